@@ -1,0 +1,109 @@
+//! What went wrong on our side, and what follows from it.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A run that did not take place, or of which we do not know the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Fault {
+    /// The backend is not there. Nothing ran; the same request may be tried elsewhere, or here later.
+    #[error("unavailable: {reason}")]
+    Unavailable { reason: String },
+    /// The backend said no, before anything ran: credentials, a rate limit, a cap.
+    #[error("refused: {reason}")]
+    Refused { reason: String, retry_after: Option<Duration> },
+    /// The connection or the worker is gone and the program may have run. The sandbox is not reusable.
+    #[error("lost: {reason}")]
+    Lost { reason: String },
+    /// This backend cannot run this program. What it did before it found out stayed inside the sandbox.
+    #[error("unsupported here: {0}")]
+    Unsupported(Need),
+}
+
+/// What follows from a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// The same tier may well do it next time.
+    RetryHere,
+    /// Another tier may do it.
+    TryNextTier,
+    /// It must not be run again.
+    GiveUp,
+}
+
+impl Fault {
+    /// The one place that decides what may be tried again. `effectful`: the run could reach something outside its
+    /// sandbox (the network, another system), so what may have run must not run twice.
+    pub fn remedy(&self, effectful: bool) -> Remedy {
+        match self {
+            Self::Unavailable { .. } => Remedy::RetryHere,
+            Self::Refused { retry_after, .. } if retry_after.is_some() => Remedy::RetryHere,
+            Self::Refused { .. } | Self::Unsupported(_) => Remedy::TryNextTier,
+            Self::Lost { .. } if effectful => Remedy::GiveUp,
+            Self::Lost { .. } => Remedy::RetryHere,
+        }
+    }
+
+    /// One word for records and metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Unavailable { .. } => "unavailable",
+            Self::Refused { .. } => "refused",
+            Self::Lost { .. } => "lost",
+            Self::Unsupported(_) => "unsupported",
+        }
+    }
+}
+
+/// What a program needs that a backend does not have.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", content = "detail")]
+pub enum Need {
+    /// A module that is not importable here.
+    Module(String),
+    /// A file outside the scratch file system.
+    Files(String),
+    Network(String),
+    /// Another process, or a signal to one.
+    Process(String),
+    Threads,
+    /// More memory than this many bytes.
+    Memory(u64),
+    /// More time than this.
+    Time(Duration),
+    /// A language or a feature of it.
+    Language(String),
+}
+
+impl Need {
+    /// One word for records, rules and metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Module(_) => "module",
+            Self::Files(_) => "files",
+            Self::Network(_) => "network",
+            Self::Process(_) => "process",
+            Self::Threads => "threads",
+            Self::Memory(_) => "memory",
+            Self::Time(_) => "time",
+            Self::Language(_) => "language",
+        }
+    }
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Module(name) => write!(f, "the module {name}"),
+            Self::Files(path) => write!(f, "files outside its memory ({path})"),
+            Self::Network(what) => write!(f, "the network ({what})"),
+            Self::Process(what) => write!(f, "other processes ({what})"),
+            Self::Threads => f.write_str("threads"),
+            Self::Memory(bytes) => write!(f, "more than {} MB of memory", bytes >> 20),
+            Self::Time(time) => write!(f, "more than {time:?}"),
+            Self::Language(what) => f.write_str(what),
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Switchtower.
+
+pub mod clock;
+pub mod request;
+pub mod route;
+pub mod seed;

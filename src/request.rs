@@ -1,0 +1,195 @@
+//! What a caller asks for: a program with the way it is to be run. A [`Request`] is valid once built.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use switchtower_contract::{Isolation, Program};
+
+use crate::route::TierName;
+
+/// One request. Build it with [`Request::new`], which holds it against the [`Ceilings`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    pub program: Program,
+    pub caller: Caller,
+    pub priority: Priority,
+    /// The tier that the caller insists on; `None` leaves it to the rules.
+    pub tier: Option<TierName>,
+    /// The weakest wall that the caller accepts.
+    pub isolation: Option<Isolation>,
+    pub cache: CacheMode,
+    /// Wall time for the program, all tiers together.
+    pub timeout: Duration,
+    /// Bytes of memory for the program.
+    pub memory: u64,
+}
+
+impl Request {
+    /// A request with the usual settings.
+    pub fn new(program: Program, ceilings: &Ceilings) -> Result<Self, Invalid> {
+        Self {
+            program,
+            caller: Caller::default(),
+            priority: Priority::Normal,
+            tier: None,
+            isolation: None,
+            cache: CacheMode::Use,
+            timeout: ceilings.default_timeout,
+            memory: ceilings.default_memory,
+        }
+        .checked(ceilings)
+    }
+
+    /// Holds a request that was changed after building against the ceilings again.
+    pub fn checked(self, ceilings: &Ceilings) -> Result<Self, Invalid> {
+        let program = &self.program;
+        at_most("code", program.source.len() as u64, ceilings.code)?;
+        at_most("stdin", program.stdin.as_ref().map_or(0, String::len) as u64, ceilings.stdin)?;
+        at_most("files", program.files.iter().map(|f| f.content.len() as u64).sum(), ceilings.files)?;
+        at_most("files", program.files.len() as u64, ceilings.file_count)?;
+        let env = program.env.iter().flatten().map(|(k, v)| k.len() + v.len()).sum::<usize>();
+        at_most("env", env as u64, ceilings.env)?;
+        for (name, value) in program.env.iter().flatten() {
+            if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+                return Err(Invalid::new("env", "names without '=' and without NUL, not empty"));
+            }
+        }
+        for file in &program.files {
+            if file.path.is_empty() || file.path.contains('\0') || file.path.split('/').any(|part| part == "..") {
+                return Err(Invalid::new("files", "paths that are not empty, without NUL and without '..'"));
+            }
+        }
+        if self.timeout.is_zero() || self.timeout > ceilings.timeout {
+            return Err(Invalid::new("timeout_ms", format!("1 to {}", ceilings.timeout.as_millis())));
+        }
+        if self.memory < (1 << 20) || self.memory > ceilings.memory {
+            return Err(Invalid::new("memory_mb", format!("1 to {}", ceilings.memory >> 20)));
+        }
+        if self.caller.user.len() > 256 {
+            return Err(Invalid::new("user", "at most 256 bytes"));
+        }
+        Ok(self)
+    }
+}
+
+fn at_most(field: &'static str, is: u64, most: u64) -> Result<(), Invalid> {
+    if is <= most { Ok(()) } else { Err(Invalid::new(field, format!("at most {most}, this has {is}"))) }
+}
+
+/// A field holds what it may not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: allowed is {allowed}")]
+pub struct Invalid {
+    pub field: &'static str,
+    pub allowed: String,
+}
+
+impl Invalid {
+    pub fn new(field: &'static str, allowed: impl Into<String>) -> Self {
+        Self { field, allowed: allowed.into() }
+    }
+}
+
+/// The most that a request may hold or ask for; sizes in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ceilings {
+    pub code: u64,
+    pub stdin: u64,
+    /// All given files together.
+    pub files: u64,
+    pub file_count: u64,
+    pub env: u64,
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub default_timeout: Duration,
+    pub memory: u64,
+    pub default_memory: u64,
+}
+
+impl Default for Ceilings {
+    fn default() -> Self {
+        Self {
+            code: 1 << 20,
+            stdin: 4 << 20,
+            files: 8 << 20,
+            file_count: 256,
+            env: 64 << 10,
+            timeout: Duration::from_secs(300),
+            default_timeout: Duration::from_secs(30),
+            memory: 512 << 20,
+            default_memory: 256 << 20,
+        }
+    }
+}
+
+/// Whoever asks.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Caller {
+    pub user: Arc<str>,
+}
+
+impl Default for Caller {
+    fn default() -> Self {
+        Self { user: "anonymous".into() }
+    }
+}
+
+/// Who goes first in a queue.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    High,
+    #[default]
+    Normal,
+    Low,
+}
+
+/// How a request uses the cache.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CacheMode {
+    /// Take an answer from it, give an answer to it.
+    #[default]
+    Use,
+    /// Neither take nor give.
+    Bypass,
+    /// Run, and replace what the cache holds.
+    Refresh,
+}
+
+macro_rules! named {
+    ($type:ident, $($variant:ident = $name:literal),+) => {
+        impl $type {
+            pub const NAMES: &'static [&'static str] = &[$($name),+];
+
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text {
+                    $($name => Ok(Self::$variant),)+
+                    _ => Err(format!("{text:?} is none of {}", Self::NAMES.join(", "))),
+                }
+            }
+        }
+    };
+}
+
+named!(Priority, High = "high", Normal = "normal", Low = "low");
+named!(CacheMode, Use = "use", Bypass = "bypass", Refresh = "refresh");
