@@ -1,1 +1,24 @@
+//! Python in WebAssembly: CPython for WASI with its standard library and sympy in a memory snapshot, run by wasmtime.
+//!
+//! Every program gets a fresh instance of the snapshot. What it cannot do: modules with native code (numpy), threads,
+//! other processes, the network, files outside its own memory; integers of the machine are 32 bits wide. It observes
+//! what a program asks the world for, so its results can be called pure.
+//!
+//! [`InProcess`] runs programs on threads of this process; [`Workers`] in jailed processes of their own, one per core,
+//! since threads of one process do not scale (they share one memory map).
 
+mod compiled;
+mod engine;
+mod guest;
+mod host;
+mod in_process;
+mod instance;
+mod offer;
+mod runner;
+mod sink;
+mod wasi;
+pub mod workers;
+
+pub use compiled::{Compiled, GuestError, Progress, Stage};
+pub use in_process::InProcess;
+pub use workers::Workers;

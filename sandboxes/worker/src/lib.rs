@@ -1,1 +1,1 @@
-
+//! Jailed worker processes.

@@ -1,0 +1,161 @@
+//! Makes the guest: CPython for WASI with everything in `guest/`, as one WebAssembly component.
+//!
+//! It is made of pinned, hash-checked wheels from PyPI and kept in `target/guest/<hash of its inputs>`, so it is made
+//! once for all profiles. `SWITCHTOWER_GUEST` names a ready-made one (`guest.wasm.zst` of another build) for machines
+//! without a network.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Changes when the recipe below makes another guest from the same files.
+const RECIPE: &str = "1";
+
+fn main() {
+    println!("cargo:rerun-if-changed=guest");
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-env-changed=SWITCHTOWER_GUEST");
+    if let Err(Failed { step, why, mend }) = make() {
+        for line in format!("the Python guest could not be made.\nstep: {step}\nwhy:  {why}\nmend: {mend}").lines() {
+            println!("cargo::error={line}");
+        }
+        std::process::exit(1);
+    }
+}
+
+/// Which step failed, and what is to be done about it.
+struct Failed {
+    step: &'static str,
+    why: String,
+    mend: &'static str,
+}
+
+const MEND_IO: &str = "make room on the disk and see that the target folder is writable";
+const MEND_PIP: &str = "install python3 with pip and see that it reaches a package index; without a network, set \
+    SWITCHTOWER_GUEST to the guest.wasm.zst of another build";
+
+fn make() -> Result<(), Failed> {
+    let io = |step| move |e: std::io::Error| Failed { step, why: e.to_string(), mend: MEND_IO };
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR for build scripts"));
+    let carried = out.join("guest.wasm.zst");
+    if let Some(given) = std::env::var_os("SWITCHTOWER_GUEST").filter(|g| !g.is_empty()) {
+        println!("cargo:rerun-if-changed={}", given.to_string_lossy());
+        let content = fs::read(&given).map_err(|e| Failed {
+            step: "reading the guest that SWITCHTOWER_GUEST names",
+            why: format!("{}: {e}", given.to_string_lossy()),
+            mend: "let it name the guest.wasm.zst of another build, or unset it",
+        })?;
+        println!("cargo:rustc-env=SWITCHTOWER_GUEST_HASH={}", blake3::hash(&content).to_hex());
+        return fs::write(&carried, content).map_err(io("writing the guest"));
+    }
+
+    let source = PathBuf::from("guest");
+    let hash = hash_of(&source).map_err(io("reading the guest's sources"))?;
+    println!("cargo:rustc-env=SWITCHTOWER_GUEST_HASH={hash}");
+    let kept = shared_folder(&out).join(&hash[..32]);
+    let made = kept.join("guest.wasm.zst");
+    if !made.is_file() {
+        fs::create_dir_all(&kept).map_err(io("making a folder for the guest"))?;
+        build(&source, &kept, &made)?;
+    }
+    fs::copy(&made, &carried).map(drop).map_err(io("copying the guest"))
+}
+
+/// `target/guest`: beside the profiles, so that debug and release builds share it.
+fn shared_folder(out: &Path) -> PathBuf {
+    let target = out.ancestors().find(|folder| folder.file_name() == Some(OsStr::new("build")));
+    target.and_then(|build| build.parent()?.parent()).unwrap_or(out).join("guest")
+}
+
+/// Everything that the guest is made of.
+fn hash_of(source: &Path) -> std::io::Result<String> {
+    let mut files = Vec::new();
+    let mut folders = vec![source.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            match path.file_name().and_then(OsStr::to_str) {
+                Some("__pycache__") => {}
+                _ if path.is_dir() => folders.push(path),
+                _ => files.push(path),
+            }
+        }
+    }
+    files.sort();
+    let mut hash = blake3::Hasher::new();
+    hash.update(RECIPE.as_bytes());
+    for file in files {
+        let content = fs::read(&file)?;
+        for part in [file.to_string_lossy().as_bytes(), &content] {
+            hash.update(&(part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+    }
+    Ok(hash.finalize().to_hex().to_string())
+}
+
+fn build(source: &Path, kept: &Path, made: &Path) -> Result<(), Failed> {
+    let (tools, packages) = (kept.join("tools"), kept.join("packages"));
+    for (folder, list) in [(&tools, "tools.txt"), (&packages, "packages.txt")] {
+        let mut pip = Command::new("python3");
+        pip.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps"])
+            .args(["--no-compile", "--upgrade", "--only-binary=:all:", "--require-hashes", "--root-user-action=ignore"])
+            .arg("--target")
+            .arg(folder)
+            .arg("-r")
+            .arg(source.join(list));
+        run(&mut pip, "installing the wheels that make the guest (pip)", MEND_PIP)?;
+    }
+
+    let constant = kept.join("getrandom.so");
+    let mut cc = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
+    cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&constant).arg(source.join("getrandom.c"));
+    run(&mut cc, "compiling the source of constant bytes (cc)", "install a C compiler (gcc)")?;
+
+    let component = kept.join("guest.wasm");
+    let mut snapshot = Command::new("python3");
+    snapshot
+        .args(["-c", "import sys; from componentize_py import script; sys.exit(script())"])
+        .arg("-d")
+        .arg(source.join("wit"))
+        .args(["-w", "sandbox", "componentize", "app", "-p"])
+        .arg(source)
+        .arg("-p")
+        .arg(&packages)
+        .arg("-o")
+        .arg(&component)
+        .env("PYTHONPATH", &tools)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("PYTHONHASHSEED", "0")
+        .env("LD_PRELOAD", &constant)
+        .env_remove("VIRTUAL_ENV");
+    run(
+        &mut snapshot,
+        "making the snapshot (componentize-py)",
+        "see what it says above; it needs about 2 GB of memory; remove target/guest to begin anew",
+    )?;
+
+    let failed = |e: std::io::Error| Failed { step: "compressing the guest", why: e.to_string(), mend: MEND_IO };
+    let part = kept.join("guest.wasm.zst.part");
+    let content = fs::read(&component).map_err(failed)?;
+    let packed = zstd::encode_all(content.as_slice(), 9).map_err(failed)?;
+    fs::write(&part, packed).map_err(failed)?;
+    fs::rename(&part, made).map_err(failed)?;
+    for leftover in [&tools, &packages] {
+        fs::remove_dir_all(leftover).map_err(failed)?;
+    }
+    fs::remove_file(&component).map_err(failed)
+}
+
+fn run(command: &mut Command, step: &'static str, mend: &'static str) -> Result<(), Failed> {
+    let failed = |why| Failed { step, why, mend };
+    let output = command.output().map_err(|e| failed(format!("{}: {e}", command.get_program().to_string_lossy())))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    let last: Vec<&str> = said.lines().rev().take(12).collect();
+    Err(failed(format!("{}: {}", output.status, last.into_iter().rev().collect::<Vec<_>>().join(" | "))))
+}

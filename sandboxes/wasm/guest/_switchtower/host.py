@@ -1,0 +1,44 @@
+"""The host, as the guest sees it.
+
+While the snapshot is made there is no host to ask: every call is then answered here. `awake` turns true with the first
+program.
+"""
+
+from wit_world.imports import host as _host
+from wit_world.imports.host import Need, Question
+
+awake = False
+
+
+def environment():
+    return dict(_host.environment()) if awake else {}
+
+
+def identity():
+    if awake:
+        _host.ask(Question.IDENTITY)
+
+
+def started():
+    return _host.started() if awake else 0
+
+
+def sleep(nanoseconds):
+    if awake:
+        _host.sleep(nanoseconds)
+
+
+def show(data, main):
+    if awake:
+        _host.show(data, main)
+
+
+def leave(code):
+    if awake:
+        _host.leave(code)
+
+
+def lack(what, detail):
+    """Names what the program needs. Returns only where the program is to see its own exception."""
+    if awake:
+        _host.lack(getattr(Need, what), detail)

@@ -1,0 +1,66 @@
+"""What a program can learn about the process it runs in: its environment and its identity, both asked of the host."""
+
+import os
+import platform
+import posix
+import sys
+
+from . import HOME, host
+
+
+class Environment(os._Environ):
+    """`os.environ`, filled from the host when it is first looked at."""
+
+    def __init__(self):
+        def encode(value):
+            if not isinstance(value, str):
+                raise TypeError(f"str expected, not {type(value).__name__}")
+            return value.encode("utf-8", "surrogateescape")
+
+        def decode(value):
+            return value.decode("utf-8", "surrogateescape")
+
+        self.encodekey = self.encodevalue = encode
+        self.decodekey = self.decodevalue = decode
+
+    def __getattr__(self, name):
+        if name != "_data":
+            raise AttributeError(name)
+        # An instance attribute from now on: this is asked once.
+        self._data = {os.fsencode(k): os.fsencode(v) for k, v in host.environment().items()}
+        return self._data
+
+
+def _identified(name, answer):
+    def ask():
+        host.identity()
+        return answer
+
+    ask.__name__ = ask.__qualname__ = name
+    return ask
+
+
+def install(replacements):
+    posix.environ.clear()
+    replacements.put(os, "environ", Environment())
+    os.__dict__.pop("environb", None)
+    for name, answer in (
+        ("getpid", 2), ("getppid", 1), ("getuid", 1000), ("geteuid", 1000), ("getgid", 1000), ("getegid", 1000),
+        ("cpu_count", 1), ("getlogin", "user"),
+    ):
+        replacements.put(os, name, _identified(name, answer))
+        replacements.put(posix, name, os.__dict__[name])
+    os.process_cpu_count = os.cpu_count
+    uname = posix.uname()
+
+    def name_of_host():
+        host.identity()
+        return uname
+
+    replacements.put(os, "uname", name_of_host)
+    replacements.put(posix, "uname", name_of_host)
+    platform._uname_cache = None
+    platform._platform_cache.clear()
+    sys.executable = sys._base_executable = "/usr/bin/python3"
+    sys.argv = [HOME + "/main.py"]
+    sys.orig_argv = ["python3", "main.py"]

@@ -1,0 +1,195 @@
+//! The guest compiled for this machine: made once, kept in a cache folder, mapped into memory when it is used.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use switchtower_contract::{Escalation, Event, Limits, Program};
+
+use crate::engine::{self, Image};
+use crate::guest;
+use crate::instance::Instance;
+use crate::runner::Cancel;
+
+/// A compiled guest on disk.
+#[derive(Debug, Clone)]
+pub struct Compiled {
+    pub(crate) path: PathBuf,
+    pub(crate) runtime: Arc<str>,
+    pub(crate) modules: Arc<BTreeSet<String>>,
+}
+
+/// What is being done while the caller waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    Unpacking,
+    Compiling,
+    Asking,
+}
+
+/// Told at the beginning of each stage of the first use.
+pub type Progress<'a> = &'a dyn Fn(Stage);
+
+/// The guest cannot be used. Nothing of it runs until this is mended.
+#[derive(Debug, thiserror::Error)]
+pub enum GuestError {
+    #[error("no folder for the compiled guest: set HOME, XDG_CACHE_HOME or SWITCHTOWER_CACHE")]
+    NoFolder,
+    #[error("{}: {source}", path.display())]
+    Folder { path: PathBuf, source: io::Error },
+    #[error("{} must belong to this user and be writable by nobody else: compiled guests are machine code", path.display())]
+    Shared { path: PathBuf },
+    #[error("the guest in this program is damaged ({0}): build it again")]
+    Unpack(io::Error),
+    #[error("the guest could not be compiled: {0}")]
+    Compile(wasmtime::Error),
+    #[error("{} could not be loaded ({source}): remove it, and it is made again", path.display())]
+    Load { path: PathBuf, source: wasmtime::Error },
+    #[error("the guest does not answer: {0}")]
+    Ask(String),
+    #[error("no thread for the guest: {0}")]
+    Thread(io::Error),
+}
+
+impl Compiled {
+    /// Finds the compiled guest in `folder` (by default `switchtower` in the user's cache folder), or makes it: that
+    /// takes some tens of seconds, once. Two processes that begin at the same time both make it; the second one's
+    /// file replaces the first one's.
+    ///
+    /// # Errors
+    /// See [`GuestError`]; every message says what to mend.
+    pub fn locate(folder: Option<&Path>, progress: Progress<'_>) -> Result<Self, GuestError> {
+        let folder = private_folder(folder)?;
+        let compatible = compatibility()?;
+        let path = folder.join(format!("python-{}-{compatible}.cwasm", &guest::HASH[..16]));
+        let runtime: Arc<str> = format!("cpython-3.14-wasm/{}", &guest::HASH[..32]).into();
+        if !path.exists() {
+            progress(Stage::Unpacking);
+            let component = zstd::decode_all(guest::COMPRESSED).map_err(GuestError::Unpack)?;
+            progress(Stage::Compiling);
+            let engine = engine::engine(1).map_err(GuestError::Compile)?;
+            let code = engine.precompile_component(&component).map_err(GuestError::Compile)?;
+            write_whole(&path, &code)?;
+        }
+        let names = path.with_extension("modules");
+        let modules = match fs::read_to_string(&names) {
+            Ok(text) => text.lines().map(str::to_owned).collect(),
+            Err(_) => {
+                progress(Stage::Asking);
+                let modules = ask_for_modules(&path)?;
+                let text: String = modules.iter().flat_map(|name| [name.as_str(), "\n"]).collect();
+                write_whole(&names, text.as_bytes())?;
+                modules
+            }
+        };
+        Ok(Self { path, runtime, modules: Arc::new(modules) })
+    }
+
+    /// Where it is kept.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Names everything that can show in a result.
+    pub fn runtime(&self) -> &str {
+        &self.runtime
+    }
+
+    pub(crate) fn load(&self, instances: u32) -> Result<Arc<Image>, GuestError> {
+        load(&self.path, instances)
+    }
+}
+
+/// Maps a compiled guest.
+#[allow(unsafe_code, reason = "compiled guests are machine code")]
+pub(crate) fn load(path: &Path, instances: u32) -> Result<Arc<Image>, GuestError> {
+    // SAFETY: the file lies in a folder that only this user can write to, under a name that only `locate` gives, and
+    // `locate` writes what the engine compiled.
+    unsafe { Image::load(path, instances) }.map_err(|source| GuestError::Load { path: path.to_owned(), source })
+}
+
+/// What a compiled guest is compatible with: the engine's version and settings, this processor.
+fn compatibility() -> Result<String, GuestError> {
+    use std::hash::{Hash, Hasher};
+
+    struct Collect(blake3::Hasher);
+    impl Hasher for Collect {
+        fn finish(&self) -> u64 {
+            0
+        }
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+    }
+    let mut collect = Collect(blake3::Hasher::new());
+    engine::engine(1).map_err(GuestError::Compile)?.precompile_compatibility_hash().hash(&mut collect);
+    Ok(collect.0.finalize().to_hex()[..16].to_owned())
+}
+
+fn private_folder(given: Option<&Path>) -> Result<PathBuf, GuestError> {
+    let path = match given {
+        Some(path) => path.to_owned(),
+        None => std::env::var_os("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .filter(|p| p.is_absolute())
+            .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
+            .ok_or(GuestError::NoFolder)?
+            .join("switchtower"),
+    };
+    let failed = |source| GuestError::Folder { path: path.clone(), source };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
+    let found = fs::metadata(&path).map_err(failed)?;
+    #[allow(unsafe_code, reason = "geteuid has no safe wrapper in libc")]
+    // SAFETY: geteuid takes nothing and cannot fail.
+    let me = unsafe { libc::geteuid() };
+    if found.uid() != me || found.mode() & 0o022 != 0 {
+        return Err(GuestError::Shared { path });
+    }
+    Ok(path)
+}
+
+/// Whole or not at all: other processes look for this file.
+fn write_whole(path: &Path, content: &[u8]) -> Result<(), GuestError> {
+    let part = path.with_extension(format!("part-{}", std::process::id()));
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o644)
+        .open(&part)
+        .and_then(|mut file| file.write_all(content))
+        .and_then(|()| fs::rename(&part, path));
+    written.map_err(|source| {
+        // Nothing is to be done about a part that cannot be removed either.
+        let _ = fs::remove_file(&part);
+        GuestError::Folder { path: path.to_owned(), source }
+    })
+}
+
+fn ask_for_modules(path: &Path) -> Result<BTreeSet<String>, GuestError> {
+    let image = load(path, 2)?;
+    let heard = Arc::new(Mutex::new(String::new()));
+    let to = Arc::clone(&heard);
+    let send = Box::new(move |event| {
+        if let (Event::Stdout(text), Ok(mut heard)) = (event, to.lock()) {
+            heard.push_str(&text);
+        }
+        true
+    });
+    let limits = Limits { wall: Duration::from_secs(60), escalation: Escalation::Never, ..Limits::default() };
+    let program = Program::python("from _switchtower import library\nprint('\\n'.join(library.names()))");
+    let ask = move || {
+        let mut instance = Instance::fresh(&image).map_err(|e| GuestError::Ask(format!("{e:#}")))?;
+        instance
+            .run(&image, &program, &limits, send, Cancel::default())
+            .map_err(|fault| GuestError::Ask(fault.to_string()))
+    };
+    let thread = std::thread::Builder::new().stack_size(engine::THREAD_STACK).spawn(ask).map_err(GuestError::Thread)?;
+    let outcome = thread.join().map_err(|_| GuestError::Ask("its thread panicked".into()))??;
+    let names: BTreeSet<String> = heard.lock().map(|h| h.lines().map(str::to_owned).collect()).unwrap_or_default();
+    if names.contains("sys") { Ok(names) } else { Err(GuestError::Ask(format!("it ended with {:?}", outcome.exit))) }
+}

@@ -1,0 +1,161 @@
+//! The engine and the linked guest: what every instance is made from.
+
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::host::Host;
+use crate::wasi;
+
+pub(crate) mod bindings {
+    //! The guest's world as Rust types, made from its WIT.
+    wasmtime::component::bindgen!({ path: "guest/wit", world: "sandbox", imports: { default: trappable } });
+}
+
+/// Entries of the guest's function table: it has about 20,000.
+pub(crate) const TABLE_ELEMENTS: usize = 50_000;
+/// Most linear memory of one instance: a snapshot of about 100 MB and the largest budget that a program can be given.
+pub(crate) const MOST_MEMORY: usize = 1 << 30;
+/// Stack for a guest that recurses through C: with less, deeply nested JSON traps where CPython raises RecursionError.
+const WASM_STACK: usize = 64 << 20;
+/// A thread that runs a guest needs its stack, and room for the host's calls on top. It is reserved, not used.
+pub(crate) const THREAD_STACK: usize = 512 << 20;
+/// How often a running guest looks up: deadlines are met to about this.
+const TICK: Duration = Duration::from_millis(1);
+/// Memory of a finished instance that stays resident for the next one in its place: more than programs dirty.
+const KEPT_RESIDENT: usize = 64 << 20;
+
+/// How the guest is compiled. It is part of what a compiled guest is compatible with.
+fn config(instances: u32) -> Config {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances * 64)
+        .total_memories(instances)
+        .total_tables(instances * 4)
+        .total_stacks(instances)
+        .max_core_instances_per_component(64)
+        .max_memories_per_component(1)
+        .max_tables_per_component(4)
+        .max_component_instance_size(4 << 20)
+        .max_core_instance_size(4 << 20)
+        .table_elements(TABLE_ELEMENTS)
+        .max_memory_size(MOST_MEMORY)
+        .linear_memory_keep_resident(KEPT_RESIDENT)
+        .table_keep_resident(1 << 20)
+        .pagemap_scan(Enabled::Auto);
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .memory_init_cow(true)
+        .epoch_interruption(true)
+        .max_wasm_stack(WASM_STACK)
+        .async_stack_size(WASM_STACK + (1 << 20))
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        .memory_reservation(1 << 32);
+    config
+}
+
+/// An engine with room for this many instances at once.
+pub(crate) fn engine(instances: u32) -> wasmtime::Result<Engine> {
+    Engine::new(&config(instances))
+}
+
+/// The guest, loaded and linked.
+pub(crate) struct Image {
+    pub(crate) engine: Engine,
+    pub(crate) pre: bindings::SandboxPre<Host>,
+    pub(crate) ticker: Ticker,
+}
+
+impl Image {
+    /// Maps a compiled guest into memory.
+    ///
+    /// # Safety
+    /// The file must be what [`Engine::precompile_component`] made: it is run as it is.
+    #[allow(unsafe_code, reason = "compiled guests are machine code; the caller vouches for the file")]
+    pub(crate) unsafe fn load(compiled: &Path, instances: u32) -> wasmtime::Result<Arc<Self>> {
+        let engine = engine(instances)?;
+        // SAFETY: the caller vouches for the file.
+        let component = unsafe { Component::deserialize_file(&engine, compiled)? };
+        let mut linker: Linker<Host> = Linker::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
+        wasi::sleep_without_waiting(&mut linker)?;
+        bindings::switchtower::sandbox::host::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?;
+        let pre = bindings::SandboxPre::new(linker.instantiate_pre(&component)?)?;
+        let ticker = Ticker::default();
+        Ok(Arc::new(Self { engine, pre, ticker }))
+    }
+
+    /// Lets deadlines be seen until the guard is dropped.
+    pub(crate) fn ticking(&self) -> Ticking<'_> {
+        self.ticker.start(&self.engine)
+    }
+}
+
+/// Moves the engine's epoch on, on a thread of its own, while a program runs and no longer.
+#[derive(Default)]
+pub(crate) struct Ticker {
+    inner: Arc<TickerState>,
+}
+
+#[derive(Default)]
+struct TickerState {
+    running: Mutex<Count>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Count {
+    programs: usize,
+    thread: bool,
+}
+
+/// While this lives, time passes for guests.
+pub(crate) struct Ticking<'a>(&'a TickerState);
+
+impl Ticker {
+    /// Starts the thread ahead of the first program: in a worker, before its jail forbids it or a program waits.
+    pub(crate) fn start(&self, engine: &Engine) -> Ticking<'_> {
+        let mut count = self.inner.running.lock().unwrap_or_else(PoisonError::into_inner);
+        count.programs += 1;
+        if !count.thread {
+            let (state, engine) = (Arc::downgrade(&self.inner), engine.weak());
+            let spawned = std::thread::Builder::new().name("ticker".into()).spawn(move || tick(&state, &engine));
+            count.thread = spawned.is_ok();
+        }
+        self.inner.changed.notify_one();
+        Ticking(&self.inner)
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.inner.changed.notify_one();
+    }
+}
+
+impl Drop for Ticking<'_> {
+    fn drop(&mut self) {
+        self.0.running.lock().unwrap_or_else(PoisonError::into_inner).programs -= 1;
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "programs run in real time")]
+fn tick(state: &Weak<TickerState>, engine: &wasmtime::EngineWeak) {
+    loop {
+        let (Some(state), Some(engine)) = (state.upgrade(), engine.upgrade()) else { return };
+        let count = state.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if count.programs == 0 {
+            // Nobody runs: wait to be told, but not for ever, so that the thread ends with its ticker.
+            let _woken = state.changed.wait_timeout(count, Duration::from_secs(1));
+            continue;
+        }
+        drop(count);
+        engine.increment_epoch();
+        drop((state, engine));
+        std::thread::sleep(TICK);
+    }
+}

@@ -1,0 +1,123 @@
+//! One fresh instance of the guest: made, warmed, given to one program, dropped.
+
+use std::time::Duration;
+
+use switchtower_contract::{Escalation, Exit, Failure, Fault, Limits, Need, Outcome, Program, Usage};
+use wasmtime::{Store, Trap, UpdateDeadline};
+
+use crate::engine::Image;
+use crate::engine::bindings::{Ending, File, Sandbox};
+use crate::host::{Host, Stop};
+use crate::runner::Cancel;
+use crate::sink::Send;
+
+/// Run in every instance before its program: it touches the pages that most programs touch. It is part of every
+/// instance, made ahead or not, so that all of them are alike to the last address.
+const WARM_UP: &str = "import math\nfor i in range(3): print(f'{math.sqrt(i):.2f}')\n1+1";
+
+/// An instance that no program has run in.
+pub(crate) struct Instance {
+    store: Store<Host>,
+    sandbox: Sandbox,
+}
+
+impl Instance {
+    pub(crate) fn fresh(image: &Image) -> wasmtime::Result<Self> {
+        let mut store = Store::new(&image.engine, Host::new());
+        store.limiter(|host| host);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|store| {
+            store.data().tick()?;
+            Ok(UpdateDeadline::Continue(1))
+        });
+        let sandbox = image.pre.instantiate(&mut store)?;
+        let mut instance = Self { store, sandbox };
+        instance.call(WARM_UP, &[])?;
+        Ok(instance)
+    }
+
+    /// Runs the one program of this instance. Whatever happens in it, nothing else is run in the instance.
+    pub(crate) fn run(
+        &mut self,
+        image: &Image,
+        program: &Program,
+        limits: &Limits,
+        send: Send,
+        cancel: Cancel,
+    ) -> Result<Outcome, Fault> {
+        let files: Vec<File> =
+            program.files.iter().map(|f| File { path: f.path.clone(), content: f.content.clone() }).collect();
+        let cpu = thread_cpu_time();
+        self.store.data_mut().assign(program, limits, send, cancel);
+        self.store.set_epoch_deadline(1);
+        let ended = {
+            let _ticking = image.ticking();
+            self.call(&program.source, &files)
+        };
+        let host = self.store.data();
+        let mut run = host.run.lock();
+        let exit = match ended {
+            Ok(Ending::Finished(code)) => Exit::Finished(code),
+            Ok(Ending::Raised(raised)) => {
+                let out_of_memory = raised.name == "MemoryError";
+                run.fail(Failure {
+                    name: raised.name,
+                    value: raised.value,
+                    traceback: raised.traceback,
+                    line: raised.line,
+                });
+                if out_of_memory { Exit::OutOfMemory } else { Exit::Raised }
+            }
+            Err(error) => stopped(&error, host.was_denied_memory(), limits)?,
+        };
+        run.sink.flush();
+        Ok(Outcome {
+            exit,
+            observed: Some(run.effects),
+            truncated: run.sink.was_cut(),
+            usage: Usage {
+                wall: run.real_time(),
+                cpu: thread_cpu_time().saturating_sub(cpu),
+                memory: host.peak_memory(),
+            },
+            lacked: run.lacked.take(),
+        })
+    }
+
+    fn call(&mut self, code: &str, files: &[File]) -> wasmtime::Result<Ending> {
+        self.sandbox.call_execute(&mut self.store, code, files)
+    }
+}
+
+/// How a program ended that did not return.
+fn stopped(error: &wasmtime::Error, denied_memory: bool, limits: &Limits) -> Result<Exit, Fault> {
+    match error.downcast_ref::<Stop>() {
+        Some(Stop::TimedOut) => return Ok(Exit::TimedOut),
+        Some(Stop::Left(code)) => return Ok(Exit::Finished(*code)),
+        Some(Stop::Lacks(need)) => return Err(Fault::Unsupported(need.clone())),
+        Some(Stop::Cancelled) => return Err(Fault::Lost { reason: "cancelled".into() }),
+        None => {}
+    }
+    // `abort`, a fatal error of the interpreter, a stack that ran over: it ended itself. The interpreter also aborts
+    // where it cannot go on without memory.
+    if denied_memory {
+        return match limits.escalation {
+            Escalation::OnNeed => Err(Fault::Unsupported(Need::Memory(limits.memory))),
+            Escalation::Never => Ok(Exit::OutOfMemory),
+        };
+    }
+    if error.downcast_ref::<Trap>().is_some() || error.downcast_ref::<wasmtime_wasi::I32Exit>().is_some() {
+        return Ok(Exit::Killed);
+    }
+    Err(Fault::Unavailable { reason: format!("the engine failed: {error:#}") })
+}
+
+#[allow(unsafe_code, reason = "clock_gettime has no safe wrapper in libc")]
+fn thread_cpu_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a timespec of ours; the clock exists on every Linux.
+    if unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) } != 0 {
+        return Duration::ZERO;
+    }
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
