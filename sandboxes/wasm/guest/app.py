@@ -4,22 +4,27 @@ Importing this module makes the snapshot, so the order below matters: first ever
 system, then the ways out are replaced, then a few programs warm the interpreter up, and what is left is frozen.
 """
 
+import atexit
 import gc
 import linecache
+import logging
 import sys
 
 import wit_world
 from wit_world import Ending_Finished, Ending_Raised, Failure
 
 from _switchtower import (
-    HOME, absent, chance, clock, errors, failure, host, library, program, scratch, show, snapshot, streams, surroundings, warm,
+    HOME, absent, chance, clock, errors, failure, hashing, host, library, program, scratch, show, snapshot, streams,
+    surroundings, warm,
 )
 from _switchtower.replace import Replacements
 
 
 class WitWorld(wit_world.WitWorld):
     def execute(self, code, files):
-        host.awake = True
+        if not host.awake:
+            host.awake = True
+            chance.forget()
         scratch.give(files)
         try:
             return Ending_Finished(program.execute(code))
@@ -51,6 +56,7 @@ scratch.install(replacements)
 clock.install(replacements)
 surroundings.install(replacements)
 absent.install(replacements)
+hashing.install()
 failure.install()
 library.install()
 library.forget(library.ABSENT)
@@ -61,6 +67,8 @@ del replacements
 settle()
 chance.install(Replacements())
 streams.install()
+# The warm-up ran what was to run at its end.
+atexit.register(logging.shutdown)
 sys.path[:] = [HOME]
 for _ in range(3):
     gc.collect()

@@ -7,12 +7,15 @@ an offline machine without privileges would give.
 import _socket
 import _thread
 import asyncio
+import http.client
+import ipaddress
 import os
 import posix
 import signal
 import socket
+import sqlite3
 import subprocess
-import sys
+import urllib.request
 
 from . import errors, host
 
@@ -108,6 +111,54 @@ def _unresolved(host_name="", *args, **kwargs):
     raise _no_name()
 
 
+def _getaddrinfo(host_name, port, family=0, type=0, proto=0, flags=0):
+    """Addresses that need no name server are resolved; reaching them is another matter."""
+    text = host_name.decode() if isinstance(host_name, bytes) else host_name
+    try:
+        address = ipaddress.ip_address("127.0.0.1" if text in (None, "", "localhost") else text)
+    except ValueError:
+        _unresolved(text)
+    number = int(port) if port is not None and str(port).isdigit() else 0
+    kind = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    place = (str(address), number) if address.version == 4 else (str(address), number, 0, 0)
+    return [(kind, socket.SocketKind(type or socket.SOCK_STREAM), proto or 6, "", place)]
+
+
+def _gethostbyname(host_name):
+    return _getaddrinfo(host_name, None)[0][4][0]
+
+
+class _HTTPSConnection(http.client.HTTPConnection):
+    """There is no TLS here, and no network either: it can be made, and reaches nobody."""
+
+    default_port = 443
+
+    def __init__(self, host, port=None, *, timeout=socket._GLOBAL_DEFAULT_TIMEOUT, source_address=None, context=None,
+                 blocksize=8192):
+        super().__init__(host, port, timeout, source_address, blocksize)
+
+
+class _HTTPSHandler(urllib.request.AbstractHTTPHandler):
+    def __init__(self, debuglevel=None, context=None, check_hostname=None):
+        super().__init__(debuglevel)
+
+    def https_open(self, request):
+        return self.do_open(http.client.HTTPSConnection, request)
+
+    https_request = urllib.request.AbstractHTTPHandler.do_request_
+
+
+def _connect_sqlite(database, *args, **options):
+    """Databases in memory work; those in files need a file system that C code can reach."""
+    name = os.fsdecode(database) if isinstance(database, (bytes, os.PathLike)) else database
+    if isinstance(name, str) and name not in (":memory:", "") and "mode=memory" not in name and ":memory:" not in name:
+        host.lack("FILES", name[:200])
+    return _sqlite_connect(database, *args, **options)
+
+
+_sqlite_connect = sqlite3.connect
+
+
 def _popen(self, args, *rest, **options):
     self.returncode = None
     self._child_created = False
@@ -120,6 +171,11 @@ def _popen(self, args, *rest, **options):
 def _hostname():
     host.identity()
     return "sandbox"
+
+
+def _leave(code):
+    """os._exit: at once, without flushing."""
+    host.leave(int(code) & 0xFF)
 
 
 PROCESS = (
@@ -157,15 +213,18 @@ def install(replacements):
     _Offline.__module__ = "socket"
     replacements.put(socket, "socket", _Offline)
     socket.SocketType = _Offline
-    for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr", "getnameinfo", "getfqdn"):
+    for name, function in (("getaddrinfo", _getaddrinfo), ("gethostbyname", _gethostbyname)):
+        replacements.put(socket, name, function)
+        _socket.__dict__[name] = function
+    for name in ("gethostbyname_ex", "gethostbyaddr", "getnameinfo", "getfqdn"):
         replacements.put(socket, name, _unresolved)
         if hasattr(_socket, name):
             _socket.__dict__[name] = _unresolved
     replacements.put(socket, "gethostname", _hostname)
     _socket.gethostname = _hostname
-    sys.modules.pop("pty", None)
-
-
-def leave(code):
-    """os._exit: at once, without flushing."""
-    host.leave(int(code) & 0xFF)
+    http.client.HTTPSConnection = _HTTPSConnection
+    urllib.request.HTTPSHandler = _HTTPSHandler
+    for kind, name in ((_HTTPSConnection, "HTTPSConnection"), (_HTTPSHandler, "HTTPSHandler")):
+        kind.__name__ = kind.__qualname__ = name
+    replacements.put(sqlite3, "connect", _connect_sqlite)
+    os._exit = _leave

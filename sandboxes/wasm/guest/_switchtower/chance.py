@@ -7,6 +7,7 @@ host, which sees that chance was asked for; a program that seeds first stays pur
 
 import gc
 import random
+import sys
 
 Random = random.Random
 
@@ -64,7 +65,9 @@ _drawing = {}
 
 def install(replacements):
     """Every generator in the snapshot becomes an unseeded one."""
-    for thing in gc.get_objects():
+    # Some are kept by modules that were imported before the collector looked at anything.
+    held = [value for module in list(sys.modules.values()) for value in list(getattr(module, "__dict__", {}).values())]
+    for thing in [*gc.get_objects(), *held]:
         if type(thing) is Random:
             thing.gauss_next = None
             thing.__class__ = Unseeded
@@ -72,3 +75,10 @@ def install(replacements):
         # Taken from the class, these were bound before the change.
         replacements.put(random, name, getattr(random._inst, name))
         _drawing[name] = random.__dict__[name]
+
+
+def forget():
+    """componentize-py seeds the shared generator when a component is first called; nobody has asked for that yet."""
+    random._inst.__class__ = Unseeded
+    random._inst.gauss_next = None
+    random.__dict__.update(_drawing)

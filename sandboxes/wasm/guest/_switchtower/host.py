@@ -8,6 +8,7 @@ from wit_world.imports import host as _host
 from wit_world.imports.host import Need, Question
 
 awake = False
+_identified = False
 
 
 def environment():
@@ -15,7 +16,10 @@ def environment():
 
 
 def identity():
-    if awake:
+    """The program asks who it is. Once told is enough."""
+    global _identified
+    if awake and not _identified:
+        _identified = True
         _host.ask(Question.IDENTITY)
 
 

@@ -1,11 +1,12 @@
 """What a program can learn about the process it runs in: its environment and its identity, both asked of the host."""
 
+import builtins
 import os
 import platform
 import posix
 import sys
 
-from . import HOME, host
+from . import HOME, PROGRAM, host
 
 
 class Environment(os._Environ):
@@ -40,7 +41,27 @@ def _identified(name, answer):
     return ask
 
 
+_id, _hash = builtins.id, builtins.hash
+
+
+def id(obj, /):
+    """Return the identity of an object."""
+    if sys._getframe(1).f_code.co_filename == PROGRAM:
+        host.identity()
+    return _id(obj)
+
+
+def hash(obj, /):
+    """Return the hash value for the given object."""
+    # A hash of text differs from process to process, as an address does; one of numbers is the same everywhere.
+    # Libraries keep hashes to themselves.
+    if not isinstance(obj, (int, float)) and sys._getframe(1).f_code.co_filename == PROGRAM:
+        host.identity()
+    return _hash(obj)
+
+
 def install(replacements):
+    builtins.id, builtins.hash = id, hash
     posix.environ.clear()
     replacements.put(os, "environ", Environment())
     os.__dict__.pop("environb", None)
