@@ -44,7 +44,11 @@ pub(crate) struct Runner {
 impl Runner {
     pub(crate) fn start(image: Arc<Image>, reserve: Arc<Reserve>) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::channel::<Job>();
+        // WASI's blocking calls poll futures that are always ready. Without a runtime to do it in, they would start one
+        // with threads and descriptors of its own.
+        let context = tokio::runtime::Builder::new_current_thread().build()?;
         std::thread::Builder::new().name("runner".into()).stack_size(THREAD_STACK).spawn(move || {
+            let _entered = context.enter();
             while let Ok(job) = queue.recv() {
                 let busy = reserve.busy();
                 match reserve.take().map_or_else(|| Instance::fresh(&image), Ok) {
@@ -91,11 +95,15 @@ impl Reserve {
     pub(crate) fn start(image: &Arc<Image>, target: usize) -> std::io::Result<Arc<Self>> {
         let reserve = Arc::new(Self { state: Mutex::default(), changed: Condvar::new(), target });
         if target > 0 {
+            let context = tokio::runtime::Builder::new_current_thread().build()?;
             let (weak, image) = (Arc::downgrade(&reserve), Arc::downgrade(image));
             std::thread::Builder::new()
                 .name("reserve".into())
                 .stack_size(THREAD_STACK)
-                .spawn(move || fill(&weak, &image))?;
+                .spawn(move || {
+                    let _entered = context.enter();
+                    fill(&weak, &image);
+                })?;
         }
         Ok(reserve)
     }

@@ -1,1 +1,14 @@
-//! Jailed worker processes.
+//! Worker processes: children that run programs behind a second wall.
+//!
+//! The parent's side ([`Workers`]) keeps them alive, gives each one program at a time, kills it from outside when a
+//! deadline passes unheeded, and starts another. The child's side ([`child`]) enters its [`jail`] and answers orders.
+//! What crosses between them are [`frames`]. The engine that runs programs is the backend's.
+
+pub mod child;
+pub mod frames;
+pub mod jail;
+mod process;
+mod workers;
+
+pub use process::{Command, StartError};
+pub use workers::{Config, Workers};

@@ -1,0 +1,154 @@
+//! What crosses between the parent and a worker: orders one way, reports the other.
+//!
+//! A frame is a length (32 bits, little endian) and that many bytes of postcard.
+
+use std::io::{self, Read, Write};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use switchtower_contract::{Event, Fault, Limits, Outcome, Program};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::jail::Layer;
+
+/// Longest frame: more than the largest program with its files, or the largest set of shown values.
+const LONGEST: usize = 64 << 20;
+
+/// From the parent.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Order {
+    Run { program: Program, limits: Limits },
+    /// End the program that runs. Its report still comes.
+    Cancel,
+}
+
+/// From the worker.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Report {
+    /// The jail stands and the engine is loaded.
+    Ready { layers: Vec<Layer> },
+    /// It cannot start, and why.
+    Failed { reason: String },
+    Event(Event),
+    Done(Result<Outcome, Fault>),
+}
+
+fn encode<T: Serialize>(frame: &T) -> io::Result<Vec<u8>> {
+    let bytes = postcard::to_extend(frame, vec![0; 4]).map_err(io::Error::other)?;
+    let length = bytes.len() - 4;
+    if length > LONGEST {
+        return Err(io::Error::other(format!("a frame of {length} bytes is too long")));
+    }
+    let mut bytes = bytes;
+    bytes[..4].copy_from_slice(&u32::try_from(length).map_err(io::Error::other)?.to_le_bytes());
+    Ok(bytes)
+}
+
+fn length(prefix: [u8; 4]) -> io::Result<usize> {
+    let length = u32::from_le_bytes(prefix) as usize;
+    if length > LONGEST {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame of {length} bytes is too long")));
+    }
+    Ok(length)
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
+    postcard::from_bytes(bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
+}
+
+/// Writes one frame, blocking.
+///
+/// # Errors
+/// The other side is gone, or the frame is too long.
+pub fn write<T: Serialize>(to: &mut impl Write, frame: &T) -> io::Result<()> {
+    to.write_all(&encode(frame)?)
+}
+
+/// Reads one frame, blocking.
+///
+/// # Errors
+/// The other side is gone, or what came is no frame.
+pub fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<T> {
+    let mut prefix = [0; 4];
+    from.read_exact(&mut prefix)?;
+    let mut bytes = vec![0; length(prefix)?];
+    from.read_exact(&mut bytes)?;
+    decode(&bytes)
+}
+
+/// Writes one frame.
+///
+/// # Errors
+/// As [`write`].
+pub async fn send<T: Serialize>(to: &mut (impl AsyncWrite + Unpin), frame: &T) -> io::Result<()> {
+    to.write_all(&encode(frame)?).await
+}
+
+/// Reads frames. A read that is dropped in the middle loses nothing: the next one goes on where it stopped.
+pub struct Reader<R> {
+    from: R,
+    bytes: Vec<u8>,
+}
+
+impl<R: AsyncRead + Unpin> Reader<R> {
+    pub fn new(from: R) -> Self {
+        Self { from, bytes: Vec::new() }
+    }
+
+    /// The next frame.
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub async fn next<T: DeserializeOwned>(&mut self) -> io::Result<T> {
+        loop {
+            if let Some(prefix) = self.bytes.first_chunk::<4>() {
+                let end = 4 + length(*prefix)?;
+                if self.bytes.len() >= end {
+                    let frame = decode(&self.bytes[4..end]);
+                    self.bytes.drain(..end);
+                    return frame;
+                }
+                self.bytes.reserve(end - self.bytes.len());
+            } else {
+                self.bytes.reserve(16 << 10);
+            }
+            if self.from.read_buf(&mut self.bytes).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_comes_back_as_it_went() {
+        let mut wire = Vec::new();
+        write(&mut wire, &Report::Event(Event::Stdout("é".repeat(1000)))).unwrap();
+        let back: Report = read(&mut wire.as_slice()).unwrap();
+        assert!(matches!(back, Report::Event(Event::Stdout(text)) if text == "é".repeat(1000)));
+    }
+
+    #[test]
+    fn a_length_that_lies_is_an_error_and_no_allocation() {
+        let wire = [0xff_u8; 8];
+        assert_eq!(read::<Report>(&mut wire.as_slice()).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[tokio::test]
+    async fn a_read_that_is_dropped_in_the_middle_loses_nothing() {
+        let (mut near, far) = tokio::io::duplex(1 << 16);
+        let mut reader = Reader::new(far);
+        let wire = encode(&Report::Failed { reason: "because".into() }).unwrap();
+        near.write_all(&wire[..5]).await.unwrap();
+        tokio::select! {
+            biased;
+            _ = reader.next::<Report>() => panic!("there is no whole frame yet"),
+            () = tokio::task::yield_now() => {}
+        }
+        near.write_all(&wire[5..]).await.unwrap();
+        assert!(matches!(reader.next::<Report>().await, Ok(Report::Failed { reason }) if reason == "because"));
+    }
+}

@@ -1,0 +1,198 @@
+//! One worker process, seen from the parent.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use switchtower_contract::{Events, Fault, Limits, Need, Outcome, Program};
+use switchtower_contract::{Escalation, Exit, Usage};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::Child;
+use tokio::time::{Instant, timeout};
+
+use crate::frames::{self, Order, Reader, Report};
+use crate::jail::Layer;
+
+/// How a worker is started: a program and its arguments. It gets no environment.
+#[derive(Debug, Clone)]
+pub struct Command {
+    pub program: PathBuf,
+    pub arguments: Vec<OsString>,
+}
+
+/// A worker did not come up. The message says what it said.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{} cannot be started: {source}", program.display())]
+    Spawn { program: PathBuf, source: io::Error },
+    #[error("the worker cannot start: {0}")]
+    Failed(String),
+    #[error("the worker ended before it was ready: {0}")]
+    Ended(io::Error),
+    #[error("the worker was not ready within {0:?}")]
+    Slow(Duration),
+}
+
+/// A worker may take this long to load its engine.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+/// After its deadline a program is given this long to be stopped from inside, then its worker is killed.
+const GRACE: Duration = Duration::from_millis(40);
+/// A cancelled program is given this long.
+const CANCEL_GRACE: Duration = Duration::from_millis(100);
+
+/// A live worker. Dropping it kills the process.
+pub(crate) struct Process {
+    child: Child,
+    reports: Reader<OwnedReadHalf>,
+    orders: OwnedWriteHalf,
+    pub(crate) layers: Vec<Layer>,
+}
+
+/// What became of the worker by a run.
+pub(crate) enum After {
+    /// It can take the next program.
+    Whole,
+    /// It must go.
+    Broken,
+}
+
+impl Process {
+    pub(crate) async fn start(command: &Command) -> Result<Self, StartError> {
+        let spawn_error = |source| StartError::Spawn { program: command.program.clone(), source };
+        let (near, far) = std::os::unix::net::UnixStream::pair().map_err(spawn_error)?;
+        near.set_nonblocking(true).map_err(spawn_error)?;
+        let mut child = tokio::process::Command::new(&command.program)
+            .args(&command.arguments)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::from(OwnedFd::from(far)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(spawn_error)?;
+        if let Some(stderr) = child.stderr.take() {
+            // Ends with the process: its end of the pipe closes.
+            tokio::spawn(log(stderr));
+        }
+        let (reports, orders) = UnixStream::from_std(near).map_err(spawn_error)?.into_split();
+        let mut process = Self { child, reports: Reader::new(reports), orders, layers: Vec::new() };
+        match timeout(READY_WITHIN, process.reports.next()).await {
+            Ok(Ok(Report::Ready { layers })) => process.layers = layers,
+            Ok(Ok(Report::Failed { reason })) => return Err(StartError::Failed(reason)),
+            Ok(Ok(_)) => return Err(StartError::Failed("it spoke out of turn".into())),
+            Ok(Err(e)) => return Err(StartError::Ended(e)),
+            Err(_) => return Err(StartError::Slow(READY_WITHIN)),
+        }
+        Ok(process)
+    }
+
+    /// Runs a program to its end, or until `left` resolves: then it is cancelled.
+    pub(crate) async fn run(
+        &mut self,
+        program: Program,
+        limits: Limits,
+        events: &Events,
+        left: impl Future<Output = ()>,
+    ) -> (Result<Outcome, Fault>, After) {
+        let started = Instant::now();
+        let deadline = started + limits.wall + GRACE;
+        let (wall, memory, escalation) = (limits.wall, limits.memory, limits.escalation);
+        if let Err(e) = frames::send(&mut self.orders, &Order::Run { program, limits }).await {
+            // Nothing ran: an order that is not whole is no order.
+            return (Err(Fault::Unavailable { reason: format!("the worker is gone: {e}") }), After::Broken);
+        }
+        tokio::pin!(left);
+        let mut until = deadline;
+        let mut cancelled = false;
+        loop {
+            let report = tokio::select! {
+                report = self.reports.next() => report,
+                () = &mut left, if !cancelled => {
+                    cancelled = true;
+                    until = until.min(Instant::now() + CANCEL_GRACE);
+                    if frames::send(&mut self.orders, &Order::Cancel).await.is_err() {
+                        return (Err(lost("it was cancelled")), After::Broken);
+                    }
+                    continue;
+                }
+                () = tokio::time::sleep_until(until) => {
+                    if cancelled {
+                        return (Err(lost("it was cancelled")), After::Broken);
+                    }
+                    tracing::warn!(?wall, "a worker did not heed its deadline and was killed");
+                    return (killed_at_its_deadline(wall, escalation, started.elapsed()), After::Broken);
+                }
+            };
+            match report {
+                Ok(Report::Event(event)) => {
+                    if cancelled {
+                        continue;
+                    }
+                    // A reader that is slow must not hold the deadline up.
+                    tokio::select! {
+                        _ = events.send(event) => {}
+                        () = tokio::time::sleep_until(until) => {}
+                    }
+                }
+                Ok(Report::Done(ended)) => return (ended, After::Whole),
+                Ok(Report::Ready { .. } | Report::Failed { .. }) => {
+                    return (Err(lost("the worker spoke out of turn")), After::Broken);
+                }
+                Err(e) => {
+                    let status = timeout(CANCEL_GRACE, self.child.wait()).await;
+                    let how = match status {
+                        Ok(Ok(status)) => format!("the worker ended in the middle of a program ({status})"),
+                        _ => format!("the worker's connection broke in the middle of a program ({e})"),
+                    };
+                    tracing::warn!(memory, "{how}");
+                    return (Err(lost(&how)), After::Broken);
+                }
+            }
+        }
+    }
+
+    /// Ends the process and waits for it.
+    pub(crate) async fn stop(mut self) {
+        // Already gone is as good.
+        let _ = self.child.kill().await;
+    }
+
+    /// Resolves when the process ends by itself.
+    pub(crate) async fn ended(&mut self) -> String {
+        match self.child.wait().await {
+            Ok(status) => status.to_string(),
+            Err(e) => e.to_string(),
+        }
+    }
+}
+
+fn lost(reason: &str) -> Fault {
+    Fault::Lost { reason: reason.to_owned() }
+}
+
+fn killed_at_its_deadline(wall: Duration, escalation: Escalation, ran: Duration) -> Result<Outcome, Fault> {
+    match escalation {
+        Escalation::OnNeed => Err(Fault::Unsupported(Need::Time(wall))),
+        Escalation::Never => Ok(Outcome {
+            exit: Exit::TimedOut,
+            observed: None,
+            truncated: false,
+            usage: Usage { wall: ran, ..Usage::default() },
+            lacked: None,
+        }),
+    }
+}
+
+/// What a worker says on standard error is for the operator: a panic, at most. Programs cannot write there.
+async fn log(stderr: tokio::process::ChildStderr) {
+    let mut lines = BufReader::new(stderr.take(64 << 10)).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        tracing::warn!(worker = line, "a worker said");
+    }
+}
