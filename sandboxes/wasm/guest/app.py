@@ -14,17 +14,15 @@ import wit_world
 from wit_world import Ending_Finished, Ending_Raised, Failure
 
 from _switchtower import (
-    HOME, absent, chance, clock, errors, failure, hashing, host, library, program, scratch, show, snapshot, streams,
-    surroundings, warm,
+    HOME, absent, chance, clock, errors, failure, hashing, holes, host, library, program, scratch, show, snapshot,
+    streams, surroundings, warm,
 )
 from _switchtower.replace import Replacements
 
 
 class WitWorld(wit_world.WitWorld):
     def execute(self, code, files):
-        if not host.awake:
-            host.awake = True
-            chance.forget()
+        host.awake = True
         scratch.give(files)
         try:
             return Ending_Finished(program.execute(code))
@@ -72,4 +70,5 @@ atexit.register(logging.shutdown)
 sys.path[:] = [HOME]
 for _ in range(3):
     gc.collect()
+holes.plug()
 gc.freeze()

@@ -26,7 +26,7 @@ pub(crate) const THREAD_STACK: usize = 512 << 20;
 /// How often a running guest looks up: deadlines are met to about this.
 const TICK: Duration = Duration::from_millis(1);
 /// Memory of a finished instance that stays resident for the next one in its place: more than programs dirty.
-const KEPT_RESIDENT: usize = 64 << 20;
+const KEPT_RESIDENT: usize = 256 << 20;
 
 /// How the guest is compiled. It is part of what a compiled guest is compatible with.
 fn config(instances: u32) -> Config {

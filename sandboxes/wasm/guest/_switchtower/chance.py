@@ -9,6 +9,8 @@ import gc
 import random
 import sys
 
+from . import host
+
 Random = random.Random
 
 
@@ -39,6 +41,8 @@ class Unseeded(Random):
         return self.__reduce__()
 
     def seed(self, a=None, version=2):
+        if a is None and not host.awake:
+            return  # componentize-py seeds the shared generator ahead of the first call
         _awake(self)
         self.seed(a, version)
 
@@ -75,10 +79,3 @@ def install(replacements):
         # Taken from the class, these were bound before the change.
         replacements.put(random, name, getattr(random._inst, name))
         _drawing[name] = random.__dict__[name]
-
-
-def forget():
-    """componentize-py seeds the shared generator when a component is first called; nobody has asked for that yet."""
-    random._inst.__class__ = Unseeded
-    random._inst.gauss_next = None
-    random.__dict__.update(_drawing)
