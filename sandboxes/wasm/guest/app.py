@@ -60,7 +60,7 @@ library.install()
 library.forget(library.ABSENT)
 show.install()
 chance.install(replacements)
-replacements.spread(keep=(sys.modules["_switchtower.scratch"], sys.modules["_switchtower.streams"]))
+replacements.spread(keep=(absent, scratch, streams))
 del replacements
 settle()
 chance.install(Replacements())

@@ -59,7 +59,8 @@ impl Instance {
         let exit = match ended {
             Ok(Ending::Finished(code)) => Exit::Finished(code),
             Ok(Ending::Raised(raised)) => {
-                let out_of_memory = raised.name == "MemoryError";
+                // With a message it is something else: the parser's own stack, for one.
+                let out_of_memory = raised.name == "MemoryError" && raised.value.is_empty();
                 run.fail(Failure {
                     name: raised.name,
                     value: raised.value,

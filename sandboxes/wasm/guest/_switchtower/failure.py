@@ -1,6 +1,7 @@
 """An exception that went through, told as CPython tells it, without the guest's own frames."""
 
 import traceback
+import types
 
 from . import PROGRAM
 
@@ -29,15 +30,75 @@ def _remembering(cls, frames, *, limit=None, lookup_lines=True, capture_locals=F
     return stack
 
 
+_format = traceback.StackSummary.format_frame_summary
+_last = (None, None, None)
+
+
+def _formatting(self, frame_summary, **options):
+    """Formats a summary once where it stands many times in a row: the carets alone cost a parse of the line."""
+    global _last
+    summary, given, text = _last
+    if summary is not frame_summary or given != options:
+        text = _format(self, frame_summary, **options)
+        _last = (frame_summary, options, text)
+    return text
+
+
+class _Cut:
+    """A stack too deep to look at frame by frame: its two ends, and how many frames of one kind lie between them."""
+
+    ENDS = 40
+    MOST = 1500
+
+    def __init__(self, error):
+        self.between = 0
+        frames, tb = [], error.__traceback__
+        while tb is not None:
+            frames.append(tb)
+            tb = tb.tb_next
+        if len(frames) <= self.MOST:
+            return
+        between = frames[self.ENDS : -self.ENDS]
+        first = between[0]
+        same = all(t.tb_lasti == first.tb_lasti and t.tb_frame.f_code is first.tb_frame.f_code for t in between)
+        self.between = len(between) if same else 0
+        chain = None
+        for tb in reversed(frames[: self.ENDS] + frames[-self.ENDS :]):
+            chain = types.TracebackType(chain, tb.tb_frame, tb.tb_lasti, tb.tb_lineno)
+        error.__traceback__ = chain
+
+    def restore(self, stack):
+        if self.between and len(stack) >= self.ENDS:
+            # One summary, told many times: the formatter folds them into a count.
+            stack[self.ENDS - 1 : self.ENDS - 1] = [stack[self.ENDS - 1]] * self.between
+
+
+def _told(error):
+    """As the interpreter prints it, causes and contexts included."""
+    cuts, chain, seen = [], error, set()
+    while chain is not None and id(chain) not in seen:
+        seen.add(id(chain))
+        cuts.append(_Cut(chain))
+        chain = chain.__cause__ or chain.__context__
+    told = link = traceback.TracebackException(type(error), error, error.__traceback__, compact=True)
+    for cut in cuts:
+        if link is None:
+            break
+        cut.restore(link.stack)
+        link = link.__cause__ or link.__context__
+    return "".join(told.format())
+
+
 def describe(error):
     """Name, message, traceback and line."""
+    line = line_of(error)
     name = type(error).__name__
     try:
         value = str(error)
     except Exception:
         value = "<exception str() failed>"
     try:
-        text = "".join(traceback.TracebackException(type(error), error, error.__traceback__, compact=True).format())
+        text = _told(error)
     except MemoryError:
         raise
     except Exception:
@@ -45,7 +106,7 @@ def describe(error):
     if len(text) > MOST_TEXT:
         half = MOST_TEXT // 2
         text = f"{text[:half]}\n[... {len(text) - MOST_TEXT} characters left out ...]\n{text[-half:]}"
-    return name, clean(value[:MOST_TEXT]), clean(text), line_of(error)
+    return name, clean(value[:MOST_TEXT]), clean(text), line
 
 
 def line_of(error):
@@ -67,3 +128,4 @@ def clean(text):
 
 def install():
     traceback.StackSummary._extract_from_extended_frame_gen = classmethod(_remembering)
+    traceback.StackSummary.format_frame_summary = _formatting

@@ -11,6 +11,7 @@ import io
 import os
 import sys
 import zlib
+import zoneinfo
 
 from . import HOME, host
 
@@ -100,7 +101,10 @@ class Resource(importlib.resources.abc.Traversable):
 
     def __init__(self, path):
         self._path = path
-        self.name = os.path.basename(path)
+
+    @property
+    def name(self):
+        return os.path.basename(self._path)
 
     def iterdir(self):
         inside = self._path + "/"
@@ -201,6 +205,7 @@ def install():
     sys.path_hooks.clear()
     sys.path[:] = []
     sys.path_importer_cache.clear()
+    zoneinfo.reset_tzpath(to=())  # time zones come from tzdata
     for name, module in list(sys.modules.items()):
         if name in _sources and getattr(module, "__spec__", None) is not None:
             module.__loader__ = module.__spec__.loader = _loader
