@@ -113,6 +113,15 @@ fn build(source: &Path, kept: &Path, made: &Path) -> Result<(), Failed> {
     cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&constant).arg(source.join("getrandom.c"));
     run(&mut cc, "compiling the source of constant bytes (cc)", "install a C compiler (gcc)")?;
 
+    // The snapshot's Python writes bytecode beside its sources, and would take it from there the next time: every
+    // snapshot is made from sources alone, so that all are alike.
+    let app = kept.join("app");
+    let failed = |e: std::io::Error| Failed { step: "copying the guest's sources", why: e.to_string(), mend: MEND_IO };
+    if app.exists() {
+        fs::remove_dir_all(&app).map_err(failed)?;
+    }
+    copy_sources(source, &app).map_err(failed)?;
+
     let component = kept.join("guest.wasm");
     let mut snapshot = Command::new("python3");
     snapshot
@@ -120,7 +129,7 @@ fn build(source: &Path, kept: &Path, made: &Path) -> Result<(), Failed> {
         .arg("-d")
         .arg(source.join("wit"))
         .args(["-w", "sandbox", "componentize", "app", "-p"])
-        .arg(source)
+        .arg(&app)
         .arg("-p")
         .arg(&packages)
         .arg("-o")
@@ -142,10 +151,24 @@ fn build(source: &Path, kept: &Path, made: &Path) -> Result<(), Failed> {
     let packed = zstd::encode_all(content.as_slice(), 9).map_err(failed)?;
     fs::write(&part, packed).map_err(failed)?;
     fs::rename(&part, made).map_err(failed)?;
-    for leftover in [&tools, &packages] {
+    for leftover in [&tools, &packages, &app] {
         fs::remove_dir_all(leftover).map_err(failed)?;
     }
     fs::remove_file(&component).map_err(failed)
+}
+
+fn copy_sources(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let path = entry?.path();
+        let Some(name) = path.file_name() else { continue };
+        if path.is_dir() && name != "__pycache__" {
+            copy_sources(&path, &to.join(name))?;
+        } else if path.extension() == Some(OsStr::new("py")) {
+            fs::copy(&path, to.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 fn run(command: &mut Command, step: &'static str, mend: &'static str) -> Result<(), Failed> {
