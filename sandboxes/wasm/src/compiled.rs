@@ -31,13 +31,16 @@ pub enum Stage {
     Asking,
 }
 
+/// Compiled guests of other versions are removed after this long.
+const OUTDATED: Duration = Duration::from_secs(14 * 24 * 3600);
+
 /// Told at the beginning of each stage of the first use.
 pub type Progress<'a> = &'a dyn Fn(Stage);
 
 /// The guest cannot be used. Nothing of it runs until this is mended.
 #[derive(Debug, thiserror::Error)]
 pub enum GuestError {
-    #[error("no folder for the compiled guest: set HOME, XDG_CACHE_HOME or SWITCHTOWER_CACHE")]
+    #[error("no folder for the compiled guest: set HOME or XDG_CACHE_HOME, or name one")]
     NoFolder,
     #[error("{}: {source}", path.display())]
     Folder { path: PathBuf, source: io::Error },
@@ -74,6 +77,7 @@ impl Compiled {
             let engine = engine::engine(1).map_err(GuestError::Compile)?;
             let code = engine.precompile_component(&component).map_err(GuestError::Compile)?;
             write_whole(&path, &code)?;
+            remove_outdated(&folder, &path);
         }
         let names = path.with_extension("modules");
         let modules = match fs::read_to_string(&names) {
@@ -168,6 +172,20 @@ fn write_whole(path: &Path, content: &[u8]) -> Result<(), GuestError> {
         let _ = fs::remove_file(&part);
         GuestError::Folder { path: path.to_owned(), source }
     })
+}
+
+/// Compiled guests of other versions, 100 MB each, that nobody has made for a while. One that is still wanted somewhere
+/// is made again.
+fn remove_outdated(folder: &Path, current: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let ours = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("python-"));
+        let age = fs::metadata(&path).and_then(|found| found.modified()).ok().and_then(|at| at.elapsed().ok());
+        if ours && path.file_stem() != current.file_stem() && age.is_some_and(|age| age > OUTDATED) {
+            // Another process may have removed it first.
+            let _ = fs::remove_file(&path);
+        }
+    }
 }
 
 fn ask_for_modules(path: &Path) -> Result<BTreeSet<String>, GuestError> {
