@@ -59,7 +59,7 @@ impl Fault {
 
 /// What a program needs that a backend does not have.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "kind", content = "detail")]
+#[serde(rename_all = "snake_case")]
 pub enum Need {
     /// A module that is not importable here.
     Module(String),

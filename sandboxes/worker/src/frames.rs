@@ -121,6 +121,10 @@ impl<R: AsyncRead + Unpin> Reader<R> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use switchtower_contract::Need;
+
     use super::*;
 
     #[test]
@@ -129,6 +133,25 @@ mod tests {
         write(&mut wire, &Report::Event(Event::Stdout("é".repeat(1000)))).unwrap();
         let back: Report = read(&mut wire.as_slice()).unwrap();
         assert!(matches!(back, Report::Event(Event::Stdout(text)) if text == "é".repeat(1000)));
+    }
+
+    #[test]
+    fn every_need_comes_back_as_it_went() {
+        for need in [
+            Need::Module("numpy".into()),
+            Need::Files("/etc/passwd".into()),
+            Need::Network("192.0.2.1:80".into()),
+            Need::Process("ls".into()),
+            Need::Threads,
+            Need::Memory(1 << 28),
+            Need::Time(Duration::from_millis(1)),
+            Need::Language("a feature".into()),
+        ] {
+            let mut wire = Vec::new();
+            write(&mut wire, &Report::Done(Err(Fault::Unsupported(need.clone())))).unwrap();
+            let back: Report = read(&mut wire.as_slice()).unwrap();
+            assert!(matches!(back, Report::Done(Err(Fault::Unsupported(back))) if back == need), "{need}");
+        }
     }
 
     #[test]
