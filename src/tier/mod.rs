@@ -17,7 +17,7 @@ use switchtower_contract::{Backend, Need, Offer};
 pub use attempt::Attempt;
 pub use walk::{Setback, Walked};
 
-use crate::route::{Standing, TierName};
+use crate::route::{Route, Standing, TierName};
 use crate::seed::Seed;
 use queue::FairQueue;
 
@@ -120,6 +120,11 @@ impl Tiers {
 
     pub fn iter(&self) -> impl Iterator<Item = &Tier> {
         self.0.values()
+    }
+
+    /// The tiers of a route, each with its runtime's id.
+    pub fn runtimes<'a>(&'a self, route: &'a Route) -> impl Iterator<Item = (&'a TierName, &'a str)> {
+        route.tiers().filter_map(|name| self.get(name)).map(|tier| (&tier.name, &*tier.offer.runtime))
     }
 
     pub fn standings(&self) -> Vec<Standing> {

@@ -59,6 +59,8 @@ impl Relay {
         self.mode = Mode::Held(Vec::new());
         if self.to.is_none() {
             self.mode = Mode::Flows;
+        } else if hold_back.is_zero() {
+            self.release().await;
         }
         let mut held = std::pin::pin!(sleep_until(Instant::now() + hold_back));
         loop {
@@ -192,5 +194,72 @@ fn join(events: &mut Vec<Event>, event: Event) {
             held.push_str(&text);
         }
         (_, event) => events.push(event),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOLD: Duration = Duration::from_millis(250);
+
+    /// Attempts that each say this, a text every 100 ms; the last one is the answer. What the caller hears.
+    async fn heard(attempts: &[&[Event]]) -> Vec<Event> {
+        let (to, mut from) = Events::channel();
+        let mut relay = Relay::new(Some(to));
+        let says = async {
+            for attempt in attempts {
+                relay.fails();
+                let (events, said) = Events::channel();
+                let (over, is_over) = oneshot::channel();
+                let run = async {
+                    for event in attempt.iter() {
+                        events.send(event.clone()).await;
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                    let _ = over.send(());
+                };
+                tokio::join!(run, relay.attempt(HOLD, said, is_over));
+            }
+            relay.ends().await;
+            drop(relay);
+        };
+        let listens = async {
+            let mut heard = Vec::new();
+            while let Some(event) = from.recv().await {
+                heard.push(event);
+            }
+            heard
+        };
+        tokio::join!(says, listens).1
+    }
+
+    fn out(text: &str) -> Event {
+        Event::Stdout(text.to_owned())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_short_attempt_that_fails_is_never_heard() {
+        assert_eq!(heard(&[&[out("a")], &[out("b"), out("c")]]).await, [out("bc")]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_heard_is_swallowed_wherever_it_is_cut() {
+        let long = [out("ab"), out("c"), out("d")];
+        let err = Event::Stderr("!".to_owned());
+        let again = [out("a"), out("bcd"), err.clone(), out("e")];
+        assert_eq!(heard(&[&long, &long, &again]).await, [out("abcd"), err, out("e")]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_stops_short_of_what_was_heard_starts_again() {
+        let long = [out("a"), out("b"), out("c"), out("d")];
+        assert_eq!(heard(&[&long, &[out("ab")]]).await, [out("abc"), out("d"), Event::Restart, out("ab")]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_differs_starts_again_and_then_flows() {
+        let (long, other) = ([out("a"), out("b"), out("c")], [out("a"), out("x"), out("y"), out("z")]);
+        assert_eq!(heard(&[&long, &other]).await, [out("abc"), Event::Restart, out("axy"), out("z")]);
     }
 }

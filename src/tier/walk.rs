@@ -186,7 +186,10 @@ impl Walk<'_> {
             let _ = over.send(());
             ran
         };
-        let (ran, ()) = tokio::join!(run, self.relay.attempt(tier.config.hold_back, from, is_over));
+        // Where no other tier can take over, nothing is gained by holding back.
+        let stays = limits.escalation == Escalation::Never;
+        let hold_back = if stays { Duration::ZERO } else { tier.config.hold_back };
+        let (ran, ()) = tokio::join!(run, self.relay.attempt(hold_back, from, is_over));
         let ended = ran.and_then(|outcome| match cut_short(&outcome, limits, self.left, self.request.memory) {
             Some(need) => Err(Fault::Unsupported(need)),
             None => Ok(outcome),
@@ -247,3 +250,6 @@ impl Trouble {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
