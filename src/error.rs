@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::decide::Undecided;
 use crate::quota::Exhausted;
 use crate::request::Invalid;
 use crate::tier::{Attempt, Setback};
@@ -64,5 +65,14 @@ impl Error {
 impl From<Exhausted> for Error {
     fn from(exhausted: Exhausted) -> Self {
         Self::Quota { retry_after: exhausted.retry_after }
+    }
+}
+
+impl From<Undecided> for Error {
+    fn from(undecided: Undecided) -> Self {
+        match undecided {
+            Undecided::UnknownTier { allowed, .. } => Self::Invalid(Invalid::new("tier", allowed.join(", "))),
+            Undecided::NoTier { reason } => Self::NoTier { reason },
+        }
     }
 }
