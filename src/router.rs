@@ -19,7 +19,7 @@ use crate::request::Request;
 use crate::route::TierName;
 use crate::seed::Seed;
 pub use crate::tier::Attempt;
-use crate::tier::{Tiers, Walked};
+use crate::tier::{Relay, Tiers, Walked};
 
 /// Takes requests down the line. It holds the parts and owns no state.
 pub struct Router {
@@ -101,11 +101,14 @@ impl Router {
             Found::Nothing(flight) => flight,
         };
 
-        let walked = tiers.walk(request, &decision.route, events, &mut entry.attempts).await;
+        let mut relay = Relay::new(events);
+        let walked = tiers.walk(request, &decision.route, &mut relay, &mut entry.attempts).await;
         let Walked { tier, outcome, output, note } = walked.map_err(|s| Error::from_walk(s, &entry.attempts))?;
         let pure = is_pure(&outcome, request.program.chance, profile.verdict.deterministic);
         let status = flight.status();
         flight.land(if pure { Kept::new(&tier, &outcome, &output) } else { None });
+        // Last: no follower waits for this caller to read.
+        relay.deliver().await;
 
         let (id, attempts) = (entry.id().to_owned(), entry.attempts.clone());
         Ok(Answer { id, outcome, output, tier, cache: status, pure, decision, attempts, note })

@@ -2,6 +2,7 @@
 
 pub mod attempt;
 pub mod backoff;
+mod outbox;
 pub mod queue;
 mod relay;
 mod walk;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use switchtower_contract::{Backend, Need, Offer};
 
 pub use attempt::Attempt;
+pub use relay::Relay;
 pub use walk::{Setback, Walked};
 
 use crate::route::{Route, Standing, TierName};

@@ -4,6 +4,7 @@
 //! What a later attempt says must begin with what was already sent: that is swallowed. Where it differs, the caller is
 //! told that the output starts again.
 
+use std::collections::VecDeque;
 use std::mem;
 use std::time::Duration;
 
@@ -11,26 +12,30 @@ use switchtower_contract::{Event, Events, Output};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-pub(super) struct Relay {
-    /// Nobody listens: the output is only collected.
-    to: Option<Events>,
-    /// What the caller has of attempts that came to nothing.
+use super::outbox::{Outbox, append};
+
+/// A caller's ear, or nobody's.
+pub struct Relay {
+    /// None: nobody listens, and the output is only collected.
+    to: Option<Outbox>,
+    /// What the caller was told by attempts that came to nothing.
     sent: Output,
     /// What this attempt has said.
     said: Output,
+    /// What of it is held back, in its order.
+    held: VecDeque<Event>,
     mode: Mode,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// In order, neighbours of a kind as one.
-    Held(Vec<Event>),
-    /// It has not yet said all that was sent before.
+    Held,
+    /// It has not yet said all that was sent before; so much of it, it has.
     Follows(Followed),
     Flows,
 }
 
-/// How much of what was sent before this attempt has said again.
-#[derive(Default)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Followed {
     stdout: usize,
     stderr: usize,
@@ -44,11 +49,12 @@ enum Said {
 }
 
 impl Relay {
-    pub(super) fn new(to: Option<Events>) -> Self {
-        Self { to, sent: Output::default(), said: Output::default(), mode: Mode::Flows }
+    pub fn new(to: Option<Events>) -> Self {
+        let (to, sent, said) = (to.map(Outbox::new), Output::default(), Output::default());
+        Self { to, sent, said, held: VecDeque::new(), mode: Mode::Flows }
     }
 
-    /// Takes in an attempt's events until the run is over and its last event is here.
+    /// Takes in an attempt's events until the run is over and its last event is here. Meanwhile the caller is told.
     pub(super) async fn attempt(
         &mut self,
         hold_back: Duration,
@@ -56,107 +62,105 @@ impl Relay {
         mut over: oneshot::Receiver<()>,
     ) {
         self.said = Output::default();
-        self.mode = Mode::Held(Vec::new());
-        if self.to.is_none() {
-            self.mode = Mode::Flows;
-        } else if hold_back.is_zero() {
-            self.release().await;
+        self.held.clear();
+        self.mode = Mode::Held;
+        if hold_back.is_zero() || self.to.is_none() {
+            self.release();
         }
         let mut held = std::pin::pin!(sleep_until(Instant::now() + hold_back));
         loop {
             tokio::select! {
                 biased;
-                Some(event) = from.recv() => self.take(event).await,
+                Some(event) = from.recv() => self.take(event),
                 _ = &mut over => break,
-                () = &mut held, if matches!(self.mode, Mode::Held(_)) => self.release().await,
+                () = &mut held, if self.mode == Mode::Held => self.release(),
+                () = self.deliver(), if self.to.as_ref().is_some_and(|to| !to.is_empty()) => {}
             }
         }
         while let Ok(event) = from.try_recv() {
-            self.take(event).await;
+            self.take(event);
         }
     }
 
-    /// The attempt came to nothing; what the caller has of it stays with the caller.
+    /// The attempt came to nothing; what the caller was told of it stays told.
     pub(super) fn fails(&mut self) {
-        if matches!(self.mode, Mode::Flows) && self.to.is_some() {
+        if self.mode == Mode::Flows && self.to.is_some() {
             self.sent = mem::take(&mut self.said);
         }
     }
 
-    /// The attempt is the answer: the caller has all of it after this.
-    pub(super) async fn ends(&mut self) -> Output {
-        self.release().await;
+    /// The attempt is the answer.
+    pub(super) fn ends(&mut self) -> Output {
+        self.release();
         if matches!(self.mode, Mode::Follows(_)) {
-            self.restart().await;
+            self.restart();
         }
         mem::take(&mut self.said)
     }
 
-    async fn take(&mut self, event: Event) {
-        if self.to.is_none() {
-            return self.said.take(event);
+    /// Waits until the caller has read all.
+    pub async fn deliver(&mut self) {
+        if let Some(to) = &mut self.to {
+            to.deliver().await;
         }
-        self.said.take(event.clone());
-        match &mut self.mode {
-            Mode::Held(events) => join(events, event),
-            Mode::Follows(_) => self.follow().await,
-            Mode::Flows => self.send(event).await,
+    }
+
+    fn take(&mut self, event: Event) {
+        match (&mut self.to, self.mode) {
+            (Some(to), Mode::Flows) => to.push(event.clone()),
+            (Some(_), Mode::Held) => append(&mut self.held, event.clone()),
+            (Some(_), Mode::Follows(_)) | (None, _) => {}
         }
+        self.said.take(event);
+        self.follow();
     }
 
     /// Ends holding back.
-    async fn release(&mut self) {
-        if !matches!(self.mode, Mode::Held(_)) {
+    fn release(&mut self) {
+        if self.mode != Mode::Held {
             return;
         }
-        if self.sent != Output::default() {
+        let held = mem::take(&mut self.held);
+        if self.sent == Output::default() {
+            self.mode = Mode::Flows;
+            self.tell(held);
+        } else {
             self.mode = Mode::Follows(Followed::default());
-            return self.follow().await;
-        }
-        if let Mode::Held(events) = mem::replace(&mut self.mode, Mode::Flows) {
-            for event in events {
-                self.send(event).await;
-            }
+            self.follow();
         }
     }
 
-    async fn follow(&mut self) {
+    /// Looks how far it has come in saying what was sent before.
+    fn follow(&mut self) {
         let Mode::Follows(followed) = &mut self.mode else { return };
         match followed.compare(&self.said, &self.sent) {
             Said::Less => {}
-            Said::Otherwise => self.restart().await,
+            Said::Otherwise => self.restart(),
             Said::AllAndMore => {
                 self.mode = Mode::Flows;
-                let error = if self.sent.error.is_some() { None } else { self.said.error.clone() };
+                let sent = &self.sent;
                 let more = Output {
-                    stdout: self.said.stdout[self.sent.stdout.len()..].to_owned(),
-                    stderr: self.said.stderr[self.sent.stderr.len()..].to_owned(),
-                    results: self.said.results[self.sent.results.len()..].to_vec(),
-                    error,
+                    stdout: self.said.stdout[sent.stdout.len()..].to_owned(),
+                    stderr: self.said.stderr[sent.stderr.len()..].to_owned(),
+                    results: self.said.results[sent.results.len()..].to_vec(),
+                    error: if sent.error.is_some() { None } else { self.said.error.clone() },
                 };
-                self.send_all(&more).await;
+                self.tell(more.events());
             }
         }
     }
 
-    async fn restart(&mut self) {
+    fn restart(&mut self) {
         self.mode = Mode::Flows;
-        self.send(Event::Restart).await;
+        self.tell([Event::Restart]);
         let said = mem::take(&mut self.said);
-        self.send_all(&said).await;
+        self.tell(said.events());
         self.said = said;
     }
 
-    async fn send_all(&self, output: &Output) {
-        for event in output.events() {
-            self.send(event).await;
-        }
-    }
-
-    async fn send(&self, event: Event) {
-        if let Some(to) = &self.to {
-            // A caller that reads no more is no reason to stop: it ends a run by leaving.
-            to.send(event).await;
+    fn tell(&mut self, events: impl IntoIterator<Item = Event>) {
+        if let Some(to) = &mut self.to {
+            events.into_iter().for_each(|event| to.push(event));
         }
     }
 }
@@ -187,16 +191,6 @@ impl Followed {
     }
 }
 
-/// Adds an event; text behind text of the same kind becomes one, so a byte at a time costs a byte each.
-fn join(events: &mut Vec<Event>, event: Event) {
-    match (events.last_mut(), event) {
-        (Some(Event::Stdout(held)), Event::Stdout(text)) | (Some(Event::Stderr(held)), Event::Stderr(text)) => {
-            held.push_str(&text);
-        }
-        (_, event) => events.push(event),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,7 +215,8 @@ mod tests {
                 };
                 tokio::join!(run, relay.attempt(HOLD, said, is_over));
             }
-            relay.ends().await;
+            relay.ends();
+            relay.deliver().await;
             drop(relay);
         };
         let listens = async {
@@ -236,6 +231,12 @@ mod tests {
 
     fn out(text: &str) -> Event {
         Event::Stdout(text.to_owned())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_held_back_keeps_its_order() {
+        let err = || Event::Stderr("!".to_owned());
+        assert_eq!(heard(&[&[out("a"), err(), out("b")]]).await, [out("a"), err(), out("b")]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -53,7 +53,8 @@ enum Trouble {
 const GRACE: Duration = Duration::from_secs(5);
 
 impl Tiers {
-    /// Walks the route. Each attempt is added to `attempts` as it ends; `events` gets what the program says.
+    /// Walks the route. Each attempt is added to `attempts` as it ends; `relay` gets what the program
+    /// says.
     ///
     /// # Errors
     /// No tier gave an answer: the last one's setback.
@@ -61,18 +62,18 @@ impl Tiers {
         &self,
         request: &Request,
         route: &Route,
-        events: Option<Events>,
+        relay: &mut Relay,
         attempts: &mut Vec<Attempt>,
     ) -> Result<Walked, Setback> {
         let mut legs = self.usable(request, route);
-        let mut walk = Walk { request, left: request.timeout, relay: Relay::new(events), attempts };
+        let mut walk = Walk { request, left: request.timeout, relay, attempts };
         let mut setback = Setback::NoTier { reason: format!("none of the route {route} may run it") };
         let mut at = 0;
         while let Some(&(tier, leg)) = legs.get(at) {
             let limits = walk.limits(tier, leg, at + 1 == legs.len());
             match walk.tier(tier, &limits).await {
                 Ok(outcome) => {
-                    let output = walk.relay.ends().await;
+                    let output = walk.relay.ends();
                     let note = outcome.lacked.as_ref().map(|need| self.note(need));
                     return Ok(Walked { tier: tier.name.clone(), outcome, output, note });
                 }
@@ -120,7 +121,7 @@ struct Walk<'a> {
     request: &'a Request,
     /// What is left of the request's time.
     left: Duration,
-    relay: Relay,
+    relay: &'a mut Relay,
     attempts: &'a mut Vec<Attempt>,
 }
 

@@ -189,11 +189,8 @@ impl Sandbox for Room {
         if let Some(fault) = self.backend.state().next_run.pop_front() {
             return Err(fault);
         }
-        let odds = self.backend.settings.odds;
-        let (lost, takes) = {
-            let takes = self.backend.draw_between(&self.backend.settings.running);
-            (self.backend.state().chance.happens(odds.lost), takes)
-        };
+        let takes = self.backend.draw_between(&self.backend.settings.running);
+        let lost = self.backend.state().chance.happens(self.backend.settings.odds.lost);
         let script = Script::read(&program.source);
         let run = Run::new(&self.backend, &mut self.variables, program, limits, events);
         let outcome = run.play(&script, takes).await?;

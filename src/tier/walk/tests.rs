@@ -56,7 +56,13 @@ async fn walk(tiers: &Tiers, source: &str, route: &Route) -> Told {
         }
         heard
     };
-    let (walked, heard) = tokio::join!(tiers.walk(&request, route, Some(events), &mut attempts), listen);
+    let walk = async {
+        let mut relay = Relay::new(Some(events));
+        let walked = tiers.walk(&request, route, &mut relay, &mut attempts).await;
+        relay.deliver().await;
+        walked
+    };
+    let (walked, heard) = tokio::join!(walk, listen);
     let tried = attempts.iter().map(|attempt| format!("{} {}", attempt.tier, attempt.outcome)).collect();
     Told { walked, heard, tried }
 }
@@ -178,11 +184,23 @@ async fn a_full_tier_is_left_for_the_next_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_caller_who_does_not_read_holds_no_slot() {
+    let world = world(false);
+    let (events, _unread) = Events::channel();
+    let (mut relay, mut attempts) = (Relay::new(Some(events)), Vec::new());
+    let (request, route) = (request(&"print a; eprint b\n".repeat(1000)), Route::only("local"));
+    let walked = world.tiers.walk(&request, &route, &mut relay, &mut attempts).await.unwrap();
+    assert_eq!(walked.output.stdout, "a\n".repeat(1000));
+    assert_eq!(world.tiers.standings()[0].running, 0);
+    assert!(timeout(SECOND, relay.deliver()).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_walk_that_is_dropped_ends_its_program_and_says_where_it_was() {
     let world = world(false);
     let (request, route) = (request("sleep 10s"), Route::only("local"));
-    let mut attempts = Vec::new();
-    let walk = world.tiers.walk(&request, &route, None, &mut attempts);
+    let (mut relay, mut attempts) = (Relay::new(None), Vec::new());
+    let walk = world.tiers.walk(&request, &route, &mut relay, &mut attempts);
     assert!(timeout(SECOND, walk).await.is_err());
     assert_eq!((attempts[0].outcome.as_str(), attempts[0].ran >= SECOND), ("abandoned", true));
     let counts = world.local.counts();
