@@ -24,6 +24,7 @@ impl Default for Config {
     }
 }
 
+/// What each caller has asked for lately.
 pub struct Quota {
     /// Time between two requests in the long run; none where there is no limit.
     every: Option<Duration>,

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Record;
 
+/// A ring of records: the oldest makes room.
 pub struct Ledger {
     most: usize,
     /// Protects the ring; held for a push or a copy of pointers.

@@ -13,6 +13,7 @@ use super::Record;
 use crate::cache::CacheStatus;
 use crate::route::{Standing, TierName};
 
+/// The counts.
 pub struct Metrics {
     registry: Registry,
     requests: Family<ByOutcome, Counter>,
