@@ -1,0 +1,101 @@
+//! What the line itself costs: a kept answer, and a program on a backend that takes no time.
+
+use std::sync::Arc;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use switchtower::analyse::analyse;
+use switchtower::cache::{self, CacheStatus, Digest, Fingerprint, Found, ResultCache};
+use switchtower::clock::Wall;
+use switchtower::decide::{Rules, SharedRules};
+use switchtower::quota::{self, Quota};
+use switchtower::record::{self, Recorder};
+use switchtower::request::{CacheMode, Ceilings, Request};
+use switchtower::router::{Parts, Router};
+use switchtower::seed::Seed;
+use switchtower::tier::{self, Tier, Tiers};
+use switchtower_contract::Program;
+use switchtower_contract::scripted::Scripted;
+use tokio::runtime::{Builder, Runtime};
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("a runtime needs threads and a timer")
+}
+
+fn router() -> Router {
+    let wall = Wall::real();
+    let seed = Seed::fixed(1);
+    let tier = Tier::new("wasm".into(), Arc::new(Scripted::default()), tier::Config::default(), &seed);
+    Router::new(Parts {
+        quota: Quota::new(&quota::Config::default()),
+        rules: SharedRules::new(Rules::builtin()),
+        cache: ResultCache::new(&cache::Config::default()),
+        tiers: Tiers::new([tier]),
+        recorder: Recorder::new(&record::Config::default(), wall),
+        wall,
+        seed,
+    })
+}
+
+/// About one kilobyte of ordinary code, and the script that answers for it.
+fn source() -> String {
+    let mut source = String::from("#: print 499500\n");
+    let mut number = 0;
+    while source.len() < 1000 {
+        number += 1;
+        source += &format!("def f{number}(n):\n    return sum(i * {number} for i in range(n) if i % 2)\n\n");
+    }
+    source + "print(f1(1000))\n"
+}
+
+fn request(cache: CacheMode) -> Request {
+    let request = Request::new(Program::python(source()), &Ceilings::default());
+    Request { cache, ..request.expect("it is within the ceilings") }
+}
+
+fn line(criterion: &mut Criterion) {
+    let runtime = runtime();
+    let router = runtime.block_on(async { router() });
+    let mut group = criterion.benchmark_group("line");
+    let kept = request(CacheMode::Use);
+    let found = runtime.block_on(router.execute(kept.clone(), None)).expect("the first run fills the cache");
+    assert_eq!(found.cache, CacheStatus::Miss);
+    group.bench_function("kept answer, the whole line", |bench| {
+        bench.to_async(&runtime).iter(|| router.execute(kept.clone(), None));
+    });
+    let fresh = request(CacheMode::Bypass);
+    group.bench_function("scripted backend, the whole line", |bench| {
+        bench.to_async(&runtime).iter(|| router.execute(fresh.clone(), None));
+    });
+    // A program that was never seen: what of the line is analysis.
+    let mut number = 0;
+    group.bench_function("scripted backend, the whole line, a new program", |bench| {
+        bench.to_async(&runtime).iter(|| {
+            number += 1;
+            let mut request = fresh.clone();
+            request.program.source += &number.to_string();
+            router.execute(request, None)
+        });
+    });
+    group.bench_function("analysis of that program", |bench| bench.iter(|| analyse(&fresh.program)));
+    group.finish();
+}
+
+fn cache(criterion: &mut Criterion) {
+    let runtime = runtime();
+    let request = request(CacheMode::Use);
+    let key = || Fingerprint::new(&Digest::of(&request.program), &request, []);
+    let cache = ResultCache::new(&cache::Config::default());
+    runtime.block_on(async {
+        if let Found::Nothing(flight) = cache.find(&key(), CacheMode::Use, request.timeout).await {
+            let router = router();
+            let answer = router.execute(request.clone(), None).await.expect("it prints a line");
+            flight.land(cache::Kept::new(&answer.tier, &answer.outcome, &answer.output));
+        }
+    });
+    criterion.bench_function("cache/fingerprint and hit", |bench| {
+        bench.to_async(&runtime).iter(|| async { cache.find(&key(), CacheMode::Use, request.timeout).await });
+    });
+}
+
+criterion_group!(benches, line, cache);
+criterion_main!(benches);

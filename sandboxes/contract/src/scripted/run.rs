@@ -1,0 +1,242 @@
+//! One run of a script.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Scripted;
+use super::chance::Splitmix;
+use super::script::{Directive, Script};
+use crate::events::{Event, Events};
+use crate::fault::{Fault, Need};
+use crate::limits::{Escalation, Limits};
+use crate::outcome::{Effect, Effects, Exit, Failure, Outcome, Usage};
+use crate::program::{Chance, Program};
+
+pub(super) struct Run<'a> {
+    backend: &'a Scripted,
+    variables: &'a mut BTreeMap<String, String>,
+    program: &'a Program,
+    limits: &'a Limits,
+    events: &'a Events,
+    /// What is left of stdin.
+    stdin: &'a str,
+    /// A program's own chance, where it was given a seed.
+    seeded: Option<Splitmix>,
+    started: Instant,
+    effects: Effects,
+    /// Bytes of output that still fit.
+    room: u64,
+    truncated: bool,
+    memory: u64,
+    lacked: Option<Need>,
+}
+
+/// The end of a run before its last directive.
+enum End {
+    Exit(Exit),
+    Fault(Fault),
+}
+
+impl From<Fault> for End {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        backend: &'a Scripted,
+        variables: &'a mut BTreeMap<String, String>,
+        program: &'a Program,
+        limits: &'a Limits,
+        events: &'a Events,
+    ) -> Self {
+        let seeded = match program.chance {
+            Chance::Fresh => None,
+            Chance::Seeded(seed) => Some(Splitmix::new(seed)),
+        };
+        Self {
+            backend,
+            variables,
+            program,
+            limits,
+            events,
+            stdin: program.stdin.as_deref().unwrap_or_default(),
+            seeded,
+            started: Instant::now(),
+            effects: Effects::NONE,
+            room: limits.output,
+            truncated: false,
+            memory: 0,
+            lacked: None,
+        }
+    }
+
+    /// Plays the script to its end or to the deadline; `takes` passes first.
+    pub(super) async fn play(mut self, script: &Script, takes: Duration) -> Result<Outcome, Fault> {
+        let deadline = self.started + self.limits.wall;
+        let played = tokio::time::timeout_at(deadline, self.steps(script, takes)).await;
+        let exit = match played {
+            Ok(Ok(())) => Exit::Finished(0),
+            Ok(Err(End::Exit(exit))) => exit,
+            Ok(Err(End::Fault(fault))) => return Err(fault),
+            Err(_) => Exit::TimedOut,
+        };
+        Ok(Outcome {
+            exit,
+            observed: self.backend.settings.offer.observes.then_some(self.effects),
+            truncated: self.truncated,
+            usage: Usage { wall: self.started.elapsed(), cpu: Duration::ZERO, memory: self.memory },
+            lacked: self.lacked,
+        })
+    }
+
+    async fn steps(&mut self, script: &Script, takes: Duration) -> Result<(), End> {
+        super::pause(takes).await;
+        for step in &script.0 {
+            self.step(&step.directive, step.line).await?;
+        }
+        Ok(())
+    }
+
+    async fn step(&mut self, directive: &Directive, line: u32) -> Result<(), End> {
+        match directive {
+            Directive::Print(text) => self.print(format!("{text}\n"), Event::Stdout).await,
+            Directive::Eprint(text) => self.print(format!("{text}\n"), Event::Stderr).await,
+            Directive::Flood(bytes) => self.print("x".repeat(*bytes), Event::Stdout).await,
+            Directive::Show(text) => {
+                let data = [("text/plain".to_owned(), text.clone())].into();
+                self.events.send(Event::Result { data, main: true }).await;
+            }
+            Directive::Sleep(time) => super::pause(*time).await,
+            Directive::Raise { name, value } => return self.raise(name, value, line).await,
+            Directive::Exit(code) => return Err(End::Exit(Exit::Finished(*code))),
+            Directive::Kill => return Err(End::Exit(Exit::Killed)),
+            Directive::Alloc(bytes) => return self.allocate(*bytes),
+            Directive::Read => return self.read(line).await,
+            Directive::Cat(path) => return self.cat(path, line).await,
+            Directive::Env(name) => return self.environment(name, line).await,
+            Directive::Clock => self.ask(Effect::Clock).await,
+            Directive::Chance => self.ask(Effect::Chance).await,
+            Directive::Identity => self.ask(Effect::Identity).await,
+            Directive::Set { name, value } => {
+                self.variables.insert(name.clone(), value.clone());
+            }
+            Directive::Get(name) => match self.variables.get(name).cloned() {
+                Some(value) => self.print(value + "\n", Event::Stdout).await,
+                None => return self.raise("NameError", name, line).await,
+            },
+            Directive::Need(need) => return self.need(need, line).await,
+            Directive::Touch(name) => {
+                *self.backend.state().touched.entry(name.clone()).or_default() += 1;
+            }
+            Directive::Fault { fault, percent } => {
+                if self.backend.state().chance.happens(percent * 10) {
+                    return Err(fault.clone().into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what still fits.
+    async fn print(&mut self, mut text: String, wrap: fn(String) -> Event) {
+        let room = usize::try_from(self.room).unwrap_or(usize::MAX);
+        if text.len() > room {
+            let end = (0..=room).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            text.truncate(end);
+            self.truncated = true;
+            self.room = 0;
+        } else {
+            self.room -= text.len() as u64;
+        }
+        if !text.is_empty() {
+            self.events.send(wrap(text)).await;
+        }
+    }
+
+    async fn raise(&mut self, name: &str, value: &str, line: u32) -> Result<(), End> {
+        let failure = Failure {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            traceback: format!("line {line}\n{name}: {value}\n"),
+            line: Some(line),
+        };
+        self.events.send(Event::Error(failure)).await;
+        Err(End::Exit(Exit::Raised))
+    }
+
+    fn allocate(&mut self, bytes: u64) -> Result<(), End> {
+        self.memory = self.memory.saturating_add(bytes);
+        if self.memory <= self.limits.memory {
+            return Ok(());
+        }
+        Err(match self.limits.escalation {
+            Escalation::OnNeed => Fault::Unsupported(Need::Memory(self.limits.memory)).into(),
+            Escalation::Never => End::Exit(Exit::OutOfMemory),
+        })
+    }
+
+    async fn read(&mut self, line: u32) -> Result<(), End> {
+        if self.program.stdin.is_none() {
+            self.effects.add(Effect::Stdin);
+        }
+        if self.stdin.is_empty() {
+            return self.raise("EOFError", "EOF when reading a line", line).await;
+        }
+        let (read, rest) = self.stdin.split_once('\n').unwrap_or((self.stdin, ""));
+        self.stdin = rest;
+        self.print(format!("{read}\n"), Event::Stdout).await;
+        Ok(())
+    }
+
+    async fn cat(&mut self, path: &str, line: u32) -> Result<(), End> {
+        match self.program.files.iter().find(|file| file.path == path) {
+            Some(file) => self.print(String::from_utf8_lossy(&file.content).into_owned(), Event::Stdout).await,
+            None => return self.raise("FileNotFoundError", path, line).await,
+        }
+        Ok(())
+    }
+
+    async fn environment(&mut self, name: &str, line: u32) -> Result<(), End> {
+        if self.program.env.is_none() {
+            self.effects.add(Effect::Environment);
+        }
+        match self.program.env.as_ref().and_then(|env| env.get(name)) {
+            Some(value) => self.print(format!("{value}\n"), Event::Stdout).await,
+            None => return self.raise("KeyError", name, line).await,
+        }
+        Ok(())
+    }
+
+    async fn ask(&mut self, effect: Effect) {
+        self.effects.add(effect);
+        let answer = match (&mut self.seeded, effect) {
+            (Some(seeded), _) => seeded.draw(),
+            (None, Effect::Identity) => self.backend.counts().opened,
+            (None, _) => self.backend.state().chance.draw(),
+        };
+        self.print(format!("{answer}\n"), Event::Stdout).await;
+    }
+
+    async fn need(&mut self, need: &Need, line: u32) -> Result<(), End> {
+        let offer = &self.backend.settings.offer;
+        let has = match need {
+            Need::Module(module) => offer.modules.has(module),
+            _ => offer.effectful,
+        };
+        if has {
+            return Ok(());
+        }
+        if self.limits.escalation == Escalation::OnNeed {
+            return Err(Fault::Unsupported(need.clone()).into());
+        }
+        self.lacked = Some(need.clone());
+        match need {
+            Need::Module(name) => self.raise("ModuleNotFoundError", &format!("No module named '{name}'"), line).await,
+            other => self.raise("OSError", &format!("this has not {other}"), line).await,
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What makes two runs the same: every input, hashed from one canonical form.
+//!
+//! A wrong key hands one program's result to another, so the form is spelled out here: each part with its length or its
+//! number of parts before it, nothing left to a serialiser.
+
+use switchtower_contract::{Chance, Program};
+
+use crate::request::Request;
+use crate::route::TierName;
+
+/// Equal programs, inputs included, have equal digests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Digest([u8; 32]);
+
+/// Equal runs have equal fingerprints: the same program under the same limits on tiers with the same runtimes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+/// Which contract results were made under. It changes with the meaning of anything that a result holds.
+const CONTRACT: u64 = 1;
+
+impl Digest {
+    pub fn of(program: &Program) -> Self {
+        // Spelled out, so that a new field is a compile error and not a wrong key.
+        let Program { language, source, stdin, files, env, chance } = program;
+        let mut form = Form::new();
+        form.text(language.name());
+        form.text(source);
+        form.option(stdin.as_ref(), |form, stdin| form.text(stdin));
+        form.number(files.len() as u64);
+        for file in files {
+            form.text(&file.path);
+            form.bytes(&file.content);
+        }
+        form.option(env.as_ref(), |form, env| {
+            form.number(env.len() as u64);
+            for (name, value) in env {
+                form.text(name);
+                form.text(value);
+            }
+        });
+        match chance {
+            Chance::Fresh => form.number(0),
+            Chance::Seeded(seed) => {
+                form.number(1);
+                form.number(*seed);
+            }
+        }
+        Self(form.hash())
+    }
+}
+
+impl Fingerprint {
+    /// `digest` is that of the request's program; `runtimes` are the route's tiers, each with its runtime's id.
+    pub fn new<'a>(
+        digest: &Digest,
+        request: &Request,
+        runtimes: impl IntoIterator<Item = (&'a TierName, &'a str)>,
+    ) -> Self {
+        let mut form = Form::new();
+        form.number(CONTRACT);
+        form.bytes(&digest.0);
+        form.number(request.memory);
+        form.number(request.timeout.as_secs());
+        form.number(u64::from(request.timeout.subsec_nanos()));
+        for (tier, runtime) in runtimes {
+            form.text(tier.as_str());
+            form.text(runtime);
+        }
+        Self(form.hash())
+    }
+}
+
+/// The canonical form of some parts, hashed as it is written.
+struct Form(blake3::Hasher);
+
+impl Form {
+    fn new() -> Self {
+        Self(blake3::Hasher::new())
+    }
+
+    fn number(&mut self, number: u64) {
+        self.0.update(&number.to_le_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.0.update(bytes);
+    }
+
+    fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    fn option<T>(&mut self, part: Option<T>, write: impl FnOnce(&mut Self, T)) {
+        self.number(u64::from(part.is_some()));
+        if let Some(part) = part {
+            write(self, part);
+        }
+    }
+
+    fn hash(&self) -> [u8; 32] {
+        *self.0.finalize().as_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::{btree_map, vec};
+    use proptest::option;
+    use proptest::prelude::*;
+    use switchtower_contract::{File, Language};
+
+    use super::*;
+    use crate::request::Ceilings;
+
+    /// Few and short texts, so that parts that were run together would often look the same.
+    fn text() -> impl Strategy<Value = String> {
+        "[ab]{0,3}"
+    }
+
+    fn program() -> impl Strategy<Value = Program> {
+        let file = (text(), vec(0u8..3, 0..3)).prop_map(|(path, content)| File { path, content });
+        let chance = prop_oneof![Just(Chance::Fresh), (0u64..3).prop_map(Chance::Seeded)];
+        let env = option::of(btree_map(text(), text(), 0..3));
+        (text(), option::of(text()), vec(file, 0..3), env, chance).prop_map(|(source, stdin, files, env, chance)| {
+            Program { language: Language::Python, source, stdin, files, env, chance }
+        })
+    }
+
+    type Run = (Program, u64, u64, Vec<(String, String)>);
+
+    fn run() -> impl Strategy<Value = Run> {
+        (program(), 1u64..4, 1u64..4, vec((text(), text()), 0..3))
+    }
+
+    fn key((program, memory, millis, tiers): &Run) -> Fingerprint {
+        let mut request = Request::new(program.clone(), &Ceilings::default()).unwrap_or_else(|_| {
+            Request::new(Program { files: vec![], env: None, ..program.clone() }, &Ceilings::default()).unwrap()
+        });
+        request.program = program.clone();
+        request.memory = memory << 20;
+        request.timeout = std::time::Duration::from_millis(*millis);
+        let tiers: Vec<_> = tiers.iter().map(|(tier, id)| (TierName::from(tier.as_str()), id.as_str())).collect();
+        Fingerprint::new(&Digest::of(program), &request, tiers.iter().map(|(tier, id)| (tier, *id)))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn runs_are_equal_exactly_when_their_keys_are(one in run(), two in run()) {
+            prop_assert_eq!(one == two, key(&one) == key(&two));
+            prop_assert_eq!(key(&one), key(&one.clone()));
+        }
+
+        #[test]
+        fn any_input_changed_changes_the_key(run in run(), which in 0..10usize) {
+            let mut other = run.clone();
+            match which {
+                0 => other.0.source.push('a'),
+                1 => other.0.stdin = match other.0.stdin { None => Some(String::new()), Some(_) => None },
+                2 => other.0.files.push(File { path: String::new(), content: vec![] }),
+                3 => match other.0.files.first_mut() {
+                    Some(file) => file.content.push(0),
+                    None => other.0.files.push(File { path: "a".into(), content: vec![] }),
+                },
+                4 => other.0.env = match other.0.env { None => Some([].into()), Some(_) => None },
+                5 => { other.0.env.get_or_insert_default().insert("c".into(), String::new()); }
+                6 => other.0.chance = match other.0.chance {
+                    Chance::Fresh => Chance::Seeded(0),
+                    Chance::Seeded(seed) => Chance::Seeded(seed + 1),
+                },
+                7 => other.1 += 1,
+                8 => other.2 += 1,
+                _ => other.3.push((String::new(), String::new())),
+            }
+            prop_assert_ne!(key(&run), key(&other));
+        }
+    }
+
+    #[test]
+    fn who_asks_and_how_urgently_is_no_input() {
+        let request = Request::new(Program::python("1"), &Ceilings::default()).unwrap();
+        let mut other = request.clone();
+        other.caller.user = "someone".into();
+        other.priority = crate::request::Priority::High;
+        let digest = Digest::of(&request.program);
+        assert_eq!(Fingerprint::new(&digest, &request, []), Fingerprint::new(&digest, &other, []));
+    }
+}

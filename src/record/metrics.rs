@@ -1,0 +1,234 @@
+//! Counts of everything that is recorded: as Prometheus text, and as the JSON that existing dashboards read.
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use serde_json::{Value, json};
+
+use super::Record;
+use crate::cache::CacheStatus;
+use crate::route::{Standing, TierName};
+
+/// The counts.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<ByOutcome, Counter>,
+    answers: Family<ByTier, Counter>,
+    cache: Family<ByStatus, Counter>,
+    attempts: Family<ByAttempt, Counter>,
+    took: Family<ByStatus, Histogram>,
+    waited: Family<ByTier, Histogram>,
+    ran: Family<ByTier, Histogram>,
+    running: Family<ByTier, Gauge>,
+    queued: Family<ByTier, Gauge>,
+    slots: Family<ByTier, Gauge>,
+    totals: Totals,
+}
+
+/// Sums that the JSON needs.
+#[derive(Default)]
+struct Totals {
+    requests: Counter,
+    hits: Counter,
+    misses: Counter,
+    enqueued: Counter,
+    completed: Counter,
+    remote: Remote,
+}
+
+/// What went to the tier named `e2b`.
+#[derive(Default)]
+struct Remote {
+    answers: Counter,
+    attempts: Counter,
+    faults: Counter,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByOutcome {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByTier {
+    tier: Name,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByStatus {
+    status: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByAttempt {
+    tier: Name,
+    outcome: String,
+}
+
+/// A tier's name as a label.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Name(TierName);
+
+impl EncodeLabelValue for Name {
+    fn encode(&self, encoder: &mut prometheus_client::encoding::LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        self.0.as_str().encode(encoder)
+    }
+}
+
+/// The tier that the JSON calls the remote one.
+const REMOTE: &str = "e2b";
+
+/// From 10 µs to about 3 minutes, each four times the last.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_01, 4.0, 13))
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("switchtower");
+        let (requests, answers, cache, attempts) =
+            (Family::default(), Family::default(), Family::default(), Family::default());
+        let took = Family::new_with_constructor(seconds as fn() -> Histogram);
+        let waited = Family::new_with_constructor(seconds as fn() -> Histogram);
+        let ran = Family::new_with_constructor(seconds as fn() -> Histogram);
+        let (running, queued, slots) = (Family::default(), Family::default(), Family::default());
+        registry.register("requests", "Requests by what became of them", requests.clone());
+        registry.register("answers", "Answers by the tier that made them", answers.clone());
+        registry.register("cache", "Answers by what the cache did", cache.clone());
+        registry.register("attempts", "Tries of a program on a tier", attempts.clone());
+        registry.register_with_unit("took", "From request to answer", Unit::Seconds, took.clone());
+        registry.register_with_unit("waited", "For a slot and a sandbox", Unit::Seconds, waited.clone());
+        registry.register_with_unit("ran", "A program's run", Unit::Seconds, ran.clone());
+        registry.register("running", "Programs that run", running.clone());
+        registry.register("queued", "Requests that wait for a slot", queued.clone());
+        registry.register("slots", "Programs that may run at once", slots.clone());
+        let totals = Totals::default();
+        Self { registry, requests, answers, cache, attempts, took, waited, ran, running, queued, slots, totals }
+    }
+}
+
+impl Metrics {
+    pub(super) fn count(&self, record: &Record) {
+        self.totals.requests.inc();
+        self.requests.get_or_create(&ByOutcome { outcome: record.outcome }).inc();
+        if let Some(tier) = &record.tier {
+            self.answers.get_or_create(&ByTier { tier: Name(tier.clone()) }).inc();
+            if tier.as_str() == REMOTE {
+                self.totals.remote.answers.inc();
+            }
+        }
+        if let Some(status) = record.cache {
+            let label = ByStatus { status: status.name() };
+            self.cache.get_or_create(&label).inc();
+            self.took.get_or_create(&label).observe(record.took.as_secs_f64());
+            match status {
+                CacheStatus::Hit | CacheStatus::Coalesced => self.totals.hits.inc(),
+                CacheStatus::Miss => self.totals.misses.inc(),
+                CacheStatus::Bypass => 0,
+            };
+        }
+        for attempt in &record.attempts {
+            let tier = Name(attempt.tier.clone());
+            self.attempts.get_or_create(&ByAttempt { tier: tier.clone(), outcome: attempt.outcome.clone() }).inc();
+            self.waited.get_or_create(&ByTier { tier: tier.clone() }).observe(attempt.waited.as_secs_f64());
+            self.ran.get_or_create(&ByTier { tier }).observe(attempt.ran.as_secs_f64());
+            let completed = ENDS.contains(&attempt.outcome.as_str());
+            self.totals.enqueued.inc();
+            self.totals.completed.inc_by(u64::from(completed));
+            if attempt.tier.as_str() == REMOTE {
+                self.totals.remote.attempts.inc();
+                self.totals.remote.faults.inc_by(u64::from(FAULTS.contains(&attempt.outcome.as_str())));
+            }
+        }
+    }
+
+    /// Takes in how the tiers stand at this moment.
+    pub fn see(&self, standings: &[Standing]) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        for standing in standings {
+            let label = ByTier { tier: Name(standing.tier.clone()) };
+            self.running.get_or_create(&label).set(number(standing.running));
+            self.queued.get_or_create(&label).set(number(standing.queued));
+            self.slots.get_or_create(&label).set(number(standing.slots));
+        }
+    }
+
+    /// In the text format that Prometheus scrapes (OpenMetrics).
+    pub fn prometheus(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string fails only where a value cannot be written at all; then there is nothing to scrape.
+        match encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            Err(_) => String::new(),
+        }
+    }
+
+    /// The sums under the keys that existing dashboards know. Sandboxes are not pooled and remote tokens not counted
+    /// while no tier does so: those are 0, and the breaker is closed.
+    pub fn json(&self) -> Value {
+        let totals = &self.totals;
+        let (hits, misses) = (totals.hits.get(), totals.misses.get());
+        let remote = &totals.remote;
+        let failure_rate = share(remote.faults.get(), remote.attempts.get());
+        json!({
+            "orchestrator": {
+                "totalRequests": totals.requests.get(),
+                "cacheHitRate": share(hits, hits + misses),
+                "e2bRate": share(remote.answers.get(), totals.requests.get()),
+            },
+            "pool": {
+                "poolSize": 0,
+                "created": remote.attempts.get(),
+                "reused": 0,
+                "errors": remote.faults.get(),
+            },
+            "queue": {
+                "enqueued": totals.enqueued.get(),
+                "completed": totals.completed.get(),
+                "successRate": share(totals.completed.get(), totals.enqueued.get()),
+            },
+            "circuitBreaker": { "state": "closed", "failureRate": failure_rate },
+            "cache": { "hits": hits, "misses": misses, "hitRate": share(hits, hits + misses) },
+            "rateLimiter": { "healthScore": 1.0 - failure_rate, "availableTokens": 0 },
+        })
+    }
+}
+
+/// A program's own ends.
+const ENDS: [&str; 5] = ["finished", "raised", "timed_out", "out_of_memory", "killed"];
+/// Ends that are a tier's fault.
+const FAULTS: [&str; 3] = ["unavailable", "refused", "lost"];
+
+/// A part of a whole; of nothing, nothing.
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_json_has_the_keys_that_dashboards_know() {
+        let json = Metrics::default().json();
+        let keys = |part: &str| json[part].as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+        assert_eq!(json.as_object().unwrap().len(), 6);
+        assert_eq!(keys("orchestrator"), "cacheHitRate e2bRate totalRequests");
+        assert_eq!(keys("pool"), "created errors poolSize reused");
+        assert_eq!(keys("queue"), "completed enqueued successRate");
+        assert_eq!(keys("circuitBreaker"), "failureRate state");
+        assert_eq!(keys("cache"), "hitRate hits misses");
+        assert_eq!(keys("rateLimiter"), "availableTokens healthScore");
+    }
+
+    #[test]
+    fn the_text_ends_as_openmetrics_wants() {
+        let metrics = Metrics::default();
+        metrics.see(&[]);
+        assert!(metrics.prometheus().ends_with("# EOF\n"));
+    }
+}

@@ -1,0 +1,182 @@
+//! The line that every request takes: quota, analyse, decide, cache, tiers, record. Nothing flows backwards.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use switchtower_contract::{Events, Outcome, Output};
+
+use crate::analyse::Profile;
+use crate::cache::{CacheStatus, Digest, Fingerprint, Found, Kept, ResultCache, is_pure};
+use crate::clock::Wall;
+use crate::decide::{Decision, SharedRules};
+use crate::error::Error;
+use crate::memo::Memo;
+use crate::quota::Quota;
+use crate::record::metrics::Metrics;
+use crate::record::{Entry, Recorder};
+use crate::request::Request;
+use crate::route::TierName;
+use crate::seed::Seed;
+pub use crate::tier::Attempt;
+use crate::tier::{Relay, Tiers, Walked};
+
+/// Takes requests down the line. It holds the parts and owns no state.
+pub struct Router {
+    parts: Parts,
+    memo: Memo,
+    /// Protects the draws of request ids.
+    ids: Mutex<ChaCha8Rng>,
+}
+
+/// What a router is made of.
+pub struct Parts {
+    pub quota: Quota,
+    pub rules: SharedRules,
+    pub cache: ResultCache,
+    pub tiers: Tiers,
+    pub recorder: Recorder,
+    pub wall: Wall,
+    pub seed: Seed,
+}
+
+/// How a program ended, and how it came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    pub id: String,
+    pub outcome: Outcome,
+    pub output: Output,
+    /// The tier that ran it; of a kept answer, the one that ran it then.
+    pub tier: TierName,
+    pub cache: CacheStatus,
+    /// The same request has the same result.
+    pub pure: bool,
+    pub decision: Decision,
+    /// Empty where nothing ran for this request.
+    pub attempts: Vec<Attempt>,
+    /// What would have let the program fare better.
+    pub note: Option<String>,
+}
+
+/// What would become of a request.
+#[derive(Debug, Clone)]
+pub struct Explanation {
+    pub profile: Arc<Profile>,
+    pub decision: Result<Decision, Error>,
+}
+
+impl Router {
+    pub fn new(parts: Parts) -> Self {
+        let ids = Mutex::new(parts.seed.fork("ids").rng());
+        Self { parts, memo: Memo::new(), ids }
+    }
+
+    /// Runs a request; `events` gets what the program says while it runs. Dropping the future ends the program, frees
+    /// all that the request held, and is recorded as abandoned.
+    ///
+    /// # Errors
+    /// The request got no answer. A program that failed is an answer.
+    pub async fn execute(&self, request: Request, events: Option<Events>) -> Result<Answer, Error> {
+        let mut entry = self.parts.recorder.open(self.id(), &request);
+        let answer = self.line(&request, events, &mut entry).await;
+        match &answer {
+            Ok(answer) => entry.answered(&answer.tier, &answer.outcome, answer.cache, answer.pure),
+            Err(error) => entry.refused(error.name(), error.to_string()),
+        }
+        answer
+    }
+
+    async fn line(&self, request: &Request, events: Option<Events>, entry: &mut Entry<'_>) -> Result<Answer, Error> {
+        let Parts { quota, rules, cache, tiers, .. } = &self.parts;
+        quota.admit(&request.caller)?;
+
+        let digest = Digest::of(&request.program);
+        let (profile, decision) = self.memo.decide(digest, request, rules.current(), tiers.standings());
+        let decision = decision?;
+        entry.decided(&decision);
+
+        let key = Fingerprint::new(&digest, request, tiers.runtimes(&decision.route));
+        let flight = match cache.find(&key, request.cache, request.timeout).await {
+            Found::Kept(kept, status) => return Ok(kept_answer(&kept, status, decision, events, entry).await),
+            Found::Nothing(flight) => flight,
+        };
+
+        let mut relay = Relay::new(events);
+        let walked = tiers.walk(request, &decision.route, &mut relay, &mut entry.attempts).await;
+        let Walked { tier, outcome, output, note } = walked.map_err(|s| Error::from_walk(s, &entry.attempts))?;
+        let pure = is_pure(&outcome, request.program.chance, profile.verdict.deterministic);
+        let status = flight.status();
+        flight.land(if pure { Kept::new(&tier, &outcome, &output) } else { None });
+        // Last: no follower waits for this caller to read.
+        relay.deliver().await;
+
+        let (id, attempts) = (entry.id().to_owned(), entry.attempts.clone());
+        Ok(Answer { id, outcome, output, tier, cache: status, pure, decision, attempts, note })
+    }
+
+    /// What a request's program is and where it would run. Runs nothing, and counts as nothing.
+    pub fn explain(&self, request: &Request) -> Explanation {
+        let Parts { rules, tiers, .. } = &self.parts;
+        let digest = Digest::of(&request.program);
+        let (profile, decision) = self.memo.decide(digest, request, rules.current(), tiers.standings());
+        Explanation { profile, decision: decision.map_err(Error::from) }
+    }
+
+    pub fn rules(&self) -> &SharedRules {
+        &self.parts.rules
+    }
+
+    pub fn tiers(&self) -> &Tiers {
+        &self.parts.tiers
+    }
+
+    pub fn cache(&self) -> &ResultCache {
+        &self.parts.cache
+    }
+
+    pub fn recorder(&self) -> &Recorder {
+        &self.parts.recorder
+    }
+
+    /// With how the tiers stand at this moment.
+    pub fn metrics(&self) -> &Metrics {
+        let metrics = self.parts.recorder.metrics();
+        metrics.see(&self.parts.tiers.standings());
+        metrics
+    }
+
+    pub fn wall(&self) -> &Wall {
+        &self.parts.wall
+    }
+
+    fn id(&self) -> String {
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        format!("{:016x}{:016x}", ids.next_u64(), ids.next_u64())
+    }
+}
+
+/// An answer that nothing ran for. Whoever listens hears it all the same.
+async fn kept_answer(
+    kept: &Kept,
+    cache: CacheStatus,
+    decision: Decision,
+    events: Option<Events>,
+    entry: &Entry<'_>,
+) -> Answer {
+    if let Some(events) = events {
+        for event in kept.output.events() {
+            events.send(event).await;
+        }
+    }
+    Answer {
+        id: entry.id().to_owned(),
+        outcome: kept.outcome.clone(),
+        output: kept.output.clone(),
+        tier: kept.tier.clone(),
+        cache,
+        pure: true,
+        decision,
+        attempts: Vec::new(),
+        note: None,
+    }
+}

@@ -1,0 +1,64 @@
+//! How long to wait before trying the same tier again: exponential, with full jitter.
+
+use std::time::Duration;
+
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// How often an attempt is repeated on the same tier.
+    pub retries: u32,
+    /// Most that the first pause lasts; it doubles with each.
+    #[serde(with = "humantime_serde")]
+    pub base: Duration,
+    /// Most that any pause lasts. A tier that asks for more is left for the next one.
+    #[serde(with = "humantime_serde")]
+    pub cap: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { retries: 2, base: Duration::from_millis(20), cap: Duration::from_secs(1) }
+    }
+}
+
+impl Config {
+    /// The pause before repeat number `repeat`, from 0; none where this was the last, or where `asked`, the pause that
+    /// the tier asked for, is longer than the cap.
+    pub fn pause(&self, repeat: u32, asked: Option<Duration>, chance: &mut impl Rng) -> Option<Duration> {
+        let asked = asked.unwrap_or_default();
+        if repeat >= self.retries || asked > self.cap {
+            return None;
+        }
+        let most = self.base.saturating_mul(2u32.saturating_pow(repeat)).min(self.cap);
+        // Full jitter: those who failed together do not come back together.
+        Some(asked + most.mul_f64(chance.random_range(0.0..=1.0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Seed;
+
+    #[test]
+    fn pauses_grow_to_the_cap_and_end() {
+        let config = Config { retries: 12, ..Config::default() };
+        let mut chance = Seed::fixed(1).rng();
+        for repeat in 0..12 {
+            let most = (config.base * 2u32.pow(repeat)).min(config.cap);
+            assert!(config.pause(repeat, None, &mut chance).unwrap() <= most);
+        }
+        assert_eq!(config.pause(12, None, &mut chance), None);
+    }
+
+    #[test]
+    fn a_tier_that_asks_for_patience_gets_it_up_to_the_cap() {
+        let (config, mut chance) = (Config::default(), Seed::fixed(1).rng());
+        let asked = Duration::from_millis(500);
+        assert!(config.pause(0, Some(asked), &mut chance).unwrap() >= asked);
+        assert_eq!(config.pause(0, Some(Duration::from_secs(5)), &mut chance), None);
+    }
+}

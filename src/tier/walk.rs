@@ -1,0 +1,256 @@
+//! Walks a route: tries its tiers in order until one of them answers.
+//!
+//! Which fault lets a program move on is [`Fault::remedy`]'s to say. A tier with effects outside its sandbox never gives
+//! a program away once it began: no budget there, no escalation.
+
+use std::time::Duration;
+
+use switchtower_contract::{Escalation, Events, Exit, Fault, Limits, Need, Outcome, Output, Remedy, Sandbox, Spec};
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+
+use super::attempt::{Attempt, Trial};
+use super::queue::Refusal;
+use super::relay::Relay;
+use super::{Tier, Tiers};
+use crate::request::Request;
+use crate::route::{Leg, Route, TierName};
+
+/// The end of a walk that found an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Walked {
+    pub tier: TierName,
+    pub outcome: Outcome,
+    pub output: Output,
+    /// What would have let the program fare better.
+    pub note: Option<String>,
+}
+
+/// No tier of the route gave an answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Setback {
+    /// None may run it, now or later.
+    #[error("no tier can run this: {reason}")]
+    NoTier { reason: String },
+    /// Too many are waiting. Nothing ran.
+    #[error("overloaded: {reason}")]
+    Overloaded { reason: String, retry_after: Duration },
+    /// The tiers failed us. Whatever ran had no effects outside.
+    #[error("unavailable: {reason}")]
+    Unavailable { reason: String, retry_after: Duration },
+    /// It may have run, with effects outside, and nobody knows its end. It was not run again.
+    #[error("lost: {reason}")]
+    Lost { reason: String },
+}
+
+/// Why an attempt gave no answer.
+enum Trouble {
+    NoSlot(Refusal),
+    Fault(Fault),
+}
+
+/// How much longer than its deadline a run may take before the backend counts as hung.
+const GRACE: Duration = Duration::from_secs(5);
+
+impl Tiers {
+    /// Walks the route. Each attempt is added to `attempts` as it ends; `relay` gets what the program
+    /// says.
+    ///
+    /// # Errors
+    /// No tier gave an answer: the last one's setback.
+    pub async fn walk(
+        &self,
+        request: &Request,
+        route: &Route,
+        relay: &mut Relay,
+        attempts: &mut Vec<Attempt>,
+    ) -> Result<Walked, Setback> {
+        let mut legs = self.usable(request, route);
+        let mut walk = Walk { request, left: request.timeout, relay, attempts };
+        let mut setback = Setback::NoTier { reason: format!("none of the route {route} may run it") };
+        let mut at = 0;
+        while let Some(&(tier, leg)) = legs.get(at) {
+            let limits = walk.limits(tier, leg, at + 1 == legs.len());
+            match walk.tier(tier, &limits).await {
+                Ok(outcome) => {
+                    let output = walk.relay.ends();
+                    let note = outcome.lacked.as_ref().map(|need| self.note(need));
+                    return Ok(Walked { tier: tier.name.clone(), outcome, output, note });
+                }
+                Err(Trouble::Fault(Fault::Unsupported(need))) if at + 1 < legs.len() => {
+                    match legs[at + 1..].iter().position(|(tier, _)| tier.may_have(&need)) {
+                        Some(skipped) => at += 1 + skipped,
+                        // Nobody on the route has it: the program runs here again and sees its own exception.
+                        None => legs.truncate(at + 1),
+                    }
+                    setback = Setback::NoTier { reason: format!("it needs {need}") };
+                }
+                Err(trouble) => {
+                    setback = trouble.setback(tier);
+                    if matches!(setback, Setback::Lost { .. }) {
+                        break;
+                    }
+                    at += 1;
+                }
+            }
+            if walk.left.is_zero() {
+                break;
+            }
+        }
+        Err(setback)
+    }
+
+    /// The legs that may run this request.
+    fn usable<'a>(&'a self, request: &Request, route: &'a Route) -> Vec<(&'a Tier, &'a Leg)> {
+        let known = route.0.iter().filter_map(|leg| Some((self.get(&leg.tier)?, leg)));
+        known
+            .filter(|(tier, _)| tier.offer.languages.contains(&request.program.language))
+            .filter(|(tier, _)| request.isolation.is_none_or(|floor| tier.offer.isolation >= floor))
+            .collect()
+    }
+
+    fn note(&self, need: &Need) -> String {
+        match self.iter().find(|tier| tier.may_have(need)) {
+            Some(tier) => format!("it needs {need}; the tier {} may have it, but was not on its route", tier.name),
+            None => format!("it needs {need}; a tier that has it is needed: none is configured"),
+        }
+    }
+}
+
+struct Walk<'a> {
+    request: &'a Request,
+    /// What is left of the request's time.
+    left: Duration,
+    relay: &'a mut Relay,
+    attempts: &'a mut Vec<Attempt>,
+}
+
+impl Walk<'_> {
+    fn limits(&self, tier: &Tier, leg: &Leg, last: bool) -> Limits {
+        let stays = last || tier.offer.effectful;
+        let budget = if stays { None } else { leg.budget };
+        Limits {
+            wall: self.left.min(budget.unwrap_or(self.left)).min(tier.offer.wall),
+            memory: self.request.memory.min(tier.offer.memory),
+            output: tier.config.output,
+            escalation: if stays { Escalation::Never } else { Escalation::OnNeed },
+        }
+    }
+
+    /// Tries one tier until it answers, or until trying it again is of no use.
+    async fn tier(&mut self, tier: &Tier, limits: &Limits) -> Result<Outcome, Trouble> {
+        let mut repeat = 0;
+        loop {
+            let limits = Limits { wall: limits.wall.min(self.left), ..limits.clone() };
+            let trouble = match self.attempt(tier, &limits).await {
+                Ok(outcome) => return Ok(outcome),
+                Err(trouble) => trouble,
+            };
+            let pause = match &trouble {
+                Trouble::Fault(fault) if fault.remedy(tier.offer.effectful) == Remedy::RetryHere => {
+                    tier.pause(repeat, asked(fault))
+                }
+                _ => None,
+            };
+            match pause {
+                Some(pause) if !self.left.is_zero() => sleep(pause).await,
+                _ => return Err(trouble),
+            }
+            repeat += 1;
+        }
+    }
+
+    async fn attempt(&mut self, tier: &Tier, limits: &Limits) -> Result<Outcome, Trouble> {
+        let mut trial = Trial::new(&tier.name, self.attempts);
+        let caller = &self.request.caller;
+        let slot = match tier.queue.slot(&caller.user, self.request.priority).await {
+            Ok(slot) => slot,
+            Err(refusal) => {
+                trial.ends("overloaded", Some(refusal.to_string()));
+                return Err(Trouble::NoSlot(refusal));
+            }
+        };
+        let (events, from) = Events::channel();
+        let (over, is_over) = oneshot::channel();
+        let program = &self.request.program;
+        let run = async {
+            // The sandbox goes before its slot does, and both before a slow reader has read the last event.
+            let _slot = slot;
+            let ran = async {
+                let mut sandbox = open(tier, &Spec { language: program.language }).await?;
+                trial.starts();
+                timeout(limits.wall + GRACE, sandbox.run(program, limits, &events))
+                    .await
+                    .unwrap_or_else(|_| Err(Fault::Lost { reason: "no end long after its deadline".to_owned() }))
+            }
+            .await;
+            let _ = over.send(());
+            ran
+        };
+        // Where no other tier can take over, nothing is gained by holding back.
+        let stays = limits.escalation == Escalation::Never;
+        let hold_back = if stays { Duration::ZERO } else { tier.config.hold_back };
+        let (ran, ()) = tokio::join!(run, self.relay.attempt(hold_back, from, is_over));
+        let ended = ran.and_then(|outcome| match cut_short(&outcome, limits, self.left, self.request.memory) {
+            Some(need) => Err(Fault::Unsupported(need)),
+            None => Ok(outcome),
+        });
+        let ran = match &ended {
+            Ok(outcome) => trial.ends(outcome.exit.name(), outcome.lacked.as_ref().map(Need::to_string)),
+            Err(fault) => {
+                self.relay.fails();
+                trial.ends(fault.name(), Some(fault.to_string()))
+            }
+        };
+        self.left = self.left.saturating_sub(ran);
+        ended.map_err(Trouble::Fault)
+    }
+}
+
+async fn open(tier: &Tier, spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
+    let most = tier.config.opening;
+    let late = |_| Err(Fault::Unavailable { reason: format!("no sandbox within {most:?}") });
+    timeout(most, tier.backend.open(spec)).await.unwrap_or_else(late)
+}
+
+/// When the backend wants to be asked again.
+fn asked(fault: &Fault) -> Option<Duration> {
+    match fault {
+        Fault::Refused { retry_after, .. } => *retry_after,
+        Fault::Unavailable { .. } | Fault::Lost { .. } | Fault::Unsupported(_) => None,
+    }
+}
+
+/// What a program needed that ended only because this tier gives less than the request allows. Only where another tier
+/// stands ready.
+fn cut_short(outcome: &Outcome, limits: &Limits, left: Duration, memory: u64) -> Option<Need> {
+    match outcome.exit {
+        _ if limits.escalation == Escalation::Never => None,
+        Exit::TimedOut if limits.wall < left => Some(Need::Time(limits.wall)),
+        Exit::OutOfMemory if limits.memory < memory => Some(Need::Memory(limits.memory)),
+        _ => None,
+    }
+}
+
+impl Trouble {
+    fn setback(self, tier: &Tier) -> Setback {
+        let name = &tier.name;
+        match self {
+            Self::NoSlot(refusal) => {
+                let (Refusal::Full { retry_after } | Refusal::Late { retry_after, .. }) = refusal;
+                Setback::Overloaded { reason: format!("{name}: {refusal}"), retry_after }
+            }
+            Self::Fault(fault) if fault.remedy(tier.offer.effectful) == Remedy::GiveUp => {
+                Setback::Lost { reason: format!("{name}: {fault}") }
+            }
+            Self::Fault(Fault::Unsupported(need)) => Setback::NoTier { reason: format!("{name} has not {need}") },
+            Self::Fault(fault) => Setback::Unavailable {
+                reason: format!("{name}: {fault}"),
+                retry_after: asked(&fault).unwrap_or(tier.config.backoff.cap),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

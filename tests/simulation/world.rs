@@ -1,0 +1,184 @@
+//! A router over three scripted tiers, each with its own ways to fail.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use switchtower::cache::{self, ResultCache};
+use switchtower::clock::Wall;
+use switchtower::decide::{Rules, SharedRules};
+use switchtower::quota::{self, Quota};
+use switchtower::record::{self, Recorder};
+use switchtower::router::{Parts, Router};
+use switchtower::seed::Seed;
+use switchtower::tier::{self, Tier, Tiers, queue};
+use switchtower_contract::scripted::{Odds, Scripted, Settings};
+use switchtower_contract::{
+    Backend, Events, Fault, Isolation, Language, Limits, Modules, Offer, Outcome, Program, Sandbox, Spec,
+};
+
+pub(crate) const PER_USER: usize = 2;
+
+pub(crate) struct World {
+    pub(crate) router: Arc<Router>,
+    pub(crate) backends: BTreeMap<&'static str, Scripted>,
+    pub(crate) watches: BTreeMap<&'static str, Watch>,
+}
+
+/// One tier of the world.
+pub(crate) struct Sketch {
+    pub(crate) name: &'static str,
+    pub(crate) slots: usize,
+    settings: Settings,
+}
+
+pub(crate) fn tiers() -> [Sketch; 3] {
+    let millis = |from, to| Duration::from_millis(from)..Duration::from_millis(to);
+    let offer = |modules, isolation, observes, effectful| Offer {
+        languages: vec![Language::Python],
+        runtime: "scripted".into(),
+        modules,
+        isolation,
+        memory: 512 << 20,
+        wall: Duration::from_secs(300),
+        observes,
+        effectful,
+    };
+    let odds = |unavailable, refused, lost| Odds { unavailable, refused, lost };
+    let local = ["math", "random", "time"];
+    [
+        Sketch {
+            name: "wasm",
+            slots: 4,
+            settings: Settings {
+                offer: offer(Modules::named(local), Isolation::Wasm, true, false),
+                opening: millis(0, 2),
+                running: millis(1, 30),
+                odds: odds(10, 0, 20),
+            },
+        },
+        Sketch {
+            name: "native",
+            slots: 2,
+            settings: Settings {
+                offer: offer(
+                    Modules::named(local.into_iter().chain(["numpy", "pandas"])),
+                    Isolation::Process,
+                    false,
+                    false,
+                ),
+                opening: millis(0, 5),
+                running: millis(1, 60),
+                odds: odds(20, 0, 30),
+            },
+        },
+        Sketch {
+            name: "e2b",
+            slots: 5,
+            settings: Settings {
+                offer: offer(Modules::Any, Isolation::MicroVm, false, true),
+                opening: millis(100, 1000),
+                running: millis(20, 200),
+                odds: odds(50, 50, 30),
+            },
+        },
+    ]
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let (mut backends, mut watches, mut built) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        for (Sketch { name, slots, settings }, number) in tiers().into_iter().zip(1..) {
+            let backend = Scripted::new(seed * 10 + number, settings);
+            let watch = Watch::default();
+            let config = tier::Config {
+                queue: queue::Config {
+                    slots,
+                    per_user: PER_USER,
+                    patience: Duration::from_secs(55),
+                    ..queue::Config::default()
+                },
+                ..tier::Config::default()
+            };
+            let watched = Watched { backend: backend.clone(), watch: watch.clone() };
+            built.push(Tier::new(name.into(), Arc::new(watched), config, &Seed::fixed(seed)));
+            backends.insert(name, backend);
+            watches.insert(name, watch);
+        }
+        let wall = Wall::starting_at(UNIX_EPOCH);
+        let router = Router::new(Parts {
+            quota: Quota::new(&quota::Config::default()),
+            rules: SharedRules::new(Rules::builtin()),
+            cache: ResultCache::new(&cache::Config::default()),
+            tiers: Tiers::new(built),
+            recorder: Recorder::new(&record::Config::default(), wall),
+            wall,
+            seed: Seed::fixed(seed),
+        });
+        Self { router: Arc::new(router), backends, watches }
+    }
+}
+
+/// Counts what runs at once for each user. A program says whose it is in a line of its own.
+#[derive(Clone, Default)]
+pub(crate) struct Watch(Arc<Mutex<BTreeMap<String, (usize, usize)>>>);
+
+impl Watch {
+    pub(crate) fn most_of_one_user(&self) -> usize {
+        self.0.lock().unwrap().values().map(|(_, most)| *most).max().unwrap_or(0)
+    }
+}
+
+struct Watched {
+    backend: Scripted,
+    watch: Watch,
+}
+
+#[async_trait]
+impl Backend for Watched {
+    fn offer(&self) -> Offer {
+        self.backend.offer()
+    }
+
+    async fn open(&self, spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
+        let sandbox = self.backend.open(spec).await?;
+        Ok(Box::new(WatchedSandbox { sandbox, watch: self.watch.clone() }))
+    }
+}
+
+struct WatchedSandbox {
+    sandbox: Box<dyn Sandbox>,
+    watch: Watch,
+}
+
+#[async_trait]
+impl Sandbox for WatchedSandbox {
+    async fn run(&mut self, program: &Program, limits: &Limits, events: &Events) -> Result<Outcome, Fault> {
+        let user = program.source.lines().find_map(|line| line.strip_prefix("# user "));
+        let _busy = user.map(|user| Busy::start(&self.watch, user));
+        self.sandbox.run(program, limits, events).await
+    }
+
+    async fn reset(&mut self) -> Result<(), Fault> {
+        self.sandbox.reset().await
+    }
+}
+
+struct Busy(Watch, String);
+
+impl Busy {
+    fn start(watch: &Watch, user: &str) -> Self {
+        let mut users = watch.0.lock().unwrap();
+        let (now, most) = users.entry(user.to_owned()).or_default();
+        *now += 1;
+        *most = (*most).max(*now);
+        Self(watch.clone(), user.to_owned())
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.0.lock().unwrap().get_mut(&self.1).unwrap().0 -= 1;
+    }
+}
