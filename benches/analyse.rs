@@ -1,0 +1,107 @@
+//! What it costs to analyse a program and to decide where it runs.
+//!
+//! Aims, on a quiet machine: 60 µs for 1 KB of code, 300 µs for 10 KB, 25 µs for the decision alone, 100 ms for a megabyte
+//! that was made to be hard to read.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use switchtower::analyse::analyse;
+use switchtower::decide::Rules;
+use switchtower::request::{Ceilings, Request};
+use switchtower::route::{Standing, TierName};
+use switchtower_contract::{Isolation, Language, Modules, Program};
+
+const UNIT: &str = r#"
+def sieve(limit):
+    """All primes up to a limit."""
+    marks = [True] * (limit + 1)
+    primes = []
+    for number in range(2, limit + 1):
+        if marks[number]:
+            primes.append(number)
+            for multiple in range(number * number, limit + 1, number):
+                marks[multiple] = False
+    return primes
+
+words = "the quick brown fox jumps over the lazy dog".split()
+counts = {word: words.count(word) for word in sorted(set(words))}
+print(sieve(100), counts, math.sqrt(sum(x ** 2 for x in sieve(50))), sep="\n")
+total = 0
+for index, value in enumerate(counts.values()):
+    total += index * value if value > 1 else -index
+print(f"total {total:>8.2f} of {len(counts)}")
+"#;
+
+fn program(bytes: usize) -> Program {
+    let mut source = "import math\n".to_owned();
+    while source.len() < bytes {
+        source.push_str(UNIT);
+    }
+    let end = source[..bytes.max(800).min(source.len())].rfind("\n\n").unwrap_or(source.len());
+    source.truncate(end);
+    Program::python(source)
+}
+
+fn standings() -> Vec<Standing> {
+    let standing = |name: &str, isolation, modules| Standing {
+        tier: TierName::from(name),
+        languages: vec![Language::Python],
+        modules,
+        isolation,
+        memory: 1 << 30,
+        wall: Duration::from_secs(600),
+        up: true,
+        running: 0,
+        queued: 0,
+        slots: 8,
+    };
+    vec![
+        standing("wasm", Isolation::Wasm, Modules::named(["math"])),
+        standing("native", Isolation::Process, Modules::named(["math", "numpy"])),
+        standing("e2b", Isolation::MicroVm, Modules::Any),
+    ]
+}
+
+fn benches(c: &mut Criterion) {
+    let (rules, standings) = (Rules::builtin(), standings());
+    for (name, bytes) in [("1 KB", 1 << 10), ("10 KB", 10 << 10)] {
+        let request = Request::new(program(bytes), &Ceilings::default()).expect("it is within the ceilings");
+        let mut group = c.benchmark_group(name);
+        group.throughput(Throughput::Bytes(request.program.source.len() as u64));
+        group.bench_function("analyse", |b| b.iter(|| analyse(black_box(&request.program))));
+        group.bench_function("analyse and decide", |b| {
+            b.iter(|| rules.decide(&request, &analyse(black_box(&request.program)), &standings));
+        });
+        let profile = analyse(&request.program);
+        group.bench_function("decide", |b| b.iter(|| rules.decide(&request, black_box(&profile), &standings)));
+        group.finish();
+    }
+
+    // As much as is looked into, then as much as a request may hold.
+    let mut group = c.benchmark_group("hostile");
+    group.sample_size(10);
+    for (name, unit, tokens) in [
+        ("assignments", "x = 1\n", 4),
+        ("assignments in lines", "x=1;x=1;x=1;x=1\n", 16),
+        ("imports", "import a\n", 3),
+        ("names", "import a\na.b.c(a.d)\n", 14),
+        ("sets", "x = (1 if a else {b for c in d})\n", 16),
+        ("classes", "class A(B): x = {1, 2}\n", 15),
+        ("unfinished", "x = \n", 3),
+    ] {
+        let program = Program::python(unit.repeat(145_000 / tokens));
+        group.bench_function(name, |b| b.iter(|| analyse(black_box(&program))));
+    }
+    for (name, unit) in
+        [("a megabyte of lines", "\n"), ("a megabyte of brackets", "["), ("a megabyte of terms", "a + ")]
+    {
+        let program = Program::python(unit.repeat((1 << 20) / unit.len()));
+        group.bench_function(name, |b| b.iter(|| analyse(black_box(&program))));
+    }
+    group.finish();
+}
+
+criterion_group!(analysis, benches);
+criterion_main!(analysis);

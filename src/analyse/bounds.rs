@@ -1,0 +1,118 @@
+//! Numbers that can be read off the source: literals, arithmetic of literals, names that hold them.
+
+use std::collections::BTreeMap;
+
+use ruff_python_ast::{Expr, ExprBinOp, ExprCall, Number, Operator, UnaryOp};
+
+/// Nested arithmetic that is still followed.
+const STEPS: usize = 16;
+
+/// Names that were given a number; the largest, where there were several.
+#[derive(Default)]
+pub(super) struct Bounds<'a> {
+    named: BTreeMap<&'a str, f64>,
+}
+
+impl<'a> Bounds<'a> {
+    /// Remembers `name = value`.
+    pub(super) fn learn(&mut self, name: &'a str, value: &Expr) {
+        if let Some(number) = self.number(value)
+            && number >= 1.0
+        {
+            let known = self.named.entry(name).or_insert(number);
+            *known = known.max(number);
+        }
+    }
+
+    /// The value of an expression, where it can be told.
+    pub(super) fn number(&self, expr: &Expr) -> Option<f64> {
+        self.within(expr, STEPS)
+    }
+
+    fn within(&self, expr: &Expr, steps: usize) -> Option<f64> {
+        let steps = steps.checked_sub(1)?;
+        match expr {
+            Expr::NumberLiteral(literal) => match &literal.value {
+                // What does not fit is a number of at least twenty digits.
+                Number::Int(int) => Some(int.as_u64().map_or(1e20, |value| value as f64)),
+                Number::Float(float) => Some(*float),
+                Number::Complex { .. } => None,
+            },
+            Expr::Name(name) => self.named.get(name.id.as_str()).copied(),
+            Expr::UnaryOp(unary) => {
+                let value = self.within(&unary.operand, steps)?;
+                match unary.op {
+                    UnaryOp::USub => Some(-value),
+                    UnaryOp::UAdd => Some(value),
+                    UnaryOp::Invert | UnaryOp::Not => None,
+                }
+            }
+            Expr::BinOp(binary) => {
+                let (left, right) = (self.within(&binary.left, steps)?, self.within(&binary.right, steps)?);
+                let value = match binary.op {
+                    Operator::Add => left + right,
+                    Operator::Sub => left - right,
+                    Operator::Mult => left * right,
+                    Operator::Div => left / right,
+                    Operator::FloorDiv => (left / right).floor(),
+                    Operator::Mod => left.rem_euclid(right),
+                    Operator::Pow => left.powf(right),
+                    Operator::LShift => left * right.exp2(),
+                    Operator::RShift => (left / right.exp2()).floor(),
+                    Operator::BitOr | Operator::BitXor | Operator::BitAnd | Operator::MatMult => return None,
+                };
+                (!value.is_nan()).then_some(value)
+            }
+            Expr::Call(call) => match (&*call.func, &*call.arguments.args) {
+                (Expr::Name(name), [value]) if name.id == "int" => self.within(value, steps).map(f64::trunc),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// How often `range(…)` goes round, where it can be told.
+    pub(super) fn range(&self, call: &ExprCall) -> Option<f64> {
+        let rounds = match &*call.arguments.args {
+            [end] => self.number(end)?,
+            [start, end] => self.number(end)? - self.number(start)?,
+            [start, end, step] => (self.number(end)? - self.number(start)?) / self.number(step)?,
+            _ => return None,
+        };
+        rounds.is_finite().then(|| rounds.max(0.0))
+    }
+
+    /// Decimal digits of a power, where they can be told and are many.
+    pub(super) fn digits(&self, power: &ExprBinOp) -> f64 {
+        match (self.number(&power.left), self.number(&power.right)) {
+            (Some(base), Some(exponent)) if base.abs() > 1.0 && exponent > 1000.0 => base.abs().log10() * exponent,
+            _ => 0.0,
+        }
+    }
+
+    /// How many selections itertools makes of what is given, where it can be told.
+    pub(super) fn selections(&self, kind: &str, call: &ExprCall) -> f64 {
+        let Some(of) = call.arguments.args.first().and_then(|items| self.length(items)) else { return 0.0 };
+        let take = match kind {
+            "product" => call.arguments.find_keyword("repeat").and_then(|repeat| self.number(&repeat.value)),
+            _ => call.arguments.args.get(1).and_then(|take| self.number(take)),
+        };
+        let steps = |take: f64| (0..take.clamp(0.0, 200.0) as u32).map(f64::from);
+        match (kind, take) {
+            ("product", Some(take)) => of.powf(take),
+            ("permutations", take) => steps(take.unwrap_or(of)).map(|step| (of - step).max(1.0)).product(),
+            ("combinations", Some(take)) => steps(take).map(|step| ((of - step) / (step + 1.0)).max(1.0)).product(),
+            _ => 0.0,
+        }
+    }
+
+    fn length(&self, items: &Expr) -> Option<f64> {
+        match items {
+            Expr::List(list) => Some(list.elts.len() as f64),
+            Expr::Tuple(tuple) => Some(tuple.elts.len() as f64),
+            Expr::StringLiteral(text) => Some(text.value.to_str().len() as f64),
+            Expr::Call(call) if matches!(&*call.func, Expr::Name(name) if name.id == "range") => self.range(call),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Program → [`Profile`]: what a program is, needs and may do, read off its source without running it.
+//!
+//! Python is parsed with Ruff's own parser. Nothing here panics on any input, and a look at the tokens comes first, so
+//! that no input is nested too deeply for the stack. Analysis is advice: it sends programs where they run best and can
+//! be wrong about what they do. The walls are the sandboxes', and only a verdict of "deterministic" must never be wrong.
+
+mod bounds;
+mod cell;
+mod definitions;
+mod depth;
+mod draws;
+mod files;
+mod imports;
+mod modules;
+mod profile;
+mod score;
+mod survey;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+use std::collections::BTreeSet;
+use std::panic::{self, AssertUnwindSafe};
+use std::thread;
+
+use ruff_python_ast::{ModModule, Stmt};
+use ruff_python_parser::{Mode, ParseOptions, Parsed};
+use ruff_text_size::TextSize;
+use switchtower_contract::Program;
+
+pub use profile::{Class, Import, Profile, Reach, Reason, Signal, StaticEffect, Verdict};
+
+use cell::Cell;
+use depth::Depth;
+use imports::Imports;
+use survey::Survey;
+use verdict::Input;
+
+/// The stack of the thread that looks into deep programs: virtual memory, of which only what is used is taken.
+const DEEP_STACK: usize = 128 << 20;
+
+const CONFUSING: &str = "it confuses the parser";
+
+/// Reads a program. Takes at most 100 ms for a megabyte of any bytes, in an optimised build; ordinary programs are read
+/// on the caller's thread, those that nest hundreds of levels on one of their own.
+pub fn analyse(program: &Program) -> Profile {
+    let source = program.source.as_str();
+    let lines = Lines::of(source);
+    let cell = Cell::of(source);
+    let input = if program.stdin.is_some() { Input::Given } else { Input::Open };
+    if source.contains('\0') {
+        return unread("a NUL character", None, &lines);
+    }
+    let mut profile = match depth::of(cell.python) {
+        Depth::Shallow => caught(|| python(cell.python, input, &lines)).unwrap_or_else(|| excessive(CONFUSING, &lines)),
+        Depth::Deep => deep(|| python(cell.python, input, &lines)).unwrap_or_else(|| excessive(CONFUSING, &lines)),
+        Depth::Refused(reason) => unread(reason, None, &lines),
+        Depth::Excessive(reason) => excessive(reason, &lines),
+    };
+    cell.add_to(&mut profile);
+    profile
+}
+
+fn python(source: &str, input: Input, lines: &Lines) -> Profile {
+    let parsed = ruff_python_parser::parse_unchecked(source, ParseOptions::from(Mode::Ipython));
+    let Some(parsed) = parsed.try_into_module() else { return unread("it is no module", None, lines) };
+    if let Some(error) = parsed.errors().first() {
+        let profile = unread(&error.error.to_string(), Some(error.location.start()), lines);
+        // Recovery may have nested more than the tokens showed.
+        deep(move || drop(parsed));
+        return profile;
+    }
+    read(&parsed, input, lines)
+}
+
+fn read(parsed: &Parsed<ModModule>, input: Input, lines: &Lines) -> Profile {
+    let body: &[Stmt] = &parsed.syntax().body;
+    let imports = Imports::of(body);
+    let survey = Survey::of(body, &imports);
+    let verdict = verdict::of(body, &imports, &survey, input, lines);
+    let (score, signals) = score::signals(&survey, &imports, &|at| lines.line(at));
+    let seen = |effect: &StaticEffect| survey.effects[*effect as usize].is_some();
+    Profile {
+        class: score::class(&survey, &imports),
+        score,
+        signals,
+        imports: listed(&imports, &survey, lines),
+        effects: StaticEffect::ALL.into_iter().filter(seen).collect(),
+        files: survey.files,
+        verdict,
+        parses: true,
+        unread: None,
+        lines: lines.count(),
+    }
+}
+
+fn listed(imports: &Imports<'_>, survey: &Survey<'_>, lines: &Lines) -> Vec<Import> {
+    let named = imports.modules.iter().map(|named| Import {
+        module: named.module.to_owned(),
+        used: named.used.get(),
+        optional: named.optional,
+        line: lines.line(named.at),
+    });
+    // An import by a call whose value got a name is among the modules already.
+    let known: BTreeSet<TextSize> = imports.modules.iter().map(|named| named.at).collect();
+    let dynamic = survey.dynamic.iter().filter(|(_, at)| !known.contains(at)).map(|(module, at)| Import {
+        module: (*module).to_owned(),
+        used: true,
+        optional: false,
+        line: lines.line(*at),
+    });
+    named.chain(dynamic).collect()
+}
+
+/// The profile of what cannot be read: it runs where it is cheapest, and Python itself says what is wrong with it.
+fn unread(reason: &str, at: Option<TextSize>, lines: &Lines) -> Profile {
+    let reason = Reason { text: reason.to_owned(), line: at.map(|at| lines.line(at)) };
+    Profile {
+        class: Class::Unknown,
+        score: 0.0,
+        signals: Vec::new(),
+        imports: Vec::new(),
+        effects: BTreeSet::new(),
+        files: Reach::None,
+        verdict: Verdict {
+            deterministic: false,
+            reasons: vec![Reason { text: format!("it is not read: {}", reason.text), line: reason.line }],
+        },
+        parses: false,
+        unread: Some(reason),
+        lines: lines.count(),
+    }
+}
+
+/// The profile of what may be a program, but is not looked into.
+fn excessive(reason: &str, lines: &Lines) -> Profile {
+    let mut profile = unread(reason, None, lines);
+    profile.parses = true;
+    profile
+}
+
+/// Runs `work`; `None` where it panics. The parser's recovery from errors in notebook syntax has a state that its authors
+/// hold to be unreachable, and it is not.
+fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
+    panic::catch_unwind(AssertUnwindSafe(work)).ok()
+}
+
+/// Runs `work` on a thread with a large stack. `None` where there is no room for one, or it panics.
+fn deep<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
+    thread::scope(|scope| {
+        let builder = thread::Builder::new().name("analyse".to_owned()).stack_size(DEEP_STACK);
+        builder.spawn_scoped(scope, work).ok()?.join().ok()
+    })
+}
+
+/// Offsets to lines.
+struct Lines {
+    /// Where each line after the first begins.
+    starts: Vec<u32>,
+}
+
+impl Lines {
+    fn of(source: &str) -> Self {
+        let ends = source.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        Self { starts: ends.map(|(at, _)| u32::try_from(at + 1).unwrap_or(u32::MAX)).collect() }
+    }
+
+    /// The line of an offset, from 1.
+    fn line(&self, at: TextSize) -> u32 {
+        let before = self.starts.partition_point(|start| *start <= at.to_u32());
+        u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
+    fn count(&self) -> u32 {
+        u32::try_from(self.starts.len()).unwrap_or(u32::MAX).saturating_add(1)
+    }
+}

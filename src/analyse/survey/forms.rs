@@ -1,0 +1,73 @@
+//! Forms that mean something by their shape alone.
+
+use ruff_python_ast::{CmpOp, Expr, ExprCall, Number, Stmt};
+
+pub(super) fn same_name(one: &Expr, other: &Expr) -> bool {
+    matches!((one, other), (Expr::Name(one), Expr::Name(other)) if one.id == other.id)
+}
+
+pub(super) fn literal(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::StringLiteral(literal) => Some(literal.value.to_str()),
+        _ => None,
+    }
+}
+
+/// Seeded by a literal that is not `None`.
+pub(super) fn is_seed(call: &ExprCall) -> bool {
+    fn fixes(expr: &Expr) -> bool {
+        match expr {
+            Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::BytesLiteral(_) => true,
+            Expr::UnaryOp(unary) => matches!(&*unary.operand, Expr::NumberLiteral(_)),
+            _ => false,
+        }
+    }
+    let named = || {
+        call.arguments.keywords.iter().find(|key| key.arg.as_ref().is_some_and(|name| name.as_str().ends_with("seed")))
+    };
+    call.arguments.args.first().or_else(|| named().map(|key| &key.value)).is_some_and(fixes)
+}
+
+pub(super) fn is_true(test: &Expr) -> bool {
+    match test {
+        Expr::BooleanLiteral(literal) => literal.value,
+        Expr::NumberLiteral(literal) => !matches!(&literal.value, Number::Int(int) if int.as_u8() == Some(0)),
+        _ => false,
+    }
+}
+
+pub(super) fn is_main(test: &Expr) -> bool {
+    let Expr::Compare(compare) = test else { return false };
+    matches!(&*compare.left, Expr::Name(name) if name.id == "__name__")
+        && matches!(&*compare.ops, [CmpOp::Eq])
+        && matches!(&*compare.comparators, [Expr::StringLiteral(main)] if main.value.to_str() == "__main__")
+}
+
+/// True where something in a loop's body may end the loop. `within` counts the loops in between, whose own `break` ends
+/// only them.
+pub(super) fn leaves(body: &[Stmt], within: usize) -> bool {
+    body.iter().any(|statement| match statement {
+        Stmt::Break(_) => within == 0,
+        Stmt::Return(_) | Stmt::Raise(_) => true,
+        Stmt::If(branch) => {
+            leaves(&branch.body, within) || branch.elif_else_clauses.iter().any(|clause| leaves(&clause.body, within))
+        }
+        Stmt::For(each) => leaves(&each.body, within + 1) || leaves(&each.orelse, within),
+        Stmt::While(each) => leaves(&each.body, within + 1) || leaves(&each.orelse, within),
+        Stmt::With(with) => leaves(&with.body, within),
+        // Its exceptions leave too, so the loop is given the benefit of the doubt.
+        Stmt::Try(_) => true,
+        Stmt::Match(matched) => matched.cases.iter().any(|case| leaves(&case.body, within)),
+        // Any call can raise; only those that mean to end the program count.
+        Stmt::Expr(expr) => match &*expr.value {
+            Expr::Call(call) => match &*call.func {
+                Expr::Name(name) => matches!(name.id.as_str(), "exit" | "quit" | "next" | "input"),
+                Expr::Attribute(attribute) => matches!(attribute.attr.as_str(), "exit" | "_exit"),
+                _ => false,
+            },
+            Expr::Yield(_) | Expr::Await(_) => true,
+            _ => false,
+        },
+        _ => false,
+    })
+}

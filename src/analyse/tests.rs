@@ -1,0 +1,474 @@
+//! What analysis promises, and how it does on programs that nobody here wrote.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use serde_json::Value;
+use switchtower_contract::Program;
+
+use super::{Class, Profile, Reach, analyse};
+
+fn profile(source: &str) -> Profile {
+    analyse(&Program::python(source))
+}
+
+fn effects(source: &str) -> Vec<&'static str> {
+    profile(source).effects.iter().map(|effect| effect.name()).collect()
+}
+
+fn deterministic(source: &str) -> bool {
+    profile(source).verdict.deterministic
+}
+
+/// The given workloads, or `None` with a line that says so where they are not here.
+fn workloads() -> Option<Vec<Value>> {
+    let folder = std::env::var_os("SWITCHTOWER_WORKLOADS")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/workloads"), PathBuf::from);
+    let Ok(text) = std::fs::read_to_string(folder.join("dev.jsonl")) else {
+        eprintln!("skipped: no workloads in {}; SWITCHTOWER_WORKLOADS names their folder", folder.display());
+        return None;
+    };
+    Some(text.lines().map(|line| serde_json::from_str(line).expect("workloads are one JSON object a line")).collect())
+}
+
+/// Its label says that it draws unseeded randomness, but the only mention of `shuffle` stands in a docstring: it always
+/// prints the same.
+const MISLABELLED: &str = "dev-nondeterministic-0035";
+
+#[test]
+fn no_program_of_the_workloads_that_varies_is_called_deterministic() {
+    let Some(items) = workloads() else { return };
+    let (mut stable, mut proven, mut wrong) = (0, 0, Vec::new());
+    for item in &items {
+        let profile = profile(item["code"].as_str().unwrap());
+        let varies = !item["cacheable_strict"].as_bool().unwrap();
+        if varies && item["id"] != MISLABELLED && profile.verdict.deterministic {
+            wrong.push(item["id"].as_str().unwrap());
+        }
+        stable += u32::from(!varies);
+        proven += u32::from(profile.verdict.deterministic);
+    }
+    assert!(wrong.is_empty(), "called deterministic: {wrong:?}");
+    println!("deterministic: {proven} proven of {stable} stable programs");
+}
+
+#[test]
+fn classes_agree_with_the_workloads_categories() {
+    const COUNTED: [&str; 7] =
+        ["simple_math", "algorithm", "symbolic", "data_science", "plotting", "ml_training", "network"];
+    let Some(items) = workloads() else { return };
+    let mut table: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+    let (mut counted, mut agreed) = (0, 0);
+    for item in &items {
+        let category = item["category"].as_str().unwrap();
+        let class = profile(item["code"].as_str().unwrap()).class.name();
+        *table.entry((category, class)).or_default() += 1;
+        if COUNTED.contains(&category) {
+            counted += 1;
+            agreed += u32::from(category == class);
+        }
+    }
+    for ((category, class), count) in &table {
+        println!("{category:16} seen as {class:16} {count}");
+    }
+    println!("agreement: {agreed} of {counted}");
+    assert!(f64::from(agreed) >= 0.85 * f64::from(counted), "{agreed} of {counted}");
+}
+
+#[test]
+fn an_import_counts_only_where_its_name_is_read() {
+    let profile = profile("import numpy\nimport math as m\nfrom os import path, sep\nprint(m.pi, sep)\n");
+    let used: Vec<_> = profile.imports.iter().map(|import| (import.module.as_str(), import.used)).collect();
+    assert_eq!(used, [("numpy", false), ("math", true), ("os", true)]);
+    assert_eq!(profile.needed_modules().collect::<Vec<_>>(), ["math", "os"]);
+}
+
+#[test]
+fn an_import_with_an_answer_to_its_absence_is_optional() {
+    let source = "try:\n    import ujson as json\nexcept ImportError:\n    import json\nprint(json.dumps(1))";
+    assert!(profile(source).imports.iter().all(|import| import.optional));
+    assert!(profile("from numpy import *\nprint(zeros(3))").imports[0].used);
+}
+
+#[test]
+fn imports_by_a_call_with_a_literal_are_imports() {
+    for source in [
+        "print(__import__('pandas').__version__)",
+        "import importlib\nprint(importlib.import_module('pandas').DataFrame())",
+        "from importlib import import_module\npd = import_module('pandas')\nprint(pd.DataFrame())",
+    ] {
+        assert!(profile(source).needed_modules().any(|module| module == "pandas"), "{source}");
+    }
+}
+
+#[test]
+fn effects_are_seen_through_aliases_and_getattr() {
+    for source in [
+        "import time\nprint(time.time())",
+        "from time import perf_counter as p\nprint(p())",
+        "import time as t\nf = t.time\nprint(f())",
+        "t = __import__('time')\nprint(t.time())",
+        "print(getattr(__import__('time'), 'time')())",
+        "from datetime import datetime\nprint(datetime.now())",
+    ] {
+        assert_eq!(effects(source), ["clock"], "{source}");
+    }
+    assert_eq!(effects("import requests\nprint(requests.get('http://x'))"), ["network"]);
+    assert_eq!(effects("import os\nos.system('ls')"), ["processes"]);
+    assert_eq!(effects("import os\nprint(os.environ['HOME'])"), ["environment"]);
+    assert_eq!(effects("import pandas as pd\npd.read_csv('https://x/y.csv')"), ["network"]);
+    assert_eq!(effects("import threading\nthreading.Thread(target=print).start()"), ["threads"]);
+}
+
+#[test]
+fn files_say_how_far_they_reach() {
+    for (source, reach) in [
+        ("open('a.txt', 'w').write('x')", Reach::Scratch),
+        ("open('/tmp/a')", Reach::Scratch),
+        ("from pathlib import Path\nPath('/home/user/a').write_text('x')", Reach::Scratch),
+        ("open('/etc/passwd')", Reach::Outside),
+        ("open('/tmpfoo')", Reach::Outside),
+        ("open('../a')", Reach::Outside),
+        ("import sys\nopen(sys.argv[1])", Reach::Unseen),
+        ("import pandas as pd, io\npd.read_csv(io.StringIO('a,b'))", Reach::None),
+        ("import sqlite3\nsqlite3.connect(':memory:')", Reach::None),
+    ] {
+        assert_eq!(profile(source).files, reach, "{source}");
+    }
+}
+
+#[test]
+fn randomness_is_fixed_only_by_a_literal_seed_that_runs_before_it() {
+    for source in [
+        "import random\nrandom.seed(42)\nprint(random.random())",
+        "import random\nrng = random.Random(3)\nprint(rng.random())",
+        "import numpy as np\nrng = np.random.default_rng(0)\nprint(rng.normal())",
+        "import random\ndef f():\n    return random.random()\nrandom.seed(1)\nprint(f())",
+        "import numpy as np\nnp.random.seed(0)\nprint(np.random.rand(3))",
+    ] {
+        assert_eq!(effects(source), [] as [&str; 0], "{source}");
+    }
+    for source in [
+        "import random\nprint(random.random())",
+        "import random\nrandom.seed()\nprint(random.random())",
+        "import random\nrandom.seed(None)\nprint(random.random())",
+        "import random\nprint(random.random())\nrandom.seed(1)",
+        "import random\ndef f():\n    return random.random()\nprint(f())\nrandom.seed(1)",
+        "import random\nif x:\n    random.seed(1)\nprint(random.random())",
+        "import random\nprint(random.Random().random())",
+        "from random import choice as c\nprint(c([1, 2]))",
+        "import random as r\nprint(list(map(r.choice, [[1, 2]])))",
+        "import numpy as np\nprint(np.random.default_rng().normal())",
+        "import random\nrandom.seed(1)\nimport numpy as np\nprint(np.random.rand())",
+        "import uuid\nprint(uuid.uuid4())",
+        "import secrets\nprint(secrets.token_hex())",
+        "import os\nprint(os.urandom(3))",
+        "print(getattr(__import__('random'), 'random')())",
+        "print(df.sample(3))",
+    ] {
+        assert_eq!(effects(source), ["chance"], "{source}");
+    }
+}
+
+#[test]
+fn shell_lines_and_magics_are_recognised() {
+    assert_eq!(effects("!pip install x\nprint(1)"), ["shell"]);
+    assert_eq!(effects("files = !ls"), ["shell"]);
+    assert_eq!(effects("%matplotlib inline\nprint(1)"), ["magic"]);
+    assert_eq!(effects("%%bash\nls | grep '("), ["shell"]);
+    assert_eq!(effects("%%time\nprint(1)"), ["magic"]);
+    assert_eq!(effects("%%html\n<b>'</b>"), ["magic"]);
+    assert_eq!(profile("%%bash\nls").class, Class::Shell);
+    assert!(profile("%%bash\nls | grep '(").parses);
+}
+
+#[test]
+fn literal_bounds_make_work_visible() {
+    let value = |source: &str, name: &str| profile(source).signal(name).map_or(0.0, |signal| signal.value);
+    assert!((value("for i in range(10**8):\n    pass", "iterations") - 2.0).abs() < 1e-9);
+    let nested = "n = 10000\nfor i in range(n):\n    for j in range(n):\n        pass";
+    assert!((value(nested, "iterations") - 2.0).abs() < 1e-9);
+    assert!(value("while True:\n    pass", "endless_loop") > 0.0);
+    assert_eq!(value("while True:\n    if f():\n        break", "endless_loop"), 0.0);
+    assert!(value("x = [0] * 10**9", "allocation") > 0.0);
+    assert!(value("def f(n):\n    return f(n - 1)", "recursion") > 0.0);
+    let work = profile("def f(n):\n    return f(n - 1)\nfor i in range(10**7):\n    print(i)");
+    let sum: f64 = work.signals.iter().map(|signal| signal.weight * signal.value).sum();
+    assert_eq!(work.score, sum);
+    assert_eq!(work.signal("iterations").unwrap().line, Some(3));
+}
+
+#[test]
+fn what_must_be_the_same_is_called_deterministic() {
+    for source in [
+        "print(sum(range(1000)))",
+        "import math\nprint(math.sqrt(2), f'{math.pi:.3f}')",
+        "words = 'a b a'.split()\nprint(sorted(set(words)), len(set(words)))",
+        "seen = set()\nfor x in [1, 2, 1]:\n    if x not in seen:\n        seen.add(x)\nprint(len(seen))",
+        "def f(n):\n    return n if n < 2 else f(n - 1) + f(n - 2)\nprint(list(map(f, range(10))))",
+        "from collections import Counter\nprint(Counter('banana').most_common(2))",
+        "from dataclasses import dataclass\n@dataclass\nclass P:\n    x: int\nprint(P(1), P(2).x)",
+        "def evens(n):\n    for i in range(n):\n        yield 2 * i\nprint(list(evens(5)), sum(evens(3)))",
+        "print(sorted([3, 1], key=lambda x: -x), '{:.2f}'.format(1))",
+        "import hashlib\nprint(hashlib.sha256(b'x').hexdigest())",
+        "import random\nrandom.seed(7)\nprint(random.randint(1, 6))",
+        "a, b = map(int, '1 2'.split())\nprint(a + b)",
+    ] {
+        let verdict = profile(source).verdict;
+        assert!(verdict.deterministic, "{source}\n{:?}", verdict.reasons);
+    }
+}
+
+#[test]
+fn what_may_differ_is_never_called_deterministic() {
+    for source in [
+        "print({'a', 'b'})",
+        "print(list(set('abc')))",
+        "s = set('abc')\nfor c in s:\n    print(c)",
+        "s = set('abc')\nprint(s.pop())",
+        "s = set('abc')\nt = s\nprint(t)",
+        "def f(x):\n    print(x)\nf({'a', 'b'})",
+        "print({'a': 1, 'b': 2}.keys() & {'a', 'b'})",
+        "print(sorted({'a', 'B'}, key=str.lower))",
+        "print(list(map(set, ['ab'])))",
+        "from collections import defaultdict\nd = defaultdict(set)\nd[1].add('a')\nd[1].add('b')\nprint(d)",
+        "print(hash('a'))",
+        "print(id(1))",
+        "print(object())",
+        "class A:\n    pass\nprint(A())",
+        "def f():\n    pass\nprint(f)",
+        "print(lambda: 0)",
+        "f = lambda: 0\nprint([f])",
+        "print(x for x in [1])",
+        "print(map(str, [1]))",
+        "def g():\n    yield 1\nprint(g())",
+        "def g():\n    yield 1\nprint(list(map(g, [])), [g])",
+        "print('a'.upper)",
+        "print('{0.upper}'.format('a'))",
+        "import math\nprint(math)",
+        "print(eval('1'))",
+        "exec('print(1)')",
+        "print(globals())",
+        "print(().__class__.__base__.__subclasses__())",
+        "import itertools\nfor k, g in itertools.groupby('aab'):\n    print(g)",
+        "import re\nprint(re.finditer('a', 'a'))",
+        "def h(map):\n    return map\nprint(map(str, [1]))",
+        "id = 3\ndef f(x):\n    return __builtins__.id(x)\nprint(f(1))",
+        "from math import *\nprint(pi)",
+        "import functools\nprint(functools.partial(print, 1))",
+        "match 'a':\n    case str(upper=u):\n        print(u)",
+        "class A:\n    def __repr__(self):\n        return 'A'\n    def __eq__(self, other):\n        print(other)\nA() == {'a', 'b'}",
+        "class A:\n    def __init__(self):\n        self.count = 1\n    def __repr__(self):\n        return ''\nprint('a'.count)",
+        "class S(set):\n    def __repr__(self):\n        return ','.join(self)\nprint(S('abc'))",
+        "class A:\n    def __repr__(self):\n        return ''\n    def f(self):\n        pass\n    g = f\nprint(A.g)",
+        "def f(key=None):\n    print(key)\nf(key=lambda: 0)",
+        "import statistics\nprint(statistics.random.random())",
+        "import sys\nprint(sys.modules)",
+        "print(input())",
+        "while True:\n    pass",
+        "print(9**9**9)",
+        "import datetime\nprint(type(datetime.date(2024, 1, 1)).today())",
+        "def f():\n    try:\n        f()\n    except RecursionError as e:\n        print(e)\nf()",
+        "print({'a', float('nan')})",
+    ] {
+        assert!(!deterministic(source), "{source}");
+    }
+    let given = Program::python("print(input())").with_stdin("x");
+    assert!(analyse(&given).verdict.deterministic);
+}
+
+#[test]
+fn what_does_not_parse_says_so_and_asks_for_nothing() {
+    for source in
+        ["print(", "def f(:\n  pass", "x = 'abc", "a b", ")", "import os\nos.system('x'", "x\0y", "  x = 1\n y = 2"]
+    {
+        let profile = profile(source);
+        assert!(!profile.parses && profile.unread.is_some(), "{source:?}");
+        assert!(!profile.verdict.deterministic && profile.effects.is_empty() && profile.imports.is_empty());
+    }
+    for source in ["", "\u{feff}print(1)", "# nothing", "print('\\ud800')"] {
+        assert!(profile(source).parses, "{source:?}");
+    }
+}
+
+/// Programs that are made to be hard to read.
+fn hostile() -> Vec<String> {
+    let mib = 1 << 20;
+    let repeated = |unit: &str, size: usize| unit.repeat(size / unit.len());
+    vec![
+        format!("{}1{}", "(".repeat(100_000), ")".repeat(100_000)),
+        "[".repeat(mib),
+        repeated("{'a':", mib),
+        repeated("lambda: ", mib),
+        repeated("lambda x, y: ", mib),
+        format!("x = {}1", repeated("a + ", mib)),
+        format!("x = {}1", repeated("a ** ", mib)),
+        format!("x = {}1", repeated("not ", mib)),
+        format!("x = {}1", "-".repeat(mib)),
+        format!("a{}", repeated(".b", mib)),
+        format!("a{}", repeated("()", mib)),
+        format!("a{}", repeated("[0]", mib)),
+        format!("x = {}1", repeated("1 if a else ", mib)),
+        repeated("if x: ", mib),
+        repeated("if a, b: ", mib),
+        (0..5000).map(|depth| format!("{}if x:\n", " ".repeat(depth % 700))).collect(),
+        repeated("f'{", mib),
+        format!("x = {}", repeated("f\"{a:{b}}\" ", mib)),
+        repeated("x = 1\n", mib),
+        repeated("x=1;", mib),
+        repeated("import a\n", mib),
+        repeated("__import__('a')\n", mib),
+        format!("import a{}", repeated("\na.b.c(a.d)", mib)),
+        format!("x = [{}]", repeated("1,", mib)),
+        format!("x = '{}'", "a".repeat(mib)),
+        "\n".repeat(mib),
+        "\0".repeat(mib),
+        "\u{feff}".repeat(mib / 3),
+        repeated("match x:\n case 1 | 2: y\n", mib),
+        repeated("class A(B): x = {1, 2}\n", mib),
+        repeated("def f(): return f\n", mib),
+        repeated("\\\n", mib),
+        repeated("!ls\n", mib),
+        repeated("%%x\n", mib),
+        repeated("x = (1 if a else {b for c in d})\n", mib),
+        format!("x = {}c{}", repeated("(a if b else ", 2600), ")".repeat(200)),
+        format!("x = {}1", "- ".repeat(3900)),
+        format!("x = {}1", "a + ".repeat(1900)),
+        format!("a{}", ".b".repeat(1900)),
+    ]
+}
+
+#[test]
+fn hostile_programs_neither_panic_nor_overflow() {
+    for source in hostile() {
+        let start = source.chars().take(40).collect::<String>();
+        #[allow(clippy::disallowed_methods, reason = "printed for whoever looks, decided by nobody")]
+        let began = std::time::Instant::now();
+        let profile = profile(&source);
+        println!("{:>9.1?} parses: {:5} {start:?}", began.elapsed(), profile.parses);
+    }
+}
+
+#[test]
+fn what_nests_deeply_but_not_too_deeply_is_still_read() {
+    let sum = format!("import numpy as np\nx = {}np.zeros(1)", "1 + ".repeat(1500));
+    assert!(profile(&sum).needed_modules().any(|module| module == "numpy"));
+    let brackets = format!("x = {}1{}", "[".repeat(190), "]".repeat(190));
+    assert!(profile(&brackets).parses);
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(source in any::<String>()) {
+        profile(&source);
+    }
+
+    #[test]
+    fn no_string_of_tokens_makes_it_panic(tokens in prop::collection::vec(prop::sample::select(TOKENS), 0..80)) {
+        profile(&tokens.concat());
+    }
+
+    #[test]
+    fn no_mangled_program_makes_it_panic(at in 0.0..1.0f64, cut in 0..40usize, put in "\\PC{0,6}") {
+        let mut bytes = MANGLED.as_bytes().to_vec();
+        let at = (at * bytes.len() as f64) as usize;
+        let end = (at + cut).min(bytes.len());
+        bytes.splice(at..end, put.bytes());
+        profile(&String::from_utf8_lossy(&bytes));
+    }
+}
+
+const TOKENS: &[&str] = &[
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    ":",
+    ";",
+    ".",
+    "=",
+    ":=",
+    "+",
+    "-",
+    "**",
+    "*",
+    "%",
+    "!",
+    "?",
+    "@",
+    "\n",
+    "\n    ",
+    " ",
+    "\\\n",
+    "'",
+    "\"\"\"",
+    "f'",
+    "{x!r:>{y}}",
+    "a",
+    "self",
+    "1",
+    "0x",
+    "1e",
+    "if ",
+    "else ",
+    "for ",
+    "in ",
+    "lambda ",
+    "def f",
+    "class A",
+    "return ",
+    "yield ",
+    "await ",
+    "async ",
+    "import os",
+    "from x import *",
+    "match x",
+    "case ",
+    "try",
+    "except ",
+    "not ",
+    "with ",
+    "as ",
+    "while True",
+    "print",
+    "set",
+    "random.seed(",
+    "__import__('os')",
+    "#",
+    "\u{feff}",
+    "é",
+    "\t",
+];
+
+const MANGLED: &str = r#"
+import random, numpy as np
+from dataclasses import dataclass
+
+@dataclass
+class Point(object):
+    x: int = 0
+    def __repr__(self):
+        return f"P({self.x!r:>{3}})"
+
+async def main(*args, key=lambda a, b: {a, b}, **rest):
+    async with open("x") as f, g() as (a, b):
+        yield [c async for c in f if c or not d]
+
+random.seed(3)
+for i, (j, k) in enumerate(sorted({1: 2}.items(), key=lambda p: p[1])):
+    match i:
+        case Point(x=1) | [1, *_] | {"a": b, **rest} if b:
+            print("%s" % i, "{0.x}".format(i), end="")
+        case _:
+            del i
+try:
+    x = [y := 1, *[2 ** 10 for _ in range(10 ** 3)]]
+except* (ValueError, ImportError) as error:
+    raise error from None
+finally:
+    print(getattr(np, "random").rand(3), globals()["x"], __import__("os").path.join("a", "b"))
+"#;

@@ -1,0 +1,95 @@
+//! Values that must not be seen, and the places where they are not.
+
+/// A value whose order or text differs from process to process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hazard {
+    /// Its order follows hashes.
+    Set,
+    /// Its text is an address.
+    Iterator,
+    /// Its text is an address; calling it is fine.
+    Function,
+    /// Its text is an address; some of its methods are fine.
+    Opaque,
+    /// What `super()` gives: its text is an address, its methods are the program's own.
+    Parent,
+}
+
+impl Hazard {
+    /// True where a place shows neither order nor text.
+    pub(super) fn is_safe_in(self, place: Place) -> bool {
+        match self {
+            Self::Set => matches!(place, Place::Bound | Place::Unordered | Place::SetReceiver | Place::EitherReceiver),
+            Self::Iterator => matches!(place, Place::Bound | Place::Unordered | Place::Consumed),
+            Self::Function => matches!(place, Place::Bound | Place::Callback | Place::Callee),
+            Self::Opaque => matches!(place, Place::Bound | Place::ObjectReceiver | Place::EitherReceiver),
+            Self::Parent => {
+                matches!(place, Place::SetReceiver | Place::ObjectReceiver | Place::EitherReceiver | Place::Receiver)
+            }
+        }
+    }
+
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::Set => "the order of a set differs from process to process",
+            Self::Iterator => "an iterator is kept where its address could be printed",
+            Self::Function => "a function is kept where its address could be printed",
+            Self::Opaque | Self::Parent => "an object is kept whose text is its address",
+        }
+    }
+}
+
+/// What becomes of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Anything: it may be printed, kept, returned.
+    Plain,
+    /// A single name of the program; the name is followed.
+    Bound,
+    /// Its elements are taken in order and the value itself is gone.
+    Consumed,
+    /// Only what does not depend on order is taken: membership, length, truth.
+    Unordered,
+    /// A method is called on it that shows nothing of a set's order.
+    SetReceiver,
+    /// A method is called on it that shows nothing of an object's address.
+    ObjectReceiver,
+    /// Both.
+    EitherReceiver,
+    /// Any other method or attribute of it is taken.
+    Receiver,
+    /// Something known calls it.
+    Callback,
+    /// It is called here.
+    Callee,
+    /// It names a type: annotations, `isinstance`, `except`.
+    Type,
+}
+
+/// A set of places.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Places(u16);
+
+impl Places {
+    const ALL: [Place; 11] = [
+        Place::Plain,
+        Place::Bound,
+        Place::Consumed,
+        Place::Unordered,
+        Place::SetReceiver,
+        Place::ObjectReceiver,
+        Place::EitherReceiver,
+        Place::Receiver,
+        Place::Callback,
+        Place::Callee,
+        Place::Type,
+    ];
+
+    pub(super) fn add(&mut self, place: Place) {
+        self.0 |= 1 << place as u16;
+    }
+
+    pub(super) fn all(self, safe: impl Fn(Place) -> bool) -> bool {
+        Self::ALL.into_iter().all(|place| self.0 & (1 << place as u16) == 0 || safe(place))
+    }
+}

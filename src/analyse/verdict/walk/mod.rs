@@ -1,0 +1,329 @@
+//! The walk of the proof: every expression with the place that its value goes to.
+
+use std::collections::BTreeMap;
+
+use ruff_python_ast::visitor::{self, Visitor};
+use ruff_python_ast::{CmpOp, Comprehension, Expr, ExprContext, Pattern, Stmt, UnaryOp};
+use ruff_text_size::{Ranged, TextSize};
+
+mod calls;
+mod definitions;
+mod forms;
+
+use self::forms::{is_operator, is_set_operation, parts_of_type};
+use super::Reasons;
+use super::allowed::{self, Member};
+use super::hazard::{Hazard, Place, Places};
+use crate::analyse::definitions::Definitions;
+use crate::analyse::imports::Imports;
+
+/// Adds to `reasons` whatever ends the proof.
+pub(super) fn judge(body: &[Stmt], imports: &Imports<'_>, own: &Definitions<'_>, reasons: &mut Reasons) {
+    let mut walk = Walk {
+        imports,
+        own,
+        reasons,
+        place: Place::Plain,
+        in_class: false,
+        lambdas: 0,
+        own_operators: own.methods.iter().any(|name| is_operator(name)),
+        held: BTreeMap::new(),
+        loads: BTreeMap::new(),
+    };
+    walk.visit_body(body);
+    walk.settle();
+}
+
+#[derive(Clone, Copy)]
+struct Uses {
+    places: Places,
+    first: TextSize,
+}
+
+struct Walk<'a, 'r> {
+    imports: &'r Imports<'a>,
+    own: &'r Definitions<'a>,
+    reasons: &'r mut Reasons,
+    /// Where the value of the expression that is visited next goes.
+    place: Place,
+    in_class: bool,
+    /// Lambdas around this place.
+    lambdas: usize,
+    /// The program says itself what operators do, so that an operand may end up anywhere.
+    own_operators: bool,
+    /// Names that were given a hazard.
+    held: BTreeMap<&'a str, Vec<Hazard>>,
+    /// Where names are read.
+    loads: BTreeMap<&'a str, Uses>,
+}
+
+impl<'a> Walk<'a, '_> {
+    fn no(&mut self, at: TextSize, text: &str) {
+        self.reasons.add(at, || text.to_owned());
+    }
+
+    fn visit_in(&mut self, place: Place, expr: &'a Expr) {
+        self.place = place;
+        self.visit_expr(expr);
+        self.place = Place::Plain;
+    }
+
+    /// A hazard is made here and goes to `place`.
+    fn makes(&mut self, hazard: Hazard, place: Place, at: TextSize) {
+        if !hazard.is_safe_in(place) {
+            self.no(at, hazard.reason());
+        }
+    }
+
+    fn noted(uses: &mut BTreeMap<&'a str, Uses>, name: &'a str, place: Place, at: TextSize) {
+        uses.entry(name).or_insert(Uses { places: Places::default(), first: at }).places.add(place);
+    }
+
+    /// What was learnt of names is held against what became of them.
+    fn settle(&mut self) {
+        for (name, uses) in std::mem::take(&mut self.loads) {
+            let mut hazards = self.held.get(name).cloned().unwrap_or_default();
+            if self.own.functions.contains(name) {
+                hazards.push(Hazard::Function);
+            }
+            if self.own.generators.contains(name) && !uses.places.all(|place| place != Place::Callback) {
+                hazards.push(Hazard::Iterator);
+            }
+            for hazard in hazards {
+                if !uses.places.all(|place| hazard.is_safe_in(place)) {
+                    self.reasons.add(uses.first, || format!("{name}: {}", hazard.reason()));
+                }
+            }
+            // The name may still be the builtin where it is read.
+            if (self.own.bound.contains(name) || self.imports.binds(name)) && !allowed::is_dangerous(name) {
+                continue;
+            }
+            match allowed::builtin(name) {
+                None => self.reasons.add(uses.first, || format!("nothing certain is known of {name}")),
+                Some(Member::Makes(hazard))
+                    if !uses.places.all(|place| matches!(place, Place::Callee | Place::Type)) =>
+                {
+                    self.reasons.add(uses.first, || format!("{name}: {}", hazard.reason()));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// `target = value`: a hazard may be bound to one name that is followed.
+    fn assign(&mut self, target: &'a Expr, value: &'a Expr) {
+        match (target, self.made(value)) {
+            (Expr::Name(name), Some(hazard)) if !self.in_class => {
+                self.held.entry(name.id.as_str()).or_default().push(hazard);
+                self.visit_in(Place::Bound, value);
+            }
+            (Expr::Tuple(_) | Expr::List(_), _) => self.visit_in(Place::Consumed, value),
+            _ => self.visit_expr(value),
+        }
+        self.visit_expr(target);
+    }
+
+    fn held_as_set(&self, name: &str) -> bool {
+        !self.in_class && self.held.get(name).is_some_and(|hazards| hazards.contains(&Hazard::Set))
+    }
+
+    fn generators(&mut self, generators: &'a [Comprehension]) {
+        for generator in generators {
+            if generator.is_async {
+                self.no(generator.start(), "it runs asynchronously");
+            }
+            self.visit_in(Place::Consumed, &generator.iter);
+            self.visit_expr(&generator.target);
+            generator.ifs.iter().for_each(|test| self.visit_in(Place::Unordered, test));
+        }
+    }
+}
+
+impl<'a> Visitor<'a> for Walk<'a, '_> {
+    fn visit_stmt(&mut self, statement: &'a Stmt) {
+        if self.reasons.is_full() {
+            return;
+        }
+        self.place = Place::Plain;
+        match statement {
+            Stmt::FunctionDef(def) => self.function(def),
+            Stmt::ClassDef(class) => self.class(class),
+            Stmt::Assign(assign) => match assign.targets.as_slice() {
+                [target] => self.assign(target, &assign.value),
+                targets => {
+                    self.visit_expr(&assign.value);
+                    targets.iter().for_each(|target| self.visit_expr(target));
+                }
+            },
+            Stmt::AnnAssign(assign) => {
+                self.visit_annotation(&assign.annotation);
+                match &assign.value {
+                    Some(value) => self.assign(&assign.target, value),
+                    None => self.visit_expr(&assign.target),
+                }
+            }
+            Stmt::AugAssign(assign) => {
+                // `s |= t` of a set reads and binds the name: what it holds already is followed.
+                let followed = matches!(&*assign.target, Expr::Name(name) if self.held_as_set(name.id.as_str()));
+                if is_set_operation(assign.op) && followed && !self.own_operators {
+                    self.visit_in(Place::Unordered, &assign.value);
+                } else {
+                    self.visit_expr(&assign.value);
+                }
+                self.visit_expr(&assign.target);
+            }
+            Stmt::For(each) => {
+                if each.is_async {
+                    self.no(each.start(), "it runs asynchronously");
+                }
+                self.visit_in(Place::Consumed, &each.iter);
+                self.visit_expr(&each.target);
+                self.visit_body(&each.body);
+                self.visit_body(&each.orelse);
+            }
+            Stmt::While(each) => {
+                self.visit_in(Place::Unordered, &each.test);
+                self.visit_body(&each.body);
+                self.visit_body(&each.orelse);
+            }
+            Stmt::If(branch) => {
+                self.visit_in(Place::Unordered, &branch.test);
+                self.visit_body(&branch.body);
+                for clause in &branch.elif_else_clauses {
+                    clause.test.iter().for_each(|test| self.visit_in(Place::Unordered, test));
+                    self.visit_body(&clause.body);
+                }
+            }
+            Stmt::Assert(assert) => {
+                self.visit_in(Place::Unordered, &assert.test);
+                assert.msg.iter().for_each(|message| self.visit_expr(message));
+            }
+            Stmt::With(with) => {
+                if with.is_async {
+                    self.no(with.start(), "it runs asynchronously");
+                }
+                visitor::walk_stmt(self, statement);
+            }
+            Stmt::ImportFrom(import) if import.names.iter().any(|alias| &alias.name == "*") => {
+                self.no(import.start(), "names are imported that are not written here");
+            }
+            Stmt::IpyEscapeCommand(_) => self.no(statement.start(), "it uses magics of a notebook"),
+            _ => visitor::walk_stmt(self, statement),
+        }
+    }
+
+    fn visit_annotation(&mut self, annotation: &'a Expr) {
+        self.visit_in(Place::Type, annotation);
+    }
+
+    fn visit_except_handler(&mut self, handler: &'a ruff_python_ast::ExceptHandler) {
+        let ruff_python_ast::ExceptHandler::ExceptHandler(caught) = handler;
+        caught.type_.iter().for_each(|kind| self.visit_in(Place::Type, kind));
+        self.visit_body(&caught.body);
+    }
+
+    fn visit_pattern(&mut self, pattern: &'a Pattern) {
+        if let Pattern::MatchClass(class) = pattern
+            && !class.arguments.keywords.iter().all(|keyword| self.own.data.contains(keyword.attr.as_str()))
+        {
+            self.no(class.start(), "a pattern reads attributes that may be methods");
+        }
+        visitor::walk_pattern(self, pattern);
+    }
+
+    fn visit_expr(&mut self, expr: &'a Expr) {
+        let place = std::mem::replace(&mut self.place, Place::Plain);
+        let at = expr.start();
+        match expr {
+            Expr::Name(name) => {
+                if name.ctx != ExprContext::Load {
+                    return;
+                }
+                Self::noted(&mut self.loads, name.id.as_str(), place, at);
+                if self.in_class && place != Place::Callee && self.own.methods.contains(name.id.as_str()) {
+                    self.makes(Hazard::Function, place, at);
+                }
+                if let Some(path) = self.imports.name(&name.id) {
+                    self.member_read(path.segments(), name.ctx, place, at);
+                }
+            }
+            Expr::Attribute(attribute) => self.attribute(expr, attribute, place),
+            Expr::Call(call) => self.call(call, place),
+            Expr::Set(set) => {
+                self.makes(Hazard::Set, place, at);
+                set.elts.iter().for_each(|element| self.visit_expr(element));
+            }
+            Expr::SetComp(set) => {
+                self.makes(Hazard::Set, place, at);
+                self.generators(&set.generators);
+                self.visit_expr(&set.elt);
+            }
+            Expr::Generator(generator) => {
+                self.makes(Hazard::Iterator, place, at);
+                self.generators(&generator.generators);
+                self.visit_expr(&generator.elt);
+            }
+            Expr::ListComp(list) => {
+                self.generators(&list.generators);
+                self.visit_expr(&list.elt);
+            }
+            Expr::DictComp(dict) => {
+                self.generators(&dict.generators);
+                dict.key.iter().for_each(|key| self.visit_expr(key));
+                self.visit_expr(&dict.value);
+            }
+            Expr::Lambda(lambda) => {
+                self.makes(Hazard::Function, place, at);
+                lambda.parameters.iter().for_each(|parameters| self.visit_parameters(parameters));
+                self.lambdas += 1;
+                self.visit_expr(&lambda.body);
+                self.lambdas -= 1;
+            }
+            Expr::BinOp(binary) => {
+                let operand = if self.made(expr).is_some() {
+                    self.makes(Hazard::Set, place, at);
+                    Place::Unordered
+                } else if place == Place::Type {
+                    Place::Type
+                } else {
+                    Place::Plain
+                };
+                self.visit_in(operand, &binary.left);
+                self.visit_in(operand, &binary.right);
+            }
+            Expr::BoolOp(operation) => operation.values.iter().for_each(|value| self.visit_in(place, value)),
+            Expr::UnaryOp(unary) if unary.op == UnaryOp::Not => self.visit_in(Place::Unordered, &unary.operand),
+            Expr::Compare(compare) => {
+                let plain = compare.ops.iter().all(|op| {
+                    matches!(op, CmpOp::Eq | CmpOp::NotEq | CmpOp::In | CmpOp::NotIn | CmpOp::Is | CmpOp::IsNot)
+                });
+                let place = if plain && !self.own_operators { Place::Unordered } else { Place::Plain };
+                self.visit_in(place, &compare.left);
+                compare.comparators.iter().for_each(|side| self.visit_in(place, side));
+            }
+            Expr::If(branch) => {
+                self.visit_in(Place::Unordered, &branch.test);
+                self.visit_in(place, &branch.body);
+                self.visit_in(place, &branch.orelse);
+            }
+            // A value that goes on and is bound too is not followed.
+            Expr::Named(named) => {
+                self.visit_expr(&named.value);
+                self.visit_expr(&named.target);
+            }
+            Expr::Starred(starred) if starred.ctx == ExprContext::Load => {
+                self.visit_in(Place::Consumed, &starred.value);
+            }
+            Expr::Subscript(_) | Expr::Tuple(_) | Expr::List(_) if place == Place::Type => {
+                for part in parts_of_type(expr) {
+                    self.visit_in(place, part);
+                }
+            }
+            Expr::Yield(_) | Expr::YieldFrom(_) if self.lambdas > 0 => self.no(at, "a lambda makes an iterator"),
+            Expr::Await(_) | Expr::TString(_) | Expr::IpyEscapeCommand(_) => {
+                self.no(at, "nothing certain is known of this form");
+            }
+            _ => visitor::walk_expr(self, expr),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Cases beside the rules: programs with the class, rule and route that they are to get.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use switchtower_contract::{Isolation, Language, Modules, Program};
+
+use super::{Decision, Rules, RulesError};
+use crate::analyse::analyse;
+use crate::request::{Caller, Ceilings, Request};
+use crate::route::{Standing, TierName};
+
+/// How the cases of a folder went.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    pub passed: usize,
+    pub failures: Vec<Failure>,
+}
+
+impl Report {
+    pub fn is_good(&self) -> bool {
+        self.failures.is_empty()
+    }
+}
+
+/// A case that got something else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub file: PathBuf,
+    pub case: String,
+    /// What was expected and what came.
+    pub differences: Vec<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.file.display(), self.case, self.differences.join("; "))
+    }
+}
+
+/// `NAME.cases.toml`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CaseFile {
+    tiers: BTreeMap<String, Tier>,
+    #[serde(default)]
+    case: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tier {
+    isolation: Isolation,
+    modules: Option<Vec<String>>,
+    #[serde(default = "yes")]
+    up: bool,
+    memory_mb: Option<u64>,
+    wall_ms: Option<u64>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    code: String,
+    /// The tiers that stand, of those that the file describes; all of them where this is left out.
+    tiers: Option<Vec<String>>,
+    user: Option<String>,
+    isolation: Option<Isolation>,
+    tier: Option<String>,
+    timeout_ms: Option<u64>,
+    memory_mb: Option<u64>,
+    class: Option<String>,
+    rule: Option<String>,
+    route: Option<Vec<String>>,
+}
+
+/// Runs every `*.cases.toml` of a folder against its rules.
+pub fn test(dir: &Path) -> Result<Report, RulesError> {
+    let rules = Rules::load(dir)?;
+    let mut report = Report::default();
+    let entries = fs::read_dir(dir).map_err(|error| RulesError::new(dir, None, error.to_string()))?;
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+    paths.retain(|path| path.to_string_lossy().ends_with(".cases.toml"));
+    paths.sort();
+    for path in paths {
+        let text = fs::read_to_string(&path).map_err(|error| RulesError::new(&path, None, error.to_string()))?;
+        let file: CaseFile = toml::from_str(&text).map_err(|error| {
+            let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+            RulesError::new(&path, line, error.message())
+        })?;
+        for case in &file.case {
+            let differences = case.run(&rules, &file.tiers);
+            if differences.is_empty() {
+                report.passed += 1;
+            } else {
+                report.failures.push(Failure { file: path.clone(), case: case.name.clone(), differences });
+            }
+        }
+    }
+    Ok(report)
+}
+
+impl Case {
+    fn run(&self, rules: &Rules, tiers: &BTreeMap<String, Tier>) -> Vec<String> {
+        let names: Vec<&String> =
+            self.tiers.as_ref().map_or_else(|| tiers.keys().collect(), |names| names.iter().collect());
+        let unknown = names.iter().filter(|name| !tiers.contains_key(**name));
+        let unknown: Vec<String> = unknown.map(|name| format!("the file describes no tier {name}")).collect();
+        if !unknown.is_empty() {
+            return unknown;
+        }
+        let standings: Vec<Standing> = names.iter().map(|name| standing(name, &tiers[*name])).collect();
+        let request = match self.request() {
+            Ok(request) => request,
+            Err(difference) => return vec![difference],
+        };
+        let profile = analyse(&request.program);
+        match rules.decide(&request, &profile, &standings) {
+            Ok(decision) => self.differences(&decision),
+            Err(undecided) => vec![undecided.to_string()],
+        }
+    }
+
+    fn request(&self) -> Result<Request, String> {
+        let ceilings = Ceilings::default();
+        let mut request =
+            Request::new(Program::python(&self.code), &ceilings).map_err(|invalid| invalid.to_string())?;
+        request.isolation = self.isolation;
+        request.tier = self.tier.as_deref().map(TierName::from);
+        if let Some(user) = &self.user {
+            request.caller = Caller { user: user.as_str().into() };
+        }
+        if let Some(timeout) = self.timeout_ms {
+            request.timeout = Duration::from_millis(timeout);
+        }
+        if let Some(memory) = self.memory_mb {
+            request.memory = memory << 20;
+        }
+        request.checked(&ceilings).map_err(|invalid| invalid.to_string())
+    }
+
+    fn differences(&self, decision: &Decision) -> Vec<String> {
+        let route: Vec<&str> = decision.route.tiers().map(TierName::as_str).collect();
+        let mut differences = decision.skipped.clone();
+        let mut differ = |what: &str, expected: Option<String>, got: String| {
+            if let Some(expected) = expected
+                && expected != got
+            {
+                differences.push(format!("{what} is {got}, expected {expected}"));
+            }
+        };
+        differ("class", self.class.clone(), decision.class.name().to_owned());
+        differ("rule", self.rule.clone(), decision.rule.clone());
+        differ("route", self.route.as_ref().map(|names| names.join(" → ")), route.join(" → "));
+        differences
+    }
+}
+
+fn standing(name: &str, tier: &Tier) -> Standing {
+    Standing {
+        tier: TierName::from(name),
+        languages: vec![Language::Python],
+        modules: tier.modules.as_ref().map_or(Modules::Any, Modules::named),
+        isolation: tier.isolation,
+        memory: tier.memory_mb.unwrap_or(8 << 10) << 20,
+        wall: Duration::from_millis(tier.wall_ms.unwrap_or(3_600_000)),
+        up: tier.up,
+        running: 0,
+        queued: 0,
+        slots: 8,
+    }
+}
