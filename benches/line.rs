@@ -6,7 +6,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use switchtower::analyse::analyse;
 use switchtower::cache::{self, CacheStatus, Digest, Fingerprint, Found, ResultCache};
 use switchtower::clock::Wall;
-use switchtower::decide::{Rules, SharedRules};
+use switchtower::decide::SharedRules;
 use switchtower::quota::{self, Quota};
 use switchtower::record::{self, Recorder};
 use switchtower::request::{CacheMode, Ceilings, Request};
@@ -27,7 +27,7 @@ fn router() -> Router {
     let tier = Tier::new("wasm".into(), Arc::new(Scripted::default()), tier::Config::default(), &seed);
     Router::new(Parts {
         quota: Quota::new(&quota::Config::default()),
-        rules: SharedRules::new(Rules::builtin()),
+        rules: SharedRules::builtin(),
         cache: ResultCache::new(&cache::Config::default()),
         tiers: Tiers::new([tier]),
         recorder: Recorder::new(&record::Config::default(), wall),

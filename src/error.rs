@@ -73,6 +73,7 @@ impl From<Undecided> for Error {
         match undecided {
             Undecided::UnknownTier { allowed, .. } => Self::Invalid(Invalid::new("tier", allowed.join(", "))),
             Undecided::NoTier { reason } => Self::NoTier { reason },
+            Undecided::Rules(error) => Self::Rules { reason: error.to_string() },
         }
     }
 }

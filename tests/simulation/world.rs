@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use async_trait::async_trait;
 use switchtower::cache::{self, ResultCache};
 use switchtower::clock::Wall;
-use switchtower::decide::{Rules, SharedRules};
+use switchtower::decide::SharedRules;
 use switchtower::quota::{self, Quota};
 use switchtower::record::{self, Recorder};
 use switchtower::router::{Parts, Router};
@@ -109,7 +109,7 @@ impl World {
         let wall = Wall::starting_at(UNIX_EPOCH);
         let router = Router::new(Parts {
             quota: Quota::new(&quota::Config::default()),
-            rules: SharedRules::new(Rules::builtin()),
+            rules: SharedRules::builtin(),
             cache: ResultCache::new(&cache::Config::default()),
             tiers: Tiers::new(built),
             recorder: Recorder::new(&record::Config::default(), wall),
