@@ -1,0 +1,186 @@
+//! All settings: one struct of the rooms' structs. Defaults, then a file, then the environment, then flags.
+
+mod layers;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use layers::ConfigError;
+
+use crate::request::Ceilings;
+use crate::{cache, http, quota, record, tier};
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub http: http::Config,
+    pub ceilings: Ceilings,
+    pub rules: Rules,
+    pub quota: quota::Config,
+    pub cache: cache::Config,
+    pub tiers: Tiers,
+    pub wasm: Wasm,
+    pub record: record::Config,
+    pub log: Log,
+}
+
+/// Where the routing rules are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rules {
+    /// A folder of `*.rhai`; the built-in rules where there is none.
+    pub dir: Option<PathBuf>,
+    /// How often a running server looks for changes.
+    #[serde(with = "humantime_serde")]
+    pub reload: Duration,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { dir: None, reload: Duration::from_secs(1) }
+    }
+}
+
+/// The tiers, each a table by its name.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tiers {
+    pub wasm: tier::Config,
+}
+
+/// The WebAssembly backend.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Wasm {
+    /// Worker processes of a server; 0: one per core.
+    pub workers: usize,
+    /// Instances that each worker keeps made ahead.
+    pub reserve: usize,
+    /// Where the compiled guest is kept; the user's cache folder where none is given.
+    pub cache: Option<PathBuf>,
+}
+
+impl Default for Wasm {
+    fn default() -> Self {
+        Self { workers: 0, reserve: 2, cache: None }
+    }
+}
+
+/// The log on standard error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    pub format: LogFormat,
+    /// As `RUST_LOG` has it: `info`, or `warn,switchtower=debug`.
+    pub filter: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".to_owned() }
+    }
+}
+
+/// How a line of the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// The settings in force. `flags` is a table like the file's, with only what was given.
+///
+/// # Errors
+/// The first setting that does not fit, with the place that it was given at.
+pub fn load(file: Option<&Path>, flags: Value) -> Result<Config, ConfigError> {
+    let text = match file {
+        Some(path) => Some((
+            path.display().to_string(),
+            std::fs::read_to_string(path)
+                .map_err(|error| ConfigError::new(path.display().to_string(), error.to_string()))?,
+        )),
+        None => None,
+    };
+    layered(text, std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))), flags)
+}
+
+fn layered(
+    file: Option<(String, String)>,
+    variables: impl Iterator<Item = (String, String)>,
+    flags: Value,
+) -> Result<Config, ConfigError> {
+    let mut all =
+        serde_json::to_value(Config::default()).map_err(|error| ConfigError::new("the defaults", error.to_string()))?;
+    let mut layers = Vec::new();
+    let variables = layers::environment(&all, variables)?;
+    if let Some((place, text)) = file {
+        let table = toml::from_str(&text).map_err(|error| ConfigError::new(&place, error.to_string()))?;
+        layers.push((place, table));
+    }
+    layers.extend(variables);
+    layers.push(("the flags".to_owned(), flags));
+    let mut config = Config::default();
+    for (place, layer) in layers {
+        layers::lay(&mut all, layer, &place)?;
+        // Read after every layer, so that a wrong type is blamed on the place that brought it.
+        config = serde_path_to_error::deserialize(&all)
+            .map_err(|error| ConfigError::new(place, format!("{}: {}", error.path(), error.inner())))?;
+    }
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn variables(pairs: &[(&str, &str)]) -> impl Iterator<Item = (String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<Vec<_>>().into_iter()
+    }
+
+    #[test]
+    fn a_flag_goes_over_a_variable_and_a_variable_over_the_file() {
+        let file = "[http]\nport = 1\npatience = \"5s\"\nconnections = 7\nkeys = { ci = \"0123456789abcdef\" }";
+        let set = variables(&[("SWITCHTOWER_PORT", "2"), ("SWITCHTOWER_HTTP_PATIENCE", "6s"), ("PATH", "/bin")]);
+        let config = layered(Some(("a file".into(), file.into())), set, json!({ "http": { "port": 3 } })).unwrap();
+        assert_eq!((config.http.port, config.http.patience, config.http.connections), (3, Duration::from_secs(6), 7));
+        assert_eq!(config.http.keys["ci"], "0123456789abcdef");
+        assert_eq!(config.ceilings, Ceilings::default());
+    }
+
+    #[test]
+    fn a_setting_that_does_not_exist_or_does_not_fit_is_named_with_its_place() {
+        let of_file = |text: &str| {
+            layered(Some(("a.toml".into(), text.into())), variables(&[]), json!({})).unwrap_err().to_string()
+        };
+        let of_variable = |name, value| layered(None, variables(&[(name, value)]), json!({})).unwrap_err().to_string();
+        insta::assert_snapshot!(of_file("[log]\nformat = \"xml\""), @"a.toml: log.format: unknown variant `xml`, expected `text` or `json`");
+        insta::assert_snapshot!(of_file("[log]\nfromat = \"json\""), @"a.toml: there is no setting log.fromat; in log are filter, format");
+        insta::assert_snapshot!(of_file("http = 3"), @"a.toml: http is a table, it cannot be a single value");
+        insta::assert_snapshot!(of_variable("SWITCHTOWER_HTTP_PORT", "eighty"), @r#"SWITCHTOWER_HTTP_PORT: "eighty" is not a number"#);
+        insta::assert_snapshot!(of_variable("SWITCHTOWER_HTTP_PORT", "80000"), @"SWITCHTOWER_HTTP_PORT: http.port: invalid value: integer `80000`, expected u16");
+        insta::assert_snapshot!(of_variable("SWITCHTOWER_HTPP_PORT", "80"), @"SWITCHTOWER_HTPP_PORT: this names no setting; `switchtower config` lists them");
+        insta::assert_snapshot!(of_variable("SWITCHTOWER_HTTP_KEYS", "secret"), @"SWITCHTOWER_HTTP_KEYS: it has the form name=value,name=value");
+    }
+
+    #[test]
+    fn the_door_is_on_loopback_3001_and_needs_a_key_beyond_it() {
+        let config = layered(None, variables(&[]), json!({})).unwrap();
+        assert_eq!(config.http.listen().to_string(), "127.0.0.1:3001");
+        assert_eq!(config.http.objection(), None);
+        let wide = layered(None, variables(&[("SWITCHTOWER_HTTP_ADDRESS", "0.0.0.0")]), json!({})).unwrap();
+        assert!(wide.http.objection().unwrap().contains("http.keys"));
+    }
+
+    #[test]
+    fn what_is_printed_as_the_settings_in_force_can_be_read_as_a_file() {
+        let text = toml::to_string(&Config::default()).unwrap();
+        assert_eq!(layered(Some(("printed".into(), text)), variables(&[]), json!({})).unwrap(), Config::default());
+    }
+}

@@ -1,0 +1,68 @@
+//! Settings of the door.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Where the door is, who may pass, how long it waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub address: IpAddr,
+    pub port: u16,
+    /// Name of a caller → its key. Required as soon as `address` is not loopback.
+    pub keys: BTreeMap<String, String>,
+    /// Connections at once; more wait in the kernel's queue.
+    pub connections: usize,
+    /// How long a client may take for its headers, for its body, and for taking in a piece of an answer; also how long
+    /// an idle connection is kept.
+    #[serde(with = "humantime_serde")]
+    pub patience: Duration,
+    /// How long what runs may go on after SIGTERM or SIGINT.
+    #[serde(with = "humantime_serde")]
+    pub drain: Duration,
+    /// Comments that keep a silent event stream alive are this far apart.
+    #[serde(with = "humantime_serde")]
+    pub keep_alive: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 3001,
+            keys: BTreeMap::new(),
+            connections: 1024,
+            patience: Duration::from_secs(30),
+            drain: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(15),
+        }
+    }
+}
+
+impl Config {
+    pub fn listen(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
+
+    /// What contradicts itself, in words; `None` when all is well.
+    pub fn objection(&self) -> Option<String> {
+        if !self.address.is_loopback() && self.keys.is_empty() {
+            return Some(format!(
+                "{} is reachable from other machines, so a key is required: set http.keys, or listen on 127.0.0.1",
+                self.address
+            ));
+        }
+        if let Some(name) = self.keys.iter().find_map(|(name, key)| (key.len() < 16).then_some(name)) {
+            return Some(format!("http.keys.{name} is too short: a key has at least 16 characters"));
+        }
+        if self.connections == 0 {
+            return Some("http.connections is 0: nobody could connect".to_owned());
+        }
+        [("patience", self.patience), ("keep_alive", self.keep_alive)]
+            .into_iter()
+            .find_map(|(name, time)| time.is_zero().then(|| format!("http.{name} is 0: it must be longer")))
+    }
+}
