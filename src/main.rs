@@ -1,1 +1,7 @@
-fn main() {}
+//! The `switchtower` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    switchtower::cli::main()
+}

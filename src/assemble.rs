@@ -1,0 +1,177 @@
+//! From settings to a house: the only file that names a concrete backend.
+
+use std::num::NonZero;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use switchtower_contract::Backend;
+use switchtower_wasm::{Compiled, InProcess, Stage, Workers, workers};
+
+use crate::cache::ResultCache;
+use crate::clock::Wall;
+use crate::config::{self, Config};
+use crate::decide::{Reloaded, SharedRules};
+use crate::http::Absent;
+use crate::quota::Quota;
+use crate::record::Recorder;
+use crate::router::{Parts, Router};
+use crate::seed::Seed;
+use crate::tier::{self, Tier, Tiers};
+
+/// The house cannot be built from these settings on this machine; says what is missing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unbuilt(String);
+
+impl Unbuilt {
+    fn new(error: impl ToString) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// A house that is ready.
+pub struct Assembled {
+    pub router: Arc<Router>,
+    /// Tiers that are configured and could not be made.
+    pub absent: Vec<Absent>,
+    workers: Option<Arc<Workers>>,
+}
+
+impl Assembled {
+    /// Ends the worker processes and waits for them, once nobody asks any more.
+    pub async fn close(self) {
+        if let Some(workers) = self.workers {
+            workers.shutdown().await;
+        }
+    }
+}
+
+const WASM: &str = "wasm";
+
+/// The whole line over an engine inside this process: for one program. Call it inside a runtime. `tell` gets a line
+/// about whatever takes long.
+///
+/// # Errors
+/// The rules or the guest cannot be used.
+pub fn in_process(config: &Config, tell: &dyn Fn(&str)) -> Result<Assembled, Unbuilt> {
+    let guest = guest(config, tell)?;
+    let engine: Arc<dyn Backend> = Arc::new(InProcess::new(&guest, 1, 0).map_err(Unbuilt::new)?);
+    let router = router(config, [(WASM, engine, config.tiers.wasm.clone())])?;
+    Ok(Assembled { router, absent: Vec::new(), workers: None })
+}
+
+/// The whole line for a server, its programs in jailed worker processes. A tier that cannot be made is absent, and the
+/// house says why.
+///
+/// # Errors
+/// The rules cannot be used.
+pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembled, Unbuilt> {
+    let count = match config.wasm.workers {
+        0 => std::thread::available_parallelism().map_or(1, NonZero::get),
+        count => count,
+    };
+    match start_workers(config, count, tell).await {
+        Ok(workers) => {
+            let workers = Arc::new(workers);
+            let mut tier = config.tiers.wasm.clone();
+            // More would not wait in the fair queue but before the workers, in no order.
+            tier.queue.slots = tier.queue.slots.min(count);
+            let router = router(config, [(WASM, Arc::clone(&workers) as Arc<dyn Backend>, tier)])?;
+            Ok(Assembled { router, absent: Vec::new(), workers: Some(workers) })
+        }
+        Err(Unbuilt(reason)) => {
+            let absent = vec![Absent { tier: WASM.into(), reason }];
+            Ok(Assembled { router: router(config, [])?, absent, workers: None })
+        }
+    }
+}
+
+/// The layers of a worker's jail, by name: they stand, or why not.
+///
+/// # Errors
+/// A worker does not come up.
+pub async fn jail(config: &Config, tell: fn(&str)) -> Result<Vec<(String, Result<(), String>)>, Unbuilt> {
+    let workers = start_workers(config, 1, tell).await?;
+    let layers = workers.layers().iter().map(|layer| (layer.name.clone(), layer.standing.clone())).collect();
+    workers.shutdown().await;
+    Ok(layers)
+}
+
+/// The command, and the arguments before those that [`workers::main`] takes, that lead to [`worker`].
+const WORKER: [&str; 1] = ["worker"];
+
+async fn start_workers(config: &Config, count: usize, tell: fn(&str)) -> Result<Workers, Unbuilt> {
+    let settings = config.clone();
+    let guest = tokio::task::spawn_blocking(move || guest(&settings, &tell)).await.map_err(Unbuilt::new)??;
+    let program = std::env::current_exe().map_err(Unbuilt::new)?;
+    Workers::start(&guest, program, &WORKER, count, config.wasm.reserve).await.map_err(Unbuilt::new)
+}
+
+/// The life of a worker process. Call it before anything else is opened or started.
+///
+/// # Errors
+/// The worker could not start, or its parent said something that is no order.
+pub fn worker(guest: &Path, reserve: usize) -> Result<(), Unbuilt> {
+    workers::main(guest, reserve).map_err(Unbuilt::new)
+}
+
+/// The guest, compiled. The first use on a machine takes its time.
+fn guest(config: &Config, tell: &dyn Fn(&str)) -> Result<Compiled, Unbuilt> {
+    let progress = |stage| {
+        tell(match stage {
+            Stage::Unpacking => "first use on this machine: unpacking the guest",
+            Stage::Compiling => "compiling the guest for this processor, some tens of seconds",
+            Stage::Asking => "asking the guest which modules it has",
+        });
+    };
+    Compiled::locate(config.wasm.cache.as_deref(), &progress).map_err(Unbuilt::new)
+}
+
+type Made = (&'static str, Arc<dyn Backend>, tier::Config);
+
+fn router(config: &Config, backends: impl IntoIterator<Item = Made>) -> Result<Arc<Router>, Unbuilt> {
+    let seed = Seed::from_system().map_err(|error| Unbuilt(format!("no randomness: {error}")))?;
+    let wall = Wall::real();
+    let of_tiers = seed.fork("tiers");
+    let tiers = backends.into_iter().map(|(name, backend, config)| Tier::new(name.into(), backend, config, &of_tiers));
+    Ok(Arc::new(Router::new(Parts {
+        quota: Quota::new(&config.quota),
+        rules: rules(&config.rules)?,
+        cache: ResultCache::new(&config.cache),
+        tiers: Tiers::new(tiers),
+        recorder: Recorder::new(&config.record, wall),
+        wall,
+        seed,
+    })))
+}
+
+/// The rules that are set.
+///
+/// # Errors
+/// They cannot be used; the message says where.
+pub fn rules(config: &config::Rules) -> Result<SharedRules, Unbuilt> {
+    config.dir.as_deref().map_or_else(|| Ok(SharedRules::builtin()), |dir| SharedRules::load(dir).map_err(Unbuilt::new))
+}
+
+/// Takes up changed rules, for as long as it is polled. Bad ones are told to the log, and the old ones stand.
+pub async fn reload(router: Arc<Router>, every: Duration) {
+    let mut tick = tokio::time::interval(every);
+    loop {
+        tick.tick().await;
+        let router = Arc::clone(&router);
+        // It reads files.
+        match tokio::task::spawn_blocking(move || router.rules().check()).await {
+            Ok(Some(Reloaded::Replaced { version })) => tracing::info!(version, "new rules are in force"),
+            Ok(Some(Reloaded::Kept(error))) => {
+                tracing::error!(%error, "the changed rules are wrong: the old ones stand");
+            }
+            Ok(None) | Err(_) => {}
+        }
+    }
+}
+
+/// Whether a key for E2B is there. Nothing else of it is looked at.
+pub fn e2b_key() -> bool {
+    std::env::var_os("E2B_API_KEY").is_some_and(|key| !key.is_empty())
+}

@@ -1,0 +1,192 @@
+//! `switchtower doctor`: everything that running needs, looked at, each with its remedy.
+
+use std::fmt::Write as _;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Args;
+use switchtower_contract::{Exit, Program};
+
+use super::exit::{Complaint, FAILED};
+use super::terminal;
+use crate::assemble;
+use crate::config::Config;
+use crate::request::{CacheMode, Request};
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = "Ends with 125 when something is missing that stops programs from running, else with 0.")]
+pub(super) struct Doctor {
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+struct Finding {
+    what: String,
+    state: State,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Well,
+    /// Programs run, but something is weaker or absent.
+    Lacking,
+    /// Programs do not run.
+    Broken,
+}
+
+impl Finding {
+    fn well(what: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { what: what.into(), state: State::Well, detail: detail.into(), remedy: None }
+    }
+
+    fn not(state: State, what: impl Into<String>, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { what: what.into(), state, detail: detail.into(), remedy: Some(remedy.into()) }
+    }
+}
+
+impl Doctor {
+    pub(super) fn doctor(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
+        let findings = match crate::config::load(file, serde_json::json!({})) {
+            Ok(config) => {
+                let mut findings = vec![Finding::well("settings", "they fit together")];
+                findings.extend(look(&config)?);
+                findings
+            }
+            Err(error) => {
+                vec![Finding::not(State::Broken, "settings", error.to_string(), "mend the setting named here")]
+            }
+        };
+        if self.json {
+            let json = serde_json::to_string_pretty(&findings).map_err(|e| Complaint::failed(e.to_string()))?;
+            terminal::out(&format!("{json}\n"));
+        } else {
+            terminal::out(&text(&findings));
+        }
+        let broken = findings.iter().any(|finding| finding.state == State::Broken);
+        Ok(if broken { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+    }
+}
+
+fn look(config: &Config) -> Result<Vec<Finding>, Complaint> {
+    let mut findings = vec![rules(config), program(config)?];
+    findings.extend(jail(config)?);
+    findings.push(port(config));
+    findings.push(match assemble::e2b_key() {
+        true => Finding::well("E2B key", "E2B_API_KEY is set"),
+        false => Finding::not(State::Lacking, "E2B key", "E2B_API_KEY is not set", "set it to use cloud sandboxes"),
+    });
+    Ok(findings)
+}
+
+fn rules(config: &Config) -> Finding {
+    match assemble::rules(&config.rules) {
+        Ok(_) => Finding::well(
+            "rules",
+            config.rules.dir.as_ref().map_or("the built-in ones".into(), |d| d.display().to_string()),
+        ),
+        Err(error) => {
+            Finding::not(State::Broken, "rules", error.to_string(), "`switchtower rules check DIR` names the line")
+        }
+    }
+}
+
+/// The one test that counts: a program through the whole line.
+fn program(config: &Config) -> Result<Finding, Complaint> {
+    const WHAT: &str = "a program";
+    super::runtime(1)?.block_on(async {
+        let house = match assemble::in_process(config, &terminal::note) {
+            Ok(house) => house,
+            Err(unbuilt) => {
+                let remedy = "see the step that failed; SWITCHTOWER_GUEST names a guest made elsewhere";
+                return Ok(Finding::not(State::Broken, WHAT, unbuilt.to_string(), remedy));
+            }
+        };
+        let mut request = Request::new(Program::python("6 * 7"), &config.ceilings)?;
+        request.cache = CacheMode::Bypass;
+        Ok(match house.router.execute(request, None).await {
+            Ok(answer) if answer.outcome.exit == Exit::Finished(0) => {
+                Finding::well(WHAT, format!("`6 * 7` ran in {}", answer.tier))
+            }
+            Ok(answer) => {
+                let detail = format!("`6 * 7` ended as {}", answer.outcome.exit.name());
+                Finding::not(State::Broken, WHAT, detail, "the guest is damaged: remove its cache, it is made again")
+            }
+            Err(error) => Finding::not(State::Broken, WHAT, error.to_string(), "see the message"),
+        })
+    })
+}
+
+fn jail(config: &Config) -> Result<Vec<Finding>, Complaint> {
+    let layer = |(name, standing): (String, Result<(), String>)| match standing {
+        Ok(()) => Finding::well(format!("jail: {name}"), "stands"),
+        Err(why) => {
+            let remedy = "the other layers stand without it; a newer kernel, or a container that allows it, has it";
+            Finding::not(State::Lacking, format!("jail: {name}"), why, remedy)
+        }
+    };
+    Ok(match super::runtime(1)?.block_on(assemble::jail(config, terminal::note)) {
+        Ok(layers) => layers.into_iter().map(layer).collect(),
+        Err(unbuilt) => {
+            let remedy = "`serve` has no tier without workers; `run` does without them";
+            vec![Finding::not(State::Broken, "a worker", unbuilt.to_string(), remedy)]
+        }
+    })
+}
+
+fn port(config: &Config) -> Finding {
+    let address = config.http.listen();
+    match TcpListener::bind(address) {
+        Ok(_) => Finding::well("port", format!("{address} is free")),
+        Err(error) => {
+            let remedy = "a server may be running there; `serve --port` takes another";
+            Finding::not(State::Lacking, "port", format!("{address}: {error}"), remedy)
+        }
+    }
+}
+
+fn text(findings: &[Finding]) -> String {
+    let width = findings.iter().map(|finding| finding.what.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for Finding { what, state, detail, remedy } in findings {
+        let mark = match state {
+            State::Well => "ok    ",
+            State::Lacking => "lacks ",
+            State::Broken => "BROKEN",
+        };
+        let _ = writeln!(text, "{mark}  {what:<width$}  {detail}");
+        if let Some(remedy) = remedy {
+            let _ = writeln!(text, "        {:<width$}  → {remedy}", "");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_that_is_not_well_says_how_to_mend_it() {
+        let findings = [
+            Finding::well("rules", "the built-in ones"),
+            Finding::not(State::Lacking, "E2B key", "E2B_API_KEY is not set", "set it to use cloud sandboxes"),
+            Finding::not(State::Broken, "a program", "no guest", "see the step that failed"),
+        ];
+        insta::assert_snapshot!(text(&findings), @r"
+ok      rules      the built-in ones
+lacks   E2B key    E2B_API_KEY is not set
+                   → set it to use cloud sandboxes
+BROKEN  a program  no guest
+                   → see the step that failed
+");
+    }
+}

@@ -1,0 +1,69 @@
+//! Exit codes: the program's own passes through, ours are few.
+
+use crate::assemble::Unbuilt;
+use crate::config::ConfigError;
+use crate::error::Error;
+use crate::request::Invalid;
+
+/// An argument, a setting or an input is wrong. Nothing ran.
+pub(super) const USAGE: u8 = 2;
+/// Switchtower could not do it.
+pub(super) const FAILED: u8 = 125;
+/// No tier may run this program.
+pub(super) const NO_TIER: u8 = 126;
+/// SIGINT, as a shell counts it.
+pub(super) const INTERRUPTED: u8 = 130;
+
+/// Why this command ends without having done what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    pub code: u8,
+    pub message: String,
+}
+
+impl Complaint {
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self { code: USAGE, message: message.into() }
+    }
+
+    pub(super) fn failed(message: impl Into<String>) -> Self {
+        Self { code: FAILED, message: message.into() }
+    }
+}
+
+impl From<Error> for Complaint {
+    fn from(error: Error) -> Self {
+        Self { code: code(&error), message: error.to_string() }
+    }
+}
+
+impl From<Unbuilt> for Complaint {
+    fn from(unbuilt: Unbuilt) -> Self {
+        Self::failed(unbuilt.to_string())
+    }
+}
+
+impl From<Invalid> for Complaint {
+    fn from(invalid: Invalid) -> Self {
+        Self::usage(invalid.to_string())
+    }
+}
+
+impl From<ConfigError> for Complaint {
+    fn from(error: ConfigError) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
+/// The exit code of a refusal.
+pub fn code(error: &Error) -> u8 {
+    match error {
+        Error::Invalid(_) => USAGE,
+        Error::NoTier { .. } => NO_TIER,
+        Error::Quota { .. }
+        | Error::Overloaded { .. }
+        | Error::Unavailable { .. }
+        | Error::Lost { .. }
+        | Error::Rules { .. } => FAILED,
+    }
+}

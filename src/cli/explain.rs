@@ -1,0 +1,180 @@
+//! `switchtower explain`: the whole sum, with lines, and what follows from it.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::exit::{Complaint, code};
+use super::input::{Inputs, Source};
+use super::terminal;
+use crate::analyse::{Profile, Reason};
+use crate::assemble::Unbuilt;
+use crate::request::Request;
+use crate::router::Explanation;
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    inputs: Inputs,
+    /// As JSON, in the form of POST /v1/explain.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Explain {
+    pub(super) fn explain(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
+        let config = crate::config::load(file, serde_json::json!({}))?;
+        let request = Request::new(self.inputs.program(&self.source)?, &config.ceilings)?;
+        let explanation = super::runtime(1)?.block_on(async {
+            let house = crate::assemble::in_process(&config, &terminal::note)?;
+            Ok::<_, Unbuilt>(house.router.explain(&request))
+        })?;
+        if self.json {
+            let json = serde_json::to_string_pretty(&crate::http::explained(&explanation))
+                .map_err(|error| Complaint::failed(error.to_string()))?;
+            terminal::out(&format!("{json}\n"));
+        } else {
+            terminal::out(&text(&self.source.name(), &explanation));
+        }
+        Ok(explanation.decision.as_ref().err().map_or(ExitCode::SUCCESS, |error| ExitCode::from(code(error))))
+    }
+}
+
+/// An explanation for people.
+pub(super) fn text(name: &str, explanation: &Explanation) -> String {
+    let profile = &explanation.profile;
+    let mut text = format!("{name}: {}, score {:.3}\n", profile.class.name(), profile.score);
+    sum(profile, &mut text);
+    let imports: Vec<String> = profile.imports.iter().filter(|i| i.used).map(|i| i.module.clone()).collect();
+    let effects: Vec<&str> = profile.effects.iter().map(|effect| effect.name()).collect();
+    row(&mut text, "imports", &listed(&imports));
+    row(&mut text, "effects", &listed(&effects));
+    if profile.verdict.deterministic {
+        row(&mut text, "same again", "yes");
+    } else {
+        row(&mut text, "same again", "not sure");
+        for reason in &profile.verdict.reasons {
+            row(&mut text, "", &located(reason));
+        }
+    }
+    match &explanation.decision {
+        Ok(decision) => {
+            row(&mut text, "route", &decision.route.to_string());
+            row(&mut text, "rule", &decision.rule);
+            row(&mut text, "because", &decision.reason);
+        }
+        Err(error) => row(&mut text, "route", &format!("none: {error}")),
+    }
+    text
+}
+
+fn sum(profile: &Profile, text: &mut String) {
+    if profile.signals.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\n  {:<20}{:>8}{:>12}{:>10}{:>7}", "signal", "weight", "value", "adds", "line");
+    for signal in &profile.signals {
+        let line = signal.line.map_or(String::new(), |line| line.to_string());
+        let adds = signal.weight * signal.value;
+        let row = format!("  {:<20}{:>8.3}{:>12.2}{adds:>10.3}{line:>7}", signal.name, signal.weight, signal.value);
+        let _ = writeln!(text, "{}", row.trim_end());
+    }
+    text.push('\n');
+}
+
+fn row(text: &mut String, name: &str, value: &str) {
+    let _ = writeln!(text, "  {name:<12}{value}");
+}
+
+fn listed<T: AsRef<str>>(items: &[T]) -> String {
+    if items.is_empty() {
+        return "none".to_owned();
+    }
+    items.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ")
+}
+
+fn located(reason: &Reason) -> String {
+    match reason.line {
+        Some(line) => format!("line {line}: {}", reason.text),
+        None => reason.text.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use switchtower_contract::{Isolation, Language, Modules, Program};
+
+    use super::*;
+    use crate::analyse::analyse;
+    use crate::decide::Rules;
+    use crate::error::Error;
+    use crate::request::Ceilings;
+    use crate::route::Standing;
+
+    fn explained(source: &str, isolation: Option<Isolation>) -> String {
+        let wasm = Standing {
+            tier: "wasm".into(),
+            languages: vec![Language::Python],
+            modules: Modules::named(["math", "random"]),
+            isolation: Isolation::Wasm,
+            memory: 512 << 20,
+            wall: Duration::from_secs(300),
+            up: true,
+            running: 0,
+            queued: 0,
+            slots: 6,
+        };
+        let mut request = Request::new(Program::python(source), &Ceilings::default()).unwrap();
+        request.isolation = isolation;
+        let profile = analyse(&request.program);
+        let decision = Rules::builtin().decide(&request, &profile, &[wasm]).map_err(Error::from);
+        text("program.py", &Explanation { profile: Arc::new(profile), decision })
+    }
+
+    #[test]
+    fn an_explanation_prints_the_whole_sum_with_lines() {
+        let source =
+            "import random\n\nfor i in range(100):\n    for j in range(100):\n        print(i * j, random.random())\n";
+        insta::assert_snapshot!(explained(source, None), @r"
+program.py: algorithm, score 1.180
+
+  signal                weight       value      adds   line
+  statements             0.010        4.00     0.040
+  calls                  0.010        4.00     0.040
+  loops                  0.200        2.00     0.400      3
+  loop_nesting           0.500        1.00     0.500      4
+  chance                 0.200        1.00     0.200      5
+
+  imports     random
+  effects     chance
+  same again  not sure
+              line 5: it draws randomness that no literal seed fixes
+  route       wasm
+  rule        default.local
+  because     imports only random; asks for chance, which every tier has: runs in wasm
+");
+    }
+
+    #[test]
+    fn a_program_that_nobody_may_take_says_why() {
+        insta::assert_snapshot!(explained("1 + 1", Some(Isolation::MicroVm)), @r"
+program.py: simple_math, score 0.010
+
+  signal                weight       value      adds   line
+  statements             0.010        1.00     0.010
+
+  imports     none
+  effects     none
+  same again  yes
+  route       none: no tier can run this: none is isolated by micro_vm or more
+");
+    }
+}

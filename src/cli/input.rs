@@ -1,0 +1,108 @@
+//! What a program is given on the command line: its source, its input, its files, its environment.
+
+use std::io::Read as _;
+use std::path::{Component, Path, PathBuf};
+
+use clap::Args;
+use switchtower_contract::{Chance, File, Language, Program};
+
+use super::exit::Complaint;
+
+/// Where the source is.
+#[derive(Debug, Args)]
+pub(super) struct Source {
+    /// The program; `-` reads it from standard input.
+    #[arg(value_name = "FILE", required_unless_present = "code")]
+    pub(super) file: Option<PathBuf>,
+    /// The program itself.
+    #[arg(short = 'c', long = "code", value_name = "CODE", conflicts_with = "file")]
+    code: Option<String>,
+}
+
+impl Source {
+    pub(super) fn read(&self) -> Result<String, Complaint> {
+        match (&self.code, &self.file) {
+            (Some(code), _) => Ok(code.clone()),
+            (None, Some(file)) => text(file),
+            (None, None) => Err(Complaint::usage("a program is required: FILE, - or -c CODE")),
+        }
+    }
+
+    /// What to call it in front of people.
+    pub(super) fn name(&self) -> String {
+        self.file.as_ref().filter(|f| f.as_os_str() != "-").map_or("<code>".to_owned(), |f| f.display().to_string())
+    }
+}
+
+/// What goes in beside the source.
+#[derive(Debug, Args)]
+pub(super) struct Inputs {
+    /// Standard input of the program, from a file; `-` passes on this command's own.
+    #[arg(long, value_name = "FILE", conflicts_with = "input")]
+    stdin: Option<PathBuf>,
+    /// Standard input of the program, as text.
+    #[arg(long, value_name = "TEXT")]
+    input: Option<String>,
+    /// A variable that the program sees; may be given more than once.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    env: Vec<(String, String)>,
+    /// A file laid into the program's working directory; may be given more than once.
+    #[arg(long = "file", value_name = "PATH")]
+    files: Vec<PathBuf>,
+    /// A virtual clock and seeded randomness: the same program gives the same bytes anywhere.
+    #[arg(long)]
+    deterministic: bool,
+    /// The seed of --deterministic.
+    #[arg(long, value_name = "N", requires = "deterministic", default_value_t = 0)]
+    seed: u64,
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it has the form NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+impl Inputs {
+    pub(super) fn program(&self, source: &Source) -> Result<Program, Complaint> {
+        let from_here = |path: &Option<PathBuf>| path.as_ref().is_some_and(|path| path.as_os_str() == "-");
+        if from_here(&source.file) && from_here(&self.stdin) {
+            return Err(Complaint::usage("standard input cannot be both the program and its input"));
+        }
+        let stdin = match (&self.stdin, &self.input) {
+            (Some(file), _) => Some(text(file)?),
+            (None, input) => input.clone(),
+        };
+        Ok(Program {
+            language: Language::Python,
+            source: source.read()?,
+            stdin,
+            files: self.files.iter().map(|path| file(path)).collect::<Result<_, _>>()?,
+            env: (!self.env.is_empty()).then(|| self.env.iter().cloned().collect()),
+            chance: if self.deterministic { Chance::Seeded(self.seed) } else { Chance::Fresh },
+        })
+    }
+}
+
+/// A relative path below here keeps its folders; any other file is known to the program by its last name.
+fn file(path: &Path) -> Result<File, Complaint> {
+    let below = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    let name = if below { Some(path.as_os_str()) } else { path.file_name() };
+    let name = name
+        .and_then(|name| name.to_str())
+        .ok_or_else(|| Complaint::usage(format!("{}: a file for the program needs a name in UTF-8", path.display())))?;
+    Ok(File { path: name.to_owned(), content: bytes(path)? })
+}
+
+fn text(path: &Path) -> Result<String, Complaint> {
+    String::from_utf8(bytes(path)?).map_err(|_| Complaint::usage(format!("{} is not UTF-8 text", path.display())))
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, Complaint> {
+    let mut bytes = Vec::new();
+    let read = if path.as_os_str() == "-" {
+        std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(path)
+    };
+    read.map_err(|error| Complaint::usage(format!("cannot read {}: {error}", path.display())))
+}

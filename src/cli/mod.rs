@@ -1,0 +1,115 @@
+//! The command line: arguments in, a room asked, an exit code out.
+
+mod doctor;
+mod exit;
+mod explain;
+mod input;
+mod rules;
+mod run;
+mod serve;
+mod settings;
+mod terminal;
+mod workload;
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Log, LogFormat};
+
+pub use exit::{Complaint, code};
+
+/// Runs an agent's code where it is cheapest to run safely.
+#[derive(Debug, Parser)]
+#[command(name = "switchtower", version, about, after_help = AFTER, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// The configuration file (TOML). Environment variables go over it, flags over those.
+    #[arg(long, global = true, value_name = "FILE", env = "SWITCHTOWER_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+const AFTER: &str = "\
+Exit codes:
+  0 … 255  `run` ends as the program does: its own exit code, 1 after an exception, 124 when its time was over,
+           137 when it took too much memory or destroyed its interpreter
+  2        an argument, a setting or an input is wrong; nothing ran
+  125      Switchtower itself could not do it; standard error says why
+  126      no tier may run this program
+  130      interrupted
+A message of ours on standard error begins with `switchtower:`; `run --json` tells a program's end from ours for sure.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a program here, in a fresh sandbox, and show what it prints as it prints it.
+    Run(run::Run),
+    /// Answer requests over HTTP.
+    Serve(serve::Serve),
+    /// Say where a program would run and why, line by line. Runs nothing.
+    Explain(explain::Explain),
+    /// Check routing rules, or run the cases beside them.
+    Rules(rules::Rules),
+    /// Look at everything that running needs, and say how to mend what is missing.
+    Doctor(doctor::Doctor),
+    /// Run a file of programs and say how they did, per category.
+    Workload(workload::Workload),
+    /// Print the settings in force, keys masked.
+    Config(settings::Show),
+    /// Print the version.
+    Version,
+    /// A jailed worker process; started by `serve`, never by hand.
+    #[command(hide = true)]
+    Worker { guest: PathBuf, reserve: usize },
+}
+
+/// Does what the arguments say.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let file = cli.config.as_deref();
+    let done = match cli.command {
+        Command::Run(run) => run.run(file),
+        Command::Serve(serve) => serve.serve(file),
+        Command::Explain(explain) => explain.explain(file),
+        Command::Rules(rules) => rules.rules(file),
+        Command::Doctor(doctor) => doctor.doctor(file),
+        Command::Workload(workload) => workload.workload(file),
+        Command::Config(show) => show.show(file),
+        Command::Version => {
+            terminal::out(&format!("switchtower {}\n", env!("CARGO_PKG_VERSION")));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Worker { guest, reserve } => {
+            crate::assemble::worker(&guest, reserve).map(|()| ExitCode::SUCCESS).map_err(Complaint::from)
+        }
+    };
+    done.unwrap_or_else(|complaint| {
+        terminal::note(&complaint.message);
+        ExitCode::from(complaint.code)
+    })
+}
+
+/// A runtime with this many threads beside the blocking ones; 0: one per core.
+fn runtime(threads: usize) -> Result<Runtime, Complaint> {
+    let mut builder = Builder::new_multi_thread();
+    if threads > 0 {
+        builder.worker_threads(threads);
+    }
+    builder.enable_all().build().map_err(|error| Complaint::failed(format!("cannot start a runtime: {error}")))
+}
+
+/// Sends the log to standard error.
+fn log(config: &Log) -> Result<(), Complaint> {
+    let filter = EnvFilter::try_new(&config.filter)
+        .map_err(|error| Complaint::usage(format!("log.filter {:?}: {error}", config.filter)))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.format {
+        LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! `switchtower rules`: whether a folder of rules compiles, and whether it does what its cases say.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use super::exit::Complaint;
+use super::terminal;
+use crate::decide::{self, cases};
+
+/// Arguments of `rules`.
+#[derive(Debug, Args)]
+pub(super) struct Rules {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Compile every rule of a folder; ends with 2 at the first that is wrong.
+    Check(Folder),
+    /// Run the cases beside the rules; ends with 1 when one gets something else.
+    Test(Folder),
+}
+
+#[derive(Debug, Args)]
+struct Folder {
+    /// The folder; by default the one of the settings, or ./router-rules.
+    #[arg(value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+impl Folder {
+    fn path(&self, file: Option<&Path>) -> Result<PathBuf, Complaint> {
+        if let Some(dir) = &self.dir {
+            return Ok(dir.clone());
+        }
+        let set = crate::config::load(file, serde_json::json!({}))?.rules.dir;
+        Ok(set.unwrap_or_else(|| PathBuf::from("router-rules")))
+    }
+}
+
+impl Rules {
+    pub(super) fn rules(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
+        match &self.action {
+            Action::Check(folder) => {
+                let rules = decide::Rules::load(&folder.path(file)?).map_err(|e| Complaint::usage(e.to_string()))?;
+                let mut text = String::new();
+                for path in rules.files() {
+                    let _ = writeln!(text, "ok  {}", path.display());
+                }
+                terminal::out(&text);
+                Ok(ExitCode::SUCCESS)
+            }
+            Action::Test(folder) => {
+                let report = cases::test(&folder.path(file)?).map_err(|e| Complaint::usage(e.to_string()))?;
+                let mut text = String::new();
+                for failure in &report.failures {
+                    let _ = writeln!(text, "FAILED  {failure}");
+                }
+                let _ = writeln!(text, "{} passed, {} failed", report.passed, report.failures.len());
+                terminal::out(&text);
+                Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            }
+        }
+    }
+}

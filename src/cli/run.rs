@@ -1,0 +1,165 @@
+//! `switchtower run`: one program, here, now.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use switchtower_contract::{Bundle, Event, Events, Exit, Isolation};
+
+use super::exit::{Complaint, INTERRUPTED};
+use super::input::{Inputs, Source};
+use super::{explain, terminal};
+use crate::assemble::Assembled;
+use crate::http::{Body, millis};
+use crate::request::{CacheMode, Request};
+use crate::route::TierName;
+use crate::router::{Answer, Router};
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  switchtower run examples/loan.py
+  switchtower run -c 'sum(range(1000))'
+  switchtower run --stdin examples/weather.csv examples/weather.py
+  switchtower run --deterministic --seed 7 -c 'import random; random.random()'")]
+pub(super) struct Run {
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    inputs: Inputs,
+    /// Wall time that the program may take, all tiers together.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+    /// Memory that the program may take.
+    #[arg(long, value_name = "MB")]
+    memory_mb: Option<u64>,
+    /// Run in this tier only.
+    #[arg(long, value_name = "TIER")]
+    tier: Option<String>,
+    /// The weakest wall that is accepted: process, wasm or micro_vm.
+    #[arg(long, value_name = "LEVEL")]
+    isolation: Option<Isolation>,
+    /// Print the whole answer as JSON instead of the program's output.
+    #[arg(long)]
+    json: bool,
+    /// First say, on standard error, where it will run and why, line by line.
+    #[arg(short = 'v', long, visible_alias = "verbose")]
+    explain: bool,
+    /// Nothing of ours on standard error while all goes well.
+    #[arg(short, long, conflicts_with = "explain")]
+    quiet: bool,
+}
+
+impl Run {
+    pub(super) fn run(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
+        let config = crate::config::load(file, serde_json::json!({}))?;
+        let mut request = Request::new(self.inputs.program(&self.source)?, &config.ceilings)?;
+        request.tier = self.tier.as_deref().filter(|name| *name != "auto").map(TierName::from);
+        request.isolation = self.isolation;
+        // One program in one process: there is nothing to take from, and nobody to give to.
+        request.cache = CacheMode::Bypass;
+        request.timeout = self.timeout.unwrap_or(request.timeout);
+        request.memory = self.memory_mb.map_or(request.memory, |megabytes| megabytes.saturating_mul(1 << 20));
+        let request = request.checked(&config.ceilings)?;
+        super::runtime(1)?.block_on(async {
+            let Assembled { router, .. } = crate::assemble::in_process(&config, &terminal::note)?;
+            if self.explain {
+                terminal::err(&explain::text(&self.source.name(), &router.explain(&request)));
+            }
+            let running = self.answered(&router, request);
+            tokio::select! {
+                done = running => done,
+                _ = tokio::signal::ctrl_c() => {
+                    Err(Complaint { code: INTERRUPTED, message: "interrupted; the program was ended".to_owned() })
+                }
+            }
+        })
+    }
+
+    async fn answered(&self, router: &Arc<Router>, request: Request) -> Result<ExitCode, Complaint> {
+        let timeout = request.timeout;
+        let answer = if self.json {
+            let answer = router.execute(request, None).await?;
+            let text =
+                serde_json::to_string_pretty(&Body::whole(&answer)).map_err(|e| Complaint::failed(e.to_string()))?;
+            terminal::out(&format!("{text}\n"));
+            answer
+        } else {
+            let answer = live(router, request).await?;
+            if let Some(end) = own_end(answer.outcome.exit, timeout) {
+                terminal::note(&end);
+            }
+            if answer.outcome.truncated {
+                terminal::note("the output was cut at its limit");
+            }
+            if let Some(note) = &answer.note {
+                terminal::note(note);
+            }
+            if !self.quiet {
+                terminal::note(&where_and_why(&answer));
+            }
+            answer
+        };
+        // The kernel keeps eight bits of an exit code; so does every shell.
+        Ok(ExitCode::from((answer.outcome.exit.code() & 0xff) as u8))
+    }
+}
+
+/// Runs it and shows what it says as it says it.
+async fn live(router: &Router, request: Request) -> Result<Answer, Complaint> {
+    let (to, mut events) = Events::channel();
+    let mut running = std::pin::pin!(router.execute(request, Some(to)));
+    let answer = loop {
+        tokio::select! {
+            biased;
+            Some(event) = events.recv() => show(event),
+            answer = &mut running => break answer,
+        }
+    };
+    while let Ok(event) = events.try_recv() {
+        show(event);
+    }
+    Ok(answer?)
+}
+
+fn show(event: Event) {
+    match event {
+        Event::Stdout(text) => terminal::out(&text),
+        Event::Stderr(text) => terminal::err(&text),
+        Event::Result { data, .. } => terminal::out(&shown(&data)),
+        Event::Error(failure) => terminal::err(&format!("{}\n", failure.traceback.trim_end())),
+        Event::Restart => terminal::note("another tier took over: the output starts again"),
+    }
+}
+
+/// A value as a REPL shows it; one that has no text is named by its types.
+fn shown(data: &Bundle) -> String {
+    match data.get("text/plain") {
+        Some(text) => format!("{text}\n"),
+        None => format!("<{}>\n", data.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+fn own_end(exit: Exit, timeout: Duration) -> Option<String> {
+    match exit {
+        Exit::Finished(_) | Exit::Raised => None,
+        Exit::TimedOut => {
+            Some(format!("the program was ended: it took longer than {}", humantime::format_duration(timeout)))
+        }
+        Exit::OutOfMemory => Some("the program was ended: it took more memory than it may".to_owned()),
+        Exit::Killed => Some("the program destroyed its own interpreter".to_owned()),
+    }
+}
+
+/// One line: where it ran, how long, why there.
+fn where_and_why(answer: &Answer) -> String {
+    let decision = &answer.decision;
+    let mut line = format!("ran in {}, {:.1} ms", answer.tier, millis(answer.outcome.usage.wall));
+    for attempt in answer.attempts.iter().filter(|attempt| attempt.tier != answer.tier) {
+        line.push_str(&format!(", after {}: {}", attempt.tier, attempt.detail.as_deref().unwrap_or(&attempt.outcome)));
+    }
+    format!("{line} ({}: {})", decision.class.name(), decision.reason)
+}

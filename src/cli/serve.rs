@@ -1,0 +1,171 @@
+//! `switchtower serve`: the door, behind a port, until a signal.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use axum::serve::ListenerExt as _;
+use clap::Args;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::exit::Complaint;
+use super::terminal;
+use crate::assemble::{self, Assembled};
+use crate::clock::Wall;
+use crate::config::{Config, LogFormat};
+use crate::http::{self, Absent, Drained};
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  switchtower serve
+  switchtower serve --port 8080 --workers 4 --log json
+  SWITCHTOWER_HTTP_KEYS=ci=0123456789abcdef switchtower serve --listen 0.0.0.0
+
+The first start compiles the guest; until that is done /ready answers 503.")]
+pub(super) struct Serve {
+    /// Where to listen: an address, or an address and a port. Beyond loopback a key is required.
+    #[arg(long, value_name = "ADDRESS[:PORT]", value_parser = listen)]
+    listen: Option<Listen>,
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+    /// Worker processes; by default one per core.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: Option<u16>,
+    /// A folder of routing rules, instead of the built-in ones; changes are taken up while running.
+    #[arg(long, value_name = "DIR")]
+    rules: Option<PathBuf>,
+    /// The form of the log on standard error.
+    #[arg(long, value_enum)]
+    log: Option<LogFormat>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Listen {
+    address: IpAddr,
+    port: Option<u16>,
+}
+
+fn listen(text: &str) -> Result<Listen, String> {
+    let whole = text.parse::<SocketAddr>().map(|it| Listen { address: it.ip(), port: Some(it.port()) });
+    let text = text.trim_matches(['[', ']']);
+    whole
+        .or_else(|_| text.parse().map(|address| Listen { address, port: None }))
+        .map_err(|_| "it has the form 127.0.0.1 or 127.0.0.1:3001".to_owned())
+}
+
+impl Serve {
+    fn flags(&self) -> Result<serde_json::Value, Complaint> {
+        let of_listen = self.listen.and_then(|listen| listen.port);
+        if of_listen.is_some() && self.port.is_some() {
+            return Err(Complaint::usage("the port is given twice: by --listen and by --port"));
+        }
+        let mut flags = json!({ "http": {}, "wasm": {}, "rules": {}, "log": {} });
+        let mut set = |room: &str, key: &str, value: Option<serde_json::Value>| {
+            if let Some(value) = value {
+                flags[room][key] = value;
+            }
+        };
+        set("http", "address", self.listen.map(|listen| json!(listen.address)));
+        set("http", "port", self.port.or(of_listen).map(|port| json!(port)));
+        set("wasm", "workers", self.workers.map(|workers| json!(workers)));
+        set("rules", "dir", self.rules.as_ref().map(|dir| json!(dir)));
+        set("log", "format", self.log.map(|format| json!(format)));
+        Ok(flags)
+    }
+
+    pub(super) fn serve(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
+        let config = crate::config::load(file, self.flags()?)?;
+        if let Some(objection) = config.http.objection() {
+            return Err(Complaint::usage(objection));
+        }
+        super::log(&config.log)?;
+        let runtime = super::runtime(0)?;
+        let ended = runtime.block_on(serve(config));
+        // A guest that is still being compiled is not waited for.
+        runtime.shutdown_background();
+        ended
+    }
+}
+
+async fn serve(config: Config) -> Result<ExitCode, Complaint> {
+    let address = config.http.listen();
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        Complaint::failed(format!("cannot listen on {address}: {error}; is another server there? --port takes another"))
+    })?;
+    let address = listener.local_addr().unwrap_or(address);
+    // Small answers must not wait for the acknowledgement of earlier ones.
+    let listener = listener.tap_io(|connection| {
+        let _ = connection.set_nodelay(true);
+    });
+    let mut signals = Signals::new()?;
+    let e2b_key = assemble::e2b_key();
+    let (opening, door) = http::starting(Wall::real(), e2b_key);
+
+    let http = config.http.clone();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let mut serving =
+        tokio::spawn(async move { http::serve(listener, async { drop(stopped.await) }, door, &http).await });
+
+    // Built, or interrupted while building: a build that is under way ends with the process.
+    let built = tokio::select! {
+        built = assemble::with_workers(&config, terminal::note) => Some(built?),
+        () = signals.next() => None,
+    };
+    let mut reloading = None;
+    if let Some(Assembled { router, absent, .. }) = &built {
+        let house = http::House { ceilings: config.ceilings.clone(), absent: absent.clone(), e2b_key };
+        opening.open(http::app(Arc::clone(router), &config.http, house));
+        for Absent { tier, reason } in absent {
+            terminal::note(&format!("the tier {tier} is absent: {reason}"));
+        }
+        let tiers: Vec<String> = router.tiers().standings().iter().map(|s| s.tier.to_string()).collect();
+        let tiers = if tiers.is_empty() { "none".to_owned() } else { tiers.join(", ") };
+        terminal::note(&format!("http://{address} is open, tiers: {tiers}"));
+        reloading = Some(tokio::spawn(assemble::reload(Arc::clone(router), config.rules.reload)));
+        signals.next().await;
+    }
+    tracing::info!(deadline = ?config.http.drain, "draining; a second signal ends it at once");
+    drop(stop);
+    let drained = tokio::select! {
+        drained = &mut serving => drained.unwrap_or(Drained::Cut(0)),
+        () = signals.next() => {
+            serving.abort();
+            Drained::Cut(0)
+        }
+    };
+    if let Some(reloading) = reloading {
+        reloading.abort();
+    }
+    if let Some(built) = built {
+        built.close().await;
+    }
+    if drained != Drained::Whole {
+        tracing::warn!("some programs were cancelled: they had not finished at the deadline");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Complaint> {
+        let on = |kind| signal(kind).map_err(|error| Complaint::failed(format!("cannot listen for signals: {error}")));
+        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! `switchtower workload`: a file of programs through the whole line, and how they did.
+
+mod score;
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use switchtower_contract::Program;
+use tokio::time::Instant;
+
+use super::exit::Complaint;
+use super::terminal;
+use crate::request::{CacheMode, Ceilings, Request};
+use crate::router::Router;
+use score::{Item, Score, rows, table};
+
+/// Arguments of `workload`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each line of the file is a JSON object with id, category, code, stdin, expected_stdout, expected_error_type and
+deterministic; only id and code are required. Programs run one after the other, none from the cache.")]
+pub(super) struct Workload {
+    /// The programs, one JSON object a line.
+    #[arg(value_name = "FILE.jsonl")]
+    file: PathBuf,
+    /// Wall time that each program may take.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
+    timeout: Duration,
+    /// Only this category.
+    #[arg(long, value_name = "NAME")]
+    category: Option<String>,
+    /// Rows and failures as JSON.
+    #[arg(long)]
+    json: bool,
+    /// Name every program that did something else than expected.
+    #[arg(long)]
+    failures: bool,
+}
+
+impl Workload {
+    pub(super) fn workload(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
+        let config = crate::config::load(file, serde_json::json!({}))?;
+        let items = self.items()?;
+        let scores = super::runtime(1)?.block_on(async {
+            let house = crate::assemble::in_process(&config, &terminal::note)?;
+            let mut scores = Vec::with_capacity(items.len());
+            for item in &items {
+                progress(scores.len(), items.len());
+                scores.push(self.score(&house.router, item, &config.ceilings).await?);
+            }
+            progress(items.len(), items.len());
+            Ok::<_, Complaint>(scores)
+        })?;
+        let failed: Vec<&Score> = scores.iter().filter(|score| score.failed()).collect();
+        if self.json {
+            let report = serde_json::json!({ "rows": rows(&scores), "failures": failed });
+            terminal::out(&format!("{report:#}\n"));
+            return Ok(ExitCode::SUCCESS);
+        }
+        terminal::out(&table(&rows(&scores)));
+        for score in failed.iter().filter(|_| self.failures) {
+            let output = if score.output_equal == Some(false) { "output differs" } else { "output equal" };
+            let error = score.error.as_deref().unwrap_or("no error");
+            terminal::out(&format!("{}: {output}, ended with {error}\n", score.id));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn items(&self) -> Result<Vec<Item>, Complaint> {
+        let name = self.file.display();
+        let text = std::fs::read_to_string(&self.file)
+            .map_err(|error| Complaint::usage(format!("cannot read {name}: {error}")))?;
+        let item = |(line, number): (&str, usize)| {
+            serde_json::from_str(line).map_err(|error| Complaint::usage(format!("{name}, line {number}: {error}")))
+        };
+        let mut items: Vec<Item> =
+            text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty()).map(item).collect::<Result<_, _>>()?;
+        items.retain(|item| self.category.as_ref().is_none_or(|wanted| *wanted == item.category));
+        Ok(items)
+    }
+
+    async fn score(&self, router: &Router, item: &Item, ceilings: &Ceilings) -> Result<Score, Complaint> {
+        let program = Program { stdin: item.stdin.clone(), ..Program::python(&*item.code) };
+        let mut request = Request::new(program, ceilings)?;
+        request.cache = CacheMode::Bypass;
+        request.timeout = self.timeout;
+        let started = Instant::now();
+        let answer = router.execute(request.checked(ceilings)?, None).await;
+        let took = started.elapsed();
+        Ok(match answer {
+            Ok(answer) => Score::of(item, Some(&answer), None, took),
+            Err(error) => Score::of(item, None, Some(error.name().to_owned()), took),
+        })
+    }
+}
+
+/// A bar, on a terminal only.
+fn progress(done: usize, of: usize) {
+    const WIDTH: usize = 40;
+    if !std::io::stderr().is_terminal() {
+        return;
+    }
+    let full = (WIDTH * done).checked_div(of).unwrap_or(WIDTH);
+    let end = if done == of { "\n" } else { "" };
+    terminal::err(&format!("\r[{}{}] {done}/{of}{end}", "=".repeat(full), " ".repeat(WIDTH - full)));
+}

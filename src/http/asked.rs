@@ -1,0 +1,120 @@
+//! The JSON that asks for a run, turned into a [`Request`].
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use switchtower_contract::{Chance, File, Isolation, Language, Program};
+
+use super::fields::Fields;
+use super::problem::Problem;
+use crate::request::{CacheMode, Caller, Ceilings, Priority, Request};
+use crate::route::TierName;
+
+/// Every field of `POST /v1/execute` and `POST /v1/explain`.
+pub const FIELDS: [&str; 14] = [
+    "code",
+    "language",
+    "stdin",
+    "files",
+    "env",
+    "timeout_ms",
+    "memory_mb",
+    "user",
+    "priority",
+    "tier",
+    "isolation",
+    "cache",
+    "deterministic",
+    "seed",
+];
+
+/// Every field of one given file.
+pub const FILE_FIELDS: [&str; 3] = ["path", "content", "base64"];
+
+/// Every field of `POST /api/code/execute`.
+pub const LEGACY_FIELDS: [&str; 3] = ["code", "language", "input"];
+
+/// A request in the native form. `caller` is whoever the key belongs to; a `user` in the body goes before it.
+pub(super) fn request(body: Value, ceilings: &Ceilings, caller: Caller) -> Result<Request, Problem> {
+    let mut fields = Fields::of_body(body, &FIELDS)?;
+    let program = Program {
+        language: language(&mut fields)?,
+        source: fields.required_text("code")?,
+        stdin: fields.text("stdin")?,
+        files: files(&mut fields)?,
+        env: fields.texts("env")?.map(|pairs| pairs.into_iter().collect()),
+        chance: chance(&mut fields)?,
+    };
+    let mut request = Request::new(program, ceilings)?;
+    request.caller = match fields.text("user")? {
+        Some(user) => Caller { user: user.into() },
+        None => caller,
+    };
+    request.priority = fields.named("priority", Priority::NAMES)?.unwrap_or_default();
+    request.tier = fields.text("tier")?.filter(|name| name != "auto").map(|name| TierName::from(name.as_str()));
+    request.isolation = fields.named("isolation", &Isolation::ALL.map(Isolation::name))?;
+    request.cache = fields.named("cache", CacheMode::NAMES)?.unwrap_or_default();
+    if let Some(millis) = fields.number("timeout_ms")? {
+        request.timeout = Duration::from_millis(millis);
+    }
+    if let Some(megabytes) = fields.number("memory_mb")? {
+        request.memory = megabytes.saturating_mul(1 << 20);
+    }
+    Ok(request.checked(ceilings)?)
+}
+
+/// A request in the form of the service that this one replaces.
+pub(super) fn legacy(body: Value, ceilings: &Ceilings, caller: Caller) -> Result<Request, Problem> {
+    let mut fields = Fields::of_body(body, &LEGACY_FIELDS)?;
+    let program = Program {
+        language: language(&mut fields)?,
+        stdin: fields.text("input")?,
+        ..Program::python(fields.required_text("code")?)
+    };
+    Ok(Request { caller, ..Request::new(program, ceilings)? })
+}
+
+fn language(fields: &mut Fields) -> Result<Language, Problem> {
+    let allowed = Language::ALL.map(Language::name);
+    Ok(fields.named("language", &allowed)?.unwrap_or(Language::Python))
+}
+
+fn chance(fields: &mut Fields) -> Result<Chance, Problem> {
+    let seed = fields.number("seed")?;
+    match (fields.flag("deterministic")?.unwrap_or(false), seed) {
+        (true, seed) => Ok(Chance::Seeded(seed.unwrap_or(0))),
+        (false, None) => Ok(Chance::Fresh),
+        (false, Some(_)) => Err(Problem::field("seed", "a seed needs \"deterministic\": true")),
+    }
+}
+
+fn files(fields: &mut Fields) -> Result<Vec<File>, Problem> {
+    fields.objects("files", &FILE_FIELDS)?.into_iter().map(file).collect()
+}
+
+fn file(mut fields: Fields) -> Result<File, Problem> {
+    let path = fields.required_text("path")?;
+    let content = match (fields.text("content")?, fields.text("base64")?) {
+        (Some(text), None) => text.into_bytes(),
+        (None, Some(encoded)) => STANDARD.decode(encoded).map_err(|wrong| {
+            let field = fields.path("base64");
+            let detail = format!("{field} is not standard base64 with padding: {wrong}");
+            Problem::field(field, detail)
+        })?,
+        (Some(_), Some(_)) | (None, None) => {
+            let field = fields.path("content");
+            return Err(Problem::field(field, "a file has either content or base64"));
+        }
+    };
+    Ok(File { path, content })
+}
+
+/// The largest body that is read. Escapes and base64 make a body larger than what it says, so it has twice the room
+/// of its parts; what it says is held against each ceiling afterwards.
+pub(super) fn largest_body(ceilings: &Ceilings) -> usize {
+    let parts =
+        ceilings.code.saturating_add(ceilings.stdin).saturating_add(ceilings.files).saturating_add(ceilings.env);
+    usize::try_from(parts.saturating_mul(2).saturating_add(64 << 10)).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,42 @@
+//! API keys: who may call, compared without telling by its time how much was right.
+
+use std::collections::BTreeMap;
+
+use axum::http::{HeaderMap, header};
+
+use super::problem::{Kind, Problem};
+use crate::request::Caller;
+
+/// The keys that are accepted, by the name of whoever holds them. Only their hashes are kept.
+#[derive(Clone)]
+pub(super) struct Keys(Vec<(Caller, blake3::Hash)>);
+
+impl Keys {
+    pub(super) fn new(keys: &BTreeMap<String, String>) -> Self {
+        let entry =
+            |(name, key): (&String, &String)| (Caller { user: name.as_str().into() }, blake3::hash(key.as_bytes()));
+        Self(keys.iter().map(entry).collect())
+    }
+
+    /// Who calls. Without any key configured, everyone is the anonymous caller.
+    pub(super) fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+        if self.0.is_empty() {
+            return Ok(Caller::default());
+        }
+        let shown = shown(headers)
+            .ok_or_else(|| Problem::new(Kind::Unauthorized, "send Authorization: Bearer KEY, or X-API-Key: KEY"))?;
+        let shown = blake3::hash(shown);
+        // Every key is compared, each in constant time: `blake3::Hash` promises that for its equality.
+        let found = self.0.iter().fold(None, |found, (caller, key)| if *key == shown { Some(caller) } else { found });
+        found.cloned().ok_or_else(|| Problem::new(Kind::Unauthorized, "this key is not known here"))
+    }
+}
+
+fn shown(headers: &HeaderMap) -> Option<&[u8]> {
+    if let Some(key) = headers.get("x-api-key") {
+        return Some(key.as_bytes());
+    }
+    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, key) = value.split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| key.trim_ascii())
+}

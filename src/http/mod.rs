@@ -1,0 +1,124 @@
+//! The native door: JSON and event streams over HTTP.
+//!
+//! [`app`] is the whole door as a function: it needs no port. [`serve`] puts it behind a listener and drains it at the end.
+
+mod answer;
+mod asked;
+mod body;
+mod config;
+mod execute;
+mod explain;
+mod fields;
+mod health;
+mod keys;
+mod openapi;
+mod patient;
+mod problem;
+mod serve;
+mod starting;
+mod stream;
+
+use std::sync::Arc;
+
+use axum::Router as Routes;
+use axum::extract::{Request, State};
+use axum::http::{Method, Uri};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+pub use asked::{FIELDS, FILE_FIELDS, LEGACY_FIELDS};
+pub use config::Config;
+pub use openapi::DOCUMENT;
+pub use problem::{Kind, Problem};
+pub use serve::{Drained, serve};
+pub use starting::{Opening, starting};
+
+pub(crate) use answer::{Body, millis};
+pub(crate) use explain::explained;
+
+use crate::request::Ceilings;
+use crate::router::Router;
+use keys::Keys;
+
+/// What the door knows of the house around it.
+#[derive(Debug, Clone, Default)]
+pub struct House {
+    pub ceilings: Ceilings,
+    /// Tiers that are configured and could not be made.
+    pub absent: Vec<Absent>,
+    /// An E2B key is there. Only its presence is looked at.
+    pub e2b_key: bool,
+}
+
+/// A tier that is not there, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Absent {
+    pub tier: crate::route::TierName,
+    pub reason: String,
+}
+
+/// What every handler gets.
+#[derive(Clone)]
+struct Door(Arc<Parts>);
+
+struct Parts {
+    router: Arc<Router>,
+    config: Config,
+    keys: Keys,
+    house: House,
+}
+
+/// Every path of the door, and what may be asked there. `/v1/openapi.json` describes exactly these.
+pub const PATHS: [(&str, &str); 8] = [
+    ("post", "/v1/execute"),
+    ("post", "/v1/explain"),
+    ("post", "/api/code/execute"),
+    ("get", "/health"),
+    ("get", "/ready"),
+    ("get", "/metrics"),
+    ("get", "/v1/metrics"),
+    ("get", "/v1/openapi.json"),
+];
+
+/// The door.
+pub fn app(router: Arc<Router>, config: &Config, house: House) -> Routes {
+    let keys = Keys::new(&config.keys);
+    let door = Door(Arc::new(Parts { router, config: config.clone(), keys, house }));
+    let guarded = Routes::new()
+        .route("/v1/execute", post(execute::native))
+        .route("/v1/explain", post(explain::explain))
+        .route("/api/code/execute", post(execute::legacy))
+        .route("/metrics", get(health::prometheus))
+        .route("/v1/metrics", get(health::metrics))
+        .route_layer(from_fn_with_state(door.clone(), admit));
+    let open = Routes::new()
+        .route("/health", get(health::health))
+        .route("/ready", get(health::ready))
+        .route("/v1/openapi.json", get(openapi::document));
+    guarded.merge(open).method_not_allowed_fallback(other_method).fallback(other_path).with_state(door)
+}
+
+/// Lets in whoever shows a key, and says who that is.
+async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Response {
+    match door.0.keys.caller(request.headers()) {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn other_path(uri: Uri) -> Problem {
+    let paths: Vec<&str> = PATHS.iter().map(|(_, path)| *path).collect();
+    Problem::new(Kind::NotFound, format!("there is nothing at {}", uri.path())).with("allowed", paths)
+}
+
+async fn other_method(method: Method, uri: Uri) -> Problem {
+    let allowed = PATHS.iter().find(|(_, path)| *path == uri.path()).map_or("", |(method, _)| *method);
+    let allowed = if allowed == "get" { "GET, HEAD" } else { "POST" };
+    Problem::new(Kind::MethodNotAllowed, format!("{} has no {method}", uri.path()))
+        .with("allowed", allowed)
+        .allow(allowed)
+}

@@ -1,0 +1,131 @@
+//! The command itself: what it prints, and the code it ends with. Programs run in the real engine.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+/// How a command ended.
+struct Ended {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+fn switchtower(arguments: &[&str], input: &str) -> Ended {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_switchtower"));
+    // Settings of whoever runs the tests do not count, but for where the compiled guest is kept.
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SWITCHTOWER_")) {
+        if name != "SWITCHTOWER_CACHE" {
+            command.env_remove(name);
+        }
+    }
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).args(arguments);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it is built");
+    // A command that reads nothing may have ended already.
+    let _ = child.stdin.take().expect("it was asked for").write_all(input.as_bytes());
+    let ended = child.wait_with_output().expect("it ends");
+    let text = |bytes| String::from_utf8(bytes).expect("it prints text");
+    Ended { code: ended.status.code().expect("no signal"), out: text(ended.stdout), err: text(ended.stderr) }
+}
+
+#[test]
+fn a_program_prints_its_output_its_last_value_and_where_it_ran() {
+    let ended = switchtower(&["run", "examples/loan.py"], "");
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    insta::assert_snapshot!(ended.out, @r"
+   200000 at 3.9 %, 1100 a month: 23 years  0 months, interest  103014.81
+   200000 at 3.9 %, 1300 a month: 17 years 10 months, interest   77709.78
+{'saved': '25305.03'}
+");
+    let last = ended.err.lines().last().unwrap();
+    assert!(last.starts_with("switchtower: ran in wasm, ") && last.ends_with("no effects: runs in wasm)"), "{last}");
+    assert_eq!(switchtower(&["run", "--quiet", "-c", "1"], "").err, "");
+}
+
+#[test]
+fn every_example_runs() {
+    let pendulum = switchtower(&["run", "examples/pendulum.py"], "");
+    insta::assert_snapshot!(pendulum.out, @r"
+motion: pi*cos(sqrt(g)*t/sqrt(l))/6
+exact period / small-angle period: 1.0174088
+1.0174088
+");
+    let weather = switchtower(&["run", "--stdin", "examples/weather.csv", "examples/weather.py"], "");
+    insta::assert_snapshot!(weather.out, @r#"
+{
+  "stations": {
+    "harbour": {
+      "n": 3,
+      "mean": 17.43,
+      "max": 18.1
+    },
+    "summit": {
+      "n": 2,
+      "mean": 5.25,
+      "max": 5.6
+    }
+  },
+  "unreadable rows": 1
+}
+"#);
+    let retry = switchtower(&["run", "examples/retry.py"], "");
+    insta::assert_snapshot!(retry.out, @r"
+1 attempts:  20.22% fail, mean wait 0.000 s, p99 0.00 s
+2 attempts:   3.68% fail, mean wait 0.095 s, p99 0.94 s
+4 attempts:   0.12% fail, mean wait 0.140 s, p99 2.20 s
+");
+    assert_eq!((pendulum.code, weather.code, retry.code), (0, 0, 0));
+}
+
+#[test]
+fn the_exit_code_is_the_programs_own() {
+    for (code, arguments) in [
+        (0, &["run", "-c", "None"][..]),
+        (7, &["run", "-c", "raise SystemExit(7)"]),
+        (1, &["run", "-c", "1/0"]),
+        (124, &["run", "--timeout", "200ms", "-c", "while True: pass"]),
+        (137, &["run", "-c", "import os; os.abort()"]),
+    ] {
+        let ended = switchtower(arguments, "");
+        assert_eq!(ended.code, code, "{arguments:?}: {}", ended.err);
+    }
+    let raised = switchtower(&["run", "-q", "-c", "print(1)\n1/0"], "");
+    assert_eq!(raised.out, "1\n");
+    assert!(raised.err.ends_with("ZeroDivisionError: division by zero\n"), "{}", raised.err);
+}
+
+#[test]
+fn a_program_comes_from_standard_input_or_gets_it() {
+    assert_eq!(switchtower(&["run", "-"], "print('from here')").out, "from here\n");
+    let echo = ["run", "--stdin", "-", "-c", "print(input('? '))"];
+    assert_eq!(switchtower(&echo, "text\n").out, "? text\n");
+    assert_eq!(switchtower(&["run", "--input", "text", "-c", "print(input())"], "").out, "text\n");
+    let seeded = ["run", "--deterministic", "--seed", "7", "-c", "import random, time; (random.random(), time.time())"];
+    assert_eq!(switchtower(&seeded, "").out, switchtower(&seeded, "").out);
+}
+
+#[test]
+fn what_contradicts_itself_is_refused_with_two() {
+    for arguments in [
+        &["run"][..],
+        &["run", "a.py", "-c", "1"],
+        &["run", "-", "--stdin", "-"],
+        &["run", "--stdin", "a", "--input", "b", "-c", "1"],
+        &["run", "--seed", "3", "-c", "1"],
+        &["run", "--timeout", "soon", "-c", "1"],
+        &["run", "--env", "NAME", "-c", "1"],
+        &["run", "--isolation", "paper", "-c", "1"],
+        &["run", "--memory-mb", "0", "-c", "1"],
+        &["run", "--tier", "moon", "-c", "1"],
+        &["run", "there-is-no-such-file.py"],
+        &["serve", "--listen", "127.0.0.1:1", "--port", "2"],
+        &["serve", "--listen", "0.0.0.0"],
+        &["serve", "--listen", "everywhere"],
+        &["--config", "there-is-no-such-file.toml", "config"],
+    ] {
+        let ended = switchtower(arguments, "");
+        assert_eq!((ended.code, ended.out.as_str()), (2, ""), "{arguments:?}: {}", ended.err);
+        assert!(!ended.err.is_empty(), "{arguments:?}");
+    }
+    assert_eq!(switchtower(&["run", "--isolation", "micro_vm", "-c", "1"], "").code, 126);
+}

@@ -1,0 +1,96 @@
+//! A house for tests: the whole line over a scripted backend.
+
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, Response};
+use serde_json::Value;
+use switchtower::cache::{self, ResultCache};
+use switchtower::clock::Wall;
+use switchtower::decide::SharedRules;
+use switchtower::http::{self, Config};
+use switchtower::quota::{self, Quota};
+use switchtower::record::{self, Recorder};
+use switchtower::router::{Parts, Router};
+use switchtower::seed::Seed;
+use switchtower::tier::{self, Tier, Tiers};
+use switchtower_contract::scripted::Scripted;
+use tower::ServiceExt as _;
+
+pub(super) struct House {
+    pub(super) backend: Scripted,
+    pub(super) router: Arc<Router>,
+    pub(super) app: axum::Router,
+}
+
+impl House {
+    pub(super) fn new() -> Self {
+        Self::with(Config::default())
+    }
+
+    pub(super) fn with(config: Config) -> Self {
+        let seed = Seed::fixed(1);
+        let wall = Wall::starting_at(std::time::UNIX_EPOCH + std::time::Duration::from_millis(1_753_928_091_023));
+        let backend = Scripted::default();
+        let tier = Tier::new("wasm".into(), Arc::new(backend.clone()), tier::Config::default(), &seed.fork("tiers"));
+        let router = Arc::new(Router::new(Parts {
+            quota: Quota::new(&quota::Config::default()),
+            rules: SharedRules::builtin(),
+            cache: ResultCache::new(&cache::Config::default()),
+            tiers: Tiers::new([tier]),
+            recorder: Recorder::new(&record::Config::default(), wall),
+            wall,
+            seed,
+        }));
+        let app = http::app(Arc::clone(&router), &config, http::House::default());
+        Self { backend, router, app }
+    }
+
+    pub(super) async fn respond(&self, request: Request<Body>) -> Response<Body> {
+        self.app.clone().oneshot(request).await.unwrap_or_else(|never| match never {})
+    }
+
+    pub(super) async fn send(&self, request: Request<Body>) -> Answer {
+        Answer::read(self.respond(request).await).await
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Answer {
+        self.send(get(path)).await
+    }
+
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Answer {
+        let request = Request::post(path).header("content-type", "application/json");
+        self.send(request.body(Body::from(body.to_string())).unwrap()).await
+    }
+}
+
+pub(super) fn get(path: &str) -> Request<Body> {
+    Request::get(path).body(Body::empty()).unwrap()
+}
+
+/// A response, read to its end.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    headers: axum::http::HeaderMap,
+    pub(super) text: String,
+    /// Null where the body is not JSON.
+    pub(super) json: Value,
+}
+
+impl Answer {
+    pub(super) async fn read(response: Response<Body>) -> Self {
+        let (head, body) = response.into_parts();
+        let bytes = to_bytes(body, usize::MAX).await.unwrap();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let json = serde_json::from_str(&text).unwrap_or_default();
+        Self { status: head.status.as_u16(), headers: head.headers, text, json }
+    }
+
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(super) fn pretty(&self) -> String {
+        serde_json::to_string_pretty(&self.json).unwrap()
+    }
+}

@@ -1,0 +1,10 @@
+//! The door over a scripted backend, on a paused clock, without a port.
+
+mod connection;
+mod described;
+mod execute;
+mod house;
+mod refusals;
+mod schema;
+mod standing;
+mod stream;
