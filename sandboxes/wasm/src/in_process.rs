@@ -76,7 +76,9 @@ impl Sandbox for OneThread {
                 let _ = done.send(outcome);
             }),
         })?;
-        ended.await.unwrap_or_else(|_| Err(Fault::Lost { reason: "the runner ended in the middle of a program".into() }))
+        ended
+            .await
+            .unwrap_or_else(|_| Err(Fault::Lost { reason: "the runner ended in the middle of a program".into() }))
     }
 
     async fn reset(&mut self) -> Result<(), Fault> {

@@ -97,13 +97,10 @@ impl Reserve {
         if target > 0 {
             let context = tokio::runtime::Builder::new_current_thread().build()?;
             let (weak, image) = (Arc::downgrade(&reserve), Arc::downgrade(image));
-            std::thread::Builder::new()
-                .name("reserve".into())
-                .stack_size(THREAD_STACK)
-                .spawn(move || {
-                    let _entered = context.enter();
-                    fill(&weak, &image);
-                })?;
+            std::thread::Builder::new().name("reserve".into()).stack_size(THREAD_STACK).spawn(move || {
+                let _entered = context.enter();
+                fill(&weak, &image);
+            })?;
         }
         Ok(reserve)
     }

@@ -17,7 +17,10 @@ const LONGEST: usize = 64 << 20;
 /// From the parent.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Order {
-    Run { program: Program, limits: Limits },
+    Run {
+        program: Program,
+        limits: Limits,
+    },
     /// End the program that runs. Its report still comes.
     Cancel,
 }
@@ -26,9 +29,13 @@ pub enum Order {
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Report {
     /// The jail stands and the engine is loaded.
-    Ready { layers: Vec<Layer> },
+    Ready {
+        layers: Vec<Layer>,
+    },
     /// It cannot start, and why.
-    Failed { reason: String },
+    Failed {
+        reason: String,
+    },
     Event(Event),
     Done(Result<Outcome, Fault>),
 }

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use switchtower_contract::{Events, Fault, Limits, Need, Outcome, Program};
 use switchtower_contract::{Escalation, Exit, Usage};
+use switchtower_contract::{Events, Fault, Limits, Need, Outcome, Program};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
