@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
-use switchtower_contract::{Events, Outcome, Output};
+use switchtower_contract::{Chance, Events, Outcome, Output};
 
 use crate::analyse::Profile;
 use crate::cache::{CacheStatus, Digest, Fingerprint, Found, Kept, ResultCache, is_pure};
@@ -105,8 +105,10 @@ impl Router {
         let walked = tiers.walk(request, &decision.route, &mut relay, &mut entry.attempts).await;
         let Walked { tier, outcome, output, note } = walked.map_err(|s| Error::from_walk(s, &entry.attempts))?;
         let pure = is_pure(&outcome, request.program.chance, profile.verdict.deterministic);
+        // What the sandbox saw and what the program looks like must agree; a given seed settles both.
+        let kept = pure && (profile.is_steady() || request.program.chance != Chance::Fresh);
         let status = flight.status();
-        flight.land(if pure { Kept::new(&tier, &outcome, &output) } else { None });
+        flight.land(if kept { Kept::new(&tier, &outcome, &output) } else { None });
         // Last: no follower waits for this caller to read.
         relay.deliver().await;
 

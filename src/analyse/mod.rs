@@ -125,6 +125,7 @@ fn unread(reason: &str, at: Option<TextSize>, lines: &Lines) -> Profile {
         verdict: Verdict {
             deterministic: false,
             reasons: vec![Reason { text: format!("it is not read: {}", reason.text), line: reason.line }],
+            order: None,
         },
         parses: false,
         unread: Some(reason),
@@ -136,6 +137,7 @@ fn unread(reason: &str, at: Option<TextSize>, lines: &Lines) -> Profile {
 fn excessive(reason: &str, lines: &Lines) -> Profile {
     let mut profile = unread(reason, None, lines);
     profile.parses = true;
+    profile.verdict.order = profile.unread.clone();
     profile
 }
 

@@ -279,6 +279,32 @@ fn what_may_differ_is_never_called_deterministic() {
 }
 
 #[test]
+fn a_set_whose_order_may_show_makes_a_program_unsteady() {
+    for source in [
+        "print({'a', 'b'})",
+        "x = set('hello')\nprint(list(x))",
+        "from sympy import *\nx, y = symbols('x y')\nprint((x + y).free_symbols)",
+        "import sympy\nfor s in {sympy.pi, sympy.E}: print(s)",
+        "def f(a):\n    return set(a)\nprint(f('abc'))",
+        "a = {'x': 1}; b = {'y': 2}\nprint(a.keys() - b.keys())",
+        "print(eval(\"{'a', 'b'}\"))",
+        "import time\nprint(time.sleep(0))",
+        "import random\nprint(random.random())",
+    ] {
+        assert!(!profile(source).is_steady(), "{source}");
+    }
+    for source in [
+        "print(len(set('hello')), sorted({'a', 'b'}))",
+        "seen = set()\nfor c in 'abca':\n    if c in seen: print(c)\n    seen.add(c)",
+        "from sympy import *\nx = symbols('x')\nprint(len(x.free_symbols), solve(x**2 - 2, x))",
+        "import random\nrandom.seed(1)\nprint(random.random())",
+        "x = (",
+    ] {
+        assert!(profile(source).is_steady(), "{source}: {:?}", profile(source).verdict.order);
+    }
+}
+
+#[test]
 fn what_does_not_parse_says_so_and_asks_for_nothing() {
     for source in
         ["print(", "def f(:\n  pass", "x = 'abc", "a b", ")", "import os\nos.system('x'", "x\0y", "  x = 1\n y = 2"]

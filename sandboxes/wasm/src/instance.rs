@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use switchtower_contract::{Escalation, Exit, Failure, Fault, Limits, Need, Outcome, Program, Usage};
+use switchtower_contract::{Effect, Escalation, Exit, Failure, Fault, Limits, Need, Outcome, Program, Usage};
 use wasmtime::{Store, Trap, UpdateDeadline};
 
 use crate::engine::Image;
@@ -72,6 +72,9 @@ impl Instance {
             Err(error) => stopped(&error, host.was_denied_memory(), limits)?,
         };
         run.sink.flush();
+        if run.sink.showed_an_address() {
+            run.effects.add(Effect::Identity);
+        }
         Ok(Outcome {
             exit,
             observed: Some(run.effects),

@@ -29,6 +29,8 @@ pub(crate) struct Sink {
     room: u64,
     room_for_values: u64,
     cut: bool,
+    /// The text of some object's address went by.
+    address: bool,
     listening: bool,
 }
 
@@ -43,6 +45,7 @@ impl Sink {
             room: u64::MAX,
             room_for_values: SHOWN,
             cut: false,
+            address: false,
             listening: true,
         }
     }
@@ -55,6 +58,11 @@ impl Sink {
     /// Output was left out.
     pub(crate) fn was_cut(&self) -> bool {
         self.cut
+    }
+
+    /// The program showed an address: in another process it would be another one.
+    pub(crate) fn showed_an_address(&self) -> bool {
+        self.address
     }
 
     /// Somebody still wants to hear.
@@ -98,6 +106,7 @@ impl Sink {
             return;
         }
         self.room_for_values -= size;
+        self.address |= data.values().any(|text| holds_address(text));
         self.flush();
         self.event(Event::Result { data, main });
     }
@@ -140,11 +149,17 @@ impl Sink {
     }
 
     fn text(&mut self, text: String) {
+        self.address |= holds_address(&text);
         match self.of {
             Stream::Stdout => self.event(Event::Stdout(text)),
             Stream::Stderr => self.event(Event::Stderr(text)),
         }
     }
+}
+
+/// `<__main__.Thing object at 0x7f…>`, as CPython writes it.
+fn holds_address(text: &str) -> bool {
+    text.contains(" at 0x")
 }
 
 #[allow(clippy::disallowed_methods, reason = "programs run in real time")]

@@ -14,6 +14,7 @@ use super::draws::Draws;
 use super::imports::Imports;
 use super::modules;
 use super::profile::{Reach, StaticEffect};
+use super::verdict::hazard::gives_a_set;
 
 /// The largest of something, and where it was.
 #[derive(Debug, Clone, Copy, Default)]
@@ -65,6 +66,8 @@ pub(super) struct Survey<'a> {
     pub drawing: Peak,
     pub dynamic_code: Peak,
     pub branches: f64,
+    /// A set is made or asked for somewhere, so that an order of hashes may show.
+    pub sets: bool,
 
     /// The names that the program gives, as far as the walk has come.
     pub own: Definitions<'a>,
@@ -102,6 +105,7 @@ impl<'a> Survey<'a> {
             drawing: Peak::default(),
             dynamic_code: Peak::default(),
             branches: 0.0,
+            sets: false,
             own: Definitions::default(),
             inside: Vec::new(),
             in_class: false,
@@ -260,6 +264,7 @@ impl<'a> Visitor<'a> for Survey<'a> {
     }
 
     fn visit_expr(&mut self, expr: &'a Expr) {
+        self.sets |= matches!(expr, Expr::Set(_));
         match expr {
             Expr::Call(call) => self.call(call),
             Expr::Name(name) => {
@@ -270,8 +275,10 @@ impl<'a> Visitor<'a> for Survey<'a> {
                     }
                     return;
                 }
-                if name.id == "input" {
-                    self.reads_input(name.start());
+                match name.id.as_str() {
+                    "input" => self.reads_input(name.start()),
+                    "set" | "frozenset" => self.sets = true,
+                    _ => {}
                 }
                 if let Some(path) = self.imports.name(&name.id) {
                     self.read(path.segments(), name.start());
@@ -281,6 +288,7 @@ impl<'a> Visitor<'a> for Survey<'a> {
                 }
             }
             Expr::Attribute(attribute) => {
+                self.sets |= gives_a_set(attribute.attr.as_str());
                 if let Some(path) = self.imports.path(expr) {
                     self.read(path.segments(), attribute.start());
                     self.root(expr);
@@ -304,7 +312,10 @@ impl<'a> Visitor<'a> for Survey<'a> {
                 visitor::walk_expr(self, expr);
             }
             Expr::ListComp(list) => self.comprehension(&list.generators, &[&list.elt]),
-            Expr::SetComp(set) => self.comprehension(&set.generators, &[&set.elt]),
+            Expr::SetComp(set) => {
+                self.sets = true;
+                self.comprehension(&set.generators, &[&set.elt]);
+            }
             Expr::Generator(generator) => self.comprehension(&generator.generators, &[&generator.elt]),
             Expr::DictComp(dict) => {
                 let parts = [dict.key.as_deref().unwrap_or(&dict.value), &dict.value];

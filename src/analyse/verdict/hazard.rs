@@ -93,3 +93,15 @@ impl Places {
         Self::ALL.into_iter().all(|place| self.0 & (1 << place as u16) == 0 || safe(place))
     }
 }
+
+/// Attributes that are sets whatever they are asked of: views of a mapping under `-` and `&`, and what sympy calls the
+/// parts of an expression.
+pub(in crate::analyse) fn gives_a_set(attribute: &str) -> bool {
+    matches!(attribute, "keys" | "items" | "union" | "intersection" | "difference" | "symmetric_difference")
+        || is_set_attribute(attribute)
+}
+
+/// Sets of symbols: their order follows the hashes of names.
+pub(super) fn is_set_attribute(attribute: &str) -> bool {
+    matches!(attribute, "free_symbols" | "bound_symbols" | "binary_symbols" | "atoms")
+}

@@ -6,13 +6,14 @@
 //! attributes need no types. Whatever is not on the list of what is known ends the proof.
 
 mod allowed;
-mod hazard;
+pub(super) mod hazard;
 mod methods;
 mod walk;
 
 use ruff_python_ast::Stmt;
 use ruff_text_size::TextSize;
 
+use self::hazard::Hazard;
 use super::Lines;
 use super::imports::Imports;
 use super::profile::{Reason, StaticEffect, Verdict};
@@ -61,8 +62,13 @@ pub(super) fn of(body: &[Stmt], imports: &Imports<'_>, survey: &Survey<'_>, inpu
     {
         reasons.add(at, || "it reads an input that is not given with it".to_owned());
     }
-    // What the imports and effects say is cheap; only what passes them is worth the walk.
-    if reasons.found.is_empty() {
+    // What the imports and effects say is cheap; only what passes them is worth the walk, and what has sets: a sandbox
+    // that sees every question to the world still does not see their order.
+    reasons.sets = survey.sets;
+    if survey.dynamic_code.value > 0.0 {
+        reasons.order = Some(survey.dynamic_code.at);
+    }
+    if reasons.found.is_empty() || survey.sets {
         walk::judge(body, imports, &survey.own, &mut reasons);
     }
     reasons.into_verdict(lines)
@@ -86,6 +92,10 @@ fn asks(effect: StaticEffect) -> &'static str {
 #[derive(Default)]
 struct Reasons {
     found: Vec<(TextSize, String)>,
+    /// The program has sets, so the walk goes on until their order shows.
+    sets: bool,
+    /// Where the order of a set may show first.
+    order: Option<TextSize>,
 }
 
 impl Reasons {
@@ -95,14 +105,28 @@ impl Reasons {
         }
     }
 
+    /// A hazard is where it may be seen.
+    fn add_hazard(&mut self, hazard: Hazard, at: TextSize, text: impl FnOnce() -> String) {
+        if hazard == Hazard::Set {
+            self.order.get_or_insert(at);
+        }
+        self.add(at, text);
+    }
+
     fn is_full(&self) -> bool {
         self.found.len() >= KEPT
+    }
+
+    /// Nothing more can be learnt.
+    fn is_settled(&self) -> bool {
+        self.is_full() && (!self.sets || self.order.is_some())
     }
 
     fn into_verdict(mut self, lines: &Lines) -> Verdict {
         self.found.sort_by_key(|(at, _)| *at);
         let reasons = self.found.into_iter().map(|(at, text)| Reason { text, line: Some(lines.line(at)) });
         let reasons: Vec<Reason> = reasons.collect();
-        Verdict { deterministic: reasons.is_empty(), reasons }
+        let order = self.order.map(|at| Reason { text: Hazard::Set.reason().to_owned(), line: Some(lines.line(at)) });
+        Verdict { deterministic: reasons.is_empty(), reasons, order }
     }
 }

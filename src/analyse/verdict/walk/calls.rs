@@ -7,7 +7,7 @@ use ruff_text_size::{Ranged, TextSize};
 use super::Walk;
 use super::forms::{is_set_operation, is_the_same_everywhere, is_view, looks_inside, may_backtrack};
 use crate::analyse::verdict::allowed::{self, Member};
-use crate::analyse::verdict::hazard::{Hazard, Place};
+use crate::analyse::verdict::hazard::{Hazard, Place, is_set_attribute};
 use crate::analyse::verdict::methods;
 
 impl<'a> Walk<'a, '_> {
@@ -188,6 +188,9 @@ impl<'a> Walk<'a, '_> {
             return self.member_read(path.segments(), attribute.ctx, place, at);
         }
         let name = attribute.attr.as_str();
+        if is_set_attribute(name) {
+            self.makes(Hazard::Set, place, at);
+        }
         // Of `self` an attribute that was assigned is that, unless a class inherits methods from elsewhere.
         let of_self = matches!(&*attribute.value, Expr::Name(name) if name.id == "self") && !self.own.inherits;
         let is_data = !self.own.methods.contains(name) && (of_self || !methods::is_foreign(name));

@@ -71,7 +71,7 @@ impl<'a> Walk<'a, '_> {
     /// A hazard is made here and goes to `place`.
     fn makes(&mut self, hazard: Hazard, place: Place, at: TextSize) {
         if !hazard.is_safe_in(place) {
-            self.no(at, hazard.reason());
+            self.reasons.add_hazard(hazard, at, || hazard.reason().to_owned());
         }
     }
 
@@ -91,7 +91,7 @@ impl<'a> Walk<'a, '_> {
             }
             for hazard in hazards {
                 if !uses.places.all(|place| hazard.is_safe_in(place)) {
-                    self.reasons.add(uses.first, || format!("{name}: {}", hazard.reason()));
+                    self.reasons.add_hazard(hazard, uses.first, || format!("{name}: {}", hazard.reason()));
                 }
             }
             // The name may still be the builtin where it is read.
@@ -103,7 +103,7 @@ impl<'a> Walk<'a, '_> {
                 Some(Member::Makes(hazard))
                     if !uses.places.all(|place| matches!(place, Place::Callee | Place::Type)) =>
                 {
-                    self.reasons.add(uses.first, || format!("{name}: {}", hazard.reason()));
+                    self.reasons.add_hazard(hazard, uses.first, || format!("{name}: {}", hazard.reason()));
                 }
                 Some(_) => {}
             }
@@ -141,7 +141,7 @@ impl<'a> Walk<'a, '_> {
 
 impl<'a> Visitor<'a> for Walk<'a, '_> {
     fn visit_stmt(&mut self, statement: &'a Stmt) {
-        if self.reasons.is_full() {
+        if self.reasons.is_settled() {
             return;
         }
         self.place = Place::Plain;
