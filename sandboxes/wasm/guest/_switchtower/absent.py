@@ -16,6 +16,7 @@ import socket
 import sqlite3
 import subprocess
 import urllib.request
+import uuid
 
 from . import errors, host
 
@@ -227,4 +228,6 @@ def install(replacements):
     for kind, name in ((_HTTPSConnection, "HTTPSConnection"), (_HTTPSHandler, "HTTPSHandler")):
         kind.__name__ = kind.__qualname__ = name
     replacements.put(sqlite3, "connect", _connect_sqlite)
+    # The address of a network card is asked of other programs; without any, a random one is drawn.
+    uuid._GETTERS = []
     os._exit = _leave

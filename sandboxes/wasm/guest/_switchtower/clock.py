@@ -3,6 +3,9 @@
 import asyncio
 import asyncio.base_events
 import asyncio.events
+import os
+import socket
+import threading
 import time
 
 from . import host
@@ -20,6 +23,21 @@ def sleep(seconds, /):
     if seconds > 9_000_000_000:
         raise OverflowError("timestamp out of range for platform time_t")
     host.sleep(int(seconds * 1e9))
+
+
+def wait(self, timeout=None):
+    """Wait until notified or until a timeout occurs."""
+    if not self._is_owned():
+        raise RuntimeError("cannot wait on un-acquired lock")
+    # Nobody else is here who could notify: waiting is sleeping, and without a limit for ever.
+    host.sleep(2**63 - 1 if timeout is None else max(0, int(timeout * 1e9)))
+    return False
+
+
+def times():
+    """Return a collection containing process timing information."""
+    now = time.perf_counter()
+    return os.times_result((now, 0.0, 0.0, 0.0, now))
 
 
 class _Nothing:
@@ -46,6 +64,12 @@ class EventLoop(asyncio.base_events.BaseEventLoop):
         super().__init__()
         self._selector = _Nothing()
 
+    async def sock_connect(self, sock, address):
+        sock.connect(address)
+
+    async def getaddrinfo(self, host, port, *, family=0, type=0, proto=0, flags=0):
+        return socket.getaddrinfo(host, port, family, type, proto, flags)
+
     def _process_events(self, events):
         pass
 
@@ -55,6 +79,11 @@ class EventLoop(asyncio.base_events.BaseEventLoop):
 
 def install(replacements):
     replacements.put(time, "sleep", sleep)
+    # The processor's time counts from the making of the snapshot; a program's own begins with it.
+    replacements.put(time, "process_time", time.perf_counter)
+    replacements.put(time, "process_time_ns", time.perf_counter_ns)
+    replacements.put(os, "times", times)
+    threading.Condition.wait = wait
     policy = asyncio.events._get_event_loop_policy()
     type(policy)._loop_factory = policy._loop_factory = EventLoop
     asyncio.new_event_loop = asyncio.events.new_event_loop = EventLoop

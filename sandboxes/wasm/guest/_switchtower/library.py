@@ -29,6 +29,8 @@ ABSENT = frozenset(
 
 # What multiprocessing is made of: it can be imported, and says what it lacks when it is used.
 _FOR_PROCESSES = ("_multiprocessing", "_posixshmem")
+# What it starts them with: imported at that moment, and only then.
+_STARTING = ("multiprocessing.popen_fork", "multiprocessing.popen_forkserver", "multiprocessing.popen_spawn_posix")
 
 _sources = {}  # module name -> (is a package, file name, compressed source)
 _data = {}  # file name -> compressed content
@@ -129,6 +131,9 @@ class Finder(importlib.abc.MetaPathFinder):
     """Finds kept modules. What is nowhere, and the program itself wants, is told to the host."""
 
     def find_spec(self, name, path=None, target=None):
+        if name in _STARTING:
+            host.lack("PROCESS", "multiprocessing.Process")
+            raise PermissionError(1, "Operation not permitted")
         found = _sources.get(name)
         if found is not None:
             spec = importlib.machinery.ModuleSpec(name, _loader, origin=found[1], is_package=found[0])

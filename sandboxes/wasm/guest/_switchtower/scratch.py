@@ -123,6 +123,11 @@ def _mine(path):
     return any(path == own or path.startswith(own + "/") for own in _OWN)
 
 
+def _above_mine(path):
+    """A folder that the program's own lie in: it is there on every machine."""
+    return any(own.startswith(path.rstrip("/") + "/") for own in _OWN)
+
+
 def _outside(path):
     """Names the need for a path that is not the program's own."""
     if not _mine(path) and path != _NULL and not path.startswith(_GUEST):
@@ -531,9 +536,10 @@ def open_code(path):
 def _stat(path, *, dir_fd=None, follow_symlinks=True):
     if isinstance(path, int):
         return _fstat(path)
-    if _absolute(path) == _NULL:
+    normal = _absolute(path)
+    if normal == _NULL:
         return Stat(Node(stat.S_IFCHR | 0o666, bytearray()))
-    return Stat(_found(path))
+    return Stat(_node(normal) if _above_mine(normal) else _found(path))
 
 
 def _lstat(path, *, dir_fd=None):

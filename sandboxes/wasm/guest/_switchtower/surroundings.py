@@ -27,9 +27,11 @@ class Environment(os._Environ):
     def __getattr__(self, name):
         if name != "_data":
             raise AttributeError(name)
-        # An instance attribute from now on: this is asked once.
-        self._data = {os.fsencode(k): os.fsencode(v) for k, v in host.environment().items()}
-        return self._data
+        data = {os.fsencode(k): os.fsencode(v) for k, v in host.environment().items()}
+        if host.awake:
+            # An instance attribute from now on: this is asked once. While the snapshot is made nobody is asked yet.
+            self._data = data
+        return data
 
 
 def _identified(name, answer):
