@@ -1,7 +1,9 @@
-//! The line from outside: through the door, by the command, and in a simulation.
+//! The line from outside: through the door, by the command, in a simulation, with programs that agents send.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
+mod backend;
 mod cli;
 mod http;
 mod simulation;
+mod workloads;

@@ -1,0 +1,144 @@
+//! Time, memory and output: what a program may have, and what becomes of one that wants more.
+
+use std::time::Duration;
+
+use switchtower_contract::{Backend, Event, Events, Exit, Fault, Need};
+
+use super::bench::{Ran, Trial, bench, first_event, next_is_fine, open, trial};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// What the tier promises of its deadlines.
+const EXACT: Duration = Duration::from_millis(50);
+
+/// The best of three: a machine that is busy with something else may be late once.
+fn is_on_time(run: impl Fn() -> Ran, wall: Duration) {
+    let lateness = || {
+        let ran = run();
+        assert_eq!(ran.exit(), Exit::TimedOut, "{ran:?}");
+        ran.took.saturating_sub(wall)
+    };
+    let late = lateness();
+    assert!(late <= EXACT || lateness() <= EXACT || lateness() <= EXACT, "{late:?} late");
+}
+
+#[test]
+fn a_program_that_never_ends_is_ended_within_50_ms_of_its_deadline() {
+    for source in [
+        "while True: pass",
+        "while True:\n    try:\n        while True: pass\n    except BaseException:\n        pass",
+        "sum(iter(int, 1))",
+        "import re; re.match('(a+)+$', 'a' * 60 + 'b')",
+        "9 ** 9 ** 9",
+        "import time\nwhile True: time.sleep(0)",
+    ] {
+        let wall = Duration::from_millis(300);
+        let endless = trial(source).within(wall);
+        is_on_time(|| endless.in_worker(), wall);
+        is_on_time(|| endless.in_process(), wall);
+    }
+    next_is_fine();
+}
+
+#[test]
+fn sleeping_past_the_deadline_ends_at_once_and_sleeping_before_it_costs_nothing() {
+    for source in [
+        "import time; time.sleep(3600)",
+        "import asyncio; asyncio.run(asyncio.sleep(3600))",
+        "import time\nwhile True:\n    try: time.sleep(0.4)\n    except BaseException: pass",
+        "import select; select.select([], [], [], 3600)",
+        "import threading; threading.Event().wait(3600)",
+    ] {
+        let ran = trial(source).within(SECOND).in_worker();
+        assert_eq!(ran.exit(), Exit::TimedOut, "{source}: {ran:?}");
+        assert!(ran.took < SECOND, "{source}: {:?}", ran.took);
+    }
+    let source = "import time\na = time.time()\ntime.sleep(20)\nprint(round(time.time() - a))";
+    let ran = trial(source).in_worker();
+    assert_eq!(ran.stdout(), "20\n");
+    assert!(ran.took < 5 * SECOND, "{:?}", ran.took);
+}
+
+#[test]
+fn where_another_tier_stands_ready_the_deadline_is_a_need() {
+    let wall = Duration::from_millis(200);
+    let ran = trial("while True: pass").within(wall).on_need().in_worker();
+    assert_eq!(ran.ended, Err(Fault::Unsupported(Need::Time(wall))));
+}
+
+const BOMB: &str = "x = []\nwhile True: x.append(bytearray(1_000_000))";
+
+#[test]
+fn a_memory_bomb_runs_out_of_memory_and_the_next_program_is_fine() {
+    for source in [
+        BOMB,
+        "x = 'x'\nwhile True: x += x",
+        "x = [0] * 10**9",
+        "x = []\nwhile True: x.append({i: str(i) for i in range(10_000)})",
+    ] {
+        let bomb = trial(source);
+        assert_eq!(
+            (bomb.in_worker().exit(), bomb.in_process().exit()),
+            (Exit::OutOfMemory, Exit::OutOfMemory),
+            "{source}"
+        );
+        next_is_fine();
+    }
+    let moved = trial(BOMB).on_need().in_worker();
+    assert_eq!(moved.ended, Err(Fault::Unsupported(Need::Memory(256 << 20))));
+}
+
+#[test]
+fn a_program_that_catches_its_memory_error_goes_on_and_the_need_is_named() {
+    let source = "try:\n    x = bytearray(400 << 20)\nexcept MemoryError:\n    print('less, then')\nprint(len(bytearray(100 << 20)))";
+    let ran = trial(source).in_worker();
+    assert_eq!(ran.output.stdout, "less, then\n104857600\n");
+    assert_eq!((ran.exit(), &ran.outcome().lacked), (Exit::Finished(0), &Some(Need::Memory(256 << 20))));
+    let usage = ran.outcome().usage;
+    assert!((100 << 20..=256 << 20).contains(&usage.memory), "{usage:?}");
+}
+
+#[test]
+fn a_flood_of_output_is_cut_and_said_to_be() {
+    let whole = |flood: Trial, exit| {
+        let ran = flood.in_worker();
+        assert_eq!((ran.exit(), ran.outcome().truncated), (exit, true));
+        assert_eq!(ran.output.stdout.len() + ran.output.stderr.len(), 1 << 20);
+    };
+    whole(trial("for i in range(3000): print('x' * 1023)"), Exit::Finished(0));
+    whole(trial("while True: print('x' * 1023)").within(SECOND), Exit::TimedOut);
+    whole(trial("import sys\nfor i in range(9000): print('ä' * 99, file=sys.stderr); print(i)"), Exit::Finished(0));
+    let all = trial("print('x' * (1 << 20), end='')").in_worker();
+    assert!(!all.outcome().truncated && all.stdout().len() == 1 << 20);
+}
+
+#[test]
+fn a_program_that_destroys_its_interpreter_is_killed_and_the_next_is_fine() {
+    for source in ["import os; os.abort()", "import faulthandler; faulthandler._sigabrt()"] {
+        let (worker, here) = (trial(source).in_worker(), trial(source).in_process());
+        assert_eq!((worker.exit(), here.exit()), (Exit::Killed, Exit::Killed), "{source}");
+        next_is_fine();
+    }
+    // However deep a program lets itself fall, only it is hurt.
+    let deep = trial("import sys\nsys.setrecursionlimit(10**9)\ndef f(): f()\nf()").in_worker();
+    assert!(matches!(deep.exit(), Exit::Raised | Exit::Killed | Exit::OutOfMemory), "{deep:?}");
+    next_is_fine();
+}
+
+#[test]
+fn what_is_printed_before_a_long_computation_is_heard_while_it_runs() {
+    let source = "import time\nprint('first')\ntime.sleep(1)\nwhile True: pass";
+    let bench = bench();
+    bench.block_on(async {
+        for backend in [&*bench.workers as &dyn Backend, &bench.in_process] {
+            let Trial { program, limits } = trial(source);
+            let (events, mut from) = Events::channel();
+            let mut sandbox = open(backend).await;
+            let mut run = std::pin::pin!(sandbox.run(&program, &limits, &events));
+            // The run would go on for another half minute; it is dropped here.
+            assert_eq!(first_event(run.as_mut(), &mut from).await, Event::Stdout("first\n".into()));
+        }
+    });
+    // And without a pause or a flush.
+    let unflushed = trial("print('first')\nwhile True: pass").within(SECOND);
+    assert_eq!(unflushed.in_worker().output.stdout, "first\n");
+}

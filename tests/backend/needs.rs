@@ -1,0 +1,79 @@
+//! What this tier cannot do is named, and never answered wrongly.
+
+use switchtower_contract::{Exit, Fault, Need};
+
+use super::bench::trial;
+
+/// A program, the kind of its need, and the exception that it sees where no other tier can take it.
+const NEEDS: [(&str, &str, &str); 19] = [
+    ("import numpy", "module", "ModuleNotFoundError"),
+    ("from pandas import DataFrame", "module", "ModuleNotFoundError"),
+    ("print(open('/etc/passwd').read())", "files", "FileNotFoundError"),
+    ("import os; os.listdir('/usr')", "files", "FileNotFoundError"),
+    ("import pathlib; pathlib.Path('/root/.ssh/id_rsa').read_text()", "files", "FileNotFoundError"),
+    ("open('/etc/motd', 'w')", "files", "PermissionError"),
+    ("import socket; socket.create_connection(('192.0.2.1', 80))", "network", "OSError"),
+    ("import socket; socket.gethostbyname('example.org')", "network", "gaierror"),
+    ("import urllib.request; urllib.request.urlopen('https://example.org')", "network", "URLError"),
+    ("import http.client; http.client.HTTPConnection('example.org').request('GET', '/')", "network", "gaierror"),
+    ("import asyncio; asyncio.run(asyncio.open_connection('192.0.2.1', 80))", "network", "OSError"),
+    ("import subprocess; subprocess.run(['ls'])", "process", "FileNotFoundError"),
+    ("import subprocess; subprocess.check_output('id', shell=True)", "process", "FileNotFoundError"),
+    ("import os; os.system('id')", "process", "PermissionError"),
+    ("import os; os.fork()", "process", "PermissionError"),
+    ("import threading; threading.Thread(target=print).start()", "threads", "RuntimeError"),
+    (
+        "from concurrent.futures import ThreadPoolExecutor as P\nwith P() as p: print(list(p.map(abs, [1])))",
+        "threads",
+        "RuntimeError",
+    ),
+    ("import multiprocessing as m; m.Process(target=print).start()", "process", "PermissionError"),
+    ("import multiprocessing as m; print(m.Pool(2).map(abs, [1]))", "process", "PermissionError"),
+];
+
+#[test]
+fn a_need_moves_the_program_on_where_another_tier_stands_ready() {
+    for (source, kind, _) in NEEDS {
+        let ran = trial(source).on_need().in_worker();
+        let Err(Fault::Unsupported(need)) = &ran.ended else { panic!("{source}: {ran:#?}") };
+        assert_eq!(need.kind(), kind, "{source}: {need}");
+        assert_eq!(ran.output.stdout, "", "{source}");
+    }
+}
+
+#[test]
+fn where_no_other_tier_can_take_it_a_program_sees_its_own_exception_and_the_need_is_named() {
+    for (source, kind, exception) in NEEDS {
+        let ran = trial(source).in_worker();
+        assert_eq!((ran.exit(), ran.raised()), (Exit::Raised, exception), "{source}: {ran:#?}");
+        assert_eq!(ran.outcome().lacked.as_ref().map(Need::kind), Some(kind), "{source}");
+    }
+}
+
+#[test]
+fn a_need_says_what_exactly() {
+    let need = |source: &str| match trial(source).on_need().in_worker().ended {
+        Err(Fault::Unsupported(need)) => need.to_string(),
+        ended => panic!("{ended:?}"),
+    };
+    insta::assert_snapshot!(need("import sklearn.linear_model"), @"the module sklearn");
+    insta::assert_snapshot!(need("open('/data/table.csv')"), @"files outside its memory (/data/table.csv)");
+    insta::assert_snapshot!(need("import urllib.request as u; u.urlopen('https://example.org/x')"), @"the network (example.org)");
+    insta::assert_snapshot!(need("import subprocess; subprocess.run(['git', 'status'])"), @"other processes (git status)");
+    insta::assert_snapshot!(need("import threading; threading.Thread().start()"), @"threads");
+}
+
+#[test]
+fn what_any_machine_would_refuse_is_no_need() {
+    for source in [
+        "open('missing.txt')",
+        "open('/tmp/missing.txt')",
+        "import os; os.rmdir('nothing')",
+        "open('/tmp')",
+        "1 / 0",
+        "import json; json.loads('')",
+    ] {
+        let ran = trial(source).on_need().in_worker();
+        assert_eq!((ran.exit(), &ran.outcome().lacked), (Exit::Raised, &None), "{source}");
+    }
+}

@@ -1,0 +1,58 @@
+//! Programs of the kind that agents send, through the whole line over the WebAssembly tier.
+//!
+//! They lie beside the repository, in `../shared/workloads`, or where `SWITCHTOWER_WORKLOADS` says. Where they are not
+//! there, these tests say so and pass.
+
+mod cache;
+mod hostile;
+mod items;
+mod parity;
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use switchtower::cache::ResultCache;
+use switchtower::clock::Wall;
+use switchtower::decide::SharedRules;
+use switchtower::quota::Quota;
+use switchtower::record::Recorder;
+use switchtower::request::{CacheMode, Ceilings, Request};
+use switchtower::router::{Answer, Parts, Router};
+use switchtower::seed::Seed;
+use switchtower::tier::{Tier, Tiers};
+use switchtower_contract::Program;
+
+use crate::backend::bench::bench;
+use items::Item;
+
+/// Programs at once: as many as there are workers.
+const AT_ONCE: usize = 2;
+
+/// The line as the product is assembled, over the bench's workers.
+fn router() -> Router {
+    let seed = Seed::fixed(1);
+    let wall = Wall::real();
+    let tier = Tier::new("wasm".into(), bench().workers.clone(), Default::default(), &seed.fork("tiers"));
+    Router::new(Parts {
+        quota: Quota::new(&Default::default()),
+        rules: SharedRules::builtin(),
+        cache: ResultCache::new(&Default::default()),
+        tiers: Tiers::new([tier]),
+        recorder: Recorder::new(&Default::default(), wall),
+        wall,
+        seed,
+    })
+}
+
+async fn execute(router: &Router, item: &Item, cache: CacheMode, timeout: Duration) -> Answer {
+    let ceilings = Ceilings::default();
+    let program = Program { stdin: item.stdin.clone(), ..Program::python(&*item.code) };
+    let mut request = Request::new(program, &ceilings).unwrap();
+    (request.cache, request.timeout) = (cache, timeout);
+    router.execute(request, None).await.unwrap_or_else(|error| panic!("{}: {error}", item.id))
+}
+
+/// Does something with every item, a few at once.
+fn each<'a, T, F: Future<Output = T>>(items: &'a [Item], act: impl FnMut(&'a Item) -> F) -> Vec<T> {
+    bench().block_on(futures_util::stream::iter(items.iter().map(act)).buffer_unordered(AT_ONCE).collect())
+}
