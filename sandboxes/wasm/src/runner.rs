@@ -1,6 +1,5 @@
 //! A thread that runs programs, and the reserve of instances made ahead for it.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -83,7 +82,7 @@ pub(crate) struct Reserve {
 
 #[derive(Default)]
 struct State {
-    ready: VecDeque<Instance>,
+    ready: Vec<Instance>,
     running: usize,
 }
 
@@ -105,8 +104,9 @@ impl Reserve {
         Ok(reserve)
     }
 
+    /// The one made last: its memory is still in the processor's caches.
     pub(crate) fn take(&self) -> Option<Instance> {
-        self.lock().ready.pop_front()
+        self.lock().ready.pop()
     }
 
     /// Waits until the reserve is full, or the time is over.
@@ -144,7 +144,7 @@ fn fill(reserve: &Weak<Reserve>, image: &Weak<Image>) {
         drop(state);
         match Instance::fresh(&image) {
             Ok(instance) => {
-                reserve.lock().ready.push_back(instance);
+                reserve.lock().ready.push(instance);
                 reserve.changed.notify_all();
             }
             Err(error) => {
