@@ -13,7 +13,6 @@ use switchtower_contract::{Escalation, Event, Limits, Program};
 use crate::engine::{self, Image};
 use crate::guest;
 use crate::instance::Instance;
-use crate::runner::Cancel;
 
 /// A compiled guest on disk.
 #[derive(Debug, Clone)]
@@ -203,7 +202,7 @@ fn ask_for_modules(path: &Path) -> Result<BTreeSet<String>, GuestError> {
     let ask = move || {
         let mut instance = Instance::fresh(&image).map_err(|e| GuestError::Ask(format!("{e:#}")))?;
         instance
-            .run(&image, &program, &limits, send, Cancel::default())
+            .run(&image, &program, &limits, send, Box::new(|| false))
             .map_err(|fault| GuestError::Ask(fault.to_string()))
     };
     let thread = std::thread::Builder::new().stack_size(engine::THREAD_STACK).spawn(ask).map_err(GuestError::Thread)?;

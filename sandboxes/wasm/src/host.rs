@@ -65,7 +65,7 @@ impl Run {
             stdin_given: true,
             environment: Vec::new(),
             environment_given: true,
-            cancel: Cancel::default(),
+            cancel: Box::new(|| false),
             effects: Effects::NONE,
             lacked: None,
             sink: Sink::closed(),
@@ -105,7 +105,7 @@ impl Run {
     }
 
     fn check(&self) -> Result<(), Stop> {
-        if self.cancel.is_set() || !self.sink.listening() {
+        if (self.cancel)() || !self.sink.listening() {
             return Err(Stop::Cancelled);
         }
         if self.elapsed() >= self.limits.wall {

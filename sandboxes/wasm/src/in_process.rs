@@ -3,15 +3,16 @@
 //! WebAssembly is the only wall here: a fault of the engine itself would be a fault of this process. Servers use
 //! [`Workers`](crate::Workers).
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 
 use async_trait::async_trait;
 use switchtower_contract::{Backend, Events, Fault, Limits, Offer, Outcome, Program, Sandbox, Spec};
 use tokio::sync::oneshot;
 
 use crate::compiled::{Compiled, GuestError};
-use crate::engine::Image;
-use crate::runner::{Cancel, Job, Reserve, Runner};
+use crate::engine::{Image, THREAD_STACK};
+use crate::runner::{Job, Reserve, Runner};
 
 /// The WebAssembly tier inside this process.
 pub struct InProcess {
@@ -40,45 +41,59 @@ impl Backend for InProcess {
     }
 
     async fn open(&self, _spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
-        let runner = Runner::start(Arc::clone(&self.image), Arc::clone(&self.reserve))
-            .map_err(|e| Fault::Unavailable { reason: format!("no thread for a program: {e}") })?;
-        Ok(Box::new(OneThread { runner }))
+        OneThread::start(Arc::clone(&self.image), Arc::clone(&self.reserve))
+            .map(|thread| Box::new(thread) as Box<dyn Sandbox>)
+            .map_err(|e| Fault::Unavailable { reason: format!("no thread for a program: {e}") })
     }
 }
 
-/// A thread that runs one program after the other, each in an instance of its own.
+/// A thread that runs one program after the other, each in an instance of its own. It ends when this is dropped and its
+/// last program is done.
 struct OneThread {
-    runner: Runner,
+    jobs: mpsc::Sender<Job>,
+}
+
+impl OneThread {
+    fn start(image: Arc<Image>, reserve: Arc<Reserve>) -> std::io::Result<Self> {
+        let runner = Runner::new(image, reserve)?;
+        let (jobs, queue) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("runner".into())
+            .stack_size(THREAD_STACK)
+            .spawn(move || queue.into_iter().for_each(|job| runner.run(job)))?;
+        Ok(Self { jobs })
+    }
 }
 
 /// Ends the program when the run is dropped in the middle.
-struct CancelOnDrop(Cancel);
+#[derive(Default)]
+struct CancelOnDrop(Arc<AtomicBool>);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        self.0.set();
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
 #[async_trait]
 impl Sandbox for OneThread {
     async fn run(&mut self, program: &Program, limits: &Limits, events: &Events) -> Result<Outcome, Fault> {
+        let lost = || Fault::Lost { reason: "the runner ended in the middle of a program".into() };
         let (done, ended) = oneshot::channel();
-        let cancel = CancelOnDrop(Cancel::default());
-        let events = events.clone();
-        self.runner.run(Job {
+        let left = CancelOnDrop::default();
+        let (cancelled, events) = (Arc::clone(&left.0), events.clone());
+        let job = Job {
             program: program.clone(),
             limits: limits.clone(),
             send: Box::new(move |event| events.send_blocking(event)),
-            cancel: cancel.0.clone(),
+            cancel: Box::new(move || cancelled.load(Ordering::Relaxed)),
             done: Box::new(move |outcome| {
                 // Nobody waits any more: the caller has left.
                 let _ = done.send(outcome);
             }),
-        })?;
-        ended
-            .await
-            .unwrap_or_else(|_| Err(Fault::Lost { reason: "the runner ended in the middle of a program".into() }))
+        };
+        self.jobs.send(job).map_err(|_| lost())?;
+        ended.await.unwrap_or_else(|_| Err(lost()))
     }
 
     async fn reset(&mut self) -> Result<(), Fault> {

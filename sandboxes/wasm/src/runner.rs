@@ -1,29 +1,17 @@
-//! A thread that runs programs, and the reserve of instances made ahead for it.
+//! What runs programs one after the other, and the reserve of instances made ahead for it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use switchtower_contract::{Fault, Limits, Outcome, Program};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::engine::{Image, THREAD_STACK};
 use crate::instance::Instance;
 use crate::sink::Send;
 
-/// Ends a run from another thread, within a tick.
-#[derive(Clone, Default)]
-pub(crate) struct Cancel(Arc<AtomicBool>);
-
-impl Cancel {
-    pub(crate) fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
+/// Whether a run is to be ended. Asked on every tick.
+pub(crate) type Cancel = Box<dyn Fn() -> bool + std::marker::Send>;
 
 /// One program to run.
 pub(crate) struct Job {
@@ -35,41 +23,38 @@ pub(crate) struct Job {
     pub(crate) done: Box<dyn FnOnce(Result<Outcome, Fault>) + std::marker::Send>,
 }
 
-/// A thread with a stack deep enough for the guest. It ends when this is dropped and its last program is done.
+/// Runs programs on the thread that asks, which needs [`THREAD_STACK`] bytes of stack.
 pub(crate) struct Runner {
-    jobs: mpsc::Sender<Job>,
+    image: Arc<Image>,
+    reserve: Arc<Reserve>,
+    /// WASI's blocking calls poll futures that are always ready. Without a runtime to do it in, they would start one with
+    /// threads and descriptors of its own.
+    context: Runtime,
 }
 
 impl Runner {
-    pub(crate) fn start(image: Arc<Image>, reserve: Arc<Reserve>) -> std::io::Result<Self> {
-        let (jobs, queue) = mpsc::channel::<Job>();
-        // WASI's blocking calls poll futures that are always ready. Without a runtime to do it in, they would start one
-        // with threads and descriptors of its own.
-        let context = tokio::runtime::Builder::new_current_thread().build()?;
-        std::thread::Builder::new().name("runner".into()).stack_size(THREAD_STACK).spawn(move || {
-            let _entered = context.enter();
-            while let Ok(job) = queue.recv() {
-                let busy = reserve.busy();
-                match reserve.take().map_or_else(|| Instance::fresh(&image), Ok) {
-                    Ok(mut instance) => {
-                        // The answer goes out before the instance is cleared away.
-                        (job.done)(instance.run(&image, &job.program, &job.limits, job.send, job.cancel));
-                    }
-                    Err(e) => {
-                        let reason = format!("no instance could be made: {e:#}");
-                        (job.done)(Err(Fault::Unavailable { reason }));
-                    }
-                }
-                drop(busy);
-            }
-        })?;
-        Ok(Self { jobs })
+    pub(crate) fn new(image: Arc<Image>, reserve: Arc<Reserve>) -> std::io::Result<Self> {
+        Ok(Self { image, reserve, context: context()? })
     }
 
-    /// Gives the thread a program. It fails only when the thread is gone.
-    pub(crate) fn run(&self, job: Job) -> Result<(), Fault> {
-        self.jobs.send(job).map_err(|_| Fault::Unavailable { reason: "the runner has ended".into() })
+    pub(crate) fn run(&self, job: Job) {
+        let _entered = self.context.enter();
+        let _busy = self.reserve.busy();
+        match self.reserve.take().map_or_else(|| Instance::fresh(&self.image), Ok) {
+            Ok(mut instance) => {
+                // The answer goes out before the instance is cleared away.
+                (job.done)(instance.run(&self.image, &job.program, &job.limits, job.send, job.cancel));
+            }
+            Err(e) => {
+                let reason = format!("no instance could be made: {e:#}");
+                (job.done)(Err(Fault::Unavailable { reason }));
+            }
+        }
     }
+}
+
+fn context() -> std::io::Result<Runtime> {
+    Builder::new_current_thread().build()
 }
 
 /// Instances made ahead, while no program runs.
@@ -94,7 +79,7 @@ impl Reserve {
     pub(crate) fn start(image: &Arc<Image>, target: usize) -> std::io::Result<Arc<Self>> {
         let reserve = Arc::new(Self { state: Mutex::default(), changed: Condvar::new(), target });
         if target > 0 {
-            let context = tokio::runtime::Builder::new_current_thread().build()?;
+            let context = context()?;
             let (weak, image) = (Arc::downgrade(&reserve), Arc::downgrade(image));
             std::thread::Builder::new().name("reserve".into()).stack_size(THREAD_STACK).spawn(move || {
                 let _entered = context.enter();

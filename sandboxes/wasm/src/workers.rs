@@ -12,8 +12,8 @@ use switchtower_worker::jail::Layer;
 use switchtower_worker::{Command, Config, StartError};
 
 use crate::compiled::{self, Compiled};
-use crate::engine::Image;
-use crate::runner::{Cancel, Job, Reserve, Runner};
+use crate::engine::THREAD_STACK;
+use crate::runner::{Job, Reserve, Runner};
 
 /// A worker says that it is ready when its reserve is full, or after this.
 const RESERVE_WITHIN: Duration = Duration::from_millis(200);
@@ -73,36 +73,29 @@ pub fn main(compiled: &Path, reserve: usize) -> std::io::Result<()> {
         || compiled::load(compiled, u32::try_from(reserve + 3).unwrap_or(u32::MAX)).map_err(|e| e.to_string()),
         |image| {
             let reserve = Reserve::start(&image, reserve).map_err(|e| e.to_string())?;
-            let runner = Runner::start(Arc::clone(&image), Arc::clone(&reserve)).map_err(|e| e.to_string())?;
+            let runner = Runner::new(image, Arc::clone(&reserve)).map_err(|e| e.to_string())?;
             reserve.wait_until_full(RESERVE_WITHIN);
-            Ok(Guest { runner, _image: image, _reserve: reserve })
+            Ok(Guest(runner))
         },
     )
 }
 
 /// The engine of a worker.
-struct Guest {
-    runner: Runner,
-    _image: Arc<Image>,
-    _reserve: Arc<Reserve>,
-}
+struct Guest(Runner);
 
 impl Engine for Guest {
-    fn start(&mut self, program: Program, limits: Limits, reporter: Reporter) -> child::Cancel {
-        let cancel = Cancel::default();
+    const STACK: usize = THREAD_STACK;
+
+    fn run(&mut self, program: Program, limits: Limits, reporter: &Reporter, cancel: child::Cancel) {
         let (events, done) = (reporter.clone(), reporter.clone());
-        let job = Job {
+        self.0.run(Job {
             program,
             limits,
             send: Box::new(move |event| events.event(event)),
-            cancel: cancel.clone(),
+            cancel: Box::new(move || cancel.is_set()),
             done: Box::new(move |ended| {
                 done.done(ended);
             }),
-        };
-        if let Err(fault) = self.runner.run(job) {
-            reporter.done(Err(fault));
-        }
-        Box::new(move || cancel.set())
+        });
     }
 }

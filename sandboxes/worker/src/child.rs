@@ -1,7 +1,7 @@
 //! The worker's side: takes orders on descriptor 0, one program at a time.
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,13 +10,30 @@ use switchtower_contract::{Event, Fault, Limits, Outcome, Program};
 use crate::frames::{self, Order, Report};
 use crate::jail;
 
-/// Ends the program that runs, from another thread.
-pub type Cancel = Box<dyn Fn() + Send>;
-
 /// What runs programs in a worker.
-pub trait Engine {
-    /// Starts a program on a thread of its own and returns at once. The reporter is told everything, `done` last.
-    fn start(&mut self, program: Program, limits: Limits, reporter: Reporter) -> Cancel;
+pub trait Engine: Send {
+    /// Bytes of stack that the thread which runs programs gets.
+    const STACK: usize;
+
+    /// Runs a program to its end. The reporter is told everything, `done` last; the call may go on after that to clear
+    /// away. `cancel` is looked at now and then.
+    fn run(&mut self, program: Program, limits: Limits, reporter: &Reporter, cancel: Cancel);
+}
+
+/// Whether the program that runs is to be ended: the parent has said something, or is gone. While a program runs it has
+/// nothing else to say.
+pub struct Cancel(Arc<UnixStream>);
+
+impl Cancel {
+    #[allow(unsafe_code, reason = "peeking at a socket has no safe wrapper in std")]
+    pub fn is_set(&self) -> bool {
+        let mut byte = 0_u8;
+        // SAFETY: the pointer is to one byte of ours, and the descriptor is open as long as the stream lives.
+        let got =
+            unsafe { libc::recv(self.0.as_raw_fd(), (&raw mut byte).cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT) };
+        // Refused means that there is nothing to read yet.
+        got >= 0
+    }
 }
 
 /// Speaks to the parent for one program. A clone speaks for the same one.
@@ -46,35 +63,41 @@ impl Reporter {
 ///
 /// # Errors
 /// Any step failed; the parent has been told why.
-pub fn serve<P, E: Engine>(
+pub fn serve<P, E: Engine + 'static>(
     prepare: impl FnOnce() -> Result<P, String>,
     begin: impl FnOnce(P) -> Result<E, String>,
 ) -> io::Result<()> {
-    let mut orders = socket_of_the_parent()?;
+    let orders = socket_of_the_parent()?;
     close_the_rest();
     let reporter = Reporter(Arc::new(Mutex::new(orders.try_clone()?)));
     let started = prepare()
         .and_then(|prepared| jail::enter().map(|layers| (prepared, layers)).map_err(|e| e.to_string()))
-        .and_then(|(prepared, layers)| begin(prepared).map(|engine| (engine, layers)));
-    let mut engine = match started {
-        Ok((engine, layers)) => {
+        .and_then(|(prepared, layers)| begin(prepared).map(|engine| (engine, layers)))
+        .and_then(|(engine, layers)| {
+            let speaks = reporter.clone();
+            let work = move || take_orders(&Arc::new(orders), &speaks, engine);
+            // Orders are read by the thread that runs them: every hand-over would cost a wake-up.
+            let thread = std::thread::Builder::new().name("runner".into()).stack_size(E::STACK).spawn(work);
+            thread.map(|thread| (thread, layers)).map_err(|e| e.to_string())
+        });
+    match started {
+        Ok((thread, layers)) => {
             reporter.report(&Report::Ready { layers });
-            engine
+            thread.join().unwrap_or_else(|_| Err(io::Error::other("the runner panicked")))
         }
         Err(reason) => {
             reporter.report(&Report::Failed { reason: reason.clone() });
-            return Err(io::Error::other(reason));
+            Err(io::Error::other(reason))
         }
-    };
-    let mut cancel: Option<Cancel> = None;
+    }
+}
+
+fn take_orders(orders: &Arc<UnixStream>, reporter: &Reporter, mut engine: impl Engine) -> io::Result<()> {
     loop {
-        match frames::read(&mut orders) {
-            Ok(Order::Run { program, limits }) => cancel = Some(engine.start(program, limits, reporter.clone())),
-            Ok(Order::Cancel) => {
-                if let Some(cancel) = cancel.take() {
-                    cancel();
-                }
-            }
+        match frames::read(&mut &**orders) {
+            Ok(Order::Run { program, limits }) => engine.run(program, limits, reporter, Cancel(Arc::clone(orders))),
+            // The program that it was for has ended by itself.
+            Ok(Order::Cancel) => {}
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
             Err(e) => return Err(e),
         }
