@@ -106,7 +106,7 @@ impl Router {
         let Walked { tier, outcome, output, note } = walked.map_err(|s| Error::from_walk(s, &entry.attempts))?;
         let pure = is_pure(&outcome, request.program.chance, profile.verdict.deterministic);
         // What the sandbox saw and what the program looks like must agree; a given seed settles both.
-        let kept = pure && (profile.is_steady() || request.program.chance != Chance::Fresh);
+        let kept = pure && (profile.verdict.doubt.is_none() || request.program.chance != Chance::Fresh);
         let status = flight.status();
         flight.land(if kept { Kept::new(&tier, &outcome, &output) } else { None });
         // Last: no follower waits for this caller to read.

@@ -47,7 +47,11 @@ pub fn analyse(program: &Program) -> Profile {
     let source = program.source.as_str();
     let lines = Lines::of(source);
     let cell = Cell::of(source);
-    let input = if program.stdin.is_some() { Input::Given } else { Input::Open };
+    let input = match program.stdin.as_deref() {
+        None => Input::Open,
+        Some("") => Input::Empty,
+        Some(_) => Input::Given,
+    };
     if source.contains('\0') {
         return unread("a NUL character", None, &lines);
     }
@@ -125,7 +129,7 @@ fn unread(reason: &str, at: Option<TextSize>, lines: &Lines) -> Profile {
         verdict: Verdict {
             deterministic: false,
             reasons: vec![Reason { text: format!("it is not read: {}", reason.text), line: reason.line }],
-            order: None,
+            doubt: None,
         },
         parses: false,
         unread: Some(reason),
@@ -137,7 +141,7 @@ fn unread(reason: &str, at: Option<TextSize>, lines: &Lines) -> Profile {
 fn excessive(reason: &str, lines: &Lines) -> Profile {
     let mut profile = unread(reason, None, lines);
     profile.parses = true;
-    profile.verdict.order = profile.unread.clone();
+    profile.verdict.doubt = profile.unread.clone();
     profile
 }
 

@@ -29,13 +29,6 @@ impl Profile {
         self.signals.iter().find(|signal| signal.name == name)
     }
 
-    /// False where the program looks as if its result belonged to one moment or one process, whatever a sandbox saw it
-    /// ask for: such a result is not kept for others.
-    pub fn is_steady(&self) -> bool {
-        let momentary = [StaticEffect::Clock, StaticEffect::Chance, StaticEffect::Environment];
-        self.verdict.order.is_none() && !momentary.iter().any(|effect| self.effects.contains(effect))
-    }
-
     /// Top-level names of the modules that the program cannot do without, each once.
     pub fn needed_modules(&self) -> impl Iterator<Item = &str> {
         let needed = |import: &&Import| import.used && !import.optional;
@@ -187,9 +180,10 @@ pub struct Verdict {
     pub deterministic: bool,
     /// Why not: the first few, in the order of their lines.
     pub reasons: Vec<Reason>,
-    /// Where the order of a set may show. It follows the hashes of text, which differ from process to process; no host
-    /// sees a program look at it.
-    pub order: Option<Reason>,
+    /// What speaks against keeping a result for others although a sandbox saw the program ask for nothing: the order of a
+    /// set may show, which follows hashes that differ from process to process; or a clock, chance, an input that was not
+    /// given stand in the text and may be asked another time.
+    pub doubt: Option<Reason>,
 }
 
 /// A sentence fragment and the line that it is about.

@@ -62,7 +62,8 @@ pub(super) fn signals(
         let at = survey.effects[effect as usize];
         add(name, weight, if at.is_some() { 1.0 } else { 0.0 }, at);
     }
-    (signals.iter().map(|signal| signal.weight * signal.value).sum(), signals)
+    // Folded from zero: the sum of nothing would be minus zero.
+    (signals.iter().fold(0.0, |sum, signal| sum + signal.weight * signal.value), signals)
 }
 
 fn effect_weight(effect: StaticEffect) -> (&'static str, f64) {

@@ -279,7 +279,7 @@ fn what_may_differ_is_never_called_deterministic() {
 }
 
 #[test]
-fn a_set_whose_order_may_show_makes_a_program_unsteady() {
+fn what_no_sandbox_sees_is_a_doubt() {
     for source in [
         "print({'a', 'b'})",
         "x = set('hello')\nprint(list(x))",
@@ -289,9 +289,12 @@ fn a_set_whose_order_may_show_makes_a_program_unsteady() {
         "a = {'x': 1}; b = {'y': 2}\nprint(a.keys() - b.keys())",
         "print(eval(\"{'a', 'b'}\"))",
         "import time\nprint(time.sleep(0))",
+        "import random\nprint(1)",
+        "def f():\n    return input()\nprint(1)",
+        "print(().__class__.__subclasses__())",
         "import random\nprint(random.random())",
     ] {
-        assert!(!profile(source).is_steady(), "{source}");
+        assert!(profile(source).verdict.doubt.is_some(), "{source}");
     }
     for source in [
         "print(len(set('hello')), sorted({'a', 'b'}))",
@@ -300,7 +303,7 @@ fn a_set_whose_order_may_show_makes_a_program_unsteady() {
         "import random\nrandom.seed(1)\nprint(random.random())",
         "x = (",
     ] {
-        assert!(profile(source).is_steady(), "{source}: {:?}", profile(source).verdict.order);
+        assert_eq!(profile(source).verdict.doubt, None, "{source}");
     }
 }
 

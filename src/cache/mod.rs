@@ -71,6 +71,10 @@ impl Kept {
 /// nothing, or only a clock and a chance that were made of the request's own seed. Where it did not see, the static
 /// verdict counts.
 pub fn is_pure(outcome: &Outcome, chance: Chance, deterministic: bool) -> bool {
+    if !matches!(outcome.exit, Exit::Finished(_) | Exit::Raised) {
+        // How far it came in its time, or in its memory, is another matter every time.
+        return false;
+    }
     let seeded = matches!(chance, Chance::Seeded(_));
     match outcome.observed {
         Some(effects) => effects.iter().all(|effect| seeded && matches!(effect, Effect::Clock | Effect::Chance)),

@@ -159,7 +159,7 @@ program.py: algorithm, score 1.180
               line 5: it draws randomness that no literal seed fixes
   route       wasm
   rule        default.local
-  because     imports only random; asks for chance, which every tier has: runs in wasm
+  because     imports only random; asks for chance: runs in wasm
 ");
     }
 

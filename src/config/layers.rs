@@ -53,8 +53,8 @@ fn unknown(path: &str, at: &str, known: &Map<String, Value>) -> String {
 }
 
 /// Variables that are no settings of this file: other parts read them.
-const OTHERS: [&str; 5] =
-    ["SWITCHTOWER_CONFIG", "SWITCHTOWER_GUEST", "SWITCHTOWER_GUEST_HASH", "SWITCHTOWER_CACHE", "SWITCHTOWER_WORKLOADS"];
+const OTHERS: [&str; 4] =
+    ["SWITCHTOWER_CONFIG", "SWITCHTOWER_GUEST", "SWITCHTOWER_GUEST_HASH", "SWITCHTOWER_WORKLOADS"];
 
 /// The layer that environment variables make: `SWITCHTOWER_HTTP_PORT` is `http.port`, and so on for every setting.
 /// `SWITCHTOWER_PORT` is short for it.

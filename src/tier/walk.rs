@@ -74,7 +74,7 @@ impl Tiers {
             match walk.tier(tier, &limits).await {
                 Ok(outcome) => {
                     let output = walk.relay.ends();
-                    let note = outcome.lacked.as_ref().map(|need| self.note(need));
+                    let note = outcome.lacked.as_ref().map(|need| self.note(need, &tier.name));
                     return Ok(Walked { tier: tier.name.clone(), outcome, output, note });
                 }
                 Err(Trouble::Fault(Fault::Unsupported(need))) if at + 1 < legs.len() => {
@@ -109,8 +109,9 @@ impl Tiers {
             .collect()
     }
 
-    fn note(&self, need: &Need) -> String {
-        match self.iter().find(|tier| tier.may_have(need)) {
+    /// What would have let the program fare better than in the tier `ran`.
+    fn note(&self, need: &Need, ran: &TierName) -> String {
+        match self.iter().find(|tier| tier.name != *ran && tier.may_have(need)) {
             Some(tier) => format!("it needs {need}; the tier {} may have it, but was not on its route", tier.name),
             None => format!("it needs {need}; a tier that has it is needed: none is configured"),
         }
@@ -199,7 +200,7 @@ impl Walk<'_> {
             Ok(outcome) => trial.ends(outcome.exit.name(), outcome.lacked.as_ref().map(Need::to_string)),
             Err(fault) => {
                 self.relay.fails();
-                trial.ends(fault.name(), Some(fault.to_string()))
+                trial.ends(fault.name(), Some(fault.detail()))
             }
         };
         self.left = self.left.saturating_sub(ran);
@@ -241,7 +242,7 @@ impl Trouble {
                 Setback::Overloaded { reason: format!("{name}: {refusal}"), retry_after }
             }
             Self::Fault(fault) if fault.remedy(tier.offer.effectful) == Remedy::GiveUp => {
-                Setback::Lost { reason: format!("{name}: {fault}") }
+                Setback::Lost { reason: format!("{name}: {}", fault.detail()) }
             }
             Self::Fault(Fault::Unsupported(need)) => Setback::NoTier { reason: format!("{name} has not {need}") },
             Self::Fault(fault) => Setback::Unavailable {

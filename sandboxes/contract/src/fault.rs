@@ -46,6 +46,14 @@ impl Fault {
         }
     }
 
+    /// Why, without the kind: it stands beside [`name`](Self::name).
+    pub fn detail(&self) -> String {
+        match self {
+            Self::Unavailable { reason } | Self::Refused { reason, .. } | Self::Lost { reason } => reason.clone(),
+            Self::Unsupported(need) => need.to_string(),
+        }
+    }
+
     /// One word for records and metrics.
     pub fn name(&self) -> &'static str {
         match self {

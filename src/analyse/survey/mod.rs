@@ -1,7 +1,9 @@
 //! One walk over the syntax tree that gathers what there is to see: effects, loops, sizes, chance.
 
 use ruff_python_ast::visitor::{self, Visitor};
-use ruff_python_ast::{ExceptHandler, Expr, ExprContext, IpyEscapeKind, Operator, Parameter, Pattern, Stmt};
+use ruff_python_ast::{
+    ExceptHandler, Expr, ExprAttribute, ExprContext, IpyEscapeKind, Operator, Parameter, Pattern, Stmt,
+};
 use ruff_text_size::{Ranged, TextSize};
 
 mod calls;
@@ -14,7 +16,7 @@ use super::draws::Draws;
 use super::imports::Imports;
 use super::modules;
 use super::profile::{Reach, StaticEffect};
-use super::verdict::hazard::gives_a_set;
+use super::verdict::hazard::{gives_a_set, shows_the_interpreter};
 
 /// The largest of something, and where it was.
 #[derive(Debug, Clone, Copy, Default)]
@@ -68,6 +70,8 @@ pub(super) struct Survey<'a> {
     pub branches: f64,
     /// A set is made or asked for somewhere, so that an order of hashes may show.
     pub sets: bool,
+    /// Where it looks at frames or at the classes that the interpreter happens to have.
+    pub inner: Option<TextSize>,
 
     /// The names that the program gives, as far as the walk has come.
     pub own: Definitions<'a>,
@@ -106,6 +110,7 @@ impl<'a> Survey<'a> {
             dynamic_code: Peak::default(),
             branches: 0.0,
             sets: false,
+            inner: None,
             own: Definitions::default(),
             inside: Vec::new(),
             in_class: false,
@@ -167,6 +172,15 @@ impl<'a> Survey<'a> {
         let shell = matches!(kind, IpyEscapeKind::Shell | IpyEscapeKind::ShCap)
             || value.split_whitespace().next().is_some_and(modules::is_shell_magic);
         self.saw(if shell { StaticEffect::Shell } else { StaticEffect::Magic }, at);
+    }
+}
+
+impl Survey<'_> {
+    fn attribute(&mut self, attribute: &ExprAttribute) {
+        self.sets |= gives_a_set(attribute.attr.as_str());
+        if shows_the_interpreter(attribute.attr.as_str()) {
+            self.inner.get_or_insert(attribute.start());
+        }
     }
 }
 
@@ -266,7 +280,12 @@ impl<'a> Visitor<'a> for Survey<'a> {
     fn visit_expr(&mut self, expr: &'a Expr) {
         self.sets |= matches!(expr, Expr::Set(_));
         match expr {
-            Expr::Call(call) => self.call(call),
+            Expr::Call(call) => {
+                if let Expr::Attribute(method) = &*call.func {
+                    self.attribute(method);
+                }
+                self.call(call);
+            }
             Expr::Name(name) => {
                 if name.ctx != ExprContext::Load {
                     self.own.bound.insert(name.id.as_str());
@@ -288,7 +307,7 @@ impl<'a> Visitor<'a> for Survey<'a> {
                 }
             }
             Expr::Attribute(attribute) => {
-                self.sets |= gives_a_set(attribute.attr.as_str());
+                self.attribute(attribute);
                 if let Some(path) = self.imports.path(expr) {
                     self.read(path.segments(), attribute.start());
                     self.root(expr);

@@ -105,3 +105,20 @@ pub(in crate::analyse) fn gives_a_set(attribute: &str) -> bool {
 pub(super) fn is_set_attribute(attribute: &str) -> bool {
     matches!(attribute, "free_symbols" | "bound_symbols" | "binary_symbols" | "atoms")
 }
+
+/// Attributes that lead out of the program into the interpreter that runs it.
+pub(in crate::analyse) fn shows_the_interpreter(attribute: &str) -> bool {
+    matches!(
+        attribute,
+        "gi_frame"
+            | "cr_frame"
+            | "tb_frame"
+            | "f_back"
+            | "f_globals"
+            | "f_locals"
+            | "f_builtins"
+            | "__globals__"
+            | "__subclasses__"
+            | "_getframe"
+    )
+}

@@ -30,6 +30,8 @@ const TOO_MUCH_ROOM: f64 = 1e7;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Input {
     Given,
+    /// Given, with nothing in it: as good as none where results are kept.
+    Empty,
     Open,
 }
 
@@ -65,13 +67,30 @@ pub(super) fn of(body: &[Stmt], imports: &Imports<'_>, survey: &Survey<'_>, inpu
     // What the imports and effects say is cheap; only what passes them is worth the walk, and what has sets: a sandbox
     // that sees every question to the world still does not see their order.
     reasons.sets = survey.sets;
-    if survey.dynamic_code.value > 0.0 {
-        reasons.order = Some(survey.dynamic_code.at);
-    }
+    doubt(imports, survey, input, &mut reasons);
     if reasons.found.is_empty() || survey.sets {
         walk::judge(body, imports, &survey.own, &mut reasons);
     }
     reasons.into_verdict(lines)
+}
+
+/// What no host sees happen, or what may happen another time.
+fn doubt(imports: &Imports<'_>, survey: &Survey<'_>, given: Input, reasons: &mut Reasons) {
+    let momentary = [StaticEffect::Clock, StaticEffect::Chance, StaticEffect::Environment];
+    let asked = momentary.into_iter().find_map(|effect| Some((survey.effects[effect as usize]?, asks(effect))));
+    let dynamic =
+        (survey.dynamic_code.value > 0.0).then_some((survey.dynamic_code.at, "it runs code that it makes itself"));
+    let inner = survey.inner.map(|at| (at, "it looks into the interpreter"));
+    let input = survey.input.map(|at| (at, "it may read an input that is not given with it"));
+    let input = input.filter(|_| given != Input::Given);
+    let unseen = imports.modules.iter().find(|named| !named.used.get() && is_momentary(named.module));
+    let unseen =
+        unseen.map(|named| (named.at, "it imports a module of clocks or chance, and where it uses it is not seen"));
+    reasons.doubt = asked.or(dynamic).or(inner).or(input).or(unseen);
+}
+
+fn is_momentary(module: &str) -> bool {
+    matches!(module.split('.').next(), Some("random" | "secrets" | "uuid" | "time"))
 }
 
 fn asks(effect: StaticEffect) -> &'static str {
@@ -94,8 +113,8 @@ struct Reasons {
     found: Vec<(TextSize, String)>,
     /// The program has sets, so the walk goes on until their order shows.
     sets: bool,
-    /// Where the order of a set may show first.
-    order: Option<TextSize>,
+    /// The first thing that speaks against keeping a result.
+    doubt: Option<(TextSize, &'static str)>,
 }
 
 impl Reasons {
@@ -108,7 +127,7 @@ impl Reasons {
     /// A hazard is where it may be seen.
     fn add_hazard(&mut self, hazard: Hazard, at: TextSize, text: impl FnOnce() -> String) {
         if hazard == Hazard::Set {
-            self.order.get_or_insert(at);
+            self.doubt.get_or_insert((at, hazard.reason()));
         }
         self.add(at, text);
     }
@@ -119,14 +138,14 @@ impl Reasons {
 
     /// Nothing more can be learnt.
     fn is_settled(&self) -> bool {
-        self.is_full() && (!self.sets || self.order.is_some())
+        self.is_full() && (!self.sets || self.doubt.is_some())
     }
 
     fn into_verdict(mut self, lines: &Lines) -> Verdict {
         self.found.sort_by_key(|(at, _)| *at);
         let reasons = self.found.into_iter().map(|(at, text)| Reason { text, line: Some(lines.line(at)) });
         let reasons: Vec<Reason> = reasons.collect();
-        let order = self.order.map(|at| Reason { text: Hazard::Set.reason().to_owned(), line: Some(lines.line(at)) });
-        Verdict { deterministic: reasons.is_empty(), reasons, order }
+        let doubt = self.doubt.map(|(at, text)| Reason { text: text.to_owned(), line: Some(lines.line(at)) });
+        Verdict { deterministic: reasons.is_empty(), reasons, doubt }
     }
 }
