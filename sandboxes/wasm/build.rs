@@ -96,7 +96,9 @@ fn hash_of(source: &Path) -> std::io::Result<String> {
 }
 
 fn build(source: &Path, kept: &Path, made: &Path) -> Result<(), Failed> {
-    let (tools, packages) = (kept.join("tools"), kept.join("packages"));
+    // Another profile's build may be making the same guest at this moment.
+    let work = kept.join(format!("work-{}", std::process::id()));
+    let (tools, packages) = (work.join("tools"), work.join("packages"));
     for (folder, list) in [(&tools, "tools.txt"), (&packages, "packages.txt")] {
         let mut pip = Command::new("python3");
         pip.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps"])
@@ -108,21 +110,18 @@ fn build(source: &Path, kept: &Path, made: &Path) -> Result<(), Failed> {
         run(&mut pip, "installing the wheels that make the guest (pip)", MEND_PIP)?;
     }
 
-    let constant = kept.join("getrandom.so");
+    let constant = work.join("getrandom.so");
     let mut cc = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
     cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&constant).arg(source.join("getrandom.c"));
     run(&mut cc, "compiling the source of constant bytes (cc)", "install a C compiler (gcc)")?;
 
     // The snapshot's Python writes bytecode beside its sources, and would take it from there the next time: every
     // snapshot is made from sources alone, so that all are alike.
-    let app = kept.join("app");
+    let app = work.join("app");
     let failed = |e: std::io::Error| Failed { step: "copying the guest's sources", why: e.to_string(), mend: MEND_IO };
-    if app.exists() {
-        fs::remove_dir_all(&app).map_err(failed)?;
-    }
     copy_sources(source, &app).map_err(failed)?;
 
-    let component = kept.join("guest.wasm");
+    let component = work.join("guest.wasm");
     let mut snapshot = Command::new("python3");
     snapshot
         .args(["-c", "import sys; from componentize_py import script; sys.exit(script())"])
@@ -146,15 +145,12 @@ fn build(source: &Path, kept: &Path, made: &Path) -> Result<(), Failed> {
     )?;
 
     let failed = |e: std::io::Error| Failed { step: "compressing the guest", why: e.to_string(), mend: MEND_IO };
-    let part = kept.join("guest.wasm.zst.part");
+    let part = work.join("guest.wasm.zst");
     let content = fs::read(&component).map_err(failed)?;
     let packed = zstd::encode_all(content.as_slice(), 9).map_err(failed)?;
     fs::write(&part, packed).map_err(failed)?;
     fs::rename(&part, made).map_err(failed)?;
-    for leftover in [&tools, &packages, &app] {
-        fs::remove_dir_all(leftover).map_err(failed)?;
-    }
-    fs::remove_file(&component).map_err(failed)
+    fs::remove_dir_all(&work).map_err(failed)
 }
 
 fn copy_sources(from: &Path, to: &Path) -> std::io::Result<()> {

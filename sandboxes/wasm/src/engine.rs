@@ -7,16 +7,10 @@ use std::time::Duration;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use crate::host::Host;
+use crate::bindings;
+use crate::host::{Host, TABLE_ELEMENTS};
 use crate::wasi;
 
-pub(crate) mod bindings {
-    //! The guest's world as Rust types, made from its WIT.
-    wasmtime::component::bindgen!({ path: "guest/wit", world: "sandbox", imports: { default: trappable } });
-}
-
-/// Entries of the guest's function table: it has about 20,000.
-pub(crate) const TABLE_ELEMENTS: usize = 50_000;
 /// Most linear memory of one instance: a snapshot of about 100 MB and the largest budget that a program can be given.
 pub(crate) const MOST_MEMORY: usize = 1 << 30;
 /// Stack for a guest that recurses through C: with less, deeply nested JSON traps where CPython raises RecursionError.

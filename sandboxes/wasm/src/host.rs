@@ -11,9 +11,14 @@ use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::engine::bindings::switchtower::sandbox::host as wit;
-use crate::runner::Cancel;
+use crate::bindings::switchtower::sandbox::host as wit;
 use crate::sink::{Send, Sink};
+
+/// Entries of the guest's function table: it has about 20,000.
+pub(crate) const TABLE_ELEMENTS: usize = 50_000;
+
+/// Whether a run is to be ended. Asked on every tick.
+pub(crate) type Cancel = Box<dyn Fn() -> bool + std::marker::Send>;
 
 /// Why a program was stopped from outside. It travels through the engine as the error of a host call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -216,9 +221,10 @@ struct Memory {
 }
 
 impl Host {
-    pub(crate) fn new() -> Self {
+    /// Without a program. `wasi` makes the WASI objects over the shared run.
+    pub(crate) fn new(wasi: impl FnOnce(&Shared) -> WasiCtx) -> Self {
         let run = Shared(Arc::new(Mutex::new(Run::none())));
-        Self { wasi: crate::wasi::context(&run), table: ResourceTable::new(), run, memory: Memory::default() }
+        Self { wasi: wasi(&run), table: ResourceTable::new(), run, memory: Memory::default() }
     }
 
     /// From here on the instance belongs to this program.
@@ -279,7 +285,7 @@ impl ResourceLimiter for Host {
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, _most: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= crate::engine::TABLE_ELEMENTS)
+        Ok(desired <= TABLE_ELEMENTS)
     }
 }
 

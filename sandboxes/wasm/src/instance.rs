@@ -5,11 +5,11 @@ use std::time::Duration;
 use switchtower_contract::{Effect, Escalation, Exit, Failure, Fault, Limits, Need, Outcome, Program, Usage};
 use wasmtime::{Store, Trap, UpdateDeadline};
 
+use crate::bindings::{Ending, File, Sandbox};
 use crate::engine::Image;
-use crate::engine::bindings::{Ending, File, Sandbox};
-use crate::host::{Host, Stop};
-use crate::runner::Cancel;
+use crate::host::{Cancel, Host, Stop};
 use crate::sink::Send;
+use crate::wasi;
 
 /// Run in every instance before its program: it touches the pages that most programs touch. It is part of every
 /// instance, made ahead or not, so that all of them are alike to the last address.
@@ -23,7 +23,7 @@ pub(crate) struct Instance {
 
 impl Instance {
     pub(crate) fn fresh(image: &Image) -> wasmtime::Result<Self> {
-        let mut store = Store::new(&image.engine, Host::new());
+        let mut store = Store::new(&image.engine, Host::new(wasi::context));
         store.limiter(|host| host);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| {

@@ -7,6 +7,7 @@
 //! [`InProcess`] runs programs on threads of this process; [`Workers`] in jailed processes of their own, one per core,
 //! since threads of one process do not scale (they share one memory map).
 
+mod bindings;
 mod compiled;
 mod engine;
 mod guest;

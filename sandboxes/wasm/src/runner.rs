@@ -7,11 +7,9 @@ use switchtower_contract::{Fault, Limits, Outcome, Program};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::engine::{Image, THREAD_STACK};
+use crate::host::Cancel;
 use crate::instance::Instance;
 use crate::sink::Send;
-
-/// Whether a run is to be ended. Asked on every tick.
-pub(crate) type Cancel = Box<dyn Fn() -> bool + std::marker::Send>;
 
 /// One program to run.
 pub(crate) struct Job {
