@@ -15,6 +15,7 @@ use crate::decide::{Reloaded, SharedRules};
 use crate::http::Absent;
 use crate::quota::Quota;
 use crate::record::Recorder;
+use crate::route::TierName;
 use crate::router::{Parts, Router};
 use crate::seed::Seed;
 use crate::tier::{self, Tier, Tiers};
@@ -47,8 +48,6 @@ impl Assembled {
     }
 }
 
-const WASM: &str = "wasm";
-
 /// The whole line over an engine inside this process: for one program. Call it inside a runtime. `tell` gets a line
 /// about whatever takes long.
 ///
@@ -57,7 +56,7 @@ const WASM: &str = "wasm";
 pub fn in_process(config: &Config, tell: &dyn Fn(&str)) -> Result<Assembled, Unbuilt> {
     let guest = guest(config, tell)?;
     let engine: Arc<dyn Backend> = Arc::new(InProcess::new(&guest, 1, 0).map_err(Unbuilt::new)?);
-    let router = router(config, [(WASM, engine, config.tiers.wasm.clone())])?;
+    let router = router(config, [(config.wasm.tier.clone(), engine, config.tiers.wasm.clone())])?;
     Ok(Assembled { router, absent: Vec::new(), workers: None })
 }
 
@@ -77,11 +76,11 @@ pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembled, 
             let mut tier = config.tiers.wasm.clone();
             // More would not wait in the fair queue but before the workers, in no order.
             tier.queue.slots = tier.queue.slots.min(count);
-            let router = router(config, [(WASM, Arc::clone(&workers) as Arc<dyn Backend>, tier)])?;
+            let router = router(config, [(config.wasm.tier.clone(), Arc::clone(&workers) as Arc<dyn Backend>, tier)])?;
             Ok(Assembled { router, absent: Vec::new(), workers: Some(workers) })
         }
         Err(Unbuilt(reason)) => {
-            let absent = vec![Absent { tier: WASM.into(), reason }];
+            let absent = vec![Absent { tier: config.wasm.tier.clone(), reason }];
             Ok(Assembled { router: router(config, [])?, absent, workers: None })
         }
     }
@@ -128,13 +127,13 @@ fn guest(config: &Config, tell: &dyn Fn(&str)) -> Result<Compiled, Unbuilt> {
     Compiled::locate(config.wasm.cache.as_deref(), &progress).map_err(Unbuilt::new)
 }
 
-type Made = (&'static str, Arc<dyn Backend>, tier::Config);
+type Made = (TierName, Arc<dyn Backend>, tier::Config);
 
 fn router(config: &Config, backends: impl IntoIterator<Item = Made>) -> Result<Arc<Router>, Unbuilt> {
     let seed = Seed::from_system().map_err(|error| Unbuilt(format!("no randomness: {error}")))?;
     let wall = Wall::real();
     let of_tiers = seed.fork("tiers");
-    let tiers = backends.into_iter().map(|(name, backend, config)| Tier::new(name.into(), backend, config, &of_tiers));
+    let tiers = backends.into_iter().map(|(name, backend, config)| Tier::new(name, backend, config, &of_tiers));
     Ok(Arc::new(Router::new(Parts {
         quota: Quota::new(&config.quota),
         rules: rules(&config.rules)?,

@@ -11,6 +11,7 @@ use serde_json::Value;
 pub use layers::ConfigError;
 
 use crate::request::Ceilings;
+use crate::route::TierName;
 use crate::{cache, http, quota, record, tier};
 
 /// Everything that can be set.
@@ -56,6 +57,8 @@ pub struct Tiers {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Wasm {
+    /// The name of its tier, as rules, requests and answers have it.
+    pub tier: TierName,
     /// Worker processes of a server; 0: one per core.
     pub workers: usize,
     /// Instances that each worker keeps made ahead.
@@ -66,7 +69,7 @@ pub struct Wasm {
 
 impl Default for Wasm {
     fn default() -> Self {
-        Self { workers: 0, reserve: 2, cache: None }
+        Self { tier: "wasm".into(), workers: 0, reserve: 4, cache: None }
     }
 }
 

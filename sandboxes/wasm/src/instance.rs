@@ -7,7 +7,8 @@ use wasmtime::{Store, Trap, UpdateDeadline};
 
 use crate::bindings::{Ending, File, Sandbox};
 use crate::engine::Image;
-use crate::host::{Cancel, Host, Stop};
+use crate::host::Host;
+use crate::run::{Cancel, Stop};
 use crate::sink::Send;
 use crate::wasi;
 

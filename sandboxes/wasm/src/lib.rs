@@ -15,6 +15,7 @@ mod host;
 mod in_process;
 mod instance;
 mod offer;
+mod run;
 mod runner;
 mod sink;
 mod wasi;

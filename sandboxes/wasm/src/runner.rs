@@ -7,8 +7,8 @@ use switchtower_contract::{Fault, Limits, Outcome, Program};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::engine::{Image, THREAD_STACK};
-use crate::host::Cancel;
 use crate::instance::Instance;
+use crate::run::Cancel;
 use crate::sink::Send;
 
 /// One program to run.

@@ -12,7 +12,8 @@ use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
 use wasmtime_wasi::p2::{DynPollable, InputStream, OutputStream, Pollable, StreamError, StreamResult, subscribe};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder};
 
-use crate::host::{Host, Shared, nanoseconds};
+use crate::host::{Host, Shared};
+use crate::run::nanoseconds;
 use crate::sink::Stream;
 
 /// Most bytes that one call may draw or write.

@@ -1,0 +1,225 @@
+//! One run: what its program was given, what it asked for, what it may still use.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use switchtower_contract::{Chance, Effect, Effects, Escalation, Event, Failure, Limits, Need, Program};
+
+use crate::sink::{Send, Sink};
+
+/// Whether a run is to be ended. Asked on every tick.
+pub(crate) type Cancel = Box<dyn Fn() -> bool + std::marker::Send>;
+
+/// Why a program was stopped from outside. It travels through the engine as the error of a host call.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Stop {
+    #[error("out of time")]
+    TimedOut,
+    #[error("cancelled")]
+    Cancelled,
+    #[error("left with code {0}")]
+    Left(i32),
+    #[error("needs {0}")]
+    Lacks(Need),
+}
+
+/// The virtual clock of a seeded program begins here: 2026-01-01 00:00 UTC.
+const VIRTUAL_ORIGIN: Duration = Duration::from_secs(1_767_225_600);
+/// Every look at the virtual clock moves it on, so that a loop that waits for time to pass ends.
+const VIRTUAL_STEP: Duration = Duration::from_micros(1);
+
+/// What one run may do and has done. WASI's clocks, streams and randomness share it with the engine's callbacks.
+pub(crate) struct Run {
+    started: Instant,
+    wall_at_start: Duration,
+    slept: Duration,
+    virtual_time: Option<Duration>,
+    chance: Option<ChaCha12Rng>,
+    limits: Limits,
+    stdin: Bytes,
+    stdin_given: bool,
+    environment: Vec<(String, String)>,
+    environment_given: bool,
+    cancel: Cancel,
+    pub(crate) effects: Effects,
+    pub(crate) lacked: Option<Need>,
+    pub(crate) sink: Sink,
+}
+
+impl Run {
+    /// Before a program is there: nothing is heard, nothing is noted, time is short.
+    pub(crate) fn none() -> Self {
+        Self {
+            started: now(),
+            wall_at_start: Duration::ZERO,
+            slept: Duration::ZERO,
+            virtual_time: Some(VIRTUAL_ORIGIN),
+            chance: Some(ChaCha12Rng::seed_from_u64(0)),
+            limits: Limits { wall: Duration::from_secs(60), ..Limits::default() },
+            stdin: Bytes::new(),
+            stdin_given: true,
+            environment: Vec::new(),
+            environment_given: true,
+            cancel: Box::new(|| false),
+            effects: Effects::NONE,
+            lacked: None,
+            sink: Sink::closed(),
+        }
+    }
+
+    pub(crate) fn of(program: &Program, limits: &Limits, send: Send, cancel: Cancel) -> Self {
+        let seed = match program.chance {
+            Chance::Seeded(seed) => Some(seed),
+            Chance::Fresh => None,
+        };
+        Self {
+            started: now(),
+            wall_at_start: since_1970(),
+            slept: Duration::ZERO,
+            virtual_time: seed.map(|_| VIRTUAL_ORIGIN),
+            chance: seed.map(ChaCha12Rng::seed_from_u64),
+            limits: limits.clone(),
+            stdin: Bytes::from(program.stdin.clone().unwrap_or_default()),
+            stdin_given: program.stdin.is_some(),
+            environment: program.env.iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
+            environment_given: program.env.is_some(),
+            cancel,
+            effects: Effects::NONE,
+            lacked: None,
+            sink: Sink::open(send, limits.output),
+        }
+    }
+
+    /// Time that the program has had, real and slept.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed() + self.slept
+    }
+
+    pub(crate) fn real_time(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Stop> {
+        if (self.cancel)() || !self.sink.listening() {
+            return Err(Stop::Cancelled);
+        }
+        if self.elapsed() >= self.limits.wall {
+            return Err(self.out_of_time());
+        }
+        Ok(())
+    }
+
+    fn out_of_time(&self) -> Stop {
+        match self.limits.escalation {
+            Escalation::OnNeed => Stop::Lacks(Need::Time(self.limits.wall)),
+            Escalation::Never => Stop::TimedOut,
+        }
+    }
+
+    pub(crate) fn sleep(&mut self, time: Duration) -> Result<(), Stop> {
+        // What was printed before a pause is to be seen before it.
+        self.sink.flush();
+        self.slept = self.slept.saturating_add(time);
+        self.check()
+    }
+
+    pub(crate) fn lack(&mut self, need: Need) -> Result<(), Stop> {
+        match self.limits.escalation {
+            Escalation::OnNeed => Err(Stop::Lacks(need)),
+            Escalation::Never => {
+                self.lacked.get_or_insert(need);
+                Ok(())
+            }
+        }
+    }
+
+    /// Nanoseconds of a clock that begins with the program.
+    pub(crate) fn monotonic(&mut self) -> Duration {
+        self.effects.add(Effect::Clock);
+        match self.tick_virtual() {
+            Some(time) => time - VIRTUAL_ORIGIN,
+            None => self.elapsed(),
+        }
+    }
+
+    /// Time since 1970.
+    pub(crate) fn wall_clock(&mut self) -> Duration {
+        self.effects.add(Effect::Clock);
+        self.tick_virtual().unwrap_or_else(|| self.wall_at_start + self.elapsed())
+    }
+
+    fn tick_virtual(&mut self) -> Option<Duration> {
+        let slept = self.slept;
+        self.virtual_time.as_mut().map(|time| {
+            *time += VIRTUAL_STEP;
+            *time + slept
+        })
+    }
+
+    /// When the program began, since 1970.
+    pub(crate) fn began(&mut self) -> Duration {
+        self.effects.add(Effect::Clock);
+        if self.virtual_time.is_some() { VIRTUAL_ORIGIN } else { self.wall_at_start }
+    }
+
+    pub(crate) fn random(&mut self, bytes: &mut [u8]) {
+        self.effects.add(Effect::Chance);
+        match &mut self.chance {
+            Some(seeded) => seeded.fill_bytes(bytes),
+            // Not cryptographic strength is at stake but two programs never drawing the same: the system's own source.
+            None => fill_from_system(bytes),
+        }
+    }
+
+    /// Up to `most` bytes of standard input; none: it is at its end.
+    pub(crate) fn read(&mut self, most: usize) -> Bytes {
+        if self.stdin.is_empty() && !self.stdin_given {
+            self.effects.add(Effect::Stdin);
+        }
+        let most = most.min(self.stdin.len());
+        self.stdin.split_to(most)
+    }
+
+    /// The variables that the program sees.
+    pub(crate) fn environment(&mut self) -> Vec<(String, String)> {
+        if !self.environment_given {
+            self.effects.add(Effect::Environment);
+        }
+        self.environment.clone()
+    }
+
+    /// Tells of the exception that went through.
+    pub(crate) fn fail(&mut self, failure: Failure) {
+        self.sink.flush();
+        self.sink.event(Event::Error(failure));
+    }
+}
+
+pub(crate) fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[allow(clippy::disallowed_methods, reason = "programs run in real time")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[allow(clippy::disallowed_methods, reason = "programs see the real date")]
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[allow(unsafe_code, reason = "getrandom has no safe wrapper in libc")]
+fn fill_from_system(mut bytes: &mut [u8]) {
+    while !bytes.is_empty() {
+        // SAFETY: the pointer and the length are those of one slice that is ours alone.
+        let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+        match usize::try_from(got) {
+            Ok(got) => bytes = &mut bytes[got..],
+            // Interrupted by a signal; getrandom has no other failure here.
+            Err(_) => continue,
+        }
+    }
+}
