@@ -86,7 +86,7 @@ pub fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<T> {
 /// Writes one frame.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub async fn send<T: Serialize>(to: &mut (impl AsyncWrite + Unpin), frame: &T) -> io::Result<()> {
     to.write_all(&encode(frame)?).await
 }
@@ -105,7 +105,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     /// The next frame.
     ///
     /// # Errors
-    /// As [`read`].
+    /// As [`read()`].
     pub async fn next<T: DeserializeOwned>(&mut self) -> io::Result<T> {
         loop {
             if let Some(prefix) = self.bytes.first_chunk::<4>() {
