@@ -60,7 +60,7 @@ library.install()
 library.forget(library.ABSENT)
 show.install()
 chance.install(replacements)
-replacements.spread(keep=(absent, scratch, streams))
+replacements.spread(keep=(absent, sys.modules["_switchtower.scratch.files"], streams))
 del replacements
 settle()
 chance.install(Replacements())

@@ -1,0 +1,101 @@
+"""What `os.stat` and `os.scandir` tell."""
+
+import os
+
+from .. import host
+
+
+class Stat(tuple):
+    """A stat result whose times are asked of the host when somebody looks: size and kind alone are no clock."""
+
+    n_sequence_fields = 10
+
+    def __new__(cls, node):
+        size = len(node.content) if not node.folder else 4096
+        self = super().__new__(cls, (node.mode, node.number, 1, 1, 1000, 1000, size, 0, 0, 0))
+        self._node = node
+        return self
+
+    st_mode = property(lambda self: tuple.__getitem__(self, 0))
+    st_ino = property(lambda self: tuple.__getitem__(self, 1))
+    st_dev = property(lambda self: 1)
+    st_nlink = property(lambda self: 1)
+    st_uid = property(lambda self: 1000)
+    st_gid = property(lambda self: 1000)
+    st_size = property(lambda self: tuple.__getitem__(self, 6))
+    st_blksize = property(lambda self: 4096)
+    st_blocks = property(lambda self: (self.st_size + 511) // 512)
+    st_rdev = property(lambda self: 0)
+
+    @property
+    def st_mtime_ns(self):
+        return host.started() if self._node.slept is None else self._node.slept
+
+    @property
+    def st_mtime(self):
+        return self.st_mtime_ns / 1e9
+
+    st_atime = st_ctime = st_mtime
+    st_atime_ns = st_ctime_ns = st_mtime_ns
+
+    def __getitem__(self, index):
+        if index in (7, 8, 9):
+            return int(self.st_mtime)
+        return tuple.__getitem__(self, index)
+
+    def __repr__(self):
+        names = "mode ino dev nlink uid gid size atime mtime ctime".split()
+        return "os.stat_result(" + ", ".join(f"st_{n}={self[i]}" for i, n in enumerate(names)) + ")"
+
+
+class Entry:
+    """What `os.scandir` gives."""
+
+    def __init__(self, folder, name, node):
+        self.name = name
+        self.path = os.path.join(folder, name)
+        self._node = node
+
+    def is_dir(self, *, follow_symlinks=True):
+        return self._node.folder
+
+    def is_file(self, *, follow_symlinks=True):
+        return not self._node.folder
+
+    def is_symlink(self):
+        return False
+
+    def is_junction(self):
+        return False
+
+    def inode(self):
+        return self._node.number
+
+    def stat(self, *, follow_symlinks=True):
+        return Stat(self._node)
+
+    def __fspath__(self):
+        return self.path
+
+    def __repr__(self):
+        return f"<DirEntry {self.name!r}>"
+
+
+class Entries:
+    def __init__(self, entries):
+        self._entries = iter(entries)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return next(self._entries)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self._entries = iter(())
