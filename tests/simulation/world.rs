@@ -15,7 +15,7 @@ use switchtower::seed::Seed;
 use switchtower::tier::{self, Tier, Tiers, queue};
 use switchtower_contract::scripted::{Odds, Scripted, Settings};
 use switchtower_contract::{
-    Backend, Events, Fault, Isolation, Language, Limits, Modules, Offer, Outcome, Program, Sandbox, Spec,
+    Backend, Events, Fault, Isolation, Language, Limits, Modules, Offer, Outcome, Program, Sandbox, Spec, Upkeep,
 };
 
 pub(crate) const PER_USER: usize = 2;
@@ -162,6 +162,10 @@ impl Sandbox for WatchedSandbox {
 
     async fn reset(&mut self) -> Result<(), Fault> {
         self.sandbox.reset().await
+    }
+
+    async fn keep(&mut self, how: Upkeep) -> Result<(), Fault> {
+        self.sandbox.keep(how).await
     }
 }
 

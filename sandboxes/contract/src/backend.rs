@@ -33,6 +33,18 @@ pub trait Sandbox: Send {
 
     /// As fresh as when it was opened. `Err`: do not use it again.
     async fn reset(&mut self) -> Result<(), Fault>;
+
+    /// Looks whether it still lives, running nothing in it, and keeps it for later. `Err`: do not use it again.
+    async fn keep(&mut self, how: Upkeep) -> Result<(), Fault>;
+}
+
+/// How a sandbox that nobody uses is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upkeep {
+    /// The next run begins at once.
+    Awake,
+    /// As cheaply as may be; the next run may take longer to begin.
+    Asleep,
 }
 
 /// What a backend has.
@@ -40,7 +52,7 @@ pub trait Sandbox: Send {
 pub struct Offer {
     pub languages: Vec<Language>,
     /// Names everything about the runtime that can show in a result (guest hash, package versions, BUILD_TAG): part
-    /// of every cache key.
+    /// of every cache key. Empty where that is not known: then no result is kept.
     pub runtime: Arc<str>,
     pub modules: Modules,
     pub isolation: Isolation,

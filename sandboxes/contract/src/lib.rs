@@ -15,9 +15,9 @@ pub mod program;
 #[cfg(feature = "scripted")]
 pub mod scripted;
 
-pub use backend::{Backend, Isolation, Modules, Offer, Sandbox, Spec};
+pub use backend::{Backend, Isolation, Modules, Offer, Sandbox, Spec, Upkeep};
 pub use events::{Bundle, Event, Events, Output};
 pub use fault::{Fault, Need, Remedy};
 pub use limits::{Escalation, Limits};
-pub use outcome::{Effect, Effects, Exit, Failure, Outcome, Usage};
+pub use outcome::{Effect, Effects, Exit, Failure, Outcome, Price, Usage};
 pub use program::{Chance, File, Language, Program};

@@ -134,4 +134,23 @@ pub struct Usage {
     pub cpu: Duration,
     /// Most bytes held at once beyond what the interpreter starts with.
     pub memory: u64,
+    /// What the backend's owner is billed for this run. Nothing, where the machine is one's own.
+    pub price: Price,
+}
+
+/// An amount of money, in billionths of a US dollar: a second of a small cloud sandbox costs some tens of thousands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Price(pub u64);
+
+impl Price {
+    /// What `time` costs at this price a second.
+    #[must_use]
+    pub fn of(self, time: Duration) -> Self {
+        let nanos = time.as_nanos() * u128::from(self.0) / 1_000_000_000;
+        Self(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    pub fn dollars(self) -> f64 {
+        self.0 as f64 / 1e9
+    }
 }

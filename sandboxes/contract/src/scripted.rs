@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::backend::{Backend, Isolation, Modules, Offer, Sandbox, Spec};
+use crate::backend::{Backend, Isolation, Modules, Offer, Sandbox, Spec, Upkeep};
 use crate::events::Events;
 use crate::fault::Fault;
 use crate::limits::Limits;
@@ -67,6 +67,10 @@ pub struct Counts {
     pub runs: u64,
     /// Runs that go on now.
     pub running: u64,
+    /// Times that a sandbox was looked at while nobody used it.
+    pub kept: u64,
+    /// Times that one was put to sleep.
+    pub asleep: u64,
 }
 
 struct State {
@@ -74,6 +78,7 @@ struct State {
     counts: Counts,
     next_open: VecDeque<Fault>,
     next_run: VecDeque<Fault>,
+    next_keep: VecDeque<Fault>,
     touched: BTreeMap<String, u64>,
 }
 
@@ -105,6 +110,7 @@ impl Scripted {
             counts: Counts::default(),
             next_open: VecDeque::new(),
             next_run: VecDeque::new(),
+            next_keep: VecDeque::new(),
             touched: BTreeMap::new(),
         };
         Self { settings: Arc::new(settings), state: Arc::new(Mutex::new(state)) }
@@ -127,6 +133,11 @@ impl Scripted {
     /// The next run ends like this, before its first directive. Several are taken in order.
     pub fn fail_run(&self, fault: Fault) {
         self.state().next_run.push_back(fault);
+    }
+
+    /// The next look at a sandbox that nobody uses finds this. Several are taken in order.
+    pub fn fail_keep(&self, fault: Fault) {
+        self.state().next_keep.push_back(fault);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -203,6 +214,13 @@ impl Sandbox for Room {
     async fn reset(&mut self) -> Result<(), Fault> {
         self.variables.clear();
         Ok(())
+    }
+
+    async fn keep(&mut self, how: Upkeep) -> Result<(), Fault> {
+        let mut state = self.backend.state();
+        state.counts.kept += 1;
+        state.counts.asleep += u64::from(how == Upkeep::Asleep);
+        state.next_keep.pop_front().map_or(Ok(()), Err)
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
 use async_trait::async_trait;
-use switchtower_contract::{Backend, Events, Fault, Limits, Offer, Outcome, Program, Sandbox, Spec};
+use switchtower_contract::{Backend, Events, Fault, Limits, Offer, Outcome, Program, Sandbox, Spec, Upkeep};
 use tokio::sync::oneshot;
 
 use crate::compiled::{Compiled, GuestError};
@@ -97,6 +97,10 @@ impl Sandbox for OneThread {
     }
 
     async fn reset(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    async fn keep(&mut self, _how: Upkeep) -> Result<(), Fault> {
         Ok(())
     }
 }

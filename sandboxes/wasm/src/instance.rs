@@ -84,6 +84,7 @@ impl Instance {
                 wall: run.real_time(),
                 cpu: thread_cpu_time().saturating_sub(cpu),
                 memory: host.peak_memory(),
+                ..Usage::default()
             },
             lacked: run.lacked.take(),
         })

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchtower_contract::{Backend, Events, Fault, Limits, Offer, Outcome, Program, Sandbox, Spec};
+use switchtower_contract::{Backend, Events, Fault, Limits, Offer, Outcome, Program, Sandbox, Spec, Upkeep};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -142,6 +142,11 @@ impl Sandbox for Leased {
 
     async fn reset(&mut self) -> Result<(), Fault> {
         // Every program has an instance of its own.
+        Ok(())
+    }
+
+    async fn keep(&mut self, _how: Upkeep) -> Result<(), Fault> {
+        // Its keeper starts a worker that died again.
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Bench, Broken, Kept, Ran, Report, run_in};
+use crate::backend::Upkeep;
 use crate::events::Event;
 use crate::fault::{Fault, Need};
 use crate::limits::{Escalation, Limits};
@@ -37,6 +38,8 @@ pub(super) async fn all(bench: &Bench<'_>, report: &mut Report) {
         memory: "a program that wants more memory than it may have does not get it",
         fresh: "nothing of one sandbox is seen in the next",
         reset: "a sandbox that was reset is fresh",
+        kept_awake: "a sandbox that was kept awake runs again",
+        kept_asleep: "a sandbox that was put to sleep runs again",
         dropped: "dropping a run ends it, and the next opening works",
         apart: "two sandboxes at once do not disturb each other",
     }
@@ -194,6 +197,21 @@ async fn reset(bench: &Bench<'_>) -> Kept {
     sandbox.reset().await.map_err(|fault| format!("the reset failed: {fault}"))?;
     let ran = run_in(sandbox.as_mut(), &bench.program(bench.dialect.get), &limits).await;
     unset(bench, &ran).await
+}
+
+async fn kept_awake(bench: &Bench<'_>) -> Kept {
+    let mut sandbox = bench.open().await?;
+    let limits = bench.limits();
+    finished(&run_in(sandbox.as_mut(), &bench.program(bench.dialect.hello), &limits).await)?;
+    sandbox.keep(Upkeep::Awake).await.map_err(|fault| format!("it was lost: {fault}"))?;
+    finished(&run_in(sandbox.as_mut(), &bench.program(bench.dialect.hello), &limits).await).map(|_| ())
+}
+
+async fn kept_asleep(bench: &Bench<'_>) -> Kept {
+    let mut sandbox = bench.open().await?;
+    sandbox.keep(Upkeep::Asleep).await.map_err(|fault| format!("it was lost: {fault}"))?;
+    let ran = run_in(sandbox.as_mut(), &bench.program(bench.dialect.hello), &bench.limits()).await;
+    finished(&ran).map(|_| ())
 }
 
 async fn dropped(bench: &Bench<'_>) -> Kept {

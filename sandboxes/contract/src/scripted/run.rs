@@ -88,7 +88,7 @@ impl<'a> Run<'a> {
             exit,
             observed: self.backend.settings.offer.observes.then_some(self.effects),
             truncated: self.truncated,
-            usage: Usage { wall: self.started.elapsed(), cpu: Duration::ZERO, memory: self.memory },
+            usage: Usage { wall: self.started.elapsed(), memory: self.memory, ..Usage::default() },
             lacked: self.lacked,
         })
     }
