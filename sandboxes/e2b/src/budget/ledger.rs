@@ -1,0 +1,88 @@
+//! What happened in the last hour. Pure: it is told what time it is.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// Creations and other operations, in steps of time since 1970.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Ledger {
+    /// Creations by the second, rounded up: none leaves the hour too early. So there are 3600 entries at most.
+    creations: BTreeMap<u64, u32>,
+    /// Other operations by the minute that they began in.
+    operations: BTreeMap<Cow<'static, str>, BTreeMap<u64, u64>>,
+}
+
+pub(super) const HOUR: Duration = Duration::from_secs(60 * 60);
+const MINUTE: u64 = 60;
+/// The name of a creation among the operations.
+const CREATION: &str = "sandbox_create";
+
+impl Ledger {
+    /// Creations in the hour before `now`.
+    pub(super) fn creations(&mut self, now: SystemTime) -> u32 {
+        self.forget(now);
+        self.creations.values().fold(0, |count, more| count.saturating_add(*more))
+    }
+
+    pub(super) fn create(&mut self, now: SystemTime) {
+        let since = since_1970(now);
+        let second = since.as_secs() + u64::from(since.subsec_nanos() > 0);
+        let count = self.creations.entry(second).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    pub(super) fn count(&mut self, operation: &'static str, now: SystemTime) {
+        let minute = since_1970(now).as_secs() / MINUTE;
+        let minutes = self.operations.entry(Cow::Borrowed(operation)).or_default();
+        let count = minutes.entry(minute).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// How long until fewer than `limit` creations are in the hour; none where that never happens.
+    pub(super) fn until_under(&self, limit: u32, now: SystemTime) -> Option<Duration> {
+        let mut left = limit;
+        // From the latest: with the one that fills the limit gone, there is room.
+        for (second, count) in self.creations.iter().rev() {
+            left = left.saturating_sub(*count);
+            if left == 0 {
+                return (limit > 0).then(|| (Duration::from_secs(*second) + HOUR).saturating_sub(since_1970(now)));
+            }
+        }
+        (limit > 0).then_some(Duration::ZERO)
+    }
+
+    /// How often each operation was, creations included.
+    pub(super) fn by_operation(&mut self, now: SystemTime) -> BTreeMap<String, u64> {
+        let created = u64::from(self.creations(now));
+        let counted = self.operations.iter().map(|(name, minutes)| {
+            (name.to_string(), minutes.values().fold(0, |all: u64, more| all.saturating_add(*more)))
+        });
+        let mut all: BTreeMap<_, _> = counted.collect();
+        if created > 0 {
+            *all.entry(CREATION.to_owned()).or_default() += created;
+        }
+        all
+    }
+
+    /// Forgets what is older than an hour, and what is more than an hour ahead: the clock was wrong then.
+    pub(super) fn forget(&mut self, now: SystemTime) {
+        let now = since_1970(now).as_secs();
+        let hour = HOUR.as_secs();
+        self.creations.retain(|second, _| second.saturating_add(hour) > now && *second <= now + hour);
+        self.operations.retain(|_, minutes| {
+            minutes.retain(|minute, _| {
+                minute.saturating_add(1).saturating_mul(MINUTE).saturating_add(hour) > now
+                    && *minute <= (now + hour) / MINUTE
+            });
+            !minutes.is_empty()
+        });
+    }
+}
+
+fn since_1970(now: SystemTime) -> Duration {
+    now.duration_since(UNIX_EPOCH).unwrap_or_default()
+}

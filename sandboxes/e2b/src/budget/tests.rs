@@ -1,0 +1,225 @@
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::UNIX_EPOCH;
+
+use tokio::time::{Instant, advance};
+use tracing::field::{Field, Visit};
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber, span};
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A wall clock that goes with tokio's.
+fn wall() -> Now {
+    let started = Instant::now();
+    Arc::new(move || UNIX_EPOCH + Duration::from_secs(1_800_000_000) + started.elapsed())
+}
+
+/// A folder of its own, removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("switchtower-budget-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        Self(std::env::temp_dir().join(name))
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("deep").join("budget.json")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Writes down events.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    /// The events of this. A second subscriber stays alive meanwhile: with only one, tracing asks whichever thread comes
+    /// first whether an event is of interest to anybody, and another test's thread says no.
+    fn of(act: impl FnOnce()) -> Vec<String> {
+        let (log, other) = (Self::default(), Dispatch::new(Self::default()));
+        tracing::subscriber::with_default(log.clone(), act);
+        drop(other);
+        let lines = log.0.lock().unwrap();
+        lines.clone()
+    }
+}
+
+impl Subscriber for Log {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        struct Line(String);
+        impl Visit for Line {
+            fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+                self.0 += &format!(" {}={value:?}", field.name());
+            }
+        }
+        let mut line = Line(format!("{} {}", event.metadata().level(), event.metadata().target()));
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_hour_slides_and_a_refusal_says_when_the_oldest_leaves() {
+    let budget = Budget::in_memory(Some(3), wall());
+    for _ in 0..3 {
+        budget.spend().unwrap();
+        advance(600 * SECOND).await;
+    }
+    let spent = Spent { count: 3, limit: 3, retry_after: 1800 * SECOND };
+    assert_eq!(budget.spend(), Err(spent));
+    advance(1799 * SECOND).await;
+    assert!(budget.spend().is_err());
+    assert!(budget.check().exceeded);
+    advance(SECOND).await;
+    budget.spend().unwrap();
+    assert_eq!(budget.spend().map_err(|spent| spent.retry_after), Err(600 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_leaves_before_its_hour_is_over() {
+    let budget = Budget::in_memory(None, wall());
+    advance(SECOND / 2).await;
+    budget.spend().unwrap();
+    advance(3600 * SECOND - SECOND / 10).await;
+    assert_eq!(budget.check().count, 1);
+    advance(SECOND).await;
+    assert_eq!(budget.check().count, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_told_has_the_promised_keys() {
+    let budget = Budget::in_memory(Some(100), wall());
+    (0..45).for_each(|_| budget.spend().unwrap());
+    (0..5).for_each(|_| budget.count("execution"));
+    let json = |value: &dyn Fn() -> serde_json::Result<String>| value().unwrap();
+    assert_eq!(
+        json(&|| serde_json::to_string(&budget.check())),
+        r#"{"count":45,"limit":100,"exceeded":false,"remaining":55}"#
+    );
+    assert_eq!(
+        json(&|| serde_json::to_string(&budget.stats())),
+        r#"{"totalRequests":50,"byOperation":{"execution":5,"sandbox_create":45}}"#
+    );
+    let unbounded = Budget::in_memory(None, wall());
+    unbounded.spend().unwrap();
+    assert_eq!(
+        json(&|| serde_json::to_string(&unbounded.check())),
+        r#"{"count":1,"limit":null,"exceeded":false,"remaining":null}"#
+    );
+    advance(3661 * SECOND).await;
+    assert_eq!(budget.stats(), Stats::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_warns_at_80_alerts_above_90_and_says_each_refusal() {
+    let budget = Budget::in_memory(Some(100), wall());
+    let until = |count| while budget.check().count < count && budget.spend().is_ok() {};
+    assert_eq!(Log::of(|| until(79)), [""; 0]);
+    let line = |level: Level, event: &str, count: u32| {
+        format!("{level} e2b_metrics message=[E2B_METRICS] event=\"{event}\" count={count} limit=100 percent={count}")
+    };
+    assert_eq!(Log::of(|| until(90)), [line(Level::WARN, "rate_limit_warning", 80)]);
+    assert_eq!(Log::of(|| until(100)), [line(Level::ERROR, "rate_limit_alert", 91)]);
+    let refused = line(Level::WARN, "rate_limit_exceeded", 100);
+    assert_eq!(Log::of(|| (0..2).for_each(|_| assert!(budget.spend().is_err()))), [refused.clone(), refused]);
+    // Once per crossing, and the next hour crosses them again.
+    advance(3600 * SECOND).await;
+    assert_eq!(Log::of(|| until(100)).len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_forgets_nothing_and_gives_nothing_away() {
+    let (folder, now) = (Folder::new(), wall());
+    let open = |limit| Budget::kept_in(folder.file(), Some(limit), now.clone());
+    let budget = open(3);
+    budget.spend().unwrap();
+    advance(1800 * SECOND).await;
+    budget.count("lifecycle");
+    budget.spend().unwrap();
+    // Killed: nothing is written at the end.
+    std::mem::forget(budget);
+    let budget = open(3);
+    assert_eq!(budget.check().count, 2);
+    assert_eq!(budget.stats().by_operation["lifecycle"], 1);
+    budget.count("lifecycle");
+    drop(budget);
+    // A smaller limit waits for as many to leave as are too many.
+    let spent = Spent { count: 2, limit: 1, retry_after: 3600 * SECOND };
+    assert_eq!(open(1).spend(), Err(spent));
+    assert_eq!(open(3).stats().by_operation["lifecycle"], 2);
+    advance(1800 * SECOND).await;
+    assert_eq!(open(3).check().count, 1);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(fs::metadata(folder.file()).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    assert_eq!(fs::read_dir(folder.file().parent().unwrap()).unwrap().count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_file_is_set_aside_and_said() {
+    let folder = Folder::new();
+    let path = folder.file();
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    for damage in ["", "{\"creations\":{\"17", "{\"creations\":[]}", "\u{0}"] {
+        fs::write(&path, damage).unwrap();
+        let said = Log::of(|| {
+            let budget = Budget::kept_in(path.clone(), Some(3), wall());
+            assert_eq!(budget.check().count, 0);
+            budget.spend().unwrap();
+        });
+        assert!(said.len() == 1 && said[0].starts_with("WARN"), "{said:?}");
+        assert_eq!(fs::read_to_string(path.with_file_name("budget.json.damaged")).unwrap(), damage);
+        assert_eq!(Budget::kept_in(path.clone(), Some(3), wall()).check().count, 1);
+    }
+    // Sound JSON with mad numbers is no reason to fall over.
+    fs::write(
+        &path,
+        format!("{{\"creations\":{{\"{0}\":{1}}},\"operations\":{{\"x\":{{\"{0}\":{0}}}}}}}", u64::MAX, u32::MAX),
+    )
+    .unwrap();
+    assert_eq!(Budget::kept_in(path.clone(), Some(3), wall()).check().count, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_cannot_be_written_is_said_once_and_the_budget_holds() {
+    let folder = Folder::new();
+    fs::create_dir_all(&folder.0).unwrap();
+    let blocked = folder.0.join("a file");
+    fs::write(&blocked, "").unwrap();
+    let said = Log::of(|| write_into(&blocked));
+    assert!(said.iter().filter(|line| line.contains("cannot be written")).count() == 1, "{said:?}");
+}
+
+fn write_into(blocked: &Path) {
+    let budget = Budget::kept_in(blocked.join("budget.json"), Some(2), wall());
+    (0..2).for_each(|_| budget.spend().unwrap());
+    assert!(budget.spend().is_err());
+}

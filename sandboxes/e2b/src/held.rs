@@ -1,0 +1,81 @@
+//! A sandbox of ours, from its making to its end: awake and paid for, or asleep.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::account::Account;
+use crate::cause::Trouble;
+use crate::inside::Inside;
+use crate::limits::Place;
+use crate::meter::Running;
+
+/// A sandbox of ours. Dropped, it is ended.
+pub(crate) struct Held {
+    pub(crate) account: Arc<Account>,
+    pub(crate) inside: Inside,
+    /// None while it sleeps: then it takes no place and costs nothing.
+    running: Option<(Place, Running)>,
+    /// When E2B ends it by itself.
+    ends: Instant,
+}
+
+impl Held {
+    /// One that was made this moment.
+    pub(crate) fn new(account: Arc<Account>, inside: Inside, running: (Place, Running)) -> Self {
+        let ends = Instant::now() + account.config.lifetime;
+        Self { account, inside, running: Some(running), ends }
+    }
+
+    /// Makes sure that it lives for at least so long.
+    pub(crate) async fn lasts(&mut self, at_least: Duration) -> Result<(), Trouble> {
+        if self.ends.saturating_duration_since(Instant::now()) < at_least {
+            self.renew(at_least).await?;
+        }
+        Ok(())
+    }
+
+    /// Its lifetime begins anew.
+    pub(crate) async fn renew(&mut self, at_least: Duration) -> Result<(), Trouble> {
+        let lifetime = self.account.config.lifetime.max(at_least);
+        // Counted from before the call, so that we never believe it longer than it is.
+        let ends = Instant::now() + lifetime;
+        self.account.control.set_timeout(self.inside.id(), lifetime).await?;
+        self.ends = ends;
+        Ok(())
+    }
+
+    /// Half of its lifetime is over, or more.
+    pub(crate) fn is_old(&self) -> bool {
+        self.ends.saturating_duration_since(Instant::now()) < self.account.config.lifetime / 2
+    }
+
+    pub(crate) async fn sleep(&mut self) -> Result<(), Trouble> {
+        self.account.control.pause(self.inside.id()).await?;
+        self.running = None;
+        self.account.mark(self.inside.id(), true);
+        Ok(())
+    }
+
+    pub(crate) async fn wake(&mut self) -> Result<(), Trouble> {
+        if self.running.is_some() {
+            return Ok(());
+        }
+        let place = self.account.limits.place().await?;
+        let lifetime = self.account.config.lifetime;
+        let ends = Instant::now() + lifetime;
+        let made = self.account.control.connect(self.inside.id(), lifetime).await?;
+        self.inside.woken(made);
+        self.ends = ends;
+        self.running = Some((place, self.account.starts()));
+        self.account.mark(self.inside.id(), false);
+        Ok(())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.account.bury(self.inside.id().to_owned(), self.running.take());
+    }
+}

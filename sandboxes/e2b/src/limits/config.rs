@@ -1,0 +1,71 @@
+//! The settings of an account's limits, and the rates that follow from them.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::adaptive::Adaptive;
+use super::bucket::Bucket;
+use super::gcra::Gcra;
+use super::{Kind, Plan};
+
+/// What an account may do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// What is paid for. Gives the numbers that are not set below.
+    pub plan: Plan,
+    /// Sandboxes that may be created in a second, at least 1. None: as the plan has it (1, 5, 50).
+    pub creations_per_second: Option<u32>,
+    /// Sandboxes that may run at once, at least 1. None: as the plan has it (20, 100, 1100).
+    pub concurrent: Option<usize>,
+    /// Programs that may start in a minute while E2B does not refuse, at least 1. E2B publishes no number for these.
+    pub executions_per_minute: u32,
+    /// Our own budget: sandboxes that may be created in an hour. None: as many as the rate allows. Sensible numbers are
+    /// 50 for a free account, 100 for Pro, 500 for Enterprise.
+    pub max_per_hour: Option<u32>,
+    /// Longest wait for a right; beyond it the answer is a refusal that says when to come back.
+    #[serde(with = "humantime_serde")]
+    pub patience: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            plan: Plan::default(),
+            creations_per_second: None,
+            concurrent: None,
+            executions_per_minute: 600,
+            max_per_hour: None,
+            patience: Duration::from_secs(30),
+        }
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+impl Config {
+    /// Without a burst: five at once are five in a second only if none came just before.
+    pub(crate) fn creation(&self, now: Instant) -> Bucket {
+        let most = self.creations_per_second.unwrap_or(self.plan.creations_per_second());
+        Bucket::fixed(Kind::Creation, Gcra::new(most, SECOND, 1, now))
+    }
+
+    pub(crate) fn lifecycle(&self, now: Instant) -> Bucket {
+        Bucket::fixed(Kind::Lifecycle, Gcra::new(20_000, 30 * SECOND, 2_000, now))
+    }
+
+    pub(crate) fn operation(&self, now: Instant) -> Bucket {
+        Bucket::fixed(Kind::Operation, Gcra::new(40_000, MINUTE, 4_000, now))
+    }
+
+    pub(crate) fn execution(&self, now: Instant) -> Bucket {
+        // A second's worth may start at once, but not so much that half the rate is no relief.
+        let burst = (self.executions_per_minute / 60).clamp(1, 10);
+        let gcra = Gcra::new(self.executions_per_minute, MINUTE, burst, now);
+        let adaptive = Adaptive::new(self.executions_per_minute, gcra.interval(), now);
+        Bucket::adaptive(Kind::Execution, gcra, adaptive)
+    }
+}

@@ -1,0 +1,232 @@
+//! One cell from its start to its end: lines become events, the last ones an outcome.
+
+use std::time::Duration;
+
+use switchtower_contract::{Event, Events, Exit, Failure, Fault, Limits, Need, Outcome, Price, Program, Usage};
+use tokio::time::{Instant, timeout_at};
+
+use crate::cause::Trouble;
+use crate::inside::{Inside, passes};
+use crate::interpreter::{self, Context, Line};
+
+/// Longest that a cell of our own may take.
+const OWN: Duration = Duration::from_secs(20);
+/// Most bytes of values shown that are passed on: pictures and tables of one run.
+const SHOWN: usize = 16 << 20;
+/// Signs of life without a sign of a start, five seconds apart, after which a context counts as hanging.
+const SILENCES: u32 = 3;
+
+/// A program about to run.
+pub(crate) struct Run<'a> {
+    pub(crate) inside: &'a Inside,
+    pub(crate) context: &'a Context,
+    pub(crate) price: Price,
+}
+
+/// How a run ended.
+pub(crate) struct Ended {
+    pub(crate) outcome: Outcome,
+    /// The context has nothing of it left to do.
+    pub(crate) whole: bool,
+}
+
+/// What has been seen of a cell.
+#[derive(Default)]
+struct Seen {
+    began: bool,
+    silences: u32,
+    truncated: bool,
+    shown: usize,
+    said: u64,
+    exit: Option<Exit>,
+    lacked: Option<Need>,
+}
+
+impl Run<'_> {
+    pub(crate) async fn run(&self, program: &Program, limits: &Limits, events: &Events) -> Result<Ended, Fault> {
+        let started = Instant::now();
+        let deadline = started + limits.wall;
+        let mut seen = Seen::default();
+        let opened = interpreter::execute(self.inside, self.context, &program.source, program.env.as_ref());
+        let mut lines = match timeout_at(deadline, opened).await {
+            Ok(opened) => opened.map_err(|trouble| trouble.fault(true))?,
+            Err(_) => return Ok(self.ended(started, seen, Exit::TimedOut, false)),
+        };
+        loop {
+            let line = match timeout_at(deadline, lines.next()).await {
+                Ok(line) => line.map_err(|trouble| trouble.fault(true))?,
+                // Closing the connection, by dropping it, ends the cell.
+                Err(_) => return Ok(self.ended(started, seen, Exit::TimedOut, false)),
+            };
+            match line {
+                Some(Line::EndOfExecution {}) => {
+                    let exit = seen.exit.unwrap_or(Exit::Finished(0));
+                    let whole = exit != Exit::Killed;
+                    return Ok(self.ended(started, seen, exit, whole));
+                }
+                Some(line) => seen.take(line, limits, events).await?,
+                None => return Err(Fault::Lost { reason: "the stream of the run broke off".to_owned() }),
+            }
+        }
+    }
+
+    fn ended(&self, started: Instant, seen: Seen, exit: Exit, whole: bool) -> Ended {
+        let wall = started.elapsed();
+        // An interpreter that died is a new one by now; whether its new life is like the old is not known.
+        let usage = Usage { wall, price: self.price.of(wall), ..Usage::default() };
+        let Seen { truncated, lacked, .. } = seen;
+        Ended { outcome: Outcome { exit, observed: None, truncated, usage, lacked }, whole }
+    }
+}
+
+impl Seen {
+    async fn take(&mut self, line: Line, limits: &Limits, events: &Events) -> Result<(), Fault> {
+        match line {
+            Line::NumberOfExecutions {} => self.began = true,
+            Line::Keepalive {} if !self.began => {
+                self.silences += 1;
+                if self.silences >= SILENCES {
+                    // The known hang after a run that was cancelled: the code was never begun.
+                    return Err(Fault::Unavailable { reason: "the context hangs".to_owned() });
+                }
+            }
+            Line::Stdout { text } => self.say(text, limits, events, Event::Stdout).await,
+            Line::Stderr { text } => self.say(text, limits, events, Event::Stderr).await,
+            Line::Result(shown) => {
+                let main = shown.is_main();
+                let data = shown.bundle();
+                self.shown += data.iter().map(|(mime, data)| mime.len() + data.len()).sum::<usize>();
+                if self.shown > SHOWN {
+                    self.truncated = true;
+                } else {
+                    events.send(Event::Result { data, main }).await;
+                }
+            }
+            Line::TooDeep => self.truncated = true,
+            Line::Error { name, value, traceback } => self.fail(name, value, traceback, events).await?,
+            Line::Keepalive {} | Line::EndOfExecution {} | Line::Unknown => {}
+        }
+        Ok(())
+    }
+
+    async fn say(&mut self, mut text: String, limits: &Limits, events: &Events, event: fn(String) -> Event) {
+        let room = usize::try_from(limits.output.saturating_sub(self.said)).unwrap_or(usize::MAX);
+        if text.len() > room {
+            self.truncated = true;
+            text.truncate(text.floor_char_boundary(room));
+        }
+        self.said += text.len() as u64;
+        if !text.is_empty() {
+            events.send(event(text)).await;
+        }
+    }
+
+    async fn fail(&mut self, name: String, value: String, traceback: String, events: &Events) -> Result<(), Fault> {
+        match name.as_str() {
+            "SystemExit" => {
+                let (code, said) = exit_code(&value);
+                if let Some(said) = said {
+                    events.send(Event::Stderr(format!("{said}\n"))).await;
+                }
+                self.exit = Some(Exit::Finished(code));
+            }
+            // The interpreter died, by its own hand or for want of memory.
+            "ContextRestarting" => self.exit = Some(Exit::Killed),
+            "UnexpectedEndOfExecution" | "WebSocketError" | "ExecutionAborted" if traceback.is_empty() => {
+                return Err(Fault::Lost { reason: format!("{name}: {value}") });
+            }
+            _ => {
+                self.exit = Some(Exit::Raised);
+                self.lacked = missing(&name, &value);
+                let line = line_of(&traceback);
+                events.send(Event::Error(Failure { name, value, traceback, line })).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a cell of our own prints. Such cells may run twice, so they do where E2B failed.
+pub(crate) async fn own(inside: &Inside, context: &Context, code: &str) -> Result<String, Trouble> {
+    match own_once(inside, context, code).await {
+        Err(trouble) if passes(&trouble) => own_once(inside, context, code).await,
+        done => done,
+    }
+}
+
+async fn own_once(inside: &Inside, context: &Context, code: &str) -> Result<String, Trouble> {
+    let deadline = Instant::now() + OWN;
+    let late = |_| Trouble::nonsense("a kernel does not answer");
+    let running = async {
+        let mut lines = interpreter::execute(inside, context, code, None).await?;
+        let mut printed = String::new();
+        while let Some(line) = lines.next().await? {
+            match line {
+                Line::Stdout { text } => printed.push_str(&text),
+                Line::Error { name, value, .. } => {
+                    return Err(Trouble::nonsense(&format!("a kernel is not as expected: {name}: {value}")));
+                }
+                Line::EndOfExecution {} => return Ok(printed),
+                _ => {}
+            }
+        }
+        Err(Trouble::nonsense("a kernel's stream broke off"))
+    };
+    timeout_at(deadline, running).await.map_err(late)?
+}
+
+/// The exit code of `sys.exit(value)`, and what it prints.
+fn exit_code(value: &str) -> (i32, Option<&str>) {
+    match value.trim() {
+        "" | "None" | "False" => (0, None),
+        "True" => (1, None),
+        text => match text.parse::<i64>() {
+            Ok(code) => (i32::try_from(code & 0xff).unwrap_or(1), None),
+            Err(_) => (1, Some(value)),
+        },
+    }
+}
+
+/// The module that an import did not find.
+fn missing(name: &str, value: &str) -> Option<Need> {
+    let module = value.strip_prefix("No module named ")?.trim_matches(['\'', '"']);
+    let top = module.split('.').next().unwrap_or(module);
+    (name == "ModuleNotFoundError" && !top.is_empty()).then(|| Need::Module(top.to_owned()))
+}
+
+/// The last line of the program that a traceback names: `Cell In[4], line 2`.
+fn line_of(traceback: &str) -> Option<u32> {
+    let (_, rest) = traceback.rsplit_once("Cell In[")?;
+    let (_, rest) = rest.split_once("line ")?;
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_has_the_code_that_a_shell_would_see() {
+        assert_eq!(exit_code("3"), (3, None));
+        assert_eq!(exit_code(""), (0, None));
+        assert_eq!(exit_code("None"), (0, None));
+        assert_eq!(exit_code("-1"), (255, None));
+        assert_eq!(exit_code("bad input"), (1, Some("bad input")));
+    }
+
+    #[test]
+    fn a_traceback_names_the_last_line_of_the_program() {
+        let deep =
+            "ZeroDivisionError  Traceback\nCell In[4], line 5\n----> 5 f()\n\nCell In[4], line 2, in f()\n  1 / 0";
+        assert_eq!(line_of(deep), Some(2));
+        assert_eq!(line_of("  Cell In[1], line 7\n    x =\n"), Some(7));
+        assert_eq!(line_of("nothing of the kind"), None);
+    }
+
+    #[test]
+    fn a_missing_module_is_named_by_its_package() {
+        assert_eq!(missing("ModuleNotFoundError", "No module named 'a.b'"), Some(Need::Module("a".to_owned())));
+        assert_eq!(missing("ImportError", "No module named 'a'"), None);
+    }
+}
