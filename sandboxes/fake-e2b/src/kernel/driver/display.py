@@ -1,0 +1,121 @@
+# Results: every representation that a value has.
+KEYS = {
+    "text/plain": "text",
+    "text/html": "html",
+    "text/markdown": "markdown",
+    "image/svg+xml": "svg",
+    "image/png": "png",
+    "image/jpeg": "jpeg",
+    "application/pdf": "pdf",
+    "text/latex": "latex",
+    "application/json": "json",
+    "application/javascript": "javascript",
+    "e2b/data": "data",
+    "e2b/chart": "chart",
+}
+METHODS = {
+    "_repr_html_": "text/html",
+    "_repr_markdown_": "text/markdown",
+    "_repr_svg_": "image/svg+xml",
+    "_repr_png_": "image/png",
+    "_repr_jpeg_": "image/jpeg",
+    "_repr_pdf_": "application/pdf",
+    "_repr_latex_": "text/latex",
+    "_repr_json_": "application/json",
+    "_repr_javascript_": "application/javascript",
+    "_repr_e2b_data_": "e2b/data",
+    "_repr_e2b_chart_": "e2b/chart",
+}
+
+
+def pretty(value):
+    """As repr, over several lines where it is long."""
+    import pprint
+
+    if type(value) in (list, dict, tuple, set, frozenset):
+
+        class Printer(pprint.PrettyPrinter):
+            _dispatch = {k: v for k, v in pprint.PrettyPrinter._dispatch.items() if k is not str.__repr__}
+
+        try:
+            return Printer(width=80, sort_dicts=False).pformat(value)
+        except Exception:
+            pass
+    return repr(value)
+
+
+def is_json(value):
+    if isinstance(value, dict):
+        return all(type(key) is str and is_json(item) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return all(is_json(item) for item in value)
+    if isinstance(value, float):
+        return value == value and abs(value) != float("inf")
+    return value is None or isinstance(value, (str, int, bool))
+
+
+def figure_png(figure):
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight")
+    return buffer.getvalue()
+
+
+def is_a(value, module, name):
+    return any(c.__name__ == name and c.__module__.split(".")[0] == module for c in type(value).__mro__)
+
+
+def bundle(value):
+    """MIME type to data."""
+    data = {}
+    if isinstance(value, type):
+        return {"text/plain": pretty(value)}
+    whole = getattr(value, "_repr_mimebundle_", None)
+    if callable(whole):
+        try:
+            told = whole(include=None, exclude=None)
+            data.update(told[0] if isinstance(told, tuple) else told or {})
+        except NotImplementedError:
+            pass
+    for method, mime in METHODS.items():
+        function = getattr(value, method, None)
+        if mime in data or not callable(function):
+            continue
+        try:
+            told = function()
+        except NotImplementedError:
+            continue
+        told = told[0] if isinstance(told, tuple) and len(told) == 2 else told
+        if told is not None:
+            data[mime] = told
+    if is_a(value, "matplotlib", "Figure"):
+        data.setdefault("image/png", figure_png(value))
+    if is_a(value, "pandas", "DataFrame"):
+        data.setdefault("e2b/data", json.loads(json.dumps(value.to_dict("list"), default=str)))
+    if isinstance(value, (dict, list)) and is_json(value):
+        data.setdefault("application/json", value)
+    if "text/plain" not in data:
+        data["text/plain"] = pretty(value)
+    return data
+
+
+def result(data, main):
+    line, extra = {"type": "result"}, {}
+    for mime, value in data.items():
+        if isinstance(value, (bytes, bytearray)):
+            value = base64.b64encode(value).decode()
+        key = KEYS.get(mime)
+        if key == "text" and len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+            value = value[1:-1]
+        if key:
+            line[key] = value
+        else:
+            extra[mime] = value
+    line["extra"], line["is_main_result"] = extra, main
+    return line
+
+
+def display(*values, raw=False, **_):
+    for value in values:
+        SHELL.out.say(result(value if raw else bundle(value), False))
+
+

@@ -1,0 +1,130 @@
+# What programs import that is not here, or is another here: IPython, matplotlib's pictures, a template's modules.
+class Shown:
+    """One of IPython's display objects."""
+
+    mime = "text/plain"
+
+    def __init__(self, data=None, url=None, filename=None, **_):
+        if filename is not None:
+            with open(filename, "rb") as file:
+                data = file.read()
+        self.data = data
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return {self.mime: self.data, "text/plain": f"<IPython.core.display.{type(self).__name__} object>"}
+
+
+def shown(name, mime):
+    return type(name, (Shown,), {"mime": mime})
+
+
+def ipython_modules():
+    package, shows = types.ModuleType("IPython"), types.ModuleType("IPython.display")
+    core, errors = types.ModuleType("IPython.core"), types.ModuleType("IPython.core.error")
+    package.__path__ = core.__path__ = []
+    package.get_ipython = get_ipython
+    package.version_info, package.__version__ = (9, 0, 0, ""), "9.0.0"
+    kinds = dict(HTML="text/html", Markdown="text/markdown", SVG="image/svg+xml", Latex="text/latex",
+                 JSON="application/json", Javascript="application/javascript")  # fmt: skip
+    for name, mime in kinds.items():
+        setattr(shows, name, shown(name, mime))
+
+    class Image(Shown):
+        def _repr_mimebundle_(self, include=None, exclude=None):
+            data = self.data
+            if isinstance(data, str):
+                with open(data, "rb") as file:
+                    data = file.read()
+            mime = "image/jpeg" if data[:2] == b"\xff\xd8" else "image/png"
+            return {mime: data, "text/plain": "<IPython.core.display.Image object>"}
+
+    shows.Image, shows.display = Image, display
+    shows.clear_output = lambda wait=False: None
+    package.display, package.core = shows, core
+    errors.UsageError, errors.StdinNotImplementedError = UsageError, StdinNotImplementedError
+    core.error, core.display = errors, shows
+    for module in (package, shows, core, errors):
+        sys.modules[module.__name__] = module
+    sys.modules["IPython.core.display"] = shows
+    for name in ("IPython.core.getipython", "IPython.core.interactiveshell"):
+        module = sys.modules[name] = types.ModuleType(name)
+        module.get_ipython = get_ipython
+
+
+class StdinNotImplementedError(NotImplementedError):
+    pass
+
+
+def no_input(prompt=""):
+    raise StdinNotImplementedError("raw_input was called, but this frontend does not support input requests.")
+
+
+def show_figures(*_, **__):
+    """Sends every open figure and closes it."""
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is None or not hasattr(pyplot, "get_fignums"):
+        return
+    for number in pyplot.get_fignums():
+        figure = pyplot.figure(number)
+        text = f"<Figure size {figure.bbox.width:.0f}x{figure.bbox.height:.0f} with {len(figure.axes)} Axes>"
+        display({"image/png": figure_png(figure), "text/plain": text}, raw=True)
+    pyplot.close("all")
+
+
+class Backend:
+    """Loads the matplotlib backend that shows figures here, when matplotlib asks for it."""
+
+    name = "_switchtower_backend"
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        from matplotlib.backends import backend_agg
+
+        module.FigureCanvas, module.show = backend_agg.FigureCanvasAgg, show_figures
+
+
+class Finder:
+    """The first to be asked for a module."""
+
+    def __init__(self, allowed):
+        self.allowed = None if allowed is None else set(allowed)
+
+    def find_spec(self, name, path=None, target=None):
+        if self.allowed is not None and "." not in name and self.is_asked_by_a_cell():
+            if name not in self.allowed and name not in sys.stdlib_module_names:
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        if name == Backend.name:
+            return importlib.machinery.ModuleSpec(name, Backend())
+        if name != "matplotlib" or getattr(self, "within", False):
+            return None
+        self.within = True
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self.within = False
+        if spec is not None:
+            load = spec.loader.exec_module
+
+            def exec_module(module):
+                load(module)
+                module.rcParams["backend"] = "module://" + Backend.name
+
+            spec.loader.exec_module = exec_module
+        return spec
+
+    def is_asked_by_a_cell(self):
+        frame = sys._getframe(2)
+        while frame and "importlib" in frame.f_code.co_filename:
+            frame = frame.f_back
+        return bool(frame) and frame.f_code.co_filename in SHELL.cells
+
+
+def prepare_imports(allowed):
+    import importlib.util
+
+    ipython_modules()
+    sys.meta_path.insert(0, Finder(allowed))
+
+

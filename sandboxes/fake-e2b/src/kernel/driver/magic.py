@@ -1,0 +1,188 @@
+# Lines that are no Python: !commands, %magics, %%cells.
+class UsageError(Exception):
+    pass
+
+
+LINE = re.compile(r"^(\s*)(?:([\w\s,.\[\]'\"]+?)\s*=\s*)?([!%])(?!=)(!?)(.*)$")
+
+
+def as_python(match):
+    indent, target, kind, twice, rest = match.groups()
+    if kind == "!":
+        call = f"get_ipython().{'getoutput' if target or twice else 'system'}({rest.strip()!r})"
+    else:
+        name, _, text = rest.partition(" ")
+        call = f"get_ipython().run_line_magic({name!r}, {text.strip()!r})"
+    return f"{indent}{target + ' = ' if target else ''}{call}"
+
+
+def transform(code):
+    """Python source of a cell. Only lines that Python cannot read are looked at."""
+    if code.lstrip().startswith("%%"):
+        head, _, body = code.lstrip().partition("\n")
+        name, _, text = head[2:].partition(" ")
+        return f"get_ipython().run_cell_magic({name.strip()!r}, {text.strip()!r}, {body!r})\n"
+    lines = code.split("\n")
+    for _ in range(len(lines)):
+        try:
+            ast.parse("\n".join(lines))
+            break
+        except SyntaxError as error:
+            # The parser may name another line: an open quote in a command is found late.
+            at = (error.lineno or 1) - 1
+            first = next((n for n in (at, *range(len(lines))) if n < len(lines) and LINE.match(lines[n])), None)
+            if first is None:
+                break
+            while lines[first].endswith("\\") and first + 1 < len(lines):
+                lines[first] = lines[first][:-1] + lines.pop(first + 1)
+                lines.append("")
+            lines[first] = as_python(LINE.match(lines[first]))
+        except ValueError:
+            break
+    return "\n".join(lines)
+
+
+def expand(command, names):
+    """{expressions} and $names, where the program has them."""
+
+    def value(match):
+        text = match.group(1) or match.group(2)
+        try:
+            return str(eval(text, names))
+        except Exception:
+            return match.group(0)
+
+    return re.sub(r"(?<![{$])\{([^{}]+)\}|\$([A-Za-z_]\w*)", value, command)
+
+
+class Magics:
+    """What a program reaches by get_ipython() that is magic."""
+
+    def system(self, command):
+        child = subprocess.Popen(["/bin/bash", "-c", expand(command, self.user_ns)], stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+        try:
+            reader = io.TextIOWrapper(child.stdout, encoding="utf-8", errors="replace", newline="")
+            while text := reader.readline():
+                sys.stdout.write(text)
+            self.user_ns["_exit_code"] = child.wait()
+        except BaseException:
+            child.kill()
+            child.wait()
+            raise
+
+    def getoutput(self, command, **_):
+        done = subprocess.run(["/bin/bash", "-c", expand(command, self.user_ns)], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+        return done.stdout.decode("utf-8", "replace").splitlines()
+
+    def run_line_magic(self, name, line, *_):
+        function = getattr(self, "line_" + name, None)
+        if function is None:
+            raise UsageError(f"Line magic function `%{name}` not found.")
+        return function(expand(line, self.user_ns) if name != "time" else line)
+
+    magic = lambda self, text: self.run_line_magic(*(text.split(" ", 1) + [""])[:2])
+
+    def run_cell_magic(self, name, line, cell):
+        function = getattr(self, "cell_" + name, None)
+        if function is None:
+            raise UsageError(f"Cell magic `%%{name}` not found.")
+        return function(line, cell)
+
+    def line_pip(self, line):
+        import shlex
+
+        self.system(f"{shlex.quote(sys.executable)} -m pip {line}")
+        importlib.invalidate_caches()
+
+    def line_time(self, line):
+        begun = time.perf_counter()
+        value = self.run_now(line)
+        took = time.perf_counter() - begun
+        print(f"CPU times: total: {took:.3g} s\nWall time: {took:.3g} s")
+        return value
+
+    def line_timeit(self, line):
+        import timeit
+
+        timer = timeit.Timer(line, globals=self.user_ns)
+        loops, took = timer.autorange()
+        print(f"{took / loops * 1e6:.3g} µs ± 0 ns per loop (mean ± std. dev. of 1 run, {loops} loops each)")
+
+    def line_cd(self, line):
+        os.chdir(os.path.expanduser(line.strip() or "~"))
+        print(os.getcwd())
+
+    def line_pwd(self, line):
+        return os.getcwd()
+
+    def line_env(self, line):
+        name, found, value = line.partition("=") if "=" in line else line.partition(" ")
+        if not line.strip():
+            return dict(os.environ)
+        if not found:
+            return os.environ.get(name.strip())
+        os.environ[name.strip()] = value.strip()
+        print(f"env: {name.strip()}={value.strip()}")
+
+    def line_ls(self, line):
+        self.system(f"ls {line}")
+
+    def line_who(self, line):
+        print("\t ".join(name for name in self.user_ns if not name.startswith("_")))
+
+    def nothing(self, line):
+        pass
+
+    line_set_env = line_env
+    line_matplotlib = line_config = line_load_ext = line_reload_ext = line_autoreload = line_precision = nothing
+
+    def script(self, program, cell):
+        child = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+        def relay(source, stream):
+            for text in io.TextIOWrapper(source, encoding="utf-8", errors="replace"):
+                stream.write(text)
+
+        ends = [threading.Thread(target=relay, args=pair)
+                for pair in ((child.stdout, sys.stdout), (child.stderr, sys.stderr))]  # fmt: skip
+        try:
+            for end in ends:
+                end.start()
+            child.stdin.write(cell.encode())
+            child.stdin.close()
+            code = child.wait()
+            for end in ends:
+                end.join()
+        except BaseException:
+            child.kill()
+            raise
+        if code:
+            raise subprocess.CalledProcessError(code, program, None, None)
+
+    cell_bash = cell_sh = lambda self, line, cell: self.script("/bin/bash", cell)
+
+    def cell_writefile(self, line, cell):
+        mode = "a" if "-a" in line.split() else "w"
+        path = os.path.expanduser(line.split()[-1])
+        print(("Appending to " if mode == "a" else "Overwriting " if os.path.exists(path) else "Writing ") + path)
+        with open(path, mode) as file:
+            file.write(cell)
+
+    def cell_time(self, line, cell):
+        return self.line_time(cell)
+
+    def cell_capture(self, line, cell):
+        import contextlib
+
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            self.run_now(cell)
+
+    def cell_html(self, line, cell):
+        display({"text/html": cell, "text/plain": "<IPython.core.display.HTML object>"}, raw=True)
+
+    def cell_javascript(self, line, cell):
+        display({"application/javascript": cell, "text/plain": "<IPython.core.display.Javascript object>"}, raw=True)
+
+

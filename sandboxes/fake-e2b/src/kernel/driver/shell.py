@@ -1,0 +1,204 @@
+# The shell: runs cells, one after another.
+class Events:
+    def __init__(self):
+        self.callbacks = {}
+
+    def register(self, event, function):
+        self.callbacks.setdefault(event, []).append(function)
+
+    def unregister(self, event, function):
+        self.callbacks.get(event, []).remove(function)
+
+    def trigger(self, event, *arguments):
+        for function in list(self.callbacks.get(event, [])):
+            try:
+                function(*arguments)
+            except Exception as error:
+                print(f"Error in callback {function} (for {event}): {error}", file=sys.stderr)
+
+
+class Cell:
+    """What callbacks before a cell are given."""
+
+    def __init__(self, code):
+        self.raw_cell, self.store_history, self.silent = code, True, False
+
+
+class Shell(Magics):
+    config = {}
+
+    def __init__(self, wire):
+        self.wire, self.out = wire, Out(wire)
+        self.taps = [Tap(1, "stdout", self.out), Tap(2, "stderr", self.out)]
+        self.events, self.cells, self.execution_count, self.leaving = Events(), {}, 0, False
+        self.loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self.loop)
+        self.user_module = types.ModuleType("__main__")
+        self.user_ns = self.user_module.__dict__
+        self.user_ns.update(__builtins__=builtins, In=[""], Out={}, get_ipython=get_ipython, display=display,
+                            exit=self.leave, quit=self.leave)  # fmt: skip
+        sys.modules["__main__"] = self.user_module
+
+    def leave(self, *_):
+        self.leaving = True
+
+    def compiled(self, source):
+        """The code of a cell, and that of its last expression; or none, where it has none."""
+        source = transform(straight(source))
+        filename = f"/tmp/ipykernel_{os.getpid()}/{zlib.crc32(source.encode('utf-8', 'replace'))}.py"
+        self.cells[filename] = self.execution_count
+        linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
+        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        tree = compile(source, filename, "exec", ast.PyCF_ONLY_AST | flags)
+        last = None
+        if tree.body and isinstance(tree.body[-1], ast.Expr) and not ends_silently(source):
+            last = compile(ast.Expression(tree.body.pop().value), filename, "eval", flags)
+        return compile(tree, filename, "exec", flags), last
+
+    async def run_source(self, source):
+        """Runs Python and gives the value of its last expression."""
+        value = None
+        for code in self.compiled(source):
+            value = code and eval(code, self.user_ns)
+            if code and code.co_flags & inspect.CO_COROUTINE:
+                value = await value
+        return value
+
+    def run_now(self, source):
+        """As `run_source`, for magics: nothing can be awaited there."""
+        value = None
+        for code in self.compiled(source):
+            value = code and eval(code, self.user_ns)
+        return value
+
+    def run_cell(self, code, *_, **__):
+        return self.run_now(code)
+
+    async def execute(self, code):
+        self.execution_count += 1
+        self.out.say({"type": "number_of_executions", "execution_count": self.execution_count})
+        if not code.strip():
+            return
+        self.user_ns["In"].append(code)
+        cell = Cell(code)
+        try:
+            self.events.trigger("pre_execute")
+            self.events.trigger("pre_run_cell", cell)
+            value = await self.run_source(code)
+            if value is not None:
+                ns = self.user_ns
+                ns["Out"][self.execution_count] = value
+                ns["___"], ns["__"], ns["_"] = ns.get("__"), ns.get("_"), value
+                self.drain()
+                self.out.say(result(bundle(value), True))
+            show_figures()
+            self.drain()
+        except BaseException as error:
+            self.fail(error)
+        finally:
+            self.events.trigger("post_run_cell", cell)
+
+    def run(self, code):
+        """Runs a cell in a running loop, as programs in notebooks expect."""
+        cell = self.loop.create_task(self.execute(code))
+        try:
+            self.loop.run_until_complete(cell)
+        except KeyboardInterrupt:
+            # It came while the cell awaited something.
+            cell.cancel()
+            self.loop.run_until_complete(asyncio.wait([cell], timeout=1))
+
+    def fail(self, error):
+        if isinstance(error, SystemExit):
+            where = "/usr/local/lib/python3/site-packages/IPython/core/interactiveshell.py:3557"
+            print(f"{where}: UserWarning: To exit: use 'exit', 'quit', or Ctrl-D.\n"
+                  "  warn(\"To exit: use 'exit', 'quit', or Ctrl-D.\", stacklevel=1)", file=sys.stderr)  # fmt: skip
+        if isinstance(error, UsageError):
+            print(f"UsageError: {error}", file=sys.stderr)
+        name, value, traceback = error_parts(error)
+        self.drain()
+        self.out.say({"type": "error", "name": name, "value": value, "traceback": traceback})
+
+    def drain(self):
+        for tap in self.taps:
+            tap.drain()
+        self.out.flush()
+
+
+def straight(source):
+    """Without empty lines at its head and without the indentation of its first line."""
+    lines = source.split("\n")
+    while len(lines) > 1 and not lines[0].strip():
+        lines.pop(0)
+    indent = lines[0][: len(lines[0]) - len(lines[0].lstrip())]
+    return "\n".join(line.removeprefix(indent) for line in lines) if indent else "\n".join(lines)
+
+
+def ends_silently(source):
+    """Whether the last thing in a cell, but for comments, is a semicolon."""
+    last = None
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            if token.type not in (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER,
+                                  tokenize.DEDENT):  # fmt: skip
+                last = token.string
+    except (tokenize.TokenError, SyntaxError):
+        return False
+    return last == ";"
+
+
+def get_ipython():
+    return SHELL
+
+
+def main():
+    global SHELL
+    wire = Wire()
+    sandbox = wire.order()
+    # The driver's own child processes and threads must not be the ones that a signal meets.
+    SHELL = Shell(wire)
+    sys.stdout, sys.stderr = Stream("stdout", 1, SHELL.out), Stream("stderr", 2, SHELL.out)
+    sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
+    builtins.input = no_input
+    sys.argv, sys.path[0] = ["ipykernel_launcher.py"], ""
+    os.register_at_fork(after_in_child=after_fork)
+    prepare_imports(sandbox["modules"])
+    prepare_paths(sandbox["root"])
+    cells, running = queue.SimpleQueue(), threading.Event()
+    main_thread = threading.main_thread().ident
+
+    def listen():
+        while order := wire.order():
+            if "run" in order:
+                cells.put(order)
+            elif running.is_set():
+                signal.pthread_kill(main_thread, signal.SIGINT)
+        os._exit(0)
+
+    threading.Thread(target=listen, daemon=True).start()
+    # An interrupt that comes when nothing runs is for nobody.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    wire.write(b"ready\n")
+    while True:
+        order = cells.get()
+        before = dict(os.environ)
+        os.environ.update(order["env"])
+        importlib.invalidate_caches()
+        try:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            SHELL.out.muted = False
+            running.set()
+            SHELL.run(order["run"])
+        except KeyboardInterrupt:
+            pass
+        finally:
+            running.clear()
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for name in order["env"]:
+            if name in before:
+                os.environ[name] = before[name]
+            else:
+                os.environ.pop(name, None)
+        SHELL.out.flush()
+        SHELL.out.muted = True
+        wire.write(b"left\n" if SHELL.leaving else b"done\n")

@@ -1,0 +1,123 @@
+# stdout and stderr: what is written here is a line after a moment, or when something else is said.
+class Stream(io.TextIOBase):
+    encoding = "UTF-8"
+    errors = "strict"
+    # How long text is gathered.
+    MOMENT = 0.02
+
+    def __init__(self, name, number, out):
+        self.name, self.number, self.out = f"<{name}>", number, out
+        self.kind = name
+
+    def writable(self):
+        return True
+
+    def fileno(self):
+        return self.number
+
+    def isatty(self):
+        return False
+
+    def write(self, text):
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text)}")
+        if text:
+            self.out.take(self.kind, text)
+        return len(text)
+
+    def flush(self):
+        self.out.flush()
+
+
+class Out:
+    """Both streams: the order among them is kept."""
+
+    def __init__(self, wire):
+        self.wire = wire
+        self.lock = threading.RLock()
+        self.kind, self.texts = None, []
+        # Between cells nobody listens to what threads say.
+        self.muted = True
+        self.something = threading.Event()
+        threading.Thread(target=self.flusher, daemon=True).start()
+
+    def take(self, kind, text):
+        with self.lock:
+            if self.kind != kind:
+                self.flush()
+                self.kind = kind
+            self.texts.append(text)
+        self.something.set()
+
+    def flush(self):
+        with self.lock:
+            text, self.texts = "".join(self.texts), []
+            if text and not self.muted:
+                text = text.encode("utf-8", "replace").decode("utf-8")
+                self.wire.send({"type": self.kind, "text": text, "timestamp": now()})
+
+    def flusher(self):
+        while True:
+            self.something.wait()
+            time.sleep(Stream.MOMENT)
+            self.something.clear()
+            self.flush()
+
+    def say(self, line):
+        with self.lock:
+            self.flush()
+            self.wire.send(line)
+
+
+class Tap:
+    """What is written to a descriptor itself, by children and by C code."""
+
+    def __init__(self, number, kind, out):
+        self.number, self.kind, self.out = number, kind, out
+        ours, theirs = os.pipe()
+        os.dup2(theirs, number)
+        os.close(theirs)
+        self.ours = ours
+        self.marks, self.seen = 0, threading.Event()
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def mark(self):
+        return b"\0mark %d %d\0" % (os.getpid(), self.marks)
+
+    def read(self):
+        import codecs
+
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        held = b""
+        while data := os.read(self.ours, 1 << 16):
+            held += data
+            mark = self.mark()
+            before, found, after = held.partition(mark)
+            if found:
+                held = before + after
+            # The beginning of a mark waits for its end.
+            cut = next((i for i in range(len(mark) - 1, 0, -1) if held.endswith(mark[:i])), 0)
+            text, held = (held[:-cut], held[-cut:]) if cut else (held, b"")
+            text = decoder.decode(text)
+            if text:
+                self.out.take(self.kind, text)
+            if found:
+                self.marks += 1
+                self.seen.set()
+
+    def drain(self):
+        """Waits until all that was written here has been read."""
+        self.seen.clear()
+        try:
+            os.write(self.number, self.mark())
+        except OSError:
+            return
+        self.seen.wait(1.0)
+
+
+def after_fork():
+    """A forked child has no threads of ours: it writes to the descriptors, which its parent reads."""
+    sys.stdout = sys.__stdout__ = open(1, "w", closefd=False, buffering=1)
+    sys.stderr = sys.__stderr__ = open(2, "w", closefd=False, buffering=1)
+
+

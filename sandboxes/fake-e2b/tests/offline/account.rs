@@ -1,0 +1,117 @@
+//! A client that calls the app as a service.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use switchtower_fake_e2b::{Fake, Kernels, Plan, Settings};
+use tower::ServiceExt;
+
+/// Who calls.
+pub(crate) struct Account {
+    pub(crate) fake: Fake,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+    /// The body broke off before its end.
+    pub(crate) cut: bool,
+}
+
+/// A sandbox and its token.
+#[derive(Debug, Clone)]
+pub(crate) struct Opened {
+    pub(crate) id: String,
+    pub(crate) token: String,
+}
+
+/// Scripted, without limits.
+pub(crate) fn settings() -> Settings {
+    Settings { plan: Plan::Unlimited, kernels: Kernels::scripted(), ..Settings::default() }
+}
+
+impl Account {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self { fake: Fake::new(settings) }
+    }
+
+    pub(crate) async fn with_faults(faults: &str) -> Self {
+        Self::new(Settings { faults: faults.parse().unwrap(), ..settings() })
+    }
+
+    pub(crate) async fn call(&self, method: &str, path: &str, body: &Value) -> Answer {
+        self.send(method, path, body, None).await
+    }
+
+    async fn send(&self, method: &str, path: &str, body: &Value, sandbox: Option<&Opened>) -> Answer {
+        let mut request = Request::builder().method(method).uri(path).header("x-api-key", "e2b_any");
+        request = request.header("content-type", "application/json");
+        if let Some(sandbox) = sandbox {
+            request = request.header("e2b-sandbox-id", &sandbox.id).header("e2b-sandbox-port", "49999");
+            request = request.header("x-access-token", &sandbox.token);
+        }
+        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+        let response = self.fake.app().oneshot(request.body(body).unwrap()).await.unwrap();
+        let (head, mut body) = response.into_parts();
+        let mut answer = Answer { status: head.status, headers: head.headers, text: String::new(), cut: false };
+        while let Some(frame) = body.frame().await {
+            match frame {
+                Ok(frame) => answer.text.push_str(&String::from_utf8_lossy(&frame.into_data().unwrap())),
+                Err(_) => answer.cut = true,
+            }
+        }
+        answer
+    }
+
+    pub(crate) async fn create(&self) -> Answer {
+        self.create_with(json!({"templateID": "base"})).await
+    }
+
+    pub(crate) async fn create_with(&self, body: Value) -> Answer {
+        self.call("POST", "/v2/sandboxes", &body).await
+    }
+
+    pub(crate) async fn open(&self) -> Opened {
+        self.create().await.opened()
+    }
+
+    pub(crate) async fn inside(&self, sandbox: &Opened, method: &str, path: &str, body: &Value) -> Answer {
+        self.send(method, path, body, Some(sandbox)).await
+    }
+
+    pub(crate) async fn run(&self, sandbox: &Opened, code: &str) -> Answer {
+        self.inside(sandbox, "POST", "/execute", &json!({ "code": code })).await
+    }
+
+    pub(crate) async fn get(&self, sandbox: &Opened) -> Answer {
+        self.call("GET", &format!("/sandboxes/{}", sandbox.id), &Value::Null).await
+    }
+
+    pub(crate) async fn kill(&self, sandbox: &Opened) -> Answer {
+        self.call("DELETE", &format!("/sandboxes/{}", sandbox.id), &Value::Null).await
+    }
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {}", self.text))
+    }
+
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        self.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    pub(crate) fn kinds(&self) -> Vec<String> {
+        self.lines().iter().map(|line| line["type"].as_str().unwrap().to_owned()).collect()
+    }
+
+    pub(crate) fn opened(&self) -> Opened {
+        assert_eq!(self.status, StatusCode::CREATED, "{}", self.text);
+        let text = |name: &str| self.json()[name].as_str().unwrap().to_owned();
+        Opened { id: text("sandboxID"), token: text("envdAccessToken") }
+    }
+}
