@@ -1,24 +1,28 @@
 //! From settings to a house: the only file that names a concrete backend.
 
+mod clouds;
+
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use switchtower_contract::Backend;
+use switchtower_e2b::Key;
 use switchtower_wasm::{Compiled, InProcess, Stage, Workers, workers};
 
 use crate::cache::ResultCache;
 use crate::clock::Wall;
 use crate::config::{self, Config};
 use crate::decide::{Reloaded, SharedRules};
-use crate::http::Absent;
 use crate::quota::Quota;
 use crate::record::Recorder;
 use crate::route::TierName;
 use crate::router::{Parts, Router};
 use crate::seed::Seed;
-use crate::tier::{self, Tier, Tiers};
+use crate::tier::{self, Absent, Tier, Tiers};
+use clouds::Clouds;
+pub use clouds::{Reached, cloud, reach};
 
 /// The house cannot be built from these settings on this machine; says what is missing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,14 +38,21 @@ impl Unbuilt {
 /// A house that is ready.
 pub struct Assembled {
     pub router: Arc<Router>,
-    /// Tiers that are configured and could not be made.
-    pub absent: Vec<Absent>,
     workers: Option<Arc<Workers>>,
+    clouds: Clouds,
 }
 
 impl Assembled {
-    /// Ends the worker processes and waits for them, once nobody asks any more.
+    /// Looks after what is not only there while somebody asks: ends the cloud sandboxes that earlier processes left, warms
+    /// new ones. For as long as it is polled.
+    pub fn upkeep(&self) -> impl Future<Output = ()> + use<> {
+        self.clouds.upkeep(Arc::clone(&self.router))
+    }
+
+    /// Ends the worker processes and the cloud sandboxes and waits for them, once nobody asks any more.
     pub async fn close(self) {
+        self.router.tiers().close().await;
+        self.clouds.close().await;
         if let Some(workers) = self.workers {
             workers.shutdown().await;
         }
@@ -56,8 +67,28 @@ impl Assembled {
 pub fn in_process(config: &Config, tell: &dyn Fn(&str)) -> Result<Assembled, Unbuilt> {
     let guest = guest(config, tell)?;
     let engine: Arc<dyn Backend> = Arc::new(InProcess::new(&guest, 1, 0).map_err(Unbuilt::new)?);
-    let router = router(config, [(config.wasm.tier.clone(), engine, config.tiers.wasm.clone())])?;
-    Ok(Assembled { router, absent: Vec::new(), workers: None })
+    let wall = Wall::real();
+    let clouds = Clouds::of(config, wall);
+    let mut made = clouds.tiers(config, false);
+    made.push((config.wasm.tier.clone(), engine, config.tiers.wasm.clone()));
+    Ok(Assembled { router: router(config, wall, made, &clouds, Vec::new())?, workers: None, clouds })
+}
+
+/// The whole line over an engine inside this process and pools in a cloud that takes any key: for measuring against a
+/// stand-in. `config` says where that is. Call it inside a runtime.
+///
+/// # Errors
+/// The rules or the guest cannot be used.
+pub fn against_stand_in(config: &Config, tell: &dyn Fn(&str)) -> Result<Assembled, Unbuilt> {
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let engine: Arc<dyn Backend> = Arc::new(InProcess::new(&guest(config, tell)?, threads, 1).map_err(Unbuilt::new)?);
+    let wall = Wall::real();
+    let clouds = Clouds::with(config, wall, |_| Key::new("stand-in").map_err(|why| why.to_string()));
+    let mut made = clouds.tiers(config, true);
+    let mut tier = config.tiers.wasm.clone();
+    tier.queue.slots = tier.queue.slots.min(threads);
+    made.push((config.wasm.tier.clone(), engine, tier));
+    Ok(Assembled { router: router(config, wall, made, &clouds, Vec::new())?, workers: None, clouds })
 }
 
 /// The whole line for a server, its programs in jailed worker processes. A tier that cannot be made is absent, and the
@@ -70,18 +101,22 @@ pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembled, 
         0 => std::thread::available_parallelism().map_or(1, NonZero::get),
         count => count,
     };
+    let wall = Wall::real();
+    let clouds = Clouds::of(config, wall);
+    let mut made = clouds.tiers(config, true);
     match start_workers(config, count, tell).await {
         Ok(workers) => {
             let workers = Arc::new(workers);
             let mut tier = config.tiers.wasm.clone();
             // More would not wait in the fair queue but before the workers, in no order.
             tier.queue.slots = tier.queue.slots.min(count);
-            let router = router(config, [(config.wasm.tier.clone(), Arc::clone(&workers) as Arc<dyn Backend>, tier)])?;
-            Ok(Assembled { router, absent: Vec::new(), workers: Some(workers) })
+            made.push((config.wasm.tier.clone(), Arc::clone(&workers) as Arc<dyn Backend>, tier));
+            let router = router(config, wall, made, &clouds, Vec::new())?;
+            Ok(Assembled { router, workers: Some(workers), clouds })
         }
         Err(Unbuilt(reason)) => {
-            let absent = vec![Absent { tier: config.wasm.tier.clone(), reason }];
-            Ok(Assembled { router: router(config, [])?, absent, workers: None })
+            let absent = vec![Absent { tier: config.wasm.tier.clone(), reason, remedy: None }];
+            Ok(Assembled { router: router(config, wall, made, &clouds, absent)?, workers: None, clouds })
         }
     }
 }
@@ -129,16 +164,23 @@ fn guest(config: &Config, tell: &dyn Fn(&str)) -> Result<Compiled, Unbuilt> {
 
 type Made = (TierName, Arc<dyn Backend>, tier::Config);
 
-fn router(config: &Config, backends: impl IntoIterator<Item = Made>) -> Result<Arc<Router>, Unbuilt> {
+fn router(
+    config: &Config,
+    wall: Wall,
+    backends: Vec<Made>,
+    clouds: &Clouds,
+    mut absent: Vec<Absent>,
+) -> Result<Arc<Router>, Unbuilt> {
+    absent.extend(clouds.absent.iter().cloned());
     let seed = Seed::from_system().map_err(|error| Unbuilt(format!("no randomness: {error}")))?;
-    let wall = Wall::real();
     let of_tiers = seed.fork("tiers");
     let tiers = backends.into_iter().map(|(name, backend, config)| Tier::new(name, backend, config, &of_tiers));
+    let tiers = Tiers::new(tiers.map(|tier| clouds.figures(tier))).with_absent(absent);
     Ok(Arc::new(Router::new(Parts {
         quota: Quota::new(&config.quota),
         rules: rules(&config.rules)?,
         cache: ResultCache::new(&config.cache),
-        tiers: Tiers::new(tiers),
+        tiers,
         recorder: Recorder::new(&config.record, wall),
         wall,
         seed,

@@ -2,6 +2,7 @@
 
 mod layers;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub struct Config {
     pub cache: cache::Config,
     pub tiers: Tiers,
     pub wasm: Wasm,
+    /// Accounts of cloud sandboxes, each a tier by its name.
+    pub clouds: Clouds,
     pub record: record::Config,
     pub log: Log,
 }
@@ -70,6 +73,43 @@ pub struct Wasm {
 impl Default for Wasm {
     fn default() -> Self {
         Self { tier: "wasm".into(), workers: 0, reserve: 4, cache: None }
+    }
+}
+
+/// Accounts by the names of their tiers. `e2b` is there unless it is taken out by a key that is not set; any other name
+/// is one more service, region or template, such as `dedicated`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Clouds(pub BTreeMap<TierName, Cloud>);
+
+impl Default for Clouds {
+    fn default() -> Self {
+        Self([(TierName::from("e2b"), Cloud::default())].into())
+    }
+}
+
+/// A tier of cloud sandboxes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cloud {
+    pub account: switchtower_e2b::Config,
+    pub tier: tier::Config,
+}
+
+impl Default for Cloud {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        let tier = tier::Config {
+            // Three retries after 1, 2 and 4 seconds at most; a rate limit that says when is waited out.
+            backoff: tier::backoff::Config { retries: 3, base: seconds(1), cap: seconds(10), patience: seconds(60) },
+            queue: tier::queue::Config { patience: seconds(120), ..tier::queue::Config::default() },
+            breaker: Some(tier::breaker::Config::default()),
+            pool: Some(tier::pool::Config::default()),
+            opening: seconds(90),
+            memory: switchtower_e2b::Config::default().default_memory,
+            ..tier::Config::default()
+        };
+        Self { account: switchtower_e2b::Config::default(), tier }
     }
 }
 
@@ -123,18 +163,35 @@ fn layered(
     let variables = layers::environment(&all, variables)?;
     if let Some((place, text)) = file {
         let table = toml::from_str(&text).map_err(|error| ConfigError::new(&place, error.to_string()))?;
-        layers.push((place, table));
+        layers.push((place, vec![table]));
     }
     layers.extend(variables);
-    layers.push(("the flags".to_owned(), flags));
+    layers.push(("the flags".to_owned(), vec![flags]));
     let mut config = Config::default();
-    for (place, layer) in layers {
-        layers::lay(&mut all, layer, &place)?;
-        // Read after every layer, so that a wrong type is blamed on the place that brought it.
-        config = serde_path_to_error::deserialize(&all)
-            .map_err(|error| ConfigError::new(place, format!("{}: {}", error.path(), error.inner())))?;
+    for (place, readings) in layers {
+        let mut wrong = None;
+        let laid = readings.into_iter().find_map(|layer| match laid(all.clone(), layer, &place) {
+            Ok(laid) => Some(laid),
+            Err(error) => {
+                wrong.get_or_insert(error);
+                None
+            }
+        });
+        match (laid, wrong) {
+            (Some(laid), _) => (all, config) = laid,
+            (None, Some(wrong)) => return Err(wrong),
+            (None, None) => {}
+        }
     }
     Ok(config)
+}
+
+/// Lays a layer and reads what comes of it, so that a wrong type is blamed on the place that brought it.
+fn laid(mut all: Value, layer: Value, place: &str) -> Result<(Value, Config), ConfigError> {
+    layers::lay(&mut all, layer, place)?;
+    let config = serde_path_to_error::deserialize(&all)
+        .map_err(|error| ConfigError::new(place, format!("{}: {}", error.path(), error.inner())))?;
+    Ok((all, config))
 }
 
 #[cfg(test)]
@@ -170,6 +227,36 @@ mod tests {
         insta::assert_snapshot!(of_variable("SWITCHTOWER_HTTP_PORT", "80000"), @"SWITCHTOWER_HTTP_PORT: http.port: invalid value: integer `80000`, expected u16");
         insta::assert_snapshot!(of_variable("SWITCHTOWER_HTPP_PORT", "80"), @"SWITCHTOWER_HTPP_PORT: this names no setting; `switchtower config` lists them");
         insta::assert_snapshot!(of_variable("SWITCHTOWER_HTTP_KEYS", "secret"), @"SWITCHTOWER_HTTP_KEYS: it has the form name=value,name=value");
+    }
+
+    #[test]
+    fn a_setting_without_a_default_is_read_as_what_it_is() {
+        let set = variables(&[
+            ("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_MAX_PER_HOUR", "100"),
+            ("SWITCHTOWER_HTTP_ADMIN_KEY", "1234567890123456"),
+            ("SWITCHTOWER_CLOUDS_E2B_TIER_POOL_TARGET", "5"),
+        ]);
+        let config = layered(None, set, json!({})).unwrap();
+        let e2b = &config.clouds.0["e2b"];
+        assert_eq!(e2b.account.limits.max_per_hour, Some(100));
+        assert_eq!(config.http.admin_key.as_deref(), Some("1234567890123456"));
+        assert_eq!(e2b.tier.pool.as_ref().unwrap().target, 5);
+    }
+
+    #[test]
+    fn another_cloud_has_the_settings_of_the_first_but_for_what_is_said() {
+        let file = "[clouds.dedicated.account]\ntemplate = \"big\"\n[clouds.dedicated.tier.queue]\nslots = 2";
+        let config = layered(Some(("a file".into(), file.into())), variables(&[]), json!({})).unwrap();
+        let (e2b, dedicated) = (&config.clouds.0["e2b"], &config.clouds.0["dedicated"]);
+        assert_eq!((dedicated.account.template(), dedicated.tier.queue.slots), ("big", 2));
+        assert_eq!((&dedicated.tier.pool, &dedicated.tier.backoff), (&e2b.tier.pool, &e2b.tier.backoff));
+        assert_eq!(e2b, &Cloud::default());
+        let wrong = "[clouds.dedicated.account]\ntemplat = \"big\"";
+        let error = layered(Some(("a file".into(), wrong.into())), variables(&[]), json!({})).unwrap_err();
+        assert!(
+            error.to_string().starts_with("a file: there is no setting clouds.dedicated.account.templat;"),
+            "{error}"
+        );
     }
 
     #[test]

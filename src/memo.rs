@@ -35,7 +35,7 @@ struct Question {
     isolation: Option<Isolation>,
     cache: CacheMode,
     timeout: Duration,
-    memory: u64,
+    memory: Option<u64>,
 }
 
 /// The very same, and held on to, so that no other can come to lie in its place.

@@ -23,8 +23,8 @@ pub struct Request {
     pub cache: CacheMode,
     /// Wall time for the program, all tiers together.
     pub timeout: Duration,
-    /// Bytes of memory for the program.
-    pub memory: u64,
+    /// Bytes of memory for the program; where the request says nothing, each tier gives what it gives.
+    pub memory: Option<u64>,
 }
 
 impl Request {
@@ -38,7 +38,7 @@ impl Request {
             isolation: None,
             cache: CacheMode::Use,
             timeout: ceilings.default_timeout,
-            memory: ceilings.default_memory,
+            memory: None,
         }
         .checked(ceilings)
     }
@@ -65,7 +65,7 @@ impl Request {
         if self.timeout.is_zero() || self.timeout > ceilings.timeout {
             return Err(Invalid::new("timeout_ms", format!("1 to {}", ceilings.timeout.as_millis())));
         }
-        if self.memory < (1 << 20) || self.memory > ceilings.memory {
+        if self.memory.is_some_and(|memory| memory < (1 << 20) || memory > ceilings.memory) {
             return Err(Invalid::new("memory_mb", format!("1 to {}", ceilings.memory >> 20)));
         }
         if self.caller.user.len() > 256 {
@@ -108,7 +108,6 @@ pub struct Ceilings {
     #[serde(with = "humantime_serde")]
     pub default_timeout: Duration,
     pub memory: u64,
-    pub default_memory: u64,
 }
 
 impl Default for Ceilings {
@@ -121,8 +120,7 @@ impl Default for Ceilings {
             env: 64 << 10,
             timeout: Duration::from_secs(300),
             default_timeout: Duration::from_secs(30),
-            memory: 512 << 20,
-            default_memory: 256 << 20,
+            memory: 2048 << 20,
         }
     }
 }
@@ -147,6 +145,18 @@ pub enum Priority {
     #[default]
     Normal,
     Low,
+}
+
+/// What running a program may leave behind beyond its output, as far as its text shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Footprint {
+    /// Nothing: it may run twice, and another may run after it in the same place.
+    None,
+    /// Something in its sandbox: files, threads. It may run twice.
+    Sandbox,
+    /// Something in the world: it must not run twice. Whatever cannot be read counts as this.
+    World,
 }
 
 /// How a request uses the cache.

@@ -90,6 +90,9 @@ impl Router {
         let Parts { quota, rules, cache, tiers, .. } = &self.parts;
         quota.admit(&request.caller)?;
 
+        if let Some(error) = self.absent(request) {
+            return Err(error);
+        }
         let digest = Digest::of(&request.program);
         let (profile, decision) = self.memo.decide(digest, request, rules.current(), tiers.standings());
         let decision = decision?;
@@ -102,11 +105,12 @@ impl Router {
         };
 
         let mut relay = Relay::new(events);
-        let walked = tiers.walk(request, &decision.route, &mut relay, &mut entry.attempts).await;
+        let walked = tiers.walk(request, profile.footprint, &decision.route, &mut relay, &mut entry.attempts).await;
         let Walked { tier, outcome, output, note } = walked.map_err(|s| Error::from_walk(s, &entry.attempts))?;
         let pure = is_pure(&outcome, request.program.chance, profile.verdict.deterministic);
         // What the sandbox saw and what the program looks like must agree; a given seed settles both.
-        let kept = pure && (profile.verdict.doubt.is_none() || request.program.chance != Chance::Fresh);
+        let known = tiers.get(&tier).is_some_and(|tier| !tier.offer().runtime.is_empty());
+        let kept = known && pure && (profile.verdict.doubt.is_none() || request.program.chance != Chance::Fresh);
         let status = flight.status();
         flight.land(if kept { Kept::new(&tier, &outcome, &output) } else { None });
         // Last: no follower waits for this caller to read.
@@ -121,7 +125,16 @@ impl Router {
         let Parts { rules, tiers, .. } = &self.parts;
         let digest = Digest::of(&request.program);
         let (profile, decision) = self.memo.decide(digest, request, rules.current(), tiers.standings());
-        Explanation { profile, decision: decision.map_err(Error::from) }
+        let decision = self.absent(request).map_or_else(|| decision.map_err(Error::from), Err);
+        Explanation { profile, decision }
+    }
+
+    /// The request insists on a tier that is configured and is not there.
+    fn absent(&self, request: &Request) -> Option<Error> {
+        let wanted = request.tier.as_ref()?;
+        let absent = self.parts.tiers.absent().iter().find(|absent| absent.tier == *wanted)?;
+        let remedy = absent.remedy.as_ref().map_or_else(String::new, |remedy| format!("; {remedy}"));
+        Some(Error::NoTier { reason: format!("the tier {wanted} is absent: {}{remedy}", absent.reason) })
     }
 
     pub fn rules(&self) -> &SharedRules {
@@ -143,7 +156,7 @@ impl Router {
     /// With how the tiers stand at this moment.
     pub fn metrics(&self) -> &Metrics {
         let metrics = self.parts.recorder.metrics();
-        metrics.see(&self.parts.tiers.standings());
+        metrics.see(&self.parts.tiers);
         metrics
     }
 

@@ -62,6 +62,8 @@ pub(super) struct Imports<'a> {
     pub modules: Vec<Named<'a>>,
     /// A name that stands for two different things, the first found.
     pub torn: Option<&'a str>,
+    /// Some module gives all its names.
+    pub starred: bool,
     bound: BTreeMap<&'a str, Bound<'a>>,
 }
 
@@ -186,6 +188,7 @@ impl<'a> Imports<'a> {
         for alias in &import.names {
             if &alias.name == "*" {
                 self.modules[named].used.set(true);
+                self.starred = true;
                 continue;
             }
             let name = alias.asname.as_ref().unwrap_or(&alias.name);

@@ -10,6 +10,7 @@ mod definitions;
 mod depth;
 mod draws;
 mod files;
+mod footprint;
 mod imports;
 mod modules;
 mod profile;
@@ -18,6 +19,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod ways_out;
 
 use std::collections::BTreeSet;
 use std::panic::{self, AssertUnwindSafe};
@@ -27,6 +29,8 @@ use ruff_python_ast::{ModModule, Stmt};
 use ruff_python_parser::{Mode, ParseOptions, Parsed};
 use ruff_text_size::TextSize;
 use switchtower_contract::Program;
+
+use crate::request::Footprint;
 
 pub use profile::{Class, Import, Profile, Reach, Reason, Signal, StaticEffect, Verdict};
 
@@ -91,6 +95,7 @@ fn read(parsed: &Parsed<ModModule>, input: Input, lines: &Lines) -> Profile {
         imports: listed(&imports, &survey, lines),
         effects: StaticEffect::ALL.into_iter().filter(seen).collect(),
         files: survey.files,
+        footprint: footprint::of(&imports, &survey),
         verdict,
         parses: true,
         unread: None,
@@ -126,6 +131,8 @@ fn unread(reason: &str, at: Option<TextSize>, lines: &Lines) -> Profile {
         imports: Vec::new(),
         effects: BTreeSet::new(),
         files: Reach::None,
+        // It does not parse, so it does not run; what is only not looked into is told of below.
+        footprint: Footprint::None,
         verdict: Verdict {
             deterministic: false,
             reasons: vec![Reason { text: format!("it is not read: {}", reason.text), line: reason.line }],
@@ -141,6 +148,7 @@ fn unread(reason: &str, at: Option<TextSize>, lines: &Lines) -> Profile {
 fn excessive(reason: &str, lines: &Lines) -> Profile {
     let mut profile = unread(reason, None, lines);
     profile.parses = true;
+    profile.footprint = Footprint::World;
     profile.verdict.doubt = profile.unread.clone();
     profile
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use crate::request::Footprint;
+
 /// Everything that can be said about a program without running it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Profile {
@@ -15,6 +17,8 @@ pub struct Profile {
     pub effects: BTreeSet<StaticEffect>,
     /// The farthest place that files are looked for.
     pub files: Reach,
+    /// What a run may leave behind.
+    pub footprint: Footprint,
     pub verdict: Verdict,
     /// False where Python itself refuses the program.
     pub parses: bool,

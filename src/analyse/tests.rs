@@ -8,6 +8,7 @@ use serde_json::Value;
 use switchtower_contract::Program;
 
 use super::{Class, Profile, Reach, analyse};
+use crate::request::Footprint;
 
 fn profile(source: &str) -> Profile {
     analyse(&Program::python(source))
@@ -501,3 +502,50 @@ except* (ValueError, ImportError) as error:
 finally:
     print(getattr(np, "random").rand(3), globals()["x"], __import__("os").path.join("a", "b"))
 "#;
+
+#[test]
+fn what_computes_only_leaves_nothing_behind() {
+    for source in [
+        "print(sum(range(10)))",
+        "import numpy as np\nimport pandas as pd\ndf = pd.DataFrame({'a': np.arange(3)})\ndf.groupby('a').sum()",
+        "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()",
+        "import os.path\nprint(os.path.join('a', 'b'))",
+        "print(",
+    ] {
+        assert_eq!(profile(source).footprint, Footprint::None, "{source}");
+    }
+}
+
+#[test]
+fn what_may_write_files_or_start_threads_leaves_something_in_its_sandbox() {
+    for source in [
+        "open('/tmp/x', 'w').write('1')",
+        "import pandas as pd\npd.DataFrame([1]).to_csv('x.csv')",
+        "import threading\nthreading.Thread(target=print).start()",
+    ] {
+        assert_eq!(profile(source).footprint, Footprint::Sandbox, "{source}");
+    }
+}
+
+#[test]
+fn what_reaches_out_or_cannot_be_read_counts_as_the_world() {
+    for source in [
+        "import requests\nrequests.get('https://example.org')",
+        "!ls",
+        "%%bash\nls",
+        "import subprocess\nsubprocess.run(['ls'])",
+        "import os\ngetattr(os, 'sys' + 'tem')('ls')",
+        "import numpy as np\nnp.os.system('ls')",
+        "import os\n[os][0].listdir('/')",
+        "import os\nrun = os\nprint([run])",
+        "f = open\nf('/etc/passwd')",
+        "exec('import os')",
+        "().__class__.__base__.__subclasses__()",
+        "from os import *\nsystem('ls')",
+        "import some_package_that_nobody_knows as x\nx.go()",
+        "__import__('o' + 's').system('ls')",
+        "import sys\nsys.modules['os'].system('ls')",
+    ] {
+        assert_eq!(profile(source).footprint, Footprint::World, "{source}");
+    }
+}

@@ -60,7 +60,7 @@ impl Fingerprint {
         let mut form = Form::new();
         form.number(CONTRACT);
         form.bytes(&digest.0);
-        form.number(request.memory);
+        form.option(request.memory, Form::number);
         form.number(request.timeout.as_secs());
         form.number(u64::from(request.timeout.subsec_nanos()));
         for (tier, runtime) in runtimes {
@@ -139,7 +139,7 @@ mod tests {
             Request::new(Program { files: vec![], env: None, ..program.clone() }, &Ceilings::default()).unwrap()
         });
         request.program = program.clone();
-        request.memory = memory << 20;
+        request.memory = memory.checked_sub(1).map(|memory| memory << 20);
         request.timeout = std::time::Duration::from_millis(*millis);
         let tiers: Vec<_> = tiers.iter().map(|(tier, id)| (TierName::from(tier.as_str()), id.as_str())).collect();
         Fingerprint::new(&Digest::of(program), &request, tiers.iter().map(|(tier, id)| (tier, *id)))

@@ -10,9 +10,10 @@ use switchtower_contract::{Exit, Program};
 
 use super::exit::{Complaint, FAILED};
 use super::terminal;
-use crate::assemble;
+use crate::assemble::{self, Reached};
 use crate::config::Config;
 use crate::request::{CacheMode, Request};
+use crate::tier::Absent;
 
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
@@ -80,11 +81,29 @@ fn look(config: &Config) -> Result<Vec<Finding>, Complaint> {
     let mut findings = vec![rules(config), program(config)?];
     findings.extend(jail(config)?);
     findings.push(port(config));
-    findings.push(match assemble::e2b_key() {
-        true => Finding::well("E2B key", "E2B_API_KEY is set"),
-        false => Finding::not(State::Lacking, "E2B key", "E2B_API_KEY is not set", "set it to use cloud sandboxes"),
-    });
+    findings.extend(clouds(config)?);
     Ok(findings)
+}
+
+/// Every cloud account is asked whether it answers and takes its key. No sandbox is made.
+fn clouds(config: &Config) -> Result<Vec<Finding>, Complaint> {
+    let found = super::runtime(1)?.block_on(assemble::reach(config));
+    Ok(found
+        .into_iter()
+        .map(|reached| match reached {
+            Reached::Well { api, template } => {
+                Finding::well("E2B", format!("{api} answers and takes the key; template {template}"))
+            }
+            Reached::Absent(Absent { tier, reason, remedy }) => {
+                let remedy = remedy.unwrap_or_else(|| "see the message".to_owned());
+                Finding::not(State::Lacking, format!("tier {tier}"), reason, remedy)
+            }
+            Reached::Failing { tier, error } => {
+                let remedy = "`switchtower template check` looks into its template once it answers";
+                Finding::not(State::Lacking, format!("tier {tier}"), error, remedy)
+            }
+        })
+        .collect())
 }
 
 fn rules(config: &Config) -> Finding {

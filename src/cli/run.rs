@@ -11,7 +11,6 @@ use switchtower_contract::{Bundle, Event, Events, Exit, Isolation};
 use super::exit::{Complaint, INTERRUPTED};
 use super::input::{Inputs, Source};
 use super::{explain, terminal};
-use crate::assemble::Assembled;
 use crate::http::{Body, millis};
 use crate::request::{CacheMode, Request};
 use crate::route::TierName;
@@ -62,20 +61,23 @@ impl Run {
         // One program in one process: there is nothing to take from, and nobody to give to.
         request.cache = CacheMode::Bypass;
         request.timeout = self.timeout.unwrap_or(request.timeout);
-        request.memory = self.memory_mb.map_or(request.memory, |megabytes| megabytes.saturating_mul(1 << 20));
+        request.memory = self.memory_mb.map(|megabytes| megabytes.saturating_mul(1 << 20));
         let request = request.checked(&config.ceilings)?;
         super::runtime(1)?.block_on(async {
-            let Assembled { router, .. } = crate::assemble::in_process(&config, &terminal::note)?;
+            let house = crate::assemble::in_process(&config, &terminal::note)?;
             if self.explain {
-                terminal::err(&explain::text(&self.source.name(), &router.explain(&request)));
+                terminal::err(&explain::text(&self.source.name(), &house.router.explain(&request)));
             }
-            let running = self.answered(&router, request);
-            tokio::select! {
+            let running = self.answered(&house.router, request);
+            let done = tokio::select! {
                 done = running => done,
                 _ = tokio::signal::ctrl_c() => {
                     Err(Complaint { code: INTERRUPTED, message: "interrupted; the program was ended".to_owned() })
                 }
-            }
+            };
+            // A cloud sandbox that ran it is ended before we leave.
+            house.close().await;
+            done
         })
     }
 

@@ -16,7 +16,8 @@ use super::terminal;
 use crate::assemble::{self, Assembled};
 use crate::clock::Wall;
 use crate::config::{Config, LogFormat};
-use crate::http::{self, Absent, Drained};
+use crate::http::{self, Drained};
+use crate::tier::Absent;
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
@@ -117,11 +118,16 @@ async fn serve(config: Config) -> Result<ExitCode, Complaint> {
         () = signals.next() => None,
     };
     let mut reloading = None;
-    if let Some(Assembled { router, absent, .. }) = &built {
-        let house = http::House { ceilings: config.ceilings.clone(), absent: absent.clone(), e2b_key };
+    let mut upkeep = None;
+    if let Some(house) = &built {
+        upkeep = Some(tokio::spawn(house.upkeep()));
+    }
+    if let Some(Assembled { router, .. }) = &built {
+        let house = http::House { ceilings: config.ceilings.clone(), e2b_key };
         opening.open(http::app(Arc::clone(router), &config.http, house));
-        for Absent { tier, reason } in absent {
-            terminal::note(&format!("the tier {tier} is absent: {reason}"));
+        for Absent { tier, reason, remedy } in router.tiers().absent() {
+            let remedy = remedy.as_ref().map_or_else(String::new, |remedy| format!("; {remedy}"));
+            terminal::note(&format!("the tier {tier} is absent: {reason}{remedy}"));
         }
         let tiers: Vec<String> = router.tiers().standings().iter().map(|s| s.tier.to_string()).collect();
         let tiers = if tiers.is_empty() { "none".to_owned() } else { tiers.join(", ") };
@@ -138,8 +144,8 @@ async fn serve(config: Config) -> Result<ExitCode, Complaint> {
             Drained::Cut(0)
         }
     };
-    if let Some(reloading) = reloading {
-        reloading.abort();
+    for task in reloading.into_iter().chain(upkeep) {
+        task.abort();
     }
     if let Some(built) = built {
         built.close().await;
@@ -151,18 +157,18 @@ async fn serve(config: Config) -> Result<ExitCode, Complaint> {
 }
 
 /// SIGTERM and SIGINT.
-struct Signals {
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn new() -> Result<Self, Complaint> {
+    pub(super) fn new() -> Result<Self, Complaint> {
         let on = |kind| signal(kind).map_err(|error| Complaint::failed(format!("cannot listen for signals: {error}")));
         Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
     }
 
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

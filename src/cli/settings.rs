@@ -20,6 +20,9 @@ impl Show {
         for key in config.http.keys.values_mut() {
             "(masked)".clone_into(key);
         }
+        if let Some(key) = &mut config.http.admin_key {
+            "(masked)".clone_into(key);
+        }
         let text = toml::to_string(&config).map_err(|error| Complaint::failed(error.to_string()))?;
         terminal::out(&text);
         Ok(ExitCode::SUCCESS)

@@ -20,6 +20,9 @@ impl ConfigError {
 /// Tables whose keys are names that the operator chooses.
 const OPEN: [&str; 1] = ["http.keys"];
 
+/// The table of cloud accounts, which may have any names.
+const CLOUDS: &str = "clouds";
+
 /// Lays `over` on `base`, key by key. A key that `base` does not have is refused by name.
 pub(super) fn lay(base: &mut Value, over: Value, place: &str) -> Result<(), ConfigError> {
     lay_at(base, over, "", place)
@@ -30,10 +33,21 @@ fn lay_at(base: &mut Value, over: Value, at: &str, place: &str) -> Result<(), Co
         (Value::Object(base), Value::Object(over)) => over.into_iter().try_for_each(|(key, value)| {
             let path = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
             match base.get_mut(&key) {
+                // What may be left out altogether has no keys to look at by default.
+                Some(known) if known.is_null() => {
+                    *known = value;
+                    Ok(())
+                }
                 Some(known) => lay_at(known, value, &path, place),
                 None if OPEN.contains(&at) => {
                     base.insert(key, value);
                     Ok(())
+                }
+                // A tier of its own, with everything that the first one has by default.
+                None if at == CLOUDS => {
+                    let fresh = serde_json::to_value(super::Cloud::default())
+                        .map_err(|error| ConfigError::new("the defaults", error.to_string()))?;
+                    lay_at(base.entry(key).or_insert(fresh), value, &path, place)
                 }
                 None => Err(ConfigError::new(place, unknown(&path, at, base))),
             }
@@ -56,12 +70,12 @@ fn unknown(path: &str, at: &str, known: &Map<String, Value>) -> String {
 const OTHERS: [&str; 4] =
     ["SWITCHTOWER_CONFIG", "SWITCHTOWER_GUEST", "SWITCHTOWER_GUEST_HASH", "SWITCHTOWER_WORKLOADS"];
 
-/// The layer that environment variables make: `SWITCHTOWER_HTTP_PORT` is `http.port`, and so on for every setting.
+/// The layers that environment variables make, each in every way that its text can be read: `SWITCHTOWER_HTTP_PORT` is `http.port`, and so on for every setting.
 /// `SWITCHTOWER_PORT` is short for it.
 pub(super) fn environment(
     defaults: &Value,
     variables: impl Iterator<Item = (String, String)>,
-) -> Result<Vec<(String, Value)>, ConfigError> {
+) -> Result<Vec<(String, Vec<Value>)>, ConfigError> {
     let mut leaves = Vec::new();
     collect(defaults, &mut Vec::new(), &mut leaves);
     let ours = variables.filter(|(name, _)| name.starts_with("SWITCHTOWER_") && !OTHERS.contains(&name.as_str()));
@@ -71,8 +85,14 @@ pub(super) fn environment(
             .iter()
             .find(|(path, _)| variable(path) == wanted)
             .ok_or_else(|| ConfigError::new(&name, "this names no setting; `switchtower config` lists them"))?;
-        let value = read(&name, &text, default)?;
-        Ok((name, path.iter().rev().fold(value, |inner, key| Value::Object(Map::from_iter([(key.clone(), inner)])))))
+        let at =
+            |value| path.iter().rev().fold(value, |inner, key| Value::Object(Map::from_iter([(key.clone(), inner)])));
+        let mut layers = vec![at(read(&name, &text, default)?)];
+        // What has no value by default does not show whether it would be a text or a number.
+        if default.is_null() {
+            layers.extend(serde_json::from_str::<serde_json::Number>(&text).ok().map(|number| at(number.into())));
+        }
+        Ok((name, layers))
     })
     .collect()
 }

@@ -143,7 +143,7 @@ impl Case {
             request.timeout = Duration::from_millis(timeout);
         }
         if let Some(memory) = self.memory_mb {
-            request.memory = memory << 20;
+            request.memory = Some(memory << 20);
         }
         request.checked(&ceilings).map_err(|invalid| invalid.to_string())
     }

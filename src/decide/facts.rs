@@ -28,7 +28,7 @@ pub(super) fn facts(request: &Request, profile: &Profile, standings: &[&Standing
     put("priority", request.priority.name().into());
     put("language", request.program.language.name().into());
     put("timeout_ms", count(request.timeout.as_millis()));
-    put("memory_mb", count(request.memory >> 20));
+    put("memory_mb", count(request.memory.unwrap_or(0) >> 20));
     put("tiers", standings.iter().map(|standing| tier(standing, request, &needed)).collect::<Array>().into());
     facts
 }
@@ -40,7 +40,8 @@ fn tier(standing: &Standing, request: &Request, needed: &[&str]) -> Dynamic {
     put("up", standing.up.into());
     put("isolation", standing.isolation.name().into());
     put("lacks", list(needed.iter().copied().filter(|module| !standing.modules.has(module))));
-    put("fits", (request.memory <= standing.memory && request.timeout <= standing.wall).into());
+    let fits = request.memory.is_none_or(|memory| memory <= standing.memory) && request.timeout <= standing.wall;
+    put("fits", fits.into());
     put("memory_mb", count(standing.memory >> 20));
     put("wall_ms", count(standing.wall.as_millis()));
     put("running", count(standing.running as u64));

@@ -15,7 +15,7 @@ mod tests;
 use serde::Serialize;
 use switchtower_contract::Isolation;
 
-use crate::analyse::{Class, Profile};
+use crate::analyse::{Class, Profile, StaticEffect};
 use crate::request::Request;
 use crate::route::{Route, Standing, TierName};
 
@@ -99,6 +99,10 @@ fn named(name: &TierName, request: &Request, profile: &Profile, standings: &[Sta
     if !standing.languages.contains(&language) {
         return Err(Undecided::NoTier { reason: format!("{name} does not run {language}") });
     }
+    if let Some(module) = lacking(profile, standing) {
+        let reason = format!("the module {module} is not in {name}: its template has no such package");
+        return Err(Undecided::NoTier { reason });
+    }
     Ok(Decision {
         class: profile.class,
         score: profile.score,
@@ -107,6 +111,16 @@ fn named(name: &TierName, request: &Request, profile: &Profile, standings: &[Sta
         reason: format!("the request names the tier {name}"),
         skipped: Vec::new(),
     })
+}
+
+/// A module that the program cannot do without and that a machine of its own certainly has not: known at once, so nothing
+/// is bought to find it out. A program that installs what it needs is let through.
+fn lacking<'a>(profile: &'a Profile, standing: &Standing) -> Option<&'a str> {
+    let installs = [StaticEffect::Shell, StaticEffect::Processes, StaticEffect::Magic];
+    if standing.isolation != Isolation::MicroVm || installs.iter().any(|effect| profile.effects.contains(effect)) {
+        return None;
+    }
+    profile.needed_modules().find(|module| !standing.modules.has(module))
 }
 
 fn reaches(standing: &Standing, floor: Option<Isolation>) -> bool {

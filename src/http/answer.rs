@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 use switchtower_contract::events::Shown;
-use switchtower_contract::{Bundle, Failure, Usage};
+use switchtower_contract::{Bundle, Failure, Price, Usage};
 
 use crate::decide::Decision;
 use crate::route::TierName;
@@ -111,6 +111,10 @@ pub(crate) struct Tried<'a> {
     outcome: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused_ms: Option<f64>,
 }
 
 impl<'a> From<&'a Attempt> for Tried<'a> {
@@ -121,6 +125,8 @@ impl<'a> From<&'a Attempt> for Tried<'a> {
             ran_ms: millis(attempt.ran),
             outcome: &attempt.outcome,
             detail: attempt.detail.as_deref(),
+            retry_after_ms: attempt.retry_after.map(millis),
+            paused_ms: attempt.paused.map(millis),
         }
     }
 }
@@ -155,12 +161,20 @@ struct Used {
     wall_ms: f64,
     cpu_ms: f64,
     memory_mb: f64,
+    /// Of the cloud sandbox, for the time of this run. Nothing where the machine is one's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_usd: Option<f64>,
 }
 
 impl From<&Usage> for Used {
     fn from(usage: &Usage) -> Self {
         let megabytes = usage.memory as f64 / f64::from(1 << 20);
-        Self { wall_ms: millis(usage.wall), cpu_ms: millis(usage.cpu), memory_mb: thousandths(megabytes) }
+        Self {
+            wall_ms: millis(usage.wall),
+            cpu_ms: millis(usage.cpu),
+            memory_mb: thousandths(megabytes),
+            cost_usd: (usage.price != Price::default()).then(|| usage.price.dollars()),
+        }
     }
 }
 

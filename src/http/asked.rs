@@ -60,7 +60,7 @@ pub(super) fn request(body: Value, ceilings: &Ceilings, caller: Caller) -> Resul
         request.timeout = Duration::from_millis(millis);
     }
     if let Some(megabytes) = fields.number("memory_mb")? {
-        request.memory = megabytes.saturating_mul(1 << 20);
+        request.memory = Some(megabytes.saturating_mul(1 << 20));
     }
     Ok(request.checked(ceilings)?)
 }

@@ -14,6 +14,8 @@ pub struct Config {
     pub port: u16,
     /// Name of a caller → its key. Required as soon as `address` is not loopback.
     pub keys: BTreeMap<String, String>,
+    /// The key for `/v1/admin`; without one, everything there is switched off. No other key opens it.
+    pub admin_key: Option<String>,
     /// Connections at once; more wait in the kernel's queue.
     pub connections: usize,
     /// How long a client may take for its headers, for its body, and for taking in a piece of an answer; also how long
@@ -34,6 +36,7 @@ impl Default for Config {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 3001,
             keys: BTreeMap::new(),
+            admin_key: None,
             connections: 1024,
             patience: Duration::from_secs(30),
             drain: Duration::from_secs(10),
@@ -57,6 +60,9 @@ impl Config {
         }
         if let Some(name) = self.keys.iter().find_map(|(name, key)| (key.len() < 16).then_some(name)) {
             return Some(format!("http.keys.{name} is too short: a key has at least 16 characters"));
+        }
+        if self.admin_key.as_ref().is_some_and(|key| key.len() < 16) {
+            return Some("http.admin_key is too short: a key has at least 16 characters".to_owned());
         }
         if self.connections == 0 {
             return Some("http.connections is 0: nobody could connect".to_owned());

@@ -93,6 +93,21 @@ impl Fields {
         })
     }
 
+    /// A list that must be there, with at least one and at most so many items.
+    pub(super) fn list(&mut self, name: &str, most: usize) -> Result<Vec<Value>, Problem> {
+        let wanted = format!("a list of 1 to {most} objects");
+        match self.take(name) {
+            Some(Value::Array(items)) if (1..=most).contains(&items.len()) => Ok(items),
+            Some(Value::Array(items)) => {
+                let path = self.path(name);
+                let detail = format!("{path} has {} items, it must be {wanted}", items.len());
+                Err(Problem::field(path, detail).with("allowed", wanted))
+            }
+            Some(other) => Err(self.mismatch(name, &other, &wanted)),
+            None => Err(self.mismatch(name, &Value::Null, &wanted)),
+        }
+    }
+
     /// A list of objects with these fields.
     pub(super) fn objects(&mut self, name: &str, known: &[&str]) -> Result<Vec<Self>, Problem> {
         match self.take(name) {

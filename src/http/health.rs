@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::Door;
 use crate::clock::Wall;
 use crate::route::Standing;
+use crate::tier::Tier;
 
 /// `GET /health`: 200 as long as the process answers; `status` is `degraded` when no tier is up.
 pub(super) async fn health(State(door): State<Door>) -> Json<Value> {
@@ -29,10 +30,11 @@ pub(super) fn vitals(status: &str, wall: &Wall, e2b_key: bool) -> Value {
     })
 }
 
-/// `GET /ready`: 200 once a tier is up, 503 while none is.
+/// `GET /ready`: 200 once a tier is up, 503 while none is, or while less is warm than was told to
+/// wait for.
 pub(super) async fn ready(State(door): State<Door>) -> (StatusCode, Json<Value>) {
     let standings = door.0.router.tiers().standings();
-    let ready = standings.iter().any(|standing| standing.up);
+    let ready = standings.iter().any(|standing| standing.up) && door.0.router.tiers().iter().all(Tier::is_ready);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(json!({ "ready": ready, "tiers": tiers(&door, &standings) })))
 }
@@ -48,7 +50,8 @@ fn tiers(door: &Door, standings: &[Standing]) -> Value {
             "slots": s.slots,
         })
     };
-    let absent = door.0.house.absent.iter().map(|a| json!({ "tier": a.tier, "up": false, "reason": a.reason }));
+    let absent =
+        door.0.router.tiers().absent().iter().map(|a| json!({ "tier": a.tier, "up": false, "reason": a.reason }));
     standings.iter().map(standing).chain(absent).collect()
 }
 
@@ -67,5 +70,5 @@ pub(super) async fn prometheus(State(door): State<Door>) -> Response {
 
 /// `GET /v1/metrics`: the same figures as JSON.
 pub(super) async fn metrics(State(door): State<Door>) -> Json<Value> {
-    Json(door.0.router.metrics().json())
+    Json(door.0.router.metrics().json(door.0.router.tiers()))
 }

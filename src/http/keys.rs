@@ -32,6 +32,33 @@ impl Keys {
     }
 }
 
+/// The key of the operator, which opens what no caller's key does.
+#[derive(Clone)]
+pub(super) struct AdminKey(Option<blake3::Hash>);
+
+impl AdminKey {
+    pub(super) fn new(key: Option<&str>) -> Self {
+        Self(key.map(|key| blake3::hash(key.as_bytes())))
+    }
+
+    pub(super) fn admit(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let key = self.0.ok_or_else(|| {
+            Problem::new(
+                Kind::Forbidden,
+                "there is no key for it: set http.admin_key to a text of at least 16 characters",
+            )
+        })?;
+        let shown = shown(headers).ok_or_else(|| {
+            Problem::new(Kind::Unauthorized, "send the admin key as Authorization: Bearer KEY, or X-API-Key: KEY")
+        })?;
+        if blake3::hash(shown) == key {
+            Ok(())
+        } else {
+            Err(Problem::new(Kind::Unauthorized, "this is not the admin key"))
+        }
+    }
+}
+
 fn shown(headers: &HeaderMap) -> Option<&[u8]> {
     if let Some(key) = headers.get("x-api-key") {
         return Some(key.as_bytes());

@@ -2,8 +2,10 @@
 //!
 //! [`app`] is the whole door as a function: it needs no port. [`serve`] puts it behind a listener and drains it at the end.
 
+mod admin;
 mod answer;
 mod asked;
+mod batch;
 mod body;
 mod config;
 mod execute;
@@ -28,6 +30,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 pub use asked::{FIELDS, FILE_FIELDS, LEGACY_FIELDS};
+pub use batch::BATCH_FIELDS;
 pub use config::Config;
 pub use openapi::DOCUMENT;
 pub use problem::{Kind, Problem};
@@ -39,23 +42,14 @@ pub(crate) use explain::explained;
 
 use crate::request::Ceilings;
 use crate::router::Router;
-use keys::Keys;
+use keys::{AdminKey, Keys};
 
 /// What the door knows of the house around it.
 #[derive(Debug, Clone, Default)]
 pub struct House {
     pub ceilings: Ceilings,
-    /// Tiers that are configured and could not be made.
-    pub absent: Vec<Absent>,
     /// An E2B key is there. Only its presence is looked at.
     pub e2b_key: bool,
-}
-
-/// A tier that is not there, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Absent {
-    pub tier: crate::route::TierName,
-    pub reason: String,
 }
 
 /// What every handler gets.
@@ -66,12 +60,14 @@ struct Parts {
     router: Arc<Router>,
     config: Config,
     keys: Keys,
+    admin: AdminKey,
     house: House,
 }
 
 /// Every path of the door, and what may be asked there. `/v1/openapi.json` describes exactly these.
-pub const PATHS: [(&str, &str); 8] = [
+pub const PATHS: [(&str, &str); 13] = [
     ("post", "/v1/execute"),
+    ("post", "/v1/batch"),
     ("post", "/v1/explain"),
     ("post", "/api/code/execute"),
     ("get", "/health"),
@@ -79,14 +75,20 @@ pub const PATHS: [(&str, &str); 8] = [
     ("get", "/metrics"),
     ("get", "/v1/metrics"),
     ("get", "/v1/openapi.json"),
+    ("get", "/v1/admin/tiers"),
+    ("get", "/v1/admin/tiers/{tier}/budget"),
+    ("get", "/v1/admin/tiers/{tier}/usage"),
+    ("post", "/v1/admin/tiers/{tier}/breaker/reset"),
 ];
 
 /// The door.
 pub fn app(router: Arc<Router>, config: &Config, house: House) -> Routes {
     let keys = Keys::new(&config.keys);
-    let door = Door(Arc::new(Parts { router, config: config.clone(), keys, house }));
+    let admin = AdminKey::new(config.admin_key.as_deref());
+    let door = Door(Arc::new(Parts { router, config: config.clone(), keys, admin, house }));
     let guarded = Routes::new()
         .route("/v1/execute", post(execute::native))
+        .route("/v1/batch", post(batch::batch))
         .route("/v1/explain", post(explain::explain))
         .route("/api/code/execute", post(execute::legacy))
         .route("/metrics", get(health::prometheus))
@@ -96,7 +98,13 @@ pub fn app(router: Arc<Router>, config: &Config, house: House) -> Routes {
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .route("/v1/openapi.json", get(openapi::document));
-    guarded.merge(open).method_not_allowed_fallback(other_method).fallback(other_path).with_state(door)
+    let operators = Routes::new()
+        .route("/v1/admin/tiers", get(admin::tiers))
+        .route("/v1/admin/tiers/{tier}/budget", get(admin::budget))
+        .route("/v1/admin/tiers/{tier}/usage", get(admin::usage))
+        .route("/v1/admin/tiers/{tier}/breaker/reset", post(admin::reset))
+        .route_layer(from_fn_with_state(door.clone(), admin::admit));
+    guarded.merge(open).merge(operators).method_not_allowed_fallback(other_method).fallback(other_path).with_state(door)
 }
 
 /// Lets in whoever shows a key, and says who that is.
@@ -116,7 +124,12 @@ async fn other_path(uri: Uri) -> Problem {
 }
 
 async fn other_method(method: Method, uri: Uri) -> Problem {
-    let allowed = PATHS.iter().find(|(_, path)| *path == uri.path()).map_or("", |(method, _)| *method);
+    let is = |path: &str| {
+        let (pattern, path) = (path.split('/'), uri.path().split('/'));
+        pattern.clone().count() == path.clone().count()
+            && pattern.zip(path).all(|(one, other)| one == other || one.starts_with('{'))
+    };
+    let allowed = PATHS.iter().find(|(_, path)| is(path)).map_or("", |(method, _)| *method);
     let allowed = if allowed == "get" { "GET, HEAD" } else { "POST" };
     Problem::new(Kind::MethodNotAllowed, format!("{} has no {method}", uri.path()))
         .with("allowed", allowed)

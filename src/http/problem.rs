@@ -20,6 +20,7 @@ const SOON: Duration = Duration::from_secs(1);
 pub enum Kind {
     Malformed,
     Unauthorized,
+    Forbidden,
     NotFound,
     MethodNotAllowed,
     SlowBody,
@@ -36,9 +37,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Malformed,
         Self::Unauthorized,
+        Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::SlowBody,
@@ -58,6 +60,7 @@ impl Kind {
         match self {
             Self::Malformed => ("malformed", "The body is not JSON", StatusCode::BAD_REQUEST),
             Self::Unauthorized => ("unauthorized", "A key is required", StatusCode::UNAUTHORIZED),
+            Self::Forbidden => ("forbidden", "This is switched off", StatusCode::FORBIDDEN),
             Self::NotFound => ("not-found", "There is nothing at this path", StatusCode::NOT_FOUND),
             Self::MethodNotAllowed => {
                 ("method-not-allowed", "This path has other methods", StatusCode::METHOD_NOT_ALLOWED)

@@ -10,8 +10,12 @@ use prometheus_client::registry::{Registry, Unit};
 use serde_json::{Value, json};
 
 use super::Record;
+use super::clouds::Clouds;
 use crate::cache::CacheStatus;
-use crate::route::{Standing, TierName};
+use crate::route::TierName;
+use crate::tier::breaker::State;
+use crate::tier::pool::Pool;
+use crate::tier::{Tier, Tiers};
 
 /// The counts.
 pub struct Metrics {
@@ -26,7 +30,12 @@ pub struct Metrics {
     running: Family<ByTier, Gauge>,
     queued: Family<ByTier, Gauge>,
     slots: Family<ByTier, Gauge>,
+    clouds: Clouds,
     totals: Totals,
+}
+
+pub(super) fn number(count: impl TryInto<i64>) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
 }
 
 /// Sums that the JSON needs.
@@ -54,8 +63,8 @@ struct ByOutcome {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByTier {
-    tier: Name,
+pub(super) struct ByTier {
+    pub(super) tier: Name,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -71,7 +80,7 @@ struct ByAttempt {
 
 /// A tier's name as a label.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Name(TierName);
+pub(super) struct Name(pub(super) TierName);
 
 impl EncodeLabelValue for Name {
     fn encode(&self, encoder: &mut prometheus_client::encoding::LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
@@ -106,8 +115,9 @@ impl Default for Metrics {
         registry.register("running", "Programs that run", running.clone());
         registry.register("queued", "Requests that wait for a slot", queued.clone());
         registry.register("slots", "Programs that may run at once", slots.clone());
-        let totals = Totals::default();
-        Self { registry, requests, answers, cache, attempts, took, waited, ran, running, queued, slots, totals }
+        let (clouds, totals) = (Clouds::default(), Totals::default());
+        clouds.register(&mut registry);
+        Self { registry, requests, answers, cache, attempts, took, waited, ran, running, queued, slots, clouds, totals }
     }
 }
 
@@ -147,9 +157,9 @@ impl Metrics {
     }
 
     /// Takes in how the tiers stand at this moment.
-    pub fn see(&self, standings: &[Standing]) {
-        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        for standing in standings {
+    pub fn see(&self, tiers: &Tiers) {
+        tiers.iter().for_each(|tier| self.clouds.see(tier));
+        for standing in tiers.standings() {
             let label = ByTier { tier: Name(standing.tier.clone()) };
             self.running.get_or_create(&label).set(number(standing.running));
             self.queued.get_or_create(&label).set(number(standing.queued));
@@ -167,13 +177,17 @@ impl Metrics {
         }
     }
 
-    /// The sums under the keys that existing dashboards know. Sandboxes are not pooled and remote tokens not counted
-    /// while no tier does so: those are 0, and the breaker is closed.
-    pub fn json(&self) -> Value {
+    /// The sums under the keys that existing dashboards know. What they call the pool, the breaker and the limiter are
+    /// those of the tier `e2b`; without it they are empty, closed and well.
+    pub fn json(&self, tiers: &Tiers) -> Value {
         let totals = &self.totals;
         let (hits, misses) = (totals.hits.get(), totals.misses.get());
         let remote = &totals.remote;
         let failure_rate = share(remote.faults.get(), remote.attempts.get());
+        let cloud = tiers.iter().find(|tier| tier.name().as_str() == REMOTE);
+        let pool = cloud.and_then(Tier::pool).map(Pool::status);
+        let breaker = cloud.and_then(Tier::breaker).map(|breaker| breaker.status().state);
+        let account = cloud.and_then(Tier::account);
         json!({
             "orchestrator": {
                 "totalRequests": totals.requests.get(),
@@ -181,19 +195,30 @@ impl Metrics {
                 "e2bRate": share(remote.answers.get(), totals.requests.get()),
             },
             "pool": {
-                "poolSize": 0,
-                "created": remote.attempts.get(),
-                "reused": 0,
-                "errors": remote.faults.get(),
+                "poolSize": pool.as_ref().map_or(0, |pool| pool.size),
+                "created": pool.as_ref().map_or(0, |pool| pool.counts.created),
+                "reused": pool.as_ref().map_or(0, |pool| pool.counts.reused),
+                "errors": pool.as_ref().map_or(0, |pool| pool.counts.errors),
+                "warmHitRatio": pool.as_ref().map_or(0.0, |pool| pool.warm_hit_ratio),
             },
             "queue": {
                 "enqueued": totals.enqueued.get(),
                 "completed": totals.completed.get(),
                 "successRate": share(totals.completed.get(), totals.enqueued.get()),
             },
-            "circuitBreaker": { "state": "closed", "failureRate": failure_rate },
+            "circuitBreaker": {
+                "state": breaker.unwrap_or(State::Closed),
+                "failureRate": failure_rate,
+            },
             "cache": { "hits": hits, "misses": misses, "hitRate": share(hits, hits + misses) },
-            "rateLimiter": { "healthScore": 1.0 - failure_rate, "availableTokens": 0 },
+            "rateLimiter": {
+                "healthScore": account.as_ref().map_or(100, |account| account.health),
+                "availableTokens": account.as_ref().map_or(0.0, |account| account.available_tokens),
+            },
+            "cost": {
+                "sandboxSeconds": account.as_ref().map_or(0.0, |account| account.sandbox_seconds),
+                "usd": account.as_ref().map_or(0.0, |account| account.cost_usd),
+            },
         })
     }
 }
@@ -214,11 +239,11 @@ mod tests {
 
     #[test]
     fn the_json_has_the_keys_that_dashboards_know() {
-        let json = Metrics::default().json();
+        let json = Metrics::default().json(&Tiers::new([]));
         let keys = |part: &str| json[part].as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
-        assert_eq!(json.as_object().unwrap().len(), 6);
+        assert_eq!(json.as_object().unwrap().len(), 7);
         assert_eq!(keys("orchestrator"), "cacheHitRate e2bRate totalRequests");
-        assert_eq!(keys("pool"), "created errors poolSize reused");
+        assert_eq!(keys("pool"), "created errors poolSize reused warmHitRatio");
         assert_eq!(keys("queue"), "completed enqueued successRate");
         assert_eq!(keys("circuitBreaker"), "failureRate state");
         assert_eq!(keys("cache"), "hitRate hits misses");
@@ -228,7 +253,7 @@ mod tests {
     #[test]
     fn the_text_ends_as_openmetrics_wants() {
         let metrics = Metrics::default();
-        metrics.see(&[]);
+        metrics.see(&Tiers::new([]));
         assert!(metrics.prometheus().ends_with("# EOF\n"));
     }
 }

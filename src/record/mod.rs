@@ -1,6 +1,7 @@
 //! One [`Record`] per request, whatever happens to it. An [`Entry`] that is dropped before its end was told is written
 //! down as abandoned.
 
+mod clouds;
 pub mod ledger;
 pub mod metrics;
 
@@ -195,6 +196,6 @@ mod tests {
         let told: Vec<_> = recorder.ledger().all().iter().map(|r| (r.id.clone(), r.outcome, r.at)).collect();
         assert_eq!(told, [("b".to_owned(), "abandoned", 5), ("c".to_owned(), "quota", 10)]);
         assert!(recorder.ledger().find("a").is_none() && recorder.ledger().find("c").is_some());
-        assert_eq!(recorder.metrics().json()["orchestrator"]["totalRequests"], 3);
+        assert_eq!(recorder.metrics().json(&crate::tier::Tiers::new([]))["orchestrator"]["totalRequests"], 3);
     }
 }

@@ -19,6 +19,16 @@ pub struct Attempt {
     /// The program's exit, the tier's fault, `overloaded` where there was no slot, or `abandoned`.
     pub outcome: String,
     pub detail: Option<String>,
+    /// How long the tier asked to be left alone.
+    #[serde(rename = "retry_after_ms", serialize_with = "some_millis", skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<Duration>,
+    /// How long was waited after it before the next attempt on this tier.
+    #[serde(rename = "paused_ms", serialize_with = "some_millis", skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Duration>,
+}
+
+fn some_millis<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    millis(&time.unwrap_or_default(), serializer)
 }
 
 /// Writes a time as milliseconds with microseconds behind the point.
@@ -63,6 +73,8 @@ impl Drop for Trial<'_> {
             ran: now - started,
             outcome: self.outcome.to_owned(),
             detail: self.detail.take(),
+            retry_after: None,
+            paused: None,
         });
     }
 }

@@ -13,23 +13,31 @@ pub struct Config {
     /// Most that the first pause lasts; it doubles with each.
     #[serde(with = "humantime_serde")]
     pub base: Duration,
-    /// Most that any pause lasts. A tier that asks for more is left for the next one.
+    /// Most that any pause lasts of itself.
     #[serde(with = "humantime_serde")]
     pub cap: Duration,
+    /// Most that a tier may ask to be left alone for, as with `Retry-After`. One that asks for more is left for the next.
+    #[serde(with = "humantime_serde")]
+    pub patience: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { retries: 2, base: Duration::from_millis(20), cap: Duration::from_secs(1) }
+        Self {
+            retries: 2,
+            base: Duration::from_millis(20),
+            cap: Duration::from_secs(1),
+            patience: Duration::from_secs(1),
+        }
     }
 }
 
 impl Config {
     /// The pause before repeat number `repeat`, from 0; none where this was the last, or where `asked`, the pause that
-    /// the tier asked for, is longer than the cap.
+    /// the tier asked for, is longer than the patience.
     pub fn pause(&self, repeat: u32, asked: Option<Duration>, chance: &mut impl Rng) -> Option<Duration> {
         let asked = asked.unwrap_or_default();
-        if repeat >= self.retries || asked > self.cap {
+        if repeat >= self.retries || asked > self.patience {
             return None;
         }
         let most = self.base.saturating_mul(2u32.saturating_pow(repeat)).min(self.cap);
@@ -55,7 +63,21 @@ mod tests {
     }
 
     #[test]
-    fn a_tier_that_asks_for_patience_gets_it_up_to_the_cap() {
+    fn three_retries_pause_at_most_one_two_and_four_seconds_and_never_more_than_ten() {
+        let config =
+            Config { retries: 3, base: Duration::from_secs(1), cap: Duration::from_secs(10), ..Config::default() };
+        let mut chance = Seed::fixed(2).rng();
+        for _ in 0..200 {
+            let pauses: Vec<_> = (0..4).map(|repeat| config.pause(repeat, None, &mut chance)).collect();
+            assert!(pauses.iter().zip([1, 2, 4]).all(|(pause, most)| pause.unwrap() <= Duration::from_secs(most)));
+            assert_eq!(pauses[3], None);
+            let late = Config { retries: 9, ..config.clone() }.pause(8, None, &mut chance);
+            assert!(late.unwrap() <= Duration::from_secs(10));
+        }
+    }
+
+    #[test]
+    fn a_tier_that_asks_for_patience_gets_what_there_is() {
         let (config, mut chance) = (Config::default(), Seed::fixed(1).rng());
         let asked = Duration::from_millis(500);
         assert!(config.pause(0, Some(asked), &mut chance).unwrap() >= asked);

@@ -1,8 +1,13 @@
-//! A tier is a backend made dependable: a fair queue before it, retries around it. [`Tiers`] walks a route.
+//! A tier is a backend made dependable: a fair queue before it, a breaker, a pool of warm sandboxes, retries around it.
+//! [`Tiers`] walks a route.
 
+pub mod account;
 pub mod attempt;
 pub mod backoff;
+pub mod breaker;
+mod held;
 mod outbox;
+pub mod pool;
 pub mod queue;
 mod relay;
 mod walk;
@@ -13,23 +18,31 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use switchtower_contract::{Backend, Need, Offer};
+use switchtower_contract::{Backend, Fault, Language, Need, Offer, Spec};
+use tokio::time::timeout;
 
 pub use attempt::Attempt;
 pub use relay::Relay;
 pub use walk::{Setback, Walked};
 
+use crate::request::Footprint;
 use crate::route::{Route, Standing, TierName};
 use crate::seed::Seed;
+use breaker::{Breaker, Open, Permit};
+use held::Held;
+use pool::Pool;
 use queue::FairQueue;
 
-/// A backend with its queue.
+/// A backend with all that makes it dependable.
 pub struct Tier {
     name: TierName,
     backend: Arc<dyn Backend>,
     offer: Offer,
     config: Config,
     queue: FairQueue,
+    breaker: Option<Breaker>,
+    pool: Option<Pool>,
+    account: Option<account::Ask>,
     /// Protects the jitter's draws.
     chance: Mutex<ChaCha8Rng>,
 }
@@ -39,6 +52,10 @@ pub struct Tier {
 pub struct Config {
     pub queue: queue::Config,
     pub backoff: backoff::Config,
+    /// For a backend that others run, and that may be away. None where it cannot be.
+    pub breaker: Option<breaker::Config>,
+    /// For a backend whose sandboxes take long to open. None where each run opens its own.
+    pub pool: Option<pool::Config>,
     /// How long an attempt's events are held back, so that a quick change of tier is not seen.
     #[serde(with = "humantime_serde")]
     pub hold_back: Duration,
@@ -47,6 +64,8 @@ pub struct Config {
     pub opening: Duration,
     /// Bytes of stdout and stderr that are kept.
     pub output: u64,
+    /// Bytes of memory that a program gets where its request says nothing.
+    pub memory: u64,
 }
 
 impl Default for Config {
@@ -54,9 +73,12 @@ impl Default for Config {
         Self {
             queue: queue::Config::default(),
             backoff: backoff::Config::default(),
+            breaker: None,
+            pool: None,
             hold_back: Duration::from_millis(250),
             opening: Duration::from_secs(30),
             output: 1 << 20,
+            memory: 256 << 20,
         }
     }
 }
@@ -65,7 +87,34 @@ impl Tier {
     pub fn new(name: TierName, backend: Arc<dyn Backend>, config: Config, seed: &Seed) -> Self {
         let offer = backend.offer();
         let chance = Mutex::new(seed.fork(name.as_str()).rng());
-        Self { queue: FairQueue::new(config.queue.clone()), name, backend, offer, config, chance }
+        let queue = FairQueue::new(name.clone(), config.queue.clone());
+        let breaker = config.breaker.clone().map(|config| Breaker::new(name.clone(), config));
+        let pool = config.pool.clone().map(|pool| {
+            let spec = Spec { language: offer.languages.first().copied().unwrap_or(Language::Python) };
+            Pool::new(name.clone(), backend.clone(), spec, pool, config.opening)
+        });
+        Self { name, backend, offer, config, queue, breaker, pool, account: None, chance }
+    }
+
+    /// With figures of the account that it runs on.
+    #[must_use]
+    pub fn with_account(mut self, ask: account::Ask) -> Self {
+        self.account = Some(ask);
+        self
+    }
+
+    /// Warms what is kept warm. Call it inside a runtime, once.
+    pub fn start(&self) {
+        if let Some(pool) = &self.pool {
+            pool.start();
+        }
+    }
+
+    /// Gives up what is kept warm, and opens no more of it.
+    pub async fn close(&self) {
+        if let Some(pool) = &self.pool {
+            pool.close().await;
+        }
     }
 
     pub fn name(&self) -> &TierName {
@@ -85,21 +134,82 @@ impl Tier {
             isolation: self.offer.isolation,
             memory: self.offer.memory,
             wall: self.offer.wall,
-            up: true,
+            up: self.breaker.as_ref().is_none_or(|breaker| breaker.check().is_ok()),
             running: load.running,
             queued: load.queued,
             slots: load.slots,
         }
     }
 
-    /// Whether a program with this need may fare better here. What only a run can show counts as yes.
-    fn may_have(&self, need: &Need) -> bool {
+    pub fn breaker(&self) -> Option<&Breaker> {
+        self.breaker.as_ref()
+    }
+
+    pub fn pool(&self) -> Option<&Pool> {
+        self.pool.as_ref()
+    }
+
+    /// How its account stands, where it has one.
+    pub fn account(&self) -> Option<account::Account> {
+        self.account.as_ref().map(|ask| ask())
+    }
+
+    /// Whether its breaker lets an attempt go on. A probe that is out goes on.
+    fn lets_through(&self, permit: Option<&Permit>) -> Result<(), Open> {
+        match &self.breaker {
+            Some(breaker) if !permit.is_some_and(Permit::is_probe) => breaker.check(),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The permit of an attempt: the one that there is, where its breaker still lets it go on, or a new one. None without a
+    /// breaker.
+    fn permit(&self, permit: Option<Permit>) -> Result<Option<Permit>, Open> {
+        self.lets_through(permit.as_ref())?;
+        match (permit, &self.breaker) {
+            (Some(permit), _) => Ok(Some(permit)),
+            (None, Some(breaker)) => breaker.permit().map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Whether as much is warm as it was told to wait for.
+    pub fn is_ready(&self) -> bool {
+        self.pool.as_ref().is_none_or(Pool::is_ready)
+    }
+
+    /// A sandbox for one run of this length.
+    async fn sandbox(&self, spec: &Spec, wall: Duration) -> Result<Held, Fault> {
+        let most = self.config.opening;
+        let held = async {
+            match &self.pool {
+                Some(pool) => pool.take(wall).await.map(Held::Lent),
+                None => self.backend.open(spec).await.map(Held::Own),
+            }
+        };
+        let late = |_| Err(Fault::Unavailable { reason: format!("no sandbox within {most:?}") });
+        timeout(most, held).await.unwrap_or_else(late)
+    }
+
+    /// Bytes of memory that a program gets here which asked for so much.
+    fn memory(&self, asked: Option<u64>) -> u64 {
+        asked.unwrap_or(self.config.memory).min(self.offer.memory)
+    }
+
+    /// Whether a program with this need may fare better here. What only a run can show counts as yes. `asked`: the memory
+    /// that its request allows.
+    fn may_have(&self, need: &Need, asked: Option<u64>) -> bool {
         match need {
             Need::Module(module) => self.offer.modules.has(module),
             Need::Files(_) | Need::Network(_) | Need::Process(_) => self.offer.effectful,
-            Need::Memory(bytes) => self.offer.memory > *bytes,
+            Need::Memory(bytes) => self.memory(asked) > *bytes,
             Need::Threads | Need::Time(_) | Need::Language(_) => true,
         }
+    }
+
+    /// Whether a run here that leaves this behind must not take place twice.
+    fn is_effectful(&self, footprint: Footprint) -> bool {
+        self.offer.effectful && footprint == Footprint::World
     }
 
     fn pause(&self, repeat: u32, asked: Option<Duration>) -> Option<Duration> {
@@ -109,19 +219,49 @@ impl Tier {
 }
 
 /// The tiers that are configured.
-pub struct Tiers(BTreeMap<TierName, Tier>);
+pub struct Tiers {
+    standing: BTreeMap<TierName, Tier>,
+    absent: Vec<Absent>,
+}
+
+/// A tier that is configured and could not be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Absent {
+    pub tier: TierName,
+    pub reason: String,
+    /// What would bring it, where that is one thing to do.
+    pub remedy: Option<String>,
+}
 
 impl Tiers {
     pub fn new(tiers: impl IntoIterator<Item = Tier>) -> Self {
-        Self(tiers.into_iter().map(|tier| (tier.name.clone(), tier)).collect())
+        Self { standing: tiers.into_iter().map(|tier| (tier.name.clone(), tier)).collect(), absent: Vec::new() }
+    }
+
+    /// With those that are not there.
+    #[must_use]
+    pub fn with_absent(mut self, absent: Vec<Absent>) -> Self {
+        self.absent = absent;
+        self
     }
 
     pub fn get(&self, name: &TierName) -> Option<&Tier> {
-        self.0.get(name)
+        self.standing.get(name)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Tier> {
-        self.0.values()
+        self.standing.values()
+    }
+
+    pub fn absent(&self) -> &[Absent] {
+        &self.absent
+    }
+
+    /// Gives up what is kept warm.
+    pub async fn close(&self) {
+        for tier in self.iter() {
+            tier.close().await;
+        }
     }
 
     /// The tiers of a route, each with its runtime's id.

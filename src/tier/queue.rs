@@ -1,6 +1,7 @@
 //! Who runs next: a fair queue before a tier's slots.
 //!
-//! Classes come first (high, normal, low); a waiting request gains a class per [`Config::ageing`], so nobody starves.
+//! Classes come first (high, normal, low); a request gains a class per [`Config::ageing`] in which its user was given
+//! nothing, so nobody starves.
 //! Inside a class users take turns, and a user's own requests keep their order. A newcomer joins behind the users that
 //! already wait, so many names give no advantage over those who were there before.
 
@@ -13,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::request::Priority;
+use crate::route::TierName;
 
 /// The queue of one tier.
 pub struct FairQueue {
@@ -70,6 +72,8 @@ pub struct Load {
 }
 
 struct Shared {
+    /// Whose queue this is, for the log.
+    tier: TierName,
     config: Config,
     /// Protects who runs and who waits; held for a few instructions and never over an await.
     state: Mutex<State>,
@@ -93,6 +97,8 @@ struct Line {
     running: usize,
     /// The smallest goes first.
     turn: u64,
+    /// When it was last given a slot.
+    served: Option<Instant>,
     /// By class, then by arrival.
     waiting: [VecDeque<Place>; 3],
 }
@@ -104,10 +110,10 @@ struct Place {
 }
 
 impl FairQueue {
-    pub fn new(config: Config) -> Self {
+    pub fn new(tier: TierName, config: Config) -> Self {
         let config = Config { slots: config.slots.max(1), per_user: config.per_user.max(1), ..config };
         let state = State { usual: Duration::from_secs(1), ..State::default() };
-        Self { shared: Arc::new(Shared { config, state: Mutex::new(state) }) }
+        Self { shared: Arc::new(Shared { tier, config, state: Mutex::new(state) }) }
     }
 
     /// Waits for a slot. Dropping the future leaves the queue.
@@ -122,6 +128,8 @@ impl FairQueue {
         if grant.try_recv().is_ok() {
             return Ok(slot);
         }
+        let tier = self.shared.tier.as_str();
+        tracing::info!(target: "e2b_metrics", event = "request_queued", tier, user = &**user, "[E2B_METRICS]");
         match timeout_at(now + self.shared.config.patience, grant).await {
             Ok(_) => {
                 slot.since = Instant::now();
@@ -194,6 +202,7 @@ impl State {
             let Some(line) = self.users.get_mut(&user) else { return };
             let Some(place) = line.waiting[class].pop_front() else { return };
             line.turn = turn;
+            line.served = Some(now);
             line.running += 1;
             self.running += 1;
             self.queued -= 1;
@@ -209,8 +218,11 @@ impl State {
             .iter()
             .filter(|(_, line)| line.running < config.per_user)
             .filter_map(|(user, line)| {
-                let (aged, _, class) = line.best(config, now)?;
-                Some((aged, line.turn, class, user))
+                let (_, _, class, since) = line.best(config, now)?;
+                // Against others only that time counts in which the user got nothing: a long line of one's own gives no
+                // advantage over those who wait for their first.
+                let since = line.served.map_or(since, |served| served.max(since));
+                Some((aged(class, since, config, now), line.turn, class, user))
             })
             .min_by_key(|(aged, turn, ..)| (*aged, *turn))?;
         Some((user.clone(), class))
@@ -247,15 +259,17 @@ impl Line {
         self.waiting.iter().all(VecDeque::is_empty)
     }
 
-    /// The request that goes first: its class after ageing, its ticket, its class of origin.
-    fn best(&self, config: &Config, now: Instant) -> Option<(usize, u64, usize)> {
-        let aged = |class: usize, since: Instant| {
-            let gained = (now - since).as_nanos().checked_div(config.ageing.as_nanos()).unwrap_or(0);
-            class.saturating_sub(usize::try_from(gained).unwrap_or(usize::MAX))
-        };
+    /// The request that goes first: its class after ageing, its ticket, its class of origin, since when it waits.
+    fn best(&self, config: &Config, now: Instant) -> Option<(usize, u64, usize, Instant)> {
         let heads = self.waiting.iter().enumerate().filter_map(|(class, places)| Some((class, places.front()?)));
-        heads.map(|(class, place)| (aged(class, place.since), place.ticket, class)).min()
+        heads.map(|(class, place)| (aged(class, place.since, config, now), place.ticket, class, place.since)).min()
     }
+}
+
+/// The class of a request that has waited since then.
+fn aged(class: usize, since: Instant, config: &Config, now: Instant) -> usize {
+    let gained = (now - since).as_nanos().checked_div(config.ageing.as_nanos()).unwrap_or(0);
+    class.saturating_sub(usize::try_from(gained).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]

@@ -5,15 +5,16 @@
 
 use std::time::Duration;
 
-use switchtower_contract::{Escalation, Events, Exit, Fault, Limits, Need, Outcome, Output, Remedy, Sandbox, Spec};
+use switchtower_contract::{Escalation, Events, Exit, Fault, Limits, Need, Outcome, Output, Remedy, Spec};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::attempt::{Attempt, Trial};
+use super::breaker::{Open, Permit};
 use super::queue::Refusal;
 use super::relay::Relay;
 use super::{Tier, Tiers};
-use crate::request::Request;
+use crate::request::{Footprint, Request};
 use crate::route::{Leg, Route, TierName};
 
 /// The end of a walk that found an answer.
@@ -45,6 +46,8 @@ pub enum Setback {
 
 /// Why an attempt gave no answer.
 enum Trouble {
+    /// Its breaker is open.
+    Open(Open),
     NoSlot(Refusal),
     Fault(Fault),
 }
@@ -53,20 +56,21 @@ enum Trouble {
 const GRACE: Duration = Duration::from_secs(5);
 
 impl Tiers {
-    /// Walks the route. Each attempt is added to `attempts` as it ends; `relay` gets what the program
-    /// says.
+    /// Walks the route. Each attempt is added to `attempts` as it ends; `relay` gets what the program says. `footprint`
+    /// is what a run may leave behind: what may have run and leaves something in the world is not run again.
     ///
     /// # Errors
     /// No tier gave an answer: the last one's setback.
     pub async fn walk(
         &self,
         request: &Request,
+        footprint: Footprint,
         route: &Route,
         relay: &mut Relay,
         attempts: &mut Vec<Attempt>,
     ) -> Result<Walked, Setback> {
         let mut legs = self.usable(request, route);
-        let mut walk = Walk { request, left: request.timeout, relay, attempts };
+        let mut walk = Walk { request, footprint, left: request.timeout, relay, attempts };
         let mut setback = Setback::NoTier { reason: format!("none of the route {route} may run it") };
         let mut at = 0;
         while let Some(&(tier, leg)) = legs.get(at) {
@@ -74,11 +78,11 @@ impl Tiers {
             match walk.tier(tier, &limits).await {
                 Ok(outcome) => {
                     let output = walk.relay.ends();
-                    let note = outcome.lacked.as_ref().map(|need| self.note(need, &tier.name));
+                    let note = outcome.lacked.as_ref().map(|need| self.note(need, request.memory, &tier.name));
                     return Ok(Walked { tier: tier.name.clone(), outcome, output, note });
                 }
                 Err(Trouble::Fault(Fault::Unsupported(need))) if at + 1 < legs.len() => {
-                    match legs[at + 1..].iter().position(|(tier, _)| tier.may_have(&need)) {
+                    match legs[at + 1..].iter().position(|(tier, _)| tier.may_have(&need, request.memory)) {
                         Some(skipped) => at += 1 + skipped,
                         // Nobody on the route has it: the program runs here again and sees its own exception.
                         None => legs.truncate(at + 1),
@@ -86,7 +90,7 @@ impl Tiers {
                     setback = Setback::NoTier { reason: format!("it needs {need}") };
                 }
                 Err(trouble) => {
-                    setback = trouble.setback(tier);
+                    setback = trouble.setback(tier, tier.is_effectful(footprint));
                     if matches!(setback, Setback::Lost { .. }) {
                         break;
                     }
@@ -110,16 +114,20 @@ impl Tiers {
     }
 
     /// What would have let the program fare better than in the tier `ran`.
-    fn note(&self, need: &Need, ran: &TierName) -> String {
-        match self.iter().find(|tier| tier.name != *ran && tier.may_have(need)) {
+    fn note(&self, need: &Need, asked: Option<u64>, ran: &TierName) -> String {
+        match self.iter().find(|tier| tier.name != *ran && tier.may_have(need, asked)) {
             Some(tier) => format!("it needs {need}; the tier {} may have it, but was not on its route", tier.name),
-            None => format!("it needs {need}; a tier that has it is needed: none is configured"),
+            None => match self.absent().iter().find_map(|absent| absent.remedy.as_ref()) {
+                Some(remedy) => format!("it needs {need}; {remedy}"),
+                None => format!("it needs {need}; a tier that has it is needed: none is configured"),
+            },
         }
     }
 }
 
 struct Walk<'a> {
     request: &'a Request,
+    footprint: Footprint,
     /// What is left of the request's time.
     left: Duration,
     relay: &'a mut Relay,
@@ -132,38 +140,70 @@ impl Walk<'_> {
         let budget = if stays { None } else { leg.budget };
         Limits {
             wall: self.left.min(budget.unwrap_or(self.left)).min(tier.offer.wall),
-            memory: self.request.memory.min(tier.offer.memory),
+            memory: tier.memory(self.request.memory),
             output: tier.config.output,
             escalation: if stays { Escalation::Never } else { Escalation::OnNeed },
         }
     }
 
-    /// Tries one tier until it answers, or until trying it again is of no use.
+    /// Tries one tier until it answers, or until trying it again is of no use. Its breaker hears of the end alone: what a
+    /// retry mended is no failure.
     async fn tier(&mut self, tier: &Tier, limits: &Limits) -> Result<Outcome, Trouble> {
+        let mut permit = None;
+        let ended = self.attempts_at(tier, limits, &mut permit).await;
+        if let Some(permit) = permit {
+            match &ended {
+                Ok(_) => permit.tells(None),
+                Err(Trouble::Fault(fault)) => permit.tells(Some(fault)),
+                // As if it had not been there.
+                Err(Trouble::Open(_) | Trouble::NoSlot(_)) => drop(permit),
+            }
+        }
+        ended
+    }
+
+    async fn attempts_at(
+        &mut self,
+        tier: &Tier,
+        limits: &Limits,
+        permit: &mut Option<Permit>,
+    ) -> Result<Outcome, Trouble> {
         let mut repeat = 0;
         loop {
             let limits = Limits { wall: limits.wall.min(self.left), ..limits.clone() };
-            let trouble = match self.attempt(tier, &limits).await {
+            let trouble = match self.attempt(tier, &limits, permit).await {
                 Ok(outcome) => return Ok(outcome),
                 Err(trouble) => trouble,
             };
             let pause = match &trouble {
-                Trouble::Fault(fault) if fault.remedy(tier.offer.effectful) == Remedy::RetryHere => {
+                // A probe is to find out, not to insist.
+                Trouble::Fault(Fault::Unavailable { .. }) if permit.as_ref().is_some_and(Permit::is_probe) => None,
+                Trouble::Fault(fault) if fault.remedy(tier.is_effectful(self.footprint)) == Remedy::RetryHere => {
                     tier.pause(repeat, asked(fault))
                 }
                 _ => None,
             };
             match pause {
-                Some(pause) if !self.left.is_zero() => sleep(pause).await,
+                Some(pause) if !self.left.is_zero() => {
+                    if let Some(attempt) = self.attempts.last_mut() {
+                        attempt.paused = Some(pause);
+                    }
+                    sleep(pause).await;
+                }
                 _ => return Err(trouble),
             }
             repeat += 1;
         }
     }
 
-    async fn attempt(&mut self, tier: &Tier, limits: &Limits) -> Result<Outcome, Trouble> {
+    async fn attempt(&mut self, tier: &Tier, limits: &Limits, permit: &mut Option<Permit>) -> Result<Outcome, Trouble> {
         let mut trial = Trial::new(&tier.name, self.attempts);
         let caller = &self.request.caller;
+        // Before the queue, so that nobody waits to be refused.
+        if let Err(open) = tier.lets_through(permit.as_ref()) {
+            trial.ends("open", Some(open.to_string()));
+            return Err(Trouble::Open(open));
+        }
         let slot = match tier.queue.slot(&caller.user, self.request.priority).await {
             Ok(slot) => slot,
             Err(refusal) => {
@@ -171,18 +211,33 @@ impl Walk<'_> {
                 return Err(Trouble::NoSlot(refusal));
             }
         };
+        // After it, since much may have happened meanwhile.
+        match tier.permit(permit.take()) {
+            Ok(given) => *permit = given,
+            Err(open) => {
+                trial.ends("open", Some(open.to_string()));
+                return Err(Trouble::Open(open));
+            }
+        }
         let (events, from) = Events::channel();
         let (over, is_over) = oneshot::channel();
-        let program = &self.request.program;
+        let (program, footprint) = (&self.request.program, self.footprint);
         let run = async {
             // The sandbox goes before its slot does, and both before a slow reader has read the last event.
             let _slot = slot;
             let ran = async {
-                let mut sandbox = open(tier, &Spec { language: program.language }).await?;
+                let mut held = tier.sandbox(&Spec { language: program.language }, limits.wall).await?;
                 trial.starts();
-                timeout(limits.wall + GRACE, sandbox.run(program, limits, &events))
+                let ran = timeout(limits.wall + GRACE, held.sandbox()?.run(program, limits, &events))
                     .await
-                    .unwrap_or_else(|_| Err(Fault::Lost { reason: "no end long after its deadline".to_owned() }))
+                    .unwrap_or_else(|_| Err(Fault::Lost { reason: "no end long after its deadline".to_owned() }));
+                match &ran {
+                    Ok(Outcome { exit: Exit::Finished(_) | Exit::Raised, .. }) => held.give_back(footprint),
+                    // What was cut short may go on inside.
+                    Ok(_) | Err(Fault::Refused { .. } | Fault::Unsupported(_)) => drop(held),
+                    Err(Fault::Unavailable { .. } | Fault::Lost { .. }) => held.give_up(),
+                }
+                ran
             }
             .await;
             let _ = over.send(());
@@ -203,15 +258,12 @@ impl Walk<'_> {
                 trial.ends(fault.name(), Some(fault.detail()))
             }
         };
+        if let (Err(fault), Some(attempt)) = (&ended, self.attempts.last_mut()) {
+            attempt.retry_after = asked(fault);
+        }
         self.left = self.left.saturating_sub(ran);
         ended.map_err(Trouble::Fault)
     }
-}
-
-async fn open(tier: &Tier, spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
-    let most = tier.config.opening;
-    let late = |_| Err(Fault::Unavailable { reason: format!("no sandbox within {most:?}") });
-    timeout(most, tier.backend.open(spec)).await.unwrap_or_else(late)
 }
 
 /// When the backend wants to be asked again.
@@ -224,24 +276,27 @@ fn asked(fault: &Fault) -> Option<Duration> {
 
 /// What a program needed that ended only because this tier gives less than the request allows. Only where another tier
 /// stands ready.
-fn cut_short(outcome: &Outcome, limits: &Limits, left: Duration, memory: u64) -> Option<Need> {
+fn cut_short(outcome: &Outcome, limits: &Limits, left: Duration, memory: Option<u64>) -> Option<Need> {
     match outcome.exit {
         _ if limits.escalation == Escalation::Never => None,
         Exit::TimedOut if limits.wall < left => Some(Need::Time(limits.wall)),
-        Exit::OutOfMemory if limits.memory < memory => Some(Need::Memory(limits.memory)),
+        Exit::OutOfMemory if memory.is_none_or(|memory| limits.memory < memory) => Some(Need::Memory(limits.memory)),
         _ => None,
     }
 }
 
 impl Trouble {
-    fn setback(self, tier: &Tier) -> Setback {
+    fn setback(self, tier: &Tier, effectful: bool) -> Setback {
         let name = &tier.name;
         match self {
+            Self::Open(open) => {
+                Setback::Unavailable { reason: format!("{name}: {open}"), retry_after: open.retry_after }
+            }
             Self::NoSlot(refusal) => {
                 let (Refusal::Full { retry_after } | Refusal::Late { retry_after, .. }) = refusal;
                 Setback::Overloaded { reason: format!("{name}: {refusal}"), retry_after }
             }
-            Self::Fault(fault) if fault.remedy(tier.offer.effectful) == Remedy::GiveUp => {
+            Self::Fault(fault) if fault.remedy(effectful) == Remedy::GiveUp => {
                 Setback::Lost { reason: format!("{name}: {}", fault.detail()) }
             }
             Self::Fault(Fault::Unsupported(need)) => Setback::NoTier { reason: format!("{name} has not {need}") },

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
-use switchtower::http::{DOCUMENT, FIELDS, FILE_FIELDS, Kind, LEGACY_FIELDS, PATHS};
+use switchtower::http::{BATCH_FIELDS, DOCUMENT, FIELDS, FILE_FIELDS, Kind, LEGACY_FIELDS, PATHS};
 
 use crate::http::house::{House, get};
 use crate::http::schema::objections;
@@ -46,6 +46,7 @@ fn every_field_and_every_problem_is_described() {
     let fields = |name: &str| keys(&schemas[name]["properties"]);
     assert_eq!(fields("Execute"), FIELDS.into());
     assert_eq!(fields("File"), FILE_FIELDS.into());
+    assert_eq!(fields("Batch"), BATCH_FIELDS.into());
     assert_eq!(fields("LegacyExecute"), LEGACY_FIELDS.into());
     assert_eq!(schemas["Problem"]["properties"]["type"]["enum"], json!(Kind::ALL.map(Kind::urn)));
 }
@@ -64,6 +65,15 @@ async fn every_answer_is_as_described() {
         ("post", "/v1/execute", post("/v1/execute", json!({ "code": "#: fault unavailable" }))),
         ("post", "/v1/execute", post("/v1/execute", json!({ "code": 3 }))),
         ("post", "/v1/execute", post("/v1/execute", json!({ "code": "1", "tier": "moon" }))),
+        (
+            "post",
+            "/v1/batch",
+            post(
+                "/v1/batch",
+                json!({ "requests": [{ "code": "#: print 1" }, { "code": 3 }, { "code": "#: exit 2" }] }),
+            ),
+        ),
+        ("post", "/v1/batch", post("/v1/batch", json!({ "requests": [] }))),
         ("post", "/v1/explain", post("/v1/explain", json!({ "code": "import time, pandas\nprint(time.time())" }))),
         ("post", "/v1/explain", post("/v1/explain", json!({ "code": "for (" }))),
         ("post", "/v1/explain", post("/v1/explain", json!({ "code": "1", "isolation": "micro_vm" }))),

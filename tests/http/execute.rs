@@ -159,3 +159,24 @@ async fn an_explanation_runs_nothing() {
     assert!((sum - answer.json["profile"]["score"].as_f64().unwrap()).abs() < 1e-9);
     assert_eq!(answer.json["decision"]["route"], json!([{ "tier": "wasm", "budget_ms": null }]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_runs_at_once_and_is_answered_in_its_order() {
+    let house = House::new();
+    let requests = json!([
+        { "code": "#: print a; sleep 3s", "user": "one" },
+        { "code": "#: print b; sleep 1s", "user": "two" },
+        { "code": "1", "tier": "moon" },
+        { "code": "#: raise ValueError c; sleep 1s", "user": "three" },
+    ]);
+    let started = tokio::time::Instant::now();
+    let answer = house.post("/v1/batch", &json!({ "requests": requests })).await;
+    assert!(started.elapsed() < Duration::from_secs(4));
+    let answers = answer.json["answers"].as_array().unwrap();
+    assert_eq!(answers.len(), 4);
+    assert_eq!((answers[0]["stdout"].as_str(), answers[1]["stdout"].as_str()), (Some("a\n"), Some("b\n")));
+    assert_eq!(answers[2]["field"], "tier");
+    assert_eq!(answers[3]["error"]["name"], "ValueError");
+    let many = house.post("/v1/batch", &json!({ "requests": vec![json!({ "code": "1" }); 101] })).await;
+    assert_eq!((many.status, many.json["field"].as_str()), (422, Some("requests")));
+}

@@ -60,7 +60,7 @@ cache: {"allowed":["use","bypass","refresh"],"detail":"cache is \"no\", it must 
 isolation: {"allowed":["process","wasm","micro_vm"],"detail":"isolation is \"none\", it must be one of process, wasm, micro_vm","field":"isolation","status":422,"title":"A field holds what it may not","type":"urn:switchtower:problem:invalid"}
 timeout: {"allowed":"1 to 300000","detail":"timeout_ms: allowed is 1 to 300000","field":"timeout_ms","status":422,"title":"A field holds what it may not","type":"urn:switchtower:problem:invalid"}
 negative: {"allowed":"a whole number from 0","detail":"timeout_ms is -5, it must be a whole number from 0","field":"timeout_ms","status":422,"title":"A field holds what it may not","type":"urn:switchtower:problem:invalid"}
-memory: {"allowed":"1 to 512","detail":"memory_mb: allowed is 1 to 512","field":"memory_mb","status":422,"title":"A field holds what it may not","type":"urn:switchtower:problem:invalid"}
+memory: {"allowed":"1 to 2048","detail":"memory_mb: allowed is 1 to 2048","field":"memory_mb","status":422,"title":"A field holds what it may not","type":"urn:switchtower:problem:invalid"}
 seed alone: {"detail":"a seed needs \"deterministic\": true","field":"seed","status":422,"title":"A field holds what it may not","type":"urn:switchtower:problem:invalid"}
 two contents: {"detail":"a file has either content or base64","field":"files[0].content","status":422,"title":"A field holds what it may not","type":"urn:switchtower:problem:invalid"}
 bad base64: {"detail":"files[0].base64 is not standard base64 with padding: Invalid symbol 63, offset 0.","field":"files[0].base64","status":422,"title":"A field holds what it may not","type":"urn:switchtower:problem:invalid"}
@@ -103,7 +103,7 @@ deep: {"column":128,"detail":"recursion limit exceeded at line 1 column 128","li
 too large: {"allowed":27459584,"detail":"the body has more than 27459584 bytes","status":413,"title":"The body is too large","type":"urn:switchtower:problem:too-large"}
 form: {"allowed":"application/json","detail":"this is \"application/x-www-form-urlencoded\"","status":415,"title":"The body has another type","type":"urn:switchtower:problem:unsupported-media"}
 no type: {"allowed":"application/json","detail":"there is no Content-Type","status":415,"title":"The body has another type","type":"urn:switchtower:problem:unsupported-media"}
-elsewhere: {"allowed":["/v1/execute","/v1/explain","/api/code/execute","/health","/ready","/metrics","/v1/metrics","/v1/openapi.json"],"detail":"there is nothing at /v2/execute","status":404,"title":"There is nothing at this path","type":"urn:switchtower:problem:not-found"}
+elsewhere: {"allowed":["/v1/execute","/v1/batch","/v1/explain","/api/code/execute","/health","/ready","/metrics","/v1/metrics","/v1/openapi.json","/v1/admin/tiers","/v1/admin/tiers/{tier}/budget","/v1/admin/tiers/{tier}/usage","/v1/admin/tiers/{tier}/breaker/reset"],"detail":"there is nothing at /v2/execute","status":404,"title":"There is nothing at this path","type":"urn:switchtower:problem:not-found"}
 method: {"allowed":"POST","detail":"/v1/execute has no GET","status":405,"title":"This path has other methods","type":"urn:switchtower:problem:method-not-allowed"}
 method: {"allowed":"GET, HEAD","detail":"/health has no DELETE","status":405,"title":"This path has other methods","type":"urn:switchtower:problem:method-not-allowed"}
 "#);

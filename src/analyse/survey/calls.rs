@@ -105,7 +105,10 @@ impl<'a> Survey<'a> {
     pub(super) fn builtin(&mut self, name: &'a str, call: &'a ExprCall) {
         let at = call.start();
         match name {
-            "open" => self.reached(files::place(call.arguments.args.first()), at),
+            "open" => {
+                self.opens -= 1;
+                self.reached(files::place(call.arguments.args.first()), at);
+            }
             "range" => {
                 let rounds = self.bounds.range(call).unwrap_or(0.0);
                 self.iterations.raise(rounds * self.rounds, at);
@@ -154,6 +157,7 @@ impl<'a> Survey<'a> {
     pub(super) fn call(&mut self, call: &'a ExprCall) {
         self.calls += 1.0;
         if let Some(path) = self.imports.path(&call.func) {
+            self.passes(path.segments());
             self.called(path.segments(), call);
             self.root(&call.func);
         } else {

@@ -17,6 +17,7 @@ use super::imports::Imports;
 use super::modules;
 use super::profile::{Reach, StaticEffect};
 use super::verdict::hazard::{gives_a_set, shows_the_interpreter};
+use super::ways_out;
 
 /// The largest of something, and where it was.
 #[derive(Debug, Clone, Copy, Default)]
@@ -72,6 +73,10 @@ pub(super) struct Survey<'a> {
     pub sets: bool,
     /// Where it looks at frames or at the classes that the interpreter happens to have.
     pub inner: Option<TextSize>,
+    /// It names something by which it may do what its text does not say.
+    pub way_out: bool,
+    /// Times that `open` is named beyond those that it is called.
+    pub opens: i32,
 
     /// The names that the program gives, as far as the walk has come.
     pub own: Definitions<'a>,
@@ -111,6 +116,8 @@ impl<'a> Survey<'a> {
             branches: 0.0,
             sets: false,
             inner: None,
+            way_out: false,
+            opens: 0,
             own: Definitions::default(),
             inside: Vec::new(),
             in_class: false,
@@ -176,8 +183,14 @@ impl<'a> Survey<'a> {
 }
 
 impl Survey<'_> {
+    /// A path may lead through one module to another.
+    pub(super) fn passes(&mut self, path: &[&str]) {
+        self.way_out |= path.iter().skip(1).any(|segment| ways_out::attribute(segment));
+    }
+
     fn attribute(&mut self, attribute: &ExprAttribute) {
         self.sets |= gives_a_set(attribute.attr.as_str());
+        self.way_out |= ways_out::attribute(attribute.attr.as_str());
         if shows_the_interpreter(attribute.attr.as_str()) {
             self.inner.get_or_insert(attribute.start());
         }
@@ -297,9 +310,12 @@ impl<'a> Visitor<'a> for Survey<'a> {
                 match name.id.as_str() {
                     "input" => self.reads_input(name.start()),
                     "set" | "frozenset" => self.sets = true,
-                    _ => {}
+                    "open" => self.opens += 1,
+                    name => self.way_out |= ways_out::name(name),
                 }
                 if let Some(path) = self.imports.name(&name.id) {
+                    // A module that is handed on as a value: what is done with it is not seen.
+                    self.way_out |= path.segments().len() == 1;
                     self.read(path.segments(), name.start());
                 }
                 if self.inside.is_empty() && self.own.defines(name.id.as_str()) {
@@ -309,6 +325,7 @@ impl<'a> Visitor<'a> for Survey<'a> {
             Expr::Attribute(attribute) => {
                 self.attribute(attribute);
                 if let Some(path) = self.imports.path(expr) {
+                    self.passes(path.segments());
                     self.read(path.segments(), attribute.start());
                     self.root(expr);
                 } else if attribute.ctx == ExprContext::Store {

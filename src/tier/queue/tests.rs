@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use super::*;
 
 fn queue(slots: usize, per_user: usize) -> FairQueue {
-    FairQueue::new(Config { slots, per_user, ..Config::default() })
+    FairQueue::new("tier".into(), Config { slots, per_user, ..Config::default() })
 }
 
 fn user(name: &str) -> Arc<str> {
@@ -75,7 +75,7 @@ async fn a_user_at_its_limit_waits_and_others_pass() {
 
 #[tokio::test(start_paused = true)]
 async fn a_full_queue_says_when_to_come_back() {
-    let queue = FairQueue::new(Config { slots: 1, length: 1, ..Config::default() });
+    let queue = FairQueue::new("tier".into(), Config { slots: 1, length: 1, ..Config::default() });
     let _busy = queue.slot(&user("a"), Priority::Normal).await.unwrap();
     let (b, c) = (user("b"), user("c"));
     let waiting = queue.slot(&b, Priority::Normal);
@@ -91,7 +91,8 @@ async fn a_full_queue_says_when_to_come_back() {
 
 #[tokio::test(start_paused = true)]
 async fn waiting_has_an_end() {
-    let queue = FairQueue::new(Config { slots: 1, patience: Duration::from_secs(3), ..Config::default() });
+    let queue =
+        FairQueue::new("tier".into(), Config { slots: 1, patience: Duration::from_secs(3), ..Config::default() });
     let _busy = queue.slot(&user("a"), Priority::Normal).await.unwrap();
     let late = queue.slot(&user("b"), Priority::Normal).await.err().unwrap();
     assert!(matches!(late, Refusal::Late { waited, .. } if waited >= Duration::from_secs(3)), "{late:?}");
@@ -113,7 +114,7 @@ proptest! {
         story in story(), slots in 1usize..5, per_user in 1usize..4,
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let queue = Rc::new(FairQueue::new(Config {
+        let queue = Rc::new(FairQueue::new("tier".into(), Config {
             slots, per_user, length: 1000, patience: Duration::from_secs(600), ageing: Duration::from_millis(100),
         }));
         let at_once: Rc<RefCell<BTreeMap<u8, usize>>> = Rc::default();

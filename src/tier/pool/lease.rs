@@ -1,0 +1,97 @@
+//! A sandbox on loan, and the wait for one.
+
+use std::sync::Arc;
+
+use switchtower_contract::{Fault, Sandbox};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+
+use super::entry::Entry;
+use super::{Inner, RESET};
+use crate::request::Footprint;
+
+/// A sandbox on loan. Dropped, it is given up; given back, it becomes fresh and is lent again.
+pub struct Lease {
+    inner: Arc<Inner>,
+    entry: Option<Entry>,
+}
+
+impl Lease {
+    pub(super) fn new(inner: Arc<Inner>, mut entry: Entry) -> Self {
+        entry.lent();
+        Self { inner, entry: Some(entry) }
+    }
+
+    /// The sandbox itself; none once it was given back.
+    pub fn sandbox(&mut self) -> Option<&mut dyn Sandbox> {
+        self.entry.as_mut().map(Entry::sandbox)
+    }
+
+    /// After a run that came to its own end. Whether it is used again is for the pool's settings to say.
+    pub fn give_back(mut self, footprint: Footprint) {
+        let config = &self.inner.config;
+        let Some(mut entry) = self.entry.take() else { return };
+        if !config.reuse.allows(footprint) {
+            return;
+        }
+        if entry.runs >= config.runs || entry.age(Instant::now()) >= config.age {
+            self.inner.state().counts.retired += 1;
+            return;
+        }
+        let inner = self.inner.clone();
+        let reset = async move {
+            match timeout(RESET, entry.reset()).await {
+                Ok(Ok(())) => inner.offer(entry),
+                Ok(Err(_)) | Err(_) => {
+                    inner.state().counts.evicted += 1;
+                    drop(entry);
+                    inner.fill();
+                }
+            }
+        };
+        let mut state = self.inner.state();
+        if !state.closed {
+            state.tasks.spawn(reset);
+        }
+    }
+
+    /// The backend failed while it was lent: it is given up, and the others are looked at.
+    pub fn give_up(self) {
+        self.inner.look.notify_one();
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(entry) = self.entry.take() {
+            drop(entry);
+        }
+        self.inner.fill();
+    }
+}
+
+/// Waits for a sandbox. Whoever leaves at the moment it comes passes it on.
+pub(super) struct Waiting {
+    inner: Arc<Inner>,
+    given: oneshot::Receiver<Result<Entry, Fault>>,
+}
+
+impl Waiting {
+    pub(super) fn new(inner: Arc<Inner>, given: oneshot::Receiver<Result<Entry, Fault>>) -> Self {
+        Self { inner, given }
+    }
+
+    pub(super) async fn entry(mut self) -> Result<Entry, Fault> {
+        let closed = |_| Err(Fault::Unavailable { reason: "the pool is closed".to_owned() });
+        (&mut self.given).await.unwrap_or_else(closed)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.given.close();
+        if let Ok(Ok(entry)) = self.given.try_recv() {
+            self.inner.offer(entry);
+        }
+    }
+}

@@ -1,0 +1,177 @@
+use switchtower_contract::scripted::{Odds, Scripted, Settings};
+use switchtower_contract::{Events, Exit, Limits, Outcome, Program};
+use tokio::time::{advance, sleep};
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn scripted() -> Scripted {
+    Scripted::new(1, Settings { opening: SECOND..SECOND, ..Settings::default() })
+}
+
+fn pool(backend: &Scripted, config: Config) -> Pool {
+    let spec = Spec { language: switchtower_contract::Language::Python };
+    Pool::new("e2b".into(), Arc::new(backend.clone()), spec, config, 60 * SECOND)
+}
+
+async fn run(lease: &mut Lease, source: &str) -> Outcome {
+    let (events, _from) = Events::channel();
+    let (program, limits) = (Program::python(source), Limits::default());
+    lease.sandbox().unwrap().run(&program, &limits, &events).await.unwrap()
+}
+
+async fn warmed(backend: &Scripted, config: Config) -> Pool {
+    let pool = pool(backend, config);
+    pool.start();
+    sleep(2 * SECOND).await;
+    pool
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_are_warm_soon_after_the_start() {
+    let backend = scripted();
+    let pool = warmed(&backend, Config { ready: 3, ..Config::default() }).await;
+    let status = pool.status();
+    assert_eq!((status.warm, status.size, status.counts.created), (3, 3, 3));
+    assert!(pool.is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_never_takes_more_than_there_are_places_and_then_it_settles() {
+    let backend = scripted();
+    let pool = Arc::new(warmed(&backend, Config::default()).await);
+    let callers: Vec<_> = (0..30)
+        .map(|_| {
+            let pool = pool.clone();
+            tokio::spawn(async move {
+                let mut lease = pool.take(SECOND).await.unwrap();
+                let outcome = run(&mut lease, "sleep 500ms").await;
+                assert_eq!(outcome.exit, Exit::Finished(0));
+                lease.give_back(Footprint::None);
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    assert!(backend.counts().most_live <= 10);
+    let ratio = pool.status().warm_hit_ratio;
+    assert!(ratio >= 0.1, "{ratio}");
+    sleep(90 * SECOND).await;
+    assert_eq!((pool.status().warm, backend.counts().live), (3, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_run_after_the_fiftieth_gets_another_sandbox() {
+    let backend = scripted();
+    let pool = warmed(&backend, Config { target: 1, max: 1, ..Config::default() }).await;
+    for _ in 0..50 {
+        pool.take(SECOND).await.unwrap().give_back(Footprint::None);
+    }
+    assert_eq!(pool.status().counts.created, 1);
+    pool.take(SECOND).await.unwrap().give_back(Footprint::None);
+    assert_eq!((pool.status().counts.created, pool.status().counts.retired), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_left_something_behind_is_not_lent_again() {
+    let backend = scripted();
+    let pool = warmed(&backend, Config { target: 1, max: 1, ..Config::default() }).await;
+    let mut lease = pool.take(SECOND).await.unwrap();
+    run(&mut lease, "set kept 1").await;
+    lease.give_back(Footprint::Sandbox);
+    let mut lease = pool.take(SECOND).await.unwrap();
+    assert_eq!(run(&mut lease, "get kept").await.exit, Exit::Raised);
+    assert_eq!(pool.status().counts.created, 2);
+    // And what is lent again was made fresh before.
+    run(&mut lease, "set kept 1").await;
+    lease.give_back(Footprint::None);
+    let mut lease = pool.take(SECOND).await.unwrap();
+    assert_eq!(run(&mut lease, "get kept").await.exit, Exit::Raised);
+    assert_eq!(pool.status().counts.created, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_retires_after_an_hour_but_never_in_the_middle_of_a_run() {
+    let backend = scripted();
+    let never_sleeps = Config { target: 1, max: 2, sleep_after: Duration::ZERO, ..Config::default() };
+    let pool = warmed(&backend, never_sleeps).await;
+    advance(3580 * SECOND).await;
+    // A run of a minute would take it past its hour, so it gets another.
+    let lease = pool.take(60 * SECOND).await.unwrap();
+    assert_eq!(pool.status().counts.created, 2);
+    sleep(3700 * SECOND).await;
+    assert_eq!(backend.counts().live, 2, "{:?} the old one has been replaced, the lent one lives", pool.status());
+    lease.give_back(Footprint::None);
+    sleep(31 * SECOND).await;
+    assert_eq!(backend.counts().live, 1);
+    assert!(pool.status().counts.retired >= 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_wait_are_looked_at_and_replaced_when_they_are_gone() {
+    let backend = scripted();
+    let pool = warmed(&backend, Config::default()).await;
+    backend.fail_keep(Fault::Unavailable { reason: "deleted".to_owned() });
+    sleep(32 * SECOND).await;
+    assert_eq!((pool.status().counts.evicted, pool.status().counts.created, pool.status().warm), (1, 4, 3));
+    assert_eq!(backend.counts().runs, 0, "nothing is run to look at one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_idle_sleep_and_the_next_run_wakes_one() {
+    let backend = scripted();
+    let pool = warmed(&backend, Config::default()).await;
+    sleep(400 * SECOND).await;
+    let status = pool.status();
+    assert_eq!((status.warm, status.asleep), (2, 2), "no more than the fewest are kept when nothing is asked for");
+    let created = status.counts.created;
+    let mut lease = pool.take(SECOND).await.unwrap();
+    run(&mut lease, "print a").await;
+    assert_eq!(pool.status().counts.created, created);
+    sleep(2 * SECOND).await;
+    assert_eq!(pool.status().warm, 3, "there is work again");
+    assert!(status.sandboxes.iter().all(|seen| seen.age_ms <= 331_000), "time asleep does not age: {status:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_leaves_costs_no_sandbox_and_keeps_no_place() {
+    let backend = scripted();
+    let pool = pool(&backend, Config { target: 0, min: 0, max: 1, ..Config::default() });
+    assert!(timeout(SECOND / 2, pool.take(SECOND)).await.is_err());
+    sleep(SECOND).await;
+    assert_eq!((pool.status().warm, pool.status().starting), (1, 0), "what was begun for it is there for the next");
+    let lease = pool.take(SECOND).await.unwrap();
+    assert!(timeout(SECOND / 2, pool.take(SECOND)).await.is_err());
+    drop(lease);
+    let lease = pool.take(SECOND).await.unwrap();
+    assert_eq!(pool.status().size, 1);
+    drop(lease);
+    assert_eq!((pool.status().size, backend.counts().live), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_opening_that_fails_is_told_to_one_and_not_repeated_in_a_storm() {
+    let away = Odds { unavailable: 1000, ..Odds::default() };
+    let backend = Scripted::new(1, Settings { odds: away, ..Settings::default() });
+    let pool = warmed(&backend, Config::default()).await;
+    assert!(pool.take(SECOND).await.is_err());
+    let before = pool.status().counts.errors;
+    sleep(60 * SECOND).await;
+    let errors = pool.status().counts.errors - before;
+    assert!(errors <= 6, "{errors} openings of a backend that is away in one minute");
+    assert_eq!(pool.status().size, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_is_closed_keeps_nothing() {
+    let backend = scripted();
+    let pool = warmed(&backend, Config::default()).await;
+    let lease = pool.take(SECOND).await.unwrap();
+    pool.close().await;
+    assert_eq!(backend.counts().live, 1);
+    lease.give_back(Footprint::None);
+    assert_eq!(backend.counts().live, 0);
+    assert!(pool.take(SECOND).await.is_err());
+}
