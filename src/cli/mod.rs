@@ -1,13 +1,17 @@
 //! The command line: arguments in, a room asked, an exit code out.
 
+mod bench;
+mod breaker;
 mod doctor;
 mod exit;
 mod explain;
+mod fake;
 mod input;
 mod rules;
 mod run;
 mod serve;
 mod settings;
+mod template;
 mod terminal;
 mod workload;
 
@@ -58,6 +62,14 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Run a file of programs and say how they did, per category.
     Workload(workload::Workload),
+    /// Measure against the stand-in for E2B.
+    Bench(bench::Bench),
+    /// The template that the cloud tier expects: its tag, its content, whether the cloud has it.
+    Template(template::Template),
+    /// How a running server's circuit breaker stands, and closing it by hand.
+    Breaker(breaker::Breaker),
+    /// Start a stand-in for E2B on loopback: the same wire, a plan's limits, latencies, faults.
+    FakeE2b(fake::FakeE2b),
     /// Print the settings in force, keys masked.
     Config(settings::Show),
     /// Print the version.
@@ -78,6 +90,10 @@ pub fn main() -> ExitCode {
         Command::Rules(rules) => rules.rules(file),
         Command::Doctor(doctor) => doctor.doctor(file),
         Command::Workload(workload) => workload.workload(file),
+        Command::Bench(bench) => bench.bench(file),
+        Command::Template(template) => template.template(file),
+        Command::Breaker(breaker) => breaker.breaker(file),
+        Command::FakeE2b(fake) => fake.serve(),
         Command::Config(show) => show.show(file),
         Command::Version => {
             terminal::out(&format!("switchtower {}\n", env!("CARGO_PKG_VERSION")));

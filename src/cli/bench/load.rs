@@ -1,0 +1,180 @@
+//! One round of the load: a stand-in, a house in front of it, twelve queries at once.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+use switchtower_contract::Program;
+use switchtower_e2b::limits;
+use switchtower_fake_e2b::{Counts, Fake, Kernels, Latency, Plan, Rates, Settings};
+use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep};
+
+use super::super::exit::Complaint;
+use super::super::terminal;
+use super::percentile;
+use super::queries::QUERIES;
+use crate::assemble::{self, Assembled};
+use crate::config::Config;
+use crate::request::{CacheMode, Caller, Request};
+use crate::route::TierName;
+use crate::tier::{Attempt, Tier};
+
+/// What the stand-in is like, and what we know of it.
+pub(super) struct Load {
+    pub(super) plan: Plan,
+    pub(super) latency: Latency,
+    pub(super) executions_per_minute: u32,
+    /// Our limiter is told of that rate.
+    pub(super) known: bool,
+    pub(super) python: PathBuf,
+}
+
+/// How a round went.
+#[derive(Serialize)]
+pub(super) struct Story {
+    pub(super) queries: Vec<Query>,
+    pub(super) answered: usize,
+    /// Answers that were a rate limit's.
+    pub(super) surfaced: usize,
+    #[serde(serialize_with = "seconds")]
+    pub(super) median: Duration,
+    #[serde(serialize_with = "seconds")]
+    pub(super) p95: Duration,
+    pub(super) counts: Counts,
+    pub(super) warm_hit_ratio: f64,
+    pub(super) sandbox_seconds: f64,
+    pub(super) cost_usd: f64,
+}
+
+/// How one query went.
+#[derive(Serialize)]
+pub(super) struct Query {
+    user: &'static str,
+    pub(super) tier: Option<String>,
+    #[serde(serialize_with = "seconds")]
+    took: Duration,
+    attempts: Vec<Attempt>,
+    error: Option<String>,
+}
+
+fn seconds<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_secs_f64())
+}
+
+impl Query {
+    pub(super) fn seconds(&self) -> String {
+        match &self.error {
+            None => format!("{:.1}", self.took.as_secs_f64()),
+            Some(error) => error.clone(),
+        }
+    }
+}
+
+/// Longest that the pool may take to be warm before the load begins.
+const WARMING: Duration = Duration::from_secs(60);
+
+impl Load {
+    /// `tier`: where all programs are sent; none leaves it to the rules.
+    pub(super) async fn story(&self, config: &Config, tier: Option<&str>) -> Result<Story, Complaint> {
+        let failed = |error: std::io::Error| Complaint::failed(error.to_string());
+        let rates = Rates { executions_per_minute: Some(self.executions_per_minute), burst: 5, ..Rates::default() };
+        let fake = Fake::new(Settings {
+            plan: self.plan,
+            latency: self.latency,
+            rates,
+            kernels: Kernels::Python { program: self.python.clone() },
+            ..Settings::default()
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(failed)?;
+        let origin = format!("http://{}", listener.local_addr().map_err(failed)?);
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let served = tokio::spawn(switchtower_fake_e2b::serve(listener, fake.clone(), async { drop(stopped.await) }));
+
+        let house = assemble::against_stand_in(&self.settings(config, &origin), &terminal::note)?;
+        let story = self.told(&house, config, tier).await;
+        house.close().await;
+        drop(stop);
+        let counts = fake.counts();
+        fake.close().await;
+        served.abort();
+        Ok(Story { counts, ..story? })
+    }
+
+    /// The settings of a server that uses the stand-in.
+    fn settings(&self, config: &Config, origin: &str) -> Config {
+        let mut config = config.clone();
+        config.clouds.0.retain(|name, _| name.as_str() == "e2b");
+        for cloud in config.clouds.0.values_mut() {
+            let account = &mut cloud.account;
+            (account.api_url, account.sandbox_url) = (Some(origin.to_owned()), Some(origin.to_owned()));
+            (account.template, account.tag, account.modules) = (None, None, Vec::new());
+            account.limits.plan = match self.plan {
+                Plan::Hobby => limits::Plan::Hobby,
+                Plan::Pro => limits::Plan::Pro,
+                Plan::Enterprise | Plan::Unlimited => limits::Plan::Enterprise,
+            };
+            if self.known {
+                account.limits.executions_per_minute = self.executions_per_minute;
+            }
+        }
+        config
+    }
+
+    async fn told(&self, house: &Assembled, config: &Config, tier: Option<&str>) -> Result<Story, Complaint> {
+        let router = &house.router;
+        let upkeep = tokio::spawn(house.upkeep());
+        let cloud = router.tiers().get(&TierName::from("e2b"));
+        let pool = cloud.and_then(Tier::pool);
+        let warm = || pool.is_none_or(|pool| pool.status().warm >= pool.status().target);
+        let started = Instant::now();
+        while !warm() && started.elapsed() < WARMING {
+            sleep(Duration::from_millis(50)).await;
+        }
+        let mut running = Vec::new();
+        for (at, (name, code)) in QUERIES.iter().enumerate() {
+            let user = super::THEN[at / 2].0;
+            let mut request = Request::new(Program::python(*code), &config.ceilings)?;
+            request.caller = Caller { user: user.into() };
+            request.tier = tier.map(TierName::from);
+            request.cache = CacheMode::Bypass;
+            let router = router.clone();
+            running.push(tokio::spawn(async move {
+                let started = Instant::now();
+                let answer = router.execute(request, None).await;
+                let took = started.elapsed();
+                match answer {
+                    Ok(answer) => {
+                        let well = answer.outcome.exit == switchtower_contract::Exit::Finished(0);
+                        let error = (!well).then(|| format!("{name} {}", answer.outcome.exit.name()));
+                        let (tier, attempts) = (Some(answer.tier.to_string()), answer.attempts);
+                        Query { user, tier, took, attempts, error }
+                    }
+                    Err(error) => {
+                        Query { user, tier: None, took, attempts: Vec::new(), error: Some(error.to_string()) }
+                    }
+                }
+            }));
+        }
+        let mut queries = Vec::new();
+        for query in running {
+            queries.push(query.await.map_err(|error| Complaint::failed(error.to_string()))?);
+        }
+        upkeep.abort();
+        let mut took: Vec<Duration> = queries.iter().map(|query| query.took).collect();
+        took.sort_unstable();
+        let is_limit = |query: &&Query| query.error.as_ref().is_some_and(|error| error.contains("rate limit"));
+        let account = cloud.and_then(Tier::account);
+        Ok(Story {
+            answered: queries.iter().filter(|query| query.error.is_none()).count(),
+            surfaced: queries.iter().filter(is_limit).count(),
+            median: percentile(&took, 0.5),
+            p95: percentile(&took, 0.95),
+            counts: Counts::default(),
+            warm_hit_ratio: pool.map_or(0.0, |pool| pool.status().warm_hit_ratio),
+            sandbox_seconds: account.as_ref().map_or(0.0, |account| account.sandbox_seconds),
+            cost_usd: account.as_ref().map_or(0.0, |account| account.cost_usd),
+            queries,
+        })
+    }
+}
