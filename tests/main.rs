@@ -4,6 +4,7 @@
 
 mod backend;
 mod cli;
+mod cloud;
 mod http;
 mod simulation;
 mod workloads;

@@ -18,6 +18,9 @@ fn switchtower(arguments: &[&str], input: &str) -> Ended {
             command.env_remove(name);
         }
     }
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("E2B_")) {
+        command.env_remove(name);
+    }
     command.current_dir(env!("CARGO_MANIFEST_DIR")).args(arguments);
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it is built");

@@ -1,0 +1,256 @@
+//! What the cloud tier costs beyond the cloud: over a transport that takes no time, what one run takes; what ten thousand
+//! waiting requests hold; how fast an open breaker refuses. Then, against the stand-in with the latencies that are
+//! published of E2B, what a warm sandbox is worth against a new one for every program.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream;
+use http::{Request as Call, Response};
+use switchtower::cache::{self, ResultCache};
+use switchtower::clock::Wall;
+use switchtower::config::Cloud;
+use switchtower::decide::SharedRules;
+use switchtower::quota::{self, Quota};
+use switchtower::record::{self, Recorder};
+use switchtower::request::{CacheMode, Caller, Ceilings, Request};
+use switchtower::router::{Parts, Router};
+use switchtower::seed::Seed;
+use switchtower::tier::{Tier, Tiers};
+use switchtower_contract::Program;
+use switchtower_e2b::{Address, Broken, E2b, Identity, Key, Pieces, Transport, Web};
+use switchtower_fake_e2b::{Fake, Kernels, Latency, Plan, Settings};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::Instant;
+
+/// E2B without a network and without work: every call is answered at once.
+struct Nothing {
+    /// Programs never end.
+    stuck: AtomicBool,
+    /// The account is away.
+    away: AtomicBool,
+}
+
+const ENDS: &str = "{\"type\":\"number_of_executions\",\"execution_count\":1}\n\
+                    {\"type\":\"stdout\",\"text\":\"2\\n\",\"timestamp\":\"2026-11-20T10:19:10.368520+00:00\"}\n\
+                    {\"type\":\"end_of_execution\"}\n";
+
+#[async_trait]
+impl Transport for Nothing {
+    async fn send(&self, call: Call<Bytes>) -> Result<Response<Pieces>, Broken> {
+        let path = call.uri().path();
+        let (status, body) = match (call.method().as_str(), path) {
+            ("POST", "/v2/sandboxes") if self.away.load(Ordering::Relaxed) => (500, "{\"code\":500}"),
+            ("POST", "/v2/sandboxes") => (
+                201,
+                r#"{"templateID":"t","sandboxID":"i0","clientID":"c","envdVersion":"0.6.9","envdAccessToken":"x"}"#,
+            ),
+            ("GET", "/contexts") => (200, r#"[{"id":"c","language":"python","cwd":"/home/user"}]"#),
+            ("POST", "/execute") => {
+                // Our own cells end; a program may not.
+                let own = call.body().windows(12).any(|window| window == b"_switchtower");
+                if !own && self.stuck.load(Ordering::Relaxed) {
+                    std::future::pending::<()>().await;
+                }
+                (200, ENDS)
+            }
+            ("POST", "/filesystem.Filesystem/ListDir") => (200, r#"{"entries":[]}"#),
+            ("DELETE", _) => (204, ""),
+            _ => (200, "{}"),
+        };
+        let pieces: Pieces = Box::pin(stream::iter([Ok(Bytes::from_static(body.as_bytes()))]));
+        Ok(Response::builder().status(status).body(pieces).expect("a number and a body make a response"))
+    }
+}
+
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime needs threads and a timer")
+}
+
+/// A house whose only tier is the cloud.
+struct House {
+    router: Arc<Router>,
+    account: E2b,
+}
+
+fn house(transport: Arc<dyn Transport>, origin: &str, cloud: Cloud) -> House {
+    let address = Address::new(Some(origin), Some(origin), None);
+    let identity = Identity { owner: "bench".into(), process: "bench".into(), lives: Arc::new(|_| true) };
+    let key = Key::new("e2b_bench").expect("it is not empty");
+    let wall = Wall::starting_at(UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+    let account = E2b::new(cloud.account, address, key, transport, identity, Arc::new(move || wall.now()));
+    let seed = Seed::fixed(1);
+    let tier = Tier::new("e2b".into(), Arc::new(account.clone()), cloud.tier, &seed);
+    let router = Router::new(Parts {
+        quota: Quota::new(&quota::Config::default()),
+        rules: SharedRules::builtin(),
+        cache: ResultCache::new(&cache::Config::default()),
+        tiers: Tiers::new([tier]),
+        recorder: Recorder::new(&record::Config::default(), wall),
+        wall,
+        seed,
+    });
+    House { router: Arc::new(router), account }
+}
+
+/// Settings that hold nothing back.
+fn wide() -> Cloud {
+    let mut cloud = Cloud::default();
+    cloud.account.limits.creations_per_second = Some(1000);
+    cloud.account.limits.executions_per_minute = 100_000_000;
+    cloud.tier.queue.length = 20_000;
+    cloud
+}
+
+fn request(user: &str) -> Request {
+    let request =
+        Request::new(Program::python("print(1 + 1)"), &Ceilings::default()).expect("it is within the ceilings");
+    Request { cache: CacheMode::Bypass, caller: Caller { user: user.into() }, ..request }
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+async fn warmed(house: &House) {
+    house.router.tiers().iter().for_each(Tier::start);
+    let pool = house.router.tiers().iter().find_map(Tier::pool).expect("it has a pool");
+    while pool.status().warm < pool.status().target {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn overhead() {
+    let nothing = Arc::new(Nothing { stuck: AtomicBool::new(false), away: AtomicBool::new(false) });
+    let house = house(nothing.clone(), "http://e2b.bench", wide());
+    warmed(&house).await;
+    let mut times = Vec::new();
+    // So few that the account's own limit of calls a minute is not what is measured.
+    for _ in 0..300 {
+        let asked = request("one");
+        let started = Instant::now();
+        let answer = house.router.execute(asked, None).await.expect("it answers");
+        times.push(started.elapsed());
+        assert_eq!(answer.output.stdout, "2\n");
+        // As a caller who does something with the answer; the sandbox becomes fresh meanwhile.
+        tokio::time::sleep(Duration::from_micros(200)).await;
+    }
+    let run = median(times);
+    // The same call without anything of ours around it.
+    let mut bare = Vec::new();
+    for _ in 0..4000 {
+        let started = Instant::now();
+        let call = Call::post("http://e2b.bench/execute").body(Bytes::new()).expect("it is a call");
+        let mut body = nothing.send(call).await.expect("it answers").into_body();
+        while let Some(piece) = futures_util::StreamExt::next(&mut body).await {
+            std::hint::black_box(piece.expect("it is whole"));
+        }
+        bare.push(started.elapsed());
+        tokio::time::sleep(Duration::from_micros(200)).await;
+    }
+    println!(
+        "a run over a transport that takes no time: p50 {run:?} (target 100 µs); the bare call {:?}",
+        median(bare)
+    );
+
+    nothing.away.store(true, Ordering::Relaxed);
+    house.router.tiers().close().await;
+}
+
+async fn refusals() {
+    let nothing = Arc::new(Nothing { stuck: AtomicBool::new(false), away: AtomicBool::new(true) });
+    let mut cloud = wide();
+    (cloud.tier.pool, cloud.tier.backoff.retries) = (None, 0);
+    let house = house(nothing, "http://e2b.bench", cloud);
+    let mut times = Vec::new();
+    for at in 0..1005 {
+        let started = Instant::now();
+        assert!(house.router.execute(request("one"), None).await.is_err());
+        if at >= 5 {
+            times.push(started.elapsed());
+        }
+    }
+    times.sort_unstable();
+    println!("a refusal while the breaker is open: p50 {:?}, p99 {:?} (target 5 ms)", times[500], times[990]);
+}
+
+async fn queued() {
+    let nothing = Arc::new(Nothing { stuck: AtomicBool::new(true), away: AtomicBool::new(false) });
+    let house = house(nothing, "http://e2b.bench", wide());
+    warmed(&house).await;
+    let before = resident();
+    let waiting: Vec<_> = (0..10_006)
+        .map(|number| {
+            let router = house.router.clone();
+            tokio::spawn(async move { router.execute(request(&format!("user {number}")), None).await.is_ok() })
+        })
+        .collect();
+    while house.router.tiers().standings()[0].queued < 10_000 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let held = resident().saturating_sub(before);
+    println!("10,000 requests that wait: {:.1} MB (target 60 MB)", held as f64 / f64::from(1 << 20));
+    waiting.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// Bytes of memory that this process holds.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    line.split_whitespace().next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0) << 10
+}
+
+/// Medians over loopback, with the latencies that are published of E2B.
+async fn warm_against_new() {
+    let settings = Settings {
+        plan: Plan::Unlimited,
+        latency: Latency::E2b2026,
+        kernels: Kernels::python(),
+        ..Settings::default()
+    };
+    let fake = Fake::new(settings);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback has a port");
+    let origin = format!("http://{}", listener.local_addr().expect("it is bound"));
+    tokio::spawn(switchtower_fake_e2b::serve(listener, fake.clone(), std::future::pending()));
+    let mut medians = Vec::new();
+    for pooled in [true, false] {
+        let mut cloud = wide();
+        if !pooled {
+            cloud.tier.pool = None;
+        }
+        let web = Arc::new(Web::new().expect("this machine has certificates"));
+        let house = house(web, &origin, cloud);
+        if pooled {
+            warmed(&house).await;
+        }
+        let mut times = Vec::new();
+        for _ in 0..15 {
+            let started = Instant::now();
+            house.router.execute(request("one"), None).await.expect("it answers");
+            times.push(started.elapsed());
+            tokio::time::sleep(Duration::from_millis(if pooled { 700 } else { 0 })).await;
+        }
+        medians.push(median(times));
+        house.router.tiers().close().await;
+        house.account.close(Duration::from_secs(10)).await;
+    }
+    let ratio = medians[1].as_secs_f64() / medians[0].as_secs_f64();
+    println!("stand-in with E2B's latencies: warm {:?}, new for each {:?}, {ratio:.1} times", medians[0], medians[1]);
+    fake.close().await;
+}
+
+fn main() {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    println!("on {cores} cores, Linux {}", kernel.trim());
+    runtime().block_on(async {
+        overhead().await;
+        refusals().await;
+        queued().await;
+        warm_against_new().await;
+    });
+}

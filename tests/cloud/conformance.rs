@@ -1,0 +1,49 @@
+//! Every promise that a tier relies on, kept by the client over the stand-in's real Python, and by E2B itself where there
+//! is a key.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use switchtower_contract::conformance::{Dialect, PYTHON, suite};
+use switchtower_e2b::{Address, Config, E2b, Identity, Key, Web};
+use switchtower_fake_e2b::{Fake, Kernels, Plan, Settings};
+
+use super::through::account;
+
+/// Nothing is told of what a template lacks before an import fails, and a cloud is not as prompt as an engine.
+const DIALECT: Dialect = Dialect { tolerance: Duration::from_secs(3), ..PYTHON };
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_client_keeps_every_promise_over_real_kernels() {
+    let fake = Fake::new(Settings { plan: Plan::Unlimited, kernels: Kernels::python(), ..Settings::default() });
+    let mut config = Config::default();
+    config.limits.creations_per_second = Some(1000);
+    config.limits.concurrent = Some(100);
+    let account = account(&fake, config);
+    let report = suite(&account, &DIALECT).await;
+    report.verdict().unwrap();
+    assert!(report.kept.len() >= 20, "{report}");
+    account.close(Duration::from_secs(10)).await;
+    assert_eq!(fake.live(), Vec::<String>::new(), "every sandbox was ended");
+    fake.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e2b_itself_keeps_every_promise_where_there_is_a_key() {
+    let Ok(key) = std::env::var("E2B_API_KEY") else {
+        eprintln!("skipped: E2B_API_KEY is not set, so the suite was not run against the cloud");
+        return;
+    };
+    let variable = |name: &str| std::env::var(name).ok();
+    let (api, sandbox, domain) = (variable("E2B_API_URL"), variable("E2B_SANDBOX_URL"), variable("E2B_DOMAIN"));
+    let address = Address::new(api.as_deref(), sandbox.as_deref(), domain.as_deref());
+    let process = format!("tests-{}", std::process::id());
+    let identity = Identity { owner: "switchtower-tests".to_owned(), process, lives: Arc::new(|_| false) };
+    let wall = switchtower::clock::Wall::real();
+    let (key, web) = (Key::new(&key).unwrap(), Arc::new(Web::new().unwrap()));
+    let account = E2b::new(Config::default(), address, key, web, identity, Arc::new(move || wall.now()));
+    account.sweep().await.unwrap();
+    let report = suite(&account, &DIALECT).await;
+    account.close(Duration::from_secs(30)).await;
+    report.verdict().unwrap();
+}

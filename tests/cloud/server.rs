@@ -1,0 +1,336 @@
+//! The real server with the stand-in behind it, as processes: what a user starts, kills and starts again.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::http::Request;
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use serde_json::{Value, json};
+use switchtower_contract::{Backend as _, Events, Language, Limits, Program, Spec};
+use switchtower_e2b::{Address, Broken, Config, E2b, Identity, Key, Transport as _, Web};
+use switchtower_fake_e2b::{Fake, Kernels, Plan, Settings};
+use tokio::net::TcpListener;
+use tokio::time::{sleep, timeout};
+
+const KEY: &str = "e2b_5ec7e75ec7e75ec7e7";
+const ADMIN: &str = "0123456789abcdef-admin";
+
+/// A stand-in that listens.
+struct StandIn {
+    fake: Fake,
+    origin: String,
+}
+
+impl StandIn {
+    async fn start() -> Self {
+        let settings = Settings { plan: Plan::Unlimited, kernels: Kernels::python(), ..Settings::default() };
+        let fake = Fake::new(settings);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(switchtower_fake_e2b::serve(listener, fake.clone(), std::future::pending()));
+        Self { fake, origin }
+    }
+
+    /// Waits until it is so.
+    async fn until(&self, what: &str, is_so: impl Fn(&Fake) -> bool) {
+        let waiting = async {
+            while !is_so(&self.fake) {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(Duration::from_secs(60), waiting).await.unwrap_or_else(|_| panic!("{what}: {:?}", self.fake.counts()));
+    }
+}
+
+/// A command of ours with nothing of the tester's own settings.
+fn switchtower(stand_in: Option<&StandIn>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_switchtower"));
+    for (name, _) in std::env::vars() {
+        if (name.starts_with("SWITCHTOWER_") && name != "SWITCHTOWER_WASM_CACHE") || name.starts_with("E2B_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("SWITCHTOWER_HTTP_ADMIN_KEY", ADMIN);
+    if let Some(StandIn { origin, .. }) = stand_in {
+        command.env("E2B_API_KEY", KEY).env("E2B_API_URL", origin).env("E2B_SANDBOX_URL", origin);
+        command.env("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_CREATIONS_PER_SECOND", "50");
+    }
+    command
+}
+
+/// A server of ours, and all that it logs.
+struct Server {
+    child: Child,
+    origin: String,
+    log: std::thread::JoinHandle<String>,
+}
+
+impl Server {
+    /// Ready for programs when this returns.
+    async fn start(stand_in: Option<&StandIn>) -> Self {
+        let mut command = switchtower(stand_in);
+        command.args(["serve", "--port", "0", "--workers", "1", "--log", "json"]);
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let log = std::thread::spawn(move || {
+            let (mut log, mut tell) = (String::new(), Some(tell));
+            let mut line = String::new();
+            while lines.read_line(&mut line).is_ok_and(|read| read > 0) {
+                if let Some((_, rest)) = line.split_once("http://")
+                    && line.contains("is open")
+                    && let Some(tell) = tell.take()
+                {
+                    let _ = tell.send(format!("http://{}", rest.split(' ').next().unwrap_or_default()));
+                }
+                log.push_str(&line);
+                line.clear();
+            }
+            let _ = lines.read_to_string(&mut log);
+            log
+        });
+        let origin = timeout(Duration::from_secs(180), told).await.expect("it opens").expect("it says where");
+        Self { child, origin, log }
+    }
+
+    async fn ask(&self, method: &str, path: &str, key: Option<&str>, body: Value) -> (u16, Value) {
+        self.try_ask(method, path, key, body).await.unwrap()
+    }
+
+    async fn try_ask(&self, method: &str, path: &str, key: Option<&str>, body: Value) -> Result<(u16, Value), Broken> {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.origin));
+        request = request.header("content-type", "application/json");
+        if let Some(key) = key {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
+        let response = Web::new().unwrap().send(request.body(body).unwrap()).await?;
+        let status = response.status().as_u16();
+        let pieces: Vec<Bytes> = response.into_body().try_collect().await?;
+        Ok((status, serde_json::from_slice(&pieces.concat()).unwrap_or_default()))
+    }
+
+    async fn run(&self, code: &str, tier: &str) -> (u16, Value) {
+        self.ask("POST", "/v1/execute", None, json!({ "code": code, "tier": tier })).await
+    }
+
+    fn signal(&self, name: &str) {
+        let number = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &number]).status().unwrap().success());
+    }
+
+    /// Its whole log, once it has ended.
+    fn ended(mut self) -> String {
+        self.child.wait().unwrap();
+        self.log.join().unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_server_leaves_sandboxes_and_the_next_one_ends_them_and_then_its_own() {
+    let stand_in = StandIn::start().await;
+    let first = Server::start(Some(&stand_in)).await;
+    stand_in.until("warm", |fake| fake.live().len() >= 3).await;
+    let (status, answer) =
+        first.run("import os\nprint(os.environ['E2B_SANDBOX'], 'E2B_API_KEY' in os.environ)", "e2b").await;
+    assert_eq!((status, answer["stdout"].as_str()), (200, Some("true False\n")), "{answer}");
+    assert_eq!(answer["tier"], "e2b");
+    assert!(answer["usage"]["cost_usd"].as_f64().unwrap() > 0.0);
+
+    // Killed in the middle of its work.
+    let body = json!({ "code": "import time\ntime.sleep(60)", "tier": "e2b" });
+    let load = futures_util::future::join_all((0..4).map(|_| first.try_ask("POST", "/v1/execute", None, body.clone())));
+    let killed = async {
+        stand_in.until("busy", |fake| fake.counts().executions >= 8).await;
+        first.signal("-KILL");
+    };
+    let (broken, ()) = tokio::join!(load, killed);
+    assert!(broken.iter().all(Result::is_err));
+    let mut log = first.ended();
+    let left = stand_in.fake.live();
+    assert!(left.len() >= 3, "{left:?}");
+
+    let second = Server::start(Some(&stand_in)).await;
+    stand_in.until("swept", |fake| fake.live().iter().all(|id| !left.contains(id))).await;
+    stand_in.until("warm again", |fake| fake.live().len() >= 3).await;
+    second.signal("-TERM");
+    log.push_str(&second.ended());
+    stand_in.until("nothing is left", |fake| fake.live().is_empty()).await;
+    assert_eq!(stand_in.fake.counts().leaked(), 0);
+
+    assert!(!log.contains(KEY), "the key is in the log");
+    let event = |name: &str| {
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.into_iter().find(|line| line["event"] == name).unwrap_or_else(|| panic!("no {name} in {log}"))
+    };
+    let created = event("sandbox_create_success");
+    for field in ["sandboxId", "template", "attempt", "duration", "timestamp"] {
+        assert!(!created[field].is_null(), "{field}: {created}");
+    }
+    assert_eq!(created["message"], "[E2B_METRICS]");
+    assert!(!event("sandbox_orphan_killed")["sandboxId"].is_null());
+    stand_in.fake.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_operator_sees_and_mends_the_cloud_and_nobody_else_does() {
+    let stand_in = StandIn::start().await;
+    let server = Server::start(Some(&stand_in)).await;
+    let get = async |path: &str, key| server.ask("GET", path, key, Value::Null).await;
+    assert_eq!(get("/v1/admin/tiers", None).await.0, 401);
+    assert_eq!(get("/v1/admin/tiers", Some("another")).await.0, 401);
+
+    stand_in.fake.set_faults("create.500=100%,execute.500=100%".parse().unwrap());
+    // Each of these is tried again, until the breaker has seen enough of them.
+    let failing = futures_util::future::join_all((0..6).map(|_| server.run("print(1)", "e2b"))).await;
+    assert!(failing.iter().all(|(status, _)| *status == 503), "{failing:?}");
+    let (_, tiers) = get("/v1/admin/tiers", Some(ADMIN)).await;
+    let e2b = tiers.as_array().unwrap().iter().find(|tier| tier["tier"] == "e2b").unwrap();
+    assert_eq!((e2b["breaker"]["state"].as_str(), e2b["up"].as_bool()), (Some("open"), Some(false)), "{e2b}");
+    let (status, problem) = server.run("print(1)", "e2b").await;
+    assert_eq!((status, problem["attempts"][0]["outcome"].as_str()), (503, Some("open")), "{problem}");
+    assert!(problem["retry_after_ms"].as_u64().unwrap() > 0);
+    assert_eq!(server.run("print(1)", "auto").await.0, 200, "what can run here goes on");
+
+    stand_in.fake.set_faults("".parse().unwrap());
+    let breaker = |what: &str| {
+        let ended = switchtower(None).args(["breaker", what, "--server", &server.origin]).output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        serde_json::from_slice::<Value>(&ended.stdout).unwrap()
+    };
+    assert_eq!(breaker("show")["state"], "open");
+    assert_eq!(breaker("reset"), json!({ "state": "closed", "failures": 0, "opened": 1 }));
+    assert_eq!(server.run("print(1)", "e2b").await.0, 200);
+
+    let (_, budget) = get("/v1/admin/tiers/e2b/budget", Some(ADMIN)).await;
+    assert_eq!(budget["limit"], Value::Null);
+    assert!(budget["count"].as_u64().unwrap() >= 3 && budget["exceeded"] == false, "{budget}");
+    let (_, usage) = get("/v1/admin/tiers/e2b/usage", Some(ADMIN)).await;
+    assert!(usage["byOperation"]["sandbox_create"].as_u64() == budget["count"].as_u64(), "{usage} {budget}");
+    assert_eq!(get("/v1/admin/tiers/wasm/budget", Some(ADMIN)).await.0, 404);
+    let (_, metrics) = get("/v1/metrics", None).await;
+    assert!(metrics["pool"]["created"].as_u64().unwrap() >= 1 && metrics["cost"]["usd"].as_f64().unwrap() > 0.0);
+    server.signal("-TERM");
+    server.ended();
+    stand_in.until("nothing is left", |fake| fake.live().is_empty()).await;
+    stand_in.fake.close().await;
+}
+
+/// Listens, and counts who comes.
+struct Counted {
+    inner: TcpListener,
+    count: Arc<AtomicUsize>,
+}
+
+impl axum::serve::Listener for Counted {
+    type Io = tokio::net::TcpStream;
+    type Addr = std::net::SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        let accepted = axum::serve::Listener::accept(&mut self.inner).await;
+        self.count.fetch_add(1, Ordering::Relaxed);
+        accepted
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.inner.local_addr()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_are_kept_and_used_again() {
+    let settings = Settings { plan: Plan::Unlimited, kernels: Kernels::python(), ..Settings::default() };
+    let fake = Fake::new(settings);
+    let inner = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", inner.local_addr().unwrap());
+    let count = Arc::<AtomicUsize>::default();
+    let listener = Counted { inner, count: count.clone() };
+    tokio::spawn(axum::serve(listener, fake.app()).into_future());
+    let address = Address::new(Some(&origin), Some(&origin), None);
+    let identity = Identity { owner: "test".to_owned(), process: "one".to_owned(), lives: Arc::new(|_| false) };
+    let (key, web, wall) = (Key::new("any").unwrap(), Arc::new(Web::new().unwrap()), switchtower::clock::Wall::real());
+    let account = E2b::new(Config::default(), address, key, web, identity, Arc::new(move || wall.now()));
+    let mut sandbox = account.open(&Spec { language: Language::Python }).await.unwrap();
+    for _ in 0..20 {
+        let (events, _from) = Events::channel();
+        sandbox.run(&Program::python("print(1)"), &Limits::default(), &events).await.unwrap();
+    }
+    drop(sandbox);
+    account.close(Duration::from_secs(10)).await;
+    let (connections, calls) = (count.load(Ordering::Relaxed), fake.counts().executions);
+    // Four folders are listed at the same time.
+    assert!(connections <= 6 && calls >= 20, "{connections} connections, {calls} executions");
+    fake.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_key_a_program_sees_its_own_failure_and_the_answer_says_what_would_help() {
+    let server = Server::start(None).await;
+    let (status, answer) = server.run("import pandas\nprint(pandas.DataFrame([1]))", "auto").await;
+    assert_eq!((status, answer["error"]["name"].as_str()), (200, Some("ModuleNotFoundError")), "{answer}");
+    assert_eq!(answer["note"], "it needs the module pandas; set E2B_API_KEY to run this remotely");
+    let (status, problem) = server.run("print(1)", "e2b").await;
+    assert_eq!(status, 422);
+    let detail =
+        "no tier can run this: the tier e2b is absent: E2B_API_KEY is not set; set E2B_API_KEY to run this remotely";
+    assert_eq!(problem["detail"], detail);
+    let (_, health) = server.ask("GET", "/health", None, Value::Null).await;
+    assert_eq!(health["e2bKey"], "missing");
+    server.signal("-TERM");
+    server.ended();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_stand_in_is_a_command_that_says_how_to_use_it_and_what_it_counted() {
+    let mut command = switchtower(None);
+    command.args(["fake-e2b", "--listen", "127.0.0.1:0", "--faults", "create.429=100%x1"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let url = lines.find_map(|line| line.strip_prefix("export E2B_API_URL=").map(str::to_owned)).unwrap();
+    let run = || {
+        let mut run = switchtower(None);
+        run.env("E2B_API_KEY", "any").env("E2B_API_URL", &url).env("E2B_SANDBOX_URL", &url);
+        run.args(["run", "--tier", "e2b", "-c", "import sys\nprint(6 * 7)\nsys.exit(3)"]);
+        let ended = run.output().unwrap();
+        (ended.status.code(), String::from_utf8(ended.stdout).unwrap(), String::from_utf8(ended.stderr).unwrap())
+    };
+    let (code, out, err) = run();
+    assert_eq!((code, out.as_str()), (Some(3), "42\n"), "{err}");
+    assert!(err.contains("ran in e2b"), "{err}");
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    let ended = child.wait_with_output().unwrap();
+    let counts: Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!(
+        (counts["created"].as_u64(), counts["killed"].as_u64(), counts["running"].as_u64()),
+        (Some(1), Some(1), Some(0))
+    );
+    let wide = switchtower(None).args(["fake-e2b", "--listen", "0.0.0.0:0"]).output().unwrap();
+    assert_eq!(wide.status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_template_is_shown_tagged_and_held_against_what_it_promises() {
+    let stand_in = StandIn::start().await;
+    let run = |stand_in: Option<&StandIn>, arguments: &[&str]| {
+        let ended = switchtower(stand_in)
+            .env("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_MODULES", "json,no_such_module")
+            .args(arguments)
+            .output()
+            .unwrap();
+        (ended.status.code(), String::from_utf8(ended.stdout).unwrap(), String::from_utf8(ended.stderr).unwrap())
+    };
+    let tag = run(None, &["template", "tag"]).1;
+    assert_eq!(run(None, &["template", "tag", "sandboxes/e2b/template"]).1, tag);
+    assert!(run(None, &["template", "show"]).1.starts_with(&format!("tag: {tag}")));
+    let (code, out, err) = run(Some(&stand_in), &["template", "check"]);
+    assert_eq!(code, Some(125), "{err}");
+    assert!(out.contains("ok     json\n") && out.contains("WRONG  no_such_module: ModuleNotFoundError"), "{out}");
+    assert!(stand_in.fake.live().is_empty());
+    let (code, _, err) = run(None, &["template", "check"]);
+    assert_eq!((code, err.contains("set E2B_API_KEY")), (Some(125), true), "{err}");
+    stand_in.fake.close().await;
+}

@@ -1,0 +1,77 @@
+//! The client's transport put on the stand-in's app: every call takes the whole way but the network.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use futures_util::StreamExt as _;
+use switchtower_e2b::{Address, Broken, Config, E2b, Identity, Key, Pieces, Reached, Transport};
+use switchtower_fake_e2b::Fake;
+use tower::ServiceExt as _;
+
+/// Calls go to the stand-in as function calls.
+pub(crate) struct Through(pub(crate) axum::Router);
+
+#[async_trait]
+impl Transport for Through {
+    async fn send(&self, request: Request<bytes::Bytes>) -> Result<Response<Pieces>, Broken> {
+        let request = request.map(Body::from);
+        let response = self.0.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+        Ok(response.map(|body| {
+            let broken = |error: axum::Error| Broken { reason: error.to_string(), reached: Reached::Maybe };
+            Box::pin(body.into_data_stream().map(move |piece| piece.map_err(broken))) as Pieces
+        }))
+    }
+}
+
+/// Calls go out, and the first creation's answer never comes in.
+pub(crate) struct Deaf {
+    inner: Through,
+    heard: AtomicBool,
+}
+
+impl Deaf {
+    pub(crate) fn new(fake: &Fake) -> Self {
+        Self { inner: Through(fake.app()), heard: AtomicBool::new(false) }
+    }
+}
+
+#[async_trait]
+impl Transport for Deaf {
+    async fn send(&self, request: Request<bytes::Bytes>) -> Result<Response<Pieces>, Broken> {
+        let creates = request.method() == "POST" && request.uri().path() == "/v2/sandboxes";
+        let response = self.inner.send(request).await;
+        if creates && !self.heard.swap(true, Ordering::Relaxed) {
+            return Err(Broken { reason: "the line went dead".to_owned(), reached: Reached::Maybe });
+        }
+        response
+    }
+}
+
+/// An account at the stand-in.
+pub(crate) fn account(fake: &Fake, config: Config) -> E2b {
+    account_of(fake, config, "one", |_| false)
+}
+
+/// An account as a process of this name has it, which takes those for alive that `lives` says.
+pub(crate) fn account_of(fake: &Fake, config: Config, process: &str, lives: fn(&str) -> bool) -> E2b {
+    account_over(Through(fake.app()), config, process, lives)
+}
+
+/// An account whose calls are carried like this.
+pub(crate) fn account_over(
+    transport: impl Transport + 'static,
+    config: Config,
+    process: &str,
+    lives: fn(&str) -> bool,
+) -> E2b {
+    let address = Address::new(Some("http://e2b.test"), Some("http://e2b.test"), None);
+    let identity = Identity { owner: "test".to_owned(), process: process.to_owned(), lives: Arc::new(lives) };
+    let started = tokio::time::Instant::now();
+    let now = Arc::new(move || UNIX_EPOCH + Duration::from_secs(1_800_000_000) + started.elapsed());
+    let key = Key::new("e2b_0123456789abcdef").unwrap();
+    E2b::new(config, address, key, Arc::new(transport), identity, now)
+}
