@@ -106,6 +106,8 @@ impl Default for Cloud {
             breaker: Some(tier::breaker::Config::default()),
             pool: Some(tier::pool::Config::default()),
             opening: seconds(90),
+            // It may have to wake, to wait for a right, to restart a kernel.
+            grace: seconds(150),
             memory: switchtower_e2b::Config::default().default_memory,
             ..tier::Config::default()
         };

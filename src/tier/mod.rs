@@ -62,6 +62,10 @@ pub struct Config {
     /// Longest that a sandbox may take to open.
     #[serde(with = "humantime_serde")]
     pub opening: Duration,
+    /// How much longer than its deadline a run may take, all that goes before it included, before the backend counts as
+    /// hung. Backends keep the deadline themselves; this is for those that do not.
+    #[serde(with = "humantime_serde")]
+    pub grace: Duration,
     /// Bytes of stdout and stderr that are kept.
     pub output: u64,
     /// Bytes of memory that a program gets where its request says nothing.
@@ -77,6 +81,7 @@ impl Default for Config {
             pool: None,
             hold_back: Duration::from_millis(250),
             opening: Duration::from_secs(30),
+            grace: Duration::from_secs(5),
             output: 1 << 20,
             memory: 256 << 20,
         }

@@ -114,7 +114,7 @@ struct Inner {
 }
 
 /// Longest that a sandbox may take to become fresh again.
-const RESET: Duration = Duration::from_secs(10);
+const RESET: Duration = Duration::from_secs(60);
 /// Pause before opening ahead of need after a failure; it doubles with each, up to the second.
 const AFTER_FAILURE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 

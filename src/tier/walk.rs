@@ -52,9 +52,6 @@ enum Trouble {
     Fault(Fault),
 }
 
-/// How much longer than its deadline a run may take before the backend counts as hung.
-const GRACE: Duration = Duration::from_secs(5);
-
 impl Tiers {
     /// Walks the route. Each attempt is added to `attempts` as it ends; `relay` gets what the program says. `footprint`
     /// is what a run may leave behind: what may have run and leaves something in the world is not run again.
@@ -228,7 +225,7 @@ impl Walk<'_> {
             let ran = async {
                 let mut held = tier.sandbox(&Spec { language: program.language }, limits.wall).await?;
                 trial.starts();
-                let ran = timeout(limits.wall + GRACE, held.sandbox()?.run(program, limits, &events))
+                let ran = timeout(limits.wall + tier.config.grace, held.sandbox()?.run(program, limits, &events))
                     .await
                     .unwrap_or_else(|_| Err(Fault::Lost { reason: "no end long after its deadline".to_owned() }));
                 match &ran {
@@ -255,7 +252,10 @@ impl Walk<'_> {
             Ok(outcome) => trial.ends(outcome.exit.name(), outcome.lacked.as_ref().map(Need::to_string)),
             Err(fault) => {
                 self.relay.fails();
-                trial.ends(fault.name(), Some(fault.detail()))
+                let ran = trial.ends(fault.name(), Some(fault.detail()));
+                // Where nothing ran, the time was ours and not the program's.
+                let began = matches!(fault, Fault::Lost { .. } | Fault::Unsupported(_));
+                if began { ran } else { Duration::ZERO }
             }
         };
         if let (Err(fault), Some(attempt)) = (&ended, self.attempts.last_mut()) {

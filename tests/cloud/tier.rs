@@ -351,3 +351,18 @@ async fn a_program_that_turns_out_to_need_more_memory_moves_on_unless_it_set_a_l
     assert_eq!(house.run(limited).await.unwrap().tier.as_str(), "wasm");
     house.close().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_a_right_takes_nothing_from_a_programs_own_time() {
+    let mut cloud = wide();
+    cloud.account.limits.executions_per_minute = 6;
+    let house = House::new(faulty(""), cloud);
+    let started = Instant::now();
+    for n in 0..4 {
+        let short = switchtower::request::Request { timeout: 2 * SECOND, ..remote(&reaching(&n.to_string())) };
+        let answer = house.run(short).await.unwrap();
+        assert_eq!((answer.outcome.exit, answer.output.stdout), (Exit::Finished(0), format!("{n}\n")));
+    }
+    assert!(started.elapsed() > 20 * SECOND);
+    house.close().await;
+}

@@ -137,7 +137,9 @@ impl Trouble {
             Cause::Gone => format!("the sandbox is gone{status}: {message}"),
             Cause::Transition => format!("the sandbox is changing its state{status}: {message}"),
             Cause::Server => format!("E2B failed{status}: {message}"),
-            Cause::Network => format!("no answer from E2B: {message}; check the network, and E2B_API_URL where it is set"),
+            Cause::Network => {
+                format!("no answer from E2B: {message}; check the network, and E2B_API_URL where it is set")
+            }
             Cause::Ours => format!("E2B does not take what was asked{status}: {message}"),
             Cause::NoPath => format!("this service does not know the call{status}: {message}"),
         }

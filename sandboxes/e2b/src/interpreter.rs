@@ -153,7 +153,14 @@ pub(crate) async fn restart(inside: &Inside, context: &Context) -> Result<(), Tr
     inside.counted(call).await
 }
 
-/// Starts a cell. Dropping the stream closes the connection, which interrupts it.
+/// Waits for the right to start a cell: no part of the cell's own time.
+pub(crate) async fn right(inside: &Inside) -> Result<(), Trouble> {
+    inside.limits.operation().await?;
+    inside.limits.execution().await?;
+    Ok(())
+}
+
+/// Starts a cell, for which there is a [`right`]. Dropping the stream closes the connection, which interrupts it.
 pub(crate) async fn execute(
     inside: &Inside,
     context: &Context,
@@ -164,8 +171,6 @@ pub(crate) async fn execute(
     if let Some(env) = env.filter(|env| !env.is_empty()) {
         body["env_vars"] = json!(env);
     }
-    inside.limits.operation().await?;
-    inside.limits.execution().await?;
     let ask = inside.interpreter(Call::Execute, Method::POST, "/execute", OPENING).json(&body);
     let opened = ask.open(inside.transport.as_ref()).await;
     inside.limits.hears(Kind::Execution, opened.as_ref().err());

@@ -44,6 +44,7 @@ struct Seen {
 
 impl Run<'_> {
     pub(crate) async fn run(&self, program: &Program, limits: &Limits, events: &Events) -> Result<Ended, Fault> {
+        interpreter::right(self.inside).await.map_err(|trouble| trouble.fault(false))?;
         let started = Instant::now();
         let deadline = started + limits.wall;
         let mut seen = Seen::default();
@@ -155,6 +156,7 @@ pub(crate) async fn own(inside: &Inside, context: &Context, code: &str) -> Resul
 }
 
 async fn own_once(inside: &Inside, context: &Context, code: &str) -> Result<String, Trouble> {
+    interpreter::right(inside).await?;
     let deadline = Instant::now() + OWN;
     let late = |_| Trouble::nonsense("a kernel does not answer");
     let running = async {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use switchtower_contract::{Fault, Sandbox};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::entry::Entry;
 use super::{Inner, RESET};
@@ -40,13 +40,12 @@ impl Lease {
         }
         let inner = self.inner.clone();
         let reset = async move {
-            match timeout(RESET, entry.reset()).await {
-                Ok(Ok(())) => inner.offer(entry),
-                Ok(Err(_)) | Err(_) => {
-                    inner.state().counts.evicted += 1;
-                    drop(entry);
-                    inner.fill();
-                }
+            if fresh(&mut entry).await {
+                inner.offer(entry);
+            } else {
+                inner.state().counts.evicted += 1;
+                drop(entry);
+                inner.fill();
             }
         };
         let mut state = self.inner.state();
@@ -69,6 +68,22 @@ impl Drop for Lease {
         self.inner.fill();
     }
 }
+
+/// Makes it fresh. A backend that asks for patience gets it: to give the sandbox up for that would cost it a new one, and
+/// more calls.
+async fn fresh(entry: &mut Entry) -> bool {
+    for _ in 0..PATIENCE {
+        match timeout(RESET, entry.reset()).await {
+            Ok(Ok(())) => return true,
+            Ok(Err(Fault::Refused { retry_after: Some(after), .. })) if after <= RESET => sleep(after).await,
+            Ok(Err(_)) | Err(_) => return false,
+        }
+    }
+    false
+}
+
+/// Times that a reset is put off.
+const PATIENCE: u32 = 3;
 
 /// Waits for a sandbox. Whoever leaves at the moment it comes passes it on.
 pub(super) struct Waiting {

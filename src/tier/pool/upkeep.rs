@@ -7,7 +7,10 @@ use switchtower_contract::Upkeep;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::entry::Entry;
-use super::{Counts, Inner, RESET};
+use super::{Counts, Inner};
+
+/// Longest that a look at a sandbox may take.
+const LOOK: Duration = Duration::from_secs(20);
 
 /// Looks every `every`, and when it is asked to, for as long as the pool is there.
 pub(super) async fn upkeep(pool: Weak<Inner>, every: Duration) {
@@ -55,7 +58,7 @@ impl Inner {
         }
         let sleeps = !self.config.sleep_after.is_zero() && entry.idle(now) >= self.config.sleep_after;
         let how = if sleeps || entry.is_asleep() { Upkeep::Asleep } else { Upkeep::Awake };
-        match timeout(RESET, entry.keep(how)).await {
+        match timeout(LOOK, entry.keep(how)).await {
             Ok(Ok(())) => self.offer(entry),
             Ok(Err(_)) | Err(_) => self.state().counts.evicted += 1,
         }
