@@ -11,7 +11,7 @@ use super::input::{Inputs, Source};
 use super::terminal;
 use crate::analyse::{Profile, Reason};
 use crate::assemble::Unbuilt;
-use crate::request::Request;
+use crate::request::{Footprint, Request};
 use crate::router::Explanation;
 
 /// Arguments of `explain`.
@@ -54,6 +54,7 @@ pub(super) fn text(name: &str, explanation: &Explanation) -> String {
     let effects: Vec<&str> = profile.effects.iter().map(|effect| effect.name()).collect();
     row(&mut text, "imports", &listed(&imports));
     row(&mut text, "effects", &listed(&effects));
+    row(&mut text, "leaves", left(profile.footprint));
     if profile.verdict.deterministic {
         row(&mut text, "same again", "yes");
     } else {
@@ -71,6 +72,14 @@ pub(super) fn text(name: &str, explanation: &Explanation) -> String {
         Err(error) => row(&mut text, "route", &format!("none: {error}")),
     }
     text
+}
+
+fn left(footprint: Footprint) -> &'static str {
+    match footprint {
+        Footprint::None => "nothing behind",
+        Footprint::Sandbox => "something in its sandbox",
+        Footprint::World => "perhaps something in the world",
+    }
 }
 
 fn sum(profile: &Profile, text: &mut String) {
@@ -155,6 +164,7 @@ program.py: algorithm, score 1.180
 
   imports     random
   effects     chance
+  leaves      nothing behind
   same again  not sure
               line 5: it draws randomness that no literal seed fixes
   route       wasm
@@ -173,6 +183,7 @@ program.py: simple_math, score 0.010
 
   imports     none
   effects     none
+  leaves      nothing behind
   same again  yes
   route       none: no tier can run this: none is isolated by micro_vm or more
 ");

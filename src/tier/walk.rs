@@ -230,8 +230,10 @@ impl Walk<'_> {
                     .unwrap_or_else(|_| Err(Fault::Lost { reason: "no end long after its deadline".to_owned() }));
                 match &ran {
                     Ok(Outcome { exit: Exit::Finished(_) | Exit::Raised, .. }) => held.give_back(footprint),
+                    // Nothing ran in it: a rate limit is no reason to buy another.
+                    Err(Fault::Refused { .. }) => held.give_back(Footprint::None),
                     // What was cut short may go on inside.
-                    Ok(_) | Err(Fault::Refused { .. } | Fault::Unsupported(_)) => drop(held),
+                    Ok(_) | Err(Fault::Unsupported(_)) => drop(held),
                     Err(Fault::Unavailable { .. } | Fault::Lost { .. }) => held.give_up(),
                 }
                 ran

@@ -7,6 +7,7 @@ use switchtower::cache::CacheStatus;
 use switchtower::config::Cloud;
 use switchtower::error::Error;
 use switchtower::tier::breaker::State;
+use switchtower::tier::pool;
 use switchtower_contract::{Event, Events, Exit};
 use switchtower_fake_e2b::{Plan, Rates, Settings, Template};
 use tokio::time::{Instant, advance, sleep};
@@ -101,6 +102,17 @@ async fn a_rate_limit_that_does_not_say_when_costs_half_a_minute() {
     let answer = house.remote(&plain("a")).await.unwrap();
     let waits: Vec<_> = answer.attempts.iter().filter_map(|attempt| attempt.retry_after).collect();
     assert!(waits.iter().all(|wait| *wait == 30 * SECOND) && !waits.is_empty(), "{:?}", answer.attempts);
+    house.close().await;
+
+    // No sandbox is given up for it.
+    let mut cloud = wide();
+    cloud.tier.pool = Some(pool::Config { target: 1, min: 1, max: 1, ..pool::Config::default() });
+    let house = House::new(faulty(""), cloud);
+    house.start();
+    sleep(SECOND).await;
+    house.fake.set_faults("execute.429=100%x1".parse().unwrap());
+    assert_eq!(tried(&house.remote(&plain("a")).await.unwrap()), ["e2b refused", "e2b finished"]);
+    assert_eq!(house.fake.counts().created, 1);
     house.close().await;
 }
 

@@ -192,7 +192,8 @@ impl Control {
 
     fn told<T>(&self, kind: Kind, asked: Result<T, Trouble>) -> Result<T, Trouble> {
         self.limits.hears(kind, asked.as_ref().err());
-        asked
+        // An answer may repeat what it was asked with.
+        asked.map_err(|trouble| Trouble { message: self.key.masked(&trouble.message), ..trouble })
     }
 }
 

@@ -29,6 +29,11 @@ impl Key {
         Ok(Self(value))
     }
 
+    /// A text of somebody else's, without the key where it repeats it.
+    pub(crate) fn masked(&self, text: &str) -> String {
+        self.0.to_str().map_or_else(|_| text.to_owned(), |key| text.replace(key, "(masked)"))
+    }
+
     pub(crate) fn header(&self) -> HeaderValue {
         self.0.clone()
     }
@@ -48,6 +53,7 @@ mod tests {
     fn a_key_is_never_printed() {
         let key = Key::new("e2b_0123456789").unwrap();
         assert_eq!(format!("{key:?} {:?}", key.header()), "Key(masked) Sensitive");
+        assert_eq!(key.masked("no such key: e2b_0123456789"), "no such key: (masked)");
         assert_eq!(Key::new(" "), Err(NoKey::Empty));
         assert_eq!(Key::new("a\nb"), Err(NoKey::Characters));
     }

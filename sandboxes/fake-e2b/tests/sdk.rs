@@ -73,14 +73,16 @@ fn client(program: &Path, script: &str, url: &str) -> Command {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_python_sdk_finds_what_it_expects() {
-    let folder = installed("python", &PYTHON, async |folder| {
-        must("python3 -m venv", Command::new("python3").args(["-m", "venv"]).arg(folder)).await;
-        let pip = folder.join("bin/pip");
-        must("pip install", Command::new(pip).args(["install", "--quiet"]).args(PYTHON)).await;
+    let folder = installed("site-packages", &PYTHON, async |folder| {
+        let mut pip = Command::new("python3");
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"])
+            .arg(folder)
+            .args(PYTHON);
+        must("pip install", &mut pip).await;
     })
     .await;
     with_fake(settings(), async |url| {
-        must("the Python client", &mut client(&folder.join("bin/python"), "python.py", &url)).await;
+        must("the Python client", client(Path::new("python3"), "python.py", &url).env("PYTHONPATH", &folder)).await;
     })
     .await;
 }
