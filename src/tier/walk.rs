@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use switchtower_contract::{Escalation, Events, Exit, Fault, Limits, Need, Outcome, Output, Remedy, Spec};
+use switchtower_contract::{Escalation, Events, Exit, Fault, Limits, Need, Outcome, Output, Remedy, Spec, Usage};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
@@ -246,10 +246,15 @@ impl Walk<'_> {
         let stays = limits.escalation == Escalation::Never;
         let hold_back = if stays { Duration::ZERO } else { tier.config.hold_back };
         let (ran, ()) = tokio::join!(run, self.relay.attempt(hold_back, from, is_over));
-        let ended = ran.and_then(|outcome| match cut_short(&outcome, limits, self.left, self.request.memory) {
-            Some(need) => Err(Fault::Unsupported(need)),
-            None => Ok(outcome),
-        });
+        let ended = match ran {
+            // It asked for more than the whole request allows: that is its own end, and no other tier's business.
+            Err(Fault::Unsupported(Need::Time(_))) if limits.wall >= self.left => Ok(timed_out(limits.wall)),
+            Ok(outcome) => match cut_short(&outcome, limits, self.left, self.request.memory) {
+                Some(need) => Err(Fault::Unsupported(need)),
+                None => Ok(outcome),
+            },
+            failed => failed,
+        };
         let ran = match &ended {
             Ok(outcome) => trial.ends(outcome.exit.name(), outcome.lacked.as_ref().map(Need::to_string)),
             Err(fault) => {
@@ -266,6 +271,12 @@ impl Walk<'_> {
         self.left = self.left.saturating_sub(ran);
         ended.map_err(Trouble::Fault)
     }
+}
+
+/// The end of a program that took all the time there was.
+fn timed_out(wall: Duration) -> Outcome {
+    let usage = Usage { wall, ..Usage::default() };
+    Outcome { exit: Exit::TimedOut, observed: None, truncated: false, usage, lacked: None }
 }
 
 /// When the backend wants to be asked again.

@@ -111,6 +111,17 @@ async fn a_budget_ends_a_program_only_where_it_can_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_program_that_sleeps_longer_than_its_request_allows_has_timed_out_although_another_tier_stands_ready() {
+    let world = world(false);
+    // The backend tells at once that it needs more time than it was given.
+    world.local.fail_run(Fault::Unsupported(Need::Time(30 * SECOND)));
+    let told = walk(&world.tiers, "sleep 60m", &both(60 * SECOND)).await;
+    assert_eq!(told.tried, ["local timed_out"]);
+    assert_eq!(told.walked.unwrap().outcome.exit, Exit::TimedOut);
+    assert_eq!(world.strong.counts().opened, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn all_attempts_together_take_no_longer_than_the_request_allows() {
     let started = Instant::now();
     let told = walk(&world(false).tiers, "spin", &both(SECOND)).await;
