@@ -1,4 +1,5 @@
-//! `POST /v1/batch`: several programs in one request, run at the same time, answered in their order.
+//! `POST /v1/batch`: several programs in one request, run at the same time, answered in their order. Together they are no
+//! larger than one request may be.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use super::answer::Body;
 use super::fields::Fields;
 use super::problem::Problem;
-use super::{Door, asked, body};
+use super::{Door, asked};
 use crate::request::Caller;
 
 /// Every field of the body.
@@ -27,8 +28,7 @@ pub(super) async fn batch(
     request: Request<Raw>,
 ) -> Result<Response, Problem> {
     let door = &door.0;
-    let ceilings = &door.house.ceilings;
-    let body = body::json(request, asked::largest_body(ceilings), door.config.patience).await?;
+    let (body, ceilings) = (door.body(request).await?, &door.house.ceilings);
     let requests = Fields::of_body(body, &BATCH_FIELDS)?.list("requests", MOST)?;
     let running = requests.into_iter().map(|request| {
         let (router, caller) = (Arc::clone(&door.router), caller.clone());

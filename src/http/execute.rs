@@ -12,7 +12,7 @@ use switchtower_contract::Exit;
 
 use super::answer::{Body, millis};
 use super::problem::Problem;
-use super::{Door, asked, body, stream};
+use super::{Door, asked, stream};
 use crate::request::Caller;
 use crate::router::Answer;
 
@@ -24,8 +24,7 @@ pub(super) async fn native(
 ) -> Result<Response, Problem> {
     let door = &door.0;
     let live = wants_events(request.headers());
-    let ceilings = &door.house.ceilings;
-    let body = body::json(request, asked::largest_body(ceilings), door.config.patience).await?;
+    let (body, ceilings) = (door.body(request).await?, &door.house.ceilings);
     let request = asked::request(body, ceilings, caller)?;
     if live {
         return Ok(stream::execute(Arc::clone(&door.router), request, door.config.keep_alive).await);
@@ -63,8 +62,7 @@ pub(super) async fn legacy(
     request: Request<Raw>,
 ) -> Result<Response, Problem> {
     let door = &door.0;
-    let ceilings = &door.house.ceilings;
-    let body = body::json(request, asked::largest_body(ceilings), door.config.patience).await?;
+    let (body, ceilings) = (door.body(request).await?, &door.house.ceilings);
     let answer = door.router.execute(asked::legacy(body, ceilings, caller)?, None).await?;
     let data = LegacyData {
         output: printed(&answer),

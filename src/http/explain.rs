@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::answer::Decided;
 use super::problem::Problem;
-use super::{Door, asked, body};
+use super::{Door, asked};
 use crate::analyse::Profile;
 use crate::error::Error;
 use crate::request::Caller;
@@ -37,8 +37,7 @@ pub(super) async fn explain(
     request: Request<Raw>,
 ) -> Result<Response, Problem> {
     let door = &door.0;
-    let ceilings = &door.house.ceilings;
-    let body = body::json(request, asked::largest_body(ceilings), door.config.patience).await?;
+    let (body, ceilings) = (door.body(request).await?, &door.house.ceilings);
     let explanation = door.router.explain(&asked::request(body, ceilings, caller)?);
     // That no tier may take it explains something; a tier that does not exist is a mistake of the request.
     if let Err(error @ (Error::Invalid(_) | Error::Rules { .. })) = &explanation.decision {

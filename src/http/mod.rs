@@ -56,6 +56,13 @@ pub struct House {
 #[derive(Clone)]
 struct Door(Arc<Parts>);
 
+impl Parts {
+    /// A request's body as JSON, no larger than what one request may hold, in the time that a client has for it.
+    async fn body(&self, request: Request) -> Result<serde_json::Value, Problem> {
+        body::json(request, asked::largest_body(&self.house.ceilings), self.config.patience).await
+    }
+}
+
 struct Parts {
     router: Arc<Router>,
     config: Config,

@@ -214,6 +214,13 @@ async fn the_operator_sees_and_mends_the_cloud_and_nobody_else_does() {
     assert_eq!(get("/v1/admin/tiers/wasm/budget", Some(ADMIN)).await.0, 404);
     let (_, metrics) = get("/v1/metrics", None).await;
     assert!(metrics["pool"]["created"].as_u64().unwrap() >= 1 && metrics["cost"]["usd"].as_f64().unwrap() > 0.0);
+    let call = Request::get(format!("{}/metrics", server.origin)).body(Bytes::new()).unwrap();
+    let response = Web::new().unwrap().send(call).await.unwrap();
+    let pieces: Vec<Bytes> = response.into_body().try_collect().await.unwrap();
+    let figures = String::from_utf8(pieces.concat()).unwrap();
+    for figure in ["breaker_state", "warm_hit_ratio", "rate_limiter_health", "sandbox_bought_seconds", "cost_usd"] {
+        assert!(figures.contains(&format!("switchtower_{figure}{{tier=\"e2b\"}}")), "{figure}: {figures}");
+    }
     server.signal("-TERM");
     server.ended();
     stand_in.until("nothing is left", |fake| fake.live().is_empty()).await;
