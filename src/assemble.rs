@@ -68,7 +68,7 @@ pub fn in_process(config: &Config, tell: &dyn Fn(&str)) -> Result<Assembled, Unb
     let guest = guest(config, tell)?;
     let engine: Arc<dyn Backend> = Arc::new(InProcess::new(&guest, 1, 0).map_err(Unbuilt::new)?);
     let wall = Wall::real();
-    let clouds = Clouds::of(config, wall);
+    let clouds = Clouds::of_command(config, wall);
     let mut made = clouds.tiers(config, false);
     made.push((config.wasm.tier.clone(), engine, config.tiers.wasm.clone()));
     Ok(Assembled { router: router(config, wall, made, &clouds, Vec::new())?, workers: None, clouds })
@@ -102,7 +102,7 @@ pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembled, 
         count => count,
     };
     let wall = Wall::real();
-    let clouds = Clouds::of(config, wall);
+    let clouds = Clouds::of_server(config, wall);
     let mut made = clouds.tiers(config, true);
     match start_workers(config, count, tell).await {
         Ok(workers) => {

@@ -29,8 +29,23 @@ const SWEEPING: Duration = Duration::from_secs(20);
 const HOURLY: Duration = Duration::from_secs(3600);
 
 impl Clouds {
-    pub(super) fn of(config: &Config, wall: Wall) -> Self {
-        Self::with(config, wall, key_of)
+    /// For a server: its budgets are kept on disk.
+    pub(super) fn of_server(config: &Config, wall: Wall) -> Self {
+        let mut config = config.clone();
+        for (name, cloud) in &mut config.clouds.0 {
+            let account = &mut cloud.account;
+            if account.limits.max_per_hour.is_some() && account.budget_file.is_none() {
+                account.budget_file = state_folder().map(|folder| folder.join(format!("{name}-budget.json")));
+            }
+        }
+        Self::with(&config, wall, key_of)
+    }
+
+    /// For a command beside it: the file is the server's, and a second writer would set it back.
+    pub(super) fn of_command(config: &Config, wall: Wall) -> Self {
+        let mut config = config.clone();
+        config.clouds.0.values_mut().for_each(|cloud| cloud.account.budget_file = None);
+        Self::with(&config, wall, key_of)
     }
 
     /// With keys that come from elsewhere than the environment.
@@ -132,9 +147,6 @@ fn account(
             Some("unset E2B_API_URL for the server; it is for the server's clients".to_owned()),
         ));
     }
-    if settings.limits.max_per_hour.is_some() && settings.budget_file.is_none() {
-        settings.budget_file = state_folder().map(|folder| folder.join(format!("{name}-budget.json")));
-    }
     let identity = identity(settings.owner.clone());
     let web = Web::new().map_err(|error| absent(format!("no client: {error}"), None))?;
     let now = Arc::new(move || wall.now());
@@ -207,7 +219,7 @@ pub enum Reached {
 
 /// Asks every account whether it is there.
 pub async fn reach(config: &Config) -> Vec<Reached> {
-    let clouds = Clouds::of(config, Wall::real());
+    let clouds = Clouds::of_command(config, Wall::real());
     let mut found: Vec<Reached> = clouds.absent.iter().cloned().map(Reached::Absent).collect();
     for (tier, account) in &clouds.accounts {
         let status = account.status();
@@ -226,7 +238,9 @@ pub async fn reach(config: &Config) -> Vec<Reached> {
 pub fn cloud(config: &Config, tier: &str) -> Result<E2b, super::Unbuilt> {
     let name = TierName::from(tier);
     let cloud = config.clouds.0.get(&name).ok_or_else(|| super::Unbuilt::new(format!("there is no cloud {tier}")))?;
-    account(&name, cloud, config, Wall::real(), key_of).map_err(|absent| {
+    let mut cloud = cloud.clone();
+    cloud.account.budget_file = None;
+    account(&name, &cloud, config, Wall::real(), key_of).map_err(|absent| {
         let remedy = absent.remedy.map_or_else(String::new, |remedy| format!("; {remedy}"));
         super::Unbuilt::new(format!("{tier} is absent: {}{remedy}", absent.reason))
     })

@@ -72,7 +72,12 @@ struct Server {
 impl Server {
     /// Ready for programs when this returns.
     async fn start(stand_in: Option<&StandIn>) -> Self {
+        Self::start_with(stand_in, &[]).await
+    }
+
+    async fn start_with(stand_in: Option<&StandIn>, variables: &[(&str, &str)]) -> Self {
         let mut command = switchtower(stand_in);
+        command.envs(variables.iter().copied());
         command.args(["serve", "--port", "0", "--workers", "1", "--log", "json"]);
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
@@ -133,7 +138,13 @@ impl Server {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_server_leaves_sandboxes_and_the_next_one_ends_them_and_then_its_own() {
     let stand_in = StandIn::start().await;
-    let first = Server::start(Some(&stand_in)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("deep/budget.json");
+    let budget = [
+        ("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_MAX_PER_HOUR", "100"),
+        ("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_BUDGET_FILE", file.to_str().unwrap()),
+    ];
+    let first = Server::start_with(Some(&stand_in), &budget).await;
     stand_in.until("warm", |fake| fake.live().len() >= 3).await;
     let (status, answer) =
         first.run("import os\nprint(os.environ['E2B_SANDBOX'], 'E2B_API_KEY' in os.environ)", "e2b").await;
@@ -154,7 +165,10 @@ async fn a_killed_server_leaves_sandboxes_and_the_next_one_ends_them_and_then_it
     let left = stand_in.fake.live();
     assert!(left.len() >= 3, "{left:?}");
 
-    let second = Server::start(Some(&stand_in)).await;
+    let created = stand_in.fake.counts().created;
+    let second = Server::start_with(Some(&stand_in), &budget).await;
+    let (_, spent) = second.ask("GET", "/v1/admin/tiers/e2b/budget", Some(ADMIN), Value::Null).await;
+    assert!(spent["count"].as_u64().unwrap() >= created && spent["limit"] == 100, "{spent}, {created} created before");
     stand_in.until("swept", |fake| fake.live().iter().all(|id| !left.contains(id))).await;
     stand_in.until("warm again", |fake| fake.live().len() >= 3).await;
     second.signal("-TERM");

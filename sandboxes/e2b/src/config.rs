@@ -50,7 +50,8 @@ pub struct Config {
     /// Whose sandboxes these are: at its start a server ends those of its own name whose process is no more. The host's
     /// name where none is given; two servers must not share one where their processes do not see each other.
     pub owner: Option<String>,
-    /// Where the hour's budget is kept across restarts; the user's state folder where none is given.
+    /// Where a server keeps the hour's budget across restarts; the user's state folder where none is given. Commands beside
+    /// it neither read nor write it.
     pub budget_file: Option<PathBuf>,
     pub limits: limits::Config,
 }

@@ -109,6 +109,8 @@ impl Load {
             let account = &mut cloud.account;
             (account.api_url, account.sandbox_url) = (Some(origin.to_owned()), Some(origin.to_owned()));
             (account.template, account.tag, account.modules) = (None, None, Vec::new());
+            // The stand-in is not what the hour's budget is for.
+            (account.budget_file, account.limits.max_per_hour) = (None, None);
             account.limits.plan = match self.plan {
                 Plan::Hobby => limits::Plan::Hobby,
                 Plan::Pro => limits::Plan::Pro,
