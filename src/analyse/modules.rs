@@ -198,8 +198,8 @@ pub(super) fn method_effect(name: &str) -> Option<StaticEffect> {
     Some(match name {
         "utcnow" => Clock,
         "read_text" | "write_text" | "read_bytes" | "write_bytes" | "iterdir" | "rglob" | "unlink" | "mkdir"
-        | "savefig" | "to_csv" | "to_excel" | "to_parquet" | "to_pickle" | "to_hdf" | "to_feather" | "touch"
-        | "rmdir" => Files,
+        | "savefig" | "tofile" | "to_csv" | "to_excel" | "to_parquet" | "to_pickle" | "to_hdf" | "to_feather"
+        | "touch" | "rmdir" => Files,
         _ => return None,
     })
 }

@@ -521,6 +521,7 @@ fn what_may_write_files_or_start_threads_leaves_something_in_its_sandbox() {
     for source in [
         "open('/tmp/x', 'w').write('1')",
         "import pandas as pd\npd.DataFrame([1]).to_csv('x.csv')",
+        "import numpy as np\nnp.zeros(3).tofile('x')",
         "import threading\nthreading.Thread(target=print).start()",
     ] {
         assert_eq!(profile(source).footprint, Footprint::Sandbox, "{source}");
