@@ -153,7 +153,7 @@ pub enum Priority {
 pub enum Footprint {
     /// Nothing: it may run twice, and another may run after it in the same place.
     None,
-    /// Something in its sandbox: files, threads. It may run twice.
+    /// Something in its sandbox: files, its own or given with it; threads. It may run twice.
     Sandbox,
     /// Something in the world: it must not run twice. Whatever cannot be read counts as this.
     World,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 use serde_json::Value;
-use switchtower_contract::Program;
+use switchtower_contract::{File, Program};
 
 use super::{Class, Profile, Reach, analyse};
 use crate::request::Footprint;
@@ -526,6 +526,10 @@ fn what_may_write_files_or_start_threads_leaves_something_in_its_sandbox() {
     ] {
         assert_eq!(profile(source).footprint, Footprint::Sandbox, "{source}");
     }
+    // Files that it was given, wherever they lie.
+    let path = ".ipython/profile_default/startup/x.py".to_owned();
+    let given = Program { files: vec![File { path, content: vec![] }], ..Program::python("print(1)") };
+    assert_eq!(analyse(&given).footprint, Footprint::Sandbox);
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use switchtower::config::Cloud;
 use switchtower::tier::pool;
-use switchtower_contract::Exit;
+use switchtower_contract::{Exit, File};
 use switchtower_fake_e2b::{Fake, Kernels, Plan, Settings};
 
-use super::house::House;
+use super::house::{House, remote};
 use super::through::account;
 
 /// One sandbox for everybody.
@@ -52,5 +52,18 @@ async fn an_interpreter_that_dies_costs_its_own_program_only() {
     let house = single(pool::Reuse::Clean);
     assert_eq!(house.remote("import os\nos._exit(1)").await.unwrap().outcome.exit, Exit::Killed);
     assert_eq!(house.remote("print(1)").await.unwrap().output.stdout, "1\n");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_one_request_gives_are_not_there_for_the_next() {
+    let house = single(pool::Reuse::Contained);
+    let mut giving = remote("print(1)");
+    // A folder that was there before, so that nothing new shows beside it.
+    giving.program.files = vec![File { path: "/var/tmp/deep/given.txt".to_owned(), content: b"mine".to_vec() }];
+    assert!(house.run(giving).await.is_ok());
+    let looks = "import os\nprint(os.path.exists('/var/tmp/deep/given.txt'))";
+    assert_eq!(house.remote(looks).await.unwrap().output.stdout, "False\n");
+    assert_eq!(house.fake.counts().created, 2, "the sandbox that was given files was given up");
     house.close().await;
 }
