@@ -378,3 +378,25 @@ async fn waiting_for_a_right_takes_nothing_from_a_programs_own_time() {
     assert!(started.elapsed() > 20 * SECOND);
     house.close().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_sandbox_that_somebody_else_put_to_sleep_wakes_for_the_next_program() {
+    use axum::http::Request;
+    use switchtower_e2b::Transport as _;
+    let house = House::new(faulty(""), wide());
+    house.start();
+    sleep(5 * SECOND).await;
+    for id in house.fake.live() {
+        let uri = format!("http://e2b.test/sandboxes/{id}/pause");
+        let call = Request::post(uri).header("x-api-key", "any").header("content-type", "application/json");
+        let call = call.body(bytes::Bytes::from_static(b"{}")).unwrap();
+        assert!(super::through::Through(house.fake.app()).send(call).await.unwrap().status().is_success());
+    }
+    let created = house.fake.counts().created;
+    // The next look finds it out.
+    sleep(31 * SECOND).await;
+    assert_eq!(tried(&house.remote(&plain("a")).await.unwrap()), ["e2b finished"]);
+    // One was woken; another is opened to stand in its place.
+    assert!(house.fake.counts().resumed >= 1 && house.fake.counts().created <= created + 1);
+    house.close().await;
+}

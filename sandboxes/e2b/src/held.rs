@@ -53,9 +53,14 @@ impl Held {
 
     pub(crate) async fn sleep(&mut self) -> Result<(), Trouble> {
         self.account.control.pause(self.inside.id()).await?;
+        self.sleeps();
+        Ok(())
+    }
+
+    /// E2B has it asleep: it takes no place and costs nothing until it wakes.
+    pub(crate) fn sleeps(&mut self) {
         self.running = None;
         self.account.mark(self.inside.id(), true);
-        Ok(())
     }
 
     pub(crate) async fn wake(&mut self) -> Result<(), Trouble> {

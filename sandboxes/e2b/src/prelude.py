@@ -39,20 +39,19 @@ def _switchtower_prelude(path, memory):
             raise EOFError("EOF when reading a line")
         return line[:-1] if line.endswith("\n") else line
 
-    given = {"memory": memory}
-
     def before(*_):
-        stdin = ""
+        # What one run was given is not the next one's.
+        stdin, given = "", memory
         try:
             with open(path) as order:
                 told = json.load(order)
             os.unlink(path)
             stdin = told.get("stdin") or ""
-            given["memory"] = told.get("memory") or memory
+            given = told.get("memory") or memory
         except (OSError, ValueError):
             pass
         sys.stdin = io.StringIO(stdin)
-        limit(given["memory"])
+        limit(given)
 
     shell = get_ipython()
     shell.user_ns["input"] = read

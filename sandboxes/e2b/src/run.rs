@@ -62,6 +62,7 @@ impl Run<'_> {
             match line {
                 Some(Line::EndOfExecution {}) => {
                     let exit = seen.exit.unwrap_or(Exit::Finished(0));
+                    // An interpreter that died is a new one by now, without what was prepared in it.
                     let whole = exit != Exit::Killed;
                     return Ok(self.ended(started, seen, exit, whole));
                 }
@@ -73,7 +74,6 @@ impl Run<'_> {
 
     fn ended(&self, started: Instant, seen: Seen, exit: Exit, whole: bool) -> Ended {
         let wall = started.elapsed();
-        // An interpreter that died is a new one by now; whether its new life is like the old is not known.
         let usage = Usage { wall, price: self.price.of(wall), ..Usage::default() };
         let Seen { truncated, lacked, .. } = seen;
         Ended { outcome: Outcome { exit, observed: None, truncated, usage, lacked }, whole }

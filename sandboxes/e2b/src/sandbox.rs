@@ -148,11 +148,15 @@ impl Sandbox for Cloud {
     async fn keep(&mut self, how: Upkeep) -> Result<(), Fault> {
         let kept = async {
             let listed = self.held.account.control.get(self.held.inside.id()).await?;
-            match (how, listed.state.as_str()) {
-                (Upkeep::Asleep, "running") => self.held.sleep().await,
-                (Upkeep::Awake, "running") if self.held.is_old() => self.held.renew(Duration::ZERO).await,
-                (Upkeep::Awake, "paused") => self.held.wake().await,
-                _ => Ok(()),
+            if listed.state == "paused" {
+                // Perhaps by somebody else: the next run wakes it.
+                self.held.sleeps();
+                return Ok(());
+            }
+            match how {
+                Upkeep::Asleep => self.held.sleep().await,
+                Upkeep::Awake if self.held.is_old() => self.held.renew(Duration::ZERO).await,
+                Upkeep::Awake => Ok(()),
             }
         };
         kept.await.map_err(|trouble| trouble.fault(false))
