@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchtower_contract::Backend;
-use switchtower_e2b::{Address, E2b, Identity, Key, Trouble, Web};
+use switchtower_e2b::{Address, E2b, Identity, Key, Web};
 
 use super::Made;
 use crate::clock::Wall;
@@ -236,19 +236,14 @@ pub async fn reach(config: &Config) -> Vec<Reached> {
 /// # Errors
 /// There is none, and why.
 pub fn cloud(config: &Config, tier: &str) -> Result<E2b, super::Unbuilt> {
-    let name = TierName::from(tier);
-    let cloud = config.clouds.0.get(&name).ok_or_else(|| super::Unbuilt::new(format!("there is no cloud {tier}")))?;
-    let mut cloud = cloud.clone();
-    cloud.account.budget_file = None;
-    account(&name, &cloud, config, Wall::real(), key_of).map_err(|absent| {
-        let remedy = absent.remedy.map_or_else(String::new, |remedy| format!("; {remedy}"));
-        super::Unbuilt::new(format!("{tier} is absent: {}{remedy}", absent.reason))
-    })
-}
-
-/// For messages of commands.
-impl From<Trouble> for super::Unbuilt {
-    fn from(trouble: Trouble) -> Self {
-        Self::new(trouble)
+    let Clouds { accounts, absent } = Clouds::of_command(config, Wall::real());
+    if let Some((_, account)) = accounts.into_iter().find(|(name, _)| name.as_str() == tier) {
+        return Ok(account);
     }
+    let absent = absent.into_iter().find(|absent| absent.tier.as_str() == tier);
+    Err(super::Unbuilt::new(match absent {
+        Some(Absent { reason, remedy: Some(remedy), .. }) => format!("{tier} is absent: {reason}; {remedy}"),
+        Some(Absent { reason, .. }) => format!("{tier} is absent: {reason}"),
+        None => format!("there is no cloud {tier}"),
+    }))
 }
