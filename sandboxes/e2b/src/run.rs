@@ -137,7 +137,9 @@ impl Seen {
                 return Err(Fault::Lost { reason: format!("{name}: {value}") });
             }
             _ => {
-                self.exit = Some(Exit::Raised);
+                // How far a program comes in its memory is another matter every time, so it must not be kept as its end.
+                let exhausted = is_out_of_memory(&name, &value);
+                self.exit = Some(if exhausted { Exit::OutOfMemory } else { Exit::Raised });
                 self.lacked = missing(&name, &value);
                 let line = line_of(&traceback);
                 events.send(Event::Error(Failure { name, value, traceback, line })).await;
@@ -189,6 +191,11 @@ fn exit_code(value: &str) -> (i32, Option<&str>) {
     }
 }
 
+/// The interpreter's own refusal of memory, or numpy's; one that a program raises by itself has its own words.
+fn is_out_of_memory(name: &str, value: &str) -> bool {
+    matches!(name, "MemoryError" | "_ArrayMemoryError") && (value.is_empty() || value.starts_with("Unable to allocate"))
+}
+
 /// The module that an import did not find.
 fn missing(name: &str, value: &str) -> Option<Need> {
     let module = value.strip_prefix("No module named ")?.trim_matches(['\'', '"']);
@@ -224,6 +231,14 @@ mod tests {
         assert_eq!(line_of(deep), Some(2));
         assert_eq!(line_of("  Cell In[1], line 7\n    x =\n"), Some(7));
         assert_eq!(line_of("nothing of the kind"), None);
+    }
+
+    #[test]
+    fn running_out_of_memory_is_told_from_an_exception_of_the_programs_own() {
+        assert!(is_out_of_memory("MemoryError", ""));
+        assert!(is_out_of_memory("_ArrayMemoryError", "Unable to allocate 7.45 GiB for an array"));
+        assert!(!is_out_of_memory("MemoryError", "my own"));
+        assert!(!is_out_of_memory("ValueError", ""));
     }
 
     #[test]
