@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group};
 use switchtower_contract::{Backend, Events, Language, Limits, Outcome, Program, Spec};
+use switchtower_wasm::workers::Size;
 use switchtower_wasm::{Compiled, InProcess, Workers};
 use tokio::runtime::Runtime;
 
@@ -84,8 +85,9 @@ async fn in_workers(guest: &Compiled) {
 }
 
 async fn start(guest: &Compiled, workers: usize) -> Arc<Workers> {
+    let size = Size { workers, kernels: 0, room: 0, reserve: 4 };
     let program = env!("CARGO_BIN_EXE_switchtower").into();
-    Arc::new(Workers::start(guest, program, &["worker"], workers, 4).await.expect("the workers start"))
+    Arc::new(Workers::start(guest, program, &["worker"], size).await.expect("the workers start"))
 }
 
 async fn throughput(workers: &Arc<Workers>, callers: usize) -> f64 {

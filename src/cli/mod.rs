@@ -76,7 +76,7 @@ enum Command {
     Version,
     /// A jailed worker process; started by `serve`, never by hand.
     #[command(hide = true)]
-    Worker { guest: PathBuf, reserve: usize },
+    Worker { guest: PathBuf, reserve: usize, kernels: usize },
 }
 
 /// Does what the arguments say.
@@ -99,8 +99,8 @@ pub fn main() -> ExitCode {
             terminal::out(&format!("switchtower {}\n", env!("CARGO_PKG_VERSION")));
             Ok(ExitCode::SUCCESS)
         }
-        Command::Worker { guest, reserve } => {
-            crate::assemble::worker(&guest, reserve).map(|()| ExitCode::SUCCESS).map_err(Complaint::from)
+        Command::Worker { guest, reserve, kernels } => {
+            crate::assemble::worker(&guest, reserve, kernels).map(|()| ExitCode::SUCCESS).map_err(Complaint::from)
         }
     };
     done.unwrap_or_else(|complaint| {

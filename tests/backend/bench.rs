@@ -9,6 +9,7 @@ use switchtower_contract::{
     Backend, Chance, Effects, Escalation, Event, Events, Exit, Fault, Language, Limits, Outcome, Output, Program,
     Sandbox, Spec,
 };
+use switchtower_wasm::workers::Size;
 use switchtower_wasm::{Compiled, InProcess, Workers};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -22,7 +23,7 @@ pub(crate) struct Bench {
 }
 
 /// Worker processes of the bench.
-const WORKERS: usize = 2;
+const SIZE: Size = Size { workers: 2, kernels: 2, room: 16, reserve: 2 };
 /// The argument of the command that leads to a worker's life, as `assemble` has it.
 const WORKER: &str = "worker";
 
@@ -34,7 +35,7 @@ pub(crate) fn bench() -> &'static Bench {
         let compiled = Compiled::locate(folder.as_deref(), &told).unwrap();
         let in_process = InProcess::new(&compiled, 4, 0).unwrap();
         let command = PathBuf::from(env!("CARGO_BIN_EXE_switchtower"));
-        let workers = runtime.block_on(Workers::start(&compiled, command, &[WORKER], WORKERS, 2)).unwrap();
+        let workers = runtime.block_on(Workers::start(&compiled, command, &[WORKER], SIZE)).unwrap();
         Bench { runtime, compiled, in_process, workers: Arc::new(workers) }
     });
     &BENCH
@@ -47,7 +48,14 @@ impl Bench {
 
     /// Workers apart from those of the bench.
     pub(crate) async fn own_workers(&self, alias: &Alias, count: usize) -> Workers {
-        Workers::start(&self.compiled, alias.0.clone(), &[WORKER], count, 1).await.unwrap()
+        Workers::start(
+            &self.compiled,
+            alias.0.clone(),
+            &[WORKER],
+            Size { workers: count, kernels: 0, room: 0, reserve: 1 },
+        )
+        .await
+        .unwrap()
     }
 }
 

@@ -10,8 +10,10 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::events::Events;
-use crate::fault::Fault;
+use crate::fault::{Fault, Need};
+use crate::kernel::{Kernel, Opening};
 use crate::limits::Limits;
+use crate::machine::Machine;
 use crate::outcome::Outcome;
 use crate::program::{Language, Program};
 
@@ -22,6 +24,11 @@ pub trait Backend: Send + Sync {
 
     /// A sandbox that nothing has run in yet.
     async fn open(&self, spec: &Spec) -> Result<Box<dyn Sandbox>, Fault>;
+
+    /// A kernel in a sandbox of its own, for a backend that can keep many of them at little cost.
+    async fn kernel(&self, _opening: &Opening) -> Result<Box<dyn Kernel>, Fault> {
+        Err(Fault::Unsupported(Need::Language("a kernel that is kept".to_owned())))
+    }
 }
 
 /// One live, isolated environment; state lasts from run to run until [`reset`](Self::reset). Dropping it kills it,
@@ -36,6 +43,16 @@ pub trait Sandbox: Send {
 
     /// Looks whether it still lives, running nothing in it, and keeps it for later. `Err`: do not use it again.
     async fn keep(&mut self, how: Upkeep) -> Result<(), Fault>;
+
+    /// One more kernel in this sandbox. The kernels of a sandbox share its files and run side by side.
+    async fn kernel(&mut self, _opening: &Opening) -> Result<Box<dyn Kernel>, Fault> {
+        Err(Fault::Unsupported(Need::Language("a kernel that is kept".to_owned())))
+    }
+
+    /// The machine that it is, where it is one.
+    fn machine(&self) -> Option<Arc<dyn Machine>> {
+        None
+    }
 }
 
 /// How a sandbox that nobody uses is kept.
@@ -63,6 +80,10 @@ pub struct Offer {
     pub observes: bool,
     /// A program can reach something outside its sandbox, so what may have run must not run twice.
     pub effectful: bool,
+    /// It can keep kernels, each in a sandbox of its own.
+    pub kernels: bool,
+    /// Its sandboxes are machines, and keep kernels side by side.
+    pub machines: bool,
 }
 
 /// Which modules can be imported.

@@ -9,7 +9,9 @@ pub mod backend;
 pub mod conformance;
 pub mod events;
 pub mod fault;
+pub mod kernel;
 pub mod limits;
+pub mod machine;
 pub mod outcome;
 pub mod program;
 #[cfg(feature = "scripted")]
@@ -18,6 +20,8 @@ pub mod scripted;
 pub use backend::{Backend, Isolation, Modules, Offer, Sandbox, Spec, Upkeep};
 pub use events::{Bundle, Event, Events, Output};
 pub use fault::{Fault, Need, Remedy};
+pub use kernel::{Cell, Change, Content, Kernel, Opening, Ran, Tape};
 pub use limits::{Escalation, Limits};
+pub use machine::{Body, Machine};
 pub use outcome::{Effect, Effects, Exit, Failure, Outcome, Price, Usage};
 pub use program::{Chance, File, Language, Program};

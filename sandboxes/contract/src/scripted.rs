@@ -95,6 +95,8 @@ impl Default for Settings {
                 wall: Duration::from_secs(300),
                 observes: true,
                 effectful: false,
+                kernels: false,
+                machines: false,
             },
             opening: Duration::ZERO..Duration::ZERO,
             running: Duration::ZERO..Duration::ZERO,

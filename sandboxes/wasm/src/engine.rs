@@ -21,9 +21,14 @@ pub(crate) const THREAD_STACK: usize = 512 << 20;
 const TICK: Duration = Duration::from_millis(1);
 /// Memory of a finished instance that stays resident for the next one in its place: more than programs dirty.
 const KEPT_RESIDENT: usize = 256 << 20;
+/// The same where many instances are kept: what a large one leaves is given back.
+const KEPT_RESIDENT_OF_MANY: usize = 8 << 20;
+/// From so many instances on they are many.
+const MANY: u32 = 64;
 
 /// How the guest is compiled. It is part of what a compiled guest is compatible with.
 fn config(instances: u32) -> Config {
+    let resident = if instances < MANY { KEPT_RESIDENT } else { KEPT_RESIDENT_OF_MANY };
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_core_instances(instances * 64)
@@ -37,7 +42,7 @@ fn config(instances: u32) -> Config {
         .max_core_instance_size(4 << 20)
         .table_elements(TABLE_ELEMENTS)
         .max_memory_size(MOST_MEMORY)
-        .linear_memory_keep_resident(KEPT_RESIDENT)
+        .linear_memory_keep_resident(resident)
         .table_keep_resident(1 << 20)
         .pagemap_scan(Enabled::Auto);
     let mut config = Config::new();

@@ -3,14 +3,15 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use switchtower_contract::{Effect, Limits, Need, Program};
+use switchtower_contract::{Cell, Effect, Limits, Need, Opening, Program};
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::bindings::switchtower::sandbox::host as wit;
-use crate::run::{Cancel, Run, Stop, nanoseconds};
+use crate::run::{Cancel, Run, Stop};
 use crate::sink::Send;
+use crate::world::nanoseconds;
 
 /// Entries of the guest's function table: it has about 20,000.
 pub(crate) const TABLE_ELEMENTS: usize = 50_000;
@@ -57,6 +58,13 @@ impl Host {
         self.memory.peak = 0;
         self.memory.denied = false;
         *self.run.lock() = Run::of(program, limits, send, cancel);
+    }
+
+    /// From here on the instance works for this cell. What it holds from earlier cells counts on.
+    pub(crate) fn assign_cell(&mut self, opening: &Opening, cell: &Cell, limits: &Limits, send: Send, cancel: Cancel) {
+        self.memory.most = limits.memory;
+        self.memory.denied = false;
+        *self.run.lock() = Run::of_cell(opening, cell, limits, send, cancel);
     }
 
     /// Most bytes held beyond the snapshot's own.
@@ -141,6 +149,7 @@ impl wit::Host for Host {
             wit::Need::Network => Need::Network(detail),
             wit::Need::Process => Need::Process(detail),
             wit::Need::Threads => Need::Threads,
+            wit::Need::Language => Need::Language(detail),
         })?)
     }
 

@@ -1,20 +1,26 @@
-//! One fresh instance of the guest: made, warmed, given to one program, dropped.
+//! One fresh instance of the guest: made, warmed, given to one program or kept as a kernel, dropped.
 
 use std::time::Duration;
 
-use switchtower_contract::{Effect, Escalation, Exit, Failure, Fault, Limits, Need, Outcome, Program, Usage};
+use switchtower_contract::{
+    Cell, Change, Content, Effect, Escalation, Exit, Failure, Fault, Limits, Need, Opening, Outcome, Program, Ran,
+    Usage,
+};
 use wasmtime::{Store, Trap, UpdateDeadline};
 
-use crate::bindings::{Ending, File, Sandbox};
+use crate::bindings::{self as wit, Ending, File, Sandbox};
 use crate::engine::Image;
 use crate::host::Host;
-use crate::run::{Cancel, Stop};
+use crate::run::{Cancel, Run, Stop};
 use crate::sink::Send;
 use crate::wasi;
 
 /// Run in every instance before its program: it touches the pages that most programs touch. It is part of every
 /// instance, made ahead or not, so that all of them are alike to the last address.
 const WARM_UP: &str = "import math\nfor i in range(3): print(f'{math.sqrt(i):.2f}')\n1+1";
+
+/// Most bytes that code of the host's own may print: a kernel's whole state.
+const OWN_OUTPUT: u64 = 48 << 20;
 
 /// An instance that no program has run in.
 pub(crate) struct Instance {
@@ -55,6 +61,75 @@ impl Instance {
             let _ticking = image.ticking();
             self.call(&program.source, &files)
         };
+        self.outcome(ended, limits, cpu)
+    }
+
+    /// Runs a cell of a kernel, which this instance is from its first one on. After a fault, or where the report says that
+    /// it is not alive, it runs nothing else.
+    pub(crate) fn cell(
+        &mut self,
+        image: &Image,
+        opening: &Opening,
+        cell: &Cell,
+        limits: &Limits,
+        send: Send,
+        cancel: Cancel,
+    ) -> Result<Ran, Fault> {
+        let given = wit::Cell {
+            code: cell.source.clone(),
+            number: cell.number,
+            environment: cell.env.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+            folder: opening.folder.clone(),
+            reads: cell.stdin.is_some(),
+            changes: cell.changes.iter().map(to_guest).collect(),
+        };
+        let cpu = thread_cpu_time();
+        self.store.data_mut().assign_cell(opening, cell, limits, send, cancel);
+        self.store.set_epoch_deadline(1);
+        let left = {
+            let _ticking = image.ticking();
+            self.sandbox.call_cell(&mut self.store, &given)
+        };
+        let alive = left.is_ok();
+        let (ended, changes) = match left {
+            Ok(left) => (Ok(left.ending), left.changes.into_iter().map(from_guest).collect()),
+            Err(error) => (Err(error), Vec::new()),
+        };
+        let outcome = self.outcome(ended, limits, cpu)?;
+        // Nobody listens any more, and nothing of the cell's is held.
+        let tape = std::mem::replace(&mut *self.store.data().run.lock(), Run::none()).tape();
+        Ok(Ran { outcome, changes, tape, alive })
+    }
+
+    /// Runs code of the host's own beside the kernel's names; what it prints goes to `send`.
+    pub(crate) fn own(
+        &mut self,
+        image: &Image,
+        code: &str,
+        most: Duration,
+        send: Send,
+        cancel: Cancel,
+    ) -> Result<(), Fault> {
+        let limits = Limits { wall: most, memory: 0, output: OWN_OUTPUT, escalation: Escalation::Never };
+        self.store.data_mut().assign(&Program::python(""), &limits, send, cancel);
+        self.store.set_epoch_deadline(1);
+        let ended = {
+            let _ticking = image.ticking();
+            self.sandbox.call_own(&mut self.store, code)
+        };
+        let mut run = std::mem::replace(&mut *self.store.data().run.lock(), Run::none());
+        run.sink.flush();
+        match ended {
+            Ok(Ending::Finished(_)) if !run.sink.was_cut() => Ok(()),
+            Ok(Ending::Finished(_)) => Err(Fault::Unavailable { reason: "it prints too much".to_owned() }),
+            Ok(Ending::Raised(raised)) => {
+                Err(Fault::Unavailable { reason: format!("{}: {}", raised.name, raised.value) })
+            }
+            Err(error) => Err(Fault::Lost { reason: format!("{error:#}") }),
+        }
+    }
+
+    fn outcome(&self, ended: wasmtime::Result<Ending>, limits: &Limits, cpu: Duration) -> Result<Outcome, Fault> {
         let host = self.store.data();
         let mut run = host.run.lock();
         let exit = match ended {
@@ -93,6 +168,24 @@ impl Instance {
     fn call(&mut self, code: &str, files: &[File]) -> wasmtime::Result<Ending> {
         self.sandbox.call_execute(&mut self.store, code, files)
     }
+}
+
+fn to_guest(change: &Change) -> wit::Change {
+    let content = match &change.content {
+        Content::File(content) => wit::Content::File(content.clone()),
+        Content::Folder => wit::Content::Folder,
+        Content::Gone => wit::Content::Gone,
+    };
+    wit::Change { path: change.path.clone(), content }
+}
+
+fn from_guest(change: wit::Change) -> Change {
+    let content = match change.content {
+        wit::Content::File(content) => Content::File(content),
+        wit::Content::Folder => Content::Folder,
+        wit::Content::Gone => Content::Gone,
+    };
+    Change { path: change.path, content }
 }
 
 /// How a program ended that did not return.

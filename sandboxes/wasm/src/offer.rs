@@ -21,5 +21,7 @@ pub(crate) fn offer(compiled: &Compiled) -> Offer {
         wall: WALL,
         observes: true,
         effectful: false,
+        kernels: true,
+        machines: false,
     }
 }

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use rand_chacha::ChaCha12Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
-use switchtower_contract::{Chance, Effect, Effects, Escalation, Event, Failure, Limits, Need, Program};
+use switchtower_contract::{
+    Cell, Chance, Effect, Effects, Escalation, Event, Failure, Limits, Need, Opening, Program, Tape,
+};
 
 use crate::sink::{Send, Sink};
+use crate::world::World;
 
 /// Whether a run is to be ended. Asked on every tick.
 pub(crate) type Cancel = Box<dyn Fn() -> bool + std::marker::Send>;
@@ -27,16 +28,13 @@ pub(crate) enum Stop {
 
 /// The virtual clock of a seeded program begins here: 2026-01-01 00:00 UTC.
 const VIRTUAL_ORIGIN: Duration = Duration::from_secs(1_767_225_600);
-/// Every look at the virtual clock moves it on, so that a loop that waits for time to pass ends.
-const VIRTUAL_STEP: Duration = Duration::from_micros(1);
 
 /// What one run may do and has done. WASI's clocks, streams and randomness share it with the engine's callbacks.
 pub(crate) struct Run {
     started: Instant,
     wall_at_start: Duration,
     slept: Duration,
-    virtual_time: Option<Duration>,
-    chance: Option<ChaCha12Rng>,
+    world: World,
     limits: Limits,
     stdin: Bytes,
     stdin_given: bool,
@@ -55,8 +53,7 @@ impl Run {
             started: now(),
             wall_at_start: Duration::ZERO,
             slept: Duration::ZERO,
-            virtual_time: Some(VIRTUAL_ORIGIN),
-            chance: Some(ChaCha12Rng::seed_from_u64(0)),
+            world: World::seeded(0),
             limits: Limits { wall: Duration::from_secs(60), ..Limits::default() },
             stdin: Bytes::new(),
             stdin_given: true,
@@ -70,16 +67,15 @@ impl Run {
     }
 
     pub(crate) fn of(program: &Program, limits: &Limits, send: Send, cancel: Cancel) -> Self {
-        let seed = match program.chance {
-            Chance::Seeded(seed) => Some(seed),
-            Chance::Fresh => None,
+        let world = match program.chance {
+            Chance::Seeded(seed) => World::seeded(seed),
+            Chance::Fresh => World::Real,
         };
         Self {
             started: now(),
             wall_at_start: since_1970(),
             slept: Duration::ZERO,
-            virtual_time: seed.map(|_| VIRTUAL_ORIGIN),
-            chance: seed.map(ChaCha12Rng::seed_from_u64),
+            world,
             limits: limits.clone(),
             stdin: Bytes::from(program.stdin.clone().unwrap_or_default()),
             stdin_given: program.stdin.is_some(),
@@ -90,6 +86,31 @@ impl Run {
             lacked: None,
             sink: Sink::open(send, limits.output),
         }
+    }
+
+    pub(crate) fn of_cell(opening: &Opening, cell: &Cell, limits: &Limits, send: Send, cancel: Cancel) -> Self {
+        Self {
+            started: now(),
+            wall_at_start: since_1970(),
+            slept: Duration::ZERO,
+            world: cell.tape.as_ref().map_or_else(World::recording, World::playing),
+            limits: limits.clone(),
+            stdin: Bytes::from(cell.stdin.clone().unwrap_or_default()),
+            // Without any, the guest raises by itself: nothing is asked of the world.
+            stdin_given: true,
+            environment: opening.env.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+            environment_given: true,
+            cancel,
+            effects: Effects::NONE,
+            lacked: None,
+            sink: Sink::open(send, limits.output),
+        }
+    }
+
+    /// What the world has answered; none where it was another world than the real one, or answered something else than
+    /// when the cell ran first.
+    pub(crate) fn tape(&mut self) -> Option<Tape> {
+        std::mem::replace(&mut self.world, World::Real).tape()
     }
 
     /// Time that the program has had, real and slept.
@@ -138,39 +159,27 @@ impl Run {
     /// Nanoseconds of a clock that begins with the program.
     pub(crate) fn monotonic(&mut self) -> Duration {
         self.effects.add(Effect::Clock);
-        match self.tick_virtual() {
-            Some(time) => time - VIRTUAL_ORIGIN,
-            None => self.elapsed(),
-        }
+        let (now, slept) = (self.elapsed(), self.slept);
+        self.world.reading(now, |seeded| seeded.tick() + slept)
     }
 
     /// Time since 1970.
     pub(crate) fn wall_clock(&mut self) -> Duration {
         self.effects.add(Effect::Clock);
-        self.tick_virtual().unwrap_or_else(|| self.wall_at_start + self.elapsed())
-    }
-
-    fn tick_virtual(&mut self) -> Option<Duration> {
-        let slept = self.slept;
-        self.virtual_time.as_mut().map(|time| {
-            *time += VIRTUAL_STEP;
-            *time + slept
-        })
+        let (now, slept) = (self.wall_at_start + self.elapsed(), self.slept);
+        self.world.reading(now, |seeded| VIRTUAL_ORIGIN + seeded.tick() + slept)
     }
 
     /// When the program began, since 1970.
     pub(crate) fn began(&mut self) -> Duration {
         self.effects.add(Effect::Clock);
-        if self.virtual_time.is_some() { VIRTUAL_ORIGIN } else { self.wall_at_start }
+        let began = self.wall_at_start;
+        self.world.reading(began, |_| VIRTUAL_ORIGIN)
     }
 
     pub(crate) fn random(&mut self, bytes: &mut [u8]) {
         self.effects.add(Effect::Chance);
-        match &mut self.chance {
-            Some(seeded) => seeded.fill_bytes(bytes),
-            // Not cryptographic strength is at stake but two programs never drawing the same: the system's own source.
-            None => fill_from_system(bytes),
-        }
+        self.world.draw(bytes);
     }
 
     /// Up to `most` bytes of standard input; none: it is at its end.
@@ -197,10 +206,6 @@ impl Run {
     }
 }
 
-pub(crate) fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
 #[allow(clippy::disallowed_methods, reason = "programs run in real time")]
 fn now() -> Instant {
     Instant::now()
@@ -209,17 +214,4 @@ fn now() -> Instant {
 #[allow(clippy::disallowed_methods, reason = "programs see the real date")]
 fn since_1970() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
-#[allow(unsafe_code, reason = "getrandom has no safe wrapper in libc")]
-fn fill_from_system(mut bytes: &mut [u8]) {
-    while !bytes.is_empty() {
-        // SAFETY: the pointer and the length are those of one slice that is ours alone.
-        let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-        match usize::try_from(got) {
-            Ok(got) => bytes = &mut bytes[got..],
-            // Interrupted by a signal; getrandom has no other failure here.
-            Err(_) => continue,
-        }
-    }
 }

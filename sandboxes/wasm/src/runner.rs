@@ -1,9 +1,10 @@
 //! What runs programs one after the other, and the reserve of instances made ahead for it.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use switchtower_contract::{Fault, Limits, Outcome, Program};
+use switchtower_contract::{Cell, Event, Fault, Limits, Opening, Outcome, Program, Ran};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::engine::{Image, THREAD_STACK};
@@ -21,6 +22,25 @@ pub(crate) struct Job {
     pub(crate) done: Box<dyn FnOnce(Result<Outcome, Fault>) + std::marker::Send>,
 }
 
+/// A cell to run in a kernel.
+pub(crate) struct CellJob {
+    pub(crate) kernel: u64,
+    /// Given where the kernel is a new one.
+    pub(crate) opening: Option<Opening>,
+    pub(crate) cell: Cell,
+    pub(crate) limits: Limits,
+    pub(crate) send: Send,
+    pub(crate) cancel: Cancel,
+    /// Told how it ended, on the runner's thread.
+    pub(crate) done: Box<dyn FnOnce(Result<Ran, Fault>) + std::marker::Send>,
+}
+
+/// An instance that is kept.
+struct Kernel {
+    instance: Instance,
+    opening: Opening,
+}
+
 /// Runs programs on the thread that asks, which needs [`THREAD_STACK`] bytes of stack.
 pub(crate) struct Runner {
     image: Arc<Image>,
@@ -28,27 +48,78 @@ pub(crate) struct Runner {
     /// WASI's blocking calls poll futures that are always ready. Without a runtime to do it in, they would start one with
     /// threads and descriptors of its own.
     context: Runtime,
+    kernels: HashMap<u64, Kernel>,
 }
 
 impl Runner {
     pub(crate) fn new(image: Arc<Image>, reserve: Arc<Reserve>) -> std::io::Result<Self> {
-        Ok(Self { image, reserve, context: context()? })
+        Ok(Self { image, reserve, context: context()?, kernels: HashMap::new() })
     }
 
     pub(crate) fn run(&self, job: Job) {
         let _entered = self.context.enter();
         let _busy = self.reserve.busy();
-        match self.reserve.take().map_or_else(|| Instance::fresh(&self.image), Ok) {
+        match self.instance() {
             Ok(mut instance) => {
                 // The answer goes out before the instance is cleared away.
                 (job.done)(instance.run(&self.image, &job.program, &job.limits, job.send, job.cancel));
             }
-            Err(e) => {
-                let reason = format!("no instance could be made: {e:#}");
-                (job.done)(Err(Fault::Unavailable { reason }));
-            }
+            Err(fault) => (job.done)(Err(fault)),
         }
     }
+
+    /// Runs a cell; its kernel is kept for the next one if it can run one.
+    pub(crate) fn cell(&mut self, job: CellJob) {
+        let _entered = self.context.enter();
+        let _busy = self.reserve.busy();
+        let kernel = match job.opening {
+            Some(opening) => self.instance().map(|instance| Kernel { instance, opening }),
+            None => self.kernels.remove(&job.kernel).ok_or_else(gone),
+        };
+        match kernel {
+            Ok(mut kernel) => {
+                let Kernel { instance, opening } = &mut kernel;
+                let ran = instance.cell(&self.image, opening, &job.cell, &job.limits, job.send, job.cancel);
+                let alive = ran.as_ref().is_ok_and(|ran| ran.alive);
+                (job.done)(ran);
+                if alive {
+                    self.kernels.insert(job.kernel, kernel);
+                }
+            }
+            Err(fault) => (job.done)(Err(fault)),
+        }
+    }
+
+    /// Runs code of the host's own beside a kernel's names.
+    pub(crate) fn own(&mut self, kernel: u64, code: &str, most: Duration, cancel: Cancel) -> Result<String, Fault> {
+        let _entered = self.context.enter();
+        let _busy = self.reserve.busy();
+        let mut kept = self.kernels.remove(&kernel).ok_or_else(gone)?;
+        let printed = Arc::new(Mutex::new(String::new()));
+        let to = Arc::clone(&printed);
+        let send: Send = Box::new(move |event| {
+            if let Event::Stdout(text) = event {
+                to.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
+            }
+            true
+        });
+        kept.instance.own(&self.image, code, most, send, cancel)?;
+        self.kernels.insert(kernel, kept);
+        Ok(std::mem::take(&mut *printed.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    pub(crate) fn forget(&mut self, kernel: u64) {
+        self.kernels.remove(&kernel);
+    }
+
+    fn instance(&self) -> Result<Instance, Fault> {
+        let failed = |e| Fault::Unavailable { reason: format!("no instance could be made: {e:#}") };
+        self.reserve.take().map_or_else(|| Instance::fresh(&self.image), Ok).map_err(failed)
+    }
+}
+
+fn gone() -> Fault {
+    Fault::Lost { reason: "the kernel is gone".to_owned() }
 }
 
 fn context() -> std::io::Result<Runtime> {

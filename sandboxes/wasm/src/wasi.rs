@@ -13,8 +13,8 @@ use wasmtime_wasi::p2::{DynPollable, InputStream, OutputStream, Pollable, Stream
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder};
 
 use crate::host::{Host, Shared};
-use crate::run::nanoseconds;
 use crate::sink::Stream;
+use crate::world::nanoseconds;
 
 /// Most bytes that one call may draw or write.
 const ONE_CALL: usize = 1 << 20;

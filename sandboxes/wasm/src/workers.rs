@@ -6,24 +6,42 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchtower_contract::{Backend, Fault, Limits, Offer, Program, Sandbox, Spec};
-use switchtower_worker::child::{self, Engine, Reporter};
+use switchtower_contract::{Backend, Fault, Kernel, Limits, Offer, Opening, Program, Sandbox, Spec};
+use switchtower_worker::child::{self, Engine, OpenedCell, Reporter};
 use switchtower_worker::jail::Layer;
-use switchtower_worker::{Command, Config, StartError};
+use switchtower_worker::{Command, Config, Kernels, StartError};
 
 use crate::compiled::{self, Compiled};
 use crate::engine::THREAD_STACK;
-use crate::runner::{Job, Reserve, Runner};
+use crate::runner::{CellJob, Job, Reserve, Runner};
+use crate::sink::Send;
 
 /// A worker says that it is ready when its reserve is full, or after this.
 const RESERVE_WITHIN: Duration = Duration::from_millis(200);
 
-/// The WebAssembly tier in processes of its own.
-pub struct Workers(switchtower_worker::Workers);
+/// The WebAssembly tier in processes of its own: some that run programs, some that keep kernels.
+pub struct Workers {
+    programs: switchtower_worker::Workers,
+    kernels: Option<Kernels>,
+}
+
+/// How many processes there are, and what they prepare.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    /// Processes that run programs.
+    pub workers: usize,
+    /// Processes that keep kernels; 0: none are kept. Each runs one cell at a time, so with more than there are cores short
+    /// cells pass long ones.
+    pub kernels: usize,
+    /// Kernels that each of them has room for.
+    pub room: usize,
+    /// Instances that each process keeps made ahead.
+    pub reserve: usize,
+}
 
 impl Workers {
-    /// Starts `workers` processes, each with `reserve` instances made ahead. `program` is this very program, and
-    /// `arguments` lead it to [`main`], which takes two more: the compiled guest and the reserve.
+    /// Starts the processes and waits for those that run programs. `program` is this very program, and `arguments` lead it
+    /// to [`main`], which takes three more: the compiled guest, the reserve, and the kernels that it has room for.
     ///
     /// # Errors
     /// A worker does not come up.
@@ -31,35 +49,47 @@ impl Workers {
         compiled: &Compiled,
         program: PathBuf,
         arguments: &[&str],
-        workers: usize,
-        reserve: usize,
+        size: Size,
     ) -> Result<Self, StartError> {
-        let mut all: Vec<OsString> = arguments.iter().map(Into::into).collect();
-        all.push(compiled.path().as_os_str().to_owned());
-        all.push(reserve.to_string().into());
-        let config = Config { command: Command { program, arguments: all }, workers };
-        Ok(Self(switchtower_worker::Workers::start(crate::offer::offer(compiled), &config).await?))
+        let command = |room: usize| {
+            let mut all: Vec<OsString> = arguments.iter().map(Into::into).collect();
+            all.push(compiled.path().as_os_str().to_owned());
+            all.extend([size.reserve, room].map(|count| count.to_string().into()));
+            Command { program: program.clone(), arguments: all }
+        };
+        let config = Config { command: command(0), workers: size.workers };
+        let programs = switchtower_worker::Workers::start(crate::offer::offer(compiled), &config).await?;
+        let kernels = (size.kernels > 0).then(|| Kernels::start(&command(size.room), size.kernels));
+        Ok(Self { programs, kernels })
     }
 
     /// The layers of the workers' jail, as the workers found them.
     pub fn layers(&self) -> &[Layer] {
-        self.0.layers()
+        self.programs.layers()
     }
 
     /// Ends every worker and waits for it.
     pub async fn shutdown(&self) {
-        self.0.shutdown().await;
+        if let Some(kernels) = &self.kernels {
+            kernels.shutdown().await;
+        }
+        self.programs.shutdown().await;
     }
 }
 
 #[async_trait]
 impl Backend for Workers {
     fn offer(&self) -> Offer {
-        self.0.offer()
+        Offer { kernels: self.kernels.is_some(), ..self.programs.offer() }
     }
 
     async fn open(&self, spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
-        self.0.open(spec).await
+        self.programs.open(spec).await
+    }
+
+    async fn kernel(&self, opening: &Opening) -> Result<Box<dyn Kernel>, Fault> {
+        let none = || Fault::Unavailable { reason: "no kernels are kept here".to_owned() };
+        self.kernels.as_ref().map(|kernels| kernels.open(opening)).ok_or_else(none)
     }
 }
 
@@ -67,10 +97,13 @@ impl Backend for Workers {
 ///
 /// # Errors
 /// The worker could not start, or its parent said something that is no order.
-pub fn main(compiled: &Path, reserve: usize) -> std::io::Result<()> {
+pub fn main(compiled: &Path, reserve: usize, kernels: usize) -> std::io::Result<()> {
     child::serve(
         // One instance runs, one is cleared away, one is being made.
-        || compiled::load(compiled, u32::try_from(reserve + 3).unwrap_or(u32::MAX)).map_err(|e| e.to_string()),
+        || {
+            compiled::load(compiled, u32::try_from(reserve + kernels + 3).unwrap_or(u32::MAX))
+                .map_err(|e| e.to_string())
+        },
         |image| {
             let reserve = Reserve::start(&image, reserve).map_err(|e| e.to_string())?;
             let runner = Runner::new(image, Arc::clone(&reserve)).map_err(|e| e.to_string())?;
@@ -87,15 +120,43 @@ impl Engine for Guest {
     const STACK: usize = THREAD_STACK;
 
     fn run(&mut self, program: Program, limits: Limits, reporter: &Reporter, cancel: child::Cancel) {
-        let (events, done) = (reporter.clone(), reporter.clone());
+        let done = reporter.clone();
         self.0.run(Job {
             program,
             limits,
-            send: Box::new(move |event| events.event(event)),
+            send: sending(reporter),
             cancel: Box::new(move || cancel.is_set()),
             done: Box::new(move |ended| {
                 done.done(ended);
             }),
         });
     }
+
+    fn cell(&mut self, kernel: u64, cell: OpenedCell, limits: Limits, reporter: &Reporter, cancel: child::Cancel) {
+        let done = reporter.clone();
+        self.0.cell(CellJob {
+            kernel,
+            opening: cell.opening,
+            cell: cell.cell,
+            limits,
+            send: sending(reporter),
+            cancel: Box::new(move || cancel.is_set()),
+            done: Box::new(move |ran| {
+                done.ran(ran);
+            }),
+        });
+    }
+
+    fn own(&mut self, kernel: u64, code: &str, most: Duration, reporter: &Reporter, cancel: child::Cancel) {
+        reporter.printed(self.0.own(kernel, code, most, Box::new(move || cancel.is_set())));
+    }
+
+    fn forget(&mut self, kernel: u64) {
+        self.0.forget(kernel);
+    }
+}
+
+fn sending(reporter: &Reporter) -> Send {
+    let reporter = reporter.clone();
+    Box::new(move |event| reporter.event(event))
 }

@@ -4,10 +4,11 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use switchtower_contract::{Event, Fault, Limits, Outcome, Program};
+use switchtower_contract::{Cell, Event, Fault, Limits, Opening, Outcome, Program, Ran};
 
-use crate::frames::{self, Order, Report};
+use crate::frames::{self, Number, Order, Report};
 use crate::jail;
 
 /// What runs programs in a worker.
@@ -18,6 +19,21 @@ pub trait Engine: Send {
     /// Runs a program to its end. The reporter is told everything, `done` last; the call may go on after that to clear
     /// away. `cancel` is looked at now and then.
     fn run(&mut self, program: Program, limits: Limits, reporter: &Reporter, cancel: Cancel);
+
+    /// Runs a cell in the kernel of this number; it is made where an opening is given. The report, `ran`, comes last.
+    fn cell(&mut self, kernel: Number, cell: OpenedCell, limits: Limits, reporter: &Reporter, cancel: Cancel);
+
+    /// What code of the parent's own prints beside a kernel's names. The report, `printed`, comes last.
+    fn own(&mut self, kernel: Number, code: &str, most: Duration, reporter: &Reporter, cancel: Cancel);
+
+    /// Gives a kernel up.
+    fn forget(&mut self, kernel: Number);
+}
+
+/// A cell, with the opening of its kernel where that is a new one.
+pub struct OpenedCell {
+    pub opening: Option<Opening>,
+    pub cell: Cell,
 }
 
 /// Whether the program that runs is to be ended: the parent has said something, or is gone. While a program runs it has
@@ -49,6 +65,16 @@ impl Reporter {
     /// The last word of a program.
     pub fn done(&self, ended: Result<Outcome, Fault>) -> bool {
         self.report(&Report::Done(ended))
+    }
+
+    /// The last word of a cell.
+    pub fn ran(&self, ended: Result<Ran, Fault>) -> bool {
+        self.report(&Report::Ran(ended))
+    }
+
+    /// The last word of code of the parent's own.
+    pub fn printed(&self, printed: Result<String, Fault>) -> bool {
+        self.report(&Report::Printed(printed))
     }
 
     fn report(&self, report: &Report) -> bool {
@@ -93,9 +119,15 @@ pub fn serve<P, E: Engine + 'static>(
 }
 
 fn take_orders(orders: &Arc<UnixStream>, reporter: &Reporter, mut engine: impl Engine) -> io::Result<()> {
+    let cancel = || Cancel(Arc::clone(orders));
     loop {
         match frames::read(&mut &**orders) {
-            Ok(Order::Run { program, limits }) => engine.run(program, limits, reporter, Cancel(Arc::clone(orders))),
+            Ok(Order::Run { program, limits }) => engine.run(program, limits, reporter, cancel()),
+            Ok(Order::Cell { kernel, opening, cell, limits }) => {
+                engine.cell(kernel, OpenedCell { opening, cell }, limits, reporter, cancel());
+            }
+            Ok(Order::Own { kernel, code, most }) => engine.own(kernel, &code, most, reporter, cancel()),
+            Ok(Order::Forget { kernel }) => engine.forget(kernel),
             // The program that it was for has ended by itself.
             Ok(Order::Cancel) => {}
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),

@@ -3,10 +3,11 @@
 //! A frame is a length (32 bits, little endian) and that many bytes of postcard.
 
 use std::io::{self, Read, Write};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use switchtower_contract::{Event, Fault, Limits, Outcome, Program};
+use switchtower_contract::{Cell, Event, Fault, Limits, Opening, Outcome, Program, Ran};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::jail::Layer;
@@ -21,9 +22,30 @@ pub enum Order {
         program: Program,
         limits: Limits,
     },
+    /// Run a cell in a kernel that the worker keeps.
+    Cell {
+        kernel: Number,
+        /// Given where the kernel is a new one.
+        opening: Option<Opening>,
+        cell: Cell,
+        limits: Limits,
+    },
+    /// Run code of the parent's own beside a kernel's names, for this long at most, and tell what it prints.
+    Own {
+        kernel: Number,
+        code: String,
+        most: Duration,
+    },
+    /// The kernel is not wanted any more. Nothing is reported.
+    Forget {
+        kernel: Number,
+    },
     /// End the program that runs. Its report still comes.
     Cancel,
 }
+
+/// A kernel's name between the parent and one worker.
+pub type Number = u64;
 
 /// From the worker.
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,6 +60,8 @@ pub enum Report {
     },
     Event(Event),
     Done(Result<Outcome, Fault>),
+    Ran(Result<Ran, Fault>),
+    Printed(Result<String, Fault>),
 }
 
 fn encode<T: Serialize>(frame: &T) -> io::Result<Vec<u8>> {

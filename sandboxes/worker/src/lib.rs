@@ -1,14 +1,17 @@
 //! Worker processes: children that run programs behind a second wall.
 //!
 //! The parent's side ([`Workers`]) keeps them alive, gives each one program at a time, kills it from outside when a
-//! deadline passes unheeded, and starts another. The child's side ([`child`]) enters its [`jail`] and answers orders.
+//! deadline passes unheeded, and starts another. [`Kernels`] does the same for interpreters that are kept. The child's side ([`child`]) enters its [`jail`] and answers orders.
 //! What crosses between them are [`frames`]. The engine that runs programs is the backend's.
 
 pub mod child;
 pub mod frames;
 pub mod jail;
+mod keeper;
+mod kernels;
 mod process;
 mod workers;
 
+pub use kernels::Kernels;
 pub use process::{Command, StartError};
 pub use workers::{Config, Workers};

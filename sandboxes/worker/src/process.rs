@@ -92,21 +92,23 @@ impl Process {
         Ok(process)
     }
 
-    /// Runs a program to its end, or until `left` resolves: then it is cancelled.
-    pub(crate) async fn run(
+    /// Gives an order and waits for its end, or until `left` resolves: then it is cancelled. `wall` is how long what is
+    /// ordered may take by itself.
+    pub(crate) async fn carry_out(
         &mut self,
-        program: Program,
-        limits: Limits,
-        events: &Events,
+        order: &Order,
+        wall: Duration,
+        events: Option<&Events>,
         left: impl Future<Output = ()>,
-    ) -> (Result<Outcome, Fault>, After) {
+    ) -> (Result<Report, Stopped>, After) {
         let started = Instant::now();
-        let deadline = started + limits.wall + GRACE;
-        let (wall, memory, escalation) = (limits.wall, limits.memory, limits.escalation);
-        if let Err(e) = frames::send(&mut self.orders, &Order::Run { program, limits }).await {
+        let deadline = started + wall + GRACE;
+        if let Err(e) = frames::send(&mut self.orders, order).await {
             // Nothing ran: an order that is not whole is no order.
-            return (Err(Fault::Unavailable { reason: format!("the worker is gone: {e}") }), After::Broken);
+            let fault = Fault::Unavailable { reason: format!("the worker is gone: {e}") };
+            return (Err(Stopped::Fault(fault)), After::Broken);
         }
+        let lost = |reason: &str| (Err(Stopped::Fault(Fault::Lost { reason: reason.to_owned() })), After::Broken);
         tokio::pin!(left);
         let mut until = deadline;
         let mut cancelled = false;
@@ -117,44 +119,63 @@ impl Process {
                     cancelled = true;
                     until = until.min(Instant::now() + CANCEL_GRACE);
                     if frames::send(&mut self.orders, &Order::Cancel).await.is_err() {
-                        return (Err(lost("it was cancelled")), After::Broken);
+                        return lost("it was cancelled");
                     }
                     continue;
                 }
                 () = tokio::time::sleep_until(until) => {
                     if cancelled {
-                        return (Err(lost("it was cancelled")), After::Broken);
+                        return lost("it was cancelled");
                     }
                     tracing::warn!(?wall, "a worker did not heed its deadline and was killed");
-                    return (killed_at_its_deadline(wall, escalation, started.elapsed()), After::Broken);
+                    return (Err(Stopped::Late(started.elapsed())), After::Broken);
                 }
             };
             match report {
                 Ok(Report::Event(event)) => {
-                    if cancelled {
-                        continue;
-                    }
+                    let Some(events) = events.filter(|_| !cancelled) else { continue };
                     // A reader that is slow must not hold the deadline up.
                     tokio::select! {
                         _ = events.send(event) => {}
                         () = tokio::time::sleep_until(until) => {}
                     }
                 }
-                Ok(Report::Done(ended)) => return (ended, After::Whole),
-                Ok(Report::Ready { .. } | Report::Failed { .. }) => {
-                    return (Err(lost("the worker spoke out of turn")), After::Broken);
-                }
+                Ok(Report::Ready { .. } | Report::Failed { .. }) => return lost("the worker spoke out of turn"),
+                Ok(end) => return (Ok(end), After::Whole),
                 Err(e) => {
                     let status = timeout(CANCEL_GRACE, self.child.wait()).await;
                     let how = match status {
                         Ok(Ok(status)) => format!("the worker ended in the middle of a program ({status})"),
                         _ => format!("the worker's connection broke in the middle of a program ({e})"),
                     };
-                    tracing::warn!(memory, "{how}");
-                    return (Err(lost(&how)), After::Broken);
+                    tracing::warn!("{how}");
+                    return lost(&how);
                 }
             }
         }
+    }
+
+    /// Runs a program to its end, or until `left` resolves.
+    pub(crate) async fn run(
+        &mut self,
+        program: Program,
+        limits: Limits,
+        events: &Events,
+        left: impl Future<Output = ()>,
+    ) -> (Result<Outcome, Fault>, After) {
+        let (wall, escalation) = (limits.wall, limits.escalation);
+        let (ended, after) = self.carry_out(&Order::Run { program, limits }, wall, Some(events), left).await;
+        match ended {
+            Ok(Report::Done(ended)) => (ended, after),
+            Ok(_) => out_of_turn(),
+            Err(Stopped::Fault(fault)) => (Err(fault), after),
+            Err(Stopped::Late(ran)) => (killed_at_its_deadline(wall, escalation, ran), after),
+        }
+    }
+
+    /// Gives an order that nothing is reported of.
+    pub(crate) async fn order(&mut self, order: &Order) -> io::Result<()> {
+        frames::send(&mut self.orders, order).await
     }
 
     /// Ends the process and waits for it.
@@ -172,8 +193,16 @@ impl Process {
     }
 }
 
-fn lost(reason: &str) -> Fault {
-    Fault::Lost { reason: reason.to_owned() }
+/// Why there is no report of an end.
+pub(crate) enum Stopped {
+    Fault(Fault),
+    /// It did not heed its deadline and was killed, after so long.
+    Late(Duration),
+}
+
+/// A report that answers no order of this kind.
+pub(crate) fn out_of_turn<T>() -> (Result<T, Fault>, After) {
+    (Err(Fault::Lost { reason: "the worker spoke out of turn".to_owned() }), After::Broken)
 }
 
 fn killed_at_its_deadline(wall: Duration, escalation: Escalation, ran: Duration) -> Result<Outcome, Fault> {

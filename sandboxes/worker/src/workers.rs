@@ -2,15 +2,14 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use switchtower_contract::{Backend, Events, Fault, Limits, Offer, Outcome, Program, Sandbox, Spec, Upkeep};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 
 use crate::jail::Layer;
+use crate::keeper::{Work, keep};
 use crate::process::{After, Command, Process, StartError};
 
 /// How many workers, and how they are started.
@@ -20,10 +19,6 @@ pub struct Config {
     /// Programs that run at once. One per core: more share the cores, and none is faster for it.
     pub workers: usize,
 }
-
-/// A worker that does not come up is tried again after this long, then twice as long, up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// A backend whose programs run in worker processes.
 pub struct Workers {
@@ -37,7 +32,7 @@ pub struct Workers {
 
 /// Workers that wait for a program, the longest rested first: it has had the most time to prepare.
 struct Bench {
-    resting: Mutex<VecDeque<mpsc::Sender<Job>>>,
+    resting: Mutex<VecDeque<mpsc::UnboundedSender<Job>>>,
     seats: Arc<Semaphore>,
 }
 
@@ -67,9 +62,9 @@ impl Workers {
         while let Some(started) = starting.join_next().await {
             let process = started.map_err(|e| StartError::Failed(e.to_string()))??;
             layers.clone_from(&process.layers);
-            let (jobs, queue) = mpsc::channel(1);
+            let (jobs, queue) = mpsc::unbounded_channel();
             bench.rest(jobs);
-            keepers.spawn(keep(process, config.command.clone(), queue, stopped.clone()));
+            keepers.spawn(keep(Some(process), config.command.clone(), queue, stopped.clone()));
         }
         Ok(Self { offer, bench, layers, stop, keepers: tokio::sync::Mutex::new(keepers) })
     }
@@ -90,11 +85,11 @@ impl Workers {
 }
 
 impl Bench {
-    fn rest(&self, worker: mpsc::Sender<Job>) {
+    fn rest(&self, worker: mpsc::UnboundedSender<Job>) {
         self.resting.lock().unwrap_or_else(PoisonError::into_inner).push_back(worker);
     }
 
-    fn rise(&self) -> Option<mpsc::Sender<Job>> {
+    fn rise(&self) -> Option<mpsc::UnboundedSender<Job>> {
         self.resting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 }
@@ -116,7 +111,7 @@ impl Backend for Workers {
 /// A worker that somebody has. It goes back to the bench when this is dropped; a program that still runs then is being
 /// cancelled, and the next one waits for that.
 struct Leased {
-    worker: Option<mpsc::Sender<Job>>,
+    worker: Option<mpsc::UnboundedSender<Job>>,
     bench: Arc<Bench>,
     /// Freed after the worker is back on the bench: fields are dropped after `drop`.
     _seat: tokio::sync::OwnedSemaphorePermit,
@@ -136,7 +131,7 @@ impl Sandbox for Leased {
         let gone = || Fault::Unavailable { reason: "the worker's keeper has ended".into() };
         let (ended, outcome) = oneshot::channel();
         let job = Job { program: program.clone(), limits: limits.clone(), events: events.clone(), ended };
-        self.worker.as_ref().ok_or_else(gone)?.send(job).await.map_err(|_| gone())?;
+        self.worker.as_ref().ok_or_else(gone)?.send(job).map_err(|_| gone())?;
         outcome.await.unwrap_or_else(|_| Err(Fault::Lost { reason: "the workers were shut down".into() }))
     }
 
@@ -151,78 +146,17 @@ impl Sandbox for Leased {
     }
 }
 
-/// Keeps one worker alive until it is told to stop.
-async fn keep(process: Process, command: Command, mut queue: mpsc::Receiver<Job>, mut stop: watch::Receiver<bool>) {
-    let mut current = Some(process);
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let Some(process) = &mut current else {
-            tokio::select! {
-                started = Process::start(&command) => match started {
-                    Ok(process) => {
-                        current = Some(process);
-                        pause = FIRST_PAUSE;
-                    }
-                    Err(error) => {
-                        tracing::error!(%error, "a worker does not come up");
-                        refuse_while(&mut queue, &error, sleep(pause)).await;
-                        pause = (pause * 2).min(LONGEST_PAUSE);
-                    }
-                },
-                () = told_to(&mut stop) => return,
-            }
-            continue;
-        };
-        let job = tokio::select! {
-            job = queue.recv() => job,
-            how = process.ended() => {
-                tracing::warn!(how, "an idle worker ended");
-                current = None;
-                continue;
-            }
-            () = told_to(&mut stop) => None,
-        };
-        let Some(Job { program, limits, events, mut ended }) = job else {
-            if let Some(process) = current.take() {
-                process.stop().await;
-            }
-            return;
-        };
-        let (outcome, after) = tokio::select! {
-            ran = process.run(program, limits, &events, ended.closed()) => ran,
-            () = told_to(&mut stop) => {
-                (Err(Fault::Lost { reason: "the workers were shut down".into() }), After::Broken)
-            }
-        };
+impl Work for Job {
+    async fn done_by(self, process: &mut Process) -> After {
+        let Self { program, limits, events, mut ended } = self;
+        let (outcome, after) = process.run(program, limits, &events, ended.closed()).await;
         drop(events);
         // The caller may have left; then nobody waits for this.
         let _ = ended.send(outcome);
-        if matches!(after, After::Broken)
-            && let Some(process) = current.take()
-        {
-            process.stop().await;
-        }
+        after
     }
-}
 
-/// Resolves when the workers are shut down, or nobody is left to do so.
-async fn told_to(stop: &mut watch::Receiver<bool>) {
-    // An error says that the sender is gone.
-    let _ = stop.wait_for(|stop| *stop).await;
-}
-
-/// While a worker cannot be had, programs are told so at once rather than kept waiting.
-async fn refuse_while(queue: &mut mpsc::Receiver<Job>, error: &StartError, pause: impl Future<Output = ()>) {
-    tokio::pin!(pause);
-    loop {
-        tokio::select! {
-            () = &mut pause => return,
-            job = queue.recv() => match job {
-                Some(job) => {
-                    let _ = job.ended.send(Err(Fault::Unavailable { reason: error.to_string() }));
-                }
-                None => return,
-            },
-        }
+    fn refused(self, error: &StartError) {
+        let _ = self.ended.send(Err(Fault::Unavailable { reason: error.to_string() }));
     }
 }

@@ -3,12 +3,12 @@
 import traceback
 import types
 
-from . import PROGRAM
+from . import is_program
 
 # Deep stacks are told in full up to here; CPython itself folds repeated lines.
 MOST_TEXT = 64_000
 # componentize-py mounts the guest's own code here.
-_OURS = ("/0/", "/world/", "/bundled/", "<frozen importlib")
+GUEST = ("/0/", "/world/", "/bundled/", "<frozen importlib")
 
 _extract = traceback.StackSummary._extract_from_extended_frame_gen
 
@@ -20,7 +20,7 @@ def _remembering(cls, frames, *, limit=None, lookup_lines=True, capture_locals=F
     seen, stack = {}, cls()
     for frame, places in frames:
         code = frame.f_code
-        if code.co_filename.startswith(_OURS):
+        if code.co_filename.startswith(GUEST):
             continue
         key = (code, *places)
         told = seen.get(key)
@@ -111,11 +111,11 @@ def describe(error):
 
 def line_of(error):
     """The line of the program that the exception came through last."""
-    if isinstance(error, SyntaxError) and error.filename == PROGRAM:
+    if isinstance(error, SyntaxError) and error.filename and is_program(error.filename):
         return error.lineno
     line, tb = None, error.__traceback__
     while tb is not None:
-        if tb.tb_frame.f_code.co_filename == PROGRAM:
+        if is_program(tb.tb_frame.f_code.co_filename):
             line = tb.tb_lineno
         tb = tb.tb_next
     return line

@@ -23,6 +23,12 @@ def identity():
         _host.ask(Question.IDENTITY)
 
 
+def forget():
+    """Another cell is another question."""
+    global _identified
+    _identified = False
+
+
 def started():
     return _host.started() if awake else 0
 

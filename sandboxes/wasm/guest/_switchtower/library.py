@@ -143,8 +143,8 @@ class Finder(importlib.abc.MetaPathFinder):
             return spec
         if name in _FOR_PROCESSES:
             host.lack("PROCESS", "multiprocessing")
-        elif "." not in name and _wanted_by_the_program():
-            host.lack("MODULE", name)
+        elif ("." not in name or name.startswith("IPython.")) and _wanted_by_the_program():
+            host.lack("MODULE", name.partition(".")[0])
         return None
 
 
@@ -226,5 +226,5 @@ def forget(names):
 def names():
     """The top-level modules that a program can import."""
     kept = {name.partition(".")[0] for name in _sources}
-    made = {name for name in sys.builtin_module_names if name != "componentize_py_runtime"}
+    made = {name for name in sys.builtin_module_names if name != "componentize_py_runtime"} | {"IPython"}
     return sorted((kept | made) - ABSENT)

@@ -24,7 +24,7 @@ def execute(code):
     main.__builtins__ = builtins
     sys.modules["__main__"] = main
     linecache.cache[PROGRAM] = (len(code), None, code.splitlines(True), PROGRAM)
-    exit_code = 0
+    status = 0
     try:
         try:
             _run(code, main.__dict__)
@@ -33,20 +33,20 @@ def execute(code):
             if "__del__" in code or "finalize" in code:
                 main.__dict__.clear()  # finalisers that a process would run at its end
     except SystemExit as leaving:
-        exit_code = _exit_code(leaving.code)
+        status = exit_code(leaving.code)
     except BaseException as error:
         error.__traceback__ = _theirs(error.__traceback__)
         told = failure.describe(error)
         streams.flush()
         raise Raised(told) from None
     streams.flush()
-    return exit_code
+    return status
 
 
 def _run(code, names):
     tree = compile(code, PROGRAM, "exec", ast.PyCF_ONLY_AST | _FLAGS)
     last = None
-    if tree.body and isinstance(tree.body[-1], ast.Expr) and not _silenced(code, tree.body[-1]):
+    if tree.body and isinstance(tree.body[-1], ast.Expr) and not silenced(code, tree.body[-1]):
         last = ast.Expression(tree.body.pop().value)
     if tree.body:
         _evaluate(compile(tree, PROGRAM, "exec", _FLAGS), names)
@@ -61,7 +61,7 @@ def _evaluate(compiled, names):
     return value
 
 
-def _silenced(code, last):
+def silenced(code, last):
     """A semicolon behind the last expression keeps it from being shown, as in a notebook."""
     if ";" not in code[-200:]:
         return False
@@ -70,7 +70,7 @@ def _silenced(code, last):
     return rest.lstrip().startswith(";")
 
 
-def _exit_code(code):
+def exit_code(code):
     if code is None:
         return 0
     if isinstance(code, int):

@@ -3,9 +3,14 @@
 import base64
 import builtins
 import json
+import math
 
 from . import host
 from .failure import clean
+from .pretty import pretty
+
+# Whether values are shown as in a notebook's cell, where lines are broken and lists are JSON as well.
+notebook = False
 
 _METHODS = (
     ("_repr_html_", "text/html"),
@@ -24,22 +29,59 @@ _PLAIN = frozenset({int, float, complex, bool, str, bytes, list, tuple, dict, se
 
 def bundle(value):
     """MIME types and their data. What `repr` raises, this raises."""
-    data = [("text/plain", clean(repr(value)))]
+    if notebook:
+        displays = getattr(type(value), "_ipython_display_", None)
+        if callable(displays) and not isinstance(value, type):
+            displays(value)
+            return []
+    data = [("text/plain", clean(pretty(value) if notebook else repr(value)))]
+    if notebook and isinstance(value, (list, dict)):
+        data.extend(("application/json", text) for text in _json(value))
     if type(value) in _PLAIN or isinstance(value, type):
         return data
     given = _ask(value, "_repr_mimebundle_", include=None, exclude=None)
     if isinstance(given, tuple):
         given = given[0]
     if isinstance(given, dict):
-        rich = {mime: _carried(mime, thing) for mime, thing in given.items() if thing is not None}
+        rich = {mime: carried(mime, thing) for mime, thing in given.items() if thing is not None}
         return list({**dict(data), **rich}.items())
     for method, mime in _METHODS:
         thing = _ask(value, method)
         if isinstance(thing, tuple) and mime != "application/json":
             thing = thing[0]  # data with metadata
         if thing is not None:
-            data.append((mime, _carried(mime, thing)))
+            data.append((mime, carried(mime, thing)))
     return data
+
+
+def _json(value):
+    """The JSON of a list or dict, where it is all JSON."""
+    try:
+        if _is_json(value, 0):
+            text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+            text.encode()
+            yield text
+    except (ValueError, TypeError, RecursionError):
+        pass
+
+
+def _is_json(value, depth):
+    # As deep as the encoder of E2B's kernel goes.
+    if depth > 250:
+        return False
+    if isinstance(value, dict):
+        if not all(type(key) is str for key in value):
+            return False
+        value = value.values()
+    kinds = set(map(type, value))
+    if int in kinds and not all(-(1 << 63) <= n < 1 << 64 for n in value if type(n) is int):
+        return False
+    if float in kinds and not all(math.isfinite(n) for n in value if type(n) is float):
+        return False
+    inside = kinds - {int, float, str, bool, type(None)}
+    if not all(issubclass(kind, (list, tuple, dict)) for kind in inside):
+        return False
+    return not inside or all(_is_json(below, depth + 1) for below in value if type(below) in inside)
 
 
 def _ask(value, method, **options):
@@ -52,11 +94,14 @@ def _ask(value, method, **options):
         return None  # as IPython: a representation that fails is not shown
 
 
-def _carried(mime, thing):
+def carried(mime, thing):
     if isinstance(thing, (bytes, bytearray)):
         return base64.b64encode(thing).decode()
-    if mime == "application/json" or mime.endswith("+json"):
-        return json.dumps(thing)
+    if mime == "application/json" or mime.endswith("+json") or isinstance(thing, (dict, list)):
+        try:
+            return json.dumps(thing)
+        except (TypeError, ValueError, RecursionError):
+            pass
     return clean(thing if isinstance(thing, str) else str(thing))
 
 

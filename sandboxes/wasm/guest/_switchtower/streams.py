@@ -4,9 +4,11 @@ import io
 import sys
 from _io import FileIO
 
-_out, _err, _in = FileIO(1, "wb", closefd=False), FileIO(2, "wb", closefd=False), FileIO(0, "rb", closefd=False)
-for _raw, _name in ((_out, "<stdout>"), (_err, "<stderr>"), (_in, "<stdin>")):
-    _raw.name = _name
+
+def _raw(number, mode, name):
+    raw = FileIO(number, mode, closefd=False)
+    raw.name = name
+    return raw
 
 
 def _text(buffer, mode, **options):
@@ -15,12 +17,42 @@ def _text(buffer, mode, **options):
     return stream
 
 
+def _out():
+    buffer = io.BufferedWriter(_raw(1, "wb", "<stdout>"))
+    return _text(buffer, "w", errors="strict", line_buffering=True)
+
+
+def _err():
+    buffer = io.BufferedWriter(_raw(2, "wb", "<stderr>"))
+    return _text(buffer, "w", errors="backslashreplace", line_buffering=True)
+
+
+def _in():
+    stream = io.TextIOWrapper(io.BufferedReader(_raw(0, "rb", "<stdin>")), "utf-8", errors="surrogateescape")
+    stream.mode = "r"
+    return stream
+
+
 def install():
     """Fresh streams, so that nothing of a warm-up is left in a buffer."""
-    sys.stdout = sys.__stdout__ = _text(io.BufferedWriter(_out), "w", errors="strict", line_buffering=True)
-    sys.stderr = sys.__stderr__ = _text(io.BufferedWriter(_err), "w", errors="backslashreplace", line_buffering=True)
-    sys.stdin = sys.__stdin__ = io.TextIOWrapper(io.BufferedReader(_in), "utf-8", errors="surrogateescape")
-    sys.stdin.mode = "r"
+    sys.stdout = sys.__stdout__ = _out()
+    sys.stderr = sys.__stderr__ = _err()
+    read_anew()
+
+
+def read_anew():
+    """Fresh input: nothing is left of what was read ahead."""
+    sys.stdin = sys.__stdin__ = _in()
+
+
+def mend():
+    """Puts back what a cell closed or took away, so that the next one can speak."""
+    for name, make in (("stdout", _out), ("stderr", _err)):
+        stream, own = getattr(sys, name, None), f"__{name}__"
+        if stream is None or getattr(stream, "closed", False):
+            if getattr(getattr(sys, own, None), "closed", True):
+                setattr(sys, own, make())
+            setattr(sys, name, getattr(sys, own))
 
 
 def silence():

@@ -6,7 +6,7 @@ import platform
 import posix
 import sys
 
-from . import HOME, PROGRAM, host
+from . import HOME, host, is_program
 
 
 class Environment(os._Environ):
@@ -21,6 +21,7 @@ class Environment(os._Environ):
         def decode(value):
             return value.decode("utf-8", "surrogateescape")
 
+        self._lent, self._kept = {}, {}
         self.encodekey = self.encodevalue = encode
         self.decodekey = self.decodevalue = decode
 
@@ -28,10 +29,34 @@ class Environment(os._Environ):
         if name != "_data":
             raise AttributeError(name)
         data = {os.fsencode(k): os.fsencode(v) for k, v in host.environment().items()}
+        self._hide(data)
         if host.awake:
             # An instance attribute from now on: this is asked once. While the snapshot is made nobody is asked yet.
             self._data = data
         return data
+
+    def lend(self, variables):
+        """Variables for a while, until they are taken back. The host is not asked for the others."""
+        self._lent = {self.encodekey(name): self.encodevalue(value) for name, value in variables}
+        if "_data" in self.__dict__:
+            self._hide(self._data)
+
+    def _hide(self, data):
+        if self._lent:
+            self._kept = {name: data.get(name) for name in self._lent}
+            data.update(self._lent)
+
+    def take_back(self):
+        """What was there before the lent variables is there again."""
+        for name, value in self._kept.items():
+            if value is None:
+                self._data.pop(name, None)
+            else:
+                self._data[name] = value
+        self._lent, self._kept = {}, {}
+
+
+environment = Environment()
 
 
 def _identified(name, answer):
@@ -48,7 +73,7 @@ _id, _hash = builtins.id, builtins.hash
 
 def id(obj, /):
     """Return the identity of an object."""
-    if sys._getframe(1).f_code.co_filename == PROGRAM:
+    if is_program(sys._getframe(1).f_code.co_filename):
         host.identity()
     return _id(obj)
 
@@ -57,7 +82,7 @@ def hash(obj, /):
     """Return the hash value for the given object."""
     # A hash of text differs from process to process, as an address does; one of numbers is the same everywhere.
     # Libraries keep hashes to themselves.
-    if not isinstance(obj, (int, float)) and sys._getframe(1).f_code.co_filename == PROGRAM:
+    if not isinstance(obj, (int, float)) and is_program(sys._getframe(1).f_code.co_filename):
         host.identity()
     return _hash(obj)
 
@@ -65,7 +90,7 @@ def hash(obj, /):
 def install(replacements):
     builtins.id, builtins.hash = id, hash
     posix.environ.clear()
-    replacements.put(os, "environ", Environment())
+    replacements.put(os, "environ", environment)
     os.__dict__.pop("environb", None)
     for name, answer in (
         ("getpid", 2), ("getppid", 1), ("getuid", 1000), ("geteuid", 1000), ("getgid", 1000), ("getegid", 1000),

@@ -38,3 +38,39 @@ print(integrate(x**2 * sin(x), x), solve(x**2 - 2, x), diff(exp(x) / x, x))
 print(simplify(sin(x)**2 + cos(x)**2), limit(sin(x) / x, x, 0), series(exp(x), x, 0, 4))
 """,
 ]
+
+
+class Cell:
+    """A cell as the host gives it."""
+
+    environment, folder, reads, changes = (), None, False, ()
+
+    def __init__(self, code, number):
+        self.code, self.number = code, number
+
+
+CELLS = [
+    "x = 1",
+    "x + 1",
+    "print('hello')\n[x, 'two', 3.0]",
+    """
+import math, json
+
+def f(n):
+    return n / 0
+
+class A:
+    pass
+
+{'a': list(range(40)), 'b': (1, A), 'c': {3, 1}}
+""",
+    "f(1)",
+    "try:\n    f(2)\nexcept ZeroDivisionError as error:\n    raise ValueError('x') from error",
+    "import asyncio\nawait asyncio.sleep(0)\nf",
+    "x = (",
+    "nowhere",
+    "with open('notes.txt', 'w') as out:\n    out.write('one')\nopen('notes.txt').read();",
+    "%matplotlib inline\nA()",
+    "display(ValueError(1)); str(A)",
+    "raise SystemExit(3)",
+]

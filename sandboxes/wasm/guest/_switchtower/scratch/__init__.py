@@ -6,6 +6,7 @@ Links do not exist; modes are kept and not enforced.
 """
 
 from .calls import install
-from .tree import clear, give
+from .changes import FOLDER, GONE, apply, forget, made, remember
+from .tree import clear, enter, give, tree
 
-__all__ = ["clear", "give", "install"]
+__all__ = ["FOLDER", "GONE", "apply", "clear", "enter", "forget", "give", "install", "made", "remember", "tree"]

@@ -53,6 +53,7 @@ def _mkdir(path, mode=0o777, *, dir_fd=None):
         raise FileExistsError(17, "File exists", path)
     folder, name = place_of(path)
     folder[name] = Node(stat.S_IFDIR | mode & 0o755, {})
+    tree.change()
 
 
 def _rmdir(path, *, dir_fd=None):
@@ -61,6 +62,7 @@ def _rmdir(path, *, dir_fd=None):
         raise errors.error(39, path)
     folder, name = place_of(path)
     del folder[name]
+    tree.change()
 
 
 def _unlink(path, *, dir_fd=None):
@@ -68,6 +70,7 @@ def _unlink(path, *, dir_fd=None):
         raise IsADirectoryError(21, "Is a directory", path)
     folder, name = place_of(path)
     del folder[name]
+    tree.change()
 
 
 def _replace(src, dst, *, src_dir_fd=None, dst_dir_fd=None):
@@ -88,6 +91,7 @@ def _replace(src, dst, *, src_dir_fd=None, dst_dir_fd=None):
         raise errors.error(22, src, dst)
     folder[name] = node
     del there[old]
+    tree.change()
 
 
 def _access(path, mode, *, dir_fd=None, effective_ids=False, follow_symlinks=True):

@@ -40,7 +40,7 @@ class Handle:
             content.extend(bytes(self.at - len(content)))
         content[self.at : self.at + len(data)] = data
         self.at += len(data)
-        self.node.touch()
+        self.node.changed()
         return len(data)
 
     def seek(self, offset, whence):
@@ -58,7 +58,7 @@ class Handle:
             del content[size:]
         else:
             content.extend(bytes(size - len(content)))
-        self.node.touch()
+        self.node.changed()
 
 
 def handle_of(fd):
@@ -80,6 +80,7 @@ def open_fd(path, flags, mode=0o777, *, dir_fd=None):
             if str(path).endswith("/"):
                 raise IsADirectoryError(21, "Is a directory", path)
             node = folder[name] = Node(stat.S_IFREG | mode & 0o644, bytearray())
+            tree.change()
         elif flags & os.O_EXCL:
             raise FileExistsError(17, "File exists", path)
     else:
@@ -87,7 +88,9 @@ def open_fd(path, flags, mode=0o777, *, dir_fd=None):
     if node.folder and flags & os.O_WRONLY:
         raise IsADirectoryError(21, "Is a directory", path)
     if flags & os.O_TRUNC and not node.folder:
-        node.content.clear()
+        if node.content:
+            node.content.clear()
+            node.changed()
         node.touch()
     fd = 3
     while fd in tree.open:

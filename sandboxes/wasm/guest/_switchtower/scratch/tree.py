@@ -5,24 +5,30 @@ import stat
 
 from .. import HOME, host
 
-_OWN = (HOME, "/tmp")
+OWN = (HOME, "/tmp")
 NULL = "/dev/null"
 # Where the guest's own code seems to lie: tracebacks look for its lines there, and that is no need of the program's.
 _GUEST = ("/python", "/0", "/1", "/world", "/bundled")
 
 
 class Node:
-    __slots__ = ("mode", "slept", "number", "content")
+    __slots__ = ("mode", "slept", "number", "content", "version")
 
     def __init__(self, mode, content):
         self.mode = mode
         self.content = content
+        self.version = 0
         self.number = tree.next_number()
         self.touch()
 
     def touch(self, at=None):
         # Seconds since 1970 where the program set them, else a mark that the clock is asked for when somebody looks.
         self.slept = at
+
+    def changed(self):
+        """The content is another: noted for the one who asks what a cell left."""
+        self.version = tree.change()
+        self.touch()
 
     @property
     def folder(self):
@@ -34,6 +40,8 @@ class Tree:
 
     def __init__(self):
         self.number = 1
+        # Counts changes: of content, and of what lies where.
+        self.version = 0
         self.root = None
         self.cwd = HOME
         self.open = {}
@@ -42,18 +50,24 @@ class Tree:
         self.number += 1
         return self.number
 
+    def change(self):
+        self.version += 1
+        return self.version
+
     def clear(self):
         self.number = 1
+        self.change()
         self.cwd = HOME
         self.open = {}
         self.root = Node(stat.S_IFDIR | 0o755, {})
-        for own in _OWN:
+        for own in OWN:
             self.make_folders(own)
 
     def make_folders(self, path):
         node = self.root
         for part in parts_of(path):
             if part not in node.content:
+                self.change()
                 node.content[part] = Node(stat.S_IFDIR | 0o755, {})
             node = node.content[part]
         return node
@@ -72,6 +86,15 @@ def give(files):
         path = absolute(file.path)
         folder, name = path.rsplit("/", 1)
         tree.make_folders(folder).content[name] = Node(stat.S_IFREG | 0o644, bytearray(file.content))
+        tree.change()
+
+
+def enter(folder):
+    """Makes a folder the working directory, where one is named."""
+    if folder:
+        path = absolute(folder)
+        tree.make_folders(path)
+        tree.cwd = path
 
 
 def parts_of(path):
@@ -109,12 +132,12 @@ def node_at(path):
 
 
 def _mine(path):
-    return any(path == own or path.startswith(own + "/") for own in _OWN)
+    return any(path == own or path.startswith(own + "/") for own in OWN)
 
 
 def above_mine(path):
     """A folder that the program's own lie in: it is there on every machine."""
-    return any(own.startswith(path.rstrip("/") + "/") for own in _OWN)
+    return any(own.startswith(path.rstrip("/") + "/") for own in OWN)
 
 
 def _outside(path):

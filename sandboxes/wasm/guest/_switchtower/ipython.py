@@ -1,0 +1,303 @@
+"""The package `IPython`, as much of it as notebooks use without its shell: what shows things."""
+
+import base64
+import importlib.machinery
+import os
+import sys
+import types
+
+from . import host, pretty, show, streams
+from .magics import UsageError
+
+VERSION = (9, 0, 0, "")
+
+
+class StdinNotImplementedError(NotImplementedError):
+    """Input is asked for, and nobody is there to give it."""
+
+
+class DisplayObject:
+    """Something that is shown as it is. Its data may lie in a file of the scratch file system."""
+
+    _mode = "r"
+
+    def __init__(self, data=None, url=None, filename=None, metadata=None):
+        if isinstance(data, os.PathLike):
+            data = os.fspath(data)
+        if isinstance(data, str) and url is None and filename is None:
+            if data.startswith("http"):
+                data, url = None, data
+            elif len(data) < 250 and "\n" not in data and "<" not in data and os.path.isfile(data):
+                data, filename = None, data
+        self.url, self.filename, self.metadata = url, filename, dict(metadata or {})
+        self.data = data
+        self.reload()
+        self._check_data()
+
+    def _check_data(self):
+        pass
+
+    def reload(self):
+        """Reads the data again, where it lies in a file."""
+        if self.filename is not None:
+            with open(self.filename, self._mode) as file:
+                self.data = file.read()
+        elif self.url is not None:
+            host.lack("NETWORK", self.url[:200])
+            raise OSError(101, "Network is unreachable")
+
+    def _data_and_metadata(self):
+        return (self.data, self.metadata) if self.metadata else self.data
+
+    def __repr__(self):
+        return f"<{type(self).__module__}.{type(self).__name__} object>"
+
+
+class TextDisplayObject(DisplayObject):
+    """Text that is shown as it is."""
+
+    def _check_data(self):
+        if self.data is not None and not isinstance(self.data, str):
+            raise TypeError(f"{type(self).__name__} expects text, not {self.data!r}")
+
+
+class Pretty(TextDisplayObject):
+    def _repr_pretty_(self, p, cycle):
+        return p.text(self.data)
+
+
+class HTML(TextDisplayObject):
+    def _repr_html_(self):
+        return self._data_and_metadata()
+
+    def __html__(self):
+        return self._repr_html_()
+
+
+class Markdown(TextDisplayObject):
+    def _repr_markdown_(self):
+        return self._data_and_metadata()
+
+
+class Math(TextDisplayObject):
+    def _repr_latex_(self):
+        text = f"$\\displaystyle {self.data.strip('$')}$"
+        return (text, self.metadata) if self.metadata else text
+
+
+class Latex(TextDisplayObject):
+    def _repr_latex_(self):
+        return self._data_and_metadata()
+
+
+class SVG(DisplayObject):
+    def _repr_svg_(self):
+        return self._data_and_metadata()
+
+
+class JSON(DisplayObject):
+    def __init__(self, data=None, url=None, filename=None, expanded=False, metadata=None, root="root", **kwargs):
+        super().__init__(data, url, filename, {"expanded": expanded, "root": root, **(metadata or {}), **kwargs})
+
+    def _check_data(self):
+        if self.data is not None and not isinstance(self.data, (dict, list, str)):
+            raise TypeError(f"{type(self).__name__} expects JSONable dict or list, not {self.data!r}")
+        if isinstance(self.data, str):
+            import json
+
+            self.data = json.loads(self.data)
+
+    def _repr_json_(self):
+        return self.data
+
+
+class GeoJSON(JSON):
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return {"application/geo+json": self.data, "text/plain": repr(self)}
+
+
+class Javascript(TextDisplayObject):
+    def __init__(self, data=None, url=None, filename=None, lib=None, css=None):
+        self.lib = [lib] if isinstance(lib, str) else list(lib or ())
+        self.css = [css] if isinstance(css, str) else list(css or ())
+        super().__init__(data, url, filename)
+
+    def _repr_javascript_(self):
+        return self.data
+
+
+class Image(DisplayObject):
+    _mode = "rb"
+    _BEGINNINGS = ((b"\x89PNG", "png"), (b"\xff\xd8", "jpeg"), (b"GIF8", "gif"), (b"RIFF", "webp"))
+
+    def __init__(self, data=None, url=None, filename=None, format=None, embed=None, width=None, height=None,
+                 retina=False, unconfined=False, metadata=None, alt=None):
+        self.format, self.width, self.height, self.alt = format, width, height, alt
+        self.embed = url is None if embed is None else embed
+        super().__init__(data, url, filename, metadata)
+
+    def reload(self):
+        if self.filename is not None or self.embed:
+            super().reload()
+
+    def _check_data(self):
+        if isinstance(self.data, str):
+            self.data = base64.b64decode(self.data)
+        if self.data is not None and not isinstance(self.data, bytes):
+            raise TypeError(f"{type(self).__name__} expects bytes, not {self.data!r}")
+        if self.format is None:
+            begun = self.data or b""
+            self.format = next((kind for start, kind in self._BEGINNINGS if begun.startswith(start)), "png")
+        self.format = "jpeg" if self.format.lower() == "jpg" else self.format.lower()
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        if self.data is not None:
+            return {"text/plain": repr(self), f"image/{self.format}": self.data}
+        sizes = "".join(f' {name}="{size}"' for name, size in (("width", self.width), ("height", self.height)) if size)
+        alt = f' alt="{self.alt}"' if self.alt else ""
+        return {"text/plain": repr(self), "text/html": f'<img src="{self.url}"{sizes}{alt}/>'}
+
+
+class Code(TextDisplayObject):
+    def __init__(self, data=None, url=None, filename=None, language=None):
+        self.language = language
+        super().__init__(data, url, filename)
+
+    def __repr__(self):
+        return self.data
+
+
+class IFrame:
+    def __init__(self, src, width, height, extras=None, **kwargs):
+        self.src, self.width, self.height, self.extras, self.params = src, width, height, list(extras or ()), kwargs
+
+    def _repr_html_(self):
+        from urllib.parse import urlencode
+
+        asked = "?" + urlencode(self.params) if self.params else ""
+        return (f'\n        <iframe\n            width="{self.width}"\n            height="{self.height}"\n'
+                f'            src="{self.src}{asked}"\n            frameborder="0"\n            allowfullscreen\n'
+                f'            {" ".join(self.extras)}\n        ></iframe>\n        ')  # fmt: skip
+
+
+class DisplayHandle:
+    """What was shown under an id, to be shown anew. Nobody is here who would see the change."""
+
+    _made = 0
+
+    def __init__(self, display_id=None):
+        if display_id is None:
+            DisplayHandle._made += 1
+            display_id = f"{DisplayHandle._made:032x}"
+        self.display_id = display_id
+
+    def display(self, obj, **kwargs):
+        display(obj, display_id=self.display_id, **kwargs)
+
+    def update(self, obj, **kwargs):
+        update_display(obj, display_id=self.display_id, **kwargs)
+
+    def __repr__(self):
+        return f"<DisplayHandle display_id={self.display_id}>"
+
+
+def display(*objs, include=None, exclude=None, metadata=None, transient=None, display_id=None, raw=False, clear=False,
+            **kwargs):
+    """Shows values in the order given."""
+    handle = None if display_id is None else DisplayHandle(None if display_id is True else display_id)
+    if not kwargs.pop("update", False):
+        for value in objs:
+            data = [(mime, show.carried(mime, data)) for mime, data in value.items()] if raw else show.bundle(value)
+            _publish([(m, d) for m, d in data if (not include or m in include) and (not exclude or m not in exclude)])
+    return handle
+
+
+def update_display(obj, *, display_id, **kwargs):
+    """Shows a value in the place of an earlier one: where things are only told once, that is nothing."""
+
+
+def publish_display_data(data, metadata=None, *, transient=None, **kwargs):
+    """Shows data by MIME types."""
+    _publish([(mime, show.carried(mime, thing)) for mime, thing in data.items()])
+
+
+def clear_output(wait=False):
+    """Takes back what was shown: where things are only told once, that is nothing."""
+
+
+def _publish(data):
+    if data:
+        streams.flush()
+        host.show(data, False)
+
+
+def _displaying(mime):
+    def display_one(*objs, raw=False, metadata=None):
+        for value in objs:
+            data = [(mime, show.carried(mime, value))] if raw else show.bundle(value)
+            _publish([(m, d) for m, d in data if m in (mime, "text/plain")])
+
+    return display_one
+
+
+def get_ipython():
+    """The shell. There is none here: in a cell the need is named, a program outside of notebooks has none anyway."""
+    if show.notebook:
+        host.lack("LANGUAGE", "IPython's shell")
+    return None
+
+
+def _missing(name):
+    # `from IPython.display import Audio`: what is not here is a need, but Python's own questions are none.
+    if not name.startswith("_"):
+        host.lack("LANGUAGE", f"IPython.display.{name}")
+    raise AttributeError(f"module 'IPython.display' has no attribute {name!r}")
+
+
+def _module(name, names, package=False):
+    module = sys.modules[name] = types.ModuleType(name)
+    module.__spec__ = importlib.machinery.ModuleSpec(name, None, is_package=package)
+    if package:
+        module.__path__ = []
+    module.__dict__.update(names)
+    return module
+
+
+def install():
+    """Makes the package: it is kept in no file."""
+    kinds = (
+        DisplayObject, TextDisplayObject, Pretty, HTML, Markdown, Math, Latex, SVG, JSON, GeoJSON, Javascript, Image,
+        Code,
+    )
+    objects = {kind.__name__: kind for kind in kinds}
+    functions = {
+        function.__name__: function
+        for function in (display, update_display, publish_display_data, clear_output, DisplayHandle)
+    }
+    for name, mime in (("html", "text/html"), ("markdown", "text/markdown"), ("svg", "image/svg+xml"),
+                       ("png", "image/png"), ("jpeg", "image/jpeg"), ("latex", "text/latex"),
+                       ("json", "application/json"), ("javascript", "application/javascript"),
+                       ("pretty", "text/plain")):  # fmt: skip
+        functions[f"display_{name}"] = _displaying(mime)
+        functions[f"display_{name}"].__name__ = functions[f"display_{name}"].__qualname__ = f"display_{name}"
+    for kind in objects.values():
+        kind.__module__ = "IPython.core.display"
+    for function in functions.values():
+        function.__module__ = "IPython.core.display_functions"
+    get_ipython.__module__ = "IPython.core.getipython"
+    IFrame.__module__ = "IPython.lib.display"
+    StdinNotImplementedError.__module__ = "IPython.core.error"
+    errors = {"UsageError": UsageError, "StdinNotImplementedError": StdinNotImplementedError}
+
+    shown = _module("IPython.display", {**objects, **functions, "IFrame": IFrame, "__getattr__": _missing})
+    core = _module("IPython.core", {}, package=True)
+    core.display = _module("IPython.core.display", objects)
+    core.display_functions = _module("IPython.core.display_functions", functions)
+    core.getipython = _module("IPython.core.getipython", {"get_ipython": get_ipython})
+    core.error = _module("IPython.core.error", errors)
+    lib = _module("IPython.lib", {}, package=True)
+    lib.pretty = _module("IPython.lib.pretty", {"pretty": pretty.pretty, "PrettyPrinter": pretty.Printer})
+    _module("IPython", {
+        "display": shown, "core": core, "lib": lib, "get_ipython": get_ipython, "version_info": VERSION,
+        "__version__": ".".join(map(str, VERSION[:3])),
+    }, package=True)  # fmt: skip

@@ -1,0 +1,104 @@
+"""What became of the tree: between two cells from outside, and by a cell itself.
+
+Contents are never compared: every change of a node is counted where it is made. The tree is walked only where the count
+says that something changed at all.
+"""
+
+import stat
+
+from .tree import OWN, Node, absolute, node_at, tree
+
+FOLDER, GONE = "folder", "gone"
+
+# Path -> the node there and its version, parents first; and the count of changes it was taken at.
+_seen = {}
+_version = -1
+
+
+def apply(changes):
+    """Lays out changes from outside: pairs of a path and its content (bytes), `FOLDER` or `GONE`."""
+    for path, content in changes:
+        path = absolute(path)
+        above, _, name = path.rpartition("/")
+        if not name:
+            continue
+        if content is GONE:
+            folder = node_at(above or "/")
+            if folder is not None and folder.folder and folder.content.pop(name, None) is not None:
+                tree.change()
+            continue
+        folder = _made(above)
+        node = folder.content.get(name)
+        if content is FOLDER:
+            if node is None or not node.folder:
+                folder.content[name] = Node(stat.S_IFDIR | 0o755, {})
+                tree.change()
+        elif node is None or node.folder:
+            folder.content[name] = Node(stat.S_IFREG | 0o644, bytearray(content))
+            tree.change()
+        else:
+            # In place, as another process would write it: who has the file open sees the new content.
+            node.content[:] = content
+            node.changed()
+
+
+def _made(path):
+    """The folder at a path. What is in its way is replaced."""
+    node = tree.root
+    for part in path.split("/"):
+        if part:
+            below = node.content.get(part)
+            if below is None or not below.folder:
+                below = node.content[part] = Node(stat.S_IFDIR | 0o755, {})
+                tree.change()
+            node = below
+    return node
+
+
+def remember():
+    """From here on changes are the next cell's."""
+    global _seen, _version
+    if _version != tree.version:
+        _seen, _version = _walk(), tree.version
+
+
+def made():
+    """What changed since: a list of pairs as `apply` takes them."""
+    global _seen, _version
+    if _version == tree.version:
+        return []
+    before, now = _seen, _walk()
+    _seen, _version = now, tree.version
+    changes = []
+    for path, (node, _) in before.items():
+        if path not in now:
+            above = path.rpartition("/")[0]
+            # What was in it went with a folder.
+            if above not in before or above in now and now[above][0].folder:
+                changes.append((path, GONE))
+    for path, (node, version) in now.items():
+        old, old_version = before.get(path, (None, None))
+        if node.folder:
+            if old is None or not old.folder:
+                changes.append((path, FOLDER))
+        elif old is not node or old_version != version:
+            changes.append((path, bytes(node.content)))
+    return changes
+
+
+def _walk():
+    seen = {}
+    waiting = [(own, node_at(own)) for own in reversed(OWN)]
+    while waiting:
+        path, node = waiting.pop()
+        if node is not None:
+            seen[path] = (node, node.version)
+            if node.folder:
+                waiting.extend((f"{path}/{name}", below) for name, below in reversed(node.content.items()))
+    return seen
+
+
+def forget():
+    """As if no cell had run."""
+    global _seen, _version
+    _seen, _version = {}, -1

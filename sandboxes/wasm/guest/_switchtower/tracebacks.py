@@ -1,0 +1,326 @@
+"""A cell's exception, told as IPython's kernel tells it in plain text.
+
+IPython shows code by pieces: a statement of several lines, or the head of a compound one, is one piece. Of the piece
+that was running it shows all lines, and two pieces before and after it in the same function.
+"""
+
+import ast
+import collections
+import inspect
+import itertools
+import linecache
+
+from . import CELLS, HOME
+from .failure import GUEST, clean, line_of
+
+# E2B's kernel sends the parts of a traceback one by one.
+BETWEEN = "\n"
+MOST_TEXT = 64_000
+MOST_VALUE = 8 << 20
+WIDTH = 75
+# Lines of a piece that is not running: of more the middle is left out.
+LONGEST_PIECE = 6
+
+_WITHOUT_PLACE = ("<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>")
+
+# File name of a cell -> its execution count.
+numbers = {}
+# File name of a cell -> its pieces, for those in which something was raised.
+_cut = {}
+
+
+def describe(error):
+    """Name, message, traceback and line."""
+    name = type(error).__name__
+    try:
+        value = str(error)
+    except MemoryError:
+        raise
+    except BaseException:
+        value = "<exception str() failed>"
+    try:
+        text = _told(error)
+    except MemoryError:
+        raise
+    except Exception:
+        text = f"{name}: {value}"
+    if len(text) > MOST_TEXT:
+        half = MOST_TEXT // 2
+        text = f"{text[:half]}\n[... {len(text) - MOST_TEXT} characters left out ...]\n{text[-half:]}"
+    return name, clean(value[:MOST_VALUE]), clean(text), line_of(error)
+
+
+def _told(error):
+    if isinstance(error, SystemExit):
+        return BETWEEN.join(["An exception has occurred, use %tb to see the full traceback.\n", "".join(_only(error))])
+    if isinstance(error, SyntaxError):
+        return _syntax(error)
+    chain, seen = [], set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        chain.append(error)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    parts = ["-" * WIDTH]
+    for index in range(len(chain) - 1, -1, -1):
+        one = chain[index]
+        # The exception that came through is shown with more around it than those that led to it.
+        parts.extend(_one(one, 1 if index else 2))
+        if index:
+            how = "The above exception was the direct cause of the following exception:"
+            if chain[index - 1].__cause__ is None:
+                how = "During handling of the above exception, another exception occurred:"
+            parts.append(f"\n{how}\n")
+    return BETWEEN.join(parts)
+
+
+def _one(error, around):
+    name = type(error).__name__
+    yield name + "Traceback (most recent call last)".rjust(WIDTH - len(name))
+    yield from _frames(error.__traceback__, around)
+    yield f"{name}: {_text(error)}"
+    yield from _notes(error)
+
+
+def _text(error):
+    try:
+        return str(error)
+    except Exception:
+        return "<exception str() failed>"
+
+
+def _notes(error):
+    notes = getattr(error, "__notes__", ())
+    return [str(note) for note in notes] if isinstance(notes, (list, tuple)) else [repr(notes)]
+
+
+def _places(tb):
+    """Frames and lines, without the guest's own."""
+    places = []
+    while tb is not None:
+        if not tb.tb_frame.f_code.co_filename.startswith(GUEST):
+            places.append((tb.tb_frame, tb.tb_lineno))
+        tb = tb.tb_next
+    return places
+
+
+def _frames(tb, around):
+    places = _places(tb)
+    keys = [(frame.f_code, line) for frame, line in places]
+    counts = collections.Counter(keys)
+    for common, group in itertools.groupby(range(len(keys)), lambda at: counts[keys[at]] > 3):
+        group = list(group)
+        shown = _first_and_last(group, keys) if common else set(group)
+        left_out = []
+        for at in group:
+            if at not in shown:
+                left_out.append(keys[at])
+                continue
+            if left_out:
+                yield _skipped(left_out)
+                left_out = []
+            yield _frame(*places[at], around)
+        if left_out:
+            yield _skipped(left_out)
+
+
+def _first_and_last(group, keys):
+    """Of places that come again and again: the first two of each, and the last."""
+    shown, met, last = set(), collections.Counter(), {}
+    for at in group:
+        key = keys[at]
+        met[key] += 1
+        last[key] = at
+        if met[key] <= 2:
+            shown.add(at)
+    return shown.union(last.values())
+
+
+def _skipped(keys):
+    counts = sorted(collections.Counter(keys).items(), key=lambda item: (-item[1], item[0][0].co_name))
+    told = ", ".join(f"{code.co_qualname} at line {line} ({count} times)" for (code, line), count in counts)
+    return f"    [... skipping similar frames: {told}]\n"
+
+
+def _frame(frame, line, around):
+    code = frame.f_code
+    where = _where(code.co_filename, line)
+    if code.co_name != "<module>":
+        name = code.co_name if code.co_name in _WITHOUT_PLACE else code.co_qualname
+        where += f", in {name}{_arguments(frame)}"
+    return f"{where}\n" + "".join(_lines(frame, line, around))
+
+
+def _where(filename, line):
+    number = numbers.get(filename)
+    if number is not None:
+        return f"Cell In[{number}], line {line}"
+    if filename.startswith(HOME + "/"):
+        filename = "~" + filename[len(HOME):]
+    return f"File {filename}:{line}"
+
+
+def _arguments(frame):
+    names, starred, double = inspect.getargs(frame.f_code)
+    held = frame.f_locals
+    if any(name not in held for name in [*names, *filter(None, (starred, double))]):
+        return "(***failed resolving arguments***)"
+    return f"({', '.join([*names, *(['*' + starred] if starred else []), *(['**' + double] if double else [])])})"
+
+
+def _lines(frame, line, around):
+    code = frame.f_code
+    source = linecache.getlines(code.co_filename, frame.f_globals)
+    if not 0 < line <= len(source):
+        return []
+    pieces = _pieces_around(code, line, source)
+    at = next((i for i, (start, end) in enumerate(pieces) if start <= line < end), None)
+    if at is None:
+        pieces, at = [(line, line + 1)], 0
+    above = max(0, at - around)
+    shown = []
+    for start, end in pieces[above : at + 1 + around]:
+        lines = list(range(start, end))
+        if len(lines) > LONGEST_PIECE and not start <= line < end:
+            after = (LONGEST_PIECE - 1) // 2
+            lines[LONGEST_PIECE - 1 - after : len(lines) - after] = [None]
+        shown.extend(lines)
+    texts = [text for n in shown if n and (text := source[n - 1]).strip()]
+    indentation = min((len(text) - len(text.lstrip()) for text in texts), default=0)
+    told = []
+    for n in shown:
+        if n is None:
+            # Nothing ends this line: IPython writes the next one behind it.
+            told.append("   (...)")
+            continue
+        text = source[n - 1].rstrip("\n")[indentation:]
+        told.append(f"{'-' * (5 - len(str(n)))}> {n} {text}\n" if n == line else f"{n:>7} {text}\n")
+    return told
+
+
+def _pieces_around(code, line, source):
+    """The pieces of the function, class or module that a line belongs to."""
+    name = code.co_filename
+    if name.startswith(CELLS):
+        if name not in _cut:
+            _cut[name] = _Pieces("".join(source), 0)
+        return _cut[name].around(line)
+    # Of a file only the function is looked at: files are long.
+    if code.co_name.startswith("<"):
+        return [(n, n + 1) for n in range(1, len(source) + 1) if source[n - 1].strip()]
+    first = code.co_firstlineno
+    text = "".join(inspect.getblock(source[first - 1 :]))
+    if text[:1].isspace():
+        text = f"if 1:\n{text}"
+        first -= 1
+    return _Pieces(text, first - 1).around(line)
+
+
+_STATEMENTS = (ast.stmt, ast.ExceptHandler, ast.match_case)
+
+
+class _Pieces:
+    """A source cut into pieces: half open ranges of lines."""
+
+    def __init__(self, text, above):
+        self.above = above
+        self.source = text.splitlines()
+        self.all, self.scopes = [], []
+        try:
+            tree = ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            self.all = [(n, n + 1) for n in range(1, len(self.source) + 1)]
+            return
+        cut = []
+        for start, end in self._cut(tree, 1, len(self.source) + 1):
+            if cut and start < cut[-1][1]:
+                cut[-1] = (cut[-1][0], end)  # two statements on one line
+            elif end > start:
+                cut.append((start, end))
+        for start, end in cut:
+            while start < end and not self.source[start - 1].strip():
+                start += 1
+            while start < end and not self.source[end - 2].strip():
+                end -= 1
+            if start < end:
+                self.all.append((start, end))
+
+    def _cut(self, node, start, end):
+        for field, body in ast.iter_fields(node):
+            if not isinstance(body, list) or not body or not isinstance(body[0], _STATEMENTS):
+                continue
+            for part in body:
+                first, last = _span(part)
+                if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                    self.scopes.append((first, last, _span(part.body[0])[0]))
+                for inner_start, inner_end in self._cut(part, first, last):
+                    if start < inner_start:
+                        yield start, inner_start
+                    if inner_start < inner_end:
+                        yield inner_start, inner_end
+                    start = inner_end
+        yield start, end
+
+    def around(self, line):
+        line -= self.above
+        first, last = 1, len(self.source) + 1
+        for start, end, body in self.scopes:
+            # The head of a function is run by those around it.
+            if body <= line < end and first <= start and end <= last:
+                first, last = start, end
+        return [(start + self.above, end + self.above) for start, end in self.all if first <= start and end <= last]
+
+
+def _span(node):
+    """The lines of a statement, decorators included."""
+    if isinstance(node, ast.match_case):
+        return node.pattern.lineno, node.body[-1].end_lineno + 1
+    decorators = getattr(node, "decorator_list", None)
+    return (decorators[0] if decorators else node).lineno, node.end_lineno + 1
+
+
+def _syntax(error):
+    """Where the text of a cell is no Python nothing was run; else the list of places that led there."""
+    places = _places(error.__traceback__)
+    told = []
+    if places:
+        told.append("Traceback (most recent call last):\n")
+        for frame, line in places:
+            name = frame.f_code.co_name
+            where = _where(frame.f_code.co_filename, line)
+            told.append(f"  {where}{'' if name == '<module>' else f' in {name}'}\n")
+            text = linecache.getline(frame.f_code.co_filename, line, frame.f_globals).strip()
+            if text:
+                told.append(f"    {text}\n")
+        told = ["".join(told)]
+    return BETWEEN.join([*told, "".join(_only(error))])
+
+
+def _only(error):
+    """The exception without its places; of a syntax error the line, with a caret under it."""
+    name, value = type(error).__name__, _text(error)
+    if isinstance(error, SyntaxError):
+        filename = error.filename or "<string>"
+        number = numbers.get(filename)
+        at = "" if error.lineno is None else f", line {error.lineno}" if number is not None else f":{error.lineno}"
+        yield f"  Cell In[{number}]{at}\n" if number is not None else f"  File {filename}{at}\n"
+        line = (linecache.getline(filename, error.lineno) if error.lineno else "") or error.text or ""
+        yield f"    {line.strip()}\n"
+        if error.offset is not None:
+            indented = len(line) - len(line.lstrip())
+            under = "".join(c if c.isspace() else " " for c in line[indented : max(error.offset - 1, 0)])
+            yield f"    {under}^\n"
+        value = str(error.msg)
+    yield f"{name}: {value}\n" if value else f"{name}\n"
+    yield from (f"{note}\n" for note in _notes(error))
+
+
+def number(filename, count):
+    """From now on a file name is that of another cell."""
+    numbers[filename] = count
+    _cut.pop(filename, None)
+
+
+def forget():
+    """As if no cell had run."""
+    numbers.clear()
+    _cut.clear()

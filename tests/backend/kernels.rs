@@ -1,0 +1,265 @@
+//! Kernels that are kept: cells as a notebook has them, and the same state again from the same answers of the world.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use switchtower_contract::{
+    Backend, Cell, Change, Content, Escalation, Events, Exit, Fault, Kernel, Limits, Need, Opening, Output, Ran,
+};
+
+use super::bench::bench;
+
+/// A kernel and what it has run.
+pub(crate) struct Notebook {
+    kernel: Box<dyn Kernel>,
+    count: u32,
+}
+
+impl Notebook {
+    async fn open(backend: &dyn Backend) -> Self {
+        let kernel = backend.kernel(&Opening::default()).await.unwrap();
+        Self { kernel, count: 0 }
+    }
+
+    fn cell(&mut self, source: &str) -> Cell {
+        self.count += 1;
+        Cell { source: source.to_owned(), number: self.count, ..Cell::default() }
+    }
+
+    async fn run(&mut self, source: &str) -> (Ran, Output) {
+        let cell = self.cell(source);
+        let (ran, output) = run(self.kernel.as_mut(), &cell, &Limits::default()).await;
+        (ran.unwrap(), output)
+    }
+
+    /// The text of its last expression.
+    async fn shows(&mut self, source: &str) -> String {
+        let (ran, output) = self.run(source).await;
+        assert_eq!(ran.outcome.exit, Exit::Finished(0), "{source}: {output:?}");
+        text(&output).unwrap_or_default()
+    }
+}
+
+async fn run(kernel: &mut dyn Kernel, cell: &Cell, limits: &Limits) -> (Result<Ran, Fault>, Output) {
+    let (events, mut from) = Events::channel();
+    let mut output = Output::default();
+    let run = async {
+        let ran = kernel.run(cell, limits, &events).await;
+        drop(events);
+        ran
+    };
+    let (ran, ()) = tokio::join!(run, async {
+        while let Some(event) = from.recv().await {
+            output.take(event);
+        }
+    });
+    (ran, output)
+}
+
+fn text(output: &Output) -> Option<String> {
+    output.results.iter().find(|shown| shown.main).and_then(|shown| shown.data.get("text/plain").cloned())
+}
+
+/// What a cell of the data is and what is expected of it.
+struct Expected {
+    code: String,
+    text: Option<String>,
+    error: Option<String>,
+    stdout: String,
+}
+
+/// The sessions beside this file; its README tells their form.
+fn sessions() -> BTreeMap<String, Vec<Expected>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/backend/cells");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files
+        .filter(|path| path.extension().is_some_and(|kind| kind == "py"))
+        .map(|path| {
+            let whole = std::fs::read_to_string(&path).unwrap();
+            let cells = whole.split("# %%\n").skip(1).map(expected).collect();
+            (path.file_stem().unwrap().to_string_lossy().into_owned(), cells)
+        })
+        .collect()
+}
+
+fn expected(cell: &str) -> Expected {
+    let json = |text: &str| serde_json::from_str::<String>(text).unwrap();
+    let mut it = Expected { code: String::new(), text: None, error: None, stdout: String::new() };
+    let mut rest = cell;
+    while let Some((line, after)) = rest.split_once('\n') {
+        if let Some(told) = line.strip_prefix("# text: ") {
+            it.text = Some(json(told));
+        } else if let Some(told) = line.strip_prefix("# stdout: ") {
+            it.stdout = json(told);
+        } else if let Some(told) = line.strip_prefix("# error: ") {
+            it.error = Some(told.to_owned());
+        } else if line != "# none" {
+            break;
+        }
+        rest = after;
+    }
+    it.code = rest.strip_suffix('\n').unwrap_or(rest).to_owned();
+    it
+}
+
+async fn as_expected(backend: &dyn Backend) {
+    let mut wrong = String::new();
+    let sessions = sessions();
+    assert!(sessions.len() >= 15);
+    for (name, cells) in sessions {
+        let mut notebook = Notebook::open(backend).await;
+        for (at, cell) in cells.iter().enumerate() {
+            let (_, output) = notebook.run(&cell.code).await;
+            let error = output.error.as_ref().map(|failure| format!("{}: {}", failure.name, failure.value));
+            let same = text(&output) == cell.text
+                && error.as_deref().map(str::trim_end) == cell.error.as_deref().map(str::trim_end)
+                && output.stdout == cell.stdout;
+            if !same {
+                let number = at + 1;
+                writeln!(
+                    wrong,
+                    "{name}, cell {number}:\n{}\n{:?} {error:?} {:?}",
+                    cell.code,
+                    text(&output),
+                    output.stdout
+                )
+                .unwrap();
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn cells_are_what_a_notebook_makes_of_them_in_this_process() {
+    bench().block_on(as_expected(&bench().in_process));
+}
+
+#[test]
+fn cells_are_what_a_notebook_makes_of_them_in_workers() {
+    bench().block_on(as_expected(&*bench().workers));
+}
+
+/// Asks the world for all that it can be asked for.
+const ASKING: [&str; 4] = [
+    "import random, time, uuid, secrets, datetime\nseen = []",
+    "for _ in range(20): seen.append((time.time(), time.perf_counter(), random.random()))",
+    "time.sleep(0.5)\nseen += [uuid.uuid4(), secrets.token_hex(), datetime.datetime.now(), id(seen)]",
+    "names = list({f'name{n}' for n in range(50)}); random.shuffle(names)",
+];
+
+#[test]
+fn the_same_cells_with_the_same_answers_come_to_the_same_state_in_another_worker() {
+    bench().block_on(async {
+        let backend = &*bench().workers;
+        let (mut first, mut second) = (Notebook::open(backend).await, Notebook::open(backend).await);
+        for source in ASKING {
+            let (ran, _) = first.run(source).await;
+            let tape = ran.tape.expect("kernels here keep what they were answered");
+            let cell = Cell { tape: Some(tape.clone()), ..second.cell(source) };
+            let (again, _) = run(second.kernel.as_mut(), &cell, &Limits::default()).await;
+            assert_eq!(again.unwrap().tape, Some(tape), "{source}");
+        }
+        assert_eq!(first.shows("repr((seen, names))").await, second.shows("repr((seen, names))").await);
+        // And what is asked from here on is asked of the world.
+        assert_ne!(first.shows("uuid.uuid4().hex").await, second.shows("uuid.uuid4().hex").await);
+    });
+}
+
+#[test]
+fn a_cell_that_goes_another_way_than_it_did_gives_no_tape() {
+    bench().block_on(async {
+        let mut notebook = Notebook::open(&bench().in_process).await;
+        let (ran, _) = notebook.run("import time\ntimes = [time.time() for _ in range(3)]").await;
+        for source in ["import time\ntimes = [time.time()]", "import time\ntimes = [time.time() for _ in range(4)]"] {
+            let mut other = Notebook::open(&bench().in_process).await;
+            let cell = Cell { tape: ran.tape.clone(), ..other.cell(source) };
+            let (again, _) = run(other.kernel.as_mut(), &cell, &Limits::default()).await;
+            assert_eq!(again.unwrap().tape, None);
+        }
+        let (polled, _) = notebook.run("for _ in range(10_000): time.time()").await;
+        assert!(polled.tape.unwrap().torn, "who polls the clock is not run again");
+    });
+}
+
+#[test]
+fn what_happens_to_files_outside_is_seen_by_the_next_cell_and_what_it_does_is_told() {
+    bench().block_on(async {
+        let mut notebook = Notebook::open(&bench().in_process).await;
+        let change = |path: &str, content| Change { path: path.to_owned(), content };
+        let source = "import os\nopen('/tmp/made/b', 'w').write(open('given').read() * 2)\nos.remove('old')";
+        let mut cell = notebook.cell(source);
+        cell.changes = vec![
+            change("/home/user/given", Content::File(b"ab".to_vec())),
+            change("/home/user/old", Content::File(b"x".to_vec())),
+            change("/tmp/made", Content::Folder),
+        ];
+        let (ran, output) = run(notebook.kernel.as_mut(), &cell, &Limits::default()).await;
+        let mut changes = ran.unwrap().changes;
+        changes.sort_by(|one, other| one.path.cmp(&other.path));
+        let told = [change("/home/user/old", Content::Gone), change("/tmp/made/b", Content::File(b"abab".to_vec()))];
+        assert_eq!(changes, told, "{output:?}");
+        let (ran, _) = notebook.run("open('/tmp/made/b').read()").await;
+        assert_eq!(ran.changes, []);
+    });
+}
+
+#[test]
+fn a_kernel_that_was_ended_from_outside_is_gone_and_says_so() {
+    bench().block_on(async {
+        for backend in [&bench().in_process as &dyn Backend, &*bench().workers] {
+            for (source, limits) in [
+                ("while True: pass", Limits { wall: Duration::from_millis(100), ..Limits::default() }),
+                ("import os\nos._exit(3)", Limits::default()),
+            ] {
+                let mut notebook = Notebook::open(backend).await;
+                notebook.run("x = 1").await;
+                let cell = notebook.cell(source);
+                let (ran, _) = run(notebook.kernel.as_mut(), &cell, &limits).await;
+                assert!(!ran.unwrap().alive, "{source}");
+                let cell = notebook.cell("x");
+                let (after, _) = run(notebook.kernel.as_mut(), &cell, &Limits::default()).await;
+                assert!(matches!(after, Err(Fault::Lost { .. })), "{after:?}");
+                notebook.kernel.restart().await.unwrap();
+                assert_eq!(notebook.shows("'x' in globals()").await, "False");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_cell_that_needs_more_is_handed_on_before_it_sees_an_error() {
+    bench().block_on(async {
+        let limits = Limits { escalation: Escalation::OnNeed, ..Limits::default() };
+        for (source, need) in [
+            ("print(1)\nimport pandas", Need::Module("pandas".into())),
+            ("import subprocess\nsubprocess.run(['ls'])", Need::Process("ls".into())),
+        ] {
+            let mut notebook = Notebook::open(&bench().in_process).await;
+            let cell = notebook.cell(source);
+            let (ran, output) = run(notebook.kernel.as_mut(), &cell, &limits).await;
+            assert_eq!(ran.unwrap_err(), Fault::Unsupported(need));
+            assert_eq!(output.error, None);
+        }
+        let mut notebook = Notebook::open(&bench().in_process).await;
+        for source in ["!ls", "%timeit 1", "get_ipython()"] {
+            let cell = notebook.cell(source);
+            let (ran, _) = run(notebook.kernel.as_mut(), &cell, &limits).await;
+            assert!(matches!(ran, Err(Fault::Unsupported(_))), "{source}: {ran:?}");
+            notebook.kernel.restart().await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn code_of_our_own_sees_the_kernel_and_leaves_no_trace() {
+    bench().block_on(async {
+        let mut notebook = Notebook::open(&*bench().workers).await;
+        notebook.run("x = 41").await;
+        let code = "import sys\ny = sys.modules['__main__'].x + 1\nprint(y)";
+        assert_eq!(notebook.kernel.own(code, Duration::from_secs(5)).await.unwrap(), "42\n");
+        assert_eq!(notebook.shows("'y' in globals(), len(In)").await, "(False, 3)");
+    });
+}
