@@ -31,6 +31,8 @@ pub struct E2b {
     tag: Option<String>,
     promised: Option<BTreeSet<String>>,
     runtime: Arc<str>,
+    /// Code of the house's own that prepares every kernel.
+    prelude: Arc<str>,
 }
 
 /// Programs run no longer in one go than this; a sandbox lives an hour at most on the smallest plan.
@@ -59,7 +61,14 @@ impl E2b {
             None => String::new(),
         };
         let account = Arc::new(Account::new(config, address, key, transport, limits, &identity));
-        Self { account, identity, tag, promised, runtime: runtime.into() }
+        Self { account, identity, tag, promised, runtime: runtime.into(), prelude: "".into() }
+    }
+
+    /// Prepares every kernel with this code too. It is to leave the names of programs alone.
+    #[must_use]
+    pub fn with_prelude(mut self, code: impl Into<Arc<str>>) -> Self {
+        self.prelude = code.into();
+        self
     }
 
     /// Ends what processes that are no more have left in the account; how many sandboxes that were.
@@ -100,14 +109,14 @@ impl E2b {
     pub async fn inspect(&self, modules: &BTreeSet<String>) -> Result<Inspection, Trouble> {
         let held = self.account.create().await?;
         let tag = read_tag(&held.inside, self.account.config.file_read).await?;
-        let cloud = Cloud::prepare(held).await?;
+        let cloud = Cloud::prepare(held, self.prelude.clone()).await?;
         let list = serde_json::json!(modules);
         let code = format!(
             "import importlib, json\nfailed = {{}}\nfor name in {list}:\n    try:\n        importlib.import_module(name)\n    \
              except BaseException as error:\n        failed[name] = f'{{type(error).__name__}}: {{error}}'\nprint(json.dumps(failed))"
         );
         let failed = crate::wire::parsed(cloud.own(&code).await?.trim().as_bytes())?;
-        let listed = envd::command(&cloud.held().inside, "python3 -m pip list --format=freeze", LISTING).await?;
+        let listed = envd::command(&cloud.inside().await, "python3 -m pip list --format=freeze", LISTING).await?;
         let packages = listed.stdout.lines().map(str::to_owned).collect();
         Ok(Inspection { tag, failed, packages })
     }
@@ -127,11 +136,11 @@ impl E2b {
                 return Err(Trouble { may_have_run: false, ..Trouble::nonsense(&message) });
             }
         }
-        let cloud = Cloud::prepare(held).await?;
+        let cloud = Cloud::prepare(held, self.prelude.clone()).await?;
         if let Some(promised) = &self.promised {
             let checked: Checked = crate::wire::parsed(cloud.own(&check(promised)).await?.trim().as_bytes())?;
             if !checked.missing.is_empty() {
-                let (missing, id) = (checked.missing.join(", "), cloud.held().inside.id());
+                let (missing, id) = (checked.missing.join(", "), cloud.id());
                 tracing::error!(
                     target: "e2b_metrics", event = "template_incomplete", sandboxId = id, missing, python = checked.python,
                     "[E2B_METRICS]"
@@ -181,6 +190,8 @@ impl Backend for E2b {
             wall: WALL,
             observes: false,
             effectful: true,
+            kernels: false,
+            machines: true,
         }
     }
 

@@ -88,6 +88,15 @@ pub(crate) async fn list(inside: &Inside, path: &str) -> Result<BTreeMap<String,
     }
 }
 
+/// Makes a folder, with those above it; one that is there already is as good.
+pub(crate) async fn make_folder(inside: &Inside, path: &str) -> Result<(), Trouble> {
+    let made = unary::<serde_json::Value>(inside, "filesystem.Filesystem/MakeDir", &json!({ "path": path })).await;
+    match made {
+        Err(trouble) if trouble.status == Some(409) => Ok(()),
+        made => made.map(drop),
+    }
+}
+
 /// Removes a file, or a folder with all in it.
 pub(crate) async fn remove(inside: &Inside, path: &str) -> Result<(), Trouble> {
     unary::<serde_json::Value>(inside, "filesystem.Filesystem/Remove", &json!({ "path": path })).await.map(drop)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use crate::account::Account;
@@ -10,6 +11,9 @@ use crate::cause::Trouble;
 use crate::inside::Inside;
 use crate::limits::Place;
 use crate::meter::Running;
+
+/// Time beyond a run's own that a sandbox must live for.
+pub(crate) const MARGIN: Duration = Duration::from_secs(60);
 
 /// A sandbox of ours. Dropped, it is ended.
 pub(crate) struct Held {
@@ -76,6 +80,34 @@ impl Held {
         self.running = Some((place, self.account.starts()));
         self.account.mark(self.inside.id(), false);
         Ok(())
+    }
+}
+
+/// A sandbox that several speak to: its kernels run side by side. It is ended when the last of them lets it go.
+#[derive(Clone)]
+pub(crate) struct Shared(Arc<Mutex<Held>>);
+
+impl Shared {
+    pub(crate) fn new(held: Held) -> Self {
+        Self(Arc::new(Mutex::new(held)))
+    }
+
+    /// For as long as nobody else is to change it.
+    pub(crate) async fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().await
+    }
+
+    /// The way into it as it is.
+    pub(crate) async fn inside(&self) -> Inside {
+        self.0.lock().await.inside.clone()
+    }
+
+    /// The way into it, once it is awake and lives for at least so long.
+    pub(crate) async fn awake(&self, at_least: Duration) -> Result<Inside, Trouble> {
+        let mut held = self.0.lock().await;
+        held.wake().await?;
+        held.lasts(at_least).await?;
+        Ok(held.inside.clone())
     }
 }
 

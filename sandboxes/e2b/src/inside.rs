@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Method};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Response};
 use tokio::time::sleep;
 
 use crate::address::{Address, ENVD, INTERPRETER};
 use crate::cause::{Call, Cause, Trouble};
 use crate::control::Made;
 use crate::limits::{Kind, Limits};
-use crate::transport::Transport;
+use crate::transport::{Broken, Pieces, Transport};
 use crate::wire::Ask;
 
 /// Pauses before a call is made again.
@@ -68,6 +69,20 @@ impl Inside {
                 (done, _) => return done,
             }
         }
+    }
+
+    /// Sends somebody's request to a port, with what this sandbox asks for to let it in.
+    pub(crate) async fn pass_on(&self, port: u16, request: Request<Bytes>) -> Result<Response<Pieces>, Broken> {
+        let (head, body) = request.into_parts();
+        let path = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        let mut ask = self.ask(Call::Sandbox, port, head.method, path, Duration::ZERO).into_request(body)?;
+        for (name, value) in &head.headers {
+            // What this sandbox asks for comes before what the client says.
+            if !ask.headers().contains_key(name) {
+                ask.headers_mut().append(name, value.clone());
+            }
+        }
+        self.transport.send(ask).await
     }
 
     fn ask(&self, call: Call, port: u16, method: Method, path: &str, deadline: Duration) -> Ask {

@@ -32,7 +32,10 @@ pub(crate) struct Context {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Line {
-    NumberOfExecutions {},
+    NumberOfExecutions {
+        #[serde(default)]
+        execution_count: u64,
+    },
     Stdout {
         text: String,
     },
@@ -129,12 +132,13 @@ pub(crate) async fn first_context(inside: &Inside) -> Result<Context, Trouble> {
     let contexts: Vec<Context> = inside.counted(call).await?;
     match contexts.into_iter().find(|context| context.language == "python") {
         Some(context) => Ok(context),
-        None => new_context(inside).await,
+        None => new_context(inside, None).await,
     }
 }
 
-async fn new_context(inside: &Inside) -> Result<Context, Trouble> {
-    let body = json!({ "language": "python", "cwd": "/home/user" });
+/// One more context, in this folder.
+pub(crate) async fn new_context(inside: &Inside, folder: Option<&str>) -> Result<Context, Trouble> {
+    let body = json!({ "language": "python", "cwd": folder.unwrap_or("/home/user") });
     let call = async || {
         let ask = inside.interpreter(Call::Sandbox, Method::POST, "/contexts", KERNEL).json(&body);
         ask.read(inside.transport.as_ref()).await
@@ -148,6 +152,16 @@ pub(crate) async fn restart(inside: &Inside, context: &Context) -> Result<(), Tr
     let path = format!("/contexts/{}/restart", context.id);
     let call = async || {
         let ask = inside.interpreter(Call::Sandbox, Method::POST, &path, KERNEL);
+        ask.whole(inside.transport.as_ref()).await.map(drop)
+    };
+    inside.counted(call).await
+}
+
+/// Ends a context.
+pub(crate) async fn remove(inside: &Inside, context: &Context) -> Result<(), Trouble> {
+    let path = format!("/contexts/{}", context.id);
+    let call = async || {
+        let ask = inside.interpreter(Call::Sandbox, Method::DELETE, &path, KERNEL);
         ask.whole(inside.transport.as_ref()).await.map(drop)
     };
     inside.counted(call).await

@@ -10,7 +10,7 @@ use crate::inside::{Inside, passes};
 use crate::interpreter::{self, Context, Line};
 
 /// Longest that a cell of our own may take.
-const OWN: Duration = Duration::from_secs(20);
+pub(crate) const OWN: Duration = Duration::from_secs(20);
 /// Most bytes of values shown that are passed on: pictures and tables of one run.
 const SHOWN: usize = 16 << 20;
 /// Signs of life without a sign of a start, five seconds apart, after which a context counts as hanging.
@@ -21,6 +21,8 @@ pub(crate) struct Run<'a> {
     pub(crate) inside: &'a Inside,
     pub(crate) context: &'a Context,
     pub(crate) price: Price,
+    /// It is a cell of a kernel that is kept: leaving by `sys.exit` is an error of its own there.
+    pub(crate) cell: bool,
 }
 
 /// How a run ended.
@@ -28,12 +30,16 @@ pub(crate) struct Ended {
     pub(crate) outcome: Outcome,
     /// The context has nothing of it left to do.
     pub(crate) whole: bool,
+    /// Its count in its kernel; 0 where it was not told.
+    pub(crate) number: u64,
 }
 
 /// What has been seen of a cell.
 #[derive(Default)]
 struct Seen {
     began: bool,
+    /// Its count in its kernel; 0 where it was not told.
+    number: u64,
     silences: u32,
     truncated: bool,
     shown: usize,
@@ -66,7 +72,7 @@ impl Run<'_> {
                     let whole = exit != Exit::Killed;
                     return Ok(self.ended(started, seen, exit, whole));
                 }
-                Some(line) => seen.take(line, limits, events).await?,
+                Some(line) => seen.take(line, limits, events, self.cell).await?,
                 None => return Err(Fault::Lost { reason: "the stream of the run broke off".to_owned() }),
             }
         }
@@ -75,15 +81,18 @@ impl Run<'_> {
     fn ended(&self, started: Instant, seen: Seen, exit: Exit, whole: bool) -> Ended {
         let wall = started.elapsed();
         let usage = Usage { wall, price: self.price.of(wall), ..Usage::default() };
-        let Seen { truncated, lacked, .. } = seen;
-        Ended { outcome: Outcome { exit, observed: None, truncated, usage, lacked }, whole }
+        let Seen { truncated, lacked, number, .. } = seen;
+        Ended { outcome: Outcome { exit, observed: None, truncated, usage, lacked }, whole, number }
     }
 }
 
 impl Seen {
-    async fn take(&mut self, line: Line, limits: &Limits, events: &Events) -> Result<(), Fault> {
+    async fn take(&mut self, line: Line, limits: &Limits, events: &Events, cell: bool) -> Result<(), Fault> {
         match line {
-            Line::NumberOfExecutions {} => self.began = true,
+            Line::NumberOfExecutions { execution_count } => {
+                self.began = true;
+                self.number = execution_count;
+            }
             Line::Keepalive {} if !self.began => {
                 self.silences += 1;
                 if self.silences >= SILENCES {
@@ -104,7 +113,9 @@ impl Seen {
                 }
             }
             Line::TooDeep => self.truncated = true,
-            Line::Error { name, value, traceback } => self.fail(name, value, traceback, events).await?,
+            Line::Error { name, value, traceback } => {
+                self.fail(Failure { name, value, traceback, line: None }, events, cell).await?;
+            }
             Line::Keepalive {} | Line::EndOfExecution {} | Line::Unknown => {}
         }
         Ok(())
@@ -122,9 +133,10 @@ impl Seen {
         }
     }
 
-    async fn fail(&mut self, name: String, value: String, traceback: String, events: &Events) -> Result<(), Fault> {
+    async fn fail(&mut self, failure: Failure, events: &Events, cell: bool) -> Result<(), Fault> {
+        let Failure { name, value, traceback, .. } = failure;
         match name.as_str() {
-            "SystemExit" => {
+            "SystemExit" if !cell => {
                 let (code, said) = exit_code(&value);
                 if let Some(said) = said {
                     events.send(Event::Stderr(format!("{said}\n"))).await;
@@ -151,15 +163,21 @@ impl Seen {
 
 /// What a cell of our own prints. Such cells may run twice, so they do where E2B failed.
 pub(crate) async fn own(inside: &Inside, context: &Context, code: &str) -> Result<String, Trouble> {
-    match own_once(inside, context, code).await {
-        Err(trouble) if passes(&trouble) => own_once(inside, context, code).await,
+    match own_within(inside, context, code, OWN).await {
+        Err(trouble) if passes(&trouble) => own_within(inside, context, code, OWN).await,
         done => done,
     }
 }
 
-async fn own_once(inside: &Inside, context: &Context, code: &str) -> Result<String, Trouble> {
+/// The same once, for what must not run twice or takes longer.
+pub(crate) async fn own_within(
+    inside: &Inside,
+    context: &Context,
+    code: &str,
+    most: Duration,
+) -> Result<String, Trouble> {
     interpreter::right(inside).await?;
-    let deadline = Instant::now() + OWN;
+    let deadline = Instant::now() + most;
     let late = |_| Trouble::nonsense("a kernel does not answer");
     let running = async {
         let mut lines = interpreter::execute(inside, context, code, None).await?;

@@ -1,110 +1,88 @@
-//! One cloud sandbox as a tier uses it: a program in, its events out, fresh again afterwards.
+//! One cloud sandbox as a tier uses it: a program in, its events out, fresh again afterwards; or kernels that are kept.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchtower_contract::{Events, Fault, Limits, Outcome, Program, Sandbox, Upkeep};
+use switchtower_contract::{Events, Fault, Kernel, Limits, Machine, Opening, Outcome, Program, Sandbox, Upkeep};
 
 use crate::cause::{Cause, Trouble};
 use crate::envd::{self, Entry};
-use crate::held::Held;
+use crate::held::{Held, MARGIN, Shared};
+use crate::inside::Inside;
 use crate::interpreter::{self, Context};
-use crate::prelude;
+use crate::kernel::CloudKernel;
+use crate::machine::CloudMachine;
+use crate::prelude::Prelude;
 use crate::run::{self, Run};
 
 /// Folders that every program may write to, and that are as they were before the next one runs.
 const SCRATCH: [&str; 4] = ["/home/user", "/tmp", "/var/tmp", "/dev/shm"];
-/// Time beyond a run's own that a sandbox must live for.
-const MARGIN: Duration = Duration::from_secs(60);
 
 pub(crate) struct Cloud {
-    held: Held,
+    shared: Shared,
+    id: String,
+    /// Its first context; it belongs to the first kernel, once there is one.
     context: Context,
     /// What lay in the scratch folders before the first program.
     before: BTreeMap<String, Entry>,
-    /// Bytes of memory that its kernel gives a program without being told.
-    memory: u64,
+    prelude: Prelude,
     /// A run was broken off: its context may hang until it is restarted.
     broken_off: bool,
+    /// The first kernel has been given away: nothing else runs here, and it cannot be made fresh.
+    kept: bool,
 }
 
 impl Cloud {
     /// Makes a new sandbox ready: its first context is prepared, its scratch folders are remembered.
-    pub(crate) async fn prepare(held: Held) -> Result<Self, Trouble> {
+    /// `more` is code of the house's own that prepares every kernel too.
+    pub(crate) async fn prepare(held: Held, more: Arc<str>) -> Result<Self, Trouble> {
         let context = interpreter::first_context(&held.inside).await?;
-        let memory = held.account.config.default_memory;
-        let mut cloud = Self { held, context, before: BTreeMap::new(), memory, broken_off: false };
-        cloud.prelude().await?;
-        cloud.before = cloud.scratch().await?;
+        let id = held.inside.id().to_owned();
+        let prelude = Prelude::new(&id, held.account.config.default_memory, more);
+        let shared = Shared::new(held);
+        let mut cloud = Self { shared, id, context, before: BTreeMap::new(), prelude, broken_off: false, kept: false };
+        cloud.own(&cloud.prelude.code()).await?;
+        cloud.before = scratch(&cloud.shared.inside().await).await?;
         Ok(cloud)
     }
 
     /// What a cell of our own prints.
     pub(crate) async fn own(&self, code: &str) -> Result<String, Trouble> {
-        run::own(&self.held.inside, &self.context, code).await
+        run::own(&self.shared.inside().await, &self.context, code).await
     }
 
-    pub(crate) fn held(&self) -> &Held {
-        &self.held
+    pub(crate) fn id(&self) -> &str {
+        &self.id
     }
 
-    async fn prelude(&self) -> Result<(), Trouble> {
-        self.own(&prelude::prelude(&self.orders(), self.memory)).await.map(drop)
+    pub(crate) async fn inside(&self) -> Inside {
+        self.shared.inside().await
     }
 
-    /// The file in which the kernel is told what a run is given. It is gone before the program's first line.
-    fn orders(&self) -> String {
-        format!("/tmp/.switchtower-{}", self.held.inside.id())
-    }
-
-    async fn scratch(&self) -> Result<BTreeMap<String, Entry>, Trouble> {
-        let lists = SCRATCH.map(|folder| envd::list(&self.held.inside, folder));
-        let listed = futures_util::future::try_join_all(lists).await?;
-        Ok(listed.into_iter().flatten().collect())
-    }
-
-    async fn ready(&mut self, limits: &Limits) -> Result<(), Trouble> {
-        self.held.wake().await?;
-        self.held.lasts(limits.wall + MARGIN).await?;
+    async fn ready(&mut self, limits: &Limits) -> Result<Inside, Trouble> {
+        let inside = self.shared.awake(limits.wall + MARGIN).await?;
         if self.broken_off {
             self.fresh_context().await?;
         }
-        Ok(())
+        Ok(inside)
     }
 
     async fn fresh_context(&mut self) -> Result<(), Trouble> {
-        interpreter::restart(&self.held.inside, &self.context).await?;
-        self.prelude().await?;
+        interpreter::restart(&self.shared.inside().await, &self.context).await?;
+        self.own(&self.prelude.code()).await?;
         self.broken_off = false;
         Ok(())
     }
 
-    /// Lays out what the program is given.
-    async fn give(&self, program: &Program, limits: &Limits) -> Result<(), Trouble> {
-        let mut files: Vec<(String, &[u8])> = Vec::with_capacity(program.files.len() + 1);
-        for file in &program.files {
-            let path = if file.path.starts_with('/') { file.path.clone() } else { format!("/home/user/{}", file.path) };
-            files.push((path, &file.content));
-        }
-        let order = (program.stdin.as_ref().is_some_and(|stdin| !stdin.is_empty()) || limits.memory != self.memory)
-            .then(|| prelude::order(program.stdin.as_deref(), limits.memory));
-        if let Some(order) = &order {
-            files.push((self.orders(), order.as_bytes()));
-        }
-        if files.is_empty() {
-            return Ok(());
-        }
-        let files: Vec<(&str, &[u8])> = files.iter().map(|(path, content)| (path.as_str(), *content)).collect();
-        envd::write(&self.held.inside, &files).await
-    }
-
     /// Takes away what a program left in the scratch folders.
     async fn clean(&self) -> Result<(), Trouble> {
-        let now = self.scratch().await?;
+        let inside = self.shared.inside().await;
+        let now = scratch(&inside).await?;
         for (path, entry) in &now {
             match self.before.get(path) {
-                None => match envd::remove(&self.held.inside, path).await {
+                None => match envd::remove(&inside, path).await {
                     // A folder above it went before.
                     Err(trouble) if trouble.cause == Cause::Gone && trouble.status == Some(404) => {}
                     done => done?,
@@ -122,43 +100,93 @@ impl Cloud {
     }
 }
 
+async fn scratch(inside: &Inside) -> Result<BTreeMap<String, Entry>, Trouble> {
+    let lists = SCRATCH.map(|folder| envd::list(inside, folder));
+    let listed = futures_util::future::try_join_all(lists).await?;
+    Ok(listed.into_iter().flatten().collect())
+}
+
+/// Lays out what a program is given.
+async fn give(inside: &Inside, program: &Program, prelude: &Prelude, limits: &Limits) -> Result<(), Trouble> {
+    let mut files: Vec<(String, &[u8])> = Vec::with_capacity(program.files.len() + 1);
+    for file in &program.files {
+        let path = if file.path.starts_with('/') { file.path.clone() } else { format!("/home/user/{}", file.path) };
+        files.push((path, &file.content));
+    }
+    let order = prelude.order(program.stdin.as_deref(), limits.memory);
+    if let Some((path, order)) = &order {
+        files.push((path.clone(), order.as_bytes()));
+    }
+    if files.is_empty() {
+        return Ok(());
+    }
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(path, content)| (path.as_str(), *content)).collect();
+    envd::write(inside, &files).await
+}
+
 #[async_trait]
 impl Sandbox for Cloud {
     async fn run(&mut self, program: &Program, limits: &Limits, events: &Events) -> Result<Outcome, Fault> {
         let before = |trouble: Trouble| trouble.fault(false);
-        self.ready(limits).await.map_err(before)?;
-        self.give(program, limits).await.map_err(before)?;
+        let inside = self.ready(limits).await.map_err(before)?;
+        give(&inside, program, &self.prelude, limits).await.map_err(before)?;
         // Until it has come to its own end; dropped in the middle, it stays so.
         self.broken_off = true;
-        let run = Run { inside: &self.held.inside, context: &self.context, price: self.held.account.second() };
+        let price = self.shared.held().await.account.second();
+        let run = Run { inside: &inside, context: &self.context, price, cell: false };
         let ended = run.run(program, limits, events).await?;
         self.broken_off = !ended.whole;
         Ok(ended.outcome)
     }
 
     async fn reset(&mut self) -> Result<(), Fault> {
+        if self.kept {
+            return Err(Fault::Unavailable { reason: "its kernels were kept by somebody".to_owned() });
+        }
         let reset = async {
             self.fresh_context().await?;
             self.clean().await?;
-            self.held.renew(Duration::ZERO).await
+            self.shared.held().await.renew(Duration::ZERO).await
         };
         reset.await.map_err(|trouble| trouble.fault(false))
     }
 
     async fn keep(&mut self, how: Upkeep) -> Result<(), Fault> {
         let kept = async {
-            let listed = self.held.account.control.get(self.held.inside.id()).await?;
+            let mut held = self.shared.held().await;
+            let listed = held.account.control.get(&self.id).await?;
             if listed.state == "paused" {
                 // Perhaps by somebody else: the next run wakes it.
-                self.held.sleeps();
+                held.sleeps();
                 return Ok(());
             }
             match how {
-                Upkeep::Asleep => self.held.sleep().await,
-                Upkeep::Awake if self.held.is_old() => self.held.renew(Duration::ZERO).await,
+                Upkeep::Asleep => held.sleep().await,
+                Upkeep::Awake if held.is_old() => held.renew(Duration::ZERO).await,
                 Upkeep::Awake => Ok(()),
             }
         };
-        kept.await.map_err(|trouble| trouble.fault(false))
+        kept.await.map_err(|trouble: Trouble| trouble.fault(false))
+    }
+
+    async fn kernel(&mut self, opening: &Opening) -> Result<Box<dyn Kernel>, Fault> {
+        let opened = async {
+            let inside = self.shared.awake(MARGIN).await?;
+            // The first one is warm already.
+            let context = if self.kept {
+                interpreter::new_context(&inside, opening.folder.as_deref()).await?
+            } else {
+                self.context.clone()
+            };
+            let fresh = self.kept;
+            self.kept = true;
+            Ok(CloudKernel::new(self.shared.clone(), context, self.prelude.clone(), opening.clone(), fresh))
+        };
+        let kernel = opened.await.map_err(|trouble: Trouble| trouble.fault(false))?;
+        Ok(Box::new(kernel))
+    }
+
+    fn machine(&self) -> Option<Arc<dyn Machine>> {
+        Some(Arc::new(CloudMachine::new(self.shared.clone())))
     }
 }

@@ -53,20 +53,25 @@ impl Ask {
         self
     }
 
+    /// As it goes over the wire, with this body.
+    pub(crate) fn into_request(self, body: Bytes) -> Result<Request<Bytes>, Broken> {
+        let mut request = Request::builder().method(self.method).uri(self.url);
+        if let Some(headers) = request.headers_mut() {
+            *headers = self.headers;
+        }
+        request
+            .body(body)
+            .map_err(|error| Broken { reason: format!("the address cannot be used: {error}"), reached: Reached::No })
+    }
+
     /// The answer's headers, and its body to be read; a failure is read and named.
     pub(crate) async fn open(self, transport: &dyn Transport) -> Result<Response<Pieces>, Trouble> {
         let (call, deadline) = (self.call, self.deadline);
         let late = || Trouble::broken(&late(deadline));
         let opened = async {
-            let mut request = Request::builder().method(self.method).uri(self.url);
-            if let Some(headers) = request.headers_mut() {
-                *headers = self.headers;
-            }
-            let request = request.body(self.body).map_err(|error| Broken {
-                reason: format!("the address cannot be used: {error}"),
-                reached: Reached::No,
-            });
-            let response = transport.send(request.map_err(|b| Trouble::broken(&b))?).await;
+            let body = self.body.clone();
+            let request = self.into_request(body).map_err(|broken| Trouble::broken(&broken))?;
+            let response = transport.send(request).await;
             let response = response.map_err(|broken| Trouble::broken(&broken))?;
             if response.status().is_success() {
                 return Ok(response);

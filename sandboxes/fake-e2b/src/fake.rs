@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use axum::Router;
+use axum::serve::ListenerExt as _;
 use futures_util::future::join_all;
 use tokio::net::TcpListener;
 
@@ -104,6 +105,10 @@ impl Fake {
 pub async fn serve(listener: TcpListener, fake: Fake, shutdown: impl Future<Output = ()>) -> io::Result<()> {
     let app = fake.app();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    // Small lines of a stream must not wait for the acknowledgement of earlier ones.
+    let listener = listener.tap_io(|connection| {
+        let _ = connection.set_nodelay(true);
+    });
     let serving = axum::serve(listener, app).with_graceful_shutdown(async move {
         let _ = stopped.await;
     });

@@ -39,7 +39,11 @@ def ipython_modules():
             return {mime: data, "text/plain": "<IPython.core.display.Image object>"}
 
     shows.Image, shows.display = Image, display
+    for kind in (*(getattr(shows, name) for name in kinds), Image):
+        # As IPython has it: what a session names is compared by where it comes from.
+        kind.__module__, kind.__qualname__ = "IPython.core.display", kind.__name__
     shows.clear_output = lambda wait=False: None
+    display.__module__ = "IPython.core.display_functions"
     package.display, package.core = shows, core
     errors.UsageError, errors.StdinNotImplementedError = UsageError, StdinNotImplementedError
     core.error, core.display = errors, shows
