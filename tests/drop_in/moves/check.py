@@ -1,0 +1,337 @@
+"""Moves the sessions in this folder from one native Python to others, and looks whether they noticed.
+
+    python3 check.py [--local PYTHON] [--cloud PYTHON ...] [case ...]
+
+A case is a file of cells, `# %%` before each; the last one is run on both sides after the move and must give the same.
+`# %% given notes.txt=text` lays a file out before a cell, `# %% env NAME=value` sets a variable for one cell, and a
+line `# impure` marks a cell which asks clock, chance, environment or identity (a real host sees that by itself).
+The first line is what is expected: `# moves`, `# moves: x, y` (these are carried) or `# fails: cell 3: words`.
+A second line `# needs sympy` allows a cloud that lacks it to say so.
+`--local guest:SWITCHTOWER` has the local side in the guest, by that binary.
+Where IPython is installed in a Python, its shell is the cloud kernel; `plain:PYTHON` asks for a bare stand-in.
+"""
+
+import sys
+
+sys.path.pop(0)  # the cases here are no modules
+
+import argparse
+import ast
+import asyncio
+import base64
+import contextlib
+import importlib
+import inspect
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+import types
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
+ROOM = ROOT + "/sandboxes/wasm/guest/_switchtower"
+PLACE = "/tmp/switchtower-moves"
+HOME = PLACE + "/home"
+AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+
+
+def read(path):
+    """One case: what is expected, and its cells."""
+    with open(path) as file:
+        head, *cells = file.read().split("# %%")
+    told = []
+    for number, cell in enumerate(cells, 1):
+        options, _, code = cell.partition("\n")
+        kind, _, rest = options.strip().partition(" ")
+        name, _, value = rest.partition("=")
+        told.append({
+            "number": number, "code": code.rstrip("\n"), "pure": "# impure" not in code, "raised": False,
+            "env": {name: value} if kind == "env" else {},
+            "changes": [{"path": name, "content": base64.b64encode(value.encode()).decode()}]
+                       if kind == "given" else [],
+        })
+    expected, *needs = [line.lstrip("# ") for line in head.strip().splitlines()]
+    needs = needs[0].removeprefix("needs ") if needs else None
+    return {"case": os.path.basename(path)[:-3], "expected": expected, "needs": needs, "cells": told}
+
+
+def fresh():
+    shutil.rmtree(HOME, ignore_errors=True)
+    os.makedirs(HOME)
+    os.chdir(HOME)
+    if HOME not in sys.path:
+        sys.path.insert(0, HOME)
+
+
+class Notebook:
+    """The smallest thing that runs cells: what the guest's kernel and our stand-in have in common."""
+
+    def __init__(self, file_name):
+        self.main = types.ModuleType("__main__")
+        self.user_ns, self.execution_count, self.file_name = self.main.__dict__, 0, file_name
+        self.user_ns.update(In=[""], Out={}, get_ipython=lambda: self, display=print)
+        sys.modules["__main__"] = self.main
+
+    def run_cell(self, code, shown=True):
+        self.execution_count += 1
+        self.user_ns["In"].append(code)
+        file = self.file_name(self.execution_count, code)
+        importlib.import_module("linecache").cache[file] = (len(code), None, code.splitlines(True), file)
+        tree = compile(code, file, "exec", ast.PyCF_ONLY_AST | AWAIT, True)
+        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        value = self.evaluate(compile(tree, file, "exec", AWAIT, True))
+        if last is not None:
+            value = self.evaluate(compile(ast.Expression(last.value), file, "eval", AWAIT, True))
+            if value is not None and shown:
+                names = self.user_ns
+                names["Out"][self.execution_count] = names[f"_{self.execution_count}"] = value
+                names["___"], names["__"], names["_"] = names.get("__", ""), names.get("_", ""), value
+        return value if last is not None else None
+
+    def evaluate(self, code):
+        value = eval(code, self.user_ns)
+        if code.co_flags & inspect.CO_COROUTINE:
+            return asyncio.get_event_loop().run_until_complete(value)
+        return value
+
+
+def told(run, code):
+    """What a cell prints, gives and raises."""
+    printed = io.StringIO()
+    given = raised = None
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            given = repr(run(code))
+        except BaseException as error:
+            raised = f"{type(error).__name__}: {error}"
+    return {"printed": printed.getvalue(), "given": given, "raised": raised}
+
+
+def local(case):
+    fresh()
+    package = sys.modules.setdefault("_switchtower", types.ModuleType("_switchtower"))
+    package.__path__ = [ROOM]
+    carry = importlib.import_module("_switchtower.carry")
+    environment = dict(os.environ)
+    book = Notebook(lambda number, code: f"<cell {number}>")
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    *cells, check = case["cells"]
+    ended = []
+    for cell in cells:
+        for change in cell["changes"]:
+            with open(change["path"], "wb") as file:
+                file.write(base64.b64decode(change["content"]))
+        os.environ.update(cell["env"])
+        ended.append(told(book.run_cell, cell["code"]))
+        for name in cell["env"]:
+            os.environ.pop(name, None)
+        cell["raised"] = ended[-1]["raised"] is not None
+    before = dict(book.user_ns)
+    began = time.perf_counter()
+    state = carry.tell(json.dumps({"env": environment, "home": HOME, "limit": 4 << 20}))
+    took = time.perf_counter() - began
+    assert list(before) == list(book.user_ns) and all(before[k] is book.user_ns[k] for k in before), "disturbed"
+    shutil.rmtree(PLACE + "/" + case["case"], ignore_errors=True)
+    shutil.copytree(HOME, PLACE + "/" + case["case"])
+    data = {"cells": cells, "told": json.loads(state), "limit_s": 20, "start_env": environment, "home": HOME}
+    return {"data": data, "ended": ended, "ms": took * 1000, "check": told(book.run_cell, check["code"]),
+            "size": len(state)}
+
+
+def guest(binary, case):
+    """The local side in the guest itself, as one program of Switchtower's: a stand-in for its sessions."""
+    os.makedirs(PLACE + "/given", exist_ok=True)
+    given = {"check.txt": os.path.abspath(__file__), "case.json": PLACE + "/given/case.json"}
+    given.update((name + ".txt", f"{ROOM}/carry/{name}") for name in os.listdir(ROOM + "/carry") if name[-3:] == ".py")
+    for name, path in given.items():
+        if name == "case.json":
+            with open(path, "w") as file:
+                json.dump(case, file)
+        else:
+            shutil.copy(path, f"{PLACE}/given/{name}")
+    program = (
+        "import json, os, sys\n"
+        "os.makedirs('/tmp/room/carry')\n"
+        "for name in os.listdir('.'):\n"
+        "    if name.endswith('.py.txt'):\n"
+        "        open('/tmp/room/carry/' + name[:-4], 'w').write(open(name).read())\n"
+        "sys.path.insert(0, '/nowhere')\n"
+        "check = {'__file__': '/tmp/a/b/c/check.py', '__name__': 'check'}\n"
+        "exec(open('check.txt').read(), check)\n"
+        "case = json.load(open('case.json'))\n"
+        "check['ROOM'] = '/tmp/room'\n"
+        "answer = json.dumps(check['local'](case))\n"
+        "_ = sys.stdout.write('ANSWER' + answer)\n")
+    files = [part for name in given for part in ("--file", f"{PLACE}/given/{name}")]
+    ran = subprocess.run([binary, "run", "--tier", "wasm", "--memory-mb", "1000", *files, "-c", program],
+                         capture_output=True, text=True)
+    shutil.rmtree(PLACE + "/" + case["case"], ignore_errors=True)
+    os.makedirs(PLACE + "/" + case["case"])
+    answer = ran.stdout.partition("ANSWER")[2]
+    return json.loads(answer) if answer else {"broken": ran.stdout[-500:] + ran.stderr[-1500:]}
+
+
+def cloud(case, plain):
+    fresh()
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    # As the host joins them.
+    with open(ROOT + "/src/session/carried.rs") as file:
+        parts = re.findall(r'include_str!\("(arrive/\w+\.py)"\)', file.read())
+    text = "".join(open(ROOT + "/src/session/" + part).read() for part in parts)
+    path = PLACE + "/move.json"
+    with open(path, "w") as file:
+        json.dump(case["data"], file)
+    hidden = ("_switchtower_room = type(__import__('sys'))('_switchtower_room')\n"
+              f"exec({json.dumps(text)}, _switchtower_room.__dict__)\n"
+              f"print(_switchtower_room.arrive({path!r}))\n")
+    if plain:
+        shell = Notebook(lambda number, code: f"/tmp/ipykernel_{os.getpid()}/{abs(hash(code))}.py")
+        run = shell.run_cell
+    else:
+        from IPython.core.interactiveshell import InteractiveShell
+
+        shell = InteractiveShell.instance()
+        shell.history_manager.enabled = False
+
+        def run(code):
+            for name in ("start_displayhook", "write_output_prompt", "write_format_data", "finish_displayhook"):
+                setattr(shell.displayhook, name, lambda *_: None)
+            result = asyncio.get_event_loop().run_until_complete(
+                shell.run_cell_async(code, store_history=True, transformed_cell=shell.transform_cell(code)))
+            if result.error_before_exec or result.error_in_exec:
+                raise result.error_before_exec or result.error_in_exec
+            return result.result
+
+    names = set(shell.user_ns)
+    arrived = told(run, hidden)
+    if arrived["raised"]:
+        return {"verdict": {"ok": False, "why": "arrive raised " + arrived["raised"]}}
+    try:
+        verdict = json.loads(arrived["printed"])
+    except ValueError:
+        return {"verdict": {"ok": False, "why": "arrive printed " + arrived["printed"]}}
+    shutil.copytree(PLACE + "/" + case["case"], HOME, dirs_exist_ok=True)
+    left = [name for name in set(shell.user_ns) - names if "switchtower" in name]
+    assert not left, left
+    return {"verdict": verdict, "check": told(run, case["check"]) if verdict["ok"] else None}
+
+
+def in_child(function, *arguments):
+    """Each case has a process of its own, forked so that it starts at once."""
+    out, into = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(out)
+        try:
+            answer = function(*arguments)
+        except BaseException:
+            answer = {"broken": importlib.import_module("traceback").format_exc()}
+        with os.fdopen(into, "w") as file:
+            json.dump(answer, file)
+        os._exit(0)
+    os.close(into)
+    with os.fdopen(out) as file:
+        answer = file.read()
+    os.waitpid(child, 0)
+    return json.loads(answer or '{"broken": "the process ended"}')
+
+
+def side(orders):
+    """The part that runs in another Python: orders by file, answers by file."""
+    with open(orders) as file:
+        order = json.load(file)
+    if order["side"] == "cloud" and not order["plain"]:
+        import IPython.core.interactiveshell  # noqa: F401
+    answers = []
+    for case in order["cases"]:
+        code = case["code_check"] if order["side"] == "cloud" else None
+        if order["side"] == "local":
+            answers.append(in_child(local, case))
+        else:
+            answers.append(in_child(cloud, {**case, "check": code}, order["plain"]))
+    with open(orders + ".out", "w") as file:
+        json.dump(answers, file)
+
+
+def ask(python, seed, order):
+    path = PLACE + "/orders.json"
+    with open(path, "w") as file:
+        json.dump(order, file)
+    environment = {**os.environ, "PYTHONHASHSEED": str(seed)}
+    subprocess.run([python, os.path.abspath(__file__), "--side", path], check=True, env=environment)
+    with open(path + ".out") as file:
+        return json.load(file)
+
+
+def judge(case, here, there):
+    """What is wrong, or none."""
+    verdict, expected = there["verdict"], case["expected"]
+    if expected.startswith("fails"):
+        _, cell, words = (part.strip() for part in expected.split(":", 2))
+        if verdict["ok"]:
+            return f"moved, carrying {verdict['carried']}"
+        said = f"{verdict.get('name')} {verdict['why']}"
+        if f"cell {verdict.get('cell')}" != cell or words not in said:
+            return f"failed otherwise: {verdict}"
+        return None
+    if not verdict["ok"]:
+        if case["needs"] and f"No module named '{case['needs']}'" in verdict["why"]:
+            return None
+        return f"did not move: {verdict}"
+    wanted = {name.strip() for name in expected.partition(":")[2].split(",") if name.strip()}
+    if not wanted <= set(verdict["carried"]):
+        return f"carried only {verdict['carried']}"
+    if here["check"] != there["check"]:
+        return f"came out different:\n    here  {here['check']}\n    there {there['check']}"
+    return None
+
+
+def main():
+    options = argparse.ArgumentParser()
+    options.add_argument("--side")
+    options.add_argument("--local", default=sys.executable)
+    options.add_argument("--cloud", action="append")
+    options.add_argument("-v", action="store_true")
+    options.add_argument("cases", nargs="*")
+    options = options.parse_args()
+    if options.side:
+        return side(options.side)
+    os.makedirs(PLACE, exist_ok=True)
+    names = sorted(name for name in os.listdir(HERE) if name.endswith(".py") and name != "check.py")
+    paths = [os.path.join(HERE, name) for name in names]
+    cases = [case for case in map(read, paths) if not options.cases or case["case"] in options.cases]
+    if options.local.startswith("guest:"):
+        heres = [guest(options.local.removeprefix("guest:"), case) for case in cases]
+    else:
+        heres = ask(options.local, 0, {"side": "local", "cases": cases})
+    wrong = 0
+    for case, here in zip(cases, heres):
+        if "broken" in here:
+            print(f"{case['case']}: local side broke\n{here['broken']}")
+            wrong += 1
+    good = [(case, here) for case, here in zip(cases, heres) if "broken" not in here]
+    for python in options.cloud or ["plain:" + sys.executable]:
+        plain = python.startswith("plain:")
+        sent = [{**here, "case": case["case"], "code_check": case["cells"][-1]["code"]} for case, here in good]
+        theres = ask(python.removeprefix("plain:"), 7, {"side": "cloud", "plain": plain, "cases": sent})
+        slow = []
+        for (case, here), there in zip(good, theres):
+            why = there["broken"] if "broken" in there else judge(case, here, there)
+            slow.append(there.get("verdict", {}).get("ms", 0))
+            if why:
+                wrong += 1
+                print(f"{case['case']} -> {python}: {why}")
+            elif options.v:
+                print(f"{case['case']} -> {python}: tell {here['ms']:.1f} ms, arrive {slow[-1]} ms, {there['verdict']}")
+        print(f"{python}: {len(good)} cases, arrive median {sorted(slow)[len(slow) // 2]} ms")
+    times = sorted(here["ms"] for _, here in good)
+    print(f"tell median {times[len(times) // 2]:.2f} ms; {wrong} wrong")
+    return wrong
+
+
+if __name__ == "__main__":
+    sys.exit(1 if main() else 0)

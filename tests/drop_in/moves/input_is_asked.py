@@ -1,0 +1,8 @@
+# moves
+# %%
+try:
+    answer = input("? ")
+except EOFError:
+    answer = "nobody"
+# %%
+answer

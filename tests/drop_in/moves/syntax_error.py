@@ -1,0 +1,9 @@
+# moves
+# %%
+a = 1
+# %%
+b = (
+# %%
+c = a + 1
+# %%
+print(a, c, "b" in globals())
