@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use switchtower_contract::Backend;
 use switchtower_e2b::Key;
-use switchtower_wasm::{Compiled, InProcess, Stage, Workers, workers};
+use switchtower_wasm::workers::{self, Size};
+use switchtower_wasm::{Compiled, InProcess, Stage, Workers};
 
 use crate::cache::ResultCache;
 use crate::clock::Wall;
@@ -20,6 +21,7 @@ use crate::record::Recorder;
 use crate::route::TierName;
 use crate::router::{Parts, Router};
 use crate::seed::Seed;
+use crate::session::Sessions;
 use crate::tier::{self, Absent, Tier, Tiers};
 use clouds::Clouds;
 pub use clouds::{Reached, cloud, reach};
@@ -38,6 +40,7 @@ impl Unbuilt {
 /// A house that is ready.
 pub struct Assembled {
     pub router: Arc<Router>,
+    pub sessions: Sessions,
     workers: Option<Arc<Workers>>,
     clouds: Clouds,
 }
@@ -46,11 +49,16 @@ impl Assembled {
     /// Looks after what is not only there while somebody asks: ends the cloud sandboxes that earlier processes left, warms
     /// new ones. For as long as it is polled.
     pub fn upkeep(&self) -> impl Future<Output = ()> + use<> {
-        self.clouds.upkeep(Arc::clone(&self.router))
+        let clouds = self.clouds.upkeep(Arc::clone(&self.router));
+        let sessions = self.sessions.clone();
+        async move {
+            tokio::join!(clouds, sessions.upkeep());
+        }
     }
 
     /// Ends the worker processes and the cloud sandboxes and waits for them, once nobody asks any more.
     pub async fn close(self) {
+        self.sessions.close().await;
         self.router.tiers().close().await;
         self.clouds.close().await;
         if let Some(workers) = self.workers {
@@ -71,7 +79,7 @@ pub fn in_process(config: &Config, tell: &dyn Fn(&str)) -> Result<Assembled, Unb
     let clouds = Clouds::of_command(config, wall);
     let mut made = clouds.tiers(config, false);
     made.push((config.wasm.tier.clone(), engine, config.tiers.wasm.clone()));
-    Ok(Assembled { router: router(config, wall, made, &clouds, Vec::new())?, workers: None, clouds })
+    Ok(assembled(config, router(config, wall, made, &clouds, Vec::new())?, None, clouds))
 }
 
 /// The whole line over an engine inside this process and pools in a cloud that takes any key: for measuring against a
@@ -88,7 +96,7 @@ pub fn against_stand_in(config: &Config, tell: &dyn Fn(&str)) -> Result<Assemble
     let mut tier = config.tiers.wasm.clone();
     tier.queue.slots = tier.queue.slots.min(threads);
     made.push((config.wasm.tier.clone(), engine, tier));
-    Ok(Assembled { router: router(config, wall, made, &clouds, Vec::new())?, workers: None, clouds })
+    Ok(assembled(config, router(config, wall, made, &clouds, Vec::new())?, None, clouds))
 }
 
 /// The whole line for a server, its programs in jailed worker processes. A tier that cannot be made is absent, and the
@@ -97,14 +105,15 @@ pub fn against_stand_in(config: &Config, tell: &dyn Fn(&str)) -> Result<Assemble
 /// # Errors
 /// The rules cannot be used.
 pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembled, Unbuilt> {
-    let count = match config.wasm.workers {
-        0 => std::thread::available_parallelism().map_or(1, NonZero::get),
-        count => count,
-    };
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let or = |count, otherwise| if count == 0 { otherwise } else { count };
+    let count = or(config.wasm.workers, cores);
+    let kernels = or(config.wasm.kernels, 2 * cores);
+    let size = Size { workers: count, kernels, room: config.wasm.room, reserve: config.wasm.reserve };
     let wall = Wall::real();
     let clouds = Clouds::of_server(config, wall);
     let mut made = clouds.tiers(config, true);
-    match start_workers(config, count, tell).await {
+    match start_workers(config, size, tell).await {
         Ok(workers) => {
             let workers = Arc::new(workers);
             let mut tier = config.tiers.wasm.clone();
@@ -112,13 +121,18 @@ pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembled, 
             tier.queue.slots = tier.queue.slots.min(count);
             made.push((config.wasm.tier.clone(), Arc::clone(&workers) as Arc<dyn Backend>, tier));
             let router = router(config, wall, made, &clouds, Vec::new())?;
-            Ok(Assembled { router, workers: Some(workers), clouds })
+            Ok(assembled(config, router, Some(workers), clouds))
         }
         Err(Unbuilt(reason)) => {
             let absent = vec![Absent { tier: config.wasm.tier.clone(), reason, remedy: None }];
-            Ok(Assembled { router: router(config, wall, made, &clouds, absent)?, workers: None, clouds })
+            Ok(assembled(config, router(config, wall, made, &clouds, absent)?, None, clouds))
         }
     }
+}
+
+fn assembled(config: &Config, router: Arc<Router>, workers: Option<Arc<Workers>>, clouds: Clouds) -> Assembled {
+    let sessions = Sessions::new(Arc::clone(&router), &config.sessions, &config.ceilings);
+    Assembled { router, sessions, workers, clouds }
 }
 
 /// The layers of a worker's jail, by name: they stand, or why not.
@@ -126,7 +140,8 @@ pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembled, 
 /// # Errors
 /// A worker does not come up.
 pub async fn jail(config: &Config, tell: fn(&str)) -> Result<Vec<(String, Result<(), String>)>, Unbuilt> {
-    let workers = start_workers(config, 1, tell).await?;
+    let size = Size { workers: 1, kernels: 0, room: 0, reserve: 0 };
+    let workers = start_workers(config, size, tell).await?;
     let layers = workers.layers().iter().map(|layer| (layer.name.clone(), layer.standing.clone())).collect();
     workers.shutdown().await;
     Ok(layers)
@@ -135,19 +150,19 @@ pub async fn jail(config: &Config, tell: fn(&str)) -> Result<Vec<(String, Result
 /// The command, and the arguments before those that [`workers::main`] takes, that lead to [`worker`].
 const WORKER: [&str; 1] = ["worker"];
 
-async fn start_workers(config: &Config, count: usize, tell: fn(&str)) -> Result<Workers, Unbuilt> {
+async fn start_workers(config: &Config, size: Size, tell: fn(&str)) -> Result<Workers, Unbuilt> {
     let settings = config.clone();
     let guest = tokio::task::spawn_blocking(move || guest(&settings, &tell)).await.map_err(Unbuilt::new)??;
     let program = std::env::current_exe().map_err(Unbuilt::new)?;
-    Workers::start(&guest, program, &WORKER, count, config.wasm.reserve).await.map_err(Unbuilt::new)
+    Workers::start(&guest, program, &WORKER, size).await.map_err(Unbuilt::new)
 }
 
 /// The life of a worker process. Call it before anything else is opened or started.
 ///
 /// # Errors
 /// The worker could not start, or its parent said something that is no order.
-pub fn worker(guest: &Path, reserve: usize) -> Result<(), Unbuilt> {
-    workers::main(guest, reserve).map_err(Unbuilt::new)
+pub fn worker(guest: &Path, reserve: usize, kernels: usize) -> Result<(), Unbuilt> {
+    workers::main(guest, reserve, kernels).map_err(Unbuilt::new)
 }
 
 /// The guest, compiled. The first use on a machine takes its time.

@@ -27,6 +27,14 @@ impl Wall {
         self.origin + self.started.elapsed()
     }
 
+    /// What time it is at a moment of the runtime's.
+    pub fn at(&self, moment: Instant) -> SystemTime {
+        match moment.checked_duration_since(self.started) {
+            Some(after) => self.origin + after,
+            None => self.origin - self.started.saturating_duration_since(moment),
+        }
+    }
+
     /// Milliseconds since 1970.
     pub fn unix_millis(&self) -> u64 {
         let since: Duration = self.now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -13,7 +13,7 @@ pub use layers::ConfigError;
 
 use crate::request::Ceilings;
 use crate::route::TierName;
-use crate::{cache, http, quota, record, tier};
+use crate::{cache, http, quota, record, session, tier};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -28,6 +28,7 @@ pub struct Config {
     pub wasm: Wasm,
     /// Accounts of cloud sandboxes, each a tier by its name.
     pub clouds: Clouds,
+    pub sessions: session::Config,
     pub record: record::Config,
     pub log: Log,
 }
@@ -64,6 +65,10 @@ pub struct Wasm {
     pub tier: TierName,
     /// Worker processes of a server; 0: one per core.
     pub workers: usize,
+    /// Worker processes that keep the kernels of sessions; 0: two per core. Each runs one cell at a time.
+    pub kernels: usize,
+    /// Kernels that each of these has room for.
+    pub room: usize,
     /// Instances that each worker keeps made ahead.
     pub reserve: usize,
     /// Where the compiled guest is kept; the user's cache folder where none is given.
@@ -72,7 +77,7 @@ pub struct Wasm {
 
 impl Default for Wasm {
     fn default() -> Self {
-        Self { tier: "wasm".into(), workers: 0, reserve: 4, cache: None }
+        Self { tier: "wasm".into(), workers: 0, kernels: 0, room: 1024, reserve: 4, cache: None }
     }
 }
 

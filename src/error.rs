@@ -29,6 +29,9 @@ pub enum Error {
     /// twice.
     #[error("lost: {reason}")]
     Lost { reason: String, attempts: Vec<Attempt> },
+    /// What was asked for is not there any more: a session that has ended.
+    #[error("gone: {what}")]
+    Gone { what: String },
     /// The routing rules failed: a matter for the operator.
     #[error("the routing rules failed: {reason}")]
     Rules { reason: String },
@@ -44,6 +47,7 @@ impl Error {
             Self::NoTier { .. } => "no_tier",
             Self::Unavailable { .. } => "unavailable",
             Self::Lost { .. } => "lost",
+            Self::Gone { .. } => "gone",
             Self::Rules { .. } => "rules",
         }
     }

@@ -15,7 +15,7 @@ use crate::memo::Memo;
 use crate::quota::Quota;
 use crate::record::metrics::Metrics;
 use crate::record::{Entry, Recorder};
-use crate::request::Request;
+use crate::request::{Caller, Request};
 use crate::route::TierName;
 use crate::seed::Seed;
 pub use crate::tier::Attempt;
@@ -129,6 +129,16 @@ impl Router {
         Explanation { profile, decision }
     }
 
+    /// The first refusal: the caller has used what it may use.
+    pub(crate) fn admit(&self, caller: &Caller) -> Result<(), Error> {
+        Ok(self.parts.quota.admit(caller)?)
+    }
+
+    /// Opens the record of something that takes the line in its own way.
+    pub(crate) fn open(&self, request: &Request) -> Entry<'_> {
+        self.parts.recorder.open(self.id(), request)
+    }
+
     /// The request insists on a tier that is configured and is not there.
     fn absent(&self, request: &Request) -> Option<Error> {
         let wanted = request.tier.as_ref()?;
@@ -158,6 +168,10 @@ impl Router {
         let metrics = self.parts.recorder.metrics();
         metrics.see(&self.parts.tiers);
         metrics
+    }
+
+    pub(crate) fn seed(&self) -> &Seed {
+        &self.parts.seed
     }
 
     pub fn wall(&self) -> &Wall {

@@ -1,7 +1,7 @@
 //! All chance in the program comes from one seed, forked by name.
 
 use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use rand_chacha::{ChaCha8Rng, ChaCha20Rng};
 
 /// A seed. Rooms get a fork with their own name, so that one room's draws never shift another's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,11 @@ impl Seed {
     #[must_use]
     pub fn fork(&self, name: &str) -> Self {
         Self(*blake3::keyed_hash(&self.0, name.as_bytes()).as_bytes())
+    }
+
+    /// For what nobody may guess.
+    pub fn strong_rng(&self) -> ChaCha20Rng {
+        ChaCha20Rng::from_seed(self.0)
     }
 
     pub fn rng(&self) -> ChaCha8Rng {

@@ -69,8 +69,20 @@ pub fn analyse(program: &Program) -> Profile {
     if !program.files.is_empty() {
         // They lie wherever the request put them, where a kernel looks at its start among others.
         profile.footprint = profile.footprint.max(Footprint::Sandbox);
+        let own: BTreeSet<&str> = program.files.iter().filter_map(|file| module(&file.path)).collect();
+        profile.imports.retain(|import| !own.contains(import.top()));
     }
     profile
+}
+
+/// The module that a file makes, or is a part of, where programs look for modules first: in their working directory.
+fn module(path: &str) -> Option<&str> {
+    let path = path.strip_prefix("/home/user/").unwrap_or(path);
+    match path.split_once('/') {
+        None => path.strip_suffix(".py"),
+        Some(("", _)) => None,
+        Some((package, inside)) => inside.ends_with(".py").then_some(package),
+    }
 }
 
 fn python(source: &str, input: Input, lines: &Lines) -> Profile {

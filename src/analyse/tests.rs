@@ -533,6 +533,15 @@ fn what_may_write_files_or_start_threads_leaves_something_in_its_sandbox() {
 }
 
 #[test]
+fn a_module_that_came_with_the_program_is_none_that_a_tier_must_have() {
+    let files = ["mine.py", "/home/user/package/part.py", "data.csv", "/tmp/elsewhere.py"];
+    let files = files.map(|path| File { path: path.to_owned(), content: vec![] }).to_vec();
+    let source = "import mine, package.part, data, elsewhere, pandas\nprint(mine, package, data, elsewhere, pandas)";
+    let profile = analyse(&Program { files, ..Program::python(source) });
+    assert_eq!(profile.needed_modules().collect::<Vec<_>>(), ["data", "elsewhere", "pandas"]);
+}
+
+#[test]
 fn what_reaches_out_or_cannot_be_read_counts_as_the_world() {
     for source in [
         "import requests\nrequests.get('https://example.org')",

@@ -11,6 +11,7 @@ use super::Made;
 use crate::clock::Wall;
 use crate::config::{Cloud, Config};
 use crate::route::TierName;
+use crate::session;
 use crate::tier::account::Account;
 use crate::tier::{Absent, Tier};
 
@@ -150,7 +151,8 @@ fn account(
     let identity = identity(settings.owner.clone());
     let web = Web::new().map_err(|error| absent(format!("no client: {error}"), None))?;
     let now = Arc::new(move || wall.now());
-    Ok(E2b::new(settings, address, key, Arc::new(web), identity, now))
+    let account = E2b::new(settings, address, key, Arc::new(web), identity, now);
+    Ok(account.with_prelude(session::prepares_arrival(switchtower_wasm::CANON)))
 }
 
 /// Clients of this server set the same variables; with them in the server's environment it would ask itself.

@@ -37,7 +37,7 @@ pub fn millis<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S:
 }
 
 /// An attempt that goes on. However it ends, dropped in the middle too, it is written down.
-pub(super) struct Trial<'a> {
+pub(crate) struct Trial<'a> {
     attempts: &'a mut Vec<Attempt>,
     tier: &'a TierName,
     asked: Instant,
@@ -47,17 +47,17 @@ pub(super) struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
-    pub(super) fn new(tier: &'a TierName, attempts: &'a mut Vec<Attempt>) -> Self {
+    pub(crate) fn new(tier: &'a TierName, attempts: &'a mut Vec<Attempt>) -> Self {
         Self { attempts, tier, asked: Instant::now(), started: None, outcome: "abandoned", detail: None }
     }
 
     /// The program's first instruction.
-    pub(super) fn starts(&mut self) {
+    pub(crate) fn starts(&mut self) {
         self.started = Some(Instant::now());
     }
 
     /// Writes it down; how long the program ran.
-    pub(super) fn ends(mut self, outcome: &'static str, detail: Option<String>) -> Duration {
+    pub(crate) fn ends(mut self, outcome: &'static str, detail: Option<String>) -> Duration {
         (self.outcome, self.detail) = (outcome, detail);
         self.started.map_or(Duration::ZERO, |started| started.elapsed())
     }

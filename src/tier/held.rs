@@ -21,6 +21,16 @@ impl Held {
         }
     }
 
+    /// For somebody who keeps it.
+    pub(super) fn into_kept(self) -> Result<Box<dyn Sandbox>, Fault> {
+        match self {
+            Self::Own(sandbox) => Ok(sandbox),
+            Self::Lent(lease) => {
+                lease.into_kept().ok_or_else(|| Fault::Unavailable { reason: "the sandbox was given back".to_owned() })
+            }
+        }
+    }
+
     /// The program came to its own end.
     pub(super) fn give_back(self, footprint: Footprint) {
         match self {

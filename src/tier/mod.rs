@@ -6,6 +6,7 @@ pub mod attempt;
 pub mod backoff;
 pub mod breaker;
 mod held;
+mod loan;
 mod outbox;
 pub mod pool;
 pub mod queue;
@@ -18,12 +19,14 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use switchtower_contract::{Backend, Fault, Language, Need, Offer, Spec};
+use switchtower_contract::{Backend, Fault, Kernel, Language, Need, Offer, Opening, Spec};
 use tokio::time::timeout;
 
 pub use attempt::Attempt;
+pub use loan::Loan;
 pub use relay::Relay;
 pub use walk::{Setback, Walked};
+pub(crate) use walk::{asked, overloaded};
 
 use crate::request::Footprint;
 use crate::route::{Route, Standing, TierName};
@@ -196,8 +199,20 @@ impl Tier {
         timeout(most, held).await.unwrap_or_else(late)
     }
 
+    /// A kernel of its own in this tier.
+    ///
+    /// # Errors
+    /// As the backend says.
+    pub async fn kernel(&self, opening: &Opening) -> Result<Box<dyn Kernel>, Fault> {
+        self.backend.kernel(opening).await
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Bytes of memory that a program gets here which asked for so much.
-    fn memory(&self, asked: Option<u64>) -> u64 {
+    pub(crate) fn memory(&self, asked: Option<u64>) -> u64 {
         asked.unwrap_or(self.config.memory).min(self.offer.memory)
     }
 
@@ -217,7 +232,7 @@ impl Tier {
         self.offer.effectful && footprint == Footprint::World
     }
 
-    fn pause(&self, repeat: u32, asked: Option<Duration>) -> Option<Duration> {
+    pub(crate) fn pause(&self, repeat: u32, asked: Option<Duration>) -> Option<Duration> {
         let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
         self.config.backoff.pause(repeat, asked, &mut *chance)
     }

@@ -55,7 +55,7 @@ impl Relay {
     }
 
     /// Takes in an attempt's events until the run is over and its last event is here. Meanwhile the caller is told.
-    pub(super) async fn attempt(
+    pub(crate) async fn attempt(
         &mut self,
         hold_back: Duration,
         mut from: mpsc::Receiver<Event>,
@@ -83,14 +83,14 @@ impl Relay {
     }
 
     /// The attempt came to nothing; what the caller was told of it stays told.
-    pub(super) fn fails(&mut self) {
+    pub(crate) fn fails(&mut self) {
         if self.mode == Mode::Flows && self.to.is_some() {
             self.sent = mem::take(&mut self.said);
         }
     }
 
     /// The attempt is the answer.
-    pub(super) fn ends(&mut self) -> Output {
+    pub(crate) fn ends(&mut self) -> Output {
         self.release();
         if matches!(self.mode, Mode::Follows(_)) {
             self.restart();

@@ -45,7 +45,7 @@ pub enum Setback {
 }
 
 /// Why an attempt gave no answer.
-enum Trouble {
+pub(super) enum Trouble {
     /// Its breaker is open.
     Open(Open),
     NoSlot(Refusal),
@@ -111,7 +111,7 @@ impl Tiers {
     }
 
     /// What would have let the program fare better than in the tier `ran`.
-    fn note(&self, need: &Need, asked: Option<u64>, ran: &TierName) -> String {
+    pub(crate) fn note(&self, need: &Need, asked: Option<u64>, ran: &TierName) -> String {
         match self.iter().find(|tier| tier.name != *ran && tier.may_have(need, asked)) {
             Some(tier) => format!("it needs {need}; the tier {} may have it, but was not on its route", tier.name),
             None => match self.absent().iter().find_map(|absent| absent.remedy.as_ref()) {
@@ -280,7 +280,7 @@ fn timed_out(wall: Duration) -> Outcome {
 }
 
 /// When the backend wants to be asked again.
-fn asked(fault: &Fault) -> Option<Duration> {
+pub(crate) fn asked(fault: &Fault) -> Option<Duration> {
     match fault {
         Fault::Refused { retry_after, .. } => *retry_after,
         Fault::Unavailable { .. } | Fault::Lost { .. } | Fault::Unsupported(_) => None,
@@ -298,17 +298,20 @@ fn cut_short(outcome: &Outcome, limits: &Limits, left: Duration, memory: Option<
     }
 }
 
+/// There was no slot.
+pub(crate) fn overloaded(tier: &TierName, refusal: Refusal) -> Setback {
+    let (Refusal::Full { retry_after } | Refusal::Late { retry_after, .. }) = refusal;
+    Setback::Overloaded { reason: format!("{tier}: {refusal}"), retry_after }
+}
+
 impl Trouble {
-    fn setback(self, tier: &Tier, effectful: bool) -> Setback {
+    pub(super) fn setback(self, tier: &Tier, effectful: bool) -> Setback {
         let name = &tier.name;
         match self {
             Self::Open(open) => {
                 Setback::Unavailable { reason: format!("{name}: {open}"), retry_after: open.retry_after }
             }
-            Self::NoSlot(refusal) => {
-                let (Refusal::Full { retry_after } | Refusal::Late { retry_after, .. }) = refusal;
-                Setback::Overloaded { reason: format!("{name}: {refusal}"), retry_after }
-            }
+            Self::NoSlot(refusal) => overloaded(name, refusal),
             Self::Fault(fault) if fault.remedy(effectful) == Remedy::GiveUp => {
                 Setback::Lost { reason: format!("{name}: {}", fault.detail()) }
             }

@@ -36,6 +36,8 @@ pub(crate) struct Sketch {
 pub(crate) fn tiers() -> [Sketch; 3] {
     let millis = |from, to| Duration::from_millis(from)..Duration::from_millis(to);
     let offer = |modules, isolation, observes, effectful| Offer {
+        kernels: false,
+        machines: false,
         languages: vec![Language::Python],
         runtime: "scripted".into(),
         modules,

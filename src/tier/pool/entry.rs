@@ -54,6 +54,11 @@ impl Entry {
         self.place
     }
 
+    /// Gives its place up, and not the sandbox.
+    pub(super) fn into_sandbox(self) -> Box<dyn Sandbox> {
+        self.sandbox
+    }
+
     pub(super) fn idle(&self, now: Instant) -> Duration {
         now - self.idle_since
     }

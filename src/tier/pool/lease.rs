@@ -54,6 +54,11 @@ impl Lease {
         }
     }
 
+    /// For somebody who keeps it: it is none of the pool's any more, which opens another for its programs.
+    pub fn into_kept(mut self) -> Option<Box<dyn Sandbox>> {
+        self.entry.take().map(Entry::into_sandbox)
+    }
+
     /// The backend failed while it was lent: it is given up, and the others are looked at.
     pub fn give_up(self) {
         self.inner.look.notify_one();

@@ -175,3 +175,17 @@ async fn a_pool_that_is_closed_keeps_nothing() {
     assert_eq!(backend.counts().live, 0);
     assert!(pool.take(SECOND).await.is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_sandbox_that_is_kept_takes_no_place_from_programs() {
+    let backend = scripted();
+    let pool = warmed(&backend, Config { min: 1, target: 1, max: 1, ..Config::default() }).await;
+    let mut kept = Vec::new();
+    for _ in 0..3 {
+        kept.push(pool.take(SECOND).await.unwrap().into_kept().unwrap());
+    }
+    sleep(2 * SECOND).await;
+    assert_eq!((pool.status().size, backend.counts().live), (1, 4));
+    drop(kept);
+    assert_eq!(backend.counts().live, 1, "they end with whoever keeps them");
+}

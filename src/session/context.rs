@@ -1,0 +1,83 @@
+//! One kernel of a session, wherever it is.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use switchtower_contract::Kernel;
+use tokio::sync::{Mutex, watch};
+
+use super::asked::ContextInfo;
+use super::files::{Mark, Writer};
+use super::history::History;
+
+/// A context: cells sent to it run one after the other.
+pub(super) struct Context {
+    pub(super) info: ContextInfo,
+    /// Tells its changes to files from those of others.
+    number: u64,
+    pub(super) seat: Mutex<Seat>,
+    /// Bytes that its kernel holds here, as far as its last cell told.
+    held: AtomicU64,
+    /// Told to cells that were asked for before it was restarted or closed.
+    breaks: watch::Sender<()>,
+}
+
+/// What a context has, for whoever's turn it is.
+#[derive(Default)]
+pub(super) struct Seat {
+    /// Cells begun.
+    pub(super) count: u32,
+    /// What the kernel here has run.
+    pub(super) history: History,
+    /// The kernel here; none before the first cell, and where it was broken off or spilled: then its history makes it
+    /// again.
+    pub(super) here: Option<Box<dyn Kernel>>,
+    /// Up to where the kernel here knows the files.
+    pub(super) mark: Mark,
+    /// The kernel on the session's machine, once it has moved.
+    pub(super) there: Option<Box<dyn Kernel>>,
+}
+
+/// What an instance costs before its program asks for more: pages of the snapshot that it has changed.
+const EMPTY: u64 = 3 << 20;
+
+impl Context {
+    pub(super) fn new(info: ContextInfo, number: u64) -> Self {
+        Self { info, number, seat: Mutex::default(), held: AtomicU64::new(0), breaks: watch::Sender::default() }
+    }
+
+    pub(super) fn writer(&self) -> Writer {
+        Writer::Kernel(self.number)
+    }
+
+    /// Ends the cell that runs in it, and those that wait.
+    pub(super) fn break_off(&self) {
+        self.breaks.send_replace(());
+    }
+
+    /// Hears when what was asked for until now is broken off.
+    pub(super) fn breaks(&self) -> watch::Receiver<()> {
+        self.breaks.subscribe()
+    }
+
+    /// Bytes that its kernel takes on this machine.
+    pub(super) fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Its kernel here has asked for so much beyond its beginning; None: there is no kernel here any more.
+    pub(super) fn holds(&self, beyond: Option<u64>) {
+        self.held.store(beyond.map_or(0, |beyond| beyond + EMPTY), Ordering::Relaxed);
+    }
+}
+
+impl Seat {
+    /// It goes on there: what it was here is not needed any more.
+    pub(super) fn begin_there(&mut self, kernel: Box<dyn Kernel>) {
+        (self.history, self.here, self.there) = (History::default(), None, Some(kernel));
+    }
+
+    /// All names are gone; the count begins anew.
+    pub(super) fn begin_anew(&mut self) {
+        (self.count, self.history, self.here, self.mark) = (0, History::default(), None, Mark::default());
+    }
+}

@@ -1,0 +1,237 @@
+//! A cell's way: quota, its turn, the decision, the kernel here or the machine, the record.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use switchtower_contract::{Cell, Effects, Events, Exit, File, Need, Outcome, Program, Usage};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::asked::{CellAsked, Done, Said};
+use super::context::{Context, Seat};
+use super::local::{Here, Turn};
+use super::session::Session;
+use crate::cache::CacheStatus;
+use crate::decide::Decision;
+use crate::error::Error;
+use crate::record::Entry;
+use crate::request::{CacheMode, Invalid, Request};
+use crate::route::{Route, TierName};
+use crate::tier::Relay;
+
+/// Where a route leads a cell.
+struct Places {
+    /// A tier that keeps kernels here, before any machine; with its budget.
+    here: Option<(TierName, Option<Duration>)>,
+    /// Tiers of machines, in their order.
+    there: Vec<TierName>,
+}
+
+/// From a cell to whoever sent it, and from whoever restarts its context to the cell.
+struct Line<'a> {
+    said: &'a mpsc::Sender<Said>,
+    broken: watch::Receiver<()>,
+}
+
+/// How a cell ended, and where.
+struct Ended {
+    outcome: Outcome,
+    tier: TierName,
+    moved: Option<String>,
+    restarted: bool,
+}
+
+impl Ended {
+    /// Its context was restarted, or closed.
+    fn broken_off(tier: &TierName, began: Instant) -> Self {
+        let usage = Usage { wall: began.elapsed(), ..Usage::default() };
+        let outcome = Outcome { exit: Exit::Killed, observed: None, truncated: false, usage, lacked: None };
+        Self { outcome, tier: tier.clone(), moved: None, restarted: true }
+    }
+}
+
+impl Session {
+    /// Runs a cell when its turn comes: cells of one context run one after the other. `said` gets `Began`, then what it
+    /// says. Dropping the future ends the cell.
+    ///
+    /// # Errors
+    /// Before `Began`: nothing ran. After it: the cell could not be run to an end.
+    pub async fn execute(&self, asked: CellAsked, said: &mpsc::Sender<Said>) -> Result<Done, Error> {
+        self.is_running()?;
+        self.life.touch();
+        let done = tokio::select! {
+            biased;
+            done = self.cell(asked, said) => done,
+            () = self.life.stopped() => Err(self.gone()),
+        };
+        self.life.touch();
+        done
+    }
+
+    async fn cell(&self, asked: CellAsked, said: &mpsc::Sender<Said>) -> Result<Done, Error> {
+        let router = &self.house.router;
+        router.admit(&self.caller)?;
+        let context = self.context(asked.context.as_deref())?;
+        let request = self.request(&asked)?;
+        let mut entry = router.open(&request);
+        let mut line = Line { said, broken: context.breaks() };
+        let mut seat = context.seat.lock().await;
+        let done = self.turn(&context, &mut seat, asked, &request, &mut line, &mut entry).await;
+        match &done {
+            Ok(done) => {
+                let pure = done.outcome.observed.is_some_and(Effects::is_empty);
+                entry.answered(&done.tier, &done.outcome, CacheStatus::Bypass, pure);
+            }
+            Err(error) => entry.refused(error.name(), error.to_string()),
+        }
+        done
+    }
+
+    async fn turn(
+        &self,
+        context: &Context,
+        seat: &mut Seat,
+        asked: CellAsked,
+        request: &Request,
+        line: &mut Line<'_>,
+        entry: &mut Entry<'_>,
+    ) -> Result<Done, Error> {
+        let decision = self.house.router.explain(request).decision?;
+        entry.decided(&decision);
+        seat.count += 1;
+        let number = seat.count;
+        // Whoever is gone drops this future.
+        let _ = line.said.send(Said::Began { number }).await;
+        let CellAsked { source, env, stdin, .. } = asked;
+        let cell = Cell { source, number, env, stdin, ..Cell::default() };
+
+        let (events, mut from) = Events::channel();
+        let mut relay = Relay::new(Some(events));
+        let id = entry.id().to_owned();
+        let is_there = AtomicBool::new(false);
+        let run = async {
+            let mut turn =
+                Turn { request, cell, relay: &mut relay, attempts: &mut entry.attempts, is_there: &is_there };
+            let ended = self.run(context, seat, &decision, &mut turn, &mut line.broken).await;
+            if ended.is_ok() {
+                relay.ends();
+            }
+            relay.deliver().await;
+            drop(relay);
+            ended
+        };
+        let forward = async {
+            while let Some(event) = from.recv().await {
+                let there = is_there.load(Ordering::Relaxed);
+                let _ = line.said.send(Said::Event { event, there }).await;
+            }
+        };
+        let (ended, ()) = tokio::join!(run, forward);
+        let Ended { outcome, tier, moved, restarted } = ended?;
+        // A machine has what there is: nothing would have let it fare better.
+        let here = !self.house.router.tiers().get(&tier).is_some_and(|tier| tier.offer().machines);
+        let lacked = outcome.lacked.as_ref().filter(|_| here);
+        let note = lacked.map(|need| self.note(need, request.memory, &tier));
+        Ok(Done { id, number, outcome, tier, decision, moved, note, restarted })
+    }
+
+    async fn run(
+        &self,
+        context: &Context,
+        seat: &mut Seat,
+        decision: &Decision,
+        turn: &mut Turn<'_>,
+        broken: &mut watch::Receiver<()>,
+    ) -> Result<Ended, Error> {
+        let began = Instant::now();
+        let places = self.places(&decision.route);
+        let tiers = self.house.router.tiers();
+        let mut why = decision.reason.clone();
+        let is_here = seat.there.is_none() && self.machine().is_none();
+        if is_here
+            && let Some((name, budget)) = &places.here
+            && let Some(tier) = tiers.get(name)
+        {
+            let here = tokio::select! {
+                biased;
+                Ok(()) = broken.changed() => {
+                    context.holds(None);
+                    return Ok(Ended::broken_off(name, began));
+                }
+                here = self.run_here(tier, *budget, context, seat, turn) => here?,
+            };
+            match here {
+                Here::Ran { outcome, restarted } => {
+                    return Ok(Ended { outcome, tier: name.clone(), moved: None, restarted });
+                }
+                Here::Lacks(need) => why = format!("it needs {need}"),
+            }
+        }
+        let moved = if seat.there.is_none() {
+            self.moves(&places.there, context, seat, &why, turn.attempts).await?;
+            Some(why)
+        } else {
+            None
+        };
+        turn.is_there.store(true, Ordering::Relaxed);
+        let (outcome, tier, restarted) = tokio::select! {
+            biased;
+            Ok(()) = broken.changed() => {
+                let tier = self.tier().ok_or_else(|| self.gone())?;
+                return Ok(Ended::broken_off(tier, began));
+            }
+            there = self.run_there(context, seat, turn) => there?,
+        };
+        Ok(Ended { outcome, tier, moved, restarted })
+    }
+
+    fn places(&self, route: &Route) -> Places {
+        let tiers = self.house.router.tiers();
+        let mut places = Places { here: None, there: Vec::new() };
+        for leg in &route.0 {
+            let Some(tier) = tiers.get(&leg.tier) else { continue };
+            if tier.offer().machines {
+                if self.asked().offline {
+                    continue;
+                }
+                places.there.push(leg.tier.clone());
+            } else if tier.offer().kernels && places.here.is_none() && places.there.is_empty() {
+                places.here = Some((leg.tier.clone(), leg.budget));
+            }
+        }
+        if let Some((_, budget)) = &mut places.here {
+            // Without a place to move on to, a budget ends nothing.
+            *budget = (!places.there.is_empty()).then(|| budget.unwrap_or(Duration::MAX));
+        }
+        places
+    }
+
+    /// A cell as a request: what quota, analysis, rules and records look at. The session's files are there by name.
+    fn request(&self, asked: &CellAsked) -> Result<Request, Error> {
+        let ceilings = &self.house.ceilings;
+        let mut program = Program::python(asked.source.clone());
+        program.stdin.clone_from(&asked.stdin);
+        program.env = Some(asked.env.clone());
+        let mut request = Request::new(program, ceilings)?;
+        request.caller = self.caller.clone();
+        request.cache = CacheMode::Bypass;
+        let most = self.house.config.cell;
+        request.timeout = asked.timeout.unwrap_or(most);
+        if request.timeout.is_zero() || request.timeout > most {
+            return Err(Invalid::new("timeout", format!("1 ms to {most:?}")).into());
+        }
+        request.program.files = self.files.paths().into_iter().map(|path| File { path, content: Vec::new() }).collect();
+        Ok(request)
+    }
+
+    pub(super) fn context(&self, id: Option<&str>) -> Result<std::sync::Arc<Context>, Error> {
+        self.find_context(id).ok_or_else(|| {
+            let known: Vec<_> = self.contexts().into_iter().map(|context| context.id).collect();
+            Invalid::new("context", known.join(", ")).into()
+        })
+    }
+
+    fn note(&self, need: &Need, memory: Option<u64>, tier: &TierName) -> String {
+        self.house.router.tiers().note(need, memory, tier)
+    }
+}

@@ -1,0 +1,88 @@
+//! Paths in a session: absolute, without `.` and `..`.
+
+use super::FileError;
+
+pub(super) const HOME: &str = "/home/user";
+/// The folders that are a session's own.
+pub(super) const ROOTS: [&str; 2] = [HOME, "/tmp"];
+
+/// Longest path, and longest name in it, as Linux has them.
+const LONGEST: (usize, usize) = (4095, 255);
+
+/// Relative paths, and `~`, begin in the home.
+pub(super) fn absolute(path: &str) -> Result<String, FileError> {
+    let invalid = |why: &str| Err(FileError::Invalid(format!("path {path:?} {why}")));
+    if path.contains('\0') {
+        return invalid("has a NUL in it");
+    }
+    let (start, rest) = match path.strip_prefix('~') {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => (HOME, rest),
+        _ if path.starts_with('/') => ("", path),
+        _ => (HOME, path),
+    };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in start.split('/').chain(rest.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part if part.len() > LONGEST.1 => return invalid("has a name that is too long"),
+            part => parts.push(part),
+        }
+    }
+    let absolute = format!("/{}", parts.join("/"));
+    if absolute.len() > LONGEST.0 { invalid("is too long") } else { Ok(absolute) }
+}
+
+/// One of the session's folders, or below one.
+pub(super) fn is_scratch(absolute: &str) -> bool {
+    ROOTS.iter().any(|root| absolute.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+}
+
+pub(super) fn is_root(absolute: &str) -> bool {
+    ROOTS.contains(&absolute)
+}
+
+fn parent(path: &str) -> Option<&str> {
+    path.rsplit_once('/').map(|(parent, _)| parent).filter(|parent| is_scratch(parent))
+}
+
+/// The folders above a path, the nearest first, up to the session's own.
+pub(super) fn above(absolute: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(absolute), |path| parent(path)).skip(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_relative_path_begins_in_the_home_and_no_path_leaves_the_root() {
+        for (path, is) in [
+            ("", HOME),
+            ("~", HOME),
+            ("a//b/", "/home/user/a/b"),
+            ("~/a", "/home/user/a"),
+            ("~a", "/home/user/~a"),
+            ("../../../..", "/"),
+            ("/tmp/../etc/./hosts", "/etc/hosts"),
+        ] {
+            assert_eq!(absolute(path).unwrap(), is, "{path}");
+        }
+        assert!(
+            absolute("a\0b").is_err() && absolute(&"a".repeat(256)).is_err() && absolute(&"a/".repeat(3000)).is_err()
+        );
+        assert!(is_scratch("/tmp") && is_scratch("/home/user/a") && !is_scratch("/tmpa") && !is_scratch("/home"));
+        assert_eq!(above("/tmp/a/b").collect::<Vec<_>>(), ["/tmp/a", "/tmp"]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_absolute_stays_as_it_is(path in "[a.~/]{0,20}") {
+            let once = absolute(&path).unwrap();
+            prop_assert!(once.starts_with('/') && !once.contains("//") && !once.split('/').any(|part| part == ".."));
+            prop_assert_eq!(absolute(&once).unwrap(), once);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+use proptest::prelude::*;
+use switchtower_contract::Content;
+
+use super::*;
+
+fn files(most: u64) -> Files {
+    Files::new(Wall::starting_at(SystemTime::UNIX_EPOCH), most)
+}
+
+fn change(path: &str, content: Content) -> Change {
+    Change { path: path.to_owned(), content }
+}
+
+fn file(text: &str) -> Content {
+    Content::File(text.as_bytes().to_vec())
+}
+
+#[tokio::test]
+async fn a_file_brings_its_folders_and_a_folder_takes_its_files_along() {
+    let files = files(100);
+    files.write("a/b/c", "one".into()).unwrap();
+    files.write("/tmp/x", "two".into()).unwrap();
+    assert!(files.stat("/home/user/a/b").unwrap().folder);
+    assert_eq!(files.make_folder("a"), Err(FileError::Exists("/home/user/a".into())));
+    assert_eq!(files.rename("a", "a/b/d"), Err(FileError::Invalid("/home/user/a cannot move into itself".into())));
+    files.rename("a", "/tmp/moved/a").unwrap();
+    assert_eq!(files.read("/tmp/moved/a/b/c").unwrap(), "one");
+    assert_eq!(files.read("a/b/c"), Err(FileError::Missing("/home/user/a/b/c".into())));
+    assert_eq!(files.read("/tmp/moved"), Err(FileError::Folder("/tmp/moved".into())));
+    assert_eq!(files.write("/tmp/x/y", Bytes::new()), Err(FileError::NoFolder("/tmp/x".into())));
+    let names = |depth| files.list("/tmp", depth).unwrap().into_iter().map(|e| e.path).collect::<Vec<_>>();
+    assert_eq!(names(1), ["/tmp/moved", "/tmp/x"]);
+    assert_eq!(names(2), ["/tmp/moved", "/tmp/moved/a", "/tmp/x"]);
+    files.remove("/tmp/moved").unwrap();
+    assert_eq!((names(9), files.size()), (vec!["/tmp/x".to_owned()], 3));
+    assert_eq!(files.remove("/tmp/moved"), Err(FileError::Missing("/tmp/moved".into())));
+    assert!(files.remove("~").is_err() && files.stat("/etc/hosts").is_err());
+}
+
+#[tokio::test]
+async fn what_does_not_fit_changes_nothing() {
+    let files = files(4);
+    files.write("a", "1234".into()).unwrap();
+    let (before, mark) = (files.everything(), files.mark());
+    assert_eq!(files.write("b/c", "5".into()), Err(FileError::Full { most: 4 }));
+    let changes = vec![change("/tmp/x", Content::Folder), change("/tmp/x/y", file("12345"))];
+    assert_eq!(files.apply(changes, Writer::Kernel(1)), Err(FileError::Full { most: 4 }));
+    assert_eq!((files.everything(), files.mark()), (before, mark));
+    files.write("a", "4321".into()).unwrap();
+}
+
+#[tokio::test]
+async fn a_kernel_hears_of_others_and_not_of_itself() {
+    let files = files(100);
+    let (one, two) = (Writer::Kernel(1), Writer::Kernel(2));
+    files.write("a", "client".into()).unwrap();
+    files.apply(vec![change("/tmp/k", file("one")), change("/usr/lib/x", file("own"))], one).unwrap();
+    let (of_one, mark) = files.since(Mark::default(), one);
+    assert_eq!(of_one, [change("/home/user/a", file("client"))]);
+    assert_eq!(files.since(Mark::default(), two).0, [of_one[0].clone(), change("/tmp/k", file("one"))]);
+    assert_eq!(files.since(mark, two).0, []);
+    // What is there already is no news.
+    files.apply(vec![change("/home/user/a", file("client"))], two).unwrap();
+    assert_eq!(files.mark(), mark);
+}
+
+#[tokio::test]
+async fn below_what_is_gone_nothing_else_is_told() {
+    let files = files(100);
+    files.write("a/b/c", "x".into()).unwrap();
+    let mark = files.mark();
+    files.remove("a").unwrap();
+    assert_eq!(files.since(mark, Writer::Kernel(1)).0, [change("/home/user/a", Content::Gone)]);
+    files.write("a", "a file now".into()).unwrap();
+    assert_eq!(files.since(mark, Writer::Kernel(1)).0, [change("/home/user/a", file("a file now"))]);
+}
+
+#[tokio::test]
+async fn whoever_watches_hears_of_every_change() {
+    let files = files(100);
+    let mut watch = files.watch();
+    files.write("a", "x".into()).unwrap();
+    watch.changed().await.unwrap();
+    assert_eq!(*watch.borrow_and_update(), files.mark());
+    assert!(files.write("b/", Bytes::from(vec![0; 101])).is_err());
+    assert!(!watch.has_changed().unwrap());
+    assert_eq!(files.marks("/home/user").unwrap().keys().collect::<Vec<_>>(), ["/home/user/a"]);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Write(String, u8),
+    Folder(String),
+    Rename(String, String),
+    Remove(String),
+    Apply(u64, Vec<(String, u8)>),
+    /// The kernel takes in what others did.
+    Read,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let path =
+        || prop::sample::select(vec!["a", "a/b", "a/b/c", "a-", "b", "/tmp/a", "/tmp/a/b"]).prop_map(str::to_owned);
+    prop_oneof![
+        (path(), 0..4_u8).prop_map(|(path, size)| Step::Write(path, size)),
+        path().prop_map(Step::Folder),
+        (path(), path()).prop_map(|(from, to)| Step::Rename(from, to)),
+        path().prop_map(Step::Remove),
+        (1..3_u64, prop::collection::vec((path(), 0..6_u8), 1..4)).prop_map(|(who, what)| Step::Apply(who, what)),
+        Just(Step::Read),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_told_makes_the_same_tree(steps in prop::collection::vec(step(), 0..30)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let _inside = runtime.enter();
+        let (files, copy) = (files(20), files(1000));
+        let mut mark = Mark::default();
+        let reader = Writer::Kernel(9);
+        for step in steps {
+            // Whether it works is not the question.
+            let _ = match step {
+                Step::Write(path, size) => files.write(&path, vec![size; size.into()].into()).map(drop),
+                Step::Folder(path) => files.make_folder(&path).map(drop),
+                Step::Rename(from, to) => files.rename(&from, &to).map(drop),
+                Step::Remove(path) => files.remove(&path),
+                Step::Apply(who, what) => {
+                    let content = |size: u8| match size {
+                        0 => Content::Gone,
+                        1 => Content::Folder,
+                        size => Content::File(vec![size; size.into()]),
+                    };
+                    let change = |(path, size): (String, u8)| change(&path, content(size));
+                    files.apply(what.into_iter().map(change).collect(), Writer::Kernel(who))
+                }
+                Step::Read => {
+                    let (changes, now) = files.since(mark, reader);
+                    mark = now;
+                    copy.apply(changes, Writer::Client)
+                }
+            };
+            let held: usize = files.everything().iter().map(|change| match &change.content {
+                Content::File(content) => content.len(),
+                Content::Folder | Content::Gone => 0,
+            }).sum();
+            prop_assert_eq!(held as u64, files.size());
+        }
+        copy.apply(files.since(mark, reader).0, Writer::Client).unwrap();
+        prop_assert_eq!(copy.everything(), files.everything());
+        let anew = self::files(1000);
+        anew.apply(files.since(Mark::default(), reader).0, Writer::Client).unwrap();
+        prop_assert_eq!(anew.everything(), files.everything());
+    }
+}

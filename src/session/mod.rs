@@ -1,0 +1,26 @@
+//! Sandboxes that clients keep. A session begins in a local tier with its kernels, costs nobody a machine, and moves to
+//! one of its own (it is *promoted*) when a cell, a file or a command needs one: earlier cells are run again there, what
+//! differs is carried over, and what can be neither is an error that says so.
+
+mod asked;
+mod carried;
+mod context;
+mod execute;
+pub mod files;
+mod history;
+mod home;
+mod life;
+mod local;
+mod moving;
+#[allow(clippy::module_inception, reason = "the noun of the room")]
+mod session;
+mod spill;
+mod table;
+mod there;
+
+pub(crate) use carried::prepares_arrival;
+
+pub use asked::{Asked, AtEnd, CellAsked, ContextInfo, Done, Said};
+pub use life::Standing;
+pub use session::Session;
+pub use table::{Config, Sessions};

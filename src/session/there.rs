@@ -1,0 +1,101 @@
+//! Cells in the kernel of a session's machine, and what cells here leave for it.
+
+use std::time::Duration;
+
+use switchtower_contract::{Cell, Change, Escalation, Exit, Fault, Limits, Outcome, Remedy};
+use tokio::time::sleep;
+
+use super::context::{Context, Seat};
+use super::files::{FileError, Writer};
+use super::home::Home;
+use super::local::{Turn, heard, unavailable};
+use super::session::Session;
+use crate::error::Error;
+use crate::route::TierName;
+use crate::tier::Tier;
+use crate::tier::attempt::Trial;
+
+impl Session {
+    /// Runs a cell in the kernel there.
+    pub(super) async fn run_there(
+        &self,
+        context: &Context,
+        seat: &mut Seat,
+        turn: &mut Turn<'_>,
+    ) -> Result<(Outcome, TierName, bool), Error> {
+        let home = self.home.lock().await.clone().ok_or_else(|| self.gone())?;
+        let tier = self.standing_tier(&home.tier)?;
+        let limits = Limits {
+            wall: turn.request.timeout.min(tier.offer().wall),
+            memory: tier.memory(turn.request.memory),
+            output: self.house.config.output,
+            escalation: Escalation::Never,
+        };
+        let cell = Cell { changes: Vec::new(), ..std::mem::take(&mut turn.cell) };
+        let mut repeat = 0;
+        loop {
+            let Some(kernel) = &mut seat.there else { return Err(self.gone()) };
+            let mut trial = Trial::new(tier.name(), turn.attempts);
+            trial.starts();
+            let fault = match heard(kernel.as_mut(), &cell, &limits, Duration::ZERO, turn.relay).await {
+                Ok(ran) => {
+                    trial.ends(ran.outcome.exit.name(), None);
+                    let restarted = ran.outcome.exit == Exit::Killed || !ran.alive;
+                    if restarted {
+                        seat.count = 0;
+                    }
+                    if !ran.alive {
+                        seat.there = None;
+                    }
+                    return Ok((ran.outcome, home.tier.clone(), restarted));
+                }
+                Err(fault) => fault,
+            };
+            trial.ends(fault.name(), Some(fault.detail()));
+            turn.relay.fails();
+            // What may have run is not run again: it is a machine of its own, with a world around it.
+            let again = fault.remedy(true) == Remedy::RetryHere;
+            match again.then(|| tier.pause(repeat, crate::tier::asked(&fault))).flatten() {
+                Some(pause) => sleep(pause).await,
+                None => return Err(self.failed_there(&home, tier, context, &fault).await),
+            }
+            repeat += 1;
+        }
+    }
+
+    /// A machine that does not answer any more takes its session with it.
+    async fn failed_there(&self, home: &Home, tier: &Tier, context: &Context, fault: &Fault) -> Error {
+        if matches!(fault, Fault::Lost { .. }) && home.machine.lasts(Duration::ZERO).await.is_err() {
+            tracing::warn!(session = self.id(), context = context.info.id, %fault, "a session's machine is gone");
+            self.end();
+        }
+        match fault {
+            Fault::Lost { reason } => {
+                Error::Lost { reason: format!("{}: {reason}", tier.name()), attempts: Vec::new() }
+            }
+            fault => unavailable(tier, fault),
+        }
+    }
+
+    /// What a kernel here did to files.
+    pub(super) async fn takes(&self, changes: Vec<Change>, writer: Writer) -> Result<(), Error> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let Err(refused) = self.files.apply(changes.clone(), writer) else { return Ok(()) };
+        if refused != FileError::Moved {
+            return Err(Error::NoTier { reason: refused.to_string() });
+        }
+        // The session moves, or has moved, for another context's sake while this one ran.
+        match self.home.lock().await.clone() {
+            Some(home) => {
+                let tier = self.standing_tier(&home.tier)?;
+                home.machine.apply(&changes).await.map_err(|fault| unavailable(tier, &fault))
+            }
+            None => {
+                let refused = |error: FileError| Error::NoTier { reason: error.to_string() };
+                self.files.apply(changes, writer).map_err(refused)
+            }
+        }
+    }
+}

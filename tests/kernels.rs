@@ -1,0 +1,456 @@
+//! Kernels for tests: a backend that keeps them, of a toy language, a statement a line:
+//!
+//! `x = 3`, `x = PLACE` (here or there), `x += 1`, `x`, `print TEXT`, `env NAME`, `input`, `read PATH`, `write PATH TEXT`,
+//! `sleep SECONDS`, `work SECONDS` (it costs processor time), `raise NAME: TEXT`, `import MODULE` (only machines have
+//! any), `exit` (the interpreter destroys itself), `die` (the kernel is lost) and `die once` (lost where nobody died so
+//! before). Also written as calls, `print("a")`, so that a cell is Python to whoever reads it before it runs.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use futures_util::stream;
+use http::{Method, Request, Response, StatusCode};
+use serde_json::{Value, json};
+use switchtower_contract::{
+    Backend, Body, Cell, Change, Content, Effects, Escalation, Event, Events, Exit, Failure, Fault, Isolation, Kernel,
+    Language, Limits, Machine, Modules, Need, Offer, Opening, Outcome, Program, Ran, Sandbox, Spec, Tape, Upkeep,
+    Usage,
+};
+use tokio::time::{Instant, sleep, timeout};
+
+type Shared = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
+
+/// The backend. Clones are the same backend, so a test keeps one to look at.
+#[derive(Clone)]
+pub(crate) struct Toy {
+    is_machine: bool,
+    seen: Arc<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// Kernels that were opened.
+    opened: AtomicU32,
+    /// Cells that run now.
+    running: AtomicU32,
+    /// Kernels that live.
+    kernels: AtomicU32,
+    /// Sandboxes that live.
+    sandboxes: AtomicU32,
+    deaths: AtomicU32,
+    log: Mutex<Vec<String>>,
+    mood: Mutex<Mood>,
+}
+
+/// How it behaves from now on.
+#[derive(Clone, Default)]
+pub(crate) struct Mood {
+    /// No sandbox is opened, for this reason.
+    pub(crate) refuses: Option<Fault>,
+    /// How long a machine takes for files that are brought to it.
+    pub(crate) applying: Duration,
+    /// So many of its sandboxes turn out to be gone when a kernel is asked of them.
+    pub(crate) vanished: u32,
+    /// What the world answers is more than is kept.
+    pub(crate) tears: bool,
+}
+
+impl Seen {
+    fn note(&self, what: impl Into<String>) {
+        self.log.lock().unwrap().push(what.into());
+    }
+}
+
+impl Toy {
+    /// Keeps kernels, each with files of its own.
+    pub(crate) fn here() -> Self {
+        Self { is_machine: false, seen: Arc::default() }
+    }
+
+    /// Its sandboxes are machines: their kernels share their files.
+    pub(crate) fn machines() -> Self {
+        Self { is_machine: true, seen: Arc::default() }
+    }
+
+    pub(crate) fn opened(&self) -> u32 {
+        self.seen.opened.load(SeqCst)
+    }
+
+    pub(crate) fn running(&self) -> u32 {
+        self.seen.running.load(SeqCst)
+    }
+
+    /// Kernels that live.
+    pub(crate) fn kernels(&self) -> u32 {
+        self.seen.kernels.load(SeqCst)
+    }
+
+    /// Sandboxes that live.
+    pub(crate) fn sandboxes(&self) -> u32 {
+        self.seen.sandboxes.load(SeqCst)
+    }
+
+    /// What was done with it since this was asked last: `opened` (a sandbox), `ran CELL`, `awake`, `asleep`, `lasts 180`.
+    pub(crate) fn log(&self) -> Vec<String> {
+        std::mem::take(&mut self.seen.log.lock().unwrap())
+    }
+
+    pub(crate) fn mood(&self) -> MutexGuard<'_, Mood> {
+        self.seen.mood.lock().unwrap()
+    }
+
+    fn open_kernel(&self, opening: &Opening, files: Shared) -> Box<dyn Kernel> {
+        self.seen.opened.fetch_add(1, SeqCst);
+        self.seen.kernels.fetch_add(1, SeqCst);
+        let (seen, names) = (self.seen.clone(), BTreeMap::new());
+        Box::new(ToyKernel { is_machine: self.is_machine, seen, opening: opening.clone(), names, files, work: 0 })
+    }
+}
+
+#[async_trait]
+impl Backend for Toy {
+    fn offer(&self) -> Offer {
+        Offer {
+            languages: vec![Language::Python],
+            runtime: "toy".into(),
+            modules: if self.is_machine { Modules::Any } else { Modules::named(["math"]) },
+            isolation: if self.is_machine { Isolation::MicroVm } else { Isolation::Wasm },
+            memory: 512 << 20,
+            wall: Duration::from_secs(3600),
+            observes: !self.is_machine,
+            effectful: self.is_machine,
+            kernels: !self.is_machine,
+            machines: self.is_machine,
+        }
+    }
+
+    async fn open(&self, _: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
+        if let Some(fault) = self.mood().refuses.clone() {
+            return Err(fault);
+        }
+        self.seen.note("opened");
+        self.seen.sandboxes.fetch_add(1, SeqCst);
+        Ok(Box::new(ToySandbox { toy: self.clone(), files: Shared::default() }))
+    }
+
+    async fn kernel(&self, opening: &Opening) -> Result<Box<dyn Kernel>, Fault> {
+        Ok(self.open_kernel(opening, Shared::default()))
+    }
+}
+
+struct ToySandbox {
+    toy: Toy,
+    files: Shared,
+}
+
+#[async_trait]
+impl Sandbox for ToySandbox {
+    async fn run(&mut self, _: &Program, _: &Limits, _: &Events) -> Result<Outcome, Fault> {
+        Err(Fault::Unavailable { reason: "a toy runs cells only".to_owned() })
+    }
+
+    async fn reset(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    async fn keep(&mut self, how: Upkeep) -> Result<(), Fault> {
+        self.toy.seen.note(if how == Upkeep::Asleep { "asleep" } else { "awake" });
+        Ok(())
+    }
+
+    async fn kernel(&mut self, opening: &Opening) -> Result<Box<dyn Kernel>, Fault> {
+        let mut mood = self.toy.mood();
+        if mood.vanished > 0 {
+            mood.vanished -= 1;
+            return Err(Fault::Unavailable { reason: "it is gone".to_owned() });
+        }
+        drop(mood);
+        Ok(self.toy.open_kernel(opening, self.files.clone()))
+    }
+
+    fn machine(&self) -> Option<Arc<dyn Machine>> {
+        Some(Arc::new(ToyMachine { seen: self.toy.seen.clone(), files: self.files.clone() }))
+    }
+}
+
+impl Drop for ToySandbox {
+    fn drop(&mut self) {
+        self.toy.seen.sandboxes.fetch_sub(1, SeqCst);
+    }
+}
+
+struct ToyMachine {
+    seen: Arc<Seen>,
+    files: Shared,
+}
+
+#[async_trait]
+impl Machine for ToyMachine {
+    /// Its daemon has `/files?path=…`, for paths that need no escapes. All else is answered by what was asked.
+    async fn call(&self, port: u16, request: Request<Bytes>) -> Result<Response<Body>, Fault> {
+        let (parts, body) = request.into_parts();
+        let path = parts.uri.query().and_then(|query| query.strip_prefix("path=")).unwrap_or_default();
+        let (status, answer) = match (parts.uri.path(), &parts.method) {
+            ("/files", &Method::GET) => match self.files.lock().unwrap().get(path) {
+                Some(content) => (StatusCode::OK, Bytes::from(content.clone())),
+                None => (StatusCode::NOT_FOUND, Bytes::new()),
+            },
+            ("/files", _) => {
+                self.files.lock().unwrap().insert(path.to_owned(), body.to_vec());
+                (StatusCode::OK, json!([{ "path": path }]).to_string().into())
+            }
+            ("/filesystem.Filesystem/CreateWatcher", _) => {
+                (StatusCode::OK, json!({ "watcherId": "there" }).to_string().into())
+            }
+            _ => {
+                let headers: BTreeMap<_, _> =
+                    parts.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+                let echo = json!({
+                    "port": port, "method": parts.method.as_str(), "uri": parts.uri.to_string(), "headers": headers,
+                    "body": String::from_utf8_lossy(&body),
+                });
+                (StatusCode::OK, echo.to_string().into())
+            }
+        };
+        let mut response = Response::new(Box::pin(stream::iter([Ok(answer)])) as Body);
+        *response.status_mut() = status;
+        response.headers_mut().insert("x-toy", "machine".parse().unwrap());
+        Ok(response)
+    }
+
+    async fn apply(&self, changes: &[Change]) -> Result<(), Fault> {
+        let takes = self.seen.mood.lock().unwrap().applying;
+        sleep(takes).await;
+        apply(&self.files, changes);
+        Ok(())
+    }
+
+    async fn lasts(&self, time: Duration) -> Result<(), Fault> {
+        self.seen.note(format!("lasts {}", time.as_secs()));
+        Ok(())
+    }
+}
+
+fn apply(files: &Shared, changes: &[Change]) {
+    let mut files = files.lock().unwrap();
+    for change in changes {
+        match &change.content {
+            Content::File(content) => drop(files.insert(change.path.clone(), content.clone())),
+            Content::Folder => {}
+            Content::Gone => drop(files.remove(&change.path)),
+        }
+    }
+}
+
+struct ToyKernel {
+    is_machine: bool,
+    seen: Arc<Seen>,
+    opening: Opening,
+    names: BTreeMap<String, String>,
+    files: Shared,
+    /// Seconds of processor time of the cell that runs.
+    work: u64,
+}
+
+impl Drop for ToyKernel {
+    fn drop(&mut self) {
+        self.seen.kernels.fetch_sub(1, SeqCst);
+    }
+}
+
+/// How a statement did not go well.
+enum Stop {
+    Raised(Failure, Option<Need>),
+    Exit,
+    Fault(Fault),
+}
+
+#[async_trait]
+impl Kernel for ToyKernel {
+    async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<Ran, Fault> {
+        let _counted = Counted::new(self.seen.clone());
+        self.seen.note(format!("ran {}", cell.source.replace('\n', "; ")));
+        self.work = 0;
+        apply(&self.files, &cell.changes);
+        let (began, mut changes) = (Instant::now(), Vec::new());
+        let run = timeout(limits.wall, self.statements(cell, limits, events, &mut changes)).await;
+        let (exit, lacked) = match run {
+            Ok(Ok(())) => (Exit::Finished(0), None),
+            Ok(Err(Stop::Raised(failure, lacked))) => {
+                events.send(Event::Error(failure)).await;
+                (Exit::Raised, lacked)
+            }
+            Ok(Err(Stop::Exit)) => (Exit::Killed, None),
+            Ok(Err(Stop::Fault(fault))) => return Err(fault),
+            Err(_) if limits.escalation == Escalation::OnNeed => {
+                return Err(Fault::Unsupported(Need::Time(limits.wall)));
+            }
+            Err(_) => (Exit::TimedOut, None),
+        };
+        let (wall, cpu) = (began.elapsed(), Duration::from_secs(self.work));
+        let usage = Usage { wall, cpu, memory: 1 << 20, ..Usage::default() };
+        let outcome = Outcome { exit, observed: Some(Effects::NONE), truncated: false, usage, lacked };
+        let alive = matches!(exit, Exit::Finished(_) | Exit::Raised);
+        let torn = self.seen.mood.lock().unwrap().tears;
+        Ok(Ran { outcome, changes, tape: Some(Tape { torn, ..Tape::default() }), alive })
+    }
+
+    /// It knows the two things that are asked of kernels: to tell its state, and to come to a state that is told.
+    async fn own(&mut self, code: &str, _: Duration) -> Result<String, Fault> {
+        let Some((_, given)) = code.rsplit_once(".arrive(") else { return Ok(json!(self.names).to_string()) };
+        let given = serde_json::Deserializer::from_str(given).into_iter::<String>().next();
+        let mut given = given.unwrap().unwrap();
+        if given.starts_with('/') {
+            given = String::from_utf8(self.files.lock().unwrap()[&given].clone()).unwrap();
+        }
+        let given: Value = serde_json::from_str(&given).unwrap();
+        Ok(self.arrives(&given).await.to_string())
+    }
+
+    async fn restart(&mut self) -> Result<(), Fault> {
+        self.names.clear();
+        Ok(())
+    }
+}
+
+impl ToyKernel {
+    /// Runs the cells again and looks whether every name is what it was.
+    async fn arrives(&mut self, given: &Value) -> Value {
+        let cells = given["cells"].as_array().unwrap();
+        let limits = Limits { wall: Duration::MAX, memory: 0, output: 0, escalation: Escalation::Never };
+        for told in cells {
+            let change = |change: &Value| Change {
+                path: change["path"].as_str().unwrap().to_owned(),
+                content: match change["content"].as_str() {
+                    Some(content) => Content::File(STANDARD.decode(content).unwrap()),
+                    None if change["folder"] == true => Content::Folder,
+                    None => Content::Gone,
+                },
+            };
+            let cell = Cell {
+                source: told["code"].as_str().unwrap().to_owned(),
+                changes: told["changes"].as_array().unwrap().iter().map(change).collect(),
+                ..Cell::default()
+            };
+            self.seen.note(format!("ran {}", cell.source.replace('\n', "; ")));
+            apply(&self.files, &cell.changes);
+            let (events, mut said) = Events::channel();
+            let run = async {
+                let _ = self.statements(&cell, &limits, &events, &mut Vec::new()).await;
+                drop(events);
+            };
+            tokio::join!(run, async { while said.recv().await.is_some() {} });
+        }
+        let mut told = given["told"].as_object().unwrap().iter();
+        match told.find(|(name, value)| self.names.get(*name).map(String::as_str) != value.as_str()) {
+            None => json!({ "ok": true }),
+            Some((name, _)) => {
+                let set = cells.iter().rfind(|cell| cell["code"].as_str().unwrap().contains(name.as_str())).unwrap();
+                json!({ "ok": false, "cell": set["number"], "name": name, "why": "it came out different there" })
+            }
+        }
+    }
+
+    async fn statements(
+        &mut self,
+        cell: &Cell,
+        limits: &Limits,
+        events: &Events,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Stop> {
+        for (line, statement) in (1..).zip(cell.source.lines()) {
+            let raised = |name: &str, value: &str| {
+                let traceback = format!("line {line}\n{name}: {value}\n");
+                Failure { name: name.to_owned(), value: value.to_owned(), traceback, line: Some(line) }
+            };
+            let raise = |name: &str, value: &str| Err(Stop::Raised(raised(name, value), None));
+            let call = statement.split_once('(').and_then(|(word, rest)| Some((word, rest.strip_suffix(')')?)));
+            let (word, rest) = call
+                .map(|(word, given)| (word, given.trim_matches('"')))
+                .or_else(|| statement.split_once(' '))
+                .unwrap_or((statement, ""));
+            match (word, rest) {
+                ("sleep", seconds) => sleep(Duration::from_secs(seconds.parse().unwrap())).await,
+                ("work", seconds) => {
+                    self.work += seconds.parse::<u64>().unwrap();
+                    sleep(Duration::from_secs(self.work)).await;
+                }
+                ("raise", what) => {
+                    let (name, value) = what.split_once(": ").unwrap();
+                    return raise(name, value);
+                }
+                ("import", _) if self.is_machine => {}
+                ("import", module) if limits.escalation == Escalation::OnNeed => {
+                    return Err(Stop::Fault(Fault::Unsupported(Need::Module(module.to_owned()))));
+                }
+                ("import", module) => {
+                    let failure = raised("ModuleNotFoundError", &format!("No module named '{module}'"));
+                    return Err(Stop::Raised(failure, Some(Need::Module(module.to_owned()))));
+                }
+                ("exit", _) => return Err(Stop::Exit),
+                ("die", "once") if self.seen.deaths.fetch_add(1, SeqCst) > 0 => {}
+                ("die", _) => return Err(Stop::Fault(Fault::Lost { reason: "it died".to_owned() })),
+                ("print", text) => drop(events.send(Event::Stdout(format!("{text}\n"))).await),
+                ("env", name) => {
+                    let value = cell.env.get(name).or_else(|| self.opening.env.get(name));
+                    events.send(Event::Stdout(format!("{}\n", value.map_or("-", |value| value)))).await;
+                }
+                ("input", _) => {
+                    let Some(input) = &cell.stdin else { return raise("EOFError", "there is no input") };
+                    events.send(Event::Stdout(input.clone())).await;
+                }
+                ("read", path) => {
+                    let found = self.files.lock().unwrap().get(path).cloned();
+                    let Some(content) = found else { return raise("FileNotFoundError", path) };
+                    events.send(Event::Stdout(String::from_utf8(content).unwrap())).await;
+                }
+                ("write", what) => {
+                    let (path, text) = what.split_once(' ').unwrap();
+                    let change = Change { path: path.to_owned(), content: Content::File(text.into()) };
+                    apply(&self.files, std::slice::from_ref(&change));
+                    changes.push(change);
+                }
+                (name, "= PLACE") => {
+                    let place = if self.is_machine { "there" } else { "here" };
+                    self.names.insert(name.to_owned(), place.to_owned());
+                }
+                (name, rest) if rest.starts_with("= ") => {
+                    self.names.insert(name.to_owned(), rest.trim_start_matches("= ").to_owned());
+                }
+                (name, rest) if rest.starts_with("+= ") => {
+                    let Some(value) = self.names.get_mut(name) else { return raise("NameError", name) };
+                    let more: u64 = rest.trim_start_matches("+= ").parse().unwrap();
+                    *value = (value.parse::<u64>().unwrap() + more).to_string();
+                }
+                (name, _) => {
+                    let Some(value) = self.names.get(name) else { return raise("NameError", name) };
+                    let data = [("text/plain".to_owned(), value.clone())].into();
+                    events.send(Event::Result { data, main: true }).await;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A cell that runs.
+struct Counted(Arc<Seen>);
+
+impl Counted {
+    fn new(seen: Arc<Seen>) -> Self {
+        seen.running.fetch_add(1, SeqCst);
+        Self(seen)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, SeqCst);
+    }
+}

@@ -1,0 +1,110 @@
+//! How long sessions last, and how many there may be.
+
+use std::sync::Arc;
+
+use switchtower::error::Error;
+use switchtower::session::{Asked, AtEnd, CellAsked, Config, Session, Standing};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::house::{House, Plan, asked, caller, run, seconds, told};
+
+#[tokio::test(start_paused = true)]
+async fn a_session_ends_at_its_time_and_a_cell_with_it() {
+    let house = House::new();
+    let session = house.open_with(Asked { timeout: seconds(10), ..asked() }).await;
+    let began = Instant::now();
+    let cell = run(&session, "sleep 100").await;
+    assert_eq!((cell.said.as_str(), began.elapsed()), ("1", seconds(10)));
+    assert!(matches!(cell.done, Err(Error::Gone { .. })));
+    assert_eq!((session.standing(), house.here.kernels()), (Standing::Ended, 0));
+    assert!(house.sessions.any(session.id()).is_none() && house.sessions.every().is_empty());
+    assert!(session.promote("a command").await.is_err() && session.resume(seconds(10)).await.is_err());
+    assert_eq!(house.machines.sandboxes(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_a_session_has_is_given_up_when_it_is_killed_whoever_still_holds_it() {
+    let house = House::new();
+    let session = house.open().await;
+    let other = session.open_context(None).await.unwrap().id;
+    super::house::run_in(&session, &other, "x = 1").await;
+    run(&session, "import pandas\npandas.x = 1").await;
+    assert_eq!((house.machines.sandboxes(), house.machines.kernels(), house.here.kernels()), (1, 2, 0));
+    let kills = async {
+        sleep(seconds(5)).await;
+        assert_eq!(house.machines.running(), 1);
+        session.end()
+    };
+    let (cell, killed) = tokio::join!(run(&session, "sleep 50"), kills);
+    assert!(killed && !session.end() && matches!(cell.done, Err(Error::Gone { .. })));
+    sleep(seconds(1)).await;
+    assert_eq!((house.machines.sandboxes(), house.machines.kernels(), house.here.kernels()), (0, 0, 0));
+    assert_eq!(house.machines.running(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_does_not_wait_for_a_client_that_does_not_hear_of_the_end() {
+    let house = House::new();
+    let session = house.open().await;
+    session.promote("a command").await.unwrap();
+    let (to, mut said) = mpsc::channel(1);
+    let cell = CellAsked { source: "sleep 50".to_owned(), ..CellAsked::default() };
+    let mut cell = Box::pin(session.execute(cell, &to));
+    // Nobody looks after the cell from here on.
+    assert!(timeout(seconds(1), &mut cell).await.is_err() && said.recv().await.is_some());
+    session.end();
+    sleep(seconds(1)).await;
+    assert_eq!(house.machines.sandboxes(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_the_house_ends_every_session_and_gives_up_every_machine() {
+    let house = House::new();
+    let sessions: [Arc<Session>; 2] = [house.open().await, house.open().await];
+    sessions[0].promote("a command").await.unwrap();
+    run(&sessions[1], "x = 1").await;
+    house.sessions.close().await;
+    assert_eq!((house.machines.sandboxes(), house.here.kernels()), (0, 0));
+    assert!(sessions.iter().all(|session| session.standing() == Standing::Ended));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_pauses_at_its_end_wakes_with_its_state() {
+    let house = House::new();
+    let session = house.open_with(Asked { timeout: seconds(10), at_end: AtEnd::Pause, ..asked() }).await;
+    run(&session, "x = 1").await;
+    sleep(seconds(10)).await;
+    assert_eq!(session.standing(), Standing::Paused);
+    assert!(run(&session, "x").await.error().contains("is paused"));
+    sleep(seconds(3600)).await;
+    assert!(session.resume(seconds(20)).await.unwrap());
+    assert_eq!(told(&session, "x").await, "wasm: 2 | = 1");
+    sleep(seconds(19)).await;
+    assert_eq!(session.standing(), Standing::Running);
+    sleep(seconds(1)).await;
+    assert_eq!(session.standing(), Standing::Paused);
+    assert!(session.end() && house.sessions.any(session.id()).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_are_bounds_for_a_caller_for_all_and_for_contexts_and_what_ended_does_not_count() {
+    let sessions = Config { most: 3, per_caller: 2, contexts: 2, ..Config::default() };
+    let house = House::of(Plan { sessions, ..Plan::default() });
+    let open = async |user: &str| house.sessions.create(&caller(user), asked()).await;
+    let first = open("ada").await.unwrap();
+    open("ada").await.unwrap();
+    assert!(matches!(open("ada").await, Err(Error::Overloaded { .. })));
+    let bobs = open("bob").await.unwrap();
+    assert!(matches!(open("bob").await, Err(Error::Overloaded { .. })));
+    first.end();
+    open("bob").await.unwrap();
+    for timeout in [0, 86_401] {
+        let wrong = house.sessions.create(&caller("eve"), Asked { timeout: seconds(timeout), ..asked() }).await;
+        assert!(matches!(wrong, Err(Error::Invalid(_))), "{timeout}");
+    }
+    let id = bobs.open_context(None).await.unwrap().id;
+    assert!(bobs.open_context(None).await.is_err());
+    assert!(bobs.close_context(&id).await.unwrap() && !bobs.close_context(&id).await.unwrap());
+    bobs.open_context(None).await.unwrap();
+}

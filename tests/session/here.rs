@@ -1,0 +1,109 @@
+//! Kernels here: what becomes of them, and of the state in them, when a cell does not end well.
+
+use bytes::Bytes;
+use switchtower::session::CellAsked;
+use switchtower_contract::Exit;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::house::{House, execute, run, seconds, told};
+
+#[tokio::test(start_paused = true)]
+async fn a_cell_that_is_stopped_leaves_the_state_before_it_and_uses_up_its_number() {
+    let house = House::without_machines();
+    let session = house.open().await;
+    run(&session, "x = 1").await;
+    let cell =
+        |source: &str| CellAsked { source: source.to_owned(), timeout: Some(seconds(1)), ..CellAsked::default() };
+    // Its time is up.
+    let late = execute(&session, cell("x += 1\nwrite /tmp/a half\nx\nsleep 5")).await;
+    let done = late.done.as_ref().unwrap();
+    assert_eq!((done.outcome.exit, done.restarted, late.said.as_str()), (Exit::TimedOut, false, "2 | = 2"));
+    assert_eq!(told(&session, "x").await, "wasm: 3 | = 1");
+    assert_eq!(told(&session, "read /tmp/a").await, "wasm: 4 | FileNotFoundError: /tmp/a");
+    // Its client leaves.
+    assert!(timeout(seconds(1), run(&session, "x += 1\nsleep 5")).await.is_err());
+    assert_eq!((house.here.running(), house.here.kernels()), (0, 0));
+    assert_eq!(told(&session, "x").await, "wasm: 6 | = 1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kernel_that_is_lost_is_made_again_and_its_cells_run_once_more_and_unheard() {
+    let house = House::without_machines();
+    let session = house.open().await;
+    run(&session, "x = 1\nprint heard").await;
+    run(&session, "x += 1").await;
+    house.here.log();
+    assert_eq!(told(&session, "x += 1\ndie once\nx").await, "wasm: 3 | = 3");
+    assert_eq!(
+        house.here.log(),
+        ["ran x += 1; die once; x", "ran x = 1; print heard", "ran x += 1", "ran x += 1; die once; x"]
+    );
+    let lost = run(&session, "x += 1\nprint before\nsleep 1\ndie").await;
+    assert_eq!(lost.told(), "4 | before / unavailable: wasm: lost: it died");
+    assert_eq!(told(&session, "x").await, "wasm: 5 | = 3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_that_cannot_be_made_again_is_an_error_that_names_the_cell_once_and_then_the_context_begins_anew() {
+    let house = House::without_machines();
+    let session = house.open().await;
+    run(&session, "x = 1").await;
+    house.here.mood().tears = true;
+    run(&session, "y = 2").await;
+    house.here.mood().tears = false;
+    assert_eq!(told(&session, "x\ny").await, "wasm: 3 | = 1 | = 2");
+    let lost = run(&session, "die").await;
+    let stuck = "the state after cell 2 cannot be made again: it read the clock more often than is kept";
+    assert_eq!(lost.error(), format!("no tier can run this: {stuck}; the context begins anew"));
+    assert_eq!(told(&session, "x").await, "wasm: 1 | NameError: x");
+
+    let large = house.open().await;
+    large.files().write("/tmp/large", Bytes::from(vec![0; 33 << 20])).unwrap();
+    run(&large, "x = 1").await;
+    let lost = run(&large, "die").await.error();
+    assert!(lost.contains("after cell 1 cannot be made again: it and the cells before it are too large"), "{lost}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cell_that_took_long_may_take_as_long_again() {
+    let house = House::without_machines();
+    let session = house.open().await;
+    run(&session, "x = 1\nwork 200").await;
+    assert_eq!(told(&session, "die once\nx").await, "wasm: 2 | = 1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cell_that_was_refused_a_module_does_not_take_the_state_with_it() {
+    let house = House::without_machines();
+    let session = house.open().await;
+    assert_eq!(told(&session, "x = 1\nimport pandas").await, "wasm: 1 | ModuleNotFoundError: No module named 'pandas'");
+    assert!(run(&session, "die").await.done.is_err());
+    assert_eq!(told(&session, "x").await, "wasm: 3 | = 1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn restarting_a_context_ends_the_cell_that_runs_in_it_and_those_that_wait_here_and_on_a_machine() {
+    for moves in [false, true] {
+        let house = House::new();
+        let session = house.open().await;
+        if moves {
+            session.promote("a command").await.unwrap();
+        }
+        run(&session, "x = 1").await;
+        let id = session.contexts().remove(0).id;
+        let began = Instant::now();
+        let restarts = async {
+            sleep(seconds(1)).await;
+            session.restart_context(&id).await.unwrap();
+            began.elapsed()
+        };
+        let cells = async { tokio::join!(run(&session, "print one\nsleep 100"), run(&session, "print two")) };
+        let ((one, two), restarted) = tokio::join!(cells, restarts);
+        assert_eq!((restarted, one.said.as_str(), two.said.as_str()), (seconds(1), "2 | one", "3"));
+        for done in [one.done.unwrap(), two.done.unwrap()] {
+            assert_eq!((done.outcome.exit, done.restarted), (Exit::Killed, true));
+        }
+        assert_eq!((house.here.running(), house.machines.running()), (0, 0));
+        assert!(told(&session, "x").await.ends_with("1 | NameError: x"));
+    }
+}

@@ -1,0 +1,185 @@
+//! A house for tests: sessions over a toy that keeps kernels here and a toy whose sandboxes are machines.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use switchtower::cache::{self, ResultCache};
+use switchtower::clock::Wall;
+use switchtower::decide::SharedRules;
+use switchtower::error::Error;
+use switchtower::quota::{self, Quota};
+use switchtower::record::{self, Recorder};
+use switchtower::request::{Caller, Ceilings};
+use switchtower::router::{Parts, Router};
+use switchtower::seed::Seed;
+use switchtower::session::{Asked, AtEnd, CellAsked, Config, Done, Said, Session, Sessions};
+use switchtower::tier::{self, Absent, Tier, Tiers, breaker};
+use switchtower_contract::{Backend, Event};
+use tokio::sync::mpsc;
+
+use crate::kernels::Toy;
+
+/// What a house is made of.
+#[derive(Default)]
+pub(crate) struct Plan {
+    pub(crate) sessions: Config,
+    pub(crate) cloud: Cloud,
+    pub(crate) quota: quota::Config,
+}
+
+#[derive(Default)]
+pub(crate) enum Cloud {
+    #[default]
+    There,
+    /// What would bring it.
+    Absent(&'static str),
+    /// Failures in a row after which it is left alone for a minute.
+    Guarded(u32),
+}
+
+pub(crate) struct House {
+    pub(crate) here: Toy,
+    pub(crate) machines: Toy,
+    pub(crate) router: Arc<Router>,
+    pub(crate) sessions: Sessions,
+}
+
+impl House {
+    pub(crate) fn new() -> Self {
+        Self::of(Plan::default())
+    }
+
+    pub(crate) fn without_machines() -> Self {
+        Self::of(Plan { cloud: Cloud::Absent("set E2B_API_KEY"), ..Plan::default() })
+    }
+
+    pub(crate) fn of(plan: Plan) -> Self {
+        let (here, machines) = (Toy::here(), Toy::machines());
+        let seed = Seed::fixed(1);
+        let tier = |name: &str, toy: &Toy, breaker| {
+            let backend: Arc<dyn Backend> = Arc::new(toy.clone());
+            let config = tier::Config { breaker, ..tier::Config::default() };
+            Tier::new(name.into(), backend, config, &seed.fork("tiers"))
+        };
+        let near = tier("wasm", &here, None);
+        let tiers = match plan.cloud {
+            Cloud::There => Tiers::new([near, tier("e2b", &machines, None)]),
+            Cloud::Guarded(failures) => {
+                let breaker = breaker::Config { failures, open_for: Duration::from_secs(60) };
+                Tiers::new([near, tier("e2b", &machines, Some(breaker))])
+            }
+            Cloud::Absent(remedy) => {
+                let (reason, remedy) = ("no key".to_owned(), Some(remedy.to_owned()));
+                Tiers::new([near]).with_absent(vec![Absent { tier: "e2b".into(), reason, remedy }])
+            }
+        };
+        let wall = Wall::starting_at(UNIX_EPOCH + Duration::from_millis(1_753_928_091_023));
+        let router = Arc::new(Router::new(Parts {
+            quota: Quota::new(&plan.quota),
+            rules: SharedRules::builtin(),
+            cache: ResultCache::new(&cache::Config::default()),
+            tiers,
+            recorder: Recorder::new(&record::Config::default(), wall),
+            wall,
+            seed,
+        }));
+        let sessions = Sessions::new(Arc::clone(&router), &plan.sessions, &Ceilings::default());
+        Self { here, machines, router, sessions }
+    }
+
+    pub(crate) async fn open(&self) -> Arc<Session> {
+        self.sessions.create(&caller("ada"), asked()).await.unwrap()
+    }
+
+    pub(crate) async fn open_with(&self, asked: Asked) -> Arc<Session> {
+        self.sessions.create(&caller("ada"), asked).await.unwrap()
+    }
+
+    /// Looks after what nobody uses, for so long.
+    pub(crate) async fn passes(&self, time: Duration) {
+        let _ = tokio::time::timeout(time, self.sessions.upkeep()).await;
+    }
+}
+
+pub(crate) fn caller(user: &str) -> Caller {
+    Caller { user: user.into() }
+}
+
+pub(crate) fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// An hour, with nothing special.
+pub(crate) fn asked() -> Asked {
+    Asked {
+        template: "code-interpreter-v1".to_owned(),
+        timeout: seconds(3600),
+        metadata: BTreeMap::new(),
+        env: BTreeMap::new(),
+        at_end: AtEnd::Kill,
+        auto_resume: false,
+        offline: false,
+    }
+}
+
+/// What became of a cell.
+pub(crate) struct Heard {
+    /// What was said, one after the other: `2 | a | = 3 | KeyError: x`.
+    pub(crate) said: String,
+    pub(crate) done: Result<Done, Error>,
+}
+
+impl Heard {
+    /// Where it ran, and what was said.
+    pub(crate) fn told(&self) -> String {
+        match &self.done {
+            Ok(done) => format!("{}: {}", done.tier, self.said),
+            Err(error) => format!("{} / {error}", self.said),
+        }
+    }
+
+    pub(crate) fn error(&self) -> String {
+        self.done.as_ref().unwrap_err().to_string()
+    }
+}
+
+pub(crate) async fn run(session: &Session, source: &str) -> Heard {
+    execute(session, CellAsked { source: source.to_owned(), ..CellAsked::default() }).await
+}
+
+pub(crate) async fn run_in(session: &Session, context: &str, source: &str) -> Heard {
+    let context = Some(context.to_owned());
+    execute(session, CellAsked { context, source: source.to_owned(), ..CellAsked::default() }).await
+}
+
+/// Where a cell ran, and what it said.
+pub(crate) async fn told(session: &Session, source: &str) -> String {
+    run(session, source).await.told()
+}
+
+pub(crate) async fn execute(session: &Session, cell: CellAsked) -> Heard {
+    let (to, mut from) = mpsc::channel(64);
+    let run = async {
+        let done = session.execute(cell, &to).await;
+        drop(to);
+        done
+    };
+    let listens = async {
+        let mut said = Vec::new();
+        while let Some(one) = from.recv().await {
+            said.push(match one {
+                Said::Began { number } => number.to_string(),
+                Said::Event { event, .. } => match event {
+                    Event::Stdout(text) | Event::Stderr(text) => text.trim_end().replace('\n', " "),
+                    Event::Result { data, .. } => format!("= {}", data["text/plain"]),
+                    Event::Error(failure) => format!("{}: {}", failure.name, failure.value),
+                    Event::Restart => "restart".to_owned(),
+                },
+            });
+        }
+        said.join(" | ")
+    };
+    let (done, said) = tokio::join!(run, listens);
+    Heard { said, done }
+}

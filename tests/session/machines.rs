@@ -1,0 +1,80 @@
+//! The machine of a session, while it has one: kept alive, put to sleep, given up.
+
+use switchtower::session::{Asked, AtEnd, CellAsked, Config, Standing};
+use tokio::time::sleep;
+
+use super::house::{House, Plan, asked, execute, run, seconds, told};
+
+fn day() -> Asked {
+    Asked { timeout: seconds(86_400), ..asked() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_is_kept_alive_while_it_is_used_and_sleeps_when_it_is_not() {
+    let house = House::new();
+    let session = house.open_with(day()).await;
+    session.promote("a command").await.unwrap();
+    house.machines.log();
+    house.passes(seconds(599)).await;
+    let log = house.machines.log();
+    assert!(log.len() >= 9 && log.iter().all(|what| what == "lasts 180"), "{log:?}");
+    house.passes(seconds(3600)).await;
+    let log = house.machines.log();
+    assert!(!log.is_empty() && log.iter().all(|what| what == "asleep"), "{log:?}");
+    run(&session, "x = 1").await;
+    house.machines.log();
+    house.passes(seconds(60)).await;
+    assert_eq!(house.machines.log(), ["lasts 180"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_on_which_something_was_started_stays_awake() {
+    let house = House::new();
+    let session = house.open_with(day()).await;
+    session.promote("a command").await.unwrap();
+    session.uses_machine(true);
+    house.passes(seconds(7200)).await;
+    assert!(!house.machines.log().contains(&"asleep".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_does_not_sleep_under_a_cell() {
+    let sessions = Config { sleep: seconds(60), ..Config::default() };
+    let house = House::of(Plan { sessions, ..Plan::default() });
+    let session = house.open_with(day()).await;
+    session.promote("a command").await.unwrap();
+    house.machines.log();
+    let cell = CellAsked { source: "sleep 280".to_owned(), ..CellAsked::default() };
+    let (heard, ()) = tokio::join!(execute(&session, cell), house.passes(seconds(280)));
+    assert_eq!(heard.told(), "e2b: 1");
+    let log = house.machines.log();
+    assert!(log.contains(&"lasts 180".to_owned()) && !log.contains(&"asleep".to_owned()), "{log:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_session_lets_its_machine_sleep_until_it_is_resumed() {
+    let house = House::new();
+    let session = house.open_with(Asked { at_end: AtEnd::Pause, timeout: seconds(100), ..asked() }).await;
+    run(&session, "x = 1").await;
+    session.promote("a command").await.unwrap();
+    house.machines.log();
+    // Its time is over.
+    house.passes(seconds(500)).await;
+    assert_eq!(session.standing(), Standing::Paused);
+    assert_eq!(house.machines.log(), ["lasts 180", "asleep"]);
+    assert!(run(&session, "x").await.error().contains("is paused"));
+    assert!(session.resume(seconds(100)).await.unwrap());
+    assert_eq!(told(&session, "x").await, "e2b: 2 | = 1");
+    // Somebody says so: what runs is broken off.
+    house.machines.log();
+    let pauses = async {
+        sleep(seconds(5)).await;
+        session.pause().await.unwrap()
+    };
+    let (cell, paused) = tokio::join!(run(&session, "sleep 50"), pauses);
+    assert!(paused && cell.error().contains("is paused") && !session.pause().await.unwrap());
+    house.passes(seconds(500)).await;
+    let log = house.machines.log();
+    assert!(log[1..].iter().all(|what| what == "asleep"), "{log:?}");
+    assert_eq!(house.machines.sandboxes(), 1);
+}

@@ -1,0 +1,8 @@
+//! Sessions themselves, without a door: kernels of a toy language here and on machines, on a paused clock.
+
+mod ends;
+mod here;
+pub(crate) mod house;
+mod machines;
+mod moves;
+mod spill;
