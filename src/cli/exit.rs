@@ -64,6 +64,7 @@ pub fn code(error: &Error) -> u8 {
         | Error::Overloaded { .. }
         | Error::Unavailable { .. }
         | Error::Lost { .. }
+        | Error::Gone { .. }
         | Error::Rules { .. } => FAILED,
     }
 }

@@ -1,11 +1,11 @@
 //! `switchtower serve`: the door, behind a port, until a signal.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use axum::serve::ListenerExt as _;
+use axum::serve::{Listener, ListenerExt as _};
 use clap::Args;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -16,7 +16,9 @@ use super::terminal;
 use crate::assemble::{self, Assembled};
 use crate::clock::Wall;
 use crate::config::{Config, LogFormat};
+use crate::e2b::{self, debug};
 use crate::http::{self, Drained};
+
 use crate::tier::Absent;
 
 /// Arguments of `serve`.
@@ -43,6 +45,10 @@ pub(super) struct Serve {
     /// The form of the log on standard error.
     #[arg(long, value_enum)]
     log: Option<LogFormat>,
+    /// Also serves E2B clients in debug mode (E2B_DEBUG=true), which know the ports 3000, 49983 and 49999 of this machine
+    /// by heart. Nobody is asked for a token there.
+    #[arg(long)]
+    e2b_debug: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -86,31 +92,57 @@ impl Serve {
         }
         super::log(&config.log)?;
         let runtime = super::runtime(0)?;
-        let ended = runtime.block_on(serve(config));
+        let ended = runtime.block_on(serve(config, self.e2b_debug));
         // A guest that is still being compiled is not waited for.
         runtime.shutdown_background();
         ended
     }
 }
 
-async fn serve(config: Config) -> Result<ExitCode, Complaint> {
+/// Small answers must not wait for the acknowledgement of earlier ones.
+fn prompt(listener: TcpListener) -> impl Listener {
+    listener.tap_io(|connection| {
+        let _ = connection.set_nodelay(true);
+    })
+}
+
+/// The ports that E2B's clients know in debug mode, on loopback.
+async fn debug_listeners() -> Result<Vec<(u16, TcpListener)>, Complaint> {
+    let mut listeners = Vec::new();
+    for port in debug::PORTS {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|error| {
+            let why = "it is one of the three that --e2b-debug needs, and E2B clients let no other be set";
+            Complaint::failed(format!("cannot listen on 127.0.0.1:{port}: {error}; {why}"))
+        })?;
+        listeners.push((port, listener));
+        // `localhost` may mean this one; a machine without IPv6 has none.
+        listeners.extend(TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await.ok().map(|listener| (port, listener)));
+    }
+    Ok(listeners)
+}
+
+async fn serve(config: Config, e2b_debug: bool) -> Result<ExitCode, Complaint> {
     let address = config.http.listen();
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Complaint::failed(format!("cannot listen on {address}: {error}; is another server there? --port takes another"))
     })?;
     let address = listener.local_addr().unwrap_or(address);
-    // Small answers must not wait for the acknowledgement of earlier ones.
-    let listener = listener.tap_io(|connection| {
-        let _ = connection.set_nodelay(true);
-    });
+    let debug_listeners = if e2b_debug { debug_listeners().await? } else { Vec::new() };
     let mut signals = Signals::new()?;
     let e2b_key = assemble::e2b_key();
     let (opening, door) = http::starting(Wall::real(), e2b_key);
 
     let http = config.http.clone();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let mut serving =
-        tokio::spawn(async move { http::serve(listener, async { drop(stopped.await) }, door, &http).await });
+    let (stop, stopped) = tokio::sync::watch::channel(());
+    // Resolves when `stop` is dropped.
+    let until = |mut stopped: tokio::sync::watch::Receiver<()>| async move { while stopped.changed().await.is_ok() {} };
+    let mut debugging = tokio::task::JoinSet::new();
+    for (port, listener) in debug_listeners {
+        let (stopped, door, http) = (until(stopped.clone()), debug::door(port, door.clone()), http.clone());
+        debugging.spawn(async move { http::serve(prompt(listener), stopped, door, &http).await });
+    }
+    let stopped = until(stopped);
+    let mut serving = tokio::spawn(async move { http::serve(prompt(listener), stopped, door, &http).await });
 
     // Built, or interrupted while building: a build that is under way ends with the process.
     let built = tokio::select! {
@@ -122,9 +154,10 @@ async fn serve(config: Config) -> Result<ExitCode, Complaint> {
     if let Some(house) = &built {
         upkeep = Some(tokio::spawn(house.upkeep()));
     }
-    if let Some(Assembled { router, .. }) = &built {
-        let house = http::House { ceilings: config.ceilings.clone(), e2b_key };
-        opening.open(http::app(Arc::clone(router), &config.http, house));
+    if let Some(Assembled { router, sessions, .. }) = &built {
+        let house = http::House { ceilings: config.ceilings.clone(), e2b_key, sessions: Some(sessions.clone()) };
+        let native = http::app(Arc::clone(router), &config.http, house);
+        opening.open(e2b::before(native, sessions.clone(), &config.http, &config.ceilings));
         for Absent { tier, reason, remedy } in router.tiers().absent() {
             let remedy = remedy.as_ref().map_or_else(String::new, |remedy| format!("; {remedy}"));
             terminal::note(&format!("the tier {tier} is absent: {reason}{remedy}"));
@@ -132,6 +165,11 @@ async fn serve(config: Config) -> Result<ExitCode, Complaint> {
         let tiers: Vec<String> = router.tiers().standings().iter().map(|s| s.tier.to_string()).collect();
         let tiers = if tiers.is_empty() { "none".to_owned() } else { tiers.join(", ") };
         terminal::note(&format!("http://{address} is open, tiers: {tiers}"));
+        let origin = format!("http://{address}");
+        terminal::note(&format!("for programs that use E2B's SDK: E2B_API_URL={origin} E2B_SANDBOX_URL={origin}"));
+        if e2b_debug {
+            terminal::note("E2B clients with E2B_DEBUG=true are served on 127.0.0.1:3000, :49983 and :49999");
+        }
         reloading = Some(tokio::spawn(assemble::reload(Arc::clone(router), config.rules.reload)));
         signals.next().await;
     }
@@ -141,9 +179,15 @@ async fn serve(config: Config) -> Result<ExitCode, Complaint> {
         drained = &mut serving => drained.unwrap_or(Drained::Cut(0)),
         () = signals.next() => {
             serving.abort();
+            debugging.abort_all();
             Drained::Cut(0)
         }
     };
+    while let Some(ended) = debugging.join_next().await {
+        if !matches!(ended, Ok(Drained::Whole)) {
+            tracing::warn!("some programs of E2B clients in debug mode were cancelled");
+        }
+    }
     for task in reloading.into_iter().chain(upkeep) {
         task.abort();
     }

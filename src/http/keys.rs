@@ -9,17 +9,22 @@ use crate::request::Caller;
 
 /// The keys that are accepted, by the name of whoever holds them. Only their hashes are kept.
 #[derive(Clone)]
-pub(super) struct Keys(Vec<(Caller, blake3::Hash)>);
+pub(crate) struct Keys(Vec<(Caller, blake3::Hash)>);
 
 impl Keys {
-    pub(super) fn new(keys: &BTreeMap<String, String>) -> Self {
+    pub(crate) fn new(keys: &BTreeMap<String, String>) -> Self {
         let entry =
             |(name, key): (&String, &String)| (Caller { user: name.as_str().into() }, blake3::hash(key.as_bytes()));
         Self(keys.iter().map(entry).collect())
     }
 
+    /// No key is asked for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Who calls. Without any key configured, everyone is the anonymous caller.
-    pub(super) fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+    pub(crate) fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         if self.0.is_empty() {
             return Ok(Caller::default());
         }

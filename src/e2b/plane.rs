@@ -1,0 +1,155 @@
+//! What all ports of a sandbox share: which sandbox is meant, whether it runs, who may enter.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+
+use super::answer::{self, Refusal};
+use super::{Door, debug, envd, forward, interpreter};
+use crate::http::upload;
+use crate::session::{Session, Standing};
+
+pub(super) const ENVD: u16 = 49983;
+pub(super) const INTERPRETER: u16 = 49999;
+
+/// Bytes of a body that goes on to a machine.
+pub(super) const LARGEST: usize = 256 << 20;
+
+/// What a sandbox that is woken by a call lives at least.
+const WOKEN: Duration = Duration::from_secs(300);
+
+/// Where in which sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Address {
+    pub(super) id: String,
+    /// `None`: it was not said, or is none.
+    pub(super) port: Option<u16>,
+}
+
+impl Address {
+    /// From the headers, or from a host like `49999-ID.domain`. `None`: no sandbox is meant.
+    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        if let Some(id) = text("e2b-sandbox-id") {
+            let port = text("e2b-sandbox-port").and_then(|port| port.trim().parse().ok());
+            return Some(Self { id: bare(id).to_owned(), port });
+        }
+        let (port, id) = text(header::HOST.as_str())?.split_once('.')?.0.split_once('-')?;
+        // No sandbox is called so, but machines are: `10-0-0-1.example`.
+        if !id.starts_with(|first: char| first.is_ascii_alphabetic()) {
+            return None;
+        }
+        Some(Self { id: bare(id).to_owned(), port: Some(port.parse().ok()?) })
+    }
+
+    /// From a signed link to a file. Links with the address of this door name no sandbox, so every token is tried.
+    pub(super) fn of_link(door: &Door, request: &Request) -> Option<Self> {
+        let signed = envd::Signed::of(request.method(), request.uri())?;
+        let session = door.parts.sessions.every().into_iter().find(|session| signed.stands(door, session))?;
+        Some(Self { id: session.id().to_owned(), port: Some(ENVD) })
+    }
+}
+
+/// Older clients add the id of a machine to that of a sandbox.
+pub(super) fn bare(id: &str) -> &str {
+    id.split('-').next().unwrap_or(id)
+}
+
+/// A request that has found its sandbox.
+pub(super) struct Visit {
+    pub(super) door: Door,
+    pub(super) session: Arc<Session>,
+    /// It came by a port that needs no token.
+    pub(super) trusted: bool,
+}
+
+impl Visit {
+    pub(super) fn has_token(&self, headers: &HeaderMap) -> bool {
+        let shown = headers.get("x-access-token").map(|token| blake3::hash(token.as_bytes()));
+        // The equality of hashes takes the same time whatever is shown.
+        self.trusted || shown.is_some_and(|shown| shown == blake3::hash(self.session.token().as_bytes()))
+    }
+
+    pub(super) fn ask_token(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        if self.has_token(headers) { Ok(()) } else { Err(Box::new(answer::token())) }
+    }
+
+    pub(super) fn gone(&self) -> Refusal {
+        Box::new(answer::gone(self.session.id()))
+    }
+}
+
+/// A request to a port of a sandbox.
+pub(super) async fn call(door: &Door, address: Address, request: Request) -> Result<Response, Refusal> {
+    let Address { id, port } = address;
+    let trusted = id == debug::SANDBOX && request.extensions().get::<debug::Debugged>().is_some();
+    let session = if trusted {
+        debug::session(door).await.map_err(|error| Box::new(answer::refused(&error)))?
+    } else {
+        door.parts.sessions.any(&id).ok_or_else(|| Box::new(answer::gone(&id)))?
+    };
+    let visit = Visit { door: door.clone(), session, trusted };
+    awake(&visit).await?;
+    match port {
+        Some(ENVD) => envd::call(visit, request).await,
+        Some(INTERPRETER) => interpreter::call(visit, request).await,
+        Some(port) => elsewhere(&visit, port, request).await,
+        None => Err(Box::new(answer::text(StatusCode::BAD_REQUEST, "Invalid sandbox port"))),
+    }
+}
+
+/// Wakes a sandbox that sleeps, where it was asked to wake by itself.
+async fn awake(visit: &Visit) -> Result<(), Refusal> {
+    let session = &visit.session;
+    match session.standing() {
+        Standing::Running => Ok(()),
+        Standing::Paused if session.asked().auto_resume => {
+            let time = session.asked().timeout.max(WOKEN);
+            session.resume(time).await.map(drop).map_err(|error| Box::new(answer::refused(&error)))
+        }
+        Standing::Paused | Standing::Ended => Err(visit.gone()),
+    }
+}
+
+/// A port that a program of the sandbox may listen at: only a machine has any.
+async fn elsewhere(visit: &Visit, port: u16, request: Request) -> Result<Response, Refusal> {
+    let session = &visit.session;
+    if session.machine().is_none() && !session.may_move() {
+        return Err(Box::new(answer::closed(session.id(), port)));
+    }
+    let machine = session.promote(&format!("the port {port}")).await;
+    let machine = machine.map_err(|error| Box::new(answer::refused(&error)))?;
+    let (parts, stream) = request.into_parts();
+    let body = upload::whole(stream, LARGEST, visit.door.parts.patience).await;
+    let body = body.map_err(|unread| Box::new(answer::api(unread.status(), &unread.to_string())))?;
+    Ok(forward::forward(session, machine.as_ref(), port, parts, body).await)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn of(pairs: &[(&'static str, &'static str)]) -> Option<Address> {
+        let headers =
+            pairs.iter().map(|(name, value)| (header::HeaderName::from_static(name), HeaderValue::from_static(value)));
+        Address::of(&headers.collect())
+    }
+
+    #[test]
+    fn headers_go_before_the_host_and_without_both_no_sandbox_is_meant() {
+        let is = |id: &str, port| Some(Address { id: id.to_owned(), port });
+        let host = ("host", "49999-iabc.e2b.localhost:3001");
+        assert_eq!(of(&[host]), is("iabc", Some(49999)));
+        assert_eq!(of(&[("host", "8080-iabc-6532622b.x")]), is("iabc", Some(8080)));
+        assert_eq!(of(&[host, ("e2b-sandbox-id", "idef"), ("e2b-sandbox-port", "49983")]), is("idef", Some(49983)));
+        assert_eq!(of(&[("e2b-sandbox-id", "idef"), ("e2b-sandbox-port", "x")]), is("idef", None));
+        for host in ["localhost:3001", "127.0.0.1:3001", "my-host.example", "99999-i.x", "49999-iabc", "10-0-0-1.x"] {
+            assert_eq!(of(&[("host", host)]), None, "{host}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The code interpreter of a sandbox, line by line.
+
+use axum::body::Body;
+use futures_util::StreamExt as _;
+use serde_json::{Value, json};
+use switchtower::quota;
+use tokio::time::{Instant, sleep};
+
+use super::house::{Client, INTERPRETER, Sandbox};
+use crate::session::house::{Plan, seconds};
+
+#[tokio::test(start_paused = true)]
+async fn a_cell_is_told_in_the_lines_that_e2b_sends() {
+    let client = Client::without_machines();
+    let sandbox = client.create(json!({ "envVars": { "A": "sandbox", "B": "sandbox" } })).await;
+    client.execute(&sandbox, "x = 'it'").await;
+    let code = "print hi\nx\nenv A\nenv B\nenv E2B_SANDBOX\nraise KeyError: none";
+    let asked = json!({ "code": code, "context_id": null, "language": "python", "env_vars": { "A": "cell" } });
+    let answer = client.send(sandbox.cell(&asked)).await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, "application/x-ndjson"));
+    insta::assert_snapshot!(answer.text, @r#"
+    {"execution_count":2,"type":"number_of_executions"}
+    {"text":"hi\n","timestamp":"2025-07-31T02:14:51.023000+00:00","type":"stdout"}
+    {"extra":{},"is_main_result":true,"text":"it","type":"result"}
+    {"text":"cell\nsandbox\ntrue\n","timestamp":"2025-07-31T02:14:51.023000+00:00","type":"stdout"}
+    {"name":"KeyError","traceback":"line 6\nKeyError: none\n","type":"error","value":"none"}
+    {"type":"end_of_execution"}
+    "#);
+    assert_eq!(
+        client.execute(&sandbox, "exit").await,
+        "number 3 | error ContextRestarting: Context was restarted | end"
+    );
+    assert_eq!(client.execute(&sandbox, "x").await, "number 1 | error NameError: x | end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_broken_every_five_seconds_and_what_fails_then_is_a_line() {
+    let client = Client::without_machines();
+    let sandbox = client.create(json!({})).await;
+    let first = client.execute(&sandbox, "sleep 7");
+    let second = async {
+        sleep(seconds(1)).await;
+        client.execute(&sandbox, "sleep 11\ndie").await
+    };
+    let (first, second) = tokio::join!(first, second);
+    assert_eq!(first, "number 1 | keepalive | end");
+    let failed = "error SandboxUnavailableError: unavailable: wasm: lost: it died | end";
+    let waits = "keepalive | number 2 | keepalive | keepalive";
+    // It ran twice, and before the second time the first cell ran again.
+    assert_eq!(second, format!("{waits} | keepalive | keepalive | keepalive | {failed}"));
+    assert_eq!(client.execute(&sandbox, "x = 1\nx").await, "number 3 | keepalive | result 1 | end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cell_that_does_not_begin_is_refused_by_its_status_unless_agents_can_mend_it() {
+    let plan = Plan { quota: quota::Config { per_minute: 1, burst: 2 }, ..Plan::default() };
+    let client = Client::planned(plan);
+    let sandbox = client.create(json!({ "allow_internet_access": false })).await;
+    let mut text = String::new();
+    for asked in [
+        json!({ "code": "x", "context_id": "none" }),
+        json!({ "code": "x", "context_id": "none", "language": "python" }),
+        json!({ "source": "x" }),
+        json!({ "code": "x", "env_vars": 3 }),
+        json!({ "code": "x".repeat((1 << 20) + 1) }),
+        json!({ "code": "x", "language": "r" }),
+        json!({ "code": "import pandas\npandas.x = 1" }),
+        json!({ "code": "x" }),
+    ] {
+        let answer = client.send(sandbox.cell(&asked)).await;
+        let after = answer.header("retry-after");
+        text.push_str(&format!("{} [{after}]\n", answer.told().trim_end().replace('\n', " ")));
+    }
+    insta::assert_snapshot!(text, @r#"
+    404 Context none not found []
+    400 Only one of context_id or language can be provided []
+    422 {"detail":[{"loc":["body"],"msg":"missing field `code` at line 1 column 14","type":"value_error"}]} []
+    422 {"detail":[{"loc":["body"],"msg":"invalid type: integer `3`, expected a map at line 1 column 24","type":"value_error"}]} []
+    400 code: allowed is at most 1048576, this has 1048577 []
+    200 {"name":"SandboxCapabilityError","traceback":"no tier can run this: a cell in r needs a cloud sandbox, but this session was created without the internet","type":"error","value":"no tier can run this: a cell in r needs a cloud sandbox, but this session was created without the internet"} {"type":"end_of_execution"} []
+    200 {"execution_count":1,"type":"number_of_executions"} {"name":"SandboxCapabilityError","traceback":"no tier can run this: wasm lacks pandas: runs in e2b, but this session was created without the internet","type":"error","value":"no tier can run this: wasm lacks pandas: runs in e2b, but this session was created without the internet"} {"type":"end_of_execution"} []
+    429 quota used up: come back in 60s [60]
+    "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_ends_its_cell() {
+    let client = Client::new();
+    let sandbox = client.create(json!({})).await;
+    client.execute(&sandbox, "x = 1").await;
+    let response = client.respond(sandbox.cell(&json!({ "code": "x = 2\nsleep 100" }))).await;
+    let mut pieces = response.into_body().into_data_stream();
+    assert!(pieces.next().await.unwrap().is_ok());
+    let alive = tokio::time::timeout(seconds(3), pieces.next()).await;
+    assert!(alive.is_err() && client.house.here.running() == 1);
+    drop(pieces);
+    assert_eq!(client.house.here.running(), 0);
+    assert_eq!(client.execute(&sandbox, "x").await, "number 3 | result 1 | end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sandbox_that_ends_or_pauses_under_a_cell_breaks_its_stream_off() {
+    for pauses in [false, true] {
+        let client = Client::new();
+        let sandbox = client.create(json!({ "timeout": 12, "autoPause": pauses })).await;
+        let began = Instant::now();
+        let response = client.respond(sandbox.cell(&json!({ "code": "sleep 100" }))).await;
+        assert_eq!(response.status(), 200);
+        let pieces: Vec<_> = response.into_body().into_data_stream().collect().await;
+        assert_eq!((pieces.len(), began.elapsed()), (4, seconds(12)), "{pieces:?}");
+        assert!(pieces.last().unwrap().is_err() && client.house.here.running() == 0);
+        assert_eq!(client.send(sandbox.cell(&json!({ "code": "x" }))).await.status, 502);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cell_that_moves_to_a_machine_is_one_stream() {
+    let client = Client::new();
+    let sandbox = client.create(json!({ "envVars": { "A": "sandbox" } })).await;
+    client.execute(&sandbox, "x = 1").await;
+    let code = "x += 1\nprint(\"a\")\nsleep(1)\nimport pandas\nx\nenv(\"A\")";
+    assert_eq!(client.execute(&sandbox, code).await, "number 2 | stdout a | result 2 | stdout sandbox | end");
+    let code = "x = 'PLACE'\nx";
+    assert_eq!(client.execute(&sandbox, code).await, "number 3 | result 'PLACE' | end");
+    assert_eq!((client.house.machines.sandboxes(), client.house.here.kernels()), (1, 0));
+}
+
+async fn open(client: &Client, sandbox: &Sandbox, asked: Value) -> (u16, Value) {
+    let answer = client.send(sandbox.to(INTERPRETER, "POST /contexts", asked.to_string())).await;
+    (answer.status, if answer.json.is_null() { json!(answer.text) } else { answer.json })
+}
+
+#[tokio::test(start_paused = true)]
+async fn contexts_are_opened_listed_restarted_and_closed() {
+    let client = Client::without_machines();
+    let sandbox = client.create(json!({})).await;
+    let (status, context) = open(&client, &sandbox, json!({ "language": "python", "cwd": "/tmp" })).await;
+    assert_eq!((status, &context["language"], &context["cwd"]), (200, &json!("python"), &json!("/tmp")));
+    let id = context["id"].as_str().unwrap();
+    let call = async |call: &str| {
+        let answer = client.send(sandbox.to(INTERPRETER, &call.replace("ID", id), Body::empty())).await;
+        answer.told().replace(id, "ID")
+    };
+    let listed = client.send(sandbox.to(INTERPRETER, "GET /contexts", Body::empty())).await;
+    assert_eq!((listed.json.as_array().unwrap().len(), &listed.json[1]), (2, &context));
+    let run = async |code: &str| client.send(sandbox.cell(&json!({ "code": code, "context_id": id }))).await.lines();
+    assert_eq!(run("x = 1").await, "number 1 | end");
+    assert_eq!(client.execute(&sandbox, "x").await, "number 1 | error NameError: x | end");
+    assert_eq!(call("POST /contexts/ID/restart").await, "200 null");
+    assert_eq!(run("x").await, "number 1 | error NameError: x | end");
+    assert_eq!(call("DELETE /contexts/ID").await, "200 null");
+    for gone in ["DELETE /contexts/ID", "POST /contexts/ID/restart"] {
+        assert_eq!(call(gone).await, "404 Context ID not found");
+    }
+    assert_eq!(call("GET /nothing").await, "404 Not Found");
+    let nowhere = open(&client, &sandbox, json!({ "cwd": "/etc" })).await;
+    assert_eq!(nowhere, (500, json!("Failed to create context: no directory /etc")));
+    let (status, said) = open(&client, &sandbox, json!({ "language": "r" })).await;
+    assert_eq!(status, 500);
+    let why = "no tier can run this: a context for r needs a cloud sandbox: set E2B_API_KEY";
+    assert_eq!(said, json!(format!("Failed to create context: {why}")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn restarting_a_context_ends_the_cell_that_runs_in_it() {
+    let client = Client::without_machines();
+    let sandbox = client.create(json!({})).await;
+    let listed = client.send(sandbox.to(INTERPRETER, "GET /contexts", Body::empty())).await;
+    let restart = format!("POST /contexts/{}/restart", listed.json[0]["id"].as_str().unwrap());
+    let began = Instant::now();
+    let restarts = async {
+        sleep(seconds(1)).await;
+        let restarted = client.send(sandbox.to(INTERPRETER, &restart, Body::empty())).await;
+        (restarted.told(), began.elapsed())
+    };
+    let (cell, restarted) = tokio::join!(client.execute(&sandbox, "x = 1\nsleep 100"), restarts);
+    assert_eq!(restarted, ("200 null".to_owned(), seconds(1)));
+    assert_eq!(cell, "number 1 | error ContextRestarting: Context was restarted | end");
+    assert_eq!(client.execute(&sandbox, "x").await, "number 1 | error NameError: x | end");
+}

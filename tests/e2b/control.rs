@@ -1,0 +1,230 @@
+//! The control plane: every status and every body that clients tell causes apart by.
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::{Value, json};
+use switchtower::http::Config;
+use switchtower::session;
+use tokio::time::sleep;
+
+use super::house::{Client, Sandbox};
+use crate::session::house::{House, Plan, seconds};
+
+/// A description without what chance drew.
+fn known(mut told: Value) -> String {
+    for name in ["sandboxID", "envdAccessToken"] {
+        if let Some(drawn) = told.get_mut(name) {
+            assert!(drawn.as_str().unwrap().len() > 20);
+            *drawn = "…".into();
+        }
+    }
+    told.to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_ways_to_create_a_sandbox_answer_alike_and_give_it_their_own_time() {
+    let client = Client::new();
+    let body = json!({ "templateID": "t:prod", "metadata": { "a": "b" }, "envVars": { "K": "V" } });
+    let mut ends = Vec::new();
+    for path in ["/v2/sandboxes", "/sandboxes"] {
+        let created = client.call(&format!("POST {path}"), body.clone()).await;
+        assert_eq!(created.status, 201);
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(known(created.json.clone()), @r#"{"alias":"t:prod","clientID":"switchtower","domain":null,"envdAccessToken":"…","envdVersion":"0.5.7","sandboxID":"…","templateID":"t:prod"}"#);
+        }
+        let id = created.json["sandboxID"].as_str().unwrap();
+        assert!(id.starts_with('i') && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()), "{id}");
+        let detail = client.call(&format!("GET /sandboxes/{id}"), Value::Null).await;
+        ends.push(format!("{}", detail.json["endAt"]));
+        if path == "/sandboxes" {
+            insta::assert_snapshot!(known(detail.json), @r#"{"alias":"t:prod","clientID":"switchtower","cpuCount":2,"diskSizeMB":10240,"domain":null,"endAt":"2025-07-31T02:15:06.023Z","envdAccessToken":"…","envdVersion":"0.5.7","lifecycle":{"autoResume":false,"onTimeout":"kill"},"memoryMB":2048,"metadata":{"a":"b"},"sandboxID":"…","startedAt":"2025-07-31T02:14:51.023Z","state":"running","templateID":"t:prod"}"#);
+        }
+    }
+    assert_eq!(ends, [r#""2025-07-31T02:19:51.023Z""#, r#""2025-07-31T02:15:06.023Z""#]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_done_is_said_with_a_status_that_clients_know() {
+    let client = Client::new();
+    let sandbox = client.create(json!({})).await;
+    let mut text = String::new();
+    let mut asks = async |call: &str, body: Value| {
+        let answer = client.call(&call.replace("ID", &sandbox.id), body).await;
+        text.push_str(&format!(
+            "{call}: {} [{}]\n",
+            answer.told().replace(&sandbox.id, "ID"),
+            answer.header("should-retry")
+        ));
+    };
+    let template = |rest: (&str, Value)| json!({ "templateID": "t", rest.0: rest.1 });
+    asks("POST /v2/sandboxes", json!({})).await;
+    asks("POST /v2/sandboxes", template(("timeout", json!(86_401)))).await;
+    asks("POST /v2/sandboxes", template(("timeout", json!(0)))).await;
+    asks("POST /v2/sandboxes", template(("mcp", json!({ "x": {} })))).await;
+    asks("POST /v2/sandboxes", template(("volumeMounts", json!([{ "name": "v" }])))).await;
+    asks("POST /v2/sandboxes", template(("network", json!({ "allowPublicTraffic": false })))).await;
+    asks("POST /sandboxes/ID/timeout", json!({ "timeout": 1e9 })).await;
+    asks("POST /sandboxes/ID/snapshots", json!({})).await;
+    asks("GET /templates", Value::Null).await;
+    asks("PUT /sandboxes/ID", Value::Null).await;
+    asks("GET /v2/sandboxes?state=dead", Value::Null).await;
+    asks("GET /sandboxes/inone", Value::Null).await;
+    insta::assert_snapshot!(text, @r#"
+    POST /v2/sandboxes: 400 {"code":400,"message":"Error when parsing request: missing field `templateID` at line 1 column 2"} [false]
+    POST /v2/sandboxes: 400 {"code":400,"message":"Timeout cannot be greater than 24 hours"} [false]
+    POST /v2/sandboxes: 400 {"code":400,"message":"Timeout must be a number of seconds, 1 or more"} [false]
+    POST /v2/sandboxes: 400 {"code":400,"message":"mcp is not supported by Switchtower"} [false]
+    POST /v2/sandboxes: 400 {"code":400,"message":"volumeMounts is not supported by Switchtower"} [false]
+    POST /v2/sandboxes: 400 {"code":400,"message":"network.allowPublicTraffic is not supported by Switchtower"} [false]
+    POST /sandboxes/ID/timeout: 400 {"code":400,"message":"Timeout cannot be greater than 24 hours"} [false]
+    POST /sandboxes/ID/snapshots: 501 {"code":501,"message":"/sandboxes/ID/snapshots is not supported by Switchtower"} [false]
+    GET /templates: 501 {"code":501,"message":"/templates is not supported by Switchtower"} [false]
+    PUT /sandboxes/ID: 405 {"code":405,"message":"/sandboxes/ID has no PUT"} [false]
+    GET /v2/sandboxes?state=dead: 400 {"code":400,"message":"state is running or paused, not \"dead\""} [false]
+    GET /sandboxes/inone: 404 {"code":404,"message":"Sandbox \"inone\" doesn't exist or you don't have access to it"} [false]
+    "#);
+    for call in [
+        "DELETE /sandboxes/inone",
+        "POST /sandboxes/inone/timeout",
+        "POST /sandboxes/inone/refreshes",
+        "POST /sandboxes/inone/pause",
+        "POST /sandboxes/inone/resume",
+        "POST /v2/sandboxes/inone/connect",
+        "GET /sandboxes/inone/metrics",
+    ] {
+        assert_eq!(client.call(call, Value::Null).await.status, 404, "{call}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sandbox_is_paused_woken_kept_and_killed() {
+    let client = Client::new();
+    let sandbox = client.create(json!({ "timeout": 100 })).await;
+    let call = async |call: &str, body: Value| client.call(&call.replace("ID", &sandbox.id), body).await;
+    let ends = async || {
+        let detail = call("GET /sandboxes/ID", Value::Null).await;
+        format!("{} {}", detail.json["state"].as_str().unwrap(), &detail.json["endAt"].as_str().unwrap()[11..19])
+    };
+    assert_eq!(ends().await, "running 02:16:31");
+    assert_eq!(call("POST /sandboxes/ID/timeout", json!({ "timeout": 50 })).await.told(), "204 ");
+    assert_eq!(ends().await, "running 02:15:41");
+    for (duration, end) in [(10, "02:15:41"), (60, "02:15:51")] {
+        assert_eq!(call("POST /sandboxes/ID/refreshes", json!({ "duration": duration })).await.status, 204);
+        assert_eq!(ends().await, format!("running {end}"));
+    }
+    assert_eq!(call("POST /v2/sandboxes/ID/connect", json!({ "timeout": 70 })).await.status, 200);
+    assert_eq!(ends().await, "running 02:16:01");
+    let awake = call("POST /sandboxes/ID/resume", json!({})).await;
+    assert_eq!((awake.status, awake.json["code"].as_u64()), (409, Some(409)), "{}", awake.text);
+
+    client.execute(&sandbox, "x = 1").await;
+    assert_eq!(call("POST /sandboxes/ID/pause", json!({})).await.told(), "204 ");
+    assert_eq!(call("POST /sandboxes/ID/pause", json!({})).await.status, 409);
+    assert_eq!(ends().await, "paused 02:16:01");
+    sleep(seconds(3600)).await;
+    let woken = call("POST /sandboxes/ID/connect", json!({ "timeout": 20 })).await;
+    assert_eq!((woken.status, woken.json["envdAccessToken"].as_str()), (201, Some(sandbox.token.as_str())));
+    assert_eq!(client.execute(&sandbox, "x").await, "number 2 | result 1 | end");
+    assert_eq!(call("POST /sandboxes/ID/pause", json!({})).await.status, 204);
+    assert_eq!(call("POST /sandboxes/ID/resume", json!({ "timeout": 20 })).await.status, 201);
+
+    assert_eq!(call("DELETE /sandboxes/ID", Value::Null).await.told(), "204 ");
+    assert_eq!(call("DELETE /sandboxes/ID", Value::Null).await.status, 404);
+    assert_eq!(call("GET /sandboxes/ID", Value::Null).await.status, 404);
+    let metrics = client.create(json!({})).await.id;
+    let metrics = client.call(&format!("GET /sandboxes/{metrics}/metrics"), Value::Null).await;
+    assert_eq!((metrics.status, metrics.json[0]["cpuCount"].as_u64()), (200, Some(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_list_has_what_was_asked_for_page_by_page() {
+    let client = Client::new();
+    let mut all: Vec<Sandbox> = Vec::new();
+    for (metadata, template) in [(json!({ "who": "a b" }), "one"), (json!({}), "two"), (json!({ "who": "a b" }), "one")]
+    {
+        all.push(client.create(json!({ "metadata": metadata, "templateID": template })).await);
+        sleep(seconds(1)).await;
+    }
+    client.call(&format!("POST /sandboxes/{}/pause", all[2].id), json!({})).await;
+    let list = async |path: &str| {
+        let answer = client.call(&format!("GET {path}"), Value::Null).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let place = |told: &Value| all.iter().position(|sandbox| told["sandboxID"] == sandbox.id.as_str()).unwrap();
+        let places: Vec<usize> = answer.json.as_array().unwrap().iter().map(place).collect();
+        (places, answer.header("x-next-token").to_owned())
+    };
+    for (path, places) in [
+        ("/sandboxes", vec![1, 0]),
+        ("/v2/sandboxes", vec![2, 1, 0]),
+        ("/v2/sandboxes?order=asc", vec![0, 1, 2]),
+        ("/v2/sandboxes?state=paused", vec![2]),
+        ("/v2/sandboxes?state=running,paused&metadata=who%3Da%252520b", vec![2, 0]),
+        ("/v2/sandboxes?state=running&metadata=who%3Da%20b", vec![0]),
+        ("/v2/sandboxes?template=two", vec![1]),
+        ("/v2/sandboxes?metadata=who%3Dnobody", vec![]),
+    ] {
+        assert_eq!(list(path).await, (places, String::new()), "{path}");
+    }
+    let (first, token) = list("/v2/sandboxes?limit=2").await;
+    // One that ends between two pages moves none of the others.
+    client.call(&format!("DELETE /sandboxes/{}", all[1].id), Value::Null).await;
+    let (second, last) = list(&format!("/v2/sandboxes?limit=2&nextToken={token}")).await;
+    assert_eq!((first, second, last.as_str()), (vec![2, 1], vec![0], ""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_key_is_a_caller_of_its_own_where_none_are_configured_and_only_those_where_some_are() {
+    let mut client = Client::new();
+    let sandbox = client.create(json!({})).await;
+    let path = format!("/sandboxes/{}", sandbox.id);
+    let user = client.house.sessions.every()[0].caller().user.to_string();
+    assert!(user.starts_with("key-") && !user.contains("e2b_one"), "{user}");
+    client.key = "e2b_two";
+    assert_eq!(client.call("GET /v2/sandboxes", Value::Null).await.told(), "200 []");
+    for call in ["GET PATH", "DELETE PATH", "POST PATH/timeout", "POST PATH/pause", "POST PATH/connect"] {
+        assert_eq!(client.call(&call.replace("PATH", &path), json!({})).await.status, 404, "{call}");
+    }
+    client.key = "";
+    let refused = client.call("GET /v2/sandboxes", Value::Null).await;
+    let said = r#"401 {"code":401,"message":"Invalid API key: send one that this server knows as X-API-Key"}"#;
+    assert_eq!(refused.told(), said);
+    assert_eq!(client.send(Request::get("/v2/sandboxes").body(Body::empty()).unwrap()).await.told(), said);
+
+    let keys = [("ada".to_owned(), "key-of-ada-0123456789".to_owned())].into();
+    let mut client = Client::of(House::new(), &Config { keys, ..Config::default() });
+    assert_eq!(client.call("GET /v2/sandboxes", Value::Null).await.told(), said);
+    client.key = "key-of-ada-0123456789";
+    client.create(json!({})).await;
+    assert_eq!(&*client.house.sessions.every()[0].caller().user, "ada");
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_sandboxes_of_one_caller_are_its_own_limit_and_of_all_are_a_busy_server() {
+    let sessions = session::Config { per_caller: 1, most: 2, ..session::Config::default() };
+    let mut client = Client::planned(Plan { sessions, ..Plan::default() });
+    let body = json!({ "templateID": "t" });
+    client.create(json!({})).await;
+    let mut text = String::new();
+    for key in ["e2b_one", "e2b_two", "e2b_three"] {
+        client.key = key;
+        let answer = client.call("POST /v2/sandboxes", body.clone()).await;
+        if answer.status != 201 {
+            let (retry, after) = (answer.header("should-retry"), answer.header("retry-after"));
+            text.push_str(&format!("{} [{retry}{after}]\n", answer.told()));
+        }
+    }
+    insta::assert_snapshot!(text, @r#"
+    429 {"code":429,"message":"you have reached the maximum number of concurrent sandboxes (1)"} [false]
+    503 {"code":503,"message":"overloaded: this server may have 2 sessions at once: end one, or wait until one ends"} [5]
+    "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_names_no_sandbox_and_is_not_e2bs_is_the_native_doors() {
+    let client = Client::new();
+    let get = |path: &str| Request::get(path).header("host", "localhost:3001").body(Body::empty()).unwrap();
+    assert_eq!(client.send(get("/health")).await.json["status"], "healthy");
+    assert!(client.send(get("/metrics")).await.text.starts_with("# HELP"));
+    let nothing = client.send(get("/files?path=/tmp/a")).await;
+    assert_eq!((nothing.status, nothing.header("content-type")), (404, "application/problem+json"));
+}

@@ -1,0 +1,217 @@
+//! envd while a sandbox is local: files, folders, watches.
+
+use axum::body::Body;
+use axum::http::Request;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use futures_util::StreamExt as _;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use switchtower::session;
+use tokio::time::{Instant, sleep};
+
+use super::house::{Client, ENVD, Sandbox, frames, with, without};
+use crate::session::house::{Cloud, Plan, seconds};
+
+#[tokio::test(start_paused = true)]
+async fn files_go_up_as_a_form_or_as_they_are_and_come_down_as_they_were() {
+    let client = Client::new();
+    let sandbox = client.create(json!({})).await;
+    let form = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"/tmp/one\"\r\n\r\n1\r\n\
+        --b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"sub/two\"\r\n\r\n2\r\n--b--\r\n";
+    let form = |call: &str| with(sandbox.to(ENVD, call, form), "content-type", "multipart/form-data; boundary=b");
+    let told = client.send(form("POST /files")).await;
+    let entry = |path: &str, name: &str| json!({ "path": path, "name": name, "type": "file" });
+    let all = json!([entry("/tmp/one", "one"), entry("/home/user/sub/two", "two")]);
+    assert_eq!((told.status, told.json), (200, all));
+    // A path that is named goes before the names in the form.
+    let told = client.send(form("POST /files?path=/tmp/named&username=user")).await;
+    assert_eq!(told.json[0], entry("/tmp/named", "named"));
+    let bytes = sandbox.to(ENVD, "POST /files?path=a%20b", "\u{fffd}\0");
+    let told = client.send(with(bytes, "content-type", "application/octet-stream")).await;
+    assert_eq!(told.json, json!([entry("/home/user/a b", "a b")]));
+    for (path, content) in [("/tmp/one", "1"), ("/home/user/sub/two", "2"), ("a%20b", "\u{fffd}\0")] {
+        let read = client.send(sandbox.to(ENVD, &format!("GET /files?path={path}"), Body::empty())).await;
+        assert_eq!((read.status, read.text.as_str()), (200, content));
+        assert_eq!(read.header("content-type"), "application/octet-stream");
+    }
+    assert_eq!(client.execute(&sandbox, "read /tmp/one").await, "number 1 | stdout 1 | end");
+    client.execute(&sandbox, "write /tmp/made cell").await;
+    let read = client.send(sandbox.to(ENVD, "GET /files?path=/tmp/made", Body::empty())).await;
+    assert_eq!((read.text.as_str(), client.house.machines.sandboxes()), ("cell", 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_cannot_be_had_is_refused_as_envd_does() {
+    let sessions = session::Config { files: 10, ..session::Config::default() };
+    let client = Client::planned(Plan { sessions, cloud: Cloud::Absent("none"), ..Plan::default() });
+    let sandbox = client.create(json!({})).await;
+    let mut text = String::new();
+    for (call, kind, coding) in [
+        ("GET /files?path=/tmp/none", "", ""),
+        ("GET /files?path=/tmp", "", ""),
+        ("GET /files?path=/etc/hosts", "", ""),
+        ("GET /files?path=/tmp/%00", "", ""),
+        ("POST /files?path=/etc/hosts", "", ""),
+        ("POST /files?path=/tmp", "", ""),
+        ("POST /files", "", ""),
+        ("POST /files", "multipart/form-data; boundary=b", ""),
+        ("POST /files?path=/tmp/a", "", "gzip"),
+        ("POST /files?path=/tmp/a", "", ""),
+        ("GET /nothing", "", ""),
+    ] {
+        let mut request = sandbox.to(ENVD, call, "eleven bytes");
+        for (name, value) in [("content-type", kind), ("content-encoding", coding)] {
+            if !value.is_empty() {
+                request = with(request, name, value);
+            }
+        }
+        text.push_str(&format!("{call}: {}\n", client.send(request).await.told()));
+    }
+    insta::assert_snapshot!(text, @r#"
+    GET /files?path=/tmp/none: 404 {"code":404,"message":"path \"/tmp/none\" does not exist"}
+    GET /files?path=/tmp: 400 {"code":400,"message":"path is a directory: \"/tmp\""}
+    GET /files?path=/etc/hosts: 404 {"code":404,"message":"path \"/etc/hosts\" does not exist"}
+    GET /files?path=/tmp/%00: 400 {"code":400,"message":"path \"/tmp/\\0\" has a NUL in it"}
+    POST /files?path=/etc/hosts: 404 {"code":404,"message":"path \"/etc/hosts\" does not exist"}
+    POST /files?path=/tmp: 400 {"code":400,"message":"path is a directory: \"/tmp\""}
+    POST /files: 400 {"code":400,"message":"path is required"}
+    POST /files: 400 {"code":400,"message":"error parsing multipart form"}
+    POST /files?path=/tmp/a: 400 {"code":400,"message":"compressed uploads are not taken here"}
+    POST /files?path=/tmp/a: 507 {"code":507,"message":"the files of a session may have 10 bytes together"}
+    GET /nothing: 404 {"code":404,"message":"there is nothing at /nothing"}
+    "#);
+}
+
+fn signature(sandbox: &Sandbox, operation: &str, path: &str, until: u64) -> String {
+    let signed = format!("{path}:{operation}::{}:{until}", sandbox.token);
+    let signature = STANDARD_NO_PAD.encode(Sha256::digest(signed)).replace('+', "%2B");
+    format!("/files?path={path}&signature=v1_{signature}&signature_expiration={until}")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signed_link_needs_no_token_and_not_even_the_name_of_its_sandbox() {
+    let client = Client::new();
+    let (sandbox, _other) = (client.create(json!({})).await, client.create(json!({})).await);
+    let until = 1_753_928_091 + 60;
+    let write = Request::post(signature(&sandbox, "write", "/tmp/a", until)).body(Body::from("linked")).unwrap();
+    assert_eq!(client.send(write).await.status, 200);
+    let link = signature(&sandbox, "read", "/tmp/a", until);
+    let read = || Request::get(&link).header("host", "localhost:3001").body(Body::empty()).unwrap();
+    assert_eq!(client.send(read()).await.told(), "200 linked");
+    let named = || without(sandbox.to(ENVD, &format!("GET {link}"), Body::empty()), "x-access-token");
+    assert_eq!(client.send(named()).await.told(), "200 linked");
+    let other_path = link.replace("/tmp/a", "/tmp/b");
+    let forged = without(sandbox.to(ENVD, &format!("GET {other_path}"), Body::empty()), "x-access-token");
+    assert_eq!(client.send(forged).await.status, 401);
+    sleep(seconds(61)).await;
+    assert_eq!(client.send(named()).await.status, 401);
+    assert_eq!(client.send(read()).await.status, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn folders_are_made_listed_moved_and_removed() {
+    let client = Client::without_machines();
+    let sandbox = client.create(json!({})).await;
+    client.send(sandbox.to(ENVD, "POST /files?path=/tmp/d/a", "12345")).await;
+    let mut text = String::new();
+    for (method, message) in [
+        ("Stat", json!({ "path": "/tmp/d/a" })),
+        ("MakeDir", json!({ "path": "d" })),
+        ("MakeDir", json!({ "path": "/home/user/d" })),
+        ("Move", json!({ "source": "/tmp/d/a", "destination": "d/b" })),
+        ("ListDir", json!({ "path": "/home/user", "depth": 2 })),
+        ("Remove", json!({ "path": "d" })),
+        ("Remove", json!({ "path": "d" })),
+        ("Stat", json!({ "path": "d" })),
+        ("ListDir", json!({ "path": "/home/user/none" })),
+        ("ListDir", json!({ "path": "/etc" })),
+        ("Remove", json!({ "path": "/tmp" })),
+        ("Fly", json!({ "path": "/tmp" })),
+        ("Stat", json!(3)),
+    ] {
+        let answer = client.send(sandbox.rpc(&format!("filesystem.Filesystem/{method}"), &message)).await;
+        text.push_str(&format!("{method} {message}: {}\n", answer.told()));
+    }
+    insta::assert_snapshot!(text, @r#"
+    Stat {"path":"/tmp/d/a"}: 200 {"entry":{"group":"user","mode":420,"modifiedTime":"2025-07-31T02:14:51.023Z","name":"a","owner":"user","path":"/tmp/d/a","permissions":"-rw-r--r--","size":"5","type":"FILE_TYPE_FILE"}}
+    MakeDir {"path":"d"}: 200 {"entry":{"group":"user","mode":493,"modifiedTime":"2025-07-31T02:14:51.023Z","name":"d","owner":"user","path":"/home/user/d","permissions":"drwxr-xr-x","size":"0","type":"FILE_TYPE_DIRECTORY"}}
+    MakeDir {"path":"/home/user/d"}: 409 {"code":"already_exists","message":"path already exists: \"/home/user/d\""}
+    Move {"destination":"d/b","source":"/tmp/d/a"}: 200 {"entry":{"group":"user","mode":420,"modifiedTime":"2025-07-31T02:14:51.023Z","name":"b","owner":"user","path":"/home/user/d/b","permissions":"-rw-r--r--","size":"5","type":"FILE_TYPE_FILE"}}
+    ListDir {"depth":2,"path":"/home/user"}: 200 {"entries":[{"group":"user","mode":493,"modifiedTime":"2025-07-31T02:14:51.023Z","name":"d","owner":"user","path":"/home/user/d","permissions":"drwxr-xr-x","size":"0","type":"FILE_TYPE_DIRECTORY"},{"group":"user","mode":420,"modifiedTime":"2025-07-31T02:14:51.023Z","name":"b","owner":"user","path":"/home/user/d/b","permissions":"-rw-r--r--","size":"5","type":"FILE_TYPE_FILE"}]}
+    Remove {"path":"d"}: 200 {}
+    Remove {"path":"d"}: 200 {}
+    Stat {"path":"d"}: 404 {"code":"not_found","message":"path \"/home/user/d\" does not exist"}
+    ListDir {"path":"/home/user/none"}: 404 {"code":"not_found","message":"path \"/home/user/none\" does not exist"}
+    ListDir {"path":"/etc"}: 404 {"code":"not_found","message":"path \"/etc\" does not exist"}
+    Remove {"path":"/tmp"}: 400 {"code":"invalid_argument","message":"/tmp cannot be removed"}
+    Fly {"path":"/tmp"}: 501 {"code":"unimplemented","message":"there is no Fly"}
+    Stat 3: 400 {"code":"invalid_argument","message":"unmarshal message: invalid type: integer `3`, expected struct Asked at line 1 column 1"}
+    "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watcher_gathers_what_changes_until_it_is_asked() {
+    let client = Client::new();
+    let (sandbox, other) = (client.create(json!({})).await, client.create(json!({})).await);
+    let call = async |sandbox: &Sandbox, method: &str, message: Value| {
+        client.send(sandbox.rpc(&format!("filesystem.Filesystem/{method}"), &message)).await
+    };
+    let made = call(&sandbox, "CreateWatcher", json!({ "path": "/tmp", "recursive": true })).await;
+    let id = json!({ "watcherId": made.json["watcherId"] });
+    client.send(sandbox.to(ENVD, "POST /files?path=/tmp/d/a", "1")).await;
+    client.execute(&sandbox, "write /tmp/b cell").await;
+    let events = call(&sandbox, "GetWatcherEvents", id.clone()).await;
+    let told = |events: &Value| {
+        let event = |event: &Value| format!("{} {}", event["name"], event["type"]).replace(['"'], "");
+        events["events"].as_array().unwrap().iter().map(event).collect::<Vec<_>>().join(", ")
+    };
+    let made = |name: &str| format!("{name} EVENT_TYPE_CREATE, {name} EVENT_TYPE_WRITE");
+    assert_eq!(told(&events.json), format!("{}, d EVENT_TYPE_CREATE, {}", made("b"), made("d/a")));
+    assert_eq!(call(&sandbox, "GetWatcherEvents", id.clone()).await.json, json!({ "events": [] }));
+    assert_eq!(call(&other, "GetWatcherEvents", id.clone()).await.status, 404);
+    assert_eq!(call(&sandbox, "CreateWatcher", json!({ "path": "/tmp/b" })).await.status, 400);
+    // On a machine it goes on under the same name.
+    client.execute(&sandbox, "import pandas").await;
+    let there = call(&sandbox, "GetWatcherEvents", id.clone()).await;
+    assert_eq!((there.header("x-toy"), &there.json["body"]), ("machine", &json!(r#"{"watcherId":"there"}"#)));
+    assert_eq!(call(&sandbox, "RemoveWatcher", id.clone()).await.json["uri"], "/filesystem.Filesystem/RemoveWatcher");
+    assert_eq!(call(&other, "RemoveWatcher", id).await.status, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_tells_what_changes_as_it_happens_and_that_it_lives() {
+    let client = Client::new();
+    let sandbox = client.create(json!({ "timeout": 100 })).await;
+    let watch = sandbox.streamed("filesystem.Filesystem/WatchDir", &json!({ "path": "/tmp" }));
+    let response = client.respond(with(watch, "keepalive-ping-interval", "50")).await;
+    assert_eq!(response.headers()["content-type"], "application/connect+json");
+    let began = Instant::now();
+    let watches = async {
+        let (mut pieces, mut told) = (response.into_body().into_data_stream(), String::new());
+        while let Some(Ok(piece)) = pieces.next().await {
+            told.push_str(&format!("{} s: {}\n", began.elapsed().as_secs(), frames(&piece).join(", ")));
+        }
+        told.push_str(&format!("{} s: broken off", began.elapsed().as_secs()));
+        told
+    };
+    let writes = async {
+        sleep(seconds(10)).await;
+        client.send(sandbox.to(ENVD, "POST /files?path=/tmp/a", "1")).await;
+        sleep(seconds(10)).await;
+        client.execute(&sandbox, "write /tmp/a cell\nwrite /tmp/d/deeper x").await;
+    };
+    let (told, ()) = tokio::join!(watches, writes);
+    insta::assert_snapshot!(told, @r#"
+    0 s: 0 {"start":{}}
+    10 s: 0 {"filesystem":{"name":"a","type":"EVENT_TYPE_CREATE"}}, 0 {"filesystem":{"name":"a","type":"EVENT_TYPE_WRITE"}}
+    20 s: 0 {"filesystem":{"name":"a","type":"EVENT_TYPE_WRITE"}}, 0 {"filesystem":{"name":"d","type":"EVENT_TYPE_CREATE"}}
+    70 s: 0 {"keepalive":{}}
+    100 s: broken off
+    "#);
+    let sandbox = client.create(json!({})).await;
+    let nothing = sandbox.streamed("filesystem.Filesystem/WatchDir", &json!({ "path": "/tmp/none" }));
+    let nothing = client.send(nothing).await;
+    let said = r#"2 {"error":{"code":"not_found","message":"path \"/tmp/none\" does not exist"}}"#;
+    assert_eq!((nothing.status, frames(&nothing.bytes)), (200, vec![said.to_owned()]));
+}

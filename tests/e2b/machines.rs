@@ -1,0 +1,110 @@
+//! What only a machine has: processes, ports, the rest of its files.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::{Value, json};
+use switchtower_contract::Fault;
+use tokio::time::Instant;
+
+use super::house::{Client, ENVD, INTERPRETER, Sandbox, frames, with};
+
+fn start(sandbox: &Sandbox) -> Request<Body> {
+    let process = json!({ "cmd": "/bin/bash", "args": ["-l", "-c", "echo hi"], "envs": { "A": "own" } });
+    sandbox.streamed("process.Process/Start", &json!({ "process": process, "stdin": false }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_machines_there_are_no_processes_and_that_is_an_error_within_the_protocol() {
+    let client = Client::without_machines();
+    let sandbox = client.create(json!({})).await;
+    // It does not wait for the cell that runs.
+    let (cell, (started, waited)) = tokio::join!(client.execute(&sandbox, "sleep 4"), async {
+        let began = Instant::now();
+        (client.send(start(&sandbox)).await, began.elapsed())
+    });
+    assert_eq!((cell.as_str(), waited), ("number 1 | end", Duration::ZERO));
+    assert_eq!((started.status, started.header("content-type")), (200, "application/connect+json"));
+    let why = "a command needs a cloud sandbox: set E2B_API_KEY";
+    let said = format!(r#"2 {{"error":{{"code":"permission_denied","message":"{why}"}}}}"#);
+    assert_eq!(frames(&started.bytes), [said]);
+    let walled = Client::new();
+    let started = walled.send(start(&walled.create(json!({ "allow_internet_access": false })).await)).await;
+    assert!(frames(&started.bytes)[0].contains("but this session was created without the internet"));
+    let list = client.send(sandbox.rpc("process.Process/List", &json!({}))).await;
+    assert_eq!(list.told(), r#"200 {"processes":[]}"#);
+    let signal = json!({ "process": { "pid": 3 }, "signal": "SIGNAL_SIGKILL" });
+    let signal = client.send(sandbox.rpc("process.Process/SendSignal", &signal)).await;
+    assert_eq!((signal.status, &signal.json["code"]), (404, &json!("not_found")));
+    let connect = client.send(sandbox.streamed("process.Process/Connect", &json!({ "process": { "pid": 3 } }))).await;
+    assert!(connect.status == 200 && frames(&connect.bytes)[0].contains("not_found"), "{}", connect.status);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_cloud_is_full_a_command_fails_and_the_sandbox_goes_on_without_it() {
+    let client = Client::new();
+    client.house.machines.mood().refuses = Some(Fault::Refused { reason: "20 are running".into(), retry_after: None });
+    let sandbox = client.create(json!({})).await;
+    client.execute(&sandbox, "x = 1").await;
+    let started = client.send(start(&sandbox)).await;
+    let outside = client.send(sandbox.to(ENVD, "GET /files?path=/etc/hosts", Body::empty())).await;
+    let port = client.send(sandbox.to(8080, "GET /", Body::empty())).await;
+    let (text, retry) = (frames(&started.bytes).join("\n"), port.header("retry-after"));
+    insta::assert_snapshot!(format!("{text}\n{}\n{} [{retry}]", outside.told(), port.told()), @r#"
+    2 {"error":{"code":"internal","message":"a command needs a cloud sandbox: unavailable: e2b: refused: 20 are running"}}
+    500 {"code":500,"message":"the file /etc/hosts needs a cloud sandbox: unavailable: e2b: refused: 20 are running"}
+    503 {"code":503,"message":"unavailable: e2b: refused: 20 are running"} [1]
+    "#);
+    assert_eq!(client.execute(&sandbox, "x").await, "number 2 | result 1 | end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_is_sent_on_to_a_machine_without_this_doors_credentials_and_with_the_sessions_variables() {
+    let client = Client::new();
+    let sandbox = client.create(json!({ "envVars": { "A": "session", "B": "session" } })).await;
+    client.send(sandbox.to(ENVD, "POST /files?path=/tmp/a", "given")).await;
+    let mut request = start(&sandbox);
+    for (name, value) in [
+        ("authorization", "Basic dXNlcjo="),
+        ("connect-timeout-ms", "60000"),
+        ("x-api-key", "secret"),
+        ("connection", "keep-alive, x-hop"),
+        ("x-hop", "1"),
+    ] {
+        request = with(request, name, value);
+    }
+    let echo = client.send(request).await;
+    assert_eq!((echo.status, echo.header("x-toy")), (200, "machine"));
+    let headers: Vec<&String> = echo.json["headers"].as_object().unwrap().keys().collect();
+    assert_eq!(headers, ["authorization", "connect-timeout-ms", "content-type"]);
+    assert_eq!((&echo.json["port"], &echo.json["uri"]), (&json!(ENVD), &json!("/process.Process/Start")));
+    let body = echo.json["body"].as_str().unwrap();
+    let message: Value = serde_json::from_str(&body[body.find('{').unwrap()..]).unwrap();
+    let envs = &message["process"]["envs"];
+    assert_eq!((&envs["A"], &envs["B"], &envs["E2B_SANDBOX"]), (&json!("own"), &json!("session"), &json!("true")));
+    // All of it is there now, the files too.
+    for (path, told) in [("/tmp/a", "200 given"), ("/etc/none", "404 ")] {
+        let read = client.send(sandbox.to(ENVD, &format!("GET /files?path={path}"), Body::empty())).await;
+        assert_eq!(read.told(), told);
+    }
+    let envs = client.send(sandbox.to(ENVD, "GET /envs", Body::empty())).await;
+    assert_eq!(envs.json["B"], "session");
+    assert_eq!((client.house.machines.sandboxes(), client.house.here.opened()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn ports_other_languages_and_files_beyond_the_home_are_reasons_to_move() {
+    let client = Client::new();
+    let port = client.create(json!({})).await;
+    let echo = client.send(port.to(8080, "GET /page?q=1", Body::empty())).await;
+    assert_eq!((&echo.json["port"], &echo.json["uri"]), (&json!(8080), &json!("/page?q=1")));
+    let language = client.create(json!({})).await;
+    let echo = client.send(language.cell(&json!({ "code": "1", "language": "js" }))).await;
+    assert_eq!((&echo.json["port"], &echo.json["uri"]), (&json!(INTERPRETER), &json!("/execute")));
+    assert_eq!(echo.json["body"], r#"{"code":"1","language":"js"}"#);
+    let file = client.create(json!({})).await;
+    assert_eq!(client.send(file.to(ENVD, "POST /files?path=/opt/a", "1")).await.status, 200);
+    assert_eq!(client.execute(&file, "read /opt/a").await, "number 1 | stdout 1 | end");
+    assert_eq!((client.house.machines.sandboxes(), client.house.here.opened()), (3, 0));
+}

@@ -1,0 +1,8 @@
+//! The door that E2B's clients know, without a port, over kernels and machines of a toy, on a paused clock.
+
+mod cells;
+mod control;
+mod files;
+mod house;
+mod machines;
+mod plane;
