@@ -157,7 +157,7 @@ impl<'a> Displayed<'a> {
 }
 
 #[derive(Serialize)]
-struct Used {
+pub(crate) struct Used {
     wall_ms: f64,
     cpu_ms: f64,
     memory_mb: f64,

@@ -1,5 +1,6 @@
 //! The JSON that asks for a run, turned into a [`Request`].
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -9,8 +10,9 @@ use switchtower_contract::{Chance, File, Isolation, Language, Program};
 
 use super::fields::Fields;
 use super::problem::Problem;
-use crate::request::{CacheMode, Caller, Ceilings, Priority, Request};
+use crate::request::{CacheMode, Caller, Ceilings, Invalid, Priority, Request};
 use crate::route::TierName;
+use crate::session::{self, AtEnd, CellAsked};
 
 /// Every field of `POST /v1/execute` and `POST /v1/explain`.
 pub const FIELDS: [&str; 14] = [
@@ -35,6 +37,21 @@ pub const FILE_FIELDS: [&str; 3] = ["path", "content", "base64"];
 
 /// Every field of `POST /api/code/execute`.
 pub const LEGACY_FIELDS: [&str; 3] = ["code", "language", "input"];
+
+/// Every field of `POST /v1/sessions`.
+pub const SESSION_FIELDS: [&str; 3] = ["idle_ms", "env", "metadata"];
+
+/// Every field of `POST /v1/sessions/{id}/execute`.
+pub const CELL_FIELDS: [&str; 6] = ["code", "context", "env", "stdin", "timeout_ms", "files"];
+
+/// Every field of `POST /v1/sessions/{id}/contexts`.
+pub const CONTEXT_FIELDS: [&str; 1] = ["folder"];
+
+/// What E2B's clients see as the template of a session that was opened here.
+const TEMPLATE: &str = "base";
+
+/// Shortest time that a session may be asked to be kept unused.
+const SHORTEST: Duration = Duration::from_secs(1);
 
 /// A request in the native form. `caller` is whoever the key belongs to; a `user` in the body goes before it.
 pub(super) fn request(body: Value, ceilings: &Ceilings, caller: Caller) -> Result<Request, Problem> {
@@ -76,6 +93,62 @@ pub(super) fn legacy(body: Value, ceilings: &Ceilings, caller: Caller) -> Result
     Ok(Request { caller, ..Request::new(program, ceilings)? })
 }
 
+/// A new session. The time that it is kept unused is its time-out: each use begins it anew.
+pub(super) fn session(body: Value, ceilings: &Ceilings, config: &session::Config) -> Result<session::Asked, Problem> {
+    let mut fields = Fields::of_body(body, &SESSION_FIELDS)?;
+    let timeout = match fields.number("idle_ms")?.map(Duration::from_millis) {
+        Some(idle) if idle < SHORTEST || idle > config.lifetime => {
+            let allowed = format!("{} to {}", SHORTEST.as_millis(), config.lifetime.as_millis());
+            return Err(Invalid::new("idle_ms", allowed).into());
+        }
+        Some(idle) => idle,
+        None => config.idle.min(config.lifetime),
+    };
+    let env = env(&mut fields)?;
+    Request::new(Program { env: Some(env.clone()), ..Program::python("") }, ceilings)?;
+    let metadata: BTreeMap<_, _> = fields.texts("metadata")?.unwrap_or_default().into_iter().collect();
+    let size = metadata.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum::<u64>();
+    if size > ceilings.env {
+        return Err(Invalid::new("metadata", format!("at most {}, this has {size}", ceilings.env)).into());
+    }
+    Ok(session::Asked {
+        template: TEMPLATE.to_owned(),
+        timeout,
+        metadata,
+        env,
+        at_end: AtEnd::Kill,
+        auto_resume: false,
+        offline: false,
+    })
+}
+
+/// A cell, and the files that are written before it.
+pub(super) fn cell(body: Value, ceilings: &Ceilings) -> Result<(CellAsked, Vec<File>), Problem> {
+    let mut fields = Fields::of_body(body, &CELL_FIELDS)?;
+    let program = Program {
+        stdin: fields.text("stdin")?,
+        files: files(&mut fields)?,
+        env: Some(env(&mut fields)?),
+        ..Program::python(fields.required_text("code")?)
+    };
+    let context = fields.text("context")?;
+    let timeout = fields.number("timeout_ms")?.map(Duration::from_millis);
+    let mut request = Request::new(program, ceilings)?;
+    request.timeout = timeout.unwrap_or(ceilings.default_timeout);
+    let Request { program, timeout, .. } = request.checked(ceilings)?;
+    let Program { source, stdin, env, files, .. } = program;
+    Ok((CellAsked { context, source, env: env.unwrap_or_default(), stdin, timeout: Some(timeout) }, files))
+}
+
+/// A new context: its folder, where one is named.
+pub(super) fn context(body: Value) -> Result<Option<String>, Problem> {
+    Fields::of_body(body, &CONTEXT_FIELDS)?.text("folder")
+}
+
+fn env(fields: &mut Fields) -> Result<BTreeMap<String, String>, Problem> {
+    Ok(fields.texts("env")?.unwrap_or_default().into_iter().collect())
+}
+
 fn language(fields: &mut Fields) -> Result<Language, Problem> {
     let allowed = Language::ALL.map(Language::name);
     Ok(fields.named("language", &allowed)?.unwrap_or(Language::Python))
@@ -113,7 +186,7 @@ fn file(mut fields: Fields) -> Result<File, Problem> {
 
 /// The largest body that is read. Escapes and base64 make a body larger than what it says, so it has twice the room
 /// of its parts; what it says is held against each ceiling afterwards.
-pub(super) fn largest_body(ceilings: &Ceilings) -> usize {
+pub(crate) fn largest_body(ceilings: &Ceilings) -> usize {
     let parts =
         ceilings.code.saturating_add(ceilings.stdin).saturating_add(ceilings.files).saturating_add(ceilings.env);
     usize::try_from(parts.saturating_mul(2).saturating_add(64 << 10)).unwrap_or(usize::MAX)

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::body::Body as Raw;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Serialize;
@@ -23,7 +22,7 @@ pub(super) async fn native(
     request: Request<Raw>,
 ) -> Result<Response, Problem> {
     let door = &door.0;
-    let live = wants_events(request.headers());
+    let live = stream::is_wanted(request.headers());
     let (body, ceilings) = (door.body(request).await?, &door.house.ceilings);
     let request = asked::request(body, ceilings, caller)?;
     if live {
@@ -31,13 +30,6 @@ pub(super) async fn native(
     }
     let answer = door.router.execute(request, None).await?;
     Ok(Json(Body::whole(&answer)).into_response())
-}
-
-fn wants_events(headers: &HeaderMap) -> bool {
-    let accepts = headers.get_all(header::ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
-    accepts.flat_map(|value| value.split(',')).any(|range| {
-        range.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("text/event-stream"))
-    })
 }
 
 /// The answer in the old form.

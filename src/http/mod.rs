@@ -17,9 +17,12 @@ mod openapi;
 mod patient;
 mod problem;
 mod serve;
+mod sessions;
 mod starting;
 mod stream;
+pub(crate) mod upload;
 
+use std::fmt;
 use std::sync::Arc;
 
 use axum::Router as Routes;
@@ -29,7 +32,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
-pub use asked::{FIELDS, FILE_FIELDS, LEGACY_FIELDS};
+pub use asked::{CELL_FIELDS, CONTEXT_FIELDS, FIELDS, FILE_FIELDS, LEGACY_FIELDS, SESSION_FIELDS};
 pub use batch::BATCH_FIELDS;
 pub use config::Config;
 pub use openapi::DOCUMENT;
@@ -38,18 +41,32 @@ pub use serve::{Drained, serve};
 pub use starting::{Opening, starting};
 
 pub(crate) use answer::{Body, millis};
+pub(crate) use asked::largest_body;
 pub(crate) use explain::explained;
+pub(crate) use keys::Keys;
 
 use crate::request::Ceilings;
 use crate::router::Router;
-use keys::{AdminKey, Keys};
+use crate::session::Sessions;
+use keys::AdminKey;
 
 /// What the door knows of the house around it.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct House {
     pub ceilings: Ceilings,
     /// An E2B key is there. Only its presence is looked at.
     pub e2b_key: bool,
+    /// The sandboxes that clients keep, E2B's clients too; without them their paths are unknown ones.
+    pub sessions: Option<Sessions>,
+}
+
+impl fmt::Debug for House {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("House")
+            .field("ceilings", &self.ceilings)
+            .field("e2b_key", &self.e2b_key)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What every handler gets.
@@ -59,7 +76,7 @@ struct Door(Arc<Parts>);
 impl Parts {
     /// A request's body as JSON, no larger than what one request may hold, in the time that a client has for it.
     async fn body(&self, request: Request) -> Result<serde_json::Value, Problem> {
-        body::json(request, asked::largest_body(&self.house.ceilings), self.config.patience).await
+        body::json(request, largest_body(&self.house.ceilings), self.config.patience).await
     }
 }
 
@@ -69,13 +86,24 @@ struct Parts {
     keys: Keys,
     admin: AdminKey,
     house: House,
+    opened: sessions::Opened,
 }
 
 /// Every path of the door, and what may be asked there. `/v1/openapi.json` describes exactly these.
-pub const PATHS: [(&str, &str); 13] = [
+pub const PATHS: [(&str, &str); 23] = [
     ("post", "/v1/execute"),
     ("post", "/v1/batch"),
     ("post", "/v1/explain"),
+    ("get", "/v1/sessions"),
+    ("post", "/v1/sessions"),
+    ("get", "/v1/sessions/{id}"),
+    ("delete", "/v1/sessions/{id}"),
+    ("post", "/v1/sessions/{id}/execute"),
+    ("post", "/v1/sessions/{id}/contexts"),
+    ("delete", "/v1/sessions/{id}/contexts/{context}"),
+    ("post", "/v1/sessions/{id}/contexts/{context}/restart"),
+    ("get", "/v1/sessions/{id}/files"),
+    ("put", "/v1/sessions/{id}/files"),
     ("post", "/api/code/execute"),
     ("get", "/health"),
     ("get", "/ready"),
@@ -92,11 +120,13 @@ pub const PATHS: [(&str, &str); 13] = [
 pub fn app(router: Arc<Router>, config: &Config, house: House) -> Routes {
     let keys = Keys::new(&config.keys);
     let admin = AdminKey::new(config.admin_key.as_deref());
-    let door = Door(Arc::new(Parts { router, config: config.clone(), keys, admin, house }));
+    let opened = sessions::Opened::default();
+    let door = Door(Arc::new(Parts { router, config: config.clone(), keys, admin, house, opened }));
     let guarded = Routes::new()
         .route("/v1/execute", post(execute::native))
         .route("/v1/batch", post(batch::batch))
         .route("/v1/explain", post(explain::explain))
+        .merge(sessions::routes())
         .route("/api/code/execute", post(execute::legacy))
         .route("/metrics", get(health::prometheus))
         .route("/v1/metrics", get(health::metrics))
@@ -111,7 +141,8 @@ pub fn app(router: Arc<Router>, config: &Config, house: House) -> Routes {
         .route("/v1/admin/tiers/{tier}/usage", get(admin::usage))
         .route("/v1/admin/tiers/{tier}/breaker/reset", post(admin::reset))
         .route_layer(from_fn_with_state(door.clone(), admin::admit));
-    guarded.merge(open).merge(operators).method_not_allowed_fallback(other_method).fallback(other_path).with_state(door)
+    let all = guarded.merge(open).merge(operators);
+    all.method_not_allowed_fallback(other_method).fallback(other_path).with_state(door)
 }
 
 /// Lets in whoever shows a key, and says who that is.
@@ -126,7 +157,9 @@ async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Re
 }
 
 async fn other_path(uri: Uri) -> Problem {
-    let paths: Vec<&str> = PATHS.iter().map(|(_, path)| *path).collect();
+    let mut paths: Vec<&str> = PATHS.iter().map(|(_, path)| *path).collect();
+    // Those with several methods stand together.
+    paths.dedup();
     Problem::new(Kind::NotFound, format!("there is nothing at {}", uri.path())).with("allowed", paths)
 }
 
@@ -136,8 +169,15 @@ async fn other_method(method: Method, uri: Uri) -> Problem {
         pattern.clone().count() == path.clone().count()
             && pattern.zip(path).all(|(one, other)| one == other || one.starts_with('{'))
     };
-    let allowed = PATHS.iter().find(|(_, path)| is(path)).map_or("", |(method, _)| *method);
-    let allowed = if allowed == "get" { "GET, HEAD" } else { "POST" };
+    let methods: Vec<&str> = PATHS.iter().filter(|(_, path)| is(path)).map(|(method, _)| *method).collect();
+    let allowed = match methods.as_slice() {
+        ["get"] => "GET, HEAD",
+        ["get", "post"] => "GET, HEAD, POST",
+        ["get", "put"] => "GET, HEAD, PUT",
+        ["get", "delete"] => "GET, HEAD, DELETE",
+        ["delete"] => "DELETE",
+        _ => "POST",
+    };
     Problem::new(Kind::MethodNotAllowed, format!("{} has no {method}", uri.path()))
         .with("allowed", allowed)
         .allow(allowed)

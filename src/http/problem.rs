@@ -32,12 +32,13 @@ pub enum Kind {
     Overloaded,
     Unavailable,
     Lost,
+    Gone,
     Starting,
     Internal,
 }
 
 impl Kind {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Malformed,
         Self::Unauthorized,
         Self::Forbidden,
@@ -52,6 +53,7 @@ impl Kind {
         Self::Overloaded,
         Self::Unavailable,
         Self::Lost,
+        Self::Gone,
         Self::Starting,
         Self::Internal,
     ];
@@ -76,6 +78,7 @@ impl Kind {
             Self::Overloaded => ("overloaded", "There is more work than room", StatusCode::SERVICE_UNAVAILABLE),
             Self::Unavailable => ("unavailable", "The tiers could not run it", StatusCode::SERVICE_UNAVAILABLE),
             Self::Lost => ("lost", "The program may have run, its end is not known", StatusCode::BAD_GATEWAY),
+            Self::Gone => ("gone", "It has ended", StatusCode::GONE),
             Self::Starting => ("starting", "The tiers are not ready yet", StatusCode::SERVICE_UNAVAILABLE),
             Self::Internal => ("internal", "A fault of the server", StatusCode::INTERNAL_SERVER_ERROR),
         }
@@ -189,6 +192,7 @@ impl From<Error> for Problem {
                 .with("attempts", tried(&attempts))
                 .retry_after(retry_after.unwrap_or(SOON)),
             Error::Lost { attempts, .. } => Self::new(Kind::Lost, detail).with("attempts", tried(&attempts)),
+            Error::Gone { .. } => Self::new(Kind::Gone, detail),
             // What is wrong with the rules is the operator's to know.
             Error::Rules { reason } => {
                 tracing::error!(reason, "the routing rules failed");

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::{HeaderMap, header};
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt as _, stream};
@@ -17,59 +18,94 @@ use super::answer::{Body, Displayed};
 use super::problem::Problem;
 use crate::error::Error;
 use crate::request::Request;
-use crate::router::{Answer, Router};
+use crate::router::Router;
 
 /// How long a refusal may still come as a status. After it, or after the first event, the stream has begun, and a
 /// refusal is an event named `problem`.
 const GRACE: Duration = Duration::from_secs(1);
 
-type Execution = Pin<Box<dyn Future<Output = Result<Answer, Error>> + Send>>;
+type Execution<A> = Pin<Box<dyn Future<Output = Result<A, Error>> + Send>>;
 
-/// The run behind a stream. Dropping it ends the program.
-struct Running {
-    events: Receiver<Event>,
-    phase: Phase,
+/// A run that is told live: what it says, then its answer. Dropping it ends the program.
+pub(super) struct Running<S, A> {
+    said: Receiver<S>,
+    phase: Phase<A>,
 }
 
-enum Phase {
+enum Phase<A> {
     /// The program runs.
-    Live(Execution),
+    Live(Execution<A>),
     /// It has ended; what it said last is still in the channel.
-    Over(Box<Result<Answer, Error>>),
+    Over(Box<Result<A, Error>>),
     Told,
+}
+
+/// One thing to tell.
+enum Told<S, A> {
+    Said(S),
+    End(Box<Result<A, Error>>),
+}
+
+/// True where the client takes events.
+pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
+    let accepts = headers.get_all(header::ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
+    accepts.flat_map(|value| value.split(',')).any(|range| {
+        range.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("text/event-stream"))
+    })
 }
 
 /// Runs a request and tells it live.
 pub(super) async fn execute(router: Arc<Router>, request: Request, keep_alive: Duration) -> Response {
     let (to, events) = Events::channel();
-    let execution: Execution = Box::pin(async move { router.execute(request, Some(to)).await });
-    let mut running = Running { events, phase: Phase::Live(execution) };
-    let first = match tokio::time::timeout(GRACE, running.next()).await {
-        Ok(Some(Told::End(end))) => match *end {
-            Err(error) => return Problem::from(error).into_response(),
-            answered => Some(Told::End(Box::new(answered)).sent()),
-        },
-        Ok(Some(event)) => Some(event.sent()),
-        Ok(None) | Err(_) => None,
-    };
-    let rest = stream::unfold(running, async |mut running| running.next().await.map(|told| (told.sent(), running)));
-    let told = stream::iter(first).chain(rest).map(Ok::<_, Infallible>);
-    Sse::new(told).keep_alive(KeepAlive::new().interval(keep_alive)).into_response()
+    let execution = async move { router.execute(request, Some(to)).await };
+    let end = |answer: &_| named("end", &Body::without_output(answer));
+    Running::new(events, execution).told(event, end, keep_alive).await
 }
 
-impl Running {
+impl<S: Send + 'static, A: Send + 'static> Running<S, A> {
+    /// All that `execution` says is in the channel of `said` by the time it ends.
+    pub(super) fn new(said: Receiver<S>, execution: impl Future<Output = Result<A, Error>> + Send + 'static) -> Self {
+        Self { said, phase: Phase::Live(Box::pin(execution)) }
+    }
+
+    /// Tells it as events. A refusal that comes first, and soon, is a problem with its status.
+    pub(super) async fn told(mut self, said: fn(S) -> Sent, end: fn(&A) -> Sent, keep_alive: Duration) -> Response {
+        let sent = move |told: Told<S, A>| match told {
+            Told::Said(word) => said(word),
+            Told::End(ended) => match *ended {
+                Ok(answer) => end(&answer),
+                Err(error) => named("problem", &Problem::from(error).json()),
+            },
+        };
+        let first = match tokio::time::timeout(GRACE, self.next()).await {
+            Ok(Some(Told::End(ended))) => match *ended {
+                Err(error) => return Problem::from(error).into_response(),
+                answered => Some(sent(Told::End(Box::new(answered)))),
+            },
+            Ok(Some(told)) => Some(sent(told)),
+            Ok(None) | Err(_) => None,
+        };
+        let rest =
+            stream::unfold(
+                self,
+                move |mut running| async move { running.next().await.map(|told| (sent(told), running)) },
+            );
+        let told = stream::iter(first).chain(rest).map(Ok::<_, Infallible>);
+        Sse::new(told).keep_alive(KeepAlive::new().interval(keep_alive)).into_response()
+    }
+
     /// The next thing to tell; nothing after the end. Safe to cancel: what was received is returned at once.
-    async fn next(&mut self) -> Option<Told> {
+    async fn next(&mut self) -> Option<Told<S, A>> {
         if let Phase::Live(execution) = &mut self.phase {
             tokio::select! {
                 biased;
-                Some(event) = self.events.recv() => return Some(Told::Event(event)),
+                Some(word) = self.said.recv() => return Some(Told::Said(word)),
                 end = execution => self.phase = Phase::Over(Box::new(end)),
             }
         }
-        // Every event has been sent by the time the execution ends, so what is left waits in the channel.
-        if let Ok(event) = self.events.try_recv() {
-            return Some(Told::Event(event));
+        // What was said before the end waits in the channel.
+        if let Ok(word) = self.said.try_recv() {
+            return Some(Told::Said(word));
         }
         match std::mem::replace(&mut self.phase, Phase::Told) {
             Phase::Over(end) => Some(Told::End(end)),
@@ -78,29 +114,18 @@ impl Running {
     }
 }
 
-/// One thing to tell.
-enum Told {
-    Event(Event),
-    End(Box<Result<Answer, Error>>),
-}
-
-impl Told {
-    fn sent(self) -> Sent {
-        match self {
-            Self::Event(Event::Stdout(text)) => named("stdout", &json!({ "text": text })),
-            Self::Event(Event::Stderr(text)) => named("stderr", &json!({ "text": text })),
-            Self::Event(Event::Result { data, main }) => named("result", &Displayed::new(&data, main)),
-            Self::Event(Event::Error(failure)) => named("error", &failure),
-            Self::Event(Event::Restart) => named("restart", &json!({})),
-            Self::End(end) => match *end {
-                Ok(answer) => named("end", &Body::without_output(&answer)),
-                Err(error) => named("problem", &Problem::from(error).json()),
-            },
-        }
+/// What a program says.
+pub(super) fn event(event: Event) -> Sent {
+    match event {
+        Event::Stdout(text) => named("stdout", &json!({ "text": text })),
+        Event::Stderr(text) => named("stderr", &json!({ "text": text })),
+        Event::Result { data, main } => named("result", &Displayed::new(&data, main)),
+        Event::Error(failure) => named("error", &failure),
+        Event::Restart => named("restart", &json!({})),
     }
 }
 
-fn named(name: &str, data: &impl Serialize) -> Sent {
+pub(super) fn named(name: &str, data: &impl Serialize) -> Sent {
     let data = serde_json::to_string(data).expect("maps with text keys and finite numbers always serialize");
     Sent::default().event(name).data(data)
 }

@@ -11,9 +11,12 @@ use switchtower::decide::SharedRules;
 use switchtower::http::{self, Config};
 use switchtower::quota::{self, Quota};
 use switchtower::record::{self, Recorder};
+use switchtower::request::Ceilings;
 use switchtower::router::{Parts, Router};
 use switchtower::seed::Seed;
+use switchtower::session::{self, Sessions};
 use switchtower::tier::{self, Tier, Tiers};
+use switchtower_contract::Backend;
 use switchtower_contract::scripted::Scripted;
 use tower::ServiceExt as _;
 
@@ -29,21 +32,19 @@ impl House {
     }
 
     pub(super) fn with(config: Config) -> Self {
-        let seed = Seed::fixed(1);
-        let wall = Wall::starting_at(std::time::UNIX_EPOCH + std::time::Duration::from_millis(1_753_928_091_023));
         let backend = Scripted::default();
-        let tier = Tier::new("wasm".into(), Arc::new(backend.clone()), tier::Config::default(), &seed.fork("tiers"));
-        let router = Arc::new(Router::new(Parts {
-            quota: Quota::new(&quota::Config::default()),
-            rules: SharedRules::builtin(),
-            cache: ResultCache::new(&cache::Config::default()),
-            tiers: Tiers::new([tier]),
-            recorder: Recorder::new(&record::Config::default(), wall),
-            wall,
-            seed,
-        }));
+        let router = router(vec![("wasm", Arc::new(backend.clone()))]);
         let app = http::app(Arc::clone(&router), &config, http::House::default());
         Self { backend, router, app }
+    }
+
+    /// One that keeps sessions in these tiers. Nothing goes to its scripted backend.
+    pub(super) fn keeping(config: &Config, settings: &session::Config, tiers: Vec<(&str, Arc<dyn Backend>)>) -> Self {
+        let router = router(tiers);
+        let ceilings = Ceilings::default();
+        let sessions = Some(Sessions::new(Arc::clone(&router), settings, &ceilings));
+        let app = http::app(Arc::clone(&router), config, http::House { ceilings, sessions, ..http::House::default() });
+        Self { backend: Scripted::default(), router, app }
     }
 
     pub(super) async fn respond(&self, request: Request<Body>) -> Response<Body> {
@@ -62,6 +63,22 @@ impl House {
         let request = Request::post(path).header("content-type", "application/json");
         self.send(request.body(Body::from(body.to_string())).unwrap()).await
     }
+}
+
+fn router(tiers: Vec<(&str, Arc<dyn Backend>)>) -> Arc<Router> {
+    let seed = Seed::fixed(1);
+    let wall = Wall::starting_at(std::time::UNIX_EPOCH + std::time::Duration::from_millis(1_753_928_091_023));
+    let tier =
+        |(name, backend): (&str, _)| Tier::new(name.into(), backend, tier::Config::default(), &seed.fork("tiers"));
+    Arc::new(Router::new(Parts {
+        quota: Quota::new(&quota::Config::default()),
+        rules: SharedRules::builtin(),
+        cache: ResultCache::new(&cache::Config::default()),
+        tiers: Tiers::new(tiers.into_iter().map(tier)),
+        recorder: Recorder::new(&record::Config::default(), wall),
+        wall,
+        seed,
+    }))
 }
 
 pub(super) fn get(path: &str) -> Request<Body> {

@@ -6,5 +6,6 @@ mod execute;
 mod house;
 mod refusals;
 mod schema;
+mod sessions;
 mod standing;
 mod stream;
