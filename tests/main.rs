@@ -5,6 +5,11 @@
 mod backend;
 mod cli;
 mod cloud;
+mod drop_in;
+mod e2b;
 mod http;
+mod kernels;
+mod served;
+mod session;
 mod simulation;
 mod workloads;

@@ -1,7 +1,7 @@
 //! The real server with the stand-in behind it, as processes: what a user starts, kills and starts again.
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,129 +11,11 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use serde_json::{Value, json};
 use switchtower_contract::{Backend as _, Events, Language, Limits, Program, Spec};
-use switchtower_e2b::{Address, Broken, Config, E2b, Identity, Key, Transport as _, Web};
+use switchtower_e2b::{Address, Config, E2b, Identity, Key, Transport as _, Web};
 use switchtower_fake_e2b::{Fake, Kernels, Plan, Settings};
 use tokio::net::TcpListener;
-use tokio::time::{sleep, timeout};
 
-const KEY: &str = "e2b_5ec7e75ec7e75ec7e7";
-const ADMIN: &str = "0123456789abcdef-admin";
-
-/// A stand-in that listens.
-struct StandIn {
-    fake: Fake,
-    origin: String,
-}
-
-impl StandIn {
-    async fn start() -> Self {
-        let settings = Settings { plan: Plan::Unlimited, kernels: Kernels::python(), ..Settings::default() };
-        let fake = Fake::new(settings);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let origin = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(switchtower_fake_e2b::serve(listener, fake.clone(), std::future::pending()));
-        Self { fake, origin }
-    }
-
-    /// Waits until it is so.
-    async fn until(&self, what: &str, is_so: impl Fn(&Fake) -> bool) {
-        let waiting = async {
-            while !is_so(&self.fake) {
-                sleep(Duration::from_millis(20)).await;
-            }
-        };
-        timeout(Duration::from_secs(60), waiting).await.unwrap_or_else(|_| panic!("{what}: {:?}", self.fake.counts()));
-    }
-}
-
-/// A command of ours with nothing of the tester's own settings.
-fn switchtower(stand_in: Option<&StandIn>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_switchtower"));
-    for (name, _) in std::env::vars() {
-        if (name.starts_with("SWITCHTOWER_") && name != "SWITCHTOWER_WASM_CACHE") || name.starts_with("E2B_") {
-            command.env_remove(name);
-        }
-    }
-    command.env("SWITCHTOWER_HTTP_ADMIN_KEY", ADMIN);
-    if let Some(StandIn { origin, .. }) = stand_in {
-        command.env("E2B_API_KEY", KEY).env("E2B_API_URL", origin).env("E2B_SANDBOX_URL", origin);
-        command.env("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_CREATIONS_PER_SECOND", "50");
-    }
-    command
-}
-
-/// A server of ours, and all that it logs.
-struct Server {
-    child: Child,
-    origin: String,
-    log: std::thread::JoinHandle<String>,
-}
-
-impl Server {
-    /// Ready for programs when this returns.
-    async fn start(stand_in: Option<&StandIn>) -> Self {
-        Self::start_with(stand_in, &[]).await
-    }
-
-    async fn start_with(stand_in: Option<&StandIn>, variables: &[(&str, &str)]) -> Self {
-        let mut command = switchtower(stand_in);
-        command.envs(variables.iter().copied());
-        command.args(["serve", "--port", "0", "--workers", "1", "--log", "json"]);
-        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap());
-        let (tell, told) = tokio::sync::oneshot::channel();
-        let log = std::thread::spawn(move || {
-            let (mut log, mut tell) = (String::new(), Some(tell));
-            let mut line = String::new();
-            while lines.read_line(&mut line).is_ok_and(|read| read > 0) {
-                if let Some((_, rest)) = line.split_once("http://")
-                    && line.contains("is open")
-                    && let Some(tell) = tell.take()
-                {
-                    let _ = tell.send(format!("http://{}", rest.split(' ').next().unwrap_or_default()));
-                }
-                log.push_str(&line);
-                line.clear();
-            }
-            let _ = lines.read_to_string(&mut log);
-            log
-        });
-        let origin = timeout(Duration::from_secs(180), told).await.expect("it opens").expect("it says where");
-        Self { child, origin, log }
-    }
-
-    async fn ask(&self, method: &str, path: &str, key: Option<&str>, body: Value) -> (u16, Value) {
-        self.try_ask(method, path, key, body).await.unwrap()
-    }
-
-    async fn try_ask(&self, method: &str, path: &str, key: Option<&str>, body: Value) -> Result<(u16, Value), Broken> {
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.origin));
-        request = request.header("content-type", "application/json");
-        if let Some(key) = key {
-            request = request.header("authorization", format!("Bearer {key}"));
-        }
-        let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
-        let response = Web::new().unwrap().send(request.body(body).unwrap()).await?;
-        let status = response.status().as_u16();
-        let pieces: Vec<Bytes> = response.into_body().try_collect().await?;
-        Ok((status, serde_json::from_slice(&pieces.concat()).unwrap_or_default()))
-    }
-
-    async fn run(&self, code: &str, tier: &str) -> (u16, Value) {
-        self.ask("POST", "/v1/execute", None, json!({ "code": code, "tier": tier })).await
-    }
-
-    fn signal(&self, name: &str) {
-        let number = self.child.id().to_string();
-        assert!(Command::new("kill").args([name, &number]).status().unwrap().success());
-    }
-
-    /// Its whole log, once it has ended.
-    fn ended(mut self) -> String {
-        self.child.wait().unwrap();
-        self.log.join().unwrap()
-    }
-}
+use crate::served::{ADMIN, KEY, Server, StandIn, switchtower};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_server_leaves_sandboxes_and_the_next_one_ends_them_and_then_its_own() {

@@ -1,0 +1,9 @@
+//! Clients of E2B, unmodified, against the real server; and sessions that move, with real interpreters on both sides.
+
+#[path = "../../sandboxes/fake-e2b/tests/sdk/clients.rs"]
+mod clients;
+mod house;
+mod moves;
+mod parity;
+mod sdk;
+mod wheels;
