@@ -18,7 +18,6 @@ pub(super) struct Past {
     pure: bool,
     pub(super) exit: Exit,
     cpu: Duration,
-    pub(super) took: Duration,
 }
 
 /// What a kernel has run since it was opened.
@@ -86,8 +85,7 @@ impl History {
             self.refused.get_or_insert(number);
         }
         let pure = ran.outcome.observed.is_some_and(switchtower_contract::Effects::is_empty);
-        let Usage { cpu, wall: took, .. } = ran.outcome.usage;
-        self.cells.push(Past { cell, pure, exit: ran.outcome.exit, cpu, took });
+        self.cells.push(Past { cell, pure, exit: ran.outcome.exit, cpu: ran.outcome.usage.cpu });
     }
 
     /// The cells, to be run again.

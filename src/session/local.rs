@@ -14,7 +14,7 @@ use crate::request::Request;
 use crate::tier::attempt::{Attempt, Trial};
 use crate::tier::{Relay, Tier};
 
-/// A cell of a history is given this much more time than it took; machines differ, and are shared.
+/// A cell of a history is given this much more time than a cell may take; machines are busy.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A cell about to run.
@@ -153,9 +153,11 @@ impl Session {
         let opening = self.opening(&context.info.folder);
         let mut kernel = tier.kernel(&opening).await.map_err(Gone::Fault)?;
         for past in seat.history.cells().map_err(Gone::Stuck)? {
+            // What it slept counts as time, so it needs as much as it may have had; and it must be refused the memory that it
+            // was refused then.
             let limits = Limits {
-                wall: past.took + PATIENCE,
-                memory: tier.offer().memory,
+                wall: self.house.config.cell + PATIENCE,
+                memory: tier.memory(None),
                 output: u64::MAX,
                 escalation: Escalation::Never,
             };

@@ -1,5 +1,6 @@
 //! Clients of E2B, unmodified, against the real server; and sessions that move, with real interpreters on both sides.
 
+mod again;
 #[path = "../../sandboxes/fake-e2b/tests/sdk/clients.rs"]
 mod clients;
 mod house;

@@ -43,6 +43,15 @@ fn cases() -> BTreeMap<String, Case> {
 }
 
 async fn open(sessions: &Sessions) -> Arc<Session> {
+    open_as(sessions, false).await
+}
+
+/// One that stays here.
+pub(super) async fn open_offline(sessions: &Sessions) -> Arc<Session> {
+    open_as(sessions, true).await
+}
+
+async fn open_as(sessions: &Sessions, offline: bool) -> Arc<Session> {
     let asked = Asked {
         template: "base".to_owned(),
         timeout: Duration::from_secs(600),
@@ -50,12 +59,12 @@ async fn open(sessions: &Sessions) -> Arc<Session> {
         env: BTreeMap::new(),
         at_end: AtEnd::Kill,
         auto_resume: false,
-        offline: false,
+        offline,
     };
     sessions.create(&switchtower::request::Caller::default(), asked).await.unwrap()
 }
 
-async fn run(session: &Session, source: &str) -> Result<(Output, String), Error> {
+pub(super) async fn run(session: &Session, source: &str) -> Result<(Output, String), Error> {
     let (to, mut from) = mpsc::channel(64);
     let cell = CellAsked { source: source.to_owned(), ..CellAsked::default() };
     let mut output = Output::default();

@@ -1,0 +1,39 @@
+//! A real kernel that was lost is made again as it was.
+
+use std::time::Duration;
+
+use switchtower::session::CellAsked;
+use tokio::sync::mpsc;
+
+use super::house::House;
+use super::moves::{open_offline, run};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kernel_that_was_broken_off_is_made_again_with_what_it_slept_drew_and_was_refused() {
+    let house = House::open().await;
+    let session = open_offline(&house.sessions).await;
+    for cell in [
+        "import random, time, uuid\nslept = time.time()\ntime.sleep(200)\nslept = time.time() - slept",
+        // More than a cell gets, and less than the tier could give.
+        "try:\n    big = [0] * 10**8\nexcept MemoryError:\n    big = 'refused'",
+        "drawn = [random.random(), uuid.uuid4().hex, id(big)]\nnames = list({f'n{n}' for n in range(40)})",
+    ] {
+        let (output, _) = run(&session, cell).await.unwrap();
+        assert_eq!(output.error, None, "{cell}");
+    }
+    let look = "print(big, slept > 200, slept, drawn, names)";
+    let (before, _) = run(&session, look).await.unwrap();
+    assert!(before.stdout.starts_with("refused True"), "{}", before.stdout);
+
+    let endless = CellAsked {
+        source: "drawn = None\nwhile True: pass".to_owned(),
+        timeout: Some(Duration::from_millis(200)),
+        ..CellAsked::default()
+    };
+    let (to, _said) = mpsc::channel(64);
+    assert_eq!(session.execute(endless, &to).await.unwrap().outcome.exit.name(), "timed_out");
+    let (after, _) = run(&session, look).await.unwrap();
+    assert_eq!(after.stdout, before.stdout);
+    session.end();
+    house.close().await;
+}
