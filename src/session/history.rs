@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use switchtower_contract::{Cell, Change, Content, Exit, Ran, Usage};
+use switchtower_contract::{Cell, Change, Content, Exit, Ran};
 
 /// Bytes of cells and of the files that came with them that are kept of one kernel.
 const MOST: usize = 32 << 20;

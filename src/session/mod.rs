@@ -14,9 +14,9 @@ mod local;
 mod moving;
 #[allow(clippy::module_inception, reason = "the noun of the room")]
 mod session;
-mod spill;
 mod table;
 mod there;
+mod upkeep;
 
 pub(crate) use carried::prepares_arrival;
 

@@ -91,22 +91,29 @@ def _told(error):
 
 def describe(error):
     """Name, message, traceback and line."""
+    name = type(error).__name__
+    unformatted = f"Traceback (most recent call last):\n  (the exception could not be formatted)\n{name}\n"
+    return described(error, _told, lambda _: unformatted, MOST_TEXT)
+
+
+def described(error, tell, otherwise, most):
+    """The same, as `tell` formats it; where that fails, `otherwise` is told of the message, of which `most` is kept."""
     line = line_of(error)
     name = type(error).__name__
     try:
         value = str(error)
-    except Exception:
+    except BaseException:
         value = "<exception str() failed>"
     try:
-        text = _told(error)
+        text = tell(error)
     except MemoryError:
         raise
     except Exception:
-        text = f"Traceback (most recent call last):\n  (the exception could not be formatted)\n{name}\n"
+        text = otherwise(value)
     if len(text) > MOST_TEXT:
         half = MOST_TEXT // 2
         text = f"{text[:half]}\n[... {len(text) - MOST_TEXT} characters left out ...]\n{text[-half:]}"
-    return name, clean(value[:MOST_TEXT]), clean(text), line
+    return name, clean(value[:most]), clean(text), line
 
 
 def line_of(error):

@@ -11,11 +11,10 @@ import itertools
 import linecache
 
 from . import CELLS, HOME
-from .failure import GUEST, clean, line_of
+from .failure import GUEST, described
 
 # E2B's kernel sends the parts of a traceback one by one.
 BETWEEN = "\n"
-MOST_TEXT = 64_000
 MOST_VALUE = 8 << 20
 WIDTH = 75
 # Lines of a piece that is not running: of more the middle is left out.
@@ -31,23 +30,7 @@ _cut = {}
 
 def describe(error):
     """Name, message, traceback and line."""
-    name = type(error).__name__
-    try:
-        value = str(error)
-    except MemoryError:
-        raise
-    except BaseException:
-        value = "<exception str() failed>"
-    try:
-        text = _told(error)
-    except MemoryError:
-        raise
-    except Exception:
-        text = f"{name}: {value}"
-    if len(text) > MOST_TEXT:
-        half = MOST_TEXT // 2
-        text = f"{text[:half]}\n[... {len(text) - MOST_TEXT} characters left out ...]\n{text[-half:]}"
-    return name, clean(value[:MOST_VALUE]), clean(text), line_of(error)
+    return described(error, _told, lambda value: f"{type(error).__name__}: {value}", MOST_VALUE)
 
 
 def _told(error):

@@ -1,4 +1,5 @@
-//! Kernels that nobody uses give their memory back: their cells are kept, and run again when they are needed.
+//! What nobody uses: kernels here are spilled (their cells are kept, and run again when they are needed), machines are put
+//! to sleep, and those that are used are kept alive.
 
 use std::sync::Arc;
 use std::time::Duration;
