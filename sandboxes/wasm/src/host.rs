@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use switchtower_contract::{Cell, Effect, Limits, Need, Opening, Program};
+use switchtower_worker::sink::Send;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::bindings::switchtower::sandbox::host as wit;
 use crate::run::{Cancel, Run, Stop};
-use crate::sink::Send;
 use crate::world::nanoseconds;
 
 /// Entries of the guest's function table: it has about 20,000.

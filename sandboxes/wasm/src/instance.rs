@@ -6,13 +6,13 @@ use switchtower_contract::{
     Cell, Change, Content, Effect, Escalation, Exit, Failure, Fault, Limits, Need, Opening, Outcome, Program, Ran,
     Usage,
 };
+use switchtower_worker::sink::Send;
 use wasmtime::{Store, Trap, UpdateDeadline};
 
 use crate::bindings::{self as wit, Ending, File, Sandbox};
 use crate::engine::Image;
 use crate::host::Host;
 use crate::run::{Cancel, Run, Stop};
-use crate::sink::Send;
 use crate::wasi;
 
 /// Run in every instance before its program: it touches the pages that most programs touch. It is part of every

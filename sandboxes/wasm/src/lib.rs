@@ -17,7 +17,6 @@ mod instance;
 mod offer;
 mod run;
 mod runner;
-mod sink;
 mod wasi;
 pub mod workers;
 mod world;

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use switchtower_contract::{
     Cell, Chance, Effect, Effects, Escalation, Event, Failure, Limits, Need, Opening, Program, Tape,
 };
+use switchtower_worker::sink::{Send, Sink};
 
-use crate::sink::{Send, Sink};
 use crate::world::World;
 
 /// Whether a run is to be ended. Asked on every tick.

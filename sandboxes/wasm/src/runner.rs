@@ -5,12 +5,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use switchtower_contract::{Cell, Event, Fault, Limits, Opening, Outcome, Program, Ran};
+use switchtower_worker::sink::Send;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::engine::{Image, THREAD_STACK};
 use crate::instance::Instance;
 use crate::run::Cancel;
-use crate::sink::Send;
 
 /// One program to run.
 pub(crate) struct Job {

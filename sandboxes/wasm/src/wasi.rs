@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rand_chacha::rand_core::TryRng;
+use switchtower_worker::sink::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, empty};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
@@ -13,7 +14,6 @@ use wasmtime_wasi::p2::{DynPollable, InputStream, OutputStream, Pollable, Stream
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder};
 
 use crate::host::{Host, Shared};
-use crate::sink::Stream;
 use crate::world::nanoseconds;
 
 /// Most bytes that one call may draw or write.

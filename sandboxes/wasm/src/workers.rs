@@ -9,12 +9,12 @@ use async_trait::async_trait;
 use switchtower_contract::{Backend, Fault, Kernel, Limits, Offer, Opening, Program, Sandbox, Spec};
 use switchtower_worker::child::{self, Engine, OpenedCell, Reporter};
 use switchtower_worker::jail::Layer;
-use switchtower_worker::{Command, Config, Kernels, StartError};
+use switchtower_worker::sink::Send;
+use switchtower_worker::{Command, Config, Keeping, Kernels, StartError};
 
 use crate::compiled::{self, Compiled};
 use crate::engine::THREAD_STACK;
 use crate::runner::{CellJob, Job, Reserve, Runner};
-use crate::sink::Send;
 
 /// A worker says that it is ready when its reserve is full, or after this.
 const RESERVE_WITHIN: Duration = Duration::from_millis(200);
@@ -55,11 +55,15 @@ impl Workers {
             let mut all: Vec<OsString> = arguments.iter().map(Into::into).collect();
             all.push(compiled.path().as_os_str().to_owned());
             all.extend([size.reserve, room].map(|count| count.to_string().into()));
-            Command { program: program.clone(), arguments: all }
+            Command::new(program.clone(), all)
         };
         let config = Config { command: command(0), workers: size.workers };
         let programs = switchtower_worker::Workers::start(crate::offer::offer(compiled), &config).await?;
-        let kernels = (size.kernels > 0).then(|| Kernels::start(&command(size.room), size.kernels));
+        let kernels = (size.kernels > 0).then(|| {
+            let memory = Limits::default().memory;
+            let keeping = Keeping { workers: size.kernels, memory, outlives_a_break: false };
+            Kernels::start(&command(size.room), keeping)
+        });
         Ok(Self { programs, kernels })
     }
 
@@ -99,6 +103,7 @@ impl Backend for Workers {
 /// The worker could not start, or its parent said something that is no order.
 pub fn main(compiled: &Path, reserve: usize, kernels: usize) -> std::io::Result<()> {
     child::serve(
+        THREAD_STACK,
         // One instance runs, one is cleared away, one is being made.
         || {
             compiled::load(compiled, u32::try_from(reserve + kernels + 3).unwrap_or(u32::MAX))
@@ -117,8 +122,6 @@ pub fn main(compiled: &Path, reserve: usize, kernels: usize) -> std::io::Result<
 struct Guest(Runner);
 
 impl Engine for Guest {
-    const STACK: usize = THREAD_STACK;
-
     fn run(&mut self, program: Program, limits: Limits, reporter: &Reporter, cancel: child::Cancel) {
         let done = reporter.clone();
         self.0.run(Job {

@@ -1,7 +1,8 @@
 //! The worker's side: takes orders on descriptor 0, one program at a time.
 
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,13 +10,10 @@ use std::time::Duration;
 use switchtower_contract::{Cell, Event, Fault, Limits, Opening, Outcome, Program, Ran};
 
 use crate::frames::{self, Number, Order, Report};
-use crate::jail;
+use crate::jail::{self, Layer};
 
 /// What runs programs in a worker.
-pub trait Engine: Send {
-    /// Bytes of stack that the thread which runs programs gets.
-    const STACK: usize;
-
+pub trait Engine {
     /// Runs a program to its end. The reporter is told everything, `done` last; the call may go on after that to clear
     /// away. `cancel` is looked at now and then.
     fn run(&mut self, program: Program, limits: Limits, reporter: &Reporter, cancel: Cancel);
@@ -28,6 +26,9 @@ pub trait Engine: Send {
 
     /// Gives a kernel up.
     fn forget(&mut self, kernel: Number);
+
+    /// There is nothing to do until this descriptor is readable: time to prepare.
+    fn rests(&mut self, _orders: BorrowedFd<'_>) {}
 }
 
 /// A cell, with the opening of its kernel where that is a new one.
@@ -41,6 +42,11 @@ pub struct OpenedCell {
 pub struct Cancel(Arc<UnixStream>);
 
 impl Cancel {
+    /// Readable when it may be set.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
     #[allow(unsafe_code, reason = "peeking at a socket has no safe wrapper in std")]
     pub fn is_set(&self) -> bool {
         let mut byte = 0_u8;
@@ -84,18 +90,53 @@ impl Reporter {
     }
 }
 
-/// The whole life of a worker: `prepare` opens what will be needed, then the jail is entered, then `begin` makes the
-/// engine (threads start here, and inherit the jail), then orders are taken until the parent closes the socket.
+/// The connection to the parent, as a worker finds it.
+pub struct Parent {
+    orders: UnixStream,
+    reporter: Reporter,
+}
+
+impl Parent {
+    /// Takes it over, and closes whatever else was inherited. Call it before anything is opened.
+    ///
+    /// # Errors
+    /// Nobody started this as a worker.
+    pub fn connect() -> io::Result<Self> {
+        let orders = socket_of_the_parent()?;
+        close_the_rest();
+        let orders = out_of_the_way(orders)?;
+        let reporter = Reporter(Arc::new(Mutex::new(orders.try_clone()?)));
+        Ok(Self { orders, reporter })
+    }
+
+    /// Says that the engine is loaded, and takes orders on this thread until the parent closes the socket.
+    ///
+    /// # Errors
+    /// What came was no order.
+    pub fn serve(self, layers: Vec<Layer>, engine: impl Engine) -> io::Result<()> {
+        self.reporter.report(&Report::Ready { layers });
+        take_orders(&Arc::new(self.orders), &self.reporter, engine)
+    }
+
+    /// Says why it cannot start.
+    pub fn fail(self, reason: String) -> io::Error {
+        self.reporter.report(&Report::Failed { reason: reason.clone() });
+        io::Error::other(reason)
+    }
+}
+
+/// The whole life of a worker whose engine has threads: `prepare` opens what will be needed, then the jail is entered, then
+/// `begin` makes the engine (threads start here, and inherit the jail), then orders are taken until the parent closes the
+/// socket. `stack`: bytes that the thread which runs programs gets.
 ///
 /// # Errors
 /// Any step failed; the parent has been told why.
-pub fn serve<P, E: Engine + 'static>(
+pub fn serve<P, E: Engine + Send + 'static>(
+    stack: usize,
     prepare: impl FnOnce() -> Result<P, String>,
     begin: impl FnOnce(P) -> Result<E, String>,
 ) -> io::Result<()> {
-    let orders = socket_of_the_parent()?;
-    close_the_rest();
-    let reporter = Reporter(Arc::new(Mutex::new(orders.try_clone()?)));
+    let Parent { orders, reporter } = Parent::connect()?;
     let started = prepare()
         .and_then(|prepared| jail::enter().map(|layers| (prepared, layers)).map_err(|e| e.to_string()))
         .and_then(|(prepared, layers)| begin(prepared).map(|engine| (engine, layers)))
@@ -103,7 +144,7 @@ pub fn serve<P, E: Engine + 'static>(
             let speaks = reporter.clone();
             let work = move || take_orders(&Arc::new(orders), &speaks, engine);
             // Orders are read by the thread that runs them: every hand-over would cost a wake-up.
-            let thread = std::thread::Builder::new().name("runner".into()).stack_size(E::STACK).spawn(work);
+            let thread = std::thread::Builder::new().name("runner".into()).stack_size(stack).spawn(work);
             thread.map(|thread| (thread, layers)).map_err(|e| e.to_string())
         });
     match started {
@@ -121,6 +162,7 @@ pub fn serve<P, E: Engine + 'static>(
 fn take_orders(orders: &Arc<UnixStream>, reporter: &Reporter, mut engine: impl Engine) -> io::Result<()> {
     let cancel = || Cancel(Arc::clone(orders));
     loop {
+        engine.rests(orders.as_fd());
         match frames::read(&mut &**orders) {
             Ok(Order::Run { program, limits }) => engine.run(program, limits, reporter, cancel()),
             Ok(Order::Cell { kernel, opening, cell, limits }) => {
@@ -143,6 +185,19 @@ fn socket_of_the_parent() -> io::Result<UnixStream> {
     // Fails where descriptor 0 is no socket: somebody started a worker by hand.
     socket.local_addr()?;
     Ok(socket)
+}
+
+/// Standard input is nothing from here on: whoever is forked from a worker would find its parent's orders there, and
+/// could answer them.
+#[allow(unsafe_code, reason = "dup2 has no safe wrapper in std")]
+fn out_of_the_way(orders: UnixStream) -> io::Result<UnixStream> {
+    let moved = orders.try_clone()?;
+    let nothing = File::open("/dev/null")?;
+    // SAFETY: the call takes numbers, and descriptor 0 belongs to nobody any more.
+    if unsafe { libc::dup2(nothing.as_raw_fd(), orders.into_raw_fd()) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(moved)
 }
 
 /// Nothing inherited beside the standard three.

@@ -75,7 +75,11 @@ fn encode<T: Serialize>(frame: &T) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn length(prefix: [u8; 4]) -> io::Result<usize> {
+/// How many bytes follow a prefix.
+///
+/// # Errors
+/// More than a frame may have.
+pub fn length(prefix: [u8; 4]) -> io::Result<usize> {
     let length = u32::from_le_bytes(prefix) as usize;
     if length > LONGEST {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame of {length} bytes is too long")));
@@ -83,7 +87,11 @@ fn length(prefix: [u8; 4]) -> io::Result<usize> {
     Ok(length)
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
+/// What a frame says, its prefix left out.
+///
+/// # Errors
+/// That is no such thing.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
     postcard::from_bytes(bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
 }
 

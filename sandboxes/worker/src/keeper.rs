@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::sleep;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::process::{After, Command, Process, StartError};
+use crate::process::{After, Command, Process, Renewal, StartError};
 
 /// A worker that does not come up is tried again after this long, then twice as long, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -20,21 +21,53 @@ pub(crate) trait Work {
     fn refused(self, error: &StartError);
 }
 
-/// Keeps one worker alive until it is told to stop. Nothing is lost by starting without a process: the work waits.
+/// How long a process has served.
+struct Service {
+    work: u64,
+    until: Option<Instant>,
+}
+
+impl Service {
+    fn begins(renewal: Option<Renewal>) -> Self {
+        Self { work: 0, until: renewal.map(|renewal| Instant::now() + renewal.age) }
+    }
+
+    fn is_over(&self, renewal: Option<Renewal>) -> bool {
+        renewal.is_some_and(|renewal| self.work >= renewal.after)
+            || self.until.is_some_and(|until| until <= Instant::now())
+    }
+
+    /// Resolves when it is too old.
+    async fn ages(until: Option<Instant>) {
+        match until {
+            Some(until) => sleep_until(until).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Keeps one worker alive until it is told to stop. Nothing is lost by starting without a process: the work waits. A worker
+/// that has served its time is replaced when the next one is ready, and when it is `free` to go.
 pub(crate) async fn keep<W: Work>(
     mut current: Option<Process>,
     command: Command,
     mut queue: mpsc::UnboundedReceiver<W>,
     mut stop: watch::Receiver<bool>,
+    free: impl Fn() -> bool,
 ) {
     let mut pause = FIRST_PAUSE;
+    let mut service = Service::begins(command.renewal);
+    // The next process, while it starts. At most one.
+    let mut next = JoinSet::new();
     loop {
         let Some(process) = &mut current else {
+            next.shutdown().await;
             tokio::select! {
                 started = Process::start(&command) => match started {
                     Ok(process) => {
                         current = Some(process);
                         pause = FIRST_PAUSE;
+                        service = Service::begins(command.renewal);
                     }
                     Err(error) => {
                         tracing::error!(%error, "a worker does not come up");
@@ -46,8 +79,28 @@ pub(crate) async fn keep<W: Work>(
             }
             continue;
         };
+        if next.is_empty() && service.is_over(command.renewal) && free() {
+            let command = command.clone();
+            next.spawn(async move { Process::start(&command).await });
+        }
         let work = tokio::select! {
             work = queue.recv() => work,
+            Some(started) = next.join_next() => {
+                service = Service::begins(command.renewal);
+                match started {
+                    // What came to live in the old one meanwhile is not taken from it.
+                    Ok(Ok(_)) if !free() => {}
+                    Ok(Ok(process)) => {
+                        if let Some(old) = current.replace(process) {
+                            old.stop().await;
+                        }
+                    }
+                    Ok(Err(error)) => tracing::warn!(%error, "a worker's replacement does not come up: the old one stays"),
+                    Err(error) => tracing::warn!(%error, "a worker's replacement does not come up: the old one stays"),
+                }
+                continue;
+            }
+            () = Service::ages(service.until), if next.is_empty() && free() => continue,
             how = process.ended() => {
                 tracing::warn!(how, "an idle worker ended");
                 current = None;
@@ -57,7 +110,10 @@ pub(crate) async fn keep<W: Work>(
         };
         let after = match work {
             Some(work) => tokio::select! {
-                after = work.done_by(process) => after,
+                after = work.done_by(process) => {
+                    service.work += 1;
+                    after
+                }
                 () = told_to(&mut stop) => After::Broken,
             },
             None => {

@@ -1,7 +1,7 @@
 //! Kernels in worker processes: many in each, one cell at a time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,10 +13,22 @@ use crate::frames::{Number, Order, Report};
 use crate::keeper::{Work, keep};
 use crate::process::{After, Command, Process, StartError, Stopped, out_of_turn};
 
+/// How kernels are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keeping {
+    /// Processes.
+    pub workers: usize,
+    /// Bytes of memory that a kernel may have which begins without a cell.
+    pub memory: u64,
+    /// A cell that is broken off is interrupted, and the kernel goes on.
+    pub outlives_a_break: bool,
+}
+
 /// Keeps kernels in a few processes. A process that dies takes its kernels with it: their next cell is told so.
 pub struct Kernels {
     workers: Vec<Worker>,
     numbers: AtomicU64,
+    keeping: Keeping,
     stop: watch::Sender<bool>,
     keepers: Mutex<JoinSet<()>>,
 }
@@ -32,7 +44,9 @@ struct Worker {
 enum Job {
     Cell {
         kernel: Number,
-        opening: Option<Opening>,
+        opening: Opening,
+        /// Set when the worker is told of the kernel.
+        begun: Arc<AtomicBool>,
         cell: Box<Cell>,
         limits: Limits,
         events: Events,
@@ -49,17 +63,20 @@ enum Job {
 }
 
 impl Kernels {
-    /// Starts `workers` processes and does not wait for them: the first cells do. Call it inside a runtime.
-    pub fn start(command: &Command, workers: usize) -> Self {
+    /// Starts the processes and does not wait for them: the first cells do. Call it inside a runtime.
+    pub fn start(command: &Command, keeping: Keeping) -> Self {
         let (stop, stopped) = watch::channel(false);
         let mut keepers = JoinSet::new();
-        let workers = (0..workers.max(1)).map(|_| {
+        let workers = (0..keeping.workers.max(1)).map(|_| {
             let (jobs, queue) = mpsc::unbounded_channel();
-            keepers.spawn(keep(None, command.clone(), queue, stopped.clone()));
-            Worker { jobs, holds: Arc::default() }
+            let holds = Arc::<AtomicUsize>::default();
+            let empty = Arc::clone(&holds);
+            let free = move || empty.load(Ordering::Relaxed) == 0;
+            keepers.spawn(keep(None, command.clone(), queue, stopped.clone(), free));
+            Worker { jobs, holds }
         });
         let workers = workers.collect();
-        Self { workers, numbers: AtomicU64::new(0), stop, keepers: Mutex::new(keepers) }
+        Self { workers, numbers: AtomicU64::new(0), keeping, stop, keepers: Mutex::new(keepers) }
     }
 
     /// A new kernel, in the worker that holds the fewest. Nothing is made before its first cell.
@@ -69,7 +86,14 @@ impl Kernels {
         // There is at least one worker.
         let worker = self.workers[(0..self.workers.len()).min_by_key(holds).unwrap_or(0)].clone();
         worker.holds.fetch_add(1, Ordering::Relaxed);
-        Box::new(Kept { worker, number, opening: opening.clone(), begun: false })
+        Box::new(Kept {
+            worker,
+            number,
+            opening: opening.clone(),
+            memory: self.keeping.memory,
+            begun: Arc::default(),
+            outlives_a_break: self.keeping.outlives_a_break,
+        })
     }
 
     /// Ends every worker and waits for it.
@@ -86,8 +110,11 @@ struct Kept {
     worker: Worker,
     number: Number,
     opening: Opening,
-    /// It has had its first cell.
-    begun: bool,
+    /// Bytes that it may have, where no cell says so first.
+    memory: u64,
+    /// The worker has been told of it.
+    begun: Arc<AtomicBool>,
+    outlives_a_break: bool,
 }
 
 impl Drop for Kept {
@@ -98,8 +125,17 @@ impl Drop for Kept {
 }
 
 impl Kept {
+    /// Code of our own comes first: an empty cell makes the kernel.
+    async fn opens(&mut self) -> Result<(), Fault> {
+        // It says nothing that anybody would hear.
+        let (events, _) = Events::channel();
+        let limits = Limits { memory: self.memory, ..Limits::default() };
+        let ran = self.run(&Cell::default(), &limits, &events).await?;
+        if ran.alive { Ok(()) } else { Err(Fault::Lost { reason: "the kernel does not begin".to_owned() }) }
+    }
+
     fn forget(&mut self) {
-        if std::mem::take(&mut self.begun) {
+        if self.begun.swap(false, Ordering::Relaxed) {
             // Without a keeper there is no kernel either.
             let _ = self.worker.jobs.send(Job::Forget(self.number));
         }
@@ -114,15 +150,17 @@ fn shut_down() -> Fault {
 impl Kernel for Kept {
     async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<Ran, Fault> {
         let (ended, end) = oneshot::channel();
-        let (opening, events) = ((!self.begun).then(|| self.opening.clone()), events.clone());
-        self.begun = true;
+        let (opening, begun, events) = (self.opening.clone(), Arc::clone(&self.begun), events.clone());
         let (cell, limits) = (Box::new(cell.clone()), limits.clone());
-        let job = Job::Cell { kernel: self.number, opening, cell, limits, events, ended };
+        let job = Job::Cell { kernel: self.number, opening, begun, cell, limits, events, ended };
         self.worker.jobs.send(job).map_err(|_| shut_down())?;
         end.await.unwrap_or_else(|_| Err(shut_down()))
     }
 
     async fn own(&mut self, code: &str, most: Duration) -> Result<String, Fault> {
+        if !self.begun.load(Ordering::Relaxed) {
+            self.opens().await?;
+        }
         let (ended, end) = oneshot::channel();
         let job = Job::Own { kernel: self.number, code: code.to_owned(), most, ended };
         self.worker.jobs.send(job).map_err(|_| shut_down())?;
@@ -134,16 +172,21 @@ impl Kernel for Kept {
         self.forget();
         Ok(())
     }
+
+    fn outlives_a_break(&self) -> bool {
+        self.outlives_a_break
+    }
 }
 
 impl Work for Job {
     async fn done_by(self, process: &mut Process) -> After {
         match self {
-            Self::Cell { kernel, opening, cell, limits, events, mut ended } => {
+            Self::Cell { kernel, opening, begun, cell, limits, events, mut ended } => {
                 if ended.is_closed() {
-                    // Its caller left while it waited: its kernel was never begun, or is forgotten next.
+                    // Its caller left while it waited: the kernel is as it was.
                     return After::Whole;
                 }
+                let opening = (!begun.swap(true, Ordering::Relaxed)).then_some(opening);
                 let (wall, escalation) = (limits.wall, limits.escalation);
                 let order = Order::Cell { kernel, opening, cell: *cell, limits };
                 let (end, after) = process.carry_out(&order, wall, Some(&events), ended.closed()).await;

@@ -4,14 +4,17 @@
 //! deadline passes unheeded, and starts another. [`Kernels`] does the same for interpreters that are kept. The child's side ([`child`]) enters its [`jail`] and answers orders.
 //! What crosses between them are [`frames`]. The engine that runs programs is the backend's.
 
+mod canary;
 pub mod child;
 pub mod frames;
 pub mod jail;
 mod keeper;
 mod kernels;
 mod process;
+pub mod sink;
 mod workers;
 
-pub use kernels::Kernels;
-pub use process::{Command, StartError};
+pub use canary::Canary;
+pub use kernels::{Keeping, Kernels};
+pub use process::{Command, Patience, Renewal, StartError};
 pub use workers::{Config, Workers};

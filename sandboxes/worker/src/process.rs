@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use switchtower_contract::{Escalation, Exit, Usage};
@@ -15,6 +16,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::Child;
 use tokio::time::{Instant, timeout};
 
+use crate::canary::Canary;
 use crate::frames::{self, Order, Reader, Report};
 use crate::jail::Layer;
 
@@ -23,6 +25,42 @@ use crate::jail::Layer;
 pub struct Command {
     pub program: PathBuf,
     pub arguments: Vec<OsString>,
+    pub patience: Patience,
+    /// What it must prove before it gets programs.
+    pub canaries: Arc<[Canary]>,
+    /// When it is replaced although it is well. `None`: never.
+    pub renewal: Option<Renewal>,
+}
+
+impl Command {
+    /// With the usual patience, and nothing to prove.
+    pub fn new(program: PathBuf, arguments: Vec<OsString>) -> Self {
+        Self { program, arguments, patience: Patience::default(), canaries: Arc::default(), renewal: None }
+    }
+}
+
+/// How long a worker is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// It may take this long to load its engine.
+    pub ready: Duration,
+    /// After its deadline a program is given this long to be stopped from inside, then its worker is killed.
+    pub grace: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { ready: Duration::from_secs(20), grace: Duration::from_millis(40) }
+    }
+}
+
+/// When a worker has served its time: what all its programs share (a hash seed, an address layout, what leaked) is then
+/// made anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renewal {
+    /// Pieces of work.
+    pub after: u64,
+    pub age: Duration,
 }
 
 /// A worker did not come up. The message says what it said.
@@ -38,11 +76,7 @@ pub enum StartError {
     Slow(Duration),
 }
 
-/// A worker may take this long to load its engine.
-const READY_WITHIN: Duration = Duration::from_secs(20);
-/// After its deadline a program is given this long to be stopped from inside, then its worker is killed.
-const GRACE: Duration = Duration::from_millis(40);
-/// A cancelled program is given this long.
+/// A cancelled program is given this long at least.
 const CANCEL_GRACE: Duration = Duration::from_millis(100);
 
 /// A live worker. Dropping it kills the process.
@@ -50,6 +84,7 @@ pub(crate) struct Process {
     child: Child,
     reports: Reader<OwnedReadHalf>,
     orders: OwnedWriteHalf,
+    grace: Duration,
     pub(crate) layers: Vec<Layer>,
 }
 
@@ -81,14 +116,16 @@ impl Process {
             tokio::spawn(log(stderr));
         }
         let (reports, orders) = UnixStream::from_std(near).map_err(spawn_error)?.into_split();
-        let mut process = Self { child, reports: Reader::new(reports), orders, layers: Vec::new() };
-        match timeout(READY_WITHIN, process.reports.next()).await {
+        let Patience { ready, grace } = command.patience;
+        let mut process = Self { child, reports: Reader::new(reports), orders, grace, layers: Vec::new() };
+        match timeout(ready, process.reports.next()).await {
             Ok(Ok(Report::Ready { layers })) => process.layers = layers,
             Ok(Ok(Report::Failed { reason })) => return Err(StartError::Failed(reason)),
             Ok(Ok(_)) => return Err(StartError::Failed("it spoke out of turn".into())),
             Ok(Err(e)) => return Err(StartError::Ended(e)),
-            Err(_) => return Err(StartError::Slow(READY_WITHIN)),
+            Err(_) => return Err(StartError::Slow(ready)),
         }
+        process.proves(&command.canaries).await?;
         Ok(process)
     }
 
@@ -102,7 +139,7 @@ impl Process {
         left: impl Future<Output = ()>,
     ) -> (Result<Report, Stopped>, After) {
         let started = Instant::now();
-        let deadline = started + wall + GRACE;
+        let deadline = started + wall + self.grace;
         if let Err(e) = frames::send(&mut self.orders, order).await {
             // Nothing ran: an order that is not whole is no order.
             let fault = Fault::Unavailable { reason: format!("the worker is gone: {e}") };
@@ -117,7 +154,7 @@ impl Process {
                 report = self.reports.next() => report,
                 () = &mut left, if !cancelled => {
                     cancelled = true;
-                    until = until.min(Instant::now() + CANCEL_GRACE);
+                    until = until.min(Instant::now() + CANCEL_GRACE.max(self.grace));
                     if frames::send(&mut self.orders, &Order::Cancel).await.is_err() {
                         return lost("it was cancelled");
                     }

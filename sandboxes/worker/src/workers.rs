@@ -64,7 +64,7 @@ impl Workers {
             layers.clone_from(&process.layers);
             let (jobs, queue) = mpsc::unbounded_channel();
             bench.rest(jobs);
-            keepers.spawn(keep(Some(process), config.command.clone(), queue, stopped.clone()));
+            keepers.spawn(keep(Some(process), config.command.clone(), queue, stopped.clone(), || true));
         }
         Ok(Self { offer, bench, layers, stop, keepers: tokio::sync::Mutex::new(keepers) })
     }

@@ -77,6 +77,19 @@ class EventLoop(asyncio.base_events.BaseEventLoop):
         pass
 
 
+class Loop(EventLoop):
+    """The event loop of a kernel. It looks at the clock only where something waits for a time."""
+
+    def _run_once(self):
+        if self._scheduled or not self._ready:
+            return super()._run_once()
+        for _ in range(len(self._ready)):
+            handle = self._ready.popleft()
+            if not handle._cancelled:
+                handle._run()
+        handle = None
+
+
 def install(replacements):
     replacements.put(time, "sleep", sleep)
     # The processor's time counts from the making of the snapshot; a program's own begins with it.

@@ -7,8 +7,8 @@ from . import is_program
 
 # Deep stacks are told in full up to here; CPython itself folds repeated lines.
 MOST_TEXT = 64_000
-# componentize-py mounts the guest's own code here.
-GUEST = ("/0/", "/world/", "/bundled/", "<frozen importlib")
+# Where our own code says that it is: componentize-py mounts it in these, a native worker keeps it in its executable.
+GUEST = ("/0/", "/world/", "/bundled/", "/switchtower/", "<frozen importlib")
 
 _extract = traceback.StackSummary._extract_from_extended_frame_gen
 

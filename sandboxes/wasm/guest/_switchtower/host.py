@@ -8,6 +8,8 @@ from wit_world.imports import host as _host
 from wit_world.imports.host import Need, Question
 
 awake = False
+# Whether a cell can be interrupted from outside: here it can only be ended, and its instance with it.
+INTERRUPTS = False
 _identified = False
 
 
@@ -46,6 +48,12 @@ def show(data, main):
 def leave(code):
     if awake:
         _host.leave(code)
+
+
+def source(module):
+    """The text of one of the guest's modules; while the snapshot is made, it lies in a file."""
+    with open(module.__file__, encoding="utf-8") as file:
+        return file.read()
 
 
 def lack(what, detail):

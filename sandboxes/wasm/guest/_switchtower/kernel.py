@@ -17,7 +17,7 @@ import zlib
 import __future__
 
 from . import CELLS, host, ipython, magics, scratch, show, streams, surroundings, tracebacks
-from .clock import EventLoop
+from .clock import Loop
 from .program import Raised, silenced
 
 _AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -27,19 +27,6 @@ _FUTURE = __future__.annotations.compiler_flag | __future__.barry_as_FLUFL.compi
 _MOST_KEPT = 1000
 
 _read_line = builtins.input
-
-
-class Loop(EventLoop):
-    """The event loop of a kernel. It looks at the clock only where something waits for a time."""
-
-    def _run_once(self):
-        if self._scheduled or not self._ready:
-            return super()._run_once()
-        for _ in range(len(self._ready)):
-            handle = self._ready.popleft()
-            if not handle._cancelled:
-                handle._run()
-        handle = None
 
 
 class _Exit:
@@ -165,8 +152,13 @@ class Kernel:
         while not task.done():
             try:
                 self.loop.run_until_complete(task)
-            except (SystemExit, KeyboardInterrupt):
+            except SystemExit:
                 pass  # another task's
+            except KeyboardInterrupt as interrupt:
+                # Another task's, where nobody is there who could interrupt.
+                if host.INTERRUPTS:
+                    error = interrupt
+                    task.cancel()
             except RuntimeError as stuck:
                 if task.done() or error is not None:
                     raise

@@ -9,7 +9,7 @@ import linecache
 import sys
 import types
 
-from . import PROGRAM, failure, show, streams
+from . import PROGRAM, failure, show, streams, surroundings
 
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
@@ -29,6 +29,7 @@ def execute(code):
         try:
             _run(code, main.__dict__)
         finally:
+            surroundings.wind_up()
             atexit._run_exitfuncs()
             if "__del__" in code or "finalize" in code:
                 main.__dict__.clear()  # finalisers that a process would run at its end

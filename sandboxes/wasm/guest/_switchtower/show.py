@@ -11,6 +11,10 @@ from .pretty import pretty
 
 # Whether values are shown as in a notebook's cell, where lines are broken and lists are JSON as well.
 notebook = False
+# Whether lists and dictionaries are JSON as well outside of notebooks.
+structured = False
+# Functions that give representations of values whose classes have no methods for it: pairs of MIME type and data.
+further = []
 
 _METHODS = (
     ("_repr_html_", "text/html"),
@@ -35,7 +39,7 @@ def bundle(value):
             displays(value)
             return []
     data = [("text/plain", clean(pretty(value) if notebook else repr(value)))]
-    if notebook and isinstance(value, (list, dict)):
+    if (notebook or structured) and isinstance(value, (list, dict)):
         data.extend(("application/json", text) for text in _json(value))
     if type(value) in _PLAIN or isinstance(value, type):
         return data
@@ -51,6 +55,8 @@ def bundle(value):
             thing = thing[0]  # data with metadata
         if thing is not None:
             data.append((mime, carried(mime, thing)))
+    for representations in further:
+        data.extend((mime, carried(mime, thing)) for mime, thing in representations(value))
     return data
 
 

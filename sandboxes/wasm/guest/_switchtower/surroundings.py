@@ -9,6 +9,10 @@ import sys
 from . import HOME, host, is_program
 
 
+# In the environment although no caller gave it.
+GIVEN = {}
+
+
 class Environment(os._Environ):
     """`os.environ`, filled from the host when it is first looked at."""
 
@@ -57,6 +61,10 @@ class Environment(os._Environ):
 
 
 environment = Environment()
+
+
+def wind_up():
+    """What is due between a program's last line and its `atexit` functions: nothing that would not be done by then."""
 
 
 def _identified(name, answer):

@@ -21,14 +21,13 @@ import re
 import sys
 import time
 
+from .. import host
 from . import canon, parcel, settings
 
 LIMIT = 32 << 20
 
-# Read while the snapshot is made: later there is no file system to read it from.
-with open(canon.__file__, encoding="utf-8") as _file:
-    CANON = _file.read()
-del _file
+# Read when this is imported: later there may be no file system to read it from.
+CANON = host.source(canon)
 
 # Where a program finds what the guest put in a library's place.
 _PUBLIC = "builtins io os time random socket subprocess threading asyncio posix shutil select multiprocessing".split()

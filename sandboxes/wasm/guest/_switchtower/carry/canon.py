@@ -43,6 +43,8 @@ _BUILTIN = type(len)
 _SLOT = type(type.__dict__["__name__"]), types.MemberDescriptorType
 _ITERATORS = (zip, map, filter, enumerate, reversed)
 _FILES = (io.FileIO, io.BufferedReader, io.BufferedWriter, io.BufferedRandom, io.TextIOWrapper)
+# Generators whose methods are a module's functions: the module, where the generator is, and its name there.
+_GENERATORS = ("random", "random", "_inst"), ("numpy.random", "numpy.random.mtrand", "_rand")
 _VALUES = (decimal.Decimal, fractions.Fraction, datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo,
            pathlib.PurePath, complex)
 
@@ -109,9 +111,10 @@ class View:
     def public(self, thing):
         """Module and name of a library's function or class, as a program knows it; none if it has no such name."""
         # Before the alias: the guest's unseeded generator gives its methods away and then becomes another.
-        chance = sys.modules.get("random")
-        if chance is not None and getattr(thing, "__self__", None) is chance._inst:
-            return "random", thing.__name__
+        for module, holder, name in _GENERATORS:
+            shared = getattr(sys.modules.get(holder), name, None)
+            if shared is not None and getattr(thing, "__self__", None) is shared:
+                return module, thing.__name__
         if self.alias is not None and str(getattr(thing, "__module__", None)).startswith("_switchtower"):
             return self.alias(thing)
         return None
@@ -544,6 +547,18 @@ def _encoding(value):
     if isinstance(value, enum.Enum):
         return _member
     if kind.__module__ not in ("__main__",) and kind.__module__ not in _OWN:
+        package = kind.__module__.partition(".")[0]
+        known = _NUMPY if package == "numpy" else _PANDAS if package == "pandas" else ()
+        for name, encode in known:
+            found = getattr(sys.modules[package], name, None)
+            if isinstance(found, type) and issubclass(kind, found):
+                return encode
+        if package == "pandas" and hasattr(kind, "_from_sequence"):
+            return _column
+        if package == "numpy" and kind.__name__ in ("Generator", "RandomState"):
+            return _generator
+        if package == "numpy" and hasattr(kind, "random_raw"):
+            return _bits
         if isinstance(value, _VALUES):
             return _value
         if isinstance(value, _FILES):
@@ -707,6 +722,112 @@ def _cached(encoder, value):
                    else value.__wrapped__, repr(sorted(value.cache_parameters().items()))])
 
 
+def owner(value):
+    """The array whose memory another one is a view of, where a view of the same bytes can be made anew; else none."""
+    base = value.base
+    if type(value) is type(base) and type(base).__name__ == "ndarray" and value.size and base.flags.c_contiguous:
+        if not base.dtype.hasobject and not value.dtype.hasobject:
+            return base
+    return None
+
+
+def offset(value, base):
+    """Where in it the view begins, in bytes."""
+    return value.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+
+
+def _array(encoder, value):
+    """An array: its type, shape and bytes; a view is a place in another one."""
+    kind = type(value).__name__
+    if kind == "MaskedArray":
+        return encoder._push([Text(b"masked"), value.data, value.mask, value.fill_value])
+    if kind == "memmap":
+        encoder.lossy.setdefault(encoder._key, "an array in a file")
+    encoder._say(f"array {kind} {_dtype(value.dtype)} {value.shape};".encode())
+    base = owner(value)
+    if base is not None:
+        return encoder._push([Text(b"at"), offset(value, base), value.strides, base])
+    if hasattr(value.base, "dtype") and value.size:
+        encoder.lossy.setdefault(encoder._key, "a view of another array")
+    return _items(encoder, value)
+
+
+def _items(encoder, value):
+    """What is in an array."""
+    kind = value.dtype.kind
+    if kind in "OT" or value.dtype.names or kind in "fc" and value.dtype.itemsize > (8 if kind == "f" else 16):
+        # Objects, text of any length, and what has bytes between its values.
+        return encoder._push([value.astype(object).ravel().tolist() if kind in "fc" else value.ravel().tolist()])
+    encoder._say(b"%d:" % value.nbytes)
+    encoder._flush()
+    encoder._hash.update(value.tobytes())
+    return None
+
+
+def _dtype(value):
+    return repr(value.descr) if value.names else value.str if value.kind != "T" else str(value)
+
+
+def _dtype_of(encoder, value):
+    encoder._say(f"dtype {_dtype(value)};".encode())
+
+
+def _scalar(encoder, value):
+    encoder._say(f"scalar {_dtype(value.dtype)};".encode())
+    _items(encoder, sys.modules["numpy"].asarray(value))
+
+
+def _generator(encoder, value):
+    parts = [Text(b"generator"), type(value)]
+    if hasattr(value, "bit_generator"):
+        return encoder._push([*parts, value.bit_generator])
+    state = value.get_state(legacy=False)
+    return encoder._push([*parts, state.get("has_gauss"), state.get("gauss"), value._bit_generator])
+
+
+def _bits(encoder, value):
+    state = value.state
+    encoder.view.kept.append(state)
+    seeds = getattr(value, "seed_seq", None)
+    encoder._push([Text(b"bits"), type(value), state, getattr(seeds, "n_children_spawned", None)])
+
+
+def _frame(encoder, value):
+    """A table: its axes and its columns. Who made it of what blocks is nobody's affair."""
+    columns = [value.iloc[:, number].array for number in range(value.shape[1])]
+    encoder.view.kept.append(columns)
+    encoder._push([Text(b"frame"), type(value), value.columns, value.index, dict(value.attrs), *columns])
+
+
+def _series(encoder, value):
+    encoder._push([Text(b"series"), type(value), value.name, value.index, dict(value.attrs), value.array])
+
+
+def _index(encoder, value):
+    told = [Text(b"index"), Text(type(value).__name__.encode()), list(value.names)]
+    if hasattr(value, "levels"):
+        return encoder._push([*told, *value.levels, *(list(map(int, codes)) for codes in value.codes)])
+    if hasattr(value, "step"):
+        return encoder._push([*told, value.start, value.stop, value.step])
+    return encoder._push([*told, getattr(value, "freqstr", None), value.array])
+
+
+def _column(encoder, value):
+    """An array of pandas', by the numbers under it where they are all there is."""
+    encoder._say(f"column {value.dtype};".encode())
+    if hasattr(value, "categories") and hasattr(value, "codes"):
+        return encoder._push([value.categories, value.ordered, list(map(int, value.codes))])
+    if hasattr(value, "asi8"):
+        return _items(encoder, value.asi8)
+    if hasattr(value, "_ndarray") and value.dtype == value._ndarray.dtype:
+        return _items(encoder, value._ndarray)
+    return encoder._push([list(value.astype(object))])
+
+
+_NUMPY = ("ndarray", _array), ("generic", _scalar), ("dtype", _dtype_of)
+_PANDAS = ("DataFrame", _frame), ("Series", _series), ("Index", _index)
+
+
 def _view_of(encoder, value):
     try:
         encoder._push([Text(b"memoryview"), value.format, value.shape, value.strides, value.obj])
@@ -752,7 +873,7 @@ _TABLE = {
 # Of these it matters who shares them.
 _SHARED = frozenset({
     Encoder._list, Encoder._dict, Encoder._set, Encoder._cell, Encoder._suspended, _file, _iterator, _lock,
-    _cached, _range, _future,
+    _cached, _range, _future, _array, _generator, _bits, _frame, _series,
     *(_TABLE[kind] for kind in (bytearray, collections.deque, collections.OrderedDict, collections.Counter,
                                 collections.defaultdict)),
 })

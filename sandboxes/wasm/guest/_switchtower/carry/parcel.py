@@ -40,6 +40,10 @@ class Packer(pickle.Pickler):
             return __import__("importlib").import_module, (thing.__name__,)
         if id(thing) in self._view.streams:
             return getattr, (sys, self._view.streams[id(thing)])
+        if type(thing).__name__ == "ndarray" and type(thing).__module__ == "numpy":
+            base = canon.owner(thing)
+            if base is not None:  # what is changed in one is changed in the other
+                return type(thing), (thing.shape, thing.dtype, base, canon.offset(thing, base), thing.strides)
         if isinstance(thing, _CALLED):
             public = self._view.public(thing)
             if public:

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use switchtower_contract::{Bundle, Event};
 
 /// Takes the events of one run, in order. False: nobody listens any more.
-pub(crate) type Send = Box<dyn FnMut(Event) -> bool + std::marker::Send>;
+pub type Send = Box<dyn FnMut(Event) -> bool + std::marker::Send>;
 
 /// Text is sent on when this much has come together …
 const CHUNK: usize = 16 << 10;
@@ -14,14 +14,15 @@ const STALE: Duration = Duration::from_millis(15);
 /// Bytes of shown values kept of one run, beside its text.
 const SHOWN: u64 = 16 << 20;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stream {
+/// One of a program's two streams of text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
     Stdout,
     Stderr,
 }
 
 /// The sink of one run.
-pub(crate) struct Sink {
+pub struct Sink {
     send: Option<Send>,
     pending: Vec<u8>,
     of: Stream,
@@ -36,7 +37,7 @@ pub(crate) struct Sink {
 
 impl Sink {
     /// Swallows everything: an instance that has no program yet.
-    pub(crate) fn closed() -> Self {
+    pub fn closed() -> Self {
         Self {
             send: None,
             pending: Vec::new(),
@@ -51,26 +52,27 @@ impl Sink {
     }
 
     /// Keeps `room` bytes of text and sends them on.
-    pub(crate) fn open(send: Send, room: u64) -> Self {
+    pub fn open(send: Send, room: u64) -> Self {
         Self { send: Some(send), room, ..Self::closed() }
     }
 
     /// Output was left out.
-    pub(crate) fn was_cut(&self) -> bool {
+    pub fn was_cut(&self) -> bool {
         self.cut
     }
 
     /// The program showed an address: in another process it would be another one.
-    pub(crate) fn showed_an_address(&self) -> bool {
+    pub fn showed_an_address(&self) -> bool {
         self.address
     }
 
     /// Somebody still wants to hear.
-    pub(crate) fn listening(&self) -> bool {
+    pub fn listening(&self) -> bool {
         self.listening
     }
 
-    pub(crate) fn write(&mut self, stream: Stream, bytes: &[u8]) {
+    /// Takes in what a program wrote.
+    pub fn write(&mut self, stream: Stream, bytes: &[u8]) {
         if self.send.is_none() {
             return;
         }
@@ -93,13 +95,14 @@ impl Sink {
     }
 
     /// Called on every tick of the deadline's clock, so that output is live however rarely a program writes.
-    pub(crate) fn tick(&mut self) {
+    pub fn tick(&mut self) {
         if self.since.is_some_and(|since| now() - since >= STALE) {
             self.send_whole_characters();
         }
     }
 
-    pub(crate) fn show(&mut self, data: Bundle, main: bool) {
+    /// Takes in a value that was shown.
+    pub fn show(&mut self, data: Bundle, main: bool) {
         let size = data.iter().map(|(mime, data)| (mime.len() + data.len()) as u64).sum::<u64>();
         if size > self.room_for_values {
             self.cut = true;
@@ -111,14 +114,15 @@ impl Sink {
         self.event(Event::Result { data, main });
     }
 
-    pub(crate) fn event(&mut self, event: Event) {
+    /// Takes in anything else, in its turn: after a [`flush`](Self::flush).
+    pub fn event(&mut self, event: Event) {
         if let Some(send) = &mut self.send {
             self.listening &= send(event);
         }
     }
 
     /// Sends on all that is left, broken characters replaced.
-    pub(crate) fn flush(&mut self) {
+    pub fn flush(&mut self) {
         self.send_whole_characters();
         if !self.pending.is_empty() {
             let text = String::from_utf8_lossy(&std::mem::take(&mut self.pending)).into_owned();
