@@ -4,6 +4,7 @@
 //! that no input is nested too deeply for the stack. Analysis is advice: it sends programs where they run best and can
 //! be wrong about what they do. The walls are the sandboxes', and only a verdict of "deterministic" must never be wrong.
 
+mod arrays;
 mod bounds;
 mod cell;
 mod definitions;
@@ -43,6 +44,11 @@ use verdict::Input;
 /// The stack of the thread that looks into deep programs: virtual memory, of which only what is used is taken.
 const DEEP_STACK: usize = 128 << 20;
 
+/// Bytes of one element of an array, or of one place in a list.
+const ELEMENT: f64 = 8.0;
+/// How much larger a file of text becomes where it is read into a table.
+const FILE_GROWS: u64 = 4;
+
 const CONFUSING: &str = "it confuses the parser";
 
 /// Reads a program. Takes at most 100 ms for a megabyte of any bytes, in an optimised build; ordinary programs are read
@@ -66,6 +72,8 @@ pub fn analyse(program: &Program) -> Profile {
         Depth::Excessive(reason) => excessive(reason, &lines),
     };
     cell.add_to(&mut profile);
+    let given: usize = program.files.iter().map(|file| file.content.len()).sum();
+    profile.memory = profile.memory.saturating_add((given as u64).saturating_mul(FILE_GROWS));
     if !program.files.is_empty() {
         // They lie wherever the request put them, where a kernel looks at its start among others.
         profile.footprint = profile.footprint.max(Footprint::Sandbox);
@@ -112,11 +120,17 @@ fn read(parsed: &Parsed<ModModule>, input: Input, lines: &Lines) -> Profile {
         effects: StaticEffect::ALL.into_iter().filter(seen).collect(),
         files: survey.files,
         footprint: footprint::of(&imports, &survey),
+        memory: memory(&survey),
         verdict,
         parses: true,
         unread: None,
         lines: lines.count(),
     }
+}
+
+/// Bytes for what is made with a literal size: all arrays together, or the one largest of anything else.
+fn memory(survey: &Survey<'_>) -> u64 {
+    (survey.elements.max(survey.allocation.value) * ELEMENT) as u64
 }
 
 fn listed(imports: &Imports<'_>, survey: &Survey<'_>, lines: &Lines) -> Vec<Import> {
@@ -149,6 +163,7 @@ fn unread(reason: &str, at: Option<TextSize>, lines: &Lines) -> Profile {
         files: Reach::None,
         // It does not parse, so it does not run; what is only not looked into is told of below.
         footprint: Footprint::None,
+        memory: 0,
         verdict: Verdict {
             deterministic: false,
             reasons: vec![Reason { text: format!("it is not read: {}", reason.text), line: reason.line }],

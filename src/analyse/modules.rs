@@ -22,8 +22,13 @@ pub(super) fn field(module: &str) -> Field {
         "urllib.request" | "urllib.robotparser" | "http.client" | "http.server" | "xmlrpc.client" => {
             return Field::Network;
         }
-        // Data sets, not training.
-        "sklearn.datasets" => return Field::Data,
+        // Data sets, splits and measures: no training.
+        _ if ["datasets", "metrics", "model_selection", "utils"]
+            .iter()
+            .any(|part| module.split('.').take(2).eq(["sklearn", part])) =>
+        {
+            return Field::Data;
+        }
         _ => {}
     }
     match top(module) {

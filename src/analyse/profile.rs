@@ -19,6 +19,9 @@ pub struct Profile {
     pub files: Reach,
     /// What a run may leave behind.
     pub footprint: Footprint,
+    /// Bytes that its literal sizes and its files ask for. What a run makes of them on the way is not in it, nor what
+    /// only the run can tell.
+    pub memory: u64,
     pub verdict: Verdict,
     /// False where Python itself refuses the program.
     pub parses: bool,

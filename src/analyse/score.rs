@@ -111,7 +111,9 @@ pub(super) fn class(survey: &Survey<'_>, imports: &Imports<'_>) -> Class {
     if has(StaticEffect::Network) || uses(Field::Network) {
         return Class::Network;
     }
-    if uses(Field::Learn) {
+    // Models of statistics are trained too, where they are fitted and not only tested with.
+    let fits = survey.training.value > 0.0 && used(imports).any(|named| modules::top(named.module) == "statsmodels");
+    if uses(Field::Learn) || fits {
         return Class::MlTraining;
     }
     if uses(Field::Plot) || (uses(Field::Data) && (has(StaticEffect::Display) || survey.drawing.value > 0.0)) {

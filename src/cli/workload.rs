@@ -1,5 +1,6 @@
 //! `switchtower workload`: a file of programs through the whole line, and how they did.
 
+mod likeness;
 mod score;
 
 use std::io::IsTerminal as _;
@@ -14,14 +15,19 @@ use tokio::time::Instant;
 use super::exit::Complaint;
 use super::terminal;
 use crate::request::{CacheMode, Ceilings, Request};
+use crate::route::TierName;
 use crate::router::Router;
+use likeness::Likeness;
 use score::{Item, Score, rows, table};
 
 /// Arguments of `workload`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Each line of the file is a JSON object with id, category, code, stdin, expected_stdout, expected_error_type and
-deterministic; only id and code are required. Programs run one after the other, none from the cache.")]
+deterministic; only id and code are required. Programs run one after the other, none from the cache.
+
+An output is equal byte for byte, or as numbers: whole numbers the same, others within a millionth of the larger, words
+the same but for runs of white space. Where the numbers are the same among other words, the text differs.")]
 pub(super) struct Workload {
     /// The programs, one JSON object a line.
     #[arg(value_name = "FILE.jsonl")]
@@ -29,9 +35,12 @@ pub(super) struct Workload {
     /// Wall time that each program may take.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
     timeout: Duration,
-    /// Only this category.
+    /// Only this category; may be given more than once.
     #[arg(long, value_name = "NAME")]
-    category: Option<String>,
+    category: Vec<String>,
+    /// Run all of them in this tier only.
+    #[arg(long, value_name = "TIER")]
+    tier: Option<String>,
     /// Rows and failures as JSON.
     #[arg(long)]
     json: bool,
@@ -46,6 +55,7 @@ impl Workload {
         let items = self.items()?;
         let scores = super::runtime(1)?.block_on(async {
             let house = crate::assemble::in_process(&config, &terminal::note)?;
+            self.is_there(&house.router, &config.ceilings)?;
             let mut scores = Vec::with_capacity(items.len());
             for item in &items {
                 progress(scores.len(), items.len());
@@ -62,7 +72,12 @@ impl Workload {
         }
         terminal::out(&table(&rows(&scores)));
         for score in failed.iter().filter(|_| self.failures) {
-            let output = if score.output_equal == Some(false) { "output differs" } else { "output equal" };
+            let output = match score.output {
+                None => "output not compared",
+                Some(Likeness::Equal | Likeness::Close) => "output as expected",
+                Some(Likeness::TextDiffers) => "text differs",
+                Some(Likeness::Wrong) => "output differs",
+            };
             let error = score.error.as_deref().unwrap_or("no error");
             terminal::out(&format!("{}: {output}, ended with {error}\n", score.id));
         }
@@ -78,14 +93,27 @@ impl Workload {
         };
         let mut items: Vec<Item> =
             text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty()).map(item).collect::<Result<_, _>>()?;
-        items.retain(|item| self.category.as_ref().is_none_or(|wanted| *wanted == item.category));
+        items.retain(|item| self.category.is_empty() || self.category.contains(&item.category));
         Ok(items)
+    }
+
+    fn tier(&self) -> Option<TierName> {
+        self.tier.as_deref().filter(|name| *name != "auto").map(TierName::from)
+    }
+
+    /// A tier that is not there would fail every program: say so once, before the first.
+    fn is_there(&self, router: &Router, ceilings: &Ceilings) -> Result<(), Complaint> {
+        let mut request = Request::new(Program::python(""), ceilings)?;
+        request.tier = self.tier();
+        router.explain(&request).decision?;
+        Ok(())
     }
 
     async fn score(&self, router: &Router, item: &Item, ceilings: &Ceilings) -> Result<Score, Complaint> {
         let program = Program { stdin: item.stdin.clone(), ..Program::python(&*item.code) };
         let mut request = Request::new(program, ceilings)?;
         request.cache = CacheMode::Bypass;
+        request.tier = self.tier();
         request.timeout = self.timeout;
         let started = Instant::now();
         let answer = router.execute(request.checked(ceilings)?, None).await;

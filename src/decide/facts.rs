@@ -24,6 +24,7 @@ pub(super) fn facts(request: &Request, profile: &Profile, standings: &[&Standing
     put("seen", list(profile.effects.iter().map(|effect| effect.name())));
     put("files", profile.files.name().into());
     put("signals", signals(profile));
+    put("memory_estimate_mb", count(profile.memory >> 20));
     put("user", request.caller.user.to_string().into());
     put("priority", request.priority.name().into());
     put("language", request.program.language.name().into());

@@ -97,10 +97,16 @@ fn a_decision_explains_itself() {
 }
 
 #[test]
-fn the_slower_tier_has_a_budget_only_where_another_follows() {
+fn a_local_tier_has_a_budget_only_where_one_follows_that_may_do_better() {
+    let budgets = |decision: &Decision| decision.route.0.iter().map(|leg| leg.budget).collect::<Vec<_>>();
     let decision = decide(&Rules::builtin(), &request("print(1)")).unwrap();
-    let budgets: Vec<_> = decision.route.0.iter().map(|leg| leg.budget).collect();
-    assert_eq!(budgets, [Some(Duration::from_secs(10)), None, None]);
+    let (wasm, native) = (Some(Duration::from_secs(10)), Some(Duration::from_secs(60)));
+    assert_eq!(budgets(&decision), [wasm, native, None]);
+    let heavy = request("for i in range(10**9):\n    print(i)");
+    let decision = decide(&Rules::builtin(), &heavy).unwrap();
+    assert_eq!((route(&decision), budgets(&decision)), (vec!["native", "e2b", "wasm"], vec![native, None, None]));
+    let decision = Rules::builtin().decide(&heavy, &analyse(&heavy.program), &standings()[..2]).unwrap();
+    assert_eq!((route(&decision), budgets(&decision)), (vec!["native", "wasm"], vec![None, None]));
     let alone = [standing("wasm", Isolation::Wasm, Modules::named(["math"]))];
     let heavy = request("import numpy\nprint(numpy.zeros(1))");
     let decision = Rules::builtin().decide(&heavy, &analyse(&heavy.program), &alone).unwrap();

@@ -120,6 +120,7 @@ fn what_contradicts_itself_is_refused_with_two() {
         &["run", "--isolation", "paper", "-c", "1"],
         &["run", "--memory-mb", "0", "-c", "1"],
         &["run", "--tier", "moon", "-c", "1"],
+        &["workload", "--tier", "moon", "/dev/null"],
         &["run", "there-is-no-such-file.py"],
         &["serve", "--listen", "127.0.0.1:1", "--port", "2"],
         &["serve", "--listen", "0.0.0.0"],

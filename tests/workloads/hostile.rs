@@ -39,13 +39,13 @@ const CANARIES: [&str; 16] = [
 /// What a program would print that had reached the machine.
 const LOOT: [&str; 5] = ["uid=0", "root:x:0", "root:*:", "CARGO_", "LINKED"];
 
-fn canaries() -> BTreeMap<&'static str, Option<(u64, SystemTime)>> {
+pub(crate) fn canaries() -> BTreeMap<&'static str, Option<(u64, SystemTime)>> {
     let state = |path: &str| fs::symlink_metadata(path).ok().map(|found| (found.len(), found.modified().unwrap()));
     CANARIES.into_iter().map(|path| (path, state(path))).collect()
 }
 
 /// The names in folders that a program could want to leave something in.
-fn folders() -> BTreeMap<&'static str, Vec<String>> {
+pub(crate) fn folders() -> BTreeMap<&'static str, Vec<String>> {
     let names = |folder: &str| {
         let entries = fs::read_dir(Path::new(folder)).into_iter().flatten().flatten();
         let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();

@@ -32,9 +32,9 @@ impl Item {
 }
 
 /// The folder of the workloads; nothing, and a line that says so, where it is not there.
-fn folder() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/workloads");
-    let folder = std::env::var_os("SWITCHTOWER_WORKLOADS").map_or_else(beside, PathBuf::from);
+pub(crate) fn beside() -> Option<PathBuf> {
+    let usual = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/workloads");
+    let folder = std::env::var_os("SWITCHTOWER_WORKLOADS").map_or_else(usual, PathBuf::from);
     if folder.join("dev.jsonl").is_file() {
         return Some(folder);
     }
@@ -46,7 +46,7 @@ fn folder() -> Option<PathBuf> {
 
 /// The items that are wanted of all.
 pub(super) fn items(wanted: impl Fn(&Item) -> bool) -> Vec<Item> {
-    let Some(folder) = folder() else { return Vec::new() };
+    let Some(folder) = beside() else { return Vec::new() };
     let text = fs::read_to_string(folder.join("dev.jsonl")).unwrap();
     let all = text.lines().map(|line| serde_json::from_str::<Item>(line).unwrap());
     all.filter(wanted).collect()
@@ -54,7 +54,7 @@ pub(super) fn items(wanted: impl Fn(&Item) -> bool) -> Vec<Item> {
 
 /// The programs that lie beside the items to break out of a jail.
 pub(super) fn hostile() -> Vec<Item> {
-    let Some(folder) = folder() else { return Vec::new() };
+    let Some(folder) = beside() else { return Vec::new() };
     let paths = fs::read_dir(folder.join("hostile")).unwrap().map(|entry| entry.unwrap().path());
     let item = |path: PathBuf| Item {
         id: path.file_name().unwrap().to_string_lossy().into_owned(),

@@ -4,8 +4,8 @@
 //! there, these tests say so and pass.
 
 mod cache;
-mod hostile;
-mod items;
+pub(crate) mod hostile;
+pub(crate) mod items;
 mod parity;
 
 use std::time::Duration;

@@ -5,10 +5,10 @@ use ruff_python_ast::{Expr, ExprCall};
 use ruff_text_size::{Ranged, TextSize};
 
 use super::Survey;
-use super::forms::{is_seed, literal};
+use super::forms::{is_number, is_seed, literal};
 use crate::analyse::modules::{self, Chance};
 use crate::analyse::profile::{Reach, StaticEffect};
-use crate::analyse::{files, imports};
+use crate::analyse::{arrays, files, imports};
 
 impl<'a> Survey<'a> {
     /// A path is read, with or without being called.
@@ -51,9 +51,8 @@ impl<'a> Survey<'a> {
             }
             _ => self.read(path, at),
         }
+        self.makes(arrays::elements(path, call, &self.bounds), at);
         match path {
-            ["numpy", "zeros" | "ones" | "full" | "empty" | "arange" | "linspace" | "eye" | "identity", ..]
-            | ["numpy", "random", ..] => self.sized(call),
             ["math", "factorial" | "comb" | "perm", ..] => {
                 let size = call.arguments.args.first().and_then(|size| self.bounds.number(size));
                 self.allocation.raise(size.unwrap_or(0.0), at);
@@ -71,18 +70,12 @@ impl<'a> Survey<'a> {
         }
     }
 
-    /// An array of literal size is made.
-    pub(super) fn sized(&mut self, call: &ExprCall) {
-        let mut size = 1.0;
-        for argument in &call.arguments.args {
-            match argument {
-                Expr::Tuple(shape) => {
-                    shape.elts.iter().for_each(|side| size *= self.bounds.number(side).unwrap_or(1.0).max(1.0));
-                }
-                side => size *= self.bounds.number(side).unwrap_or(1.0).max(1.0),
-            }
+    /// An array of this many elements is made.
+    pub(super) fn makes(&mut self, elements: Option<f64>, at: TextSize) {
+        if let Some(elements) = elements {
+            self.allocation.raise(elements, at);
+            self.elements += elements;
         }
-        self.allocation.raise(size, call.start());
     }
 
     pub(super) fn reads_input(&mut self, at: TextSize) {
@@ -133,9 +126,14 @@ impl<'a> Survey<'a> {
                 self.drawing.more(at);
             }
             "show" if call.arguments.args.is_empty() => self.saw(StaticEffect::Display, at),
-            "sample" | "rvs" if call.arguments.find_keyword("random_state").is_none() => self.draws.fresh(at),
+            "sample" | "rvs"
+                if !call.arguments.find_keyword("random_state").is_some_and(|seed| is_number(&seed.value)) =>
+            {
+                self.draws.fresh(at);
+            }
             _ => {}
         }
+        self.makes(arrays::drawn(name, call, &self.bounds), at);
         match modules::method_effect(name) {
             Some(StaticEffect::Files) if name.starts_with("to_") => {
                 if let Some(target) = call.arguments.args.first() {

@@ -13,6 +13,11 @@ pub(super) fn literal(expr: &Expr) -> Option<&str> {
     }
 }
 
+/// A number that stands in the source.
+pub(in crate::analyse) fn is_number(expr: &Expr) -> bool {
+    matches!(expr, Expr::NumberLiteral(_))
+}
+
 /// Seeded by a literal that is not `None`.
 pub(super) fn is_seed(call: &ExprCall) -> bool {
     fn fixes(expr: &Expr) -> bool {

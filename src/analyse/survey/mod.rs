@@ -9,6 +9,7 @@ use ruff_text_size::{Ranged, TextSize};
 mod calls;
 mod forms;
 
+pub(super) use self::forms::is_number;
 use self::forms::{is_main, is_true, leaves, same_name};
 use super::bounds::Bounds;
 use super::definitions::Definitions;
@@ -65,6 +66,8 @@ pub(super) struct Survey<'a> {
     pub recursion: Peak,
     /// Elements or bytes asked for at once.
     pub allocation: Peak,
+    /// Elements of all arrays that are made with a literal size.
+    pub elements: f64,
     pub training: Peak,
     pub drawing: Peak,
     pub dynamic_code: Peak,
@@ -110,6 +113,7 @@ impl<'a> Survey<'a> {
             endless: Peak::default(),
             recursion: Peak::default(),
             allocation: Peak::default(),
+            elements: 0.0,
             training: Peak::default(),
             drawing: Peak::default(),
             dynamic_code: Peak::default(),

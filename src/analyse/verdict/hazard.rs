@@ -11,6 +11,12 @@ pub(super) enum Hazard {
     Function,
     /// Its text is an address; some of its methods are fine.
     Opaque,
+    /// Groups or windows of a table: their text is an address, their methods and elements are fine.
+    Group,
+    /// A way into a table (`loc`, `str`): its text is an address, its methods and what it gives by a key are fine.
+    Accessor,
+    /// What is data of a table and a method of a list: in the second case its text is an address.
+    Method,
     /// What `super()` gives: its text is an address, its methods are the program's own.
     Parent,
 }
@@ -23,8 +29,14 @@ impl Hazard {
             Self::Iterator => matches!(place, Place::Bound | Place::Unordered | Place::Consumed),
             Self::Function => matches!(place, Place::Bound | Place::Callback | Place::Callee),
             Self::Opaque => matches!(place, Place::Bound | Place::ObjectReceiver | Place::EitherReceiver),
-            Self::Parent => {
-                matches!(place, Place::SetReceiver | Place::ObjectReceiver | Place::EitherReceiver | Place::Receiver)
+            Self::Parent => matches!(place, Place::Holder) || place.is_receiver(),
+            Self::Group => matches!(place, Place::Bound | Place::Consumed | Place::Unordered) || place.is_receiver(),
+            Self::Accessor => matches!(place, Place::Element) || place.is_receiver(),
+            Self::Method => {
+                matches!(
+                    place,
+                    Place::Bound | Place::Consumed | Place::Unordered | Place::Element | Place::Operand | Place::Holder
+                ) || place.is_receiver()
             }
         }
     }
@@ -34,7 +46,8 @@ impl Hazard {
             Self::Set => "the order of a set differs from process to process",
             Self::Iterator => "an iterator is kept where its address could be printed",
             Self::Function => "a function is kept where its address could be printed",
-            Self::Opaque | Self::Parent => "an object is kept whose text is its address",
+            Self::Method => "what may be a method is kept where its address could be printed",
+            Self::Opaque | Self::Parent | Self::Group | Self::Accessor => "an object is kept whose text is its address",
         }
     }
 }
@@ -56,14 +69,29 @@ pub(super) enum Place {
     ObjectReceiver,
     /// Both.
     EitherReceiver,
-    /// Any other method or attribute of it is taken.
+    /// Any other method of it is called.
     Receiver,
+    /// An attribute of it is taken.
+    Holder,
+    /// An element of it is taken, by a key.
+    Element,
+    /// Arithmetic is done with it.
+    Operand,
     /// Something known calls it.
     Callback,
+    /// Something known calls it, or what it holds where it is a list or a dictionary.
+    Callbacks,
     /// It is called here.
     Callee,
     /// It names a type: annotations, `isinstance`, `except`.
     Type,
+}
+
+impl Place {
+    /// True where a method is called on the value.
+    pub(super) fn is_receiver(self) -> bool {
+        matches!(self, Self::SetReceiver | Self::ObjectReceiver | Self::EitherReceiver | Self::Receiver)
+    }
 }
 
 /// A set of places.
@@ -71,7 +99,7 @@ pub(super) enum Place {
 pub(super) struct Places(u16);
 
 impl Places {
-    const ALL: [Place; 11] = [
+    const ALL: [Place; 15] = [
         Place::Plain,
         Place::Bound,
         Place::Consumed,
@@ -80,7 +108,11 @@ impl Places {
         Place::ObjectReceiver,
         Place::EitherReceiver,
         Place::Receiver,
+        Place::Holder,
+        Place::Element,
+        Place::Operand,
         Place::Callback,
+        Place::Callbacks,
         Place::Callee,
         Place::Type,
     ];

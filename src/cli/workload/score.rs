@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use switchtower_contract::Exit;
 
+use super::likeness::Likeness;
 use crate::http::millis;
 use crate::router::Answer;
 
@@ -33,7 +34,7 @@ pub(super) struct Score {
     /// None where it got no answer.
     pub(super) tier: Option<String>,
     /// Not there where the output is not compared.
-    pub(super) output_equal: Option<bool>,
+    pub(super) output: Option<Likeness>,
     pub(super) error_equal: bool,
     /// The error that it ended with, in the words of the file.
     pub(super) error: Option<String>,
@@ -57,7 +58,7 @@ impl Score {
             id: item.id.clone(),
             category: item.category.clone(),
             tier: answer.map(|answer| answer.tier.to_string()),
-            output_equal: compared.map(|expected| expected == stdout),
+            output: compared.map(|expected| Likeness::of(stdout, expected)),
             error_equal: same_end(error.as_deref(), item.expected_error_type.as_deref()),
             error,
             took,
@@ -68,7 +69,7 @@ impl Score {
     }
 
     pub(super) fn failed(&self) -> bool {
-        self.output_equal == Some(false) || !self.error_equal
+        self.output.is_some_and(|output| !output.is_as_expected()) || !self.error_equal
     }
 }
 
@@ -98,7 +99,12 @@ pub(super) struct Row {
     /// Answers by the tier that gave them.
     pub(super) tiers: BTreeMap<String, usize>,
     pub(super) outputs_compared: usize,
+    /// Byte for byte.
     pub(super) outputs_equal: usize,
+    /// Those among them, and those whose numbers are the same as numbers.
+    pub(super) outputs_as_expected: usize,
+    pub(super) texts_differ: usize,
+    pub(super) outputs_wrong: usize,
     pub(super) errors_equal: usize,
     pub(super) p50_ms: f64,
     pub(super) p99_ms: f64,
@@ -113,12 +119,18 @@ impl Row {
         for tier in scores.iter().filter_map(|score| score.tier.clone()) {
             *tiers.entry(tier).or_default() += 1;
         }
+        let outputs = |like: &dyn Fn(Likeness) -> bool| {
+            scores.iter().filter_map(|score| score.output).filter(|output| like(*output)).count()
+        };
         Self {
             category: category.to_owned(),
             items: scores.len(),
             tiers,
-            outputs_compared: scores.iter().filter(|score| score.output_equal.is_some()).count(),
-            outputs_equal: scores.iter().filter(|score| score.output_equal == Some(true)).count(),
+            outputs_compared: outputs(&|_| true),
+            outputs_equal: outputs(&|output| output == Likeness::Equal),
+            outputs_as_expected: outputs(&Likeness::is_as_expected),
+            texts_differ: outputs(&|output| output == Likeness::TextDiffers),
+            outputs_wrong: outputs(&|output| output == Likeness::Wrong),
             errors_equal: scores.iter().filter(|score| score.error_equal).count(),
             p50_ms: at(50).map_or(0.0, |time| millis(*time)),
             p99_ms: at(99).map_or(0.0, |time| millis(*time)),
@@ -140,20 +152,33 @@ pub(super) fn rows(scores: &[Score]) -> Vec<Row> {
 /// The table for people.
 pub(super) fn table(rows: &[Row]) -> String {
     let mut text = format!(
-        "{:<18}{:>7}  {:<24}{:>14}{:>14}{:>10}{:>10}\n",
-        "category", "items", "by tier", "output equal", "error equal", "p50 ms", "p99 ms"
+        "{:<18}{:>7}  {:<24}{:>14}{:>12}{:>14}{:>8}{:>13}{:>10}{:>10}\n",
+        "category",
+        "items",
+        "by tier",
+        "output equal",
+        "as numbers",
+        "text differs",
+        "wrong",
+        "error equal",
+        "p50 ms",
+        "p99 ms"
     );
     for row in rows {
         let share = |(tier, count): (&String, &usize)| format!("{tier} {:.0} %", percent(*count, row.items));
         let tiers: Vec<String> = row.tiers.iter().map(share).collect();
-        let outputs = format!("{:.1} %", percent(row.outputs_equal, row.outputs_compared));
+        let outputs = |count: usize| format!("{:.1} %", percent(count, row.outputs_compared));
         let errors = format!("{:.1} %", percent(row.errors_equal, row.items));
         let _ = writeln!(
             text,
-            "{:<18}{:>7}  {:<24}{outputs:>14}{errors:>14}{:>10.1}{:>10.1}",
+            "{:<18}{:>7}  {:<24}{:>14}{:>12}{:>14}{:>8}{errors:>13}{:>10.1}{:>10.1}",
             row.category,
             row.items,
             tiers.join(", "),
+            outputs(row.outputs_equal),
+            outputs(row.outputs_as_expected),
+            row.texts_differ,
+            row.outputs_wrong,
             row.p50_ms,
             row.p99_ms
         );
@@ -171,26 +196,28 @@ mod tests {
 
     #[test]
     fn a_table_has_a_row_per_category_and_one_for_all() {
-        let score = |category: &str, equal, error_equal, took| Score {
+        let score = |category: &str, output, error_equal, took| Score {
             id: "1".into(),
             category: category.into(),
             tier: Some("wasm".into()),
-            output_equal: equal,
+            output,
             error_equal,
             error: None,
             took: Duration::from_micros(took),
             stdout: None,
         };
         let scores = [
-            score("algorithm", Some(true), true, 1500),
-            score("algorithm", Some(false), false, 2500),
+            score("algorithm", Some(Likeness::Equal), true, 1500),
+            score("algorithm", Some(Likeness::Close), true, 1500),
+            score("algorithm", Some(Likeness::TextDiffers), true, 1500),
+            score("algorithm", Some(Likeness::Wrong), false, 2500),
             score("symbolic", None, true, 300),
         ];
         insta::assert_snapshot!(table(&rows(&scores)), @r"
-category            items  by tier                   output equal   error equal    p50 ms    p99 ms
-algorithm               2  wasm 100 %                      50.0 %        50.0 %       2.5       2.5
-symbolic                1  wasm 100 %                     100.0 %       100.0 %       0.3       0.3
-all                     3  wasm 100 %                      50.0 %        66.7 %       1.5       2.5
+category            items  by tier                   output equal  as numbers  text differs   wrong  error equal    p50 ms    p99 ms
+algorithm               4  wasm 100 %                      25.0 %      50.0 %             1       1       75.0 %       1.5       2.5
+symbolic                1  wasm 100 %                     100.0 %     100.0 %             0       0      100.0 %       0.3       0.3
+all                     5  wasm 100 %                      25.0 %      50.0 %             1       1       80.0 %       1.5       2.5
 ");
     }
 }

@@ -1,5 +1,6 @@
 //! Methods, attributes and bases of builtin and allowed types.
 
+use super::science;
 use crate::analyse::verdict::hazard::{Hazard, Place};
 
 /// Methods of builtin and allowed types whose results hold no surprise.
@@ -37,7 +38,7 @@ pub(in crate::analyse::verdict) fn method(name: &str) -> bool {
             | "__init__" | "__post_init__" | "__eq__" | "__lt__" | "__add__" | "__len__" | "__getitem__" | "__setitem__"
             | "__contains__" | "__enter__" | "__exit__"
             | "format"
-    )
+    ) || science::method(name)
 }
 
 /// Methods that show nothing of a set's order.
@@ -67,7 +68,7 @@ pub(in crate::analyse::verdict) fn object_method(name: &str) -> bool {
             | "uniform"
             | "gauss"
             | "randrange"
-    )
+    ) || science::object_method(name)
 }
 
 /// What a method makes that must not be seen.
@@ -76,7 +77,7 @@ pub(in crate::analyse::verdict) fn made_by_method(name: &str) -> Option<Hazard> 
         "union" | "intersection" | "difference" | "symmetric_difference" => Some(Hazard::Set),
         // Views are harmless to print, but `&` and `-` make sets of them.
         "keys" | "items" | "finditer" | "elements" => Some(Hazard::Iterator),
-        _ => None,
+        _ => science::made_by_method(name),
     }
 }
 
@@ -84,9 +85,14 @@ pub(in crate::analyse::verdict) fn made_by_method(name: &str) -> Option<Hazard> 
 pub(in crate::analyse::verdict) fn method_argument(name: &str) -> Place {
     match name {
         "join" | "extend" | "extendleft" | "update" | "fromkeys" | "writelines" | "subtract" => Place::Consumed,
-        "union" | "intersection" | "difference" | "symmetric_difference" | "issubset" | "issuperset" | "isdisjoint" => {
-            Place::Unordered
-        }
+        "union"
+        | "intersection"
+        | "difference"
+        | "symmetric_difference"
+        | "issubset"
+        | "issuperset"
+        | "isdisjoint"
+        | "isin" => Place::Unordered,
         _ => Place::Plain,
     }
 }
@@ -119,7 +125,7 @@ pub(in crate::analyse::verdict) fn attribute(name: &str) -> bool {
             | "prec"
             | "rounding"
             | "code"
-    )
+    ) || science::attribute(name)
 }
 
 /// Bases from which a class inherits a text without an address.

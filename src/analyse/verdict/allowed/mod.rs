@@ -4,11 +4,13 @@
 
 mod attributes;
 mod builtins;
+mod science;
 
 use super::hazard::Hazard;
 
 pub(super) use attributes::{attribute, base, made_by_method, method, method_argument, object_method, set_method};
 pub(super) use builtins::{argument, builtin, is_dangerous};
+pub(super) use science::{accessor, calls_back, hides, is_science, objection, wants_a_seed};
 
 /// What may be done with a member of a module, or a builtin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +27,36 @@ pub(super) enum Member {
     Calls,
     /// A function whose result must not be seen.
     Makes(Hazard),
+}
+
+/// Whether what is known under this name calls what it is given by this keyword, and keeps it to itself.
+pub(super) fn calls(callee: &str, keyword: &str) -> bool {
+    match keyword {
+        "key" => matches!(
+            callee,
+            "sorted"
+                | "min"
+                | "max"
+                | "sort"
+                | "nlargest"
+                | "nsmallest"
+                | "sort_values"
+                | "sort_index"
+                | "bisect"
+                | "bisect_left"
+                | "bisect_right"
+                | "insort"
+                | "insort_left"
+                | "insort_right"
+        ),
+        "func" | "aggfunc" => {
+            matches!(callee, "agg" | "aggregate" | "apply" | "transform" | "pivot_table" | "crosstab")
+        }
+        "fprime" | "jac" => {
+            matches!(callee, "minimize" | "root" | "root_scalar" | "fsolve" | "newton" | "least_squares" | "curve_fit")
+        }
+        _ => false,
+    }
 }
 
 /// A module that does nothing of note when it is imported, and has members that are known.
@@ -77,7 +109,7 @@ pub(super) fn module(name: &str) -> bool {
             | "uuid"
             | "warnings"
             | "zlib"
-    )
+    ) || science::module(name)
 }
 
 /// What is known of a member, by its whole path.
@@ -193,7 +225,7 @@ pub(super) fn member(path: &[&str]) -> Option<Member> {
         ] => Keeps,
         ["warnings", "filterwarnings" | "simplefilter"] => Keeps,
         ["__future__", _] => Value,
-        _ => return None,
+        _ => return science::member(path),
     })
 }
 

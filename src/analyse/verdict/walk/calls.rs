@@ -31,8 +31,18 @@ impl<'a> Walk<'a, '_> {
                 self.made_within(&branch.body, steps).or_else(|| self.made_within(&branch.orelse, steps))
             }
             Expr::Call(call) => self.made_by_call(call),
+            // A part of what is grouped is grouped.
+            Expr::Subscript(part) => self.made_within(&part.value, steps).filter(|hazard| *hazard == Hazard::Group),
+            Expr::Attribute(attribute) => self.accessor(attribute),
             _ => None,
         }
+    }
+
+    fn accessor(&self, attribute: &ExprAttribute) -> Option<Hazard> {
+        let name = attribute.attr.as_str();
+        // What a program's own objects hold under the name is followed by the stricter of the two meanings.
+        let own = self.own.methods.contains(name) || (self.is_own(attribute) && self.own.data.contains(name));
+        (self.science && !own).then(|| allowed::accessor(name)).flatten()
     }
 
     pub(super) fn made_by_call(&self, call: &ExprCall) -> Option<Hazard> {
@@ -94,7 +104,12 @@ impl<'a> Walk<'a, '_> {
             }
             _ => {}
         }
-        self.arguments(arguments, |_, index, _| allowed::argument(name, index, count, keyed));
+        // Where there may be a NaN, sorting what has no order leaves it without.
+        let sorts = self.science && matches!(name, "sorted" | "min" | "max");
+        self.arguments(name, arguments, |_, index, _| match allowed::argument(name, index, count, keyed) {
+            Place::Unordered if sorts => Place::Consumed,
+            place => place,
+        });
     }
 
     pub(super) fn member_call(&mut self, call: &'a ExprCall, path: &[&str]) {
@@ -108,33 +123,58 @@ impl<'a> Walk<'a, '_> {
         {
             self.no(call.start(), "a pattern may be searched for until it is cut off");
         }
+        if let Some(objection) = allowed::objection(path, call) {
+            self.no(call.start(), objection);
+        }
+        let name = path.last().copied().unwrap_or_default();
         match member {
             None | Some(Member::Value | Member::Type) => {
                 self.reasons.add(call.start(), || format!("nothing certain is known of {}", path.join(".")));
             }
             Some(Member::Keeps) if matches!(path, ["re", "sub" | "subn"]) => {
-                self.arguments(&call.arguments, |_, index, _| if index == 1 { Place::Callback } else { Place::Plain });
+                self.arguments(
+                    name,
+                    &call.arguments,
+                    |_, index, _| if index == 1 { Place::Callback } else { Place::Plain },
+                );
             }
-            Some(Member::Keeps) => self.arguments(&call.arguments, |_, _, _| Place::Plain),
+            // It reads the buffer, and keeps none of it.
+            Some(Member::Keeps) if path == ["pandas", "read_csv"] => {
+                self.arguments(
+                    name,
+                    &call.arguments,
+                    |_, index, _| if index == 0 { Place::ObjectReceiver } else { Place::Plain },
+                );
+            }
+            Some(Member::Keeps) => self.arguments(name, &call.arguments, |_, _, _| Place::Plain),
+            Some(Member::Makes(_)) if path == ["numpy", "random", "Generator"] => {
+                self.arguments(name, &call.arguments, |_, _, _| Place::ObjectReceiver);
+            }
+            Some(Member::Makes(Hazard::Function)) if allowed::is_science(path[0]) => {
+                let place = |_: &Self, index, _| if index == 0 { Place::Callback } else { Place::Plain };
+                self.arguments(name, &call.arguments, place);
+            }
             Some(Member::Class | Member::Makes(_)) => {
                 // The functions of itertools call what they are given, and keep it to themselves.
                 let calls = path[0] == "itertools" || path[0] == "functools";
-                self.arguments(&call.arguments, |walk, _, argument| match walk.made(argument) {
+                self.arguments(name, &call.arguments, |walk, _, argument| match walk.made(argument) {
                     Some(Hazard::Function) if calls => Place::Callback,
                     _ => Place::Consumed,
                 });
             }
-            Some(Member::Calls) => self.arguments(&call.arguments, |walk, index, argument| match walk.made(argument) {
-                Some(Hazard::Iterator) if index < 2 => Place::Consumed,
-                _ if index == 0 => Place::Callback,
-                _ => Place::Plain,
-            }),
+            Some(Member::Calls) => {
+                self.arguments(name, &call.arguments, |walk, index, argument| match walk.made(argument) {
+                    Some(Hazard::Iterator) if index < 2 => Place::Consumed,
+                    _ if index == 0 => Place::Callback,
+                    _ => Place::Plain,
+                });
+            }
         }
     }
 
     pub(super) fn method_call(&mut self, call: &'a ExprCall, attribute: &'a ExprAttribute) {
         let name = attribute.attr.as_str();
-        let own = (self.own.methods.contains(name) || self.own.data.contains(name)) && !methods::is_foreign(name);
+        let own = (self.own.methods.contains(name) || self.own.data.contains(name)) && !self.is_foreign(name);
         if !allowed::method(name) && !own {
             self.reasons.add(attribute.attr.start(), || format!("nothing certain is known of the method {name}"));
         }
@@ -147,6 +187,9 @@ impl<'a> Walk<'a, '_> {
             }
             _ => {}
         }
+        if name == "astype" {
+            call.arguments.args.first().into_iter().for_each(|kind| self.reads_dates(kind));
+        }
         let receiver = match (allowed::set_method(name), allowed::object_method(name)) {
             (true, true) => Place::EitherReceiver,
             (true, false) => Place::SetReceiver,
@@ -157,22 +200,35 @@ impl<'a> Walk<'a, '_> {
         if self.own.methods.contains(name) || self.own.data.contains(name) {
             self.plain_arguments(&call.arguments);
         } else {
-            self.arguments(&call.arguments, |_, index, _| match name {
+            let calls_back = self.science && allowed::calls_back(name);
+            self.arguments(name, &call.arguments, |_, index, argument| match name {
                 "sub" | "subn" if index == 0 => Place::Callback,
+                // What stands in a table of `map` is not called but kept.
+                "map" if calls_back && argument.is_dict_expr() => Place::Plain,
+                "map" | "filter" if index == 0 && calls_back => Place::Callback,
+                _ if index == 0 && calls_back => Place::Callbacks,
                 _ => allowed::method_argument(name),
             });
         }
     }
 
-    /// Arguments of what is known: a `key` is called and not kept.
-    pub(super) fn arguments(&mut self, arguments: &'a Arguments, place: impl Fn(&Self, usize, &'a Expr) -> Place) {
+    /// Arguments of what is known under the name `callee`.
+    pub(super) fn arguments(
+        &mut self,
+        callee: &str,
+        arguments: &'a Arguments,
+        place: impl Fn(&Self, usize, &'a Expr) -> Place,
+    ) {
         for (index, argument) in arguments.args.iter().enumerate() {
             let place = place(self, index, argument);
             self.visit_in(place, argument);
         }
         for Keyword { arg, value, .. } in &arguments.keywords {
-            let is_key = arg.as_ref().is_some_and(|name| name.as_str() == "key");
-            self.visit_in(if is_key { Place::Callback } else { Place::Plain }, value);
+            let keyword = arg.as_ref().map_or("", |name| name.as_str());
+            if keyword == "dtype" {
+                self.reads_dates(value);
+            }
+            self.visit_in(if allowed::calls(callee, keyword) { Place::Callbacks } else { Place::Plain }, value);
         }
     }
 
@@ -192,23 +248,50 @@ impl<'a> Walk<'a, '_> {
             self.makes(Hazard::Set, place, at);
         }
         // Of `self` an attribute that was assigned is that, unless a class inherits methods from elsewhere.
-        let of_self = matches!(&*attribute.value, Expr::Name(name) if name.id == "self") && !self.own.inherits;
-        let is_data = !self.own.methods.contains(name) && (of_self || !methods::is_foreign(name));
+        let of_self = self.is_own(attribute);
+        let is_data = !self.own.methods.contains(name) && (of_self || (!self.is_foreign(name) && !self.science));
         let data = (allowed::attribute(name) && !self.own.methods.contains(name))
             || (self.own.data.contains(name) && is_data && !name.starts_with("__"));
         if self.own.generators.contains(name) {
             self.makes(Hazard::Iterator, place, at);
         }
-        let called_back = place == Place::Callback && allowed::method(name) && allowed::made_by_method(name).is_none();
-        if attribute.ctx == ExprContext::Load && !data && !called_back {
+        let called_back = place == Place::Callback
+            && allowed::method(name)
+            && allowed::made_by_method(name).is_none()
+            // Only a call shows whether it is seeded.
+            && name != "sample";
+        let accessor = self.accessor(attribute);
+        if let Some(hazard) = accessor
+            && attribute.ctx == ExprContext::Load
+        {
+            self.makes(hazard, place, at);
+        }
+        if attribute.ctx == ExprContext::Load && !data && !called_back && accessor.is_none() {
             self.reasons.add(at, || format!("the attribute {name} may be a method, whose text is an address"));
         }
-        self.visit_in(Place::Receiver, &attribute.value);
+        self.visit_in(Place::Holder, &attribute.value);
+    }
+
+    fn is_own(&self, attribute: &ExprAttribute) -> bool {
+        matches!(&*attribute.value, Expr::Name(name) if name.id == "self") && !self.own.inherits
+    }
+
+    /// True for names that lead to something of an object that the program did not make.
+    fn is_foreign(&self, name: &str) -> bool {
+        methods::is_foreign(name) || (self.science && allowed::hides(name))
+    }
+
+    /// Elements of this kind are read from text as dates, and some texts mean the present.
+    fn reads_dates(&mut self, kind: &Expr) {
+        if self.science && matches!(kind, Expr::StringLiteral(text) if text.value.to_str().contains('M')) {
+            self.no(kind.start(), "dates are read from text, which may mean the present");
+        }
     }
 
     /// A member of a module is read, not called.
     pub(super) fn member_read(&mut self, path: &[&str], context: ExprContext, place: Place, at: TextSize) {
         let fits = match allowed::member(path) {
+            _ if allowed::wants_a_seed(path) && !matches!(place, Place::Callee | Place::Type) => false,
             Some(Member::Value | Member::Class) => true,
             Some(Member::Calls | Member::Keeps) => matches!(place, Place::Callback | Place::Callee | Place::Type),
             Some(Member::Makes(_)) => matches!(place, Place::Callee | Place::Type),

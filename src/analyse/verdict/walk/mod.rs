@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ruff_python_ast::visitor::{self, Visitor};
-use ruff_python_ast::{CmpOp, Comprehension, Expr, ExprContext, Pattern, Stmt, UnaryOp};
+use ruff_python_ast::{CmpOp, Comprehension, Expr, ExprContext, Operator, Pattern, Stmt, UnaryOp};
 use ruff_text_size::{Ranged, TextSize};
 
 mod calls;
@@ -26,10 +26,12 @@ pub(super) fn judge(body: &[Stmt], imports: &Imports<'_>, own: &Definitions<'_>,
         place: Place::Plain,
         in_class: false,
         lambdas: 0,
+        science: imports.modules.iter().any(|named| allowed::is_science(named.module)),
         own_operators: own.methods.iter().any(|name| is_operator(name)),
         held: BTreeMap::new(),
         loads: BTreeMap::new(),
     };
+    walk.dates(imports);
     walk.visit_body(body);
     walk.settle();
 }
@@ -49,6 +51,8 @@ struct Walk<'a, 'r> {
     in_class: bool,
     /// Lambdas around this place.
     lambdas: usize,
+    /// It holds arrays and tables: an object may have more methods than the language gives it, and a number may be a NaN.
+    science: bool,
     /// The program says itself what operators do, so that an operand may end up anywhere.
     own_operators: bool,
     /// Names that were given a hazard.
@@ -60,6 +64,14 @@ struct Walk<'a, 'r> {
 impl<'a> Walk<'a, '_> {
     fn no(&mut self, at: TextSize, text: &str) {
         self.reasons.add(at, || text.to_owned());
+    }
+
+    /// Tables of dates compare them with texts, some of which mean the present.
+    fn dates(&mut self, imports: &Imports<'_>) {
+        let at = |wanted: &str| imports.modules.iter().find(|named| named.module == wanted).map(|named| named.at);
+        if let (Some(_), Some(at)) = (at("pandas"), at("datetime")) {
+            self.no(at, "a table of dates reads texts, which may mean the present");
+        }
     }
 
     fn visit_in(&mut self, place: Place, expr: &'a Expr) {
@@ -202,7 +214,13 @@ impl<'a> Visitor<'a> for Walk<'a, '_> {
                 if with.is_async {
                     self.no(with.start(), "it runs asynchronously");
                 }
-                visitor::walk_stmt(self, statement);
+                for item in &with.items {
+                    // What is not bound is entered, left and gone.
+                    let place = if item.optional_vars.is_none() { Place::ObjectReceiver } else { Place::Plain };
+                    self.visit_in(place, &item.context_expr);
+                    item.optional_vars.iter().for_each(|target| self.visit_expr(target));
+                }
+                self.visit_body(&with.body);
             }
             Stmt::ImportFrom(import) if import.names.iter().any(|alias| &alias.name == "*") => {
                 self.no(import.start(), "names are imported that are not written here");
@@ -218,13 +236,20 @@ impl<'a> Visitor<'a> for Walk<'a, '_> {
 
     fn visit_except_handler(&mut self, handler: &'a ruff_python_ast::ExceptHandler) {
         let ruff_python_ast::ExceptHandler::ExceptHandler(caught) = handler;
+        if self.science && caught.name.is_some() {
+            self.no(caught.start(), "the message of an exception may name things in no order");
+        }
         caught.type_.iter().for_each(|kind| self.visit_in(Place::Type, kind));
         self.visit_body(&caught.body);
     }
 
     fn visit_pattern(&mut self, pattern: &'a Pattern) {
         if let Pattern::MatchClass(class) = pattern
-            && !class.arguments.keywords.iter().all(|keyword| self.own.data.contains(keyword.attr.as_str()))
+            && !class
+                .arguments
+                .keywords
+                .iter()
+                .all(|keyword| self.own.data.contains(keyword.attr.as_str()) && !self.science)
         {
             self.no(class.start(), "a pattern reads attributes that may be methods");
         }
@@ -235,6 +260,16 @@ impl<'a> Visitor<'a> for Walk<'a, '_> {
         let place = std::mem::replace(&mut self.place, Place::Plain);
         let at = expr.start();
         match expr {
+            Expr::List(list) if place == Place::Callbacks => {
+                list.elts.iter().for_each(|element| self.visit_in(place, element));
+            }
+            Expr::Dict(dict) if place == Place::Callbacks => {
+                for item in &dict.items {
+                    item.key.iter().for_each(|key| self.visit_expr(key));
+                    self.visit_in(place, &item.value);
+                }
+            }
+            _ if place == Place::Callbacks => self.visit_in(Place::Callback, expr),
             Expr::Name(name) => {
                 if name.ctx != ExprContext::Load {
                     return;
@@ -285,8 +320,10 @@ impl<'a> Visitor<'a> for Walk<'a, '_> {
                     Place::Unordered
                 } else if place == Place::Type {
                     Place::Type
-                } else {
+                } else if self.own_operators || binary.op == Operator::Mod {
                     Place::Plain
+                } else {
+                    Place::Operand
                 };
                 self.visit_in(operand, &binary.left);
                 self.visit_in(operand, &binary.right);
@@ -317,6 +354,23 @@ impl<'a> Visitor<'a> for Walk<'a, '_> {
             Expr::Subscript(_) | Expr::Tuple(_) | Expr::List(_) if place == Place::Type => {
                 for part in parts_of_type(expr) {
                     self.visit_in(place, part);
+                }
+            }
+            Expr::Subscript(part) => {
+                let grouped = self.made(&part.value) == Some(Hazard::Group);
+                if grouped {
+                    self.makes(Hazard::Group, place, at);
+                }
+                // A name may hold what is grouped: then a part of it is too, and must be used up as it is.
+                let whole = if grouped || place.is_receiver() { Place::Receiver } else { Place::Element };
+                self.visit_in(whole, &part.value);
+                self.visit_expr(&part.slice);
+            }
+            Expr::StringLiteral(text) if self.science => {
+                let text = text.value.to_str();
+                let present = ["now", "today"].iter().any(|word| text.trim().eq_ignore_ascii_case(word));
+                if present || text.contains("M8") || text.contains("datetime") {
+                    self.no(at, "dates are read from text, which may mean the present");
                 }
             }
             Expr::Yield(_) | Expr::YieldFrom(_) if self.lambdas > 0 => self.no(at, "a lambda makes an iterator"),
