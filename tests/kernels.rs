@@ -1,9 +1,10 @@
 //! Kernels for tests: a backend that keeps them, of a toy language, a statement a line:
 //!
-//! `x = 3`, `x = PLACE` (here or there), `x += 1`, `x`, `print TEXT`, `env NAME`, `input`, `read PATH`, `write PATH TEXT`,
-//! `sleep SECONDS`, `work SECONDS` (it costs processor time), `raise NAME: TEXT`, `import MODULE` (only machines have
-//! any), `exit` (the interpreter destroys itself), `die` (the kernel is lost) and `die once` (lost where nobody died so
-//! before). Also written as calls, `print("a")`, so that a cell is Python to whoever reads it before it runs.
+//! `x = 3`, `x = PLACE` (here, native or there), `x += 1`, `x`, `print TEXT`, `env NAME`, `input`, `read PATH`,
+//! `write PATH TEXT`, `sleep SECONDS`, `work SECONDS` (it costs processor time), `raise NAME: TEXT`, `import MODULE`
+//! (only machines have any; native kernels have pandas), `exit` (the interpreter destroys itself), `die` (the kernel
+//! is lost) and `die once` (lost where nobody died so before). Also written as calls, `print("a")`, so that a cell is
+//! Python to whoever reads it before it runs.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -29,8 +30,19 @@ type Shared = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
 /// The backend. Clones are the same backend, so a test keeps one to look at.
 #[derive(Clone)]
 pub(crate) struct Toy {
-    is_machine: bool,
+    kind: Kind,
     seen: Arc<Seen>,
+}
+
+/// What its kernels are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Made again from their cells.
+    Here,
+    /// Made again from nothing; they outlive a cell that is broken off.
+    Native,
+    /// On a machine.
+    There,
 }
 
 #[derive(Default)]
@@ -59,6 +71,8 @@ pub(crate) struct Mood {
     pub(crate) vanished: u32,
     /// What the world answers is more than is kept.
     pub(crate) tears: bool,
+    /// A cell that is broken off does not heed that, and its kernel goes with it.
+    pub(crate) heedless: bool,
 }
 
 impl Seen {
@@ -70,12 +84,17 @@ impl Seen {
 impl Toy {
     /// Keeps kernels, each with files of its own.
     pub(crate) fn here() -> Self {
-        Self { is_machine: false, seen: Arc::default() }
+        Self { kind: Kind::Here, seen: Arc::default() }
+    }
+
+    /// The same, but nobody keeps what the world answers to their cells.
+    pub(crate) fn native() -> Self {
+        Self { kind: Kind::Native, seen: Arc::default() }
     }
 
     /// Its sandboxes are machines: their kernels share their files.
     pub(crate) fn machines() -> Self {
-        Self { is_machine: true, seen: Arc::default() }
+        Self { kind: Kind::There, seen: Arc::default() }
     }
 
     pub(crate) fn opened(&self) -> u32 {
@@ -96,7 +115,8 @@ impl Toy {
         self.seen.sandboxes.load(SeqCst)
     }
 
-    /// What was done with it since this was asked last: `opened` (a sandbox), `ran CELL`, `awake`, `asleep`, `lasts 180`.
+    /// What was done with it since this was asked last: `opened` (a sandbox), `ran CELL`, `awake`, `asleep`, `lasts
+    /// 180`.
     pub(crate) fn log(&self) -> Vec<String> {
         std::mem::take(&mut self.seen.log.lock().unwrap())
     }
@@ -109,7 +129,7 @@ impl Toy {
         self.seen.opened.fetch_add(1, SeqCst);
         self.seen.kernels.fetch_add(1, SeqCst);
         let (seen, names) = (self.seen.clone(), BTreeMap::new());
-        Box::new(ToyKernel { is_machine: self.is_machine, seen, opening: opening.clone(), names, files, work: 0 })
+        Box::new(ToyKernel { kind: self.kind, seen, opening: opening.clone(), names, files, work: 0 })
     }
 }
 
@@ -119,14 +139,22 @@ impl Backend for Toy {
         Offer {
             languages: vec![Language::Python],
             runtime: "toy".into(),
-            modules: if self.is_machine { Modules::Any } else { Modules::named(["math"]) },
-            isolation: if self.is_machine { Isolation::MicroVm } else { Isolation::Wasm },
+            modules: match self.kind {
+                Kind::Here => Modules::named(["math"]),
+                Kind::Native => Modules::named(["math", "pandas"]),
+                Kind::There => Modules::Any,
+            },
+            isolation: match self.kind {
+                Kind::Here => Isolation::Wasm,
+                Kind::Native => Isolation::Process,
+                Kind::There => Isolation::MicroVm,
+            },
             memory: 512 << 20,
             wall: Duration::from_secs(3600),
-            observes: !self.is_machine,
-            effectful: self.is_machine,
-            kernels: !self.is_machine,
-            machines: self.is_machine,
+            observes: self.kind == Kind::Here,
+            effectful: self.kind == Kind::There,
+            kernels: self.kind != Kind::There,
+            machines: self.kind == Kind::There,
         }
     }
 
@@ -140,6 +168,9 @@ impl Backend for Toy {
     }
 
     async fn kernel(&self, opening: &Opening) -> Result<Box<dyn Kernel>, Fault> {
+        if let Some(fault) = self.mood().refuses.clone() {
+            return Err(fault);
+        }
         Ok(self.open_kernel(opening, Shared::default()))
     }
 }
@@ -249,7 +280,7 @@ fn apply(files: &Shared, changes: &[Change]) {
 }
 
 struct ToyKernel {
-    is_machine: bool,
+    kind: Kind,
     seen: Arc<Seen>,
     opening: Opening,
     names: BTreeMap<String, String>,
@@ -275,7 +306,9 @@ enum Stop {
 impl Kernel for ToyKernel {
     async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<Ran, Fault> {
         let _counted = Counted::new(self.seen.clone());
-        self.seen.note(format!("ran {}", cell.source.replace('\n', "; ")));
+        if !cell.source.is_empty() {
+            self.seen.note(format!("ran {}", cell.source.replace('\n', "; ")));
+        }
         self.work = 0;
         apply(&self.files, &cell.changes);
         let (began, mut changes) = (Instant::now(), Vec::new());
@@ -296,9 +329,11 @@ impl Kernel for ToyKernel {
         let (wall, cpu) = (began.elapsed(), Duration::from_secs(self.work));
         let usage = Usage { wall, cpu, memory: 1 << 20, ..Usage::default() };
         let outcome = Outcome { exit, observed: Some(Effects::NONE), truncated: false, usage, lacked };
-        let alive = matches!(exit, Exit::Finished(_) | Exit::Raised);
-        let torn = self.seen.mood.lock().unwrap().tears;
-        Ok(Ran { outcome, changes, tape: Some(Tape { torn, ..Tape::default() }), alive })
+        let own_end = matches!(exit, Exit::Finished(_) | Exit::Raised);
+        let Mood { tears: torn, heedless, .. } = self.seen.mood.lock().unwrap().clone();
+        let alive = own_end || self.kind == Kind::Native && exit == Exit::TimedOut && !heedless;
+        let tape = (self.kind == Kind::Here).then(|| Tape { torn, ..Tape::default() });
+        Ok(Ran { outcome, changes, tape, alive })
     }
 
     /// It knows the two things that are asked of kernels: to tell its state, and to come to a state that is told.
@@ -316,6 +351,10 @@ impl Kernel for ToyKernel {
     async fn restart(&mut self) -> Result<(), Fault> {
         self.names.clear();
         Ok(())
+    }
+
+    fn outlives_a_break(&self) -> bool {
+        self.kind != Kind::Here && !self.seen.mood.lock().unwrap().heedless
     }
 }
 
@@ -338,8 +377,11 @@ impl ToyKernel {
                 changes: told["changes"].as_array().unwrap().iter().map(change).collect(),
                 ..Cell::default()
             };
-            self.seen.note(format!("ran {}", cell.source.replace('\n', "; ")));
             apply(&self.files, &cell.changes);
+            if told["cut"] == true {
+                continue;
+            }
+            self.seen.note(format!("ran {}", cell.source.replace('\n', "; ")));
             let (events, mut said) = Events::channel();
             let run = async {
                 let _ = self.statements(&cell, &limits, &events, &mut Vec::new()).await;
@@ -351,7 +393,9 @@ impl ToyKernel {
         match told.find(|(name, value)| self.names.get(*name).map(String::as_str) != value.as_str()) {
             None => json!({ "ok": true }),
             Some((name, _)) => {
-                let set = cells.iter().rfind(|cell| cell["code"].as_str().unwrap().contains(name.as_str())).unwrap();
+                let (sets, adds) = (format!("{name} ="), format!("{name} +="));
+                let names = |line: &str| line.starts_with(&sets) || line.starts_with(&adds);
+                let set = cells.iter().rfind(|cell| cell["code"].as_str().unwrap().lines().any(names)).unwrap();
                 json!({ "ok": false, "cell": set["number"], "name": name, "why": "it came out different there" })
             }
         }
@@ -385,7 +429,8 @@ impl ToyKernel {
                     let (name, value) = what.split_once(": ").unwrap();
                     return raise(name, value);
                 }
-                ("import", _) if self.is_machine => {}
+                ("import", _) if self.kind == Kind::There => {}
+                ("import", "pandas") if self.kind == Kind::Native => {}
                 ("import", module) if limits.escalation == Escalation::OnNeed => {
                     return Err(Stop::Fault(Fault::Unsupported(Need::Module(module.to_owned()))));
                 }
@@ -417,7 +462,11 @@ impl ToyKernel {
                     changes.push(change);
                 }
                 (name, "= PLACE") => {
-                    let place = if self.is_machine { "there" } else { "here" };
+                    let place = match self.kind {
+                        Kind::Here => "here",
+                        Kind::Native => "native",
+                        Kind::There => "there",
+                    };
                     self.names.insert(name.to_owned(), place.to_owned());
                 }
                 (name, rest) if rest.starts_with("= ") => {

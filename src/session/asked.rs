@@ -64,7 +64,8 @@ pub struct Done {
     pub outcome: Outcome,
     pub tier: TierName,
     pub decision: Decision,
-    /// Why the session moved to a machine for this cell; None where it did not.
+    /// Why its context moved for this cell, to another tier here or with its session to a machine; None where it did
+    /// not.
     pub moved: Option<String>,
     /// What would have let it fare better.
     pub note: Option<String>,

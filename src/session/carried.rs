@@ -1,20 +1,29 @@
-//! The state of a kernel here, taken over into a kernel there.
+//! The state of a kernel here, taken over into a kernel of another tier or of the session's machine.
+//!
+//! Telling the state uses up a kernel that is made again from its history: it moves objects about, and so the next
+//! state would not be the one that its history leads to. A kernel that nothing makes again is asked and goes on. What
+//! telling it does to it: classes of the program's own are asked for their parts as `pickle` asks (`__reduce_ex__`,
+//! `__getstate__`), the exception of a task that failed counts as seen, and lazy caches may be filled. Only a class
+//! whose `__reduce_ex__` changes its object is another one after it.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
-use switchtower_contract::{Change, Content, Fault, Kernel};
+use switchtower_contract::{Cell, Change, Content, Escalation, Exit, Fault, Kernel, Limits};
 
 use super::context::{Context, Seat};
 use super::history::Stuck;
 use super::home::Home;
-use super::local::{Gone, unavailable};
+use super::local::unavailable;
 use super::moving::Order;
+use super::place::makes_again;
+use super::ready::{Gone, unheard};
 use super::session::Session;
 use crate::error::Error;
+use crate::tier::Tier;
 
-/// Runs the cells again in a cloud kernel and mends what differs.
+/// Runs the cells again in another kernel and mends what differs.
 const ARRIVE: &str = concat!(
     include_str!("arrive/arrival.py"),
     include_str!("arrive/kernel.py"),
@@ -49,44 +58,76 @@ struct Verdict {
     why: Option<String>,
 }
 
+/// What a context moves to.
+pub(super) enum Destination<'a> {
+    /// The session's machine.
+    Machine(&'a Home),
+    /// A kernel of another local tier, in which nothing has run.
+    Here(&'a Tier),
+}
+
+impl Destination<'_> {
+    /// Makes it ready for code of ours, with a file in it where that takes one.
+    async fn receives(&self, tier: &Tier, kernel: &mut dyn Kernel, parcel: Option<Change>) -> Result<(), Fault> {
+        match (self, parcel) {
+            (Self::Machine(home), Some(parcel)) => home.machine.apply(&[parcel]).await,
+            (Self::Machine(_), None) => Ok(()),
+            (Self::Here(_), parcel) => {
+                // A kernel here begins with its first cell. One that is empty counts for nothing, and leaves nothing.
+                let cell = Cell { changes: parcel.into_iter().collect(), ..Cell::default() };
+                let (memory, escalation) = (tier.memory(None), Escalation::Never);
+                let ran = unheard(kernel, &cell, &Limits { wall: MOVING, memory, output: 0, escalation }).await?;
+                match ran.outcome.exit {
+                    Exit::Finished(_) if ran.alive => Ok(()),
+                    exit => Err(Fault::Unavailable { reason: format!("an empty cell did not run: {}", exit.name()) }),
+                }
+            }
+        }
+    }
+}
+
 impl Session {
-    /// Takes a context's state over into a kernel there.
+    /// Takes a context's state over into another kernel.
     pub(super) async fn carries(
         &self,
         context: &Context,
         seat: &mut Seat,
-        home: &Home,
+        to: &Destination<'_>,
         kernel: &mut Box<dyn Kernel>,
         order: Order,
     ) -> Result<(), Error> {
         if seat.history.is_empty() {
             return Ok(());
         }
+        let tier = match to {
+            Destination::Machine(home) => self.standing_tier(&home.tier)?,
+            Destination::Here(tier) => tier,
+        };
         let stuck =
-            |stuck: Stuck| Error::NoTier { reason: format!("the session cannot move to {}: {stuck}", home.tier) };
+            |stuck: Stuck| Error::NoTier { reason: format!("the session cannot move to {}: {stuck}", tier.name()) };
         let cells = seat.history.told().map_err(stuck)?;
         let told = self.told(context, seat).await.map_err(|gone| match gone {
             Gone::Stuck(why) => stuck(why),
             Gone::Fault(fault) => stuck(Stuck::new(seat.count, fault.detail())),
+            Gone::Refused(error) => error,
         })?;
         let told: serde_json::Value = serde_json::from_str(&told)
             .map_err(|error| stuck(Stuck::new(seat.count, format!("its state is not told well: {error}"))))?;
-        // A machine computes faster than WebAssembly; what its cells cost here is more than they need there.
-        let again = MOVING / 2 + seat.history.cost().unwrap_or_default();
+        // No other place is slower than where its cells ran first.
+        let again = MOVING / 2 + seat.history.spent();
         let data = json!({
             "cells": cells, "told": told, "limit_s": again.as_secs(), "home": context.info.folder,
             "follows": order == Order::Follows,
         })
         .to_string();
-        let tier = self.standing_tier(&home.tier)?;
         let failed = |fault: Fault| unavailable(tier, &fault);
-        let (given, after) = if data.len() > EMBEDDED {
+        let (given, after, parcel) = if data.len() > EMBEDDED {
             let parcel = Change { path: PARCEL.to_owned(), content: Content::File(data.into_bytes()) };
-            home.machine.apply(&[parcel]).await.map_err(failed)?;
-            (json!(PARCEL), format!("__import__('os').unlink({})\n", json!(PARCEL)))
+            (json!(PARCEL), format!("__import__('os').unlink({})\n", json!(PARCEL)), Some(parcel))
         } else {
-            (json!(data), String::new())
+            (json!(data), String::new(), None)
         };
+        to.receives(tier, kernel.as_mut(), parcel).await.map_err(failed)?;
         let code = format!(
             "_switchtower_room = __import__('sys').modules.pop('_switchtower_room', None)\n\
              if _switchtower_room is None:\n    \
@@ -106,19 +147,24 @@ impl Session {
         Err(stuck(Stuck::new(verdict.cell.unwrap_or(seat.count), why)))
     }
 
-    /// What the kernel here tells of its state. It is used up by that.
+    /// What the kernel here tells of its state.
     async fn told(&self, context: &Context, seat: &mut Seat) -> Result<String, Gone> {
-        let tiers = self.house.router.tiers();
-        let none = || Gone::Stuck(Stuck::new(seat.count, "no local tier keeps kernels"));
-        let tier = tiers.iter().find(|tier| tier.offer().kernels).ok_or_else(none)?;
-        let mut kernel = self.kernel_here(tier, context, seat).await?;
-        context.holds(None);
+        let none = || Gone::Stuck(Stuck::new(seat.count, "no local tier keeps its kernel"));
+        let place = seat.place.here().ok_or_else(none)?.tier.clone();
+        let tier = self.house.router.tiers().get(&place).ok_or_else(none)?;
         let options = json!({ "home": context.info.folder, "env": self.asked().env }).to_string();
         let code = format!(
             "import json\nfrom _switchtower import carry, tracebacks\n\
              print(carry.tell(json.dumps({{**json.loads({}), 'files': tracebacks.numbers}})))",
             json!(options)
         );
+        if !makes_again(tier)
+            && let Some(Some(kernel)) = seat.place.kernel_of(&place)
+        {
+            return kernel.own(&code, MOVING).await.map_err(Gone::Fault);
+        }
+        let mut kernel = self.kernel_here(tier, context, seat).await?;
+        context.holds(None);
         kernel.own(&code, MOVING).await.map_err(Gone::Fault)
     }
 }

@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use switchtower_contract::Kernel;
+use switchtower_contract::{Kernel, Need};
 use tokio::sync::{Mutex, watch};
 
 use super::asked::ContextInfo;
 use super::files::{Mark, Writer};
 use super::history::History;
+use super::place::Place;
 
 /// A context: cells sent to it run one after the other.
 pub(super) struct Context {
@@ -26,15 +27,13 @@ pub(super) struct Context {
 pub(super) struct Seat {
     /// Cells begun.
     pub(super) count: u32,
-    /// What the kernel here has run.
+    /// What led to its names, in whichever local tiers that ran.
     pub(super) history: History,
-    /// The kernel here; none before the first cell, and where it was broken off or spilled: then its history makes it
-    /// again.
-    pub(super) here: Option<Box<dyn Kernel>>,
+    pub(super) place: Place,
     /// Up to where the kernel here knows the files.
     pub(super) mark: Mark,
-    /// The kernel on the session's machine, once it has moved.
-    pub(super) there: Option<Box<dyn Kernel>>,
+    /// A cell ended for want of this in a kernel that it could not leave: the next one begins where it is to be had.
+    pub(super) wants: Option<Need>,
 }
 
 /// What an instance costs before its program asks for more: pages of the snapshot that it has changed.
@@ -73,11 +72,15 @@ impl Context {
 impl Seat {
     /// It goes on there: what it was here is not needed any more.
     pub(super) fn begin_there(&mut self, kernel: Box<dyn Kernel>) {
-        (self.history, self.here, self.there) = (History::default(), None, Some(kernel));
+        *self = Self { count: self.count, place: Place::There(kernel), ..Self::default() };
     }
 
-    /// All names are gone; the count begins anew.
+    /// All names are gone; the count begins anew. A kernel on a machine is for its owner to restart.
     pub(super) fn begin_anew(&mut self) {
-        (self.count, self.history, self.here, self.mark) = (0, History::default(), None, Mark::default());
+        let place = match std::mem::take(&mut self.place) {
+            there @ Place::There(_) => there,
+            Place::Nowhere | Place::Here(_) => Place::Nowhere,
+        };
+        *self = Self { place, ..Self::default() };
     }
 }

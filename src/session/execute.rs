@@ -1,7 +1,6 @@
 //! A cell's way: quota, its turn, the decision, the kernel here or the machine, the record.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use switchtower_contract::{Cell, Effects, Events, Exit, File, Need, Outcome, Program, Usage};
 use tokio::sync::{mpsc, watch};
@@ -9,22 +8,24 @@ use tokio::time::Instant;
 
 use super::asked::{CellAsked, Done, Said};
 use super::context::{Context, Seat};
-use super::local::{Here, Turn};
+use super::legs::Near;
+use super::local::Turn;
+use super::place::makes_again;
 use super::session::Session;
 use crate::cache::CacheStatus;
 use crate::decide::Decision;
 use crate::error::Error;
 use crate::record::Entry;
 use crate::request::{CacheMode, Invalid, Request};
-use crate::route::{Route, TierName};
+use crate::route::{Leg, Route, TierName};
 use crate::tier::Relay;
 
 /// Where a route leads a cell.
-struct Places {
-    /// A tier that keeps kernels here, before any machine; with its budget.
-    here: Option<(TierName, Option<Duration>)>,
+pub(super) struct Places {
+    /// Tiers that keep kernels here, before any machine.
+    pub(super) here: Vec<Leg>,
     /// Tiers of machines, in their order.
-    there: Vec<TierName>,
+    pub(super) there: Vec<TierName>,
 }
 
 /// From a cell to whoever sent it, and from whoever restarts its context to the cell.
@@ -34,11 +35,12 @@ struct Line<'a> {
 }
 
 /// How a cell ended, and where.
-struct Ended {
-    outcome: Outcome,
-    tier: TierName,
-    moved: Option<String>,
-    restarted: bool,
+pub(super) struct Ended {
+    pub(super) outcome: Outcome,
+    pub(super) tier: TierName,
+    pub(super) moved: Option<String>,
+    pub(super) restarted: bool,
+    pub(super) note: Option<String>,
 }
 
 impl Ended {
@@ -46,7 +48,7 @@ impl Ended {
     fn broken_off(tier: &TierName, began: Instant) -> Self {
         let usage = Usage { wall: began.elapsed(), ..Usage::default() };
         let outcome = Outcome { exit: Exit::Killed, observed: None, truncated: false, usage, lacked: None };
-        Self { outcome, tier: tier.clone(), moved: None, restarted: true }
+        Self { outcome, tier: tier.clone(), moved: None, restarted: true, note: None }
     }
 }
 
@@ -127,11 +129,11 @@ impl Session {
             }
         };
         let (ended, ()) = tokio::join!(run, forward);
-        let Ended { outcome, tier, moved, restarted } = ended?;
+        let Ended { outcome, tier, moved, restarted, note } = ended?;
         // A machine has what there is: nothing would have let it fare better.
         let here = !self.house.router.tiers().get(&tier).is_some_and(|tier| tier.offer().machines);
         let lacked = outcome.lacked.as_ref().filter(|_| here);
-        let note = lacked.map(|need| self.note(need, request.memory, &tier));
+        let note = note.or_else(|| lacked.map(|need| self.note(need, request.memory, &tier)));
         Ok(Done { id, number, outcome, tier, decision, moved, note, restarted })
     }
 
@@ -144,35 +146,44 @@ impl Session {
         broken: &mut watch::Receiver<()>,
     ) -> Result<Ended, Error> {
         let began = Instant::now();
-        let places = self.places(&decision.route);
-        let tiers = self.house.router.tiers();
+        let places = self.places(&decision.route, seat);
         let mut why = decision.reason.clone();
-        let is_here = seat.there.is_none() && self.machine().is_none();
+        let is_here = !seat.place.is_there() && self.machine().is_none();
+        let mut moved = None;
+        // A cell before this one was refused something in a kernel that it could not leave.
         if is_here
-            && let Some((name, budget)) = &places.here
-            && let Some(tier) = tiers.get(name)
+            && !places.there.is_empty()
+            && let Some(need) = seat.wants.take()
         {
-            let here = tokio::select! {
+            let reason = format!("a cell before it needed {need}");
+            match self.moves(&places.there, context, seat, &reason, turn.attempts).await {
+                Ok(()) => moved = Some(reason),
+                // It may still do without.
+                Err(Error::Unavailable { .. } | Error::Overloaded { .. }) => seat.wants = Some(need),
+                Err(error) => return Err(error),
+            }
+        }
+        if is_here
+            && !seat.place.is_there()
+            && let Some(first) = places.here.first()
+        {
+            let near = tokio::select! {
                 biased;
                 Ok(()) = broken.changed() => {
                     context.holds(None);
-                    return Ok(Ended::broken_off(name, began));
+                    return Ok(Ended::broken_off(&first.tier, began));
                 }
-                here = self.run_here(tier, *budget, context, seat, turn) => here?,
+                near = self.run_near(&places, &why, context, seat, turn) => near?,
             };
-            match here {
-                Here::Ran { outcome, restarted } => {
-                    return Ok(Ended { outcome, tier: name.clone(), moved: None, restarted });
-                }
-                Here::Lacks(need) => why = format!("it needs {need}"),
+            match near {
+                Near::Ran(ended) => return Ok(ended),
+                Near::Elsewhere(reason) => why = reason,
             }
         }
-        let moved = if seat.there.is_none() {
+        if !seat.place.is_there() {
             self.moves(&places.there, context, seat, &why, turn.attempts).await?;
-            Some(why)
-        } else {
-            None
-        };
+            moved = Some(why);
+        }
         turn.is_there.store(true, Ordering::Relaxed);
         let (outcome, tier, restarted) = tokio::select! {
             biased;
@@ -182,12 +193,12 @@ impl Session {
             }
             there = self.run_there(context, seat, turn) => there?,
         };
-        Ok(Ended { outcome, tier, moved, restarted })
+        Ok(Ended { outcome, tier, moved, restarted, note: None })
     }
 
-    fn places(&self, route: &Route) -> Places {
+    fn places(&self, route: &Route, seat: &Seat) -> Places {
         let tiers = self.house.router.tiers();
-        let mut places = Places { here: None, there: Vec::new() };
+        let mut places = Places { here: Vec::new(), there: Vec::new() };
         for leg in &route.0 {
             let Some(tier) = tiers.get(&leg.tier) else { continue };
             if tier.offer().machines {
@@ -195,13 +206,16 @@ impl Session {
                     continue;
                 }
                 places.there.push(leg.tier.clone());
-            } else if tier.offer().kernels && places.here.is_none() && places.there.is_empty() {
-                places.here = Some((leg.tier.clone(), leg.budget));
+            } else if tier.offer().kernels && places.there.is_empty() {
+                places.here.push(leg.clone());
             }
         }
-        if let Some((_, budget)) = &mut places.here {
-            // Without a place to move on to, a budget ends nothing.
-            *budget = (!places.there.is_empty()).then(|| budget.unwrap_or(Duration::MAX));
+        // Names that nothing makes again stay where they are, for every cell that could run here at all.
+        let settled = seat.place.here().and_then(|local| tiers.get(&local.tier)).filter(|tier| !makes_again(tier));
+        if let Some(tier) = settled
+            && !places.here.is_empty()
+        {
+            places.here = vec![Leg { tier: tier.name().clone(), budget: None }];
         }
         places
     }

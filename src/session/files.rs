@@ -144,6 +144,12 @@ impl Files {
         (tree.since(mark, reader), tree.mark())
     }
 
+    /// All there is, for a kernel that has nothing of it, and the mark of now.
+    pub fn whole(&self) -> (Vec<Change>, Mark) {
+        let tree = self.tree();
+        (tree.everything(), tree.mark())
+    }
+
     /// What a kernel did. Content beyond the limit is refused as a whole. Paths outside the session's folders are the
     /// kernel's own and not kept.
     ///

@@ -1,4 +1,4 @@
-//! The cells of a kernel as they ran, so that its state can be made again.
+//! The cells of a context as they ran, so that its state can be made again, here or elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,33 +6,37 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use switchtower_contract::{Cell, Change, Content, Exit, Ran};
+use switchtower_contract::{Cell, Change, Content, Exit, Outcome, Ran, Usage};
 
-/// Bytes of cells and of the files that came with them that are kept of one kernel.
+/// Bytes of cells and of the files that came with them that are kept of one context.
 const MOST: usize = 32 << 20;
 
-/// A cell that ran to its own end.
+/// A cell that ran.
 pub(super) struct Past {
     pub(super) cell: Cell,
     /// It asked the world for nothing.
     pure: bool,
     pub(super) exit: Exit,
     cpu: Duration,
+    /// It did not come to its own end, or was refused what a machine has: on a machine it would do what it did not do
+    /// here.
+    cut: bool,
 }
 
-/// What a kernel has run since it was opened.
+/// What led to a context's names.
 #[derive(Default)]
 pub(super) struct History {
     cells: Vec<Past>,
+    /// A cell that runs in a kernel which outlives it. Where nobody hears of its end, it was broken off in the middle.
+    begun: Option<Cell>,
     size: usize,
-    /// The first cell that cannot be run again, and why.
+    /// The first cell that cannot be run again anywhere, and why.
     broken: Option<(u32, &'static str)>,
-    /// The first cell that was refused what a machine has. Run again here it is refused again; on a machine it would do
-    /// what it did not do here.
-    refused: Option<u32>,
+    /// The first cell of which nobody knows what the world answered: run again, it may come to another state.
+    live: Option<u32>,
     /// Paths that cells changed, or were given.
     touched: BTreeSet<String>,
-    /// The first cell that changed any.
+    /// The first cell that changed any, or may have.
     wrote: Option<u32>,
 }
 
@@ -52,53 +56,89 @@ impl Stuck {
 
 impl History {
     pub(super) fn is_empty(&self) -> bool {
-        self.cells.is_empty() && self.broken.is_none()
+        self.cells.is_empty() && self.begun.is_none() && self.broken.is_none()
+    }
+
+    /// A cell begins in a kernel that outlives it.
+    pub(super) fn begins(&mut self, cell: &Cell) {
+        self.cut_short();
+        // Where it is broken off, the next one is given the same changes once more.
+        let Cell { source, number, env, stdin, .. } = cell.clone();
+        self.begun = Some(Cell { source, number, env, stdin, ..Cell::default() });
+    }
+
+    /// The cell that began did not begin after all.
+    pub(super) fn did_not_begin(&mut self) {
+        self.begun = None;
+    }
+
+    /// Where a cell began and nobody heard of its end, it is one that was cut short.
+    fn cut_short(&mut self) {
+        let Some(cell) = self.begun.take() else { return };
+        self.live.get_or_insert(cell.number);
+        self.wrote.get_or_insert(cell.number);
+        let usage = Usage::default();
+        let outcome = Outcome { exit: Exit::Killed, observed: None, truncated: false, usage, lacked: None };
+        self.keep(cell, &Ran { outcome, changes: Vec::new(), tape: None, alive: true });
     }
 
     /// Takes in a cell that has run.
     pub(super) fn add(&mut self, mut cell: Cell, ran: &Ran) {
-        let number = cell.number;
-        if self.broken.is_some() {
-            return;
-        }
-        let clock = ran.tape.as_ref().map_or(0, |tape| tape.clock.len() * size_of::<u64>());
-        self.size += cell.source.len() + clock + cell.changes.iter().map(bytes_of).sum::<usize>();
+        self.begun = None;
         self.touched.extend(cell.changes.iter().chain(&ran.changes).map(|change| change.path.clone()));
         if !ran.changes.is_empty() {
-            self.wrote.get_or_insert(number);
+            self.wrote.get_or_insert(cell.number);
         }
-        self.broken = match &ran.tape {
-            _ if self.size > MOST => Some((number, "it and the cells before it are too large to be kept")),
-            None => Some((number, "this tier does not keep what it answered")),
-            Some(tape) if tape.torn => Some((number, "it read the clock more often than is kept")),
-            Some(tape) => {
-                cell.tape = Some(tape.clone());
-                None
+        match &ran.tape {
+            None => drop(self.live.get_or_insert(cell.number)),
+            Some(tape) if tape.torn => {
+                self.breaks(cell.number, "it read the clock more often than is kept");
+                return;
             }
-        };
+            Some(tape) => cell.tape = Some(tape.clone()),
+        }
+        self.keep(cell, ran);
+    }
+
+    fn keep(&mut self, cell: Cell, ran: &Ran) {
         if self.broken.is_some() {
-            // What was kept is of no use any more.
-            self.cells = Vec::new();
             return;
         }
-        if ran.outcome.lacked.is_some() {
-            self.refused.get_or_insert(number);
+        let clock = cell.tape.as_ref().map_or(0, |tape| tape.clock.len() * size_of::<u64>());
+        self.size += cell.source.len() + clock + cell.changes.iter().map(bytes_of).sum::<usize>();
+        if self.size > MOST {
+            self.breaks(cell.number, "it and the cells before it are too large to be kept");
+            return;
         }
+        let (exit, lacked) = (ran.outcome.exit, ran.outcome.lacked.is_some());
         let pure = ran.outcome.observed.is_some_and(switchtower_contract::Effects::is_empty);
-        self.cells.push(Past { cell, pure, exit: ran.outcome.exit, cpu: ran.outcome.usage.cpu });
+        let cut = lacked || !matches!(exit, Exit::Finished(_) | Exit::Raised);
+        self.cells.push(Past { cell, pure, exit, cpu: ran.outcome.usage.cpu, cut });
     }
 
-    /// The cells, to be run again.
+    fn breaks(&mut self, cell: u32, why: &'static str) {
+        // What was kept is of no use any more.
+        self.cells = Vec::new();
+        self.broken.get_or_insert((cell, why));
+    }
+
+    /// The cells, to be run again to the same state, with what the world answered to them.
     pub(super) fn cells(&self) -> Result<&[Past], Stuck> {
-        match self.broken {
-            Some((cell, why)) => Err(Stuck::new(cell, why)),
-            None => Ok(&self.cells),
+        match (self.broken, self.live.or(self.begun.as_ref().map(|cell| cell.number))) {
+            (Some((cell, why)), _) => Err(Stuck::new(cell, why)),
+            (None, Some(cell)) => Err(Stuck::new(cell, "it ran where nobody keeps what the world answered")),
+            (None, None) => Ok(&self.cells),
         }
     }
 
-    /// Processor time that running them again takes; None where they cannot be.
+    /// Processor time that making the state again takes; None where it cannot be.
     pub(super) fn cost(&self) -> Option<Duration> {
-        self.broken.is_none().then(|| self.cells.iter().map(|past| past.cpu).sum())
+        self.cells().is_ok().then(|| self.spent())
+    }
+
+    /// Processor time that the cells took.
+    pub(super) fn spent(&self) -> Duration {
+        self.cells.iter().map(|past| past.cpu).sum()
     }
 
     /// Paths that running the cells again touches.
@@ -106,28 +146,29 @@ impl History {
         &self.touched
     }
 
-    /// The first cell that changed a file.
+    /// The first cell that changed a file, or may have.
     pub(super) fn wrote(&self) -> Option<u32> {
-        self.wrote
+        self.wrote.or(self.begun.as_ref().map(|cell| cell.number))
     }
 
-    /// What a cloud kernel is told to run again, as `arrive/` reads it.
-    pub(super) fn told(&self) -> Result<Value, Stuck> {
+    /// What another kernel is told to run again, as `arrive/` reads it.
+    pub(super) fn told(&mut self) -> Result<Value, Stuck> {
+        self.cut_short();
         let cell = |past: &Past| {
             json!({
                 "number": past.cell.number,
                 "code": past.cell.source,
                 "env": past.cell.env,
                 "changes": past.cell.changes.iter().map(change).collect::<Vec<_>>(),
-                "pure": past.pure,
+                "pure": past.pure && !past.cut,
                 "raised": past.exit == Exit::Raised,
+                "cut": past.cut,
             })
         };
-        if let Some(cell) = self.refused {
-            // There it would not be refused, and do what it did not do here.
-            return Err(Stuck::new(cell, "it was refused what a machine has"));
+        match self.broken {
+            Some((cell, why)) => Err(Stuck::new(cell, why)),
+            None => Ok(self.cells.iter().map(cell).collect()),
         }
-        Ok(self.cells()?.iter().map(cell).collect())
     }
 }
 

@@ -1,21 +1,20 @@
-//! Cells in the kernel here: opened when it is first needed, made again from its history where it is gone.
+//! Cells in a kernel here, and what becomes of the kernel with them.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use switchtower_contract::{Cell, Escalation, Events, Exit, Fault, Kernel, Limits, Need, Opening, Outcome, Ran, Usage};
+use switchtower_contract::{Cell, Escalation, Events, Exit, Fault, Kernel, Limits, Need, Outcome, Ran, Usage};
 use tokio::sync::oneshot;
 
 use super::context::{Context, Seat};
-use super::history::Stuck;
+use super::files::Mark;
+use super::place::{Local, Place, Room, makes_again};
+use super::ready::{Gone, Ready, Running};
 use super::session::Session;
 use crate::error::Error;
 use crate::request::Request;
 use crate::tier::attempt::{Attempt, Trial};
 use crate::tier::{Relay, Tier};
-
-/// A cell of a history is given this much more time than a cell may take; machines are busy.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A cell about to run.
 pub(super) struct Turn<'a> {
@@ -27,19 +26,25 @@ pub(super) struct Turn<'a> {
     pub(super) is_there: &'a AtomicBool,
 }
 
-/// How a cell fared here.
+/// How a cell fared in a local tier.
 pub(super) enum Here {
     Ran {
         outcome: Outcome,
         restarted: bool,
+        note: Option<String>,
     },
-    /// It needs what is not here, and may find it elsewhere.
+    /// It needs what is not here, and may find it elsewhere. Its context is as it was.
     Lacks(Need),
+    /// It cannot begin here. Its context is as it was.
+    Refused(Error),
 }
 
 impl Session {
-    /// Runs a cell in the kernel here. `budget`: the time that it may take before it moves on; None where there is nowhere
-    /// else to go.
+    /// Runs a cell in a kernel of a local tier. `budget`: the time that it may take before it moves on; None where
+    /// there is nowhere else to go.
+    ///
+    /// A kernel that nothing makes again is not left in the middle of a cell: it keeps what the cell did until then,
+    /// and nobody could undo it.
     pub(super) async fn run_here(
         &self,
         tier: &Tier,
@@ -48,6 +53,8 @@ impl Session {
         seat: &mut Seat,
         turn: &mut Turn<'_>,
     ) -> Result<Here, Error> {
+        let settled = !makes_again(tier) && seat.place.kernel_of(tier.name()).is_some();
+        let budget = budget.filter(|_| !settled);
         let escalation = if budget.is_some() { Escalation::OnNeed } else { Escalation::Never };
         let limits = Limits {
             wall: turn.request.timeout.min(budget.unwrap_or(turn.request.timeout)),
@@ -56,67 +63,113 @@ impl Session {
             escalation,
         };
         let caller = &turn.request.caller;
-        let slot = self.house.queue.slot(&caller.user, turn.request.priority).await;
+        let slot = self.house.queue(tier).slot(&caller.user, turn.request.priority).await;
         let _slot = slot.map_err(|refusal| Error::from_walk(crate::tier::overloaded(tier.name(), refusal), &[]))?;
         // Where the kernel is found to be gone, it is made again, once.
         for again in [true, false] {
             let mut trial = Trial::new(tier.name(), turn.attempts);
-            let mut kernel = match self.kernel_here(tier, context, seat).await {
-                Ok(kernel) => kernel,
+            let Ready { kernel, room, changes, news, mark } = match self.ready(tier, context, seat).await {
+                Ok(ready) => ready,
                 Err(Gone::Stuck(stuck)) => {
                     trial.ends("stuck", Some(stuck.to_string()));
                     // Told once; to tell it for ever would be of no use to anybody.
                     seat.begin_anew();
+                    context.holds(None);
+                    if settled {
+                        return Ok(died("a cell in it was broken off", Duration::ZERO));
+                    }
                     return Err(Error::NoTier { reason: format!("{stuck}; the context begins anew") });
                 }
                 Err(Gone::Fault(fault)) => {
                     trial.ends(fault.name(), Some(fault.detail()));
                     return Err(unavailable(tier, &fault));
                 }
+                Err(Gone::Refused(error)) => {
+                    trial.ends(error.name(), Some(error.to_string()));
+                    return Ok(Here::Refused(error));
+                }
             };
-            let (changes, mark) = self.files.since(seat.mark, context.writer());
             turn.cell.changes = changes;
             trial.starts();
             let hold_back = if escalation == Escalation::OnNeed { tier.config().hold_back } else { Duration::ZERO };
-            let ran = heard(kernel.as_mut(), &turn.cell, &limits, hold_back, turn.relay).await;
-            match ran {
+            if settled {
+                seat.history.begins(&turn.cell);
+            }
+            let mut running = Running { kernel: Some(kernel), tier: tier.name(), seat: &mut *seat };
+            let ran = match &mut running.kernel {
+                Some(kernel) => heard(kernel.as_mut(), &turn.cell, &limits, hold_back, turn.relay).await,
+                None => Err(Fault::Lost { reason: "there is no kernel".to_owned() }),
+            };
+            let fault = match ran {
                 Ok(ran) if ran.outcome.exit == Exit::OutOfMemory && escalation == Escalation::OnNeed => {
-                    trial.ends("unsupported", Some(Need::Memory(limits.memory).to_string()));
-                    context.holds(None);
-                    turn.relay.fails();
-                    return Ok(Here::Lacks(Need::Memory(limits.memory)));
+                    Fault::Unsupported(Need::Memory(limits.memory))
+                }
+                // The cell was interrupted, and its kernel goes on; but there is a place with more time, and nothing
+                // holds it here.
+                Ok(ran) if ran.outcome.exit == Exit::TimedOut && limits.wall < turn.request.timeout => {
+                    Fault::Unsupported(Need::Time(limits.wall))
                 }
                 Ok(ran) => {
                     trial.ends(ran.outcome.exit.name(), ran.outcome.lacked.as_ref().map(Need::to_string));
-                    let restarted = !ran.alive && ran.outcome.exit != Exit::TimedOut;
-                    let outcome = ran.outcome.clone();
-                    if ran.alive {
-                        self.keeps(context, seat, kernel, &mut turn.cell, ran).await?;
-                        seat.mark = mark;
-                    } else {
-                        context.holds(None);
-                        if restarted {
-                            seat.begin_anew();
+                    let (outcome, kernel) = (ran.outcome.clone(), running.kernel.take().filter(|_| ran.alive));
+                    drop(running);
+                    let restarted = match kernel {
+                        Some(kernel) => {
+                            let mut cell = std::mem::take(&mut turn.cell);
+                            cell.changes = news.unwrap_or(cell.changes);
+                            self.keeps(tier, context, seat, kernel, room, mark, cell, ran).await?;
+                            false
                         }
-                    }
-                    return Ok(Here::Ran { outcome, restarted });
+                        None => {
+                            context.holds(None);
+                            // What led to the state before it leads there again.
+                            let lost = settled || outcome.exit != Exit::TimedOut;
+                            if lost {
+                                seat.begin_anew();
+                            }
+                            lost
+                        }
+                    };
+                    return Ok(Here::Ran { outcome, restarted, note: None });
                 }
-                Err(Fault::Unsupported(need)) => {
+                Err(fault @ Fault::Refused { .. }) => {
+                    // Nothing ran.
+                    running.stays();
+                    running.seat.history.did_not_begin();
+                    fault
+                }
+                Err(fault) => fault,
+            };
+            if running.kernel.take().is_some() {
+                context.holds(None);
+            }
+            drop(running);
+            turn.relay.fails();
+            match fault {
+                Fault::Unsupported(need) if !settled => {
                     trial.ends("unsupported", Some(need.to_string()));
-                    context.holds(None);
-                    turn.relay.fails();
                     // It asked for more than the whole request allows: that is its own end.
                     if matches!(need, Need::Time(_)) && limits.wall >= turn.request.timeout {
-                        return Ok(Here::Ran { outcome: timed_out(limits.wall), restarted: false });
+                        let outcome = ended(Exit::TimedOut, limits.wall);
+                        return Ok(Here::Ran { outcome, restarted: false, note: None });
                     }
                     return Ok(Here::Lacks(need));
                 }
-                Err(fault) => {
+                fault @ Fault::Refused { .. } if settled || makes_again(tier) => {
                     trial.ends(fault.name(), Some(fault.detail()));
-                    context.holds(None);
-                    turn.relay.fails();
+                    return Err(unavailable(tier, &fault));
+                }
+                fault if settled => {
+                    // Its names are gone with it, as when a notebook's kernel dies.
+                    let wall = trial.ends(fault.name(), Some(fault.detail()));
+                    seat.begin_anew();
+                    return Ok(died(&fault.detail(), wall));
+                }
+                fault => {
+                    trial.ends(fault.name(), Some(fault.detail()));
                     if !(again && matches!(fault, Fault::Lost { .. })) {
-                        return Err(unavailable(tier, &fault));
+                        let error = unavailable(tier, &fault);
+                        return if makes_again(tier) { Err(error) } else { Ok(Here::Refused(error)) };
                     }
                 }
             }
@@ -124,60 +177,28 @@ impl Session {
         Err(Error::Unavailable { reason: "the kernel is gone".to_owned(), retry_after: None, attempts: Vec::new() })
     }
 
-    /// A cell ran, and its kernel lives on.
+    /// A cell ran, and its kernel lives on: its context is there from now on.
+    #[allow(clippy::too_many_arguments, reason = "what a cell leaves behind")]
     async fn keeps(
-        &self,
-        context: &Context,
-        seat: &mut Seat,
-        kernel: Box<dyn Kernel>,
-        cell: &mut Cell,
-        ran: Ran,
-    ) -> Result<(), Error> {
-        context.holds(Some(ran.outcome.usage.memory));
-        seat.history.add(std::mem::take(cell), &ran);
-        seat.here = Some(kernel);
-        self.takes(ran.changes, context.writer()).await
-    }
-
-    /// The kernel of a context here, as its last cell left it.
-    pub(super) async fn kernel_here(
         &self,
         tier: &Tier,
         context: &Context,
         seat: &mut Seat,
-    ) -> Result<Box<dyn Kernel>, Gone> {
-        // Whoever takes it puts it back when its cell has ended; broken off, it is gone.
-        if let Some(kernel) = seat.here.take() {
-            return Ok(kernel);
+        kernel: Box<dyn Kernel>,
+        room: Option<Room>,
+        mark: Mark,
+        cell: Cell,
+        ran: Ran,
+    ) -> Result<(), Error> {
+        context.holds(Some(ran.outcome.usage.memory));
+        seat.history.add(cell, &ran);
+        seat.mark = mark;
+        match seat.place.kernel_of(tier.name()) {
+            Some(slot) => *slot = Some(kernel),
+            None => seat.place = Place::Here(Local { tier: tier.name().clone(), kernel: Some(kernel), _room: room }),
         }
-        let opening = self.opening(&context.info.folder);
-        let mut kernel = tier.kernel(&opening).await.map_err(Gone::Fault)?;
-        for past in seat.history.cells().map_err(Gone::Stuck)? {
-            // What it slept counts as time, so it needs as much as it may have had; and it must be refused the memory that it
-            // was refused then.
-            let limits = Limits {
-                wall: self.house.config.cell + PATIENCE,
-                memory: tier.memory(None),
-                output: u64::MAX,
-                escalation: Escalation::Never,
-            };
-            let ran = unheard(kernel.as_mut(), &past.cell, &limits).await.map_err(Gone::Fault)?;
-            if !ran.alive || ran.outcome.exit != past.exit || ran.tape.is_none() {
-                return Err(Gone::Stuck(Stuck::new(past.cell.number, "it did not run as it did before")));
-            }
-        }
-        Ok(kernel)
+        self.takes(ran.changes, context.writer()).await
     }
-
-    pub(super) fn opening(&self, folder: &str) -> Opening {
-        Opening { env: self.asked().env.clone(), folder: Some(folder.to_owned()) }
-    }
-}
-
-/// There is no kernel to go on with.
-pub(super) enum Gone {
-    Stuck(Stuck),
-    Fault(Fault),
 }
 
 /// Runs a cell; what it says goes to the relay.
@@ -199,21 +220,14 @@ pub(super) async fn heard(
     ran
 }
 
-/// Runs a cell that everything has been heard of before.
-async fn unheard(kernel: &mut dyn Kernel, cell: &Cell, limits: &Limits) -> Result<Ran, Fault> {
-    let (events, mut from) = Events::channel();
-    let run = async {
-        let ran = kernel.run(cell, limits, &events).await;
-        drop(events);
-        ran
-    };
-    let (ran, ()) = tokio::join!(run, async { while from.recv().await.is_some() {} });
-    ran
+/// The kernel ended, and nothing makes it again: told as the end of a notebook's kernel is.
+fn died(why: &str, wall: Duration) -> Here {
+    Here::Ran { outcome: ended(Exit::Killed, wall), restarted: true, note: Some(format!("its kernel is gone: {why}")) }
 }
 
-fn timed_out(wall: Duration) -> Outcome {
+fn ended(exit: Exit, wall: Duration) -> Outcome {
     let usage = Usage { wall, ..Usage::default() };
-    Outcome { exit: Exit::TimedOut, observed: None, truncated: false, usage, lacked: None }
+    Outcome { exit, observed: None, truncated: false, usage, lacked: None }
 }
 
 pub(super) fn unavailable(tier: &Tier, fault: &Fault) -> Error {

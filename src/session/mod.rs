@@ -1,6 +1,7 @@
-//! Sandboxes that clients keep. A session begins in a local tier with its kernels, costs nobody a machine, and moves to
-//! one of its own (it is *promoted*) when a cell, a file or a command needs one: earlier cells are run again there, what
-//! differs is carried over, and what can be neither is an error that says so.
+//! Sandboxes that clients keep. A session begins in a local tier with its kernels and costs nobody a machine. A
+//! context moves to another local tier when a cell needs that, and the session to a machine of its own (it is
+//! *promoted*) when a cell, a file or a command needs one: earlier cells are run again there, what differs is carried
+//! over, and what can be neither is an error that says so.
 
 mod asked;
 mod carried;
@@ -9,9 +10,12 @@ mod execute;
 pub mod files;
 mod history;
 mod home;
+mod legs;
 mod life;
 mod local;
 mod moving;
+mod place;
+mod ready;
 #[allow(clippy::module_inception, reason = "the noun of the room")]
 mod session;
 mod table;

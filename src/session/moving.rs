@@ -1,18 +1,22 @@
-//! A session moves to its machine: its contexts with their state, then its files.
+//! Contexts move with their state: to another local tier, each for itself; or to the session's machine, and then the
+//! files go there too.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use switchtower_contract::{Change, Content, Kernel};
 
+use super::carried::Destination;
 use super::context::{Context, Seat};
 use super::files::Files;
 use super::history::Stuck;
 use super::home::Home;
 use super::local::unavailable;
+use super::ready::Ready;
 use super::session::Session;
 use crate::error::Error;
 use crate::route::TierName;
+use crate::tier::Tier;
 use crate::tier::attempt::Attempt;
 
 /// Sandboxes that are tried beyond the first, where one turns out to be gone.
@@ -105,12 +109,7 @@ impl Session {
 
         // From here on nobody writes to the files here.
         let (files, leaving) = (self.files.leave(), Leaving(Some(&self.files)));
-        // What the cells made again there, and was removed here since.
-        let kept: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
-        let gone = touched.iter().filter(|path| !kept.contains(path.as_str()));
-        let gone = gone.map(|path| Change { path: path.clone(), content: Content::Gone });
-        let all: Vec<Change> = gone.chain(files.iter().cloned()).collect();
-        new.machine.apply(&all).await.map_err(|fault| unavailable(tier, &fault))?;
+        new.machine.apply(&brought(&touched, files)).await.map_err(|fault| unavailable(tier, &fault))?;
         leaving.arrived();
 
         tracing::info!(session = self.id(), tier = new.tier.as_str(), why, "a session moves to a machine");
@@ -124,8 +123,8 @@ impl Session {
         Ok(new)
     }
 
-    /// Moves a context to the machine that others have moved to before. The files there have gone on meanwhile: cells that
-    /// wrote any are not run again, and what cells were given must be there as it was.
+    /// Moves a context to the machine that others have moved to before. The files there have gone on meanwhile: cells
+    /// that wrote any are not run again, and what cells were given must be there as it was.
     async fn follows(&self, context: &Context, seat: &mut Seat, home: &Home) -> Result<(), Error> {
         if let Some(cell) = seat.history.wrote() {
             let why = "it wrote files, and those have gone on without it";
@@ -148,7 +147,7 @@ impl Session {
     ) -> Result<Box<dyn Kernel>, Error> {
         let tier = self.standing_tier(&home.tier)?;
         let mut kernel = home.kernel(self, context).await.map_err(|fault| unavailable(tier, &fault))?;
-        match self.carries(context, seat, home, &mut kernel, order).await {
+        match self.carries(context, seat, &Destination::Machine(home), &mut kernel, order).await {
             Ok(()) => Ok(kernel),
             Err(error) => {
                 drop(kernel.close().await);
@@ -156,4 +155,32 @@ impl Session {
             }
         }
     }
+
+    /// A kernel of another local tier with a context's state. The context is where it was until a cell has run in it.
+    pub(super) async fn arrives_here(&self, tier: &Tier, context: &Context, seat: &mut Seat) -> Result<Ready, Error> {
+        let room = self.house.room(tier)?;
+        let opened = tier.kernel(&self.opening(&context.info.folder)).await;
+        let mut kernel = opened.map_err(|fault| unavailable(tier, &fault))?;
+        if !seat.history.is_empty() {
+            tracing::info!(
+                session = self.id(),
+                context = context.info.id,
+                tier = tier.name().as_str(),
+                "a context moves"
+            );
+            self.carries(context, seat, &Destination::Here(tier), &mut kernel, Order::Leads).await?;
+        }
+        let news = (!seat.history.is_empty()).then(|| self.files.since(seat.mark, context.writer()).0);
+        let (files, mark) = self.files.whole();
+        Ok(Ready { kernel, room: Some(room), changes: brought(seat.history.touched(), files), news, mark })
+    }
+}
+
+/// What makes the files of a place, where cells were run again, those that there are: all of them; and what the cells
+/// made again, and was removed since, is gone.
+fn brought(touched: &BTreeSet<String>, files: Vec<Change>) -> Vec<Change> {
+    let kept: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+    let gone = touched.iter().filter(|path| !kept.contains(path.as_str()));
+    let gone: Vec<_> = gone.map(|path| Change { path: path.clone(), content: Content::Gone }).collect();
+    gone.into_iter().chain(files).collect()
 }

@@ -8,10 +8,11 @@ use switchtower_contract::{Machine, Program, Upkeep};
 use tokio::sync::SetOnce;
 
 use super::asked::{Asked, ContextInfo};
-use super::context::Context;
+use super::context::{Context, Seat};
 use super::files::Files;
 use super::home::Home;
 use super::life::{Life, Standing};
+use super::place::Place;
 use super::table::House;
 use crate::error::Error;
 use crate::request::{Caller, Request};
@@ -236,7 +237,7 @@ impl Session {
         let mut seat = context.seat.lock().await;
         seat.begin_anew();
         context.holds(None);
-        if let Some(kernel) = &mut seat.there {
+        if let Some(kernel) = seat.place.there() {
             kernel.restart().await.map_err(|fault| Error::Unavailable {
                 reason: fault.to_string(),
                 retry_after: None,
@@ -264,7 +265,7 @@ impl Session {
         closed.break_off();
         let mut seat = closed.seat.lock().await;
         seat.begin_anew();
-        if let Some(kernel) = seat.there.take()
+        if let Place::There(kernel) = std::mem::take(&mut seat.place)
             && let Err(fault) = kernel.close().await
         {
             tracing::warn!(session = self.id, context = id, %fault, "a context that is closed may live on");
@@ -346,8 +347,7 @@ impl Session {
         }
         for context in self.all_contexts() {
             let mut seat = context.seat.lock().await;
-            seat.begin_anew();
-            seat.there = None;
+            *seat = Seat::default();
             context.holds(None);
         }
     }

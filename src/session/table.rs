@@ -7,14 +7,17 @@ use std::time::Duration;
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha20Rng;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 use super::asked::Asked;
 use super::life::Standing;
+use super::place::{Room, makes_again};
 use super::session::Session;
 use crate::error::Error;
 use crate::request::{Caller, Ceilings, Invalid};
 use crate::route::TierName;
 use crate::router::Router;
+use crate::tier::Tier;
 use crate::tier::queue::{self, FairQueue};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,8 +42,8 @@ pub struct Config {
     pub cell: Duration,
     /// Bytes of stdout and stderr that are kept of a cell.
     pub output: u64,
-    /// Bytes that all kernels here may hold; beyond it, those that nobody used for longest are spilled: only their cells
-    /// are kept, and run again when they are needed.
+    /// Bytes that all kernels here may hold; beyond it, those that nobody used for longest are spilled: only their
+    /// cells are kept, and run again when they are needed.
     pub memory: u64,
     /// A kernel here that nobody used for so long is spilled too.
     #[serde(with = "humantime_serde")]
@@ -48,11 +51,14 @@ pub struct Config {
     /// A kernel whose cells take longer than this to run again is spilled last.
     #[serde(with = "humantime_serde")]
     pub dear: Duration,
-    /// A session's machine that nobody used for so long is put to sleep; it wakes with the next use. One on which a command
-    /// was started is left awake.
+    /// A session's machine that nobody used for so long is put to sleep; it wakes with the next use. One on which a
+    /// command was started is left awake.
     #[serde(with = "humantime_serde")]
     pub sleep: Duration,
-    /// How cells wait for the kernels here.
+    /// Kernels at once that can be neither made again nor spilled, which are those of tiers outside WebAssembly: each
+    /// is held until its context ends, or moves on to a machine.
+    pub native: usize,
+    /// How cells wait for the kernels here; those that can be made again, and those that cannot, wait apart.
     pub queue: queue::Config,
 }
 
@@ -73,6 +79,7 @@ impl Default for Config {
             spill: seconds(10 * 60),
             dear: seconds(2),
             sleep: seconds(10 * 60),
+            native: 32,
             queue: queue::Config { slots: 16, per_user: 16, ..queue::Config::default() },
         }
     }
@@ -83,8 +90,32 @@ pub(super) struct House {
     pub(super) router: Arc<Router>,
     pub(super) config: Config,
     pub(super) ceilings: Ceilings,
-    pub(super) queue: FairQueue,
+    queue: FairQueue,
+    native_queue: FairQueue,
+    rooms: Arc<Semaphore>,
     pub(super) ids: Ids,
+}
+
+impl House {
+    /// What cells for a kernel of this local tier wait in: a long one in the one kind keeps none of the other waiting.
+    pub(super) fn queue(&self, tier: &Tier) -> &FairQueue {
+        if makes_again(tier) { &self.queue } else { &self.native_queue }
+    }
+
+    /// Room for one more kernel that nothing makes again.
+    ///
+    /// # Errors
+    /// `Overloaded`: there are as many as there may be.
+    pub(super) fn room(&self, tier: &Tier) -> Result<Room, Error> {
+        Arc::clone(&self.rooms).try_acquire_owned().map_err(|_| Error::Overloaded {
+            reason: format!(
+                "{} keeps {} kernels of sessions at once: end a session, or wait until one ends",
+                tier.name(),
+                self.config.native
+            ),
+            retry_after: Duration::from_secs(5),
+        })
+    }
 }
 
 /// Names that nobody can guess.
@@ -147,9 +178,17 @@ impl Inner {
 
 impl Sessions {
     pub fn new(router: Arc<Router>, config: &Config, ceilings: &Ceilings) -> Self {
-        let queue = FairQueue::new(TierName::from("kernels"), config.queue.clone());
+        let queue = |name| FairQueue::new(TierName::from(name), config.queue.clone());
         let ids = Ids(Mutex::new(router.seed().fork("sessions").strong_rng()));
-        let house = House { router, config: config.clone(), ceilings: ceilings.clone(), queue, ids };
+        let house = House {
+            router,
+            config: config.clone(),
+            ceilings: ceilings.clone(),
+            queue: queue("kernels"),
+            native_queue: queue("native kernels"),
+            rooms: Arc::new(Semaphore::new(config.native.min(Semaphore::MAX_PERMITS))),
+            ids,
+        };
         Self(Arc::new(Inner { house: Arc::new(house), table: Mutex::default() }))
     }
 

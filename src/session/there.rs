@@ -9,6 +9,7 @@ use super::context::{Context, Seat};
 use super::files::{FileError, Writer};
 use super::home::Home;
 use super::local::{Turn, heard, unavailable};
+use super::place::Place;
 use super::session::Session;
 use crate::error::Error;
 use crate::route::TierName;
@@ -34,7 +35,7 @@ impl Session {
         let cell = Cell { changes: Vec::new(), ..std::mem::take(&mut turn.cell) };
         let mut repeat = 0;
         loop {
-            let Some(kernel) = &mut seat.there else { return Err(self.gone()) };
+            let Some(kernel) = seat.place.there() else { return Err(self.gone()) };
             let mut trial = Trial::new(tier.name(), turn.attempts);
             trial.starts();
             let fault = match heard(kernel.as_mut(), &cell, &limits, Duration::ZERO, turn.relay).await {
@@ -45,7 +46,7 @@ impl Session {
                         seat.count = 0;
                     }
                     if !ran.alive {
-                        seat.there = None;
+                        seat.place = Place::Nowhere;
                     }
                     return Ok((ran.outcome, home.tier.clone(), restarted));
                 }

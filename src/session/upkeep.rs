@@ -52,12 +52,13 @@ fn spill(sessions: &[Arc<Session>], config: &Config) {
             held += context.held();
             // A cell runs in it.
             let Ok(seat) = context.seat.try_lock() else { continue };
-            if seat.here.is_none() {
+            if seat.place.here().is_none_or(|local| local.kernel.is_none()) {
                 // It was broken off.
                 held -= context.held();
                 context.holds(None);
                 continue;
             }
+            // What nothing makes again is not spilled, however long it is idle.
             let Some(cost) = seat.history.cost() else { continue };
             let dear = cost > config.dear;
             drop(seat);
@@ -69,7 +70,7 @@ fn spill(sessions: &[Arc<Session>], config: &Config) {
         if (unused >= config.spill && !dear) || held > config.memory {
             let Ok(mut seat) = context.seat.try_lock() else { continue };
             held -= context.held();
-            seat.here = None;
+            seat.place.spill();
             context.holds(None);
         }
     }

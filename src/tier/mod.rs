@@ -218,7 +218,7 @@ impl Tier {
 
     /// Whether a program with this need may fare better here. What only a run can show counts as yes. `asked`: the memory
     /// that its request allows.
-    fn may_have(&self, need: &Need, asked: Option<u64>) -> bool {
+    pub(crate) fn may_have(&self, need: &Need, asked: Option<u64>) -> bool {
         match need {
             Need::Module(module) => self.offer.modules.has(module),
             Need::Files(_) | Need::Network(_) | Need::Process(_) => self.offer.effectful,

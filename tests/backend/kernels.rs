@@ -13,36 +13,36 @@ use super::bench::bench;
 
 /// A kernel and what it has run.
 pub(crate) struct Notebook {
-    kernel: Box<dyn Kernel>,
+    pub(crate) kernel: Box<dyn Kernel>,
     count: u32,
 }
 
 impl Notebook {
-    async fn open(backend: &dyn Backend) -> Self {
+    pub(crate) async fn open(backend: &dyn Backend) -> Self {
         let kernel = backend.kernel(&Opening::default()).await.unwrap();
         Self { kernel, count: 0 }
     }
 
-    fn cell(&mut self, source: &str) -> Cell {
+    pub(crate) fn cell(&mut self, source: &str) -> Cell {
         self.count += 1;
         Cell { source: source.to_owned(), number: self.count, ..Cell::default() }
     }
 
-    async fn run(&mut self, source: &str) -> (Ran, Output) {
+    pub(crate) async fn run(&mut self, source: &str) -> (Ran, Output) {
         let cell = self.cell(source);
         let (ran, output) = run(self.kernel.as_mut(), &cell, &Limits::default()).await;
         (ran.unwrap(), output)
     }
 
     /// The text of its last expression.
-    async fn shows(&mut self, source: &str) -> String {
+    pub(crate) async fn shows(&mut self, source: &str) -> String {
         let (ran, output) = self.run(source).await;
         assert_eq!(ran.outcome.exit, Exit::Finished(0), "{source}: {output:?}");
         text(&output).unwrap_or_default()
     }
 }
 
-async fn run(kernel: &mut dyn Kernel, cell: &Cell, limits: &Limits) -> (Result<Ran, Fault>, Output) {
+pub(crate) async fn run(kernel: &mut dyn Kernel, cell: &Cell, limits: &Limits) -> (Result<Ran, Fault>, Output) {
     let (events, mut from) = Events::channel();
     let mut output = Output::default();
     let run = async {
@@ -104,7 +104,7 @@ fn expected(cell: &str) -> Expected {
     it
 }
 
-async fn as_expected(backend: &dyn Backend) {
+pub(crate) async fn as_expected(backend: &dyn Backend) {
     let mut wrong = String::new();
     let sessions = sessions();
     assert!(sessions.len() >= 15);

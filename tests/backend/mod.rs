@@ -1,7 +1,7 @@
 //! The WebAssembly tier with the real guest: what a tier may rely on, and what a Python program may.
 
 pub(crate) mod bench;
-mod kernels;
+pub(crate) mod kernels;
 mod limits;
 mod needs;
 mod purity;

@@ -1,4 +1,5 @@
-//! A house for tests: sessions over a toy that keeps kernels here and a toy whose sandboxes are machines.
+//! A house for tests: sessions over a toy that keeps kernels here, where it is asked for one whose kernels nothing
+//! makes again, and a toy whose sandboxes are machines.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ use crate::kernels::Toy;
 pub(crate) struct Plan {
     pub(crate) sessions: Config,
     pub(crate) cloud: Cloud,
+    /// The second local tier.
+    pub(crate) native: bool,
     pub(crate) quota: quota::Config,
 }
 
@@ -40,6 +43,7 @@ pub(crate) enum Cloud {
 
 pub(crate) struct House {
     pub(crate) here: Toy,
+    pub(crate) native: Toy,
     pub(crate) machines: Toy,
     pub(crate) router: Arc<Router>,
     pub(crate) sessions: Sessions,
@@ -54,38 +58,33 @@ impl House {
         Self::of(Plan { cloud: Cloud::Absent("set E2B_API_KEY"), ..Plan::default() })
     }
 
+    pub(crate) fn with_native() -> Self {
+        Self::of(Plan { native: true, ..Plan::default() })
+    }
+
     pub(crate) fn of(plan: Plan) -> Self {
-        let (here, machines) = (Toy::here(), Toy::machines());
+        let (here, native, machines) = (Toy::here(), Toy::native(), Toy::machines());
         let seed = Seed::fixed(1);
         let tier = |name: &str, toy: &Toy, breaker| {
             let backend: Arc<dyn Backend> = Arc::new(toy.clone());
             let config = tier::Config { breaker, ..tier::Config::default() };
             Tier::new(name.into(), backend, config, &seed.fork("tiers"))
         };
-        let near = tier("wasm", &here, None);
+        let near = [("wasm", &here)].into_iter().chain(plan.native.then_some(("native", &native)));
+        let near = near.map(|(name, toy)| tier(name, toy, None));
         let tiers = match plan.cloud {
-            Cloud::There => Tiers::new([near, tier("e2b", &machines, None)]),
+            Cloud::There => Tiers::new(near.chain([tier("e2b", &machines, None)])),
             Cloud::Guarded(failures) => {
                 let breaker = breaker::Config { failures, open_for: Duration::from_secs(60) };
-                Tiers::new([near, tier("e2b", &machines, Some(breaker))])
+                Tiers::new(near.chain([tier("e2b", &machines, Some(breaker))]))
             }
             Cloud::Absent(remedy) => {
                 let (reason, remedy) = ("no key".to_owned(), Some(remedy.to_owned()));
-                Tiers::new([near]).with_absent(vec![Absent { tier: "e2b".into(), reason, remedy }])
+                Tiers::new(near).with_absent(vec![Absent { tier: "e2b".into(), reason, remedy }])
             }
         };
-        let wall = Wall::starting_at(UNIX_EPOCH + Duration::from_millis(1_753_928_091_023));
-        let router = Arc::new(Router::new(Parts {
-            quota: Quota::new(&plan.quota),
-            rules: SharedRules::builtin(),
-            cache: ResultCache::new(&cache::Config::default()),
-            tiers,
-            recorder: Recorder::new(&record::Config::default(), wall),
-            wall,
-            seed,
-        }));
-        let sessions = Sessions::new(Arc::clone(&router), &plan.sessions, &Ceilings::default());
-        Self { here, machines, router, sessions }
+        let (router, sessions) = over(tiers, &plan);
+        Self { here, native, machines, router, sessions }
     }
 
     pub(crate) async fn open(&self) -> Arc<Session> {
@@ -100,6 +99,22 @@ impl House {
     pub(crate) async fn passes(&self, time: Duration) {
         let _ = tokio::time::timeout(time, self.sessions.upkeep()).await;
     }
+}
+
+/// Sessions over these tiers.
+pub(crate) fn over(tiers: Tiers, plan: &Plan) -> (Arc<Router>, Sessions) {
+    let wall = Wall::starting_at(UNIX_EPOCH + Duration::from_millis(1_753_928_091_023));
+    let router = Arc::new(Router::new(Parts {
+        quota: Quota::new(&plan.quota),
+        rules: SharedRules::builtin(),
+        cache: ResultCache::new(&cache::Config::default()),
+        tiers,
+        recorder: Recorder::new(&record::Config::default(), wall),
+        wall,
+        seed: Seed::fixed(1),
+    }));
+    let sessions = Sessions::new(Arc::clone(&router), &plan.sessions, &Ceilings::default());
+    (router, sessions)
 }
 
 pub(crate) fn caller(user: &str) -> Caller {

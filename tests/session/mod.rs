@@ -1,8 +1,11 @@
-//! Sessions themselves, without a door: kernels of a toy language here and on machines, on a paused clock.
+//! Sessions themselves, without a door: kernels of a toy language here and on machines, on a paused clock; and where
+//! the state itself matters, real ones.
 
+mod arrivals;
 mod ends;
 mod here;
 pub(crate) mod house;
 mod machines;
 mod moves;
+mod native;
 mod spill;

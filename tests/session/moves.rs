@@ -178,10 +178,10 @@ async fn a_state_that_cannot_be_taken_along_stays_where_it_is_and_the_error_says
     let again = "the state after cell 2 cannot be made again";
     let session = stay("x = PLACE", &format!("{again}: x: it came out different there")).await;
     assert_eq!(told(&session, "x\nread /tmp/a").await, "wasm: 4 | = here | still here");
-    // Nobody could tell that this one had to be elsewhere.
-    let refused = "print no Python\nimport pandas";
-    let session = stay(refused, &format!("{again}: it was refused what a machine has")).await;
-    assert_eq!(told(&session, "x\nread /tmp/a").await, "wasm: 4 | = 1 | still here");
+    // Nobody could tell that this one had to be elsewhere. There it would do what it did not do here.
+    let refused = "y = 2\nprint no Python\nimport pandas";
+    let session = stay(refused, &format!("{again}: y: it came out different there")).await;
+    assert_eq!(told(&session, "x\ny\nread /tmp/a").await, "wasm: 4 | = 1 | = 2 | still here");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
-"""A session arrives in a cloud kernel: its cells run again, then its state is checked and mended.
+"""A session arrives in another kernel, in the cloud or here: its cells run again, then its state is checked and mended.
 
-The guest's `carry.tell` told what the state was. What running the cells again gives is compared with that, name by
-name, by the same text (`canon`) that the guest used. A name that came out different is overwritten from its parcel;
+The `carry.tell` of the kernel before told what the state was. What running the cells again gives is compared with that,
+name by name, by the same text (`canon`) that it used. A name that came out different is overwritten from its parcel;
 one that has none ends the move with a sentence that names the variable and the cell. State is never silently wrong.
 
 The host runs this text as a module of its own, so that it leaves no name behind, in one hidden cell:
@@ -14,7 +14,11 @@ Nothing in it is awaited: a cell with `await` runs in a context of its own, and 
 precision) would end with it. Compiling this text and `canon` takes longer than the work on a small state, so a host
 may run the first two lines when it makes the kernel, and `_switchtower_room.prepare(canon)`.
 
-The JSON: {"cells": [{number, code, env, changes, pure, raised}], "told": <what carry told>, "limit_s", "home",
+A cell that was cut short, or refused what is to be had here, is not run: here it would do what it did not do there.
+What it left in names is carried like all that differs; where it may have left something that nobody compares, the move
+fails.
+
+The JSON: {"cells": [{number, code, env, changes, pure, raised, cut}], "told": <what carry told>, "limit_s", "home",
 "follows": whether others use the files there already}. What is printed: {"ok": true, "replayed", "carried", "ms"} or
 {"ok": false, "cell", "name", "why", "ms"}.
 """

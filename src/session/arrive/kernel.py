@@ -1,4 +1,4 @@
-# The kernel there: the cells run again, as cells are.
+# The kernel here: the cells run again, as cells are.
 class Kernel:
     def __init__(self, given):
         self.cells, self.told = given["cells"], given["told"]
@@ -37,6 +37,8 @@ class Kernel:
                 lay(change, self.home)
             elif not is_laid(change, self.home):
                 raise Stuck(f"it was given {change['path']}, which is another by now", cell["number"])
+        if cell.get("cut"):
+            return
         before = {name: os.environ.get(name) for name in cell.get("env") or {}}
         os.environ.update(cell.get("env") or {})
         self._forget_folders()

@@ -113,7 +113,7 @@ def _no_input(names):
 @contextlib.contextmanager
 def _alarm(seconds):
     """Only the main thread can be interrupted; elsewhere the limit is looked at between cells."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "ITIMER_REAL"):
         yield
         return
 

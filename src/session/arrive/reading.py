@@ -6,6 +6,7 @@ _PURE = frozenset(
 )
 _BUILTINS = frozenset(dir(builtins))
 _AT_REST = (int, float, str, bytes, bool, type(None))  # these hold nothing else
+_LEAVES_NOTHING = ("sleep", "show")
 _SETTERS = {
     "logging": ("basicConfig", "disable", "addLevelName", "setLoggerClass"), "locale": ("setlocale",),
     "gc": ("enable", "disable", "set_threshold"), "signal": ("signal", "setitimer"), "atexit": ("register",),
@@ -22,7 +23,7 @@ class Reading:
     def __init__(self, cells, differing, opaque, at_rest):
         self.bound = {}  # name -> number of the cell that bound it last
         self.tainted = set(differing)
-        self.unseen = []  # (number, what) of changes to modules that nobody can check
+        self.unseen = []  # (number, why) of changes to modules that nobody can check
         self._differing = frozenset(differing)
         self._modules = set()
         self._opaque = opaque
@@ -30,10 +31,12 @@ class Reading:
         self._reach = {}  # name -> names that using it may reach
         self._changing = {}  # function -> what it changes in a module
         self._calm = set()  # names made of nothing that could ask when it is used
-        trees = [(number, _tree(source), impure) for number, source, impure in cells]
-        self._solid = _bound_once(trees) & at_rest
-        for number, tree, impure in trees:
+        trees = [(number, _tree(source), impure, cut) for number, source, impure, cut in cells]
+        self._solid = _bound_once(tree for _, tree, _, _ in trees) & at_rest
+        for number, tree, impure, cut in trees:
             self._cell(number, tree, impure)
+            if cut:
+                self._hidden(number, tree)
 
     def _cell(self, number, tree, impure):
         for statement in tree.body:
@@ -71,7 +74,8 @@ class Reading:
         impure = impure and not calm
         if changes and (impure and not self._plain_change(statement) or self.tainted & mentions):
             if impure or any(name in self.tainted for name in mentions):
-                self.unseen.append((number, changes))
+                self.unseen.append((number, f"this cell changes {changes} by what it asked of the clock, of chance or "
+                                            "of its environment"))
         if impure or reached & self.tainted:
             self.tainted |= (reached | stores) - self._modules - self._steady - _BUILTINS
         elif isinstance(statement, ast.Assign) and all(isinstance(t, ast.Name) for t in statement.targets):
@@ -142,6 +146,28 @@ class Reading:
                         return f"an attribute of {part.args[0].id}"
         return None
 
+    def _hidden(self, number, tree):
+        """What a cell that is not run again may have done inside modules, where nothing is compared."""
+        for statement in tree.body:
+            if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                continue
+            what = self._changes(statement)
+            for part in ast.walk(statement):
+                if isinstance(part, ast.Expr) and isinstance(part.value, ast.Call):
+                    inside = part.value.func
+                    if isinstance(inside, ast.Attribute) and inside.attr in _LEAVES_NOTHING:
+                        continue
+                elif isinstance(part, ast.Subscript) and isinstance(part.ctx, (ast.Store, ast.Del)):
+                    inside = part.value
+                else:
+                    continue
+                while isinstance(inside, (ast.Attribute, ast.Subscript)):
+                    inside = inside.value
+                if isinstance(inside, ast.Name) and inside.id in self._modules:
+                    what = what or f"something in {inside.id}"
+            if what:
+                self.unseen.append((number, f"this cell did not come to its own end and may have changed {what}"))
+
     def _plain_change(self, statement):
         """A change whose new value asks nothing."""
         if isinstance(statement, (ast.Assign, ast.AugAssign)):
@@ -163,7 +189,7 @@ def _tree(source):
 def _bound_once(trees):
     """Names that one plain assignment gives their only value."""
     once, more = set(), set()
-    for _, tree, _ in trees:
+    for tree in trees:
         for statement in tree.body:
             _, stores, imports = _names(statement)
             more |= (stores & once) | imports

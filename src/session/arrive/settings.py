@@ -18,6 +18,8 @@ class Settings:
             state = pickle.loads(base64.b64decode(told["chance"]))
             if sys.modules["random"].getstate() != state:
                 sys.modules["random"].setstate(state)
+        if told.get("numpy_chance") and "numpy.random.mtrand" in sys.modules:
+            sys.modules["numpy.random.mtrand"]._rand.set_state(pickle.loads(base64.b64decode(told["numpy_chance"])))
         self._decimal()
         if "logging" in sys.modules and "log_level" in told and "logging" in sources:
             root = sys.modules["logging"].root

@@ -73,7 +73,7 @@ class State:
 
     def _reading(self, differing):
         if self._readings is None:
-            cells = [(cell["number"], cell["code"], not cell["pure"] or self._strayed(cell))
+            cells = [(cell["number"], cell["code"], not cell["pure"] or self._strayed(cell), cell.get("cut"))
                      for cell in self.kernel.cells]
             opaque = {_bare(name) for group in self.groups for name in group["opaque"]}
             names = self.kernel.names
@@ -83,9 +83,8 @@ class State:
 
     def _check_modules(self, differing):
         if self._impure():
-            for number, what in self._reading(differing).unseen:
-                raise Stuck(f"this cell changes {what} by what it asked of the clock, of chance or of its environment; "
-                            "that can be neither replayed nor carried", number)
+            for number, why in self._reading(differing).unseen:
+                raise Stuck(f"{why}; that can be neither replayed nor carried", number)
 
     def _carry(self, group):
         if "parcel" not in group:
@@ -94,9 +93,9 @@ class State:
         try:
             values, classes, functions = pickle.loads(base64.b64decode(group["parcel"]))
         except ImportError as error:
-            self._give_up(group, f"it needs a module that the cloud sandbox has not ({error})")
+            self._give_up(group, f"it needs a module that is not there ({error})")
         except Exception as error:
-            self._give_up(group, f"it could not be rebuilt in the cloud ({type(error).__name__}: {str(error)[:200]})")
+            self._give_up(group, f"it could not be rebuilt there ({type(error).__name__}: {str(error)[:200]})")
         for key, value in values.items():
             self._bind(key, value)
         for key, attributes in classes.items():
@@ -107,13 +106,13 @@ class State:
         for key in names:
             place, name = self.view.place(key)
             if name not in place:
-                self._give_up(group, "the cell that defined it did not do so in the cloud", key)
+                self._give_up(group, "the cell that defined it did not do so there", key)
             roots[key] = place[name]
         canon = self.canon
         if canon.together(self.view, roots).digest() != group["digest"]:
             loose = group.get("loose")
             if loose is None or canon.together(self.view, roots, loose=True).digest() != loose:
-                self._give_up(group, "it came out different when it was rebuilt in the cloud")
+                self._give_up(group, "it came out different when it was rebuilt there")
         return names
 
     def _mend_class(self, key, attributes):
@@ -170,9 +169,9 @@ class State:
         raised = self.kernel.raised.get(number)
         cell = next((cell for cell in self.kernel.cells if cell["number"] == number), None)
         if raised is not None and not cell.get("raised"):
-            why = f"its cell raised an exception in the cloud ({raised}), and {why}"
+            why = f"its cell raised an exception there ({raised}), and {why}"
         elif name in opaque:
-            why = (f"{opaque[name]} whose making was not the same in the cloud can be neither replayed nor carried: "
+            why = (f"{opaque[name]} whose making was not the same there can be neither replayed nor carried: "
                    f"{why}")
         else:
             why = f"running the cells again gave another value, and {why}"

@@ -4,7 +4,8 @@
 
 A case is a file of cells, `# %%` before each; the last one is run on both sides after the move and must give the same.
 `# %% given notes.txt=text` lays a file out before a cell, `# %% env NAME=value` sets a variable for one cell, and a
-line `# impure` marks a cell which asks clock, chance, environment or identity (a real host sees that by itself).
+line `# impure` marks a cell which asks clock, chance, environment or identity (a real host sees that by itself), `# cut`
+one that a real host would call cut short: it is not run again.
 The first line is what is expected: `# moves`, `# moves: x, y` (these are carried) or `# fails: cell 3: words`.
 A second line `# needs sympy` allows a cloud that lacks it to say so.
 `--local guest:SWITCHTOWER` has the local side in the guest, by that binary.
@@ -49,7 +50,8 @@ def read(path):
         kind, _, rest = options.strip().partition(" ")
         name, _, value = rest.partition("=")
         told.append({
-            "number": number, "code": code.rstrip("\n"), "pure": "# impure" not in code, "raised": False,
+            "number": number, "code": code.rstrip("\n"), "raised": False, "cut": "# cut" in code,
+            "pure": "# impure" not in code and "# cut" not in code,
             "env": {name: value} if kind == "env" else {},
             "changes": [{"path": name, "content": base64.b64encode(value.encode()).decode()}]
                        if kind == "given" else [],
@@ -115,6 +117,12 @@ def local(case):
     fresh()
     package = sys.modules.setdefault("_switchtower", types.ModuleType("_switchtower"))
     package.__path__ = [ROOM]
+    # The guest's own asks a real host.
+    host = sys.modules["_switchtower.host"] = types.ModuleType("_switchtower.host")
+    host.source = lambda module: open(module.__file__, encoding="utf-8").read()
+    surroundings = sys.modules["_switchtower.surroundings"] = types.ModuleType("_switchtower.surroundings")
+    surroundings.GIVEN = {}
+    package.host, package.surroundings = host, surroundings
     carry = importlib.import_module("_switchtower.carry")
     environment = dict(os.environ)
     book = Notebook(lambda number, code: f"<cell {number}>")

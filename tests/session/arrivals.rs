@@ -1,0 +1,95 @@
+//! State that moves from one real kernel here to another. The second tier is the first again, but nobody keeps what the
+//! world answers there: as in any tier whose kernels nothing makes again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use switchtower::seed::Seed;
+use switchtower::tier::{self, Tier, Tiers};
+use switchtower_contract::{
+    Backend, Cell, Events, Fault, Isolation, Kernel, Limits, Offer, Opening, Ran, Sandbox, Spec,
+};
+
+use super::house::{Plan, asked, caller, over, run, told};
+use crate::backend::bench::bench;
+
+struct Forgetful(Arc<dyn Backend>);
+
+struct ForgetfulKernel(Box<dyn Kernel>);
+
+#[async_trait]
+impl Backend for Forgetful {
+    fn offer(&self) -> Offer {
+        Offer { observes: false, isolation: Isolation::Process, ..self.0.offer() }
+    }
+
+    async fn open(&self, spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
+        self.0.open(spec).await
+    }
+
+    async fn kernel(&self, opening: &Opening) -> Result<Box<dyn Kernel>, Fault> {
+        Ok(Box::new(ForgetfulKernel(self.0.kernel(opening).await?)))
+    }
+}
+
+#[async_trait]
+impl Kernel for ForgetfulKernel {
+    async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<Ran, Fault> {
+        let mut ran = self.0.run(cell, limits, events).await?;
+        (ran.tape, ran.outcome.observed) = (None, None);
+        Ok(ran)
+    }
+
+    async fn own(&mut self, code: &str, most: Duration) -> Result<String, Fault> {
+        self.0.own(code, most).await
+    }
+
+    async fn restart(&mut self) -> Result<(), Fault> {
+        self.0.restart().await
+    }
+}
+
+/// A cell that the rules send to the second tier first.
+const MOVES: &str = "import threading\nthreading.main_thread().name";
+
+#[test]
+fn names_of_all_kinds_are_in_the_other_kernel_what_they_were_and_what_cannot_be_is_named() {
+    bench().block_on(async {
+        let tier = |name: &str, backend: Arc<dyn Backend>| {
+            Tier::new(name.into(), backend, tier::Config::default(), &Seed::fixed(1))
+        };
+        let workers: Arc<dyn Backend> = bench().workers.clone();
+        let tiers = Tiers::new([tier("wasm", workers.clone()), tier("native", Arc::new(Forgetful(workers)))]);
+        let (_router, sessions) = over(tiers, &Plan::default());
+        let open = async || sessions.create(&caller("ada"), asked()).await.unwrap();
+
+        let session = open().await;
+        let cells = [
+            "import random, time\nx = random.random()\nheld = [x]\nbegan = time.time()",
+            "class P:\n    def __init__(self, v): self.v = v\np = P(held)\ndef f(n):\n    return n + len(p.v)",
+            "open('/tmp/a', 'w').write('kept'); print(f(1))",
+            "text = 'x' * 300_000\n6 * 7",
+        ];
+        for cell in cells {
+            assert!(told(&session, cell).await.starts_with("wasm: "));
+        }
+        let look = "x, held[0] == x, p.v is held, f(2), began, len(text), _4, Out[4], open('/tmp/a').read()";
+        let before = told(&session, look).await.replace("wasm: 5", "");
+        let moved = run(&session, MOVES).await;
+        assert_eq!(moved.told(), "native: 6 | = 'MainThread'");
+        assert!(moved.done.unwrap().moved.unwrap().contains("threads"));
+        assert_eq!(told(&session, look).await.replace("native: 7", ""), before);
+        assert_eq!(told(&session, "held.append(2)\nraise KeyError('no')").await, "native: 8 | KeyError: 'no'");
+        assert_eq!(told(&session, "p.v[1], list(session for session in [1])").await, "native: 9 | = (2, [1])");
+
+        let session = open().await;
+        told(&session, "import random\ndrawn = (random.random() for _ in range(9))\nnext(drawn) < 1").await;
+        let stays = run(&session, MOVES).await.error();
+        assert!(
+            stays.contains("cannot move to native: the state after cell 1 ") && stays.contains("drawn: "),
+            "{stays}"
+        );
+        assert_eq!(told(&session, "next(drawn) < 1").await, "wasm: 3 | = True");
+    });
+}

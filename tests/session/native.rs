@@ -1,0 +1,303 @@
+//! A second local tier, whose kernels nothing makes again: when contexts move there and on, with what, and what is
+//! lost.
+
+use switchtower::error::Error;
+use switchtower::session::{Asked, AtEnd, CellAsked, Config};
+use switchtower_contract::{Exit, Fault};
+use tokio::time::{sleep, timeout};
+
+use super::house::{Cloud, House, Plan, asked, execute, run, run_in, seconds, told};
+
+/// Cells that have what they need in the native tier, and nobody sees it before they run; or everybody does.
+const NEEDY: &str = "import pandas";
+const OBVIOUS: &str = "import pandas\npandas.x = 1";
+/// The same for what only a machine has.
+const NEEDIER: &str = "import torch";
+const BEYOND: &str = "import torch\ntorch.x = 1";
+
+fn without_machines() -> House {
+    House::of(Plan { native: true, cloud: Cloud::Absent("set E2B_API_KEY"), ..Plan::default() })
+}
+
+/// Kernels in WebAssembly, in the native tier, and machines.
+fn there_are(house: &House) -> (u32, u32, u32) {
+    (house.here.kernels(), house.native.kernels(), house.machines.sandboxes())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cell_that_needs_the_other_tier_in_the_middle_begins_there_from_the_state_before_it_and_its_context_stays() {
+    let house = House::with_native();
+    let session = house.open().await;
+    run(&session, "x = 1\nprint heard").await;
+    let moved = run(&session, "x += 1\nprint(\"a\")\nsleep(1)\nimport pandas\nprint(\"b\")\nx").await;
+    assert_eq!(moved.told(), "native: 2 | a | b | = 2");
+    assert_eq!(moved.done.unwrap().moved.as_deref(), Some("it needs the module pandas"));
+    assert_eq!(house.native.log()[0], "ran x = 1; print heard");
+    let stays = run(&session, "x").await;
+    assert_eq!((stays.told().as_str(), stays.done.unwrap().moved), ("native: 3 | = 2", None));
+    assert!(session.machine().is_none() && session.tier().is_none());
+    assert_eq!(there_are(&house), (0, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_obviously_needs_the_other_tier_begins_there_or_moves_there_before_it_runs() {
+    let house = House::with_native();
+    let (fresh, used) = (house.open().await, house.open().await);
+    let begun = run(&fresh, OBVIOUS).await;
+    assert_eq!((begun.told().as_str(), begun.done.unwrap().moved), ("native: 1", None));
+    assert_eq!(house.here.opened(), 0);
+    run(&used, "x = 1").await;
+    let moved = run(&used, OBVIOUS).await;
+    assert_eq!(moved.told(), "native: 2");
+    assert!(moved.done.unwrap().moved.unwrap().starts_with("wasm lacks pandas"));
+    assert_eq!(told(&used, "x").await, "native: 3 | = 1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_gets_the_state_of_all_cells_wherever_they_ran() {
+    let house = House::with_native();
+    let session = house.open().await;
+    run(&session, "x = 1").await;
+    run(&session, "x += 1\nimport pandas").await;
+    run(&session, "y = 3").await;
+    let moved = run(&session, BEYOND).await;
+    assert_eq!(moved.told(), "e2b: 4");
+    assert!(moved.done.unwrap().moved.is_some());
+    assert_eq!(house.machines.log()[1..4], ["ran x = 1", "ran x += 1; import pandas", "ran y = 3"]);
+    assert_eq!(told(&session, "x\ny").await, "e2b: 5 | = 2 | = 3");
+    assert_eq!(there_are(&house), (0, 0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_kernel_cannot_take_along_is_named_with_its_cell_and_the_kernel_goes_on_as_it_was() {
+    let house = House::with_native();
+    let session = house.open().await;
+    run(&session, "x = 1").await;
+    run(&session, "y = PLACE\nimport pandas").await;
+    for number in [3, 5] {
+        let stays = run(&session, BEYOND).await.error();
+        let why = "the state after cell 2 cannot be made again: y: it came out different there";
+        assert_eq!(stays, format!("no tier can run this: the session cannot move to e2b: {why}"));
+        assert_eq!(told(&session, "x\ny").await, format!("native: {} | = 1 | = native", number + 1));
+    }
+    assert_eq!((house.native.opened(), there_are(&house)), (1, (0, 1, 0)));
+    // The same on the way to the native tier: the context stays where it was.
+    let here = house.open().await;
+    run(&here, "z = PLACE").await;
+    let house = without_machines();
+    let here = house.open().await;
+    run(&here, "z = PLACE").await;
+    assert!(
+        run(&here, NEEDY)
+            .await
+            .error()
+            .contains("cannot move to native: the state after cell 1 cannot be made again: z")
+    );
+    assert_eq!(told(&here, "z").await, "wasm: 3 | = here");
+    assert_eq!(there_are(&house), (1, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_in_the_middle_of_a_move_finds_the_names_where_they_were() {
+    let house = House::with_native();
+    house.machines.mood().applying = seconds(5);
+    let session = house.open().await;
+    session.files().write("/tmp/a", "client".into()).unwrap();
+    run(&session, "x = 1\nimport pandas").await;
+    assert!(timeout(seconds(2), run(&session, BEYOND)).await.is_err());
+    assert_eq!(told(&session, "x").await, "native: 3 | = 1");
+    assert_eq!((house.native.opened(), there_are(&house)), (1, (0, 1, 0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kernel_that_dies_takes_its_names_with_it_and_says_so_once() {
+    for (dies, note) in [("exit", false), ("x += 1\ndie", true)] {
+        let house = House::with_native();
+        let session = house.open().await;
+        run(&session, "x = 1\nimport pandas\nwrite /tmp/a kept").await;
+        house.native.log();
+        let died = run(&session, dies).await;
+        assert_eq!((died.told().as_str(), house.native.log().len()), ("native: 2", 1));
+        let done = died.done.unwrap();
+        assert_eq!((done.outcome.exit, done.restarted, done.note.is_some()), (Exit::Killed, true, note));
+        assert_eq!(there_are(&house), (0, 0, 0));
+        assert_eq!(told(&session, "read /tmp/a\nx").await, "wasm: 1 | kept | NameError: x");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_are_so_many_kernels_and_then_cells_go_on_along_their_route_or_are_told_when_to_come_back() {
+    let sessions = Config { native: 1, ..Config::default() };
+    for cloud in [Cloud::There, Cloud::Absent("set E2B_API_KEY")] {
+        let machines = matches!(cloud, Cloud::There);
+        let house = House::of(Plan { sessions: sessions.clone(), cloud, native: true, ..Plan::default() });
+        let (first, second) = (house.open().await, house.open().await);
+        run(&first, NEEDY).await;
+        run(&second, "x = 2").await;
+        let full = run(&second, OBVIOUS).await;
+        if machines {
+            assert_eq!(full.told(), "e2b: 2");
+            assert!(full.done.unwrap().moved.unwrap().contains("native keeps 1 kernels"));
+            continue;
+        }
+        assert!(matches!(&full.done, Err(Error::Overloaded { .. })), "{}", full.told());
+        assert_eq!(
+            full.error(),
+            "overloaded: native keeps 1 kernels of sessions at once: end a session, or wait until one ends"
+        );
+        assert_eq!(told(&second, "x").await, "wasm: 3 | = 2");
+        first.end();
+        sleep(seconds(1)).await;
+        assert_eq!(told(&second, "import pandas\nx").await, "native: 4 | = 2");
+        // A tier that refuses for itself.
+        second.end();
+        sleep(seconds(1)).await;
+        let third = house.open().await;
+        house.native.mood().refuses = Some(Fault::Refused { reason: "busy".to_owned(), retry_after: Some(seconds(3)) });
+        let full = run(&third, OBVIOUS).await;
+        assert!(matches!(full.done, Err(Error::Unavailable { retry_after: Some(after), .. }) if after == seconds(3)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_go_with_a_context_and_stay_those_of_its_session() {
+    let house = House::with_native();
+    let session = house.open().await;
+    session.files().write("/tmp/a", "client".into()).unwrap();
+    run(&session, "write /tmp/b wasm\nwrite /tmp/gone wasm").await;
+    session.files().remove("/tmp/gone").unwrap();
+    assert_eq!(
+        told(&session, "import pandas\nread /tmp/a\nread /tmp/b\nwrite /tmp/c native").await,
+        "native: 2 | clientwasm"
+    );
+    assert!(told(&session, "read /tmp/gone").await.ends_with("FileNotFoundError: /tmp/gone"));
+    assert_eq!(session.files().read("/tmp/c").unwrap(), "native");
+    session.files().write("/tmp/a", "anew".into()).unwrap();
+    assert_eq!(told(&session, "read /tmp/a").await, "native: 4 | anew");
+    assert_eq!(told(&session, "import torch\ntorch.x = 1").await, "e2b: 5");
+    assert_eq!(told(&session, "read /tmp/a\nread /tmp/b\nread /tmp/c").await, "e2b: 6 | anewwasmnative");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_context_is_where_its_cells_led_it_and_a_machine_takes_all_of_them() {
+    let house = House::with_native();
+    let session = house.open().await;
+    let other = session.open_context(None).await.unwrap().id;
+    run(&session, "x = 1\nimport pandas\nwrite /tmp/a native").await;
+    assert_eq!(run_in(&session, &other, "x = 2\nread /tmp/a").await.told(), "wasm: 1 | native");
+    assert_eq!((told(&session, "x").await.as_str(), there_are(&house)), ("native: 2 | = 1", (1, 1, 0)));
+    run_in(&session, &other, BEYOND).await;
+    assert_eq!((there_are(&house), house.machines.kernels()), ((0, 0, 1), 2));
+    assert_eq!(told(&session, "x").await, "e2b: 3 | = 1");
+    assert_eq!(run_in(&session, &other, "x").await.told(), "e2b: 3 | = 2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn restarting_or_closing_a_context_gives_its_kernel_back_and_ends_the_cell_in_it() {
+    let sessions = Config { native: 1, ..Config::default() };
+    let house = House::of(Plan { sessions, native: true, cloud: Cloud::Absent("none"), ..Plan::default() });
+    let session = house.open().await;
+    let id = session.contexts().remove(0).id;
+    run(&session, "x = 1\nimport pandas").await;
+    let restarts = async {
+        sleep(seconds(1)).await;
+        session.restart_context(&id).await.unwrap()
+    };
+    let (cell, restarted) = tokio::join!(run(&session, "sleep(100)"), restarts);
+    assert!(restarted && cell.told() == "native: 2", "{}", cell.told());
+    let done = cell.done.unwrap();
+    assert_eq!((done.outcome.exit, done.restarted, there_are(&house)), (Exit::Killed, true, (0, 0, 0)));
+    assert_eq!(told(&session, "import pandas\nx").await, "native: 1 | NameError: x");
+    session.close_context(&id).await.unwrap();
+    let another = house.open().await;
+    assert_eq!(told(&another, OBVIOUS).await, "native: 1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_keeps_the_names_and_an_idle_kernel_is_not_spilled() {
+    let sessions = Config { memory: 0, spill: seconds(1), ..Config::default() };
+    let house = House::of(Plan { sessions, native: true, ..Plan::default() });
+    let session = house.open_with(Asked { timeout: seconds(100), at_end: AtEnd::Pause, ..asked() }).await;
+    run(&session, "x = 1\nimport pandas").await;
+    house.passes(seconds(99)).await;
+    assert_eq!((there_are(&house), house.sessions.held()), ((0, 1, 0), 4 << 20));
+    sleep(seconds(500)).await;
+    assert!(session.resume(seconds(100)).await.unwrap());
+    assert_eq!(told(&session, "x").await, "native: 2 | = 1");
+    let pauses = async {
+        sleep(seconds(5)).await;
+        session.pause().await.unwrap()
+    };
+    let (cell, _) = tokio::join!(run(&session, "x += 1\nsleep(50)"), pauses);
+    assert!(cell.error().contains("is paused"));
+    session.resume(seconds(100)).await.unwrap();
+    // As in any kernel that is interrupted: what the cell did until then is done.
+    assert_eq!(told(&session, "x").await, "native: 4 | = 2");
+    assert_eq!((house.native.opened(), house.native.running()), (1, 0));
+    // One that is not so polite is gone, and that is told as any other death.
+    house.native.mood().heedless = true;
+    assert!(timeout(seconds(1), run(&session, "sleep(50)")).await.is_err());
+    let died = run(&session, "x").await.done.unwrap();
+    assert_eq!((died.outcome.exit, died.restarted, died.number), (Exit::Killed, true, 6));
+    assert_eq!(told(&session, "import pandas\nx").await, "native: 1 | NameError: x");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cell_that_takes_longer_than_its_budget_moves_on_while_nothing_holds_it() {
+    let house = House::with_native();
+    let session = house.open().await;
+    // Ten seconds here, and then as long as it likes in the next tier.
+    assert_eq!(told(&session, "x = 1\nsleep(60)\nx").await, "native: 1 | = 1");
+    assert_eq!(told(&session, "sleep(600)\nx").await, "native: 2 | = 1");
+    assert_eq!(there_are(&house), (0, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cell_whose_time_is_up_leaves_the_names_unless_it_does_not_heed_that() {
+    let house = House::with_native();
+    let session = house.open().await;
+    run(&session, "x = 1\nimport pandas").await;
+    let late =
+        |source: &str| CellAsked { source: source.to_owned(), timeout: Some(seconds(1)), ..CellAsked::default() };
+    let done = execute(&session, late("x += 1\nsleep(5)")).await.done.unwrap();
+    assert_eq!((done.outcome.exit, done.restarted), (Exit::TimedOut, false));
+    assert_eq!(told(&session, "x").await, "native: 3 | = 2");
+    // Run again elsewhere, such a cell would go on to its end: it is not, and what it did is carried or named.
+    let stays = run(&session, BEYOND).await.error();
+    assert!(stays.contains("x: it came out different there"), "{stays}");
+    house.native.mood().heedless = true;
+    let done = execute(&session, late("sleep(5)")).await.done.unwrap();
+    assert_eq!((done.outcome.exit, done.restarted), (Exit::TimedOut, true));
+    assert!(told(&session, "x").await.ends_with("1 | NameError: x"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cell_that_meets_the_wall_in_the_middle_moves_on_before_the_kernel_holds_names_and_after_that_its_next_does()
+{
+    let house = House::with_native();
+    let fresh = house.open().await;
+    assert_eq!(told(&fresh, "import pandas\npandas.x = 1\nimport torch").await, "e2b: 1");
+    let session = house.open().await;
+    run(&session, "x = 1").await;
+    // It came with its names, which can still be made again where they were.
+    assert_eq!(told(&session, "x += 1\nimport pandas\nimport torch\nx").await, "e2b: 2 | = 2");
+
+    let session = house.open().await;
+    run(&session, "x = 1\nimport pandas").await;
+    let wall = run(&session, NEEDIER).await;
+    assert_eq!(wall.told(), "native: 2 | ModuleNotFoundError: No module named 'torch'");
+    let note = "it needs the module torch; what it did until then is done, and the next cell runs in e2b";
+    assert_eq!(wall.done.unwrap().note.as_deref(), Some(note));
+    house.machines.mood().refuses = Some(Fault::Refused { reason: "busy".to_owned(), retry_after: None });
+    assert_eq!(told(&session, "x").await, "native: 3 | = 1");
+    house.machines.mood().refuses = None;
+    let moved = run(&session, "import torch\nx").await;
+    assert_eq!(moved.told(), "e2b: 4 | = 1");
+    assert_eq!(moved.done.unwrap().moved.as_deref(), Some("a cell before it needed the module torch"));
+
+    let house = without_machines();
+    let session = house.open().await;
+    run(&session, "x = 1\nimport pandas").await;
+    assert!(told(&session, NEEDIER).await.starts_with("native: 2 | ModuleNotFoundError"));
+    assert_eq!(told(&session, "x").await, "native: 3 | = 1");
+}
