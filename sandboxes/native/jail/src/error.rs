@@ -1,0 +1,31 @@
+//! Why walls do not stand.
+
+use std::fmt::Display;
+
+use serde::{Deserialize, Serialize};
+
+/// A layer that must stand does not: nothing may run behind these walls.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{layer}: {why}")]
+pub struct JailError {
+    /// The layer's name, as in [`Walls::layers`](crate::Walls::layers).
+    pub layer: String,
+    pub why: String,
+}
+
+impl JailError {
+    pub(crate) fn new(layer: &str, why: impl Display) -> Self {
+        Self { layer: layer.to_owned(), why: why.to_string() }
+    }
+}
+
+/// Names the layer that an error belongs to.
+pub(crate) trait OfLayer<T> {
+    fn of(self, layer: &str) -> Result<T, JailError>;
+}
+
+impl<T, E: Display> OfLayer<T> for Result<T, E> {
+    fn of(self, layer: &str) -> Result<T, JailError> {
+        self.map_err(|why| JailError::new(layer, why))
+    }
+}

@@ -1,0 +1,55 @@
+//! How much a child may have of what the kernel counts.
+#![allow(unsafe_code, reason = "rlimits and signals have no safe wrapper in libc")]
+
+use std::io;
+
+use crate::settings::Settings;
+use crate::sys::check;
+
+/// Bytes of the first thread's stack, whatever the operator's shell allows.
+const STACK: u64 = 8 << 20;
+/// Signals that may be queued.
+const SIGNALS: u64 = 64;
+
+/// Sets the limits; memory and time are set from outside ([`Forked::limit`](crate::Forked::limit)).
+/// Where `threads` is none, the kernel's count is of too much else to be of use.
+pub(crate) fn set(settings: &Settings, threads: Option<u64>) -> io::Result<()> {
+    for (resource, most) in [
+        (libc::RLIMIT_NOFILE, settings.descriptors),
+        (libc::RLIMIT_FSIZE, settings.scratch_bytes),
+        (libc::RLIMIT_STACK, STACK),
+        (libc::RLIMIT_SIGPENDING, SIGNALS),
+        (libc::RLIMIT_CORE, 0),
+        (libc::RLIMIT_MEMLOCK, 0),
+        (libc::RLIMIT_MSGQUEUE, 0),
+    ] {
+        limit(resource, most)?;
+    }
+    if let Some(threads) = threads {
+        limit(libc::RLIMIT_NPROC, threads)?;
+    }
+    // A write beyond the limit is an error to a program, not its end; and Rust's word about its stack is not the program's.
+    let dispositions = [
+        (libc::SIGXFSZ, libc::SIG_IGN),
+        (libc::SIGPIPE, libc::SIG_IGN),
+        (libc::SIGSEGV, libc::SIG_DFL),
+        (libc::SIGBUS, libc::SIG_DFL),
+    ];
+    for (signal, disposition) in dispositions {
+        // SAFETY: neither disposition is a function of ours.
+        unsafe { libc::signal(signal, disposition) };
+    }
+    Ok(())
+}
+
+fn limit(resource: libc::__rlimit_resource_t, most: u64) -> io::Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointers are to a limit of ours that outlives the calls.
+    unsafe {
+        check(libc::getrlimit(resource, &raw mut limit))?;
+        // What is lower already stays so.
+        let most = most.min(limit.rlim_max);
+        limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+        check(libc::setrlimit(resource, &raw const limit)).map(drop)
+    }
+}

@@ -1,0 +1,114 @@
+//! The private folders of children in the reduced profile, where no kernel counts what is in them.
+
+use std::fs::{DirBuilder, Permissions, read_dir, remove_dir, remove_file, rename, set_permissions, symlink_metadata};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// A child's private folder, with `home` and `tmp` in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Scratch {
+    pub(crate) folder: PathBuf,
+    pub(crate) bytes: u64,
+    pub(crate) entries: u64,
+}
+
+impl Scratch {
+    pub(crate) fn make(self) -> io::Result<Self> {
+        for folder in [self.folder.clone(), self.home(), self.folder.join("tmp")] {
+            DirBuilder::new().mode(0o700).create(folder)?;
+        }
+        Ok(self)
+    }
+
+    pub(crate) fn home(&self) -> PathBuf {
+        self.folder.join("home")
+    }
+
+    /// Bytes and entries, counted until either is beyond its limit. What cannot be looked into counts as too much: it
+    /// was made to be hidden. A file that is deleted while it is open is in no folder and not counted.
+    pub(crate) fn used(&self) -> (u64, u64) {
+        let (mut bytes, mut entries) = (0, 0);
+        let mut left = vec![self.home(), self.folder.join("tmp")];
+        while let Some(folder) = left.pop() {
+            let found = match read_dir(&folder) {
+                Ok(found) => found,
+                Err(e) if gone(&e) => continue,
+                Err(_) => return (u64::MAX, u64::MAX),
+            };
+            for entry in found.flatten() {
+                let Ok(metadata) = entry.metadata() else { continue };
+                entries += 1;
+                bytes += metadata.blocks() * 512;
+                if entries > self.entries || bytes > self.bytes {
+                    return (bytes, entries);
+                }
+                if metadata.is_dir() {
+                    left.push(entry.path());
+                }
+            }
+        }
+        (bytes, entries)
+    }
+
+    /// Removes it, when its child is gone. However deep its folders are, each is first brought to the top, so neither
+    /// descriptors, stack nor the length of a path run out.
+    pub(crate) fn clear(&self) {
+        let mut moved = 0_u64;
+        while let Ok(found) = read_dir(&self.folder) {
+            let mut any = false;
+            for entry in found.flatten() {
+                any |= clear_entry(&entry.path(), &self.folder, &mut moved).is_ok();
+            }
+            if !any {
+                break;
+            }
+        }
+        let _ = remove_dir(&self.folder);
+    }
+}
+
+fn gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Removes a file, or a folder whose folders have gone up to `top`.
+fn clear_entry(path: &Path, top: &Path, moved: &mut u64) -> io::Result<()> {
+    if !symlink_metadata(path)?.is_dir() {
+        return remove_file(path);
+    }
+    set_permissions(path, Permissions::from_mode(0o700))?;
+    for entry in read_dir(path)?.flatten() {
+        let inner = entry.path();
+        if entry.file_type()?.is_dir() {
+            set_permissions(&inner, Permissions::from_mode(0o700))?;
+            *moved += 1;
+            // No program's folder lies at the top, so the name is free.
+            rename(&inner, top.join(format!("cleared-{moved}")))?;
+        } else {
+            remove_file(inner)?;
+        }
+    }
+    remove_dir(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch(name: &str) -> Scratch {
+        let folder = std::env::temp_dir().join(format!("switchtower-jail-{}-{name}", std::process::id()));
+        Scratch { folder, bytes: 1 << 20, entries: 50 }.make().unwrap()
+    }
+
+    #[test]
+    fn however_deep_a_folder_is_it_is_counted_and_cleared() {
+        let scratch = scratch("deep");
+        let shell = "for i in $(seq 40); do mkdir -p d/d/d && cd d && echo x > f || exit 1; done; chmod 0 .";
+        let made = std::process::Command::new("sh").args(["-c", shell]).current_dir(scratch.home()).status().unwrap();
+        assert!(made.success());
+        assert!(scratch.used().1 > 50);
+        scratch.clear();
+        assert!(!scratch.folder.exists());
+    }
+}

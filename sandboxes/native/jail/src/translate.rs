@@ -1,0 +1,474 @@
+//! `/tmp` and `/home/user` for programs in the reduced profile, which has no mounts to put private folders there.
+//!
+//! An executable that calls [`interpose!`](crate::interpose) takes the place of libc's functions that take paths, for
+//! itself and for every library that it loads. It must export its symbols (`-rdynamic`). This is a convenience and no
+//! wall: who calls the kernel directly meets the real paths, and what Landlock says of them.
+//!
+//! Nor are there `/proc` and `/sys` then, as in the full profile: libraries that find them believe that they can read them.
+//! The reduced profile also has no `chmod` and no times of files, which no Landlock covers: they succeed for
+//! any path there is, and do nothing.
+#![allow(unsafe_code, reason = "functions of C, with C's pointers")]
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use crate::system::{HOME, TMP};
+
+/// Where private paths really are.
+struct Map {
+    home: Vec<u8>,
+    tmp: Vec<u8>,
+    /// Where there is nothing.
+    nowhere: Vec<u8>,
+    /// Real folders below the private paths, which are what they are.
+    kept: Vec<Vec<u8>>,
+}
+
+/// Null while paths are what they are. What it points to is never freed.
+static MAP: AtomicPtr<Map> = AtomicPtr::new(std::ptr::null_mut());
+
+/// The longest path that is translated, in bytes with the zero at its end.
+const LONGEST: usize = 4096;
+/// Room for a path.
+#[doc(hidden)]
+pub type Room = [MaybeUninit<u8>; LONGEST];
+
+/// From here on private paths lie in `folder`; `kept` do not.
+pub(crate) fn begin(folder: &Path, kept: &[PathBuf]) {
+    let bytes = |path: &Path| path.as_os_str().as_bytes().to_vec();
+    let map = Map {
+        home: bytes(&folder.join("home")),
+        tmp: bytes(&folder.join("tmp")),
+        nowhere: bytes(&folder.join("nowhere")),
+        kept: kept.iter().map(|path| bytes(path)).collect(),
+    };
+    MAP.store(Box::into_raw(Box::new(map)), Ordering::Release);
+}
+
+fn map() -> Option<&'static Map> {
+    // SAFETY: it is null, or a map that is never changed or freed.
+    unsafe { MAP.load(Ordering::Acquire).as_ref() }
+}
+
+/// What follows a folder in a path: nothing, or a slash and more.
+fn within<'a>(path: &'a [u8], folder: &[u8]) -> Option<&'a [u8]> {
+    path.strip_prefix(folder).filter(|rest| rest.is_empty() || rest[0] == b'/')
+}
+
+impl Map {
+    /// The folder and the rest that a program's path really means.
+    fn there<'a>(&self, path: &'a [u8]) -> Option<(&[u8], &'a [u8])> {
+        if self.kept.iter().any(|kept| within(path, kept).is_some()) {
+            return None;
+        }
+        let places = [(TMP, &self.tmp), (HOME, &self.home), ("/proc", &self.nowhere), ("/sys", &self.nowhere)];
+        places.into_iter().find_map(|(place, real)| Some((real.as_slice(), within(path, place.as_bytes())?)))
+    }
+
+    /// The folder and the rest under which a program knows a real path.
+    fn back<'a>(&self, path: &'a [u8]) -> Option<(&'static [u8], &'a [u8])> {
+        let (tmp, home) = (within(path, &self.tmp), within(path, &self.home));
+        tmp.map(|rest| (TMP.as_bytes(), rest)).or_else(|| home.map(|rest| (HOME.as_bytes(), rest)))
+    }
+
+    /// Translates a string in its own place. Real paths are the longer ones; else it stays as it is.
+    unsafe fn back_in_place(&self, text: *mut c_char) {
+        // SAFETY: the caller's string, which ends with a zero; what is written is no longer than what was there.
+        unsafe {
+            let length = CStr::from_ptr(text).count_bytes();
+            let path = std::slice::from_raw_parts(text.cast::<u8>(), length);
+            let Some((folder, rest)) = self.back(path) else { return };
+            if folder.len() + rest.len() <= length {
+                // With the zero.
+                std::ptr::copy(rest.as_ptr(), text.cast::<u8>().add(folder.len()), rest.len() + 1);
+                std::ptr::copy_nonoverlapping(folder.as_ptr(), text.cast(), folder.len());
+            }
+        }
+    }
+}
+
+/// The path that is really meant, in `room` where it is another.
+fn there(path: *const c_char, room: &mut Room) -> *const c_char {
+    let Some(map) = map() else { return path };
+    if path.is_null() {
+        return path;
+    }
+    // SAFETY: C's functions take strings that end with a zero.
+    let text = unsafe { CStr::from_ptr(path) }.to_bytes();
+    let Some((folder, rest)) = map.there(text) else { return path };
+    let parts = [folder, rest, b"\0"];
+    if parts.iter().map(|part| part.len()).sum::<usize>() > LONGEST {
+        return path;
+    }
+    let bytes = parts.into_iter().flatten();
+    room.iter_mut().zip(bytes).for_each(|(place, byte)| {
+        place.write(*byte);
+    });
+    room.as_ptr().cast()
+}
+
+/// An argument of one of C's functions; strings are translated. What is no path does not begin like one of a program's.
+#[doc(hidden)]
+pub trait Argument: Copy {
+    fn there(self, _room: &mut Room) -> Self {
+        self
+    }
+}
+
+impl Argument for *const c_char {
+    fn there(self, room: &mut Room) -> Self {
+        there(self, room)
+    }
+}
+
+macro_rules! untranslated {
+    ($($kind:ty)*) => { $(impl Argument for $kind {})* };
+}
+untranslated!(c_int u32 u64 usize i64);
+impl<T> Argument for *mut T {}
+
+/// A result of one of C's functions.
+#[doc(hidden)]
+pub trait Outcome {
+    /// What says that there is an error in `errno`.
+    fn failed() -> Self;
+}
+
+impl Outcome for c_int {
+    fn failed() -> Self {
+        -1
+    }
+}
+
+impl Outcome for isize {
+    fn failed() -> Self {
+        -1
+    }
+}
+
+impl<T> Outcome for *mut T {
+    fn failed() -> Self {
+        std::ptr::null_mut()
+    }
+}
+
+/// libc's own function behind one that takes its place.
+#[doc(hidden)]
+pub struct Real {
+    name: &'static CStr,
+    found: AtomicPtr<c_void>,
+}
+
+impl Real {
+    pub const fn new(name: &'static CStr) -> Self {
+        Self { name, found: AtomicPtr::new(std::ptr::null_mut()) }
+    }
+
+    /// Null with `errno` where this libc has none.
+    pub fn find(&self) -> *mut c_void {
+        let found = self.found.load(Ordering::Relaxed);
+        if !found.is_null() {
+            return found;
+        }
+        // SAFETY: the name ends with a zero; errno is this thread's.
+        let found = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()) };
+        if found.is_null() {
+            // SAFETY: errno is this thread's.
+            unsafe { *libc::__errno_location() = libc::ENOSYS };
+        }
+        self.found.store(found, Ordering::Relaxed);
+        found
+    }
+}
+
+/// A string that libc made: under the name that the program knows.
+///
+/// # Safety
+/// It is null, or ends with a zero and may be written.
+#[doc(hidden)]
+pub unsafe fn named_back(text: *mut c_char) -> *mut c_char {
+    if let Some(map) = map().filter(|_| !text.is_null()) {
+        // SAFETY: as the caller promises.
+        unsafe { map.back_in_place(text) };
+    }
+    text
+}
+
+/// readlinkat, whose result has no zero at its end.
+///
+/// # Safety
+/// As readlinkat(2).
+#[doc(hidden)]
+pub unsafe fn read_link(folder: c_int, path: *const c_char, into: *mut c_char, size: usize) -> isize {
+    let (mut room, mut target) = ([MaybeUninit::uninit(); LONGEST], [0_u8; LONGEST]);
+    let path = there(path, &mut room);
+    // SAFETY: the buffers are as long as is said.
+    unsafe {
+        let Some(map) = map() else {
+            return libc::syscall(libc::SYS_readlinkat, folder, path, into, size) as isize;
+        };
+        let read = libc::syscall(libc::SYS_readlinkat, folder, path, target.as_mut_ptr(), LONGEST);
+        if read == -1 {
+            return -1;
+        }
+        let target = &target[..read as usize];
+        let (named, rest) = map.back(target).unwrap_or((b"", target));
+        let parts = named.iter().chain(rest).take(size);
+        parts.enumerate().map(|(i, byte)| into.add(i).write(*byte as c_char)).count() as isize
+    }
+}
+
+/// Whether chmod and the like only seem to be done: everywhere but in a mapped process they are.
+#[doc(hidden)]
+#[must_use]
+pub fn pretends() -> bool {
+    map().is_some()
+}
+
+/// Whether a path can be reached at all, for calls that only seem to be made: 0 or -1 with errno.
+///
+/// # Safety
+/// As faccessat(2).
+#[doc(hidden)]
+pub unsafe fn reachable(folder: c_int, path: *const c_char) -> c_int {
+    if path.is_null() {
+        return 0;
+    }
+    let mut room = [MaybeUninit::uninit(); LONGEST];
+    // SAFETY: as the caller promises.
+    unsafe { libc::syscall(libc::SYS_faccessat, folder, there(path, &mut room), libc::F_OK) as c_int }
+}
+
+/// truncate by way of ftruncate: old kernels' Landlock does not know the other.
+///
+/// # Safety
+/// As truncate(2).
+#[doc(hidden)]
+pub unsafe fn truncate(path: *const c_char, length: i64) -> c_int {
+    let mut room = [MaybeUninit::uninit(); LONGEST];
+    // SAFETY: as the caller promises.
+    unsafe {
+        let flags = libc::O_WRONLY | libc::O_CLOEXEC;
+        let file = libc::syscall(libc::SYS_openat, libc::AT_FDCWD, there(path, &mut room), flags, 0) as c_int;
+        if file == -1 {
+            return -1;
+        }
+        let result = libc::ftruncate(file, length);
+        let error = *libc::__errno_location();
+        libc::close(file);
+        *libc::__errno_location() = error;
+        result
+    }
+}
+
+/// Takes the place of libc's functions that take paths. For the executable's root, once; see
+/// [`translate`](crate::translate).
+#[macro_export]
+macro_rules! interpose {
+    () => {
+        #[allow(unsafe_code, unreachable_pub, clippy::missing_safety_doc, reason = "each is libc's, and as safe")]
+        mod interposed {
+            use std::ffi::{c_char, c_int, c_void};
+            type Path = *const c_char;
+            type Out = *mut c_void;
+
+            $crate::forwarded! {
+                open(a: Path, b: c_int, c: u32) -> c_int;
+                open64(a: Path, b: c_int, c: u32) -> c_int;
+                __open_2(a: Path, b: c_int) -> c_int;
+                __open64_2(a: Path, b: c_int) -> c_int;
+                openat(a: c_int, b: Path, c: c_int, d: u32) -> c_int;
+                openat64(a: c_int, b: Path, c: c_int, d: u32) -> c_int;
+                __openat_2(a: c_int, b: Path, c: c_int) -> c_int;
+                __openat64_2(a: c_int, b: Path, c: c_int) -> c_int;
+                creat(a: Path, b: u32) -> c_int;
+                creat64(a: Path, b: u32) -> c_int;
+                fopen(a: Path, b: Path) -> Out;
+                fopen64(a: Path, b: Path) -> Out;
+                freopen(a: Path, b: Path, c: Out) -> Out;
+                freopen64(a: Path, b: Path, c: Out) -> Out;
+                opendir(a: Path) -> Out;
+                stat(a: Path, b: Out) -> c_int;
+                stat64(a: Path, b: Out) -> c_int;
+                lstat(a: Path, b: Out) -> c_int;
+                lstat64(a: Path, b: Out) -> c_int;
+                fstatat(a: c_int, b: Path, c: Out, d: c_int) -> c_int;
+                fstatat64(a: c_int, b: Path, c: Out, d: c_int) -> c_int;
+                __xstat(a: c_int, b: Path, c: Out) -> c_int;
+                __xstat64(a: c_int, b: Path, c: Out) -> c_int;
+                __lxstat(a: c_int, b: Path, c: Out) -> c_int;
+                __lxstat64(a: c_int, b: Path, c: Out) -> c_int;
+                __fxstatat(a: c_int, b: c_int, c: Path, d: Out, e: c_int) -> c_int;
+                __fxstatat64(a: c_int, b: c_int, c: Path, d: Out, e: c_int) -> c_int;
+                statx(a: c_int, b: Path, c: c_int, d: u32, e: Out) -> c_int;
+                statfs(a: Path, b: Out) -> c_int;
+                statfs64(a: Path, b: Out) -> c_int;
+                statvfs(a: Path, b: Out) -> c_int;
+                statvfs64(a: Path, b: Out) -> c_int;
+                access(a: Path, b: c_int) -> c_int;
+                eaccess(a: Path, b: c_int) -> c_int;
+                euidaccess(a: Path, b: c_int) -> c_int;
+                faccessat(a: c_int, b: Path, c: c_int, d: c_int) -> c_int;
+                mkdir(a: Path, b: u32) -> c_int;
+                mkdirat(a: c_int, b: Path, c: u32) -> c_int;
+                rmdir(a: Path) -> c_int;
+                unlink(a: Path) -> c_int;
+                unlinkat(a: c_int, b: Path, c: c_int) -> c_int;
+                remove(a: Path) -> c_int;
+                rename(a: Path, b: Path) -> c_int;
+                renameat(a: c_int, b: Path, c: c_int, d: Path) -> c_int;
+                renameat2(a: c_int, b: Path, c: c_int, d: Path, e: u32) -> c_int;
+                link(a: Path, b: Path) -> c_int;
+                linkat(a: c_int, b: Path, c: c_int, d: Path, e: c_int) -> c_int;
+                symlink(a: Path, b: Path) -> c_int;
+                symlinkat(a: Path, b: c_int, c: Path) -> c_int;
+                mkfifo(a: Path, b: u32) -> c_int;
+                mkfifoat(a: c_int, b: Path, c: u32) -> c_int;
+                mknod(a: Path, b: u32, c: u64) -> c_int;
+                mknodat(a: c_int, b: Path, c: u32, d: u64) -> c_int;
+                chdir(a: Path) -> c_int;
+            }
+
+            // Results are paths.
+            $crate::forwarded! {
+                getcwd(a: *mut c_char, b: usize) -> *mut c_char => $crate::translate::named_back;
+                __getcwd_chk(a: *mut c_char, b: usize, c: usize) -> *mut c_char => $crate::translate::named_back;
+                get_current_dir_name() -> *mut c_char => $crate::translate::named_back;
+                realpath(a: Path, b: *mut c_char) -> *mut c_char => $crate::translate::named_back;
+                __realpath_chk(a: Path, b: *mut c_char, c: usize) -> *mut c_char => $crate::translate::named_back;
+                canonicalize_file_name(a: Path) -> *mut c_char => $crate::translate::named_back;
+            }
+
+            // Only seem to be done in the reduced profile.
+            $crate::forwarded! {
+                chmod(a: Path, b: u32) -> c_int, pretended as (libc::AT_FDCWD, a);
+                fchmod(a: c_int, b: u32) -> c_int, pretended as (libc::AT_FDCWD, std::ptr::null());
+                fchmodat(a: c_int, b: Path, c: u32, d: c_int) -> c_int, pretended as (a, b);
+                utime(a: Path, b: Out) -> c_int, pretended as (libc::AT_FDCWD, a);
+                utimes(a: Path, b: Out) -> c_int, pretended as (libc::AT_FDCWD, a);
+                lutimes(a: Path, b: Out) -> c_int, pretended as (libc::AT_FDCWD, a);
+                futimes(a: c_int, b: Out) -> c_int, pretended as (libc::AT_FDCWD, std::ptr::null());
+                futimens(a: c_int, b: Out) -> c_int, pretended as (libc::AT_FDCWD, std::ptr::null());
+                utimensat(a: c_int, b: Path, c: Out, d: c_int) -> c_int, pretended as (a, b);
+            }
+
+            use $crate::libc;
+
+            #[unsafe(no_mangle)]
+            pub unsafe extern "C" fn readlink(path: Path, into: *mut c_char, size: usize) -> isize {
+                unsafe { $crate::translate::read_link(libc::AT_FDCWD, path, into, size) }
+            }
+            #[unsafe(no_mangle)]
+            pub unsafe extern "C" fn __readlink_chk(path: Path, into: *mut c_char, size: usize, _: usize) -> isize {
+                unsafe { $crate::translate::read_link(libc::AT_FDCWD, path, into, size) }
+            }
+            #[unsafe(no_mangle)]
+            pub unsafe extern "C" fn readlinkat(at: c_int, path: Path, into: *mut c_char, size: usize) -> isize {
+                unsafe { $crate::translate::read_link(at, path, into, size) }
+            }
+            #[unsafe(no_mangle)]
+            pub unsafe extern "C" fn __readlinkat_chk(
+                at: c_int,
+                path: Path,
+                into: *mut c_char,
+                size: usize,
+                _: usize,
+            ) -> isize {
+                unsafe { $crate::translate::read_link(at, path, into, size) }
+            }
+            #[unsafe(no_mangle)]
+            pub unsafe extern "C" fn truncate(path: Path, length: i64) -> c_int {
+                unsafe { $crate::translate::truncate(path, length) }
+            }
+            #[unsafe(no_mangle)]
+            pub unsafe extern "C" fn truncate64(path: Path, length: i64) -> c_int {
+                unsafe { $crate::translate::truncate(path, length) }
+            }
+        }
+    };
+}
+
+/// Functions of libc's that are called with translated arguments.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! forwarded {
+    ($($name:ident($($arg:ident: $kind:ty),*) -> $result:ty
+        $(=> $back:path)?
+        $(, pretended as ($at:expr, $path:expr))?;)*) => {$(
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name($($arg: $kind),*) -> $result {
+            static REAL: $crate::translate::Real =
+                $crate::translate::Real::new(match std::ffi::CStr::from_bytes_with_nul(
+                    concat!(stringify!($name), "\0").as_bytes(),
+                ) {
+                    Ok(name) => name,
+                    Err(_) => panic!("a name has no zero in it"),
+                });
+            $(if $crate::translate::pretends() {
+                return unsafe { $crate::translate::reachable($at, $path) };
+            })?
+            let real = REAL.find();
+            if real.is_null() {
+                return <$result as $crate::translate::Outcome>::failed();
+            }
+            let real: unsafe extern "C" fn($($kind),*) -> $result = unsafe { std::mem::transmute(real) };
+            $(
+                let mut room: $crate::translate::Room = [std::mem::MaybeUninit::uninit(); _];
+                let $arg = $crate::translate::Argument::there($arg, &mut room);
+            )*
+            let result = unsafe { real($($arg),*) };
+            $(let result = unsafe { $back(result) };)?
+            result
+        }
+    )*};
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map() -> Map {
+        Map {
+            home: b"/tmp/x/7/home".into(),
+            tmp: b"/tmp/x/7/tmp".into(),
+            nowhere: b"/tmp/x/7/no".into(),
+            kept: vec![b"/tmp/site".into(), b"/tmp/x".into()],
+        }
+    }
+
+    fn there(path: &str) -> String {
+        let map = map();
+        let found = map.there(path.as_bytes()).map(|(folder, rest)| [folder, rest].concat());
+        String::from_utf8(found.unwrap_or_else(|| path.into())).unwrap()
+    }
+
+    #[test]
+    fn private_paths_and_no_others_are_translated() {
+        for (path, real) in [
+            ("/tmp", "/tmp/x/7/tmp"),
+            ("/tmp/a/b", "/tmp/x/7/tmp/a/b"),
+            ("/home/user/data.csv", "/tmp/x/7/home/data.csv"),
+            ("/proc/self/maps", "/tmp/x/7/no/self/maps"),
+            ("/tmpfile", "/tmpfile"),
+            ("/home/users", "/home/users"),
+            ("/tmp/site/numpy", "/tmp/site/numpy"),
+            ("/tmp/x/7/tmp/a", "/tmp/x/7/tmp/a"),
+            ("tmp/a", "tmp/a"),
+        ] {
+            assert_eq!(there(path), real);
+        }
+    }
+
+    #[test]
+    fn a_real_path_is_named_as_the_program_knows_it() {
+        for (real, named) in [("/tmp/x/7/home/a", "/home/user/a"), ("/tmp/x/7/tmp", "/tmp"), ("/usr/lib", "/usr/lib")] {
+            let mut text = std::ffi::CString::new(real).unwrap().into_bytes_with_nul();
+            // SAFETY: the string ends with a zero and is ours to write.
+            unsafe { map().back_in_place(text.as_mut_ptr().cast()) };
+            assert_eq!(CStr::from_bytes_until_nul(&text).unwrap().to_str().unwrap(), named);
+        }
+    }
+}

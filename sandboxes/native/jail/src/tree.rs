@@ -1,0 +1,141 @@
+//! The file tree of the full profile: libraries and packages, read-only and at their own paths; nothing else.
+#![allow(unsafe_code, reason = "namespaces and mounts have no safe wrapper in libc")]
+
+use std::ffi::CString;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use crate::sys::{about, attach, check, detached, mount};
+use crate::system::{self, HOME, TMP};
+
+/// Attributes of linux/mount.h.
+const READ_ONLY: u64 = 0x1;
+const NO_SETUID: u64 = 0x2;
+const NO_DEVICES: u64 = 0x4;
+const NO_EXECUTION: u64 = 0x8;
+
+/// Where the tree is put together: it exists everywhere, and what is in it was taken before.
+const BUILDING: &str = "/usr";
+
+/// The namespaces of a zygote; each child has more of its own.
+pub(crate) const NAMESPACES: i32 = libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+/// Those of a child. With a user namespace of its own a child's threads are counted apart from its siblings'.
+pub(crate) const CHILD_NAMESPACES: i32 =
+    libc::CLONE_NEWUSER | libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC;
+
+/// What stands at a path of the tree.
+enum Part {
+    Folder(OwnedFd),
+    File(OwnedFd),
+    Link(PathBuf),
+}
+
+/// Enters namespaces.
+pub(crate) fn unshare(namespaces: i32) -> io::Result<()> {
+    // SAFETY: the call takes one number.
+    check(unsafe { libc::unshare(namespaces) }).map(drop)
+}
+
+/// Makes the tree of libraries and of `readable` and enters it; the rest of the machine is gone afterwards.
+pub(crate) fn enter(readable: &[PathBuf]) -> io::Result<()> {
+    // SAFETY: the string ends with a zero and is as long as is said.
+    check(unsafe { libc::sethostname(c"sandbox".as_ptr(), 7) })?;
+    mount(c"", c"/", c"", libc::MS_REC | libc::MS_PRIVATE, c"")?;
+    let parts = parts(readable)?;
+    let base = Path::new(BUILDING);
+    let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+    // SAFETY: the call takes one number.
+    let mask = unsafe { libc::umask(0o022) };
+    mount(c"tmpfs", c_building(), c"tmpfs", flags, c"size=1m,nr_inodes=2048,mode=755")?;
+    for (path, part) in &parts {
+        about(path.display(), place(base, path, part))?;
+    }
+    for folder in [HOME, TMP] {
+        folder_at(&below(base, Path::new(folder)))?;
+    }
+    let flags = libc::MS_BIND | libc::MS_REMOUNT | libc::MS_RDONLY | flags;
+    mount(c"", c_building(), c"", flags, c"")?;
+    std::env::set_current_dir(base)?;
+    // The old root comes to lie over the new one, and is taken off.
+    // SAFETY: the strings end with zeros; the call to umask takes one number.
+    unsafe {
+        check(libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()))?;
+        check(libc::umount2(c".".as_ptr(), libc::MNT_DETACH))?;
+        libc::umask(mask);
+    }
+    std::env::set_current_dir("/")
+}
+
+const fn c_building() -> &'static std::ffi::CStr {
+    c"/usr"
+}
+
+fn parts(readable: &[PathBuf]) -> io::Result<Vec<(PathBuf, Part)>> {
+    let mut parts = Vec::new();
+    let folder = READ_ONLY | NO_SETUID | NO_DEVICES;
+    for path in system::outermost(system::folders().chain(readable.iter().cloned())) {
+        // Such as /lib, which is a link into /usr.
+        let part = match path.read_link() {
+            Ok(target) if system::folders().any(|known| known == path) => Part::Link(target),
+            _ => Part::Folder(about(path.display(), detached(&path, folder))?),
+        };
+        parts.push((path, part));
+    }
+    for path in system::files() {
+        let file = about(path.display(), detached(&path, folder | NO_EXECUTION))?;
+        parts.push((path, Part::File(file)));
+    }
+    for path in system::devices() {
+        let device = about(path.display(), detached(&path, READ_ONLY | NO_SETUID | NO_EXECUTION))?;
+        parts.push((path, Part::File(device)));
+    }
+    Ok(parts)
+}
+
+fn below(base: &Path, path: &Path) -> PathBuf {
+    base.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+fn folder_at(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o755).create(path)
+}
+
+fn place(base: &Path, path: &Path, part: &Part) -> io::Result<()> {
+    let target = below(base, path);
+    if let Some(parent) = target.parent() {
+        folder_at(parent)?;
+    }
+    match part {
+        Part::Folder(tree) => folder_at(&target).and_then(|()| attach(tree, &target)),
+        Part::File(tree) => std::fs::write(&target, "").and_then(|()| attach(tree, &target)),
+        Part::Link(to) => std::os::unix::fs::symlink(to, &target),
+    }
+}
+
+/// A child's own `/tmp` and `/home/user`: one file system in memory under both, so that their sizes add up.
+/// What `readable` has below them is put back.
+pub(crate) fn private(bytes: u64, entries: u64, readable: &[PathBuf]) -> io::Result<()> {
+    let kept = readable
+        .iter()
+        .filter(|path| system::is_private(path))
+        .map(|path| Ok((path, detached(path, 0)?)))
+        .collect::<io::Result<Vec<_>>>()?;
+    let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+    // The root and its two folders are entries too, and so is each folder on the way to what is put back.
+    let entries = entries + 3 + kept.iter().map(|(path, _)| path.components().count() as u64).sum::<u64>();
+    let size = CString::new(format!("size={bytes},nr_inodes={entries},mode=700"))?;
+    mount(c"tmpfs", c"/tmp", c"tmpfs", flags, &size)?;
+    for folder in ["/tmp/home", "/tmp/tmp"] {
+        DirBuilder::new().mode(0o700).create(folder)?;
+    }
+    mount(c"/tmp/home", c"/home/user", c"", libc::MS_BIND, c"")?;
+    mount(c"/tmp/tmp", c"/tmp", c"", libc::MS_BIND, c"")?;
+    for (path, tree) in kept {
+        folder_at(path)?;
+        attach(&tree, path)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! What walls are to stop is tried behind them, through the very calls that an intruder would make.
+#![allow(unsafe_code, reason = "the canaries make the system calls that the walls are to refuse")]
+
+use std::fs::{File, read_dir};
+use std::path::{Path, PathBuf};
+
+use crate::error::{JailError, OfLayer};
+use crate::settings::Profile;
+
+/// Tries what must not succeed and what must. For a child behind its walls; `own` are its private folders.
+pub(crate) fn canaries(profile: Profile, readable: &[PathBuf], own: [&Path; 2]) -> Result<(), JailError> {
+    let hole = |what: &str| Err(JailError::new("canaries", format!("the walls have a hole: they allowed {what}")));
+    if File::open("/etc/passwd").is_ok() {
+        return hole("a file of the system to be read");
+    }
+    if profile == Profile::Full && Path::new("/etc/passwd").exists() {
+        return hole("a file of the system to be seen");
+    }
+    for path in readable.iter().map(PathBuf::as_path).chain([Path::new("/usr/lib"), Path::new("/")]) {
+        if File::create(path.join(".switchtower-canary")).is_ok() {
+            return hole("a file to be written outside the private folders");
+        }
+    }
+    for folder in readable {
+        read_dir(folder).of("file tree")?;
+    }
+    for folder in own {
+        std::fs::write(folder.join("canary"), "x").of("private files")?;
+        std::fs::remove_file(folder.join("canary")).of("private files")?;
+    }
+    // SAFETY: each call is given plain numbers, null pointers or strings that end with a zero, and is expected to be
+    // refused; a child that came of a fork would end at once.
+    unsafe {
+        for family in [libc::AF_INET, libc::AF_NETLINK, libc::AF_UNIX, libc::AF_VSOCK] {
+            if libc::socket(family, libc::SOCK_DGRAM, 0) != -1 {
+                return hole("a socket");
+            }
+        }
+        match libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) {
+            -1 => {}
+            0 => libc::_exit(0),
+            _ => return hole("another process"),
+        }
+        if libc::execve(c"/usr/bin/true".as_ptr(), std::ptr::null(), std::ptr::null()) == 0 {
+            return hole("another program");
+        }
+        if libc::kill(libc::getppid(), 0) != -1 || libc::kill(-1, 0) != -1 {
+            return hole("a signal");
+        }
+        let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+        if libc::setrlimit(libc::RLIMIT_AS, &raw const limit) != -1 {
+            return hole("a limit to be changed");
+        }
+        if libc::syscall(libc::SYS_memfd_create, c"canary".as_ptr(), 0) != -1 {
+            return hole("memory without a limit");
+        }
+        if libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 0 {
+            return hole("new privileges");
+        }
+    }
+    Ok(())
+}

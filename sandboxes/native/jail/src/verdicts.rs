@@ -1,0 +1,130 @@
+//! A seccomp filter that gives each system call a verdict, whatever its arguments.
+//!
+//! It finds the verdict by halving. The kernel runs a filter once for every call there is when it is installed, so a list
+//! that is walked from its beginning costs each child a millisecond.
+
+use std::collections::BTreeMap;
+
+use seccompiler::{BpfProgram, sock_filter};
+
+/// What becomes of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Allow,
+    /// The call fails with this error.
+    Fail(i32),
+    /// The process ends, by SIGSYS.
+    Kill,
+}
+
+impl Verdict {
+    /// As linux/seccomp.h has it.
+    fn code(self) -> u32 {
+        match self {
+            Self::Allow => libc::SECCOMP_RET_ALLOW,
+            Self::Fail(error) => libc::SECCOMP_RET_ERRNO | error as u32,
+            Self::Kill => libc::SECCOMP_RET_KILL_PROCESS,
+        }
+    }
+}
+
+/// `AUDIT_ARCH_*` of linux/audit.h.
+#[cfg(target_arch = "x86_64")]
+const ARCHITECTURE: u32 = 0xc000_003e;
+#[cfg(target_arch = "aarch64")]
+const ARCHITECTURE: u32 = 0xc000_00b7;
+
+/// Where `struct seccomp_data` has the number of the call and the architecture.
+const NUMBER_AT: u32 = 0;
+const ARCHITECTURE_AT: u32 = 4;
+
+/// A filter with these verdicts, and `otherwise` for all other calls; calls of other architectures end the process.
+pub(crate) fn filter(verdicts: &BTreeMap<i64, Verdict>, otherwise: Verdict) -> Result<BpfProgram, String> {
+    let mut program =
+        vec![load(ARCHITECTURE_AT), jump(libc::BPF_JEQ, ARCHITECTURE, 1, 0), end(Verdict::Kill), load(NUMBER_AT)];
+    halve(&spans(verdicts, otherwise), &mut program)?;
+    Ok(program)
+}
+
+/// Verdicts with the first number that each is for; the next span's number ends it.
+fn spans(verdicts: &BTreeMap<i64, Verdict>, otherwise: Verdict) -> Vec<(u32, Verdict)> {
+    let mut spans = vec![(0, otherwise)];
+    for (call, verdict) in verdicts {
+        // Numbers of calls are small.
+        let call = *call as u32;
+        if spans.last().is_some_and(|(from, _)| *from == call) {
+            spans.pop();
+        }
+        spans.extend([(call, *verdict), (call + 1, otherwise)]);
+    }
+    spans.dedup_by_key(|(_, verdict)| *verdict);
+    spans
+}
+
+fn halve(spans: &[(u32, Verdict)], program: &mut BpfProgram) -> Result<(), String> {
+    if let [(_, verdict)] = spans {
+        program.push(end(*verdict));
+        return Ok(());
+    }
+    let (low, high) = spans.split_at(spans.len() / 2);
+    let mut low_half = Vec::new();
+    halve(low, &mut low_half)?;
+    let over = low_half.len().try_into().map_err(|_| "the list of system calls has too many gaps".to_owned())?;
+    program.push(jump(libc::BPF_JGE, high[0].0, over, 0));
+    program.append(&mut low_half);
+    halve(high, program)
+}
+
+fn load(at: u32) -> sock_filter {
+    sock_filter { code: (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16, jt: 0, jf: 0, k: at }
+}
+
+fn jump(comparison: u32, value: u32, if_so: u8, if_not: u8) -> sock_filter {
+    sock_filter { code: (libc::BPF_JMP | comparison | libc::BPF_K) as u16, jt: if_so, jf: if_not, k: value }
+}
+
+fn end(verdict: Verdict) -> sock_filter {
+    sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: verdict.code() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the kernel would do.
+    fn run(program: &[sock_filter], architecture: u32, call: u32) -> u32 {
+        let (mut at, mut held) = (0, 0);
+        loop {
+            let step = &program[at];
+            let so = match u32::from(step.code) & 0xf7 {
+                code if code == libc::BPF_LD | libc::BPF_W | libc::BPF_ABS => {
+                    held = if step.k == NUMBER_AT { call } else { architecture };
+                    true
+                }
+                code if code == libc::BPF_JMP | libc::BPF_JEQ => held == step.k,
+                code if code == libc::BPF_JMP | libc::BPF_JGE => held >= step.k,
+                _ => return step.k,
+            };
+            at += 1 + usize::from(if so { step.jt } else { step.jf });
+        }
+    }
+
+    #[test]
+    fn every_call_gets_the_verdict_of_the_list_and_no_other() {
+        let verdicts: BTreeMap<i64, Verdict> = [
+            (0, Verdict::Allow),
+            (1, Verdict::Allow),
+            (7, Verdict::Kill),
+            (8, Verdict::Fail(38)),
+            (300, Verdict::Allow),
+        ]
+        .into();
+        let otherwise = Verdict::Fail(1);
+        let program = filter(&verdicts, otherwise).unwrap();
+        for call in (0..500).chain([0x4000_0000, 0x4000_0007, u32::MAX]) {
+            let expected = verdicts.get(&i64::from(call)).copied().unwrap_or(otherwise);
+            assert_eq!(run(&program, ARCHITECTURE, call), expected.code(), "{call}");
+            assert_eq!(run(&program, ARCHITECTURE ^ 1, call), Verdict::Kill.code(), "{call}");
+        }
+    }
+}

@@ -1,0 +1,751 @@
+//! What the walls promise, in both profiles, for root and for a user. Each case runs in a process of its own, which
+//! becomes a zygote; what is tried in its children comes back as words.
+#![allow(unsafe_code, reason = "what an intruder would do")]
+#![cfg_attr(not(target_os = "linux"), allow(unused))]
+
+use std::ffi::{CStr, CString, c_char};
+use std::fs;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use switchtower_jail::{End, Fork, Forked, JailError, Profile, Settings, Walls};
+
+switchtower_jail::interpose!();
+
+const NOBODY: u32 = 65534;
+const THREADS: u64 = 12;
+const DESCRIPTORS: u64 = 40;
+const MB: usize = 1 << 20;
+/// Megabytes and threads of all children together, where a group can be made.
+const ALL_MEMORY: usize = 96;
+const ALL_THREADS: usize = 100;
+
+type Case = fn(&House) -> Result<(), String>;
+
+const CASES: &[(&str, Case)] = &[
+    ("every_layer_that_can_stand_is_reported", layers),
+    ("nothing_but_libraries_and_packages_can_be_read", reading),
+    ("nothing_but_the_private_folders_can_be_written", writing),
+    ("private_folders_are_gone_with_their_child", privacy),
+    ("there_is_no_socket_but_a_pair", sockets),
+    ("a_child_starts_threads_and_nothing_else", starting),
+    ("signals_reach_a_child_itself_and_nobody_else", signals),
+    ("calls_in_bad_faith_end_the_child", deadly),
+    ("calls_that_seem_absent_say_so", absent),
+    ("a_threads_limit_is_kept_or_seen", threads),
+    ("a_scratch_limit_is_kept_or_seen", scratch),
+    ("memory_is_limited_from_outside_again_and_again", memory),
+    ("a_group_limits_what_all_children_have_and_their_zygote_outlives_them", together),
+    ("only_the_first_four_descriptors_are_left", descriptors),
+    ("a_package_s_library_is_loaded_late_and_a_program_s_own_is_not_in_the_full_profile", code),
+    ("memory_that_children_would_share_is_found", shared),
+    ("a_library_finds_the_private_folders_where_it_expects_them", translation),
+    ("files_outside_keep_their_modes_and_lengths", metadata),
+    ("a_parent_alone_says_how_a_child_ended", ending),
+    ("children_die_with_their_zygote", orphans),
+];
+
+/// A zygote behind its walls.
+struct House {
+    walls: Walls,
+    settings: Settings,
+    /// A folder that can be read.
+    site: PathBuf,
+    /// A file of this user's that programs must not touch.
+    outside: PathBuf,
+}
+
+/// What came of a child.
+struct Run {
+    said: Result<(), String>,
+    end: End,
+}
+
+impl House {
+    fn fork(&self) -> Fork {
+        // SAFETY: this process has one thread and nothing that must hear of forks.
+        unsafe { self.walls.fork() }.expect("a fork")
+    }
+
+    /// A child that does this behind its walls; and what comes back from it on descriptor 3.
+    fn start(&self, what: impl FnOnce() -> Result<(), String>) -> (Forked, OwnedFd) {
+        let (from, to) = pipe();
+        match self.fork() {
+            Fork::Parent(child) => (child, from),
+            Fork::Child => {
+                // SAFETY: the calls take numbers.
+                unsafe { libc::dup2(to.as_raw_fd(), 3) };
+                let said = self.walls.enter_child().map_err(|e| e.to_string()).and_then(|()| what());
+                // SAFETY: the descriptor is this child's; it ends at once.
+                unsafe {
+                    let mut to = fs::File::from_raw_fd(3);
+                    let _ = to.write_all(said.err().unwrap_or_else(|| "well".into()).as_bytes());
+                    libc::_exit(0)
+                }
+            }
+        }
+    }
+
+    fn wait(&self, mut child: Forked, from: OwnedFd) -> Run {
+        let mut said = String::new();
+        fs::File::from(from).read_to_string(&mut said).expect("words of a child");
+        wait_for(&child);
+        let end = child.ended().expect("a child that was not reaped").expect("it has ended");
+        Run { said: if said == "well" { Ok(()) } else { Err(said) }, end }
+    }
+
+    fn inside(&self, what: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+        let (child, from) = self.start(what);
+        let run = self.wait(child, from);
+        run.said.map_err(|e| format!("{e} ({})", run.end.status))
+    }
+
+    fn full(&self) -> bool {
+        self.walls.profile() == Profile::Full
+    }
+}
+
+fn wait_for(child: &Forked) {
+    let mut waited = libc::pollfd { fd: child.pidfd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: the pointer is to one entry that outlives the call.
+    unsafe { libc::poll(&raw mut waited, 1, -1) };
+}
+
+fn pipe() -> (OwnedFd, OwnedFd) {
+    let mut ends = [0; 2];
+    // SAFETY: the pointer is to two numbers, and the descriptors are new.
+    unsafe {
+        assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
+        (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
+    }
+}
+
+fn must(what: bool, name: &str) -> Result<(), String> {
+    if what { Ok(()) } else { Err(format!("{name}: {}", std::io::Error::last_os_error())) }
+}
+
+/// A system call that is to be refused with this error.
+fn refused(name: &str, result: i64, error: i32) -> Result<(), String> {
+    let found = std::io::Error::last_os_error();
+    if result == -1 && found.raw_os_error() == Some(error) { Ok(()) } else { Err(format!("{name}: {result}, {found}")) }
+}
+
+fn text<T>(what: &str, result: std::io::Result<T>) -> Result<T, String> {
+    result.map_err(|e| format!("{what}: {e}"))
+}
+
+fn layers(house: &House) -> Result<(), String> {
+    let layers = house.walls.layers();
+    let stands = |name: &str| layers.iter().any(|layer| layer.name == name && layer.standing.is_ok());
+    let always = ["seccomp", "landlock", "resource limits", "no new privileges", "not traceable"];
+    must(always.iter().all(|name| stands(name)), &format!("{layers:?}"))?;
+    let full = ["user namespace", "pid namespace", "network namespace", "file tree", "limit of threads"];
+    must(full.iter().all(|name| stands(name) == house.full() || *name == "limit of threads"), &format!("{layers:?}"))?;
+    must(layers.iter().all(|layer| layer.standing != Err(String::new())), "a layer says why it does not stand")
+}
+
+fn reading(house: &House) -> Result<(), String> {
+    let outside = house.outside.clone();
+    house.inside(|| {
+        // By the kernel's own call: what stands in libc's place is no wall.
+        for path in
+            [c"/etc/passwd", c"/etc/shadow", c"/proc/self/environ", c"/proc/1/environ", c"/proc/cpuinfo", c"/sys"]
+        {
+            // SAFETY: the path ends with a zero.
+            let opened = unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), libc::O_RDONLY) };
+            must(opened == -1, &path.to_string_lossy())?;
+        }
+        for path in ["/root", "/home", "/var", "/proc", "/sys", "/dev/shm"] {
+            must(fs::read_dir(path).map_or(0, Iterator::count) < 2, path)?;
+        }
+        must(fs::read(&outside).is_err(), "a file of the user's")?;
+        text("a package", fs::read(house.site.join("module.py")))?;
+        text("a library", fs::read_dir("/usr/lib"))?;
+        text("/dev/urandom", fs::File::open("/dev/urandom"))?;
+        text("/dev/null", fs::write("/dev/null", "x"))
+    })
+}
+
+fn writing(house: &House) -> Result<(), String> {
+    let (outside, full) = (house.outside.clone(), house.full());
+    house.inside(|| {
+        let folders = ["/", "/home", "/usr/lib", "/etc", "/dev", "/dev/shm", "/var/tmp", "/proc"].map(Path::new);
+        for folder in folders.into_iter().chain([house.site.as_path()]) {
+            must(fs::write(folder.join("canary"), "x").is_err(), &folder.display().to_string())?;
+            must(fs::create_dir(folder.join("canaries")).is_err(), &folder.display().to_string())?;
+        }
+        must(fs::OpenOptions::new().append(true).open(house.site.join("module.py")).is_err(), "a package")?;
+        must(fs::remove_file(house.site.join("module.py")).is_err(), "removing a package")?;
+        must(fs::hard_link(house.site.join("module.py"), "/tmp/module.py").is_err(), "linking a package")?;
+        // In the full profile this makes another file, of the child's own; the driver looks at the real one.
+        must(fs::write(&outside, "x").is_err() || full, "a file of the user's")?;
+        text("a link", std::os::unix::fs::symlink("/etc/passwd", "/tmp/passwd"))?;
+        must(fs::read("/tmp/passwd").is_err(), "a link to the outside")
+    })
+}
+
+fn privacy(house: &House) -> Result<(), String> {
+    let write = || {
+        must(text("/tmp", fs::read_dir("/tmp"))?.count() <= 1, "an empty /tmp")?;
+        must(text("/home/user", fs::read_dir("/home/user"))?.count() == 0, "an empty /home/user")?;
+        text("/tmp/a", fs::write("/tmp/a", "x"))?;
+        text("a relative path", fs::write("a", "x"))?;
+        text("/home/user/a", fs::read("/home/user/a"))?;
+        text("a folder", fs::create_dir_all("/tmp/deep/er"))?;
+        must(std::env::current_dir().is_ok_and(|d| d == Path::new("/home/user")), "the working directory")
+    };
+    let (first, from) = house.start(write);
+    let first = house.wait(first, from);
+    first.said?;
+    // The first is still held, so its folder is there, and not the second's.
+    house.inside(write)?;
+    if !house.full() {
+        let own = house.settings.scratch.join(std::process::id().to_string());
+        let left = text("the scratch folder", fs::read_dir(own))?.count();
+        must(left == 1, "only the zygote's own folder is left")?;
+    }
+    Ok(())
+}
+
+fn sockets(house: &House) -> Result<(), String> {
+    // SAFETY: the calls take numbers and a pointer to two of them.
+    house.inside(|| unsafe {
+        let families =
+            [libc::AF_INET, libc::AF_INET6, libc::AF_UNIX, libc::AF_NETLINK, libc::AF_VSOCK, libc::AF_PACKET];
+        for family in families {
+            for kind in [libc::SOCK_STREAM, libc::SOCK_DGRAM, libc::SOCK_RAW] {
+                refused("socket", libc::socket(family, kind, 0).into(), libc::EPERM)?;
+            }
+        }
+        let mut ends = [0; 2];
+        must(libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, ends.as_mut_ptr()) == 0, "socketpair")
+    })
+}
+
+fn starting(house: &House) -> Result<(), String> {
+    house.inside(|| {
+        must(std::thread::spawn(|| 5).join().is_ok_and(|five| five == 5), "a thread")?;
+        must(Command::new("/usr/bin/true").status().is_err(), "a command")?;
+        // SAFETY: children would end at once; the other calls take numbers and strings that end with a zero.
+        unsafe {
+            match libc::fork() {
+                -1 => {}
+                0 => libc::_exit(0),
+                child => return Err(format!("forked {child}")),
+            }
+            let share = libc::CLONE_VM | libc::CLONE_FILES;
+            refused("clone", libc::syscall(libc::SYS_clone, share, 0, 0, 0, 0), libc::EPERM)?;
+            let newuser = libc::CLONE_NEWUSER | libc::CLONE_THREAD;
+            refused("clone", libc::syscall(libc::SYS_clone, newuser, 0, 0, 0, 0), libc::EPERM)?;
+            let none = std::ptr::null::<*const c_char>();
+            refused("execve", libc::execve(c"/usr/bin/true".as_ptr(), none, none).into(), libc::EPERM)
+        }
+    })
+}
+
+fn signals(house: &House) -> Result<(), String> {
+    static HEARD: std::sync::atomic::AtomicI32 = std::sync::atomic::AtomicI32::new(0);
+    extern "C" fn hear(signal: libc::c_int) {
+        HEARD.store(signal, std::sync::atomic::Ordering::Relaxed);
+    }
+    let zygote = std::process::id() as i32;
+    // SAFETY: the handler stores a number; the calls take numbers and null pointers.
+    house.inside(|| unsafe {
+        libc::signal(libc::SIGUSR1, hear as *const () as libc::sighandler_t);
+        must(libc::raise(libc::SIGUSR1) == 0, "raise")?;
+        must(HEARD.load(std::sync::atomic::Ordering::Relaxed) == libc::SIGUSR1, "its own signal")?;
+        must(libc::gettid() == libc::getpid(), "its number")?;
+        for other in [zygote, 0, -1, libc::getpid() + 1] {
+            refused("kill", libc::kill(other, libc::SIGKILL).into(), libc::EPERM)?;
+        }
+        let none = std::ptr::null::<libc::siginfo_t>();
+        refused("sigqueue", libc::syscall(libc::SYS_rt_sigqueueinfo, zygote, libc::SIGKILL, none), libc::EPERM)?;
+        refused("tkill", libc::syscall(libc::SYS_tkill, zygote, libc::SIGKILL), libc::EPERM)?;
+        refused("pidfd_open", libc::syscall(libc::SYS_pidfd_open, zygote, 0), libc::EPERM)
+    })
+}
+
+fn deadly(house: &House) -> Result<(), String> {
+    let calls = [libc::SYS_ptrace, libc::SYS_mount, libc::SYS_bpf, libc::SYS_unshare, libc::SYS_io_uring_setup];
+    for call in calls {
+        // SAFETY: the call ends the process whatever its arguments.
+        let (child, from) = house.start(|| Err(format!("lives: {}", unsafe { libc::syscall(call, 0, 0, 0, 0, 0) })));
+        let run = house.wait(child, from);
+        must(run.end.status.signal() == Some(libc::SIGSYS), &format!("{call}: {:?}, {}", run.said, run.end.status))?;
+    }
+    Ok(())
+}
+
+fn absent(house: &House) -> Result<(), String> {
+    // SAFETY: the calls get null pointers and strings that end with a zero.
+    house.inside(|| unsafe {
+        refused("clone3", libc::syscall(libc::SYS_clone3, 0, 0), libc::ENOSYS)?;
+        let listed = libc::listxattr(c"/tmp".as_ptr(), std::ptr::null_mut(), 0);
+        refused("listxattr", listed as i64, libc::ENOTSUP)?;
+        #[cfg(target_arch = "x86_64")]
+        must(libc::syscall(0x4000_0000 + libc::SYS_getpid) == -1, "x32")?;
+        refused("personality", libc::syscall(libc::SYS_personality, 0x0040_0000), libc::EPERM)?;
+        refused("seccomp", libc::syscall(libc::SYS_seccomp, 0, 0, 0), libc::EPERM)?;
+        refused("memfd", libc::syscall(libc::SYS_memfd_create, c"x".as_ptr(), 0), libc::EPERM)
+    })
+}
+
+/// Starts threads that wait until there is none more, at most `most`.
+fn start_threads(most: usize) -> usize {
+    let small = || std::thread::Builder::new().stack_size(64 << 10);
+    (0..most)
+        .take_while(|_| {
+            small()
+                .spawn(|| {
+                    loop {
+                        std::thread::park();
+                    }
+                })
+                .is_ok()
+        })
+        .count()
+}
+
+fn threads(house: &House) -> Result<(), String> {
+    let (ready, is_ready) = pipe();
+    let (child, _from) = house.start(|| {
+        let started = start_threads(4 * THREADS as usize);
+        // Told on the standard output, which is a pipe for this child's sake.
+        println!("{started}");
+        // SAFETY: the call takes no argument.
+        unsafe { libc::pause() };
+        Ok(())
+    });
+    drop((ready, is_ready));
+    let mut seen = 0;
+    if house.full() {
+        // The kernel counts each child's apart: another still has its own.
+        house.inside(|| {
+            let started = start_threads(4 * THREADS as usize) as u64;
+            must(started == THREADS - 1, &format!("{started} threads were started"))
+        })?;
+    } else {
+        while seen <= THREADS {
+            seen = child.threads().ok_or("threads are not seen")?;
+            std::thread::yield_now();
+        }
+        house.inside(|| must(start_threads(2) == 2, "another child's threads"))?;
+    }
+    Ok(())
+}
+
+fn scratch(house: &House) -> Result<(), String> {
+    let limit = house.settings.scratch_bytes;
+    let most = house.settings.scratch_entries;
+    let bytes = move || (0..limit as usize / MB + 2).try_for_each(|i| fs::write(format!("/tmp/{i}"), vec![1; MB]));
+    let entries = move || (0..most + 20).try_for_each(|i| fs::write(format!("/home/user/{i}"), ""));
+    if house.full() {
+        let full = |result: std::io::Result<()>| match result {
+            Err(e) if e.kind() == std::io::ErrorKind::StorageFull => Ok(()),
+            other => Err(format!("{other:?}")),
+        };
+        house.inside(|| full(bytes()))?;
+        house.inside(|| full(entries()))?;
+        // Both folders are one.
+        return house.inside(|| {
+            text("half", fs::write("/tmp/half", vec![1; limit as usize / 2]))?;
+            full(fs::write("/home/user/half", vec![1; limit as usize / 2 + MB]))
+        });
+    }
+    for attack in [&bytes as &dyn Fn() -> std::io::Result<()>, &entries, &|| {
+        fs::create_dir_all("/tmp/hidden").and_then(|()| fs::write("/tmp/hidden/a", "x"))?;
+        // SAFETY: the string ends with a zero.
+        unsafe { libc::mkdir(c"/tmp/unreadable".as_ptr(), 0o300) };
+        Ok(())
+    }] {
+        let (child, from) = house.start(|| text("writing", attack()));
+        let mut said = String::new();
+        text("words", fs::File::from(from).read_to_string(&mut said))?;
+        let (bytes, entries) = child.scratch_used().ok_or("no count")?;
+        must(bytes > limit || entries > most, &format!("{bytes} bytes, {entries} entries, {said}"))?;
+    }
+    house.inside(|| {
+        refused(
+            "a file larger than all",
+            fs::File::create("/tmp/large").map_or(-1, |file| {
+                // SAFETY: the call takes numbers.
+                unsafe { libc::ftruncate(file.as_raw_fd(), limit as i64 + 1).into() }
+            }),
+            libc::EFBIG,
+        )?;
+        let hidden = libc::O_TMPFILE | libc::O_RDWR;
+        // SAFETY: the string ends with a zero.
+        refused("a file without a name", unsafe { libc::open(c"/tmp".as_ptr(), hidden, 0o600) }.into(), libc::EPERM)
+    })
+}
+
+fn map(bytes: usize) -> bool {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    let writable = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: memory that nobody uses; nothing is made of it.
+    unsafe { libc::mmap(std::ptr::null_mut(), bytes, writable, flags, -1, 0) != libc::MAP_FAILED }
+}
+
+fn memory(house: &House) -> Result<(), String> {
+    // The child reads a byte on its standard input for each step.
+    let (orders, order) = pipe();
+    // SAFETY: the call takes numbers.
+    unsafe { libc::dup2(orders.as_raw_fd(), 0) };
+    let (child, from) = house.start(|| {
+        let next = || text("an order", std::io::stdin().read_exact(&mut [0]));
+        next()?;
+        must(map(16 * MB), "16 MB")?;
+        must(!map(128 * MB), "128 MB beyond the limit")?;
+        fs::File::create("/tmp/first").map_err(|e| e.to_string())?;
+        // SAFETY: the descriptor is the child's.
+        let said = unsafe { libc::write(3, c"x".as_ptr().cast(), 1) };
+        must(said == 1, "a word")?;
+        next()?;
+        must(map(128 * MB), "128 MB after the limit was raised")
+    });
+    let mut order = fs::File::from(order);
+    let mut from = fs::File::from(from);
+    text("limit", child.limit(64 * MB as u64, Some(5)))?;
+    text("an order", order.write_all(b"x"))?;
+    let mut first = [0; 1];
+    text("a word", from.read_exact(&mut first))?;
+    if first != *b"x" {
+        let mut rest = String::new();
+        text("words", from.read_to_string(&mut rest))?;
+        return Err(rest);
+    }
+    text("limit", child.limit(256 * MB as u64, None))?;
+    text("an order", order.write_all(b"x"))?;
+    house.wait(child, from.into()).said
+}
+
+fn together(house: &House) -> Result<(), String> {
+    let layers = house.walls.layers();
+    let group = layers.iter().find(|layer| layer.name == "cgroup").ok_or("no word of a group")?;
+    if let Err(why) = &group.standing {
+        println!("left out: no control group stands here: {why}");
+        return must(!why.is_empty(), "a reason");
+    }
+    let (orders, order) = pipe();
+    // SAFETY: the call takes numbers.
+    unsafe { libc::dup2(orders.as_raw_fd(), 0) };
+    let start = || {
+        house.start(|| {
+            // SAFETY: the pointer is to one byte.
+            unsafe { libc::read(0, [0_u8].as_mut_ptr().cast(), 1) };
+            let hoard = vec![1_u8; ALL_MEMORY / 4 * MB];
+            // SAFETY: the call takes no argument.
+            unsafe { libc::pause() };
+            Err(format!("{} bytes and no end", hoard.len()))
+        })
+    };
+    let mut children: Vec<_> = (0..4).map(|_| start()).collect();
+    // More than any of them will have: without an order of its own, the kernel would take this process first.
+    let hoard = vec![1_u8; ALL_MEMORY / 3 * MB];
+    text("orders", fs::File::from(order).write_all(&[1; 4]))?;
+    let mut waited: Vec<_> = children
+        .iter()
+        .map(|(child, _)| libc::pollfd { fd: child.pidfd().as_raw_fd(), events: libc::POLLIN, revents: 0 })
+        .collect();
+    // SAFETY: the pointer is to as many entries as is said.
+    unsafe { libc::poll(waited.as_mut_ptr(), waited.len() as libc::nfds_t, 20_000) };
+    let ended = children.iter_mut().filter_map(|(child, _)| child.ended().ok().flatten()).map(|end| end.status);
+    let signals: Vec<_> = ended.map(|status| status.signal()).collect();
+    must(!signals.is_empty() && signals.iter().all(|signal| *signal == Some(libc::SIGKILL)), &format!("{signals:?}"))?;
+    drop((children, hoard));
+    house.inside(|| Ok(()))?;
+
+    let mut crowd = Vec::new();
+    for _ in 0..2 * ALL_THREADS {
+        // SAFETY: this process has one thread; the child waits for its end.
+        match unsafe { house.walls.fork() } {
+            Ok(Fork::Parent(child)) => crowd.push(child),
+            // SAFETY: the calls take a number or nothing.
+            Ok(Fork::Child) => unsafe {
+                libc::pause();
+                libc::_exit(0)
+            },
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => break,
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    must(crowd.len() == ALL_THREADS - 1, &format!("{} children", crowd.len()))
+}
+
+fn descriptors(house: &House) -> Result<(), String> {
+    let _many: Vec<_> = (0..60).map(|_| pipe()).collect();
+    // SAFETY: the calls take numbers.
+    house.inside(|| unsafe {
+        for descriptor in 4..200 {
+            refused("a descriptor", libc::fcntl(descriptor, libc::F_GETFD).into(), libc::EBADF)?;
+        }
+        let opened = (0..100).take_while(|_| libc::dup(3) != -1).count() as u64;
+        must(opened == DESCRIPTORS - 4, &format!("{opened} more descriptors"))
+    })
+}
+
+fn code(house: &House) -> Result<(), String> {
+    let library = house.site.join("guest.so");
+    let full = house.full();
+    house.inside(|| {
+        if !library.exists() {
+            return Ok(());
+        }
+        must(!load(&library).is_null(), "a package's library")?;
+        text("copying", fs::copy(&library, "/tmp/copy.so"))?;
+        must(!full || load(Path::new("/tmp/copy.so")).is_null(), "a library that the program wrote")
+    })
+}
+
+fn shared(house: &House) -> Result<(), String> {
+    must(house.walls.nothing_shared().is_ok(), &format!("{:?}", house.walls.nothing_shared()))?;
+    let writable = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+    // SAFETY: memory that nobody uses; nothing is made of it.
+    let made = unsafe { libc::mmap(std::ptr::null_mut(), 4096, writable, flags, -1, 0) };
+    must(made != libc::MAP_FAILED, "shared memory")?;
+    must(house.walls.nothing_shared().is_err(), "shared memory is found")
+}
+
+fn load(library: &Path) -> *mut libc::c_void {
+    let path = CString::new(library.to_str().expect("a path of letters")).expect("a path without a zero");
+    // SAFETY: the path ends with a zero; what is loaded is ours and starts nothing.
+    unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW) }
+}
+
+fn translation(house: &House) -> Result<(), String> {
+    let library = house.site.join("guest.so");
+    if !library.exists() {
+        println!("no C compiler: left out");
+        return Ok(());
+    }
+    house.inside(|| {
+        let library = load(&library);
+        must(!library.is_null(), "the library")?;
+        // SAFETY: the function has this type, and its result is null or ends with a zero.
+        unsafe {
+            let guest = libc::dlsym(library, c"guest_paths".as_ptr());
+            must(!guest.is_null(), "its function")?;
+            let guest: extern "C" fn() -> *const c_char = std::mem::transmute(guest);
+            let wrong = guest();
+            if wrong.is_null() { Ok(()) } else { Err(CStr::from_ptr(wrong).to_string_lossy().into_owned()) }
+        }
+    })
+}
+
+fn metadata(house: &House) -> Result<(), String> {
+    let outside = CString::new(house.outside.to_str().expect("a path of letters")).expect("a path without a zero");
+    let package = CString::new(house.site.join("module.py").to_str().expect("a path")).expect("a path without a zero");
+    // SAFETY: all strings end with a zero.
+    house.inside(|| unsafe {
+        for path in [outside.as_ptr(), package.as_ptr()] {
+            let at = libc::AT_FDCWD;
+            must(libc::syscall(libc::SYS_fchmodat, at, path, 0o777) == -1, "a mode")?;
+            must(libc::syscall(libc::SYS_truncate, path, 0) == -1, "a length")?;
+            must(libc::syscall(libc::SYS_utimensat, at, path, 0, 0) == -1, "a time")?;
+            must(libc::syscall(libc::SYS_fchownat, at, path, 1, 1, 0) == -1, "an owner")?;
+            must(libc::syscall(libc::SYS_openat, at, path, libc::O_RDONLY | libc::O_TRUNC) == -1, "truncation")?;
+            must(libc::syscall(libc::SYS_unlinkat, at, path, 0) == -1, "removal")?;
+            must(libc::syscall(libc::SYS_renameat, at, path, at, c"/tmp/x".as_ptr()) == -1, "a move")?;
+        }
+        text("/tmp/a", fs::write("/tmp/a", "x"))?;
+        text("a mode of its own file", fs::set_permissions("/tmp/a", fs::Permissions::from_mode(0o600)))
+    })
+}
+
+fn ending(house: &House) -> Result<(), String> {
+    let (mut child, from) = house.start(|| {
+        loop {
+            std::hint::spin_loop();
+        }
+    });
+    while text("cpu", child.cpu())?.as_millis() < 20 {
+        must(text("end", child.ended())?.is_none(), "it goes on")?;
+    }
+    text("signal", child.signal(libc::SIGKILL))?;
+    wait_for(&child);
+    let end = text("end", child.ended())?.ok_or("no end")?;
+    must(end.status.signal() == Some(libc::SIGKILL), &end.status.to_string())?;
+    must(end.cpu.as_millis() >= 20 && end.peak > 0, &format!("{end:?}"))?;
+    must(child.ended().is_err() && child.signal(0).is_err() && child.limit(0, None).is_err(), "it is over once")?;
+    drop(from);
+    // SAFETY: the call takes a number.
+    let (child, from) = house.start(|| unsafe { libc::_exit(7) });
+    must(house.wait(child, from).end.status.code() == Some(7), "an exit code")?;
+    // Its threads go on after the first has gone, until it is dropped.
+    let (child, from) = house.start(|| {
+        std::thread::spawn(|| {
+            loop {
+                std::hint::spin_loop();
+            }
+        });
+        // SAFETY: the call ends this thread alone.
+        unsafe { libc::syscall(libc::SYS_exit, 0) };
+        Ok(())
+    });
+    let pid = child.pid;
+    drop(child);
+    let mut rest = Vec::new();
+    text("its last word", fs::File::from(from).read_to_end(&mut rest))?;
+    // SAFETY: the signal is none.
+    must(unsafe { libc::kill(pid, 0) } == -1, "it is gone")
+}
+
+fn orphans(house: &House) -> Result<(), String> {
+    // The one who reads the standard output waits until nobody holds it any more.
+    let (child, from) = house.start(|| {
+        // SAFETY: the calls take numbers and pointers to a byte and to an entry that is none.
+        unsafe {
+            libc::write(3, c"x".as_ptr().cast(), 1);
+            let mut none = libc::pollfd { fd: -1, events: 0, revents: 0 };
+            libc::poll(&raw mut none, 1, 10_000);
+        }
+        println!("a child outlived its zygote");
+        Ok(())
+    });
+    // It is behind its walls before this process ends.
+    let mut from = fs::File::from(from);
+    text("a word", from.read_exact(&mut [0]))?;
+    std::mem::forget((child, from));
+    Ok(())
+}
+
+// The driver.
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, name, profile, base] = arguments.as_slice()
+        && flag == "--case"
+    {
+        return run_case(name, profile, Path::new(base));
+    }
+    let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    let asked = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
+    if arguments.iter().any(|argument| argument == "--list") {
+        if !arguments.iter().any(|argument| argument == "--ignored") {
+            CASES.iter().for_each(|(name, _)| println!("{name}: test"));
+        }
+        return ExitCode::SUCCESS;
+    }
+    // SAFETY: the call takes no argument.
+    let root = unsafe { libc::geteuid() } == 0;
+    let users: &[User] = if root { &[User::Starter, User::Nobody, User::Powerless] } else { &[User::Starter] };
+    let mut failed = 0;
+    for (name, _) in CASES.iter().filter(|(name, _)| asked(name)) {
+        for user in users {
+            // The kernel maps root for nobody who has no capability.
+            let profiles: &[&str] = if *user == User::Powerless { &["reduced"] } else { &["full", "reduced"] };
+            for profile in profiles {
+                failed += u32::from(!drive(name, profile, *user));
+            }
+        }
+    }
+    ExitCode::from(u8::from(failed > 0))
+}
+
+/// Who a case is run by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum User {
+    /// Who runs the tests.
+    Starter,
+    Nobody,
+    /// Root without capabilities, as some containers have it.
+    Powerless,
+}
+
+/// Runs a case in a process of its own, with folders of its own. A profile that does not stand here is left out, aloud.
+fn drive(name: &str, profile: &str, user: User) -> bool {
+    let base = std::env::temp_dir().join(format!("switchtower-walls-{}-{profile}", std::process::id()));
+    let id = (user == User::Nobody).then_some(NOBODY);
+    furnish(&base, id).expect("folders for a test");
+    let mut command = Command::new(std::env::current_exe().expect("a path of this executable"));
+    command.args(["--case", name, profile]).arg(&base).stdin(Stdio::null());
+    if let Some(id) = id {
+        command.uid(id).gid(id);
+    }
+    if user == User::Powerless {
+        // SAFETY: the calls take numbers.
+        let drops = || unsafe {
+            (0..64)
+                .take_while(|capability| libc::prctl(libc::PR_CAPBSET_DROP, *capability, 0, 0, 0) == 0)
+                .for_each(drop);
+            Ok(())
+        };
+        // SAFETY: it allocates nothing.
+        unsafe { command.pre_exec(drops) };
+    }
+    let output = command.output().expect("a process");
+    let who = match user {
+        User::Starter => "",
+        User::Nobody => ", nobody",
+        User::Powerless => ", root without capabilities",
+    };
+    let verdict = match output.status.code() {
+        Some(0) if output.stdout.starts_with(b"left out") => "ok, in part",
+        Some(0) if output.stdout.is_empty() || name.starts_with("a_") => "ok",
+        Some(77) => "left out: the profile does not stand here",
+        _ => "FAILED",
+    };
+    println!("test {name} ({profile}{who}) ... {verdict}");
+    if verdict != "ok" {
+        println!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    }
+    // What the kernel takes a moment to end is gone at last, and its group with it.
+    let swept = (0..100_000).any(|_| {
+        std::thread::yield_now();
+        switchtower_jail::sweep_cgroups(Some(std::process::id())) == 0
+    });
+    let outside = fs::read_to_string(base.join("outside")).unwrap_or_default();
+    fs::remove_dir_all(&base).expect("an end of the folders");
+    verdict != "FAILED" && outside == "secret" && swept
+}
+
+fn furnish(base: &Path, user: Option<u32>) -> std::io::Result<()> {
+    let site = base.join("site");
+    fs::create_dir_all(&site)?;
+    fs::create_dir(base.join("scratch"))?;
+    fs::write(site.join("module.py"), "x = 1\n")?;
+    fs::write(base.join("outside"), "secret")?;
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guest.c");
+    let _ = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(site.join("guest.so")).arg(source).status();
+    for path in [base.to_owned(), site.clone(), base.join("scratch"), site.join("module.py"), base.join("outside")] {
+        std::os::unix::fs::chown(path, user, user)?;
+    }
+    Ok(())
+}
+
+fn run_case(name: &str, profile: &str, base: &Path) -> ExitCode {
+    let Some((_, case)) = CASES.iter().find(|(known, _)| *known == name) else { return ExitCode::FAILURE };
+    let site = base.join("site");
+    let settings = Settings {
+        profile: Some(if profile == "full" { Profile::Full } else { Profile::Reduced }),
+        readable: vec![site.clone()],
+        scratch: base.join("scratch"),
+        scratch_bytes: 8 * MB as u64,
+        scratch_entries: 200,
+        threads: THREADS,
+        descriptors: DESCRIPTORS,
+        memory_total: Some((ALL_MEMORY * MB) as u64),
+        threads_total: Some(ALL_THREADS as u64),
+    };
+    let walls = match Walls::enter(&settings) {
+        Ok(walls) => walls,
+        Err(JailError { layer, why }) => {
+            eprintln!("{layer}: {why}");
+            let missing = ["namespaces", "user namespace", "landlock"].contains(&layer.as_str());
+            return if missing { ExitCode::from(77) } else { ExitCode::FAILURE };
+        }
+    };
+    let house = House { walls, settings, site, outside: base.join("outside") };
+    match case(&house) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
