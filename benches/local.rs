@@ -140,7 +140,10 @@ fn over_http(runtime: &Runtime) {
     println!("per second: cache hits {hits:.0}, bare axum {plain:.0}, ratio {:.2} (target 0.70)", hits / plain);
     println!("idle memory of server and workers: {} MB (target 200 MB)", server.memory() >> 20);
     let began = Instant::now();
-    let said = Command::new(env!("CARGO_BIN_EXE_switchtower")).args(["run", "--quiet", "-c", "1+1"]).output();
+    let said = Command::new(env!("CARGO_BIN_EXE_switchtower"))
+        .env("SWITCHTOWER_NATIVE_ENABLED", "false")
+        .args(["run", "--quiet", "-c", "1+1"])
+        .output();
     assert!(said.expect("the program starts").stdout.starts_with(b"2"));
     println!("run -c '1+1': {:?} (target 100 ms)", began.elapsed());
 }
@@ -190,6 +193,7 @@ impl Served {
     fn start() -> Self {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("loopback has a port").port();
         let process = Command::new(env!("CARGO_BIN_EXE_switchtower"))
+            .env("SWITCHTOWER_NATIVE_ENABLED", "false")
             .args(["serve", "--port", &port.to_string()])
             .stderr(Stdio::null())
             .spawn()

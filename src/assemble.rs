@@ -1,6 +1,7 @@
 //! From settings to a house: the only file that names a concrete backend.
 
 mod clouds;
+mod native;
 
 use std::num::NonZero;
 use std::path::Path;
@@ -25,6 +26,8 @@ use crate::session::Sessions;
 use crate::tier::{self, Absent, Tier, Tiers};
 use clouds::Clouds;
 pub use clouds::{Reached, cloud, reach};
+use native::Scientific;
+pub use native::{Science, science};
 
 /// The house cannot be built from these settings on this machine; says what is missing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +45,7 @@ pub struct Assembled {
     pub router: Arc<Router>,
     pub sessions: Sessions,
     workers: Option<Arc<Workers>>,
+    scientific: Scientific,
     clouds: Clouds,
 }
 
@@ -61,6 +65,7 @@ impl Assembled {
         self.sessions.close().await;
         self.router.tiers().close().await;
         self.clouds.close().await;
+        self.scientific.close().await;
         if let Some(workers) = self.workers {
             workers.shutdown().await;
         }
@@ -79,7 +84,10 @@ pub fn in_process(config: &Config, tell: &dyn Fn(&str)) -> Result<Assembled, Unb
     let clouds = Clouds::of_command(config, wall);
     let mut made = clouds.tiers(config, false);
     made.push((config.wasm.tier.clone(), engine, config.tiers.wasm.clone()));
-    Ok(assembled(config, router(config, wall, made, &clouds, Vec::new())?, None, clouds))
+    let scientific = Scientific::of_command(config);
+    made.extend(scientific.made(config));
+    let router = router(config, wall, made, &clouds, &scientific, Vec::new())?;
+    Ok(assembled(config, router, None, scientific, clouds))
 }
 
 /// The whole line over an engine inside this process and pools in a cloud that takes any key: for measuring against a
@@ -96,7 +104,9 @@ pub fn against_stand_in(config: &Config, tell: &dyn Fn(&str)) -> Result<Assemble
     let mut tier = config.tiers.wasm.clone();
     tier.queue.slots = tier.queue.slots.min(threads);
     made.push((config.wasm.tier.clone(), engine, tier));
-    Ok(assembled(config, router(config, wall, made, &clouds, Vec::new())?, None, clouds))
+    let scientific = Scientific::default();
+    let router = router(config, wall, made, &clouds, &scientific, Vec::new())?;
+    Ok(assembled(config, router, None, scientific, clouds))
 }
 
 /// The whole line for a server, its programs in jailed worker processes. A tier that cannot be made is absent, and the
@@ -113,26 +123,35 @@ pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembled, 
     let wall = Wall::real();
     let clouds = Clouds::of_server(config, wall);
     let mut made = clouds.tiers(config, true);
-    match start_workers(config, size, tell).await {
+    let (workers, scientific) = tokio::join!(start_workers(config, size, tell), Scientific::of_server(config));
+    made.extend(scientific.made(config));
+    match workers {
         Ok(workers) => {
             let workers = Arc::new(workers);
             let mut tier = config.tiers.wasm.clone();
             // More would not wait in the fair queue but before the workers, in no order.
             tier.queue.slots = tier.queue.slots.min(count);
             made.push((config.wasm.tier.clone(), Arc::clone(&workers) as Arc<dyn Backend>, tier));
-            let router = router(config, wall, made, &clouds, Vec::new())?;
-            Ok(assembled(config, router, Some(workers), clouds))
+            let router = router(config, wall, made, &clouds, &scientific, Vec::new())?;
+            Ok(assembled(config, router, Some(workers), scientific, clouds))
         }
         Err(Unbuilt(reason)) => {
             let absent = vec![Absent { tier: config.wasm.tier.clone(), reason, remedy: None }];
-            Ok(assembled(config, router(config, wall, made, &clouds, absent)?, None, clouds))
+            let router = router(config, wall, made, &clouds, &scientific, absent)?;
+            Ok(assembled(config, router, None, scientific, clouds))
         }
     }
 }
 
-fn assembled(config: &Config, router: Arc<Router>, workers: Option<Arc<Workers>>, clouds: Clouds) -> Assembled {
+fn assembled(
+    config: &Config,
+    router: Arc<Router>,
+    workers: Option<Arc<Workers>>,
+    scientific: Scientific,
+    clouds: Clouds,
+) -> Assembled {
     let sessions = Sessions::new(Arc::clone(&router), &config.sessions, &config.ceilings);
-    Assembled { router, sessions, workers, clouds }
+    Assembled { router, sessions, workers, scientific, clouds }
 }
 
 /// The layers of a worker's jail, by name: they stand, or why not.
@@ -184,9 +203,10 @@ fn router(
     wall: Wall,
     backends: Vec<Made>,
     clouds: &Clouds,
+    scientific: &Scientific,
     mut absent: Vec<Absent>,
 ) -> Result<Arc<Router>, Unbuilt> {
-    absent.extend(clouds.absent.iter().cloned());
+    absent.extend(clouds.absent.iter().chain(&scientific.absent).cloned());
     let seed = Seed::from_system().map_err(|error| Unbuilt(format!("no randomness: {error}")))?;
     let of_tiers = seed.fork("tiers");
     let tiers = backends.into_iter().map(|(name, backend, config)| Tier::new(name, backend, config, &of_tiers));

@@ -26,6 +26,7 @@ pub struct Config {
     pub cache: cache::Config,
     pub tiers: Tiers,
     pub wasm: Wasm,
+    pub native: Native,
     /// Accounts of cloud sandboxes, each a tier by its name.
     pub clouds: Clouds,
     pub sessions: session::Config,
@@ -51,10 +52,20 @@ impl Default for Rules {
 }
 
 /// The tiers, each a table by its name.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tiers {
     pub wasm: tier::Config,
+    pub native: tier::Config,
+}
+
+impl Default for Tiers {
+    fn default() -> Self {
+        let wasm = tier::Config::default();
+        // The packages themselves take room, and a command starts the tier when the first program needs it.
+        let native = tier::Config { memory: 512 << 20, opening: Duration::from_secs(90), ..wasm.clone() };
+        Self { wasm, native }
+    }
 }
 
 /// The WebAssembly backend.
@@ -78,6 +89,82 @@ pub struct Wasm {
 impl Default for Wasm {
     fn default() -> Self {
         Self { tier: "wasm".into(), workers: 0, kernels: 0, room: 1024, reserve: 4, cache: None }
+    }
+}
+
+/// The scientific backend: native Python in a jail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Native {
+    /// Without it nothing is looked for.
+    pub enabled: bool,
+    /// The name of its tier, as rules, requests and answers have it.
+    pub tier: TierName,
+    /// Where it is installed; the user's data folder where none is given.
+    pub folder: Option<PathBuf>,
+    /// Which walls its programs are behind.
+    pub profile: Profile,
+    /// Worker processes of a server; 0: one per core.
+    pub workers: usize,
+    /// Worker processes that keep the kernels of sessions; 0: one per core. Each runs one cell at a time.
+    pub kernels: usize,
+    /// Kernels that each of these has room for.
+    pub room: usize,
+    /// Jailed children that each worker keeps ready.
+    pub reserve: usize,
+    /// Packages that a worker imports before its first program. Any other is imported by the program that wants it.
+    pub preload: Vec<String>,
+    /// Programs after which a worker is replaced by a fresh one.
+    pub renew_after: u64,
+    /// Time after which it is.
+    #[serde(with = "humantime_serde")]
+    pub renew_every: Duration,
+    /// Bytes that a program may have in files.
+    pub scratch: u64,
+    /// Bytes of memory that one worker may have with all its programs and kernels, where it may make a control group; 0: its
+    /// share of the machine's memory, between 1 and 4 GiB.
+    pub memory_total: u64,
+}
+
+impl Default for Native {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            tier: "native".into(),
+            folder: None,
+            profile: Profile::Auto,
+            workers: 0,
+            kernels: 0,
+            room: 32,
+            reserve: 2,
+            preload: switchtower_native::Size::default().preload,
+            renew_after: 5000,
+            renew_every: Duration::from_secs(3600),
+            scratch: 128 << 20,
+            memory_total: 0,
+        }
+    }
+}
+
+/// The walls of the scientific tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// The full ones where the system allows them, else the reduced ones.
+    Auto,
+    /// With namespaces; where they are forbidden there is no such tier.
+    Full,
+    /// Without namespaces.
+    Reduced,
+}
+
+impl Profile {
+    pub(crate) fn profile(self) -> Option<switchtower_native::worker::Profile> {
+        match self {
+            Self::Auto => None,
+            Self::Full => Some(switchtower_native::worker::Profile::Full),
+            Self::Reduced => Some(switchtower_native::worker::Profile::Reduced),
+        }
     }
 }
 

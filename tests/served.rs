@@ -60,7 +60,8 @@ pub(crate) fn switchtower(stand_in: Option<&StandIn>) -> Command {
             command.env_remove(name);
         }
     }
-    command.env("SWITCHTOWER_HTTP_ADMIN_KEY", ADMIN);
+    // Whether the scientific tier is installed here is no matter of most tests.
+    command.env("SWITCHTOWER_HTTP_ADMIN_KEY", ADMIN).env("SWITCHTOWER_NATIVE_ENABLED", "false");
     if let Some(StandIn { origin, .. }) = stand_in {
         command.env("E2B_API_KEY", KEY).env("E2B_API_URL", origin).env("E2B_SANDBOX_URL", origin);
         command.env("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_CREATIONS_PER_SECOND", "50");

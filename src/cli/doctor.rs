@@ -10,7 +10,7 @@ use switchtower_contract::{Exit, Program};
 
 use super::exit::{Complaint, FAILED};
 use super::terminal;
-use crate::assemble::{self, Reached};
+use crate::assemble::{self, Reached, Science};
 use crate::config::Config;
 use crate::request::{CacheMode, Request};
 use crate::tier::Absent;
@@ -80,6 +80,7 @@ impl Doctor {
 fn look(config: &Config) -> Result<Vec<Finding>, Complaint> {
     let mut findings = vec![rules(config), program(config)?];
     findings.extend(jail(config)?);
+    findings.extend(science(config)?);
     findings.push(port(config));
     findings.extend(clouds(config)?);
     Ok(findings)
@@ -144,16 +145,38 @@ fn program(config: &Config) -> Result<Finding, Complaint> {
     })
 }
 
-fn jail(config: &Config) -> Result<Vec<Finding>, Complaint> {
-    let layer = |(name, standing): (String, Result<(), String>)| match standing {
-        Ok(()) => Finding::well(format!("jail: {name}"), "stands"),
+/// The scientific tier, after a worker of it has proved itself.
+fn science(config: &Config) -> Result<Vec<Finding>, Complaint> {
+    let tier = config.native.tier.as_str();
+    Ok(match super::runtime(1)?.block_on(assemble::science(config)) {
+        Science::Off => Vec::new(),
+        Science::Absent(Absent { reason, remedy, .. }) => {
+            let remedy = remedy.unwrap_or_else(|| "see the message".to_owned());
+            vec![Finding::not(State::Lacking, format!("tier {tier}"), reason, remedy)]
+        }
+        Science::Well { python, packages, full, layers } => {
+            let profile = if full { "full" } else { "reduced" };
+            let detail = format!("Python {python} with {packages} packages, {profile} profile; its self-test passed");
+            let well = Finding::well(format!("tier {tier}"), detail);
+            [well].into_iter().chain(layers.into_iter().map(|found| layer(tier, found))).collect()
+        }
+    })
+}
+
+/// One layer of a jail.
+fn layer(whose: &str, (name, standing): (String, Result<(), String>)) -> Finding {
+    match standing {
+        Ok(()) => Finding::well(format!("{whose}: {name}"), "stands"),
         Err(why) => {
             let remedy = "the other layers stand without it; a newer kernel, or a container that allows it, has it";
-            Finding::not(State::Lacking, format!("jail: {name}"), why, remedy)
+            Finding::not(State::Lacking, format!("{whose}: {name}"), why, remedy)
         }
-    };
+    }
+}
+
+fn jail(config: &Config) -> Result<Vec<Finding>, Complaint> {
     Ok(match super::runtime(1)?.block_on(assemble::jail(config, terminal::note)) {
-        Ok(layers) => layers.into_iter().map(layer).collect(),
+        Ok(layers) => layers.into_iter().map(|found| layer("jail", found)).collect(),
         Err(unbuilt) => {
             let remedy = "`serve` has no tier without workers; `run` does without them";
             vec![Finding::not(State::Broken, "a worker", unbuilt.to_string(), remedy)]

@@ -1,0 +1,91 @@
+"""Renews requirements.txt from requirements.in: `python3 pin.py`.
+
+The versions are those that the oldest Python gets, one set for all; the hashes are those of the wheels that pip would
+take for each Python, processor and C library below. pip answers from the index that it is set up for, and fetches
+nothing but metadata.
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+#: Which installations requirements.txt serves.
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+PROCESSORS = ("x86_64", "aarch64")
+#: An older glibc and a newer one may be given different wheels.
+GLIBCS = (28, 41)
+
+
+def main():
+    roots = HERE / "requirements.in"
+    pins = sorted("{}=={}".format(*pin) for pin in pinned(resolved(PYTHONS[0], PROCESSORS[0], GLIBCS[0], roots)))
+    hashes = {pin: set() for pin in pins}
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as listed:
+        listed.write("\n".join(pins))
+        listed.flush()
+        for python in PYTHONS:
+            for processor in PROCESSORS:
+                for glibc in GLIBCS:
+                    print(f"python {python}, {processor}, glibc 2.{glibc}", file=sys.stderr)
+                    for (name, version), digest in pinned(
+                        resolved(python, processor, glibc, listed.name, "--no-deps")
+                    ).items():
+                        hashes[f"{name}=={version}"].add(digest)
+    (HERE / "requirements.txt").write_text(text(hashes))
+
+
+def platforms(processor, glibc):
+    """The tags of wheels that such a machine can run, the best first."""
+    older = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
+    for minor in range(glibc, 4, -1):
+        yield f"manylinux_2_{minor}_{processor}"
+        if minor in older:
+            yield f"{older[minor]}_{processor}"
+
+
+def resolved(python, processor, glibc, requirements, *options):
+    """What pip would install there: its own report."""
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-"]
+    command += [
+        "--disable-pip-version-check",
+        "--only-binary",
+        ":all:",
+        "--target",
+        "nowhere",
+        "--python-version",
+        python,
+    ]
+    for platform in platforms(processor, glibc):
+        command += ["--platform", platform]
+    done = subprocess.run([*command, *options, "-r", str(requirements)], stdout=subprocess.PIPE)
+    if done.returncode != 0:
+        sys.exit(f"pip finds no wheels for Python {python}, {processor}, glibc 2.{glibc}: see above")
+    return json.loads(done.stdout)["install"]
+
+
+def pinned(report):
+    """Name and version of each package, with the hash of its wheel."""
+    pins = {}
+    for package in report:
+        name = package["metadata"]["name"].lower().replace("_", "-")
+        source = package["download_info"]
+        if not source["url"].startswith("https:"):
+            sys.exit(f"{name} would come from {source['url']}, not from an index; unset PIP_FIND_LINKS")
+        pins[name, package["metadata"]["version"]] = source["archive_info"]["hashes"]["sha256"]
+    return pins
+
+
+def text(hashes):
+    served = f"CPython {PYTHONS[0]} to {PYTHONS[-1]}, {' and '.join(PROCESSORS)}, glibc 2.{GLIBCS[0]} or newer"
+    lines = [f"# Made by pin.py from requirements.in, for {served}."]
+    for pin, digests in hashes.items():
+        lines += [" \\\n    ".join([pin, *(f"--hash=sha256:{digest}" for digest in sorted(digests))])]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+//! The control groups of workers: how much memory one may have, and who removes them. A worker makes its group before it
+//! goes behind its walls, and removes what dead ones have left; what the last ones leave is removed here.
+
+use std::time::Duration;
+
+/// The least that a worker is of use with, whatever the machine has: the packages, and a program.
+const LEAST: u64 = 1 << 30;
+/// More than one program needs, or the kernels that are at work at once.
+const MOST: u64 = 4 << 30;
+
+/// The processes of a worker that was killed are gone a moment after it.
+const PAUSE: Duration = Duration::from_millis(5);
+const PAUSES: usize = 200;
+
+/// Bytes of memory for one of so many processes.
+pub(crate) fn share(processes: usize) -> u64 {
+    let all = physical().unwrap_or(MOST);
+    (all / processes.max(1) as u64).clamp(LEAST, MOST)
+}
+
+/// Bytes of memory that the machine has.
+#[cfg(target_os = "linux")]
+fn physical() -> Option<u64> {
+    let table = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let total = table.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    total.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes << 10)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn physical() -> Option<u64> {
+    None
+}
+
+/// Removes the groups of workers that this process started and that have ended.
+#[cfg(target_os = "linux")]
+pub(crate) async fn clear() {
+    for _ in 0..PAUSES {
+        if switchtower_jail::sweep_cgroups(Some(std::process::id())) == 0 {
+            return;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    tracing::warn!("a worker's control group could not be removed: it is not empty");
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) async fn clear() {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_gets_its_share_of_the_machine_and_never_too_little_to_work_with() {
+        assert_eq!(share(100_000), LEAST);
+        assert!((LEAST..=MOST).contains(&share(1)));
+        assert!(share(1) >= share(2));
+    }
+}

@@ -1,0 +1,140 @@
+//! An installation: a folder with the worker, its packages and a manifest, made by `install.py`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+/// The form of the manifest that this reads.
+const FORMAT: u32 = 1;
+/// The worker executable in the folder.
+const WORKER: &str = "switchtower-native";
+/// The packages in the folder.
+const SITE: &str = "site";
+
+/// What `install.py` wrote down.
+#[derive(Debug, Clone, Deserialize)]
+struct Manifest {
+    format: u32,
+    python: String,
+    /// The prefix of the Python that is embedded.
+    home: PathBuf,
+    /// Folders outside the installation that a program needs to read.
+    readable: Vec<PathBuf>,
+    packages: BTreeMap<String, String>,
+    /// Top-level names that can be imported.
+    modules: BTreeSet<String>,
+    /// Names the Python, the packages and the worker.
+    digest: String,
+}
+
+/// A place where the scientific tier is installed.
+#[derive(Debug, Clone)]
+pub struct Installation {
+    folder: PathBuf,
+    manifest: Arc<Manifest>,
+}
+
+/// There is no installation to use, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Missing {
+    pub reason: String,
+    /// What would bring it.
+    pub remedy: String,
+}
+
+impl Missing {
+    fn new(reason: String) -> Self {
+        Self { reason, remedy: "`python3 sandboxes/native/install.py` installs it".to_owned() }
+    }
+}
+
+impl Installation {
+    /// The one in this folder; in the user's data folder where none is given.
+    ///
+    /// # Errors
+    /// It is not there, or not whole.
+    pub fn locate(folder: Option<&Path>) -> Result<Self, Missing> {
+        let folder = match folder {
+            Some(folder) => folder.to_owned(),
+            None => usual_folder().ok_or_else(|| Missing::new("there is no home folder to look in".to_owned()))?,
+        };
+        let path = folder.join("manifest.json");
+        let text = std::fs::read(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Missing::new(format!("it is not installed in {}", folder.display())),
+            _ => Missing::new(format!("{}: {error}", path.display())),
+        })?;
+        let manifest: Manifest = serde_json::from_slice(&text)
+            .map_err(|error| Missing::new(format!("{} is no manifest: {error}", path.display())))?;
+        if manifest.format != FORMAT {
+            let made = manifest.format;
+            return Err(Missing::new(format!("{} was installed by another version (form {made})", folder.display())));
+        }
+        let installation = Self { folder, manifest: Arc::new(manifest) };
+        for needed in [installation.worker(), installation.site(), installation.manifest.home.clone()] {
+            if !needed.exists() {
+                return Err(Missing::new(format!("{} is not there any more", needed.display())));
+            }
+        }
+        Ok(installation)
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The version of its Python.
+    pub fn python(&self) -> &str {
+        &self.manifest.python
+    }
+
+    /// Packages and their versions.
+    pub fn packages(&self) -> &BTreeMap<String, String> {
+        &self.manifest.packages
+    }
+
+    /// The Python that is embedded, as a program of its own.
+    pub fn interpreter(&self) -> PathBuf {
+        let (major, minor) = self.version();
+        self.manifest.home.join(format!("bin/python{major}.{minor}"))
+    }
+
+    fn version(&self) -> (&str, &str) {
+        let mut parts = self.manifest.python.split('.');
+        (parts.next().unwrap_or("3"), parts.next().unwrap_or_default())
+    }
+
+    pub(crate) fn modules(&self) -> &BTreeSet<String> {
+        &self.manifest.modules
+    }
+
+    pub(crate) fn digest(&self) -> &str {
+        &self.manifest.digest
+    }
+
+    pub(crate) fn worker(&self) -> PathBuf {
+        self.folder.join(WORKER)
+    }
+
+    pub(crate) fn site(&self) -> PathBuf {
+        self.folder.join(SITE)
+    }
+
+    pub(crate) fn home(&self) -> &Path {
+        &self.manifest.home
+    }
+
+    /// What programs may read: Python's own folders and the packages.
+    pub(crate) fn readable(&self) -> Vec<PathBuf> {
+        self.manifest.readable.iter().cloned().chain([self.site()]).collect()
+    }
+}
+
+/// As the XDG base directory specification has it.
+fn usual_folder() -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let data = absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share")))?;
+    Some(data.join("switchtower/native"))
+}

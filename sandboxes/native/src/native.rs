@@ -1,0 +1,206 @@
+//! The tier: workers that run programs, and workers that keep kernels.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use switchtower_contract::{Backend, Fault, Kernel, Offer, Opening, Sandbox, Spec};
+use switchtower_worker::jail::Layer;
+use switchtower_worker::{Command, Config, Keeping, Kernels, Patience, Renewal, StartError, Workers};
+use tokio::sync::OnceCell;
+
+use crate::canaries;
+use crate::cgroups;
+use crate::installation::Installation;
+use crate::offer::offer;
+use crate::scratch::Scratch;
+use crate::worker::{Profile, Settings};
+
+/// What most programs of this kind import.
+const PRELOAD: [&str; 6] = ["numpy", "pandas", "scipy", "sympy", "matplotlib", "sklearn"];
+/// A worker imports everything before it is ready; a busy machine takes its time.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// A worker ends its programs itself: a cell is interrupted before it is killed.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Threads that a program may have.
+const THREADS: u64 = 64;
+/// Children that a process may have beside those that wait and its kernels: one at work, and itself.
+const SPARE: usize = 2;
+
+/// How many processes there are, and what they prepare.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Size {
+    /// Processes that run programs.
+    pub workers: usize,
+    /// Processes that keep kernels; 0: none are kept. Each runs one cell at a time.
+    pub kernels: usize,
+    /// Kernels that each of them has room for.
+    pub room: usize,
+    /// Children that each process keeps ready.
+    pub reserve: usize,
+    /// Packages that a process imports before its first program. Any other is imported by the program that wants it.
+    pub preload: Vec<String>,
+    /// When a worker is replaced.
+    pub renewal: Renewal,
+    /// The jail's profile; none: the full one where the system allows it.
+    pub profile: Option<Profile>,
+    /// Bytes that a program may have in files.
+    pub scratch: u64,
+    /// Bytes of memory that a kernel gets which begins with the state of another.
+    pub memory: u64,
+    /// Bytes of memory that one process may have with all its children, where a control group can be made. None: its share
+    /// of the machine's memory, between 1 and 4 GiB.
+    pub memory_total: Option<u64>,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        let renewal = Renewal { after: 5000, age: Duration::from_secs(3600) };
+        Self {
+            workers: 1,
+            kernels: 1,
+            room: 32,
+            reserve: 2,
+            preload: PRELOAD.map(str::to_owned).to_vec(),
+            renewal,
+            profile: None,
+            scratch: 128 << 20,
+            memory: 512 << 20,
+            memory_total: None,
+        }
+    }
+}
+
+/// The scientific tier. Its processes start when they are first needed, or when [`begin`](Self::begin) says so.
+pub struct Native {
+    installation: Installation,
+    size: Size,
+    /// Or why there are none: what does not hold now will not hold in a moment.
+    programs: OnceCell<Result<Workers, Arc<StartError>>>,
+    kernels: OnceCell<Kernels>,
+    /// Its folder is removed last.
+    scratch: OnceCell<Scratch>,
+}
+
+impl Native {
+    pub fn new(installation: Installation, size: Size) -> Self {
+        let (programs, kernels, scratch) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        Self { installation, size, programs, kernels, scratch }
+    }
+
+    /// Starts the processes that run programs and waits until they have proved themselves; those that keep kernels start
+    /// after that, and nobody waits for them but the first cells.
+    ///
+    /// # Errors
+    /// One does not come up, or its jail does not hold: then there is none of this tier.
+    pub async fn begin(&self) -> Result<(), Arc<StartError>> {
+        self.programs().await?;
+        if self.size.kernels > 0 {
+            self.kernels().await.map_err(Arc::new)?;
+        }
+        Ok(())
+    }
+
+    pub fn installation(&self) -> &Installation {
+        &self.installation
+    }
+
+    /// The layers of the workers' jail, as the workers found them; none before they are started.
+    pub fn layers(&self) -> &[Layer] {
+        self.programs.get().and_then(|programs| programs.as_ref().ok()).map(Workers::layers).unwrap_or_default()
+    }
+
+    /// The profile of the workers' jail, by these layers.
+    pub fn profile(&self) -> Option<Profile> {
+        let tree = self.layers().iter().find(|layer| layer.name == "file tree")?;
+        Some(if tree.standing.is_ok() { Profile::Full } else { Profile::Reduced })
+    }
+
+    async fn programs(&self) -> Result<&Workers, Arc<StartError>> {
+        let start = async || {
+            let config = Config { command: self.command(0, self.size.workers).await?, workers: self.size.workers };
+            Workers::start(self.offer(), &config).await
+        };
+        let started = self.programs.get_or_init(async || start().await.map_err(Arc::new)).await;
+        started.as_ref().map_err(Arc::clone)
+    }
+
+    async fn kernels(&self) -> Result<&Kernels, StartError> {
+        let start = async || {
+            let command = self.command(self.size.room, self.size.kernels).await?;
+            let keeping = Keeping { workers: self.size.kernels, memory: self.size.memory, outlives_a_break: true };
+            Ok(Kernels::start(&command, keeping))
+        };
+        self.kernels.get_or_try_init(start).await
+    }
+
+    /// How processes that have room for so many kernels are started; `together` are to share the machine.
+    async fn command(&self, kernels: usize, together: usize) -> Result<Command, StartError> {
+        let program = self.installation.worker();
+        let scratch = self.scratch.get_or_try_init(async || Scratch::new()).await;
+        let scratch =
+            scratch.map_err(|error| StartError::Failed(format!("there is no folder for private files: {error}")))?;
+        let settings = self.settings(scratch.path(), kernels, together);
+        let told = serde_json::to_string(&settings).map_err(|error| StartError::Failed(error.to_string()))?;
+        Ok(Command {
+            patience: Patience { ready: READY_WITHIN, grace: GRACE },
+            canaries: canaries::all(),
+            renewal: Some(self.size.renewal),
+            ..Command::new(program, vec![told.into()])
+        })
+    }
+
+    fn settings(&self, scratch: &Path, kernels: usize, together: usize) -> Settings {
+        Settings {
+            home: self.installation.home().to_owned(),
+            site: self.installation.site(),
+            preload: self.size.preload.clone(),
+            readable: self.installation.readable(),
+            scratch: scratch.to_owned(),
+            profile: self.size.profile,
+            reserve: self.size.reserve,
+            kernels,
+            scratch_bytes: self.size.scratch,
+            scratch_entries: 8192,
+            threads: THREADS,
+            memory_total: Some(self.size.memory_total.unwrap_or_else(|| cgroups::share(together))),
+            threads_total: Some(THREADS.saturating_mul((self.size.reserve + kernels + SPARE) as u64)),
+        }
+    }
+
+    /// Ends every process and waits for it.
+    pub async fn shutdown(&self) {
+        if let Some(kernels) = self.kernels.get() {
+            kernels.shutdown().await;
+        }
+        if let Some(Ok(programs)) = self.programs.get() {
+            programs.shutdown().await;
+        }
+        cgroups::clear().await;
+    }
+}
+
+#[async_trait]
+impl Backend for Native {
+    fn offer(&self) -> Offer {
+        offer(&self.installation, self.size.kernels > 0)
+    }
+
+    async fn open(&self, spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
+        self.programs().await.map_err(|error| refused(&error))?.open(spec).await
+    }
+
+    async fn kernel(&self, opening: &Opening) -> Result<Box<dyn Kernel>, Fault> {
+        if self.size.kernels == 0 {
+            return Err(Fault::Unavailable { reason: "no kernels are kept here".to_owned() });
+        }
+        Ok(self.kernels().await.map_err(|error| refused(&error))?.open(opening))
+    }
+}
+
+/// Nothing ran, and trying it again here would be of no use.
+fn refused(error: &StartError) -> Fault {
+    Fault::Refused { reason: error.to_string(), retry_after: None }
+}

@@ -1,0 +1,156 @@
+//! A jailed child, as the worker holds it.
+
+use std::io::{self, Write as _};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use switchtower_contract::Change;
+use switchtower_jail::{End, Forked};
+use switchtower_worker::frames;
+
+use crate::pipes::{Pipes, Tap};
+use crate::processes::Processes;
+use crate::wire::{Given, Heard, Said, TAKEN};
+
+/// A child is given this long to read what it is given.
+const READING: Duration = Duration::from_secs(1);
+
+/// A forked child with the ends of its pipes. Dropping it kills it.
+pub(crate) struct Child {
+    forked: Forked,
+    speaks: std::os::unix::net::UnixStream,
+    pub(crate) stdout: Tap,
+    pub(crate) stderr: Tap,
+    heard: Heard,
+    /// What it did to files, and nobody has been told yet.
+    pub(crate) untold: Vec<Change>,
+    warm: bool,
+    /// Processor time at the beginning of what it does now.
+    cpu: Duration,
+    /// Bytes of memory that it held then.
+    held: u64,
+}
+
+impl Child {
+    pub(crate) fn new(forked: Forked, pipes: Pipes) -> Self {
+        let Pipes { speaks, stdout, stderr } = pipes;
+        Self {
+            forked,
+            speaks,
+            stdout,
+            stderr,
+            heard: Heard::default(),
+            untold: Vec::new(),
+            warm: false,
+            cpu: Duration::ZERO,
+            held: 0,
+        }
+    }
+
+    pub(crate) fn forked(&self) -> &Forked {
+        &self.forked
+    }
+
+    /// What to wait for: what it says, prints, prints as errors, and its end.
+    pub(crate) fn descriptors(&self) -> [i32; 4] {
+        let pidfd = self.forked.pidfd().as_raw_fd();
+        [self.speaks.as_raw_fd(), self.stdout.descriptor(), self.stderr.descriptor(), pidfd]
+    }
+
+    /// Hands it what to do.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub(crate) fn give(&mut self, given: &Given, processes: &Processes) -> io::Result<()> {
+        // Afterwards it may be over before anybody looks.
+        (self.cpu, self.held) = (self.processor_time(), self.resident(processes));
+        self.hand(given)
+    }
+
+    fn hand(&mut self, given: &Given) -> io::Result<()> {
+        // A child that does not read is none to wait for.
+        self.speaks.set_nonblocking(false)?;
+        self.speaks.set_write_timeout(Some(READING))?;
+        let written = frames::write(&mut self.speaks, given);
+        self.speaks.set_nonblocking(true)?;
+        written
+    }
+
+    /// Reads what it has said; false: it says nothing more.
+    pub(crate) fn listen(&mut self) -> bool {
+        let mut buffer = [0; 64 << 10];
+        loop {
+            match io::Read::read(&mut self.speaks, &mut buffer) {
+                Ok(0) => return false,
+                Ok(count) => {
+                    self.heard.takes(&buffer[..count]);
+                    // One thing at a time: a flood is stopped by looking at what it says.
+                    return true;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+            }
+        }
+    }
+
+    pub(crate) fn said(&mut self) -> io::Result<Option<Said>> {
+        self.heard.next()
+    }
+
+    /// A shown value is taken: it may go on.
+    pub(crate) fn goes_on(&mut self) {
+        // Where it does not read, it waits no longer.
+        let _ = self.speaks.write(&[TAKEN]);
+    }
+
+    /// Its end, where it has ended.
+    pub(crate) fn ended(&mut self) -> io::Result<Option<End>> {
+        self.forked.ended()
+    }
+
+    pub(crate) fn kill(&self) {
+        self.signal(libc::SIGKILL);
+    }
+
+    pub(crate) fn signal(&self, signal: i32) {
+        // It may be gone, and that is as good.
+        let _ = self.forked.signal(signal);
+    }
+
+    /// Bytes of memory that it held when it was given what it does now.
+    pub(crate) fn held(&self) -> u64 {
+        self.held
+    }
+
+    /// Processor time since it was given what it does now.
+    pub(crate) fn used(&self) -> Duration {
+        self.processor_time().saturating_sub(self.cpu)
+    }
+
+    /// Processor time since it was forked; zero where it is gone.
+    fn processor_time(&self) -> Duration {
+        self.forked.cpu().unwrap_or_default()
+    }
+
+    /// Bytes of memory that it holds now; zero where that cannot be looked up.
+    pub(crate) fn resident(&self, processes: &Processes) -> u64 {
+        processes.resident(self.forked.pid).unwrap_or(0)
+    }
+
+    /// The most that it has held.
+    pub(crate) fn peak(&self, processes: &Processes) -> u64 {
+        processes.peak(self.forked.pid).unwrap_or(0)
+    }
+
+    /// Whether it has been warmed up, or given up; where not, that begins.
+    pub(crate) fn is_warm(&mut self) -> bool {
+        let was = std::mem::replace(&mut self.warm, true);
+        // One that is gone is found out when it is needed.
+        was || self.hand(&Given::Ahead).is_err()
+    }
+
+    /// It lives, and has said nothing.
+    pub(crate) fn is_waiting(&mut self) -> bool {
+        matches!(self.ended(), Ok(None))
+    }
+}

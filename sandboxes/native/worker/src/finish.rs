@@ -1,0 +1,157 @@
+//! How a child's work ended: judged by what was seen of it, not by what it wishes to be believed.
+
+use std::os::unix::process::ExitStatusExt as _;
+
+use switchtower_contract::{Change, Escalation, Exit, Failure, Fault, Limits, Need, Outcome, Usage};
+use switchtower_jail::End;
+
+use crate::attend::Attended;
+use crate::inside;
+use crate::wire::Ending;
+
+/// How it ended.
+pub(crate) struct Finish {
+    pub(crate) ended: Result<Outcome, Fault>,
+    pub(crate) changes: Vec<Change>,
+    /// The child can do the next thing.
+    pub(crate) alive: bool,
+}
+
+/// Why a child was stopped from here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Out of time.
+    Late,
+    Cancelled,
+    Lacks(Need),
+    /// It said something that no child says, or has more files or threads than it may have.
+    Misbehaves,
+}
+
+/// All that was seen of it.
+pub(crate) struct Observed {
+    pub(crate) what: Attended,
+    /// Why it was stopped, where it was.
+    pub(crate) stop: Option<Stop>,
+    /// What it said last.
+    pub(crate) ending: Option<(Ending, Vec<Change>)>,
+    /// How its process ended, where it has.
+    pub(crate) end: Option<End>,
+    pub(crate) lacked: Option<Need>,
+    pub(crate) usage: Usage,
+    pub(crate) truncated: bool,
+}
+
+impl Observed {
+    /// The end, and the exception that went through, where one did.
+    pub(crate) fn judged(self, limits: &Limits) -> (Finish, Option<Failure>) {
+        let Self { what, stop, ending, end, lacked, usage, truncated } = self;
+        let alive = end.is_none() && what != Attended::Program;
+        // Code of our own moves nowhere, and neither does a kernel that goes on.
+        let moves = limits.escalation == Escalation::OnNeed && what != Attended::Own && !alive;
+        let (said, changes) = ending.map_or((None, Vec::new()), |(said, changes)| (Some(said), changes));
+        let (exit, failure) = match (stop, said) {
+            (Some(Stop::Cancelled), _) => (Err(Fault::Lost { reason: "it was cancelled".to_owned() }), None),
+            (Some(Stop::Lacks(need)), _) => (Err(Fault::Unsupported(need)), None),
+            (Some(Stop::Misbehaves), _) => (Ok(Exit::Killed), None),
+            (Some(Stop::Late), _) => (Ok(Exit::TimedOut), None),
+            (None, Some(Ending::Finished(code))) => (Ok(Exit::Finished(code)), None),
+            (None, Some(Ending::Raised(failure))) => {
+                let out_of_memory = MEMORY_ERRORS.contains(&failure.name.rsplit('.').next().unwrap_or_default());
+                (Ok(if out_of_memory { Exit::OutOfMemory } else { Exit::Raised }), Some(failure))
+            }
+            (None, None) => (end.as_ref().map_or_else(gone, left), None),
+        };
+        let ended = match exit {
+            Ok(Exit::TimedOut) if moves => Err(Fault::Unsupported(Need::Time(limits.wall))),
+            Ok(Exit::OutOfMemory) if moves => Err(Fault::Unsupported(Need::Memory(limits.memory))),
+            Ok(exit) => {
+                let memory = (exit == Exit::OutOfMemory).then_some(Need::Memory(limits.memory));
+                Ok(Outcome { exit, observed: None, truncated, usage, lacked: lacked.or(memory) })
+            }
+            Err(fault) => Err(fault),
+        };
+        (Finish { ended, changes, alive }, failure)
+    }
+}
+
+/// Exceptions that say that there was no memory left: Python's, and numpy's.
+const MEMORY_ERRORS: [&str; 2] = ["MemoryError", "_ArrayMemoryError"];
+
+fn gone<T>() -> Result<T, Fault> {
+    Err(Fault::Lost { reason: "a child's end was not seen".to_owned() })
+}
+
+/// How a child ended that did not say so.
+fn left(end: &End) -> Result<Exit, Fault> {
+    let status = end.status;
+    match (status.code(), status.signal()) {
+        (Some(inside::NOT_JAILED), _) => {
+            Err(Fault::Unavailable { reason: "a child did not get into its jail".to_owned() })
+        }
+        // `os._exit`.
+        (Some(code), _) => Ok(Exit::Finished(code)),
+        (None, Some(libc::SIGXCPU)) => Ok(Exit::TimedOut),
+        // Nobody here sent it: the system ran out of memory.
+        (None, Some(libc::SIGKILL)) => Ok(Exit::OutOfMemory),
+        (None, _) => Ok(Exit::Killed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::ExitStatus;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn judged(stop: Option<Stop>, ending: Option<Ending>, status: Option<i32>, escalation: Escalation) -> Finish {
+        let end = status.map(|status| End { status: ExitStatus::from_raw(status), cpu: Duration::ZERO, peak: 0 });
+        let ending = ending.map(|ending| (ending, Vec::new()));
+        let (what, usage) = (Attended::Program, Usage::default());
+        let observed = Observed { what, stop, ending, end, lacked: None, usage, truncated: false };
+        observed.judged(&Limits { escalation, ..Limits::default() }).0
+    }
+
+    fn exit(finish: Finish) -> Exit {
+        finish.ended.unwrap().exit
+    }
+
+    #[test]
+    fn what_a_program_says_of_its_end_counts_only_where_nothing_stopped_it() {
+        let said = || Some(Ending::Finished(0));
+        assert_eq!(exit(judged(None, said(), None, Escalation::Never)), Exit::Finished(0));
+        assert_eq!(exit(judged(Some(Stop::Late), said(), Some(9), Escalation::Never)), Exit::TimedOut);
+        assert_eq!(exit(judged(Some(Stop::Misbehaves), said(), Some(9), Escalation::Never)), Exit::Killed);
+        assert!(matches!(
+            judged(Some(Stop::Cancelled), said(), Some(9), Escalation::Never).ended,
+            Err(Fault::Lost { .. })
+        ));
+    }
+
+    #[test]
+    fn a_process_that_says_nothing_is_judged_by_how_it_ended() {
+        // Statuses as wait(2) has them: a code in the second byte, a signal in the first.
+        for (status, expected) in [
+            (3 << 8, Exit::Finished(3)),
+            (libc::SIGKILL, Exit::OutOfMemory),
+            (libc::SIGSYS, Exit::Killed),
+            (libc::SIGSEGV, Exit::Killed),
+            (libc::SIGXCPU, Exit::TimedOut),
+        ] {
+            assert_eq!(exit(judged(None, None, Some(status), Escalation::Never)), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn too_little_time_or_memory_is_a_need_where_another_tier_stands_ready() {
+        let failure =
+            |name: &str| Failure { name: name.into(), value: String::new(), traceback: String::new(), line: None };
+        let raised = |name| judged(None, Some(Ending::Raised(failure(name))), None, Escalation::OnNeed).ended;
+        assert!(matches!(raised("MemoryError"), Err(Fault::Unsupported(Need::Memory(_)))));
+        assert!(matches!(raised("_ArrayMemoryError"), Err(Fault::Unsupported(Need::Memory(_)))));
+        assert_eq!(raised("NoMemoryError").unwrap().exit, Exit::Raised);
+        let late = judged(Some(Stop::Late), None, Some(9), Escalation::OnNeed).ended;
+        assert!(matches!(late, Err(Fault::Unsupported(Need::Time(_)))));
+    }
+}

@@ -1,0 +1,185 @@
+//! The interpreter, and the Python of ours that is in it.
+
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyModule, PyTuple};
+use switchtower_contract::{Cell, Change, Content, Failure, Opening, Program};
+use switchtower_native::worker::Settings;
+
+use crate::inside;
+use crate::memory;
+use crate::wire::Ending;
+
+include!(concat!(env!("OUT_DIR"), "/files.rs"));
+
+/// Makes the embedded files importable.
+const BOOT: &str = include_str!("../python/boot.py");
+/// What makes digests of a session's state.
+const CANON: &str = "carry/canon.py";
+
+/// The interpreter of this process, with the packages imported.
+pub(crate) struct Interpreter {
+    entry: Py<PyModule>,
+}
+
+impl Interpreter {
+    /// Starts it, imports the packages and warms up what every program needs.
+    ///
+    /// # Errors
+    /// Python does not start, or a package cannot be imported.
+    pub(crate) fn start(settings: &Settings) -> Result<Self, String> {
+        // Libraries of linear algebra look at these when they are loaded: threads would not survive a fork.
+        for name in ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"] {
+            set_variable(name, "1");
+        }
+        set_variable("HOME", "/home/user");
+        set_variable("LANG", "C.UTF-8");
+        set_variable("PATH", "/usr/local/bin:/usr/bin:/bin");
+        // Whoever asks for the user's name looks here first; there is no list of users.
+        set_variable("USER", "user");
+        set_variable("LOGNAME", "user");
+        set_variable("MPLBACKEND", "Agg");
+        memory::set_aside();
+        initialize(&settings.home)?;
+        let begun = Python::attach(|py| begin(py, settings)).map_err(|error| error.to_string());
+        memory::give_back();
+        begun
+    }
+
+    /// In a child, once it is in its jail.
+    pub(crate) fn born(&self, py: Python<'_>) -> PyResult<()> {
+        self.entry.bind(py).call_method0("born").map(drop)
+    }
+
+    /// In a child that waits.
+    pub(crate) fn warm(&self, py: Python<'_>) -> PyResult<()> {
+        self.entry.bind(py).call_method0("warm_up").map(drop)
+    }
+
+    pub(crate) fn program(&self, py: Python<'_>, program: &Program) -> PyResult<Ending> {
+        let files: Vec<_> = program.files.iter().map(|file| (&file.path, PyBytes::new(py, &file.content))).collect();
+        let given = (&program.source, files, &program.env, program.stdin.is_some());
+        ending(&self.entry.bind(py).call_method1("program", given)?)
+    }
+
+    pub(crate) fn cell(
+        &self,
+        py: Python<'_>,
+        opening: Option<&Opening>,
+        cell: &Cell,
+    ) -> PyResult<(Ending, Vec<Change>)> {
+        let opening = opening.map(|opening| (&opening.env, &opening.folder));
+        let changes: Vec<_> = cell.changes.iter().map(|change| (&change.path, laid(py, &change.content))).collect();
+        let given = (opening, &cell.source, cell.number, &cell.env, cell.stdin.is_some(), changes);
+        let left = self.entry.bind(py).call_method1("cell", given)?;
+        let (end, made): (Bound<'_, PyAny>, Vec<(String, Bound<'_, PyAny>)>) = left.extract()?;
+        let made = made.into_iter().map(|(path, content)| Ok(Change { path, content: told(&content)? }));
+        Ok((ending(&end)?, made.collect::<PyResult<_>>()?))
+    }
+
+    pub(crate) fn own(&self, py: Python<'_>, code: &str) -> PyResult<Ending> {
+        ending(&self.entry.bind(py).call_method1("own", (code,))?)
+    }
+}
+
+fn laid<'py>(py: Python<'py>, content: &Content) -> Option<Bound<'py, PyAny>> {
+    match content {
+        Content::File(content) => Some(PyBytes::new(py, content).into_any()),
+        Content::Folder => Some(pyo3::types::PyBool::new(py, true).to_owned().into_any()),
+        Content::Gone => None,
+    }
+}
+
+fn told(content: &Bound<'_, PyAny>) -> PyResult<Content> {
+    if content.is_none() {
+        Ok(Content::Gone)
+    } else if let Ok(bytes) = content.cast::<PyBytes>() {
+        Ok(Content::File(bytes.as_bytes().to_vec()))
+    } else {
+        Ok(Content::Folder)
+    }
+}
+
+/// `("finished", code)` or `("raised", name, value, traceback, line)`.
+fn ending(told: &Bound<'_, PyAny>) -> PyResult<Ending> {
+    let told = told.cast::<PyTuple>()?;
+    if told.get_item(0)?.extract::<&str>()? == "finished" {
+        return Ok(Ending::Finished(told.get_item(1)?.extract()?));
+    }
+    let (_, name, value, traceback, line): (String, String, String, String, Option<u32>) = told.extract()?;
+    Ok(Ending::Raised(Failure { name, value, traceback, line }))
+}
+
+fn begin(py: Python<'_>, settings: &Settings) -> PyResult<Interpreter> {
+    let host = inside::module(py, text_of(CANON))?;
+    let modules = py.import("sys")?.getattr("modules")?;
+    modules.set_item("_switchtower_host", host)?;
+    let files = PyDict::new(py);
+    for (name, text) in FILES {
+        files.set_item(name, text)?;
+    }
+    let boot = CString::new(BOOT).map_err(|error| pyo3::exceptions::PyValueError::new_err(error.to_string()))?;
+    let boot = PyModule::from_code(py, &boot, c"/switchtower/boot.py", c"_switchtower_boot")?;
+    boot.call_method1("install", (files, &settings.site))?;
+    let entry = py.import("_switchtower.entry")?;
+    let failed: Vec<String> = entry.call_method1("settle", (&settings.preload,))?.extract()?;
+    boot.call_method0("settled")?;
+    if let Some(first) = failed.first() {
+        return Err(pyo3::exceptions::PyImportError::new_err(format!("a package cannot be used: {first}")));
+    }
+    Ok(Interpreter { entry: entry.unbind() })
+}
+
+fn text_of(name: &str) -> &'static str {
+    FILES.iter().find(|(known, _)| *known == name).map_or("", |(_, text)| text)
+}
+
+#[allow(unsafe_code, reason = "the environment belongs to the whole process")]
+fn set_variable(name: &str, value: &str) {
+    // SAFETY: there is one thread.
+    unsafe { std::env::set_var(name, value) };
+}
+
+/// Starts Python apart from whatever this machine's users have set for theirs: no environment, no `site`, no files written
+/// beside sources.
+#[allow(unsafe_code, reason = "the configuration of an interpreter has no safe wrapper in pyo3")]
+fn initialize(home: &Path) -> Result<(), String> {
+    let failed = |status: &ffi::PyStatus| {
+        // SAFETY: the message, where there is one, is a text of the interpreter's that is never freed.
+        let message = unsafe { status.err_msg.as_ref().map(|text| std::ffi::CStr::from_ptr(text)) };
+        format!("Python does not start: {}", message.map_or("no reason given".into(), |text| text.to_string_lossy()))
+    };
+    let home = CString::new(home.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
+    // SAFETY: the structures are made by the functions that initialise them and live until the end of this one, the text
+    // ends with a zero, and no interpreter runs yet.
+    unsafe {
+        let mut before = std::mem::zeroed::<ffi::PyPreConfig>();
+        ffi::PyPreConfig_InitIsolatedConfig(&raw mut before);
+        before.utf8_mode = 1;
+        let status = ffi::Py_PreInitialize(&raw const before);
+        if ffi::PyStatus_Exception(status) != 0 {
+            return Err(failed(&status));
+        }
+        let mut config = std::mem::zeroed::<ffi::PyConfig>();
+        ffi::PyConfig_InitIsolatedConfig(&raw mut config);
+        config.site_import = 0;
+        config.write_bytecode = 0;
+        config.install_signal_handlers = 1;
+        let home_field = &raw mut config.home;
+        let mut status = ffi::PyConfig_SetBytesString(&raw mut config, home_field, home.as_ptr());
+        if ffi::PyStatus_Exception(status) == 0 {
+            status = ffi::Py_InitializeFromConfig(&raw const config);
+        }
+        ffi::PyConfig_Clear(&raw mut config);
+        if ffi::PyStatus_Exception(status) != 0 {
+            return Err(failed(&status));
+        }
+        // Initialising leaves the interpreter's lock with this thread; from here on it is taken where it is needed.
+        ffi::PyEval_SaveThread();
+    }
+    Ok(())
+}

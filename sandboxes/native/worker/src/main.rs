@@ -1,0 +1,112 @@
+//! The worker of the scientific tier: one thread that embeds CPython, imports the packages once, enters its jail and forks
+//! a jailed child for every program.
+//!
+//! It never runs a program itself: what it hears from its children are bytes, and how a child ended it learns from the
+//! kernel. So a program can lie about nothing but what it says.
+
+mod attend;
+mod child;
+mod finish;
+mod inside;
+mod interpreter;
+mod memory;
+mod pipes;
+mod processes;
+mod watch;
+mod wire;
+mod zygote;
+
+use std::process::ExitCode;
+
+use switchtower_jail::{Profile, Settings as Jail, Walls};
+use switchtower_native::worker::{self, Settings};
+use switchtower_worker::child::Parent;
+use switchtower_worker::jail::Layer;
+
+use interpreter::Interpreter;
+use processes::Processes;
+use zygote::Zygote;
+
+// Where there are no mounts, `/tmp` and `/home/user` lead to private folders.
+switchtower_jail::interpose!();
+
+fn main() -> ExitCode {
+    let Some(settings) = std::env::args().nth(1).and_then(|told| serde_json::from_str::<Settings>(&told).ok()) else {
+        eprintln!("this is the worker of switchtower's scientific tier: switchtower starts it");
+        return ExitCode::from(2);
+    };
+    let parent = match Parent::connect() {
+        Ok(parent) => parent,
+        Err(error) => {
+            eprintln!("nobody started this as a worker: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    match work(&settings) {
+        Ok((zygote, layers)) => match parent.serve(layers, zygote) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        },
+        Err(reason) => {
+            eprintln!("{}", parent.fail(reason));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn work(settings: &Settings) -> Result<(Zygote, Vec<Layer>), String> {
+    ignores_interrupts();
+    dies_of_faults();
+    let processes = Processes::open().map_err(|error| format!("/proc: {error}"))?;
+    let walls = Walls::enter(&jail(settings)).map_err(|error| error.to_string())?;
+    let interpreter = Interpreter::start(settings)?;
+    let threads = processes.threads().map_err(|error| format!("its threads cannot be counted: {error}"))?;
+    if threads != 1 {
+        return Err(format!("a package started threads ({threads} run): forking would break them"));
+    }
+    walls.nothing_shared().map_err(|error| error.to_string())?;
+    let layers = walls.layers();
+    Ok((Zygote::new(walls, interpreter, processes, settings), layers))
+}
+
+fn jail(settings: &Settings) -> Jail {
+    Jail {
+        profile: settings.profile.map(|profile| match profile {
+            worker::Profile::Full => Profile::Full,
+            worker::Profile::Reduced => Profile::Reduced,
+        }),
+        readable: settings.readable.clone(),
+        scratch: settings.scratch.clone(),
+        scratch_bytes: settings.scratch_bytes,
+        scratch_entries: settings.scratch_entries,
+        threads: settings.threads,
+        descriptors: DESCRIPTORS,
+        memory_total: settings.memory_total,
+        threads_total: settings.threads_total,
+    }
+}
+
+/// Descriptors that a program may hold.
+const DESCRIPTORS: u64 = 256;
+
+/// A terminal's interrupt is its parent's to heed.
+#[allow(unsafe_code, reason = "signal has no safe wrapper in std")]
+fn ignores_interrupts() {
+    // SAFETY: no handler is given, and no other thread runs.
+    unsafe {
+        libc::signal(libc::SIGINT, libc::SIG_IGN);
+    }
+}
+
+/// Rust's own handlers would speak of a program's overflow as if it were ours.
+#[allow(unsafe_code, reason = "signal has no safe wrapper in std")]
+fn dies_of_faults() {
+    // SAFETY: no handler is given, and no other thread runs.
+    unsafe {
+        libc::signal(libc::SIGSEGV, libc::SIG_DFL);
+        libc::signal(libc::SIGBUS, libc::SIG_DFL);
+    }
+}

@@ -1,0 +1,123 @@
+//! The scientific tier from settings: started with the house of a server, and by a command when a program needs it.
+
+use std::num::NonZero;
+use std::sync::Arc;
+
+use switchtower_contract::Backend;
+use switchtower_native::{Installation, Native, Size};
+
+use super::Made;
+use crate::config::Config;
+use crate::tier::Absent;
+
+/// The tier, where it is there; else why not. Both where it is switched off: nothing.
+#[derive(Default)]
+pub(super) struct Scientific {
+    pub(super) backend: Option<Arc<Native>>,
+    pub(super) absent: Option<Absent>,
+}
+
+impl Scientific {
+    /// For one command: nothing starts before a program needs it.
+    pub(super) fn of_command(config: &Config) -> Self {
+        Self::located(config, Size { workers: 1, kernels: 0, room: 0, reserve: 1, ..size(config) })
+    }
+
+    /// For a server: its processes prove themselves first.
+    pub(super) async fn of_server(config: &Config) -> Self {
+        let located = Self::located(config, size(config));
+        let Some(backend) = &located.backend else { return located };
+        match backend.begin().await {
+            Ok(()) => located,
+            Err(error) => {
+                // Others may have come up, or left something.
+                backend.shutdown().await;
+                let remedy = Some("`switchtower doctor` looks at it".to_owned());
+                let absent = Absent { tier: config.native.tier.clone(), reason: error.to_string(), remedy };
+                Self { backend: None, absent: Some(absent) }
+            }
+        }
+    }
+
+    fn located(config: &Config, size: Size) -> Self {
+        if !config.native.enabled {
+            return Self::default();
+        }
+        match Installation::locate(config.native.folder.as_deref()) {
+            Ok(installation) => Self { backend: Some(Arc::new(Native::new(installation, size))), absent: None },
+            Err(missing) => {
+                let tier = config.native.tier.clone();
+                Self {
+                    backend: None,
+                    absent: Some(Absent { tier, reason: missing.reason, remedy: Some(missing.remedy) }),
+                }
+            }
+        }
+    }
+
+    pub(super) fn made(&self, config: &Config) -> Option<Made> {
+        let backend = Arc::clone(self.backend.as_ref()?) as Arc<dyn Backend>;
+        let mut tier = config.tiers.native.clone();
+        // More would not wait in the fair queue but before the workers, in no order.
+        tier.queue.slots = tier.queue.slots.min(size(config).workers);
+        Some((config.native.tier.clone(), backend, tier))
+    }
+
+    pub(super) async fn close(self) {
+        if let Some(backend) = self.backend {
+            backend.shutdown().await;
+        }
+    }
+}
+
+fn size(config: &Config) -> Size {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let or = |count, otherwise| if count == 0 { otherwise } else { count };
+    let native = &config.native;
+    Size {
+        workers: or(native.workers, cores),
+        kernels: or(native.kernels, cores),
+        room: native.room,
+        reserve: native.reserve,
+        preload: native.preload.clone(),
+        renewal: switchtower_native::Renewal { after: native.renew_after, age: native.renew_every },
+        profile: native.profile.profile(),
+        scratch: native.scratch,
+        memory: config.tiers.native.memory,
+        memory_total: (native.memory_total > 0).then_some(native.memory_total),
+    }
+}
+
+/// What looking at the scientific tier found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Science {
+    /// It is switched off.
+    Off,
+    Absent(Absent),
+    /// It runs programs: which Python, the profile of its jail, and its layers by name, each standing or why not.
+    Well {
+        python: String,
+        packages: usize,
+        full: bool,
+        layers: Vec<(String, Result<(), String>)>,
+    },
+}
+
+/// Starts one worker of the scientific tier, lets it prove itself and ends it.
+pub async fn science(config: &Config) -> Science {
+    let one = Size { workers: 1, kernels: 0, room: 0, reserve: 1, ..size(config) };
+    let Scientific { backend, absent } = Scientific::located(config, one);
+    let Some(backend) = backend else { return absent.map_or(Science::Off, Science::Absent) };
+    if let Err(error) = backend.begin().await {
+        backend.shutdown().await;
+        let remedy = Some(
+            "the message names what does not hold; `python3 sandboxes/native/install.py` installs it anew".to_owned(),
+        );
+        return Science::Absent(Absent { tier: config.native.tier.clone(), reason: error.to_string(), remedy });
+    }
+    let layers = backend.layers().iter().map(|layer| (layer.name.clone(), layer.standing.clone())).collect();
+    let (python, packages) = (backend.installation().python().to_owned(), backend.installation().packages().len());
+    let full = backend.profile() == Some(switchtower_native::worker::Profile::Full);
+    backend.shutdown().await;
+    Science::Well { python, packages, full, layers }
+}
