@@ -9,6 +9,7 @@ mod drop_in;
 mod e2b;
 mod http;
 mod kernels;
+mod native;
 mod served;
 mod session;
 mod simulation;

@@ -1,0 +1,223 @@
+//! The installation on trial, made once for all tests, and the tier from it with either kind of walls.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{LazyLock, Once};
+use std::time::Duration;
+
+use switchtower_native::worker::Profile;
+use switchtower_native::{Installation, Native, Renewal, Size};
+use tokio::runtime::Runtime;
+
+use crate::backend::bench::{Ran, Trial, trial};
+
+/// Both kinds of walls, each with workers of its own. They start when they are first used.
+pub(super) struct Bench {
+    runtime: Runtime,
+    pub(super) installation: Installation,
+    full: Native,
+    reduced: Native,
+}
+
+/// The profiles of the jail.
+pub(super) const PROFILES: [Profile; 2] = [Profile::Full, Profile::Reduced];
+
+/// Two workers that last.
+pub(super) fn size(profile: Profile) -> Size {
+    let renewal = Renewal { after: u64::MAX, age: Duration::from_secs(3600) };
+    Size { workers: 2, kernels: 1, reserve: 2, renewal, profile: Some(profile), ..Size::default() }
+}
+
+/// Nothing where the tier cannot be on this machine; that is said.
+pub(super) fn bench() -> Option<&'static Bench> {
+    static BENCH: LazyLock<Option<Bench>> = LazyLock::new(|| {
+        let installation = Installation::locate(Some(&folder()?)).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let of = |profile| Native::new(installation.clone(), size(profile));
+        let (full, reduced) = (of(Profile::Full), of(Profile::Reduced));
+        Some(Bench { runtime, installation, full, reduced })
+    });
+    BENCH.as_ref()
+}
+
+impl Bench {
+    pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(future)
+    }
+
+    pub(super) fn of(&self, profile: Profile) -> &Native {
+        match profile {
+            Profile::Full => &self.full,
+            Profile::Reduced => &self.reduced,
+        }
+    }
+
+    /// Those that this machine can have. Where namespaces are forbidden there is one, and that is said.
+    pub(super) fn profiles(&self) -> &'static [Profile] {
+        static TELL: Once = Once::new();
+        static NAMESPACES: LazyLock<bool> = LazyLock::new(|| {
+            let mut probe = Command::new("unshare");
+            probe.args(["--user", "--map-root-user", "--mount", "--net", "--ipc", "--uts", "--pid", "--fork", "true"]);
+            probe.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            probe.status().is_ok_and(|status| status.success())
+        });
+        if *NAMESPACES {
+            return &PROFILES;
+        }
+        TELL.call_once(|| tell("skipped: the full walls; namespaces are forbidden here"));
+        &PROFILES[1..]
+    }
+
+    /// Another path to the installation, so that the processes of one test can be told from all others.
+    pub(super) fn alias(&self, name: &str) -> Alias {
+        Alias::new(name, self.installation.folder())
+    }
+}
+
+/// Not by `eprint!`: the harness would keep it to itself.
+pub(super) fn tell(line: &str) {
+    std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
+}
+
+/// Where the tier is installed.
+pub(super) fn folder() -> Option<PathBuf> {
+    static FOLDER: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+        if let Some(folder) = std::env::var_os("SWITCHTOWER_NATIVE_FOLDER") {
+            return Some(folder.into());
+        }
+        match installed() {
+            Ok(folder) => Some(folder),
+            Err(why) => {
+                tell(&format!("skipped: the scientific tier cannot be installed here: {why}"));
+                None
+            }
+        }
+    });
+    FOLDER.clone()
+}
+
+/// Asks whether this Python can be embedded, and says why not.
+const QUESTION: &str = "import interpreter\ninterpreter.check(interpreter.running())";
+
+/// Installs it beside what cargo builds; `Err`: this machine's Python will not do.
+fn installed() -> Result<PathBuf, String> {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("sandboxes/native");
+    let able = Command::new("python3").args(["-c", QUESTION]).env("PYTHONPATH", &scripts).output();
+    let able = able.map_err(|error| format!("python3: {error}"))?;
+    if !able.status.success() {
+        let told = String::from_utf8_lossy(&able.stderr).trim_end().to_owned();
+        let refusal = told.lines().next_back().and_then(|line| line.strip_prefix("interpreter.Refused: "));
+        return Err(refusal.unwrap_or_else(|| panic!("{told}")).to_owned());
+    }
+    // target/debug/deps/main-0123: the one that is in use.
+    let test = std::env::current_exe().unwrap();
+    let target = test.ancestors().nth(3).unwrap();
+    let folder = target.join("native");
+    // Of several test processes one installs it, and the others wait.
+    let lock = File::create(target.join("native.lock")).unwrap();
+    lock.lock().unwrap();
+    let mut install = Command::new("python3");
+    install.arg(scripts.join("install.py")).arg("--into").arg(&folder).arg("--debug").env("CARGO_TARGET_DIR", target);
+    let done = install.stdin(Stdio::null()).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    Ok(folder)
+}
+
+/// A path of its own to an installation.
+pub(super) struct Alias(PathBuf);
+
+impl Alias {
+    fn new(name: &str, folder: &Path) -> Self {
+        let path = std::env::temp_dir().join(format!("switchtower-{name}-{}", std::process::id()));
+        let _none = fs::remove_dir_all(&path);
+        fs::create_dir(&path).unwrap();
+        fs::copy(folder.join("manifest.json"), path.join("manifest.json")).unwrap();
+        for part in ["switchtower-native", "site"] {
+            let real = folder.join(part).canonicalize().unwrap();
+            std::os::unix::fs::symlink(real, path.join(part)).unwrap();
+        }
+        Self(path)
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.0
+    }
+
+    pub(super) fn installation(&self) -> Installation {
+        Installation::locate(Some(&self.0)).unwrap()
+    }
+
+    /// The numbers of the processes that were started by this path, and of their children, that live.
+    pub(super) fn processes(&self) -> Vec<u32> {
+        processes().filter(|process| process.command == self.0.join("switchtower-native")).map(|it| it.number).collect()
+    }
+
+    /// Those of them that this process started.
+    pub(super) fn workers(&self) -> Vec<u32> {
+        let ours = |number: &u32| parent_of(*number) == Some(std::process::id());
+        self.processes().into_iter().filter(ours).collect()
+    }
+}
+
+impl Drop for Alias {
+    fn drop(&mut self) {
+        let _gone = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A process of this machine.
+pub(super) struct Process {
+    pub(super) number: u32,
+    command: PathBuf,
+}
+
+pub(super) fn processes() -> impl Iterator<Item = Process> {
+    let numbers = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    numbers.filter_map(|number| Some(Process { number, command: command_of(number)? }))
+}
+
+fn command_of(number: u32) -> Option<PathBuf> {
+    let line = fs::read(format!("/proc/{number}/cmdline")).ok()?;
+    Some(PathBuf::from(std::str::from_utf8(line.split(|byte| *byte == 0).next()?).ok()?))
+}
+
+/// The process that started it, or took it over.
+pub(super) fn parent_of(number: u32) -> Option<u32> {
+    let told = fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
+    // The second field is a name in brackets, with whatever in it.
+    told.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+}
+
+/// The folder for private files that a worker was told of.
+pub(super) fn scratch_of(worker: u32) -> PathBuf {
+    let line = fs::read(format!("/proc/{worker}/cmdline")).unwrap();
+    let told: serde_json::Value = serde_json::from_slice(line.split(|byte| *byte == 0).nth(1).unwrap()).unwrap();
+    told["scratch"].as_str().unwrap().into()
+}
+
+pub(super) fn kill(process: u32) {
+    assert!(Command::new("kill").args(["-KILL", &process.to_string()]).status().unwrap().success());
+}
+
+/// Waits until it is so: processes take their time to be gone.
+pub(super) async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap_or_else(|_| panic!("not so: {what}"));
+}
+
+/// What a program came to behind each kind of walls; nothing where the tier cannot be.
+pub(super) fn tried(trial: &Trial) -> Vec<Ran> {
+    let Some(bench) = bench() else { return Vec::new() };
+    bench.profiles().iter().map(|profile| bench.block_on(trial.run(bench.of(*profile)))).collect()
+}
+
+/// What a program prints that runs to its end, behind each kind of walls.
+pub(super) fn said(source: &str) -> Vec<String> {
+    tried(&trial(source)).iter().map(|ran| ran.stdout().to_owned()).collect()
+}

@@ -1,0 +1,204 @@
+//! The tier in the whole line, as processes: what goes to it, what comes to it from elsewhere, what goes on from it,
+//! and what is said where it is not there.
+
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use super::bench::{Alias, bench, scratch_of, until};
+use crate::served::{Server, StandIn, switchtower};
+
+async fn start(stand_in: Option<&StandIn>, folder: &Path) -> Server {
+    let folder = folder.to_str().unwrap();
+    let variables = [
+        ("SWITCHTOWER_NATIVE_ENABLED", "true"),
+        ("SWITCHTOWER_NATIVE_FOLDER", folder),
+        ("SWITCHTOWER_NATIVE_WORKERS", "1"),
+        ("SWITCHTOWER_NATIVE_KERNELS", "1"),
+    ];
+    Server::start_with(stand_in, &variables).await
+}
+
+async fn execute(server: &Server, body: Value) -> Value {
+    let (status, answer) = server.ask("POST", "/v1/execute", None, body).await;
+    assert_eq!(status, 200, "{answer}");
+    answer
+}
+
+async fn answer(server: &Server, code: &str) -> Value {
+    execute(server, json!({ "code": code })).await
+}
+
+/// The tiers that were tried, in order, and what came of it.
+fn attempts(answer: &Value) -> Vec<String> {
+    let attempts = answer["attempts"].as_array().unwrap().iter();
+    attempts.map(|it| format!("{} {}", it["tier"].as_str().unwrap(), it["outcome"].as_str().unwrap())).collect()
+}
+
+/// Every test has processes of its own, all started by one path.
+async fn house(name: &str, stand_in: Option<&StandIn>) -> Option<(Alias, Server)> {
+    let alias = bench()?.alias(name);
+    let server = start(stand_in, alias.folder()).await;
+    Some((alias, server))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn programs_go_where_they_are_cheapest_and_on_when_they_need_more() {
+    let stand_in = StandIn::start().await;
+    let Some((alias, server)) = house("line", Some(&stand_in)).await else { return };
+
+    let pandas = answer(&server, "import pandas as pd\nprint(pd.DataFrame({'a': [1, 2]}).a.sum())").await;
+    assert_eq!((pandas["tier"].as_str(), pandas["stdout"].as_str()), (Some("native"), Some("3\n")), "{pandas}");
+    assert_eq!(pandas["decision"]["reason"], "wasm lacks pandas: runs in native");
+
+    let plain = answer(&server, "print(1 + 1)").await;
+    assert_eq!(plain["tier"], "wasm", "{plain}");
+
+    // By its text it would go on for years.
+    let heavy =
+        "for a in range(10**9):\n    for b in range(10**9):\n        if b > 2: break\n    if a > 2: break\nprint(a, b)";
+    let heavy = answer(&server, heavy).await;
+    assert_eq!((heavy["tier"].as_str(), heavy["exit"].as_str()), (Some("native"), Some("finished")), "{heavy}");
+    assert!(heavy["decision"]["reason"].as_str().unwrap().starts_with("it is heavy"), "{heavy}");
+
+    let floor = execute(&server, json!({ "code": "import numpy\nprint('there')", "isolation": "wasm" })).await;
+    assert_ne!(floor["tier"], "native", "a floor is a floor: {floor}");
+
+    let found = answer(&server, "print(__import__('num' + 'py').arange(4).sum())").await;
+    assert_eq!(found["stdout"], "6\n", "{found}");
+    assert_eq!(attempts(&found), ["wasm unsupported", "native finished"]);
+
+    let network = "import threading\nu = __import__('url' + 'lib.request').request\ndef asks():\n    \
+                   try: u.urlopen('http://127.0.0.1:9/')\n    \
+                   except OSError: print('asked')\nt = threading.Thread(target=asks); t.start(); t.join()";
+    let network = answer(&server, network).await;
+    assert_eq!(attempts(&network), ["native unsupported", "e2b finished"], "{network}");
+
+    server.signal("-TERM");
+    server.ended();
+    until("nothing is left", || alias.processes().is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_result_is_kept_where_the_program_gives_the_same_again() {
+    let Some((alias, server)) = house("kept", None).await else { return };
+    let seeded = "import numpy as np\nprint(np.random.default_rng(7).random())";
+    let unseeded = "import numpy as np\nprint(np.random.default_rng().random())";
+    for (code, again) in [(seeded, "hit"), (unseeded, "miss")] {
+        let (first, second) = (answer(&server, code).await, answer(&server, code).await);
+        assert_eq!((first["tier"].as_str(), first["cache"].as_str()), (Some("native"), Some("miss")), "{first}");
+        assert_eq!(second["cache"] == "hit", again == "hit", "{second}");
+        assert_eq!(first["stdout"] == second["stdout"], again == "hit");
+    }
+    server.signal("-TERM");
+    server.ended();
+    until("nothing is left", || alias.processes().is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_killed_leaves_no_process_and_its_folder_is_cleared_by_the_next() {
+    let Some((alias, server)) = house("swept", None).await else { return };
+    assert_eq!(answer(&server, "import numpy\nprint(1)").await["tier"], "native");
+    let scratch = scratch_of(alias.processes()[0]);
+    assert!(scratch.exists());
+    server.signal("-KILL");
+    server.ended();
+    until("no process is left", || alias.processes().is_empty()).await;
+
+    let next = start(None, alias.folder()).await;
+    assert!(!scratch.exists(), "{}", scratch.display());
+    assert_eq!(answer(&next, "import numpy\nprint(1)").await["tier"], "native");
+    let scratch = scratch_of(alias.processes()[0]);
+    next.signal("-TERM");
+    next.ended();
+    until("nothing is left", || alias.processes().is_empty() && !scratch.exists()).await;
+}
+
+/// Runs a cell.
+async fn cell(server: &Server, session: &str, code: &str) -> Value {
+    let path = format!("/v1/sessions/{session}/execute");
+    let (status, answer) = server.ask("POST", &path, None, json!({ "code": code })).await;
+    assert_eq!(status, 200, "{answer}");
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_comes_to_the_tier_when_a_cell_needs_it_and_brings_its_names() {
+    let Some((alias, server)) = house("session", None).await else { return };
+    let (status, session) = server.ask("POST", "/v1/sessions", None, json!({})).await;
+    assert_eq!(status, 201, "{session}");
+    let session = session["id"].as_str().unwrap();
+
+    let pure = "import random\nx = [1, 2]\ny = x\ndrawn = random.random()\nopen('kept.csv', 'w').write('a\\n3\\n')";
+    let first = cell(&server, session, pure).await;
+    assert_eq!((first["tier"].as_str(), first["exit"].as_str()), (Some("wasm"), Some("finished")), "{first}");
+    let drawn = cell(&server, session, "drawn").await;
+
+    let pandas = "import pandas as pd\nx.append(int(pd.read_csv('kept.csv').a.sum()))\ny";
+    let second = cell(&server, session, pandas).await;
+    assert_eq!(second["tier"], "native", "{second}");
+    assert_eq!(second["results"][0]["data"]["text/plain"], "[1, 2, 3]", "{second}");
+
+    let third = cell(&server, session, "drawn").await;
+    assert_eq!(third["tier"], "native", "{third}");
+    assert_eq!(third["results"], drawn["results"], "what was drawn there is what it is here");
+    let fourth = cell(&server, session, "df = pd.DataFrame({'a': x})\ndf").await;
+    assert!(fourth["results"][0]["data"]["text/html"].as_str().is_some_and(|html| html.contains("<table")), "{fourth}");
+    assert_eq!(cell(&server, session, "int(df.a.sum())").await["results"][0]["data"]["text/plain"], "6");
+
+    server.signal("-TERM");
+    server.ended();
+    until("nothing is left", || alias.processes().is_empty()).await;
+}
+
+fn command(arguments: &[&str], folder: &Path) -> Output {
+    let mut command = switchtower(None);
+    command.env("SWITCHTOWER_NATIVE_ENABLED", "true").env("SWITCHTOWER_NATIVE_FOLDER", folder);
+    command.args(arguments).output().unwrap()
+}
+
+#[test]
+fn one_command_runs_a_program_without_a_server() {
+    let Some(bench) = bench() else { return };
+    let alias = bench.alias("command");
+    let ran = command(&["run", "-c", "import numpy as np\nprint(np.arange(4).sum())"], alias.folder());
+    let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert_eq!((ran.status.code(), &*out), (Some(0), "6\n"), "{err}");
+    assert!(err.contains("switchtower: ran in native, ") && err.contains("wasm lacks numpy"), "{err}");
+    assert_eq!(alias.processes(), [] as [u32; 0]);
+    // Whoever needs no such tier starts none.
+    let ran = command(&["run", "-c", "print(1)"], alias.folder());
+    assert!(String::from_utf8_lossy(&ran.stderr).contains("ran in wasm"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tier_that_is_not_there_is_absent_and_says_why_and_what_would_bring_it() {
+    let nowhere = tempfile::tempdir().unwrap();
+    let mut cases = vec![(None, nowhere.path().join("nothing"), "it is not installed in")];
+    if let Some(bench) = bench() {
+        let alias = bench.alias("broken");
+        let worker = alias.folder().join("switchtower-native");
+        std::fs::remove_file(&worker).unwrap();
+        std::os::unix::fs::symlink("/bin/false", &worker).unwrap();
+        let folder = alias.folder().to_owned();
+        cases.push((Some(alias), folder, "the worker ended before it was ready"));
+    }
+    for (_alias, folder, reason) in cases {
+        let server = start(None, &folder).await;
+        let (_, health) = server.ask("GET", "/health", None, Value::Null).await;
+        let told = health.to_string();
+        assert!(told.contains(reason), "{told}");
+        let numpy = answer(&server, "import numpy").await;
+        assert_eq!(
+            (numpy["tier"].as_str(), numpy["error"]["name"].as_str()),
+            (Some("wasm"), Some("ModuleNotFoundError"))
+        );
+        server.signal("-TERM");
+        server.ended();
+
+        let looked = command(&["doctor"], &folder);
+        let looked = String::from_utf8_lossy(&looked.stdout).into_owned();
+        assert!(looked.contains(reason) && looked.contains("install.py"), "{looked}");
+    }
+}

@@ -1,0 +1,11 @@
+//! The scientific tier with its real worker, behind both kinds of walls: what a tier may rely on, what a Python program
+//! may, and what a hostile one may not.
+//!
+//! Where this machine's Python cannot be embedded, these tests say so and pass.
+
+mod bench;
+mod cases;
+mod kernels;
+mod line;
+mod programs;
+mod walls;

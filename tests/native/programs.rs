@@ -1,0 +1,427 @@
+//! What a Python program may rely on in this tier.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use switchtower_contract::conformance::{Dialect, PYTHON, suite};
+use switchtower_contract::{Backend as _, Event, Events, Exit, Fault, File, Language, Need, Spec};
+use switchtower_native::{Native, Renewal, Size};
+
+use super::bench::{PROFILES, bench, said, size, tried};
+use crate::backend::bench::{Trial, first_event, open, trial};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Python that lacks nothing that it is asked for but this; its deadlines are kept by its worker, on a machine that may
+/// be busy.
+const DIALECT: Dialect =
+    Dialect { lacking: Some(("import tensorflow", "tensorflow")), tolerance: Duration::from_millis(500), ..PYTHON };
+
+#[test]
+fn every_promise_of_a_backend_is_kept_behind_either_walls() {
+    let Some(bench) = bench() else { return };
+    for profile in bench.profiles() {
+        let report = bench.block_on(suite(bench.of(*profile), &DIALECT));
+        report.verdict().unwrap_or_else(|broken| panic!("{profile:?}: {broken}"));
+        assert!(report.kept.len() >= 23, "{report}");
+    }
+}
+
+const FIGURES: &str = "\
+import matplotlib.pyplot as plt
+print('before')
+plt.plot([1, 2], label='$x^2$'); plt.title('title'); plt.legend(); plt.show()
+print('between')
+plt.bar([1, 2], [3, 4]); plt.show()
+assert not plt.get_fignums()
+print('after', flush=True)
+fig, ax = plt.subplots(); ax.plot([3, 1])
+None";
+
+#[test]
+fn figures_come_in_order_with_what_is_printed_and_those_left_open_at_the_end() {
+    let Some(bench) = bench() else { return };
+    for profile in bench.profiles() {
+        bench.block_on(async {
+            let Trial { program, limits } = trial(FIGURES);
+            let (events, mut from) = Events::channel();
+            let mut sandbox = open(bench.of(*profile)).await;
+            let run = async {
+                let ended = sandbox.run(&program, &limits, &events).await;
+                drop(events);
+                ended
+            };
+            let mut seen = Vec::new();
+            let (ended, ()) = tokio::join!(run, async {
+                while let Some(event) = from.recv().await {
+                    seen.push(match event {
+                        Event::Stdout(text) => text,
+                        Event::Result { data, main: false } => {
+                            // Base64 of a PNG's first bytes.
+                            assert!(data["image/png"].starts_with("iVBORw0KGgo"), "{data:?}");
+                            "figure\n".to_owned()
+                        }
+                        event => panic!("{event:?}"),
+                    });
+                }
+            });
+            assert_eq!(ended.unwrap().exit, Exit::Finished(0));
+            assert_eq!(seen.concat(), "before\nfigure\nbetween\nfigure\nafter\nfigure\n");
+        });
+    }
+}
+
+/// The value of the last expression, by its types.
+fn shown(source: &str) -> Vec<BTreeMap<String, String>> {
+    let last = |ran: crate::backend::bench::Ran| {
+        ran.stdout();
+        ran.output.results.into_iter().find(|shown| shown.main).unwrap_or_else(|| panic!("{source}")).data
+    };
+    tried(&trial(source)).into_iter().map(last).collect()
+}
+
+#[test]
+fn the_last_value_is_shown_as_a_notebook_shows_it() {
+    for data in shown("import pandas as pd\npd.DataFrame({'a': [1.5], 'b': ['x']})") {
+        assert_eq!(data["text/plain"], "     a  b\n0  1.5  x");
+        assert!(data["text/html"].contains("<table border=\"1\" class=\"dataframe\">"), "{data:?}");
+    }
+    for data in shown("import sympy\nx = sympy.symbols('x')\nsympy.Rational(1, 3) * x") {
+        assert_eq!((&*data["text/plain"], &*data["text/latex"]), ("x/3", "$\\displaystyle \\frac{x}{3}$"));
+    }
+    for data in shown("{'a': [1, 2.5], 'b': None}") {
+        assert_eq!(data["text/plain"], "{'a': [1, 2.5], 'b': None}");
+        let json: serde_json::Value = serde_json::from_str(&data["application/json"]).unwrap();
+        assert_eq!(json, serde_json::json!({ "a": [1, 2.5], "b": null }));
+    }
+    for data in shown("[1, 2]") {
+        assert_eq!(data["application/json"].replace(' ', ""), "[1,2]");
+    }
+    let own = "class Own:\n    def _repr_html_(self): return '<b>own</b>'\n    \
+               def _repr_svg_(self): return '<svg/>'\n    \
+               def _repr_markdown_(self): return '*own*'\n    def __repr__(self): return 'own'\nOwn()";
+    for data in shown(own) {
+        let expected = [("text/html", "<b>own</b>"), ("image/svg+xml", "<svg/>"), ("text/markdown", "*own*")];
+        assert!(expected.iter().all(|(mime, text)| data.get(*mime).is_some_and(|it| it == text)), "{data:?}");
+        assert_eq!(data["text/plain"], "own");
+    }
+}
+
+#[test]
+fn what_is_displayed_keeps_its_place_among_what_is_printed() {
+    let Some(bench) = bench() else { return };
+    let source = "from IPython.display import display\nfor n in range(50):\n    print(n)\n    display(n)";
+    let expected: String = (0..50).map(|n| format!("{n}\n[{n}]")).collect();
+    for profile in bench.profiles() {
+        bench.block_on(async {
+            let Trial { program, limits } = trial(source);
+            let (events, mut from) = Events::channel();
+            let mut sandbox = open(bench.of(*profile)).await;
+            let run = async {
+                sandbox.run(&program, &limits, &events).await.unwrap();
+                drop(events);
+            };
+            let mut seen = String::new();
+            tokio::join!(run, async {
+                while let Some(event) = from.recv().await {
+                    match event {
+                        Event::Stdout(text) => seen.push_str(&text),
+                        Event::Result { data, .. } => seen.push_str(&format!("[{}]", data["text/plain"])),
+                        event => panic!("{event:?}"),
+                    }
+                }
+            });
+            assert_eq!(seen, expected);
+        });
+    }
+}
+
+#[test]
+fn input_is_what_was_given_and_ends_where_it_ends() {
+    let source = "import sys\nprint(input('name? '))\nprint([line.strip() for line in sys.stdin])\n\
+                  try: input()\nexcept EOFError: print('over')";
+    for ran in tried(&trial(source).with_stdin("Ada\nä\nlast")) {
+        assert_eq!(ran.stdout(), "name? Ada\n['ä', 'last']\nover\n");
+    }
+    for ran in tried(&trial("input()")) {
+        assert_eq!((ran.exit(), ran.raised()), (Exit::Raised, "EOFError"), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_traceback_has_the_programs_frames_and_none_of_ours() {
+    for ran in
+        tried(&trial("import numpy as np\ndef half(x):\n    return np.linalg.inv(x)\n\nprint(half(np.zeros((2, 2))))"))
+    {
+        let failure = ran.output.error.unwrap();
+        assert_eq!((&*failure.name, failure.line), ("LinAlgError", Some(3)));
+        assert!(!failure.traceback.contains("switchtower"), "{}", failure.traceback);
+    }
+    let told = |source: &str| -> Vec<String> {
+        // The marks below a line differ from one Python to the next.
+        let is_mark = |line: &&str| !line.trim().is_empty() && line.chars().all(|it| " ~^".contains(it));
+        let plain = |text: String| text.lines().filter(|line| !is_mark(line)).collect::<Vec<_>>().join("\n");
+        tried(&trial(source)).into_iter().map(|ran| plain(ran.output.error.unwrap().traceback)).collect()
+    };
+    for traceback in told("def half(x):\n    return x / 0\n\nprint(half(1) + 2)") {
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(traceback, @r#"
+Traceback (most recent call last):
+  File "<program>", line 4, in <module>
+    print(half(1) + 2)
+  File "<program>", line 2, in half
+    return x / 0
+ZeroDivisionError: division by zero
+"#);
+        }
+    }
+    for traceback in told("x = (1,\nprint(x") {
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(traceback, @r#"
+  File "<program>", line 2
+    print(x
+SyntaxError: '(' was never closed
+"#);
+        }
+    }
+}
+
+#[test]
+fn leaving_gives_the_code_that_a_shell_would_see() {
+    for (source, code, stdout, stderr) in [
+        ("import sys; sys.exit()", 0, "", ""),
+        ("import sys; sys.exit(3)", 3, "", ""),
+        ("exit(300)", 44, "", ""),
+        ("import sys; sys.exit('it is over')", 1, "", "it is over\n"),
+        ("import os\nprint('said', flush=True)\nos._exit(4)", 4, "said\n", ""),
+        (
+            "import atexit, sys\natexit.register(print, 'last')\nsys.stdout.write('first ')\nsys.exit(2)",
+            2,
+            "first last\n",
+            "",
+        ),
+    ] {
+        for ran in tried(&trial(source)) {
+            assert_eq!(ran.exit(), Exit::Finished(code), "{source}");
+            assert_eq!(
+                (&*ran.output.stdout, &*ran.output.stderr, &ran.output.error),
+                (stdout, stderr, &None),
+                "{source}"
+            );
+        }
+    }
+}
+
+#[test]
+fn memory_ends_in_an_exception_that_can_be_caught_and_else_ends_the_program() {
+    for source in [
+        "import numpy as np\nnp.ones((1 << 30,))",
+        "x = []\nwhile True: x.append(bytearray(1_000_000))",
+        "x = 'x'\nwhile True: x += x",
+        "x = []\nwhile True: x.append({i: str(i) for i in range(10_000)})",
+    ] {
+        for ran in tried(&trial(source)) {
+            assert_eq!(ran.exit(), Exit::OutOfMemory, "{source}: {ran:?}");
+            assert_eq!(ran.outcome().lacked, Some(Need::Memory(256 << 20)), "{source}");
+        }
+    }
+    let source =
+        "try: x = bytearray(400 << 20)\nexcept MemoryError: print('less, then')\nprint(len(bytearray(100 << 20)))";
+    for ran in tried(&trial(source)) {
+        assert_eq!((ran.exit(), &*ran.output.stdout), (Exit::Finished(0), "less, then\n104857600\n"));
+        let used = ran.outcome().usage.memory;
+        assert!((90 << 20..=256 << 20).contains(&used), "{used}");
+    }
+}
+
+#[test]
+fn a_program_that_never_ends_is_ended_at_its_deadline() {
+    for source in [
+        "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
+        "import numpy as np\nx = np.ones((800, 800))\nwhile True: x @ x",
+        "import time; time.sleep(3600)",
+        "import threading; threading.Event().wait(3600)",
+    ] {
+        for ran in tried(&trial(source).within(SECOND / 2)) {
+            assert_eq!(ran.exit(), Exit::TimedOut, "{source}");
+            assert!(ran.took < 2 * SECOND, "{source}: {:?}", ran.took);
+        }
+    }
+}
+
+#[test]
+fn what_is_printed_is_heard_while_the_program_goes_on() {
+    let Some(bench) = bench() else { return };
+    for profile in bench.profiles() {
+        bench.block_on(async {
+            let Trial { program, limits } = trial("print('first')\nwhile True: pass");
+            let (events, mut from) = Events::channel();
+            let mut sandbox = open(bench.of(*profile)).await;
+            let mut run = std::pin::pin!(sandbox.run(&program, &limits, &events));
+            // The run would go on for another half minute; it is dropped here.
+            assert_eq!(first_event(run.as_mut(), &mut from).await, Event::Stdout("first\n".into()));
+        });
+    }
+}
+
+#[test]
+fn output_is_cut_at_its_limit_and_said_to_be() {
+    for ran in tried(&trial("import sys\nfor i in range(3000): print('ä' * 512); print(i, file=sys.stderr)")) {
+        assert_eq!((ran.exit(), ran.outcome().truncated), (Exit::Finished(0), true));
+        let kept = ran.output.stdout.len() + ran.output.stderr.len();
+        // A character that the limit cuts in two is replaced by one that may be longer.
+        assert!(((1 << 20) - 4..=(1 << 20) + 4).contains(&kept), "{kept}");
+    }
+    for ran in tried(&trial("print('x' * (1 << 20), end='')")) {
+        assert!(!ran.outcome().truncated && ran.stdout().len() == 1 << 20);
+    }
+}
+
+#[test]
+fn a_program_has_what_it_was_given_and_nothing_of_the_one_before() {
+    let source = "\
+import getpass, os, tempfile
+print(os.getcwd(), os.path.expanduser('~'), os.environ.get('TOKEN'), sorted(os.listdir('.')))
+print([it for it in os.scandir('/tmp') if it.is_file()])
+print(open('table.csv').read(), open('deep/er/note').read())
+open('/tmp/left', 'w').write('x'); open('left', 'w').write('x')
+with tempfile.NamedTemporaryFile() as file: print(file.name.startswith('/tmp/'))";
+    let mut given = trial(source);
+    let file = |path: &str, content: &[u8]| File { path: path.to_owned(), content: content.to_vec() };
+    given.program.files = vec![file("table.csv", b"a,b"), file("/home/user/deep/er/note", b"noted")];
+    given.program.env = Some([("TOKEN".to_owned(), "t".to_owned())].into());
+    for _ in 0..2 {
+        for ran in tried(&given) {
+            assert_eq!(ran.stdout(), "/home/user /home/user t ['deep', 'table.csv']\n[]\na,b noted\nTrue\n");
+        }
+    }
+    for printed in said("import os\nprint(os.environ.get('TOKEN'), os.listdir('.'), os.path.exists('/tmp/left'))") {
+        assert_eq!(printed, "None [] False\n");
+    }
+}
+
+#[test]
+fn what_nobody_seeded_differs_from_run_to_run() {
+    let source = "import random, uuid, secrets, numpy as np, tempfile\n\
+                  draws = (random.random, np.random.rand, np.random.default_rng().random, uuid.uuid4, secrets.token_hex,\n\
+                  lambda: next(tempfile._get_candidate_names()))\nfor draw in draws: print(draw())";
+    let runs: Vec<String> = (0..3).flat_map(|_| said(source)).collect();
+    let mut drawn: Vec<&str> = runs.iter().flat_map(|run| run.lines()).collect();
+    let count = drawn.len();
+    assert_eq!(count, runs.len() * 6);
+    drawn.sort_unstable();
+    drawn.dedup();
+    assert_eq!(drawn.len(), count, "{runs:?}");
+}
+
+/// A program, its need, and the exception that it sees where no other tier can take it.
+const NEEDS: [(&str, &str, &str); 10] = [
+    ("import tensorflow", "the module tensorflow", "ModuleNotFoundError"),
+    ("__import__('tor' + 'ch')", "the module torch", "ModuleNotFoundError"),
+    (
+        "print(open('/etc/passwd').read())",
+        "files outside its memory (/etc/passwd)",
+        "FileNotFoundError PermissionError",
+    ),
+    (
+        "open('/data/table.csv', 'w')",
+        "files outside its memory (/data/table.csv)",
+        "FileNotFoundError PermissionError OSError",
+    ),
+    (
+        "import pandas as pd; pd.read_csv('/data/table.csv')",
+        "files outside its memory (/data/table.csv)",
+        "FileNotFoundError PermissionError",
+    ),
+    ("import urllib.request as u; u.urlopen('https://example.org/x')", "the network (example.org)", "URLError"),
+    ("import pandas as pd; pd.read_csv('https://example.org/x.csv')", "the network (example.org)", "URLError"),
+    ("import socket; socket.create_connection(('192.0.2.1', 80))", "the network (192.0.2.1:80)", "OSError"),
+    ("import subprocess; subprocess.run(['git', 'status'])", "other processes (git status)", "FileNotFoundError"),
+    ("import os; os.system('id')", "other processes (id)", "PermissionError"),
+];
+
+#[test]
+fn a_need_moves_the_program_on_or_is_named_beside_its_own_exception() {
+    for (source, need, exceptions) in NEEDS {
+        for ran in tried(&trial(source).on_need()) {
+            let Err(Fault::Unsupported(named)) = &ran.ended else { panic!("{source}: {ran:#?}") };
+            assert_eq!(named.to_string(), need, "{source}");
+        }
+        for ran in tried(&trial(source)) {
+            assert_eq!(ran.exit(), Exit::Raised, "{source}: {ran:#?}");
+            assert!(exceptions.split(' ').any(|name| name == ran.raised()), "{source}: {}", ran.raised());
+            assert_eq!(ran.outcome().lacked.as_ref().map(ToString::to_string).as_deref(), Some(need), "{source}");
+        }
+    }
+}
+
+#[test]
+fn memory_time_and_a_clock_of_ones_own_are_needs_too() {
+    for ran in tried(&trial("x = []\nwhile True: x.append(bytearray(1 << 20))").on_need()) {
+        assert!(matches!(ran.ended, Err(Fault::Unsupported(Need::Memory(_)))), "{:?}", ran.ended);
+    }
+    let wall = SECOND / 2;
+    for ran in tried(&trial("while True: pass").within(wall).on_need()) {
+        assert_eq!(ran.ended, Err(Fault::Unsupported(Need::Time(wall))));
+    }
+    for ran in tried(&trial("print(1)").seeded(7)) {
+        assert!(matches!(ran.ended, Err(Fault::Unsupported(Need::Language(_)))), "{:?}", ran.ended);
+    }
+}
+
+#[test]
+fn what_any_machine_would_refuse_is_no_need() {
+    for source in
+        ["open('missing.txt')", "open('/tmp/missing.txt')", "import os; os.rmdir('nothing')", "open('/tmp')", "1 / 0"]
+    {
+        for ran in tried(&trial(source).on_need()) {
+            assert_eq!((ran.exit(), &ran.outcome().lacked), (Exit::Raised, &None), "{source}");
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_has_served_its_time_is_replaced_and_nobody_notices() {
+    let Some(bench) = bench() else { return };
+    let profile = *bench.profiles().last().unwrap();
+    let alias = bench.alias("renewed");
+    let renewal = Renewal { after: 3, age: Duration::from_secs(3600) };
+    let native = Native::new(alias.installation(), Size { workers: 1, renewal, ..size(profile) });
+    bench.block_on(async {
+        native.begin().await.unwrap();
+        let first = alias.workers();
+        let mut programs = 0_u64;
+        let mut hashes = std::collections::BTreeSet::new();
+        while hashes.len() < 2 {
+            let ran = trial("print(hash('a'))").run(&native).await;
+            hashes.insert(ran.stdout().to_owned());
+            programs += 1;
+            assert!(programs < 100_000, "it is never replaced");
+        }
+        assert!(programs > 3 && alias.workers() != first, "{programs}");
+        native.shutdown().await;
+    });
+}
+
+#[test]
+fn a_worker_that_does_not_prove_itself_means_that_there_is_no_such_tier() {
+    let Some(bench) = bench() else { return };
+    for (name, script, reason) in [
+        ("nonsense", "#!/bin/sh\nhead -c 64 /dev/zero >&0\nsleep 5\n", "the worker"),
+        ("silent", "#!/bin/sh\nexit 3\n", "the worker ended before it was ready"),
+    ] {
+        let alias = bench.alias(name);
+        let worker = alias.folder().join("switchtower-native");
+        std::fs::remove_file(&worker).unwrap();
+        std::fs::write(&worker, script).unwrap();
+        std::fs::set_permissions(&worker, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let native = Native::new(alias.installation(), size(PROFILES[1]));
+        bench.block_on(async {
+            let why = native.begin().await.unwrap_err().to_string();
+            assert!(why.starts_with(reason), "{why}");
+            let opened = native.open(&Spec { language: Language::Python }).await;
+            assert!(matches!(opened.map(drop), Err(Fault::Refused { retry_after: None, .. })));
+        });
+    }
+}

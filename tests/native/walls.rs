@@ -1,0 +1,214 @@
+//! Programs that try to break out, to exhaust or to deceive: each comes to its known end, costs at most itself, and
+//! leaves nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use switchtower_contract::Fault;
+use switchtower_native::worker::Profile;
+use switchtower_native::{Native, Size};
+
+use super::bench::{Bench, bench, parent_of, scratch_of, size, until};
+use super::cases::{CASES, Case, LOOT};
+use crate::backend::bench::{Ran, trial};
+use crate::workloads::hostile::{canaries, folders};
+use crate::workloads::items::beside;
+
+/// For what would go on for ever; what ends by itself gets the time that it needs on a busy machine.
+const ENDLESS: Duration = Duration::from_secs(1);
+const ENOUGH: Duration = Duration::from_secs(20);
+/// Beyond its limit a program gets the worker's grace, and whatever a busy machine adds.
+const LATEST: Duration = Duration::from_secs(6);
+
+/// The programs, by name: those beside this file, and those beside the repository where they are there.
+fn programs() -> BTreeMap<String, String> {
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/native/hostile");
+    let theirs = beside().map(|folder| folder.join("hostile"));
+    let paths = |folder: PathBuf| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<PathBuf> = [Some(ours), theirs].into_iter().flatten().flat_map(paths).collect();
+    paths.retain(|path| path.extension().is_some_and(|end| end == "py"));
+    let read =
+        |path: PathBuf| (path.file_stem().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(&path).unwrap());
+    paths.into_iter().map(read).collect()
+}
+
+/// What it came to: the name of its end, with the exception where one went through.
+fn end(ran: &Ran) -> String {
+    match &ran.ended {
+        Ok(outcome) => format!("{} {}", outcome.exit.name(), ran.raised()).trim_end().to_owned(),
+        Err(fault) => fault.to_string(),
+    }
+}
+
+/// What is not as it must be.
+fn faults(case: &Case, profile: Profile, ran: &Ran, limit: Duration) -> Vec<String> {
+    let mut faults = Vec::new();
+    let expected = if profile == Profile::Full { case.full } else { case.reduced };
+    if !expected.split('|').any(|expected| expected == end(ran)) {
+        faults.push(format!("it ended as {:?}, not as {expected:?}", end(ran)));
+    }
+    if ran.took > limit + LATEST {
+        faults.push(format!("it held its worker for {:?}", ran.took));
+    }
+    let shown = format!("{:?}", ran.output.results.first());
+    let said = [&ran.output.stdout, &ran.output.stderr, &shown];
+    for loot in LOOT {
+        if said.iter().any(|text| text.contains(loot)) {
+            faults.push(format!("it said {loot:?}"));
+        }
+    }
+    for words in case.says {
+        if !said.iter().any(|text| text.contains(words)) {
+            faults.push(format!("it did not say {words:?}"));
+        }
+    }
+    if !faults.is_empty() {
+        let cut = |text: &str| text.chars().take(300).collect::<String>();
+        faults.push(format!("stdout {:?}, stderr {:?}, {}", cut(said[0]), cut(said[1]), cut(said[2])));
+    }
+    faults
+}
+
+async fn answers(native: &Native) {
+    let next = trial("print(1 + 1)").run(native).await;
+    assert_eq!(next.stdout(), "2\n");
+}
+
+/// What is left of a program that is over, where anything is.
+fn remains() -> BTreeSet<String> {
+    let lines =
+        |path: &str| fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>();
+    let kept = ["shm", "sem", "msg"].into_iter().flat_map(|kind| lines(&format!("/proc/sysvipc/{kind}")));
+    // The keys of shared_memory.py.
+    let kept = kept.filter(|line| ["22289", "22290", "22291"].contains(&line.split_whitespace().next().unwrap_or("")));
+    let files = ["/dev/shm/switchtower-canary", "/dev/mqueue/switchtower-canary"].map(str::to_owned);
+    lines("/proc/self/mountinfo")
+        .into_iter()
+        .chain(kept)
+        .chain(files.into_iter().filter(|path| Path::new(path).exists()))
+        .collect()
+}
+
+/// Files and links below a folder; nothing where it is gone.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .flat_map(|entry| match entry.file_type() {
+            Ok(kind) if kind.is_dir() => files_below(&entry.path()),
+            _ => vec![entry.path()],
+        })
+        .collect()
+}
+
+fn hostile_programs_come_to_their_ends_behind(bench: &Bench, profile: Profile) {
+    let alias = bench.alias(if profile == Profile::Full { "full" } else { "reduced" });
+    let native = Native::new(alias.installation(), Size { workers: 1, ..size(profile) });
+    let programs = programs();
+    bench.block_on(async {
+        answers(&native).await;
+        let [worker] = alias.workers()[..] else { panic!("one worker") };
+        let scratch = scratch_of(worker);
+        let (canaries_before, folders_before, remains_before) = (canaries(), folders(), remains());
+        let mut wrong = Vec::new();
+        for (name, source) in &programs {
+            let case = CASES.iter().find(|case| case.name == name).unwrap_or_else(|| panic!("{name}: no end is known"));
+            let source = source.replace("@PARENT@", &std::process::id().to_string());
+            let source = source.replace("@ZYGOTE@", &worker.to_string());
+            let expected = if profile == Profile::Full { case.full } else { case.reduced };
+            let limit = if expected.contains("timed_out") { ENDLESS } else { ENOUGH };
+            let ran = trial(&source).within(limit).run(&native).await;
+            wrong.extend(faults(case, profile, &ran, limit).into_iter().map(|fault| format!("{name}: {fault}")));
+            // There is one worker, so it is the same that answers.
+            answers(&native).await;
+            assert_eq!(alias.workers(), [worker], "after {name}");
+        }
+        assert!(wrong.is_empty(), "{profile:?}:\n{}", wrong.join("\n"));
+
+        let children = || alias.processes().into_iter().filter(|number| *number != worker).collect::<Vec<_>>();
+        let quiet =
+            || children().len() <= size(profile).reserve && children().iter().all(|it| parent_of(*it) == Some(worker));
+        until("no process beside the worker and the children that wait", quiet).await;
+        assert_eq!(files_below(&scratch), [] as [PathBuf; 0]);
+        assert_eq!((canaries(), folders()), (canaries_before, folders_before));
+        assert_eq!(remains().difference(&remains_before).collect::<Vec<_>>(), [] as [&String; 0]);
+        native.shutdown().await;
+        until("no process at all", || alias.processes().is_empty()).await;
+        drop(native);
+        assert!(!scratch.exists(), "the folder goes with its backend");
+    });
+}
+
+#[test]
+fn hostile_programs_come_to_their_ends_behind_the_full_walls() {
+    let Some(bench) = bench() else { return };
+    if bench.profiles().contains(&Profile::Full) {
+        hostile_programs_come_to_their_ends_behind(bench, Profile::Full);
+    }
+}
+
+#[test]
+fn hostile_programs_come_to_their_ends_behind_the_reduced_walls() {
+    let Some(bench) = bench() else { return };
+    hostile_programs_come_to_their_ends_behind(bench, Profile::Reduced);
+}
+
+/// Each wants all there is of something.
+const GREEDY: [&str; 6] = [
+    "while True: pass",
+    "import mmap\nheld = []\nwhile True:\n    held.append(mmap.mmap(-1, 32 << 20)); held[-1].write(b'a' * (32 << 20))",
+    "while True: print('x' * 65536)",
+    "import threading\nwork = lambda: [sum(range(9999)) for _ in iter(int, 1)]\n\
+     for _ in range(16): threading.Thread(target=work, daemon=True).start()\nwhile True: pass",
+    "n = 0\nwhile True:\n    open(f'/tmp/f{n}', 'wb').write(b'x' * (1 << 20)); n += 1",
+    "from IPython.display import display\nwhile True: display('x' * (1 << 20))",
+];
+
+#[test]
+fn honest_programs_beside_greedy_ones_are_all_answered_rightly() {
+    let Some(bench) = bench() else { return };
+    for profile in bench.profiles() {
+        let native = bench.of(*profile);
+        bench.block_on(async {
+            let greedy = async {
+                for source in GREEDY {
+                    let ran = trial(source).within(ENDLESS).run(native).await;
+                    assert_ne!(end(&ran), "finished", "{source}");
+                }
+            };
+            let mut greedy = Box::pin(greedy.fuse());
+            let honest = async {
+                for n in 0_u64.. {
+                    let source = format!("import numpy as np\nprint(int(np.arange({n} + 1).sum()))");
+                    let ran = trial(&source).within(ENOUGH).run(native).await;
+                    assert_eq!(ran.stdout(), format!("{}\n", n * (n + 1) / 2));
+                }
+            };
+            futures_util::future::select(&mut greedy, Box::pin(honest)).await;
+        });
+    }
+}
+
+#[test]
+fn a_worker_that_is_killed_costs_one_program_and_its_children_go_with_it() {
+    let Some(bench) = bench() else { return };
+    for profile in bench.profiles() {
+        let alias = bench.alias("killed");
+        let native = Native::new(alias.installation(), Size { workers: 1, ..size(*profile) });
+        bench.block_on(async {
+            answers(&native).await;
+            let before = alias.processes();
+            let [worker] = alias.workers()[..] else { panic!("one worker") };
+            super::bench::kill(worker);
+            // The program may be the one that finds out; then it is tried again, as a tier does.
+            let ran = trial("print(1)").run(&native).await;
+            assert!(matches!(ran.ended, Ok(_) | Err(Fault::Unavailable { .. } | Fault::Lost { .. })), "{ran:?}");
+            answers(&native).await;
+            until("its children are gone", || alias.processes().iter().all(|process| !before.contains(process))).await;
+            native.shutdown().await;
+            until("no process at all", || alias.processes().is_empty()).await;
+        });
+    }
+}
