@@ -136,7 +136,7 @@ pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembled, 
             Ok(assembled(config, router, Some(workers), scientific, clouds))
         }
         Err(Unbuilt(reason)) => {
-            let absent = vec![Absent { tier: config.wasm.tier.clone(), reason, remedy: None }];
+            let absent = vec![Absent { tier: config.wasm.tier.clone(), reason, remedy: None, machine: false }];
             let router = router(config, wall, made, &clouds, &scientific, absent)?;
             Ok(assembled(config, router, None, scientific, clouds))
         }

@@ -129,7 +129,7 @@ fn account(
     wall: Wall,
     key: impl Fn(&str) -> Result<Key, String>,
 ) -> Result<E2b, Absent> {
-    let absent = |reason: String, remedy: Option<String>| Absent { tier: name.clone(), reason, remedy };
+    let absent = |reason: String, remedy: Option<String>| Absent { tier: name.clone(), reason, remedy, machine: true };
     let mut settings = cloud.account.clone();
     let key = key(&settings.key_variable)
         .map_err(|why| absent(why, Some(format!("set {} to run this remotely", settings.key_variable))))?;

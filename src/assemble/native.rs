@@ -33,7 +33,8 @@ impl Scientific {
                 // Others may have come up, or left something.
                 backend.shutdown().await;
                 let remedy = Some("`switchtower doctor` looks at it".to_owned());
-                let absent = Absent { tier: config.native.tier.clone(), reason: error.to_string(), remedy };
+                let absent =
+                    Absent { tier: config.native.tier.clone(), reason: error.to_string(), remedy, machine: false };
                 Self { backend: None, absent: Some(absent) }
             }
         }
@@ -49,7 +50,7 @@ impl Scientific {
                 let tier = config.native.tier.clone();
                 Self {
                     backend: None,
-                    absent: Some(Absent { tier, reason: missing.reason, remedy: Some(missing.remedy) }),
+                    absent: Some(Absent { tier, reason: missing.reason, remedy: Some(missing.remedy), machine: false }),
                 }
             }
         }
@@ -113,7 +114,8 @@ pub async fn science(config: &Config) -> Science {
         let remedy = Some(
             "the message names what does not hold; `python3 sandboxes/native/install.py` installs it anew".to_owned(),
         );
-        return Science::Absent(Absent { tier: config.native.tier.clone(), reason: error.to_string(), remedy });
+        let tier = config.native.tier.clone();
+        return Science::Absent(Absent { tier, reason: error.to_string(), remedy, machine: false });
     }
     let layers = backend.layers().iter().map(|layer| (layer.name.clone(), layer.standing.clone())).collect();
     let (python, packages) = (backend.installation().python().to_owned(), backend.installation().packages().len());

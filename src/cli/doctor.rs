@@ -95,7 +95,7 @@ fn clouds(config: &Config) -> Result<Vec<Finding>, Complaint> {
             Reached::Well { api, template } => {
                 Finding::well("E2B", format!("{api} answers and takes the key; template {template}"))
             }
-            Reached::Absent(Absent { tier, reason, remedy }) => {
+            Reached::Absent(Absent { tier, reason, remedy, .. }) => {
                 let remedy = remedy.unwrap_or_else(|| "see the message".to_owned());
                 Finding::not(State::Lacking, format!("tier {tier}"), reason, remedy)
             }

@@ -158,7 +158,7 @@ async fn serve(config: Config, e2b_debug: bool) -> Result<ExitCode, Complaint> {
         let house = http::House { ceilings: config.ceilings.clone(), e2b_key, sessions: Some(sessions.clone()) };
         let native = http::app(Arc::clone(router), &config.http, house);
         opening.open(e2b::before(native, sessions.clone(), &config.http, &config.ceilings));
-        for Absent { tier, reason, remedy } in router.tiers().absent() {
+        for Absent { tier, reason, remedy, .. } in router.tiers().absent() {
             let remedy = remedy.as_ref().map_or_else(String::new, |remedy| format!("; {remedy}"));
             terminal::note(&format!("the tier {tier} is absent: {reason}{remedy}"));
         }

@@ -98,7 +98,7 @@ impl Session {
             let reason = format!("{why}, but this session was created without the internet");
             return Error::NoTier { reason };
         }
-        let remedy = self.house.router.tiers().absent().iter().find_map(|absent| absent.remedy.clone());
+        let remedy = self.house.router.tiers().remedies(true);
         let remedy = remedy.unwrap_or_else(|| "none may be used here".to_owned());
         Error::NoTier { reason: format!("{why}: {remedy}") }
     }

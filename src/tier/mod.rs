@@ -251,6 +251,8 @@ pub struct Absent {
     pub reason: String,
     /// What would bring it, where that is one thing to do.
     pub remedy: Option<String>,
+    /// It would be a machine, with commands and the network.
+    pub machine: bool,
 }
 
 impl Tiers {
@@ -275,6 +277,13 @@ impl Tiers {
 
     pub fn absent(&self) -> &[Absent] {
         &self.absent
+    }
+
+    /// What would bring the tiers that are not there; `machine`: only those that are machines.
+    pub fn remedies(&self, machine: bool) -> Option<String> {
+        let absent = self.absent.iter().filter(|absent| absent.machine || !machine);
+        let remedies: Vec<&str> = absent.filter_map(|absent| absent.remedy.as_deref()).collect();
+        (!remedies.is_empty()).then(|| remedies.join(", or "))
     }
 
     /// Gives up what is kept warm.

@@ -114,7 +114,7 @@ impl Tiers {
     pub(crate) fn note(&self, need: &Need, asked: Option<u64>, ran: &TierName) -> String {
         match self.iter().find(|tier| tier.name != *ran && tier.may_have(need, asked)) {
             Some(tier) => format!("it needs {need}; the tier {} may have it, but was not on its route", tier.name),
-            None => match self.absent().iter().find_map(|absent| absent.remedy.as_ref()) {
+            None => match self.remedies(matches!(need, Need::Network(_) | Need::Process(_) | Need::Files(_))) {
                 Some(remedy) => format!("it needs {need}; {remedy}"),
                 None => format!("it needs {need}; a tier that has it is needed: none is configured"),
             },

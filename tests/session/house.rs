@@ -80,7 +80,7 @@ impl House {
             }
             Cloud::Absent(remedy) => {
                 let (reason, remedy) = ("no key".to_owned(), Some(remedy.to_owned()));
-                Tiers::new(near).with_absent(vec![Absent { tier: "e2b".into(), reason, remedy }])
+                Tiers::new(near).with_absent(vec![Absent { tier: "e2b".into(), reason, remedy, machine: true }])
             }
         };
         let (router, sessions) = over(tiers, &plan);

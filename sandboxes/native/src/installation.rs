@@ -47,7 +47,7 @@ pub struct Missing {
 
 impl Missing {
     fn new(reason: String) -> Self {
-        Self { reason, remedy: "`python3 sandboxes/native/install.py` installs it".to_owned() }
+        Self { reason, remedy: "`python3 sandboxes/native/install.py` installs the scientific tier".to_owned() }
     }
 }
 
