@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::asked::{CellAsked, Done, Said};
 use super::context::{Context, Seat};
+use super::harmless;
 use super::legs::Near;
 use super::local::Turn;
 use super::place::makes_again;
@@ -223,7 +224,7 @@ impl Session {
     /// A cell as a request: what quota, analysis, rules and records look at. The session's files are there by name.
     fn request(&self, asked: &CellAsked) -> Result<Request, Error> {
         let ceilings = &self.house.ceilings;
-        let mut program = Program::python(asked.source.clone());
+        let mut program = Program::python(harmless::without(&asked.source));
         program.stdin.clone_from(&asked.stdin);
         program.env = Some(asked.env.clone());
         let mut request = Request::new(program, ceilings)?;

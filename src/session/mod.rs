@@ -8,6 +8,7 @@ mod carried;
 mod context;
 mod execute;
 pub mod files;
+mod harmless;
 mod history;
 mod home;
 mod legs;
