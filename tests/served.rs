@@ -73,7 +73,16 @@ pub(crate) fn switchtower(stand_in: Option<&StandIn>) -> Command {
 pub(crate) struct Server {
     pub(crate) child: Child,
     pub(crate) origin: String,
-    log: std::thread::JoinHandle<String>,
+    log: Option<std::thread::JoinHandle<String>>,
+}
+
+impl Drop for Server {
+    /// A test that fails leaves nothing running. Its workers die with it.
+    fn drop(&mut self) {
+        // It has ended already where all went well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 impl Server {
@@ -106,7 +115,7 @@ impl Server {
             log
         });
         let origin = timeout(Duration::from_secs(180), told).await.expect("it opens").expect("it says where");
-        Self { child, origin, log }
+        Self { child, origin, log: Some(log) }
     }
 
     pub(crate) async fn ask(&self, method: &str, path: &str, key: Option<&str>, body: Value) -> (u16, Value) {
@@ -144,6 +153,6 @@ impl Server {
     /// Its whole log, once it has ended.
     pub(crate) fn ended(mut self) -> String {
         self.child.wait().unwrap();
-        self.log.join().unwrap()
+        self.log.take().unwrap().join().unwrap()
     }
 }
