@@ -200,3 +200,26 @@ fn the_kernels_of_a_worker_that_was_killed_are_lost_and_new_ones_come() {
         until("no process at all", || alias.processes().is_empty()).await;
     });
 }
+
+#[test]
+fn a_kernel_that_there_was_no_room_for_is_opened_when_there_is() {
+    let Some(bench) = bench() else { return };
+    let profile = *bench.profiles().last().unwrap();
+    let alias = bench.alias("room");
+    let native = Native::new(alias.installation(), Size { workers: 0, kernels: 1, room: 1, ..size(profile) });
+    bench.block_on(async {
+        let mut first = Notebook::open(&native).await;
+        first.run("x = 1").await;
+        let mut second = Notebook::open(&native).await;
+        for _ in 0..2 {
+            let cell = second.cell("2 + 2");
+            let (refused, _) = run(second.kernel.as_mut(), &cell, &Limits::default()).await;
+            assert!(matches!(refused, Err(Fault::Refused { .. })), "{refused:?}");
+        }
+        assert_eq!(first.shows("x").await, "1");
+        drop(first);
+        assert_eq!(second.shows("2 + 2").await, "4");
+        drop(second);
+        native.shutdown().await;
+    });
+}

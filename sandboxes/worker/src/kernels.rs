@@ -187,6 +187,7 @@ impl Work for Job {
                     return After::Whole;
                 }
                 let opening = (!begun.swap(true, Ordering::Relaxed)).then_some(opening);
+                let is_new = opening.is_some();
                 let (wall, escalation) = (limits.wall, limits.escalation);
                 let order = Order::Cell { kernel, opening, cell: *cell, limits };
                 let (end, after) = process.carry_out(&order, wall, Some(&events), ended.closed()).await;
@@ -196,6 +197,10 @@ impl Work for Job {
                     Err(Stopped::Fault(fault)) => (Err(fault), after),
                     Err(Stopped::Late(ran)) => (killed_at_its_deadline(wall, escalation, ran), after),
                 };
+                if is_new && matches!(ran, Err(Fault::Refused { .. })) {
+                    // Nothing ran, and there is no such kernel: the next cell may open it.
+                    begun.store(false, Ordering::Relaxed);
+                }
                 drop(events);
                 // The caller may have left; then nobody waits for this.
                 let _ = ended.send(ran);
