@@ -43,7 +43,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Removes what dead processes have left. Only the folders of one's own user can be removed, so nobody else's are.
+/// Removes what dead processes have left: a user what is its own, root whatever bears this name. Links are not followed.
 fn sweep(system: &Path) {
     let Ok(entries) = std::fs::read_dir(system) else { return };
     for entry in entries.flatten() {

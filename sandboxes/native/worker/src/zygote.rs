@@ -188,18 +188,18 @@ impl Zygote {
         child.untold.extend(changes);
         // Nobody hears of what a cell did that was broken off: the next one tells it.
         let changes = if ended.is_ok() { std::mem::take(&mut child.untold) } else { Vec::new() };
-        if alive {
-            self.rest(number, child);
-        } else {
-            self.leaves(child);
-        }
+        self.puts_back(number, child, alive);
         ended.map(|outcome| Ran { outcome, changes, tape: None, alive })
     }
 
-    /// Between its cells a kernel does nothing: a thread that it left would use what others pay for.
-    fn rest(&mut self, number: Number, child: Child) {
-        child.signal(libc::SIGSTOP);
-        self.kernels.insert(number, child);
+    /// Between its cells a kernel that lives does nothing: a thread that it left would use what others pay for.
+    fn puts_back(&mut self, number: Number, child: Child, alive: bool) {
+        if alive {
+            child.signal(libc::SIGSTOP);
+            self.kernels.insert(number, child);
+        } else {
+            self.leaves(child);
+        }
     }
 
     /// What code of the parent's own prints in a kernel.
@@ -225,11 +225,7 @@ impl Zygote {
         );
         let Finish { ended, alive, .. } =
             attend(&mut child, Attended::Own, &self.attention(&limits, cancel), &mut sink);
-        if alive {
-            self.rest(number, child);
-        } else {
-            self.leaves(child);
-        }
+        self.puts_back(number, child, alive);
         let outcome = ended?;
         let (text, failure) = std::mem::take(&mut *printed.lock().unwrap_or_else(PoisonError::into_inner));
         match failure {
