@@ -39,6 +39,7 @@
 
 mod calls;
 mod cgroup;
+mod clone;
 mod error;
 mod files;
 mod forked;
@@ -54,6 +55,7 @@ mod trial;
 mod user;
 mod verdicts;
 mod walls;
+mod word;
 
 pub use cgroup::sweep as sweep_cgroups;
 pub use error::JailError;

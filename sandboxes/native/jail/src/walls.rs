@@ -3,16 +3,15 @@
 
 use std::cell::RefCell;
 use std::fs::{DirBuilder, File, Permissions, set_permissions};
-use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use switchtower_worker::jail::Layer;
 
 use crate::calls::Filters;
+use crate::clone::clone;
 use crate::error::{JailError, OfLayer};
 use crate::files::Files;
 use crate::forked::{Fork, Forked};
@@ -22,6 +21,7 @@ use crate::settings::{Profile, Settings};
 use crate::sys::{Proc, about, check, out_of_the_way, prctl};
 use crate::system::{self, HOME, TMP};
 use crate::user::{Capabilities, Ids};
+use crate::word::{heard, pipe, report};
 use crate::{cgroup, limits, translate, tree, trial, user};
 
 /// The highest descriptor that a child keeps.
@@ -406,65 +406,4 @@ fn ended(pidfd: RawFd) -> bool {
     let mut waited = libc::pollfd { fd: pidfd, events: libc::POLLIN, revents: 0 };
     // SAFETY: the pointer is to one entry that outlives the call.
     unsafe { libc::poll(&raw mut waited, 1, 0) == 1 }
-}
-
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    let mut ends = [0; 2];
-    // SAFETY: the pointer is to two numbers; both descriptors are new and nobody else's.
-    unsafe {
-        check(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC))?;
-        Ok((OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])))
-    }
-}
-
-/// Sends a child's word to its parent and ends the child.
-fn report(mut to: File, result: &impl Serialize) -> ! {
-    let bytes = postcard::to_stdvec(result).unwrap_or_default();
-    let code = i32::from(to.write_all(&bytes).is_err());
-    // SAFETY: the call takes a number; nothing of this copy of the process is to be unwound.
-    unsafe { libc::_exit(code) }
-}
-
-fn heard<T: DeserializeOwned>(mut from: File, layer: &str) -> Result<T, JailError> {
-    let mut bytes = Vec::new();
-    from.read_to_end(&mut bytes).of(layer)?;
-    postcard::from_bytes::<Result<T, JailError>>(&bytes)
-        .map_err(|_| JailError::new(layer, "it ended without a word"))?
-}
-
-/// clone(2) without a stack, as fork(2) is; none in the child.
-///
-/// # Safety
-/// As fork(2) in a process of one thread, but that nothing of the process is told of it.
-unsafe fn clone(flags: libc::c_int) -> io::Result<Option<(i32, OwnedFd)>> {
-    let mut thread: *mut libc::c_int = std::ptr::null_mut();
-    let mut pidfd: libc::c_int = -1;
-    let mut flags = flags as u64;
-    // SAFETY: the pointers are to values of ours; the one that the kernel is given for the child is the one that libc
-    // gave it for this thread: where libc keeps the thread's number, which raise(3) uses.
-    unsafe {
-        let known = libc::prctl(libc::PR_GET_TID_ADDRESS, &raw mut thread, 0, 0, 0) == 0 && !thread.is_null();
-        if known {
-            flags |= (libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID) as u64;
-        }
-        let mut arguments: libc::clone_args = std::mem::zeroed();
-        arguments.flags = flags;
-        arguments.pidfd = (&raw mut pidfd) as u64;
-        arguments.child_tid = thread as u64;
-        arguments.exit_signal = libc::SIGCHLD as u64;
-        let mut pid = check(libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>()));
-        // Containers answer so, since their filters cannot see what is asked.
-        if pid.as_ref().is_err_and(|e| e.raw_os_error() == Some(libc::ENOSYS)) {
-            let flags = flags | libc::SIGCHLD as u64;
-            #[cfg(target_arch = "x86_64")]
-            let answer = libc::syscall(libc::SYS_clone, flags, 0_usize, &raw mut pidfd, thread, 0_usize);
-            #[cfg(not(target_arch = "x86_64"))]
-            let answer = libc::syscall(libc::SYS_clone, flags, 0_usize, &raw mut pidfd, 0_usize, thread);
-            pid = check(answer);
-        }
-        match pid? {
-            0 => Ok(None),
-            pid => Ok(Some((pid as i32, OwnedFd::from_raw_fd(pidfd)))),
-        }
-    }
 }
