@@ -5,6 +5,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
+mod measure;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -16,6 +18,8 @@ use switchtower_contract::{Backend, Events, Language, Limits, Outcome, Program, 
 use switchtower_wasm::workers::Size;
 use switchtower_wasm::{Compiled, InProcess, Workers};
 use tokio::runtime::Runtime;
+
+use measure::{machine, median};
 
 const SUM: &str = "print(sum(range(1000)))";
 
@@ -29,15 +33,6 @@ fn main() {
 }
 
 criterion_group!(instances, fresh_instance);
-
-fn machine() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find(|l| l.starts_with("model name")).and_then(|l| l.split(": ").nth(1)).unwrap_or("?");
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{cores} cores, {model}, Linux {}, load {}", kernel.trim(), load.trim())
-}
 
 /// Made for one program and dropped after it, nothing ahead: the time between two answers.
 fn fresh_instance(criterion: &mut Criterion) {
@@ -176,11 +171,6 @@ fn per_second(address: SocketAddr, body: &str) -> f64 {
         }
     });
     (2 * EACH) as f64 / began.elapsed().as_secs_f64()
-}
-
-fn median<T: PartialOrd + Copy>(of: &mut [T]) -> T {
-    of.sort_by(|a, b| a.partial_cmp(b).expect("no figure is NaN"));
-    of[of.len() / 2]
 }
 
 /// The real program, serving on a port of its own.

@@ -6,6 +6,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
+mod measure;
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -16,6 +18,8 @@ use switchtower_contract::{Backend, Events, Exit, Language, Limits, Program, San
 use switchtower_native::worker::Profile;
 use switchtower_native::{Installation, Native, Size};
 use tokio::runtime::Runtime;
+
+use measure::{machine, median};
 
 const SUM: &str = "print(1+1)";
 /// Imports included: what a data analyst's first cell does.
@@ -40,15 +44,6 @@ fn main() {
         println!("\nprofile {profile:?}");
         runtime.block_on(measure(&installation, profile));
     }
-}
-
-fn machine() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find(|l| l.starts_with("model name")).and_then(|l| l.split(": ").nth(1)).unwrap_or("?");
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{cores} cores, {model}, Linux {}, load {}", kernel.trim(), load.trim())
 }
 
 async fn measure(installation: &Installation, profile: Profile) {
@@ -212,9 +207,4 @@ fn private(process: &str) -> Option<u64> {
     let map = std::fs::read_to_string(format!("/proc/{process}/smaps_rollup")).ok()?;
     let lines = map.lines().filter(|line| line.starts_with("Private_"));
     Some(lines.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).sum())
-}
-
-fn median<T: PartialOrd + Copy>(of: &mut [T]) -> T {
-    of.sort_by(|a, b| a.partial_cmp(b).expect("no figure is NaN"));
-    of[of.len() / 2]
 }
