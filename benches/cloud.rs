@@ -108,7 +108,7 @@ fn wide() -> Cloud {
 fn request(user: &str) -> Request {
     let request =
         Request::new(Program::python("print(1 + 1)"), &Ceilings::default()).expect("it is within the ceilings");
-    Request { cache: CacheMode::Bypass, caller: Caller { user: user.into() }, ..request }
+    Request { cache: CacheMode::Bypass, caller: Caller::named(user), ..request }
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

@@ -1,10 +1,13 @@
 //! What the line itself costs: a kept answer, and a program on a backend that takes no time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use switchtower::analyse::analyse;
-use switchtower::cache::{self, CacheStatus, Digest, Fingerprint, Found, ResultCache};
+use switchtower::analyse::{Class, analyse};
+use switchtower::cache::bars::Subject;
+use switchtower::cache::finding::Finding;
+use switchtower::cache::{self, CacheStatus, Digest, Fingerprint, Found, ResultCache, Scope};
 use switchtower::clock::Wall;
 use switchtower::decide::SharedRules;
 use switchtower::quota::{self, Quota};
@@ -83,18 +86,25 @@ fn line(criterion: &mut Criterion) {
 fn cache(criterion: &mut Criterion) {
     let runtime = runtime();
     let request = request(CacheMode::Use);
-    let key = || Fingerprint::new(&Digest::of(&request.program), &request, []);
+    let key = || Fingerprint::new(&Digest::of(&request.program), &request, Scope::Key, []);
+    let program = Digest::of(&request.program);
+    let subject = Subject { program, class: Class::SimpleMath, rule: "default.local".into() };
     let cache = ResultCache::new(&cache::Config::default());
     runtime.block_on(async {
-        if let Found::Nothing(flight) = cache.find(&key(), CacheMode::Use, request.timeout).await {
+        if let Found::Nothing(flight) = find(&cache, &key(), &subject, request.timeout).await {
             let router = router();
             let answer = router.execute(request.clone(), None).await.expect("it prints a line");
-            flight.land(cache::Kept::new(&answer.tier, &answer.outcome, &answer.output));
+            let kept = cache::Kept::new(&answer.tier, &answer.outcome, &answer.output);
+            flight.land(Finding::Observed(kept.expect("it came to its end")));
         }
     });
     criterion.bench_function("cache/fingerprint and hit", |bench| {
-        bench.to_async(&runtime).iter(|| async { cache.find(&key(), CacheMode::Use, request.timeout).await });
+        bench.to_async(&runtime).iter(async || find(&cache, &key(), &subject, request.timeout).await);
     });
+}
+
+async fn find(cache: &ResultCache, key: &Fingerprint, subject: &Subject, patience: Duration) -> Found {
+    cache.find(key, subject, CacheMode::Use, true, patience).await
 }
 
 criterion_group!(benches, line, cache);

@@ -48,7 +48,7 @@ fn fresh_instance(criterion: &mut Criterion) {
     }
 }
 
-const PYTHON: Spec = Spec { language: Language::Python };
+const PYTHON: Spec = Spec::new(Language::Python);
 
 async fn run(sandbox: &mut dyn switchtower_contract::Sandbox, program: &Program) -> Outcome {
     let (events, mut said) = Events::channel();

@@ -29,7 +29,7 @@ print(df.groupby('k').v.agg(['mean', 'sum', 'std']).head(2))
 ";
 /// About 30 ms on the machine that it was written on.
 const COMPUTES: &str = "print(sum(i * i % 7 for i in range(400_000)))";
-const PYTHON: Spec = Spec { language: Language::Python };
+const PYTHON: Spec = Spec::new(Language::Python);
 const RUNS: usize = 300;
 
 fn main() {

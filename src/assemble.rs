@@ -51,12 +51,12 @@ pub struct Assembled {
 
 impl Assembled {
     /// Looks after what is not only there while somebody asks: ends the cloud sandboxes that earlier processes left, warms
-    /// new ones. For as long as it is polled.
+    /// new ones, runs a sample of stored results again. For as long as it is polled.
     pub fn upkeep(&self) -> impl Future<Output = ()> + use<> {
         let clouds = self.clouds.upkeep(Arc::clone(&self.router));
-        let sessions = self.sessions.clone();
+        let (sessions, router) = (self.sessions.clone(), Arc::clone(&self.router));
         async move {
-            tokio::join!(clouds, sessions.upkeep());
+            tokio::join!(clouds, sessions.upkeep(), router.recheck_hits());
         }
     }
 

@@ -15,6 +15,7 @@ pub mod error;
 pub mod http;
 mod memo;
 pub mod quota;
+mod recheck;
 pub mod record;
 pub mod request;
 pub mod route;

@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     fn caller(name: &str) -> Caller {
-        Caller { user: name.into() }
+        Caller::named(name)
     }
 
     #[tokio::test(start_paused = true)]

@@ -129,11 +129,21 @@ impl Default for Ceilings {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Caller {
     pub user: Arc<str>,
+    /// The name of the key that it showed; `None` where none is asked for.
+    #[serde(default)]
+    pub key: Option<Arc<str>>,
+}
+
+impl Caller {
+    /// Returns a caller that no key is asked of.
+    pub fn named(user: impl Into<Arc<str>>) -> Self {
+        Self { user: user.into(), key: None }
+    }
 }
 
 impl Default for Caller {
     fn default() -> Self {
-        Self { user: "anonymous".into() }
+        Self::named("anonymous")
     }
 }
 

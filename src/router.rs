@@ -4,15 +4,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
-use switchtower_contract::{Chance, Events, Outcome, Output};
+use switchtower_contract::{Events, Outcome, Output};
 
 use crate::analyse::Profile;
-use crate::cache::{CacheStatus, Digest, Fingerprint, Found, Kept, ResultCache, is_pure};
+use crate::cache::bars::Subject;
+use crate::cache::finding::{Finding, Run};
+use crate::cache::{CacheStatus, Digest, Fingerprint, Found, Kept, ResultCache, Stored};
 use crate::clock::Wall;
 use crate::decide::{Decision, SharedRules};
 use crate::error::Error;
 use crate::memo::Memo;
 use crate::quota::Quota;
+use crate::recheck::{Recheck, Rechecks};
 use crate::record::metrics::Metrics;
 use crate::record::{Entry, Recorder};
 use crate::request::{Caller, Request};
@@ -27,6 +30,7 @@ pub struct Router {
     memo: Memo,
     /// Protects the draws of request ids.
     ids: Mutex<ChaCha8Rng>,
+    rechecks: Rechecks,
 }
 
 /// What a router is made of.
@@ -49,8 +53,11 @@ pub struct Answer {
     /// The tier that ran it; of a kept answer, the one that ran it then.
     pub tier: TierName,
     pub cache: CacheStatus,
-    /// The same request has the same result.
+    /// The same request has the same result: the sandbox saw that the program asked for nothing that differs, or its text
+    /// proves it and a run in another interpreter agreed.
     pub pure: bool,
+    /// What became of the result in the cache.
+    pub stored: Stored,
     pub decision: Decision,
     /// Empty where nothing ran for this request.
     pub attempts: Vec<Attempt>,
@@ -68,7 +75,8 @@ pub struct Explanation {
 impl Router {
     pub fn new(parts: Parts) -> Self {
         let ids = Mutex::new(parts.seed.fork("ids").rng());
-        Self { parts, memo: Memo::new(), ids }
+        let rechecks = Rechecks::new(parts.cache.recheck_one_in(), parts.seed.fork("rechecks").rng());
+        Self { parts, memo: Memo::new(), ids, rechecks }
     }
 
     /// Runs a request; `events` gets what the program says while it runs. Dropping the future ends the program, frees
@@ -98,26 +106,56 @@ impl Router {
         let decision = decision?;
         entry.decided(&decision);
 
-        let key = Fingerprint::new(&digest, request, tiers.runtimes(&decision.route));
-        let flight = match cache.find(&key, request.cache, request.timeout).await {
-            Found::Kept(kept, status) => return Ok(kept_answer(&kept, status, decision, events, entry).await),
+        let key = || Fingerprint::new(&digest, request, cache.scope(), tiers.runtimes(&decision.route));
+        let (asked, observed) = (key(), tiers.observe_first(&decision.route));
+        let subject = Subject { program: digest, class: decision.class, rule: decision.rule.as_str().into() };
+        let flight = match cache.find(&asked, &subject, request.cache, observed, request.timeout).await {
+            Found::Kept(kept, status) => {
+                if status == CacheStatus::Hit {
+                    self.rechecks.offer(|| Recheck::new(request, asked, subject, &kept));
+                }
+                return Ok(kept_answer(&kept, status, decision, events, entry).await);
+            }
             Found::Nothing(flight) => flight,
         };
 
-        let mut relay = Relay::new(events);
-        let walked = tiers.walk(request, profile.footprint, &decision.route, &mut relay, &mut entry.attempts).await;
-        let Walked { tier, outcome, output, note } = walked.map_err(|s| Error::from_walk(s, &entry.attempts))?;
-        let pure = is_pure(&outcome, request.program.chance, profile.verdict.deterministic);
-        // What the sandbox saw and what the program looks like must agree; a given seed settles both.
-        let known = tiers.get(&tier).is_some_and(|tier| !tier.offer().runtime.is_empty());
-        let kept = known && pure && (profile.verdict.doubt.is_none() || request.program.chance != Chance::Fresh);
+        let (mut relay, apart_from) = (Relay::new(events), flight.apart_from());
+        let attempts = &mut entry.attempts;
+        let walked = tiers.walk(request, profile.footprint, &decision.route, apart_from, &mut relay, attempts).await;
+        let Walked { tier, outcome, output, interpreter, limits, note } =
+            walked.map_err(|s| Error::from_walk(s, &entry.attempts))?;
+        let (verdict, chance) = (&profile.verdict, request.program.chance);
+        let ran_in = tiers.get(&tier);
+        let run = Run {
+            tier: &tier,
+            observes: ran_in.is_some_and(|tier| tier.offer().observes),
+            outcome: &outcome,
+            output: &output,
+            verdict,
+            chance,
+            limits: &limits,
+            interpreter,
+        };
+        // A sandbox that was opened for this run may have shown another runtime than the key has.
+        let known = ran_in.is_some_and(|tier| !tier.runtime().is_empty()) && key() == asked;
+        let finding = if known { Finding::of(&run) } else { Finding::Unique };
+        let seen = matches!(finding, Finding::Observed(_));
         let status = flight.status();
-        flight.land(if kept { Kept::new(&tier, &outcome, &output) } else { None });
+        let stored = flight.land(finding);
         // Last: no follower waits for this caller to read.
         relay.deliver().await;
 
+        let pure = seen || stored == Stored::Kept;
         let (id, attempts) = (entry.id().to_owned(), entry.attempts.clone());
-        Ok(Answer { id, outcome, output, tier, cache: status, pure, decision, attempts, note })
+        Ok(Answer { id, outcome, output, tier, cache: status, pure, stored, decision, attempts, note })
+    }
+
+    /// Runs stored results again that were offered with a hit, one at a time, and compares them. Goes on for as long as it
+    /// is polled.
+    pub async fn recheck_hits(&self) {
+        while let Some(recheck) = self.rechecks.next().await {
+            recheck.run(&self.parts.tiers, &self.parts.cache).await;
+        }
     }
 
     /// What a request's program is and where it would run. Runs nothing, and counts as nothing.
@@ -166,7 +204,7 @@ impl Router {
     /// With how the tiers stand at this moment.
     pub fn metrics(&self) -> &Metrics {
         let metrics = self.parts.recorder.metrics();
-        metrics.see(&self.parts.tiers);
+        metrics.see(&self.parts.tiers, self.parts.cache.counts());
         metrics
     }
 
@@ -204,6 +242,7 @@ async fn kept_answer(
         tier: kept.tier.clone(),
         cache,
         pure: true,
+        stored: Stored::Kept,
         decision,
         attempts: Vec::new(),
         note: None,

@@ -19,9 +19,9 @@ use futures_util::stream;
 use http::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use switchtower_contract::{
-    Backend, Body, Cell, Change, Content, Effects, Escalation, Event, Events, Exit, Failure, Fault, Isolation, Kernel,
-    Language, Limits, Machine, Modules, Need, Offer, Opening, Outcome, Program, Ran, Sandbox, Spec, Tape, Upkeep,
-    Usage,
+    Backend, Body, Cell, Change, Content, Effects, Escalation, Event, Events, Exit, Failure, Fault, InterpreterId,
+    Isolation, Kernel, Language, Limits, Machine, Modules, Need, Offer, Opening, Outcome, Program, Ran, Sandbox, Spec,
+    Tape, Upkeep, Usage,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -135,10 +135,13 @@ impl Toy {
 
 #[async_trait]
 impl Backend for Toy {
+    fn runtime(&self) -> Arc<str> {
+        "toy".into()
+    }
+
     fn offer(&self) -> Offer {
         Offer {
             languages: vec![Language::Python],
-            runtime: "toy".into(),
             modules: match self.kind {
                 Kind::Here => Modules::named(["math"]),
                 Kind::Native => Modules::named(["math", "pandas"]),
@@ -203,6 +206,10 @@ impl Sandbox for ToySandbox {
         }
         drop(mood);
         Ok(self.toy.open_kernel(opening, self.files.clone()))
+    }
+
+    fn interpreter(&self) -> Option<InterpreterId> {
+        None
     }
 
     fn machine(&self) -> Option<Arc<dyn Machine>> {

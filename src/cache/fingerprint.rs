@@ -3,13 +3,16 @@
 //! A wrong key hands one program's result to another, so the form is spelled out here: each part with its length or its
 //! number of parts before it, nothing left to a serialiser.
 
+use std::sync::Arc;
+
 use switchtower_contract::{Chance, Program};
 
-use crate::request::Request;
+use super::Scope;
+use crate::request::{Caller, Request};
 use crate::route::TierName;
 
 /// Equal programs, inputs included, have equal digests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
 /// Equal runs have equal fingerprints: the same program under the same limits on tiers with the same runtimes.
@@ -17,7 +20,7 @@ pub struct Digest([u8; 32]);
 pub struct Fingerprint([u8; 32]);
 
 /// Which contract results were made under. It changes with the meaning of anything that a result holds.
-const CONTRACT: u64 = 1;
+const CONTRACT: u64 = 2;
 
 impl Digest {
     pub fn of(program: &Program) -> Self {
@@ -50,45 +53,61 @@ impl Digest {
     }
 }
 
+impl Digest {
+    pub(super) fn hex(&self) -> String {
+        blake3::Hash::from_bytes(self.0).to_hex().to_string()
+    }
+}
+
 impl Fingerprint {
     /// `digest` is that of the request's program; `runtimes` are the route's tiers, each with its runtime's id.
     pub fn new<'a>(
         digest: &Digest,
         request: &Request,
-        runtimes: impl IntoIterator<Item = (&'a TierName, &'a str)>,
+        scope: Scope,
+        runtimes: impl IntoIterator<Item = (&'a TierName, Arc<str>)>,
     ) -> Self {
         let mut form = Form::new();
         form.number(CONTRACT);
+        form.number(scope as u64);
+        let Caller { user, key } = &request.caller;
+        let (key, user) = match scope {
+            Scope::Caller => (key.as_ref(), Some(user)),
+            Scope::Key => (key.as_ref(), None),
+            Scope::Shared => (None, None),
+        };
+        form.option(key, |form, key| form.text(key));
+        form.option(user, |form, user| form.text(user));
         form.bytes(&digest.0);
         form.option(request.memory, Form::number);
         form.number(request.timeout.as_secs());
         form.number(u64::from(request.timeout.subsec_nanos()));
         for (tier, runtime) in runtimes {
             form.text(tier.as_str());
-            form.text(runtime);
+            form.text(&runtime);
         }
         Self(form.hash())
     }
 }
 
 /// The canonical form of some parts, hashed as it is written.
-struct Form(blake3::Hasher);
+pub(super) struct Form(blake3::Hasher);
 
 impl Form {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(blake3::Hasher::new())
     }
 
-    fn number(&mut self, number: u64) {
+    pub(super) fn number(&mut self, number: u64) {
         self.0.update(&number.to_le_bytes());
     }
 
-    fn bytes(&mut self, bytes: &[u8]) {
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
         self.number(bytes.len() as u64);
         self.0.update(bytes);
     }
 
-    fn text(&mut self, text: &str) {
+    pub(super) fn text(&mut self, text: &str) {
         self.bytes(text.as_bytes());
     }
 
@@ -99,7 +118,7 @@ impl Form {
         }
     }
 
-    fn hash(&self) -> [u8; 32] {
+    pub(super) fn hash(&self) -> [u8; 32] {
         *self.0.finalize().as_bytes()
     }
 }
@@ -142,7 +161,8 @@ mod tests {
         request.memory = memory.checked_sub(1).map(|memory| memory << 20);
         request.timeout = std::time::Duration::from_millis(*millis);
         let tiers: Vec<_> = tiers.iter().map(|(tier, id)| (TierName::from(tier.as_str()), id.as_str())).collect();
-        Fingerprint::new(&Digest::of(program), &request, tiers.iter().map(|(tier, id)| (tier, *id)))
+        let runtimes = tiers.iter().map(|(tier, id)| (tier, Arc::from(*id)));
+        Fingerprint::new(&Digest::of(program), &request, Scope::Shared, runtimes)
     }
 
     proptest! {
@@ -179,13 +199,33 @@ mod tests {
         }
     }
 
+    /// The fingerprint of one program, asked for by this user with this key.
+    fn asked_by(scope: Scope, key: Option<&str>, user: &str) -> Fingerprint {
+        let mut request = Request::new(Program::python("1"), &Ceilings::default()).unwrap();
+        request.caller = Caller { user: user.into(), key: key.map(Into::into) };
+        Fingerprint::new(&Digest::of(&request.program), &request, scope, [])
+    }
+
     #[test]
-    fn who_asks_and_how_urgently_is_no_input() {
+    fn a_result_is_shared_exactly_within_its_scope() {
+        let shares = |scope, one: (Option<&str>, &str), other: (Option<&str>, &str)| {
+            asked_by(scope, one.0, one.1) == asked_by(scope, other.0, other.1)
+        };
+        let (ada, bob, other_key) = ((Some("ci"), "ada"), (Some("ci"), "bob"), (Some("web"), "ada"));
+        assert!(shares(Scope::Shared, ada, other_key) && shares(Scope::Shared, ada, (None, "eve")));
+        assert!(shares(Scope::Key, ada, bob) && !shares(Scope::Key, ada, other_key));
+        assert!(shares(Scope::Key, (None, "ada"), (None, "bob")) && !shares(Scope::Key, ada, (None, "ada")));
+        assert!(!shares(Scope::Caller, ada, bob) && !shares(Scope::Caller, ada, other_key));
+        assert!(shares(Scope::Caller, ada, ada));
+        // What is no part of one scope's key is not mistaken for a part of another's.
+        assert_ne!(asked_by(Scope::Key, Some("x"), "u"), asked_by(Scope::Caller, None, "x"));
+    }
+
+    #[test]
+    fn how_urgently_a_request_is_meant_is_no_input() {
         let request = Request::new(Program::python("1"), &Ceilings::default()).unwrap();
-        let mut other = request.clone();
-        other.caller.user = "someone".into();
-        other.priority = crate::request::Priority::High;
-        let digest = Digest::of(&request.program);
-        assert_eq!(Fingerprint::new(&digest, &request, []), Fingerprint::new(&digest, &other, []));
+        let other = Request { priority: crate::request::Priority::High, ..request.clone() };
+        let key = |request: &Request| Fingerprint::new(&Digest::of(&request.program), request, Scope::Key, []);
+        assert_eq!(key(&request), key(&other));
     }
 }

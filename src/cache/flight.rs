@@ -5,12 +5,18 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
+use serde::Serialize;
+use switchtower_contract::InterpreterId;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::bars::{Bars, Difference, Status, Subject};
+use super::compare::{ResultDigest, first_difference};
+use super::finding::Finding;
 use super::fingerprint::Fingerprint;
 use super::memory::Memory;
-use super::{CacheStatus, Config, Kept};
+use super::verification::{Judgement, Verification};
+use super::{CacheStatus, Config, Kept, Stored};
 
 pub(super) struct Shared {
     /// Protects what is kept and who flies; held for a look-up and never over an await.
@@ -19,6 +25,9 @@ pub(super) struct Shared {
 
 struct State {
     memory: Memory,
+    verification: Verification,
+    bars: Bars,
+    counts: Counts,
     flights: HashMap<Fingerprint, Followers>,
     /// Requests whose last result could not be shared: their equals do not wait for each other.
     unshared: LruCache<Fingerprint, ()>,
@@ -37,12 +46,27 @@ pub(super) enum Landing {
     Alone,
 }
 
+/// What the cache did since its start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Results that wait, or waited, for an independent run that agrees.
+    pub candidates: u64,
+    /// Results that an independent run agreed with.
+    pub verified: u64,
+    /// Stored results that were run again beside a hit.
+    pub rechecked: u64,
+    /// Results of one request that differed.
+    pub differences: u64,
+}
+
 /// What a request finds when it comes.
 pub(super) enum Boarding {
     Kept(Arc<Kept>),
     Leads(Flight),
     Follows(Seat),
     Alone,
+    /// Its program, or its class and rule, gave different results.
+    Barred,
 }
 
 /// A run that the cache hears of. Dropped without landing, it lets the next equal request run.
@@ -50,6 +74,7 @@ pub(super) enum Boarding {
 pub struct Flight {
     shared: Arc<Shared>,
     key: Fingerprint,
+    subject: Subject,
     role: Role,
 }
 
@@ -60,51 +85,148 @@ enum Role {
     Alone,
     /// The cache is left out.
     Bypass,
+    /// The result is not stored.
+    Barred,
     Landed,
 }
 
 impl Flight {
-    pub(super) fn alone(shared: &Arc<Shared>, key: &Fingerprint) -> Self {
-        Self { shared: shared.clone(), key: *key, role: Role::Alone }
+    fn new(shared: &Arc<Shared>, key: &Fingerprint, subject: &Subject, role: Role) -> Self {
+        Self { shared: shared.clone(), key: *key, subject: subject.clone(), role }
     }
 
-    pub(super) fn bypass(shared: &Arc<Shared>, key: &Fingerprint) -> Self {
-        Self { shared: shared.clone(), key: *key, role: Role::Bypass }
+    pub(super) fn alone(shared: &Arc<Shared>, key: &Fingerprint, subject: &Subject) -> Self {
+        Self::new(shared, key, subject, Role::Alone)
     }
 
-    fn leads(shared: &Arc<Shared>, key: &Fingerprint) -> Self {
-        Self { shared: shared.clone(), key: *key, role: Role::Leads }
+    pub(super) fn bypass(shared: &Arc<Shared>, key: &Fingerprint, subject: &Subject) -> Self {
+        Self::new(shared, key, subject, Role::Bypass)
+    }
+
+    pub(super) fn barred(shared: &Arc<Shared>, key: &Fingerprint, subject: &Subject) -> Self {
+        Self::new(shared, key, subject, Role::Barred)
     }
 
     pub fn status(&self) -> CacheStatus {
         if matches!(self.role, Role::Bypass) { CacheStatus::Bypass } else { CacheStatus::Miss }
     }
 
-    /// The run is over. What may be kept is kept and given to all who follow; else they run by themselves.
-    pub fn land(mut self, kept: Option<Kept>) {
+    /// The interpreter that this run must not take place in to be a witness: that of the only run so far.
+    pub fn apart_from(&self) -> Option<InterpreterId> {
+        match self.role {
+            Role::Leads | Role::Alone => self.shared.state().verification.candidate(&self.key, Instant::now()),
+            Role::Bypass | Role::Barred | Role::Landed => None,
+        }
+    }
+
+    /// The run is over. What may be stored is, and is given to all who follow; else they run by themselves. Returns what
+    /// became of the result.
+    pub fn land(mut self, finding: Finding) -> Stored {
         let role = std::mem::replace(&mut self.role, Role::Landed);
         let leads = match role {
-            Role::Bypass | Role::Landed => return,
+            Role::Bypass | Role::Barred | Role::Landed => return Stored::No,
             Role::Alone => false,
             Role::Leads => true,
         };
-        let kept = kept.map(Arc::new);
         let mut state = self.shared.state();
-        match &kept {
-            Some(kept) => {
+        let stored = state.take(self.key, &self.subject, finding, Instant::now());
+        let kept = match &stored {
+            Taken::Kept(kept) => {
                 state.unshared.pop(&self.key);
-                state.memory.put(self.key, kept.clone(), Instant::now());
+                Some(kept.clone())
             }
-            None => {
+            Taken::Candidate | Taken::No => {
                 state.unshared.put(self.key, ());
+                None
             }
-        }
+        };
         let followers = if leads { state.flights.remove(&self.key).unwrap_or_default() } else { Followers::new() };
         drop(state);
         for follower in followers.into_values() {
             // A follower that left needs no landing.
             let _ = follower.send(kept.clone().map_or(Landing::Alone, Landing::Shared));
         }
+        match stored {
+            Taken::Kept(_) => Stored::Kept,
+            Taken::Candidate => Stored::Candidate,
+            Taken::No => Stored::No,
+        }
+    }
+}
+
+/// What became of a result.
+enum Taken {
+    Kept(Arc<Kept>),
+    Candidate,
+    No,
+}
+
+impl State {
+    fn take(&mut self, key: Fingerprint, subject: &Subject, finding: Finding, now: Instant) -> Taken {
+        match finding {
+            Finding::Unique => Taken::No,
+            _ if self.bars.has(subject) => Taken::No,
+            Finding::Observed(kept) => self.keep(key, subject, kept, now),
+            Finding::Proven(kept, interpreter) => match self.verification.judge(key, &kept, interpreter, now) {
+                Judgement::Agrees => {
+                    self.counts.verified += 1;
+                    self.keep(key, subject, kept, now)
+                }
+                Judgement::Candidate => {
+                    self.counts.candidates += 1;
+                    self.memory.put(key, subject.clone(), Arc::new(kept), false, now);
+                    Taken::Candidate
+                }
+                Judgement::Differs(earlier) => {
+                    let earlier = (earlier, self.memory.peek(&key).filter(|earlier| earlier.tier == kept.tier));
+                    self.differ(key, subject, earlier, &kept, now);
+                    Taken::No
+                }
+            },
+        }
+    }
+
+    fn keep(&mut self, key: Fingerprint, subject: &Subject, kept: Kept, now: Instant) -> Taken {
+        let kept = Arc::new(kept);
+        self.memory.put(key, subject.clone(), kept.clone(), true, now);
+        Taken::Kept(kept)
+    }
+
+    /// Two runs of one request had different results: an alert, and nothing of this is stored again before somebody looked.
+    fn differ(
+        &mut self,
+        key: Fingerprint,
+        subject: &Subject,
+        (digest, earlier): (ResultDigest, Option<Arc<Kept>>),
+        later: &Kept,
+        now: Instant,
+    ) {
+        self.counts.differences += 1;
+        let mut difference = Difference::new(subject, &later.tier, [digest, ResultDigest::of(later)], now);
+        if let Some(earlier) = earlier {
+            let first = first_difference(&earlier, later);
+            difference = difference.with_outputs(first, [&earlier.output.stdout, &later.output.stdout]);
+        }
+        tracing::error!(
+            program = difference.program,
+            tier = later.tier.as_str(),
+            class = difference.class,
+            rule = &*difference.rule,
+            results = ?difference.results,
+            part = difference.first.as_ref().map(|first| first.part.as_str()),
+            offset = difference.first.as_ref().map(|first| first.offset),
+            "two runs of one program gave different results; it is no longer cached"
+        );
+        if self.bars.add(subject, difference) {
+            tracing::error!(
+                class = subject.class.name(),
+                rule = &*subject.rule,
+                "several programs of this class and rule gave different results; none of them is cached any more"
+            );
+        }
+        self.verification.forget(&key);
+        let Self { memory, bars, .. } = self;
+        memory.remove_all(|subject| bars.has(subject));
     }
 }
 
@@ -112,7 +234,7 @@ impl Drop for Flight {
     fn drop(&mut self) {
         if matches!(self.role, Role::Leads) {
             self.role = Role::Landed;
-            self.shared.pass_on(&self.key);
+            self.shared.pass_on(&self.key, &self.subject);
         }
     }
 }
@@ -142,7 +264,15 @@ impl Drop for Seat {
 impl Shared {
     pub(super) fn new(config: &Config) -> Arc<Self> {
         let unshared = LruCache::new(NonZeroUsize::new(config.entries).unwrap_or(NonZeroUsize::MIN));
-        let state = State { memory: Memory::new(config), flights: HashMap::new(), unshared, next: 0 };
+        let state = State {
+            memory: Memory::new(config),
+            verification: Verification::new(config.digests, config.ttl),
+            bars: Bars::default(),
+            counts: Counts::default(),
+            flights: HashMap::new(),
+            unshared,
+            next: 0,
+        };
         Arc::new(Self { state: Mutex::new(state) })
     }
 
@@ -150,18 +280,25 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn board(self: &Arc<Self>, key: &Fingerprint) -> Boarding {
+    /// `observed`: the sandbox that comes first sees what the program asks for.
+    pub(super) fn board(self: &Arc<Self>, key: &Fingerprint, subject: &Subject, observed: bool) -> Boarding {
         let mut state = self.state();
         let state = &mut *state;
-        if let Some(kept) = state.memory.get(key, Instant::now()) {
+        let now = Instant::now();
+        if state.bars.has(subject) {
+            return Boarding::Barred;
+        }
+        if let Some(kept) = state.memory.get(key, now) {
             return Boarding::Kept(kept);
         }
-        if state.unshared.get(key).is_some() {
+        // What is not verified is not shared with those who come while it runs either.
+        let unverified = !observed && !state.verification.is_verified(key, now);
+        if unverified || state.unshared.get(key).is_some() {
             return Boarding::Alone;
         }
         let Some(followers) = state.flights.get_mut(key) else {
             state.flights.insert(*key, Followers::new());
-            return Boarding::Leads(Flight::leads(self, key));
+            return Boarding::Leads(Flight::new(self, key, subject, Role::Leads));
         };
         let (landed, landing) = oneshot::channel();
         state.next += 1;
@@ -170,7 +307,7 @@ impl Shared {
     }
 
     /// The leader is gone: the first follower that is still there leads.
-    fn pass_on(self: &Arc<Self>, key: &Fingerprint) {
+    fn pass_on(self: &Arc<Self>, key: &Fingerprint, subject: &Subject) {
         loop {
             let next = {
                 let mut state = self.state();
@@ -182,13 +319,36 @@ impl Shared {
                     }
                 }
             };
-            match next.send(Landing::Leads(Flight::leads(self, key))) {
+            match next.send(Landing::Leads(Flight::new(self, key, subject, Role::Leads))) {
                 Ok(()) => return,
                 // It left in this moment. Its lead must not pass itself on: this loop does.
                 Err(Landing::Leads(mut lead)) => lead.role = Role::Landed,
                 Err(Landing::Shared(_) | Landing::Alone) => {}
             }
         }
+    }
+
+    /// A stored result was run again beside a hit.
+    pub(super) fn recheck(&self, key: &Fingerprint, subject: &Subject, stored: &Arc<Kept>, again: Option<&Kept>) {
+        let mut state = self.state();
+        state.counts.rechecked += 1;
+        let equal = again.is_some_and(|again| first_difference(stored, again).is_none());
+        if let (false, Some(again)) = (equal, again) {
+            let earlier = (ResultDigest::of(stored), Some(stored.clone()));
+            state.differ(*key, subject, earlier, again, Instant::now());
+        }
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        self.state().counts
+    }
+
+    pub(super) fn bars(&self) -> Status {
+        self.state().bars.status()
+    }
+
+    pub(super) fn lift_bars(&self) -> usize {
+        self.state().bars.lift()
     }
 
     pub(super) fn kept(&self) -> usize {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use lru::LruCache;
 use tokio::time::Instant;
 
+use super::bars::Subject;
 use super::fingerprint::Fingerprint;
 use super::{Config, Kept};
 
@@ -19,6 +20,9 @@ pub(super) struct Memory {
 
 struct Entry {
     kept: Arc<Kept>,
+    subject: Subject,
+    /// It may be given to others. A candidate waits for an independent run that agrees, and is here for the comparison.
+    verified: bool,
     size: usize,
     since: Instant,
 }
@@ -38,20 +42,32 @@ impl Memory {
     pub(super) fn get(&mut self, key: &Fingerprint, now: Instant) -> Option<Arc<Kept>> {
         let entry = self.entries.get(key)?;
         if now - entry.since < self.ttl {
-            return Some(entry.kept.clone());
+            return entry.verified.then(|| entry.kept.clone());
         }
         self.remove(key);
         None
     }
 
-    pub(super) fn put(&mut self, key: Fingerprint, kept: Arc<Kept>, now: Instant) {
+    /// The result under a key, a candidate too, for a comparison.
+    pub(super) fn peek(&self, key: &Fingerprint) -> Option<Arc<Kept>> {
+        self.entries.peek(key).map(|entry| entry.kept.clone())
+    }
+
+    /// Drops every result of what a difference has barred.
+    pub(super) fn remove_all(&mut self, barred: impl Fn(&Subject) -> bool) {
+        let keys: Vec<Fingerprint> =
+            self.entries.iter().filter(|(_, entry)| barred(&entry.subject)).map(|(key, _)| *key).collect();
+        keys.iter().for_each(|key| self.remove(key));
+    }
+
+    pub(super) fn put(&mut self, key: Fingerprint, subject: Subject, kept: Arc<Kept>, verified: bool, now: Instant) {
         self.remove(&key);
         let size = kept.size();
         if size > self.most_bytes || self.most == 0 {
             return;
         }
         self.bytes += size;
-        self.entries.put(key, Entry { kept, size, since: now });
+        self.entries.put(key, Entry { kept, subject, verified, size, since: now });
         while self.entries.len() > self.most || self.bytes > self.most_bytes {
             let Some((_, oldest)) = self.entries.pop_lru() else { break };
             self.bytes -= oldest.size;
@@ -64,7 +80,8 @@ impl Memory {
         }
     }
 
+    /// Results that may be given to others.
     pub(super) fn len(&self) -> usize {
-        self.entries.len()
+        self.entries.iter().filter(|(_, entry)| entry.verified).count()
     }
 }

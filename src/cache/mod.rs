@@ -1,21 +1,29 @@
 //! Answers that may be given again, and equal requests in flight that run once.
 //!
-//! Only a result that the same request must have again is kept: see [`is_pure`] and [`Kept::new`]. Of equal requests the
-//! first leads and the others follow; whichever way the leader ends, the next one leads, or all have its answer.
+//! Only a result that the same request must have again is stored: see [`finding`] and [`Kept::new`]. What a sandbox
+//! observed is stored at once. What rests on a proof alone is a candidate until a run in another interpreter has the same
+//! result: the third equal request is then the first hit. Of equal requests whose result is observed the first leads and the
+//! others follow; whichever way the leader ends, the next one leads, or all have its answer.
 
+pub mod bars;
+mod compare;
+pub mod finding;
 pub mod fingerprint;
 mod flight;
 mod memory;
+mod verification;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use switchtower_contract::{Chance, Effect, Exit, Outcome, Output};
+use switchtower_contract::{Exit, Outcome, Output};
 use tokio::time::timeout;
 
 pub use fingerprint::{Digest, Fingerprint};
-pub use flight::Flight;
+pub use flight::{Counts, Flight};
+
+use bars::{Status, Subject};
 
 use crate::request::CacheMode;
 use crate::route::TierName;
@@ -24,6 +32,8 @@ use flight::{Boarding, Landing, Shared};
 /// The cache.
 pub struct ResultCache {
     shared: Arc<Shared>,
+    scope: Scope,
+    recheck: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,11 +46,39 @@ pub struct Config {
     pub ttl: Duration,
     /// Most bytes that all kept answers hold.
     pub bytes: usize,
+    /// Who may be given whose result.
+    pub scope: Scope,
+    /// Most results whose digest is remembered, for 24 h longer than an answer is kept, to compare later runs with; about
+    /// 200 bytes each.
+    pub digests: usize,
+    /// Of so many hits one is run again beside its answer, in local tiers only, and compared. Zero: none.
+    pub recheck: u32,
+}
+
+/// Who may be given a result that a request of somebody else has made. A hit is faster than a run, so it tells that
+/// somebody in the scope has run the same program with the same inputs before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// The same user with the same key.
+    Caller,
+    /// All users of one key. Where no key is asked for, everybody.
+    #[default]
+    Key,
+    /// Everybody.
+    Shared,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { entries: 1000, ttl: Duration::from_secs(300), bytes: 64 << 20 }
+        Self {
+            entries: 1000,
+            ttl: Duration::from_secs(300),
+            bytes: 64 << 20,
+            scope: Scope::default(),
+            digests: 20_000,
+            recheck: 200,
+        }
     }
 }
 
@@ -67,20 +105,15 @@ impl Kept {
     }
 }
 
-/// Whether the same request must give the same result. Where the backend saw what the program asked for, that counts:
-/// nothing, or only a clock and a chance that were made of the request's own seed. Where it did not see, the static
-/// verdict counts.
-pub fn is_pure(outcome: &Outcome, chance: Chance, deterministic: bool) -> bool {
-    if !matches!(outcome.exit, Exit::Finished(_) | Exit::Raised) {
-        // How far it came in its time, or in its memory, is another matter every time.
-        return false;
-    }
-    let seeded = matches!(chance, Chance::Seeded(_));
-    match outcome.observed {
-        Some(effects) => effects.iter().all(|effect| seeded && matches!(effect, Effect::Clock | Effect::Chance)),
-        // An exception's message is written by whatever raised it, which the proof does not look into.
-        None => deterministic && matches!(outcome.exit, Exit::Finished(_)),
-    }
+/// What became of a result in the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stored {
+    /// It may be given to equal requests.
+    Kept,
+    /// It waits for a run in another interpreter that has the same result.
+    Candidate,
+    No,
 }
 
 /// What the cache did for an answer.
@@ -117,20 +150,38 @@ pub enum Found {
 
 impl ResultCache {
     pub fn new(config: &Config) -> Self {
-        Self { shared: Shared::new(config) }
+        Self { shared: Shared::new(config), scope: config.scope, recheck: config.recheck }
+    }
+
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// Of so many hits one is to be run again; zero: none.
+    pub fn recheck_one_in(&self) -> u32 {
+        self.recheck
     }
 
     /// Looks for an answer, or waits for that of an equal request in flight; at most for `patience`, then this request
-    /// runs by itself. Dropping the future leaves the flight as it is.
-    pub async fn find(&self, key: &Fingerprint, mode: CacheMode, patience: Duration) -> Found {
-        let alone = || Found::Nothing(Flight::alone(&self.shared, key));
+    /// runs by itself. `observed`: the first sandbox of its route sees what the program asks for; else nobody waits, since
+    /// the result would not be shared. Dropping the future leaves the flight as it is.
+    pub async fn find(
+        &self,
+        key: &Fingerprint,
+        subject: &Subject,
+        mode: CacheMode,
+        observed: bool,
+        patience: Duration,
+    ) -> Found {
+        let alone = || Found::Nothing(Flight::alone(&self.shared, key, subject));
         let seat = match mode {
-            CacheMode::Bypass => return Found::Nothing(Flight::bypass(&self.shared, key)),
+            CacheMode::Bypass => return Found::Nothing(Flight::bypass(&self.shared, key, subject)),
             CacheMode::Refresh => return alone(),
-            CacheMode::Use => match self.shared.board(key) {
+            CacheMode::Use => match self.shared.board(key, subject, observed) {
                 Boarding::Kept(kept) => return Found::Kept(kept, CacheStatus::Hit),
                 Boarding::Leads(flight) => return Found::Nothing(flight),
                 Boarding::Alone => return alone(),
+                Boarding::Barred => return Found::Nothing(Flight::barred(&self.shared, key, subject)),
                 Boarding::Follows(seat) => seat,
             },
         };
@@ -139,6 +190,26 @@ impl ResultCache {
             Ok(Landing::Leads(flight)) => Found::Nothing(flight),
             Ok(Landing::Alone) | Err(_) => alone(),
         }
+    }
+
+    /// A stored result was run again beside a hit. What came out different bars it; a run without a comparable result
+    /// (`None`) says nothing.
+    pub fn compare(&self, key: &Fingerprint, subject: &Subject, stored: &Arc<Kept>, again: Option<&Kept>) {
+        self.shared.recheck(key, subject, stored, again);
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.shared.counts()
+    }
+
+    /// What is barred because it gave different results. Holds outputs of callers: for the operator only.
+    pub fn bars(&self) -> Status {
+        self.shared.bars()
+    }
+
+    /// Lifts all bars; how many programs were barred.
+    pub fn lift_bars(&self) -> usize {
+        self.shared.lift_bars()
     }
 
     /// Answers that are kept now, those past their time included.

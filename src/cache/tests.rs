@@ -1,29 +1,40 @@
-use switchtower_contract::{Effects, Event, Program, Usage};
+use switchtower_contract::{Chance, Effect, Effects, Event, InterpreterId, Limits, Program, Usage};
 use tokio::task::yield_now;
 use tokio::time::advance;
 
+use super::finding::{Finding, Run};
 use super::*;
+use crate::analyse::{Class, Verdict};
 use crate::request::{Ceilings, Request};
 
 fn key(source: &str) -> Fingerprint {
     let request = Request::new(Program::python(source), &Ceilings::default()).unwrap();
-    Fingerprint::new(&Digest::of(&request.program), &request, [])
+    Fingerprint::new(&Digest::of(&request.program), &request, Scope::Key, [])
+}
+
+fn subject(source: &str) -> Subject {
+    Subject { program: Digest::of(&Program::python(source)), class: Class::DataScience, rule: "default.science".into() }
 }
 
 fn outcome(exit: Exit) -> Outcome {
     Outcome { exit, observed: Some(Effects::NONE), truncated: false, usage: Usage::default(), lacked: None }
 }
 
-fn kept(stdout: &str) -> Option<Kept> {
+fn result(stdout: &str) -> Kept {
     let mut output = Output::default();
     output.take(Event::Stdout(stdout.to_owned()));
-    Kept::new(&"wasm".into(), &outcome(Exit::Finished(0)), &output)
+    Kept::new(&"wasm".into(), &outcome(Exit::Finished(0)), &output).unwrap()
+}
+
+/// A result that the sandbox observed to be pure.
+fn kept(stdout: &str) -> Finding {
+    Finding::Observed(result(stdout))
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn find(cache: &ResultCache, source: &str) -> Found {
-    cache.find(&key(source), CacheMode::Use, PATIENCE).await
+    cache.find(&key(source), &subject(source), CacheMode::Use, true, PATIENCE).await
 }
 
 async fn flight(cache: &ResultCache, source: &str) -> Flight {
@@ -104,7 +115,7 @@ async fn a_result_that_cannot_be_shared_is_not_waited_for_again() {
     let leader = flight(&cache, "a").await;
     let land = async {
         yield_now().await;
-        leader.land(None);
+        leader.land(Finding::Unique);
     };
     let (found, ()) = tokio::join!(find(&cache, "a"), land);
     assert!(matches!(found, Found::Nothing(_)));
@@ -117,7 +128,7 @@ async fn a_result_that_cannot_be_shared_is_not_waited_for_again() {
 async fn a_follower_waits_for_its_own_patience_only() {
     let cache = ResultCache::new(&Config::default());
     let _leader = flight(&cache, "a").await;
-    let found = cache.find(&key("a"), CacheMode::Use, Duration::from_secs(1)).await;
+    let found = cache.find(&key("a"), &subject("a"), CacheMode::Use, true, Duration::from_secs(1)).await;
     assert!(matches!(found, Found::Nothing(_)));
 }
 
@@ -126,7 +137,9 @@ async fn bypass_leaves_the_cache_alone_and_refresh_replaces() {
     let cache = ResultCache::new(&Config::default());
     flight(&cache, "a").await.land(kept("old"));
     for (mode, says) in [(CacheMode::Bypass, "old"), (CacheMode::Refresh, "new")] {
-        let Found::Nothing(flight) = cache.find(&key("a"), mode, PATIENCE).await else { panic!("{mode} runs") };
+        let Found::Nothing(flight) = cache.find(&key("a"), &subject("a"), mode, true, PATIENCE).await else {
+            panic!("{mode} runs")
+        };
         flight.land(kept("new"));
         assert!(matches!(find(&cache, "a").await, Found::Kept(kept, _) if kept.output.stdout == says), "{mode}");
     }
@@ -143,17 +156,157 @@ fn only_a_whole_result_may_be_kept() {
     assert!(!may(&Outcome { lacked, ..outcome(Exit::Raised) }));
 }
 
+fn verdict(deterministic: bool) -> Verdict {
+    Verdict { deterministic, reasons: Vec::new(), doubt: None }
+}
+
+/// What becomes of a run with this end, in an interpreter of its own.
+fn finding(outcome: &Outcome, stdout: &str, chance: Chance, deterministic: bool) -> Finding {
+    let output = Output { stdout: stdout.to_owned(), ..Output::default() };
+    let (verdict, limits, interpreter) = (verdict(deterministic), Limits::default(), Some(InterpreterId::next()));
+    let tier = TierName::from("native");
+    Finding::of(&Run {
+        tier: &tier,
+        observes: outcome.observed.is_some(),
+        outcome,
+        output: &output,
+        verdict: &verdict,
+        chance,
+        limits: &limits,
+        interpreter,
+    })
+}
+
 #[test]
 fn what_was_observed_counts_more_than_what_was_foreseen() {
-    let seen = |effects: &[Effect]| {
-        let observed = Some(effects.iter().copied().collect());
-        Outcome { observed, ..outcome(Exit::Finished(0)) }
+    let of = |effects: Option<&[Effect]>, chance, deterministic| {
+        let observed = effects.map(|effects| effects.iter().copied().collect());
+        finding(&Outcome { observed, ..outcome(Exit::Finished(0)) }, "1", chance, deterministic)
     };
-    let unseen = Outcome { observed: None, ..outcome(Exit::Finished(0)) };
+    let observed = |finding| matches!(finding, Finding::Observed(_));
+    let proven = |finding| matches!(finding, Finding::Proven(..));
     let (fresh, seeded) = (Chance::Fresh, Chance::Seeded(1));
-    assert!(is_pure(&seen(&[]), fresh, false));
-    assert!(!is_pure(&seen(&[Effect::Chance]), fresh, true));
-    assert!(is_pure(&seen(&[Effect::Chance, Effect::Clock]), seeded, false));
-    assert!(!is_pure(&seen(&[Effect::Environment]), seeded, true));
-    assert!(is_pure(&unseen, fresh, true) && !is_pure(&unseen, seeded, false));
+    assert!(observed(of(Some(&[]), fresh, false)));
+    assert_eq!(of(Some(&[Effect::Chance]), fresh, true), Finding::Unique);
+    assert!(observed(of(Some(&[Effect::Chance, Effect::Clock]), seeded, false)));
+    assert_eq!(of(Some(&[Effect::Environment]), seeded, true), Finding::Unique);
+    assert!(proven(of(None, fresh, true)));
+    assert_eq!(of(None, seeded, false), Finding::Unique);
+}
+
+#[test]
+fn a_run_that_nobody_saw_and_that_may_have_been_cut_short_is_no_candidate() {
+    let is_candidate = |change: &dyn Fn(&mut Outcome), stdout: &str| {
+        let mut outcome = Outcome { observed: None, ..outcome(Exit::Finished(0)) };
+        change(&mut outcome);
+        finding(&outcome, stdout, Chance::Fresh, true) != Finding::Unique
+    };
+    let limits = Limits::default();
+    assert!(is_candidate(&|_| (), "1"));
+    assert!(!is_candidate(&|outcome| outcome.exit = Exit::Raised, "1"));
+    assert!(!is_candidate(&|outcome| outcome.truncated = true, "1"));
+    assert!(!is_candidate(&|outcome| outcome.lacked = Some(switchtower_contract::Need::Threads), "1"));
+    assert!(!is_candidate(&|outcome| outcome.usage.memory = limits.memory - 1, "1"));
+    assert!(!is_candidate(&|outcome| outcome.usage.wall = limits.wall - Duration::from_millis(1), "1"));
+    assert!(!is_candidate(&|_| (), "<object at 0x7f3a5c0b1d90>"));
+}
+
+/// Runs a program that a sandbox cannot observe: what the cache gave, or what became of the result.
+async fn unobserved(
+    cache: &ResultCache,
+    source: &str,
+    stdout: &str,
+    interpreter: InterpreterId,
+) -> Result<String, Stored> {
+    match cache.find(&key(source), &subject(source), CacheMode::Use, false, PATIENCE).await {
+        Found::Kept(kept, _) => Ok(kept.output.stdout.clone()),
+        Found::Nothing(flight) => Err(flight.land(Finding::Proven(result(stdout), interpreter))),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_that_nobody_observed_is_a_hit_for_the_third_equal_request() {
+    let cache = ResultCache::new(&Config::default());
+    let (one, two) = (InterpreterId::next(), InterpreterId::next());
+    assert_eq!(unobserved(&cache, "a", "1", one).await, Err(Stored::Candidate));
+    // The same interpreter is no witness.
+    assert_eq!(unobserved(&cache, "a", "1", one).await, Err(Stored::Candidate));
+    let found = cache.find(&key("a"), &subject("a"), CacheMode::Use, false, PATIENCE).await;
+    let Found::Nothing(flight) = found else { panic!("a candidate is given to nobody") };
+    assert_eq!(flight.apart_from(), Some(one));
+    drop(flight);
+    assert_eq!(unobserved(&cache, "a", "1", two).await, Err(Stored::Kept));
+    assert_eq!(unobserved(&cache, "a", "", two).await, Ok("1".to_owned()));
+    assert_eq!(cache.counts(), Counts { candidates: 2, verified: 1, ..Counts::default() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_verified_is_not_shared_with_those_who_come_meanwhile() {
+    let cache = ResultCache::new(&Config::default());
+    let find = async || cache.find(&key("a"), &subject("a"), CacheMode::Use, false, PATIENCE).await;
+    let (Found::Nothing(first), Found::Nothing(second)) = (find().await, find().await) else { panic!("both run") };
+    assert_eq!(cache.in_flight(), 0);
+    assert_eq!(first.land(Finding::Proven(result("1"), InterpreterId::next())), Stored::Candidate);
+    assert_eq!(second.land(Finding::Proven(result("1"), InterpreterId::next())), Stored::Kept);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verified_digest_outlives_its_result_by_a_day() {
+    let cache = ResultCache::new(&Config::default());
+    let next = InterpreterId::next;
+    for stored in [Stored::Candidate, Stored::Kept] {
+        assert_eq!(unobserved(&cache, "a", "1", next()).await, Err(stored));
+    }
+    advance(Duration::from_secs(24 * 3600)).await;
+    let again = next();
+    assert_eq!(unobserved(&cache, "a", "1", again).await, Err(Stored::Kept));
+    assert_eq!(unobserved(&cache, "a", "", again).await, Ok("1".to_owned()));
+    advance(Duration::from_secs(24 * 3600 + 300)).await;
+    assert_eq!(unobserved(&cache, "a", "1", next()).await, Err(Stored::Candidate));
+    // A candidate is remembered for as long.
+    advance(Duration::from_secs(24 * 3600)).await;
+    assert_eq!(unobserved(&cache, "a", "1", next()).await, Err(Stored::Kept));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_difference_bars_its_program_and_after_a_few_its_class_and_rule() {
+    let cache = ResultCache::new(&Config::default());
+    let next = InterpreterId::next;
+    let differ = async |source: &str| {
+        assert_eq!(unobserved(&cache, source, "x 1", next()).await, Err(Stored::Candidate));
+        assert_eq!(unobserved(&cache, source, "x 2", next()).await, Err(Stored::No));
+        assert_eq!(unobserved(&cache, source, "x 2", next()).await, Err(Stored::No));
+    };
+    for _ in 0..2 {
+        unobserved(&cache, "well", "1", next()).await.unwrap_err();
+    }
+    differ("a").await;
+    differ("b").await;
+    assert_eq!(unobserved(&cache, "well", "", next()).await, Ok("1".to_owned()));
+    differ("c").await;
+    // A third one: nothing of this class and rule is given any more, what was stored before included.
+    assert_eq!(unobserved(&cache, "well", "1", next()).await, Err(Stored::No));
+    assert!(!hit(&cache, "well").await);
+    let status = cache.bars();
+    assert_eq!((status.programs.len(), status.rules.len(), status.differences.len()), (3, 1, 3));
+    let first = status.differences[0].first.clone().unwrap();
+    assert_eq!((first.part.as_str(), first.offset), ("stdout", 2));
+    assert_eq!(status.differences[0].stdout, ["x 1", "x 2"]);
+    assert_eq!(cache.counts().differences, 3);
+    assert_eq!(cache.lift_bars(), 3);
+    assert_eq!(unobserved(&cache, "well", "1", next()).await, Err(Stored::Kept));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stored_result_that_comes_out_different_beside_a_hit_is_dropped() {
+    let cache = ResultCache::new(&Config::default());
+    flight(&cache, "a").await.land(kept("1"));
+    let Found::Kept(stored, _) = find(&cache, "a").await else { panic!("it is stored") };
+    cache.compare(&key("a"), &subject("a"), &stored, Some(&result("1")));
+    // A run that did not come to its end says nothing.
+    cache.compare(&key("a"), &subject("a"), &stored, None);
+    assert!(hit(&cache, "a").await);
+    cache.compare(&key("a"), &subject("a"), &stored, Some(&result("2")));
+    assert!(!hit(&cache, "a").await);
+    assert_eq!((cache.counts().rechecked, cache.counts().differences), (3, 1));
 }

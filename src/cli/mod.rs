@@ -2,11 +2,13 @@
 
 mod bench;
 mod breaker;
+mod cache;
 mod doctor;
 mod exit;
 mod explain;
 mod fake;
 mod input;
+mod operator;
 mod rules;
 mod run;
 mod serve;
@@ -68,6 +70,8 @@ enum Command {
     Template(template::Template),
     /// How a running server's circuit breaker stands, and closing it by hand.
     Breaker(breaker::Breaker),
+    /// What a running server's cache counted and bars, and lifting the bars by hand.
+    Cache(cache::Cache),
     /// Start a stand-in for E2B on loopback: the same wire, a plan's limits, latencies, faults.
     FakeE2b(fake::FakeE2b),
     /// Print the settings in force, keys masked.
@@ -93,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Bench(bench) => bench.bench(file),
         Command::Template(template) => template.template(file),
         Command::Breaker(breaker) => breaker.breaker(file),
+        Command::Cache(cache) => cache.cache(file),
         Command::FakeE2b(fake) => fake.serve(),
         Command::Config(show) => show.show(file),
         Command::Version => {

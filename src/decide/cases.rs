@@ -137,7 +137,7 @@ impl Case {
         request.isolation = self.isolation;
         request.tier = self.tier.as_deref().map(TierName::from);
         if let Some(user) = &self.user {
-            request.caller = Caller { user: user.as_str().into() };
+            request.caller = Caller::named(user.as_str());
         }
         if let Some(timeout) = self.timeout_ms {
             request.timeout = Duration::from_millis(timeout);

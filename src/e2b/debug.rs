@@ -62,7 +62,7 @@ fn is_foreign(headers: &HeaderMap) -> bool {
 }
 
 pub(super) fn caller() -> Caller {
-    Caller { user: "debug".into() }
+    Caller::named("debug")
 }
 
 /// The one sandbox, made when it is first needed.

@@ -60,6 +60,18 @@ pub(super) async fn usage(State(door): State<Door>, Path(name): Path<String>) ->
     Ok(Json(tier(&door, &name)?.account().ok_or_else(|| missing(&name, "account"))?.usage))
 }
 
+/// `GET /v1/admin/cache`: what the cache counted, and what it bars because two runs of one request differed, with the
+/// outputs.
+pub(super) async fn cache(State(door): State<Door>) -> Json<Value> {
+    let cache = door.0.router.cache();
+    Json(json!({ "entries": cache.len(), "counts": cache.counts(), "barred": cache.bars() }))
+}
+
+/// `POST /v1/admin/cache/bars/reset`: lifts all bars.
+pub(super) async fn lift(State(door): State<Door>) -> Json<Value> {
+    Json(json!({ "lifted": door.0.router.cache().lift_bars() }))
+}
+
 fn tier<'a>(door: &'a Door, name: &str) -> Result<&'a Tier, Problem> {
     let tiers = door.0.router.tiers();
     tiers.get(&TierName::from(name)).ok_or_else(|| {

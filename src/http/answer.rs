@@ -8,6 +8,7 @@ use serde_json::Value;
 use switchtower_contract::events::Shown;
 use switchtower_contract::{Bundle, Failure, Price, Usage};
 
+use crate::cache::Stored;
 use crate::decide::Decision;
 use crate::route::TierName;
 use crate::router::Answer;
@@ -32,6 +33,7 @@ pub(crate) struct Body<'a> {
     tier: &'a TierName,
     cache: &'static str,
     pure: bool,
+    stored: Stored,
     decision: Decided<'a>,
     attempts: Vec<Tried<'a>>,
     usage: Used,
@@ -65,6 +67,7 @@ impl<'a> Body<'a> {
             tier: &answer.tier,
             cache: answer.cache.name(),
             pure: answer.pure,
+            stored: answer.stored,
             decision: Decided::from(&answer.decision),
             attempts: answer.attempts.iter().map(Tried::from).collect(),
             usage: Used::from(&answer.outcome.usage),

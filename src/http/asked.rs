@@ -66,7 +66,7 @@ pub(super) fn request(body: Value, ceilings: &Ceilings, caller: Caller) -> Resul
     };
     let mut request = Request::new(program, ceilings)?;
     request.caller = match fields.text("user")? {
-        Some(user) => Caller { user: user.into() },
+        Some(user) => Caller { user: user.into(), key: caller.key },
         None => caller,
     };
     request.priority = fields.named("priority", Priority::NAMES)?.unwrap_or_default();

@@ -1,6 +1,7 @@
 //! API keys: who may call, compared without telling by its time how much was right.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::http::{HeaderMap, header};
 
@@ -13,8 +14,10 @@ pub(crate) struct Keys(Vec<(Caller, blake3::Hash)>);
 
 impl Keys {
     pub(crate) fn new(keys: &BTreeMap<String, String>) -> Self {
-        let entry =
-            |(name, key): (&String, &String)| (Caller { user: name.as_str().into() }, blake3::hash(key.as_bytes()));
+        let entry = |(name, key): (&String, &String)| {
+            let name: Arc<str> = name.as_str().into();
+            (Caller { user: Arc::clone(&name), key: Some(name) }, blake3::hash(key.as_bytes()))
+        };
         Self(keys.iter().map(entry).collect())
     }
 

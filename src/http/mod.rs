@@ -90,7 +90,7 @@ struct Parts {
 }
 
 /// Every path of the door, and what may be asked there. `/v1/openapi.json` describes exactly these.
-pub const PATHS: [(&str, &str); 23] = [
+pub const PATHS: [(&str, &str); 25] = [
     ("post", "/v1/execute"),
     ("post", "/v1/batch"),
     ("post", "/v1/explain"),
@@ -114,6 +114,8 @@ pub const PATHS: [(&str, &str); 23] = [
     ("get", "/v1/admin/tiers/{tier}/budget"),
     ("get", "/v1/admin/tiers/{tier}/usage"),
     ("post", "/v1/admin/tiers/{tier}/breaker/reset"),
+    ("get", "/v1/admin/cache"),
+    ("post", "/v1/admin/cache/bars/reset"),
 ];
 
 /// The door.
@@ -140,6 +142,8 @@ pub fn app(router: Arc<Router>, config: &Config, house: House) -> Routes {
         .route("/v1/admin/tiers/{tier}/budget", get(admin::budget))
         .route("/v1/admin/tiers/{tier}/usage", get(admin::usage))
         .route("/v1/admin/tiers/{tier}/breaker/reset", post(admin::reset))
+        .route("/v1/admin/cache", get(admin::cache))
+        .route("/v1/admin/cache/bars/reset", post(admin::lift))
         .route_layer(from_fn_with_state(door.clone(), admin::admit));
     let all = guarded.merge(open).merge(operators);
     all.method_not_allowed_fallback(other_method).fallback(other_path).with_state(door)

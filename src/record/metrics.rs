@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Record;
 use super::clouds::Clouds;
-use crate::cache::CacheStatus;
+use crate::cache::{CacheStatus, Counts};
 use crate::route::TierName;
 use crate::tier::breaker::State;
 use crate::tier::pool::Pool;
@@ -30,6 +30,7 @@ pub struct Metrics {
     running: Family<ByTier, Gauge>,
     queued: Family<ByTier, Gauge>,
     slots: Family<ByTier, Gauge>,
+    results: Family<ByFate, Gauge>,
     clouds: Clouds,
     totals: Totals,
 }
@@ -78,6 +79,12 @@ struct ByAttempt {
     outcome: String,
 }
 
+/// What became of results in the cache since the start.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByFate {
+    fate: &'static str,
+}
+
 /// A tier's name as a label.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Name(pub(super) TierName);
@@ -105,6 +112,7 @@ impl Default for Metrics {
         let waited = Family::new_with_constructor(seconds as fn() -> Histogram);
         let ran = Family::new_with_constructor(seconds as fn() -> Histogram);
         let (running, queued, slots) = (Family::default(), Family::default(), Family::default());
+        let results = Family::default();
         registry.register("requests", "Requests by what became of them", requests.clone());
         registry.register("answers", "Answers by the tier that made them", answers.clone());
         registry.register("cache", "Answers by what the cache did", cache.clone());
@@ -115,9 +123,29 @@ impl Default for Metrics {
         registry.register("running", "Programs that run", running.clone());
         registry.register("queued", "Requests that wait for a slot", queued.clone());
         registry.register("slots", "Programs that may run at once", slots.clone());
+        registry.register(
+            "cache_results",
+            "Results that were candidates, verified by an independent run, run again beside a hit, or different",
+            results.clone(),
+        );
         let (clouds, totals) = (Clouds::default(), Totals::default());
         clouds.register(&mut registry);
-        Self { registry, requests, answers, cache, attempts, took, waited, ran, running, queued, slots, clouds, totals }
+        Self {
+            registry,
+            requests,
+            answers,
+            cache,
+            attempts,
+            took,
+            waited,
+            ran,
+            running,
+            queued,
+            slots,
+            results,
+            clouds,
+            totals,
+        }
     }
 }
 
@@ -156,8 +184,14 @@ impl Metrics {
         }
     }
 
-    /// Takes in how the tiers stand at this moment.
-    pub fn see(&self, tiers: &Tiers) {
+    /// Takes in how the tiers and the cache stand at this moment.
+    pub fn see(&self, tiers: &Tiers, cache: Counts) {
+        let Counts { candidates, verified, rechecked, differences } = cache;
+        let fates =
+            [("candidate", candidates), ("verified", verified), ("rechecked", rechecked), ("different", differences)];
+        for (fate, count) in fates {
+            self.results.get_or_create(&ByFate { fate }).set(number(count));
+        }
         tiers.iter().for_each(|tier| self.clouds.see(tier));
         for standing in tiers.standings() {
             let label = ByTier { tier: Name(standing.tier.clone()) };
@@ -253,7 +287,7 @@ mod tests {
     #[test]
     fn the_text_ends_as_openmetrics_wants() {
         let metrics = Metrics::default();
-        metrics.see(&Tiers::new([]));
+        metrics.see(&Tiers::new([]), Counts::default());
         assert!(metrics.prometheus().ends_with("# EOF\n"));
     }
 }

@@ -98,7 +98,7 @@ impl Tier {
         let queue = FairQueue::new(name.clone(), config.queue.clone());
         let breaker = config.breaker.clone().map(|config| Breaker::new(name.clone(), config));
         let pool = config.pool.clone().map(|pool| {
-            let spec = Spec { language: offer.languages.first().copied().unwrap_or(Language::Python) };
+            let spec = Spec::new(offer.languages.first().copied().unwrap_or(Language::Python));
             Pool::new(name.clone(), backend.clone(), spec, pool, config.opening)
         });
         Self { name, backend, offer, config, queue, breaker, pool, account: None, chance }
@@ -131,6 +131,11 @@ impl Tier {
 
     pub fn offer(&self) -> &Offer {
         &self.offer
+    }
+
+    /// As [`Backend::runtime`] has it at this moment.
+    pub fn runtime(&self) -> Arc<str> {
+        self.backend.runtime()
     }
 
     pub fn standing(&self) -> Standing {
@@ -294,8 +299,13 @@ impl Tiers {
     }
 
     /// The tiers of a route, each with its runtime's id.
-    pub fn runtimes<'a>(&'a self, route: &'a Route) -> impl Iterator<Item = (&'a TierName, &'a str)> {
-        route.tiers().filter_map(|name| self.get(name)).map(|tier| (&tier.name, &*tier.offer.runtime))
+    pub fn runtimes<'a>(&'a self, route: &'a Route) -> impl Iterator<Item = (&'a TierName, Arc<str>)> {
+        route.tiers().filter_map(|name| self.get(name)).map(|tier| (&tier.name, tier.runtime()))
+    }
+
+    /// True where the first tier of a route sees what a program asks for.
+    pub fn observe_first(&self, route: &Route) -> bool {
+        route.tiers().find_map(|name| self.get(name)).is_some_and(|tier| tier.offer.observes)
     }
 
     pub fn standings(&self) -> Vec<Standing> {

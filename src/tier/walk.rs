@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use switchtower_contract::{Escalation, Events, Exit, Fault, Limits, Need, Outcome, Output, Remedy, Spec, Usage};
+use switchtower_contract::{
+    Escalation, Events, Exit, Fault, InterpreterId, Limits, Need, Outcome, Output, Remedy, Spec, Usage,
+};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
@@ -23,6 +25,10 @@ pub struct Walked {
     pub tier: TierName,
     pub outcome: Outcome,
     pub output: Output,
+    /// The interpreter that it ran in, where that is known.
+    pub interpreter: Option<InterpreterId>,
+    /// What it ran under there.
+    pub limits: Limits,
     /// What would have let the program fare better.
     pub note: Option<String>,
 }
@@ -44,6 +50,9 @@ pub enum Setback {
     Lost { reason: String },
 }
 
+/// The end of an attempt that gave an answer, and the interpreter that it took place in.
+type Ran = (Outcome, Option<InterpreterId>);
+
 /// Why an attempt gave no answer.
 pub(super) enum Trouble {
     /// Its breaker is open.
@@ -53,7 +62,8 @@ pub(super) enum Trouble {
 }
 
 impl Tiers {
-    /// Walks the route. Each attempt is added to `attempts` as it ends; `relay` gets what the program says. `footprint`
+    /// Walks the route. `apart_from`: an earlier run's interpreter, of which this run is to be independent where another is
+    /// free. Each attempt is added to `attempts` as it ends; `relay` gets what the program says. `footprint`
     /// is what a run may leave behind: what may have run and leaves something in the world is not run again.
     ///
     /// # Errors
@@ -63,20 +73,21 @@ impl Tiers {
         request: &Request,
         footprint: Footprint,
         route: &Route,
+        apart_from: Option<InterpreterId>,
         relay: &mut Relay,
         attempts: &mut Vec<Attempt>,
     ) -> Result<Walked, Setback> {
         let mut legs = self.usable(request, route);
-        let mut walk = Walk { request, footprint, left: request.timeout, relay, attempts };
+        let mut walk = Walk { request, footprint, apart_from, left: request.timeout, relay, attempts };
         let mut setback = Setback::NoTier { reason: format!("none of the route {route} may run it") };
         let mut at = 0;
         while let Some(&(tier, leg)) = legs.get(at) {
             let limits = walk.limits(tier, leg, at + 1 == legs.len());
             match walk.tier(tier, &limits).await {
-                Ok(outcome) => {
+                Ok((outcome, interpreter)) => {
                     let output = walk.relay.ends();
                     let note = outcome.lacked.as_ref().map(|need| self.note(need, request.memory, &tier.name));
-                    return Ok(Walked { tier: tier.name.clone(), outcome, output, note });
+                    return Ok(Walked { tier: tier.name.clone(), outcome, output, interpreter, limits, note });
                 }
                 Err(Trouble::Fault(Fault::Unsupported(need))) if at + 1 < legs.len() => {
                     match legs[at + 1..].iter().position(|(tier, _)| tier.may_have(&need, request.memory)) {
@@ -125,6 +136,7 @@ impl Tiers {
 struct Walk<'a> {
     request: &'a Request,
     footprint: Footprint,
+    apart_from: Option<InterpreterId>,
     /// What is left of the request's time.
     left: Duration,
     relay: &'a mut Relay,
@@ -145,7 +157,7 @@ impl Walk<'_> {
 
     /// Tries one tier until it answers, or until trying it again is of no use. Its breaker hears of the end alone: what a
     /// retry mended is no failure.
-    async fn tier(&mut self, tier: &Tier, limits: &Limits) -> Result<Outcome, Trouble> {
+    async fn tier(&mut self, tier: &Tier, limits: &Limits) -> Result<Ran, Trouble> {
         let mut permit = None;
         let ended = self.attempts_at(tier, limits, &mut permit).await;
         if let Some(permit) = permit {
@@ -159,17 +171,12 @@ impl Walk<'_> {
         ended
     }
 
-    async fn attempts_at(
-        &mut self,
-        tier: &Tier,
-        limits: &Limits,
-        permit: &mut Option<Permit>,
-    ) -> Result<Outcome, Trouble> {
+    async fn attempts_at(&mut self, tier: &Tier, limits: &Limits, permit: &mut Option<Permit>) -> Result<Ran, Trouble> {
         let mut repeat = 0;
         loop {
             let limits = Limits { wall: limits.wall.min(self.left), ..limits.clone() };
             let trouble = match self.attempt(tier, &limits, permit).await {
-                Ok(outcome) => return Ok(outcome),
+                Ok(ran) => return Ok(ran),
                 Err(trouble) => trouble,
             };
             let pause = match &trouble {
@@ -193,7 +200,7 @@ impl Walk<'_> {
         }
     }
 
-    async fn attempt(&mut self, tier: &Tier, limits: &Limits, permit: &mut Option<Permit>) -> Result<Outcome, Trouble> {
+    async fn attempt(&mut self, tier: &Tier, limits: &Limits, permit: &mut Option<Permit>) -> Result<Ran, Trouble> {
         let mut trial = Trial::new(&tier.name, self.attempts);
         let caller = &self.request.caller;
         // Before the queue, so that nobody waits to be refused.
@@ -219,15 +226,18 @@ impl Walk<'_> {
         let (events, from) = Events::channel();
         let (over, is_over) = oneshot::channel();
         let (program, footprint) = (&self.request.program, self.footprint);
+        let spec = Spec { language: program.language, apart_from: self.apart_from };
+        let mut interpreter = None;
         let run = async {
             // The sandbox goes before its slot does, and both before a slow reader has read the last event.
             let _slot = slot;
             let ran = async {
-                let mut held = tier.sandbox(&Spec { language: program.language }, limits.wall).await?;
+                let mut held = tier.sandbox(&spec, limits.wall).await?;
                 trial.starts();
                 let ran = timeout(limits.wall + tier.config.grace, held.sandbox()?.run(program, limits, &events))
                     .await
                     .unwrap_or_else(|_| Err(Fault::Lost { reason: "no end long after its deadline".to_owned() }));
+                interpreter = held.sandbox()?.interpreter();
                 match &ran {
                     Ok(Outcome { exit: Exit::Finished(_) | Exit::Raised, .. }) => held.give_back(footprint),
                     // Nothing ran in it: a rate limit is no reason to buy another.
@@ -269,7 +279,7 @@ impl Walk<'_> {
             attempt.retry_after = asked(fault);
         }
         self.left = self.left.saturating_sub(ran);
-        ended.map_err(Trouble::Fault)
+        ended.map(|outcome| (outcome, interpreter)).map_err(Trouble::Fault)
     }
 }
 

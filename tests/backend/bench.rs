@@ -60,7 +60,7 @@ impl Bench {
 }
 
 pub(crate) async fn open(backend: &dyn Backend) -> Box<dyn Sandbox> {
-    backend.open(&Spec { language: Language::Python }).await.unwrap()
+    backend.open(&Spec::new(Language::Python)).await.unwrap()
 }
 
 /// A program with its limits, about to be tried.

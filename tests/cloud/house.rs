@@ -32,7 +32,8 @@ pub(super) struct House {
 /// template would.
 pub(super) fn scripted() -> Settings {
     let unscripted = |code: &str| {
-        if code.contains("_switchtower_check") { "{\"python\": \"3.12.0\", \"missing\": []}\n" } else { "" }.to_owned()
+        let checked = "{\"python\": \"3.12.0\", \"missing\": [], \"processor\": \"one\"}\n";
+        if code.contains("_switchtower_check") { checked } else { "" }.to_owned()
     };
     Settings { kernels: Kernels::Scripted { unscripted: Arc::new(unscripted) }, ..Settings::default() }
 }
@@ -101,7 +102,7 @@ pub(super) fn remote(source: &str) -> Request {
 }
 
 pub(super) fn of_user(user: &str, request: Request) -> Request {
-    Request { caller: Caller { user: user.into() }, ..request }
+    Request { caller: Caller::named(user), ..request }
 }
 
 /// What was tried, in words.

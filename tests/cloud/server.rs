@@ -157,7 +157,7 @@ async fn connections_are_kept_and_used_again() {
     let identity = Identity { owner: "test".to_owned(), process: "one".to_owned(), lives: Arc::new(|_| false) };
     let (key, web, wall) = (Key::new("any").unwrap(), Arc::new(Web::new().unwrap()), switchtower::clock::Wall::real());
     let account = E2b::new(Config::default(), address, key, web, identity, Arc::new(move || wall.now()));
-    let mut sandbox = account.open(&Spec { language: Language::Python }).await.unwrap();
+    let mut sandbox = account.open(&Spec::new(Language::Python)).await.unwrap();
     for _ in 0..20 {
         let (events, _from) = Events::channel();
         sandbox.run(&Program::python("print(1)"), &Limits::default(), &events).await.unwrap();

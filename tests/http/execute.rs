@@ -51,6 +51,7 @@ async fn an_answer_tells_everything_about_the_run() {
   ],
   "stderr": "careful\n",
   "stdout": "hello\n",
+  "stored": "kept",
   "tier": "wasm",
   "truncated": false,
   "usage": {

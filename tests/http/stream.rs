@@ -37,7 +37,7 @@ event: error
 data: {"name":"KeyError","value":"four","traceback":"line 7\nKeyError: four\n","line":7}
 
 event: end
-data: {"id":"689405500b670cc6e9efab12e1c1daeb","exit":"raised","exit_code":1,"truncated":false,"tier":"wasm","cache":"miss","pure":true,"decision":{"class":"simple_math","score":0.01,"route":[{"tier":"wasm","budget_ms":null}],"rule":"default.local","reason":"imports nothing; no effects: runs in wasm"},"attempts":[{"tier":"wasm","waited_ms":0.0,"ran_ms":4000.0,"outcome":"raised"}],"usage":{"wall_ms":4000.0,"cpu_ms":0.0,"memory_mb":0.0},"note":null}
+data: {"id":"689405500b670cc6e9efab12e1c1daeb","exit":"raised","exit_code":1,"truncated":false,"tier":"wasm","cache":"miss","pure":true,"stored":"kept","decision":{"class":"simple_math","score":0.01,"route":[{"tier":"wasm","budget_ms":null}],"rule":"default.local","reason":"imports nothing; no effects: runs in wasm"},"attempts":[{"tier":"wasm","waited_ms":0.0,"ran_ms":4000.0,"outcome":"raised"}],"usage":{"wall_ms":4000.0,"cpu_ms":0.0,"memory_mb":0.0},"note":null}
 "#);
 }
 

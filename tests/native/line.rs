@@ -10,11 +10,15 @@ use super::bench::{Alias, bench, scratch_of, until};
 use crate::served::{Server, StandIn, switchtower};
 
 async fn start(stand_in: Option<&StandIn>, folder: &Path) -> Server {
+    start_workers(stand_in, folder, "1").await
+}
+
+async fn start_workers(stand_in: Option<&StandIn>, folder: &Path, workers: &str) -> Server {
     let folder = folder.to_str().unwrap();
     let variables = [
         ("SWITCHTOWER_NATIVE_ENABLED", "true"),
         ("SWITCHTOWER_NATIVE_FOLDER", folder),
-        ("SWITCHTOWER_NATIVE_WORKERS", "1"),
+        ("SWITCHTOWER_NATIVE_WORKERS", workers),
         ("SWITCHTOWER_NATIVE_KERNELS", "1"),
     ];
     Server::start_with(stand_in, &variables).await
@@ -81,15 +85,23 @@ async fn programs_go_where_they_are_cheapest_and_on_when_they_need_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_result_is_kept_where_the_program_gives_the_same_again() {
-    let Some((alias, server)) = house("kept", None).await else { return };
+async fn a_result_is_kept_where_two_workers_gave_the_same() {
+    let Some(bench) = bench() else { return };
+    let alias = bench.alias("kept");
+    let server = start_workers(None, alias.folder(), "2").await;
     let seeded = "import numpy as np\nprint(np.random.default_rng(7).random())";
     let unseeded = "import numpy as np\nprint(np.random.default_rng().random())";
     for (code, again) in [(seeded, "hit"), (unseeded, "miss")] {
         let (first, second) = (answer(&server, code).await, answer(&server, code).await);
-        assert_eq!((first["tier"].as_str(), first["cache"].as_str()), (Some("native"), Some("miss")), "{first}");
-        assert_eq!(second["cache"] == "hit", again == "hit", "{second}");
-        assert_eq!(first["stdout"] == second["stdout"], again == "hit");
+        let third = answer(&server, code).await;
+        for ran in [&first, &second] {
+            assert_eq!((ran["tier"].as_str(), ran["cache"].as_str()), (Some("native"), Some("miss")), "{ran}");
+        }
+        let stored = |proven: &'static str| if again == "hit" { proven } else { "no" };
+        assert_eq!((&first["stored"], &second["stored"]), (&json!(stored("candidate")), &json!(stored("kept"))));
+        assert_eq!((&first["pure"], &second["pure"]), (&json!(false), &json!(again == "hit")));
+        assert_eq!(third["cache"], again, "{third}");
+        assert_eq!(first["stdout"] == third["stdout"], again == "hit");
     }
     server.signal("-TERM");
     server.ended();

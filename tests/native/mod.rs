@@ -9,3 +9,4 @@ mod kernels;
 mod line;
 mod programs;
 mod walls;
+mod witnesses;

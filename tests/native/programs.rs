@@ -420,7 +420,7 @@ fn a_worker_that_does_not_prove_itself_means_that_there_is_no_such_tier() {
         bench.block_on(async {
             let why = native.begin().await.unwrap_err().to_string();
             assert!(why.starts_with(reason), "{why}");
-            let opened = native.open(&Spec { language: Language::Python }).await;
+            let opened = native.open(&Spec::new(Language::Python)).await;
             assert!(matches!(opened.map(drop), Err(Fault::Refused { retry_after: None, .. })));
         });
     }

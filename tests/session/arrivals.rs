@@ -24,6 +24,10 @@ impl Backend for Forgetful {
         Offer { observes: false, isolation: Isolation::Process, ..self.0.offer() }
     }
 
+    fn runtime(&self) -> Arc<str> {
+        self.0.runtime()
+    }
+
     async fn open(&self, spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
         self.0.open(spec).await
     }

@@ -118,7 +118,7 @@ pub(crate) fn over(tiers: Tiers, plan: &Plan) -> (Arc<Router>, Sessions) {
 }
 
 pub(crate) fn caller(user: &str) -> Caller {
-    Caller { user: user.into() }
+    Caller::named(user)
 }
 
 pub(crate) fn seconds(seconds: u64) -> Duration {

@@ -15,7 +15,8 @@ use switchtower::seed::Seed;
 use switchtower::tier::{self, Tier, Tiers, queue};
 use switchtower_contract::scripted::{Odds, Scripted, Settings};
 use switchtower_contract::{
-    Backend, Events, Fault, Isolation, Language, Limits, Modules, Offer, Outcome, Program, Sandbox, Spec, Upkeep,
+    Backend, Events, Fault, InterpreterId, Isolation, Language, Limits, Modules, Offer, Outcome, Program, Sandbox,
+    Spec, Upkeep,
 };
 
 pub(crate) const PER_USER: usize = 2;
@@ -39,7 +40,6 @@ pub(crate) fn tiers() -> [Sketch; 3] {
         kernels: false,
         machines: false,
         languages: vec![Language::Python],
-        runtime: "scripted".into(),
         modules,
         isolation,
         memory: 512 << 20,
@@ -54,6 +54,7 @@ pub(crate) fn tiers() -> [Sketch; 3] {
             name: "wasm",
             slots: 4,
             settings: Settings {
+                runtime: "scripted".into(),
                 offer: offer(Modules::named(local), Isolation::Wasm, true, false),
                 opening: millis(0, 2),
                 running: millis(1, 30),
@@ -64,6 +65,7 @@ pub(crate) fn tiers() -> [Sketch; 3] {
             name: "native",
             slots: 2,
             settings: Settings {
+                runtime: "scripted".into(),
                 offer: offer(
                     Modules::named(local.into_iter().chain(["numpy", "pandas"])),
                     Isolation::Process,
@@ -79,6 +81,7 @@ pub(crate) fn tiers() -> [Sketch; 3] {
             name: "e2b",
             slots: 5,
             settings: Settings {
+                runtime: "scripted".into(),
                 offer: offer(Modules::Any, Isolation::MicroVm, false, true),
                 opening: millis(100, 1000),
                 running: millis(20, 200),
@@ -143,6 +146,10 @@ impl Backend for Watched {
         self.backend.offer()
     }
 
+    fn runtime(&self) -> Arc<str> {
+        self.backend.runtime()
+    }
+
     async fn open(&self, spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
         let sandbox = self.backend.open(spec).await?;
         Ok(Box::new(WatchedSandbox { sandbox, watch: self.watch.clone() }))
@@ -168,6 +175,10 @@ impl Sandbox for WatchedSandbox {
 
     async fn keep(&mut self, how: Upkeep) -> Result<(), Fault> {
         self.sandbox.keep(how).await
+    }
+
+    fn interpreter(&self) -> Option<InterpreterId> {
+        self.sandbox.interpreter()
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,6 +22,11 @@ use crate::program::{Language, Program};
 #[async_trait]
 pub trait Backend: Send + Sync {
     fn offer(&self) -> Offer;
+
+    /// Returns what names everything about the runtime that can show in a result: the guest's hash, the packages'
+    /// versions, the BUILD_TAG, the processor's features where code is native. Part of every cache key. Empty while that
+    /// is not known: then no result is stored. It changes only where sandboxes are opened that show something new.
+    fn runtime(&self) -> Arc<str>;
 
     /// A sandbox that nothing has run in yet.
     async fn open(&self, spec: &Spec) -> Result<Box<dyn Sandbox>, Fault>;
@@ -43,6 +49,10 @@ pub trait Sandbox: Send {
 
     /// Looks whether it still lives, running nothing in it, and keeps it for later. `Err`: do not use it again.
     async fn keep(&mut self, how: Upkeep) -> Result<(), Fault>;
+
+    /// Returns the interpreter that the last run took place in. `None`: not known, so no two runs are known to have been
+    /// independent of each other.
+    fn interpreter(&self) -> Option<InterpreterId>;
 
     /// One more kernel in this sandbox. The kernels of a sandbox share its files and run side by side.
     async fn kernel(&mut self, _opening: &Opening) -> Result<Box<dyn Kernel>, Fault> {
@@ -68,9 +78,6 @@ pub enum Upkeep {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
     pub languages: Vec<Language>,
-    /// Names everything about the runtime that can show in a result (guest hash, package versions, BUILD_TAG): part
-    /// of every cache key. Empty where that is not known: then no result is kept.
-    pub runtime: Arc<str>,
     pub modules: Modules,
     pub isolation: Isolation,
     /// Most that [`Limits`] may ask for.
@@ -113,6 +120,29 @@ impl Modules {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
     pub language: Language,
+    /// An earlier run's interpreter: another one is taken where one is free, so that the two runs are independent of
+    /// each other. [`Sandbox::interpreter`] says which one it was.
+    pub apart_from: Option<InterpreterId>,
+}
+
+impl Spec {
+    /// Returns what any interpreter of this language satisfies.
+    pub const fn new(language: Language) -> Self {
+        Self { language, apart_from: None }
+    }
+}
+
+/// Names one interpreter process among all that this process has seen. Runs with different ids shared neither a hash seed
+/// nor a layout of memory; children forked from one process have its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct InterpreterId(u64);
+
+impl InterpreterId {
+    /// Returns the id of an interpreter that was just started: one that no other has.
+    pub fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 /// How strong the wall is, weakest first. A request can set a floor; falling back never goes below it.

@@ -78,7 +78,7 @@ struct Ran {
 
 impl Bench<'_> {
     async fn open(&self) -> Result<Box<dyn Sandbox>, String> {
-        let spec = Spec { language: self.dialect.language };
+        let spec = Spec::new(self.dialect.language);
         self.backend.open(&spec).await.map_err(|fault| format!("opening failed: {fault}"))
     }
 

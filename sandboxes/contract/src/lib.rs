@@ -17,7 +17,7 @@ pub mod program;
 #[cfg(feature = "scripted")]
 pub mod scripted;
 
-pub use backend::{Backend, Isolation, Modules, Offer, Sandbox, Spec, Upkeep};
+pub use backend::{Backend, InterpreterId, Isolation, Modules, Offer, Sandbox, Spec, Upkeep};
 pub use events::{Bundle, Event, Events, Output};
 pub use fault::{Fault, Need, Remedy};
 pub use kernel::{Cell, Change, Content, Kernel, Opening, Ran, Tape};

@@ -10,7 +10,8 @@ use crate::fault::Need;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     pub exit: Exit,
-    /// What the program asked the world for, as the host saw it. `None`: this backend cannot see it.
+    /// What the program asked the world for, as the host saw it: all of it, where the backend's offer says that it
+    /// observes. `None`: nothing was seen, and this backend does not see everything.
     pub observed: Option<Effects>,
     /// Output was cut at its limit.
     pub truncated: bool,

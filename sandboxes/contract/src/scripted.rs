@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::backend::{Backend, Isolation, Modules, Offer, Sandbox, Spec, Upkeep};
+use crate::backend::{Backend, InterpreterId, Isolation, Modules, Offer, Sandbox, Spec, Upkeep};
 use crate::events::Events;
 use crate::fault::Fault;
 use crate::limits::Limits;
@@ -38,6 +38,8 @@ pub struct Scripted {
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub offer: Offer,
+    /// See [`Backend::runtime`].
+    pub runtime: Arc<str>,
     /// How long a sandbox takes to open, drawn anew each time.
     pub opening: Range<Duration>,
     /// How long a run takes beyond what its script sleeps, drawn anew each time.
@@ -88,7 +90,6 @@ impl Default for Settings {
         Self {
             offer: Offer {
                 languages: vec![Language::Python],
-                runtime: "scripted".into(),
                 modules: Modules::named(["math"]),
                 isolation: Isolation::Wasm,
                 memory: 512 << 20,
@@ -98,6 +99,7 @@ impl Default for Settings {
                 kernels: false,
                 machines: false,
             },
+            runtime: "scripted".into(),
             opening: Duration::ZERO..Duration::ZERO,
             running: Duration::ZERO..Duration::ZERO,
             odds: Odds::default(),
@@ -163,6 +165,10 @@ impl Backend for Scripted {
         self.settings.offer.clone()
     }
 
+    fn runtime(&self) -> Arc<str> {
+        self.settings.runtime.clone()
+    }
+
     async fn open(&self, spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
         let offer = &self.settings.offer;
         if !offer.languages.contains(&spec.language) {
@@ -185,13 +191,15 @@ impl Backend for Scripted {
         state.counts.live += 1;
         state.counts.most_live = state.counts.most_live.max(state.counts.live);
         drop(state);
-        Ok(Box::new(Room { backend: self.clone(), variables: BTreeMap::new() }))
+        let interpreter = InterpreterId::next();
+        Ok(Box::new(Room { backend: self.clone(), variables: BTreeMap::new(), interpreter }))
     }
 }
 
 /// One open sandbox.
 struct Room {
     backend: Scripted,
+    interpreter: InterpreterId,
     variables: BTreeMap<String, String>,
 }
 
@@ -215,6 +223,7 @@ impl Sandbox for Room {
 
     async fn reset(&mut self) -> Result<(), Fault> {
         self.variables.clear();
+        self.interpreter = InterpreterId::next();
         Ok(())
     }
 
@@ -223,6 +232,10 @@ impl Sandbox for Room {
         state.counts.kept += 1;
         state.counts.asleep += u64::from(how == Upkeep::Asleep);
         state.next_keep.pop_front().map_or(Ok(()), Err)
+    }
+
+    fn interpreter(&self) -> Option<InterpreterId> {
+        Some(self.interpreter)
     }
 }
 
@@ -266,7 +279,7 @@ mod tests {
 
     async fn story(backend: &Scripted, source: &str) -> (Result<Outcome, Fault>, Output) {
         let (events, mut from) = Events::channel();
-        let mut sandbox = backend.open(&Spec { language: Language::Python }).await.unwrap();
+        let mut sandbox = backend.open(&Spec::new(Language::Python)).await.unwrap();
         let ended = sandbox.run(&Program::python(source), &Limits::default(), &events).await;
         drop(events);
         let mut output = Output::default();

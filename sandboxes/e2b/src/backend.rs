@@ -18,6 +18,7 @@ use crate::key::Key;
 use crate::limits::Limits;
 use crate::orphans;
 use crate::prelude::{Checked, check};
+use crate::runtime::Runtime;
 use crate::sandbox::Cloud;
 use crate::template;
 use crate::transport::Transport;
@@ -30,7 +31,7 @@ pub struct E2b {
     /// What a template must have: the expected tag, and modules beyond Python's own.
     tag: Option<String>,
     promised: Option<BTreeSet<String>>,
-    runtime: Arc<str>,
+    runtime: Arc<Runtime>,
     /// Code of the house's own that prepares every kernel.
     prelude: Arc<str>,
 }
@@ -55,13 +56,11 @@ impl E2b {
         let limits = Limits::new(&config.limits, budget);
         let (tag, promised) = (config.tag(), config.promised());
         let template = config.template();
-        let runtime = match &tag {
-            Some(tag) => format!("e2b {template} {tag}"),
-            // Nobody knows what this template is made of tomorrow, or was a minute ago.
-            None => String::new(),
-        };
+        // Without a tag nobody knows what this template is made of tomorrow, or was a minute ago.
+        let image = tag.as_ref().map(|tag| format!("e2b {template} {tag}"));
+        let runtime = Arc::new(Runtime::new(image));
         let account = Arc::new(Account::new(config, address, key, transport, limits, &identity));
-        Self { account, identity, tag, promised, runtime: runtime.into(), prelude: "".into() }
+        Self { account, identity, tag, promised, runtime, prelude: "".into() }
     }
 
     /// Prepares every kernel with this code too. It is to leave the names of programs alone.
@@ -137,8 +136,15 @@ impl E2b {
             }
         }
         let cloud = Cloud::prepare(held, self.prelude.clone()).await?;
+        if self.promised.is_none() && self.tag.is_some() {
+            // Nothing is promised of it; only results that are to be stored need the processor's name.
+            let said = cloud.own(&check(&BTreeSet::new())).await?;
+            let checked = crate::wire::parsed::<Checked>(said.trim().as_bytes());
+            self.runtime.saw(checked.ok().and_then(|checked| checked.processor));
+        }
         if let Some(promised) = &self.promised {
             let checked: Checked = crate::wire::parsed(cloud.own(&check(promised)).await?.trim().as_bytes())?;
+            self.runtime.saw(checked.processor);
             if !checked.missing.is_empty() {
                 let (missing, id) = (checked.missing.join(", "), cloud.id());
                 tracing::error!(
@@ -183,7 +189,6 @@ impl Backend for E2b {
         };
         Offer {
             languages: vec![Language::Python],
-            runtime: self.runtime.clone(),
             modules,
             isolation: Isolation::MicroVm,
             memory: self.account.config.memory,
@@ -193,6 +198,10 @@ impl Backend for E2b {
             kernels: false,
             machines: true,
         }
+    }
+
+    fn runtime(&self) -> Arc<str> {
+        self.runtime.name()
     }
 
     async fn open(&self, spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {

@@ -30,6 +30,7 @@ mod meter;
 mod orphans;
 mod prelude;
 mod run;
+mod runtime;
 mod sandbox;
 pub mod template;
 mod transport;

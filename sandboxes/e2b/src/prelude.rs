@@ -16,6 +16,9 @@ const CHECK: &str = include_str!("check.py");
 pub(crate) struct Checked {
     pub(crate) python: String,
     pub(crate) missing: Vec<String>,
+    /// Names the processors by what native code chooses its way by; none where they are not described.
+    #[serde(default)]
+    pub(crate) processor: Option<String>,
 }
 
 /// What every kernel of a sandbox is prepared with.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchtower_contract::{Events, Fault, Kernel, Limits, Machine, Opening, Outcome, Program, Sandbox, Upkeep};
+use switchtower_contract::{
+    Events, Fault, InterpreterId, Kernel, Limits, Machine, Opening, Outcome, Program, Sandbox, Upkeep,
+};
 
 use crate::cause::{Cause, Trouble};
 use crate::envd::{self, Entry};
@@ -30,6 +32,8 @@ pub(crate) struct Cloud {
     prelude: Prelude,
     /// A run was broken off: its context may hang until it is restarted.
     broken_off: bool,
+    /// Another for each time that its context was restarted.
+    interpreter: InterpreterId,
     /// The first kernel has been given away: nothing else runs here, and it cannot be made fresh.
     kept: bool,
 }
@@ -42,7 +46,9 @@ impl Cloud {
         let id = held.inside.id().to_owned();
         let prelude = Prelude::new(&id, held.account.config.default_memory, more);
         let shared = Shared::new(held);
-        let mut cloud = Self { shared, id, context, before: BTreeMap::new(), prelude, broken_off: false, kept: false };
+        let interpreter = InterpreterId::next();
+        let (before, broken_off, kept) = (BTreeMap::new(), false, false);
+        let mut cloud = Self { shared, id, context, before, prelude, broken_off, interpreter, kept };
         cloud.own(&cloud.prelude.code()).await?;
         cloud.before = scratch(&cloud.shared.inside().await).await?;
         Ok(cloud)
@@ -71,6 +77,7 @@ impl Cloud {
 
     async fn fresh_context(&mut self) -> Result<(), Trouble> {
         interpreter::restart(&self.shared.inside().await, &self.context).await?;
+        self.interpreter = InterpreterId::next();
         self.own(&self.prelude.code()).await?;
         self.broken_off = false;
         Ok(())
@@ -167,6 +174,10 @@ impl Sandbox for Cloud {
             }
         };
         kept.await.map_err(|trouble: Trouble| trouble.fault(false))
+    }
+
+    fn interpreter(&self) -> Option<InterpreterId> {
+        Some(self.interpreter)
     }
 
     async fn kernel(&mut self, opening: &Opening) -> Result<Box<dyn Kernel>, Fault> {

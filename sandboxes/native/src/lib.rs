@@ -15,6 +15,7 @@ mod cgroups;
 mod installation;
 mod native;
 mod offer;
+mod processor;
 mod scratch;
 pub mod worker;
 

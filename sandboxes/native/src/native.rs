@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 use crate::canaries;
 use crate::cgroups;
 use crate::installation::Installation;
-use crate::offer::offer;
+use crate::offer::{offer, runtime};
 use crate::scratch::Scratch;
 use crate::worker::{Profile, Settings};
 
@@ -76,6 +76,7 @@ impl Default for Size {
 /// The scientific tier. Its processes start when they are first needed, or when [`begin`](Self::begin) says so.
 pub struct Native {
     installation: Installation,
+    runtime: Arc<str>,
     size: Size,
     /// Or why there are none: what does not hold now will not hold in a moment.
     programs: OnceCell<Result<Workers, Arc<StartError>>>,
@@ -87,7 +88,8 @@ pub struct Native {
 impl Native {
     pub fn new(installation: Installation, size: Size) -> Self {
         let (programs, kernels, scratch) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
-        Self { installation, size, programs, kernels, scratch }
+        let runtime = runtime(&installation);
+        Self { installation, runtime, size, programs, kernels, scratch }
     }
 
     /// Starts the processes that run programs and waits until they have proved themselves; those that keep kernels start
@@ -121,7 +123,7 @@ impl Native {
     async fn programs(&self) -> Result<&Workers, Arc<StartError>> {
         let start = async || {
             let config = Config { command: self.command(0, self.size.workers).await?, workers: self.size.workers };
-            Workers::start(self.offer(), &config).await
+            Workers::start(self.offer(), self.runtime(), &config).await
         };
         let started = self.programs.get_or_init(async || start().await.map_err(Arc::new)).await;
         started.as_ref().map_err(Arc::clone)
@@ -186,6 +188,10 @@ impl Native {
 impl Backend for Native {
     fn offer(&self) -> Offer {
         offer(&self.installation, self.size.kernels > 0)
+    }
+
+    fn runtime(&self) -> Arc<str> {
+        Arc::clone(&self.runtime)
     }
 
     async fn open(&self, spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use switchtower_contract::{
-    Backend, Cell, Events, Fault, Kernel, Limits, Offer, Opening, Outcome, Program, Ran, Sandbox, Spec, Upkeep,
+    Backend, Cell, Events, Fault, InterpreterId, Kernel, Limits, Offer, Opening, Outcome, Program, Ran, Sandbox, Spec,
+    Upkeep,
 };
 use tokio::sync::oneshot;
 
@@ -25,6 +26,7 @@ pub struct InProcess {
     image: Arc<Image>,
     reserve: Arc<Reserve>,
     offer: Offer,
+    runtime: Arc<str>,
 }
 
 impl InProcess {
@@ -37,7 +39,7 @@ impl InProcess {
         let instances = u32::try_from(programs + reserve + KERNELS + 1).unwrap_or(u32::MAX);
         let image = compiled.load(instances)?;
         let reserve = Reserve::start(&image, reserve).map_err(GuestError::Thread)?;
-        Ok(Self { image, reserve, offer: crate::offer::offer(compiled) })
+        Ok(Self { image, reserve, offer: crate::offer::offer(compiled), runtime: compiled.runtime.clone() })
     }
 }
 
@@ -45,6 +47,10 @@ impl InProcess {
 impl Backend for InProcess {
     fn offer(&self) -> Offer {
         self.offer.clone()
+    }
+
+    fn runtime(&self) -> Arc<str> {
+        Arc::clone(&self.runtime)
     }
 
     async fn open(&self, _spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
@@ -132,6 +138,11 @@ impl Sandbox for OneThread {
 
     async fn keep(&mut self, _how: Upkeep) -> Result<(), Fault> {
         Ok(())
+    }
+
+    fn interpreter(&self) -> Option<InterpreterId> {
+        // Every run has an instance of its own, and what it asks for is observed.
+        None
     }
 }
 

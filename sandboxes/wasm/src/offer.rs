@@ -14,7 +14,6 @@ const WALL: Duration = Duration::from_secs(3600);
 pub(crate) fn offer(compiled: &Compiled) -> Offer {
     Offer {
         languages: vec![Language::Python],
-        runtime: compiled.runtime.clone(),
         modules: Modules::Named(compiled.modules.clone()),
         isolation: Isolation::Wasm,
         memory: MEMORY,

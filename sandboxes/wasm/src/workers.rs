@@ -58,7 +58,9 @@ impl Workers {
             Command::new(program.clone(), all)
         };
         let config = Config { command: command(0), workers: size.workers };
-        let programs = switchtower_worker::Workers::start(crate::offer::offer(compiled), &config).await?;
+        let programs =
+            switchtower_worker::Workers::start(crate::offer::offer(compiled), compiled.runtime.clone(), &config)
+                .await?;
         let kernels = (size.kernels > 0).then(|| {
             let memory = Limits::default().memory;
             let keeping = Keeping { workers: size.kernels, memory, outlives_a_break: false };
@@ -85,6 +87,10 @@ impl Workers {
 impl Backend for Workers {
     fn offer(&self) -> Offer {
         Offer { kernels: self.kernels.is_some(), ..self.programs.offer() }
+    }
+
+    fn runtime(&self) -> Arc<str> {
+        self.programs.runtime()
     }
 
     async fn open(&self, spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {

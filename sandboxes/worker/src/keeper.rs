@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use switchtower_contract::InterpreterId;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -11,6 +12,16 @@ use crate::process::{After, Command, Process, Renewal, StartError};
 /// A worker that does not come up is tried again after this long, then twice as long, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Whether a worker process is there to be given work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// It is being started.
+    Starting,
+    Up(InterpreterId),
+    /// The last start failed; it is tried again.
+    Failing,
+}
 
 /// What a worker is given.
 pub(crate) trait Work {
@@ -54,6 +65,7 @@ pub(crate) async fn keep<W: Work>(
     mut queue: mpsc::UnboundedReceiver<W>,
     mut stop: watch::Receiver<bool>,
     free: impl Fn() -> bool,
+    changed: impl Fn(Presence),
 ) {
     let mut pause = FIRST_PAUSE;
     let mut service = Service::begins(command.renewal);
@@ -61,16 +73,21 @@ pub(crate) async fn keep<W: Work>(
     let mut next = JoinSet::new();
     loop {
         let Some(process) = &mut current else {
+            if pause == FIRST_PAUSE {
+                changed(Presence::Starting);
+            }
             next.shutdown().await;
             tokio::select! {
                 started = Process::start(&command) => match started {
                     Ok(process) => {
+                        changed(Presence::Up(process.interpreter));
                         current = Some(process);
                         pause = FIRST_PAUSE;
                         service = Service::begins(command.renewal);
                     }
                     Err(error) => {
                         tracing::error!(%error, "a worker does not come up");
+                        changed(Presence::Failing);
                         refuse_while(&mut queue, &error, sleep(pause)).await;
                         pause = (pause * 2).min(LONGEST_PAUSE);
                     }
@@ -91,6 +108,7 @@ pub(crate) async fn keep<W: Work>(
                     // What came to live in the old one meanwhile is not taken from it.
                     Ok(Ok(_)) if !free() => {}
                     Ok(Ok(process)) => {
+                        changed(Presence::Up(process.interpreter));
                         if let Some(old) = current.replace(process) {
                             old.stop().await;
                         }

@@ -72,7 +72,7 @@ impl Kernels {
             let holds = Arc::<AtomicUsize>::default();
             let empty = Arc::clone(&holds);
             let free = move || empty.load(Ordering::Relaxed) == 0;
-            keepers.spawn(keep(None, command.clone(), queue, stopped.clone(), free));
+            keepers.spawn(keep(None, command.clone(), queue, stopped.clone(), free, |_| ()));
             Worker { jobs, holds }
         });
         let workers = workers.collect();

@@ -8,8 +8,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchtower_contract::{Escalation, Exit, Usage};
-use switchtower_contract::{Events, Fault, Limits, Need, Outcome, Program};
+use switchtower_contract::{Escalation, Events, Exit, Fault, InterpreterId, Limits, Need, Outcome, Program, Usage};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -86,6 +85,8 @@ pub(crate) struct Process {
     orders: OwnedWriteHalf,
     grace: Duration,
     pub(crate) layers: Vec<Layer>,
+    /// Another for each process: a hash seed and a layout of memory are drawn at its start.
+    pub(crate) interpreter: InterpreterId,
 }
 
 /// What became of the worker by a run.
@@ -117,7 +118,8 @@ impl Process {
         }
         let (reports, orders) = UnixStream::from_std(near).map_err(spawn_error)?.into_split();
         let Patience { ready, grace } = command.patience;
-        let mut process = Self { child, reports: Reader::new(reports), orders, grace, layers: Vec::new() };
+        let (reports, interpreter) = (Reader::new(reports), InterpreterId::next());
+        let mut process = Self { child, reports, orders, grace, layers: Vec::new(), interpreter };
         match timeout(ready, process.reports.next()).await {
             Ok(Ok(Report::Ready { layers })) => process.layers = layers,
             Ok(Ok(Report::Failed { reason })) => return Err(StartError::Failed(reason)),

@@ -137,7 +137,7 @@ impl Load {
         for (at, (name, code)) in QUERIES.iter().enumerate() {
             let user = super::THEN[at / 2].0;
             let mut request = Request::new(Program::python(*code), &config.ceilings)?;
-            request.caller = Caller { user: user.into() };
+            request.caller = Caller::named(user);
             request.tier = tier.map(TierName::from);
             request.cache = CacheMode::Bypass;
             let router = router.clone();

@@ -58,6 +58,6 @@ mod tests {
             opened.remember(&caller, &i.to_string());
         }
         assert!(!opened.has(&caller, "0") && opened.has(&caller, "1") && opened.has(&caller, &MOST.to_string()));
-        assert!(!opened.has(&Caller { user: "ada".into() }, "1"));
+        assert!(!opened.has(&Caller::named("ada"), "1"));
     }
 }

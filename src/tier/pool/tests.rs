@@ -11,7 +11,7 @@ fn scripted() -> Scripted {
 }
 
 fn pool(backend: &Scripted, config: Config) -> Pool {
-    let spec = Spec { language: switchtower_contract::Language::Python };
+    let spec = Spec::new(switchtower_contract::Language::Python);
     Pool::new("e2b".into(), Arc::new(backend.clone()), spec, config, 60 * SECOND)
 }
 

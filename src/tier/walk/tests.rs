@@ -58,7 +58,7 @@ async fn walk(tiers: &Tiers, source: &str, route: &Route) -> Told {
     };
     let walk = async {
         let mut relay = Relay::new(Some(events));
-        let walked = tiers.walk(&request, Footprint::World, route, &mut relay, &mut attempts).await;
+        let walked = tiers.walk(&request, Footprint::World, route, None, &mut relay, &mut attempts).await;
         relay.deliver().await;
         walked
     };
@@ -200,7 +200,7 @@ async fn a_caller_who_does_not_read_holds_no_slot() {
     let (events, _unread) = Events::channel();
     let (mut relay, mut attempts) = (Relay::new(Some(events)), Vec::new());
     let (request, route) = (request(&"print a; eprint b\n".repeat(1000)), Route::only("local"));
-    let walked = world.tiers.walk(&request, Footprint::World, &route, &mut relay, &mut attempts).await.unwrap();
+    let walked = world.tiers.walk(&request, Footprint::World, &route, None, &mut relay, &mut attempts).await.unwrap();
     assert_eq!(walked.output.stdout, "a\n".repeat(1000));
     assert_eq!(world.tiers.standings()[0].running, 0);
     assert!(timeout(SECOND, relay.deliver()).await.is_err());
@@ -211,7 +211,7 @@ async fn a_walk_that_is_dropped_ends_its_program_and_says_where_it_was() {
     let world = world(false);
     let (request, route) = (request("sleep 10s"), Route::only("local"));
     let (mut relay, mut attempts) = (Relay::new(None), Vec::new());
-    let walk = world.tiers.walk(&request, Footprint::World, &route, &mut relay, &mut attempts);
+    let walk = world.tiers.walk(&request, Footprint::World, &route, None, &mut relay, &mut attempts);
     assert!(timeout(SECOND, walk).await.is_err());
     assert_eq!((attempts[0].outcome.as_str(), attempts[0].ran >= SECOND), ("abandoned", true));
     let counts = world.local.counts();

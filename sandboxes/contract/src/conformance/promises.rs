@@ -43,6 +43,11 @@ pub(super) async fn all(bench: &Bench<'_>, report: &mut Report) {
         dropped: "dropping a run ends it, and the next opening works",
         apart: "two sandboxes at once do not disturb each other",
     }
+    if !bench.offer.observes {
+        hold! { bench, report,
+            interpreter: "a run says which interpreter it took place in",
+        }
+    }
     if bench.offer.observes {
         hold! { bench, report,
             pure: "a program that asks the world for nothing looks pure",
@@ -74,6 +79,12 @@ async fn says(bench: &Bench<'_>, source: &str, stdout: &str) -> Kept {
     let ran = bench.run(&bench.program(source)).await?;
     finished(&ran)?;
     check(ran.output.stdout == stdout, &ran)
+}
+
+async fn interpreter(bench: &Bench<'_>) -> Kept {
+    let mut sandbox = bench.open().await?;
+    run_in(sandbox.as_mut(), &bench.program(bench.dialect.hello), &bench.limits()).await.outcome()?;
+    sandbox.interpreter().map(drop).ok_or_else(|| "it does not say which".to_owned())
 }
 
 async fn hello(bench: &Bench<'_>) -> Kept {

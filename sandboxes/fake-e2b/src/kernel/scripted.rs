@@ -58,7 +58,7 @@ impl ScriptedKernel {
 
     async fn play(&mut self, cell: &Cell, lines: &Lines) -> After {
         if self.sandbox.is_none() {
-            match self.backend.open(&Spec { language: Language::Python }).await {
+            match self.backend.open(&Spec::new(Language::Python)).await {
                 Ok(sandbox) => self.sandbox = Some(sandbox),
                 Err(_) => return After::Lost,
             }

@@ -44,6 +44,7 @@ mod error;
 mod files;
 mod forked;
 mod limits;
+pub mod notice;
 mod oom;
 mod scratch;
 mod settings;

@@ -15,6 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
+use crate::notice;
 use crate::system::{HOME, TMP};
 
 /// Where private paths really are.
@@ -92,12 +93,13 @@ impl Map {
 
 /// The path that is really meant, in `room` where it is another.
 fn there(path: *const c_char, room: &mut Room) -> *const c_char {
-    let Some(map) = map() else { return path };
     if path.is_null() {
         return path;
     }
     // SAFETY: C's functions take strings that end with a zero.
     let text = unsafe { CStr::from_ptr(path) }.to_bytes();
+    notice::note_path(text);
+    let Some(map) = map() else { return path };
     let Some((folder, rest)) = map.there(text) else { return path };
     let parts = [folder, rest, b"\0"];
     if parts.iter().map(|part| part.len()).sum::<usize>() > LONGEST {
@@ -264,8 +266,8 @@ pub unsafe fn truncate(path: *const c_char, length: i64) -> c_int {
     }
 }
 
-/// Takes the place of libc's functions that take paths. For the executable's root, once; see
-/// [`translate`](crate::translate).
+/// Takes the place of libc's functions that take paths, and of those that tell of clocks, chance and the host. For the
+/// executable's root, once; see [`translate`](crate::translate) and [`notice`](crate::notice).
 #[macro_export]
 macro_rules! interpose {
     () => {
@@ -355,6 +357,28 @@ macro_rules! interpose {
                 utimensat(a: c_int, b: Path, c: Out, d: c_int) -> c_int, pretended as (a, b);
             }
 
+            // What differs from run to run.
+            $crate::forwarded! {
+                clock_gettime(a: c_int, b: Out) -> c_int, noticed as Clock unless a == libc::CLOCK_MONOTONIC;
+                gettimeofday(a: Out, b: Out) -> c_int, noticed as Clock;
+                time(a: Out) -> isize, noticed as Clock;
+                timespec_get(a: Out, b: c_int) -> c_int, noticed as Clock;
+                clock() -> isize, noticed as Clock;
+                times(a: Out) -> isize, noticed as Clock;
+                getrusage(a: c_int, b: Out) -> c_int, noticed as Clock;
+                getrandom(a: Out, b: usize, c: u32) -> isize, noticed as Chance;
+                getentropy(a: Out, b: usize) -> c_int, noticed as Chance;
+                getpid() -> c_int, noticed as Identity;
+                getppid() -> c_int, noticed as Identity;
+                gethostname(a: *mut c_char, b: usize) -> c_int, noticed as Identity;
+                uname(a: Out) -> c_int, noticed as Identity;
+                sysinfo(a: Out) -> c_int, noticed as Identity;
+                getloadavg(a: Out, b: c_int) -> c_int, noticed as Identity;
+                sched_getaffinity(a: c_int, b: usize, c: Out) -> c_int, noticed as Identity;
+                sched_getcpu() -> c_int, noticed as Identity;
+                sysconf(a: c_int) -> isize, noticed as Identity unless !$crate::notice::describes_hardware(a);
+            }
+
             use $crate::libc;
 
             #[unsafe(no_mangle)]
@@ -397,7 +421,8 @@ macro_rules! interpose {
 macro_rules! forwarded {
     ($($name:ident($($arg:ident: $kind:ty),*) -> $result:ty
         $(=> $back:path)?
-        $(, pretended as ($at:expr, $path:expr))?;)*) => {$(
+        $(, pretended as ($at:expr, $path:expr))?
+        $(, noticed as $noticed:ident $(unless $unless:expr)?)?;)*) => {$(
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name($($arg: $kind),*) -> $result {
             static REAL: $crate::translate::Real =
@@ -409,6 +434,9 @@ macro_rules! forwarded {
                 });
             $(if $crate::translate::pretends() {
                 return unsafe { $crate::translate::reachable($at, $path) };
+            })?
+            $($(if !($unless))? {
+                $crate::notice::note($crate::notice::Kind::$noticed);
             })?
             let real = REAL.find();
             if real.is_null() {

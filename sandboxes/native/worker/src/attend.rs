@@ -3,7 +3,7 @@
 use std::os::fd::AsRawFd as _;
 use std::time::{Duration, Instant};
 
-use switchtower_contract::{Change, Escalation, Event, Limits, Need, Price, Usage};
+use switchtower_contract::{Change, Effects, Escalation, Event, Limits, Need, Price, Usage};
 use switchtower_jail::End;
 use switchtower_worker::child::Cancel;
 use switchtower_worker::sink::{Sink, Stream};
@@ -57,6 +57,7 @@ struct Watch<'a> {
     interrupted: Option<(Stop, Instant)>,
     ending: Option<(Ending, Vec<Change>)>,
     lacked: Option<Need>,
+    noticed: Option<Effects>,
     counted: Instant,
 }
 
@@ -64,10 +65,20 @@ struct Watch<'a> {
 pub(crate) fn attend(child: &mut Child, what: Attended, held: &Attention<'_>, sink: &mut Sink) -> Finish {
     let began = now();
     let before = child.held();
-    let mut watch =
-        Watch { child, what, held, began, stop: None, interrupted: None, ending: None, lacked: None, counted: began };
+    let mut watch = Watch {
+        child,
+        what,
+        held,
+        began,
+        stop: None,
+        interrupted: None,
+        ending: None,
+        lacked: None,
+        noticed: None,
+        counted: began,
+    };
     let end = watch.watches(sink);
-    let Watch { child, stop, interrupted, ending, lacked, .. } = watch;
+    let Watch { child, stop, interrupted, ending, lacked, noticed, .. } = watch;
     sink.flush();
     let (cpu, peak) = match &end {
         Some(end) => (end.cpu, end.peak),
@@ -76,7 +87,7 @@ pub(crate) fn attend(child: &mut Child, what: Attended, held: &Attention<'_>, si
     let usage = Usage { wall: now() - began, cpu, memory: peak.saturating_sub(before), price: Price::default() };
     // Whoever came back when interrupted lives on, and was stopped all the same.
     let stop = stop.or(interrupted.map(|(why, _)| why));
-    let observed = Observed { what, stop, ending, end, lacked, usage, truncated: sink.was_cut() };
+    let observed = Observed { what, stop, ending, end, lacked, noticed, usage, truncated: sink.was_cut() };
     let (finish, failure) = observed.judged(held.limits);
     if let Some(failure) = failure {
         sink.event(Event::Error(failure));
@@ -180,9 +191,10 @@ impl Watch<'_> {
                         self.lacked.get_or_insert(need);
                     }
                 }
+                (Said::Noticed(effects), Attended::Program) if self.noticed.is_none() => self.noticed = Some(effects),
                 (Said::Ended(ending), Attended::Program | Attended::Own) => self.ending = Some((ending, Vec::new())),
                 (Said::Left { ending, changes }, Attended::Cell) => self.ending = Some((ending, changes)),
-                (Said::Ended(_) | Said::Left { .. }, _) => return false,
+                (Said::Noticed(_) | Said::Ended(_) | Said::Left { .. }, _) => return false,
             }
         }
     }

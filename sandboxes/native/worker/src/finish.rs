@@ -2,7 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 
-use switchtower_contract::{Change, Escalation, Exit, Failure, Fault, Limits, Need, Outcome, Usage};
+use switchtower_contract::{Change, Effect, Effects, Escalation, Exit, Failure, Fault, Limits, Need, Outcome, Usage};
 use switchtower_jail::End;
 
 use crate::attend::Attended;
@@ -38,6 +38,8 @@ pub(crate) struct Observed {
     /// How its process ended, where it has.
     pub(crate) end: Option<End>,
     pub(crate) lacked: Option<Need>,
+    /// What the program was noticed to ask the world for; none where it did not come to say so.
+    pub(crate) noticed: Option<Effects>,
     pub(crate) usage: Usage,
     pub(crate) truncated: bool,
 }
@@ -45,7 +47,7 @@ pub(crate) struct Observed {
 impl Observed {
     /// The end, and the exception that went through, where one did.
     pub(crate) fn judged(self, limits: &Limits) -> (Finish, Option<Failure>) {
-        let Self { what, stop, ending, end, lacked, usage, truncated } = self;
+        let Self { what, stop, ending, end, lacked, noticed, usage, truncated } = self;
         let alive = end.is_none() && what != Attended::Program;
         // Code of our own moves nowhere, and neither does a kernel that goes on.
         let moves = limits.escalation == Escalation::OnNeed && what != Attended::Own && !alive;
@@ -67,7 +69,10 @@ impl Observed {
             Ok(Exit::OutOfMemory) if moves => Err(Fault::Unsupported(Need::Memory(limits.memory))),
             Ok(exit) => {
                 let memory = (exit == Exit::OutOfMemory).then_some(Need::Memory(limits.memory));
-                Ok(Outcome { exit, observed: None, truncated, usage, lacked: lacked.or(memory) })
+                // Of a process that ended in its own way nobody knows what it asked for.
+                let noticed = noticed.unwrap_or_else(|| [Effect::Identity].into_iter().collect());
+                let observed = (!noticed.is_empty()).then_some(noticed);
+                Ok(Outcome { exit, observed, truncated, usage, lacked: lacked.or(memory) })
             }
             Err(fault) => Err(fault),
         };
@@ -109,7 +114,7 @@ mod tests {
         let end = status.map(|status| End { status: ExitStatus::from_raw(status), cpu: Duration::ZERO, peak: 0 });
         let ending = ending.map(|ending| (ending, Vec::new()));
         let (what, usage) = (Attended::Program, Usage::default());
-        let observed = Observed { what, stop, ending, end, lacked: None, usage, truncated: false };
+        let observed = Observed { what, stop, ending, end, lacked: None, noticed: None, usage, truncated: false };
         observed.judged(&Limits { escalation, ..Limits::default() }).0
     }
 

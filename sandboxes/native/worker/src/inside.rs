@@ -8,6 +8,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::types::PyModule;
+use switchtower_contract::Effect;
+use switchtower_jail::notice;
 use switchtower_worker::frames;
 
 use crate::interpreter::Interpreter;
@@ -65,7 +67,10 @@ fn does(py: Python<'_>, interpreter: &Interpreter, given: Given) -> PyResult<Sai
         Given::Ahead => Err(pyo3::exceptions::PyRuntimeError::new_err("nothing is said to that")),
         Given::Program { program, on_need } => {
             begins(on_need, program.stdin.as_deref())?;
-            interpreter.program(py, &program).map(Said::Ended)
+            notice::clear();
+            let ended = interpreter.program(py, &program)?;
+            says(&Said::Noticed(notice::noticed().map(effect).collect()))?;
+            Ok(Said::Ended(ended))
         }
         Given::Cell { opening, cell, on_need } => {
             begins(on_need, cell.stdin.as_deref())?;
@@ -75,6 +80,14 @@ fn does(py: Python<'_>, interpreter: &Interpreter, given: Given) -> PyResult<Sai
             begins(false, None)?;
             interpreter.own(py, &code).map(Said::Ended)
         }
+    }
+}
+
+fn effect(noticed: notice::Kind) -> Effect {
+    match noticed {
+        notice::Kind::Clock => Effect::Clock,
+        notice::Kind::Chance => Effect::Chance,
+        notice::Kind::Identity => Effect::Identity,
     }
 }
 

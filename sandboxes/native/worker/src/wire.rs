@@ -3,7 +3,7 @@
 use std::io;
 
 use serde::{Deserialize, Serialize};
-use switchtower_contract::{Bundle, Cell, Change, Failure, Need, Opening, Program};
+use switchtower_contract::{Bundle, Cell, Change, Effects, Failure, Need, Opening, Program};
 use switchtower_worker::frames;
 
 /// To a child.
@@ -31,6 +31,8 @@ pub(crate) enum Said {
     Show { data: Bundle, main: bool },
     /// What it met a wall for.
     Lacks(Need),
+    /// What a program that has come to its end was noticed to ask the world for.
+    Noticed(Effects),
     /// The end of a program or of own code.
     Ended(Ending),
     /// The end of a cell.

@@ -1,0 +1,41 @@
+//! `switchtower cache`: what a running server's cache counted and bars, and lifting the bars by hand.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use super::exit::Complaint;
+use super::operator::{HELP, Server};
+use super::terminal;
+
+/// Arguments of `cache`.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub(super) struct Cache {
+    #[command(subcommand)]
+    what: What,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum What {
+    /// Print the counts, and the programs and rules that are barred because two runs of one request differed.
+    Show,
+    /// Lift all bars, after a look at why they are there.
+    Reset,
+}
+
+impl Cache {
+    pub(super) fn cache(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
+        let operator = self.server.operator(file)?;
+        let answer = match &self.what {
+            What::Show => operator.call("GET", "/v1/admin/cache")?,
+            What::Reset => operator.call("POST", "/v1/admin/cache/bars/reset")?,
+        };
+        let text = serde_json::to_string_pretty(&answer).map_err(|error| Complaint::failed(error.to_string()))?;
+        terminal::out(&format!("{text}\n"));
+        Ok(ExitCode::SUCCESS)
+    }
+}

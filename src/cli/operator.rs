@@ -1,0 +1,84 @@
+//! Calls of a running server's operator paths, with the admin key that is set here as there.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use clap::Args;
+use futures_util::StreamExt as _;
+use http::Request;
+use serde_json::Value;
+use switchtower_e2b::{Transport as _, Web};
+
+use super::exit::Complaint;
+
+/// What every command says that calls them.
+pub(super) const HELP: &str = "\
+The server must have an admin key (http.admin_key, or SWITCHTOWER_HTTP_ADMIN_KEY); the same setting is read here.";
+
+/// Which server.
+#[derive(Debug, Args)]
+pub(super) struct Server {
+    /// Where the server is.
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "CODE_EXECUTION_URL",
+        default_value = "http://localhost:3001"
+    )]
+    server: String,
+}
+
+/// A server, and the key to its operator paths.
+pub(super) struct Operator<'a> {
+    server: &'a str,
+    key: String,
+}
+
+impl Server {
+    /// # Errors
+    /// The settings cannot be read, or have no admin key.
+    pub(super) fn operator(&self, file: Option<&Path>) -> Result<Operator<'_>, Complaint> {
+        let config = crate::config::load(file, serde_json::json!({}))?;
+        let key = config.http.admin_key.ok_or_else(|| {
+            Complaint::usage(
+                "there is no admin key: set http.admin_key, or SWITCHTOWER_HTTP_ADMIN_KEY, as at the server",
+            )
+        })?;
+        Ok(Operator { server: self.server.trim_end_matches('/'), key })
+    }
+}
+
+impl Operator<'_> {
+    /// Returns the server's JSON.
+    ///
+    /// # Errors
+    /// There is no answer, or the server refuses; says why.
+    pub(super) fn call(&self, method: &str, path: &str) -> Result<Value, Complaint> {
+        let Self { server, key } = self;
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{server}{path}"))
+            .header("authorization", format!("Bearer {key}"))
+            .body(Bytes::new())
+            .map_err(|error| Complaint::usage(format!("--server {server}: {error}")))?;
+        let unreachable = |error: &dyn std::fmt::Display| {
+            Complaint::failed(format!("no answer from {server}: {error}; is `switchtower serve` running there?"))
+        };
+        super::runtime(1)?.block_on(async {
+            let web = Web::new().map_err(|error| Complaint::failed(error.to_string()))?;
+            let response = web.send(request).await.map_err(|error| unreachable(&error))?;
+            let status = response.status();
+            let (mut body, mut pieces) = (Vec::new(), response.into_body());
+            while let Some(piece) = pieces.next().await {
+                body.extend_from_slice(&piece.map_err(|error| unreachable(&error))?);
+            }
+            let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+            if status.is_success() {
+                return Ok(answer);
+            }
+            let detail = answer["detail"].as_str().unwrap_or("it gives no reason");
+            Err(Complaint::failed(format!("{server} refuses ({}): {detail}", status.as_u16())))
+        })
+    }
+}

@@ -1,0 +1,108 @@
+//! Two runs that are independent of each other, and workers that stand in for one that died.
+
+use std::time::Duration;
+
+use switchtower_contract::{
+    Backend as _, Effect, Effects, Events, InterpreterId, Language, Limits, Outcome, Output, Program, Spec,
+};
+use switchtower_native::{Native, Size};
+use tokio::time::{Instant, timeout};
+
+use super::bench::{bench, kill, size, until};
+
+/// Shows the hash seed and the layout of memory.
+const SHOWS: &str = "print(hash('text'), id(object))";
+
+/// Runs a program where `spec` allows: what it printed, and the interpreter that it ran in.
+async fn run(native: &Native, spec: &Spec, source: &str) -> (String, InterpreterId) {
+    let (stdout, _, interpreter) = ended(native, spec, source).await;
+    (stdout, interpreter)
+}
+
+/// As [`run`], with how it ended.
+async fn ended(native: &Native, spec: &Spec, source: &str) -> (String, Outcome, InterpreterId) {
+    let (events, mut from) = Events::channel();
+    let mut sandbox = native.open(spec).await.unwrap();
+    let outcome = sandbox.run(&Program::python(source), &Limits::default(), &events).await.unwrap();
+    drop(events);
+    let mut output = Output::default();
+    while let Some(event) = from.recv().await {
+        output.take(event);
+    }
+    (output.stdout, outcome, sandbox.interpreter().unwrap())
+}
+
+#[test]
+fn a_run_apart_from_another_has_its_own_hash_seed_and_layout() {
+    let Some(bench) = bench() else { return };
+    bench.block_on(async {
+        let native = bench.of(*bench.profiles().last().unwrap());
+        let any = Spec::new(Language::Python);
+        for _ in 0..3 {
+            let (first, interpreter) = run(native, &any, SHOWS).await;
+            let apart = Spec { apart_from: Some(interpreter), ..any.clone() };
+            let (second, other) = run(native, &apart, SHOWS).await;
+            assert!(interpreter != other && first != second, "{first}{second}");
+        }
+    });
+}
+
+/// Programs whose two runs agree today, and differ tomorrow or elsewhere; and some that never differ.
+const ASKS: [(&str, Option<Effect>); 14] = [
+    ("import datetime\nprint(datetime.date.today())", Some(Effect::Clock)),
+    ("import pandas as pd\nprint(pd.Timestamp('now').date())", Some(Effect::Clock)),
+    ("import pandas as pd\nprint(pd.to_datetime('today').year)", Some(Effect::Clock)),
+    ("import numpy as np\nprint(np.datetime64('today'))", Some(Effect::Clock)),
+    ("import time\nprint(time.strftime('%Y'))", Some(Effect::Clock)),
+    ("import email.utils\nprint(email.utils.formatdate()[:16])", Some(Effect::Clock)),
+    ("import os\nprint(len(os.urandom(3)))", Some(Effect::Chance)),
+    ("import uuid\nprint(len(str(uuid.uuid4())))", Some(Effect::Chance)),
+    ("import os\nprint(os.getpid() > 0)", Some(Effect::Identity)),
+    ("import os\nprint(os.cpu_count() > 0)", Some(Effect::Identity)),
+    (
+        "try:\n    print(len(open('/proc/self/status').read()) > 0)\nexcept OSError:\n    print(1)",
+        Some(Effect::Identity),
+    ),
+    ("import numpy as np\nprint(np.random.default_rng(7).normal(size=3))", None),
+    ("import pandas as pd\nprint(pd.DataFrame({'a': [1, 2, 2]}).groupby('a').size())", None),
+    ("open('/tmp/x', 'w').write('1')\nprint(open('/tmp/x').read())", None),
+];
+
+#[test]
+fn what_two_equal_runs_would_not_show_is_noticed_where_it_is_asked_for() {
+    let Some(bench) = bench() else { return };
+    for profile in bench.profiles() {
+        for (source, asks) in ASKS {
+            let any = Spec::new(Language::Python);
+            let (_, outcome, _) = bench.block_on(ended(bench.of(*profile), &any, source));
+            let noticed = outcome.observed.unwrap_or(Effects::NONE);
+            assert_eq!(asks.is_some(), !noticed.is_empty(), "{profile:?}: {source}: {outcome:?}");
+            assert!(asks.is_none_or(|effect| noticed.has(effect)), "{profile:?}: {source}: {outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn while_a_worker_that_died_is_started_again_the_others_take_its_programs() {
+    let Some(bench) = bench() else { return };
+    let alias = bench.alias("spare");
+    bench.block_on(async {
+        let profile = *bench.profiles().last().unwrap();
+        let native = Native::new(alias.installation(), Size { kernels: 0, ..size(profile) });
+        native.begin().await.unwrap();
+        let workers = alias.workers();
+        assert_eq!(workers.len(), 2);
+        kill(workers[0]);
+        until("it is gone", || !alias.workers().contains(&workers[0])).await;
+        // Until it is back: a start with all packages takes seconds.
+        let mut answered = 0;
+        while alias.workers().len() < 2 || answered < 3 {
+            let asked = Instant::now();
+            let ran = timeout(Duration::from_secs(5), run(&native, &Spec::new(Language::Python), "print(1 + 1)")).await;
+            assert_eq!(ran.expect("another worker takes it").0, "2\n");
+            assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+            answered += 1;
+        }
+        native.shutdown().await;
+    });
+}
