@@ -8,10 +8,11 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use super::answer::Body;
 use super::fields::Fields;
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use super::{Door, asked};
 use crate::request::Caller;
 
@@ -30,20 +31,27 @@ pub(super) async fn batch(
     let door = &door.0;
     let (body, ceilings) = (door.body(request).await?, &door.house.ceilings);
     let requests = Fields::of_body(body, &BATCH_FIELDS)?.list("requests", MOST)?;
-    let running = requests.into_iter().map(|request| {
-        let (router, caller) = (Arc::clone(&door.router), caller.clone());
-        let request = asked::request(request, ceilings, caller);
-        async move {
+    // Each in a task of its own: looking at a hundred programs must not keep other callers from being looked after. All of
+    // them end when the client leaves.
+    let mut running = JoinSet::new();
+    let mut answers = vec![Value::Null; requests.len()];
+    for (at, request) in requests.into_iter().enumerate() {
+        let (router, request) = (Arc::clone(&door.router), asked::request(request, ceilings, caller.clone()));
+        running.spawn(async move {
             let answer = match request {
                 Ok(request) => router.execute(request, None).await.map_err(Problem::from),
                 Err(problem) => Err(problem),
             };
-            match answer {
+            let answer = match answer {
                 Ok(answer) => json!(Body::whole(&answer)),
                 Err(problem) => problem.json(),
-            }
-        }
-    });
-    let answers: Vec<Value> = futures_util::future::join_all(running).await;
+            };
+            (at, answer)
+        });
+    }
+    while let Some(ended) = running.join_next().await {
+        let (at, answer) = ended.map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
+        answers[at] = answer;
+    }
     Ok(Json(json!({ "answers": answers })).into_response())
 }
