@@ -23,6 +23,7 @@ use crate::route::TierName;
 use crate::router::{Parts, Router};
 use crate::seed::Seed;
 use crate::session::Sessions;
+use crate::tier::queue::{self, Queues};
 use crate::tier::{self, Absent, Tier, Tiers};
 use clouds::Clouds;
 pub use clouds::{Reached, cloud, reach};
@@ -96,14 +97,12 @@ pub fn in_process(config: &Config, tell: &dyn Fn(&str)) -> Result<Assembled, Unb
 /// # Errors
 /// The rules or the guest cannot be used.
 pub fn against_stand_in(config: &Config, tell: &dyn Fn(&str)) -> Result<Assembled, Unbuilt> {
-    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let (threads, queue) = fitted(cores(), &config.tiers.wasm.queue);
     let engine: Arc<dyn Backend> = Arc::new(InProcess::new(&guest(config, tell)?, threads, 1).map_err(Unbuilt::new)?);
     let wall = Wall::real();
     let clouds = Clouds::with(config, wall, |_| Key::new("stand-in").map_err(|why| why.to_string()));
     let mut made = clouds.tiers(config, true);
-    let mut tier = config.tiers.wasm.clone();
-    tier.queue.slots = tier.queue.slots.min(threads);
-    made.push((config.wasm.tier.clone(), engine, tier));
+    made.push((config.wasm.tier.clone(), engine, tier::Config { queue, ..config.tiers.wasm.clone() }));
     let scientific = Scientific::default();
     let router = router(config, wall, made, &clouds, &scientific, Vec::new())?;
     Ok(assembled(config, router, None, scientific, clouds))
@@ -115,10 +114,8 @@ pub fn against_stand_in(config: &Config, tell: &dyn Fn(&str)) -> Result<Assemble
 /// # Errors
 /// The rules cannot be used.
 pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembled, Unbuilt> {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let or = |count, otherwise| if count == 0 { otherwise } else { count };
-    let count = or(config.wasm.workers, cores);
-    let kernels = or(config.wasm.kernels, 2 * cores);
+    let (count, queue) = fitted(config.wasm.workers, &config.tiers.wasm.queue);
+    let kernels = if config.wasm.kernels == 0 { 2 * cores() } else { config.wasm.kernels };
     let size = Size { workers: count, kernels, room: config.wasm.room, reserve: config.wasm.reserve };
     let wall = Wall::real();
     let clouds = Clouds::of_server(config, wall);
@@ -128,9 +125,7 @@ pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembled, 
     match workers {
         Ok(workers) => {
             let workers = Arc::new(workers);
-            let mut tier = config.tiers.wasm.clone();
-            // More would not wait in the fair queue but before the workers, in no order.
-            tier.queue.slots = tier.queue.slots.min(count);
+            let tier = tier::Config { queue, ..config.tiers.wasm.clone() };
             made.push((config.wasm.tier.clone(), Arc::clone(&workers) as Arc<dyn Backend>, tier));
             let router = router(config, wall, made, &clouds, &scientific, Vec::new())?;
             Ok(assembled(config, router, Some(workers), scientific, clouds))
@@ -141,6 +136,20 @@ pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembled, 
             Ok(assembled(config, router, None, scientific, clouds))
         }
     }
+}
+
+/// Cores that this process may use.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// How many worker processes a tier has that is to have so many (0: one per core, and no more than there are slots), and
+/// its queue: whoever is granted a slot finds a process free. More slots would not wait in the fair queue but before the
+/// processes, in no order.
+fn fitted(workers: usize, queue: &queue::Config) -> (usize, queue::Config) {
+    let workers = if workers == 0 { cores().min(queue.slots) } else { workers };
+    let slots = queue.slots.min(workers);
+    (workers.max(slots + queue.extra_slots), queue::Config { slots, ..queue.clone() })
 }
 
 fn assembled(
@@ -210,7 +219,9 @@ fn router(
     let seed = Seed::from_system().map_err(|error| Unbuilt(format!("no randomness: {error}")))?;
     let of_tiers = seed.fork("tiers");
     let tiers = backends.into_iter().map(|(name, backend, config)| Tier::new(name, backend, config, &of_tiers));
-    let tiers = Tiers::new(tiers.map(|tier| clouds.figures(tier))).with_absent(absent);
+    let queues = config.queue.is_set().then(|| Queues::new(&config.queue));
+    let within = |tier: Tier| if let Some(queues) = &queues { tier.within(queues) } else { tier };
+    let tiers = Tiers::new(tiers.map(|tier| within(clouds.figures(tier)))).with_absent(absent);
     Ok(Arc::new(Router::new(Parts {
         quota: Quota::new(&config.quota),
         rules: rules(&config.rules)?,

@@ -24,6 +24,8 @@ pub struct Config {
     pub rules: Rules,
     pub quota: quota::Config,
     pub cache: cache::Config,
+    /// Limits over all tiers together, for programs and batches.
+    pub queue: tier::queue::Overall,
     pub tiers: Tiers,
     pub wasm: Wasm,
     pub native: Native,
@@ -61,9 +63,12 @@ pub struct Tiers {
 
 impl Default for Tiers {
     fn default() -> Self {
-        let wasm = tier::Config::default();
-        // The packages themselves take room, and a command starts the tier when the first program needs it.
-        let native = tier::Config { memory: 512 << 20, opening: Duration::from_secs(90), ..wasm.clone() };
+        let queue = |extra_slots| tier::queue::Config { extra_slots, ..tier::queue::Config::default() };
+        let wasm = tier::Config { queue: queue(4), ..tier::Config::default() };
+        // The packages themselves take room, in each process too, and a command starts the tier when the first program needs
+        // it.
+        let native =
+            tier::Config { memory: 512 << 20, opening: Duration::from_secs(90), queue: queue(1), ..wasm.clone() };
         Self { wasm, native }
     }
 }
@@ -74,7 +79,8 @@ impl Default for Tiers {
 pub struct Wasm {
     /// The name of its tier, as rules, requests and answers have it.
     pub tier: TierName,
-    /// Worker processes of a server; 0: one per core.
+    /// Worker processes of a server that run programs, beside those for extra slots (`tiers.wasm.queue.extra_slots`); 0: one
+    /// per core, and no more than there are slots.
     pub workers: usize,
     /// Worker processes that keep the kernels of sessions; 0: two per core. Each runs one cell at a time.
     pub kernels: usize,
@@ -104,7 +110,8 @@ pub struct Native {
     pub folder: Option<PathBuf>,
     /// Which walls its programs are behind.
     pub profile: Profile,
-    /// Worker processes of a server; 0: one per core.
+    /// Worker processes of a server that run programs, beside those for extra slots (`tiers.native.queue.extra_slots`); 0:
+    /// one per core, and no more than there are slots.
     pub workers: usize,
     /// Worker processes that keep the kernels of sessions; 0: one per core. Each runs one cell at a time.
     pub kernels: usize,
@@ -277,7 +284,22 @@ fn layered(
             (None, None) => {}
         }
     }
-    Ok(config)
+    match config.objection() {
+        Some(objection) => Err(ConfigError::new("the settings", objection)),
+        None => Ok(config),
+    }
+}
+
+impl Config {
+    /// The first queue that could run or hold nothing, in words; `None` when all is well.
+    fn objection(&self) -> Option<String> {
+        let clouds = self.clouds.0.iter().map(|(name, cloud)| (format!("clouds.{name}.tier.queue"), &cloud.tier.queue));
+        let own = [("tiers.wasm.queue", &self.tiers.wasm.queue), ("tiers.native.queue", &self.tiers.native.queue)];
+        let sessions = ("sessions.queue".to_owned(), &self.sessions.queue);
+        let queues = own.map(|(name, queue)| (name.to_owned(), queue)).into_iter().chain(clouds).chain([sessions]);
+        let wrong = |(name, queue): (String, &tier::queue::Config)| Some(format!("{name}.{}", queue.objection()?));
+        self.queue.objection().map(|wrong| format!("queue.{wrong}")).or_else(|| queues.into_iter().find_map(wrong))
+    }
 }
 
 /// Lays a layer and reads what comes of it, so that a wrong type is blamed on the place that brought it.
@@ -360,6 +382,20 @@ mod tests {
         assert_eq!(config.http.objection(), None);
         let wide = layered(None, variables(&[("SWITCHTOWER_HTTP_ADDRESS", "0.0.0.0")]), json!({})).unwrap();
         assert!(wide.http.objection().unwrap().contains("http.keys"));
+    }
+
+    #[test]
+    fn a_queue_in_which_nothing_could_run_is_refused_by_its_name() {
+        let refused = |name, value| layered(None, variables(&[(name, value)]), json!({})).unwrap_err().to_string();
+        insta::assert_snapshot!(refused("SWITCHTOWER_TIERS_WASM_QUEUE_SLOTS", "0"), @"the settings: tiers.wasm.queue.slots is 0: nothing would ever run, at least 1 is needed");
+        insta::assert_snapshot!(refused("SWITCHTOWER_TIERS_NATIVE_QUEUE_PER_USER", "0"), @"the settings: tiers.native.queue.per_user is 0: nothing would ever run, at least 1 is needed");
+        insta::assert_snapshot!(refused("SWITCHTOWER_CLOUDS_E2B_TIER_QUEUE_LENGTH_PER_USER", "0"), @"the settings: clouds.e2b.tier.queue.length_per_user is 0: nobody could wait, at least 1 is needed (length = 0 lets nobody wait)");
+        insta::assert_snapshot!(refused("SWITCHTOWER_SESSIONS_QUEUE_SLOTS", "0"), @"the settings: sessions.queue.slots is 0: nothing would ever run, at least 1 is needed");
+        insta::assert_snapshot!(refused("SWITCHTOWER_QUEUE_SLOTS", "0"), @"the settings: queue.slots is 0: nothing would ever run, at least 1 is needed");
+        let set = variables(&[("SWITCHTOWER_QUEUE_SLOTS", "6"), ("SWITCHTOWER_QUEUE_PER_USER", "2")]);
+        let overall = tier::queue::Overall { slots: Some(6), per_user: Some(2) };
+        assert_eq!(layered(None, set, json!({})).unwrap().queue, overall);
+        assert!(!Config::default().queue.is_set());
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod cli;
 mod cloud;
 mod drop_in;
 mod e2b;
+mod fairness;
 mod http;
 mod kernels;
 mod native;

@@ -92,9 +92,18 @@ impl Server {
     }
 
     pub(crate) async fn start_with(stand_in: Option<&StandIn>, variables: &[(&str, &str)]) -> Self {
+        Self::start_as(stand_in, variables, &["--workers", "1"]).await
+    }
+
+    /// With the number of worker processes that a server has by itself.
+    pub(crate) async fn start_as_usual(variables: &[(&str, &str)]) -> Self {
+        Self::start_as(None, variables, &[]).await
+    }
+
+    async fn start_as(stand_in: Option<&StandIn>, variables: &[(&str, &str)], flags: &[&str]) -> Self {
         let mut command = switchtower(stand_in);
         command.envs(variables.iter().copied());
-        command.args(["serve", "--port", "0", "--workers", "1", "--log", "json"]);
+        command.args(["serve", "--port", "0", "--log", "json"]).args(flags);
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let (tell, told) = tokio::sync::oneshot::channel();

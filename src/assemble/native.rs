@@ -1,6 +1,5 @@
 //! The scientific tier from settings: started with the house of a server, and by a command when a program needs it.
 
-use std::num::NonZero;
 use std::sync::Arc;
 
 use switchtower_contract::Backend;
@@ -8,7 +7,7 @@ use switchtower_native::{Installation, Native, Size};
 
 use super::Made;
 use crate::config::Config;
-use crate::tier::Absent;
+use crate::tier::{Absent, queue};
 
 /// The tier, where it is there; else why not. Both where it is switched off: nothing.
 #[derive(Default)]
@@ -59,8 +58,7 @@ impl Scientific {
     pub(super) fn made(&self, config: &Config) -> Option<Made> {
         let backend = Arc::clone(self.backend.as_ref()?) as Arc<dyn Backend>;
         let mut tier = config.tiers.native.clone();
-        // More would not wait in the fair queue but before the workers, in no order.
-        tier.queue.slots = tier.queue.slots.min(size(config).workers);
+        tier.queue = fitted(config).1;
         Some((config.native.tier.clone(), backend, tier))
     }
 
@@ -71,13 +69,16 @@ impl Scientific {
     }
 }
 
+/// Processes that run programs, and the slots that go with them.
+fn fitted(config: &Config) -> (usize, queue::Config) {
+    super::fitted(config.native.workers, &config.tiers.native.queue)
+}
+
 fn size(config: &Config) -> Size {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let or = |count, otherwise| if count == 0 { otherwise } else { count };
     let native = &config.native;
     Size {
-        workers: or(native.workers, cores),
-        kernels: or(native.kernels, cores),
+        workers: fitted(config).0,
+        kernels: if native.kernels == 0 { super::cores() } else { native.kernels },
         room: native.room,
         reserve: native.reserve,
         preload: native.preload.clone(),

@@ -34,7 +34,7 @@ use crate::seed::Seed;
 use breaker::{Breaker, Open, Permit};
 use held::Held;
 use pool::Pool;
-use queue::FairQueue;
+use queue::{FairQueue, Queues};
 
 /// A backend with all that makes it dependable.
 pub struct Tier {
@@ -102,6 +102,13 @@ impl Tier {
             Pool::new(name.clone(), backend.clone(), spec, pool, config.opening)
         });
         Self { name, backend, offer, config, queue, breaker, pool, account: None, chance }
+    }
+
+    /// Its queue under limits that it has in common with others. Call it before anybody waits there.
+    #[must_use]
+    pub fn within(mut self, queues: &Queues) -> Self {
+        self.queue = queues.queue(self.name.clone(), self.config.queue.clone());
+        self
     }
 
     /// With figures of the account that it runs on.

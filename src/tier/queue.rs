@@ -1,46 +1,128 @@
 //! Who runs next: a fair queue before a tier's slots.
 //!
-//! Classes come first (high, normal, low); a request gains a class per [`Config::ageing`] in which its user was given
-//! nothing, so nobody starves.
-//! Inside a class users take turns, and a user's own requests keep their order. A newcomer joins behind the users that
-//! already wait, so many names give no advantage over those who were there before.
+//! Inside a class (high, normal, low) users take turns, and a user's own requests keep their order. A newcomer joins behind
+//! the users that already wait, so many names give no advantage over those who were there before. A better class goes first,
+//! but a user passes another that did not ask for a low class only once before it is that one's turn; and a request gains a
+//! class per [`Config::ageing`] in which its user was given nothing. So nobody starves.
+//!
+//! No user keeps the others out. Without extra slots one user never has every slot. With extra slots a program that has run
+//! for longer than [`Config::slice`] no longer keeps a user waiting who has no program running: that user gets one of
+//! [`Config::extra_slots`]. And where the queue is full, the longest line gives way to a shorter one.
+//!
+//! Several tiers can have [limits in common](Overall). Their requests then wait in one place for both, so that nobody holds the
+//! one and waits for the other.
 
-use std::collections::{BTreeMap, VecDeque};
+mod state;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::request::Priority;
 use crate::route::TierName;
+use state::State;
 
 /// The queue of one tier.
 pub struct FairQueue {
     shared: Arc<Shared>,
+    /// Which of the tiers that share the limits.
+    lane: usize,
+    /// Whose queue this is, for the log.
+    tier: TierName,
+    patience: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Most programs that run at once.
+    /// Most programs that run at once, those in extra slots not counted.
     pub slots: usize,
-    /// Most programs of one user that run at once.
+    /// Most programs of one user that run at once; without extra slots one fewer than there are slots at most, where there
+    /// are two or more.
     pub per_user: usize,
-    /// Most requests that wait.
+    /// Most requests that wait. Where so many do, the newest request of the longest line is refused for one of a shorter line.
     pub length: usize,
+    /// Most requests of one user that wait, also while nobody else does. None: as many as `length` allows.
+    pub length_per_user: Option<usize>,
     /// Longest that a request waits.
     #[serde(with = "humantime_serde")]
     pub patience: Duration,
     /// A waiting request gains a class each time this has passed. Zero: never.
     #[serde(with = "humantime_serde")]
     pub ageing: Duration,
+    /// A program that has run for longer does not keep the users waiting who have none running, while there are extra slots.
+    #[serde(with = "humantime_serde")]
+    pub slice: Duration,
+    /// Most programs that run beyond `slots`, each of a user who had no other running when it began.
+    pub extra_slots: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { slots: 6, per_user: 2, length: 1000, patience: Duration::from_secs(30), ageing: Duration::from_secs(5) }
+        Self {
+            slots: 6,
+            per_user: 2,
+            length: 1000,
+            length_per_user: None,
+            patience: Duration::from_secs(30),
+            ageing: Duration::from_secs(5),
+            slice: Duration::from_millis(250),
+            extra_slots: 0,
+        }
+    }
+}
+
+/// Most extra slots that can be set: each is a worker process.
+const MOST_EXTRA_SLOTS: usize = 1024;
+
+impl Config {
+    /// Why these settings cannot be used, in words that begin with the setting's name; `None` when all is well.
+    pub fn objection(&self) -> Option<String> {
+        if self.slots == 0 {
+            return Some("slots is 0: nothing would ever run, at least 1 is needed".to_owned());
+        }
+        if self.per_user == 0 {
+            return Some("per_user is 0: nothing would ever run, at least 1 is needed".to_owned());
+        }
+        if self.length_per_user == Some(0) {
+            return Some(
+                "length_per_user is 0: nobody could wait, at least 1 is needed (length = 0 lets nobody wait)"
+                    .to_owned(),
+            );
+        }
+        (self.extra_slots > MOST_EXTRA_SLOTS)
+            .then(|| format!("extra_slots is {}: at most {MOST_EXTRA_SLOTS} are allowed", self.extra_slots))
+    }
+}
+
+/// Limits over several tiers together. They hold beside those of each tier, and extra slots count in them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Overall {
+    /// Most programs that run at once in all tiers. None: only the tiers' own limits.
+    pub slots: Option<usize>,
+    /// Most programs of one user that run at once in all tiers; one fewer than there are `slots` at most, where there are two
+    /// or more. None: only the tiers' own limits.
+    pub per_user: Option<usize>,
+}
+
+impl Overall {
+    /// Whether anything is limited.
+    pub fn is_set(&self) -> bool {
+        self.slots.is_some() || self.per_user.is_some()
+    }
+
+    /// Why these settings cannot be used, in words that begin with the setting's name; `None` when all is well.
+    pub fn objection(&self) -> Option<String> {
+        let zero = |name: &str| Some(format!("{name} is 0: nothing would ever run, at least 1 is needed"));
+        match (self.slots, self.per_user) {
+            (Some(0), _) => zero("slots"),
+            (_, Some(0)) => zero("per_user"),
+            _ => None,
+        }
     }
 }
 
@@ -48,103 +130,98 @@ impl Default for Config {
 #[must_use = "a slot is held for as long as the program runs"]
 pub struct Slot {
     shared: Arc<Shared>,
+    lane: usize,
     user: Arc<str>,
     priority: Priority,
     ticket: u64,
-    since: Instant,
 }
 
 /// There is no slot to be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("the queue is full")]
-    Full { retry_after: Duration },
+    /// As many wait as may, and no line is longer than this one; or this was the longest line, and a request of a shorter one
+    /// came. `share`: how many of one user may wait now, beside the others that do.
+    #[error("the queue is full: at most {length} requests wait, {share} of each user while others wait too")]
+    Full { length: usize, share: usize, retry_after: Duration },
+    /// As many requests of this user wait as may.
+    #[error("too many requests of this user wait: at most {allowed} may")]
+    Line { allowed: usize, retry_after: Duration },
     #[error("no slot was free within {waited:?}")]
     Late { waited: Duration, retry_after: Duration },
+}
+
+impl Refusal {
+    pub fn retry_after(&self) -> Duration {
+        let (Self::Full { retry_after, .. } | Self::Line { retry_after, .. } | Self::Late { retry_after, .. }) = self;
+        *retry_after
+    }
 }
 
 /// How busy a queue is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Load {
+    /// Programs that run, those in extra slots too.
     pub running: usize,
     pub queued: usize,
     pub slots: usize,
 }
 
+/// Queues of several tiers with limits in common.
+pub struct Queues(Arc<Shared>);
+
+impl Queues {
+    pub fn new(overall: &Overall) -> Self {
+        Self(Arc::new(Shared { state: Mutex::new(State::new(overall)), changed: Notify::new() }))
+    }
+
+    /// One more queue under the common limits.
+    pub fn queue(&self, tier: TierName, config: Config) -> FairQueue {
+        let patience = config.patience;
+        let lane = self.0.state().add(config);
+        FairQueue { shared: Arc::clone(&self.0), lane, tier, patience }
+    }
+}
+
 struct Shared {
-    /// Whose queue this is, for the log.
-    tier: TierName,
-    config: Config,
     /// Protects who runs and who waits; held for a few instructions and never over an await.
     state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    running: usize,
-    queued: usize,
-    /// Counts tickets and turns.
-    next: u64,
-    /// Users that run or wait, none besides.
-    users: BTreeMap<Arc<str>, Line>,
-    /// How long a slot is usually held.
-    usual: Duration,
-}
-
-/// One user's requests.
-#[derive(Default)]
-struct Line {
-    running: usize,
-    /// The smallest goes first.
-    turn: u64,
-    /// When it was last given a slot.
-    served: Option<Instant>,
-    /// By class, then by arrival.
-    waiting: [VecDeque<Place>; 3],
-}
-
-struct Place {
-    ticket: u64,
-    since: Instant,
-    granted: oneshot::Sender<()>,
+    /// Somebody came or left: the task that waits for programs to become long ones looks again.
+    changed: Notify,
 }
 
 impl FairQueue {
+    /// A queue with no limits but its own.
     pub fn new(tier: TierName, config: Config) -> Self {
-        let config = Config { slots: config.slots.max(1), per_user: config.per_user.max(1), ..config };
-        let state = State { usual: Duration::from_secs(1), ..State::default() };
-        Self { shared: Arc::new(Shared { tier, config, state: Mutex::new(state) }) }
+        Queues::new(&Overall::default()).queue(tier, config)
     }
 
     /// Waits for a slot. Dropping the future leaves the queue.
     ///
     /// # Errors
-    /// The queue is full, or the wait was too long; both say when to come back.
+    /// Too many wait, or the wait was too long; each says when to come back.
     pub async fn slot(&self, user: &Arc<str>, priority: Priority) -> Result<Slot, Refusal> {
-        let now = Instant::now();
+        let came = Instant::now();
         let (granted, mut grant) = oneshot::channel();
         // From here on the slot is the guard: dropped while it waits, it leaves; dropped later, it gives back.
-        let mut slot = self.shared.join(user, priority, now, granted)?;
+        let slot = self.shared.join(self.lane, user, priority, came, granted)?;
         if grant.try_recv().is_ok() {
             return Ok(slot);
         }
-        let tier = self.shared.tier.as_str();
+        let tier = self.tier.as_str();
         tracing::info!(target: "e2b_metrics", event = "request_queued", tier, user = &**user, "[E2B_METRICS]");
-        match timeout_at(now + self.shared.config.patience, grant).await {
-            Ok(_) => {
-                slot.since = Instant::now();
-                Ok(slot)
-            }
+        match timeout(self.patience, grant).await {
+            Ok(Ok(Err(gave_way))) => Err(gave_way),
+            // The sender is dropped with the queue alone, and this guard holds that.
+            Ok(Ok(Ok(())) | Err(_)) => Ok(slot),
             Err(_) => {
-                let retry_after = self.shared.state().retry_after(&self.shared.config);
-                Err(Refusal::Late { waited: now.elapsed(), retry_after })
+                let retry_after = self.shared.state().retry_after(self.lane);
+                Err(Refusal::Late { waited: came.elapsed(), retry_after })
             }
         }
     }
 
     pub fn load(&self) -> Load {
-        let state = self.shared.state();
-        Load { running: state.running, queued: state.queued, slots: self.shared.config.slots }
+        self.shared.state().load(self.lane)
     }
 }
 
@@ -152,8 +229,9 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let now = Instant::now();
         let mut state = self.shared.state();
-        state.leave(self, now);
-        state.grant(&self.shared.config, now);
+        state.leave(self.lane, &self.user, self.priority, self.ticket, now);
+        state.grant(now);
+        self.shared.tell(&state);
     }
 }
 
@@ -164,112 +242,54 @@ impl Shared {
 
     fn join(
         self: &Arc<Self>,
+        lane: usize,
         user: &Arc<str>,
         priority: Priority,
         now: Instant,
-        granted: oneshot::Sender<()>,
+        granted: oneshot::Sender<Result<(), Refusal>>,
     ) -> Result<Slot, Refusal> {
         let mut state = self.state();
-        // A request that could start at once is not turned away because others wait for their own limits.
-        let could_start = state.running < self.config.slots
-            && state.users.get(user).is_none_or(|line| line.running < self.config.per_user && line.is_idle());
-        if state.queued >= self.config.length && !could_start {
-            return Err(Refusal::Full { retry_after: state.retry_after(&self.config) });
+        let ticket = state.join(lane, user, priority, now, granted)?;
+        state.grant(now);
+        if state.wants_watch() && !state.is_watched {
+            state.is_watched = true;
+            tokio::spawn(watch(Arc::clone(self)));
         }
-        let ticket = state.count();
-        let line = state.users.entry(user.clone()).or_default();
-        if line.is_idle() {
-            line.turn = ticket;
+        self.tell(&state);
+        Ok(Slot { shared: Arc::clone(self), lane, user: Arc::clone(user), priority, ticket })
+    }
+
+    fn tell(&self, state: &State) {
+        if state.is_watched {
+            self.changed.notify_one();
         }
-        line.waiting[priority as usize].push_back(Place { ticket, since: now, granted });
-        state.queued += 1;
-        state.grant(&self.config, now);
-        Ok(Slot { shared: self.clone(), user: user.clone(), priority, ticket, since: now })
     }
 }
 
-impl State {
-    fn count(&mut self) -> u64 {
-        self.next += 1;
-        self.next
-    }
-
-    /// Gives every slot that is free to whoever is next.
-    fn grant(&mut self, config: &Config, now: Instant) {
-        while self.running < config.slots && self.queued > 0 {
-            let Some((user, class)) = self.next_up(config, now) else { return };
-            let turn = self.count();
-            let Some(line) = self.users.get_mut(&user) else { return };
-            let Some(place) = line.waiting[class].pop_front() else { return };
-            line.turn = turn;
-            line.served = Some(now);
-            line.running += 1;
-            self.running += 1;
-            self.queued -= 1;
-            // A waiter that leaves at this very moment gives the slot back when it drops its guard.
-            let _ = place.granted.send(());
+/// Grants extra slots when programs become long ones. Ends when nobody waits for one.
+async fn watch(shared: Arc<Shared>) {
+    loop {
+        let next = {
+            let mut state = shared.state();
+            let now = Instant::now();
+            state.grant(now);
+            if !state.wants_watch() {
+                state.is_watched = false;
+                return;
+            }
+            state.next_long(now)
+        };
+        let becomes_long = async {
+            match next {
+                Some(next) => sleep_until(next).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = becomes_long => {}
+            () = shared.changed.notified() => {}
         }
     }
-
-    /// The user whose turn it is, and which of its requests.
-    fn next_up(&self, config: &Config, now: Instant) -> Option<(Arc<str>, usize)> {
-        let (_, _, class, user) = self
-            .users
-            .iter()
-            .filter(|(_, line)| line.running < config.per_user)
-            .filter_map(|(user, line)| {
-                let (_, _, class, since) = line.best(config, now)?;
-                // Against others only that time counts in which the user got nothing: a long line of one's own gives no
-                // advantage over those who wait for their first.
-                let since = line.served.map_or(since, |served| served.max(since));
-                Some((aged(class, since, config, now), line.turn, class, user))
-            })
-            .min_by_key(|(aged, turn, ..)| (*aged, *turn))?;
-        Some((user.clone(), class))
-    }
-
-    fn leave(&mut self, slot: &Slot, now: Instant) {
-        let Some(line) = self.users.get_mut(&slot.user) else { return };
-        let places = &mut line.waiting[slot.priority as usize];
-        if let Ok(at) = places.binary_search_by_key(&slot.ticket, |place| place.ticket) {
-            places.remove(at);
-            self.queued -= 1;
-        } else {
-            line.running -= 1;
-            self.running -= 1;
-            // A moving average over about eight programs.
-            self.usual = (self.usual * 7 + (now - slot.since)) / 8;
-        }
-        if line.running == 0 && line.is_idle() {
-            self.users.remove(&slot.user);
-        }
-    }
-
-    /// When a slot may be free for one more than those who wait.
-    fn retry_after(&self, config: &Config) -> Duration {
-        let ahead = u32::try_from(self.queued + 1).unwrap_or(u32::MAX);
-        let slots = u32::try_from(config.slots).unwrap_or(u32::MAX);
-        (self.usual.saturating_mul(ahead) / slots).clamp(Duration::from_millis(100), Duration::from_secs(60))
-    }
-}
-
-impl Line {
-    /// Nobody waits.
-    fn is_idle(&self) -> bool {
-        self.waiting.iter().all(VecDeque::is_empty)
-    }
-
-    /// The request that goes first: its class after ageing, its ticket, its class of origin, since when it waits.
-    fn best(&self, config: &Config, now: Instant) -> Option<(usize, u64, usize, Instant)> {
-        let heads = self.waiting.iter().enumerate().filter_map(|(class, places)| Some((class, places.front()?)));
-        heads.map(|(class, place)| (aged(class, place.since, config, now), place.ticket, class, place.since)).min()
-    }
-}
-
-/// The class of a request that has waited since then.
-fn aged(class: usize, since: Instant, config: &Config, now: Instant) -> usize {
-    let gained = (now - since).as_nanos().checked_div(config.ageing.as_nanos()).unwrap_or(0);
-    class.saturating_sub(usize::try_from(gained).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]

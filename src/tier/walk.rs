@@ -310,7 +310,7 @@ fn cut_short(outcome: &Outcome, limits: &Limits, left: Duration, memory: Option<
 
 /// There was no slot.
 pub(crate) fn overloaded(tier: &TierName, refusal: Refusal) -> Setback {
-    let (Refusal::Full { retry_after } | Refusal::Late { retry_after, .. }) = refusal;
+    let retry_after = refusal.retry_after();
     Setback::Overloaded { reason: format!("{tier}: {refusal}"), retry_after }
 }
 

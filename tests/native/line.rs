@@ -7,6 +7,7 @@ use std::process::Output;
 use serde_json::{Value, json};
 
 use super::bench::{Alias, bench, scratch_of, until};
+use crate::fairness::is_kept;
 use crate::served::{Server, StandIn, switchtower};
 
 async fn start(stand_in: Option<&StandIn>, folder: &Path) -> Server {
@@ -82,6 +83,28 @@ async fn programs_go_where_they_are_cheapest_and_on_when_they_need_more() {
     server.signal("-TERM");
     server.ended();
     until("nothing is left", || alias.processes().is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn endless_programs_of_others_keep_no_small_one_waiting() {
+    let Some(bench) = bench() else { return };
+    let slots = ("SWITCHTOWER_TIERS_NATIVE_QUEUE_SLOTS", "1");
+    let extra_slots = ("SWITCHTOWER_TIERS_NATIVE_QUEUE_EXTRA_SLOTS", "2");
+    for (set, callers) in [(None, 1), (Some(slots), 1), (Some(extra_slots), 2)] {
+        let alias = bench.alias("fair");
+        let folder = alias.folder().to_str().unwrap();
+        let mut variables = vec![
+            ("SWITCHTOWER_NATIVE_ENABLED", "true"),
+            ("SWITCHTOWER_NATIVE_FOLDER", folder),
+            ("SWITCHTOWER_NATIVE_KERNELS", "1"),
+        ];
+        variables.extend(set);
+        let server = Server::start_as_usual(&variables).await;
+        is_kept(&server, "native", callers).await;
+        server.signal("-TERM");
+        server.ended();
+        until("nothing is left", || alias.processes().is_empty()).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,7 @@
 //! seed tells the same story.
 
 mod callers;
+mod fairness;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
