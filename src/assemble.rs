@@ -262,3 +262,25 @@ pub async fn reload(router: Arc<Router>, every: Duration) {
 pub fn e2b_key() -> bool {
     std::env::var_os("E2B_API_KEY").is_some_and(|key| !key.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_slot_that_may_be_granted_has_a_worker_process() {
+        let processes = |workers, slots, extra_slots| {
+            let queue = queue::Config { slots, extra_slots, ..queue::Config::default() };
+            let (processes, fitted) = fitted(workers, &queue);
+            assert!(processes >= fitted.slots + extra_slots);
+            (processes, fitted.slots)
+        };
+        assert_eq!(processes(1, 6, 4), (5, 1));
+        assert_eq!(processes(4, 1, 1), (4, 1));
+        assert_eq!(processes(8, 6, 1), (8, 6));
+        assert_eq!(processes(8, 6, 0), (8, 6));
+        // By the cores that there are, and no more than can be used.
+        assert_eq!(processes(0, 1, 2), (3, 1));
+        assert_eq!(processes(0, usize::MAX, 0), (cores(), cores()));
+    }
+}

@@ -36,7 +36,8 @@ pub(super) struct Serve {
     listen: Option<Listen>,
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
-    /// Worker processes; by default one per core.
+    /// Worker processes of the WebAssembly tier, beside those for its extra slots; by default one per core, and no more than
+    /// it has slots.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
     /// A folder of routing rules, instead of the built-in ones; changes are taken up while running.

@@ -49,8 +49,8 @@ struct User {
     turn: u64,
     /// When it was last given a slot.
     served: Option<Served>,
-    /// By lane; none that is empty.
-    lines: BTreeMap<usize, Line>,
+    /// In lanes where something runs or waits; mostly one, so there is room for no more.
+    lines: Vec<Line>,
 }
 
 #[derive(Clone, Copy)]
@@ -60,8 +60,8 @@ struct Served {
 }
 
 /// One user's requests in one lane.
-#[derive(Default)]
 struct Line {
+    lane: usize,
     running: usize,
     /// By class, then by arrival.
     waiting: [VecDeque<Place>; 3],
@@ -145,18 +145,17 @@ impl State {
         granted: Granted,
     ) -> Result<u64, Refusal> {
         let known = self.users.get(user);
-        let line = known.and_then(|user| user.lines.get(&lane));
-        let waiting = line.map_or(0, Line::waiting);
+        let waiting = known.and_then(|user| user.line(lane)).map_or(0, Line::waiting);
         // A request that could start at once is not turned away because others wait for their own limits.
         if waiting > 0 || !self.may_start(lane, known, self.free(lane, now)) {
             self.make_room(lane, waiting)?;
         }
         let ticket = self.next_count();
         let user = self.users.entry(Arc::clone(user)).or_default();
-        if user.lines.values().all(|line| line.waiting() == 0) {
+        if user.lines.iter().all(|line| line.waiting() == 0) {
             user.turn = ticket;
         }
-        let line = user.lines.entry(lane).or_default();
+        let line = user.line_or_new(lane);
         line.waiting[priority as usize].push_back(Place { ticket, since: now, granted });
         self.lanes[lane].queued += 1;
         Ok(ticket)
@@ -172,7 +171,7 @@ impl State {
         if lane.queued < length {
             return Ok(());
         }
-        let lines = self.users.values_mut().filter_map(|user| user.lines.get_mut(&at));
+        let lines = self.users.values_mut().filter_map(|user| user.line_mut(at));
         let (mut others, mut longest) = (0, None);
         for line in lines.filter(|line| line.waiting() > 0) {
             others += 1;
@@ -202,12 +201,12 @@ impl State {
         while let Some((user, lane, class)) = self.next_up(now) {
             let count = self.next_count();
             let Some(user) = self.users.get_mut(&user) else { return };
-            let Some(line) = user.lines.get_mut(&lane) else { return };
+            let Some(line) = user.line_mut(lane) else { return };
             let Some(place) = line.waiting[class].pop_front() else { return };
+            line.running += 1;
             user.turn = count;
             user.served = Some(Served { count, at: now });
             user.running += 1;
-            line.running += 1;
             self.lanes[lane].running += 1;
             self.lanes[lane].queued -= 1;
             self.runs.insert(place.ticket, Run { lane, since: now });
@@ -226,38 +225,36 @@ impl State {
         if free.iter().all(|free| *free == Free::Nothing) {
             return None;
         }
-        let candidates = self.candidates(&free, now);
         // Whoever was given something while this one waited has passed it, and does so no second time.
-        let patient = candidates.iter().filter(|one| one.class <= USUAL).min_by_key(|one| one.waits_from());
-        let class = |one: &Candidate<'_>| match patient {
+        let patient = self.candidates(&free, now).filter(|one| one.class <= USUAL).min_by_key(Candidate::waits_from);
+        let class = |one: &Candidate<'_>| match &patient {
             Some(patient) if one.served > patient.waits_from() => one.class.max(patient.class),
             _ => one.class,
         };
-        let next = candidates.iter().min_by_key(|one| (class(one), one.turn, one.ticket))?;
+        let next = self.candidates(&free, now).min_by_key(|one| (class(one), one.turn, one.ticket))?;
         Some((Arc::clone(next.user), next.lane, next.origin))
     }
 
     /// The first of each line that could start, where this is free.
-    fn candidates(&self, free: &[Free], now: Instant) -> Vec<Candidate<'_>> {
+    fn candidates<'a>(&'a self, free: &'a [Free], now: Instant) -> impl Iterator<Item = Candidate<'a>> {
         let lines = self.users.iter().flat_map(|(name, user)| user.lines.iter().map(move |line| (name, user, line)));
-        let could = lines.filter(|(_, user, (lane, _))| self.may_start(**lane, Some(user), free[**lane]));
-        let candidate = |(name, user, (lane, line)): (_, &User, (&usize, &Line))| {
-            let config = &self.lanes[*lane].config;
+        let could = lines.filter(|(_, user, line)| self.may_start(line.lane, Some(user), free[line.lane]));
+        could.filter_map(move |(name, user, line)| {
+            let config = &self.lanes[line.lane].config;
             let (_, ticket, origin, since) = line.best(config, now)?;
             // Against others only that time counts in which the user got nothing: a long line of one's own gives no
             // advantage over those who wait for their first.
             let since = user.served.map_or(since, |served| served.at.max(since));
             let served = user.served.map_or(0, |served| served.count);
             let class = aged(origin, since, config, now);
-            Some(Candidate { user: name, lane: *lane, origin, class, turn: user.turn, ticket, served })
-        };
-        could.filter_map(candidate).collect()
+            Some(Candidate { user: name, lane: line.lane, origin, class, turn: user.turn, ticket, served })
+        })
     }
 
     /// Whether one more program of this user may start in a lane that has this free.
     fn may_start(&self, lane: usize, user: Option<&User>, free: Free) -> bool {
         let everywhere = user.map_or(0, |user| user.running);
-        let here = user.and_then(|user| user.lines.get(&lane)).map_or(0, |line| line.running);
+        let here = user.and_then(|user| user.line(lane)).map_or(0, |line| line.running);
         let there_is = match free {
             Free::Nothing => false,
             Free::Extra => here == 0,
@@ -307,7 +304,7 @@ impl State {
     /// A request leaves: it waited, or its program has ended, or it was refused.
     pub(super) fn leave(&mut self, lane: usize, name: &Arc<str>, priority: Priority, ticket: u64, now: Instant) {
         let Some(user) = self.users.get_mut(name) else { return };
-        let Some(line) = user.lines.get_mut(&lane) else { return };
+        let Some(line) = user.line_mut(lane) else { return };
         let places = &mut line.waiting[priority as usize];
         if let Some(run) = self.runs.remove(&ticket) {
             line.running -= 1;
@@ -320,9 +317,7 @@ impl State {
             places.remove(at);
             self.lanes[lane].queued -= 1;
         }
-        if line.running == 0 && line.waiting() == 0 {
-            user.lines.remove(&lane);
-        }
+        user.lines.retain(|line| line.running > 0 || line.waiting() > 0);
         if user.lines.is_empty() {
             self.users.remove(name);
         }
@@ -346,6 +341,25 @@ impl Lane {
         let ahead = u32::try_from(waiting.saturating_add(1)).unwrap_or(u32::MAX);
         let at_once = u32::try_from(at_once).unwrap_or(u32::MAX).max(1);
         (self.usual.saturating_mul(ahead) / at_once).clamp(Duration::from_millis(100), Duration::from_secs(60))
+    }
+}
+
+impl User {
+    fn line(&self, lane: usize) -> Option<&Line> {
+        self.lines.iter().find(|line| line.lane == lane)
+    }
+
+    fn line_mut(&mut self, lane: usize) -> Option<&mut Line> {
+        self.lines.iter_mut().find(|line| line.lane == lane)
+    }
+
+    fn line_or_new(&mut self, lane: usize) -> &mut Line {
+        let at = self.lines.iter().position(|line| line.lane == lane).unwrap_or_else(|| {
+            self.lines.reserve_exact(1);
+            self.lines.push(Line { lane, running: 0, waiting: Default::default() });
+            self.lines.len() - 1
+        });
+        &mut self.lines[at]
     }
 }
 
