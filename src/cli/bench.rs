@@ -1,6 +1,7 @@
 //! `switchtower bench`: measurements against the stand-in for E2B, which keeps to a plan's limits and to published
-//! latencies.
+//! latencies, and of callers beside each other in a local tier.
 
+mod fairness;
 mod load;
 mod queries;
 
@@ -13,6 +14,8 @@ use switchtower_fake_e2b::{Latency, Plan};
 
 use super::exit::Complaint;
 use super::terminal;
+use crate::route::TierName;
+use fairness::{Callers, Times};
 use load::{Load, Story};
 
 /// Arguments of `bench`.
@@ -27,6 +30,29 @@ enum What {
     /// Six users with two heavy queries each, at once: the load under which a pool without limits, breaker and queue took
     /// 27 to 320 seconds a query and met E2B's rate limits.
     SeedLoad(SeedLoad),
+    /// Small programs of some callers beside programs without end of others, in a local tier.
+    Fairness(Fairness),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Ends with 0 where 95 of 100 small programs take no longer than twice that of them alone, and a slice.")]
+struct Fairness {
+    /// The tier in which all of them run.
+    #[arg(long, value_name = "TIER", default_value = "wasm")]
+    tier: String,
+    /// Callers with programs without end.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(0..=20))]
+    greedy: u16,
+    /// Callers with small programs.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
+    modest: u16,
+    /// How long each part is measured.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
+    time: Duration,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -66,8 +92,46 @@ const THEN: [(&str, Option<u32>, u32); 6] = [
 
 impl Bench {
     pub(super) fn bench(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
-        let What::SeedLoad(load) = &self.what;
-        load.run(file)
+        match &self.what {
+            What::SeedLoad(load) => load.run(file),
+            What::Fairness(fairness) => fairness.run(file),
+        }
+    }
+}
+
+impl Fairness {
+    fn run(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
+        let config = crate::config::load(file, serde_json::json!({}))?;
+        let (greedy, modest) = (usize::from(self.greedy), usize::from(self.modest));
+        let callers = Callers { tier: TierName::from(self.tier.as_str()), greedy, modest, time: self.time };
+        let seen = super::runtime(0)?.block_on(callers.measure(&config))?;
+        if self.json {
+            terminal::out(&format!("{:#}\n", serde_json::json!(seen)));
+        } else {
+            let line = |name: &str, times: &Times| {
+                format!(
+                    "{name:<8} {:>9} {:>10.1} {:>8.1} {:>11.1} {:>7.3}\n",
+                    times.answered, times.median_ms, times.p95_ms, times.longest_ms, times.jain
+                )
+            };
+            terminal::out(&format!(
+                "{} with small programs, {} with programs without end, in {}; allowed: p95 of {:.1} ms\n\n\
+                 {:<8} {:>9} {:>10} {:>8} {:>11} {:>7}\n{}{}",
+                self.modest,
+                self.greedy,
+                self.tier,
+                seen.allowed_ms,
+                "",
+                "answered",
+                "median ms",
+                "p95 ms",
+                "longest ms",
+                "Jain",
+                line("alone", &seen.alone),
+                line("beside", &seen.beside),
+            ));
+        }
+        Ok(if seen.is_kept { ExitCode::SUCCESS } else { ExitCode::from(super::exit::FAILED) })
     }
 }
 

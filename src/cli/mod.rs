@@ -64,7 +64,7 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Run a file of programs and say how they did, per category.
     Workload(workload::Workload),
-    /// Measure against the stand-in for E2B.
+    /// Measure against the stand-in for E2B, or how callers fare beside each other.
     Bench(bench::Bench),
     /// The template that the cloud tier expects: its tag, its content, whether the cloud has it.
     Template(template::Template),
