@@ -60,6 +60,28 @@ fn a_worker_that_dies_at_rest_is_replaced() {
 }
 
 #[test]
+fn a_worker_outlives_the_thread_that_it_was_started_from() {
+    let alias = Alias::new("thread");
+    let bench = bench();
+    let starts = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let workers = runtime.block_on(bench.own_workers(&alias, 1));
+        (runtime, workers)
+    };
+    let (runtime, workers) = std::thread::scope(|scope| scope.spawn(starts).join().unwrap());
+    let processes = alias.processes();
+    assert_eq!(processes.len(), 1);
+    runtime.block_on(async {
+        answers(&workers).await;
+        // It would be dead by now, and another in its place.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        answers(&workers).await;
+        assert_eq!(alias.processes(), processes, "it is the same one");
+        workers.shutdown().await;
+    });
+}
+
+#[test]
 fn a_run_that_is_dropped_frees_its_worker_within_200_ms() {
     let alias = Alias::new("dropped");
     let bench = bench();

@@ -23,6 +23,9 @@ use tokio::sync::OnceCell;
 use crate::disk::{Folder, HOME};
 
 const GUARDIAN: &str = include_str!("guardian.sh");
+/// Runs its arguments, unless the process with the number `$0` has ended already: it ended before the one that runs this
+/// could ask to be ended with it.
+const WITH_ITS_PARENT: &str = "[ \"$PPID\" = \"$0\" ] && exec \"$@\"";
 /// Longest that a sandbox's view may take to make.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -96,11 +99,7 @@ impl Jail {
                 command.arg("setsid");
                 command
             }
-            None => {
-                let mut command = Command::new("setpriv");
-                command.args(["--pdeathsig", "KILL", "--"]);
-                command
-            }
+            None => ending_with_this(),
         };
         let home = if guardian.is_some() { PathBuf::from(HOME) } else { self.folder.outside(HOME) };
         let cwd = if guardian.is_some() { PathBuf::from(cwd) } else { self.folder.outside(cwd) };
@@ -150,8 +149,8 @@ impl Jail {
             // Without it, commands find another interpreter: no reason not to run.
             let _ = std::fs::write(self.folder.outside(&format!("{HOME}/.profile")), profile);
         }
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "unshare", "-rmpf", "--kill-child=KILL", "--propagation", "private"]);
+        let mut command = ending_with_this();
+        command.args(["unshare", "-rmpf", "--kill-child=KILL", "--propagation", "private"]);
         command.args(["sh", "-c", GUARDIAN, "guardian"]).arg(self.folder.root()).arg(self.python().await);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = Group(command.process_group(0).spawn().ok()?);
@@ -185,6 +184,13 @@ impl Jail {
             }
         }
     }
+}
+
+/// A command whose process ends with this one, however early that ends; the arguments are a program and its own.
+fn ending_with_this() -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--", "sh", "-c", WITH_ITS_PARENT]).arg(std::process::id().to_string());
+    command
 }
 
 impl Drop for Jail {

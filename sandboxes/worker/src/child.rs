@@ -11,6 +11,7 @@ use switchtower_contract::{Cell, Event, Fault, Limits, Opening, Outcome, Program
 
 use crate::frames::{self, Number, Order, Report};
 use crate::jail::{self, Layer};
+use crate::parent::ParentProcess;
 
 /// What runs programs in a worker.
 pub trait Engine {
@@ -94,19 +95,23 @@ impl Reporter {
 pub struct Parent {
     orders: UnixStream,
     reporter: Reporter,
+    process: ParentProcess,
 }
 
 impl Parent {
-    /// Takes it over, and closes whatever else was inherited. Call it before anything is opened.
+    /// Takes it over, binds this process's life to the parent's, and closes whatever else was inherited. Call it before
+    /// anything else is done: until then this process may outlive the parent.
     ///
     /// # Errors
-    /// Nobody started this as a worker.
+    /// Nobody started this as a worker, or the parent has ended already.
     pub fn connect() -> io::Result<Self> {
         let orders = socket_of_the_parent()?;
+        let process = ParentProcess::of_socket(&orders)?;
+        process.bind()?;
         close_the_rest();
         let orders = out_of_the_way(orders)?;
         let reporter = Reporter(Arc::new(Mutex::new(orders.try_clone()?)));
-        Ok(Self { orders, reporter })
+        Ok(Self { orders, reporter, process })
     }
 
     /// Says that the engine is loaded, and takes orders on this thread until the parent closes the socket.
@@ -136,9 +141,9 @@ pub fn serve<P, E: Engine + Send + 'static>(
     prepare: impl FnOnce() -> Result<P, String>,
     begin: impl FnOnce(P) -> Result<E, String>,
 ) -> io::Result<()> {
-    let Parent { orders, reporter } = Parent::connect()?;
+    let Parent { orders, reporter, process } = Parent::connect()?;
     let started = prepare()
-        .and_then(|prepared| jail::enter().map(|layers| (prepared, layers)).map_err(|e| e.to_string()))
+        .and_then(|prepared| jail::enter(process).map(|layers| (prepared, layers)).map_err(|e| e.to_string()))
         .and_then(|(prepared, layers)| begin(prepared).map(|engine| (engine, layers)))
         .and_then(|(engine, layers)| {
             let speaks = reporter.clone();

@@ -9,6 +9,8 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
+use crate::parent::ParentProcess;
+
 /// One layer of the jail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer {
@@ -33,14 +35,17 @@ const DESCRIPTORS: u64 = 32;
 /// Enters the jail. Call it from the only thread of the process, when everything is open that will be needed.
 ///
 /// # Errors
-/// A canary that should have been stopped was not: the process must not run programs.
+/// A canary that should have been stopped was not, or the parent has ended: the process must not run programs.
 #[cfg(target_os = "linux")]
-pub fn enter() -> io::Result<Vec<Layer>> {
+pub fn enter(parent: ParentProcess) -> io::Result<Vec<Layer>> {
+    let own_user = drop_root();
+    // The change of user has cleared what was set before.
+    parent.bind()?;
     let layers = vec![
         Layer::new("no new privileges", prctl(libc::PR_SET_NO_NEW_PRIVS, 1)),
         Layer::new("resource limits", limit_resources()),
-        Layer::new("own user", drop_root()),
-        Layer::new("dies with its parent", prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong)),
+        Layer::new("own user", own_user),
+        Layer::new("dies with its parent", Ok::<_, io::Error>(())),
         Layer::new("not traceable", prctl(libc::PR_SET_DUMPABLE, 0)),
         Layer::new("landlock", landlock_everything()),
         Layer::new("seccomp", filter_calls()),
@@ -51,7 +56,7 @@ pub fn enter() -> io::Result<Vec<Layer>> {
 
 /// No jail is known for this system.
 #[cfg(not(target_os = "linux"))]
-pub fn enter() -> io::Result<Vec<Layer>> {
+pub fn enter(_parent: ParentProcess) -> io::Result<Vec<Layer>> {
     Ok(vec![Layer::new("jail", Err("only Linux has one"))])
 }
 

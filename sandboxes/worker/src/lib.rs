@@ -10,8 +10,10 @@ pub mod frames;
 pub mod jail;
 mod keeper;
 mod kernels;
+pub mod parent;
 mod process;
 pub mod sink;
+mod spawn;
 mod workers;
 
 pub use canary::Canary;

@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout};
 use crate::canary::Canary;
 use crate::frames::{self, Order, Reader, Report};
 use crate::jail::Layer;
+use crate::spawn::spawn;
 
 /// How a worker is started: a program and its arguments. It gets no environment.
 #[derive(Debug, Clone)]
@@ -102,16 +103,16 @@ impl Process {
         let spawn_error = |source| StartError::Spawn { program: command.program.clone(), source };
         let (near, far) = std::os::unix::net::UnixStream::pair().map_err(spawn_error)?;
         near.set_nonblocking(true).map_err(spawn_error)?;
-        let mut child = tokio::process::Command::new(&command.program)
+        let mut process = tokio::process::Command::new(&command.program);
+        process
             .args(&command.arguments)
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::from(OwnedFd::from(far)))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(spawn_error)?;
+            .kill_on_drop(true);
+        let mut child = spawn(process).await.map_err(spawn_error)?;
         if let Some(stderr) = child.stderr.take() {
             // Ends with the process: its end of the pipe closes.
             tokio::spawn(log(stderr));

@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use switchtower_worker::jail::Layer;
+use switchtower_worker::parent::ParentProcess;
 
 use crate::calls::Filters;
 use crate::clone::clone;
@@ -62,6 +63,9 @@ impl Walls {
     /// A layer that must stand does not. The process may be behind some of the walls and should end.
     pub fn enter(settings: &Settings) -> Result<Self, JailError> {
         let proc = Proc::open().of("walls")?;
+        // Before anything that takes time: a change of user will clear it, and then it is set again.
+        let parent = ParentProcess::current();
+        parent.bind().of("dies with its parent")?;
         let threads = proc.threads("self").of("walls")?;
         if threads != 1 {
             return Err(JailError::new("walls", format!("the process has {threads} threads, and only one may fork")));
@@ -76,7 +80,7 @@ impl Walls {
                 Err(why) => (Profile::Reduced, why.to_string()),
             },
         };
-        let mut walls = Self::stand(settings, profile, proc)?;
+        let mut walls = Self::stand(settings, profile, proc, parent)?;
         walls.reduced = reduced;
         let landlock = walls.trial()?;
         walls.layers = walls.standing(landlock, group);
@@ -214,7 +218,7 @@ impl Walls {
     }
 
     /// Puts the walls up around this process.
-    fn stand(settings: &Settings, profile: Profile, proc: Proc) -> Result<Self, JailError> {
+    fn stand(settings: &Settings, profile: Profile, proc: Proc, parent: ParentProcess) -> Result<Self, JailError> {
         let filters = Filters::new(profile).of("seccomp")?;
         // SAFETY: the calls take numbers; without a session of its own the process still does all it should.
         let itself = unsafe {
@@ -245,8 +249,8 @@ impl Walls {
             Profile::Full => walls.stand_full(own)?,
             Profile::Reduced => walls.stand_reduced(own)?,
         }
-        // A change of user has cleared it, if it was set before.
-        prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong).of("dies with its parent")?;
+        // The change of user has cleared what was set before, and the parent may have ended in between.
+        parent.bind().of("dies with its parent")?;
         prctl(libc::PR_SET_NO_NEW_PRIVS, 1).of("no new privileges")?;
         match &walls.folder {
             Some(folder) => {
@@ -304,11 +308,15 @@ impl Walls {
     fn rehearse(settings: &Settings, proc: Proc) -> Result<(), JailError> {
         let layer = "rehearsal";
         let (from, to) = pipe().of(layer)?;
+        let zygote = ParentProcess::with_pid(std::process::id());
         // SAFETY: this process has one thread and no interpreter yet.
         match check(unsafe { libc::fork() }).of(layer)? {
             0 => {
-                let result = Self::stand(settings, Profile::Full, proc).and_then(|walls| walls.trial().map(drop));
-                report(File::from(to), &result)
+                let stands = || {
+                    zygote.bind().of(layer)?;
+                    Self::stand(settings, Profile::Full, proc, zygote)?.trial().map(drop)
+                };
+                report(File::from(to), &stands())
             }
             pid => {
                 drop(to);

@@ -31,16 +31,17 @@ use zygote::Zygote;
 switchtower_jail::interpose!();
 
 fn main() -> ExitCode {
-    let Some(settings) = std::env::args().nth(1).and_then(|told| serde_json::from_str::<Settings>(&told).ok()) else {
-        eprintln!("this is the worker of switchtower's scientific tier: switchtower starts it");
-        return ExitCode::from(2);
-    };
+    // Before anything else: until then it may outlive its parent.
     let parent = match Parent::connect() {
         Ok(parent) => parent,
         Err(error) => {
-            eprintln!("nobody started this as a worker: {error}");
+            eprintln!("this is the worker of switchtower's scientific tier, which switchtower starts: {error}");
             return ExitCode::from(2);
         }
+    };
+    let Some(settings) = std::env::args().nth(1).and_then(|told| serde_json::from_str::<Settings>(&told).ok()) else {
+        eprintln!("{}", parent.fail("its settings cannot be read".to_owned()));
+        return ExitCode::from(2);
     };
     match work(&settings) {
         Ok((zygote, layers)) => match parent.serve(layers, zygote) {
