@@ -69,6 +69,22 @@ fn what_happens_to_files_outside_is_seen_by_the_next_cell_and_what_it_does_is_to
 }
 
 #[test]
+fn what_a_cell_writes_to_files_counts_for_that_cell_and_not_for_the_next() {
+    let Some(bench) = bench() else { return };
+    for profile in bench.profiles() {
+        bench.block_on(async {
+            let mut notebook = Notebook::open(bench.of(*profile)).await;
+            let source = "chunk = b'x' * (1 << 20)\nwith open('/tmp/forty', 'wb') as file:\n    \
+                          for n in range(40): file.write(chunk)";
+            let (ran, _) = notebook.run(source).await;
+            assert!(ran.outcome.usage.memory >= 40 << 20, "{profile:?} {ran:?}");
+            let (ran, _) = notebook.run("1 + 1").await;
+            assert!(ran.outcome.usage.memory < 24 << 20, "{profile:?} {ran:?}");
+        });
+    }
+}
+
+#[test]
 fn a_cell_whose_time_is_over_is_interrupted_and_the_names_stay() {
     let Some(bench) = bench() else { return };
     for profile in bench.profiles() {

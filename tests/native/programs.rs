@@ -236,6 +236,32 @@ fn memory_ends_in_an_exception_that_can_be_caught_and_else_ends_the_program() {
 }
 
 #[test]
+fn what_a_program_writes_to_files_counts_as_memory_whatever_it_removes_before_its_end() {
+    const MB: u64 = 1 << 20;
+    let used = |source: &str| -> Vec<u64> {
+        let used = |ran: crate::backend::bench::Ran| {
+            ran.stdout();
+            ran.outcome().usage.memory
+        };
+        tried(&trial(source)).into_iter().map(used).collect()
+    };
+    for used in used("print('nothing')") {
+        assert!(used < 24 * MB, "{used}");
+    }
+    let both = "chunk = b'x' * (1 << 20)\nfor n in range(60):\n    \
+                for path in (f'/tmp/{n}', f'/home/user/{n}'): open(path, 'wb').write(chunk)\nprint('120 MB')";
+    for used in used(both) {
+        // Its memory is limited to 256 MB and its files to 128.
+        assert!((120 * MB..150 * MB).contains(&used), "{used}");
+    }
+    let removed = "import os, time\nopen('/tmp/large', 'wb').write(b'x' * (80 << 20))\ntime.sleep(0.3)\n\
+                   os.remove('/tmp/large')\nprint('gone')";
+    for used in used(removed) {
+        assert!((80 * MB..200 * MB).contains(&used), "{used}");
+    }
+}
+
+#[test]
 fn a_program_that_never_ends_is_ended_at_its_deadline() {
     for source in [
         "while True:\n    try:\n        while True: pass\n    except BaseException: pass",

@@ -133,7 +133,7 @@ impl FromIterator<Effect> for Effects {
 pub struct Usage {
     pub wall: Duration,
     pub cpu: Duration,
-    /// Most bytes held at once beyond what the interpreter starts with.
+    /// Most bytes held at once beyond what the interpreter starts with, private files included where they are held apart.
     pub memory: u64,
     /// What the backend's owner is billed for this run. Nothing, where the machine is one's own.
     pub price: Price,

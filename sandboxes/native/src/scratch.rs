@@ -1,58 +1,97 @@
-//! The folder in which children have their private folders where there are no namespaces. It goes with its backend; what a
-//! process that was killed has left is cleared away by the next one.
+//! The folder in which children have their private folders where there are no namespaces. It goes with its backend. What a
+//! process that was killed has left is removed by its cleanup process, or else by the next process of the same user.
 
+use std::env;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Its name, before the number of the process that made it and a count.
-const NAME: &str = "switchtower-native-";
+use switchtower_worker::folder::PrivateFolder;
+
+/// What the folders are called, before what tells them apart.
+const NAME: &str = "switchtower-scratch-";
 
 /// A folder that is gone when this is.
 #[derive(Debug)]
-pub(crate) struct Scratch(PathBuf);
+pub(crate) struct Scratch(PrivateFolder);
 
 impl Scratch {
+    /// Makes one in the first of the [`places`] where that can be done, and removes what earlier processes have left.
+    ///
     /// # Errors
-    /// There is no room for it in the system's folder for temporary files.
+    /// None of them can be used; the message says why.
     pub(crate) fn new() -> io::Result<Self> {
-        use std::os::unix::fs::DirBuilderExt;
-        use std::sync::atomic::{AtomicUsize, Ordering};
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        Self::within(&places(|name| env::var_os(name).map(PathBuf::from)))
+    }
 
-        let system = std::env::temp_dir();
-        sweep(&system);
-        let name = format!("{NAME}{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = system.join(name);
-        // Nobody else's: a folder that is there already was put there by another, and making it fails. A worker that was
-        // started by root makes its own folder below while it is root still, so others need to pass through only.
-        let made = std::fs::DirBuilder::new().mode(0o711).create(&path);
-        made.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
-        Ok(Self(path))
+    fn within(places: &[PathBuf]) -> io::Result<Self> {
+        for place in places {
+            sweep(place);
+        }
+        let mut reasons = Vec::new();
+        for place in places {
+            match PrivateFolder::create(place, NAME) {
+                Ok(folder) => {
+                    if !reasons.is_empty() {
+                        let (folder, reason) = (folder.path().display(), reasons.join("; "));
+                        tracing::warn!(%folder, reason, "private files lie in another folder than usual");
+                    }
+                    return Ok(Self(folder));
+                }
+                Err(error) => reasons.push(error.to_string()),
+            }
+        }
+        Err(io::Error::other(format!("{}; TMPDIR names another place", reasons.join("; "))))
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        self.0.path()
     }
 }
 
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!(%error, folder = %self.0.display(), "a folder for private files could not be removed");
-        }
-    }
+/// Removes the folders of processes that have ended. Returns how many could not be removed as a whole.
+pub(crate) fn sweep(place: &Path) -> usize {
+    PrivateFolder::sweep(place, NAME)
 }
 
-/// Removes what dead processes have left: a user what is its own, root whatever bears this name. Links are not followed.
-fn sweep(system: &Path) {
-    let Ok(entries) = std::fs::read_dir(system) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix(NAME)).and_then(|rest| rest.split('-').next());
-        let Some(number) = number.and_then(|number| number.parse::<u32>().ok()) else { continue };
-        if !Path::new("/proc").join(number.to_string()).exists() {
-            // Another process may be doing the same.
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
+/// Where such a folder can be, best first: the folder for temporary files that the operator names or else the system's;
+/// where files go that may be large; and last the user's own folder for what lives as long as a session, which is made for
+/// small files.
+fn places(variable: impl Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
+    let named = |name: &str| variable(name).filter(|path| path.is_absolute());
+    let mut places = vec![named("TMPDIR").unwrap_or_else(|| PathBuf::from("/tmp")), PathBuf::from("/var/tmp")];
+    places.extend(named("XDG_RUNTIME_DIR"));
+    places.dedup();
+    places
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn the_operators_folder_comes_first_and_a_relative_one_does_not_count() {
+        let of = |tmpdir: &'static str, runtime: &'static str| {
+            places(move |name| Some(PathBuf::from(if name == "TMPDIR" { tmpdir } else { runtime })))
+        };
+        assert_eq!(of("/data/tmp", "/run/user/7"), ["/data/tmp", "/var/tmp", "/run/user/7"].map(PathBuf::from));
+        assert_eq!(of("tmp", ""), ["/tmp", "/var/tmp"].map(PathBuf::from));
+        assert_eq!(places(|_| None), ["/tmp", "/var/tmp"].map(PathBuf::from));
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_used_gives_way_to_the_next_and_the_last_word_names_all() {
+        let folder = std::env::temp_dir().join(format!("switchtower-places-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        let (missing, there) = (folder.join("missing"), folder.join("there"));
+        fs::create_dir(&there).unwrap();
+        let scratch = Scratch::within(&[missing.clone(), there.clone()]).unwrap();
+        assert!(scratch.path().starts_with(&there));
+        drop(scratch);
+        assert_eq!(fs::read_dir(&there).unwrap().count(), 0);
+        let refused = Scratch::within(std::slice::from_ref(&missing)).unwrap_err().to_string();
+        assert!(refused.contains("missing") && refused.contains("TMPDIR"), "{refused}");
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

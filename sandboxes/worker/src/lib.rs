@@ -6,6 +6,7 @@
 
 mod canary;
 pub mod child;
+pub mod folder;
 pub mod frames;
 pub mod jail;
 mod keeper;

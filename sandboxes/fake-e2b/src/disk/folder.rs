@@ -6,22 +6,32 @@
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
-use tempfile::TempDir;
+use switchtower_worker::folder::PrivateFolder;
 
 use super::{Entry, HOME, Modified, Store, Trouble};
 
 pub(crate) struct Folder {
-    root: TempDir,
+    root: PrivateFolder,
 }
 
+/// What the folders are called, before what tells them apart. Those of stand-ins that were killed are removed by the next.
+const NAME: &str = "switchtower-e2b-";
 /// What belongs to the sandbox.
 const OWN: [&str; 5] = ["/home", "/tmp", "/var/tmp", "/run/e2b", "/etc/build-tag"];
 
 impl Folder {
     /// A new root.
     pub(crate) fn new(id: &str, template: &str, tag: &str) -> io::Result<Self> {
-        let root = tempfile::Builder::new().prefix("switchtower-e2b-").tempdir()?;
+        let temporary = std::env::temp_dir();
+        // Once: what is left later is left by others, who are still to start.
+        static SWEPT: Once = Once::new();
+        SWEPT.call_once(|| {
+            // What could not be removed is in nobody's way.
+            let _left = PrivateFolder::sweep(&temporary, NAME);
+        });
+        let root = PrivateFolder::create(&temporary, NAME)?;
         let folder = Self { root };
         for path in [HOME, "/tmp", "/var/tmp", "/run/e2b", "/run/.host", "/etc/.host"] {
             std::fs::create_dir_all(folder.inside(path))?;

@@ -170,6 +170,15 @@ async fn nothing_is_left_of_a_stand_in_that_is_killed() {
     assert!(!processes(&mark).is_empty());
     child.kill().await.unwrap();
     none_left(&mark).await;
+    let folders =
+        || std::fs::read_dir(folder.path()).unwrap().filter(|it| it.as_ref().unwrap().path().is_dir()).count();
+    assert_eq!(folders(), 1, "what it had on disk stays");
+    // Until the next one starts, which takes its own along.
+    let mut next = tokio::process::Command::new(std::env::current_exe().unwrap());
+    next.args(["--exact", "ends::nothing_is_left_when_the_last_handle_is_dropped"]).env("TMPDIR", folder.path());
+    next.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    assert!(next.status().await.unwrap().success());
+    assert_eq!(folders(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

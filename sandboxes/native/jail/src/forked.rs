@@ -5,8 +5,10 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::private_files::PrivateFiles;
 use crate::scratch::Scratch;
 use crate::sys::{Proc, check};
 
@@ -24,6 +26,8 @@ pub struct Forked {
     pidfd: OwnedFd,
     proc: Proc,
     scratch: Option<Scratch>,
+    /// Its files in the full profile, which are counted there.
+    files: Option<Arc<PrivateFiles>>,
     /// What it mapped when it was forked, in bytes; used where `/proc` hides it.
     mapped: u64,
     /// Who forked it: a copy of this in a later child is nobody's.
@@ -43,9 +47,15 @@ pub struct End {
 }
 
 impl Forked {
-    pub(crate) fn new(pid: i32, pidfd: OwnedFd, proc: Proc, scratch: Option<Scratch>) -> Self {
+    pub(crate) fn new(
+        pid: i32,
+        pidfd: OwnedFd,
+        proc: Proc,
+        scratch: Option<Scratch>,
+        files: Option<Arc<PrivateFiles>>,
+    ) -> Self {
         let mapped = proc.mapped("self").unwrap_or(0);
-        Self { pid, pidfd, proc, scratch, mapped, parent: std::process::id(), reaped: false }
+        Self { pid, pidfd, proc, scratch, files, mapped, parent: std::process::id(), reaped: false }
     }
 
     /// Becomes readable when the child has ended.
@@ -142,6 +152,21 @@ impl Forked {
     /// keeps in the reduced profile. None in the full one, where the kernel keeps them.
     pub fn scratch_used(&self) -> Option<(u64, u64)> {
         self.scratch.as_ref().map(Scratch::used)
+    }
+
+    /// Bytes that its private files take now: of memory in the full profile, of a disk or of memory in the reduced one. What
+    /// was removed and is open still counts in the full profile alone. None where it is not known.
+    pub fn files_used(&self) -> Option<u64> {
+        match &self.files {
+            Some(files) => files.used().ok(),
+            None => self.scratch_used().map(|(bytes, _)| bytes),
+        }
+    }
+
+    /// Stops counting its files in the full profile, when nobody asks any more: whoever lets go last gives their memory
+    /// back, and that is work that the child can do at its end.
+    pub fn let_go_of_files(&mut self) {
+        self.files = None;
     }
 
     /// Its threads: to be watched as [`scratch_used`](Self::scratch_used) is. None in the full profile, where the kernel

@@ -20,7 +20,7 @@
 //! * New machine code. Python itself can call any function of libc, and callbacks need memory that is executable; what
 //!   such code can ask the kernel for is the same.
 //! * Use of memory beyond `RLIMIT_AS`: pipes and sockets up to the limit of descriptors, and the files in `/tmp` and
-//!   `/home/user`, which the full profile has in memory. Where a control group can be made, it limits what all
+//!   `/home/user`, which the full profile has in memory (they are counted, [`Forked::files_used`], and have a limit). Where a control group can be made, it limits what all
 //!   children have together, and the one that has most is killed; elsewhere they may have what each may have, times
 //!   their number. It is reported.
 //!
@@ -46,6 +46,7 @@ mod forked;
 mod limits;
 pub mod notice;
 mod oom;
+mod private_files;
 mod scratch;
 mod settings;
 mod sys;

@@ -1,9 +1,11 @@
 //! The private folders of children in the reduced profile, where no kernel counts what is in them.
 
-use std::fs::{DirBuilder, Permissions, read_dir, remove_dir, remove_file, rename, set_permissions, symlink_metadata};
+use std::fs::{DirBuilder, read_dir};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::PathBuf;
+
+use switchtower_worker::folder::remove_tree;
 
 /// A child's private folder, with `home` and `tmp` in it.
 #[derive(Debug, Clone)]
@@ -34,7 +36,7 @@ impl Scratch {
             let found = match read_dir(&folder) {
                 Ok(found) => found,
                 Err(e) if gone(&e) => continue,
-                Err(_) => return (u64::MAX, u64::MAX),
+                Err(_) => return (self.bytes.saturating_add(1), self.entries.saturating_add(1)),
             };
             for entry in found.flatten() {
                 let Ok(metadata) = entry.metadata() else { continue };
@@ -51,45 +53,14 @@ impl Scratch {
         (bytes, entries)
     }
 
-    /// Removes it, when its child is gone. However deep its folders are, each is first brought to the top, so neither
-    /// descriptors, stack nor the length of a path run out.
+    /// Removes it, when its child is gone.
     pub(crate) fn clear(&self) {
-        let mut moved = 0_u64;
-        while let Ok(found) = read_dir(&self.folder) {
-            let mut any = false;
-            for entry in found.flatten() {
-                any |= clear_entry(&entry.path(), &self.folder, &mut moved).is_ok();
-            }
-            if !any {
-                break;
-            }
-        }
-        let _ = remove_dir(&self.folder);
+        remove_tree(&self.folder);
     }
 }
 
 fn gone(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
-/// Removes a file, or a folder whose folders have gone up to `top`.
-fn clear_entry(path: &Path, top: &Path, moved: &mut u64) -> io::Result<()> {
-    if !symlink_metadata(path)?.is_dir() {
-        return remove_file(path);
-    }
-    set_permissions(path, Permissions::from_mode(0o700))?;
-    for entry in read_dir(path)?.flatten() {
-        let inner = entry.path();
-        if entry.file_type()?.is_dir() {
-            set_permissions(&inner, Permissions::from_mode(0o700))?;
-            *moved += 1;
-            // No program's folder lies at the top, so the name is free.
-            rename(&inner, top.join(format!("cleared-{moved}")))?;
-        } else {
-            remove_file(inner)?;
-        }
-    }
-    remove_dir(path)
 }
 
 #[cfg(test)]

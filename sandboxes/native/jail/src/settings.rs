@@ -22,8 +22,8 @@ pub struct Settings {
     /// Folders that programs may read: Python's own, the packages. They keep their paths in both profiles. The
     /// system's libraries, time zones and fonts are added.
     pub readable: Vec<PathBuf>,
-    /// Folder for the private folders of children, in the reduced profile. It is made where it is missing; the parent
-    /// clears it when this process is gone.
+    /// Folder for the private folders of children, in the reduced profile. It is made where it is missing. What a process
+    /// that was killed leaves in it is removed by the next one that is given the same folder, or by its parent.
     pub scratch: PathBuf,
     /// Bytes that a child may have in `/home/user` and `/tmp` together.
     pub scratch_bytes: u64,

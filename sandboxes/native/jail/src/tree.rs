@@ -1,7 +1,6 @@
 //! The file tree of the full profile: libraries and packages, read-only and at their own paths; nothing else.
 #![allow(unsafe_code, reason = "namespaces and mounts have no safe wrapper in libc")]
 
-use std::ffi::CString;
 use std::fs::DirBuilder;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -113,29 +112,4 @@ fn place(base: &Path, path: &Path, part: &Part) -> io::Result<()> {
         Part::File(tree) => std::fs::write(&target, "").and_then(|()| attach(tree, &target)),
         Part::Link(to) => std::os::unix::fs::symlink(to, &target),
     }
-}
-
-/// A child's own `/tmp` and `/home/user`: one file system in memory under both, so that their sizes add up.
-/// What `readable` has below them is put back.
-pub(crate) fn private(bytes: u64, entries: u64, readable: &[PathBuf]) -> io::Result<()> {
-    let kept = readable
-        .iter()
-        .filter(|path| system::is_private(path))
-        .map(|path| Ok((path, detached(path, 0)?)))
-        .collect::<io::Result<Vec<_>>>()?;
-    let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-    // The root and its two folders are entries too, and so is each folder on the way to what is put back.
-    let entries = entries + 3 + kept.iter().map(|(path, _)| path.components().count() as u64).sum::<u64>();
-    let size = CString::new(format!("size={bytes},nr_inodes={entries},mode=700"))?;
-    mount(c"tmpfs", c"/tmp", c"tmpfs", flags, &size)?;
-    for folder in ["/tmp/home", "/tmp/tmp"] {
-        DirBuilder::new().mode(0o700).create(folder)?;
-    }
-    mount(c"/tmp/home", c"/home/user", c"", libc::MS_BIND, c"")?;
-    mount(c"/tmp/tmp", c"/tmp", c"", libc::MS_BIND, c"")?;
-    for (path, tree) in kept {
-        folder_at(path)?;
-        attach(&tree, path)?;
-    }
-    Ok(())
 }

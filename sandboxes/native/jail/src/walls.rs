@@ -7,7 +7,9 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use switchtower_worker::folder::PrivateFolder;
 use switchtower_worker::jail::Layer;
 use switchtower_worker::parent::ParentProcess;
 
@@ -17,6 +19,7 @@ use crate::error::{JailError, OfLayer};
 use crate::files::Files;
 use crate::forked::{Fork, Forked};
 use crate::oom::Order;
+use crate::private_files::PrivateFiles;
 use crate::scratch::Scratch;
 use crate::settings::{Profile, Settings};
 use crate::sys::{Proc, about, check, out_of_the_way, prctl};
@@ -42,14 +45,25 @@ pub struct Walls {
     own_user: bool,
     /// Why it is not.
     starters: String,
-    /// Folder of the children's folders, and the number of the next; in the reduced profile.
-    folder: Option<PathBuf>,
-    next: RefCell<(u64, Option<Scratch>)>,
+    /// Folder of the children's folders, in the reduced profile.
+    folder: Option<PrivateFolder>,
+    /// What the next child's files are in; its number counts the children.
+    next: RefCell<Next>,
     layers: Vec<Layer>,
     /// Who is ended first when memory runs out.
     order: Order,
     /// Why the full profile does not stand.
     reduced: String,
+}
+
+/// What the next child's files are in.
+#[derive(Debug, Default)]
+struct Next {
+    number: u64,
+    /// In the reduced profile.
+    scratch: Option<Scratch>,
+    /// In the full one.
+    files: Option<Arc<PrivateFiles>>,
 }
 
 impl Walls {
@@ -92,6 +106,11 @@ impl Walls {
         self.profile
     }
 
+    /// The folder in which children have their private folders, in the reduced profile.
+    pub fn private_folder(&self) -> Option<&Path> {
+        self.folder.as_ref().map(PrivateFolder::path)
+    }
+
     /// The layers, and whether they stand around children: a trial child has been behind them.
     pub fn layers(&self) -> Vec<Layer> {
         self.layers.clone()
@@ -121,17 +140,25 @@ impl Walls {
     /// # Errors
     /// The system has no room for another process, or for its private folder.
     pub unsafe fn fork(&self) -> io::Result<Fork> {
-        let scratch = self.scratch()?;
-        self.next.borrow_mut().1.clone_from(&scratch);
+        let (scratch, files) = (self.scratch()?, self.files_in_memory()?);
+        {
+            let mut next = self.next.borrow_mut();
+            next.scratch.clone_from(&scratch);
+            next.files.clone_from(&files);
+        }
         let mut flags = libc::CLONE_PIDFD;
         if self.profile == Profile::Full {
             flags |= tree::CHILD_NAMESPACES;
         }
         // SAFETY: as the caller promises.
         let cloned = self.order.children_first(|| unsafe { clone(flags) });
+        if !matches!(cloned, Ok(None)) {
+            // The memory is given back when the last who holds it lets go.
+            self.next.borrow_mut().files = None;
+        }
         match cloned {
             Ok(None) => Ok(Fork::Child),
-            Ok(Some((pid, pidfd))) => Ok(Fork::Parent(Forked::new(pid, pidfd, self.proc, scratch))),
+            Ok(Some((pid, pidfd))) => Ok(Fork::Parent(Forked::new(pid, pidfd, self.proc, scratch, files))),
             Err(error) => {
                 if let Some(scratch) = scratch {
                     scratch.clear();
@@ -152,11 +179,16 @@ impl Walls {
 
     /// Says how Landlock stands, which in the full profile need not.
     fn enter_as_child(&self) -> Result<Result<(), String>, JailError> {
-        let scratch = self.next.borrow().1.clone();
+        let (scratch, files) = {
+            let next = self.next.borrow();
+            (next.scratch.clone(), next.files.clone())
+        };
         if self.profile == Profile::Full {
             Ids::MAPPED.map(self.proc).of("user namespace")?;
-            let Settings { scratch_bytes, scratch_entries, readable, .. } = &self.settings;
-            tree::private(*scratch_bytes, *scratch_entries, readable).of("private files")?;
+            let files = files.ok_or("there are none").of("private files")?;
+            files.attach(&self.settings.readable).of("private files")?;
+            // The descriptor is closed below, as all others are.
+            std::mem::forget(files);
         }
         let home = scratch.as_ref().map_or_else(|| PathBuf::from(HOME), Scratch::home);
         std::env::set_current_dir(&home).of("private files")?;
@@ -210,11 +242,21 @@ impl Walls {
         let Some(folder) = &self.folder else { return Ok(None) };
         let number = {
             let mut next = self.next.borrow_mut();
-            next.0 += 1;
-            next.0
+            next.number += 1;
+            next.number
         };
         let Settings { scratch_bytes: bytes, scratch_entries: entries, .. } = self.settings;
-        Scratch { folder: folder.join(number.to_string()), bytes, entries }.make().map(Some)
+        let folder = folder.path().join(number.to_string());
+        about(folder.clone().display(), Scratch { folder, bytes, entries }.make()).map(Some)
+    }
+
+    /// A new file system in memory, where the profile has one.
+    fn files_in_memory(&self) -> io::Result<Option<Arc<PrivateFiles>>> {
+        if self.profile == Profile::Reduced {
+            return Ok(None);
+        }
+        let Settings { scratch_bytes, scratch_entries, readable, .. } = &self.settings;
+        PrivateFiles::make(*scratch_bytes, *scratch_entries, readable).map(|files| Some(Arc::new(files)))
     }
 
     /// Puts the walls up around this process.
@@ -240,7 +282,7 @@ impl Walls {
             own_user: own.is_some(),
             starters,
             folder: None,
-            next: RefCell::new((0, None)),
+            next: RefCell::default(),
             layers: Vec::new(),
             order: Order::take(proc),
             reduced: String::new(),
@@ -254,15 +296,18 @@ impl Walls {
         prctl(libc::PR_SET_NO_NEW_PRIVS, 1).of("no new privileges")?;
         match &walls.folder {
             Some(folder) => {
-                let mut files = Files { read: walls.readable(), write: vec![folder.clone()] };
+                let mut files = Files { read: walls.readable(), write: vec![folder.path().to_owned()] };
                 files.read.push("/proc".into());
                 files.restrict().of("landlock")?;
                 if let Some(scratch) = walls.scratch().of("private files")? {
                     translate::begin(&scratch.folder, &walls.real());
                 }
             }
-            None => tree::private(settings.scratch_bytes, settings.scratch_entries, &settings.readable)
-                .of("private files")?,
+            None => {
+                if let Some(files) = walls.files_in_memory().of("private files")? {
+                    files.attach(&settings.readable).of("private files")?;
+                }
+            }
         }
         Ok(walls)
     }
@@ -286,9 +331,7 @@ impl Walls {
     }
 
     fn stand_reduced(&mut self, own: Option<u32>) -> Result<(), JailError> {
-        let folder = self.settings.scratch.join(std::process::id().to_string());
-        prepare(&self.settings.scratch, &folder, own).of("private files")?;
-        self.folder = Some(folder);
+        self.folder = Some(prepare(&self.settings.scratch, own).of("private files")?);
         if let Some(own) = own {
             prctl(libc::PR_SET_KEEPCAPS, 1).of("own user")?;
             user::become_user(own).of("own user")?;
@@ -342,7 +385,7 @@ impl Walls {
                     File::from_raw_fd(LAST)
                 };
                 let result = self.enter_as_child().and_then(|landlock| {
-                    let scratch = self.next.borrow().1.clone();
+                    let scratch = self.next.borrow().scratch.clone();
                     let (home, tmp) = scratch.map_or_else(
                         || (PathBuf::from(HOME), PathBuf::from(TMP)),
                         |scratch| (scratch.home(), scratch.folder.join("tmp")),
@@ -396,17 +439,21 @@ impl Walls {
 /// Children that the threads of one user are to suffice for, in the reduced profile.
 const SHARE: u64 = 16;
 
-/// Makes the folder for the children of one zygote, for the user that it will be.
-fn prepare(scratch: &Path, folder: &Path, own: Option<u32>) -> io::Result<()> {
-    let makes = |path: &Path| about(path.display(), DirBuilder::new().recursive(true).mode(0o700).create(path));
-    makes(scratch)?;
-    makes(folder)?;
+/// What the folders of zygotes are called, before what tells them apart.
+const ZYGOTE_FOLDER: &str = "zygote-";
+
+/// Makes the folder for the children of one zygote, for the user that it will be. What zygotes have left that were killed
+/// is removed first.
+fn prepare(scratch: &Path, own: Option<u32>) -> io::Result<PrivateFolder> {
+    about(scratch.display(), DirBuilder::new().recursive(true).mode(0o700).create(scratch))?;
+    PrivateFolder::sweep(scratch, ZYGOTE_FOLDER);
+    let folder = PrivateFolder::create(scratch, ZYGOTE_FOLDER)?;
     if let Some(own) = own {
         // It may pass through, and see nothing.
-        set_permissions(scratch, Permissions::from_mode(0o711))?;
-        std::os::unix::fs::chown(folder, Some(own), Some(own))?;
+        about(scratch.display(), set_permissions(scratch, Permissions::from_mode(0o711)))?;
+        about(folder.path().display(), std::os::unix::fs::chown(folder.path(), Some(own), Some(own)))?;
     }
-    Ok(())
+    Ok(folder)
 }
 
 /// Whether the process behind a pidfd has ended.

@@ -38,6 +38,7 @@ const CASES: &[(&str, Case)] = &[
     ("calls_that_seem_absent_say_so", absent),
     ("a_threads_limit_is_kept_or_seen", threads),
     ("a_scratch_limit_is_kept_or_seen", scratch),
+    ("what_a_child_writes_to_files_is_counted_from_outside", counted),
     ("memory_is_limited_from_outside_again_and_again", memory),
     ("a_group_limits_what_all_children_have_and_their_zygote_outlives_them", together),
     ("only_the_first_four_descriptors_are_left", descriptors),
@@ -203,8 +204,7 @@ fn privacy(house: &House) -> Result<(), String> {
     first.said?;
     // The first is still held, so its folder is there, and not the second's.
     house.inside(write)?;
-    if !house.full() {
-        let own = house.settings.scratch.join(std::process::id().to_string());
+    if let Some(own) = house.walls.private_folder() {
         let left = text("the scratch folder", fs::read_dir(own))?.count();
         must(left == 1, "only the zygote's own folder is left")?;
     }
@@ -381,6 +381,43 @@ fn scratch(house: &House) -> Result<(), String> {
         // SAFETY: the string ends with a zero.
         refused("a file without a name", unsafe { libc::open(c"/tmp".as_ptr(), hidden, 0o600) }.into(), libc::EPERM)
     })
+}
+
+fn counted(house: &House) -> Result<(), String> {
+    // The child reads a byte on its standard input for each step.
+    let (orders, order) = pipe();
+    // SAFETY: the call takes numbers.
+    unsafe { libc::dup2(orders.as_raw_fd(), 0) };
+    let (mut child, from) = house.start(|| {
+        let mut next = || text("an order", std::io::stdin().read_exact(&mut [0]));
+        let mut say = || {
+            // SAFETY: the descriptor is the child's.
+            must(unsafe { libc::write(3, c"x".as_ptr().cast(), 1) } == 1, "a word")
+        };
+        say()?;
+        next()?;
+        text("a file", fs::write("/home/user/one", vec![1; 3 * MB]))?;
+        text("a file", fs::write("/tmp/two", vec![1; 2 * MB]))?;
+        say()?;
+        next()?;
+        text("no file", fs::remove_file("/home/user/one"))?;
+        say()?;
+        next()
+    });
+    let (mut order, mut from) = (fs::File::from(order), fs::File::from(from));
+    let used = |child: &Forked| child.files_used().ok_or("its files are not counted");
+    for (step, expected) in [(0, 0), (1, 5), (2, 2)] {
+        let mut said = [0; 1];
+        text("a word", from.read_exact(&mut said))?;
+        let megabytes = used(&child)? / MB as u64;
+        must(said == *b"x" && megabytes == expected, &format!("step {step}: {megabytes} MB"))?;
+        text("an order", order.write_all(b"x"))?;
+    }
+    wait_for(&child);
+    // To the last: its process is gone, and what it had in files is known still.
+    must(used(&child)? / MB as u64 == 2, "the count after its end")?;
+    child.let_go_of_files();
+    must(child.files_used().is_some() != house.full(), "nothing is held any more")
 }
 
 fn map(bytes: usize) -> bool {
@@ -700,9 +737,18 @@ fn drive(name: &str, profile: &str, user: User) -> bool {
         switchtower_jail::sweep_cgroups(Some(std::process::id())) == 0
     });
     let outside = fs::read_to_string(base.join("outside")).unwrap_or_default();
+    // What an elder zygote left is removed by the next one.
+    let left = base.join("scratch").join(LEFT);
+    let cleared = profile == "full" || verdict.starts_with("left out") || !left.exists();
+    if !cleared {
+        println!("{} is there still", left.display());
+    }
     fs::remove_dir_all(&base).expect("an end of the folders");
-    verdict != "FAILED" && outside == "secret" && swept
+    verdict != "FAILED" && outside == "secret" && swept && cleared
 }
+
+/// The folder of a zygote that was killed.
+const LEFT: &str = "zygote-left";
 
 fn furnish(base: &Path, user: Option<u32>) -> std::io::Result<()> {
     let site = base.join("site");
@@ -712,7 +758,12 @@ fn furnish(base: &Path, user: Option<u32>) -> std::io::Result<()> {
     fs::write(base.join("outside"), "secret")?;
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guest.c");
     let _ = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(site.join("guest.so")).arg(source).status();
-    for path in [base.to_owned(), site.clone(), base.join("scratch"), site.join("module.py"), base.join("outside")] {
+    let left = base.join("scratch").join(LEFT);
+    fs::create_dir_all(left.join("1/home"))?;
+    fs::write(left.join("1/home/file"), "left")?;
+    let ours = [base.to_owned(), site.clone(), base.join("scratch"), site.join("module.py"), base.join("outside")];
+    let theirs = [left.clone(), left.join("1"), left.join("1/home"), left.join("1/home/file")];
+    for path in ours.into_iter().chain(theirs) {
         std::os::unix::fs::chown(path, user, user)?;
     }
     Ok(())

@@ -84,7 +84,13 @@ pub(crate) fn attend(child: &mut Child, what: Attended, held: &Attention<'_>, si
         Some(end) => (end.cpu, end.peak),
         None => (child.used(), child.peak(held.processes)),
     };
-    let usage = Usage { wall: now() - began, cpu, memory: peak.saturating_sub(before), price: Price::default() };
+    match what {
+        Attended::Program => child.count_files_at_the_end(),
+        // A kernel's files stay.
+        Attended::Cell | Attended::Own => drop(child.count_files()),
+    }
+    let memory = peak.saturating_sub(before).saturating_add(child.files());
+    let usage = Usage { wall: now() - began, cpu, memory, price: Price::default() };
     // Whoever came back when interrupted lives on, and was stopped all the same.
     let stop = stop.or(interrupted.map(|(why, _)| why));
     let observed = Observed { what, stop, ending, end, lacked, noticed, usage, truncated: sink.was_cut() };
@@ -222,7 +228,7 @@ impl Watch<'_> {
         }
         if time - self.counted >= COUNTS {
             self.counted = time;
-            let (bytes, entries) = self.child.forked().scratch_used().unwrap_or_default();
+            let (bytes, entries) = self.child.count_files().unwrap_or_default();
             let threads = self.child.forked().threads().unwrap_or_default();
             let Bounds { bytes: most_bytes, entries: most_entries, threads: most_threads } = self.held.bounds;
             if bytes > most_bytes || entries > most_entries || threads > most_threads {

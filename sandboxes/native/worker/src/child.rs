@@ -29,6 +29,16 @@ pub(crate) struct Child {
     cpu: Duration,
     /// Bytes of memory that it held then.
     held: u64,
+    files: Files,
+}
+
+/// What a child has in its private files, in bytes.
+#[derive(Default)]
+struct Files {
+    /// At the beginning of what it does now.
+    before: u64,
+    /// The most that was seen since.
+    most: u64,
 }
 
 impl Child {
@@ -44,6 +54,7 @@ impl Child {
             warm: false,
             cpu: Duration::ZERO,
             held: 0,
+            files: Files::default(),
         }
     }
 
@@ -64,6 +75,8 @@ impl Child {
     pub(crate) fn give(&mut self, given: &Given, processes: &Processes) -> io::Result<()> {
         // Afterwards it may be over before anybody looks.
         (self.cpu, self.held) = (self.processor_time(), self.resident(processes));
+        let before = self.forked.files_used().unwrap_or(0);
+        self.files = Files { before, most: before };
         self.hand(given)
     }
 
@@ -120,6 +133,26 @@ impl Child {
     /// Bytes of memory that it held when it was given what it does now.
     pub(crate) fn held(&self) -> u64 {
         self.held
+    }
+
+    /// Looks at what it has in files now, so that [`files`](Self::files) knows. Returns bytes and entries, in the profile in
+    /// which nothing but this keeps it to their limits.
+    pub(crate) fn count_files(&mut self) -> Option<(u64, u64)> {
+        let watched = self.forked.scratch_used();
+        let bytes = watched.map(|(bytes, _)| bytes).or_else(|| self.forked.files_used());
+        self.files.most = self.files.most.max(bytes.unwrap_or(0));
+        watched
+    }
+
+    /// Counts its files for the last time.
+    pub(crate) fn count_files_at_the_end(&mut self) {
+        self.count_files();
+        self.forked.let_go_of_files();
+    }
+
+    /// The most bytes that it was seen to have in files since it was given what it does now, beyond what it had then.
+    pub(crate) fn files(&self) -> u64 {
+        self.files.most - self.files.before
     }
 
     /// Processor time since it was given what it does now.
