@@ -8,5 +8,6 @@ mod cases;
 mod kernels;
 mod line;
 mod programs;
+mod remains;
 mod walls;
 mod witnesses;

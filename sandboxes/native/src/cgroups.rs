@@ -1,5 +1,6 @@
 //! The control groups of workers: how much memory one may have, and who removes them. A worker makes its group before it
-//! goes behind its walls, and removes what dead ones have left; what the last ones leave is removed here.
+//! goes behind its walls, and removes those of workers that have ended; what the last ones leave is removed here, or by the
+//! cleanup process where this one is killed.
 
 use std::time::Duration;
 
@@ -31,20 +32,28 @@ fn physical() -> Option<u64> {
     None
 }
 
-/// Removes the groups of workers that this process started and that have ended.
+/// Removes the groups of workers that the process with this number started and that have ended. Returns how many are left
+/// for now.
 #[cfg(target_os = "linux")]
+pub(crate) fn left_by(starter: u32) -> usize {
+    switchtower_jail::sweep_cgroups(Some(starter))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn left_by(_starter: u32) -> usize {
+    0
+}
+
+/// Removes the groups of workers that this process started and that have ended.
 pub(crate) async fn clear() {
     for _ in 0..PAUSES {
-        if switchtower_jail::sweep_cgroups(Some(std::process::id())) == 0 {
+        if left_by(std::process::id()) == 0 {
             return;
         }
         tokio::time::sleep(PAUSE).await;
     }
     tracing::warn!("a worker's control group could not be removed: it is not empty");
 }
-
-#[cfg(not(target_os = "linux"))]
-pub(crate) async fn clear() {}
 
 #[cfg(test)]
 mod tests {

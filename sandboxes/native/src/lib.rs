@@ -12,6 +12,7 @@
 
 mod canaries;
 mod cgroups;
+pub mod cleanup;
 mod installation;
 mod native;
 mod offer;

@@ -12,6 +12,7 @@ use tokio::sync::OnceCell;
 
 use crate::canaries;
 use crate::cgroups;
+use crate::cleanup::Cleanup;
 use crate::installation::Installation;
 use crate::offer::{offer, runtime};
 use crate::scratch::Scratch;
@@ -81,15 +82,18 @@ pub struct Native {
     /// Or why there are none: what does not hold now will not hold in a moment.
     programs: OnceCell<Result<Workers, Arc<StartError>>>,
     kernels: OnceCell<Kernels>,
+    /// Removes what is left when this process is killed. None where it cannot be started.
+    cleanup: OnceCell<Option<Cleanup>>,
     /// Its folder is removed last.
     scratch: OnceCell<Scratch>,
 }
 
 impl Native {
     pub fn new(installation: Installation, size: Size) -> Self {
-        let (programs, kernels, scratch) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        let (programs, kernels) = (OnceCell::new(), OnceCell::new());
+        let (cleanup, scratch) = (OnceCell::new(), OnceCell::new());
         let runtime = runtime(&installation);
-        Self { installation, runtime, size, programs, kernels, scratch }
+        Self { installation, runtime, size, programs, kernels, cleanup, scratch }
     }
 
     /// Starts the processes that run programs and waits until they have proved themselves; those that keep kernels start
@@ -144,6 +148,9 @@ impl Native {
         let scratch = self.scratch.get_or_try_init(async || Scratch::new()).await;
         let scratch =
             scratch.map_err(|error| StartError::Failed(format!("there is no folder for private files: {error}")))?;
+        // Before the first worker: it may be killed at any moment.
+        let cleanup = async || Cleanup::start(&program, scratch.path()).inspect_err(warn_of_no_cleanup).ok();
+        self.cleanup.get_or_init(cleanup).await;
         let settings = self.settings(scratch.path(), kernels, together);
         let told = serde_json::to_string(&settings).map_err(|error| StartError::Failed(error.to_string()))?;
         Ok(Command {
@@ -181,7 +188,14 @@ impl Native {
             programs.shutdown().await;
         }
         cgroups::clear().await;
+        if let Some(Some(cleanup)) = self.cleanup.get() {
+            cleanup.dismiss().await;
+        }
     }
+}
+
+fn warn_of_no_cleanup(error: &std::io::Error) {
+    tracing::warn!(%error, "no cleanup process: what is left when this one is killed stays until the next start");
 }
 
 #[async_trait]

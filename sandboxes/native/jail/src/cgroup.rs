@@ -12,10 +12,12 @@ use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::process::ProcessId;
 use crate::settings::Settings;
 use crate::sys::{about, c_path};
 
-/// What the groups are called, before the numbers of the process that started the zygote and of the zygote.
+/// What the groups are called, before the number and the start of the process that started the zygote, and the number of
+/// the zygote.
 const NAME: &str = "switchtower-native-";
 /// The kernel takes its time to end the children of a zygote that was killed.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -92,7 +94,8 @@ pub(crate) fn enter(settings: &Settings) -> Result<(), String> {
         }
         std::thread::sleep(PAUSE);
     }
-    let name = format!("{NAME}{}-{}", parent_id(), std::process::id());
+    let starter = ProcessId::of(parent_id()).ok_or_else(|| "the process that started this one has ended".to_owned())?;
+    let name = name(starter, std::process::id());
     let mut groups: Vec<(PathBuf, Vec<Setting>)> = Vec::new();
     let mut missing = Vec::new();
     for limit in limits {
@@ -135,8 +138,9 @@ fn write(group: &Path, file: &str, text: &str) -> io::Result<()> {
     about(path.display(), written.and_then(|mut file| file.write_all(text.as_bytes())))
 }
 
-/// Removes the groups of dead zygotes; of those alone that `parent` started, where it is given. How many are left for now,
-/// since their last processes have not ended yet. Only empty groups can be removed, whatever their names say.
+/// Removes the groups of zygotes that have ended; of those alone that the process with the number `parent` started, where
+/// it is given. Returns how many are left for now, since their last processes have not ended yet. Only empty groups can be
+/// removed, whatever their names say.
 pub fn sweep(parent: Option<u32>) -> usize {
     let Ok(tables) = Tables::read() else { return 0 };
     let mut folders: Vec<PathBuf> = ["memory", "pids"]
@@ -149,21 +153,25 @@ pub fn sweep(parent: Option<u32>) -> usize {
     let entries = folders.iter().filter_map(|folder| read_dir(folder).ok()).flatten().flatten();
     let dead = entries.filter(|entry| {
         entry.file_name().to_str().and_then(processes).is_some_and(|(starter, zygote)| {
-            // A zygote does not outlive who started it, so its number may be another's by now.
-            parent.is_none_or(|parent| parent == starter) && !(lives(zygote) && lives(starter))
+            // A zygote does not outlive the process that started it, so its number may be another's by now.
+            parent.is_none_or(|parent| parent == starter.number)
+                && !(starter.lives() && ProcessId::of(zygote).is_some())
         })
     });
     dead.filter(|entry| remove_dir(entry.path()).is_err_and(|error| error.kind() != io::ErrorKind::NotFound)).count()
 }
 
-/// The processes that a group is named after.
-fn processes(name: &str) -> Option<(u32, u32)> {
-    let (starter, zygote) = name.strip_prefix(NAME)?.split_once('-')?;
-    Some((starter.parse().ok()?, zygote.parse().ok()?))
+/// The name of the group of a zygote.
+fn name(starter: ProcessId, zygote: u32) -> String {
+    format!("{NAME}{}-{}-{zygote}", starter.number, starter.start)
 }
 
-fn lives(process: u32) -> bool {
-    Path::new("/proc").join(process.to_string()).exists()
+/// The processes that a group is named after: the one that started the zygote, and the zygote.
+fn processes(name: &str) -> Option<(ProcessId, u32)> {
+    let mut numbers = name.strip_prefix(NAME)?.split('-');
+    let starter = ProcessId { number: numbers.next()?.parse().ok()?, start: numbers.next()?.parse().ok()? };
+    let zygote = numbers.next()?.parse().ok()?;
+    numbers.next().is_none().then_some((starter, zygote))
 }
 
 /// What `/proc` says of the groups of this process.
@@ -314,9 +322,11 @@ mod tests {
 
     #[test]
     fn a_name_tells_whose_group_it_is() {
-        assert_eq!(processes("switchtower-native-12-345"), Some((12, 345)));
-        for other in ["switchtower-native-12", "switchtower-native--1", "system.slice", "switchtower-native-1-2-3"] {
-            assert_eq!(processes(other), None, "{other}");
+        let starter = ProcessId { number: 12, start: 99 };
+        assert_eq!(processes(&name(starter, 345)), Some((starter, 345)));
+        for other in ["12-345", "-1-2", "12-99-", "1-2-3-4", "x-2-3"].map(|rest| format!("switchtower-native-{rest}")) {
+            assert_eq!(processes(&other), None, "{other}");
         }
+        assert_eq!(processes("system.slice"), None);
     }
 }

@@ -47,6 +47,7 @@ mod limits;
 pub mod notice;
 mod oom;
 mod private_files;
+mod process;
 mod scratch;
 mod settings;
 mod sys;

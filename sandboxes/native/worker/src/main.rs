@@ -6,6 +6,7 @@
 
 mod attend;
 mod child;
+mod cleanup;
 mod finish;
 mod inside;
 mod interpreter;
@@ -31,6 +32,10 @@ use zygote::Zygote;
 switchtower_jail::interpose!();
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().is_some_and(|first| first == switchtower_native::cleanup::ARGUMENT) {
+        return cleanup::run(arguments.next().as_deref());
+    }
     // Before anything else: until then it may outlive its parent.
     let parent = match Parent::connect() {
         Ok(parent) => parent,

@@ -1,0 +1,276 @@
+//! What is left of a server that is killed, from the first moment of its start on; and what others have left in its way.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use super::bench::{Alias, Bench, bench, tell};
+use crate::served::switchtower;
+
+/// All processes of a killed server are gone after this.
+const ENDED_WITHIN: Duration = Duration::from_secs(2);
+/// And what it had on disk and in control groups, where it lived long enough to start its cleanup process.
+const CLEARED_WITHIN: Duration = Duration::from_secs(5);
+
+/// A folder whose path is in the command line of every process of a server, its workers and their children.
+struct Marked {
+    folder: tempfile::TempDir,
+    alias: Alias,
+}
+
+impl Marked {
+    fn new(bench: &Bench, name: &str) -> Self {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        // The workers are started by the path of the server's own executable.
+        fs::hard_link(env!("CARGO_BIN_EXE_switchtower"), folder.path().join("switchtower")).unwrap();
+        fs::create_dir(folder.path().join("tmp")).unwrap();
+        Self { folder, alias: bench.alias(name) }
+    }
+
+    fn temporary(&self) -> PathBuf {
+        self.folder.path().join("tmp")
+    }
+
+    /// The server, on a port of its own.
+    fn serve(&self, profile: &str) -> Child {
+        let mut command = Command::new(self.folder.path().join("switchtower"));
+        for (name, value) in switchtower(None).get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.env("TMPDIR", self.temporary()).env("SWITCHTOWER_NATIVE_PROFILE", profile);
+        command.env("SWITCHTOWER_NATIVE_ENABLED", "true").env("SWITCHTOWER_NATIVE_FOLDER", self.alias.folder());
+        command.args(["serve", "--port", "0", "--workers", "1"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    /// The command lines of its processes that live.
+    fn processes(&self) -> Vec<String> {
+        let marks = [self.folder.path(), self.alias.folder()].map(|path| path.to_str().unwrap().to_owned());
+        let numbers = fs::read_dir("/proc").unwrap().flatten();
+        let lines = numbers.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+        let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+        lines.filter(|line| marks.iter().any(|mark| line.contains(mark.as_str()))).collect()
+    }
+
+    fn folders(&self) -> Vec<PathBuf> {
+        fs::read_dir(self.temporary()).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+}
+
+/// Control groups of the workers that a process started.
+fn groups_of(server: u32) -> Vec<PathBuf> {
+    let name = format!("switchtower-native-{server}-");
+    let mut found = Vec::new();
+    let mut left = vec![PathBuf::from("/sys/fs/cgroup")];
+    while let Some(folder) = left.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if entry.file_name().to_str().is_some_and(|it| it.starts_with(&name)) {
+                found.push(entry.path());
+            } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                left.push(entry.path());
+            }
+        }
+    }
+    found
+}
+
+/// Waits until it is so, and says how long that took; none: it was not.
+async fn within(time: Duration, is_so: impl Fn() -> bool) -> Option<Duration> {
+    let began = Instant::now();
+    while !is_so() {
+        if began.elapsed() > time {
+            return None;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    Some(began.elapsed())
+}
+
+fn mounts() -> usize {
+    fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count()
+}
+
+/// One server that is killed after so long. Says how long its last process took to end.
+async fn killed_after(marked: &Marked, profile: &str, life: Duration) -> Duration {
+    let mut server = marked.serve(profile);
+    let number = server.id();
+    sleep(life).await;
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let ended = within(ENDED_WITHIN, || marked.processes().is_empty()).await;
+    let ended = ended.unwrap_or_else(|| panic!("{profile}, after {life:?}: left are {:#?}", marked.processes()));
+    // A server that is killed before its cleanup process is there leaves what the next start removes.
+    if life >= Duration::from_secs(1) {
+        let cleared = within(CLEARED_WITHIN, || groups_of(number).is_empty() && marked.folders().is_empty()).await;
+        assert!(cleared.is_some(), "{profile}, after {life:?}: {:?}, {:?}", groups_of(number), marked.folders());
+    }
+    ended
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_left_of_a_server_that_is_killed_at_any_moment_of_its_start() {
+    let Some(bench) = bench() else { return };
+    let mounted = mounts();
+    for profile in ["auto", "reduced"] {
+        let marked = Marked::new(bench, &format!("remains-{profile}"));
+        for life in [0, 50, 200, 1000, 3000] {
+            killed_after(&marked, profile, Duration::from_millis(life)).await;
+        }
+        // What no cleanup process removed, the next start does; and what it makes itself it takes along.
+        let mut last = marked.serve(profile);
+        let number = last.id();
+        sleep(Duration::from_secs(3)).await;
+        assert!(Command::new("kill").args(["-TERM", &number.to_string()]).status().unwrap().success());
+        last.wait().unwrap();
+        assert!(within(ENDED_WITHIN, || marked.processes().is_empty()).await.is_some(), "{:?}", marked.processes());
+        // It may have been ended while it started: then its cleanup process is the last to end.
+        let cleared = within(CLEARED_WITHIN, || groups_of(number).is_empty() && marked.folders().is_empty()).await;
+        assert!(cleared.is_some(), "{profile}: {:?}, {:?}", groups_of(number), marked.folders());
+    }
+    assert_eq!(mounts(), mounted);
+}
+
+/// Rounds of the long form, at moments spread over the start: `cargo test --test main -- --ignored killed_a_hundred_times`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes"]
+async fn nothing_is_left_of_servers_that_are_killed_a_hundred_times() {
+    let Some(bench) = bench() else { return };
+    let marked = Marked::new(bench, "remains-long");
+    let mut slowest = Duration::ZERO;
+    for round in 0_u64..100 {
+        let profile = if round % 3 == 2 { "reduced" } else { "auto" };
+        slowest = slowest.max(killed_after(&marked, profile, Duration::from_millis(round * 37 % 3500)).await);
+    }
+    tell(&format!("the slowest of a hundred took {slowest:?} to end"));
+}
+
+/// What a user finds in a folder for temporary files that others use too: folders, files and links under every name that
+/// it might take, of root's.
+fn clutter(folder: &Path, elsewhere: &Path) {
+    let next = std::process::id();
+    for number in next..next + 3000 {
+        fs::create_dir(folder.join(format!("switchtower-native-{number}-0"))).unwrap();
+    }
+    for name in ["switchtower-scratch-", "switchtower-scratch-0000000000000000", "switchtower-scratch-left"] {
+        let left = folder.join(name);
+        fs::create_dir_all(left.join("zygote-left/1/home")).unwrap();
+        fs::set_permissions(&left, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    symlink(elsewhere, folder.join("switchtower-scratch-link")).unwrap();
+    symlink("/nowhere/at/all", folder.join("switchtower-scratch-dangling")).unwrap();
+    fs::write(folder.join("switchtower-scratch-file"), "root's").unwrap();
+}
+
+/// Runs a command in a view of the files in which the folder `$1` can be reached, although `$0` above it is closed to others;
+/// `$2` is where it is kept for a moment.
+const OPEN: &str = "mount --rbind \"$1\" \"$2\"; mount -t tmpfs -o mode=755 tmpfs \"$0\"; mkdir -p \"$1\"
+mount --rbind \"$2\" \"$1\"; shift 2; exec \"$@\"";
+
+/// Where the compiled guest is; made where it is not there yet.
+fn guest_cache() -> PathBuf {
+    let _made = crate::backend::bench::bench();
+    let named = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let usual = || named("XDG_CACHE_HOME").or_else(|| named("HOME").map(|home| home.join(".cache")));
+    named("SWITCHTOWER_WASM_CACHE").unwrap_or_else(|| usual().unwrap().join("switchtower"))
+}
+
+#[test]
+fn an_ordinary_user_starts_the_reduced_profile_beside_what_others_have_left() {
+    let Some(bench) = bench() else { return };
+    let mut able = Command::new("setpriv");
+    able.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "true"]).stderr(Stdio::null());
+    if !able.status().is_ok_and(|status| status.success()) {
+        tell("skipped: leftovers of root's; only root can make them and become another user");
+        return;
+    }
+    let shared = tempfile::tempdir().unwrap();
+    fs::set_permissions(shared.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let (temporary, elsewhere, own) =
+        (shared.path().join("tmp"), shared.path().join("elsewhere"), shared.path().join("own"));
+    for folder in [&temporary, &elsewhere, &own] {
+        fs::create_dir(folder).unwrap();
+    }
+    fs::set_permissions(&temporary, fs::Permissions::from_mode(0o1777)).unwrap();
+    fs::write(elsewhere.join("precious"), "x").unwrap();
+    fs::set_permissions(&elsewhere, fs::Permissions::from_mode(0o777)).unwrap();
+    clutter(&temporary, &elsewhere);
+    let count = |folder: &Path| fs::read_dir(folder).unwrap().count();
+    let before = count(&temporary);
+
+    // Compiling the guest would take a minute.
+    let cache = own.join(".cache/switchtower");
+    fs::create_dir_all(&cache).unwrap();
+    for compiled in fs::read_dir(guest_cache()).unwrap().map(|entry| entry.unwrap().path()) {
+        fs::copy(&compiled, cache.join(compiled.file_name().unwrap())).unwrap();
+    }
+    let given = Command::new("chown").args(["-R", "65534:65534"]).arg(&own).status();
+    assert!(given.unwrap().success());
+    assert!(Command::new("chmod").args(["-R", "go-w"]).arg(&own).status().unwrap().success());
+
+    // The product may lie where this user cannot go, and so may the Python.
+    let program = shared.path().join("switchtower");
+    fs::copy(env!("CARGO_BIN_EXE_switchtower"), &program).unwrap();
+    let (interpreter, kept) = (bench.installation.interpreter(), shared.path().join("python"));
+    let home = interpreter.parent().and_then(Path::parent).unwrap();
+    let is_closed = |folder: &&Path| fs::metadata(folder).unwrap().permissions().mode() & 0o001 == 0;
+    let mut command = match home.ancestors().filter(is_closed).last() {
+        None => Command::new("env"),
+        Some(closed) => {
+            fs::create_dir(&kept).unwrap();
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "sh", "-ec", OPEN]).arg(closed).arg(home).arg(&kept);
+            command
+        }
+    };
+    command.args(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program);
+    command.args(["doctor"]).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", &own);
+    command.env("TMPDIR", &temporary).env("SWITCHTOWER_NATIVE_PROFILE", "reduced");
+    command.env("SWITCHTOWER_NATIVE_FOLDER", bench.installation.folder());
+    let looked = command.stdin(Stdio::null()).output().unwrap();
+    let told = format!("{}{}", String::from_utf8_lossy(&looked.stdout), String::from_utf8_lossy(&looked.stderr));
+    if told.contains("must be able to read") || told.contains("it is not installed in") {
+        tell("skipped: the installation lies where other users cannot read it");
+        return;
+    }
+    assert!(told.contains("reduced profile"), "{told}");
+    assert_eq!(count(&temporary), before, "its own folder is gone, and it touched no other");
+    assert!(elsewhere.join("precious").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn programs_and_kernels_at_work_end_with_a_server_that_is_killed() {
+    let Some(bench) = bench() else { return };
+    let alias = bench.alias("at-work");
+    let variables = [
+        ("SWITCHTOWER_NATIVE_ENABLED", "true"),
+        ("SWITCHTOWER_NATIVE_FOLDER", alias.folder().to_str().unwrap()),
+        ("SWITCHTOWER_NATIVE_WORKERS", "1"),
+        ("SWITCHTOWER_NATIVE_KERNELS", "1"),
+    ];
+    let mut server = crate::served::Server::start_with(None, &variables).await;
+    let (status, session) = server.ask("POST", "/v1/sessions", None, json!({})).await;
+    assert_eq!(status, 201, "{session}");
+    let path = format!("/v1/sessions/{}/execute", session["id"].as_str().unwrap());
+    let (_, cell) = server.ask("POST", &path, None, json!({ "code": "import numpy" })).await;
+    assert_eq!(cell["tier"], "native", "{cell}");
+    let endless = "open('/tmp/begun', 'w').write('x' * (1 << 20))\nwhile True: pass";
+    let program = server.try_ask("POST", "/v1/execute", None, json!({ "code": endless, "tier": "native" }));
+    let killed = async {
+        // While the program runs.
+        sleep(Duration::from_millis(500)).await;
+        assert!(!alias.processes().is_empty());
+        server.signal("-KILL");
+    };
+    let both = tokio::time::timeout(Duration::from_secs(20), futures_util::future::join(program, killed)).await;
+    assert!(both.unwrap().0.is_err(), "its server is gone");
+    server.child.wait().unwrap();
+    assert!(within(ENDED_WITHIN, || alias.processes().is_empty()).await.is_some(), "{:?}", alias.processes());
+}
