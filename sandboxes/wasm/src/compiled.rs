@@ -157,20 +157,36 @@ fn private_folder(given: Option<&Path>) -> Result<PathBuf, GuestError> {
 
 /// Whole or not at all: other processes look for this file.
 fn write_whole(path: &Path, content: &[u8]) -> Result<(), GuestError> {
-    let part = path.with_extension(format!("part-{}", std::process::id()));
-    let written = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o644)
-        .open(&part)
-        .and_then(|mut file| file.write_all(content))
-        .and_then(|()| fs::rename(&part, path));
+    remove_abandoned_parts(path);
+    let part = path.with_extension(format!("{PART}{}", std::process::id()));
+    let written =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&part).and_then(|mut file| {
+            // Until it is whole: that is how others know that it is not abandoned.
+            file.try_lock()?;
+            file.write_all(content)?;
+            fs::rename(&part, path)
+        });
     written.map_err(|source| {
         // Nothing is to be done about a part that cannot be removed either.
         let _ = fs::remove_file(&part);
         GuestError::Folder { path: path.to_owned(), source }
     })
+}
+
+/// The extension of a file that is being written, before the number of the process that writes it.
+const PART: &str = "part-";
+
+/// Removes what processes have left that were killed while they wrote: 100 MB each.
+fn remove_abandoned_parts(path: &Path) {
+    let Some(entries) = path.parent().and_then(|folder| fs::read_dir(folder).ok()) else { return };
+    for part in entries.flatten().map(|entry| entry.path()) {
+        let ours = part.extension().and_then(|it| it.to_str()).is_some_and(|it| it.starts_with(PART));
+        // Opened anew, a file that this process writes is locked as well.
+        if ours && fs::File::open(&part).is_ok_and(|file| file.try_lock().is_ok()) {
+            // Another process may have removed it first.
+            let _ = fs::remove_file(&part);
+        }
+    }
 }
 
 /// Compiled guests of other versions, 100 MB each, that nobody has made for a while. One that is still wanted somewhere
@@ -209,4 +225,25 @@ fn ask_for_modules(path: &Path) -> Result<BTreeSet<String>, GuestError> {
     let outcome = thread.join().map_err(|_| GuestError::Ask("its thread panicked".into()))??;
     let names: BTreeSet<String> = heard.lock().map(|h| h.lines().map(str::to_owned).collect()).unwrap_or_default();
     if names.contains("sys") { Ok(names) } else { Err(GuestError::Ask(format!("it ended with {:?}", outcome.exit))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_whole_and_what_a_killed_process_left_of_one_is_removed() {
+        let folder = std::env::temp_dir().join(format!("switchtower-parts-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        let (abandoned, written) = (folder.join("python-1.part-1"), folder.join("python-2.part-2"));
+        fs::write(&abandoned, "half").unwrap();
+        fs::write(&written, "half").unwrap();
+        let writer = fs::File::open(&written).unwrap();
+        writer.try_lock().unwrap();
+        write_whole(&folder.join("python-3.cwasm"), b"all of it").unwrap();
+        assert_eq!(fs::read(folder.join("python-3.cwasm")).unwrap(), b"all of it");
+        assert!(!abandoned.exists() && written.exists());
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }
