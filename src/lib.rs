@@ -18,6 +18,7 @@ pub mod quota;
 mod recheck;
 pub mod record;
 pub mod request;
+mod resident;
 pub mod route;
 pub mod router;
 pub mod seed;

@@ -351,6 +351,10 @@ impl Shared {
         self.state().bars.lift()
     }
 
+    pub(super) fn remove_expired(&self) {
+        self.state().memory.remove_expired(Instant::now());
+    }
+
     pub(super) fn kept(&self) -> usize {
         self.state().memory.len()
     }

@@ -80,6 +80,16 @@ impl Memory {
         }
     }
 
+    /// Removes what nobody will get any more.
+    pub(super) fn remove_expired(&mut self, now: Instant) {
+        let is_expired = |entry: &Entry| now - entry.since >= self.ttl;
+        let expired = self.entries.iter().filter(|(_, entry)| is_expired(entry)).map(|(key, _)| *key);
+        let expired: Vec<Fingerprint> = expired.collect();
+        for key in &expired {
+            self.remove(key);
+        }
+    }
+
     /// Results that may be given to others.
     pub(super) fn len(&self) -> usize {
         self.entries.iter().filter(|(_, entry)| entry.verified).count()

@@ -212,6 +212,11 @@ impl ResultCache {
         self.shared.lift_bars()
     }
 
+    /// Removes the answers that are past their time: nobody gets them, and they hold memory until others push them out.
+    pub fn remove_expired(&self) {
+        self.shared.remove_expired();
+    }
+
     /// Answers that are kept now, those past their time included.
     pub fn len(&self) -> usize {
         self.shared.kept()

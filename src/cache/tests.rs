@@ -64,6 +64,20 @@ async fn the_least_recently_used_goes_first_and_all_go_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn answers_past_their_time_are_removed_although_nobody_asks_for_them() {
+    let cache = ResultCache::new(&Config::default());
+    flight(&cache, "a").await.land(kept("a"));
+    advance(Duration::from_secs(200)).await;
+    flight(&cache, "b").await.land(kept("b"));
+    cache.remove_expired();
+    assert_eq!(cache.len(), 2);
+    advance(Duration::from_secs(100)).await;
+    cache.remove_expired();
+    assert_eq!(cache.len(), 1);
+    assert!(hit(&cache, "b").await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn all_answers_together_stay_within_their_bytes() {
     let cache = ResultCache::new(&Config { bytes: 10_000, ..Config::default() });
     for number in 0..100 {

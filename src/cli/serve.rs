@@ -18,6 +18,7 @@ use crate::clock::Wall;
 use crate::config::{Config, LogFormat};
 use crate::e2b::{self, debug};
 use crate::http::{self, Drained};
+use crate::resident;
 
 use crate::tier::Absent;
 
@@ -152,6 +153,8 @@ async fn serve(config: Config, e2b_debug: bool) -> Result<ExitCode, Complaint> {
     };
     let mut reloading = None;
     let mut upkeep = None;
+    let giving_back = tokio::spawn(resident::give_back());
+    let mut expiring = None;
     if let Some(house) = &built {
         upkeep = Some(tokio::spawn(house.upkeep()));
     }
@@ -171,6 +174,7 @@ async fn serve(config: Config, e2b_debug: bool) -> Result<ExitCode, Complaint> {
         if e2b_debug {
             terminal::note("E2B clients with E2B_DEBUG=true are served on 127.0.0.1:3000, :49983 and :49999");
         }
+        expiring = Some(tokio::spawn(resident::remove_expired_answers(Arc::clone(router))));
         reloading = Some(tokio::spawn(assemble::reload(Arc::clone(router), config.rules.reload)));
         signals.next().await;
     }
@@ -189,7 +193,7 @@ async fn serve(config: Config, e2b_debug: bool) -> Result<ExitCode, Complaint> {
             tracing::warn!("some programs of E2B clients in debug mode were cancelled");
         }
     }
-    for task in reloading.into_iter().chain(upkeep) {
+    for task in reloading.into_iter().chain(upkeep).chain(expiring).chain([giving_back]) {
         task.abort();
     }
     if let Some(built) = built {

@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_place_that_cannot_be_used_gives_way_to_the_next_and_the_last_word_names_all() {
-        let folder = std::env::temp_dir().join(format!("switchtower-places-{}", std::process::id()));
+        let folder = env::temp_dir().join(format!("switchtower-places-{}", std::process::id()));
         fs::create_dir(&folder).unwrap();
         let (missing, there) = (folder.join("missing"), folder.join("there"));
         fs::create_dir(&there).unwrap();

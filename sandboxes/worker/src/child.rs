@@ -11,6 +11,7 @@ use switchtower_contract::{Cell, Event, Fault, Limits, Opening, Outcome, Program
 
 use crate::frames::{self, Number, Order, Report};
 use crate::jail::{self, Layer};
+use crate::memory;
 use crate::parent::ParentProcess;
 
 /// What runs programs in a worker.
@@ -168,6 +169,7 @@ fn take_orders(orders: &Arc<UnixStream>, reporter: &Reporter, mut engine: impl E
     let cancel = || Cancel(Arc::clone(orders));
     loop {
         engine.rests(orders.as_fd());
+        memory::give_back_while_idle(orders.as_fd());
         match frames::read(&mut &**orders) {
             Ok(Order::Run { program, limits }) => engine.run(program, limits, reporter, cancel()),
             Ok(Order::Cell { kernel, opening, cell, limits }) => {

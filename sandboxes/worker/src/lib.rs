@@ -11,6 +11,7 @@ pub mod frames;
 pub mod jail;
 mod keeper;
 mod kernels;
+pub mod memory;
 pub mod parent;
 mod process;
 pub mod sink;
