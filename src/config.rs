@@ -117,6 +117,10 @@ pub struct Native {
     pub kernels: usize,
     /// Kernels that each of these has room for.
     pub room: usize,
+    /// These processes end after so long without a kernel, which gives their memory back; the next cell that needs one
+    /// waits until they are there again, about 2.5 s. 0: they never end.
+    #[serde(with = "humantime_serde")]
+    pub kernel_idle: Duration,
     /// Jailed children that each worker keeps ready.
     pub reserve: usize,
     /// Packages that a worker imports before its first program. Any other is imported by the program that wants it.
@@ -143,6 +147,7 @@ impl Default for Native {
             workers: 0,
             kernels: 0,
             room: 32,
+            kernel_idle: Duration::from_secs(600),
             reserve: 2,
             preload: switchtower_native::Size::default().preload,
             renew_after: 5000,

@@ -80,6 +80,7 @@ fn size(config: &Config) -> Size {
         workers: fitted(config).0,
         kernels: if native.kernels == 0 { super::cores() } else { native.kernels },
         room: native.room,
+        kernel_idle: (!native.kernel_idle.is_zero()).then_some(native.kernel_idle),
         reserve: native.reserve,
         preload: native.preload.clone(),
         renewal: switchtower_native::Renewal { after: native.renew_after, age: native.renew_every },

@@ -14,6 +14,7 @@ mod canaries;
 mod cgroups;
 pub mod cleanup;
 mod installation;
+mod kernels;
 mod native;
 mod offer;
 mod processor;

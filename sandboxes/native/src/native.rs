@@ -14,6 +14,7 @@ use crate::canaries;
 use crate::cgroups;
 use crate::cleanup::Cleanup;
 use crate::installation::Installation;
+use crate::kernels::KernelProcesses;
 use crate::offer::{offer, runtime};
 use crate::scratch::Scratch;
 use crate::worker::{Profile, Settings};
@@ -39,6 +40,8 @@ pub struct Size {
     pub kernels: usize,
     /// Kernels that each of them has room for.
     pub room: usize,
+    /// Processes that keep kernels end after so long without one, and start again with the next. None: never.
+    pub kernel_idle: Option<Duration>,
     /// Children that each process keeps ready.
     pub reserve: usize,
     /// Packages that a process imports before its first program. Any other is imported by the program that wants it.
@@ -63,6 +66,7 @@ impl Default for Size {
             workers: 1,
             kernels: 1,
             room: 32,
+            kernel_idle: Some(Duration::from_secs(600)),
             reserve: 2,
             preload: PRELOAD.map(str::to_owned).to_vec(),
             renewal,
@@ -81,7 +85,7 @@ pub struct Native {
     size: Size,
     /// Or why there are none: what does not hold now will not hold in a moment.
     programs: OnceCell<Result<Workers, Arc<StartError>>>,
-    kernels: OnceCell<Kernels>,
+    kernels: KernelProcesses,
     /// Removes what is left when this process is killed. None where it cannot be started.
     cleanup: OnceCell<Option<Cleanup>>,
     /// Its folder is removed last.
@@ -90,7 +94,7 @@ pub struct Native {
 
 impl Native {
     pub fn new(installation: Installation, size: Size) -> Self {
-        let (programs, kernels) = (OnceCell::new(), OnceCell::new());
+        let (programs, kernels) = (OnceCell::new(), KernelProcesses::default());
         let (cleanup, scratch) = (OnceCell::new(), OnceCell::new());
         let runtime = runtime(&installation);
         Self { installation, runtime, size, programs, kernels, cleanup, scratch }
@@ -104,7 +108,7 @@ impl Native {
     pub async fn begin(&self) -> Result<(), Arc<StartError>> {
         self.programs().await?;
         if self.size.kernels > 0 {
-            self.kernels().await.map_err(Arc::new)?;
+            self.kernels.begin(self.size.kernel_idle, self.start_kernels()).await.map_err(Arc::new)?;
         }
         Ok(())
     }
@@ -133,13 +137,11 @@ impl Native {
         started.as_ref().map_err(Arc::clone)
     }
 
-    async fn kernels(&self) -> Result<&Kernels, StartError> {
-        let start = async || {
-            let command = self.command(self.size.room, self.size.kernels).await?;
-            let keeping = Keeping { workers: self.size.kernels, memory: self.size.memory, outlives_a_break: true };
-            Ok(Kernels::start(&command, keeping))
-        };
-        self.kernels.get_or_try_init(start).await
+    /// Starts the processes that keep kernels.
+    async fn start_kernels(&self) -> Result<Kernels, StartError> {
+        let command = self.command(self.size.room, self.size.kernels).await?;
+        let keeping = Keeping { workers: self.size.kernels, memory: self.size.memory, outlives_a_break: true };
+        Ok(Kernels::start(&command, keeping))
     }
 
     /// How processes that have room for so many kernels are started; `together` are to share the machine.
@@ -181,9 +183,7 @@ impl Native {
 
     /// Ends every process and waits for it.
     pub async fn shutdown(&self) {
-        if let Some(kernels) = self.kernels.get() {
-            kernels.shutdown().await;
-        }
+        self.kernels.shutdown().await;
         if let Some(Ok(programs)) = self.programs.get() {
             programs.shutdown().await;
         }
@@ -216,7 +216,8 @@ impl Backend for Native {
         if self.size.kernels == 0 {
             return Err(Fault::Unavailable { reason: "no kernels are kept here".to_owned() });
         }
-        Ok(self.kernels().await.map_err(|error| refused(&error))?.open(opening))
+        let opened = self.kernels.open(opening, self.size.kernel_idle, self.start_kernels()).await;
+        opened.map_err(|error| refused(&error))
     }
 }
 

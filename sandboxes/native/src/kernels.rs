@@ -1,0 +1,162 @@
+//! The processes that keep kernels: they end when there has been no kernel for a while, and start again with the next one.
+//!
+//! Each holds as much memory as all packages need, whether it has kernels or not.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use switchtower_contract::{Cell, Events, Fault, Kernel, Limits, Opening, Ran};
+use switchtower_worker::{Kernels, StartError};
+use tokio::sync::{Mutex, Notify};
+use tokio::time::sleep;
+
+/// The processes, while there are any.
+#[derive(Default)]
+pub(crate) struct KernelProcesses {
+    /// Protects their start and their end: no kernel is opened in processes that are being ended.
+    running: Arc<Mutex<Option<Kernels>>>,
+    open: Arc<Open>,
+}
+
+/// How many kernels there are.
+#[derive(Default)]
+struct Open {
+    count: AtomicUsize,
+    /// Told whenever the count changes.
+    changed: Notify,
+}
+
+impl KernelProcesses {
+    /// A kernel. `start` starts the processes, and is polled where there are none; they end when there has been no kernel for `idle`, if
+    /// that is given.
+    ///
+    /// # Errors
+    /// The processes cannot be started.
+    pub(crate) async fn open(
+        &self,
+        opening: &Opening,
+        idle: Option<Duration>,
+        start: impl Future<Output = Result<Kernels, StartError>> + Send,
+    ) -> Result<Box<dyn Kernel>, StartError> {
+        let mut running = self.running.lock().await;
+        let kernel = self.started(&mut running, idle, start).await?.open(opening);
+        Ok(Box::new(Counted { kernel, _held: Held::new(&self.open) }))
+    }
+
+    /// Starts the processes, where there are none.
+    ///
+    /// # Errors
+    /// They cannot be started.
+    pub(crate) async fn begin(
+        &self,
+        idle: Option<Duration>,
+        start: impl Future<Output = Result<Kernels, StartError>> + Send,
+    ) -> Result<(), StartError> {
+        self.started(&mut *self.running.lock().await, idle, start).await.map(drop)
+    }
+
+    async fn started<'a>(
+        &self,
+        running: &'a mut Option<Kernels>,
+        idle: Option<Duration>,
+        start: impl Future<Output = Result<Kernels, StartError>> + Send,
+    ) -> Result<&'a Kernels, StartError> {
+        let kernels = match running.take() {
+            Some(kernels) => kernels,
+            None => {
+                let kernels = start.await?;
+                if let Some(idle) = idle {
+                    tokio::spawn(end_when_idle(Arc::clone(&self.running), Arc::clone(&self.open), idle));
+                }
+                kernels
+            }
+        };
+        Ok(running.insert(kernels))
+    }
+
+    /// Ends the processes and waits for them.
+    pub(crate) async fn shutdown(&self) {
+        if let Some(kernels) = self.running.lock().await.take() {
+            kernels.shutdown().await;
+        }
+        // Whoever waits for them to be idle finds that they are gone.
+        self.open.changed.notify_one();
+    }
+}
+
+/// Ends the processes once there has been no kernel for so long.
+async fn end_when_idle(running: Arc<Mutex<Option<Kernels>>>, open: Arc<Open>, idle: Duration) {
+    loop {
+        let changed = open.changed.notified();
+        if open.count.load(Ordering::SeqCst) > 0 {
+            changed.await;
+            continue;
+        }
+        tokio::select! {
+            () = changed => {}
+            () = sleep(idle) => {
+                let mut running = running.lock().await;
+                // A kernel is counted before the lock is let go.
+                if open.count.load(Ordering::SeqCst) == 0 {
+                    if let Some(kernels) = running.take() {
+                        kernels.shutdown().await;
+                        tracing::debug!("the processes that keep native kernels had none and have ended");
+                    }
+                    return;
+                }
+            }
+        }
+        if running.lock().await.is_none() {
+            return;
+        }
+    }
+}
+
+/// A kernel that is counted as long as it lives.
+struct Counted {
+    kernel: Box<dyn Kernel>,
+    _held: Held,
+}
+
+struct Held(Arc<Open>);
+
+impl Held {
+    fn new(open: &Arc<Open>) -> Self {
+        open.count.fetch_add(1, Ordering::SeqCst);
+        open.changed.notify_one();
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, Ordering::SeqCst);
+        self.0.changed.notify_one();
+    }
+}
+
+#[async_trait]
+impl Kernel for Counted {
+    async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<Ran, Fault> {
+        self.kernel.run(cell, limits, events).await
+    }
+
+    async fn own(&mut self, code: &str, most: Duration) -> Result<String, Fault> {
+        self.kernel.own(code, most).await
+    }
+
+    async fn restart(&mut self) -> Result<(), Fault> {
+        self.kernel.restart().await
+    }
+
+    async fn close(self: Box<Self>) -> Result<(), Fault> {
+        let Self { kernel, _held } = *self;
+        kernel.close().await
+    }
+
+    fn outlives_a_break(&self) -> bool {
+        self.kernel.outlives_a_break()
+    }
+}
