@@ -44,12 +44,16 @@ pub(crate) async fn give_back() {
     }
 }
 
-/// Removes answers from the cache that are past their time, for as long as it is polled.
+/// Removes answers from the cache that are past their time, and gives their memory back, for as long as it is polled.
 pub(crate) async fn remove_expired_answers(router: Arc<Router>) {
     let mut tick = tokio::time::interval(EXPIRED);
     loop {
         tick.tick().await;
         router.cache().remove_expired();
+        // What is freed stays this process's, so it is not seen to hold more.
+        if tokio::task::spawn_blocking(memory::give_back).await.is_err() {
+            return;
+        }
     }
 }
 

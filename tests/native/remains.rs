@@ -14,8 +14,9 @@ use crate::served::switchtower;
 
 /// All processes of a killed server are gone after this.
 const ENDED_WITHIN: Duration = Duration::from_secs(2);
-/// And what it had on disk and in control groups, where it lived long enough to start its cleanup process.
-const CLEARED_WITHIN: Duration = Duration::from_secs(5);
+/// And what it had on disk and in control groups, where it lived long enough to start its cleanup process; on a machine that
+/// is busy the kernel takes seconds until a group is empty.
+const CLEARED_WITHIN: Duration = Duration::from_secs(30);
 
 /// A folder whose path is in the command line of every process of a server, its workers and their children.
 struct Marked {
@@ -98,8 +99,9 @@ fn mounts() -> usize {
     fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count()
 }
 
-/// One server that is killed after so long. Says how long its last process took to end.
-async fn killed_after(marked: &Marked, profile: &str, life: Duration) -> Duration {
+/// One server that is killed after so long. Says how long its last process took to end, and how long it took until nothing
+/// was left, where that is promised.
+async fn killed_after(marked: &Marked, profile: &str, life: Duration) -> (Duration, Duration) {
     let mut server = marked.serve(profile);
     let number = server.id();
     sleep(life).await;
@@ -108,11 +110,12 @@ async fn killed_after(marked: &Marked, profile: &str, life: Duration) -> Duratio
     let ended = within(ENDED_WITHIN, || marked.processes().is_empty()).await;
     let ended = ended.unwrap_or_else(|| panic!("{profile}, after {life:?}: left are {:#?}", marked.processes()));
     // A server that is killed before its cleanup process is there leaves what the next start removes.
-    if life >= Duration::from_secs(1) {
-        let cleared = within(CLEARED_WITHIN, || groups_of(number).is_empty() && marked.folders().is_empty()).await;
-        assert!(cleared.is_some(), "{profile}, after {life:?}: {:?}, {:?}", groups_of(number), marked.folders());
+    if life < Duration::from_secs(1) {
+        return (ended, ended);
     }
-    ended
+    let cleared = within(CLEARED_WITHIN, || groups_of(number).is_empty() && marked.folders().is_empty()).await;
+    let left = || format!("{profile}, after {life:?}: {:?}, {:?}", groups_of(number), marked.folders());
+    (ended, ended + cleared.unwrap_or_else(|| panic!("{}", left())))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,12 +147,13 @@ async fn nothing_is_left_of_a_server_that_is_killed_at_any_moment_of_its_start()
 async fn nothing_is_left_of_servers_that_are_killed_a_hundred_times() {
     let Some(bench) = bench() else { return };
     let marked = Marked::new(bench, "remains-long");
-    let mut slowest = Duration::ZERO;
+    let mut slowest = (Duration::ZERO, Duration::ZERO);
     for round in 0_u64..100 {
         let profile = if round % 3 == 2 { "reduced" } else { "auto" };
-        slowest = slowest.max(killed_after(&marked, profile, Duration::from_millis(round * 37 % 3500)).await);
+        let (ended, cleared) = killed_after(&marked, profile, Duration::from_millis(round * 37 % 3500)).await;
+        slowest = (slowest.0.max(ended), slowest.1.max(cleared));
     }
-    tell(&format!("the slowest of a hundred took {slowest:?} to end"));
+    tell(&format!("of a hundred the slowest took {:?} to end, and {:?} until nothing was left", slowest.0, slowest.1));
 }
 
 /// What a user finds in a folder for temporary files that others use too: folders, files and links under every name that

@@ -33,21 +33,32 @@ fn physical() -> Option<u64> {
 }
 
 /// Removes the groups of workers that the process with this number started and that have ended. Returns how many are left
-/// for now.
+/// of these for now.
 #[cfg(target_os = "linux")]
-pub(crate) fn left_by(starter: u32) -> usize {
+pub(crate) fn remove_of(starter: u32) -> usize {
     switchtower_jail::sweep_cgroups(Some(starter))
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn left_by(_starter: u32) -> usize {
+pub(crate) fn remove_of(_starter: u32) -> usize {
     0
+}
+
+/// Whether there is any group of a worker that the process with this number started, and whether that process lives.
+#[cfg(target_os = "linux")]
+pub(crate) fn remain_of(starter: u32) -> (bool, bool) {
+    (switchtower_jail::count_cgroups(starter) > 0, switchtower_jail::lives(starter))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn remain_of(_starter: u32) -> (bool, bool) {
+    (false, false)
 }
 
 /// Removes the groups of workers that this process started and that have ended.
 pub(crate) async fn clear() {
     for _ in 0..PAUSES {
-        if left_by(std::process::id()) == 0 {
+        if remove_of(std::process::id()) == 0 {
             return;
         }
         tokio::time::sleep(PAUSE).await;

@@ -15,6 +15,8 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
+use crate::{cgroups, scratch};
+
 /// The first argument that makes a cleanup process of the worker executable.
 pub const ARGUMENT: &str = "cleanup";
 /// What it is called in lists of processes.
@@ -33,14 +35,28 @@ pub struct Remains {
     pub scratch: PathBuf,
 }
 
+/// What is still there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    Nothing,
+    /// Some of it, and the process has ended.
+    Remains,
+    /// Some of it, and the process lives: its standard input was closed while it ends, or it needs no cleanup any more.
+    InUse,
+}
+
 impl Remains {
-    /// Removes what is there of it; true: nothing is left, or it is in use after all.
-    pub fn remove(&self) -> bool {
-        let groups = crate::cgroups::left_by(self.process);
+    /// Removes what nobody uses any more.
+    pub fn remove(&self) -> Left {
+        cgroups::remove_of(self.process);
         if let Some(place) = self.scratch.parent() {
-            crate::scratch::sweep(place);
+            scratch::sweep(place);
         }
-        groups == 0 && !self.scratch.exists()
+        match cgroups::remain_of(self.process) {
+            (false, _) if !self.scratch.exists() => Left::Nothing,
+            (_, false) => Left::Remains,
+            (_, true) => Left::InUse,
+        }
     }
 }
 

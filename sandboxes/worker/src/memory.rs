@@ -4,13 +4,10 @@
 //! that waits would hold it for good.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A worker that has had nothing to do for this long gives back.
 const IDLE: Duration = Duration::from_secs(5);
-/// Less than this is not worth the work.
-const WORTH: u64 = 8 << 20;
 
 /// Gives back what is free. It takes some milliseconds where that is much.
 pub fn give_back() {
@@ -30,30 +27,12 @@ pub fn resident() -> Option<u64> {
     told.split(' ').nth(1)?.parse::<u64>().ok().map(|pages| pages * PAGE)
 }
 
-/// Waits until the next order can be read, and gives back once if that takes a while. For a worker's only thread, or the one
-/// that reads orders.
+/// Waits until the next order can be read, and gives back once if that takes a while. For the thread of a worker that reads
+/// orders.
 pub fn give_back_while_idle(orders: BorrowedFd<'_>) {
-    if is_readable_within(orders, IDLE) {
-        return;
-    }
-    /// Bytes that the C library had free after the last time. What lies between others' memory stays free.
-    static FREE: AtomicU64 = AtomicU64::new(0);
-    if free().abs_diff(FREE.load(Ordering::Relaxed)) >= WORTH {
+    if !is_readable_within(orders, IDLE) {
         give_back();
-        FREE.store(free(), Ordering::Relaxed);
     }
-}
-
-/// Bytes that the C library holds and nobody uses.
-fn free() -> u64 {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    #[allow(unsafe_code, reason = "mallinfo has no safe wrapper")]
-    {
-        // SAFETY: it takes nothing and returns numbers. They wrap round at 4 GiB, which is more than a worker has.
-        u64::from(unsafe { libc::mallinfo() }.fordblks as u32)
-    }
-    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-    0
 }
 
 #[allow(unsafe_code, reason = "poll has no safe wrapper in std")]

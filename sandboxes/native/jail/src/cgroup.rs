@@ -6,7 +6,7 @@
 //! `Delegate=yes` and `DelegateSubgroup=`, the group stands beside the process's own, in what was delegated.
 #![allow(unsafe_code, reason = "extended attributes have no safe wrapper in std")]
 
-use std::fs::{create_dir, read_dir, read_to_string, remove_dir};
+use std::fs::{DirEntry, create_dir, read_dir, read_to_string, remove_dir};
 use std::io::{self, Write};
 use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
@@ -142,15 +142,7 @@ fn write(group: &Path, file: &str, text: &str) -> io::Result<()> {
 /// it is given. Returns how many are left for now, since their last processes have not ended yet. Only empty groups can be
 /// removed, whatever their names say.
 pub fn sweep(parent: Option<u32>) -> usize {
-    let Ok(tables) = Tables::read() else { return 0 };
-    let mut folders: Vec<PathBuf> = ["memory", "pids"]
-        .into_iter()
-        .filter_map(|controller| tables.place(controller).ok())
-        .flat_map(|place| place.candidates())
-        .collect();
-    folders.sort_unstable();
-    folders.dedup();
-    let entries = folders.iter().filter_map(|folder| read_dir(folder).ok()).flatten().flatten();
+    let entries = entries();
     let dead = entries.filter(|entry| {
         entry.file_name().to_str().and_then(processes).is_some_and(|(starter, zygote)| {
             // A zygote does not outlive the process that started it, so its number may be another's by now.
@@ -159,6 +151,22 @@ pub fn sweep(parent: Option<u32>) -> usize {
         })
     });
     dead.filter(|entry| remove_dir(entry.path()).is_err_and(|error| error.kind() != io::ErrorKind::NotFound)).count()
+}
+
+/// How many groups there are of zygotes that the process with this number started, whether they live or not.
+pub fn count(starter: u32) -> usize {
+    let names = entries().map(|entry| entry.file_name());
+    names.filter(|name| name.to_str().and_then(processes).is_some_and(|(known, _)| known.number == starter)).count()
+}
+
+/// What lies where groups of ours may be.
+fn entries() -> impl Iterator<Item = DirEntry> {
+    let place = |controller| Tables::read().ok()?.place(controller).ok();
+    let mut folders: Vec<PathBuf> =
+        ["memory", "pids"].into_iter().filter_map(place).flat_map(|place| place.candidates()).collect();
+    folders.sort_unstable();
+    folders.dedup();
+    folders.into_iter().filter_map(|folder| read_dir(folder).ok()).flatten().flatten()
 }
 
 /// The name of the group of a zygote.

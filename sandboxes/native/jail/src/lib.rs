@@ -60,12 +60,13 @@ mod verdicts;
 mod walls;
 mod word;
 
-pub use cgroup::sweep as sweep_cgroups;
+pub use cgroup::{count as count_cgroups, sweep as sweep_cgroups};
 pub use error::JailError;
 pub use forked::{End, Fork, Forked};
 /// For [`interpose!`].
 #[doc(hidden)]
 pub use libc;
+pub use process::lives;
 pub use settings::{Profile, Settings};
 pub use switchtower_worker::jail::Layer;
 pub use system::{HOME, TMP};

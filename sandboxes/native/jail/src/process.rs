@@ -23,6 +23,11 @@ impl ProcessId {
     }
 }
 
+/// Whether a process with this number lives; one that has ended and only waits to be collected does not.
+pub fn lives(number: u32) -> bool {
+    ProcessId::of(number).is_some()
+}
+
 /// The moment of its start, of a process that lives. See proc(5): the state is the 3rd field and this the 22nd, counted
 /// behind the name, which may hold anything.
 fn start(stat: &str) -> Option<u64> {

@@ -389,8 +389,8 @@ fn counted(house: &House) -> Result<(), String> {
     // SAFETY: the call takes numbers.
     unsafe { libc::dup2(orders.as_raw_fd(), 0) };
     let (mut child, from) = house.start(|| {
-        let mut next = || text("an order", std::io::stdin().read_exact(&mut [0]));
-        let mut say = || {
+        let next = || text("an order", std::io::stdin().read_exact(&mut [0]));
+        let say = || {
             // SAFETY: the descriptor is the child's.
             must(unsafe { libc::write(3, c"x".as_ptr().cast(), 1) } == 1, "a word")
         };

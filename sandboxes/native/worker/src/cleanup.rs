@@ -5,12 +5,14 @@ use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::Duration;
 
-use switchtower_native::cleanup::Remains;
+use switchtower_native::cleanup::{Left, Remains};
 
 /// How often it is tried, and how long after the one before: the kernel takes its time to end the children of a killed
 /// worker.
-const ATTEMPTS: u32 = 500;
+const ATTEMPTS: u32 = 3000;
 const PAUSE: Duration = Duration::from_millis(20);
+/// So many of these are for a process that closes what it has open some time before it has ended.
+const ENDING: u32 = 250;
 
 /// Waits on standard input: a byte is a dismissal, its end is that of the process that started this one.
 #[allow(clippy::disallowed_methods, reason = "there is one thread and nothing else to do")]
@@ -23,11 +25,13 @@ pub(crate) fn run(told: Option<&str>) -> ExitCode {
     if std::io::stdin().read_exact(&mut byte).is_ok() {
         return ExitCode::SUCCESS;
     }
-    for _ in 0..ATTEMPTS {
-        if remains.remove() {
-            return ExitCode::SUCCESS;
+    for attempt in 0..ATTEMPTS {
+        match remains.remove() {
+            Left::Nothing => return ExitCode::SUCCESS,
+            // It goes on without this one.
+            Left::InUse if attempt >= ENDING => return ExitCode::SUCCESS,
+            Left::InUse | Left::Remains => sleep(PAUSE),
         }
-        sleep(PAUSE);
     }
     ExitCode::FAILURE
 }
