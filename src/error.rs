@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use switchtower_contract::rounded;
+
 use crate::decide::Undecided;
 use crate::quota::Exhausted;
 use crate::request::Invalid;
@@ -11,7 +13,7 @@ use crate::tier::{Attempt, Setback};
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
     /// The caller has used what it may use. Nothing ran.
-    #[error("quota used up: come back in {retry_after:?}")]
+    #[error("quota used up: come back in {}", rounded(*.retry_after))]
     Quota { retry_after: Duration },
     /// Too many are waiting. Nothing ran.
     #[error("overloaded: {reason}")]

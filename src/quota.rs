@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use switchtower_contract::rounded;
 use tokio::time::Instant;
 
 use crate::request::Caller;
@@ -43,7 +44,7 @@ struct Arrivals {
 
 /// The caller must wait.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("quota used up: come back in {retry_after:?}")]
+#[error("quota used up: come back in {}", rounded(*.retry_after))]
 pub struct Exhausted {
     pub retry_after: Duration,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use switchtower_contract::{Bundle, Event, Events, Exit, Isolation};
+use switchtower_contract::{Bundle, Event, Events, Exit, Isolation, rounded};
 
 use super::exit::{Complaint, INTERRUPTED};
 use super::input::{Inputs, Source};
@@ -148,9 +148,7 @@ fn shown(data: &Bundle) -> String {
 fn own_end(exit: Exit, timeout: Duration) -> Option<String> {
     match exit {
         Exit::Finished(_) | Exit::Raised => None,
-        Exit::TimedOut => {
-            Some(format!("the program was ended: it took longer than {}", humantime::format_duration(timeout)))
-        }
+        Exit::TimedOut => Some(format!("the program was ended: it took longer than {}", rounded(timeout))),
         Exit::OutOfMemory => Some("the program was ended: it took more memory than it may".to_owned()),
         Exit::Killed => Some("the program destroyed its own interpreter".to_owned()),
     }

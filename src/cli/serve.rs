@@ -178,7 +178,7 @@ async fn serve(config: Config, e2b_debug: bool) -> Result<ExitCode, Complaint> {
         reloading = Some(tokio::spawn(assemble::reload(Arc::clone(router), config.rules.reload)));
         signals.next().await;
     }
-    tracing::info!(deadline = ?config.http.drain, "draining; a second signal ends it at once");
+    tracing::info!(deadline = %switchtower_contract::rounded(config.http.drain), "draining; a second signal ends it at once");
     drop(stop);
     let drained = tokio::select! {
         drained = &mut serving => drained.unwrap_or(Drained::Cut(0)),

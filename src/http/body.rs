@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, header};
 use serde_json::Value;
+use switchtower_contract::rounded;
 
 use super::problem::{Kind, Problem};
 
@@ -14,7 +15,10 @@ pub(super) async fn json(request: Request<Body>, most: usize, patience: Duration
     is_json(request.headers())?;
     let whole = axum::body::to_bytes(request.into_body(), most);
     let bytes = match tokio::time::timeout(patience, whole).await {
-        Err(_) => return Err(Problem::new(Kind::SlowBody, format!("the body did not arrive within {patience:?}"))),
+        Err(_) => {
+            let detail = format!("the body did not arrive within {}", rounded(patience));
+            return Err(Problem::new(Kind::SlowBody, detail));
+        }
         Ok(Err(error)) if is_too_long(&error) => {
             let detail = format!("the body has more than {most} bytes");
             return Err(Problem::new(Kind::TooLarge, detail).with("allowed", most));

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use switchtower_contract::{Cell, Effects, Events, Exit, File, Need, Outcome, Program, Usage};
+use switchtower_contract::{Cell, Effects, Events, Exit, File, Need, Outcome, Program, Usage, rounded};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -233,7 +233,7 @@ impl Session {
         let most = self.house.config.cell;
         request.timeout = asked.timeout.unwrap_or(most);
         if request.timeout.is_zero() || request.timeout > most {
-            return Err(Invalid::new("timeout", format!("1 ms to {most:?}")).into());
+            return Err(Invalid::new("timeout", format!("1 ms to {}", rounded(most))).into());
         }
         request.program.files = self.files.paths().into_iter().map(|path| File { path, content: Vec::new() }).collect();
         Ok(request)

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use switchtower_contract::{Backend, Fault, Kernel, Language, Need, Offer, Opening, Spec};
+use switchtower_contract::{Backend, Fault, Kernel, Language, Need, Offer, Opening, Spec, rounded};
 use tokio::time::timeout;
 
 pub use attempt::Attempt;
@@ -207,7 +207,7 @@ impl Tier {
                 None => self.backend.open(spec).await.map(Held::Own),
             }
         };
-        let late = |_| Err(Fault::Unavailable { reason: format!("no sandbox within {most:?}") });
+        let late = |_| Err(Fault::Unavailable { reason: format!("no sandbox within {}", rounded(most)) });
         timeout(most, held).await.unwrap_or_else(late)
     }
 

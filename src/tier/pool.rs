@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use switchtower_contract::{Backend, Fault, Spec};
+use switchtower_contract::{Backend, Fault, Spec, rounded};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -276,9 +276,8 @@ struct Opening {
 impl Opening {
     async fn open(self, place: OwnedSemaphorePermit) {
         let inner = self.inner.clone();
-        let opened = timeout(inner.opening, inner.backend.open(&inner.spec))
-            .await
-            .unwrap_or_else(|_| Err(Fault::Unavailable { reason: format!("no sandbox within {:?}", inner.opening) }));
+        let late = |_| Err(Fault::Unavailable { reason: format!("no sandbox within {}", rounded(inner.opening)) });
+        let opened = timeout(inner.opening, inner.backend.open(&inner.spec)).await.unwrap_or_else(late);
         drop(self);
         match opened {
             Ok(sandbox) => {

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use switchtower_contract::rounded;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -146,7 +147,7 @@ pub enum Refusal {
     /// As many requests of this user wait as may.
     #[error("too many requests of this user wait: at most {allowed} may")]
     Line { allowed: usize, retry_after: Duration },
-    #[error("no slot was free within {waited:?}")]
+    #[error("no slot was free within {}", rounded(*.waited))]
     Late { waited: Duration, retry_after: Duration },
 }
 

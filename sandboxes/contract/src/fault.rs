@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::rounded::rounded;
+
 /// A run that did not take place, or of which we do not know the end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Fault {
@@ -110,7 +112,7 @@ impl fmt::Display for Need {
             Self::Process(what) => write!(f, "other processes ({what})"),
             Self::Threads => f.write_str("threads"),
             Self::Memory(bytes) => write!(f, "more than {} MB of memory", bytes >> 20),
-            Self::Time(time) => write!(f, "more than {time:?}"),
+            Self::Time(time) => write!(f, "more than {}", rounded(*time)),
             Self::Language(what) => f.write_str(what),
         }
     }

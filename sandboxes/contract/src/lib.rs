@@ -14,6 +14,7 @@ pub mod limits;
 pub mod machine;
 pub mod outcome;
 pub mod program;
+pub mod rounded;
 #[cfg(feature = "scripted")]
 pub mod scripted;
 
@@ -25,3 +26,4 @@ pub use limits::{Escalation, Limits};
 pub use machine::{Body, Machine};
 pub use outcome::{Effect, Effects, Exit, Failure, Outcome, Price, Usage};
 pub use program::{Chance, File, Language, Program};
+pub use rounded::rounded;

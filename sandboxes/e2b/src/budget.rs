@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
+use switchtower_contract::rounded;
 
 use self::file::File;
 use self::ledger::{HOUR, Ledger};
@@ -56,7 +57,7 @@ pub struct Stats {
 
 /// The budget is used up; nothing was counted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no more than {limit} sandboxes an hour, and there were {count}: come back in {retry_after:?}")]
+#[error("no more than {limit} sandboxes an hour, and there were {count}: come back in {}", rounded(*.retry_after))]
 pub struct Spent {
     pub count: u32,
     pub limit: u32,

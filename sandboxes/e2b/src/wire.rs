@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use serde::de::DeserializeOwned;
+use switchtower_contract::rounded;
 use tokio::time::timeout;
 
 use crate::cause::{Call, Trouble};
@@ -108,7 +109,7 @@ pub(crate) fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Trouble> {
 }
 
 fn late(deadline: Duration) -> Broken {
-    Broken { reason: format!("none within {deadline:?}"), reached: Reached::Maybe }
+    Broken { reason: format!("none within {}", rounded(deadline)), reached: Reached::Maybe }
 }
 
 async fn collect(mut body: Pieces, most: usize) -> Result<Bytes, Broken> {

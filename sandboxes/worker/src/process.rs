@@ -72,7 +72,7 @@ pub enum StartError {
     Failed(String),
     #[error("the worker ended before it was ready: {0}")]
     Ended(io::Error),
-    #[error("the worker was not ready within {0:?}")]
+    #[error("the worker was not ready within {}", switchtower_contract::rounded(*.0))]
     Slow(Duration),
 }
 

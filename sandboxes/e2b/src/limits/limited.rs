@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use switchtower_contract::rounded;
+
 use super::Kind;
 use crate::budget::Spent;
 
@@ -9,13 +11,13 @@ use crate::budget::Spent;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Limited {
     /// As many as the rate allows have started, or E2B asked for a pause.
-    #[error("no more {} for now: come back in {retry_after:?}", what.plural())]
+    #[error("no more {} for now: come back in {}", what.plural(), rounded(*.retry_after))]
     Rate { what: Kind, retry_after: Duration },
     /// The account runs as many sandboxes as it may.
-    #[error("no more than {cap} sandboxes at once: come back in {retry_after:?}")]
+    #[error("no more than {cap} sandboxes at once: come back in {}", rounded(*.retry_after))]
     Concurrency { cap: usize, retry_after: Duration },
     /// Our own budget of creations is used up.
-    #[error("no more than {limit} sandboxes an hour, and there were {count}: come back in {retry_after:?}")]
+    #[error("no more than {limit} sandboxes an hour, and there were {count}: come back in {}", rounded(*.retry_after))]
     Budget { count: u32, limit: u32, retry_after: Duration },
 }
 

@@ -20,6 +20,7 @@ mod status;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use switchtower_contract::rounded;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
@@ -160,7 +161,7 @@ impl Limits {
         let pause = retry_after.unwrap_or(PAUSE).min(LONGEST_PAUSE);
         self.bucket(what).rate_limited(pause);
         self.feel(Health::failed);
-        tracing::debug!(what = what.name(), ?pause, "E2B refused a call for its rate");
+        tracing::debug!(what = what.name(), pause = %rounded(pause), "E2B refused a call for its rate");
     }
 
     /// E2B says that the account is full though we count less: another process uses it. Nothing starts for 5 seconds.
