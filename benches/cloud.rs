@@ -21,7 +21,7 @@ use switchtower::router::{Parts, Router};
 use switchtower::seed::Seed;
 use switchtower::tier::{Tier, Tiers};
 use switchtower_contract::Program;
-use switchtower_e2b::{Address, Broken, E2b, Identity, Key, Pieces, Transport, Web};
+use switchtower_e2b::{Address, Broken, E2b, Identity, Key, Liveness, Pieces, Transport, Web};
 use switchtower_fake_e2b::{Fake, Kernels, Latency, Plan, Settings};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
@@ -78,7 +78,7 @@ struct House {
 
 fn house(transport: Arc<dyn Transport>, origin: &str, cloud: Cloud) -> House {
     let address = Address::new(Some(origin), Some(origin), None);
-    let identity = Identity { owner: "bench".into(), process: "bench".into(), lives: Arc::new(|_| true) };
+    let identity = Identity { owner: "bench".into(), process: "bench".into(), lives: Arc::new(|_| Liveness::Alive) };
     let key = Key::new("e2b_bench").expect("it is not empty");
     let wall = Wall::starting_at(UNIX_EPOCH + Duration::from_secs(1_800_000_000));
     let account = E2b::new(cloud.account, address, key, transport, identity, Arc::new(move || wall.now()));

@@ -2,6 +2,7 @@
 
 mod clouds;
 mod native;
+mod process;
 
 use std::num::NonZero;
 use std::path::Path;
@@ -63,13 +64,22 @@ impl Assembled {
 
     /// Ends the worker processes and the cloud sandboxes and waits for them, once nobody asks any more.
     pub async fn close(self) {
+        if !self.close_within(clouds::CLOSING).await {
+            tracing::warn!("a cloud did not confirm that all sandboxes have ended; the next start ends what is left");
+        }
+    }
+
+    /// As [`Assembled::close`], waiting for cloud sandboxes to end for this long at most. False: one may be left in its
+    /// account.
+    pub async fn close_within(self, most: Duration) -> bool {
         self.sessions.close().await;
         self.router.tiers().close().await;
-        self.clouds.close().await;
+        let all_ended = self.clouds.close(most).await;
         self.scientific.close().await;
         if let Some(workers) = self.workers {
             workers.shutdown().await;
         }
+        all_ended
     }
 }
 

@@ -34,6 +34,10 @@ impl StandIn {
 
     async fn start_as(key: Option<String>) -> Self {
         let settings = Settings { plan: Plan::Unlimited, kernels: Kernels::python(), key, ..Settings::default() };
+        Self::start_with(settings).await
+    }
+
+    pub(crate) async fn start_with(settings: Settings) -> Self {
         let fake = Fake::new(settings);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
@@ -61,6 +65,8 @@ pub(crate) fn switchtower(stand_in: Option<&StandIn>) -> Command {
         }
     }
     // Whether the scientific tier is installed here is no matter of most tests.
+    // What outlives a server is not the tester's own.
+    command.env("XDG_STATE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/state"));
     command.env("SWITCHTOWER_HTTP_ADMIN_KEY", ADMIN).env("SWITCHTOWER_NATIVE_ENABLED", "false");
     if let Some(StandIn { origin, .. }) = stand_in {
         command.env("E2B_API_KEY", KEY).env("E2B_API_URL", origin).env("E2B_SANDBOX_URL", origin);

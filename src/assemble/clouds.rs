@@ -4,13 +4,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchtower_contract::Backend;
-use switchtower_e2b::{Address, E2b, Identity, Key, Web};
+use futures_util::future::join_all;
+use switchtower_contract::{Backend, rounded};
+use switchtower_e2b::limits::EgressRates;
+use switchtower_e2b::{Address, Cause, E2b, Identity, Key, Web};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Made;
+use super::process::ThisProcess;
 use crate::clock::Wall;
 use crate::config::{Cloud, Config};
 use crate::route::TierName;
+use crate::seed::Seed;
 use crate::session;
 use crate::tier::account::Account;
 use crate::tier::{Absent, Tier};
@@ -22,11 +27,13 @@ pub(super) struct Clouds {
     pub(super) absent: Vec<Absent>,
 }
 
-/// Longest that ending our sandboxes may take when the house closes.
-const CLOSING: Duration = Duration::from_secs(15);
+/// Longest that ending our sandboxes may take when a server closes.
+pub(super) const CLOSING: Duration = Duration::from_secs(15);
 /// Longest that looking for what earlier processes left may hold up the first sandbox.
 const SWEEPING: Duration = Duration::from_secs(20);
-/// How often the budgets forget what is older than an hour.
+/// The shortest time between two sweeps.
+const SOONEST: Duration = Duration::from_secs(1);
+/// How often the budgets forget what is older than an hour, and paused sandboxes are looked at.
 const HOURLY: Duration = Duration::from_secs(3600);
 
 impl Clouds {
@@ -52,8 +59,13 @@ impl Clouds {
     /// With keys that come from elsewhere than the environment.
     pub(super) fn with(config: &Config, wall: Wall, key: impl Fn(&str) -> Result<Key, String>) -> Self {
         let mut clouds = Self::default();
+        let mut egress = EgressRates::default();
+        let process = std::cell::OnceCell::new();
+        // Only where there is an account: it writes a file.
+        let this_process =
+            || process.get_or_init(|| Arc::new(ThisProcess::new(state_folder(), chance(), wall.now()))).clone();
         for (name, cloud) in &config.clouds.0 {
-            match account(name, cloud, config, wall, &key) {
+            match account(name, cloud, config, wall, &key, &mut egress, this_process) {
                 Ok(account) => clouds.accounts.push((name.clone(), account)),
                 Err(absent) => clouds.absent.push(absent),
             }
@@ -80,40 +92,75 @@ impl Clouds {
         tier.with_account(Arc::new(move || figures(&account)))
     }
 
-    /// Ends what earlier processes left, then begins to warm what is kept warm, and looks after the budgets. Goes on for as
-    /// long as it is polled.
+    /// Looks after the accounts: ends what other processes left in them, at once and then again and again; begins to warm
+    /// what is kept warm; looks whether their templates are there. Goes on for as long as it is polled.
     pub(super) fn upkeep(&self, router: Arc<crate::router::Router>) -> impl Future<Output = ()> + use<> {
         let accounts = self.accounts.clone();
         async move {
-            for (name, account) in &accounts {
-                match tokio::time::timeout(SWEEPING, account.sweep()).await {
-                    Ok(Ok(0)) => {}
-                    Ok(Ok(swept)) => tracing::warn!(tier = name.as_str(), swept, "sandboxes that were left are ended"),
-                    Ok(Err(error)) => {
-                        tracing::warn!(tier = name.as_str(), %error, "sandboxes that may have been left are not known");
-                    }
-                    Err(_) => {
-                        tracing::warn!(tier = name.as_str(), "looking for sandboxes that were left took too long");
-                    }
+            let all = accounts.iter().map(|(name, account)| async {
+                let looked = async {
+                    sweep(name, account).await;
+                    look_for_template(name, account).await;
+                };
+                if timeout(SWEEPING, looked).await.is_err() {
+                    tracing::warn!(tier = name.as_str(), "looking for sandboxes that were left took too long");
                 }
                 if let Some(tier) = router.tiers().get(name) {
                     tier.start();
                 }
-            }
-            let mut hour = tokio::time::interval(HOURLY);
-            loop {
-                hour.tick().await;
-                accounts.iter().for_each(|(_, account)| account.limits().budget().sweep());
-            }
+                maintain(name, account).await;
+            });
+            join_all(all).await;
         }
     }
 
-    /// Ends every sandbox, once nobody asks any more.
-    pub(super) async fn close(&self) {
-        for (_, account) in &self.accounts {
-            account.close(CLOSING).await;
+    /// Ends every sandbox, once nobody asks any more, `most` at most. False: one may be left.
+    pub(super) async fn close(&self, most: Duration) -> bool {
+        let all = join_all(self.accounts.iter().map(|(_, account)| account.close(most))).await;
+        all.into_iter().all(|ended| ended)
+    }
+}
+
+/// Sweeps one account again and again.
+async fn maintain(name: &TierName, account: &E2b) {
+    let interval = account.sweep_interval();
+    let pause = if interval.is_zero() { HOURLY } else { interval.max(SOONEST) };
+    let mut hour = Instant::now();
+    loop {
+        sleep(pause).await;
+        if !interval.is_zero() {
+            sweep(name, account).await;
+        }
+        if account.has_template_problem() {
+            look_for_template(name, account).await;
+        }
+        if hour.elapsed() >= HOURLY {
+            hour = Instant::now();
+            account.limits().budget().sweep();
+            account.renew_leases().await;
         }
     }
+}
+
+async fn sweep(name: &TierName, account: &E2b) {
+    let tier = name.as_str();
+    match account.sweep().await {
+        Ok(0) => {}
+        Ok(swept) => tracing::warn!(tier, swept, "sandboxes that were left are ended"),
+        Err(error) => tracing::warn!(tier, %error, "sandboxes that may have been left are not known"),
+    }
+}
+
+async fn look_for_template(name: &TierName, account: &E2b) {
+    if let Err(error) = account.find_template().await {
+        tracing::warn!(tier = name.as_str(), %error, "no sandbox can be made");
+    }
+}
+
+/// A number that no other process draws.
+fn chance() -> u64 {
+    use rand::Rng as _;
+    Seed::from_system().map_or(0, |seed| seed.fork("process").rng().next_u64())
 }
 
 /// The key that an environment variable holds; in words, why there is none.
@@ -128,6 +175,8 @@ fn account(
     config: &Config,
     wall: Wall,
     key: impl Fn(&str) -> Result<Key, String>,
+    egress: &mut EgressRates,
+    this_process: impl Fn() -> Arc<ThisProcess>,
 ) -> Result<E2b, Absent> {
     let absent = |reason: String, remedy: Option<String>| Absent { tier: name.clone(), reason, remedy, machine: true };
     let mut settings = cloud.account.clone();
@@ -148,10 +197,12 @@ fn account(
             Some("unset E2B_API_URL for the server; it is for the server's clients".to_owned()),
         ));
     }
-    let identity = identity(settings.owner.clone());
+    let identity = identity(settings.owner.clone(), &this_process());
     let web = Web::new().map_err(|error| absent(format!("no client: {error}"), None))?;
     let now = Arc::new(move || wall.now());
-    let account = E2b::new(settings, address, key, Arc::new(web), identity, now);
+    // All accounts here leave by the same address, and what a service counts by address they share.
+    let egress = egress.towards(&address);
+    let account = E2b::behind(egress, settings, address, key, Arc::new(web), identity, now);
     Ok(account.with_prelude(session::prepares_arrival(switchtower_wasm::CANON)))
 }
 
@@ -175,31 +226,19 @@ fn figures(account: &E2b) -> Account {
         cost_usd: status.bought.cost_usd,
         budget: json(serde_json::to_value(limits.budget().check())),
         usage: json(serde_json::to_value(limits.budget().stats())),
+        problem: status.template_problem.clone(),
         detail: json(serde_json::to_value(&status)),
     }
 }
 
-/// This process, told by its number and the moment of its start: numbers are used again.
-fn identity(owner: Option<String>) -> Identity {
+/// Who this process is in an account.
+fn identity(owner: Option<String>, process: &Arc<ThisProcess>) -> Identity {
     let owner = owner.unwrap_or_else(|| {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         if host.trim().is_empty() { "switchtower".to_owned() } else { host.trim().to_owned() }
     });
-    let number = std::process::id();
-    let process = format!("{number}-{}", started(number).unwrap_or_default());
-    let lives = Arc::new(|process: &str| {
-        let parts = process.split_once('-');
-        parts.and_then(|(number, start)| Some(started(number.parse().ok()?)? == start)).unwrap_or(false)
-    });
-    Identity { owner, process, lives }
-}
-
-/// When a process started, in the kernel's ticks; none where there is no such process. See proc(5): the 22nd field, counted
-/// behind the name, which may hold anything.
-fn started(number: u32) -> Option<String> {
-    let stat = std::fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(19).map(str::to_owned)
+    let (text, process) = (process.text(), process.clone());
+    Identity { owner, process: text, lives: Arc::new(move |other| process.liveness(other)) }
 }
 
 fn state_folder() -> Option<PathBuf> {
@@ -215,9 +254,14 @@ pub enum Reached {
     Well { api: String, template: String },
     /// There is none: why, and what would bring it.
     Absent(Absent),
+    /// It answers, and no sandbox can be made in it: its template is not there.
+    NoTemplate { tier: TierName, template: String, error: String },
     /// It does not answer as it should.
     Failing { tier: TierName, error: String },
 }
+
+/// Longest that one account is waited for.
+const REACHING: Duration = Duration::from_secs(20);
 
 /// Asks every account whether it is there.
 pub async fn reach(config: &Config) -> Vec<Reached> {
@@ -225,9 +269,17 @@ pub async fn reach(config: &Config) -> Vec<Reached> {
     let mut found: Vec<Reached> = clouds.absent.iter().cloned().map(Reached::Absent).collect();
     for (tier, account) in &clouds.accounts {
         let status = account.status();
-        found.push(match account.reach().await {
-            Ok(()) => Reached::Well { api: status.api, template: status.template },
-            Err(error) => Reached::Failing { tier: tier.clone(), error: error.to_string() },
+        let reached = timeout(REACHING, account.reach()).await;
+        found.push(match reached {
+            Ok(Ok(())) => Reached::Well { api: status.api, template: status.template },
+            Ok(Err(error)) if error.cause == Cause::Template => {
+                Reached::NoTemplate { tier: tier.clone(), template: status.template, error: error.to_string() }
+            }
+            Ok(Err(error)) => Reached::Failing { tier: tier.clone(), error: error.to_string() },
+            Err(_) => {
+                let error = format!("{} did not answer within {}", status.api, rounded(REACHING));
+                Reached::Failing { tier: tier.clone(), error }
+            }
         });
     }
     found

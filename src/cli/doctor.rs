@@ -99,6 +99,14 @@ fn clouds(config: &Config) -> Result<Vec<Finding>, Complaint> {
                 let remedy = remedy.unwrap_or_else(|| "see the message".to_owned());
                 Finding::not(State::Lacking, format!("tier {tier}"), reason, remedy)
             }
+            Reached::NoTemplate { tier, template, error } => {
+                let remedy = format!(
+                    "build it in this account (`switchtower template show` prints the one that ships with Switchtower, \
+                     `e2b template build` builds it), or name one that is there: it is {template} by \
+                     clouds.{tier}.account.template, or by E2B_TEMPLATE_ID"
+                );
+                Finding::not(State::Lacking, format!("tier {tier}"), error, remedy)
+            }
             Reached::Failing { tier, error } => {
                 let remedy = "`switchtower template check` looks into its template once it answers";
                 Finding::not(State::Lacking, format!("tier {tier}"), error, remedy)

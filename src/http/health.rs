@@ -41,14 +41,19 @@ pub(super) async fn ready(State(door): State<Door>) -> (StatusCode, Json<Value>)
 
 fn tiers(door: &Door, standings: &[Standing]) -> Value {
     let standing = |s: &Standing| {
-        json!({
+        let mut standing = json!({
             "tier": s.tier,
             "up": s.up,
             "isolation": s.isolation.name(),
             "running": s.running,
             "queued": s.queued,
             "slots": s.slots,
-        })
+        });
+        let account = door.0.router.tiers().get(&s.tier).and_then(Tier::account);
+        if let Some(problem) = account.and_then(|account| account.problem) {
+            standing["problem"] = problem.into();
+        }
+        standing
     };
     let absent =
         door.0.router.tiers().absent().iter().map(|a| json!({ "tier": a.tier, "up": false, "reason": a.reason }));

@@ -19,6 +19,9 @@ pub struct Account {
     pub budget: Value,
     /// What was asked of it in the last hour: `totalRequests`, `byOperation`.
     pub usage: Value,
+    /// Why no sandbox can be made in it, where that is known; with how to fix it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
     /// All else that there is to see.
     pub detail: Value,
 }

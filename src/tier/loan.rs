@@ -33,7 +33,7 @@ impl Tier {
         let mut repeat = 0;
         loop {
             let mut trial = Trial::new(self.name(), attempts);
-            let trouble = match self.lend_once(caller, priority, &mut trial).await {
+            let trouble = match self.lend_once(caller, priority, repeat + 1, &mut trial).await {
                 Ok(loan) => {
                     trial.ends("lent", None);
                     return Ok(loan);
@@ -63,13 +63,19 @@ impl Tier {
         }
     }
 
-    async fn lend_once(&self, caller: &Caller, priority: Priority, trial: &mut Trial<'_>) -> Result<Loan, Trouble> {
+    async fn lend_once(
+        &self,
+        caller: &Caller,
+        priority: Priority,
+        attempt: u32,
+        trial: &mut Trial<'_>,
+    ) -> Result<Loan, Trouble> {
         self.lets_through(None).map_err(Trouble::Open)?;
         // Held until the sandbox is there: opening one is what the queue is fair about.
         let _slot = self.queue.slot(&caller.user, priority).await.map_err(Trouble::NoSlot)?;
         let permit = self.permit(None).map_err(Trouble::Open)?;
         trial.starts();
-        let lent = self.sandbox(&Spec::new(Language::Python), self.config.opening).await;
+        let lent = self.sandbox(&Spec::new(Language::Python), self.config.opening, attempt).await;
         if let Some(permit) = permit {
             permit.tells(lent.as_ref().err());
         }

@@ -198,13 +198,13 @@ impl Tier {
         self.pool.as_ref().is_none_or(Pool::is_ready)
     }
 
-    /// A sandbox for one run of this length.
-    async fn sandbox(&self, spec: &Spec, wall: Duration) -> Result<Held, Fault> {
+    /// A sandbox for one run of this length. `attempt`: which try of its request this is, from 1.
+    async fn sandbox(&self, spec: &Spec, wall: Duration, attempt: u32) -> Result<Held, Fault> {
         let most = self.config.opening;
         let held = async {
             match &self.pool {
-                Some(pool) => pool.take(wall).await.map(Held::Lent),
-                None => self.backend.open(spec).await.map(Held::Own),
+                Some(pool) => pool.take_attempt(wall, attempt).await.map(Held::Lent),
+                None => self.backend.open_attempt(spec, attempt).await.map(Held::Own),
             }
         };
         let late = |_| Err(Fault::Unavailable { reason: format!("no sandbox within {}", rounded(most)) });

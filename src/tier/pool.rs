@@ -141,6 +141,14 @@ impl Pool {
     /// # Errors
     /// One that was opened for this call did not come up.
     pub async fn take(&self, wall: Duration) -> Result<Lease, Fault> {
+        self.take_attempt(wall, 1).await
+    }
+
+    /// As [`take`](Self::take). `attempt`: which try of its request this is, from 1.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub async fn take_attempt(&self, wall: Duration, attempt: u32) -> Result<Lease, Fault> {
         let warm = {
             let mut state = self.inner.state();
             let now = Instant::now();
@@ -154,7 +162,7 @@ impl Pool {
                 Ok(entry)
             } else {
                 let (give, given) = oneshot::channel();
-                state.waiting.push_back(Waiter { wall, give });
+                state.waiting.push_back(Waiter { wall, attempt, give });
                 Err(lease::Waiting::new(self.inner.clone(), given))
             }
         };
@@ -225,8 +233,10 @@ impl Inner {
                 }
                 Err(_) => return,
             };
+            // Of whoever it is opened for; ahead of need, each failure in a row is followed by another attempt.
+            let attempt = state.waiting.get(state.starting).map_or(state.failed + 1, |waiter| waiter.attempt);
             state.starting += 1;
-            let opening = Opening { inner: self.clone() };
+            let opening = Opening { inner: self.clone(), attempt };
             state.tasks.spawn(opening.open(place));
         }
     }
@@ -271,13 +281,15 @@ impl Inner {
 /// An opening that goes on. However it ends, it is no longer counted.
 struct Opening {
     inner: Arc<Inner>,
+    attempt: u32,
 }
 
 impl Opening {
     async fn open(self, place: OwnedSemaphorePermit) {
         let inner = self.inner.clone();
         let late = |_| Err(Fault::Unavailable { reason: format!("no sandbox within {}", rounded(inner.opening)) });
-        let opened = timeout(inner.opening, inner.backend.open(&inner.spec)).await.unwrap_or_else(late);
+        let opened = timeout(inner.opening, inner.backend.open_attempt(&inner.spec, self.attempt)).await;
+        let opened = opened.unwrap_or_else(late);
         drop(self);
         match opened {
             Ok(sandbox) => {

@@ -175,7 +175,7 @@ impl Walk<'_> {
         let mut repeat = 0;
         loop {
             let limits = Limits { wall: limits.wall.min(self.left), ..limits.clone() };
-            let trouble = match self.attempt(tier, &limits, permit).await {
+            let trouble = match self.attempt(tier, &limits, repeat + 1, permit).await {
                 Ok(ran) => return Ok(ran),
                 Err(trouble) => trouble,
             };
@@ -200,7 +200,13 @@ impl Walk<'_> {
         }
     }
 
-    async fn attempt(&mut self, tier: &Tier, limits: &Limits, permit: &mut Option<Permit>) -> Result<Ran, Trouble> {
+    async fn attempt(
+        &mut self,
+        tier: &Tier,
+        limits: &Limits,
+        number: u32,
+        permit: &mut Option<Permit>,
+    ) -> Result<Ran, Trouble> {
         let mut trial = Trial::new(&tier.name, self.attempts);
         let caller = &self.request.caller;
         // Before the queue, so that nobody waits to be refused.
@@ -232,7 +238,7 @@ impl Walk<'_> {
             // The sandbox goes before its slot does, and both before a slow reader has read the last event.
             let _slot = slot;
             let ran = async {
-                let mut held = tier.sandbox(&spec, limits.wall).await?;
+                let mut held = tier.sandbox(&spec, limits.wall, number).await?;
                 trial.starts();
                 let ran = timeout(limits.wall + tier.config.grace, held.sandbox()?.run(program, limits, &events))
                     .await

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use serde_json::{Value, json};
 use switchtower_contract::{Backend as _, Events, Language, Limits, Program, Spec};
-use switchtower_e2b::{Address, Config, E2b, Identity, Key, Transport as _, Web};
+use switchtower_e2b::{Address, Config, E2b, Identity, Key, Liveness, Transport as _, Web};
 use switchtower_fake_e2b::{Fake, Kernels, Plan, Settings};
 use tokio::net::TcpListener;
 
@@ -69,6 +69,119 @@ async fn a_killed_server_leaves_sandboxes_and_the_next_one_ends_them_and_then_it
     }
     assert_eq!(created["message"], "[E2B_METRICS]");
     assert!(!event("sandbox_orphan_killed")["sandboxId"].is_null());
+    stand_in.fake.close().await;
+}
+
+/// Nobody has looked at a killed server yet: it is a zombie, whose number is still taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_server_left_is_ended_although_it_is_a_zombie_and_what_it_had_asked_for_when_it_appears() {
+    let stand_in = StandIn::start().await;
+    let often = [("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_SWEEP_INTERVAL", "1s")];
+    let first = Server::start_with(Some(&stand_in), &often).await;
+    stand_in.until("warm", |fake| fake.live().len() >= 3).await;
+    // A sibling that lives, on the same account and under the same name.
+    let sibling = Server::start_with(Some(&stand_in), &often).await;
+    stand_in.until("warm", |fake| fake.live().len() >= 6).await;
+    let of_sibling = async || {
+        let (_, tiers) = sibling.ask("GET", "/v1/admin/tiers", Some(ADMIN), Value::Null).await;
+        let e2b = tiers.as_array().unwrap().iter().find(|tier| tier["tier"] == "e2b").unwrap().clone();
+        let ids = e2b["account"]["detail"]["sandboxes"].as_array().unwrap_or_else(|| panic!("{e2b}")).clone();
+        ids.iter().map(|live| live["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let kept = of_sibling().await;
+    assert_eq!(kept.len(), 3);
+
+    // Its creations take three seconds from now on, so that some are under way when it is killed.
+    stand_in.fake.set_faults("create.slow=100%:3s".parse().unwrap());
+    let created = stand_in.fake.counts().created;
+    let body = json!({ "code": "import time, requests\ntime.sleep(60)", "tier": "e2b" });
+    let load = futures_util::future::join_all((0..2).map(|_| first.try_ask("POST", "/v1/execute", None, body.clone())));
+    let killed = async {
+        stand_in.until("busy", |fake| fake.counts().executions >= 8).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        first.signal("-KILL");
+    };
+    let (_, ()) = tokio::join!(load, killed);
+    let stat = || std::fs::read_to_string(format!("/proc/{}/stat", first.child.id())).unwrap();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    while !stat().contains(") Z ") {
+        assert!(tokio::time::Instant::now() < deadline, "it is to be a zombie: {}", stat());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let second = Server::start_with(Some(&stand_in), &often).await;
+    stand_in.until("what it had asked for appears", |fake| fake.counts().created > created).await;
+
+    // Within an interval of the last one's appearance, only those of the living are there.
+    let of = async |server: &Server| {
+        let (_, tiers) = server.ask("GET", "/v1/admin/tiers", Some(ADMIN), Value::Null).await;
+        let e2b = tiers.as_array().unwrap().iter().find(|tier| tier["tier"] == "e2b").unwrap().clone();
+        e2b["account"]["detail"]["sandboxes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|live| live["id"].clone())
+            .collect::<Vec<_>>()
+    };
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        let known = [of(&second).await, of(&sibling).await].concat();
+        let left: Vec<String> = stand_in.fake.live().into_iter().filter(|id| !known.contains(&json!(id))).collect();
+        // One of the killed server, three of the one that came after it.
+        let settled = stand_in.fake.counts().created >= created + 4;
+        if left.is_empty() && settled {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "left: {left:?}, {:?}", stand_in.fake.counts());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(of_sibling().await, kept, "what the living one has is its own");
+    assert_eq!(stand_in.fake.live().iter().filter(|id| kept.contains(id)).count(), 3);
+    first.ended();
+    for server in [second, sibling] {
+        server.signal("-TERM");
+        server.ended();
+    }
+    stand_in.until("nothing is left", |fake| fake.live().is_empty()).await;
+    stand_in.fake.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_template_that_is_not_there_is_told_by_doctor_and_by_health_with_how_to_fix_it() {
+    let templates = [("prod".to_owned(), switchtower_fake_e2b::Template::default())].into();
+    let stand_in = StandIn::start_with(Settings { templates, plan: Plan::Unlimited, ..Settings::default() }).await;
+    let doctor = |template: &str| {
+        let doctor = switchtower(Some(&stand_in)).env("E2B_TEMPLATE_ID", template).args(["doctor", "--json"]).output();
+        let findings: Value = serde_json::from_slice(&doctor.unwrap().stdout).unwrap();
+        let of_cloud = |finding: &&Value| ["E2B", "tier e2b"].contains(&finding["what"].as_str().unwrap());
+        findings.as_array().unwrap().iter().find(of_cloud).unwrap().clone()
+    };
+    for (template, state) in
+        [("prod", "well"), ("prod:default", "well"), ("staging", "lacking"), ("prod:v9", "lacking")]
+    {
+        let finding = doctor(template);
+        assert_eq!(finding["state"], state, "{template}: {finding}");
+        if state == "lacking" {
+            let detail = finding["detail"].as_str().unwrap();
+            assert!(detail.contains("not found") || detail.contains("does not exist"), "{detail}");
+            assert!(finding["remedy"].as_str().unwrap().contains("e2b template build"), "{finding}");
+        }
+    }
+    assert_eq!(stand_in.fake.counts().created, 0, "nothing was bought to find it out");
+    let server = Server::start_with(Some(&stand_in), &[("E2B_TEMPLATE_ID", "staging")]).await;
+    let e2b = async || {
+        let (_, health) = server.ask("GET", "/health", None, Value::Null).await;
+        health["tiers"].as_array().unwrap().iter().find(|tier| tier["tier"] == "e2b").unwrap().clone()
+    };
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while e2b().await["problem"].is_null() {
+        assert!(tokio::time::Instant::now() < deadline, "no problem is told");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let problem = e2b().await["problem"].as_str().unwrap().to_owned();
+    assert!(problem.contains("template 'staging' not found") && problem.contains("E2B_TEMPLATE_ID"), "{problem}");
+    server.signal("-TERM");
+    server.ended();
     stand_in.fake.close().await;
 }
 
@@ -154,7 +267,8 @@ async fn connections_are_kept_and_used_again() {
     let listener = Counted { inner, count: count.clone() };
     tokio::spawn(axum::serve(listener, fake.app()).into_future());
     let address = Address::new(Some(&origin), Some(&origin), None);
-    let identity = Identity { owner: "test".to_owned(), process: "one".to_owned(), lives: Arc::new(|_| false) };
+    let identity =
+        Identity { owner: "test".to_owned(), process: "one".to_owned(), lives: Arc::new(|_| Liveness::Dead) };
     let (key, web, wall) = (Key::new("any").unwrap(), Arc::new(Web::new().unwrap()), switchtower::clock::Wall::real());
     let account = E2b::new(Config::default(), address, key, web, identity, Arc::new(move || wall.now()));
     let mut sandbox = account.open(&Spec::new(Language::Python)).await.unwrap();

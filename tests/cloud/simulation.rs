@@ -12,7 +12,7 @@ use switchtower::config::Cloud;
 use switchtower::error::Error;
 use switchtower::request::{CacheMode, Priority};
 use switchtower::seed::Seed;
-use switchtower_e2b::{Address, Broken, E2b, Identity, Key, Pieces, Transport};
+use switchtower_e2b::{Address, Broken, E2b, Identity, Key, Liveness, Pieces, Transport};
 use switchtower_fake_e2b::{Fake, Latency, Plan, Settings};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -94,7 +94,8 @@ fn world(seed: u64, settings: Settings, mut cloud: Cloud) -> World {
     let seen = Arc::<Mutex<Seen>>::default();
     let watched = Watched { inner: Through(fake.app()), seen: seen.clone() };
     let address = Address::new(Some("http://e2b.test"), Some("http://e2b.test"), None);
-    let identity = Identity { owner: "test".to_owned(), process: "one".to_owned(), lives: Arc::new(|_| false) };
+    let identity =
+        Identity { owner: "test".to_owned(), process: "one".to_owned(), lives: Arc::new(|_| Liveness::Dead) };
     let started = Instant::now();
     let now = Arc::new(move || std::time::UNIX_EPOCH + Duration::from_secs(1_800_000_000) + started.elapsed());
     let key = Key::new("e2b_0123456789abcdef").unwrap();
@@ -251,6 +252,64 @@ fn of_twenty_percent_injected_errors_at_most_one_percent_is_surfaced() {
         let faults = "create.500=10%,create.503=10%,execute.500=10%,execute.502=10%,contexts.500=10%";
         let (failed, how) = story(surfaced(faults, 1200, seed));
         assert!(failed <= 12, "{failed} of 1200: {how:?}");
+    }
+}
+
+/// A network that takes up to 300 ms each way.
+struct Jittered {
+    inner: Through,
+    chance: Mutex<rand_chacha::ChaCha8Rng>,
+}
+
+impl Jittered {
+    async fn way(&self) {
+        let millis = self.chance.lock().unwrap().random_range(0..300);
+        sleep(Duration::from_millis(millis)).await;
+    }
+}
+
+#[async_trait]
+impl Transport for Jittered {
+    async fn send(&self, request: Request<bytes::Bytes>) -> Result<Response<Pieces>, Broken> {
+        self.way().await;
+        let response = self.inner.send(request).await;
+        self.way().await;
+        response
+    }
+}
+
+#[test]
+fn of_a_thousand_creations_over_a_network_that_is_now_quick_and_now_slow_the_plan_refuses_none() {
+    use switchtower_contract::{Backend as _, Language, Spec};
+    for (plan, seed) in [(Plan::Hobby, 1), (Plan::Hobby, 2), (Plan::Pro, 3)] {
+        story(async move {
+            let fake = Fake::new(Settings { plan, seed, latency: Latency::E2b2026, ..scripted() });
+            let transport = Jittered { inner: Through(fake.app()), chance: Mutex::new(Seed::fixed(seed).rng()) };
+            let mut config = Cloud::default().account;
+            config.limits.patience = 3600 * SECOND;
+            config.limits.executions_per_minute = 60_000;
+            config.limits.plan = match plan {
+                Plan::Pro => switchtower_e2b::limits::Plan::Pro,
+                _ => switchtower_e2b::limits::Plan::Hobby,
+            };
+            let account = super::through::account_over(transport, config, "one", |_| Liveness::Dead);
+            let openers = (0..10).map(|_| {
+                let account = account.clone();
+                tokio::spawn(async move {
+                    for _ in 0..100 {
+                        drop(account.open(&Spec { language: Language::Python }).await.unwrap());
+                    }
+                })
+            });
+            for opener in openers.collect::<Vec<_>>() {
+                opener.await.unwrap();
+            }
+            account.close(600 * SECOND).await;
+            let counts = fake.counts();
+            assert_eq!((counts.created, counts.create_refused), (1_000, 0), "{plan}, seed {seed}");
+            assert_eq!(account.status().limits.creation.rate_limited, 0);
+            assert_eq!(fake.live(), Vec::<String>::new());
+        });
     }
 }
 

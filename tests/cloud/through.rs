@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::{Request, Response};
 use futures_util::StreamExt as _;
-use switchtower_e2b::{Address, Broken, Config, E2b, Identity, Key, Pieces, Reached, Transport};
+use switchtower_e2b::{Address, Broken, Config, E2b, Identity, Key, Liveness, Pieces, Reached, Transport};
 use switchtower_fake_e2b::Fake;
 use tower::ServiceExt as _;
 
@@ -53,11 +52,11 @@ impl Transport for Deaf {
 
 /// An account at the stand-in.
 pub(crate) fn account(fake: &Fake, config: Config) -> E2b {
-    account_of(fake, config, "one", |_| false)
+    account_of(fake, config, "one", |_| Liveness::Dead)
 }
 
 /// An account as a process of this name has it, which takes those for alive that `lives` says.
-pub(crate) fn account_of(fake: &Fake, config: Config, process: &str, lives: fn(&str) -> bool) -> E2b {
+pub(crate) fn account_of(fake: &Fake, config: Config, process: &str, lives: fn(&str) -> Liveness) -> E2b {
     account_over(Through(fake.app()), config, process, lives)
 }
 
@@ -66,12 +65,13 @@ pub(crate) fn account_over(
     transport: impl Transport + 'static,
     config: Config,
     process: &str,
-    lives: fn(&str) -> bool,
+    lives: fn(&str) -> Liveness,
 ) -> E2b {
     let address = Address::new(Some("http://e2b.test"), Some("http://e2b.test"), None);
     let identity = Identity { owner: "test".to_owned(), process: process.to_owned(), lives: Arc::new(lives) };
-    let started = tokio::time::Instant::now();
-    let now = Arc::new(move || UNIX_EPOCH + Duration::from_secs(1_800_000_000) + started.elapsed());
+    // The stand-in's own clock begins in the same way.
+    let wall = switchtower::clock::Wall::real();
+    let now = Arc::new(move || wall.now());
     let key = Key::new("e2b_0123456789abcdef").unwrap();
     E2b::new(config, address, key, Arc::new(transport), identity, now)
 }

@@ -9,6 +9,7 @@ use switchtower::error::Error;
 use switchtower::tier::breaker::State;
 use switchtower::tier::pool;
 use switchtower_contract::{Event, Events, Exit};
+use switchtower_e2b::Liveness;
 use switchtower_fake_e2b::{Plan, Rates, Settings, Template};
 use tokio::time::{Instant, advance, sleep};
 
@@ -126,6 +127,93 @@ async fn fail_fail_and_then_well_is_three_attempts_with_growing_pauses() {
     let paused: Vec<_> = answer.attempts.iter().filter_map(|attempt| attempt.paused).collect();
     assert!(paused[0] <= SECOND && paused[1] <= 2 * SECOND, "{paused:?}");
     house.close().await;
+}
+
+/// Lines of a log.
+#[derive(Clone, Default)]
+struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    /// Each creation: its event, and which attempt it was.
+    fn creations(&self) -> Vec<(String, u64)> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let creations = lines.filter(|line| line["event"].as_str().is_some_and(|event| event.contains("create")));
+        creations.map(|line| (line["event"].as_str().unwrap().to_owned(), line["attempt"].as_u64().unwrap())).collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_of_creations_carry_the_number_of_the_attempt() {
+    let log = Log::default();
+    let to = log.clone();
+    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || to.clone()).finish();
+    let _logged = tracing::subscriber::set_default(subscriber);
+    let expected = [("sandbox_create_failure", 1), ("sandbox_create_failure", 2), ("sandbox_create_success", 3)];
+    let expected = expected.map(|(event, attempt)| (event.to_owned(), attempt));
+    // Opened for the request itself, or for it by a pool.
+    for pooled in [false, true] {
+        let mut cloud = wide();
+        cloud.tier.pool = pooled.then(|| pool::Config { min: 0, target: 0, ..pool::Config::default() });
+        let house = House::new(faulty("create.500=100%x2"), cloud);
+        assert!(house.remote(&plain("a")).await.is_ok());
+        assert_eq!(log.creations(), expected, "pooled: {pooled}");
+        log.0.lock().unwrap().clear();
+        house.close().await;
+        log.0.lock().unwrap().clear();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sandbox_whose_end_was_not_confirmed_keeps_its_place_and_is_ended_by_the_next_sweep() {
+    use switchtower_contract::{Backend as _, Language, Spec};
+    let fake = switchtower_fake_e2b::Fake::new(faulty("kill.500=100%"));
+    let account = super::through::account(&fake, wide().account);
+    drop(account.open(&Spec { language: Language::Python }).await.unwrap());
+    assert!(!account.close(60 * SECOND).await, "one may be left");
+    assert_eq!((account.status().unconfirmed, account.status().limits.running, fake.live().len()), (1, 1, 1));
+    fake.set_faults("".parse().unwrap());
+    assert_eq!(account.sweep().await.unwrap(), 1);
+    assert_eq!((account.status().unconfirmed, account.status().limits.running, fake.live().len()), (0, 0, 0));
+    // What is held is not swept.
+    let held = account.open(&Spec { language: Language::Python }).await.unwrap();
+    assert_eq!(account.sweep().await.unwrap(), 0);
+    drop(held);
+    assert!(account.close(60 * SECOND).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_sandbox_is_renewed_before_others_may_take_it_for_left() {
+    use switchtower_contract::{Backend as _, Language, Spec, Upkeep};
+    let fake = switchtower_fake_e2b::Fake::new(faulty(""));
+    let account = super::through::account(&fake, wide().account);
+    let other = super::through::account_of(&fake, wide().account, "other", |_| Liveness::Unknown);
+    let mut sandbox = account.open(&Spec { language: Language::Python }).await.unwrap();
+    sandbox.keep(Upkeep::Asleep).await.unwrap();
+    for hours in 1..=30 {
+        sleep(3600 * SECOND).await;
+        account.renew_leases().await;
+        let resumed = u64::from(hours >= 12) + u64::from(hours >= 24);
+        assert_eq!(fake.counts().resumed, resumed, "after {hours} hours");
+        assert_eq!(account.status().limits.running, 0, "it sleeps again");
+    }
+    // Another process that cannot see this one leaves it alone, and takes it a day after nobody has renewed it.
+    assert_eq!(other.sweep().await.unwrap(), 0);
+    sleep(25 * 3600 * SECOND).await;
+    assert_eq!(other.sweep().await.unwrap(), 1);
+    drop(sandbox);
+    account.close(60 * SECOND).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -276,7 +364,7 @@ async fn what_an_earlier_process_left_is_ended_and_what_a_living_one_has_is_not(
     use super::through::account_of;
     let fake = switchtower_fake_e2b::Fake::new(Settings { plan: Plan::Unlimited, ..scripted() });
     let config = || wide().account;
-    let lives: fn(&str) -> bool = |process| process == "neighbour";
+    let lives: fn(&str) -> Liveness = |process| if process == "neighbour" { Liveness::Alive } else { Liveness::Dead };
     let (dead, neighbour) =
         (account_of(&fake, config(), "dead", lives), account_of(&fake, config(), "neighbour", lives));
     let spec = switchtower_contract::Spec::new(switchtower_contract::Language::Python);
@@ -351,7 +439,7 @@ async fn a_run_that_was_broken_off_does_not_hang_the_next_one_in_its_sandbox() {
 async fn a_sandbox_whose_creation_was_not_answered_is_found_and_ended() {
     use super::through::{Deaf, account_over};
     let fake = switchtower_fake_e2b::Fake::new(faulty(""));
-    let account = account_over(Deaf::new(&fake), wide().account, "one", |_| false);
+    let account = account_over(Deaf::new(&fake), wide().account, "one", |_| Liveness::Dead);
     let spec = switchtower_contract::Spec::new(switchtower_contract::Language::Python);
     assert!(switchtower_contract::Backend::open(&account, &spec).await.is_err());
     assert_eq!(fake.live().len(), 1, "it was made, and nobody was told");

@@ -31,6 +31,12 @@ pub trait Backend: Send + Sync {
     /// A sandbox that nothing has run in yet.
     async fn open(&self, spec: &Spec) -> Result<Box<dyn Sandbox>, Fault>;
 
+    /// As [`open`](Self::open). `attempt`: which try of the same request this is, from 1, for what the backend records of
+    /// it.
+    async fn open_attempt(&self, spec: &Spec, _attempt: u32) -> Result<Box<dyn Sandbox>, Fault> {
+        self.open(spec).await
+    }
+
     /// A kernel in a sandbox of its own, for a backend that can keep many of them at little cost.
     async fn kernel(&self, _opening: &Opening) -> Result<Box<dyn Kernel>, Fault> {
         Err(Fault::Unsupported(Need::Language("a kernel that is kept".to_owned())))

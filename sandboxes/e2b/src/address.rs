@@ -33,6 +33,11 @@ impl Address {
         &self.api
     }
 
+    /// Where the sandboxes of this service are: one origin for all of them, or their domain.
+    pub(crate) fn sandboxes(&self) -> &str {
+        self.shared.as_deref().unwrap_or(&self.domain)
+    }
+
     /// The origin of a sandbox's port. `domain` is the one that its creation named, where it did.
     pub(crate) fn sandbox(&self, id: &str, port: u16, domain: Option<&str>) -> String {
         if let Some(shared) = &self.shared {

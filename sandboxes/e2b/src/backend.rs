@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::envd;
 use crate::identity::Identity;
 use crate::key::Key;
-use crate::limits::Limits;
+use crate::limits::{Egress, Limits};
 use crate::orphans;
 use crate::prelude::{Checked, check};
 use crate::runtime::Runtime;
@@ -49,17 +49,31 @@ impl E2b {
         identity: Identity,
         now: Now,
     ) -> Self {
+        Self::behind(Egress::own(), config, address, key, transport, identity, now)
+    }
+
+    /// As [`E2b::new`], behind an address that other accounts may call from too: they share what the service counts by
+    /// address.
+    pub fn behind(
+        egress: Egress,
+        config: Config,
+        address: Address,
+        key: Key,
+        transport: Arc<dyn Transport>,
+        identity: Identity,
+        now: Now,
+    ) -> Self {
         let budget = match &config.budget_file {
-            Some(file) => Budget::kept_in(file.clone(), config.limits.max_per_hour, now),
-            None => Budget::in_memory(config.limits.max_per_hour, now),
+            Some(file) => Budget::kept_in(file.clone(), config.limits.max_per_hour, now.clone()),
+            None => Budget::in_memory(config.limits.max_per_hour, now.clone()),
         };
-        let limits = Limits::new(&config.limits, budget);
+        let limits = Limits::new(&config.limits, budget, egress);
         let (tag, promised) = (config.tag(), config.promised());
         let template = config.template();
         // Without a tag nobody knows what this template is made of tomorrow, or was a minute ago.
         let image = tag.as_ref().map(|tag| format!("e2b {template} {tag}"));
         let runtime = Arc::new(Runtime::new(image));
-        let account = Arc::new(Account::new(config, address, key, transport, limits, &identity));
+        let account = Arc::new(Account::new(config, address, key, transport, limits, &identity, now));
         Self { account, identity, tag, promised, runtime, prelude: "".into() }
     }
 
@@ -70,25 +84,62 @@ impl E2b {
         self
     }
 
-    /// Ends what processes that are no more have left in the account; how many sandboxes that were.
+    /// Ends the sandboxes in the account that nobody holds any more: those that other processes left, and those that this
+    /// one lost sight of. Returns how many that were. To be called again and again: what a process that has ended had
+    /// asked for may appear later, and what it has paused is known to be nobody's only after a day.
     ///
     /// # Errors
-    /// E2B does not list them. Those that it listed and did not end are told in the log.
+    /// E2B does not list them. Those that it listed and did not end are named in the log.
     pub async fn sweep(&self) -> Result<usize, Trouble> {
         orphans::sweep(&self.account, &self.identity).await
     }
 
-    /// Asks whether the service answers and takes the key. Makes nothing.
-    ///
-    /// # Errors
-    /// It does not; says why, and how to mend it.
-    pub async fn reach(&self) -> Result<(), Trouble> {
-        orphans::left(&self.account, &self.identity).await.map(drop)
+    /// Keeps what this process has paused from being taken for somebody's leftovers. To be called once an hour or oftener.
+    pub async fn renew_leases(&self) {
+        self.account.renew_leases().await;
     }
 
-    /// Waits until every sandbox that was let go is ended, `most` at most.
-    pub async fn close(&self, most: Duration) {
-        self.account.settled(most).await;
+    /// Asks whether the service answers, takes the key and has the template. Makes nothing.
+    ///
+    /// # Errors
+    /// It does not; says why, and how to fix it.
+    pub async fn reach(&self) -> Result<(), Trouble> {
+        orphans::reach(&self.account).await?;
+        self.find_template().await
+    }
+
+    /// Asks whether the template is there, and remembers the answer for [`E2b::status`]. A service that does not tell counts
+    /// as one that has it.
+    ///
+    /// # Errors
+    /// It is not there, or the service does not answer.
+    pub async fn find_template(&self) -> Result<(), Trouble> {
+        let found = self.account.control.find_template(self.account.config.template()).await;
+        match &found {
+            Ok(()) => self.account.set_template_problem(None),
+            Err(trouble) if trouble.cause == Cause::Template => {
+                self.account.set_template_problem(Some(trouble.to_string()));
+            }
+            // Nothing new is known of it.
+            Err(_) => {}
+        }
+        found
+    }
+
+    /// How often a server is to sweep the account. Zero: at its start only.
+    pub fn sweep_interval(&self) -> Duration {
+        self.account.config.sweep_interval
+    }
+
+    /// No sandbox can be made, as far as is known, since the template is not there.
+    pub fn has_template_problem(&self) -> bool {
+        self.account.has_template_problem()
+    }
+
+    /// Waits until every sandbox that was let go is ended, `most` at most. False: one may be left, which ends with its
+    /// lifetime, or by the next sweep of a server with this account.
+    pub async fn close(&self, most: Duration) -> bool {
+        self.account.settled(most).await
     }
 
     pub fn status(&self) -> Status {
@@ -106,7 +157,7 @@ impl E2b {
     /// # Errors
     /// There is no sandbox to look at.
     pub async fn inspect(&self, modules: &BTreeSet<String>) -> Result<Inspection, Trouble> {
-        let held = self.account.create().await?;
+        let held = self.account.create(1).await?;
         let tag = read_tag(&held.inside, self.account.config.file_read).await?;
         let cloud = Cloud::prepare(held, self.prelude.clone()).await?;
         let list = serde_json::json!(modules);
@@ -120,8 +171,8 @@ impl E2b {
         Ok(Inspection { tag, failed, packages })
     }
 
-    async fn checked(&self) -> Result<Cloud, Trouble> {
-        let held = self.account.create().await?;
+    async fn checked(&self, attempt: u32) -> Result<Cloud, Trouble> {
+        let held = self.account.create(attempt).await?;
         if let Some(expected) = &self.tag {
             let tag = read_tag(&held.inside, self.account.config.file_read).await?;
             if tag.as_deref() != Some(expected) {
@@ -205,10 +256,14 @@ impl Backend for E2b {
     }
 
     async fn open(&self, spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
+        self.open_attempt(spec, 1).await
+    }
+
+    async fn open_attempt(&self, spec: &Spec, attempt: u32) -> Result<Box<dyn Sandbox>, Fault> {
         if spec.language != Language::Python {
             return Err(Fault::Unsupported(Need::Language(spec.language.name().to_owned())));
         }
-        match self.checked().await {
+        match self.checked(attempt).await {
             Ok(cloud) => Ok(Box::new(cloud)),
             Err(trouble) => Err(trouble.fault(false)),
         }

@@ -61,6 +61,8 @@ pub enum Call {
 
 /// A rate limit that does not say when to come back: the time that the SDKs' users settled on.
 const WHEN_NOT_TOLD: Duration = Duration::from_secs(30);
+/// When to come back to a sandbox that has as many connections as it may.
+const WHEN_FULL: Duration = Duration::from_secs(1);
 
 /// The body of an error, in either plane.
 #[derive(Deserialize, Default)]
@@ -89,13 +91,19 @@ impl Trouble {
 
     /// From a call that broke.
     pub(crate) fn broken(broken: &Broken) -> Self {
+        let full = broken.reached == Reached::Full;
         Self {
-            cause: Cause::Network,
+            cause: if full { Cause::RateLimit } else { Cause::Network },
             status: None,
             message: short(&broken.reason),
-            retry_after: None,
+            retry_after: full.then_some(WHEN_FULL),
             may_have_run: broken.reached == Reached::Maybe,
         }
+    }
+
+    /// Our own refusal, before anything was sent.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.status.is_none() && matches!(self.cause, Cause::RateLimit | Cause::ConcurrencyCap)
     }
 
     /// From an answer that is no answer.

@@ -47,9 +47,12 @@ pub struct Config {
     pub cpu_second: u64,
     /// What a gigabyte of memory costs in a second, in billionths of a dollar. E2B's price list of 2026.
     pub gigabyte_second: u64,
-    /// Whose sandboxes these are: at its start a server ends those of its own name whose process is no more. The host's
-    /// name where none is given; two servers must not share one where their processes do not see each other.
+    /// Whose sandboxes these are, for people who look at the account. The host's name where none is given.
     pub owner: Option<String>,
+    /// How often a server ends the sandboxes in the account that nobody holds any more, such as those of a server that was
+    /// killed: at its start, and then each time this has passed, 1 second at least. Zero: at its start only.
+    #[serde(with = "humantime_serde")]
+    pub sweep_interval: Duration,
     /// Where a server keeps the hour's budget across restarts; the user's state folder where none is given. Commands beside
     /// it neither read nor write it.
     pub budget_file: Option<PathBuf>,
@@ -81,6 +84,7 @@ impl Default for Config {
             cpu_second: 14_000,
             gigabyte_second: 4_500,
             owner: None,
+            sweep_interval: Duration::from_secs(30),
             budget_file: None,
             limits: limits::Config::default(),
         }

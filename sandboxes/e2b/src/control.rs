@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method};
@@ -58,6 +58,24 @@ pub(crate) struct Made {
     pub(crate) domain: Option<String>,
 }
 
+/// A template as its name leads to it.
+#[derive(Deserialize)]
+struct Named {
+    #[serde(rename = "templateID")]
+    template: String,
+}
+
+/// A tag of a template.
+#[derive(Deserialize)]
+struct Tag {
+    tag: String,
+}
+
+/// The service says nothing of templates, or not of this one: it belongs to another team, which may have shared it.
+fn is_silent(trouble: &Trouble) -> bool {
+    trouble.cause == Cause::NoPath || trouble.status == Some(403)
+}
+
 /// A sandbox as E2B tells of it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -68,6 +86,17 @@ pub(crate) struct Listed {
     pub(crate) state: String,
     #[serde(default)]
     pub(crate) metadata: BTreeMap<String, String>,
+    /// When E2B ends it; of one that is paused, when it was paused.
+    #[serde(default)]
+    end_at: Option<String>,
+}
+
+impl Listed {
+    /// When it ends, or was paused; none where the service does not tell.
+    pub(crate) fn ends(&self) -> Option<SystemTime> {
+        let time: jiff::Timestamp = self.end_at.as_deref()?.parse().ok()?;
+        Some(time.into())
+    }
 }
 
 impl Control {
@@ -97,6 +126,52 @@ impl Control {
     pub(crate) async fn get(&self, id: &str) -> Result<Listed, Trouble> {
         let (_, body) = self.call(Method::GET, &format!("/sandboxes/{id}"), None).await?;
         parsed(&body)
+    }
+
+    /// Looks whether a template is there that this key may use: `name`, an id, either with `:tag`. A service that does not
+    /// know the question counts as one that has it.
+    pub(crate) async fn find_template(&self, template: &str) -> Result<(), Trouble> {
+        let (name, tag) = template.split_once(':').map_or((template, None), |(name, tag)| (name, Some(tag)));
+        let missing = |message: String| Trouble {
+            cause: Cause::Template,
+            status: Some(404),
+            message,
+            retry_after: None,
+            may_have_run: false,
+        };
+        // By its name; else by its id.
+        let id = match self.call(Method::GET, &format!("/templates/aliases/{}", encoded(name)), None).await {
+            Ok((_, body)) => parsed::<Named>(&body).map_or_else(|_| name.to_owned(), |named| named.template),
+            Err(trouble) if trouble.cause == Cause::Gone => {
+                match self.call(Method::GET, &format!("/templates/{}", encoded(name)), None).await {
+                    Ok(_) => name.to_owned(),
+                    Err(trouble) if trouble.cause == Cause::Gone || trouble.status == Some(400) => {
+                        return Err(missing(format!("template '{name}' not found")));
+                    }
+                    Err(trouble) if is_silent(&trouble) => return Ok(()),
+                    Err(trouble) => return Err(trouble),
+                }
+            }
+            Err(trouble) if is_silent(&trouble) => return Ok(()),
+            Err(trouble) => return Err(trouble),
+        };
+        let Some(tag) = tag else { return Ok(()) };
+        let tags = self.call(Method::GET, &format!("/templates/{}/tags", encoded(&id)), None).await;
+        let tags: Vec<Tag> = match tags {
+            // In another form than we know, it tells nothing.
+            Ok((_, body)) => match parsed(&body) {
+                Ok(tags) => tags,
+                Err(_) => return Ok(()),
+            },
+            Err(trouble) if is_silent(&trouble) || trouble.cause == Cause::Gone => return Ok(()),
+            Err(trouble) => return Err(trouble),
+        };
+        // A build's own id pins that build, and is among no tags.
+        let pins = tag.len() == 36 && tag.bytes().filter(|byte| *byte == b'-').count() == 4;
+        if pins || tags.iter().any(|known| known.tag == tag) {
+            return Ok(());
+        }
+        Err(missing(format!("tag '{tag}' does not exist for template '{name}'")))
     }
 
     /// Every sandbox with this metadata, paused ones too.
@@ -149,10 +224,12 @@ impl Control {
     ) -> Result<(HeaderMap, Bytes), Trouble> {
         let mut repeats = REPEATS;
         loop {
-            self.limits.lifecycle().await?;
+            let right = self.limits.lifecycle().await?;
             let ask = self.ask(Call::Control, method.clone(), path, QUICK);
             let ask = if let Some(body) = body { ask.json(body) } else { ask };
-            match self.told(Kind::Lifecycle, ask.whole(self.transport.as_ref()).await) {
+            let answered = ask.whole(self.transport.as_ref()).await;
+            drop(right);
+            match self.told(Kind::Lifecycle, answered) {
                 // Every one of these may be made twice.
                 Err(trouble) if repeats > 0 && trouble.cause == Cause::Server => repeats -= 1,
                 done => return done,
@@ -170,14 +247,15 @@ impl Control {
         deadline: Duration,
         kind: Kind,
     ) -> Result<Made, Trouble> {
-        self.limits.lifecycle().await?;
         if !self.old.load(Ordering::Relaxed) {
+            let _right = self.limits.lifecycle().await?;
             let asked = self.ask(call, Method::POST, new, deadline).json(body).read(self.transport.as_ref()).await;
             match asked {
                 Err(trouble) if trouble.cause == Cause::NoPath => {}
                 asked => return self.told(kind, asked),
             }
         }
+        let _right = self.limits.lifecycle().await?;
         let made = self.ask(call, Method::POST, old, deadline).json(body).read(self.transport.as_ref()).await;
         if made.is_ok() {
             self.old.store(true, Ordering::Relaxed);

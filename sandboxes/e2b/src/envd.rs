@@ -115,8 +115,10 @@ pub(crate) async fn command(inside: &Inside, line: &str, time: Duration) -> Resu
         .header(HeaderName::from_static("connect-timeout-ms"), millis)
         .body("application/connect+json", frame(&body));
     // Not made again: it may have run.
-    inside.limits.operation().await?;
-    let done = async { said(ask.open(inside.transport.as_ref()).await?.into_body(), time + GRACE).await }.await;
+    let right = inside.limits.operation().await?;
+    let opened = ask.open(inside.transport.as_ref()).await;
+    drop(right);
+    let done = async { said(opened?.into_body(), time + GRACE).await }.await;
     inside.limits.hears(Kind::Operation, done.as_ref().err());
     done
 }

@@ -7,6 +7,9 @@ impl Limits {
     /// How a call went.
     pub(crate) fn hears(&self, kind: Kind, trouble: Option<&Trouble>) {
         let Some(trouble) = trouble else { return self.succeeded(kind) };
+        if trouble.is_ours() {
+            return;
+        }
         match trouble.cause {
             Cause::RateLimit => self.rate_limited(kind, trouble.retry_after),
             Cause::ConcurrencyCap => self.concurrency_capped(),

@@ -1,6 +1,6 @@
 //! A sandbox of ours, from its making to its end: awake and paid for, or asleep.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard};
@@ -83,6 +83,23 @@ impl Held {
     }
 }
 
+/// A sandbox that others hold.
+#[derive(Clone)]
+pub(crate) struct WeakShared(Weak<Mutex<Held>>);
+
+impl WeakShared {
+    /// Wakes it and lets it sleep again, where it sleeps and nobody is about to use it.
+    pub(crate) async fn renew_lease(&self) -> Result<(), Trouble> {
+        let Some(shared) = self.0.upgrade() else { return Ok(()) };
+        let Ok(mut held) = shared.try_lock() else { return Ok(()) };
+        if held.running.is_some() {
+            return Ok(());
+        }
+        held.wake().await?;
+        held.sleep().await
+    }
+}
+
 /// A sandbox that several speak to: its kernels run side by side. It is ended when the last of them lets it go.
 #[derive(Clone)]
 pub(crate) struct Shared(Arc<Mutex<Held>>);
@@ -90,6 +107,11 @@ pub(crate) struct Shared(Arc<Mutex<Held>>);
 impl Shared {
     pub(crate) fn new(held: Held) -> Self {
         Self(Arc::new(Mutex::new(held)))
+    }
+
+    /// Lets others know it without keeping it alive.
+    pub(crate) fn downgrade(&self) -> WeakShared {
+        WeakShared(Arc::downgrade(&self.0))
     }
 
     /// For as long as nobody else is to change it.
@@ -113,6 +135,6 @@ impl Shared {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.account.bury(self.inside.id().to_owned(), self.running.take());
+        self.account.bury(self.inside.id().to_owned(), self.running.take(), self.ends);
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::sleep;
 
 use crate::address::{Address, ENVD, INTERPRETER};
 use crate::cause::{Call, Cause, Trouble};
+use crate::connections::Connections;
 use crate::control::Made;
 use crate::limits::{Kind, Limits};
 use crate::transport::{Broken, Pieces, Transport};
@@ -25,7 +26,8 @@ pub(crate) fn passes(trouble: &Trouble) -> bool {
 /// The way into a sandbox.
 #[derive(Clone)]
 pub(crate) struct Inside {
-    pub(crate) transport: Arc<dyn Transport>,
+    /// Counts the connections to this sandbox.
+    pub(crate) transport: Arc<Connections>,
     pub(crate) limits: Arc<Limits>,
     address: Address,
     made: Made,
@@ -33,6 +35,7 @@ pub(crate) struct Inside {
 
 impl Inside {
     pub(crate) fn new(transport: Arc<dyn Transport>, limits: Arc<Limits>, address: Address, made: Made) -> Self {
+        let transport = Arc::new(Connections::new(transport, limits.connections_per_sandbox()));
         Self { transport, limits, address, made }
     }
 
@@ -61,8 +64,9 @@ impl Inside {
     {
         let mut pauses = AGAIN.iter();
         loop {
-            self.limits.operation().await?;
+            let right = self.limits.operation().await?;
             let done = call().await;
+            drop(right);
             self.limits.hears(Kind::Operation, done.as_ref().err());
             match (done, pauses.next()) {
                 (Err(trouble), Some(pause)) if passes(&trouble) => sleep(*pause).await,

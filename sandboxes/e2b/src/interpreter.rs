@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::cause::{Call, Trouble};
 use crate::inside::Inside;
-use crate::limits::Kind;
+use crate::limits::{Kind, Reservation};
 use crate::transport::Pieces;
 
 /// Longest that a kernel may take to start: E2B's takes about two seconds.
@@ -167,16 +167,24 @@ pub(crate) async fn remove(inside: &Inside, context: &Context) -> Result<(), Tro
     inside.counted(call).await
 }
 
-/// Waits for the right to start a cell: no part of the cell's own time.
-pub(crate) async fn right(inside: &Inside) -> Result<(), Trouble> {
-    inside.limits.operation().await?;
-    inside.limits.execution().await?;
-    Ok(())
+/// The right to start one cell, held until its stream has opened.
+pub(crate) struct Right {
+    _operation: Reservation,
+    _execution: Reservation,
 }
 
-/// Starts a cell, for which there is a [`right`]. Dropping the stream closes the connection, which interrupts it.
+/// Waits for the right to start a cell.
+pub(crate) async fn right(inside: &Inside) -> Result<Right, Trouble> {
+    // The one that is waited for longest comes first: the other is not held meanwhile.
+    let execution = inside.limits.execution().await?;
+    let operation = inside.limits.operation().await?;
+    Ok(Right { _operation: operation, _execution: execution })
+}
+
+/// Starts a cell. Dropping the stream closes the connection, which interrupts it.
 pub(crate) async fn execute(
     inside: &Inside,
+    right: Right,
     context: &Context,
     code: &str,
     env: Option<&BTreeMap<String, String>>,
@@ -187,6 +195,7 @@ pub(crate) async fn execute(
     }
     let ask = inside.interpreter(Call::Execute, Method::POST, "/execute", OPENING).json(&body);
     let opened = ask.open(inside.transport.as_ref()).await;
+    drop(right);
     inside.limits.hears(Kind::Execution, opened.as_ref().err());
     Ok(Lines { body: opened?.into_body(), read: BytesMut::new(), searched: 0, over: false })
 }

@@ -27,8 +27,9 @@ impl Machine for CloudMachine {
     async fn call(&self, port: u16, request: Request<Bytes>) -> Result<Response<Body>, Fault> {
         let sent = async {
             let inside = self.0.awake(MARGIN).await?;
-            inside.limits.operation().await?;
+            let right = inside.limits.operation().await?;
             let sent = inside.pass_on(port, request).await.map_err(|broken| Trouble::broken(&broken));
+            drop(right);
             inside.limits.hears(Kind::Operation, sent.as_ref().err());
             sent
         };

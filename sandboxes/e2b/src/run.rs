@@ -50,11 +50,11 @@ struct Seen {
 
 impl Run<'_> {
     pub(crate) async fn run(&self, program: &Program, limits: &Limits, events: &Events) -> Result<Ended, Fault> {
-        interpreter::right(self.inside).await.map_err(|trouble| trouble.fault(false))?;
+        let right = interpreter::right(self.inside).await.map_err(|trouble| trouble.fault(false))?;
         let started = Instant::now();
         let deadline = started + limits.wall;
         let mut seen = Seen::default();
-        let opened = interpreter::execute(self.inside, self.context, &program.source, program.env.as_ref());
+        let opened = interpreter::execute(self.inside, right, self.context, &program.source, program.env.as_ref());
         let mut lines = match timeout_at(deadline, opened).await {
             Ok(opened) => opened.map_err(|trouble| trouble.fault(true))?,
             Err(_) => return Ok(self.ended(started, seen, Exit::TimedOut, false)),
@@ -176,11 +176,11 @@ pub(crate) async fn own_within(
     code: &str,
     most: Duration,
 ) -> Result<String, Trouble> {
-    interpreter::right(inside).await?;
+    let right = interpreter::right(inside).await?;
     let deadline = Instant::now() + most;
     let late = |_| Trouble::nonsense("a kernel does not answer");
     let running = async {
-        let mut lines = interpreter::execute(inside, context, code, None).await?;
+        let mut lines = interpreter::execute(inside, right, context, code, None).await?;
         let mut printed = String::new();
         while let Some(line) = lines.next().await? {
             match line {

@@ -45,7 +45,9 @@ impl Cloud {
         let context = interpreter::first_context(&held.inside).await?;
         let id = held.inside.id().to_owned();
         let prelude = Prelude::new(&id, held.account.config.default_memory, more);
+        let account = held.account.clone();
         let shared = Shared::new(held);
+        account.attach(&id, shared.downgrade());
         let interpreter = InterpreterId::next();
         let (before, broken_off, kept) = (BTreeMap::new(), false, false);
         let mut cloud = Self { shared, id, context, before, prelude, broken_off, interpreter, kept };

@@ -32,6 +32,8 @@ pub enum Reached {
     /// No connection came about.
     No,
     Maybe,
+    /// Nothing was sent: as many connections are open there as may be.
+    Full,
 }
 
 /// HTTP/1.1 over TLS, or in plain text where the address says so. Connections are kept and used again.
@@ -43,6 +45,8 @@ pub struct Web {
 
 /// Longest that a connection may take to come about.
 const CONNECTING: Duration = Duration::from_secs(10);
+/// Connections that are kept open for the next call, to each host.
+const IDLE: usize = 32;
 
 impl Web {
     /// # Errors
@@ -54,6 +58,8 @@ impl Web {
             .http1_only()
             .connect_timeout(CONNECTING)
             .tcp_nodelay(true)
+            // They count as connections over there although nothing goes over them.
+            .pool_max_idle_per_host(IDLE)
             // A key must not follow a redirect to another host.
             .redirect(reqwest::redirect::Policy::none())
             .build()

@@ -30,6 +30,8 @@ pub(super) struct State {
 /// Somebody who waits, and how long the run will be.
 pub(super) struct Waiter {
     pub(super) wall: Duration,
+    /// Which try of its request this is, from 1.
+    pub(super) attempt: u32,
     pub(super) give: oneshot::Sender<Result<Entry, Fault>>,
 }
 

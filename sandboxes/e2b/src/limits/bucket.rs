@@ -1,15 +1,16 @@
 //! A line in front of a rate: who asked first starts first, and whoever leaves holds nobody up.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::adaptive::Adaptive;
 use super::gcra::Gcra;
 use super::status::Flow;
+use super::window::{Wait, Window};
 use super::{Kind, Limited};
 
 /// The rights of one kind.
@@ -19,12 +20,17 @@ pub(crate) struct Bucket {
     line: Semaphore,
     /// How many are in the line, its first included.
     waiting: AtomicUsize,
+    /// A call ended, for the first in line.
+    ended: Notify,
     /// Protects the rate and the figures; held for a few instructions and never over an await.
     state: Mutex<State>,
 }
 
 struct State {
+    /// How they are spread.
     gcra: Gcra,
+    /// How many may arrive over there.
+    window: Window,
     /// Where E2B publishes no rate.
     adaptive: Option<Adaptive>,
     /// Share of calls that do well.
@@ -35,9 +41,27 @@ struct State {
     rate_limited: u64,
 }
 
+/// The right to one call, held until its answer has begun: until then it may still arrive. Dropped without a call, it
+/// counts as one all the same.
+#[must_use = "a reservation is held until the answer of its call has begun"]
+pub struct Reservation(Arc<Bucket>);
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.0.state().window.end(Instant::now());
+        self.0.ended.notify_one();
+    }
+}
+
+impl std::fmt::Debug for Reservation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Reservation").field(&self.0.kind).finish()
+    }
+}
+
 /// The first in line. Dropping it lets the next one come first.
 pub(crate) struct Turn<'a> {
-    bucket: &'a Bucket,
+    bucket: &'a Arc<Bucket>,
     _line: SemaphorePermit<'a>,
     _waiting: Waiting<'a>,
 }
@@ -55,42 +79,44 @@ impl Drop for Waiting<'_> {
 const SOONEST: Duration = Duration::from_millis(100);
 
 impl Bucket {
-    /// A rate that stays as it is.
-    pub(crate) fn fixed(kind: Kind, gcra: Gcra) -> Self {
-        Self::new(kind, gcra, None)
+    /// A rate that stays as it is: no more than the window has places for, spread as `gcra` has it.
+    pub(crate) fn fixed(kind: Kind, gcra: Gcra, window: Window) -> Arc<Self> {
+        Self::new(kind, gcra, window, None)
     }
 
     /// A rate that is felt out. No faster than this rate at any time.
-    pub(crate) fn adaptive(kind: Kind, gcra: Gcra, adaptive: Adaptive) -> Self {
-        Self::new(kind, gcra, Some(adaptive))
+    pub(crate) fn adaptive(kind: Kind, gcra: Gcra, window: Window, adaptive: Adaptive) -> Arc<Self> {
+        Self::new(kind, gcra, window, Some(adaptive))
     }
 
-    fn new(kind: Kind, gcra: Gcra, adaptive: Option<Adaptive>) -> Self {
-        let state = State { gcra, adaptive, health: 1.0, succeeded: 0, failed: 0, rate_limited: 0 };
-        Self { kind, line: Semaphore::new(1), waiting: AtomicUsize::new(0), state: Mutex::new(state) }
+    fn new(kind: Kind, gcra: Gcra, window: Window, adaptive: Option<Adaptive>) -> Arc<Self> {
+        let state = State { gcra, window, adaptive, health: 1.0, succeeded: 0, failed: 0, rate_limited: 0 };
+        let (line, waiting, ended) = (Semaphore::new(1), AtomicUsize::new(0), Notify::new());
+        Arc::new(Self { kind, line, waiting, ended, state: Mutex::new(state) })
     }
 
     /// Waits for a right. Dropping the future leaves the line and spends nothing.
     ///
     /// # Errors
     /// There is none before the deadline: at once where that is certain.
-    pub(crate) async fn right(&self, deadline: Instant) -> Result<(), Limited> {
+    pub(crate) async fn right(self: &Arc<Self>, deadline: Instant) -> Result<Reservation, Limited> {
         let turn = self.turn(deadline).await?;
-        while let Err(next) = turn.take() {
-            turn.wait(next, deadline).await?;
+        loop {
+            match turn.take() {
+                Ok(reservation) => return Ok(reservation),
+                Err(wait) => turn.wait(wait, deadline).await?,
+            }
         }
-        Ok(())
     }
 
     /// Waits to be the first in line.
     ///
     /// # Errors
     /// There is no right before the deadline.
-    pub(crate) async fn turn(&self, deadline: Instant) -> Result<Turn<'_>, Limited> {
+    pub(crate) async fn turn(self: &Arc<Self>, deadline: Instant) -> Result<Turn<'_>, Limited> {
         let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
         let waiting = Waiting(&self.waiting);
-        let now = Instant::now();
-        if self.state().paced(now).behind(ahead, now) > deadline {
+        if self.state().behind(ahead, Instant::now()) > deadline {
             return Err(self.refusal(ahead));
         }
         match timeout_at(deadline, self.line.acquire()).await {
@@ -128,8 +154,9 @@ impl Bucket {
     pub(crate) fn flow(&self) -> Flow {
         let now = Instant::now();
         let mut state = self.state();
+        let places = u32::try_from(state.window.available(now)).unwrap_or(u32::MAX);
         let gcra = state.paced(now);
-        let (per_second, available) = (gcra.per_second(), gcra.available(now));
+        let (per_second, available) = (gcra.per_second(), gcra.available(now).min(places));
         Flow {
             per_second,
             available,
@@ -143,7 +170,7 @@ impl Bucket {
     /// The refusal of one that has so many before it.
     pub(crate) fn refusal(&self, ahead: usize) -> Limited {
         let now = Instant::now();
-        let next = self.state().paced(now).behind(ahead, now);
+        let next = self.state().behind(ahead, now);
         Limited::Rate { what: self.kind, retry_after: next.saturating_duration_since(now).max(SOONEST) }
     }
 
@@ -156,22 +183,33 @@ impl Turn<'_> {
     /// Takes a right, if there is one now.
     ///
     /// # Errors
-    /// When there may be one.
-    pub(crate) fn take(&self) -> Result<(), Instant> {
+    /// What to wait for.
+    pub(crate) fn take(&self) -> Result<Reservation, Wait> {
         let now = Instant::now();
-        self.bucket.state().paced(now).take(now)
+        let mut state = self.bucket.state();
+        state.window.room(now)?;
+        state.paced(now).take(now).map_err(Wait::Until)?;
+        state.window.start();
+        drop(state);
+        Ok(Reservation(self.bucket.clone()))
     }
 
-    /// Waits until then.
+    /// Waits for that.
     ///
     /// # Errors
-    /// That is after the deadline.
-    pub(crate) async fn wait(&self, next: Instant, deadline: Instant) -> Result<(), Limited> {
-        if next > deadline {
-            return Err(self.bucket.refusal(0));
+    /// It is after the deadline.
+    pub(crate) async fn wait(&self, wait: Wait, deadline: Instant) -> Result<(), Limited> {
+        match wait {
+            Wait::Until(next) if next > deadline => Err(self.bucket.refusal(0)),
+            Wait::Until(next) => {
+                sleep_until(next).await;
+                Ok(())
+            }
+            // Only the first in line waits for it, so a notice is never somebody else's.
+            Wait::ForOne => {
+                timeout_at(deadline, self.bucket.ended.notified()).await.map_err(|_| self.bucket.refusal(0))
+            }
         }
-        sleep_until(next).await;
-        Ok(())
     }
 }
 
@@ -182,5 +220,10 @@ impl State {
             self.gcra.pace(adaptive.every(self.health, now), now);
         }
         &mut self.gcra
+    }
+
+    /// When one could start that has `waiting` before it.
+    fn behind(&mut self, waiting: usize, now: Instant) -> Instant {
+        self.window.behind(waiting, now).max(self.paced(now).behind(waiting, now))
     }
 }

@@ -1,5 +1,6 @@
 //! The settings of an account's limits, and the rates that follow from them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,7 @@ use tokio::time::Instant;
 use super::adaptive::Adaptive;
 use super::bucket::Bucket;
 use super::gcra::Gcra;
+use super::window::Window;
 use super::{Kind, Plan};
 
 /// What an account may do.
@@ -25,6 +27,9 @@ pub struct Config {
     /// Our own budget: sandboxes that may be created in an hour. None: as many as the rate allows. Sensible numbers are
     /// 50 for a free account, 100 for Pro, 500 for Enterprise.
     pub max_per_hour: Option<u32>,
+    /// Connections to one sandbox that may be open at once: commands, streams, watchers and port proxies together, at
+    /// least 1. E2B refuses what is beyond 2,500; connections that are kept for the next call count there too, hence less.
+    pub connections_per_sandbox: usize,
     /// Longest wait for a right; beyond it the answer is a refusal that says when to come back.
     #[serde(with = "humantime_serde")]
     pub patience: Duration,
@@ -38,6 +43,7 @@ impl Default for Config {
             concurrent: None,
             executions_per_minute: 600,
             max_per_hour: None,
+            connections_per_sandbox: 2_400,
             patience: Duration::from_secs(30),
         }
     }
@@ -48,24 +54,17 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 impl Config {
     /// Without a burst: five at once are five in a second only if none came just before.
-    pub(crate) fn creation(&self, now: Instant) -> Bucket {
+    pub(crate) fn creation(&self, now: Instant) -> Arc<Bucket> {
         let most = self.creations_per_second.unwrap_or(self.plan.creations_per_second());
-        Bucket::fixed(Kind::Creation, Gcra::new(most, SECOND, 1, now))
+        Bucket::fixed(Kind::Creation, Gcra::new(most, SECOND, 1, now), Window::new(most as usize, SECOND))
     }
 
-    pub(crate) fn lifecycle(&self, now: Instant) -> Bucket {
-        Bucket::fixed(Kind::Lifecycle, Gcra::new(20_000, 30 * SECOND, 2_000, now))
-    }
-
-    pub(crate) fn operation(&self, now: Instant) -> Bucket {
-        Bucket::fixed(Kind::Operation, Gcra::new(40_000, MINUTE, 4_000, now))
-    }
-
-    pub(crate) fn execution(&self, now: Instant) -> Bucket {
+    pub(crate) fn execution(&self, now: Instant) -> Arc<Bucket> {
         // A second's worth may start at once, but not so much that half the rate is no relief.
         let burst = (self.executions_per_minute / 60).clamp(1, 10);
         let gcra = Gcra::new(self.executions_per_minute, MINUTE, burst, now);
         let adaptive = Adaptive::new(self.executions_per_minute, gcra.interval(), now);
-        Bucket::adaptive(Kind::Execution, gcra, adaptive)
+        let window = Window::new(self.executions_per_minute as usize, MINUTE);
+        Bucket::adaptive(Kind::Execution, gcra, window, adaptive)
     }
 }

@@ -2,13 +2,16 @@
 //! sandboxes run.
 //!
 //! Every right is asked for before its call is sent, waits in order, and says when to come back where the wait would be
-//! too long. The rates hold where the rights are given. The network may squeeze two calls together, and other processes
-//! may use the account: then E2B refuses after all, and [`Limits::rate_limited`] and [`Limits::concurrency_capped`]
-//! hold the next ones back.
+//! too long. The rates hold where the calls arrive, however long each is on its way: a right is given back only a whole
+//! window after its call has ended ([`Reservation`]). Other processes may use the account: then E2B refuses after all, and
+//! [`Limits::rate_limited`] and [`Limits::concurrency_capped`] hold the next ones back.
+//!
+//! What E2B counts by address, all accounts of this process share ([`EgressRates`]).
 
 mod adaptive;
 mod bucket;
 mod config;
+mod egress;
 mod gcra;
 mod health;
 mod kind;
@@ -16,6 +19,7 @@ mod limited;
 mod places;
 mod plan;
 mod status;
+mod window;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,7 +28,9 @@ use switchtower_contract::rounded;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
+pub use self::bucket::Reservation;
 pub use self::config::Config;
+pub use self::egress::{Egress, EgressRates};
 pub use self::kind::Kind;
 pub use self::limited::Limited;
 pub use self::places::Place;
@@ -41,13 +47,13 @@ use crate::budget::Budget;
 pub struct Limits {
     plan: Plan,
     patience: Duration,
-    creation: Bucket,
-    lifecycle: Bucket,
-    operation: Bucket,
-    execution: Bucket,
+    creation: Arc<Bucket>,
+    egress: Egress,
+    execution: Arc<Bucket>,
     /// Creations under way.
     at_once: Arc<Semaphore>,
     places: Places,
+    connections_per_sandbox: usize,
     /// Protects the score; held for a few instructions.
     health: Mutex<Health>,
     budget: Budget,
@@ -59,6 +65,7 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Creation {
     place: Place,
+    _right: Reservation,
     _under_way: OwnedSemaphorePermit,
 }
 
@@ -76,17 +83,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 impl Limits {
     /// The limits of an account that has been quiet. [`Config::max_per_hour`] is the budget's, which was made with it.
-    pub fn new(config: &Config, budget: Budget) -> Self {
+    pub fn new(config: &Config, budget: Budget, egress: Egress) -> Self {
         let now = Instant::now();
         Self {
             plan: config.plan,
             patience: config.patience.min(FAR),
             creation: config.creation(now),
-            lifecycle: config.lifecycle(now),
-            operation: config.operation(now),
+            egress,
             execution: config.execution(now),
             at_once: Arc::new(Semaphore::new(config.plan.creations_at_once())),
             places: Places::new(config.concurrent.unwrap_or(config.plan.concurrent()), now),
+            connections_per_sandbox: config.connections_per_sandbox.max(1),
             health: Mutex::new(Health::full()),
             budget,
         }
@@ -109,16 +116,16 @@ impl Limits {
             _ => return Err(self.creation.refusal(1)),
         };
         let place = self.places.place(deadline).await?;
-        loop {
+        let right = loop {
             self.places.open(deadline).await?;
             match turn.take() {
-                Ok(()) => break,
-                Err(next) => turn.wait(next, deadline).await?,
+                Ok(right) => break right,
+                Err(wait) => turn.wait(wait, deadline).await?,
             }
-        }
+        };
         // Last, without an await behind it: who leaves before has spent nothing.
         self.budget.spend()?;
-        Ok(Creation { place, _under_way: under_way })
+        Ok(Creation { place, _right: right, _under_way: under_way })
     }
 
     /// Waits for a place for a sandbox that exists: a paused one that wakes counts against the cap again, and against
@@ -134,7 +141,7 @@ impl Limits {
     ///
     /// # Errors
     /// There is none within [`Config::patience`].
-    pub async fn execution(&self) -> Result<(), Limited> {
+    pub async fn execution(&self) -> Result<Reservation, Limited> {
         self.right(Kind::Execution).await
     }
 
@@ -142,7 +149,7 @@ impl Limits {
     ///
     /// # Errors
     /// There is none within [`Config::patience`].
-    pub async fn lifecycle(&self) -> Result<(), Limited> {
+    pub async fn lifecycle(&self) -> Result<Reservation, Limited> {
         self.right(Kind::Lifecycle).await
     }
 
@@ -150,7 +157,7 @@ impl Limits {
     ///
     /// # Errors
     /// There is none within [`Config::patience`].
-    pub async fn operation(&self) -> Result<(), Limited> {
+    pub async fn operation(&self) -> Result<Reservation, Limited> {
         self.right(Kind::Operation).await
     }
 
@@ -186,14 +193,19 @@ impl Limits {
         self.health.lock().unwrap_or_else(PoisonError::into_inner).percent()
     }
 
+    /// Connections to one sandbox that may be open at once.
+    pub(crate) fn connections_per_sandbox(&self) -> usize {
+        self.connections_per_sandbox
+    }
+
     /// How much is in use.
     pub fn status(&self) -> Status {
         Status {
             plan: self.plan,
             health: self.health(),
             creation: self.creation.flow(),
-            lifecycle: self.lifecycle.flow(),
-            operation: self.operation.flow(),
+            lifecycle: self.egress.lifecycle.flow(),
+            operation: self.egress.operation.flow(),
             execution: self.execution.flow(),
             running: self.places.running(),
             cap: self.places.cap(),
@@ -207,21 +219,21 @@ impl Limits {
         &self.budget
     }
 
-    async fn right(&self, what: Kind) -> Result<(), Limited> {
-        self.bucket(what).right(self.deadline()).await?;
+    async fn right(&self, what: Kind) -> Result<Reservation, Limited> {
+        let right = self.bucket(what).right(self.deadline()).await?;
         self.budget.count(what.name());
-        Ok(())
+        Ok(right)
     }
 
     fn deadline(&self) -> Instant {
         Instant::now() + self.patience
     }
 
-    fn bucket(&self, what: Kind) -> &Bucket {
+    fn bucket(&self, what: Kind) -> &Arc<Bucket> {
         match what {
             Kind::Creation => &self.creation,
-            Kind::Lifecycle => &self.lifecycle,
-            Kind::Operation => &self.operation,
+            Kind::Lifecycle => &self.egress.lifecycle,
+            Kind::Operation => &self.egress.operation,
             Kind::Execution => &self.execution,
         }
     }

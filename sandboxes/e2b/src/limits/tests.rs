@@ -13,7 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn account(config: Config) -> Arc<Limits> {
     let limit = config.max_per_hour;
-    Arc::new(Limits::new(&config, Budget::in_memory(limit, Arc::new(|| UNIX_EPOCH))))
+    Arc::new(Limits::new(&config, Budget::in_memory(limit, Arc::new(|| UNIX_EPOCH)), Egress::own()))
 }
 
 fn patient(plan: Plan) -> Config {
@@ -160,9 +160,9 @@ async fn a_refusal_by_e2b_holds_back_everything_of_its_kind_and_nothing_else() {
     for (kind, what) in [Kind::Creation, Kind::Lifecycle, Kind::Operation, Kind::Execution].into_iter().enumerate() {
         let ask = async |what| match what {
             Kind::Creation => limits.creation().await.map(drop),
-            Kind::Lifecycle => limits.lifecycle().await,
-            Kind::Operation => limits.operation().await,
-            Kind::Execution => limits.execution().await,
+            Kind::Lifecycle => limits.lifecycle().await.map(drop),
+            Kind::Operation => limits.operation().await.map(drop),
+            Kind::Execution => limits.execution().await.map(drop),
         };
         let refused = Instant::now();
         limits.rate_limited(what, Some(7 * SECOND));
@@ -199,7 +199,7 @@ async fn executions_halve_after_a_refusal_and_recover() {
     assert_eq!(rate(), 60.0);
     let started = Instant::now();
     for _ in 0..61 {
-        limits.execution().await.unwrap();
+        drop(limits.execution().await.unwrap());
     }
     assert_eq!(started.elapsed(), 60 * SECOND);
     (0..200).for_each(|_| limits.failed(Kind::Operation));
@@ -209,16 +209,16 @@ async fn executions_halve_after_a_refusal_and_recover() {
 #[tokio::test(start_paused = true)]
 async fn a_line_that_is_too_long_is_refused_at_its_end_at_once() {
     let limits = account(Config { executions_per_minute: 60, patience: 3 * SECOND, ..Config::default() });
-    limits.execution().await.unwrap();
+    drop(limits.execution().await.unwrap());
     let started = Instant::now();
     let (mut one, mut two, mut three) = (pin!(limits.execution()), pin!(limits.execution()), pin!(limits.execution()));
     assert!(begun(&mut one).await.is_none() && begun(&mut two).await.is_none() && begun(&mut three).await.is_none());
-    let late = limits.execution().await;
+    let late = limits.execution().await.map(drop);
     assert_eq!(late, Err(Limited::Rate { what: Kind::Execution, retry_after: 4 * SECOND }));
     assert_eq!(started.elapsed(), Duration::ZERO);
     // The line itself is served in the order of asking.
     for waiter in [one.as_mut(), two.as_mut(), three.as_mut()] {
-        waiter.await.unwrap();
+        drop(waiter.await.unwrap());
     }
     assert_eq!(started.elapsed(), 3 * SECOND);
 }
@@ -226,12 +226,147 @@ async fn a_line_that_is_too_long_is_refused_at_its_end_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_newcomer_does_not_overtake_one_who_has_not_looked_up_yet() {
     let limits = account(Config { executions_per_minute: 60, ..Config::default() });
-    limits.execution().await.unwrap();
+    drop(limits.execution().await.unwrap());
     let (mut first, mut newcomer) = (pin!(limits.execution()), pin!(limits.execution()));
     assert!(begun(&mut first).await.is_none());
     advance(SECOND).await;
     assert!(begun(&mut newcomer).await.is_none());
-    assert_eq!(begun(&mut first).await, Some(Ok(())));
+    assert!(matches!(begun(&mut first).await, Some(Ok(_))));
+}
+
+/// A provider that counts arrivals: no more than `most` in any window, as strict as one can be.
+struct Provider {
+    most: usize,
+    window: Duration,
+    arrivals: Mutex<std::collections::VecDeque<Instant>>,
+    refused: AtomicUsize,
+}
+
+impl Provider {
+    fn new(most: usize, window: Duration) -> Arc<Self> {
+        Arc::new(Self { most, window, arrivals: Mutex::default(), refused: AtomicUsize::new(0) })
+    }
+
+    fn arrive(&self) {
+        let now = Instant::now();
+        let mut arrivals = self.arrivals.lock().unwrap();
+        while arrivals.front().is_some_and(|first| now - *first >= self.window) {
+            arrivals.pop_front();
+        }
+        if arrivals.len() >= self.most {
+            self.refused.fetch_add(1, Ordering::SeqCst);
+        }
+        arrivals.push_back(now);
+    }
+}
+
+/// A call's way there, what it takes there, and its way back: up to 300 ms each way, now and then much more.
+fn journey(chance: &mut ChaCha8Rng, takes: u64) -> (Duration, Duration) {
+    let mut way = || {
+        let late = chance.random_ratio(1, 50);
+        Duration::from_millis(chance.random_range(0..if late { 3_000 } else { 300 }))
+    };
+    let (there, back) = (way(), way());
+    (there, back + Duration::from_millis(takes))
+}
+
+/// Makes so many creations as fast as the limits let it; how many the provider refused, and how long it took.
+async fn creations(plan: Plan, count: u32, takes: u64, seed: u64) -> (usize, Duration) {
+    let limits = account(Config { patience: FAR, concurrent: Some(1_000_000), ..patient(plan) });
+    let provider = Provider::new(plan.creations_per_second() as usize, SECOND);
+    let mut chance = ChaCha8Rng::seed_from_u64(seed);
+    let started = Instant::now();
+    let mut tasks = Vec::new();
+    for _ in 0..count {
+        let (limits, provider, (there, back)) = (limits.clone(), provider.clone(), journey(&mut chance, takes));
+        tasks.push(tokio::spawn(async move {
+            let creation = limits.creation().await.unwrap();
+            sleep(there).await;
+            provider.arrive();
+            sleep(back).await;
+            drop(creation.created());
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    (provider.refused.load(Ordering::SeqCst), started.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_thousand_creations_none_is_refused_however_long_each_is_on_its_way() {
+    for seed in 0..5 {
+        for (plan, takes, most) in [(Plan::Hobby, 0, 1_500), (Plan::Hobby, 500, 2_000), (Plan::Pro, 500, 420)] {
+            let (refused, took) = creations(plan, 1_000, takes, seed).await;
+            assert_eq!(refused, 0, "{plan:?}, seed {seed}");
+            // What it costs: the time of each call beside its second, and no more.
+            assert!(took < SECOND * most, "{plan:?}, seed {seed}: {took:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_window_of_any_rate_is_overrun_however_long_calls_are_on_their_way() {
+    for (kind, most, window, count) in [
+        (Kind::Lifecycle, 20_000, 30 * SECOND, 45_000),
+        (Kind::Operation, 40_000, 60 * SECOND, 90_000),
+        (Kind::Execution, 600, 60 * SECOND, 2_000),
+    ] {
+        let limits = account(Config { patience: FAR, ..Config::default() });
+        let provider = Provider::new(most, window);
+        let mut chance = ChaCha8Rng::seed_from_u64(most as u64);
+        let (started, mut tasks) = (Instant::now(), Vec::new());
+        for _ in 0..count {
+            let (limits, provider, (there, back)) = (limits.clone(), provider.clone(), journey(&mut chance, 0));
+            tasks.push(tokio::spawn(async move {
+                let right = match kind {
+                    Kind::Lifecycle => limits.lifecycle().await,
+                    Kind::Operation => limits.operation().await,
+                    Kind::Execution | Kind::Creation => limits.execution().await,
+                };
+                let right = right.unwrap();
+                sleep(there).await;
+                provider.arrive();
+                sleep(back).await;
+                drop(right);
+            }));
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert_eq!(provider.refused.load(Ordering::SeqCst), 0, "{kind:?}");
+        // Hardly slower than the rate itself.
+        let rate = window * u32::try_from(count / most + 1).unwrap();
+        assert!(started.elapsed() < rate + window / 4, "{kind:?}: {:?}", started.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn accounts_behind_one_address_share_what_is_counted_by_address_and_nothing_else() {
+    let mut rates = EgressRates::default();
+    let address = |api: &str| crate::address::Address::new(Some(api), None, None);
+    let of = |egress: Egress| {
+        let config = Config { patience: Duration::ZERO, executions_per_minute: 1, ..Config::default() };
+        Limits::new(&config, Budget::in_memory(None, Arc::new(|| UNIX_EPOCH)), egress)
+    };
+    let (one, two) =
+        (of(rates.towards(&address("https://api.x.org"))), of(rates.towards(&address("https://API.x.org/"))));
+    let other = of(rates.towards(&address("https://api.y.org")));
+    // The burst of one is the burst of both.
+    let mut held = Vec::new();
+    while let Ok(right) = one.lifecycle().await {
+        held.push(right);
+    }
+    assert_eq!(held.len(), 2_000);
+    assert!(matches!(two.lifecycle().await, Err(Limited::Rate { what: Kind::Lifecycle, .. })));
+    assert!(other.lifecycle().await.is_ok());
+    // Sandboxes are at the same place here, whatever the API is.
+    one.rate_limited(Kind::Operation, Some(SECOND));
+    assert!(two.operation().await.is_err() && other.operation().await.is_err());
+    // What is counted by account is each one's own.
+    let _running = one.execution().await.unwrap();
+    assert!(one.execution().await.is_err());
+    assert!(two.execution().await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -239,7 +374,7 @@ async fn status_and_settings_read_as_people_expect() {
     let config: Config = serde_json::from_str(r#"{"plan":"pro","concurrent":7,"patience":"5s"}"#).unwrap();
     let limits = account(config);
     let _place = limits.creation().await.unwrap().created();
-    limits.execution().await.unwrap();
+    drop(limits.execution().await.unwrap());
     let status = serde_json::to_value(limits.status()).unwrap();
     assert_eq!(status["plan"], "pro");
     assert_eq!((&status["health"], &status["running"], &status["cap"]), (&100.into(), &1.into(), &7.into()));

@@ -11,6 +11,7 @@ mod own;
 mod plane;
 mod process;
 mod refusal;
+mod templates;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -33,6 +34,9 @@ pub(crate) fn app(fake: Fake) -> Router {
         .route("/sandboxes/{id}/connect", post(control::connect))
         .route("/v2/sandboxes/{id}/connect", post(control::connect))
         .route("/sandboxes/{id}/metrics", get(control::metrics))
+        .route("/templates/aliases/{name}", get(templates::by_name))
+        .route("/templates/{id}", get(templates::by_id))
+        .route("/templates/{id}/tags", get(templates::tags))
         .route("/health", get(plane::health))
         .route("/envs", get(plane::envs))
         .route("/metrics", get(plane::metrics))
