@@ -4,17 +4,32 @@
 //! names. A module that is not known to be harmless, a name or an attribute by which interpreters are left (`getattr`,
 //! `__subclasses__`, `os`, `system`), code that makes code: each of them ends the proof.
 
-use super::imports::Imports;
-use super::modules::top;
+use super::imports::{Imports, Named};
+use super::modules::{Field, field, top};
 use super::profile::StaticEffect;
 use super::survey::Survey;
 use crate::request::Footprint;
 
 pub(super) fn of(imports: &Imports<'_>, survey: &Survey<'_>) -> Footprint {
+    let named = imports.modules.iter().map(|named| named.module);
+    of_known(imports, survey, named.chain(dynamic(survey)).all(is_harmless))
+}
+
+/// As [`of`], for the beginning of a program: a module that it imports and does not use there has only been loaded.
+pub(super) fn of_prefix(imports: &Imports<'_>, survey: &Survey<'_>) -> Footprint {
+    let named = imports.modules.iter();
+    let is_known = |named: &Named<'_>| is_harmless(named.module) || !named.used.get() && loads_quietly(named.module);
+    of_known(imports, survey, named.into_iter().all(is_known) && dynamic(survey).all(is_harmless))
+}
+
+fn dynamic<'a>(survey: &'a Survey<'_>) -> impl Iterator<Item = &'a str> {
+    survey.dynamic.iter().map(|(module, _)| *module)
+}
+
+/// `known`: every module that it uses is one of which more is known than its name.
+fn of_known(imports: &Imports<'_>, survey: &Survey<'_>, known: bool) -> Footprint {
     use StaticEffect::{Files, Magic, Network, Processes, Shell, Threads};
     let has = |effect: StaticEffect| survey.effects[effect as usize].is_some();
-    let named = imports.modules.iter().map(|named| named.module);
-    let known = named.chain(survey.dynamic.iter().map(|(module, _)| *module)).all(is_harmless);
     let leaves = survey.dynamic_code.value > 0.0 || survey.inner.is_some() || survey.way_out || survey.opens > 0;
     if !known
         || leaves
@@ -28,6 +43,44 @@ pub(super) fn of(imports: &Imports<'_>, survey: &Survey<'_>) -> Footprint {
     } else {
         Footprint::None
     }
+}
+
+/// A package that everybody knows, or a part of Python: to load it does nothing in the world. `antigravity` opens a
+/// browser, and what is not known may do anything.
+fn loads_quietly(module: &str) -> bool {
+    field(module) != Field::Plain
+        || matches!(
+            top(module),
+            "configparser"
+                | "concurrent"
+                | "ctypes"
+                | "email"
+                | "errno"
+                | "gc"
+                | "getpass"
+                | "heapq"
+                | "importlib"
+                | "inspect"
+                | "joblib"
+                | "logging"
+                | "multiprocessing"
+                | "optparse"
+                | "pickle"
+                | "pkgutil"
+                | "platform"
+                | "pydantic"
+                | "queue"
+                | "rich"
+                | "select"
+                | "shlex"
+                | "signal"
+                | "subprocess"
+                | "tqdm"
+                | "unittest"
+                | "urllib"
+                | "http"
+                | "yaml"
+        )
 }
 
 /// A module whose members reach the world only by the paths that are known as effects.

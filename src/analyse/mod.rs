@@ -14,6 +14,7 @@ mod files;
 mod footprint;
 mod imports;
 mod modules;
+mod prefix;
 mod profile;
 mod score;
 mod survey;
@@ -33,6 +34,7 @@ use switchtower_contract::Program;
 
 use crate::request::Footprint;
 
+pub use prefix::footprint_before_import;
 pub use profile::{Class, Import, Profile, Reach, Reason, Signal, StaticEffect, Verdict};
 
 use cell::Cell;

@@ -235,7 +235,7 @@ impl Tier {
             Need::Module(module) => self.offer.modules.has(module),
             Need::Files(_) | Need::Network(_) | Need::Process(_) => self.offer.effectful,
             Need::Memory(bytes) => self.memory(asked) > *bytes,
-            Need::Threads | Need::Time(_) | Need::Language(_) => true,
+            Need::Library(_) | Need::Threads | Need::Time(_) | Need::Language(_) => true,
         }
     }
 

@@ -24,6 +24,9 @@ pub struct Relay {
     said: Output,
     /// What of it is held back, in its order.
     held: VecDeque<Event>,
+    /// Its exception, until it is certain that this attempt is the answer: one that says that something is missing here
+    /// may lead to another tier, and nobody has to see it then.
+    error: Option<Event>,
     mode: Mode,
 }
 
@@ -51,7 +54,7 @@ enum Said {
 impl Relay {
     pub fn new(to: Option<Events>) -> Self {
         let (to, sent, said) = (to.map(Outbox::new), Output::default(), Output::default());
-        Self { to, sent, said, held: VecDeque::new(), mode: Mode::Flows }
+        Self { to, sent, said, held: VecDeque::new(), error: None, mode: Mode::Flows }
     }
 
     /// Takes in an attempt's events until the run is over and its last event is here. Meanwhile the caller is told.
@@ -63,6 +66,7 @@ impl Relay {
     ) {
         self.said = Output::default();
         self.held.clear();
+        self.error = None;
         self.mode = Mode::Held;
         if hold_back.is_zero() || self.to.is_none() {
             self.release();
@@ -86,6 +90,9 @@ impl Relay {
     pub(crate) fn fails(&mut self) {
         if self.mode == Mode::Flows && self.to.is_some() {
             self.sent = mem::take(&mut self.said);
+            if self.error.take().is_some() {
+                self.sent.error = None;
+            }
         }
     }
 
@@ -94,6 +101,9 @@ impl Relay {
         self.release();
         if matches!(self.mode, Mode::Follows(_)) {
             self.restart();
+        }
+        if let (Some(to), Some(error)) = (&mut self.to, self.error.take()) {
+            to.push(error);
         }
         mem::take(&mut self.said)
     }
@@ -106,8 +116,8 @@ impl Relay {
     }
 
     fn take(&mut self, event: Event) {
-        match (&mut self.to, self.mode) {
-            (Some(to), Mode::Flows) => to.push(event.clone()),
+        match (&self.to, self.mode) {
+            (Some(_), Mode::Flows) => self.tell([event.clone()]),
             (Some(_), Mode::Held) => append(&mut self.held, event.clone()),
             (Some(_), Mode::Follows(_)) | (None, _) => {}
         }
@@ -159,8 +169,16 @@ impl Relay {
     }
 
     fn tell(&mut self, events: impl IntoIterator<Item = Event>) {
-        if let Some(to) = &mut self.to {
-            events.into_iter().for_each(|event| to.push(event));
+        let Some(to) = &mut self.to else { return };
+        for event in events {
+            // Something follows on the last exception: it was not the end.
+            if let Some(error) = self.error.take() {
+                to.push(error);
+            }
+            match event {
+                Event::Error(_) => self.error = Some(event),
+                event => to.push(event),
+            }
         }
     }
 }
@@ -242,6 +260,22 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_short_attempt_that_fails_is_never_heard() {
         assert_eq!(heard(&[&[out("a")], &[out("b"), out("c")]]).await, [out("bc")]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_exception_that_ends_an_attempt_which_is_not_the_answer_is_never_heard() {
+        let error = |name: &str| {
+            let (name, value) = (name.to_owned(), String::new());
+            Event::Error(switchtower_contract::Failure { name, value, traceback: String::new(), line: None })
+        };
+        let long = [out("a"), out("b"), out("c"), out("d"), error("ModuleNotFoundError")];
+        let again = [out("ab"), out("cd"), out("e")];
+        assert_eq!(heard(&[&long, &again]).await, [out("abc"), out("d"), out("e")]);
+        // That of the answer is heard, at its place.
+        let last = [out("ab"), out("cd"), out("e"), error("ValueError")];
+        assert_eq!(heard(&[&long, &last]).await, [out("abc"), out("d"), out("e"), error("ValueError")]);
+        let goes_on = [out("a"), out("b"), error("KeyError"), out("c"), out("d")];
+        assert_eq!(heard(&[&goes_on]).await, [out("ab"), error("KeyError"), out("c"), out("d")]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -73,6 +73,8 @@ impl Fault {
 pub enum Need {
     /// A module that is not importable here.
     Module(String),
+    /// A shared library that a module loads, by its file's name.
+    Library(String),
     /// A file outside the scratch file system.
     Files(String),
     Network(String),
@@ -92,6 +94,7 @@ impl Need {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Module(_) => "module",
+            Self::Library(_) => "library",
             Self::Files(_) => "files",
             Self::Network(_) => "network",
             Self::Process(_) => "process",
@@ -107,6 +110,7 @@ impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Module(name) => write!(f, "the module {name}"),
+            Self::Library(name) => write!(f, "the shared library {name}"),
             Self::Files(path) => write!(f, "files outside its memory ({path})"),
             Self::Network(what) => write!(f, "the network ({what})"),
             Self::Process(what) => write!(f, "other processes ({what})"),

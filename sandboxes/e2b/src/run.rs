@@ -152,7 +152,7 @@ impl Seen {
                 // How far a program comes in its memory is another matter every time, so it must not be kept as its end.
                 let exhausted = is_out_of_memory(&name, &value);
                 self.exit = Some(if exhausted { Exit::OutOfMemory } else { Exit::Raised });
-                self.lacked = missing(&name, &value);
+                self.lacked = lacked(&name, &value);
                 let line = line_of(&traceback);
                 events.send(Event::Error(Failure { name, value, traceback, line })).await;
             }
@@ -214,11 +214,42 @@ fn is_out_of_memory(name: &str, value: &str) -> bool {
     matches!(name, "MemoryError" | "_ArrayMemoryError") && (value.is_empty() || value.starts_with("Unable to allocate"))
 }
 
-/// The module that an import did not find.
-fn missing(name: &str, value: &str) -> Option<Need> {
-    let module = value.strip_prefix("No module named ")?.trim_matches(['\'', '"']);
-    let top = module.split('.').next().unwrap_or(module);
-    (name == "ModuleNotFoundError" && !top.is_empty()).then(|| Need::Module(top.to_owned()))
+/// What an exception says that this template does not provide: a module, a part of one, a shared library. What a program
+/// raises in words of its own is its own matter, and so is what its own files lack.
+fn lacked(name: &str, value: &str) -> Option<Need> {
+    let module = |module: &str| {
+        let is_name = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_');
+        module.split('.').all(is_name).then(|| Need::Module(module.to_owned()))
+    };
+    let quoted = |text: &str| text.split_once('\'')?.1.split_once('\'').map(|(inner, _)| inner.to_owned());
+    // As the dynamic loader says it, to an import or to `ctypes`.
+    if let Some((library, _)) = value.split_once(": cannot open shared object file")
+        && matches!(name, "ImportError" | "OSError")
+    {
+        return Some(Need::Library(library.rsplit('/').next().unwrap_or(library).to_owned()));
+    }
+    match name {
+        // `No module named 'a.b'`, perhaps with a reason behind it.
+        "ModuleNotFoundError" => module(&quoted(value.strip_prefix("No module named ")?)?),
+        "ImportError" => {
+            // As pandas says it, and other packages after it.
+            if let Some(rest) = value.strip_prefix("Missing optional dependency ") {
+                return module(&quoted(rest)?);
+            }
+            if let Some((missing, _)) = value.strip_prefix("`Import ").and_then(|rest| rest.split_once('`')) {
+                return module(missing);
+            }
+            // `cannot import name 'b' from 'a' (/usr/lib/python3/a.py)`; one that is only half imported lacks nothing.
+            let rest = value.strip_prefix("cannot import name ")?;
+            let (part, from) = rest.split_once(" from '")?;
+            let (package, place) = from.split_once('\'')?;
+            let path = place.trim().strip_prefix('(')?;
+            let is_own = ["/home/", "/tmp/", "/var/tmp/", "/dev/shm/"].iter().any(|own| path.starts_with(own));
+            let installed = path.contains("/site-packages/") || path.contains("/dist-packages/");
+            (installed || !is_own).then(|| module(&format!("{package}.{}", quoted(part)?)))?
+        }
+        _ => None,
+    }
 }
 
 /// The last line of the program that a traceback names: `Cell In[4], line 2`.
@@ -260,8 +291,47 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_module_is_named_by_its_package() {
-        assert_eq!(missing("ModuleNotFoundError", "No module named 'a.b'"), Some(Need::Module("a".to_owned())));
-        assert_eq!(missing("ImportError", "No module named 'a'"), None);
+    fn whatever_says_that_a_template_does_not_provide_something_names_it() {
+        let module = |name: &str| Some(Need::Module(name.to_owned()));
+        let library = |name: &str| Some(Need::Library(name.to_owned()));
+        let so = "cannot open shared object file: No such file or directory";
+        let cases = [
+            ("ModuleNotFoundError", "No module named 'lightgbm'".to_owned(), module("lightgbm")),
+            ("ModuleNotFoundError", "No module named 'a.b'".to_owned(), module("a.b")),
+            ("ModuleNotFoundError", "No module named 'json.x'; 'json' is not a package".to_owned(), module("json.x")),
+            ("ImportError", format!("libGL.so.1: {so}"), library("libGL.so.1")),
+            ("OSError", format!("/opt/lib/libfoo.so: {so}"), library("libfoo.so")),
+            ("ImportError", "Missing optional dependency 'openpyxl'.  Use pip or conda.".to_owned(), module("openpyxl")),
+            ("ImportError", "`Import lxml` failed.  Use pip or conda to install the lxml package.".to_owned(), module("lxml")),
+            (
+                "ImportError",
+                "cannot import name 'root_mean_squared_error' from 'sklearn.metrics' \
+                 (/usr/local/lib/python3.12/site-packages/sklearn/metrics/__init__.py)"
+                    .to_owned(),
+                module("sklearn.metrics.root_mean_squared_error"),
+            ),
+            (
+                "ImportError",
+                "cannot import name 'x' from 'y' (/home/user/.venv/lib/python3.12/site-packages/y.py)".to_owned(),
+                module("y.x"),
+            ),
+            // Its own module, its own circle, its own words.
+            ("ImportError", "cannot import name 'x' from 'mine' (/home/user/mine.py)".to_owned(), None),
+            (
+                "ImportError",
+                "cannot import name 'x' from partially initialized module 'mine' (most likely due to a circular import)"
+                    .to_owned(),
+                None,
+            ),
+            ("ImportError", "No module named 'a'".to_owned(), None),
+            ("ImportError", "I do not like this machine".to_owned(), None),
+            ("ModuleNotFoundError", "my own words".to_owned(), None),
+            ("ModuleNotFoundError", "No module named ''".to_owned(), None),
+            ("FileNotFoundError", "[Errno 2] No such file or directory: 'data.csv'".to_owned(), None),
+            ("ValueError", format!("libGL.so.1: {so}"), None),
+        ];
+        for (name, value, need) in cases {
+            assert_eq!(lacked(name, &value), need, "{name}: {value}");
+        }
     }
 }

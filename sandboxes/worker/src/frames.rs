@@ -178,6 +178,7 @@ mod tests {
     fn every_need_comes_back_as_it_went() {
         for need in [
             Need::Module("numpy".into()),
+            Need::Library("libGL.so.1".into()),
             Need::Files("/etc/passwd".into()),
             Need::Network("192.0.2.1:80".into()),
             Need::Process("ls".into()),
