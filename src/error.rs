@@ -31,6 +31,10 @@ pub enum Error {
     /// twice.
     #[error("lost: {reason}")]
     Lost { reason: String, attempts: Vec<Attempt> },
+    /// The request's time-out passed before the program came to an end anywhere. Nothing that reached the world was cut off:
+    /// the same request may be sent again.
+    #[error("timed out {reason}")]
+    TimedOut { reason: String, attempts: Vec<Attempt> },
     /// What was asked for is not there any more: a session that has ended.
     #[error("gone: {what}")]
     Gone { what: String },
@@ -49,6 +53,7 @@ impl Error {
             Self::NoTier { .. } => "no_tier",
             Self::Unavailable { .. } => "unavailable",
             Self::Lost { .. } => "lost",
+            Self::TimedOut { .. } => "deadline",
             Self::Gone { .. } => "gone",
             Self::Rules { .. } => "rules",
         }
@@ -64,6 +69,7 @@ impl Error {
                 Self::Unavailable { reason, retry_after: Some(retry_after), attempts: attempts() }
             }
             Setback::Lost { reason } => Self::Lost { reason, attempts: attempts() },
+            Setback::TimedOut { reason } => Self::TimedOut { reason, attempts: attempts() },
         }
     }
 }

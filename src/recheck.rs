@@ -13,7 +13,7 @@ use crate::cache::bars::Subject;
 use crate::cache::{Fingerprint, Kept, ResultCache};
 use crate::request::{Caller, Footprint, Priority, Request};
 use crate::route::{Leg, Route};
-use crate::tier::{Relay, Tiers, Walked};
+use crate::tier::{Relay, Terms, Tiers, Walked};
 
 /// Under which name rechecks take their turns in a queue.
 const USER: &str = "switchtower recheck";
@@ -78,7 +78,8 @@ impl Recheck {
         }
         let route = Route(vec![Leg { tier: stored.tier.clone(), budget: None }]);
         let (mut relay, mut attempts) = (Relay::new(None), Vec::new());
-        let walked = tiers.walk(&request, Footprint::None, &route, None, &mut relay, &mut attempts).await;
+        let walked =
+            tiers.walk(&request, &Terms::of(&request, Footprint::None), &route, &mut relay, &mut attempts).await;
         let again = walked.ok().and_then(|Walked { tier, outcome, output, .. }| Kept::new(&tier, &outcome, &output));
         cache.compare(&key, &subject, &stored, again.as_ref());
     }
@@ -111,7 +112,10 @@ mod tests {
         let subject = Subject { program, class: Class::SimpleMath, rule: "default.local".into() };
         let route = Route(vec![Leg { tier: "wasm".into(), budget: None }]);
         let (mut relay, mut attempts) = (Relay::new(None), Vec::new());
-        let walked = tiers.walk(&request, Footprint::None, &route, None, &mut relay, &mut attempts).await.unwrap();
+        let walked = tiers
+            .walk(&request, &Terms::of(&request, Footprint::None), &route, &mut relay, &mut attempts)
+            .await
+            .unwrap();
         let kept = Kept::new(&walked.tier, &walked.outcome, &walked.output).unwrap();
         let find = async || cache.find(&key, &subject, CacheMode::Use, true, request.timeout).await;
         let Found::Nothing(flight) = find().await else { panic!("nothing is stored yet") };

@@ -21,7 +21,7 @@ pub struct Request {
     /// The weakest wall that the caller accepts.
     pub isolation: Option<Isolation>,
     pub cache: CacheMode,
-    /// Wall time for the program, all tiers together.
+    /// Wall time from the request to its answer: the program's own, in all tiers together, and every wait before it.
     pub timeout: Duration,
     /// Bytes of memory for the program; where the request says nothing, each tier gives what it gives.
     pub memory: Option<u64>,

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use switchtower_contract::{Events, Outcome, Output};
+use tokio::time::Instant;
 
 use crate::analyse::Profile;
 use crate::cache::bars::Subject;
@@ -22,7 +23,7 @@ use crate::request::{Caller, Request};
 use crate::route::TierName;
 use crate::seed::Seed;
 pub use crate::tier::Attempt;
-use crate::tier::{Relay, Tiers, Walked};
+use crate::tier::{Relay, Terms, Tiers, Walked};
 
 /// Takes requests down the line. It holds the parts and owns no state.
 pub struct Router {
@@ -95,6 +96,7 @@ impl Router {
     }
 
     async fn line(&self, request: &Request, events: Option<Events>, entry: &mut Entry<'_>) -> Result<Answer, Error> {
+        let deadline = Instant::now() + request.timeout;
         let Parts { quota, rules, cache, tiers, .. } = &self.parts;
         quota.admit(&request.caller)?;
 
@@ -120,8 +122,8 @@ impl Router {
         };
 
         let (mut relay, apart_from) = (Relay::new(events), flight.apart_from());
-        let attempts = &mut entry.attempts;
-        let walked = tiers.walk(request, profile.footprint, &decision.route, apart_from, &mut relay, attempts).await;
+        let terms = Terms { footprint: profile.footprint, deadline, apart_from };
+        let walked = tiers.walk(request, &terms, &decision.route, &mut relay, &mut entry.attempts).await;
         let Walked { tier, outcome, output, interpreter, limits, note } =
             walked.map_err(|s| Error::from_walk(s, &entry.attempts))?;
         let (verdict, chance) = (&profile.verdict, request.program.chance);

@@ -11,6 +11,8 @@ pub(super) const USAGE: u8 = 2;
 pub(super) const FAILED: u8 = 125;
 /// No tier may run this program.
 pub(super) const NO_TIER: u8 = 126;
+/// The time-out passed, whether the program ran or waited: as `timeout` has it.
+pub(super) const TIMED_OUT: u8 = 124;
 /// SIGINT, as a shell counts it.
 pub(super) const INTERRUPTED: u8 = 130;
 
@@ -60,6 +62,7 @@ pub fn code(error: &Error) -> u8 {
     match error {
         Error::Invalid(_) => USAGE,
         Error::NoTier { .. } => NO_TIER,
+        Error::TimedOut { .. } => TIMED_OUT,
         Error::Quota { .. }
         | Error::Overloaded { .. }
         | Error::Unavailable { .. }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use switchtower_contract::{Bundle, Event, Events, Exit, Isolation, rounded};
+use tokio::time::{Instant, timeout};
 
 use super::exit::{Complaint, INTERRUPTED};
 use super::input::{Inputs, Source};
@@ -29,7 +30,7 @@ pub(super) struct Run {
     source: Source,
     #[command(flatten)]
     inputs: Inputs,
-    /// Wall time that the program may take, all tiers together.
+    /// Wall time until the answer: the program's own, all tiers together, and every wait before it.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
     /// Memory that the program may take.
@@ -52,9 +53,16 @@ pub(super) struct Run {
     quiet: bool,
 }
 
+/// How much longer than its program a sandbox lives: for what goes before, and after.
+const BEYOND: Duration = Duration::from_secs(120);
+/// Longest that ending it is waited for.
+const CLOSING: Duration = Duration::from_secs(15);
+/// How long is waited for that where the time-out has passed.
+const LAST: Duration = Duration::from_millis(100);
+
 impl Run {
     pub(super) fn run(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
-        let config = crate::config::load(file, serde_json::json!({}))?;
+        let mut config = crate::config::load(file, serde_json::json!({}))?;
         let mut request = Request::new(self.inputs.program(&self.source)?, &config.ceilings)?;
         request.tier = self.tier.as_deref().filter(|name| *name != "auto").map(TierName::from);
         request.isolation = self.isolation;
@@ -63,11 +71,19 @@ impl Run {
         request.timeout = self.timeout.unwrap_or(request.timeout);
         request.memory = self.memory_mb.map(|megabytes| megabytes.saturating_mul(1 << 20));
         let request = request.checked(&config.ceilings)?;
-        super::runtime(1)?.block_on(async {
+        for cloud in config.clouds.0.values_mut() {
+            // A sandbox that outlives this command, whatever becomes of it, does so for no longer than it needs to.
+            let account = &mut cloud.account;
+            account.lifetime = account.lifetime.min(request.timeout.saturating_add(BEYOND));
+        }
+        let lifetime = config.clouds.0.values().map(|cloud| cloud.account.lifetime).max().unwrap_or_default();
+        let runtime = super::runtime(1)?;
+        let ended = runtime.block_on(async {
             let house = crate::assemble::in_process(&config, &terminal::note)?;
             if self.explain {
                 terminal::err(&explain::text(&self.source.name(), &house.router.explain(&request)));
             }
+            let deadline = Instant::now() + request.timeout;
             let running = self.answered(&house.router, request);
             let done = tokio::select! {
                 done = running => done,
@@ -75,10 +91,21 @@ impl Run {
                     Err(Complaint { code: INTERRUPTED, message: "interrupted; the program was ended".to_owned() })
                 }
             };
-            // A cloud sandbox that ran it is ended before we leave.
-            house.close().await;
+            // A cloud sandbox that ran it is ended before we leave, within the time that was given; and where that is over, the
+            // call that ends it is sent at least.
+            let left = deadline.saturating_duration_since(Instant::now()).clamp(LAST, CLOSING);
+            if !timeout(left + LAST / 2, house.close_within(left)).await.unwrap_or(false) {
+                terminal::note(&format!(
+                    "the cloud did not confirm that its sandbox has ended: the next sweep of a `switchtower serve` with this \
+                     account ends it, or its lifetime does within {}",
+                    rounded(lifetime)
+                ));
+            }
             done
-        })
+        });
+        // A host's name that is still being looked up is not waited for.
+        runtime.shutdown_background();
+        ended
     }
 
     async fn answered(&self, router: &Arc<Router>, request: Request) -> Result<ExitCode, Complaint> {

@@ -63,6 +63,7 @@ pub(super) fn status(error: &Error) -> StatusCode {
         Error::Gone { .. } => StatusCode::NOT_FOUND,
         Error::Quota { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::Overloaded { .. } | Error::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Error::TimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
         Error::Lost { .. } | Error::Rules { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -80,9 +81,12 @@ fn comes_back(error: &Error) -> Option<Duration> {
     match error {
         Error::Quota { retry_after } | Error::Overloaded { retry_after, .. } => Some(*retry_after),
         Error::Unavailable { retry_after, .. } => Some(retry_after.unwrap_or(SOON)),
-        Error::Invalid(_) | Error::NoTier { .. } | Error::Gone { .. } | Error::Lost { .. } | Error::Rules { .. } => {
-            None
-        }
+        Error::Invalid(_)
+        | Error::NoTier { .. }
+        | Error::Gone { .. }
+        | Error::Lost { .. }
+        | Error::TimedOut { .. }
+        | Error::Rules { .. } => None,
     }
 }
 

@@ -35,10 +35,11 @@ pub enum Kind {
     Gone,
     Starting,
     Internal,
+    TimedOut,
 }
 
 impl Kind {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Malformed,
         Self::Unauthorized,
         Self::Forbidden,
@@ -56,6 +57,7 @@ impl Kind {
         Self::Gone,
         Self::Starting,
         Self::Internal,
+        Self::TimedOut,
     ];
 
     fn parts(self) -> (&'static str, &'static str, StatusCode) {
@@ -80,6 +82,9 @@ impl Kind {
             Self::Lost => ("lost", "The program may have run, its end is not known", StatusCode::BAD_GATEWAY),
             Self::Gone => ("gone", "It has ended", StatusCode::GONE),
             Self::Starting => ("starting", "The tiers are not ready yet", StatusCode::SERVICE_UNAVAILABLE),
+            Self::TimedOut => {
+                ("timed-out", "The time-out passed while the program waited to run", StatusCode::GATEWAY_TIMEOUT)
+            }
             Self::Internal => ("internal", "A fault of the server", StatusCode::INTERNAL_SERVER_ERROR),
         }
     }
@@ -192,6 +197,7 @@ impl From<Error> for Problem {
                 .with("attempts", tried(&attempts))
                 .retry_after(retry_after.unwrap_or(SOON)),
             Error::Lost { attempts, .. } => Self::new(Kind::Lost, detail).with("attempts", tried(&attempts)),
+            Error::TimedOut { attempts, .. } => Self::new(Kind::TimedOut, detail).with("attempts", tried(&attempts)),
             Error::Gone { .. } => Self::new(Kind::Gone, detail),
             // What is wrong with the rules is the operator's to know.
             Error::Rules { reason } => {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use switchtower_contract::{Cell, Effects, Events, Exit, File, Need, Outcome, Program, Usage, rounded};
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::asked::{CellAsked, Done, Said};
 use super::context::{Context, Seat};
@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::record::Entry;
 use crate::request::{CacheMode, Invalid, Request};
 use crate::route::{Leg, Route, TierName};
-use crate::tier::Relay;
+use crate::tier::{Attempt, OVERTIME, Relay};
 
 /// Where a route leads a cell.
 pub(super) struct Places {
@@ -33,6 +33,8 @@ pub(super) struct Places {
 struct Line<'a> {
     said: &'a mpsc::Sender<Said>,
     broken: watch::Receiver<()>,
+    /// When the cell's time is over.
+    deadline: Instant,
 }
 
 /// How a cell ended, and where.
@@ -51,6 +53,13 @@ impl Ended {
         let outcome = Outcome { exit: Exit::Killed, observed: None, truncated: false, usage, lacked: None };
         Self { outcome, tier: tier.clone(), moved: None, restarted: true, note: None }
     }
+}
+
+/// A cell's time-out passed, and it had not come to an end by itself.
+fn out_of_time(request: &Request, attempts: &[Attempt]) -> Error {
+    let reason =
+        format!("after {}: the cell had not come to an end, all that it waited for included", rounded(request.timeout));
+    Error::TimedOut { reason, attempts: attempts.to_vec() }
 }
 
 impl Session {
@@ -76,10 +85,19 @@ impl Session {
         router.admit(&self.caller)?;
         let context = self.context(asked.context.as_deref())?;
         let request = self.request(&asked)?;
+        let deadline = Instant::now() + request.timeout;
         let mut entry = router.open(&request);
-        let mut line = Line { said, broken: context.breaks() };
-        let mut seat = context.seat.lock().await;
-        let done = self.turn(&context, &mut seat, asked, &request, &mut line, &mut entry).await;
+        let mut line = Line { said, broken: context.breaks(), deadline };
+        let turn = async {
+            let mut seat = context.seat.lock().await;
+            self.turn(&context, &mut seat, asked, &request, &mut line, &mut entry).await
+        };
+        // A cell that runs keeps its time itself. This is for all that goes before it: its turn, a slot, its kernel, a
+        // machine, what it has to bring there.
+        let done = match timeout_at(deadline + OVERTIME, turn).await {
+            Ok(done) => done,
+            Err(_) => Err(out_of_time(&request, &entry.attempts)),
+        };
         match &done {
             Ok(done) => {
                 let pure = done.outcome.observed.is_some_and(Effects::is_empty);
@@ -111,10 +129,11 @@ impl Session {
         let (events, mut from) = Events::channel();
         let mut relay = Relay::new(Some(events));
         let id = entry.id().to_owned();
+        let deadline = line.deadline;
         let is_there = AtomicBool::new(false);
         let run = async {
             let mut turn =
-                Turn { request, cell, relay: &mut relay, attempts: &mut entry.attempts, is_there: &is_there };
+                Turn { request, cell, deadline, relay: &mut relay, attempts: &mut entry.attempts, is_there: &is_there };
             let ended = self.run(context, seat, &decision, &mut turn, &mut line.broken).await;
             if ended.is_ok() {
                 relay.ends();
@@ -157,7 +176,7 @@ impl Session {
             && let Some(need) = seat.wants.take()
         {
             let reason = format!("a cell before it needed {need}");
-            match self.moves(&places.there, context, seat, &reason, turn.attempts).await {
+            match self.moves(&places.there, context, seat, &reason, turn.deadline, turn.attempts).await {
                 Ok(()) => moved = Some(reason),
                 // It may still do without.
                 Err(Error::Unavailable { .. } | Error::Overloaded { .. }) => seat.wants = Some(need),
@@ -182,7 +201,7 @@ impl Session {
             }
         }
         if !seat.place.is_there() {
-            self.moves(&places.there, context, seat, &why, turn.attempts).await?;
+            self.moves(&places.there, context, seat, &why, turn.deadline, turn.attempts).await?;
             moved = Some(why);
         }
         turn.is_there.store(true, Ordering::Relaxed);

@@ -1,9 +1,11 @@
 //! The machine of a session: lent from a cloud tier when it is first needed, kept to its end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use switchtower_contract::{Fault, Kernel, Machine, Upkeep};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::context::Context;
 use super::session::Session;
@@ -12,6 +14,9 @@ use crate::request::Priority;
 use crate::route::TierName;
 use crate::tier::attempt::Attempt;
 use crate::tier::{Loan, Tier};
+
+/// Longest that a command, a port or a file waits for a session's first machine: E2B's clients wait as long for a call.
+const PROMOTION: Duration = Duration::from_secs(60);
 
 /// A machine that a session has moved to.
 pub(super) struct Home {
@@ -64,7 +69,8 @@ impl Session {
                 () = self.has_moved() => return self.machine().ok_or_else(|| self.gone()),
                 seat = context.seat.lock() => seat,
             };
-            self.moves(&tiers, &context, &mut seat, &why, &mut Vec::new()).await?;
+            let deadline = Instant::now() + PROMOTION;
+            self.moves(&tiers, &context, &mut seat, &why, deadline, &mut Vec::new()).await?;
             self.machine().ok_or_else(|| self.gone())
         };
         tokio::select! {
@@ -74,14 +80,23 @@ impl Session {
         }
     }
 
-    pub(super) async fn lend(&self, tiers: &[TierName], why: &str, attempts: &mut Vec<Attempt>) -> Result<Home, Error> {
+    pub(super) async fn lend(
+        &self,
+        tiers: &[TierName],
+        why: &str,
+        deadline: Instant,
+        attempts: &mut Vec<Attempt>,
+    ) -> Result<Home, Error> {
         let mut error = self.nowhere(why);
         for name in tiers {
             let tier = self.standing_tier(name)?;
-            let mut loan = match tier.lend(self.caller(), Priority::Normal, attempts).await {
+            let mut loan = match tier.lend(self.caller(), Priority::Normal, deadline, attempts).await {
                 Ok(loan) => loan,
                 Err(setback) => {
                     error = Error::from_walk(setback, attempts);
+                    if Instant::now() >= deadline {
+                        break;
+                    }
                     continue;
                 }
             };

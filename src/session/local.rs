@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use switchtower_contract::{Cell, Escalation, Events, Exit, Fault, Kernel, Limits, Need, Outcome, Ran, Usage};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::context::{Context, Seat};
 use super::files::Mark;
@@ -20,6 +21,8 @@ use crate::tier::{Relay, Tier};
 pub(super) struct Turn<'a> {
     pub(super) request: &'a Request,
     pub(super) cell: Cell,
+    /// When its time is over.
+    pub(super) deadline: Instant,
     pub(super) relay: &'a mut Relay,
     pub(super) attempts: &'a mut Vec<Attempt>,
     /// What is said from now on is said on a machine.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use switchtower_contract::{Change, Content, Kernel};
+use tokio::time::Instant;
 
 use super::carried::Destination;
 use super::context::{Context, Seat};
@@ -55,6 +56,7 @@ impl Session {
         context: &Context,
         seat: &mut Seat,
         why: &str,
+        deadline: Instant,
         attempts: &mut Vec<Attempt>,
     ) -> Result<(), Error> {
         let mut home = self.home.lock().await;
@@ -63,13 +65,13 @@ impl Session {
         }
         let mut left = OTHERS;
         loop {
-            match self.settles(tiers, context, seat, why, attempts).await {
+            match self.settles(tiers, context, seat, why, deadline, attempts).await {
                 Ok(new) => {
                     *home = Some(new);
                     return Ok(());
                 }
                 // A warm sandbox may turn out to be gone: there are others.
-                Err(Error::Unavailable { .. }) if left > 0 => left -= 1,
+                Err(Error::Unavailable { .. }) if left > 0 && Instant::now() < deadline => left -= 1,
                 Err(error) => return Err(error),
             }
         }
@@ -82,9 +84,10 @@ impl Session {
         context: &Context,
         seat: &mut Seat,
         why: &str,
+        deadline: Instant,
         attempts: &mut Vec<Attempt>,
     ) -> Result<Arc<Home>, Error> {
-        let new = Arc::new(self.lend(tiers, why, attempts).await?);
+        let new = Arc::new(self.lend(tiers, why, deadline, attempts).await?);
         let tier = self.standing_tier(&new.tier)?;
         let mut touched = seat.history.touched().clone();
         let kernel = self.arrives(context, seat, &new, Order::Leads).await?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use switchtower_contract::{Cell, Change, Escalation, Exit, Fault, Limits, Outcome, Remedy};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::context::{Context, Seat};
 use super::files::{FileError, Writer};
@@ -26,8 +26,9 @@ impl Session {
     ) -> Result<(Outcome, TierName, bool), Error> {
         let home = self.home.lock().await.clone().ok_or_else(|| self.gone())?;
         let tier = self.standing_tier(&home.tier)?;
+        let left = turn.deadline.saturating_duration_since(Instant::now());
         let limits = Limits {
-            wall: turn.request.timeout.min(tier.offer().wall),
+            wall: left.min(tier.offer().wall),
             memory: tier.memory(turn.request.memory),
             output: self.house.config.output,
             escalation: Escalation::Never,
@@ -57,8 +58,8 @@ impl Session {
             // What may have run is not run again: it is a machine of its own, with a world around it.
             let again = fault.remedy(true) == Remedy::RetryHere;
             match again.then(|| tier.pause(repeat, crate::tier::asked(&fault))).flatten() {
-                Some(pause) => sleep(pause).await,
-                None => return Err(self.failed_there(&home, tier, context, &fault).await),
+                Some(pause) if pause < turn.deadline.saturating_duration_since(Instant::now()) => sleep(pause).await,
+                _ => return Err(self.failed_there(&home, tier, context, &fault).await),
             }
             repeat += 1;
         }

@@ -16,7 +16,8 @@ pub struct Attempt {
     pub waited: Duration,
     #[serde(rename = "ran_ms", serialize_with = "millis")]
     pub ran: Duration,
-    /// The program's exit, the tier's fault, `overloaded` where there was no slot, or `abandoned`.
+    /// The program's exit, the tier's fault, `overloaded` where there was no slot, `deadline` where the request's time was
+    /// over before anything ran, or `abandoned`.
     pub outcome: String,
     pub detail: Option<String>,
     /// How long the tier asked to be left alone.

@@ -1,7 +1,7 @@
 //! A sandbox of a tier, lent for longer than a run.
 
 use switchtower_contract::{Language, Remedy, Sandbox, Spec};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Tier;
 use super::attempt::{Attempt, Trial};
@@ -19,8 +19,8 @@ impl Loan {
 }
 
 impl Tier {
-    /// Lends a sandbox: waits its turn in the queue, asks the breaker, tries again where that may help. Each try is added to
-    /// `attempts` as it ends.
+    /// Lends a sandbox: waits its turn in the queue, asks the breaker, tries again where that may help, until `deadline`.
+    /// Each try is added to `attempts` as it ends.
     ///
     /// # Errors
     /// There is none to be had.
@@ -28,12 +28,14 @@ impl Tier {
         &self,
         caller: &Caller,
         priority: Priority,
+        deadline: Instant,
         attempts: &mut Vec<Attempt>,
     ) -> Result<Loan, Setback> {
         let mut repeat = 0;
         loop {
             let mut trial = Trial::new(self.name(), attempts);
-            let trouble = match self.lend_once(caller, priority, repeat + 1, &mut trial).await {
+            let lent = timeout_at(deadline, self.lend_once(caller, priority, repeat + 1, &mut trial)).await;
+            let trouble = match lent.unwrap_or(Err(Trouble::Late("no sandbox was ready"))) {
                 Ok(loan) => {
                     trial.ends("lent", None);
                     return Ok(loan);
@@ -54,10 +56,14 @@ impl Tier {
                     trial.ends("overloaded", Some(refusal.to_string()));
                     None
                 }
+                Trouble::Late(missing) => {
+                    trial.ends("deadline", Some((*missing).to_owned()));
+                    None
+                }
             };
             match pause {
-                Some(pause) => sleep(pause).await,
-                None => return Err(trouble.setback(self, false)),
+                Some(pause) if Instant::now() + pause < deadline => sleep(pause).await,
+                _ => return Err(trouble.setback(self, false)),
             }
             repeat += 1;
         }

@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod breaker;
 mod held;
 mod loan;
+mod note;
 mod outbox;
 pub mod pool;
 pub mod queue;
@@ -25,8 +26,8 @@ use tokio::time::timeout;
 pub use attempt::Attempt;
 pub use loan::Loan;
 pub use relay::Relay;
-pub use walk::{Setback, Walked};
-pub(crate) use walk::{asked, overloaded};
+pub(crate) use walk::{OVERTIME, asked, overloaded};
+pub use walk::{Setback, Terms, Walked};
 
 use crate::request::Footprint;
 use crate::route::{Route, Standing, TierName};

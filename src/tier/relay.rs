@@ -108,6 +108,11 @@ impl Relay {
         mem::take(&mut self.said)
     }
 
+    /// The line of the exception that this attempt has ended with.
+    pub(crate) fn error_line(&self) -> Option<u32> {
+        self.said.error.as_ref()?.line
+    }
+
     /// Waits until the caller has read all.
     pub async fn deliver(&mut self) {
         if let Some(to) = &mut self.to {

@@ -1,21 +1,25 @@
 //! Walks a route: tries its tiers in order until one of them answers.
 //!
-//! Which fault lets a program move on is [`Fault::remedy`]'s to say. A tier with effects outside its sandbox never gives
-//! a program away once it began: no budget there, no escalation.
+//! Which fault lets a program move on is [`Fault::remedy`]'s to say. A tier with effects outside its sandbox has no budget,
+//! and a program that began there moves on only where it had no effects and ended for want of something that a further tier
+//! may have.
+//!
+//! A request's time-out covers all of it: the wait for a slot, for a sandbox, the pauses between attempts, every tier.
 
 use std::time::Duration;
 
 use switchtower_contract::{
-    Escalation, Events, Exit, Fault, InterpreterId, Limits, Need, Outcome, Output, Remedy, Spec, Usage,
+    Escalation, Events, Exit, Fault, InterpreterId, Limits, Need, Outcome, Output, Remedy, Spec, Usage, rounded,
 };
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::attempt::{Attempt, Trial};
 use super::breaker::{Open, Permit};
 use super::queue::Refusal;
 use super::relay::Relay;
 use super::{Tier, Tiers};
+use crate::analyse;
 use crate::request::{Footprint, Request};
 use crate::route::{Leg, Route, TierName};
 
@@ -33,6 +37,24 @@ pub struct Walked {
     pub note: Option<String>,
 }
 
+/// What a walk is held to, beside its request.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// What a run may leave behind: what may have run and leaves something in the world is not run again.
+    pub footprint: Footprint,
+    /// When the request's time is over.
+    pub deadline: Instant,
+    /// An earlier run's interpreter: this run is to take place in another, where one is free.
+    pub apart_from: Option<InterpreterId>,
+}
+
+impl Terms {
+    /// Returns those of a request whose time begins now.
+    pub fn of(request: &Request, footprint: Footprint) -> Self {
+        Self { footprint, deadline: Instant::now() + request.timeout, apart_from: None }
+    }
+}
+
 /// No tier of the route gave an answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Setback {
@@ -48,6 +70,9 @@ pub enum Setback {
     /// It may have run, with effects outside, and nobody knows its end. It was not run again.
     #[error("lost: {reason}")]
     Lost { reason: String },
+    /// The request's time-out passed before the program came to run to an end anywhere. Whatever ran had no effects outside.
+    #[error("timed out {reason}")]
+    TimedOut { reason: String },
 }
 
 /// The end of an attempt that gave an answer, and the interpreter that it took place in.
@@ -59,34 +84,40 @@ pub(super) enum Trouble {
     Open(Open),
     NoSlot(Refusal),
     Fault(Fault),
+    /// The time of whoever asked was over before anything ran; what was still missing.
+    Late(&'static str),
 }
 
+/// How much longer than its time-out a request waits for a run to say how it ended. A backend keeps the time itself; one
+/// that does not is left.
+pub(crate) const OVERTIME: Duration = Duration::from_millis(250);
+
 impl Tiers {
-    /// Walks the route. `apart_from`: an earlier run's interpreter, of which this run is to be independent where another is
-    /// free. Each attempt is added to `attempts` as it ends; `relay` gets what the program says. `footprint`
-    /// is what a run may leave behind: what may have run and leaves something in the world is not run again.
+    /// Walks the route. Each attempt is added to `attempts` as it ends; `relay` gets what the program says.
     ///
     /// # Errors
     /// No tier gave an answer: the last one's setback.
     pub async fn walk(
         &self,
         request: &Request,
-        footprint: Footprint,
+        terms: &Terms,
         route: &Route,
-        apart_from: Option<InterpreterId>,
         relay: &mut Relay,
         attempts: &mut Vec<Attempt>,
     ) -> Result<Walked, Setback> {
         let mut legs = self.usable(request, route);
-        let mut walk = Walk { request, footprint, apart_from, left: request.timeout, relay, attempts };
+        let Terms { footprint, deadline, apart_from } = *terms;
+        let mut walk = Walk { request, footprint, deadline, apart_from, relay, attempts };
         let mut setback = Setback::NoTier { reason: format!("none of the route {route} may run it") };
         let mut at = 0;
         while let Some(&(tier, leg)) = legs.get(at) {
-            let limits = walk.limits(tier, leg, at + 1 == legs.len());
-            match walk.tier(tier, &limits).await {
+            let further = &legs[at + 1..];
+            let limits = walk.limits(tier, leg, further.is_empty());
+            match walk.tier(tier, &limits, further).await {
                 Ok((outcome, interpreter)) => {
                     let output = walk.relay.ends();
-                    let note = outcome.lacked.as_ref().map(|need| self.note(need, request.memory, &tier.name));
+                    let lacked = outcome.lacked.as_ref();
+                    let note = lacked.map(|need| self.walked_note(request, route, walk.attempts, need, &tier.name));
                     return Ok(Walked { tier: tier.name.clone(), outcome, output, interpreter, limits, note });
                 }
                 Err(Trouble::Fault(Fault::Unsupported(need))) if at + 1 < legs.len() => {
@@ -105,8 +136,8 @@ impl Tiers {
                     at += 1;
                 }
             }
-            if walk.left.is_zero() {
-                break;
+            if walk.left().is_zero() && !matches!(setback, Setback::Lost { .. }) {
+                return Err(walk.late(tier, &setback));
             }
         }
         Err(setback)
@@ -120,35 +151,41 @@ impl Tiers {
             .filter(|(tier, _)| request.isolation.is_none_or(|floor| tier.offer.isolation >= floor))
             .collect()
     }
-
-    /// What would have let the program fare better than in the tier `ran`.
-    pub(crate) fn note(&self, need: &Need, asked: Option<u64>, ran: &TierName) -> String {
-        match self.iter().find(|tier| tier.name != *ran && tier.may_have(need, asked)) {
-            Some(tier) => format!("it needs {need}; the tier {} may have it, but was not on its route", tier.name),
-            None => match self.remedies(matches!(need, Need::Network(_) | Need::Process(_) | Need::Files(_))) {
-                Some(remedy) => format!("it needs {need}; {remedy}"),
-                None => format!("it needs {need}; a tier that has it is needed: none is configured"),
-            },
-        }
-    }
 }
 
 struct Walk<'a> {
     request: &'a Request,
     footprint: Footprint,
     apart_from: Option<InterpreterId>,
-    /// What is left of the request's time.
-    left: Duration,
+    /// When the request's time is over.
+    deadline: Instant,
     relay: &'a mut Relay,
     attempts: &'a mut Vec<Attempt>,
 }
 
 impl Walk<'_> {
+    /// What is left of the request's time.
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// The request's time is over; `setback`: how it stood then.
+    fn late(&self, tier: &Tier, setback: &Setback) -> Setback {
+        let (name, after) = (&tier.name, rounded(self.request.timeout));
+        match setback {
+            Setback::TimedOut { reason } => Setback::TimedOut { reason: format!("after {after} {reason}") },
+            Setback::NoTier { reason } => {
+                Setback::TimedOut { reason: format!("after {after} in the tier {name}: {reason}") }
+            }
+            other => Setback::TimedOut { reason: format!("after {after} while waiting for the tier {name}: {other}") },
+        }
+    }
+
     fn limits(&self, tier: &Tier, leg: &Leg, last: bool) -> Limits {
         let stays = last || tier.offer.effectful;
         let budget = if stays { None } else { leg.budget };
         Limits {
-            wall: self.left.min(budget.unwrap_or(self.left)).min(tier.offer.wall),
+            wall: self.left().min(budget.unwrap_or(Duration::MAX)).min(tier.offer.wall),
             memory: tier.memory(self.request.memory),
             output: tier.config.output,
             escalation: if stays { Escalation::Never } else { Escalation::OnNeed },
@@ -157,25 +194,32 @@ impl Walk<'_> {
 
     /// Tries one tier until it answers, or until trying it again is of no use. Its breaker hears of the end alone: what a
     /// retry mended is no failure.
-    async fn tier(&mut self, tier: &Tier, limits: &Limits) -> Result<Ran, Trouble> {
+    async fn tier(&mut self, tier: &Tier, limits: &Limits, further: &[(&Tier, &Leg)]) -> Result<Ran, Trouble> {
         let mut permit = None;
-        let ended = self.attempts_at(tier, limits, &mut permit).await;
+        let ended = self.attempts_at(tier, limits, further, &mut permit).await;
         if let Some(permit) = permit {
             match &ended {
                 Ok(_) => permit.tells(None),
+                // Whoever asked had little time: that says nothing of the tier.
+                Err(Trouble::Fault(Fault::Unavailable { .. })) if self.left().is_zero() => drop(permit),
                 Err(Trouble::Fault(fault)) => permit.tells(Some(fault)),
                 // As if it had not been there.
-                Err(Trouble::Open(_) | Trouble::NoSlot(_)) => drop(permit),
+                Err(Trouble::Open(_) | Trouble::NoSlot(_) | Trouble::Late(_)) => drop(permit),
             }
         }
         ended
     }
 
-    async fn attempts_at(&mut self, tier: &Tier, limits: &Limits, permit: &mut Option<Permit>) -> Result<Ran, Trouble> {
+    async fn attempts_at(
+        &mut self,
+        tier: &Tier,
+        limits: &Limits,
+        further: &[(&Tier, &Leg)],
+        permit: &mut Option<Permit>,
+    ) -> Result<Ran, Trouble> {
         let mut repeat = 0;
         loop {
-            let limits = Limits { wall: limits.wall.min(self.left), ..limits.clone() };
-            let trouble = match self.attempt(tier, &limits, repeat + 1, permit).await {
+            let trouble = match self.attempt(tier, limits, further, repeat + 1, permit).await {
                 Ok(ran) => return Ok(ran),
                 Err(trouble) => trouble,
             };
@@ -188,7 +232,8 @@ impl Walk<'_> {
                 _ => None,
             };
             match pause {
-                Some(pause) if !self.left.is_zero() => {
+                // One that does not end in time is of no use: whoever asked learns now what is wrong.
+                Some(pause) if pause < self.left() => {
                     if let Some(attempt) = self.attempts.last_mut() {
                         attempt.paused = Some(pause);
                     }
@@ -204,9 +249,13 @@ impl Walk<'_> {
         &mut self,
         tier: &Tier,
         limits: &Limits,
+        further: &[(&Tier, &Leg)],
         number: u32,
         permit: &mut Option<Permit>,
     ) -> Result<Ran, Trouble> {
+        let deadline = self.deadline;
+        // What ends for want of something may go on, where it may run twice.
+        let stays = further.is_empty() || tier.is_effectful(self.footprint);
         let mut trial = Trial::new(&tier.name, self.attempts);
         let caller = &self.request.caller;
         // Before the queue, so that nobody waits to be refused.
@@ -214,11 +263,15 @@ impl Walk<'_> {
             trial.ends("open", Some(open.to_string()));
             return Err(Trouble::Open(open));
         }
-        let slot = match tier.queue.slot(&caller.user, self.request.priority).await {
-            Ok(slot) => slot,
-            Err(refusal) => {
+        let slot = match timeout_at(deadline, tier.queue.slot(&caller.user, self.request.priority)).await {
+            Ok(Ok(slot)) => slot,
+            Ok(Err(refusal)) => {
                 trial.ends("overloaded", Some(refusal.to_string()));
                 return Err(Trouble::NoSlot(refusal));
+            }
+            Err(_) => {
+                trial.ends(LATE, Some(NO_SLOT.to_owned()));
+                return Err(Trouble::Late(NO_SLOT));
             }
         };
         // After it, since much may have happened meanwhile.
@@ -234,15 +287,30 @@ impl Walk<'_> {
         let (program, footprint) = (&self.request.program, self.footprint);
         let spec = Spec { language: program.language, apart_from: self.apart_from };
         let mut interpreter = None;
+        let mut late = false;
+        // The time that the program has, and all that there was when it began.
+        let (mut given, mut whole) = (limits.wall, limits.wall);
         let run = async {
             // The sandbox goes before its slot does, and both before a slow reader has read the last event.
             let _slot = slot;
             let ran = async {
-                let mut held = tier.sandbox(&spec, limits.wall, number).await?;
+                let opened = tier.sandbox(&spec, limits.wall, number);
+                let Ok(opened) = timeout_at(deadline, opened).await else {
+                    late = true;
+                    return Err(Fault::Unavailable { reason: NO_SANDBOX.to_owned() });
+                };
+                let mut held = opened?;
+                whole = deadline.saturating_duration_since(Instant::now());
+                given = limits.wall.min(whole);
+                let limits = Limits { wall: given, ..limits.clone() };
                 trial.starts();
-                let ran = timeout(limits.wall + tier.config.grace, held.sandbox()?.run(program, limits, &events))
-                    .await
-                    .unwrap_or_else(|_| Err(Fault::Lost { reason: "no end long after its deadline".to_owned() }));
+                let most = (given + tier.config.grace).min(whole + OVERTIME);
+                let ran = match timeout(most, held.sandbox()?.run(program, &limits, &events)).await {
+                    Ok(ran) => ran,
+                    // Cut short like this, it has had all the time that it was given.
+                    Err(_) if Instant::now() >= deadline => Ok(timed_out(given)),
+                    Err(_) => Err(Fault::Lost { reason: "no end long after its deadline".to_owned() }),
+                };
                 interpreter = held.sandbox()?.interpreter();
                 match &ran {
                     Ok(Outcome { exit: Exit::Finished(_) | Exit::Raised, .. }) => held.give_back(footprint),
@@ -259,35 +327,64 @@ impl Walk<'_> {
             ran
         };
         // Where no other tier can take over, nothing is gained by holding back.
-        let stays = limits.escalation == Escalation::Never;
         let hold_back = if stays { Duration::ZERO } else { tier.config.hold_back };
         let (ran, ()) = tokio::join!(run, self.relay.attempt(hold_back, from, is_over));
         let ended = match ran {
             // It asked for more than the whole request allows: that is its own end, and no other tier's business.
-            Err(Fault::Unsupported(Need::Time(_))) if limits.wall >= self.left => Ok(timed_out(limits.wall)),
-            Ok(outcome) => match cut_short(&outcome, limits, self.left, self.request.memory) {
-                Some(need) => Err(Fault::Unsupported(need)),
-                None => Ok(outcome),
-            },
+            Err(Fault::Unsupported(Need::Time(_))) if given >= whole => Ok(timed_out(given)),
+            Ok(outcome) => {
+                let memory = self.request.memory;
+                let need = cut_short(&outcome, &Limits { wall: given, ..limits.clone() }, whole, memory, stays);
+                let need = match limits.escalation {
+                    Escalation::OnNeed => need,
+                    // It has come to its end here, which stands where no further tier may have what it needs.
+                    Escalation::Never => need
+                        .or_else(|| lacked(tier, self.request, footprint, &outcome, self.relay))
+                        .filter(|need| further.iter().any(|(tier, _)| tier.may_have(need, memory))),
+                };
+                match need.filter(|_| Instant::now() < deadline) {
+                    Some(need) => Err(Fault::Unsupported(need)),
+                    None => Ok(outcome),
+                }
+            }
             failed => failed,
         };
-        let ran = match &ended {
+        if late {
+            trial.ends(LATE, Some(NO_SANDBOX.to_owned()));
+            self.relay.fails();
+            return Err(Trouble::Late(NO_SANDBOX));
+        }
+        match &ended {
             Ok(outcome) => trial.ends(outcome.exit.name(), outcome.lacked.as_ref().map(Need::to_string)),
             Err(fault) => {
                 self.relay.fails();
-                let ran = trial.ends(fault.name(), Some(fault.detail()));
-                // Where nothing ran, the time was ours and not the program's.
-                let began = matches!(fault, Fault::Lost { .. } | Fault::Unsupported(_));
-                if began { ran } else { Duration::ZERO }
+                trial.ends(fault.name(), Some(fault.detail()))
             }
         };
         if let (Err(fault), Some(attempt)) = (&ended, self.attempts.last_mut()) {
             attempt.retry_after = asked(fault);
         }
-        self.left = self.left.saturating_sub(ran);
         ended.map(|outcome| (outcome, interpreter)).map_err(Trouble::Fault)
     }
 }
+
+/// What a program lacked that ended for want of it in a tier that lets programs come to their end, where it may run twice:
+/// nothing that it may have done until then reached the world.
+fn lacked(tier: &Tier, request: &Request, footprint: Footprint, outcome: &Outcome, relay: &Relay) -> Option<Need> {
+    let need = outcome.lacked.clone().filter(|_| outcome.exit == Exit::Raised)?;
+    if !tier.is_effectful(footprint) {
+        return Some(need);
+    }
+    // By its whole text it reaches the world, but it may have ended before it did.
+    let line = relay.error_line().filter(|_| matches!(need, Need::Module(_) | Need::Library(_)))?;
+    let until_then = analyse::footprint_before_import(&request.program, line);
+    (!tier.is_effectful(until_then)).then_some(need)
+}
+
+/// How an attempt ends for which the request had no time left.
+const LATE: &str = "deadline";
+const NO_SLOT: &str = "no slot was free";
+const NO_SANDBOX: &str = "no sandbox was ready";
 
 /// The end of a program that took all the time there was.
 fn timed_out(wall: Duration) -> Outcome {
@@ -303,12 +400,11 @@ pub(crate) fn asked(fault: &Fault) -> Option<Duration> {
     }
 }
 
-/// What a program needed that ended only because this tier gives less than the request allows. Only where another tier
-/// stands ready.
-fn cut_short(outcome: &Outcome, limits: &Limits, left: Duration, memory: Option<u64>) -> Option<Need> {
+/// What a program needed that ended only because this tier gives less than the request allows, where it does not stay.
+fn cut_short(outcome: &Outcome, limits: &Limits, whole: Duration, memory: Option<u64>, stays: bool) -> Option<Need> {
     match outcome.exit {
-        _ if limits.escalation == Escalation::Never => None,
-        Exit::TimedOut if limits.wall < left => Some(Need::Time(limits.wall)),
+        _ if stays => None,
+        Exit::TimedOut if limits.wall < whole => Some(Need::Time(limits.wall)),
         Exit::OutOfMemory if memory.is_none_or(|memory| limits.memory < memory) => Some(Need::Memory(limits.memory)),
         _ => None,
     }
@@ -328,6 +424,9 @@ impl Trouble {
                 Setback::Unavailable { reason: format!("{name}: {open}"), retry_after: open.retry_after }
             }
             Self::NoSlot(refusal) => overloaded(name, refusal),
+            Self::Late(missing) => {
+                Setback::TimedOut { reason: format!("while waiting for the tier {name}: {missing}") }
+            }
             Self::Fault(fault) if fault.remedy(effectful) == Remedy::GiveUp => {
                 Setback::Lost { reason: format!("{name}: {}", fault.detail()) }
             }

@@ -297,7 +297,7 @@ fn of_a_thousand_creations_over_a_network_that_is_now_quick_and_now_slow_the_pla
                 let account = account.clone();
                 tokio::spawn(async move {
                     for _ in 0..100 {
-                        drop(account.open(&Spec { language: Language::Python }).await.unwrap());
+                        drop(account.open(&Spec::new(Language::Python)).await.unwrap());
                     }
                 })
             });

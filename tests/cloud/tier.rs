@@ -100,7 +100,8 @@ async fn a_rate_limit_is_waited_out_and_both_waits_are_told() {
 async fn a_rate_limit_that_does_not_say_when_costs_half_a_minute() {
     let rates = Rates { retry_after: false, ..Rates::default() };
     let house = House::new(Settings { rates, ..faulty("execute.429=100%x2") }, wide());
-    let answer = house.remote(&plain("a")).await.unwrap();
+    let patient = switchtower::request::Request { timeout: 200 * SECOND, ..remote(&plain("a")) };
+    let answer = house.run(patient).await.unwrap();
     let waits: Vec<_> = answer.attempts.iter().filter_map(|attempt| attempt.retry_after).collect();
     assert!(waits.iter().all(|wait| *wait == 30 * SECOND) && !waits.is_empty(), "{:?}", answer.attempts);
     house.close().await;
@@ -112,8 +113,17 @@ async fn a_rate_limit_that_does_not_say_when_costs_half_a_minute() {
     house.start();
     sleep(SECOND).await;
     house.fake.set_faults("execute.429=100%x1".parse().unwrap());
-    assert_eq!(tried(&house.remote(&plain("a")).await.unwrap()), ["e2b refused", "e2b finished"]);
+    let patient = switchtower::request::Request { timeout: 200 * SECOND, ..remote(&plain("a")) };
+    assert_eq!(tried(&house.run(patient).await.unwrap()), ["e2b refused", "e2b finished"]);
     assert_eq!(house.fake.counts().created, 1);
+    house.close().await;
+
+    // Where there is no time for that wait, nobody waits for its end.
+    let rates = Rates { retry_after: false, ..Rates::default() };
+    let house = House::new(Settings { rates, ..faulty("execute.429=100%x1") }, wide());
+    let started = Instant::now();
+    let Err(Error::Unavailable { retry_after, .. }) = house.remote(&plain("b")).await else { panic!("it ran") };
+    assert_eq!((retry_after, started.elapsed() < SECOND), (Some(30 * SECOND), true));
     house.close().await;
 }
 
@@ -180,14 +190,14 @@ async fn a_sandbox_whose_end_was_not_confirmed_keeps_its_place_and_is_ended_by_t
     use switchtower_contract::{Backend as _, Language, Spec};
     let fake = switchtower_fake_e2b::Fake::new(faulty("kill.500=100%"));
     let account = super::through::account(&fake, wide().account);
-    drop(account.open(&Spec { language: Language::Python }).await.unwrap());
+    drop(account.open(&Spec::new(Language::Python)).await.unwrap());
     assert!(!account.close(60 * SECOND).await, "one may be left");
     assert_eq!((account.status().unconfirmed, account.status().limits.running, fake.live().len()), (1, 1, 1));
     fake.set_faults("".parse().unwrap());
     assert_eq!(account.sweep().await.unwrap(), 1);
     assert_eq!((account.status().unconfirmed, account.status().limits.running, fake.live().len()), (0, 0, 0));
     // What is held is not swept.
-    let held = account.open(&Spec { language: Language::Python }).await.unwrap();
+    let held = account.open(&Spec::new(Language::Python)).await.unwrap();
     assert_eq!(account.sweep().await.unwrap(), 0);
     drop(held);
     assert!(account.close(60 * SECOND).await);
@@ -199,7 +209,7 @@ async fn a_paused_sandbox_is_renewed_before_others_may_take_it_for_left() {
     let fake = switchtower_fake_e2b::Fake::new(faulty(""));
     let account = super::through::account(&fake, wide().account);
     let other = super::through::account_of(&fake, wide().account, "other", |_| Liveness::Unknown);
-    let mut sandbox = account.open(&Spec { language: Language::Python }).await.unwrap();
+    let mut sandbox = account.open(&Spec::new(Language::Python)).await.unwrap();
     sandbox.keep(Upkeep::Asleep).await.unwrap();
     for hours in 1..=30 {
         sleep(3600 * SECOND).await;
@@ -460,17 +470,21 @@ async fn a_program_that_turns_out_to_need_more_memory_moves_on_unless_it_set_a_l
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_for_a_right_takes_nothing_from_a_programs_own_time() {
+async fn waiting_for_a_right_is_a_part_of_the_callers_time_and_what_did_not_begin_says_so() {
     let mut cloud = wide();
     cloud.account.limits.executions_per_minute = 6;
+    cloud.account.limits.patience = 200 * SECOND;
     let house = House::new(faulty(""), cloud);
+    let ask = |time, n: u32| switchtower::request::Request { timeout: time, ..remote(&reaching(&n.to_string())) };
+    let patient = house.run(ask(200 * SECOND, 0)).await.unwrap();
+    assert_eq!((patient.outcome.exit, patient.output.stdout.as_str()), (Exit::Finished(0), "0\n"));
     let started = Instant::now();
-    for n in 0..4 {
-        let short = switchtower::request::Request { timeout: 2 * SECOND, ..remote(&reaching(&n.to_string())) };
-        let answer = house.run(short).await.unwrap();
-        assert_eq!((answer.outcome.exit, answer.output.stdout), (Exit::Finished(0), format!("{n}\n")));
-    }
-    assert!(started.elapsed() > 20 * SECOND);
+    let late = house.run(ask(2 * SECOND, 1)).await;
+    assert!(started.elapsed() <= 2 * SECOND + Duration::from_millis(500), "{:?}", started.elapsed());
+    let Err(Error::TimedOut { reason, attempts }) = late else { panic!("{late:?}") };
+    assert!(reason.contains("after 2s while waiting for the tier e2b"), "{reason}");
+    assert_eq!(attempts.len(), 1);
+    assert_eq!(house.run(ask(200 * SECOND, 2)).await.unwrap().output.stdout, "2\n");
     house.close().await;
 }
 

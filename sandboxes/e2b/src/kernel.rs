@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use switchtower_contract::{Cell, Events, Exit, Fault, Kernel, Limits, Opening, Program, Ran};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::cause::Trouble;
 use crate::envd;
@@ -93,20 +93,27 @@ impl CloudKernel {
 #[async_trait]
 impl Kernel for CloudKernel {
     async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<Ran, Fault> {
-        let before = |trouble: Trouble| trouble.fault(false);
-        if self.pending != Pending::Nothing {
-            self.own_code("", run::OWN).await.map_err(before)?;
-        }
-        let inside = self.ready(limits.wall).await.map_err(before)?;
-        machine::apply(&inside, &cell.changes).await.map_err(before)?;
-        if let Some((path, order)) = self.prelude.order(cell.stdin.as_deref(), limits.memory) {
-            envd::write(&inside, &[(&path, order.as_bytes())]).await.map_err(before)?;
-        }
+        // All that goes before it is a part of its time.
+        let deadline = Instant::now() + limits.wall;
+        let ready = async {
+            if self.pending != Pending::Nothing {
+                self.own_code("", run::OWN).await?;
+            }
+            let inside = self.ready(limits.wall).await?;
+            machine::apply(&inside, &cell.changes).await?;
+            if let Some((path, order)) = self.prelude.order(cell.stdin.as_deref(), limits.memory) {
+                envd::write(&inside, &[(&path, order.as_bytes())]).await?;
+            }
+            let right = interpreter::right(&inside).await?;
+            Ok((inside, right))
+        };
+        let ready = timeout_at(deadline, ready).await.map_err(|_| run::late())?;
+        let (inside, right) = ready.map_err(|trouble: Trouble| trouble.fault(false))?;
         let program = Program { env: Some(cell.env.clone()), ..Program::python(cell.source.clone()) };
         let price = self.shared.held().await.account.second();
         let breaking = Breaking(&mut self.broken_off);
-        let run = Run { inside: &inside, context: &self.context, price, cell: true };
-        let ended = run.run(&program, limits, events).await?;
+        let run = Run { inside: &inside, context: &self.context, price, cell: true, deadline };
+        let ended = run.run(right, &program, limits, events).await?;
         if ended.outcome.exit != Exit::TimedOut {
             breaking.not_so();
         }

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::cause::Trouble;
 use crate::inside::{Inside, passes};
-use crate::interpreter::{self, Context, Line};
+use crate::interpreter::{self, Context, Line, Right};
 
 /// Longest that a cell of our own may take.
 pub(crate) const OWN: Duration = Duration::from_secs(20);
@@ -23,6 +23,13 @@ pub(crate) struct Run<'a> {
     pub(crate) price: Price,
     /// It is a cell of a kernel that is kept: leaving by `sys.exit` is an error of its own there.
     pub(crate) cell: bool,
+    /// When its time is over.
+    pub(crate) deadline: Instant,
+}
+
+/// The time was over before the program was started.
+pub(crate) fn late() -> Fault {
+    Fault::Unavailable { reason: "its time was over before the program could be started".to_owned() }
 }
 
 /// How a run ended.
@@ -49,10 +56,14 @@ struct Seen {
 }
 
 impl Run<'_> {
-    pub(crate) async fn run(&self, program: &Program, limits: &Limits, events: &Events) -> Result<Ended, Fault> {
-        let right = interpreter::right(self.inside).await.map_err(|trouble| trouble.fault(false))?;
-        let started = Instant::now();
-        let deadline = started + limits.wall;
+    pub(crate) async fn run(
+        &self,
+        right: Right,
+        program: &Program,
+        limits: &Limits,
+        events: &Events,
+    ) -> Result<Ended, Fault> {
+        let (started, deadline) = (Instant::now(), self.deadline);
         let mut seen = Seen::default();
         let opened = interpreter::execute(self.inside, right, self.context, &program.source, program.env.as_ref());
         let mut lines = match timeout_at(deadline, opened).await {

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use switchtower_contract::{
     Events, Fault, InterpreterId, Kernel, Limits, Machine, Opening, Outcome, Program, Sandbox, Upkeep,
 };
+use tokio::time::{Instant, timeout_at};
 
 use crate::cause::{Cause, Trouble};
 use crate::envd::{self, Entry};
@@ -136,14 +137,21 @@ async fn give(inside: &Inside, program: &Program, prelude: &Prelude, limits: &Li
 #[async_trait]
 impl Sandbox for Cloud {
     async fn run(&mut self, program: &Program, limits: &Limits, events: &Events) -> Result<Outcome, Fault> {
-        let before = |trouble: Trouble| trouble.fault(false);
-        let inside = self.ready(limits).await.map_err(before)?;
-        give(&inside, program, &self.prelude, limits).await.map_err(before)?;
+        // All that goes before it is a part of its time: whoever gave it that time waits for no longer.
+        let deadline = Instant::now() + limits.wall;
+        let ready = async {
+            let inside = self.ready(limits).await?;
+            give(&inside, program, &self.prelude, limits).await?;
+            let right = interpreter::right(&inside).await?;
+            Ok((inside, right))
+        };
+        let ready = timeout_at(deadline, ready).await.map_err(|_| run::late())?;
+        let (inside, right) = ready.map_err(|trouble: Trouble| trouble.fault(false))?;
         // Until it has come to its own end; dropped in the middle, it stays so.
         self.broken_off = true;
         let price = self.shared.held().await.account.second();
-        let run = Run { inside: &inside, context: &self.context, price, cell: false };
-        let ended = run.run(program, limits, events).await?;
+        let run = Run { inside: &inside, context: &self.context, price, cell: false, deadline };
+        let ended = run.run(right, program, limits, events).await?;
         self.broken_off = !ended.whole;
         Ok(ended.outcome)
     }

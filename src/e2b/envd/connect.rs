@@ -27,6 +27,7 @@ pub(super) enum Code {
     PermissionDenied,
     ResourceExhausted,
     Unimplemented,
+    DeadlineExceeded,
     Internal,
 }
 
@@ -39,6 +40,7 @@ impl Code {
             Self::PermissionDenied => ("permission_denied", StatusCode::FORBIDDEN),
             Self::ResourceExhausted => ("resource_exhausted", StatusCode::TOO_MANY_REQUESTS),
             Self::Unimplemented => ("unimplemented", StatusCode::NOT_IMPLEMENTED),
+            Self::DeadlineExceeded => ("deadline_exceeded", StatusCode::GATEWAY_TIMEOUT),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR),
         }
     }

@@ -151,12 +151,14 @@ fn refused(error: &Error, need: &str, parts: &Parts) -> Response {
         let code = match error {
             Error::Quota { .. } | Error::Overloaded { .. } => Code::ResourceExhausted,
             Error::NoTier { .. } | Error::Invalid(_) => Code::PermissionDenied,
+            Error::TimedOut { .. } => Code::DeadlineExceeded,
             Error::Unavailable { .. } | Error::Gone { .. } | Error::Lost { .. } | Error::Rules { .. } => Code::Internal,
         };
         return connect::Error::new(code, sentence).answer(&parts.headers);
     }
     match error {
         Error::Quota { .. } | Error::Overloaded { .. } => answer::api(StatusCode::TOO_MANY_REQUESTS, &sentence),
+        Error::TimedOut { .. } => answer::api(StatusCode::GATEWAY_TIMEOUT, &sentence),
         Error::NoTier { .. }
         | Error::Invalid(_)
         | Error::Unavailable { .. }

@@ -69,6 +69,7 @@ fn refused(visit: &Visit, error: &Error) -> Result<Response, Refusal> {
         | Error::Quota { .. }
         | Error::Overloaded { .. }
         | Error::Unavailable { .. }
+        | Error::TimedOut { .. }
         | Error::Gone { .. }
         | Error::Rules { .. } => Err(Box::new(answer::refused_as_text(error))),
     }

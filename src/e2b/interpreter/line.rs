@@ -128,6 +128,7 @@ pub(super) fn failure(refusal: &Error, sentence: &str) -> Vec<Value> {
     let name = match refusal {
         Error::NoTier { .. } | Error::Invalid(_) => "SandboxCapabilityError",
         Error::Lost { .. } => "SandboxLostError",
+        Error::TimedOut { .. } => "SandboxTimeoutError",
         Error::Quota { .. } => "SandboxQuotaError",
         Error::Overloaded { .. } | Error::Unavailable { .. } | Error::Gone { .. } | Error::Rules { .. } => {
             "SandboxUnavailableError"

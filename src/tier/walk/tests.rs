@@ -58,7 +58,8 @@ async fn walk(tiers: &Tiers, source: &str, route: &Route) -> Told {
     };
     let walk = async {
         let mut relay = Relay::new(Some(events));
-        let walked = tiers.walk(&request, Footprint::World, route, None, &mut relay, &mut attempts).await;
+        let walked =
+            tiers.walk(&request, &Terms::of(&request, Footprint::World), route, &mut relay, &mut attempts).await;
         relay.deliver().await;
         walked
     };
@@ -194,13 +195,216 @@ async fn a_full_tier_is_left_for_the_next_one() {
     assert_eq!(two.tried[1], "strong finished");
 }
 
+/// Opens sandboxes that never say how a run ended; or opens none at all.
+struct Silent {
+    opens: bool,
+}
+
+struct Unending;
+
+#[async_trait::async_trait]
+impl switchtower_contract::Backend for Silent {
+    fn runtime(&self) -> Arc<str> {
+        "silent".into()
+    }
+
+    fn offer(&self) -> switchtower_contract::Offer {
+        Scripted::default().offer()
+    }
+
+    async fn open(&self, _: &Spec) -> Result<Box<dyn switchtower_contract::Sandbox>, Fault> {
+        if self.opens { Ok(Box::new(Unending)) } else { std::future::pending().await }
+    }
+}
+
+#[async_trait::async_trait]
+impl switchtower_contract::Sandbox for Unending {
+    fn interpreter(&self) -> Option<InterpreterId> {
+        None
+    }
+
+    async fn run(&mut self, _: &Program, _: &Limits, events: &Events) -> Result<Outcome, Fault> {
+        events.send(Event::Stdout("begun\n".to_owned())).await;
+        std::future::pending().await
+    }
+
+    async fn reset(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    async fn keep(&mut self, _: switchtower_contract::Upkeep) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+/// A tier with this backend, in front of one that would answer.
+fn before_one_that_answers(backend: impl switchtower_contract::Backend + 'static, config: Config) -> Tiers {
+    Tiers::new([
+        Tier::new("local".into(), Arc::new(backend), config, &Seed::fixed(1)),
+        Tier::new("strong".into(), Arc::new(Scripted::default()), Config::default(), &Seed::fixed(1)),
+    ])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_out_covers_every_wait_and_the_answer_says_what_was_waited_for() {
+    let long = || Config { opening: 90 * SECOND, grace: 150 * SECOND, ..Config::default() };
+    let busy = || {
+        let queue = queue::Config { slots: 1, patience: 120 * SECOND, ..queue::Config::default() };
+        Config { queue, ..long() }
+    };
+    let pooled = Config { pool: Some(crate::tier::pool::Config::default()), ..long() };
+    let timed = |tiers: Tiers| async move {
+        let started = Instant::now();
+        let told = walk(&tiers, "print a", &both(60 * SECOND)).await;
+        let late = started.elapsed().saturating_sub(Ceilings::default().default_timeout);
+        assert!(late <= OVERTIME, "{late:?}");
+        told
+    };
+    // A sandbox never opens: alone, or in a pool.
+    for config in [long(), pooled] {
+        let told = timed(before_one_that_answers(Silent { opens: false }, config)).await;
+        let reason = "after 30s while waiting for the tier local: no sandbox was ready".to_owned();
+        assert_eq!(told.walked, Err(Setback::TimedOut { reason }));
+        assert_eq!(told.tried, ["local deadline"]);
+    }
+    // A run never ends: it has had its time.
+    let told = timed(before_one_that_answers(Silent { opens: true }, long())).await;
+    let walked = told.walked.unwrap();
+    assert_eq!((walked.outcome.exit, walked.output.stdout.as_str()), (Exit::TimedOut, "begun\n"));
+    // A slot is never free.
+    let tiers = before_one_that_answers(Silent { opens: true }, busy());
+    let _slot = tiers.get(&"local".into()).unwrap().queue.slot(&"other".into(), crate::request::Priority::Normal).await;
+    let told = timed(tiers).await;
+    let reason = "after 30s while waiting for the tier local: no slot was free".to_owned();
+    assert_eq!(told.walked, Err(Setback::TimedOut { reason }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_would_outlast_the_time_is_not_begun() {
+    let world = world(false);
+    let backoff = crate::tier::backoff::Config { patience: 60 * SECOND, ..Default::default() };
+    let config = Config { backoff, ..Config::default() };
+    let tiers = Tiers::new([Tier::new("local".into(), Arc::new(world.local.clone()), config, &Seed::fixed(1))]);
+    let refused = |after| Fault::Refused { reason: "rate".to_owned(), retry_after: Some(after) };
+    world.local.fail_open(refused(10 * SECOND));
+    world.local.fail_open(refused(40 * SECOND));
+    let started = Instant::now();
+    let told = walk(&tiers, "print a", &Route::only("local")).await;
+    let reason = "local: refused: rate".to_owned();
+    assert_eq!(told.walked, Err(Setback::Unavailable { reason, retry_after: 40 * SECOND }));
+    assert!((10 * SECOND..12 * SECOND).contains(&started.elapsed()), "only the first was waited out");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_remote_tier_lacks_is_looked_for_in_the_next_one_where_nothing_had_effects() {
+    // The tier `local` lets programs come to their end, as a cloud does.
+    let remote = |seed, modules: &[&str]| {
+        let mut settings = Settings::default();
+        settings.offer.effectful = true;
+        settings.offer.modules = Modules::named(modules.iter().copied());
+        Scripted::new(seed, settings)
+    };
+    let (small, full) = (remote(1, &["math"]), remote(2, &["math", "pandas"]));
+    let tier = |name: &str, backend: &Scripted| {
+        Tier::new(name.into(), Arc::new(backend.clone()), Config::default(), &Seed::fixed(1))
+    };
+    let tiers = Tiers::new([tier("small", &small), tier("full", &full)]);
+    let route = || Route(["small", "full"].map(|name| Leg { tier: name.into(), budget: None }).into());
+    let ask = async |source: &str, footprint| {
+        let (events, mut from) = Events::channel();
+        let (request, mut attempts) = (request(source), Vec::new());
+        let listen = async {
+            let mut heard = Vec::new();
+            while let Some(event) = from.recv().await {
+                heard.push((Duration::ZERO, event));
+            }
+            heard
+        };
+        let route = route();
+        let walk = async {
+            let mut relay = Relay::new(Some(events));
+            let walked = tiers.walk(&request, &Terms::of(&request, footprint), &route, &mut relay, &mut attempts).await;
+            relay.deliver().await;
+            walked
+        };
+        let (walked, heard) = tokio::join!(walk, listen);
+        let tried = attempts.iter().map(|attempt| format!("{} {}", attempt.tier, attempt.outcome)).collect();
+        Told { walked, heard, tried }
+    };
+    let told = ask("print a; sleep 400ms; need module pandas; print b", Footprint::None).await;
+    assert_eq!(told.tried, ["small unsupported", "full finished"]);
+    assert_eq!((text(&told.heard).as_str(), restarts(&told)), ("a\nb\n", 0));
+    assert!(told.heard.iter().all(|(_, event)| matches!(event, Event::Stdout(_))), "{:?}", told.heard);
+
+    // What may have had effects is not run twice, and the note says why nothing else was tried.
+    let told = ask("touch x; need module pandas", Footprint::World).await;
+    assert_eq!((told.tried.as_slice(), small.touched()["x"]), (&["small raised".to_owned()][..], 1));
+    assert_eq!(
+        told.walked.unwrap().note.unwrap(),
+        "it needs the module pandas; the tier full may have it, but was not tried: the program may have had effects by \
+         then, and what may have had effects is not run twice"
+    );
+    // What nobody has is looked for nowhere else, and the program's own end stands.
+    let told = ask("need module nowhere", Footprint::None).await;
+    assert_eq!(told.tried, ["small raised"]);
+    // A need that is not a module is one as well.
+    let config = Config { memory: 1 << 30, ..Config::default() };
+    let large = Tier::new("full".into(), Arc::new(full.clone()), config, &Seed::fixed(1));
+    let tiers = Tiers::new([tier("small", &small), large]);
+    let (request, mut attempts) = (request("alloc 400"), Vec::new());
+    let walked = tiers
+        .walk(&request, &Terms::of(&request, Footprint::None), &route(), &mut Relay::new(None), &mut attempts)
+        .await;
+    assert_eq!(walked.unwrap().tier.as_str(), "full");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_note_names_every_tier_that_lacked_it_and_why_the_others_were_not_asked() {
+    let remote = |modules: Modules, isolation| {
+        let mut settings = Settings::default();
+        settings.offer.effectful = true;
+        settings.offer.modules = modules;
+        settings.offer.isolation = isolation;
+        Scripted::new(1, settings)
+    };
+    use switchtower_contract::Isolation::{MicroVm, Process};
+    let tier = |name: &str, backend| Tier::new(name.into(), Arc::new(backend), Config::default(), &Seed::fixed(1));
+    let mut any = remote(Modules::Any, MicroVm);
+    any.fail_open(Fault::Refused { reason: "no key".to_owned(), retry_after: None });
+    let tiers = Tiers::new([
+        tier("a", remote(Modules::named(["math"]), MicroVm)),
+        tier("b", std::mem::take(&mut any)),
+        tier("c", remote(Modules::Any, Process)),
+        tier("d", remote(Modules::Any, MicroVm)),
+    ]);
+    let route = Route(["b", "c", "a"].map(|name| Leg { tier: name.into(), budget: None }).into());
+    let request = Request { isolation: Some(MicroVm), ..request("need module pandas") };
+    let walked = tiers
+        .walk(&request, &Terms::of(&request, Footprint::None), &route, &mut Relay::new(None), &mut Vec::new())
+        .await;
+    assert_eq!(
+        walked.unwrap().note.unwrap(),
+        "it needs the module pandas; the tier b may have it, and was tried: refused (no key); the tier c may have it, but \
+         isolates by process, and the request wants micro_vm at least; the tier d may have it, but was not on its route"
+    );
+    let only = Request { tier: Some("a".into()), ..request };
+    let walked = tiers
+        .walk(&only, &Terms::of(&only, Footprint::None), &Route::only("a"), &mut Relay::new(None), &mut Vec::new())
+        .await;
+    assert!(walked.unwrap().note.unwrap().ends_with("the tier d may have it, but the request asked for a only"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_caller_who_does_not_read_holds_no_slot() {
     let world = world(false);
     let (events, _unread) = Events::channel();
     let (mut relay, mut attempts) = (Relay::new(Some(events)), Vec::new());
     let (request, route) = (request(&"print a; eprint b\n".repeat(1000)), Route::only("local"));
-    let walked = world.tiers.walk(&request, Footprint::World, &route, None, &mut relay, &mut attempts).await.unwrap();
+    let walked = world
+        .tiers
+        .walk(&request, &Terms::of(&request, Footprint::World), &route, &mut relay, &mut attempts)
+        .await
+        .unwrap();
     assert_eq!(walked.output.stdout, "a\n".repeat(1000));
     assert_eq!(world.tiers.standings()[0].running, 0);
     assert!(timeout(SECOND, relay.deliver()).await.is_err());
@@ -211,7 +415,8 @@ async fn a_walk_that_is_dropped_ends_its_program_and_says_where_it_was() {
     let world = world(false);
     let (request, route) = (request("sleep 10s"), Route::only("local"));
     let (mut relay, mut attempts) = (Relay::new(None), Vec::new());
-    let walk = world.tiers.walk(&request, Footprint::World, &route, None, &mut relay, &mut attempts);
+    let terms = Terms::of(&request, Footprint::World);
+    let walk = world.tiers.walk(&request, &terms, &route, &mut relay, &mut attempts);
     assert!(timeout(SECOND, walk).await.is_err());
     assert_eq!((attempts[0].outcome.as_str(), attempts[0].ran >= SECOND), ("abandoned", true));
     let counts = world.local.counts();
