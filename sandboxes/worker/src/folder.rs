@@ -211,7 +211,7 @@ mod tests {
         fs::write(parent.path().join("test-file"), "x").unwrap();
         fs::create_dir_all(parent.path().join("test-left/deep/er")).unwrap();
         symlink(elsewhere.path(), parent.path().join("test-left/deep/link")).unwrap();
-        fs::set_permissions(parent.path().join("test-left/deep"), Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(parent.path().join("test-left/deep"), Permissions::from_mode(0o000)).unwrap();
         fs::create_dir(parent.path().join("other")).unwrap();
         assert_eq!(PrivateFolder::sweep(parent.path(), PREFIX), 0);
         let own = held.path().file_name().unwrap().to_str().unwrap();
