@@ -1,6 +1,6 @@
 //! The names that a program itself gives, by what it gives them to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ruff_python_ast::{Decorator, Expr, ExprCall};
 
@@ -8,6 +8,8 @@ use ruff_python_ast::{Decorator, Expr, ExprCall};
 pub(super) struct Definitions<'a> {
     /// Every name that is bound by anything but an import.
     pub bound: BTreeSet<&'a str>,
+    /// How many places bind each of them.
+    pub times: BTreeMap<&'a str, usize>,
     /// Functions outside of classes.
     pub functions: BTreeSet<&'a str>,
     pub classes: BTreeSet<&'a str>,
@@ -16,14 +18,29 @@ pub(super) struct Definitions<'a> {
     pub generators: BTreeSet<&'a str>,
     /// Attributes that hold data: assigned, declared in a class, computed by a property.
     pub data: BTreeSet<&'a str>,
+    /// Of those, what a property computes: asked of the class itself, it is an object that prints its address.
+    pub properties: BTreeSet<&'a str>,
+    /// Names that are given a new object of a class of the program's own, and how often.
+    pub instances: BTreeMap<&'a str, usize>,
     /// Some class has a base.
     pub inherits: bool,
 }
 
 impl<'a> Definitions<'a> {
-    /// True for functions and classes.
-    pub(super) fn defines(&self, name: &str) -> bool {
-        self.functions.contains(name) || self.classes.contains(name)
+    /// A place binds this name.
+    pub(super) fn bind(&mut self, name: &'a str) {
+        self.bound.insert(name);
+        *self.times.entry(name).or_default() += 1;
+    }
+
+    /// True where the name is bound in one place alone.
+    pub(super) fn is_bound_once(&self, name: &str) -> bool {
+        self.times.get(name) == Some(&1)
+    }
+
+    /// True where whatever the name is given is a new object of the program's own classes.
+    pub(super) fn is_instance(&self, name: &str) -> bool {
+        self.instances.get(name).is_some_and(|times| self.times.get(name) == Some(times))
     }
 
     pub(super) fn method(&mut self, name: &'a str, decorators: &[Decorator]) {
@@ -33,6 +50,7 @@ impl<'a> Definitions<'a> {
             _ => false,
         };
         if decorators.iter().any(is_property) {
+            self.properties.insert(name);
             self.data.insert(name)
         } else {
             self.methods.insert(name)

@@ -1,8 +1,8 @@
 //! Whether the randomness that a program draws is fixed by a seed that stands in its source.
 //!
-//! A shared generator counts as seeded where a literal seed runs before anything can have drawn: it stands at the top
-//! of the program, unconditionally, above every draw. A draw inside a function happens no earlier than the first line
-//! at the top of the program that mentions a function or class of its own.
+//! A shared generator counts as seeded where a literal seed certainly runs before anything can have drawn: it is a
+//! statement of the module itself, under no condition, above every draw. A draw inside a function happens no earlier than
+//! the first line at the top of the program that mentions a function or class of its own, or makes a lambda.
 
 use ruff_text_size::TextSize;
 

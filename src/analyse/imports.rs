@@ -65,6 +65,8 @@ pub(super) struct Imports<'a> {
     /// Some module gives all its names.
     pub starred: bool,
     bound: BTreeMap<&'a str, Bound<'a>>,
+    /// Names that are given what an import bound, and how often.
+    aliases: BTreeMap<&'a str, usize>,
 }
 
 impl<'a> Imports<'a> {
@@ -81,6 +83,11 @@ impl<'a> Imports<'a> {
             named.used.set(true);
         }
         Some(bound.path)
+    }
+
+    /// Every name that an import bound.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.bound.keys().copied()
     }
 
     /// True where an import bound this name; marks nothing.
@@ -199,6 +206,19 @@ impl<'a> Imports<'a> {
 
     /// `x = __import__("m")`, `x = importlib.import_module("m")`, and `x = m` of an imported m.
     fn alias(&mut self, name: &'a str, value: &'a Expr, optional: bool) {
+        let before = self.bound.get(name).map(|bound| bound.path);
+        self.alias_of(name, value, optional);
+        if self.bound.get(name).map(|bound| bound.path) != before {
+            *self.aliases.entry(name).or_default() += 1;
+        }
+    }
+
+    /// How often a name is given what an import bound, by an assignment that says so.
+    pub(super) fn aliased(&self, name: &str) -> usize {
+        self.aliases.get(name).copied().unwrap_or_default()
+    }
+
+    fn alias_of(&mut self, name: &'a str, value: &'a Expr, optional: bool) {
         if let Some(module) = dynamic(value) {
             let named = self.add(module, optional, value.start());
             self.bind(name, Bound { path: Path::of_module(module), named });

@@ -79,6 +79,7 @@ pub fn analyse(program: &Program) -> Profile {
     if !program.files.is_empty() {
         // They lie wherever the request put them, where a kernel looks at its start among others.
         profile.footprint = profile.footprint.max(Footprint::Sandbox);
+        profile.verdict.refuse("files come with it, and an import may find them before what is known");
         let own: BTreeSet<&str> = program.files.iter().filter_map(|file| module(&file.path)).collect();
         profile.imports.retain(|import| !own.contains(import.top()));
     }

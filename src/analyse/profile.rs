@@ -193,6 +193,14 @@ pub struct Verdict {
     pub doubt: Option<Reason>,
 }
 
+impl Verdict {
+    /// Ends the proof for a reason that stands in no line of the source.
+    pub(super) fn refuse(&mut self, text: &str) {
+        self.deterministic = false;
+        self.reasons.push(Reason { text: text.to_owned(), line: None });
+    }
+}
+
 /// A sentence fragment and the line that it is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reason {

@@ -39,7 +39,8 @@ impl<'a> Survey<'a> {
         let at = call.start();
         match modules::chance(path) {
             Chance::Seeds(shared) if is_seed(call) => {
-                self.draws.seed(shared, at, self.straight && self.inside.is_empty());
+                // Its arguments are evaluated before it seeds.
+                self.draws.seed(shared, call.end(), self.certain.contains(&at));
             }
             Chance::Makes if is_seed(call) => {}
             _ if modules::effect(path) == Some(StaticEffect::Files) => {

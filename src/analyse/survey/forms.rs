@@ -1,6 +1,10 @@
 //! Forms that mean something by their shape alone.
 
+use std::collections::BTreeSet;
+
+use ruff_python_ast::visitor::{self, Visitor};
 use ruff_python_ast::{CmpOp, Expr, ExprCall, Number, Stmt};
+use ruff_text_size::{Ranged as _, TextSize};
 
 pub(super) fn same_name(one: &Expr, other: &Expr) -> bool {
     matches!((one, other), (Expr::Name(one), Expr::Name(other)) if one.id == other.id)
@@ -41,7 +45,51 @@ pub(super) fn is_true(test: &Expr) -> bool {
     }
 }
 
-pub(super) fn is_main(test: &Expr) -> bool {
+/// Where the calls begin that run once and in the order of the lines, if the program comes that far: a statement of the
+/// module that is nothing but a call, or one directly under `if __name__ == "__main__":`. Whatever else holds a call, an
+/// expression, a branch, a loop, a block that is entered or tried, a definition, may leave it out or run it later.
+pub(super) fn certain_calls(body: &[Stmt]) -> BTreeSet<TextSize> {
+    fn call(statement: &Stmt) -> Option<TextSize> {
+        match statement {
+            Stmt::Expr(alone) if alone.value.is_call_expr() => Some(alone.value.start()),
+            _ => None,
+        }
+    }
+    let mut calls = BTreeSet::new();
+    for statement in body {
+        match statement {
+            Stmt::If(branch) if is_main(&branch.test) => calls.extend(branch.body.iter().filter_map(call)),
+            _ => calls.extend(call(statement)),
+        }
+    }
+    calls
+}
+
+/// The names of all functions and classes of a program.
+pub(super) fn defined(body: &[Stmt]) -> BTreeSet<&str> {
+    #[derive(Default)]
+    struct Defined<'a>(BTreeSet<&'a str>);
+
+    impl<'a> Visitor<'a> for Defined<'a> {
+        fn visit_stmt(&mut self, statement: &'a Stmt) {
+            match statement {
+                Stmt::FunctionDef(def) => self.0.insert(def.name.as_str()),
+                Stmt::ClassDef(class) => self.0.insert(class.name.as_str()),
+                _ => false,
+            };
+            visitor::walk_stmt(self, statement);
+        }
+
+        // No statement stands in an expression.
+        fn visit_expr(&mut self, _expr: &'a Expr) {}
+    }
+
+    let mut all = Defined::default();
+    all.visit_body(body);
+    all.0
+}
+
+fn is_main(test: &Expr) -> bool {
     let Expr::Compare(compare) = test else { return false };
     matches!(&*compare.left, Expr::Name(name) if name.id == "__name__")
         && matches!(&*compare.ops, [CmpOp::Eq])

@@ -1,5 +1,7 @@
 //! One walk over the syntax tree that gathers what there is to see: effects, loops, sizes, chance.
 
+use std::collections::BTreeSet;
+
 use ruff_python_ast::visitor::{self, Visitor};
 use ruff_python_ast::{
     ExceptHandler, Expr, ExprAttribute, ExprContext, IpyEscapeKind, Operator, Parameter, Pattern, Stmt,
@@ -10,7 +12,7 @@ mod calls;
 mod forms;
 
 pub(super) use self::forms::is_number;
-use self::forms::{is_main, is_true, leaves, same_name};
+use self::forms::{certain_calls, defined, is_true, leaves, same_name};
 use super::bounds::Bounds;
 use super::definitions::Definitions;
 use super::draws::Draws;
@@ -89,8 +91,10 @@ pub(super) struct Survey<'a> {
     in_class: bool,
     depth: f64,
     rounds: f64,
-    /// What stands here runs exactly once, in the order of the lines.
-    straight: bool,
+    /// Calls that certainly run, once and in the order of the lines: statements of the module itself.
+    certain: BTreeSet<TextSize>,
+    /// Every function and class of the program, those further down included.
+    defined: BTreeSet<&'a str>,
 }
 
 impl<'a> Survey<'a> {
@@ -127,8 +131,11 @@ impl<'a> Survey<'a> {
             in_class: false,
             depth: 0.0,
             rounds: 1.0,
-            straight: true,
+            certain: BTreeSet::new(),
+            defined: BTreeSet::new(),
         };
+        survey.certain = certain_calls(body);
+        survey.defined = defined(body);
         survey.visit_body(body);
         if let Some(at) = survey.draws.unseeded() {
             survey.saw(StaticEffect::Chance, at);
@@ -143,15 +150,13 @@ impl<'a> Survey<'a> {
 
     /// Runs the visits of a loop's body one level deeper.
     fn looped(&mut self, rounds: f64, at: TextSize, visit: impl FnOnce(&mut Self)) {
-        let (straight, before) = (self.straight, self.rounds);
-        self.straight = false;
+        let before = self.rounds;
         self.rounds = (before * rounds.max(1.0)).min(1e300);
         self.depth += 1.0;
         self.nesting.raise(self.depth, at);
         visit(self);
         self.depth -= 1.0;
         self.rounds = before;
-        self.straight = straight;
     }
 
     fn rounds_of(&self, iter: &Expr) -> f64 {
@@ -214,34 +219,39 @@ impl<'a> Visitor<'a> for Survey<'a> {
                 }
                 self.visit_parameters(&def.parameters);
                 def.returns.iter().for_each(|returns| self.visit_annotation(returns));
-                self.own.bound.insert(def.name.as_str());
+                self.own.bind(def.name.as_str());
                 if self.in_class {
                     self.own.method(def.name.as_str(), &def.decorator_list);
                 } else {
                     self.own.functions.insert(def.name.as_str());
                 }
-                let outer = (self.depth, self.rounds, self.straight, self.in_class);
-                (self.depth, self.rounds, self.straight, self.in_class) = (0.0, 1.0, false, false);
+                let outer = (self.depth, self.rounds, self.in_class);
+                (self.depth, self.rounds, self.in_class) = (0.0, 1.0, false);
                 self.inside.push(def.name.as_str());
                 self.visit_body(&def.body);
                 self.inside.pop();
-                (self.depth, self.rounds, self.straight, self.in_class) = outer;
+                (self.depth, self.rounds, self.in_class) = outer;
             }
             Stmt::ClassDef(class) => {
                 self.classes.more(at);
-                self.own.bound.insert(class.name.as_str());
+                self.own.bind(class.name.as_str());
                 self.own.classes.insert(class.name.as_str());
                 class.decorator_list.iter().for_each(|decorator| self.visit_decorator(decorator));
                 self.own.inherits |= class.arguments.as_ref().is_some_and(|arguments| !arguments.args.is_empty());
                 class.arguments.iter().for_each(|arguments| self.visit_arguments(arguments));
-                let outer = (self.straight, self.in_class);
-                (self.straight, self.in_class) = (false, true);
+                let outer = std::mem::replace(&mut self.in_class, true);
                 self.visit_body(&class.body);
-                (self.straight, self.in_class) = outer;
+                self.in_class = outer;
             }
             Stmt::Assign(assign) => {
                 if let [Expr::Name(target)] = assign.targets.as_slice() {
                     self.bounds.learn(target.id.as_str(), &assign.value);
+                    if let Expr::Call(call) = &*assign.value
+                        && let Expr::Name(class) = &*call.func
+                        && self.own.classes.contains(class.id.as_str())
+                    {
+                        *self.own.instances.entry(target.id.as_str()).or_default() += 1;
+                    }
                 }
                 if let ([target], Expr::BinOp(sum)) = (assign.targets.as_slice(), &*assign.value)
                     && same_name(target, &sum.left)
@@ -279,15 +289,7 @@ impl<'a> Visitor<'a> for Survey<'a> {
             }
             Stmt::If(branch) => {
                 self.branches += 1.0 + branch.elif_else_clauses.len() as f64;
-                let straight = self.straight;
-                self.straight = straight && is_main(&branch.test);
                 visitor::walk_stmt(self, statement);
-                self.straight = straight;
-            }
-            Stmt::Try(_) | Stmt::Match(_) => {
-                let straight = std::mem::replace(&mut self.straight, false);
-                visitor::walk_stmt(self, statement);
-                self.straight = straight;
             }
             Stmt::IpyEscapeCommand(command) => self.escape(command.kind, &command.value, at),
             _ => visitor::walk_stmt(self, statement),
@@ -305,7 +307,7 @@ impl<'a> Visitor<'a> for Survey<'a> {
             }
             Expr::Name(name) => {
                 if name.ctx != ExprContext::Load {
-                    self.own.bound.insert(name.id.as_str());
+                    self.own.bind(name.id.as_str());
                     if self.in_class {
                         self.own.data.insert(name.id.as_str());
                     }
@@ -322,7 +324,7 @@ impl<'a> Visitor<'a> for Survey<'a> {
                     self.way_out |= path.segments().len() == 1;
                     self.read(path.segments(), name.start());
                 }
-                if self.inside.is_empty() && self.own.defines(name.id.as_str()) {
+                if self.inside.is_empty() && self.defined.contains(name.id.as_str()) {
                     self.draws.own_code(name.start(), false);
                 }
             }
@@ -364,6 +366,11 @@ impl<'a> Visitor<'a> for Survey<'a> {
             Expr::Dict(_) | Expr::Set(_) => {
                 visitor::walk_expr(self, expr);
             }
+            // Whatever it mentions may run without being mentioned again.
+            Expr::Lambda(_) => {
+                self.draws.own_code(expr.start(), !self.inside.is_empty());
+                visitor::walk_expr(self, expr);
+            }
             Expr::Yield(_) | Expr::YieldFrom(_) => {
                 self.own.generators.extend(self.inside.last().copied());
                 visitor::walk_expr(self, expr);
@@ -374,13 +381,15 @@ impl<'a> Visitor<'a> for Survey<'a> {
     }
 
     fn visit_parameter(&mut self, parameter: &'a Parameter) {
-        self.own.bound.insert(parameter.name.as_str());
+        self.own.bind(parameter.name.as_str());
         visitor::walk_parameter(self, parameter);
     }
 
     fn visit_except_handler(&mut self, handler: &'a ExceptHandler) {
         let ExceptHandler::ExceptHandler(caught) = handler;
-        self.own.bound.extend(caught.name.as_ref().map(ruff_python_ast::Identifier::as_str));
+        if let Some(name) = &caught.name {
+            self.own.bind(name.as_str());
+        }
         visitor::walk_except_handler(self, handler);
     }
 
@@ -391,7 +400,9 @@ impl<'a> Visitor<'a> for Survey<'a> {
             Pattern::MatchMapping(mapping) => mapping.rest.as_ref(),
             _ => None,
         };
-        self.own.bound.extend(name.map(ruff_python_ast::Identifier::as_str));
+        if let Some(name) = name {
+            self.own.bind(name.as_str());
+        }
         visitor::walk_pattern(self, pattern);
     }
 }

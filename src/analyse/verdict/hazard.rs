@@ -19,6 +19,9 @@ pub(super) enum Hazard {
     Method,
     /// What `super()` gives: its text is an address, its methods are the program's own.
     Parent,
+    /// The class of an object: its text is a name, but asked of it, what objects hold is something else, and its class
+    /// makes classes.
+    Kind,
 }
 
 impl Hazard {
@@ -29,6 +32,7 @@ impl Hazard {
             Self::Iterator => matches!(place, Place::Bound | Place::Unordered | Place::Consumed),
             Self::Function => matches!(place, Place::Bound | Place::Callback | Place::Callee),
             Self::Opaque => matches!(place, Place::Bound | Place::ObjectReceiver | Place::EitherReceiver),
+            Self::Kind => matches!(place, Place::Unordered | Place::Type | Place::Shown),
             Self::Parent => matches!(place, Place::Holder) || place.is_receiver(),
             Self::Group => matches!(place, Place::Bound | Place::Consumed | Place::Unordered) || place.is_receiver(),
             Self::Accessor => matches!(place, Place::Element) || place.is_receiver(),
@@ -47,6 +51,7 @@ impl Hazard {
             Self::Iterator => "an iterator is kept where its address could be printed",
             Self::Function => "a function is kept where its address could be printed",
             Self::Method => "what may be a method is kept where its address could be printed",
+            Self::Kind => "the class of an object is kept, where more than its name may be asked of it",
             Self::Opaque | Self::Parent | Self::Group | Self::Accessor => "an object is kept whose text is its address",
         }
     }
@@ -57,6 +62,8 @@ impl Hazard {
 pub(super) enum Place {
     /// Anything: it may be printed, kept, returned.
     Plain,
+    /// It is made a text, and gone.
+    Shown,
     /// A single name of the program; the name is followed.
     Bound,
     /// Its elements are taken in order and the value itself is gone.
@@ -99,8 +106,9 @@ impl Place {
 pub(super) struct Places(u16);
 
 impl Places {
-    const ALL: [Place; 15] = [
+    const ALL: [Place; 16] = [
         Place::Plain,
+        Place::Shown,
         Place::Bound,
         Place::Consumed,
         Place::Unordered,

@@ -6,8 +6,11 @@
 //! attributes need no types. Whatever is not on the list of what is known ends the proof.
 
 mod allowed;
+mod handlers;
 pub(super) mod hazard;
 mod methods;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use ruff_python_ast::Stmt;
@@ -45,6 +48,14 @@ pub(super) fn of(body: &[Stmt], imports: &Imports<'_>, survey: &Survey<'_>, inpu
     if let Some(name) = imports.torn {
         reasons.add(TextSize::default(), || format!("the name {name} stands for two imports"));
     }
+    // What is known of a name is known of what its import gives it.
+    let given = |name: &&str| {
+        let times = survey.own.times.get(name).copied().unwrap_or_default();
+        times > imports.aliased(name) || (times > 0 && allowed::builtin(name).is_some())
+    };
+    if let Some(name) = imports.names().chain(["__name__"]).find(given) {
+        reasons.add(TextSize::default(), || format!("the name {name} is given to something else too"));
+    }
     for (module, at) in &survey.dynamic {
         reasons.add(*at, || format!("the module {module} is imported by a call"));
     }
@@ -64,6 +75,7 @@ pub(super) fn of(body: &[Stmt], imports: &Imports<'_>, survey: &Survey<'_>, inpu
     {
         reasons.add(at, || "it reads an input that is not given with it".to_owned());
     }
+    handlers::judge(body, imports, &survey.own, &mut reasons);
     // What the imports and effects say is cheap; only what passes them is worth the walk, and what has sets: a sandbox
     // that sees every question to the world still does not see their order.
     reasons.sets = survey.sets;

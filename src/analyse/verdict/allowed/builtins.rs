@@ -10,8 +10,10 @@ pub(in crate::analyse::verdict) fn builtin(name: &str) -> Option<Member> {
         "list" | "tuple" | "dict" | "bytes" | "bytearray" | "sum" | "next" | "callable" => Class,
         "len" | "any" | "all" | "min" | "max" | "sorted" | "bool" => Calls,
         "abs" | "ascii" | "bin" | "chr" | "complex" | "divmod" | "float" | "format" | "hex" | "int" | "isinstance"
-        | "issubclass" | "oct" | "ord" | "pow" | "print" | "range" | "repr" | "round" | "slice" | "str" | "type"
-        | "input" | "exit" | "quit" => Keeps,
+        | "issubclass" | "oct" | "ord" | "pow" | "print" | "range" | "repr" | "round" | "slice" | "str" | "input"
+        | "exit" | "quit" => Keeps,
+        // By another name it would make classes, and what it gives has attributes of its own.
+        "type" => Makes(Hazard::Kind),
         "set" | "frozenset" => Makes(Hazard::Set),
         "map" | "filter" | "zip" | "enumerate" | "reversed" | "iter" => Makes(Hazard::Iterator),
         "super" => Makes(Hazard::Parent),
@@ -36,8 +38,14 @@ pub(in crate::analyse::verdict) fn argument(builtin: &str, index: usize, count: 
         | "enumerate" | "reversed" | "iter" => Place::Consumed,
         "min" | "max" if count == 1 => Place::Consumed,
         "callable" => Place::Callback,
+        "print" | "str" | "repr" | "format" => Place::Shown,
         _ => Place::Plain,
     }
+}
+
+/// Builtins that a place where programs run may have replaced by its own, whose text is an address.
+pub(in crate::analyse::verdict) fn is_replaced(name: &str) -> bool {
+    matches!(name, "print" | "input" | "exit" | "quit")
 }
 
 /// Builtins that stay dangerous where a program gives their names to something else too.

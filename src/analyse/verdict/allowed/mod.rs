@@ -4,13 +4,17 @@
 
 mod attributes;
 mod builtins;
+mod exceptions;
 mod science;
+mod tables;
 
 use super::hazard::Hazard;
 
 pub(super) use attributes::{attribute, base, made_by_method, method, method_argument, object_method, set_method};
-pub(super) use builtins::{argument, builtin, is_dangerous};
-pub(super) use science::{accessor, calls_back, hides, is_science, objection, wants_a_seed};
+pub(super) use builtins::{argument, builtin, is_dangerous, is_replaced};
+pub(super) use exceptions::{is_narrow, is_narrow_member, lets_pass};
+pub(super) use science::{accessor, calls_back, hides, is_science, is_stored, objection, wants_a_seed};
+pub(super) use tables::{argument_kind, is_aggregate, is_kind};
 
 /// What may be done with a member of a module, or a builtin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +29,8 @@ pub(super) enum Member {
     Keeps,
     /// A function that may call its first argument and uses the others up.
     Calls,
+    /// A stream of the program.
+    Stream,
     /// A function whose result must not be seen.
     Makes(Hazard),
 }
@@ -114,7 +120,7 @@ pub(super) fn module(name: &str) -> bool {
 
 /// What is known of a member, by its whole path.
 pub(super) fn member(path: &[&str]) -> Option<Member> {
-    use Member::{Calls, Class, Keeps, Makes, Type, Value};
+    use Member::{Calls, Class, Keeps, Makes, Stream, Type, Value};
     Some(match path {
         ["math" | "cmath", "pi" | "e" | "tau" | "inf" | "infj" | "pij"] => Value,
         ["math" | "cmath", "nan" | "nanj"] => return None,
@@ -208,9 +214,12 @@ pub(super) fn member(path: &[&str]) -> Option<Member> {
         ["dataclasses", "dataclass" | "field" | "asdict" | "astuple" | "replace"] => Keeps,
         ["enum", "Enum" | "IntEnum" | "StrEnum" | "Flag" | "IntFlag"] | ["abc", "ABC"] => Type,
         ["enum", "auto"] => Keeps,
-        ["copy", "copy" | "deepcopy"] | ["pprint", "pprint" | "pformat" | "pp"] => Keeps,
+        // Not pprint: what cannot be compared it orders by address, and what holds itself it shows by one.
+        ["copy", "copy" | "deepcopy"] => Keeps,
         ["os", "path", "join" | "basename" | "dirname" | "splitext" | "split" | "normpath" | "isabs"] => Keeps,
-        ["sys", "stdin" | "stdout" | "stderr" | "maxsize" | "maxunicode"] | ["sys", "float_info", _] => Value,
+        ["sys", "maxsize" | "maxunicode"] | ["sys", "float_info", _] => Value,
+        // Read from or written to, where they stand: their text is that of whoever listens.
+        ["sys", "stdin" | "stdout" | "stderr"] => Stream,
         ["sys", "exit" | "setrecursionlimit" | "set_int_max_str_digits"] => Keeps,
         ["sys", "stdout" | "stderr", "write" | "flush"] | ["sys", "stdin", "read" | "readline" | "readlines"] => Keeps,
         ["io", "StringIO" | "BytesIO"] => Makes(Hazard::Opaque),
@@ -227,6 +236,12 @@ pub(super) fn member(path: &[&str]) -> Option<Member> {
         ["__future__", _] => Value,
         _ => return science::member(path),
     })
+}
+
+/// Modules whose members make numbers that are not whole.
+pub(super) fn has_floats(module: &str) -> bool {
+    matches!(module, "math" | "cmath" | "statistics" | "json" | "struct" | "array" | "decimal" | "fractions" | "random")
+        || is_science(module)
 }
 
 fn is_base_code(name: &str) -> bool {

@@ -5,7 +5,7 @@
 
 use ruff_python_ast::{Expr, ExprCall};
 
-use super::Member;
+use super::{Member, tables};
 use crate::analyse::modules::top;
 use crate::analyse::survey::is_number;
 use crate::analyse::verdict::hazard::Hazard;
@@ -169,6 +169,10 @@ fn numpy(path: &[&str]) -> Option<Member> {
         _ => return None,
     })
 }
+
+/// What numpy puts around an array, all of it written.
+const PADDINGS: [&str; 10] =
+    ["constant", "edge", "linear_ramp", "maximum", "mean", "median", "minimum", "reflect", "symmetric", "wrap"];
 
 fn is_draw(name: &str) -> bool {
     matches!(
@@ -335,15 +339,18 @@ pub(in crate::analyse::verdict) fn objection(path: &[&str], call: &ExprCall) -> 
         Expr::StringLiteral(text) => texts.contains(&text.value.to_str()),
         _ => false,
     };
-    let starred = path[0] != "numpy" && call.arguments.args.iter().any(Expr::is_starred_expr);
+    let starred = !tables::takes_a_list(path) && call.arguments.args.iter().any(Expr::is_starred_expr);
     if starred || call.arguments.keywords.iter().any(|keyword| keyword.arg.is_none()) {
         return Some("its arguments are not written here");
     }
     if keyword("n_jobs").is_some() || keyword("workers").is_some() {
         return Some("it works with several at once");
     }
-    if path[0] == "numpy" && keyword("where").is_some() && keyword("out").is_none() {
-        return Some("where the condition does not hold, memory is left as it was found");
+    if path == ["numpy", "pad"] {
+        let mode = keyword("mode").or_else(|| call.arguments.args.get(2));
+        if mode.is_some_and(|mode| !is_text(mode, &PADDINGS)) {
+            return Some("an edge is left as its memory was found");
+        }
     }
     // The draws of these are not seen by the survey.
     let seeded = keyword("random_state").is_some_and(is_number);
@@ -363,11 +370,50 @@ pub(in crate::analyse::verdict) fn objection(path: &[&str], call: &ExprCall) -> 
     if ["random_state", "rng", "seed"].into_iter().filter_map(keyword).any(|seed| !is_number(seed)) {
         return Some("it draws randomness that no literal seed fixes");
     }
-    if ["permutations", "parse_dates", "date_format", "converters", "date_parser", "engine"]
-        .into_iter()
-        .any(|name| keyword(name).is_some())
-    {
+    let unknown = [
+        "permutations",
+        "parse_dates",
+        "date_format",
+        "converters",
+        "date_parser",
+        "engine",
+        // A reader that is kept shows its address.
+        "chunksize",
+        "iterator",
+        "storage_options",
+        // What an algorithm leaves of its input, or makes of a NaN, nobody promises.
+        "check_finite",
+        "overwrite_a",
+        "overwrite_b",
+        "overwrite_ab",
+        "overwrite_x",
+        "overwrite_y",
+        "overwrite_data",
+        "overwrite_input",
+        "lapack_driver",
+        // The order of hashes.
+        "sorted",
+    ];
+    if unknown.into_iter().any(|name| keyword(name).is_some()) {
         return Some("nothing certain is known of what it is asked for");
+    }
+    let most = match path {
+        // Below it stand what is left out above by its name.
+        ["scipy", "stats", test] if !is_distribution(test) => 3,
+        ["pandas", "read_csv"] => 2,
+        ["pandas", "pivot_table" | "crosstab"] => 4,
+        ["scipy", "linalg", _] => 2,
+        _ => usize::MAX,
+    };
+    if call.arguments.args.len() > most {
+        return Some("nothing certain is known of what it is asked for");
+    }
+    if path == ["pandas", "set_option"] {
+        let shows =
+            |option: &Expr| matches!(option, Expr::StringLiteral(name) if name.value.to_str().starts_with("display."));
+        if !call.arguments.args.first().is_some_and(shows) || call.arguments.args.len() != 2 {
+            return Some("an option changes more than what is displayed");
+        }
     }
     let methods = [
         "BFGS",
@@ -519,6 +565,11 @@ pub(super) fn attribute(name: &str) -> bool {
             | "explained_variance_" | "explained_variance_ratio_" | "singular_values_" | "data_min_" | "data_max_"
             | "target" | "feature_names" | "target_names"
     )
+}
+
+/// Attributes of tables and arrays that a program may set: names and shapes.
+pub(in crate::analyse::verdict) fn is_stored(name: &str) -> bool {
+    matches!(name, "columns" | "index" | "name" | "names" | "shape")
 }
 
 /// Names under which arrays and tables have what is not allowed: a program's own must not hide it.

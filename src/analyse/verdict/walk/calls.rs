@@ -5,7 +5,11 @@ use ruff_python_ast::{Arguments, Expr, ExprAttribute, ExprCall, ExprContext, Key
 use ruff_text_size::{Ranged, TextSize};
 
 use super::Walk;
-use super::forms::{is_set_operation, is_the_same_everywhere, is_view, looks_inside, may_backtrack};
+use super::forms::{
+    held, is_dotted, is_plain_spec, is_set_operation, is_special, is_the_same_everywhere, is_view, looks_inside,
+    may_backtrack,
+};
+use crate::analyse::imports::Path;
 use crate::analyse::verdict::allowed::{self, Member};
 use crate::analyse::verdict::hazard::{Hazard, Place, is_set_attribute};
 use crate::analyse::verdict::methods;
@@ -13,18 +17,18 @@ use crate::analyse::verdict::methods;
 impl<'a> Walk<'a, '_> {
     /// The hazard that an expression makes, by its form alone. Where it cannot be told in a few steps it is none, and the
     /// parts are looked at in the place of the whole.
-    pub(super) fn made(&self, expr: &Expr) -> Option<Hazard> {
+    pub(super) fn made(&self, expr: &'a Expr) -> Option<Hazard> {
         self.made_within(expr, 4)
     }
 
-    pub(super) fn made_within(&self, expr: &Expr, steps: usize) -> Option<Hazard> {
+    pub(super) fn made_within(&self, expr: &'a Expr, steps: usize) -> Option<Hazard> {
         let steps = steps.checked_sub(1)?;
         match expr {
             Expr::Set(_) | Expr::SetComp(_) => Some(Hazard::Set),
             Expr::Generator(_) => Some(Hazard::Iterator),
             Expr::Lambda(_) => Some(Hazard::Function),
             Expr::BinOp(binary) if is_set_operation(binary.op) && !self.own_operators => {
-                let set = |side: &Expr| self.made_within(side, steps) == Some(Hazard::Set) || is_view(side);
+                let set = |side: &'a Expr| self.made_within(side, steps) == Some(Hazard::Set) || is_view(side);
                 (set(&binary.left) || set(&binary.right)).then_some(Hazard::Set)
             }
             Expr::If(branch) => {
@@ -33,9 +37,15 @@ impl<'a> Walk<'a, '_> {
             Expr::Call(call) => self.made_by_call(call),
             // A part of what is grouped is grouped.
             Expr::Subscript(part) => self.made_within(&part.value, steps).filter(|hazard| *hazard == Hazard::Group),
+            Expr::Attribute(attribute) if attribute.attr.as_str() == "__class__" => Some(Hazard::Kind),
             Expr::Attribute(attribute) => self.accessor(attribute),
             _ => None,
         }
+    }
+
+    /// Where a name leads that an import bound. What asks for it by a text, or imports by a call, may do more on the way.
+    pub(super) fn path(&self, expr: &'a Expr) -> Option<Path<'a>> {
+        is_dotted(expr).then(|| self.imports.path(expr)).flatten()
     }
 
     fn accessor(&self, attribute: &ExprAttribute) -> Option<Hazard> {
@@ -45,7 +55,7 @@ impl<'a> Walk<'a, '_> {
         (self.science && !own).then(|| allowed::accessor(name)).flatten()
     }
 
-    pub(super) fn made_by_call(&self, call: &ExprCall) -> Option<Hazard> {
+    pub(super) fn made_by_call(&self, call: &'a ExprCall) -> Option<Hazard> {
         let name = match &*call.func {
             Expr::Name(name) => name.id.as_str(),
             Expr::Attribute(attribute) => attribute.attr.as_str(),
@@ -58,7 +68,7 @@ impl<'a> Walk<'a, '_> {
         if let (Expr::Name(_), Some(Member::Makes(hazard))) = (&*call.func, allowed::builtin(name)) {
             return Some(hazard);
         }
-        match self.imports.path(&call.func) {
+        match self.path(&call.func) {
             Some(path) => match allowed::member(path.segments()) {
                 Some(Member::Makes(hazard)) => Some(hazard),
                 _ => None,
@@ -72,8 +82,11 @@ impl<'a> Walk<'a, '_> {
         if let Some(hazard) = self.made_by_call(call) {
             self.makes(hazard, place, call.start());
         }
-        if let Some(path) = self.imports.path(&call.func) {
-            return self.member_call(call, path.segments());
+        if self.science {
+            self.asks_for_more(call);
+        }
+        if let Some(path) = self.path(&call.func) {
+            return self.member_call(call, path.segments(), place);
         }
         match &*call.func {
             Expr::Name(name) => {
@@ -86,7 +99,12 @@ impl<'a> Walk<'a, '_> {
             }
             Expr::Attribute(attribute) => self.method_call(call, attribute),
             func => {
-                self.visit_in(Place::Callee, func);
+                // `type(self)(…)` makes another of the same.
+                let same = matches!(func, Expr::Call(kind) if matches!(
+                    (&*kind.func, &*kind.arguments.args),
+                    (Expr::Name(name), [Expr::Name(own)]) if name.id == "type" && own.id == "self"
+                ));
+                self.visit_in(if same && self.in_method() { Place::Type } else { Place::Callee }, func);
                 self.plain_arguments(&call.arguments);
             }
         }
@@ -94,14 +112,26 @@ impl<'a> Walk<'a, '_> {
 
     pub(super) fn builtin_call(&mut self, call: &'a ExprCall, name: &str) {
         let arguments = &call.arguments;
-        let (count, keyed) = (arguments.args.len(), arguments.find_keyword("key").is_some());
+        let count = arguments.args.len();
+        let keyed = arguments.keywords.iter().any(|keyword| keyword.arg.as_ref().is_none_or(|name| name == "key"));
         match (name, &*arguments.args) {
             ("type", [_]) if arguments.keywords.is_empty() => {}
             ("type", _) => self.no(call.start(), "a class is made by a call"),
             ("iter", [_, _, ..]) => self.no(call.start(), "an iterator is made of a function"),
+            ("float" | "complex" | "sum" | "round" | "pow", _) => self.floats = true,
+            _ => {}
+        }
+        match (name, &*arguments.args) {
             ("float", [Expr::StringLiteral(text)]) if text.value.to_str().to_ascii_lowercase().contains("nan") => {
                 self.no(call.start(), "a NaN has no order");
             }
+            // Bytes of an array are those of what it points to.
+            ("bytes" | "bytearray", _) if self.science => self.no(call.start(), "the memory of an array may be shown"),
+            ("str", [_, _, ..]) if self.science => self.no(call.start(), "the memory of an array may be shown"),
+            ("format", [_, spec]) if self.dates && !is_plain_spec(spec) => {
+                self.no(call.start(), "a date is printed as the place where it runs has it");
+            }
+            ("sorted" | "min" | "max" | "any" | "all", [elements]) if !keyed => self.takes_in_order(name, elements),
             _ => {}
         }
         // Where there may be a NaN, sorting what has no order leaves it without.
@@ -112,12 +142,18 @@ impl<'a> Walk<'a, '_> {
         });
     }
 
-    pub(super) fn member_call(&mut self, call: &'a ExprCall, path: &[&str]) {
+    pub(super) fn member_call(&mut self, call: &'a ExprCall, path: &[&str], place: Place) {
         let member = match allowed::member(path) {
-            // Outside of a class a field is an object that shows an address.
-            Some(Member::Keeps) if path == ["dataclasses", "field"] && !self.in_class => None,
+            // Where no class is made of it, it is an object that shows an address.
+            Some(Member::Keeps) if matches!(path, ["dataclasses", "field"] | ["enum", "auto"]) => None,
             member => member,
         };
+        if self.science {
+            self.kind_by_place(call, path);
+            if self.buffers(call, path, place) {
+                return;
+            }
+        }
         if let (["re", ..], Some(Expr::StringLiteral(pattern))) = (path, call.arguments.args.first())
             && may_backtrack(pattern.value.to_str())
         {
@@ -128,7 +164,7 @@ impl<'a> Walk<'a, '_> {
         }
         let name = path.last().copied().unwrap_or_default();
         match member {
-            None | Some(Member::Value | Member::Type) => {
+            None | Some(Member::Value | Member::Type | Member::Stream) => {
                 self.reasons.add(call.start(), || format!("nothing certain is known of {}", path.join(".")));
             }
             Some(Member::Keeps) if matches!(path, ["re", "sub" | "subn"]) => {
@@ -174,21 +210,35 @@ impl<'a> Walk<'a, '_> {
 
     pub(super) fn method_call(&mut self, call: &'a ExprCall, attribute: &'a ExprAttribute) {
         let name = attribute.attr.as_str();
-        let own = (self.own.methods.contains(name) || self.own.data.contains(name)) && !self.is_foreign(name);
-        if !allowed::method(name) && !own {
+        let own = (self.own.methods.contains(name) || self.own.data.contains(name))
+            && !self.is_foreign(name)
+            && !is_special(name)
+            && (!self.science || self.is_of_own(&attribute.value));
+        // Of its parent or of itself: any other object may be a generator that begins anew.
+        let special = is_special(name) && !(allowed::method(name) && self.is_of_own(&attribute.value));
+        if special || (!allowed::method(name) && !own) {
             self.reasons.add(attribute.attr.start(), || format!("nothing certain is known of the method {name}"));
         }
         match (name, &*attribute.value) {
-            ("format", Expr::StringLiteral(text)) if !looks_inside(text.value.to_str()) => {}
+            ("format", Expr::StringLiteral(text))
+                if !looks_inside(text.value.to_str())
+                    && (!self.dates || is_the_same_everywhere(text.value.to_str())) => {}
             ("format", _) => self.no(call.start(), "a format may look inside its arguments"),
+            ("join", Expr::StringLiteral(_) | Expr::FString(_)) => {}
+            ("join", _) if self.science => self.no(call.start(), "the memory of an array may be shown"),
+            ("encode" | "to_bytes" | "digest" | "getvalue" | "fromhex", receiver)
+                if self.science && (name != "getvalue" || !self.own.is_bound_once(held(receiver))) =>
+            {
+                self.no(call.start(), "bytes may be compared with the memory of an array");
+            }
             ("strftime", _) if !matches!(&*call.arguments.args, [Expr::StringLiteral(format)] if is_the_same_everywhere(format.value.to_str())) =>
             {
                 self.no(call.start(), "a date is printed as the place where it runs has it");
             }
             _ => {}
         }
-        if name == "astype" {
-            call.arguments.args.first().into_iter().for_each(|kind| self.reads_dates(kind));
+        if name == "astype" && self.science {
+            call.arguments.args.first().into_iter().for_each(|kind| self.kind(kind));
         }
         let receiver = match (allowed::set_method(name), allowed::object_method(name)) {
             (true, true) => Place::EitherReceiver,
@@ -197,10 +247,16 @@ impl<'a> Walk<'a, '_> {
             (false, false) => Place::Receiver,
         };
         self.visit_in(receiver, &attribute.value);
-        if self.own.methods.contains(name) || self.own.data.contains(name) {
+        let calls_back = self.science && allowed::calls_back(name);
+        if calls_back && call.arguments.args.iter().any(Expr::is_starred_expr) {
+            self.no(call.start(), "its arguments are not written here");
+        }
+        if self.science && name == "pivot_table" {
+            call.arguments.args.get(3).into_iter().for_each(|function| self.found_by_name(function));
+        }
+        if !calls_back && (self.own.methods.contains(name) || self.own.data.contains(name)) {
             self.plain_arguments(&call.arguments);
         } else {
-            let calls_back = self.science && allowed::calls_back(name);
             self.arguments(name, &call.arguments, |_, index, argument| match name {
                 "sub" | "subn" if index == 0 => Place::Callback,
                 // What stands in a table of `map` is not called but kept.
@@ -225,10 +281,26 @@ impl<'a> Walk<'a, '_> {
         }
         for Keyword { arg, value, .. } in &arguments.keywords {
             let keyword = arg.as_ref().map_or("", |name| name.as_str());
-            if keyword == "dtype" {
-                self.reads_dates(value);
+            if keyword == "dtype" && self.science {
+                self.kind(value);
             }
-            self.visit_in(if allowed::calls(callee, keyword) { Place::Callbacks } else { Place::Plain }, value);
+            // A result of this name: of a column, by a function.
+            if self.science && matches!(callee, "agg" | "aggregate") && !matches!(keyword, "axis" | "func") {
+                match value {
+                    Expr::Tuple(named) if named.elts.len() == 2 => {
+                        self.visit_expr(&named.elts[0]);
+                        self.visit_in(Place::Callbacks, &named.elts[1]);
+                    }
+                    value => self.visit_in(Place::Callbacks, value),
+                }
+                continue;
+            }
+            let place = match (callee, keyword) {
+                _ if allowed::calls(callee, keyword) => Place::Callbacks,
+                ("print", "file") => Place::ObjectReceiver,
+                _ => Place::Plain,
+            };
+            self.visit_in(place, value);
         }
     }
 
@@ -240,12 +312,25 @@ impl<'a> Walk<'a, '_> {
 
     pub(super) fn attribute(&mut self, expr: &'a Expr, attribute: &'a ExprAttribute, place: Place) {
         let at = attribute.start();
-        if let Some(path) = self.imports.path(expr) {
+        if let Some(path) = self.path(expr) {
             return self.member_read(path.segments(), attribute.ctx, place, at);
         }
         let name = attribute.attr.as_str();
         if is_set_attribute(name) {
             self.makes(Hazard::Set, place, at);
+        }
+        if name == "__class__" {
+            self.makes(Hazard::Kind, place, at);
+        }
+        if attribute.ctx != ExprContext::Load {
+            self.changes(attribute);
+        }
+        let of_class = match &*attribute.value {
+            Expr::Name(name) => self.own.classes.contains(name.id.as_str()) || name.id == "cls",
+            _ => false,
+        };
+        if of_class && self.own.properties.contains(name) {
+            self.no(at, "a property is asked of its class, where its text is an address");
         }
         // Of `self` an attribute that was assigned is that, unless a class inherits methods from elsewhere.
         let of_self = self.is_own(attribute);
@@ -258,8 +343,12 @@ impl<'a> Walk<'a, '_> {
         let called_back = place == Place::Callback
             && allowed::method(name)
             && allowed::made_by_method(name).is_none()
-            // Only a call shows whether it is seeded.
-            && name != "sample";
+            // Only a call shows whether it is seeded, and of what bytes are made.
+            && !matches!(name, "sample" | "encode" | "to_bytes" | "digest")
+            && (name != "format" || matches!(&*attribute.value, Expr::StringLiteral(text)
+                if !looks_inside(text.value.to_str())
+                    && (!self.dates || is_the_same_everywhere(text.value.to_str()))))
+            && !is_special(name);
         let accessor = self.accessor(attribute);
         if let Some(hazard) = accessor
             && attribute.ctx == ExprContext::Load
@@ -269,7 +358,40 @@ impl<'a> Walk<'a, '_> {
         if attribute.ctx == ExprContext::Load && !data && !called_back && accessor.is_none() {
             self.reasons.add(at, || format!("the attribute {name} may be a method, whose text is an address"));
         }
-        self.visit_in(Place::Holder, &attribute.value);
+        // The name of a class is all that may be asked of it.
+        let holder = if name == "__name__" { Place::Type } else { Place::Holder };
+        let holder = if self.made(&attribute.value) == Some(Hazard::Kind) { holder } else { Place::Holder };
+        self.visit_in(holder, &attribute.value);
+    }
+
+    /// An attribute is set or deleted.
+    fn changes(&mut self, attribute: &'a ExprAttribute) {
+        let (name, at) = (attribute.attr.as_str(), attribute.start());
+        let own = self.is_of_own(&attribute.value);
+        let deleted = attribute.ctx == ExprContext::Del && (!own || self.own.methods.contains(name));
+        if is_special(name) || deleted {
+            self.no(at, "what Python does with an object is changed");
+        } else if self.science && !own && !allowed::is_stored(name) {
+            self.no(at, "what a library does is changed");
+        }
+    }
+
+    /// True where an object is the program's own beyond doubt.
+    pub(super) fn is_of_own(&self, object: &Expr) -> bool {
+        match object {
+            Expr::Name(name) => match name.id.as_str() {
+                "self" | "cls" => self.in_method(),
+                name => (self.own.classes.contains(name) && self.own.is_bound_once(name)) || self.own.is_instance(name),
+            },
+            Expr::Call(call) => match &*call.func {
+                Expr::Name(name) if name.id == "super" => self.in_method() && !self.own.bound.contains("super"),
+                Expr::Name(name) => {
+                    self.own.classes.contains(name.id.as_str()) && self.own.is_bound_once(name.id.as_str())
+                }
+                _ => false,
+            },
+            _ => false,
+        }
     }
 
     fn is_own(&self, attribute: &ExprAttribute) -> bool {
@@ -281,18 +403,16 @@ impl<'a> Walk<'a, '_> {
         methods::is_foreign(name) || (self.science && allowed::hides(name))
     }
 
-    /// Elements of this kind are read from text as dates, and some texts mean the present.
-    fn reads_dates(&mut self, kind: &Expr) {
-        if self.science && matches!(kind, Expr::StringLiteral(text) if text.value.to_str().contains('M')) {
-            self.no(kind.start(), "dates are read from text, which may mean the present");
-        }
-    }
-
     /// A member of a module is read, not called.
     pub(super) fn member_read(&mut self, path: &[&str], context: ExprContext, place: Place, at: TextSize) {
         let fits = match allowed::member(path) {
             _ if allowed::wants_a_seed(path) && !matches!(place, Place::Callee | Place::Type) => false,
+            // Asked of the class itself, what tables hold is an object that shows an address.
+            Some(Member::Class) if matches!(path[0], "pandas" | "sklearn") => {
+                matches!(place, Place::Callback | Place::Callee | Place::Type)
+            }
             Some(Member::Value | Member::Class) => true,
+            Some(Member::Stream) => matches!(place, Place::ObjectReceiver | Place::EitherReceiver | Place::Consumed),
             Some(Member::Calls | Member::Keeps) => matches!(place, Place::Callback | Place::Callee | Place::Type),
             Some(Member::Makes(_)) => matches!(place, Place::Callee | Place::Type),
             Some(Member::Type) => place == Place::Type,

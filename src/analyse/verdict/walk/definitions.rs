@@ -2,9 +2,10 @@
 
 use ruff_python_ast::visitor::Visitor;
 use ruff_python_ast::{Decorator, Expr, Stmt, StmtClassDef, StmtFunctionDef};
-use ruff_text_size::Ranged;
+use ruff_text_size::{Ranged, TextSize};
 
-use super::Walk;
+use super::forms::is_special;
+use super::{Fields, Walk};
 use crate::analyse::imports::Path;
 use crate::analyse::verdict::allowed;
 use crate::analyse::verdict::hazard::Place;
@@ -16,13 +17,18 @@ impl<'a> Walk<'a, '_> {
                 Expr::Call(call) => (&*call.func, Some(&call.arguments)),
                 expr => (expr, None),
             };
-            let path = self.imports.path(expr);
+            let path = self.path(expr);
             let fits = match (expr, path.as_ref().map(Path::segments)) {
                 (_, Some(["functools", "lru_cache" | "cache" | "total_ordering" | "cached_property"])) => true,
                 (_, Some(["abc", "abstractmethod"] | ["enum", "unique"])) => true,
-                (_, Some(["dataclasses", "dataclass"])) => {
-                    arguments.is_none_or(|given| given.find_keyword("repr").is_none())
-                }
+                (_, Some(["dataclasses", "dataclass"])) => arguments.is_none_or(|given| {
+                    given.args.is_empty()
+                        && given.keywords.iter().all(|keyword| {
+                            keyword.arg.as_ref().is_some_and(|name| {
+                                matches!(name.as_str(), "frozen" | "eq" | "order" | "unsafe_hash" | "slots" | "kw_only")
+                            })
+                        })
+                }),
                 (_, Some(_)) => false,
                 (Expr::Name(name), None) => {
                     arguments.is_none()
@@ -34,6 +40,9 @@ impl<'a> Walk<'a, '_> {
                 }
                 _ => false,
             };
+            // Its objects are ordered by some of their fields, or told apart by some.
+            self.own_order |= path.as_ref().is_some_and(|path| path.segments() == ["dataclasses", "dataclass"])
+                && arguments.is_some_and(|given| !given.keywords.is_empty());
             if !fits {
                 self.no(decorator.start(), "a decorator changes what a name stands for");
             }
@@ -53,25 +62,40 @@ impl<'a> Walk<'a, '_> {
         if self.own.generators.contains(def.name.as_str()) && def.name.starts_with("__") && &def.name != "__iter__" {
             self.no(def.start(), "Python makes an iterator of its own accord");
         }
+        let by_class = def.name.as_str() == "__new__"
+            || def
+                .decorator_list
+                .iter()
+                .any(|decorator| matches!(&decorator.expression, Expr::Name(name) if name.id == "classmethod"));
+        let first = def.parameters.posonlyargs.first().or(def.parameters.args.first());
+        if by_class && !self.own.properties.is_empty() && !first.is_some_and(|own| own.parameter.name.as_str() == "cls")
+        {
+            self.no(def.start(), "a property may be asked of its class");
+        }
         self.decorators(&def.decorator_list);
         self.visit_parameters(&def.parameters);
         def.returns.iter().for_each(|returns| self.visit_annotation(returns));
         let in_class = std::mem::replace(&mut self.in_class, false);
+        self.functions += 1;
         self.visit_body(&def.body);
+        self.functions -= 1;
         self.in_class = in_class;
     }
 
     pub(super) fn class(&mut self, class: &'a StmtClassDef) {
         self.decorators(&class.decorator_list);
-        let mut prints = class.decorator_list.iter().any(|decorator| {
+        let data = class.decorator_list.iter().any(|decorator| {
             let expr = match &decorator.expression {
                 Expr::Call(call) => &*call.func,
                 expr => expr,
             };
-            self.imports.path(expr).is_some_and(|path| path.segments() == ["dataclasses", "dataclass"])
+            self.path(expr).is_some_and(|path| path.segments() == ["dataclasses", "dataclass"])
         });
-        prints |=
-            class.body.iter().any(|statement| matches!(statement, Stmt::FunctionDef(def) if &def.name == "__repr__"));
+        let mut prints = data
+            || class
+                .body
+                .iter()
+                .any(|statement| matches!(statement, Stmt::FunctionDef(def) if &def.name == "__repr__"));
         if let Some(arguments) = &class.arguments {
             if !arguments.keywords.is_empty() {
                 self.no(class.start(), "a class is made in a way of its own");
@@ -102,8 +126,50 @@ impl<'a> Walk<'a, '_> {
                 format!("{} has no __repr__: its objects print their address", class.name.as_str())
             });
         }
-        let in_class = std::mem::replace(&mut self.in_class, true);
-        self.visit_body(&class.body);
-        self.in_class = in_class;
+        let outer = (self.in_class, self.fields);
+        let lists = class.arguments.as_ref().is_some_and(|bases| {
+            bases.args.iter().any(|base| {
+                matches!(base, Expr::Name(name) if name.id.ends_with("Enum") || name.id.ends_with("Flag"))
+                    || matches!(base, Expr::Attribute(name) if name.attr.ends_with("Enum") || name.attr.ends_with("Flag"))
+            })
+        });
+        (self.in_class, self.fields) = (true, Fields { data, lists });
+        for statement in &class.body {
+            self.member(statement);
+        }
+        (self.in_class, self.fields) = outer;
+    }
+
+    /// A statement directly in a class. What stands for a field, or for a value that is to be chosen, is an object that
+    /// shows an address until the class has been made of it.
+    fn member(&mut self, statement: &'a Stmt) {
+        let leads_to = |expr: &'a Expr, wanted: [&str; 2]| {
+            let Expr::Call(call) = expr else { return None };
+            (self.path(&call.func)?.segments() == wanted).then_some(call)
+        };
+        match statement {
+            Stmt::AnnAssign(assign) if self.fields.data => {
+                let field = assign.value.as_deref().and_then(|value| leads_to(value, ["dataclasses", "field"]));
+                if let (Some(call), Expr::Name(name)) = (field, &*assign.target) {
+                    self.visit_annotation(&assign.annotation);
+                    self.special(name.id.as_str(), name.start());
+                    return self.plain_arguments(&call.arguments);
+                }
+            }
+            Stmt::Assign(assign) if self.fields.lists => {
+                if let ([Expr::Name(name)], Some(_)) = (&*assign.targets, leads_to(&assign.value, ["enum", "auto"])) {
+                    return self.special(name.id.as_str(), name.start());
+                }
+            }
+            _ => {}
+        }
+        self.visit_stmt(statement);
+    }
+
+    /// A name that means something to Python is given to something in a class, other than by a definition.
+    pub(super) fn special(&mut self, name: &str, at: TextSize) {
+        if is_special(name) && !matches!(name, "__slots__" | "__match_args__" | "__doc__") {
+            self.no(at, "a class changes what Python does with its objects");
+        }
     }
 }

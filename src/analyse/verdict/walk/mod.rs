@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 
 use ruff_python_ast::visitor::{self, Visitor};
-use ruff_python_ast::{CmpOp, Comprehension, Expr, ExprContext, Operator, Pattern, Stmt, UnaryOp};
+use ruff_python_ast::{
+    CmpOp, Comprehension, Expr, ExprContext, InterpolatedStringElement, Number, Operator, Pattern, Stmt, UnaryOp,
+};
 use ruff_text_size::{Ranged, TextSize};
 
 mod calls;
 mod definitions;
 mod forms;
+mod science;
 
-use self::forms::{is_operator, is_set_operation, parts_of_type};
+use self::forms::{is_operator, is_ordered, is_set_operation, is_the_same_everywhere, orders, parts_of_type};
 use super::Reasons;
 use super::allowed::{self, Member};
 use super::hazard::{Hazard, Place, Places};
@@ -28,6 +31,14 @@ pub(super) fn judge(body: &[Stmt], imports: &Imports<'_>, own: &Definitions<'_>,
         lambdas: 0,
         science: imports.modules.iter().any(|named| allowed::is_science(named.module)),
         own_operators: own.methods.iter().any(|name| is_operator(name)),
+        own_order: own.methods.iter().any(|name| orders(name)),
+        floats: imports.modules.iter().any(|named| allowed::has_floats(named.module)),
+        names_exceptions: false,
+        dates: imports.modules.iter().any(|named| named.module == "datetime"),
+        fields: Fields::default(),
+        functions: 0,
+        callbacks: Vec::new(),
+        in_order: Vec::new(),
         held: BTreeMap::new(),
         loads: BTreeMap::new(),
     };
@@ -40,6 +51,15 @@ pub(super) fn judge(body: &[Stmt], imports: &Imports<'_>, own: &Definitions<'_>,
 struct Uses {
     places: Places,
     first: TextSize,
+}
+
+/// What becomes of the assignments in a class.
+#[derive(Clone, Copy, Default)]
+struct Fields {
+    /// They are the fields of a dataclass.
+    data: bool,
+    /// They are the members of an enumeration.
+    lists: bool,
 }
 
 struct Walk<'a, 'r> {
@@ -55,6 +75,22 @@ struct Walk<'a, 'r> {
     science: bool,
     /// The program says itself what operators do, so that an operand may end up anywhere.
     own_operators: bool,
+    /// The program says itself what comes first, or what is true: then a set shows in which order it was asked.
+    own_order: bool,
+    /// It counts with fractions, of which one may be a NaN, which has no order.
+    floats: bool,
+    /// It tells what an exception says.
+    names_exceptions: bool,
+    /// It has dates, whose text is made as a format says.
+    dates: bool,
+    /// What the class around this place is.
+    fields: Fields,
+    /// Functions around this place.
+    functions: usize,
+    /// Names of what is called by a library that would also take the name of a function.
+    callbacks: Vec<(&'a str, TextSize)>,
+    /// Names of what is taken in order, empty where it is a set that has none, and whether only one end of it is.
+    in_order: Vec<(&'a str, TextSize, bool)>,
     /// Names that were given a hazard.
     held: BTreeMap<&'a str, Vec<Hazard>>,
     /// Where names are read.
@@ -72,6 +108,11 @@ impl<'a> Walk<'a, '_> {
         if let (Some(_), Some(at)) = (at("pandas"), at("datetime")) {
             self.no(at, "a table of dates reads texts, which may mean the present");
         }
+    }
+
+    /// This place is in a function.
+    fn in_method(&self) -> bool {
+        self.functions > 0
     }
 
     fn visit_in(&mut self, place: Place, expr: &'a Expr) {
@@ -106,6 +147,24 @@ impl<'a> Walk<'a, '_> {
                     self.reasons.add_hazard(hazard, uses.first, || format!("{name}: {}", hazard.reason()));
                 }
             }
+            // The class itself is handed on, and what is asked of it then may be a property.
+            if (self.own.classes.contains(name) || name == "cls")
+                && !self.own.properties.is_empty()
+                && !uses.places.all(|place| {
+                    place.is_receiver()
+                        || matches!(
+                            place,
+                            Place::Callee
+                                | Place::Type
+                                | Place::Callback
+                                | Place::Holder
+                                | Place::Unordered
+                                | Place::Shown
+                        )
+                })
+            {
+                self.no(uses.first, "a property may be asked of its class, where its text is an address");
+            }
             // The name may still be the builtin where it is read.
             if (self.own.bound.contains(name) || self.imports.binds(name)) && !allowed::is_dangerous(name) {
                 continue;
@@ -117,7 +176,30 @@ impl<'a> Walk<'a, '_> {
                 {
                     self.reasons.add_hazard(hazard, uses.first, || format!("{name}: {}", hazard.reason()));
                 }
+                Some(_)
+                    if allowed::is_replaced(name)
+                        && !uses.places.all(|place| matches!(place, Place::Callee | Place::Callback)) =>
+                {
+                    self.reasons.add(uses.first, || format!("nothing certain is known of the text of {name}"));
+                }
                 Some(_) => {}
+            }
+        }
+        for (name, at) in std::mem::take(&mut self.callbacks) {
+            let known = self.own.functions.contains(name)
+                || self.imports.binds(name)
+                || self.held.get(name).is_some_and(|hazards| hazards.contains(&Hazard::Function))
+                || (!self.own.bound.contains(name) && allowed::builtin(name).is_some());
+            if !known {
+                self.no(at, "a library may find any method by a name that is not written here");
+            }
+        }
+        // An end is found without comparing each with each: it may come out before two are compared that cannot be.
+        let shows = self.own_order || self.floats || self.names_exceptions;
+        for (name, at, one_end) in std::mem::take(&mut self.in_order) {
+            let is_set = name.is_empty() || self.held.get(name).is_some_and(|hazards| hazards.contains(&Hazard::Set));
+            if is_set && (shows || one_end) {
+                self.no(at, "what has no order among the elements of a set is left in the order of the set");
             }
         }
     }
@@ -133,6 +215,20 @@ impl<'a> Walk<'a, '_> {
             _ => self.visit_expr(value),
         }
         self.visit_expr(target);
+    }
+
+    /// The elements are sorted, or compared one after the other. Of a set that is safe where they are all told apart, and
+    /// where it does not show which were compared with which.
+    fn takes_in_order(&mut self, how: &str, elements: &'a Expr) {
+        let ordered = is_ordered(elements) && !self.own_order;
+        match elements {
+            _ if ordered => {}
+            Expr::Name(name) => self.in_order.push((name.id.as_str(), elements.start(), how == "min" || how == "max")),
+            _ if self.made(elements) == Some(Hazard::Set) => {
+                self.in_order.push(("", elements.start(), how == "min" || how == "max"));
+            }
+            _ => {}
+        }
     }
 
     fn held_as_set(&self, name: &str) -> bool {
@@ -236,11 +332,24 @@ impl<'a> Visitor<'a> for Walk<'a, '_> {
 
     fn visit_except_handler(&mut self, handler: &'a ruff_python_ast::ExceptHandler) {
         let ruff_python_ast::ExceptHandler::ExceptHandler(caught) = handler;
+        self.names_exceptions |= caught.name.is_some();
         if self.science && caught.name.is_some() {
             self.no(caught.start(), "the message of an exception may name things in no order");
         }
         caught.type_.iter().for_each(|kind| self.visit_in(Place::Type, kind));
         self.visit_body(&caught.body);
+    }
+
+    fn visit_interpolated_string_element(&mut self, element: &'a InterpolatedStringElement) {
+        let InterpolatedStringElement::Interpolation(shown) = element else { return };
+        self.visit_in(Place::Shown, &shown.expression);
+        if let Some(spec) = &shown.format_spec {
+            let known = |part: &InterpolatedStringElement| matches!(part, InterpolatedStringElement::Literal(text) if is_the_same_everywhere(&text.value));
+            if self.dates && !spec.elements.iter().all(known) {
+                self.no(shown.start(), "a date is printed as the place where it runs has it");
+            }
+            spec.elements.iter().for_each(|part| self.visit_interpolated_string_element(part));
+        }
     }
 
     fn visit_pattern(&mut self, pattern: &'a Pattern) {
@@ -269,9 +378,18 @@ impl<'a> Visitor<'a> for Walk<'a, '_> {
                     self.visit_in(place, &item.value);
                 }
             }
-            _ if place == Place::Callbacks => self.visit_in(Place::Callback, expr),
+            Expr::Tuple(tuple) if place == Place::Callbacks => {
+                tuple.elts.iter().for_each(|element| self.visit_in(place, element));
+            }
+            _ if place == Place::Callbacks => {
+                self.found_by_name(expr);
+                self.visit_in(Place::Callback, expr);
+            }
             Expr::Name(name) => {
                 if name.ctx != ExprContext::Load {
+                    if self.in_class {
+                        self.special(name.id.as_str(), at);
+                    }
                     return;
                 }
                 Self::noted(&mut self.loads, name.id.as_str(), place, at);
@@ -315,6 +433,7 @@ impl<'a> Visitor<'a> for Walk<'a, '_> {
                 self.lambdas -= 1;
             }
             Expr::BinOp(binary) => {
+                self.floats |= matches!(binary.op, Operator::Div | Operator::Pow);
                 let operand = if self.made(expr).is_some() {
                     self.makes(Hazard::Set, place, at);
                     Place::Unordered
@@ -365,6 +484,12 @@ impl<'a> Visitor<'a> for Walk<'a, '_> {
                 let whole = if grouped || place.is_receiver() { Place::Receiver } else { Place::Element };
                 self.visit_in(whole, &part.value);
                 self.visit_expr(&part.slice);
+            }
+            Expr::BytesLiteral(_) if self.science => {
+                self.no(at, "bytes may be compared with the memory of an array");
+            }
+            Expr::NumberLiteral(literal) if matches!(literal.value, Number::Float(_) | Number::Complex { .. }) => {
+                self.floats = true;
             }
             Expr::StringLiteral(text) if self.science => {
                 let text = text.value.to_str();
