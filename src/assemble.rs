@@ -29,7 +29,7 @@ use crate::tier::{self, Absent, Tier, Tiers};
 use clouds::Clouds;
 pub use clouds::{Reached, cloud, reach};
 use native::Scientific;
-pub use native::{Science, science};
+pub use native::{Science, Witnesses, science};
 
 /// The house cannot be built from these settings on this machine; says what is missing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -11,6 +11,7 @@ mod fairness;
 mod http;
 mod kernels;
 mod native;
+mod proof;
 mod served;
 mod session;
 mod simulation;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use switchtower_contract::Backend;
 use switchtower_native::{Installation, Native, Size};
 
-use super::Made;
+use super::{Made, Unbuilt};
 use crate::config::Config;
 use crate::tier::{Absent, queue};
 
@@ -124,4 +124,48 @@ pub async fn science(config: &Config) -> Science {
     let full = backend.profile() == Some(switchtower_native::worker::Profile::Full);
     backend.shutdown().await;
     Science::Well { python, packages, full, layers }
+}
+
+/// Two workers of the scientific tier that share nothing: each has started its own interpreter, so their hash seeds and
+/// their addresses differ.
+pub struct Witnesses([Arc<Native>; 2]);
+
+impl Witnesses {
+    /// Starts both.
+    ///
+    /// # Errors
+    /// The tier is switched off or not installed, or a worker does not come up.
+    pub async fn start(config: &Config) -> Result<Self, Unbuilt> {
+        let one = || {
+            let located =
+                Scientific::located(config, Size { workers: 1, kernels: 0, room: 0, reserve: 2, ..size(config) });
+            located.backend.ok_or_else(|| {
+                let why = located.absent.map(|absent| match absent.remedy {
+                    Some(remedy) => format!("{}; {remedy}", absent.reason),
+                    None => absent.reason,
+                });
+                Unbuilt::new(format!("the scientific tier is needed: {}", why.as_deref().unwrap_or("it is disabled")))
+            })
+        };
+        let witnesses = Self([one()?, one()?]);
+        for backend in &witnesses.0 {
+            if let Err(error) = backend.begin().await {
+                witnesses.close().await;
+                return Err(Unbuilt::new(error));
+            }
+        }
+        Ok(witnesses)
+    }
+
+    /// Both, each as a backend of its own.
+    pub fn backends(&self) -> [Arc<dyn Backend>; 2] {
+        self.0.clone().map(|backend| backend as Arc<dyn Backend>)
+    }
+
+    /// Ends their processes.
+    pub async fn close(self) {
+        for backend in self.0 {
+            backend.shutdown().await;
+        }
+    }
 }

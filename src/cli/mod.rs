@@ -7,6 +7,7 @@ mod doctor;
 mod exit;
 mod explain;
 mod fake;
+mod fuzz_proof;
 mod input;
 mod operator;
 mod rules;
@@ -74,6 +75,9 @@ enum Command {
     Cache(cache::Cache),
     /// Start a stand-in for E2B on loopback: the same wire, a plan's limits, latencies, faults.
     FakeE2b(fake::FakeE2b),
+    /// Look for programs that the proof of determinism passes and that differ; for developers.
+    #[command(hide = true)]
+    FuzzProof(fuzz_proof::FuzzProof),
     /// Print the settings in force, keys masked.
     Config(settings::Show),
     /// Print the version.
@@ -99,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Breaker(breaker) => breaker.breaker(file),
         Command::Cache(cache) => cache.cache(file),
         Command::FakeE2b(fake) => fake.serve(),
+        Command::FuzzProof(fuzz) => fuzz.fuzz_proof(file),
         Command::Config(show) => show.show(file),
         Command::Version => {
             terminal::out(&format!("switchtower {}\n", env!("CARGO_PKG_VERSION")));

@@ -77,12 +77,12 @@ impl Bench {
 }
 
 /// Not by `eprint!`: the harness would keep it to itself.
-pub(super) fn tell(line: &str) {
+pub(crate) fn tell(line: &str) {
     std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
 /// Where the tier is installed.
-pub(super) fn folder() -> Option<PathBuf> {
+pub(crate) fn folder() -> Option<PathBuf> {
     static FOLDER: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
         if let Some(folder) = std::env::var_os("SWITCHTOWER_NATIVE_FOLDER") {
             return Some(folder.into());

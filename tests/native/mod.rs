@@ -11,3 +11,5 @@ mod programs;
 mod remains;
 mod walls;
 mod witnesses;
+
+pub(crate) use bench::{folder, tell};

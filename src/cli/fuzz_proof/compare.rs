@@ -1,0 +1,195 @@
+//! One program in two sandboxes, and what the two said.
+
+use std::sync::Arc;
+
+use switchtower_contract::{Backend, Events, Exit, Fault, Language, Output, Program, Spec};
+
+use super::limits;
+
+/// All that a run said, and how it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(super) exit: Exit,
+    pub(super) output: Output,
+}
+
+/// What two runs of one program came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Seen {
+    Same,
+    /// Neither came to its end, so nothing would be kept.
+    NotKept,
+    Differ(Box<(Told, Told)>),
+}
+
+/// Two backends that share neither hash seeds nor addresses.
+pub(crate) struct Pair {
+    pub(crate) one: Arc<dyn Backend>,
+    pub(crate) other: Arc<dyn Backend>,
+}
+
+impl Pair {
+    /// Runs a program in both.
+    ///
+    /// # Errors
+    /// One of them did not run it, twice in a row.
+    pub(super) async fn run(&self, program: &Program) -> Result<Seen, String> {
+        let (one, other) = tokio::join!(told(&*self.one, program), told(&*self.other, program));
+        let (one, other) = (one.map_err(|fault| fault.to_string())?, other.map_err(|fault| fault.to_string())?);
+        let kept = |told: &Told| matches!(told.exit, Exit::Finished(_));
+        Ok(match one == other {
+            _ if !kept(&one) && !kept(&other) => Seen::NotKept,
+            true => Seen::Same,
+            false => Seen::Differ(Box::new((one, other))),
+        })
+    }
+
+    /// Whether it differs in any of so many tries.
+    pub(super) async fn differs(&self, program: &Program, tries: usize) -> bool {
+        self.show(program, tries).await.is_some()
+    }
+
+    /// What it said the first time that it differed.
+    pub(super) async fn show(&self, program: &Program, tries: usize) -> Option<(Told, Told)> {
+        for _ in 0..tries {
+            if let Ok(Seen::Differ(told)) = self.run(program).await {
+                return Some(*told);
+            }
+        }
+        None
+    }
+}
+
+/// A worker that was lost is asked for once more: another one has taken its place.
+async fn told(backend: &dyn Backend, program: &Program) -> Result<Told, Fault> {
+    match once(backend, program).await {
+        Err(_) => once(backend, program).await,
+        told => told,
+    }
+}
+
+async fn once(backend: &dyn Backend, program: &Program) -> Result<Told, Fault> {
+    let mut sandbox = backend.open(&Spec::new(Language::Python)).await?;
+    let (events, mut from) = Events::channel();
+    let mut output = Output::default();
+    let limits = limits();
+    let outcome = {
+        let mut run = std::pin::pin!(sandbox.run(program, &limits, &events));
+        loop {
+            tokio::select! {
+                biased;
+                Some(event) = from.recv() => output.take(event),
+                ended = &mut run => break ended?,
+            }
+        }
+    };
+    while let Ok(event) = from.try_recv() {
+        output.take(event);
+    }
+    Ok(Told { exit: outcome.exit, output })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use async_trait::async_trait;
+    use switchtower_contract::{
+        Event, InterpreterId, Isolation, Limits, Modules, Offer, Outcome, Sandbox, Upkeep, Usage,
+    };
+
+    use super::*;
+    use crate::cli::fuzz_proof::shrink;
+
+    /// Runs no Python: a line `print(hash)` says what differs from worker to worker, `print(time)` from run to run, any
+    /// other `print` itself, and `raise` raises.
+    struct Scripted {
+        hash: &'static str,
+        runs: AtomicU64,
+    }
+
+    struct Run(&'static str, u64);
+
+    #[async_trait]
+    impl Backend for Scripted {
+        fn offer(&self) -> Offer {
+            Offer {
+                languages: vec![Language::Python],
+                modules: Modules::Any,
+                isolation: Isolation::Process,
+                memory: 1 << 30,
+                wall: std::time::Duration::from_secs(60),
+                observes: false,
+                effectful: false,
+                kernels: false,
+                machines: false,
+            }
+        }
+
+        fn runtime(&self) -> Arc<str> {
+            "scripted".into()
+        }
+
+        async fn open(&self, _spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
+            Ok(Box::new(Run(self.hash, self.runs.fetch_add(1, Ordering::Relaxed))))
+        }
+    }
+
+    #[async_trait]
+    impl Sandbox for Run {
+        async fn run(&mut self, program: &Program, _limits: &Limits, events: &Events) -> Result<Outcome, Fault> {
+            let mut exit = Exit::Finished(0);
+            for line in program.source.lines() {
+                let said = match line {
+                    "print(hash)" => self.0.to_owned(),
+                    "print(time)" => self.1.to_string(),
+                    "raise" => {
+                        exit = Exit::Raised;
+                        break;
+                    }
+                    line => line.strip_prefix("print").unwrap_or_default().to_owned(),
+                };
+                events.send(Event::Stdout(said)).await;
+            }
+            Ok(Outcome { exit, observed: None, truncated: false, usage: Usage::default(), lacked: None })
+        }
+
+        async fn reset(&mut self) -> Result<(), Fault> {
+            Ok(())
+        }
+
+        async fn keep(&mut self, _how: Upkeep) -> Result<(), Fault> {
+            Ok(())
+        }
+
+        fn interpreter(&self) -> Option<InterpreterId> {
+            None
+        }
+    }
+
+    fn pair() -> Pair {
+        let scripted = |hash, first| Arc::new(Scripted { hash, runs: AtomicU64::new(first) }) as Arc<dyn Backend>;
+        Pair { one: scripted("1", 0), other: scripted("2", 100) }
+    }
+
+    async fn seen(source: &str) -> Seen {
+        pair().run(&Program::python(source)).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_two_workers_say_differently_is_seen_where_either_would_be_kept() {
+        assert_eq!(seen("print(1)\nx = 1\n").await, Seen::Same);
+        assert!(matches!(seen("print(hash)\n").await, Seen::Differ(_)));
+        assert!(matches!(seen("print(time)\n").await, Seen::Differ(_)));
+        assert_eq!(seen("print(hash)\nraise\n").await, Seen::NotKept);
+    }
+
+    /// A proof that passes everything: what is unsound is found, and made small.
+    #[tokio::test]
+    async fn what_an_unsound_proof_passes_is_caught_and_shrunk() {
+        let source = "x = 1\nprint(x)\nfor y in x:\n    print(y)\nprint(hash)\nz = 2\n";
+        let pair = pair();
+        let differs = async |source: &str| pair.differs(&Program::python(source), 3).await;
+        assert_eq!(shrink::shrink(shrink::parts(source), differs).await, "print(hash)\n");
+    }
+}
