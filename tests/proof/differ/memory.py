@@ -46,49 +46,49 @@ import numpy as np
 print(np.array([(1, 2)], dtype={"names": ["a", "b"], "formats": ["i1", "i8"], "offsets": [0, 8], "itemsize": 32}))
 #: raw memory as a kind
 import numpy as np
-print(np.array(["a", "b"], dtype=object).astype("V8"))
+print(np.array(["a", "b"], dtype="O").astype("V8"))
 #: where objects are, as bytes
 import numpy as np
-print(bytes(np.array(["a", "b"], dtype=object)))
+print(bytes(np.array(["a", "b"], dtype="O")))
 #: as a digest
 import hashlib
 import numpy as np
-print(hashlib.sha256(np.array(["a", "b"], dtype=object)).hexdigest())
+print(hashlib.sha256(np.array(["a", "b"], dtype="O")).hexdigest())
 #: as a digest of a column
 import hashlib
 import pandas as pd
 h = hashlib.md5()
-h.update(pd.Series(["a", "b"], dtype=object).values)
+h.update(pd.Series(["a", "b"], dtype="O").values)
 print(h.hexdigest())
 #: as a text
 import numpy as np
-print(str(np.array(["a", "b"], dtype=object), "latin1"))
+print(str(np.array(["a", "b"], dtype="O"), "latin1"))
 #: joined
 import numpy as np
-print(b"".join([np.array(["a", "b"], dtype=object)]))
+print(b"".join([np.array(["a", "b"], dtype="O")]))
 #: joined by a name
 import numpy as np
 j = "".encode()
-print(j.join([np.array(["a", "b"], dtype=object)]))
+print(j.join([np.array(["a", "b"], dtype="O")]))
 #: as a number
 import numpy as np
-print(int.from_bytes(np.array(["a"], dtype=object), "big"))
+print(int.from_bytes(np.array(["a"], dtype="O"), "big"))
 #: as a check sum
 import zlib
 import numpy as np
-print(zlib.crc32(np.array(["a"], dtype=object)))
+print(zlib.crc32(np.array(["a"], dtype="O")))
 #: in a buffer
 import io
 import numpy as np
-b = io.BytesIO(np.array(["a"], dtype=object))
+b = io.BytesIO(np.array(["a"], dtype="O"))
 print(b.getvalue())
 #: unpacked
 import struct
 import numpy as np
-print(struct.unpack("Q", np.array(["a"], dtype=object)))
+print(struct.unpack("Q", np.array(["a"], dtype="O")))
 #: found
 import numpy as np
-print(b"abc".find(np.array(["a"], dtype=object)))
+print(b"abc".find(np.array(["a"], dtype="O")))
 #: memory of a neighbour
 import numpy as np
 print(np.lib.stride_tricks.as_strided(np.zeros(1), (9,), (8,)))
@@ -100,3 +100,43 @@ print(linalg.inv(a, overwrite_a=True), a)
 #: resized
 import numpy as np
 print(np.resize(np.empty(2), 4))
+#: as a number, by a function
+import numpy as np
+print(list(map(int.from_bytes, [np.array(["a"], dtype="O")], ["big"])))
+#: as a text, by a function of two
+import numpy as np
+print(list(map(str, [np.array(["a"], dtype="O")], ["latin1"])))
+#: as a text, one after the other
+import functools
+import numpy as np
+print(functools.reduce(str, [np.array(["a"], dtype="O"), "latin1"]))
+#: as a text, along an axis
+import numpy as np
+print(np.apply_along_axis(str, 0, np.array(["a"], dtype="O"), "latin1"))
+#: as a text, of raw columns
+import pandas as pd
+print(pd.DataFrame({"a": ["x"]}, dtype="O").apply(str, raw=True, args=("latin1",)))
+#: as a text, of raw columns, by a keyword
+import pandas as pd
+print(pd.DataFrame({"a": ["x"]}, dtype="O").apply(str, raw=True, encoding="latin1"))
+#: as bytes, by a function
+import numpy as np
+print(list(map(bytes, [np.array(["a"], dtype="O")])))
+#: as bytes, of raw columns
+import pandas as pd
+print(pd.DataFrame({"a": ["x"]}, dtype="O").apply(bytes, raw=True))
+#: as a check sum, by a function
+import zlib
+import numpy as np
+print(list(map(zlib.crc32, [np.array(["a"], dtype="O")])))
+#: as a text, where a parameter has that name
+import numpy as np
+def f(str): return 1
+print(str(np.array(["a"], dtype="O"), "latin1"))
+#: as a digest, of a name
+import hashlib
+import numpy as np
+a = np.array(["a"], dtype="O")
+h = hashlib.md5()
+h.update(a)
+print(h.hexdigest())

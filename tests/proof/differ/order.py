@@ -60,3 +60,6 @@ print(pd.DataFrame({"a": ["x", "y"], "b": [1, 1]}).groupby("b")["a"].agg(set))
 from sympy import symbols
 x, y = symbols("x y")
 print((x + y).free_symbols)
+#: an end of either of two
+s = {(0, 0), (1, "a"), (1, 2)}
+print(min(s or ()), min(s if s else ()))

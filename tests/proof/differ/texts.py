@@ -194,3 +194,18 @@ warnings.warn("x")
 #: a traceback
 import traceback
 print(traceback.format_stack())
+#: a property under another name
+class A:
+    @property
+    def x(self): return 1
+    y = x
+    def __repr__(self): return "A"
+print(A.y)
+#: what an enumeration keeps for itself
+from enum import Enum
+class A:
+    def __init__(self): self._new_member_ = 1
+    def __repr__(self): return "A"
+class E(Enum):
+    X = 1
+print(E._new_member_)

@@ -69,3 +69,11 @@ print(m.coef_, m.predict(b))
 import hashlib
 import numpy as np
 print(hashlib.md5("a".encode()).hexdigest(), np.ones(2))
+#: a digest in two parts
+import hashlib
+import numpy as np
+h = hashlib.md5()
+h.update("a".encode("utf8"))
+d = {}
+d.update({"a": 1})
+print(h.hexdigest(), d, np.ones(2))

@@ -6,8 +6,8 @@ use ruff_text_size::{Ranged, TextSize};
 
 use super::Walk;
 use super::forms::{
-    held, is_dotted, is_plain_spec, is_set_operation, is_special, is_the_same_everywhere, is_view, looks_inside,
-    may_backtrack,
+    held, is_dotted, is_plain_spec, is_reserved, is_set_operation, is_special, is_the_same_everywhere, is_update,
+    is_view, looks_inside, may_backtrack, reads_memory,
 };
 use crate::analyse::imports::Path;
 use crate::analyse::verdict::allowed::{self, Member};
@@ -92,6 +92,8 @@ impl<'a> Walk<'a, '_> {
             Expr::Name(name) => {
                 Self::noted(&mut self.loads, name.id.as_str(), Place::Callee, name.start());
                 if self.own.bound.contains(name.id.as_str()) {
+                    // In another place the name may still be the builtin.
+                    self.asks_a_builtin(call, name.id.as_str());
                     self.plain_arguments(&call.arguments);
                 } else {
                     self.builtin_call(call, name.id.as_str());
@@ -110,10 +112,9 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    pub(super) fn builtin_call(&mut self, call: &'a ExprCall, name: &str) {
+    /// What a builtin is asked for that is not the same everywhere.
+    fn asks_a_builtin(&mut self, call: &'a ExprCall, name: &str) {
         let arguments = &call.arguments;
-        let count = arguments.args.len();
-        let keyed = arguments.keywords.iter().any(|keyword| keyword.arg.as_ref().is_none_or(|name| name == "key"));
         match (name, &*arguments.args) {
             ("type", [_]) if arguments.keywords.is_empty() => {}
             ("type", _) => self.no(call.start(), "a class is made by a call"),
@@ -131,8 +132,21 @@ impl<'a> Walk<'a, '_> {
             ("format", [_, spec]) if self.dates && !is_plain_spec(spec) => {
                 self.no(call.start(), "a date is printed as the place where it runs has it");
             }
-            ("sorted" | "min" | "max" | "any" | "all", [elements]) if !keyed => self.takes_in_order(name, elements),
+            // Of two arguments each, `str` reads the first as bytes.
+            ("map", [Expr::Name(function), _, _, ..]) if self.science && function.id == "str" => {
+                self.no(call.start(), "the memory of an array may be shown");
+            }
             _ => {}
+        }
+    }
+
+    pub(super) fn builtin_call(&mut self, call: &'a ExprCall, name: &str) {
+        let arguments = &call.arguments;
+        let count = arguments.args.len();
+        let keyed = arguments.keywords.iter().any(|keyword| keyword.arg.as_ref().is_none_or(|name| name == "key"));
+        self.asks_a_builtin(call, name);
+        if let ("sorted" | "min" | "max" | "any" | "all", [elements], false) = (name, &*arguments.args, keyed) {
+            self.takes_in_order(name, elements);
         }
         // Where there may be a NaN, sorting what has no order leaves it without.
         let sorts = self.science && matches!(name, "sorted" | "min" | "max");
@@ -226,7 +240,10 @@ impl<'a> Walk<'a, '_> {
             ("format", _) => self.no(call.start(), "a format may look inside its arguments"),
             ("join", Expr::StringLiteral(_) | Expr::FString(_)) => {}
             ("join", _) if self.science => self.no(call.start(), "the memory of an array may be shown"),
-            ("encode" | "to_bytes" | "digest" | "getvalue" | "fromhex", receiver)
+            ("update", _) if self.science && self.hashes && !is_update(&call.arguments) => {
+                self.no(call.start(), "the memory of an array may be shown");
+            }
+            ("encode" | "to_bytes" | "from_bytes" | "digest" | "getvalue" | "fromhex", receiver)
                 if self.science && (name != "getvalue" || !self.own.is_bound_once(held(receiver))) =>
             {
                 self.no(call.start(), "bytes may be compared with the memory of an array");
@@ -247,7 +264,16 @@ impl<'a> Walk<'a, '_> {
             (false, false) => Place::Receiver,
         };
         self.visit_in(receiver, &attribute.value);
+        if name == "update" && self.science && self.hashes {
+            return call.arguments.args.iter().for_each(|bytes| match bytes {
+                Expr::Dict(_) => self.visit_expr(bytes),
+                bytes => self.bytes(bytes),
+            });
+        }
         let calls_back = self.science && allowed::calls_back(name);
+        if calls_back && call.arguments.find_keyword("args").is_some() {
+            self.no(call.start(), "its arguments are not written here");
+        }
         if calls_back && call.arguments.args.iter().any(Expr::is_starred_expr) {
             self.no(call.start(), "its arguments are not written here");
         }
@@ -336,7 +362,7 @@ impl<'a> Walk<'a, '_> {
         let of_self = self.is_own(attribute);
         let is_data = !self.own.methods.contains(name) && (of_self || (!self.is_foreign(name) && !self.science));
         let data = (allowed::attribute(name) && !self.own.methods.contains(name))
-            || (self.own.data.contains(name) && is_data && !name.starts_with("__"));
+            || (self.own.data.contains(name) && is_data && !name.starts_with("__") && !is_reserved(name));
         if self.own.generators.contains(name) {
             self.makes(Hazard::Iterator, place, at);
         }
@@ -344,7 +370,7 @@ impl<'a> Walk<'a, '_> {
             && allowed::method(name)
             && allowed::made_by_method(name).is_none()
             // Only a call shows whether it is seeded, and of what bytes are made.
-            && !matches!(name, "sample" | "encode" | "to_bytes" | "digest")
+            && !matches!(name, "sample" | "encode" | "to_bytes" | "from_bytes" | "fromhex" | "digest")
             && (name != "format" || matches!(&*attribute.value, Expr::StringLiteral(text)
                 if !looks_inside(text.value.to_str())
                     && (!self.dates || is_the_same_everywhere(text.value.to_str()))))
@@ -406,6 +432,7 @@ impl<'a> Walk<'a, '_> {
     /// A member of a module is read, not called.
     pub(super) fn member_read(&mut self, path: &[&str], context: ExprContext, place: Place, at: TextSize) {
         let fits = match allowed::member(path) {
+            _ if self.science && reads_memory(path) && place != Place::Callee => false,
             _ if allowed::wants_a_seed(path) && !matches!(place, Place::Callee | Place::Type) => false,
             // Asked of the class itself, what tables hold is an object that shows an address.
             Some(Member::Class) if matches!(path[0], "pandas" | "sklearn") => {

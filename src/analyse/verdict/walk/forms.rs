@@ -1,6 +1,6 @@
 //! Forms that mean something by their shape alone.
 
-use ruff_python_ast::{Expr, Number, Operator};
+use ruff_python_ast::{Arguments, Expr, Number, Operator};
 
 /// The parts of a type are types.
 pub(super) fn parts_of_type(expr: &Expr) -> impl Iterator<Item = &Expr> {
@@ -37,6 +37,26 @@ pub(super) fn is_view(expr: &Expr) -> bool {
 /// True for names that Python itself looks for.
 pub(super) fn is_special(name: &str) -> bool {
     name.len() > 4 && name.starts_with("__") && name.ends_with("__")
+}
+
+/// True for names that enumerations keep for themselves.
+pub(super) fn is_reserved(name: &str) -> bool {
+    name.len() > 2 && name.starts_with('_') && name.ends_with('_')
+}
+
+/// Members of modules that read the memory of what they are given.
+pub(super) fn reads_memory(path: &[&str]) -> bool {
+    matches!(path.first(), Some(&("hashlib" | "hmac" | "zlib" | "base64" | "binascii" | "struct" | "array")))
+        && path.len() > 1
+}
+
+/// Arguments of `update` that are no array: a text made bytes, a dictionary, keywords.
+pub(super) fn is_update(arguments: &Arguments) -> bool {
+    arguments.args.iter().all(|argument| match argument {
+        Expr::BytesLiteral(_) | Expr::Dict(_) => true,
+        Expr::Call(call) => matches!(&*call.func, Expr::Attribute(method) if method.attr.as_str() == "encode"),
+        _ => false,
+    })
 }
 
 /// A dotted name, which does nothing when it is read.

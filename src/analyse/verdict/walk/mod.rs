@@ -34,6 +34,7 @@ pub(super) fn judge(body: &[Stmt], imports: &Imports<'_>, own: &Definitions<'_>,
         own_order: own.methods.iter().any(|name| orders(name)),
         floats: imports.modules.iter().any(|named| allowed::has_floats(named.module)),
         names_exceptions: false,
+        hashes: imports.modules.iter().any(|named| matches!(named.module, "hashlib" | "hmac")),
         dates: imports.modules.iter().any(|named| named.module == "datetime"),
         fields: Fields::default(),
         functions: 0,
@@ -81,6 +82,8 @@ struct Walk<'a, 'r> {
     floats: bool,
     /// It tells what an exception says.
     names_exceptions: bool,
+    /// It makes digests.
+    hashes: bool,
     /// It has dates, whose text is made as a format says.
     dates: bool,
     /// What the class around this place is.
@@ -177,6 +180,13 @@ impl<'a> Walk<'a, '_> {
                     self.reasons.add_hazard(hazard, uses.first, || format!("{name}: {}", hazard.reason()));
                 }
                 Some(_)
+                    if self.science
+                        && matches!(name, "bytes" | "bytearray")
+                        && !uses.places.all(|place| place == Place::Type) =>
+                {
+                    self.no(uses.first, "the memory of an array may be shown");
+                }
+                Some(_)
                     if allowed::is_replaced(name)
                         && !uses.places.all(|place| matches!(place, Place::Callee | Place::Callback)) =>
                 {
@@ -223,6 +233,11 @@ impl<'a> Walk<'a, '_> {
         let ordered = is_ordered(elements) && !self.own_order;
         match elements {
             _ if ordered => {}
+            Expr::BoolOp(either) => either.values.iter().for_each(|set| self.takes_in_order(how, set)),
+            Expr::If(either) => {
+                self.takes_in_order(how, &either.body);
+                self.takes_in_order(how, &either.orelse);
+            }
             Expr::Name(name) => self.in_order.push((name.id.as_str(), elements.start(), how == "min" || how == "max")),
             _ if self.made(elements) == Some(Hazard::Set) => {
                 self.in_order.push(("", elements.start(), how == "min" || how == "max"));
@@ -393,7 +408,9 @@ impl<'a> Visitor<'a> for Walk<'a, '_> {
                     return;
                 }
                 Self::noted(&mut self.loads, name.id.as_str(), place, at);
-                if self.in_class && place != Place::Callee && self.own.methods.contains(name.id.as_str()) {
+                let (id, own) = (name.id.as_str(), self.own);
+                if self.in_class && place != Place::Callee && (own.methods.contains(id) || own.properties.contains(id))
+                {
                     self.makes(Hazard::Function, place, at);
                 }
                 if let Some(path) = self.imports.name(&name.id) {

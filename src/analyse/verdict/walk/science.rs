@@ -9,6 +9,11 @@ use crate::analyse::verdict::hazard::{Hazard, Place};
 
 const SHOWS_MEMORY: &str = "the memory of an array may be shown";
 
+/// Which of its arguments is a kind of elements, counted from one; none: zero.
+fn kind_at(path: &[&str]) -> usize {
+    allowed::argument_kind(path).map_or(0, |at| at + 1)
+}
+
 impl<'a> Walk<'a, '_> {
     /// What any call may pass on to a function of numpy: a condition, without which an element is left as its memory was
     /// found, or keywords that are not written here, of which one may be that.
@@ -32,6 +37,9 @@ impl<'a> Walk<'a, '_> {
             self.no(call.start(), "its arguments are not written here");
         }
         let keyword = |name: &str| call.arguments.find_keyword(name).map(|keyword| &keyword.value);
+        if keyword("encoding").is_some() {
+            self.no(call.start(), SHOWS_MEMORY);
+        }
         if let Some(condition) = keyword("where")
             && !keyword("out").is_some_and(|out| self.is_written(out))
         {
@@ -84,6 +92,20 @@ impl<'a> Walk<'a, '_> {
     }
 
     pub(super) fn kind_by_place(&mut self, call: &'a ExprCall, path: &[&str]) {
+        // What calls a function may give it two arguments, of which `str` reads the first as bytes.
+        let reads = |argument: &Expr| matches!(argument, Expr::Name(name) if name.id == "str");
+        let calls = matches!(path[0], "functools" | "itertools" | "numpy" | "scipy");
+        if calls
+            && call
+                .arguments
+                .args
+                .iter()
+                .take(2)
+                .enumerate()
+                .any(|(at, argument)| at + 1 != kind_at(path) && reads(argument))
+        {
+            self.no(call.start(), SHOWS_MEMORY);
+        }
         if let Some(kind) = allowed::argument_kind(path).and_then(|at| call.arguments.args.get(at)) {
             self.kind(kind);
         }
@@ -139,7 +161,7 @@ impl<'a> Walk<'a, '_> {
     }
 
     /// Bytes that are written here, or made of a text.
-    fn bytes(&mut self, bytes: &'a Expr) {
+    pub(super) fn bytes(&mut self, bytes: &'a Expr) {
         match bytes {
             Expr::BytesLiteral(_) | Expr::StringLiteral(_) => {}
             Expr::Call(call) if call.arguments.keywords.is_empty() => match &*call.func {
