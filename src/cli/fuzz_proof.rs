@@ -38,6 +38,9 @@ pub(super) struct FuzzProof {
     /// Take the programs from a workload file instead: one JSON object a line, with `id` and `code`.
     #[arg(long, value_name = "FILE.jsonl", conflicts_with_all = ["programs", "seed"])]
     workload: Option<PathBuf>,
+    /// Run those too that the proof refuses: what differs then shows what the comparison sees.
+    #[arg(long, conflicts_with = "list")]
+    refused_too: bool,
     /// Print the programs and what the proof says of each, and run none.
     #[arg(long)]
     list: bool,
@@ -78,7 +81,7 @@ impl FuzzProof {
         let counts = super::runtime(2)?.block_on(async {
             let witnesses = Witnesses::start(&config).await?;
             let [one, other] = witnesses.backends();
-            let counts = run(programs, &Pair { one, other }).await;
+            let counts = run(programs, &Pair { one, other }, self.refused_too).await;
             witnesses.close().await;
             counts
         })?;
@@ -88,22 +91,23 @@ impl FuzzProof {
     }
 }
 
-async fn run(programs: impl Iterator<Item = Named>, pair: &Pair) -> Result<Counts, Complaint> {
+async fn run(programs: impl Iterator<Item = Named>, pair: &Pair, refused_too: bool) -> Result<Counts, Complaint> {
     let mut counts = Counts::default();
     for program in programs {
         counts.programs += 1;
         let source = program.parts.concat();
-        if !is_proven(&source, program.stdin.as_ref()) {
+        let proven = is_proven(&source, program.stdin.as_ref());
+        counts.proven += u64::from(proven);
+        if !proven && !refused_too {
             continue;
         }
-        counts.proven += 1;
         match pair.run(&given(&source, program.stdin.as_ref())).await.map_err(Complaint::failed)? {
             Seen::Same => {}
             Seen::NotKept => counts.not_kept += 1,
             Seen::Differ(..) => {
                 counts.differ += 1;
                 let differs = async |source: &str| {
-                    is_proven(source, program.stdin.as_ref())
+                    (refused_too || is_proven(source, program.stdin.as_ref()))
                         && pair.differs(&given(source, program.stdin.as_ref()), TRIES).await
                 };
                 let small = shrink::shrink(program.parts, differs).await;

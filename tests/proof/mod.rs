@@ -29,6 +29,30 @@ fn what_the_proof_passes_of_two_thousand_programs_is_the_same_in_two_workers() {
 }
 
 #[test]
+fn two_workers_show_that_programs_differ_which_the_proof_refuses() {
+    let mut items = String::new();
+    for (name, source) in [
+        ("hashes", "x = 1\nprint({'a', 'b', 'c', 'd', 'e', 'f'})\n"),
+        ("chance", "import random\n0 and random.seed(0)\nprint(random.random())\n"),
+        ("addresses", "class A:\n    pass\nprint(A())\ny = 2\n"),
+        ("same", "print(1)\n"),
+    ] {
+        items += &format!("{}\n", serde_json::json!({ "id": name, "code": source }));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("differ.jsonl");
+    std::fs::write(&file, &items).unwrap();
+    let Some(output) = fuzz(&["--refused-too", "--workload", file.to_str().unwrap()]) else { return };
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    // Shrunk to what differs, in the form of the corpus.
+    assert!(said.contains("#: hashes\nprint({'a', 'b', 'c', 'd', 'e', 'f'})\n# one worker: "), "{said}");
+    assert!(said.contains("#: chance\nimport random\nprint(random.random())\n"), "{said}");
+    assert!(said.contains("#: addresses\nclass A:\n    pass\nprint(A())\n# one worker: "), "{said}");
+    assert!(said.ends_with("4 programs, 1 proven, 0 of them not kept, 3 differ\n"), "{said}");
+}
+
+#[test]
 fn the_kept_programs_that_are_the_same_are_so_in_two_workers() {
     let mut items = String::new();
     for file in ["plain.py", "science.py"] {
