@@ -68,8 +68,7 @@ impl<'a> Walk<'a, '_> {
                 .iter()
                 .any(|decorator| matches!(&decorator.expression, Expr::Name(name) if name.id == "classmethod"));
         let first = def.parameters.posonlyargs.first().or(def.parameters.args.first());
-        if by_class && !self.own.properties.is_empty() && !first.is_some_and(|own| own.parameter.name.as_str() == "cls")
-        {
+        if by_class && !self.own.properties.is_empty() && first.is_none_or(|own| own.parameter.name.as_str() != "cls") {
             self.no(def.start(), "a property may be asked of its class");
         }
         self.decorators(&def.decorator_list);
