@@ -80,7 +80,7 @@ async fn in_workers(guest: &Compiled) {
 }
 
 async fn start(guest: &Compiled, workers: usize) -> Arc<Workers> {
-    let size = Size { workers, kernels: 0, room: 0, reserve: 4 };
+    let size = Size { workers, kernels: 0, cells: 0, room: 0, reserve: 4 };
     let program = env!("CARGO_BIN_EXE_switchtower").into();
     Arc::new(Workers::start(guest, program, &["worker"], size).await.expect("the workers start"))
 }

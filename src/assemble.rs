@@ -118,6 +118,10 @@ pub fn against_stand_in(config: &Config, tell: &dyn Fn(&str)) -> Result<Assemble
     Ok(assembled(config, router, None, scientific, clouds))
 }
 
+/// Processes that keep kernels, where the settings leave it to the machine. Any number of cells runs in each, so more would
+/// only keep the faults of one from the kernels of others.
+const MOST_KERNEL_WORKERS: usize = 8;
+
 /// The whole line for a server, its programs in jailed worker processes. A tier that cannot be made is absent, and the
 /// house says why.
 ///
@@ -125,8 +129,9 @@ pub fn against_stand_in(config: &Config, tell: &dyn Fn(&str)) -> Result<Assemble
 /// The rules cannot be used.
 pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembled, Unbuilt> {
     let (count, queue) = fitted(config.wasm.workers, &config.tiers.wasm.queue);
-    let kernels = if config.wasm.kernels == 0 { 2 * cores() } else { config.wasm.kernels };
-    let size = Size { workers: count, kernels, room: config.wasm.room, reserve: config.wasm.reserve };
+    let kernels = if config.wasm.kernels == 0 { (2 * cores()).min(MOST_KERNEL_WORKERS) } else { config.wasm.kernels };
+    let cells = config.sessions.cells().slots;
+    let size = Size { workers: count, kernels, cells, room: config.wasm.room, reserve: config.wasm.reserve };
     let wall = Wall::real();
     let clouds = Clouds::of_server(config, wall);
     let mut made = clouds.tiers(config, true);
@@ -178,7 +183,7 @@ fn assembled(
 /// # Errors
 /// A worker does not come up.
 pub async fn jail(config: &Config, tell: fn(&str)) -> Result<Vec<(String, Result<(), String>)>, Unbuilt> {
-    let size = Size { workers: 1, kernels: 0, room: 0, reserve: 0 };
+    let size = Size { workers: 1, kernels: 0, cells: 0, room: 0, reserve: 0 };
     let workers = start_workers(config, size, tell).await?;
     let layers = workers.layers().iter().map(|layer| (layer.name.clone(), layer.standing.clone())).collect();
     workers.shutdown().await;

@@ -82,7 +82,8 @@ pub struct Wasm {
     /// Worker processes of a server that run programs, beside those for extra slots (`tiers.wasm.queue.extra_slots`); 0: one
     /// per core, and no more than there are slots.
     pub workers: usize,
-    /// Worker processes that keep the kernels of sessions; 0: two per core. Each runs one cell at a time.
+    /// Worker processes that keep the kernels of sessions; 0: two per core, at most 8. Each runs as many cells at once as
+    /// `sessions.queue.slots` allows.
     pub kernels: usize,
     /// Kernels that each of these has room for.
     pub room: usize,
@@ -113,7 +114,8 @@ pub struct Native {
     /// Worker processes of a server that run programs, beside those for extra slots (`tiers.native.queue.extra_slots`); 0:
     /// one per core, and no more than there are slots.
     pub workers: usize,
-    /// Worker processes that keep the kernels of sessions; 0: one per core. Each runs one cell at a time.
+    /// Worker processes that keep the kernels of sessions; 0: one per core. Each runs as many cells at once as
+    /// `sessions.queue.slots` allows.
     pub kernels: usize,
     /// Kernels that each of these has room for.
     pub room: usize,

@@ -21,6 +21,7 @@ use super::place::makes_again;
 use super::ready::{Gone, unheard};
 use super::session::Session;
 use crate::error::Error;
+use crate::request::Priority;
 use crate::tier::Tier;
 
 /// Runs the cells again in another kernel and mends what differs.
@@ -163,6 +164,10 @@ impl Session {
         {
             return kernel.own(&code, MOVING).await.map_err(Gone::Fault);
         }
+        // To run its cells again costs as much as they did: it waits as any cell does.
+        let slot = self.house.queue(tier).slot(&self.caller.user, Priority::Normal).await;
+        let refused = |refusal| Gone::Refused(Error::from_walk(crate::tier::overloaded(tier.name(), refusal), &[]));
+        let _slot = slot.map_err(refused)?;
         let mut kernel = self.kernel_here(tier, context, seat).await?;
         context.holds(None);
         kernel.own(&code, MOVING).await.map_err(Gone::Fault)

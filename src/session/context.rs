@@ -1,14 +1,17 @@
 //! One kernel of a session, wherever it is.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, Weak};
 
 use switchtower_contract::{Kernel, Need};
 use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
 
 use super::asked::ContextInfo;
 use super::files::{Mark, Writer};
 use super::history::History;
 use super::place::Place;
+use crate::route::TierName;
 
 /// A context: cells sent to it run one after the other.
 pub(super) struct Context {
@@ -20,6 +23,9 @@ pub(super) struct Context {
     held: AtomicU64,
     /// Told to cells that were asked for before it was restarted or closed.
     breaks: watch::Sender<()>,
+    /// When a cell last began or ended in it.
+    used: std::sync::Mutex<Instant>,
+    itself: Weak<Context>,
 }
 
 /// What a context has, for whoever's turn it is.
@@ -34,14 +40,54 @@ pub(super) struct Seat {
     pub(super) mark: Mark,
     /// A cell ended for want of this in a kernel that it could not leave: the next one begins where it is to be had.
     pub(super) wants: Option<Need>,
+    /// Its kernel here was given up: the next cell says so instead of running.
+    pub(super) given_up: Option<GivenUp>,
+}
+
+/// A kernel that was given up while nobody used it.
+pub(super) struct GivenUp {
+    pub(super) tier: TierName,
+    pub(super) why: String,
 }
 
 /// What an instance costs before its program asks for more: pages of the snapshot that it has changed.
 const EMPTY: u64 = 3 << 20;
 
 impl Context {
-    pub(super) fn new(info: ContextInfo, number: u64) -> Self {
-        Self { info, number, seat: Mutex::default(), held: AtomicU64::new(0), breaks: watch::Sender::default() }
+    pub(super) fn new(info: ContextInfo, number: u64) -> Arc<Self> {
+        Arc::new_cyclic(|itself| Self {
+            info,
+            number,
+            seat: Mutex::default(),
+            held: AtomicU64::new(0),
+            breaks: watch::Sender::default(),
+            used: std::sync::Mutex::new(Instant::now()),
+            itself: Weak::clone(itself),
+        })
+    }
+
+    pub(super) fn itself(&self) -> &Weak<Self> {
+        &self.itself
+    }
+
+    /// A cell begins or ends in it.
+    pub(super) fn touch(&self) {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// When a cell last began or ended in it.
+    pub(super) fn used_at(&self) -> Instant {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends its kernel here, with its names; the next cell says why. False: there is none, or a cell runs in it.
+    pub(super) fn give_up_kernel(&self, why: &str) -> bool {
+        let Ok(mut seat) = self.seat.try_lock() else { return false };
+        let Some(local) = seat.place.here().filter(|local| local.kernel.is_some()) else { return false };
+        let given_up = GivenUp { tier: local.tier.clone(), why: why.to_owned() };
+        *seat = Seat { count: seat.count, given_up: Some(given_up), ..Seat::default() };
+        self.holds(None);
+        true
     }
 
     pub(super) fn writer(&self) -> Writer {
@@ -72,7 +118,8 @@ impl Context {
 impl Seat {
     /// It goes on there: what it was here is not needed any more.
     pub(super) fn begin_there(&mut self, kernel: Box<dyn Kernel>) {
-        *self = Self { count: self.count, place: Place::There(kernel), ..Self::default() };
+        let (count, given_up) = (self.count, self.given_up.take());
+        *self = Self { count, place: Place::There(kernel), given_up, ..Self::default() };
     }
 
     /// All names are gone; the count begins anew. A kernel on a machine is for its owner to restart.

@@ -1,16 +1,17 @@
 //! A cell's way: quota, its turn, the decision, the kernel here or the machine, the record.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use switchtower_contract::{Cell, Effects, Events, Exit, File, Need, Outcome, Program, Usage, rounded};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::asked::{CellAsked, Done, Said};
-use super::context::{Context, Seat};
+use super::context::{Context, GivenUp, Seat};
 use super::harmless;
 use super::legs::Near;
-use super::local::Turn;
+use super::local::{Turn, ended, gone_note};
 use super::place::makes_again;
 use super::session::Session;
 use crate::cache::CacheStatus;
@@ -90,6 +91,7 @@ impl Session {
         let mut line = Line { said, broken: context.breaks(), deadline };
         let turn = async {
             let mut seat = context.seat.lock().await;
+            context.touch();
             self.turn(&context, &mut seat, asked, &request, &mut line, &mut entry).await
         };
         // A cell that runs keeps its time itself. This is for all that goes before it: its turn, a slot, its kernel, a
@@ -98,6 +100,7 @@ impl Session {
             Ok(done) => done,
             Err(_) => Err(out_of_time(&request, &entry.attempts)),
         };
+        context.touch();
         match &done {
             Ok(done) => {
                 let pure = done.outcome.observed.is_some_and(Effects::is_empty);
@@ -167,6 +170,13 @@ impl Session {
     ) -> Result<Ended, Error> {
         let began = Instant::now();
         let places = self.places(&decision.route, seat);
+        // A kernel was given up with the names in it: a cell that counts on them is not run without them.
+        if let Some(GivenUp { tier, why }) = seat.given_up.take() {
+            let note = Some(format!("{}; the context begins anew: run its earlier cells again", gone_note(&why)));
+            seat.begin_anew();
+            let outcome = ended(Exit::Killed, Duration::ZERO);
+            return Ok(Ended { outcome, tier, moved: None, restarted: true, note });
+        }
         let mut why = decision.reason.clone();
         let is_here = !seat.place.is_there() && self.machine().is_none();
         let mut moved = None;

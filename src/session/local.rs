@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use super::context::{Context, Seat};
 use super::files::Mark;
-use super::place::{Local, Place, Room, makes_again};
+use super::native_kernels::KernelPermit;
+use super::place::{Local, Place, makes_again};
 use super::ready::{Gone, Ready, Running};
 use super::session::Session;
 use crate::error::Error;
@@ -71,7 +72,7 @@ impl Session {
         // Where the kernel is found to be gone, it is made again, once.
         for again in [true, false] {
             let mut trial = Trial::new(tier.name(), turn.attempts);
-            let Ready { kernel, room, changes, news, mark } = match self.ready(tier, context, seat).await {
+            let Ready { kernel, permit, changes, news, mark } = match self.ready(tier, context, seat).await {
                 Ok(ready) => ready,
                 Err(Gone::Stuck(stuck)) => {
                     trial.ends("stuck", Some(stuck.to_string()));
@@ -120,7 +121,7 @@ impl Session {
                         Some(kernel) => {
                             let mut cell = std::mem::take(&mut turn.cell);
                             cell.changes = news.unwrap_or(cell.changes);
-                            self.keeps(tier, context, seat, kernel, room, mark, cell, ran).await?;
+                            self.keeps(tier, context, seat, kernel, permit, mark, cell, ran).await?;
                             false
                         }
                         None => {
@@ -188,7 +189,7 @@ impl Session {
         context: &Context,
         seat: &mut Seat,
         kernel: Box<dyn Kernel>,
-        room: Option<Room>,
+        permit: Option<KernelPermit>,
         mark: Mark,
         cell: Cell,
         ran: Ran,
@@ -198,7 +199,9 @@ impl Session {
         seat.mark = mark;
         match seat.place.kernel_of(tier.name()) {
             Some(slot) => *slot = Some(kernel),
-            None => seat.place = Place::Here(Local { tier: tier.name().clone(), kernel: Some(kernel), _room: room }),
+            None => {
+                seat.place = Place::Here(Local { tier: tier.name().clone(), kernel: Some(kernel), _permit: permit });
+            }
         }
         self.takes(ran.changes, context.writer()).await
     }
@@ -225,10 +228,15 @@ pub(super) async fn heard(
 
 /// The kernel ended, and nothing makes it again: told as the end of a notebook's kernel is.
 fn died(why: &str, wall: Duration) -> Here {
-    Here::Ran { outcome: ended(Exit::Killed, wall), restarted: true, note: Some(format!("its kernel is gone: {why}")) }
+    Here::Ran { outcome: ended(Exit::Killed, wall), restarted: true, note: Some(gone_note(why)) }
 }
 
-fn ended(exit: Exit, wall: Duration) -> Outcome {
+/// What is said of a kernel that nothing makes again.
+pub(super) fn gone_note(why: &str) -> String {
+    format!("its kernel is gone: {why}")
+}
+
+pub(super) fn ended(exit: Exit, wall: Duration) -> Outcome {
     let usage = Usage { wall, ..Usage::default() };
     Outcome { exit, observed: None, truncated: false, usage, lacked: None }
 }

@@ -15,6 +15,7 @@ mod legs;
 mod life;
 mod local;
 mod moving;
+mod native_kernels;
 mod place;
 mod ready;
 #[allow(clippy::module_inception, reason = "the noun of the room")]

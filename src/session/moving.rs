@@ -161,7 +161,7 @@ impl Session {
 
     /// A kernel of another local tier with a context's state. The context is where it was until a cell has run in it.
     pub(super) async fn arrives_here(&self, tier: &Tier, context: &Context, seat: &mut Seat) -> Result<Ready, Error> {
-        let room = self.house.room(tier)?;
+        let permit = self.house.native_kernels.acquire(tier.name(), &self.caller.user, context.itself())?;
         let opened = tier.kernel(&self.opening(&context.info.folder)).await;
         let mut kernel = opened.map_err(|fault| unavailable(tier, &fault))?;
         if !seat.history.is_empty() {
@@ -175,7 +175,7 @@ impl Session {
         }
         let news = (!seat.history.is_empty()).then(|| self.files.since(seat.mark, context.writer()).0);
         let (files, mark) = self.files.whole();
-        Ok(Ready { kernel, room: Some(room), changes: brought(seat.history.touched(), files), news, mark })
+        Ok(Ready { kernel, permit: Some(permit), changes: brought(seat.history.touched(), files), news, mark })
     }
 }
 

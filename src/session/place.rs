@@ -1,8 +1,8 @@
 //! Where a context is: nowhere yet, in a kernel of a local tier, or on the session's machine.
 
 use switchtower_contract::Kernel;
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::native_kernels::KernelPermit;
 use crate::route::TierName;
 use crate::tier::Tier;
 
@@ -23,11 +23,8 @@ pub(super) struct Local {
     /// None where it was broken off or spilled: then its history makes it again.
     pub(super) kernel: Option<Box<dyn Kernel>>,
     /// Of a kernel that nothing makes again; held with it.
-    pub(super) _room: Option<Room>,
+    pub(super) _permit: Option<KernelPermit>,
 }
-
-/// Room for a kernel that can be neither made again nor spilled: there is so much and no more.
-pub(super) type Room = OwnedSemaphorePermit;
 
 /// Whether a tier's kernels are made again from their history: it sees what cells ask of the world, so it can answer
 /// the same once more. The names of any other kernel live and die with it.

@@ -8,7 +8,8 @@ use switchtower_contract::{Cell, Change, Escalation, Events, Fault, Kernel, Limi
 use super::context::{Context, Seat};
 use super::files::Mark;
 use super::history::Stuck;
-use super::place::{Room, makes_again};
+use super::native_kernels::KernelPermit;
+use super::place::makes_again;
 use super::session::Session;
 use crate::error::Error;
 use crate::route::TierName;
@@ -21,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Ready {
     pub(super) kernel: Box<dyn Kernel>,
     /// Of one that nothing makes again, and that is no place of its context yet.
-    pub(super) room: Option<Room>,
+    pub(super) permit: Option<KernelPermit>,
     pub(super) changes: Vec<Change>,
     /// What of that its history keeps, where it is not all: the rest is there when the cells before have run again.
     pub(super) news: Option<Vec<Change>>,
@@ -70,7 +71,7 @@ impl Session {
             // A new one has not even what this context wrote before it began anew.
             let (changes, mark) =
                 if is_new { self.files.whole() } else { self.files.since(seat.mark, context.writer()) };
-            return Ok(Ready { kernel, room: None, changes, news: None, mark });
+            return Ok(Ready { kernel, permit: None, changes, news: None, mark });
         }
         self.arrives_here(tier, context, seat).await.map_err(Gone::Refused)
     }

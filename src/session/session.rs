@@ -208,7 +208,7 @@ impl Session {
     fn add_context(&self, folder: String) -> ContextInfo {
         let info = ContextInfo { id: self.house.ids.uuid(), language: "python".to_owned(), folder };
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        self.table().push(Arc::new(Context::new(info.clone(), number)));
+        self.table().push(Context::new(info.clone(), number));
         info
     }
 

@@ -1,17 +1,18 @@
 //! The sessions that there are, and how many may be.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha20Rng;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
 
 use super::asked::Asked;
 use super::life::Standing;
-use super::place::{Room, makes_again};
+use super::native_kernels::{self, NativeKernels};
+use super::place::makes_again;
 use super::session::Session;
 use crate::error::Error;
 use crate::request::{Caller, Ceilings, Invalid};
@@ -58,9 +59,42 @@ pub struct Config {
     /// Kernels at once that can be neither made again nor spilled, which are those of tiers outside WebAssembly: each
     /// is held until its context ends, or moves on to a machine.
     pub native: usize,
-    /// How cells wait for the kernels here; those that can be made again, and those that cannot, wait apart.
+    /// Such kernels of one caller at once; 0: a quarter of all, at least 1.
+    pub native_per_caller: usize,
+    /// Such a kernel that nobody used for so long is given up when another caller needs one and there are as many as there
+    /// may be; the next cell of its context says so.
+    #[serde(with = "humantime_serde")]
+    pub native_idle: Duration,
+    /// How cells wait for the kernels here; those that can be made again, and those that cannot, wait apart. `slots` is
+    /// how many run at once, at least 2; 0: four per core, 16 to 64. `per_user` is how many of one caller run at once,
+    /// always fewer than all; 0: one per core, at least 4.
     pub queue: queue::Config,
 }
+
+impl Config {
+    /// How cells wait for the kernels here, with the numbers that the settings leave to the machine.
+    pub fn cells(&self) -> queue::Config {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        cells_on(&self.queue, cores)
+    }
+
+    fn native_kernels(&self) -> native_kernels::Limits {
+        let per_caller = if self.native_per_caller == 0 { self.native / 4 } else { self.native_per_caller };
+        native_kernels::Limits { total: self.native, per_caller: per_caller.max(1), idle: self.native_idle }
+    }
+}
+
+/// One caller never has every slot: however long its cells run, those of others find one.
+fn cells_on(queue: &queue::Config, cores: usize) -> queue::Config {
+    let or = |count, otherwise| if count == 0 { otherwise } else { count };
+    let slots = or(queue.slots, (4 * cores).clamp(16, 64)).clamp(2, MOST_CELLS);
+    let per_user = or(queue.per_user, cores.max(4)).min(slots - 1);
+    queue::Config { slots, per_user, ..queue.clone() }
+}
+
+/// Most cells that run at once in each of the two kinds of kernels: each has a connection to its worker process, which can
+/// be given so many.
+const MOST_CELLS: usize = 200;
 
 impl Default for Config {
     fn default() -> Self {
@@ -80,7 +114,9 @@ impl Default for Config {
             dear: seconds(2),
             sleep: seconds(10 * 60),
             native: 32,
-            queue: queue::Config { slots: 16, per_user: 16, ..queue::Config::default() },
+            native_per_caller: 0,
+            native_idle: seconds(5 * 60),
+            queue: queue::Config { slots: 0, per_user: 0, ..queue::Config::default() },
         }
     }
 }
@@ -92,7 +128,7 @@ pub(super) struct House {
     pub(super) ceilings: Ceilings,
     queue: FairQueue,
     native_queue: FairQueue,
-    rooms: Arc<Semaphore>,
+    pub(super) native_kernels: Arc<NativeKernels>,
     pub(super) ids: Ids,
 }
 
@@ -100,21 +136,6 @@ impl House {
     /// What cells for a kernel of this local tier wait in: a long one in the one kind keeps none of the other waiting.
     pub(super) fn queue(&self, tier: &Tier) -> &FairQueue {
         if makes_again(tier) { &self.queue } else { &self.native_queue }
-    }
-
-    /// Room for one more kernel that nothing makes again.
-    ///
-    /// # Errors
-    /// `Overloaded`: there are as many as there may be.
-    pub(super) fn room(&self, tier: &Tier) -> Result<Room, Error> {
-        Arc::clone(&self.rooms).try_acquire_owned().map_err(|_| Error::Overloaded {
-            reason: format!(
-                "{} keeps {} kernels of sessions at once: end a session, or wait until one ends",
-                tier.name(),
-                self.config.native
-            ),
-            retry_after: Duration::from_secs(5),
-        })
     }
 }
 
@@ -178,7 +199,8 @@ impl Inner {
 
 impl Sessions {
     pub fn new(router: Arc<Router>, config: &Config, ceilings: &Ceilings) -> Self {
-        let queue = |name| FairQueue::new(TierName::from(name), config.queue.clone());
+        let cells = config.cells();
+        let queue = |name| FairQueue::new(TierName::from(name), cells.clone());
         let ids = Ids(Mutex::new(router.seed().fork("sessions").strong_rng()));
         let house = House {
             router,
@@ -186,7 +208,7 @@ impl Sessions {
             ceilings: ceilings.clone(),
             queue: queue("kernels"),
             native_queue: queue("native kernels"),
-            rooms: Arc::new(Semaphore::new(config.native.min(Semaphore::MAX_PERMITS))),
+            native_kernels: NativeKernels::new(config.native_kernels()),
             ids,
         };
         Self(Arc::new(Inner { house: Arc::new(house), table: Mutex::default() }))

@@ -23,7 +23,7 @@ pub(crate) struct Bench {
 }
 
 /// Worker processes of the bench.
-const SIZE: Size = Size { workers: 2, kernels: 2, room: 16, reserve: 2 };
+const SIZE: Size = Size { workers: 2, kernels: 2, cells: 16, room: 16, reserve: 2 };
 /// The argument of the command that leads to a worker's life, as `assemble` has it.
 const WORKER: &str = "worker";
 
@@ -52,7 +52,7 @@ impl Bench {
             &self.compiled,
             alias.0.clone(),
             &[WORKER],
-            Size { workers: count, kernels: 0, room: 0, reserve: 1 },
+            Size { workers: count, kernels: 0, cells: 0, room: 0, reserve: 1 },
         )
         .await
         .unwrap()

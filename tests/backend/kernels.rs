@@ -169,6 +169,28 @@ fn the_same_cells_with_the_same_answers_come_to_the_same_state_in_another_worker
 }
 
 #[test]
+fn a_cell_that_leaves_more_in_files_than_can_be_passed_on_is_lost_at_once_and_alone() {
+    bench().block_on(async {
+        let backend = &*bench().workers;
+        // One more than there are processes: one of them lives beside it.
+        let mut others = Vec::new();
+        for _ in 0..3 {
+            let mut other = Notebook::open(backend).await;
+            other.run("x = 1").await;
+            others.push(other);
+        }
+        let mut notebook = Notebook::open(backend).await;
+        let cell = notebook.cell("for n in range(3): open(f'/tmp/{n}', 'wb').write(bytes(24 << 20))");
+        let limits = Limits { memory: 512 << 20, wall: Duration::from_secs(60), ..Limits::default() };
+        let (ran, _) = run(notebook.kernel.as_mut(), &cell, &limits).await;
+        assert!(matches!(&ran, Err(Fault::Lost { reason }) if reason.contains("too long")), "{ran:?}");
+        for other in &mut others {
+            assert_eq!(other.shows("x").await, "1");
+        }
+    });
+}
+
+#[test]
 fn a_cell_that_goes_another_way_than_it_did_gives_no_tape() {
     bench().block_on(async {
         let mut notebook = Notebook::open(&bench().in_process).await;

@@ -1,13 +1,16 @@
 //! The code interpreter of a sandbox, line by line.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use switchtower::quota;
+use switchtower::session::Config;
 use tokio::time::{Instant, sleep};
 
 use super::house::{Client, INTERPRETER, Sandbox};
-use crate::session::house::{Plan, seconds};
+use crate::session::house::{Cloud, Plan, seconds};
 
 #[tokio::test(start_paused = true)]
 async fn a_cell_is_told_in_the_lines_that_e2b_sends() {
@@ -177,4 +180,52 @@ async fn restarting_a_context_ends_the_cell_that_runs_in_it() {
     assert_eq!(restarted, ("200 null".to_owned(), seconds(1)));
     assert_eq!(cell, "number 1 | error ContextRestarting: Context was restarted | end");
     assert_eq!(client.execute(&sandbox, "x").await, "number 1 | error NameError: x | end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn cells_in_sandboxes_of_one_key_take_no_more_than_twice_as_long_beside_endless_ones_of_another() {
+    let mut client = Client::without_machines();
+    let modest = client.create(json!({})).await;
+    client.key = "e2b_greedy";
+    let mut greedy = Vec::new();
+    for _ in 0..50 {
+        greedy.push(client.create(json!({})).await);
+    }
+    let p95 = async || {
+        let mut times = Vec::new();
+        for _ in 0..40 {
+            let began = Instant::now();
+            let told = client.execute(&modest, "sleep 1\nx = 2\nx").await;
+            assert!(told.ends_with("| result 2 | end"), "{told}");
+            times.push(began.elapsed());
+        }
+        times.sort_unstable();
+        times[38]
+    };
+    let alone = p95().await;
+    let endless = futures_util::future::join_all(greedy.iter().map(|sandbox| client.execute(sandbox, "sleep 2000")));
+    tokio::select! {
+        _ = endless => panic!("an endless cell ended"),
+        beside = async { sleep(seconds(1)).await; p95().await } => {
+            assert!(beside <= 2 * alone + Duration::from_millis(250), "{alone:?} alone, {beside:?} beside");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sandbox_whose_kernel_was_given_up_for_another_key_is_told_why() {
+    let sessions = Config { native: 1, native_idle: seconds(300), ..Config::default() };
+    let mut client = Client::planned(Plan { sessions, native: true, cloud: Cloud::Absent("none"), ..Plan::default() });
+    let first = client.create(json!({ "timeout": 3600 })).await;
+    client.execute(&first, "x = 1\nimport pandas").await;
+    sleep(seconds(301)).await;
+    client.key = "e2b_other";
+    let second = client.create(json!({ "timeout": 3600 })).await;
+    assert_eq!(client.execute(&second, "x = 2\nimport pandas\nx").await, "number 1 | result 2 | end");
+    assert_eq!(
+        client.execute(&first, "x").await,
+        "number 2 | stderr [switchtower] its kernel is gone: it was idle for more than 5m, and another caller needed its \
+         place; the context begins anew: run its earlier cells again | error ContextRestarting: Context was restarted | end"
+    );
+    assert_eq!(client.execute(&first, "x").await, "number 1 | error NameError: x | end");
 }

@@ -4,9 +4,10 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{LazyLock, Once};
+use std::sync::{Arc, LazyLock, Once};
 use std::time::Duration;
 
+use switchtower_contract::Backend;
 use switchtower_native::worker::Profile;
 use switchtower_native::{Installation, Native, Renewal, Size};
 use tokio::runtime::Runtime;
@@ -73,6 +74,18 @@ impl Bench {
     /// Another path to the installation, so that the processes of one test can be told from all others.
     pub(super) fn alias(&self, name: &str) -> Alias {
         Alias::new(name, self.installation.folder())
+    }
+}
+
+/// Has something done with the tier behind each kind of walls, with processes of its own.
+pub(crate) fn in_each_profile(test: impl AsyncFn(Arc<dyn Backend>)) {
+    let Some(bench) = bench() else { return };
+    for profile in bench.profiles() {
+        let native = Arc::new(Native::new(bench.installation.clone(), Size { workers: 1, ..size(*profile) }));
+        bench.block_on(async {
+            test(Arc::clone(&native) as Arc<dyn Backend>).await;
+            native.shutdown().await;
+        });
     }
 }
 

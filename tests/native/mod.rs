@@ -12,4 +12,4 @@ mod remains;
 mod walls;
 mod witnesses;
 
-pub(crate) use bench::{folder, tell};
+pub(crate) use bench::{folder, in_each_profile, tell};

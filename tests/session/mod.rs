@@ -3,6 +3,7 @@
 
 mod arrivals;
 mod ends;
+mod fairness;
 mod here;
 pub(crate) mod house;
 mod machines;

@@ -1,12 +1,14 @@
 //! A second local tier, whose kernels nothing makes again: when contexts move there and on, with what, and what is
 //! lost.
 
+use std::sync::Arc;
+
 use switchtower::error::Error;
-use switchtower::session::{Asked, AtEnd, CellAsked, Config};
+use switchtower::session::{Asked, AtEnd, CellAsked, Config, Session};
 use switchtower_contract::{Exit, Fault};
 use tokio::time::{sleep, timeout};
 
-use super::house::{Cloud, House, Plan, asked, execute, run, run_in, seconds, told};
+use super::house::{Cloud, House, Plan, asked, caller, execute, run, run_in, seconds, told};
 
 /// Cells that have what they need in the native tier, and nobody sees it before they run; or everybody does.
 const NEEDY: &str = "import pandas";
@@ -137,13 +139,14 @@ async fn there_are_so_many_kernels_and_then_cells_go_on_along_their_route_or_are
         let full = run(&second, OBVIOUS).await;
         if machines {
             assert_eq!(full.told(), "e2b: 2");
-            assert!(full.done.unwrap().moved.unwrap().contains("native keeps 1 kernels"));
+            assert!(full.done.unwrap().moved.unwrap().contains("native keeps 1 kernels of one caller"));
             continue;
         }
         assert!(matches!(&full.done, Err(Error::Overloaded { .. })), "{}", full.told());
         assert_eq!(
             full.error(),
-            "overloaded: native keeps 1 kernels of sessions at once: end a session, or wait until one ends"
+            "overloaded: native keeps 1 kernels of one caller's sessions at once: end a session, or restart or close a \
+             context that has one"
         );
         assert_eq!(told(&second, "x").await, "wasm: 3 | = 2");
         first.end();
@@ -157,6 +160,106 @@ async fn there_are_so_many_kernels_and_then_cells_go_on_along_their_route_or_are
         let full = run(&third, OBVIOUS).await;
         assert!(matches!(full.done, Err(Error::Unavailable { retry_after: Some(after), .. }) if after == seconds(3)));
     }
+}
+
+/// Two kernels in all, two of one caller at most.
+fn of_two() -> House {
+    let sessions = Config { native: 2, native_per_caller: 2, native_idle: seconds(300), ..Config::default() };
+    House::of(Plan { sessions, native: true, cloud: Cloud::Absent("none"), ..Plan::default() })
+}
+
+async fn open_for(house: &House, user: &str) -> Arc<Session> {
+    house.sessions.create(&caller(user), asked()).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_caller_has_a_quarter_of_the_kernels_and_others_have_theirs() {
+    let house = without_machines();
+    let mut kept = Vec::new();
+    for _ in 0..8 {
+        let session = open_for(&house, "ada").await;
+        assert_eq!(told(&session, "x = 1\nimport pandas\nx").await, "native: 1 | = 1");
+        kept.push(session);
+    }
+    let ninth = open_for(&house, "ada").await;
+    let full = run(&ninth, NEEDY).await;
+    assert!(matches!(&full.done, Err(Error::Overloaded { retry_after, .. }) if !retry_after.is_zero()));
+    assert!(full.error().contains("native keeps 8 kernels of one caller's sessions at once: end a session"));
+    for user in ["bob", "eve"] {
+        assert_eq!(told(&*open_for(&house, user).await, "x = 1\nimport pandas\nx").await, "native: 1 | = 1");
+    }
+    // What is given back can be had again.
+    kept.pop().unwrap().end();
+    sleep(seconds(1)).await;
+    assert_eq!(told(&ninth, "x = 1\nimport pandas\nx").await, "native: 2 | = 1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_kernel_that_was_idle_for_longest_is_given_up_for_another_caller_and_its_next_cell_says_so() {
+    let house = of_two();
+    let (first, second) = (open_for(&house, "ada").await, open_for(&house, "ada").await);
+    run(&first, "x = 1\nimport pandas\nwrite /tmp/a kept").await;
+    sleep(seconds(1)).await;
+    run(&second, "x = 2\nimport pandas").await;
+    let other = open_for(&house, "bob").await;
+    // Nobody has been idle for long enough.
+    let full = run(&other, NEEDY).await;
+    let Err(Error::Overloaded { retry_after, .. }) = &full.done else { panic!("{}", full.told()) };
+    assert!(*retry_after > seconds(290) && *retry_after <= seconds(300), "{retry_after:?}");
+    assert!(
+        full.error().contains("native keeps 2 kernels of sessions at once, and none of other callers has been idle")
+    );
+    sleep(seconds(300)).await;
+    assert_eq!(told(&other, "y = 3\nimport pandas\ny").await, "native: 2 | = 3");
+    assert_eq!(there_are(&house).1, 2);
+    // The cell that counts on what is gone does not run; what it is told is why.
+    house.native.log();
+    let gone = run(&first, "write /tmp/b never\nx").await;
+    assert_eq!((gone.said.as_str(), house.native.log()), ("2", Vec::new()));
+    let done = gone.done.unwrap();
+    assert_eq!((done.outcome.exit, done.restarted, done.tier.as_str()), (Exit::Killed, true, "native"));
+    assert_eq!(
+        done.note.as_deref(),
+        Some(
+            "its kernel is gone: it was idle for more than 5m, and another caller needed its place; the context begins \
+             anew: run its earlier cells again"
+        )
+    );
+    assert_eq!(told(&first, "read /tmp/a\nx").await, "wasm: 1 | kept | NameError: x");
+    assert_eq!(told(&second, "x").await, "native: 2 | = 2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kernel_in_which_a_cell_runs_is_not_given_up_and_neither_is_one_of_the_caller_that_needs_another() {
+    let house = of_two();
+    let (first, second) = (open_for(&house, "ada").await, open_for(&house, "bob").await);
+    run(&first, "x = 1\nimport pandas").await;
+    run(&second, "x = 2\nimport pandas").await;
+    let runs = run(&first, "sleep(1000)\nx");
+    let needs = async {
+        sleep(seconds(400)).await;
+        // Its own is idle, that of the other is not.
+        let another = open_for(&house, "bob").await;
+        let full = run(&another, NEEDY).await;
+        assert!(matches!(full.done, Err(Error::Overloaded { .. })), "{}", full.told());
+    };
+    let (ran, ()) = tokio::join!(runs, needs);
+    assert_eq!(ran.told(), "native: 2 | = 1");
+    assert_eq!(told(&second, "x").await, "native: 2 | = 2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_context_whose_kernel_was_given_up_says_so_on_the_machine_too_that_its_session_moved_to_meanwhile() {
+    let sessions = Config { native: 1, native_idle: seconds(300), ..Config::default() };
+    let house = House::of(Plan { sessions, native: true, ..Plan::default() });
+    let first = open_for(&house, "ada").await;
+    run(&first, "x = 1\nimport pandas").await;
+    sleep(seconds(301)).await;
+    assert_eq!(told(&*open_for(&house, "bob").await, NEEDY).await, "native: 1");
+    first.promote("a command").await.unwrap();
+    let gone = run(&first, "x").await.done.unwrap();
+    assert!(gone.restarted && gone.note.unwrap().contains("another caller needed its place"));
+    assert_eq!(told(&first, "x").await, "e2b: 1 | NameError: x");
 }
 
 #[tokio::test(start_paused = true)]

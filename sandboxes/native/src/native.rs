@@ -36,8 +36,10 @@ const SPARE: usize = 2;
 pub struct Size {
     /// Processes that run programs.
     pub workers: usize,
-    /// Processes that keep kernels; 0: none are kept. Each runs one cell at a time.
+    /// Processes that keep kernels; 0: none are kept.
     pub kernels: usize,
+    /// Cells that run in the kernels of each of them at once.
+    pub cells: usize,
     /// Kernels that each of them has room for.
     pub room: usize,
     /// Processes that keep kernels end after so long without one, and start again with the next. None: never.
@@ -65,6 +67,7 @@ impl Default for Size {
         Self {
             workers: 1,
             kernels: 1,
+            cells: 16,
             room: 32,
             kernel_idle: Some(Duration::from_secs(600)),
             reserve: 2,
@@ -140,7 +143,8 @@ impl Native {
     /// Starts the processes that keep kernels.
     async fn start_kernels(&self) -> Result<Kernels, StartError> {
         let command = self.command(self.size.room, self.size.kernels).await?;
-        let keeping = Keeping { workers: self.size.kernels, memory: self.size.memory, outlives_a_break: true };
+        let Size { kernels: workers, cells, memory, .. } = self.size;
+        let keeping = Keeping { workers, cells, memory, outlives_a_break: true };
         Ok(Kernels::start(&command, keeping))
     }
 

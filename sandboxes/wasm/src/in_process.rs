@@ -70,7 +70,7 @@ fn no_thread(error: std::io::Error) -> Fault {
 }
 
 /// What a runner does next.
-type Task = Box<dyn FnOnce(&mut Runner) + Send>;
+type Task = Box<dyn FnOnce(&Runner) + Send>;
 
 /// A thread that runs one program after the other, each in an instance of its own. It ends when this is dropped and its
 /// last program is done.
@@ -80,12 +80,12 @@ struct OneThread {
 
 impl OneThread {
     fn start(image: Arc<Image>, reserve: Arc<Reserve>) -> std::io::Result<Self> {
-        let mut runner = Runner::new(image, reserve)?;
+        let runner = Runner::new(image, reserve)?;
         let (tasks, queue) = mpsc::channel::<Task>();
         std::thread::Builder::new()
             .name("runner".into())
             .stack_size(THREAD_STACK)
-            .spawn(move || queue.into_iter().for_each(|task| task(&mut runner)))?;
+            .spawn(move || queue.into_iter().for_each(|task| task(&runner)))?;
         Ok(Self { tasks })
     }
 }
@@ -94,7 +94,7 @@ impl OneThread {
     /// Has the runner do something, and waits for what it tells.
     async fn ask<T: Send + 'static>(
         &self,
-        task: impl FnOnce(&mut Runner, oneshot::Sender<Result<T, Fault>>) + Send + 'static,
+        task: impl FnOnce(&Runner, oneshot::Sender<Result<T, Fault>>) + Send + 'static,
     ) -> Result<T, Fault> {
         let lost = || Fault::Lost { reason: "the runner ended in the middle of a program".into() };
         let (done, ended) = oneshot::channel();

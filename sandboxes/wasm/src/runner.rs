@@ -41,19 +41,25 @@ struct Kernel {
     opening: Opening,
 }
 
-/// Runs programs on the thread that asks, which needs [`THREAD_STACK`] bytes of stack.
+/// Runs programs on the thread that asks, which needs [`THREAD_STACK`] bytes of stack. Several threads may ask at once, each
+/// for another kernel.
 pub(crate) struct Runner {
     image: Arc<Image>,
     reserve: Arc<Reserve>,
     /// WASI's blocking calls poll futures that are always ready. Without a runtime to do it in, they would start one with
     /// threads and descriptors of its own.
     context: Runtime,
-    kernels: HashMap<u64, Kernel>,
+    /// Those that no cell runs in. Held for a look.
+    kernels: Mutex<HashMap<u64, Kernel>>,
 }
 
 impl Runner {
     pub(crate) fn new(image: Arc<Image>, reserve: Arc<Reserve>) -> std::io::Result<Self> {
-        Ok(Self { image, reserve, context: context()?, kernels: HashMap::new() })
+        Ok(Self { image, reserve, context: context()?, kernels: Mutex::default() })
+    }
+
+    fn kernels(&self) -> MutexGuard<'_, HashMap<u64, Kernel>> {
+        self.kernels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn run(&self, job: Job) {
@@ -69,32 +75,36 @@ impl Runner {
     }
 
     /// Runs a cell; its kernel is kept for the next one if it can run one.
-    pub(crate) fn cell(&mut self, job: CellJob) {
+    pub(crate) fn cell(&self, job: CellJob) {
         let _entered = self.context.enter();
         let _busy = self.reserve.busy();
         let kernel = match job.opening {
             Some(opening) => self.instance().map(|instance| Kernel { instance, opening }),
-            None => self.kernels.remove(&job.kernel).ok_or_else(gone),
+            None => self.kernels().remove(&job.kernel).ok_or_else(gone),
         };
         match kernel {
             Ok(mut kernel) => {
                 let Kernel { instance, opening } = &mut kernel;
                 let ran = instance.cell(&self.image, opening, &job.cell, &job.limits, job.send, job.cancel);
-                let alive = ran.as_ref().is_ok_and(|ran| ran.alive);
+                // Before its end is heard: its next cell may come to another thread at once.
+                let gone = if ran.as_ref().is_ok_and(|ran| ran.alive) {
+                    self.kernels().insert(job.kernel, kernel)
+                } else {
+                    Some(kernel)
+                };
                 (job.done)(ran);
-                if alive {
-                    self.kernels.insert(job.kernel, kernel);
-                }
+                // Cleared away after the answer.
+                drop(gone);
             }
             Err(fault) => (job.done)(Err(fault)),
         }
     }
 
     /// Runs code of the host's own beside a kernel's names.
-    pub(crate) fn own(&mut self, kernel: u64, code: &str, most: Duration, cancel: Cancel) -> Result<String, Fault> {
+    pub(crate) fn own(&self, kernel: u64, code: &str, most: Duration, cancel: Cancel) -> Result<String, Fault> {
         let _entered = self.context.enter();
         let _busy = self.reserve.busy();
-        let mut kept = self.kernels.remove(&kernel).ok_or_else(gone)?;
+        let mut kept = self.kernels().remove(&kernel).ok_or_else(gone)?;
         let printed = Arc::new(Mutex::new(String::new()));
         let to = Arc::clone(&printed);
         let send: Send = Box::new(move |event| {
@@ -104,12 +114,14 @@ impl Runner {
             true
         });
         kept.instance.own(&self.image, code, most, send, cancel)?;
-        self.kernels.insert(kernel, kept);
+        self.kernels().insert(kernel, kept);
         Ok(std::mem::take(&mut *printed.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    pub(crate) fn forget(&mut self, kernel: u64) {
-        self.kernels.remove(&kernel);
+    pub(crate) fn forget(&self, kernel: u64) {
+        let gone = self.kernels().remove(&kernel);
+        // Clearing it away takes longer than the look.
+        drop(gone);
     }
 
     fn instance(&self) -> Result<Instance, Fault> {

@@ -19,6 +19,10 @@ use crate::runner::{CellJob, Job, Reserve, Runner};
 /// A worker says that it is ready when its reserve is full, or after this.
 const RESERVE_WITHIN: Duration = Duration::from_millis(200);
 
+/// A cell that does not heed its deadline takes all kernels of its process with it. Many cells share the cores, so it is
+/// given more time for that than a program is, which is alone in its process.
+const KERNEL_GRACE: Duration = Duration::from_secs(1);
+
 /// The WebAssembly tier in processes of its own: some that run programs, some that keep kernels.
 pub struct Workers {
     programs: switchtower_worker::Workers,
@@ -30,9 +34,10 @@ pub struct Workers {
 pub struct Size {
     /// Processes that run programs.
     pub workers: usize,
-    /// Processes that keep kernels; 0: none are kept. Each runs one cell at a time, so with more than there are cores short
-    /// cells pass long ones.
+    /// Processes that keep kernels; 0: none are kept.
     pub kernels: usize,
+    /// Cells that run in each of them at once, on a thread each.
+    pub cells: usize,
     /// Kernels that each of them has room for.
     pub room: usize,
     /// Instances that each process keeps made ahead.
@@ -63,8 +68,10 @@ impl Workers {
                 .await?;
         let kernels = (size.kernels > 0).then(|| {
             let memory = Limits::default().memory;
-            let keeping = Keeping { workers: size.kernels, memory, outlives_a_break: false };
-            Kernels::start(&command(size.room), keeping)
+            let keeping = Keeping { workers: size.kernels, cells: size.cells, memory, outlives_a_break: false };
+            let mut command = command(size.room);
+            command.patience.grace = KERNEL_GRACE;
+            Kernels::start(&command, keeping)
         });
         Ok(Self { programs, kernels })
     }
@@ -110,22 +117,23 @@ impl Backend for Workers {
 pub fn main(compiled: &Path, reserve: usize, kernels: usize) -> std::io::Result<()> {
     child::serve(
         THREAD_STACK,
-        // One instance runs, one is cleared away, one is being made.
-        || {
-            compiled::load(compiled, u32::try_from(reserve + kernels + 3).unwrap_or(u32::MAX))
-                .map_err(|e| e.to_string())
+        // On each connection one instance runs and one is cleared away; one is being made.
+        |cells| {
+            let instances = reserve + kernels + 2 * (cells + 1) + 1;
+            compiled::load(compiled, u32::try_from(instances).unwrap_or(u32::MAX)).map_err(|e| e.to_string())
         },
         |image| {
             let reserve = Reserve::start(&image, reserve).map_err(|e| e.to_string())?;
             let runner = Runner::new(image, Arc::clone(&reserve)).map_err(|e| e.to_string())?;
             reserve.wait_until_full(RESERVE_WITHIN);
-            Ok(Guest(runner))
+            Ok(Guest(Arc::new(runner)))
         },
     )
 }
 
 /// The engine of a worker.
-struct Guest(Runner);
+#[derive(Clone)]
+struct Guest(Arc<Runner>);
 
 impl Engine for Guest {
     fn run(&mut self, program: Program, limits: Limits, reporter: &Reporter, cancel: child::Cancel) {

@@ -1,14 +1,16 @@
-//! The worker's side: takes orders on descriptor 0, one program at a time.
+//! The worker's side: takes orders on descriptor 0, one program at a time, and on the connections that come over it, one
+//! cell at a time on each.
 
 use std::fs::File;
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd as _, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use switchtower_contract::{Cell, Event, Fault, Limits, Opening, Outcome, Program, Ran};
 
+use crate::descriptors;
 use crate::frames::{self, Number, Order, Report};
 use crate::jail::{self, Layer};
 use crate::memory;
@@ -28,9 +30,6 @@ pub trait Engine {
 
     /// Gives a kernel up.
     fn forget(&mut self, kernel: Number);
-
-    /// There is nothing to do until this descriptor is readable: time to prepare.
-    fn rests(&mut self, _orders: BorrowedFd<'_>) {}
 }
 
 /// A cell, with the opening of its kernel where that is a new one.
@@ -44,27 +43,30 @@ pub struct OpenedCell {
 pub struct Cancel(Arc<UnixStream>);
 
 impl Cancel {
-    /// Readable when it may be set.
-    pub fn descriptor(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-
-    #[allow(unsafe_code, reason = "peeking at a socket has no safe wrapper in std")]
     pub fn is_set(&self) -> bool {
-        let mut byte = 0_u8;
-        // SAFETY: the pointer is to one byte of ours, and the descriptor is open as long as the stream lives.
-        let got =
-            unsafe { libc::recv(self.0.as_raw_fd(), (&raw mut byte).cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT) };
-        // Refused means that there is nothing to read yet.
-        got >= 0
+        something_is_said(&self.0)
     }
 }
 
-/// Speaks to the parent for one program. A clone speaks for the same one.
+/// Whether the parent has said something that is not read yet, or is gone.
+#[allow(unsafe_code, reason = "peeking at a socket has no safe wrapper in std")]
+pub fn something_is_said(parent: &UnixStream) -> bool {
+    let mut byte = 0_u8;
+    // SAFETY: the pointer is to one byte of ours, and the descriptor is open as long as the stream lives.
+    let got = unsafe { libc::recv(parent.as_raw_fd(), (&raw mut byte).cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT) };
+    // Refused means that there is nothing to read yet.
+    got >= 0
+}
+
+/// Speaks to the parent on one connection. A clone speaks on the same one.
 #[derive(Clone)]
-pub struct Reporter(Arc<Mutex<UnixStream>>);
+pub struct Reporter(Arc<Mutex<Arc<UnixStream>>>);
 
 impl Reporter {
+    fn new(parent: &Arc<UnixStream>) -> Self {
+        Self(Arc::new(Mutex::new(Arc::clone(parent))))
+    }
+
     /// False: the parent is gone.
     pub fn event(&self, event: Event) -> bool {
         self.report(&Report::Event(event))
@@ -87,41 +89,43 @@ impl Reporter {
 
     fn report(&self, report: &Report) -> bool {
         // Held over a blocking write on purpose: frames of two threads must not mix.
-        let mut socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        frames::write(&mut *socket, report).is_ok()
+        let socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        frames::encode_report(report).and_then(|frame| (&**socket).write_all(&frame)).is_ok()
     }
 }
 
-/// The connection to the parent, as a worker finds it.
+/// The connections to the parent, as a worker finds them.
 pub struct Parent {
-    orders: UnixStream,
+    /// The one on descriptor 0.
+    first: Arc<UnixStream>,
+    /// Those that came over it: for cells.
+    connections: Vec<Arc<UnixStream>>,
     reporter: Reporter,
     process: ParentProcess,
 }
 
 impl Parent {
-    /// Takes it over, binds this process's life to the parent's, and closes whatever else was inherited. Call it before
+    /// Takes them over, binds this process's life to the parent's, and closes whatever else was inherited. Call it before
     /// anything else is done: until then this process may outlive the parent.
     ///
     /// # Errors
     /// Nobody started this as a worker, or the parent has ended already.
     pub fn connect() -> io::Result<Self> {
-        let orders = socket_of_the_parent()?;
-        let process = ParentProcess::of_socket(&orders)?;
+        let first = socket_of_the_parent()?;
+        let process = ParentProcess::of_socket(&first)?;
         process.bind()?;
         close_the_rest();
-        let orders = out_of_the_way(orders)?;
-        let reporter = Reporter(Arc::new(Mutex::new(orders.try_clone()?)));
-        Ok(Self { orders, reporter, process })
+        let first = Arc::new(out_of_the_way(first)?);
+        let connections =
+            descriptors::receive(first.as_fd())?.into_iter().map(|connection| Arc::new(connection.into())).collect();
+        let reporter = Reporter::new(&first);
+        Ok(Self { first, connections, reporter, process })
     }
 
-    /// Says that the engine is loaded, and takes orders on this thread until the parent closes the socket.
-    ///
-    /// # Errors
-    /// What came was no order.
-    pub fn serve(self, layers: Vec<Layer>, engine: impl Engine) -> io::Result<()> {
+    /// Says that the engine is loaded; returns the connections that orders come on, the first of them first.
+    pub fn ready(self, layers: Vec<Layer>) -> Vec<Arc<UnixStream>> {
         self.reporter.report(&Report::Ready { layers });
-        take_orders(&Arc::new(self.orders), &self.reporter, engine)
+        [self.first].into_iter().chain(self.connections).collect()
     }
 
     /// Says why it cannot start.
@@ -131,26 +135,32 @@ impl Parent {
     }
 }
 
-/// The whole life of a worker whose engine has threads: `prepare` opens what will be needed, then the jail is entered, then
-/// `begin` makes the engine (threads start here, and inherit the jail), then orders are taken until the parent closes the
-/// socket. `stack`: bytes that the thread which runs programs gets.
+/// The whole life of a worker whose engine has threads: `prepare` opens what will be needed for so many connections that
+/// cells come on, then the jail is entered, then `begin` makes the engine (threads start here, and inherit the jail), then
+/// orders are taken, on a thread for each connection, until the parent closes the first. `stack`: bytes that each of these
+/// threads gets.
 ///
 /// # Errors
 /// Any step failed; the parent has been told why.
-pub fn serve<P, E: Engine + Send + 'static>(
+pub fn serve<P, E: Engine + Clone + Send + 'static>(
     stack: usize,
-    prepare: impl FnOnce() -> Result<P, String>,
+    prepare: impl FnOnce(usize) -> Result<P, String>,
     begin: impl FnOnce(P) -> Result<E, String>,
 ) -> io::Result<()> {
-    let Parent { orders, reporter, process } = Parent::connect()?;
-    let started = prepare()
+    let Parent { first, connections, reporter, process } = Parent::connect()?;
+    let started = prepare(connections.len())
         .and_then(|prepared| jail::enter(process).map(|layers| (prepared, layers)).map_err(|e| e.to_string()))
         .and_then(|(prepared, layers)| begin(prepared).map(|engine| (engine, layers)))
         .and_then(|(engine, layers)| {
-            let speaks = reporter.clone();
-            let work = move || take_orders(&Arc::new(orders), &speaks, engine);
-            // Orders are read by the thread that runs them: every hand-over would cost a wake-up.
-            let thread = std::thread::Builder::new().name("runner".into()).stack_size(stack).spawn(work);
+            let runner = |parent: Arc<UnixStream>| {
+                let (engine, reporter) = (engine.clone(), Reporter::new(&parent));
+                // Orders are read by the thread that runs them: every hand-over would cost a wake-up.
+                let work = move || take_orders(&parent, &reporter, engine);
+                std::thread::Builder::new().name("runner".into()).stack_size(stack).spawn(work)
+            };
+            // One that panics closes its connection, and the parent ends the process.
+            let others = connections.into_iter().map(runner).collect::<io::Result<Vec<_>>>();
+            let thread = others.and_then(|_others| runner(first));
             thread.map(|thread| (thread, layers)).map_err(|e| e.to_string())
         });
     match started {
@@ -168,7 +178,6 @@ pub fn serve<P, E: Engine + Send + 'static>(
 fn take_orders(orders: &Arc<UnixStream>, reporter: &Reporter, mut engine: impl Engine) -> io::Result<()> {
     let cancel = || Cancel(Arc::clone(orders));
     loop {
-        engine.rests(orders.as_fd());
         memory::give_back_while_idle(orders.as_fd());
         match frames::read(&mut &**orders) {
             Ok(Order::Run { program, limits }) => engine.run(program, limits, reporter, cancel()),
@@ -176,7 +185,10 @@ fn take_orders(orders: &Arc<UnixStream>, reporter: &Reporter, mut engine: impl E
                 engine.cell(kernel, OpenedCell { opening, cell }, limits, reporter, cancel());
             }
             Ok(Order::Own { kernel, code, most }) => engine.own(kernel, &code, most, reporter, cancel()),
-            Ok(Order::Forget { kernel }) => engine.forget(kernel),
+            Ok(Order::Forget { kernel }) => {
+                engine.forget(kernel);
+                reporter.report(&Report::Forgotten);
+            }
             // The program that it was for has ended by itself.
             Ok(Order::Cancel) => {}
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),

@@ -36,7 +36,7 @@ pub enum Order {
         code: String,
         most: Duration,
     },
-    /// The kernel is not wanted any more. Nothing is reported.
+    /// The kernel is not wanted any more.
     Forget {
         kernel: Number,
     },
@@ -62,9 +62,15 @@ pub enum Report {
     Done(Result<Outcome, Fault>),
     Ran(Result<Ran, Fault>),
     Printed(Result<String, Fault>),
+    /// The kernel is no more.
+    Forgotten,
 }
 
-fn encode<T: Serialize>(frame: &T) -> io::Result<Vec<u8>> {
+/// A frame with its prefix.
+///
+/// # Errors
+/// It is too long.
+pub fn encode<T: Serialize>(frame: &T) -> io::Result<Vec<u8>> {
     let bytes = postcard::to_extend(frame, vec![0; 4]).map_err(io::Error::other)?;
     let length = bytes.len() - 4;
     if length > LONGEST {
@@ -73,6 +79,24 @@ fn encode<T: Serialize>(frame: &T) -> io::Result<Vec<u8>> {
     let mut bytes = bytes;
     bytes[..4].copy_from_slice(&u32::try_from(length).map_err(io::Error::other)?.to_le_bytes());
     Ok(bytes)
+}
+
+/// A report as a frame. The end of something that is too long for a frame becomes a fault that says so: whoever waits for
+/// it would otherwise wait until the deadline, and the process would then be ended with all that others have in it.
+///
+/// # Errors
+/// It is too long, and the end of nothing.
+pub fn encode_report(report: &Report) -> io::Result<Vec<u8>> {
+    encode(report).or_else(|error| {
+        let reason = format!("its result cannot be passed on: {error}");
+        let lost = Fault::Lost { reason };
+        match report {
+            Report::Done(_) => encode(&Report::Done(Err(lost))),
+            Report::Ran(_) => encode(&Report::Ran(Err(lost))),
+            Report::Printed(_) => encode(&Report::Printed(Err(lost))),
+            Report::Ready { .. } | Report::Failed { .. } | Report::Event(_) | Report::Forgotten => Err(error),
+        }
+    })
 }
 
 /// How many bytes follow a prefix.
@@ -192,6 +216,16 @@ mod tests {
             let back: Report = read(&mut wire.as_slice()).unwrap();
             assert!(matches!(back, Report::Done(Err(Fault::Unsupported(back))) if back == need), "{need}");
         }
+    }
+
+    #[test]
+    fn an_end_that_is_too_long_for_a_frame_is_told_as_a_fault() {
+        let text = || "x".repeat(LONGEST);
+        let told = |report| decode::<Report>(&encode_report(&report).unwrap()[4..]).unwrap();
+        let printed = told(Report::Printed(Ok(text())));
+        assert!(matches!(printed, Report::Printed(Err(Fault::Lost { reason })) if reason.contains("too long")));
+        assert!(matches!(told(Report::Done(Err(Fault::Lost { reason: text() }))), Report::Done(Err(_))));
+        assert!(encode_report(&Report::Event(Event::Stdout(text()))).is_err());
     }
 
     #[test]

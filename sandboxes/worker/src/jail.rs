@@ -28,9 +28,9 @@ impl Layer {
 /// The user and group of nobody, where the worker is started by root.
 #[cfg(target_os = "linux")]
 const NOBODY: u32 = 65534;
-/// Descriptors that a worker may hold: its standard three and a few of its engine's.
+/// Descriptors that a worker may hold: its standard three, a few of its engine's and its connections to the parent.
 #[cfg(target_os = "linux")]
-const DESCRIPTORS: u64 = 32;
+const DESCRIPTORS: u64 = 32 + crate::descriptors::MOST as u64;
 
 /// Enters the jail. Call it from the only thread of the process, when everything is open that will be needed.
 ///

@@ -7,11 +7,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::process::{After, Command, Process, Renewal, StartError};
+use crate::connection::After;
+use crate::process::{Command, Process, Renewal, StartError};
 
 /// A worker that does not come up is tried again after this long, then twice as long, up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(50);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Whether a worker process is there to be given work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,23 +34,23 @@ pub(crate) trait Work {
 }
 
 /// How long a process has served.
-struct Service {
-    work: u64,
-    until: Option<Instant>,
+pub(crate) struct Service {
+    pub(crate) work: u64,
+    pub(crate) until: Option<Instant>,
 }
 
 impl Service {
-    fn begins(renewal: Option<Renewal>) -> Self {
+    pub(crate) fn begins(renewal: Option<Renewal>) -> Self {
         Self { work: 0, until: renewal.map(|renewal| Instant::now() + renewal.age) }
     }
 
-    fn is_over(&self, renewal: Option<Renewal>) -> bool {
+    pub(crate) fn is_over(&self, renewal: Option<Renewal>) -> bool {
         renewal.is_some_and(|renewal| self.work >= renewal.after)
             || self.until.is_some_and(|until| until <= Instant::now())
     }
 
     /// Resolves when it is too old.
-    async fn ages(until: Option<Instant>) {
+    pub(crate) async fn ages(until: Option<Instant>) {
         match until {
             Some(until) => sleep_until(until).await,
             None => std::future::pending().await,
@@ -88,7 +89,7 @@ pub(crate) async fn keep<W: Work>(
                     Err(error) => {
                         tracing::error!(%error, "a worker does not come up");
                         changed(Presence::Failing);
-                        refuse_while(&mut queue, &error, sleep(pause)).await;
+                        refuse_while(&mut queue, |work: W| work.refused(&error), sleep(pause)).await;
                         pause = (pause * 2).min(LONGEST_PAUSE);
                     }
                 },
@@ -150,15 +151,15 @@ pub(crate) async fn keep<W: Work>(
 }
 
 /// Resolves when the workers are shut down, or nobody is left to do so.
-async fn told_to(stop: &mut watch::Receiver<bool>) {
+pub(crate) async fn told_to(stop: &mut watch::Receiver<bool>) {
     // An error says that the sender is gone.
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// While a worker cannot be had, whoever comes is told so at once rather than kept waiting.
-async fn refuse_while<W: Work>(
+pub(crate) async fn refuse_while<W>(
     queue: &mut mpsc::UnboundedReceiver<W>,
-    error: &StartError,
+    refuse: impl Fn(W),
     pause: impl Future<Output = ()>,
 ) {
     tokio::pin!(pause);
@@ -166,7 +167,7 @@ async fn refuse_while<W: Work>(
         tokio::select! {
             () = &mut pause => return,
             work = queue.recv() => match work {
-                Some(work) => work.refused(error),
+                Some(work) => refuse(work),
                 None => return,
             },
         }

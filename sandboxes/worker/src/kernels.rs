@@ -1,29 +1,37 @@
-//! Kernels in worker processes: many in each, one cell at a time.
+//! Kernels in worker processes: many in each. As many cells run in a process at once as it has connections, each of
+//! another kernel; a cell waits for those of its own kernel alone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchtower_contract::{Cell, Escalation, Events, Exit, Fault, Kernel, Limits, Need, Opening, Outcome, Ran, Usage};
+use switchtower_contract::{Cell, Events, Fault, Kernel, Limits, Opening, Ran};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::frames::{Number, Order, Report};
-use crate::keeper::{Work, keep};
-use crate::process::{After, Command, Process, StartError, Stopped, out_of_turn};
+use crate::frames::Number;
+use crate::kernel_job::{Admitted, Counted, EndingKernel, Endings, Held, Job, Turn, ended_with_its_process};
+use crate::kernel_keeper::keep_kernels;
+use crate::process::Command;
 
 /// How kernels are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keeping {
     /// Processes.
     pub workers: usize,
+    /// Cells that run in one process at once.
+    pub cells: usize,
     /// Bytes of memory that a kernel may have which begins without a cell.
     pub memory: u64,
     /// A cell that is broken off is interrupted, and the kernel goes on.
     pub outlives_a_break: bool,
 }
 
+/// Connections of a process beyond those that cells run on at once: for what is short, such as the end of a kernel.
+const SPARE_CONNECTIONS: usize = 2;
+/// A cell that finds a process's queue full is told to come back after this long.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Keeps kernels in a few processes. A process that dies takes its kernels with it: their next cell is told so.
 pub struct Kernels {
     workers: Vec<Worker>,
@@ -35,31 +43,14 @@ pub struct Kernels {
 
 #[derive(Clone)]
 struct Worker {
+    /// Bounded by what its kernels ask: one cell of each, `most_jobs` in all, and the ends of kernels.
     jobs: mpsc::UnboundedSender<Job>,
     /// Kernels that it holds.
     holds: Arc<AtomicUsize>,
-}
-
-/// What a keeper is given. Bounded by what its kernels ask: each has one cell under way at most.
-enum Job {
-    Cell {
-        kernel: Number,
-        opening: Opening,
-        /// Set when the worker is told of the kernel.
-        begun: Arc<AtomicBool>,
-        cell: Box<Cell>,
-        limits: Limits,
-        events: Events,
-        /// Closed when the caller leaves.
-        ended: oneshot::Sender<Result<Ran, Fault>>,
-    },
-    Own {
-        kernel: Number,
-        code: String,
-        most: Duration,
-        ended: oneshot::Sender<Result<String, Fault>>,
-    },
-    Forget(Number),
+    endings: Arc<Endings>,
+    /// Cells that run in it or wait for a connection.
+    cells: Arc<AtomicUsize>,
+    most_cells: usize,
 }
 
 impl Kernels {
@@ -67,31 +58,37 @@ impl Kernels {
     pub fn start(command: &Command, keeping: Keeping) -> Self {
         let (stop, stopped) = watch::channel(false);
         let mut keepers = JoinSet::new();
+        let cells = keeping.cells.max(1);
+        let command = Command { connections: cells + SPARE_CONNECTIONS, ..command.clone() };
         let workers = (0..keeping.workers.max(1)).map(|_| {
             let (jobs, queue) = mpsc::unbounded_channel();
             let holds = Arc::<AtomicUsize>::default();
             let empty = Arc::clone(&holds);
-            let free = move || empty.load(Ordering::Relaxed) == 0;
-            keepers.spawn(keep(None, command.clone(), queue, stopped.clone(), free, |_| ()));
-            Worker { jobs, holds }
+            let is_free = move || empty.load(Ordering::Relaxed) == 0;
+            keepers.spawn(keep_kernels(command.clone(), queue, stopped.clone(), is_free));
+            Worker { jobs, holds, endings: Arc::default(), cells: Arc::default(), most_cells: cells * 2 }
         });
         let workers = workers.collect();
         Self { workers, numbers: AtomicU64::new(0), keeping, stop, keepers: Mutex::new(keepers) }
     }
 
-    /// A new kernel, in the worker that holds the fewest. Nothing is made before its first cell.
+    /// A new kernel, in the worker that runs the fewest cells, and of those in the one that holds the fewest kernels.
+    /// Nothing is made before its first cell.
     pub fn open(&self, opening: &Opening) -> Box<dyn Kernel> {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        let holds = |at: &usize| self.workers[*at].holds.load(Ordering::Relaxed);
+        let load = |worker: &&Worker| (worker.cells.load(Ordering::Relaxed), worker.holds.load(Ordering::Relaxed));
         // There is at least one worker.
-        let worker = self.workers[(0..self.workers.len()).min_by_key(holds).unwrap_or(0)].clone();
-        worker.holds.fetch_add(1, Ordering::Relaxed);
+        let worker = self.workers.iter().min_by_key(load).unwrap_or(&self.workers[0]).clone();
+        let held = Some(Held(Counted::new(&worker.holds)));
         Box::new(Kept {
             worker,
             number,
             opening: opening.clone(),
             memory: self.keeping.memory,
             begun: Arc::default(),
+            turns: Arc::default(),
+            held,
+            was_given_a_cell: false,
             outlives_a_break: self.keeping.outlives_a_break,
         })
     }
@@ -114,13 +111,21 @@ struct Kept {
     memory: u64,
     /// The worker has been told of it.
     begun: Arc<AtomicBool>,
+    /// Whose turn it is in this kernel.
+    turns: Arc<Mutex<()>>,
+    held: Option<Held>,
+    was_given_a_cell: bool,
     outlives_a_break: bool,
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        self.worker.holds.fetch_sub(1, Ordering::Relaxed);
-        self.forget();
+        // A kernel that was never given a cell is known to nobody. A cell that is under way still, or about to begin, is
+        // waited for by the job.
+        if self.was_given_a_cell {
+            let (turn, held) = (Arc::clone(&self.turns).try_lock_owned().ok(), self.held.take());
+            self.forget(turn, held);
+        }
     }
 }
 
@@ -134,11 +139,24 @@ impl Kept {
         if ran.alive { Ok(()) } else { Err(Fault::Lost { reason: "the kernel does not begin".to_owned() }) }
     }
 
-    fn forget(&mut self) {
-        if self.begun.swap(false, Ordering::Relaxed) {
-            // Without a keeper there is no kernel either.
-            let _ = self.worker.jobs.send(Job::Forget(self.number));
+    /// `turn`: none where a cell may still be on its way out, which is then waited for.
+    fn forget(&self, turn: Option<Turn>, held: Option<Held>) {
+        let ending = EndingKernel::new(&self.worker.endings);
+        let job = Job::Forget { kernel: self.number, turns: Arc::clone(&self.turns), turn, held, ending };
+        // Without a keeper there is no kernel either.
+        let _ = self.worker.jobs.send(job);
+    }
+
+    /// Waits for its turn in this kernel, and for a place in the queue of its process.
+    async fn admitted(&self) -> Result<(Turn, Admitted), Fault> {
+        let turn = Arc::clone(&self.turns).lock_owned().await;
+        let counted = Counted::new(&self.worker.cells);
+        let (most, cells) = (self.worker.most_cells, self.worker.cells.load(Ordering::Relaxed));
+        if cells > most {
+            let reason = format!("{} cells run or wait in this kernel's process, {most} may", cells - 1);
+            return Err(Fault::Refused { reason, retry_after: Some(RETRY_AFTER) });
         }
+        Ok((turn, Admitted(counted)))
     }
 }
 
@@ -149,101 +167,37 @@ fn shut_down() -> Fault {
 #[async_trait]
 impl Kernel for Kept {
     async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<Ran, Fault> {
+        let held = self.admitted().await?;
+        self.was_given_a_cell = true;
         let (ended, end) = oneshot::channel();
         let (opening, begun, events) = (self.opening.clone(), Arc::clone(&self.begun), events.clone());
-        let (cell, limits) = (Box::new(cell.clone()), limits.clone());
-        let job = Job::Cell { kernel: self.number, opening, begun, cell, limits, events, ended };
+        let (cell, limits, endings) = (Box::new(cell.clone()), limits.clone(), Arc::clone(&self.worker.endings));
+        let job = Job::Cell { kernel: self.number, opening, begun, endings, cell, limits, events, ended, held };
         self.worker.jobs.send(job).map_err(|_| shut_down())?;
-        end.await.unwrap_or_else(|_| Err(shut_down()))
+        end.await.unwrap_or_else(|_| Err(ended_with_its_process()))
     }
 
     async fn own(&mut self, code: &str, most: Duration) -> Result<String, Fault> {
         if !self.begun.load(Ordering::Relaxed) {
             self.opens().await?;
         }
+        let held = self.admitted().await?;
         let (ended, end) = oneshot::channel();
-        let job = Job::Own { kernel: self.number, code: code.to_owned(), most, ended };
+        let job = Job::Own { kernel: self.number, code: code.to_owned(), most, ended, held };
         self.worker.jobs.send(job).map_err(|_| shut_down())?;
-        end.await.unwrap_or_else(|_| Err(shut_down()))
+        end.await.unwrap_or_else(|_| Err(ended_with_its_process()))
     }
 
     async fn restart(&mut self) -> Result<(), Fault> {
-        // The next cell opens another under the same number.
-        self.forget();
+        // The next cell opens another under the same number, once this one is no more.
+        let turn = Arc::clone(&self.turns).lock_owned().await;
+        if self.begun.swap(false, Ordering::Relaxed) {
+            self.forget(Some(turn), None);
+        }
         Ok(())
     }
 
     fn outlives_a_break(&self) -> bool {
         self.outlives_a_break
-    }
-}
-
-impl Work for Job {
-    async fn done_by(self, process: &mut Process) -> After {
-        match self {
-            Self::Cell { kernel, opening, begun, cell, limits, events, mut ended } => {
-                if ended.is_closed() {
-                    // Its caller left while it waited: the kernel is as it was.
-                    return After::Whole;
-                }
-                let opening = (!begun.swap(true, Ordering::Relaxed)).then_some(opening);
-                let is_new = opening.is_some();
-                let (wall, escalation) = (limits.wall, limits.escalation);
-                let order = Order::Cell { kernel, opening, cell: *cell, limits };
-                let (end, after) = process.carry_out(&order, wall, Some(&events), ended.closed()).await;
-                let (ran, after) = match end {
-                    Ok(Report::Ran(ran)) => (ran, after),
-                    Ok(_) => out_of_turn(),
-                    Err(Stopped::Fault(fault)) => (Err(fault), after),
-                    Err(Stopped::Late(ran)) => (killed_at_its_deadline(wall, escalation, ran), after),
-                };
-                if is_new && matches!(ran, Err(Fault::Refused { .. })) {
-                    // Nothing ran, and there is no such kernel: the next cell may open it.
-                    begun.store(false, Ordering::Relaxed);
-                }
-                drop(events);
-                // The caller may have left; then nobody waits for this.
-                let _ = ended.send(ran);
-                after
-            }
-            Self::Own { kernel, code, most, mut ended } => {
-                let (end, after) =
-                    process.carry_out(&Order::Own { kernel, code, most }, most, None, ended.closed()).await;
-                let (printed, after) = match end {
-                    Ok(Report::Printed(printed)) => (printed, after),
-                    Ok(_) => out_of_turn(),
-                    Err(Stopped::Fault(fault)) => (Err(fault), after),
-                    Err(Stopped::Late(_)) => {
-                        (Err(Fault::Lost { reason: "a kernel does not answer".to_owned() }), after)
-                    }
-                };
-                let _ = ended.send(printed);
-                after
-            }
-            Self::Forget(kernel) => match process.order(&Order::Forget { kernel }).await {
-                Ok(()) => After::Whole,
-                Err(_) => After::Broken,
-            },
-        }
-    }
-    fn refused(self, error: &StartError) {
-        let why = || Fault::Unavailable { reason: error.to_string() };
-        match self {
-            // Nobody may wait any more.
-            Self::Cell { ended, .. } => drop(ended.send(Err(why()))),
-            Self::Own { ended, .. } => drop(ended.send(Err(why()))),
-            Self::Forget(_) => {}
-        }
-    }
-}
-
-fn killed_at_its_deadline(wall: Duration, escalation: Escalation, ran: Duration) -> Result<Ran, Fault> {
-    match escalation {
-        Escalation::OnNeed => Err(Fault::Unsupported(Need::Time(wall))),
-        Escalation::Never => {
-            let usage = Usage { wall: ran, ..Usage::default() };
-            let outcome = Outcome { exit: Exit::TimedOut, observed: None, truncated: false, usage, lacked: None };
-            Ok(Ran { outcome, changes: Vec::new(), tape: None, alive: false })
-        }
     }
 }

@@ -6,10 +6,14 @@
 
 mod canary;
 pub mod child;
+mod connection;
+mod descriptors;
 pub mod folder;
 pub mod frames;
 pub mod jail;
 mod keeper;
+mod kernel_job;
+mod kernel_keeper;
 mod kernels;
 pub mod memory;
 pub mod parent;

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 /// A worker that has had nothing to do for this long gives back.
-const IDLE: Duration = Duration::from_secs(5);
+pub const IDLE: Duration = Duration::from_secs(5);
 
 /// Gives back what is free. It takes some milliseconds where that is much.
 pub fn give_back() {

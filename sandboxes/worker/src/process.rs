@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use switchtower_contract::{Escalation, Events, Exit, Fault, InterpreterId, Limits, Need, Outcome, Program, Usage};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::Child;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::canary::Canary;
-use crate::frames::{self, Order, Reader, Report};
+use crate::connection::{self, After, CANCEL_GRACE, Connection, Stopped, out_of_turn};
+use crate::frames::{Order, Report};
 use crate::jail::Layer;
 use crate::spawn::spawn;
 
@@ -30,12 +29,21 @@ pub struct Command {
     pub canaries: Arc<[Canary]>,
     /// When it is replaced although it is well. `None`: never.
     pub renewal: Option<Renewal>,
+    /// Connections beside the first: as many cells may run in the process at once. 0: it keeps no kernels.
+    pub connections: usize,
 }
 
 impl Command {
     /// With the usual patience, and nothing to prove.
     pub fn new(program: PathBuf, arguments: Vec<OsString>) -> Self {
-        Self { program, arguments, patience: Patience::default(), canaries: Arc::default(), renewal: None }
+        Self {
+            program,
+            arguments,
+            patience: Patience::default(),
+            canaries: Arc::default(),
+            renewal: None,
+            connections: 0,
+        }
     }
 }
 
@@ -76,33 +84,22 @@ pub enum StartError {
     Slow(Duration),
 }
 
-/// A cancelled program is given this long at least.
-const CANCEL_GRACE: Duration = Duration::from_millis(100);
-
 /// A live worker. Dropping it kills the process.
 pub(crate) struct Process {
     child: Child,
-    reports: Reader<OwnedReadHalf>,
-    orders: OwnedWriteHalf,
-    grace: Duration,
+    /// The first connection.
+    connection: Connection,
+    /// The further ones, which cells run on.
+    connections: Vec<Connection>,
     pub(crate) layers: Vec<Layer>,
     /// Another for each process: a hash seed and a layout of memory are drawn at its start.
     pub(crate) interpreter: InterpreterId,
-}
-
-/// What became of the worker by a run.
-pub(crate) enum After {
-    /// It can take the next program.
-    Whole,
-    /// It must go.
-    Broken,
 }
 
 impl Process {
     pub(crate) async fn start(command: &Command) -> Result<Self, StartError> {
         let spawn_error = |source| StartError::Spawn { program: command.program.clone(), source };
         let (near, far) = std::os::unix::net::UnixStream::pair().map_err(spawn_error)?;
-        near.set_nonblocking(true).map_err(spawn_error)?;
         let mut process = tokio::process::Command::new(&command.program);
         process
             .args(&command.arguments)
@@ -117,11 +114,15 @@ impl Process {
             // Ends with the process: its end of the pipe closes.
             tokio::spawn(log(stderr));
         }
-        let (reports, orders) = UnixStream::from_std(near).map_err(spawn_error)?.into_split();
         let Patience { ready, grace } = command.patience;
-        let (reports, interpreter) = (Reader::new(reports), InterpreterId::next());
-        let mut process = Self { child, reports, orders, grace, layers: Vec::new(), interpreter };
-        match timeout(ready, process.reports.next()).await {
+        let connections = connection::hand_over(&near, command.connections).map_err(spawn_error)?;
+        let connections: io::Result<Vec<Connection>> =
+            connections.into_iter().map(|near| Connection::new(near, grace)).collect();
+        let (connection, connections) =
+            (Connection::new(near, grace).map_err(spawn_error)?, connections.map_err(spawn_error)?);
+        let interpreter = InterpreterId::next();
+        let mut process = Self { child, connection, connections, layers: Vec::new(), interpreter };
+        match timeout(ready, process.connection.next()).await {
             Ok(Ok(Report::Ready { layers })) => process.layers = layers,
             Ok(Ok(Report::Failed { reason })) => return Err(StartError::Failed(reason)),
             Ok(Ok(_)) => return Err(StartError::Failed("it spoke out of turn".into())),
@@ -132,8 +133,7 @@ impl Process {
         Ok(process)
     }
 
-    /// Gives an order and waits for its end, or until `left` resolves: then it is cancelled. `wall` is how long what is
-    /// ordered may take by itself.
+    /// Gives an order on the first connection, as [`Connection::carry_out`].
     pub(crate) async fn carry_out(
         &mut self,
         order: &Order,
@@ -141,58 +141,23 @@ impl Process {
         events: Option<&Events>,
         left: impl Future<Output = ()>,
     ) -> (Result<Report, Stopped>, After) {
-        let started = Instant::now();
-        let deadline = started + wall + self.grace;
-        if let Err(e) = frames::send(&mut self.orders, order).await {
-            // Nothing ran: an order that is not whole is no order.
-            let fault = Fault::Unavailable { reason: format!("the worker is gone: {e}") };
-            return (Err(Stopped::Fault(fault)), After::Broken);
-        }
-        let lost = |reason: &str| (Err(Stopped::Fault(Fault::Lost { reason: reason.to_owned() })), After::Broken);
-        tokio::pin!(left);
-        let mut until = deadline;
-        let mut cancelled = false;
-        loop {
-            let report = tokio::select! {
-                report = self.reports.next() => report,
-                () = &mut left, if !cancelled => {
-                    cancelled = true;
-                    until = until.min(Instant::now() + CANCEL_GRACE.max(self.grace));
-                    if frames::send(&mut self.orders, &Order::Cancel).await.is_err() {
-                        return lost("it was cancelled");
-                    }
-                    continue;
-                }
-                () = tokio::time::sleep_until(until) => {
-                    if cancelled {
-                        return lost("it was cancelled");
-                    }
-                    tracing::warn!(?wall, "a worker did not heed its deadline and was killed");
-                    return (Err(Stopped::Late(started.elapsed())), After::Broken);
-                }
-            };
-            match report {
-                Ok(Report::Event(event)) => {
-                    let Some(events) = events.filter(|_| !cancelled) else { continue };
-                    // A reader that is slow must not hold the deadline up.
-                    tokio::select! {
-                        _ = events.send(event) => {}
-                        () = tokio::time::sleep_until(until) => {}
-                    }
-                }
-                Ok(Report::Ready { .. } | Report::Failed { .. }) => return lost("the worker spoke out of turn"),
-                Ok(end) => return (Ok(end), After::Whole),
-                Err(e) => {
-                    let status = timeout(CANCEL_GRACE, self.child.wait()).await;
-                    let how = match status {
-                        Ok(Ok(status)) => format!("the worker ended in the middle of a program ({status})"),
-                        _ => format!("the worker's connection broke in the middle of a program ({e})"),
-                    };
-                    tracing::warn!("{how}");
-                    return lost(&how);
-                }
+        match self.connection.carry_out(order, wall, events, left).await {
+            (Err(Stopped::Gone(error)), after) => {
+                let status = timeout(CANCEL_GRACE, self.child.wait()).await;
+                let how = match status {
+                    Ok(Ok(status)) => format!("the worker ended in the middle of a program ({status})"),
+                    _ => format!("the worker's connection broke in the middle of a program ({error})"),
+                };
+                tracing::warn!("{how}");
+                (Err(Stopped::Fault(Fault::Lost { reason: how })), after)
             }
+            ended => ended,
         }
+    }
+
+    /// The connections beside the first, which are given away once.
+    pub(crate) fn take_connections(&mut self) -> Vec<Connection> {
+        std::mem::take(&mut self.connections)
     }
 
     /// Runs a program to its end, or until `left` resolves.
@@ -209,13 +174,9 @@ impl Process {
             Ok(Report::Done(ended)) => (ended, after),
             Ok(_) => out_of_turn(),
             Err(Stopped::Fault(fault)) => (Err(fault), after),
+            Err(Stopped::Gone(error)) => (Err(Fault::Lost { reason: error.to_string() }), after),
             Err(Stopped::Late(ran)) => (killed_at_its_deadline(wall, escalation, ran), after),
         }
-    }
-
-    /// Gives an order that nothing is reported of.
-    pub(crate) async fn order(&mut self, order: &Order) -> io::Result<()> {
-        frames::send(&mut self.orders, order).await
     }
 
     /// Ends the process and waits for it.
@@ -231,18 +192,6 @@ impl Process {
             Err(e) => e.to_string(),
         }
     }
-}
-
-/// Why there is no report of an end.
-pub(crate) enum Stopped {
-    Fault(Fault),
-    /// It did not heed its deadline and was killed, after so long.
-    Late(Duration),
-}
-
-/// A report that answers no order of this kind.
-pub(crate) fn out_of_turn<T>() -> (Result<T, Fault>, After) {
-    (Err(Fault::Lost { reason: "the worker spoke out of turn".to_owned() }), After::Broken)
 }
 
 fn killed_at_its_deadline(wall: Duration, escalation: Escalation, ran: Duration) -> Result<Outcome, Fault> {

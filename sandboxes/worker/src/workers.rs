@@ -10,9 +10,10 @@ use switchtower_contract::{
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use crate::connection::After;
 use crate::jail::Layer;
 use crate::keeper::{Presence, Work, keep};
-use crate::process::{After, Command, Process, StartError};
+use crate::process::{Command, Process, StartError};
 
 /// How many workers, and how they are started.
 #[derive(Debug, Clone)]

@@ -97,7 +97,7 @@ pub(super) fn ending(done: &Done, failed: bool, now: SystemTime) -> Vec<Value> {
     if done.outcome.truncated {
         lines.push(output("stderr", "[switchtower] the output was cut: it is longer than may be kept\n", now));
     }
-    if let (Exit::Raised, Some(note)) = (done.outcome.exit, &done.note) {
+    if let (Exit::Raised | Exit::Killed, Some(note)) = (done.outcome.exit, &done.note) {
         lines.push(output("stderr", &format!("[switchtower] {note}\n"), now));
     }
     let lost = if done.restarted { "; the context starts anew, without its variables" } else { "" };
@@ -234,6 +234,8 @@ mod tests {
         assert_eq!(names(done(Exit::Raised, true, false), true), end);
         assert_eq!(names(done(Exit::Finished(0), true, false), false), format!("ContextRestarting {end}"));
         assert_eq!(names(done(Exit::Killed, true, false), true), format!("ContextRestarting {end}"));
+        let given_up = Done { note: Some("why".to_owned()), ..done(Exit::Killed, true, false) };
+        assert_eq!(names(given_up, false), format!("stderr ContextRestarting {end}"));
         assert_eq!(names(done(Exit::TimedOut, true, false), false), format!("TimeoutError {end}"));
         assert_eq!(names(done(Exit::OutOfMemory, true, false), false), format!("MemoryError {end}"));
         assert_eq!(names(done(Exit::OutOfMemory, true, false), true), end);

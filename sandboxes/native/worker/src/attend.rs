@@ -1,11 +1,11 @@
-//! Looks after a child while it runs: hears what it says, holds it to its limits, and finds out how it ended.
+//! Looks after a child while it runs: hears what it says, holds it to its limits, and finds out how it ended. It never
+//! waits, so many are looked after at once.
 
-use std::os::fd::AsRawFd as _;
+use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use switchtower_contract::{Change, Effects, Escalation, Event, Limits, Need, Price, Usage};
 use switchtower_jail::End;
-use switchtower_worker::child::Cancel;
 use switchtower_worker::sink::{Sink, Stream};
 
 use crate::child::Child;
@@ -14,11 +14,13 @@ use crate::processes::Processes;
 use crate::wire::{Ending, Said};
 
 /// Text that waits for company is looked at this often.
-const TICK: Duration = Duration::from_millis(10);
+pub(crate) const TICK: Duration = Duration::from_millis(10);
 /// Files and threads are counted this often, where nothing else bounds them.
 const COUNTS: Duration = Duration::from_millis(50);
 /// A cell that is interrupted is given this long to come back.
 const INTERRUPTED: Duration = Duration::from_millis(500);
+/// A child is given this long to read what it is given.
+const READING: Duration = Duration::from_secs(1);
 
 /// What a child does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,10 +30,8 @@ pub(crate) enum Attended {
     Own,
 }
 
-/// What it is held to.
+/// What all children are held to, and where they are looked up.
 pub(crate) struct Attention<'a> {
-    pub(crate) limits: &'a Limits,
-    pub(crate) cancel: &'a Cancel,
     pub(crate) processes: &'a Processes,
     pub(crate) bounds: Bounds,
 }
@@ -46,12 +46,26 @@ pub(crate) struct Bounds {
     pub(crate) threads: u64,
 }
 
+/// What is known of the parent and the system when a child is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look {
+    /// Nobody wants the end of it any more.
+    pub(crate) cancelled: bool,
+    /// The parent is slow to take what is reported: nothing more is read from the child for now.
+    pub(crate) congested: bool,
+    /// The system says that the child has ended.
+    pub(crate) ended: bool,
+}
+
 /// One child at work.
-struct Watch<'a> {
-    child: &'a mut Child,
+pub(crate) struct Watch {
+    child: Child,
     what: Attended,
-    held: &'a Attention<'a>,
+    limits: Limits,
+    sink: Sink,
     began: Instant,
+    /// Bytes of memory that it held then.
+    before: u64,
     stop: Option<Stop>,
     /// Why it is to come back, and since when.
     interrupted: Option<(Stop, Instant)>,
@@ -59,121 +73,164 @@ struct Watch<'a> {
     lacked: Option<Need>,
     noticed: Option<Effects>,
     counted: Instant,
+    looked: Instant,
+    /// When it last read of what it was given.
+    read: Instant,
+    /// It has closed its voice, and its time is over then.
+    leaves: Option<Instant>,
 }
 
-/// Stays with a child until what it does is over.
-pub(crate) fn attend(child: &mut Child, what: Attended, held: &Attention<'_>, sink: &mut Sink) -> Finish {
-    let began = now();
-    let before = child.held();
-    let mut watch = Watch {
-        child,
-        what,
-        held,
-        began,
-        stop: None,
-        interrupted: None,
-        ending: None,
-        lacked: None,
-        noticed: None,
-        counted: began,
-    };
-    let end = watch.watches(sink);
-    let Watch { child, stop, interrupted, ending, lacked, noticed, .. } = watch;
-    sink.flush();
-    let (cpu, peak) = match &end {
-        Some(end) => (end.cpu, end.peak),
-        None => (child.used(), child.peak(held.processes)),
-    };
-    match what {
-        Attended::Program => child.count_files_at_the_end(),
-        // A kernel's files stay.
-        Attended::Cell | Attended::Own => drop(child.count_files()),
+impl Watch {
+    /// Looks after a child from now on, which has just been given what to do.
+    pub(crate) fn new(child: Child, what: Attended, limits: Limits, sink: Sink) -> Self {
+        let (began, before) = (now(), child.held());
+        Self {
+            child,
+            what,
+            limits,
+            sink,
+            began,
+            before,
+            stop: None,
+            interrupted: None,
+            ending: None,
+            lacked: None,
+            noticed: None,
+            counted: began,
+            looked: began,
+            read: began,
+            leaves: None,
+        }
     }
-    let memory = peak.saturating_sub(before).saturating_add(child.files());
-    let usage = Usage { wall: now() - began, cpu, memory, price: Price::default() };
-    // Whoever came back when interrupted lives on, and was stopped all the same.
-    let stop = stop.or(interrupted.map(|(why, _)| why));
-    let observed = Observed { what, stop, ending, end, lacked, noticed, usage, truncated: sink.was_cut() };
-    let (finish, failure) = observed.judged(held.limits);
-    if let Some(failure) = failure {
-        sink.event(Event::Error(failure));
-    }
-    finish
-}
 
-impl Watch<'_> {
-    /// How it ended; none where it lives on.
-    fn watches(&mut self, sink: &mut Sink) -> Option<End> {
-        let mut leaves = None;
-        loop {
-            if let Some(end) = self.waits(leaves) {
-                // To the last word: what it said before it died is in the pipes still.
-                let mut is_sound = true;
-                while is_sound && self.child.listen() {
-                    is_sound = self.hears(sink);
-                }
-                if !is_sound || !self.hears(sink) {
-                    self.stop.get_or_insert(Stop::Misbehaves);
-                }
-                self.prints(sink, true);
-                return Some(end);
+    /// What to wait for: what it says, prints, prints as errors, and its end; -1 where it is not to be waited for. And
+    /// whether to wait until it reads.
+    pub(crate) fn descriptors(&self, congested: bool) -> ([RawFd; 4], bool) {
+        let [speaks, stdout, stderr, pidfd] = self.child.descriptors();
+        let writes = self.child.unread() > 0 && self.stop.is_none();
+        if congested {
+            return ([if writes { speaks } else { -1 }, -1, -1, pidfd], writes);
+        }
+        // Once it says nothing more, its voice is shut.
+        let speaks = if self.leaves.is_some() && self.ending.is_none() { -1 } else { speaks };
+        ([speaks, stdout, stderr, pidfd], writes)
+    }
+
+    /// It is to be looked at although nothing is heard of it.
+    pub(crate) fn is_due(&self) -> bool {
+        let time = now();
+        time - self.looked >= TICK || self.interrupted.is_none() && time >= self.until()
+    }
+
+    /// Looks at it, and says how it ended, where it has. Where `None` is returned with it, the child lives on.
+    pub(crate) fn step(&mut self, held: &Attention<'_>, look: Look) -> Option<Option<End>> {
+        self.looked = now();
+        if look.ended
+            && let Some(end) = self.child.ended().ok().flatten()
+        {
+            // To the last word: what it said before it died is in the pipes still.
+            let mut is_sound = true;
+            while is_sound && self.child.listen() {
+                is_sound = self.hears();
             }
+            if !is_sound || !self.hears() {
+                self.stop.get_or_insert(Stop::Misbehaves);
+            }
+            self.prints(true);
+            return Some(Some(end));
+        }
+        self.write_given();
+        if !look.congested {
             let speaks = self.child.listen();
-            self.prints(sink, false);
-            if !self.hears(sink) {
+            self.prints(false);
+            if !self.hears() {
                 self.stops(Stop::Misbehaves);
             }
-            sink.tick();
+            self.sink.tick();
             if self.ending.is_some() {
-                self.prints(sink, false);
-                // Where it is not stopped, it lives on.
-                self.stop.as_ref()?;
+                self.prints(false);
+                if self.stop.is_none() {
+                    return Some(None);
+                }
             }
-            if !speaks {
+            if !speaks && self.leaves.is_none() {
                 // Whoever closed its voice may go on until its time is over, and is not heard.
-                leaves.get_or_insert_with(|| self.until());
-            }
-            self.holds(sink);
-            if leaves.is_some_and(|leaves| now() >= leaves) {
-                self.child.kill();
+                self.leaves = Some(self.until());
             }
         }
+        self.holds(held, look.cancelled);
+        if self.leaves.is_some_and(|leaves| self.looked >= leaves) {
+            self.child.kill();
+        }
+        None
+    }
+
+    /// What came of it, and the child.
+    pub(crate) fn finish(self, end: Option<End>, held: &Attention<'_>) -> (Finish, Child) {
+        let Self {
+            mut child, what, limits, mut sink, began, before, stop, interrupted, ending, lacked, noticed, ..
+        } = self;
+        sink.flush();
+        let (cpu, peak) = match &end {
+            Some(end) => (end.cpu, end.peak),
+            None => (child.used(), child.peak(held.processes)),
+        };
+        match what {
+            Attended::Program => child.count_files_at_the_end(),
+            // A kernel's files stay.
+            Attended::Cell | Attended::Own => drop(child.count_files()),
+        }
+        let memory = peak.saturating_sub(before).saturating_add(child.files());
+        let usage = Usage { wall: now() - began, cpu, memory, price: Price::default() };
+        // Whoever came back when interrupted lives on, and was stopped all the same.
+        let stop = stop.or(interrupted.map(|(why, _)| why));
+        let observed = Observed { what, stop, ending, end, lacked, noticed, usage, truncated: sink.was_cut() };
+        let (finish, failure) = observed.judged(&limits);
+        if let Some(failure) = failure {
+            sink.event(Event::Error(failure));
+        }
+        (finish, child)
+    }
+
+    /// Passes on what it was given, where it did not read all of that at once.
+    fn write_given(&mut self) {
+        if self.child.unread() == 0 {
+            self.read = self.looked;
+        } else if self.stop.is_none() {
+            let before = self.child.unread();
+            let passed = self.child.write_given();
+            if self.child.unread() < before {
+                self.read = self.looked;
+            }
+            if passed.is_err() || self.looked - self.read >= READING {
+                self.stops(Stop::NotReading);
+            }
+        }
+    }
+
+    /// The parent is asked whether it wants the end.
+    pub(crate) fn may_be_cancelled(&self) -> bool {
+        self.stop.is_none() && self.interrupted.is_none()
+    }
+
+    /// How long it may be left alone.
+    pub(crate) fn next_step_within(&self) -> Duration {
+        let until = if self.interrupted.is_none() { self.until() } else { self.looked + TICK };
+        until.saturating_duration_since(now()).min(TICK)
     }
 
     fn until(&self) -> Instant {
-        self.began + self.held.limits.wall
+        self.began + self.limits.wall
     }
 
-    /// Waits for whatever comes next; its end, where that came.
-    #[allow(unsafe_code, reason = "poll has no safe wrapper in std")]
-    fn waits(&mut self, leaves: Option<Instant>) -> Option<End> {
-        let [speaks, stdout, stderr, pidfd] = self.child.descriptors();
-        // Once it is cancelled there is nothing more to hear from the parent; once it says nothing more, its voice is shut.
-        let parent = if self.stop.is_none() && self.interrupted.is_none() {
-            self.held.cancel.descriptor().as_raw_fd()
-        } else {
-            -1
-        };
-        let speaks = if leaves.is_some() && self.ending.is_none() { -1 } else { speaks };
-        let wanted = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-        let mut all = [speaks, stdout, stderr, pidfd, parent].map(wanted);
-        let until = leaves.unwrap_or_else(|| self.until()).max(now());
-        let within = (until - now()).min(TICK).as_millis().max(1);
-        // SAFETY: the pointer is to as many entries of ours as is said.
-        unsafe {
-            libc::poll(all.as_mut_ptr(), all.len() as libc::nfds_t, libc::c_int::try_from(within).unwrap_or(1));
-        }
-        if all[3].revents != 0 { self.child.ended().ok().flatten() } else { None }
-    }
-
-    fn prints(&mut self, sink: &mut Sink, all: bool) {
-        let Child { stdout, stderr, .. } = &mut *self.child;
+    fn prints(&mut self, all: bool) {
+        let Self { child: Child { stdout, stderr, .. }, sink, .. } = self;
         stdout.drains(all, |bytes| sink.write(Stream::Stdout, bytes));
         stderr.drains(all, |bytes| sink.write(Stream::Stderr, bytes));
     }
 
     /// False: it said what no child says.
-    fn hears(&mut self, sink: &mut Sink) -> bool {
+    fn hears(&mut self) -> bool {
         loop {
             let said = match self.child.said() {
                 Ok(Some(said)) => said,
@@ -186,12 +243,12 @@ impl Watch<'_> {
             match (said, self.what) {
                 (Said::Show { data, main }, _) => {
                     // What it printed before is in the pipes by now.
-                    self.prints(sink, false);
-                    sink.show(data, main);
+                    self.prints(false);
+                    self.sink.show(data, main);
                     self.child.goes_on();
                 }
                 (Said::Lacks(need), _) => {
-                    if self.held.limits.escalation == Escalation::OnNeed {
+                    if self.limits.escalation == Escalation::OnNeed {
                         self.stops(Stop::Lacks(need));
                     } else {
                         self.lacked.get_or_insert(need);
@@ -206,14 +263,14 @@ impl Watch<'_> {
     }
 
     /// Stops it where it is over its limits, or where nobody waits for it any more.
-    fn holds(&mut self, sink: &Sink) {
+    fn holds(&mut self, held: &Attention<'_>, cancelled: bool) {
         if self.stop.is_some() {
             return;
         }
         let time = now();
         let why = match &self.interrupted {
             Some((why, _)) => Some(why.clone()),
-            None if self.held.cancel.is_set() || !sink.listening() => Some(Stop::Cancelled),
+            None if cancelled || !self.sink.listening() => Some(Stop::Cancelled),
             None if time >= self.until() && self.ending.is_none() => Some(Stop::Late),
             None => None,
         };
@@ -230,7 +287,7 @@ impl Watch<'_> {
             self.counted = time;
             let (bytes, entries) = self.child.count_files().unwrap_or_default();
             let threads = self.child.forked().threads().unwrap_or_default();
-            let Bounds { bytes: most_bytes, entries: most_entries, threads: most_threads } = self.held.bounds;
+            let Bounds { bytes: most_bytes, entries: most_entries, threads: most_threads } = held.bounds;
             if bytes > most_bytes || entries > most_entries || threads > most_threads {
                 self.stops(Stop::Misbehaves);
             }

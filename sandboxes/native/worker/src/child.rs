@@ -12,9 +12,6 @@ use crate::pipes::{Pipes, Tap};
 use crate::processes::Processes;
 use crate::wire::{Given, Heard, Said, TAKEN};
 
-/// A child is given this long to read what it is given.
-const READING: Duration = Duration::from_secs(1);
-
 /// A forked child with the ends of its pipes. Dropping it kills it.
 pub(crate) struct Child {
     forked: Forked,
@@ -22,6 +19,8 @@ pub(crate) struct Child {
     pub(crate) stdout: Tap,
     pub(crate) stderr: Tap,
     heard: Heard,
+    /// What it is given and has not read yet.
+    given: Vec<u8>,
     /// What it did to files, and nobody has been told yet.
     pub(crate) untold: Vec<Change>,
     warm: bool,
@@ -50,6 +49,7 @@ impl Child {
             stdout,
             stderr,
             heard: Heard::default(),
+            given: Vec::new(),
             untold: Vec::new(),
             warm: false,
             cpu: Duration::ZERO,
@@ -81,12 +81,35 @@ impl Child {
     }
 
     fn hand(&mut self, given: &Given) -> io::Result<()> {
-        // A child that does not read is none to wait for.
-        self.speaks.set_nonblocking(false)?;
-        self.speaks.set_write_timeout(Some(READING))?;
-        let written = frames::write(&mut self.speaks, given);
-        self.speaks.set_nonblocking(true)?;
-        written
+        self.given.extend(frames::encode(given)?);
+        self.write_given()
+    }
+
+    /// Writes what it is given, as far as it reads.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub(crate) fn write_given(&mut self) -> io::Result<()> {
+        let mut written = 0;
+        let passed = loop {
+            if written == self.given.len() {
+                break Ok(());
+            }
+            match self.speaks.write(&self.given[written..]) {
+                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        self.given.drain(..written);
+        passed
+    }
+
+    /// Bytes of what it was given that it has not read.
+    pub(crate) fn unread(&self) -> usize {
+        self.given.len()
     }
 
     /// Reads what it has said; false: it says nothing more.
@@ -112,8 +135,9 @@ impl Child {
 
     /// A shown value is taken: it may go on.
     pub(crate) fn goes_on(&mut self) {
-        // Where it does not read, it waits no longer.
-        let _ = self.speaks.write(&[TAKEN]);
+        self.given.push(TAKEN);
+        // One that is gone is found out by its end.
+        let _ = self.write_given();
     }
 
     /// Its end, where it has ended.
@@ -175,11 +199,16 @@ impl Child {
         processes.peak(self.forked.pid).unwrap_or(0)
     }
 
-    /// Whether it has been warmed up, or given up; where not, that begins.
-    pub(crate) fn is_warm(&mut self) -> bool {
-        let was = std::mem::replace(&mut self.warm, true);
-        // One that is gone is found out when it is needed.
-        was || self.hand(&Given::Ahead).is_err()
+    /// It has not been warmed up yet.
+    pub(crate) fn is_unwarmed(&self) -> bool {
+        !self.warm
+    }
+
+    /// Begins to warm it up, once. One that is gone is found out when it is needed.
+    pub(crate) fn warm_up(&mut self) {
+        if !std::mem::replace(&mut self.warm, true) {
+            let _ = self.hand(&Given::Ahead);
+        }
     }
 
     /// It lives, and has said nothing.

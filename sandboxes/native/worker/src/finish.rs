@@ -26,6 +26,8 @@ pub(crate) enum Stop {
     Lacks(Need),
     /// It said something that no child says, or has more files or threads than it may have.
     Misbehaves,
+    /// It did not read what it was given.
+    NotReading,
 }
 
 /// All that was seen of it.
@@ -55,6 +57,9 @@ impl Observed {
         let (exit, failure) = match (stop, said) {
             (Some(Stop::Cancelled), _) => (Err(Fault::Lost { reason: "it was cancelled".to_owned() }), None),
             (Some(Stop::Lacks(need)), _) => (Err(Fault::Unsupported(need)), None),
+            (Some(Stop::NotReading), _) => {
+                (Err(Fault::Lost { reason: "it does not read what it is given".to_owned() }), None)
+            }
             (Some(Stop::Misbehaves), _) => (Ok(Exit::Killed), None),
             (Some(Stop::Late), _) => (Ok(Exit::TimedOut), None),
             (None, Some(Ending::Finished(code))) => (Ok(Exit::Finished(code)), None),

@@ -7,10 +7,12 @@
 mod attend;
 mod child;
 mod cleanup;
+mod connection;
 mod finish;
 mod inside;
 mod interpreter;
 mod memory;
+mod orders;
 mod pipes;
 mod processes;
 mod watch;
@@ -49,7 +51,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     match work(&settings) {
-        Ok((zygote, layers)) => match parent.serve(layers, zygote) {
+        Ok((zygote, layers)) => match zygote.serve(parent.ready(layers)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("{error}");

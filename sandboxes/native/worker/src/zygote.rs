@@ -1,22 +1,22 @@
-//! The engine: children forked ahead, one for each program; kernels, which are children that live on.
+//! The worker's children: forked ahead, one for each program; kernels, which are children that live on.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use switchtower_contract::{Chance, Escalation, Event, Exit, Fault, Limits, Need, Program, Ran};
+use switchtower_contract::{
+    Cell, Chance, Escalation, Event, Exit, Failure, Fault, Limits, Need, Opening, Outcome, Program,
+};
 use switchtower_jail::{Fork, Walls};
 use switchtower_native::worker::Settings;
-use switchtower_worker::child::{Cancel, Engine, OpenedCell, Reporter};
 use switchtower_worker::frames::Number;
-use switchtower_worker::sink::{Send, Sink};
+use switchtower_worker::sink::Sink;
 
-use crate::attend::{Attended, Attention, Bounds, attend};
+use crate::attend::{Attended, Attention, Bounds, Watch};
 use crate::child::Child;
-use crate::finish::Finish;
+use crate::connection::Connection;
 use crate::inside;
 use crate::interpreter::Interpreter;
 use crate::pipes;
@@ -36,11 +36,25 @@ pub(crate) struct Zygote {
     processes: Processes,
     ready: VecDeque<Child>,
     reserve: usize,
+    /// The last fork ahead did not fail, or there was an order since.
+    pub(crate) may_fork: bool,
+    /// Memory that is free has been given back since the last order.
+    pub(crate) has_given_back: bool,
     /// Killed, and not gone yet.
     leaving: Vec<Child>,
-    kernels: HashMap<Number, Child>,
+    /// Those that no cell runs in.
+    pub(crate) kernels: HashMap<Number, Child>,
+    /// Those that a cell, or code of the parent's own, runs in.
+    pub(crate) busy_kernels: usize,
     room: usize,
     bounds: Bounds,
+}
+
+/// What code of the parent's own prints in a kernel.
+#[derive(Default)]
+pub(crate) struct Printed {
+    text: String,
+    failure: Option<Failure>,
 }
 
 impl Zygote {
@@ -51,8 +65,11 @@ impl Zygote {
             processes,
             ready: VecDeque::new(),
             reserve: settings.reserve,
+            may_fork: true,
+            has_given_back: false,
             leaving: Vec::new(),
             kernels: HashMap::new(),
+            busy_kernels: 0,
             room: settings.kernels,
             bounds: Bounds {
                 bytes: settings.scratch_bytes,
@@ -112,35 +129,32 @@ impl Zygote {
         }
     }
 
-    fn attention<'a>(&'a self, limits: &'a Limits, cancel: &'a Cancel) -> Attention<'a> {
-        Attention { limits, cancel, processes: &self.processes, bounds: self.bounds }
+    pub(crate) fn attention(&self) -> Attention<'_> {
+        Attention { processes: &self.processes, bounds: self.bounds }
     }
 
-    fn runs(&mut self, program: Program, limits: &Limits, reporter: &Reporter, cancel: &Cancel) -> Finish {
+    /// # Errors
+    /// There is no child to run it, or it cannot run here.
+    pub(crate) fn runs(&mut self, program: Program, limits: Limits, connection: &Connection) -> Result<Watch, Fault> {
         if matches!(program.chance, Chance::Seeded(_)) {
             let what = "a clock and chance made of a seed".to_owned();
-            return Finish { ended: Err(Fault::Unsupported(Need::Language(what))), changes: Vec::new(), alive: false };
+            return Err(Fault::Unsupported(Need::Language(what)));
         }
-        let mut child = match self.child() {
-            Ok(child) => child,
-            Err(fault) => return Finish { ended: Err(fault), changes: Vec::new(), alive: false },
-        };
+        let mut child = self.child()?;
         let processor = limits.wall.as_secs() + 2;
         let given = Given::Program { program, on_need: limits.escalation == Escalation::OnNeed };
         let begun =
             child.forked().limit(limits.memory, Some(processor)).and_then(|()| child.give(&given, &self.processes));
         if let Err(error) = begun {
             let reason = format!("a child is gone before it was given anything: {error}");
-            return Finish { ended: Err(Fault::Unavailable { reason }), changes: Vec::new(), alive: false };
+            return Err(Fault::Unavailable { reason });
         }
-        let mut sink = Sink::open(sending(reporter), limits.output);
-        let finish = attend(&mut child, Attended::Program, &self.attention(limits, cancel), &mut sink);
-        self.leaves(child);
-        finish
+        let sink = Sink::open(connection.reports().sending(), limits.output);
+        Ok(Watch::new(child, Attended::Program, limits, sink))
     }
 
     /// Ends a child without waiting for it: the kernel takes longer to clear a process away than most programs run.
-    fn leaves(&mut self, child: Child) {
+    pub(crate) fn leaves(&mut self, child: Child) {
         child.kill();
         self.leaving.push(child);
         if self.leaving.len() > LEAVING {
@@ -154,18 +168,19 @@ impl Zygote {
         self.leaving.retain_mut(|child| !matches!(child.ended(), Ok(Some(_)) | Err(_)));
     }
 
-    fn runs_cell(
+    /// # Errors
+    /// The kernel is gone, or there is no room for another.
+    pub(crate) fn runs_cell(
         &mut self,
         number: Number,
-        cell: OpenedCell,
-        limits: &Limits,
-        reporter: &Reporter,
-        cancel: &Cancel,
-    ) -> Result<Ran, Fault> {
-        let OpenedCell { opening, cell } = cell;
+        opening: Option<Opening>,
+        cell: Cell,
+        limits: Limits,
+        connection: &Connection,
+    ) -> Result<Watch, Fault> {
         let mut child = match (self.kernels.remove(&number), &opening) {
             (Some(child), None) => child,
-            (_, Some(_)) if self.kernels.len() >= self.room => {
+            (_, Some(_)) if self.kernels.len() + self.busy_kernels >= self.room => {
                 let reason = format!("this worker keeps {} kernels, and has no room for another", self.room);
                 return Err(Fault::Refused { reason, retry_after: None });
             }
@@ -180,20 +195,16 @@ impl Zygote {
         child.signal(libc::SIGCONT);
         let given = Given::Cell { opening, cell, on_need: limits.escalation == Escalation::OnNeed };
         if let Err(error) = child.give(&given, &self.processes) {
+            self.leaves(child);
             return Err(Fault::Lost { reason: format!("the kernel is gone: {error}") });
         }
-        let mut sink = Sink::open(sending(reporter), limits.output);
-        let Finish { ended, changes, alive } =
-            attend(&mut child, Attended::Cell, &self.attention(limits, cancel), &mut sink);
-        child.untold.extend(changes);
-        // Nobody hears of what a cell did that was broken off: the next one tells it.
-        let changes = if ended.is_ok() { std::mem::take(&mut child.untold) } else { Vec::new() };
-        self.puts_back(number, child, alive);
-        ended.map(|outcome| Ran { outcome, changes, tape: None, alive })
+        let sink = Sink::open(connection.reports().sending(), limits.output);
+        Ok(Watch::new(child, Attended::Cell, limits, sink))
     }
 
     /// Between its cells a kernel that lives does nothing: a thread that it left would use what others pay for.
-    fn puts_back(&mut self, number: Number, child: Child, alive: bool) {
+    pub(crate) fn puts_back(&mut self, number: Number, child: Child, alive: bool) {
+        self.busy_kernels -= 1;
         if alive {
             child.signal(libc::SIGSTOP);
             self.kernels.insert(number, child);
@@ -202,90 +213,75 @@ impl Zygote {
         }
     }
 
-    /// What code of the parent's own prints in a kernel.
-    fn runs_own(&mut self, number: Number, code: &str, most: Duration, cancel: &Cancel) -> Result<String, Fault> {
+    /// Begins with code of the parent's own in a kernel, and where what it prints is kept.
+    ///
+    /// # Errors
+    /// The kernel is gone.
+    pub(crate) fn runs_own(
+        &mut self,
+        number: Number,
+        code: String,
+        most: Duration,
+    ) -> Result<(Watch, Arc<Mutex<Printed>>), Fault> {
         let gone = || Fault::Lost { reason: "the kernel is gone".to_owned() };
         let mut child = self.kernels.remove(&number).ok_or_else(gone)?;
         child.signal(libc::SIGCONT);
-        child.give(&Given::Own(code.to_owned()), &self.processes).map_err(|_| gone())?;
+        if child.give(&Given::Own(code), &self.processes).is_err() {
+            self.leaves(child);
+            return Err(gone());
+        }
         let limits = Limits { wall: most, output: u64::MAX, ..Limits::default() };
-        let printed = Arc::new(Mutex::new((String::new(), None)));
+        let printed = Arc::<Mutex<Printed>>::default();
         let heard = Arc::clone(&printed);
-        let mut sink = Sink::open(
+        let sink = Sink::open(
             Box::new(move |event| {
                 let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
                 match event {
-                    Event::Stdout(text) => heard.0.push_str(&text),
-                    Event::Error(failure) => heard.1 = Some(failure),
+                    Event::Stdout(text) => heard.text.push_str(&text),
+                    Event::Error(failure) => heard.failure = Some(failure),
                     _ => {}
                 }
                 true
             }),
             limits.output,
         );
-        let Finish { ended, alive, .. } =
-            attend(&mut child, Attended::Own, &self.attention(&limits, cancel), &mut sink);
-        self.puts_back(number, child, alive);
-        let outcome = ended?;
-        let (text, failure) = std::mem::take(&mut *printed.lock().unwrap_or_else(PoisonError::into_inner));
-        match failure {
-            Some(failure) => Err(Fault::Lost { reason: format!("{}: {}", failure.name, failure.value) }),
-            None if matches!(outcome.exit, Exit::Finished(_)) && alive => Ok(text),
-            None => {
-                Err(Fault::Lost { reason: format!("the kernel's own code ended otherwise ({})", outcome.exit.name()) })
-            }
-        }
-    }
-}
-
-impl Engine for Zygote {
-    fn run(&mut self, program: Program, limits: Limits, reporter: &Reporter, cancel: Cancel) {
-        let finish = self.runs(program, &limits, reporter, &cancel);
-        reporter.done(finish.ended);
+        Ok((Watch::new(child, Attended::Own, limits, sink), printed))
     }
 
-    fn cell(&mut self, kernel: Number, cell: OpenedCell, limits: Limits, reporter: &Reporter, cancel: Cancel) {
-        let ran = self.runs_cell(kernel, cell, &limits, reporter, &cancel);
-        reporter.ran(ran);
+    /// How long to wait before something is prepared; none where nothing is to be.
+    pub(crate) fn preparation_pause(&self) -> Option<Duration> {
+        let is_full = self.ready.len() >= self.reserve;
+        let prepares = if is_full { self.ready.front().is_some_and(Child::is_unwarmed) } else { self.may_fork };
+        (prepares || !self.leaving.is_empty()).then_some(REST)
     }
 
-    fn own(&mut self, kernel: Number, code: &str, most: Duration, reporter: &Reporter, cancel: Cancel) {
-        let printed = self.runs_own(kernel, code, most, &cancel);
-        reporter.printed(printed);
-    }
-
-    fn forget(&mut self, kernel: Number) {
-        if let Some(child) = self.kernels.remove(&kernel) {
-            self.leaves(child);
-        }
-    }
-
-    /// While nobody waits children are forked ahead, and the next one is warmed up.
-    fn rests(&mut self, orders: BorrowedFd<'_>) {
-        while !readable(orders, REST) {
-            self.clears();
-            if self.ready.len() < self.reserve {
+    /// While nothing happens children are forked ahead, and the next one is warmed up.
+    pub(crate) fn prepare(&mut self) {
+        self.clears();
+        if self.ready.len() < self.reserve {
+            if self.may_fork {
+                // Where there is none, an order is told why, and tried again after.
                 match self.fork() {
                     Ok(child) => self.ready.push_back(child),
-                    // Whoever needs one is told why there is none.
-                    Err(_) => return,
+                    Err(_) => self.may_fork = false,
                 }
-            } else if self.ready.front_mut().is_none_or(Child::is_warm) && self.leaving.is_empty() {
-                return;
             }
+        } else if let Some(child) = self.ready.front_mut() {
+            child.warm_up();
         }
     }
 }
 
-fn sending(reporter: &Reporter) -> Send {
-    let reporter = reporter.clone();
-    Box::new(move |event| reporter.event(event))
-}
-
-#[allow(unsafe_code, reason = "poll has no safe wrapper in std")]
-fn readable(descriptor: BorrowedFd<'_>, within: Duration) -> bool {
-    let mut wanted = libc::pollfd { fd: descriptor.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    let within = libc::c_int::try_from(within.as_millis()).unwrap_or(libc::c_int::MAX);
-    // SAFETY: the pointer is to one entry of ours.
-    unsafe { libc::poll(&raw mut wanted, 1, within) != 0 }
+impl Printed {
+    /// What code of the parent's own printed, where it came to its end.
+    pub(crate) fn judged(self, outcome: &Outcome, alive: bool) -> Result<String, Fault> {
+        match self.failure {
+            Some(failure) => Err(Fault::Lost { reason: format!("{}: {}", failure.name, failure.value) }),
+            None if matches!(outcome.exit, Exit::Finished(_)) && alive => Ok(self.text),
+            None => {
+                let how = outcome.exit.name();
+                Err(Fault::Lost { reason: format!("the kernel's own code ended otherwise ({how})") })
+            }
+        }
+    }
 }
