@@ -141,6 +141,14 @@ impl Caller {
     }
 }
 
+impl Caller {
+    /// Returns the caller that any text stands for where no keys are set: `key-` and 128 bits of its hash. The text itself
+    /// is not kept, and nobody finds a second text for the same caller.
+    pub fn of_key(key: &[u8]) -> Self {
+        Self::named(format!("key-{}", &blake3::hash(key).to_hex()[..32]))
+    }
+}
+
 impl Default for Caller {
     fn default() -> Self {
         Self::named("anonymous")
@@ -213,3 +221,19 @@ macro_rules! named {
 
 named!(Priority, High = "high", Normal = "normal", Low = "low");
 named!(CacheMode, Use = "use", Bypass = "bypass", Refresh = "refresh");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_of_any_text_has_128_bits_of_its_hash_and_nothing_of_the_text() {
+        let caller = Caller::of_key(b"any text");
+        let digits = caller.user.strip_prefix("key-").unwrap();
+        assert!(digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()), "{digits}");
+        assert_eq!(caller, Caller::of_key(b"any text"));
+        // The last bit of the 128 tells callers apart too: no prefix of the hash is all that is looked at.
+        let other = Caller::of_key(b"any texu");
+        assert!(caller != other && caller.user[4..12] != other.user[4..12] && caller.user[28..] != other.user[28..]);
+    }
+}

@@ -81,7 +81,7 @@ fn caller(door: &Door, headers: &HeaderMap, debugged: bool) -> Option<Caller> {
         return keys.caller(headers).ok();
     }
     match headers.get("x-api-key").filter(|key| !key.is_empty()) {
-        Some(key) => Some(Caller::named(format!("key-{}", &blake3::hash(key.as_bytes()).to_hex()[..8]))),
+        Some(key) => Some(Caller::of_key(key.as_bytes())),
         None => debugged.then(debug::caller),
     }
 }
