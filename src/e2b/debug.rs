@@ -79,6 +79,7 @@ pub(super) async fn session(door: &Door) -> Result<Arc<Session>, Error> {
         at_end: AtEnd::Kill,
         auto_resume: true,
         offline: false,
+        public_ports: false,
     };
     sessions.open_as(SANDBOX, &caller(), asked).await
 }

@@ -40,6 +40,11 @@ pub(super) async fn forward(
 ) -> Response {
     // What is started there may go on without anybody asking for it again.
     session.uses_machine(parts.uri.path() == "/process.Process/Start" || port != super::plane::ENVD);
+    send(session, machine, port, parts, body).await
+}
+
+/// The same, without counting as a use of the session.
+pub(super) async fn send(session: &Session, machine: &dyn Machine, port: u16, parts: Parts, body: Bytes) -> Response {
     let mut request = Request::new(body);
     *request.method_mut() = parts.method;
     *request.uri_mut() = without_signature(&parts.uri);

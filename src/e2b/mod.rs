@@ -3,10 +3,12 @@
 //! A request that names a sandbox, by its headers or by a host like `49999-ID.domain`, is for the data plane of that
 //! sandbox; all others go by their path. A signed link to a file says by its signature whose it is.
 
+mod access;
 mod answer;
 mod control;
 pub mod debug;
 mod envd;
+mod failures;
 mod forward;
 mod interpreter;
 mod plane;
@@ -38,6 +40,8 @@ struct Parts {
 struct Door {
     parts: Arc<Parts>,
     watchers: Arc<envd::Watchers>,
+    /// Wrong links to files.
+    failures: Arc<failures::LinkFailures>,
 }
 
 /// The door before the native one, which gets what is not for E2B. Both have the same keys and the same patience.
@@ -48,13 +52,20 @@ pub fn before(native: Router, sessions: Sessions, config: &http::Config, ceiling
         patience: config.patience,
         largest_body: http::largest_body(ceilings),
     };
-    let door = Door { parts: Arc::new(parts), watchers: Arc::default() };
+    let door = Door { parts: Arc::new(parts), watchers: Arc::default(), failures: Arc::default() };
     let by_path = control::routes(&door).fallback_service(native);
     Router::new().fallback(pass).with_state((door, by_path))
 }
 
 async fn pass(State((door, by_path)): State<(Door, Router)>, request: Request) -> Response {
-    let address = plane::Address::of(request.headers()).or_else(|| plane::Address::of_link(&door, &request));
+    let address = match plane::Address::of(request.headers()) {
+        Some(address) => Ok(Some(address)),
+        None => plane::Address::of_link(&door, &request),
+    };
+    let address = match address {
+        Ok(address) => address,
+        Err(refused) => return *refused,
+    };
     if let Some(address) = address {
         return plane::call(&door, address, request).await.unwrap_or_else(|refused| *refused);
     }

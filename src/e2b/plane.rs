@@ -7,6 +7,9 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 
+use switchtower_contract::Machine;
+
+use super::access::Access;
 use super::answer::{self, Refusal};
 use super::{Door, debug, envd, forward, interpreter};
 use crate::http::upload;
@@ -46,10 +49,15 @@ impl Address {
     }
 
     /// From a signed link to a file. Links with the address of this door name no sandbox, so every token is tried.
-    pub(super) fn of_link(door: &Door, request: &Request) -> Option<Self> {
-        let signed = envd::Signed::of(request.method(), request.uri())?;
-        let session = door.parts.sessions.every().into_iter().find(|session| signed.stands(door, session))?;
-        Some(Self { id: session.id().to_owned(), port: Some(ENVD) })
+    ///
+    /// # Errors
+    /// Too many wrong links came from where this one comes from.
+    pub(super) fn of_link(door: &Door, request: &Request) -> Result<Option<Self>, Refusal> {
+        if !envd::Signed::is_link(request) {
+            return Ok(None);
+        }
+        let found = envd::Signed::find(door, request)?;
+        Ok(found.map(|session| Self { id: session.id().to_owned(), port: Some(ENVD) }))
     }
 }
 
@@ -62,21 +70,9 @@ pub(super) fn bare(id: &str) -> &str {
 pub(super) struct Visit {
     pub(super) door: Door,
     pub(super) session: Arc<Session>,
-    /// It came by a port that needs no token.
-    pub(super) trusted: bool,
 }
 
 impl Visit {
-    pub(super) fn has_token(&self, headers: &HeaderMap) -> bool {
-        let shown = headers.get("x-access-token").map(|token| blake3::hash(token.as_bytes()));
-        // The equality of hashes takes the same time whatever is shown.
-        self.trusted || shown.is_some_and(|shown| shown == blake3::hash(self.session.token().as_bytes()))
-    }
-
-    pub(super) fn ask_token(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        if self.has_token(headers) { Ok(()) } else { Err(Box::new(answer::token())) }
-    }
-
     pub(super) fn gone(&self) -> Refusal {
         Box::new(answer::gone(self.session.id()))
     }
@@ -84,14 +80,18 @@ impl Visit {
 
 /// A request to a port of a sandbox.
 pub(super) async fn call(door: &Door, address: Address, request: Request) -> Result<Response, Refusal> {
+    let access = Access::of(door, &address, &request)?;
     let Address { id, port } = address;
-    let trusted = id == debug::SANDBOX && request.extensions().get::<debug::Debugged>().is_some();
-    let session = if trusted {
+    let session = if access == Access::Trusted {
         debug::session(door).await.map_err(|error| Box::new(answer::refused(&error)))?
     } else {
-        door.parts.sessions.any(&id).ok_or_else(|| Box::new(answer::gone(&id)))?
+        let session = door.parts.sessions.any(&id).filter(|session| access.opens(session, port));
+        session.ok_or_else(|| access.refusal(&id))?
     };
-    let visit = Visit { door: door.clone(), session, trusted };
+    let visit = Visit { door: door.clone(), session };
+    if access == Access::Nothing {
+        return public(&visit, port, request).await;
+    }
     awake(&visit).await?;
     match port {
         Some(ENVD) => envd::call(visit, request).await,
@@ -122,10 +122,24 @@ async fn elsewhere(visit: &Visit, port: u16, request: Request) -> Result<Respons
     }
     let machine = session.promote(&format!("the port {port}")).await;
     let machine = machine.map_err(|error| Box::new(answer::refused(&error)))?;
+    session.uses_machine(true);
+    sent_on(visit, machine.as_ref(), port, request).await
+}
+
+/// A port that its owner has opened to everybody. Whoever asks has shown nothing, so the machine must be there and awake
+/// already, and the request does not prolong its life.
+async fn public(visit: &Visit, port: Option<u16>, request: Request) -> Result<Response, Refusal> {
+    match (port, visit.session.awake_machine()) {
+        (Some(port), Some(machine)) => sent_on(visit, machine.as_ref(), port, request).await,
+        (_, None) | (None, _) => Err(Access::Nothing.refusal(visit.session.id())),
+    }
+}
+
+async fn sent_on(visit: &Visit, machine: &dyn Machine, port: u16, request: Request) -> Result<Response, Refusal> {
     let (parts, stream) = request.into_parts();
     let body = upload::whole(stream, LARGEST, visit.door.parts.patience).await;
     let body = body.map_err(|unread| Box::new(answer::api(unread.status(), &unread.to_string())))?;
-    Ok(forward::forward(session, machine.as_ref(), port, parts, body).await)
+    Ok(forward::send(&visit.session, machine, port, parts, body).await)
 }
 
 #[cfg(test)]

@@ -119,6 +119,7 @@ pub(super) fn session(body: Value, ceilings: &Ceilings, config: &session::Config
         at_end: AtEnd::Kill,
         auto_resume: false,
         offline: false,
+        public_ports: false,
     })
 }
 

@@ -15,6 +15,7 @@ mod health;
 mod keys;
 mod openapi;
 mod patient;
+mod peer;
 mod problem;
 mod serve;
 mod sessions;
@@ -36,6 +37,7 @@ pub use asked::{CELL_FIELDS, CONTEXT_FIELDS, FIELDS, FILE_FIELDS, LEGACY_FIELDS,
 pub use batch::BATCH_FIELDS;
 pub use config::Config;
 pub use openapi::DOCUMENT;
+pub use peer::{Peer, PeerAddress};
 pub use problem::{Kind, Problem};
 pub use serve::{Drained, serve};
 pub use starting::{Opening, starting};

@@ -23,6 +23,8 @@ pub struct Asked {
     pub auto_resume: bool,
     /// It is never to reach a network: it stays here, where there is none.
     pub offline: bool,
+    /// Ports of its machine are open to requests without a token. Such a request never lends, wakes or keeps a machine.
+    pub public_ports: bool,
 }
 
 /// What becomes of a session when its time is over.

@@ -22,6 +22,7 @@ mod ready;
 mod session;
 mod table;
 mod there;
+mod tokens;
 mod upkeep;
 
 pub(crate) use carried::prepares_arrival;
@@ -30,3 +31,4 @@ pub use asked::{Asked, AtEnd, CellAsked, ContextInfo, Done, Said};
 pub use life::Standing;
 pub use session::Session;
 pub use table::{Config, Sessions};
+pub use tokens::{TokenCheck, TokenKind};

@@ -14,6 +14,7 @@ use super::home::Home;
 use super::life::{Life, Standing};
 use super::place::Place;
 use super::table::House;
+use super::tokens::TokenKind;
 use crate::error::Error;
 use crate::request::{Caller, Request};
 use crate::route::TierName;
@@ -25,6 +26,7 @@ const HOME: &str = "/home/user";
 pub struct Session {
     id: String,
     token: String,
+    traffic_token: String,
     pub(super) caller: Caller,
     asked: Asked,
     pub(super) house: Arc<House>,
@@ -42,7 +44,7 @@ pub struct Session {
 }
 
 impl Session {
-    pub(super) fn new(id: String, token: String, caller: Caller, mut asked: Asked, house: Arc<House>) -> Self {
+    pub(super) fn new(id: String, caller: Caller, mut asked: Asked, house: Arc<House>) -> Self {
         // As E2B tells its sandboxes who they are.
         let about = [("E2B_SANDBOX", "true"), ("E2B_SANDBOX_ID", &id), ("E2B_TEMPLATE_ID", &asked.template)];
         for (name, value) in about.map(|(name, value)| (name.to_owned(), value.to_owned())) {
@@ -51,9 +53,12 @@ impl Session {
         let wall = *house.router.wall();
         let life = Life::new(wall, asked.timeout, asked.at_end);
         let files = Files::new(wall, house.config.files);
+        let token = house.tokens.issue(TokenKind::Access, &id);
+        let traffic_token = house.tokens.issue(TokenKind::Traffic, &id);
         let session = Self {
             id,
             token,
+            traffic_token,
             caller,
             asked,
             house,
@@ -77,6 +82,11 @@ impl Session {
     /// What a client shows to reach into it.
     pub fn token(&self) -> &str {
         &self.token
+    }
+
+    /// What a client shows to reach its ports, and the contexts of its interpreter.
+    pub fn traffic_token(&self) -> &str {
+        &self.traffic_token
     }
 
     pub fn caller(&self) -> &Caller {
@@ -313,6 +323,17 @@ impl Session {
         if starts {
             let _ = self.shared.set(());
         }
+    }
+
+    /// Its owner has opened the ports of its machine to requests without a token, and it runs.
+    pub fn has_public_ports(&self) -> bool {
+        self.asked.public_ports && self.standing() == Standing::Running
+    }
+
+    /// Its machine, where it has one and nobody let it sleep.
+    pub fn awake_machine(&self) -> Option<Arc<dyn Machine>> {
+        let is_awake = self.is_shared() || self.life.idle() < self.house.config.sleep;
+        self.machine().filter(|_| is_awake && self.standing() == Standing::Running)
     }
 
     /// What runs on its machine may run without anybody seeing it here.

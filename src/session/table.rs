@@ -14,6 +14,7 @@ use super::life::Standing;
 use super::native_kernels::{self, NativeKernels};
 use super::place::makes_again;
 use super::session::Session;
+use super::tokens::{TokenCheck, TokenKind, Tokens};
 use crate::error::Error;
 use crate::request::{Caller, Ceilings, Invalid};
 use crate::route::TierName;
@@ -130,6 +131,7 @@ pub(super) struct House {
     native_queue: FairQueue,
     pub(super) native_kernels: Arc<NativeKernels>,
     pub(super) ids: Ids,
+    pub(super) tokens: Tokens,
 }
 
 impl House {
@@ -153,11 +155,6 @@ impl Ids {
         let mut id = String::from("i");
         self.draw(|chance| id.extend((0..20).map(|_| char::from(LETTERS[chance.random_range(0..LETTERS.len())]))));
         id
-    }
-
-    fn token(&self) -> String {
-        let (high, low) = self.draw(|chance| (chance.next_u64(), chance.next_u64()));
-        format!("st_{high:016x}{low:016x}")
     }
 
     /// A random UUID (RFC 9562, version 4).
@@ -202,6 +199,7 @@ impl Sessions {
         let cells = config.cells();
         let queue = |name| FairQueue::new(TierName::from(name), cells.clone());
         let ids = Ids(Mutex::new(router.seed().fork("sessions").strong_rng()));
+        let tokens = ids.draw(Tokens::new);
         let house = House {
             router,
             config: config.clone(),
@@ -210,6 +208,7 @@ impl Sessions {
             native_queue: queue("native kernels"),
             native_kernels: NativeKernels::new(config.native_kernels()),
             ids,
+            tokens,
         };
         Self(Arc::new(Inner { house: Arc::new(house), table: Mutex::default() }))
     }
@@ -234,7 +233,7 @@ impl Sessions {
     }
 
     fn create_as(&self, id: String, caller: &Caller, asked: Asked) -> Result<Arc<Session>, Error> {
-        let House { config, ids, .. } = &*self.0.house;
+        let config = &self.0.house.config;
         if asked.timeout.is_zero() || asked.timeout > config.lifetime {
             return Err(Invalid::new("timeout", format!("1 to {} seconds", config.lifetime.as_secs())).into());
         }
@@ -251,7 +250,7 @@ impl Sessions {
         if table.len() >= config.most {
             return Err(full("this server", config.most));
         }
-        let session = Arc::new(Session::new(id, ids.token(), caller.clone(), asked, Arc::clone(&self.0.house)));
+        let session = Arc::new(Session::new(id, caller.clone(), asked, Arc::clone(&self.0.house)));
         table.insert(session.id().to_owned(), Arc::clone(&session));
         drop(table);
         tokio::spawn(tend(Arc::clone(&session), Arc::downgrade(&self.0)));
@@ -261,6 +260,16 @@ impl Sessions {
     /// One of this caller's that has not ended.
     pub fn find(&self, caller: &Caller, id: &str) -> Option<Arc<Session>> {
         self.any(id).filter(|session| session.caller() == caller)
+    }
+
+    /// Checks a token that was shown for the session with this id, in constant time and without a look at the session.
+    pub fn check_token(&self, kind: TokenKind, id: &str, shown: &[u8]) -> TokenCheck {
+        self.0.house.tokens.check(kind, id, shown)
+    }
+
+    /// The access token of the session with this id, whether or not there is one.
+    pub(crate) fn access_token(&self, id: &str) -> String {
+        self.0.house.tokens.issue(TokenKind::Access, id)
     }
 
     /// For the data plane, where the session's own token is what counts.

@@ -60,6 +60,7 @@ async fn open_as(sessions: &Sessions, offline: bool) -> Arc<Session> {
         at_end: AtEnd::Kill,
         auto_resume: false,
         offline,
+        public_ports: false,
     };
     sessions.create(&switchtower::request::Caller::default(), asked).await.unwrap()
 }

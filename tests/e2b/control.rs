@@ -12,7 +12,7 @@ use crate::session::house::{House, Plan, seconds};
 
 /// A description without what chance drew.
 fn known(mut told: Value) -> String {
-    for name in ["sandboxID", "envdAccessToken"] {
+    for name in ["sandboxID", "envdAccessToken", "trafficAccessToken"] {
         if let Some(drawn) = told.get_mut(name) {
             assert!(drawn.as_str().unwrap().len() > 20);
             *drawn = "…".into();
@@ -30,7 +30,7 @@ async fn both_ways_to_create_a_sandbox_answer_alike_and_give_it_their_own_time()
         let created = client.call(&format!("POST {path}"), body.clone()).await;
         assert_eq!(created.status, 201);
         insta::allow_duplicates! {
-            insta::assert_snapshot!(known(created.json.clone()), @r#"{"alias":"t:prod","clientID":"switchtower","domain":null,"envdAccessToken":"…","envdVersion":"0.5.7","sandboxID":"…","templateID":"t:prod"}"#);
+            insta::assert_snapshot!(known(created.json.clone()), @r#"{"alias":"t:prod","clientID":"switchtower","domain":null,"envdAccessToken":"…","envdVersion":"0.5.7","sandboxID":"…","templateID":"t:prod","trafficAccessToken":"…"}"#);
         }
         let id = created.json["sandboxID"].as_str().unwrap();
         assert!(id.starts_with('i') && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()), "{id}");
@@ -62,7 +62,7 @@ async fn what_cannot_be_done_is_said_with_a_status_that_clients_know() {
     asks("POST /v2/sandboxes", template(("timeout", json!(0)))).await;
     asks("POST /v2/sandboxes", template(("mcp", json!({ "x": {} })))).await;
     asks("POST /v2/sandboxes", template(("volumeMounts", json!([{ "name": "v" }])))).await;
-    asks("POST /v2/sandboxes", template(("network", json!({ "allowPublicTraffic": false })))).await;
+    asks("POST /v2/sandboxes", template(("network", json!({ "rules": { "x": [] } })))).await;
     asks("POST /sandboxes/ID/timeout", json!({ "timeout": 1e9 })).await;
     asks("POST /sandboxes/ID/snapshots", json!({})).await;
     asks("GET /templates", Value::Null).await;
@@ -75,7 +75,7 @@ async fn what_cannot_be_done_is_said_with_a_status_that_clients_know() {
     POST /v2/sandboxes: 400 {"code":400,"message":"Timeout must be a number of seconds, 1 or more"} [false]
     POST /v2/sandboxes: 400 {"code":400,"message":"mcp is not supported by Switchtower"} [false]
     POST /v2/sandboxes: 400 {"code":400,"message":"volumeMounts is not supported by Switchtower"} [false]
-    POST /v2/sandboxes: 400 {"code":400,"message":"network.allowPublicTraffic is not supported by Switchtower"} [false]
+    POST /v2/sandboxes: 400 {"code":400,"message":"network.rules is not supported by Switchtower"} [false]
     POST /sandboxes/ID/timeout: 400 {"code":400,"message":"Timeout cannot be greater than 24 hours"} [false]
     POST /sandboxes/ID/snapshots: 501 {"code":501,"message":"/sandboxes/ID/snapshots is not supported by Switchtower"} [false]
     GET /templates: 501 {"code":501,"message":"/templates is not supported by Switchtower"} [false]

@@ -23,6 +23,7 @@ pub(super) struct Client {
 pub(super) struct Sandbox {
     pub(super) id: String,
     pub(super) token: String,
+    pub(super) traffic: String,
 }
 
 impl Client {
@@ -68,7 +69,7 @@ impl Client {
         let answer = self.call("POST /v2/sandboxes", body).await;
         assert_eq!(answer.status, 201, "{}", answer.text);
         let text = |name: &str| answer.json[name].as_str().unwrap().to_owned();
-        Sandbox { id: text("sandboxID"), token: text("envdAccessToken") }
+        Sandbox { id: text("sandboxID"), token: text("envdAccessToken"), traffic: text("trafficAccessToken") }
     }
 
     /// Runs a cell: the lines, without their times.

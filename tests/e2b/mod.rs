@@ -1,5 +1,6 @@
 //! The door that E2B's clients know, without a port, over kernels and machines of a toy, on a paused clock.
 
+mod access;
 mod cells;
 mod control;
 mod files;

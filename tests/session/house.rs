@@ -135,6 +135,7 @@ pub(crate) fn asked() -> Asked {
         at_end: AtEnd::Kill,
         auto_resume: false,
         offline: false,
+        public_ports: false,
     }
 }
 

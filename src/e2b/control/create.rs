@@ -102,6 +102,8 @@ impl Options {
         }
         // Nothing here reaches the network; a machine does.
         let offline = self.is_walled();
+        let public = self.network.as_ref().and_then(|network| network.get("allowPublicTraffic"));
+        let public_ports = public == Some(&Value::Bool(true));
         let env = self.env.unwrap_or_default();
         let is_wrong =
             |(name, value): (&String, &String)| name.is_empty() || name.contains(['=', '\0']) || value.contains('\0');
@@ -121,6 +123,7 @@ impl Options {
             at_end: if self.auto_pause == Some(true) { AtEnd::Pause } else { AtEnd::Kill },
             auto_resume,
             offline,
+            public_ports,
         })
     }
 
@@ -142,7 +145,8 @@ impl Options {
             let harmless = match rule.as_str() {
                 // What is denied is looked at once it is known whether the sandbox can reach anything.
                 "allowOut" | "denyOut" | "maskRequestHost" => true,
-                "allowPublicTraffic" => value != &Value::Bool(false),
+                // Ports are closed to requests without a token where it is not set.
+                "allowPublicTraffic" => value.is_boolean() || value.is_null(),
                 _ => is_nothing(value),
             };
             if !harmless {
@@ -184,7 +188,9 @@ mod tests {
         }))
         .unwrap();
         assert_eq!((old.template.as_str(), old.timeout.as_secs(), old.at_end), ("t:prod", 60, AtEnd::Pause));
-        assert!(old.auto_resume && old.env["K"] == "V" && old.metadata["a"] == "b");
+        assert!(old.auto_resume && old.public_ports && old.env["K"] == "V" && old.metadata["a"] == "b");
+        let closed = asked(json!({ "templateID": "t", "network": { "allowPublicTraffic": false } })).unwrap();
+        assert!(!least.public_ports && !closed.public_ports);
     }
 
     #[test]
@@ -205,9 +211,7 @@ mod tests {
             asked(body).unwrap_err()
         };
         assert!(refused(json!({ "network": { "rules": { "x": [] } } })).starts_with("network.rules"));
-        assert!(
-            refused(json!({ "network": { "allowPublicTraffic": false } })).starts_with("network.allowPublicTraffic")
-        );
+        assert!(refused(json!({ "network": { "allowPublicTraffic": 1 } })).starts_with("network.allowPublicTraffic"));
         assert!(refused(json!({ "mcp": { "x": {} } })).starts_with("mcp"));
         assert!(refused(json!({ "volumeMounts": [{ "name": "v" }] })).starts_with("volumeMounts"));
         assert!(refused(json!({ "envVars": { "A=B": "" } })).contains("envVars"));

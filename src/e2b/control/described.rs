@@ -24,6 +24,8 @@ pub(super) fn sandbox(session: &Session) -> Value {
         "clientID": CLIENT,
         "envdVersion": ENVD,
         "envdAccessToken": session.token(),
+        // Clients show it with every call to the interpreter, and their own clients with calls to ports.
+        "trafficAccessToken": session.traffic_token(),
         "domain": null,
     })
 }

@@ -74,8 +74,9 @@ async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Re
     }
 }
 
-/// Where no keys are set, any key will do, and another key is another caller. The key itself is not kept.
-fn caller(door: &Door, headers: &HeaderMap, debugged: bool) -> Option<Caller> {
+/// Returns who calls. Where no keys are set, any key will do, and another key is another caller. The key itself is not
+/// kept.
+pub(super) fn caller(door: &Door, headers: &HeaderMap, debugged: bool) -> Option<Caller> {
     let keys = &door.parts.keys;
     if !keys.is_empty() {
         return keys.caller(headers).ok();

@@ -1,0 +1,278 @@
+//! Who may use a sandbox: every route of its ports and of the control plane, with everything that may be shown for it.
+
+use axum::body::Body;
+use axum::http::{HeaderName, Request};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use switchtower::http::{Config, PeerAddress};
+
+use super::house::{Answer, Client, ENVD, INTERPRETER, Sandbox, with, without};
+use crate::session::house::House;
+
+const ADA: &str = "e2b_ada_0123456789abcdef";
+const BOB: &str = "e2b_bob_0123456789abcdef";
+
+/// Every route of a sandbox's ports: the port, the call, its body.
+const ROUTES: [(u16, &str, &str); 29] = [
+    (INTERPRETER, "POST /execute", r#"{"code":"x = 5"}"#),
+    (INTERPRETER, "POST /execute/", r#"{"code":"x = 5"}"#),
+    (INTERPRETER, "POST /execute", r#"{"code":"1","language":"js"}"#),
+    (INTERPRETER, "GET /health", ""),
+    (INTERPRETER, "GET /contexts", ""),
+    (INTERPRETER, "POST /contexts", "{}"),
+    (INTERPRETER, "POST /contexts", r#"{"language":"js"}"#),
+    (INTERPRETER, "POST /contexts/CONTEXT/restart", ""),
+    (INTERPRETER, "DELETE /contexts/CONTEXT", ""),
+    (INTERPRETER, "GET /nothing", ""),
+    (ENVD, "GET /health", ""),
+    (ENVD, "POST /init", "{}"),
+    (ENVD, "GET /envs", ""),
+    (ENVD, "GET /metrics", ""),
+    (ENVD, "GET /files?path=/tmp/kept", ""),
+    (ENVD, "GET /files?path=/etc/hosts", ""),
+    (ENVD, "POST /files?path=/tmp/new", "new"),
+    (ENVD, "POST /filesystem.Filesystem/Stat", r#"{"path":"/tmp/kept"}"#),
+    (ENVD, "POST /filesystem.Filesystem/Remove", r#"{"path":"/tmp/kept"}"#),
+    (ENVD, "POST /filesystem.Filesystem/CreateWatcher", r#"{"path":"/tmp"}"#),
+    (ENVD, "POST /process.Process/List", "{}"),
+    (ENVD, "POST /process.Process/Start", r#"{"process":{"cmd":"true"}}"#),
+    (ENVD, "POST /process.Process/SendSignal", r#"{"process":{"pid":1}}"#),
+    (ENVD, "GET /nothing", ""),
+    (3000, "GET /", ""),
+    (8080, "POST /page?q=1", "posted"),
+    (1, "GET /health", ""),
+    (22, "CONNECT /", ""),
+    (65535, "GET /", ""),
+];
+
+/// Every route of the control plane that is about one sandbox, and one about all of a caller's.
+const CONTROL: [&str; 11] = [
+    "GET /sandboxes/ID",
+    "DELETE /sandboxes/ID",
+    "POST /sandboxes/ID/timeout",
+    "POST /sandboxes/ID/refreshes",
+    "POST /sandboxes/ID/pause",
+    "POST /sandboxes/ID/resume",
+    "POST /sandboxes/ID/connect",
+    "POST /v2/sandboxes/ID/connect",
+    "GET /sandboxes/ID/metrics",
+    "POST /sandboxes/ID/snapshots",
+    "GET /v2/sandboxes",
+];
+
+fn keyed() -> Client {
+    let keys = [("ada", ADA), ("bob", BOB)].map(|(name, key)| (name.to_owned(), key.to_owned()));
+    let config = Config { keys: keys.into(), ..Config::default() };
+    let mut client = Client::of(House::new(), &config);
+    client.key = ADA;
+    client
+}
+
+/// A call with nothing but the name of its sandbox, by headers or by the host.
+fn bare(sandbox: &Sandbox, by_host: bool, (port, call, body): (u16, &str, &str), context: &str) -> Request<Body> {
+    let call = call.replace("CONTEXT", context);
+    let request = without(sandbox.to(port, &call, body.to_owned()), "x-access-token");
+    if !by_host {
+        return request;
+    }
+    let host = format!("{port}-{}.e2b.localhost:3001", sandbox.id);
+    without(without(with(request, "host", &host), "e2b-sandbox-id"), "e2b-sandbox-port")
+}
+
+/// A refusal without the name of the sandbox in it.
+fn refusal(answer: &Answer, sandbox: &Sandbox) -> (u16, String) {
+    (answer.status, answer.text.replace(&sandbox.id, "ID"))
+}
+
+async fn context(client: &Client, sandbox: &Sandbox) -> String {
+    let listed = client.send(sandbox.to(INTERPRETER, "GET /contexts", Body::empty())).await;
+    listed.json[0]["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_route_of_a_sandbox_opens_to_a_stranger_or_tells_it_from_one_that_never_was() {
+    for client in [keyed(), Client::new()] {
+        let (sandbox, other, ended) =
+            (client.create(json!({})).await, client.create(json!({})).await, client.create(json!({})).await);
+        client.execute(&sandbox, "x = 1").await;
+        client.send(sandbox.to(ENVD, "POST /files?path=/tmp/kept", "kept")).await;
+        let of_sandbox = context(&client, &sandbox).await;
+        client.call(&format!("DELETE /sandboxes/{}", ended.id), Value::Null).await;
+        let never = Sandbox { id: "i0123456789abcdefghij".to_owned(), token: String::new(), traffic: String::new() };
+        let expires = client.call(&format!("GET /sandboxes/{}", sandbox.id), Value::Null).await.json["endAt"].clone();
+
+        let shown: [&[(&str, &str)]; 9] = [
+            &[],
+            &[("x-access-token", "")],
+            &[("x-access-token", "wrong")],
+            &[("x-access-token", &other.token)],
+            &[("x-access-token", &ended.token)],
+            &[("x-api-key", BOB)],
+            &[("authorization", "Bearer e2b_nobody_0123456789")],
+            &[("e2b-traffic-access-token", &other.traffic)],
+            &[("e2b-traffic-access-token", &sandbox.token), ("x-api-key", ADA)],
+        ];
+        for route in ROUTES {
+            for by_host in [false, true] {
+                for headers in shown {
+                    let send = async |to: &Sandbox| {
+                        let mut request = bare(to, by_host, route, &of_sandbox);
+                        for (name, value) in headers {
+                            request
+                                .headers_mut()
+                                .insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+                        }
+                        refusal(&client.send(request).await, to)
+                    };
+                    let refused = send(&sandbox).await;
+                    assert!(matches!(refused.0, 401 | 502), "{route:?} {headers:?} {by_host}: {refused:?}");
+                    assert_eq!(refused, send(&never).await, "{route:?} {headers:?} {by_host}");
+                }
+            }
+        }
+        // Nothing was touched, lent or prolonged.
+        assert_eq!(client.execute(&sandbox, "x").await, "number 2 | result 1 | end");
+        assert_eq!(context(&client, &sandbox).await, of_sandbox);
+        let read = |path: &str| client.send(sandbox.to(ENVD, &format!("GET /files?path={path}"), Body::empty()));
+        assert_eq!((read("/tmp/kept").await.told(), read("/tmp/new").await.status), ("200 kept".to_owned(), 404));
+        let detail = client.call(&format!("GET /sandboxes/{}", sandbox.id), Value::Null).await;
+        assert_eq!(detail.json["endAt"], expires);
+        assert_eq!(client.house.machines.sandboxes(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_route_of_a_sandbox_opens_to_its_token_and_to_its_owners_key() {
+    for (port, call, body) in ROUTES {
+        let client = keyed();
+        let mut told = Vec::new();
+        for shown in [("x-access-token", ""), ("x-api-key", ADA), ("authorization", &format!("Bearer {ADA}"))] {
+            let sandbox = client.create(json!({})).await;
+            client.send(sandbox.to(ENVD, "POST /files?path=/tmp/kept", "kept")).await;
+            let of_sandbox = context(&client, &sandbox).await;
+            let request = bare(&sandbox, false, (port, call, body), &of_sandbox);
+            let value = if shown.1.is_empty() { &sandbox.token } else { shown.1 };
+            let answer = client.send(with(request, shown.0, value)).await;
+            assert!(!matches!(answer.status, 401 | 403 | 502), "{port} {call} {}: {}", shown.0, answer.told());
+            told.push(answer.status);
+        }
+        assert!(told.iter().all(|status| *status == told[0]), "{port} {call}: {told:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_traffic_token_opens_contexts_and_ports_and_neither_cells_nor_files() {
+    let client = Client::new();
+    let sandbox = client.create(json!({})).await;
+    let of_sandbox = context(&client, &sandbox).await;
+    for (port, call, body) in ROUTES {
+        let request = bare(&sandbox, false, (port, call, body), &of_sandbox);
+        let answer = client.send(with(request, "e2b-traffic-access-token", &sandbox.traffic)).await;
+        let opens = port != ENVD && !call.starts_with("POST /execute");
+        assert_eq!(answer.status != 401, opens, "{port} {call}: {}", answer.told());
+    }
+    // A connection to the sandbox is told the same tokens.
+    let connected = client.call(&format!("POST /v2/sandboxes/{}/connect", sandbox.id), json!({})).await;
+    assert_eq!(connected.json["trafficAccessToken"], sandbox.traffic);
+    assert_eq!(connected.json["envdAccessToken"], sandbox.token);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sandbox_that_sleeps_is_woken_by_nobody_without_its_token() {
+    let client = Client::new();
+    let sleeper = json!({ "timeout": 10, "autoPause": true, "autoResume": { "enabled": true } });
+    let sandbox = client.create(sleeper).await;
+    client.call(&format!("POST /sandboxes/{}/pause", sandbox.id), json!({})).await;
+    for route in ROUTES {
+        client.send(bare(&sandbox, false, route, "x")).await;
+    }
+    let state =
+        async || client.call(&format!("GET /sandboxes/{}", sandbox.id), Value::Null).await.json["state"].clone();
+    assert_eq!(state().await, "paused");
+    assert_eq!(client.send(sandbox.to(ENVD, "GET /health", Body::empty())).await.status, 204);
+    assert_eq!(state().await, "running");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ports_that_their_owner_opened_to_everybody_cost_no_machine_and_no_time() {
+    let client = Client::new();
+    let public = client.create(json!({ "network": { "allowPublicTraffic": true }, "timeout": 600 })).await;
+    let call = (8080, "GET /page", "");
+    assert_eq!(client.send(bare(&public, true, call, "")).await.status, 401);
+    assert_eq!(client.house.machines.sandboxes(), 0);
+    // Its owner brings the machine; then everybody may ask.
+    assert_eq!(client.send(public.to(8080, "GET /page", Body::empty())).await.status, 200);
+    let open = client.send(bare(&public, true, call, "")).await;
+    assert_eq!((open.status, &open.json["port"]), (200, &json!(8080)));
+    // Wrong credentials of the page's own are none of ours.
+    let own = with(bare(&public, true, call, ""), "authorization", "Bearer of-the-page");
+    assert_eq!(client.send(own).await.status, 200);
+    assert_eq!(client.send(bare(&public, false, (ENVD, "GET /health", ""), "")).await.status, 401);
+    client.call(&format!("POST /sandboxes/{}/pause", public.id), json!({})).await;
+    assert_eq!(client.send(bare(&public, true, call, "")).await.status, 401);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_control_plane_knows_no_sandbox_of_another_key() {
+    for client in [keyed(), Client::new()] {
+        let sandbox = client.create(json!({})).await;
+        for call in CONTROL {
+            let (method, path) = call.split_once(' ').unwrap();
+            let ask = async |id: &str, key: Option<&str>| {
+                let mut request = Request::builder().method(method).uri(path.replace("ID", id));
+                if let Some(key) = key {
+                    request = request.header("x-api-key", key);
+                }
+                let body = if method == "POST" { Body::from("{}") } else { Body::empty() };
+                let answer = client.send(request.body(body).unwrap()).await;
+                (answer.status, answer.text.replace(id, "ID"))
+            };
+            assert_eq!(ask(&sandbox.id, None).await.0, 401, "{call}");
+            let strangers = ask(&sandbox.id, Some(BOB)).await;
+            assert_eq!(strangers, ask("i0123456789abcdefghij", Some(BOB)).await, "{call}");
+            assert!(matches!(strangers.0, 404 | 501) || strangers.1 == "[]", "{call}: {strangers:?}");
+            // A sandbox's token is no key.
+            assert!(matches!(ask(&sandbox.id, Some(&sandbox.token)).await.0, 401 | 404 | 501 | 200), "{call}");
+        }
+        assert_eq!(client.call(&format!("GET /sandboxes/{}", sandbox.id), Value::Null).await.json["state"], "running");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_without_configured_keys_are_told_apart_by_128_bits_of_what_they_send() {
+    let client = Client::new();
+    client.create(json!({})).await;
+    let all = client.house.sessions.every();
+    let user = all[0].caller().user.to_string();
+    let digits = user.strip_prefix("key-").unwrap();
+    assert!(digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()), "{user}");
+}
+
+fn forged(number: usize) -> Request<Body> {
+    let signature = STANDARD_NO_PAD.encode(Sha256::digest(number.to_string())).replace('+', "%2B");
+    let mut request = Request::get(format!("/files?path=/tmp/a&signature=v1_{signature}")).body(Body::empty()).unwrap();
+    request.extensions_mut().insert(PeerAddress("192.0.2.1".parse().unwrap()));
+    request
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_guesses_at_signed_links_has_to_wait_and_others_have_not() {
+    let client = Client::new();
+    let sandbox = client.create(json!({})).await;
+    client.send(sandbox.to(ENVD, "POST /files?path=/tmp/a", "kept")).await;
+    let signed = STANDARD_NO_PAD.encode(Sha256::digest(format!("/tmp/a:read::{}", sandbox.token)));
+    let link = format!("/files?path=/tmp/a&signature=v1_{}", signed.replace('+', "%2B"));
+    let mut statuses = Vec::new();
+    for number in 0..100 {
+        statuses.push(client.send(forged(number)).await.status);
+    }
+    assert!(statuses[..40].iter().all(|status| *status == 404), "{statuses:?}");
+    assert!(statuses[41..].iter().all(|status| *status == 429), "{statuses:?}");
+    assert_eq!(client.send(forged(0)).await.header("retry-after"), "1");
+    let open = || Request::get(&link).body(Body::empty()).unwrap();
+    assert_eq!(client.send(open()).await.told(), "200 kept");
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(client.send(forged(0)).await.status, 404);
+}
