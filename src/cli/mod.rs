@@ -3,6 +3,7 @@
 mod bench;
 mod breaker;
 mod cache;
+mod descriptors;
 mod doctor;
 mod exit;
 mod explain;

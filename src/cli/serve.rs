@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use axum::serve::{Listener, ListenerExt as _};
+use axum::serve::{ListenerExt as _, TapIo};
 use clap::Args;
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::descriptors;
 use super::exit::Complaint;
 use super::terminal;
 use crate::assemble::{self, Assembled};
@@ -102,10 +103,18 @@ impl Serve {
 }
 
 /// Small answers must not wait for the acknowledgement of earlier ones.
-fn prompt(listener: TcpListener) -> impl Listener {
+fn prompt(listener: TcpListener) -> TapIo<TcpListener, fn(&mut TcpStream)> {
     listener.tap_io(|connection| {
         let _ = connection.set_nodelay(true);
     })
+}
+
+/// Listens, with so many connections that wait until they are accepted.
+fn bind(address: SocketAddr, backlog: u32) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(backlog)
 }
 
 /// The ports that E2B's clients know in debug mode, on loopback.
@@ -123,9 +132,14 @@ async fn debug_listeners() -> Result<Vec<(u16, TcpListener)>, Complaint> {
     Ok(listeners)
 }
 
-async fn serve(config: Config, e2b_debug: bool) -> Result<ExitCode, Complaint> {
+async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, Complaint> {
+    descriptors::raise_limit();
+    if let Some((most, sentence)) = descriptors::shortage(config.http.connections) {
+        terminal::note(&sentence);
+        config.http.connections = most;
+    }
     let address = config.http.listen();
-    let listener = TcpListener::bind(address).await.map_err(|error| {
+    let listener = bind(address, config.http.backlog).map_err(|error| {
         Complaint::failed(format!("cannot listen on {address}: {error}; is another server there? --port takes another"))
     })?;
     let address = listener.local_addr().unwrap_or(address);

@@ -16,9 +16,17 @@ pub struct Config {
     pub keys: BTreeMap<String, String>,
     /// The key for `/v1/admin`; without one, everything there is switched off. No other key opens it.
     pub admin_key: Option<String>,
-    /// Connections at once; more wait in the kernel's queue.
+    /// Connections at once. For one more, that which has been silent longest is closed, one without a whole request first;
+    /// where all of them are busy, it waits. No more than the limit on open files leaves room for.
     pub connections: usize,
-    /// How long a client may take for its headers, for its body, and for taking in a piece of an answer; also how long
+    /// Connections of one address at once; 0: any number. Behind a proxy all clients share its address.
+    pub connections_per_address: usize,
+    /// Connections that the kernel holds until they are accepted; it may hold fewer (`net.core.somaxconn`).
+    pub backlog: u32,
+    /// How long a new connection may take until the head of its first request is there.
+    #[serde(with = "humantime_serde")]
+    pub head_timeout: Duration,
+    /// How long a client may take for later headers, for its body, and for taking in a piece of an answer; also how long
     /// an idle connection is kept.
     #[serde(with = "humantime_serde")]
     pub patience: Duration,
@@ -38,6 +46,9 @@ impl Default for Config {
             keys: BTreeMap::new(),
             admin_key: None,
             connections: 1024,
+            connections_per_address: 0,
+            backlog: 4096,
+            head_timeout: Duration::from_secs(5),
             patience: Duration::from_secs(30),
             drain: Duration::from_secs(10),
             keep_alive: Duration::from_secs(15),
@@ -67,7 +78,10 @@ impl Config {
         if self.connections == 0 {
             return Some("http.connections is 0: nobody could connect".to_owned());
         }
-        [("patience", self.patience), ("keep_alive", self.keep_alive)]
+        if self.backlog == 0 {
+            return Some("http.backlog is 0: nobody could connect".to_owned());
+        }
+        [("patience", self.patience), ("keep_alive", self.keep_alive), ("head_timeout", self.head_timeout)]
             .into_iter()
             .find_map(|(name, time)| time.is_zero().then(|| format!("http.{name} is 0: it must be longer")))
     }

@@ -8,6 +8,7 @@ mod asked;
 mod batch;
 mod body;
 mod config;
+mod connections;
 mod execute;
 mod explain;
 mod fields;
@@ -21,6 +22,7 @@ mod serve;
 mod sessions;
 mod starting;
 mod stream;
+mod tracked;
 pub(crate) mod upload;
 
 use std::fmt;

@@ -113,21 +113,125 @@ async fn what_still_runs_at_the_end_of_the_drain_is_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn slow_clients_lose_their_connection_and_make_room() {
+async fn a_client_that_does_not_read_loses_its_connection_and_makes_room() {
     let served = Served::with(Config { connections: 1, patience: Duration::from_secs(5), ..Config::default() });
-    let mut slow = served.connect().await;
-    slow.write_all(b"POST /v1/execute HTTP/1.1\r\nhost:").await.unwrap();
-    let mut next = served.ask("#: print in").await;
-    // The second is not served before the first is given up.
-    assert!(timeout(Duration::from_secs(4), next.read_u8()).await.is_err());
-    assert_eq!(next.read_u8().await.unwrap(), b'H');
-    drop(next);
-
-    // A client that does not read what it asked for.
     let mut deaf = served.ask("#: flood 500000").await;
-    served.running(0).await;
-    sleep(Duration::from_secs(6)).await;
+    assert_eq!(deaf.read_u8().await.unwrap(), b'H');
+    // Its answer is not cut for another before its time is over.
+    let mut next = served.ask("#: print in").await;
+    assert!(timeout(Duration::from_secs(4), next.read_u8()).await.is_err());
+    sleep(Duration::from_secs(2)).await;
     assert!(rest(&mut deaf).await.len() < 500_000);
-    let mut last = served.ask("#: print in").await;
-    assert_eq!(last.read_u8().await.unwrap(), b'H');
+    assert_eq!(next.read_u8().await.unwrap(), b'H');
+}
+
+/// Whether the other end has closed it.
+async fn is_closed(pipe: &mut DuplexStream) -> bool {
+    matches!(timeout(Duration::from_millis(1), pipe.read_u8()).await, Ok(Err(_)))
+}
+
+const SOON: Duration = Duration::from_millis(10);
+
+#[tokio::test(start_paused = true)]
+async fn silent_connections_keep_nobody_out_however_many_they_are() {
+    let served = Served::with(Config { connections: 3, ..Config::default() });
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(served.connect().await);
+        sleep(Duration::from_millis(1)).await;
+        let mut partial = served.connect().await;
+        partial.write_all(b"POST /v1/execute HTTP/1.1\r\nhost:").await.unwrap();
+        silent.push(partial);
+        sleep(Duration::from_millis(1)).await;
+    }
+    let mut client = served.ask("#: print in").await;
+    assert_eq!(timeout(SOON, client.read_u8()).await.unwrap().unwrap(), b'H');
+    let mut closed = 0;
+    for pipe in &mut silent {
+        closed += usize::from(is_closed(pipe).await);
+    }
+    assert_eq!(closed, 38);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_runs_and_what_streams_is_never_closed_for_another() {
+    let served = Served::with(Config { connections: 2, ..Config::default() });
+    let mut runs = served.ask("#: sleep 20s\n#: print ran").await;
+    let mut streams = served.connect().await;
+    let body = json!({ "code": "#: print first\n#: sleep 20s\n#: print streamed" }).to_string();
+    let head = format!(
+        "POST /v1/execute HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n",
+        body.len()
+    );
+    streams.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    served.running(2).await;
+    let mut third = served.ask("#: print third").await;
+    assert!(timeout(Duration::from_secs(19), third.read_u8()).await.is_err());
+    assert_eq!(timeout(Duration::from_secs(2), third.read_u8()).await.unwrap().unwrap(), b'H');
+    drop(third);
+    let mut text = vec![0; 16 << 10];
+    for (pipe, wanted) in [(&mut runs, "ran"), (&mut streams, "streamed")] {
+        let mut heard = String::new();
+        while !heard.contains(wanted) {
+            let read = timeout(Duration::from_secs(2), pipe.read(&mut text)).await.unwrap().unwrap();
+            assert!(read > 0, "{heard}");
+            heard.push_str(&String::from_utf8_lossy(&text[..read]));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_head_has_five_seconds_and_a_connection_that_was_used_has_its_patience() {
+    let served = Served::with(Config::default());
+    let mut silent = served.connect().await;
+    let mut drips = served.connect().await;
+    let mut used = served.connect().await;
+    used.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    drips.write_all(b"GET /health HTTP/1.1\r\n").await.unwrap();
+    for _ in 0..4 {
+        sleep(Duration::from_secs(1)).await;
+        drips.write_all(b"x-drip: x\r\n").await.unwrap();
+    }
+    assert!(!is_closed(&mut silent).await && !is_closed(&mut drips).await);
+    sleep(Duration::from_millis(1100)).await;
+    assert!(is_closed(&mut silent).await && is_closed(&mut drips).await);
+    let mut text = [0; 1024];
+    assert!(used.read(&mut text).await.unwrap() > 100);
+    sleep(Duration::from_secs(20)).await;
+    assert!(!is_closed(&mut used).await);
+    used.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert!(used.read(&mut text).await.unwrap() > 100);
+    sleep(Duration::from_secs(31)).await;
+    assert!(is_closed(&mut used).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_stop_in_the_middle_keep_nobody_out() {
+    let served = Served::with(Config { connections: 2, ..Config::default() });
+    let mut stalled = Vec::new();
+    for _ in 0..2 {
+        let mut pipe = served.connect().await;
+        let head =
+            "POST /v1/execute HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
+        pipe.write_all(head.as_bytes()).await.unwrap();
+        sleep(Duration::from_millis(1)).await;
+        stalled.push(pipe);
+    }
+    let mut client = served.ask("#: print in").await;
+    assert_eq!(timeout(Duration::from_millis(1500), client.read_u8()).await.unwrap().unwrap(), b'H');
+    assert!(is_closed(&mut stalled[0]).await && !is_closed(&mut stalled[1]).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_is_too_long_is_refused_without_reading_all_of_it() {
+    let served = Served::with(Config::default());
+    let mut pipe = served.connect().await;
+    pipe.write_all(b"GET /health HTTP/1.1\r\nx-long: ").await.unwrap();
+    let mut sent = 0;
+    while sent < (1 << 20) && pipe.write_all(&[b'x'; 4096]).await.is_ok() {
+        sent += 4096;
+    }
+    assert!(sent < 200_000, "{sent}");
+    assert!(rest(&mut pipe).await.starts_with("HTTP/1.1 431"));
 }

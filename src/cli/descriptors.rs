@@ -1,0 +1,52 @@
+//! How many files this process may open: each connection is one.
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+/// Files that a server opens beside its clients' connections: workers, the cloud, logs.
+const OTHERS: u64 = 256;
+
+/// Raises the soft limit on open files to the hard one.
+pub(super) fn raise_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit on open files stays as it is");
+    }
+}
+
+/// Returns how many connections there can be, where that is fewer than `wanted`, and a sentence that says so.
+pub(super) fn shortage(wanted: usize) -> Option<(usize, String)> {
+    let limit = getrlimit(Resource::Nofile).current?;
+    short(wanted, limit)
+}
+
+fn short(wanted: usize, limit: u64) -> Option<(usize, String)> {
+    let most = limit.saturating_sub(OTHERS).max(limit / 2).max(1);
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let needed = u64::try_from(wanted).unwrap_or(u64::MAX).saturating_add(OTHERS);
+    (wanted > most).then(|| {
+        let sentence = format!(
+            "http.connections is {wanted}, but this process may open {limit} files: it serves {most} connections at once; \
+             `ulimit -Hn {needed}` (LimitNOFILE= for systemd) makes room for all"
+        );
+        (most, sentence)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_is_too_low_is_told_with_what_it_leaves() {
+        assert_eq!(short(1024, 20_000), None);
+        assert_eq!(short(0, 0), None);
+        assert_eq!(short(100, 100).unwrap().0, 50);
+        let (most, sentence) = short(20_000, 20_000).unwrap();
+        assert_eq!(most, 19_744);
+        insta::assert_snapshot!(sentence, @"http.connections is 20000, but this process may open 20000 files: it serves 19744 connections at once; `ulimit -Hn 20256` (LimitNOFILE= for systemd) makes room for all");
+    }
+}
