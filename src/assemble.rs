@@ -18,6 +18,7 @@ use crate::cache::ResultCache;
 use crate::clock::Wall;
 use crate::config::{self, Config};
 use crate::decide::{Reloaded, SharedRules};
+use crate::memory::MemoryAccount;
 use crate::quota::Quota;
 use crate::record::Recorder;
 use crate::route::TierName;
@@ -174,7 +175,8 @@ fn assembled(
     scientific: Scientific,
     clouds: Clouds,
 ) -> Assembled {
-    let sessions = Sessions::new(Arc::clone(&router), &config.sessions, &config.ceilings);
+    let memory = MemoryAccount::new(&config.memory);
+    let sessions = Sessions::charged(Arc::clone(&router), &config.sessions, &config.ceilings, memory);
     Assembled { router, sessions, workers, scientific, clouds }
 }
 

@@ -13,7 +13,7 @@ pub use layers::ConfigError;
 
 use crate::request::Ceilings;
 use crate::route::TierName;
-use crate::{cache, http, quota, record, session, tier};
+use crate::{cache, http, memory, quota, record, session, tier};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,7 @@ pub struct Config {
     pub ceilings: Ceilings,
     pub rules: Rules,
     pub quota: quota::Config,
+    pub memory: memory::Config,
     pub cache: cache::Config,
     /// Limits over all tiers together, for programs and batches.
     pub queue: tier::queue::Overall,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use switchtower_contract::rounded;
 
 use crate::decide::Undecided;
+use crate::memory::NoSpace;
 use crate::quota::Exhausted;
 use crate::request::Invalid;
 use crate::tier::{Attempt, Setback};
@@ -38,6 +39,9 @@ pub enum Error {
     /// What was asked for is not there any more: a session that has ended.
     #[error("gone: {what}")]
     Gone { what: String },
+    /// The caller, or the server, holds as much as it may. It stays so until something is given up.
+    #[error(transparent)]
+    NoSpace(#[from] NoSpace),
     /// The routing rules failed: a matter for the operator.
     #[error("the routing rules failed: {reason}")]
     Rules { reason: String },
@@ -55,6 +59,7 @@ impl Error {
             Self::Lost { .. } => "lost",
             Self::TimedOut { .. } => "deadline",
             Self::Gone { .. } => "gone",
+            Self::NoSpace(_) => "no_space",
             Self::Rules { .. } => "rules",
         }
     }

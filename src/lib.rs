@@ -14,6 +14,7 @@ pub mod e2b;
 pub mod error;
 pub mod http;
 mod memo;
+pub mod memory;
 pub mod quota;
 mod recheck;
 pub mod record;

@@ -68,6 +68,7 @@ pub fn code(error: &Error) -> u8 {
         | Error::Unavailable { .. }
         | Error::Lost { .. }
         | Error::Gone { .. }
+        | Error::NoSpace(_)
         | Error::Rules { .. } => FAILED,
     }
 }

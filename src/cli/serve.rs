@@ -90,7 +90,7 @@ impl Serve {
 
     pub(super) fn serve(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
         let config = crate::config::load(file, self.flags()?)?;
-        if let Some(objection) = config.http.objection() {
+        if let Some(objection) = config.http.objection().or_else(|| config.memory.objection()) {
             return Err(Complaint::usage(objection));
         }
         super::log(&config.log)?;

@@ -61,6 +61,7 @@ pub(super) fn status(error: &Error) -> StatusCode {
         Error::Invalid(_) => StatusCode::BAD_REQUEST,
         Error::NoTier { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         Error::Gone { .. } => StatusCode::NOT_FOUND,
+        Error::NoSpace(_) => StatusCode::INSUFFICIENT_STORAGE,
         Error::Quota { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::Overloaded { .. } | Error::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Error::TimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
@@ -86,6 +87,7 @@ fn comes_back(error: &Error) -> Option<Duration> {
         | Error::Gone { .. }
         | Error::Lost { .. }
         | Error::TimedOut { .. }
+        | Error::NoSpace(_)
         | Error::Rules { .. } => None,
     }
 }

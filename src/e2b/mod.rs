@@ -14,14 +14,13 @@ mod interpreter;
 mod plane;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use tower::ServiceExt as _;
 
-use crate::http::{self, Keys};
+use crate::http::{self, Bodies, Keys};
 use crate::request::Ceilings;
 use crate::session::Sessions;
 
@@ -29,10 +28,7 @@ use crate::session::Sessions;
 struct Parts {
     sessions: Sessions,
     keys: Keys,
-    /// How long a client may be silent in the middle of its body.
-    patience: Duration,
-    /// Bytes of a body that is no file.
-    largest_body: usize,
+    bodies: Bodies,
 }
 
 /// What every handler gets.
@@ -46,12 +42,8 @@ struct Door {
 
 /// The door before the native one, which gets what is not for E2B. Both have the same keys and the same patience.
 pub fn before(native: Router, sessions: Sessions, config: &http::Config, ceilings: &Ceilings) -> Router {
-    let parts = Parts {
-        sessions,
-        keys: Keys::new(&config.keys),
-        patience: config.patience,
-        largest_body: http::largest_body(ceilings),
-    };
+    let bodies = http::bodies(config, ceilings, Some(&sessions));
+    let parts = Parts { sessions, keys: Keys::new(&config.keys), bodies };
     let door = Door { parts: Arc::new(parts), watchers: Arc::default(), failures: Arc::default() };
     let by_path = control::routes(&door).fallback_service(native);
     Router::new().fallback(pass).with_state((door, by_path))

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
@@ -12,14 +13,12 @@ use switchtower_contract::Machine;
 use super::access::Access;
 use super::answer::{self, Refusal};
 use super::{Door, debug, envd, forward, interpreter};
-use crate::http::upload;
+use crate::http::BodyKind;
+use crate::http::upload::{Held, Unread};
 use crate::session::{Session, Standing};
 
 pub(super) const ENVD: u16 = 49983;
 pub(super) const INTERPRETER: u16 = 49999;
-
-/// Bytes of a body that goes on to a machine.
-pub(super) const LARGEST: usize = 256 << 20;
 
 /// What a sandbox that is woken by a call lives at least.
 const WOKEN: Duration = Duration::from_secs(300);
@@ -73,6 +72,11 @@ pub(super) struct Visit {
 }
 
 impl Visit {
+    /// Reads a body, which is charged to the sandbox's owner.
+    pub(super) async fn read(&self, kind: BodyKind, headers: &HeaderMap, body: Body) -> Result<Held, Unread> {
+        self.door.parts.bodies.read(self.session.caller(), kind, headers, body).await
+    }
+
     pub(super) fn gone(&self) -> Refusal {
         Box::new(answer::gone(self.session.id()))
     }
@@ -137,9 +141,9 @@ async fn public(visit: &Visit, port: Option<u16>, request: Request) -> Result<Re
 
 async fn sent_on(visit: &Visit, machine: &dyn Machine, port: u16, request: Request) -> Result<Response, Refusal> {
     let (parts, stream) = request.into_parts();
-    let body = upload::whole(stream, LARGEST, visit.door.parts.patience).await;
-    let body = body.map_err(|unread| Box::new(answer::api(unread.status(), &unread.to_string())))?;
-    Ok(forward::send(&visit.session, machine, port, parts, body).await)
+    let held = visit.read(BodyKind::Port, &parts.headers, stream).await;
+    let held = held.map_err(|unread| Box::new(answer::api(unread.status(), &unread.to_string())))?;
+    Ok(forward::send(&visit.session, machine, port, parts, held.bytes).await)
 }
 
 #[cfg(test)]

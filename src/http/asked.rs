@@ -184,11 +184,3 @@ fn file(mut fields: Fields) -> Result<File, Problem> {
     };
     Ok(File { path, content })
 }
-
-/// The largest body that is read. Escapes and base64 make a body larger than what it says, so it has twice the room
-/// of its parts; what it says is held against each ceiling afterwards.
-pub(crate) fn largest_body(ceilings: &Ceilings) -> usize {
-    let parts =
-        ceilings.code.saturating_add(ceilings.stdin).saturating_add(ceilings.files).saturating_add(ceilings.env);
-    usize::try_from(parts.saturating_mul(2).saturating_add(64 << 10)).unwrap_or(usize::MAX)
-}

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::answer::Body;
 use super::fields::Fields;
 use super::problem::{Kind, Problem};
-use super::{Door, asked};
+use super::{BodyKind, Door, asked};
 use crate::request::Caller;
 
 /// Every field of the body.
@@ -29,7 +29,8 @@ pub(super) async fn batch(
     request: Request<Raw>,
 ) -> Result<Response, Problem> {
     let door = &door.0;
-    let (body, ceilings) = (door.body(request).await?, &door.house.ceilings);
+    let (body, _charge) = door.body(&caller, BodyKind::Program, request).await?;
+    let ceilings = &door.house.ceilings;
     let requests = Fields::of_body(body, &BATCH_FIELDS)?.list("requests", MOST)?;
     // Each in a task of its own: looking at a hundred programs must not keep other callers from being looked after. All of
     // them end when the client leaves.

@@ -1,34 +1,42 @@
 //! Reading a JSON body: its type, its size, its time, its grammar.
 
-use std::error::Error as _;
-use std::time::Duration;
-
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, header};
 use serde_json::Value;
-use switchtower_contract::rounded;
 
+use super::limits::{BodyKind, VALUES};
 use super::problem::{Kind, Problem};
+use super::upload::{Bodies, Unread};
+use crate::error::Error;
+use crate::memory::Charge;
+use crate::request::Caller;
 
-/// The whole body as JSON: at most `most` bytes, within `patience`.
-pub(super) async fn json(request: Request<Body>, most: usize, patience: Duration) -> Result<Value, Problem> {
-    is_json(request.headers())?;
-    let whole = axum::body::to_bytes(request.into_body(), most);
-    let bytes = match tokio::time::timeout(patience, whole).await {
-        Err(_) => {
-            let detail = format!("the body did not arrive within {}", rounded(patience));
-            return Err(Problem::new(Kind::SlowBody, detail));
-        }
-        Ok(Err(error)) if is_too_long(&error) => {
-            let detail = format!("the body has more than {most} bytes");
-            return Err(Problem::new(Kind::TooLarge, detail).with("allowed", most));
-        }
-        Ok(Err(error)) => return Err(Problem::new(Kind::Malformed, format!("the body broke off: {error}"))),
-        Ok(Ok(bytes)) => bytes,
-    };
-    serde_json::from_slice(&bytes).map_err(|wrong| {
+/// The whole body as JSON, and what is charged for it until its request is answered.
+pub(super) async fn json(
+    bodies: &Bodies,
+    caller: &Caller,
+    kind: BodyKind,
+    request: Request<Body>,
+) -> Result<(Value, Charge), Problem> {
+    let (parts, body) = request.into_parts();
+    is_json(&parts.headers)?;
+    let held = bodies.read(caller, kind, &parts.headers, body).await.map_err(|why| unread(&why))?;
+    let value = serde_json::from_slice(&held.bytes).map_err(|wrong| {
         Problem::new(Kind::Malformed, wrong.to_string()).with("line", wrong.line()).with("column", wrong.column())
-    })
+    })?;
+    Ok((value, held.charge))
+}
+
+/// Why a body was not read.
+pub(super) fn unread(why: &Unread) -> Problem {
+    let detail = why.to_string();
+    match why {
+        Unread::TooLarge(most) => Problem::new(Kind::TooLarge, detail).with("allowed", *most),
+        Unread::TooManyValues => Problem::new(Kind::TooLarge, detail).with("allowed", VALUES),
+        Unread::Slow => Problem::new(Kind::SlowBody, detail),
+        Unread::Broken(_) => Problem::new(Kind::Malformed, detail),
+        Unread::NoSpace(no_space) => Error::from(no_space.clone()).into(),
+    }
 }
 
 fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
@@ -39,8 +47,4 @@ fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
     }
     let detail = if given.is_empty() { "there is no Content-Type".to_owned() } else { format!("this is {given:?}") };
     Err(Problem::new(Kind::UnsupportedMedia, detail).with("allowed", "application/json"))
-}
-
-fn is_too_long(error: &axum::Error) -> bool {
-    error.source().is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>)
 }

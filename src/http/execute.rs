@@ -11,7 +11,7 @@ use switchtower_contract::Exit;
 
 use super::answer::{Body, millis};
 use super::problem::Problem;
-use super::{Door, asked, stream};
+use super::{BodyKind, Door, asked, stream};
 use crate::request::Caller;
 use crate::router::Answer;
 
@@ -23,10 +23,10 @@ pub(super) async fn native(
 ) -> Result<Response, Problem> {
     let door = &door.0;
     let live = stream::is_wanted(request.headers());
-    let (body, ceilings) = (door.body(request).await?, &door.house.ceilings);
-    let request = asked::request(body, ceilings, caller)?;
+    let (body, charge) = door.body(&caller, BodyKind::Program, request).await?;
+    let request = asked::request(body, &door.house.ceilings, caller)?;
     if live {
-        return Ok(stream::execute(Arc::clone(&door.router), request, door.config.keep_alive).await);
+        return Ok(stream::execute(Arc::clone(&door.router), request, charge, door.config.keep_alive).await);
     }
     let answer = door.router.execute(request, None).await?;
     Ok(Json(Body::whole(&answer)).into_response())
@@ -54,8 +54,8 @@ pub(super) async fn legacy(
     request: Request<Raw>,
 ) -> Result<Response, Problem> {
     let door = &door.0;
-    let (body, ceilings) = (door.body(request).await?, &door.house.ceilings);
-    let answer = door.router.execute(asked::legacy(body, ceilings, caller)?, None).await?;
+    let (body, _charge) = door.body(&caller, BodyKind::Program, request).await?;
+    let answer = door.router.execute(asked::legacy(body, &door.house.ceilings, caller)?, None).await?;
     let data = LegacyData {
         output: printed(&answer),
         error: answer.outcome.exit != Exit::Finished(0),

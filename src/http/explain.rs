@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::answer::Decided;
 use super::problem::Problem;
-use super::{Door, asked};
+use super::{BodyKind, Door, asked};
 use crate::analyse::Profile;
 use crate::error::Error;
 use crate::request::Caller;
@@ -37,8 +37,8 @@ pub(super) async fn explain(
     request: Request<Raw>,
 ) -> Result<Response, Problem> {
     let door = &door.0;
-    let (body, ceilings) = (door.body(request).await?, &door.house.ceilings);
-    let explanation = door.router.explain(&asked::request(body, ceilings, caller)?);
+    let (body, _charge) = door.body(&caller, BodyKind::Program, request).await?;
+    let explanation = door.router.explain(&asked::request(body, &door.house.ceilings, caller)?);
     // That no tier may take it explains something; a tier that does not exist is a mistake of the request.
     if let Err(error @ (Error::Invalid(_) | Error::Rules { .. })) = &explanation.decision {
         return Err(error.clone().into());

@@ -14,6 +14,7 @@ mod explain;
 mod fields;
 mod health;
 mod keys;
+mod limits;
 mod openapi;
 mod patient;
 mod peer;
@@ -45,14 +46,17 @@ pub use serve::{Drained, serve};
 pub use starting::{Opening, starting};
 
 pub(crate) use answer::{Body, millis};
-pub(crate) use asked::largest_body;
 pub(crate) use explain::explained;
 pub(crate) use keys::Keys;
+pub(crate) use limits::BodyKind;
+pub(crate) use upload::Bodies;
 
-use crate::request::Ceilings;
+use crate::memory::Charge;
+use crate::request::{Caller, Ceilings};
 use crate::router::Router;
-use crate::session::Sessions;
+use crate::session::{self, Sessions};
 use keys::AdminKey;
+use limits::Limits;
 
 /// What the door knows of the house around it.
 #[derive(Clone, Default)]
@@ -78,9 +82,14 @@ impl fmt::Debug for House {
 struct Door(Arc<Parts>);
 
 impl Parts {
-    /// A request's body as JSON, no larger than what one request may hold, in the time that a client has for it.
-    async fn body(&self, request: Request) -> Result<serde_json::Value, Problem> {
-        body::json(request, largest_body(&self.house.ceilings), self.config.patience).await
+    /// A request's body as JSON, within the limit of its kind, and what is charged for it until it is answered.
+    async fn body(
+        &self,
+        caller: &Caller,
+        kind: BodyKind,
+        request: Request,
+    ) -> Result<(serde_json::Value, Charge), Problem> {
+        body::json(&self.bodies, caller, kind, request).await
     }
 }
 
@@ -91,6 +100,7 @@ struct Parts {
     admin: AdminKey,
     house: House,
     opened: sessions::Opened,
+    bodies: Bodies,
 }
 
 /// Every path of the door, and what may be asked there. `/v1/openapi.json` describes exactly these.
@@ -122,12 +132,20 @@ pub const PATHS: [(&str, &str); 25] = [
     ("post", "/v1/admin/cache/bars/reset"),
 ];
 
+/// What reads bodies, charged to the account of the sessions, or to one of its own where there are none.
+pub(crate) fn bodies(config: &Config, ceilings: &Ceilings, sessions: Option<&Sessions>) -> Bodies {
+    let files = sessions.map_or_else(|| session::Config::default().files, |sessions| sessions.config().files);
+    let memory = sessions.map(|sessions| sessions.memory().clone()).unwrap_or_default();
+    Bodies { memory, limits: Limits { ceilings: ceilings.clone(), files }, patience: config.patience }
+}
+
 /// The door.
 pub fn app(router: Arc<Router>, config: &Config, house: House) -> Routes {
     let keys = Keys::new(&config.keys);
     let admin = AdminKey::new(config.admin_key.as_deref());
     let opened = sessions::Opened::default();
-    let door = Door(Arc::new(Parts { router, config: config.clone(), keys, admin, house, opened }));
+    let bodies = bodies(config, &house.ceilings, house.sessions.as_ref());
+    let door = Door(Arc::new(Parts { router, config: config.clone(), keys, admin, house, opened, bodies }));
     let guarded = Routes::new()
         .route("/v1/execute", post(execute::native))
         .route("/v1/batch", post(batch::batch))

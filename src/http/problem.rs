@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::Tried;
 use crate::error::Error;
+use crate::memory::NoSpace;
 use crate::request::Invalid;
 use crate::tier::Attempt;
 
@@ -36,10 +37,11 @@ pub enum Kind {
     Starting,
     Internal,
     TimedOut,
+    NoSpace,
 }
 
 impl Kind {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Malformed,
         Self::Unauthorized,
         Self::Forbidden,
@@ -58,6 +60,7 @@ impl Kind {
         Self::Starting,
         Self::Internal,
         Self::TimedOut,
+        Self::NoSpace,
     ];
 
     fn parts(self) -> (&'static str, &'static str, StatusCode) {
@@ -86,6 +89,7 @@ impl Kind {
                 ("timed-out", "The time-out passed while the program waited to run", StatusCode::GATEWAY_TIMEOUT)
             }
             Self::Internal => ("internal", "A fault of the server", StatusCode::INTERNAL_SERVER_ERROR),
+            Self::NoSpace => ("no-space", "No space left for this caller", StatusCode::INSUFFICIENT_STORAGE),
         }
     }
 
@@ -199,6 +203,9 @@ impl From<Error> for Problem {
             Error::Lost { attempts, .. } => Self::new(Kind::Lost, detail).with("attempts", tried(&attempts)),
             Error::TimedOut { attempts, .. } => Self::new(Kind::TimedOut, detail).with("attempts", tried(&attempts)),
             Error::Gone { .. } => Self::new(Kind::Gone, detail),
+            Error::NoSpace(NoSpace { wanted, held, allowed }) => {
+                Self::new(Kind::NoSpace, detail).with("wanted", wanted).with("held", held).with("allowed", allowed)
+            }
             // What is wrong with the rules is the operator's to know.
             Error::Rules { reason } => {
                 tracing::error!(reason, "the routing rules failed");

@@ -17,6 +17,7 @@ use tokio::sync::mpsc::Receiver;
 use super::answer::{Body, Displayed};
 use super::problem::Problem;
 use crate::error::Error;
+use crate::memory::Charge;
 use crate::request::Request;
 use crate::router::Router;
 
@@ -55,9 +56,13 @@ pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
 }
 
 /// Runs a request and tells it live.
-pub(super) async fn execute(router: Arc<Router>, request: Request, keep_alive: Duration) -> Response {
+pub(super) async fn execute(router: Arc<Router>, request: Request, charge: Charge, keep_alive: Duration) -> Response {
     let (to, events) = Events::channel();
-    let execution = async move { router.execute(request, Some(to)).await };
+    let execution = async move {
+        let answer = router.execute(request, Some(to)).await;
+        drop(charge);
+        answer
+    };
     let end = |answer: &_| named("end", &Body::without_output(answer));
     Running::new(events, execution).told(event, end, keep_alive).await
 }

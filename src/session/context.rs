@@ -11,6 +11,7 @@ use super::asked::ContextInfo;
 use super::files::{Mark, Writer};
 use super::history::History;
 use super::place::Place;
+use crate::memory::Charge;
 use crate::route::TierName;
 
 /// A context: cells sent to it run one after the other.
@@ -21,6 +22,8 @@ pub(super) struct Context {
     pub(super) seat: Mutex<Seat>,
     /// Bytes that its kernel holds here, as far as its last cell told.
     held: AtomicU64,
+    /// Pays for it.
+    _charge: Charge,
     /// Told to cells that were asked for before it was restarted or closed.
     breaks: watch::Sender<()>,
     /// When a cell last began or ended in it.
@@ -54,12 +57,15 @@ pub(super) struct GivenUp {
 const EMPTY: u64 = 3 << 20;
 
 impl Context {
-    pub(super) fn new(info: ContextInfo, number: u64) -> Arc<Self> {
+    /// `charge` pays for it; what it remembers of its cells is charged to the same caller.
+    pub(super) fn new(info: ContextInfo, number: u64, charge: Charge) -> Arc<Self> {
+        let seat = Mutex::new(Seat { history: History::charged(charge.another()), ..Seat::default() });
         Arc::new_cyclic(|itself| Self {
             info,
             number,
-            seat: Mutex::default(),
+            seat,
             held: AtomicU64::new(0),
+            _charge: charge,
             breaks: watch::Sender::default(),
             used: std::sync::Mutex::new(Instant::now()),
             itself: Weak::clone(itself),
@@ -85,7 +91,8 @@ impl Context {
         let Ok(mut seat) = self.seat.try_lock() else { return false };
         let Some(local) = seat.place.here().filter(|local| local.kernel.is_some()) else { return false };
         let given_up = GivenUp { tier: local.tier.clone(), why: why.to_owned() };
-        *seat = Seat { count: seat.count, given_up: Some(given_up), ..Seat::default() };
+        let history = seat.history.begin_anew();
+        *seat = Seat { count: seat.count, history, given_up: Some(given_up), ..Seat::default() };
         self.holds(None);
         true
     }
@@ -118,8 +125,8 @@ impl Context {
 impl Seat {
     /// It goes on there: what it was here is not needed any more.
     pub(super) fn begin_there(&mut self, kernel: Box<dyn Kernel>) {
-        let (count, given_up) = (self.count, self.given_up.take());
-        *self = Self { count, place: Place::There(kernel), given_up, ..Self::default() };
+        let (count, given_up, history) = (self.count, self.given_up.take(), self.history.begin_anew());
+        *self = Self { count, history, place: Place::There(kernel), given_up, ..Self::default() };
     }
 
     /// All names are gone; the count begins anew. A kernel on a machine is for its owner to restart.
@@ -128,6 +135,6 @@ impl Seat {
             there @ Place::There(_) => there,
             Place::Nowhere | Place::Here(_) => Place::Nowhere,
         };
-        *self = Self { place, ..Self::default() };
+        *self = Self { history: self.history.begin_anew(), place, ..Self::default() };
     }
 }

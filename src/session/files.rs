@@ -14,6 +14,7 @@ use switchtower_contract::Change;
 use tokio::sync::watch;
 
 use crate::clock::Wall;
+use crate::memory::{Charge, NoSpace};
 use tree::{Act, Tree};
 
 /// The tree. The kernels of a session get what others did to it before each cell, and tell what they did after it.
@@ -57,6 +58,9 @@ pub enum FileError {
     NoFolder(String),
     #[error("the files of a session may have {most} bytes together")]
     Full { most: u64 },
+    /// The caller, or the server, holds as much as it may.
+    #[error(transparent)]
+    NoSpace(#[from] NoSpace),
     #[error("{0}")]
     Invalid(String),
     /// The session has moved, and its files with it.
@@ -65,9 +69,9 @@ pub enum FileError {
 }
 
 impl Files {
-    /// An empty home and an empty /tmp; `most` bytes of content.
-    pub fn new(wall: Wall, most: u64) -> Self {
-        let tree = Tree::new(most, wall.now());
+    /// An empty home and an empty /tmp; `most` bytes of content. `charge` pays for what it comes to hold.
+    pub fn new(wall: Wall, most: u64, charge: Charge) -> Self {
+        let tree = Tree::new(most, wall.now(), charge);
         Self { marks: watch::Sender::new(tree.mark()), tree: Mutex::new(tree), wall }
     }
 
@@ -93,7 +97,7 @@ impl Files {
     /// With the folders above it.
     ///
     /// # Errors
-    /// `Full`; `Folder`: there is one; `NoFolder`: a file is where a folder above it would be.
+    /// `Full` or `NoSpace`; `Folder`: there is one; `NoFolder`: a file is where a folder above it would be.
     pub fn write(&self, path: &str, content: Bytes) -> Result<Entry, FileError> {
         self.change(path, |tree, path, act| tree.write(path, content, act))
     }
@@ -154,7 +158,7 @@ impl Files {
     /// kernel's own and not kept.
     ///
     /// # Errors
-    /// `Full`, or `Invalid`: too many files. Nothing has changed then.
+    /// `Full`, `NoSpace`, or `Invalid`: too many files. Nothing has changed then.
     pub fn apply(&self, changes: Vec<Change>, writer: Writer) -> Result<(), FileError> {
         if changes.is_empty() {
             return Ok(());
@@ -168,11 +172,16 @@ impl Files {
         let mut next = tree.clone();
         for mut change in changes {
             change.path = path::absolute(&change.path)?;
-            if path::is_scratch(&change.path) {
-                next.apply(change, act)?;
+            if path::is_scratch(&change.path)
+                && let Err(error) = next.apply(change, act)
+            {
+                drop(next);
+                tree.settle();
+                return Err(error);
             }
         }
         *tree = next;
+        tree.settle();
         self.tell(&tree);
         Ok(())
     }
@@ -202,6 +211,11 @@ impl Files {
     /// They stay here after all.
     pub fn stay(&self) {
         self.tree().left = false;
+    }
+
+    /// Drops all contents, for a session that has moved or ended. What was there is known by name.
+    pub fn forget_contents(&self) {
+        self.tree().forget_contents();
     }
 
     /// Bytes of content held.
@@ -240,9 +254,10 @@ impl Files {
         if tree.left {
             return Err(FileError::Moved);
         }
-        let done = change(&mut tree, &path, act)?;
+        let done = change(&mut tree, &path, act);
+        tree.settle();
         self.tell(&tree);
-        Ok(done)
+        done
     }
 
     /// Those who watch hear of what changed.

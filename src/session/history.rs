@@ -8,6 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use switchtower_contract::{Cell, Change, Content, Exit, Outcome, Ran, Usage};
 
+use crate::memory::Charge;
+
 /// Bytes of cells and of the files that came with them that are kept of one context.
 const MOST: usize = 32 << 20;
 
@@ -23,13 +25,23 @@ pub(super) struct Past {
     cut: bool,
 }
 
+/// Bytes that a cell takes beside what its client sent, a variable beside its text, and a path beside its name.
+const CELL: usize = 512;
+const PAIR: usize = 96;
+const PATH: usize = 64;
+
 /// What led to a context's names.
 #[derive(Default)]
 pub(super) struct History {
     cells: Vec<Past>,
+    /// Pays for all of it; None: nobody is charged.
+    charge: Option<Charge>,
     /// A cell that runs in a kernel which outlives it. Where nobody hears of its end, it was broken off in the middle.
     begun: Option<Cell>,
+    /// Bytes of the cells.
     size: usize,
+    /// Bytes of the paths that were touched.
+    names: usize,
     /// The first cell that cannot be run again anywhere, and why.
     broken: Option<(u32, &'static str)>,
     /// The first cell of which nobody knows what the world answered: run again, it may come to another state.
@@ -55,6 +67,16 @@ impl Stuck {
 }
 
 impl History {
+    /// An empty one that is paid for by this charge.
+    pub(super) fn charged(charge: Charge) -> Self {
+        Self { charge: Some(charge), ..Self::default() }
+    }
+
+    /// An empty one, paid for by whoever paid for this.
+    pub(super) fn begin_anew(&self) -> Self {
+        Self { charge: self.charge.as_ref().map(Charge::another), ..Self::default() }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.cells.is_empty() && self.begun.is_none() && self.broken.is_none()
     }
@@ -85,7 +107,7 @@ impl History {
     /// Takes in a cell that has run.
     pub(super) fn add(&mut self, mut cell: Cell, ran: &Ran) {
         self.begun = None;
-        self.touched.extend(cell.changes.iter().chain(&ran.changes).map(|change| change.path.clone()));
+        self.touch(cell.changes.iter().chain(&ran.changes));
         if !ran.changes.is_empty() {
             self.wrote.get_or_insert(cell.number);
         }
@@ -100,14 +122,29 @@ impl History {
         self.keep(cell, ran);
     }
 
+    /// Remembers paths, as far as they are paid for. Where they are not, no cell is run again, so they are not needed.
+    fn touch<'a>(&mut self, changes: impl Iterator<Item = &'a Change>) {
+        for Change { path, .. } in changes {
+            if self.broken.is_none() && !self.touched.contains(path) {
+                self.names += path.len() + PATH;
+                self.touched.insert(path.clone());
+            }
+        }
+    }
+
     fn keep(&mut self, cell: Cell, ran: &Ran) {
         if self.broken.is_some() {
             return;
         }
-        let clock = cell.tape.as_ref().map_or(0, |tape| tape.clock.len() * size_of::<u64>());
-        self.size += cell.source.len() + clock + cell.changes.iter().map(bytes_of).sum::<usize>();
+        self.size += bytes_of_cell(&cell);
         if self.size > MOST {
             self.breaks(cell.number, "it and the cells before it are too large to be kept");
+            return;
+        }
+        let bytes = (self.size + self.names) as u64;
+        if self.charge.as_ref().is_some_and(|charge| charge.resize(bytes).is_err()) {
+            let why = "there was no space left in its caller's share of memory to keep it and the cells before it";
+            self.breaks(cell.number, why);
             return;
         }
         let (exit, lacked) = (ran.outcome.exit, ran.outcome.lacked.is_some());
@@ -119,6 +156,11 @@ impl History {
     fn breaks(&mut self, cell: u32, why: &'static str) {
         // What was kept is of no use any more.
         self.cells = Vec::new();
+        self.touched = BTreeSet::new();
+        (self.size, self.names) = (0, 0);
+        if let Some(charge) = &self.charge {
+            charge.shrink(0);
+        }
         self.broken.get_or_insert((cell, why));
     }
 
@@ -172,8 +214,16 @@ impl History {
     }
 }
 
+fn bytes_of_cell(cell: &Cell) -> usize {
+    let clock = cell.tape.as_ref().map_or(0, |tape| tape.clock.len() * size_of::<u64>());
+    let env = cell.env.iter().map(|(name, value)| name.len() + value.len() + PAIR).sum::<usize>();
+    let stdin = cell.stdin.as_ref().map_or(0, String::len);
+    let changes = cell.changes.iter().map(bytes_of).sum::<usize>();
+    CELL + cell.source.len() + env + stdin + clock + changes
+}
+
 fn bytes_of(change: &Change) -> usize {
-    change.path.len()
+    PATH + change.path.len()
         + match &change.content {
             Content::File(content) => content.len(),
             Content::Folder | Content::Gone => 0,

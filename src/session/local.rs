@@ -3,7 +3,9 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use switchtower_contract::{Cell, Escalation, Events, Exit, Fault, Kernel, Limits, Need, Outcome, Ran, Usage};
+use switchtower_contract::{
+    Cell, Escalation, Event, Events, Exit, Failure, Fault, Kernel, Limits, Need, Outcome, Ran, Usage,
+};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -115,13 +117,15 @@ impl Session {
                 }
                 Ok(ran) => {
                     trial.ends(ran.outcome.exit.name(), ran.outcome.lacked.as_ref().map(Need::to_string));
-                    let (outcome, kernel) = (ran.outcome.clone(), running.kernel.take().filter(|_| ran.alive));
+                    let (mut outcome, kernel) = (ran.outcome.clone(), running.kernel.take().filter(|_| ran.alive));
                     drop(running);
+                    let mut note = None;
                     let restarted = match kernel {
                         Some(kernel) => {
                             let mut cell = std::mem::take(&mut turn.cell);
                             cell.changes = news.unwrap_or(cell.changes);
-                            self.keeps(tier, context, seat, kernel, permit, mark, cell, ran).await?;
+                            let lost = self.keeps(tier, context, seat, kernel, permit, mark, cell, ran).await?;
+                            note = lost.and_then(|lost| no_space(&mut outcome, turn.relay, lost));
                             false
                         }
                         None => {
@@ -134,7 +138,7 @@ impl Session {
                             lost
                         }
                     };
-                    return Ok(Here::Ran { outcome, restarted, note: None });
+                    return Ok(Here::Ran { outcome, restarted, note });
                 }
                 Err(fault @ Fault::Refused { .. }) => {
                     // Nothing ran.
@@ -181,7 +185,7 @@ impl Session {
         Err(Error::Unavailable { reason: "the kernel is gone".to_owned(), retry_after: None, attempts: Vec::new() })
     }
 
-    /// A cell ran, and its kernel lives on: its context is there from now on.
+    /// A cell ran, and its kernel lives on: its context is there from now on. `Some`: its files are not kept; why.
     #[allow(clippy::too_many_arguments, reason = "what a cell leaves behind")]
     async fn keeps(
         &self,
@@ -193,7 +197,7 @@ impl Session {
         mark: Mark,
         cell: Cell,
         ran: Ran,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<String>, Error> {
         context.holds(Some(ran.outcome.usage.memory));
         seat.history.add(cell, &ran);
         seat.mark = mark;
@@ -234,6 +238,19 @@ fn died(why: &str, wall: Duration) -> Here {
 /// What is said of a kernel that nothing makes again.
 pub(super) fn gone_note(why: &str) -> String {
     format!("its kernel is gone: {why}")
+}
+
+/// The files that a cell wrote are not kept, for there is no space: the cell ends with the exception that Python has for
+/// it. One that ended with another keeps that, and what is returned is its note.
+fn no_space(outcome: &mut Outcome, relay: &mut Relay, why: String) -> Option<String> {
+    if !matches!(outcome.exit, Exit::Finished(_)) {
+        return Some(why);
+    }
+    outcome.exit = Exit::Raised;
+    let value = format!("[Errno 28] No space left on device: {why}");
+    let traceback = format!("OSError: {value}");
+    relay.add(Event::Error(Failure { name: "OSError".to_owned(), value, traceback, line: None }));
+    None
 }
 
 pub(super) fn ended(exit: Exit, wall: Duration) -> Outcome {

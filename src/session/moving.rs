@@ -117,6 +117,8 @@ impl Session {
 
         tracing::info!(session = self.id(), tier = new.tier.as_str(), why, "a session moves to a machine");
         self.set_machine(&new);
+        // All of it is there now.
+        self.files.forget_contents();
         seat.begin_there(kernel);
         context.holds(None);
         for (other, mut seat, kernel) in along {

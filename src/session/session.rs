@@ -1,5 +1,6 @@
 //! One sandbox that a client keeps.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -16,11 +17,26 @@ use super::place::Place;
 use super::table::House;
 use super::tokens::TokenKind;
 use crate::error::Error;
+use crate::memory::{Charge, NoSpace};
 use crate::request::{Caller, Request};
 use crate::route::TierName;
 
 /// Where a kernel begins.
 const HOME: &str = "/home/user";
+
+/// Bytes that a session takes beside what its caller says of it, and a context beside its folder.
+const SESSION: u64 = 8 << 10;
+const CONTEXT: u64 = 2 << 10;
+/// Bytes that a variable, or a piece of metadata, takes beside its text.
+const PAIR: u64 = 96;
+
+/// Bytes of what a caller says of a session.
+fn described(asked: &Asked) -> u64 {
+    let pairs = |pairs: &BTreeMap<String, String>| {
+        pairs.iter().map(|(name, value)| (name.len() + value.len()) as u64 + PAIR).sum::<u64>()
+    };
+    asked.template.len() as u64 + pairs(&asked.metadata) + pairs(&asked.env)
+}
 
 /// A sandbox that a client keeps.
 pub struct Session {
@@ -32,6 +48,8 @@ pub struct Session {
     pub(super) house: Arc<House>,
     pub(super) life: Life,
     pub(super) files: Files,
+    /// Pays for its description and its contexts.
+    charge: Charge,
     /// The default one first. Held for a look.
     contexts: Mutex<Vec<Arc<Context>>>,
     numbers: AtomicU64,
@@ -44,7 +62,7 @@ pub struct Session {
 }
 
 impl Session {
-    pub(super) fn new(id: String, caller: Caller, mut asked: Asked, house: Arc<House>) -> Self {
+    pub(super) fn new(id: String, caller: Caller, mut asked: Asked, house: Arc<House>) -> Result<Self, NoSpace> {
         // As E2B tells its sandboxes who they are.
         let about = [("E2B_SANDBOX", "true"), ("E2B_SANDBOX_ID", &id), ("E2B_TEMPLATE_ID", &asked.template)];
         for (name, value) in about.map(|(name, value)| (name.to_owned(), value.to_owned())) {
@@ -52,7 +70,8 @@ impl Session {
         }
         let wall = *house.router.wall();
         let life = Life::new(wall, asked.timeout, asked.at_end);
-        let files = Files::new(wall, house.config.files);
+        let files = Files::new(wall, house.config.files, house.memory.open(&caller));
+        let charge = house.memory.charge(&caller, SESSION + described(&asked))?;
         let token = house.tokens.issue(TokenKind::Access, &id);
         let traffic_token = house.tokens.issue(TokenKind::Traffic, &id);
         let session = Self {
@@ -64,14 +83,20 @@ impl Session {
             house,
             life,
             files,
+            charge,
             contexts: Mutex::default(),
             numbers: AtomicU64::new(0),
             home: tokio::sync::Mutex::default(),
             moved: SetOnce::new(),
             shared: OnceLock::new(),
         };
-        session.add_context(HOME.to_owned());
-        session
+        session.add_context(HOME.to_owned())?;
+        Ok(session)
+    }
+
+    /// A charge of no bytes to its owner, for something that belongs to it.
+    pub(crate) fn open_charge(&self) -> Charge {
+        self.charge.another()
     }
 
     /// `i` and twenty letters and digits, as E2B's.
@@ -160,7 +185,12 @@ impl Session {
 
     /// Ends it and all that runs in it. False: it had ended already.
     pub fn end(&self) -> bool {
-        self.life.becomes(Standing::Ended)
+        let ends = self.life.becomes(Standing::Ended);
+        if ends {
+            // Its owner has the room again at once.
+            self.files.forget_contents();
+        }
+        ends
     }
 
     /// Resolves when it has ended.
@@ -215,17 +245,19 @@ impl Session {
         self.find_context(Some(id)).is_some()
     }
 
-    fn add_context(&self, folder: String) -> ContextInfo {
+    fn add_context(&self, folder: String) -> Result<ContextInfo, NoSpace> {
+        let charge = self.open_charge();
+        charge.resize(CONTEXT + 2 * folder.len() as u64)?;
         let info = ContextInfo { id: self.house.ids.uuid(), language: "python".to_owned(), folder };
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        self.table().push(Context::new(info.clone(), number));
-        info
+        self.table().push(Context::new(info.clone(), number, charge));
+        Ok(info)
     }
 
     /// Opens one more kernel; the folder is made where it is not there.
     ///
     /// # Errors
-    /// The session does not run, or has as many as it may have.
+    /// The session does not run, or has as many as it may have, or its owner holds as much as it may hold.
     pub async fn open_context(&self, folder: Option<String>) -> Result<ContextInfo, Error> {
         self.is_running()?;
         let most = self.house.config.contexts;
@@ -233,7 +265,7 @@ impl Session {
             let reason = format!("a session has {most} contexts at most: close one");
             return Err(Error::NoTier { reason });
         }
-        Ok(self.add_context(folder.unwrap_or_else(|| HOME.to_owned())))
+        Ok(self.add_context(folder.unwrap_or_else(|| HOME.to_owned()))?)
     }
 
     /// Its names are gone, what runs in it is broken off, its count begins anew. False: there is no such context.
@@ -263,14 +295,15 @@ impl Session {
     /// The session does not run.
     pub async fn close_context(&self, id: &str) -> Result<bool, Error> {
         self.is_running()?;
-        let closed = {
+        let (closed, is_last) = {
             let mut contexts = self.table();
             let Some(at) = contexts.iter().position(|context| context.info.id == id) else { return Ok(false) };
-            contexts.remove(at)
+            (contexts.remove(at), contexts.is_empty())
         };
-        if self.table().is_empty() {
-            // E2B's interpreter makes a default context anew when it is asked for.
-            self.add_context(HOME.to_owned());
+        // E2B's interpreter makes a default context anew when it is asked for.
+        if is_last && let Err(no_space) = self.add_context(HOME.to_owned()) {
+            self.table().push(closed);
+            return Err(no_space.into());
         }
         closed.break_off();
         let mut seat = closed.seat.lock().await;
@@ -366,6 +399,7 @@ impl Session {
         if let Some(home) = self.home.lock().await.take() {
             home.give_up().await;
         }
+        self.files.forget_contents();
         for context in self.all_contexts() {
             let mut seat = context.seat.lock().await;
             *seat = Seat::default();

@@ -16,6 +16,7 @@ use super::place::makes_again;
 use super::session::Session;
 use super::tokens::{TokenCheck, TokenKind, Tokens};
 use crate::error::Error;
+use crate::memory::MemoryAccount;
 use crate::request::{Caller, Ceilings, Invalid};
 use crate::route::TierName;
 use crate::router::Router;
@@ -132,6 +133,7 @@ pub(super) struct House {
     pub(super) native_kernels: Arc<NativeKernels>,
     pub(super) ids: Ids,
     pub(super) tokens: Tokens,
+    pub(super) memory: MemoryAccount,
 }
 
 impl House {
@@ -195,7 +197,13 @@ impl Inner {
 }
 
 impl Sessions {
+    /// Sessions with a memory account of their own.
     pub fn new(router: Arc<Router>, config: &Config, ceilings: &Ceilings) -> Self {
+        Self::charged(router, config, ceilings, MemoryAccount::default())
+    }
+
+    /// Sessions that charge what they hold to this account.
+    pub fn charged(router: Arc<Router>, config: &Config, ceilings: &Ceilings, memory: MemoryAccount) -> Self {
         let cells = config.cells();
         let queue = |name| FairQueue::new(TierName::from(name), cells.clone());
         let ids = Ids(Mutex::new(router.seed().fork("sessions").strong_rng()));
@@ -209,6 +217,7 @@ impl Sessions {
             native_kernels: NativeKernels::new(config.native_kernels()),
             ids,
             tokens,
+            memory,
         };
         Self(Arc::new(Inner { house: Arc::new(house), table: Mutex::default() }))
     }
@@ -216,7 +225,8 @@ impl Sessions {
     /// Creates a session. It costs no machine, and no kernel before its first cell. Call it inside a runtime.
     ///
     /// # Errors
-    /// `Overloaded`: the caller, or the house, has as many as may be. `Invalid`: it is to live too long, or not at all.
+    /// `Overloaded`: the caller, or the house, has as many as may be. `NoSpace`: or holds as much as may be. `Invalid`: it is
+    /// to live too long, or not at all.
     pub async fn create(&self, caller: &Caller, asked: Asked) -> Result<Arc<Session>, Error> {
         self.create_as(self.0.house.ids.session(), caller, asked)
     }
@@ -250,7 +260,7 @@ impl Sessions {
         if table.len() >= config.most {
             return Err(full("this server", config.most));
         }
-        let session = Arc::new(Session::new(id, caller.clone(), asked, Arc::clone(&self.0.house)));
+        let session = Arc::new(Session::new(id, caller.clone(), asked, Arc::clone(&self.0.house))?);
         table.insert(session.id().to_owned(), Arc::clone(&session));
         drop(table);
         tokio::spawn(tend(Arc::clone(&session), Arc::downgrade(&self.0)));
@@ -293,6 +303,11 @@ impl Sessions {
 
     pub fn router(&self) -> &Arc<Router> {
         &self.0.house.router
+    }
+
+    /// The account that all that callers hold is charged to.
+    pub fn memory(&self) -> &MemoryAccount {
+        &self.0.house.memory
     }
 
     pub fn config(&self) -> &Config {

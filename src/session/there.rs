@@ -79,24 +79,25 @@ impl Session {
         }
     }
 
-    /// What a kernel here did to files.
-    pub(super) async fn takes(&self, changes: Vec<Change>, writer: Writer) -> Result<(), Error> {
+    /// What a kernel here did to files. `Some`: none of it is kept; why.
+    pub(super) async fn takes(&self, changes: Vec<Change>, writer: Writer) -> Result<Option<String>, Error> {
         if changes.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
-        let Err(refused) = self.files.apply(changes.clone(), writer) else { return Ok(()) };
+        let Err(refused) = self.files.apply(changes.clone(), writer) else { return Ok(None) };
         if refused != FileError::Moved {
-            return Err(Error::NoTier { reason: refused.to_string() });
+            return Ok(Some(format!("the files that this cell wrote are not kept: {refused}")));
         }
         // The session moves, or has moved, for another context's sake while this one ran.
         match self.home.lock().await.clone() {
             Some(home) => {
                 let tier = self.standing_tier(&home.tier)?;
-                home.machine.apply(&changes).await.map_err(|fault| unavailable(tier, &fault))
+                home.machine.apply(&changes).await.map_err(|fault| unavailable(tier, &fault))?;
+                Ok(None)
             }
             None => {
-                let refused = |error: FileError| Error::NoTier { reason: error.to_string() };
-                self.files.apply(changes, writer).map_err(refused)
+                let refused = self.files.apply(changes, writer).err();
+                Ok(refused.map(|refused| format!("the files that this cell wrote are not kept: {refused}")))
             }
         }
     }

@@ -86,6 +86,11 @@ impl Relay {
         }
     }
 
+    /// Adds an event of ours to what the attempt said.
+    pub(crate) fn add(&mut self, event: Event) {
+        self.take(event);
+    }
+
     /// The attempt came to nothing; what the caller was told of it stays told.
     pub(crate) fn fails(&mut self) {
         if self.mode == Mode::Flows && self.to.is_some() {

@@ -1,5 +1,8 @@
 //! Who may use a sandbox: every route of its ports and of the control plane, with everything that may be shown for it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use axum::body::Body;
 use axum::http::{HeaderName, Request};
 use base64::Engine as _;
@@ -248,6 +251,54 @@ async fn callers_without_configured_keys_are_told_apart_by_128_bits_of_what_they
     let user = all[0].caller().user.to_string();
     let digits = user.strip_prefix("key-").unwrap();
     assert!(digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()), "{user}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_request_that_shows_nothing_no_body_is_read() {
+    let client = keyed();
+    let sandbox = client.create(json!({})).await;
+    let polled = Arc::new(AtomicBool::new(false));
+    let body = || {
+        let polled = Arc::clone(&polled);
+        Body::from_stream(futures_util::stream::poll_fn(move |_| {
+            polled.store(true, Ordering::Relaxed);
+            std::task::Poll::<Option<Result<Vec<u8>, std::io::Error>>>::Pending
+        }))
+    };
+    let mut refused = 0;
+    for (port, call, _) in ROUTES {
+        let mut request = without(sandbox.to(port, &call.replace("CONTEXT", "x"), body()), "x-access-token");
+        assert_eq!(client.send(request).await.status, 401, "{port} {call}");
+        // Nor is one read for a caller who is not the owner.
+        request = without(sandbox.to(port, &call.replace("CONTEXT", "x"), body()), "x-access-token");
+        assert_eq!(client.send(with(request, "x-api-key", BOB)).await.status, 502, "{port} {call}");
+        refused += 1;
+    }
+    for call in [
+        "POST /v1/execute",
+        "POST /v1/batch",
+        "POST /v1/explain",
+        "POST /api/code/execute",
+        "POST /v1/sessions",
+        "POST /v1/sessions/x/execute",
+        "POST /v1/sessions/x/contexts",
+        "PUT /v1/sessions/x/files?path=a",
+        "POST /sandboxes",
+        "POST /v2/sandboxes",
+        "POST /sandboxes/x/timeout",
+        "POST /v2/sandboxes/x/connect",
+        "POST /templates",
+        "POST /v1/admin/tiers/wasm/breaker/reset",
+        "POST /nothing",
+        "POST /files?path=/tmp/a&signature=v1_x",
+    ] {
+        let (method, path) = call.split_once(' ').unwrap();
+        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        let status = client.send(request.body(body()).unwrap()).await.status;
+        assert!(matches!(status, 401 | 403 | 404), "{call}: {status}");
+        refused += 1;
+    }
+    assert_eq!((refused, polled.load(Ordering::Relaxed)), (ROUTES.len() + 16, false));
 }
 
 fn forged(number: usize) -> Request<Body> {

@@ -7,3 +7,4 @@ mod files;
 mod house;
 mod machines;
 mod plane;
+mod space;

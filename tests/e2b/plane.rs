@@ -111,7 +111,7 @@ async fn a_body_that_is_too_large_or_too_slow_is_not_waited_for() {
     507 {"code":507,"message":"the files of a session may have 1000 bytes together"}
     408 {"code":408,"message":"the body did not arrive in time"}
     POST /filesystem.Filesystem/Stat
-    413 {"code":413,"message":"the body has more than 1049576 bytes"}
+    413 {"code":413,"message":"the body has more than 1048576 bytes"}
     408 {"code":408,"message":"the body did not arrive in time"}
     "#);
     let create = Request::post("/v2/sandboxes").header("x-api-key", "x");

@@ -9,6 +9,7 @@ use switchtower::cache::{self, ResultCache};
 use switchtower::clock::Wall;
 use switchtower::decide::SharedRules;
 use switchtower::http::{self, Config};
+use switchtower::memory::MemoryAccount;
 use switchtower::quota::{self, Quota};
 use switchtower::record::{self, Recorder};
 use switchtower::request::Ceilings;
@@ -40,9 +41,19 @@ impl House {
 
     /// One that keeps sessions in these tiers. Nothing goes to its scripted backend.
     pub(super) fn keeping(config: &Config, settings: &session::Config, tiers: Vec<(&str, Arc<dyn Backend>)>) -> Self {
+        Self::charged(config, settings, MemoryAccount::default(), tiers)
+    }
+
+    /// The same with an account of what callers hold.
+    pub(super) fn charged(
+        config: &Config,
+        settings: &session::Config,
+        memory: MemoryAccount,
+        tiers: Vec<(&str, Arc<dyn Backend>)>,
+    ) -> Self {
         let router = router(tiers);
         let ceilings = Ceilings::default();
-        let sessions = Some(Sessions::new(Arc::clone(&router), settings, &ceilings));
+        let sessions = Some(Sessions::charged(Arc::clone(&router), settings, &ceilings, memory));
         let app = http::app(Arc::clone(&router), config, http::House { ceilings, sessions, ..http::House::default() });
         Self { backend: Scripted::default(), router, app }
     }

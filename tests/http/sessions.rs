@@ -8,6 +8,7 @@ use axum::http::Request;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use switchtower::http::Config;
+use switchtower::memory::{self, MemoryAccount};
 use switchtower::session;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -36,6 +37,17 @@ impl Client {
         let keys = [("ada", ADA), ("bob", BOB)].map(|(name, key)| (name.to_owned(), key.to_owned()));
         let config = Config { keys: keys.into(), ..Config::default() };
         let house = House::keeping(&config, settings, vec![("wasm", Arc::new(toy.clone()))]);
+        Self { house, toy, document: document(), key: ADA }
+    }
+
+    /// One in which a caller may hold so many bytes.
+    fn with_share(per_caller: u64) -> Self {
+        let toy = Toy::here();
+        let keys = [("ada", ADA), ("bob", BOB)].map(|(name, key)| (name.to_owned(), key.to_owned()));
+        let config = Config { keys: keys.into(), ..Config::default() };
+        let memory = MemoryAccount::new(&memory::Config { total: 4 * per_caller, per_caller });
+        let tiers: Vec<(&str, Arc<dyn switchtower_contract::Backend>)> = vec![("wasm", Arc::new(toy.clone()))];
+        let house = House::charged(&config, &session::Config::default(), memory, tiers);
         Self { house, toy, document: document(), key: ADA }
     }
 
@@ -509,4 +521,30 @@ async fn a_refusal_names_the_field_and_what_is_allowed() {
 "#);
     let answer = client.house.send(client.request("PATCH", &session, Body::empty())).await;
     assert_eq!((answer.status, answer.header("allow")), (405, "GET, HEAD, DELETE"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn beyond_its_share_a_caller_is_told_all_numbers_and_another_goes_on() {
+    let mut client = Client::with_share(200_000);
+    let session = client.open(json!({})).await;
+    let write = format!("{session}/files?path=a");
+    assert_eq!(client.send("PUT", &write, vec![7; 100_000]).await.status, 204);
+    let refused = client.send("PUT", &format!("{session}/files?path=b"), vec![7; 100_000]).await;
+    assert_eq!((refused.status, &refused.json["type"]), (507, &json!("urn:switchtower:problem:no-space")));
+    let number = |name: &str| refused.json[name].as_u64().unwrap();
+    assert_eq!(number("allowed"), 200_000);
+    assert!(number("held") > 100_000 && number("wanted") >= 67_000, "{}", refused.text);
+    // So is a program with files of that size, before it runs.
+    let file = json!({ "path": "f", "content": "x".repeat(70_000) });
+    let refused = client.post("/v1/execute", json!({ "code": "1", "files": [file] })).await;
+    assert_eq!(refused.status, 507);
+    // A cell that is small still runs, and can make room.
+    assert_eq!(client.run(&session, "x = 1\nx").await, "1");
+    client.key = BOB;
+    let other = client.open(json!({})).await;
+    assert_eq!(client.send("PUT", &format!("{other}/files?path=a"), vec![7; 100_000]).await.status, 204);
+    client.key = ADA;
+    client.delete(&session).await;
+    let session = client.open(json!({})).await;
+    assert_eq!(client.send("PUT", &format!("{session}/files?path=b"), vec![7; 100_000]).await.status, 204);
 }

@@ -9,6 +9,7 @@ use switchtower::cache::{self, ResultCache};
 use switchtower::clock::Wall;
 use switchtower::decide::SharedRules;
 use switchtower::error::Error;
+use switchtower::memory::{self, MemoryAccount};
 use switchtower::quota::{self, Quota};
 use switchtower::record::{self, Recorder};
 use switchtower::request::{Caller, Ceilings};
@@ -29,6 +30,7 @@ pub(crate) struct Plan {
     /// The second local tier.
     pub(crate) native: bool,
     pub(crate) quota: quota::Config,
+    pub(crate) memory: memory::Config,
 }
 
 #[derive(Default)]
@@ -113,7 +115,8 @@ pub(crate) fn over(tiers: Tiers, plan: &Plan) -> (Arc<Router>, Sessions) {
         wall,
         seed: Seed::fixed(1),
     }));
-    let sessions = Sessions::new(Arc::clone(&router), &plan.sessions, &Ceilings::default());
+    let memory = MemoryAccount::new(&plan.memory);
+    let sessions = Sessions::charged(Arc::clone(&router), &plan.sessions, &Ceilings::default(), memory);
     (router, sessions)
 }
 

@@ -70,7 +70,7 @@ async fn create(
     body: Body,
     otherwise: f64,
 ) -> Result<impl IntoResponse, Refusal> {
-    let options: Options = read(door, body).await?;
+    let options: Options = read(door, caller, body).await?;
     let sessions = &door.parts.sessions;
     let asked = options.asked(otherwise, sessions.config().lifetime).map_err(|message| bad(&message))?;
     let session = if debugged {

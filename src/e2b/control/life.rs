@@ -27,8 +27,8 @@ struct Times {
 /// What a refresh adds where it does not say.
 const SHORT: f64 = 15.0;
 
-async fn time(door: &Door, body: Body, otherwise: f64) -> Result<Duration, Refusal> {
-    let times: Times = read(door, body).await?;
+async fn time(door: &Door, caller: &Caller, body: Body, otherwise: f64) -> Result<Duration, Refusal> {
+    let times: Times = read(door, caller, body).await?;
     let seconds = times.timeout.or(times.duration).unwrap_or(otherwise);
     lasting(seconds, door.parts.sessions.config().lifetime).map_err(|message| bad(&message))
 }
@@ -50,7 +50,7 @@ pub(super) async fn end((State(door), Path(id), Extension(caller)): Called) -> R
 pub(super) async fn timeout((State(door), Path(id), Extension(caller)): Called, body: Body) -> Response {
     let set = async {
         let session = found(&door, &caller, &id)?;
-        session.lasts(time(&door, body, SHORT).await?);
+        session.lasts(time(&door, &caller, body, SHORT).await?);
         Ok(StatusCode::NO_CONTENT)
     };
     either(set.await)
@@ -59,7 +59,7 @@ pub(super) async fn timeout((State(door), Path(id), Extension(caller)): Called, 
 pub(super) async fn refresh((State(door), Path(id), Extension(caller)): Called, body: Body) -> Response {
     let set = async {
         let session = found(&door, &caller, &id)?;
-        session.extends(time(&door, body, SHORT).await?);
+        session.extends(time(&door, &caller, body, SHORT).await?);
         Ok(StatusCode::NO_CONTENT)
     };
     either(set.await)
@@ -96,7 +96,7 @@ pub(super) async fn connect((State(door), Path(id), Extension(caller)): Called, 
     let connected = async {
         let session = found(&door, &caller, &id)?;
         let most = door.parts.sessions.config().lifetime;
-        let time = time(&door, body, LONG.min(most.as_secs_f64())).await?;
+        let time = time(&door, &caller, body, LONG.min(most.as_secs_f64())).await?;
         let mut status = StatusCode::OK;
         if session.standing() == Standing::Paused {
             let woken = session.resume(time).await.map_err(|error| Box::new(answer::refused(&error)))?;

@@ -20,12 +20,9 @@ use serde::de::DeserializeOwned;
 use super::answer::{self, Refusal};
 use super::debug::{self, Debugged};
 use super::{Door, plane};
-use crate::http::upload;
+use crate::http::BodyKind;
 use crate::request::Caller;
 use crate::session::Session;
-
-/// Bytes of a body of the control plane.
-const LARGEST: usize = 1 << 20;
 
 pub(super) fn routes(door: &Door) -> Router {
     let mut routes = Router::new()
@@ -88,9 +85,10 @@ pub(super) fn caller(door: &Door, headers: &HeaderMap, debugged: bool) -> Option
 }
 
 /// A body as JSON; an empty one is an empty object.
-async fn read<T: DeserializeOwned>(door: &Door, body: Body) -> Result<T, Refusal> {
-    let bytes = upload::whole(body, LARGEST, door.parts.patience).await;
-    let bytes = bytes.map_err(|unread| Box::new(answer::finally(unread.status(), &unread.to_string())))?;
+async fn read<T: DeserializeOwned>(door: &Door, caller: &Caller, body: Body) -> Result<T, Refusal> {
+    let held = door.parts.bodies.read(caller, BodyKind::Control, &HeaderMap::new(), body).await;
+    let held = held.map_err(|unread| Box::new(answer::finally(unread.status(), &unread.to_string())))?;
+    let bytes = held.bytes;
     let text = if bytes.trim_ascii().is_empty() { b"{}".as_slice() } else { &bytes };
     serde_json::from_slice(text).map_err(|wrong| bad(&format!("Error when parsing request: {wrong}")))
 }

@@ -70,6 +70,7 @@ impl From<FileError> for Error {
             FileError::Missing(_) => Code::NotFound,
             FileError::Exists(_) => Code::AlreadyExists,
             FileError::Folder(_) | FileError::NoFolder(_) | FileError::Invalid(_) => Code::InvalidArgument,
+            FileError::NoSpace(_) => Code::ResourceExhausted,
             FileError::Full { .. } | FileError::Moved => Code::Internal,
         };
         Self::new(code, error.to_string())

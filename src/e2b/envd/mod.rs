@@ -22,16 +22,14 @@ use switchtower_contract::Machine;
 
 use super::answer::{self, Refusal};
 use super::forward;
-use super::plane::{ENVD, LARGEST, Visit};
+use super::plane::{ENVD, Visit};
 use crate::error::Error;
-use crate::http::upload;
+use crate::http::BodyKind;
+use crate::http::upload::{Held, Unread};
 use crate::session::files::FileError;
 use connect::Code;
 pub(super) use signature::Signed;
 pub(super) use watch::Watchers;
-
-/// Bytes of a form around the files in it.
-const AROUND: usize = 1 << 20;
 
 /// What a call comes to while a session is local.
 enum Local {
@@ -49,26 +47,24 @@ pub(super) async fn call(visit: Visit, request: Request) -> Result<Response, Ref
         _ => {}
     }
     // What a machine could take is read for it.
-    let patience = visit.door.parts.patience;
-    let sessions = &visit.door.parts.sessions;
-    let stays = !visit.session.may_move() && visit.session.machine().is_none();
-    let held = usize::try_from(sessions.config().files).unwrap_or(usize::MAX).saturating_add(AROUND);
-    let most = if stays { held.min(LARGEST) } else { LARGEST };
-    let body = upload::whole(stream, most, patience).await.map_err(|unread| {
-        if matches!(unread, upload::Unread::TooLarge(_)) && path == "/files" {
-            let full = FileError::Full { most: sessions.config().files.min(LARGEST as u64) };
-            return Box::new(answer::api(StatusCode::INSUFFICIENT_STORAGE, &full.to_string()));
-        }
-        Box::new(answer::api(unread.status(), &unread.to_string()))
-    })?;
+    let kind = match path.as_str() {
+        "/files" if visit.session.may_move() => BodyKind::Upload,
+        "/files" => BodyKind::LocalUpload,
+        path if path.starts_with("/process.") => BodyKind::Process,
+        _ => BodyKind::Message,
+    };
+    let held =
+        visit.read(kind, &parts.headers, stream).await.map_err(|unread| unread_as(&visit, kind, &parts, &unread))?;
     if visit.session.files().has_left() {
         // It may move at this moment: its files are neither here nor there.
         visit.session.settled().await;
     }
     if let Some(machine) = visit.session.machine() {
-        return Ok(forwarded(&visit, machine.as_ref(), parts, body).await);
+        return Ok(forwarded(&visit, machine.as_ref(), parts, held.bytes).await);
     }
-    match local(&visit, &parts, &body).await {
+    let answered = local(&visit, &parts, &held).await;
+    let body = held.bytes;
+    match answered {
         Local::Answer(response) => match visit.session.machine() {
             // It has moved in between, and what was written here may have stayed behind.
             Some(machine) if path == "/files" && response.status().is_success() => {
@@ -81,6 +77,19 @@ pub(super) async fn call(visit: Visit, request: Request) -> Result<Response, Ref
             Err(error) => Ok(refused(&error, &need, &parts)),
         },
     }
+}
+
+/// A body that was not read, as envd says it.
+fn unread_as(visit: &Visit, kind: BodyKind, parts: &Parts, unread: &Unread) -> Refusal {
+    let too_large = matches!(unread, Unread::TooLarge(_));
+    if too_large && matches!(kind, BodyKind::Upload | BodyKind::LocalUpload) {
+        let full = FileError::Full { most: visit.door.parts.sessions.config().files };
+        return Box::new(answer::api(StatusCode::INSUFFICIENT_STORAGE, &full.to_string()));
+    }
+    if matches!(unread, Unread::NoSpace(_)) && is_rpc(&parts.headers, parts.uri.path()) {
+        return Box::new(connect::Error::new(Code::ResourceExhausted, unread.to_string()).answer(&parts.headers));
+    }
+    Box::new(answer::api(unread.status(), &unread.to_string()))
 }
 
 async fn forwarded(visit: &Visit, machine: &dyn Machine, parts: Parts, body: Bytes) -> Response {
@@ -98,13 +107,14 @@ async fn forwarded(visit: &Visit, machine: &dyn Machine, parts: Parts, body: Byt
 }
 
 /// A call to a session without a machine.
-async fn local(visit: &Visit, parts: &Parts, body: &Bytes) -> Local {
+async fn local(visit: &Visit, parts: &Parts, held: &Held) -> Local {
+    let body = &held.bytes;
     let method = |service: &str| parts.uri.path().strip_prefix(service).and_then(|rest| rest.strip_prefix('/'));
     match (&parts.method, parts.uri.path()) {
         (&Method::GET, "/envs") => Local::Answer(Json(&visit.session.asked().env).into_response()),
         (&Method::GET, "/metrics") => Local::Answer(Json(figures(visit)).into_response()),
         (&Method::GET, "/files") => files::read(visit, parts),
-        (&Method::POST, "/files") => files::write(visit, parts, body),
+        (&Method::POST, "/files") => files::write(visit, parts, held),
         (&Method::POST, _) if method("/filesystem.Filesystem").is_some() => {
             filesystem::call(visit, method("/filesystem.Filesystem").unwrap_or_default(), parts, body)
         }
@@ -148,7 +158,7 @@ fn refused(error: &Error, need: &str, parts: &Parts) -> Response {
     if is_rpc(&parts.headers, parts.uri.path()) {
         // `unavailable` would be read as a sandbox that is gone, and tried again.
         let code = match error {
-            Error::Quota { .. } | Error::Overloaded { .. } => Code::ResourceExhausted,
+            Error::Quota { .. } | Error::Overloaded { .. } | Error::NoSpace(_) => Code::ResourceExhausted,
             Error::NoTier { .. } | Error::Invalid(_) => Code::PermissionDenied,
             Error::TimedOut { .. } => Code::DeadlineExceeded,
             Error::Unavailable { .. } | Error::Gone { .. } | Error::Lost { .. } | Error::Rules { .. } => Code::Internal,
@@ -158,6 +168,7 @@ fn refused(error: &Error, need: &str, parts: &Parts) -> Response {
     match error {
         Error::Quota { .. } | Error::Overloaded { .. } => answer::api(StatusCode::TOO_MANY_REQUESTS, &sentence),
         Error::TimedOut { .. } => answer::api(StatusCode::GATEWAY_TIMEOUT, &sentence),
+        Error::NoSpace(_) => answer::api(StatusCode::INSUFFICIENT_STORAGE, &sentence),
         Error::NoTier { .. }
         | Error::Invalid(_)
         | Error::Unavailable { .. }

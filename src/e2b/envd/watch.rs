@@ -19,6 +19,7 @@ use super::super::plane::{ENVD, Visit};
 use super::connect::{self, Code, Error};
 use super::filesystem::Asked;
 use crate::http::upload;
+use crate::memory::Charge;
 use crate::session::files::{FileError, Files, Mark};
 use crate::session::{Session, Standing};
 
@@ -29,24 +30,41 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Watchers of one session.
 const WATCHERS: usize = 64;
 
+/// Bytes that a watcher takes beside the paths that it remembers, and a path beside its name.
+const WATCHER: u64 = 4096;
+const NODE: u64 = 96;
+
+/// Paths with the moment of their last change, and whether they are folders.
+type Paths = BTreeMap<String, (Mark, bool)>;
+
 /// What a folder looked like.
 struct Seen {
     folder: String,
     recursive: bool,
-    there: BTreeMap<String, (Mark, bool)>,
+    there: Paths,
+    charge: Charge,
 }
 
 impl Seen {
-    fn new(files: &Files, folder: &str, recursive: bool) -> Result<Self, FileError> {
+    /// `charge` pays for what it remembers.
+    fn new(files: &Files, folder: &str, recursive: bool, charge: Charge) -> Result<Self, FileError> {
         if !files.stat(folder)?.folder {
             return Err(FileError::NoFolder(folder.to_owned()));
         }
-        let mut seen = Self { folder: folder.to_owned(), recursive, there: BTreeMap::new() };
-        seen.there = seen.look(files);
+        let mut seen = Self { folder: folder.to_owned(), recursive, there: BTreeMap::new(), charge };
+        let there = seen.look(files);
+        seen.remember(there)?;
         Ok(seen)
     }
 
-    fn look(&self, files: &Files) -> BTreeMap<String, (Mark, bool)> {
+    /// Takes in what there is, and returns what there was.
+    fn remember(&mut self, there: Paths) -> Result<Paths, FileError> {
+        let names = there.keys().map(|path| path.len() as u64 + NODE).sum::<u64>();
+        self.charge.resize(WATCHER + self.folder.len() as u64 + names)?;
+        Ok(std::mem::replace(&mut self.there, there))
+    }
+
+    fn look(&self, files: &Files) -> Paths {
         let mut there = files.marks(&self.folder).unwrap_or_default();
         there.retain(|path, _| self.recursive || !self.name(path).contains('/'));
         there
@@ -57,10 +75,10 @@ impl Seen {
         path.get(self.folder.len() + 1..).unwrap_or_default()
     }
 
-    /// What has changed since the last look.
-    fn events(&mut self, files: &Files) -> Vec<Value> {
-        let before = std::mem::take(&mut self.there);
-        self.there = self.look(files);
+    /// What has changed since the last look. Where there is no space for what is there now, the last look stays the last.
+    fn events(&mut self, files: &Files) -> Result<Vec<Value>, FileError> {
+        let there = self.look(files);
+        let before = self.remember(there)?;
         let event = |path: &str, kind: &str| json!({ "name": self.name(path), "type": format!("EVENT_TYPE_{kind}") });
         let gone = before.keys().filter(|path| !self.there.contains_key(*path)).map(|path| event(path, "REMOVE"));
         let here = self.there.iter().flat_map(|(path, (mark, folder))| match before.get(path) {
@@ -69,7 +87,7 @@ impl Seen {
             Some((old, _)) if old != mark && !folder => vec![event(path, "WRITE")],
             Some(_) => Vec::new(),
         });
-        gone.chain(here).collect()
+        Ok(gone.chain(here).collect())
     }
 }
 
@@ -81,7 +99,7 @@ pub(super) fn stream(
     parts: &Parts,
     body: &[u8],
 ) -> Result<Response, Error> {
-    let seen = Seen::new(visit.session.files(), folder, recursive)?;
+    let seen = Seen::new(visit.session.files(), folder, recursive, visit.session.open_charge())?;
     let every = parts.headers.get("keepalive-ping-interval").and_then(|value| value.to_str().ok()?.parse().ok());
     let watching = Watching {
         session: Arc::clone(&visit.session),
@@ -121,7 +139,13 @@ impl Watching {
                 let rest = answer.into_body().into_data_stream();
                 return Some(rest.map(|piece| piece.map_err(std::io::Error::other)).boxed());
             }
-            let events = self.seen.events(self.session.files());
+            let events = match self.seen.events(self.session.files()) {
+                Ok(events) => events,
+                Err(error) => {
+                    self.request = None;
+                    return Some(once(Ok(connect::last(Some(&error.into())))));
+                }
+            };
             if !events.is_empty() {
                 let frame = |event: &Value| connect::data(&json!({ "filesystem": event }));
                 return Some(once(Ok(events.iter().map(frame).collect::<Vec<_>>().concat().into())));
@@ -166,7 +190,7 @@ impl Watchers {
     }
 
     pub(super) fn create(&self, session: &Arc<Session>, folder: &str, recursive: bool) -> Result<Value, Error> {
-        let seen = Seen::new(session.files(), folder, recursive)?;
+        let seen = Seen::new(session.files(), folder, recursive, session.open_charge())?;
         let mut all = self.all();
         all.retain(|_, watcher| watcher.session.upgrade().is_some_and(|session| session.standing() != Standing::Ended));
         let of_session = all.values().filter(|watcher| watcher.is_of(session)).count();
@@ -185,7 +209,7 @@ impl Watchers {
     pub(super) fn events(&self, session: &Arc<Session>, id: &str) -> Result<Value, Error> {
         let mut all = self.all();
         let watcher = all.get_mut(id).filter(|watcher| watcher.is_of(session)).ok_or_else(|| missing(id))?;
-        Ok(json!({ "events": watcher.seen.events(session.files()) }))
+        Ok(json!({ "events": watcher.seen.events(session.files())? }))
     }
 
     pub(super) fn remove(&self, session: &Session, id: &str) -> Result<(), Error> {
@@ -230,7 +254,7 @@ impl Watchers {
                 if !answer.status().is_success() {
                     return Some(answer);
                 }
-                let whole = upload::whole(answer.into_body(), 1 << 16, visit.door.parts.patience).await.ok()?;
+                let whole = upload::answer(answer.into_body(), 1 << 16, visit.door.parts.bodies.patience).await.ok()?;
                 let created: Value = serde_json::from_slice(&whole).ok()?;
                 let there = created["watcherId"].as_str()?.to_owned();
                 if let Some(watcher) = self.all().get_mut(&asked.watcher) {
@@ -256,27 +280,33 @@ mod tests {
 
     use super::*;
     use crate::clock::Wall;
+    use crate::memory::MemoryAccount;
+    use crate::request::Caller;
 
     #[tokio::test]
     async fn what_changed_between_two_looks_is_told_once_by_its_last_state() {
-        let files = Files::new(Wall::starting_at(UNIX_EPOCH), 100);
+        let account = MemoryAccount::default();
+        let open = || account.open(&Caller::default());
+        let files = Files::new(Wall::starting_at(UNIX_EPOCH), 100, open());
         files.write("old", "x".into()).unwrap();
         files.write("d/deep", "x".into()).unwrap();
-        let mut flat = Seen::new(&files, "/home/user", false).unwrap();
-        let mut deep = Seen::new(&files, "/home/user", true).unwrap();
+        let mut flat = Seen::new(&files, "/home/user", false, open()).unwrap();
+        let mut deep = Seen::new(&files, "/home/user", true, open()).unwrap();
         files.remove("old").unwrap();
         files.write("d/deep", "y".into()).unwrap();
         files.write("new", "1".into()).unwrap();
         files.write("new", "2".into()).unwrap();
         files.write("/tmp/elsewhere", "x".into()).unwrap();
-        let told = |events: Vec<Value>| -> Vec<String> {
+        let told = |events: Result<Vec<Value>, FileError>| -> Vec<String> {
             let text = |event: Value| format!("{} {}", event["name"], event["type"]).replace(['"'], "");
-            events.into_iter().map(text).collect()
+            events.unwrap().into_iter().map(text).collect()
         };
         let (gone, made, written) = ("old EVENT_TYPE_REMOVE", "new EVENT_TYPE_CREATE", "new EVENT_TYPE_WRITE");
         assert_eq!(told(flat.events(&files)), [gone, made, written]);
         assert_eq!(told(deep.events(&files)), [gone, "d/deep EVENT_TYPE_WRITE", made, written]);
         assert_eq!(told(deep.events(&files)), [""; 0]);
-        assert!(matches!(Seen::new(&files, "/home/user/new", false), Err(FileError::NoFolder(_))));
+        assert!(matches!(Seen::new(&files, "/home/user/new", false, open()), Err(FileError::NoFolder(_))));
+        drop((files, flat, deep));
+        assert_eq!(account.total(), 0);
     }
 }

@@ -14,6 +14,7 @@ use super::super::plane::{INTERPRETER, Visit};
 use super::lines::{Running, whole};
 use super::{is_python, line, missing, parsed, text};
 use crate::error::Error;
+use crate::memory::Charge;
 use crate::session::{CellAsked, Standing};
 
 #[derive(Deserialize)]
@@ -24,7 +25,8 @@ struct Order {
     env_vars: Option<BTreeMap<String, String>>,
 }
 
-pub(super) async fn execute(visit: Visit, parts: Parts, body: Bytes) -> Result<Response, Refusal> {
+/// `charge` is for the body, until the cell has ended.
+pub(super) async fn execute(visit: Visit, parts: Parts, body: Bytes, charge: Charge) -> Result<Response, Refusal> {
     let order: Order = parsed(&body)?;
     let session = &visit.session;
     let of_machine = match (&order.context_id, &order.language) {
@@ -52,7 +54,7 @@ pub(super) async fn execute(visit: Visit, parts: Parts, body: Bytes) -> Result<R
         timeout: None,
     };
     let wall = *visit.door.parts.sessions.router().wall();
-    match Running::start(visit.session.clone(), cell, wall).begun().await {
+    match Running::start(visit.session.clone(), cell, charge, wall).begun().await {
         Ok(response) => Ok(response),
         Err(error) => refused(&visit, &error),
     }
@@ -64,7 +66,9 @@ fn refused(visit: &Visit, error: &Error) -> Result<Response, Refusal> {
         return Err(visit.gone());
     }
     match error {
-        Error::NoTier { .. } | Error::Lost { .. } => Ok(whole(&line::failure(error, &answer::sentence(error)))),
+        Error::NoTier { .. } | Error::Lost { .. } | Error::NoSpace(_) => {
+            Ok(whole(&line::failure(error, &answer::sentence(error))))
+        }
         Error::Invalid(_)
         | Error::Quota { .. }
         | Error::Overloaded { .. }

@@ -129,6 +129,8 @@ pub(super) fn failure(refusal: &Error, sentence: &str) -> Vec<Value> {
         Error::NoTier { .. } | Error::Invalid(_) => "SandboxCapabilityError",
         Error::Lost { .. } => "SandboxLostError",
         Error::TimedOut { .. } => "SandboxTimeoutError",
+        // As Python calls it.
+        Error::NoSpace(_) => "OSError",
         Error::Quota { .. } => "SandboxQuotaError",
         Error::Overloaded { .. } | Error::Unavailable { .. } | Error::Gone { .. } | Error::Rules { .. } => {
             "SandboxUnavailableError"

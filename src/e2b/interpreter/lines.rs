@@ -16,6 +16,7 @@ use super::super::answer;
 use super::line;
 use crate::clock::Wall;
 use crate::error::Error;
+use crate::memory::Charge;
 use crate::session::{CellAsked, Done, Said, Session, Standing};
 
 /// A line is sent at least this often. Until the first one, a refusal may still come as a status.
@@ -53,10 +54,15 @@ enum Next {
 }
 
 impl Running {
-    pub(super) fn start(session: Arc<Session>, cell: CellAsked, wall: Wall) -> Self {
+    /// `charge` is held until the cell has ended.
+    pub(super) fn start(session: Arc<Session>, cell: CellAsked, charge: Charge, wall: Wall) -> Self {
         let (to, said) = mpsc::channel(ROOM);
         let of = Arc::clone(&session);
-        let execution: Execution = Box::pin(async move { of.execute(cell, &to).await });
+        let execution: Execution = Box::pin(async move {
+            let done = of.execute(cell, &to).await;
+            drop(charge);
+            done
+        });
         let of = Arc::clone(&session);
         let ended = Box::pin(async move { of.ended().await });
         Self { session, wall, said, phase: Phase::Live(execution), ended, failed: false }

@@ -19,7 +19,8 @@ use serde_json::{Value, json};
 use super::answer::{self, Refusal};
 use super::forward;
 use super::plane::{INTERPRETER, Visit};
-use crate::http::upload;
+use crate::http::BodyKind;
+use crate::http::upload::{self, Held};
 use crate::session::ContextInfo;
 
 #[derive(Deserialize, Default)]
@@ -33,11 +34,12 @@ pub(super) async fn call(visit: Visit, request: Request) -> Result<Response, Ref
     let (parts, stream) = request.into_parts();
     let path = parts.uri.path().trim_matches('/').to_owned();
     let steps: Vec<&str> = path.split('/').collect();
-    let most = visit.door.parts.largest_body;
-    let read = upload::whole(stream, most, visit.door.parts.patience).await;
-    let body = read.map_err(|unread| text(unread.status(), &unread.to_string()))?;
+    let kind = if steps == ["execute"] { BodyKind::Program } else { BodyKind::Context };
+    let read = visit.read(kind, &parts.headers, stream).await;
+    let held = read.map_err(|unread| text(unread.status(), &unread.to_string()))?;
+    let Held { bytes: body, charge } = held;
     match (&parts.method, steps.as_slice()) {
-        (&Method::POST, ["execute"]) => execute::execute(visit, parts, body).await,
+        (&Method::POST, ["execute"]) => execute::execute(visit, parts, body, charge).await,
         (&Method::GET, ["health"]) => Ok(Json("OK").into_response()),
         (&Method::GET, ["contexts"]) => Ok(contexts(&visit, parts).await),
         (&Method::POST, ["contexts"]) => open(&visit, parts, body).await,
@@ -83,8 +85,8 @@ async fn contexts(visit: &Visit, parts: Parts) -> Response {
     let mut all: Vec<Value> = visit.session.contexts().iter().map(described).collect();
     if let Some(machine) = visit.session.machine() {
         let answer = forward::forward(&visit.session, machine.as_ref(), INTERPRETER, parts, Bytes::new()).await;
-        let (status, patience) = (answer.status(), visit.door.parts.patience);
-        let whole = upload::whole(answer.into_body(), 1 << 20, patience).await;
+        let (status, patience) = (answer.status(), visit.door.parts.bodies.patience);
+        let whole = upload::answer(answer.into_body(), 1 << 20, patience).await;
         let of_machine: Vec<Value> = match whole {
             Ok(bytes) if status.is_success() => serde_json::from_slice(&bytes).unwrap_or_default(),
             Ok(_) | Err(_) => Vec::new(),

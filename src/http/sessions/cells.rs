@@ -14,7 +14,7 @@ use super::files;
 use crate::http::answer::{Decided, Displayed, Used};
 use crate::http::problem::Problem;
 use crate::http::stream::{self, Running};
-use crate::http::{Door, asked};
+use crate::http::{BodyKind, Door, asked};
 use crate::request::Caller;
 use crate::route::TierName;
 use crate::session::{Done, Said};
@@ -32,7 +32,8 @@ pub(super) async fn execute(
 ) -> Result<Response, Problem> {
     let door = &door.0;
     let live = stream::is_wanted(request.headers());
-    let (cell, given) = asked::cell(door.body(request).await?, &door.house.ceilings)?;
+    let (body, charge) = door.body(&caller, BodyKind::Program, request).await?;
+    let (cell, given) = asked::cell(body, &door.house.ceilings)?;
     let used = door.used(&caller, &id).await?;
     // A cell for a context that is not there is refused below, and changes nothing.
     if cell.context.as_ref().is_none_or(|context| used.session().has_context(context)) {
@@ -40,7 +41,11 @@ pub(super) async fn execute(
         used.during(files::put(used.session(), given)).await?;
     }
     let (to, mut said) = mpsc::channel(ROOM);
-    let execution = async move { used.during(used.session().execute(cell, &to)).await };
+    let execution = async move {
+        let done = used.during(used.session().execute(cell, &to)).await;
+        drop(charge);
+        done
+    };
     if live {
         let end = |done: &Done| stream::named("end", &Answered::of(done, None));
         return Ok(Running::new(said, execution).told(sent, end, door.config.keep_alive).await);

@@ -7,7 +7,7 @@ use axum::{Extension, Json};
 
 use super::described::DescribedContext;
 use crate::http::problem::{Kind, Problem};
-use crate::http::{Door, asked};
+use crate::http::{BodyKind, Door, asked};
 use crate::request::Caller;
 use crate::session::files::Files;
 
@@ -18,7 +18,7 @@ pub(super) async fn open(
     Path(id): Path<String>,
     request: Request<Body>,
 ) -> Result<(StatusCode, Json<DescribedContext>), Problem> {
-    let folder = asked::context(door.0.optional_body(request).await?)?;
+    let folder = asked::context(door.0.optional_body(&caller, BodyKind::Context, request).await?)?;
     let folder = folder.map(|folder| Files::absolute(&folder)).transpose();
     let folder = folder.map_err(|wrong| Problem::field("folder", wrong.to_string()))?;
     let used = door.0.used(&caller, &id).await?;

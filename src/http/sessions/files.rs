@@ -14,10 +14,10 @@ use serde_json::Value;
 use switchtower_contract::{Change, Content, Fault, Machine};
 
 use crate::error::Error;
-use crate::http::Door;
+use crate::http::body::unread;
 use crate::http::fields::Fields;
 use crate::http::problem::{Kind, Problem};
-use crate::http::upload::{self, Unread};
+use crate::http::{BodyKind, Door, upload};
 use crate::request::Caller;
 use crate::session::Session;
 use crate::session::files::{FileError, Files};
@@ -53,11 +53,15 @@ pub(super) async fn write(
     let door = &door.0;
     let path = path(request.uri())?;
     let used = door.used(&caller, &id).await?;
-    let most = usize::try_from(door.sessions()?.config().files).unwrap_or(usize::MAX);
+    let (parts, body) = request.into_parts();
     let written = async {
-        let content =
-            upload::whole(request.into_body(), most, door.config.patience).await.map_err(|why| unread(&why))?;
-        put(used.session(), vec![(path, content)]).await
+        let held = door.bodies.read(&caller, BodyKind::File, &parts.headers, body).await;
+        let upload::Held { bytes, charge } = held.map_err(|why| unread(&why))?;
+        if used.session().machine().is_none() {
+            // It is kept as it is, and charged as a file from now on.
+            charge.shrink(0);
+        }
+        put(used.session(), vec![(path, bytes)]).await
     };
     used.during(written).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -138,14 +142,6 @@ fn encoded(path: &str) -> String {
     encoded
 }
 
-fn unread(why: &Unread) -> Problem {
-    match why {
-        Unread::TooLarge(most) => Problem::new(Kind::TooLarge, why.to_string()).with("allowed", *most),
-        Unread::Slow => Problem::new(Kind::SlowBody, why.to_string()),
-        Unread::Broken(_) => Problem::new(Kind::Malformed, why.to_string()),
-    }
-}
-
 fn refused(error: FileError) -> Problem {
     let detail = error.to_string();
     match error {
@@ -154,6 +150,7 @@ fn refused(error: FileError) -> Problem {
             Problem::field("path", detail)
         }
         FileError::Full { most } => Problem::new(Kind::TooLarge, detail).with("allowed", most),
+        FileError::NoSpace(no_space) => Error::from(no_space).into(),
         FileError::Moved => Problem::new(Kind::Unavailable, detail).retry_after(SOON),
     }
 }

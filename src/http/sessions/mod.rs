@@ -18,7 +18,7 @@ use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 
 use super::problem::{Kind, Problem};
-use super::{Door, Parts, asked};
+use super::{BodyKind, Door, Parts, asked};
 use crate::request::Caller;
 use crate::session::{Session, Sessions};
 use described::Described;
@@ -61,8 +61,13 @@ impl Parts {
     }
 
     /// A body of which nothing has to be there.
-    async fn optional_body(&self, request: Request<Body>) -> Result<Value, Problem> {
-        if request.body().is_end_stream() { Ok(json!({})) } else { self.body(request).await }
+    async fn optional_body(&self, caller: &Caller, kind: BodyKind, request: Request<Body>) -> Result<Value, Problem> {
+        if request.body().is_end_stream() {
+            return Ok(json!({}));
+        }
+        // What is kept of it is charged where it is kept.
+        let (body, _charge) = self.body(caller, kind, request).await?;
+        Ok(body)
     }
 
     fn described(&self, session: &Session) -> Described {
@@ -78,7 +83,8 @@ async fn create(
 ) -> Result<Response, Problem> {
     let door = &door.0;
     let sessions = door.sessions()?;
-    let asked = asked::session(door.optional_body(request).await?, &door.house.ceilings, sessions.config())?;
+    let body = door.optional_body(&caller, BodyKind::Session, request).await?;
+    let asked = asked::session(body, &door.house.ceilings, sessions.config())?;
     let session = sessions.create(&caller, asked).await?;
     door.opened.remember(&caller, session.id());
     let place = [(header::LOCATION, format!("/v1/sessions/{}", session.id()))];

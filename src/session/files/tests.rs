@@ -2,9 +2,11 @@ use proptest::prelude::*;
 use switchtower_contract::Content;
 
 use super::*;
+use crate::memory::{self, MemoryAccount};
+use crate::request::Caller;
 
 fn files(most: u64) -> Files {
-    Files::new(Wall::starting_at(SystemTime::UNIX_EPOCH), most)
+    Files::new(Wall::starting_at(SystemTime::UNIX_EPOCH), most, MemoryAccount::default().open(&Caller::default()))
 }
 
 fn change(path: &str, content: Content) -> Change {
@@ -156,3 +158,74 @@ proptest! {
         prop_assert_eq!(anew.everything(), files.everything());
     }
 }
+
+/// Files that may take so many bytes with all that is around them.
+fn charged(share: u64) -> (MemoryAccount, Files) {
+    let account = MemoryAccount::new(&memory::Config { total: 2 * share, per_caller: share });
+    let charge = account.open(&Caller::default());
+    (account, Files::new(Wall::starting_at(SystemTime::UNIX_EPOCH), u64::MAX, charge))
+}
+
+#[tokio::test]
+async fn contents_names_and_removed_names_are_charged_until_they_are_gone() {
+    let (account, files) = charged(100_000);
+    files.write("a", vec![0; 50_000].into()).unwrap();
+    let with_one = account.total();
+    assert!((50_000..51_000).contains(&with_one), "{with_one}");
+    files.write("a", vec![0; 10].into()).unwrap();
+    assert_eq!(account.total(), with_one - 49_990);
+    // A long name costs what it has, and goes on costing it when its file is gone.
+    let deep = format!("{}/f", ["n".repeat(200).as_str(); 15].join("/"));
+    files.write(&deep, "x".into()).unwrap();
+    let with_names = account.total();
+    assert!(with_names > 20_000, "{with_names}");
+    files.remove(&"n".repeat(200)).unwrap();
+    assert!(account.total() > with_names - 10);
+    drop(files);
+    assert_eq!(account.total(), 0);
+}
+
+#[tokio::test]
+async fn what_the_account_has_no_room_for_changes_nothing_and_charges_nothing() {
+    let (account, files) = charged(10_000);
+    files.write("a/b", vec![1; 4000].into()).unwrap();
+    let (before, mark, charged) = (files.everything(), files.mark(), account.total());
+    let no_space = |error: FileError| matches!(error, FileError::NoSpace(NoSpace { allowed: 10_000, .. }));
+    assert!(no_space(files.write("c", vec![1; 6000].into()).unwrap_err()));
+    assert!(no_space(files.write(&"x/".repeat(2000), Bytes::new()).unwrap_err()));
+    let changes = vec![change("/tmp/x", file("1")), change("/tmp/y", Content::File(vec![1; 6000]))];
+    assert!(no_space(files.apply(changes, Writer::Kernel(1)).unwrap_err()));
+    let more = ["m".repeat(250).as_str(); 12].join("/");
+    assert!(no_space(files.rename("a", &more).unwrap_err()));
+    assert_eq!((files.everything(), files.mark(), account.total()), (before, mark, charged));
+    files.remove("a").unwrap();
+    files.write("c", vec![1; 6000].into()).unwrap();
+    files.forget_contents();
+    assert_eq!((files.size(), files.paths()), (0, vec!["/home/user/c".to_owned()]));
+    assert!(account.total() < 2000);
+}
+
+proptest! {
+    #[test]
+    fn the_charge_is_what_the_tree_costs_whatever_is_done(steps in prop::collection::vec((0..5_u8, 0..6_usize, 0..6_usize, 0..3000_usize), 0..40)) {
+        let (account, files) = charged(12_000);
+        let names = ["a", "a/b", "a/b/c", "/tmp/d", "/tmp/d/e", "/tmp/f"];
+        for (what, one, other, size) in steps {
+            let _ = match what {
+                0 | 1 => files.write(names[one], vec![0; size].into()).map(drop),
+                2 => files.rename(names[one], names[other]).map(drop),
+                3 => files.remove(names[one]),
+                _ => files.apply(vec![change(&Files::absolute(names[one]).unwrap(), Content::File(vec![1; size]))], Writer::Kernel(1)),
+            };
+            let total = account.total();
+            prop_assert!(total <= 12_000 && total >= files.size());
+            let again = files.size();
+            prop_assert!(total - again <= 12 * (NODE_AND_NAME));
+        }
+        drop(files);
+        prop_assert_eq!(account.total(), 0);
+    }
+}
+
+/// Most that one of the names above takes beside its content.
+const NODE_AND_NAME: u64 = 192 + 20;

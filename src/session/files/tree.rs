@@ -1,6 +1,7 @@
 //! The tree itself: every path that is, or was, with the moment of its last change and who made it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -8,15 +9,22 @@ use switchtower_contract::{Change, Content};
 
 use super::path::{self, ROOTS};
 use super::{Entry, FileError, Mark, Writer};
+use crate::memory::Charge;
 
 /// Paths of one session, those that are gone included: their names take memory too.
 const PATHS: usize = 50_000;
+/// Bytes that a path takes beside its name and its content.
+const NODE: u64 = 192;
 
 /// A path sorts before all that is below it. A call that fails has changed nothing, but for `apply`.
 #[derive(Debug, Clone)]
 pub(super) struct Tree {
     nodes: BTreeMap<String, Node>,
     size: u64,
+    /// Bytes that all of it takes: contents, names, and what is around them.
+    cost: u64,
+    /// What is charged for it; at least its cost. A copy that is tried shares it.
+    charge: Arc<Charge>,
     most: u64,
     mark: Mark,
     /// It belongs to a machine now.
@@ -63,12 +71,19 @@ pub(super) struct Act {
 }
 
 impl Tree {
-    pub(super) fn new(most: u64, at: SystemTime) -> Self {
+    pub(super) fn new(most: u64, at: SystemTime, charge: Charge) -> Self {
         let root = |path: &str| {
             let node = Node { what: What::Folder, changed: Mark::default(), writer: Writer::Client, modified: at };
             (path.to_owned(), node)
         };
-        Self { nodes: ROOTS.iter().map(|path| root(path)).collect(), size: 0, most, mark: Mark::default(), left: false }
+        // The roots are part of what a session costs.
+        let (nodes, charge) = (ROOTS.iter().map(|path| root(path)).collect(), Arc::new(charge));
+        Self { nodes, size: 0, cost: 0, charge, most, mark: Mark::default(), left: false }
+    }
+
+    /// Charges what it costs now, and no more.
+    pub(super) fn settle(&self) {
+        self.charge.shrink(self.cost);
     }
 
     pub(super) fn mark(&self) -> Mark {
@@ -129,8 +144,8 @@ impl Tree {
         Some(self.below(folder).map(mark).collect())
     }
 
-    /// Whether there is room for so many more paths, and for new bytes in place of old ones.
-    fn room(&self, paths: usize, old: u64, new: u64) -> Result<(), FileError> {
+    /// Makes sure of room for so many more paths with names of so many bytes, and for new bytes in place of old ones.
+    fn room(&self, paths: usize, names: u64, old: u64, new: u64) -> Result<(), FileError> {
         if (self.size - old).saturating_add(new) > self.most {
             return Err(FileError::Full { most: self.most });
         }
@@ -138,7 +153,8 @@ impl Tree {
             let message = format!("a session may have {PATHS} files and folders, removed ones included");
             return Err(FileError::Invalid(message));
         }
-        Ok(())
+        let grows = (names + NODE * paths as u64 + new).saturating_sub(old);
+        Ok(self.charge.reach(self.cost.saturating_add(grows))?)
     }
 
     fn held(&self, path: &str) -> u64 {
@@ -148,8 +164,11 @@ impl Tree {
     /// Puts something at a path, with no look at what is around it.
     fn put(&mut self, path: &str, what: What, act: Act) -> Result<(), FileError> {
         let (old, new) = (self.held(path), what.size());
-        self.room(usize::from(!self.nodes.contains_key(path)), old, new)?;
+        let is_new = !self.nodes.contains_key(path);
+        let name = if is_new { path.len() as u64 } else { 0 };
+        self.room(usize::from(is_new), name, old, new)?;
         self.size = self.size - old + new;
+        self.cost = self.cost - old + new + name + if is_new { NODE } else { 0 };
         self.mark.0 += 1;
         let node = Node { what, changed: self.mark, writer: act.writer, modified: act.at };
         self.nodes.insert(path.to_owned(), node);
@@ -173,7 +192,8 @@ impl Tree {
     /// Puts something at a path, and folders above it.
     fn grow(&mut self, path: &str, what: What, act: Act) -> Result<(), FileError> {
         let missing = self.missing(path)?;
-        self.room(missing.len() + 1, self.held(path), what.size())?;
+        let names = missing.iter().map(|folder| folder.len()).sum::<usize>() + path.len();
+        self.room(missing.len() + 1, names as u64, self.held(path), what.size())?;
         missing.into_iter().try_for_each(|folder| self.put(folder, What::Folder, act))?;
         self.put(path, what, act)
     }
@@ -218,7 +238,10 @@ impl Tree {
         }
         let below: Vec<(String, What)> =
             self.below(from).map(|(path, node)| (format!("{to}{}", &path[from.len()..]), node.what.clone())).collect();
-        self.room(self.missing(to)?.len() + 1 + below.len(), 0, 0)?;
+        let missing = self.missing(to)?;
+        let names = missing.iter().copied().chain([to]).chain(below.iter().map(|(path, _)| path.as_str()));
+        let names = names.map(str::len).sum::<usize>() as u64;
+        self.room(missing.len() + 1 + below.len(), names, 0, 0)?;
         self.clear(from, act)?;
         self.grow(to, moved, act)?;
         for (path, what) in below {
@@ -282,6 +305,18 @@ impl Tree {
             changes.push(Change { path: path.clone(), content: node.what.content() });
         }
         changes
+    }
+
+    /// Drops all contents: what is there is known by name alone.
+    pub(super) fn forget_contents(&mut self) {
+        for node in self.nodes.values_mut() {
+            if let What::File(content) = &mut node.what {
+                *content = Bytes::new();
+            }
+        }
+        self.cost -= self.size;
+        self.size = 0;
+        self.settle();
     }
 
     pub(super) fn paths(&self) -> Vec<String> {

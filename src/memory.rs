@@ -1,0 +1,272 @@
+//! One account of the bytes that the server holds for its callers: bodies that arrive, files, cells and their histories,
+//! descriptions of sandboxes, watchers.
+//!
+//! What holds bytes has a [`Charge`]; dropping it gives them back. No caller may hold more than its share, nor more than
+//! what it leaves free for others, so that somebody who comes later always finds room.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::request::Caller;
+
+/// How much may be held, in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Bytes that are held for all callers together.
+    pub total: u64,
+    /// Bytes that are held for one caller at most. It never holds more than it leaves free, so alone half of the total.
+    pub per_caller: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { total: 512 << 20, per_caller: 256 << 20 }
+    }
+}
+
+impl Config {
+    /// Returns what contradicts itself, in words; `None` when all is well.
+    pub fn objection(&self) -> Option<String> {
+        if self.per_caller < (1 << 20) {
+            return Some("memory.per_caller is less than 1048576: no caller could do anything".to_owned());
+        }
+        (self.per_caller > self.total)
+            .then(|| format!("memory.per_caller is more than memory.total, which is {}", self.total))
+    }
+}
+
+/// The account. Clones are the same account.
+#[derive(Debug, Clone)]
+pub struct MemoryAccount(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: Config,
+    /// Held for a few instructions.
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    total: u64,
+    /// Callers that hold nothing are not in it.
+    by_caller: HashMap<Arc<str>, u64>,
+}
+
+/// More bytes than there is room for. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "no space left: {wanted} more bytes do not fit beside the {held} that this caller holds in sandboxes, files, cells and \
+     uploads; it may hold {allowed} now: remove files or end sandboxes"
+)]
+pub struct NoSpace {
+    /// Bytes that were asked for.
+    pub wanted: u64,
+    /// Bytes that the caller holds.
+    pub held: u64,
+    /// Bytes that the caller may hold, by its share and by what others hold.
+    pub allowed: u64,
+}
+
+impl Default for MemoryAccount {
+    fn default() -> Self {
+        Self::new(&Config::default())
+    }
+}
+
+impl MemoryAccount {
+    pub fn new(config: &Config) -> Self {
+        Self(Arc::new(Inner { config: config.clone(), held: Mutex::default() }))
+    }
+
+    /// Returns a charge of no bytes, to grow.
+    pub fn open(&self, caller: &Caller) -> Charge {
+        Charge { account: self.clone(), user: Arc::clone(&caller.user), bytes: Mutex::new(0) }
+    }
+
+    /// Charges bytes to a caller.
+    ///
+    /// # Errors
+    /// There is no room for them.
+    pub fn charge(&self, caller: &Caller, bytes: u64) -> Result<Charge, NoSpace> {
+        let charge = self.open(caller);
+        charge.resize(bytes)?;
+        Ok(charge)
+    }
+
+    /// Returns the bytes that are held for all callers.
+    pub fn total(&self) -> u64 {
+        self.held().total
+    }
+
+    /// Returns the bytes that are held for one caller.
+    pub fn held_by(&self, caller: &Caller) -> u64 {
+        self.held().by_caller.get(&caller.user).copied().unwrap_or_default()
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, user: &Arc<str>, wanted: u64) -> Result<(), NoSpace> {
+        let Config { total, per_caller } = self.0.config;
+        let mut all = self.held();
+        let held = all.by_caller.get(user).copied().unwrap_or_default();
+        // What it holds afterwards is no more than what is free afterwards.
+        let allowed = per_caller.min(total.saturating_sub(all.total - held) / 2);
+        if held.saturating_add(wanted) > allowed {
+            return Err(NoSpace { wanted, held, allowed });
+        }
+        all.total += wanted;
+        *all.by_caller.entry(Arc::clone(user)).or_default() += wanted;
+        Ok(())
+    }
+
+    fn give_back(&self, user: &Arc<str>, bytes: u64) {
+        let mut all = self.held();
+        all.total = all.total.saturating_sub(bytes);
+        if let Some(held) = all.by_caller.get_mut(user) {
+            *held = held.saturating_sub(bytes);
+            if *held == 0 {
+                all.by_caller.remove(user);
+            }
+        }
+    }
+}
+
+/// Bytes that are held for a caller, until it is dropped.
+#[derive(Debug)]
+pub struct Charge {
+    account: MemoryAccount,
+    user: Arc<str>,
+    /// Held for one call of the account.
+    bytes: Mutex<u64>,
+}
+
+impl Charge {
+    fn locked(&self) -> MutexGuard<'_, u64> {
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn bytes(&self) -> u64 {
+        *self.locked()
+    }
+
+    /// Returns a charge of no bytes to the same caller.
+    pub fn another(&self) -> Self {
+        Self { account: self.account.clone(), user: Arc::clone(&self.user), bytes: Mutex::new(0) }
+    }
+
+    /// Charges so many bytes instead of those until now. Fewer always fit.
+    ///
+    /// # Errors
+    /// There is no room for more; it is as it was.
+    pub fn resize(&self, to: u64) -> Result<(), NoSpace> {
+        let mut bytes = self.locked();
+        if to > *bytes {
+            self.account.take(&self.user, to - *bytes)?;
+        } else {
+            self.account.give_back(&self.user, *bytes - to);
+        }
+        *bytes = to;
+        Ok(())
+    }
+
+    /// Charges at least so many bytes.
+    ///
+    /// # Errors
+    /// There is no room for them; it is as it was.
+    pub fn reach(&self, at_least: u64) -> Result<(), NoSpace> {
+        if at_least > self.bytes() { self.resize(at_least) } else { Ok(()) }
+    }
+
+    /// Charges no more than so many bytes.
+    pub fn shrink(&self, at_most: u64) {
+        if at_most < self.bytes() {
+            // Fewer always fit.
+            let _ = self.resize(at_most);
+        }
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.account.give_back(&self.user, self.bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn caller(name: &str) -> Caller {
+        Caller::named(name)
+    }
+
+    fn account(total: u64, per_caller: u64) -> MemoryAccount {
+        MemoryAccount::new(&Config { total, per_caller })
+    }
+
+    #[test]
+    fn a_caller_has_its_share_and_gets_it_back_when_it_drops_what_it_held() {
+        let account = account(1000, 300);
+        let ada = account.charge(&caller("ada"), 300).unwrap();
+        let refused = account.charge(&caller("ada"), 1).unwrap_err();
+        assert_eq!(refused, NoSpace { wanted: 1, held: 300, allowed: 300 });
+        account.charge(&caller("bob"), 300).unwrap();
+        assert_eq!((account.total(), account.held_by(&caller("bob"))), (300, 0));
+        ada.resize(100).unwrap();
+        let more = ada.another();
+        more.resize(200).unwrap();
+        assert!(more.resize(201).is_err() && more.bytes() == 200);
+        drop((ada, more));
+        assert_eq!((account.total(), account.held().by_caller.len()), (0, 0));
+    }
+
+    #[test]
+    fn whoever_comes_later_finds_room_however_much_others_hold() {
+        let account = account(1 << 20, 1 << 20);
+        let mut charges = Vec::new();
+        for number in 0..8 {
+            let charge = account.open(&caller(&number.to_string()));
+            // As much as it gets.
+            let mut bytes = 1 << 20;
+            while charge.resize(bytes).is_err() {
+                bytes /= 2;
+            }
+            assert!(bytes >= 1 << (19 - number), "{number}: {bytes}");
+            charges.push(charge);
+        }
+        assert!(account.total() < 1 << 20);
+    }
+
+    #[test]
+    fn the_refusal_has_all_numbers_and_says_what_to_do() {
+        let text = account(100, 50).charge(&caller("ada"), 60).unwrap_err().to_string();
+        insta::assert_snapshot!(text, @"no space left: 60 more bytes do not fit beside the 0 that this caller holds in sandboxes, files, cells and uploads; it may hold 50 now: remove files or end sandboxes");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_asked_for_the_total_and_the_shares_hold(steps in prop::collection::vec((0..6_usize, 0..700_u64), 0..60)) {
+            let account = account(1000, 400);
+            let charges: Vec<_> = (0..6).map(|at| account.open(&caller(["a", "b", "c"][at % 3]))).collect();
+            for (at, bytes) in steps {
+                let _ = charges[at].resize(bytes);
+                let all: u64 = charges.iter().map(Charge::bytes).sum();
+                prop_assert_eq!(account.total(), all);
+                prop_assert!(all <= 1000);
+                for name in ["a", "b", "c"] {
+                    prop_assert!(account.held_by(&caller(name)) <= 400);
+                }
+            }
+            drop(charges);
+            prop_assert_eq!(account.total(), 0);
+        }
+    }
+}
