@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, BodyDataStream, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use futures_util::StreamExt as _;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::limits::{BodyKind, Limits, VALUES};
 use crate::memory::{Charge, MemoryAccount, NoSpace};
@@ -101,12 +101,44 @@ async fn whole(
     patience: Duration,
     charge: &Charge,
 ) -> Result<Bytes, Unread> {
+    let mut pieces = body.into_data_stream();
+    let read = taken_in(&mut pieces, headers, most, patience, charge).await;
+    if matches!(read, Err(Unread::TooLarge(_) | Unread::NoSpace(_))) {
+        charge.shrink(0);
+        // A client that is still sending reads its answer afterwards.
+        let _ = timeout(patience, discard(&mut pieces, most)).await;
+    }
+    read
+}
+
+/// Takes so many bytes of a body, or a little more, and keeps none.
+async fn discard(pieces: &mut BodyDataStream, most: u64) {
+    let mut discarded = 0;
+    while discarded < most
+        && let Some(Ok(piece)) = pieces.next().await
+    {
+        discarded += piece.len() as u64;
+    }
+}
+
+async fn taken_in(
+    pieces: &mut BodyDataStream,
+    headers: &HeaderMap,
+    most: u64,
+    patience: Duration,
+    charge: &Charge,
+) -> Result<Bytes, Unread> {
     let told = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if told.is_some_and(|told| told > most) {
         return Err(Unread::TooLarge(most));
     }
+    // What finds no space now is not begun; nothing is held for it before it is there.
+    if let Some(told) = told {
+        let held = charge.bytes();
+        charge.reach(told.saturating_sub(FREE))?;
+        charge.shrink(held);
+    }
     let room = usize::try_from(told.unwrap_or(most)).unwrap_or(usize::MAX);
-    let mut pieces = body.into_data_stream();
     let began = Instant::now();
     let last = began + patience.saturating_mul(WHOLE);
     let mut whole = Vec::new();
@@ -156,6 +188,8 @@ fn values(text: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use axum::http::HeaderValue;
     use futures_util::stream;
@@ -201,11 +235,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_says_it_is_too_large_is_not_even_begun() {
-        let headers = HeaderMap::from_iter([(header::CONTENT_LENGTH, HeaderValue::from_static("6"))]);
+    async fn a_body_that_says_it_is_too_large_is_not_begun_and_a_client_that_sends_it_all_the_same_reads_why() {
+        let told = |length: u64| HeaderMap::from_iter([(header::CONTENT_LENGTH, HeaderValue::from(length))]);
         let never = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
-        let refused = bodies(5, 1000).read(&Caller::default(), BodyKind::File, &headers, never).await;
+        let refused = bodies(5, 1000).read(&Caller::default(), BodyKind::File, &told(6), never).await;
         assert_eq!(refused.unwrap_err(), Unread::TooLarge(5));
+        let sent = Arc::new(AtomicUsize::new(0));
+        let counted = |pieces: usize| {
+            let sent = Arc::clone(&sent);
+            Body::from_stream(stream::iter((0..pieces).map(move |_| {
+                sent.fetch_add(1, Ordering::Relaxed);
+                Ok::<_, Infallible>(vec![7; 10_000])
+            })))
+        };
+        let small = bodies(1_000_000, 50_000);
+        for (pieces, length) in [(20, Some(200_000)), (20, None), (300, Some(3_000_000)), (300, None)] {
+            let headers = length.map(told).unwrap_or_default();
+            let refused = small.read(&Caller::default(), BodyKind::File, &headers, counted(pieces)).await.unwrap_err();
+            assert!(matches!(refused, Unread::NoSpace(_) | Unread::TooLarge(_)), "{refused}");
+            let sent = sent.swap(0, Ordering::Relaxed);
+            // All of it, but no more than the limit once more.
+            assert!(sent == pieces || (100..=120).contains(&sent), "{sent} of {pieces}");
+            assert_eq!(small.memory.total(), 0);
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -228,7 +280,7 @@ mod tests {
         drop(held);
         assert_eq!(bodies.memory.total(), 0);
         // A length that is told costs nothing before its bytes are there.
-        let told = HeaderMap::from_iter([(header::CONTENT_LENGTH, HeaderValue::from_static("90000000"))]);
+        let told = HeaderMap::from_iter([(header::CONTENT_LENGTH, HeaderValue::from_static("60000"))]);
         assert_eq!(bodies.read(&ada, BodyKind::File, &told, pieces(1)).await.unwrap().bytes.len(), 10_000);
     }
 
