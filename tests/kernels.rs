@@ -279,7 +279,7 @@ fn apply(files: &Shared, changes: &[Change]) {
     let mut files = files.lock().unwrap();
     for change in changes {
         match &change.content {
-            Content::File(content) => drop(files.insert(change.path.clone(), content.clone())),
+            Content::File(content) => drop(files.insert(change.path.clone(), content.to_vec())),
             Content::Folder => {}
             Content::Gone => drop(files.remove(&change.path)),
         }
@@ -374,7 +374,7 @@ impl ToyKernel {
             let change = |change: &Value| Change {
                 path: change["path"].as_str().unwrap().to_owned(),
                 content: match change["content"].as_str() {
-                    Some(content) => Content::File(STANDARD.decode(content).unwrap()),
+                    Some(content) => Content::File(STANDARD.decode(content).unwrap().into()),
                     None if change["folder"] == true => Content::Folder,
                     None => Content::Gone,
                 },
@@ -464,7 +464,8 @@ impl ToyKernel {
                 }
                 ("write", what) => {
                     let (path, text) = what.split_once(' ').unwrap();
-                    let change = Change { path: path.to_owned(), content: Content::File(text.into()) };
+                    let change =
+                        Change { path: path.to_owned(), content: Content::File(text.as_bytes().to_vec().into()) };
                     apply(&self.files, std::slice::from_ref(&change));
                     changes.push(change);
                 }

@@ -123,7 +123,7 @@ impl Session {
         .to_string();
         let failed = |fault: Fault| unavailable(tier, &fault);
         let (given, after, parcel) = if data.len() > EMBEDDED {
-            let parcel = Change { path: PARCEL.to_owned(), content: Content::File(data.into_bytes()) };
+            let parcel = Change { path: PARCEL.to_owned(), content: Content::File(data.into_bytes().into()) };
             (json!(PARCEL), format!("__import__('os').unlink({})\n", json!(PARCEL)), Some(parcel))
         } else {
             (json!(data), String::new(), None)

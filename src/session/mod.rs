@@ -23,6 +23,7 @@ mod session;
 mod table;
 mod there;
 mod tokens;
+mod transfers;
 mod upkeep;
 
 pub(crate) use carried::prepares_arrival;

@@ -177,6 +177,7 @@ impl Session {
         }
         let news = (!seat.history.is_empty()).then(|| self.files.since(seat.mark, context.writer()).0);
         let (files, mark) = self.files.whole();
+        self.house.transfers.admit(&files).await;
         Ok(Ready { kernel, permit: Some(permit), changes: brought(seat.history.touched(), files), news, mark })
     }
 }

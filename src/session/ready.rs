@@ -71,6 +71,7 @@ impl Session {
             // A new one has not even what this context wrote before it began anew.
             let (changes, mark) =
                 if is_new { self.files.whole() } else { self.files.since(seat.mark, context.writer()) };
+            self.house.transfers.admit(&changes).await;
             return Ok(Ready { kernel, permit: None, changes, news: None, mark });
         }
         self.arrives_here(tier, context, seat).await.map_err(Gone::Refused)

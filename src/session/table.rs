@@ -15,6 +15,7 @@ use super::native_kernels::{self, NativeKernels};
 use super::place::makes_again;
 use super::session::Session;
 use super::tokens::{TokenCheck, TokenKind, Tokens};
+use super::transfers::Transfers;
 use crate::error::Error;
 use crate::memory::MemoryAccount;
 use crate::request::{Caller, Ceilings, Invalid};
@@ -134,6 +135,7 @@ pub(super) struct House {
     pub(super) ids: Ids,
     pub(super) tokens: Tokens,
     pub(super) memory: MemoryAccount,
+    pub(super) transfers: Transfers,
 }
 
 impl House {
@@ -218,6 +220,7 @@ impl Sessions {
             ids,
             tokens,
             memory,
+            transfers: Transfers::default(),
         };
         Self(Arc::new(Inner { house: Arc::new(house), table: Mutex::default() }))
     }

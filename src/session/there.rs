@@ -84,6 +84,7 @@ impl Session {
         if changes.is_empty() {
             return Ok(None);
         }
+        // Contents are shared with the copy.
         let Err(refused) = self.files.apply(changes.clone(), writer) else { return Ok(None) };
         if refused != FileError::Moved {
             return Ok(Some(format!("the files that this cell wrote are not kept: {refused}")));

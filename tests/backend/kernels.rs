@@ -214,14 +214,15 @@ fn what_happens_to_files_outside_is_seen_by_the_next_cell_and_what_it_does_is_to
         let source = "import os\nopen('/tmp/made/b', 'w').write(open('given').read() * 2)\nos.remove('old')";
         let mut cell = notebook.cell(source);
         cell.changes = vec![
-            change("/home/user/given", Content::File(b"ab".to_vec())),
-            change("/home/user/old", Content::File(b"x".to_vec())),
+            change("/home/user/given", Content::File(b"ab".to_vec().into())),
+            change("/home/user/old", Content::File(b"x".to_vec().into())),
             change("/tmp/made", Content::Folder),
         ];
         let (ran, output) = run(notebook.kernel.as_mut(), &cell, &Limits::default()).await;
         let mut changes = ran.unwrap().changes;
         changes.sort_by(|one, other| one.path.cmp(&other.path));
-        let told = [change("/home/user/old", Content::Gone), change("/tmp/made/b", Content::File(b"abab".to_vec()))];
+        let told =
+            [change("/home/user/old", Content::Gone), change("/tmp/made/b", Content::File(b"abab".to_vec().into()))];
         assert_eq!(changes, told, "{output:?}");
         let (ran, _) = notebook.run("open('/tmp/made/b').read()").await;
         assert_eq!(ran.changes, []);

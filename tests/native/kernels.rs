@@ -52,15 +52,17 @@ fn what_happens_to_files_outside_is_seen_by_the_next_cell_and_what_it_does_is_to
             let source = "import os\nopen('/tmp/made/b', 'w').write(open('given').read() * 2)\nos.remove('old')";
             let mut cell = notebook.cell(source);
             cell.changes = vec![
-                change("/home/user/given", Content::File(b"ab".to_vec())),
-                change("/home/user/old", Content::File(b"x".to_vec())),
+                change("/home/user/given", Content::File(b"ab".to_vec().into())),
+                change("/home/user/old", Content::File(b"x".to_vec().into())),
                 change("/tmp/made", Content::Folder),
             ];
             let (ran, output) = run(notebook.kernel.as_mut(), &cell, &Limits::default()).await;
             let mut changes = ran.unwrap().changes;
             changes.sort_by(|one, other| one.path.cmp(&other.path));
-            let told =
-                [change("/home/user/old", Content::Gone), change("/tmp/made/b", Content::File(b"abab".to_vec()))];
+            let told = [
+                change("/home/user/old", Content::Gone),
+                change("/tmp/made/b", Content::File(b"abab".to_vec().into())),
+            ];
             assert_eq!(changes, told, "{profile:?} {output:?}");
             let (ran, _) = notebook.run("open('/tmp/made/b').read()").await;
             assert_eq!(ran.changes, []);
@@ -139,7 +141,10 @@ fn a_cell_that_is_broken_off_leaves_its_names_and_the_next_one_tells_its_files()
             let running = run(notebook.kernel.as_mut(), &cell, &limits);
             assert!(timeout(SHORT.wall, running).await.is_err(), "whoever asked leaves");
             let (ran, output) = notebook.run("x").await;
-            assert_eq!(ran.changes, [Change { path: "/tmp/left".into(), content: Content::File(b"yes".to_vec()) }]);
+            assert_eq!(
+                ran.changes,
+                [Change { path: "/tmp/left".into(), content: Content::File(b"yes".to_vec().into()) }]
+            );
             assert_eq!(output.results[0].data["text/plain"], "2", "{profile:?}");
         });
     }

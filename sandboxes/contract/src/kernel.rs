@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::events::Events;
@@ -73,7 +74,8 @@ pub struct Change {
 /// What is at a path now.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Content {
-    File(Vec<u8>),
+    /// Clones share it.
+    File(Bytes),
     Folder,
     Gone,
 }

@@ -53,7 +53,7 @@ pub(crate) async fn apply(inside: &Inside, changes: &[Change]) -> Result<(), Tro
     let mut files = Vec::new();
     for change in changes {
         match &change.content {
-            Content::File(content) => files.push((change.path.as_str(), content.as_slice())),
+            Content::File(content) => files.push((change.path.as_str(), content.as_ref())),
             Content::Folder => envd::make_folder(inside, &change.path).await?,
             Content::Gone => match envd::remove(inside, &change.path).await {
                 Err(trouble) if trouble.cause == Cause::Gone && trouble.status == Some(404) => {}

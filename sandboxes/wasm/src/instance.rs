@@ -172,7 +172,7 @@ impl Instance {
 
 fn to_guest(change: &Change) -> wit::Change {
     let content = match &change.content {
-        Content::File(content) => wit::Content::File(content.clone()),
+        Content::File(content) => wit::Content::File(content.to_vec()),
         Content::Folder => wit::Content::Folder,
         Content::Gone => wit::Content::Gone,
     };
@@ -181,7 +181,7 @@ fn to_guest(change: &Change) -> wit::Change {
 
 fn from_guest(change: wit::Change) -> Change {
     let content = match change.content {
-        wit::Content::File(content) => Content::File(content),
+        wit::Content::File(content) => Content::File(content.into()),
         wit::Content::Folder => Content::Folder,
         wit::Content::Gone => Content::Gone,
     };

@@ -96,7 +96,7 @@ fn put_here(here: &Files, files: &[(String, Bytes)]) -> Result<(), FileError> {
 
 async fn put_there(machine: &dyn Machine, files: &[(String, Bytes)]) -> Result<(), Problem> {
     let change =
-        |(path, content): &(String, Bytes)| Change { path: path.clone(), content: Content::File(content.to_vec()) };
+        |(path, content): &(String, Bytes)| Change { path: path.clone(), content: Content::File(content.clone()) };
     let changes: Vec<Change> = files.iter().map(change).collect();
     machine.apply(&changes).await.map_err(failed)
 }

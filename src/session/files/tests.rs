@@ -14,7 +14,7 @@ fn change(path: &str, content: Content) -> Change {
 }
 
 fn file(text: &str) -> Content {
-    Content::File(text.as_bytes().to_vec())
+    Content::File(text.as_bytes().to_vec().into())
 }
 
 #[tokio::test]
@@ -134,7 +134,7 @@ proptest! {
                     let content = |size: u8| match size {
                         0 => Content::Gone,
                         1 => Content::Folder,
-                        size => Content::File(vec![size; size.into()]),
+                        size => Content::File(vec![size; size.into()].into()),
                     };
                     let change = |(path, size): (String, u8)| change(&path, content(size));
                     files.apply(what.into_iter().map(change).collect(), Writer::Kernel(who))
@@ -193,7 +193,7 @@ async fn what_the_account_has_no_room_for_changes_nothing_and_charges_nothing() 
     let no_space = |error: FileError| matches!(error, FileError::NoSpace(NoSpace { allowed: 10_000, .. }));
     assert!(no_space(files.write("c", vec![1; 6000].into()).unwrap_err()));
     assert!(no_space(files.write(&"x/".repeat(2000), Bytes::new()).unwrap_err()));
-    let changes = vec![change("/tmp/x", file("1")), change("/tmp/y", Content::File(vec![1; 6000]))];
+    let changes = vec![change("/tmp/x", file("1")), change("/tmp/y", Content::File(vec![1; 6000].into()))];
     assert!(no_space(files.apply(changes, Writer::Kernel(1)).unwrap_err()));
     let more = ["m".repeat(250).as_str(); 12].join("/");
     assert!(no_space(files.rename("a", &more).unwrap_err()));
@@ -215,7 +215,7 @@ proptest! {
                 0 | 1 => files.write(names[one], vec![0; size].into()).map(drop),
                 2 => files.rename(names[one], names[other]).map(drop),
                 3 => files.remove(names[one]),
-                _ => files.apply(vec![change(&Files::absolute(names[one]).unwrap(), Content::File(vec![1; size]))], Writer::Kernel(1)),
+                _ => files.apply(vec![change(&Files::absolute(names[one]).unwrap(), Content::File(vec![1; size].into()))], Writer::Kernel(1)),
             };
             let total = account.total();
             prop_assert!(total <= 12_000 && total >= files.size());

@@ -56,7 +56,7 @@ impl What {
 
     fn content(&self) -> Content {
         match self {
-            Self::File(content) => Content::File(content.to_vec()),
+            Self::File(content) => Content::File(content.clone()),
             Self::Folder => Content::Folder,
             Self::Gone => Content::Gone,
         }
@@ -270,7 +270,7 @@ impl Tree {
         let path = change.path.as_str();
         let there = self.live(path).map(|node| node.what.clone()).unwrap_or(What::Gone);
         let what = match change.content {
-            Content::File(content) => What::File(content.into()),
+            Content::File(content) => What::File(content),
             Content::Folder => What::Folder,
             Content::Gone => What::Gone,
         };

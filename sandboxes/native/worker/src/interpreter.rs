@@ -98,7 +98,7 @@ fn told(content: &Bound<'_, PyAny>) -> PyResult<Content> {
     if content.is_none() {
         Ok(Content::Gone)
     } else if let Ok(bytes) = content.cast::<PyBytes>() {
-        Ok(Content::File(bytes.as_bytes().to_vec()))
+        Ok(Content::File(bytes.as_bytes().to_vec().into()))
     } else {
         Ok(Content::Folder)
     }
