@@ -104,7 +104,7 @@ fn cache(criterion: &mut Criterion) {
 }
 
 async fn find(cache: &ResultCache, key: &Fingerprint, subject: &Subject, patience: Duration) -> Found {
-    cache.find(key, subject, CacheMode::Use, true, patience).await
+    cache.find(key, subject, &"ada".into(), CacheMode::Use, true, patience).await
 }
 
 criterion_group!(benches, line, cache);

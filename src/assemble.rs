@@ -131,7 +131,7 @@ const MOST_KERNEL_WORKERS: usize = 8;
 pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembled, Unbuilt> {
     let (count, queue) = fitted(config.wasm.workers, &config.tiers.wasm.queue);
     let kernels = if config.wasm.kernels == 0 { (2 * cores()).min(MOST_KERNEL_WORKERS) } else { config.wasm.kernels };
-    let cells = config.sessions.cells().slots;
+    let cells = config.sessions.cells_at_once();
     let size = Size { workers: count, kernels, cells, room: config.wasm.room, reserve: config.wasm.reserve };
     let wall = Wall::real();
     let clouds = Clouds::of_server(config, wall);

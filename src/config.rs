@@ -303,10 +303,11 @@ impl Config {
     fn objection(&self) -> Option<String> {
         let clouds = self.clouds.0.iter().map(|(name, cloud)| (format!("clouds.{name}.tier.queue"), &cloud.tier.queue));
         let own = [("tiers.wasm.queue", &self.tiers.wasm.queue), ("tiers.native.queue", &self.tiers.native.queue)];
-        let sessions = ("sessions.queue".to_owned(), &self.sessions.queue);
-        let queues = own.map(|(name, queue)| (name.to_owned(), queue)).into_iter().chain(clouds).chain([sessions]);
+        let queues = own.map(|(name, queue)| (name.to_owned(), queue)).into_iter().chain(clouds);
         let wrong = |(name, queue): (String, &tier::queue::Config)| Some(format!("{name}.{}", queue.objection()?));
-        self.queue.objection().map(|wrong| format!("queue.{wrong}")).or_else(|| queues.into_iter().find_map(wrong))
+        let overall = self.queue.objection().map(|wrong| format!("queue.{wrong}"));
+        let sessions = || self.sessions.objection().map(|wrong| format!("sessions.{wrong}"));
+        overall.or_else(|| queues.into_iter().find_map(wrong)).or_else(sessions)
     }
 }
 
@@ -398,7 +399,7 @@ mod tests {
         insta::assert_snapshot!(refused("SWITCHTOWER_TIERS_WASM_QUEUE_SLOTS", "0"), @"the settings: tiers.wasm.queue.slots is 0: nothing would ever run, at least 1 is needed");
         insta::assert_snapshot!(refused("SWITCHTOWER_TIERS_NATIVE_QUEUE_PER_USER", "0"), @"the settings: tiers.native.queue.per_user is 0: nothing would ever run, at least 1 is needed");
         insta::assert_snapshot!(refused("SWITCHTOWER_CLOUDS_E2B_TIER_QUEUE_LENGTH_PER_USER", "0"), @"the settings: clouds.e2b.tier.queue.length_per_user is 0: nobody could wait, at least 1 is needed (length = 0 lets nobody wait)");
-        insta::assert_snapshot!(refused("SWITCHTOWER_SESSIONS_QUEUE_SLOTS", "0"), @"the settings: sessions.queue.slots is 0: nothing would ever run, at least 1 is needed");
+        insta::assert_snapshot!(refused("SWITCHTOWER_SESSIONS_QUEUE_SLOTS", "300"), @"the settings: sessions.queue.slots and extra_slots are 308 together: at most 200 are allowed");
         insta::assert_snapshot!(refused("SWITCHTOWER_QUEUE_SLOTS", "0"), @"the settings: queue.slots is 0: nothing would ever run, at least 1 is needed");
         let set = variables(&[("SWITCHTOWER_QUEUE_SLOTS", "6"), ("SWITCHTOWER_QUEUE_PER_USER", "2")]);
         let overall = tier::queue::Overall { slots: Some(6), per_user: Some(2) };

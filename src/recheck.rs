@@ -117,7 +117,8 @@ mod tests {
             .await
             .unwrap();
         let kept = Kept::new(&walked.tier, &walked.outcome, &walked.output).unwrap();
-        let find = async || cache.find(&key, &subject, CacheMode::Use, true, request.timeout).await;
+        let find =
+            async || cache.find(&key, &subject, &request.caller.user, CacheMode::Use, true, request.timeout).await;
         let Found::Nothing(flight) = find().await else { panic!("nothing is stored yet") };
         flight.land(Finding::Observed(kept));
         let Found::Kept(kept, _) = find().await else { panic!("it is stored") };

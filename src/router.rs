@@ -111,18 +111,20 @@ impl Router {
         let key = || Fingerprint::new(&digest, request, cache.scope(), tiers.runtimes(&decision.route));
         let (asked, observed) = (key(), tiers.observe_first(&decision.route));
         let subject = Subject { program: digest, class: decision.class, rule: decision.rule.as_str().into() };
-        let flight = match cache.find(&asked, &subject, request.cache, observed, request.timeout).await {
-            Found::Kept(kept, status) => {
-                if status == CacheStatus::Hit {
-                    self.rechecks.offer(|| Recheck::new(request, asked, subject, &kept));
+        let flight =
+            match cache.find(&asked, &subject, &request.caller.user, request.cache, observed, request.timeout).await {
+                Found::Kept(kept, status) => {
+                    if status == CacheStatus::Hit {
+                        self.rechecks.offer(|| Recheck::new(request, asked, subject, &kept));
+                    }
+                    return Ok(kept_answer(&kept, status, decision, events, entry).await);
                 }
-                return Ok(kept_answer(&kept, status, decision, events, entry).await);
-            }
-            Found::Nothing(flight) => flight,
-        };
+                Found::Nothing(flight) => flight,
+            };
 
         let (mut relay, apart_from) = (Relay::new(events), flight.apart_from());
-        let terms = Terms { footprint: profile.footprint, deadline, apart_from };
+        let begins = || flight.start();
+        let terms = Terms { footprint: profile.footprint, deadline, apart_from, begins: &begins };
         let walked = tiers.walk(request, &terms, &decision.route, &mut relay, &mut entry.attempts).await;
         let Walked { tier, outcome, output, interpreter, limits, note } =
             walked.map_err(|s| Error::from_walk(s, &entry.attempts))?;

@@ -79,7 +79,7 @@ fn size(config: &Config) -> Size {
     Size {
         workers: fitted(config).0,
         kernels: if native.kernels == 0 { super::cores() } else { native.kernels },
-        cells: config.sessions.cells().slots,
+        cells: config.sessions.cells_at_once(),
         room: native.room,
         kernel_idle: (!native.kernel_idle.is_zero()).then_some(native.kernel_idle),
         reserve: native.reserve,

@@ -28,14 +28,26 @@ struct State {
     verification: Verification,
     bars: Bars,
     counts: Counts,
-    flights: HashMap<Fingerprint, Followers>,
+    flights: HashMap<Fingerprint, Running>,
     /// Requests whose last result could not be shared: their equals do not wait for each other.
     unshared: LruCache<Fingerprint, ()>,
     next: u64,
 }
 
-/// By the order in which they came.
-type Followers = BTreeMap<u64, oneshot::Sender<Landing>>;
+/// What is run for several requests.
+struct Running {
+    /// Whose request leads: it waits for its turn among this user's other requests.
+    user: Arc<str>,
+    /// The leader's program runs. Before that, no request of another user waits for it.
+    started: bool,
+    /// By the order in which they came.
+    followers: BTreeMap<u64, Follower>,
+}
+
+struct Follower {
+    user: Arc<str>,
+    landing: oneshot::Sender<Landing>,
+}
 
 /// How a flight ends for a follower.
 pub(super) enum Landing {
@@ -119,6 +131,15 @@ impl Flight {
         }
     }
 
+    /// The program runs: from here on requests of other users may wait for its result too.
+    pub fn start(&self) {
+        if matches!(self.role, Role::Leads)
+            && let Some(running) = self.shared.state().flights.get_mut(&self.key)
+        {
+            running.started = true;
+        }
+    }
+
     /// The run is over. What may be stored is, and is given to all who follow; else they run by themselves. Returns what
     /// became of the result.
     pub fn land(mut self, finding: Finding) -> Stored {
@@ -140,11 +161,11 @@ impl Flight {
                 None
             }
         };
-        let followers = if leads { state.flights.remove(&self.key).unwrap_or_default() } else { Followers::new() };
+        let running = if leads { state.flights.remove(&self.key) } else { None };
         drop(state);
-        for follower in followers.into_values() {
+        for follower in running.into_iter().flat_map(|running| running.followers.into_values()) {
             // A follower that left needs no landing.
-            let _ = follower.send(kept.clone().map_or(Landing::Alone, Landing::Shared));
+            let _ = follower.landing.send(kept.clone().map_or(Landing::Alone, Landing::Shared));
         }
         match stored {
             Taken::Kept(_) => Stored::Kept,
@@ -255,8 +276,8 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        if let Some(followers) = self.shared.state().flights.get_mut(&self.key) {
-            followers.remove(&self.ticket);
+        if let Some(running) = self.shared.state().flights.get_mut(&self.key) {
+            running.followers.remove(&self.ticket);
         }
     }
 }
@@ -281,7 +302,13 @@ impl Shared {
     }
 
     /// `observed`: the sandbox that comes first sees what the program asks for.
-    pub(super) fn board(self: &Arc<Self>, key: &Fingerprint, subject: &Subject, observed: bool) -> Boarding {
+    pub(super) fn board(
+        self: &Arc<Self>,
+        key: &Fingerprint,
+        subject: &Subject,
+        user: &Arc<str>,
+        observed: bool,
+    ) -> Boarding {
         let mut state = self.state();
         let state = &mut *state;
         let now = Instant::now();
@@ -296,30 +323,40 @@ impl Shared {
         if unverified || state.unshared.get(key).is_some() {
             return Boarding::Alone;
         }
-        let Some(followers) = state.flights.get_mut(key) else {
-            state.flights.insert(*key, Followers::new());
+        let Some(running) = state.flights.get_mut(key) else {
+            let running = Running { user: user.clone(), started: false, followers: BTreeMap::new() };
+            state.flights.insert(*key, running);
             return Boarding::Leads(Flight::new(self, key, subject, Role::Leads));
         };
+        // Else one user's line of requests would hold up another's.
+        if !running.started && running.user != *user {
+            return Boarding::Alone;
+        }
         let (landed, landing) = oneshot::channel();
         state.next += 1;
-        followers.insert(state.next, landed);
+        running.followers.insert(state.next, Follower { user: user.clone(), landing: landed });
         Boarding::Follows(Seat { shared: self.clone(), key: *key, ticket: state.next, landing })
     }
 
-    /// The leader is gone: the first follower that is still there leads.
+    /// The leader is gone: the first follower that is still there leads, those of its user follow it, and the others run by
+    /// themselves.
     fn pass_on(self: &Arc<Self>, key: &Fingerprint, subject: &Subject) {
         loop {
-            let next = {
+            let (next, others) = {
                 let mut state = self.state();
-                match state.flights.get_mut(key).and_then(BTreeMap::pop_first) {
-                    Some((_, next)) => next,
-                    None => {
-                        state.flights.remove(key);
-                        return;
-                    }
-                }
+                let Some(running) = state.flights.get_mut(key) else { return };
+                let Some((_, next)) = running.followers.pop_first() else {
+                    state.flights.remove(key);
+                    return;
+                };
+                (running.user, running.started) = (next.user.clone(), false);
+                let others: Vec<_> = running.followers.extract_if(.., |_, other| other.user != next.user).collect();
+                (next, others)
             };
-            match next.send(Landing::Leads(Flight::new(self, key, subject, Role::Leads))) {
+            for (_, other) in others {
+                let _left = other.landing.send(Landing::Alone);
+            }
+            match next.landing.send(Landing::Leads(Flight::new(self, key, subject, Role::Leads))) {
                 Ok(()) => return,
                 // It left in this moment. Its lead must not pass itself on: this loop does.
                 Err(Landing::Leads(mut lead)) => lead.role = Role::Landed,

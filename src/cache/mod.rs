@@ -164,11 +164,13 @@ impl ResultCache {
 
     /// Looks for an answer, or waits for that of an equal request in flight; at most for `patience`, then this request
     /// runs by itself. `observed`: the first sandbox of its route sees what the program asks for; else nobody waits, since
-    /// the result would not be shared. Dropping the future leaves the flight as it is.
+    /// the result would not be shared. `user`: no request waits for one of another user that has not begun to run, since
+    /// that waits for its turn among its own user's. Dropping the future leaves the flight as it is.
     pub async fn find(
         &self,
         key: &Fingerprint,
         subject: &Subject,
+        user: &Arc<str>,
         mode: CacheMode,
         observed: bool,
         patience: Duration,
@@ -177,7 +179,7 @@ impl ResultCache {
         let seat = match mode {
             CacheMode::Bypass => return Found::Nothing(Flight::bypass(&self.shared, key, subject)),
             CacheMode::Refresh => return alone(),
-            CacheMode::Use => match self.shared.board(key, subject, observed) {
+            CacheMode::Use => match self.shared.board(key, subject, user, observed) {
                 Boarding::Kept(kept) => return Found::Kept(kept, CacheStatus::Hit),
                 Boarding::Leads(flight) => return Found::Nothing(flight),
                 Boarding::Alone => return alone(),

@@ -12,6 +12,10 @@ fn key(source: &str) -> Fingerprint {
     Fingerprint::new(&Digest::of(&request.program), &request, Scope::Key, [])
 }
 
+fn user(name: &str) -> Arc<str> {
+    name.into()
+}
+
 fn subject(source: &str) -> Subject {
     Subject { program: Digest::of(&Program::python(source)), class: Class::DataScience, rule: "default.science".into() }
 }
@@ -34,7 +38,7 @@ fn kept(stdout: &str) -> Finding {
 const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn find(cache: &ResultCache, source: &str) -> Found {
-    cache.find(&key(source), &subject(source), CacheMode::Use, true, PATIENCE).await
+    cache.find(&key(source), &subject(source), &user("ada"), CacheMode::Use, true, PATIENCE).await
 }
 
 async fn flight(cache: &ResultCache, source: &str) -> Flight {
@@ -124,6 +128,32 @@ async fn a_leader_that_is_gone_lets_the_next_one_lead() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_request_of_another_user_that_has_not_begun_to_run() {
+    let cache = ResultCache::new(&Config::default());
+    let find = async |name| cache.find(&key("a"), &subject("a"), &user(name), CacheMode::Use, true, PATIENCE).await;
+    let Found::Nothing(leader) = find("ada").await else { panic!("nothing is stored") };
+    // It waits among a hundred others of its user.
+    assert!(matches!(timeout(Duration::ZERO, find("bob")).await, Ok(Found::Nothing(_))));
+    assert!(timeout(Duration::ZERO, find("ada")).await.is_err());
+    leader.start();
+    let leave = async {
+        yield_now().await;
+        drop(leader);
+    };
+    // Its own user's next request leads, and has not begun either.
+    let (own, other, ()) = tokio::join!(find("ada"), find("bob"), leave);
+    assert!(matches!((own, other), (Found::Nothing(_), Found::Nothing(_))));
+    let Found::Nothing(leader) = find("ada").await else { panic!("nothing is stored") };
+    leader.start();
+    let land = async {
+        yield_now().await;
+        leader.land(kept("a"));
+    };
+    let (other, ()) = tokio::join!(find("bob"), land);
+    assert!(matches!(other, Found::Kept(_, CacheStatus::Coalesced)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_result_that_cannot_be_shared_is_not_waited_for_again() {
     let cache = ResultCache::new(&Config::default());
     let leader = flight(&cache, "a").await;
@@ -142,7 +172,7 @@ async fn a_result_that_cannot_be_shared_is_not_waited_for_again() {
 async fn a_follower_waits_for_its_own_patience_only() {
     let cache = ResultCache::new(&Config::default());
     let _leader = flight(&cache, "a").await;
-    let found = cache.find(&key("a"), &subject("a"), CacheMode::Use, true, Duration::from_secs(1)).await;
+    let found = cache.find(&key("a"), &subject("a"), &user("ada"), CacheMode::Use, true, Duration::from_secs(1)).await;
     assert!(matches!(found, Found::Nothing(_)));
 }
 
@@ -151,7 +181,8 @@ async fn bypass_leaves_the_cache_alone_and_refresh_replaces() {
     let cache = ResultCache::new(&Config::default());
     flight(&cache, "a").await.land(kept("old"));
     for (mode, says) in [(CacheMode::Bypass, "old"), (CacheMode::Refresh, "new")] {
-        let Found::Nothing(flight) = cache.find(&key("a"), &subject("a"), mode, true, PATIENCE).await else {
+        let Found::Nothing(flight) = cache.find(&key("a"), &subject("a"), &user("ada"), mode, true, PATIENCE).await
+        else {
             panic!("{mode} runs")
         };
         flight.land(kept("new"));
@@ -232,7 +263,7 @@ async fn unobserved(
     stdout: &str,
     interpreter: InterpreterId,
 ) -> Result<String, Stored> {
-    match cache.find(&key(source), &subject(source), CacheMode::Use, false, PATIENCE).await {
+    match cache.find(&key(source), &subject(source), &user("ada"), CacheMode::Use, false, PATIENCE).await {
         Found::Kept(kept, _) => Ok(kept.output.stdout.clone()),
         Found::Nothing(flight) => Err(flight.land(Finding::Proven(result(stdout), interpreter))),
     }
@@ -245,7 +276,7 @@ async fn a_result_that_nobody_observed_is_a_hit_for_the_third_equal_request() {
     assert_eq!(unobserved(&cache, "a", "1", one).await, Err(Stored::Candidate));
     // The same interpreter is no witness.
     assert_eq!(unobserved(&cache, "a", "1", one).await, Err(Stored::Candidate));
-    let found = cache.find(&key("a"), &subject("a"), CacheMode::Use, false, PATIENCE).await;
+    let found = cache.find(&key("a"), &subject("a"), &user("ada"), CacheMode::Use, false, PATIENCE).await;
     let Found::Nothing(flight) = found else { panic!("a candidate is given to nobody") };
     assert_eq!(flight.apart_from(), Some(one));
     drop(flight);
@@ -257,7 +288,7 @@ async fn a_result_that_nobody_observed_is_a_hit_for_the_third_equal_request() {
 #[tokio::test(start_paused = true)]
 async fn what_is_not_verified_is_not_shared_with_those_who_come_meanwhile() {
     let cache = ResultCache::new(&Config::default());
-    let find = async || cache.find(&key("a"), &subject("a"), CacheMode::Use, false, PATIENCE).await;
+    let find = async || cache.find(&key("a"), &subject("a"), &user("ada"), CacheMode::Use, false, PATIENCE).await;
     let (Found::Nothing(first), Found::Nothing(second)) = (find().await, find().await) else { panic!("both run") };
     assert_eq!(cache.in_flight(), 0);
     assert_eq!(first.land(Finding::Proven(result("1"), InterpreterId::next())), Stored::Candidate);

@@ -69,8 +69,8 @@ pub struct Config {
     #[serde(with = "humantime_serde")]
     pub native_idle: Duration,
     /// How cells wait for the kernels here; those that can be made again, and those that cannot, wait apart. `slots` is
-    /// how many run at once, at least 2; 0: four per core, 16 to 64. `per_user` is how many of one caller run at once,
-    /// always fewer than all; 0: one per core, at least 4.
+    /// how many run at once; 0: four per core, 16 to 64. `per_user` is how many of one caller run at once, fewer than all
+    /// where there are two or more; 0: one per core, at least 4. With the extra slots there are at most 200.
     pub queue: queue::Config,
 }
 
@@ -79,6 +79,20 @@ impl Config {
     pub fn cells(&self) -> queue::Config {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         cells_on(&self.queue, cores)
+    }
+
+    /// Most cells that run at once in each of the two kinds of kernels, those in extra slots included.
+    pub fn cells_at_once(&self) -> usize {
+        let cells = self.cells();
+        cells.slots.saturating_add(cells.extra_slots)
+    }
+
+    /// Why these settings cannot be used, in words that begin with the setting's name; `None` when all is well.
+    pub fn objection(&self) -> Option<String> {
+        let most = self.cells_at_once();
+        let many = || format!("queue.slots and extra_slots are {most} together: at most {MOST_CELLS} are allowed");
+        let queue = self.cells().objection().map(|wrong| format!("queue.{wrong}"));
+        queue.or_else(|| (most > MOST_CELLS).then(many))
     }
 
     fn native_kernels(&self) -> native_kernels::Limits {
@@ -90,8 +104,8 @@ impl Config {
 /// One caller never has every slot: however long its cells run, those of others find one.
 fn cells_on(queue: &queue::Config, cores: usize) -> queue::Config {
     let or = |count, otherwise| if count == 0 { otherwise } else { count };
-    let slots = or(queue.slots, (4 * cores).clamp(16, 64)).clamp(2, MOST_CELLS);
-    let per_user = or(queue.per_user, cores.max(4)).min(slots - 1);
+    let slots = or(queue.slots, (4 * cores).clamp(16, 64));
+    let per_user = or(queue.per_user, cores.max(4)).min((slots - 1).max(1));
     queue::Config { slots, per_user, ..queue.clone() }
 }
 
@@ -119,7 +133,7 @@ impl Default for Config {
             native: 32,
             native_per_caller: 0,
             native_idle: seconds(5 * 60),
-            queue: queue::Config { slots: 0, per_user: 0, ..queue::Config::default() },
+            queue: queue::Config { slots: 0, per_user: 0, extra_slots: 8, ..queue::Config::default() },
         }
     }
 }

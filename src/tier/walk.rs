@@ -38,20 +38,22 @@ pub struct Walked {
 }
 
 /// What a walk is held to, beside its request.
-#[derive(Debug, Clone, Copy)]
-pub struct Terms {
+#[derive(Clone, Copy)]
+pub struct Terms<'a> {
     /// What a run may leave behind: what may have run and leaves something in the world is not run again.
     pub footprint: Footprint,
     /// When the request's time is over.
     pub deadline: Instant,
     /// An earlier run's interpreter: this run is to take place in another, where one is free.
     pub apart_from: Option<InterpreterId>,
+    /// Called each time that the program begins to run.
+    pub begins: &'a (dyn Fn() + Send + Sync),
 }
 
-impl Terms {
+impl Terms<'_> {
     /// Returns those of a request whose time begins now.
     pub fn of(request: &Request, footprint: Footprint) -> Self {
-        Self { footprint, deadline: Instant::now() + request.timeout, apart_from: None }
+        Self { footprint, deadline: Instant::now() + request.timeout, apart_from: None, begins: &|| () }
     }
 }
 
@@ -100,14 +102,14 @@ impl Tiers {
     pub async fn walk(
         &self,
         request: &Request,
-        terms: &Terms,
+        terms: &Terms<'_>,
         route: &Route,
         relay: &mut Relay,
         attempts: &mut Vec<Attempt>,
     ) -> Result<Walked, Setback> {
         let mut legs = self.usable(request, route);
-        let Terms { footprint, deadline, apart_from } = *terms;
-        let mut walk = Walk { request, footprint, deadline, apart_from, relay, attempts };
+        let Terms { footprint, deadline, apart_from, begins } = *terms;
+        let mut walk = Walk { request, footprint, deadline, apart_from, begins, relay, attempts };
         let mut setback = Setback::NoTier { reason: format!("none of the route {route} may run it") };
         let mut at = 0;
         while let Some(&(tier, leg)) = legs.get(at) {
@@ -157,6 +159,7 @@ struct Walk<'a> {
     request: &'a Request,
     footprint: Footprint,
     apart_from: Option<InterpreterId>,
+    begins: &'a (dyn Fn() + Send + Sync),
     /// When the request's time is over.
     deadline: Instant,
     relay: &'a mut Relay,
@@ -286,7 +289,7 @@ impl Walk<'_> {
         let (over, is_over) = oneshot::channel();
         let (program, footprint) = (&self.request.program, self.footprint);
         let spec = Spec { language: program.language, apart_from: self.apart_from };
-        let mut interpreter = None;
+        let (begins, mut interpreter) = (self.begins, None);
         let mut late = false;
         // The time that the program has, and all that there was when it began.
         let (mut given, mut whole) = (limits.wall, limits.wall);
@@ -304,6 +307,7 @@ impl Walk<'_> {
                 given = limits.wall.min(whole);
                 let limits = Limits { wall: given, ..limits.clone() };
                 trial.starts();
+                begins();
                 let most = (given + tier.config.grace).min(whole + OVERTIME);
                 let ran = match timeout(most, held.sandbox()?.run(program, &limits, &events)).await {
                     Ok(ran) => ran,
