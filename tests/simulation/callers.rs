@@ -110,8 +110,10 @@ fn ask(number: usize, chance: &mut impl Rng) -> Asked {
     };
     let mut at = Duration::from_micros(chance.random_range(0..120_000_000));
     if chance.random_ratio(1, 2) {
-        // Half of them come in crowds.
-        at = Duration::from_secs(at.as_secs() / 5 * 5);
+        // Half of them come in crowds, some of each a little later: no request waits for one of another user that has not
+        // begun to run.
+        let later = Duration::from_millis(chance.random_range(0..3) * 10);
+        at = Duration::from_secs(at.as_secs() / 5 * 5) + later;
     }
     Asked {
         request,

@@ -115,7 +115,11 @@ impl Process {
             tokio::spawn(log(stderr));
         }
         let Patience { ready, grace } = command.patience;
-        let connections = connection::hand_over(&near, command.connections).map_err(spawn_error)?;
+        let connections = match connection::hand_over(&near, command.connections) {
+            // It has ended already, and may have said why: that is read below.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Vec::new(),
+            handed_over => handed_over.map_err(spawn_error)?,
+        };
         let connections: io::Result<Vec<Connection>> =
             connections.into_iter().map(|near| Connection::new(near, grace)).collect();
         let (connection, connections) =
