@@ -33,8 +33,9 @@ impl Config {
         if self.per_caller < (1 << 20) {
             return Some("memory.per_caller is less than 1048576: no caller could do anything".to_owned());
         }
-        (self.per_caller > self.total)
-            .then(|| format!("memory.per_caller is more than memory.total, which is {}", self.total))
+        (self.per_caller > self.total).then(|| {
+            format!("memory.per_caller is {}: at most memory.total, {}, is allowed", self.per_caller, self.total)
+        })
     }
 }
 

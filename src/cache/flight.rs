@@ -152,7 +152,7 @@ impl Flight {
         let mut state = self.shared.state();
         let stored = state.take(self.key, &self.subject, finding, Instant::now());
         let kept = match &stored {
-            Taken::Kept(kept) => {
+            Taken::Kept(kept, _) => {
                 state.unshared.pop(&self.key);
                 Some(kept.clone())
             }
@@ -168,16 +168,17 @@ impl Flight {
             let _ = follower.landing.send(kept.clone().map_or(Landing::Alone, Landing::Shared));
         }
         match stored {
-            Taken::Kept(_) => Stored::Kept,
+            Taken::Kept(_, true) => Stored::Kept,
             Taken::Candidate => Stored::Candidate,
-            Taken::No => Stored::No,
+            Taken::Kept(_, false) | Taken::No => Stored::No,
         }
     }
 }
 
 /// What became of a result.
 enum Taken {
-    Kept(Arc<Kept>),
+    /// It may be given to those who follow; and whether it is stored.
+    Kept(Arc<Kept>, bool),
     Candidate,
     No,
 }
@@ -209,8 +210,8 @@ impl State {
 
     fn keep(&mut self, key: Fingerprint, subject: &Subject, kept: Kept, now: Instant) -> Taken {
         let kept = Arc::new(kept);
-        self.memory.put(key, subject.clone(), kept.clone(), true, now);
-        Taken::Kept(kept)
+        let stored = self.memory.put(key, subject.clone(), kept.clone(), true, now);
+        Taken::Kept(kept, stored)
     }
 
     /// Two runs of one request had different results: an alert, and nothing of this is stored again before somebody looked.

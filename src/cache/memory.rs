@@ -60,11 +60,19 @@ impl Memory {
         keys.iter().for_each(|key| self.remove(key));
     }
 
-    pub(super) fn put(&mut self, key: Fingerprint, subject: Subject, kept: Arc<Kept>, verified: bool, now: Instant) {
+    /// False: there is no room for it, or the cache is off.
+    pub(super) fn put(
+        &mut self,
+        key: Fingerprint,
+        subject: Subject,
+        kept: Arc<Kept>,
+        verified: bool,
+        now: Instant,
+    ) -> bool {
         self.remove(&key);
         let size = kept.size();
-        if size > self.most_bytes || self.most == 0 {
-            return;
+        if size > self.most_bytes || self.most == 0 || self.ttl.is_zero() {
+            return false;
         }
         self.bytes += size;
         self.entries.put(key, Entry { kept, subject, verified, size, since: now });
@@ -72,6 +80,7 @@ impl Memory {
             let Some((_, oldest)) = self.entries.pop_lru() else { break };
             self.bytes -= oldest.size;
         }
+        true
     }
 
     fn remove(&mut self, key: &Fingerprint) {

@@ -88,7 +88,7 @@ async fn all_answers_together_stay_within_their_bytes() {
         flight(&cache, &number.to_string()).await.land(kept(&"x".repeat(1000)));
     }
     assert!((1..10).contains(&cache.len()));
-    flight(&cache, "big").await.land(kept(&"x".repeat(10_000)));
+    assert_eq!(flight(&cache, "big").await.land(kept(&"x".repeat(10_000))), Stored::No);
     assert!(!hit(&cache, "big").await);
 }
 

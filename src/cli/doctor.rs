@@ -58,7 +58,17 @@ impl Doctor {
     pub(super) fn doctor(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
         let findings = match crate::config::load(file, serde_json::json!({})) {
             Ok(config) => {
-                let mut findings = vec![Finding::well("settings", "they fit together")];
+                // What only a server needs: `run` takes no notice of it.
+                let settings = match config.http.objection().or_else(|| config.memory.objection()) {
+                    Some(objection) => Finding::not(
+                        State::Broken,
+                        "settings",
+                        objection,
+                        "change the setting named here; `serve` refuses it",
+                    ),
+                    None => Finding::well("settings", "they fit together"),
+                };
+                let mut findings = vec![settings];
                 findings.extend(look(&config)?);
                 findings
             }

@@ -18,38 +18,34 @@ The server must have an admin key (http.admin_key, or SWITCHTOWER_HTTP_ADMIN_KEY
 /// Which server.
 #[derive(Debug, Args)]
 pub(super) struct Server {
-    /// Where the server is.
-    #[arg(
-        long,
-        global = true,
-        value_name = "URL",
-        env = "CODE_EXECUTION_URL",
-        default_value = "http://localhost:3001"
-    )]
-    server: String,
+    /// Where the server is; on this machine, at the port that is set, where it is not given.
+    #[arg(long, global = true, value_name = "URL", env = "CODE_EXECUTION_URL")]
+    server: Option<String>,
 }
 
 /// A server, and the key to its operator paths.
-pub(super) struct Operator<'a> {
-    server: &'a str,
+pub(super) struct Operator {
+    server: String,
     key: String,
 }
 
 impl Server {
     /// # Errors
     /// The settings cannot be read, or have no admin key.
-    pub(super) fn operator(&self, file: Option<&Path>) -> Result<Operator<'_>, Complaint> {
+    pub(super) fn operator(&self, file: Option<&Path>) -> Result<Operator, Complaint> {
         let config = crate::config::load(file, serde_json::json!({}))?;
         let key = config.http.admin_key.ok_or_else(|| {
             Complaint::usage(
                 "there is no admin key: set http.admin_key, or SWITCHTOWER_HTTP_ADMIN_KEY, as at the server",
             )
         })?;
-        Ok(Operator { server: self.server.trim_end_matches('/'), key })
+        let here = || format!("http://localhost:{}", config.http.port);
+        let server = self.server.as_deref().map_or_else(here, |server| server.trim_end_matches('/').to_owned());
+        Ok(Operator { server, key })
     }
 }
 
-impl Operator<'_> {
+impl Operator {
     /// Returns the server's JSON.
     ///
     /// # Errors
