@@ -1,7 +1,7 @@
 //! What is kept out of the cache because it gave different results: a program at once, its class and rule after a few.
 //!
 //! A bar stays until the operator has looked and lifts it, since each one is a fault of the proof or of what a sandbox
-//! observes. Without bars there would be no end of them: after [`RULE_AFTER`] programs their class and rule are barred
+//! observes. Without bars there would be no end of them: after three programs their class and rule are barred
 //! together, so that there is a bounded number of each.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -156,7 +156,11 @@ pub(super) fn member(path: &[&str]) -> Option<Member> {
         ["heapq", "heappush" | "heappop" | "heapify" | "heappushpop" | "heapreplace"] => Keeps,
         ["heapq", "nlargest" | "nsmallest"] => Calls,
         ["bisect", "bisect" | "bisect_left" | "bisect_right" | "insort" | "insort_left" | "insort_right"] => Keeps,
-        ["operator", "attrgetter" | "methodcaller" | "call" | "is_" | "is_not"] => return None,
+        [
+            "operator",
+            "attrgetter" | "methodcaller" | "call" | "is_" | "is_not" | "or_" | "and_" | "xor" | "ior" | "iand"
+            | "ixor" | "isub" | "itruediv" | "ipow",
+        ] => return None,
         ["operator", name] if is_public(name) => Keeps,
         [
             "string",
@@ -240,8 +244,20 @@ pub(super) fn member(path: &[&str]) -> Option<Member> {
 
 /// Modules whose members make numbers that are not whole.
 pub(super) fn has_floats(module: &str) -> bool {
-    matches!(module, "math" | "cmath" | "statistics" | "json" | "struct" | "array" | "decimal" | "fractions" | "random")
-        || is_science(module)
+    matches!(
+        module,
+        "math"
+            | "cmath"
+            | "statistics"
+            | "json"
+            | "struct"
+            | "array"
+            | "decimal"
+            | "fractions"
+            | "random"
+            | "datetime"
+            | "operator"
+    ) || is_science(module)
 }
 
 fn is_base_code(name: &str) -> bool {

@@ -173,6 +173,12 @@ impl<'a> Walk<'a, '_> {
         {
             self.no(call.start(), "a pattern may be searched for until it is cut off");
         }
+        if path == ["copy", "deepcopy"] && (call.arguments.args.len() > 1 || !call.arguments.keywords.is_empty()) {
+            self.no(call.start(), "the numbers of objects in memory may be shown");
+        }
+        // As the operators do.
+        self.augments |= matches!(path, ["operator", "sub"]);
+        self.floats |= matches!(path, ["operator", "truediv" | "pow"]);
         if let Some(objection) = allowed::objection(path, call) {
             self.no(call.start(), objection);
         }
@@ -406,7 +412,8 @@ impl<'a> Walk<'a, '_> {
     pub(super) fn is_of_own(&self, object: &Expr) -> bool {
         match object {
             Expr::Name(name) => match name.id.as_str() {
-                "self" | "cls" => self.in_method(),
+                "self" => self.in_method() && self.receivers.object,
+                "cls" => self.in_method() && self.receivers.class,
                 name => (self.own.classes.contains(name) && self.own.is_bound_once(name)) || self.own.is_instance(name),
             },
             Expr::Call(call) => match &*call.func {
@@ -421,7 +428,8 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn is_own(&self, attribute: &ExprAttribute) -> bool {
-        matches!(&*attribute.value, Expr::Name(name) if name.id == "self") && !self.own.inherits
+        let is_self = matches!(&*attribute.value, Expr::Name(name) if name.id == "self");
+        is_self && self.in_method() && self.receivers.object && !self.own.inherits
     }
 
     /// True for names that lead to something of an object that the program did not make.

@@ -55,7 +55,10 @@ impl<'a> Walk<'a, '_> {
             self.no(def.start(), "it runs asynchronously");
         }
         if self.in_class
-            && matches!(def.name.as_str(), "__del__" | "__hash__" | "__init_subclass__" | "__class_getitem__")
+            && matches!(
+                def.name.as_str(),
+                "__del__" | "__hash__" | "__init_subclass__" | "__class_getitem__" | "__deepcopy__"
+            )
         {
             self.reasons.add(def.start(), || format!("Python calls {} when it sees fit", def.name.as_str()));
         }
@@ -167,7 +170,7 @@ impl<'a> Walk<'a, '_> {
 
     /// A name that means something to Python is given to something in a class, other than by a definition.
     pub(super) fn special(&mut self, name: &str, at: TextSize) {
-        if is_special(name) && !matches!(name, "__slots__" | "__match_args__" | "__doc__") {
+        if is_special(name) && !matches!(name, "__slots__" | "__doc__") {
             self.no(at, "a class changes what Python does with its objects");
         }
     }

@@ -11,9 +11,11 @@ use ruff_text_size::{Ranged, TextSize};
 mod calls;
 mod definitions;
 mod forms;
+mod receivers;
 mod science;
 
-use self::forms::{is_operator, is_ordered, is_set_operation, is_the_same_everywhere, orders, parts_of_type};
+use self::forms::{is_operator, is_ordered, is_set_operation, is_the_same_everywhere, is_view, orders, parts_of_type};
+use self::receivers::Receivers;
 use super::Reasons;
 use super::allowed::{self, Member};
 use super::hazard::{Hazard, Place, Places};
@@ -33,6 +35,9 @@ pub(super) fn judge(body: &[Stmt], imports: &Imports<'_>, own: &Definitions<'_>,
         own_operators: own.methods.iter().any(|name| is_operator(name)),
         own_order: own.methods.iter().any(|name| orders(name)),
         floats: imports.modules.iter().any(|named| allowed::has_floats(named.module)),
+        receivers: Receivers::of(body, own),
+        views: None,
+        augments: false,
         names_exceptions: false,
         hashes: imports.modules.iter().any(|named| matches!(named.module, "hashlib" | "hmac")),
         dates: imports.modules.iter().any(|named| named.module == "datetime"),
@@ -44,6 +49,13 @@ pub(super) fn judge(body: &[Stmt], imports: &Imports<'_>, own: &Definitions<'_>,
         loads: BTreeMap::new(),
     };
     walk.dates(imports);
+    if let Some(named) = imports.modules.iter().find(|named| named.module == "statistics" && !own.classes.is_empty()) {
+        walk.no(named.at, "kinds of numbers are brought together in no order");
+    }
+    let own_buffer = ["StringIO", "BytesIO"].into_iter().find(|name| own.bound.contains(name));
+    if let Some(name) = own_buffer.filter(|_| walk.science) {
+        walk.reasons.add(TextSize::default(), || format!("nothing certain is known of {name}"));
+    }
     walk.visit_body(body);
     walk.settle();
 }
@@ -80,6 +92,12 @@ struct Walk<'a, 'r> {
     own_order: bool,
     /// It counts with fractions, of which one may be a NaN, which has no order.
     floats: bool,
+    /// What `self` and `cls` are.
+    receivers: Receivers,
+    /// Where a view of a mapping is kept: an operation of sets makes a set of it.
+    views: Option<TextSize>,
+    /// A name is changed by an operation that sets have.
+    augments: bool,
     /// It tells what an exception says.
     names_exceptions: bool,
     /// It makes digests.
@@ -105,10 +123,10 @@ impl<'a> Walk<'a, '_> {
         self.reasons.add(at, || text.to_owned());
     }
 
-    /// Tables of dates compare them with texts, some of which mean the present.
+    /// Tables and arrays of dates compare them with texts, some of which mean the present.
     fn dates(&mut self, imports: &Imports<'_>) {
         let at = |wanted: &str| imports.modules.iter().find(|named| named.module == wanted).map(|named| named.at);
-        if let (Some(_), Some(at)) = (at("pandas"), at("datetime")) {
+        if let (Some(_), Some(at)) = (at("pandas").or(at("numpy")), at("datetime")) {
             self.no(at, "a table of dates reads texts, which may mean the present");
         }
     }
@@ -196,13 +214,18 @@ impl<'a> Walk<'a, '_> {
             }
         }
         for (name, at) in std::mem::take(&mut self.callbacks) {
-            let known = self.own.functions.contains(name)
+            let is_function = self.own.functions.contains(name)
+                || self.held.get(name).is_some_and(|hazards| hazards.contains(&Hazard::Function));
+            // Bound elsewhere too, it may be a text there.
+            let known = (is_function && self.own.is_bound_once(name))
                 || self.imports.binds(name)
-                || self.held.get(name).is_some_and(|hazards| hazards.contains(&Hazard::Function))
                 || (!self.own.bound.contains(name) && allowed::builtin(name).is_some());
             if !known {
                 self.no(at, "a library may find any method by a name that is not written here");
             }
+        }
+        if let Some(at) = self.views.filter(|_| self.augments) {
+            self.no(at, "a view of a mapping is kept where it may become a set");
         }
         // An end is found without comparing each with each: it may come out before two are compared that cannot be.
         let shows = self.own_order || self.floats || self.names_exceptions;
@@ -230,7 +253,7 @@ impl<'a> Walk<'a, '_> {
     /// The elements are sorted, or compared one after the other. Of a set that is safe where they are all told apart, and
     /// where it does not show which were compared with which.
     fn takes_in_order(&mut self, how: &str, elements: &'a Expr) {
-        let ordered = is_ordered(elements) && !self.own_order;
+        let ordered = is_ordered(elements) && !self.own_order && !self.renames_what_orders();
         match elements {
             _ if ordered => {}
             Expr::BoolOp(either) => either.values.iter().for_each(|set| self.takes_in_order(how, set)),
@@ -244,6 +267,15 @@ impl<'a> Walk<'a, '_> {
             }
             _ => {}
         }
+    }
+
+    /// What [`is_ordered`] goes by may be something else here.
+    fn renames_what_orders(&self) -> bool {
+        let builtins = ["len", "int", "str", "ord", "range", "set", "frozenset"];
+        let methods = ["lower", "upper", "strip", "title", "capitalize", "split", "splitlines"];
+        builtins.iter().any(|name| self.own.bound.contains(name) || self.own.functions.contains(name))
+            || builtins.iter().any(|name| self.own.classes.contains(name) || self.imports.binds(name))
+            || methods.iter().any(|name| self.own.methods.contains(name) || self.own.data.contains(name))
     }
 
     fn held_as_set(&self, name: &str) -> bool {
@@ -287,6 +319,8 @@ impl<'a> Visitor<'a> for Walk<'a, '_> {
             }
             Stmt::AugAssign(assign) => {
                 // `s |= t` of a set reads and binds the name: what it holds already is followed.
+                self.floats |= matches!(assign.op, Operator::Div | Operator::Pow);
+                self.augments |= is_set_operation(assign.op);
                 let followed = matches!(&*assign.target, Expr::Name(name) if self.held_as_set(name.id.as_str()));
                 if is_set_operation(assign.op) && followed && !self.own_operators {
                     self.visit_in(Place::Unordered, &assign.value);
@@ -418,7 +452,12 @@ impl<'a> Visitor<'a> for Walk<'a, '_> {
                 }
             }
             Expr::Attribute(attribute) => self.attribute(expr, attribute, place),
-            Expr::Call(call) => self.call(call, place),
+            Expr::Call(call) => {
+                if is_view(expr) && !matches!(place, Place::Consumed | Place::Unordered) {
+                    self.views.get_or_insert(at);
+                }
+                self.call(call, place);
+            }
             Expr::Set(set) => {
                 self.makes(Hazard::Set, place, at);
                 set.elts.iter().for_each(|element| self.visit_expr(element));

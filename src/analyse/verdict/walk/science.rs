@@ -130,7 +130,7 @@ impl<'a> Walk<'a, '_> {
             Expr::StringLiteral(name) if allowed::is_aggregate(name.value.to_str()) => {}
             Expr::Lambda(_) | Expr::NoneLiteral(_) => {}
             Expr::Name(name) => self.callbacks.push((name.id.as_str(), name.start())),
-            Expr::Attribute(_) => {}
+            Expr::Attribute(_) if self.imports.path(function).is_some() => {}
             _ => self.no(function.start(), "a library may find any method by a name that is not written here"),
         }
     }
