@@ -43,13 +43,13 @@ impl Rechecks {
         Self { one_in, chance: Mutex::new(chance), offered, taken: tokio::sync::Mutex::new(taken) }
     }
 
-    /// Takes this hit, where the draw falls on it and none is under way.
-    pub(crate) fn offer(&self, recheck: impl FnOnce() -> Recheck) {
+    /// Takes this hit, where the draw falls on it or it is to be taken `in_any_case`, and none is under way.
+    pub(crate) fn offer(&self, in_any_case: bool, recheck: impl FnOnce() -> Recheck) {
         if self.one_in == 0 {
             return;
         }
         let drawn = self.chance.lock().unwrap_or_else(PoisonError::into_inner).random_range(0..self.one_in);
-        if drawn == 0
+        if (drawn == 0 || in_any_case)
             && let Ok(room) = self.offered.try_reserve()
         {
             room.send(recheck());
@@ -155,16 +155,16 @@ mod tests {
         let rechecks = Rechecks::new(10, ChaCha8Rng::seed_from_u64(1));
         let mut offered = 0;
         for _ in 0..10_000 {
-            rechecks.offer(again);
+            rechecks.offer(false, again);
             offered += usize::from(rechecks.taken.lock().await.try_recv().is_ok());
         }
         assert!((900..1100).contains(&offered), "{offered}");
         // Where nobody takes them, the next hits offer none.
-        (0..1000).for_each(|_| rechecks.offer(again));
+        (0..1000).for_each(|_| rechecks.offer(false, again));
         assert!(rechecks.taken.lock().await.try_recv().is_ok());
         assert!(rechecks.taken.lock().await.try_recv().is_err());
         let none = Rechecks::new(0, ChaCha8Rng::seed_from_u64(1));
-        (0..1000).for_each(|_| none.offer(again));
+        (0..1000).for_each(|_| none.offer(true, again));
         assert!(none.taken.lock().await.try_recv().is_err());
     }
 }

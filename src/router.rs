@@ -115,7 +115,8 @@ impl Router {
             match cache.find(&asked, &subject, &request.caller.user, request.cache, observed, request.timeout).await {
                 Found::Kept(kept, status) => {
                     if status == CacheStatus::Hit {
-                        self.rechecks.offer(|| Recheck::new(request, asked, subject, &kept));
+                        let in_any_case = cache.is_to_be_rechecked(&asked);
+                        self.rechecks.offer(in_any_case, || Recheck::new(request, asked, subject, &kept));
                     }
                     return Ok(kept_answer(&kept, status, decision, events, entry).await);
                 }

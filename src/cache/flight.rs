@@ -14,7 +14,7 @@ use super::bars::{Bars, Difference, Status, Subject};
 use super::compare::{ResultDigest, first_difference};
 use super::finding::Finding;
 use super::fingerprint::Fingerprint;
-use super::memory::Memory;
+use super::memory::{Evidence, Memory};
 use super::verification::{Judgement, Verification};
 use super::{CacheStatus, Config, Kept, Stored};
 
@@ -188,15 +188,15 @@ impl State {
         match finding {
             Finding::Unique => Taken::No,
             _ if self.bars.has(subject) => Taken::No,
-            Finding::Observed(kept) => self.keep(key, subject, kept, now),
+            Finding::Observed(kept) => self.keep(key, subject, kept, Evidence::Observed, now),
             Finding::Proven(kept, interpreter) => match self.verification.judge(key, &kept, interpreter, now) {
                 Judgement::Agrees => {
                     self.counts.verified += 1;
-                    self.keep(key, subject, kept, now)
+                    self.keep(key, subject, kept, Evidence::Agreed { rechecks: 0 }, now)
                 }
                 Judgement::Candidate => {
                     self.counts.candidates += 1;
-                    self.memory.put(key, subject.clone(), Arc::new(kept), false, now);
+                    self.memory.put(key, subject.clone(), Arc::new(kept), Evidence::Candidate, now);
                     Taken::Candidate
                 }
                 Judgement::Differs(earlier) => {
@@ -208,9 +208,9 @@ impl State {
         }
     }
 
-    fn keep(&mut self, key: Fingerprint, subject: &Subject, kept: Kept, now: Instant) -> Taken {
+    fn keep(&mut self, key: Fingerprint, subject: &Subject, kept: Kept, evidence: Evidence, now: Instant) -> Taken {
         let kept = Arc::new(kept);
-        let stored = self.memory.put(key, subject.clone(), kept.clone(), true, now);
+        let stored = self.memory.put(key, subject.clone(), kept.clone(), evidence, now);
         Taken::Kept(kept, stored)
     }
 
@@ -371,10 +371,16 @@ impl Shared {
         let mut state = self.state();
         state.counts.rechecked += 1;
         let equal = again.is_some_and(|again| first_difference(stored, again).is_none());
-        if let (false, Some(again)) = (equal, again) {
+        if equal {
+            state.memory.confirm(key);
+        } else if let Some(again) = again {
             let earlier = (ResultDigest::of(stored), Some(stored.clone()));
             state.differ(*key, subject, earlier, again, Instant::now());
         }
+    }
+
+    pub(super) fn is_to_be_rechecked(&self, key: &Fingerprint) -> bool {
+        self.state().memory.is_to_be_rechecked(key)
     }
 
     pub(super) fn counts(&self) -> Counts {

@@ -21,11 +21,25 @@ pub(super) struct Memory {
 struct Entry {
     kept: Arc<Kept>,
     subject: Subject,
-    /// It may be given to others. A candidate waits for an independent run that agrees, and is here for the comparison.
-    verified: bool,
+    evidence: Evidence,
     size: usize,
     since: Instant,
 }
+
+/// Why a result is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Evidence {
+    /// It waits for an independent run that agrees, and is here for the comparison: nobody is given it.
+    Candidate,
+    /// The sandbox saw that it must be the same again.
+    Observed,
+    /// Two runs agreed, and so many more beside a hit.
+    Agreed { rechecks: u32 },
+}
+
+/// A result on which two runs agreed is run again beside each of its first hits, until so many agreed: where a program has
+/// few outcomes, two runs agree by luck.
+const RECHECKED: u32 = 4;
 
 impl Memory {
     pub(super) fn new(config: &Config) -> Self {
@@ -42,7 +56,7 @@ impl Memory {
     pub(super) fn get(&mut self, key: &Fingerprint, now: Instant) -> Option<Arc<Kept>> {
         let entry = self.entries.get(key)?;
         if now - entry.since < self.ttl {
-            return entry.verified.then(|| entry.kept.clone());
+            return (entry.evidence != Evidence::Candidate).then(|| entry.kept.clone());
         }
         self.remove(key);
         None
@@ -51,6 +65,19 @@ impl Memory {
     /// The result under a key, a candidate too, for a comparison.
     pub(super) fn peek(&self, key: &Fingerprint) -> Option<Arc<Kept>> {
         self.entries.peek(key).map(|entry| entry.kept.clone())
+    }
+
+    /// True where a hit of this result is to be run again in any case.
+    pub(super) fn is_to_be_rechecked(&self, key: &Fingerprint) -> bool {
+        let entry = self.entries.peek(key);
+        entry.is_some_and(|entry| matches!(entry.evidence, Evidence::Agreed { rechecks } if rechecks < RECHECKED))
+    }
+
+    /// One more run agreed.
+    pub(super) fn confirm(&mut self, key: &Fingerprint) {
+        if let Some(Entry { evidence: Evidence::Agreed { rechecks }, .. }) = self.entries.peek_mut(key) {
+            *rechecks = rechecks.saturating_add(1);
+        }
     }
 
     /// Drops every result of what a difference has barred.
@@ -66,7 +93,7 @@ impl Memory {
         key: Fingerprint,
         subject: Subject,
         kept: Arc<Kept>,
-        verified: bool,
+        evidence: Evidence,
         now: Instant,
     ) -> bool {
         self.remove(&key);
@@ -75,7 +102,7 @@ impl Memory {
             return false;
         }
         self.bytes += size;
-        self.entries.put(key, Entry { kept, subject, verified, size, since: now });
+        self.entries.put(key, Entry { kept, subject, evidence, size, since: now });
         while self.entries.len() > self.most || self.bytes > self.most_bytes {
             let Some((_, oldest)) = self.entries.pop_lru() else { break };
             self.bytes -= oldest.size;
@@ -101,6 +128,6 @@ impl Memory {
 
     /// Results that may be given to others.
     pub(super) fn len(&self) -> usize {
-        self.entries.iter().filter(|(_, entry)| entry.verified).count()
+        self.entries.iter().filter(|(_, entry)| entry.evidence != Evidence::Candidate).count()
     }
 }

@@ -51,7 +51,8 @@ pub struct Config {
     /// Most results whose digest is remembered, for 24 h longer than an answer is kept, to compare later runs with; about
     /// 200 bytes each.
     pub digests: usize,
-    /// Of so many hits one is run again beside its answer, in local tiers only, and compared. Zero: none.
+    /// Of so many hits one is run again beside its answer, in local tiers only, and compared; of a result that was not
+    /// observed each of the first hits, until four runs agreed. Zero: none.
     pub recheck: u32,
 }
 
@@ -192,6 +193,11 @@ impl ResultCache {
             Ok(Landing::Leads(flight)) => Found::Nothing(flight),
             Ok(Landing::Alone) | Err(_) => alone(),
         }
+    }
+
+    /// True where a hit of this result is to be run again in any case: it was not observed, and few runs agreed so far.
+    pub fn is_to_be_rechecked(&self, key: &Fingerprint) -> bool {
+        self.shared.is_to_be_rechecked(key)
     }
 
     /// A stored result was run again beside a hit. What came out different bars it; a run without a comparable result

@@ -343,6 +343,24 @@ async fn a_difference_bars_its_program_and_after_a_few_its_class_and_rule() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_result_that_was_not_observed_is_run_again_beside_each_hit_until_four_more_runs_agree() {
+    let cache = ResultCache::new(&Config::default());
+    for _ in 0..2 {
+        unobserved(&cache, "a", "1", InterpreterId::next()).await.unwrap_err();
+    }
+    flight(&cache, "observed").await.land(kept("1"));
+    assert!(!cache.is_to_be_rechecked(&key("observed")));
+    let Found::Kept(stored, _) = find(&cache, "a").await else { panic!("it is stored") };
+    for _ in 0..4 {
+        assert!(cache.is_to_be_rechecked(&key("a")));
+        // One that did not come to its end counts for nothing.
+        cache.compare(&key("a"), &subject("a"), &stored, None);
+        cache.compare(&key("a"), &subject("a"), &stored, Some(&result("1")));
+    }
+    assert!(!cache.is_to_be_rechecked(&key("a")));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stored_result_that_comes_out_different_beside_a_hit_is_dropped() {
     let cache = ResultCache::new(&Config::default());
     flight(&cache, "a").await.land(kept("1"));

@@ -106,3 +106,8 @@ print(np.array(["to" + "day"]).astype(d.dtype))
 import pandas as pd
 def StringIO(p): return p
 print(pd.read_csv(StringIO('/proc/uptime'), sep='z').shape)
+#: a pattern reads a method under a name that a class has too
+class A:
+    def __init__(self): self.upper = 1
+match 'a':
+    case str(upper=m): print(str(m)[-8:-1])

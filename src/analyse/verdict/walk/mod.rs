@@ -402,7 +402,12 @@ impl<'a> Visitor<'a> for Walk<'a, '_> {
     }
 
     fn visit_pattern(&mut self, pattern: &'a Pattern) {
+        let is_own = |class: &Expr| matches!(class, Expr::Name(name) if self.own.classes.contains(name.id.as_str()) && self.own.is_bound_once(name.id.as_str()));
         if let Pattern::MatchClass(class) = pattern
+            && !(class.arguments.keywords.is_empty() || is_own(&class.cls) && !self.own.inherits)
+        {
+            self.no(class.start(), "a pattern reads attributes that may be methods");
+        } else if let Pattern::MatchClass(class) = pattern
             && !class
                 .arguments
                 .keywords
