@@ -23,8 +23,9 @@ use crate::worker::{Profile, Settings};
 const PRELOAD: [&str; 6] = ["numpy", "pandas", "scipy", "sympy", "matplotlib", "sklearn"];
 /// A worker imports everything before it is ready; a busy machine takes its time.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-/// A worker ends its programs itself: a cell is interrupted before it is killed.
-const GRACE: Duration = Duration::from_secs(1);
+/// A worker ends its programs itself: a cell is interrupted before it is killed. Only one that does not is killed, with all
+/// kernels in it, other callers' too: a busy machine must not look like that.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Threads that a program may have.
 const THREADS: u64 = 64;
