@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use switchtower_contract::{
-    Backend as _, Effect, Effects, Events, InterpreterId, Language, Limits, Outcome, Output, Program, Spec,
+    Backend as _, Effect, Effects, Events, Fault, InterpreterId, Language, Limits, Outcome, Output, Program, Spec,
 };
 use switchtower_native::{Native, Size};
 use tokio::time::{Instant, timeout};
@@ -22,8 +22,15 @@ async fn run(native: &Native, spec: &Spec, source: &str) -> (String, Interpreter
 /// As [`run`], with how it ended.
 async fn ended(native: &Native, spec: &Spec, source: &str) -> (String, Outcome, InterpreterId) {
     let (events, mut from) = Events::channel();
+    let program = Program::python(source);
     let mut sandbox = native.open(spec).await.unwrap();
-    let outcome = sandbox.run(&Program::python(source), &Limits::default(), &events).await.unwrap();
+    let mut ran = sandbox.run(&program, &Limits::default(), &events).await;
+    if matches!(ran, Err(Fault::Unavailable { .. })) {
+        // Its death was seen by nobody yet. Nothing ran, and a tier tries again.
+        sandbox = native.open(spec).await.unwrap();
+        ran = sandbox.run(&program, &Limits::default(), &events).await;
+    }
+    let outcome = ran.unwrap();
     drop(events);
     let mut output = Output::default();
     while let Some(event) = from.recv().await {
