@@ -24,10 +24,14 @@ pub(crate) enum Presence {
     Failing,
 }
 
+/// Answers the caller of a piece of work. A keeper calls it once a broken process is out of use, so that what the caller
+/// does next is not given to that process.
+pub(crate) type Reply = Box<dyn FnOnce() + Send>;
+
 /// What a worker is given.
 pub(crate) trait Work {
-    /// Has it done, and tells whoever waits for it.
-    async fn done_by(self, process: &mut Process) -> After;
+    /// Has it done; returns what became of the process, and the answer to the caller.
+    async fn done_by(self, process: &mut Process) -> (After, Reply);
 
     /// There is no worker to do it.
     fn refused(self, error: &StartError);
@@ -127,13 +131,13 @@ pub(crate) async fn keep<W: Work>(
             }
             () = told_to(&mut stop) => None,
         };
-        let after = match work {
+        let (after, reply) = match work {
             Some(work) => tokio::select! {
-                after = work.done_by(process) => {
+                (after, reply) = work.done_by(process) => {
                     service.work += 1;
-                    after
+                    (after, Some(reply))
                 }
-                () = told_to(&mut stop) => After::Broken,
+                () = told_to(&mut stop) => (After::Broken, None),
             },
             None => {
                 if let Some(process) = current.take() {
@@ -142,9 +146,14 @@ pub(crate) async fn keep<W: Work>(
                 return;
             }
         };
-        if matches!(after, After::Broken)
-            && let Some(process) = current.take()
-        {
+        let is_broken = matches!(after, After::Broken);
+        if is_broken {
+            changed(Presence::Starting);
+        }
+        if let Some(reply) = reply {
+            reply();
+        }
+        if is_broken && let Some(process) = current.take() {
             process.stop().await;
         }
     }

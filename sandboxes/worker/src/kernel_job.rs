@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use crate::connection::{After, Connection, Stopped, out_of_turn};
 use crate::frames::{Number, Order, Report};
+use crate::keeper::Reply;
 use crate::process::StartError;
 
 /// Longest that a kernel's end may take.
@@ -114,13 +115,13 @@ pub(crate) fn ended_with_its_process() -> Fault {
 }
 
 impl Job {
-    /// Has it done, and tells whoever waits for it.
-    pub(crate) async fn done_by(self, connection: &mut Connection) -> After {
+    /// Has it done; returns what became of the connection, and the answer to the caller.
+    pub(crate) async fn done_by(self, connection: &mut Connection) -> (After, Reply) {
         match self {
-            Self::Cell { kernel, opening, begun, endings, cell, limits, events, mut ended, held: _held } => {
+            Self::Cell { kernel, opening, begun, endings, cell, limits, events, mut ended, held } => {
                 if ended.is_closed() {
                     // Its caller left while it waited: the kernel is as it was.
-                    return After::Whole;
+                    return (After::Whole, Box::new(|| ()));
                 }
                 let opening = (!begun.swap(true, Ordering::Relaxed)).then_some(opening);
                 let is_new = opening.is_some();
@@ -144,11 +145,14 @@ impl Job {
                     begun.store(false, Ordering::Relaxed);
                 }
                 drop(events);
-                // The caller may have left; then nobody waits for this.
-                let _ = ended.send(ran);
-                after
+                let reply = move || {
+                    // The caller may have left; then nobody waits for this.
+                    let _ = ended.send(ran);
+                    drop(held);
+                };
+                (after, Box::new(reply))
             }
-            Self::Own { kernel, code, most, mut ended, held: _held } => {
+            Self::Own { kernel, code, most, mut ended, held } => {
                 let (end, after) =
                     connection.carry_out(&Order::Own { kernel, code, most }, most, None, ended.closed()).await;
                 let (printed, after) = match end {
@@ -160,8 +164,11 @@ impl Job {
                         (Err(Fault::Lost { reason: "a kernel does not answer".to_owned() }), after)
                     }
                 };
-                let _ = ended.send(printed);
-                after
+                let reply = move || {
+                    let _ = ended.send(printed);
+                    drop(held);
+                };
+                (after, Box::new(reply))
             }
             Self::Forget { kernel, turns, turn, held: _held, ending: _ending } => {
                 let _turn = match turn {
@@ -171,8 +178,8 @@ impl Job {
                 let forgotten =
                     connection.carry_out(&Order::Forget { kernel }, FORGETTING, None, std::future::pending()).await;
                 match forgotten {
-                    (Ok(Report::Forgotten), after) => after,
-                    _ => After::Broken,
+                    (Ok(Report::Forgotten), after) => (after, Box::new(|| ())),
+                    _ => (After::Broken, Box::new(|| ())),
                 }
             }
         }

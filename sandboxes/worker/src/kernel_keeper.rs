@@ -5,7 +5,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::connection::{After, Connection};
-use crate::keeper::{FIRST_PAUSE, LONGEST_PAUSE, Service, refuse_while, told_to};
+use crate::keeper::{FIRST_PAUSE, LONGEST_PAUSE, Reply, Service, refuse_while, told_to};
 use crate::kernel_job::Job;
 use crate::process::{Command, Process};
 
@@ -13,8 +13,15 @@ use crate::process::{Command, Process};
 struct Busy {
     process: Process,
     idle: Vec<Connection>,
-    jobs: JoinSet<(Connection, After)>,
+    /// What has broken its connection is answered once the process is out of use.
+    jobs: JoinSet<Done>,
     service: Service,
+}
+
+/// A connection that a job is done with.
+enum Done {
+    Whole(Connection),
+    Broken(Reply),
 }
 
 impl Busy {
@@ -69,8 +76,13 @@ pub(crate) async fn keep_kernels(
             job = queue.recv(), if !busy.idle.is_empty() => match (job, busy.idle.pop()) {
                 (Some(job), Some(mut connection)) => {
                     busy.jobs.spawn(async move {
-                        let after = job.done_by(&mut connection).await;
-                        (connection, after)
+                        match job.done_by(&mut connection).await {
+                            (After::Whole, reply) => {
+                                reply();
+                                Done::Whole(connection)
+                            }
+                            (After::Broken, reply) => Done::Broken(reply),
+                        }
                     });
                     true
                 }
@@ -84,11 +96,18 @@ pub(crate) async fn keep_kernels(
             Some(done) = busy.jobs.join_next() => {
                 busy.service.work += 1;
                 match done {
-                    Ok((connection, After::Whole)) => {
+                    Ok(Done::Whole(connection)) => {
                         busy.idle.push(connection);
                         true
                     }
-                    Ok((_, After::Broken)) | Err(_) => false,
+                    Ok(Done::Broken(reply)) => {
+                        if let Some(busy) = current.take() {
+                            busy.end().await;
+                        }
+                        reply();
+                        continue;
+                    }
+                    Err(_) => false,
                 }
             }
             Some(started) = next.join_next() => {

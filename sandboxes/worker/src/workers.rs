@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::connection::After;
 use crate::jail::Layer;
-use crate::keeper::{Presence, Work, keep};
+use crate::keeper::{Presence, Reply, Work, keep};
 use crate::process::{Command, Process, StartError};
 
 /// How many workers, and how they are started.
@@ -230,13 +230,13 @@ impl Sandbox for Leased {
 }
 
 impl Work for Job {
-    async fn done_by(self, process: &mut Process) -> After {
+    async fn done_by(self, process: &mut Process) -> (After, Reply) {
         let Self { program, limits, events, mut ended } = self;
         let (outcome, after) = process.run(program, limits, &events, ended.closed()).await;
         drop(events);
+        let interpreter = Some(process.interpreter);
         // The caller may have left; then nobody waits for this.
-        let _ = ended.send((outcome, Some(process.interpreter)));
-        after
+        (after, Box::new(move || drop(ended.send((outcome, interpreter)))))
     }
 
     fn refused(self, error: &StartError) {
