@@ -144,6 +144,13 @@ impl Tree {
         Some(self.below(folder).map(mark).collect())
     }
 
+    /// What all of it takes, counted anew path by path.
+    #[cfg(test)]
+    pub(super) fn recounted(&self) -> u64 {
+        let own = self.nodes.iter().filter(|(path, _)| !ROOTS.contains(&path.as_str()));
+        own.map(|(path, node)| NODE + path.len() as u64 + node.what.size()).sum()
+    }
+
     /// Makes sure of room for so many more paths with names of so many bytes, and for new bytes in place of old ones.
     fn room(&self, paths: usize, names: u64, old: u64, new: u64) -> Result<(), FileError> {
         if (self.size - old).saturating_add(new) > self.most {
