@@ -1,4 +1,4 @@
-//! Makes the guest: CPython for WASI with everything in `guest/`, as one WebAssembly component.
+//! Makes the guest: CPython for WASI with the Python of `PYTHON`, as one WebAssembly component.
 //!
 //! It is made of pinned, hash-checked wheels from PyPI and kept in `target/guest/<hash of its inputs>`, so it is made
 //! once for all profiles. `SWITCHTOWER_GUEST` names a ready-made one (`guest.wasm.zst` of another build) for machines
@@ -11,9 +11,18 @@ use std::process::Command;
 
 /// Changes when the recipe below makes another guest from the same files.
 const RECIPE: &str = "1";
+/// The recipe's other inputs: the interface, the lists of wheels, the source of constant bytes.
+const GUEST: &str = "guest";
+/// Folders of Python sources, and where each is in the guest. They are laid over each other: a package may have modules
+/// in several of them.
+const PYTHON: [(&str, &str); 3] =
+    [("../python/shared", ""), ("../python/wasm", ""), ("../python/transfer/_switchtower", "_switchtower")];
 
 fn main() {
-    println!("cargo:rerun-if-changed=guest");
+    println!("cargo:rerun-if-changed={GUEST}");
+    for (folder, _) in PYTHON {
+        println!("cargo:rerun-if-changed={folder}");
+    }
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=SWITCHTOWER_GUEST");
     if let Err(Failed { step, why, mend }) = make() {
@@ -50,14 +59,13 @@ fn make() -> Result<(), Failed> {
         return fs::write(&carried, content).map_err(io("writing the guest"));
     }
 
-    let source = PathBuf::from("guest");
-    let hash = hash_of(&source).map_err(io("reading the guest's sources"))?;
+    let hash = hash_of_inputs().map_err(io("reading the guest's sources"))?;
     println!("cargo:rustc-env=SWITCHTOWER_GUEST_HASH={hash}");
     let kept = shared_folder(&out).join(&hash[..32]);
     let made = kept.join("guest.wasm.zst");
     if !made.is_file() {
         fs::create_dir_all(&kept).map_err(io("making a folder for the guest"))?;
-        build(&source, &kept, &made)?;
+        build(&kept, &made)?;
     }
     fs::copy(&made, &carried).map(drop).map_err(io("copying the guest"))
 }
@@ -69,9 +77,9 @@ fn shared_folder(out: &Path) -> PathBuf {
 }
 
 /// Everything that the guest is made of.
-fn hash_of(source: &Path) -> std::io::Result<String> {
+fn hash_of_inputs() -> std::io::Result<String> {
     let mut files = Vec::new();
-    let mut folders = vec![source.to_owned()];
+    let mut folders: Vec<_> = [GUEST].into_iter().chain(PYTHON.map(|(folder, _)| folder)).map(PathBuf::from).collect();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();
@@ -95,7 +103,8 @@ fn hash_of(source: &Path) -> std::io::Result<String> {
     Ok(hash.finalize().to_hex().to_string())
 }
 
-fn build(source: &Path, kept: &Path, made: &Path) -> Result<(), Failed> {
+fn build(kept: &Path, made: &Path) -> Result<(), Failed> {
+    let source = Path::new(GUEST);
     // Another profile's build may be making the same guest at this moment.
     let work = kept.join(format!("work-{}", std::process::id()));
     let (tools, packages) = (work.join("tools"), work.join("packages"));
@@ -119,7 +128,9 @@ fn build(source: &Path, kept: &Path, made: &Path) -> Result<(), Failed> {
     // snapshot is made from sources alone, so that all are alike.
     let app = work.join("app");
     let failed = |e: std::io::Error| Failed { step: "copying the guest's sources", why: e.to_string(), mend: MEND_IO };
-    copy_sources(source, &app).map_err(failed)?;
+    for (folder, place) in PYTHON {
+        copy_sources(Path::new(folder), &app.join(place)).map_err(failed)?;
+    }
 
     let component = work.join("guest.wasm");
     let mut snapshot = Command::new("python3");
@@ -161,7 +172,11 @@ fn copy_sources(from: &Path, to: &Path) -> std::io::Result<()> {
         if path.is_dir() && name != "__pycache__" {
             copy_sources(&path, &to.join(name))?;
         } else if path.extension() == Some(OsStr::new("py")) {
-            fs::copy(&path, to.join(name))?;
+            let copy = to.join(name);
+            if copy.exists() {
+                return Err(std::io::Error::other(format!("{} is there twice", path.display())));
+            }
+            fs::copy(&path, copy)?;
         }
     }
     Ok(())

@@ -26,12 +26,12 @@ use crate::tier::Tier;
 
 /// Runs the cells again in another kernel and mends what differs.
 const ARRIVE: &str = concat!(
-    include_str!("arrive/arrival.py"),
-    include_str!("arrive/kernel.py"),
-    include_str!("arrive/quiet.py"),
-    include_str!("arrive/state.py"),
-    include_str!("arrive/settings.py"),
-    include_str!("arrive/reading.py"),
+    include_str!("../../sandboxes/python/transfer/restore/arrival.py"),
+    include_str!("../../sandboxes/python/transfer/restore/kernel.py"),
+    include_str!("../../sandboxes/python/transfer/restore/quiet.py"),
+    include_str!("../../sandboxes/python/transfer/restore/state.py"),
+    include_str!("../../sandboxes/python/transfer/restore/settings.py"),
+    include_str!("../../sandboxes/python/transfer/restore/reading.py"),
 );
 /// Longest that a kernel here may take to tell its state; a kernel there is given this and what its cells take.
 const MOVING: Duration = Duration::from_secs(60);
@@ -50,7 +50,7 @@ pub(crate) fn prepares_arrival(canon: &str) -> String {
     )
 }
 
-/// What `arrive/` prints.
+/// What `restore/` prints.
 #[derive(Debug, Deserialize)]
 struct Verdict {
     ok: bool,

@@ -193,7 +193,7 @@ impl History {
         self.wrote.or(self.begun.as_ref().map(|cell| cell.number))
     }
 
-    /// What another kernel is told to run again, as `arrive/` reads it.
+    /// What another kernel is told to run again, as `sandboxes/python/transfer/restore` reads it.
     pub(super) fn told(&mut self) -> Result<Value, Stuck> {
         self.cut_short();
         let cell = |past: &Past| {

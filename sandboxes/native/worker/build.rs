@@ -5,10 +5,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// The files of the WebAssembly guest that serve here too are listed beside ours.
-const SHARED: &str = "python/shared.txt";
-const OURS: &str = "python/_switchtower";
-const GUEST: &str = "../../wasm/guest/_switchtower";
+/// Folders with parts of the package `_switchtower`, which are laid over each other.
+const PACKAGE: [&str; 3] = ["shared/_switchtower", "native/_switchtower", "transfer/_switchtower"];
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
@@ -33,18 +31,13 @@ fn link() {
 fn embed() {
     let here = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo says where the crate is"));
     let mut files = Vec::new();
-    let ours = here.join(OURS);
-    below(&ours, &ours, &mut files);
-    println!("cargo:rerun-if-changed={}", ours.display());
-    let list = here.join(SHARED);
-    println!("cargo:rerun-if-changed={}", list.display());
-    let shared = fs::read_to_string(&list).expect("the list of shared files is beside the crate's own");
-    for name in shared.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        if !files.iter().any(|(known, _)| known == name) {
-            files.push((name.to_owned(), here.join(GUEST).join(name)));
-        }
+    for folder in PACKAGE.map(|part| here.join("../../python").join(part)) {
+        below(&folder, &folder, &mut files);
+        println!("cargo:rerun-if-changed={}", folder.display());
     }
     files.sort();
+    let twice = files.windows(2).find(|pair| pair[0].0 == pair[1].0);
+    assert!(twice.is_none(), "a file of the package is there twice: {twice:?}");
     let mut text = String::from("pub(crate) const FILES: &[(&str, &str)] = &[\n");
     for (name, path) in files {
         println!("cargo:rerun-if-changed={}", path.display());

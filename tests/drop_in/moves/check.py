@@ -34,7 +34,7 @@ import types
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
-ROOM = ROOT + "/sandboxes/wasm/guest/_switchtower"
+ROOM = ROOT + "/sandboxes/python/transfer/_switchtower"
 PLACE = "/tmp/switchtower-moves"
 HOME = PLACE + "/home"
 AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -188,8 +188,8 @@ def cloud(case, plain):
     asyncio.set_event_loop(asyncio.new_event_loop())
     # As the host joins them.
     with open(ROOT + "/src/session/carried.rs") as file:
-        parts = re.findall(r'include_str!\("(arrive/\w+\.py)"\)', file.read())
-    text = "".join(open(ROOT + "/src/session/" + part).read() for part in parts)
+        parts = re.findall(r'include_str!\("../../sandboxes/python/transfer/(restore/\w+\.py)"\)', file.read())
+    text = "".join(open(ROOT + "/sandboxes/python/transfer/" + part).read() for part in parts)
     path = PLACE + "/move.json"
     with open(path, "w") as file:
         json.dump(case["data"], file)

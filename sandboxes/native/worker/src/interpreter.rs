@@ -17,7 +17,7 @@ use crate::wire::Ending;
 include!(concat!(env!("OUT_DIR"), "/files.rs"));
 
 /// Makes the embedded files importable.
-const BOOT: &str = include_str!("../python/boot.py");
+const BOOT: &str = include_str!("../../../python/native/boot.py");
 /// What makes digests of a session's state.
 const CANON: &str = "carry/canon.py";
 

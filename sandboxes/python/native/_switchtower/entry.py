@@ -13,9 +13,10 @@ import threading
 import time
 
 from . import (
-    HOME, carry, chance, failure, figures, host, ipython, kernel, library, needs, program as programs, scratch,
+    carry, chance, failure, figures, host, ipython, kernel, library, needs, program as programs, scratch,
     shell, show, streams, surroundings, tracebacks, warm,
 )  # fmt: skip
+from .paths import HOME
 
 # One thread each: a child has few processors, and threads do not survive a fork.
 _THREADS = (

@@ -16,9 +16,10 @@ from wit_world import (
 )
 
 from _switchtower import (
-    HOME, absent, carry, chance, clock, errors, failure, hashing, holes, host, ipython, kernel, library, program, scratch,
+    absent, carry, chance, clock, errors, failure, hashing, holes, host, ipython, kernel, library, program, scratch,
     show, snapshot, streams, surroundings, warm,
 )
+from _switchtower.paths import HOME
 from _switchtower.replace import Replacements
 
 

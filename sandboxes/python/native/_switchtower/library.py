@@ -3,7 +3,8 @@
 import importlib.abc
 import sys
 
-from . import HOME, host, is_program
+from . import host
+from .paths import HOME, is_program
 
 # Where the libraries lie: filled once the path is settled.
 folders = ()

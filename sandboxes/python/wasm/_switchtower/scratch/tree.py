@@ -3,7 +3,8 @@
 import os
 import stat
 
-from .. import HOME, host
+from .. import host
+from ..paths import HOME
 
 OWN = (HOME, "/tmp")
 NULL = "/dev/null"

@@ -10,7 +10,8 @@ import linecache
 import sys
 import zlib
 
-from . import CELLS, host, is_program, kernel, library, magics, show, tracebacks
+from . import host, kernel, library, magics, show, tracebacks
+from .paths import CELLS, is_program
 
 # There while code of the host's own runs.
 _shell = None

@@ -22,6 +22,10 @@ class Embedded(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         return next((file for file in (f"{base}.py", f"{base}/__init__.py") if file in self._files), None)
 
     def find_spec(self, name, path=None, target=None):
+        if name == PACKAGE:
+            spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
+            spec.submodule_search_locations.append(ROOT + PACKAGE)
+            return spec
         file = self._file(name) if name.partition(".")[0] == PACKAGE else None
         if file is None:
             return None

@@ -5,7 +5,8 @@ import sys
 import threading
 import time
 
-from . import HOME, figures, host
+from . import figures, host
+from .paths import HOME
 
 # In the environment although no caller gave it.
 GIVEN = {"HOME": HOME, "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}

@@ -16,7 +16,8 @@ import zlib
 
 import __future__
 
-from . import CELLS, host, ipython, magics, scratch, show, streams, surroundings, tracebacks
+from . import host, ipython, magics, scratch, show, streams, surroundings, tracebacks
+from .paths import CELLS
 from .clock import Loop
 from .program import Raised, silenced
 

@@ -7,6 +7,7 @@ directory is a temporary one.
 import contextlib
 import functools
 import importlib.abc
+import importlib.machinery
 import importlib.util
 import json
 import os
@@ -20,8 +21,8 @@ import types
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
-GUEST = HERE.parents[2] / "wasm" / "guest" / "_switchtower"
-ARRIVE = HERE.parents[3] / "src" / "session" / "arrive"
+PYTHON = HERE.parent
+RESTORE = PYTHON / "transfer" / "restore"
 HOME = tempfile.mkdtemp(prefix="switchtower-inside-", dir="/var/tmp")
 PACKAGES = """
 numpy pandas matplotlib.pyplot sympy scipy.stats scipy.optimize scipy.signal sklearn.linear_model sklearn.ensemble
@@ -33,16 +34,20 @@ class InMemory(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     """The package as the executable holds it."""
 
     def __init__(self):
-        shared = (HERE / "shared.txt").read_text().split()
-        files = {name: GUEST / name for name in shared}
-        own = HERE / "_switchtower"
-        files.update({str(file.relative_to(own)): file for file in own.rglob("*.py")})
+        files = {}
+        for part in ("shared", "native", "transfer"):
+            folder = PYTHON / part / "_switchtower"
+            files.update({str(file.relative_to(folder)): file for file in folder.rglob("*.py")})
         self._files = {}
         for name, file in files.items():
             module = "_switchtower." + name.removesuffix(".py").replace("/", ".")
             self._files[module.removesuffix(".__init__").removesuffix(".__init__")] = (name, file)
 
     def find_spec(self, name, path=None, target=None):
+        if name == "_switchtower":
+            spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
+            spec.submodule_search_locations.append("/switchtower/_switchtower")
+            return spec
         if name not in self._files:
             return None
         file, _ = self._files[name]
@@ -84,7 +89,7 @@ def host():
             os._real_exit(0)
 
     module.show, module.lack = show, lack
-    module.canon = lambda: (GUEST / "carry" / "canon.py").read_text()
+    module.canon = lambda: (PYTHON / "transfer" / "_switchtower" / "carry" / "canon.py").read_text()
     return module
 
 
@@ -609,7 +614,7 @@ class Moves(Case):
 
     def moved(self, sources, told, check, pure=True):
         arrive = "\n".join(
-            (ARRIVE / f"{name}.py").read_text() for name in "arrival kernel quiet state settings reading".split()
+            (RESTORE / f"{name}.py").read_text() for name in "arrival kernel quiet state settings reading".split()
         )
         given = {"cells": [{"number": n, "code": code, "pure": pure} for n, code in enumerate(sources, 1)],
                  "told": told,

@@ -9,7 +9,8 @@ import linecache
 import sys
 import types
 
-from . import PROGRAM, failure, show, streams, surroundings
+from . import failure, show, streams, surroundings
+from .paths import PROGRAM
 
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 

@@ -7,7 +7,8 @@ import os
 import stat
 import sys
 
-from . import HOME, host, library
+from . import host, library
+from .paths import HOME
 
 OWN = (HOME, "/tmp")
 FOLDER, GONE = True, None

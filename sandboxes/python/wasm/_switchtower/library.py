@@ -13,7 +13,8 @@ import sys
 import zlib
 import zoneinfo
 
-from . import HOME, host
+from . import host
+from .paths import HOME
 
 # Not for programs: tests, tools with a screen, installers; and what only works with a C module that WASI lacks.
 SKIPPED = frozenset(

@@ -10,7 +10,7 @@ import inspect
 import itertools
 import linecache
 
-from . import CELLS, HOME
+from .paths import CELLS, HOME
 from .failure import GUEST, described
 
 # E2B's kernel sends the parts of a traceback one by one.

@@ -6,7 +6,8 @@ import platform
 import posix
 import sys
 
-from . import HOME, host, is_program
+from . import host
+from .paths import HOME, is_program
 
 
 # In the environment although no caller gave it.

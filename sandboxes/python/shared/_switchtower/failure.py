@@ -3,7 +3,7 @@
 import traceback
 import types
 
-from . import is_program
+from .paths import is_program
 
 # Deep stacks are told in full up to here; CPython itself folds repeated lines.
 MOST_TEXT = 64_000

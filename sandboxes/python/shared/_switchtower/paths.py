@@ -1,0 +1,13 @@
+"""Paths inside a sandbox, and the file names that the caller's code is compiled under."""
+
+# The file name of a program's code.
+PROGRAM = "<program>"
+# The folder in the file names of cells: a name of its own for each, as IPython's kernel has them.
+CELLS = "/tmp/ipykernel_2/"
+# The working directory. What is below it and below /tmp is the program's own.
+HOME = "/home/user"
+
+
+def is_program(filename: str) -> bool:
+    """Returns whether code is the caller's: the program itself, or a cell."""
+    return filename == PROGRAM or filename.startswith(CELLS)
