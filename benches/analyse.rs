@@ -7,11 +7,11 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use switchtower::analyse::analyse;
-use switchtower::decide::Rules;
-use switchtower::request::{Ceilings, Request};
-use switchtower::route::{Standing, TierName};
 use switchtower_contract::{Isolation, Language, Modules, Program};
+use switchtower_core::analyse::analyse;
+use switchtower_core::decide::Rules;
+use switchtower_core::request::{Ceilings, Request};
+use switchtower_core::route::{Standing, TierName};
 
 const UNIT: &str = r#"
 def sieve(limit):

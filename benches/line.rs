@@ -4,20 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use switchtower::analyse::{Class, analyse};
-use switchtower::cache::bars::Subject;
-use switchtower::cache::finding::Finding;
-use switchtower::cache::{self, CacheStatus, Digest, Fingerprint, Found, ResultCache, Scope};
-use switchtower::clock::Wall;
-use switchtower::decide::SharedRules;
-use switchtower::quota::{self, Quota};
-use switchtower::record::{self, Recorder};
-use switchtower::request::{CacheMode, Ceilings, Request};
-use switchtower::router::{Parts, Router};
-use switchtower::seed::Seed;
-use switchtower::tier::{self, Tier, Tiers};
 use switchtower_contract::Program;
 use switchtower_contract::scripted::Scripted;
+use switchtower_core::analyse::{Class, analyse};
+use switchtower_core::cache::bars::Subject;
+use switchtower_core::cache::finding::Finding;
+use switchtower_core::cache::{self, CacheStatus, Digest, Fingerprint, Found, ResultCache, Scope};
+use switchtower_core::clock::Wall;
+use switchtower_core::decide::SharedRules;
+use switchtower_core::quota::{self, Quota};
+use switchtower_core::record::{self, Recorder};
+use switchtower_core::request::{CacheMode, Ceilings, Request};
+use switchtower_core::router::{Parts, Router};
+use switchtower_core::seed::Seed;
+use switchtower_core::tier::{self, Tier, Tiers};
 use tokio::runtime::{Builder, Runtime};
 
 fn runtime() -> Runtime {

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use switchtower_core::request::Ceilings;
+use switchtower_core::route::TierName;
 
 pub use layers::ConfigError;
 
-use crate::request::Ceilings;
-use crate::route::TierName;
-use crate::{cache, http, memory, quota, record, session, tier};
+use switchtower_core::{cache, memory, quota, record, session, tier};
+use switchtower_server::http;
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

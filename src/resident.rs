@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use switchtower_core::router::Router;
 use switchtower_worker::memory;
-
-use crate::router::Router;
 
 /// How often it is looked at.
 const EVERY: Duration = Duration::from_secs(10);

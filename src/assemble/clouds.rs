@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use switchtower_contract::{Backend, rounded};
+use switchtower_core::clock::Wall;
+use switchtower_core::route::TierName;
+use switchtower_core::seed::Seed;
+use switchtower_core::session;
+use switchtower_core::tier::account::Account;
+use switchtower_core::tier::{Absent, Tier};
 use switchtower_e2b::limits::EgressRates;
 use switchtower_e2b::{Address, Cause, E2b, Identity, Key, Web};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Made;
 use super::process::ThisProcess;
-use crate::clock::Wall;
 use crate::config::{Cloud, Config};
-use crate::route::TierName;
-use crate::seed::Seed;
-use crate::session;
-use crate::tier::account::Account;
-use crate::tier::{Absent, Tier};
 
 /// The accounts that there are keys for.
 #[derive(Default)]
@@ -94,7 +94,7 @@ impl Clouds {
 
     /// Looks after the accounts: ends what other processes left in them, at once and then again and again; begins to warm
     /// what is kept warm; looks whether their templates are there. Goes on for as long as it is polled.
-    pub(super) fn upkeep(&self, router: Arc<crate::router::Router>) -> impl Future<Output = ()> + use<> {
+    pub(super) fn upkeep(&self, router: Arc<switchtower_core::router::Router>) -> impl Future<Output = ()> + use<> {
         let accounts = self.accounts.clone();
         async move {
             let all = accounts.iter().map(|(name, account)| async {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use switchtower_contract::Backend;
+use switchtower_core::tier::{Absent, queue};
 use switchtower_native::{Installation, Native, Size};
 
 use super::{Made, Unbuilt};
 use crate::config::Config;
-use crate::tier::{Absent, queue};
 
 /// The tier, where it is there; else why not. Both where it is switched off: nothing.
 #[derive(Default)]

@@ -10,11 +10,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use switchtower_core::route::TierName;
 use switchtower_fake_e2b::{Latency, Plan};
 
 use super::exit::Complaint;
 use super::terminal;
-use crate::route::TierName;
 use fairness::{Callers, Times};
 use load::{Load, Story};
 

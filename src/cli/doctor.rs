@@ -7,13 +7,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 use switchtower_contract::{Exit, Program};
+use switchtower_core::request::{CacheMode, Request};
+use switchtower_core::tier::Absent;
 
 use super::exit::{Complaint, FAILED};
 use super::terminal;
 use crate::assemble::{self, Reached, Science};
 use crate::config::Config;
-use crate::request::{CacheMode, Request};
-use crate::tier::Absent;
 
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]

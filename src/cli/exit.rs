@@ -1,9 +1,10 @@
 //! Exit codes: the program's own passes through, ours are few.
 
+use switchtower_core::error::Error;
+use switchtower_core::request::Invalid;
+
 use crate::assemble::Unbuilt;
 use crate::config::ConfigError;
-use crate::error::Error;
-use crate::request::Invalid;
 
 /// An argument, a setting or an input is wrong. Nothing ran.
 pub(super) const USAGE: u8 = 2;

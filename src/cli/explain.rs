@@ -5,14 +5,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
+use switchtower_core::analyse::{Profile, Reason};
+use switchtower_core::request::{Footprint, Request};
+use switchtower_core::router::Explanation;
 
 use super::exit::{Complaint, code};
 use super::input::{Inputs, Source};
 use super::terminal;
-use crate::analyse::{Profile, Reason};
 use crate::assemble::Unbuilt;
-use crate::request::{Footprint, Request};
-use crate::router::Explanation;
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
@@ -35,7 +35,7 @@ impl Explain {
             Ok::<_, Unbuilt>(house.router.explain(&request))
         })?;
         if self.json {
-            let json = serde_json::to_string_pretty(&crate::http::explained(&explanation))
+            let json = serde_json::to_string_pretty(&switchtower_server::http::explained(&explanation))
                 .map_err(|error| Complaint::failed(error.to_string()))?;
             terminal::out(&format!("{json}\n"));
         } else {
@@ -122,11 +122,11 @@ mod tests {
     use switchtower_contract::{Isolation, Language, Modules, Program};
 
     use super::*;
-    use crate::analyse::analyse;
-    use crate::decide::Rules;
-    use crate::error::Error;
-    use crate::request::Ceilings;
-    use crate::route::Standing;
+    use switchtower_core::analyse::analyse;
+    use switchtower_core::decide::Rules;
+    use switchtower_core::error::Error;
+    use switchtower_core::request::Ceilings;
+    use switchtower_core::route::Standing;
 
     fn explained(source: &str, isolation: Option<Isolation>) -> String {
         let wasm = Standing {

@@ -10,14 +10,14 @@ use std::process::ExitCode;
 
 use clap::Args;
 use switchtower_contract::{Limits, Program};
+use switchtower_core::analyse::analyse;
+use switchtower_core::seed::Seed;
 
 use self::compare::{Pair, Seen, Told};
 use self::grammar::Grammar;
 use super::exit::Complaint;
 use super::terminal;
-use crate::analyse::analyse;
 use crate::assemble::Witnesses;
-use crate::seed::Seed;
 
 /// Differences after which it stops: each is shrunk, which takes its time.
 const MOST_DIFFERENCES: usize = 20;

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use switchtower_core::decide::{self, cases};
 
 use super::exit::Complaint;
 use super::terminal;
-use crate::decide::{self, cases};
 
 /// Arguments of `rules`.
 #[derive(Debug, Args)]

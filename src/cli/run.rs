@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use clap::Args;
 use switchtower_contract::{Bundle, Event, Events, Exit, Isolation, rounded};
+use switchtower_core::request::{CacheMode, Request};
+use switchtower_core::route::TierName;
+use switchtower_core::router::{Answer, Router};
+use switchtower_server::http::{Body, millis};
 use tokio::time::{Instant, timeout};
 
 use super::exit::{Complaint, INTERRUPTED};
 use super::input::{Inputs, Source};
 use super::{explain, terminal};
-use crate::http::{Body, millis};
-use crate::request::{CacheMode, Request};
-use crate::route::TierName;
-use crate::router::{Answer, Router};
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]

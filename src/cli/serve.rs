@@ -8,6 +8,10 @@ use std::sync::Arc;
 use axum::serve::{ListenerExt as _, TapIo};
 use clap::Args;
 use serde_json::json;
+use switchtower_core::clock::Wall;
+use switchtower_core::tier::Absent;
+use switchtower_server::e2b::{self, debug};
+use switchtower_server::http::{self, Drained};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -15,13 +19,8 @@ use super::descriptors;
 use super::exit::Complaint;
 use super::terminal;
 use crate::assemble::{self, Assembled};
-use crate::clock::Wall;
 use crate::config::{Config, LogFormat};
-use crate::e2b::{self, debug};
-use crate::http::{self, Drained};
 use crate::resident;
-
-use crate::tier::Absent;
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]

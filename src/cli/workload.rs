@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use clap::Args;
 use switchtower_contract::Program;
+use switchtower_core::request::{CacheMode, Ceilings, Request};
+use switchtower_core::route::TierName;
+use switchtower_core::router::Router;
 use tokio::time::Instant;
 
 use super::exit::Complaint;
 use super::terminal;
-use crate::request::{CacheMode, Ceilings, Request};
-use crate::route::TierName;
-use crate::router::Router;
 use likeness::Likeness;
 use score::{Item, Score, rows, table};
 

@@ -41,7 +41,7 @@ async fn e2b_itself_keeps_every_promise_where_there_is_a_key() {
     // Of other servers in the account nothing is known here.
     let lives = |other: &str| if other.starts_with("tests-") { Liveness::Dead } else { Liveness::Unknown };
     let identity = Identity { owner: "switchtower-tests".to_owned(), process, lives: Arc::new(lives) };
-    let wall = switchtower::clock::Wall::real();
+    let wall = switchtower_core::clock::Wall::real();
     let (key, web) = (Key::new(&key).unwrap(), Arc::new(Web::new().unwrap()));
     let account = E2b::new(Config::default(), address, key, web, identity, Arc::new(move || wall.now()));
     account.sweep().await.unwrap();

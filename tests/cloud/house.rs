@@ -3,20 +3,20 @@
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use switchtower::cache::{self, ResultCache};
-use switchtower::clock::Wall;
 use switchtower::config::Cloud;
-use switchtower::decide::SharedRules;
-use switchtower::error::Error;
-use switchtower::quota::{self, Quota};
-use switchtower::record::{self, Recorder};
-use switchtower::request::{Caller, Ceilings, Request};
-use switchtower::route::TierName;
-use switchtower::router::{Answer, Parts, Router};
-use switchtower::seed::Seed;
-use switchtower::tier::{self, Tier, Tiers};
 use switchtower_contract::scripted::{self, Scripted};
 use switchtower_contract::{Modules, Program};
+use switchtower_core::cache::{self, ResultCache};
+use switchtower_core::clock::Wall;
+use switchtower_core::decide::SharedRules;
+use switchtower_core::error::Error;
+use switchtower_core::quota::{self, Quota};
+use switchtower_core::record::{self, Recorder};
+use switchtower_core::request::{Caller, Ceilings, Request};
+use switchtower_core::route::TierName;
+use switchtower_core::router::{Answer, Parts, Router};
+use switchtower_core::seed::Seed;
+use switchtower_core::tier::{self, Tier, Tiers};
 use switchtower_e2b::E2b;
 use switchtower_fake_e2b::{Fake, Kernels, Settings};
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use switchtower::analyse::analyse;
 use switchtower::config::Cloud;
-use switchtower::route::{Leg, Route};
-use switchtower::seed::Seed;
-use switchtower::tier::{Attempt, Relay, Terms, Tier, Tiers, Walked};
 use switchtower_contract::{Event, Events, Exit};
+use switchtower_core::analyse::analyse;
+use switchtower_core::route::{Leg, Route};
+use switchtower_core::seed::Seed;
+use switchtower_core::tier::{Attempt, Relay, Terms, Tier, Tiers, Walked};
 use switchtower_e2b::E2b;
 use switchtower_fake_e2b::{Fake, Kernels, Plan, Settings, Template};
 

@@ -269,7 +269,8 @@ async fn connections_are_kept_and_used_again() {
     let address = Address::new(Some(&origin), Some(&origin), None);
     let identity =
         Identity { owner: "test".to_owned(), process: "one".to_owned(), lives: Arc::new(|_| Liveness::Dead) };
-    let (key, web, wall) = (Key::new("any").unwrap(), Arc::new(Web::new().unwrap()), switchtower::clock::Wall::real());
+    let (key, web, wall) =
+        (Key::new("any").unwrap(), Arc::new(Web::new().unwrap()), switchtower_core::clock::Wall::real());
     let account = E2b::new(Config::default(), address, key, web, identity, Arc::new(move || wall.now()));
     let mut sandbox = account.open(&Spec::new(Language::Python)).await.unwrap();
     for _ in 0..20 {

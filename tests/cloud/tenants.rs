@@ -1,8 +1,8 @@
 //! One program after another in the same sandbox, with real kernels: nothing of one is there for the next.
 
 use switchtower::config::Cloud;
-use switchtower::tier::pool;
 use switchtower_contract::{Exit, File};
+use switchtower_core::tier::pool;
 use switchtower_fake_e2b::{Fake, Kernels, Plan, Settings};
 
 use super::house::{House, remote};

@@ -70,7 +70,7 @@ pub(crate) fn account_over(
     let address = Address::new(Some("http://e2b.test"), Some("http://e2b.test"), None);
     let identity = Identity { owner: "test".to_owned(), process: process.to_owned(), lives: Arc::new(lives) };
     // The stand-in's own clock begins in the same way.
-    let wall = switchtower::clock::Wall::real();
+    let wall = switchtower_core::clock::Wall::real();
     let now = Arc::new(move || wall.now());
     let key = Key::new("e2b_0123456789abcdef").unwrap();
     E2b::new(config, address, key, Arc::new(transport), identity, now)

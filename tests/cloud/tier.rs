@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use serde_json::json;
-use switchtower::cache::{CacheStatus, Stored};
 use switchtower::config::Cloud;
-use switchtower::error::Error;
-use switchtower::tier::breaker::State;
-use switchtower::tier::pool;
 use switchtower_contract::{Event, Events, Exit};
+use switchtower_core::cache::{CacheStatus, Stored};
+use switchtower_core::error::Error;
+use switchtower_core::tier::breaker::State;
+use switchtower_core::tier::pool;
 use switchtower_e2b::Liveness;
 use switchtower_fake_e2b::{Plan, Rates, Settings, Template};
 use tokio::time::{Instant, advance, sleep};
@@ -100,7 +100,7 @@ async fn a_rate_limit_is_waited_out_and_both_waits_are_told() {
 async fn a_rate_limit_that_does_not_say_when_costs_half_a_minute() {
     let rates = Rates { retry_after: false, ..Rates::default() };
     let house = House::new(Settings { rates, ..faulty("execute.429=100%x2") }, wide());
-    let patient = switchtower::request::Request { timeout: 200 * SECOND, ..remote(&plain("a")) };
+    let patient = switchtower_core::request::Request { timeout: 200 * SECOND, ..remote(&plain("a")) };
     let answer = house.run(patient).await.unwrap();
     let waits: Vec<_> = answer.attempts.iter().filter_map(|attempt| attempt.retry_after).collect();
     assert!(waits.iter().all(|wait| *wait == 30 * SECOND) && !waits.is_empty(), "{:?}", answer.attempts);
@@ -113,7 +113,7 @@ async fn a_rate_limit_that_does_not_say_when_costs_half_a_minute() {
     house.start();
     sleep(SECOND).await;
     house.fake.set_faults("execute.429=100%x1".parse().unwrap());
-    let patient = switchtower::request::Request { timeout: 200 * SECOND, ..remote(&plain("a")) };
+    let patient = switchtower_core::request::Request { timeout: 200 * SECOND, ..remote(&plain("a")) };
     assert_eq!(tried(&house.run(patient).await.unwrap()), ["e2b refused", "e2b finished"]);
     assert_eq!(house.fake.counts().created, 1);
     house.close().await;
@@ -316,7 +316,7 @@ async fn the_deadline_is_ours_although_the_stream_stays_alive() {
     let house = House::new(scripted(), wide());
     let slow = remote("print(1)\n#: print begun; sleep 100s");
     let started = Instant::now();
-    let answer = house.run(switchtower::request::Request { timeout: 12 * SECOND, ..slow }).await.unwrap();
+    let answer = house.run(switchtower_core::request::Request { timeout: 12 * SECOND, ..slow }).await.unwrap();
     assert_eq!((answer.outcome.exit, answer.output.stdout.as_str()), (Exit::TimedOut, "begun\n"));
     assert!(started.elapsed() < 15 * SECOND);
     house.close().await;
@@ -471,7 +471,7 @@ async fn a_program_that_turns_out_to_need_more_memory_moves_on_unless_it_set_a_l
     let answer = house.run(request(hungry)).await.unwrap();
     assert_eq!(tried(&answer)[0], "wasm unsupported");
     assert_eq!(answer.tier.as_str(), "e2b");
-    let limited = switchtower::request::Request { memory: Some(256 << 20), ..request(hungry) };
+    let limited = switchtower_core::request::Request { memory: Some(256 << 20), ..request(hungry) };
     assert_eq!(house.run(limited).await.unwrap().tier.as_str(), "wasm");
     house.close().await;
 }
@@ -482,7 +482,7 @@ async fn waiting_for_a_right_is_a_part_of_the_callers_time_and_what_did_not_begi
     cloud.account.limits.executions_per_minute = 6;
     cloud.account.limits.patience = 200 * SECOND;
     let house = House::new(faulty(""), cloud);
-    let ask = |time, n: u32| switchtower::request::Request { timeout: time, ..remote(&reaching(&n.to_string())) };
+    let ask = |time, n: u32| switchtower_core::request::Request { timeout: time, ..remote(&reaching(&n.to_string())) };
     let patient = house.run(ask(200 * SECOND, 0)).await.unwrap();
     assert_eq!((patient.outcome.exit, patient.output.stdout.as_str()), (Exit::Finished(0), "0\n"));
     let started = Instant::now();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use switchtower::session::CellAsked;
+use switchtower_core::session::CellAsked;
 use tokio::sync::mpsc;
 
 use super::house::House;

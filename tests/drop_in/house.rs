@@ -3,7 +3,7 @@
 use crate::served::StandIn;
 use switchtower::assemble::{Assembled, against_stand_in};
 use switchtower::config::Config;
-use switchtower::session::Sessions;
+use switchtower_core::session::Sessions;
 
 pub(super) struct House {
     pub(super) sessions: Sessions,

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use switchtower::error::Error;
-use switchtower::session::{Asked, AtEnd, CellAsked, Said, Session, Sessions};
 use switchtower_contract::Output;
+use switchtower_core::error::Error;
+use switchtower_core::session::{Asked, AtEnd, CellAsked, Said, Session, Sessions};
 use tokio::sync::mpsc;
 
 use super::house::House;
@@ -62,7 +62,7 @@ async fn open_as(sessions: &Sessions, offline: bool) -> Arc<Session> {
         offline,
         public_ports: false,
     };
-    sessions.create(&switchtower::request::Caller::default(), asked).await.unwrap()
+    sessions.create(&switchtower_core::request::Caller::default(), asked).await.unwrap()
 }
 
 pub(super) async fn run(session: &Session, source: &str) -> Result<(Output, String), Error> {

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use switchtower::http::{Config, PeerAddress};
+use switchtower_server::http::{Config, PeerAddress};
 
 use super::house::{Answer, Client, ENVD, INTERPRETER, Sandbox, with, without};
 use crate::session::house::House;

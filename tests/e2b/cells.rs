@@ -5,8 +5,8 @@ use std::time::Duration;
 use axum::body::Body;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
-use switchtower::quota;
-use switchtower::session::Config;
+use switchtower_core::quota;
+use switchtower_core::session::Config;
 use tokio::time::{Instant, sleep};
 
 use super::house::{Client, INTERPRETER, Sandbox};

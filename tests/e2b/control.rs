@@ -3,8 +3,8 @@
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
-use switchtower::http::Config;
-use switchtower::session;
+use switchtower_core::session;
+use switchtower_server::http::Config;
 use tokio::time::sleep;
 
 use super::house::{Client, Sandbox};

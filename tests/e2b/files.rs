@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use switchtower::session;
+use switchtower_core::session;
 use tokio::time::{Instant, sleep};
 
 use super::house::{Client, ENVD, Sandbox, frames, with, without};

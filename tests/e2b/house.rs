@@ -3,9 +3,9 @@
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, Response};
 use serde_json::{Value, json};
-use switchtower::e2b;
-use switchtower::http::{self, Config};
-use switchtower::request::Ceilings;
+use switchtower_core::request::Ceilings;
+use switchtower_server::e2b;
+use switchtower_server::http::{self, Config};
 use tower::ServiceExt as _;
 
 use crate::session::house::{House, Plan};

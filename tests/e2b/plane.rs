@@ -6,7 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::http::Request;
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
-use switchtower::session;
+use switchtower_core::session;
 use tokio::time::sleep;
 
 use super::house::{Client, ENVD, INTERPRETER, with, without};

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use serde_json::{Value, json};
-use switchtower::memory;
+use switchtower_core::memory;
 
 use super::house::{Client, ENVD, INTERPRETER, Sandbox, frames};
 use crate::session::house::{Cloud, Plan, caller};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use switchtower::http::{Config, Drained, serve};
+use switchtower_server::http::{Config, Drained, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
-use switchtower::http::{
+use switchtower_core::session;
+use switchtower_server::http::{
     BATCH_FIELDS, CELL_FIELDS, CONTEXT_FIELDS, Config, DOCUMENT, FIELDS, FILE_FIELDS, Kind, LEGACY_FIELDS, PATHS,
     SESSION_FIELDS,
 };
-use switchtower::session;
 
 use crate::http::house::{Answer, House, get};
 use crate::http::schema::objections;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
-use switchtower::http::Config;
+use switchtower_server::http::Config;
 
 use crate::http::house::{Answer, House};
 

@@ -7,9 +7,9 @@ use axum::body::Body;
 use axum::http::Request;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
-use switchtower::http::Config;
-use switchtower::memory::{self, MemoryAccount};
-use switchtower::session;
+use switchtower_core::memory::{self, MemoryAccount};
+use switchtower_core::session;
+use switchtower_server::http::Config;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::http::described::{document, events_fit, fits};

@@ -1,8 +1,8 @@
 //! What the house says about itself.
 
 use serde_json::json;
-use switchtower::clock::Wall;
-use switchtower::http::{app, starting};
+use switchtower_core::clock::Wall;
+use switchtower_server::http::{app, starting};
 use tower::ServiceExt as _;
 
 use crate::http::house::{Answer, House, get};

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchtower::seed::Seed;
-use switchtower::tier::{self, Tier, Tiers};
 use switchtower_contract::{
     Backend, Cell, Events, Fault, Isolation, Kernel, Limits, Offer, Opening, Ran, Sandbox, Spec,
 };
+use switchtower_core::seed::Seed;
+use switchtower_core::tier::{self, Tier, Tiers};
 
 use super::house::{Plan, asked, caller, over, run, told};
 use crate::backend::bench::bench;

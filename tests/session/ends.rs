@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use switchtower::error::Error;
-use switchtower::session::{Asked, AtEnd, CellAsked, Config, Session, Standing};
+use switchtower_core::error::Error;
+use switchtower_core::session::{Asked, AtEnd, CellAsked, Config, Session, Standing};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 

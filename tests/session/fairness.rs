@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use switchtower::seed::Seed;
-use switchtower::session::{CellAsked, Config, Said, Session, Sessions};
-use switchtower::tier::{self, Tier, Tiers, queue};
 use switchtower_contract::{Backend, Event};
+use switchtower_core::seed::Seed;
+use switchtower_core::session::{CellAsked, Config, Said, Session, Sessions};
+use switchtower_core::tier::{self, Tier, Tiers, queue};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};

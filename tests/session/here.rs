@@ -1,8 +1,8 @@
 //! Kernels here: what becomes of them, and of the state in them, when a cell does not end well.
 
 use bytes::Bytes;
-use switchtower::session::CellAsked;
 use switchtower_contract::Exit;
+use switchtower_core::session::CellAsked;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::house::{House, execute, run, seconds, told};

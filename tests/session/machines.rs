@@ -1,6 +1,6 @@
 //! The machine of a session, while it has one: kept alive, put to sleep, given up.
 
-use switchtower::session::{Asked, AtEnd, CellAsked, Config, Standing};
+use switchtower_core::session::{Asked, AtEnd, CellAsked, Config, Standing};
 use tokio::time::sleep;
 
 use super::house::{House, Plan, asked, execute, run, seconds, told};

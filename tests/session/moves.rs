@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use switchtower::error::Error;
-use switchtower::session::Asked;
 use switchtower_contract::Fault;
+use switchtower_core::error::Error;
+use switchtower_core::session::Asked;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::house::{Cloud, House, Plan, asked, run, run_in, seconds, told};

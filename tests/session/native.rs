@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use switchtower::error::Error;
-use switchtower::session::{Asked, AtEnd, CellAsked, Config, Session};
 use switchtower_contract::{Exit, Fault};
+use switchtower_core::error::Error;
+use switchtower_core::session::{Asked, AtEnd, CellAsked, Config, Session};
 use tokio::time::{sleep, timeout};
 
 use super::house::{Cloud, House, Plan, asked, caller, execute, run, run_in, seconds, told};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use switchtower::session::Config;
+use switchtower_core::session::Config;
 use tokio::time::timeout;
 
 use super::house::{House, Plan, run, seconds, told};

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
-use switchtower::error::Error;
-use switchtower::request::{CacheMode, Ceilings, Priority, Request};
-use switchtower::router::Answer;
-use switchtower::seed::Seed;
 use switchtower_contract::{Chance, Events, Isolation, Output, Program};
+use switchtower_core::error::Error;
+use switchtower_core::request::{CacheMode, Ceilings, Priority, Request};
+use switchtower_core::router::Answer;
+use switchtower_core::seed::Seed;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::world::World;
@@ -50,7 +50,7 @@ pub(crate) async fn all(world: &World, seed: u64, requests: usize) -> Vec<Told> 
     told
 }
 
-async fn call(router: Arc<switchtower::router::Router>, asked: Asked) -> Told {
+async fn call(router: Arc<switchtower_core::router::Router>, asked: Asked) -> Told {
     sleep(asked.at).await;
     let started = Instant::now();
     let (events, listener) = if asked.listens {

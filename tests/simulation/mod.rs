@@ -8,8 +8,8 @@ mod world;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use switchtower::cache::CacheStatus;
 use switchtower_contract::Chance;
+use switchtower_core::cache::CacheStatus;
 
 use callers::{Ending, Told};
 use world::{World, tiers};
@@ -85,7 +85,7 @@ fn nobody_starves(Story { told, .. }: &Story) {
     assert!(refused.keys().all(|name| ["unavailable", "lost", "deadline"].contains(name)), "{refused:?}");
     assert!(refused.get("deadline").is_none_or(|late| late * 100 <= told.len()), "{refused:?} of {}", told.len());
     let longest = told.iter().map(|told| told.took).max().unwrap_or_default();
-    let timeout = switchtower::request::Ceilings::default().default_timeout;
+    let timeout = switchtower_core::request::Ceilings::default().default_timeout;
     assert!(longest <= timeout + Duration::from_millis(500), "{longest:?}");
 }
 

@@ -5,19 +5,19 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use switchtower::cache::{self, ResultCache};
-use switchtower::clock::Wall;
-use switchtower::decide::SharedRules;
-use switchtower::quota::{self, Quota};
-use switchtower::record::{self, Recorder};
-use switchtower::router::{Parts, Router};
-use switchtower::seed::Seed;
-use switchtower::tier::{self, Tier, Tiers, queue};
 use switchtower_contract::scripted::{Odds, Scripted, Settings};
 use switchtower_contract::{
     Backend, Events, Fault, InterpreterId, Isolation, Language, Limits, Modules, Offer, Outcome, Program, Sandbox,
     Spec, Upkeep,
 };
+use switchtower_core::cache::{self, ResultCache};
+use switchtower_core::clock::Wall;
+use switchtower_core::decide::SharedRules;
+use switchtower_core::quota::{self, Quota};
+use switchtower_core::record::{self, Recorder};
+use switchtower_core::router::{Parts, Router};
+use switchtower_core::seed::Seed;
+use switchtower_core::tier::{self, Tier, Tiers, queue};
 
 pub(crate) const PER_USER: usize = 2;
 

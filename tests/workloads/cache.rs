@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use switchtower::cache::CacheStatus;
-use switchtower::request::CacheMode;
 use switchtower_contract::Exit;
+use switchtower_core::cache::CacheStatus;
+use switchtower_core::request::CacheMode;
 
 use super::items::items;
 use super::{each, execute, router};

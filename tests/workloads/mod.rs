@@ -11,16 +11,16 @@ mod parity;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use switchtower::cache::ResultCache;
-use switchtower::clock::Wall;
-use switchtower::decide::SharedRules;
-use switchtower::quota::Quota;
-use switchtower::record::Recorder;
-use switchtower::request::{CacheMode, Ceilings, Request};
-use switchtower::router::{Answer, Parts, Router};
-use switchtower::seed::Seed;
-use switchtower::tier::{Tier, Tiers};
 use switchtower_contract::Program;
+use switchtower_core::cache::ResultCache;
+use switchtower_core::clock::Wall;
+use switchtower_core::decide::SharedRules;
+use switchtower_core::quota::Quota;
+use switchtower_core::record::Recorder;
+use switchtower_core::request::{CacheMode, Ceilings, Request};
+use switchtower_core::router::{Answer, Parts, Router};
+use switchtower_core::seed::Seed;
+use switchtower_core::tier::{Tier, Tiers};
 
 use crate::backend::bench::bench;
 use items::Item;

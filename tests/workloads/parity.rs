@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use regex::Regex;
-use switchtower::request::CacheMode;
-use switchtower::router::Answer;
+use switchtower_core::request::CacheMode;
+use switchtower_core::router::Answer;
 
 use super::items::{Item, items};
 use super::{each, execute, router};

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use switchtower_contract::Program;
+use switchtower_core::request::{CacheMode, Caller, Priority, Request};
+use switchtower_core::route::TierName;
+use switchtower_core::router::Router;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -13,9 +16,6 @@ use super::super::terminal;
 use super::percentile;
 use crate::assemble;
 use crate::config::Config;
-use crate::request::{CacheMode, Caller, Priority, Request};
-use crate::route::TierName;
-use crate::router::Router;
 
 /// Who asks for what.
 pub(super) struct Callers {
@@ -112,7 +112,7 @@ impl Callers {
                     took.push(came.elapsed());
                     sleep(Duration::from_millis(5)).await;
                 }
-                Ok::<_, crate::error::Error>(took)
+                Ok::<_, switchtower_core::error::Error>(took)
             });
         }
         let (mut all, mut counts) = (Vec::new(), Vec::new());

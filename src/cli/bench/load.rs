@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use switchtower_contract::Program;
+use switchtower_core::request::{CacheMode, Caller, Request};
+use switchtower_core::route::TierName;
+use switchtower_core::tier::{Attempt, Tier};
 use switchtower_e2b::limits;
 use switchtower_fake_e2b::{Counts, Fake, Kernels, Latency, Plan, Rates, Settings};
 use tokio::net::TcpListener;
@@ -16,9 +19,6 @@ use super::percentile;
 use super::queries::QUERIES;
 use crate::assemble::{self, Assembled};
 use crate::config::Config;
-use crate::request::{CacheMode, Caller, Request};
-use crate::route::TierName;
-use crate::tier::{Attempt, Tier};
 
 /// What the stand-in is like, and what we know of it.
 pub(super) struct Load {

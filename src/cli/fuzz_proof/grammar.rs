@@ -155,9 +155,9 @@ impl LinesOf for String {
 #[cfg(test)]
 mod tests {
     use super::Grammar;
-    use crate::analyse::analyse;
-    use crate::seed::Seed;
     use switchtower_contract::Program;
+    use switchtower_core::analyse::analyse;
+    use switchtower_core::seed::Seed;
 
     #[test]
     fn the_same_seed_makes_the_same_programs_and_they_are_python() {

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use switchtower_contract::Exit;
+use switchtower_core::router::Answer;
+use switchtower_server::http::millis;
 
 use super::likeness::Likeness;
-use crate::http::millis;
-use crate::router::Answer;
 
 /// One program of a workload file. Fields that are not named here are left alone.
 #[derive(Debug, Clone, Deserialize)]

@@ -187,8 +187,8 @@ def cloud(case, plain):
     fresh()
     asyncio.set_event_loop(asyncio.new_event_loop())
     # As the host joins them.
-    with open(ROOT + "/src/session/carried.rs") as file:
-        parts = re.findall(r'include_str!\("../../sandboxes/python/transfer/(restore/\w+\.py)"\)', file.read())
+    with open(ROOT + "/crates/core/src/session/carried.rs") as file:
+        parts = re.findall(r'include_str!\("../../../../sandboxes/python/transfer/(restore/\w+\.py)"\)', file.read())
     text = "".join(open(ROOT + "/sandboxes/python/transfer/" + part).read() for part in parts)
     path = PLACE + "/move.json"
     with open(path, "w") as file:

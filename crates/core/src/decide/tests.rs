@@ -1,0 +1,216 @@
+//! What deciding promises.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use switchtower_contract::{Isolation, Language, Modules, Program};
+
+use super::reload::Reloaded;
+use super::{Decision, Rules, SharedRules, Undecided, cases};
+use crate::analyse::analyse;
+use crate::request::{Ceilings, Request};
+use crate::route::{Standing, TierName};
+
+fn request(code: &str) -> Request {
+    Request::new(Program::python(code), &Ceilings::default()).unwrap()
+}
+
+fn standing(name: &str, isolation: Isolation, modules: Modules) -> Standing {
+    Standing {
+        tier: TierName::from(name),
+        languages: vec![Language::Python],
+        modules,
+        isolation,
+        memory: 1 << 30,
+        wall: Duration::from_secs(600),
+        up: true,
+        running: 0,
+        queued: 0,
+        slots: 4,
+    }
+}
+
+fn standings() -> Vec<Standing> {
+    vec![
+        standing("wasm", Isolation::Wasm, Modules::named(["math", "requests", "random"])),
+        standing("native", Isolation::Process, Modules::named(["math", "requests", "numpy", "random"])),
+        standing("e2b", Isolation::MicroVm, Modules::Any),
+    ]
+}
+
+fn decide(rules: &Rules, request: &Request) -> Result<Decision, Undecided> {
+    rules.decide(request, &analyse(&request.program), &standings())
+}
+
+fn route(decision: &Decision) -> Vec<&str> {
+    decision.route.tiers().map(TierName::as_str).collect()
+}
+
+/// A folder for one test, gone afterwards.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("switchtower-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn put(&self, name: &str, text: &str) {
+        fs::write(self.0.join(name), text).unwrap();
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn the_cases_beside_the_policy_pass() {
+    let report = cases::test(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../router-rules")).unwrap();
+    let failures: Vec<String> = report.failures.iter().map(ToString::to_string).collect();
+    assert!(report.is_good() && report.passed > 10, "{}", failures.join("\n"));
+}
+
+#[test]
+fn a_decision_explains_itself() {
+    let rules = Rules::builtin();
+    let explained = |code: &str| {
+        let request = request(code);
+        let profile = analyse(&request.program);
+        let decision = rules.decide(&request, &profile, &standings()).unwrap();
+        serde_json::json!({ "decision": decision, "profile": profile })
+    };
+    insta::assert_json_snapshot!("arithmetic", explained("import math\nprint(math.sqrt(2))"));
+    insta::assert_json_snapshot!(
+        "arrays",
+        explained("import numpy as np\nfor i in range(10**7):\n    print(np.random.rand())")
+    );
+    insta::assert_json_snapshot!(
+        "network",
+        explained("import requests\nprint(requests.get('https://example.com').text)")
+    );
+    insta::assert_json_snapshot!("broken", explained("print("));
+}
+
+#[test]
+fn a_local_tier_has_a_budget_only_where_one_follows_that_may_do_better() {
+    let budgets = |decision: &Decision| decision.route.0.iter().map(|leg| leg.budget).collect::<Vec<_>>();
+    let decision = decide(&Rules::builtin(), &request("print(1)")).unwrap();
+    let (wasm, native) = (Some(Duration::from_secs(10)), Some(Duration::from_secs(60)));
+    assert_eq!(budgets(&decision), [wasm, native, None]);
+    let heavy = request("for i in range(10**9):\n    print(i)");
+    let decision = decide(&Rules::builtin(), &heavy).unwrap();
+    assert_eq!((route(&decision), budgets(&decision)), (vec!["native", "e2b", "wasm"], vec![native, None, None]));
+    let decision = Rules::builtin().decide(&heavy, &analyse(&heavy.program), &standings()[..2]).unwrap();
+    assert_eq!((route(&decision), budgets(&decision)), (vec!["native", "wasm"], vec![None, None]));
+    let alone = [standing("wasm", Isolation::Wasm, Modules::named(["math"]))];
+    let heavy = request("import numpy\nprint(numpy.zeros(1))");
+    let decision = Rules::builtin().decide(&heavy, &analyse(&heavy.program), &alone).unwrap();
+    assert_eq!((route(&decision), decision.route.0[0].budget), (vec!["wasm"], None));
+}
+
+#[test]
+fn a_named_tier_is_taken_and_an_unknown_one_is_refused_with_the_known() {
+    let mut request = request("print(1)");
+    request.tier = Some("e2b".into());
+    let decision = decide(&Rules::builtin(), &request).unwrap();
+    assert_eq!((route(&decision), decision.rule.as_str()), (vec!["e2b"], "request"));
+    request.tier = Some("moon".into());
+    let refused = decide(&Rules::builtin(), &request).unwrap_err().to_string();
+    assert_eq!(refused, "unknown tier moon: known are wasm, native, e2b");
+}
+
+#[test]
+fn nothing_falls_below_the_isolation_floor() {
+    let mut request = request("print(1)");
+    request.isolation = Some(Isolation::Wasm);
+    assert_eq!(route(&decide(&Rules::builtin(), &request).unwrap()), ["wasm", "e2b"]);
+    let rules = compile("fn decide(facts) { #{ reason: \"all\", route: [\"native\", \"e2b\"] } }").unwrap();
+    assert_eq!(route(&decide(&rules, &request).unwrap()), ["e2b"]);
+    request.tier = Some("native".into());
+    assert!(matches!(decide(&rules, &request), Err(Undecided::NoTier { .. })));
+    let none = Rules::builtin().decide(&request, &analyse(&request.program), &[]);
+    assert!(matches!(none, Err(Undecided::UnknownTier { .. })));
+}
+
+fn compile(text: &str) -> Result<Rules, super::RulesError> {
+    Rules::compile(&[super::rules::Source { path: "x.rhai".into(), text: text.to_owned() }])
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_said_with_its_line() {
+    let folder = Folder::new("wrong");
+    for (text, line, message) in [
+        ("fn decide(facts) {\n  let x = ;\n}", Some(2), "Unexpected ';'"),
+        ("fn decide(facts) {\n\n  nothing\n}", Some(3), "Undefined variable: nothing"),
+        ("fn decide(facts) { eval(\"1\") }", Some(1), "keyword 'eval' is disabled"),
+        ("import \"x\" as y; fn decide(facts) { () }", Some(1), "import"),
+        ("fn decided(facts) { () }", None, "it has no function decide(facts)"),
+    ] {
+        folder.put("a.rhai", text);
+        let error = Rules::load(&folder.0).err().expect(text);
+        assert_eq!((error.line, error.file.ends_with("a.rhai")), (line, true), "{error}");
+        assert!(error.message.contains(message), "{error}");
+    }
+}
+
+#[test]
+fn a_rule_cannot_run_on_nor_sleep_nor_know_the_time() {
+    for body in [
+        "loop { }",
+        "fn_that_is_not_there()",
+        "sleep(1)",
+        "timestamp()",
+        "let a = []; loop { a.push(1); }",
+        "facts.misspelt",
+        "42",
+    ] {
+        let rules = compile(&format!("fn decide(facts) {{ {body} }}")).unwrap();
+        assert!(matches!(decide(&rules, &request("1")), Err(Undecided::Rules(_))), "{body}");
+    }
+    let deep = compile("fn f(x) { f(x + 1) } fn decide(facts) { f(0) }").unwrap();
+    assert!(matches!(decide(&deep, &request("1")), Err(Undecided::Rules(_))));
+}
+
+#[test]
+fn other_files_are_asked_before_the_default_and_may_have_no_opinion() {
+    let folder = Folder::new("order");
+    folder.put(
+        "tenants.rhai",
+        "fn decide(facts) { if facts.score < 1.0 { #{ reason: \"small\", rule: \"r\", route: [\"e2b\"] } } }",
+    );
+    folder.put("broken.rhai", "fn decide(facts) {\n  facts.score + facts.class.x\n}");
+    let rules = Rules::load(&folder.0).unwrap();
+    let decision = decide(&rules, &request("print(1)")).unwrap();
+    assert_eq!((decision.rule.as_str(), route(&decision)), ("tenants.r", vec!["e2b"]));
+    assert!(decision.skipped[0].contains("broken.rhai, line 2"), "{:?}", decision.skipped);
+    let heavy = decide(&rules, &request("for i in range(10**9):\n    print(i)")).unwrap();
+    assert_eq!(heavy.rule, "default.heavy");
+}
+
+#[test]
+fn a_bad_file_leaves_the_old_set_standing_and_is_reported_once() {
+    let folder = Folder::new("reload");
+    folder.put("default.rhai", "fn decide(facts) { #{ reason: \"one\", route: [\"wasm\"] } }");
+    let shared = SharedRules::load(&folder.0).unwrap();
+    let reason = || decide(&shared.current(), &request("1")).unwrap().reason;
+    assert_eq!(shared.check(), None);
+
+    folder.put("default.rhai", "fn decide(facts) { #{ reason: \"two\", route: [\"wasm\"] } }");
+    let held = shared.current();
+    assert_eq!(shared.check(), Some(Reloaded::Replaced { version: 2 }));
+    assert_eq!((reason().as_str(), decide(&held, &request("1")).unwrap().reason.as_str()), ("two", "one"));
+
+    folder.put("default.rhai", "fn decide(facts) {");
+    assert!(matches!(shared.check(), Some(Reloaded::Kept(_))));
+    assert_eq!((shared.check(), reason().as_str()), (None, "two"));
+    assert!(shared.state().error.is_some());
+
+    folder.put("default.rhai", "fn decide(facts) { #{ reason: \"three\", route: [\"wasm\"] } }");
+    assert_eq!(shared.check(), Some(Reloaded::Replaced { version: 3 }));
+    assert_eq!((reason().as_str(), shared.state().error), ("three", None));
+}

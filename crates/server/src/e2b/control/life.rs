@@ -1,0 +1,133 @@
+//! One sandbox: how it is, how long it lives, its sleep and its end.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::Deserialize;
+use serde_json::json;
+use switchtower_core::request::Caller;
+use switchtower_core::session::Standing;
+
+use super::super::answer::{self, Refusal, zulu};
+use super::create::LONG;
+use super::{Door, bad, described, either, found, lasting, read};
+
+/// Every body of this room.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Times {
+    timeout: Option<f64>,
+    duration: Option<f64>,
+}
+
+/// What a refresh adds where it does not say.
+const SHORT: f64 = 15.0;
+
+async fn time(door: &Door, caller: &Caller, body: Body, otherwise: f64) -> Result<Duration, Refusal> {
+    let times: Times = read(door, caller, body).await?;
+    let seconds = times.timeout.or(times.duration).unwrap_or(otherwise);
+    lasting(seconds, door.parts.sessions.config().lifetime).map_err(|message| bad(&message))
+}
+
+type Called = (State<Door>, Path<String>, Extension<Caller>);
+
+pub(super) async fn detail((State(door), Path(id), Extension(caller)): Called) -> Response {
+    either(found(&door, &caller, &id).map(|session| Json(described::detail(&session))))
+}
+
+pub(super) async fn end((State(door), Path(id), Extension(caller)): Called) -> Response {
+    match found(&door, &caller, &id) {
+        Ok(session) if session.end() => StatusCode::NO_CONTENT.into_response(),
+        Ok(_) => answer::unknown(&id),
+        Err(refused) => *refused,
+    }
+}
+
+pub(super) async fn timeout((State(door), Path(id), Extension(caller)): Called, body: Body) -> Response {
+    let set = async {
+        let session = found(&door, &caller, &id)?;
+        session.lasts(time(&door, &caller, body, SHORT).await?);
+        Ok(StatusCode::NO_CONTENT)
+    };
+    either(set.await)
+}
+
+pub(super) async fn refresh((State(door), Path(id), Extension(caller)): Called, body: Body) -> Response {
+    let set = async {
+        let session = found(&door, &caller, &id)?;
+        session.extends(time(&door, &caller, body, SHORT).await?);
+        Ok(StatusCode::NO_CONTENT)
+    };
+    either(set.await)
+}
+
+pub(super) async fn pause((State(door), Path(id), Extension(caller)): Called) -> Response {
+    let paused = async {
+        match found(&door, &caller, &id)?.pause().await {
+            Ok(true) => Ok(StatusCode::NO_CONTENT),
+            Ok(false) => conflict(&format!("Sandbox '{id}' is already paused")),
+            Err(error) => Err(Box::new(answer::refused(&error))),
+        }
+    };
+    either(paused.await)
+}
+
+fn conflict<T>(message: &str) -> Result<T, Refusal> {
+    Err(Box::new(answer::finally(StatusCode::CONFLICT, message)))
+}
+
+/// The older way to wake a sandbox: one that runs is no sandbox to wake.
+pub(super) async fn resume((State(door), Path(id), Extension(caller)): Called, body: Body) -> Response {
+    match found(&door, &caller, &id) {
+        Ok(session) if session.standing() == Standing::Running => {
+            either(conflict::<StatusCode>(&format!("Sandbox {id} is already running")))
+        }
+        Ok(_) => connect((State(door), Path(id), Extension(caller)), body).await,
+        Err(refused) => *refused,
+    }
+}
+
+/// Wakes a sandbox, or moves the end of one that runs out.
+pub(super) async fn connect((State(door), Path(id), Extension(caller)): Called, body: Body) -> Response {
+    let connected = async {
+        let session = found(&door, &caller, &id)?;
+        let most = door.parts.sessions.config().lifetime;
+        let time = time(&door, &caller, body, LONG.min(most.as_secs_f64())).await?;
+        let mut status = StatusCode::OK;
+        if session.standing() == Standing::Paused {
+            let woken = session.resume(time).await.map_err(|error| Box::new(answer::refused(&error)))?;
+            status = if woken { StatusCode::CREATED } else { StatusCode::OK };
+        }
+        session.extends(time);
+        match session.standing() {
+            Standing::Running | Standing::Paused => Ok((status, Json(described::sandbox(&session)))),
+            Standing::Ended => Err(Box::new(answer::unknown(&id))),
+        }
+    };
+    either(connected.await)
+}
+
+/// The one figure that there is: now. Nothing of it is measured but the files.
+pub(super) async fn metrics((State(door), Path(id), Extension(caller)): Called) -> Response {
+    let figures = found(&door, &caller, &id).map(|session| {
+        let wall = door.parts.sessions.router().wall();
+        let total = described::MEMORY_MB << 20;
+        let used = if session.machine().is_none() { session.files().size() } else { 0 };
+        Json(json!([{
+            "timestamp": zulu(wall.now()),
+            "timestampUnix": wall.unix_millis() / 1000,
+            "cpuCount": described::CPUS,
+            "cpuUsedPct": 0.0,
+            "memUsed": 0,
+            "memTotal": total,
+            "memCache": 0,
+            "diskUsed": used,
+            "diskTotal": described::DISK_MB << 20,
+        }]))
+    });
+    either(figures)
+}

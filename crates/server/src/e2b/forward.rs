@@ -1,0 +1,137 @@
+//! Requests that go on to the machine of a session, and its answers as they come.
+
+use axum::body::{Body, Bytes};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, Request, Response as Answer, StatusCode, Uri, header};
+use axum::response::Response;
+use futures_util::TryStreamExt as _;
+use switchtower_contract::{Fault, Machine};
+use switchtower_core::session::Session;
+
+use super::answer;
+
+/// What belongs to the connection, or to this door. A machine's own credentials are added on the way.
+const STAYS: [&str; 15] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "host",
+    "x-access-token",
+    "x-api-key",
+    "e2b-traffic-access-token",
+    // Answers come back as they are.
+    "accept-encoding",
+    "expect",
+];
+
+/// Sends a request on and gives the answer back as it comes.
+pub(super) async fn forward(
+    session: &Session,
+    machine: &dyn Machine,
+    port: u16,
+    parts: Parts,
+    body: Bytes,
+) -> Response {
+    // What is started there may go on without anybody asking for it again.
+    session.uses_machine(parts.uri.path() == "/process.Process/Start" || port != super::plane::ENVD);
+    send(session, machine, port, parts, body).await
+}
+
+/// The same, without counting as a use of the session.
+pub(super) async fn send(session: &Session, machine: &dyn Machine, port: u16, parts: Parts, body: Bytes) -> Response {
+    let mut request = Request::new(body);
+    *request.method_mut() = parts.method;
+    *request.uri_mut() = without_signature(&parts.uri);
+    *request.headers_mut() = passing(&parts.headers);
+    // The length is told anew.
+    request.headers_mut().remove(header::CONTENT_LENGTH);
+    match machine.call(port, request).await {
+        Ok(answer) => given_back(answer),
+        Err(fault) => failed(session, &fault),
+    }
+}
+
+fn given_back(answer: Answer<switchtower_contract::Body>) -> Response {
+    let (parts, body) = answer.into_parts();
+    let mut response = Response::new(Body::from_stream(body.map_err(std::io::Error::other)));
+    *response.status_mut() = parts.status;
+    *response.headers_mut() = passing(&parts.headers);
+    response
+}
+
+/// The machine did not answer.
+pub(super) fn failed(session: &Session, fault: &Fault) -> Response {
+    match fault {
+        Fault::Refused { reason, retry_after } => {
+            let mut response = answer::api(StatusCode::TOO_MANY_REQUESTS, reason);
+            if let Some(after) = retry_after {
+                answer::later(response.headers_mut(), *after);
+            }
+            response
+        }
+        Fault::Unavailable { .. } | Fault::Lost { .. } | Fault::Unsupported(_) => {
+            tracing::debug!(session = session.id(), %fault, "the machine of a session did not answer");
+            answer::gone(session.id())
+        }
+    }
+}
+
+fn passing(headers: &HeaderMap) -> HeaderMap {
+    // What `Connection` names belongs to the connection too.
+    let named: Vec<String> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(',').map(|name| name.trim().to_ascii_lowercase()))
+        .collect();
+    let stays = |name: &HeaderName| {
+        let name = name.as_str();
+        STAYS.contains(&name) || name.starts_with("e2b-sandbox-") || named.iter().any(|named| named == name)
+    };
+    headers.iter().filter(|(name, _)| !stays(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// A signature is of this door's token, and was looked at here.
+fn without_signature(uri: &Uri) -> Uri {
+    let query = uri.query().unwrap_or_default().split('&');
+    let rest: Vec<&str> = query.filter(|pair| !pair.is_empty() && !pair.starts_with("signature")).collect();
+    let whole = if rest.is_empty() { uri.path().to_owned() } else { format!("{}?{}", uri.path(), rest.join("&")) };
+    whole.parse().unwrap_or_else(|_| Uri::from_static("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn credentials_of_this_door_and_matters_of_the_connection_stay_here() {
+        let given = [
+            ("host", "x"),
+            ("connection", "close, X-Mine"),
+            ("x-mine", "1"),
+            ("e2b-sandbox-id", "i"),
+            ("x-access-token", "t"),
+            ("authorization", "Basic dXNlcjo="),
+            ("connect-timeout-ms", "60000"),
+        ];
+        let headers: HeaderMap = given
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .into_iter()
+            .collect();
+        let passed = passing(&headers);
+        let mut names: Vec<&str> = passed.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["authorization", "connect-timeout-ms"]);
+        let uri: Uri = "/files?path=%2Fa%26b&signature=v1_x&signature_expiration=3&username=u".parse().unwrap();
+        assert_eq!(without_signature(&uri), "/files?path=%2Fa%26b&username=u");
+        assert_eq!(without_signature(&Uri::from_static("/files?signature=v1_x")), "/files");
+    }
+}
