@@ -160,10 +160,14 @@ def install(into, python, worker, requirements):
             compile_ahead(site, os.path.join(into, "site"))
         shutil.copyfile(worker, os.path.join(new, WORKER))
         os.chmod(os.path.join(new, WORKER), 0o755)
+        protocol = protocol_of(os.path.join(new, WORKER))
         seen = looked_at(site, sorted(versions))
         readable = seen["readable"] + [os.path.dirname(python.library)]
         content = {
             "format": 1,
+            # What switchtower compares with its own before it starts this worker.
+            "protocol": protocol["protocol"],
+            "version": protocol["version"],
             "python": python.text,
             "home": python.home,
             "stdlib": sysconfig.get_path("stdlib"),
@@ -338,6 +342,26 @@ def linked(worker, python):
             why, "build it with this Python (leave --worker away), or run this with the Python it was built for"
         )
     return worker
+
+
+def protocol_of(worker):
+    """The protocol that the worker speaks, and its version."""
+    try:
+        done = subprocess.run(
+            [worker, "protocol"],
+            env=clean(os.environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            universal_newlines=True,
+        )
+        said = json.loads(done.stdout)
+        return {"protocol": int(said["protocol"]), "version": str(said["version"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise Refused(
+            "{} does not report its protocol version".format(worker),
+            "build it from this checkout (leave --worker away)",
+        ) from None
 
 
 # Small things

@@ -89,6 +89,9 @@ class Installing(unittest.TestCase):
         self.python.library = self.python.library or "/usr/lib/libpython.so"
         self.enterContext(unittest.mock.patch.dict(os.environ, PIP_NO_INDEX="1", PIP_FIND_LINKS=str(self.root)))
         self.enterContext(unittest.mock.patch.object(install, "say"))
+        self.spoken = self.enterContext(
+            unittest.mock.patch.object(install, "protocol_of", return_value={"protocol": 7, "version": "1.2.3"})
+        )
         self.worker = self.root / "worker"
         self.worker.write_bytes(b"one")
 
@@ -125,6 +128,7 @@ class Installing(unittest.TestCase):
         self.assertEqual(sorted(os.listdir(self.into)), ["manifest.json", "site", "switchtower-native"])
         manifest = self.manifest()
         self.assertEqual(manifest["packages"], {"thing": "1.0"})
+        self.assertEqual((manifest["protocol"], manifest["version"]), (7, "1.2.3"))
         self.assertLessEqual({"thing", "json", "math", "__future__"}, set(manifest["modules"]))
         self.assertFalse({"ensurepip", "idlelib", "winreg"} & set(manifest["modules"]))
         self.assertTrue(os.access(os.path.join(self.into, "switchtower-native"), os.X_OK))
@@ -181,10 +185,25 @@ class Installing(unittest.TestCase):
                 with install.alone(self.into):
                     pass
 
+    def test_a_worker_that_does_not_report_its_protocol_leaves_the_old_installation_whole(self):
+        requirements = self.wheel("1.0")
+        self.install(requirements)
+        before = self.manifest()
+        self.spoken.side_effect = install_protocol_of
+        self.worker.write_text("#!/bin/sh\nexit 2\n")
+        with self.assertRaises(Refused) as caught:
+            self.install(requirements)
+        self.assertIn("does not report its protocol version", str(caught.exception))
+        self.assertEqual(self.manifest(), before)
+
     def test_a_worker_that_is_linked_to_no_python_is_refused(self):
         with self.assertRaises(Refused) as caught:
             install.given("/bin/sh", self.python)
         self.assertIn("is linked to no Python", str(caught.exception))
+
+
+#: The real one, which the tests with a worker that is any file replace.
+install_protocol_of = install.protocol_of
 
 
 def quiet(run):

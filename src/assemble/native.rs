@@ -31,7 +31,7 @@ impl Scientific {
             Err(error) => {
                 // Others may have come up, or left something.
                 backend.shutdown().await;
-                let remedy = Some("`switchtower doctor` looks at it".to_owned());
+                let remedy = Some(error.update().unwrap_or("`switchtower doctor` looks at it").to_owned());
                 let absent =
                     Absent { tier: config.native.tier.clone(), reason: error.to_string(), remedy, machine: false };
                 Self { backend: None, absent: Some(absent) }
@@ -114,9 +114,8 @@ pub async fn science(config: &Config) -> Science {
     let Some(backend) = backend else { return absent.map_or(Science::Off, Science::Absent) };
     if let Err(error) = backend.begin().await {
         backend.shutdown().await;
-        let remedy = Some(
-            "the message names what does not hold; `python3 sandboxes/native/install.py` installs it anew".to_owned(),
-        );
+        let anew = "the message names what does not hold; `python3 sandboxes/native/install.py` installs it anew";
+        let remedy = Some(error.update().unwrap_or(anew).to_owned());
         let tier = config.native.tier.clone();
         return Science::Absent(Absent { tier, reason: error.to_string(), remedy, machine: false });
     }

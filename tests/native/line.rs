@@ -1,6 +1,8 @@
 //! The tier in the whole line, as processes: what goes to it, what comes to it from elsewhere, what goes on from it,
 //! and what is said where it is not there.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Output;
 
@@ -218,6 +220,23 @@ async fn a_tier_that_is_not_there_is_absent_and_says_why_and_what_would_bring_it
         std::os::unix::fs::symlink("/bin/false", &worker).unwrap();
         let folder = alias.folder().to_owned();
         cases.push((Some(alias), folder, "the worker ended before it was ready"));
+
+        let alias = bench.alias("manifest-of-another-protocol");
+        let path = alias.folder().join("manifest.json");
+        let mut manifest: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        (manifest["protocol"], manifest["version"]) = (json!(1000), json!("9.9.9"));
+        std::fs::write(&path, manifest.to_string()).unwrap();
+        let folder = alias.folder().to_owned();
+        cases.push((Some(alias), folder, "the worker (version 9.9.9) speaks protocol 1000"));
+
+        // The ready report that workers sent before there were protocol versions.
+        let alias = bench.alias("worker-before-protocols");
+        let worker = alias.folder().join("switchtower-native");
+        std::fs::remove_file(&worker).unwrap();
+        std::fs::write(&worker, "#!/bin/sh\nprintf '\\002\\000\\000\\000\\000\\000' >&0\nexec sleep 60\n").unwrap();
+        std::fs::set_permissions(&worker, Permissions::from_mode(0o755)).unwrap();
+        let folder = alias.folder().to_owned();
+        cases.push((Some(alias), folder, "the worker is older than protocol versions"));
     }
     for (_alias, folder, reason) in cases {
         let server = start(None, &folder).await;

@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
+use switchtower_worker::protocol;
 
 /// The form of the manifest that this reads.
 const FORMAT: u32 = 1;
+/// The command that installs the scientific tier.
+const INSTALL: &str = "python3 sandboxes/native/install.py";
 /// The worker executable in the folder.
 const WORKER: &str = "switchtower-native";
 /// The packages in the folder.
@@ -17,6 +20,10 @@ const SITE: &str = "site";
 #[derive(Debug, Clone, Deserialize)]
 struct Manifest {
     format: u32,
+    /// The protocol that the worker speaks; none in manifests from before there were protocol versions.
+    protocol: Option<u32>,
+    /// The version of the worker.
+    version: Option<String>,
     python: String,
     /// The prefix of the Python that is embedded.
     home: PathBuf,
@@ -47,7 +54,7 @@ pub struct Missing {
 
 impl Missing {
     fn new(reason: String) -> Self {
-        Self { reason, remedy: "`python3 sandboxes/native/install.py` installs the scientific tier".to_owned() }
+        Self { reason, remedy: format!("`{INSTALL}` installs the scientific tier") }
     }
 }
 
@@ -73,6 +80,11 @@ impl Installation {
             return Err(Missing::new(format!("{} was installed by another version (form {made})", folder.display())));
         }
         let installation = Self { folder, manifest: Arc::new(manifest) };
+        let Manifest { protocol, version, .. } = &*installation.manifest;
+        protocol::check(*protocol, version.as_deref()).map_err(|mismatch| {
+            let remedy = installation.update();
+            Missing { reason: format!("{}: {mismatch}: {remedy}", installation.folder.display()), remedy }
+        })?;
         for needed in [installation.worker(), installation.site(), installation.manifest.home.clone()] {
             if !needed.exists() {
                 return Err(Missing::new(format!("{} is not there any more", needed.display())));
@@ -83,6 +95,13 @@ impl Installation {
 
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// How the worker of this version is installed in place of the one that is there, as the end of a sentence.
+    pub fn update(&self) -> String {
+        let is_usual = usual_folder().is_some_and(|usual| usual == self.folder);
+        let into = if is_usual { String::new() } else { format!(" --into {}", self.folder.display()) };
+        format!("`{INSTALL}{into}` installs the worker of this version")
     }
 
     /// The version of its Python.
@@ -137,4 +156,37 @@ fn usual_folder() -> Option<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let data = absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share")))?;
     Some(data.join("switchtower/native"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An installation of files without content, with this in its manifest.
+    fn located(protocol: &str) -> Result<Installation, Missing> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        for part in [WORKER, SITE] {
+            std::fs::create_dir(path.join(part)).unwrap();
+        }
+        let manifest = format!(
+            r#"{{"format": {FORMAT}, {protocol} "python": "3.12.1", "home": {path:?}, "readable": [], "packages": {{}},
+            "modules": [], "digest": "x"}}"#
+        );
+        std::fs::write(path.join("manifest.json"), manifest).unwrap();
+        Installation::locate(Some(path))
+    }
+
+    #[test]
+    fn an_installation_of_another_protocol_or_of_none_is_refused_with_the_command_that_updates_it() {
+        assert!(located(&format!(r#""protocol": {}, "version": "1.2.3","#, protocol::PROTOCOL)).is_ok());
+        let other = located(r#""protocol": 1000, "version": "9.9.9","#).unwrap_err();
+        assert!(other.reason.contains("(version 9.9.9) speaks protocol 1000, this switchtower"), "{other}");
+        let before = located("").unwrap_err();
+        assert!(before.reason.contains("the worker is older than protocol versions"), "{before}");
+        for refused in [other, before] {
+            assert!(refused.remedy.starts_with(&format!("`{INSTALL} --into ")), "{}", refused.remedy);
+            assert!(refused.reason.ends_with(&refused.remedy), "{refused}");
+        }
+    }
 }

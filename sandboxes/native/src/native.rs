@@ -163,6 +163,7 @@ impl Native {
         Ok(Command {
             patience: Patience { ready: READY_WITHIN, grace: GRACE },
             canaries: canaries::all(),
+            update: self.installation.update(),
             renewal: Some(self.size.renewal),
             ..Command::new(program, vec![told.into()])
         })

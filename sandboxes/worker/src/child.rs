@@ -15,6 +15,7 @@ use crate::frames::{self, Number, Order, Report};
 use crate::jail::{self, Layer};
 use crate::memory;
 use crate::parent::ParentProcess;
+use crate::protocol::{self, Started};
 
 /// What runs programs in a worker.
 pub trait Engine {
@@ -87,10 +88,19 @@ impl Reporter {
         self.report(&Report::Printed(printed))
     }
 
+    /// Sends the ready report, which is the first frame of a worker.
+    fn started(&self, started: &Started) -> bool {
+        self.send(protocol::encode(started).and_then(|bytes| frames::with_prefix(&bytes)))
+    }
+
     fn report(&self, report: &Report) -> bool {
+        self.send(frames::encode_report(report))
+    }
+
+    fn send(&self, frame: io::Result<Vec<u8>>) -> bool {
         // Held over a blocking write on purpose: frames of two threads must not mix.
         let socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        frames::encode_report(report).and_then(|frame| (&**socket).write_all(&frame)).is_ok()
+        frame.and_then(|frame| (&**socket).write_all(&frame)).is_ok()
     }
 }
 
@@ -124,13 +134,13 @@ impl Parent {
 
     /// Says that the engine is loaded; returns the connections that orders come on, the first of them first.
     pub fn ready(self, layers: Vec<Layer>) -> Vec<Arc<UnixStream>> {
-        self.reporter.report(&Report::Ready { layers });
+        self.reporter.started(&Ok(layers));
         [self.first].into_iter().chain(self.connections).collect()
     }
 
     /// Says why it cannot start.
     pub fn fail(self, reason: String) -> io::Error {
-        self.reporter.report(&Report::Failed { reason: reason.clone() });
+        self.reporter.started(&Err(reason.clone()));
         io::Error::other(reason)
     }
 }
@@ -165,11 +175,11 @@ pub fn serve<P, E: Engine + Clone + Send + 'static>(
         });
     match started {
         Ok((thread, layers)) => {
-            reporter.report(&Report::Ready { layers });
+            reporter.started(&Ok(layers));
             thread.join().unwrap_or_else(|_| Err(io::Error::other("the runner panicked")))
         }
         Err(reason) => {
-            reporter.report(&Report::Failed { reason: reason.clone() });
+            reporter.started(&Err(reason.clone()));
             Err(io::Error::other(reason))
         }
     }

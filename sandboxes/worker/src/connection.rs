@@ -55,12 +55,12 @@ impl Connection {
         Ok(Self { reports: Reader::new(reports), orders, grace })
     }
 
-    /// The next report.
+    /// Reads the bytes of the worker's first frame, its ready report.
     ///
     /// # Errors
-    /// The process is gone, or what came is no report.
-    pub(crate) async fn next(&mut self) -> io::Result<Report> {
-        self.reports.next().await
+    /// The process is gone, or what came is too long for a frame.
+    pub(crate) async fn ready_report(&mut self) -> io::Result<Vec<u8>> {
+        self.reports.next_bytes().await
     }
 
     /// Gives an order and waits for its end, or until `left` resolves: then it is cancelled. `wall` is how long what is
@@ -111,7 +111,6 @@ impl Connection {
                         () = tokio::time::sleep_until(until) => {}
                     }
                 }
-                Ok(Report::Ready { .. } | Report::Failed { .. }) => return lost("the worker spoke out of turn"),
                 Ok(end) => return (Ok(end), After::Whole),
                 Err(e) => return (Err(Stopped::Gone(e)), After::Broken),
             }

@@ -10,8 +10,6 @@ use serde::{Deserialize, Serialize};
 use switchtower_contract::{Cell, Event, Fault, Limits, Opening, Outcome, Program, Ran};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::jail::Layer;
-
 /// Longest frame: more than the largest program with its files, or the largest set of shown values.
 const LONGEST: usize = 64 << 20;
 
@@ -47,17 +45,9 @@ pub enum Order {
 /// A kernel's name between the parent and one worker.
 pub type Number = u64;
 
-/// From the worker.
+/// From the worker, after its ready report ([`protocol`](crate::protocol)).
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Report {
-    /// The jail stands and the engine is loaded.
-    Ready {
-        layers: Vec<Layer>,
-    },
-    /// It cannot start, and why.
-    Failed {
-        reason: String,
-    },
     Event(Event),
     Done(Result<Outcome, Fault>),
     Ran(Result<Ran, Fault>),
@@ -72,13 +62,22 @@ pub enum Report {
 /// It is too long.
 pub fn encode<T: Serialize>(frame: &T) -> io::Result<Vec<u8>> {
     let bytes = postcard::to_extend(frame, vec![0; 4]).map_err(io::Error::other)?;
-    let length = bytes.len() - 4;
+    let prefix = prefix_of(bytes.len() - 4)?;
+    let mut bytes = bytes;
+    bytes[..4].copy_from_slice(&prefix);
+    Ok(bytes)
+}
+
+/// Returns these bytes as a frame.
+pub(crate) fn with_prefix(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    Ok([&prefix_of(bytes.len())?, bytes].concat())
+}
+
+fn prefix_of(length: usize) -> io::Result<[u8; 4]> {
     if length > LONGEST {
         return Err(io::Error::other(format!("a frame of {length} bytes is too long")));
     }
-    let mut bytes = bytes;
-    bytes[..4].copy_from_slice(&u32::try_from(length).map_err(io::Error::other)?.to_le_bytes());
-    Ok(bytes)
+    Ok(u32::try_from(length).map_err(io::Error::other)?.to_le_bytes())
 }
 
 /// A report as a frame. The end of something that is too long for a frame becomes a fault that says so: whoever waits for
@@ -94,7 +93,7 @@ pub fn encode_report(report: &Report) -> io::Result<Vec<u8>> {
             Report::Done(_) => encode(&Report::Done(Err(lost))),
             Report::Ran(_) => encode(&Report::Ran(Err(lost))),
             Report::Printed(_) => encode(&Report::Printed(Err(lost))),
-            Report::Ready { .. } | Report::Failed { .. } | Report::Event(_) | Report::Forgotten => Err(error),
+            Report::Event(_) | Report::Forgotten => Err(error),
         }
     })
 }
@@ -163,13 +162,30 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     /// # Errors
     /// As [`read()`].
     pub async fn next<T: DeserializeOwned>(&mut self) -> io::Result<T> {
+        let end = self.fill().await?;
+        let frame = decode(&self.bytes[4..end]);
+        self.bytes.drain(..end);
+        frame
+    }
+
+    /// The bytes of the next frame, without its prefix.
+    ///
+    /// # Errors
+    /// The other side is gone, or the frame is too long.
+    pub async fn next_bytes(&mut self) -> io::Result<Vec<u8>> {
+        let end = self.fill().await?;
+        let frame = self.bytes[4..end].to_vec();
+        self.bytes.drain(..end);
+        Ok(frame)
+    }
+
+    /// Reads until a whole frame has come; returns where it ends.
+    async fn fill(&mut self) -> io::Result<usize> {
         loop {
             if let Some(prefix) = self.bytes.first_chunk::<4>() {
                 let end = 4 + length(*prefix)?;
                 if self.bytes.len() >= end {
-                    let frame = decode(&self.bytes[4..end]);
-                    self.bytes.drain(..end);
-                    return frame;
+                    return Ok(end);
                 }
                 self.bytes.reserve(end - self.bytes.len());
             } else {
@@ -186,7 +202,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
 mod tests {
     use std::time::Duration;
 
-    use switchtower_contract::Need;
+    use switchtower_contract::{Change, Content, Exit, Need, Tape, Usage};
 
     use super::*;
 
@@ -228,6 +244,60 @@ mod tests {
         assert!(encode_report(&Report::Event(Event::Stdout(text()))).is_err());
     }
 
+    /// Whoever changes a frame raises [`PROTOCOL`](crate::protocol::PROTOCOL) and records the new bytes here: workers of
+    /// another version are refused by that number, and would else misread what they are sent.
+    #[test]
+    fn the_bytes_of_each_frame_are_those_of_this_protocol() {
+        assert_eq!(crate::protocol::PROTOCOL, 1);
+        let limits = || Limits { wall: Duration::from_secs(3), memory: 5, output: 7, ..Limits::default() };
+        let (program, cell) = (Program::python("a"), Cell { source: "b".into(), ..Cell::default() });
+        let orders = [
+            Order::Run { program, limits: limits() },
+            Order::Cell { kernel: 1, opening: Some(Opening::default()), cell, limits: limits() },
+            Order::Own { kernel: 1, code: "c".into(), most: Duration::from_millis(1) },
+            Order::Forget { kernel: 1 },
+            Order::Cancel,
+        ];
+        let outcome = || Outcome {
+            exit: Exit::Finished(0),
+            observed: None,
+            truncated: false,
+            usage: Usage::default(),
+            lacked: Some(Need::Threads),
+        };
+        let change = Change { path: "p".into(), content: Content::Folder };
+        let reports = [
+            Report::Event(Event::Stdout("d".into())),
+            Report::Done(Ok(outcome())),
+            Report::Ran(Ok(Ran {
+                outcome: outcome(),
+                changes: vec![change],
+                tape: Some(Tape::default()),
+                alive: true,
+            })),
+            Report::Printed(Err(Fault::Lost { reason: "e".into() })),
+            Report::Forgotten,
+        ];
+        let hex = |bytes: Vec<u8>| bytes[4..].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let frames = orders.iter().map(|order| hex(encode(order).unwrap()));
+        let frames: Vec<String> = frames.chain(reports.iter().map(|report| hex(encode(report).unwrap()))).collect();
+        assert_eq!(frames, FRAMES);
+    }
+
+    /// Of protocol 1.
+    const FRAMES: [&str; 10] = [
+        "00000161000000000300050701",
+        "0101010000016200000000000300050701",
+        "0201016300c0843d",
+        "0301",
+        "04",
+        "00000164",
+        "0100000000000000000000000105",
+        "020000000000000000000000010501017001010000000000000000000000000000000000000000000000000000000000000000000001",
+        "0301020165",
+        "04",
+    ];
+
     #[test]
     fn a_length_that_lies_is_an_error_and_no_allocation() {
         let wire = [0xff_u8; 8];
@@ -238,7 +308,7 @@ mod tests {
     async fn a_read_that_is_dropped_in_the_middle_loses_nothing() {
         let (mut near, far) = tokio::io::duplex(1 << 16);
         let mut reader = Reader::new(far);
-        let wire = encode(&Report::Failed { reason: "because".into() }).unwrap();
+        let wire = encode(&Report::Printed(Ok("text".into()))).unwrap();
         near.write_all(&wire[..5]).await.unwrap();
         tokio::select! {
             biased;
@@ -246,6 +316,6 @@ mod tests {
             () = tokio::task::yield_now() => {}
         }
         near.write_all(&wire[5..]).await.unwrap();
-        assert!(matches!(reader.next::<Report>().await, Ok(Report::Failed { reason }) if reason == "because"));
+        assert!(matches!(reader.next::<Report>().await, Ok(Report::Printed(Ok(text))) if text == "text"));
     }
 }

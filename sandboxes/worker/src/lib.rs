@@ -18,6 +18,7 @@ mod kernels;
 pub mod memory;
 pub mod parent;
 mod process;
+pub mod protocol;
 pub mod sink;
 mod spawn;
 mod workers;

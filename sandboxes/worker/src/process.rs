@@ -17,6 +17,7 @@ use crate::canary::Canary;
 use crate::connection::{self, After, CANCEL_GRACE, Connection, Stopped, out_of_turn};
 use crate::frames::{Order, Report};
 use crate::jail::Layer;
+use crate::protocol::{self, ProtocolMismatch};
 use crate::spawn::spawn;
 
 /// How a worker is started: a program and its arguments. It gets no environment.
@@ -31,6 +32,8 @@ pub struct Command {
     pub renewal: Option<Renewal>,
     /// Connections beside the first: as many cells may run in the process at once. 0: it keeps no kernels.
     pub connections: usize,
+    /// How a worker of this version is installed in place of one of another, as the end of a sentence.
+    pub update: String,
 }
 
 impl Command {
@@ -43,6 +46,7 @@ impl Command {
             canaries: Arc::default(),
             renewal: None,
             connections: 0,
+            update: "restart switchtower: its executable was replaced while it ran".to_owned(),
         }
     }
 }
@@ -78,10 +82,22 @@ pub enum StartError {
     Spawn { program: PathBuf, source: io::Error },
     #[error("the worker cannot start: {0}")]
     Failed(String),
+    #[error("{mismatch}: {update}")]
+    Protocol { mismatch: ProtocolMismatch, update: String },
     #[error("the worker ended before it was ready: {0}")]
     Ended(io::Error),
     #[error("the worker was not ready within {}", switchtower_contract::rounded(*.0))]
     Slow(Duration),
+}
+
+impl StartError {
+    /// How a worker of this version is installed, where another version is the reason.
+    pub fn update(&self) -> Option<&str> {
+        match self {
+            Self::Protocol { update, .. } => Some(update),
+            Self::Spawn { .. } | Self::Failed(_) | Self::Ended(_) | Self::Slow(_) => None,
+        }
+    }
 }
 
 /// A live worker. Dropping it kills the process.
@@ -126,10 +142,8 @@ impl Process {
             (Connection::new(near, grace).map_err(spawn_error)?, connections.map_err(spawn_error)?);
         let interpreter = InterpreterId::next();
         let mut process = Self { child, connection, connections, layers: Vec::new(), interpreter };
-        match timeout(ready, process.connection.next()).await {
-            Ok(Ok(Report::Ready { layers })) => process.layers = layers,
-            Ok(Ok(Report::Failed { reason })) => return Err(StartError::Failed(reason)),
-            Ok(Ok(_)) => return Err(StartError::Failed("it spoke out of turn".into())),
+        match timeout(ready, process.connection.ready_report()).await {
+            Ok(Ok(report)) => process.layers = protocol::accept(&report, &command.update)?,
             Ok(Err(e)) => return Err(StartError::Ended(e)),
             Err(_) => return Err(StartError::Slow(ready)),
         }
@@ -216,5 +230,31 @@ async fn log(stderr: tokio::process::ChildStderr) {
     let mut lines = BufReader::new(stderr.take(64 << 10)).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         tracing::warn!(worker = line, "a worker said");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    /// Starts a shell that writes this frame as its first, then waits: what the parent makes of it.
+    async fn started_with(frame: &str) -> String {
+        let script = format!("printf '{frame}' >&0; exec sleep 60");
+        let command = Command::new("/bin/sh".into(), vec!["-c".into(), script.into()]);
+        Process::start(&command).await.err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[tokio::test]
+    #[allow(clippy::disallowed_methods, reason = "a process starts in real time")]
+    async fn a_process_of_another_protocol_is_refused_at_once_and_not_waited_for() {
+        let began = Instant::now();
+        // A ready report from before there were protocol versions; one of protocol 127, version 9.
+        let before = started_with(r"\013\000\000\000\000\001\007seccomp\000").await;
+        assert!(before.starts_with("the worker is older than protocol versions"), "{before}");
+        let other = started_with(r"\026\000\000\000switchtower worker\n\177\0019").await;
+        assert!(other.starts_with("the worker (version 9) speaks protocol 127"), "{other}");
+        assert!(began.elapsed() < Patience::default().ready, "{:?}", began.elapsed());
     }
 }

@@ -25,6 +25,7 @@ use switchtower_jail::{Profile, Settings as Jail, Walls};
 use switchtower_native::worker::{self, Settings};
 use switchtower_worker::child::Parent;
 use switchtower_worker::jail::Layer;
+use switchtower_worker::protocol::{PROTOCOL, VERSION};
 
 use interpreter::Interpreter;
 use processes::Processes;
@@ -35,8 +36,14 @@ switchtower_jail::interpose!();
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    if arguments.next().is_some_and(|first| first == switchtower_native::cleanup::ARGUMENT) {
-        return cleanup::run(arguments.next().as_deref());
+    match arguments.next().as_deref() {
+        Some(switchtower_native::cleanup::ARGUMENT) => return cleanup::run(arguments.next().as_deref()),
+        // For the installer, which writes it into the manifest.
+        Some("protocol") => {
+            println!("{}", serde_json::json!({ "protocol": PROTOCOL, "version": VERSION }));
+            return ExitCode::SUCCESS;
+        }
+        _ => {}
     }
     // Before anything else: until then it may outlive its parent.
     let parent = match Parent::connect() {
