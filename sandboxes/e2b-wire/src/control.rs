@@ -1,0 +1,141 @@
+//! The control plane: sandboxes as it describes them, and what its requests carry.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// The port of envd, the daemon for files and processes, inside a sandbox.
+pub const ENVD_PORT: u16 = 49983;
+/// The port of the code interpreter inside a sandbox.
+pub const INTERPRETER_PORT: u16 = 49999;
+
+/// The version of envd whose features are served: uploads as they are, standard input that can be closed, a default user.
+pub const ENVD_VERSION: &str = "0.5.7";
+
+/// Seconds that a sandbox lives where the request gives no time-out: created by `/sandboxes`, or refreshed.
+pub const SHORT_TIMEOUT_SECONDS: u64 = 15;
+/// Seconds that a sandbox lives where the request gives no time-out: created by `/v2/sandboxes`, or connected to.
+pub const LONG_TIMEOUT_SECONDS: u64 = 300;
+
+/// Most sandboxes of a page of the list, and the number where none was asked for.
+pub const PAGE_SIZE: usize = 100;
+
+/// Processors, memory and disk that sandboxes are described with. E2B's default template has these.
+pub const CPU_COUNT: u32 = 2;
+pub const MEMORY_MB: u64 = 2048;
+pub const DISK_MB: u64 = 10 << 10;
+
+/// Whether a sandbox runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Running,
+    Paused,
+}
+
+impl State {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+        }
+    }
+}
+
+/// A sandbox, as both servers describe it.
+#[derive(Debug, Clone, Copy)]
+pub struct Sandbox<'a> {
+    pub id: &'a str,
+    /// The id of the machine that it runs on. Clients add it to that of the sandbox, and it is ignored.
+    pub client: &'a str,
+    pub template: &'a str,
+    /// What calls to envd and to the interpreter show.
+    pub access_token: &'a str,
+    /// What calls to the other ports show, where they need a token.
+    pub traffic_token: Option<&'a str>,
+}
+
+/// What the list says beyond [`Sandbox`].
+#[derive(Debug, Clone, Copy)]
+pub struct Details<'a> {
+    pub started: SystemTime,
+    /// When it ends; of a paused one, when it was paused.
+    pub ends: SystemTime,
+    pub metadata: &'a BTreeMap<String, String>,
+    pub state: State,
+}
+
+impl Sandbox<'_> {
+    /// Returns the answer to a creation or a connection.
+    pub fn connection(&self) -> Value {
+        let mut connection = json!({
+            "templateID": self.template, "alias": self.template, "sandboxID": self.id, "clientID": self.client,
+            "envdVersion": ENVD_VERSION, "envdAccessToken": self.access_token, "domain": null,
+        });
+        if let Some(token) = self.traffic_token {
+            connection["trafficAccessToken"] = token.into();
+        }
+        connection
+    }
+
+    /// Returns an entry of the list.
+    pub fn list_entry(&self, details: &Details<'_>) -> Value {
+        json!({
+            "templateID": self.template, "alias": self.template, "sandboxID": self.id, "clientID": self.client,
+            "startedAt": timestamp(details.started), "endAt": timestamp(details.ends), "envdVersion": ENVD_VERSION,
+            "cpuCount": CPU_COUNT, "memoryMB": MEMORY_MB, "diskSizeMB": DISK_MB, "metadata": details.metadata,
+            "state": details.state.name(),
+        })
+    }
+
+    /// Returns the answer to a request for this sandbox: the entry of the list with its token.
+    pub fn detail(&self, details: &Details<'_>) -> Value {
+        let mut detail = self.list_entry(details);
+        detail["envdAccessToken"] = self.access_token.into();
+        detail["domain"] = Value::Null;
+        detail
+    }
+}
+
+/// Returns a time as the control plane and envd write it: ISO 8601 in UTC with `Z`.
+pub fn timestamp(time: SystemTime) -> String {
+    jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::MAX).to_string()
+}
+
+/// The bodies of requests that set how long a sandbox lives. Both are seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
+#[serde(default)]
+pub struct Lifetime {
+    pub timeout: Option<f64>,
+    /// The name in `refreshes`.
+    pub duration: Option<f64>,
+}
+
+/// Reads the `metadata` filter of a list, after the query itself was decoded: `a=b&c=d`, each part percent-encoded once
+/// more by the SDKs before they encode the pairs as a query.
+pub fn metadata_filter(text: &str) -> Vec<(String, String)> {
+    let decode_twice = |text: &str| decode(&decode(text));
+    let pair = |pair: &str| pair.split_once('=').map(|(key, value)| (decode_twice(key), decode_twice(value)));
+    text.split('&').filter_map(pair).collect()
+}
+
+/// Decodes a part of a query; what is no escape stays as it is.
+fn decode(text: &str) -> String {
+    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_is_encoded_twice_inside_the_query() {
+        let pairs = metadata_filter("user=a%2520b&k=%2526%25C3%25A4");
+        assert_eq!(pairs, [("user", "a b"), ("k", "&ä")].map(|(k, v)| (k.to_owned(), v.to_owned())));
+        // By hand it is encoded once.
+        assert_eq!(metadata_filter("user=ä b"), [("user".to_owned(), "ä b".to_owned())]);
+        assert_eq!(decode("100% %zz +"), "100% %zz  ");
+    }
+}
