@@ -176,6 +176,6 @@ async fn sandboxes_that_do_not_answer_are_left_in_time_too_and_are_ended() {
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert!(took <= TIMEOUT + LATE + own, "{took:?}: {said}");
     assert_eq!(ended.status.code(), Some(124), "{said}");
-    stand_in.until("ended", |fake| fake.counts().created == 1 && fake.live().is_empty()).await;
+    stand_in.until("ended", |fake| fake.counts().created == 1 && fake.running().is_empty()).await;
     stand_in.fake.close().await;
 }

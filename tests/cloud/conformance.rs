@@ -24,7 +24,7 @@ async fn the_client_keeps_every_promise_over_real_kernels() {
     report.verdict().unwrap();
     assert!(report.kept.len() >= 20, "{report}");
     account.close(Duration::from_secs(10)).await;
-    assert_eq!(fake.live(), Vec::<String>::new(), "every sandbox was ended");
+    assert_eq!(fake.running(), Vec::<String>::new(), "every sandbox was ended");
     fake.close().await;
 }
 

@@ -87,7 +87,7 @@ impl House {
     pub(super) async fn close(self) {
         self.router.tiers().close().await;
         self.account.close(std::time::Duration::from_secs(60)).await;
-        assert_eq!(self.fake.live(), Vec::<String>::new());
+        assert_eq!(self.fake.running(), Vec::<String>::new());
         assert_eq!(self.fake.counts().leaked(), 0, "{:?}", self.fake.counts());
         self.fake.close().await;
     }

@@ -72,7 +72,7 @@ impl Two {
     async fn close(self) {
         for (fake, account) in self.clouds {
             account.close(std::time::Duration::from_secs(20)).await;
-            assert_eq!(fake.live(), Vec::<String>::new());
+            assert_eq!(fake.running(), Vec::<String>::new());
             fake.close().await;
         }
     }

@@ -27,7 +27,7 @@ async fn a_killed_server_leaves_sandboxes_and_the_next_one_ends_them_and_then_it
         ("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_BUDGET_FILE", file.to_str().unwrap()),
     ];
     let first = Server::start_with(Some(&stand_in), &budget).await;
-    stand_in.until("warm", |fake| fake.live().len() >= 3).await;
+    stand_in.until("warm", |fake| fake.running().len() >= 3).await;
     let (status, answer) =
         first.run("import os\nprint(os.environ['E2B_SANDBOX'], 'E2B_API_KEY' in os.environ)", "e2b").await;
     assert_eq!((status, answer["stdout"].as_str()), (200, Some("true False\n")), "{answer}");
@@ -44,18 +44,18 @@ async fn a_killed_server_leaves_sandboxes_and_the_next_one_ends_them_and_then_it
     let (broken, ()) = tokio::join!(load, killed);
     assert!(broken.iter().all(Result::is_err));
     let mut log = first.ended();
-    let left = stand_in.fake.live();
+    let left = stand_in.fake.running();
     assert!(left.len() >= 3, "{left:?}");
 
     let created = stand_in.fake.counts().created;
     let second = Server::start_with(Some(&stand_in), &budget).await;
     let (_, spent) = second.ask("GET", "/v1/admin/tiers/e2b/budget", Some(ADMIN), Value::Null).await;
     assert!(spent["count"].as_u64().unwrap() >= created && spent["limit"] == 100, "{spent}, {created} created before");
-    stand_in.until("swept", |fake| fake.live().iter().all(|id| !left.contains(id))).await;
-    stand_in.until("warm again", |fake| fake.live().len() >= 3).await;
+    stand_in.until("swept", |fake| fake.running().iter().all(|id| !left.contains(id))).await;
+    stand_in.until("warm again", |fake| fake.running().len() >= 3).await;
     second.signal("-TERM");
     log.push_str(&second.ended());
-    stand_in.until("nothing is left", |fake| fake.live().is_empty()).await;
+    stand_in.until("nothing is left", |fake| fake.running().is_empty()).await;
     assert_eq!(stand_in.fake.counts().leaked(), 0);
 
     assert!(!log.contains(KEY), "the key is in the log");
@@ -78,10 +78,10 @@ async fn what_a_killed_server_left_is_ended_although_it_is_a_zombie_and_what_it_
     let stand_in = StandIn::start().await;
     let often = [("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_SWEEP_INTERVAL", "1s")];
     let first = Server::start_with(Some(&stand_in), &often).await;
-    stand_in.until("warm", |fake| fake.live().len() >= 3).await;
+    stand_in.until("warm", |fake| fake.running().len() >= 3).await;
     // A sibling that lives, on the same account and under the same name.
     let sibling = Server::start_with(Some(&stand_in), &often).await;
-    stand_in.until("warm", |fake| fake.live().len() >= 6).await;
+    stand_in.until("warm", |fake| fake.running().len() >= 6).await;
     let of_sibling = async || {
         let (_, tiers) = sibling.ask("GET", "/v1/admin/tiers", Some(ADMIN), Value::Null).await;
         let e2b = tiers.as_array().unwrap().iter().find(|tier| tier["tier"] == "e2b").unwrap().clone();
@@ -126,7 +126,7 @@ async fn what_a_killed_server_left_is_ended_although_it_is_a_zombie_and_what_it_
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
     loop {
         let known = [of(&second).await, of(&sibling).await].concat();
-        let left: Vec<String> = stand_in.fake.live().into_iter().filter(|id| !known.contains(&json!(id))).collect();
+        let left: Vec<String> = stand_in.fake.running().into_iter().filter(|id| !known.contains(&json!(id))).collect();
         // One of the killed server, three of the one that came after it.
         let settled = stand_in.fake.counts().created >= created + 4;
         if left.is_empty() && settled {
@@ -136,13 +136,13 @@ async fn what_a_killed_server_left_is_ended_although_it_is_a_zombie_and_what_it_
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert_eq!(of_sibling().await, kept, "what the living one has is its own");
-    assert_eq!(stand_in.fake.live().iter().filter(|id| kept.contains(id)).count(), 3);
+    assert_eq!(stand_in.fake.running().iter().filter(|id| kept.contains(id)).count(), 3);
     first.ended();
     for server in [second, sibling] {
         server.signal("-TERM");
         server.ended();
     }
-    stand_in.until("nothing is left", |fake| fake.live().is_empty()).await;
+    stand_in.until("nothing is left", |fake| fake.running().is_empty()).await;
     stand_in.fake.close().await;
 }
 
@@ -232,7 +232,7 @@ async fn the_operator_sees_and_mends_the_cloud_and_nobody_else_does() {
     }
     server.signal("-TERM");
     server.ended();
-    stand_in.until("nothing is left", |fake| fake.live().is_empty()).await;
+    stand_in.until("nothing is left", |fake| fake.running().is_empty()).await;
     stand_in.fake.close().await;
 }
 
@@ -347,7 +347,7 @@ async fn a_template_is_shown_tagged_and_held_against_what_it_promises() {
     let (code, out, err) = run(Some(&stand_in), &["template", "check"]);
     assert_eq!(code, Some(125), "{err}");
     assert!(out.contains("ok     json\n") && out.contains("WRONG  no_such_module: ModuleNotFoundError"), "{out}");
-    assert!(stand_in.fake.live().is_empty());
+    assert!(stand_in.fake.running().is_empty());
     let (code, _, err) = run(None, &["template", "check"]);
     assert_eq!((code, err.contains("set E2B_API_KEY")), (Some(125), true), "{err}");
     stand_in.fake.close().await;

@@ -182,7 +182,7 @@ async fn busy_hours(seed: u64, faults: &str) -> (Vec<Ending>, u64) {
         assert!(densest(&seen.executions, 60 * SECOND) <= 610);
     }
     let counts = house.fake.counts();
-    assert!(counts.most_running <= 10, "{counts:?}");
+    assert!(counts.max_running <= 10, "{counts:?}");
     assert_eq!(seen.lock().unwrap().refused, 0, "our limits come before E2B's");
     // Nothing leaks: no permit, no lease, no sandbox.
     let standing = house.cloud().standing();
@@ -308,7 +308,7 @@ fn of_a_thousand_creations_over_a_network_that_is_now_quick_and_now_slow_the_pla
             let counts = fake.counts();
             assert_eq!((counts.created, counts.create_refused), (1_000, 0), "{plan}, seed {seed}");
             assert_eq!(account.status().limits.creation.rate_limited, 0);
-            assert_eq!(fake.live(), Vec::<String>::new());
+            assert_eq!(fake.running(), Vec::<String>::new());
         });
     }
 }

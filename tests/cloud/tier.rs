@@ -83,7 +83,7 @@ async fn a_template_that_is_not_there_is_named() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rate_limit_is_waited_out_and_both_waits_are_told() {
-    let rates = Rates { executions_per_minute: Some(12), burst: 1, retry_after: true };
+    let rates = Rates { executions_per_minute: Some(12), burst: 1, send_retry_after: true };
     let house = House::new(Settings { rates, plan: Plan::Unlimited, ..scripted() }, wide());
     let started = Instant::now();
     let answer = house.remote(&plain("a")).await.unwrap();
@@ -98,7 +98,7 @@ async fn a_rate_limit_is_waited_out_and_both_waits_are_told() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rate_limit_that_does_not_say_when_costs_half_a_minute() {
-    let rates = Rates { retry_after: false, ..Rates::default() };
+    let rates = Rates { send_retry_after: false, ..Rates::default() };
     let house = House::new(Settings { rates, ..faulty("execute.429=100%x2") }, wide());
     let patient = switchtower_core::request::Request { timeout: 200 * SECOND, ..remote(&plain("a")) };
     let answer = house.run(patient).await.unwrap();
@@ -119,7 +119,7 @@ async fn a_rate_limit_that_does_not_say_when_costs_half_a_minute() {
     house.close().await;
 
     // Where there is no time for that wait, nobody waits for its end.
-    let rates = Rates { retry_after: false, ..Rates::default() };
+    let rates = Rates { send_retry_after: false, ..Rates::default() };
     let house = House::new(Settings { rates, ..faulty("execute.429=100%x1") }, wide());
     let started = Instant::now();
     let Err(Error::Unavailable { retry_after, .. }) = house.remote(&plain("b")).await else { panic!("it ran") };
@@ -199,10 +199,10 @@ async fn a_sandbox_whose_end_was_not_confirmed_keeps_its_place_and_is_ended_by_t
     let account = super::through::account(&fake, wide().account);
     drop(account.open(&Spec::new(Language::Python)).await.unwrap());
     assert!(!account.close(60 * SECOND).await, "one may be left");
-    assert_eq!((account.status().unconfirmed, account.status().limits.running, fake.live().len()), (1, 1, 1));
+    assert_eq!((account.status().unconfirmed, account.status().limits.running, fake.running().len()), (1, 1, 1));
     fake.set_faults("".parse().unwrap());
     assert_eq!(account.sweep().await.unwrap(), 1);
-    assert_eq!((account.status().unconfirmed, account.status().limits.running, fake.live().len()), (0, 0, 0));
+    assert_eq!((account.status().unconfirmed, account.status().limits.running, fake.running().len()), (0, 0, 0));
     // What is held is not swept.
     let held = account.open(&Spec::new(Language::Python)).await.unwrap();
     assert_eq!(account.sweep().await.unwrap(), 0);
@@ -394,10 +394,10 @@ async fn what_an_earlier_process_left_is_ended_and_what_a_living_one_has_is_not(
     left.into_iter().for_each(std::mem::forget);
     let next = account_of(&fake, config(), "next", lives);
     assert_eq!(next.sweep().await.unwrap(), 3);
-    assert_eq!(fake.live().len(), 1);
+    assert_eq!(fake.running().len(), 1);
     drop(kept);
     neighbour.close(60 * SECOND).await;
-    assert_eq!(fake.live().len(), 0);
+    assert_eq!(fake.running().len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -459,9 +459,9 @@ async fn a_sandbox_whose_creation_was_not_answered_is_found_and_ended() {
     let account = account_over(Deaf::new(&fake), wide().account, "one", |_| Liveness::Dead);
     let spec = switchtower_contract::Spec::new(switchtower_contract::Language::Python);
     assert!(switchtower_contract::Backend::open(&account, &spec).await.is_err());
-    assert_eq!(fake.live().len(), 1, "it was made, and nobody was told");
+    assert_eq!(fake.running().len(), 1, "it was made, and nobody was told");
     account.close(60 * SECOND).await;
-    assert_eq!((fake.live().len(), fake.counts().killed), (0, 1));
+    assert_eq!((fake.running().len(), fake.counts().killed), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -502,7 +502,7 @@ async fn a_sandbox_that_somebody_else_put_to_sleep_wakes_for_the_next_program() 
     let house = House::new(faulty(""), wide());
     house.start();
     sleep(5 * SECOND).await;
-    for id in house.fake.live() {
+    for id in house.fake.running() {
         let uri = format!("http://e2b.test/sandboxes/{id}/pause");
         let call = Request::post(uri).header("x-api-key", "any").header("content-type", "application/json");
         let call = call.body(bytes::Bytes::from_static(b"{}")).unwrap();

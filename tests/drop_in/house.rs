@@ -28,7 +28,7 @@ impl House {
 
     pub(super) async fn close(self) {
         self.assembled.close().await;
-        self.stand_in.until("nothing is left", |fake| fake.live().is_empty()).await;
+        self.stand_in.until("nothing is left", |fake| fake.running().is_empty()).await;
         self.stand_in.fake.close().await;
     }
 }

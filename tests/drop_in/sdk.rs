@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
-use super::clients::{self, must};
+use super::clients::{self, run};
 use super::parity::{Transcript, compare};
 use super::wheels::Wheels;
 use crate::served::{KEY, Server, StandIn};
@@ -32,8 +32,8 @@ async fn same(name: &str, least: usize, command: impl Fn() -> Command) {
     let server = Server::start_with(Some(&behind), &[("SWITCHTOWER_HTTP_KEYS", &format!("sdk={OURS}"))]).await;
     let (mut there, mut here) = (command(), command());
     let (there, here) = tokio::join!(
-        must("the script against the stand-in", client(&mut there, &theirs.origin, KEY)),
-        must("the script against us", client(&mut here, &server.origin, OURS)),
+        run("the script against the stand-in", client(&mut there, &theirs.origin, KEY)),
+        run("the script against us", client(&mut here, &server.origin, OURS)),
     );
     let (there, here) = (Transcript::read(&there), Transcript::read(&here));
     assert!(there.len() >= least, "{}", there.len());
@@ -41,7 +41,7 @@ async fn same(name: &str, least: usize, command: impl Fn() -> Command) {
     server.signal("-TERM");
     let log = server.ended();
     assert!(!log.contains(OURS) && !log.contains(KEY), "a key is in the log");
-    behind.until("nothing is left", |fake| fake.live().is_empty()).await;
+    behind.until("nothing is left", |fake| fake.running().is_empty()).await;
     theirs.fake.close().await;
     behind.fake.close().await;
 }

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use super::clients::{installed, must};
+use super::clients::{installed, run};
 
 /// A folder of wheels that is served. Gone when it is dropped.
 pub(super) struct Wheels {
@@ -32,5 +32,5 @@ impl Wheels {
 async fn download(folder: &Path, packages: &[&str]) {
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--dest"]).arg(folder).args(packages);
-    must("pip download", &mut pip).await;
+    run("pip download", &mut pip).await;
 }

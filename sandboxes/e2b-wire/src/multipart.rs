@@ -95,8 +95,8 @@ mod tests {
 
     fn write(parts: &[(&str, &[u8])]) -> Vec<u8> {
         let part = |(name, content): &(&str, &[u8])| {
-            let head =
-                format!("--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n").into_bytes();
+            let head = format!("--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n")
+                .into_bytes();
             [head.as_slice(), content, b"\r\n"].concat()
         };
         let mut body = parts.iter().map(part).collect::<Vec<_>>().concat();

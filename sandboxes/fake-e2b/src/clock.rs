@@ -1,40 +1,36 @@
-//! Timestamps that stand still with a paused clock.
+//! The wall clock, which stops with tokio's paused clock.
 
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-/// The machine's clock as it was once, and tokio's time since then.
+/// The machine's time at the start, plus tokio's time since then.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wall {
+pub(crate) struct WallClock {
     origin: SystemTime,
     started: Instant,
 }
 
-impl Wall {
-    #[allow(clippy::disallowed_methods, reason = "the one place that asks the machine what time it is")]
+impl WallClock {
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
     pub(crate) fn new() -> Self {
         Self { origin: SystemTime::now(), started: Instant::now() }
     }
 
-    /// A moment as the control plane writes it.
-    pub(crate) fn zulu(&self, at: Instant) -> String {
-        self.stamp(at).map_or_else(|| "1970-01-01T00:00:00Z".to_owned(), |stamp| stamp.to_string())
+    /// Returns a moment as wall time, to the microsecond: E2B writes no more digits.
+    pub(crate) fn at(&self, moment: Instant) -> SystemTime {
+        let time = self.origin + moment.saturating_duration_since(self.started);
+        let micros = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        UNIX_EPOCH + std::time::Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
 
-    /// Now, as the interpreter writes it.
-    pub(crate) fn offset(&self) -> String {
-        let zulu = self.zulu(Instant::now());
-        format!("{}+00:00", zulu.trim_end_matches('Z'))
+    pub(crate) fn now(&self) -> SystemTime {
+        self.at(Instant::now())
     }
 
     /// Seconds since 1970.
-    pub(crate) fn unix(&self) -> i64 {
-        self.stamp(Instant::now()).map_or(0, jiff::Timestamp::as_second)
-    }
-
-    fn stamp(&self, at: Instant) -> Option<jiff::Timestamp> {
-        let stamp = jiff::Timestamp::try_from(self.origin + at.saturating_duration_since(self.started)).ok()?;
-        stamp.round(jiff::Unit::Microsecond).ok()
+    pub(crate) fn unix_seconds(&self) -> i64 {
+        let since = self.now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
     }
 }

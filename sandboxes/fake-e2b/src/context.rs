@@ -1,144 +1,148 @@
-//! A context: one interpreter, and the cells that wait for it.
+//! A context of the interpreter: one kernel, and the executions that wait for it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use switchtower_e2b_wire::rows;
 use tokio::sync::watch;
 
-use crate::kernel::{After, Cell, Kernel};
-use crate::line::{self, Lines};
+use crate::kernel::{CellCode, Kernel, KernelState};
+use crate::row_stream::RowSender;
 
-/// Makes a new interpreter for a context.
-pub(crate) type Start = Arc<dyn Fn() -> Box<dyn Kernel> + Send + Sync>;
+/// Makes a new kernel for a context.
+pub(crate) type KernelFactory = Arc<dyn Fn() -> Box<dyn Kernel> + Send + Sync>;
 
 pub(crate) struct Context {
     pub(crate) id: String,
     pub(crate) language: String,
     pub(crate) cwd: String,
-    start: Start,
-    /// Protects which interpreter is the current one; held for a few instructions.
-    seat: Mutex<Arc<Seat>>,
+    new_kernel: KernelFactory,
+    /// Which kernel is the current one; held for a few instructions.
+    slot: Mutex<Arc<KernelSlot>>,
 }
 
-/// One interpreter's place. A restart leaves it and whoever waits there, and takes a new one.
-struct Seat {
-    /// Cells run one after another.
+/// A kernel with its queue. A restart discards the slot with all that wait in it, and takes a new one.
+struct KernelSlot {
+    /// Executions run one after another. `None` before the first.
     kernel: tokio::sync::Mutex<Option<Box<dyn Kernel>>>,
-    /// The flaw of the real server: nothing runs any more.
-    wedged: AtomicBool,
-    left: watch::Sender<Option<Reason>>,
+    /// The known fault of E2B's server: nothing runs here any more.
+    is_wedged: AtomicBool,
+    discarded: watch::Sender<Option<DiscardReason>>,
 }
 
-/// Why an interpreter was given up.
+/// Why a kernel was discarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reason {
-    /// Its context starts anew.
+pub(crate) enum DiscardReason {
+    /// Its context is restarted.
     Restart,
-    /// Its sandbox is no longer there, or sleeps.
-    Gone,
+    /// Its sandbox has ended.
+    SandboxEnded,
 }
 
-/// How an execution ended, as far as its client may care.
+/// How an execution ended for its client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Told {
-    All,
+pub(crate) enum ExecutionEnd {
+    /// All rows were sent, or the connection was broken from this side.
+    Sent,
     /// The client left in the middle.
-    Nothing,
+    ClientLeft,
 }
 
-/// Whether an execution's stream breaks off before its end.
+/// Whether the stream of an execution is sent whole, or breaks off before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
-    Whole,
+pub(crate) enum StreamEnd {
+    Complete,
     Cut,
 }
 
 impl Context {
-    pub(crate) fn new(id: String, language: &str, cwd: &str, start: Start) -> Self {
-        Self { id, language: language.to_owned(), cwd: cwd.to_owned(), start, seat: Mutex::new(Seat::empty()) }
+    pub(crate) fn new(id: String, language: &str, cwd: &str, new_kernel: KernelFactory) -> Self {
+        let slot = Mutex::new(KernelSlot::empty());
+        Self { id, language: language.to_owned(), cwd: cwd.to_owned(), new_kernel, slot }
     }
 
-    /// Gives the interpreter up. What runs there breaks off; the next cell begins with a new one.
-    pub(crate) fn leave(&self, reason: Reason) {
-        let mut seat = self.seat.lock().unwrap_or_else(PoisonError::into_inner);
-        seat.left.send_replace(Some(reason));
-        *seat = Seat::empty();
+    /// Discards the kernel. What runs in it ends; the next execution gets a new one.
+    pub(crate) fn discard_kernel(&self, reason: DiscardReason) {
+        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.discarded.send_replace(Some(reason));
+        *slot = KernelSlot::empty();
     }
 
-    /// Makes that nothing runs any more in the life that the context leads now; one that began with a restart runs.
+    /// Returns what wedges the kernel that the context has now. One that a restart has brought since then is not affected.
     pub(crate) fn wedge(&self) -> impl FnOnce() + use<> {
-        let seat = self.seat();
-        move || seat.wedged.store(true, Ordering::Relaxed)
+        let slot = self.slot();
+        move || slot.is_wedged.store(true, Ordering::Relaxed)
     }
 
-    fn seat(&self) -> Arc<Seat> {
-        self.seat.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn slot(&self) -> Arc<KernelSlot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Runs a cell in its turn and sends all its lines.
-    pub(crate) async fn execute(&self, cell: &Cell, lines: &Lines, ending: Ending) -> Told {
-        let seat = self.seat();
-        let mut left = seat.left.subscribe();
-        let given_up = async {
-            // The seat holds the sender, so the wait ends only by a reason.
-            left.wait_for(Option::is_some).await.ok().and_then(|reason| *reason)
+    /// Runs a cell in its turn and sends all its rows.
+    pub(crate) async fn execute(&self, cell: &CellCode, sender: &RowSender, stream_end: StreamEnd) -> ExecutionEnd {
+        let slot = self.slot();
+        let mut discarded = slot.discarded.subscribe();
+        let discarded = async {
+            // The slot holds the sender, so the wait ends only with a reason.
+            discarded.wait_for(Option::is_some).await.ok().and_then(|reason| *reason)
         };
-        tokio::pin!(given_up);
+        tokio::pin!(discarded);
         let mut kernel = tokio::select! {
-            kernel = seat.kernel.lock() => kernel,
-            () = lines.closed() => return Told::Nothing,
-            reason = &mut given_up => return broken_off(reason, lines).await,
+            kernel = slot.kernel.lock() => kernel,
+            () = sender.closed() => return ExecutionEnd::ClientLeft,
+            reason = &mut discarded => return send_discarded(reason, sender).await,
         };
-        if seat.wedged.load(Ordering::Relaxed) {
+        if slot.is_wedged.load(Ordering::Relaxed) {
             tokio::select! {
-                () = lines.closed() => return Told::Nothing,
-                reason = &mut given_up => return broken_off(reason, lines).await,
+                () = sender.closed() => return ExecutionEnd::ClientLeft,
+                reason = &mut discarded => return send_discarded(reason, sender).await,
             }
         }
-        let running = kernel.get_or_insert_with(|| (self.start)());
-        let after = tokio::select! {
-            after = running.run(cell, lines) => after,
-            reason = &mut given_up => {
+        let running = kernel.get_or_insert_with(|| (self.new_kernel)());
+        let state = tokio::select! {
+            state = running.run(cell, sender) => state,
+            reason = &mut discarded => {
                 *kernel = None;
-                return broken_off(reason, lines).await;
+                return send_discarded(reason, sender).await;
             }
         };
-        match after {
-            After::Idle => {}
-            After::Dead => {
+        match state {
+            KernelState::Idle => {}
+            KernelState::Dead => {
                 *kernel = None;
-                lines.send(&line::error("ContextRestarting", "Context was restarted", "")).await;
+                sender.send(&rows::context_restarted()).await;
             }
-            After::Lost => {
-                lines.cut().await;
-                return Told::All;
+            KernelState::Disconnected => {
+                sender.cut().await;
+                return ExecutionEnd::Sent;
             }
         }
         drop(kernel);
-        // Asked before the last line: a client that has read that one leaves rightly.
-        let told = if lines.is_closed() { Told::Nothing } else { Told::All };
-        match ending {
-            Ending::Cut => lines.cut().await,
-            Ending::Whole => lines.send(&line::end()).await,
+        // Before the last row: a client that has read it may leave.
+        let end = if sender.is_closed() { ExecutionEnd::ClientLeft } else { ExecutionEnd::Sent };
+        match stream_end {
+            StreamEnd::Cut => sender.cut().await,
+            StreamEnd::Complete => sender.send(&rows::end()).await,
         }
-        told
+        end
     }
 }
 
-impl Seat {
+impl KernelSlot {
     fn empty() -> Arc<Self> {
         let kernel = tokio::sync::Mutex::new(None);
-        Arc::new(Self { kernel, wedged: AtomicBool::new(false), left: watch::Sender::new(None) })
+        Arc::new(Self { kernel, is_wedged: AtomicBool::new(false), discarded: watch::Sender::new(None) })
     }
 }
 
-async fn broken_off(reason: Option<Reason>, lines: &Lines) -> Told {
+/// Ends the stream of an execution whose kernel was discarded.
+async fn send_discarded(reason: Option<DiscardReason>, sender: &RowSender) -> ExecutionEnd {
     match reason {
-        Some(Reason::Restart) => {
-            lines.send(&line::error("ContextRestarting", "Context was restarted", "")).await;
-            lines.send(&line::end()).await;
+        Some(DiscardReason::Restart) => {
+            sender.send(&rows::context_restarted()).await;
+            sender.send(&rows::end()).await;
         }
-        Some(Reason::Gone) | None => lines.cut().await,
+        Some(DiscardReason::SandboxEnded) | None => sender.cut().await,
     }
-    Told::All
+    ExecutionEnd::Sent
 }

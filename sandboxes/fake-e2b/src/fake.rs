@@ -1,4 +1,4 @@
-//! The stand-in itself.
+//! The stand-in: its state, and how it is served.
 
 use std::future::Future;
 use std::io;
@@ -10,88 +10,87 @@ use axum::serve::ListenerExt as _;
 use futures_util::future::join_all;
 use tokio::net::TcpListener;
 
-use crate::chance::Chance;
+use crate::clock::WallClock;
 use crate::counts::Counts;
-use crate::door;
-use crate::faults::{Desk, Faults};
-use crate::fleet::{End, Fleet, Standing};
-use crate::latency::Act;
-use crate::sandbox::Kind;
+use crate::faults::{FaultInjector, Faults};
+use crate::handlers;
+use crate::latency::Operation;
+use crate::random::SeededRandom;
+use crate::sandbox::KernelKind;
+use crate::sandboxes::{EndReason, SandboxState, Sandboxes};
 use crate::settings::Settings;
-use crate::wall::Wall;
 
-/// A stand-in for E2B. Clones are the same one. When the last is dropped, its sandboxes end.
+/// A stand-in for E2B. Clones share one state. When the last clone is dropped, its sandboxes end.
 #[derive(Clone)]
 pub struct Fake {
-    pub(crate) parts: Arc<Parts>,
+    pub(crate) state: Arc<State>,
 }
 
-/// What a stand-in is made of.
-pub(crate) struct Parts {
+pub(crate) struct State {
     pub(crate) settings: Settings,
-    pub(crate) fleet: Arc<Fleet>,
-    pub(crate) faults: Desk,
-    pub(crate) chance: Chance,
-    pub(crate) wall: Wall,
-    pub(crate) kind: Kind,
-    /// Creations that are under way.
+    pub(crate) sandboxes: Arc<Sandboxes>,
+    pub(crate) faults: FaultInjector,
+    pub(crate) random: SeededRandom,
+    pub(crate) clock: WallClock,
+    pub(crate) kernels: KernelKind,
+    /// Creations in flight.
     pub(crate) creating: AtomicUsize,
 }
 
 impl Fake {
-    /// A stand-in without sandboxes. Call it inside a runtime: its clock is the runtime's.
+    /// Returns a stand-in without sandboxes. Call it inside a runtime, whose clock it uses.
     pub fn new(settings: Settings) -> Self {
-        let parts = Parts {
-            fleet: Fleet::new(settings.clone()),
-            faults: Desk::new(settings.faults.clone()),
-            chance: Chance::new(settings.seed),
-            wall: Wall::new(),
-            kind: Kind::new(&settings.kernels),
+        let state = State {
+            sandboxes: Sandboxes::new(settings.clone()),
+            faults: FaultInjector::new(settings.faults.clone()),
+            random: SeededRandom::new(settings.seed),
+            clock: WallClock::new(),
+            kernels: KernelKind::new(&settings.kernels),
             creating: AtomicUsize::new(0),
             settings,
         };
-        Self { parts: Arc::new(parts) }
+        Self { state: Arc::new(state) }
     }
 
-    /// All three planes as one service.
+    /// Returns control plane, interpreter and envd as one service.
     pub fn app(&self) -> Router {
-        door::app(self.clone())
+        handlers::app(self.clone())
     }
 
     pub fn counts(&self) -> Counts {
-        self.parts.fleet.counts()
+        self.state.sandboxes.counts()
     }
 
-    /// Begins to count anew.
+    /// Sets the counts to zero; sandboxes that exist count as created now.
     pub fn reset_counts(&self) {
-        self.parts.fleet.reset_counts();
+        self.state.sandboxes.reset_counts();
     }
 
-    /// These faults from now on, and no others.
+    /// Replaces the faults.
     pub fn set_faults(&self, faults: Faults) {
-        self.parts.faults.replace(faults);
+        self.state.faults.replace(faults);
     }
 
-    /// The ids of the sandboxes that run, the newest first.
-    pub fn live(&self) -> Vec<String> {
-        let running = self.parts.fleet.all().into_iter().filter(|held| held.standing == Standing::Running);
-        running.map(|held| held.sandbox.id.clone()).collect()
+    /// Returns the ids of the sandboxes that run, the newest first.
+    pub fn running(&self) -> Vec<String> {
+        let running = self.state.sandboxes.all().into_iter().filter(|entry| entry.state == SandboxState::Running);
+        running.map(|entry| entry.sandbox.id.clone()).collect()
     }
 
-    /// Takes a sandbox away, silently. What is not there stays so.
+    /// Ends a sandbox without notice, as the fault `vanish` does. Does nothing where there is none.
     pub fn vanish(&self, id: &str) {
-        self.parts.fleet.end_soon(id, End::Vanished);
+        self.state.sandboxes.end_soon(id, EndReason::Vanished);
     }
 
     /// Ends every sandbox and waits for its processes.
     pub async fn close(&self) {
-        let all = self.parts.fleet.all();
-        join_all(all.iter().map(|held| self.parts.fleet.end(&held.sandbox.id, End::Closed))).await;
+        let all = self.state.sandboxes.all();
+        join_all(all.iter().map(|entry| self.state.sandboxes.end(&entry.sandbox.id, EndReason::Closed))).await;
     }
 
-    /// Lets as much time pass as this takes.
-    pub(crate) async fn pass(&self, act: Act) {
-        let time = self.parts.settings.latency.draw(act, &self.parts.chance);
+    /// Waits as long as this operation takes by the latency profile.
+    pub(crate) async fn simulate_latency(&self, operation: Operation) {
+        let time = self.state.settings.latency.draw(operation, &self.state.random);
         if !time.is_zero() {
             tokio::time::sleep(time).await;
         }
@@ -101,11 +100,11 @@ impl Fake {
 /// Serves a stand-in until `shutdown`, then ends its sandboxes.
 ///
 /// # Errors
-/// The listener broke.
+/// The listener fails.
 pub async fn serve(listener: TcpListener, fake: Fake, shutdown: impl Future<Output = ()>) -> io::Result<()> {
     let app = fake.app();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    // Small lines of a stream must not wait for the acknowledgement of earlier ones.
+    // A small row must not wait until the client has acknowledged earlier ones.
     let listener = listener.tap_io(|connection| {
         let _ = connection.set_nodelay(true);
     });
@@ -119,11 +118,11 @@ pub async fn serve(listener: TcpListener, fake: Fake, shutdown: impl Future<Outp
         () = shutdown => {}
     }
     let _ = stop.send(());
-    // Answers that wait for a program end with it.
+    // Responses that wait for a program end with it.
     fake.close().await;
-    // Clients keep idle connections open; they are not waited for.
-    tokio::time::timeout(GRACE, serving).await.unwrap_or(Ok(()))
+    // Clients keep idle connections open, so not for ever.
+    tokio::time::timeout(DRAIN_TIMEOUT, serving).await.unwrap_or(Ok(()))
 }
 
-/// Longest that open connections are waited for.
-const GRACE: std::time::Duration = std::time::Duration::from_secs(2);
+/// Longest wait for connections to close.
+const DRAIN_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);

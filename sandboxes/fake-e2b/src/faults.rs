@@ -1,7 +1,7 @@
-//! What goes wrong on demand.
+//! Faults that are injected on demand.
 //!
-//! Faults are written `create.429=10%,execute.slow=5%:2s,create.500=100%x3`: a name, how often, for those that take
-//! time how long, and at most how many times.
+//! Faults are written `create.429=10%,execute.slow=5%:2s,create.500=100%x3`: a name, a percentage of calls, for slow ones
+//! the delay, and at most how many times.
 //!
 //! | name | what happens |
 //! |---|---|
@@ -9,11 +9,11 @@
 //! | `create.slow` | a creation takes this much longer |
 //! | `execute.429` `execute.500` `execute.502` | a run is refused before anything ran |
 //! | `execute.slow` | a run starts this much later |
-//! | `execute.cut` | the program ran, and its stream breaks off before the end |
-//! | `vanish` | at a run the sandbox is gone, without notice |
-//! | `wedge` | after a client left a run, its context sends keepalives only, until it is restarted |
-//! | `tag.wrong` | a new sandbox has another build than was asked for |
-//! | `auth` | the control plane does not know the key |
+//! | `execute.cut` | the program runs, and its stream breaks off before the end |
+//! | `vanish` | the sandbox ends when a run starts, without notice |
+//! | `wedge` | after a client has left a run, its context sends keepalives only, until it is restarted |
+//! | `tag.wrong` | a new sandbox has another build tag than was asked for |
+//! | `auth` | the control plane refuses the key |
 //! | `files.500` `contexts.500` `get.500` `kill.500` | such a request fails |
 
 use std::fmt;
@@ -21,7 +21,7 @@ use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::chance::Chance;
+use crate::random::SeededRandom;
 
 /// A list of faults.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -29,14 +29,15 @@ pub struct Faults(Vec<Fault>);
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Fault {
-    kind: Kind,
+    kind: FaultKind,
     percent: f64,
-    time: Option<Duration>,
-    most: Option<u32>,
+    delay: Option<Duration>,
+    /// How many times it may still be injected.
+    remaining: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum FaultKind {
     Create429,
     Create500,
     Create503,
@@ -56,38 +57,41 @@ pub(crate) enum Kind {
     Kill500,
 }
 
-const NAMES: [(&str, Kind); 17] = [
-    ("create.429", Kind::Create429),
-    ("create.500", Kind::Create500),
-    ("create.503", Kind::Create503),
-    ("create.slow", Kind::CreateSlow),
-    ("execute.429", Kind::Execute429),
-    ("execute.500", Kind::Execute500),
-    ("execute.502", Kind::Execute502),
-    ("execute.slow", Kind::ExecuteSlow),
-    ("execute.cut", Kind::ExecuteCut),
-    ("vanish", Kind::Vanish),
-    ("wedge", Kind::Wedge),
-    ("tag.wrong", Kind::TagWrong),
-    ("auth", Kind::Auth),
-    ("files.500", Kind::Files500),
-    ("contexts.500", Kind::Contexts500),
-    ("get.500", Kind::Get500),
-    ("kill.500", Kind::Kill500),
+const NAMES: [(&str, FaultKind); 17] = [
+    ("create.429", FaultKind::Create429),
+    ("create.500", FaultKind::Create500),
+    ("create.503", FaultKind::Create503),
+    ("create.slow", FaultKind::CreateSlow),
+    ("execute.429", FaultKind::Execute429),
+    ("execute.500", FaultKind::Execute500),
+    ("execute.502", FaultKind::Execute502),
+    ("execute.slow", FaultKind::ExecuteSlow),
+    ("execute.cut", FaultKind::ExecuteCut),
+    ("vanish", FaultKind::Vanish),
+    ("wedge", FaultKind::Wedge),
+    ("tag.wrong", FaultKind::TagWrong),
+    ("auth", FaultKind::Auth),
+    ("files.500", FaultKind::Files500),
+    ("contexts.500", FaultKind::Contexts500),
+    ("get.500", FaultKind::Get500),
+    ("kill.500", FaultKind::Kill500),
 ];
 
-/// The text is no list of faults.
+/// The text is not a list of faults.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("bad fault {0:?}: write name=percent%, with :time for a slow one, and xcount for a limit; {1}")]
-pub struct BadFault(pub String, pub String);
+#[error("invalid fault {fault:?}: {reason}; write name=percent%, with :delay for a slow one and xcount for a limit")]
+pub struct InvalidFault {
+    pub fault: String,
+    pub reason: String,
+}
 
-/// The faults in force, and how many times each may still happen.
-pub(crate) struct Desk {
-    /// Protects the list; held for one draw.
+/// The faults in force.
+pub(crate) struct FaultInjector {
+    /// Held for one draw.
     faults: Mutex<Faults>,
 }
 
-impl Desk {
+impl FaultInjector {
     pub(crate) fn new(faults: Faults) -> Self {
         Self { faults: Mutex::new(faults) }
     }
@@ -96,35 +100,35 @@ impl Desk {
         *self.faults.lock().unwrap_or_else(PoisonError::into_inner) = faults;
     }
 
-    /// Whether this happens now.
-    pub(crate) fn strikes(&self, kind: Kind, chance: &Chance) -> bool {
-        self.strike(kind, chance).is_some()
+    /// Draws whether this fault is injected now.
+    pub(crate) fn triggers(&self, kind: FaultKind, random: &SeededRandom) -> bool {
+        self.draw(kind, random).is_some()
     }
 
-    /// How long this takes now. Nothing, where it does not happen.
-    pub(crate) fn delay(&self, kind: Kind, chance: &Chance) -> Duration {
-        self.strike(kind, chance).flatten().unwrap_or_default()
+    /// Returns the delay of this fault; zero where it is not injected now.
+    pub(crate) fn delay(&self, kind: FaultKind, random: &SeededRandom) -> Duration {
+        self.draw(kind, random).flatten().unwrap_or_default()
     }
 
-    fn strike(&self, kind: Kind, chance: &Chance) -> Option<Option<Duration>> {
+    fn draw(&self, kind: FaultKind, random: &SeededRandom) -> Option<Option<Duration>> {
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        let fault = faults.0.iter_mut().find(|fault| fault.kind == kind && fault.most != Some(0))?;
-        if !chance.happens(fault.percent) {
+        let fault = faults.0.iter_mut().find(|fault| fault.kind == kind && fault.remaining != Some(0))?;
+        if !random.is_hit(fault.percent) {
             return None;
         }
-        if let Some(most) = &mut fault.most {
-            *most -= 1;
+        if let Some(remaining) = &mut fault.remaining {
+            *remaining -= 1;
         }
-        Some(fault.time)
+        Some(fault.delay)
     }
 }
 
-impl Kind {
+impl FaultKind {
     fn name(self) -> &'static str {
         NAMES.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
     }
 
-    fn takes_time(self) -> bool {
+    fn has_delay(self) -> bool {
         matches!(self, Self::CreateSlow | Self::ExecuteSlow)
     }
 }
@@ -134,11 +138,11 @@ impl fmt::Display for Faults {
         for (at, fault) in self.0.iter().enumerate() {
             let comma = if at == 0 { "" } else { "," };
             write!(f, "{comma}{}={}%", fault.kind.name(), fault.percent)?;
-            if let Some(most) = fault.most {
-                write!(f, "x{most}")?;
+            if let Some(remaining) = fault.remaining {
+                write!(f, "x{remaining}")?;
             }
-            if let Some(time) = fault.time {
-                write!(f, ":{time:?}")?;
+            if let Some(delay) = fault.delay {
+                write!(f, ":{delay:?}")?;
             }
         }
         Ok(())
@@ -146,39 +150,44 @@ impl fmt::Display for Faults {
 }
 
 impl FromStr for Faults {
-    type Err = BadFault;
+    type Err = InvalidFault;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parts = text.split([',', '\n']).map(str::trim).filter(|part| !part.is_empty());
-        parts.map(fault).collect::<Result<_, _>>().map(Self)
+        parts.map(parse_fault).collect::<Result<_, _>>().map(Self)
     }
 }
 
-fn fault(text: &str) -> Result<Fault, BadFault> {
-    let bad = |why: &str| BadFault(text.to_owned(), why.to_owned());
+fn parse_fault(text: &str) -> Result<Fault, InvalidFault> {
+    let invalid = |reason: &str| InvalidFault { fault: text.to_owned(), reason: reason.to_owned() };
     let (name, rest) = text.split_once('=').unwrap_or((text, "100%"));
-    let known = || format!("known are {}", NAMES.map(|(name, _)| name).join(", "));
-    let (_, kind) = NAMES.iter().find(|(known, _)| *known == name.trim()).ok_or_else(|| bad(&known()))?;
-    let (rest, time) = match rest.split_once(':') {
-        Some((rest, time)) => (rest, Some(duration(time.trim()).ok_or_else(|| bad("a time is like 250ms or 2s"))?)),
+    let known = || format!("the names are {}", NAMES.map(|(name, _)| name).join(", "));
+    let (_, kind) = NAMES.iter().find(|(known, _)| *known == name.trim()).ok_or_else(|| invalid(&known()))?;
+    let (rest, delay) = match rest.split_once(':') {
+        Some((rest, delay)) => {
+            let delay = parse_duration(delay.trim()).ok_or_else(|| invalid("a delay is written 250ms, 2s or 1m"))?;
+            (rest, Some(delay))
+        }
         None => (rest, None),
     };
-    if time.is_some() != kind.takes_time() {
-        return Err(bad("a time belongs to the slow ones, and only to them"));
+    if delay.is_some() != kind.has_delay() {
+        return Err(invalid("slow faults need a delay, and only they have one"));
     }
-    let (percent, most) = match rest.split_once('x') {
-        Some((percent, most)) => (percent, Some(most.trim().parse().map_err(|_| bad("a count is a whole number"))?)),
+    let (percent, remaining) = match rest.split_once('x') {
+        Some((percent, count)) => {
+            (percent, Some(count.trim().parse().map_err(|_| invalid("the count must be a whole number"))?))
+        }
         None => (rest, None),
     };
-    let percent = percent.trim().strip_suffix('%').ok_or_else(|| bad("how often is in percent"))?;
-    let percent: f64 = percent.trim().parse().map_err(|_| bad("how often is in percent"))?;
+    let percent = percent.trim().strip_suffix('%').ok_or_else(|| invalid("the frequency must be a percentage"))?;
+    let percent: f64 = percent.trim().parse().map_err(|_| invalid("the frequency must be a percentage"))?;
     if !(0.0..=100.0).contains(&percent) {
-        return Err(bad("it is between 0% and 100%"));
+        return Err(invalid("the percentage must be between 0 and 100"));
     }
-    Ok(Fault { kind: *kind, percent, time, most })
+    Ok(Fault { kind: *kind, percent, delay, remaining })
 }
 
-fn duration(text: &str) -> Option<Duration> {
+fn parse_duration(text: &str) -> Option<Duration> {
     let unit = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let number: f64 = text[..unit].parse().ok()?;
     let seconds = match &text[unit..] {
@@ -195,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_printed_reads_the_same() {
+    fn printed_faults_parse_to_the_same_faults() {
         let text = "create.429=10%,create.500=100%x3,execute.slow=5%:2s,vanish=0.5%,create.slow=1%x2:250ms";
         let faults: Faults = text.parse().unwrap();
         assert_eq!(faults.to_string(), text);
@@ -203,18 +212,18 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_fault_is_named_with_what_is_known() {
+    fn an_invalid_fault_is_named_in_its_error() {
         for bad in ["create.418=1%", "vanish=2", "vanish=200%", "execute.slow=5%", "vanish=1%:2s", "auth=1%xfew"] {
             let error = format!("vanish=1%,{bad}").parse::<Faults>().unwrap_err();
-            assert_eq!(error.0, bad);
+            assert_eq!(error.fault, bad);
         }
     }
 
     #[test]
-    fn a_count_ends_a_fault() {
-        let desk = Desk::new("create.500=100%x3".parse().unwrap());
-        let chance = Chance::new(0);
-        let struck = (0..10).filter(|_| desk.strikes(Kind::Create500, &chance)).count();
-        assert_eq!(struck, 3);
+    fn a_fault_with_a_count_is_injected_that_many_times() {
+        let injector = FaultInjector::new("create.500=100%x3".parse().unwrap());
+        let random = SeededRandom::new(0);
+        let injected = (0..10).filter(|_| injector.triggers(FaultKind::Create500, &random)).count();
+        assert_eq!(injected, 3);
     }
 }

@@ -4,41 +4,45 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::chance::Chance;
+use crate::random::SeededRandom;
 
-/// A profile of latency. `E2b2026` is log-normal, fitted to figures for the cloud: creations at 491, 685, 740 ms
-/// (median, p95, p99), in a burst at 822, 965, 1048 ms; a first run at 200 ms, later ones at 80 ms, the rest at 40 ms.
+/// A latency profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Latency {
-    /// No waiting.
+    /// No latency.
     #[default]
     None,
+    /// Log-normal, fitted to published figures for E2B's cloud: creations at 491, 685, 740 ms (median, p95, p99), in a burst
+    /// at 822, 965, 1048 ms. The other medians are assumptions: a first run 200 ms, later ones 80 ms, other calls 40 ms.
     E2b2026,
 }
 
 /// What takes time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Act {
-    Create { in_flight: usize },
+pub(crate) enum Operation {
+    /// A creation, and how many are in flight with it.
+    Create {
+        in_flight: usize,
+    },
     FirstRun,
     Run,
     Other,
 }
 
-/// As many creations in flight are a burst.
+/// Creations in flight from which on they count as a burst.
 const BURST: usize = 50;
 
 impl Latency {
-    pub(crate) fn draw(self, act: Act, chance: &Chance) -> Duration {
-        let (median, spread) = match (self, act) {
+    pub(crate) fn draw(self, operation: Operation, random: &SeededRandom) -> Duration {
+        let (median, spread) = match (self, operation) {
             (Self::None, _) => return Duration::ZERO,
-            (Self::E2b2026, Act::Create { in_flight }) if in_flight >= BURST => (822.0, 0.10),
-            (Self::E2b2026, Act::Create { .. }) => (491.0, 0.19),
-            (Self::E2b2026, Act::FirstRun) => (200.0, 0.2),
-            (Self::E2b2026, Act::Run) => (80.0, 0.2),
-            (Self::E2b2026, Act::Other) => (40.0, 0.25),
+            (Self::E2b2026, Operation::Create { in_flight }) if in_flight >= BURST => (822.0, 0.10),
+            (Self::E2b2026, Operation::Create { .. }) => (491.0, 0.19),
+            (Self::E2b2026, Operation::FirstRun) => (200.0, 0.2),
+            (Self::E2b2026, Operation::Run) => (80.0, 0.2),
+            (Self::E2b2026, Operation::Other) => (40.0, 0.25),
         };
-        let milliseconds: f64 = median * (spread * chance.normal()).exp();
+        let milliseconds: f64 = median * (spread * random.normal()).exp();
         Duration::from_secs_f64(milliseconds / 1000.0)
     }
 
@@ -56,9 +60,9 @@ impl fmt::Display for Latency {
     }
 }
 
-/// The text is no profile that we know.
+/// The text is not the name of a profile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown latency {0:?}: known are none, e2b-2026")]
+#[error("unknown latency {0:?}: must be none or e2b-2026")]
 pub struct UnknownLatency(pub String);
 
 impl FromStr for Latency {
@@ -75,10 +79,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn creations_take_what_was_measured() {
-        let chance = Chance::new(1);
+    fn creations_take_as_long_as_the_published_figures_say() {
+        let random = SeededRandom::new(1);
         let mut drawn: Vec<u128> =
-            (0..4000).map(|_| Latency::E2b2026.draw(Act::Create { in_flight: 1 }, &chance).as_millis()).collect();
+            (0..4000).map(|_| Latency::E2b2026.draw(Operation::Create { in_flight: 1 }, &random).as_millis()).collect();
         drawn.sort_unstable();
         let (median, p95, p99) = (drawn[2000], drawn[3800], drawn[3960]);
         assert!((470..512).contains(&median), "median {median}");

@@ -1,11 +1,13 @@
-//! A stand-in for E2B: the same wire, a plan's limits, latency and faults on demand, and a count of everything.
+//! A stand-in for E2B: the same wire, the limits of a plan, latency and faults on demand, and counts of every call.
 //!
-//! Control plane, code interpreter and envd share one plain-HTTP port, told apart by paths and by the headers
-//! `E2b-Sandbox-Id` and `E2b-Sandbox-Port`. The official SDKs need only `E2B_API_KEY`, `E2B_API_URL` and
-//! `E2B_SANDBOX_URL`. Programs really run, in Python processes of this machine, or follow a script where a test wants
-//! no process and a paused clock.
+//! Control plane, code interpreter and envd share one plain-HTTP port; the path says which one is called, the headers
+//! `E2b-Sandbox-Id` and `E2b-Sandbox-Port` say which sandbox. The official SDKs need only `E2B_API_KEY`, `E2B_API_URL` and
+//! `E2B_SANDBOX_URL`. Programs run in Python processes on this machine; where a test needs a paused clock, scripted kernels
+//! run no process at all.
 //!
-//! **It is no sandbox.** A program has this user's rights. Serve it on loopback, to yourself.
+//! **It does not isolate.** A program has the rights of this user: serve it on loopback, for yourself.
+//!
+//! Not implemented: languages other than Python, terminals, watches, templates that are built, compressed uploads.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -20,28 +22,28 @@
 //! # }).unwrap();
 //! ```
 
-mod chance;
+mod clock;
 mod context;
 mod counts;
 mod disk;
-mod door;
 mod fake;
 mod faults;
-mod fleet;
-mod jail;
+mod handlers;
 mod kernel;
 mod latency;
-mod line;
+mod namespace;
 mod plan;
 mod process;
-mod quota;
+mod random;
+mod rate;
+mod row_stream;
 mod sandbox;
+mod sandboxes;
 mod settings;
-mod wall;
 
 pub use counts::Counts;
 pub use fake::{Fake, serve};
-pub use faults::{BadFault, Faults};
+pub use faults::{Faults, InvalidFault};
 pub use latency::{Latency, UnknownLatency};
 pub use plan::{Plan, UnknownPlan};
 pub use settings::{Kernels, Rates, Settings, Template};

@@ -1,12 +1,12 @@
-//! Where the processes of one sandbox run.
+//! The processes of one sandbox, in Linux namespaces of their own where this machine allows that to its users.
 //!
-//! Where this machine allows namespaces to its users, `/home`, `/tmp`, `/var/tmp`, `/run/e2b` and `/etc/build-tag` are
-//! the sandbox's own, and so are its process numbers; everything else is this machine's. Elsewhere a program begins in
-//! the sandbox's home with `HOME` set. Python's own file functions know the sandbox's paths there; to commands and to C
-//! code an absolute path like `/home/user/x` is this machine's file. Neither is a security wall.
+//! With namespaces, `/home`, `/tmp`, `/var/tmp`, `/run/e2b` and `/etc/build-tag` belong to the sandbox, and so do its
+//! process numbers; everything else is this machine's. Without them, a program begins in the sandbox's home folder with
+//! `HOME` set: Python's own file functions translate the sandbox's paths, but for commands and C code an absolute path like
+//! `/home/user/x` is this machine's file. Neither protects this machine from the program.
 //!
-//! All processes end with the sandbox, and with this process however it ends; without namespaces, what a program left
-//! in the background may outlive a stand-in that is killed.
+//! All processes end with the sandbox, and with this process however it ends. Without namespaces, processes that a program
+//! left in the background may outlive a stand-in that is killed.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,69 +20,74 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
 
-use crate::disk::{Folder, HOME};
+use crate::disk::{HOME, HostFolder};
 
-const GUARDIAN: &str = include_str!("guardian.sh");
-/// Runs its arguments, unless the process with the number `$0` has ended already: it ended before the one that runs this
-/// could ask to be ended with it.
-const WITH_ITS_PARENT: &str = "[ \"$PPID\" = \"$0\" ] && exec \"$@\"";
-/// Longest that a sandbox's view may take to make.
-const PATIENCE: Duration = Duration::from_secs(10);
+const INIT: &str = include_str!("init.sh");
+/// Runs its arguments, unless the process with the number `$0` has ended already: then it ended before the new process
+/// could ask to end with it.
+const UNLESS_ORPHANED: &str = "[ \"$PPID\" = \"$0\" ] && exec \"$@\"";
+/// Longest that the namespaces may take to set up.
+const SETUP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What all sandboxes of a stand-in share: the interpreter, found once.
-pub(crate) struct Host {
+/// The Python that all sandboxes of a stand-in run, found once.
+pub(crate) struct Interpreter {
     program: PathBuf,
-    found: OnceCell<PathBuf>,
+    path: OnceCell<PathBuf>,
 }
 
-pub(crate) struct Jail {
+pub(crate) struct Namespace {
     id: String,
-    host: Arc<Host>,
-    pub(crate) folder: Arc<Folder>,
-    /// What every process of the sandbox has in its environment.
+    interpreter: Arc<Interpreter>,
+    pub(crate) folder: Arc<HostFolder>,
+    /// Set for every process of the sandbox.
     env: BTreeMap<String, String>,
-    /// Its first process, where this machine allows one.
-    guardian: OnceCell<Option<Guardian>>,
+    /// The first process, started when it is first needed. `None`: this machine does not allow namespaces.
+    init: OnceCell<Option<InitProcess>>,
 }
 
-/// The first process of a sandbox's namespaces.
-struct Guardian {
-    child: tokio::sync::Mutex<Group>,
-    /// By the machine's numbers.
+/// The first process of a sandbox's namespaces. All others in them end with it.
+struct InitProcess {
+    group: tokio::sync::Mutex<ProcessGroup>,
+    /// Its number outside the namespaces.
     pid: String,
 }
 
-/// A process that leads a group, which ends when this is dropped. Where the process only waits for another one, that
-/// inside the namespaces, it is left to do so: else the other would have nobody to reap it.
-pub(crate) struct Group(pub(crate) Child);
+/// A process that leads a group, which is killed when this is dropped. A process that entered the namespaces to wait for
+/// another one is not killed itself: without it nothing would reap the other one.
+pub(crate) struct ProcessGroup(pub(crate) Child);
 
-impl Host {
+impl Interpreter {
     pub(crate) fn new(program: PathBuf) -> Self {
-        Self { program, found: OnceCell::new() }
+        Self { program, path: OnceCell::new() }
     }
 
-    /// The interpreter itself, behind any script that chooses one.
-    pub(crate) async fn python(&self) -> PathBuf {
+    /// Returns the path of the interpreter itself, where the program is a script that chooses one.
+    pub(crate) async fn path(&self) -> PathBuf {
         let find = || async {
             let mut command = Command::new(&self.program);
-            let asked = command.args(["-c", "import sys; print(sys.executable)"]).stdin(Stdio::null()).output().await;
-            let said = asked.ok().and_then(|output| String::from_utf8(output.stdout).ok()).unwrap_or_default();
-            if said.trim().is_empty() { self.program.clone() } else { PathBuf::from(said.trim()) }
+            let output = command.args(["-c", "import sys; print(sys.executable)"]).stdin(Stdio::null()).output().await;
+            let path = output.ok().and_then(|output| String::from_utf8(output.stdout).ok()).unwrap_or_default();
+            if path.trim().is_empty() { self.program.clone() } else { PathBuf::from(path.trim()) }
         };
-        self.found.get_or_init(find).await.clone()
+        self.path.get_or_init(find).await.clone()
     }
 }
 
-impl Jail {
-    pub(crate) fn new(id: &str, host: Arc<Host>, folder: Arc<Folder>, env: BTreeMap<String, String>) -> Self {
-        Self { id: id.to_owned(), host, folder, env, guardian: OnceCell::new() }
+impl Namespace {
+    pub(crate) fn new(
+        id: &str,
+        interpreter: Arc<Interpreter>,
+        folder: Arc<HostFolder>,
+        env: BTreeMap<String, String>,
+    ) -> Self {
+        Self { id: id.to_owned(), interpreter, folder, env, init: OnceCell::new() }
     }
 
     pub(crate) async fn python(&self) -> PathBuf {
-        self.host.python().await
+        self.interpreter.path().await
     }
 
-    /// A command in the sandbox, as the leader of a group.
+    /// Returns a command that runs in the sandbox as the leader of a group.
     pub(crate) async fn command(
         &self,
         program: &Path,
@@ -90,32 +95,32 @@ impl Jail {
         cwd: &str,
         env: &BTreeMap<String, String>,
     ) -> Command {
-        let guardian = self.guardian.get_or_init(|| self.guard()).await;
+        let init = self.init.get_or_init(|| self.start_init()).await;
         let python = self.python().await;
-        let mut command = match guardian {
-            Some(guardian) => {
+        let mut command = match init {
+            Some(init) => {
                 let mut command = Command::new("nsenter");
-                command.args(["-t", &guardian.pid, "-U", "-m", "-p", "--preserve-credentials", "--"]);
+                command.args(["-t", &init.pid, "-U", "-m", "-p", "--preserve-credentials", "--"]);
                 command.arg("setsid");
                 command
             }
-            None => ending_with_this(),
+            None => command_that_ends_with_this_process(),
         };
-        let home = if guardian.is_some() { PathBuf::from(HOME) } else { self.folder.outside(HOME) };
-        let cwd = if guardian.is_some() { PathBuf::from(cwd) } else { self.folder.outside(cwd) };
+        let home = if init.is_some() { PathBuf::from(HOME) } else { self.folder.host_path(HOME) };
+        let cwd = if init.is_some() { PathBuf::from(cwd) } else { self.folder.host_path(cwd) };
         command.args(["env", "-i"]);
         for (name, value) in self.environment(&home, &python).iter().chain(env) {
             command.arg(format!("{name}={value}"));
         }
-        // Not by the parent: the folder may be there in the sandbox only.
+        // Not `current_dir`: the folder may exist in the sandbox only.
         command.args(["sh", "-c", "cd \"$0\" && exec \"$@\""]).arg(cwd).arg(program).args(args);
         command.process_group(0);
         command
     }
 
-    /// Where the sandbox's root is, where its programs see this machine's.
-    pub(crate) fn root_outside(&self) -> Option<&Path> {
-        matches!(self.guardian.get(), Some(None)).then(|| self.folder.root())
+    /// Returns the folder that is the sandbox's root, where its programs see this machine's root instead.
+    pub(crate) fn root_on_host(&self) -> Option<&Path> {
+        matches!(self.init.get(), Some(None)).then(|| self.folder.root())
     }
 
     fn environment(&self, home: &Path, python: &Path) -> BTreeMap<String, String> {
@@ -141,37 +146,37 @@ impl Jail {
         env
     }
 
-    /// Starts the guardian; none, where it cannot live.
-    async fn guard(&self) -> Option<Guardian> {
-        // A login shell has the path of the machine's profile first; commands are to find the kernel's interpreter.
+    /// Starts the first process of the namespaces. Returns `None` where this machine does not allow them.
+    async fn start_init(&self) -> Option<InitProcess> {
+        // A login shell reads the machine's profile first, which sets `PATH`; commands are to find the kernel's interpreter.
         if let Some(beside) = self.python().await.parent().filter(|beside| beside.is_absolute()) {
             let profile = format!("PATH='{}':\"$PATH\"\n", beside.display());
-            // Without it, commands find another interpreter: no reason not to run.
-            let _ = std::fs::write(self.folder.outside(&format!("{HOME}/.profile")), profile);
+            // Without the file, commands find another interpreter: no reason not to run.
+            let _ = std::fs::write(self.folder.host_path(&format!("{HOME}/.profile")), profile);
         }
-        let mut command = ending_with_this();
+        let mut command = command_that_ends_with_this_process();
         command.args(["unshare", "-rmpf", "--kill-child=KILL", "--propagation", "private"]);
-        command.args(["sh", "-c", GUARDIAN, "guardian"]).arg(self.folder.root()).arg(self.python().await);
+        command.args(["sh", "-c", INIT, "init"]).arg(self.folder.root()).arg(self.python().await);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = Group(command.process_group(0).spawn().ok()?);
-        let mut said = BufReader::new(child.0.stdout.take()?).lines();
-        let pid = tokio::time::timeout(PATIENCE, said.next_line()).await.ok()?.ok()??;
-        Some(Guardian { child: tokio::sync::Mutex::new(child), pid })
+        let mut group = ProcessGroup(command.process_group(0).spawn().ok()?);
+        let mut lines = BufReader::new(group.0.stdout.take()?).lines();
+        let pid = tokio::time::timeout(SETUP_TIMEOUT, lines.next_line()).await.ok()?.ok()??;
+        Some(InitProcess { group: tokio::sync::Mutex::new(group), pid })
     }
 
-    /// Ends every process of the sandbox, and takes its files away.
+    /// Ends every process of the sandbox and removes its files.
     pub(crate) async fn close(&self) {
-        if let Some(Some(guardian)) = self.guardian.get() {
-            guardian.child.lock().await.end().await;
-        } else if self.guardian.initialized() {
-            self.sweep();
+        if let Some(Some(init)) = self.init.get() {
+            init.group.lock().await.end().await;
+        } else if self.init.initialized() {
+            self.kill_by_environment();
         }
         self.folder.remove();
     }
 
-    /// Without namespaces: whatever still names this sandbox's folder in its environment. Ids are of a seed, and so of
-    /// others too; a folder is of one sandbox only.
-    fn sweep(&self) {
+    /// Kills the processes that have this sandbox's folder in their environment: without namespaces nothing else tells them
+    /// apart. Ids come from a seed, so other stand-ins may have the same; the folder belongs to this sandbox only.
+    fn kill_by_environment(&self) {
         let mark = self.folder.root().as_os_str().as_encoded_bytes();
         let Ok(processes) = std::fs::read_dir("/proc") else { return };
         for process in processes.flatten() {
@@ -179,30 +184,31 @@ impl Jail {
             let Some(pid) = number.and_then(Pid::from_raw) else { continue };
             let env = std::fs::read(process.path().join("environ")).unwrap_or_default();
             if env.windows(mark.len()).any(|part| part == mark) {
-                // Gone already is as good.
+                // It may have ended already.
                 let _ = kill_process(pid, Signal::KILL);
             }
         }
     }
 }
 
-/// A command whose process ends with this one, however early that ends; the arguments are a program and its own.
-fn ending_with_this() -> Command {
+/// Returns a command whose process ends with this one, however early that ends. Its further arguments are a program and
+/// that program's arguments.
+fn command_that_ends_with_this_process() -> Command {
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--", "sh", "-c", WITH_ITS_PARENT]).arg(std::process::id().to_string());
+    command.args(["--pdeathsig", "KILL", "--", "sh", "-c", UNLESS_ORPHANED]).arg(std::process::id().to_string());
     command
 }
 
-impl Drop for Jail {
+impl Drop for Namespace {
     fn drop(&mut self) {
-        if matches!(self.guardian.get(), Some(None)) {
-            self.sweep();
+        if matches!(self.init.get(), Some(None)) {
+            self.kill_by_environment();
         }
     }
 }
 
-impl Group {
-    /// The number of its leader, while it was not waited for.
+impl ProcessGroup {
+    /// Returns the number of the leader, until it was waited for.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.0.id()
     }
@@ -210,7 +216,7 @@ impl Group {
     pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
         let leader = self.0.id().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         let number = |id: u32| i32::try_from(id).ok().and_then(Pid::from_raw);
-        match waited_for(leader).and_then(number) {
+        match waited_for_by(leader).and_then(number) {
             Some(inner) => kill_process_group(inner, signal).or_else(|_| kill_process(inner, signal))?,
             None => number(leader).map_or(Ok(()), |leader| kill_process_group(leader, signal))?,
         }
@@ -218,22 +224,22 @@ impl Group {
     }
 
     pub(crate) async fn end(&mut self) {
-        // Gone already is as good.
+        // It may have ended already.
         let _ = self.signal(Signal::KILL);
         let _ = self.0.wait().await;
     }
 }
 
-/// The one child of a process that enters namespaces and waits.
-fn waited_for(leader: u32) -> Option<u32> {
+/// Returns the one child of a process that has entered namespaces and waits for it.
+fn waited_for_by(leader: u32) -> Option<u32> {
     let name = std::fs::read_to_string(format!("/proc/{leader}/comm")).ok()?;
     let children = std::fs::read_to_string(format!("/proc/{leader}/task/{leader}/children")).ok()?;
     ["nsenter", "unshare"].contains(&name.trim()).then(|| children.trim().parse().ok()).flatten()
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
-        // Its leader is reaped by the runtime.
+        // The runtime reaps the leader.
         let _ = self.signal(Signal::KILL);
     }
 }

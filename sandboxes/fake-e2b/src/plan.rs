@@ -1,24 +1,24 @@
-//! What a plan allows.
+//! E2B's plans and their limits.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A plan of E2B's, by the limits that a client meets.
+/// A plan, by the limits that its account has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Plan {
     #[default]
     Hobby,
     Pro,
     Enterprise,
-    /// No rate and no cap; a sandbox still lives a day at most.
+    /// No rate and no limit of sandboxes; a sandbox still lives for a day at most.
     Unlimited,
 }
 
 impl Plan {
     pub const ALL: [Self; 4] = [Self::Hobby, Self::Pro, Self::Enterprise, Self::Unlimited];
 
-    /// Sandboxes that may be created in a second.
+    /// Returns how many sandboxes may be created in a second; `None`: no limit.
     pub fn creations_per_second(self) -> Option<u32> {
         match self {
             Self::Hobby => Some(1),
@@ -28,8 +28,8 @@ impl Plan {
         }
     }
 
-    /// Sandboxes that may run at once.
-    pub fn concurrent(self) -> Option<u64> {
+    /// Returns how many sandboxes may run at once; `None`: no limit.
+    pub fn max_concurrent(self) -> Option<u64> {
         match self {
             Self::Hobby => Some(20),
             Self::Pro => Some(100),
@@ -38,8 +38,8 @@ impl Plan {
         }
     }
 
-    /// Longest that a sandbox may be asked to live.
-    pub fn lifetime(self) -> Duration {
+    /// Returns the longest time-out that a sandbox may have.
+    pub fn max_lifetime(self) -> Duration {
         match self {
             Self::Hobby => Duration::from_secs(3600),
             Self::Pro | Self::Enterprise | Self::Unlimited => Duration::from_secs(24 * 3600),
@@ -62,9 +62,9 @@ impl fmt::Display for Plan {
     }
 }
 
-/// The text is no plan that we know.
+/// The text is not the name of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown plan {0:?}: known are hobby, pro, enterprise, unlimited")]
+#[error("unknown plan {0:?}: must be hobby, pro, enterprise or unlimited")]
 pub struct UnknownPlan(pub String);
 
 impl FromStr for Plan {

@@ -1,4 +1,4 @@
-//! The commands of one sandbox.
+//! The commands that run in one sandbox.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,125 +13,123 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::disk::{HOME, absolute};
-use crate::jail::{Group, Jail};
+use crate::namespace::{Namespace, ProcessGroup};
 
-/// What a reader may be behind. A slow one slows the command down.
-const ROOM: usize = 64;
-/// How long output is awaited that others hold open when the command itself has ended.
-const REST: Duration = Duration::from_millis(300);
+/// Events that are buffered for a reader. A slow reader slows the command down.
+const BUFFERED_EVENTS: usize = 64;
+/// How long output is awaited after the command itself has ended: a process that it started may hold the pipes open.
+const OUTPUT_GRACE: Duration = Duration::from_millis(300);
 
-/// The commands that run.
 pub(crate) struct Processes {
-    /// `None`: nothing can run here.
-    jail: Option<Arc<Jail>>,
-    /// Protects the table; held for a few instructions.
-    running: Arc<Mutex<BTreeMap<u32, Arc<Running>>>>,
+    /// `None`: commands are not supported, since kernels are scripted.
+    namespace: Option<Arc<Namespace>>,
+    /// By process number; held for a few instructions.
+    running: Arc<Mutex<BTreeMap<u32, Arc<RunningCommand>>>>,
 }
 
-/// What to run.
+/// A command to run.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Order {
-    pub(crate) cmd: String,
+pub(crate) struct CommandSpec {
+    pub(crate) program: String,
     pub(crate) args: Vec<String>,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) cwd: Option<String>,
     pub(crate) tag: Option<String>,
+    /// Whether its standard input stays open.
     pub(crate) stdin: bool,
-    /// When it is killed.
-    pub(crate) deadline: Option<Duration>,
+    /// Time after which it is killed.
+    pub(crate) timeout: Option<Duration>,
 }
 
-/// A command that runs.
-pub(crate) struct Running {
+pub(crate) struct RunningCommand {
     pub(crate) pid: u32,
-    pub(crate) order: Order,
+    pub(crate) spec: CommandSpec,
     signals: mpsc::UnboundedSender<Signal>,
     stdin: tokio::sync::Mutex<Option<ChildStdin>>,
-    /// Protects the list of readers; held for a few instructions.
-    readers: Mutex<Vec<mpsc::Sender<Said>>>,
-    over: watch::Sender<bool>,
+    /// Held for a few instructions.
+    readers: Mutex<Vec<mpsc::Sender<CommandEvent>>>,
+    is_sandbox_ended: watch::Sender<bool>,
 }
 
-/// What a command says.
 #[derive(Debug, Clone)]
-pub(crate) enum Said {
+pub(crate) enum CommandEvent {
     Stdout(Vec<u8>),
     Stderr(Vec<u8>),
-    /// It left with a code, or was ended by a signal.
-    Exit(Result<i32, i32>),
-    /// It was killed at its deadline.
-    Late,
-    /// Its sandbox is gone, and the connection with it.
-    Gone,
+    /// It ended: with an exit code, or by a signal with this number.
+    Exited(Result<i32, i32>),
+    /// It was killed when its time was over.
+    TimedOut,
+    /// Its sandbox has ended; the connection breaks.
+    SandboxEnded,
 }
 
 impl Processes {
-    pub(crate) fn new(jail: Option<Arc<Jail>>) -> Self {
-        Self { jail, running: Arc::default() }
+    pub(crate) fn new(namespace: Option<Arc<Namespace>>) -> Self {
+        Self { namespace, running: Arc::default() }
     }
 
-    fn table(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<Running>>> {
+    fn table(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<RunningCommand>>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn all(&self) -> Vec<Arc<Running>> {
+    pub(crate) fn all(&self) -> Vec<Arc<RunningCommand>> {
         self.table().values().cloned().collect()
     }
 
-    pub(crate) fn by_pid(&self, pid: u32) -> Option<Arc<Running>> {
+    pub(crate) fn by_pid(&self, pid: u32) -> Option<Arc<RunningCommand>> {
         self.table().get(&pid).cloned()
     }
 
-    pub(crate) fn by_tag(&self, tag: &str) -> Option<Arc<Running>> {
-        self.table().values().find(|running| running.order.tag.as_deref() == Some(tag)).cloned()
+    pub(crate) fn by_tag(&self, tag: &str) -> Option<Arc<RunningCommand>> {
+        self.table().values().find(|command| command.spec.tag.as_deref() == Some(tag)).cloned()
     }
 
-    /// Starts a command; it runs on when nobody reads what it says.
-    pub(crate) async fn start(&self, order: Order) -> std::io::Result<(u32, mpsc::Receiver<Said>)> {
-        let Some(jail) = &self.jail else {
+    /// Starts a command. It continues when its events are no longer read.
+    pub(crate) async fn start(&self, spec: CommandSpec) -> std::io::Result<(u32, mpsc::Receiver<CommandEvent>)> {
+        let Some(namespace) = &self.namespace else {
             return Err(std::io::Error::new(std::io::ErrorKind::Unsupported, "scripted sandboxes run no commands"));
         };
-        let cwd = absolute(order.cwd.as_deref().unwrap_or(HOME), HOME);
-        if !jail.folder.outside(&cwd).is_dir() {
+        let cwd = absolute(spec.cwd.as_deref().unwrap_or(HOME), HOME);
+        if !namespace.folder.host_path(&cwd).is_dir() {
             let missing = format!("cwd '{cwd}' does not exist");
             return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, missing));
         }
-        let mut command = jail.command(Path::new(&order.cmd), &order.args, &cwd, &order.env).await;
-        let stdin = if order.stdin { Stdio::piped() } else { Stdio::null() };
+        let mut command = namespace.command(Path::new(&spec.program), &spec.args, &cwd, &spec.env).await;
+        let stdin = if spec.stdin { Stdio::piped() } else { Stdio::null() };
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut group = Group(command.spawn()?);
+        let mut group = ProcessGroup(command.spawn()?);
         let pid = group.pid().unwrap_or_default();
-        let (to, from) = mpsc::channel(ROOM);
-        let (signals, asked) = mpsc::unbounded_channel();
-        let running = Arc::new(Running {
+        let (sender, receiver) = mpsc::channel(BUFFERED_EVENTS);
+        let (signals, requested_signals) = mpsc::unbounded_channel();
+        let running = Arc::new(RunningCommand {
             pid,
             signals,
             stdin: tokio::sync::Mutex::new(group.0.stdin.take()),
-            readers: Mutex::new(vec![to]),
-            over: watch::Sender::new(false),
-            order,
+            readers: Mutex::new(vec![sender]),
+            is_sandbox_ended: watch::Sender::new(false),
+            spec,
         });
         self.table().insert(pid, running.clone());
         let table = self.running.clone();
         tokio::spawn(async move {
-            let said = running.attend(group, asked).await;
+            let end = running.supervise(group, requested_signals).await;
             table.lock().unwrap_or_else(PoisonError::into_inner).remove(&running.pid);
-            running.tell(said).await;
+            running.send(end).await;
         });
-        Ok((pid, from))
+        Ok((pid, receiver))
     }
 
-    /// Breaks the connections to them off; they run on.
-    pub(crate) fn break_off(&self) {
+    /// Breaks the connections to all commands, which continue.
+    pub(crate) fn disconnect_readers(&self) {
         for running in self.all() {
             running.readers.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
     }
 
-    /// Kills them all.
+    /// Kills all commands.
     pub(crate) fn end(&self) {
         for running in self.all() {
-            running.over.send_replace(true);
+            running.is_sandbox_ended.send_replace(true);
         }
     }
 }
@@ -142,20 +140,21 @@ impl Drop for Processes {
     }
 }
 
-impl Running {
+impl RunningCommand {
+    /// Sends a signal, unless the command has ended.
     pub(crate) fn signal(&self, signal: Signal) {
-        // Over already is as good.
+        // The receiver ends with the command.
         let _ = self.signals.send(signal);
     }
 
-    /// What it says from now on.
-    pub(crate) fn read(&self) -> mpsc::Receiver<Said> {
-        let (to, from) = mpsc::channel(ROOM);
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(to);
-        from
+    /// Returns a receiver of the events from now on.
+    pub(crate) fn subscribe(&self) -> mpsc::Receiver<CommandEvent> {
+        let (sender, receiver) = mpsc::channel(BUFFERED_EVENTS);
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
+        receiver
     }
 
-    pub(crate) async fn write(&self, bytes: &[u8]) -> std::io::Result<()> {
+    pub(crate) async fn write_stdin(&self, bytes: &[u8]) -> std::io::Result<()> {
         let mut stdin = self.stdin.lock().await;
         let stdin = stdin.as_mut().ok_or_else(|| std::io::Error::other("stdin is not open"))?;
         stdin.write_all(bytes).await?;
@@ -166,60 +165,65 @@ impl Running {
         *self.stdin.lock().await = None;
     }
 
-    async fn tell(&self, said: Said) {
+    /// Sends an event to all readers.
+    async fn send(&self, event: CommandEvent) {
         let readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for reader in readers {
-            // A reader that left misses nothing.
-            let _ = reader.send(said.clone()).await;
+            // A reader that left is removed below.
+            let _ = reader.send(event.clone()).await;
         }
         self.readers.lock().unwrap_or_else(PoisonError::into_inner).retain(|reader| !reader.is_closed());
     }
 
-    /// Stays with a command until its end.
-    async fn attend(&self, mut group: Group, mut asked: mpsc::UnboundedReceiver<Signal>) -> Said {
-        let deadline = self.order.deadline.map(|time| Instant::now() + time);
+    /// Runs until the command has ended, and returns how it ended.
+    async fn supervise(
+        &self,
+        mut group: ProcessGroup,
+        mut requested_signals: mpsc::UnboundedReceiver<Signal>,
+    ) -> CommandEvent {
+        let deadline = self.spec.timeout.map(|time| Instant::now() + time);
         let (stdout, stderr) = (group.0.stdout.take(), group.0.stderr.take());
-        let mut over = self.over.subscribe();
-        // The value itself must not be held over an await.
-        let gone = async { drop(over.wait_for(|over| *over).await) };
-        tokio::pin!(gone);
+        let mut is_sandbox_ended = self.is_sandbox_ended.subscribe();
+        // Dropped at once: the value that it returns must not be held over an await.
+        let sandbox_ended = async { drop(is_sandbox_ended.wait_for(|ended| *ended).await) };
+        tokio::pin!(sandbox_ended);
         let output = async {
-            tokio::join!(self.relay(stdout, Said::Stdout), self.relay(stderr, Said::Stderr));
+            tokio::join!(self.copy(stdout, CommandEvent::Stdout), self.copy(stderr, CommandEvent::Stderr));
         };
         tokio::pin!(output);
-        let mut open = true;
-        let mut late = false;
+        let mut is_output_open = true;
+        let mut is_timed_out = false;
         let status = loop {
             tokio::select! {
-                () = &mut output, if open => open = false,
+                () = &mut output, if is_output_open => is_output_open = false,
                 status = group.0.wait() => break status,
-                Some(signal) = asked.recv() => drop(group.signal(signal)),
-                () = &mut gone => {
+                Some(signal) = requested_signals.recv() => drop(group.signal(signal)),
+                () = &mut sandbox_ended => {
                     group.end().await;
-                    return Said::Gone;
+                    return CommandEvent::SandboxEnded;
                 }
-                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() && !late => {
-                    late = true;
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() && !is_timed_out => {
+                    is_timed_out = true;
                     drop(group.signal(Signal::KILL));
                 }
             }
         };
-        if open {
-            // What it started in the background may hold the pipes.
-            let _ = timeout(REST, &mut output).await;
+        if is_output_open {
+            let _ = timeout(OUTPUT_GRACE, &mut output).await;
         }
-        if late {
-            return Said::Late;
+        if is_timed_out {
+            return CommandEvent::TimedOut;
         }
         use std::os::unix::process::ExitStatusExt;
-        Said::Exit(status.map_or(Err(9), |status| status.code().ok_or_else(|| status.signal().unwrap_or(9))))
+        CommandEvent::Exited(status.map_or(Err(9), |status| status.code().ok_or_else(|| status.signal().unwrap_or(9))))
     }
 
-    async fn relay(&self, from: Option<impl AsyncRead + Unpin>, wrap: fn(Vec<u8>) -> Said) {
-        let Some(mut from) = from else { return };
+    /// Sends what a pipe delivers as events.
+    async fn copy(&self, pipe: Option<impl AsyncRead + Unpin>, event: fn(Vec<u8>) -> CommandEvent) {
+        let Some(mut pipe) = pipe else { return };
         let mut bytes = vec![0; 32 << 10];
-        while let Ok(read @ 1..) = from.read(&mut bytes).await {
-            self.tell(wrap(bytes[..read].to_vec())).await;
+        while let Ok(read @ 1..) = pipe.read(&mut bytes).await {
+            self.send(event(bytes[..read].to_vec())).await;
         }
     }
 }

@@ -1,51 +1,47 @@
-//! The lines that the interpreter answers with: one JSON object each.
-
-use std::time::Duration;
+//! The response to an execution: rows as they come, keepalives between them.
 
 use axum::body::{Body, Bytes};
 use futures_util::stream;
-use serde_json::{Value, json};
+use serde_json::Value;
+use switchtower_e2b_wire::rows::{KEEPALIVE_INTERVAL, keepalive};
 use tokio::sync::mpsc;
 
-/// A line is sent at least this often.
-const SILENCE: Duration = Duration::from_secs(5);
-/// Lines that nobody has read yet. A slow reader slows the program down.
-const ROOM: usize = 256;
+/// Rows that are buffered. A client that reads slowly slows the program down.
+const BUFFERED_ROWS: usize = 256;
 
-/// The writing end of an answer.
+/// The writing end of a response.
 #[derive(Clone)]
-pub(crate) struct Lines(mpsc::Sender<Item>);
+pub(crate) struct RowSender(mpsc::Sender<Item>);
 
-/// What an answer is made of.
 enum Item {
-    Line(String),
-    /// The connection breaks here.
+    Row(String),
+    /// Breaks the connection.
     Cut,
 }
 
-impl Lines {
-    /// The writing end, and the body that the client reads.
-    pub(crate) fn answer() -> (Self, Body) {
-        let (to, from) = mpsc::channel(ROOM);
-        (Self(to), Body::from_stream(stream::unfold(Some(from), next)))
+impl RowSender {
+    /// Returns the writing end, and the body that the client reads.
+    pub(crate) fn channel() -> (Self, Body) {
+        let (sender, receiver) = mpsc::channel(BUFFERED_ROWS);
+        (Self(sender), Body::from_stream(stream::unfold(Some(receiver), next)))
     }
 
-    pub(crate) async fn send(&self, line: &Value) {
-        self.send_text(line.to_string()).await;
+    pub(crate) async fn send(&self, row: &Value) {
+        self.send_encoded(row.to_string()).await;
     }
 
-    /// A line that is JSON already.
-    pub(crate) async fn send_text(&self, line: String) {
-        // A reader that is gone is seen by `closed`.
-        let _ = self.0.send(Item::Line(line)).await;
+    /// Sends a row that is JSON text already.
+    pub(crate) async fn send_encoded(&self, row: String) {
+        // A client that left shows in `closed`.
+        let _ = self.0.send(Item::Row(row)).await;
     }
 
-    /// Breaks the connection off.
+    /// Breaks the connection.
     pub(crate) async fn cut(&self) {
         let _ = self.0.send(Item::Cut).await;
     }
 
-    /// Resolves when the reader is gone.
+    /// Resolves when the client has left.
     pub(crate) async fn closed(&self) {
         self.0.closed().await;
     }
@@ -57,33 +53,13 @@ impl Lines {
 
 type Next = Option<(Result<Bytes, std::io::Error>, Option<mpsc::Receiver<Item>>)>;
 
-async fn next(from: Option<mpsc::Receiver<Item>>) -> Next {
-    let mut from = from?;
-    let line = match tokio::time::timeout(SILENCE, from.recv()).await {
-        Ok(Some(Item::Line(line))) => line,
+async fn next(receiver: Option<mpsc::Receiver<Item>>) -> Next {
+    let mut receiver = receiver?;
+    let row = match tokio::time::timeout(KEEPALIVE_INTERVAL, receiver.recv()).await {
+        Ok(Some(Item::Row(row))) => row,
         Ok(Some(Item::Cut)) => return Some((Err(std::io::ErrorKind::ConnectionReset.into()), None)),
         Ok(None) => return None,
-        Err(_) => json!({"type": "keepalive"}).to_string(),
+        Err(_) => keepalive().to_string(),
     };
-    Some((Ok(Bytes::from(line + "\n")), Some(from)))
-}
-
-pub(crate) fn count(number: u64) -> Value {
-    json!({"type": "number_of_executions", "execution_count": number})
-}
-
-pub(crate) fn stdout(text: &str, timestamp: &str) -> Value {
-    json!({"type": "stdout", "text": text, "timestamp": timestamp})
-}
-
-pub(crate) fn stderr(text: &str, timestamp: &str) -> Value {
-    json!({"type": "stderr", "text": text, "timestamp": timestamp})
-}
-
-pub(crate) fn error(name: &str, value: &str, traceback: &str) -> Value {
-    json!({"type": "error", "name": name, "value": value, "traceback": traceback})
-}
-
-pub(crate) fn end() -> Value {
-    json!({"type": "end_of_execution"})
+    Some((Ok(Bytes::from(row + "\n")), Some(receiver)))
 }

@@ -1,6 +1,6 @@
-//! One sandbox: what it was made of, its files, its contexts, its processes.
+//! One sandbox: its settings, files, contexts and processes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,19 +8,22 @@ use switchtower_contract::scripted::Scripted;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::chance::Chance;
-use crate::context::{Context, Reason, Start};
-use crate::disk::{Disk, Folder, HOME, Memory};
-use crate::jail::{Host, Jail};
+use crate::clock::WallClock;
+use crate::context::{Context, DiscardReason, KernelFactory};
+use crate::disk::{Disk, HOME, HostFolder, MemoryDisk};
 use crate::kernel::{Kernel, PythonKernel, ScriptedKernel, backend};
+use crate::namespace::{Interpreter, Namespace};
 use crate::process::Processes;
+use crate::random::SeededRandom;
 use crate::settings::{Kernels, Template};
-use crate::wall::Wall;
+
+/// What code without a script prints.
+type Unscripted = Arc<dyn Fn(&str) -> String + Send + Sync>;
 
 pub(crate) struct Sandbox {
     pub(crate) id: String,
     pub(crate) template: String,
-    /// What the data planes ask for.
+    /// What envd and the interpreter require as `X-Access-Token`.
     pub(crate) token: String,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) env: BTreeMap<String, String>,
@@ -28,148 +31,147 @@ pub(crate) struct Sandbox {
     pub(crate) auto_pause: bool,
     pub(crate) disk: Disk,
     pub(crate) processes: Processes,
-    ground: Ground,
-    wall: Wall,
-    modules: Option<std::collections::BTreeSet<String>>,
-    /// Whether anything ran yet.
-    ran: AtomicBool,
-    /// Tells of each pause.
+    environment: Environment,
+    clock: WallClock,
+    modules: Option<BTreeSet<String>>,
+    has_run: AtomicBool,
+    /// Sent at each pause.
     pauses: watch::Sender<()>,
-    /// Protects the contexts; held for a few instructions. The first is the default one.
+    /// Held for a few instructions. The first is the default one.
     contexts: Mutex<Vec<Arc<Context>>>,
 }
 
-/// What sandboxes are made of.
-pub(crate) enum Kind {
-    Python(Arc<Host>),
-    Scripted(Arc<dyn Fn(&str) -> String + Send + Sync>),
+/// The kind of kernels that all sandboxes of a stand-in have.
+pub(crate) enum KernelKind {
+    Python(Arc<Interpreter>),
+    Scripted(Unscripted),
 }
 
-/// Where its programs run.
+/// Where a sandbox's programs run.
 #[derive(Clone)]
-enum Ground {
-    Python(Arc<Jail>),
-    Scripted { backend: Scripted, unscripted: Arc<dyn Fn(&str) -> String + Send + Sync>, memory: Arc<Memory> },
+enum Environment {
+    Python(Arc<Namespace>),
+    Scripted { backend: Scripted, unscripted: Unscripted, disk: Arc<MemoryDisk> },
 }
 
-/// What a client asked for.
+/// The settings of a sandbox to be created.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Wish {
+pub(crate) struct NewSandbox {
     pub(crate) template: String,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) auto_pause: bool,
 }
 
-impl Kind {
+impl KernelKind {
     pub(crate) fn new(kernels: &Kernels) -> Self {
         match kernels {
-            Kernels::Python { program } => Self::Python(Arc::new(Host::new(program.clone()))),
+            Kernels::Python { program } => Self::Python(Arc::new(Interpreter::new(program.clone()))),
             Kernels::Scripted { unscripted } => Self::Scripted(unscripted.clone()),
         }
     }
 }
 
 impl Sandbox {
+    /// Creates the files of a sandbox; its first process or kernel starts with its first command or execution.
     pub(crate) fn new(
-        wish: Wish,
+        new: NewSandbox,
         template: &Template,
-        kind: &Kind,
-        wall: Wall,
-        chance: &Chance,
+        kernels: &KernelKind,
+        clock: WallClock,
+        random: &SeededRandom,
     ) -> std::io::Result<Self> {
-        let id = format!("i{}", chance.word(20));
-        let ground = match kind {
-            Kind::Python(host) => {
-                let folder = Arc::new(Folder::new(&id, &wish.template, &template.tag)?);
-                let mut env = wish.env.clone();
-                env.insert("E2B_TEMPLATE_ID".to_owned(), wish.template.clone());
-                Ground::Python(Arc::new(Jail::new(&id, host.clone(), folder, env)))
+        let id = format!("i{}", random.alphanumeric(20));
+        let environment = match kernels {
+            KernelKind::Python(interpreter) => {
+                let folder = Arc::new(HostFolder::new(&id, &new.template, &template.tag)?);
+                let mut env = new.env.clone();
+                env.insert("E2B_TEMPLATE_ID".to_owned(), new.template.clone());
+                Environment::Python(Arc::new(Namespace::new(&id, interpreter.clone(), folder, env)))
             }
-            Kind::Scripted(unscripted) => Ground::Scripted {
-                backend: backend(chance.number(), template),
+            KernelKind::Scripted(unscripted) => Environment::Scripted {
+                backend: backend(random.next_u64(), template),
                 unscripted: unscripted.clone(),
-                memory: Arc::new(Memory::new(&template.tag)),
+                disk: Arc::new(MemoryDisk::new(&template.tag)),
             },
         };
-        let disk: Disk = match &ground {
-            Ground::Python(jail) => jail.folder.clone(),
-            Ground::Scripted { memory, .. } => memory.clone(),
+        let disk: Disk = match &environment {
+            Environment::Python(namespace) => namespace.folder.clone(),
+            Environment::Scripted { disk, .. } => disk.clone(),
         };
-        let processes = Processes::new(match &ground {
-            Ground::Python(jail) => Some(jail.clone()),
-            Ground::Scripted { .. } => None,
+        let processes = Processes::new(match &environment {
+            Environment::Python(namespace) => Some(namespace.clone()),
+            Environment::Scripted { .. } => None,
         });
         let sandbox = Self {
-            token: format!("ea_{}", chance.word(24)),
-            template: wish.template,
-            metadata: wish.metadata,
-            env: wish.env,
+            token: format!("ea_{}", random.alphanumeric(24)),
+            template: new.template,
+            metadata: new.metadata,
+            env: new.env,
             started: Instant::now(),
-            auto_pause: wish.auto_pause,
+            auto_pause: new.auto_pause,
             disk,
             processes,
-            ground,
-            wall,
+            environment,
+            clock,
             modules: template.modules.clone(),
-            ran: AtomicBool::new(false),
+            has_run: AtomicBool::new(false),
             pauses: watch::Sender::new(()),
             contexts: Mutex::new(Vec::new()),
             id,
         };
-        let context = sandbox.context(chance.uuid(), HOME);
+        let context = sandbox.new_context(random.uuid(), HOME);
         sandbox.contexts().push(Arc::new(context));
         Ok(sandbox)
     }
 
-    /// True once.
-    pub(crate) fn runs_first(&self) -> bool {
-        !self.ran.swap(true, Ordering::Relaxed)
+    /// Returns `true` for the first execution, once.
+    pub(crate) fn take_first_run(&self) -> bool {
+        !self.has_run.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn contexts(&self) -> MutexGuard<'_, Vec<Arc<Context>>> {
         self.contexts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn context(&self, id: String, cwd: &str) -> Context {
-        let (ground, wall, cwd_of_kernel) = (self.ground.clone(), self.wall, cwd.to_owned());
+    /// Returns a context that is not yet among the sandbox's own.
+    pub(crate) fn new_context(&self, id: String, cwd: &str) -> Context {
+        let (environment, clock, kernel_cwd) = (self.environment.clone(), self.clock, cwd.to_owned());
         let (modules, mut env) = (self.modules.clone(), self.env.clone());
         env.insert("E2B_SANDBOX".to_owned(), "true".to_owned());
         env.insert("E2B_SANDBOX_ID".to_owned(), self.id.clone());
-        let start: Start = Arc::new(move || -> Box<dyn Kernel> {
-            match &ground {
-                Ground::Python(jail) => Box::new(PythonKernel::new(jail.clone(), &cwd_of_kernel, modules.as_ref())),
-                Ground::Scripted { backend, unscripted, memory } => Box::new(ScriptedKernel::new(
-                    backend.clone(),
-                    unscripted.clone(),
-                    wall,
-                    memory.clone(),
-                    env.clone(),
-                )),
+        let new_kernel: KernelFactory = Arc::new(move || -> Box<dyn Kernel> {
+            match &environment {
+                Environment::Python(namespace) => {
+                    Box::new(PythonKernel::new(namespace.clone(), &kernel_cwd, modules.as_ref()))
+                }
+                Environment::Scripted { backend, unscripted, disk } => {
+                    Box::new(ScriptedKernel::new(backend.clone(), unscripted.clone(), clock, disk.clone(), env.clone()))
+                }
             }
         });
-        Context::new(id, "python", cwd, start)
+        Context::new(id, "python", cwd, new_kernel)
     }
 
-    /// Breaks connections off; programs that nobody listens to any more are interrupted, and contexts keep their state.
+    /// Breaks connections. Executions whose client is gone are interrupted by that, and contexts keep their state.
     pub(crate) fn pause(&self) {
         self.pauses.send_replace(());
-        self.processes.break_off();
+        self.processes.disconnect_readers();
     }
 
-    /// Sees the next pause.
+    /// Returns a receiver that changes with the next pause.
     pub(crate) fn pauses(&self) -> watch::Receiver<()> {
         self.pauses.subscribe()
     }
 
-    /// Ends whatever runs.
+    /// Ends all that runs in the sandbox.
     pub(crate) async fn end(&self) {
         for context in self.contexts().iter() {
-            context.leave(Reason::Gone);
+            context.discard_kernel(DiscardReason::SandboxEnded);
         }
         self.processes.end();
-        if let Ground::Python(jail) = &self.ground {
-            jail.close().await;
+        if let Environment::Python(namespace) = &self.environment {
+            namespace.close().await;
         }
     }
 }

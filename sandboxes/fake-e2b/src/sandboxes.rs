@@ -1,4 +1,4 @@
-//! The sandboxes that exist, and how they come and go.
+//! The sandboxes that exist: how they are created, paused, resumed and ended, and what is counted meanwhile.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,269 +8,285 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use crate::counts::Counts;
-use crate::quota::{Bucket, Empty};
+use crate::rate::{RateExceeded, TokenBucket};
 use crate::sandbox::Sandbox;
 use crate::settings::Settings;
 
-pub(crate) struct Fleet {
+pub(crate) struct Sandboxes {
     settings: Settings,
-    /// Protects who is there, the counts and the rates; held for a few instructions.
-    state: Mutex<State>,
+    /// Held for a few instructions.
+    inner: Mutex<Inner>,
 }
 
-struct State {
-    held: BTreeMap<String, Held>,
+struct Inner {
+    entries: BTreeMap<String, SandboxEntry>,
     counts: Counts,
-    creations: Option<Bucket>,
-    executions: Option<Bucket>,
+    creation_rate: Option<TokenBucket>,
+    execution_rate: Option<TokenBucket>,
 }
 
 /// A sandbox that runs or is paused.
 #[derive(Clone)]
-pub(crate) struct Held {
+pub(crate) struct SandboxEntry {
     pub(crate) sandbox: Arc<Sandbox>,
-    pub(crate) standing: Standing,
+    pub(crate) state: SandboxState,
     pub(crate) ends: Instant,
-    /// When it began to run, the last time.
-    since: Instant,
-    /// Tells its timer of a new end. Dropped, it ends the timer.
+    /// When it was last created or resumed.
+    running_since: Instant,
+    /// Sends a new end to its timer. Dropped, it stops the timer.
     timer: watch::Sender<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum SandboxState {
     Running,
     Paused,
 }
 
-/// How a sandbox ends.
+/// Why a sandbox ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum EndReason {
+    /// A client ended it.
     Killed,
+    /// Its time-out passed.
     Expired,
+    /// A fault ended it without notice.
     Vanished,
+    /// The stand-in is closed.
     Closed,
 }
 
-/// Why there is no new sandbox.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Refusal {
-    Rate(Empty),
-    /// So many run, and no more may.
-    Cap(u64),
+/// What a new end does to the one that a sandbox has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deadline {
+    Set,
+    /// Never makes it earlier.
+    Extend,
 }
 
-impl Fleet {
+/// Why a sandbox was not created, or not resumed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum CreateError {
+    Rate(RateExceeded),
+    /// As many sandboxes run as the plan allows.
+    TooMany {
+        limit: u64,
+    },
+}
+
+impl Sandboxes {
     pub(crate) fn new(settings: Settings) -> Arc<Self> {
-        let creations = settings.plan.creations_per_second().map(|rate| Bucket::new(rate, f64::from(rate)));
+        let creation_rate = settings.plan.creations_per_second().map(|rate| TokenBucket::new(rate, f64::from(rate)));
         let rates = &settings.rates;
-        let executions = rates.executions_per_minute.map(|rate| Bucket::new(rates.burst, f64::from(rate) / 60.0));
-        let state = State { held: BTreeMap::new(), counts: Counts::default(), creations, executions };
-        Arc::new(Self { settings, state: Mutex::new(state) })
+        let execution_rate =
+            rates.executions_per_minute.map(|rate| TokenBucket::new(rates.burst, f64::from(rate) / 60.0));
+        let inner = Inner { entries: BTreeMap::new(), counts: Counts::default(), creation_rate, execution_rate };
+        Arc::new(Self { settings, inner: Mutex::new(inner) })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn count(&self, what: impl FnOnce(&mut Counts)) {
-        what(&mut self.state().counts);
+    /// Changes the counts.
+    pub(crate) fn count(&self, change: impl FnOnce(&mut Counts)) {
+        change(&mut self.inner().counts);
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        let state = self.state();
-        let mut counts = state.counts.clone();
-        let running = state.held.values().filter(|held| held.standing == Standing::Running);
-        counts.sandbox_seconds += running.map(|held| held.since.elapsed().as_secs_f64()).sum::<f64>();
+        let inner = self.inner();
+        let mut counts = inner.counts.clone();
+        let running = inner.entries.values().filter(|entry| entry.state == SandboxState::Running);
+        counts.sandbox_seconds += running.map(|entry| entry.running_since.elapsed().as_secs_f64()).sum::<f64>();
         counts
     }
 
-    /// Begins to count anew; what is there counts as made now.
+    /// Sets the counts to zero; sandboxes that exist count as created now.
     pub(crate) fn reset_counts(&self) {
-        let mut state = self.state();
-        let (running, paused_now) = (state.counts.running, state.counts.paused_now);
+        let mut inner = self.inner();
+        let (running, paused_now) = (inner.counts.running, inner.counts.paused_now);
         let created = running + paused_now;
-        state.counts = Counts { created, running, paused_now, most_running: running, ..Counts::default() };
-        for held in state.held.values_mut() {
-            held.since = Instant::now();
+        inner.counts = Counts { created, running, paused_now, max_running: running, ..Counts::default() };
+        for entry in inner.entries.values_mut() {
+            entry.running_since = Instant::now();
         }
     }
 
-    /// Takes from the rate of executions.
-    pub(crate) fn may_execute(&self) -> Result<(), Empty> {
-        self.state().executions.as_mut().map_or(Ok(()), Bucket::take)
+    /// Counts an execution against its rate.
+    pub(crate) fn take_execution(&self) -> Result<(), RateExceeded> {
+        self.inner().execution_rate.as_mut().map_or(Ok(()), TokenBucket::take)
     }
 
-    /// Takes from the rate of creations.
-    pub(crate) fn may_create(&self) -> Result<(), Refusal> {
-        self.state().creations.as_mut().map_or(Ok(()), Bucket::take).map_err(Refusal::Rate)
+    /// Counts a creation against its rate.
+    pub(crate) fn take_creation(&self) -> Result<(), CreateError> {
+        self.inner().creation_rate.as_mut().map_or(Ok(()), TokenBucket::take).map_err(CreateError::Rate)
     }
 
-    /// Asks for room without taking it: the answer may be another when the sandbox is there.
-    pub(crate) fn room(&self) -> Result<(), Refusal> {
-        self.state().room(&self.settings)
+    /// Checks whether one more sandbox may run now. [`Sandboxes::add`] checks again.
+    pub(crate) fn check_limit(&self) -> Result<(), CreateError> {
+        self.inner().check_limit(&self.settings)
     }
 
-    /// Takes a new sandbox in.
-    pub(crate) fn add(self: &Arc<Self>, sandbox: Sandbox, lifetime: Duration) -> Result<Held, Refusal> {
-        // One moment for both, so that the wire shows the whole lifetime.
+    /// Adds a new sandbox.
+    pub(crate) fn add(self: &Arc<Self>, sandbox: Sandbox, lifetime: Duration) -> Result<SandboxEntry, CreateError> {
+        // The same moment as in the sandbox, so that the wire shows exactly the lifetime that was asked for.
         let now = sandbox.started;
         let (timer, ends) = watch::channel(now + lifetime);
         let sandbox = Arc::new(sandbox);
         let id = sandbox.id.clone();
-        let held = Held { sandbox, standing: Standing::Running, ends: now + lifetime, since: now, timer };
-        let mut state = self.state();
-        state.room(&self.settings)?;
-        state.counts.created += 1;
-        state.starts();
-        state.held.insert(id.clone(), held.clone());
-        drop(state);
-        tokio::spawn(watch_end(Arc::downgrade(self), id, ends));
-        Ok(held)
+        let state = SandboxState::Running;
+        let entry = SandboxEntry { sandbox, state, ends: now + lifetime, running_since: now, timer };
+        let mut inner = self.inner();
+        inner.check_limit(&self.settings)?;
+        inner.counts.created += 1;
+        inner.count_start();
+        inner.entries.insert(id.clone(), entry.clone());
+        drop(inner);
+        tokio::spawn(run_timer(Arc::downgrade(self), id, ends));
+        Ok(entry)
     }
 
-    pub(crate) fn get(&self, id: &str) -> Option<Held> {
-        self.state().held.get(id).cloned()
+    pub(crate) fn get(&self, id: &str) -> Option<SandboxEntry> {
+        self.inner().entries.get(id).cloned()
     }
 
-    /// The sandbox, if it runs.
+    /// Returns the sandbox with this id, if it runs.
     pub(crate) fn running(&self, id: &str) -> Option<Arc<Sandbox>> {
-        self.get(id).filter(|held| held.standing == Standing::Running).map(|held| held.sandbox)
+        self.get(id).filter(|entry| entry.state == SandboxState::Running).map(|entry| entry.sandbox)
     }
 
-    /// All, the newest first.
-    pub(crate) fn all(&self) -> Vec<Held> {
-        let mut all: Vec<Held> = self.state().held.values().cloned().collect();
+    /// Returns all sandboxes, the newest first.
+    pub(crate) fn all(&self) -> Vec<SandboxEntry> {
+        let mut all: Vec<SandboxEntry> = self.inner().entries.values().cloned().collect();
         all.sort_by(|a, b| b.sandbox.started.cmp(&a.sandbox.started).then_with(|| a.sandbox.id.cmp(&b.sandbox.id)));
         all
     }
 
-    /// Ends a sandbox. False: there is none.
-    pub(crate) async fn end(&self, id: &str, how: End) -> bool {
-        let Some(held) = self.take(id, how) else { return false };
-        held.sandbox.end().await;
+    /// Ends a sandbox and waits for its processes. Returns `false` where there is none.
+    pub(crate) async fn end(&self, id: &str, reason: EndReason) -> bool {
+        let Some(entry) = self.remove(id, reason) else { return false };
+        entry.sandbox.end().await;
         true
     }
 
-    /// As `end`; its processes end a little later.
-    pub(crate) fn end_soon(&self, id: &str, how: End) {
-        if let Some(held) = self.take(id, how) {
+    /// As [`Sandboxes::end`], without waiting for the processes.
+    pub(crate) fn end_soon(&self, id: &str, reason: EndReason) {
+        if let Some(entry) = self.remove(id, reason) {
             match tokio::runtime::Handle::try_current() {
-                Ok(runtime) => drop(runtime.spawn(async move { held.sandbox.end().await })),
-                // Outside a runtime, dropping it is what can be done.
-                Err(_) => drop(held),
+                Ok(runtime) => drop(runtime.spawn(async move { entry.sandbox.end().await })),
+                // Outside a runtime, dropping it is all that can be done.
+                Err(_) => drop(entry),
             }
         }
     }
 
-    fn take(&self, id: &str, how: End) -> Option<Held> {
-        let mut state = self.state();
-        let held = state.held.remove(id)?;
-        match held.standing {
-            Standing::Running => state.stops(&held),
-            Standing::Paused => state.counts.paused_now -= 1,
+    fn remove(&self, id: &str, reason: EndReason) -> Option<SandboxEntry> {
+        let mut inner = self.inner();
+        let entry = inner.entries.remove(id)?;
+        match entry.state {
+            SandboxState::Running => inner.count_stop(&entry),
+            SandboxState::Paused => inner.counts.paused_now -= 1,
         }
-        match how {
-            End::Killed => state.counts.killed += 1,
-            End::Expired => state.counts.expired += 1,
-            End::Vanished => state.counts.vanished += 1,
-            End::Closed => state.counts.closed += 1,
+        match reason {
+            EndReason::Killed => inner.counts.killed += 1,
+            EndReason::Expired => inner.counts.expired += 1,
+            EndReason::Vanished => inner.counts.vanished += 1,
+            EndReason::Closed => inner.counts.closed += 1,
         }
-        Some(held)
+        Some(entry)
     }
 
-    /// Sets when a running sandbox ends. False: none runs.
-    pub(crate) fn set_end(&self, id: &str, from_now: Duration, only_extend: bool) -> bool {
-        let mut state = self.state();
-        let Some(held) = state.held.get_mut(id).filter(|held| held.standing == Standing::Running) else {
-            return false;
-        };
+    /// Sets when a running sandbox ends. Returns `false` where none runs.
+    pub(crate) fn set_end(&self, id: &str, from_now: Duration, deadline: Deadline) -> bool {
+        let mut inner = self.inner();
+        let entry = inner.entries.get_mut(id).filter(|entry| entry.state == SandboxState::Running);
+        let Some(entry) = entry else { return false };
         let ends = Instant::now() + from_now;
-        if !only_extend || ends > held.ends {
-            held.ends = ends;
-            held.timer.send_replace(ends);
+        if deadline == Deadline::Set || ends > entry.ends {
+            entry.ends = ends;
+            entry.timer.send_replace(ends);
         }
         true
     }
 
-    /// Pauses a sandbox. `None`: there is none; false: it is paused already.
+    /// Pauses a sandbox. Returns `None` where there is none, `false` where it is paused already.
     pub(crate) fn pause(&self, id: &str) -> Option<bool> {
-        let mut state = self.state();
-        let held = state.held.get_mut(id)?;
-        if held.standing == Standing::Paused {
+        let mut inner = self.inner();
+        let entry = inner.entries.get_mut(id)?;
+        if entry.state == SandboxState::Paused {
             return Some(false);
         }
-        held.standing = Standing::Paused;
-        let held = held.clone();
-        state.stops(&held);
-        state.counts.paused += 1;
-        state.counts.paused_now += 1;
-        drop(state);
-        held.sandbox.pause();
+        entry.state = SandboxState::Paused;
+        let entry = entry.clone();
+        inner.count_stop(&entry);
+        inner.counts.paused += 1;
+        inner.counts.paused_now += 1;
+        drop(inner);
+        entry.sandbox.pause();
         Some(true)
     }
 
-    /// Lets a paused sandbox run again. `None`: there is none.
-    pub(crate) fn resume(&self, id: &str, lifetime: Duration) -> Option<Result<Held, Refusal>> {
-        let mut state = self.state();
-        if state.held.get(id)?.standing == Standing::Running {
-            return state.held.get(id).cloned().map(Ok);
+    /// Resumes a paused sandbox. Returns `None` where there is none.
+    pub(crate) fn resume(&self, id: &str, lifetime: Duration) -> Option<Result<SandboxEntry, CreateError>> {
+        let mut inner = self.inner();
+        if inner.entries.get(id)?.state == SandboxState::Running {
+            return inner.entries.get(id).cloned().map(Ok);
         }
-        if let Err(refusal) = state.room(&self.settings) {
-            return Some(Err(refusal));
+        if let Err(error) = inner.check_limit(&self.settings) {
+            return Some(Err(error));
         }
-        let held = state.held.get_mut(id)?;
-        held.standing = Standing::Running;
-        held.since = Instant::now();
-        held.ends = held.since + lifetime;
-        held.timer.send_replace(held.ends);
-        let held = held.clone();
-        state.counts.paused_now -= 1;
-        state.counts.resumed += 1;
-        state.starts();
-        Some(Ok(held))
+        let entry = inner.entries.get_mut(id)?;
+        entry.state = SandboxState::Running;
+        entry.running_since = Instant::now();
+        entry.ends = entry.running_since + lifetime;
+        entry.timer.send_replace(entry.ends);
+        let entry = entry.clone();
+        inner.counts.paused_now -= 1;
+        inner.counts.resumed += 1;
+        inner.count_start();
+        Some(Ok(entry))
     }
 
-    /// The time of a sandbox that runs is over.
+    /// Ends or pauses a running sandbox whose time-out has passed.
     async fn expire(&self, id: &str) {
-        let Some(held) = self.get(id).filter(|held| held.standing == Standing::Running) else { return };
-        if held.ends > Instant::now() {
+        let Some(entry) = self.get(id).filter(|entry| entry.state == SandboxState::Running) else { return };
+        if entry.ends > Instant::now() {
             return;
         }
-        if held.sandbox.auto_pause {
+        if entry.sandbox.auto_pause {
             self.pause(id);
         } else {
-            self.end(id, End::Expired).await;
+            self.end(id, EndReason::Expired).await;
         }
     }
 }
 
-impl State {
-    fn room(&self, settings: &Settings) -> Result<(), Refusal> {
-        match settings.plan.concurrent() {
-            Some(most) if self.counts.running >= most => Err(Refusal::Cap(most)),
+impl Inner {
+    fn check_limit(&self, settings: &Settings) -> Result<(), CreateError> {
+        match settings.plan.max_concurrent() {
+            Some(limit) if self.counts.running >= limit => Err(CreateError::TooMany { limit }),
             _ => Ok(()),
         }
     }
 
-    fn starts(&mut self) {
+    fn count_start(&mut self) {
         self.counts.running += 1;
-        self.counts.most_running = self.counts.most_running.max(self.counts.running);
+        self.counts.max_running = self.counts.max_running.max(self.counts.running);
     }
 
-    fn stops(&mut self, held: &Held) {
+    fn count_stop(&mut self, entry: &SandboxEntry) {
         self.counts.running -= 1;
-        self.counts.sandbox_seconds += held.since.elapsed().as_secs_f64();
+        self.counts.sandbox_seconds += entry.running_since.elapsed().as_secs_f64();
     }
 }
 
-/// A sandbox's timer: it lasts as long as the sandbox.
-async fn watch_end(fleet: std::sync::Weak<Fleet>, id: String, mut ends: watch::Receiver<Instant>) {
+/// Expires a sandbox at its end. Returns when the sandbox is gone.
+async fn run_timer(sandboxes: std::sync::Weak<Sandboxes>, id: String, mut ends: watch::Receiver<Instant>) {
     loop {
         let end = *ends.borrow_and_update();
         tokio::select! {
-            () = sleep_until(end) => match fleet.upgrade() {
-                Some(fleet) => fleet.expire(&id).await,
+            () = sleep_until(end) => match sandboxes.upgrade() {
+                Some(sandboxes) => sandboxes.expire(&id).await,
                 None => return,
             },
             changed = ends.changed() => {
@@ -280,7 +296,7 @@ async fn watch_end(fleet: std::sync::Weak<Fleet>, id: String, mut ends: watch::R
                 continue;
             }
         }
-        // Paused, it waits here for a new end.
+        // A paused sandbox gets a new end when it is resumed.
         if ends.changed().await.is_err() {
             return;
         }

@@ -1,4 +1,4 @@
-//! What a stand-in is made of.
+//! The settings of a stand-in.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,32 +16,32 @@ pub struct Settings {
     pub latency: Latency,
     pub faults: Faults,
     pub rates: Rates,
-    /// All chance comes from this number.
+    /// The seed of all randomness.
     pub seed: u64,
-    /// The API key that is accepted. `None`: any that is not empty.
+    /// The API key that is accepted. `None`: any key that is not empty.
     pub key: Option<String>,
     pub kernels: Kernels,
-    /// The templates that exist, by name. Empty: every name is known.
+    /// The templates that exist, by name. Empty: every name exists.
     pub templates: BTreeMap<String, Template>,
 }
 
 /// Limits beyond the plan's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rates {
-    /// More executions than this in a minute are answered with 429, over the whole account.
+    /// Executions in a minute, over the whole account; further ones are refused with 429. `None`: no limit.
     pub executions_per_minute: Option<u32>,
-    /// Executions that may come at once before the rate counts.
+    /// Executions at once, after a quiet time.
     pub burst: u32,
     /// Whether a 429 for a rate carries `Retry-After`.
-    pub retry_after: bool,
+    pub send_retry_after: bool,
 }
 
-/// What a sandbox is made of.
+/// A template of sandboxes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
-    /// What `/etc/build-tag` holds.
+    /// The content of `/etc/build-tag`.
     pub tag: String,
-    /// Modules that programs can import beyond the standard library. `None`: all that the kernel has.
+    /// Modules that programs can import beyond the standard library. `None`: all that the interpreter has.
     pub modules: Option<BTreeSet<String>>,
 }
 
@@ -50,23 +50,23 @@ pub struct Template {
 pub enum Kernels {
     /// A Python process per context.
     Python {
-        /// The interpreter: a path, or a name to be found on the path.
+        /// The interpreter: a path, or a name to be found in `PATH`.
         program: PathBuf,
     },
-    /// The scripted backend of the contract: no process, no file, all waiting on tokio's clock.
+    /// The scripted backend of `switchtower-contract`: no process, no file, tokio's clock.
     Scripted {
-        /// What code without a line that begins with `#:` prints.
+        /// Returns what code prints that has no line beginning with `#:`.
         unscripted: Arc<dyn Fn(&str) -> String + Send + Sync>,
     },
 }
 
 impl Kernels {
-    /// `python3`, as the path has it.
+    /// Returns Python kernels that run the `python3` of `PATH`.
     pub fn python() -> Self {
         Self::Python { program: PathBuf::from("python3") }
     }
 
-    /// Scripted; code without a script prints nothing.
+    /// Returns scripted kernels in which code without a script prints nothing.
     pub fn scripted() -> Self {
         Self::Scripted { unscripted: Arc::new(|_| String::new()) }
     }
@@ -82,7 +82,7 @@ impl fmt::Debug for Kernels {
 }
 
 impl Default for Settings {
-    /// The Hobby plan, at once, without faults, any key, any template, Python.
+    /// The Hobby plan without latency and faults, any key, any template, Python kernels.
     fn default() -> Self {
         Self {
             plan: Plan::default(),
@@ -98,9 +98,9 @@ impl Default for Settings {
 }
 
 impl Default for Rates {
-    /// No limit; a 429 says when to come back.
+    /// No limit of executions; a 429 says when to come back.
     fn default() -> Self {
-        Self { executions_per_minute: None, burst: 1, retry_after: true }
+        Self { executions_per_minute: None, burst: 1, send_retry_after: true }
     }
 }
 

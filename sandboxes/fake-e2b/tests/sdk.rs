@@ -12,9 +12,9 @@ use switchtower_fake_e2b::{Fake, Kernels, Latency, Plan, Settings, serve};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
-use clients::must;
+use clients::run;
 
-/// Serves a stand-in while `client` runs; nothing may be left of it afterwards.
+/// Serves a stand-in while `client` runs; no sandbox may remain afterwards.
 async fn with_fake(settings: Settings, client: impl AsyncFnOnce(String)) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -50,22 +50,22 @@ fn client(program: &Path, script: &str, url: &str) -> Command {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_python_sdk_finds_what_it_expects() {
+async fn the_python_sdk_works_with_the_stand_in() {
     let folder = clients::python().await;
     with_fake(settings(), async |url| {
-        must("the Python client", client(Path::new("python3"), "python.py", &url).env("PYTHONPATH", &folder)).await;
+        run("the Python client", client(Path::new("python3"), "python.py", &url).env("PYTHONPATH", &folder)).await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_javascript_sdk_finds_what_it_expects() {
+async fn the_javascript_sdk_works_with_the_stand_in() {
     let folder = clients::javascript().await;
-    // Node looks for packages beside the script.
+    // Node finds packages only in the folder of the script.
     let script = folder.join("client.mjs");
     std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk/javascript.mjs"), &script).unwrap();
     with_fake(settings(), async |url| {
-        must("the JavaScript client", &mut client(Path::new("node"), &script.to_string_lossy(), &url)).await;
+        run("the JavaScript client", &mut client(Path::new("node"), &script.to_string_lossy(), &url)).await;
     })
     .await;
 }

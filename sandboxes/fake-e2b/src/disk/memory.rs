@@ -5,10 +5,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use super::{Entry, HOME, Modified, Store, Trouble, parent};
+use super::{DiskError, Entry, FileStore, HOME, Modified, parent};
 
-pub(crate) struct Memory {
-    /// Protects the files; held for one operation.
+pub(crate) struct MemoryDisk {
+    /// By absolute path; held for one operation.
     nodes: Mutex<BTreeMap<String, Node>>,
 }
 
@@ -19,25 +19,25 @@ struct Node {
     modified: Instant,
 }
 
-impl Memory {
-    /// What a new sandbox has; `tag` is its build.
+impl MemoryDisk {
+    /// Returns the files of a new sandbox whose `/etc/build-tag` is `tag`.
     pub(crate) fn new(tag: &str) -> Self {
         let disk = Self { nodes: Mutex::new(BTreeMap::from([("/".to_owned(), Node::new(None))])) };
         for folder in [HOME, "/tmp", "/etc", "/run/e2b", "/var/tmp"] {
-            folders(&mut disk.nodes(), folder);
+            make_folders(&mut disk.nodes(), folder);
         }
         disk.nodes().insert("/etc/build-tag".to_owned(), Node::new(Some(tag.into())));
         disk
     }
 
-    /// Every file, for a script that reads them; those at home also by their relative path.
+    /// Returns every file, for scripts that read them; those in the home folder under their relative path too.
     pub(crate) fn files(&self) -> Vec<(String, Vec<u8>)> {
         let nodes = self.nodes();
         let files = nodes.iter().filter_map(|(path, node)| Some((path.as_str(), node.content.as_ref()?)));
         files
             .flat_map(|(path, content)| {
-                let at_home = path.strip_prefix(HOME).and_then(|rest| rest.strip_prefix('/'));
-                [Some(path), at_home].into_iter().flatten().map(|path| (path.to_owned(), content.clone()))
+                let relative = path.strip_prefix(HOME).and_then(|rest| rest.strip_prefix('/'));
+                [Some(path), relative].into_iter().flatten().map(|path| (path.to_owned(), content.clone()))
             })
             .collect()
     }
@@ -53,20 +53,20 @@ impl Node {
     }
 
     fn entry(&self, path: &str) -> Entry {
-        let is_dir = self.content.is_none();
+        let is_folder = self.content.is_none();
         Entry {
             path: path.to_owned(),
-            is_dir,
+            is_folder,
             size: self.content.as_ref().map_or(4096, |content| content.len() as u64),
-            mode: if is_dir { 0o755 } else { 0o644 },
-            modified: Modified::At(self.modified),
+            mode: if is_folder { 0o755 } else { 0o644 },
+            modified: Modified::Runtime(self.modified),
             symlink: None,
         }
     }
 }
 
-/// Makes a folder and those on the way; leaves what is there.
-fn folders(nodes: &mut BTreeMap<String, Node>, path: &str) {
+/// Creates a folder and those that its path names, where they do not exist.
+fn make_folders(nodes: &mut BTreeMap<String, Node>, path: &str) {
     let mut path = path;
     while !nodes.contains_key(path) {
         nodes.insert(path.to_owned(), Node::new(None));
@@ -74,12 +74,12 @@ fn folders(nodes: &mut BTreeMap<String, Node>, path: &str) {
     }
 }
 
-/// A file on the way is no folder.
-fn way(nodes: &BTreeMap<String, Node>, path: &str) -> Result<(), Trouble> {
+/// Checks that no part of a path before its last one is a file.
+fn check_parents(nodes: &BTreeMap<String, Node>, path: &str) -> Result<(), DiskError> {
     let mut path = parent(path);
     loop {
         match nodes.get(path) {
-            Some(Node { content: Some(_), .. }) => return Err(Trouble::NotDir(path.to_owned())),
+            Some(Node { content: Some(_), .. }) => return Err(DiskError::NotFolder(path.to_owned())),
             Some(_) => return Ok(()),
             None => path = parent(path),
         }
@@ -91,36 +91,36 @@ fn within(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || folder == "/")
 }
 
-impl Store for Memory {
-    fn read(&self, path: &str) -> Result<Vec<u8>, Trouble> {
+impl FileStore for MemoryDisk {
+    fn read(&self, path: &str) -> Result<Vec<u8>, DiskError> {
         match self.nodes().get(path) {
-            None => Err(Trouble::NotFound(path.to_owned())),
-            Some(Node { content: None, .. }) => Err(Trouble::IsDir(path.to_owned())),
+            None => Err(DiskError::NotFound(path.to_owned())),
+            Some(Node { content: None, .. }) => Err(DiskError::IsFolder(path.to_owned())),
             Some(Node { content: Some(content), .. }) => Ok(content.clone()),
         }
     }
 
-    fn write(&self, path: &str, content: &[u8]) -> Result<Entry, Trouble> {
+    fn write(&self, path: &str, content: &[u8]) -> Result<Entry, DiskError> {
         let mut nodes = self.nodes();
         if nodes.get(path).is_some_and(|node| node.content.is_none()) {
-            return Err(Trouble::IsDir(path.to_owned()));
+            return Err(DiskError::IsFolder(path.to_owned()));
         }
-        way(&nodes, path)?;
-        folders(&mut nodes, parent(path));
+        check_parents(&nodes, path)?;
+        make_folders(&mut nodes, parent(path));
         let node = Node::new(Some(content.to_vec()));
         let entry = node.entry(path);
         nodes.insert(path.to_owned(), node);
         Ok(entry)
     }
 
-    fn stat(&self, path: &str) -> Result<Entry, Trouble> {
+    fn stat(&self, path: &str) -> Result<Entry, DiskError> {
         let nodes = self.nodes();
-        nodes.get(path).map(|node| node.entry(path)).ok_or_else(|| Trouble::NotFound(path.to_owned()))
+        nodes.get(path).map(|node| node.entry(path)).ok_or_else(|| DiskError::NotFound(path.to_owned()))
     }
 
-    fn list(&self, path: &str, depth: u32) -> Result<Vec<Entry>, Trouble> {
-        if !self.stat(path)?.is_dir {
-            return Err(Trouble::NotDir(path.to_owned()));
+    fn list(&self, path: &str, depth: u32) -> Result<Vec<Entry>, DiskError> {
+        if !self.stat(path)?.is_folder {
+            return Err(DiskError::NotFolder(path.to_owned()));
         }
         let level = |path: &str| path.trim_end_matches('/').matches('/').count();
         let deepest = level(path) + depth.max(1) as usize;
@@ -129,22 +129,22 @@ impl Store for Memory {
         Ok(inside.map(|(at, node)| node.entry(at)).collect())
     }
 
-    fn make_dir(&self, path: &str) -> Result<Entry, Trouble> {
+    fn make_folder(&self, path: &str) -> Result<Entry, DiskError> {
         let mut nodes = self.nodes();
         match nodes.get(path) {
-            Some(Node { content: None, .. }) => return Err(Trouble::Exists(path.to_owned())),
-            Some(_) => return Err(Trouble::NotDir(path.to_owned())),
-            None => way(&nodes, path)?,
+            Some(Node { content: None, .. }) => return Err(DiskError::Exists(path.to_owned())),
+            Some(_) => return Err(DiskError::NotFolder(path.to_owned())),
+            None => check_parents(&nodes, path)?,
         }
-        folders(&mut nodes, path);
+        make_folders(&mut nodes, path);
         Ok(Node::new(None).entry(path))
     }
 
-    fn rename(&self, from: &str, to: &str) -> Result<Entry, Trouble> {
+    fn rename(&self, from: &str, to: &str) -> Result<Entry, DiskError> {
         self.stat(from)?;
         let mut nodes = self.nodes();
-        way(&nodes, to)?;
-        folders(&mut nodes, parent(to));
+        check_parents(&nodes, to)?;
+        make_folders(&mut nodes, parent(to));
         let moved: Vec<String> = nodes.keys().filter(|path| within(path, from)).cloned().collect();
         for path in moved {
             if let Some(node) = nodes.remove(&path) {
@@ -155,7 +155,7 @@ impl Store for Memory {
         self.stat(to)
     }
 
-    fn remove(&self, path: &str) -> Result<(), Trouble> {
+    fn remove(&self, path: &str) -> Result<(), DiskError> {
         self.nodes().retain(|at, _| !within(at, path) || at == "/");
         Ok(())
     }

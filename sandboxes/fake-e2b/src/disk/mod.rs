@@ -1,4 +1,4 @@
-//! A sandbox's files.
+//! The files of a sandbox: a folder of this machine, or memory.
 
 mod folder;
 mod memory;
@@ -7,78 +7,65 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-pub(crate) use folder::Folder;
-pub(crate) use memory::Memory;
+pub(crate) use folder::HostFolder;
+pub(crate) use memory::MemoryDisk;
 
-/// Where relative paths begin.
+/// The home folder, where relative paths begin.
 pub(crate) const HOME: &str = "/home/user";
 
-pub(crate) type Disk = Arc<dyn Store>;
+pub(crate) type Disk = Arc<dyn FileStore>;
 
-/// Files by absolute paths that [`absolute`] has made.
-pub(crate) trait Store: Send + Sync {
-    fn read(&self, path: &str) -> Result<Vec<u8>, Trouble>;
-    /// Makes the folders on the way.
-    fn write(&self, path: &str, content: &[u8]) -> Result<Entry, Trouble>;
-    fn stat(&self, path: &str) -> Result<Entry, Trouble>;
-    /// What is in a folder, and in its folders down to this depth.
-    fn list(&self, path: &str, depth: u32) -> Result<Vec<Entry>, Trouble>;
-    /// Makes the folders on the way.
-    fn make_dir(&self, path: &str) -> Result<Entry, Trouble>;
-    fn rename(&self, from: &str, to: &str) -> Result<Entry, Trouble>;
-    /// What is not there is removed already.
-    fn remove(&self, path: &str) -> Result<(), Trouble>;
+/// Files by absolute path, as [`absolute`] returns them.
+pub(crate) trait FileStore: Send + Sync {
+    fn read(&self, path: &str) -> Result<Vec<u8>, DiskError>;
+    /// Writes a file, and creates the folders that its path names.
+    fn write(&self, path: &str, content: &[u8]) -> Result<Entry, DiskError>;
+    fn stat(&self, path: &str) -> Result<Entry, DiskError>;
+    /// Lists a folder, and its folders down to this depth.
+    fn list(&self, path: &str, depth: u32) -> Result<Vec<Entry>, DiskError>;
+    /// Creates a folder, and those that its path names.
+    fn make_folder(&self, path: &str) -> Result<Entry, DiskError>;
+    fn rename(&self, from: &str, to: &str) -> Result<Entry, DiskError>;
+    /// Removes a file, or a folder with its content. Succeeds where there is none.
+    fn remove(&self, path: &str) -> Result<(), DiskError>;
 }
 
-/// A file or a folder, as the wire describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) path: String,
-    pub(crate) is_dir: bool,
+    pub(crate) is_folder: bool,
     pub(crate) size: u64,
     pub(crate) mode: u32,
     pub(crate) modified: Modified,
+    /// Where a symbolic link leads.
     pub(crate) symlink: Option<String>,
 }
 
-/// When something was changed, on either clock.
+/// When a file was last changed, by the runtime's clock or by the system's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Modified {
-    At(Instant),
-    On(std::time::SystemTime),
+    Runtime(Instant),
+    System(std::time::SystemTime),
 }
 
-/// A file operation that did not take place.
+/// Why a file operation failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Trouble {
+pub(crate) enum DiskError {
     #[error("path '{0}' does not exist")]
     NotFound(String),
     #[error("path already exists: {0}")]
     Exists(String),
     #[error("path is a directory: {0}")]
-    IsDir(String),
+    IsFolder(String),
     #[error("path is not a directory: {0}")]
-    NotDir(String),
+    NotFolder(String),
     #[error("permission denied: {0}")]
     Denied(String),
     #[error("{0}")]
     Other(String),
 }
 
-impl Entry {
-    pub(crate) fn name(&self) -> &str {
-        self.path.rsplit('/').next().unwrap_or_default()
-    }
-
-    /// As `ls -l` writes it.
-    pub(crate) fn permissions(&self) -> String {
-        let kind = if self.is_dir { 'd' } else { '-' };
-        let bits = (0..9).rev().map(|bit| if self.mode >> bit & 1 == 1 { b"xwr"[bit % 3] as char } else { '-' });
-        std::iter::once(kind).chain(bits).collect()
-    }
-}
-
-/// The absolute path, without dots.
+/// Returns the absolute path, without `.` and `..`.
 pub(crate) fn absolute(path: &str, cwd: &str) -> String {
     let from_home = path.strip_prefix("~").filter(|rest| rest.is_empty() || rest.starts_with('/'));
     let whole = match from_home {
@@ -97,7 +84,7 @@ pub(crate) fn absolute(path: &str, cwd: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
-/// The folder that holds this.
+/// Returns the folder of a path.
 fn parent(path: &str) -> &str {
     match path.rsplit_once('/') {
         Some(("", _)) | None => "/",
@@ -121,11 +108,5 @@ mod tests {
         ] {
             assert_eq!(absolute(path, HOME), form);
         }
-    }
-
-    #[test]
-    fn permissions_look_like_those_of_ls() {
-        let entry = Memory::new("t").stat("/etc/build-tag").unwrap();
-        assert_eq!(entry.permissions(), "-rw-r--r--");
     }
 }

@@ -1,11 +1,11 @@
-//! Paths of our own, for whoever holds the stand-in from outside.
+//! Paths that E2B does not have: tests and operators control the stand-in by them.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use switchtower_e2b_wire::errors::text;
 
-use super::refusal::text;
 use crate::counts::Counts;
 use crate::fake::Fake;
 use crate::faults::Faults;
@@ -19,14 +19,14 @@ pub(super) async fn reset_counts(State(fake): State<Fake>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// Sets the faults; answers with those in force.
+/// Sets the faults, and answers with those in force.
 pub(super) async fn faults(State(fake): State<Fake>, body: String) -> Response {
     match body.parse::<Faults>() {
         Ok(faults) => {
-            let told = faults.to_string();
+            let in_force = faults.to_string();
             fake.set_faults(faults);
-            told.into_response()
+            in_force.into_response()
         }
-        Err(e) => text(StatusCode::BAD_REQUEST, &e.to_string()),
+        Err(error) => text(StatusCode::BAD_REQUEST, &error.to_string()),
     }
 }

@@ -1,4 +1,4 @@
-//! A new sandbox.
+//! Creations of sandboxes.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -10,22 +10,25 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use switchtower_e2b_wire::control::{LONG_TIMEOUT_SECONDS, SHORT_TIMEOUT_SECONDS};
+use switchtower_e2b_wire::errors::{RATE_LIMITED, api};
 
-use super::control::{enter, lasts, sandbox_body};
-use super::refusal::{self, api};
+use super::errors::{Refusal, not_created, rate_limited};
+use super::{api_key, lifetime, view};
 use crate::fake::Fake;
-use crate::faults::Kind;
-use crate::fleet::Held;
-use crate::latency::Act;
-use crate::sandbox::{Sandbox, Wish};
+use crate::faults::FaultKind;
+use crate::latency::Operation;
+use crate::sandbox::{NewSandbox, Sandbox};
+use crate::sandboxes::SandboxEntry;
 use crate::settings::{Settings, Template};
 
-/// What clients send; the rest of it changes nothing here.
+/// The fields that have an effect here; the others are ignored.
 #[derive(Deserialize)]
 struct Body {
     #[serde(rename = "templateID")]
     template: String,
-    timeout: Option<u64>,
+    /// Seconds.
+    timeout: Option<f64>,
     metadata: Option<BTreeMap<String, String>>,
     #[serde(rename = "envVars")]
     env: Option<BTreeMap<String, String>>,
@@ -33,77 +36,74 @@ struct Body {
     auto_pause: Option<bool>,
 }
 
-/// Where no time-out was given: the old path.
-const SHORT: u64 = 15;
-/// Where no time-out was given: the new path.
-pub(super) const LONG: u64 = 300;
-
-pub(super) async fn short(State(fake): State<Fake>, headers: HeaderMap, body: Bytes) -> Response {
-    asked(fake, headers, body, SHORT).await
+/// `POST /sandboxes`.
+pub(super) async fn with_short_timeout(State(fake): State<Fake>, headers: HeaderMap, body: Bytes) -> Response {
+    answer(fake, headers, body, SHORT_TIMEOUT_SECONDS as f64).await
 }
 
-pub(super) async fn long(State(fake): State<Fake>, headers: HeaderMap, body: Bytes) -> Response {
-    asked(fake, headers, body, LONG).await
+/// `POST /v2/sandboxes`.
+pub(super) async fn with_long_timeout(State(fake): State<Fake>, headers: HeaderMap, body: Bytes) -> Response {
+    answer(fake, headers, body, LONG_TIMEOUT_SECONDS as f64).await
 }
 
-async fn asked(fake: Fake, headers: HeaderMap, body: Bytes, otherwise: u64) -> Response {
-    if let Err(refused) = enter(&fake, &headers) {
-        return *refused;
+async fn answer(fake: Fake, headers: HeaderMap, body: Bytes, default_timeout: f64) -> Response {
+    if let Err(refusal) = api_key::check(&fake, &headers) {
+        return *refusal;
     }
-    let of = fake.clone();
-    // As with the real one, a client that leaves does not stop its creation: it is the client's to find it again.
-    let created = tokio::spawn(async move { create(&of, &body, otherwise).await }).await;
+    let task_fake = fake.clone();
+    // As with E2B, a client that leaves does not stop its creation: it has to find and end the sandbox itself.
+    let created = tokio::spawn(async move { create(&task_fake, &body, default_timeout).await }).await;
     match created {
-        Ok(Ok(held)) => (StatusCode::CREATED, Json(sandbox_body(&held))).into_response(),
-        Ok(Err(refused)) => {
-            fake.parts.fleet.count(|counts| counts.create_refused += 1);
-            *refused
+        Ok(Ok(entry)) => (StatusCode::CREATED, Json(view::connection(&entry))).into_response(),
+        Ok(Err(refusal)) => {
+            fake.state.sandboxes.count(|counts| counts.create_refused += 1);
+            *refusal
         }
         Err(_) => api(StatusCode::INTERNAL_SERVER_ERROR, "Failed to create sandbox"),
     }
 }
 
-async fn create(fake: &Fake, body: &[u8], otherwise: u64) -> Result<Held, Box<Response>> {
-    let parts = &fake.parts;
-    let bad = |e| Box::new(api(StatusCode::BAD_REQUEST, &format!("Error when parsing request: {e}")));
+async fn create(fake: &Fake, body: &[u8], default_timeout: f64) -> Result<SandboxEntry, Refusal> {
+    let state = &fake.state;
+    let bad = |error| Box::new(api(StatusCode::BAD_REQUEST, &format!("Error when parsing request: {error}")));
     let body: Body = serde_json::from_slice(body).map_err(bad)?;
-    let mut template = template(&parts.settings, &body.template)?;
-    let lifetime = lasts(fake, body.timeout.unwrap_or(otherwise))?;
-    let rates = &parts.settings.rates;
-    parts.fleet.may_create().map_err(|refusal| refusal::refused(refusal, rates))?;
-    parts.fleet.room().map_err(|refusal| refusal::refused(refusal, rates))?;
-    fail(fake).await?;
-    let in_flight = parts.creating.fetch_add(1, Ordering::Relaxed) + 1;
-    fake.pass(Act::Create { in_flight }).await;
-    parts.creating.fetch_sub(1, Ordering::Relaxed);
-    if parts.faults.strikes(Kind::TagWrong, &parts.chance) {
+    let mut template = find_template(&state.settings, &body.template)?;
+    let lifetime = lifetime::allowed(fake, body.timeout.unwrap_or(default_timeout))?;
+    let rates = &state.settings.rates;
+    state.sandboxes.take_creation().map_err(|error| not_created(error, rates))?;
+    state.sandboxes.check_limit().map_err(|error| not_created(error, rates))?;
+    apply_faults(fake).await?;
+    let in_flight = state.creating.fetch_add(1, Ordering::Relaxed) + 1;
+    fake.simulate_latency(Operation::Create { in_flight }).await;
+    state.creating.fetch_sub(1, Ordering::Relaxed);
+    if state.faults.triggers(FaultKind::TagWrong, &state.random) {
         template.tag.push_str("-stale");
     }
-    let wish = Wish {
+    let new = NewSandbox {
         template: body.template,
         metadata: body.metadata.unwrap_or_default(),
         env: body.env.unwrap_or_default(),
         auto_pause: body.auto_pause.unwrap_or_default(),
     };
-    let sandbox = Sandbox::new(wish, &template, &parts.kind, parts.wall, &parts.chance)
+    let sandbox = Sandbox::new(new, &template, &state.kernels, state.clock, &state.random)
         .map_err(|e| Box::new(api(StatusCode::INTERNAL_SERVER_ERROR, &format!("Failed to place sandbox: {e}"))))?;
-    parts.fleet.add(sandbox, lifetime).map_err(|refusal| Box::new(refusal::refused(refusal, rates)))
+    state.sandboxes.add(sandbox, lifetime).map_err(|error| Box::new(not_created(error, rates)))
 }
 
-async fn fail(fake: &Fake) -> Result<(), Box<Response>> {
-    let (faults, chance) = (&fake.parts.faults, &fake.parts.chance);
-    let delay: Duration = faults.delay(Kind::CreateSlow, chance);
+async fn apply_faults(fake: &Fake) -> Result<(), Refusal> {
+    let (faults, random) = (&fake.state.faults, &fake.state.random);
+    let delay: Duration = faults.delay(FaultKind::CreateSlow, random);
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
-    if faults.strikes(Kind::Create429, chance) {
-        let response = api(StatusCode::TOO_MANY_REQUESTS, refusal::RATE);
-        return Err(Box::new(refusal::limited(response, None, &fake.parts.settings.rates)));
+    if faults.triggers(FaultKind::Create429, random) {
+        let response = api(StatusCode::TOO_MANY_REQUESTS, RATE_LIMITED);
+        return Err(Box::new(rate_limited(response, None, &fake.state.settings.rates)));
     }
-    if faults.strikes(Kind::Create500, chance) {
+    if faults.triggers(FaultKind::Create500, random) {
         return Err(Box::new(api(StatusCode::INTERNAL_SERVER_ERROR, "Failed to place sandbox")));
     }
-    if faults.strikes(Kind::Create503, chance) {
+    if faults.triggers(FaultKind::Create503, random) {
         let body = serde_json::json!({
             "code": 503, "message": "No sandbox capacity is available right now, please try again later",
             "error_code": "sandbox_capacity_unavailable",
@@ -113,8 +113,8 @@ async fn fail(fake: &Fake) -> Result<(), Box<Response>> {
     Ok(())
 }
 
-/// The template of this name, with or without a tag behind a colon and a namespace before a slash.
-fn template(settings: &Settings, name: &str) -> Result<Template, Box<Response>> {
+/// Returns the template of this name, which may have a namespace before a slash and a tag after a colon.
+fn find_template(settings: &Settings, name: &str) -> Result<Template, Refusal> {
     let (base, tag) = name.split_once(':').map_or((name, None), |(base, tag)| (base, Some(tag)));
     if settings.templates.is_empty() {
         return Ok(Template { tag: tag.unwrap_or("default").to_owned(), modules: None });

@@ -1,4 +1,6 @@
-//! envd's `/files`: whole files in and out.
+//! envd's `/files`: whole files are read and written.
+
+use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -8,33 +10,37 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
+use switchtower_e2b_wire::errors::{api, unauthorized};
+use switchtower_e2b_wire::files::written;
+use switchtower_e2b_wire::multipart::{Part, read_form};
 
-use super::refusal::{api, token};
-use super::{multipart, plane};
-use crate::disk::{HOME, Trouble, absolute};
+use super::errors::Refusal;
+use super::target;
+use crate::disk::{DiskError, HOME, absolute};
 use crate::fake::Fake;
-use crate::faults::Kind;
-use crate::latency::Act;
+use crate::faults::FaultKind;
+use crate::latency::Operation;
 use crate::sandbox::Sandbox;
 
 #[derive(Deserialize)]
-pub(super) struct Asked {
+pub(super) struct FileQuery {
     path: Option<String>,
     username: Option<String>,
     signature: Option<String>,
+    /// Seconds since 1970.
     signature_expiration: Option<i64>,
 }
 
-impl Asked {
-    /// A link that the owner of the token has signed is as good as the token.
+impl FileQuery {
+    /// Whether the query has a valid signature, made with the sandbox's token, which stands for the token.
     fn is_signed(&self, fake: &Fake, sandbox: &Sandbox, operation: &str) -> bool {
         let Some(signature) = &self.signature else { return false };
         let (path, user) = (self.path.as_deref().unwrap_or_default(), self.username.as_deref().unwrap_or_default());
         let mut signed = format!("{path}:{operation}:{user}:{}", sandbox.token);
         if let Some(until) = self.signature_expiration {
-            if until < fake.parts.wall.unix() {
+            if until < fake.state.clock.unix_seconds() {
                 return false;
             }
             signed.push_str(&format!(":{until}"));
@@ -43,92 +49,88 @@ impl Asked {
     }
 }
 
-fn reached(
-    fake: &Fake,
-    headers: &HeaderMap,
-    asked: &Asked,
-    operation: &str,
-) -> Result<std::sync::Arc<Sandbox>, Box<Response>> {
-    let sandbox = plane::sandbox(fake, headers)?;
-    if !plane::has_token(&sandbox, headers) && !asked.is_signed(fake, &sandbox, operation) {
-        return Err(Box::new(token()));
+/// Returns the sandbox, once the request may use its files and no fault strikes.
+fn open(fake: &Fake, headers: &HeaderMap, query: &FileQuery, operation: &str) -> Result<Arc<Sandbox>, Refusal> {
+    let sandbox = target::sandbox(fake, headers)?;
+    if !target::has_token(&sandbox, headers) && !query.is_signed(fake, &sandbox, operation) {
+        return Err(Box::new(unauthorized()));
     }
-    if fake.parts.faults.strikes(Kind::Files500, &fake.parts.chance) {
-        return Err(Box::new(api(StatusCode::INTERNAL_SERVER_ERROR, "error opening file: as asked for")));
+    if fake.state.faults.triggers(FaultKind::Files500, &fake.state.random) {
+        return Err(Box::new(api(StatusCode::INTERNAL_SERVER_ERROR, "error opening file: injected fault")));
     }
     Ok(sandbox)
 }
 
-fn trouble(trouble: &Trouble) -> Response {
-    let status = match trouble {
-        Trouble::NotFound(_) => StatusCode::NOT_FOUND,
-        Trouble::Exists(_) | Trouble::IsDir(_) | Trouble::NotDir(_) => StatusCode::BAD_REQUEST,
-        Trouble::Denied(_) | Trouble::Other(_) => StatusCode::INTERNAL_SERVER_ERROR,
+fn failed(error: &DiskError) -> Response {
+    let status = match error {
+        DiskError::NotFound(_) => StatusCode::NOT_FOUND,
+        DiskError::Exists(_) | DiskError::IsFolder(_) | DiskError::NotFolder(_) => StatusCode::BAD_REQUEST,
+        DiskError::Denied(_) | DiskError::Other(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    api(status, &trouble.to_string())
+    api(status, &error.to_string())
 }
 
-pub(super) async fn read(State(fake): State<Fake>, Query(asked): Query<Asked>, headers: HeaderMap) -> Response {
-    fake.pass(Act::Other).await;
-    let sandbox = match reached(&fake, &headers, &asked, "read") {
+pub(super) async fn read(State(fake): State<Fake>, Query(query): Query<FileQuery>, headers: HeaderMap) -> Response {
+    fake.simulate_latency(Operation::Other).await;
+    let sandbox = match open(&fake, &headers, &query, "read") {
         Ok(sandbox) => sandbox,
-        Err(refused) => return *refused,
+        Err(refusal) => return *refusal,
     };
-    fake.parts.fleet.count(|counts| counts.file_reads += 1);
-    match sandbox.disk.read(&absolute(asked.path.as_deref().unwrap_or_default(), HOME)) {
+    fake.state.sandboxes.count(|counts| counts.file_reads += 1);
+    match sandbox.disk.read(&absolute(query.path.as_deref().unwrap_or_default(), HOME)) {
         Ok(content) => ([(header::CONTENT_TYPE, "application/octet-stream")], content).into_response(),
-        Err(e) => trouble(&e),
+        Err(error) => failed(&error),
     }
 }
 
 pub(super) async fn write(
     State(fake): State<Fake>,
-    Query(asked): Query<Asked>,
+    Query(query): Query<FileQuery>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    fake.pass(Act::Other).await;
-    let sandbox = match reached(&fake, &headers, &asked, "write") {
+    fake.simulate_latency(Operation::Other).await;
+    let sandbox = match open(&fake, &headers, &query, "write") {
         Ok(sandbox) => sandbox,
-        Err(refused) => return *refused,
+        Err(refusal) => return *refusal,
     };
-    match written(&fake, &sandbox, &asked, &headers, &body) {
-        Ok(all) => Json(all).into_response(),
-        Err(refused) => *refused,
+    match write_all(&fake, &sandbox, &query, &headers, body).await {
+        Ok(files) => Json(files).into_response(),
+        Err(refusal) => *refusal,
     }
 }
 
-fn written(
+/// Writes one file that is the body, or those of a form.
+async fn write_all(
     fake: &Fake,
     sandbox: &Sandbox,
-    asked: &Asked,
+    query: &FileQuery,
     headers: &HeaderMap,
-    body: &[u8],
-) -> Result<Vec<Value>, Box<Response>> {
+    body: Bytes,
+) -> Result<Vec<Value>, Refusal> {
     let bad = |message: &str| Box::new(api(StatusCode::BAD_REQUEST, message));
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
         return Err(bad("this stand-in takes no compressed uploads"));
     }
-    let whole = || multipart::Part { field: "file".to_owned(), filename: String::new(), content: body };
     let parts = if content_type.starts_with("application/octet-stream") {
-        vec![whole()]
+        vec![Part { field: "file".to_owned(), file_name: String::new(), content: body }]
     } else {
-        multipart::parts(content_type, body).ok_or_else(|| bad("error parsing multipart form"))?
+        read_form(content_type, &body).await.map_err(|error| bad(&error.to_string()))?
     };
     let files: Vec<_> = parts.into_iter().filter(|part| part.field == "file").collect();
     if files.is_empty() {
         return Err(bad("no files to upload"));
     }
-    let mut told = Vec::new();
+    let mut answer = Vec::new();
     for file in files {
-        let name = asked.path.as_deref().unwrap_or(&file.filename);
-        if name.is_empty() {
+        let path = query.path.as_deref().unwrap_or(&file.file_name);
+        if path.is_empty() {
             return Err(bad("path is required"));
         }
-        let entry = sandbox.disk.write(&absolute(name, HOME), file.content).map_err(|e| trouble(&e))?;
-        fake.parts.fleet.count(|counts| counts.file_writes += 1);
-        told.push(json!({"path": entry.path, "name": entry.name(), "type": "file"}));
+        let entry = sandbox.disk.write(&absolute(path, HOME), &file.content).map_err(|error| failed(&error))?;
+        fake.state.sandboxes.count(|counts| counts.file_writes += 1);
+        answer.push(written(&entry.path));
     }
-    Ok(told)
+    Ok(answer)
 }

@@ -1,4 +1,4 @@
-//! envd's `filesystem.Filesystem`. It has no watches.
+//! envd's `filesystem.Filesystem`. Watches are not implemented.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -7,17 +7,19 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use switchtower_e2b_wire::connect::{self, Code, Error};
+use switchtower_e2b_wire::files::{Entry, EntryKind};
 
-use super::connect::{self, Error};
-use super::plane;
-use crate::disk::{Entry, HOME, Modified, absolute};
+use super::target;
+use crate::disk::{self, DiskError, HOME, Modified, absolute};
 use crate::fake::Fake;
-use crate::latency::Act;
+use crate::latency::Operation;
 use crate::sandbox::Sandbox;
 
+/// The fields of all messages together.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Asked {
+struct FilesystemRequest {
     path: String,
     depth: u32,
     source: String,
@@ -30,52 +32,67 @@ pub(super) async fn call(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    fake.pass(Act::Other).await;
-    let sandbox = match plane::with_token(&fake, &headers) {
+    fake.simulate_latency(Operation::Other).await;
+    let sandbox = match target::sandbox_with_token(&fake, &headers) {
         Ok(sandbox) => sandbox,
-        Err(refused) => return *refused,
+        Err(refusal) => return *refusal,
     };
-    if connect::is_stream(&headers) {
-        return connect::failed(&Error::unimplemented(&method));
-    }
-    match answered(&fake, &sandbox, &method, &body) {
+    let answered = if connect::is_stream(&headers) {
+        Err(unimplemented(&method))
+    } else {
+        unary(&fake, &sandbox, &method, &headers, &body)
+    };
+    match answered {
         Ok(answer) => Json(answer).into_response(),
-        Err(error) => error.into_response(),
+        Err(error) => error.response(&headers),
     }
 }
 
-fn answered(fake: &Fake, sandbox: &Sandbox, method: &str, body: &[u8]) -> Result<Value, Error> {
-    let asked: Asked = connect::message(body)?;
+fn unimplemented(method: &str) -> Error {
+    Error::new(Code::Unimplemented, format!("this stand-in does not implement {method}"))
+}
+
+fn unary(fake: &Fake, sandbox: &Sandbox, method: &str, headers: &HeaderMap, body: &[u8]) -> Result<Value, Error> {
+    let asked: FilesystemRequest = connect::read_message(headers, body)?;
     let (disk, path) = (&sandbox.disk, |path: &str| absolute(path, HOME));
-    let entry = |entry: &Entry| json!({"entry": described(fake, entry)});
-    Ok(match method {
-        "Stat" => entry(&disk.stat(&path(&asked.path))?),
-        "MakeDir" => entry(&disk.make_dir(&path(&asked.path))?),
-        "Move" => entry(&disk.rename(&path(&asked.source), &path(&asked.destination))?),
+    let entry = |entry: Result<disk::Entry, DiskError>| {
+        entry.map(|entry| json!({ "entry": describe(fake, &entry) })).map_err(|error| failed(&error))
+    };
+    match method {
+        "Stat" => entry(disk.stat(&path(&asked.path))),
+        "MakeDir" => entry(disk.make_folder(&path(&asked.path))),
+        "Move" => entry(disk.rename(&path(&asked.source), &path(&asked.destination))),
         "ListDir" => {
-            let entries = disk.list(&path(&asked.path), asked.depth)?;
-            json!({"entries": entries.iter().map(|entry| described(fake, entry)).collect::<Vec<_>>()})
+            let entries = disk.list(&path(&asked.path), asked.depth).map_err(|error| failed(&error))?;
+            Ok(json!({ "entries": entries.iter().map(|entry| describe(fake, entry)).collect::<Vec<_>>() }))
         }
-        "Remove" => {
-            disk.remove(&path(&asked.path))?;
-            json!({})
-        }
-        method => return Err(Error::unimplemented(method)),
-    })
+        "Remove" => disk.remove(&path(&asked.path)).map(|()| json!({})).map_err(|error| failed(&error)),
+        method => Err(unimplemented(method)),
+    }
 }
 
-fn described(fake: &Fake, entry: &Entry) -> Value {
-    let modified = match entry.modified {
-        Modified::At(instant) => fake.parts.wall.zulu(instant),
-        Modified::On(time) => jiff::Timestamp::try_from(time).map(|stamp| stamp.to_string()).unwrap_or_default(),
+fn failed(error: &DiskError) -> Error {
+    let code = match error {
+        DiskError::NotFound(_) => Code::NotFound,
+        DiskError::Exists(_) => Code::AlreadyExists,
+        DiskError::IsFolder(_) | DiskError::NotFolder(_) => Code::InvalidArgument,
+        DiskError::Denied(_) => Code::PermissionDenied,
+        DiskError::Other(_) => Code::Internal,
     };
-    let mut described = json!({
-        "name": entry.name(), "path": entry.path, "size": entry.size.to_string(), "mode": entry.mode,
-        "type": if entry.is_dir { "FILE_TYPE_DIRECTORY" } else { "FILE_TYPE_FILE" },
-        "permissions": entry.permissions(), "owner": "user", "group": "user", "modifiedTime": modified,
-    });
-    if let Some(target) = &entry.symlink {
-        described["symlinkTarget"] = target.as_str().into();
-    }
-    described
+    Error::new(code, error.to_string())
+}
+
+fn describe(fake: &Fake, entry: &disk::Entry) -> Value {
+    let described = Entry {
+        path: &entry.path,
+        kind: if entry.is_folder { EntryKind::Folder } else { EntryKind::File },
+        size: entry.size,
+        mode: entry.mode,
+        modified: match entry.modified {
+            Modified::Runtime(instant) => fake.state.clock.at(instant),
+            Modified::System(time) => time,
+        },
+        symlink_target: entry.symlink.as_deref(),
+    };
+    described.json()
 }

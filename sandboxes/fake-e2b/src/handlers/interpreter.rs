@@ -1,4 +1,4 @@
-//! The code interpreter: contexts, and programs that run in them.
+//! The code interpreter: contexts, and executions in them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,21 +10,22 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use switchtower_e2b_wire::errors::{RATE_LIMITED, invalid_body, sandbox_not_running, text, unknown_context};
 
-use super::plane;
-use super::refusal::{self, gone, text};
-use crate::context::{Context, Ending, Reason, Told};
+use super::errors::{Refusal, rate_limited};
+use super::target;
+use crate::context::{Context, DiscardReason, ExecutionEnd, StreamEnd};
 use crate::disk::{HOME, absolute};
 use crate::fake::Fake;
-use crate::faults::Kind;
-use crate::fleet::End;
-use crate::kernel::Cell;
-use crate::latency::Act;
-use crate::line::Lines;
+use crate::faults::FaultKind;
+use crate::kernel::CellCode;
+use crate::latency::Operation;
+use crate::row_stream::RowSender;
 use crate::sandbox::Sandbox;
+use crate::sandboxes::EndReason;
 
 #[derive(Deserialize)]
-struct Order {
+struct ExecuteRequest {
     code: String,
     context_id: Option<String>,
     language: Option<String>,
@@ -37,92 +38,89 @@ struct NewContext {
     cwd: Option<String>,
 }
 
-/// As FastAPI says that a body is not what it should be.
-fn unprocessable(e: &serde_json::Error) -> Response {
-    let detail = json!({"detail": [{"type": "json_invalid", "loc": ["body"], "msg": e.to_string()}]});
-    (StatusCode::UNPROCESSABLE_ENTITY, Json(detail)).into_response()
-}
-
 pub(super) async fn execute(State(fake): State<Fake>, headers: HeaderMap, body: Bytes) -> Response {
-    match started(&fake, &headers, &body).await {
+    match start(&fake, &headers, &body).await {
         Ok(response) => response,
-        Err(refused) => {
-            fake.parts.fleet.count(|counts| counts.execute_refused += 1);
-            *refused
+        Err(refusal) => {
+            fake.state.sandboxes.count(|counts| counts.execute_refused += 1);
+            *refusal
         }
     }
 }
 
-async fn started(fake: &Fake, headers: &HeaderMap, body: &[u8]) -> Result<Response, Box<Response>> {
-    let sandbox = plane::with_token(fake, headers)?;
-    let order: Order = serde_json::from_slice(body).map_err(|e| unprocessable(&e))?;
-    let fleet = &fake.parts.fleet;
-    if let Err(empty) = fleet.may_execute() {
-        let limited = text(StatusCode::TOO_MANY_REQUESTS, refusal::RATE);
-        return Err(Box::new(refusal::limited(limited, Some(empty), &fake.parts.settings.rates)));
+/// Starts an execution and returns the response that its rows arrive in.
+async fn start(fake: &Fake, headers: &HeaderMap, body: &[u8]) -> Result<Response, Refusal> {
+    let sandbox = target::sandbox_with_token(fake, headers)?;
+    let request: ExecuteRequest = serde_json::from_slice(body).map_err(|error| invalid_body(&error))?;
+    let sandboxes = &fake.state.sandboxes;
+    if let Err(exceeded) = sandboxes.take_execution() {
+        let response = text(StatusCode::TOO_MANY_REQUESTS, RATE_LIMITED);
+        return Err(Box::new(rate_limited(response, Some(exceeded), &fake.state.settings.rates)));
     }
-    fail(fake, &sandbox.id).await?;
-    let context = chosen(&sandbox, order.context_id.as_deref(), order.language.as_deref())?;
-    fake.pass(if sandbox.runs_first() { Act::FirstRun } else { Act::Run }).await;
-    // It may have gone while time passed.
-    if fleet.running(&sandbox.id).is_none() {
-        return Err(Box::new(gone(&sandbox.id)));
+    apply_faults(fake, &sandbox.id).await?;
+    let context = find_context(&sandbox, request.context_id.as_deref(), request.language.as_deref())?;
+    let is_first = sandbox.take_first_run();
+    fake.simulate_latency(if is_first { Operation::FirstRun } else { Operation::Run }).await;
+    // It may have ended while time passed.
+    if sandboxes.running(&sandbox.id).is_none() {
+        return Err(Box::new(sandbox_not_running(&sandbox.id)));
     }
-    fleet.count(|counts| counts.executions += 1);
-    let (lines, answer) = Lines::answer();
-    let cell = Cell { code: order.code, env: order.env_vars.unwrap_or_default() };
-    let cut = fake.parts.faults.strikes(Kind::ExecuteCut, &fake.parts.chance);
-    let ending = if cut { Ending::Cut } else { Ending::Whole };
+    sandboxes.count(|counts| counts.executions += 1);
+    let (rows, body) = RowSender::channel();
+    let cell = CellCode { code: request.code, env: request.env_vars.unwrap_or_default() };
+    let is_cut = fake.state.faults.triggers(FaultKind::ExecuteCut, &fake.state.random);
+    let stream_end = if is_cut { StreamEnd::Cut } else { StreamEnd::Complete };
     let fake = fake.clone();
     let mut pauses = sandbox.pauses();
     // A task of its own: when the client leaves, the program is interrupted, which takes a moment.
     tokio::spawn(async move {
         let paused = async {
             if pauses.changed().await.is_ok() {
-                lines.cut().await;
+                rows.cut().await;
             }
             // The program's own end is still awaited.
             std::future::pending::<()>().await;
         };
-        // The client may be gone, and back with a restart, before its leaving shows here.
+        // The client may leave, and come back with a restart, before that shows here.
         let wedge = context.wedge();
-        let told = tokio::select! {
-            told = context.execute(&cell, &lines, ending) => told,
-            () = paused => Told::Nothing,
+        let end = tokio::select! {
+            end = context.execute(&cell, &rows, stream_end) => end,
+            () = paused => ExecutionEnd::ClientLeft,
         };
-        if told == Told::Nothing && fake.parts.faults.strikes(Kind::Wedge, &fake.parts.chance) {
+        if end == ExecutionEnd::ClientLeft && fake.state.faults.triggers(FaultKind::Wedge, &fake.state.random) {
             wedge();
         }
     });
-    Ok(answer.into_response())
+    Ok(body.into_response())
 }
 
-async fn fail(fake: &Fake, id: &str) -> Result<(), Box<Response>> {
-    let (faults, chance) = (&fake.parts.faults, &fake.parts.chance);
-    let delay = faults.delay(Kind::ExecuteSlow, chance);
+async fn apply_faults(fake: &Fake, id: &str) -> Result<(), Refusal> {
+    let (faults, random) = (&fake.state.faults, &fake.state.random);
+    let delay = faults.delay(FaultKind::ExecuteSlow, random);
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
-    if faults.strikes(Kind::Execute429, chance) {
-        let limited = text(StatusCode::TOO_MANY_REQUESTS, refusal::RATE);
-        return Err(Box::new(refusal::limited(limited, None, &fake.parts.settings.rates)));
+    if faults.triggers(FaultKind::Execute429, random) {
+        let response = text(StatusCode::TOO_MANY_REQUESTS, RATE_LIMITED);
+        return Err(Box::new(rate_limited(response, None, &fake.state.settings.rates)));
     }
-    if faults.strikes(Kind::Execute502, chance) {
-        return Err(Box::new(gone(id)));
+    if faults.triggers(FaultKind::Execute502, random) {
+        return Err(Box::new(sandbox_not_running(id)));
     }
-    if faults.strikes(Kind::Execute500, chance) {
+    if faults.triggers(FaultKind::Execute500, random) {
         return Err(Box::new(text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")));
     }
-    if faults.strikes(Kind::Vanish, chance) {
-        fake.parts.fleet.end_soon(id, End::Vanished);
-        return Err(Box::new(gone(id)));
+    if faults.triggers(FaultKind::Vanish, random) {
+        fake.state.sandboxes.end_soon(id, EndReason::Vanished);
+        return Err(Box::new(sandbox_not_running(id)));
     }
     Ok(())
 }
 
-/// The context that a program is for.
-fn chosen(sandbox: &Sandbox, id: Option<&str>, language: Option<&str>) -> Result<Arc<Context>, Box<Response>> {
+/// Returns the context with this id, or the default one.
+fn find_context(sandbox: &Sandbox, id: Option<&str>, language: Option<&str>) -> Result<Arc<Context>, Refusal> {
     let contexts = sandbox.contexts();
+    let missing = |id: &str| Box::new(unknown_context(id));
     match (id, language) {
         (Some(_), Some(_)) => {
             let message = "Only one of context_id or language can be provided";
@@ -130,18 +128,14 @@ fn chosen(sandbox: &Sandbox, id: Option<&str>, language: Option<&str>) -> Result
         }
         (Some(id), None) => contexts.iter().find(|context| context.id == id).cloned().ok_or_else(|| missing(id)),
         (None, language) => {
-            python(language)?;
+            require_python(language)?;
             contexts.first().cloned().ok_or_else(|| missing("default"))
         }
     }
 }
 
-fn missing(id: &str) -> Box<Response> {
-    Box::new(text(StatusCode::NOT_FOUND, &format!("Context {id} not found")))
-}
-
-/// The one language that there is.
-fn python(language: Option<&str>) -> Result<(), Box<Response>> {
+/// Refuses every language but Python.
+fn require_python(language: Option<&str>) -> Result<(), Refusal> {
     match language.map(str::to_ascii_lowercase).as_deref() {
         None | Some("python" | "python3" | "py") => Ok(()),
         Some(other) => {
@@ -151,75 +145,76 @@ fn python(language: Option<&str>) -> Result<(), Box<Response>> {
     }
 }
 
-fn described(context: &Context) -> Value {
-    json!({"id": context.id, "language": context.language, "cwd": context.cwd})
+fn describe(context: &Context) -> Value {
+    json!({ "id": context.id, "language": context.language, "cwd": context.cwd })
 }
 
-/// As `plane::sandbox`, with the faults of contexts.
-fn reached(fake: &Fake, headers: &HeaderMap) -> Result<Arc<Sandbox>, Box<Response>> {
-    let sandbox = plane::sandbox(fake, headers)?;
-    if fake.parts.faults.strikes(Kind::Contexts500, &fake.parts.chance) {
-        return Err(Box::new(text(StatusCode::INTERNAL_SERVER_ERROR, "Failed to create context: as asked for")));
+/// Returns the sandbox of a call about contexts, once no fault strikes.
+fn open(fake: &Fake, headers: &HeaderMap) -> Result<Arc<Sandbox>, Refusal> {
+    let sandbox = target::sandbox(fake, headers)?;
+    if fake.state.faults.triggers(FaultKind::Contexts500, &fake.state.random) {
+        let message = "Failed to create context: injected fault";
+        return Err(Box::new(text(StatusCode::INTERNAL_SERVER_ERROR, message)));
     }
     Ok(sandbox)
 }
 
 pub(super) async fn contexts(State(fake): State<Fake>, headers: HeaderMap) -> Response {
-    fake.pass(Act::Other).await;
-    match reached(&fake, &headers) {
+    fake.simulate_latency(Operation::Other).await;
+    match open(&fake, &headers) {
         Ok(sandbox) => {
-            let all: Vec<Value> = sandbox.contexts().iter().map(|context| described(context)).collect();
+            let all: Vec<Value> = sandbox.contexts().iter().map(|context| describe(context)).collect();
             Json(all).into_response()
         }
-        Err(refused) => *refused,
+        Err(refusal) => *refusal,
     }
 }
 
 pub(super) async fn create_context(State(fake): State<Fake>, headers: HeaderMap, body: Bytes) -> Response {
-    fake.pass(Act::Other).await;
+    fake.simulate_latency(Operation::Other).await;
     let created = || {
-        let sandbox = reached(&fake, &headers)?;
-        let asked: NewContext = serde_json::from_slice(&body).map_err(|e| unprocessable(&e))?;
-        python(asked.language.as_deref())?;
-        let cwd = absolute(asked.cwd.as_deref().unwrap_or(HOME), HOME);
-        if !sandbox.disk.stat(&cwd).is_ok_and(|entry| entry.is_dir) {
+        let sandbox = open(&fake, &headers)?;
+        let new: NewContext = serde_json::from_slice(&body).map_err(|error| invalid_body(&error))?;
+        require_python(new.language.as_deref())?;
+        let cwd = absolute(new.cwd.as_deref().unwrap_or(HOME), HOME);
+        if !sandbox.disk.stat(&cwd).is_ok_and(|entry| entry.is_folder) {
             let message = format!("Failed to create context: no directory {cwd}");
             return Err(Box::new(text(StatusCode::INTERNAL_SERVER_ERROR, &message)));
         }
-        let context = Arc::new(sandbox.context(fake.parts.chance.uuid(), &cwd));
+        let context = Arc::new(sandbox.new_context(fake.state.random.uuid(), &cwd));
         sandbox.contexts().push(context.clone());
-        fake.parts.fleet.count(|counts| counts.contexts += 1);
-        Ok(Json(described(&context)).into_response())
+        fake.state.sandboxes.count(|counts| counts.contexts += 1);
+        Ok(Json(describe(&context)).into_response())
     };
-    created().unwrap_or_else(|refused: Box<Response>| *refused)
+    created().unwrap_or_else(|refusal: Refusal| *refusal)
 }
 
 pub(super) async fn restart_context(State(fake): State<Fake>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    fake.pass(Act::Other).await;
-    let context = reached(&fake, &headers).and_then(|sandbox| chosen(&sandbox, Some(&id), None));
+    fake.simulate_latency(Operation::Other).await;
+    let context = open(&fake, &headers).and_then(|sandbox| find_context(&sandbox, Some(&id), None));
     match context {
         Ok(context) => {
-            context.leave(Reason::Restart);
+            context.discard_kernel(DiscardReason::Restart);
             Json(Value::Null).into_response()
         }
-        Err(refused) => *refused,
+        Err(refusal) => *refusal,
     }
 }
 
 pub(super) async fn remove_context(State(fake): State<Fake>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    fake.pass(Act::Other).await;
-    let sandbox = match reached(&fake, &headers) {
+    fake.simulate_latency(Operation::Other).await;
+    let sandbox = match open(&fake, &headers) {
         Ok(sandbox) => sandbox,
-        Err(refused) => return *refused,
+        Err(refusal) => return *refusal,
     };
     let mut contexts = sandbox.contexts();
-    let Some(at) = contexts.iter().position(|context| context.id == id) else { return *missing(&id) };
+    let Some(at) = contexts.iter().position(|context| context.id == id) else { return unknown_context(&id) };
     if at == 0 {
-        // The default one comes back by itself.
-        let anew = Arc::new(sandbox.context(fake.parts.chance.uuid(), HOME));
-        std::mem::replace(&mut contexts[0], anew).leave(Reason::Restart);
+        // A sandbox always has a default context.
+        let new = Arc::new(sandbox.new_context(fake.state.random.uuid(), HOME));
+        std::mem::replace(&mut contexts[0], new).discard_kernel(DiscardReason::Restart);
     } else {
-        contexts.remove(at).leave(Reason::Restart);
+        contexts.remove(at).discard_kernel(DiscardReason::Restart);
     }
     Json(Value::Null).into_response()
 }

@@ -1,4 +1,4 @@
-//! envd's `process.Process`. It has no terminals.
+//! envd's `process.Process`. Terminals are not implemented.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,25 +9,29 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::stream;
 use rustix::process::Signal;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use switchtower_e2b_wire::connect::{self, Code, Error};
 use tokio::sync::mpsc;
 
-use super::connect::{self, Code, Error};
-use super::plane;
+use super::target;
 use crate::fake::Fake;
-use crate::latency::Act;
-use crate::process::{Order, Running, Said};
+use crate::latency::Operation;
+use crate::process::{CommandEvent, CommandSpec, RunningCommand};
 use crate::sandbox::Sandbox;
 
-/// How often a silent stream says that it lives, where the client did not ask for another time.
-const KEEPALIVE: u64 = 90;
+/// Seconds between the keepalives of a silent stream, where the client names no interval.
+const KEEPALIVE_SECONDS: u64 = 90;
 
+/// The fields of all messages together.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Asked {
+struct ProcessRequest {
     process: Value,
     stdin: Option<bool>,
     tag: Option<String>,
@@ -38,7 +42,7 @@ struct Asked {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Config {
+struct ProcessConfig {
     cmd: String,
     args: Vec<String>,
     envs: BTreeMap<String, String>,
@@ -51,36 +55,40 @@ pub(super) async fn call(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    fake.pass(Act::Other).await;
-    let sandbox = match plane::with_token(&fake, &headers) {
+    fake.simulate_latency(Operation::Other).await;
+    let sandbox = match target::sandbox_with_token(&fake, &headers) {
         Ok(sandbox) => sandbox,
-        Err(refused) => return *refused,
+        Err(refusal) => return *refusal,
     };
-    if !connect::is_stream(&headers) {
-        return match unary(&sandbox, &method, &body).await {
-            Ok(answer) => Json(answer).into_response(),
-            Err(error) => error.into_response(),
-        };
-    }
-    match streamed(&fake, &sandbox, &method, &headers, &body).await {
-        Ok(response) => response,
-        Err(error) => connect::failed(&error),
-    }
+    let answered = if connect::is_stream(&headers) {
+        streaming(&fake, &sandbox, &method, &headers, &body).await
+    } else {
+        unary(&sandbox, &method, &headers, &body).await.map(|answer| Json(answer).into_response())
+    };
+    answered.unwrap_or_else(|error| error.response(&headers))
 }
 
-async fn unary(sandbox: &Sandbox, method: &str, body: &[u8]) -> Result<Value, Error> {
-    let asked: Asked = connect::message(body)?;
+fn unimplemented(what: &str) -> Error {
+    Error::new(Code::Unimplemented, format!("this stand-in does not implement {what}"))
+}
+
+fn parse<T: DeserializeOwned>(value: Value) -> Result<T, Error> {
+    serde_json::from_value(value).map_err(|error| Error::new(Code::InvalidArgument, error.to_string()))
+}
+
+async fn unary(sandbox: &Sandbox, method: &str, headers: &HeaderMap, body: &[u8]) -> Result<Value, Error> {
+    let request: ProcessRequest = connect::read_message(headers, body)?;
     if method == "List" {
-        let all: Vec<Value> = sandbox.processes.all().iter().map(|running| described(running)).collect();
+        let all: Vec<Value> = sandbox.processes.all().iter().map(|command| describe(command)).collect();
         return Ok(json!({ "processes": all }));
     }
-    let running = selected(sandbox, &asked.process)?;
+    let command = select(sandbox, &request.process)?;
     match method {
-        "SendInput" => input(&running, &asked.input).await?,
-        "CloseStdin" => running.close_stdin().await,
-        "SendSignal" => running.signal(signal(&asked.signal)?),
+        "SendInput" => write_stdin(&command, &request.input).await?,
+        "CloseStdin" => command.close_stdin().await,
+        "SendSignal" => command.signal(signal(&request.signal)?),
         "Update" => {}
-        method => return Err(Error::unimplemented(method)),
+        method => return Err(unimplemented(method)),
     }
     Ok(json!({}))
 }
@@ -93,16 +101,18 @@ fn signal(name: &str) -> Result<Signal, Error> {
     }
 }
 
-async fn input(running: &Running, input: &Value) -> Result<(), Error> {
+async fn write_stdin(command: &RunningCommand, input: &Value) -> Result<(), Error> {
     let Some(stdin) = input["stdin"].as_str() else {
-        return Err(Error::unimplemented("terminals"));
+        return Err(unimplemented("terminals"));
     };
-    let failed = |e: std::io::Error| Error::new(Code::Internal, format!("error writing to stdin: {e}"));
-    running.write(&connect::read_bytes(stdin)?).await.map_err(failed)
+    let invalid = |error| Error::new(Code::InvalidArgument, format!("bytes: {error}"));
+    let bytes = STANDARD.decode(stdin).map_err(invalid)?;
+    let failed = |error: std::io::Error| Error::new(Code::Internal, format!("error writing to stdin: {error}"));
+    command.write_stdin(&bytes).await.map_err(failed)
 }
 
-/// The process that a selector means.
-fn selected(sandbox: &Sandbox, selector: &Value) -> Result<Arc<Running>, Error> {
+/// Returns the process that a selector names, by its tag or its number.
+fn select(sandbox: &Sandbox, selector: &Value) -> Result<Arc<RunningCommand>, Error> {
     let missing = |what: String| Error::new(Code::NotFound, format!("process with {what} not found"));
     if let Some(tag) = selector["tag"].as_str() {
         return sandbox.processes.by_tag(tag).ok_or_else(|| missing(format!("tag {tag}")));
@@ -111,135 +121,134 @@ fn selected(sandbox: &Sandbox, selector: &Value) -> Result<Arc<Running>, Error> 
     sandbox.processes.by_pid(pid).ok_or_else(|| missing(format!("pid {pid}")))
 }
 
-fn described(running: &Running) -> Value {
-    let order = &running.order;
-    let mut config = json!({"cmd": order.cmd, "args": order.args, "envs": order.env});
-    if let Some(cwd) = &order.cwd {
+fn describe(command: &RunningCommand) -> Value {
+    let spec = &command.spec;
+    let mut config = json!({ "cmd": spec.program, "args": spec.args, "envs": spec.env });
+    if let Some(cwd) = &spec.cwd {
         config["cwd"] = cwd.as_str().into();
     }
-    let mut described = json!({"config": config, "pid": running.pid});
-    if let Some(tag) = &order.tag {
+    let mut described = json!({ "config": config, "pid": command.pid });
+    if let Some(tag) = &spec.tag {
         described["tag"] = tag.as_str().into();
     }
     described
 }
 
-async fn streamed(
+async fn streaming(
     fake: &Fake,
     sandbox: &Sandbox,
     method: &str,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Response, Error> {
-    let messages = connect::messages(body)?;
+    let messages: Vec<Value> = connect::read_messages(body)?;
     if method == "StreamInput" {
-        return put_in(sandbox, &messages).await;
+        return stream_input(sandbox, &messages).await;
     }
-    let first = messages.into_iter().next().unwrap_or_else(|| json!({}));
-    let asked: Asked = serde_json::from_value(first).map_err(|e| Error::new(Code::InvalidArgument, e.to_string()))?;
+    let request: ProcessRequest = parse(messages.into_iter().next().unwrap_or_else(|| json!({})))?;
     let number = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let (pid, from) = match method {
+    let (pid, events) = match method {
         "Start" => {
-            fake.parts.fleet.count(|counts| counts.commands += 1);
-            start(sandbox, asked, number("connect-timeout-ms").map(Duration::from_millis)).await?
+            fake.state.sandboxes.count(|counts| counts.commands += 1);
+            start(sandbox, request, number("connect-timeout-ms").map(Duration::from_millis)).await?
         }
         "Connect" => {
-            let running = selected(sandbox, &asked.process)?;
-            (running.pid, running.read())
+            let command = select(sandbox, &request.process)?;
+            (command.pid, command.subscribe())
         }
-        method => return Err(Error::unimplemented(method)),
+        method => return Err(unimplemented(method)),
     };
-    let every = Duration::from_secs(number("keepalive-ping-interval").unwrap_or(KEEPALIVE).max(1));
-    Ok(connect::stream(events(pid, from, every)))
+    let keepalive = Duration::from_secs(number("keepalive-ping-interval").unwrap_or(KEEPALIVE_SECONDS).max(1));
+    Ok(connect::stream(event_stream(pid, events, keepalive)))
 }
 
 async fn start(
     sandbox: &Sandbox,
-    asked: Asked,
-    deadline: Option<Duration>,
-) -> Result<(u32, mpsc::Receiver<Said>), Error> {
-    if asked.pty.is_some() {
-        return Err(Error::unimplemented("terminals"));
+    request: ProcessRequest,
+    timeout: Option<Duration>,
+) -> Result<(u32, mpsc::Receiver<CommandEvent>), Error> {
+    if request.pty.is_some() {
+        return Err(unimplemented("terminals"));
     }
-    let config: Config =
-        serde_json::from_value(asked.process).map_err(|e| Error::new(Code::InvalidArgument, e.to_string()))?;
-    let order = Order {
-        cmd: config.cmd,
+    let config: ProcessConfig = parse(request.process)?;
+    let spec = CommandSpec {
+        program: config.cmd,
         args: config.args,
         env: config.envs,
         cwd: config.cwd,
-        tag: asked.tag,
-        // Clients that know of the flag always send it.
-        stdin: asked.stdin.unwrap_or(true),
-        deadline,
+        tag: request.tag,
+        // Clients that know the field always send it.
+        stdin: request.stdin.unwrap_or(true),
+        timeout,
     };
-    sandbox.processes.start(order).await.map_err(|e| {
-        let code = match e.kind() {
+    sandbox.processes.start(spec).await.map_err(|error| {
+        let code = match error.kind() {
             std::io::ErrorKind::InvalidInput => Code::InvalidArgument,
             std::io::ErrorKind::Unsupported => Code::Unimplemented,
             _ => Code::Internal,
         };
-        Error::new(code, e.to_string())
+        Error::new(code, error.to_string())
     })
 }
 
-/// Input as a stream: the first message says whose it is.
-async fn put_in(sandbox: &Sandbox, messages: &[Value]) -> Result<Response, Error> {
-    let mut running = None;
+/// Writes the input of a stream whose first message selects the process.
+async fn stream_input(sandbox: &Sandbox, messages: &[Value]) -> Result<Response, Error> {
+    let mut command = None;
     for message in messages {
         if let Some(start) = message.get("start") {
-            running = Some(selected(sandbox, &start["process"])?);
-        } else if let (Some(data), Some(running)) = (message.get("data"), &running) {
-            input(running, &data["input"]).await?;
+            command = Some(select(sandbox, &start["process"])?);
+        } else if let (Some(data), Some(command)) = (message.get("data"), &command) {
+            write_stdin(command, &data["input"]).await?;
         }
     }
-    let answer = [connect::data(&json!({})), connect::last(None)].concat();
+    let answer = [connect::frame(&json!({})), connect::end_frame(None)].concat();
     Ok(connect::stream(Body::from(answer)))
 }
 
-/// Where a stream of events stands.
+/// What a stream of events sends next.
 enum Stage {
     Start(u32),
-    Said,
-    Last(Option<Error>),
-    Over,
+    Events,
+    End(Option<Error>),
+    Done,
 }
 
-fn events(pid: u32, from: mpsc::Receiver<Said>, every: Duration) -> Body {
-    let next = move |(stage, mut from): (Stage, mpsc::Receiver<Said>)| async move {
-        let event = |event: Value| connect::data(&json!({ "event": event }));
-        let (frame, stage) = match stage {
-            Stage::Start(pid) => (Ok::<Bytes, std::io::Error>(event(json!({"start": {"pid": pid}}))), Stage::Said),
-            Stage::Last(error) => (Ok(connect::last(error.as_ref())), Stage::Over),
-            Stage::Over => return None,
-            Stage::Said => match tokio::time::timeout(every, from.recv()).await {
-                Err(_) => (Ok(event(json!({"keepalive": {}}))), Stage::Said),
-                Ok(Some(Said::Stdout(bytes))) => {
-                    (Ok(event(json!({"data": {"stdout": connect::bytes(&bytes)}}))), Stage::Said)
+fn event_stream(pid: u32, events: mpsc::Receiver<CommandEvent>, keepalive: Duration) -> Body {
+    let next = move |(stage, mut events): (Stage, mpsc::Receiver<CommandEvent>)| async move {
+        let frame = |event: Value| Ok::<Bytes, std::io::Error>(connect::frame(&json!({ "event": event })));
+        let data = |stream: &str, bytes: &[u8]| frame(json!({ "data": { stream: STANDARD.encode(bytes) } }));
+        let (piece, stage) = match stage {
+            Stage::Start(pid) => (frame(json!({ "start": { "pid": pid } })), Stage::Events),
+            Stage::End(error) => (Ok(connect::end_frame(error.as_ref())), Stage::Done),
+            Stage::Done => return None,
+            Stage::Events => match tokio::time::timeout(keepalive, events.recv()).await {
+                Err(_) => (frame(json!({ "keepalive": {} })), Stage::Events),
+                Ok(Some(CommandEvent::Stdout(bytes))) => (data("stdout", &bytes), Stage::Events),
+                Ok(Some(CommandEvent::Stderr(bytes))) => (data("stderr", &bytes), Stage::Events),
+                Ok(Some(CommandEvent::Exited(exit))) => {
+                    (frame(json!({ "end": describe_exit(exit) })), Stage::End(None))
                 }
-                Ok(Some(Said::Stderr(bytes))) => {
-                    (Ok(event(json!({"data": {"stderr": connect::bytes(&bytes)}}))), Stage::Said)
-                }
-                Ok(Some(Said::Exit(exit))) => (Ok(event(json!({ "end": ended(exit) }))), Stage::Last(None)),
-                Ok(Some(Said::Late)) => {
+                Ok(Some(CommandEvent::TimedOut)) => {
                     let error = Error::new(Code::DeadlineExceeded, "context deadline exceeded");
-                    (Ok(connect::last(Some(&error))), Stage::Over)
+                    (Ok(connect::end_frame(Some(&error))), Stage::Done)
                 }
-                Ok(Some(Said::Gone) | None) => (Err(std::io::ErrorKind::ConnectionReset.into()), Stage::Over),
+                Ok(Some(CommandEvent::SandboxEnded) | None) => {
+                    (Err(std::io::ErrorKind::ConnectionReset.into()), Stage::Done)
+                }
             },
         };
-        Some((frame, (stage, from)))
+        Some((piece, (stage, events)))
     };
-    Body::from_stream(stream::unfold((Stage::Start(pid), from), next))
+    Body::from_stream(stream::unfold((Stage::Start(pid), events), next))
 }
 
-/// A code, or the number of a signal.
-fn ended(exit: Result<i32, i32>) -> Value {
+/// Describes an exit code, or the number of the signal that ended a command.
+fn describe_exit(exit: Result<i32, i32>) -> Value {
     match exit {
-        Ok(0) => json!({"exited": true, "status": "exit status 0"}),
+        Ok(0) => json!({ "exited": true, "status": "exit status 0" }),
         Ok(code) => {
             let status = format!("exit status {code}");
-            json!({"exited": true, "status": status, "exitCode": code, "error": status})
+            json!({ "exited": true, "status": status, "exitCode": code, "error": status })
         }
         Err(signal) => {
             let name = match signal {
@@ -249,7 +258,7 @@ fn ended(exit: Result<i32, i32>) -> Value {
                 _ => "unknown",
             };
             let status = format!("signal: {name}");
-            json!({"status": status, "exitCode": -1, "error": status})
+            json!({ "status": status, "exitCode": -1, "error": status })
         }
     }
 }

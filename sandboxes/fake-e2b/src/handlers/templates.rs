@@ -4,45 +4,46 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
+use switchtower_e2b_wire::errors::api;
 
-use super::control::enter;
-use super::refusal::api;
+use super::api_key;
 use crate::fake::Fake;
 use crate::settings::Template;
 
-/// `GET /templates/aliases/{name}`: the template behind a name.
+/// `GET /templates/aliases/{name}`: the template that a name leads to.
 pub(super) async fn by_name(State(fake): State<Fake>, Path(name): Path<String>, headers: HeaderMap) -> Response {
-    look(&fake, &headers, &name, |name, _| json!({ "templateID": name, "public": false }))
+    answer(&fake, &headers, &name, |name, _| json!({ "templateID": name, "public": false }))
 }
 
 /// `GET /templates/{id}`. Ids are names here.
 pub(super) async fn by_id(State(fake): State<Fake>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    look(&fake, &headers, &id, |id, _| json!({ "templateID": id, "names": [id], "builds": [] }))
+    answer(&fake, &headers, &id, |id, _| json!({ "templateID": id, "names": [id], "builds": [] }))
 }
 
 /// `GET /templates/{id}/tags`.
 pub(super) async fn tags(State(fake): State<Fake>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    look(&fake, &headers, &id, |_, template| {
+    answer(&fake, &headers, &id, |_, template| {
         // Where every name is known, every tag is.
         let tag = template.map_or("default", |template| template.tag.as_str());
         json!([{ "tag": tag, "buildID": "00000000-0000-0000-0000-000000000000" }])
     })
 }
 
-fn look(
+/// Answers with `describe`'s description of the template of this name; its template is `None` where every name is known.
+fn answer(
     fake: &Fake,
     headers: &HeaderMap,
     name: &str,
-    found: impl Fn(&str, Option<&Template>) -> serde_json::Value,
+    describe: impl Fn(&str, Option<&Template>) -> Value,
 ) -> Response {
-    if let Err(refused) = enter(fake, headers) {
-        return *refused;
+    if let Err(refusal) = api_key::check(fake, headers) {
+        return *refusal;
     }
-    let templates = &fake.parts.settings.templates;
+    let templates = &fake.state.settings.templates;
     match templates.get(name.rsplit('/').next().unwrap_or(name)) {
-        Some(template) => Json(found(name, Some(template))).into_response(),
-        None if templates.is_empty() => Json(found(name, None)).into_response(),
+        Some(template) => Json(describe(name, Some(template))).into_response(),
+        None if templates.is_empty() => Json(describe(name, None)).into_response(),
         None => api(StatusCode::NOT_FOUND, &format!("template '{name}' not found")),
     }
 }

@@ -1,4 +1,4 @@
-//! What runs the cells of one context.
+//! Kernels: what runs the code of one context.
 
 mod python;
 mod scripted;
@@ -7,33 +7,33 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
-use crate::line::Lines;
+use crate::row_stream::RowSender;
 
 pub(crate) use python::PythonKernel;
 pub(crate) use scripted::{ScriptedKernel, backend};
 
-/// One interpreter with its state. Dropping it ends it.
+/// An interpreter with its state. Dropping it ends it.
 #[async_trait]
 pub(crate) trait Kernel: Send {
-    /// Runs a cell and sends its lines, the count first; without the line that ends an execution. A reader that
-    /// leaves interrupts the cell, and this returns when the interpreter is idle again.
-    async fn run(&mut self, cell: &Cell, lines: &Lines) -> After;
+    /// Runs a cell and sends its rows, the count first, without the row that ends an execution. A client that leaves
+    /// interrupts the cell; this returns when the interpreter is idle again.
+    async fn run(&mut self, cell: &CellCode, rows: &RowSender) -> KernelState;
 }
 
-/// One piece of code.
+/// The code of one execution.
 #[derive(Debug, Clone)]
-pub(crate) struct Cell {
+pub(crate) struct CellCode {
     pub(crate) code: String,
     /// Set for this cell only.
     pub(crate) env: BTreeMap<String, String>,
 }
 
-/// How an interpreter stands after a cell.
+/// The state of a kernel after a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum After {
+pub(crate) enum KernelState {
     Idle,
-    /// It died; the next cell begins with a new one.
+    /// It died; the next cell gets a new one.
     Dead,
-    /// The line to it broke in the middle.
-    Lost,
+    /// The connection to it broke in the middle of the cell.
+    Disconnected,
 }

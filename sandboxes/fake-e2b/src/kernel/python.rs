@@ -1,8 +1,9 @@
-//! A kernel that is a Python process: it behaves as ipykernel does, as far as clients and agents' programs see.
+//! A kernel that is a Python process. It behaves as ipykernel does, as far as clients and agents' programs can see.
 //!
-//! A driver in the process reads orders on its standard input and answers on its standard output, one JSON text a
-//! line; the program's own streams are pipes that the driver reads. What it does not do: languages other than Python,
-//! charts out of matplotlib figures, rich help, most magics.
+//! Limits: Python only; no charts from matplotlib figures, no rich help, few magics.
+//!
+//! A driver in the process reads requests on its standard input and answers on its standard output, one JSON text a line.
+//! The program's own streams are pipes that the driver reads.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -11,15 +12,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
+use switchtower_e2b_wire::rows;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{ChildStdin, ChildStdout};
 use tokio::time::{Instant, sleep_until};
 
-use super::{After, Cell, Kernel};
-use crate::jail::{Group, Jail};
-use crate::line::{self, Lines};
+use super::{CellCode, Kernel, KernelState};
+use crate::namespace::{Namespace, ProcessGroup};
+use crate::row_stream::RowSender;
 
-/// The driver: one program, in parts.
+/// The driver: one program in several files.
 const DRIVER: &str = concat!(
     include_str!("driver/wire.py"),
     include_str!("driver/streams.py"),
@@ -30,8 +32,8 @@ const DRIVER: &str = concat!(
     include_str!("driver/paths.py"),
     include_str!("driver/shell.py"),
 );
-/// Reads as much of a driver as its argument says, so that it does not stand in the list of processes.
-const BOOT: &str = "import os, sys, types
+/// Reads as many bytes of a driver as its argument says, so that the list of processes does not show the driver.
+const BOOTSTRAP: &str = "import os, sys, types
 driver = types.ModuleType('_switchtower_kernel')
 sys.modules[driver.__name__] = driver
 source, length = b'', int(sys.argv[1])
@@ -39,55 +41,59 @@ while len(source) < length:
     source += os.read(0, length - len(source))
 exec(compile(source, '<kernel>', 'exec'), driver.__dict__)
 driver.main()";
-/// Longest that a program may take to heed an interrupt.
-const GRACE: Duration = Duration::from_secs(5);
+/// Longest that a program may take to react to an interrupt.
+const INTERRUPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) struct PythonKernel {
-    jail: Arc<Jail>,
+    namespace: Arc<Namespace>,
     cwd: String,
     modules: serde_json::Value,
     process: Option<Process>,
 }
 
-/// A driver that waits for orders, or runs a cell.
+/// A driver that waits for a request, or runs a cell.
 struct Process {
-    child: Group,
-    orders: ChildStdin,
-    said: tokio::io::Lines<BufReader<ChildStdout>>,
+    group: ProcessGroup,
+    requests: ChildStdin,
+    answers: tokio::io::Lines<BufReader<ChildStdout>>,
 }
 
 impl PythonKernel {
-    pub(crate) fn new(jail: Arc<Jail>, cwd: &str, modules: Option<&std::collections::BTreeSet<String>>) -> Self {
-        Self { jail, cwd: cwd.to_owned(), modules: json!(modules), process: None }
+    pub(crate) fn new(
+        namespace: Arc<Namespace>,
+        cwd: &str,
+        modules: Option<&std::collections::BTreeSet<String>>,
+    ) -> Self {
+        Self { namespace, cwd: cwd.to_owned(), modules: json!(modules), process: None }
     }
 
     async fn start(&self) -> std::io::Result<Process> {
-        let python = self.jail.python().await;
-        let args = ["-c".to_owned(), BOOT.to_owned(), DRIVER.len().to_string()];
+        let python = self.namespace.python().await;
+        let args = ["-c".to_owned(), BOOTSTRAP.to_owned(), DRIVER.len().to_string()];
         let mut command =
-            self.jail.command(Path::new(&python), &args, &self.cwd, &std::collections::BTreeMap::new()).await;
+            self.namespace.command(Path::new(&python), &args, &self.cwd, &std::collections::BTreeMap::new()).await;
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = Group(command.spawn()?);
-        let gone = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
-        let mut orders = child.0.stdin.take().ok_or_else(gone)?;
-        let mut said = BufReader::new(child.0.stdout.take().ok_or_else(gone)?).lines();
-        let sandbox = json!({"modules": self.modules, "root": self.jail.root_outside()});
+        let mut group = ProcessGroup(command.spawn()?);
+        let no_pipe = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+        let mut requests = group.0.stdin.take().ok_or_else(no_pipe)?;
+        let mut answers = BufReader::new(group.0.stdout.take().ok_or_else(no_pipe)?).lines();
+        let sandbox = json!({"modules": self.modules, "root": self.namespace.root_on_host()});
         let greeting = async {
-            orders.write_all(format!("{DRIVER}{sandbox}\n").as_bytes()).await?;
-            said.next_line().await
+            requests.write_all(format!("{DRIVER}{sandbox}\n").as_bytes()).await?;
+            answers.next_line().await
         };
         match greeting.await {
             Ok(Some(line)) if line == "ready" => {}
-            _ => return Err(std::io::Error::other(format!("{} is no Python that runs here", python.display()))),
+            _ => return Err(std::io::Error::other(format!("{} is not a Python that runs here", python.display()))),
         }
-        Ok(Process { child, orders, said })
+        Ok(Process { group, requests, answers })
     }
 
-    /// The living process, or a new one.
+    /// Returns the process, started anew where it has ended.
     async fn process(&mut self) -> std::io::Result<&mut Process> {
-        let lives = self.process.as_mut().is_some_and(|process| matches!(process.child.0.try_wait(), Ok(None)));
+        let is_alive = self.process.as_mut().is_some_and(|process| matches!(process.group.0.try_wait(), Ok(None)));
         let process = match self.process.take() {
-            Some(process) if lives => process,
+            Some(process) if is_alive => process,
             _ => self.start().await?,
         };
         Ok(self.process.insert(process))
@@ -95,36 +101,36 @@ impl PythonKernel {
 }
 
 impl Process {
-    async fn order(&mut self, order: &serde_json::Value) -> std::io::Result<()> {
-        self.orders.write_all(format!("{order}\n").as_bytes()).await
+    async fn request(&mut self, request: &serde_json::Value) -> std::io::Result<()> {
+        self.requests.write_all(format!("{request}\n").as_bytes()).await
     }
 
-    async fn run(&mut self, cell: &Cell, lines: &Lines) -> std::io::Result<After> {
-        self.order(&json!({"run": cell.code, "env": cell.env})).await?;
-        let mut until: Option<Instant> = None;
+    async fn run(&mut self, cell: &CellCode, rows: &RowSender) -> std::io::Result<KernelState> {
+        self.request(&json!({"run": cell.code, "env": cell.env})).await?;
+        let mut interrupted_until: Option<Instant> = None;
         loop {
-            let said = tokio::select! {
-                said = self.said.next_line() => said?,
-                () = lines.closed(), if until.is_none() => {
-                    until = Some(Instant::now() + GRACE);
-                    self.order(&json!({"interrupt": true})).await?;
+            let answer = tokio::select! {
+                answer = self.answers.next_line() => answer?,
+                () = rows.closed(), if interrupted_until.is_none() => {
+                    interrupted_until = Some(Instant::now() + INTERRUPT_TIMEOUT);
+                    self.request(&json!({"interrupt": true})).await?;
                     continue;
                 }
-                () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {
-                    self.child.end().await;
-                    return Ok(After::Dead);
+                () = sleep_until(interrupted_until.unwrap_or_else(Instant::now)), if interrupted_until.is_some() => {
+                    self.group.end().await;
+                    return Ok(KernelState::Dead);
                 }
             };
-            match said {
-                Some(line) if line == "done" => return Ok(After::Idle),
-                // The program asked for its interpreter's end.
+            match answer {
+                Some(line) if line == "done" => return Ok(KernelState::Idle),
+                // The program ended its interpreter.
                 Some(line) if line == "left" => {
-                    self.child.end().await;
-                    return Ok(After::Idle);
+                    self.group.end().await;
+                    return Ok(KernelState::Idle);
                 }
-                Some(line) if until.is_none() => lines.send_text(line).await,
+                Some(line) if interrupted_until.is_none() => rows.send_encoded(line).await,
                 Some(_) => {}
-                None => return Ok(After::Dead),
+                None => return Ok(KernelState::Dead),
             }
         }
     }
@@ -132,22 +138,22 @@ impl Process {
 
 #[async_trait]
 impl Kernel for PythonKernel {
-    async fn run(&mut self, cell: &Cell, lines: &Lines) -> After {
-        let after = match self.process().await {
-            // A line that breaks is an interpreter that died.
-            Ok(process) => Ok(process.run(cell, lines).await.unwrap_or(After::Dead)),
+    async fn run(&mut self, cell: &CellCode, rows: &RowSender) -> KernelState {
+        let state = match self.process().await {
+            // A pipe breaks when the interpreter dies.
+            Ok(process) => Ok(process.run(cell, rows).await.unwrap_or(KernelState::Dead)),
             Err(e) => Err(e),
         };
-        match after {
-            Ok(After::Idle) => After::Idle,
+        match state {
+            Ok(KernelState::Idle) => KernelState::Idle,
             Ok(ended) => {
                 self.process = None;
                 ended
             }
             Err(e) => {
                 self.process = None;
-                lines.send(&line::error("KernelError", &format!("the kernel does not start: {e}"), "")).await;
-                After::Idle
+                rows.send(&rows::error("KernelError", &format!("the kernel does not start: {e}"), "")).await;
+                KernelState::Idle
             }
         }
     }

@@ -1,10 +1,10 @@
-//! The stand-in without a port: scripted kernels, a paused clock.
+//! The stand-in called as a service: scripted kernels, a paused clock.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod account;
+mod client;
+mod counts;
+mod executions;
 mod faults;
-mod figures;
-mod life;
+mod lifecycle;
 mod limits;
-mod runs;

@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-#[path = "../offline/account.rs"]
-#[allow(dead_code, reason = "this binary needs a part of it")]
-mod account;
 mod cells;
-mod ends;
-mod house;
+#[path = "../offline/client.rs"]
+#[allow(dead_code, reason = "this binary needs a part of it")]
+mod client;
+mod harness;
+mod process_ends;
 mod shell;

@@ -1,49 +1,49 @@
-//! What is no Python in a cell, and what programs reach by `get_ipython()`.
+//! IPython's syntax in cells, and what programs reach by `get_ipython()`.
 
 use std::collections::BTreeSet;
 
 use switchtower_fake_e2b::{Kernels, Plan, Settings, Template};
 
-use crate::house::House;
+use crate::harness::TestHarness;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_and_magics_run() {
-    let house = House::new().await;
-    let ran = house.run("n = 2\nif True:\n    !echo \"it's $((n+1))\" {n * 2} $n; echo e >&2").await;
+async fn shell_commands_and_magics_run() {
+    let harness = TestHarness::new().await;
+    let ran = harness.run("n = 2\nif True:\n    !echo \"it's $((n+1))\" {n * 2} $n; echo e >&2").await;
     assert_eq!(ran.stdout, "it's 1 4 2\ne\n", "{ran:?}");
-    assert_eq!(house.value("found = !printf 'a\\nb\\n'\nfound").await, "['a', 'b']");
-    let ran = house.run("%%bash\nx=3\necho $x").await;
+    assert_eq!(harness.value("found = !printf 'a\\nb\\n'\nfound").await, "['a', 'b']");
+    let ran = harness.run("%%bash\nx=3\necho $x").await;
     assert_eq!(ran.stdout, "3\n");
-    assert!(house.run("%time n = 3").await.stdout.contains("Wall time"));
-    assert_eq!(house.value("%matplotlib inline\nn").await, "3");
-    assert!(house.run("%pip --version").await.stdout.starts_with("pip "));
-    assert_eq!(house.error("%nothing").await.0, "UsageError");
-    assert_eq!(house.run("%%writefile made.txt\nline\n").await.stdout, "Writing made.txt\n");
-    assert_eq!(house.run("!cat made.txt").await.stdout, "line\n");
-    assert_eq!(house.value("x = '''\n!no\n%no'''\nlen(x)").await, "8");
-    assert_eq!(house.value("a = (7\n  % 4)\na").await, "3");
+    assert!(harness.run("%time n = 3").await.stdout.contains("Wall time"));
+    assert_eq!(harness.value("%matplotlib inline\nn").await, "3");
+    assert!(harness.run("%pip --version").await.stdout.starts_with("pip "));
+    assert_eq!(harness.error("%nothing").await.0, "UsageError");
+    assert_eq!(harness.run("%%writefile made.txt\nline\n").await.stdout, "Writing made.txt\n");
+    assert_eq!(harness.run("!cat made.txt").await.stdout, "line\n");
+    assert_eq!(harness.value("x = '''\n!no\n%no'''\nlen(x)").await, "8");
+    assert_eq!(harness.value("a = (7\n  % 4)\na").await, "3");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_callback_before_each_cell_is_called_with_one_argument() {
-    let house = House::new().await;
-    house.run("calls = []\ndef note(info): calls.append(info.raw_cell)\nip = get_ipython()").await;
-    house.run("ip.events.register('pre_run_cell', note)").await;
-    assert_eq!(house.value("calls").await, "['calls']");
-    house.run("ip.events.unregister('pre_run_cell', note)").await;
-    assert_eq!(house.value("len(calls), ip.user_ns is globals()").await, "(2, True)");
+    let harness = TestHarness::new().await;
+    harness.run("calls = []\ndef note(info): calls.append(info.raw_cell)\nip = get_ipython()").await;
+    harness.run("ip.events.register('pre_run_cell', note)").await;
+    assert_eq!(harness.value("calls").await, "['calls']");
+    harness.run("ip.events.unregister('pre_run_cell', note)").await;
+    assert_eq!(harness.value("len(calls), ip.user_ns is globals()").await, "(2, True)");
     assert!(
-        house.run("ip.run_line_magic('pwd', '')").await.results[0]["text"].as_str().unwrap().ends_with("/home/user")
+        harness.run("ip.run_line_magic('pwd', '')").await.results[0]["text"].as_str().unwrap().ends_with("/home/user")
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ipython_can_be_imported_where_it_is_not_installed() {
-    let house = House::new().await;
+    let harness = TestHarness::new().await;
     let code =
         "from IPython.display import display, HTML, Markdown\nimport IPython\ndisplay(HTML('<i>'), Markdown('*'))
 IPython.get_ipython() is get_ipython()";
-    let ran = house.run(code).await;
+    let ran = harness.run(code).await;
     assert_eq!((&ran.results[0]["html"], &ran.results[1]["markdown"]), (&"<i>".into(), &"*".into()));
     assert_eq!(ran.results[2]["text"], "True");
 }
@@ -53,8 +53,9 @@ async fn a_template_without_a_module_does_not_import_it() {
     let template = Template { tag: "v1".to_owned(), modules: Some(BTreeSet::new()) };
     let templates = [("mine".to_owned(), template)].into();
     let kernels = Kernels::python();
-    let house = House::of(Settings { plan: Plan::Unlimited, kernels, templates, ..Settings::default() }).await;
-    assert_eq!(house.value("import json, IPython; json.dumps(1)").await, "1");
-    let (name, value) = house.error("import pip").await;
+    let harness =
+        TestHarness::with(Settings { plan: Plan::Unlimited, kernels, templates, ..Settings::default() }).await;
+    assert_eq!(harness.value("import json, IPython; json.dumps(1)").await, "1");
+    let (name, value) = harness.error("import pip").await;
     assert_eq!((name.as_str(), value.as_str()), ("ModuleNotFoundError", "No module named 'pip'"));
 }

@@ -8,36 +8,36 @@ use tokio::process::Command;
 const PYTHON: [&str; 2] = ["e2b==2.63.0", "e2b-code-interpreter==2.11.5"];
 const JAVASCRIPT: [&str; 2] = ["e2b@2.51.0", "@e2b/code-interpreter@2.8.0"];
 
-/// Runs a program to its end; panics with what it said where it fails.
-pub(crate) async fn must(what: &str, command: &mut Command) -> String {
+/// Runs a program to its end; panics with its output where it fails.
+pub(crate) async fn run(what: &str, command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().await;
     let output = output.unwrap_or_else(|e| panic!("{what}: cannot be started ({e}); the SDK tests need it"));
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{what} failed with {}\n{said}\n{complaint}", output.status);
-    said
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{what} failed with {}\n{stdout}\n{stderr}", output.status);
+    stdout
 }
 
-/// A folder for these packages, filled once.
+/// Returns the folder of these packages, installed once.
 pub(crate) async fn installed(name: &str, packages: &[&str], install: impl AsyncFnOnce(&Path)) -> PathBuf {
     let versions = packages.join("-").replace(['/', '@', '='], "_");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{versions}"));
-    let whole = folder.join("whole");
-    if !whole.exists() {
+    let complete = folder.join("complete");
+    if !complete.exists() {
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
         install(&folder).await;
-        std::fs::write(whole, "").unwrap();
+        std::fs::write(complete, "").unwrap();
     }
     folder
 }
 
-/// Where Python finds its SDK.
+/// Returns the folder in which Python finds its SDK.
 pub(crate) async fn python() -> PathBuf {
     python_with("site-packages", &PYTHON).await
 }
 
-/// Where Python finds these packages.
+/// Returns the folder in which Python finds these packages.
 pub(crate) async fn python_with(name: &str, packages: &[&str]) -> PathBuf {
     installed(name, packages, async |folder| {
         let mut pip = Command::new("python3");
@@ -52,18 +52,18 @@ pub(crate) async fn python_with(name: &str, packages: &[&str]) -> PathBuf {
         ])
         .arg(folder)
         .args(packages);
-        must("pip install", &mut pip).await;
+        run("pip install", &mut pip).await;
     })
     .await
 }
 
-/// Where Node finds its SDK: packages lie beside the script that uses them.
+/// Returns the folder in which Node finds its SDK; a script that uses it must be in the same folder.
 pub(crate) async fn javascript() -> PathBuf {
     installed("javascript", &JAVASCRIPT, async |folder| {
         std::fs::write(folder.join("package.json"), "{\"private\": true, \"type\": \"module\"}").unwrap();
         let mut npm = Command::new("npm");
         npm.args(["install", "--no-audit", "--no-fund", "--loglevel=error"]).args(JAVASCRIPT);
-        must("npm install", npm.current_dir(folder)).await;
+        run("npm install", npm.current_dir(folder)).await;
     })
     .await
 }

@@ -1,4 +1,4 @@
-//! A client that calls the app as a service.
+//! A client that calls the stand-in as a service, without a port.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -7,12 +7,11 @@ use serde_json::{Value, json};
 use switchtower_fake_e2b::{Fake, Kernels, Plan, Settings};
 use tower::ServiceExt;
 
-/// Who calls.
-pub(crate) struct Account {
+pub(crate) struct Client {
     pub(crate) fake: Fake,
 }
 
-/// What came back.
+/// A response, read whole.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -22,19 +21,19 @@ pub(crate) struct Answer {
     pub(crate) cut: bool,
 }
 
-/// A sandbox and its token.
+/// The id and the token of a sandbox.
 #[derive(Debug, Clone)]
-pub(crate) struct Opened {
+pub(crate) struct SandboxHandle {
     pub(crate) id: String,
     pub(crate) token: String,
 }
 
-/// Scripted, without limits.
+/// Scripted kernels, no limits.
 pub(crate) fn settings() -> Settings {
     Settings { plan: Plan::Unlimited, kernels: Kernels::scripted(), ..Settings::default() }
 }
 
-impl Account {
+impl Client {
     pub(crate) fn new(settings: Settings) -> Self {
         Self { fake: Fake::new(settings) }
     }
@@ -47,7 +46,7 @@ impl Account {
         self.send(method, path, body, None).await
     }
 
-    async fn send(&self, method: &str, path: &str, body: &Value, sandbox: Option<&Opened>) -> Answer {
+    async fn send(&self, method: &str, path: &str, body: &Value, sandbox: Option<&SandboxHandle>) -> Answer {
         let mut request = Request::builder().method(method).uri(path).header("x-api-key", "e2b_any");
         request = request.header("content-type", "application/json");
         if let Some(sandbox) = sandbox {
@@ -75,23 +74,23 @@ impl Account {
         self.call("POST", "/v2/sandboxes", &body).await
     }
 
-    pub(crate) async fn open(&self) -> Opened {
-        self.create().await.opened()
+    pub(crate) async fn open(&self) -> SandboxHandle {
+        self.create().await.sandbox()
     }
 
-    pub(crate) async fn inside(&self, sandbox: &Opened, method: &str, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn call_sandbox(&self, sandbox: &SandboxHandle, method: &str, path: &str, body: &Value) -> Answer {
         self.send(method, path, body, Some(sandbox)).await
     }
 
-    pub(crate) async fn run(&self, sandbox: &Opened, code: &str) -> Answer {
-        self.inside(sandbox, "POST", "/execute", &json!({ "code": code })).await
+    pub(crate) async fn run(&self, sandbox: &SandboxHandle, code: &str) -> Answer {
+        self.call_sandbox(sandbox, "POST", "/execute", &json!({ "code": code })).await
     }
 
-    pub(crate) async fn get(&self, sandbox: &Opened) -> Answer {
+    pub(crate) async fn get(&self, sandbox: &SandboxHandle) -> Answer {
         self.call("GET", &format!("/sandboxes/{}", sandbox.id), &Value::Null).await
     }
 
-    pub(crate) async fn kill(&self, sandbox: &Opened) -> Answer {
+    pub(crate) async fn kill(&self, sandbox: &SandboxHandle) -> Answer {
         self.call("DELETE", &format!("/sandboxes/{}", sandbox.id), &Value::Null).await
     }
 }
@@ -101,17 +100,17 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {}", self.text))
     }
 
-    pub(crate) fn lines(&self) -> Vec<Value> {
-        self.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    pub(crate) fn rows(&self) -> Vec<Value> {
+        self.text.lines().map(|row| serde_json::from_str(row).unwrap()).collect()
     }
 
-    pub(crate) fn kinds(&self) -> Vec<String> {
-        self.lines().iter().map(|line| line["type"].as_str().unwrap().to_owned()).collect()
+    pub(crate) fn row_types(&self) -> Vec<String> {
+        self.rows().iter().map(|line| line["type"].as_str().unwrap().to_owned()).collect()
     }
 
-    pub(crate) fn opened(&self) -> Opened {
+    pub(crate) fn sandbox(&self) -> SandboxHandle {
         assert_eq!(self.status, StatusCode::CREATED, "{}", self.text);
         let text = |name: &str| self.json()[name].as_str().unwrap().to_owned();
-        Opened { id: text("sandboxID"), token: text("envdAccessToken") }
+        SandboxHandle { id: text("sandboxID"), token: text("envdAccessToken") }
     }
 }

@@ -1,20 +1,20 @@
-//! One sandbox, and what a cell in it gives.
+//! One sandbox, and the results of its cells.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 use switchtower_fake_e2b::{Kernels, Plan, Settings};
 
-use crate::account::{Account, Opened};
+use crate::client::{Client, SandboxHandle};
 
-pub(crate) struct House {
-    pub(crate) account: Account,
-    pub(crate) opened: Opened,
+pub(crate) struct TestHarness {
+    pub(crate) client: Client,
+    pub(crate) sandbox: SandboxHandle,
 }
 
-/// The lines of one cell, sorted.
+/// The rows of one cell, by type.
 #[derive(Debug, Default)]
-pub(crate) struct Ran {
+pub(crate) struct CellResult {
     pub(crate) count: u64,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -22,30 +22,30 @@ pub(crate) struct Ran {
     pub(crate) error: Option<Value>,
 }
 
-impl House {
+impl TestHarness {
     pub(crate) async fn new() -> Self {
-        Self::of(Settings { plan: Plan::Unlimited, kernels: Kernels::python(), ..Settings::default() }).await
+        Self::with(Settings { plan: Plan::Unlimited, kernels: Kernels::python(), ..Settings::default() }).await
     }
 
-    pub(crate) async fn of(settings: Settings) -> Self {
+    pub(crate) async fn with(settings: Settings) -> Self {
         // Tests run side by side, and look for their own processes by the id: each has a seed of its own.
         static SEED: AtomicU64 = AtomicU64::new(0);
         let seed = SEED.fetch_add(1, Ordering::Relaxed) + (u64::from(std::process::id()) << 32);
         let settings = Settings { seed, ..settings };
-        let account = Account::new(settings);
-        let opened = account.create_with(json!({"templateID": "mine:v1", "envVars": {"GIVEN": "yes"}})).await.opened();
-        Self { account, opened }
+        let client = Client::new(settings);
+        let sandbox = client.create_with(json!({"templateID": "mine:v1", "envVars": {"GIVEN": "yes"}})).await.sandbox();
+        Self { client, sandbox }
     }
 
-    pub(crate) async fn run(&self, code: &str) -> Ran {
+    pub(crate) async fn run(&self, code: &str) -> CellResult {
         self.run_with(json!({ "code": code })).await
     }
 
-    pub(crate) async fn run_with(&self, order: Value) -> Ran {
-        let answer = self.account.inside(&self.opened, "POST", "/execute", &order).await;
+    pub(crate) async fn run_with(&self, order: Value) -> CellResult {
+        let answer = self.client.call_sandbox(&self.sandbox, "POST", "/execute", &order).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
-        let mut ran = Ran::default();
-        for line in answer.lines() {
+        let mut ran = CellResult::default();
+        for line in answer.rows() {
             let text = || line["text"].as_str().unwrap();
             match line["type"].as_str().unwrap() {
                 "number_of_executions" => ran.count = line["execution_count"].as_u64().unwrap(),
@@ -60,7 +60,7 @@ impl House {
         ran
     }
 
-    /// The text of the last expression.
+    /// Returns the text of the last expression.
     pub(crate) async fn value(&self, code: &str) -> String {
         let ran = self.run(code).await;
         let main = ran.results.iter().find(|result| result["is_main_result"] == true);
@@ -68,7 +68,7 @@ impl House {
         main["text"].as_str().unwrap().to_owned()
     }
 
-    /// The name and the value of the error.
+    /// Returns the name and the value of the error.
     pub(crate) async fn error(&self, code: &str) -> (String, String) {
         let ran = self.run(code).await;
         let error = ran.error.as_ref().unwrap_or_else(|| panic!("{code}: {ran:?}"));

@@ -1,0 +1,43 @@
+//! Refusals that depend on the stand-in's settings.
+
+use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::response::Response;
+use switchtower_e2b_wire::errors::{RATE_LIMITED, RetryAfter, add_rate_headers, api};
+
+use crate::rate::RateExceeded;
+use crate::sandboxes::CreateError;
+use crate::settings::Rates;
+
+/// Boxed, for a response is large.
+pub(super) type Refusal = Box<Response>;
+
+/// Returns the control plane's answer to a creation, or a resumption, that is refused.
+pub(super) fn not_created(error: CreateError, rates: &Rates) -> Response {
+    match error {
+        CreateError::Rate(exceeded) => {
+            rate_limited(api(StatusCode::TOO_MANY_REQUESTS, RATE_LIMITED), Some(exceeded), rates)
+        }
+        CreateError::TooMany { limit } => api(
+            StatusCode::TOO_MANY_REQUESTS,
+            &format!(
+                "you have reached the maximum number of concurrent E2B sandboxes ({limit}). \
+                 If you need more, please contact us at 'https://e2b.dev/docs/getting-help'"
+            ),
+        ),
+    }
+}
+
+/// Adds when to come back; in a second where no rate says otherwise.
+pub(super) fn rate_limited(mut response: Response, exceeded: Option<RateExceeded>, rates: &Rates) -> Response {
+    let (seconds, limit) =
+        exceeded.map_or((1, 1), |rate| (rate.retry_after.as_secs_f64().ceil() as u64, rate.bucket_size));
+    let headers = response.headers_mut();
+    headers.insert("ratelimit-limit", HeaderValue::from(limit));
+    let retry_after = if rates.send_retry_after { RetryAfter::Sent } else { RetryAfter::Omitted };
+    add_rate_headers(headers, seconds, retry_after);
+    response
+}
+
+pub(super) async fn unknown_path(uri: Uri) -> Response {
+    api(StatusCode::NOT_FOUND, &format!("no such path in this stand-in: {}", uri.path()))
+}

@@ -1,0 +1,49 @@
+//! Sandboxes as the control plane describes them.
+
+use serde_json::Value;
+use switchtower_e2b_wire::control::{Details, Sandbox, State};
+
+use crate::fake::Fake;
+use crate::sandboxes::{SandboxEntry, SandboxState};
+
+/// The machine that every sandbox claims to run on.
+const CLIENT: &str = "6532622b";
+
+fn sandbox(entry: &SandboxEntry) -> Sandbox<'_> {
+    let sandbox = &entry.sandbox;
+    Sandbox {
+        id: &sandbox.id,
+        client: CLIENT,
+        template: &sandbox.template,
+        access_token: &sandbox.token,
+        traffic_token: None,
+    }
+}
+
+fn details<'a>(fake: &Fake, entry: &'a SandboxEntry) -> Details<'a> {
+    let clock = &fake.state.clock;
+    Details {
+        started: clock.at(entry.sandbox.started),
+        ends: clock.at(entry.ends),
+        metadata: &entry.sandbox.metadata,
+        state: match entry.state {
+            SandboxState::Running => State::Running,
+            SandboxState::Paused => State::Paused,
+        },
+    }
+}
+
+/// Returns the answer to a creation or a connection.
+pub(super) fn connection(entry: &SandboxEntry) -> Value {
+    sandbox(entry).connection()
+}
+
+/// Returns an entry of the list.
+pub(super) fn list_entry(fake: &Fake, entry: &SandboxEntry) -> Value {
+    sandbox(entry).list_entry(&details(fake, entry))
+}
+
+/// Returns the answer to a request for one sandbox.
+pub(super) fn detail(fake: &Fake, entry: &SandboxEntry) -> Value {
+    sandbox(entry).detail(&details(fake, entry))
+}
