@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group};
 use switchtower_contract::{Backend, Events, Language, Limits, Outcome, Program, Spec};
-use switchtower_wasm::workers::Size;
-use switchtower_wasm::{Compiled, InProcess, Workers};
+use switchtower_wasm::workers::Config;
+use switchtower_wasm::{Compiled, InProcess, WasmWorkers};
 use tokio::runtime::Runtime;
 
 use measure::{machine, median};
@@ -79,13 +79,13 @@ async fn in_workers(guest: &Compiled) {
     println!("programs per second: one worker {one:.0}, two {two:.0}, ratio {:.2} (target 1.7)", two / one);
 }
 
-async fn start(guest: &Compiled, workers: usize) -> Arc<Workers> {
-    let size = Size { workers, kernels: 0, cells: 0, room: 0, reserve: 4 };
+async fn start(guest: &Compiled, workers: usize) -> Arc<WasmWorkers> {
+    let size = Config { workers, kernel_workers: 0, concurrent_cells: 0, kernels_per_worker: 0, prewarmed: 4 };
     let program = env!("CARGO_BIN_EXE_switchtower").into();
-    Arc::new(Workers::start(guest, program, &["worker"], size).await.expect("the workers start"))
+    Arc::new(WasmWorkers::start(guest, program, &["worker"], size).await.expect("the workers start"))
 }
 
-async fn throughput(workers: &Arc<Workers>, callers: usize) -> f64 {
+async fn throughput(workers: &Arc<WasmWorkers>, callers: usize) -> f64 {
     const EACH: usize = 1500;
     let began = Instant::now();
     let calling: Vec<_> = (0..callers)

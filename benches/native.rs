@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use switchtower_contract::{Backend, Events, Exit, Language, Limits, Program, Sandbox, Spec};
 use switchtower_native::worker::Profile;
-use switchtower_native::{Installation, Native, Size};
+use switchtower_native::{Config, Installation, Native};
 use tokio::runtime::Runtime;
 
 use measure::{machine, median};
@@ -47,7 +47,13 @@ fn main() {
 }
 
 async fn measure(installation: &Installation, profile: Profile) {
-    let size = |workers, reserve| Size { workers, kernels: 0, reserve, profile: Some(profile), ..Size::default() };
+    let size = |workers, prewarmed| Config {
+        workers,
+        kernel_workers: 0,
+        prewarmed,
+        profile: Some(profile),
+        ..Config::default()
+    };
     let began = Instant::now();
     let Some(native) = start(installation, size(1, 4)).await else { return };
     println!("worker ready with all packages, self-test included: {:?} (target 2 s)", began.elapsed());
@@ -68,7 +74,7 @@ async fn measure(installation: &Installation, profile: Profile) {
     let few = ["numpy", "pandas"].map(str::to_owned).to_vec();
     for (what, preload) in [("numpy and pandas", few), ("all packages", size(1, 0).preload)] {
         let began = Instant::now();
-        let Some(native) = start(installation, Size { preload, ..size(1, 0) }).await else { return };
+        let Some(native) = start(installation, Config { preload, ..size(1, 0) }).await else { return };
         println!("with {what} loaded: ready after {:?}, self-test included", began.elapsed());
         let mut forked = times(&native, SUM, Duration::ZERO).await;
         println!("{SUM}, forked on demand with {what} loaded: p50 {:?} (target 6 ms)", median(&mut forked));
@@ -83,7 +89,7 @@ async fn measure(installation: &Installation, profile: Profile) {
     native.shutdown().await;
 }
 
-async fn start(installation: &Installation, size: Size) -> Option<Arc<Native>> {
+async fn start(installation: &Installation, size: Config) -> Option<Arc<Native>> {
     let native = Native::new(installation.clone(), size);
     match native.begin().await {
         Ok(()) => Some(Arc::new(native)),

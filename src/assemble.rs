@@ -23,8 +23,8 @@ use switchtower_core::session::Sessions;
 use switchtower_core::tier::queue::{self, Queues};
 use switchtower_core::tier::{self, Absent, Tier, Tiers};
 use switchtower_e2b::Key;
-use switchtower_wasm::workers::{self, Size};
-use switchtower_wasm::{Compiled, InProcess, Stage, Workers};
+use switchtower_wasm::workers;
+use switchtower_wasm::{Compiled, InProcess, Stage, WasmWorkers};
 
 use crate::config::{self, Config};
 use clouds::Clouds;
@@ -47,7 +47,7 @@ impl Unbuilt {
 pub struct Assembled {
     pub router: Arc<Router>,
     pub sessions: Sessions,
-    workers: Option<Arc<Workers>>,
+    workers: Option<Arc<WasmWorkers>>,
     scientific: Scientific,
     clouds: Clouds,
 }
@@ -132,7 +132,13 @@ pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembled, 
     let (count, queue) = fitted(config.wasm.workers, &config.tiers.wasm.queue);
     let kernels = if config.wasm.kernels == 0 { (2 * cores()).min(MOST_KERNEL_WORKERS) } else { config.wasm.kernels };
     let cells = config.sessions.cells_at_once();
-    let size = Size { workers: count, kernels, cells, room: config.wasm.room, reserve: config.wasm.reserve };
+    let size = workers::Config {
+        workers: count,
+        kernel_workers: kernels,
+        concurrent_cells: cells,
+        kernels_per_worker: config.wasm.room,
+        prewarmed: config.wasm.reserve,
+    };
     let wall = Wall::real();
     let clouds = Clouds::of_server(config, wall);
     let mut made = clouds.tiers(config, true);
@@ -171,7 +177,7 @@ fn fitted(workers: usize, queue: &queue::Config) -> (usize, queue::Config) {
 fn assembled(
     config: &Config,
     router: Arc<Router>,
-    workers: Option<Arc<Workers>>,
+    workers: Option<Arc<WasmWorkers>>,
     scientific: Scientific,
     clouds: Clouds,
 ) -> Assembled {
@@ -185,9 +191,10 @@ fn assembled(
 /// # Errors
 /// A worker does not come up.
 pub async fn jail(config: &Config, tell: fn(&str)) -> Result<Vec<(String, Result<(), String>)>, Unbuilt> {
-    let size = Size { workers: 1, kernels: 0, cells: 0, room: 0, reserve: 0 };
+    let size =
+        workers::Config { workers: 1, kernel_workers: 0, concurrent_cells: 0, kernels_per_worker: 0, prewarmed: 0 };
     let workers = start_workers(config, size, tell).await?;
-    let layers = workers.layers().iter().map(|layer| (layer.name.clone(), layer.standing.clone())).collect();
+    let layers = workers.layers().iter().map(|layer| (layer.name.clone(), layer.status.clone())).collect();
     workers.shutdown().await;
     Ok(layers)
 }
@@ -195,11 +202,11 @@ pub async fn jail(config: &Config, tell: fn(&str)) -> Result<Vec<(String, Result
 /// The command, and the arguments before those that [`workers::main`] takes, that lead to [`worker`].
 const WORKER: [&str; 1] = ["worker"];
 
-async fn start_workers(config: &Config, size: Size, tell: fn(&str)) -> Result<Workers, Unbuilt> {
+async fn start_workers(config: &Config, size: workers::Config, tell: fn(&str)) -> Result<WasmWorkers, Unbuilt> {
     let settings = config.clone();
     let guest = tokio::task::spawn_blocking(move || guest(&settings, &tell)).await.map_err(Unbuilt::new)??;
     let program = std::env::current_exe().map_err(Unbuilt::new)?;
-    Workers::start(&guest, program, &WORKER, size).await.map_err(Unbuilt::new)
+    WasmWorkers::start(&guest, program, &WORKER, size).await.map_err(Unbuilt::new)
 }
 
 /// The life of a worker process. Call it before anything else is opened or started.

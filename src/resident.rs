@@ -35,7 +35,7 @@ pub(crate) async fn give_back() {
         let Some(resident) = memory::resident() else { return };
         if mark.is_exceeded(resident) {
             // It takes the locks of the allocator one after the other, some milliseconds each where there is much.
-            if tokio::task::spawn_blocking(memory::give_back).await.is_err() {
+            if tokio::task::spawn_blocking(memory::release_free_memory).await.is_err() {
                 return;
             }
             mark = LowMark(memory::resident().unwrap_or(resident));
@@ -50,7 +50,7 @@ pub(crate) async fn remove_expired_answers(router: Arc<Router>) {
         tick.tick().await;
         router.cache().remove_expired();
         // What is freed stays this process's, so it is not seen to hold more.
-        if tokio::task::spawn_blocking(memory::give_back).await.is_err() {
+        if tokio::task::spawn_blocking(memory::release_free_memory).await.is_err() {
             return;
         }
     }

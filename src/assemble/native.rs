@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use switchtower_contract::Backend;
 use switchtower_core::tier::{Absent, queue};
-use switchtower_native::{Installation, Native, Size};
+use switchtower_native::{Installation, Native};
 
 use super::{Made, Unbuilt};
 use crate::config::Config;
@@ -19,7 +19,16 @@ pub(super) struct Scientific {
 impl Scientific {
     /// For one command: nothing starts before a program needs it.
     pub(super) fn of_command(config: &Config) -> Self {
-        Self::located(config, Size { workers: 1, kernels: 0, room: 0, reserve: 1, ..size(config) })
+        Self::located(
+            config,
+            switchtower_native::Config {
+                workers: 1,
+                kernel_workers: 0,
+                kernels_per_worker: 0,
+                prewarmed: 1,
+                ..size(config)
+            },
+        )
     }
 
     /// For a server: its processes prove themselves first.
@@ -39,7 +48,7 @@ impl Scientific {
         }
     }
 
-    fn located(config: &Config, size: Size) -> Self {
+    fn located(config: &Config, size: switchtower_native::Config) -> Self {
         if !config.native.enabled {
             return Self::default();
         }
@@ -74,21 +83,21 @@ fn fitted(config: &Config) -> (usize, queue::Config) {
     super::fitted(config.native.workers, &config.tiers.native.queue)
 }
 
-fn size(config: &Config) -> Size {
+fn size(config: &Config) -> switchtower_native::Config {
     let native = &config.native;
-    Size {
+    switchtower_native::Config {
         workers: fitted(config).0,
-        kernels: if native.kernels == 0 { super::cores() } else { native.kernels },
-        cells: config.sessions.cells_at_once(),
-        room: native.room,
-        kernel_idle: (!native.kernel_idle.is_zero()).then_some(native.kernel_idle),
-        reserve: native.reserve,
+        kernel_workers: if native.kernels == 0 { super::cores() } else { native.kernels },
+        concurrent_cells: config.sessions.cells_at_once(),
+        kernels_per_worker: native.room,
+        kernel_worker_idle: (!native.kernel_idle.is_zero()).then_some(native.kernel_idle),
+        prewarmed: native.reserve,
         preload: native.preload.clone(),
-        renewal: switchtower_native::Renewal { after: native.renew_after, age: native.renew_every },
+        lifetime: switchtower_native::WorkerLifetime { max_runs: native.renew_after, max_age: native.renew_every },
         profile: native.profile.profile(),
-        scratch: native.scratch,
+        scratch_bytes: native.scratch,
         memory: config.tiers.native.memory,
-        memory_total: (native.memory_total > 0).then_some(native.memory_total),
+        worker_memory: (native.memory_total > 0).then_some(native.memory_total),
     }
 }
 
@@ -109,7 +118,13 @@ pub enum Science {
 
 /// Starts one worker of the scientific tier, lets it prove itself and ends it.
 pub async fn science(config: &Config) -> Science {
-    let one = Size { workers: 1, kernels: 0, room: 0, reserve: 1, ..size(config) };
+    let one = switchtower_native::Config {
+        workers: 1,
+        kernel_workers: 0,
+        kernels_per_worker: 0,
+        prewarmed: 1,
+        ..size(config)
+    };
     let Scientific { backend, absent } = Scientific::located(config, one);
     let Some(backend) = backend else { return absent.map_or(Science::Off, Science::Absent) };
     if let Err(error) = backend.begin().await {
@@ -119,7 +134,7 @@ pub async fn science(config: &Config) -> Science {
         let tier = config.native.tier.clone();
         return Science::Absent(Absent { tier, reason: error.to_string(), remedy, machine: false });
     }
-    let layers = backend.layers().iter().map(|layer| (layer.name.clone(), layer.standing.clone())).collect();
+    let layers = backend.layers().iter().map(|layer| (layer.name.clone(), layer.status.clone())).collect();
     let (python, packages) = (backend.installation().python().to_owned(), backend.installation().packages().len());
     let full = backend.profile() == Some(switchtower_native::worker::Profile::Full);
     backend.shutdown().await;
@@ -137,8 +152,16 @@ impl Witnesses {
     /// The tier is switched off or not installed, or a worker does not come up.
     pub async fn start(config: &Config) -> Result<Self, Unbuilt> {
         let one = || {
-            let located =
-                Scientific::located(config, Size { workers: 1, kernels: 0, room: 0, reserve: 2, ..size(config) });
+            let located = Scientific::located(
+                config,
+                switchtower_native::Config {
+                    workers: 1,
+                    kernel_workers: 0,
+                    kernels_per_worker: 0,
+                    prewarmed: 2,
+                    ..size(config)
+                },
+            );
             located.backend.ok_or_else(|| {
                 let why = located.absent.map(|absent| match absent.remedy {
                     Some(remedy) => format!("{}; {remedy}", absent.reason),

@@ -9,8 +9,8 @@ use switchtower_contract::{
     Backend, Chance, Effects, Escalation, Event, Events, Exit, Fault, Language, Limits, Outcome, Output, Program,
     Sandbox, Spec,
 };
-use switchtower_wasm::workers::Size;
-use switchtower_wasm::{Compiled, InProcess, Workers};
+use switchtower_wasm::workers::Config;
+use switchtower_wasm::{Compiled, InProcess, WasmWorkers};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
@@ -19,11 +19,12 @@ pub(crate) struct Bench {
     runtime: Runtime,
     compiled: Compiled,
     pub(crate) in_process: InProcess,
-    pub(crate) workers: Arc<Workers>,
+    pub(crate) workers: Arc<WasmWorkers>,
 }
 
 /// Worker processes of the bench.
-const SIZE: Size = Size { workers: 2, kernels: 2, cells: 16, room: 16, reserve: 2 };
+const SIZE: Config =
+    Config { workers: 2, kernel_workers: 2, concurrent_cells: 16, kernels_per_worker: 16, prewarmed: 2 };
 /// The argument of the command that leads to a worker's life, as `assemble` has it.
 const WORKER: &str = "worker";
 
@@ -35,7 +36,7 @@ pub(crate) fn bench() -> &'static Bench {
         let compiled = Compiled::locate(folder.as_deref(), &told).unwrap();
         let in_process = InProcess::new(&compiled, 4, 0).unwrap();
         let command = PathBuf::from(env!("CARGO_BIN_EXE_switchtower"));
-        let workers = runtime.block_on(Workers::start(&compiled, command, &[WORKER], SIZE)).unwrap();
+        let workers = runtime.block_on(WasmWorkers::start(&compiled, command, &[WORKER], SIZE)).unwrap();
         Bench { runtime, compiled, in_process, workers: Arc::new(workers) }
     });
     &BENCH
@@ -47,12 +48,12 @@ impl Bench {
     }
 
     /// Workers apart from those of the bench.
-    pub(crate) async fn own_workers(&self, alias: &Alias, count: usize) -> Workers {
-        Workers::start(
+    pub(crate) async fn own_workers(&self, alias: &Alias, count: usize) -> WasmWorkers {
+        WasmWorkers::start(
             &self.compiled,
             alias.0.clone(),
             &[WORKER],
-            Size { workers: count, kernels: 0, cells: 0, room: 0, reserve: 1 },
+            Config { workers: count, kernel_workers: 0, concurrent_cells: 0, kernels_per_worker: 0, prewarmed: 1 },
         )
         .await
         .unwrap()

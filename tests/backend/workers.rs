@@ -4,14 +4,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use switchtower_contract::{Event, Events, Exit, Fault};
-use switchtower_wasm::Workers;
+use switchtower_wasm::WasmWorkers;
 use tokio::time::Instant;
 
 use super::bench::{Alias, Trial, bench, first_event, open, trial};
 
 const ENDLESS: &str = "print('begun')\nwhile True: pass";
 
-async fn answers(workers: &Workers) {
+async fn answers(workers: &WasmWorkers) {
     assert_eq!(trial("print(1 + 1)").run(workers).await.stdout(), "2\n");
 }
 
@@ -124,5 +124,5 @@ fn programs_wait_for_a_worker_and_all_are_answered() {
 #[test]
 fn every_layer_of_the_jail_is_told_of() {
     let layers = bench().workers.layers();
-    assert!(layers.iter().any(|layer| layer.standing.is_ok()), "{layers:?}");
+    assert!(layers.iter().any(|layer| layer.status.is_ok()), "{layers:?}");
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use switchtower_contract::Backend;
 use switchtower_native::worker::Profile;
-use switchtower_native::{Installation, Native, Renewal, Size};
+use switchtower_native::{Config, Installation, Native, WorkerLifetime};
 use tokio::runtime::Runtime;
 
 use crate::backend::bench::{Ran, Trial, trial};
@@ -26,9 +26,9 @@ pub(super) struct Bench {
 pub(super) const PROFILES: [Profile; 2] = [Profile::Full, Profile::Reduced];
 
 /// Two workers that last.
-pub(super) fn size(profile: Profile) -> Size {
-    let renewal = Renewal { after: u64::MAX, age: Duration::from_secs(3600) };
-    Size { workers: 2, kernels: 1, reserve: 2, renewal, profile: Some(profile), ..Size::default() }
+pub(super) fn size(profile: Profile) -> Config {
+    let lifetime = WorkerLifetime { max_runs: u64::MAX, max_age: Duration::from_secs(3600) };
+    Config { workers: 2, kernel_workers: 1, prewarmed: 2, lifetime, profile: Some(profile), ..Config::default() }
 }
 
 /// Nothing where the tier cannot be on this machine; that is said.
@@ -81,7 +81,7 @@ impl Bench {
 pub(crate) fn in_each_profile(test: impl AsyncFn(Arc<dyn Backend>)) {
     let Some(bench) = bench() else { return };
     for profile in bench.profiles() {
-        let native = Arc::new(Native::new(bench.installation.clone(), Size { workers: 1, ..size(*profile) }));
+        let native = Arc::new(Native::new(bench.installation.clone(), Config { workers: 1, ..size(*profile) }));
         bench.block_on(async {
             test(Arc::clone(&native) as Arc<dyn Backend>).await;
             native.shutdown().await;

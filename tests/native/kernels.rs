@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use switchtower_contract::{Backend as _, Cell, Change, Content, Escalation, Exit, Fault, Limits, Need, Opening};
-use switchtower_native::{Native, Size};
+use switchtower_native::{Config, Native};
 use tokio::time::timeout;
 
 use super::bench::{bench, kill, size, until};
@@ -91,7 +91,7 @@ fn what_a_cell_writes_to_files_counts_for_that_cell_and_not_for_the_next() {
 fn processes_that_keep_kernels_end_when_there_are_none_and_start_again_with_the_next() {
     let Some(bench) = bench() else { return };
     let alias = bench.alias("idle");
-    let size = Size { workers: 1, kernel_idle: Some(Duration::from_millis(300)), ..size(bench.profiles()[0]) };
+    let size = Config { workers: 1, kernel_worker_idle: Some(Duration::from_millis(300)), ..size(bench.profiles()[0]) };
     let native = Native::new(alias.installation(), size);
     bench.block_on(async {
         native.begin().await.unwrap();
@@ -232,7 +232,7 @@ fn the_kernels_of_a_worker_that_was_killed_are_lost_and_new_ones_come() {
     let Some(bench) = bench() else { return };
     let profile = *bench.profiles().last().unwrap();
     let alias = bench.alias("kernels");
-    let native = Native::new(alias.installation(), Size { workers: 0, ..size(profile) });
+    let native = Native::new(alias.installation(), Config { workers: 0, ..size(profile) });
     bench.block_on(async {
         let mut notebook = Notebook::open(&native).await;
         notebook.run("x = 1").await;
@@ -254,7 +254,10 @@ fn a_kernel_that_there_was_no_room_for_is_opened_when_there_is() {
     let Some(bench) = bench() else { return };
     let profile = *bench.profiles().last().unwrap();
     let alias = bench.alias("room");
-    let native = Native::new(alias.installation(), Size { workers: 0, kernels: 1, room: 1, ..size(profile) });
+    let native = Native::new(
+        alias.installation(),
+        Config { workers: 0, kernel_workers: 1, kernels_per_worker: 1, ..size(profile) },
+    );
     bench.block_on(async {
         let mut first = Notebook::open(&native).await;
         first.run("x = 1").await;

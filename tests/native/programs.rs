@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use switchtower_contract::conformance::{Dialect, PYTHON, suite};
 use switchtower_contract::{Backend as _, Event, Events, Exit, Fault, File, Language, Need, Spec};
-use switchtower_native::{Native, Renewal, Size};
+use switchtower_native::{Config, Native, WorkerLifetime};
 
 use super::bench::{PROFILES, bench, said, size, tried};
 use crate::backend::bench::{Trial, first_event, open, trial};
@@ -412,8 +412,8 @@ fn a_worker_that_has_served_its_time_is_replaced_and_nobody_notices() {
     let Some(bench) = bench() else { return };
     let profile = *bench.profiles().last().unwrap();
     let alias = bench.alias("renewed");
-    let renewal = Renewal { after: 3, age: Duration::from_secs(3600) };
-    let native = Native::new(alias.installation(), Size { workers: 1, renewal, ..size(profile) });
+    let lifetime = WorkerLifetime { max_runs: 3, max_age: Duration::from_secs(3600) };
+    let native = Native::new(alias.installation(), Config { workers: 1, lifetime, ..size(profile) });
     bench.block_on(async {
         native.begin().await.unwrap();
         let first = alias.workers();

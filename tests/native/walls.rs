@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use switchtower_contract::Fault;
 use switchtower_native::worker::Profile;
-use switchtower_native::{Native, Size};
+use switchtower_native::{Config, Native};
 
 use super::bench::{Bench, bench, parent_of, scratch_of, size, until};
 use super::cases::{CASES, Case, LOOT};
@@ -105,7 +105,7 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
 
 fn hostile_programs_come_to_their_ends_behind(bench: &Bench, profile: Profile) {
     let alias = bench.alias(if profile == Profile::Full { "full" } else { "reduced" });
-    let native = Native::new(alias.installation(), Size { workers: 1, ..size(profile) });
+    let native = Native::new(alias.installation(), Config { workers: 1, ..size(profile) });
     let programs = programs();
     bench.block_on(async {
         answers(&native).await;
@@ -128,8 +128,9 @@ fn hostile_programs_come_to_their_ends_behind(bench: &Bench, profile: Profile) {
         assert!(wrong.is_empty(), "{profile:?}:\n{}", wrong.join("\n"));
 
         let children = || alias.processes().into_iter().filter(|number| *number != worker).collect::<Vec<_>>();
-        let quiet =
-            || children().len() <= size(profile).reserve && children().iter().all(|it| parent_of(*it) == Some(worker));
+        let quiet = || {
+            children().len() <= size(profile).prewarmed && children().iter().all(|it| parent_of(*it) == Some(worker))
+        };
         until("no process beside the worker and the children that wait", quiet).await;
         assert_eq!(files_below(&scratch), [] as [PathBuf; 0]);
         assert_eq!((canaries(), folders()), (canaries_before, folders_before));
@@ -196,7 +197,7 @@ fn a_worker_that_is_killed_costs_one_program_and_its_children_go_with_it() {
     let Some(bench) = bench() else { return };
     for profile in bench.profiles() {
         let alias = bench.alias("killed");
-        let native = Native::new(alias.installation(), Size { workers: 1, ..size(*profile) });
+        let native = Native::new(alias.installation(), Config { workers: 1, ..size(*profile) });
         bench.block_on(async {
             answers(&native).await;
             let before = alias.processes();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use switchtower_contract::{
     Backend as _, Effect, Effects, Events, Fault, InterpreterId, Language, Limits, Outcome, Output, Program, Spec,
 };
-use switchtower_native::{Native, Size};
+use switchtower_native::{Config, Native};
 use tokio::time::{Instant, timeout};
 
 use super::bench::{bench, kill, size, until};
@@ -95,7 +95,7 @@ fn while_a_worker_that_died_is_started_again_the_others_take_its_programs() {
     let alias = bench.alias("spare");
     bench.block_on(async {
         let profile = *bench.profiles().last().unwrap();
-        let native = Native::new(alias.installation(), Size { kernels: 0, ..size(profile) });
+        let native = Native::new(alias.installation(), Config { kernel_workers: 0, ..size(profile) });
         native.begin().await.unwrap();
         let workers = alias.workers();
         assert_eq!(workers.len(), 2);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use switchtower_contract::{Cell, Events, Fault, Kernel, Limits, Opening, Ran};
-use switchtower_worker::{Kernels, StartError};
+use switchtower_worker::{KernelPool, StartError};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::sleep;
 
@@ -16,7 +16,7 @@ use tokio::time::sleep;
 #[derive(Default)]
 pub(crate) struct KernelProcesses {
     /// Protects their start and their end: no kernel is opened in processes that are being ended.
-    running: Arc<Mutex<Option<Kernels>>>,
+    running: Arc<Mutex<Option<KernelPool>>>,
     open: Arc<Open>,
 }
 
@@ -38,7 +38,7 @@ impl KernelProcesses {
         &self,
         opening: &Opening,
         idle: Option<Duration>,
-        start: impl Future<Output = Result<Kernels, StartError>> + Send,
+        start: impl Future<Output = Result<KernelPool, StartError>> + Send,
     ) -> Result<Box<dyn Kernel>, StartError> {
         let mut running = self.running.lock().await;
         let kernel = self.started(&mut running, idle, start).await?.open(opening);
@@ -52,17 +52,17 @@ impl KernelProcesses {
     pub(crate) async fn begin(
         &self,
         idle: Option<Duration>,
-        start: impl Future<Output = Result<Kernels, StartError>> + Send,
+        start: impl Future<Output = Result<KernelPool, StartError>> + Send,
     ) -> Result<(), StartError> {
         self.started(&mut *self.running.lock().await, idle, start).await.map(drop)
     }
 
     async fn started<'a>(
         &self,
-        running: &'a mut Option<Kernels>,
+        running: &'a mut Option<KernelPool>,
         idle: Option<Duration>,
-        start: impl Future<Output = Result<Kernels, StartError>> + Send,
-    ) -> Result<&'a Kernels, StartError> {
+        start: impl Future<Output = Result<KernelPool, StartError>> + Send,
+    ) -> Result<&'a KernelPool, StartError> {
         let kernels = match running.take() {
             Some(kernels) => kernels,
             None => {
@@ -87,7 +87,7 @@ impl KernelProcesses {
 }
 
 /// Ends the processes once there has been no kernel for so long.
-async fn end_when_idle(running: Arc<Mutex<Option<Kernels>>>, open: Arc<Open>, idle: Duration) {
+async fn end_when_idle(running: Arc<Mutex<Option<KernelPool>>>, open: Arc<Open>, idle: Duration) {
     loop {
         let changed = open.changed.notified();
         if open.count.load(Ordering::SeqCst) > 0 {

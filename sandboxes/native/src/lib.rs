@@ -22,5 +22,5 @@ mod scratch;
 pub mod worker;
 
 pub use installation::{Installation, Missing};
-pub use native::{Native, Size};
-pub use switchtower_worker::{Renewal, StartError};
+pub use native::{Config, Config as Size, Native};
+pub use switchtower_worker::{StartError, WorkerLifetime};

@@ -7,7 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use switchtower_contract::{Backend, Fault, Kernel, Offer, Opening, Sandbox, Spec};
 use switchtower_worker::jail::Layer;
-use switchtower_worker::{Command, Config, Keeping, Kernels, Patience, Renewal, StartError, Workers};
+use switchtower_worker::{
+    KernelConfig, KernelPool, LaunchConfig, PoolConfig, StartError, Timeouts, WorkerLifetime, WorkerPool,
+};
 use tokio::sync::OnceCell;
 
 use crate::canaries;
@@ -34,50 +36,50 @@ const SPARE: usize = 2;
 
 /// How many processes there are, and what they prepare.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Size {
+pub struct Config {
     /// Processes that run programs.
     pub workers: usize,
     /// Processes that keep kernels; 0: none are kept.
-    pub kernels: usize,
+    pub kernel_workers: usize,
     /// Cells that run in the kernels of each of them at once.
-    pub cells: usize,
-    /// Kernels that each of them has room for.
-    pub room: usize,
+    pub concurrent_cells: usize,
+    /// KernelPool that each of them has room for.
+    pub kernels_per_worker: usize,
     /// Processes that keep kernels end after so long without one, and start again with the next. None: never.
-    pub kernel_idle: Option<Duration>,
+    pub kernel_worker_idle: Option<Duration>,
     /// Children that each process keeps ready.
-    pub reserve: usize,
+    pub prewarmed: usize,
     /// Packages that a process imports before its first program. Any other is imported by the program that wants it.
     pub preload: Vec<String>,
     /// When a worker is replaced.
-    pub renewal: Renewal,
+    pub lifetime: WorkerLifetime,
     /// The jail's profile; none: the full one where the system allows it.
     pub profile: Option<Profile>,
     /// Bytes that a program may have in files.
-    pub scratch: u64,
+    pub scratch_bytes: u64,
     /// Bytes of memory that a kernel gets which begins with the state of another.
     pub memory: u64,
     /// Bytes of memory that one process may have with all its children, where a control group can be made. None: its share
     /// of the machine's memory, between 1 and 4 GiB.
-    pub memory_total: Option<u64>,
+    pub worker_memory: Option<u64>,
 }
 
-impl Default for Size {
+impl Default for Config {
     fn default() -> Self {
-        let renewal = Renewal { after: 5000, age: Duration::from_secs(3600) };
+        let lifetime = WorkerLifetime { max_runs: 5000, max_age: Duration::from_secs(3600) };
         Self {
             workers: 1,
-            kernels: 1,
-            cells: 16,
-            room: 32,
-            kernel_idle: Some(Duration::from_secs(600)),
-            reserve: 2,
+            kernel_workers: 1,
+            concurrent_cells: 16,
+            kernels_per_worker: 32,
+            kernel_worker_idle: Some(Duration::from_secs(600)),
+            prewarmed: 2,
             preload: PRELOAD.map(str::to_owned).to_vec(),
-            renewal,
+            lifetime,
             profile: None,
-            scratch: 128 << 20,
+            scratch_bytes: 128 << 20,
             memory: 512 << 20,
-            memory_total: None,
+            worker_memory: None,
         }
     }
 }
@@ -86,9 +88,9 @@ impl Default for Size {
 pub struct Native {
     installation: Installation,
     runtime: Arc<str>,
-    size: Size,
+    config: Config,
     /// Or why there are none: what does not hold now will not hold in a moment.
-    programs: OnceCell<Result<Workers, Arc<StartError>>>,
+    programs: OnceCell<Result<WorkerPool, Arc<StartError>>>,
     kernels: KernelProcesses,
     /// Removes what is left when this process is killed. None where it cannot be started.
     cleanup: OnceCell<Option<Cleanup>>,
@@ -97,11 +99,11 @@ pub struct Native {
 }
 
 impl Native {
-    pub fn new(installation: Installation, size: Size) -> Self {
+    pub fn new(installation: Installation, config: Config) -> Self {
         let (programs, kernels) = (OnceCell::new(), KernelProcesses::default());
         let (cleanup, scratch) = (OnceCell::new(), OnceCell::new());
         let runtime = runtime(&installation);
-        Self { installation, runtime, size, programs, kernels, cleanup, scratch }
+        Self { installation, runtime, config, programs, kernels, cleanup, scratch }
     }
 
     /// Starts the processes that run programs and waits until they have proved themselves; those that keep kernels start
@@ -111,8 +113,8 @@ impl Native {
     /// One does not come up, or its jail does not hold: then there is none of this tier.
     pub async fn begin(&self) -> Result<(), Arc<StartError>> {
         self.programs().await?;
-        if self.size.kernels > 0 {
-            self.kernels.begin(self.size.kernel_idle, self.start_kernels()).await.map_err(Arc::new)?;
+        if self.config.kernel_workers > 0 {
+            self.kernels.begin(self.config.kernel_worker_idle, self.start_kernels()).await.map_err(Arc::new)?;
         }
         Ok(())
     }
@@ -123,34 +125,34 @@ impl Native {
 
     /// The layers of the workers' jail, as the workers found them; none before they are started.
     pub fn layers(&self) -> &[Layer] {
-        self.programs.get().and_then(|programs| programs.as_ref().ok()).map(Workers::layers).unwrap_or_default()
+        self.programs.get().and_then(|programs| programs.as_ref().ok()).map(WorkerPool::layers).unwrap_or_default()
     }
 
     /// The profile of the workers' jail, by these layers.
     pub fn profile(&self) -> Option<Profile> {
         let tree = self.layers().iter().find(|layer| layer.name == "file tree")?;
-        Some(if tree.standing.is_ok() { Profile::Full } else { Profile::Reduced })
+        Some(if tree.status.is_ok() { Profile::Full } else { Profile::Reduced })
     }
 
-    async fn programs(&self) -> Result<&Workers, Arc<StartError>> {
+    async fn programs(&self) -> Result<&WorkerPool, Arc<StartError>> {
         let start = async || {
-            let config = Config { command: self.command(0, self.size.workers).await?, workers: self.size.workers };
-            Workers::start(self.offer(), self.runtime(), &config).await
+            let pool = PoolConfig { launch: self.command(0, self.config.workers).await?, workers: self.config.workers };
+            WorkerPool::start(self.offer(), self.runtime(), &pool).await
         };
         let started = self.programs.get_or_init(async || start().await.map_err(Arc::new)).await;
         started.as_ref().map_err(Arc::clone)
     }
 
     /// Starts the processes that keep kernels.
-    async fn start_kernels(&self) -> Result<Kernels, StartError> {
-        let command = self.command(self.size.room, self.size.kernels).await?;
-        let Size { kernels: workers, cells, memory, .. } = self.size;
-        let keeping = Keeping { workers, cells, memory, outlives_a_break: true };
-        Ok(Kernels::start(&command, keeping))
+    async fn start_kernels(&self) -> Result<KernelPool, StartError> {
+        let command = self.command(self.config.kernels_per_worker, self.config.kernel_workers).await?;
+        let Config { kernel_workers: workers, concurrent_cells, memory, .. } = self.config;
+        let kernel_config = KernelConfig { workers, concurrent_cells, memory, survives_interrupt: true };
+        Ok(KernelPool::start(&command, kernel_config))
     }
 
     /// How processes that have room for so many kernels are started; `together` are to share the machine.
-    async fn command(&self, kernels: usize, together: usize) -> Result<Command, StartError> {
+    async fn command(&self, kernels: usize, together: usize) -> Result<LaunchConfig, StartError> {
         let program = self.installation.worker();
         let scratch = self.scratch.get_or_try_init(async || Scratch::new()).await;
         let scratch =
@@ -160,12 +162,12 @@ impl Native {
         self.cleanup.get_or_init(cleanup).await;
         let settings = self.settings(scratch.path(), kernels, together);
         let told = serde_json::to_string(&settings).map_err(|error| StartError::Failed(error.to_string()))?;
-        Ok(Command {
-            patience: Patience { ready: READY_WITHIN, grace: GRACE },
+        Ok(LaunchConfig {
+            timeouts: Timeouts { ready: READY_WITHIN, grace: GRACE },
             canaries: canaries::all(),
             update: self.installation.update(),
-            renewal: Some(self.size.renewal),
-            ..Command::new(program, vec![told.into()])
+            lifetime: Some(self.config.lifetime),
+            ..LaunchConfig::new(program, vec![told.into()])
         })
     }
 
@@ -173,17 +175,17 @@ impl Native {
         Settings {
             home: self.installation.home().to_owned(),
             site: self.installation.site(),
-            preload: self.size.preload.clone(),
+            preload: self.config.preload.clone(),
             readable: self.installation.readable(),
             scratch: scratch.to_owned(),
-            profile: self.size.profile,
-            reserve: self.size.reserve,
+            profile: self.config.profile,
+            reserve: self.config.prewarmed,
             kernels,
-            scratch_bytes: self.size.scratch,
+            scratch_bytes: self.config.scratch_bytes,
             scratch_entries: 8192,
             threads: THREADS,
-            memory_total: Some(self.size.memory_total.unwrap_or_else(|| cgroups::share(together))),
-            threads_total: Some(THREADS.saturating_mul((self.size.reserve + kernels + SPARE) as u64)),
+            memory_total: Some(self.config.worker_memory.unwrap_or_else(|| cgroups::share(together))),
+            threads_total: Some(THREADS.saturating_mul((self.config.prewarmed + kernels + SPARE) as u64)),
         }
     }
 
@@ -207,7 +209,7 @@ fn warn_of_no_cleanup(error: &std::io::Error) {
 #[async_trait]
 impl Backend for Native {
     fn offer(&self) -> Offer {
-        offer(&self.installation, self.size.kernels > 0)
+        offer(&self.installation, self.config.kernel_workers > 0)
     }
 
     fn runtime(&self) -> Arc<str> {
@@ -219,10 +221,10 @@ impl Backend for Native {
     }
 
     async fn kernel(&self, opening: &Opening) -> Result<Box<dyn Kernel>, Fault> {
-        if self.size.kernels == 0 {
+        if self.config.kernel_workers == 0 {
             return Err(Fault::Unavailable { reason: "no kernels are kept here".to_owned() });
         }
-        let opened = self.kernels.open(opening, self.size.kernel_idle, self.start_kernels()).await;
+        let opened = self.kernels.open(opening, self.config.kernel_worker_idle, self.start_kernels()).await;
         opened.map_err(|error| refused(&error))
     }
 }

@@ -5,7 +5,7 @@ use std::env;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use switchtower_worker::folder::PrivateFolder;
+use switchtower_worker::private_folder::PrivateFolder;
 
 /// What the folders are called, before what tells them apart.
 const NAME: &str = "switchtower-scratch-";

@@ -21,7 +21,7 @@ pub struct Settings {
     pub profile: Option<Profile>,
     /// Children that wait, jailed, for a program.
     pub reserve: usize,
-    /// Kernels that there is room for.
+    /// KernelPool that there is room for.
     pub kernels: usize,
     /// Bytes that a program may have in files.
     pub scratch_bytes: u64,

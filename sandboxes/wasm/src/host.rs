@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use switchtower_contract::{Cell, Effect, Limits, Need, Opening, Program};
-use switchtower_worker::sink::Send;
+use switchtower_worker::output::SendEvent;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -53,7 +53,7 @@ impl Host {
     }
 
     /// From here on the instance belongs to this program.
-    pub(crate) fn assign(&mut self, program: &Program, limits: &Limits, send: Send, cancel: Cancel) {
+    pub(crate) fn assign(&mut self, program: &Program, limits: &Limits, send: SendEvent, cancel: Cancel) {
         self.memory.most = limits.memory;
         self.memory.peak = 0;
         self.memory.denied = false;
@@ -61,7 +61,14 @@ impl Host {
     }
 
     /// From here on the instance works for this cell. What it holds from earlier cells counts on.
-    pub(crate) fn assign_cell(&mut self, opening: &Opening, cell: &Cell, limits: &Limits, send: Send, cancel: Cancel) {
+    pub(crate) fn assign_cell(
+        &mut self,
+        opening: &Opening,
+        cell: &Cell,
+        limits: &Limits,
+        send: SendEvent,
+        cancel: Cancel,
+    ) {
         self.memory.most = limits.memory;
         self.memory.denied = false;
         *self.run.lock() = Run::of_cell(opening, cell, limits, send, cancel);
@@ -80,7 +87,7 @@ impl Host {
     /// Called a thousand times a second while the program computes.
     pub(crate) fn tick(&self) -> Result<(), Stop> {
         let mut run = self.run.lock();
-        run.sink.tick();
+        run.output.tick();
         run.check()
     }
 
@@ -154,7 +161,7 @@ impl wit::Host for Host {
     }
 
     fn show(&mut self, data: Vec<(String, String)>, main: bool) -> wasmtime::Result<()> {
-        self.run.lock().sink.show(data.into_iter().collect(), main);
+        self.run.lock().output.show(data.into_iter().collect(), main);
         Ok(())
     }
 

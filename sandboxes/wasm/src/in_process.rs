@@ -1,7 +1,7 @@
 //! Programs on threads of this process: for the library and for one-shot runs.
 //!
 //! WebAssembly is the only wall here: a fault of the engine itself would be a fault of this process. Servers use
-//! [`Workers`](crate::Workers).
+//! [`WasmWorkers`](crate::WasmWorkers).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};

@@ -6,7 +6,7 @@ use switchtower_contract::{
     Cell, Change, Content, Effect, Escalation, Exit, Failure, Fault, Limits, Need, Opening, Outcome, Program, Ran,
     Usage,
 };
-use switchtower_worker::sink::Send;
+use switchtower_worker::output::SendEvent;
 use wasmtime::{Store, Trap, UpdateDeadline};
 
 use crate::bindings::{self as wit, Ending, File, Sandbox};
@@ -49,7 +49,7 @@ impl Instance {
         image: &Image,
         program: &Program,
         limits: &Limits,
-        send: Send,
+        send: SendEvent,
         cancel: Cancel,
     ) -> Result<Outcome, Fault> {
         let files: Vec<File> =
@@ -72,7 +72,7 @@ impl Instance {
         opening: &Opening,
         cell: &Cell,
         limits: &Limits,
-        send: Send,
+        send: SendEvent,
         cancel: Cancel,
     ) -> Result<Ran, Fault> {
         let given = wit::Cell {
@@ -107,7 +107,7 @@ impl Instance {
         image: &Image,
         code: &str,
         most: Duration,
-        send: Send,
+        send: SendEvent,
         cancel: Cancel,
     ) -> Result<(), Fault> {
         let limits = Limits { wall: most, memory: 0, output: OWN_OUTPUT, escalation: Escalation::Never };
@@ -118,9 +118,9 @@ impl Instance {
             self.sandbox.call_own(&mut self.store, code)
         };
         let mut run = std::mem::replace(&mut *self.store.data().run.lock(), Run::none());
-        run.sink.flush();
+        run.output.flush();
         match ended {
-            Ok(Ending::Finished(_)) if !run.sink.was_cut() => Ok(()),
+            Ok(Ending::Finished(_)) if !run.output.is_truncated() => Ok(()),
             Ok(Ending::Finished(_)) => Err(Fault::Unavailable { reason: "it prints too much".to_owned() }),
             Ok(Ending::Raised(raised)) => {
                 Err(Fault::Unavailable { reason: format!("{}: {}", raised.name, raised.value) })
@@ -147,14 +147,14 @@ impl Instance {
             }
             Err(error) => stopped(&error, host.was_denied_memory(), limits)?,
         };
-        run.sink.flush();
-        if run.sink.showed_an_address() {
+        run.output.flush();
+        if run.output.has_address() {
             run.effects.add(Effect::Identity);
         }
         Ok(Outcome {
             exit,
             observed: Some(run.effects),
-            truncated: run.sink.was_cut(),
+            truncated: run.output.is_truncated(),
             usage: Usage {
                 wall: run.real_time(),
                 cpu: thread_cpu_time().saturating_sub(cpu),

@@ -4,7 +4,7 @@
 //! other processes, the network, files outside its own memory; integers of the machine are 32 bits wide. It observes
 //! what a program asks the world for, so its results can be called pure.
 //!
-//! [`InProcess`] runs programs on threads of this process; [`Workers`] in jailed processes of their own, one per core,
+//! [`InProcess`] runs programs on threads of this process; [`WasmWorkers`] in jailed processes of their own, one per core,
 //! since threads of one process do not scale (they share one memory map).
 
 mod bindings;
@@ -26,4 +26,4 @@ pub const CANON: &str = include_str!("../../python/transfer/_switchtower/carry/c
 
 pub use compiled::{Compiled, GuestError, Progress, Stage};
 pub use in_process::InProcess;
-pub use workers::Workers;
+pub use workers::WasmWorkers;

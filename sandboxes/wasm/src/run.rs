@@ -6,12 +6,12 @@ use bytes::Bytes;
 use switchtower_contract::{
     Cell, Chance, Effect, Effects, Escalation, Event, Failure, Limits, Need, Opening, Program, Tape,
 };
-use switchtower_worker::sink::{Send, Sink};
+use switchtower_worker::output::{OutputBuffer, SendEvent};
 
 use crate::world::World;
 
 /// Whether a run is to be ended. Asked on every tick.
-pub(crate) type Cancel = Box<dyn Fn() -> bool + std::marker::Send>;
+pub(crate) type Cancel = Box<dyn Fn() -> bool + Send>;
 
 /// Why a program was stopped from outside. It travels through the engine as the error of a host call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,7 +43,7 @@ pub(crate) struct Run {
     cancel: Cancel,
     pub(crate) effects: Effects,
     pub(crate) lacked: Option<Need>,
-    pub(crate) sink: Sink,
+    pub(crate) output: OutputBuffer,
 }
 
 impl Run {
@@ -62,11 +62,11 @@ impl Run {
             cancel: Box::new(|| false),
             effects: Effects::NONE,
             lacked: None,
-            sink: Sink::closed(),
+            output: OutputBuffer::closed(),
         }
     }
 
-    pub(crate) fn of(program: &Program, limits: &Limits, send: Send, cancel: Cancel) -> Self {
+    pub(crate) fn of(program: &Program, limits: &Limits, send: SendEvent, cancel: Cancel) -> Self {
         let world = match program.chance {
             Chance::Seeded(seed) => World::seeded(seed),
             Chance::Fresh => World::Real,
@@ -84,11 +84,11 @@ impl Run {
             cancel,
             effects: Effects::NONE,
             lacked: None,
-            sink: Sink::open(send, limits.output),
+            output: OutputBuffer::open(send, limits.output),
         }
     }
 
-    pub(crate) fn of_cell(opening: &Opening, cell: &Cell, limits: &Limits, send: Send, cancel: Cancel) -> Self {
+    pub(crate) fn of_cell(opening: &Opening, cell: &Cell, limits: &Limits, send: SendEvent, cancel: Cancel) -> Self {
         Self {
             started: now(),
             wall_at_start: since_1970(),
@@ -103,7 +103,7 @@ impl Run {
             cancel,
             effects: Effects::NONE,
             lacked: None,
-            sink: Sink::open(send, limits.output),
+            output: OutputBuffer::open(send, limits.output),
         }
     }
 
@@ -123,7 +123,7 @@ impl Run {
     }
 
     pub(crate) fn check(&self) -> Result<(), Stop> {
-        if (self.cancel)() || !self.sink.listening() {
+        if (self.cancel)() || !self.output.has_receiver() {
             return Err(Stop::Cancelled);
         }
         if self.elapsed() >= self.limits.wall {
@@ -141,7 +141,7 @@ impl Run {
 
     pub(crate) fn sleep(&mut self, time: Duration) -> Result<(), Stop> {
         // What was printed before a pause is to be seen before it.
-        self.sink.flush();
+        self.output.flush();
         self.slept = self.slept.saturating_add(time);
         self.check()
     }
@@ -201,8 +201,8 @@ impl Run {
 
     /// Tells of the exception that went through.
     pub(crate) fn fail(&mut self, failure: Failure) {
-        self.sink.flush();
-        self.sink.event(Event::Error(failure));
+        self.output.flush();
+        self.output.event(Event::Error(failure));
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use switchtower_contract::{Cell, Event, Fault, Limits, Opening, Outcome, Program, Ran};
-use switchtower_worker::sink::Send;
+use switchtower_worker::output::SendEvent;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::engine::{Image, THREAD_STACK};
@@ -16,10 +16,10 @@ use crate::run::Cancel;
 pub(crate) struct Job {
     pub(crate) program: Program,
     pub(crate) limits: Limits,
-    pub(crate) send: Send,
+    pub(crate) send: SendEvent,
     pub(crate) cancel: Cancel,
     /// Told how it ended, on the runner's thread.
-    pub(crate) done: Box<dyn FnOnce(Result<Outcome, Fault>) + std::marker::Send>,
+    pub(crate) done: Box<dyn FnOnce(Result<Outcome, Fault>) + Send>,
 }
 
 /// A cell to run in a kernel.
@@ -29,10 +29,10 @@ pub(crate) struct CellJob {
     pub(crate) opening: Option<Opening>,
     pub(crate) cell: Cell,
     pub(crate) limits: Limits,
-    pub(crate) send: Send,
+    pub(crate) send: SendEvent,
     pub(crate) cancel: Cancel,
     /// Told how it ended, on the runner's thread.
-    pub(crate) done: Box<dyn FnOnce(Result<Ran, Fault>) + std::marker::Send>,
+    pub(crate) done: Box<dyn FnOnce(Result<Ran, Fault>) + Send>,
 }
 
 /// An instance that is kept.
@@ -107,7 +107,7 @@ impl Runner {
         let mut kept = self.kernels().remove(&kernel).ok_or_else(gone)?;
         let printed = Arc::new(Mutex::new(String::new()));
         let to = Arc::clone(&printed);
-        let send: Send = Box::new(move |event| {
+        let send: SendEvent = Box::new(move |event| {
             if let Event::Stdout(text) = event {
                 to.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
             }

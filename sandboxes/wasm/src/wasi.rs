@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rand_chacha::rand_core::TryRng;
-use switchtower_worker::sink::Stream;
+use switchtower_worker::output::StdStream;
 use tokio::io::{AsyncRead, AsyncWrite, empty};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
@@ -23,8 +23,8 @@ const ONE_CALL: usize = 1 << 20;
 pub(crate) fn context(run: &Shared) -> WasiCtx {
     WasiCtxBuilder::new()
         .stdin(Stdin(run.clone()))
-        .stdout(Out(run.clone(), Stream::Stdout))
-        .stderr(Out(run.clone(), Stream::Stderr))
+        .stdout(Out(run.clone(), StdStream::Stdout))
+        .stderr(Out(run.clone(), StdStream::Stderr))
         .wall_clock(Clock(run.clone()))
         .monotonic_clock(Clock(run.clone()))
         .secure_random(Random(run.clone()))
@@ -147,7 +147,7 @@ impl InputStream for Stdin {
     }
 }
 
-struct Out(Shared, Stream);
+struct Out(Shared, StdStream);
 
 impl IsTerminal for Out {
     fn is_terminal(&self) -> bool {
@@ -174,11 +174,11 @@ impl Pollable for Out {
 #[async_trait::async_trait]
 impl OutputStream for Out {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.0.lock().sink.write(self.1, &bytes);
+        self.0.lock().output.write(self.1, &bytes);
         Ok(())
     }
 
-    // Kept together on purpose: the sink sends on by size and by age.
+    // Kept together on purpose: the output sends on by size and by age.
     fn flush(&mut self) -> StreamResult<()> {
         Ok(())
     }

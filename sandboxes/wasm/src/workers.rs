@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use switchtower_contract::{Backend, Fault, Kernel, Limits, Offer, Opening, Program, Sandbox, Spec};
-use switchtower_worker::child::{self, Engine, OpenedCell, Reporter};
+use switchtower_worker::child::{self, CellToRun, Engine, Reporter};
 use switchtower_worker::jail::Layer;
-use switchtower_worker::sink::Send;
-use switchtower_worker::{Command, Config, Keeping, Kernels, StartError};
+use switchtower_worker::output::SendEvent;
+use switchtower_worker::{KernelConfig, KernelPool, LaunchConfig, PoolConfig, StartError};
 
 use crate::compiled::{self, Compiled};
 use crate::engine::THREAD_STACK;
@@ -24,27 +24,27 @@ const RESERVE_WITHIN: Duration = Duration::from_millis(200);
 const KERNEL_GRACE: Duration = Duration::from_secs(1);
 
 /// The WebAssembly tier in processes of its own: some that run programs, some that keep kernels.
-pub struct Workers {
-    programs: switchtower_worker::Workers,
-    kernels: Option<Kernels>,
+pub struct WasmWorkers {
+    programs: switchtower_worker::WorkerPool,
+    kernels: Option<KernelPool>,
 }
 
 /// How many processes there are, and what they prepare.
 #[derive(Debug, Clone, Copy)]
-pub struct Size {
+pub struct Config {
     /// Processes that run programs.
     pub workers: usize,
     /// Processes that keep kernels; 0: none are kept.
-    pub kernels: usize,
+    pub kernel_workers: usize,
     /// Cells that run in each of them at once, on a thread each.
-    pub cells: usize,
+    pub concurrent_cells: usize,
     /// Kernels that each of them has room for.
-    pub room: usize,
+    pub kernels_per_worker: usize,
     /// Instances that each process keeps made ahead.
-    pub reserve: usize,
+    pub prewarmed: usize,
 }
 
-impl Workers {
+impl WasmWorkers {
     /// Starts the processes and waits for those that run programs. `program` is this very program, and `arguments` lead it
     /// to [`main`], which takes three more: the compiled guest, the reserve, and the kernels that it has room for.
     ///
@@ -54,24 +54,29 @@ impl Workers {
         compiled: &Compiled,
         program: PathBuf,
         arguments: &[&str],
-        size: Size,
+        config: Config,
     ) -> Result<Self, StartError> {
         let command = |room: usize| {
             let mut all: Vec<OsString> = arguments.iter().map(Into::into).collect();
             all.push(compiled.path().as_os_str().to_owned());
-            all.extend([size.reserve, room].map(|count| count.to_string().into()));
-            Command::new(program.clone(), all)
+            all.extend([config.prewarmed, room].map(|count| count.to_string().into()));
+            LaunchConfig::new(program.clone(), all)
         };
-        let config = Config { command: command(0), workers: size.workers };
+        let pool = PoolConfig { launch: command(0), workers: config.workers };
         let programs =
-            switchtower_worker::Workers::start(crate::offer::offer(compiled), compiled.runtime.clone(), &config)
+            switchtower_worker::WorkerPool::start(crate::offer::offer(compiled), compiled.runtime.clone(), &pool)
                 .await?;
-        let kernels = (size.kernels > 0).then(|| {
+        let kernels = (config.kernel_workers > 0).then(|| {
             let memory = Limits::default().memory;
-            let keeping = Keeping { workers: size.kernels, cells: size.cells, memory, outlives_a_break: false };
-            let mut command = command(size.room);
-            command.patience.grace = KERNEL_GRACE;
-            Kernels::start(&command, keeping)
+            let kernel_config = KernelConfig {
+                workers: config.kernel_workers,
+                concurrent_cells: config.concurrent_cells,
+                memory,
+                survives_interrupt: false,
+            };
+            let mut command = command(config.kernels_per_worker);
+            command.timeouts.grace = KERNEL_GRACE;
+            KernelPool::start(&command, kernel_config)
         });
         Ok(Self { programs, kernels })
     }
@@ -91,7 +96,7 @@ impl Workers {
 }
 
 #[async_trait]
-impl Backend for Workers {
+impl Backend for WasmWorkers {
     fn offer(&self) -> Offer {
         Offer { kernels: self.kernels.is_some(), ..self.programs.offer() }
     }
@@ -144,36 +149,43 @@ impl Engine for Guest {
             send: sending(reporter),
             cancel: Box::new(move || cancel.is_set()),
             done: Box::new(move |ended| {
-                done.done(ended);
+                done.program_ended(ended);
             }),
         });
     }
 
-    fn cell(&mut self, kernel: u64, cell: OpenedCell, limits: Limits, reporter: &Reporter, cancel: child::Cancel) {
+    fn run_cell(&mut self, kernel: u64, cell: CellToRun, limits: Limits, reporter: &Reporter, cancel: child::Cancel) {
         let done = reporter.clone();
         self.0.cell(CellJob {
             kernel,
-            opening: cell.opening,
+            opening: cell.options,
             cell: cell.cell,
             limits,
             send: sending(reporter),
             cancel: Box::new(move || cancel.is_set()),
             done: Box::new(move |ran| {
-                done.ran(ran);
+                done.cell_ended(ran);
             }),
         });
     }
 
-    fn own(&mut self, kernel: u64, code: &str, most: Duration, reporter: &Reporter, cancel: child::Cancel) {
-        reporter.printed(self.0.own(kernel, code, most, Box::new(move || cancel.is_set())));
+    fn run_internal(
+        &mut self,
+        kernel: u64,
+        code: &str,
+        max_time: Duration,
+        reporter: &Reporter,
+        cancel: child::Cancel,
+    ) {
+        reporter.internal_output(self.0.own(kernel, code, max_time, Box::new(move || cancel.is_set())));
     }
 
-    fn forget(&mut self, kernel: u64) {
+    fn close_kernel(&mut self, kernel: u64) {
         self.0.forget(kernel);
     }
 }
 
-fn sending(reporter: &Reporter) -> Send {
+fn sending(reporter: &Reporter) -> SendEvent {
     let reporter = reporter.clone();
     Box::new(move |event| reporter.event(event))
 }

@@ -1,40 +1,41 @@
-//! Programs whose end is known: a new worker runs them, through the very path of every other, before it gets any.
+//! Canaries: programs whose outcome is known. A new worker runs them, on the same path as every other program, before it
+//! is given any.
 
 use switchtower_contract::{Events, Fault, Limits, Outcome, Output, Program};
 
 use crate::process::{Process, StartError};
 
-/// A program whose end is known.
+/// A program whose outcome is known.
 #[derive(Debug, Clone)]
 pub struct Canary {
-    /// What it tries, in words that follow "it allowed" or "it failed at".
+    /// What it tries, for the message of a failed self-test.
     pub name: &'static str,
     pub program: Program,
     pub limits: Limits,
-    /// Whether that is how it must end.
+    /// Returns whether the program ended as it must.
     pub passes: fn(&Result<Outcome, Fault>, &Output) -> bool,
 }
 
-/// Longest text of a canary's own that a refusal quotes.
-const QUOTED: usize = 300;
+/// Most characters of a canary's own output that a refusal quotes.
+const MAX_QUOTED: usize = 300;
 
 impl Process {
-    /// Lets them run, one after the other.
+    /// Runs the canaries, one after the other.
     ///
     /// # Errors
-    /// One ended as it must not: this worker gets no programs.
-    pub(crate) async fn proves(&mut self, canaries: &[Canary]) -> Result<(), StartError> {
+    /// One did not end as it must: this worker gets no programs.
+    pub(crate) async fn run_canaries(&mut self, canaries: &[Canary]) -> Result<(), StartError> {
         for canary in canaries {
-            let (ended, output) = self.tries(canary).await;
+            let (ended, output) = self.run_canary(canary).await;
             if !(canary.passes)(&ended, &output) {
-                let (name, how) = (canary.name, told(&ended, &output));
+                let (name, how) = (canary.name, describe(&ended, &output));
                 return Err(StartError::Failed(format!("its self-test failed at {name:?}: {how}")));
             }
         }
         Ok(())
     }
 
-    async fn tries(&mut self, canary: &Canary) -> (Result<Outcome, Fault>, Output) {
+    async fn run_canary(&mut self, canary: &Canary) -> (Result<Outcome, Fault>, Output) {
         let (events, mut from) = Events::channel();
         let mut output = Output::default();
         let ended = {
@@ -55,14 +56,15 @@ impl Process {
     }
 }
 
-fn told(ended: &Result<Outcome, Fault>, output: &Output) -> String {
+/// Returns how a canary ended and the beginning of what it printed, on one line.
+fn describe(ended: &Result<Outcome, Fault>, output: &Output) -> String {
     let end = match ended {
         Ok(outcome) => outcome.exit.name().to_owned(),
         Err(fault) => fault.to_string(),
     };
     let error = output.error.as_ref().map(|error| format!("{}: {}", error.name, error.value));
-    let said = [Some(output.stdout.clone()), Some(output.stderr.clone()), error];
-    let said: Vec<String> = said.into_iter().flatten().filter(|text| !text.trim().is_empty()).collect();
-    let said: String = said.join("; ").chars().take(QUOTED).collect();
-    if said.is_empty() { end } else { format!("{end} ({})", said.trim().replace('\n', "; ")) }
+    let printed = [Some(output.stdout.clone()), Some(output.stderr.clone()), error];
+    let printed: Vec<String> = printed.into_iter().flatten().filter(|text| !text.trim().is_empty()).collect();
+    let quoted: String = printed.join("; ").chars().take(MAX_QUOTED).collect();
+    if quoted.is_empty() { end } else { format!("{end} ({})", quoted.trim().replace('\n', "; ")) }
 }

@@ -1,5 +1,5 @@
-//! The worker's side: takes orders on descriptor 0, one program at a time, and on the connections that come over it, one
-//! cell at a time on each.
+//! The worker's side: reads commands from the socket on descriptor 0, one program at a time, and from the connections that
+//! were sent over it, one cell at a time on each.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -11,55 +11,64 @@ use std::time::Duration;
 use switchtower_contract::{Cell, Event, Fault, Limits, Opening, Outcome, Program, Ran};
 
 use crate::descriptors;
-use crate::frames::{self, Number, Order, Report};
+use crate::frames::{self, KernelNumber, WorkerCommand, WorkerReport};
 use crate::jail::{self, Layer};
 use crate::memory;
 use crate::parent::ParentProcess;
 use crate::protocol::{self, Started};
 
-/// What runs programs in a worker.
+/// Runs programs and cells in a worker.
 pub trait Engine {
-    /// Runs a program to its end. The reporter is told everything, `done` last; the call may go on after that to clear
-    /// away. `cancel` is looked at now and then.
+    /// Runs a program to its end and reports what it prints, and at last [`program_ended`](Reporter::program_ended). The call
+    /// may clean up after that. It looks at `cancel` from time to time.
     fn run(&mut self, program: Program, limits: Limits, reporter: &Reporter, cancel: Cancel);
 
-    /// Runs a cell in the kernel of this number; it is made where an opening is given. The report, `ran`, comes last.
-    fn cell(&mut self, kernel: Number, cell: OpenedCell, limits: Limits, reporter: &Reporter, cancel: Cancel);
+    /// Runs a cell in this kernel, which it creates where options are given. The last report is
+    /// [`cell_ended`](Reporter::cell_ended).
+    fn run_cell(&mut self, kernel: KernelNumber, cell: CellToRun, limits: Limits, reporter: &Reporter, cancel: Cancel);
 
-    /// What code of the parent's own prints beside a kernel's names. The report, `printed`, comes last.
-    fn own(&mut self, kernel: Number, code: &str, most: Duration, reporter: &Reporter, cancel: Cancel);
+    /// Runs internal code in a kernel, outside the program's names. The last report is
+    /// [`internal_output`](Reporter::internal_output): what the code printed.
+    fn run_internal(
+        &mut self,
+        kernel: KernelNumber,
+        code: &str,
+        max_time: Duration,
+        reporter: &Reporter,
+        cancel: Cancel,
+    );
 
-    /// Gives a kernel up.
-    fn forget(&mut self, kernel: Number);
+    /// Ends a kernel.
+    fn close_kernel(&mut self, kernel: KernelNumber);
 }
 
-/// A cell, with the opening of its kernel where that is a new one.
-pub struct OpenedCell {
-    pub opening: Option<Opening>,
+/// A cell, with the options of its kernel where that is to be created.
+pub struct CellToRun {
+    pub options: Option<Opening>,
     pub cell: Cell,
 }
 
-/// Whether the program that runs is to be ended: the parent has said something, or is gone. While a program runs it has
-/// nothing else to say.
+/// Whether the program that runs is to be ended: the parent has sent something, or has closed the connection. While a
+/// program runs it sends nothing but a cancellation.
 pub struct Cancel(Arc<UnixStream>);
 
 impl Cancel {
     pub fn is_set(&self) -> bool {
-        something_is_said(&self.0)
+        has_input_or_eof(&self.0)
     }
 }
 
-/// Whether the parent has said something that is not read yet, or is gone.
+/// Returns whether there is something to read from the parent, or its end of the connection is closed.
 #[allow(unsafe_code, reason = "peeking at a socket has no safe wrapper in std")]
-pub fn something_is_said(parent: &UnixStream) -> bool {
+pub fn has_input_or_eof(parent: &UnixStream) -> bool {
     let mut byte = 0_u8;
     // SAFETY: the pointer is to one byte of ours, and the descriptor is open as long as the stream lives.
     let got = unsafe { libc::recv(parent.as_raw_fd(), (&raw mut byte).cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT) };
-    // Refused means that there is nothing to read yet.
+    // An error (EAGAIN) says that there is nothing to read yet.
     got >= 0
 }
 
-/// Speaks to the parent on one connection. A clone speaks on the same one.
+/// Sends reports to the parent on one connection. A clone uses the same one.
 #[derive(Clone)]
 pub struct Reporter(Arc<Mutex<Arc<UnixStream>>>);
 
@@ -68,24 +77,24 @@ impl Reporter {
         Self(Arc::new(Mutex::new(Arc::clone(parent))))
     }
 
-    /// False: the parent is gone.
+    /// Sends an event. Returns false where the parent has closed the connection; so do the methods below.
     pub fn event(&self, event: Event) -> bool {
-        self.report(&Report::Event(event))
+        self.report(&WorkerReport::Event(event))
     }
 
-    /// The last word of a program.
-    pub fn done(&self, ended: Result<Outcome, Fault>) -> bool {
-        self.report(&Report::Done(ended))
+    /// Sends the last report of a program.
+    pub fn program_ended(&self, ended: Result<Outcome, Fault>) -> bool {
+        self.report(&WorkerReport::ProgramEnded(ended))
     }
 
-    /// The last word of a cell.
-    pub fn ran(&self, ended: Result<Ran, Fault>) -> bool {
-        self.report(&Report::Ran(ended))
+    /// Sends the last report of a cell.
+    pub fn cell_ended(&self, ended: Result<Ran, Fault>) -> bool {
+        self.report(&WorkerReport::CellEnded(ended))
     }
 
-    /// The last word of code of the parent's own.
-    pub fn printed(&self, printed: Result<String, Fault>) -> bool {
-        self.report(&Report::Printed(printed))
+    /// Sends the last report of internal code: what it printed.
+    pub fn internal_output(&self, printed: Result<String, Fault>) -> bool {
+        self.report(&WorkerReport::InternalOutput(printed))
     }
 
     /// Sends the ready report, which is the first frame of a worker.
@@ -93,65 +102,65 @@ impl Reporter {
         self.send(protocol::encode(started).and_then(|bytes| frames::with_prefix(&bytes)))
     }
 
-    fn report(&self, report: &Report) -> bool {
+    fn report(&self, report: &WorkerReport) -> bool {
         self.send(frames::encode_report(report))
     }
 
     fn send(&self, frame: io::Result<Vec<u8>>) -> bool {
-        // Held over a blocking write on purpose: frames of two threads must not mix.
+        // KernelCount over a blocking write on purpose: frames of two threads must not mix.
         let socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         frame.and_then(|frame| (&**socket).write_all(&frame)).is_ok()
     }
 }
 
-/// The connections to the parent, as a worker finds them.
+/// The connections of a worker to its parent.
 pub struct Parent {
-    /// The one on descriptor 0.
+    /// The connection on descriptor 0.
     first: Arc<UnixStream>,
-    /// Those that came over it: for cells.
+    /// The connections that were sent over it, which cells run on.
     connections: Vec<Arc<UnixStream>>,
     reporter: Reporter,
     process: ParentProcess,
 }
 
 impl Parent {
-    /// Takes them over, binds this process's life to the parent's, and closes whatever else was inherited. Call it before
-    /// anything else is done: until then this process may outlive the parent.
+    /// Takes the connections over, makes this process end with its parent, and closes all other inherited descriptors. Call it
+    /// first of all: until then this process may outlive the parent.
     ///
     /// # Errors
-    /// Nobody started this as a worker, or the parent has ended already.
+    /// This process was not started as a worker, or the parent has ended already.
     pub fn connect() -> io::Result<Self> {
-        let first = socket_of_the_parent()?;
+        let first = parent_socket()?;
         let process = ParentProcess::of_socket(&first)?;
         process.bind()?;
-        close_the_rest();
-        let first = Arc::new(out_of_the_way(first)?);
+        close_inherited();
+        let first = Arc::new(move_from_stdin(first)?);
         let connections =
             descriptors::receive(first.as_fd())?.into_iter().map(|connection| Arc::new(connection.into())).collect();
         let reporter = Reporter::new(&first);
         Ok(Self { first, connections, reporter, process })
     }
 
-    /// Says that the engine is loaded; returns the connections that orders come on, the first of them first.
+    /// Reports that the worker is ready. Returns the connections that commands come on, the first of them first.
     pub fn ready(self, layers: Vec<Layer>) -> Vec<Arc<UnixStream>> {
         self.reporter.started(&Ok(layers));
         [self.first].into_iter().chain(self.connections).collect()
     }
 
-    /// Says why it cannot start.
+    /// Reports why the worker cannot start, and returns that as an error.
     pub fn fail(self, reason: String) -> io::Error {
         self.reporter.started(&Err(reason.clone()));
         io::Error::other(reason)
     }
 }
 
-/// The whole life of a worker whose engine has threads: `prepare` opens what will be needed for so many connections that
-/// cells come on, then the jail is entered, then `begin` makes the engine (threads start here, and inherit the jail), then
-/// orders are taken, on a thread for each connection, until the parent closes the first. `stack`: bytes that each of these
-/// threads gets.
+/// Runs a worker whose engine has threads, until the parent closes the first connection. `prepare` opens what is needed for
+/// the given number of connections for cells; then the process enters its jail; then `begin` makes the engine (threads start
+/// here, and inherit the jail); then commands are read, on a thread for each connection. `stack`: bytes of stack for each of
+/// these threads.
 ///
 /// # Errors
-/// Any step failed; the parent has been told why.
+/// A step failed. The reason has been reported to the parent.
 pub fn serve<P, E: Engine + Clone + Send + 'static>(
     stack: usize,
     prepare: impl FnOnce(usize) -> Result<P, String>,
@@ -164,11 +173,11 @@ pub fn serve<P, E: Engine + Clone + Send + 'static>(
         .and_then(|(engine, layers)| {
             let runner = |parent: Arc<UnixStream>| {
                 let (engine, reporter) = (engine.clone(), Reporter::new(&parent));
-                // Orders are read by the thread that runs them: every hand-over would cost a wake-up.
-                let work = move || take_orders(&parent, &reporter, engine);
+                // The thread that reads a command runs it: a hand-over to another would cost a wake-up.
+                let work = move || serve_commands(&parent, &reporter, engine);
                 std::thread::Builder::new().name("runner".into()).stack_size(stack).spawn(work)
             };
-            // One that panics closes its connection, and the parent ends the process.
+            // A thread that panics closes its connection, and the parent ends the process.
             let others = connections.into_iter().map(runner).collect::<io::Result<Vec<_>>>();
             let thread = others.and_then(|_others| runner(first));
             thread.map(|thread| (thread, layers)).map_err(|e| e.to_string())
@@ -185,22 +194,24 @@ pub fn serve<P, E: Engine + Clone + Send + 'static>(
     }
 }
 
-fn take_orders(orders: &Arc<UnixStream>, reporter: &Reporter, mut engine: impl Engine) -> io::Result<()> {
-    let cancel = || Cancel(Arc::clone(orders));
+fn serve_commands(parent: &Arc<UnixStream>, reporter: &Reporter, mut engine: impl Engine) -> io::Result<()> {
+    let cancel = || Cancel(Arc::clone(parent));
     loop {
-        memory::give_back_while_idle(orders.as_fd());
-        match frames::read(&mut &**orders) {
-            Ok(Order::Run { program, limits }) => engine.run(program, limits, reporter, cancel()),
-            Ok(Order::Cell { kernel, opening, cell, limits }) => {
-                engine.cell(kernel, OpenedCell { opening, cell }, limits, reporter, cancel());
+        memory::release_while_idle(parent.as_fd());
+        match frames::read(&mut &**parent) {
+            Ok(WorkerCommand::RunProgram { program, limits }) => engine.run(program, limits, reporter, cancel()),
+            Ok(WorkerCommand::RunCell { kernel, options, cell, limits }) => {
+                engine.run_cell(kernel, CellToRun { options, cell }, limits, reporter, cancel());
             }
-            Ok(Order::Own { kernel, code, most }) => engine.own(kernel, &code, most, reporter, cancel()),
-            Ok(Order::Forget { kernel }) => {
-                engine.forget(kernel);
-                reporter.report(&Report::Forgotten);
+            Ok(WorkerCommand::RunInternal { kernel, code, max_time }) => {
+                engine.run_internal(kernel, &code, max_time, reporter, cancel());
+            }
+            Ok(WorkerCommand::CloseKernel { kernel }) => {
+                engine.close_kernel(kernel);
+                reporter.report(&WorkerReport::KernelClosed);
             }
             // The program that it was for has ended by itself.
-            Ok(Order::Cancel) => {}
+            Ok(WorkerCommand::Cancel) => {}
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
             Err(e) => return Err(e),
         }
@@ -208,30 +219,30 @@ fn take_orders(orders: &Arc<UnixStream>, reporter: &Reporter, mut engine: impl E
 }
 
 #[allow(unsafe_code, reason = "descriptor 0 is taken over")]
-fn socket_of_the_parent() -> io::Result<UnixStream> {
+fn parent_socket() -> io::Result<UnixStream> {
     // SAFETY: descriptor 0 is the socket that the parent gave, and nothing else in this process uses standard input.
     let socket = UnixStream::from(unsafe { OwnedFd::from_raw_fd(0) });
-    // Fails where descriptor 0 is no socket: somebody started a worker by hand.
+    // Fails where descriptor 0 is no socket: a worker was started by hand.
     socket.local_addr()?;
     Ok(socket)
 }
 
-/// Standard input is nothing from here on: whoever is forked from a worker would find its parent's orders there, and
-/// could answer them.
+/// Puts /dev/null in the place of standard input: a process that is forked from a worker would find the commands of its
+/// parent there, and could answer them.
 #[allow(unsafe_code, reason = "dup2 has no safe wrapper in std")]
-fn out_of_the_way(orders: UnixStream) -> io::Result<UnixStream> {
-    let moved = orders.try_clone()?;
+fn move_from_stdin(socket: UnixStream) -> io::Result<UnixStream> {
+    let moved = socket.try_clone()?;
     let nothing = File::open("/dev/null")?;
-    // SAFETY: the call takes numbers, and descriptor 0 belongs to nobody any more.
-    if unsafe { libc::dup2(nothing.as_raw_fd(), orders.into_raw_fd()) } == -1 {
+    // SAFETY: the call takes numbers, and nothing owns descriptor 0 any more.
+    if unsafe { libc::dup2(nothing.as_raw_fd(), socket.into_raw_fd()) } == -1 {
         return Err(io::Error::last_os_error());
     }
     Ok(moved)
 }
 
-/// Nothing inherited beside the standard three.
+/// Closes all inherited descriptors but the standard three.
 #[allow(unsafe_code, reason = "close_range has no safe wrapper in libc")]
-fn close_the_rest() {
+fn close_inherited() {
     #[cfg(target_os = "linux")]
     // SAFETY: nothing has been opened yet in this process but the standard three. A kernel without the call refuses it:
     // then only descriptors that were not marked close-on-exec remain, and the parent marks all of its own.

@@ -1,5 +1,6 @@
-//! A connection to a worker process: it carries one order at a time. A process that keeps kernels has several, so that
-//! several cells run in it at once, and none waits for another's end or for another's slow reader.
+//! The parent's end of a connection to a worker process. A connection carries one command at a time. A process with
+//! kernels has several connections, so that several cells run in it at once and none waits for another's end or for
+//! another's slow reader.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,121 +13,122 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::Instant;
 
 use crate::descriptors;
-use crate::frames::{self, Order, Reader, Report};
+use crate::frames::{self, Reader, WorkerCommand, WorkerReport};
 
-/// A cancelled program is given this long at least.
+/// The least time that a cancelled program has to stop before its worker is killed.
 pub(crate) const CANCEL_GRACE: Duration = Duration::from_millis(100);
 
 /// The parent's end of a connection.
 pub(crate) struct Connection {
     reports: Reader<OwnedReadHalf>,
-    orders: OwnedWriteHalf,
+    commands: OwnedWriteHalf,
     grace: Duration,
 }
 
-/// What became of the worker by a run.
-pub(crate) enum After {
-    /// It can take the next program.
-    Whole,
-    /// It must go.
+/// Whether a connection can be used after a command.
+pub(crate) enum Condition {
+    /// It can carry the next command.
+    Usable,
+    /// Its process must be ended.
     Broken,
 }
 
-/// Why there is no report of an end.
-pub(crate) enum Stopped {
+/// Why a command has no final report.
+pub(crate) enum CommandError {
     Fault(Fault),
-    /// The process, or its connection, is gone.
-    Gone(io::Error),
-    /// It did not heed its deadline, after so long.
-    Late(Duration),
+    /// The process has ended, or the connection is closed.
+    Disconnected(io::Error),
+    /// The command did not end within its time limit and the grace period. It had run for this long.
+    DeadlineExceeded(Duration),
 }
 
-/// A report that answers no order of this kind.
-pub(crate) fn out_of_turn<T>() -> (Result<T, Fault>, After) {
-    (Err(Fault::Lost { reason: "the worker spoke out of turn".to_owned() }), After::Broken)
+/// Returns the fault for a final report that does not belong to the command.
+pub(crate) fn unexpected_report<T>() -> (Result<T, Fault>, Condition) {
+    (Err(Fault::Lost { reason: "the worker sent an unexpected report".to_owned() }), Condition::Broken)
 }
 
 impl Connection {
     /// # Errors
-    /// The runtime takes no more descriptors.
-    pub(crate) fn new(near: StdUnixStream, grace: Duration) -> io::Result<Self> {
-        near.set_nonblocking(true)?;
-        let (reports, orders) = UnixStream::from_std(near)?.into_split();
-        Ok(Self { reports: Reader::new(reports), orders, grace })
+    /// The runtime cannot register the descriptor.
+    pub(crate) fn new(socket: StdUnixStream, grace: Duration) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let (reports, commands) = UnixStream::from_std(socket)?.into_split();
+        Ok(Self { reports: Reader::new(reports), commands, grace })
     }
 
     /// Reads the bytes of the worker's first frame, its ready report.
     ///
     /// # Errors
-    /// The process is gone, or what came is too long for a frame.
+    /// The process has ended, or the frame is too long.
     pub(crate) async fn ready_report(&mut self) -> io::Result<Vec<u8>> {
         self.reports.next_bytes().await
     }
 
-    /// Gives an order and waits for its end, or until `left` resolves: then it is cancelled. `wall` is how long what is
-    /// ordered may take by itself.
-    pub(crate) async fn carry_out(
+    /// Sends a command and waits for its final report; cancels it when `caller_left` resolves. `time_limit` is the time that
+    /// the command may take, without the grace period.
+    pub(crate) async fn execute(
         &mut self,
-        order: &Order,
-        wall: Duration,
+        command: &WorkerCommand,
+        time_limit: Duration,
         events: Option<&Events>,
-        left: impl Future<Output = ()>,
-    ) -> (Result<Report, Stopped>, After) {
+        caller_left: impl Future<Output = ()>,
+    ) -> (Result<WorkerReport, CommandError>, Condition) {
         let started = Instant::now();
-        let deadline = started + wall + self.grace;
-        if let Err(e) = frames::send(&mut self.orders, order).await {
-            // Nothing ran: an order that is not whole is no order.
-            let fault = Fault::Unavailable { reason: format!("the worker is gone: {e}") };
-            return (Err(Stopped::Fault(fault)), After::Broken);
+        if let Err(e) = frames::send(&mut self.commands, command).await {
+            // Nothing ran: a worker ignores a command that is not complete.
+            let fault = Fault::Unavailable { reason: format!("the worker has ended: {e}") };
+            return (Err(CommandError::Fault(fault)), Condition::Broken);
         }
-        let lost = |reason: &str| (Err(Stopped::Fault(Fault::Lost { reason: reason.to_owned() })), After::Broken);
-        tokio::pin!(left);
-        let mut until = deadline;
+        let lost =
+            |reason: &str| (Err(CommandError::Fault(Fault::Lost { reason: reason.to_owned() })), Condition::Broken);
+        tokio::pin!(caller_left);
+        let mut deadline = started + time_limit + self.grace;
         let mut cancelled = false;
         loop {
             let report = tokio::select! {
                 report = self.reports.next() => report,
-                () = &mut left, if !cancelled => {
+                () = &mut caller_left, if !cancelled => {
                     cancelled = true;
-                    until = until.min(Instant::now() + CANCEL_GRACE.max(self.grace));
-                    if frames::send(&mut self.orders, &Order::Cancel).await.is_err() {
+                    deadline = deadline.min(Instant::now() + CANCEL_GRACE.max(self.grace));
+                    if frames::send(&mut self.commands, &WorkerCommand::Cancel).await.is_err() {
                         return lost("it was cancelled");
                     }
                     continue;
                 }
-                () = tokio::time::sleep_until(until) => {
+                () = tokio::time::sleep_until(deadline) => {
                     if cancelled {
                         return lost("it was cancelled");
                     }
-                    tracing::warn!(?wall, "a worker did not heed its deadline and was killed");
-                    return (Err(Stopped::Late(started.elapsed())), After::Broken);
+                    tracing::warn!(?time_limit, "a run did not return within its grace period; its worker is killed");
+                    return (Err(CommandError::DeadlineExceeded(started.elapsed())), Condition::Broken);
                 }
             };
             match report {
-                Ok(Report::Event(event)) => {
+                Ok(WorkerReport::Event(event)) => {
                     let Some(events) = events.filter(|_| !cancelled) else { continue };
-                    // A reader that is slow must not hold the deadline up.
+                    // A slow reader must not delay the deadline.
                     tokio::select! {
                         _ = events.send(event) => {}
-                        () = tokio::time::sleep_until(until) => {}
+                        () = tokio::time::sleep_until(deadline) => {}
                     }
                 }
-                Ok(end) => return (Ok(end), After::Whole),
-                Err(e) => return (Err(Stopped::Gone(e)), After::Broken),
+                Ok(end) => return (Ok(end), Condition::Usable),
+                Err(e) => return (Err(CommandError::Disconnected(e)), Condition::Broken),
             }
         }
     }
 }
 
-/// Opens `count` further connections and sends the worker its ends of them, in one message that comes before all others;
-/// returns this side's ends.
+/// Opens `count` more connections and sends the worker its ends of them, in one message before all frames. Returns the
+/// parent's ends.
 ///
 /// # Errors
-/// The system gives no more descriptors.
-pub(crate) fn hand_over(first: &StdUnixStream, count: usize) -> io::Result<Vec<StdUnixStream>> {
-    let pairs: Vec<_> = (0..count.min(descriptors::MOST)).map(|_| StdUnixStream::pair()).collect::<io::Result<_>>()?;
-    let far: Vec<BorrowedFd<'_>> = pairs.iter().map(|(_, far)| far.as_fd()).collect();
-    // The socket is new, so one byte does not wait.
-    descriptors::send(first.as_fd(), &far)?;
-    Ok(pairs.into_iter().map(|(near, _)| near).collect())
+/// The system has no more descriptors.
+pub(crate) fn send_connections(first: &StdUnixStream, count: usize) -> io::Result<Vec<StdUnixStream>> {
+    let count = count.min(descriptors::MAX_PER_MESSAGE);
+    let pairs: Vec<_> = (0..count).map(|_| StdUnixStream::pair()).collect::<io::Result<_>>()?;
+    let workers_ends: Vec<BorrowedFd<'_>> = pairs.iter().map(|(_, worker)| worker.as_fd()).collect();
+    // The socket is new, so that one byte fits without waiting.
+    descriptors::send(first.as_fd(), &workers_ends)?;
+    Ok(pairs.into_iter().map(|(parent, _)| parent).collect())
 }

@@ -1,22 +1,22 @@
-//! Open descriptors, sent from one process to another in a message on a socket: `SCM_RIGHTS` of unix(7).
+//! Sends open descriptors from one process to another in a message on a socket: `SCM_RIGHTS` of unix(7).
 #![allow(unsafe_code, reason = "sendmsg, recvmsg and their control messages have no safe wrapper in std")]
 
 use std::io;
 use std::mem::{size_of, size_of_val};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-/// Descriptors that one message can carry (`SCM_MAX_FD`).
-pub(crate) const MOST: usize = 253;
+/// Most descriptors in one message (`SCM_MAX_FD`).
+pub(crate) const MAX_PER_MESSAGE: usize = 253;
 
-/// Room for a control message of [`MOST`] descriptors, in words, which are aligned as its head must be.
-const SPACE: usize = (size_of::<libc::cmsghdr>() + MOST * size_of::<RawFd>()) / size_of::<usize>() + 2;
+/// The size of a control message with [`MAX_PER_MESSAGE`] descriptors, in words, which are aligned as its header must be.
+const SPACE: usize = (size_of::<libc::cmsghdr>() + MAX_PER_MESSAGE * size_of::<RawFd>()) / size_of::<usize>() + 2;
 
-/// Sends one byte, and descriptors with it.
+/// Sends one byte together with these descriptors.
 ///
 /// # Errors
-/// There are too many, or the other side is gone.
+/// There are too many, or the connection is closed.
 pub(crate) fn send(to: BorrowedFd<'_>, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
-    if descriptors.len() > MOST {
+    if descriptors.len() > MAX_PER_MESSAGE {
         return Err(io::Error::other(format!("{} descriptors do not fit into a message", descriptors.len())));
     }
     let numbers: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
@@ -28,15 +28,15 @@ pub(crate) fn send(to: BorrowedFd<'_>, descriptors: &[BorrowedFd<'_>]) -> io::Re
     if !numbers.is_empty() {
         let length = u32::try_from(size_of_val(numbers.as_slice())).map_err(io::Error::other)?;
         message.msg_control = space.as_mut_ptr().cast();
-        // SAFETY: the control message lies in `space`, which is aligned, zeroed and large enough for its head and as many
+        // SAFETY: the control message lies in `space`, which is aligned, zeroed and large enough for its header and as many
         // numbers as there may be.
         unsafe {
             message.msg_controllen = libc::CMSG_SPACE(length) as _;
-            let head = libc::CMSG_FIRSTHDR(&raw const message);
-            (*head).cmsg_level = libc::SOL_SOCKET;
-            (*head).cmsg_type = libc::SCM_RIGHTS;
-            (*head).cmsg_len = libc::CMSG_LEN(length) as _;
-            std::ptr::copy_nonoverlapping(numbers.as_ptr(), libc::CMSG_DATA(head).cast(), numbers.len());
+            let header = libc::CMSG_FIRSTHDR(&raw const message);
+            (*header).cmsg_level = libc::SOL_SOCKET;
+            (*header).cmsg_type = libc::SCM_RIGHTS;
+            (*header).cmsg_len = libc::CMSG_LEN(length) as _;
+            std::ptr::copy_nonoverlapping(numbers.as_ptr(), libc::CMSG_DATA(header).cast(), numbers.len());
         }
     }
     // SAFETY: all that the message points to outlives the call.
@@ -50,7 +50,7 @@ pub(crate) fn send(to: BorrowedFd<'_>, descriptors: &[BorrowedFd<'_>]) -> io::Re
 /// Receives what [`send`] sent.
 ///
 /// # Errors
-/// The other side is gone, or sent more than may be.
+/// The connection is closed, or more descriptors came than fit.
 pub(crate) fn receive(from: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {
     let (mut byte, mut space) = ([0_u8], [0_usize; SPACE]);
     let mut part = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: byte.len() };
@@ -67,18 +67,18 @@ pub(crate) fn receive(from: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {
     let mut received = Vec::new();
     // SAFETY: the system wrote whole control messages into `space`; each descriptor in them is new and ours.
     unsafe {
-        let mut head = libc::CMSG_FIRSTHDR(&raw const message);
-        while let Some(control) = head.as_ref() {
+        let mut header = libc::CMSG_FIRSTHDR(&raw const message);
+        while let Some(control) = header.as_ref() {
             if (control.cmsg_level, control.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
                 #[allow(clippy::unnecessary_cast, reason = "its type is not the same in every C library")]
                 let length = control.cmsg_len as usize - libc::CMSG_LEN(0) as usize;
-                let numbers: *const RawFd = libc::CMSG_DATA(head).cast();
+                let numbers: *const RawFd = libc::CMSG_DATA(header).cast();
                 received.extend(
                     (0..length / size_of::<RawFd>())
                         .map(|at| OwnedFd::from_raw_fd(std::ptr::read_unaligned(numbers.add(at)))),
                 );
             }
-            head = libc::CMSG_NXTHDR(&raw const message, head);
+            header = libc::CMSG_NXTHDR(&raw const message, header);
         }
     }
     if message.msg_flags & libc::MSG_CTRUNC != 0 {
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn descriptors_arrive_in_their_order_and_belong_to_the_receiver() {
         let (near, far) = UnixStream::pair().unwrap();
-        for count in [0, 1, MOST] {
+        for count in [0, 1, MAX_PER_MESSAGE] {
             let pairs: Vec<_> = (0..count).map(|_| UnixStream::pair().unwrap()).collect();
             let sent: Vec<_> = pairs.iter().map(|(_, theirs)| theirs.as_fd()).collect();
             send(near.as_fd(), &sent).unwrap();
@@ -107,12 +107,12 @@ mod tests {
             for (at, (received, (mut ours, theirs))) in received.into_iter().zip(pairs).enumerate() {
                 drop(theirs);
                 UnixStream::from(received).write_all(&[u8::try_from(at).unwrap()]).unwrap();
-                let mut said = Vec::new();
-                ours.read_to_end(&mut said).unwrap();
-                assert_eq!(said, [u8::try_from(at).unwrap()]);
+                let mut bytes = Vec::new();
+                ours.read_to_end(&mut bytes).unwrap();
+                assert_eq!(bytes, [u8::try_from(at).unwrap()]);
             }
         }
-        let too_many = vec![far.as_fd(); MOST + 1];
+        let too_many = vec![far.as_fd(); MAX_PER_MESSAGE + 1];
         assert!(send(near.as_fd(), &too_many).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! What crosses between the parent and a worker: orders one way, reports the other.
+//! The frames between the parent and a worker: commands to the worker, reports to the parent.
 //!
 //! A frame is a length (32 bits, little endian) and that many bytes of postcard.
 
@@ -10,53 +10,53 @@ use serde::{Deserialize, Serialize};
 use switchtower_contract::{Cell, Event, Fault, Limits, Opening, Outcome, Program, Ran};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Longest frame: more than the largest program with its files, or the largest set of shown values.
-const LONGEST: usize = 64 << 20;
+/// Most bytes of a frame: more than the largest program with its files, and than all shown values of a run.
+const MAX_FRAME: usize = 64 << 20;
 
-/// From the parent.
+/// From the parent to a worker.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Order {
-    Run {
+pub enum WorkerCommand {
+    RunProgram {
         program: Program,
         limits: Limits,
     },
-    /// Run a cell in a kernel that the worker keeps.
-    Cell {
-        kernel: Number,
-        /// Given where the kernel is a new one.
-        opening: Option<Opening>,
+    /// Run a cell in a kernel of the worker.
+    RunCell {
+        kernel: KernelNumber,
+        /// Given where the kernel is to be created.
+        options: Option<Opening>,
         cell: Cell,
         limits: Limits,
     },
-    /// Run code of the parent's own beside a kernel's names, for this long at most, and tell what it prints.
-    Own {
-        kernel: Number,
+    /// Run internal code in a kernel, outside the program's names, for this long at most, and report what it prints.
+    RunInternal {
+        kernel: KernelNumber,
         code: String,
-        most: Duration,
+        max_time: Duration,
     },
-    /// The kernel is not wanted any more.
-    Forget {
-        kernel: Number,
+    /// End the kernel.
+    CloseKernel {
+        kernel: KernelNumber,
     },
-    /// End the program that runs. Its report still comes.
+    /// End the program that runs. Its last report still follows.
     Cancel,
 }
 
-/// A kernel's name between the parent and one worker.
-pub type Number = u64;
+/// Identifies a kernel between the parent and one worker.
+pub type KernelNumber = u64;
 
-/// From the worker, after its ready report ([`protocol`](crate::protocol)).
+/// From a worker to the parent, after its ready report ([`protocol`](crate::protocol)).
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Report {
+pub enum WorkerReport {
     Event(Event),
-    Done(Result<Outcome, Fault>),
-    Ran(Result<Ran, Fault>),
-    Printed(Result<String, Fault>),
-    /// The kernel is no more.
-    Forgotten,
+    ProgramEnded(Result<Outcome, Fault>),
+    CellEnded(Result<Ran, Fault>),
+    InternalOutput(Result<String, Fault>),
+    /// The kernel has ended.
+    KernelClosed,
 }
 
-/// A frame with its prefix.
+/// Returns a frame with its prefix.
 ///
 /// # Errors
 /// It is too long.
@@ -74,46 +74,46 @@ pub(crate) fn with_prefix(bytes: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 fn prefix_of(length: usize) -> io::Result<[u8; 4]> {
-    if length > LONGEST {
+    if length > MAX_FRAME {
         return Err(io::Error::other(format!("a frame of {length} bytes is too long")));
     }
     Ok(u32::try_from(length).map_err(io::Error::other)?.to_le_bytes())
 }
 
-/// A report as a frame. The end of something that is too long for a frame becomes a fault that says so: whoever waits for
-/// it would otherwise wait until the deadline, and the process would then be ended with all that others have in it.
+/// Returns a report as a frame. A last report that is too long for a frame becomes a fault that says so: without it the
+/// caller would wait until the deadline, and the process would then be killed with all other kernels in it.
 ///
 /// # Errors
-/// It is too long, and the end of nothing.
-pub fn encode_report(report: &Report) -> io::Result<Vec<u8>> {
+/// It is too long, and not the last report of anything.
+pub fn encode_report(report: &WorkerReport) -> io::Result<Vec<u8>> {
     encode(report).or_else(|error| {
-        let reason = format!("its result cannot be passed on: {error}");
+        let reason = format!("its result cannot be sent: {error}");
         let lost = Fault::Lost { reason };
         match report {
-            Report::Done(_) => encode(&Report::Done(Err(lost))),
-            Report::Ran(_) => encode(&Report::Ran(Err(lost))),
-            Report::Printed(_) => encode(&Report::Printed(Err(lost))),
-            Report::Event(_) | Report::Forgotten => Err(error),
+            WorkerReport::ProgramEnded(_) => encode(&WorkerReport::ProgramEnded(Err(lost))),
+            WorkerReport::CellEnded(_) => encode(&WorkerReport::CellEnded(Err(lost))),
+            WorkerReport::InternalOutput(_) => encode(&WorkerReport::InternalOutput(Err(lost))),
+            WorkerReport::Event(_) | WorkerReport::KernelClosed => Err(error),
         }
     })
 }
 
-/// How many bytes follow a prefix.
+/// Returns how many bytes follow a prefix.
 ///
 /// # Errors
 /// More than a frame may have.
 pub fn length(prefix: [u8; 4]) -> io::Result<usize> {
     let length = u32::from_le_bytes(prefix) as usize;
-    if length > LONGEST {
+    if length > MAX_FRAME {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame of {length} bytes is too long")));
     }
     Ok(length)
 }
 
-/// What a frame says, its prefix left out.
+/// Decodes the bytes of a frame without its prefix.
 ///
 /// # Errors
-/// That is no such thing.
+/// They are no value of this type.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
     postcard::from_bytes(bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
 }
@@ -121,7 +121,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
 /// Writes one frame, blocking.
 ///
 /// # Errors
-/// The other side is gone, or the frame is too long.
+/// The connection is closed, or the frame is too long.
 pub fn write<T: Serialize>(to: &mut impl Write, frame: &T) -> io::Result<()> {
     to.write_all(&encode(frame)?)
 }
@@ -129,7 +129,7 @@ pub fn write<T: Serialize>(to: &mut impl Write, frame: &T) -> io::Result<()> {
 /// Reads one frame, blocking.
 ///
 /// # Errors
-/// The other side is gone, or what came is no frame.
+/// The connection is closed, or what came is no frame.
 pub fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<T> {
     let mut prefix = [0; 4];
     from.read_exact(&mut prefix)?;
@@ -146,7 +146,7 @@ pub async fn send<T: Serialize>(to: &mut (impl AsyncWrite + Unpin), frame: &T) -
     to.write_all(&encode(frame)?).await
 }
 
-/// Reads frames. A read that is dropped in the middle loses nothing: the next one goes on where it stopped.
+/// Reads frames. A read that is dropped before its end loses nothing: the next one continues it.
 pub struct Reader<R> {
     from: R,
     bytes: Vec<u8>,
@@ -157,7 +157,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         Self { from, bytes: Vec::new() }
     }
 
-    /// The next frame.
+    /// Reads the next frame.
     ///
     /// # Errors
     /// As [`read()`].
@@ -168,10 +168,10 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         frame
     }
 
-    /// The bytes of the next frame, without its prefix.
+    /// Reads the bytes of the next frame, without its prefix.
     ///
     /// # Errors
-    /// The other side is gone, or the frame is too long.
+    /// The connection is closed, or the frame is too long.
     pub async fn next_bytes(&mut self) -> io::Result<Vec<u8>> {
         let end = self.fill().await?;
         let frame = self.bytes[4..end].to_vec();
@@ -207,15 +207,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_frame_comes_back_as_it_went() {
+    fn a_frame_survives_the_wire() {
         let mut wire = Vec::new();
-        write(&mut wire, &Report::Event(Event::Stdout("é".repeat(1000)))).unwrap();
-        let back: Report = read(&mut wire.as_slice()).unwrap();
-        assert!(matches!(back, Report::Event(Event::Stdout(text)) if text == "é".repeat(1000)));
+        write(&mut wire, &WorkerReport::Event(Event::Stdout("é".repeat(1000)))).unwrap();
+        let back: WorkerReport = read(&mut wire.as_slice()).unwrap();
+        assert!(matches!(back, WorkerReport::Event(Event::Stdout(text)) if text == "é".repeat(1000)));
     }
 
     #[test]
-    fn every_need_comes_back_as_it_went() {
+    fn every_need_survives_the_wire() {
         for need in [
             Need::Module("numpy".into()),
             Need::Library("libGL.so.1".into()),
@@ -228,35 +228,43 @@ mod tests {
             Need::Language("a feature".into()),
         ] {
             let mut wire = Vec::new();
-            write(&mut wire, &Report::Done(Err(Fault::Unsupported(need.clone())))).unwrap();
-            let back: Report = read(&mut wire.as_slice()).unwrap();
-            assert!(matches!(back, Report::Done(Err(Fault::Unsupported(back))) if back == need), "{need}");
+            write(&mut wire, &WorkerReport::ProgramEnded(Err(Fault::Unsupported(need.clone())))).unwrap();
+            let back: WorkerReport = read(&mut wire.as_slice()).unwrap();
+            assert!(
+                matches!(back, WorkerReport::ProgramEnded(Err(Fault::Unsupported(back))) if back == need),
+                "{need}"
+            );
         }
     }
 
     #[test]
-    fn an_end_that_is_too_long_for_a_frame_is_told_as_a_fault() {
-        let text = || "x".repeat(LONGEST);
-        let told = |report| decode::<Report>(&encode_report(&report).unwrap()[4..]).unwrap();
-        let printed = told(Report::Printed(Ok(text())));
-        assert!(matches!(printed, Report::Printed(Err(Fault::Lost { reason })) if reason.contains("too long")));
-        assert!(matches!(told(Report::Done(Err(Fault::Lost { reason: text() }))), Report::Done(Err(_))));
-        assert!(encode_report(&Report::Event(Event::Stdout(text()))).is_err());
+    fn a_last_report_that_is_too_long_for_a_frame_becomes_a_fault() {
+        let text = || "x".repeat(MAX_FRAME);
+        let received = |report| decode::<WorkerReport>(&encode_report(&report).unwrap()[4..]).unwrap();
+        let printed = received(WorkerReport::InternalOutput(Ok(text())));
+        assert!(
+            matches!(printed, WorkerReport::InternalOutput(Err(Fault::Lost { reason })) if reason.contains("too long"))
+        );
+        assert!(matches!(
+            received(WorkerReport::ProgramEnded(Err(Fault::Lost { reason: text() }))),
+            WorkerReport::ProgramEnded(Err(_))
+        ));
+        assert!(encode_report(&WorkerReport::Event(Event::Stdout(text()))).is_err());
     }
 
-    /// Whoever changes a frame raises [`PROTOCOL`](crate::protocol::PROTOCOL) and records the new bytes here: workers of
-    /// another version are refused by that number, and would else misread what they are sent.
+    /// A change of a frame raises [`PROTOCOL`](crate::protocol::PROTOCOL) and records the new bytes here: workers of another
+    /// version are refused by that number; without it they would misread the frames.
     #[test]
     fn the_bytes_of_each_frame_are_those_of_this_protocol() {
         assert_eq!(crate::protocol::PROTOCOL, 1);
         let limits = || Limits { wall: Duration::from_secs(3), memory: 5, output: 7, ..Limits::default() };
         let (program, cell) = (Program::python("a"), Cell { source: "b".into(), ..Cell::default() });
         let orders = [
-            Order::Run { program, limits: limits() },
-            Order::Cell { kernel: 1, opening: Some(Opening::default()), cell, limits: limits() },
-            Order::Own { kernel: 1, code: "c".into(), most: Duration::from_millis(1) },
-            Order::Forget { kernel: 1 },
-            Order::Cancel,
+            WorkerCommand::RunProgram { program, limits: limits() },
+            WorkerCommand::RunCell { kernel: 1, options: Some(Opening::default()), cell, limits: limits() },
+            WorkerCommand::RunInternal { kernel: 1, code: "c".into(), max_time: Duration::from_millis(1) },
+            WorkerCommand::CloseKernel { kernel: 1 },
+            WorkerCommand::Cancel,
         ];
         let outcome = || Outcome {
             exit: Exit::Finished(0),
@@ -267,16 +275,16 @@ mod tests {
         };
         let change = Change { path: "p".into(), content: Content::Folder };
         let reports = [
-            Report::Event(Event::Stdout("d".into())),
-            Report::Done(Ok(outcome())),
-            Report::Ran(Ok(Ran {
+            WorkerReport::Event(Event::Stdout("d".into())),
+            WorkerReport::ProgramEnded(Ok(outcome())),
+            WorkerReport::CellEnded(Ok(Ran {
                 outcome: outcome(),
                 changes: vec![change],
                 tape: Some(Tape::default()),
                 alive: true,
             })),
-            Report::Printed(Err(Fault::Lost { reason: "e".into() })),
-            Report::Forgotten,
+            WorkerReport::InternalOutput(Err(Fault::Lost { reason: "e".into() })),
+            WorkerReport::KernelClosed,
         ];
         let hex = |bytes: Vec<u8>| bytes[4..].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let frames = orders.iter().map(|order| hex(encode(order).unwrap()));
@@ -299,23 +307,25 @@ mod tests {
     ];
 
     #[test]
-    fn a_length_that_lies_is_an_error_and_no_allocation() {
+    fn a_length_beyond_the_limit_is_an_error_and_no_allocation() {
         let wire = [0xff_u8; 8];
-        assert_eq!(read::<Report>(&mut wire.as_slice()).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(read::<WorkerReport>(&mut wire.as_slice()).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 
     #[tokio::test]
     async fn a_read_that_is_dropped_in_the_middle_loses_nothing() {
         let (mut near, far) = tokio::io::duplex(1 << 16);
         let mut reader = Reader::new(far);
-        let wire = encode(&Report::Printed(Ok("text".into()))).unwrap();
+        let wire = encode(&WorkerReport::InternalOutput(Ok("text".into()))).unwrap();
         near.write_all(&wire[..5]).await.unwrap();
         tokio::select! {
             biased;
-            _ = reader.next::<Report>() => panic!("there is no whole frame yet"),
+            _ = reader.next::<WorkerReport>() => panic!("there is no whole frame yet"),
             () = tokio::task::yield_now() => {}
         }
         near.write_all(&wire[5..]).await.unwrap();
-        assert!(matches!(reader.next::<Report>().await, Ok(Report::Printed(Ok(text))) if text == "text"));
+        assert!(
+            matches!(reader.next::<WorkerReport>().await, Ok(WorkerReport::InternalOutput(Ok(text))) if text == "text")
+        );
     }
 }

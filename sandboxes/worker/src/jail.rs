@@ -1,9 +1,9 @@
-//! The worker's wall: what a process that has been taken over could still do.
+//! The jail of a worker: bounds what a process could do whose WebAssembly engine has been broken.
 //!
-//! A worker has no environment, one socket, no file and no thread when it comes here; afterwards it can compute, ask
-//! for memory, talk on its socket and start threads. The layers stand behind one another, and each may be missing on
-//! some kernels: [`enter`] says which stand. What no layer stops: faults of the kernel in the calls that remain, and
-//! what can be learnt from timing.
+//! A worker has no environment, its sockets, no file and no other thread when it enters; afterwards it can compute,
+//! allocate memory, use its sockets and start threads. The layers are independent, and each may be missing on some kernels:
+//! [`enter`] returns which are in force. No layer stops faults of the kernel in the remaining system calls, or what can be
+//! learnt from timing.
 
 use std::io;
 
@@ -15,27 +15,27 @@ use crate::parent::ParentProcess;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer {
     pub name: String,
-    /// `Err`: it does not stand here, and why.
-    pub standing: Result<(), String>,
+    /// `Err`: it is not in force here, and why.
+    pub status: Result<(), String>,
 }
 
 impl Layer {
-    fn new(name: &str, standing: Result<(), impl ToString>) -> Self {
-        Self { name: name.to_owned(), standing: standing.map_err(|e| e.to_string()) }
+    fn new(name: &str, status: Result<(), impl ToString>) -> Self {
+        Self { name: name.to_owned(), status: status.map_err(|e| e.to_string()) }
     }
 }
 
 /// The user and group of nobody, where the worker is started by root.
 #[cfg(target_os = "linux")]
 const NOBODY: u32 = 65534;
-/// Descriptors that a worker may hold: its standard three, a few of its engine's and its connections to the parent.
+/// Most descriptors of a worker: its standard three, a few of its engine and its connections to the parent.
 #[cfg(target_os = "linux")]
-const DESCRIPTORS: u64 = 32 + crate::descriptors::MOST as u64;
+const DESCRIPTORS: u64 = 32 + crate::descriptors::MAX_PER_MESSAGE as u64;
 
 /// Enters the jail. Call it from the only thread of the process, when everything is open that will be needed.
 ///
 /// # Errors
-/// A canary that should have been stopped was not, or the parent has ended: the process must not run programs.
+/// The jail allowed something that it must refuse, or the parent has ended: the process must not run programs.
 #[cfg(target_os = "linux")]
 pub fn enter(parent: ParentProcess) -> io::Result<Vec<Layer>> {
     let own_user = drop_root();
@@ -54,7 +54,7 @@ pub fn enter(parent: ParentProcess) -> io::Result<Vec<Layer>> {
     Ok(layers)
 }
 
-/// No jail is known for this system.
+/// Enters no jail: there is none for this system.
 #[cfg(not(target_os = "linux"))]
 pub fn enter(_parent: ParentProcess) -> io::Result<Vec<Layer>> {
     Ok(vec![Layer::new("jail", Err("only Linux has one"))])
@@ -75,14 +75,14 @@ fn prctl(option: libc::c_int, value: libc::c_ulong) -> io::Result<()> {
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "setrlimit has no safe wrapper in libc")]
 fn limit_resources() -> io::Result<()> {
-    for (resource, most) in [
+    for (resource, max) in [
         (libc::RLIMIT_NOFILE, DESCRIPTORS),
         (libc::RLIMIT_FSIZE, 0),
         (libc::RLIMIT_CORE, 0),
         (libc::RLIMIT_MEMLOCK, 0),
         (libc::RLIMIT_MSGQUEUE, 0),
     ] {
-        let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+        let limit = libc::rlimit { rlim_cur: max, rlim_max: max };
         // SAFETY: the pointer is to a limit of ours that outlives the call.
         check(unsafe { libc::setrlimit(resource, &raw const limit) })?;
     }
@@ -103,7 +103,7 @@ fn drop_root() -> io::Result<()> {
     }
 }
 
-/// No file, no network port, no signal to others.
+/// Forbids all files, network ports and signals to other processes.
 #[cfg(target_os = "linux")]
 fn landlock_everything() -> Result<(), String> {
     use landlock::{
@@ -123,7 +123,7 @@ fn landlock_everything() -> Result<(), String> {
     }
 }
 
-/// Everything that is not listed is refused.
+/// Refuses every system call that is not listed.
 #[cfg(target_os = "linux")]
 fn filter_calls() -> Result<(), String> {
     use seccompiler::{SeccompAction, apply_filter};
@@ -151,7 +151,7 @@ fn filter(
         .map_err(|e| e.to_string())
 }
 
-/// Computing, memory, threads, the one socket.
+/// Returns the allowed calls: for computing, memory, threads, and the sockets.
 #[cfg(target_os = "linux")]
 fn allowed_calls() -> Result<Rules, String> {
     use seccompiler::{SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule};
@@ -195,7 +195,7 @@ fn allowed_calls() -> Result<Rules, String> {
         libc::SYS_rseq,
         libc::SYS_membarrier,
         libc::SYS_ppoll,
-        // The other filter's answer for this one is the stronger.
+        // The other filter, whose error takes precedence, answers this one.
         libc::SYS_clone3,
     ]
     .into_iter()
@@ -218,16 +218,16 @@ fn allowed_calls() -> Result<Rules, String> {
     Ok(rules)
 }
 
-/// What the standing layers forbid is tried, through the very calls that an intruder would make.
+/// Tries what the layers in force must refuse, by the same system calls that an intruder would make.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "the canaries make the system calls that the jail is to refuse")]
 fn canaries(layers: &[Layer]) -> io::Result<()> {
-    let stands = |name: &str| layers.iter().any(|layer| layer.name == name && layer.standing.is_ok());
-    let escaped = |what: &str| Err(io::Error::other(format!("the jail has a hole: it allowed {what}")));
-    if (stands("landlock") || stands("seccomp")) && std::fs::File::open("/etc/passwd").is_ok() {
+    let in_force = |name: &str| layers.iter().any(|layer| layer.name == name && layer.status.is_ok());
+    let escaped = |what: &str| Err(io::Error::other(format!("the jail does not hold: it allowed {what}")));
+    if (in_force("landlock") || in_force("seccomp")) && std::fs::File::open("/etc/passwd").is_ok() {
         return escaped("a file to be opened");
     }
-    if !stands("seccomp") {
+    if !in_force("seccomp") {
         return Ok(());
     }
     // SAFETY: each call is given plain numbers or null pointers, and is expected to be refused; a child that came of

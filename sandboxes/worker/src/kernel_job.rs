@@ -1,4 +1,4 @@
-//! What happens in a worker process that keeps kernels: cells, code of the parent's own, the ends of kernels.
+//! The jobs of a worker process with kernels: cells, internal code, and the closing of kernels.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -8,198 +8,200 @@ use switchtower_contract::{Cell, Escalation, Events, Exit, Fault, Limits, Need, 
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot, watch};
 use tokio::time::timeout;
 
-use crate::connection::{After, Connection, Stopped, out_of_turn};
-use crate::frames::{Number, Order, Report};
-use crate::keeper::Reply;
+use crate::connection::{CommandError, Condition, Connection, unexpected_report};
+use crate::frames::{KernelNumber, WorkerCommand, WorkerReport};
 use crate::process::StartError;
+use crate::supervisor::Reply;
 
-/// Longest that a kernel's end may take.
-const FORGETTING: Duration = Duration::from_secs(10);
+/// The longest that closing a kernel may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One of what is counted, until it is dropped.
-pub(crate) struct Counted(Arc<AtomicUsize>);
+/// Adds one to a count until it is dropped.
+pub(crate) struct CountGuard(Arc<AtomicUsize>);
 
-impl Counted {
+impl CountGuard {
     pub(crate) fn new(count: &Arc<AtomicUsize>) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(count))
     }
 }
 
-impl Drop for Counted {
+impl Drop for CountGuard {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// The right to be the one thing that happens in a kernel. A cell that its caller left keeps it until it has ended.
-pub(crate) type Turn = OwnedMutexGuard<()>;
+/// Exclusive use of a kernel. A cell whose caller has left holds it until the cell has ended.
+pub(crate) type KernelLock = OwnedMutexGuard<()>;
 
-/// What a keeper is given.
-pub(crate) enum Job {
+/// What a supervisor gives its process to do.
+pub(crate) enum KernelJob {
     Cell {
-        kernel: Number,
-        opening: Opening,
-        /// Set when the worker is told of the kernel.
-        begun: Arc<AtomicBool>,
-        endings: Arc<Endings>,
+        kernel: KernelNumber,
+        options: Opening,
+        /// Set when the worker has been told to create the kernel.
+        is_created: Arc<AtomicBool>,
+        closings: Arc<KernelClosings>,
         cell: Box<Cell>,
         limits: Limits,
         events: Events,
         /// Closed when the caller leaves.
-        ended: oneshot::Sender<Result<Ran, Fault>>,
-        held: (Turn, Admitted),
+        reply: oneshot::Sender<Result<Ran, Fault>>,
+        guards: (KernelLock, QueuedCell),
     },
-    Own {
-        kernel: Number,
+    Internal {
+        kernel: KernelNumber,
         code: String,
-        most: Duration,
-        ended: oneshot::Sender<Result<String, Fault>>,
-        held: (Turn, Admitted),
+        max_time: Duration,
+        reply: oneshot::Sender<Result<String, Fault>>,
+        guards: (KernelLock, QueuedCell),
     },
-    Forget {
-        kernel: Number,
-        turns: Arc<Mutex<()>>,
-        /// None where a cell of the kernel may still be on its way out.
-        turn: Option<Turn>,
-        /// Counts the kernel, where it does not begin anew.
-        held: Option<Held>,
-        ending: EndingKernel,
+    Close {
+        kernel: KernelNumber,
+        locks: Arc<Mutex<()>>,
+        /// `None`: a cell of the kernel may still run, and is waited for.
+        lock: Option<KernelLock>,
+        /// `None`: the kernel is restarted, and stays in the count.
+        counted: Option<CountedKernel>,
+        closing: ClosingGuard,
     },
 }
 
-/// A cell in the queue of a process, or under way there.
-pub(crate) struct Admitted(#[allow(dead_code, reason = "held until it is dropped")] pub(crate) Counted);
-/// A kernel that a process holds.
-pub(crate) struct Held(#[allow(dead_code, reason = "held until it is dropped")] pub(crate) Counted);
+/// A cell that waits for a process, or runs in it.
+pub(crate) struct QueuedCell(#[allow(dead_code, reason = "counts until it is dropped")] pub(crate) CountGuard);
+/// A kernel of a process.
+pub(crate) struct CountedKernel(#[allow(dead_code, reason = "counts until it is dropped")] pub(crate) CountGuard);
 
-/// Ends of kernels that the process was told of, and those that are over: there may be room for another then.
+/// The closings of kernels that a process was told of, and those that are complete.
 #[derive(Default)]
-pub(crate) struct Endings {
-    told: AtomicU64,
-    over: watch::Sender<u64>,
+pub(crate) struct KernelClosings {
+    begun: AtomicU64,
+    complete: watch::Sender<u64>,
 }
 
-impl Endings {
-    /// Waits for those that are under way now. False: there are none.
-    async fn are_over(&self) -> bool {
-        let told = self.told.load(Ordering::Relaxed);
-        if *self.over.borrow() >= told {
+impl KernelClosings {
+    /// Waits for the closings that are under way. Returns whether there were any.
+    async fn wait(&self) -> bool {
+        let begun = self.begun.load(Ordering::Relaxed);
+        if *self.complete.borrow() >= begun {
             return false;
         }
-        // The sender is this one's own. One that takes too long ends its process.
-        let _ = timeout(FORGETTING, self.over.subscribe().wait_for(|over| *over >= told)).await;
+        // The sender is a field of this value. A closing that takes too long ends its process.
+        let _ = timeout(CLOSE_TIMEOUT, self.complete.subscribe().wait_for(|complete| *complete >= begun)).await;
         true
     }
 }
 
-/// The end of a kernel, under way until this is dropped.
-pub(crate) struct EndingKernel(Arc<Endings>);
+/// A closing that is under way until this is dropped.
+pub(crate) struct ClosingGuard(Arc<KernelClosings>);
 
-impl EndingKernel {
-    pub(crate) fn new(endings: &Arc<Endings>) -> Self {
-        endings.told.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(endings))
+impl ClosingGuard {
+    pub(crate) fn new(closings: &Arc<KernelClosings>) -> Self {
+        closings.begun.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(closings))
     }
 }
 
-impl Drop for EndingKernel {
+impl Drop for ClosingGuard {
     fn drop(&mut self) {
-        self.0.over.send_modify(|over| *over += 1);
+        self.0.complete.send_modify(|complete| *complete += 1);
     }
 }
 
-/// The process was ended while the job was under way, or before it began.
-pub(crate) fn ended_with_its_process() -> Fault {
+/// Returns the fault for a job whose process ended before the job did.
+pub(crate) fn process_ended() -> Fault {
     Fault::Lost { reason: "the kernel's process has ended".to_owned() }
 }
 
-impl Job {
-    /// Has it done; returns what became of the connection, and the answer to the caller.
-    pub(crate) async fn done_by(self, connection: &mut Connection) -> (After, Reply) {
+impl KernelJob {
+    /// Runs the job. Returns whether the connection can be used again, and the answer to the caller.
+    pub(crate) async fn perform(self, connection: &mut Connection) -> (Condition, Reply) {
         match self {
-            Self::Cell { kernel, opening, begun, endings, cell, limits, events, mut ended, held } => {
-                if ended.is_closed() {
+            Self::Cell { kernel, options, is_created, closings, cell, limits, events, mut reply, guards } => {
+                if reply.is_closed() {
                     // Its caller left while it waited: the kernel is as it was.
-                    return (After::Whole, Box::new(|| ()));
+                    return (Condition::Usable, Box::new(|| ()));
                 }
-                let opening = (!begun.swap(true, Ordering::Relaxed)).then_some(opening);
-                let is_new = opening.is_some();
-                let (wall, escalation) = (limits.wall, limits.escalation);
-                let order = Order::Cell { kernel, opening, cell: *cell, limits };
-                let (mut end, mut after) = connection.carry_out(&order, wall, Some(&events), ended.closed()).await;
-                let is_refused = matches!(&end, Ok(Report::Ran(Err(Fault::Refused { .. }))));
-                if is_new && is_refused && endings.are_over().await {
-                    // There was no room while others were on their way out.
-                    (end, after) = connection.carry_out(&order, wall, Some(&events), ended.closed()).await;
+                let options = (!is_created.swap(true, Ordering::Relaxed)).then_some(options);
+                let is_new = options.is_some();
+                let (time_limit, escalation) = (limits.wall, limits.escalation);
+                let command = WorkerCommand::RunCell { kernel, options, cell: *cell, limits };
+                let (mut end, mut condition) =
+                    connection.execute(&command, time_limit, Some(&events), reply.closed()).await;
+                let is_refused = matches!(&end, Ok(WorkerReport::CellEnded(Err(Fault::Refused { .. }))));
+                if is_new && is_refused && closings.wait().await {
+                    // The process was full while other kernels were being closed.
+                    (end, condition) = connection.execute(&command, time_limit, Some(&events), reply.closed()).await;
                 }
-                let (ran, after) = match end {
-                    Ok(Report::Ran(ran)) => (ran, after),
-                    Ok(_) => out_of_turn(),
-                    Err(Stopped::Fault(fault)) => (Err(fault), after),
-                    Err(Stopped::Gone(_)) => (Err(ended_with_its_process()), after),
-                    Err(Stopped::Late(ran)) => (killed_at_its_deadline(wall, escalation, ran), after),
-                };
-                if is_new && matches!(ran, Err(Fault::Refused { .. })) {
-                    // Nothing ran, and there is no such kernel: the next cell may open it.
-                    begun.store(false, Ordering::Relaxed);
-                }
-                drop(events);
-                let reply = move || {
-                    // The caller may have left; then nobody waits for this.
-                    let _ = ended.send(ran);
-                    drop(held);
-                };
-                (after, Box::new(reply))
-            }
-            Self::Own { kernel, code, most, mut ended, held } => {
-                let (end, after) =
-                    connection.carry_out(&Order::Own { kernel, code, most }, most, None, ended.closed()).await;
-                let (printed, after) = match end {
-                    Ok(Report::Printed(printed)) => (printed, after),
-                    Ok(_) => out_of_turn(),
-                    Err(Stopped::Fault(fault)) => (Err(fault), after),
-                    Err(Stopped::Gone(_)) => (Err(ended_with_its_process()), after),
-                    Err(Stopped::Late(_)) => {
-                        (Err(Fault::Lost { reason: "a kernel does not answer".to_owned() }), after)
+                let (outcome, condition) = match end {
+                    Ok(WorkerReport::CellEnded(outcome)) => (outcome, condition),
+                    Ok(_) => unexpected_report(),
+                    Err(CommandError::Fault(fault)) => (Err(fault), condition),
+                    Err(CommandError::Disconnected(_)) => (Err(process_ended()), condition),
+                    Err(CommandError::DeadlineExceeded(ran)) => {
+                        (killed_at_its_deadline(time_limit, escalation, ran), condition)
                     }
                 };
-                let reply = move || {
-                    let _ = ended.send(printed);
-                    drop(held);
+                if is_new && matches!(outcome, Err(Fault::Refused { .. })) {
+                    // Nothing ran, and there is no such kernel: the next cell may create it.
+                    is_created.store(false, Ordering::Relaxed);
+                }
+                drop(events);
+                let answer = move || {
+                    // The caller may have left; then nobody waits for this.
+                    let _ = reply.send(outcome);
+                    drop(guards);
                 };
-                (after, Box::new(reply))
+                (condition, Box::new(answer))
             }
-            Self::Forget { kernel, turns, turn, held: _held, ending: _ending } => {
-                let _turn = match turn {
-                    Some(turn) => turn,
-                    None => turns.lock_owned().await,
+            Self::Internal { kernel, code, max_time, mut reply, guards } => {
+                let command = WorkerCommand::RunInternal { kernel, code, max_time };
+                let (end, condition) = connection.execute(&command, max_time, None, reply.closed()).await;
+                let (printed, condition) = match end {
+                    Ok(WorkerReport::InternalOutput(printed)) => (printed, condition),
+                    Ok(_) => unexpected_report(),
+                    Err(CommandError::Fault(fault)) => (Err(fault), condition),
+                    Err(CommandError::Disconnected(_)) => (Err(process_ended()), condition),
+                    Err(CommandError::DeadlineExceeded(_)) => {
+                        (Err(Fault::Lost { reason: "a kernel does not answer".to_owned() }), condition)
+                    }
                 };
-                let forgotten =
-                    connection.carry_out(&Order::Forget { kernel }, FORGETTING, None, std::future::pending()).await;
-                match forgotten {
-                    (Ok(Report::Forgotten), after) => (after, Box::new(|| ())),
-                    _ => (After::Broken, Box::new(|| ())),
+                let answer = move || {
+                    let _ = reply.send(printed);
+                    drop(guards);
+                };
+                (condition, Box::new(answer))
+            }
+            Self::Close { kernel, locks, lock, counted: _counted, closing: _closing } => {
+                let _lock = match lock {
+                    Some(lock) => lock,
+                    None => locks.lock_owned().await,
+                };
+                let command = WorkerCommand::CloseKernel { kernel };
+                match connection.execute(&command, CLOSE_TIMEOUT, None, std::future::pending()).await {
+                    (Ok(WorkerReport::KernelClosed), condition) => (condition, Box::new(|| ())),
+                    _ => (Condition::Broken, Box::new(|| ())),
                 }
             }
         }
     }
 
-    /// There is no process to do it.
-    pub(crate) fn refused(self, error: &StartError) {
+    /// Answers the caller that there is no process to run the job.
+    pub(crate) fn reject(self, error: &StartError) {
         let why = || Fault::Unavailable { reason: error.to_string() };
         match self {
-            // Nobody may wait any more.
-            Self::Cell { ended, .. } => drop(ended.send(Err(why()))),
-            Self::Own { ended, .. } => drop(ended.send(Err(why()))),
-            Self::Forget { .. } => {}
+            // The caller may have left.
+            Self::Cell { reply, .. } => drop(reply.send(Err(why()))),
+            Self::Internal { reply, .. } => drop(reply.send(Err(why()))),
+            Self::Close { .. } => {}
         }
     }
 }
 
-fn killed_at_its_deadline(wall: Duration, escalation: Escalation, ran: Duration) -> Result<Ran, Fault> {
+fn killed_at_its_deadline(time_limit: Duration, escalation: Escalation, ran: Duration) -> Result<Ran, Fault> {
     match escalation {
-        Escalation::OnNeed => Err(Fault::Unsupported(Need::Time(wall))),
+        Escalation::OnNeed => Err(Fault::Unsupported(Need::Time(time_limit))),
         Escalation::Never => {
             let usage = Usage { wall: ran, ..Usage::default() };
             let outcome = Outcome { exit: Exit::TimedOut, observed: None, truncated: false, usage, lacked: None };

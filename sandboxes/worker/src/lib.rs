@@ -1,29 +1,30 @@
-//! Worker processes: children that run programs behind a second wall.
+//! Worker processes: jailed children that run programs, the second layer of isolation.
 //!
-//! The parent's side ([`Workers`]) keeps them alive, gives each one program at a time, kills it from outside when a
-//! deadline passes unheeded, and starts another. [`Kernels`] does the same for interpreters that are kept. The child's side ([`child`]) enters its [`jail`] and answers orders.
-//! What crosses between them are [`frames`]. The engine that runs programs is the backend's.
+//! The parent's side ([`WorkerPool`]) starts them, gives each one program at a time, kills it when a program does not end
+//! within its grace period, and starts another. [`KernelPool`] does the same for kernels. The worker's side ([`child`])
+//! enters its [`jail`] and executes commands. [`frames`] cross between them; [`protocol`] is their version. The backend
+//! brings the engine that runs programs.
 
 mod canary;
 pub mod child;
 mod connection;
 mod descriptors;
-pub mod folder;
 pub mod frames;
 pub mod jail;
-mod keeper;
 mod kernel_job;
-mod kernel_keeper;
-mod kernels;
+mod kernel_pool;
+mod kernel_supervisor;
 pub mod memory;
+pub mod output;
 pub mod parent;
+mod pool;
+pub mod private_folder;
 mod process;
 pub mod protocol;
-pub mod sink;
 mod spawn;
-mod workers;
+mod supervisor;
 
 pub use canary::Canary;
-pub use kernels::{Keeping, Kernels};
-pub use process::{Command, Patience, Renewal, StartError};
-pub use workers::{Config, Workers};
+pub use kernel_pool::{KernelConfig, KernelPool};
+pub use pool::{PoolConfig, WorkerPool};
+pub use process::{LaunchConfig, StartError, Timeouts, WorkerLifetime};

@@ -1,37 +1,37 @@
-//! Gives memory that was freed back to the system.
+//! Returns freed memory to the system.
 //!
-//! The C library keeps what a large request needed for the next one, in an arena for nearly every thread, and a process
-//! that waits would hold it for good.
+//! The C library keeps freed memory for later requests, in an arena for nearly every thread; without this a process that
+//! waits would hold it for good.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
-/// A worker that has had nothing to do for this long gives back.
+/// A worker that has been idle for this long returns its free memory.
 pub const IDLE: Duration = Duration::from_secs(5);
 
-/// Gives back what is free. It takes some milliseconds where that is much.
-pub fn give_back() {
+/// Returns free memory to the system. Takes some milliseconds where there is much of it.
+pub fn release_free_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     #[allow(unsafe_code, reason = "malloc_trim has no safe wrapper")]
-    // SAFETY: it takes a number, and touches only what nobody has been given.
+    // SAFETY: it takes a number, and touches only memory that is not allocated.
     unsafe {
         libc::malloc_trim(0);
     }
 }
 
-/// Bytes that this process holds in memory; none where the system does not say.
+/// Returns the bytes that this process has in memory; `None` where the system does not say.
 pub fn resident() -> Option<u64> {
-    /// Of all systems that this runs on, the smallest size; where pages are larger, growth is noticed later.
+    /// The smallest page size of all supported systems; where pages are larger, growth is noticed later.
     const PAGE: u64 = 4096;
-    let told = std::fs::read_to_string("/proc/self/statm").ok()?;
-    told.split(' ').nth(1)?.parse::<u64>().ok().map(|pages| pages * PAGE)
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    statm.split(' ').nth(1)?.parse::<u64>().ok().map(|pages| pages * PAGE)
 }
 
-/// Waits until the next order can be read, and gives back once if that takes a while. For the thread of a worker that reads
-/// orders.
-pub fn give_back_while_idle(orders: BorrowedFd<'_>) {
-    if !is_readable_within(orders, IDLE) {
-        give_back();
+/// Waits until the next command can be read, and returns free memory once if that takes longer than [`IDLE`]. For a worker's
+/// thread that reads commands.
+pub fn release_while_idle(commands: BorrowedFd<'_>) {
+    if !is_readable_within(commands, IDLE) {
+        release_free_memory();
     }
 }
 
@@ -49,8 +49,8 @@ mod tests {
 
     #[test]
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    fn what_was_freed_between_memory_that_is_held_is_given_back() {
-        // Small enough to come from the heap, large enough to be whole pages; every other one stays.
+    fn memory_that_was_freed_between_allocations_is_returned() {
+        // Small enough to come from the heap, large enough to be whole pages; one of sixteen stays.
         let mut held: Vec<Vec<u8>> = (0..6400).map(|_| vec![1; 10_000]).collect();
         let full = resident().unwrap();
         let mut number = 0;
@@ -58,7 +58,7 @@ mod tests {
             number += 1;
             number % 16 == 0
         });
-        give_back();
+        release_free_memory();
         let after = resident().unwrap();
         assert!(full - after > 40 << 20, "{full} {after} {}", held.len());
     }

@@ -15,7 +15,7 @@ pub struct ParentProcess {
 }
 
 impl ParentProcess {
-    /// The process that made a socket pair, as the kernel recorded it; `socket` is either end.
+    /// Returns the process that made a socket pair, as the kernel recorded it; `socket` is either end.
     ///
     /// # Errors
     /// It is no socket, or the system has no such record.
@@ -39,7 +39,7 @@ impl ParentProcess {
         if got == -1 { Err(io::Error::last_os_error()) } else { Ok(Self { pid: peer.pid }) }
     }
 
-    /// Other systems have no such record: the parent is the one that there is now.
+    /// Returns the current parent: other systems have no such record.
     ///
     /// # Errors
     /// None.
@@ -48,13 +48,12 @@ impl ParentProcess {
         Ok(Self::current())
     }
 
-    /// The process with this number.
+    /// Returns the process with this number.
     pub fn with_pid(pid: u32) -> Self {
         Self { pid: i32::try_from(pid).unwrap_or(i32::MAX) }
     }
 
-    /// The parent that this process has now. It is the expected one only where an earlier [`bind`](Self::bind) succeeded
-    /// and still holds.
+    /// Returns the current parent of this process. It is the expected one only after a [`bind`](Self::bind) that still holds.
     pub fn current() -> Self {
         Self::with_pid(std::os::unix::process::parent_id())
     }
@@ -73,7 +72,7 @@ impl ParentProcess {
         self.check()
     }
 
-    /// Other systems cannot be asked for that: end of file on the connection to the parent ends the process there.
+    /// Checks the parent only: on other systems the end of file on the connection to the parent ends the process.
     ///
     /// # Errors
     /// The parent has ended: this process must end too.
@@ -97,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_says_who_made_a_socket_pair() {
+    fn the_process_that_made_a_socket_pair_is_known() {
         let (near, far) = UnixStream::pair().unwrap();
         let own = ParentProcess::with_pid(std::process::id());
         assert_eq!(ParentProcess::of_socket(&near).unwrap(), own);
@@ -105,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_whose_parent_is_another_by_now_is_told_to_end() {
+    fn a_process_whose_parent_has_changed_must_end() {
         // Not bound for good: the test's process would end with the thread that started it.
         assert!(ParentProcess::current().check().is_ok());
         let gone = ParentProcess::with_pid(std::process::id()).check();

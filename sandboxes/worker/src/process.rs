@@ -1,4 +1,4 @@
-//! One worker process, seen from the parent.
+//! The parent's handle of one worker process.
 
 use std::ffi::OsString;
 use std::io;
@@ -14,68 +14,68 @@ use tokio::process::Child;
 use tokio::time::timeout;
 
 use crate::canary::Canary;
-use crate::connection::{self, After, CANCEL_GRACE, Connection, Stopped, out_of_turn};
-use crate::frames::{Order, Report};
+use crate::connection::{self, CANCEL_GRACE, CommandError, Condition, Connection, unexpected_report};
+use crate::frames::{WorkerCommand, WorkerReport};
 use crate::jail::Layer;
 use crate::protocol::{self, ProtocolMismatch};
 use crate::spawn::spawn;
 
 /// How a worker is started: a program and its arguments. It gets no environment.
 #[derive(Debug, Clone)]
-pub struct Command {
+pub struct LaunchConfig {
     pub program: PathBuf,
     pub arguments: Vec<OsString>,
-    pub patience: Patience,
-    /// What it must prove before it gets programs.
+    pub timeouts: Timeouts,
+    /// Programs that a new worker runs before it is given any other.
     pub canaries: Arc<[Canary]>,
-    /// When it is replaced although it is well. `None`: never.
-    pub renewal: Option<Renewal>,
-    /// Connections beside the first: as many cells may run in the process at once. 0: it keeps no kernels.
+    /// When a worker is replaced. `None`: never.
+    pub lifetime: Option<WorkerLifetime>,
+    /// Connections beside the first, which cells run on. 0: the worker has no kernels.
     pub connections: usize,
     /// How a worker of this version is installed in place of one of another, as the end of a sentence.
     pub update: String,
 }
 
-impl Command {
-    /// With the usual patience, and nothing to prove.
+impl LaunchConfig {
+    /// Returns a configuration with the default timeouts, without canaries, kernels and a limited lifetime.
     pub fn new(program: PathBuf, arguments: Vec<OsString>) -> Self {
         Self {
             program,
             arguments,
-            patience: Patience::default(),
+            timeouts: Timeouts::default(),
             canaries: Arc::default(),
-            renewal: None,
+            lifetime: None,
             connections: 0,
             update: "restart switchtower: its executable was replaced while it ran".to_owned(),
         }
     }
 }
 
-/// How long a worker is waited for.
+/// How long the parent waits for a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// It may take this long to load its engine.
+pub struct Timeouts {
+    /// From the start of the process to its ready report, without the canaries.
     pub ready: Duration,
-    /// After its deadline a program is given this long to be stopped from inside, then its worker is killed.
+    /// After its deadline a program has this long to be stopped by its worker; then the worker is killed.
     pub grace: Duration,
 }
 
-impl Default for Patience {
+impl Default for Timeouts {
     fn default() -> Self {
         Self { ready: Duration::from_secs(20), grace: Duration::from_millis(40) }
     }
 }
 
-/// When a worker has served its time: what all its programs share (a hash seed, an address layout, what leaked) is then
-/// made anew.
+/// After what a worker is replaced by a new one. What all programs of a worker share (a hash seed, an address layout, leaked
+/// memory) is then made anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Renewal {
-    /// Pieces of work.
-    pub after: u64,
-    pub age: Duration,
+pub struct WorkerLifetime {
+    /// Programs, cells and other jobs.
+    pub max_runs: u64,
+    pub max_age: Duration,
 }
 
-/// A worker did not come up. The message says what it said.
+/// Why a worker could not be started. The message has the worker's own reason.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("{} cannot be started: {source}", program.display())]
@@ -87,123 +87,127 @@ pub enum StartError {
     #[error("the worker ended before it was ready: {0}")]
     Ended(io::Error),
     #[error("the worker was not ready within {}", switchtower_contract::rounded(*.0))]
-    Slow(Duration),
+    NotReady(Duration),
 }
 
 impl StartError {
-    /// How a worker of this version is installed, where another version is the reason.
+    /// Returns how a worker of this version is installed, where another version is the reason.
     pub fn update(&self) -> Option<&str> {
         match self {
             Self::Protocol { update, .. } => Some(update),
-            Self::Spawn { .. } | Self::Failed(_) | Self::Ended(_) | Self::Slow(_) => None,
+            Self::Spawn { .. } | Self::Failed(_) | Self::Ended(_) | Self::NotReady(_) => None,
         }
     }
 }
 
-/// A live worker. Dropping it kills the process.
+/// A running worker. Dropping it kills the process.
 pub(crate) struct Process {
     child: Child,
     /// The first connection.
     connection: Connection,
-    /// The further ones, which cells run on.
+    /// The other connections, which cells run on.
     connections: Vec<Connection>,
     pub(crate) layers: Vec<Layer>,
-    /// Another for each process: a hash seed and a layout of memory are drawn at its start.
+    /// A new one for each process: its hash seed and memory layout are drawn at its start.
     pub(crate) interpreter: InterpreterId,
 }
 
 impl Process {
-    pub(crate) async fn start(command: &Command) -> Result<Self, StartError> {
-        let spawn_error = |source| StartError::Spawn { program: command.program.clone(), source };
-        let (near, far) = std::os::unix::net::UnixStream::pair().map_err(spawn_error)?;
-        let mut process = tokio::process::Command::new(&command.program);
-        process
-            .args(&command.arguments)
+    pub(crate) async fn start(config: &LaunchConfig) -> Result<Self, StartError> {
+        let spawn_error = |source| StartError::Spawn { program: config.program.clone(), source };
+        let (parents_end, workers_end) = std::os::unix::net::UnixStream::pair().map_err(spawn_error)?;
+        let mut command = tokio::process::Command::new(&config.program);
+        command
+            .args(&config.arguments)
             .env_clear()
             .current_dir("/")
-            .stdin(Stdio::from(OwnedFd::from(far)))
+            .stdin(Stdio::from(OwnedFd::from(workers_end)))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        let mut child = spawn(process).await.map_err(spawn_error)?;
+        let mut child = spawn(command).await.map_err(spawn_error)?;
         if let Some(stderr) = child.stderr.take() {
-            // Ends with the process: its end of the pipe closes.
+            // The task ends with the process, which closes its end of the pipe.
             tokio::spawn(log(stderr));
         }
-        let Patience { ready, grace } = command.patience;
-        let connections = match connection::hand_over(&near, command.connections) {
-            // It has ended already, and may have said why: that is read below.
+        let Timeouts { ready, grace } = config.timeouts;
+        let connections = match connection::send_connections(&parents_end, config.connections) {
+            // The process has ended already. Its reason may be in the socket, and is read below.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Vec::new(),
-            handed_over => handed_over.map_err(spawn_error)?,
+            sent => sent.map_err(spawn_error)?,
         };
         let connections: io::Result<Vec<Connection>> =
-            connections.into_iter().map(|near| Connection::new(near, grace)).collect();
+            connections.into_iter().map(|socket| Connection::new(socket, grace)).collect();
         let (connection, connections) =
-            (Connection::new(near, grace).map_err(spawn_error)?, connections.map_err(spawn_error)?);
+            (Connection::new(parents_end, grace).map_err(spawn_error)?, connections.map_err(spawn_error)?);
         let interpreter = InterpreterId::next();
         let mut process = Self { child, connection, connections, layers: Vec::new(), interpreter };
         match timeout(ready, process.connection.ready_report()).await {
-            Ok(Ok(report)) => process.layers = protocol::accept(&report, &command.update)?,
+            Ok(Ok(report)) => process.layers = protocol::accept(&report, &config.update)?,
             Ok(Err(e)) => return Err(StartError::Ended(e)),
-            Err(_) => return Err(StartError::Slow(ready)),
+            Err(_) => return Err(StartError::NotReady(ready)),
         }
-        process.proves(&command.canaries).await?;
+        process.run_canaries(&config.canaries).await?;
         Ok(process)
     }
 
-    /// Gives an order on the first connection, as [`Connection::carry_out`].
-    pub(crate) async fn carry_out(
+    /// Executes a command on the first connection; see [`Connection::execute`]. Where the connection closes, the fault says
+    /// how the process ended.
+    pub(crate) async fn execute(
         &mut self,
-        order: &Order,
-        wall: Duration,
+        command: &WorkerCommand,
+        time_limit: Duration,
         events: Option<&Events>,
-        left: impl Future<Output = ()>,
-    ) -> (Result<Report, Stopped>, After) {
-        match self.connection.carry_out(order, wall, events, left).await {
-            (Err(Stopped::Gone(error)), after) => {
+        caller_left: impl Future<Output = ()>,
+    ) -> (Result<WorkerReport, CommandError>, Condition) {
+        match self.connection.execute(command, time_limit, events, caller_left).await {
+            (Err(CommandError::Disconnected(error)), condition) => {
                 let status = timeout(CANCEL_GRACE, self.child.wait()).await;
                 let how = match status {
-                    Ok(Ok(status)) => format!("the worker ended in the middle of a program ({status})"),
-                    _ => format!("the worker's connection broke in the middle of a program ({error})"),
+                    Ok(Ok(status)) => format!("the worker ended while a program ran ({status})"),
+                    _ => format!("the worker's connection broke while a program ran ({error})"),
                 };
                 tracing::warn!("{how}");
-                (Err(Stopped::Fault(Fault::Lost { reason: how })), after)
+                (Err(CommandError::Fault(Fault::Lost { reason: how })), condition)
             }
             ended => ended,
         }
     }
 
-    /// The connections beside the first, which are given away once.
+    /// Takes the connections beside the first. A second call returns none.
     pub(crate) fn take_connections(&mut self) -> Vec<Connection> {
         std::mem::take(&mut self.connections)
     }
 
-    /// Runs a program to its end, or until `left` resolves.
+    /// Runs a program to its end; cancels it when `caller_left` resolves.
     pub(crate) async fn run(
         &mut self,
         program: Program,
         limits: Limits,
         events: &Events,
-        left: impl Future<Output = ()>,
-    ) -> (Result<Outcome, Fault>, After) {
-        let (wall, escalation) = (limits.wall, limits.escalation);
-        let (ended, after) = self.carry_out(&Order::Run { program, limits }, wall, Some(events), left).await;
+        caller_left: impl Future<Output = ()>,
+    ) -> (Result<Outcome, Fault>, Condition) {
+        let (time_limit, escalation) = (limits.wall, limits.escalation);
+        let command = WorkerCommand::RunProgram { program, limits };
+        let (ended, condition) = self.execute(&command, time_limit, Some(events), caller_left).await;
         match ended {
-            Ok(Report::Done(ended)) => (ended, after),
-            Ok(_) => out_of_turn(),
-            Err(Stopped::Fault(fault)) => (Err(fault), after),
-            Err(Stopped::Gone(error)) => (Err(Fault::Lost { reason: error.to_string() }), after),
-            Err(Stopped::Late(ran)) => (killed_at_its_deadline(wall, escalation, ran), after),
+            Ok(WorkerReport::ProgramEnded(ended)) => (ended, condition),
+            Ok(_) => unexpected_report(),
+            Err(CommandError::Fault(fault)) => (Err(fault), condition),
+            Err(CommandError::Disconnected(error)) => (Err(Fault::Lost { reason: error.to_string() }), condition),
+            Err(CommandError::DeadlineExceeded(ran)) => {
+                (killed_at_its_deadline(time_limit, escalation, ran), condition)
+            }
         }
     }
 
-    /// Ends the process and waits for it.
+    /// Kills the process and waits for its end.
     pub(crate) async fn stop(mut self) {
-        // Already gone is as good.
+        // It may have ended already.
         let _ = self.child.kill().await;
     }
 
-    /// Resolves when the process ends by itself.
+    /// Resolves when the process ends by itself; returns its status.
     pub(crate) async fn ended(&mut self) -> String {
         match self.child.wait().await {
             Ok(status) => status.to_string(),
@@ -212,9 +216,9 @@ impl Process {
     }
 }
 
-fn killed_at_its_deadline(wall: Duration, escalation: Escalation, ran: Duration) -> Result<Outcome, Fault> {
+fn killed_at_its_deadline(time_limit: Duration, escalation: Escalation, ran: Duration) -> Result<Outcome, Fault> {
     match escalation {
-        Escalation::OnNeed => Err(Fault::Unsupported(Need::Time(wall))),
+        Escalation::OnNeed => Err(Fault::Unsupported(Need::Time(time_limit))),
         Escalation::Never => Ok(Outcome {
             exit: Exit::TimedOut,
             observed: None,
@@ -225,11 +229,11 @@ fn killed_at_its_deadline(wall: Duration, escalation: Escalation, ran: Duration)
     }
 }
 
-/// What a worker says on standard error is for the operator: a panic, at most. Programs cannot write there.
+/// Logs what a worker writes to standard error: a panic, at most, since programs cannot write there. Reads 64 KiB.
 async fn log(stderr: tokio::process::ChildStderr) {
     let mut lines = BufReader::new(stderr.take(64 << 10)).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        tracing::warn!(worker = line, "a worker said");
+        tracing::warn!(line, "a worker wrote to standard error");
     }
 }
 
@@ -239,11 +243,11 @@ mod tests {
 
     use super::*;
 
-    /// Starts a shell that writes this frame as its first, then waits: what the parent makes of it.
+    /// Returns the parent's error for a shell that writes this as its first frame, and then waits.
     async fn started_with(frame: &str) -> String {
         let script = format!("printf '{frame}' >&0; exec sleep 60");
-        let command = Command::new("/bin/sh".into(), vec!["-c".into(), script.into()]);
-        Process::start(&command).await.err().map(|error| error.to_string()).unwrap_or_default()
+        let config = LaunchConfig::new("/bin/sh".into(), vec!["-c".into(), script.into()]);
+        Process::start(&config).await.err().map(|error| error.to_string()).unwrap_or_default()
     }
 
     #[tokio::test]
@@ -255,6 +259,6 @@ mod tests {
         assert!(before.starts_with("the worker is older than protocol versions"), "{before}");
         let other = started_with(r"\026\000\000\000switchtower worker\n\177\0019").await;
         assert!(other.starts_with("the worker (version 9) speaks protocol 127"), "{other}");
-        assert!(began.elapsed() < Patience::default().ready, "{:?}", began.elapsed());
+        assert!(began.elapsed() < Timeouts::default().ready, "{:?}", began.elapsed());
     }
 }

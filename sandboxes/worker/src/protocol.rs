@@ -3,7 +3,7 @@
 //! The executable of a worker can be of another version than the process that starts it: the scientific tier is installed on
 //! its own, and an upgrade replaces files under a running server. The beginning of a ready report therefore has a form that
 //! never changes: [`MAGIC`], then the protocol (postcard, `u32`) and the version (postcard, `String`). What follows belongs
-//! to that protocol. Workers from before there were protocol versions began with another byte.
+//! to that protocol. WorkerPool from before there were protocol versions began with another byte.
 
 use std::fmt;
 use std::io;
@@ -16,7 +16,7 @@ use crate::process::StartError;
 /// The protocol that this version speaks. Raise it with every change of what crosses to a worker and back: a frame, a type of
 /// the contract in it, the settings in an argument. A test holds it against the frames' bytes.
 pub const PROTOCOL: u32 = 1;
-/// The version that a worker reports for people to read. The protocol alone decides.
+/// The version that a worker reports, for messages. The protocol alone decides.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// How every ready report begins. No frame from before there were protocol versions begins with this.
@@ -79,7 +79,7 @@ pub(crate) fn accept(frame: &[u8], update: &str) -> Result<Vec<Layer>, StartErro
     started.map_err(StartError::Failed)
 }
 
-/// What stands after [`MAGIC`] in the ready report of every version.
+/// What follows [`MAGIC`] in the ready report of every version.
 #[derive(Serialize, Deserialize)]
 struct Greeting {
     protocol: u32,
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_worker_of_this_version_is_accepted_with_its_layers_or_its_reason() {
-        let layers = vec![Layer { name: "seccomp".into(), standing: Err("no".into()) }];
+        let layers = vec![Layer { name: "seccomp".into(), status: Err("no".into()) }];
         assert_eq!(accept(&encode(&Ok(layers.clone())).unwrap(), UPDATE).unwrap(), layers);
         let failed = encode(&Err("a package is missing".into())).unwrap();
         assert_eq!(refusal(&failed), "the worker cannot start: a package is missing");

@@ -12,21 +12,21 @@ use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-type Job = Box<dyn FnOnce() + Send>;
+type Task = Box<dyn FnOnce() + Send>;
 
-/// Starting a process takes little stack: the new process has one of its own.
+/// Bytes of stack of that thread: starting a process takes little, and the process has a stack of its own.
 const STACK: usize = 256 << 10;
 
-static STARTER: LazyLock<io::Result<mpsc::Sender<Job>>> = LazyLock::new(|| {
-    let (jobs, queue) = mpsc::channel::<Job>();
+static STARTER: LazyLock<io::Result<mpsc::Sender<Task>>> = LazyLock::new(|| {
+    let (tasks, queue) = mpsc::channel::<Task>();
     let work = move || {
-        for job in queue {
+        for task in queue {
             // A panic must not end this thread: every worker would end with it.
-            let _panic: Result<(), Box<dyn Any + Send>> = catch_unwind(AssertUnwindSafe(job));
+            let _panic: Result<(), Box<dyn Any + Send>> = catch_unwind(AssertUnwindSafe(task));
         }
     };
     std::thread::Builder::new().name("process-starter".into()).stack_size(STACK).spawn(work)?;
-    Ok(jobs)
+    Ok(tasks)
 });
 
 /// Starts a process that belongs to the runtime of the caller.
@@ -37,12 +37,12 @@ pub(crate) async fn spawn(mut command: Command) -> io::Result<Child> {
     let starter = STARTER.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
     let (reply, child) = oneshot::channel();
     let runtime = Handle::current();
-    let job = move || {
+    let task = move || {
         let _entered = runtime.enter();
-        // A caller that left has no use for it: the process ends when it is dropped.
-        let _unheard = reply.send(command.spawn());
+        // Where the caller has left, the process is dropped, which ends it.
+        let _caller_left = reply.send(command.spawn());
     };
-    let gone = || io::Error::other("the thread that starts processes is gone");
-    starter.send(Box::new(job)).map_err(|_| gone())?;
+    let gone = || io::Error::other("the thread that starts processes has ended");
+    starter.send(Box::new(task)).map_err(|_| gone())?;
     child.await.map_err(|_| gone())?
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
-use switchtower_worker::folder::PrivateFolder;
+use switchtower_worker::private_folder::PrivateFolder;
 
 use super::{DiskError, Entry, FileStore, HOME, Modified};
 

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::PathBuf;
 
-use switchtower_worker::folder::remove_tree;
+use switchtower_worker::private_folder::remove_tree;
 
 /// A child's private folder, with `home` and `tmp` in it.
 #[derive(Debug, Clone)]

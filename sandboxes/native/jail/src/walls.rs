@@ -9,9 +9,9 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use switchtower_worker::folder::PrivateFolder;
 use switchtower_worker::jail::Layer;
 use switchtower_worker::parent::ParentProcess;
+use switchtower_worker::private_folder::PrivateFolder;
 
 use crate::calls::Filters;
 use crate::clone::clone;
@@ -403,7 +403,7 @@ impl Walls {
     }
 
     fn standing(&self, landlock: Result<(), String>, group: Result<(), String>) -> Vec<Layer> {
-        let layer = |name: &str, standing| Layer { name: name.to_owned(), standing };
+        let layer = |name: &str, status| Layer { name: name.to_owned(), status };
         let full = match self.profile {
             Profile::Full => Ok(()),
             Profile::Reduced => Err(self.reduced.clone()),

@@ -141,12 +141,12 @@ fn text<T>(what: &str, result: std::io::Result<T>) -> Result<T, String> {
 
 fn layers(house: &House) -> Result<(), String> {
     let layers = house.walls.layers();
-    let stands = |name: &str| layers.iter().any(|layer| layer.name == name && layer.standing.is_ok());
+    let stands = |name: &str| layers.iter().any(|layer| layer.name == name && layer.status.is_ok());
     let always = ["seccomp", "landlock", "resource limits", "no new privileges", "not traceable"];
     must(always.iter().all(|name| stands(name)), &format!("{layers:?}"))?;
     let full = ["user namespace", "pid namespace", "network namespace", "file tree", "limit of threads"];
     must(full.iter().all(|name| stands(name) == house.full() || *name == "limit of threads"), &format!("{layers:?}"))?;
-    must(layers.iter().all(|layer| layer.standing != Err(String::new())), "a layer says why it does not stand")
+    must(layers.iter().all(|layer| layer.status != Err(String::new())), "a layer says why it does not stand")
 }
 
 fn reading(house: &House) -> Result<(), String> {
@@ -463,7 +463,7 @@ fn memory(house: &House) -> Result<(), String> {
 fn together(house: &House) -> Result<(), String> {
     let layers = house.walls.layers();
     let group = layers.iter().find(|layer| layer.name == "cgroup").ok_or("no word of a group")?;
-    if let Err(why) = &group.standing {
+    if let Err(why) = &group.status {
         println!("left out: no control group stands here: {why}");
         return must(!why.is_empty(), "a reason");
     }

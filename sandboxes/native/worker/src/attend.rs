@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use switchtower_contract::{Change, Effects, Escalation, Event, Limits, Need, Price, Usage};
 use switchtower_jail::End;
-use switchtower_worker::sink::{Sink, Stream};
+use switchtower_worker::output::{OutputBuffer, StdStream};
 
 use crate::child::Child;
 use crate::finish::{Finish, Observed, Stop};
@@ -62,7 +62,7 @@ pub(crate) struct Watch {
     child: Child,
     what: Attended,
     limits: Limits,
-    sink: Sink,
+    output: OutputBuffer,
     began: Instant,
     /// Bytes of memory that it held then.
     before: u64,
@@ -82,13 +82,13 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Looks after a child from now on, which has just been given what to do.
-    pub(crate) fn new(child: Child, what: Attended, limits: Limits, sink: Sink) -> Self {
+    pub(crate) fn new(child: Child, what: Attended, limits: Limits, output: OutputBuffer) -> Self {
         let (began, before) = (now(), child.held());
         Self {
             child,
             what,
             limits,
-            sink,
+            output,
             began,
             before,
             stop: None,
@@ -146,7 +146,7 @@ impl Watch {
             if !self.hears() {
                 self.stops(Stop::Misbehaves);
             }
-            self.sink.tick();
+            self.output.tick();
             if self.ending.is_some() {
                 self.prints(false);
                 if self.stop.is_none() {
@@ -168,9 +168,9 @@ impl Watch {
     /// What came of it, and the child.
     pub(crate) fn finish(self, end: Option<End>, held: &Attention<'_>) -> (Finish, Child) {
         let Self {
-            mut child, what, limits, mut sink, began, before, stop, interrupted, ending, lacked, noticed, ..
+            mut child, what, limits, mut output, began, before, stop, interrupted, ending, lacked, noticed, ..
         } = self;
-        sink.flush();
+        output.flush();
         let (cpu, peak) = match &end {
             Some(end) => (end.cpu, end.peak),
             None => (child.used(), child.peak(held.processes)),
@@ -184,10 +184,10 @@ impl Watch {
         let usage = Usage { wall: now() - began, cpu, memory, price: Price::default() };
         // Whoever came back when interrupted lives on, and was stopped all the same.
         let stop = stop.or(interrupted.map(|(why, _)| why));
-        let observed = Observed { what, stop, ending, end, lacked, noticed, usage, truncated: sink.was_cut() };
+        let observed = Observed { what, stop, ending, end, lacked, noticed, usage, truncated: output.is_truncated() };
         let (finish, failure) = observed.judged(&limits);
         if let Some(failure) = failure {
-            sink.event(Event::Error(failure));
+            output.event(Event::Error(failure));
         }
         (finish, child)
     }
@@ -224,9 +224,9 @@ impl Watch {
     }
 
     fn prints(&mut self, all: bool) {
-        let Self { child: Child { stdout, stderr, .. }, sink, .. } = self;
-        stdout.drains(all, |bytes| sink.write(Stream::Stdout, bytes));
-        stderr.drains(all, |bytes| sink.write(Stream::Stderr, bytes));
+        let Self { child: Child { stdout, stderr, .. }, output, .. } = self;
+        stdout.drains(all, |bytes| output.write(StdStream::Stdout, bytes));
+        stderr.drains(all, |bytes| output.write(StdStream::Stderr, bytes));
     }
 
     /// False: it said what no child says.
@@ -244,7 +244,7 @@ impl Watch {
                 (Said::Show { data, main }, _) => {
                     // What it printed before is in the pipes by now.
                     self.prints(false);
-                    self.sink.show(data, main);
+                    self.output.show(data, main);
                     self.child.goes_on();
                 }
                 (Said::Lacks(need), _) => {
@@ -270,7 +270,7 @@ impl Watch {
         let time = now();
         let why = match &self.interrupted {
             Some((why, _)) => Some(why.clone()),
-            None if cancelled || !self.sink.listening() => Some(Stop::Cancelled),
+            None if cancelled || !self.output.has_receiver() => Some(Stop::Cancelled),
             None if time >= self.until() && self.ending.is_none() => Some(Stop::Late),
             None => None,
         };

@@ -6,9 +6,9 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use switchtower_contract::Event;
-use switchtower_worker::child::something_is_said;
-use switchtower_worker::frames::{self, Order, Report};
-use switchtower_worker::sink::Send;
+use switchtower_worker::child::has_input_or_eof;
+use switchtower_worker::frames::{self, WorkerCommand, WorkerReport};
+use switchtower_worker::output::SendEvent;
 
 /// Read at once.
 const CHUNK: usize = 64 << 10;
@@ -53,14 +53,14 @@ impl Connection {
     /// Whether what is under way is to be ended: the parent has said something, or is gone. Meanwhile it has nothing else
     /// to say.
     pub(crate) fn is_cancelled(&self) -> bool {
-        something_is_said(&self.socket)
+        has_input_or_eof(&self.socket)
     }
 
     /// The next order, where all of it has come.
     ///
     /// # Errors
     /// `UnexpectedEof`: the parent is gone. Any other: what came is no order.
-    pub(crate) fn order(&mut self) -> io::Result<Option<Order>> {
+    pub(crate) fn order(&mut self) -> io::Result<Option<WorkerCommand>> {
         loop {
             // No more than this order is read: what comes while it is under way says that it is to be ended.
             let wanted = match self.orders.first_chunk::<4>() {
@@ -112,7 +112,7 @@ impl Reports {
     }
 
     /// False: the parent is gone.
-    pub(crate) fn push(&self, report: &Report) -> bool {
+    pub(crate) fn push(&self, report: &WorkerReport) -> bool {
         let mut queue = self.queue();
         match frames::encode_report(report) {
             Ok(frame) => queue.bytes.extend_from_slice(&frame),
@@ -123,9 +123,9 @@ impl Reports {
     }
 
     /// Takes the events of one run.
-    pub(crate) fn sending(&self) -> Send {
+    pub(crate) fn sending(&self) -> SendEvent {
         let reports = self.clone();
-        Box::new(move |event: Event| reports.push(&Report::Event(event)))
+        Box::new(move |event: Event| reports.push(&WorkerReport::Event(event)))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -140,7 +140,7 @@ impl Reports {
 
 #[cfg(test)]
 mod tests {
-    use switchtower_worker::frames::Number;
+    use switchtower_worker::frames::KernelNumber;
 
     use super::*;
 
@@ -149,16 +149,16 @@ mod tests {
         let (parent, ours) = UnixStream::pair().unwrap();
         let mut connection = Connection::new(Arc::new(ours)).unwrap();
         assert!(connection.order().unwrap().is_none() && !connection.is_cancelled());
-        let forgets = |kernel: Number| frames::encode(&Order::Forget { kernel }).unwrap();
-        let all = [forgets(1), frames::encode(&Order::Cancel).unwrap(), forgets(2)].concat();
+        let forgets = |kernel: KernelNumber| frames::encode(&WorkerCommand::CloseKernel { kernel }).unwrap();
+        let all = [forgets(1), frames::encode(&WorkerCommand::Cancel).unwrap(), forgets(2)].concat();
         // Byte by byte for a beginning, then all that there is.
         (&parent).write_all(&all[..3]).unwrap();
         assert!(connection.order().unwrap().is_none());
         (&parent).write_all(&all[3..]).unwrap();
-        assert!(matches!(connection.order(), Ok(Some(Order::Forget { kernel: 1 }))));
+        assert!(matches!(connection.order(), Ok(Some(WorkerCommand::CloseKernel { kernel: 1 }))));
         assert!(connection.is_cancelled());
-        assert!(matches!(connection.order(), Ok(Some(Order::Cancel))));
-        assert!(matches!(connection.order(), Ok(Some(Order::Forget { kernel: 2 }))));
+        assert!(matches!(connection.order(), Ok(Some(WorkerCommand::Cancel))));
+        assert!(matches!(connection.order(), Ok(Some(WorkerCommand::CloseKernel { kernel: 2 }))));
         assert!(!connection.is_cancelled());
         drop(parent);
         assert!(connection.is_cancelled());
@@ -180,7 +180,7 @@ mod tests {
             connection.flush();
         }
         drop(parent);
-        connection.reports().push(&Report::Forgotten);
+        connection.reports().push(&WorkerReport::KernelClosed);
         connection.flush();
         assert!(!sends(Event::Stdout(String::new())) && connection.reports().is_empty());
     }

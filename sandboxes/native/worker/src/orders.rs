@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use switchtower_contract::Ran;
 use switchtower_jail::End;
-use switchtower_worker::frames::{Number, Order, Report};
+use switchtower_worker::frames::{KernelNumber, WorkerCommand, WorkerReport};
 use switchtower_worker::memory;
 
 use crate::attend::{Look, TICK, Watch};
@@ -30,9 +30,9 @@ struct Work {
 
 enum Kind {
     Program,
-    Cell(Number),
+    Cell(KernelNumber),
     /// Code of the parent's own, with what it printed.
-    Own(Number, Arc<Mutex<Printed>>),
+    Own(KernelNumber, Arc<Mutex<Printed>>),
 }
 
 /// What became of waiting.
@@ -59,7 +59,7 @@ impl Zygote {
                 Wakeup::Timeout
                     if self.preparation_pause().is_none() && all_served.iter().all(|served| served.work.is_none()) =>
                 {
-                    memory::give_back();
+                    memory::release_free_memory();
                     self.has_given_back = true;
                 }
                 Wakeup::Timeout => self.prepare(),
@@ -152,69 +152,69 @@ impl Zygote {
     }
 
     /// Begins with an order. What ends at once is reported at once.
-    fn begin(&mut self, order: Order, served: &mut Served) {
+    fn begin(&mut self, order: WorkerCommand, served: &mut Served) {
         self.may_fork = true;
         self.has_given_back = false;
         let Served { connection, work } = served;
         let reports = connection.reports();
         let report = match order {
-            Order::Run { program, limits } => match self.runs(program, limits, connection) {
+            WorkerCommand::RunProgram { program, limits } => match self.runs(program, limits, connection) {
                 Ok(watch) => {
                     *work = Some(Work { watch, kind: Kind::Program });
                     return;
                 }
-                Err(fault) => Report::Done(Err(fault)),
+                Err(fault) => WorkerReport::ProgramEnded(Err(fault)),
             },
-            Order::Cell { kernel, opening, cell, limits } => {
-                match self.runs_cell(kernel, opening, cell, limits, connection) {
+            WorkerCommand::RunCell { kernel, options, cell, limits } => {
+                match self.runs_cell(kernel, options, cell, limits, connection) {
                     Ok(watch) => {
                         self.busy_kernels += 1;
                         *work = Some(Work { watch, kind: Kind::Cell(kernel) });
                         return;
                     }
-                    Err(fault) => Report::Ran(Err(fault)),
+                    Err(fault) => WorkerReport::CellEnded(Err(fault)),
                 }
             }
-            Order::Own { kernel, code, most } => match self.runs_own(kernel, code, most) {
+            WorkerCommand::RunInternal { kernel, code, max_time } => match self.runs_own(kernel, code, max_time) {
                 Ok((watch, printed)) => {
                     self.busy_kernels += 1;
                     *work = Some(Work { watch, kind: Kind::Own(kernel, printed) });
                     return;
                 }
-                Err(fault) => Report::Printed(Err(fault)),
+                Err(fault) => WorkerReport::InternalOutput(Err(fault)),
             },
-            Order::Forget { kernel } => {
+            WorkerCommand::CloseKernel { kernel } => {
                 if let Some(child) = self.kernels.remove(&kernel) {
                     self.leaves(child);
                 }
-                Report::Forgotten
+                WorkerReport::KernelClosed
             }
             // What it was for has ended by itself.
-            Order::Cancel => return,
+            WorkerCommand::Cancel => return,
         };
         reports.push(&report);
     }
 
     /// What is reported of the end of a child's work. A kernel that lives is kept before anybody hears of it.
-    fn finish(&mut self, work: Work, end: Option<End>) -> Report {
+    fn finish(&mut self, work: Work, end: Option<End>) -> WorkerReport {
         let Work { watch, kind } = work;
         let (Finish { ended, changes, alive }, mut child) = watch.finish(end, &self.attention());
         match kind {
             Kind::Program => {
                 self.leaves(child);
-                Report::Done(ended)
+                WorkerReport::ProgramEnded(ended)
             }
             Kind::Cell(number) => {
                 child.untold.extend(changes);
                 // Nobody hears of what a cell did that was broken off: the next one tells it.
                 let changes = if ended.is_ok() { std::mem::take(&mut child.untold) } else { Vec::new() };
                 self.puts_back(number, child, alive);
-                Report::Ran(ended.map(|outcome| Ran { outcome, changes, tape: None, alive }))
+                WorkerReport::CellEnded(ended.map(|outcome| Ran { outcome, changes, tape: None, alive }))
             }
             Kind::Own(number, printed) => {
                 self.puts_back(number, child, alive);
                 let printed = std::mem::take(&mut *printed.lock().unwrap_or_else(PoisonError::into_inner));
-                Report::Printed(ended.and_then(|outcome| printed.judged(&outcome, alive)))
+                WorkerReport::InternalOutput(ended.and_then(|outcome| printed.judged(&outcome, alive)))
             }
         }
     }

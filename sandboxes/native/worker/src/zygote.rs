@@ -11,8 +11,8 @@ use switchtower_contract::{
 };
 use switchtower_jail::{Fork, Walls};
 use switchtower_native::worker::Settings;
-use switchtower_worker::frames::Number;
-use switchtower_worker::sink::Sink;
+use switchtower_worker::frames::KernelNumber;
+use switchtower_worker::output::OutputBuffer;
 
 use crate::attend::{Attended, Attention, Bounds, Watch};
 use crate::child::Child;
@@ -43,7 +43,7 @@ pub(crate) struct Zygote {
     /// Killed, and not gone yet.
     leaving: Vec<Child>,
     /// Those that no cell runs in.
-    pub(crate) kernels: HashMap<Number, Child>,
+    pub(crate) kernels: HashMap<KernelNumber, Child>,
     /// Those that a cell, or code of the parent's own, runs in.
     pub(crate) busy_kernels: usize,
     room: usize,
@@ -149,8 +149,8 @@ impl Zygote {
             let reason = format!("a child is gone before it was given anything: {error}");
             return Err(Fault::Unavailable { reason });
         }
-        let sink = Sink::open(connection.reports().sending(), limits.output);
-        Ok(Watch::new(child, Attended::Program, limits, sink))
+        let output = OutputBuffer::open(connection.reports().sending(), limits.output);
+        Ok(Watch::new(child, Attended::Program, limits, output))
     }
 
     /// Ends a child without waiting for it: the kernel takes longer to clear a process away than most programs run.
@@ -172,7 +172,7 @@ impl Zygote {
     /// The kernel is gone, or there is no room for another.
     pub(crate) fn runs_cell(
         &mut self,
-        number: Number,
+        number: KernelNumber,
         opening: Option<Opening>,
         cell: Cell,
         limits: Limits,
@@ -198,12 +198,12 @@ impl Zygote {
             self.leaves(child);
             return Err(Fault::Lost { reason: format!("the kernel is gone: {error}") });
         }
-        let sink = Sink::open(connection.reports().sending(), limits.output);
-        Ok(Watch::new(child, Attended::Cell, limits, sink))
+        let output = OutputBuffer::open(connection.reports().sending(), limits.output);
+        Ok(Watch::new(child, Attended::Cell, limits, output))
     }
 
     /// Between its cells a kernel that lives does nothing: a thread that it left would use what others pay for.
-    pub(crate) fn puts_back(&mut self, number: Number, child: Child, alive: bool) {
+    pub(crate) fn puts_back(&mut self, number: KernelNumber, child: Child, alive: bool) {
         self.busy_kernels -= 1;
         if alive {
             child.signal(libc::SIGSTOP);
@@ -219,7 +219,7 @@ impl Zygote {
     /// The kernel is gone.
     pub(crate) fn runs_own(
         &mut self,
-        number: Number,
+        number: KernelNumber,
         code: String,
         most: Duration,
     ) -> Result<(Watch, Arc<Mutex<Printed>>), Fault> {
@@ -233,7 +233,7 @@ impl Zygote {
         let limits = Limits { wall: most, output: u64::MAX, ..Limits::default() };
         let printed = Arc::<Mutex<Printed>>::default();
         let heard = Arc::clone(&printed);
-        let sink = Sink::open(
+        let output = OutputBuffer::open(
             Box::new(move |event| {
                 let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
                 match event {
@@ -245,7 +245,7 @@ impl Zygote {
             }),
             limits.output,
         );
-        Ok((Watch::new(child, Attended::Own, limits, sink), printed))
+        Ok((Watch::new(child, Attended::Own, limits, output), printed))
     }
 
     /// How long to wait before something is prepared; none where nothing is to be.
