@@ -214,7 +214,7 @@ async fn cells_in_sandboxes_of_one_key_take_no_more_than_twice_as_long_beside_en
 
 #[tokio::test(start_paused = true)]
 async fn a_sandbox_whose_kernel_was_given_up_for_another_key_is_told_why() {
-    let sessions = Config { native: 1, native_idle: seconds(300), ..Config::default() };
+    let sessions = Config { max_native_kernels: 1, native_kernel_idle: seconds(300), ..Config::default() };
     let mut client = Client::planned(Plan { sessions, native: true, cloud: Cloud::Absent("none"), ..Plan::default() });
     let first = client.create(json!({ "timeout": 3600 })).await;
     client.execute(&first, "x = 1\nimport pandas").await;

@@ -200,7 +200,7 @@ async fn any_key_is_a_caller_of_its_own_where_none_are_configured_and_only_those
 
 #[tokio::test(start_paused = true)]
 async fn too_many_sandboxes_of_one_caller_are_its_own_limit_and_of_all_are_a_busy_server() {
-    let sessions = session::Config { per_caller: 1, most: 2, ..session::Config::default() };
+    let sessions = session::Config { max_per_caller: 1, max_sessions: 2, ..session::Config::default() };
     let mut client = Client::planned(Plan { sessions, ..Plan::default() });
     let body = json!({ "templateID": "t" });
     client.create(json!({})).await;

@@ -89,7 +89,7 @@ async fn a_session_that_pauses_at_its_end_wakes_with_its_state() {
 
 #[tokio::test(start_paused = true)]
 async fn there_are_bounds_for_a_caller_for_all_and_for_contexts_and_what_ended_does_not_count() {
-    let sessions = Config { most: 3, per_caller: 2, contexts: 2, ..Config::default() };
+    let sessions = Config { max_sessions: 3, max_per_caller: 2, max_contexts: 2, ..Config::default() };
     let house = House::of(Plan { sessions, ..Plan::default() });
     let open = async |user: &str| house.sessions.create(&caller(user), asked()).await;
     let first = open("ada").await.unwrap();

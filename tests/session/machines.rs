@@ -39,7 +39,7 @@ async fn a_machine_on_which_something_was_started_stays_awake() {
 
 #[tokio::test(start_paused = true)]
 async fn a_machine_does_not_sleep_under_a_cell() {
-    let sessions = Config { sleep: seconds(60), ..Config::default() };
+    let sessions = Config { machine_idle: seconds(60), ..Config::default() };
     let house = House::of(Plan { sessions, ..Plan::default() });
     let session = house.open_with(day()).await;
     session.promote("a command").await.unwrap();

@@ -32,11 +32,11 @@ async fn a_cell_that_needs_the_other_tier_in_the_middle_begins_there_from_the_st
     let session = house.open().await;
     run(&session, "x = 1\nprint heard").await;
     let moved = run(&session, "x += 1\nprint(\"a\")\nsleep(1)\nimport pandas\nprint(\"b\")\nx").await;
-    assert_eq!(moved.told(), "native: 2 | a | b | = 2");
+    assert_eq!(moved.told(), "max_native_kernels: 2 | a | b | = 2");
     assert_eq!(moved.done.unwrap().moved.as_deref(), Some("it needs the module pandas"));
     assert_eq!(house.native.log()[0], "ran x = 1; print heard");
     let stays = run(&session, "x").await;
-    assert_eq!((stays.told().as_str(), stays.done.unwrap().moved), ("native: 3 | = 2", None));
+    assert_eq!((stays.told().as_str(), stays.done.unwrap().moved), ("max_native_kernels: 3 | = 2", None));
     assert!(session.machine().is_none() && session.tier().is_none());
     assert_eq!(there_are(&house), (0, 1, 0));
 }
@@ -46,13 +46,13 @@ async fn what_obviously_needs_the_other_tier_begins_there_or_moves_there_before_
     let house = House::with_native();
     let (fresh, used) = (house.open().await, house.open().await);
     let begun = run(&fresh, OBVIOUS).await;
-    assert_eq!((begun.told().as_str(), begun.done.unwrap().moved), ("native: 1", None));
+    assert_eq!((begun.told().as_str(), begun.done.unwrap().moved), ("max_native_kernels: 1", None));
     assert_eq!(house.here.opened(), 0);
     run(&used, "x = 1").await;
     let moved = run(&used, OBVIOUS).await;
-    assert_eq!(moved.told(), "native: 2");
+    assert_eq!(moved.told(), "max_native_kernels: 2");
     assert!(moved.done.unwrap().moved.unwrap().starts_with("wasm lacks pandas"));
-    assert_eq!(told(&used, "x").await, "native: 3 | = 1");
+    assert_eq!(told(&used, "x").await, "max_native_kernels: 3 | = 1");
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,7 +107,7 @@ async fn a_client_that_leaves_in_the_middle_of_a_move_finds_the_names_where_they
     session.files().write("/tmp/a", "client".into()).unwrap();
     run(&session, "x = 1\nimport pandas").await;
     assert!(timeout(seconds(2), run(&session, BEYOND)).await.is_err());
-    assert_eq!(told(&session, "x").await, "native: 3 | = 1");
+    assert_eq!(told(&session, "x").await, "max_native_kernels: 3 | = 1");
     assert_eq!((house.native.opened(), there_are(&house)), (1, (0, 1, 0)));
 }
 
@@ -119,7 +119,7 @@ async fn a_kernel_that_dies_takes_its_names_with_it_and_says_so_once() {
         run(&session, "x = 1\nimport pandas\nwrite /tmp/a kept").await;
         house.native.log();
         let died = run(&session, dies).await;
-        assert_eq!((died.told().as_str(), house.native.log().len()), ("native: 2", 1));
+        assert_eq!((died.told().as_str(), house.native.log().len()), ("max_native_kernels: 2", 1));
         let done = died.done.unwrap();
         assert_eq!((done.outcome.exit, done.restarted, done.note.is_some()), (Exit::Killed, true, note));
         assert_eq!(there_are(&house), (0, 0, 0));
@@ -129,7 +129,7 @@ async fn a_kernel_that_dies_takes_its_names_with_it_and_says_so_once() {
 
 #[tokio::test(start_paused = true)]
 async fn there_are_so_many_kernels_and_then_cells_go_on_along_their_route_or_are_told_when_to_come_back() {
-    let sessions = Config { native: 1, ..Config::default() };
+    let sessions = Config { max_native_kernels: 1, ..Config::default() };
     for cloud in [Cloud::There, Cloud::Absent("set E2B_API_KEY")] {
         let machines = matches!(cloud, Cloud::There);
         let house = House::of(Plan { sessions: sessions.clone(), cloud, native: true, ..Plan::default() });
@@ -151,7 +151,7 @@ async fn there_are_so_many_kernels_and_then_cells_go_on_along_their_route_or_are
         assert_eq!(told(&second, "x").await, "wasm: 3 | = 2");
         first.end();
         sleep(seconds(1)).await;
-        assert_eq!(told(&second, "import pandas\nx").await, "native: 4 | = 2");
+        assert_eq!(told(&second, "import pandas\nx").await, "max_native_kernels: 4 | = 2");
         // A tier that refuses for itself.
         second.end();
         sleep(seconds(1)).await;
@@ -164,7 +164,7 @@ async fn there_are_so_many_kernels_and_then_cells_go_on_along_their_route_or_are
 
 /// Two kernels in all, two of one caller at most.
 fn of_two() -> House {
-    let sessions = Config { native: 2, native_per_caller: 2, native_idle: seconds(300), ..Config::default() };
+    let sessions = Config { max_native_kernels: 2, max_native_kernels_per_caller: 2, native_kernel_idle: seconds(300), ..Config::default() };
     House::of(Plan { sessions, native: true, cloud: Cloud::Absent("none"), ..Plan::default() })
 }
 
@@ -178,7 +178,7 @@ async fn one_caller_has_a_quarter_of_the_kernels_and_others_have_theirs() {
     let mut kept = Vec::new();
     for _ in 0..8 {
         let session = open_for(&house, "ada").await;
-        assert_eq!(told(&session, "x = 1\nimport pandas\nx").await, "native: 1 | = 1");
+        assert_eq!(told(&session, "x = 1\nimport pandas\nx").await, "max_native_kernels: 1 | = 1");
         kept.push(session);
     }
     let ninth = open_for(&house, "ada").await;
@@ -186,12 +186,12 @@ async fn one_caller_has_a_quarter_of_the_kernels_and_others_have_theirs() {
     assert!(matches!(&full.done, Err(Error::Overloaded { retry_after, .. }) if !retry_after.is_zero()));
     assert!(full.error().contains("native keeps 8 kernels of one caller's sessions at once: end a session"));
     for user in ["bob", "eve"] {
-        assert_eq!(told(&*open_for(&house, user).await, "x = 1\nimport pandas\nx").await, "native: 1 | = 1");
+        assert_eq!(told(&*open_for(&house, user).await, "x = 1\nimport pandas\nx").await, "max_native_kernels: 1 | = 1");
     }
     // What is given back can be had again.
     kept.pop().unwrap().end();
     sleep(seconds(1)).await;
-    assert_eq!(told(&ninth, "x = 1\nimport pandas\nx").await, "native: 2 | = 1");
+    assert_eq!(told(&ninth, "x = 1\nimport pandas\nx").await, "max_native_kernels: 2 | = 1");
 }
 
 #[tokio::test(start_paused = true)]
@@ -210,7 +210,7 @@ async fn the_kernel_that_was_idle_for_longest_is_given_up_for_another_caller_and
         full.error().contains("native keeps 2 kernels of sessions at once, and none of other callers has been idle")
     );
     sleep(seconds(300)).await;
-    assert_eq!(told(&other, "y = 3\nimport pandas\ny").await, "native: 2 | = 3");
+    assert_eq!(told(&other, "y = 3\nimport pandas\ny").await, "max_native_kernels: 2 | = 3");
     assert_eq!(there_are(&house).1, 2);
     // The cell that counts on what is gone does not run; what it is told is why.
     house.native.log();
@@ -226,7 +226,7 @@ async fn the_kernel_that_was_idle_for_longest_is_given_up_for_another_caller_and
         )
     );
     assert_eq!(told(&first, "read /tmp/a\nx").await, "wasm: 1 | kept | NameError: x");
-    assert_eq!(told(&second, "x").await, "native: 2 | = 2");
+    assert_eq!(told(&second, "x").await, "max_native_kernels: 2 | = 2");
 }
 
 #[tokio::test(start_paused = true)]
@@ -244,18 +244,18 @@ async fn a_kernel_in_which_a_cell_runs_is_not_given_up_and_neither_is_one_of_the
         assert!(matches!(full.done, Err(Error::Overloaded { .. })), "{}", full.told());
     };
     let (ran, ()) = tokio::join!(runs, needs);
-    assert_eq!(ran.told(), "native: 2 | = 1");
-    assert_eq!(told(&second, "x").await, "native: 2 | = 2");
+    assert_eq!(ran.told(), "max_native_kernels: 2 | = 1");
+    assert_eq!(told(&second, "x").await, "max_native_kernels: 2 | = 2");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_context_whose_kernel_was_given_up_says_so_on_the_machine_too_that_its_session_moved_to_meanwhile() {
-    let sessions = Config { native: 1, native_idle: seconds(300), ..Config::default() };
+    let sessions = Config { max_native_kernels: 1, native_kernel_idle: seconds(300), ..Config::default() };
     let house = House::of(Plan { sessions, native: true, ..Plan::default() });
     let first = open_for(&house, "ada").await;
     run(&first, "x = 1\nimport pandas").await;
     sleep(seconds(301)).await;
-    assert_eq!(told(&*open_for(&house, "bob").await, NEEDY).await, "native: 1");
+    assert_eq!(told(&*open_for(&house, "bob").await, NEEDY).await, "max_native_kernels: 1");
     first.promote("a command").await.unwrap();
     let gone = run(&first, "x").await.done.unwrap();
     assert!(gone.restarted && gone.note.unwrap().contains("another caller needed its place"));
@@ -271,12 +271,12 @@ async fn files_go_with_a_context_and_stay_those_of_its_session() {
     session.files().remove("/tmp/gone").unwrap();
     assert_eq!(
         told(&session, "import pandas\nread /tmp/a\nread /tmp/b\nwrite /tmp/c native").await,
-        "native: 2 | clientwasm"
+        "max_native_kernels: 2 | clientwasm"
     );
     assert!(told(&session, "read /tmp/gone").await.ends_with("FileNotFoundError: /tmp/gone"));
     assert_eq!(session.files().read("/tmp/c").unwrap(), "native");
     session.files().write("/tmp/a", "anew".into()).unwrap();
-    assert_eq!(told(&session, "read /tmp/a").await, "native: 4 | anew");
+    assert_eq!(told(&session, "read /tmp/a").await, "max_native_kernels: 4 | anew");
     assert_eq!(told(&session, "import torch\ntorch.x = 1").await, "e2b: 5");
     assert_eq!(told(&session, "read /tmp/a\nread /tmp/b\nread /tmp/c").await, "e2b: 6 | anewwasmnative");
 }
@@ -288,7 +288,7 @@ async fn each_context_is_where_its_cells_led_it_and_a_machine_takes_all_of_them(
     let other = session.open_context(None).await.unwrap().id;
     run(&session, "x = 1\nimport pandas\nwrite /tmp/a native").await;
     assert_eq!(run_in(&session, &other, "x = 2\nread /tmp/a").await.told(), "wasm: 1 | native");
-    assert_eq!((told(&session, "x").await.as_str(), there_are(&house)), ("native: 2 | = 1", (1, 1, 0)));
+    assert_eq!((told(&session, "x").await.as_str(), there_are(&house)), ("max_native_kernels: 2 | = 1", (1, 1, 0)));
     run_in(&session, &other, BEYOND).await;
     assert_eq!((there_are(&house), house.machines.kernels()), ((0, 0, 1), 2));
     assert_eq!(told(&session, "x").await, "e2b: 3 | = 1");
@@ -297,7 +297,7 @@ async fn each_context_is_where_its_cells_led_it_and_a_machine_takes_all_of_them(
 
 #[tokio::test(start_paused = true)]
 async fn restarting_or_closing_a_context_gives_its_kernel_back_and_ends_the_cell_in_it() {
-    let sessions = Config { native: 1, ..Config::default() };
+    let sessions = Config { max_native_kernels: 1, ..Config::default() };
     let house = House::of(Plan { sessions, native: true, cloud: Cloud::Absent("none"), ..Plan::default() });
     let session = house.open().await;
     let id = session.contexts().remove(0).id;
@@ -307,18 +307,18 @@ async fn restarting_or_closing_a_context_gives_its_kernel_back_and_ends_the_cell
         session.restart_context(&id).await.unwrap()
     };
     let (cell, restarted) = tokio::join!(run(&session, "sleep(100)"), restarts);
-    assert!(restarted && cell.told() == "native: 2", "{}", cell.told());
+    assert!(restarted && cell.told() == "max_native_kernels: 2", "{}", cell.told());
     let done = cell.done.unwrap();
     assert_eq!((done.outcome.exit, done.restarted, there_are(&house)), (Exit::Killed, true, (0, 0, 0)));
-    assert_eq!(told(&session, "import pandas\nx").await, "native: 1 | NameError: x");
+    assert_eq!(told(&session, "import pandas\nx").await, "max_native_kernels: 1 | NameError: x");
     session.close_context(&id).await.unwrap();
     let another = house.open().await;
-    assert_eq!(told(&another, OBVIOUS).await, "native: 1");
+    assert_eq!(told(&another, OBVIOUS).await, "max_native_kernels: 1");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pause_keeps_the_names_and_an_idle_kernel_is_not_spilled() {
-    let sessions = Config { memory: 0, spill: seconds(1), ..Config::default() };
+    let sessions = Config { memory: 0, evict_after: seconds(1), ..Config::default() };
     let house = House::of(Plan { sessions, native: true, ..Plan::default() });
     let session = house.open_with(Asked { timeout: seconds(100), at_end: AtEnd::Pause, ..asked() }).await;
     run(&session, "x = 1\nimport pandas").await;
@@ -326,7 +326,7 @@ async fn a_pause_keeps_the_names_and_an_idle_kernel_is_not_spilled() {
     assert_eq!((there_are(&house), house.sessions.held()), ((0, 1, 0), 4 << 20));
     sleep(seconds(500)).await;
     assert!(session.resume(seconds(100)).await.unwrap());
-    assert_eq!(told(&session, "x").await, "native: 2 | = 1");
+    assert_eq!(told(&session, "x").await, "max_native_kernels: 2 | = 1");
     let pauses = async {
         sleep(seconds(5)).await;
         session.pause().await.unwrap()
@@ -335,14 +335,14 @@ async fn a_pause_keeps_the_names_and_an_idle_kernel_is_not_spilled() {
     assert!(cell.error().contains("is paused"));
     session.resume(seconds(100)).await.unwrap();
     // As in any kernel that is interrupted: what the cell did until then is done.
-    assert_eq!(told(&session, "x").await, "native: 4 | = 2");
+    assert_eq!(told(&session, "x").await, "max_native_kernels: 4 | = 2");
     assert_eq!((house.native.opened(), house.native.running()), (1, 0));
     // One that is not so polite is gone, and that is told as any other death.
     house.native.mood().heedless = true;
     assert!(timeout(seconds(1), run(&session, "sleep(50)")).await.is_err());
     let died = run(&session, "x").await.done.unwrap();
     assert_eq!((died.outcome.exit, died.restarted, died.number), (Exit::Killed, true, 6));
-    assert_eq!(told(&session, "import pandas\nx").await, "native: 1 | NameError: x");
+    assert_eq!(told(&session, "import pandas\nx").await, "max_native_kernels: 1 | NameError: x");
 }
 
 #[tokio::test(start_paused = true)]
@@ -350,8 +350,8 @@ async fn a_cell_that_takes_longer_than_its_budget_moves_on_while_nothing_holds_i
     let house = House::with_native();
     let session = house.open().await;
     // Ten seconds here, and then as long as it likes in the next tier.
-    assert_eq!(told(&session, "x = 1\nsleep(60)\nx").await, "native: 1 | = 1");
-    assert_eq!(told(&session, "sleep(600)\nx").await, "native: 2 | = 1");
+    assert_eq!(told(&session, "x = 1\nsleep(60)\nx").await, "max_native_kernels: 1 | = 1");
+    assert_eq!(told(&session, "sleep(600)\nx").await, "max_native_kernels: 2 | = 1");
     assert_eq!(there_are(&house), (0, 1, 0));
 }
 
@@ -364,7 +364,7 @@ async fn a_cell_whose_time_is_up_leaves_the_names_unless_it_does_not_heed_that()
         |source: &str| CellAsked { source: source.to_owned(), timeout: Some(seconds(1)), ..CellAsked::default() };
     let done = execute(&session, late("x += 1\nsleep(5)")).await.done.unwrap();
     assert_eq!((done.outcome.exit, done.restarted), (Exit::TimedOut, false));
-    assert_eq!(told(&session, "x").await, "native: 3 | = 2");
+    assert_eq!(told(&session, "x").await, "max_native_kernels: 3 | = 2");
     // Run again elsewhere, such a cell would go on to its end: it is not, and what it did is carried or named.
     let stays = run(&session, BEYOND).await.error();
     assert!(stays.contains("x: it came out different there"), "{stays}");
@@ -388,11 +388,11 @@ async fn a_cell_that_meets_the_wall_in_the_middle_moves_on_before_the_kernel_hol
     let session = house.open().await;
     run(&session, "x = 1\nimport pandas").await;
     let wall = run(&session, NEEDIER).await;
-    assert_eq!(wall.told(), "native: 2 | ModuleNotFoundError: No module named 'torch'");
+    assert_eq!(wall.told(), "max_native_kernels: 2 | ModuleNotFoundError: No module named 'torch'");
     let note = "it needs the module torch; what it did until then is done, and the next cell runs in e2b";
     assert_eq!(wall.done.unwrap().note.as_deref(), Some(note));
     house.machines.mood().refuses = Some(Fault::Refused { reason: "busy".to_owned(), retry_after: None });
-    assert_eq!(told(&session, "x").await, "native: 3 | = 1");
+    assert_eq!(told(&session, "x").await, "max_native_kernels: 3 | = 1");
     house.machines.mood().refuses = None;
     let moved = run(&session, "import torch\nx").await;
     assert_eq!(moved.told(), "e2b: 4 | = 1");
@@ -401,6 +401,6 @@ async fn a_cell_that_meets_the_wall_in_the_middle_moves_on_before_the_kernel_hol
     let house = without_machines();
     let session = house.open().await;
     run(&session, "x = 1\nimport pandas").await;
-    assert!(told(&session, NEEDIER).await.starts_with("native: 2 | ModuleNotFoundError"));
-    assert_eq!(told(&session, "x").await, "native: 3 | = 1");
+    assert!(told(&session, NEEDIER).await.starts_with("max_native_kernels: 2 | ModuleNotFoundError"));
+    assert_eq!(told(&session, "x").await, "max_native_kernels: 3 | = 1");
 }

@@ -259,7 +259,7 @@ impl Session {
         let mut request = Request::new(program, ceilings)?;
         request.caller = self.caller.clone();
         request.cache = CacheMode::Bypass;
-        let most = self.house.config.cell;
+        let most = self.house.config.cell_timeout;
         request.timeout = asked.timeout.unwrap_or(most);
         if request.timeout.is_zero() || request.timeout > most {
             return Err(Invalid::new("timeout", format!("1 ms to {}", rounded(most))).into());

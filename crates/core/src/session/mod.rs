@@ -5,6 +5,7 @@
 
 mod asked;
 mod carried;
+mod config;
 mod context;
 mod execute;
 pub mod files;
@@ -31,5 +32,6 @@ pub use carried::prepares_arrival;
 pub use asked::{Asked, AtEnd, CellAsked, ContextInfo, Done, Said};
 pub use life::Standing;
 pub use session::Session;
-pub use table::{Config, Sessions};
+pub use config::Config;
+pub use table::Sessions;
 pub use tokens::{TokenCheck, TokenKind};

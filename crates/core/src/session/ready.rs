@@ -94,7 +94,7 @@ impl Session {
             // What it slept counts as time, so it needs as much as it may have had; and it must be refused the memory
             // that it was refused then.
             let limits = Limits {
-                wall: self.house.config.cell + PATIENCE,
+                wall: self.house.config.cell_timeout + PATIENCE,
                 memory: tier.memory(None),
                 output: u64::MAX,
                 escalation: Escalation::Never,

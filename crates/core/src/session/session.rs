@@ -260,7 +260,7 @@ impl Session {
     /// The session does not run, or has as many as it may have, or its owner holds as much as it may hold.
     pub async fn open_context(&self, folder: Option<String>) -> Result<ContextInfo, Error> {
         self.is_running()?;
-        let most = self.house.config.contexts;
+        let most = self.house.config.max_contexts;
         if self.table().len() >= most {
             let reason = format!("a session has {most} contexts at most: close one");
             return Err(Error::NoTier { reason });
@@ -365,7 +365,7 @@ impl Session {
 
     /// Its machine, where it has one and nobody let it sleep.
     pub fn awake_machine(&self) -> Option<Arc<dyn Machine>> {
-        let is_awake = self.is_shared() || self.life.idle() < self.house.config.sleep;
+        let is_awake = self.is_shared() || self.life.idle() < self.house.config.machine_idle;
         self.machine().filter(|_| is_awake && self.standing() == Standing::Running)
     }
 

@@ -1,15 +1,14 @@
 //! The sessions that there are, and how many may be.
 
 use std::collections::BTreeMap;
-use std::num::NonZero;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha20Rng;
-use serde::{Deserialize, Serialize};
 
 use super::asked::Asked;
+use super::config::Config;
 use super::life::Standing;
 use super::native_kernels::{self, NativeKernels};
 use super::place::makes_again;
@@ -22,121 +21,7 @@ use crate::request::{Caller, Ceilings, Invalid};
 use crate::route::TierName;
 use crate::router::Router;
 use crate::tier::Tier;
-use crate::tier::queue::{self, FairQueue};
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Sessions at once.
-    pub most: usize,
-    /// Sessions of one caller at once.
-    pub per_caller: usize,
-    /// Contexts of one session.
-    pub contexts: usize,
-    /// How long a session lives where nothing is said; each use through the native door begins that time anew.
-    #[serde(with = "humantime_serde")]
-    pub idle: Duration,
-    /// Longest that a session may be asked to live.
-    #[serde(with = "humantime_serde")]
-    pub lifetime: Duration,
-    /// Bytes of files that one session may hold here.
-    pub files: u64,
-    /// Longest that a cell may run where its client sets no limit; a client may not set a longer one.
-    #[serde(with = "humantime_serde")]
-    pub cell: Duration,
-    /// Bytes of stdout and stderr that are kept of a cell.
-    pub output: u64,
-    /// Bytes that all kernels here may hold; beyond it, those that nobody used for longest are spilled: only their
-    /// cells are kept, and run again when they are needed.
-    pub memory: u64,
-    /// A kernel here that nobody used for so long is spilled too.
-    #[serde(with = "humantime_serde")]
-    pub spill: Duration,
-    /// A kernel whose cells take longer than this to run again is spilled last.
-    #[serde(with = "humantime_serde")]
-    pub dear: Duration,
-    /// A session's machine that nobody used for so long is put to sleep; it wakes with the next use. One on which a
-    /// command was started is left awake.
-    #[serde(with = "humantime_serde")]
-    pub sleep: Duration,
-    /// Kernels at once that can be neither made again nor spilled, which are those of tiers outside WebAssembly: each
-    /// is held until its context ends, or moves on to a machine.
-    pub native: usize,
-    /// Such kernels of one caller at once; 0: a quarter of all, at least 1.
-    pub native_per_caller: usize,
-    /// Such a kernel that nobody used for so long is given up when another caller needs one and there are as many as there
-    /// may be; the next cell of its context says so.
-    #[serde(with = "humantime_serde")]
-    pub native_idle: Duration,
-    /// How cells wait for the kernels here; those that can be made again, and those that cannot, wait apart. `slots` is
-    /// how many run at once; 0: four per core, 16 to 64. `per_user` is how many of one caller run at once, fewer than all
-    /// where there are two or more; 0: one per core, at least 4. With the extra slots there are at most 200.
-    pub queue: queue::Config,
-}
-
-impl Config {
-    /// How cells wait for the kernels here, with the numbers that the settings leave to the machine.
-    pub fn cells(&self) -> queue::Config {
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        cells_on(&self.queue, cores)
-    }
-
-    /// Most cells that run at once in each of the two kinds of kernels, those in extra slots included.
-    pub fn cells_at_once(&self) -> usize {
-        let cells = self.cells();
-        cells.slots.saturating_add(cells.extra_slots)
-    }
-
-    /// Why these settings cannot be used, in words that begin with the setting's name; `None` when all is well.
-    pub fn objection(&self) -> Option<String> {
-        let most = self.cells_at_once();
-        let many = || format!("queue.slots and extra_slots are {most} together: at most {MOST_CELLS} are allowed");
-        let queue = self.cells().objection().map(|wrong| format!("queue.{wrong}"));
-        queue.or_else(|| (most > MOST_CELLS).then(many))
-    }
-
-    fn native_kernels(&self) -> native_kernels::Limits {
-        let per_caller = if self.native_per_caller == 0 { self.native / 4 } else { self.native_per_caller };
-        native_kernels::Limits { total: self.native, per_caller: per_caller.max(1), idle: self.native_idle }
-    }
-}
-
-/// One caller never has every slot: however long its cells run, those of others find one.
-fn cells_on(queue: &queue::Config, cores: usize) -> queue::Config {
-    let or = |count, otherwise| if count == 0 { otherwise } else { count };
-    let slots = or(queue.slots, (4 * cores).clamp(16, 64));
-    let per_user = or(queue.per_user, cores.max(4)).min((slots - 1).max(1));
-    queue::Config { slots, per_user, ..queue.clone() }
-}
-
-/// Most cells that run at once in each of the two kinds of kernels: each has a connection to its worker process, which can
-/// be given so many.
-const MOST_CELLS: usize = 200;
-
-impl Default for Config {
-    fn default() -> Self {
-        let seconds = Duration::from_secs;
-        Self {
-            most: 4000,
-            per_caller: 2000,
-            contexts: 16,
-            idle: seconds(15 * 60),
-            lifetime: seconds(24 * 3600),
-            files: 64 << 20,
-            // As long as a cloud sandbox may run one.
-            cell: seconds(45 * 60),
-            output: 16 << 20,
-            memory: 4 << 30,
-            spill: seconds(10 * 60),
-            dear: seconds(2),
-            sleep: seconds(10 * 60),
-            native: 32,
-            native_per_caller: 0,
-            native_idle: seconds(5 * 60),
-            queue: queue::Config { slots: 0, per_user: 0, extra_slots: 8, ..queue::Config::default() },
-        }
-    }
-}
+use crate::tier::queue::FairQueue;
 
 /// What every session stands on.
 pub(super) struct House {
@@ -230,7 +115,11 @@ impl Sessions {
             ceilings: ceilings.clone(),
             queue: queue("kernels"),
             native_queue: queue("native kernels"),
-            native_kernels: NativeKernels::new(config.native_kernels()),
+            native_kernels: NativeKernels::new(native_kernels::Limits {
+                total: config.max_native_kernels,
+                per_caller: config.native_kernels_per_caller(),
+                idle: config.native_kernel_idle,
+            }),
             ids,
             tokens,
             memory,
@@ -261,8 +150,8 @@ impl Sessions {
 
     fn create_as(&self, id: String, caller: &Caller, asked: Asked) -> Result<Arc<Session>, Error> {
         let config = &self.0.house.config;
-        if asked.timeout.is_zero() || asked.timeout > config.lifetime {
-            return Err(Invalid::new("timeout", format!("1 to {} seconds", config.lifetime.as_secs())).into());
+        if asked.timeout.is_zero() || asked.timeout > config.max_lifetime {
+            return Err(Invalid::new("timeout", format!("1 to {} seconds", config.max_lifetime.as_secs())).into());
         }
         let mut table = self.0.table();
         table.retain(|_, session| session.standing() != Standing::Ended);
@@ -271,11 +160,11 @@ impl Sessions {
             reason: format!("{whose} may have {most} sessions at once: end one, or wait until one ends"),
             retry_after: Duration::from_secs(5),
         };
-        if of_caller >= config.per_caller {
-            return Err(full("one caller", config.per_caller));
+        if of_caller >= config.max_per_caller {
+            return Err(full("one caller", config.max_per_caller));
         }
-        if table.len() >= config.most {
-            return Err(full("this server", config.most));
+        if table.len() >= config.max_sessions {
+            return Err(full("this server", config.max_sessions));
         }
         let session = Arc::new(Session::new(id, caller.clone(), asked, Arc::clone(&self.0.house))?);
         table.insert(session.id().to_owned(), Arc::clone(&session));

@@ -10,7 +10,8 @@ use tokio::time::{Instant, interval};
 use super::context::Context;
 use super::life::Standing;
 use super::session::Session;
-use super::table::{Config, Sessions};
+use super::config::Config;
+use super::table::Sessions;
 
 /// How often is looked.
 const LOOK: Duration = Duration::from_secs(1);
@@ -30,7 +31,7 @@ impl Sessions {
             if prolonged.elapsed() >= PROLONG {
                 prolonged = Instant::now();
                 for session in &sessions {
-                    session.keep_machine(self.config().sleep).await;
+                    session.keep_machine(self.config().machine_idle).await;
                 }
             }
         }
@@ -60,14 +61,14 @@ fn spill(sessions: &[Arc<Session>], config: &Config) {
             }
             // What nothing makes again is not spilled, however long it is idle.
             let Some(cost) = seat.history.cost() else { continue };
-            let dear = cost > config.dear;
+            let dear = cost > config.expensive_rebuild;
             drop(seat);
             idle.push((dear, session.life.idle(), context));
         }
     }
     idle.sort_by_key(|(dear, idle, _)| (*dear, std::cmp::Reverse(*idle)));
     for (dear, unused, context) in idle {
-        if (unused >= config.spill && !dear) || held > config.memory {
+        if (unused >= config.evict_after && !dear) || held > config.memory {
             let Ok(mut seat) = context.seat.try_lock() else { continue };
             held -= context.held();
             seat.place.spill();

@@ -73,7 +73,7 @@ pub(super) async fn session(door: &Door) -> Result<Arc<Session>, Error> {
     }
     let asked = Asked {
         template: "code-interpreter-v1".to_owned(),
-        timeout: sessions.config().lifetime,
+        timeout: sessions.config().max_lifetime,
         metadata: BTreeMap::new(),
         env: BTreeMap::new(),
         at_end: AtEnd::Kill,

@@ -97,12 +97,12 @@ pub(super) fn legacy(body: Value, ceilings: &Ceilings, caller: Caller) -> Result
 pub(super) fn session(body: Value, ceilings: &Ceilings, config: &session::Config) -> Result<session::Asked, Problem> {
     let mut fields = Fields::of_body(body, &SESSION_FIELDS)?;
     let timeout = match fields.number("idle_ms")?.map(Duration::from_millis) {
-        Some(idle) if idle < SHORTEST || idle > config.lifetime => {
-            let allowed = format!("{} to {}", SHORTEST.as_millis(), config.lifetime.as_millis());
+        Some(idle) if idle < SHORTEST || idle > config.max_lifetime => {
+            let allowed = format!("{} to {}", SHORTEST.as_millis(), config.max_lifetime.as_millis());
             return Err(Invalid::new("idle_ms", allowed).into());
         }
         Some(idle) => idle,
-        None => config.idle.min(config.lifetime),
+        None => config.idle_timeout.min(config.max_lifetime),
     };
     let env = env(&mut fields)?;
     Request::new(Program { env: Some(env.clone()), ..Program::python("") }, ceilings)?;

@@ -72,7 +72,7 @@ async fn create(
 ) -> Result<impl IntoResponse, Refusal> {
     let options: Options = read(door, caller, body).await?;
     let sessions = &door.parts.sessions;
-    let asked = options.asked(otherwise, sessions.config().lifetime).map_err(|message| bad(&message))?;
+    let asked = options.asked(otherwise, sessions.config().max_lifetime).map_err(|message| bad(&message))?;
     let session = if debugged {
         // In debug mode there is one sandbox, whatever was created.
         debug::session(door).await.map_err(|error| Box::new(answer::refused(&error)))?
@@ -84,7 +84,7 @@ async fn create(
 
 /// Where the caller has as many sandboxes as it may have, asking again does not help. A server that is full says when.
 fn refused(door: &Door, caller: &Caller, error: &Error) -> Refusal {
-    let most = door.parts.sessions.config().per_caller;
+    let most = door.parts.sessions.config().max_per_caller;
     if !matches!(error, Error::Overloaded { .. }) || door.parts.sessions.all(caller).len() < most {
         return Box::new(answer::refused(error));
     }

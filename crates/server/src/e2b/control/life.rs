@@ -30,7 +30,7 @@ const SHORT: f64 = 15.0;
 async fn time(door: &Door, caller: &Caller, body: Body, otherwise: f64) -> Result<Duration, Refusal> {
     let times: Times = read(door, caller, body).await?;
     let seconds = times.timeout.or(times.duration).unwrap_or(otherwise);
-    lasting(seconds, door.parts.sessions.config().lifetime).map_err(|message| bad(&message))
+    lasting(seconds, door.parts.sessions.config().max_lifetime).map_err(|message| bad(&message))
 }
 
 type Called = (State<Door>, Path<String>, Extension<Caller>);
@@ -95,7 +95,7 @@ pub(super) async fn resume((State(door), Path(id), Extension(caller)): Called, b
 pub(super) async fn connect((State(door), Path(id), Extension(caller)): Called, body: Body) -> Response {
     let connected = async {
         let session = found(&door, &caller, &id)?;
-        let most = door.parts.sessions.config().lifetime;
+        let most = door.parts.sessions.config().max_lifetime;
         let time = time(&door, &caller, body, LONG.min(most.as_secs_f64())).await?;
         let mut status = StatusCode::OK;
         if session.standing() == Standing::Paused {
