@@ -59,7 +59,7 @@ impl Assembled {
         let clouds = self.clouds.upkeep(Arc::clone(&self.router));
         let (sessions, router) = (self.sessions.clone(), Arc::clone(&self.router));
         async move {
-            tokio::join!(clouds, sessions.upkeep(), router.recheck_hits());
+            tokio::join!(clouds, sessions.maintain(), router.recheck_hits());
         }
     }
 
@@ -182,7 +182,7 @@ fn assembled(
     clouds: Clouds,
 ) -> Assembled {
     let memory = MemoryAccount::new(&config.memory);
-    let sessions = Sessions::charged(Arc::clone(&router), &config.sessions, &config.ceilings, memory);
+    let sessions = Sessions::with_memory(Arc::clone(&router), &config.sessions, &config.ceilings, memory);
     Assembled { router, sessions, workers, scientific, clouds }
 }
 

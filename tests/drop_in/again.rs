@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use switchtower_core::session::CellAsked;
+use switchtower_core::session::ExecuteCell;
 use tokio::sync::mpsc;
 
 use super::house::House;
@@ -25,10 +25,10 @@ async fn a_kernel_that_was_broken_off_is_made_again_with_what_it_slept_drew_and_
     let (before, _) = run(&session, look).await.unwrap();
     assert!(before.stdout.starts_with("refused True"), "{}", before.stdout);
 
-    let endless = CellAsked {
+    let endless = ExecuteCell {
         source: "drawn = None\nwhile True: pass".to_owned(),
         timeout: Some(Duration::from_millis(200)),
-        ..CellAsked::default()
+        ..ExecuteCell::default()
     };
     let (to, _said) = mpsc::channel(64);
     assert_eq!(session.execute(endless, &to).await.unwrap().outcome.exit.name(), "timed_out");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::json;
 use switchtower_contract::Output;
 use switchtower_core::error::Error;
-use switchtower_core::session::{Asked, AtEnd, CellAsked, Said, Session, Sessions};
+use switchtower_core::session::{AtEnd, CellEvent, CreateSession, ExecuteCell, Session, Sessions};
 use tokio::sync::mpsc;
 
 use super::house::House;
@@ -52,7 +52,7 @@ pub(super) async fn open_offline(sessions: &Sessions) -> Arc<Session> {
 }
 
 async fn open_as(sessions: &Sessions, offline: bool) -> Arc<Session> {
-    let asked = Asked {
+    let asked = CreateSession {
         template: "base".to_owned(),
         timeout: Duration::from_secs(600),
         metadata: BTreeMap::new(),
@@ -67,7 +67,7 @@ async fn open_as(sessions: &Sessions, offline: bool) -> Arc<Session> {
 
 pub(super) async fn run(session: &Session, source: &str) -> Result<(Output, String), Error> {
     let (to, mut from) = mpsc::channel(64);
-    let cell = CellAsked { source: source.to_owned(), ..CellAsked::default() };
+    let cell = ExecuteCell { source: source.to_owned(), ..ExecuteCell::default() };
     let mut output = Output::default();
     let run = async {
         let done = session.execute(cell, &to).await;
@@ -76,7 +76,7 @@ pub(super) async fn run(session: &Session, source: &str) -> Result<(Output, Stri
     };
     let listen = async {
         while let Some(said) = from.recv().await {
-            if let Said::Event { event, .. } = said {
+            if let CellEvent::Output { event, .. } = said {
                 output.take(event);
             }
         }
@@ -114,10 +114,10 @@ async fn look(session: &Session, source: &str) -> Seen {
     );
     let (to, mut from) = mpsc::channel(64);
     let mut output = Output::default();
-    let cell = CellAsked { source, timeout: Some(Duration::from_secs(9)), ..CellAsked::default() };
+    let cell = ExecuteCell { source, timeout: Some(Duration::from_secs(9)), ..ExecuteCell::default() };
     let listen = async {
         while let Some(said) = from.recv().await {
-            if let Said::Event { event, .. } = said {
+            if let CellEvent::Output { event, .. } = said {
                 output.take(event);
             }
             if output.stdout.contains(END) {

@@ -247,7 +247,7 @@ async fn the_control_plane_knows_no_sandbox_of_another_key() {
 async fn callers_without_configured_keys_are_told_apart_by_128_bits_of_what_they_send() {
     let client = Client::new();
     client.create(json!({})).await;
-    let all = client.house.sessions.every();
+    let all = client.house.sessions.list_all();
     let user = all[0].caller().user.to_string();
     let digits = user.strip_prefix("key-").unwrap();
     assert!(digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()), "{user}");

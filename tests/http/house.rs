@@ -53,7 +53,7 @@ impl House {
     ) -> Self {
         let router = router(tiers);
         let ceilings = Ceilings::default();
-        let sessions = Some(Sessions::charged(Arc::clone(&router), settings, &ceilings, memory));
+        let sessions = Some(Sessions::with_memory(Arc::clone(&router), settings, &ceilings, memory));
         let app = http::app(Arc::clone(&router), config, http::House { ceilings, sessions, ..http::House::default() });
         Self { backend: Scripted::default(), router, app }
     }

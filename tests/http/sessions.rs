@@ -377,7 +377,8 @@ data: {"id":"785403fedb0112b495692e3ef80f0fe7","number":2,"exit":"raised","exit_
 
 #[tokio::test(start_paused = true)]
 async fn there_are_as_many_sessions_as_allowed_and_not_one_more() {
-    let mut client = Client::with(&session::Config { max_sessions: 3, max_per_caller: 2, ..session::Config::default() });
+    let mut client =
+        Client::with(&session::Config { max_sessions: 3, max_per_caller: 2, ..session::Config::default() });
     let first = client.open(json!({})).await;
     client.open(json!({})).await;
     let refused = client.post("/v1/sessions", json!({})).await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use switchtower_core::error::Error;
-use switchtower_core::session::{Asked, AtEnd, CellAsked, Config, Session, Standing};
+use switchtower_core::session::{AtEnd, Config, CreateSession, ExecuteCell, Session, SessionState};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -12,13 +12,13 @@ use super::house::{House, Plan, asked, caller, run, seconds, told};
 #[tokio::test(start_paused = true)]
 async fn a_session_ends_at_its_time_and_a_cell_with_it() {
     let house = House::new();
-    let session = house.open_with(Asked { timeout: seconds(10), ..asked() }).await;
+    let session = house.open_with(CreateSession { timeout: seconds(10), ..asked() }).await;
     let began = Instant::now();
     let cell = run(&session, "sleep 100").await;
     assert_eq!((cell.said.as_str(), began.elapsed()), ("1", seconds(10)));
     assert!(matches!(cell.done, Err(Error::Gone { .. })));
-    assert_eq!((session.standing(), house.here.kernels()), (Standing::Ended, 0));
-    assert!(house.sessions.any(session.id()).is_none() && house.sessions.every().is_empty());
+    assert_eq!((session.state(), house.here.kernels()), (SessionState::Ended, 0));
+    assert!(house.sessions.find_any(session.id()).is_none() && house.sessions.list_all().is_empty());
     assert!(session.promote("a command").await.is_err() && session.resume(seconds(10)).await.is_err());
     assert_eq!(house.machines.sandboxes(), 0);
 }
@@ -49,7 +49,7 @@ async fn a_machine_does_not_wait_for_a_client_that_does_not_hear_of_the_end() {
     let session = house.open().await;
     session.promote("a command").await.unwrap();
     let (to, mut said) = mpsc::channel(1);
-    let cell = CellAsked { source: "sleep 50".to_owned(), ..CellAsked::default() };
+    let cell = ExecuteCell { source: "sleep 50".to_owned(), ..ExecuteCell::default() };
     let mut cell = Box::pin(session.execute(cell, &to));
     // Nobody looks after the cell from here on.
     assert!(timeout(seconds(1), &mut cell).await.is_err() && said.recv().await.is_some());
@@ -66,25 +66,25 @@ async fn closing_the_house_ends_every_session_and_gives_up_every_machine() {
     run(&sessions[1], "x = 1").await;
     house.sessions.close().await;
     assert_eq!((house.machines.sandboxes(), house.here.kernels()), (0, 0));
-    assert!(sessions.iter().all(|session| session.standing() == Standing::Ended));
+    assert!(sessions.iter().all(|session| session.state() == SessionState::Ended));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_pauses_at_its_end_wakes_with_its_state() {
     let house = House::new();
-    let session = house.open_with(Asked { timeout: seconds(10), at_end: AtEnd::Pause, ..asked() }).await;
+    let session = house.open_with(CreateSession { timeout: seconds(10), at_end: AtEnd::Pause, ..asked() }).await;
     run(&session, "x = 1").await;
     sleep(seconds(10)).await;
-    assert_eq!(session.standing(), Standing::Paused);
+    assert_eq!(session.state(), SessionState::Paused);
     assert!(run(&session, "x").await.error().contains("is paused"));
     sleep(seconds(3600)).await;
     assert!(session.resume(seconds(20)).await.unwrap());
     assert_eq!(told(&session, "x").await, "wasm: 2 | = 1");
     sleep(seconds(19)).await;
-    assert_eq!(session.standing(), Standing::Running);
+    assert_eq!(session.state(), SessionState::Running);
     sleep(seconds(1)).await;
-    assert_eq!(session.standing(), Standing::Paused);
-    assert!(session.end() && house.sessions.any(session.id()).is_none());
+    assert_eq!(session.state(), SessionState::Paused);
+    assert!(session.end() && house.sessions.find_any(session.id()).is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,7 +100,7 @@ async fn there_are_bounds_for_a_caller_for_all_and_for_contexts_and_what_ended_d
     first.end();
     open("bob").await.unwrap();
     for timeout in [0, 86_401] {
-        let wrong = house.sessions.create(&caller("eve"), Asked { timeout: seconds(timeout), ..asked() }).await;
+        let wrong = house.sessions.create(&caller("eve"), CreateSession { timeout: seconds(timeout), ..asked() }).await;
         assert!(matches!(wrong, Err(Error::Invalid(_))), "{timeout}");
     }
     let id = bobs.open_context(None).await.unwrap().id;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use switchtower_contract::{Backend, Event};
 use switchtower_core::seed::Seed;
-use switchtower_core::session::{CellAsked, Config, Said, Session, Sessions};
+use switchtower_core::session::{CellEvent, Config, ExecuteCell, Session, Sessions};
 use switchtower_core::tier::{self, Tier, Tiers, queue};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -31,14 +31,14 @@ fn sessions_over(name: &str, backend: Arc<dyn Backend>) -> Sessions {
 /// not set.
 async fn begin(cells: &mut JoinSet<()>, session: Arc<Session>, source: &str, reads: bool) {
     let (to, mut from) = mpsc::channel(64);
-    let cell = CellAsked { source: source.to_owned(), ..CellAsked::default() };
+    let cell = ExecuteCell { source: source.to_owned(), ..ExecuteCell::default() };
     cells.spawn(async move {
         let ended = session.execute(cell, &to).await;
         panic!("an endless cell ended: {ended:?}");
     });
     loop {
         match from.recv().await {
-            Some(Said::Event { event: Event::Stdout(_), .. }) => break,
+            Some(CellEvent::Output { event: Event::Stdout(_), .. }) => break,
             Some(_) => {}
             None => panic!("it ended before it began"),
         }

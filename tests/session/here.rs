@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use switchtower_contract::Exit;
-use switchtower_core::session::CellAsked;
+use switchtower_core::session::ExecuteCell;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::house::{House, execute, run, seconds, told};
@@ -13,7 +13,7 @@ async fn a_cell_that_is_stopped_leaves_the_state_before_it_and_uses_up_its_numbe
     let session = house.open().await;
     run(&session, "x = 1").await;
     let cell =
-        |source: &str| CellAsked { source: source.to_owned(), timeout: Some(seconds(1)), ..CellAsked::default() };
+        |source: &str| ExecuteCell { source: source.to_owned(), timeout: Some(seconds(1)), ..ExecuteCell::default() };
     // Its time is up.
     let late = execute(&session, cell("x += 1\nwrite /tmp/a half\nx\nsleep 5")).await;
     let done = late.done.as_ref().unwrap();

@@ -16,7 +16,7 @@ use switchtower_core::record::{self, Recorder};
 use switchtower_core::request::{Caller, Ceilings};
 use switchtower_core::router::{Parts, Router};
 use switchtower_core::seed::Seed;
-use switchtower_core::session::{Asked, AtEnd, CellAsked, Config, Done, Said, Session, Sessions};
+use switchtower_core::session::{AtEnd, CellAnswer, CellEvent, Config, CreateSession, ExecuteCell, Session, Sessions};
 use switchtower_core::tier::{self, Absent, Tier, Tiers, breaker};
 use tokio::sync::mpsc;
 
@@ -93,13 +93,13 @@ impl House {
         self.sessions.create(&caller("ada"), asked()).await.unwrap()
     }
 
-    pub(crate) async fn open_with(&self, asked: Asked) -> Arc<Session> {
+    pub(crate) async fn open_with(&self, asked: CreateSession) -> Arc<Session> {
         self.sessions.create(&caller("ada"), asked).await.unwrap()
     }
 
     /// Looks after what nobody uses, for so long.
     pub(crate) async fn passes(&self, time: Duration) {
-        let _ = tokio::time::timeout(time, self.sessions.upkeep()).await;
+        let _ = tokio::time::timeout(time, self.sessions.maintain()).await;
     }
 }
 
@@ -116,7 +116,7 @@ pub(crate) fn over(tiers: Tiers, plan: &Plan) -> (Arc<Router>, Sessions) {
         seed: Seed::fixed(1),
     }));
     let memory = MemoryAccount::new(&plan.memory);
-    let sessions = Sessions::charged(Arc::clone(&router), &plan.sessions, &Ceilings::default(), memory);
+    let sessions = Sessions::with_memory(Arc::clone(&router), &plan.sessions, &Ceilings::default(), memory);
     (router, sessions)
 }
 
@@ -129,8 +129,8 @@ pub(crate) fn seconds(seconds: u64) -> Duration {
 }
 
 /// An hour, with nothing special.
-pub(crate) fn asked() -> Asked {
-    Asked {
+pub(crate) fn asked() -> CreateSession {
+    CreateSession {
         template: "code-interpreter-v1".to_owned(),
         timeout: seconds(3600),
         metadata: BTreeMap::new(),
@@ -146,7 +146,7 @@ pub(crate) fn asked() -> Asked {
 pub(crate) struct Heard {
     /// What was said, one after the other: `2 | a | = 3 | KeyError: x`.
     pub(crate) said: String,
-    pub(crate) done: Result<Done, Error>,
+    pub(crate) done: Result<CellAnswer, Error>,
 }
 
 impl Heard {
@@ -164,12 +164,12 @@ impl Heard {
 }
 
 pub(crate) async fn run(session: &Session, source: &str) -> Heard {
-    execute(session, CellAsked { source: source.to_owned(), ..CellAsked::default() }).await
+    execute(session, ExecuteCell { source: source.to_owned(), ..ExecuteCell::default() }).await
 }
 
 pub(crate) async fn run_in(session: &Session, context: &str, source: &str) -> Heard {
     let context = Some(context.to_owned());
-    execute(session, CellAsked { context, source: source.to_owned(), ..CellAsked::default() }).await
+    execute(session, ExecuteCell { context, source: source.to_owned(), ..ExecuteCell::default() }).await
 }
 
 /// Where a cell ran, and what it said.
@@ -177,7 +177,7 @@ pub(crate) async fn told(session: &Session, source: &str) -> String {
     run(session, source).await.told()
 }
 
-pub(crate) async fn execute(session: &Session, cell: CellAsked) -> Heard {
+pub(crate) async fn execute(session: &Session, cell: ExecuteCell) -> Heard {
     let (to, mut from) = mpsc::channel(64);
     let run = async {
         let done = session.execute(cell, &to).await;
@@ -188,8 +188,8 @@ pub(crate) async fn execute(session: &Session, cell: CellAsked) -> Heard {
         let mut said = Vec::new();
         while let Some(one) = from.recv().await {
             said.push(match one {
-                Said::Began { number } => number.to_string(),
-                Said::Event { event, .. } => match event {
+                CellEvent::Started { number } => number.to_string(),
+                CellEvent::Output { event, .. } => match event {
                     Event::Stdout(text) | Event::Stderr(text) => text.trim_end().replace('\n', " "),
                     Event::Result { data, .. } => format!("= {}", data["text/plain"]),
                     Event::Error(failure) => format!("{}: {}", failure.name, failure.value),

@@ -1,12 +1,12 @@
 //! The machine of a session, while it has one: kept alive, put to sleep, given up.
 
-use switchtower_core::session::{Asked, AtEnd, CellAsked, Config, Standing};
+use switchtower_core::session::{AtEnd, Config, CreateSession, ExecuteCell, MachineUse, SessionState};
 use tokio::time::sleep;
 
 use super::house::{House, Plan, asked, execute, run, seconds, told};
 
-fn day() -> Asked {
-    Asked { timeout: seconds(86_400), ..asked() }
+fn day() -> CreateSession {
+    CreateSession { timeout: seconds(86_400), ..asked() }
 }
 
 #[tokio::test(start_paused = true)]
@@ -32,7 +32,7 @@ async fn a_machine_on_which_something_was_started_stays_awake() {
     let house = House::new();
     let session = house.open_with(day()).await;
     session.promote("a command").await.unwrap();
-    session.uses_machine(true);
+    session.record_machine_use(MachineUse::StartsProcess);
     house.passes(seconds(7200)).await;
     assert!(!house.machines.log().contains(&"asleep".to_owned()));
 }
@@ -44,7 +44,7 @@ async fn a_machine_does_not_sleep_under_a_cell() {
     let session = house.open_with(day()).await;
     session.promote("a command").await.unwrap();
     house.machines.log();
-    let cell = CellAsked { source: "sleep 280".to_owned(), ..CellAsked::default() };
+    let cell = ExecuteCell { source: "sleep 280".to_owned(), ..ExecuteCell::default() };
     let (heard, ()) = tokio::join!(execute(&session, cell), house.passes(seconds(280)));
     assert_eq!(heard.told(), "e2b: 1");
     let log = house.machines.log();
@@ -54,13 +54,13 @@ async fn a_machine_does_not_sleep_under_a_cell() {
 #[tokio::test(start_paused = true)]
 async fn a_paused_session_lets_its_machine_sleep_until_it_is_resumed() {
     let house = House::new();
-    let session = house.open_with(Asked { at_end: AtEnd::Pause, timeout: seconds(100), ..asked() }).await;
+    let session = house.open_with(CreateSession { at_end: AtEnd::Pause, timeout: seconds(100), ..asked() }).await;
     run(&session, "x = 1").await;
     session.promote("a command").await.unwrap();
     house.machines.log();
     // Its time is over.
     house.passes(seconds(500)).await;
-    assert_eq!(session.standing(), Standing::Paused);
+    assert_eq!(session.state(), SessionState::Paused);
     assert_eq!(house.machines.log(), ["lasts 180", "asleep"]);
     assert!(run(&session, "x").await.error().contains("is paused"));
     assert!(session.resume(seconds(100)).await.unwrap());

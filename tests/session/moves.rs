@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use switchtower_contract::Fault;
 use switchtower_core::error::Error;
-use switchtower_core::session::Asked;
+use switchtower_core::session::CreateSession;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::house::{Cloud, House, Plan, asked, run, run_in, seconds, told};
@@ -197,7 +197,7 @@ async fn where_no_machine_is_to_be_had_the_error_says_so_and_when_to_come_back()
     ] {
         let house = House::of(Plan { cloud, ..Plan::default() });
         house.machines.mood().refuses = fault;
-        let session = house.open_with(Asked { offline, ..asked() }).await;
+        let session = house.open_with(CreateSession { offline, ..asked() }).await;
         run(&session, "x = 1").await;
         for error in [run(&session, OBVIOUS).await.done.err(), session.promote("a command").await.err()] {
             let after = match &error {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use switchtower_contract::{Exit, Fault};
 use switchtower_core::error::Error;
-use switchtower_core::session::{Asked, AtEnd, CellAsked, Config, Session};
+use switchtower_core::session::{AtEnd, Config, CreateSession, ExecuteCell, Session};
 use tokio::time::{sleep, timeout};
 
 use super::house::{Cloud, House, Plan, asked, caller, execute, run, run_in, seconds, told};
@@ -164,7 +164,12 @@ async fn there_are_so_many_kernels_and_then_cells_go_on_along_their_route_or_are
 
 /// Two kernels in all, two of one caller at most.
 fn of_two() -> House {
-    let sessions = Config { max_native_kernels: 2, max_native_kernels_per_caller: 2, native_kernel_idle: seconds(300), ..Config::default() };
+    let sessions = Config {
+        max_native_kernels: 2,
+        max_native_kernels_per_caller: 2,
+        native_kernel_idle: seconds(300),
+        ..Config::default()
+    };
     House::of(Plan { sessions, native: true, cloud: Cloud::Absent("none"), ..Plan::default() })
 }
 
@@ -186,7 +191,10 @@ async fn one_caller_has_a_quarter_of_the_kernels_and_others_have_theirs() {
     assert!(matches!(&full.done, Err(Error::Overloaded { retry_after, .. }) if !retry_after.is_zero()));
     assert!(full.error().contains("native keeps 8 kernels of one caller's sessions at once: end a session"));
     for user in ["bob", "eve"] {
-        assert_eq!(told(&*open_for(&house, user).await, "x = 1\nimport pandas\nx").await, "max_native_kernels: 1 | = 1");
+        assert_eq!(
+            told(&*open_for(&house, user).await, "x = 1\nimport pandas\nx").await,
+            "max_native_kernels: 1 | = 1"
+        );
     }
     // What is given back can be had again.
     kept.pop().unwrap().end();
@@ -320,10 +328,10 @@ async fn restarting_or_closing_a_context_gives_its_kernel_back_and_ends_the_cell
 async fn a_pause_keeps_the_names_and_an_idle_kernel_is_not_spilled() {
     let sessions = Config { memory: 0, evict_after: seconds(1), ..Config::default() };
     let house = House::of(Plan { sessions, native: true, ..Plan::default() });
-    let session = house.open_with(Asked { timeout: seconds(100), at_end: AtEnd::Pause, ..asked() }).await;
+    let session = house.open_with(CreateSession { timeout: seconds(100), at_end: AtEnd::Pause, ..asked() }).await;
     run(&session, "x = 1\nimport pandas").await;
     house.passes(seconds(99)).await;
-    assert_eq!((there_are(&house), house.sessions.held()), ((0, 1, 0), 4 << 20));
+    assert_eq!((there_are(&house), house.sessions.kernel_memory()), ((0, 1, 0), 4 << 20));
     sleep(seconds(500)).await;
     assert!(session.resume(seconds(100)).await.unwrap());
     assert_eq!(told(&session, "x").await, "max_native_kernels: 2 | = 1");
@@ -361,7 +369,7 @@ async fn a_cell_whose_time_is_up_leaves_the_names_unless_it_does_not_heed_that()
     let session = house.open().await;
     run(&session, "x = 1\nimport pandas").await;
     let late =
-        |source: &str| CellAsked { source: source.to_owned(), timeout: Some(seconds(1)), ..CellAsked::default() };
+        |source: &str| ExecuteCell { source: source.to_owned(), timeout: Some(seconds(1)), ..ExecuteCell::default() };
     let done = execute(&session, late("x += 1\nsleep(5)")).await.done.unwrap();
     assert_eq!((done.outcome.exit, done.restarted), (Exit::TimedOut, false));
     assert_eq!(told(&session, "x").await, "max_native_kernels: 3 | = 2");

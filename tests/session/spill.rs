@@ -16,11 +16,11 @@ async fn an_idle_kernel_is_spilled_and_its_cells_run_again_once_when_it_is_neede
     let session = house.open().await;
     run(&session, "x = 1\nprint heard").await;
     run(&session, "x += 1").await;
-    assert_eq!(house.sessions.held(), KERNEL);
+    assert_eq!(house.sessions.kernel_memory(), KERNEL);
     house.passes(seconds(599)).await;
     assert_eq!(house.here.kernels(), 1);
     house.passes(seconds(3)).await;
-    assert_eq!((house.here.kernels(), house.sessions.held()), (0, 0));
+    assert_eq!((house.here.kernels(), house.sessions.kernel_memory()), (0, 0));
     house.here.log();
     assert_eq!(told(&session, "x").await, "wasm: 3 | = 2");
     assert_eq!(told(&session, "x").await, "wasm: 4 | = 2");
@@ -37,9 +37,9 @@ async fn beyond_the_limit_of_memory_the_longest_idle_goes_first_and_what_is_dear
         run(opened.last().unwrap(), cell).await;
         tokio::time::sleep(seconds(1)).await;
     }
-    assert_eq!((house.here.kernels(), house.sessions.held()), (4, 4 * KERNEL));
+    assert_eq!((house.here.kernels(), house.sessions.kernel_memory()), (4, 4 * KERNEL));
     house.passes(Duration::from_millis(10)).await;
-    assert_eq!((house.here.kernels(), house.sessions.held()), (2, 2 * KERNEL));
+    assert_eq!((house.here.kernels(), house.sessions.kernel_memory()), (2, 2 * KERNEL));
     // One and two were made again; the dear one, which was idle for longest, and the latest were not.
     house.here.log();
     for (number, session) in opened.iter().enumerate() {
@@ -59,7 +59,7 @@ async fn a_kernel_in_use_or_that_could_not_be_made_again_is_not_spilled() {
     house.here.mood().tears = false;
     let (heard, ()) = tokio::join!(run(&busy, "sleep 5\nx"), house.passes(seconds(4)));
     assert_eq!(heard.told(), "wasm: 2 | = 1");
-    assert_eq!((house.here.kernels(), house.sessions.held()), (2, 2 * KERNEL));
+    assert_eq!((house.here.kernels(), house.sessions.kernel_memory()), (2, 2 * KERNEL));
     assert_eq!(told(&torn, "x").await, "wasm: 2 | = 1");
 }
 
@@ -70,5 +70,5 @@ async fn a_kernel_that_was_broken_off_is_not_counted_any_more() {
     run(&session, "x = 1").await;
     assert!(timeout(seconds(1), run(&session, "sleep 5")).await.is_err());
     house.passes(Duration::from_millis(10)).await;
-    assert_eq!(house.sessions.held(), 0);
+    assert_eq!(house.sessions.kernel_memory(), 0);
 }

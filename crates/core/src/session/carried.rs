@@ -41,7 +41,7 @@ const PARCEL: &str = "/tmp/.switchtower-arrival.json";
 
 /// Code that prepares a kernel there for sessions that may arrive: to read so much text ahead saves a move some tens of
 /// milliseconds. `canon` makes the digests, as the kernel here tells it.
-pub fn prepares_arrival(canon: &str) -> String {
+pub fn restore_prelude(canon: &str) -> String {
     let (arrive, canon) = (json!(ARRIVE), json!(canon));
     format!(
         "(lambda room, sys: (exec({arrive}, room.__dict__), room.prepare({canon}), \
@@ -153,7 +153,7 @@ impl Session {
         let none = || Gone::Stuck(Stuck::new(seat.count, "no local tier keeps its kernel"));
         let place = seat.place.here().ok_or_else(none)?.tier.clone();
         let tier = self.house.router.tiers().get(&place).ok_or_else(none)?;
-        let options = json!({ "home": context.info.folder, "env": self.asked().env }).to_string();
+        let options = json!({ "home": context.info.folder, "env": self.options().env }).to_string();
         let code = format!(
             "import json\nfrom _switchtower import carry, tracebacks\n\
              print(carry.tell(json.dumps({{**json.loads({}), 'files': tracebacks.numbers}})))",

@@ -7,9 +7,9 @@ use switchtower_contract::{Kernel, Need};
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
-use super::asked::ContextInfo;
-use super::files::{Mark, Writer};
+use super::files::{Revision, Writer};
 use super::history::History;
+use super::messages::ContextInfo;
 use super::place::Place;
 use crate::memory::Charge;
 use crate::route::TierName;
@@ -40,7 +40,7 @@ pub(super) struct Seat {
     pub(super) history: History,
     pub(super) place: Place,
     /// Up to where the kernel here knows the files.
-    pub(super) mark: Mark,
+    pub(super) mark: Revision,
     /// A cell ended for want of this in a kernel that it could not leave: the next one begins where it is to be had.
     pub(super) wants: Option<Need>,
     /// Its kernel here was given up: the next cell says so instead of running.

@@ -7,11 +7,11 @@ use switchtower_contract::{Cell, Effects, Events, Exit, File, Need, Outcome, Pro
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
-use super::asked::{CellAsked, Done, Said};
 use super::context::{Context, GivenUp, Seat};
 use super::harmless;
 use super::legs::Near;
 use super::local::{Turn, ended, gone_note};
+use super::messages::{CellAnswer, CellEvent, ExecuteCell};
 use super::place::makes_again;
 use super::session::Session;
 use crate::cache::CacheStatus;
@@ -32,7 +32,7 @@ pub(super) struct Places {
 
 /// From a cell to whoever sent it, and from whoever restarts its context to the cell.
 struct Line<'a> {
-    said: &'a mpsc::Sender<Said>,
+    said: &'a mpsc::Sender<CellEvent>,
     broken: watch::Receiver<()>,
     /// When the cell's time is over.
     deadline: Instant,
@@ -69,7 +69,7 @@ impl Session {
     ///
     /// # Errors
     /// Before `Began`: nothing ran. After it: the cell could not be run to an end.
-    pub async fn execute(&self, asked: CellAsked, said: &mpsc::Sender<Said>) -> Result<Done, Error> {
+    pub async fn execute(&self, asked: ExecuteCell, said: &mpsc::Sender<CellEvent>) -> Result<CellAnswer, Error> {
         self.is_running()?;
         self.life.touch();
         let done = tokio::select! {
@@ -81,7 +81,7 @@ impl Session {
         done
     }
 
-    async fn cell(&self, asked: CellAsked, said: &mpsc::Sender<Said>) -> Result<Done, Error> {
+    async fn cell(&self, asked: ExecuteCell, said: &mpsc::Sender<CellEvent>) -> Result<CellAnswer, Error> {
         let router = &self.house.router;
         router.admit(&self.caller)?;
         let context = self.context(asked.context.as_deref())?;
@@ -115,18 +115,18 @@ impl Session {
         &self,
         context: &Context,
         seat: &mut Seat,
-        asked: CellAsked,
+        asked: ExecuteCell,
         request: &Request,
         line: &mut Line<'_>,
         entry: &mut Entry<'_>,
-    ) -> Result<Done, Error> {
+    ) -> Result<CellAnswer, Error> {
         let decision = self.house.router.explain(request).decision?;
         entry.decided(&decision);
         seat.count += 1;
         let number = seat.count;
         // Whoever is gone drops this future.
-        let _ = line.said.send(Said::Began { number }).await;
-        let CellAsked { source, env, stdin, .. } = asked;
+        let _ = line.said.send(CellEvent::Started { number }).await;
+        let ExecuteCell { source, env, stdin, .. } = asked;
         let cell = Cell { source, number, env, stdin, ..Cell::default() };
 
         let (events, mut from) = Events::channel();
@@ -147,8 +147,8 @@ impl Session {
         };
         let forward = async {
             while let Some(event) = from.recv().await {
-                let there = is_there.load(Ordering::Relaxed);
-                let _ = line.said.send(Said::Event { event, there }).await;
+                let remote = is_there.load(Ordering::Relaxed);
+                let _ = line.said.send(CellEvent::Output { event, remote }).await;
             }
         };
         let (ended, ()) = tokio::join!(run, forward);
@@ -157,7 +157,7 @@ impl Session {
         let here = !self.house.router.tiers().get(&tier).is_some_and(|tier| tier.offer().machines);
         let lacked = outcome.lacked.as_ref().filter(|_| here);
         let note = note.or_else(|| lacked.map(|need| self.note(need, request.memory, &tier)));
-        Ok(Done { id, number, outcome, tier, decision, moved, note, restarted })
+        Ok(CellAnswer { id, number, outcome, tier, decision, moved, note, restarted })
     }
 
     async fn run(
@@ -232,7 +232,7 @@ impl Session {
         for leg in &route.0 {
             let Some(tier) = tiers.get(&leg.tier) else { continue };
             if tier.offer().machines {
-                if self.asked().offline {
+                if self.options().offline {
                     continue;
                 }
                 places.there.push(leg.tier.clone());
@@ -251,7 +251,7 @@ impl Session {
     }
 
     /// A cell as a request: what quota, analysis, rules and records look at. The session's files are there by name.
-    fn request(&self, asked: &CellAsked) -> Result<Request, Error> {
+    fn request(&self, asked: &ExecuteCell) -> Result<Request, Error> {
         let ceilings = &self.house.ceilings;
         let mut program = Program::python(harmless::without(&asked.source));
         program.stdin.clone_from(&asked.stdin);

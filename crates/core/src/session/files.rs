@@ -22,7 +22,7 @@ pub struct Files {
     /// Every method holds it for one look or one change.
     tree: Mutex<Tree>,
     wall: Wall,
-    marks: watch::Sender<Mark>,
+    marks: watch::Sender<Revision>,
 }
 
 /// Who changed something: clients, or one of the kernels.
@@ -34,7 +34,7 @@ pub enum Writer {
 
 /// A moment in the history of a tree.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mark(pub u64);
+pub struct Revision(pub u64);
 
 /// Something in a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,13 +49,13 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FileError {
     #[error("path {0:?} does not exist")]
-    Missing(String),
+    NotFound(String),
     #[error("path already exists: {0:?}")]
-    Exists(String),
+    AlreadyExists(String),
     #[error("path is a directory: {0:?}")]
-    Folder(String),
+    IsFolder(String),
     #[error("path is not a directory: {0:?}")]
-    NoFolder(String),
+    NotFolder(String),
     #[error("the files of a session may have {most} bytes together")]
     Full { most: u64 },
     /// The caller, or the server, holds as much as it may.
@@ -72,7 +72,7 @@ impl Files {
     /// An empty home and an empty /tmp; `most` bytes of content. `charge` pays for what it comes to hold.
     pub fn new(wall: Wall, most: u64, charge: Charge) -> Self {
         let tree = Tree::new(most, wall.now(), charge);
-        Self { marks: watch::Sender::new(tree.mark()), tree: Mutex::new(tree), wall }
+        Self { marks: watch::Sender::new(tree.revision()), tree: Mutex::new(tree), wall }
     }
 
     /// Absolute and without `.` and `..`; relative paths begin in the home, `/home/user`.
@@ -89,7 +89,7 @@ impl Files {
     }
 
     /// # Errors
-    /// `Missing`, or `Folder`.
+    /// `NotFound`, or `IsFolder`.
     pub fn read(&self, path: &str) -> Result<Bytes, FileError> {
         self.tree().read(&scratch(path)?)
     }
@@ -97,13 +97,13 @@ impl Files {
     /// With the folders above it.
     ///
     /// # Errors
-    /// `Full` or `NoSpace`; `Folder`: there is one; `NoFolder`: a file is where a folder above it would be.
+    /// `Full` or `NoSpace`; `IsFolder`: there is one; `NotFolder`: a file is where a folder above it would be.
     pub fn write(&self, path: &str, content: Bytes) -> Result<Entry, FileError> {
         self.change(path, |tree, path, act| tree.write(path, content, act))
     }
 
     /// # Errors
-    /// `Missing`.
+    /// `NotFound`.
     pub fn stat(&self, path: &str) -> Result<Entry, FileError> {
         self.tree().stat(&scratch(path)?)
     }
@@ -111,7 +111,7 @@ impl Files {
     /// What is in a folder, so many levels deep, and at least one.
     ///
     /// # Errors
-    /// `Missing`, or `NoFolder`.
+    /// `NotFound`, or `NotFolder`.
     pub fn list(&self, path: &str, depth: u32) -> Result<Vec<Entry>, FileError> {
         self.tree().list(&scratch(path)?, depth)
     }
@@ -119,7 +119,7 @@ impl Files {
     /// With the folders above it.
     ///
     /// # Errors
-    /// `Exists`; `NoFolder`: a file is there, or above it.
+    /// `AlreadyExists`; `NotFolder`: a file is there, or above it.
     pub fn make_folder(&self, path: &str) -> Result<Entry, FileError> {
         self.change(path, Tree::make_folder)
     }
@@ -127,7 +127,7 @@ impl Files {
     /// A file takes the place of a file, a folder that of an empty folder.
     ///
     /// # Errors
-    /// `Missing`; `Exists`, `Folder`, `NoFolder`: what is at `to` cannot be replaced; `Invalid`: into itself.
+    /// `NotFound`; `AlreadyExists`, `IsFolder`, `NotFolder`: what is at `to` cannot be replaced; `Invalid`: into itself.
     pub fn rename(&self, from: &str, to: &str) -> Result<Entry, FileError> {
         let to = scratch(to)?;
         self.change(from, |tree, from, act| tree.rename(from, &to, act))
@@ -136,22 +136,22 @@ impl Files {
     /// A folder with all that is in it.
     ///
     /// # Errors
-    /// `Missing`; `Invalid`: the home and /tmp stay.
+    /// `NotFound`; `Invalid`: the home and /tmp stay.
     pub fn remove(&self, path: &str) -> Result<(), FileError> {
         self.change(path, Tree::remove)
     }
 
     /// What changed since `mark` by anyone but `reader`, parents before children, each path once with what is there now;
     /// and the mark of now.
-    pub fn since(&self, mark: Mark, reader: Writer) -> (Vec<Change>, Mark) {
+    pub fn since(&self, mark: Revision, reader: Writer) -> (Vec<Change>, Revision) {
         let tree = self.tree();
-        (tree.since(mark, reader), tree.mark())
+        (tree.since(mark, reader), tree.revision())
     }
 
     /// All there is, for a kernel that has nothing of it, and the mark of now.
-    pub fn whole(&self) -> (Vec<Change>, Mark) {
+    pub fn whole(&self) -> (Vec<Change>, Revision) {
         let tree = self.tree();
-        (tree.everything(), tree.mark())
+        (tree.everything(), tree.revision())
     }
 
     /// What a kernel did. Content beyond the limit is refused as a whole. Paths outside the session's folders are the
@@ -204,7 +204,7 @@ impl Files {
     }
 
     /// They are being taken to a machine, or were.
-    pub fn has_left(&self) -> bool {
+    pub fn is_closed(&self) -> bool {
         self.tree().left
     }
 
@@ -224,19 +224,19 @@ impl Files {
     }
 
     /// Counts up with every change; for those who watch.
-    pub fn mark(&self) -> Mark {
-        self.tree().mark()
+    pub fn revision(&self) -> Revision {
+        self.tree().revision()
     }
 
     /// Tells every new mark.
-    pub fn watch(&self) -> watch::Receiver<Mark> {
+    pub fn watch(&self) -> watch::Receiver<Revision> {
         self.marks.subscribe()
     }
 
     /// Every path below a folder with the moment of its last change, and whether it is a folder. `None`: there is no such
     /// folder.
-    pub fn marks(&self, folder: &str) -> Option<BTreeMap<String, (Mark, bool)>> {
-        self.tree().marks(&scratch(folder).ok()?)
+    pub fn revisions(&self, folder: &str) -> Option<BTreeMap<String, (Revision, bool)>> {
+        self.tree().revisions(&scratch(folder).ok()?)
     }
 
     fn tree(&self) -> MutexGuard<'_, Tree> {
@@ -262,12 +262,12 @@ impl Files {
 
     /// Those who watch hear of what changed.
     fn tell(&self, tree: &Tree) {
-        self.marks.send_if_modified(|mark| std::mem::replace(mark, tree.mark()) != tree.mark());
+        self.marks.send_if_modified(|mark| std::mem::replace(mark, tree.revision()) != tree.revision());
     }
 }
 
 /// The absolute form of a path that is the session's own.
 fn scratch(path: &str) -> Result<String, FileError> {
     let absolute = path::absolute(path)?;
-    if path::is_scratch(&absolute) { Ok(absolute) } else { Err(FileError::Missing(absolute)) }
+    if path::is_scratch(&absolute) { Ok(absolute) } else { Err(FileError::NotFound(absolute)) }
 }

@@ -109,7 +109,7 @@ impl Session {
 
     /// There is no machine to move to.
     pub(super) fn nowhere(&self, why: &str) -> Error {
-        if self.asked().offline {
+        if self.options().offline {
             let reason = format!("{why}, but this session was created without the internet");
             return Error::NoTier { reason };
         }
@@ -120,7 +120,7 @@ impl Session {
 
     /// The tiers of machines that the rules send a command to.
     pub(super) fn machines(&self) -> Result<Vec<TierName>, Error> {
-        if self.asked().offline {
+        if self.options().offline {
             return Ok(Vec::new());
         }
         let decision = self.house.router.explain(&self.command()).decision?;

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::context::{Context, Seat};
-use super::files::Mark;
+use super::files::Revision;
 use super::native_kernels::KernelPermit;
 use super::place::{Local, Place, makes_again};
 use super::ready::{Gone, Ready, Running};
@@ -194,7 +194,7 @@ impl Session {
         seat: &mut Seat,
         kernel: Box<dyn Kernel>,
         permit: Option<KernelPermit>,
-        mark: Mark,
+        mark: Revision,
         cell: Cell,
         ran: Ran,
     ) -> Result<Option<String>, Error> {

@@ -3,7 +3,6 @@
 //! *promoted*) when a cell, a file or a command needs one: earlier cells are run again there, what differs is carried
 //! over, and what can be neither is an error that says so.
 
-mod asked;
 mod carried;
 mod config;
 mod context;
@@ -13,7 +12,9 @@ mod harmless;
 mod history;
 mod home;
 mod legs;
-mod life;
+mod lifetime;
+mod messages;
+
 mod local;
 mod moving;
 mod native_kernels;
@@ -27,11 +28,11 @@ mod tokens;
 mod transfers;
 mod upkeep;
 
-pub use carried::prepares_arrival;
+pub use carried::restore_prelude;
 
-pub use asked::{Asked, AtEnd, CellAsked, ContextInfo, Done, Said};
-pub use life::Standing;
-pub use session::Session;
 pub use config::Config;
+pub use lifetime::SessionState;
+pub use messages::{AtEnd, CellAnswer, CellEvent, ContextInfo, CreateSession, ExecuteCell};
+pub use session::{MachineUse, Session};
 pub use table::Sessions;
 pub use tokens::{TokenCheck, TokenKind};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use switchtower_contract::{Cell, Change, Escalation, Events, Fault, Kernel, Limits, Opening, Ran};
 
 use super::context::{Context, Seat};
-use super::files::Mark;
+use super::files::Revision;
 use super::history::Stuck;
 use super::native_kernels::KernelPermit;
 use super::place::makes_again;
@@ -26,7 +26,7 @@ pub(super) struct Ready {
     pub(super) changes: Vec<Change>,
     /// What of that its history keeps, where it is not all: the rest is there when the cells before have run again.
     pub(super) news: Option<Vec<Change>>,
-    pub(super) mark: Mark,
+    pub(super) mark: Revision,
 }
 
 /// A kernel while a cell runs in it. Broken off, it goes back to its seat where it outlives that; else it is gone.
@@ -108,7 +108,7 @@ impl Session {
     }
 
     pub(super) fn opening(&self, folder: &str) -> Opening {
-        Opening { env: self.asked().env.clone(), folder: Some(folder.to_owned()) }
+        Opening { env: self.options().env.clone(), folder: Some(folder.to_owned()) }
     }
 }
 

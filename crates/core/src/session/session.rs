@@ -8,11 +8,11 @@ use std::time::{Duration, SystemTime};
 use switchtower_contract::{Machine, Program, Upkeep};
 use tokio::sync::SetOnce;
 
-use super::asked::{Asked, ContextInfo};
 use super::context::{Context, Seat};
 use super::files::Files;
 use super::home::Home;
-use super::life::{Life, Standing};
+use super::lifetime::{Lifetime, SessionState};
+use super::messages::{ContextInfo, CreateSession};
 use super::place::Place;
 use super::table::House;
 use super::tokens::TokenKind;
@@ -31,11 +31,20 @@ const CONTEXT: u64 = 2 << 10;
 const PAIR: u64 = 96;
 
 /// Bytes of what a caller says of a session.
-fn described(asked: &Asked) -> u64 {
+fn described(asked: &CreateSession) -> u64 {
     let pairs = |pairs: &BTreeMap<String, String>| {
         pairs.iter().map(|(name, value)| (name.len() + value.len()) as u64 + PAIR).sum::<u64>()
     };
     asked.template.len() as u64 + pairs(&asked.metadata) + pairs(&asked.env)
+}
+
+/// How a client uses a session's machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MachineUse {
+    /// A call that is over with its answer.
+    Call,
+    /// It may leave something running.
+    StartsProcess,
 }
 
 /// A sandbox that a client keeps.
@@ -44,9 +53,9 @@ pub struct Session {
     token: String,
     traffic_token: String,
     pub(super) caller: Caller,
-    asked: Asked,
+    asked: CreateSession,
     pub(super) house: Arc<House>,
-    pub(super) life: Life,
+    pub(super) life: Lifetime,
     pub(super) files: Files,
     /// Pays for its description and its contexts.
     charge: Charge,
@@ -62,14 +71,19 @@ pub struct Session {
 }
 
 impl Session {
-    pub(super) fn new(id: String, caller: Caller, mut asked: Asked, house: Arc<House>) -> Result<Self, NoSpace> {
+    pub(super) fn new(
+        id: String,
+        caller: Caller,
+        mut asked: CreateSession,
+        house: Arc<House>,
+    ) -> Result<Self, NoSpace> {
         // As E2B tells its sandboxes who they are.
         let about = [("E2B_SANDBOX", "true"), ("E2B_SANDBOX_ID", &id), ("E2B_TEMPLATE_ID", &asked.template)];
         for (name, value) in about.map(|(name, value)| (name.to_owned(), value.to_owned())) {
             asked.env.entry(name).or_insert(value);
         }
         let wall = *house.router.wall();
-        let life = Life::new(wall, asked.timeout, asked.at_end);
+        let life = Lifetime::new(wall, asked.timeout, asked.at_end);
         let files = Files::new(wall, house.config.files, house.memory.open(&caller));
         let charge = house.memory.charge(&caller, SESSION + described(&asked))?;
         let token = house.tokens.issue(TokenKind::Access, &id);
@@ -105,7 +119,7 @@ impl Session {
     }
 
     /// What a client shows to reach into it.
-    pub fn token(&self) -> &str {
+    pub fn access_token(&self) -> &str {
         &self.token
     }
 
@@ -118,7 +132,7 @@ impl Session {
         &self.caller
     }
 
-    pub fn asked(&self) -> &Asked {
+    pub fn options(&self) -> &CreateSession {
         &self.asked
     }
 
@@ -130,18 +144,18 @@ impl Session {
         self.life.ends_at()
     }
 
-    pub fn standing(&self) -> Standing {
-        self.life.standing()
+    pub fn state(&self) -> SessionState {
+        self.life.state()
     }
 
     /// It ends so long from now.
-    pub fn lasts(&self, time: Duration) {
-        self.life.lasts(time);
+    pub fn set_timeout(&self, time: Duration) {
+        self.life.set_timeout(time);
     }
 
     /// It lives at least so long from now.
-    pub fn extends(&self, time: Duration) {
-        self.life.extends(time);
+    pub fn extend(&self, time: Duration) {
+        self.life.extend(time);
     }
 
     /// Keeps it as it is until it is resumed: what runs in it is broken off, and a machine is put to sleep. False: it was
@@ -150,10 +164,10 @@ impl Session {
     /// # Errors
     /// It has ended, or its machine does not go to sleep.
     pub async fn pause(&self) -> Result<bool, Error> {
-        if self.standing() == Standing::Ended {
+        if self.state() == SessionState::Ended {
             return Err(self.gone());
         }
-        let paused = self.life.becomes(Standing::Paused);
+        let paused = self.life.transition_to(SessionState::Paused);
         if paused {
             self.sleeps().await?;
         }
@@ -175,17 +189,17 @@ impl Session {
     /// # Errors
     /// It has ended.
     pub async fn resume(&self, time: Duration) -> Result<bool, Error> {
-        if self.standing() == Standing::Ended {
+        if self.state() == SessionState::Ended {
             return Err(self.gone());
         }
-        self.life.extends(time);
+        self.life.extend(time);
         // A machine wakes when it is next spoken to.
-        Ok(self.life.becomes(Standing::Running))
+        Ok(self.life.transition_to(SessionState::Running))
     }
 
     /// Ends it and all that runs in it. False: it had ended already.
     pub fn end(&self) -> bool {
-        let ends = self.life.becomes(Standing::Ended);
+        let ends = self.life.transition_to(SessionState::Ended);
         if ends {
             // Its owner has the room again at once.
             self.files.forget_contents();
@@ -208,15 +222,15 @@ impl Session {
     }
 
     pub(super) fn gone(&self) -> Error {
-        let how = match self.standing() {
-            Standing::Paused => "is paused",
-            Standing::Running | Standing::Ended => "has ended",
+        let how = match self.state() {
+            SessionState::Paused => "is paused",
+            SessionState::Running | SessionState::Ended => "has ended",
         };
         Error::Gone { what: format!("the session {} {how}", self.id) }
     }
 
     pub(super) fn is_running(&self) -> Result<(), Error> {
-        if self.standing() == Standing::Running { Ok(()) } else { Err(self.gone()) }
+        if self.state() == SessionState::Running { Ok(()) } else { Err(self.gone()) }
     }
 
     fn table(&self) -> MutexGuard<'_, Vec<Arc<Context>>> {
@@ -336,7 +350,7 @@ impl Session {
     }
 
     /// Resolves when it does not move at the moment: its files are here, or on its machine.
-    pub async fn settled(&self) {
+    pub async fn wait_for_move(&self) {
         drop(self.home.lock().await);
     }
 
@@ -350,23 +364,23 @@ impl Session {
         self.moved.get().map(|home| &home.tier)
     }
 
-    /// Somebody uses its machine directly; `starts`: and leaves something running there.
-    pub fn uses_machine(&self, starts: bool) {
+    /// Records a use of its machine that does not go through a cell.
+    pub fn record_machine_use(&self, how: MachineUse) {
         self.life.touch();
-        if starts {
+        if how == MachineUse::StartsProcess {
             let _ = self.shared.set(());
         }
     }
 
     /// Its owner has opened the ports of its machine to requests without a token, and it runs.
     pub fn has_public_ports(&self) -> bool {
-        self.asked.public_ports && self.standing() == Standing::Running
+        self.asked.public_ports && self.state() == SessionState::Running
     }
 
     /// Its machine, where it has one and nobody let it sleep.
     pub fn awake_machine(&self) -> Option<Arc<dyn Machine>> {
         let is_awake = self.is_shared() || self.life.idle() < self.house.config.machine_idle;
-        self.machine().filter(|_| is_awake && self.standing() == Standing::Running)
+        self.machine().filter(|_| is_awake && self.state() == SessionState::Running)
     }
 
     /// What runs on its machine may run without anybody seeing it here.
@@ -375,7 +389,7 @@ impl Session {
     }
 
     /// A tier of machines is there to move to.
-    pub fn may_move(&self) -> bool {
+    pub fn can_promote(&self) -> bool {
         self.machine().is_some() || !self.asked.offline && self.machines().is_ok_and(|tiers| !tiers.is_empty())
     }
 

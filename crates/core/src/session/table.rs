@@ -7,9 +7,9 @@ use std::time::Duration;
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha20Rng;
 
-use super::asked::Asked;
 use super::config::Config;
-use super::life::Standing;
+use super::lifetime::SessionState;
+use super::messages::CreateSession;
 use super::native_kernels::{self, NativeKernels};
 use super::place::makes_again;
 use super::session::Session;
@@ -100,11 +100,11 @@ impl Inner {
 impl Sessions {
     /// Sessions with a memory account of their own.
     pub fn new(router: Arc<Router>, config: &Config, ceilings: &Ceilings) -> Self {
-        Self::charged(router, config, ceilings, MemoryAccount::default())
+        Self::with_memory(router, config, ceilings, MemoryAccount::default())
     }
 
     /// Sessions that charge what they hold to this account.
-    pub fn charged(router: Arc<Router>, config: &Config, ceilings: &Ceilings, memory: MemoryAccount) -> Self {
+    pub fn with_memory(router: Arc<Router>, config: &Config, ceilings: &Ceilings, memory: MemoryAccount) -> Self {
         let cells = config.cells();
         let queue = |name| FairQueue::new(TierName::from(name), cells.clone());
         let ids = Ids(Mutex::new(router.seed().fork("sessions").strong_rng()));
@@ -133,7 +133,7 @@ impl Sessions {
     /// # Errors
     /// `Overloaded`: the caller, or the house, has as many as may be. `NoSpace`: or holds as much as may be. `Invalid`: it is
     /// to live too long, or not at all.
-    pub async fn create(&self, caller: &Caller, asked: Asked) -> Result<Arc<Session>, Error> {
+    pub async fn create(&self, caller: &Caller, asked: CreateSession) -> Result<Arc<Session>, Error> {
         self.create_as(self.0.house.ids.session(), caller, asked)
     }
 
@@ -141,20 +141,20 @@ impl Sessions {
     ///
     /// # Errors
     /// As [`create`](Self::create).
-    pub async fn open_as(&self, id: &str, caller: &Caller, asked: Asked) -> Result<Arc<Session>, Error> {
-        match self.any(id) {
+    pub async fn open_with_id(&self, id: &str, caller: &Caller, asked: CreateSession) -> Result<Arc<Session>, Error> {
+        match self.find_any(id) {
             Some(session) => Ok(session),
             None => self.create_as(id.to_owned(), caller, asked),
         }
     }
 
-    fn create_as(&self, id: String, caller: &Caller, asked: Asked) -> Result<Arc<Session>, Error> {
+    fn create_as(&self, id: String, caller: &Caller, asked: CreateSession) -> Result<Arc<Session>, Error> {
         let config = &self.0.house.config;
         if asked.timeout.is_zero() || asked.timeout > config.max_lifetime {
             return Err(Invalid::new("timeout", format!("1 to {} seconds", config.max_lifetime.as_secs())).into());
         }
         let mut table = self.0.table();
-        table.retain(|_, session| session.standing() != Standing::Ended);
+        table.retain(|_, session| session.state() != SessionState::Ended);
         let of_caller = table.values().filter(|session| session.caller() == caller).count();
         let full = |whose: &str, most: usize| Error::Overloaded {
             reason: format!("{whose} may have {most} sessions at once: end one, or wait until one ends"),
@@ -175,7 +175,7 @@ impl Sessions {
 
     /// One of this caller's that has not ended.
     pub fn find(&self, caller: &Caller, id: &str) -> Option<Arc<Session>> {
-        self.any(id).filter(|session| session.caller() == caller)
+        self.find_any(id).filter(|session| session.caller() == caller)
     }
 
     /// Checks a token that was shown for the session with this id, in constant time and without a look at the session.
@@ -189,22 +189,22 @@ impl Sessions {
     }
 
     /// For the data plane, where the session's own token is what counts.
-    pub fn any(&self, id: &str) -> Option<Arc<Session>> {
+    pub fn find_any(&self, id: &str) -> Option<Arc<Session>> {
         let found = self.0.table().get(id).cloned();
-        found.filter(|session| session.standing() != Standing::Ended)
+        found.filter(|session| session.state() != SessionState::Ended)
     }
 
     /// Those of a caller that have not ended, the newest first.
-    pub fn all(&self, caller: &Caller) -> Vec<Arc<Session>> {
-        let mut all: Vec<_> = self.every().into_iter().filter(|session| session.caller() == caller).collect();
+    pub fn list(&self, caller: &Caller) -> Vec<Arc<Session>> {
+        let mut all: Vec<_> = self.list_all().into_iter().filter(|session| session.caller() == caller).collect();
         all.sort_by_key(|session| (std::cmp::Reverse(session.started_at()), session.id().to_owned()));
         all
     }
 
     /// All that have not ended.
-    pub fn every(&self) -> Vec<Arc<Session>> {
+    pub fn list_all(&self) -> Vec<Arc<Session>> {
         let table = self.0.table();
-        table.values().filter(|session| session.standing() != Standing::Ended).cloned().collect()
+        table.values().filter(|session| session.state() != SessionState::Ended).cloned().collect()
     }
 
     pub fn router(&self) -> &Arc<Router> {
@@ -236,7 +236,7 @@ impl Sessions {
 async fn tend(session: Arc<Session>, table: Weak<Inner>) {
     loop {
         session.stopped().await;
-        if session.standing() == Standing::Ended {
+        if session.state() == SessionState::Ended {
             break;
         }
         // Its time made it pause, or somebody did: either way its machine sleeps until it is resumed.

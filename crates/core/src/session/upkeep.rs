@@ -7,10 +7,10 @@ use std::time::Duration;
 use switchtower_contract::Fault;
 use tokio::time::{Instant, interval};
 
-use super::context::Context;
-use super::life::Standing;
-use super::session::Session;
 use super::config::Config;
+use super::context::Context;
+use super::lifetime::SessionState;
+use super::session::Session;
 use super::table::Sessions;
 
 /// How often is looked.
@@ -21,12 +21,12 @@ const BY: Duration = Duration::from_secs(180);
 
 impl Sessions {
     /// Looks after what nobody uses. For as long as it is polled.
-    pub async fn upkeep(&self) {
+    pub async fn maintain(&self) {
         let mut tick = interval(LOOK);
         let mut prolonged = Instant::now();
         loop {
             tick.tick().await;
-            let sessions = self.every();
+            let sessions = self.list_all();
             spill(&sessions, self.config());
             if prolonged.elapsed() >= PROLONG {
                 prolonged = Instant::now();
@@ -38,8 +38,8 @@ impl Sessions {
     }
 
     /// Bytes that kernels hold here.
-    pub fn held(&self) -> u64 {
-        self.every().iter().flat_map(|session| session.all_contexts()).map(|context| context.held()).sum()
+    pub fn kernel_memory(&self) -> u64 {
+        self.list_all().iter().flat_map(|session| session.all_contexts()).map(|context| context.held()).sum()
     }
 }
 
@@ -86,7 +86,7 @@ impl Session {
     /// Keeps its machine alive while it is used, and lets it sleep when it is not.
     async fn keep_machine(&self, sleep: Duration) {
         let Some(home) = self.machine_home() else { return };
-        if self.standing() != Standing::Running {
+        if self.state() != SessionState::Running {
             return;
         }
         let kept: Result<(), Fault> = if self.life.idle() < sleep || self.is_shared() || self.is_busy() {

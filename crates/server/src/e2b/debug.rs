@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use switchtower_core::error::Error;
 use switchtower_core::request::Caller;
-use switchtower_core::session::{Asked, AtEnd, Session};
+use switchtower_core::session::{AtEnd, CreateSession, Session};
 use tower::ServiceExt as _;
 
 use super::plane::{ENVD, INTERPRETER};
@@ -68,10 +68,10 @@ pub(super) fn caller() -> Caller {
 /// The one sandbox, made when it is first needed.
 pub(super) async fn session(door: &Door) -> Result<Arc<Session>, Error> {
     let sessions = &door.parts.sessions;
-    if let Some(session) = sessions.any(SANDBOX) {
+    if let Some(session) = sessions.find_any(SANDBOX) {
         return Ok(session);
     }
-    let asked = Asked {
+    let asked = CreateSession {
         template: "code-interpreter-v1".to_owned(),
         timeout: sessions.config().max_lifetime,
         metadata: BTreeMap::new(),
@@ -81,7 +81,7 @@ pub(super) async fn session(door: &Door) -> Result<Arc<Session>, Error> {
         offline: false,
         public_ports: false,
     };
-    sessions.open_as(SANDBOX, &caller(), asked).await
+    sessions.open_with_id(SANDBOX, &caller(), asked).await
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderName, Request, Response as Answer, StatusCode,
 use axum::response::Response;
 use futures_util::TryStreamExt as _;
 use switchtower_contract::{Fault, Machine};
-use switchtower_core::session::Session;
+use switchtower_core::session::{MachineUse, Session};
 
 use super::answer;
 
@@ -39,7 +39,8 @@ pub(super) async fn forward(
     body: Bytes,
 ) -> Response {
     // What is started there may go on without anybody asking for it again.
-    session.uses_machine(parts.uri.path() == "/process.Process/Start" || port != super::plane::ENVD);
+    let starts = parts.uri.path() == "/process.Process/Start" || port != super::plane::ENVD;
+    session.record_machine_use(if starts { MachineUse::StartsProcess } else { MachineUse::Call });
     send(session, machine, port, parts, body).await
 }
 

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use switchtower_core::session::{Session, Standing};
+use switchtower_core::session::{MachineUse, Session, SessionState};
 
 use switchtower_contract::Machine;
 
@@ -89,7 +89,7 @@ pub(super) async fn call(door: &Door, address: Address, request: Request) -> Res
     let session = if access == Access::Trusted {
         debug::session(door).await.map_err(|error| Box::new(answer::refused(&error)))?
     } else {
-        let session = door.parts.sessions.any(&id).filter(|session| access.opens(session, port));
+        let session = door.parts.sessions.find_any(&id).filter(|session| access.opens(session, port));
         session.ok_or_else(|| access.refusal(&id))?
     };
     let visit = Visit { door: door.clone(), session };
@@ -108,25 +108,25 @@ pub(super) async fn call(door: &Door, address: Address, request: Request) -> Res
 /// Wakes a sandbox that sleeps, where it was asked to wake by itself.
 async fn awake(visit: &Visit) -> Result<(), Refusal> {
     let session = &visit.session;
-    match session.standing() {
-        Standing::Running => Ok(()),
-        Standing::Paused if session.asked().auto_resume => {
-            let time = session.asked().timeout.max(WOKEN);
+    match session.state() {
+        SessionState::Running => Ok(()),
+        SessionState::Paused if session.options().auto_resume => {
+            let time = session.options().timeout.max(WOKEN);
             session.resume(time).await.map(drop).map_err(|error| Box::new(answer::refused(&error)))
         }
-        Standing::Paused | Standing::Ended => Err(visit.gone()),
+        SessionState::Paused | SessionState::Ended => Err(visit.gone()),
     }
 }
 
 /// A port that a program of the sandbox may listen at: only a machine has any.
 async fn elsewhere(visit: &Visit, port: u16, request: Request) -> Result<Response, Refusal> {
     let session = &visit.session;
-    if session.machine().is_none() && !session.may_move() {
+    if session.machine().is_none() && !session.can_promote() {
         return Err(Box::new(answer::closed(session.id(), port)));
     }
     let machine = session.promote(&format!("the port {port}")).await;
     let machine = machine.map_err(|error| Box::new(answer::refused(&error)))?;
-    session.uses_machine(true);
+    session.record_machine_use(MachineUse::StartsProcess);
     sent_on(visit, machine.as_ref(), port, request).await
 }
 

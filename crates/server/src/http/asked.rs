@@ -9,7 +9,7 @@ use serde_json::Value;
 use switchtower_contract::{Chance, File, Isolation, Language, Program};
 use switchtower_core::request::{CacheMode, Caller, Ceilings, Invalid, Priority, Request};
 use switchtower_core::route::TierName;
-use switchtower_core::session::{self, AtEnd, CellAsked};
+use switchtower_core::session::{self, AtEnd, ExecuteCell};
 
 use super::fields::Fields;
 use super::problem::Problem;
@@ -94,7 +94,11 @@ pub(super) fn legacy(body: Value, ceilings: &Ceilings, caller: Caller) -> Result
 }
 
 /// A new session. The time that it is kept unused is its time-out: each use begins it anew.
-pub(super) fn session(body: Value, ceilings: &Ceilings, config: &session::Config) -> Result<session::Asked, Problem> {
+pub(super) fn session(
+    body: Value,
+    ceilings: &Ceilings,
+    config: &session::Config,
+) -> Result<session::CreateSession, Problem> {
     let mut fields = Fields::of_body(body, &SESSION_FIELDS)?;
     let timeout = match fields.number("idle_ms")?.map(Duration::from_millis) {
         Some(idle) if idle < SHORTEST || idle > config.max_lifetime => {
@@ -111,7 +115,7 @@ pub(super) fn session(body: Value, ceilings: &Ceilings, config: &session::Config
     if size > ceilings.env {
         return Err(Invalid::new("metadata", format!("at most {}, this has {size}", ceilings.env)).into());
     }
-    Ok(session::Asked {
+    Ok(session::CreateSession {
         template: TEMPLATE.to_owned(),
         timeout,
         metadata,
@@ -124,7 +128,7 @@ pub(super) fn session(body: Value, ceilings: &Ceilings, config: &session::Config
 }
 
 /// A cell, and the files that are written before it.
-pub(super) fn cell(body: Value, ceilings: &Ceilings) -> Result<(CellAsked, Vec<File>), Problem> {
+pub(super) fn cell(body: Value, ceilings: &Ceilings) -> Result<(ExecuteCell, Vec<File>), Problem> {
     let mut fields = Fields::of_body(body, &CELL_FIELDS)?;
     let program = Program {
         stdin: fields.text("stdin")?,
@@ -138,7 +142,7 @@ pub(super) fn cell(body: Value, ceilings: &Ceilings) -> Result<(CellAsked, Vec<F
     request.timeout = timeout.unwrap_or(ceilings.default_timeout);
     let Request { program, timeout, .. } = request.checked(ceilings)?;
     let Program { source, stdin, env, files, .. } = program;
-    Ok((CellAsked { context, source, env: env.unwrap_or_default(), stdin, timeout: Some(timeout) }, files))
+    Ok((ExecuteCell { context, source, env: env.unwrap_or_default(), stdin, timeout: Some(timeout) }, files))
 }
 
 /// A new context: its folder, where one is named.

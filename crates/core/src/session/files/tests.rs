@@ -23,19 +23,19 @@ async fn a_file_brings_its_folders_and_a_folder_takes_its_files_along() {
     files.write("a/b/c", "one".into()).unwrap();
     files.write("/tmp/x", "two".into()).unwrap();
     assert!(files.stat("/home/user/a/b").unwrap().folder);
-    assert_eq!(files.make_folder("a"), Err(FileError::Exists("/home/user/a".into())));
+    assert_eq!(files.make_folder("a"), Err(FileError::AlreadyExists("/home/user/a".into())));
     assert_eq!(files.rename("a", "a/b/d"), Err(FileError::Invalid("/home/user/a cannot move into itself".into())));
     files.rename("a", "/tmp/moved/a").unwrap();
     assert_eq!(files.read("/tmp/moved/a/b/c").unwrap(), "one");
-    assert_eq!(files.read("a/b/c"), Err(FileError::Missing("/home/user/a/b/c".into())));
-    assert_eq!(files.read("/tmp/moved"), Err(FileError::Folder("/tmp/moved".into())));
-    assert_eq!(files.write("/tmp/x/y", Bytes::new()), Err(FileError::NoFolder("/tmp/x".into())));
+    assert_eq!(files.read("a/b/c"), Err(FileError::NotFound("/home/user/a/b/c".into())));
+    assert_eq!(files.read("/tmp/moved"), Err(FileError::IsFolder("/tmp/moved".into())));
+    assert_eq!(files.write("/tmp/x/y", Bytes::new()), Err(FileError::NotFolder("/tmp/x".into())));
     let names = |depth| files.list("/tmp", depth).unwrap().into_iter().map(|e| e.path).collect::<Vec<_>>();
     assert_eq!(names(1), ["/tmp/moved", "/tmp/x"]);
     assert_eq!(names(2), ["/tmp/moved", "/tmp/moved/a", "/tmp/x"]);
     files.remove("/tmp/moved").unwrap();
     assert_eq!((names(9), files.size()), (vec!["/tmp/x".to_owned()], 3));
-    assert_eq!(files.remove("/tmp/moved"), Err(FileError::Missing("/tmp/moved".into())));
+    assert_eq!(files.remove("/tmp/moved"), Err(FileError::NotFound("/tmp/moved".into())));
     assert!(files.remove("~").is_err() && files.stat("/etc/hosts").is_err());
 }
 
@@ -43,11 +43,11 @@ async fn a_file_brings_its_folders_and_a_folder_takes_its_files_along() {
 async fn what_does_not_fit_changes_nothing() {
     let files = files(4);
     files.write("a", "1234".into()).unwrap();
-    let (before, mark) = (files.everything(), files.mark());
+    let (before, mark) = (files.everything(), files.revision());
     assert_eq!(files.write("b/c", "5".into()), Err(FileError::Full { most: 4 }));
     let changes = vec![change("/tmp/x", Content::Folder), change("/tmp/x/y", file("12345"))];
     assert_eq!(files.apply(changes, Writer::Kernel(1)), Err(FileError::Full { most: 4 }));
-    assert_eq!((files.everything(), files.mark()), (before, mark));
+    assert_eq!((files.everything(), files.revision()), (before, mark));
     files.write("a", "4321".into()).unwrap();
 }
 
@@ -57,20 +57,20 @@ async fn a_kernel_hears_of_others_and_not_of_itself() {
     let (one, two) = (Writer::Kernel(1), Writer::Kernel(2));
     files.write("a", "client".into()).unwrap();
     files.apply(vec![change("/tmp/k", file("one")), change("/usr/lib/x", file("own"))], one).unwrap();
-    let (of_one, mark) = files.since(Mark::default(), one);
+    let (of_one, mark) = files.since(Revision::default(), one);
     assert_eq!(of_one, [change("/home/user/a", file("client"))]);
-    assert_eq!(files.since(Mark::default(), two).0, [of_one[0].clone(), change("/tmp/k", file("one"))]);
+    assert_eq!(files.since(Revision::default(), two).0, [of_one[0].clone(), change("/tmp/k", file("one"))]);
     assert_eq!(files.since(mark, two).0, []);
     // What is there already is no news.
     files.apply(vec![change("/home/user/a", file("client"))], two).unwrap();
-    assert_eq!(files.mark(), mark);
+    assert_eq!(files.revision(), mark);
 }
 
 #[tokio::test]
 async fn below_what_is_gone_nothing_else_is_told() {
     let files = files(100);
     files.write("a/b/c", "x".into()).unwrap();
-    let mark = files.mark();
+    let mark = files.revision();
     files.remove("a").unwrap();
     assert_eq!(files.since(mark, Writer::Kernel(1)).0, [change("/home/user/a", Content::Gone)]);
     files.write("a", "a file now".into()).unwrap();
@@ -83,10 +83,10 @@ async fn whoever_watches_hears_of_every_change() {
     let mut watch = files.watch();
     files.write("a", "x".into()).unwrap();
     watch.changed().await.unwrap();
-    assert_eq!(*watch.borrow_and_update(), files.mark());
+    assert_eq!(*watch.borrow_and_update(), files.revision());
     assert!(files.write("b/", Bytes::from(vec![0; 101])).is_err());
     assert!(!watch.has_changed().unwrap());
-    assert_eq!(files.marks("/home/user").unwrap().keys().collect::<Vec<_>>(), ["/home/user/a"]);
+    assert_eq!(files.revisions("/home/user").unwrap().keys().collect::<Vec<_>>(), ["/home/user/a"]);
 }
 
 #[derive(Debug, Clone)]
@@ -121,7 +121,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let _inside = runtime.enter();
         let (files, copy) = (files(20), files(1000));
-        let mut mark = Mark::default();
+        let mut mark = Revision::default();
         let reader = Writer::Kernel(9);
         for step in steps {
             // Whether it works is not the question.
@@ -154,7 +154,7 @@ proptest! {
         copy.apply(files.since(mark, reader).0, Writer::Client).unwrap();
         prop_assert_eq!(copy.everything(), files.everything());
         let anew = self::files(1000);
-        anew.apply(files.since(Mark::default(), reader).0, Writer::Client).unwrap();
+        anew.apply(files.since(Revision::default(), reader).0, Writer::Client).unwrap();
         prop_assert_eq!(anew.everything(), files.everything());
     }
 }
@@ -189,7 +189,7 @@ async fn contents_names_and_removed_names_are_charged_until_they_are_gone() {
 async fn what_the_account_has_no_room_for_changes_nothing_and_charges_nothing() {
     let (account, files) = charged(10_000);
     files.write("a/b", vec![1; 4000].into()).unwrap();
-    let (before, mark, charged) = (files.everything(), files.mark(), account.total());
+    let (before, mark, charged) = (files.everything(), files.revision(), account.total());
     let no_space = |error: FileError| matches!(error, FileError::NoSpace(NoSpace { allowed: 10_000, .. }));
     assert!(no_space(files.write("c", vec![1; 6000].into()).unwrap_err()));
     assert!(no_space(files.write(&"x/".repeat(2000), Bytes::new()).unwrap_err()));
@@ -197,7 +197,7 @@ async fn what_the_account_has_no_room_for_changes_nothing_and_charges_nothing() 
     assert!(no_space(files.apply(changes, Writer::Kernel(1)).unwrap_err()));
     let more = ["m".repeat(250).as_str(); 12].join("/");
     assert!(no_space(files.rename("a", &more).unwrap_err()));
-    assert_eq!((files.everything(), files.mark(), account.total()), (before, mark, charged));
+    assert_eq!((files.everything(), files.revision(), account.total()), (before, mark, charged));
     files.remove("a").unwrap();
     files.write("c", vec![1; 6000].into()).unwrap();
     files.forget_contents();

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use switchtower_contract::{Change, Content};
 
 use super::path::{self, ROOTS};
-use super::{Entry, FileError, Mark, Writer};
+use super::{Entry, FileError, Revision, Writer};
 use crate::memory::Charge;
 
 /// Paths of one session, those that are gone included: their names take memory too.
@@ -26,7 +26,7 @@ pub(super) struct Tree {
     /// What is charged for it; at least its cost. A copy that is tried shares it.
     charge: Arc<Charge>,
     most: u64,
-    mark: Mark,
+    mark: Revision,
     /// It belongs to a machine now.
     pub(super) left: bool,
 }
@@ -34,7 +34,7 @@ pub(super) struct Tree {
 #[derive(Debug, Clone)]
 struct Node {
     what: What,
-    changed: Mark,
+    changed: Revision,
     writer: Writer,
     modified: SystemTime,
 }
@@ -73,12 +73,12 @@ pub(super) struct Act {
 impl Tree {
     pub(super) fn new(most: u64, at: SystemTime, charge: Charge) -> Self {
         let root = |path: &str| {
-            let node = Node { what: What::Folder, changed: Mark::default(), writer: Writer::Client, modified: at };
+            let node = Node { what: What::Folder, changed: Revision::default(), writer: Writer::Client, modified: at };
             (path.to_owned(), node)
         };
         // The roots are part of what a session costs.
         let (nodes, charge) = (ROOTS.iter().map(|path| root(path)).collect(), Arc::new(charge));
-        Self { nodes, size: 0, cost: 0, charge, most, mark: Mark::default(), left: false }
+        Self { nodes, size: 0, cost: 0, charge, most, mark: Revision::default(), left: false }
     }
 
     /// Charges what it costs now, and no more.
@@ -86,7 +86,7 @@ impl Tree {
         self.charge.shrink(self.cost);
     }
 
-    pub(super) fn mark(&self) -> Mark {
+    pub(super) fn revision(&self) -> Revision {
         self.mark
     }
 
@@ -98,7 +98,7 @@ impl Tree {
     fn live(&self, path: &str) -> Result<&Node, FileError> {
         match self.nodes.get(path) {
             Some(node) if node.what != What::Gone => Ok(node),
-            _ => Err(FileError::Missing(path.to_owned())),
+            _ => Err(FileError::NotFound(path.to_owned())),
         }
     }
 
@@ -120,14 +120,14 @@ impl Tree {
     pub(super) fn read(&self, path: &str) -> Result<Bytes, FileError> {
         match &self.live(path)?.what {
             What::File(content) => Ok(content.clone()),
-            What::Folder | What::Gone => Err(FileError::Folder(path.to_owned())),
+            What::Folder | What::Gone => Err(FileError::IsFolder(path.to_owned())),
         }
     }
 
     fn folder(&self, path: &str) -> Result<(), FileError> {
         match self.live(path)?.what {
             What::Folder => Ok(()),
-            What::File(_) | What::Gone => Err(FileError::NoFolder(path.to_owned())),
+            What::File(_) | What::Gone => Err(FileError::NotFolder(path.to_owned())),
         }
     }
 
@@ -138,7 +138,7 @@ impl Tree {
     }
 
     /// Every path below a folder with the moment of its last change. `None`: there is no such folder.
-    pub(super) fn marks(&self, folder: &str) -> Option<BTreeMap<String, (Mark, bool)>> {
+    pub(super) fn revisions(&self, folder: &str) -> Option<BTreeMap<String, (Revision, bool)>> {
         self.folder(folder).ok()?;
         let mark = |(path, node): (&String, &Node)| (path.clone(), (node.changed, node.what == What::Folder));
         Some(self.below(folder).map(mark).collect())
@@ -207,7 +207,7 @@ impl Tree {
 
     pub(super) fn write(&mut self, path: &str, content: Bytes, act: Act) -> Result<Entry, FileError> {
         if self.folder(path).is_ok() {
-            return Err(FileError::Folder(path.to_owned()));
+            return Err(FileError::IsFolder(path.to_owned()));
         }
         self.grow(path, What::File(content), act)?;
         self.stat(path)
@@ -215,8 +215,8 @@ impl Tree {
 
     pub(super) fn make_folder(&mut self, path: &str, act: Act) -> Result<Entry, FileError> {
         match self.live(path).map(|node| &node.what) {
-            Ok(What::Folder) => return Err(FileError::Exists(path.to_owned())),
-            Ok(What::File(_) | What::Gone) => return Err(FileError::NoFolder(path.to_owned())),
+            Ok(What::Folder) => return Err(FileError::AlreadyExists(path.to_owned())),
+            Ok(What::File(_) | What::Gone) => return Err(FileError::NotFolder(path.to_owned())),
             Err(_) => {}
         }
         self.grow(path, What::Folder, act)?;
@@ -236,10 +236,10 @@ impl Tree {
             return Err(FileError::Invalid(format!("{from} cannot move into itself")));
         }
         match (&moved, self.live(to).map(|node| &node.what)) {
-            (What::Folder, Ok(What::File(_))) => return Err(FileError::NoFolder(to.to_owned())),
-            (What::File(_), Ok(What::Folder)) => return Err(FileError::Folder(to.to_owned())),
+            (What::Folder, Ok(What::File(_))) => return Err(FileError::NotFolder(to.to_owned())),
+            (What::File(_), Ok(What::Folder)) => return Err(FileError::IsFolder(to.to_owned())),
             (What::Folder, Ok(What::Folder)) if self.below(to).next().is_some() => {
-                return Err(FileError::Exists(to.to_owned()));
+                return Err(FileError::AlreadyExists(to.to_owned()));
             }
             _ => {}
         }
@@ -299,7 +299,7 @@ impl Tree {
 
     /// What changed since `mark` by anyone but `reader`. What is below something that is gone, or that is a file now, goes
     /// without saying.
-    pub(super) fn since(&self, mark: Mark, reader: Writer) -> Vec<Change> {
+    pub(super) fn since(&self, mark: Revision, reader: Writer) -> Vec<Change> {
         let mut ends: BTreeSet<&str> = BTreeSet::new();
         let mut changes = Vec::new();
         for (path, node) in self.nodes.iter().filter(|(_, node)| node.changed > mark && node.writer != reader) {

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use switchtower_core::error::Error;
 use switchtower_core::request::Caller;
-use switchtower_core::session::{Asked, AtEnd};
+use switchtower_core::session::{AtEnd, CreateSession};
 
 use super::super::answer::{self, Refusal};
 use super::super::debug::{self, Debugged};
@@ -85,7 +85,7 @@ async fn create(
 /// Where the caller has as many sandboxes as it may have, asking again does not help. A server that is full says when.
 fn refused(door: &Door, caller: &Caller, error: &Error) -> Refusal {
     let most = door.parts.sessions.config().max_per_caller;
-    if !matches!(error, Error::Overloaded { .. }) || door.parts.sessions.all(caller).len() < most {
+    if !matches!(error, Error::Overloaded { .. }) || door.parts.sessions.list(caller).len() < most {
         return Box::new(answer::refused(error));
     }
     let message = format!("you have reached the maximum number of concurrent sandboxes ({most})");
@@ -94,7 +94,7 @@ fn refused(door: &Door, caller: &Caller, error: &Error) -> Refusal {
 
 impl Options {
     /// What a session is made with, or what is wrong.
-    fn asked(self, otherwise: f64, most: Duration) -> Result<Asked, String> {
+    fn asked(self, otherwise: f64, most: Duration) -> Result<CreateSession, String> {
         self.keepable()?;
         let timeout = lasting(self.timeout.unwrap_or(otherwise.min(most.as_secs_f64())), most)?;
         if timeout.is_zero() {
@@ -115,7 +115,7 @@ impl Options {
             Some(policy) => policy["enabled"].as_bool().unwrap_or_default(),
             None => false,
         };
-        Ok(Asked {
+        Ok(CreateSession {
             template: self.template,
             timeout,
             metadata: self.metadata.unwrap_or_default(),
@@ -172,7 +172,7 @@ mod tests {
 
     use super::*;
 
-    fn asked(body: Value) -> Result<Asked, String> {
+    fn asked(body: Value) -> Result<CreateSession, String> {
         let options: Options = serde_json::from_value(body).map_err(|wrong| wrong.to_string())?;
         options.asked(LONG, Duration::from_secs(3600))
     }

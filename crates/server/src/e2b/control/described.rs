@@ -1,7 +1,7 @@
 //! Sandboxes as the control plane describes them.
 
 use serde_json::{Value, json};
-use switchtower_core::session::{AtEnd, Session, Standing};
+use switchtower_core::session::{AtEnd, Session, SessionState};
 
 use super::super::answer::zulu;
 
@@ -18,12 +18,12 @@ pub(super) const DISK_MB: u64 = 10 << 10;
 /// What creations and connections are answered with.
 pub(super) fn sandbox(session: &Session) -> Value {
     json!({
-        "templateID": session.asked().template,
-        "alias": session.asked().template,
+        "templateID": session.options().template,
+        "alias": session.options().template,
         "sandboxID": session.id(),
         "clientID": CLIENT,
         "envdVersion": ENVD,
-        "envdAccessToken": session.token(),
+        "envdAccessToken": session.access_token(),
         // Clients show it with every call to the interpreter, and their own clients with calls to ports.
         "trafficAccessToken": session.traffic_token(),
         "domain": null,
@@ -32,7 +32,7 @@ pub(super) fn sandbox(session: &Session) -> Value {
 
 /// A line of the list.
 pub(super) fn listed(session: &Session) -> Value {
-    let asked = session.asked();
+    let asked = session.options();
     json!({
         "templateID": asked.template,
         "alias": asked.template,
@@ -45,15 +45,15 @@ pub(super) fn listed(session: &Session) -> Value {
         "memoryMB": MEMORY_MB,
         "diskSizeMB": DISK_MB,
         "metadata": asked.metadata,
-        "state": if session.standing() == Standing::Paused { "paused" } else { "running" },
+        "state": if session.state() == SessionState::Paused { "paused" } else { "running" },
     })
 }
 
 /// All of it.
 pub(super) fn detail(session: &Session) -> Value {
-    let asked = session.asked();
+    let asked = session.options();
     let mut detail = listed(session);
-    detail["envdAccessToken"] = session.token().into();
+    detail["envdAccessToken"] = session.access_token().into();
     detail["domain"] = Value::Null;
     detail["lifecycle"] = json!({
         "onTimeout": if asked.at_end == AtEnd::Pause { "pause" } else { "kill" },

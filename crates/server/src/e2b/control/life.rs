@@ -10,7 +10,7 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::json;
 use switchtower_core::request::Caller;
-use switchtower_core::session::Standing;
+use switchtower_core::session::SessionState;
 
 use super::super::answer::{self, Refusal, zulu};
 use super::create::LONG;
@@ -50,7 +50,7 @@ pub(super) async fn end((State(door), Path(id), Extension(caller)): Called) -> R
 pub(super) async fn timeout((State(door), Path(id), Extension(caller)): Called, body: Body) -> Response {
     let set = async {
         let session = found(&door, &caller, &id)?;
-        session.lasts(time(&door, &caller, body, SHORT).await?);
+        session.set_timeout(time(&door, &caller, body, SHORT).await?);
         Ok(StatusCode::NO_CONTENT)
     };
     either(set.await)
@@ -59,7 +59,7 @@ pub(super) async fn timeout((State(door), Path(id), Extension(caller)): Called, 
 pub(super) async fn refresh((State(door), Path(id), Extension(caller)): Called, body: Body) -> Response {
     let set = async {
         let session = found(&door, &caller, &id)?;
-        session.extends(time(&door, &caller, body, SHORT).await?);
+        session.extend(time(&door, &caller, body, SHORT).await?);
         Ok(StatusCode::NO_CONTENT)
     };
     either(set.await)
@@ -83,7 +83,7 @@ fn conflict<T>(message: &str) -> Result<T, Refusal> {
 /// The older way to wake a sandbox: one that runs is no sandbox to wake.
 pub(super) async fn resume((State(door), Path(id), Extension(caller)): Called, body: Body) -> Response {
     match found(&door, &caller, &id) {
-        Ok(session) if session.standing() == Standing::Running => {
+        Ok(session) if session.state() == SessionState::Running => {
             either(conflict::<StatusCode>(&format!("Sandbox {id} is already running")))
         }
         Ok(_) => connect((State(door), Path(id), Extension(caller)), body).await,
@@ -98,14 +98,14 @@ pub(super) async fn connect((State(door), Path(id), Extension(caller)): Called, 
         let most = door.parts.sessions.config().max_lifetime;
         let time = time(&door, &caller, body, LONG.min(most.as_secs_f64())).await?;
         let mut status = StatusCode::OK;
-        if session.standing() == Standing::Paused {
+        if session.state() == SessionState::Paused {
             let woken = session.resume(time).await.map_err(|error| Box::new(answer::refused(&error)))?;
             status = if woken { StatusCode::CREATED } else { StatusCode::OK };
         }
-        session.extends(time);
-        match session.standing() {
-            Standing::Running | Standing::Paused => Ok((status, Json(described::sandbox(&session)))),
-            Standing::Ended => Err(Box::new(answer::unknown(&id))),
+        session.extend(time);
+        match session.state() {
+            SessionState::Running | SessionState::Paused => Ok((status, Json(described::sandbox(&session)))),
+            SessionState::Ended => Err(Box::new(answer::unknown(&id))),
         }
     };
     either(connected.await)

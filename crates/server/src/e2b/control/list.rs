@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::Value;
 use switchtower_core::request::Caller;
-use switchtower_core::session::Standing;
+use switchtower_core::session::SessionState;
 
 use super::{Door, Refusal, bad, described, either};
 
@@ -20,19 +20,19 @@ type Pairs = Vec<(String, String)>;
 
 /// The older listing: what runs.
 pub(super) async fn running(door: State<Door>, query: Query<Pairs>, caller: Extension<Caller>) -> Response {
-    either(page(&door, &query, &caller, &[Standing::Running]))
+    either(page(&door, &query, &caller, &[SessionState::Running]))
 }
 
 pub(super) async fn all(door: State<Door>, query: Query<Pairs>, caller: Extension<Caller>) -> Response {
-    either(page(&door, &query, &caller, &[Standing::Running, Standing::Paused]))
+    either(page(&door, &query, &caller, &[SessionState::Running, SessionState::Paused]))
 }
 
-fn page(door: &Door, query: &Pairs, caller: &Caller, otherwise: &[Standing]) -> Result<Response, Refusal> {
+fn page(door: &Door, query: &Pairs, caller: &Caller, otherwise: &[SessionState]) -> Result<Response, Refusal> {
     let wish = Wish::read(query, otherwise).map_err(|message| bad(&message))?;
-    let mut all = door.parts.sessions.all(caller);
+    let mut all = door.parts.sessions.list(caller);
     all.retain(|session| {
-        let asked = session.asked();
-        wish.states.contains(&session.standing())
+        let asked = session.options();
+        wish.states.contains(&session.state())
             && wish.template.as_ref().is_none_or(|template| *template == asked.template)
             && wish.metadata.iter().all(|(key, value)| asked.metadata.get(key) == Some(value))
     });
@@ -84,7 +84,7 @@ impl Place {
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq)]
 struct Wish {
-    states: Vec<Standing>,
+    states: Vec<SessionState>,
     metadata: BTreeMap<String, String>,
     template: Option<String>,
     most: usize,
@@ -93,17 +93,17 @@ struct Wish {
 }
 
 impl Wish {
-    fn read(query: &Pairs, otherwise: &[Standing]) -> Result<Self, String> {
+    fn read(query: &Pairs, otherwise: &[SessionState]) -> Result<Self, String> {
         let asked = |name: &'static str| {
             let named = query.iter().filter(move |(key, _)| key.strip_suffix("[]").unwrap_or(key) == name);
             named.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
         };
         let state = |name: &str| match name {
-            "running" => Ok(Standing::Running),
-            "paused" => Ok(Standing::Paused),
+            "running" => Ok(SessionState::Running),
+            "paused" => Ok(SessionState::Paused),
             other => Err(format!("state is running or paused, not {other:?}")),
         };
-        let states: Vec<Standing> =
+        let states: Vec<SessionState> =
             asked("state").flat_map(|states| states.split(',')).map(state).collect::<Result<_, _>>()?;
         let after = asked("nextToken").next();
         let after = after.map(|token| Place::read(token).ok_or("nextToken is none of this server")).transpose()?;
@@ -161,7 +161,7 @@ mod tests {
         let wish = Wish::read(&query(text), &[]).unwrap();
         let pairs: Vec<_> = wish.metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         assert_eq!(pairs, [("k", "&ä"), ("user", "a b")]);
-        assert_eq!(wish.states, [Standing::Running, Standing::Paused]);
+        assert_eq!(wish.states, [SessionState::Running, SessionState::Paused]);
         // By hand it is encoded once.
         assert_eq!(Wish::read(&query("metadata=user%3D%C3%A4%20b"), &[]).unwrap().metadata["user"], "ä b");
         assert_eq!(unescaped("100% %zz +"), "100% %zz  ");
@@ -169,8 +169,9 @@ mod tests {
 
     #[test]
     fn a_page_has_a_size_a_beginning_and_states_that_exist() {
-        let wish = Wish::read(&query("limit=1000&order=asc&nextToken=5-iabc&state="), &[Standing::Running]).unwrap();
-        assert_eq!((wish.most, wish.oldest_first, wish.states), (PAGE, true, vec![Standing::Running]));
+        let wish =
+            Wish::read(&query("limit=1000&order=asc&nextToken=5-iabc&state="), &[SessionState::Running]).unwrap();
+        assert_eq!((wish.most, wish.oldest_first, wish.states), (PAGE, true, vec![SessionState::Running]));
         assert_eq!(wish.after.map(|place| place.token()).as_deref(), Some("5-iabc"));
         for wrong in ["limit=x", "state=dead", "nextToken=x"] {
             assert!(Wish::read(&query(wrong), &[]).is_err(), "{wrong}");

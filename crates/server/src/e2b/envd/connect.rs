@@ -66,9 +66,9 @@ impl Error {
 impl From<FileError> for Error {
     fn from(error: FileError) -> Self {
         let code = match &error {
-            FileError::Missing(_) => Code::NotFound,
-            FileError::Exists(_) => Code::AlreadyExists,
-            FileError::Folder(_) | FileError::NoFolder(_) | FileError::Invalid(_) => Code::InvalidArgument,
+            FileError::NotFound(_) => Code::NotFound,
+            FileError::AlreadyExists(_) => Code::AlreadyExists,
+            FileError::IsFolder(_) | FileError::NotFolder(_) | FileError::Invalid(_) => Code::InvalidArgument,
             FileError::NoSpace(_) => Code::ResourceExhausted,
             FileError::Full { .. } | FileError::Moved => Code::Internal,
         };

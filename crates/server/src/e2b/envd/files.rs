@@ -28,8 +28,8 @@ impl Asked {
 
 fn failed(error: &FileError) -> Response {
     let status = match error {
-        FileError::Missing(_) => StatusCode::NOT_FOUND,
-        FileError::Exists(_) | FileError::Folder(_) | FileError::NoFolder(_) | FileError::Invalid(_) => {
+        FileError::NotFound(_) => StatusCode::NOT_FOUND,
+        FileError::AlreadyExists(_) | FileError::IsFolder(_) | FileError::NotFolder(_) | FileError::Invalid(_) => {
             StatusCode::BAD_REQUEST
         }
         FileError::Full { .. } | FileError::NoSpace(_) => StatusCode::INSUFFICIENT_STORAGE,
@@ -82,7 +82,7 @@ pub(super) fn write(visit: &Visit, parts: &Parts, held: &Held) -> Local {
     match written {
         Ok(local @ Local::Answer(_)) => local,
         // A machine has more room, or what is asked for.
-        Ok(Local::Needs(_)) | Err(FileError::Full { .. } | FileError::NoSpace(_)) if visit.session.may_move() => {
+        Ok(Local::Needs(_)) | Err(FileError::Full { .. } | FileError::NoSpace(_)) if visit.session.can_promote() => {
             let need = match written {
                 Ok(Local::Needs(need)) => need,
                 Ok(Local::Answer(_)) | Err(_) => "files of that size".to_owned(),

@@ -60,7 +60,7 @@ fn answered(visit: &Visit, method: &str, parts: &Parts, body: &[u8]) -> Result<L
         ("Remove", _) => {
             match files.remove(&path) {
                 // What is not there is removed already.
-                Ok(()) | Err(FileError::Missing(_)) => json(&json!({})),
+                Ok(()) | Err(FileError::NotFound(_)) => json(&json!({})),
                 Err(error) => return Err(error.into()),
             }
         }

@@ -48,16 +48,16 @@ pub(super) async fn call(visit: Visit, request: Request) -> Result<Response, Ref
     }
     // What a machine could take is read for it.
     let kind = match path.as_str() {
-        "/files" if visit.session.may_move() => BodyKind::Upload,
+        "/files" if visit.session.can_promote() => BodyKind::Upload,
         "/files" => BodyKind::LocalUpload,
         path if path.starts_with("/process.") => BodyKind::Process,
         _ => BodyKind::Message,
     };
     let held =
         visit.read(kind, &parts.headers, stream).await.map_err(|unread| unread_as(&visit, kind, &parts, &unread))?;
-    if visit.session.files().has_left() {
+    if visit.session.files().is_closed() {
         // It may move at this moment: its files are neither here nor there.
-        visit.session.settled().await;
+        visit.session.wait_for_move().await;
     }
     if let Some(machine) = visit.session.machine() {
         return Ok(forwarded(&visit, machine.as_ref(), parts, held.bytes).await);
@@ -98,9 +98,9 @@ async fn forwarded(visit: &Visit, machine: &dyn Machine, parts: Parts, body: Byt
         return response;
     }
     let body = match parts.uri.path() {
-        "/process.Process/Start" => process::start(&body, &visit.session.asked().env),
+        "/process.Process/Start" => process::start(&body, &visit.session.options().env),
         // The machine was made without the session's variables.
-        "/envs" => return Json(&visit.session.asked().env).into_response(),
+        "/envs" => return Json(&visit.session.options().env).into_response(),
         _ => body,
     };
     forward::forward(&visit.session, machine, ENVD, parts, body).await
@@ -111,7 +111,7 @@ async fn local(visit: &Visit, parts: &Parts, held: &Held) -> Local {
     let body = &held.bytes;
     let method = |service: &str| parts.uri.path().strip_prefix(service).and_then(|rest| rest.strip_prefix('/'));
     match (&parts.method, parts.uri.path()) {
-        (&Method::GET, "/envs") => Local::Answer(Json(&visit.session.asked().env).into_response()),
+        (&Method::GET, "/envs") => Local::Answer(Json(&visit.session.options().env).into_response()),
         (&Method::GET, "/metrics") => Local::Answer(Json(figures(visit)).into_response()),
         (&Method::GET, "/files") => files::read(visit, parts),
         (&Method::POST, "/files") => files::write(visit, parts, held),
@@ -142,10 +142,10 @@ fn figures(visit: &Visit) -> serde_json::Value {
 
 /// A path that is not the session's own: a machine may have it.
 fn beyond(visit: &Visit, path: &str) -> Result<Local, FileError> {
-    if visit.session.may_move() {
+    if visit.session.can_promote() {
         Ok(Local::Needs(format!("the file {path}")))
     } else {
-        Err(FileError::Missing(path.to_owned()))
+        Err(FileError::NotFound(path.to_owned()))
     }
 }
 

@@ -96,8 +96,9 @@ impl Signed {
     /// Too many links from its address belonged to none.
     pub(in super::super) fn find(door: &Door, request: &Request) -> Result<Option<Arc<Session>>, Refusal> {
         let address = limited(door, request)?;
-        let found = Self::of(door, request)
-            .and_then(|signed| door.parts.sessions.every().into_iter().find(|it| signed.is_made_with(it.token())));
+        let found = Self::of(door, request).and_then(|signed| {
+            door.parts.sessions.list_all().into_iter().find(|it| signed.is_made_with(it.access_token()))
+        });
         if found.is_none() {
             door.failures.record(address);
         }

@@ -13,8 +13,8 @@ use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use switchtower_contract::Machine;
 use switchtower_core::memory::Charge;
-use switchtower_core::session::files::{FileError, Files, Mark};
-use switchtower_core::session::{Session, Standing};
+use switchtower_core::session::files::{FileError, Files, Revision};
+use switchtower_core::session::{Session, SessionState};
 use tokio::time::Instant;
 
 use super::super::forward;
@@ -35,7 +35,7 @@ const WATCHER: u64 = 4096;
 const NODE: u64 = 96;
 
 /// Paths with the moment of their last change, and whether they are folders.
-type Paths = BTreeMap<String, (Mark, bool)>;
+type Paths = BTreeMap<String, (Revision, bool)>;
 
 /// What a folder looked like.
 struct Seen {
@@ -49,7 +49,7 @@ impl Seen {
     /// `charge` pays for what it remembers.
     fn new(files: &Files, folder: &str, recursive: bool, charge: Charge) -> Result<Self, FileError> {
         if !files.stat(folder)?.folder {
-            return Err(FileError::NoFolder(folder.to_owned()));
+            return Err(FileError::NotFolder(folder.to_owned()));
         }
         let mut seen = Self { folder: folder.to_owned(), recursive, there: BTreeMap::new(), charge };
         let there = seen.look(files);
@@ -65,7 +65,7 @@ impl Seen {
     }
 
     fn look(&self, files: &Files) -> Paths {
-        let mut there = files.marks(&self.folder).unwrap_or_default();
+        let mut there = files.revisions(&self.folder).unwrap_or_default();
         there.retain(|path, _| self.recursive || !self.name(path).contains('/'));
         there
     }
@@ -117,7 +117,7 @@ type Pieces = stream::BoxStream<'static, Result<Bytes, std::io::Error>>;
 
 struct Watching {
     session: Arc<Session>,
-    changed: tokio::sync::watch::Receiver<Mark>,
+    changed: tokio::sync::watch::Receiver<Revision>,
     seen: Seen,
     every: Duration,
     /// What to ask a machine; nothing once it was asked.
@@ -129,7 +129,7 @@ impl Watching {
         self.request.as_ref()?;
         let silent = Instant::now() + self.every;
         loop {
-            if self.session.standing() == Standing::Ended {
+            if self.session.state() == SessionState::Ended {
                 self.request = None;
                 return Some(once(Err(std::io::ErrorKind::ConnectionReset.into())));
             }
@@ -192,7 +192,9 @@ impl Watchers {
     pub(super) fn create(&self, session: &Arc<Session>, folder: &str, recursive: bool) -> Result<Value, Error> {
         let seen = Seen::new(session.files(), folder, recursive, session.open_charge())?;
         let mut all = self.all();
-        all.retain(|_, watcher| watcher.session.upgrade().is_some_and(|session| session.standing() != Standing::Ended));
+        all.retain(|_, watcher| {
+            watcher.session.upgrade().is_some_and(|session| session.state() != SessionState::Ended)
+        });
         let of_session = all.values().filter(|watcher| watcher.is_of(session)).count();
         if of_session >= WATCHERS {
             let message = format!("a sandbox may have {WATCHERS} watchers: remove one");
@@ -305,7 +307,7 @@ mod tests {
         assert_eq!(told(flat.events(&files)), [gone, made, written]);
         assert_eq!(told(deep.events(&files)), [gone, "d/deep EVENT_TYPE_WRITE", made, written]);
         assert_eq!(told(deep.events(&files)), [""; 0]);
-        assert!(matches!(Seen::new(&files, "/home/user/new", false, open()), Err(FileError::NoFolder(_))));
+        assert!(matches!(Seen::new(&files, "/home/user/new", false, open()), Err(FileError::NotFolder(_))));
         drop((files, flat, deep));
         assert_eq!(account.total(), 0);
     }

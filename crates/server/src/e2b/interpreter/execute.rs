@@ -9,7 +9,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use switchtower_core::error::Error;
 use switchtower_core::memory::Charge;
-use switchtower_core::session::{CellAsked, Standing};
+use switchtower_core::session::{ExecuteCell, SessionState};
 
 use super::super::answer::{self, Refusal};
 use super::super::forward;
@@ -46,7 +46,7 @@ pub(super) async fn execute(visit: Visit, parts: Parts, body: Bytes, charge: Cha
             Err(error) => refused(&visit, &error),
         };
     }
-    let cell = CellAsked {
+    let cell = ExecuteCell {
         context: order.context_id,
         source: order.code,
         env: order.env_vars.unwrap_or_default(),
@@ -62,7 +62,7 @@ pub(super) async fn execute(visit: Visit, parts: Parts, body: Bytes, charge: Cha
 
 /// Nothing ran. What no repeating changes is told as the cell's own failure: agents read that.
 fn refused(visit: &Visit, error: &Error) -> Result<Response, Refusal> {
-    if visit.session.standing() != Standing::Running {
+    if visit.session.state() != SessionState::Running {
         return Err(visit.gone());
     }
     match error {

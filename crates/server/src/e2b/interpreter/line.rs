@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde_json::{Map, Value, json};
 use switchtower_contract::{Bundle, Event, Exit};
 use switchtower_core::error::Error;
-use switchtower_core::session::{Done, Said};
+use switchtower_core::session::{CellAnswer, CellEvent};
 
 /// MIME types, and the interpreter's names of them. E2B's own two have no registered type.
 const FORMS: [(&str, &str); 12] = [
@@ -24,15 +24,15 @@ const FORMS: [(&str, &str); 12] = [
 ];
 
 /// What a cell said.
-pub(super) fn said(said: Said, now: SystemTime) -> Value {
-    let (event, there) = match said {
-        Said::Began { number } => return json!({ "type": "number_of_executions", "execution_count": number }),
-        Said::Event { event, there } => (event, there),
+pub(super) fn said(said: CellEvent, now: SystemTime) -> Value {
+    let (event, remote) = match said {
+        CellEvent::Started { number } => return json!({ "type": "number_of_executions", "execution_count": number }),
+        CellEvent::Output { event, remote } => (event, remote),
     };
     match event {
         Event::Stdout(text) => output("stdout", &text, now),
         Event::Stderr(text) => output("stderr", &text, now),
-        Event::Result { data, main } => result(&data, main, there),
+        Event::Result { data, main } => result(&data, main, remote),
         Event::Error(failure) => error(&failure.name, &failure.value, &failure.traceback),
         // Clients have no word for it: what they have shown, they have shown.
         Event::Restart => {
@@ -46,15 +46,15 @@ fn output(kind: &str, text: &str, now: SystemTime) -> Value {
     json!({ "type": kind, "text": text, "timestamp": now.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string() })
 }
 
-/// `there`: a value that E2B's own interpreter has made its text of.
-fn result(data: &Bundle, main: bool, there: bool) -> Value {
+/// `remote`: a value that E2B's own interpreter has made its text of.
+fn result(data: &Bundle, main: bool, remote: bool) -> Value {
     let mut line = Map::from_iter([("type".to_owned(), "result".into())]);
     let mut extra = Map::new();
     for (mime, text) in data {
         let is_json = mime == "application/json" || mime.ends_with("+json");
         let parsed = is_json.then(|| serde_json::from_str(text).ok()).flatten();
         match FORMS.iter().find(|(known, _)| known == mime) {
-            Some((_, "text")) if !there => drop(line.insert("text".to_owned(), unquoted(text).into())),
+            Some((_, "text")) if !remote => drop(line.insert("text".to_owned(), unquoted(text).into())),
             Some((_, form)) => drop(line.insert((*form).to_owned(), parsed.unwrap_or_else(|| text.as_str().into()))),
             None => drop(
                 extra.insert(mime.clone(), parsed.or_else(|| structured(text)).unwrap_or_else(|| text.as_str().into())),
@@ -91,7 +91,7 @@ pub(super) fn end() -> Value {
 }
 
 /// What follows the events of a cell that came to an end. `failed`: an error was among them.
-pub(super) fn ending(done: &Done, failed: bool, now: SystemTime) -> Vec<Value> {
+pub(super) fn ending(done: &CellAnswer, failed: bool, now: SystemTime) -> Vec<Value> {
     let mut lines = Vec::new();
     if done.outcome.truncated {
         lines.push(output("stderr", "[switchtower] the output was cut: it is longer than may be kept\n", now));
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn what_a_cell_says_has_the_form_of_e2b() {
         let now = UNIX_EPOCH + Duration::from_micros(1_795_169_968_368_520);
-        let here = |event| Said::Event { event, there: false };
+        let here = |event| CellEvent::Output { event, remote: false };
         let quoted = || Event::Result { data: bundle(&[("text/plain", "'it''s'")]), main: false };
         let rich = bundle(&[
             ("text/plain", "[1]"),
@@ -173,11 +173,11 @@ mod tests {
         ]);
         let failure = Failure { name: "E".into(), value: "v".into(), traceback: "t".into(), line: None };
         let all = [
-            Said::Began { number: 3 },
+            CellEvent::Started { number: 3 },
             here(Event::Stdout("hä\n".into())),
             here(Event::Result { data: rich, main: true }),
             here(quoted()),
-            Said::Event { event: quoted(), there: true },
+            CellEvent::Output { event: quoted(), remote: true },
             here(Event::Error(failure)),
         ];
         let lines: Vec<Value> = all.into_iter().map(|one| said(one, now)).collect();
@@ -208,7 +208,7 @@ mod tests {
             reason: String::new(),
             skipped: Vec::new(),
         };
-        let done = |exit, restarted, truncated| Done {
+        let done = |exit, restarted, truncated| CellAnswer {
             id: String::new(),
             decision: decision.clone(),
             moved: None,
@@ -224,7 +224,7 @@ mod tests {
             note: None,
             restarted,
         };
-        let names = |done: Done, failed| {
+        let names = |done: CellAnswer, failed| {
             let lines = ending(&done, failed, UNIX_EPOCH);
             let name = |line: &Value| line["name"].as_str().or(line["type"].as_str()).unwrap_or_default().to_owned();
             lines.iter().map(name).collect::<Vec<_>>().join(" ")
@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(names(done(Exit::Raised, true, false), true), end);
         assert_eq!(names(done(Exit::Finished(0), true, false), false), format!("ContextRestarting {end}"));
         assert_eq!(names(done(Exit::Killed, true, false), true), format!("ContextRestarting {end}"));
-        let given_up = Done { note: Some("why".to_owned()), ..done(Exit::Killed, true, false) };
+        let given_up = CellAnswer { note: Some("why".to_owned()), ..done(Exit::Killed, true, false) };
         assert_eq!(names(given_up, false), format!("stderr ContextRestarting {end}"));
         assert_eq!(names(done(Exit::TimedOut, true, false), false), format!("TimeoutError {end}"));
         assert_eq!(names(done(Exit::OutOfMemory, true, false), false), format!("MemoryError {end}"));

@@ -13,7 +13,7 @@ use switchtower_contract::Event;
 use switchtower_core::clock::Wall;
 use switchtower_core::error::Error;
 use switchtower_core::memory::Charge;
-use switchtower_core::session::{CellAsked, Done, Said, Session, Standing};
+use switchtower_core::session::{CellAnswer, CellEvent, ExecuteCell, Session, SessionState};
 use tokio::sync::mpsc;
 
 use super::super::answer;
@@ -24,13 +24,13 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// Things said that nobody has read yet. A slow reader slows the cell down.
 const ROOM: usize = 64;
 
-type Execution = Pin<Box<dyn Future<Output = Result<Done, Error>> + Send>>;
+type Execution = Pin<Box<dyn Future<Output = Result<CellAnswer, Error>> + Send>>;
 
 /// The cell behind a stream. Dropping it ends the cell.
 pub(super) struct Running {
     session: Arc<Session>,
     wall: Wall,
-    said: mpsc::Receiver<Said>,
+    said: mpsc::Receiver<CellEvent>,
     phase: Phase,
     ended: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// An error was among what it said.
@@ -40,14 +40,14 @@ pub(super) struct Running {
 enum Phase {
     Live(Execution),
     /// It has ended; what it said last is still in the channel.
-    Over(Box<Result<Done, Error>>),
+    Over(Box<Result<CellAnswer, Error>>),
     Told,
 }
 
 /// What is next in a stream.
 enum Next {
     Line(Value),
-    End(Box<Result<Done, Error>>),
+    End(Box<Result<CellAnswer, Error>>),
     /// The sandbox has ended under it.
     Cut,
     Nothing,
@@ -55,7 +55,7 @@ enum Next {
 
 impl Running {
     /// `charge` is held until the cell has ended.
-    pub(super) fn start(session: Arc<Session>, cell: CellAsked, charge: Charge, wall: Wall) -> Self {
+    pub(super) fn start(session: Arc<Session>, cell: ExecuteCell, charge: Charge, wall: Wall) -> Self {
         let (to, said) = mpsc::channel(ROOM);
         let of = Arc::clone(&session);
         let execution: Execution = Box::pin(async move {
@@ -96,7 +96,7 @@ impl Running {
             Ok(Next::Line(line)) => Some(Ok(line::text(&[line]))),
             Ok(Next::End(end)) => match *end {
                 Ok(done) => Some(Ok(self.ending(&done))),
-                Err(_) if self.session.standing() != Standing::Running => Some(self.cut()),
+                Err(_) if self.session.state() != SessionState::Running => Some(self.cut()),
                 Err(error) => Some(Ok(line::text(&line::failure(&error, &answer::sentence(&error))))),
             },
             Ok(Next::Cut) => Some(self.cut()),
@@ -105,7 +105,7 @@ impl Running {
         }
     }
 
-    fn ending(&self, done: &Done) -> Bytes {
+    fn ending(&self, done: &CellAnswer) -> Bytes {
         line::text(&line::ending(done, self.failed, self.wall.now()))
     }
 
@@ -139,8 +139,8 @@ impl Running {
         }
     }
 
-    fn line(&mut self, said: Said) -> Next {
-        self.failed |= matches!(said, Said::Event { event: Event::Error(_), .. });
+    fn line(&mut self, said: CellEvent) -> Next {
+        self.failed |= matches!(said, CellEvent::Output { event: Event::Error(_), .. });
         Next::Line(line::said(said, self.wall.now()))
     }
 }

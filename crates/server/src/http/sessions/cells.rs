@@ -10,7 +10,7 @@ use serde_json::json;
 use switchtower_contract::{Failure, Output};
 use switchtower_core::request::Caller;
 use switchtower_core::route::TierName;
-use switchtower_core::session::{Done, Said};
+use switchtower_core::session::{CellAnswer, CellEvent};
 use tokio::sync::mpsc;
 
 use super::files;
@@ -47,13 +47,13 @@ pub(super) async fn execute(
         done
     };
     if live {
-        let end = |done: &Done| stream::named("end", &Answered::of(done, None));
+        let end = |done: &CellAnswer| stream::named("end", &Answered::of(done, None));
         return Ok(Running::new(said, execution).told(sent, end, door.config.keep_alive).await);
     }
     let mut output = Output::default();
     let hear = async {
         while let Some(said) = said.recv().await {
-            if let Said::Event { event, .. } = said {
+            if let CellEvent::Output { event, .. } = said {
                 output.take(event);
             }
         }
@@ -62,10 +62,10 @@ pub(super) async fn execute(
     Ok(Json(Answered::of(&done?, Some(&output))).into_response())
 }
 
-fn sent(said: Said) -> Sent {
+fn sent(said: CellEvent) -> Sent {
     match said {
-        Said::Began { number } => stream::named("began", &json!({ "number": number })),
-        Said::Event { event, .. } => stream::event(event),
+        CellEvent::Started { number } => stream::named("began", &json!({ "number": number })),
+        CellEvent::Output { event, .. } => stream::event(event),
     }
 }
 
@@ -98,7 +98,7 @@ struct Printed<'a> {
 }
 
 impl<'a> Answered<'a> {
-    fn of(done: &'a Done, output: Option<&'a Output>) -> Self {
+    fn of(done: &'a CellAnswer, output: Option<&'a Output>) -> Self {
         Self {
             id: &done.id,
             number: done.number,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use serde::Serialize;
-use switchtower_core::session::{ContextInfo, Session, Standing};
+use switchtower_core::session::{ContextInfo, Session, SessionState};
 
 #[derive(Serialize)]
 pub(super) struct Described {
@@ -27,13 +27,13 @@ pub(super) struct DescribedContext {
 
 impl Described {
     pub(super) fn of(session: &Session) -> Self {
-        let asked = session.asked();
+        let asked = session.options();
         Self {
             id: session.id().to_owned(),
-            state: match session.standing() {
-                Standing::Running => "running",
-                Standing::Paused => "paused",
-                Standing::Ended => "ended",
+            state: match session.state() {
+                SessionState::Running => "running",
+                SessionState::Paused => "paused",
+                SessionState::Ended => "ended",
             },
             idle_ms: u64::try_from(asked.timeout.as_millis()).unwrap_or(u64::MAX),
             created_at: timestamp(session.started_at()),

@@ -89,7 +89,7 @@ pub(super) async fn put(session: &Session, files: Vec<(String, Bytes)>) -> Resul
 /// Where one of them belongs to nobody here, none is written.
 fn put_here(here: &Files, files: &[(String, Bytes)]) -> Result<(), FileError> {
     if let Some((path, _)) = files.iter().find(|(path, _)| !Files::is_scratch(path)) {
-        return Err(FileError::Missing(path.clone()));
+        return Err(FileError::NotFound(path.clone()));
     }
     files.iter().try_for_each(|(path, content)| here.write(path, content.clone()).map(drop))
 }
@@ -107,8 +107,8 @@ async fn read_there(machine: &dyn Machine, path: &str) -> Result<Body, Problem> 
     let (head, body) = machine.call(ENVD, call).await.map_err(failed)?.into_parts();
     match head.status {
         status if status.is_success() => Ok(Body::from_stream(body.map_err(std::io::Error::other))),
-        StatusCode::NOT_FOUND => Err(refused(FileError::Missing(path.to_owned()))),
-        StatusCode::BAD_REQUEST => Err(refused(FileError::Folder(path.to_owned()))),
+        StatusCode::NOT_FOUND => Err(refused(FileError::NotFound(path.to_owned()))),
+        StatusCode::BAD_REQUEST => Err(refused(FileError::IsFolder(path.to_owned()))),
         status => Err(failed(Fault::Unavailable { reason: format!("the machine answers {status}") })),
     }
 }
@@ -145,8 +145,8 @@ fn encoded(path: &str) -> String {
 fn refused(error: FileError) -> Problem {
     let detail = error.to_string();
     match error {
-        FileError::Missing(_) => Problem::new(Kind::NotFound, detail),
-        FileError::Exists(_) | FileError::Folder(_) | FileError::NoFolder(_) | FileError::Invalid(_) => {
+        FileError::NotFound(_) => Problem::new(Kind::NotFound, detail),
+        FileError::AlreadyExists(_) | FileError::IsFolder(_) | FileError::NotFolder(_) | FileError::Invalid(_) => {
             Problem::field("path", detail)
         }
         FileError::Full { most } => Problem::new(Kind::TooLarge, detail).with("allowed", most),

@@ -93,7 +93,7 @@ async fn create(
 
 /// `GET /v1/sessions`: the caller's own, the newest first.
 async fn list(State(door): State<Door>, Extension(caller): Extension<Caller>) -> Result<Json<Value>, Problem> {
-    let all = door.0.sessions()?.all(&caller);
+    let all = door.0.sessions()?.list(&caller);
     let all: Vec<Described> = all.iter().map(|session| door.0.described(session)).collect();
     Ok(Json(json!({ "sessions": all })))
 }

@@ -15,7 +15,7 @@ pub(super) struct Use {
 impl Use {
     /// A session that is paused goes on.
     pub(super) async fn begin(session: Arc<Session>) -> Result<Self, Error> {
-        session.resume(session.asked().timeout).await?;
+        session.resume(session.options().timeout).await?;
         Ok(Self { session })
     }
 
@@ -30,18 +30,18 @@ impl Use {
         loop {
             match timeout(often, &mut what).await {
                 Ok(done) => return done,
-                Err(_) => self.session.extends(self.idle()),
+                Err(_) => self.session.extend(self.idle()),
             }
         }
     }
 
     fn idle(&self) -> Duration {
-        self.session.asked().timeout
+        self.session.options().timeout
     }
 }
 
 impl Drop for Use {
     fn drop(&mut self) {
-        self.session.extends(self.idle());
+        self.session.extend(self.idle());
     }
 }
