@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use switchtower_server::http::{Config, PeerAddress};
 
 use super::house::{Answer, Client, ENVD, INTERPRETER, Sandbox, with, without};
-use crate::session::house::House;
+use crate::session::harness::TestHarness;
 
 const ADA: &str = "e2b_ada_0123456789abcdef";
 const BOB: &str = "e2b_bob_0123456789abcdef";
@@ -68,7 +68,7 @@ const CONTROL: [&str; 11] = [
 fn keyed() -> Client {
     let keys = [("ada", ADA), ("bob", BOB)].map(|(name, key)| (name.to_owned(), key.to_owned()));
     let config = Config { keys: keys.into(), ..Config::default() };
-    let mut client = Client::of(House::new(), &config);
+    let mut client = Client::of(TestHarness::new(), &config);
     client.key = ADA;
     client
 }

@@ -10,7 +10,7 @@ use switchtower_core::session::Config;
 use tokio::time::{Instant, sleep};
 
 use super::house::{Client, INTERPRETER, Sandbox};
-use crate::session::house::{Cloud, Plan, seconds};
+use crate::session::harness::{Cloud, Plan, seconds};
 
 #[tokio::test(start_paused = true)]
 async fn a_cell_is_told_in_the_lines_that_e2b_sends() {

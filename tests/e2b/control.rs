@@ -8,7 +8,7 @@ use switchtower_server::http::Config;
 use tokio::time::sleep;
 
 use super::house::{Client, Sandbox};
-use crate::session::house::{House, Plan, seconds};
+use crate::session::harness::{Plan, TestHarness, seconds};
 
 /// A description without what chance drew.
 fn known(mut told: Value) -> String {
@@ -191,7 +191,7 @@ async fn any_key_is_a_caller_of_its_own_where_none_are_configured_and_only_those
     assert_eq!(client.send(Request::get("/v2/sandboxes").body(Body::empty()).unwrap()).await.told(), said);
 
     let keys = [("ada".to_owned(), "key-of-ada-0123456789".to_owned())].into();
-    let mut client = Client::of(House::new(), &Config { keys, ..Config::default() });
+    let mut client = Client::of(TestHarness::new(), &Config { keys, ..Config::default() });
     assert_eq!(client.call("GET /v2/sandboxes", Value::Null).await.told(), said);
     client.key = "key-of-ada-0123456789";
     client.create(json!({})).await;

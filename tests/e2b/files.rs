@@ -11,7 +11,7 @@ use switchtower_core::session;
 use tokio::time::{Instant, sleep};
 
 use super::house::{Client, ENVD, Sandbox, frames, with, without};
-use crate::session::house::{Cloud, Plan, seconds};
+use crate::session::harness::{Cloud, Plan, seconds};
 
 #[tokio::test(start_paused = true)]
 async fn files_go_up_as_a_form_or_as_they_are_and_come_down_as_they_were() {

@@ -8,13 +8,13 @@ use switchtower_server::e2b;
 use switchtower_server::http::{self, Config};
 use tower::ServiceExt as _;
 
-use crate::session::house::{House, Plan};
+use crate::session::harness::{Plan, TestHarness};
 
 pub(super) const ENVD: u16 = 49983;
 pub(super) const INTERPRETER: u16 = 49999;
 
 pub(super) struct Client {
-    pub(super) house: House,
+    pub(super) house: TestHarness,
     app: axum::Router,
     pub(super) key: &'static str,
 }
@@ -28,18 +28,18 @@ pub(super) struct Sandbox {
 
 impl Client {
     pub(super) fn new() -> Self {
-        Self::of(House::new(), &Config::default())
+        Self::of(TestHarness::new(), &Config::default())
     }
 
     pub(super) fn without_machines() -> Self {
-        Self::of(House::without_machines(), &Config::default())
+        Self::of(TestHarness::without_machines(), &Config::default())
     }
 
     pub(super) fn planned(plan: Plan) -> Self {
-        Self::of(House::of(plan), &Config::default())
+        Self::of(TestHarness::of(plan), &Config::default())
     }
 
-    pub(super) fn of(house: House, config: &Config) -> Self {
+    pub(super) fn of(house: TestHarness, config: &Config) -> Self {
         let (ceilings, sessions) = (Ceilings::default(), Some(house.sessions.clone()));
         let around = http::House { ceilings: ceilings.clone(), sessions, ..http::House::default() };
         let native = http::app(house.router.clone(), config, around);

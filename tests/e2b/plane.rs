@@ -10,7 +10,7 @@ use switchtower_core::session;
 use tokio::time::sleep;
 
 use super::house::{Client, ENVD, INTERPRETER, with, without};
-use crate::session::house::{Cloud, Plan, seconds};
+use crate::session::harness::{Cloud, Plan, seconds};
 
 #[tokio::test(start_paused = true)]
 async fn a_sandbox_is_named_by_headers_or_by_the_host() {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use switchtower_core::memory;
 
 use super::house::{Client, ENVD, INTERPRETER, Sandbox, frames};
-use crate::session::house::{Cloud, Plan, caller};
+use crate::session::harness::{Cloud, Plan, caller};
 
 fn client(cloud: Cloud, total: u64, per_caller: u64) -> Client {
     Client::planned(Plan { cloud, memory: memory::Config { total, per_caller }, ..Plan::default() })

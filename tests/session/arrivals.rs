@@ -11,7 +11,7 @@ use switchtower_contract::{
 use switchtower_core::seed::Seed;
 use switchtower_core::tier::{self, Tier, Tiers};
 
-use super::house::{Plan, asked, caller, over, run, told};
+use super::harness::{Plan, asked, caller, over, run, told};
 use crate::backend::bench::bench;
 
 struct Forgetful(Arc<dyn Backend>);

@@ -7,46 +7,46 @@ use switchtower_core::session::{AtEnd, Config, CreateSession, ExecuteCell, Sessi
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::house::{House, Plan, asked, caller, run, seconds, told};
+use super::harness::{Plan, TestHarness, asked, caller, run, seconds, told};
 
 #[tokio::test(start_paused = true)]
 async fn a_session_ends_at_its_time_and_a_cell_with_it() {
-    let house = House::new();
-    let session = house.open_with(CreateSession { timeout: seconds(10), ..asked() }).await;
+    let harness = TestHarness::new();
+    let session = harness.open_with(CreateSession { timeout: seconds(10), ..asked() }).await;
     let began = Instant::now();
     let cell = run(&session, "sleep 100").await;
     assert_eq!((cell.said.as_str(), began.elapsed()), ("1", seconds(10)));
     assert!(matches!(cell.done, Err(Error::Gone { .. })));
-    assert_eq!((session.state(), house.here.kernels()), (SessionState::Ended, 0));
-    assert!(house.sessions.find_any(session.id()).is_none() && house.sessions.list_all().is_empty());
+    assert_eq!((session.state(), harness.here.kernels()), (SessionState::Ended, 0));
+    assert!(harness.sessions.find_any(session.id()).is_none() && harness.sessions.list_all().is_empty());
     assert!(session.promote("a command").await.is_err() && session.resume(seconds(10)).await.is_err());
-    assert_eq!(house.machines.sandboxes(), 0);
+    assert_eq!(harness.machines.sandboxes(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn whatever_a_session_has_is_given_up_when_it_is_killed_whoever_still_holds_it() {
-    let house = House::new();
-    let session = house.open().await;
+    let harness = TestHarness::new();
+    let session = harness.open().await;
     let other = session.open_context(None).await.unwrap().id;
-    super::house::run_in(&session, &other, "x = 1").await;
+    super::harness::run_in(&session, &other, "x = 1").await;
     run(&session, "import pandas\npandas.x = 1").await;
-    assert_eq!((house.machines.sandboxes(), house.machines.kernels(), house.here.kernels()), (1, 2, 0));
+    assert_eq!((harness.machines.sandboxes(), harness.machines.kernels(), harness.here.kernels()), (1, 2, 0));
     let kills = async {
         sleep(seconds(5)).await;
-        assert_eq!(house.machines.running(), 1);
+        assert_eq!(harness.machines.running(), 1);
         session.end()
     };
     let (cell, killed) = tokio::join!(run(&session, "sleep 50"), kills);
     assert!(killed && !session.end() && matches!(cell.done, Err(Error::Gone { .. })));
     sleep(seconds(1)).await;
-    assert_eq!((house.machines.sandboxes(), house.machines.kernels(), house.here.kernels()), (0, 0, 0));
-    assert_eq!(house.machines.running(), 0);
+    assert_eq!((harness.machines.sandboxes(), harness.machines.kernels(), harness.here.kernels()), (0, 0, 0));
+    assert_eq!(harness.machines.running(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_machine_does_not_wait_for_a_client_that_does_not_hear_of_the_end() {
-    let house = House::new();
-    let session = house.open().await;
+    let harness = TestHarness::new();
+    let session = harness.open().await;
     session.promote("a command").await.unwrap();
     let (to, mut said) = mpsc::channel(1);
     let cell = ExecuteCell { source: "sleep 50".to_owned(), ..ExecuteCell::default() };
@@ -55,24 +55,24 @@ async fn a_machine_does_not_wait_for_a_client_that_does_not_hear_of_the_end() {
     assert!(timeout(seconds(1), &mut cell).await.is_err() && said.recv().await.is_some());
     session.end();
     sleep(seconds(1)).await;
-    assert_eq!(house.machines.sandboxes(), 0);
+    assert_eq!(harness.machines.sandboxes(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn closing_the_house_ends_every_session_and_gives_up_every_machine() {
-    let house = House::new();
-    let sessions: [Arc<Session>; 2] = [house.open().await, house.open().await];
+    let harness = TestHarness::new();
+    let sessions: [Arc<Session>; 2] = [harness.open().await, harness.open().await];
     sessions[0].promote("a command").await.unwrap();
     run(&sessions[1], "x = 1").await;
-    house.sessions.close().await;
-    assert_eq!((house.machines.sandboxes(), house.here.kernels()), (0, 0));
+    harness.sessions.close().await;
+    assert_eq!((harness.machines.sandboxes(), harness.here.kernels()), (0, 0));
     assert!(sessions.iter().all(|session| session.state() == SessionState::Ended));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_pauses_at_its_end_wakes_with_its_state() {
-    let house = House::new();
-    let session = house.open_with(CreateSession { timeout: seconds(10), at_end: AtEnd::Pause, ..asked() }).await;
+    let harness = TestHarness::new();
+    let session = harness.open_with(CreateSession { timeout: seconds(10), at_end: AtEnd::Pause, ..asked() }).await;
     run(&session, "x = 1").await;
     sleep(seconds(10)).await;
     assert_eq!(session.state(), SessionState::Paused);
@@ -84,14 +84,14 @@ async fn a_session_that_pauses_at_its_end_wakes_with_its_state() {
     assert_eq!(session.state(), SessionState::Running);
     sleep(seconds(1)).await;
     assert_eq!(session.state(), SessionState::Paused);
-    assert!(session.end() && house.sessions.find_any(session.id()).is_none());
+    assert!(session.end() && harness.sessions.find_any(session.id()).is_none());
 }
 
 #[tokio::test(start_paused = true)]
 async fn there_are_bounds_for_a_caller_for_all_and_for_contexts_and_what_ended_does_not_count() {
     let sessions = Config { max_sessions: 3, max_per_caller: 2, max_contexts: 2, ..Config::default() };
-    let house = House::of(Plan { sessions, ..Plan::default() });
-    let open = async |user: &str| house.sessions.create(&caller(user), asked()).await;
+    let harness = TestHarness::of(Plan { sessions, ..Plan::default() });
+    let open = async |user: &str| harness.sessions.create(&caller(user), asked()).await;
     let first = open("ada").await.unwrap();
     open("ada").await.unwrap();
     assert!(matches!(open("ada").await, Err(Error::Overloaded { .. })));
@@ -100,7 +100,8 @@ async fn there_are_bounds_for_a_caller_for_all_and_for_contexts_and_what_ended_d
     first.end();
     open("bob").await.unwrap();
     for timeout in [0, 86_401] {
-        let wrong = house.sessions.create(&caller("eve"), CreateSession { timeout: seconds(timeout), ..asked() }).await;
+        let wrong =
+            harness.sessions.create(&caller("eve"), CreateSession { timeout: seconds(timeout), ..asked() }).await;
         assert!(matches!(wrong, Err(Error::Invalid(_))), "{timeout}");
     }
     let id = bobs.open_context(None).await.unwrap().id;

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::house::{Cloud, House, Plan, asked, caller, over, run, seconds, told};
+use super::harness::{Cloud, Plan, TestHarness, asked, caller, over, run, seconds, told};
 use crate::backend::bench::bench;
 
 /// Sessions of the greedy caller, each with a cell that never ends.
@@ -122,12 +122,12 @@ fn p95(times: &[Duration]) -> Duration {
 #[tokio::test(start_paused = true)]
 async fn a_modest_callers_cells_take_no_more_than_twice_as_long_beside_a_greedy_one() {
     for (greedy, cells) in [(5, "sleep(10)"), (60, "sleep(10)"), (60, "sleep(2)"), (200, "sleep(2000)")] {
-        let house = House::without_machines();
-        let modest = house.sessions.create(&caller("bob"), asked()).await.unwrap();
+        let harness = TestHarness::without_machines();
+        let modest = harness.sessions.create(&caller("bob"), asked()).await.unwrap();
         let alone = p95(&times(&modest, 40).await);
         let mut others = JoinSet::new();
         for _ in 0..greedy {
-            let session = house.sessions.create(&caller("ada"), asked()).await.unwrap();
+            let session = harness.sessions.create(&caller("ada"), asked()).await.unwrap();
             others.spawn(async move {
                 // Refused cells are sent again, as a greedy caller does.
                 loop {
@@ -154,7 +154,7 @@ async fn callers_that_want_more_than_there_is_get_equal_shares_however_many_cell
     // Three callers that would each fill their share, and fewer slots than they want together.
     let cells = queue::Config { slots: 8, per_user: 4, patience: seconds(3600), ..queue::Config::default() };
     let sessions = Config { queue: cells, ..Config::default() };
-    let house = House::of(Plan { sessions, cloud: Cloud::Absent("none"), ..Plan::default() });
+    let harness = TestHarness::of(Plan { sessions, cloud: Cloud::Absent("none"), ..Plan::default() });
     let until = Instant::now() + seconds(300);
     let of = async |user: &str, count: usize| {
         let one = async |session: Arc<Session>| {
@@ -167,7 +167,7 @@ async fn callers_that_want_more_than_there_is_get_equal_shares_however_many_cell
         };
         let mut sessions = Vec::new();
         for _ in 0..count {
-            sessions.push(house.sessions.create(&caller(user), asked()).await.unwrap());
+            sessions.push(harness.sessions.create(&caller(user), asked()).await.unwrap());
         }
         join_all(sessions.into_iter().map(one)).await.into_iter().sum::<u32>()
     };
@@ -183,11 +183,11 @@ async fn one_caller_never_has_every_slot_whatever_the_settings_say() {
     for (slots, per_user) in [(1, 1), (2, 16), (16, 16), (0, 1000), (0, 0)] {
         let queue = queue::Config { slots, per_user, ..Config::default().queue };
         let sessions = Config { queue, ..Config::default() };
-        let house = House::of(Plan { sessions, cloud: Cloud::Absent("none"), ..Plan::default() });
-        let modest = house.sessions.create(&caller("bob"), asked()).await.unwrap();
+        let harness = TestHarness::of(Plan { sessions, cloud: Cloud::Absent("none"), ..Plan::default() });
+        let modest = harness.sessions.create(&caller("bob"), asked()).await.unwrap();
         let mut others = JoinSet::new();
         for _ in 0..100 {
-            let session = house.sessions.create(&caller("ada"), asked()).await.unwrap();
+            let session = harness.sessions.create(&caller("ada"), asked()).await.unwrap();
             others.spawn(async move { drop(run(&session, "sleep(2000)").await) });
         }
         tokio::time::sleep(seconds(1)).await;

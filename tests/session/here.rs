@@ -5,12 +5,12 @@ use switchtower_contract::Exit;
 use switchtower_core::session::ExecuteCell;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::house::{House, execute, run, seconds, told};
+use super::harness::{TestHarness, execute, run, seconds, told};
 
 #[tokio::test(start_paused = true)]
 async fn a_cell_that_is_stopped_leaves_the_state_before_it_and_uses_up_its_number() {
-    let house = House::without_machines();
-    let session = house.open().await;
+    let harness = TestHarness::without_machines();
+    let session = harness.open().await;
     run(&session, "x = 1").await;
     let cell =
         |source: &str| ExecuteCell { source: source.to_owned(), timeout: Some(seconds(1)), ..ExecuteCell::default() };
@@ -22,20 +22,20 @@ async fn a_cell_that_is_stopped_leaves_the_state_before_it_and_uses_up_its_numbe
     assert_eq!(told(&session, "read /tmp/a").await, "wasm: 4 | FileNotFoundError: /tmp/a");
     // Its client leaves.
     assert!(timeout(seconds(1), run(&session, "x += 1\nsleep 5")).await.is_err());
-    assert_eq!((house.here.running(), house.here.kernels()), (0, 0));
+    assert_eq!((harness.here.running(), harness.here.kernels()), (0, 0));
     assert_eq!(told(&session, "x").await, "wasm: 6 | = 1");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_kernel_that_is_lost_is_made_again_and_its_cells_run_once_more_and_unheard() {
-    let house = House::without_machines();
-    let session = house.open().await;
+    let harness = TestHarness::without_machines();
+    let session = harness.open().await;
     run(&session, "x = 1\nprint heard").await;
     run(&session, "x += 1").await;
-    house.here.log();
+    harness.here.log();
     assert_eq!(told(&session, "x += 1\ndie once\nx").await, "wasm: 3 | = 3");
     assert_eq!(
-        house.here.log(),
+        harness.here.log(),
         ["ran x += 1; die once; x", "ran x = 1; print heard", "ran x += 1", "ran x += 1; die once; x"]
     );
     let lost = run(&session, "x += 1\nprint before\nsleep 1\ndie").await;
@@ -45,19 +45,19 @@ async fn a_kernel_that_is_lost_is_made_again_and_its_cells_run_once_more_and_unh
 
 #[tokio::test(start_paused = true)]
 async fn a_state_that_cannot_be_made_again_is_an_error_that_names_the_cell_once_and_then_the_context_begins_anew() {
-    let house = House::without_machines();
-    let session = house.open().await;
+    let harness = TestHarness::without_machines();
+    let session = harness.open().await;
     run(&session, "x = 1").await;
-    house.here.mood().tears = true;
+    harness.here.mood().tears = true;
     run(&session, "y = 2").await;
-    house.here.mood().tears = false;
+    harness.here.mood().tears = false;
     assert_eq!(told(&session, "x\ny").await, "wasm: 3 | = 1 | = 2");
     let lost = run(&session, "die").await;
     let stuck = "the state after cell 2 cannot be made again: it read the clock more often than is kept";
     assert_eq!(lost.error(), format!("no tier can run this: {stuck}; the context begins anew"));
     assert_eq!(told(&session, "x").await, "wasm: 1 | NameError: x");
 
-    let large = house.open().await;
+    let large = harness.open().await;
     large.files().write("/tmp/large", Bytes::from(vec![0; 33 << 20])).unwrap();
     run(&large, "x = 1").await;
     let lost = run(&large, "die").await.error();
@@ -66,16 +66,16 @@ async fn a_state_that_cannot_be_made_again_is_an_error_that_names_the_cell_once_
 
 #[tokio::test(start_paused = true)]
 async fn a_cell_that_took_long_may_take_as_long_again() {
-    let house = House::without_machines();
-    let session = house.open().await;
+    let harness = TestHarness::without_machines();
+    let session = harness.open().await;
     run(&session, "x = 1\nwork 200").await;
     assert_eq!(told(&session, "die once\nx").await, "wasm: 2 | = 1");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_cell_that_was_refused_a_module_does_not_take_the_state_with_it() {
-    let house = House::without_machines();
-    let session = house.open().await;
+    let harness = TestHarness::without_machines();
+    let session = harness.open().await;
     assert_eq!(told(&session, "x = 1\nimport pandas").await, "wasm: 1 | ModuleNotFoundError: No module named 'pandas'");
     assert!(run(&session, "die").await.done.is_err());
     assert_eq!(told(&session, "x").await, "wasm: 3 | = 1");
@@ -84,8 +84,8 @@ async fn a_cell_that_was_refused_a_module_does_not_take_the_state_with_it() {
 #[tokio::test(start_paused = true)]
 async fn restarting_a_context_ends_the_cell_that_runs_in_it_and_those_that_wait_here_and_on_a_machine() {
     for moves in [false, true] {
-        let house = House::new();
-        let session = house.open().await;
+        let harness = TestHarness::new();
+        let session = harness.open().await;
         if moves {
             session.promote("a command").await.unwrap();
         }
@@ -103,7 +103,7 @@ async fn restarting_a_context_ends_the_cell_that_runs_in_it_and_those_that_wait_
         for done in [one.done.unwrap(), two.done.unwrap()] {
             assert_eq!((done.outcome.exit, done.restarted), (Exit::Killed, true));
         }
-        assert_eq!((house.here.running(), house.machines.running()), (0, 0));
+        assert_eq!((harness.here.running(), harness.machines.running()), (0, 0));
         assert!(told(&session, "x").await.ends_with("1 | NameError: x"));
     }
 }

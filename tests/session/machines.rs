@@ -3,7 +3,7 @@
 use switchtower_core::session::{AtEnd, Config, CreateSession, ExecuteCell, MachineUse, SessionState};
 use tokio::time::sleep;
 
-use super::house::{House, Plan, asked, execute, run, seconds, told};
+use super::harness::{Plan, TestHarness, asked, execute, run, seconds, told};
 
 fn day() -> CreateSession {
     CreateSession { timeout: seconds(86_400), ..asked() }
@@ -11,70 +11,70 @@ fn day() -> CreateSession {
 
 #[tokio::test(start_paused = true)]
 async fn a_machine_is_kept_alive_while_it_is_used_and_sleeps_when_it_is_not() {
-    let house = House::new();
-    let session = house.open_with(day()).await;
+    let harness = TestHarness::new();
+    let session = harness.open_with(day()).await;
     session.promote("a command").await.unwrap();
-    house.machines.log();
-    house.passes(seconds(599)).await;
-    let log = house.machines.log();
+    harness.machines.log();
+    harness.passes(seconds(599)).await;
+    let log = harness.machines.log();
     assert!(log.len() >= 9 && log.iter().all(|what| what == "lasts 180"), "{log:?}");
-    house.passes(seconds(3600)).await;
-    let log = house.machines.log();
+    harness.passes(seconds(3600)).await;
+    let log = harness.machines.log();
     assert!(!log.is_empty() && log.iter().all(|what| what == "asleep"), "{log:?}");
     run(&session, "x = 1").await;
-    house.machines.log();
-    house.passes(seconds(60)).await;
-    assert_eq!(house.machines.log(), ["lasts 180"]);
+    harness.machines.log();
+    harness.passes(seconds(60)).await;
+    assert_eq!(harness.machines.log(), ["lasts 180"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_machine_on_which_something_was_started_stays_awake() {
-    let house = House::new();
-    let session = house.open_with(day()).await;
+    let harness = TestHarness::new();
+    let session = harness.open_with(day()).await;
     session.promote("a command").await.unwrap();
     session.record_machine_use(MachineUse::StartsProcess);
-    house.passes(seconds(7200)).await;
-    assert!(!house.machines.log().contains(&"asleep".to_owned()));
+    harness.passes(seconds(7200)).await;
+    assert!(!harness.machines.log().contains(&"asleep".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_machine_does_not_sleep_under_a_cell() {
     let sessions = Config { machine_idle: seconds(60), ..Config::default() };
-    let house = House::of(Plan { sessions, ..Plan::default() });
-    let session = house.open_with(day()).await;
+    let harness = TestHarness::of(Plan { sessions, ..Plan::default() });
+    let session = harness.open_with(day()).await;
     session.promote("a command").await.unwrap();
-    house.machines.log();
+    harness.machines.log();
     let cell = ExecuteCell { source: "sleep 280".to_owned(), ..ExecuteCell::default() };
-    let (heard, ()) = tokio::join!(execute(&session, cell), house.passes(seconds(280)));
+    let (heard, ()) = tokio::join!(execute(&session, cell), harness.passes(seconds(280)));
     assert_eq!(heard.told(), "e2b: 1");
-    let log = house.machines.log();
+    let log = harness.machines.log();
     assert!(log.contains(&"lasts 180".to_owned()) && !log.contains(&"asleep".to_owned()), "{log:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_paused_session_lets_its_machine_sleep_until_it_is_resumed() {
-    let house = House::new();
-    let session = house.open_with(CreateSession { at_end: AtEnd::Pause, timeout: seconds(100), ..asked() }).await;
+    let harness = TestHarness::new();
+    let session = harness.open_with(CreateSession { at_end: AtEnd::Pause, timeout: seconds(100), ..asked() }).await;
     run(&session, "x = 1").await;
     session.promote("a command").await.unwrap();
-    house.machines.log();
+    harness.machines.log();
     // Its time is over.
-    house.passes(seconds(500)).await;
+    harness.passes(seconds(500)).await;
     assert_eq!(session.state(), SessionState::Paused);
-    assert_eq!(house.machines.log(), ["lasts 180", "asleep"]);
+    assert_eq!(harness.machines.log(), ["lasts 180", "asleep"]);
     assert!(run(&session, "x").await.error().contains("is paused"));
     assert!(session.resume(seconds(100)).await.unwrap());
     assert_eq!(told(&session, "x").await, "e2b: 2 | = 1");
     // Somebody says so: what runs is broken off.
-    house.machines.log();
+    harness.machines.log();
     let pauses = async {
         sleep(seconds(5)).await;
         session.pause().await.unwrap()
     };
     let (cell, paused) = tokio::join!(run(&session, "sleep 50"), pauses);
     assert!(paused && cell.error().contains("is paused") && !session.pause().await.unwrap());
-    house.passes(seconds(500)).await;
-    let log = house.machines.log();
+    harness.passes(seconds(500)).await;
+    let log = harness.machines.log();
     assert!(log[1..].iter().all(|what| what == "asleep"), "{log:?}");
-    assert_eq!(house.machines.sandboxes(), 1);
+    assert_eq!(harness.machines.sandboxes(), 1);
 }

@@ -4,8 +4,8 @@
 mod arrivals;
 mod ends;
 mod fairness;
+pub(crate) mod harness;
 mod here;
-pub(crate) mod house;
 mod machines;
 mod moves;
 mod native;

@@ -8,7 +8,7 @@ use switchtower_core::error::Error;
 use switchtower_core::session::CreateSession;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::house::{Cloud, House, Plan, asked, run, run_in, seconds, told};
+use super::harness::{Cloud, Plan, TestHarness, asked, run, run_in, seconds, told};
 
 /// A cell that no look at it shows to need a machine.
 const NEEDY: &str = "import pandas";
@@ -17,43 +17,43 @@ const OBVIOUS: &str = "import pandas\npandas.x = 1";
 
 #[tokio::test(start_paused = true)]
 async fn a_cell_that_needs_a_machine_in_the_middle_begins_there_from_the_state_before_it() {
-    let house = House::new();
-    let session = house.open().await;
+    let harness = TestHarness::new();
+    let session = harness.open().await;
     run(&session, "x = 1\nprint heard").await;
     let moved = run(&session, "x += 1\nprint(\"a\")\nsleep(1)\nimport pandas\nprint(\"b\")\nx").await;
     // What was heard of its first half is not heard again.
     assert_eq!(moved.told(), "e2b: 2 | a | b | = 2");
     assert_eq!(moved.done.unwrap().moved.as_deref(), Some("it needs the module pandas"));
-    assert_eq!(house.machines.log()[..2], ["opened", "ran x = 1; print heard"]);
+    assert_eq!(harness.machines.log()[..2], ["opened", "ran x = 1; print heard"]);
     // It stays there, whatever its cells need.
     assert_eq!(told(&session, "x").await, "e2b: 3 | = 2");
-    assert_eq!((house.here.kernels(), house.machines.sandboxes()), (0, 1));
+    assert_eq!((harness.here.kernels(), harness.machines.sandboxes()), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_comes_out_different_there_is_told_to_begin_anew() {
-    let house = House::new();
-    let session = house.open().await;
+    let harness = TestHarness::new();
+    let session = harness.open().await;
     let moved = told(&session, "x = PLACE\nx\nsleep(1)\nimport pandas\nx").await;
     assert_eq!(moved, "e2b: 1 | = here | restart | = there | = there");
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_obviously_needs_a_machine_never_opens_a_kernel_here() {
-    let house = House::new();
-    let (cell, command) = (house.open().await, house.open().await);
+    let harness = TestHarness::new();
+    let (cell, command) = (harness.open().await, harness.open().await);
     cell.files().write("/tmp/a", "given".into()).unwrap();
     assert!(told(&cell, OBVIOUS).await.starts_with("e2b: 1"));
     assert_eq!(told(&cell, "read /tmp/a").await, "e2b: 2 | given");
     command.promote("a command").await.unwrap();
     assert_eq!(told(&command, "x = PLACE\nx").await, "e2b: 1 | = there");
-    assert_eq!((house.here.opened(), house.machines.sandboxes()), (0, 2));
+    assert_eq!((harness.here.opened(), harness.machines.sandboxes()), (0, 2));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_contexts_of_a_session_share_one_machine_and_take_their_own_state_there() {
-    let house = House::new();
-    let session = house.open().await;
+    let harness = TestHarness::new();
+    let session = harness.open().await;
     let other = session.open_context(None).await.unwrap().id;
     session.files().write("/tmp/a", "client".into()).unwrap();
     run(&session, "x = 1\nwrite /tmp/b cell").await;
@@ -62,46 +62,46 @@ async fn the_contexts_of_a_session_share_one_machine_and_take_their_own_state_th
     assert_eq!((one.told().as_str(), two.told().as_str()), ("e2b: 2", "e2b: 2"));
     assert_eq!(told(&session, "x\nread /tmp/a").await, "e2b: 3 | = 1 | client");
     assert_eq!(run_in(&session, &other, "x\nread /tmp/b").await.told(), "e2b: 3 | = 2 | cell");
-    let opened = house.machines.log().iter().filter(|what| *what == "opened").count();
-    assert_eq!((opened, house.machines.sandboxes(), house.here.kernels()), (1, 1, 0));
+    let opened = harness.machines.log().iter().filter(|what| *what == "opened").count();
+    assert_eq!((opened, harness.machines.sandboxes(), harness.here.kernels()), (1, 1, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn contexts_that_nothing_runs_in_come_along_at_once_and_a_file_that_was_removed_does_not() {
-    let house = House::new();
-    let session = house.open().await;
+    let harness = TestHarness::new();
+    let session = harness.open().await;
     let other = session.open_context(None).await.unwrap().id;
     run_in(&session, &other, "x = 2\nwrite /tmp/b cell").await;
     session.files().remove("/tmp/b").unwrap();
     run(&session, NEEDY).await;
-    assert_eq!((house.here.kernels(), house.machines.kernels()), (0, 2));
+    assert_eq!((harness.here.kernels(), harness.machines.kernels()), (0, 2));
     assert_eq!(run_in(&session, &other, "x").await.told(), "e2b: 2 | = 2");
-    assert!(!house.machines.log().is_empty());
+    assert!(!harness.machines.log().is_empty());
     let read = told(&session, "read /tmp/b").await;
     assert!(read.contains("FileNotFoundError"), "{read}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_sandbox_that_turns_out_to_be_gone_costs_the_client_nothing_but_time() {
-    let house = House::new();
-    let session = house.open().await;
+    let harness = TestHarness::new();
+    let session = harness.open().await;
     run(&session, "x = 1").await;
-    house.machines.mood().vanished = 2;
+    harness.machines.mood().vanished = 2;
     run(&session, NEEDY).await;
     assert_eq!(told(&session, "x").await, "e2b: 3 | = 1");
-    let opened = house.machines.log().iter().filter(|what| *what == "opened").count();
-    assert_eq!((opened, house.machines.sandboxes()), (3, 1));
+    let opened = harness.machines.log().iter().filter(|what| *what == "opened").count();
+    assert_eq!((opened, harness.machines.sandboxes()), (3, 1));
     // There is an end to that.
-    let another = house.open().await;
-    house.machines.mood().vanished = 9;
+    let another = harness.open().await;
+    harness.machines.mood().vanished = 9;
     assert!(run(&another, NEEDY).await.error().contains("it is gone"));
     assert_eq!(told(&another, "y = 1\ny").await, "wasm: 2 | = 1");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_context_that_was_busy_follows_later_unless_it_wrote_files_that_have_gone_on_without_it() {
-    let house = House::new();
-    let session = house.open().await;
+    let harness = TestHarness::new();
+    let session = harness.open().await;
     let (reads, writes) = (session.open_context(None).await.unwrap().id, session.open_context(None).await.unwrap().id);
     tokio::join!(
         run(&session, "sleep(1)\nimport pandas"),
@@ -118,9 +118,9 @@ async fn a_context_that_was_busy_follows_later_unless_it_wrote_files_that_have_g
 
 #[tokio::test(start_paused = true)]
 async fn what_another_context_writes_during_the_move_arrives() {
-    let house = House::new();
-    house.machines.mood().applying = seconds(5);
-    let session = house.open().await;
+    let harness = TestHarness::new();
+    harness.machines.mood().applying = seconds(5);
+    let session = harness.open().await;
     let other = session.open_context(None).await.unwrap().id;
     session.files().write("/tmp/a", "client".into()).unwrap();
     let writes = run_in(&session, &other, "sleep 2\nwrite /tmp/b late\nprint written");
@@ -131,8 +131,8 @@ async fn what_another_context_writes_during_the_move_arrives() {
 
 #[tokio::test(start_paused = true)]
 async fn a_command_gets_the_machine_as_soon_as_there_is_one() {
-    let house = House::new();
-    let session = house.open().await;
+    let harness = TestHarness::new();
+    let session = harness.open().await;
     let cell = run(&session, "sleep(2)\nimport pandas\nsleep(100)");
     let began = Instant::now();
     let command = async {
@@ -147,13 +147,13 @@ async fn a_command_gets_the_machine_as_soon_as_there_is_one() {
 
 #[tokio::test(start_paused = true)]
 async fn a_move_that_is_broken_off_leaves_the_session_where_it_was() {
-    let house = House::new();
-    house.machines.mood().applying = seconds(5);
-    let session = house.open().await;
+    let harness = TestHarness::new();
+    harness.machines.mood().applying = seconds(5);
+    let session = harness.open().await;
     session.files().write("/tmp/a", "client".into()).unwrap();
     run(&session, "x = 1").await;
     assert!(timeout(seconds(2), run(&session, NEEDY)).await.is_err());
-    assert_eq!((house.machines.sandboxes(), house.machines.kernels()), (0, 0));
+    assert_eq!((harness.machines.sandboxes(), harness.machines.kernels()), (0, 0));
     assert!(session.machine().is_none() && session.files().write("/tmp/b", Bytes::new()).is_ok());
     assert_eq!(told(&session, "x\nwrite /tmp/c mine").await, "wasm: 3 | = 1");
     assert_eq!(session.files().read("/tmp/c").unwrap(), "mine");
@@ -163,15 +163,15 @@ async fn a_move_that_is_broken_off_leaves_the_session_where_it_was() {
 
 #[tokio::test(start_paused = true)]
 async fn a_state_that_cannot_be_taken_along_stays_where_it_is_and_the_error_says_why() {
-    let house = House::new();
+    let harness = TestHarness::new();
     let stay = async |first: &str, why: &str| {
-        let session = house.open().await;
+        let session = harness.open().await;
         run(&session, "x = 1").await;
         run(&session, first).await;
         let failed = run(&session, NEEDY).await;
         assert_eq!(failed.error(), format!("no tier can run this: the session cannot move to e2b: {why}"));
         assert!(session.promote("a command").await.is_err() && session.machine().is_none());
-        assert_eq!((house.machines.sandboxes(), house.machines.kernels()), (0, 0));
+        assert_eq!((harness.machines.sandboxes(), harness.machines.kernels()), (0, 0));
         assert!(session.files().write("/tmp/a", "still here".into()).is_ok());
         session
     };
@@ -195,9 +195,9 @@ async fn where_no_machine_is_to_be_had_the_error_says_so_and_when_to_come_back()
         (Cloud::There, None, true),
         (Cloud::Absent("set E2B_API_KEY"), None, false),
     ] {
-        let house = House::of(Plan { cloud, ..Plan::default() });
-        house.machines.mood().refuses = fault;
-        let session = house.open_with(CreateSession { offline, ..asked() }).await;
+        let harness = TestHarness::of(Plan { cloud, ..Plan::default() });
+        harness.machines.mood().refuses = fault;
+        let session = harness.open_with(CreateSession { offline, ..asked() }).await;
         run(&session, "x = 1").await;
         for error in [run(&session, OBVIOUS).await.done.err(), session.promote("a command").await.err()] {
             let after = match &error {
@@ -209,7 +209,7 @@ async fn where_no_machine_is_to_be_had_the_error_says_so_and_when_to_come_back()
             text.push_str(&format!("{said} [{}]\n", after.unwrap_or(Duration::ZERO).as_secs()));
         }
         assert_eq!(told(&session, "x").await, "wasm: 3 | = 1");
-        assert_eq!(house.machines.sandboxes(), 0);
+        assert_eq!(harness.machines.sandboxes(), 0);
     }
     insta::assert_snapshot!(text, @r"
     unavailable: e2b: refused: 20 are running [7]

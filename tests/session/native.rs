@@ -8,7 +8,7 @@ use switchtower_core::error::Error;
 use switchtower_core::session::{AtEnd, Config, CreateSession, ExecuteCell, Session};
 use tokio::time::{sleep, timeout};
 
-use super::house::{Cloud, House, Plan, asked, caller, execute, run, run_in, seconds, told};
+use super::harness::{Cloud, Plan, TestHarness, asked, caller, execute, run, run_in, seconds, told};
 
 /// Cells that have what they need in the native tier, and nobody sees it before they run; or everybody does.
 const NEEDY: &str = "import pandas";
@@ -17,37 +17,37 @@ const OBVIOUS: &str = "import pandas\npandas.x = 1";
 const NEEDIER: &str = "import torch";
 const BEYOND: &str = "import torch\ntorch.x = 1";
 
-fn without_machines() -> House {
-    House::of(Plan { native: true, cloud: Cloud::Absent("set E2B_API_KEY"), ..Plan::default() })
+fn without_machines() -> TestHarness {
+    TestHarness::of(Plan { native: true, cloud: Cloud::Absent("set E2B_API_KEY"), ..Plan::default() })
 }
 
 /// Kernels in WebAssembly, in the native tier, and machines.
-fn there_are(house: &House) -> (u32, u32, u32) {
-    (house.here.kernels(), house.native.kernels(), house.machines.sandboxes())
+fn there_are(harness: &TestHarness) -> (u32, u32, u32) {
+    (harness.here.kernels(), harness.native.kernels(), harness.machines.sandboxes())
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_cell_that_needs_the_other_tier_in_the_middle_begins_there_from_the_state_before_it_and_its_context_stays() {
-    let house = House::with_native();
-    let session = house.open().await;
+    let harness = TestHarness::with_native();
+    let session = harness.open().await;
     run(&session, "x = 1\nprint heard").await;
     let moved = run(&session, "x += 1\nprint(\"a\")\nsleep(1)\nimport pandas\nprint(\"b\")\nx").await;
     assert_eq!(moved.told(), "max_native_kernels: 2 | a | b | = 2");
     assert_eq!(moved.done.unwrap().moved.as_deref(), Some("it needs the module pandas"));
-    assert_eq!(house.native.log()[0], "ran x = 1; print heard");
+    assert_eq!(harness.native.log()[0], "ran x = 1; print heard");
     let stays = run(&session, "x").await;
     assert_eq!((stays.told().as_str(), stays.done.unwrap().moved), ("max_native_kernels: 3 | = 2", None));
     assert!(session.machine().is_none() && session.tier().is_none());
-    assert_eq!(there_are(&house), (0, 1, 0));
+    assert_eq!(there_are(&harness), (0, 1, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_obviously_needs_the_other_tier_begins_there_or_moves_there_before_it_runs() {
-    let house = House::with_native();
-    let (fresh, used) = (house.open().await, house.open().await);
+    let harness = TestHarness::with_native();
+    let (fresh, used) = (harness.open().await, harness.open().await);
     let begun = run(&fresh, OBVIOUS).await;
     assert_eq!((begun.told().as_str(), begun.done.unwrap().moved), ("max_native_kernels: 1", None));
-    assert_eq!(house.here.opened(), 0);
+    assert_eq!(harness.here.opened(), 0);
     run(&used, "x = 1").await;
     let moved = run(&used, OBVIOUS).await;
     assert_eq!(moved.told(), "max_native_kernels: 2");
@@ -57,23 +57,23 @@ async fn what_obviously_needs_the_other_tier_begins_there_or_moves_there_before_
 
 #[tokio::test(start_paused = true)]
 async fn a_machine_gets_the_state_of_all_cells_wherever_they_ran() {
-    let house = House::with_native();
-    let session = house.open().await;
+    let harness = TestHarness::with_native();
+    let session = harness.open().await;
     run(&session, "x = 1").await;
     run(&session, "x += 1\nimport pandas").await;
     run(&session, "y = 3").await;
     let moved = run(&session, BEYOND).await;
     assert_eq!(moved.told(), "e2b: 4");
     assert!(moved.done.unwrap().moved.is_some());
-    assert_eq!(house.machines.log()[1..4], ["ran x = 1", "ran x += 1; import pandas", "ran y = 3"]);
+    assert_eq!(harness.machines.log()[1..4], ["ran x = 1", "ran x += 1; import pandas", "ran y = 3"]);
     assert_eq!(told(&session, "x\ny").await, "e2b: 5 | = 2 | = 3");
-    assert_eq!(there_are(&house), (0, 0, 1));
+    assert_eq!(there_are(&harness), (0, 0, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_a_kernel_cannot_take_along_is_named_with_its_cell_and_the_kernel_goes_on_as_it_was() {
-    let house = House::with_native();
-    let session = house.open().await;
+    let harness = TestHarness::with_native();
+    let session = harness.open().await;
     run(&session, "x = 1").await;
     run(&session, "y = PLACE\nimport pandas").await;
     for number in [3, 5] {
@@ -82,12 +82,12 @@ async fn what_a_kernel_cannot_take_along_is_named_with_its_cell_and_the_kernel_g
         assert_eq!(stays, format!("no tier can run this: the session cannot move to e2b: {why}"));
         assert_eq!(told(&session, "x\ny").await, format!("native: {} | = 1 | = native", number + 1));
     }
-    assert_eq!((house.native.opened(), there_are(&house)), (1, (0, 1, 0)));
+    assert_eq!((harness.native.opened(), there_are(&harness)), (1, (0, 1, 0)));
     // The same on the way to the native tier: the context stays where it was.
-    let here = house.open().await;
+    let here = harness.open().await;
     run(&here, "z = PLACE").await;
-    let house = without_machines();
-    let here = house.open().await;
+    let harness = without_machines();
+    let here = harness.open().await;
     run(&here, "z = PLACE").await;
     assert!(
         run(&here, NEEDY)
@@ -96,33 +96,33 @@ async fn what_a_kernel_cannot_take_along_is_named_with_its_cell_and_the_kernel_g
             .contains("cannot move to native: the state after cell 1 cannot be made again: z")
     );
     assert_eq!(told(&here, "z").await, "wasm: 3 | = here");
-    assert_eq!(there_are(&house), (1, 0, 0));
+    assert_eq!(there_are(&harness), (1, 0, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_in_the_middle_of_a_move_finds_the_names_where_they_were() {
-    let house = House::with_native();
-    house.machines.mood().applying = seconds(5);
-    let session = house.open().await;
+    let harness = TestHarness::with_native();
+    harness.machines.mood().applying = seconds(5);
+    let session = harness.open().await;
     session.files().write("/tmp/a", "client".into()).unwrap();
     run(&session, "x = 1\nimport pandas").await;
     assert!(timeout(seconds(2), run(&session, BEYOND)).await.is_err());
     assert_eq!(told(&session, "x").await, "max_native_kernels: 3 | = 1");
-    assert_eq!((house.native.opened(), there_are(&house)), (1, (0, 1, 0)));
+    assert_eq!((harness.native.opened(), there_are(&harness)), (1, (0, 1, 0)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_kernel_that_dies_takes_its_names_with_it_and_says_so_once() {
     for (dies, note) in [("exit", false), ("x += 1\ndie", true)] {
-        let house = House::with_native();
-        let session = house.open().await;
+        let harness = TestHarness::with_native();
+        let session = harness.open().await;
         run(&session, "x = 1\nimport pandas\nwrite /tmp/a kept").await;
-        house.native.log();
+        harness.native.log();
         let died = run(&session, dies).await;
-        assert_eq!((died.told().as_str(), house.native.log().len()), ("max_native_kernels: 2", 1));
+        assert_eq!((died.told().as_str(), harness.native.log().len()), ("max_native_kernels: 2", 1));
         let done = died.done.unwrap();
         assert_eq!((done.outcome.exit, done.restarted, done.note.is_some()), (Exit::Killed, true, note));
-        assert_eq!(there_are(&house), (0, 0, 0));
+        assert_eq!(there_are(&harness), (0, 0, 0));
         assert_eq!(told(&session, "read /tmp/a\nx").await, "wasm: 1 | kept | NameError: x");
     }
 }
@@ -132,8 +132,8 @@ async fn there_are_so_many_kernels_and_then_cells_go_on_along_their_route_or_are
     let sessions = Config { max_native_kernels: 1, ..Config::default() };
     for cloud in [Cloud::There, Cloud::Absent("set E2B_API_KEY")] {
         let machines = matches!(cloud, Cloud::There);
-        let house = House::of(Plan { sessions: sessions.clone(), cloud, native: true, ..Plan::default() });
-        let (first, second) = (house.open().await, house.open().await);
+        let harness = TestHarness::of(Plan { sessions: sessions.clone(), cloud, native: true, ..Plan::default() });
+        let (first, second) = (harness.open().await, harness.open().await);
         run(&first, NEEDY).await;
         run(&second, "x = 2").await;
         let full = run(&second, OBVIOUS).await;
@@ -155,44 +155,45 @@ async fn there_are_so_many_kernels_and_then_cells_go_on_along_their_route_or_are
         // A tier that refuses for itself.
         second.end();
         sleep(seconds(1)).await;
-        let third = house.open().await;
-        house.native.mood().refuses = Some(Fault::Refused { reason: "busy".to_owned(), retry_after: Some(seconds(3)) });
+        let third = harness.open().await;
+        harness.native.mood().refuses =
+            Some(Fault::Refused { reason: "busy".to_owned(), retry_after: Some(seconds(3)) });
         let full = run(&third, OBVIOUS).await;
         assert!(matches!(full.done, Err(Error::Unavailable { retry_after: Some(after), .. }) if after == seconds(3)));
     }
 }
 
 /// Two kernels in all, two of one caller at most.
-fn of_two() -> House {
+fn of_two() -> TestHarness {
     let sessions = Config {
         max_native_kernels: 2,
         max_native_kernels_per_caller: 2,
         native_kernel_idle: seconds(300),
         ..Config::default()
     };
-    House::of(Plan { sessions, native: true, cloud: Cloud::Absent("none"), ..Plan::default() })
+    TestHarness::of(Plan { sessions, native: true, cloud: Cloud::Absent("none"), ..Plan::default() })
 }
 
-async fn open_for(house: &House, user: &str) -> Arc<Session> {
-    house.sessions.create(&caller(user), asked()).await.unwrap()
+async fn open_for(harness: &TestHarness, user: &str) -> Arc<Session> {
+    harness.sessions.create(&caller(user), asked()).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_caller_has_a_quarter_of_the_kernels_and_others_have_theirs() {
-    let house = without_machines();
+    let harness = without_machines();
     let mut kept = Vec::new();
     for _ in 0..8 {
-        let session = open_for(&house, "ada").await;
+        let session = open_for(&harness, "ada").await;
         assert_eq!(told(&session, "x = 1\nimport pandas\nx").await, "max_native_kernels: 1 | = 1");
         kept.push(session);
     }
-    let ninth = open_for(&house, "ada").await;
+    let ninth = open_for(&harness, "ada").await;
     let full = run(&ninth, NEEDY).await;
     assert!(matches!(&full.done, Err(Error::Overloaded { retry_after, .. }) if !retry_after.is_zero()));
     assert!(full.error().contains("native keeps 8 kernels of one caller's sessions at once: end a session"));
     for user in ["bob", "eve"] {
         assert_eq!(
-            told(&*open_for(&house, user).await, "x = 1\nimport pandas\nx").await,
+            told(&*open_for(&harness, user).await, "x = 1\nimport pandas\nx").await,
             "max_native_kernels: 1 | = 1"
         );
     }
@@ -204,12 +205,12 @@ async fn one_caller_has_a_quarter_of_the_kernels_and_others_have_theirs() {
 
 #[tokio::test(start_paused = true)]
 async fn the_kernel_that_was_idle_for_longest_is_given_up_for_another_caller_and_its_next_cell_says_so() {
-    let house = of_two();
-    let (first, second) = (open_for(&house, "ada").await, open_for(&house, "ada").await);
+    let harness = of_two();
+    let (first, second) = (open_for(&harness, "ada").await, open_for(&harness, "ada").await);
     run(&first, "x = 1\nimport pandas\nwrite /tmp/a kept").await;
     sleep(seconds(1)).await;
     run(&second, "x = 2\nimport pandas").await;
-    let other = open_for(&house, "bob").await;
+    let other = open_for(&harness, "bob").await;
     // Nobody has been idle for long enough.
     let full = run(&other, NEEDY).await;
     let Err(Error::Overloaded { retry_after, .. }) = &full.done else { panic!("{}", full.told()) };
@@ -219,11 +220,11 @@ async fn the_kernel_that_was_idle_for_longest_is_given_up_for_another_caller_and
     );
     sleep(seconds(300)).await;
     assert_eq!(told(&other, "y = 3\nimport pandas\ny").await, "max_native_kernels: 2 | = 3");
-    assert_eq!(there_are(&house).1, 2);
+    assert_eq!(there_are(&harness).1, 2);
     // The cell that counts on what is gone does not run; what it is told is why.
-    house.native.log();
+    harness.native.log();
     let gone = run(&first, "write /tmp/b never\nx").await;
-    assert_eq!((gone.said.as_str(), house.native.log()), ("2", Vec::new()));
+    assert_eq!((gone.said.as_str(), harness.native.log()), ("2", Vec::new()));
     let done = gone.done.unwrap();
     assert_eq!((done.outcome.exit, done.restarted, done.tier.as_str()), (Exit::Killed, true, "native"));
     assert_eq!(
@@ -239,15 +240,15 @@ async fn the_kernel_that_was_idle_for_longest_is_given_up_for_another_caller_and
 
 #[tokio::test(start_paused = true)]
 async fn a_kernel_in_which_a_cell_runs_is_not_given_up_and_neither_is_one_of_the_caller_that_needs_another() {
-    let house = of_two();
-    let (first, second) = (open_for(&house, "ada").await, open_for(&house, "bob").await);
+    let harness = of_two();
+    let (first, second) = (open_for(&harness, "ada").await, open_for(&harness, "bob").await);
     run(&first, "x = 1\nimport pandas").await;
     run(&second, "x = 2\nimport pandas").await;
     let runs = run(&first, "sleep(1000)\nx");
     let needs = async {
         sleep(seconds(400)).await;
         // Its own is idle, that of the other is not.
-        let another = open_for(&house, "bob").await;
+        let another = open_for(&harness, "bob").await;
         let full = run(&another, NEEDY).await;
         assert!(matches!(full.done, Err(Error::Overloaded { .. })), "{}", full.told());
     };
@@ -259,11 +260,11 @@ async fn a_kernel_in_which_a_cell_runs_is_not_given_up_and_neither_is_one_of_the
 #[tokio::test(start_paused = true)]
 async fn a_context_whose_kernel_was_given_up_says_so_on_the_machine_too_that_its_session_moved_to_meanwhile() {
     let sessions = Config { max_native_kernels: 1, native_kernel_idle: seconds(300), ..Config::default() };
-    let house = House::of(Plan { sessions, native: true, ..Plan::default() });
-    let first = open_for(&house, "ada").await;
+    let harness = TestHarness::of(Plan { sessions, native: true, ..Plan::default() });
+    let first = open_for(&harness, "ada").await;
     run(&first, "x = 1\nimport pandas").await;
     sleep(seconds(301)).await;
-    assert_eq!(told(&*open_for(&house, "bob").await, NEEDY).await, "max_native_kernels: 1");
+    assert_eq!(told(&*open_for(&harness, "bob").await, NEEDY).await, "max_native_kernels: 1");
     first.promote("a command").await.unwrap();
     let gone = run(&first, "x").await.done.unwrap();
     assert!(gone.restarted && gone.note.unwrap().contains("another caller needed its place"));
@@ -272,8 +273,8 @@ async fn a_context_whose_kernel_was_given_up_says_so_on_the_machine_too_that_its
 
 #[tokio::test(start_paused = true)]
 async fn files_go_with_a_context_and_stay_those_of_its_session() {
-    let house = House::with_native();
-    let session = house.open().await;
+    let harness = TestHarness::with_native();
+    let session = harness.open().await;
     session.files().write("/tmp/a", "client".into()).unwrap();
     run(&session, "write /tmp/b wasm\nwrite /tmp/gone wasm").await;
     session.files().remove("/tmp/gone").unwrap();
@@ -291,14 +292,14 @@ async fn files_go_with_a_context_and_stay_those_of_its_session() {
 
 #[tokio::test(start_paused = true)]
 async fn each_context_is_where_its_cells_led_it_and_a_machine_takes_all_of_them() {
-    let house = House::with_native();
-    let session = house.open().await;
+    let harness = TestHarness::with_native();
+    let session = harness.open().await;
     let other = session.open_context(None).await.unwrap().id;
     run(&session, "x = 1\nimport pandas\nwrite /tmp/a native").await;
     assert_eq!(run_in(&session, &other, "x = 2\nread /tmp/a").await.told(), "wasm: 1 | native");
-    assert_eq!((told(&session, "x").await.as_str(), there_are(&house)), ("max_native_kernels: 2 | = 1", (1, 1, 0)));
+    assert_eq!((told(&session, "x").await.as_str(), there_are(&harness)), ("max_native_kernels: 2 | = 1", (1, 1, 0)));
     run_in(&session, &other, BEYOND).await;
-    assert_eq!((there_are(&house), house.machines.kernels()), ((0, 0, 1), 2));
+    assert_eq!((there_are(&harness), harness.machines.kernels()), ((0, 0, 1), 2));
     assert_eq!(told(&session, "x").await, "e2b: 3 | = 1");
     assert_eq!(run_in(&session, &other, "x").await.told(), "e2b: 3 | = 2");
 }
@@ -306,8 +307,8 @@ async fn each_context_is_where_its_cells_led_it_and_a_machine_takes_all_of_them(
 #[tokio::test(start_paused = true)]
 async fn restarting_or_closing_a_context_gives_its_kernel_back_and_ends_the_cell_in_it() {
     let sessions = Config { max_native_kernels: 1, ..Config::default() };
-    let house = House::of(Plan { sessions, native: true, cloud: Cloud::Absent("none"), ..Plan::default() });
-    let session = house.open().await;
+    let harness = TestHarness::of(Plan { sessions, native: true, cloud: Cloud::Absent("none"), ..Plan::default() });
+    let session = harness.open().await;
     let id = session.contexts().remove(0).id;
     run(&session, "x = 1\nimport pandas").await;
     let restarts = async {
@@ -317,21 +318,21 @@ async fn restarting_or_closing_a_context_gives_its_kernel_back_and_ends_the_cell
     let (cell, restarted) = tokio::join!(run(&session, "sleep(100)"), restarts);
     assert!(restarted && cell.told() == "max_native_kernels: 2", "{}", cell.told());
     let done = cell.done.unwrap();
-    assert_eq!((done.outcome.exit, done.restarted, there_are(&house)), (Exit::Killed, true, (0, 0, 0)));
+    assert_eq!((done.outcome.exit, done.restarted, there_are(&harness)), (Exit::Killed, true, (0, 0, 0)));
     assert_eq!(told(&session, "import pandas\nx").await, "max_native_kernels: 1 | NameError: x");
     session.close_context(&id).await.unwrap();
-    let another = house.open().await;
+    let another = harness.open().await;
     assert_eq!(told(&another, OBVIOUS).await, "max_native_kernels: 1");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pause_keeps_the_names_and_an_idle_kernel_is_not_spilled() {
     let sessions = Config { memory: 0, evict_after: seconds(1), ..Config::default() };
-    let house = House::of(Plan { sessions, native: true, ..Plan::default() });
-    let session = house.open_with(CreateSession { timeout: seconds(100), at_end: AtEnd::Pause, ..asked() }).await;
+    let harness = TestHarness::of(Plan { sessions, native: true, ..Plan::default() });
+    let session = harness.open_with(CreateSession { timeout: seconds(100), at_end: AtEnd::Pause, ..asked() }).await;
     run(&session, "x = 1\nimport pandas").await;
-    house.passes(seconds(99)).await;
-    assert_eq!((there_are(&house), house.sessions.kernel_memory()), ((0, 1, 0), 4 << 20));
+    harness.passes(seconds(99)).await;
+    assert_eq!((there_are(&harness), harness.sessions.kernel_memory()), ((0, 1, 0), 4 << 20));
     sleep(seconds(500)).await;
     assert!(session.resume(seconds(100)).await.unwrap());
     assert_eq!(told(&session, "x").await, "max_native_kernels: 2 | = 1");
@@ -344,9 +345,9 @@ async fn a_pause_keeps_the_names_and_an_idle_kernel_is_not_spilled() {
     session.resume(seconds(100)).await.unwrap();
     // As in any kernel that is interrupted: what the cell did until then is done.
     assert_eq!(told(&session, "x").await, "max_native_kernels: 4 | = 2");
-    assert_eq!((house.native.opened(), house.native.running()), (1, 0));
+    assert_eq!((harness.native.opened(), harness.native.running()), (1, 0));
     // One that is not so polite is gone, and that is told as any other death.
-    house.native.mood().heedless = true;
+    harness.native.mood().heedless = true;
     assert!(timeout(seconds(1), run(&session, "sleep(50)")).await.is_err());
     let died = run(&session, "x").await.done.unwrap();
     assert_eq!((died.outcome.exit, died.restarted, died.number), (Exit::Killed, true, 6));
@@ -355,18 +356,18 @@ async fn a_pause_keeps_the_names_and_an_idle_kernel_is_not_spilled() {
 
 #[tokio::test(start_paused = true)]
 async fn a_cell_that_takes_longer_than_its_budget_moves_on_while_nothing_holds_it() {
-    let house = House::with_native();
-    let session = house.open().await;
+    let harness = TestHarness::with_native();
+    let session = harness.open().await;
     // Ten seconds here, and then as long as it likes in the next tier.
     assert_eq!(told(&session, "x = 1\nsleep(60)\nx").await, "max_native_kernels: 1 | = 1");
     assert_eq!(told(&session, "sleep(600)\nx").await, "max_native_kernels: 2 | = 1");
-    assert_eq!(there_are(&house), (0, 1, 0));
+    assert_eq!(there_are(&harness), (0, 1, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_cell_whose_time_is_up_leaves_the_names_unless_it_does_not_heed_that() {
-    let house = House::with_native();
-    let session = house.open().await;
+    let harness = TestHarness::with_native();
+    let session = harness.open().await;
     run(&session, "x = 1\nimport pandas").await;
     let late =
         |source: &str| ExecuteCell { source: source.to_owned(), timeout: Some(seconds(1)), ..ExecuteCell::default() };
@@ -376,7 +377,7 @@ async fn a_cell_whose_time_is_up_leaves_the_names_unless_it_does_not_heed_that()
     // Run again elsewhere, such a cell would go on to its end: it is not, and what it did is carried or named.
     let stays = run(&session, BEYOND).await.error();
     assert!(stays.contains("x: it came out different there"), "{stays}");
-    house.native.mood().heedless = true;
+    harness.native.mood().heedless = true;
     let done = execute(&session, late("sleep(5)")).await.done.unwrap();
     assert_eq!((done.outcome.exit, done.restarted), (Exit::TimedOut, true));
     assert!(told(&session, "x").await.ends_with("1 | NameError: x"));
@@ -385,29 +386,29 @@ async fn a_cell_whose_time_is_up_leaves_the_names_unless_it_does_not_heed_that()
 #[tokio::test(start_paused = true)]
 async fn a_cell_that_meets_the_wall_in_the_middle_moves_on_before_the_kernel_holds_names_and_after_that_its_next_does()
 {
-    let house = House::with_native();
-    let fresh = house.open().await;
+    let harness = TestHarness::with_native();
+    let fresh = harness.open().await;
     assert_eq!(told(&fresh, "import pandas\npandas.x = 1\nimport torch").await, "e2b: 1");
-    let session = house.open().await;
+    let session = harness.open().await;
     run(&session, "x = 1").await;
     // It came with its names, which can still be made again where they were.
     assert_eq!(told(&session, "x += 1\nimport pandas\nimport torch\nx").await, "e2b: 2 | = 2");
 
-    let session = house.open().await;
+    let session = harness.open().await;
     run(&session, "x = 1\nimport pandas").await;
     let wall = run(&session, NEEDIER).await;
     assert_eq!(wall.told(), "max_native_kernels: 2 | ModuleNotFoundError: No module named 'torch'");
     let note = "it needs the module torch; what it did until then is done, and the next cell runs in e2b";
     assert_eq!(wall.done.unwrap().note.as_deref(), Some(note));
-    house.machines.mood().refuses = Some(Fault::Refused { reason: "busy".to_owned(), retry_after: None });
+    harness.machines.mood().refuses = Some(Fault::Refused { reason: "busy".to_owned(), retry_after: None });
     assert_eq!(told(&session, "x").await, "max_native_kernels: 3 | = 1");
-    house.machines.mood().refuses = None;
+    harness.machines.mood().refuses = None;
     let moved = run(&session, "import torch\nx").await;
     assert_eq!(moved.told(), "e2b: 4 | = 1");
     assert_eq!(moved.done.unwrap().moved.as_deref(), Some("a cell before it needed the module torch"));
 
-    let house = without_machines();
-    let session = house.open().await;
+    let harness = without_machines();
+    let session = harness.open().await;
     run(&session, "x = 1\nimport pandas").await;
     assert!(told(&session, NEEDIER).await.starts_with("max_native_kernels: 2 | ModuleNotFoundError"));
     assert_eq!(told(&session, "x").await, "max_native_kernels: 3 | = 1");

@@ -5,70 +5,70 @@ use std::time::Duration;
 use switchtower_core::session::Config;
 use tokio::time::timeout;
 
-use super::house::{House, Plan, run, seconds, told};
+use super::harness::{Plan, TestHarness, run, seconds, told};
 
 /// What a kernel of the toy counts for.
 const KERNEL: u64 = (3 + 1) << 20;
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_kernel_is_spilled_and_its_cells_run_again_once_when_it_is_needed() {
-    let house = House::new();
-    let session = house.open().await;
+    let harness = TestHarness::new();
+    let session = harness.open().await;
     run(&session, "x = 1\nprint heard").await;
     run(&session, "x += 1").await;
-    assert_eq!(house.sessions.kernel_memory(), KERNEL);
-    house.passes(seconds(599)).await;
-    assert_eq!(house.here.kernels(), 1);
-    house.passes(seconds(3)).await;
-    assert_eq!((house.here.kernels(), house.sessions.kernel_memory()), (0, 0));
-    house.here.log();
+    assert_eq!(harness.sessions.kernel_memory(), KERNEL);
+    harness.passes(seconds(599)).await;
+    assert_eq!(harness.here.kernels(), 1);
+    harness.passes(seconds(3)).await;
+    assert_eq!((harness.here.kernels(), harness.sessions.kernel_memory()), (0, 0));
+    harness.here.log();
     assert_eq!(told(&session, "x").await, "wasm: 3 | = 2");
     assert_eq!(told(&session, "x").await, "wasm: 4 | = 2");
-    assert_eq!(house.here.log(), ["ran x = 1; print heard", "ran x += 1", "ran x", "ran x"]);
+    assert_eq!(harness.here.log(), ["ran x = 1; print heard", "ran x += 1", "ran x", "ran x"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn beyond_the_limit_of_memory_the_longest_idle_goes_first_and_what_is_dear_last() {
     let sessions = Config { memory: 2 * KERNEL, ..Config::default() };
-    let house = House::of(Plan { sessions, ..Plan::default() });
+    let harness = TestHarness::of(Plan { sessions, ..Plan::default() });
     let mut opened = Vec::new();
     for cell in ["x = 0\nwork 3", "x = 1", "x = 2", "x = 3"] {
-        opened.push(house.open().await);
+        opened.push(harness.open().await);
         run(opened.last().unwrap(), cell).await;
         tokio::time::sleep(seconds(1)).await;
     }
-    assert_eq!((house.here.kernels(), house.sessions.kernel_memory()), (4, 4 * KERNEL));
-    house.passes(Duration::from_millis(10)).await;
-    assert_eq!((house.here.kernels(), house.sessions.kernel_memory()), (2, 2 * KERNEL));
+    assert_eq!((harness.here.kernels(), harness.sessions.kernel_memory()), (4, 4 * KERNEL));
+    harness.passes(Duration::from_millis(10)).await;
+    assert_eq!((harness.here.kernels(), harness.sessions.kernel_memory()), (2, 2 * KERNEL));
     // One and two were made again; the dear one, which was idle for longest, and the latest were not.
-    house.here.log();
+    harness.here.log();
     for (number, session) in opened.iter().enumerate() {
         assert!(told(session, "x").await.ends_with(&format!("= {number}")));
     }
-    assert_eq!(house.here.log(), ["ran x", "ran x = 1", "ran x", "ran x = 2", "ran x", "ran x"]);
+    assert_eq!(harness.here.log(), ["ran x", "ran x = 1", "ran x", "ran x = 2", "ran x", "ran x"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_kernel_in_use_or_that_could_not_be_made_again_is_not_spilled() {
     let sessions = Config { memory: 0, ..Config::default() };
-    let house = House::of(Plan { sessions, ..Plan::default() });
-    let (busy, torn) = (house.open().await, house.open().await);
+    let harness = TestHarness::of(Plan { sessions, ..Plan::default() });
+    let (busy, torn) = (harness.open().await, harness.open().await);
     run(&busy, "x = 1").await;
-    house.here.mood().tears = true;
+    harness.here.mood().tears = true;
     run(&torn, "x = 1").await;
-    house.here.mood().tears = false;
-    let (heard, ()) = tokio::join!(run(&busy, "sleep 5\nx"), house.passes(seconds(4)));
+    harness.here.mood().tears = false;
+    let (heard, ()) = tokio::join!(run(&busy, "sleep 5\nx"), harness.passes(seconds(4)));
     assert_eq!(heard.told(), "wasm: 2 | = 1");
-    assert_eq!((house.here.kernels(), house.sessions.kernel_memory()), (2, 2 * KERNEL));
+    assert_eq!((harness.here.kernels(), harness.sessions.kernel_memory()), (2, 2 * KERNEL));
     assert_eq!(told(&torn, "x").await, "wasm: 2 | = 1");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_kernel_that_was_broken_off_is_not_counted_any_more() {
-    let house = House::new();
-    let session = house.open().await;
+    let harness = TestHarness::new();
+    let session = harness.open().await;
     run(&session, "x = 1").await;
     assert!(timeout(seconds(1), run(&session, "sleep 5")).await.is_err());
-    house.passes(Duration::from_millis(10)).await;
-    assert_eq!(house.sessions.kernel_memory(), 0);
+    harness.passes(Duration::from_millis(10)).await;
+    assert_eq!(harness.sessions.kernel_memory(), 0);
 }

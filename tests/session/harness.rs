@@ -1,4 +1,4 @@
-//! A house for tests: sessions over a toy that keeps kernels here, where it is asked for one whose kernels nothing
+//! A harness for tests: sessions over a toy that keeps kernels here, where it is asked for one whose kernels nothing
 //! makes again, and a toy whose sandboxes are machines.
 
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 
 use crate::kernels::Toy;
 
-/// What a house is made of.
+/// What a harness is made of.
 #[derive(Default)]
 pub(crate) struct Plan {
     pub(crate) sessions: Config,
@@ -43,7 +43,7 @@ pub(crate) enum Cloud {
     Guarded(u32),
 }
 
-pub(crate) struct House {
+pub(crate) struct TestHarness {
     pub(crate) here: Toy,
     pub(crate) native: Toy,
     pub(crate) machines: Toy,
@@ -51,7 +51,7 @@ pub(crate) struct House {
     pub(crate) sessions: Sessions,
 }
 
-impl House {
+impl TestHarness {
     pub(crate) fn new() -> Self {
         Self::of(Plan::default())
     }
