@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use switchtower_contract::{Backend, Events, Exit, Language, Limits, Program, Sandbox, Spec};
-use switchtower_native::worker::Profile;
+use switchtower_native::JailProfile;
 use switchtower_native::{Config, Installation, Native};
 use tokio::runtime::Runtime;
 
@@ -40,13 +40,13 @@ fn main() {
         Err(missing) => return println!("skipped: {missing}; {}", missing.remedy),
     };
     let runtime = Runtime::new().expect("a runtime can be made");
-    for profile in [Profile::Full, Profile::Reduced] {
+    for profile in [JailProfile::Full, JailProfile::Reduced] {
         println!("\nprofile {profile:?}");
         runtime.block_on(measure(&installation, profile));
     }
 }
 
-async fn measure(installation: &Installation, profile: Profile) {
+async fn measure(installation: &Installation, profile: JailProfile) {
     let size = |workers, prewarmed| Config {
         workers,
         kernel_workers: 0,

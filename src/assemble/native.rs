@@ -136,7 +136,7 @@ pub async fn science(config: &Config) -> Science {
     }
     let layers = backend.layers().iter().map(|layer| (layer.name.clone(), layer.status.clone())).collect();
     let (python, packages) = (backend.installation().python().to_owned(), backend.installation().packages().len());
-    let full = backend.profile() == Some(switchtower_native::worker::Profile::Full);
+    let full = backend.profile() == Some(switchtower_native::JailProfile::Full);
     backend.shutdown().await;
     Science::Well { python, packages, full, layers }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock, Once};
 use std::time::Duration;
 
 use switchtower_contract::Backend;
-use switchtower_native::worker::Profile;
+use switchtower_native::JailProfile;
 use switchtower_native::{Config, Installation, Native, WorkerLifetime};
 use tokio::runtime::Runtime;
 
@@ -23,10 +23,10 @@ pub(super) struct Bench {
 }
 
 /// The profiles of the jail.
-pub(super) const PROFILES: [Profile; 2] = [Profile::Full, Profile::Reduced];
+pub(super) const PROFILES: [JailProfile; 2] = [JailProfile::Full, JailProfile::Reduced];
 
 /// Two workers that last.
-pub(super) fn size(profile: Profile) -> Config {
+pub(super) fn size(profile: JailProfile) -> Config {
     let lifetime = WorkerLifetime { max_runs: u64::MAX, max_age: Duration::from_secs(3600) };
     Config { workers: 2, kernel_workers: 1, prewarmed: 2, lifetime, profile: Some(profile), ..Config::default() }
 }
@@ -37,7 +37,7 @@ pub(super) fn bench() -> Option<&'static Bench> {
         let installation = Installation::locate(Some(&folder()?)).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let of = |profile| Native::new(installation.clone(), size(profile));
-        let (full, reduced) = (of(Profile::Full), of(Profile::Reduced));
+        let (full, reduced) = (of(JailProfile::Full), of(JailProfile::Reduced));
         Some(Bench { runtime, installation, full, reduced })
     });
     BENCH.as_ref()
@@ -48,15 +48,15 @@ impl Bench {
         self.runtime.block_on(future)
     }
 
-    pub(super) fn of(&self, profile: Profile) -> &Native {
+    pub(super) fn of(&self, profile: JailProfile) -> &Native {
         match profile {
-            Profile::Full => &self.full,
-            Profile::Reduced => &self.reduced,
+            JailProfile::Full => &self.full,
+            JailProfile::Reduced => &self.reduced,
         }
     }
 
     /// Those that this machine can have. Where namespaces are forbidden there is one, and that is said.
-    pub(super) fn profiles(&self) -> &'static [Profile] {
+    pub(super) fn profiles(&self) -> &'static [JailProfile] {
         static TELL: Once = Once::new();
         static NAMESPACES: LazyLock<bool> = LazyLock::new(|| {
             let mut probe = Command::new("unshare");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use switchtower_contract::Fault;
-use switchtower_native::worker::Profile;
+use switchtower_native::JailProfile;
 use switchtower_native::{Config, Native};
 
 use super::bench::{Bench, bench, parent_of, scratch_of, size, until};
@@ -44,9 +44,9 @@ fn end(ran: &Ran) -> String {
 }
 
 /// What is not as it must be.
-fn faults(case: &Case, profile: Profile, ran: &Ran, limit: Duration) -> Vec<String> {
+fn faults(case: &Case, profile: JailProfile, ran: &Ran, limit: Duration) -> Vec<String> {
     let mut faults = Vec::new();
-    let expected = if profile == Profile::Full { case.full } else { case.reduced };
+    let expected = if profile == JailProfile::Full { case.full } else { case.reduced };
     if !expected.split('|').any(|expected| expected == end(ran)) {
         faults.push(format!("it ended as {:?}, not as {expected:?}", end(ran)));
     }
@@ -103,8 +103,8 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-fn hostile_programs_come_to_their_ends_behind(bench: &Bench, profile: Profile) {
-    let alias = bench.alias(if profile == Profile::Full { "full" } else { "reduced" });
+fn hostile_programs_come_to_their_ends_behind(bench: &Bench, profile: JailProfile) {
+    let alias = bench.alias(if profile == JailProfile::Full { "full" } else { "reduced" });
     let native = Native::new(alias.installation(), Config { workers: 1, ..size(profile) });
     let programs = programs();
     bench.block_on(async {
@@ -117,7 +117,7 @@ fn hostile_programs_come_to_their_ends_behind(bench: &Bench, profile: Profile) {
             let case = CASES.iter().find(|case| case.name == name).unwrap_or_else(|| panic!("{name}: no end is known"));
             let source = source.replace("@PARENT@", &std::process::id().to_string());
             let source = source.replace("@ZYGOTE@", &worker.to_string());
-            let expected = if profile == Profile::Full { case.full } else { case.reduced };
+            let expected = if profile == JailProfile::Full { case.full } else { case.reduced };
             let limit = if expected.contains("timed_out") { ENDLESS } else { ENOUGH };
             let ran = trial(&source).within(limit).run(&native).await;
             wrong.extend(faults(case, profile, &ran, limit).into_iter().map(|fault| format!("{name}: {fault}")));
@@ -145,15 +145,15 @@ fn hostile_programs_come_to_their_ends_behind(bench: &Bench, profile: Profile) {
 #[test]
 fn hostile_programs_come_to_their_ends_behind_the_full_walls() {
     let Some(bench) = bench() else { return };
-    if bench.profiles().contains(&Profile::Full) {
-        hostile_programs_come_to_their_ends_behind(bench, Profile::Full);
+    if bench.profiles().contains(&JailProfile::Full) {
+        hostile_programs_come_to_their_ends_behind(bench, JailProfile::Full);
     }
 }
 
 #[test]
 fn hostile_programs_come_to_their_ends_behind_the_reduced_walls() {
     let Some(bench) = bench() else { return };
-    hostile_programs_come_to_their_ends_behind(bench, Profile::Reduced);
+    hostile_programs_come_to_their_ends_behind(bench, JailProfile::Reduced);
 }
 
 /// Each wants all there is of something.

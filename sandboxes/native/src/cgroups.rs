@@ -47,7 +47,7 @@ pub(crate) fn remove_of(_starter: u32) -> usize {
 /// Whether there is any group of a worker that the process with this number started, and whether that process lives.
 #[cfg(target_os = "linux")]
 pub(crate) fn remain_of(starter: u32) -> (bool, bool) {
-    (switchtower_jail::count_cgroups(starter) > 0, switchtower_jail::lives(starter))
+    (switchtower_jail::count_cgroups(starter) > 0, switchtower_jail::is_alive(starter))
 }
 
 #[cfg(not(target_os = "linux"))]

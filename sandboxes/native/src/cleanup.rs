@@ -15,20 +15,20 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
-use crate::{cgroups, scratch};
+use crate::{cgroups, scratch_root};
 
 /// The first argument that makes a cleanup process of the worker executable.
 pub const ARGUMENT: &str = "cleanup";
 /// What it is called in lists of processes.
 const NAME: &str = "switchtower-native-cleanup";
 /// A byte on its standard input: there is nothing to remove, it can go.
-const DISMISSED: u8 = b'.';
+const DISMISS: u8 = b'.';
 /// It is waited for this long.
-const PATIENCE: Duration = Duration::from_secs(1);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What it is told: its second argument, as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Remains {
+pub struct Leftovers {
     /// The number of the process that it waits for.
     pub process: u32,
     /// The folder of that process's private files.
@@ -37,25 +37,25 @@ pub struct Remains {
 
 /// What is still there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Left {
-    Nothing,
+pub enum CleanupState {
+    Clean,
     /// Some of it, and the process has ended.
-    Remains,
+    Leftovers,
     /// Some of it, and the process lives: its standard input was closed while it ends, or it needs no cleanup any more.
     InUse,
 }
 
-impl Remains {
+impl Leftovers {
     /// Removes what nobody uses any more.
-    pub fn remove(&self) -> Left {
+    pub fn remove(&self) -> CleanupState {
         cgroups::remove_of(self.process);
         if let Some(place) = self.scratch.parent() {
-            scratch::sweep(place);
+            scratch_root::sweep(place);
         }
         match cgroups::remain_of(self.process) {
-            (false, _) if !self.scratch.exists() => Left::Nothing,
-            (_, false) => Left::Remains,
-            (_, true) => Left::InUse,
+            (false, _) if !self.scratch.exists() => CleanupState::Clean,
+            (_, false) => CleanupState::Leftovers,
+            (_, true) => CleanupState::InUse,
         }
     }
 }
@@ -70,7 +70,7 @@ impl Cleanup {
     /// # Errors
     /// It cannot be started. Nothing depends on it but what is left when this process is killed.
     pub(crate) fn start(worker: &Path, scratch: &Path) -> io::Result<Self> {
-        let told = Remains { process: std::process::id(), scratch: scratch.to_owned() };
+        let told = Leftovers { process: std::process::id(), scratch: scratch.to_owned() };
         let told = serde_json::to_string(&told)?;
         let mut command = std::process::Command::new(worker);
         command.arg0(NAME).arg(ARGUMENT).arg(told).env_clear().current_dir("/");
@@ -83,9 +83,9 @@ impl Cleanup {
         let Some(mut child) = self.0.lock().await.take() else { return };
         if let Some(mut stdin) = child.stdin.take() {
             // It may be gone, and that is as good.
-            let _gone = stdin.write_all(&[DISMISSED]).await;
+            let _gone = stdin.write_all(&[DISMISS]).await;
         }
-        if tokio::time::timeout(PATIENCE, child.wait()).await.is_err() {
+        if tokio::time::timeout(EXIT_TIMEOUT, child.wait()).await.is_err() {
             let _gone = child.kill().await;
         }
     }

@@ -46,13 +46,13 @@ pub struct Installation {
 /// There is no installation to use, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-pub struct Missing {
+pub struct InstallationError {
     pub reason: String,
     /// What would bring it.
     pub remedy: String,
 }
 
-impl Missing {
+impl InstallationError {
     fn new(reason: String) -> Self {
         Self { reason, remedy: format!("`{INSTALL}` installs the scientific tier") }
     }
@@ -63,31 +63,38 @@ impl Installation {
     ///
     /// # Errors
     /// It is not there, or not whole.
-    pub fn locate(folder: Option<&Path>) -> Result<Self, Missing> {
+    pub fn locate(folder: Option<&Path>) -> Result<Self, InstallationError> {
         let folder = match folder {
             Some(folder) => folder.to_owned(),
-            None => usual_folder().ok_or_else(|| Missing::new("there is no home folder to look in".to_owned()))?,
+            None => {
+                usual_folder().ok_or_else(|| InstallationError::new("there is no home folder to look in".to_owned()))?
+            }
         };
         let path = folder.join("manifest.json");
         let text = std::fs::read(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Missing::new(format!("it is not installed in {}", folder.display())),
-            _ => Missing::new(format!("{}: {error}", path.display())),
+            std::io::ErrorKind::NotFound => {
+                InstallationError::new(format!("it is not installed in {}", folder.display()))
+            }
+            _ => InstallationError::new(format!("{}: {error}", path.display())),
         })?;
         let manifest: Manifest = serde_json::from_slice(&text)
-            .map_err(|error| Missing::new(format!("{} is no manifest: {error}", path.display())))?;
+            .map_err(|error| InstallationError::new(format!("{} is no manifest: {error}", path.display())))?;
         if manifest.format != FORMAT {
             let made = manifest.format;
-            return Err(Missing::new(format!("{} was installed by another version (form {made})", folder.display())));
+            return Err(InstallationError::new(format!(
+                "{} was installed by another version (form {made})",
+                folder.display()
+            )));
         }
         let installation = Self { folder, manifest: Arc::new(manifest) };
         let Manifest { protocol, version, .. } = &*installation.manifest;
         protocol::check(*protocol, version.as_deref()).map_err(|mismatch| {
             let remedy = installation.update();
-            Missing { reason: format!("{}: {mismatch}: {remedy}", installation.folder.display()), remedy }
+            InstallationError { reason: format!("{}: {mismatch}: {remedy}", installation.folder.display()), remedy }
         })?;
         for needed in [installation.worker(), installation.site(), installation.manifest.home.clone()] {
             if !needed.exists() {
-                return Err(Missing::new(format!("{} is not there any more", needed.display())));
+                return Err(InstallationError::new(format!("{} is not there any more", needed.display())));
             }
         }
         Ok(installation)
@@ -163,7 +170,7 @@ mod tests {
     use super::*;
 
     /// An installation of files without content, with this in its manifest.
-    fn located(protocol: &str) -> Result<Installation, Missing> {
+    fn located(protocol: &str) -> Result<Installation, InstallationError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         for part in [WORKER, SITE] {

@@ -14,13 +14,20 @@ mod canaries;
 mod cgroups;
 pub mod cleanup;
 mod installation;
-mod kernels;
+mod kernel_processes;
 mod native;
 mod offer;
 mod processor;
-mod scratch;
-pub mod worker;
+mod scratch_root;
+pub mod worker_config;
 
-pub use installation::{Installation, Missing};
+pub use installation::{Installation, InstallationError};
 pub use native::{Config, Config as Size, Native};
+pub use switchtower_jail::JailProfile;
 pub use switchtower_worker::{StartError, WorkerLifetime};
+
+/// The former path of [`JailProfile`].
+#[doc(hidden)]
+pub mod worker {
+    pub use switchtower_jail::JailProfile as Profile;
+}

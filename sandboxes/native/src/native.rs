@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use switchtower_contract::{Backend, Fault, Kernel, Offer, Opening, Sandbox, Spec};
+use switchtower_jail::JailProfile;
 use switchtower_worker::jail::Layer;
 use switchtower_worker::{
     KernelConfig, KernelPool, LaunchConfig, PoolConfig, StartError, Timeouts, WorkerLifetime, WorkerPool,
@@ -16,10 +17,10 @@ use crate::canaries;
 use crate::cgroups;
 use crate::cleanup::Cleanup;
 use crate::installation::Installation;
-use crate::kernels::KernelProcesses;
+use crate::kernel_processes::KernelProcesses;
 use crate::offer::{offer, runtime};
-use crate::scratch::Scratch;
-use crate::worker::{Profile, Settings};
+use crate::scratch_root::ScratchRoot;
+use crate::worker_config::WorkerConfig;
 
 /// What most programs of this kind import.
 const PRELOAD: [&str; 6] = ["numpy", "pandas", "scipy", "sympy", "matplotlib", "sklearn"];
@@ -54,7 +55,7 @@ pub struct Config {
     /// When a worker is replaced.
     pub lifetime: WorkerLifetime,
     /// The jail's profile; none: the full one where the system allows it.
-    pub profile: Option<Profile>,
+    pub profile: Option<JailProfile>,
     /// Bytes that a program may have in files.
     pub scratch_bytes: u64,
     /// Bytes of memory that a kernel gets which begins with the state of another.
@@ -95,7 +96,7 @@ pub struct Native {
     /// Removes what is left when this process is killed. None where it cannot be started.
     cleanup: OnceCell<Option<Cleanup>>,
     /// Its folder is removed last.
-    scratch: OnceCell<Scratch>,
+    scratch: OnceCell<ScratchRoot>,
 }
 
 impl Native {
@@ -129,9 +130,9 @@ impl Native {
     }
 
     /// The profile of the workers' jail, by these layers.
-    pub fn profile(&self) -> Option<Profile> {
+    pub fn profile(&self) -> Option<JailProfile> {
         let tree = self.layers().iter().find(|layer| layer.name == "file tree")?;
-        Some(if tree.status.is_ok() { Profile::Full } else { Profile::Reduced })
+        Some(if tree.status.is_ok() { JailProfile::Full } else { JailProfile::Reduced })
     }
 
     async fn programs(&self) -> Result<&WorkerPool, Arc<StartError>> {
@@ -154,7 +155,7 @@ impl Native {
     /// How processes that have room for so many kernels are started; `together` are to share the machine.
     async fn command(&self, kernels: usize, together: usize) -> Result<LaunchConfig, StartError> {
         let program = self.installation.worker();
-        let scratch = self.scratch.get_or_try_init(async || Scratch::new()).await;
+        let scratch = self.scratch.get_or_try_init(async || ScratchRoot::new()).await;
         let scratch =
             scratch.map_err(|error| StartError::Failed(format!("there is no folder for private files: {error}")))?;
         // Before the first worker: it may be killed at any moment.
@@ -171,15 +172,15 @@ impl Native {
         })
     }
 
-    fn settings(&self, scratch: &Path, kernels: usize, together: usize) -> Settings {
-        Settings {
+    fn settings(&self, scratch: &Path, kernels: usize, together: usize) -> WorkerConfig {
+        WorkerConfig {
             home: self.installation.home().to_owned(),
             site: self.installation.site(),
             preload: self.config.preload.clone(),
             readable: self.installation.readable(),
             scratch: scratch.to_owned(),
             profile: self.config.profile,
-            reserve: self.config.prewarmed,
+            prewarmed: self.config.prewarmed,
             kernels,
             scratch_bytes: self.config.scratch_bytes,
             scratch_entries: 8192,

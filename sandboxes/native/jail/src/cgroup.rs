@@ -12,9 +12,9 @@ use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::process::ProcessId;
-use crate::settings::Settings;
-use crate::sys::{about, c_path};
+use crate::config::JailConfig;
+use crate::process_id::ProcessId;
+use crate::sys::{c_path, with_context};
 
 /// What the groups are called, before the number and the start of the process that started the zygote, and the number of
 /// the zygote.
@@ -47,9 +47,9 @@ enum Version {
 }
 
 impl Limit {
-    fn all(settings: &Settings) -> Vec<Self> {
-        let memory = settings.memory_total.map(Self::Memory);
-        memory.into_iter().chain(settings.threads_total.map(Self::Threads)).collect()
+    fn all(config: &JailConfig) -> Vec<Self> {
+        let memory = config.memory_total.map(Self::Memory);
+        memory.into_iter().chain(config.threads_total.map(Self::Threads)).collect()
     }
 
     fn controller(self) -> &'static str {
@@ -80,8 +80,8 @@ impl Limit {
 /// # Errors
 /// Some limit is not kept, and why. The others are.
 #[allow(clippy::disallowed_methods, reason = "a zygote has one thread and nothing else to do yet")]
-pub(crate) fn enter(settings: &Settings) -> Result<(), String> {
-    let limits = Limit::all(settings);
+pub(crate) fn enter(config: &JailConfig) -> Result<(), String> {
+    let limits = Limit::all(config);
     if limits.is_empty() {
         return Err("no limit was asked for".to_owned());
     }
@@ -117,7 +117,7 @@ pub(crate) fn enter(settings: &Settings) -> Result<(), String> {
 
 fn enter_group(group: &Path, settings: &[Setting]) -> io::Result<()> {
     let place = group.parent().unwrap_or(group);
-    about(place.display(), create_dir(group))?;
+    with_context(place.display(), create_dir(group))?;
     let entered =
         settings.iter().try_for_each(|setting| match write(group, setting.file, &setting.value.to_string()) {
             Err(error) if setting.needed => Err(error),
@@ -135,7 +135,7 @@ fn enter_group(group: &Path, settings: &[Setting]) -> io::Result<()> {
 fn write(group: &Path, file: &str, text: &str) -> io::Result<()> {
     let path = group.join(file);
     let written = std::fs::OpenOptions::new().write(true).open(&path);
-    about(path.display(), written.and_then(|mut file| file.write_all(text.as_bytes())))
+    with_context(path.display(), written.and_then(|mut file| file.write_all(text.as_bytes())))
 }
 
 /// Removes the groups of zygotes that have ended; of those alone that the process with the number `parent` started, where
@@ -147,7 +147,7 @@ pub fn sweep(parent: Option<u32>) -> usize {
         entry.file_name().to_str().and_then(processes).is_some_and(|(starter, zygote)| {
             // A zygote does not outlive the process that started it, so its number may be another's by now.
             parent.is_none_or(|parent| parent == starter.number)
-                && !(starter.lives() && ProcessId::of(zygote).is_some())
+                && !(starter.is_alive() && ProcessId::of(zygote).is_some())
         })
     });
     dead.filter(|entry| remove_dir(entry.path()).is_err_and(|error| error.kind() != io::ErrorKind::NotFound)).count()

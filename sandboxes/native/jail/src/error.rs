@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{layer}: {why}")]
 pub struct JailError {
-    /// The layer's name, as in [`Walls::layers`](crate::Walls::layers).
+    /// The layer's name, as in [`Jail::layers`](crate::Jail::layers).
     pub layer: String,
     pub why: String,
 }

@@ -8,26 +8,26 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::private_files::PrivateFiles;
-use crate::scratch::Scratch;
-use crate::sys::{Proc, check};
+use crate::child_folder::ChildFolder;
+use crate::private_tmpfs::PrivateTmpfs;
+use crate::sys::{ProcFs, check};
 
 /// What a fork comes back as.
 #[derive(Debug)]
 pub enum Fork {
-    Parent(Forked),
+    Parent(ForkedProcess),
     Child,
 }
 
 /// A child as its parent holds it. Dropping it kills it, reaps it and clears its private folder.
 #[derive(Debug)]
-pub struct Forked {
+pub struct ForkedProcess {
     pub pid: i32,
     pidfd: OwnedFd,
-    proc: Proc,
-    scratch: Option<Scratch>,
+    proc: ProcFs,
+    scratch: Option<ChildFolder>,
     /// Its files in the full profile, which are counted there.
-    files: Option<Arc<PrivateFiles>>,
+    files: Option<Arc<PrivateTmpfs>>,
     /// What it mapped when it was forked, in bytes; used where `/proc` hides it.
     mapped: u64,
     /// Who forked it: a copy of this in a later child is nobody's.
@@ -37,7 +37,7 @@ pub struct Forked {
 
 /// How a child ended, as the kernel tells it.
 #[derive(Debug, Clone, Copy)]
-pub struct End {
+pub struct ProcessEnd {
     /// Exit code or signal.
     pub status: ExitStatus,
     /// Processor time of all its threads.
@@ -46,13 +46,13 @@ pub struct End {
     pub peak: u64,
 }
 
-impl Forked {
+impl ForkedProcess {
     pub(crate) fn new(
         pid: i32,
         pidfd: OwnedFd,
-        proc: Proc,
-        scratch: Option<Scratch>,
-        files: Option<Arc<PrivateFiles>>,
+        proc: ProcFs,
+        scratch: Option<ChildFolder>,
+        files: Option<Arc<PrivateTmpfs>>,
     ) -> Self {
         let mapped = proc.mapped("self").unwrap_or(0);
         Self { pid, pidfd, proc, scratch, files, mapped, parent: std::process::id(), reaped: false }
@@ -126,11 +126,11 @@ impl Forked {
     ///
     /// # Errors
     /// It was reaped before.
-    pub fn ended(&mut self) -> io::Result<Option<End>> {
+    pub fn ended(&mut self) -> io::Result<Option<ProcessEnd>> {
         self.wait(libc::WNOHANG)
     }
 
-    fn wait(&mut self, options: libc::c_int) -> io::Result<Option<End>> {
+    fn wait(&mut self, options: libc::c_int) -> io::Result<Option<ProcessEnd>> {
         if self.reaped {
             return Err(io::Error::from_raw_os_error(libc::ECHILD));
         }
@@ -145,38 +145,38 @@ impl Forked {
         self.reaped = true;
         let time = |t: libc::timeval| Duration::new(t.tv_sec as u64, t.tv_usec as u32 * 1000);
         let cpu = time(usage.ru_utime) + time(usage.ru_stime);
-        Ok(Some(End { status: ExitStatus::from_raw(status), cpu, peak: usage.ru_maxrss as u64 * 1024 }))
+        Ok(Some(ProcessEnd { status: ExitStatus::from_raw(status), cpu, peak: usage.ru_maxrss as u64 * 1024 }))
     }
 
     /// Bytes and entries in its private folder: ask every few moments and end it beyond the limits, which nothing else
     /// keeps in the reduced profile. None in the full one, where the kernel keeps them.
-    pub fn scratch_used(&self) -> Option<(u64, u64)> {
-        self.scratch.as_ref().map(Scratch::used)
+    pub fn folder_used(&self) -> Option<(u64, u64)> {
+        self.scratch.as_ref().map(ChildFolder::used)
     }
 
     /// Bytes that its private files take now: of memory in the full profile, of a disk or of memory in the reduced one. What
     /// was removed and is open still counts in the full profile alone. None where it is not known.
-    pub fn files_used(&self) -> Option<u64> {
+    pub fn file_bytes(&self) -> Option<u64> {
         match &self.files {
             Some(files) => files.used().ok(),
-            None => self.scratch_used().map(|(bytes, _)| bytes),
+            None => self.folder_used().map(|(bytes, _)| bytes),
         }
     }
 
     /// Stops counting its files in the full profile, when nobody asks any more: whoever lets go last gives their memory
     /// back, and that is work that the child can do at its end.
-    pub fn let_go_of_files(&mut self) {
+    pub fn release_files(&mut self) {
         self.files = None;
     }
 
-    /// Its threads: to be watched as [`scratch_used`](Self::scratch_used) is. None in the full profile, where the kernel
+    /// Its threads: to be watched as [`folder_used`](Self::folder_used) is. None in the full profile, where the kernel
     /// keeps their limit, and where `/proc` hides it.
     pub fn threads(&self) -> Option<u64> {
         self.scratch.as_ref().and_then(|_| self.proc.threads(&self.pid.to_string()).ok())
     }
 }
 
-impl Drop for Forked {
+impl Drop for ForkedProcess {
     fn drop(&mut self) {
         // A child has copies of its elder siblings' handles.
         if std::process::id() != self.parent {

@@ -1,9 +1,9 @@
 //! The walls around native interpreters.
 //!
-//! A process, the *zygote*, enters its [`Walls`] before it starts an interpreter, and forks children that go behind
-//! walls of their own before they run a program. In the [full](Profile::Full) profile these are namespaces with a file
+//! A process, the *zygote*, enters its [`Jail`] before it starts an interpreter, and forks children that go behind
+//! walls of their own before they run a program. In the [full](JailProfile::Full) profile these are namespaces with a file
 //! tree of libraries and packages, and behind them Landlock, seccomp, limits, and no capability. In the
-//! [reduced](Profile::Reduced) one, for containers that forbid namespaces, the latter stand alone.
+//! [reduced](JailProfile::Reduced) one, for containers that forbid namespaces, the latter stand alone.
 //!
 //! What a child has left: about 150 system calls, memory and time up to its limits, the files it may read, `/tmp` and
 //! `/home/user` of its own, and its descriptors 0 to 3. Nothing it starts outlives it: it can start threads only.
@@ -20,7 +20,7 @@
 //! * New machine code. Python itself can call any function of libc, and callbacks need memory that is executable; what
 //!   such code can ask the kernel for is the same.
 //! * Use of memory beyond `RLIMIT_AS`: pipes and sockets up to the limit of descriptors, and the files in `/tmp` and
-//!   `/home/user`, which the full profile has in memory (they are counted, [`Forked::files_used`], and have a limit). Where a control group can be made, it limits what all
+//!   `/home/user`, which the full profile has in memory (they are counted, [`ForkedProcess::file_bytes`], and have a limit). Where a control group can be made, it limits what all
 //!   children have together, and the one that has most is killed; elsewhere they may have what each may have, times
 //!   their number. It is reported.
 //!
@@ -28,8 +28,8 @@
 //!
 //! * Names, sizes and dates of files can be asked for where the process's user may (with the capability below:
 //!   anywhere); so can the machine's name and which processes there are. Contents and lists of folders cannot.
-//! * The size of the private folder and the number of threads are only watched ([`Forked::scratch_used`],
-//!   [`Forked::threads`]): a program goes beyond them for a moment. A file that was deleted while open is in no count,
+//! * The size of the private folder and the number of threads are only watched ([`ForkedProcess::folder_used`],
+//!   [`ForkedProcess::threads`]): a program goes beyond them for a moment. A file that was deleted while open is in no count,
 //!   up to one such file per descriptor.
 //! * Where it is started by root and the packages can be read by root alone, children keep the one capability to read
 //!   (`CAP_DAC_READ_SEARCH`) within what Landlock allows. It is reported.
@@ -37,37 +37,37 @@
 //! * Another process of the same user, if it is not root that starts it, may do to these what it likes.
 #![cfg(target_os = "linux")]
 
-mod calls;
+mod bpf;
 mod cgroup;
+mod child_folder;
 mod clone;
+mod config;
+mod credentials;
 mod error;
-mod files;
+mod file_access;
 mod forked;
-mod limits;
-pub mod notice;
-mod oom;
-mod private_files;
-mod process;
-mod scratch;
-mod settings;
+mod jail;
+mod mounts;
+pub mod observation;
+mod oom_priority;
+pub mod path_interpose;
+mod private_tmpfs;
+mod process_id;
+mod report_pipe;
+mod resource_limits;
+mod seccomp;
+mod self_test;
 mod sys;
-mod system;
-pub mod translate;
-mod tree;
-mod trial;
-mod user;
-mod verdicts;
-mod walls;
-mod word;
+mod system_paths;
 
 pub use cgroup::{count as count_cgroups, sweep as sweep_cgroups};
+pub use config::{JailConfig, JailProfile};
 pub use error::JailError;
-pub use forked::{End, Fork, Forked};
+pub use forked::{Fork, ForkedProcess, ProcessEnd};
+pub use jail::Jail;
 /// For [`interpose!`].
 #[doc(hidden)]
 pub use libc;
-pub use process::lives;
-pub use settings::{Profile, Settings};
+pub use process_id::is_alive;
 pub use switchtower_worker::jail::Layer;
-pub use system::{HOME, TMP};
-pub use walls::Walls;
+pub use system_paths::{HOME, TMP};

@@ -16,7 +16,7 @@ pub(crate) fn check(result: impl Into<i64>) -> io::Result<i64> {
 }
 
 /// Says of what an error is.
-pub(crate) fn about<T>(what: impl std::fmt::Display, result: io::Result<T>) -> io::Result<T> {
+pub(crate) fn with_context<T>(what: impl std::fmt::Display, result: io::Result<T>) -> io::Result<T> {
     result.map_err(|e| io::Error::new(e.kind(), format!("{what}: {e}")))
 }
 
@@ -84,7 +84,7 @@ pub(crate) fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: c_ulong, d
 }
 
 /// Moves a descriptor to a number that no child puts another in the place of.
-pub(crate) fn out_of_the_way(descriptor: RawFd) -> io::Result<RawFd> {
+pub(crate) fn move_above_child_fds(descriptor: RawFd) -> io::Result<RawFd> {
     const FIRST: c_int = 10;
     // SAFETY: the calls take numbers; the descriptor is the caller's to close.
     unsafe {
@@ -96,14 +96,14 @@ pub(crate) fn out_of_the_way(descriptor: RawFd) -> io::Result<RawFd> {
 
 /// `/proc` as it was before the walls: a descriptor, since afterwards there is no such path.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Proc(RawFd);
+pub(crate) struct ProcFs(RawFd);
 
-impl Proc {
+impl ProcFs {
     /// It stays open as long as the process lives, or until a child closes what it must not have.
     pub(crate) fn open() -> io::Result<Self> {
         let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
         // SAFETY: the path ends with a zero.
-        out_of_the_way(check(unsafe { libc::open(c"/proc".as_ptr(), flags) })? as RawFd).map(Self)
+        move_above_child_fds(check(unsafe { libc::open(c"/proc".as_ptr(), flags) })? as RawFd).map(Self)
     }
 
     pub(crate) fn file(self, path: &str, flags: c_int) -> io::Result<std::fs::File> {
@@ -122,7 +122,7 @@ impl Proc {
     }
 
     pub(crate) fn write(self, path: &str, text: &str) -> io::Result<()> {
-        about(
+        with_context(
             path,
             self.file(path, libc::O_WRONLY).and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes())),
         )

@@ -5,24 +5,24 @@ use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use switchtower_contract::Change;
-use switchtower_jail::{End, Forked};
+use switchtower_jail::{ForkedProcess, ProcessEnd};
 use switchtower_worker::frames;
 
-use crate::pipes::{Pipes, Tap};
-use crate::processes::Processes;
-use crate::wire::{Given, Heard, Said, TAKEN};
+use crate::child_protocol::{FrameBuffer, FromChild, ToChild, VALUE_TAKEN};
+use crate::pipes::{NonblockingReader, WorkerEnds};
+use crate::proc_table::ProcTable;
 
 /// A forked child with the ends of its pipes. Dropping it kills it.
 pub(crate) struct Child {
-    forked: Forked,
-    speaks: std::os::unix::net::UnixStream,
-    pub(crate) stdout: Tap,
-    pub(crate) stderr: Tap,
-    heard: Heard,
+    forked: ForkedProcess,
+    socket: std::os::unix::net::UnixStream,
+    pub(crate) stdout: NonblockingReader,
+    pub(crate) stderr: NonblockingReader,
+    heard: FrameBuffer,
     /// What it is given and has not read yet.
     given: Vec<u8>,
     /// What it did to files, and nobody has been told yet.
-    pub(crate) untold: Vec<Change>,
+    pub(crate) unreported_changes: Vec<Change>,
     warm: bool,
     /// Processor time at the beginning of what it does now.
     cpu: Duration,
@@ -41,16 +41,16 @@ struct Files {
 }
 
 impl Child {
-    pub(crate) fn new(forked: Forked, pipes: Pipes) -> Self {
-        let Pipes { speaks, stdout, stderr } = pipes;
+    pub(crate) fn new(forked: ForkedProcess, pipes: WorkerEnds) -> Self {
+        let WorkerEnds { socket, stdout, stderr } = pipes;
         Self {
             forked,
-            speaks,
+            socket,
             stdout,
             stderr,
-            heard: Heard::default(),
+            heard: FrameBuffer::default(),
             given: Vec::new(),
-            untold: Vec::new(),
+            unreported_changes: Vec::new(),
             warm: false,
             cpu: Duration::ZERO,
             held: 0,
@@ -58,44 +58,44 @@ impl Child {
         }
     }
 
-    pub(crate) fn forked(&self) -> &Forked {
+    pub(crate) fn forked(&self) -> &ForkedProcess {
         &self.forked
     }
 
     /// What to wait for: what it says, prints, prints as errors, and its end.
     pub(crate) fn descriptors(&self) -> [i32; 4] {
         let pidfd = self.forked.pidfd().as_raw_fd();
-        [self.speaks.as_raw_fd(), self.stdout.descriptor(), self.stderr.descriptor(), pidfd]
+        [self.socket.as_raw_fd(), self.stdout.descriptor(), self.stderr.descriptor(), pidfd]
     }
 
     /// Hands it what to do.
     ///
     /// # Errors
     /// It is gone.
-    pub(crate) fn give(&mut self, given: &Given, processes: &Processes) -> io::Result<()> {
+    pub(crate) fn give(&mut self, given: &ToChild, processes: &ProcTable) -> io::Result<()> {
         // Afterwards it may be over before anybody looks.
         (self.cpu, self.held) = (self.processor_time(), self.resident(processes));
-        let before = self.forked.files_used().unwrap_or(0);
+        let before = self.forked.file_bytes().unwrap_or(0);
         self.files = Files { before, most: before };
         self.hand(given)
     }
 
-    fn hand(&mut self, given: &Given) -> io::Result<()> {
+    fn hand(&mut self, given: &ToChild) -> io::Result<()> {
         self.given.extend(frames::encode(given)?);
-        self.write_given()
+        self.write_pending()
     }
 
     /// Writes what it is given, as far as it reads.
     ///
     /// # Errors
     /// It is gone.
-    pub(crate) fn write_given(&mut self) -> io::Result<()> {
+    pub(crate) fn write_pending(&mut self) -> io::Result<()> {
         let mut written = 0;
         let passed = loop {
             if written == self.given.len() {
                 break Ok(());
             }
-            match self.speaks.write(&self.given[written..]) {
+            match self.socket.write(&self.given[written..]) {
                 Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -113,13 +113,13 @@ impl Child {
     }
 
     /// Reads what it has said; false: it says nothing more.
-    pub(crate) fn listen(&mut self) -> bool {
+    pub(crate) fn read_socket(&mut self) -> bool {
         let mut buffer = [0; 64 << 10];
         loop {
-            match io::Read::read(&mut self.speaks, &mut buffer) {
+            match io::Read::read(&mut self.socket, &mut buffer) {
                 Ok(0) => return false,
                 Ok(count) => {
-                    self.heard.takes(&buffer[..count]);
+                    self.heard.push(&buffer[..count]);
                     // One thing at a time: a flood is stopped by looking at what it says.
                     return true;
                 }
@@ -129,19 +129,19 @@ impl Child {
         }
     }
 
-    pub(crate) fn said(&mut self) -> io::Result<Option<Said>> {
+    pub(crate) fn next_report(&mut self) -> io::Result<Option<FromChild>> {
         self.heard.next()
     }
 
     /// A shown value is taken: it may go on.
-    pub(crate) fn goes_on(&mut self) {
-        self.given.push(TAKEN);
+    pub(crate) fn confirm_value(&mut self) {
+        self.given.push(VALUE_TAKEN);
         // One that is gone is found out by its end.
-        let _ = self.write_given();
+        let _ = self.write_pending();
     }
 
     /// Its end, where it has ended.
-    pub(crate) fn ended(&mut self) -> io::Result<Option<End>> {
+    pub(crate) fn ended(&mut self) -> io::Result<Option<ProcessEnd>> {
         self.forked.ended()
     }
 
@@ -162,8 +162,8 @@ impl Child {
     /// Looks at what it has in files now, so that [`files`](Self::files) knows. Returns bytes and entries, in the profile in
     /// which nothing but this keeps it to their limits.
     pub(crate) fn count_files(&mut self) -> Option<(u64, u64)> {
-        let watched = self.forked.scratch_used();
-        let bytes = watched.map(|(bytes, _)| bytes).or_else(|| self.forked.files_used());
+        let watched = self.forked.folder_used();
+        let bytes = watched.map(|(bytes, _)| bytes).or_else(|| self.forked.file_bytes());
         self.files.most = self.files.most.max(bytes.unwrap_or(0));
         watched
     }
@@ -171,7 +171,7 @@ impl Child {
     /// Counts its files for the last time.
     pub(crate) fn count_files_at_the_end(&mut self) {
         self.count_files();
-        self.forked.let_go_of_files();
+        self.forked.release_files();
     }
 
     /// The most bytes that it was seen to have in files since it was given what it does now, beyond what it had then.
@@ -190,12 +190,12 @@ impl Child {
     }
 
     /// Bytes of memory that it holds now; zero where that cannot be looked up.
-    pub(crate) fn resident(&self, processes: &Processes) -> u64 {
+    pub(crate) fn resident(&self, processes: &ProcTable) -> u64 {
         processes.resident(self.forked.pid).unwrap_or(0)
     }
 
     /// The most that it has held.
-    pub(crate) fn peak(&self, processes: &Processes) -> u64 {
+    pub(crate) fn peak(&self, processes: &ProcTable) -> u64 {
         processes.peak(self.forked.pid).unwrap_or(0)
     }
 
@@ -207,7 +207,7 @@ impl Child {
     /// Begins to warm it up, once. One that is gone is found out when it is needed.
     pub(crate) fn warm_up(&mut self) {
         if !std::mem::replace(&mut self.warm, true) {
-            let _ = self.hand(&Given::Ahead);
+            let _ = self.hand(&ToChild::WarmUp);
         }
     }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::Duration;
 
-use switchtower_native::cleanup::{Left, Remains};
+use switchtower_native::cleanup::{CleanupState, Leftovers};
 
 /// How often it is tried, and how long after the one before: the kernel takes its time to end the children of a killed
 /// worker.
@@ -17,20 +17,20 @@ const ENDING: u32 = 250;
 /// Waits on standard input: a byte is a dismissal, its end is that of the process that started this one.
 #[allow(clippy::disallowed_methods, reason = "there is one thread and nothing else to do")]
 pub(crate) fn run(told: Option<&str>) -> ExitCode {
-    let Some(remains) = told.and_then(|told| serde_json::from_str::<Remains>(told).ok()) else {
+    let Some(remains) = told.and_then(|told| serde_json::from_str::<Leftovers>(told).ok()) else {
         return ExitCode::from(2);
     };
-    outlives_its_group();
+    detach_from_group();
     let mut byte = [0];
     if std::io::stdin().read_exact(&mut byte).is_ok() {
         return ExitCode::SUCCESS;
     }
     for attempt in 0..ATTEMPTS {
         match remains.remove() {
-            Left::Nothing => return ExitCode::SUCCESS,
+            CleanupState::Clean => return ExitCode::SUCCESS,
             // It goes on without this one.
-            Left::InUse if attempt >= ENDING => return ExitCode::SUCCESS,
-            Left::InUse | Left::Remains => sleep(PAUSE),
+            CleanupState::InUse if attempt >= ENDING => return ExitCode::SUCCESS,
+            CleanupState::InUse | CleanupState::Leftovers => sleep(PAUSE),
         }
     }
     ExitCode::FAILURE
@@ -39,7 +39,7 @@ pub(crate) fn run(told: Option<&str>) -> ExitCode {
 /// What asks all processes of a terminal or of a service to end does not end this one: it is needed until the one that
 /// started it has ended, and ends right after.
 #[allow(unsafe_code, reason = "signals and sessions have no safe wrapper in std")]
-fn outlives_its_group() {
+fn detach_from_group() {
     // SAFETY: no handler is given, and no other thread runs. Without a session of its own it does all that it should.
     unsafe {
         for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {

@@ -20,12 +20,12 @@ pub(crate) struct Connection {
     socket: Arc<UnixStream>,
     /// The beginning of an order.
     orders: Vec<u8>,
-    reports: Reports,
+    reports: ReportQueue,
 }
 
-/// Reports that the parent has not taken yet. A clone is the same queue.
+/// ReportQueue that the parent has not taken yet. A clone is the same queue.
 #[derive(Clone)]
-pub(crate) struct Reports(Arc<Mutex<Queue>>);
+pub(crate) struct ReportQueue(Arc<Mutex<Queue>>);
 
 #[derive(Default)]
 struct Queue {
@@ -39,14 +39,14 @@ impl Connection {
     /// The descriptor is no socket.
     pub(crate) fn new(socket: Arc<UnixStream>) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { socket, orders: Vec::new(), reports: Reports(Arc::default()) })
+        Ok(Self { socket, orders: Vec::new(), reports: ReportQueue(Arc::default()) })
     }
 
     pub(crate) fn descriptor(&self) -> RawFd {
         self.socket.as_raw_fd()
     }
 
-    pub(crate) fn reports(&self) -> &Reports {
+    pub(crate) fn reports(&self) -> &ReportQueue {
         &self.reports
     }
 
@@ -106,7 +106,7 @@ impl Connection {
     }
 }
 
-impl Reports {
+impl ReportQueue {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -8,11 +8,11 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyModule, PyTuple};
 use switchtower_contract::{Cell, Change, Content, Failure, Opening, Program};
-use switchtower_native::worker::Settings;
+use switchtower_native::worker_config::WorkerConfig;
 
-use crate::inside;
-use crate::memory;
-use crate::wire::Ending;
+use crate::child_main;
+use crate::child_protocol::RunEnd;
+use crate::huge_pages;
 
 include!(concat!(env!("OUT_DIR"), "/files.rs"));
 
@@ -31,7 +31,7 @@ impl Interpreter {
     ///
     /// # Errors
     /// Python does not start, or a package cannot be imported.
-    pub(crate) fn start(settings: &Settings) -> Result<Self, String> {
+    pub(crate) fn start(settings: &WorkerConfig) -> Result<Self, String> {
         // Libraries of linear algebra look at these when they are loaded: threads would not survive a fork.
         for name in ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"] {
             set_variable(name, "1");
@@ -43,10 +43,10 @@ impl Interpreter {
         set_variable("USER", "user");
         set_variable("LOGNAME", "user");
         set_variable("MPLBACKEND", "Agg");
-        memory::set_aside();
+        huge_pages::reserve_arenas();
         initialize(&settings.home)?;
         let begun = Python::attach(|py| begin(py, settings)).map_err(|error| error.to_string());
-        memory::give_back();
+        huge_pages::release_rest();
         begun
     }
 
@@ -60,7 +60,7 @@ impl Interpreter {
         self.entry.bind(py).call_method0("warm_up").map(drop)
     }
 
-    pub(crate) fn program(&self, py: Python<'_>, program: &Program) -> PyResult<Ending> {
+    pub(crate) fn program(&self, py: Python<'_>, program: &Program) -> PyResult<RunEnd> {
         let files: Vec<_> = program.files.iter().map(|file| (&file.path, PyBytes::new(py, &file.content))).collect();
         let given = (&program.source, files, &program.env, program.stdin.is_some());
         ending(&self.entry.bind(py).call_method1("program", given)?)
@@ -71,7 +71,7 @@ impl Interpreter {
         py: Python<'_>,
         opening: Option<&Opening>,
         cell: &Cell,
-    ) -> PyResult<(Ending, Vec<Change>)> {
+    ) -> PyResult<(RunEnd, Vec<Change>)> {
         let opening = opening.map(|opening| (&opening.env, &opening.folder));
         let changes: Vec<_> = cell.changes.iter().map(|change| (&change.path, laid(py, &change.content))).collect();
         let given = (opening, &cell.source, cell.number, &cell.env, cell.stdin.is_some(), changes);
@@ -81,7 +81,7 @@ impl Interpreter {
         Ok((ending(&end)?, made.collect::<PyResult<_>>()?))
     }
 
-    pub(crate) fn own(&self, py: Python<'_>, code: &str) -> PyResult<Ending> {
+    pub(crate) fn own(&self, py: Python<'_>, code: &str) -> PyResult<RunEnd> {
         ending(&self.entry.bind(py).call_method1("own", (code,))?)
     }
 }
@@ -105,17 +105,17 @@ fn told(content: &Bound<'_, PyAny>) -> PyResult<Content> {
 }
 
 /// `("finished", code)` or `("raised", name, value, traceback, line)`.
-fn ending(told: &Bound<'_, PyAny>) -> PyResult<Ending> {
+fn ending(told: &Bound<'_, PyAny>) -> PyResult<RunEnd> {
     let told = told.cast::<PyTuple>()?;
     if told.get_item(0)?.extract::<&str>()? == "finished" {
-        return Ok(Ending::Finished(told.get_item(1)?.extract()?));
+        return Ok(RunEnd::Finished(told.get_item(1)?.extract()?));
     }
     let (_, name, value, traceback, line): (String, String, String, String, Option<u32>) = told.extract()?;
-    Ok(Ending::Raised(Failure { name, value, traceback, line }))
+    Ok(RunEnd::Raised(Failure { name, value, traceback, line }))
 }
 
-fn begin(py: Python<'_>, settings: &Settings) -> PyResult<Interpreter> {
-    let host = inside::module(py, text_of(CANON))?;
+fn begin(py: Python<'_>, settings: &WorkerConfig) -> PyResult<Interpreter> {
+    let host = child_main::module(py, text_of(CANON))?;
     let modules = py.import("sys")?.getattr("modules")?;
     modules.set_item("_switchtower_host", host)?;
     let files = PyDict::new(py);

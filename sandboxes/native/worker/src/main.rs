@@ -4,31 +4,31 @@
 //! It never runs a program itself: what it hears from its children are bytes, and how a child ended it learns from the
 //! kernel. So a program can lie about nothing but what it says.
 
-mod attend;
+mod audit_hook;
 mod child;
+mod child_main;
+mod child_protocol;
 mod cleanup;
+mod commands;
 mod connection;
-mod finish;
-mod inside;
+mod huge_pages;
 mod interpreter;
-mod memory;
-mod orders;
+mod outcome;
 mod pipes;
-mod processes;
-mod watch;
-mod wire;
+mod proc_table;
+mod supervise;
 mod zygote;
 
 use std::process::ExitCode;
 
-use switchtower_jail::{Profile, Settings as Jail, Walls};
-use switchtower_native::worker::{self, Settings};
+use switchtower_jail::{Jail, JailConfig};
+use switchtower_native::worker_config::WorkerConfig;
 use switchtower_worker::child::Parent;
 use switchtower_worker::jail::Layer;
 use switchtower_worker::protocol::{PROTOCOL, VERSION};
 
 use interpreter::Interpreter;
-use processes::Processes;
+use proc_table::ProcTable;
 use zygote::Zygote;
 
 // Where there are no mounts, `/tmp` and `/home/user` lead to private folders.
@@ -53,7 +53,8 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let Some(settings) = std::env::args().nth(1).and_then(|told| serde_json::from_str::<Settings>(&told).ok()) else {
+    let Some(settings) = std::env::args().nth(1).and_then(|told| serde_json::from_str::<WorkerConfig>(&told).ok())
+    else {
         eprintln!("{}", parent.fail("its settings cannot be read".to_owned()));
         return ExitCode::from(2);
     };
@@ -72,27 +73,24 @@ fn main() -> ExitCode {
     }
 }
 
-fn work(settings: &Settings) -> Result<(Zygote, Vec<Layer>), String> {
-    ignores_interrupts();
-    dies_of_faults();
-    let processes = Processes::open().map_err(|error| format!("/proc: {error}"))?;
-    let walls = Walls::enter(&jail(settings)).map_err(|error| error.to_string())?;
+fn work(settings: &WorkerConfig) -> Result<(Zygote, Vec<Layer>), String> {
+    ignore_interrupts();
+    reset_fault_handlers();
+    let processes = ProcTable::open().map_err(|error| format!("/proc: {error}"))?;
+    let jail = Jail::enter(&jail(settings)).map_err(|error| error.to_string())?;
     let interpreter = Interpreter::start(settings)?;
     let threads = processes.threads().map_err(|error| format!("its threads cannot be counted: {error}"))?;
     if threads != 1 {
         return Err(format!("a package started threads ({threads} run): forking would break them"));
     }
-    walls.nothing_shared().map_err(|error| error.to_string())?;
-    let layers = walls.layers();
-    Ok((Zygote::new(walls, interpreter, processes, settings), layers))
+    jail.check_no_shared_memory().map_err(|error| error.to_string())?;
+    let layers = jail.layers();
+    Ok((Zygote::new(jail, interpreter, processes, settings), layers))
 }
 
-fn jail(settings: &Settings) -> Jail {
-    Jail {
-        profile: settings.profile.map(|profile| match profile {
-            worker::Profile::Full => Profile::Full,
-            worker::Profile::Reduced => Profile::Reduced,
-        }),
+fn jail(settings: &WorkerConfig) -> JailConfig {
+    JailConfig {
+        profile: settings.profile,
         readable: settings.readable.clone(),
         scratch: settings.scratch.clone(),
         scratch_bytes: settings.scratch_bytes,
@@ -109,7 +107,7 @@ const DESCRIPTORS: u64 = 256;
 
 /// A terminal's interrupt is its parent's to heed.
 #[allow(unsafe_code, reason = "signal has no safe wrapper in std")]
-fn ignores_interrupts() {
+fn ignore_interrupts() {
     // SAFETY: no handler is given, and no other thread runs.
     unsafe {
         libc::signal(libc::SIGINT, libc::SIG_IGN);
@@ -118,7 +116,7 @@ fn ignores_interrupts() {
 
 /// Rust's own handlers would speak of a program's overflow as if it were ours.
 #[allow(unsafe_code, reason = "signal has no safe wrapper in std")]
-fn dies_of_faults() {
+fn reset_fault_handlers() {
     // SAFETY: no handler is given, and no other thread runs.
     unsafe {
         libc::signal(libc::SIGSEGV, libc::SIG_DFL);

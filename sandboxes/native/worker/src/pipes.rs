@@ -5,16 +5,16 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 /// A reading end that never waits.
-pub(crate) struct Tap {
+pub(crate) struct NonblockingReader {
     from: Option<std::fs::File>,
 }
 
 /// What there was to read.
-pub(crate) enum Flow {
+pub(crate) enum ReadState {
     /// Nothing for now.
-    Dry,
+    WouldBlock,
     /// The other side is closed.
-    Over,
+    Closed,
 }
 
 /// Read at once.
@@ -22,9 +22,9 @@ const CHUNK: usize = 64 << 10;
 /// Most that is read before somebody else is looked after.
 const GULP: usize = 1 << 20;
 
-impl Tap {
+impl NonblockingReader {
     fn new(end: OwnedFd) -> io::Result<Self> {
-        unblocks(end.as_raw_fd())?;
+        set_nonblocking_fd(end.as_raw_fd())?;
         Ok(Self { from: Some(end.into()) })
     }
 
@@ -34,67 +34,68 @@ impl Tap {
     }
 
     /// Reads what there is. `all`: to the last byte; else as much as one may have at a time.
-    pub(crate) fn drains(&mut self, all: bool, mut takes: impl FnMut(&[u8])) {
+    pub(crate) fn read_available(&mut self, all: bool, mut takes: impl FnMut(&[u8])) {
         let Some(from) = &mut self.from else { return };
         let mut buffer = [0; CHUNK];
         let mut read = 0;
         let flow = loop {
             match from.read(&mut buffer) {
-                Ok(0) => break Flow::Over,
+                Ok(0) => break ReadState::Closed,
                 Ok(count) => {
                     takes(&buffer[..count]);
                     read += count;
                     if !all && read >= GULP {
-                        break Flow::Dry;
+                        break ReadState::WouldBlock;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Flow::Dry,
-                Err(_) => break Flow::Over,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break ReadState::WouldBlock,
+                Err(_) => break ReadState::Closed,
             }
         };
-        if matches!(flow, Flow::Over) {
+        if matches!(flow, ReadState::Closed) {
             self.from = None;
         }
     }
 }
 
 /// A child's ends, and ours.
-pub(crate) struct Pipes {
-    pub(crate) speaks: UnixStream,
-    pub(crate) stdout: Tap,
-    pub(crate) stderr: Tap,
+pub(crate) struct WorkerEnds {
+    pub(crate) socket: UnixStream,
+    pub(crate) stdout: NonblockingReader,
+    pub(crate) stderr: NonblockingReader,
 }
 
 /// The ends that become the child's descriptors 1, 2 and 3.
-pub(crate) struct Theirs {
+pub(crate) struct ChildEnds {
     stdout: OwnedFd,
     stderr: OwnedFd,
-    speaks: OwnedFd,
+    socket: OwnedFd,
 }
 
-pub(crate) fn pipes() -> io::Result<(Pipes, Theirs)> {
+pub(crate) fn pipes() -> io::Result<(WorkerEnds, ChildEnds)> {
     let (near, far) = UnixStream::pair()?;
     near.set_nonblocking(true)?;
     let (stdout, their_stdout) = pipe()?;
     let (stderr, their_stderr) = pipe()?;
-    let ours = Pipes { speaks: near, stdout: Tap::new(stdout)?, stderr: Tap::new(stderr)? };
-    Ok((ours, Theirs { stdout: their_stdout, stderr: their_stderr, speaks: far.into() }))
+    let ours =
+        WorkerEnds { socket: near, stdout: NonblockingReader::new(stdout)?, stderr: NonblockingReader::new(stderr)? };
+    Ok((ours, ChildEnds { stdout: their_stdout, stderr: their_stderr, socket: far.into() }))
 }
 
-impl Theirs {
+impl ChildEnds {
     /// In the child: they take their places. Whatever else is open is the jail's to close.
     ///
     /// # Errors
     /// The system has no descriptors left.
     #[allow(unsafe_code, reason = "dup2 has no safe wrapper in std")]
-    pub(crate) fn take_their_places(self) -> io::Result<UnixStream> {
+    pub(crate) fn install(self) -> io::Result<UnixStream> {
         // First out of the way of the places themselves.
         let above = |end: &OwnedFd| {
             // SAFETY: it takes numbers only, and the descriptor is open.
             check(unsafe { libc::fcntl(end.as_raw_fd(), libc::F_DUPFD, 16) })
         };
-        let ends = [above(&self.stdout)?, above(&self.stderr)?, above(&self.speaks)?];
+        let ends = [above(&self.stdout)?, above(&self.stderr)?, above(&self.socket)?];
         for (place, end) in (1..).zip(ends) {
             // SAFETY: as above.
             check(unsafe { libc::dup2(end, place) })?;
@@ -114,7 +115,7 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 #[allow(unsafe_code, reason = "fcntl has no safe wrapper in std")]
-fn unblocks(descriptor: RawFd) -> io::Result<()> {
+fn set_nonblocking_fd(descriptor: RawFd) -> io::Result<()> {
     // SAFETY: it takes numbers only.
     unsafe {
         let flags = check(libc::fcntl(descriptor, libc::F_GETFL))?;

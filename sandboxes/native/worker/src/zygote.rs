@@ -9,69 +9,69 @@ use pyo3::prelude::*;
 use switchtower_contract::{
     Cell, Chance, Escalation, Event, Exit, Failure, Fault, Limits, Need, Opening, Outcome, Program,
 };
-use switchtower_jail::{Fork, Walls};
-use switchtower_native::worker::Settings;
+use switchtower_jail::{Fork, Jail};
+use switchtower_native::worker_config::WorkerConfig;
 use switchtower_worker::frames::KernelNumber;
 use switchtower_worker::output::OutputBuffer;
 
-use crate::attend::{Attended, Attention, Bounds, Watch};
 use crate::child::Child;
+use crate::child_main;
+use crate::child_protocol::ToChild;
 use crate::connection::Connection;
-use crate::inside;
 use crate::interpreter::Interpreter;
 use crate::pipes;
-use crate::processes::Processes;
-use crate::wire::Given;
+use crate::proc_table::ProcTable;
+use crate::supervise::{ChildLimits, RunKind, SuperviseContext, SupervisedRun};
 
 /// After so long without an order there is time to fork another child.
-const REST: Duration = Duration::from_millis(1);
+const IDLE_BEFORE_FORK: Duration = Duration::from_millis(1);
 
 /// Children that may be on their way out before another waits for them.
-const LEAVING: usize = 8;
+const MAX_RETIRED: usize = 8;
 
 /// The worker's engine.
 pub(crate) struct Zygote {
-    walls: Walls,
+    jail: Jail,
     interpreter: Interpreter,
-    processes: Processes,
+    processes: ProcTable,
     ready: VecDeque<Child>,
-    reserve: usize,
+    prewarmed: usize,
     /// The last fork ahead did not fail, or there was an order since.
     pub(crate) may_fork: bool,
     /// Memory that is free has been given back since the last order.
     pub(crate) has_given_back: bool,
     /// Killed, and not gone yet.
-    leaving: Vec<Child>,
+    retired: Vec<Child>,
     /// Those that no cell runs in.
     pub(crate) kernels: HashMap<KernelNumber, Child>,
     /// Those that a cell, or code of the parent's own, runs in.
     pub(crate) busy_kernels: usize,
-    room: usize,
-    bounds: Bounds,
+    max_kernels: usize,
+    child_limits: ChildLimits,
 }
 
 /// What code of the parent's own prints in a kernel.
 #[derive(Default)]
-pub(crate) struct Printed {
+pub(crate) struct InternalOutput {
     text: String,
     failure: Option<Failure>,
 }
 
 impl Zygote {
-    pub(crate) fn new(walls: Walls, interpreter: Interpreter, processes: Processes, settings: &Settings) -> Self {
+    pub(crate) fn new(jail: Jail, interpreter: Interpreter, processes: ProcTable, settings: &WorkerConfig) -> Self {
         Self {
-            walls,
+            jail,
             interpreter,
             processes,
             ready: VecDeque::new(),
-            reserve: settings.reserve,
+            prewarmed: settings.prewarmed,
             may_fork: true,
             has_given_back: false,
-            leaving: Vec::new(),
+            retired: Vec::new(),
             kernels: HashMap::new(),
             busy_kernels: 0,
-            room: settings.kernels,
-            bounds: Bounds {
+            max_kernels: settings.kernels,
+            child_limits: ChildLimits {
                 bytes: settings.scratch_bytes,
                 entries: settings.scratch_entries,
                 threads: settings.threads,
@@ -96,7 +96,7 @@ impl Zygote {
             // SAFETY: this is the only thread; the interpreter is told before and after, on both sides.
             let forked = unsafe {
                 pyo3::ffi::PyOS_BeforeFork();
-                let forked = self.walls.fork();
+                let forked = self.jail.fork();
                 match &forked {
                     Ok(Fork::Child) => pyo3::ffi::PyOS_AfterFork_Child(),
                     Ok(Fork::Parent(_)) | Err(_) => pyo3::ffi::PyOS_AfterFork_Parent(),
@@ -107,42 +107,47 @@ impl Zygote {
                 Fork::Parent(forked) => Ok(Child::new(forked, ours)),
                 Fork::Child => {
                     drop(ours);
-                    self.begins(py, theirs)
+                    self.enter_child(py, theirs)
                 }
             }
         })
     }
 
-    /// In a child: its descriptors, its walls, its interpreter.
-    fn begins(&self, py: Python<'_>, theirs: pipes::Theirs) -> ! {
-        let begun = theirs.take_their_places().map_err(|error| error.to_string()).and_then(|socket| {
-            self.walls.enter_child().map_err(|error| error.to_string())?;
+    /// In a child: its descriptors, its jail, its interpreter.
+    fn enter_child(&self, py: Python<'_>, theirs: pipes::ChildEnds) -> ! {
+        let begun = theirs.install().map_err(|error| error.to_string()).and_then(|socket| {
+            self.jail.enter_child().map_err(|error| error.to_string())?;
             self.interpreter.born(py).map_err(|error| error.to_string())?;
             Ok(socket)
         });
         match begun {
-            Ok(socket) => inside::lives(py, &self.interpreter, socket),
+            Ok(socket) => child_main::run(py, &self.interpreter, socket),
             Err(reason) => {
                 eprintln!("{reason}");
-                inside::leaves(inside::NOT_JAILED)
+                child_main::exit_now(child_main::NOT_JAILED)
             }
         }
     }
 
-    pub(crate) fn attention(&self) -> Attention<'_> {
-        Attention { processes: &self.processes, bounds: self.bounds }
+    pub(crate) fn context(&self) -> SuperviseContext<'_> {
+        SuperviseContext { processes: &self.processes, child_limits: self.child_limits }
     }
 
     /// # Errors
     /// There is no child to run it, or it cannot run here.
-    pub(crate) fn runs(&mut self, program: Program, limits: Limits, connection: &Connection) -> Result<Watch, Fault> {
+    pub(crate) fn start_program(
+        &mut self,
+        program: Program,
+        limits: Limits,
+        connection: &Connection,
+    ) -> Result<SupervisedRun, Fault> {
         if matches!(program.chance, Chance::Seeded(_)) {
             let what = "a clock and chance made of a seed".to_owned();
             return Err(Fault::Unsupported(Need::Language(what)));
         }
         let mut child = self.child()?;
         let processor = limits.wall.as_secs() + 2;
-        let given = Given::Program { program, on_need: limits.escalation == Escalation::OnNeed };
+        let given = ToChild::Program { program, on_need: limits.escalation == Escalation::OnNeed };
         let begun =
             child.forked().limit(limits.memory, Some(processor)).and_then(|()| child.give(&given, &self.processes));
         if let Err(error) = begun {
@@ -150,38 +155,38 @@ impl Zygote {
             return Err(Fault::Unavailable { reason });
         }
         let output = OutputBuffer::open(connection.reports().sending(), limits.output);
-        Ok(Watch::new(child, Attended::Program, limits, output))
+        Ok(SupervisedRun::new(child, RunKind::Program, limits, output))
     }
 
     /// Ends a child without waiting for it: the kernel takes longer to clear a process away than most programs run.
-    pub(crate) fn leaves(&mut self, child: Child) {
+    pub(crate) fn retire(&mut self, child: Child) {
         child.kill();
-        self.leaving.push(child);
-        if self.leaving.len() > LEAVING {
+        self.retired.push(child);
+        if self.retired.len() > MAX_RETIRED {
             // Dropping one waits for it.
-            self.leaving.remove(0);
+            self.retired.remove(0);
         }
     }
 
     /// Those that are gone are forgotten, with what they had in files.
-    fn clears(&mut self) {
-        self.leaving.retain_mut(|child| !matches!(child.ended(), Ok(Some(_)) | Err(_)));
+    fn reap(&mut self) {
+        self.retired.retain_mut(|child| !matches!(child.ended(), Ok(Some(_)) | Err(_)));
     }
 
     /// # Errors
     /// The kernel is gone, or there is no room for another.
-    pub(crate) fn runs_cell(
+    pub(crate) fn start_cell(
         &mut self,
         number: KernelNumber,
         opening: Option<Opening>,
         cell: Cell,
         limits: Limits,
         connection: &Connection,
-    ) -> Result<Watch, Fault> {
+    ) -> Result<SupervisedRun, Fault> {
         let mut child = match (self.kernels.remove(&number), &opening) {
             (Some(child), None) => child,
-            (_, Some(_)) if self.kernels.len() + self.busy_kernels >= self.room => {
-                let reason = format!("this worker keeps {} kernels, and has no room for another", self.room);
+            (_, Some(_)) if self.kernels.len() + self.busy_kernels >= self.max_kernels => {
+                let reason = format!("this worker keeps {} kernels, and has no room for another", self.max_kernels);
                 return Err(Fault::Refused { reason, retry_after: None });
             }
             (_, Some(_)) => {
@@ -193,23 +198,23 @@ impl Zygote {
             (None, None) => return Err(Fault::Lost { reason: "the kernel is gone".to_owned() }),
         };
         child.signal(libc::SIGCONT);
-        let given = Given::Cell { opening, cell, on_need: limits.escalation == Escalation::OnNeed };
+        let given = ToChild::Cell { opening, cell, on_need: limits.escalation == Escalation::OnNeed };
         if let Err(error) = child.give(&given, &self.processes) {
-            self.leaves(child);
+            self.retire(child);
             return Err(Fault::Lost { reason: format!("the kernel is gone: {error}") });
         }
         let output = OutputBuffer::open(connection.reports().sending(), limits.output);
-        Ok(Watch::new(child, Attended::Cell, limits, output))
+        Ok(SupervisedRun::new(child, RunKind::Cell, limits, output))
     }
 
     /// Between its cells a kernel that lives does nothing: a thread that it left would use what others pay for.
-    pub(crate) fn puts_back(&mut self, number: KernelNumber, child: Child, alive: bool) {
+    pub(crate) fn return_kernel(&mut self, number: KernelNumber, child: Child, alive: bool) {
         self.busy_kernels -= 1;
         if alive {
             child.signal(libc::SIGSTOP);
             self.kernels.insert(number, child);
         } else {
-            self.leaves(child);
+            self.retire(child);
         }
     }
 
@@ -217,21 +222,21 @@ impl Zygote {
     ///
     /// # Errors
     /// The kernel is gone.
-    pub(crate) fn runs_own(
+    pub(crate) fn start_internal(
         &mut self,
         number: KernelNumber,
         code: String,
         most: Duration,
-    ) -> Result<(Watch, Arc<Mutex<Printed>>), Fault> {
+    ) -> Result<(SupervisedRun, Arc<Mutex<InternalOutput>>), Fault> {
         let gone = || Fault::Lost { reason: "the kernel is gone".to_owned() };
         let mut child = self.kernels.remove(&number).ok_or_else(gone)?;
         child.signal(libc::SIGCONT);
-        if child.give(&Given::Own(code), &self.processes).is_err() {
-            self.leaves(child);
+        if child.give(&ToChild::Internal(code), &self.processes).is_err() {
+            self.retire(child);
             return Err(gone());
         }
         let limits = Limits { wall: most, output: u64::MAX, ..Limits::default() };
-        let printed = Arc::<Mutex<Printed>>::default();
+        let printed = Arc::<Mutex<InternalOutput>>::default();
         let heard = Arc::clone(&printed);
         let output = OutputBuffer::open(
             Box::new(move |event| {
@@ -245,20 +250,20 @@ impl Zygote {
             }),
             limits.output,
         );
-        Ok((Watch::new(child, Attended::Own, limits, output), printed))
+        Ok((SupervisedRun::new(child, RunKind::Internal, limits, output), printed))
     }
 
     /// How long to wait before something is prepared; none where nothing is to be.
     pub(crate) fn preparation_pause(&self) -> Option<Duration> {
-        let is_full = self.ready.len() >= self.reserve;
+        let is_full = self.ready.len() >= self.prewarmed;
         let prepares = if is_full { self.ready.front().is_some_and(Child::is_unwarmed) } else { self.may_fork };
-        (prepares || !self.leaving.is_empty()).then_some(REST)
+        (prepares || !self.retired.is_empty()).then_some(IDLE_BEFORE_FORK)
     }
 
     /// While nothing happens children are forked ahead, and the next one is warmed up.
     pub(crate) fn prepare(&mut self) {
-        self.clears();
-        if self.ready.len() < self.reserve {
+        self.reap();
+        if self.ready.len() < self.prewarmed {
             if self.may_fork {
                 // Where there is none, an order is told why, and tried again after.
                 match self.fork() {
@@ -272,9 +277,9 @@ impl Zygote {
     }
 }
 
-impl Printed {
+impl InternalOutput {
     /// What code of the parent's own printed, where it came to its end.
-    pub(crate) fn judged(self, outcome: &Outcome, alive: bool) -> Result<String, Fault> {
+    pub(crate) fn evaluate(self, outcome: &Outcome, alive: bool) -> Result<String, Fault> {
         match self.failure {
             Some(failure) => Err(Fault::Lost { reason: format!("{}: {}", failure.name, failure.value) }),
             None if matches!(outcome.exit, Exit::Finished(_)) && alive => Ok(self.text),

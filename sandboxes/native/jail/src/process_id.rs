@@ -18,13 +18,13 @@ impl ProcessId {
         start(&stat).map(|start| Self { number, start })
     }
 
-    pub(crate) fn lives(self) -> bool {
+    pub(crate) fn is_alive(self) -> bool {
         Self::of(self.number) == Some(self)
     }
 }
 
 /// Whether a process with this number lives; one that has ended and only waits to be collected does not.
-pub fn lives(number: u32) -> bool {
+pub fn is_alive(number: u32) -> bool {
     ProcessId::of(number).is_some()
 }
 
@@ -44,8 +44,8 @@ mod tests {
     #[test]
     fn a_process_is_known_by_its_start_and_one_that_has_ended_is_none() {
         let own = ProcessId::of(std::process::id()).unwrap();
-        assert!(own.lives());
-        assert!(!ProcessId { start: own.start + 1, ..own }.lives(), "its number is another's");
+        assert!(own.is_alive());
+        assert!(!ProcessId { start: own.start + 1, ..own }.is_alive(), "its number is another's");
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let number = child.id();
         // Nobody has waited for it yet.

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{FromRawFd, IntoRawFd};
 use std::os::unix::fs::FileExt;
 
-use crate::sys::{Proc, out_of_the_way};
+use crate::sys::{ProcFs, move_above_child_fds};
 
 /// Of a child, as `/proc/<pid>/oom_score_adj` has it: the most there is.
 const CHILD: i32 = 1000;
@@ -15,15 +15,15 @@ const ZYGOTE: i32 = 500;
 /// This process's place in that order. A child inherits it, and has no more file to write it to: so the process takes its
 /// children's place while it forks.
 #[derive(Debug)]
-pub(crate) struct Order {
+pub(crate) struct OomPriority {
     /// None where it cannot be changed: a container may have hidden it.
     file: Option<File>,
     own: i32,
 }
 
-impl Order {
+impl OomPriority {
     /// Takes the zygote's place, or keeps a worse one.
-    pub(crate) fn take(proc: Proc) -> Self {
+    pub(crate) fn take(proc: ProcFs) -> Self {
         let was = proc.read("self/oom_score_adj").ok().and_then(|text| text.trim().parse().ok());
         let own = was.unwrap_or(0).max(ZYGOTE);
         let order = Self { file: open(proc).ok(), own };
@@ -32,7 +32,7 @@ impl Order {
     }
 
     /// Does this, a fork, in the place of a child.
-    pub(crate) fn children_first<T>(&self, fork: impl FnOnce() -> T) -> T {
+    pub(crate) fn with_child_priority<T>(&self, fork: impl FnOnce() -> T) -> T {
         self.write(CHILD);
         let forked = fork();
         // In a child the descriptor is its parent's file still.
@@ -49,8 +49,8 @@ impl Order {
 }
 
 #[allow(unsafe_code, reason = "a descriptor out of the way of those that children have")]
-fn open(proc: Proc) -> io::Result<File> {
-    let descriptor = out_of_the_way(proc.file("self/oom_score_adj", libc::O_WRONLY)?.into_raw_fd())?;
+fn open(proc: ProcFs) -> io::Result<File> {
+    let descriptor = move_above_child_fds(proc.file("self/oom_score_adj", libc::O_WRONLY)?.into_raw_fd())?;
     // SAFETY: the descriptor is new and nobody else's.
     Ok(unsafe { File::from_raw_fd(descriptor) })
 }

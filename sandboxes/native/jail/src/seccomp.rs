@@ -10,22 +10,22 @@ use seccompiler::SeccompCmpArgLen::{Dword, Qword};
 use seccompiler::SeccompCmpOp::{MaskedEq, Ne};
 use seccompiler::{BpfProgram, SeccompAction, SeccompCondition, SeccompFilter, SeccompRule, apply_filter};
 
-use crate::settings::Profile;
-use crate::verdicts::{self, Verdict};
+use crate::bpf::{self, Action};
+use crate::config::JailProfile;
 
 /// For some calls, the arguments that are refused: each rule alone is reason enough.
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-/// Filters that are the same for every child, made once.
+/// SeccompFilters that are the same for every child, made once.
 #[derive(Debug)]
-pub(crate) struct Filters {
+pub(crate) struct SeccompFilters {
     arguments: BpfProgram,
     calls: BpfProgram,
 }
 
-impl Filters {
-    pub(crate) fn new(profile: Profile) -> Result<Self, String> {
-        let calls = verdicts::filter(&verdicts(profile), Verdict::Fail(libc::EPERM))?;
+impl SeccompFilters {
+    pub(crate) fn new(profile: JailProfile) -> Result<Self, String> {
+        let calls = bpf::filter(&actions(profile), Action::Fail(libc::EPERM))?;
         Ok(Self { arguments: refuse(refused_arguments(profile)?)?, calls })
     }
 
@@ -49,18 +49,18 @@ fn refuse(rules: Rules) -> Result<BpfProgram, String> {
         .map_err(|e| e.to_string())
 }
 
-fn verdicts(profile: Profile) -> BTreeMap<i64, Verdict> {
-    let in_tree = if profile == Profile::Full { ALLOWED_IN_TREE } else { &[] };
+fn actions(profile: JailProfile) -> BTreeMap<i64, Action> {
+    let in_tree = if profile == JailProfile::Full { ALLOWED_IN_TREE } else { &[] };
     [
-        (ALLOWED, Verdict::Allow),
-        (ALLOWED_OLD, Verdict::Allow),
-        (in_tree, Verdict::Allow),
-        (ABSENT, Verdict::Fail(libc::ENOSYS)),
-        (UNSUPPORTED, Verdict::Fail(libc::ENOTSUP)),
-        (DEADLY, Verdict::Kill),
+        (ALLOWED, Action::Allow),
+        (ALLOWED_OLD, Action::Allow),
+        (in_tree, Action::Allow),
+        (ABSENT, Action::Fail(libc::ENOSYS)),
+        (UNSUPPORTED, Action::Fail(libc::ENOTSUP)),
+        (DEADLY, Action::Kill),
     ]
     .into_iter()
-    .flat_map(|(calls, verdict)| calls.iter().map(move |call| (*call, verdict)))
+    .flat_map(|(calls, action)| calls.iter().map(move |call| (*call, action)))
     .collect()
 }
 
@@ -175,7 +175,7 @@ const ALLOWED: &[i64] = &[
     libc::SYS_fadvise64,
     libc::SYS_copy_file_range,
     libc::SYS_sendfile,
-    // Files and folders: which ones, Landlock and the tree say.
+    // FileAccess and folders: which ones, Landlock and the tree say.
     libc::SYS_fstat,
     libc::SYS_newfstatat,
     libc::SYS_statx,
@@ -327,7 +327,7 @@ const ALLOWED_IN_TREE: &[i64] = &[
 ];
 
 /// What is refused of the calls that are allowed.
-fn refused_arguments(profile: Profile) -> Result<Rules, String> {
+fn refused_arguments(profile: JailProfile) -> Result<Rules, String> {
     let none_of = |argument, values: &[u64]| {
         let conditions = values.iter().map(|value| when(argument, Dword, Ne, *value));
         conditions.collect::<Result<Vec<_>, String>>().and_then(rule)
@@ -385,7 +385,7 @@ fn refused_arguments(profile: Profile) -> Result<Rules, String> {
     ];
     rules.insert(libc::SYS_fcntl, vec![none_of(1, &controls.map(|control| control as u64))?]);
 
-    if profile == Profile::Reduced {
+    if profile == JailProfile::Reduced {
         rules.insert(libc::SYS_openat, hidden_writes(2)?);
         #[cfg(target_arch = "x86_64")]
         rules.insert(libc::SYS_open, hidden_writes(1)?);

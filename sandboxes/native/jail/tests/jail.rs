@@ -1,5 +1,5 @@
-//! What the walls promise, in both profiles, for root and for a user. Each case runs in a process of its own, which
-//! becomes a zygote; what is tried in its children comes back as words.
+//! The promises of the jail, in both profiles, for root and for a user. Each case runs in a process of its own, which becomes
+//! a zygote; the result of a check in one of its children comes back as text on descriptor 3.
 #![allow(unsafe_code, reason = "what an intruder would do")]
 #![cfg_attr(not(target_os = "linux"), allow(unused))]
 
@@ -12,7 +12,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use switchtower_jail::{End, Fork, Forked, JailError, Profile, Settings, Walls};
+use switchtower_jail::{Fork, ForkedProcess, Jail, JailConfig, JailError, JailProfile, ProcessEnd};
 
 switchtower_jail::interpose!();
 
@@ -24,93 +24,96 @@ const MB: usize = 1 << 20;
 const ALL_MEMORY: usize = 96;
 const ALL_THREADS: usize = 100;
 
-type Case = fn(&House) -> Result<(), String>;
+/// What a child sends whose check passed.
+const PASSED: &str = "passed";
+
+type Case = fn(&TestZygote) -> Result<(), String>;
 
 const CASES: &[(&str, Case)] = &[
-    ("every_layer_that_can_stand_is_reported", layers),
+    ("every_layer_is_reported_with_its_status", layers),
     ("nothing_but_libraries_and_packages_can_be_read", reading),
     ("nothing_but_the_private_folders_can_be_written", writing),
-    ("private_folders_are_gone_with_their_child", privacy),
+    ("private_folders_are_removed_with_their_child", privacy),
     ("there_is_no_socket_but_a_pair", sockets),
     ("a_child_starts_threads_and_nothing_else", starting),
-    ("signals_reach_a_child_itself_and_nobody_else", signals),
-    ("calls_in_bad_faith_end_the_child", deadly),
-    ("calls_that_seem_absent_say_so", absent),
-    ("a_threads_limit_is_kept_or_seen", threads),
-    ("a_scratch_limit_is_kept_or_seen", scratch),
-    ("what_a_child_writes_to_files_is_counted_from_outside", counted),
-    ("memory_is_limited_from_outside_again_and_again", memory),
-    ("a_group_limits_what_all_children_have_and_their_zygote_outlives_them", together),
-    ("only_the_first_four_descriptors_are_left", descriptors),
-    ("a_package_s_library_is_loaded_late_and_a_program_s_own_is_not_in_the_full_profile", code),
-    ("memory_that_children_would_share_is_found", shared),
-    ("a_library_finds_the_private_folders_where_it_expects_them", translation),
+    ("a_child_can_signal_itself_and_no_other_process", signals),
+    ("forbidden_calls_kill_the_child", deadly),
+    ("hidden_calls_fail_as_absent", absent),
+    ("a_limit_of_threads_is_enforced_or_reported", threads),
+    ("a_limit_of_private_files_is_enforced_or_reported", scratch),
+    ("the_parent_can_count_what_a_child_writes_to_files", counted),
+    ("the_parent_can_change_the_limit_of_memory", memory),
+    ("a_cgroup_limits_all_children_together_and_spares_the_zygote", together),
+    ("a_child_has_only_the_first_four_descriptors", descriptors),
+    ("a_child_can_load_libraries_of_packages_and_in_the_full_profile_no_others", code),
+    ("memory_that_children_would_share_is_refused", shared),
+    ("libraries_find_the_private_folders_under_their_usual_paths", translation),
     ("files_outside_keep_their_modes_and_lengths", metadata),
-    ("a_parent_alone_says_how_a_child_ended", ending),
-    ("children_die_with_their_zygote", orphans),
+    ("the_parent_sees_how_a_child_ended", ending),
+    ("children_end_with_their_zygote", orphans),
 ];
 
-/// A zygote behind its walls.
-struct House {
-    walls: Walls,
-    settings: Settings,
+/// A zygote in its jail.
+struct TestZygote {
+    jail: Jail,
+    config: JailConfig,
     /// A folder that can be read.
     site: PathBuf,
     /// A file of this user's that programs must not touch.
     outside: PathBuf,
 }
 
-/// What came of a child.
+/// The result of a child.
 struct Run {
-    said: Result<(), String>,
-    end: End,
+    result: Result<(), String>,
+    end: ProcessEnd,
 }
 
-impl House {
+impl TestZygote {
     fn fork(&self) -> Fork {
-        // SAFETY: this process has one thread and nothing that must hear of forks.
-        unsafe { self.walls.fork() }.expect("a fork")
+        // SAFETY: this process has one thread and no interpreter that must be told of forks.
+        unsafe { self.jail.fork() }.expect("a fork")
     }
 
-    /// A child that does this behind its walls; and what comes back from it on descriptor 3.
-    fn start(&self, what: impl FnOnce() -> Result<(), String>) -> (Forked, OwnedFd) {
+    /// Forks a child that runs this check in its jail. Returns the child and the pipe that its result comes through.
+    fn start(&self, check: impl FnOnce() -> Result<(), String>) -> (ForkedProcess, OwnedFd) {
         let (from, to) = pipe();
         match self.fork() {
             Fork::Parent(child) => (child, from),
             Fork::Child => {
                 // SAFETY: the calls take numbers.
                 unsafe { libc::dup2(to.as_raw_fd(), 3) };
-                let said = self.walls.enter_child().map_err(|e| e.to_string()).and_then(|()| what());
+                let result = self.jail.enter_child().map_err(|e| e.to_string()).and_then(|()| check());
                 // SAFETY: the descriptor is this child's; it ends at once.
                 unsafe {
                     let mut to = fs::File::from_raw_fd(3);
-                    let _ = to.write_all(said.err().unwrap_or_else(|| "well".into()).as_bytes());
+                    let _ = to.write_all(result.err().unwrap_or_else(|| PASSED.into()).as_bytes());
                     libc::_exit(0)
                 }
             }
         }
     }
 
-    fn wait(&self, mut child: Forked, from: OwnedFd) -> Run {
-        let mut said = String::new();
-        fs::File::from(from).read_to_string(&mut said).expect("words of a child");
+    fn wait(&self, mut child: ForkedProcess, from: OwnedFd) -> Run {
+        let mut text = String::new();
+        fs::File::from(from).read_to_string(&mut text).expect("the result of a child");
         wait_for(&child);
         let end = child.ended().expect("a child that was not reaped").expect("it has ended");
-        Run { said: if said == "well" { Ok(()) } else { Err(said) }, end }
+        Run { result: if text == PASSED { Ok(()) } else { Err(text) }, end }
     }
 
-    fn inside(&self, what: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
-        let (child, from) = self.start(what);
+    fn in_child(&self, check: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+        let (child, from) = self.start(check);
         let run = self.wait(child, from);
-        run.said.map_err(|e| format!("{e} ({})", run.end.status))
+        run.result.map_err(|e| format!("{e} ({})", run.end.status))
     }
 
     fn full(&self) -> bool {
-        self.walls.profile() == Profile::Full
+        self.jail.profile() == JailProfile::Full
     }
 }
 
-fn wait_for(child: &Forked) {
+fn wait_for(child: &ForkedProcess) {
     let mut waited = libc::pollfd { fd: child.pidfd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
     // SAFETY: the pointer is to one entry that outlives the call.
     unsafe { libc::poll(&raw mut waited, 1, -1) };
@@ -139,20 +142,23 @@ fn text<T>(what: &str, result: std::io::Result<T>) -> Result<T, String> {
     result.map_err(|e| format!("{what}: {e}"))
 }
 
-fn layers(house: &House) -> Result<(), String> {
-    let layers = house.walls.layers();
-    let stands = |name: &str| layers.iter().any(|layer| layer.name == name && layer.status.is_ok());
+fn layers(zygote: &TestZygote) -> Result<(), String> {
+    let layers = zygote.jail.layers();
+    let in_force = |name: &str| layers.iter().any(|layer| layer.name == name && layer.status.is_ok());
     let always = ["seccomp", "landlock", "resource limits", "no new privileges", "not traceable"];
-    must(always.iter().all(|name| stands(name)), &format!("{layers:?}"))?;
+    must(always.iter().all(|name| in_force(name)), &format!("{layers:?}"))?;
     let full = ["user namespace", "pid namespace", "network namespace", "file tree", "limit of threads"];
-    must(full.iter().all(|name| stands(name) == house.full() || *name == "limit of threads"), &format!("{layers:?}"))?;
-    must(layers.iter().all(|layer| layer.status != Err(String::new())), "a layer says why it does not stand")
+    must(
+        full.iter().all(|name| in_force(name) == zygote.full() || *name == "limit of threads"),
+        &format!("{layers:?}"),
+    )?;
+    must(layers.iter().all(|layer| layer.status != Err(String::new())), "a layer that is not in force has a reason")
 }
 
-fn reading(house: &House) -> Result<(), String> {
-    let outside = house.outside.clone();
-    house.inside(|| {
-        // By the kernel's own call: what stands in libc's place is no wall.
+fn reading(zygote: &TestZygote) -> Result<(), String> {
+    let outside = zygote.outside.clone();
+    zygote.in_child(|| {
+        // By the system call itself: the interposed functions of libc are no protection.
         for path in
             [c"/etc/passwd", c"/etc/shadow", c"/proc/self/environ", c"/proc/1/environ", c"/proc/cpuinfo", c"/sys"]
         {
@@ -164,24 +170,24 @@ fn reading(house: &House) -> Result<(), String> {
             must(fs::read_dir(path).map_or(0, Iterator::count) < 2, path)?;
         }
         must(fs::read(&outside).is_err(), "a file of the user's")?;
-        text("a package", fs::read(house.site.join("module.py")))?;
+        text("a package", fs::read(zygote.site.join("module.py")))?;
         text("a library", fs::read_dir("/usr/lib"))?;
         text("/dev/urandom", fs::File::open("/dev/urandom"))?;
         text("/dev/null", fs::write("/dev/null", "x"))
     })
 }
 
-fn writing(house: &House) -> Result<(), String> {
-    let (outside, full) = (house.outside.clone(), house.full());
-    house.inside(|| {
+fn writing(zygote: &TestZygote) -> Result<(), String> {
+    let (outside, full) = (zygote.outside.clone(), zygote.full());
+    zygote.in_child(|| {
         let folders = ["/", "/home", "/usr/lib", "/etc", "/dev", "/dev/shm", "/var/tmp", "/proc"].map(Path::new);
-        for folder in folders.into_iter().chain([house.site.as_path()]) {
+        for folder in folders.into_iter().chain([zygote.site.as_path()]) {
             must(fs::write(folder.join("canary"), "x").is_err(), &folder.display().to_string())?;
             must(fs::create_dir(folder.join("canaries")).is_err(), &folder.display().to_string())?;
         }
-        must(fs::OpenOptions::new().append(true).open(house.site.join("module.py")).is_err(), "a package")?;
-        must(fs::remove_file(house.site.join("module.py")).is_err(), "removing a package")?;
-        must(fs::hard_link(house.site.join("module.py"), "/tmp/module.py").is_err(), "linking a package")?;
+        must(fs::OpenOptions::new().append(true).open(zygote.site.join("module.py")).is_err(), "a package")?;
+        must(fs::remove_file(zygote.site.join("module.py")).is_err(), "removing a package")?;
+        must(fs::hard_link(zygote.site.join("module.py"), "/tmp/module.py").is_err(), "linking a package")?;
         // In the full profile this makes another file, of the child's own; the driver looks at the real one.
         must(fs::write(&outside, "x").is_err() || full, "a file of the user's")?;
         text("a link", std::os::unix::fs::symlink("/etc/passwd", "/tmp/passwd"))?;
@@ -189,7 +195,7 @@ fn writing(house: &House) -> Result<(), String> {
     })
 }
 
-fn privacy(house: &House) -> Result<(), String> {
+fn privacy(zygote: &TestZygote) -> Result<(), String> {
     let write = || {
         must(text("/tmp", fs::read_dir("/tmp"))?.count() <= 1, "an empty /tmp")?;
         must(text("/home/user", fs::read_dir("/home/user"))?.count() == 0, "an empty /home/user")?;
@@ -199,21 +205,21 @@ fn privacy(house: &House) -> Result<(), String> {
         text("a folder", fs::create_dir_all("/tmp/deep/er"))?;
         must(std::env::current_dir().is_ok_and(|d| d == Path::new("/home/user")), "the working directory")
     };
-    let (first, from) = house.start(write);
-    let first = house.wait(first, from);
-    first.said?;
+    let (first, from) = zygote.start(write);
+    let first = zygote.wait(first, from);
+    first.result?;
     // The first is still held, so its folder is there, and not the second's.
-    house.inside(write)?;
-    if let Some(own) = house.walls.private_folder() {
+    zygote.in_child(write)?;
+    if let Some(own) = zygote.jail.private_folder() {
         let left = text("the scratch folder", fs::read_dir(own))?.count();
         must(left == 1, "only the zygote's own folder is left")?;
     }
     Ok(())
 }
 
-fn sockets(house: &House) -> Result<(), String> {
+fn sockets(zygote: &TestZygote) -> Result<(), String> {
     // SAFETY: the calls take numbers and a pointer to two of them.
-    house.inside(|| unsafe {
+    zygote.in_child(|| unsafe {
         let families =
             [libc::AF_INET, libc::AF_INET6, libc::AF_UNIX, libc::AF_NETLINK, libc::AF_VSOCK, libc::AF_PACKET];
         for family in families {
@@ -226,8 +232,8 @@ fn sockets(house: &House) -> Result<(), String> {
     })
 }
 
-fn starting(house: &House) -> Result<(), String> {
-    house.inside(|| {
+fn starting(zygote: &TestZygote) -> Result<(), String> {
+    zygote.in_child(|| {
         must(std::thread::spawn(|| 5).join().is_ok_and(|five| five == 5), "a thread")?;
         must(Command::new("/usr/bin/true").status().is_err(), "a command")?;
         // SAFETY: children would end at once; the other calls take numbers and strings that end with a zero.
@@ -247,42 +253,42 @@ fn starting(house: &House) -> Result<(), String> {
     })
 }
 
-fn signals(house: &House) -> Result<(), String> {
+fn signals(zygote: &TestZygote) -> Result<(), String> {
     static HEARD: std::sync::atomic::AtomicI32 = std::sync::atomic::AtomicI32::new(0);
     extern "C" fn hear(signal: libc::c_int) {
         HEARD.store(signal, std::sync::atomic::Ordering::Relaxed);
     }
-    let zygote = std::process::id() as i32;
+    let parent = std::process::id() as i32;
     // SAFETY: the handler stores a number; the calls take numbers and null pointers.
-    house.inside(|| unsafe {
+    zygote.in_child(|| unsafe {
         libc::signal(libc::SIGUSR1, hear as *const () as libc::sighandler_t);
         must(libc::raise(libc::SIGUSR1) == 0, "raise")?;
         must(HEARD.load(std::sync::atomic::Ordering::Relaxed) == libc::SIGUSR1, "its own signal")?;
         must(libc::gettid() == libc::getpid(), "its number")?;
-        for other in [zygote, 0, -1, libc::getpid() + 1] {
+        for other in [parent, 0, -1, libc::getpid() + 1] {
             refused("kill", libc::kill(other, libc::SIGKILL).into(), libc::EPERM)?;
         }
         let none = std::ptr::null::<libc::siginfo_t>();
-        refused("sigqueue", libc::syscall(libc::SYS_rt_sigqueueinfo, zygote, libc::SIGKILL, none), libc::EPERM)?;
-        refused("tkill", libc::syscall(libc::SYS_tkill, zygote, libc::SIGKILL), libc::EPERM)?;
-        refused("pidfd_open", libc::syscall(libc::SYS_pidfd_open, zygote, 0), libc::EPERM)
+        refused("sigqueue", libc::syscall(libc::SYS_rt_sigqueueinfo, parent, libc::SIGKILL, none), libc::EPERM)?;
+        refused("tkill", libc::syscall(libc::SYS_tkill, parent, libc::SIGKILL), libc::EPERM)?;
+        refused("pidfd_open", libc::syscall(libc::SYS_pidfd_open, parent, 0), libc::EPERM)
     })
 }
 
-fn deadly(house: &House) -> Result<(), String> {
+fn deadly(zygote: &TestZygote) -> Result<(), String> {
     let calls = [libc::SYS_ptrace, libc::SYS_mount, libc::SYS_bpf, libc::SYS_unshare, libc::SYS_io_uring_setup];
     for call in calls {
         // SAFETY: the call ends the process whatever its arguments.
-        let (child, from) = house.start(|| Err(format!("lives: {}", unsafe { libc::syscall(call, 0, 0, 0, 0, 0) })));
-        let run = house.wait(child, from);
-        must(run.end.status.signal() == Some(libc::SIGSYS), &format!("{call}: {:?}, {}", run.said, run.end.status))?;
+        let (child, from) = zygote.start(|| Err(format!("lives: {}", unsafe { libc::syscall(call, 0, 0, 0, 0, 0) })));
+        let run = zygote.wait(child, from);
+        must(run.end.status.signal() == Some(libc::SIGSYS), &format!("{call}: {:?}, {}", run.result, run.end.status))?;
     }
     Ok(())
 }
 
-fn absent(house: &House) -> Result<(), String> {
+fn absent(zygote: &TestZygote) -> Result<(), String> {
     // SAFETY: the calls get null pointers and strings that end with a zero.
-    house.inside(|| unsafe {
+    zygote.in_child(|| unsafe {
         refused("clone3", libc::syscall(libc::SYS_clone3, 0, 0), libc::ENOSYS)?;
         let listed = libc::listxattr(c"/tmp".as_ptr(), std::ptr::null_mut(), 0);
         refused("listxattr", listed as i64, libc::ENOTSUP)?;
@@ -294,7 +300,7 @@ fn absent(house: &House) -> Result<(), String> {
     })
 }
 
-/// Starts threads that wait until there is none more, at most `most`.
+/// Starts up to `most` threads that wait, until one cannot be started. Returns their number.
 fn start_threads(most: usize) -> usize {
     let small = || std::thread::Builder::new().stack_size(64 << 10);
     (0..most)
@@ -310,11 +316,11 @@ fn start_threads(most: usize) -> usize {
         .count()
 }
 
-fn threads(house: &House) -> Result<(), String> {
+fn threads(zygote: &TestZygote) -> Result<(), String> {
     let (ready, is_ready) = pipe();
-    let (child, _from) = house.start(|| {
+    let (child, _from) = zygote.start(|| {
         let started = start_threads(4 * THREADS as usize);
-        // Told on the standard output, which is a pipe for this child's sake.
+        // Standard output is a pipe to the driver.
         println!("{started}");
         // SAFETY: the call takes no argument.
         unsafe { libc::pause() };
@@ -322,9 +328,9 @@ fn threads(house: &House) -> Result<(), String> {
     });
     drop((ready, is_ready));
     let mut seen = 0;
-    if house.full() {
-        // The kernel counts each child's apart: another still has its own.
-        house.inside(|| {
+    if zygote.full() {
+        // The kernel counts the threads of each child separately: another child still has its own.
+        zygote.in_child(|| {
             let started = start_threads(4 * THREADS as usize) as u64;
             must(started == THREADS - 1, &format!("{started} threads were started"))
         })?;
@@ -333,25 +339,25 @@ fn threads(house: &House) -> Result<(), String> {
             seen = child.threads().ok_or("threads are not seen")?;
             std::thread::yield_now();
         }
-        house.inside(|| must(start_threads(2) == 2, "another child's threads"))?;
+        zygote.in_child(|| must(start_threads(2) == 2, "another child's threads"))?;
     }
     Ok(())
 }
 
-fn scratch(house: &House) -> Result<(), String> {
-    let limit = house.settings.scratch_bytes;
-    let most = house.settings.scratch_entries;
+fn scratch(zygote: &TestZygote) -> Result<(), String> {
+    let limit = zygote.config.scratch_bytes;
+    let most = zygote.config.scratch_entries;
     let bytes = move || (0..limit as usize / MB + 2).try_for_each(|i| fs::write(format!("/tmp/{i}"), vec![1; MB]));
     let entries = move || (0..most + 20).try_for_each(|i| fs::write(format!("/home/user/{i}"), ""));
-    if house.full() {
+    if zygote.full() {
         let full = |result: std::io::Result<()>| match result {
             Err(e) if e.kind() == std::io::ErrorKind::StorageFull => Ok(()),
             other => Err(format!("{other:?}")),
         };
-        house.inside(|| full(bytes()))?;
-        house.inside(|| full(entries()))?;
+        zygote.in_child(|| full(bytes()))?;
+        zygote.in_child(|| full(entries()))?;
         // Both folders are one.
-        return house.inside(|| {
+        return zygote.in_child(|| {
             text("half", fs::write("/tmp/half", vec![1; limit as usize / 2]))?;
             full(fs::write("/home/user/half", vec![1; limit as usize / 2 + MB]))
         });
@@ -362,13 +368,13 @@ fn scratch(house: &House) -> Result<(), String> {
         unsafe { libc::mkdir(c"/tmp/unreadable".as_ptr(), 0o300) };
         Ok(())
     }] {
-        let (child, from) = house.start(|| text("writing", attack()));
-        let mut said = String::new();
-        text("words", fs::File::from(from).read_to_string(&mut said))?;
-        let (bytes, entries) = child.scratch_used().ok_or("no count")?;
-        must(bytes > limit || entries > most, &format!("{bytes} bytes, {entries} entries, {said}"))?;
+        let (child, from) = zygote.start(|| text("writing", attack()));
+        let mut result = String::new();
+        text("the result", fs::File::from(from).read_to_string(&mut result))?;
+        let (bytes, entries) = child.folder_used().ok_or("no count")?;
+        must(bytes > limit || entries > most, &format!("{bytes} bytes, {entries} entries, {result}"))?;
     }
-    house.inside(|| {
+    zygote.in_child(|| {
         refused(
             "a file larger than all",
             fs::File::create("/tmp/large").map_or(-1, |file| {
@@ -383,41 +389,41 @@ fn scratch(house: &House) -> Result<(), String> {
     })
 }
 
-fn counted(house: &House) -> Result<(), String> {
+fn counted(zygote: &TestZygote) -> Result<(), String> {
     // The child reads a byte on its standard input for each step.
-    let (orders, order) = pipe();
+    let (steps, step_writer) = pipe();
     // SAFETY: the call takes numbers.
-    unsafe { libc::dup2(orders.as_raw_fd(), 0) };
-    let (mut child, from) = house.start(|| {
-        let next = || text("an order", std::io::stdin().read_exact(&mut [0]));
-        let say = || {
+    unsafe { libc::dup2(steps.as_raw_fd(), 0) };
+    let (mut child, from) = zygote.start(|| {
+        let next = || text("a step", std::io::stdin().read_exact(&mut [0]));
+        let report = || {
             // SAFETY: the descriptor is the child's.
-            must(unsafe { libc::write(3, c"x".as_ptr().cast(), 1) } == 1, "a word")
+            must(unsafe { libc::write(3, c"x".as_ptr().cast(), 1) } == 1, "a report")
         };
-        say()?;
+        report()?;
         next()?;
         text("a file", fs::write("/home/user/one", vec![1; 3 * MB]))?;
         text("a file", fs::write("/tmp/two", vec![1; 2 * MB]))?;
-        say()?;
+        report()?;
         next()?;
         text("no file", fs::remove_file("/home/user/one"))?;
-        say()?;
+        report()?;
         next()
     });
-    let (mut order, mut from) = (fs::File::from(order), fs::File::from(from));
-    let used = |child: &Forked| child.files_used().ok_or("its files are not counted");
+    let (mut step_writer, mut from) = (fs::File::from(step_writer), fs::File::from(from));
+    let used = |child: &ForkedProcess| child.file_bytes().ok_or("its files are not counted");
     for (step, expected) in [(0, 0), (1, 5), (2, 2)] {
-        let mut said = [0; 1];
-        text("a word", from.read_exact(&mut said))?;
+        let mut byte = [0; 1];
+        text("a report", from.read_exact(&mut byte))?;
         let megabytes = used(&child)? / MB as u64;
-        must(said == *b"x" && megabytes == expected, &format!("step {step}: {megabytes} MB"))?;
-        text("an order", order.write_all(b"x"))?;
+        must(byte == *b"x" && megabytes == expected, &format!("step {step}: {megabytes} MB"))?;
+        text("a step", step_writer.write_all(b"x"))?;
     }
     wait_for(&child);
-    // To the last: its process is gone, and what it had in files is known still.
+    // Its process has ended, and its files are still counted.
     must(used(&child)? / MB as u64 == 2, "the count after its end")?;
-    child.let_go_of_files();
-    must(child.files_used().is_some() != house.full(), "nothing is held any more")
+    child.release_files();
+    must(child.file_bytes().is_some() != zygote.full(), "the count after its files were released")
 }
 
 fn map(bytes: usize) -> bool {
@@ -427,51 +433,51 @@ fn map(bytes: usize) -> bool {
     unsafe { libc::mmap(std::ptr::null_mut(), bytes, writable, flags, -1, 0) != libc::MAP_FAILED }
 }
 
-fn memory(house: &House) -> Result<(), String> {
+fn memory(zygote: &TestZygote) -> Result<(), String> {
     // The child reads a byte on its standard input for each step.
-    let (orders, order) = pipe();
+    let (steps, step_writer) = pipe();
     // SAFETY: the call takes numbers.
-    unsafe { libc::dup2(orders.as_raw_fd(), 0) };
-    let (child, from) = house.start(|| {
-        let next = || text("an order", std::io::stdin().read_exact(&mut [0]));
+    unsafe { libc::dup2(steps.as_raw_fd(), 0) };
+    let (child, from) = zygote.start(|| {
+        let next = || text("a step", std::io::stdin().read_exact(&mut [0]));
         next()?;
         must(map(16 * MB), "16 MB")?;
         must(!map(128 * MB), "128 MB beyond the limit")?;
         fs::File::create("/tmp/first").map_err(|e| e.to_string())?;
         // SAFETY: the descriptor is the child's.
-        let said = unsafe { libc::write(3, c"x".as_ptr().cast(), 1) };
-        must(said == 1, "a word")?;
+        let written = unsafe { libc::write(3, c"x".as_ptr().cast(), 1) };
+        must(written == 1, "a report")?;
         next()?;
         must(map(128 * MB), "128 MB after the limit was raised")
     });
-    let mut order = fs::File::from(order);
+    let mut step_writer = fs::File::from(step_writer);
     let mut from = fs::File::from(from);
     text("limit", child.limit(64 * MB as u64, Some(5)))?;
-    text("an order", order.write_all(b"x"))?;
+    text("a step", step_writer.write_all(b"x"))?;
     let mut first = [0; 1];
-    text("a word", from.read_exact(&mut first))?;
+    text("a report", from.read_exact(&mut first))?;
     if first != *b"x" {
         let mut rest = String::new();
-        text("words", from.read_to_string(&mut rest))?;
+        text("the result", from.read_to_string(&mut rest))?;
         return Err(rest);
     }
     text("limit", child.limit(256 * MB as u64, None))?;
-    text("an order", order.write_all(b"x"))?;
-    house.wait(child, from.into()).said
+    text("a step", step_writer.write_all(b"x"))?;
+    zygote.wait(child, from.into()).result
 }
 
-fn together(house: &House) -> Result<(), String> {
-    let layers = house.walls.layers();
-    let group = layers.iter().find(|layer| layer.name == "cgroup").ok_or("no word of a group")?;
+fn together(zygote: &TestZygote) -> Result<(), String> {
+    let layers = zygote.jail.layers();
+    let group = layers.iter().find(|layer| layer.name == "cgroup").ok_or("the cgroup is not reported")?;
     if let Err(why) = &group.status {
-        println!("left out: no control group stands here: {why}");
+        println!("left out: no control group can be made here: {why}");
         return must(!why.is_empty(), "a reason");
     }
-    let (orders, order) = pipe();
+    let (steps, step_writer) = pipe();
     // SAFETY: the call takes numbers.
-    unsafe { libc::dup2(orders.as_raw_fd(), 0) };
+    unsafe { libc::dup2(steps.as_raw_fd(), 0) };
     let start = || {
-        house.start(|| {
+        zygote.start(|| {
             // SAFETY: the pointer is to one byte.
             unsafe { libc::read(0, [0_u8].as_mut_ptr().cast(), 1) };
             let hoard = vec![1_u8; ALL_MEMORY / 4 * MB];
@@ -481,9 +487,9 @@ fn together(house: &House) -> Result<(), String> {
         })
     };
     let mut children: Vec<_> = (0..4).map(|_| start()).collect();
-    // More than any of them will have: without an order of its own, the kernel would take this process first.
+    // More than any child will have: without a priority of its own, the kernel would kill this process first.
     let hoard = vec![1_u8; ALL_MEMORY / 3 * MB];
-    text("orders", fs::File::from(order).write_all(&[1; 4]))?;
+    text("the steps", fs::File::from(step_writer).write_all(&[1; 4]))?;
     let mut waited: Vec<_> = children
         .iter()
         .map(|(child, _)| libc::pollfd { fd: child.pidfd().as_raw_fd(), events: libc::POLLIN, revents: 0 })
@@ -494,12 +500,12 @@ fn together(house: &House) -> Result<(), String> {
     let signals: Vec<_> = ended.map(|status| status.signal()).collect();
     must(!signals.is_empty() && signals.iter().all(|signal| *signal == Some(libc::SIGKILL)), &format!("{signals:?}"))?;
     drop((children, hoard));
-    house.inside(|| Ok(()))?;
+    zygote.in_child(|| Ok(()))?;
 
     let mut crowd = Vec::new();
     for _ in 0..2 * ALL_THREADS {
         // SAFETY: this process has one thread; the child waits for its end.
-        match unsafe { house.walls.fork() } {
+        match unsafe { zygote.jail.fork() } {
             Ok(Fork::Parent(child)) => crowd.push(child),
             // SAFETY: the calls take a number or nothing.
             Ok(Fork::Child) => unsafe {
@@ -513,10 +519,10 @@ fn together(house: &House) -> Result<(), String> {
     must(crowd.len() == ALL_THREADS - 1, &format!("{} children", crowd.len()))
 }
 
-fn descriptors(house: &House) -> Result<(), String> {
+fn descriptors(zygote: &TestZygote) -> Result<(), String> {
     let _many: Vec<_> = (0..60).map(|_| pipe()).collect();
     // SAFETY: the calls take numbers.
-    house.inside(|| unsafe {
+    zygote.in_child(|| unsafe {
         for descriptor in 4..200 {
             refused("a descriptor", libc::fcntl(descriptor, libc::F_GETFD).into(), libc::EBADF)?;
         }
@@ -525,10 +531,10 @@ fn descriptors(house: &House) -> Result<(), String> {
     })
 }
 
-fn code(house: &House) -> Result<(), String> {
-    let library = house.site.join("guest.so");
-    let full = house.full();
-    house.inside(|| {
+fn code(zygote: &TestZygote) -> Result<(), String> {
+    let library = zygote.site.join("path_calls.so");
+    let full = zygote.full();
+    zygote.in_child(|| {
         if !library.exists() {
             return Ok(());
         }
@@ -538,34 +544,34 @@ fn code(house: &House) -> Result<(), String> {
     })
 }
 
-fn shared(house: &House) -> Result<(), String> {
-    must(house.walls.nothing_shared().is_ok(), &format!("{:?}", house.walls.nothing_shared()))?;
+fn shared(zygote: &TestZygote) -> Result<(), String> {
+    must(zygote.jail.check_no_shared_memory().is_ok(), &format!("{:?}", zygote.jail.check_no_shared_memory()))?;
     let writable = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
     // SAFETY: memory that nobody uses; nothing is made of it.
     let made = unsafe { libc::mmap(std::ptr::null_mut(), 4096, writable, flags, -1, 0) };
     must(made != libc::MAP_FAILED, "shared memory")?;
-    must(house.walls.nothing_shared().is_err(), "shared memory is found")
+    must(zygote.jail.check_no_shared_memory().is_err(), "shared memory is found")
 }
 
 fn load(library: &Path) -> *mut libc::c_void {
-    let path = CString::new(library.to_str().expect("a path of letters")).expect("a path without a zero");
+    let path = CString::new(library.to_str().expect("a path in UTF-8")).expect("a path without a zero");
     // SAFETY: the path ends with a zero; what is loaded is ours and starts nothing.
     unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW) }
 }
 
-fn translation(house: &House) -> Result<(), String> {
-    let library = house.site.join("guest.so");
+fn translation(zygote: &TestZygote) -> Result<(), String> {
+    let library = zygote.site.join("path_calls.so");
     if !library.exists() {
         println!("no C compiler: left out");
         return Ok(());
     }
-    house.inside(|| {
+    zygote.in_child(|| {
         let library = load(&library);
         must(!library.is_null(), "the library")?;
         // SAFETY: the function has this type, and its result is null or ends with a zero.
         unsafe {
-            let guest = libc::dlsym(library, c"guest_paths".as_ptr());
+            let guest = libc::dlsym(library, c"check_paths".as_ptr());
             must(!guest.is_null(), "its function")?;
             let guest: extern "C" fn() -> *const c_char = std::mem::transmute(guest);
             let wrong = guest();
@@ -574,11 +580,11 @@ fn translation(house: &House) -> Result<(), String> {
     })
 }
 
-fn metadata(house: &House) -> Result<(), String> {
-    let outside = CString::new(house.outside.to_str().expect("a path of letters")).expect("a path without a zero");
-    let package = CString::new(house.site.join("module.py").to_str().expect("a path")).expect("a path without a zero");
+fn metadata(zygote: &TestZygote) -> Result<(), String> {
+    let outside = CString::new(zygote.outside.to_str().expect("a path in UTF-8")).expect("a path without a zero");
+    let package = CString::new(zygote.site.join("module.py").to_str().expect("a path")).expect("a path without a zero");
     // SAFETY: all strings end with a zero.
-    house.inside(|| unsafe {
+    zygote.in_child(|| unsafe {
         for path in [outside.as_ptr(), package.as_ptr()] {
             let at = libc::AT_FDCWD;
             must(libc::syscall(libc::SYS_fchmodat, at, path, 0o777) == -1, "a mode")?;
@@ -594,27 +600,27 @@ fn metadata(house: &House) -> Result<(), String> {
     })
 }
 
-fn ending(house: &House) -> Result<(), String> {
-    let (mut child, from) = house.start(|| {
+fn ending(zygote: &TestZygote) -> Result<(), String> {
+    let (mut child, from) = zygote.start(|| {
         loop {
             std::hint::spin_loop();
         }
     });
     while text("cpu", child.cpu())?.as_millis() < 20 {
-        must(text("end", child.ended())?.is_none(), "it goes on")?;
+        must(text("end", child.ended())?.is_none(), "it still runs")?;
     }
     text("signal", child.signal(libc::SIGKILL))?;
     wait_for(&child);
     let end = text("end", child.ended())?.ok_or("no end")?;
     must(end.status.signal() == Some(libc::SIGKILL), &end.status.to_string())?;
     must(end.cpu.as_millis() >= 20 && end.peak > 0, &format!("{end:?}"))?;
-    must(child.ended().is_err() && child.signal(0).is_err() && child.limit(0, None).is_err(), "it is over once")?;
+    must(child.ended().is_err() && child.signal(0).is_err() && child.limit(0, None).is_err(), "it ends only once")?;
     drop(from);
     // SAFETY: the call takes a number.
-    let (child, from) = house.start(|| unsafe { libc::_exit(7) });
-    must(house.wait(child, from).end.status.code() == Some(7), "an exit code")?;
-    // Its threads go on after the first has gone, until it is dropped.
-    let (child, from) = house.start(|| {
+    let (child, from) = zygote.start(|| unsafe { libc::_exit(7) });
+    must(zygote.wait(child, from).end.status.code() == Some(7), "an exit code")?;
+    // Its other threads run on after the first has ended, until it is dropped.
+    let (child, from) = zygote.start(|| {
         std::thread::spawn(|| {
             loop {
                 std::hint::spin_loop();
@@ -627,14 +633,14 @@ fn ending(house: &House) -> Result<(), String> {
     let pid = child.pid;
     drop(child);
     let mut rest = Vec::new();
-    text("its last word", fs::File::from(from).read_to_end(&mut rest))?;
+    text("the end of its output", fs::File::from(from).read_to_end(&mut rest))?;
     // SAFETY: the signal is none.
-    must(unsafe { libc::kill(pid, 0) } == -1, "it is gone")
+    must(unsafe { libc::kill(pid, 0) } == -1, "its process has ended")
 }
 
-fn orphans(house: &House) -> Result<(), String> {
-    // The one who reads the standard output waits until nobody holds it any more.
-    let (child, from) = house.start(|| {
+fn orphans(zygote: &TestZygote) -> Result<(), String> {
+    // The driver reads standard output until all processes have closed it.
+    let (child, from) = zygote.start(|| {
         // SAFETY: the calls take numbers and pointers to a byte and to an entry that is none.
         unsafe {
             libc::write(3, c"x".as_ptr().cast(), 1);
@@ -644,9 +650,9 @@ fn orphans(house: &House) -> Result<(), String> {
         println!("a child outlived its zygote");
         Ok(())
     });
-    // It is behind its walls before this process ends.
+    // It is in its jail before this process ends.
     let mut from = fs::File::from(from);
-    text("a word", from.read_exact(&mut [0]))?;
+    text("a report", from.read_exact(&mut [0]))?;
     std::mem::forget((child, from));
     Ok(())
 }
@@ -661,7 +667,7 @@ fn main() -> ExitCode {
         return run_case(name, profile, Path::new(base));
     }
     let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let asked = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
+    let selected = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
     if arguments.iter().any(|argument| argument == "--list") {
         if !arguments.iter().any(|argument| argument == "--ignored") {
             CASES.iter().for_each(|(name, _)| println!("{name}: test"));
@@ -670,11 +676,11 @@ fn main() -> ExitCode {
     }
     // SAFETY: the call takes no argument.
     let root = unsafe { libc::geteuid() } == 0;
-    let users: &[User] = if root { &[User::Starter, User::Nobody, User::Powerless] } else { &[User::Starter] };
+    let users: &[User] = if root { &[User::Current, User::Nobody, User::Powerless] } else { &[User::Current] };
     let mut failed = 0;
-    for (name, _) in CASES.iter().filter(|(name, _)| asked(name)) {
+    for (name, _) in CASES.iter().filter(|(name, _)| selected(name)) {
         for user in users {
-            // The kernel maps root for nobody who has no capability.
+            // The kernel maps root only for a process with capabilities.
             let profiles: &[&str] = if *user == User::Powerless { &["reduced"] } else { &["full", "reduced"] };
             for profile in profiles {
                 failed += u32::from(!drive(name, profile, *user));
@@ -684,21 +690,21 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(failed > 0))
 }
 
-/// Who a case is run by.
+/// The user that runs a case.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum User {
-    /// Who runs the tests.
-    Starter,
+    /// The user that runs the tests.
+    Current,
     Nobody,
-    /// Root without capabilities, as some containers have it.
+    /// Root without capabilities, as in some containers.
     Powerless,
 }
 
-/// Runs a case in a process of its own, with folders of its own. A profile that does not stand here is left out, aloud.
+/// Runs a case in a process of its own, with folders of its own. Reports a profile that is not available here as left out.
 fn drive(name: &str, profile: &str, user: User) -> bool {
-    let base = std::env::temp_dir().join(format!("switchtower-walls-{}-{profile}", std::process::id()));
+    let base = std::env::temp_dir().join(format!("switchtower-jail-test-{}-{profile}", std::process::id()));
     let id = (user == User::Nobody).then_some(NOBODY);
-    furnish(&base, id).expect("folders for a test");
+    make_folders(&base, id).expect("folders for a test");
     let mut command = Command::new(std::env::current_exe().expect("a path of this executable"));
     command.args(["--case", name, profile]).arg(&base).stdin(Stdio::null());
     if let Some(id) = id {
@@ -717,53 +723,53 @@ fn drive(name: &str, profile: &str, user: User) -> bool {
     }
     let output = command.output().expect("a process");
     let who = match user {
-        User::Starter => "",
+        User::Current => "",
         User::Nobody => ", nobody",
         User::Powerless => ", root without capabilities",
     };
     let verdict = match output.status.code() {
         Some(0) if output.stdout.starts_with(b"left out") => "ok, in part",
         Some(0) if output.stdout.is_empty() || name.starts_with("a_") => "ok",
-        Some(77) => "left out: the profile does not stand here",
+        Some(77) => "left out: the profile is not available here",
         _ => "FAILED",
     };
     println!("test {name} ({profile}{who}) ... {verdict}");
     if verdict != "ok" {
         println!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     }
-    // What the kernel takes a moment to end is gone at last, and its group with it.
+    // The kernel takes a moment to end killed processes, and then their groups can be removed.
     let swept = (0..100_000).any(|_| {
         std::thread::yield_now();
         switchtower_jail::sweep_cgroups(Some(std::process::id())) == 0
     });
     let outside = fs::read_to_string(base.join("outside")).unwrap_or_default();
-    // What an elder zygote left is removed by the next one.
-    let left = base.join("scratch").join(LEFT);
+    // What an earlier zygote left is removed by the next one.
+    let left = base.join("scratch").join(ABANDONED);
     let cleared = profile == "full" || verdict.starts_with("left out") || !left.exists();
     if !cleared {
-        println!("{} is there still", left.display());
+        println!("{} still exists", left.display());
     }
-    fs::remove_dir_all(&base).expect("an end of the folders");
+    fs::remove_dir_all(&base).expect("the folders can be removed");
     verdict != "FAILED" && outside == "secret" && swept && cleared
 }
 
 /// The folder of a zygote that was killed.
-const LEFT: &str = "zygote-left";
+const ABANDONED: &str = "zygote-left";
 
-fn furnish(base: &Path, user: Option<u32>) -> std::io::Result<()> {
+fn make_folders(base: &Path, user: Option<u32>) -> std::io::Result<()> {
     let site = base.join("site");
     fs::create_dir_all(&site)?;
     fs::create_dir(base.join("scratch"))?;
     fs::write(site.join("module.py"), "x = 1\n")?;
     fs::write(base.join("outside"), "secret")?;
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guest.c");
-    let _ = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(site.join("guest.so")).arg(source).status();
-    let left = base.join("scratch").join(LEFT);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/path_calls.c");
+    let _ = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(site.join("path_calls.so")).arg(source).status();
+    let left = base.join("scratch").join(ABANDONED);
     fs::create_dir_all(left.join("1/home"))?;
     fs::write(left.join("1/home/file"), "left")?;
-    let ours = [base.to_owned(), site.clone(), base.join("scratch"), site.join("module.py"), base.join("outside")];
-    let theirs = [left.clone(), left.join("1"), left.join("1/home"), left.join("1/home/file")];
-    for path in ours.into_iter().chain(theirs) {
+    let current = [base.to_owned(), site.clone(), base.join("scratch"), site.join("module.py"), base.join("outside")];
+    let abandoned = [left.clone(), left.join("1"), left.join("1/home"), left.join("1/home/file")];
+    for path in current.into_iter().chain(abandoned) {
         std::os::unix::fs::chown(path, user, user)?;
     }
     Ok(())
@@ -772,8 +778,8 @@ fn furnish(base: &Path, user: Option<u32>) -> std::io::Result<()> {
 fn run_case(name: &str, profile: &str, base: &Path) -> ExitCode {
     let Some((_, case)) = CASES.iter().find(|(known, _)| *known == name) else { return ExitCode::FAILURE };
     let site = base.join("site");
-    let settings = Settings {
-        profile: Some(if profile == "full" { Profile::Full } else { Profile::Reduced }),
+    let config = JailConfig {
+        profile: Some(if profile == "full" { JailProfile::Full } else { JailProfile::Reduced }),
         readable: vec![site.clone()],
         scratch: base.join("scratch"),
         scratch_bytes: 8 * MB as u64,
@@ -783,16 +789,16 @@ fn run_case(name: &str, profile: &str, base: &Path) -> ExitCode {
         memory_total: Some((ALL_MEMORY * MB) as u64),
         threads_total: Some(ALL_THREADS as u64),
     };
-    let walls = match Walls::enter(&settings) {
-        Ok(walls) => walls,
+    let jail = match Jail::enter(&config) {
+        Ok(jail) => jail,
         Err(JailError { layer, why }) => {
             eprintln!("{layer}: {why}");
             let missing = ["namespaces", "user namespace", "landlock"].contains(&layer.as_str());
             return if missing { ExitCode::from(77) } else { ExitCode::FAILURE };
         }
     };
-    let house = House { walls, settings, site, outside: base.join("outside") };
-    match case(&house) {
+    let zygote = TestZygote { jail, config, site, outside: base.join("outside") };
+    match case(&zygote) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("{why}");

@@ -1,16 +1,16 @@
-//! How a child's work ended: judged by what was seen of it, not by what it wishes to be believed.
+//! How a child's work ended: evaluate by what was seen of it, not by what it wishes to be believed.
 
 use std::os::unix::process::ExitStatusExt as _;
 
 use switchtower_contract::{Change, Effect, Effects, Escalation, Exit, Failure, Fault, Limits, Need, Outcome, Usage};
-use switchtower_jail::End;
+use switchtower_jail::ProcessEnd;
 
-use crate::attend::Attended;
-use crate::inside;
-use crate::wire::Ending;
+use crate::child_main;
+use crate::child_protocol::RunEnd;
+use crate::supervise::RunKind;
 
 /// How it ended.
-pub(crate) struct Finish {
+pub(crate) struct RunOutcome {
     pub(crate) ended: Result<Outcome, Fault>,
     pub(crate) changes: Vec<Change>,
     /// The child can do the next thing.
@@ -21,24 +21,24 @@ pub(crate) struct Finish {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Stop {
     /// Out of time.
-    Late,
+    TimedOut,
     Cancelled,
-    Lacks(Need),
+    Need(Need),
     /// It said something that no child says, or has more files or threads than it may have.
-    Misbehaves,
+    Violation,
     /// It did not read what it was given.
     NotReading,
 }
 
 /// All that was seen of it.
-pub(crate) struct Observed {
-    pub(crate) what: Attended,
+pub(crate) struct Observations {
+    pub(crate) what: RunKind,
     /// Why it was stopped, where it was.
     pub(crate) stop: Option<Stop>,
     /// What it said last.
-    pub(crate) ending: Option<(Ending, Vec<Change>)>,
+    pub(crate) ending: Option<(RunEnd, Vec<Change>)>,
     /// How its process ended, where it has.
-    pub(crate) end: Option<End>,
+    pub(crate) end: Option<ProcessEnd>,
     pub(crate) lacked: Option<Need>,
     /// What the program was noticed to ask the world for; none where it did not come to say so.
     pub(crate) noticed: Option<Effects>,
@@ -46,24 +46,24 @@ pub(crate) struct Observed {
     pub(crate) truncated: bool,
 }
 
-impl Observed {
+impl Observations {
     /// The end, and the exception that went through, where one did.
-    pub(crate) fn judged(self, limits: &Limits) -> (Finish, Option<Failure>) {
+    pub(crate) fn evaluate(self, limits: &Limits) -> (RunOutcome, Option<Failure>) {
         let Self { what, stop, ending, end, lacked, noticed, usage, truncated } = self;
-        let alive = end.is_none() && what != Attended::Program;
+        let alive = end.is_none() && what != RunKind::Program;
         // Code of our own moves nowhere, and neither does a kernel that goes on.
-        let moves = limits.escalation == Escalation::OnNeed && what != Attended::Own && !alive;
+        let moves = limits.escalation == Escalation::OnNeed && what != RunKind::Internal && !alive;
         let (said, changes) = ending.map_or((None, Vec::new()), |(said, changes)| (Some(said), changes));
         let (exit, failure) = match (stop, said) {
             (Some(Stop::Cancelled), _) => (Err(Fault::Lost { reason: "it was cancelled".to_owned() }), None),
-            (Some(Stop::Lacks(need)), _) => (Err(Fault::Unsupported(need)), None),
+            (Some(Stop::Need(need)), _) => (Err(Fault::Unsupported(need)), None),
             (Some(Stop::NotReading), _) => {
                 (Err(Fault::Lost { reason: "it does not read what it is given".to_owned() }), None)
             }
-            (Some(Stop::Misbehaves), _) => (Ok(Exit::Killed), None),
-            (Some(Stop::Late), _) => (Ok(Exit::TimedOut), None),
-            (None, Some(Ending::Finished(code))) => (Ok(Exit::Finished(code)), None),
-            (None, Some(Ending::Raised(failure))) => {
+            (Some(Stop::Violation), _) => (Ok(Exit::Killed), None),
+            (Some(Stop::TimedOut), _) => (Ok(Exit::TimedOut), None),
+            (None, Some(RunEnd::Finished(code))) => (Ok(Exit::Finished(code)), None),
+            (None, Some(RunEnd::Raised(failure))) => {
                 let out_of_memory = MEMORY_ERRORS.contains(&failure.name.rsplit('.').next().unwrap_or_default());
                 (Ok(if out_of_memory { Exit::OutOfMemory } else { Exit::Raised }), Some(failure))
             }
@@ -81,7 +81,7 @@ impl Observed {
             }
             Err(fault) => Err(fault),
         };
-        (Finish { ended, changes, alive }, failure)
+        (RunOutcome { ended, changes, alive }, failure)
     }
 }
 
@@ -93,10 +93,10 @@ fn gone<T>() -> Result<T, Fault> {
 }
 
 /// How a child ended that did not say so.
-fn left(end: &End) -> Result<Exit, Fault> {
+fn left(end: &ProcessEnd) -> Result<Exit, Fault> {
     let status = end.status;
     match (status.code(), status.signal()) {
-        (Some(inside::NOT_JAILED), _) => {
+        (Some(child_main::NOT_JAILED), _) => {
             Err(Fault::Unavailable { reason: "a child did not get into its jail".to_owned() })
         }
         // `os._exit`.
@@ -115,26 +115,27 @@ mod tests {
 
     use super::*;
 
-    fn judged(stop: Option<Stop>, ending: Option<Ending>, status: Option<i32>, escalation: Escalation) -> Finish {
-        let end = status.map(|status| End { status: ExitStatus::from_raw(status), cpu: Duration::ZERO, peak: 0 });
+    fn evaluate(stop: Option<Stop>, ending: Option<RunEnd>, status: Option<i32>, escalation: Escalation) -> RunOutcome {
+        let end =
+            status.map(|status| ProcessEnd { status: ExitStatus::from_raw(status), cpu: Duration::ZERO, peak: 0 });
         let ending = ending.map(|ending| (ending, Vec::new()));
-        let (what, usage) = (Attended::Program, Usage::default());
-        let observed = Observed { what, stop, ending, end, lacked: None, noticed: None, usage, truncated: false };
-        observed.judged(&Limits { escalation, ..Limits::default() }).0
+        let (what, usage) = (RunKind::Program, Usage::default());
+        let observed = Observations { what, stop, ending, end, lacked: None, noticed: None, usage, truncated: false };
+        observed.evaluate(&Limits { escalation, ..Limits::default() }).0
     }
 
-    fn exit(finish: Finish) -> Exit {
+    fn exit(finish: RunOutcome) -> Exit {
         finish.ended.unwrap().exit
     }
 
     #[test]
     fn what_a_program_says_of_its_end_counts_only_where_nothing_stopped_it() {
-        let said = || Some(Ending::Finished(0));
-        assert_eq!(exit(judged(None, said(), None, Escalation::Never)), Exit::Finished(0));
-        assert_eq!(exit(judged(Some(Stop::Late), said(), Some(9), Escalation::Never)), Exit::TimedOut);
-        assert_eq!(exit(judged(Some(Stop::Misbehaves), said(), Some(9), Escalation::Never)), Exit::Killed);
+        let said = || Some(RunEnd::Finished(0));
+        assert_eq!(exit(evaluate(None, said(), None, Escalation::Never)), Exit::Finished(0));
+        assert_eq!(exit(evaluate(Some(Stop::TimedOut), said(), Some(9), Escalation::Never)), Exit::TimedOut);
+        assert_eq!(exit(evaluate(Some(Stop::Violation), said(), Some(9), Escalation::Never)), Exit::Killed);
         assert!(matches!(
-            judged(Some(Stop::Cancelled), said(), Some(9), Escalation::Never).ended,
+            evaluate(Some(Stop::Cancelled), said(), Some(9), Escalation::Never).ended,
             Err(Fault::Lost { .. })
         ));
     }
@@ -149,7 +150,7 @@ mod tests {
             (libc::SIGSEGV, Exit::Killed),
             (libc::SIGXCPU, Exit::TimedOut),
         ] {
-            assert_eq!(exit(judged(None, None, Some(status), Escalation::Never)), expected, "{status}");
+            assert_eq!(exit(evaluate(None, None, Some(status), Escalation::Never)), expected, "{status}");
         }
     }
 
@@ -157,11 +158,11 @@ mod tests {
     fn too_little_time_or_memory_is_a_need_where_another_tier_stands_ready() {
         let failure =
             |name: &str| Failure { name: name.into(), value: String::new(), traceback: String::new(), line: None };
-        let raised = |name| judged(None, Some(Ending::Raised(failure(name))), None, Escalation::OnNeed).ended;
+        let raised = |name| evaluate(None, Some(RunEnd::Raised(failure(name))), None, Escalation::OnNeed).ended;
         assert!(matches!(raised("MemoryError"), Err(Fault::Unsupported(Need::Memory(_)))));
         assert!(matches!(raised("_ArrayMemoryError"), Err(Fault::Unsupported(Need::Memory(_)))));
         assert_eq!(raised("NoMemoryError").unwrap().exit, Exit::Raised);
-        let late = judged(Some(Stop::Late), None, Some(9), Escalation::OnNeed).ended;
+        let late = evaluate(Some(Stop::TimedOut), None, Some(9), Escalation::OnNeed).ended;
         assert!(matches!(late, Err(Fault::Unsupported(Need::Time(_)))));
     }
 }

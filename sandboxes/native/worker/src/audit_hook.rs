@@ -16,13 +16,13 @@ unsafe extern "C" {
     fn PySys_AddAuditHook(hook: Hook, data: *mut c_void) -> c_int;
 }
 
-struct Watched {
+struct AuditHook {
     /// In order.
     events: Vec<Vec<u8>>,
     hook: Py<PyAny>,
 }
 
-static WATCHED: OnceLock<Watched> = OnceLock::new();
+static AUDIT_HOOK: OnceLock<AuditHook> = OnceLock::new();
 
 /// From here on `hook` is called with each of these events and its arguments. What it raises goes through the program.
 #[pyfunction]
@@ -30,7 +30,7 @@ static WATCHED: OnceLock<Watched> = OnceLock::new();
 pub(crate) fn watch(events: Vec<String>, hook: Py<PyAny>) -> PyResult<()> {
     let mut events: Vec<Vec<u8>> = events.into_iter().map(String::into_bytes).collect();
     events.sort_unstable();
-    if WATCHED.set(Watched { events, hook }).is_err() {
+    if AUDIT_HOOK.set(AuditHook { events, hook }).is_err() {
         return Err(pyo3::exceptions::PyRuntimeError::new_err("events are watched already"));
     }
     // SAFETY: the function is as the interpreter wants it, and what it looks at is never freed.
@@ -43,7 +43,7 @@ pub(crate) fn watch(events: Vec<String>, hook: Py<PyAny>) -> PyResult<()> {
 
 #[allow(unsafe_code, reason = "called by the interpreter")]
 unsafe extern "C" fn hear(event: *const c_char, arguments: *mut ffi::PyObject, _: *mut c_void) -> c_int {
-    let Some(watched) = WATCHED.get() else { return 0 };
+    let Some(watched) = AUDIT_HOOK.get() else { return 0 };
     // SAFETY: the interpreter gives a text that ends with a zero.
     let event = unsafe { CStr::from_ptr(event) };
     if watched.events.binary_search_by(|known| known.as_slice().cmp(event.to_bytes())).is_err() || arguments.is_null() {

@@ -5,9 +5,9 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
 /// `/proc`, as it was before there were walls.
-pub(crate) struct Processes(OwnedFd);
+pub(crate) struct ProcTable(OwnedFd);
 
-impl Processes {
+impl ProcTable {
     /// # Errors
     /// There is none here.
     pub(crate) fn open() -> io::Result<Self> {

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use crate::settings::Settings;
+use crate::config::JailConfig;
 use crate::sys::check;
 
 /// Bytes of the first thread's stack, whatever the operator's shell allows.
@@ -11,12 +11,12 @@ const STACK: u64 = 8 << 20;
 /// Signals that may be queued.
 const SIGNALS: u64 = 64;
 
-/// Sets the limits; memory and time are set from outside ([`Forked::limit`](crate::Forked::limit)).
+/// Sets the limits; memory and time are set from outside ([`ForkedProcess::limit`](crate::ForkedProcess::limit)).
 /// Where `threads` is none, the kernel's count is of too much else to be of use.
-pub(crate) fn set(settings: &Settings, threads: Option<u64>) -> io::Result<()> {
+pub(crate) fn set(config: &JailConfig, threads: Option<u64>) -> io::Result<()> {
     for (resource, most) in [
-        (libc::RLIMIT_NOFILE, settings.descriptors),
-        (libc::RLIMIT_FSIZE, settings.scratch_bytes),
+        (libc::RLIMIT_NOFILE, config.descriptors),
+        (libc::RLIMIT_FSIZE, config.scratch_bytes),
         (libc::RLIMIT_STACK, STACK),
         (libc::RLIMIT_SIGPENDING, SIGNALS),
         (libc::RLIMIT_CORE, 0),

@@ -12,7 +12,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::sys::{attach, check, detached, mount};
-use crate::system;
+use crate::system_paths;
 
 /// Constants of linux/mount.h.
 const SET_STRING: libc::c_uint = 1;
@@ -27,15 +27,15 @@ const OWN_ENTRIES: u64 = 3;
 
 /// One file system in memory, for `/tmp` and `/home/user` together, so that their sizes add up.
 #[derive(Debug)]
-pub(crate) struct PrivateFiles {
+pub(crate) struct PrivateTmpfs {
     root: OwnedFd,
 }
 
-impl PrivateFiles {
+impl PrivateTmpfs {
     /// With room for so many bytes and for so many files and folders beside those that the folders of `readable` need which
     /// lie below `/tmp` or `/home/user`.
     pub(crate) fn make(bytes: u64, entries: u64, readable: &[PathBuf]) -> io::Result<Self> {
-        let kept = readable.iter().filter(|path| system::is_private(path));
+        let kept = readable.iter().filter(|path| system_paths::is_private(path));
         let on_the_way = kept.map(|path| path.components().count() as u64).sum::<u64>();
         let entries = entries.saturating_add(OWN_ENTRIES + on_the_way);
         // SAFETY: every string ends with a zero and outlives the calls; the descriptors are new and nobody else's.
@@ -58,7 +58,7 @@ impl PrivateFiles {
     pub(crate) fn attach(&self, readable: &[PathBuf]) -> io::Result<()> {
         let kept = readable
             .iter()
-            .filter(|path| system::is_private(path))
+            .filter(|path| system_paths::is_private(path))
             .map(|path| Ok((path, detached(path, 0)?)))
             .collect::<io::Result<Vec<_>>>()?;
         attach(&self.root, Path::new("/tmp"))?;

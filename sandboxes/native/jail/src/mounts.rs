@@ -7,8 +7,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use crate::sys::{about, attach, check, detached, mount};
-use crate::system::{self, HOME, TMP};
+use crate::sys::{attach, check, detached, mount, with_context};
+use crate::system_paths::{self, HOME, TMP};
 
 /// Attributes of linux/mount.h.
 const READ_ONLY: u64 = 0x1;
@@ -50,7 +50,7 @@ pub(crate) fn enter(readable: &[PathBuf]) -> io::Result<()> {
     let mask = unsafe { libc::umask(0o022) };
     mount(c"tmpfs", c_building(), c"tmpfs", flags, c"size=1m,nr_inodes=2048,mode=755")?;
     for (path, part) in &parts {
-        about(path.display(), place(base, path, part))?;
+        with_context(path.display(), place(base, path, part))?;
     }
     for folder in [HOME, TMP] {
         folder_at(&below(base, Path::new(folder)))?;
@@ -75,20 +75,20 @@ const fn c_building() -> &'static std::ffi::CStr {
 fn parts(readable: &[PathBuf]) -> io::Result<Vec<(PathBuf, Part)>> {
     let mut parts = Vec::new();
     let folder = READ_ONLY | NO_SETUID | NO_DEVICES;
-    for path in system::outermost(system::folders().chain(readable.iter().cloned())) {
+    for path in system_paths::outermost(system_paths::folders().chain(readable.iter().cloned())) {
         // Such as /lib, which is a link into /usr.
         let part = match path.read_link() {
-            Ok(target) if system::folders().any(|known| known == path) => Part::Link(target),
-            _ => Part::Folder(about(path.display(), detached(&path, folder))?),
+            Ok(target) if system_paths::folders().any(|known| known == path) => Part::Link(target),
+            _ => Part::Folder(with_context(path.display(), detached(&path, folder))?),
         };
         parts.push((path, part));
     }
-    for path in system::files() {
-        let file = about(path.display(), detached(&path, folder | NO_EXECUTION))?;
+    for path in system_paths::files() {
+        let file = with_context(path.display(), detached(&path, folder | NO_EXECUTION))?;
         parts.push((path, Part::File(file)));
     }
-    for path in system::devices() {
-        let device = about(path.display(), detached(&path, READ_ONLY | NO_SETUID | NO_EXECUTION))?;
+    for path in system_paths::devices() {
+        let device = with_context(path.display(), detached(&path, READ_ONLY | NO_SETUID | NO_EXECUTION))?;
         parts.push((path, Part::File(device)));
     }
     Ok(parts)

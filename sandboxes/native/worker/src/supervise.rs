@@ -5,17 +5,17 @@ use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use switchtower_contract::{Change, Effects, Escalation, Event, Limits, Need, Price, Usage};
-use switchtower_jail::End;
+use switchtower_jail::ProcessEnd;
 use switchtower_worker::output::{OutputBuffer, StdStream};
 
 use crate::child::Child;
-use crate::finish::{Finish, Observed, Stop};
-use crate::processes::Processes;
-use crate::wire::{Ending, Said};
+use crate::child_protocol::{FromChild, RunEnd};
+use crate::outcome::{Observations, RunOutcome, Stop};
+use crate::proc_table::ProcTable;
 
 /// Text that waits for company is looked at this often.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
-/// Files and threads are counted this often, where nothing else bounds them.
+/// Files and threads are counted this often, where nothing else child_limits them.
 const COUNTS: Duration = Duration::from_millis(50);
 /// A cell that is interrupted is given this long to come back.
 const INTERRUPTED: Duration = Duration::from_millis(500);
@@ -24,21 +24,21 @@ const READING: Duration = Duration::from_secs(1);
 
 /// What a child does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Attended {
+pub(crate) enum RunKind {
     Program,
     Cell,
-    Own,
+    Internal,
 }
 
 /// What all children are held to, and where they are looked up.
-pub(crate) struct Attention<'a> {
-    pub(crate) processes: &'a Processes,
-    pub(crate) bounds: Bounds,
+pub(crate) struct SuperviseContext<'a> {
+    pub(crate) processes: &'a ProcTable,
+    pub(crate) child_limits: ChildLimits,
 }
 
 /// What a child may have where only looking keeps it to that.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds {
+pub(crate) struct ChildLimits {
     /// Of files.
     pub(crate) bytes: u64,
     /// Files and folders.
@@ -48,7 +48,7 @@ pub(crate) struct Bounds {
 
 /// What is known of the parent and the system when a child is looked at.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Look {
+pub(crate) struct Signals {
     /// Nobody wants the end of it any more.
     pub(crate) cancelled: bool,
     /// The parent is slow to take what is reported: nothing more is read from the child for now.
@@ -58,9 +58,9 @@ pub(crate) struct Look {
 }
 
 /// One child at work.
-pub(crate) struct Watch {
+pub(crate) struct SupervisedRun {
     child: Child,
-    what: Attended,
+    what: RunKind,
     limits: Limits,
     output: OutputBuffer,
     began: Instant,
@@ -69,20 +69,20 @@ pub(crate) struct Watch {
     stop: Option<Stop>,
     /// Why it is to come back, and since when.
     interrupted: Option<(Stop, Instant)>,
-    ending: Option<(Ending, Vec<Change>)>,
+    ending: Option<(RunEnd, Vec<Change>)>,
     lacked: Option<Need>,
     noticed: Option<Effects>,
     counted: Instant,
     looked: Instant,
     /// When it last read of what it was given.
     read: Instant,
-    /// It has closed its voice, and its time is over then.
+    /// It has closed its worker, and its time is over then.
     leaves: Option<Instant>,
 }
 
-impl Watch {
+impl SupervisedRun {
     /// Looks after a child from now on, which has just been given what to do.
-    pub(crate) fn new(child: Child, what: Attended, limits: Limits, output: OutputBuffer) -> Self {
+    pub(crate) fn new(child: Child, what: RunKind, limits: Limits, output: OutputBuffer) -> Self {
         let (began, before) = (now(), child.held());
         Self {
             child,
@@ -106,14 +106,14 @@ impl Watch {
     /// What to wait for: what it says, prints, prints as errors, and its end; -1 where it is not to be waited for. And
     /// whether to wait until it reads.
     pub(crate) fn descriptors(&self, congested: bool) -> ([RawFd; 4], bool) {
-        let [speaks, stdout, stderr, pidfd] = self.child.descriptors();
+        let [socket, stdout, stderr, pidfd] = self.child.descriptors();
         let writes = self.child.unread() > 0 && self.stop.is_none();
         if congested {
-            return ([if writes { speaks } else { -1 }, -1, -1, pidfd], writes);
+            return ([if writes { socket } else { -1 }, -1, -1, pidfd], writes);
         }
-        // Once it says nothing more, its voice is shut.
-        let speaks = if self.leaves.is_some() && self.ending.is_none() { -1 } else { speaks };
-        ([speaks, stdout, stderr, pidfd], writes)
+        // Once it says nothing more, its worker is shut.
+        let socket = if self.leaves.is_some() && self.ending.is_none() { -1 } else { socket };
+        ([socket, stdout, stderr, pidfd], writes)
     }
 
     /// It is to be looked at although nothing is heard of it.
@@ -123,42 +123,42 @@ impl Watch {
     }
 
     /// Looks at it, and says how it ended, where it has. Where `None` is returned with it, the child lives on.
-    pub(crate) fn step(&mut self, held: &Attention<'_>, look: Look) -> Option<Option<End>> {
+    pub(crate) fn step(&mut self, held: &SuperviseContext<'_>, look: Signals) -> Option<Option<ProcessEnd>> {
         self.looked = now();
         if look.ended
             && let Some(end) = self.child.ended().ok().flatten()
         {
             // To the last word: what it said before it died is in the pipes still.
             let mut is_sound = true;
-            while is_sound && self.child.listen() {
-                is_sound = self.hears();
+            while is_sound && self.child.read_socket() {
+                is_sound = self.read_reports();
             }
-            if !is_sound || !self.hears() {
-                self.stop.get_or_insert(Stop::Misbehaves);
+            if !is_sound || !self.read_reports() {
+                self.stop.get_or_insert(Stop::Violation);
             }
-            self.prints(true);
+            self.read_output(true);
             return Some(Some(end));
         }
-        self.write_given();
+        self.write_pending();
         if !look.congested {
-            let speaks = self.child.listen();
-            self.prints(false);
-            if !self.hears() {
-                self.stops(Stop::Misbehaves);
+            let socket = self.child.read_socket();
+            self.read_output(false);
+            if !self.read_reports() {
+                self.stop_with(Stop::Violation);
             }
             self.output.tick();
             if self.ending.is_some() {
-                self.prints(false);
+                self.read_output(false);
                 if self.stop.is_none() {
                     return Some(None);
                 }
             }
-            if !speaks && self.leaves.is_none() {
-                // Whoever closed its voice may go on until its time is over, and is not heard.
+            if !socket && self.leaves.is_none() {
+                // Whoever closed its worker may go on until its time is over, and is not heard.
                 self.leaves = Some(self.until());
             }
         }
-        self.holds(held, look.cancelled);
+        self.enforce_limits(held, look.cancelled);
         if self.leaves.is_some_and(|leaves| self.looked >= leaves) {
             self.child.kill();
         }
@@ -166,7 +166,7 @@ impl Watch {
     }
 
     /// What came of it, and the child.
-    pub(crate) fn finish(self, end: Option<End>, held: &Attention<'_>) -> (Finish, Child) {
+    pub(crate) fn finish(self, end: Option<ProcessEnd>, held: &SuperviseContext<'_>) -> (RunOutcome, Child) {
         let Self {
             mut child, what, limits, mut output, began, before, stop, interrupted, ending, lacked, noticed, ..
         } = self;
@@ -176,16 +176,17 @@ impl Watch {
             None => (child.used(), child.peak(held.processes)),
         };
         match what {
-            Attended::Program => child.count_files_at_the_end(),
+            RunKind::Program => child.count_files_at_the_end(),
             // A kernel's files stay.
-            Attended::Cell | Attended::Own => drop(child.count_files()),
+            RunKind::Cell | RunKind::Internal => drop(child.count_files()),
         }
         let memory = peak.saturating_sub(before).saturating_add(child.files());
         let usage = Usage { wall: now() - began, cpu, memory, price: Price::default() };
         // Whoever came back when interrupted lives on, and was stopped all the same.
         let stop = stop.or(interrupted.map(|(why, _)| why));
-        let observed = Observed { what, stop, ending, end, lacked, noticed, usage, truncated: output.is_truncated() };
-        let (finish, failure) = observed.judged(&limits);
+        let observed =
+            Observations { what, stop, ending, end, lacked, noticed, usage, truncated: output.is_truncated() };
+        let (finish, failure) = observed.evaluate(&limits);
         if let Some(failure) = failure {
             output.event(Event::Error(failure));
         }
@@ -193,23 +194,23 @@ impl Watch {
     }
 
     /// Passes on what it was given, where it did not read all of that at once.
-    fn write_given(&mut self) {
+    fn write_pending(&mut self) {
         if self.child.unread() == 0 {
             self.read = self.looked;
         } else if self.stop.is_none() {
             let before = self.child.unread();
-            let passed = self.child.write_given();
+            let passed = self.child.write_pending();
             if self.child.unread() < before {
                 self.read = self.looked;
             }
             if passed.is_err() || self.looked - self.read >= READING {
-                self.stops(Stop::NotReading);
+                self.stop_with(Stop::NotReading);
             }
         }
     }
 
     /// The parent is asked whether it wants the end.
-    pub(crate) fn may_be_cancelled(&self) -> bool {
+    pub(crate) fn is_cancellable(&self) -> bool {
         self.stop.is_none() && self.interrupted.is_none()
     }
 
@@ -223,16 +224,16 @@ impl Watch {
         self.began + self.limits.wall
     }
 
-    fn prints(&mut self, all: bool) {
+    fn read_output(&mut self, all: bool) {
         let Self { child: Child { stdout, stderr, .. }, output, .. } = self;
-        stdout.drains(all, |bytes| output.write(StdStream::Stdout, bytes));
-        stderr.drains(all, |bytes| output.write(StdStream::Stderr, bytes));
+        stdout.read_available(all, |bytes| output.write(StdStream::Stdout, bytes));
+        stderr.read_available(all, |bytes| output.write(StdStream::Stderr, bytes));
     }
 
     /// False: it said what no child says.
-    fn hears(&mut self) -> bool {
+    fn read_reports(&mut self) -> bool {
         loop {
-            let said = match self.child.said() {
+            let said = match self.child.next_report() {
                 Ok(Some(said)) => said,
                 Ok(None) => return true,
                 Err(_) => return false,
@@ -241,29 +242,33 @@ impl Watch {
                 return false;
             }
             match (said, self.what) {
-                (Said::Show { data, main }, _) => {
+                (FromChild::Show { data, main }, _) => {
                     // What it printed before is in the pipes by now.
-                    self.prints(false);
+                    self.read_output(false);
                     self.output.show(data, main);
-                    self.child.goes_on();
+                    self.child.confirm_value();
                 }
-                (Said::Lacks(need), _) => {
+                (FromChild::Need(need), _) => {
                     if self.limits.escalation == Escalation::OnNeed {
-                        self.stops(Stop::Lacks(need));
+                        self.stop_with(Stop::Need(need));
                     } else {
                         self.lacked.get_or_insert(need);
                     }
                 }
-                (Said::Noticed(effects), Attended::Program) if self.noticed.is_none() => self.noticed = Some(effects),
-                (Said::Ended(ending), Attended::Program | Attended::Own) => self.ending = Some((ending, Vec::new())),
-                (Said::Left { ending, changes }, Attended::Cell) => self.ending = Some((ending, changes)),
-                (Said::Noticed(_) | Said::Ended(_) | Said::Left { .. }, _) => return false,
+                (FromChild::Observed(effects), RunKind::Program) if self.noticed.is_none() => {
+                    self.noticed = Some(effects)
+                }
+                (FromChild::Ended(ending), RunKind::Program | RunKind::Internal) => {
+                    self.ending = Some((ending, Vec::new()))
+                }
+                (FromChild::CellEnded { ending, changes }, RunKind::Cell) => self.ending = Some((ending, changes)),
+                (FromChild::Observed(_) | FromChild::Ended(_) | FromChild::CellEnded { .. }, _) => return false,
             }
         }
     }
 
     /// Stops it where it is over its limits, or where nobody waits for it any more.
-    fn holds(&mut self, held: &Attention<'_>, cancelled: bool) {
+    fn enforce_limits(&mut self, held: &SuperviseContext<'_>, cancelled: bool) {
         if self.stop.is_some() {
             return;
         }
@@ -271,30 +276,30 @@ impl Watch {
         let why = match &self.interrupted {
             Some((why, _)) => Some(why.clone()),
             None if cancelled || !self.output.has_receiver() => Some(Stop::Cancelled),
-            None if time >= self.until() && self.ending.is_none() => Some(Stop::Late),
+            None if time >= self.until() && self.ending.is_none() => Some(Stop::TimedOut),
             None => None,
         };
         match (why, &self.interrupted) {
-            (Some(why), None) if self.what == Attended::Program => self.stops(why),
+            (Some(why), None) if self.what == RunKind::Program => self.stop_with(why),
             (Some(why), None) => {
                 self.interrupted = Some((why, time));
                 self.child.signal(libc::SIGINT);
             }
-            (Some(why), Some((_, since))) if time - *since >= INTERRUPTED => self.stops(why),
+            (Some(why), Some((_, since))) if time - *since >= INTERRUPTED => self.stop_with(why),
             _ => {}
         }
         if time - self.counted >= COUNTS {
             self.counted = time;
             let (bytes, entries) = self.child.count_files().unwrap_or_default();
             let threads = self.child.forked().threads().unwrap_or_default();
-            let Bounds { bytes: most_bytes, entries: most_entries, threads: most_threads } = held.bounds;
+            let ChildLimits { bytes: most_bytes, entries: most_entries, threads: most_threads } = held.child_limits;
             if bytes > most_bytes || entries > most_entries || threads > most_threads {
-                self.stops(Stop::Misbehaves);
+                self.stop_with(Stop::Violation);
             }
         }
     }
 
-    fn stops(&mut self, why: Stop) {
+    fn stop_with(&mut self, why: Stop) {
         if self.stop.is_none() {
             self.stop = Some(why);
             self.child.kill();

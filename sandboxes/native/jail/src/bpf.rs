@@ -1,6 +1,6 @@
-//! A seccomp filter that gives each system call a verdict, whatever its arguments.
+//! A seccomp filter that gives each system call a action, whatever its arguments.
 //!
-//! It finds the verdict by halving. The kernel runs a filter once for every call there is when it is installed, so a list
+//! It finds the action by halving. The kernel runs a filter once for every call there is when it is installed, so a list
 //! that is walked from its beginning costs each child a millisecond.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use seccompiler::{BpfProgram, sock_filter};
 
 /// What becomes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Action {
     Allow,
     /// The call fails with this error.
     Fail(i32),
@@ -17,7 +17,7 @@ pub(crate) enum Verdict {
     Kill,
 }
 
-impl Verdict {
+impl Action {
     /// As linux/seccomp.h has it.
     fn code(self) -> u32 {
         match self {
@@ -38,32 +38,32 @@ const ARCHITECTURE: u32 = 0xc000_00b7;
 const NUMBER_AT: u32 = 0;
 const ARCHITECTURE_AT: u32 = 4;
 
-/// A filter with these verdicts, and `otherwise` for all other calls; calls of other architectures end the process.
-pub(crate) fn filter(verdicts: &BTreeMap<i64, Verdict>, otherwise: Verdict) -> Result<BpfProgram, String> {
+/// A filter with these actions, and `otherwise` for all other calls; calls of other architectures end the process.
+pub(crate) fn filter(actions: &BTreeMap<i64, Action>, otherwise: Action) -> Result<BpfProgram, String> {
     let mut program =
-        vec![load(ARCHITECTURE_AT), jump(libc::BPF_JEQ, ARCHITECTURE, 1, 0), end(Verdict::Kill), load(NUMBER_AT)];
-    halve(&spans(verdicts, otherwise), &mut program)?;
+        vec![load(ARCHITECTURE_AT), jump(libc::BPF_JEQ, ARCHITECTURE, 1, 0), end(Action::Kill), load(NUMBER_AT)];
+    halve(&spans(actions, otherwise), &mut program)?;
     Ok(program)
 }
 
 /// Verdicts with the first number that each is for; the next span's number ends it.
-fn spans(verdicts: &BTreeMap<i64, Verdict>, otherwise: Verdict) -> Vec<(u32, Verdict)> {
+fn spans(actions: &BTreeMap<i64, Action>, otherwise: Action) -> Vec<(u32, Action)> {
     let mut spans = vec![(0, otherwise)];
-    for (call, verdict) in verdicts {
+    for (call, action) in actions {
         // Numbers of calls are small.
         let call = *call as u32;
         if spans.last().is_some_and(|(from, _)| *from == call) {
             spans.pop();
         }
-        spans.extend([(call, *verdict), (call + 1, otherwise)]);
+        spans.extend([(call, *action), (call + 1, otherwise)]);
     }
-    spans.dedup_by_key(|(_, verdict)| *verdict);
+    spans.dedup_by_key(|(_, action)| *action);
     spans
 }
 
-fn halve(spans: &[(u32, Verdict)], program: &mut BpfProgram) -> Result<(), String> {
-    if let [(_, verdict)] = spans {
-        program.push(end(*verdict));
+fn halve(spans: &[(u32, Action)], program: &mut BpfProgram) -> Result<(), String> {
+    if let [(_, action)] = spans {
+        program.push(end(*action));
         return Ok(());
     }
     let (low, high) = spans.split_at(spans.len() / 2);
@@ -83,8 +83,8 @@ fn jump(comparison: u32, value: u32, if_so: u8, if_not: u8) -> sock_filter {
     sock_filter { code: (libc::BPF_JMP | comparison | libc::BPF_K) as u16, jt: if_so, jf: if_not, k: value }
 }
 
-fn end(verdict: Verdict) -> sock_filter {
-    sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: verdict.code() }
+fn end(action: Action) -> sock_filter {
+    sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: action.code() }
 }
 
 #[cfg(test)]
@@ -111,20 +111,15 @@ mod tests {
 
     #[test]
     fn every_call_gets_the_verdict_of_the_list_and_no_other() {
-        let verdicts: BTreeMap<i64, Verdict> = [
-            (0, Verdict::Allow),
-            (1, Verdict::Allow),
-            (7, Verdict::Kill),
-            (8, Verdict::Fail(38)),
-            (300, Verdict::Allow),
-        ]
-        .into();
-        let otherwise = Verdict::Fail(1);
-        let program = filter(&verdicts, otherwise).unwrap();
+        let actions: BTreeMap<i64, Action> =
+            [(0, Action::Allow), (1, Action::Allow), (7, Action::Kill), (8, Action::Fail(38)), (300, Action::Allow)]
+                .into();
+        let otherwise = Action::Fail(1);
+        let program = filter(&actions, otherwise).unwrap();
         for call in (0..500).chain([0x4000_0000, 0x4000_0007, u32::MAX]) {
-            let expected = verdicts.get(&i64::from(call)).copied().unwrap_or(otherwise);
+            let expected = actions.get(&i64::from(call)).copied().unwrap_or(otherwise);
             assert_eq!(run(&program, ARCHITECTURE, call), expected.code(), "{call}");
-            assert_eq!(run(&program, ARCHITECTURE ^ 1, call), Verdict::Kill.code(), "{call}");
+            assert_eq!(run(&program, ARCHITECTURE ^ 1, call), Action::Kill.code(), "{call}");
         }
     }
 }

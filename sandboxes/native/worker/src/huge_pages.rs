@@ -14,12 +14,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use pyo3::ffi;
 
 /// Bytes that are set aside for each: more than the packages need.
-const ROOM: usize = 256 << 20;
+const ARENA_SIZE: usize = 256 << 20;
 /// The C library asks the system for pieces of this size one by one, and gives them back when they are free: what it does
 /// by itself in a process that has lived for a while. See mallopt(3).
-const PIECE: libc::c_int = 32 << 20;
+const MMAP_THRESHOLD: libc::c_int = 32 << 20;
 /// Bytes of a large page.
-const LARGE: usize = 2 << 20;
+const HUGE_PAGE: usize = 2 << 20;
 
 /// From where on the piece is free, and where it ends.
 static FREE: AtomicUsize = AtomicUsize::new(0);
@@ -27,7 +27,7 @@ static END: AtomicUsize = AtomicUsize::new(0);
 
 /// Call it before the interpreter starts. Where there is no such memory to be had, nothing changes.
 #[allow(unsafe_code, reason = "memory from the system")]
-pub(crate) fn set_aside() {
+pub(crate) fn reserve_arenas() {
     // SAFETY: fresh memory at a place of the system's choice; the allocator's functions live as long as the process; no
     // other thread allocates yet.
     unsafe {
@@ -37,22 +37,22 @@ pub(crate) fn set_aside() {
             libc::mallopt(libc::M_ARENA_MAX, 2);
             libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
             libc::mallopt(libc::M_MMAP_THRESHOLD, libc::c_int::MAX);
-            let heap = libc::malloc(ROOM);
+            let heap = libc::malloc(ARENA_SIZE);
             if !heap.is_null() {
-                let aligned = (heap as usize).next_multiple_of(LARGE);
-                libc::madvise(aligned as *mut c_void, ROOM - LARGE, libc::MADV_HUGEPAGE);
+                let aligned = (heap as usize).next_multiple_of(HUGE_PAGE);
+                libc::madvise(aligned as *mut c_void, ARENA_SIZE - HUGE_PAGE, libc::MADV_HUGEPAGE);
                 libc::free(heap);
             }
-            libc::mallopt(libc::M_MMAP_THRESHOLD, PIECE);
+            libc::mallopt(libc::M_MMAP_THRESHOLD, MMAP_THRESHOLD);
         }
-        let start = map(ROOM + LARGE);
+        let start = map(ARENA_SIZE + HUGE_PAGE);
         if start.is_null() {
             return;
         }
-        let aligned = (start as usize).next_multiple_of(LARGE);
-        libc::madvise(aligned as *mut c_void, ROOM, libc::MADV_HUGEPAGE);
+        let aligned = (start as usize).next_multiple_of(HUGE_PAGE);
+        libc::madvise(aligned as *mut c_void, ARENA_SIZE, libc::MADV_HUGEPAGE);
         FREE.store(aligned, Ordering::Relaxed);
-        END.store(aligned + ROOM, Ordering::Relaxed);
+        END.store(aligned + ARENA_SIZE, Ordering::Relaxed);
         ffi::PyObject_SetArenaAllocator(&mut ffi::PyObjectArenaAllocator {
             ctx: std::ptr::null_mut(),
             alloc: Some(alloc),
@@ -63,10 +63,10 @@ pub(crate) fn set_aside() {
 
 /// Gives back what is left. What the interpreter asks for from here on is memory like any other.
 #[allow(unsafe_code, reason = "memory to the system")]
-pub(crate) fn give_back() {
+pub(crate) fn release_rest() {
     let free = FREE.swap(0, Ordering::Relaxed);
     let end = END.swap(0, Ordering::Relaxed);
-    let left = free.next_multiple_of(LARGE);
+    let left = free.next_multiple_of(HUGE_PAGE);
     if left < end {
         // SAFETY: nobody has been given any of it.
         unsafe { libc::munmap(left as *mut c_void, end - left) };
@@ -74,7 +74,7 @@ pub(crate) fn give_back() {
     #[cfg(target_env = "gnu")]
     // SAFETY: it gives back what is free, and takes numbers.
     unsafe {
-        libc::mallopt(libc::M_TRIM_THRESHOLD, 2 * PIECE);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 2 * MMAP_THRESHOLD);
         libc::malloc_trim(0);
     }
 }

@@ -9,13 +9,13 @@ use switchtower_worker::private_folder::remove_tree;
 
 /// A child's private folder, with `home` and `tmp` in it.
 #[derive(Debug, Clone)]
-pub(crate) struct Scratch {
+pub(crate) struct ChildFolder {
     pub(crate) folder: PathBuf,
     pub(crate) bytes: u64,
     pub(crate) entries: u64,
 }
 
-impl Scratch {
+impl ChildFolder {
     pub(crate) fn make(self) -> io::Result<Self> {
         for folder in [self.folder.clone(), self.home(), self.folder.join("tmp")] {
             DirBuilder::new().mode(0o700).create(folder)?;
@@ -67,9 +67,9 @@ fn gone(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
-    fn scratch(name: &str) -> Scratch {
+    fn scratch(name: &str) -> ChildFolder {
         let folder = std::env::temp_dir().join(format!("switchtower-jail-{}-{name}", std::process::id()));
-        Scratch { folder, bytes: 1 << 20, entries: 50 }.make().unwrap()
+        ChildFolder { folder, bytes: 1 << 20, entries: 50 }.make().unwrap()
     }
 
     #[test]

@@ -12,9 +12,9 @@ const NAME: &str = "switchtower-scratch-";
 
 /// A folder that is gone when this is.
 #[derive(Debug)]
-pub(crate) struct Scratch(PrivateFolder);
+pub(crate) struct ScratchRoot(PrivateFolder);
 
-impl Scratch {
+impl ScratchRoot {
     /// Makes one in the first of the [`places`] where that can be done, and removes what earlier processes have left.
     ///
     /// # Errors
@@ -86,11 +86,11 @@ mod tests {
         fs::create_dir(&folder).unwrap();
         let (missing, there) = (folder.join("missing"), folder.join("there"));
         fs::create_dir(&there).unwrap();
-        let scratch = Scratch::within(&[missing.clone(), there.clone()]).unwrap();
+        let scratch = ScratchRoot::within(&[missing.clone(), there.clone()]).unwrap();
         assert!(scratch.path().starts_with(&there));
         drop(scratch);
         assert_eq!(fs::read_dir(&there).unwrap().count(), 0);
-        let refused = Scratch::within(std::slice::from_ref(&missing)).unwrap_err().to_string();
+        let refused = ScratchRoot::within(std::slice::from_ref(&missing)).unwrap_err().to_string();
         assert!(refused.contains("missing") && refused.contains("TMPDIR"), "{refused}");
         fs::remove_dir_all(&folder).unwrap();
     }

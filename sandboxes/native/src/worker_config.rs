@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use switchtower_jail::JailProfile;
 
 /// Everything that a worker must know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Settings {
+pub struct WorkerConfig {
     /// The prefix of its Python.
     pub home: PathBuf,
     /// The packages.
@@ -18,9 +19,9 @@ pub struct Settings {
     /// Where children have private folders, in the profile without namespaces.
     pub scratch: PathBuf,
     /// The jail's profile; none: the full one where the system allows it.
-    pub profile: Option<Profile>,
+    pub profile: Option<JailProfile>,
     /// Children that wait, jailed, for a program.
-    pub reserve: usize,
+    pub prewarmed: usize,
     /// KernelPool that there is room for.
     pub kernels: usize,
     /// Bytes that a program may have in files.
@@ -33,14 +34,4 @@ pub struct Settings {
     pub memory_total: Option<u64>,
     /// Threads that they may have together, likewise.
     pub threads_total: Option<u64>,
-}
-
-/// Which walls there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Profile {
-    /// Namespaces, a file system of its own, Landlock, a list of system calls, limits.
-    Full,
-    /// For containers that forbid namespaces: Landlock, a list of system calls, limits.
-    Reduced,
 }

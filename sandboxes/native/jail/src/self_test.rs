@@ -4,16 +4,16 @@
 use std::fs::{File, read_dir};
 use std::path::{Path, PathBuf};
 
+use crate::config::JailProfile;
 use crate::error::{JailError, OfLayer};
-use crate::settings::Profile;
 
 /// Tries what must not succeed and what must. For a child behind its walls; `own` are its private folders.
-pub(crate) fn canaries(profile: Profile, readable: &[PathBuf], own: [&Path; 2]) -> Result<(), JailError> {
+pub(crate) fn run(profile: JailProfile, readable: &[PathBuf], own: [&Path; 2]) -> Result<(), JailError> {
     let hole = |what: &str| Err(JailError::new("canaries", format!("the walls have a hole: they allowed {what}")));
     if File::open("/etc/passwd").is_ok() {
         return hole("a file of the system to be read");
     }
-    if profile == Profile::Full && Path::new("/etc/passwd").exists() {
+    if profile == JailProfile::Full && Path::new("/etc/passwd").exists() {
         return hole("a file of the system to be seen");
     }
     for path in readable.iter().map(PathBuf::as_path).chain([Path::new("/usr/lib"), Path::new("/")]) {

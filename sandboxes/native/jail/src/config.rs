@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 /// How high the walls are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Profile {
-    /// Namespaces and a file tree of their own, with everything that [`Profile::Reduced`] has behind them.
+pub enum JailProfile {
+    /// Namespaces and a file tree of their own, with everything that [`JailProfile::Reduced`] has behind them.
     Full,
     /// Landlock, seccomp, limits and a user of their own: for containers that forbid namespaces.
     Reduced,
@@ -16,9 +16,9 @@ pub enum Profile {
 
 /// What the walls are made for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Settings {
+pub struct JailConfig {
     /// None: full where the system allows it, else reduced.
-    pub profile: Option<Profile>,
+    pub profile: Option<JailProfile>,
     /// Folders that programs may read: Python's own, the packages. They keep their paths in both profiles. The
     /// system's libraries, time zones and fonts are added.
     pub readable: Vec<PathBuf>,
@@ -27,7 +27,7 @@ pub struct Settings {
     pub scratch: PathBuf,
     /// Bytes that a child may have in `/home/user` and `/tmp` together.
     pub scratch_bytes: u64,
-    /// Files and folders that a child may have there.
+    /// FileAccess and folders that a child may have there.
     pub scratch_entries: u64,
     /// Threads that a child may have.
     pub threads: u64,

@@ -8,9 +8,9 @@ use switchtower_worker::frames;
 
 /// To a child.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Given {
+pub(crate) enum ToChild {
     /// It is next, and there is time: what nearly every program writes to becomes its own now. Nothing is said to that.
-    Ahead,
+    WarmUp,
     Program {
         program: Program,
         /// Another tier stands ready: a need ends it.
@@ -21,39 +21,39 @@ pub(crate) enum Given {
         cell: Cell,
         on_need: bool,
     },
-    Own(String),
+    Internal(String),
 }
 
 /// From a child.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Said {
+pub(crate) enum FromChild {
     /// A value is shown. The child waits until it is taken, so that it keeps its place between what is printed.
     Show { data: Bundle, main: bool },
     /// What it met a wall for.
-    Lacks(Need),
+    Need(Need),
     /// What a program that has come to its end was noticed to ask the world for.
-    Noticed(Effects),
+    Observed(Effects),
     /// The end of a program or of own code.
-    Ended(Ending),
+    Ended(RunEnd),
     /// The end of a cell.
-    Left { ending: Ending, changes: Vec<Change> },
+    CellEnded { ending: RunEnd, changes: Vec<Change> },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Ending {
+pub(crate) enum RunEnd {
     Finished(i32),
     Raised(Failure),
 }
 
 /// The child's answer to a shown value has been taken.
-pub(crate) const TAKEN: u8 = 1;
+pub(crate) const VALUE_TAKEN: u8 = 1;
 
 /// Bytes of a child, made into what it said.
 #[derive(Default)]
-pub(crate) struct Heard(Vec<u8>);
+pub(crate) struct FrameBuffer(Vec<u8>);
 
-impl Heard {
-    pub(crate) fn takes(&mut self, bytes: &[u8]) {
+impl FrameBuffer {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
     }
 
@@ -61,7 +61,7 @@ impl Heard {
     ///
     /// # Errors
     /// That is nothing that a child says.
-    pub(crate) fn next(&mut self) -> io::Result<Option<Said>> {
+    pub(crate) fn next(&mut self) -> io::Result<Option<FromChild>> {
         let Some(prefix) = self.0.first_chunk::<4>() else { return Ok(None) };
         let end = 4 + frames::length(*prefix)?;
         let Some(frame) = self.0.get(4..end) else { return Ok(None) };

@@ -9,16 +9,16 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use pyo3::prelude::*;
 use pyo3::types::PyModule;
 use switchtower_contract::Effect;
-use switchtower_jail::notice;
+use switchtower_jail::observation;
 use switchtower_worker::frames;
 
+use crate::child_protocol::{self, FromChild, RunEnd, ToChild};
 use crate::interpreter::Interpreter;
-use crate::wire::{self, Ending, Given, Said};
 
 /// The way to the worker, in a child.
-static VOICE: OnceLock<Voice> = OnceLock::new();
+static WORKER_SOCKET: OnceLock<WorkerSocket> = OnceLock::new();
 
-struct Voice {
+struct WorkerSocket {
     socket: Mutex<UnixStream>,
     /// A need ends what runs.
     on_need: std::sync::atomic::AtomicBool,
@@ -30,31 +30,31 @@ const INPUT: &str = "/tmp/.switchtower-input";
 pub(crate) const NOT_JAILED: i32 = 120;
 
 /// The rest of a child's life. `born` has been called, and the jail stands.
-pub(crate) fn lives(py: Python<'_>, interpreter: &Interpreter, socket: UnixStream) -> ! {
-    let Ok(mut hears) = socket.try_clone() else { leaves(1) };
-    let voice = Voice { socket: Mutex::new(socket), on_need: false.into() };
-    if VOICE.set(voice).is_err() {
-        leaves(1);
+pub(crate) fn run(py: Python<'_>, interpreter: &Interpreter, socket: UnixStream) -> ! {
+    let Ok(mut hears) = socket.try_clone() else { exit_now(1) };
+    let worker = WorkerSocket { socket: Mutex::new(socket), on_need: false.into() };
+    if WORKER_SOCKET.set(worker).is_err() {
+        exit_now(1);
     }
     loop {
         // The lock is let go: nothing of Python's runs while nothing is asked.
-        let given = py.detach(|| frames::read::<Given>(&mut hears));
-        let Ok(given) = given else { leaves(0) };
-        if matches!(given, Given::Ahead) {
+        let given = py.detach(|| frames::read::<ToChild>(&mut hears));
+        let Ok(given) = given else { exit_now(0) };
+        if matches!(given, ToChild::WarmUp) {
             if interpreter.warm(py).is_err() {
                 // The next child may fare better.
-                leaves(1);
+                exit_now(1);
             }
             continue;
         }
-        let said = does(py, interpreter, given).unwrap_or_else(|error| Said::Ended(failed(py, &error)));
-        if says(&said).is_err() {
+        let said = execute(py, interpreter, given).unwrap_or_else(|error| FromChild::Ended(failed(py, &error)));
+        if send(&said).is_err() {
             // A program closed the way to the worker: then its end is all that can be seen of it.
-            let Said::Left { ending, .. } = said else { leaves(1) };
+            let FromChild::CellEnded { ending, .. } = said else { exit_now(1) };
             // Or it is longer than anything may be: what it did to files is left out.
             eprintln!("what the cell did to files is too much to be kept");
-            if says(&Said::Left { ending, changes: Vec::new() }).is_err() {
-                leaves(1);
+            if send(&FromChild::CellEnded { ending, changes: Vec::new() }).is_err() {
+                exit_now(1);
             }
         }
         // The worker ends a program's child when it has heard this: it looks at what the child used first, and the end of
@@ -62,46 +62,48 @@ pub(crate) fn lives(py: Python<'_>, interpreter: &Interpreter, socket: UnixStrea
     }
 }
 
-fn does(py: Python<'_>, interpreter: &Interpreter, given: Given) -> PyResult<Said> {
+fn execute(py: Python<'_>, interpreter: &Interpreter, given: ToChild) -> PyResult<FromChild> {
     match given {
-        Given::Ahead => Err(pyo3::exceptions::PyRuntimeError::new_err("nothing is said to that")),
-        Given::Program { program, on_need } => {
-            begins(on_need, program.stdin.as_deref())?;
-            notice::clear();
+        ToChild::WarmUp => Err(pyo3::exceptions::PyRuntimeError::new_err("nothing is said to that")),
+        ToChild::Program { program, on_need } => {
+            prepare(on_need, program.stdin.as_deref())?;
+            observation::clear();
             let ended = interpreter.program(py, &program)?;
-            says(&Said::Noticed(notice::noticed().map(effect).collect()))?;
-            Ok(Said::Ended(ended))
+            send(&FromChild::Observed(observation::observed().map(effect).collect()))?;
+            Ok(FromChild::Ended(ended))
         }
-        Given::Cell { opening, cell, on_need } => {
-            begins(on_need, cell.stdin.as_deref())?;
-            interpreter.cell(py, opening.as_ref(), &cell).map(|(ending, changes)| Said::Left { ending, changes })
+        ToChild::Cell { opening, cell, on_need } => {
+            prepare(on_need, cell.stdin.as_deref())?;
+            interpreter
+                .cell(py, opening.as_ref(), &cell)
+                .map(|(ending, changes)| FromChild::CellEnded { ending, changes })
         }
-        Given::Own(code) => {
-            begins(false, None)?;
-            interpreter.own(py, &code).map(Said::Ended)
+        ToChild::Internal(code) => {
+            prepare(false, None)?;
+            interpreter.own(py, &code).map(FromChild::Ended)
         }
     }
 }
 
-fn effect(noticed: notice::Kind) -> Effect {
+fn effect(noticed: observation::Observation) -> Effect {
     match noticed {
-        notice::Kind::Clock => Effect::Clock,
-        notice::Kind::Chance => Effect::Chance,
-        notice::Kind::Identity => Effect::Identity,
+        observation::Observation::Clock => Effect::Clock,
+        observation::Observation::Chance => Effect::Chance,
+        observation::Observation::Identity => Effect::Identity,
     }
 }
 
-fn begins(on_need: bool, stdin: Option<&str>) -> io::Result<()> {
-    if let Some(voice) = VOICE.get() {
-        voice.on_need.store(on_need, std::sync::atomic::Ordering::Relaxed);
+fn prepare(on_need: bool, stdin: Option<&str>) -> io::Result<()> {
+    if let Some(worker) = WORKER_SOCKET.get() {
+        worker.on_need.store(on_need, std::sync::atomic::Ordering::Relaxed);
     }
-    stdin.map_or(Ok(()), reads)
+    stdin.map_or(Ok(()), set_stdin)
 }
 
 /// Makes a text the standard input: a file of the child's own that has no name, since the jail counts those and knows no
 /// other memory that can be read as one.
 #[allow(unsafe_code, reason = "dup2 has no safe wrapper in std")]
-fn reads(text: &str) -> io::Result<()> {
+fn set_stdin(text: &str) -> io::Result<()> {
     let mut file = File::options().read(true).write(true).create_new(true).open(INPUT)?;
     std::fs::remove_file(INPUT)?;
     file.write_all(text.as_bytes())?;
@@ -114,22 +116,22 @@ fn reads(text: &str) -> io::Result<()> {
 }
 
 /// Our own Python failed: what the program did cannot be told any better.
-fn failed(py: Python<'_>, error: &PyErr) -> Ending {
+fn failed(py: Python<'_>, error: &PyErr) -> RunEnd {
     let name = error.get_type(py).name().map_or_else(|_| "Exception".to_owned(), |name| name.to_string());
     let value = error.value(py).to_string();
     let traceback = format!("{name}: {value}\n");
-    Ending::Raised(switchtower_contract::Failure { name, value, traceback, line: None })
+    RunEnd::Raised(switchtower_contract::Failure { name, value, traceback, line: None })
 }
 
-fn says(said: &Said) -> io::Result<()> {
-    let Some(voice) = VOICE.get() else { return Ok(()) };
-    let mut socket = voice.socket.lock().unwrap_or_else(PoisonError::into_inner);
+fn send(said: &FromChild) -> io::Result<()> {
+    let Some(worker) = WORKER_SOCKET.get() else { return Ok(()) };
+    let mut socket = worker.socket.lock().unwrap_or_else(PoisonError::into_inner);
     frames::write(&mut *socket, said)
 }
 
 /// Ends this process at once: nothing of the worker's is run or flushed a second time.
 #[allow(unsafe_code, reason = "the end of a forked child")]
-pub(crate) fn leaves(code: i32) -> ! {
+pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: it does not return.
     unsafe { libc::_exit(code) }
 }
@@ -140,7 +142,7 @@ pub(crate) fn module<'py>(py: Python<'py>, canon: &str) -> PyResult<Bound<'py, P
     module.add_function(wrap_pyfunction!(show, &module)?)?;
     module.add_function(wrap_pyfunction!(lack, &module)?)?;
     module.add_function(wrap_pyfunction!(leave, &module)?)?;
-    module.add_function(wrap_pyfunction!(crate::watch::watch, &module)?)?;
+    module.add_function(wrap_pyfunction!(crate::audit_hook::watch, &module)?)?;
     module.add("_canon", canon)?;
     module.add_function(wrap_pyfunction!(self::canon, &module)?)?;
     Ok(module)
@@ -149,9 +151,9 @@ pub(crate) fn module<'py>(py: Python<'py>, canon: &str) -> PyResult<Bound<'py, P
 /// Shows a value, and waits until it has its place among what is printed.
 #[pyfunction]
 fn show(data: Vec<(String, String)>, main: bool) -> PyResult<()> {
-    let Some(voice) = VOICE.get() else { return Ok(()) };
-    let mut socket = voice.socket.lock().unwrap_or_else(PoisonError::into_inner);
-    frames::write(&mut *socket, &Said::Show { data: wire::bundle(data), main })?;
+    let Some(worker) = WORKER_SOCKET.get() else { return Ok(()) };
+    let mut socket = worker.socket.lock().unwrap_or_else(PoisonError::into_inner);
+    frames::write(&mut *socket, &FromChild::Show { data: child_protocol::bundle(data), main })?;
     let mut taken = [0];
     socket.read_exact(&mut taken)?;
     Ok(())
@@ -160,9 +162,9 @@ fn show(data: Vec<(String, String)>, main: bool) -> PyResult<()> {
 /// Names what is missing. It returns where no other tier stands ready.
 #[pyfunction]
 fn lack(what: &str, detail: String) -> PyResult<()> {
-    let Some(voice) = VOICE.get() else { return Ok(()) };
-    says(&Said::Lacks(wire::need(what, detail)))?;
-    while voice.on_need.load(std::sync::atomic::Ordering::Relaxed) {
+    let Some(worker) = WORKER_SOCKET.get() else { return Ok(()) };
+    send(&FromChild::Need(child_protocol::need(what, detail)))?;
+    while worker.on_need.load(std::sync::atomic::Ordering::Relaxed) {
         // The worker ends this process.
         std::thread::park();
     }
@@ -172,7 +174,7 @@ fn lack(what: &str, detail: String) -> PyResult<()> {
 /// The end of the process, as `os._exit` has it.
 #[pyfunction]
 fn leave(code: i32) {
-    leaves(code)
+    exit_now(code)
 }
 
 /// The text that makes digests of a session's state.

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
-use crate::sys::{Proc, about, check, prctl};
+use crate::sys::{ProcFs, check, prctl, with_context};
 
 /// The user that programs see inside a user namespace.
 const INSIDE: u32 = 1000;
@@ -22,7 +22,7 @@ const SETUID: u32 = 7;
 const HIGHEST_CAPABILITY: libc::c_ulong = 63;
 
 /// The user that a process of root's becomes; or why it stays who it is, as everybody else does.
-pub(crate) fn own(proc: Proc) -> Result<u32, String> {
+pub(crate) fn own(proc: ProcFs) -> Result<u32, String> {
     // SAFETY: the call takes no argument.
     if unsafe { libc::geteuid() } != 0 {
         return Err("it is its starter's".to_owned());
@@ -37,7 +37,7 @@ pub(crate) fn own(proc: Proc) -> Result<u32, String> {
 }
 
 /// The capabilities in effect, a bit for each.
-fn capabilities(proc: Proc) -> io::Result<u64> {
+fn capabilities(proc: ProcFs) -> io::Result<u64> {
     let status = proc.read("self/status")?;
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let bits = effective.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
@@ -45,7 +45,7 @@ fn capabilities(proc: Proc) -> io::Result<u64> {
 }
 
 /// Whether a map of a user namespace, lines of "inside outside count", has a user or group.
-fn maps(proc: Proc, map: &str, user: u32) -> bool {
+fn maps(proc: ProcFs, map: &str, user: u32) -> bool {
     proc.read(map).is_ok_and(|map| {
         map.lines().any(|line| {
             let numbers: Vec<u32> = line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
@@ -83,7 +83,7 @@ impl Ids {
     }
 
     /// Maps them into the user namespace that this process just entered.
-    pub(crate) fn map(self, proc: Proc) -> io::Result<()> {
+    pub(crate) fn map(self, proc: ProcFs) -> io::Result<()> {
         proc.write("self/setgroups", "deny")?;
         proc.write("self/uid_map", &format!("{INSIDE} {} 1", self.user))?;
         proc.write("self/gid_map", &format!("{INSIDE} {} 1", self.group))
@@ -118,6 +118,7 @@ pub(crate) fn keep(capabilities: Capabilities) -> io::Result<()> {
 /// Tries to open each folder as the user that this process is now.
 pub(crate) fn reads(folders: &[PathBuf]) -> io::Result<()> {
     folders.iter().try_for_each(|folder| {
-        about(format_args!("the worker's user must be able to read {}", folder.display()), File::open(folder)).map(drop)
+        with_context(format_args!("the worker's user must be able to read {}", folder.display()), File::open(folder))
+            .map(drop)
     })
 }

@@ -12,12 +12,12 @@ const RIGHTS: ABI = ABI::V6;
 
 /// What may be read and what may be written.
 #[derive(Debug, Default)]
-pub(crate) struct Files {
+pub(crate) struct FileAccess {
     pub(crate) read: Vec<PathBuf>,
     pub(crate) write: Vec<PathBuf>,
 }
 
-impl Files {
+impl FileAccess {
     /// No other file can be opened from here on, by this process and its children; no network port, no signal or
     /// abstract socket of others.
     pub(crate) fn restrict(&self) -> Result<(), String> {
@@ -28,7 +28,7 @@ impl Files {
         let status = rules()
             .and_then(|rules| allow(rules, &self.read, read))
             .and_then(|rules| allow(rules, &self.write, write))
-            .and_then(|rules| allow(rules, &crate::system::devices().collect::<Vec<_>>(), devices))
+            .and_then(|rules| allow(rules, &crate::system_paths::devices().collect::<Vec<_>>(), devices))
             .and_then(RulesetCreated::restrict_self)
             .map_err(|e| e.to_string())?;
         match status.ruleset {

@@ -22,7 +22,7 @@ pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 /// Sends a child's word to its parent and ends the child.
-pub(crate) fn report(mut to: File, result: &impl Serialize) -> ! {
+pub(crate) fn send(mut to: File, result: &impl Serialize) -> ! {
     let bytes = postcard::to_stdvec(result).unwrap_or_default();
     let code = i32::from(to.write_all(&bytes).is_err());
     // SAFETY: the call takes a number; nothing of this copy of the process is to be unwound.
@@ -30,7 +30,7 @@ pub(crate) fn report(mut to: File, result: &impl Serialize) -> ! {
 }
 
 /// What it told.
-pub(crate) fn heard<T: DeserializeOwned>(mut from: File, layer: &str) -> Result<T, JailError> {
+pub(crate) fn receive<T: DeserializeOwned>(mut from: File, layer: &str) -> Result<T, JailError> {
     let mut bytes = Vec::new();
     from.read_to_end(&mut bytes).of(layer)?;
     postcard::from_bytes::<Result<T, JailError>>(&bytes)

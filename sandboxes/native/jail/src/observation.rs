@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 /// What was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum Observation {
     /// A clock, used processor time included; but for the monotonic one, which the interpreter's own locks read.
     Clock = 1,
     /// The system's random numbers.
@@ -17,27 +17,27 @@ pub enum Kind {
     Identity = 4,
 }
 
-impl Kind {
+impl Observation {
     const ALL: [Self; 3] = [Self::Clock, Self::Chance, Self::Identity];
 }
 
 /// One bit for each kind. A child inherits it at its fork, and clears it before a program.
-static NOTICED: AtomicU8 = AtomicU8::new(0);
+static OBSERVED: AtomicU8 = AtomicU8::new(0);
 
 /// Folders whose files describe the host or the process.
 const DESCRIBING: [&[u8]; 4] = [b"/proc", b"/sys", b"/etc", b"/dev"];
 
 #[doc(hidden)]
-pub fn note(kind: Kind) {
-    NOTICED.fetch_or(kind as u8, Ordering::Relaxed);
+pub fn record(kind: Observation) {
+    OBSERVED.fetch_or(kind as u8, Ordering::Relaxed);
 }
 
 /// A path was given to one of libc's functions.
-pub(crate) fn note_path(path: &[u8]) {
+pub(crate) fn record_path(path: &[u8]) {
     let describes = |folder: &[u8]| path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest[0] == b'/');
     // Writing to nowhere tells nothing.
     if path.first() == Some(&b'/') && path != b"/dev/null" && DESCRIBING.iter().any(|folder| describes(folder)) {
-        note(Kind::Identity);
+        record(Observation::Identity);
     }
 }
 
@@ -51,13 +51,13 @@ pub fn describes_hardware(name: libc::c_int) -> bool {
 
 /// From here on nothing has been noticed.
 pub fn clear() {
-    NOTICED.store(0, Ordering::Relaxed);
+    OBSERVED.store(0, Ordering::Relaxed);
 }
 
 /// Returns what was noticed since the last [`clear`].
-pub fn noticed() -> impl Iterator<Item = Kind> {
-    let noticed = NOTICED.load(Ordering::Relaxed);
-    Kind::ALL.into_iter().filter(move |kind| noticed & *kind as u8 != 0)
+pub fn observed() -> impl Iterator<Item = Observation> {
+    let observed = OBSERVED.load(Ordering::Relaxed);
+    Observation::ALL.into_iter().filter(move |kind| observed & *kind as u8 != 0)
 }
 
 #[cfg(test)]
@@ -77,8 +77,8 @@ mod tests {
             ("", false),
         ] {
             clear();
-            note_path(path.as_bytes());
-            assert_eq!(noticed().next().is_some(), expected, "{path}");
+            record_path(path.as_bytes());
+            assert_eq!(observed().next().is_some(), expected, "{path}");
         }
     }
 }

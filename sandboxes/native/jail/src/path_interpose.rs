@@ -15,41 +15,41 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use crate::notice;
-use crate::system::{HOME, TMP};
+use crate::observation;
+use crate::system_paths::{HOME, TMP};
 
 /// Where private paths really are.
-struct Map {
+struct PathMap {
     home: Vec<u8>,
     tmp: Vec<u8>,
     /// Where there is nothing.
-    nowhere: Vec<u8>,
-    /// Real folders below the private paths, which are what they are.
-    kept: Vec<Vec<u8>>,
+    missing: Vec<u8>,
+    /// LibcFunction folders below the private paths, which are what they are.
+    untranslated: Vec<Vec<u8>>,
 }
 
 /// Null while paths are what they are. What it points to is never freed.
-static MAP: AtomicPtr<Map> = AtomicPtr::new(std::ptr::null_mut());
+static MAP: AtomicPtr<PathMap> = AtomicPtr::new(std::ptr::null_mut());
 
 /// The longest path that is translated, in bytes with the zero at its end.
-const LONGEST: usize = 4096;
-/// Room for a path.
+const MAX_PATH: usize = 4096;
+/// PathBuffer for a path.
 #[doc(hidden)]
-pub type Room = [MaybeUninit<u8>; LONGEST];
+pub type PathBuffer = [MaybeUninit<u8>; MAX_PATH];
 
-/// From here on private paths lie in `folder`; `kept` do not.
-pub(crate) fn begin(folder: &Path, kept: &[PathBuf]) {
+/// From here on private paths lie in `folder`; `untranslated` do not.
+pub(crate) fn start(folder: &Path, untranslated: &[PathBuf]) {
     let bytes = |path: &Path| path.as_os_str().as_bytes().to_vec();
-    let map = Map {
+    let map = PathMap {
         home: bytes(&folder.join("home")),
         tmp: bytes(&folder.join("tmp")),
-        nowhere: bytes(&folder.join("nowhere")),
-        kept: kept.iter().map(|path| bytes(path)).collect(),
+        missing: bytes(&folder.join("missing")),
+        untranslated: untranslated.iter().map(|path| bytes(path)).collect(),
     };
     MAP.store(Box::into_raw(Box::new(map)), Ordering::Release);
 }
 
-fn map() -> Option<&'static Map> {
+fn map() -> Option<&'static PathMap> {
     // SAFETY: it is null, or a map that is never changed or freed.
     unsafe { MAP.load(Ordering::Acquire).as_ref() }
 }
@@ -59,29 +59,29 @@ fn within<'a>(path: &'a [u8], folder: &[u8]) -> Option<&'a [u8]> {
     path.strip_prefix(folder).filter(|rest| rest.is_empty() || rest[0] == b'/')
 }
 
-impl Map {
+impl PathMap {
     /// The folder and the rest that a program's path really means.
-    fn there<'a>(&self, path: &'a [u8]) -> Option<(&[u8], &'a [u8])> {
-        if self.kept.iter().any(|kept| within(path, kept).is_some()) {
+    fn to_real<'a>(&self, path: &'a [u8]) -> Option<(&[u8], &'a [u8])> {
+        if self.untranslated.iter().any(|untranslated| within(path, untranslated).is_some()) {
             return None;
         }
-        let places = [(TMP, &self.tmp), (HOME, &self.home), ("/proc", &self.nowhere), ("/sys", &self.nowhere)];
+        let places = [(TMP, &self.tmp), (HOME, &self.home), ("/proc", &self.missing), ("/sys", &self.missing)];
         places.into_iter().find_map(|(place, real)| Some((real.as_slice(), within(path, place.as_bytes())?)))
     }
 
     /// The folder and the rest under which a program knows a real path.
-    fn back<'a>(&self, path: &'a [u8]) -> Option<(&'static [u8], &'a [u8])> {
+    fn to_program<'a>(&self, path: &'a [u8]) -> Option<(&'static [u8], &'a [u8])> {
         let (tmp, home) = (within(path, &self.tmp), within(path, &self.home));
         tmp.map(|rest| (TMP.as_bytes(), rest)).or_else(|| home.map(|rest| (HOME.as_bytes(), rest)))
     }
 
-    /// Translates a string in its own place. Real paths are the longer ones; else it stays as it is.
-    unsafe fn back_in_place(&self, text: *mut c_char) {
+    /// Translates a string in its own place. LibcFunction paths are the longer ones; else it stays as it is.
+    unsafe fn to_program_in_place(&self, text: *mut c_char) {
         // SAFETY: the caller's string, which ends with a zero; what is written is no longer than what was there.
         unsafe {
             let length = CStr::from_ptr(text).count_bytes();
             let path = std::slice::from_raw_parts(text.cast::<u8>(), length);
-            let Some((folder, rest)) = self.back(path) else { return };
+            let Some((folder, rest)) = self.to_program(path) else { return };
             if folder.len() + rest.len() <= length {
                 // With the zero.
                 std::ptr::copy(rest.as_ptr(), text.cast::<u8>().add(folder.len()), rest.len() + 1);
@@ -91,38 +91,38 @@ impl Map {
     }
 }
 
-/// The path that is really meant, in `room` where it is another.
-fn there(path: *const c_char, room: &mut Room) -> *const c_char {
+/// The path that is really meant, in `buffer` where it is another.
+fn to_real(path: *const c_char, buffer: &mut PathBuffer) -> *const c_char {
     if path.is_null() {
         return path;
     }
     // SAFETY: C's functions take strings that end with a zero.
     let text = unsafe { CStr::from_ptr(path) }.to_bytes();
-    notice::note_path(text);
+    observation::record_path(text);
     let Some(map) = map() else { return path };
-    let Some((folder, rest)) = map.there(text) else { return path };
+    let Some((folder, rest)) = map.to_real(text) else { return path };
     let parts = [folder, rest, b"\0"];
-    if parts.iter().map(|part| part.len()).sum::<usize>() > LONGEST {
+    if parts.iter().map(|part| part.len()).sum::<usize>() > MAX_PATH {
         return path;
     }
     let bytes = parts.into_iter().flatten();
-    room.iter_mut().zip(bytes).for_each(|(place, byte)| {
+    buffer.iter_mut().zip(bytes).for_each(|(place, byte)| {
         place.write(*byte);
     });
-    room.as_ptr().cast()
+    buffer.as_ptr().cast()
 }
 
 /// An argument of one of C's functions; strings are translated. What is no path does not begin like one of a program's.
 #[doc(hidden)]
 pub trait Argument: Copy {
-    fn there(self, _room: &mut Room) -> Self {
+    fn to_real(self, _room: &mut PathBuffer) -> Self {
         self
     }
 }
 
 impl Argument for *const c_char {
-    fn there(self, room: &mut Room) -> Self {
-        there(self, room)
+    fn to_real(self, buffer: &mut PathBuffer) -> Self {
+        to_real(self, buffer)
     }
 }
 
@@ -134,24 +134,24 @@ impl<T> Argument for *mut T {}
 
 /// A result of one of C's functions.
 #[doc(hidden)]
-pub trait Outcome {
+pub trait CReturn {
     /// What says that there is an error in `errno`.
     fn failed() -> Self;
 }
 
-impl Outcome for c_int {
+impl CReturn for c_int {
     fn failed() -> Self {
         -1
     }
 }
 
-impl Outcome for isize {
+impl CReturn for isize {
     fn failed() -> Self {
         -1
     }
 }
 
-impl<T> Outcome for *mut T {
+impl<T> CReturn for *mut T {
     fn failed() -> Self {
         std::ptr::null_mut()
     }
@@ -159,12 +159,12 @@ impl<T> Outcome for *mut T {
 
 /// libc's own function behind one that takes its place.
 #[doc(hidden)]
-pub struct Real {
+pub struct LibcFunction {
     name: &'static CStr,
     found: AtomicPtr<c_void>,
 }
 
-impl Real {
+impl LibcFunction {
     pub const fn new(name: &'static CStr) -> Self {
         Self { name, found: AtomicPtr::new(std::ptr::null_mut()) }
     }
@@ -191,10 +191,10 @@ impl Real {
 /// # Safety
 /// It is null, or ends with a zero and may be written.
 #[doc(hidden)]
-pub unsafe fn named_back(text: *mut c_char) -> *mut c_char {
+pub unsafe fn to_program_path(text: *mut c_char) -> *mut c_char {
     if let Some(map) = map().filter(|_| !text.is_null()) {
         // SAFETY: as the caller promises.
-        unsafe { map.back_in_place(text) };
+        unsafe { map.to_program_in_place(text) };
     }
     text
 }
@@ -205,19 +205,19 @@ pub unsafe fn named_back(text: *mut c_char) -> *mut c_char {
 /// As readlinkat(2).
 #[doc(hidden)]
 pub unsafe fn read_link(folder: c_int, path: *const c_char, into: *mut c_char, size: usize) -> isize {
-    let (mut room, mut target) = ([MaybeUninit::uninit(); LONGEST], [0_u8; LONGEST]);
-    let path = there(path, &mut room);
+    let (mut buffer, mut target) = ([MaybeUninit::uninit(); MAX_PATH], [0_u8; MAX_PATH]);
+    let path = to_real(path, &mut buffer);
     // SAFETY: the buffers are as long as is said.
     unsafe {
         let Some(map) = map() else {
             return libc::syscall(libc::SYS_readlinkat, folder, path, into, size) as isize;
         };
-        let read = libc::syscall(libc::SYS_readlinkat, folder, path, target.as_mut_ptr(), LONGEST);
+        let read = libc::syscall(libc::SYS_readlinkat, folder, path, target.as_mut_ptr(), MAX_PATH);
         if read == -1 {
             return -1;
         }
         let target = &target[..read as usize];
-        let (named, rest) = map.back(target).unwrap_or((b"", target));
+        let (named, rest) = map.to_program(target).unwrap_or((b"", target));
         let parts = named.iter().chain(rest).take(size);
         parts.enumerate().map(|(i, byte)| into.add(i).write(*byte as c_char)).count() as isize
     }
@@ -226,7 +226,7 @@ pub unsafe fn read_link(folder: c_int, path: *const c_char, into: *mut c_char, s
 /// Whether chmod and the like only seem to be done: everywhere but in a mapped process they are.
 #[doc(hidden)]
 #[must_use]
-pub fn pretends() -> bool {
+pub fn is_mapped() -> bool {
     map().is_some()
 }
 
@@ -239,9 +239,9 @@ pub unsafe fn reachable(folder: c_int, path: *const c_char) -> c_int {
     if path.is_null() {
         return 0;
     }
-    let mut room = [MaybeUninit::uninit(); LONGEST];
+    let mut buffer = [MaybeUninit::uninit(); MAX_PATH];
     // SAFETY: as the caller promises.
-    unsafe { libc::syscall(libc::SYS_faccessat, folder, there(path, &mut room), libc::F_OK) as c_int }
+    unsafe { libc::syscall(libc::SYS_faccessat, folder, to_real(path, &mut buffer), libc::F_OK) as c_int }
 }
 
 /// truncate by way of ftruncate: old kernels' Landlock does not know the other.
@@ -250,11 +250,11 @@ pub unsafe fn reachable(folder: c_int, path: *const c_char) -> c_int {
 /// As truncate(2).
 #[doc(hidden)]
 pub unsafe fn truncate(path: *const c_char, length: i64) -> c_int {
-    let mut room = [MaybeUninit::uninit(); LONGEST];
+    let mut buffer = [MaybeUninit::uninit(); MAX_PATH];
     // SAFETY: as the caller promises.
     unsafe {
         let flags = libc::O_WRONLY | libc::O_CLOEXEC;
-        let file = libc::syscall(libc::SYS_openat, libc::AT_FDCWD, there(path, &mut room), flags, 0) as c_int;
+        let file = libc::syscall(libc::SYS_openat, libc::AT_FDCWD, to_real(path, &mut buffer), flags, 0) as c_int;
         if file == -1 {
             return -1;
         }
@@ -267,7 +267,7 @@ pub unsafe fn truncate(path: *const c_char, length: i64) -> c_int {
 }
 
 /// Takes the place of libc's functions that take paths, and of those that tell of clocks, chance and the host. For the
-/// executable's root, once; see [`translate`](crate::translate) and [`notice`](crate::notice).
+/// executable's root, once; see [`translate`](crate::path_interpose) and [`notice`](crate::observation).
 #[macro_export]
 macro_rules! interpose {
     () => {
@@ -336,62 +336,62 @@ macro_rules! interpose {
 
             // Results are paths.
             $crate::forwarded! {
-                getcwd(a: *mut c_char, b: usize) -> *mut c_char => $crate::translate::named_back;
-                __getcwd_chk(a: *mut c_char, b: usize, c: usize) -> *mut c_char => $crate::translate::named_back;
-                get_current_dir_name() -> *mut c_char => $crate::translate::named_back;
-                realpath(a: Path, b: *mut c_char) -> *mut c_char => $crate::translate::named_back;
-                __realpath_chk(a: Path, b: *mut c_char, c: usize) -> *mut c_char => $crate::translate::named_back;
-                canonicalize_file_name(a: Path) -> *mut c_char => $crate::translate::named_back;
+                getcwd(a: *mut c_char, b: usize) -> *mut c_char => $crate::path_interpose::to_program_path;
+                __getcwd_chk(a: *mut c_char, b: usize, c: usize) -> *mut c_char => $crate::path_interpose::to_program_path;
+                get_current_dir_name() -> *mut c_char => $crate::path_interpose::to_program_path;
+                realpath(a: Path, b: *mut c_char) -> *mut c_char => $crate::path_interpose::to_program_path;
+                __realpath_chk(a: Path, b: *mut c_char, c: usize) -> *mut c_char => $crate::path_interpose::to_program_path;
+                canonicalize_file_name(a: Path) -> *mut c_char => $crate::path_interpose::to_program_path;
             }
 
             // Only seem to be done in the reduced profile.
             $crate::forwarded! {
-                chmod(a: Path, b: u32) -> c_int, pretended as (libc::AT_FDCWD, a);
-                fchmod(a: c_int, b: u32) -> c_int, pretended as (libc::AT_FDCWD, std::ptr::null());
-                fchmodat(a: c_int, b: Path, c: u32, d: c_int) -> c_int, pretended as (a, b);
-                utime(a: Path, b: Out) -> c_int, pretended as (libc::AT_FDCWD, a);
-                utimes(a: Path, b: Out) -> c_int, pretended as (libc::AT_FDCWD, a);
-                lutimes(a: Path, b: Out) -> c_int, pretended as (libc::AT_FDCWD, a);
-                futimes(a: c_int, b: Out) -> c_int, pretended as (libc::AT_FDCWD, std::ptr::null());
-                futimens(a: c_int, b: Out) -> c_int, pretended as (libc::AT_FDCWD, std::ptr::null());
-                utimensat(a: c_int, b: Path, c: Out, d: c_int) -> c_int, pretended as (a, b);
+                chmod(a: Path, b: u32) -> c_int, pretend_success at (libc::AT_FDCWD, a);
+                fchmod(a: c_int, b: u32) -> c_int, pretend_success at (libc::AT_FDCWD, std::ptr::null());
+                fchmodat(a: c_int, b: Path, c: u32, d: c_int) -> c_int, pretend_success at (a, b);
+                utime(a: Path, b: Out) -> c_int, pretend_success at (libc::AT_FDCWD, a);
+                utimes(a: Path, b: Out) -> c_int, pretend_success at (libc::AT_FDCWD, a);
+                lutimes(a: Path, b: Out) -> c_int, pretend_success at (libc::AT_FDCWD, a);
+                futimes(a: c_int, b: Out) -> c_int, pretend_success at (libc::AT_FDCWD, std::ptr::null());
+                futimens(a: c_int, b: Out) -> c_int, pretend_success at (libc::AT_FDCWD, std::ptr::null());
+                utimensat(a: c_int, b: Path, c: Out, d: c_int) -> c_int, pretend_success at (a, b);
             }
 
             // What differs from run to run.
             $crate::forwarded! {
-                clock_gettime(a: c_int, b: Out) -> c_int, noticed as Clock unless a == libc::CLOCK_MONOTONIC;
-                gettimeofday(a: Out, b: Out) -> c_int, noticed as Clock;
-                time(a: Out) -> isize, noticed as Clock;
-                timespec_get(a: Out, b: c_int) -> c_int, noticed as Clock;
-                clock() -> isize, noticed as Clock;
-                times(a: Out) -> isize, noticed as Clock;
-                getrusage(a: c_int, b: Out) -> c_int, noticed as Clock;
-                getrandom(a: Out, b: usize, c: u32) -> isize, noticed as Chance;
-                getentropy(a: Out, b: usize) -> c_int, noticed as Chance;
-                getpid() -> c_int, noticed as Identity;
-                getppid() -> c_int, noticed as Identity;
-                gethostname(a: *mut c_char, b: usize) -> c_int, noticed as Identity;
-                uname(a: Out) -> c_int, noticed as Identity;
-                sysinfo(a: Out) -> c_int, noticed as Identity;
-                getloadavg(a: Out, b: c_int) -> c_int, noticed as Identity;
-                sched_getaffinity(a: c_int, b: usize, c: Out) -> c_int, noticed as Identity;
-                sched_getcpu() -> c_int, noticed as Identity;
-                sysconf(a: c_int) -> isize, noticed as Identity unless !$crate::notice::describes_hardware(a);
+                clock_gettime(a: c_int, b: Out) -> c_int, observe Clock unless a == libc::CLOCK_MONOTONIC;
+                gettimeofday(a: Out, b: Out) -> c_int, observe Clock;
+                time(a: Out) -> isize, observe Clock;
+                timespec_get(a: Out, b: c_int) -> c_int, observe Clock;
+                clock() -> isize, observe Clock;
+                times(a: Out) -> isize, observe Clock;
+                getrusage(a: c_int, b: Out) -> c_int, observe Clock;
+                getrandom(a: Out, b: usize, c: u32) -> isize, observe Chance;
+                getentropy(a: Out, b: usize) -> c_int, observe Chance;
+                getpid() -> c_int, observe Identity;
+                getppid() -> c_int, observe Identity;
+                gethostname(a: *mut c_char, b: usize) -> c_int, observe Identity;
+                uname(a: Out) -> c_int, observe Identity;
+                sysinfo(a: Out) -> c_int, observe Identity;
+                getloadavg(a: Out, b: c_int) -> c_int, observe Identity;
+                sched_getaffinity(a: c_int, b: usize, c: Out) -> c_int, observe Identity;
+                sched_getcpu() -> c_int, observe Identity;
+                sysconf(a: c_int) -> isize, observe Identity unless !$crate::observation::describes_hardware(a);
             }
 
             use $crate::libc;
 
             #[unsafe(no_mangle)]
             pub unsafe extern "C" fn readlink(path: Path, into: *mut c_char, size: usize) -> isize {
-                unsafe { $crate::translate::read_link(libc::AT_FDCWD, path, into, size) }
+                unsafe { $crate::path_interpose::read_link(libc::AT_FDCWD, path, into, size) }
             }
             #[unsafe(no_mangle)]
             pub unsafe extern "C" fn __readlink_chk(path: Path, into: *mut c_char, size: usize, _: usize) -> isize {
-                unsafe { $crate::translate::read_link(libc::AT_FDCWD, path, into, size) }
+                unsafe { $crate::path_interpose::read_link(libc::AT_FDCWD, path, into, size) }
             }
             #[unsafe(no_mangle)]
             pub unsafe extern "C" fn readlinkat(at: c_int, path: Path, into: *mut c_char, size: usize) -> isize {
-                unsafe { $crate::translate::read_link(at, path, into, size) }
+                unsafe { $crate::path_interpose::read_link(at, path, into, size) }
             }
             #[unsafe(no_mangle)]
             pub unsafe extern "C" fn __readlinkat_chk(
@@ -401,15 +401,15 @@ macro_rules! interpose {
                 size: usize,
                 _: usize,
             ) -> isize {
-                unsafe { $crate::translate::read_link(at, path, into, size) }
+                unsafe { $crate::path_interpose::read_link(at, path, into, size) }
             }
             #[unsafe(no_mangle)]
             pub unsafe extern "C" fn truncate(path: Path, length: i64) -> c_int {
-                unsafe { $crate::translate::truncate(path, length) }
+                unsafe { $crate::path_interpose::truncate(path, length) }
             }
             #[unsafe(no_mangle)]
             pub unsafe extern "C" fn truncate64(path: Path, length: i64) -> c_int {
-                unsafe { $crate::translate::truncate(path, length) }
+                unsafe { $crate::path_interpose::truncate(path, length) }
             }
         }
     };
@@ -421,31 +421,31 @@ macro_rules! interpose {
 macro_rules! forwarded {
     ($($name:ident($($arg:ident: $kind:ty),*) -> $result:ty
         $(=> $back:path)?
-        $(, pretended as ($at:expr, $path:expr))?
-        $(, noticed as $noticed:ident $(unless $unless:expr)?)?;)*) => {$(
+        $(, pretend_success at ($at:expr, $path:expr))?
+        $(, observe $noticed:ident $(unless $unless:expr)?)?;)*) => {$(
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name($($arg: $kind),*) -> $result {
-            static REAL: $crate::translate::Real =
-                $crate::translate::Real::new(match std::ffi::CStr::from_bytes_with_nul(
+            static REAL: $crate::path_interpose::LibcFunction =
+                $crate::path_interpose::LibcFunction::new(match std::ffi::CStr::from_bytes_with_nul(
                     concat!(stringify!($name), "\0").as_bytes(),
                 ) {
                     Ok(name) => name,
                     Err(_) => panic!("a name has no zero in it"),
                 });
-            $(if $crate::translate::pretends() {
-                return unsafe { $crate::translate::reachable($at, $path) };
+            $(if $crate::path_interpose::is_mapped() {
+                return unsafe { $crate::path_interpose::reachable($at, $path) };
             })?
             $($(if !($unless))? {
-                $crate::notice::note($crate::notice::Kind::$noticed);
+                $crate::observation::record($crate::observation::Observation::$noticed);
             })?
             let real = REAL.find();
             if real.is_null() {
-                return <$result as $crate::translate::Outcome>::failed();
+                return <$result as $crate::path_interpose::CReturn>::failed();
             }
             let real: unsafe extern "C" fn($($kind),*) -> $result = unsafe { std::mem::transmute(real) };
             $(
-                let mut room: $crate::translate::Room = [std::mem::MaybeUninit::uninit(); _];
-                let $arg = $crate::translate::Argument::there($arg, &mut room);
+                let mut buffer: $crate::path_interpose::PathBuffer = [std::mem::MaybeUninit::uninit(); _];
+                let $arg = $crate::path_interpose::Argument::to_real($arg, &mut buffer);
             )*
             let result = unsafe { real($($arg),*) };
             $(let result = unsafe { $back(result) };)?
@@ -458,18 +458,18 @@ macro_rules! forwarded {
 mod tests {
     use super::*;
 
-    fn map() -> Map {
-        Map {
+    fn map() -> PathMap {
+        PathMap {
             home: b"/tmp/x/7/home".into(),
             tmp: b"/tmp/x/7/tmp".into(),
-            nowhere: b"/tmp/x/7/no".into(),
-            kept: vec![b"/tmp/site".into(), b"/tmp/x".into()],
+            missing: b"/tmp/x/7/no".into(),
+            untranslated: vec![b"/tmp/site".into(), b"/tmp/x".into()],
         }
     }
 
-    fn there(path: &str) -> String {
+    fn to_real(path: &str) -> String {
         let map = map();
-        let found = map.there(path.as_bytes()).map(|(folder, rest)| [folder, rest].concat());
+        let found = map.to_real(path.as_bytes()).map(|(folder, rest)| [folder, rest].concat());
         String::from_utf8(found.unwrap_or_else(|| path.into())).unwrap()
     }
 
@@ -486,7 +486,7 @@ mod tests {
             ("/tmp/x/7/tmp/a", "/tmp/x/7/tmp/a"),
             ("tmp/a", "tmp/a"),
         ] {
-            assert_eq!(there(path), real);
+            assert_eq!(to_real(path), real);
         }
     }
 
@@ -495,7 +495,7 @@ mod tests {
         for (real, named) in [("/tmp/x/7/home/a", "/home/user/a"), ("/tmp/x/7/tmp", "/tmp"), ("/usr/lib", "/usr/lib")] {
             let mut text = std::ffi::CString::new(real).unwrap().into_bytes_with_nul();
             // SAFETY: the string ends with a zero and is ours to write.
-            unsafe { map().back_in_place(text.as_mut_ptr().cast()) };
+            unsafe { map().to_program_in_place(text.as_mut_ptr().cast()) };
             assert_eq!(CStr::from_bytes_until_nul(&text).unwrap().to_str().unwrap(), named);
         }
     }
