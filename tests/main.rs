@@ -2,13 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
+mod api;
 mod backend;
 mod cli;
 mod cloud;
 mod drop_in;
 mod e2b;
 mod fairness;
-mod http;
 mod kernels;
 mod native;
 mod proof;

@@ -35,7 +35,7 @@ impl Explain {
             Ok::<_, Unbuilt>(house.router.explain(&request))
         })?;
         if self.json {
-            let json = serde_json::to_string_pretty(&switchtower_server::http::explained(&explanation))
+            let json = serde_json::to_string_pretty(&switchtower_server::api::explained(&explanation))
                 .map_err(|error| Complaint::failed(error.to_string()))?;
             terminal::out(&format!("{json}\n"));
         } else {

@@ -10,7 +10,8 @@ use switchtower_contract::{Bundle, Event, Events, Exit, Isolation, rounded};
 use switchtower_core::request::{CacheMode, Request};
 use switchtower_core::route::TierName;
 use switchtower_core::router::{Answer, Router};
-use switchtower_server::http::{Body, millis};
+use switchtower_server::api::Body;
+use switchtower_server::service::millis;
 use tokio::time::{Instant, timeout};
 
 use super::exit::{Complaint, INTERRUPTED};

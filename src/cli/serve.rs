@@ -10,8 +10,9 @@ use clap::Args;
 use serde_json::json;
 use switchtower_core::clock::Wall;
 use switchtower_core::tier::Absent;
+use switchtower_server::api;
 use switchtower_server::e2b::{self, debug};
-use switchtower_server::http::{self, Drained};
+use switchtower_server::service::{self, Drained};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -145,7 +146,7 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, Complain
     let debug_listeners = if e2b_debug { debug_listeners().await? } else { Vec::new() };
     let mut signals = Signals::new()?;
     let e2b_key = assemble::e2b_key();
-    let (opening, door) = http::starting(Wall::real(), e2b_key);
+    let (opening, door) = service::starting(Wall::real(), e2b_key);
 
     let http = config.http.clone();
     let (stop, stopped) = tokio::sync::watch::channel(());
@@ -154,10 +155,10 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, Complain
     let mut debugging = tokio::task::JoinSet::new();
     for (port, listener) in debug_listeners {
         let (stopped, door, http) = (until(stopped.clone()), debug::door(port, door.clone()), http.clone());
-        debugging.spawn(async move { http::serve(prompt(listener), stopped, door, &http).await });
+        debugging.spawn(async move { service::serve(prompt(listener), stopped, door, &http).await });
     }
     let stopped = until(stopped);
-    let mut serving = tokio::spawn(async move { http::serve(prompt(listener), stopped, door, &http).await });
+    let mut serving = tokio::spawn(async move { service::serve(prompt(listener), stopped, door, &http).await });
 
     // Built, or interrupted while building: a build that is under way ends with the process.
     let built = tokio::select! {
@@ -172,8 +173,8 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, Complain
         upkeep = Some(tokio::spawn(house.upkeep()));
     }
     if let Some(Assembled { router, sessions, .. }) = &built {
-        let house = http::House { ceilings: config.ceilings.clone(), e2b_key, sessions: Some(sessions.clone()) };
-        let native = http::app(Arc::clone(router), &config.http, house);
+        let state = api::AppState { ceilings: config.ceilings.clone(), e2b_key, sessions: Some(sessions.clone()) };
+        let native = api::app(Arc::clone(router), &config.http, state);
         opening.open(e2b::before(native, sessions.clone(), &config.http, &config.ceilings));
         for Absent { tier, reason, remedy, .. } in router.tiers().absent() {
             let remedy = remedy.as_ref().map_or_else(String::new, |remedy| format!("; {remedy}"));

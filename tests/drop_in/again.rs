@@ -5,13 +5,13 @@ use std::time::Duration;
 use switchtower_core::session::ExecuteCell;
 use tokio::sync::mpsc;
 
-use super::house::House;
+use super::harness::TestHarness;
 use super::moves::{open_offline, run};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kernel_that_was_broken_off_is_made_again_with_what_it_slept_drew_and_was_refused() {
-    let house = House::open().await;
-    let session = open_offline(&house.sessions).await;
+    let harness = TestHarness::open().await;
+    let session = open_offline(&harness.sessions).await;
     for cell in [
         "import random, time, uuid\nslept = time.time()\ntime.sleep(200)\nslept = time.time() - slept",
         // More than a cell gets, and less than the tier could give.
@@ -35,5 +35,5 @@ async fn a_kernel_that_was_broken_off_is_made_again_with_what_it_slept_drew_and_
     let (after, _) = run(&session, look).await.unwrap();
     assert_eq!(after.stdout, before.stdout);
     session.end();
-    house.close().await;
+    harness.close().await;
 }

@@ -3,7 +3,7 @@
 mod again;
 #[path = "../../sandboxes/fake-e2b/tests/sdk/clients.rs"]
 mod clients;
-mod house;
+mod harness;
 mod moves;
 mod parity;
 mod sdk;

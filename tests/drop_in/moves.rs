@@ -13,7 +13,7 @@ use switchtower_core::error::Error;
 use switchtower_core::session::{AtEnd, CellEvent, CreateSession, ExecuteCell, Session, Sessions};
 use tokio::sync::mpsc;
 
-use super::house::House;
+use super::harness::TestHarness;
 
 /// A session of the data: cells, and what is to become of it when it moves before the last of them.
 struct Case {
@@ -177,15 +177,15 @@ async fn moves(sessions: &Sessions, case: &Case) -> Result<(), String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_moves_goes_on_as_if_it_had_not_or_says_what_cannot_be_moved() {
-    let house = House::open().await;
+    let harness = TestHarness::open().await;
     let mut wrong = String::new();
     let cases = cases();
     assert!(cases.len() >= 80);
     for (name, case) in &cases {
-        if let Err(why) = moves(&house.sessions, case).await {
+        if let Err(why) = moves(&harness.sessions, case).await {
             writeln!(wrong, "{name}: {why}\n").unwrap();
         }
     }
-    house.close().await;
+    harness.close().await;
     assert!(wrong.is_empty(), "{wrong}");
 }

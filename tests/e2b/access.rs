@@ -9,9 +9,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use switchtower_server::http::{Config, PeerAddress};
+use switchtower_server::service::{Config, PeerAddress};
 
-use super::house::{Answer, Client, ENVD, INTERPRETER, Sandbox, with, without};
+use super::harness::{Answer, Client, ENVD, INTERPRETER, Sandbox, with, without};
 use crate::session::harness::TestHarness;
 
 const ADA: &str = "e2b_ada_0123456789abcdef";
@@ -142,7 +142,7 @@ async fn no_route_of_a_sandbox_opens_to_a_stranger_or_tells_it_from_one_that_nev
         assert_eq!((read("/tmp/kept").await.told(), read("/tmp/new").await.status), ("200 kept".to_owned(), 404));
         let detail = client.call(&format!("GET /sandboxes/{}", sandbox.id), Value::Null).await;
         assert_eq!(detail.json["endAt"], expires);
-        assert_eq!(client.house.machines.sandboxes(), 0);
+        assert_eq!(client.harness.machines.sandboxes(), 0);
     }
 }
 
@@ -204,7 +204,7 @@ async fn ports_that_their_owner_opened_to_everybody_cost_no_machine_and_no_time(
     let public = client.create(json!({ "network": { "allowPublicTraffic": true }, "timeout": 600 })).await;
     let call = (8080, "GET /page", "");
     assert_eq!(client.send(bare(&public, true, call, "")).await.status, 401);
-    assert_eq!(client.house.machines.sandboxes(), 0);
+    assert_eq!(client.harness.machines.sandboxes(), 0);
     // Its owner brings the machine; then everybody may ask.
     assert_eq!(client.send(public.to(8080, "GET /page", Body::empty())).await.status, 200);
     let open = client.send(bare(&public, true, call, "")).await;
@@ -247,7 +247,7 @@ async fn the_control_plane_knows_no_sandbox_of_another_key() {
 async fn callers_without_configured_keys_are_told_apart_by_128_bits_of_what_they_send() {
     let client = Client::new();
     client.create(json!({})).await;
-    let all = client.house.sessions.list_all();
+    let all = client.harness.sessions.list_all();
     let user = all[0].caller().user.to_string();
     let digits = user.strip_prefix("key-").unwrap();
     assert!(digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()), "{user}");

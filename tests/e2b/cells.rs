@@ -9,7 +9,7 @@ use switchtower_core::quota;
 use switchtower_core::session::Config;
 use tokio::time::{Instant, sleep};
 
-use super::house::{Client, INTERPRETER, Sandbox};
+use super::harness::{Client, INTERPRETER, Sandbox};
 use crate::session::harness::{Cloud, Plan, seconds};
 
 #[tokio::test(start_paused = true)]
@@ -95,9 +95,9 @@ async fn a_client_that_leaves_ends_its_cell() {
     let mut pieces = response.into_body().into_data_stream();
     assert!(pieces.next().await.unwrap().is_ok());
     let alive = tokio::time::timeout(seconds(3), pieces.next()).await;
-    assert!(alive.is_err() && client.house.here.running() == 1);
+    assert!(alive.is_err() && client.harness.here.running() == 1);
     drop(pieces);
-    assert_eq!(client.house.here.running(), 0);
+    assert_eq!(client.harness.here.running(), 0);
     assert_eq!(client.execute(&sandbox, "x").await, "number 3 | result 1 | end");
 }
 
@@ -111,7 +111,7 @@ async fn a_sandbox_that_ends_or_pauses_under_a_cell_breaks_its_stream_off() {
         assert_eq!(response.status(), 200);
         let pieces: Vec<_> = response.into_body().into_data_stream().collect().await;
         assert_eq!((pieces.len(), began.elapsed()), (4, seconds(12)), "{pieces:?}");
-        assert!(pieces.last().unwrap().is_err() && client.house.here.running() == 0);
+        assert!(pieces.last().unwrap().is_err() && client.harness.here.running() == 0);
         assert_eq!(client.send(sandbox.cell(&json!({ "code": "x" }))).await.status, 502);
     }
 }
@@ -125,7 +125,7 @@ async fn a_cell_that_moves_to_a_machine_is_one_stream() {
     assert_eq!(client.execute(&sandbox, code).await, "number 2 | stdout a | result 2 | stdout sandbox | end");
     let code = "x = 'PLACE'\nx";
     assert_eq!(client.execute(&sandbox, code).await, "number 3 | result 'PLACE' | end");
-    assert_eq!((client.house.machines.sandboxes(), client.house.here.kernels()), (1, 0));
+    assert_eq!((client.harness.machines.sandboxes(), client.harness.here.kernels()), (1, 0));
 }
 
 async fn open(client: &Client, sandbox: &Sandbox, asked: Value) -> (u16, Value) {

@@ -4,10 +4,10 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 use switchtower_core::session;
-use switchtower_server::http::Config;
+use switchtower_server::service::Config;
 use tokio::time::sleep;
 
-use super::house::{Client, Sandbox};
+use super::harness::{Client, Sandbox};
 use crate::session::harness::{Plan, TestHarness, seconds};
 
 /// A description without what chance drew.
@@ -177,7 +177,7 @@ async fn any_key_is_a_caller_of_its_own_where_none_are_configured_and_only_those
     let mut client = Client::new();
     let sandbox = client.create(json!({})).await;
     let path = format!("/sandboxes/{}", sandbox.id);
-    let user = client.house.sessions.list_all()[0].caller().user.to_string();
+    let user = client.harness.sessions.list_all()[0].caller().user.to_string();
     assert!(user.starts_with("key-") && !user.contains("e2b_one"), "{user}");
     client.key = "e2b_two";
     assert_eq!(client.call("GET /v2/sandboxes", Value::Null).await.told(), "200 []");
@@ -195,7 +195,7 @@ async fn any_key_is_a_caller_of_its_own_where_none_are_configured_and_only_those
     assert_eq!(client.call("GET /v2/sandboxes", Value::Null).await.told(), said);
     client.key = "key-of-ada-0123456789";
     client.create(json!({})).await;
-    assert_eq!(&*client.house.sessions.list_all()[0].caller().user, "ada");
+    assert_eq!(&*client.harness.sessions.list_all()[0].caller().user, "ada");
 }
 
 #[tokio::test(start_paused = true)]

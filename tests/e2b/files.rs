@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use switchtower_core::session;
 use tokio::time::{Instant, sleep};
 
-use super::house::{Client, ENVD, Sandbox, frames, with, without};
+use super::harness::{Client, ENVD, Sandbox, frames, with, without};
 use crate::session::harness::{Cloud, Plan, seconds};
 
 #[tokio::test(start_paused = true)]
@@ -38,7 +38,7 @@ async fn files_go_up_as_a_form_or_as_they_are_and_come_down_as_they_were() {
     assert_eq!(client.execute(&sandbox, "read /tmp/one").await, "number 1 | stdout 1 | end");
     client.execute(&sandbox, "write /tmp/made cell").await;
     let read = client.send(sandbox.to(ENVD, "GET /files?path=/tmp/made", Body::empty())).await;
-    assert_eq!((read.text.as_str(), client.house.machines.sandboxes()), ("cell", 0));
+    assert_eq!((read.text.as_str(), client.harness.machines.sandboxes()), ("cell", 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use switchtower_contract::Fault;
 use tokio::time::Instant;
 
-use super::house::{Client, ENVD, INTERPRETER, Sandbox, frames, with};
+use super::harness::{Client, ENVD, INTERPRETER, Sandbox, frames, with};
 
 fn start(sandbox: &Sandbox) -> Request<Body> {
     let process = json!({ "cmd": "/bin/bash", "args": ["-l", "-c", "echo hi"], "envs": { "A": "own" } });
@@ -44,7 +44,8 @@ async fn without_machines_there_are_no_processes_and_that_is_an_error_within_the
 #[tokio::test(start_paused = true)]
 async fn where_the_cloud_is_full_a_command_fails_and_the_sandbox_goes_on_without_it() {
     let client = Client::new();
-    client.house.machines.mood().refuses = Some(Fault::Refused { reason: "20 are running".into(), retry_after: None });
+    client.harness.machines.mood().refuses =
+        Some(Fault::Refused { reason: "20 are running".into(), retry_after: None });
     let sandbox = client.create(json!({})).await;
     client.execute(&sandbox, "x = 1").await;
     let started = client.send(start(&sandbox)).await;
@@ -90,7 +91,7 @@ async fn a_command_is_sent_on_to_a_machine_without_this_doors_credentials_and_wi
     }
     let envs = client.send(sandbox.to(ENVD, "GET /envs", Body::empty())).await;
     assert_eq!(envs.json["B"], "session");
-    assert_eq!((client.house.machines.sandboxes(), client.house.here.opened()), (1, 0));
+    assert_eq!((client.harness.machines.sandboxes(), client.harness.here.opened()), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,5 +107,5 @@ async fn ports_other_languages_and_files_beyond_the_home_are_reasons_to_move() {
     let file = client.create(json!({})).await;
     assert_eq!(client.send(file.to(ENVD, "POST /files?path=/opt/a", "1")).await.status, 200);
     assert_eq!(client.execute(&file, "read /opt/a").await, "number 1 | stdout 1 | end");
-    assert_eq!((client.house.machines.sandboxes(), client.house.here.opened()), (3, 0));
+    assert_eq!((client.harness.machines.sandboxes(), client.harness.here.opened()), (3, 0));
 }

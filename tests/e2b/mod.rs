@@ -4,7 +4,7 @@ mod access;
 mod cells;
 mod control;
 mod files;
-mod house;
+mod harness;
 mod machines;
 mod plane;
 mod space;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use switchtower_core::session;
 use tokio::time::sleep;
 
-use super::house::{Client, ENVD, INTERPRETER, with, without};
+use super::harness::{Client, ENVD, INTERPRETER, with, without};
 use crate::session::harness::{Cloud, Plan, seconds};
 
 #[tokio::test(start_paused = true)]
@@ -59,7 +59,7 @@ async fn whoever_reaches_into_a_sandbox_shows_its_token() {
         let without = without(sandbox.to(port, call, "{\"code\": \"x\"}"), "x-access-token");
         assert_eq!(client.send(without).await.status, 401, "{port} {call}");
     }
-    assert_eq!((client.house.here.opened(), client.house.machines.sandboxes()), (0, 0));
+    assert_eq!((client.harness.here.opened(), client.harness.machines.sandboxes()), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]

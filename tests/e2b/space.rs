@@ -4,7 +4,7 @@ use axum::body::Body;
 use serde_json::{Value, json};
 use switchtower_core::memory;
 
-use super::house::{Client, ENVD, INTERPRETER, Sandbox, frames};
+use super::harness::{Client, ENVD, INTERPRETER, Sandbox, frames};
 use crate::session::harness::{Cloud, Plan, caller};
 
 fn client(cloud: Cloud, total: u64, per_caller: u64) -> Client {
@@ -60,14 +60,14 @@ async fn many_callers_together_stay_within_the_total_and_a_late_one_finds_room()
                 size /= 2;
             }
             number += 1;
-            assert!(client.house.sessions.memory().total() <= 8_000_000);
+            assert!(client.harness.sessions.memory().total() <= 8_000_000);
         }
-        assert!(client.house.sessions.memory().held_by(&caller("x")) == 0);
+        assert!(client.harness.sessions.memory().held_by(&caller("x")) == 0);
         if names.iter().position(|one| one == name).is_some_and(|at| at > 6) {
             break;
         }
     }
-    assert!(client.house.sessions.memory().total() > 7_000_000);
+    assert!(client.harness.sessions.memory().total() > 7_000_000);
     client.key = "e2b_late";
     let late = client.create(json!({})).await;
     assert_eq!(upload(&client, &late, "/tmp/a", 1000).await.0, 200);
@@ -79,10 +79,10 @@ async fn where_there_are_machines_a_file_that_finds_no_space_here_goes_to_one_an
     let sandbox = client.create(json!({})).await;
     assert_eq!(upload(&client, &sandbox, "/tmp/a", 500_000).await.0, 200);
     let moved = client.send(sandbox.to(ENVD, "POST /files?path=/tmp/b", vec![7; 495_000])).await;
-    assert_eq!((moved.status, client.house.machines.sandboxes()), (200, 1));
+    assert_eq!((moved.status, client.harness.machines.sandboxes()), (200, 1));
     let read = client.send(sandbox.to(ENVD, "GET /files?path=/tmp/a", Body::empty())).await;
     assert_eq!((read.status, read.bytes.len()), (200, 500_000));
-    assert!(client.house.sessions.memory().total() < 50_000);
+    assert!(client.harness.sessions.memory().total() < 50_000);
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,7 +103,7 @@ async fn a_cell_whose_files_find_no_space_ends_with_pythons_own_exception() {
 #[tokio::test(start_paused = true)]
 async fn cells_contexts_watchers_variables_and_names_count_and_all_is_given_back_in_the_end() {
     let client = small(300_000);
-    let memory = client.house.sessions.memory().clone();
+    let memory = client.harness.sessions.memory().clone();
     let mut before = memory.total();
     assert_eq!(before, 0);
     let grows = |what: &str, least: u64, before: &mut u64| {
@@ -155,6 +155,6 @@ async fn a_history_that_finds_no_space_is_given_up_and_says_so_when_it_is_wanted
     // The body of the cell fits, what is kept of it does not.
     let told = client.execute(&sandbox, &format!("print {}\nx", "c".repeat(9_000))).await;
     assert!(told.starts_with("number 2 | stdout ccc") && told.ends_with("c | result 1 | end"), "{told}");
-    let held = client.house.sessions.memory().total();
+    let held = client.harness.sessions.memory().total();
     assert!(held < 90_000, "{held}");
 }

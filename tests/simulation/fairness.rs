@@ -17,7 +17,7 @@ use switchtower_core::record::{self, Recorder};
 use switchtower_core::router::{Parts, Router};
 use switchtower_core::seed::Seed;
 use switchtower_core::tier::{self, Tier, Tiers};
-use switchtower_server::http;
+use switchtower_server::{api, service};
 use tokio::time::{Instant, sleep, timeout};
 use tower::ServiceExt as _;
 
@@ -47,7 +47,7 @@ fn door(seed: u64, cores: usize) -> axum::Router {
         wall,
         seed: Seed::fixed(seed),
     });
-    http::app(Arc::new(router), &http::Config::default(), http::House::default())
+    api::app(Arc::new(router), &service::Config::default(), api::AppState::default())
 }
 
 async fn post(door: &axum::Router, path: &str, body: &Value) -> Value {

@@ -1,4 +1,10 @@
-//! The HTTP APIs of Switchtower: the native one ([`http`]) and the one that E2B's clients speak ([`e2b`]).
+//! The HTTP APIs of Switchtower: the native one ([`api`]) and the one that E2B's clients speak ([`e2b`]), both over the
+//! same [`service`] layer.
 
+pub mod api;
 pub mod e2b;
-pub mod http;
+#[cfg(test)]
+mod layers;
+pub mod service;
+
+pub use service as http;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use switchtower_contract::Exit;
 use switchtower_core::router::Answer;
-use switchtower_server::http::millis;
+use switchtower_server::service::millis;
 
 use super::likeness::Likeness;
 

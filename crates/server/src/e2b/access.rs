@@ -7,9 +7,10 @@ use axum::http::{HeaderMap, header};
 use switchtower_core::request::Caller;
 use switchtower_core::session::{Session, TokenCheck, TokenKind};
 
-use super::answer::{self, Refusal};
 use super::plane::{Address, ENVD, INTERPRETER};
-use super::{Door, control, debug, envd};
+use super::response::{self, Refusal};
+use super::signed_link::SignedLink;
+use super::{Door, control, debug};
 
 /// What a request has shown for a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +38,8 @@ impl Access {
         if debugged && address.id == debug::SANDBOX {
             return Ok(Self::Trusted);
         }
-        if address.port == Some(ENVD) && !headers.contains_key(ACCESS) && envd::Signed::is_link(request) {
-            return envd::Signed::check(door, &address.id, request).map(|()| Self::Link);
+        if address.port == Some(ENVD) && !headers.contains_key(ACCESS) && SignedLink::is_link(request) {
+            return SignedLink::check(door, &address.id, request).map(|()| Self::Link);
         }
         let access = Self::shown(door, address, headers, debugged)?;
         let is_cell = request.uri().path().trim_matches('/') == "execute";
@@ -48,7 +49,7 @@ impl Access {
             (Self::Nothing, Some(ENVD | INTERPRETER) | None) => false,
             (Self::Trusted | Self::Token | Self::TrafficToken | Self::Link | Self::Key(_) | Self::Nothing, _) => true,
         };
-        if opens { Ok(access) } else { Err(Box::new(answer::token())) }
+        if opens { Ok(access) } else { Err(Box::new(response::token())) }
     }
 
     fn shown(door: &Door, address: &Address, headers: &HeaderMap, debugged: bool) -> Result<Self, Refusal> {
@@ -58,7 +59,7 @@ impl Access {
             let Some(shown) = headers.get(name) else { continue };
             match door.parts.sessions.check_token(kind, &address.id, shown.as_bytes()) {
                 TokenCheck::Valid => return Ok(access),
-                TokenCheck::Stale => return Err(Box::new(answer::gone(&address.id))),
+                TokenCheck::Stale => return Err(Box::new(response::gone(&address.id))),
                 // A wrong token is refused whatever else is shown.
                 TokenCheck::Invalid => return Ok(Self::Nothing),
             }
@@ -80,8 +81,8 @@ impl Access {
     /// The answer where there is no such sandbox, or it is not open to what was shown.
     pub(super) fn refusal(&self, id: &str) -> Refusal {
         Box::new(match self {
-            Self::Nothing => answer::token(),
-            Self::Trusted | Self::Token | Self::TrafficToken | Self::Link | Self::Key(_) => answer::gone(id),
+            Self::Nothing => response::token(),
+            Self::Trusted | Self::Token | Self::TrafficToken | Self::Link | Self::Key(_) => response::gone(id),
         })
     }
 }

@@ -13,7 +13,7 @@ use switchtower_core::session::{AtEnd, CreateSession, Session};
 use tower::ServiceExt as _;
 
 use super::plane::{ENVD, INTERPRETER};
-use super::{Door, answer};
+use super::{Door, response};
 
 /// The ports: the control plane, envd, the code interpreter.
 pub const PORTS: [u16; 3] = [3000, ENVD, INTERPRETER];
@@ -32,7 +32,7 @@ pub fn door(port: u16, app: Router) -> Router {
 
 async fn named(State((port, app)): State<(u16, Router)>, mut request: Request) -> Response {
     if is_foreign(request.headers()) {
-        return answer::api(StatusCode::FORBIDDEN, "web pages from elsewhere may not call the debug ports");
+        return response::api(StatusCode::FORBIDDEN, "web pages from elsewhere may not call the debug ports");
     }
     request.extensions_mut().insert(Debugged);
     let headers = request.headers_mut();

@@ -8,7 +8,7 @@ use futures_util::TryStreamExt as _;
 use switchtower_contract::{Fault, Machine};
 use switchtower_core::session::{MachineUse, Session};
 
-use super::answer;
+use super::response;
 
 /// What belongs to the connection, or to this door. A machine's own credentials are added on the way.
 const STAYS: [&str; 15] = [
@@ -70,15 +70,15 @@ fn given_back(answer: Answer<switchtower_contract::Body>) -> Response {
 pub(super) fn failed(session: &Session, fault: &Fault) -> Response {
     match fault {
         Fault::Refused { reason, retry_after } => {
-            let mut response = answer::api(StatusCode::TOO_MANY_REQUESTS, reason);
+            let mut response = response::api(StatusCode::TOO_MANY_REQUESTS, reason);
             if let Some(after) = retry_after {
-                answer::later(response.headers_mut(), *after);
+                response::later(response.headers_mut(), *after);
             }
             response
         }
         Fault::Unavailable { .. } | Fault::Lost { .. } | Fault::Unsupported(_) => {
             tracing::debug!(session = session.id(), %fault, "the machine of a session did not answer");
-            answer::gone(session.id())
+            response::gone(session.id())
         }
     }
 }

@@ -4,14 +4,15 @@
 //! sandbox; all others go by their path. A signed link to a file says by its signature whose it is.
 
 mod access;
-mod answer;
 mod control;
 pub mod debug;
 mod envd;
-mod failures;
 mod forward;
 mod interpreter;
+mod link_failures;
 mod plane;
+mod response;
+mod signed_link;
 
 use std::sync::Arc;
 
@@ -22,7 +23,9 @@ use switchtower_core::request::Ceilings;
 use switchtower_core::session::Sessions;
 use tower::ServiceExt as _;
 
-use crate::http::{self, Bodies, Keys};
+use crate::service::Config;
+use crate::service::body::Bodies;
+use crate::service::keys::Keys;
 
 /// What the door is made of.
 struct Parts {
@@ -37,12 +40,12 @@ struct Door {
     parts: Arc<Parts>,
     watchers: Arc<envd::Watchers>,
     /// Wrong links to files.
-    failures: Arc<failures::LinkFailures>,
+    failures: Arc<link_failures::LinkFailures>,
 }
 
 /// The door before the native one, which gets what is not for E2B. Both have the same keys and the same patience.
-pub fn before(native: Router, sessions: Sessions, config: &http::Config, ceilings: &Ceilings) -> Router {
-    let bodies = http::bodies(config, ceilings, Some(&sessions));
+pub fn before(native: Router, sessions: Sessions, config: &Config, ceilings: &Ceilings) -> Router {
+    let bodies = Bodies::new(config, ceilings, Some(&sessions));
     let parts = Parts { sessions, keys: Keys::new(&config.keys), bodies };
     let door = Door { parts: Arc::new(parts), watchers: Arc::default(), failures: Arc::default() };
     let by_path = control::routes(&door).fallback_service(native);

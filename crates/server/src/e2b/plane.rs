@@ -12,10 +12,11 @@ use switchtower_core::session::{MachineUse, Session, SessionState};
 use switchtower_contract::Machine;
 
 use super::access::Access;
-use super::answer::{self, Refusal};
+use super::response::{self, Refusal};
+use super::signed_link::SignedLink;
 use super::{Door, debug, envd, forward, interpreter};
-use crate::http::BodyKind;
-use crate::http::upload::{Held, Unread};
+use crate::service::body::{Held, Unread};
+use crate::service::body_limits::BodyKind;
 
 pub(super) const ENVD: u16 = 49983;
 pub(super) const INTERPRETER: u16 = 49999;
@@ -52,10 +53,10 @@ impl Address {
     /// # Errors
     /// Too many wrong links came from where this one comes from.
     pub(super) fn of_link(door: &Door, request: &Request) -> Result<Option<Self>, Refusal> {
-        if !envd::Signed::is_link(request) {
+        if !SignedLink::is_link(request) {
             return Ok(None);
         }
-        let found = envd::Signed::find(door, request)?;
+        let found = SignedLink::find(door, request)?;
         Ok(found.map(|session| Self { id: session.id().to_owned(), port: Some(ENVD) }))
     }
 }
@@ -78,7 +79,7 @@ impl Visit {
     }
 
     pub(super) fn gone(&self) -> Refusal {
-        Box::new(answer::gone(self.session.id()))
+        Box::new(response::gone(self.session.id()))
     }
 }
 
@@ -87,7 +88,7 @@ pub(super) async fn call(door: &Door, address: Address, request: Request) -> Res
     let access = Access::of(door, &address, &request)?;
     let Address { id, port } = address;
     let session = if access == Access::Trusted {
-        debug::session(door).await.map_err(|error| Box::new(answer::refused(&error)))?
+        debug::session(door).await.map_err(|error| Box::new(response::refused(&error)))?
     } else {
         let session = door.parts.sessions.find_any(&id).filter(|session| access.opens(session, port));
         session.ok_or_else(|| access.refusal(&id))?
@@ -101,7 +102,7 @@ pub(super) async fn call(door: &Door, address: Address, request: Request) -> Res
         Some(ENVD) => envd::call(visit, request).await,
         Some(INTERPRETER) => interpreter::call(visit, request).await,
         Some(port) => elsewhere(&visit, port, request).await,
-        None => Err(Box::new(answer::text(StatusCode::BAD_REQUEST, "Invalid sandbox port"))),
+        None => Err(Box::new(response::text(StatusCode::BAD_REQUEST, "Invalid sandbox port"))),
     }
 }
 
@@ -112,7 +113,7 @@ async fn awake(visit: &Visit) -> Result<(), Refusal> {
         SessionState::Running => Ok(()),
         SessionState::Paused if session.options().auto_resume => {
             let time = session.options().timeout.max(WOKEN);
-            session.resume(time).await.map(drop).map_err(|error| Box::new(answer::refused(&error)))
+            session.resume(time).await.map(drop).map_err(|error| Box::new(response::refused(&error)))
         }
         SessionState::Paused | SessionState::Ended => Err(visit.gone()),
     }
@@ -122,10 +123,10 @@ async fn awake(visit: &Visit) -> Result<(), Refusal> {
 async fn elsewhere(visit: &Visit, port: u16, request: Request) -> Result<Response, Refusal> {
     let session = &visit.session;
     if session.machine().is_none() && !session.can_promote() {
-        return Err(Box::new(answer::closed(session.id(), port)));
+        return Err(Box::new(response::closed(session.id(), port)));
     }
     let machine = session.promote(&format!("the port {port}")).await;
-    let machine = machine.map_err(|error| Box::new(answer::refused(&error)))?;
+    let machine = machine.map_err(|error| Box::new(response::refused(&error)))?;
     session.record_machine_use(MachineUse::StartsProcess);
     sent_on(visit, machine.as_ref(), port, request).await
 }
@@ -142,7 +143,7 @@ async fn public(visit: &Visit, port: Option<u16>, request: Request) -> Result<Re
 async fn sent_on(visit: &Visit, machine: &dyn Machine, port: u16, request: Request) -> Result<Response, Refusal> {
     let (parts, stream) = request.into_parts();
     let held = visit.read(BodyKind::Port, &parts.headers, stream).await;
-    let held = held.map_err(|unread| Box::new(answer::api(unread.status(), &unread.to_string())))?;
+    let held = held.map_err(|unread| Box::new(response::api(unread.status(), &unread.to_string())))?;
     Ok(forward::send(&visit.session, machine, port, parts, held.bytes).await)
 }
 

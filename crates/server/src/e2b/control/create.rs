@@ -14,9 +14,9 @@ use switchtower_core::error::Error;
 use switchtower_core::request::Caller;
 use switchtower_core::session::{AtEnd, CreateSession};
 
-use super::super::answer::{self, Refusal};
 use super::super::debug::{self, Debugged};
-use super::{Door, bad, described, either, lasting, read};
+use super::super::response::{self, Refusal};
+use super::{Door, bad, either, lasting, read, view};
 
 /// Where no time-out was given: the old path.
 const SHORT: f64 = 15.0;
@@ -75,21 +75,21 @@ async fn create(
     let asked = options.asked(otherwise, sessions.config().max_lifetime).map_err(|message| bad(&message))?;
     let session = if debugged {
         // In debug mode there is one sandbox, whatever was created.
-        debug::session(door).await.map_err(|error| Box::new(answer::refused(&error)))?
+        debug::session(door).await.map_err(|error| Box::new(response::refused(&error)))?
     } else {
         sessions.create(caller, asked).await.map_err(|error| refused(door, caller, &error))?
     };
-    Ok((StatusCode::CREATED, Json(described::sandbox(&session))))
+    Ok((StatusCode::CREATED, Json(view::sandbox(&session))))
 }
 
 /// Where the caller has as many sandboxes as it may have, asking again does not help. A server that is full says when.
 fn refused(door: &Door, caller: &Caller, error: &Error) -> Refusal {
     let most = door.parts.sessions.config().max_per_caller;
     if !matches!(error, Error::Overloaded { .. }) || door.parts.sessions.list(caller).len() < most {
-        return Box::new(answer::refused(error));
+        return Box::new(response::refused(error));
     }
     let message = format!("you have reached the maximum number of concurrent sandboxes ({most})");
-    Box::new(answer::finally(StatusCode::TOO_MANY_REQUESTS, &message))
+    Box::new(response::finally(StatusCode::TOO_MANY_REQUESTS, &message))
 }
 
 impl Options {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use switchtower_core::request::Caller;
 use switchtower_core::session::SessionState;
 
-use super::{Door, Refusal, bad, described, either};
+use super::{Door, Refusal, bad, either, view};
 
 /// Most sandboxes of a page, and as many where no number was asked for.
 const PAGE: usize = 100;
@@ -48,7 +48,7 @@ fn page(door: &Door, query: &Pairs, caller: &Caller, otherwise: &[SessionState])
     }
     let more = all.len() > wish.most;
     all.truncate(wish.most);
-    let body: Vec<Value> = all.iter().map(|(_, session)| described::listed(session)).collect();
+    let body: Vec<Value> = all.iter().map(|(_, session)| view::listed(session)).collect();
     let mut response = Json(body).into_response();
     if let (true, Some((last, _))) = (more, all.last())
         && let Ok(token) = HeaderValue::try_from(last.token())

@@ -1,9 +1,9 @@
 //! The control plane: sandboxes that are made, listed, kept, paused and ended.
 
 mod create;
-mod described;
-mod life;
+mod lifecycle;
 mod list;
+mod view;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,23 +19,23 @@ use serde::de::DeserializeOwned;
 use switchtower_core::request::Caller;
 use switchtower_core::session::Session;
 
-use super::answer::{self, Refusal};
 use super::debug::{self, Debugged};
+use super::response::{self, Refusal};
 use super::{Door, plane};
-use crate::http::BodyKind;
+use crate::service::body_limits::BodyKind;
 
 pub(super) fn routes(door: &Door) -> Router {
     let mut routes = Router::new()
         .route("/sandboxes", get(list::running).post(create::short))
         .route("/v2/sandboxes", get(list::all).post(create::long))
-        .route("/sandboxes/{id}", get(life::detail).delete(life::end))
-        .route("/sandboxes/{id}/timeout", post(life::timeout))
-        .route("/sandboxes/{id}/refreshes", post(life::refresh))
-        .route("/sandboxes/{id}/pause", post(life::pause))
-        .route("/sandboxes/{id}/resume", post(life::resume))
-        .route("/sandboxes/{id}/connect", post(life::connect))
-        .route("/v2/sandboxes/{id}/connect", post(life::connect))
-        .route("/sandboxes/{id}/metrics", get(life::metrics))
+        .route("/sandboxes/{id}", get(lifecycle::detail).delete(lifecycle::end))
+        .route("/sandboxes/{id}/timeout", post(lifecycle::timeout))
+        .route("/sandboxes/{id}/refreshes", post(lifecycle::refresh))
+        .route("/sandboxes/{id}/pause", post(lifecycle::pause))
+        .route("/sandboxes/{id}/resume", post(lifecycle::resume))
+        .route("/sandboxes/{id}/connect", post(lifecycle::connect))
+        .route("/v2/sandboxes/{id}/connect", post(lifecycle::connect))
+        .route("/sandboxes/{id}/metrics", get(lifecycle::metrics))
         .route("/sandboxes/{id}/{what}", any(absent))
         .route("/v2/sandboxes/{id}/{what}", any(absent));
     for place in ["/templates", "/v2/templates", "/v3/templates", "/snapshots", "/volumes"] {
@@ -49,11 +49,11 @@ pub(super) fn routes(door: &Door) -> Router {
 
 /// What E2B has at this path and this door has not.
 async fn absent(uri: Uri) -> Response {
-    answer::finally(StatusCode::NOT_IMPLEMENTED, &format!("{} is not supported by Switchtower", uri.path()))
+    response::finally(StatusCode::NOT_IMPLEMENTED, &format!("{} is not supported by Switchtower", uri.path()))
 }
 
 async fn other_method(method: Method, uri: Uri) -> Response {
-    answer::finally(StatusCode::METHOD_NOT_ALLOWED, &format!("{} has no {method}", uri.path()))
+    response::finally(StatusCode::METHOD_NOT_ALLOWED, &format!("{} has no {method}", uri.path()))
 }
 
 /// Lets in whoever shows a key, and says who that is.
@@ -66,7 +66,7 @@ async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Re
         }
         None => {
             let message = "Invalid API key: send one that this server knows as X-API-Key";
-            answer::api(StatusCode::UNAUTHORIZED, message)
+            response::api(StatusCode::UNAUTHORIZED, message)
         }
     }
 }
@@ -87,14 +87,14 @@ pub(super) fn caller(door: &Door, headers: &HeaderMap, debugged: bool) -> Option
 /// A body as JSON; an empty one is an empty object.
 async fn read<T: DeserializeOwned>(door: &Door, caller: &Caller, body: Body) -> Result<T, Refusal> {
     let held = door.parts.bodies.read(caller, BodyKind::Control, &HeaderMap::new(), body).await;
-    let held = held.map_err(|unread| Box::new(answer::finally(unread.status(), &unread.to_string())))?;
+    let held = held.map_err(|unread| Box::new(response::finally(unread.status(), &unread.to_string())))?;
     let bytes = held.bytes;
     let text = if bytes.trim_ascii().is_empty() { b"{}".as_slice() } else { &bytes };
     serde_json::from_slice(text).map_err(|wrong| bad(&format!("Error when parsing request: {wrong}")))
 }
 
 fn bad(message: &str) -> Refusal {
-    Box::new(answer::finally(StatusCode::BAD_REQUEST, message))
+    Box::new(response::finally(StatusCode::BAD_REQUEST, message))
 }
 
 /// How long a sandbox is asked to live, of seconds from a body.
@@ -113,7 +113,7 @@ fn lasting(seconds: f64, most: Duration) -> Result<Duration, String> {
 /// A sandbox of this caller.
 fn found(door: &Door, caller: &Caller, id: &str) -> Result<Arc<Session>, Refusal> {
     let session = door.parts.sessions.find(caller, plane::bare(id));
-    session.ok_or_else(|| Box::new(answer::unknown(id)))
+    session.ok_or_else(|| Box::new(response::unknown(id)))
 }
 
 /// Either way an answer.

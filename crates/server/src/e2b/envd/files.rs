@@ -10,10 +10,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use switchtower_core::session::files::{FileError, Files};
 
-use super::super::answer;
 use super::super::plane::Visit;
+use super::super::response;
 use super::{Local, beyond, multipart};
-use crate::http::upload::Held;
+use crate::service::body::Held;
 
 #[derive(Deserialize)]
 struct Asked {
@@ -35,7 +35,7 @@ fn failed(error: &FileError) -> Response {
         FileError::Full { .. } | FileError::NoSpace(_) => StatusCode::INSUFFICIENT_STORAGE,
         FileError::Moved => StatusCode::SERVICE_UNAVAILABLE,
     };
-    answer::api(status, &error.to_string())
+    response::api(status, &error.to_string())
 }
 
 pub(super) fn read(visit: &Visit, parts: &Parts) -> Local {
@@ -53,7 +53,7 @@ pub(super) fn read(visit: &Visit, parts: &Parts) -> Local {
 /// One file as the body, or several as the parts of a form. Those that a machine would have go there all together.
 pub(super) fn write(visit: &Visit, parts: &Parts, held: &Held) -> Local {
     let body = &held.bytes;
-    let bad = |message: &str| Local::Answer(answer::api(StatusCode::BAD_REQUEST, message));
+    let bad = |message: &str| Local::Answer(response::api(StatusCode::BAD_REQUEST, message));
     let asked = Asked::of(parts).path.filter(|path| !path.is_empty());
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if parts.headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {

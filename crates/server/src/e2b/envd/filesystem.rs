@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use switchtower_core::session::files::{Entry, FileError, Files};
 
-use super::super::answer::zulu;
 use super::super::plane::Visit;
+use super::super::response::zulu;
 use super::connect::{self, Code, Error};
 use super::{Local, beyond};
 

@@ -8,7 +8,6 @@ mod files;
 mod filesystem;
 mod multipart;
 mod process;
-mod signature;
 mod watch;
 
 use axum::Json;
@@ -22,13 +21,12 @@ use switchtower_contract::Machine;
 use switchtower_core::error::Error;
 use switchtower_core::session::files::FileError;
 
-use super::answer::{self, Refusal};
 use super::forward;
 use super::plane::{ENVD, Visit};
-use crate::http::BodyKind;
-use crate::http::upload::{Held, Unread};
+use super::response::{self, Refusal};
+use crate::service::body::{Held, Unread};
+use crate::service::body_limits::BodyKind;
 use connect::Code;
-pub(super) use signature::Signed;
 pub(super) use watch::Watchers;
 
 /// What a call comes to while a session is local.
@@ -84,12 +82,12 @@ fn unread_as(visit: &Visit, kind: BodyKind, parts: &Parts, unread: &Unread) -> R
     let too_large = matches!(unread, Unread::TooLarge(_));
     if too_large && matches!(kind, BodyKind::Upload | BodyKind::LocalUpload) {
         let full = FileError::Full { most: visit.door.parts.sessions.config().files };
-        return Box::new(answer::api(StatusCode::INSUFFICIENT_STORAGE, &full.to_string()));
+        return Box::new(response::api(StatusCode::INSUFFICIENT_STORAGE, &full.to_string()));
     }
     if matches!(unread, Unread::NoSpace(_)) && is_rpc(&parts.headers, parts.uri.path()) {
         return Box::new(connect::Error::new(Code::ResourceExhausted, unread.to_string()).answer(&parts.headers));
     }
-    Box::new(answer::api(unread.status(), &unread.to_string()))
+    Box::new(response::api(unread.status(), &unread.to_string()))
 }
 
 async fn forwarded(visit: &Visit, machine: &dyn Machine, parts: Parts, body: Bytes) -> Response {
@@ -125,7 +123,7 @@ async fn local(visit: &Visit, parts: &Parts, held: &Held) -> Local {
             let error = connect::Error::new(Code::NotFound, "the process was not found: none runs here");
             Local::Answer(error.answer(&parts.headers))
         }
-        _ => Local::Answer(answer::api(StatusCode::NOT_FOUND, &format!("there is nothing at {}", parts.uri.path()))),
+        _ => Local::Answer(response::api(StatusCode::NOT_FOUND, &format!("there is nothing at {}", parts.uri.path()))),
     }
 }
 
@@ -153,7 +151,7 @@ fn beyond(visit: &Visit, path: &str) -> Result<Local, FileError> {
 fn refused(error: &Error, need: &str, parts: &Parts) -> Response {
     let sentence = match error {
         Error::NoTier { reason } => reason.clone(),
-        other => format!("{need} needs a cloud sandbox: {}", answer::sentence(other)),
+        other => format!("{need} needs a cloud sandbox: {}", response::sentence(other)),
     };
     if is_rpc(&parts.headers, parts.uri.path()) {
         // `unavailable` would be read as a sandbox that is gone, and tried again.
@@ -166,15 +164,15 @@ fn refused(error: &Error, need: &str, parts: &Parts) -> Response {
         return connect::Error::new(code, sentence).answer(&parts.headers);
     }
     match error {
-        Error::Quota { .. } | Error::Overloaded { .. } => answer::api(StatusCode::TOO_MANY_REQUESTS, &sentence),
-        Error::TimedOut { .. } => answer::api(StatusCode::GATEWAY_TIMEOUT, &sentence),
-        Error::NoSpace(_) => answer::api(StatusCode::INSUFFICIENT_STORAGE, &sentence),
+        Error::Quota { .. } | Error::Overloaded { .. } => response::api(StatusCode::TOO_MANY_REQUESTS, &sentence),
+        Error::TimedOut { .. } => response::api(StatusCode::GATEWAY_TIMEOUT, &sentence),
+        Error::NoSpace(_) => response::api(StatusCode::INSUFFICIENT_STORAGE, &sentence),
         Error::NoTier { .. }
         | Error::Invalid(_)
         | Error::Unavailable { .. }
         | Error::Gone { .. }
         | Error::Lost { .. }
-        | Error::Rules { .. } => answer::api(StatusCode::INTERNAL_SERVER_ERROR, &sentence),
+        | Error::Rules { .. } => response::api(StatusCode::INTERNAL_SERVER_ERROR, &sentence),
     }
 }
 

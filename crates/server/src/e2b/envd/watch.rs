@@ -21,7 +21,7 @@ use super::super::forward;
 use super::super::plane::{ENVD, Visit};
 use super::connect::{self, Code, Error};
 use super::filesystem::Asked;
-use crate::http::upload;
+use crate::service::body;
 
 /// How often a silent stream says that it lives, where the client did not ask for another time.
 const KEEPALIVE: u64 = 90;
@@ -256,7 +256,7 @@ impl Watchers {
                 if !answer.status().is_success() {
                     return Some(answer);
                 }
-                let whole = upload::answer(answer.into_body(), 1 << 16, visit.door.parts.bodies.patience).await.ok()?;
+                let whole = body::answer(answer.into_body(), 1 << 16, visit.door.parts.bodies.patience).await.ok()?;
                 let created: Value = serde_json::from_slice(&whole).ok()?;
                 let there = created["watcherId"].as_str()?.to_owned();
                 if let Some(watcher) = self.all().get_mut(&asked.watcher) {

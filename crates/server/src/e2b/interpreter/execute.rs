@@ -11,9 +11,9 @@ use switchtower_core::error::Error;
 use switchtower_core::memory::Charge;
 use switchtower_core::session::{ExecuteCell, SessionState};
 
-use super::super::answer::{self, Refusal};
 use super::super::forward;
 use super::super::plane::{INTERPRETER, Visit};
+use super::super::response::{self, Refusal};
 use super::lines::{Running, whole};
 use super::{is_python, line, missing, parsed, text};
 
@@ -67,7 +67,7 @@ fn refused(visit: &Visit, error: &Error) -> Result<Response, Refusal> {
     }
     match error {
         Error::NoTier { .. } | Error::Lost { .. } | Error::NoSpace(_) => {
-            Ok(whole(&line::failure(error, &answer::sentence(error))))
+            Ok(whole(&line::failure(error, &response::sentence(error))))
         }
         Error::Invalid(_)
         | Error::Quota { .. }
@@ -75,6 +75,6 @@ fn refused(visit: &Visit, error: &Error) -> Result<Response, Refusal> {
         | Error::Unavailable { .. }
         | Error::TimedOut { .. }
         | Error::Gone { .. }
-        | Error::Rules { .. } => Err(Box::new(answer::refused_as_text(error))),
+        | Error::Rules { .. } => Err(Box::new(response::refused_as_text(error))),
     }
 }

@@ -16,7 +16,7 @@ use switchtower_core::memory::Charge;
 use switchtower_core::session::{CellAnswer, CellEvent, ExecuteCell, Session, SessionState};
 use tokio::sync::mpsc;
 
-use super::super::answer;
+use super::super::response;
 use super::line;
 
 /// A line is sent at least this often. Until the first one, a refusal may still come as a status.
@@ -97,7 +97,7 @@ impl Running {
             Ok(Next::End(end)) => match *end {
                 Ok(done) => Some(Ok(self.ending(&done))),
                 Err(_) if self.session.state() != SessionState::Running => Some(self.cut()),
-                Err(error) => Some(Ok(line::text(&line::failure(&error, &answer::sentence(&error))))),
+                Err(error) => Some(Ok(line::text(&line::failure(&error, &response::sentence(&error))))),
             },
             Ok(Next::Cut) => Some(self.cut()),
             Ok(Next::Nothing) => None,

@@ -17,11 +17,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use switchtower_core::session::ContextInfo;
 
-use super::answer::{self, Refusal};
 use super::forward;
 use super::plane::{INTERPRETER, Visit};
-use crate::http::BodyKind;
-use crate::http::upload::{self, Held};
+use super::response::{self, Refusal};
+use crate::service::body::{self, Held};
+use crate::service::body_limits::BodyKind;
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -56,7 +56,7 @@ pub(super) async fn call(visit: Visit, request: Request) -> Result<Response, Ref
 }
 
 fn text(status: StatusCode, message: &str) -> Refusal {
-    Box::new(answer::text(status, message))
+    Box::new(response::text(status, message))
 }
 
 /// A body as JSON, refused as FastAPI does.
@@ -86,7 +86,7 @@ async fn contexts(visit: &Visit, parts: Parts) -> Response {
     if let Some(machine) = visit.session.machine() {
         let answer = forward::forward(&visit.session, machine.as_ref(), INTERPRETER, parts, Bytes::new()).await;
         let (status, patience) = (answer.status(), visit.door.parts.bodies.patience);
-        let whole = upload::answer(answer.into_body(), 1 << 20, patience).await;
+        let whole = body::answer(answer.into_body(), 1 << 20, patience).await;
         let of_machine: Vec<Value> = match whole {
             Ok(bytes) if status.is_success() => serde_json::from_slice(&bytes).unwrap_or_default(),
             Ok(_) | Err(_) => Vec::new(),
@@ -105,12 +105,14 @@ async fn open(visit: &Visit, parts: Parts, body: Bytes) -> Result<Response, Refu
         }
         None => match visit.session.open_context(asked.cwd).await {
             Ok(context) => Ok(Json(described(&context)).into_response()),
-            Err(error) if answer::status(&error).is_server_error() => Err(Box::new(answer::refused_as_text(&error))),
-            Err(error) => Err(failed(&answer::sentence(&error))),
+            Err(error) if response::status(&error).is_server_error() => {
+                Err(Box::new(response::refused_as_text(&error)))
+            }
+            Err(error) => Err(failed(&response::sentence(&error))),
         },
         Some(language) => match visit.session.promote(&format!("a context for {language}")).await {
             Ok(machine) => Ok(forward::forward(&visit.session, machine.as_ref(), INTERPRETER, parts, body).await),
-            Err(error) => Err(failed(&answer::sentence(&error))),
+            Err(error) => Err(failed(&response::sentence(&error))),
         },
     }
 }
@@ -135,6 +137,6 @@ async fn changed(
             Ok(forward::forward(&visit.session, machine.as_ref(), INTERPRETER, parts, body).await)
         }
         (Ok(false), None) => Err(missing(id)),
-        (Err(error), _) => Err(Box::new(answer::refused_as_text(&error))),
+        (Err(error), _) => Err(Box::new(response::refused_as_text(&error))),
     }
 }

@@ -1,0 +1,190 @@
+//! The JSON that asks for a run, turned into a [`Request`].
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use switchtower_contract::{Chance, File, Isolation, Language, Program};
+use switchtower_core::request::{CacheMode, Caller, Ceilings, Invalid, Priority, Request};
+use switchtower_core::route::TierName;
+use switchtower_core::session::{self, AtEnd, ExecuteCell};
+
+use super::fields::Fields;
+use crate::service::problem::Problem;
+
+/// Every field of `POST /v1/execute` and `POST /v1/explain`.
+pub const FIELDS: [&str; 14] = [
+    "code",
+    "language",
+    "stdin",
+    "files",
+    "env",
+    "timeout_ms",
+    "memory_mb",
+    "user",
+    "priority",
+    "tier",
+    "isolation",
+    "cache",
+    "deterministic",
+    "seed",
+];
+
+/// Every field of one given file.
+pub const FILE_FIELDS: [&str; 3] = ["path", "content", "base64"];
+
+/// Every field of `POST /api/code/execute`.
+pub const LEGACY_FIELDS: [&str; 3] = ["code", "language", "input"];
+
+/// Every field of `POST /v1/sessions`.
+pub const SESSION_FIELDS: [&str; 3] = ["idle_ms", "env", "metadata"];
+
+/// Every field of `POST /v1/sessions/{id}/execute`.
+pub const CELL_FIELDS: [&str; 6] = ["code", "context", "env", "stdin", "timeout_ms", "files"];
+
+/// Every field of `POST /v1/sessions/{id}/contexts`.
+pub const CONTEXT_FIELDS: [&str; 1] = ["folder"];
+
+/// What E2B's clients see as the template of a session that was opened here.
+const TEMPLATE: &str = "base";
+
+/// Shortest time that a session may be asked to be kept unused.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// A request in the native form. `caller` is whoever the key belongs to; a `user` in the body goes before it.
+pub(super) fn request(body: Value, ceilings: &Ceilings, caller: Caller) -> Result<Request, Problem> {
+    let mut fields = Fields::of_body(body, &FIELDS)?;
+    let program = Program {
+        language: language(&mut fields)?,
+        source: fields.required_text("code")?,
+        stdin: fields.text("stdin")?,
+        files: files(&mut fields)?,
+        env: fields.texts("env")?.map(|pairs| pairs.into_iter().collect()),
+        chance: chance(&mut fields)?,
+    };
+    let mut request = Request::new(program, ceilings)?;
+    request.caller = match fields.text("user")? {
+        Some(user) => Caller { user: user.into(), key: caller.key },
+        None => caller,
+    };
+    request.priority = fields.named("priority", Priority::NAMES)?.unwrap_or_default();
+    request.tier = fields.text("tier")?.filter(|name| name != "auto").map(|name| TierName::from(name.as_str()));
+    request.isolation = fields.named("isolation", &Isolation::ALL.map(Isolation::name))?;
+    request.cache = fields.named("cache", CacheMode::NAMES)?.unwrap_or_default();
+    if let Some(millis) = fields.number("timeout_ms")? {
+        request.timeout = Duration::from_millis(millis);
+    }
+    if let Some(megabytes) = fields.number("memory_mb")? {
+        request.memory = Some(megabytes.saturating_mul(1 << 20));
+    }
+    Ok(request.checked(ceilings)?)
+}
+
+/// A request in the form of the service that this one replaces.
+pub(super) fn legacy(body: Value, ceilings: &Ceilings, caller: Caller) -> Result<Request, Problem> {
+    let mut fields = Fields::of_body(body, &LEGACY_FIELDS)?;
+    let program = Program {
+        language: language(&mut fields)?,
+        stdin: fields.text("input")?,
+        ..Program::python(fields.required_text("code")?)
+    };
+    Ok(Request { caller, ..Request::new(program, ceilings)? })
+}
+
+/// A new session. The time that it is kept unused is its time-out: each use begins it anew.
+pub(super) fn session(
+    body: Value,
+    ceilings: &Ceilings,
+    config: &session::Config,
+) -> Result<session::CreateSession, Problem> {
+    let mut fields = Fields::of_body(body, &SESSION_FIELDS)?;
+    let timeout = match fields.number("idle_ms")?.map(Duration::from_millis) {
+        Some(idle) if idle < SHORTEST || idle > config.max_lifetime => {
+            let allowed = format!("{} to {}", SHORTEST.as_millis(), config.max_lifetime.as_millis());
+            return Err(Invalid::new("idle_ms", allowed).into());
+        }
+        Some(idle) => idle,
+        None => config.idle_timeout.min(config.max_lifetime),
+    };
+    let env = env(&mut fields)?;
+    Request::new(Program { env: Some(env.clone()), ..Program::python("") }, ceilings)?;
+    let metadata: BTreeMap<_, _> = fields.texts("metadata")?.unwrap_or_default().into_iter().collect();
+    let size = metadata.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum::<u64>();
+    if size > ceilings.env {
+        return Err(Invalid::new("metadata", format!("at most {}, this has {size}", ceilings.env)).into());
+    }
+    Ok(session::CreateSession {
+        template: TEMPLATE.to_owned(),
+        timeout,
+        metadata,
+        env,
+        at_end: AtEnd::Kill,
+        auto_resume: false,
+        offline: false,
+        public_ports: false,
+    })
+}
+
+/// A cell, and the files that are written before it.
+pub(super) fn cell(body: Value, ceilings: &Ceilings) -> Result<(ExecuteCell, Vec<File>), Problem> {
+    let mut fields = Fields::of_body(body, &CELL_FIELDS)?;
+    let program = Program {
+        stdin: fields.text("stdin")?,
+        files: files(&mut fields)?,
+        env: Some(env(&mut fields)?),
+        ..Program::python(fields.required_text("code")?)
+    };
+    let context = fields.text("context")?;
+    let timeout = fields.number("timeout_ms")?.map(Duration::from_millis);
+    let mut request = Request::new(program, ceilings)?;
+    request.timeout = timeout.unwrap_or(ceilings.default_timeout);
+    let Request { program, timeout, .. } = request.checked(ceilings)?;
+    let Program { source, stdin, env, files, .. } = program;
+    Ok((ExecuteCell { context, source, env: env.unwrap_or_default(), stdin, timeout: Some(timeout) }, files))
+}
+
+/// A new context: its folder, where one is named.
+pub(super) fn context(body: Value) -> Result<Option<String>, Problem> {
+    Fields::of_body(body, &CONTEXT_FIELDS)?.text("folder")
+}
+
+fn env(fields: &mut Fields) -> Result<BTreeMap<String, String>, Problem> {
+    Ok(fields.texts("env")?.unwrap_or_default().into_iter().collect())
+}
+
+fn language(fields: &mut Fields) -> Result<Language, Problem> {
+    let allowed = Language::ALL.map(Language::name);
+    Ok(fields.named("language", &allowed)?.unwrap_or(Language::Python))
+}
+
+fn chance(fields: &mut Fields) -> Result<Chance, Problem> {
+    let seed = fields.number("seed")?;
+    match (fields.flag("deterministic")?.unwrap_or(false), seed) {
+        (true, seed) => Ok(Chance::Seeded(seed.unwrap_or(0))),
+        (false, None) => Ok(Chance::Fresh),
+        (false, Some(_)) => Err(Problem::field("seed", "a seed needs \"deterministic\": true")),
+    }
+}
+
+fn files(fields: &mut Fields) -> Result<Vec<File>, Problem> {
+    fields.objects("files", &FILE_FIELDS)?.into_iter().map(file).collect()
+}
+
+fn file(mut fields: Fields) -> Result<File, Problem> {
+    let path = fields.required_text("path")?;
+    let content = match (fields.text("content")?, fields.text("base64")?) {
+        (Some(text), None) => text.into_bytes(),
+        (None, Some(encoded)) => STANDARD.decode(encoded).map_err(|wrong| {
+            let field = fields.path("base64");
+            let detail = format!("{field} is not standard base64 with padding: {wrong}");
+            Problem::field(field, detail)
+        })?,
+        (Some(_), Some(_)) | (None, None) => {
+            let field = fields.path("content");
+            return Err(Problem::field(field, "a file has either content or base64"));
+        }
+    };
+    Ok(File { path, content })
+}

@@ -1,0 +1,23 @@
+//! What every HTTP API of the server shares: keys, body limits, time-outs, connections and their draining, live streams,
+//! and errors as responses. The APIs are built on it and never on each other.
+
+pub(crate) mod attempts;
+pub(crate) mod body;
+pub(crate) mod body_limits;
+pub(crate) mod config;
+mod connections;
+pub(crate) mod json_body;
+pub(crate) mod keys;
+pub(crate) mod peer;
+pub(crate) mod problem;
+mod request_tracking;
+mod serve;
+pub(crate) mod startup;
+mod write_timeout;
+
+pub use attempts::millis;
+pub use config::Config;
+pub use peer::{Peer, PeerAddress};
+pub use problem::{Kind, Problem};
+pub use serve::{Drained, serve};
+pub use startup::{Opening, starting};

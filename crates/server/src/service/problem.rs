@@ -1,0 +1,220 @@
+//! Refusals as `application/problem+json` (RFC 9457): each kind has a stable `type`, a title and a status.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+use switchtower_core::error::Error;
+use switchtower_core::memory::NoSpace;
+use switchtower_core::request::Invalid;
+use switchtower_core::tier::Attempt;
+
+use super::attempts::Tried;
+
+/// When to come back where nobody knows better.
+const SOON: Duration = Duration::from_secs(1);
+
+/// What was refused. The slug is part of the API: it never changes and is never used again for another thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Malformed,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    SlowBody,
+    TooLarge,
+    UnsupportedMedia,
+    Invalid,
+    NoTier,
+    Quota,
+    Overloaded,
+    Unavailable,
+    Lost,
+    Gone,
+    Starting,
+    Internal,
+    TimedOut,
+    NoSpace,
+}
+
+impl Kind {
+    pub const ALL: [Self; 19] = [
+        Self::Malformed,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::SlowBody,
+        Self::TooLarge,
+        Self::UnsupportedMedia,
+        Self::Invalid,
+        Self::NoTier,
+        Self::Quota,
+        Self::Overloaded,
+        Self::Unavailable,
+        Self::Lost,
+        Self::Gone,
+        Self::Starting,
+        Self::Internal,
+        Self::TimedOut,
+        Self::NoSpace,
+    ];
+
+    fn parts(self) -> (&'static str, &'static str, StatusCode) {
+        match self {
+            Self::Malformed => ("malformed", "The body is not JSON", StatusCode::BAD_REQUEST),
+            Self::Unauthorized => ("unauthorized", "A key is required", StatusCode::UNAUTHORIZED),
+            Self::Forbidden => ("forbidden", "This is switched off", StatusCode::FORBIDDEN),
+            Self::NotFound => ("not-found", "There is nothing at this path", StatusCode::NOT_FOUND),
+            Self::MethodNotAllowed => {
+                ("method-not-allowed", "This path has other methods", StatusCode::METHOD_NOT_ALLOWED)
+            }
+            Self::SlowBody => ("slow-body", "The body took too long to arrive", StatusCode::REQUEST_TIMEOUT),
+            Self::TooLarge => ("too-large", "The body is too large", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::UnsupportedMedia => {
+                ("unsupported-media", "The body has another type", StatusCode::UNSUPPORTED_MEDIA_TYPE)
+            }
+            Self::Invalid => ("invalid", "A field holds what it may not", StatusCode::UNPROCESSABLE_ENTITY),
+            Self::NoTier => ("no-tier", "No tier may take this program", StatusCode::UNPROCESSABLE_ENTITY),
+            Self::Quota => ("quota", "The caller has used its quota", StatusCode::TOO_MANY_REQUESTS),
+            Self::Overloaded => ("overloaded", "There is more work than room", StatusCode::SERVICE_UNAVAILABLE),
+            Self::Unavailable => ("unavailable", "The tiers could not run it", StatusCode::SERVICE_UNAVAILABLE),
+            Self::Lost => ("lost", "The program may have run, its end is not known", StatusCode::BAD_GATEWAY),
+            Self::Gone => ("gone", "It has ended", StatusCode::GONE),
+            Self::Starting => ("starting", "The tiers are not ready yet", StatusCode::SERVICE_UNAVAILABLE),
+            Self::TimedOut => {
+                ("timed-out", "The time-out passed while the program waited to run", StatusCode::GATEWAY_TIMEOUT)
+            }
+            Self::Internal => ("internal", "A fault of the server", StatusCode::INTERNAL_SERVER_ERROR),
+            Self::NoSpace => ("no-space", "No space left for this caller", StatusCode::INSUFFICIENT_STORAGE),
+        }
+    }
+
+    /// The stable identifier, an URN.
+    pub fn urn(self) -> String {
+        format!("urn:switchtower:problem:{}", self.parts().0)
+    }
+
+    pub fn status(self) -> StatusCode {
+        self.parts().2
+    }
+}
+
+/// One refusal: what, why, and what would be accepted.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    pub kind: Kind,
+    pub detail: String,
+    /// Members beyond the standard ones: `field`, `allowed`, `line`, `column`, `retry_after_ms`, `attempts`.
+    pub members: Map<String, Value>,
+    /// Headers that belong to this refusal.
+    retry_after: Option<Duration>,
+    allow: Option<&'static str>,
+}
+
+impl Problem {
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), members: Map::new(), retry_after: None, allow: None }
+    }
+
+    /// A field that holds what it may not.
+    pub fn field(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(Kind::Invalid, detail).with("field", field.into())
+    }
+
+    /// With one more member.
+    #[must_use]
+    pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
+        self.members.insert(member.to_owned(), value.into());
+        self
+    }
+
+    /// Says when to come back, in the header (whole seconds, rounded up) and exactly in the body.
+    #[must_use]
+    pub fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self.with("retry_after_ms", u64::try_from(after.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// The methods that the path has.
+    #[must_use]
+    pub fn allow(mut self, methods: &'static str) -> Self {
+        self.allow = Some(methods);
+        self
+    }
+
+    /// The body.
+    pub fn json(&self) -> Value {
+        let (_, title, status) = self.kind.parts();
+        let mut body = json!({
+            "type": self.kind.urn(),
+            "title": title,
+            "status": status.as_u16(),
+            "detail": self.detail,
+        });
+        if let Value::Object(body) = &mut body {
+            body.extend(self.members.clone());
+        }
+        body
+    }
+}
+
+impl From<Invalid> for Problem {
+    fn from(invalid: Invalid) -> Self {
+        let detail = invalid.to_string();
+        Self::field(invalid.field, detail).with("allowed", invalid.allowed)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.kind.status(), Json(self.json())).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(after) = self.retry_after {
+            let whole = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(whole));
+        }
+        if let Some(allow) = self.allow {
+            headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+        }
+        if self.kind == Kind::Unauthorized {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<Error> for Problem {
+    /// The one place where a refusal gets its status.
+    fn from(error: Error) -> Self {
+        let detail = error.to_string();
+        match error {
+            Error::Invalid(invalid) => invalid.into(),
+            Error::Quota { retry_after } => Self::new(Kind::Quota, detail).retry_after(retry_after),
+            Error::Overloaded { retry_after, .. } => Self::new(Kind::Overloaded, detail).retry_after(retry_after),
+            Error::NoTier { .. } => Self::new(Kind::NoTier, detail),
+            Error::Unavailable { retry_after, attempts, .. } => Self::new(Kind::Unavailable, detail)
+                .with("attempts", tried(&attempts))
+                .retry_after(retry_after.unwrap_or(SOON)),
+            Error::Lost { attempts, .. } => Self::new(Kind::Lost, detail).with("attempts", tried(&attempts)),
+            Error::TimedOut { attempts, .. } => Self::new(Kind::TimedOut, detail).with("attempts", tried(&attempts)),
+            Error::Gone { .. } => Self::new(Kind::Gone, detail),
+            Error::NoSpace(NoSpace { wanted, held, allowed }) => {
+                Self::new(Kind::NoSpace, detail).with("wanted", wanted).with("held", held).with("allowed", allowed)
+            }
+            // What is wrong with the rules is the operator's to know.
+            Error::Rules { reason } => {
+                tracing::error!(reason, "the routing rules failed");
+                Self::new(Kind::Internal, "the routing rules failed; the log says how")
+            }
+        }
+    }
+}
+
+fn tried(attempts: &[Attempt]) -> Value {
+    json!(attempts.iter().map(Tried::from).collect::<Vec<_>>())
+}

@@ -1,0 +1,183 @@
+//! Running a program through the door, answered whole.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::api::harness::TestHarness;
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_tells_everything_about_the_run() {
+    let harness = TestHarness::new();
+    let asked = json!({ "code": "x = 1\n#: print hello\n#: eprint careful\n#: sleep 20ms\n#: show 42", "user": "ada" });
+    let answer = harness.post("/v1/execute", &asked).await;
+    assert_eq!(answer.status, 200);
+    insta::assert_snapshot!(answer.pretty(), @r#"
+{
+  "attempts": [
+    {
+      "outcome": "finished",
+      "ran_ms": 20.0,
+      "tier": "wasm",
+      "waited_ms": 0.0
+    }
+  ],
+  "cache": "miss",
+  "decision": {
+    "class": "simple_math",
+    "reason": "imports nothing; no effects: runs in wasm",
+    "route": [
+      {
+        "budget_ms": null,
+        "tier": "wasm"
+      }
+    ],
+    "rule": "default.local",
+    "score": 0.01
+  },
+  "error": null,
+  "exit": "finished",
+  "exit_code": 0,
+  "id": "689405500b670cc6e9efab12e1c1daeb",
+  "note": null,
+  "pure": true,
+  "results": [
+    {
+      "data": {
+        "text/plain": "42"
+      },
+      "main": true
+    }
+  ],
+  "stderr": "careful\n",
+  "stdout": "hello\n",
+  "stored": "kept",
+  "tier": "wasm",
+  "truncated": false,
+  "usage": {
+    "cpu_ms": 0.0,
+    "memory_mb": 0.0,
+    "wall_ms": 20.0
+  }
+}
+"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_a_program_ends_the_status_is_200() {
+    let harness = TestHarness::new();
+    let mut ends = Vec::new();
+    for script in ["exit 3", "raise ValueError no such thing", "spin", "alloc 400", "kill"] {
+        let asked = json!({ "code": format!("#: {script}"), "timeout_ms": 500, "cache": "bypass" });
+        let answer = harness.post("/v1/execute", &asked).await;
+        assert_eq!(answer.status, 200, "{script}");
+        let error = answer.json["error"]["name"].as_str().unwrap_or("-").to_owned();
+        ends.push(format!("{} {} {error}", answer.json["exit"].as_str().unwrap(), answer.json["exit_code"]));
+    }
+    assert_eq!(ends, ["finished 3 -", "raised 1 ValueError", "timed_out 124 -", "out_of_memory 137 -", "killed 137 -"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_is_given_its_input_its_files_and_its_environment() {
+    let harness = TestHarness::new();
+    let answer = harness
+        .post(
+            "/v1/execute",
+            &json!({
+                "code": "#: read; cat a.txt; cat b.bin; env NAME",
+                "language": "python",
+                "stdin": "line\n",
+                "files": [{ "path": "a.txt", "content": "text" }, { "path": "b.bin", "base64": "Ynl0ZXM=" }],
+                "env": { "NAME": "value" },
+                "priority": "high",
+                "tier": "auto",
+                "isolation": "wasm",
+                "cache": "bypass",
+                "memory_mb": 64,
+            }),
+        )
+        .await;
+    assert_eq!(answer.json["stdout"], "line\ntextbytesvalue\n");
+    assert_eq!(answer.json["cache"], "bypass");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pure_program_is_answered_from_the_cache_and_a_seeded_one_too() {
+    let harness = TestHarness::new();
+    for (asked, second) in [
+        (json!({ "code": "#: print 1" }), "hit"),
+        (json!({ "code": "#: chance" }), "miss"),
+        (json!({ "code": "#: chance", "deterministic": true, "seed": 7 }), "hit"),
+        (json!({ "code": "#: print 2", "cache": "bypass" }), "bypass"),
+    ] {
+        let first = harness.post("/v1/execute", &asked).await;
+        let again = harness.post("/v1/execute", &asked).await;
+        assert_eq!(again.json["cache"], second, "{asked}");
+        if second == "hit" {
+            assert_eq!((&again.json["stdout"], &again.json["attempts"]), (&first.json["stdout"], &json!([])));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_goes_away_ends_its_program() {
+    let harness = TestHarness::new();
+    let asked = json!({ "code": "#: sleep 20s" });
+    let left = tokio::time::timeout(Duration::from_secs(1), harness.post("/v1/execute", &asked)).await;
+    assert!(left.is_err());
+    let counts = harness.backend.counts();
+    assert_eq!((counts.runs, counts.running, counts.live), (1, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_old_form_answers_as_the_old_service_did_with_a_real_time() {
+    let harness = TestHarness::new();
+    let code = "name = input(\"Enter your name: \")\nprint(f\"Hello, {name}!\")\n#: sleep 2ms\n#: print Enter your name: Hello, Alice!";
+    let answer =
+        harness.post("/api/code/execute", &json!({ "code": code, "language": "python", "input": "Alice" })).await;
+    assert_eq!(answer.status, 200);
+    let expected = json!({
+        "success": true,
+        "data": { "output": "Enter your name: Hello, Alice!", "error": false, "executionTime": "2.00 ms" },
+    });
+    assert_eq!(answer.json, expected);
+
+    let raised = harness.post("/api/code/execute", &json!({ "code": "#: print a\n#: raise ValueError b" })).await;
+    assert_eq!((&raised.json["success"], &raised.json["data"]["error"]), (&Value::from(true), &Value::from(true)));
+    let output = raised.json["data"]["output"].as_str().unwrap();
+    assert!(output.starts_with("a\n") && output.contains("ValueError: b"), "{output}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_explanation_runs_nothing() {
+    let harness = TestHarness::new();
+    let asked = json!({ "code": "import math\nfor i in range(10):\n    print(math.sqrt(i))" });
+    let answer = harness.post("/v1/explain", &asked).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(harness.backend.counts().runs, 0);
+    let signals = answer.json["profile"]["signals"].as_array().unwrap();
+    let sum: f64 = signals.iter().map(|s| s["weight"].as_f64().unwrap() * s["value"].as_f64().unwrap()).sum();
+    assert!((sum - answer.json["profile"]["score"].as_f64().unwrap()).abs() < 1e-9);
+    assert_eq!(answer.json["decision"]["route"], json!([{ "tier": "wasm", "budget_ms": null }]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_runs_at_once_and_is_answered_in_its_order() {
+    let harness = TestHarness::new();
+    let requests = json!([
+        { "code": "#: print a; sleep 3s", "user": "one" },
+        { "code": "#: print b; sleep 1s", "user": "two" },
+        { "code": "1", "tier": "moon" },
+        { "code": "#: raise ValueError c; sleep 1s", "user": "three" },
+    ]);
+    let started = tokio::time::Instant::now();
+    let answer = harness.post("/v1/batch", &json!({ "requests": requests })).await;
+    assert!(started.elapsed() < Duration::from_secs(4));
+    let answers = answer.json["answers"].as_array().unwrap();
+    assert_eq!(answers.len(), 4);
+    assert_eq!((answers[0]["stdout"].as_str(), answers[1]["stdout"].as_str()), (Some("a\n"), Some("b\n")));
+    assert_eq!(answers[2]["field"], "tier");
+    assert_eq!(answers[3]["error"]["name"], "ValueError");
+    let many = harness.post("/v1/batch", &json!({ "requests": vec![json!({ "code": "1" }); 101] })).await;
+    assert_eq!((many.status, many.json["field"].as_str()), (422, Some("requests")));
+}

@@ -1,0 +1,126 @@
+//! A harness for tests: the whole line over a scripted backend.
+
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request, Response};
+use serde_json::Value;
+use switchtower_contract::Backend;
+use switchtower_contract::scripted::Scripted;
+use switchtower_core::cache::{self, ResultCache};
+use switchtower_core::clock::Wall;
+use switchtower_core::decide::SharedRules;
+use switchtower_core::memory::MemoryAccount;
+use switchtower_core::quota::{self, Quota};
+use switchtower_core::record::{self, Recorder};
+use switchtower_core::request::Ceilings;
+use switchtower_core::router::{Parts, Router};
+use switchtower_core::seed::Seed;
+use switchtower_core::session::{self, Sessions};
+use switchtower_core::tier::{self, Tier, Tiers};
+use switchtower_server::api;
+use switchtower_server::service::Config;
+use tower::ServiceExt as _;
+
+pub(super) struct TestHarness {
+    pub(super) backend: Scripted,
+    pub(super) router: Arc<Router>,
+    pub(super) app: axum::Router,
+}
+
+impl TestHarness {
+    pub(super) fn new() -> Self {
+        Self::with(Config::default())
+    }
+
+    pub(super) fn with(config: Config) -> Self {
+        let backend = Scripted::default();
+        let router = router(vec![("wasm", Arc::new(backend.clone()))]);
+        let app = api::app(Arc::clone(&router), &config, api::AppState::default());
+        Self { backend, router, app }
+    }
+
+    /// One that keeps sessions in these tiers. Nothing goes to its scripted backend.
+    pub(super) fn keeping(config: &Config, settings: &session::Config, tiers: Vec<(&str, Arc<dyn Backend>)>) -> Self {
+        Self::charged(config, settings, MemoryAccount::default(), tiers)
+    }
+
+    /// The same with an account of what callers hold.
+    pub(super) fn charged(
+        config: &Config,
+        settings: &session::Config,
+        memory: MemoryAccount,
+        tiers: Vec<(&str, Arc<dyn Backend>)>,
+    ) -> Self {
+        let router = router(tiers);
+        let ceilings = Ceilings::default();
+        let sessions = Some(Sessions::with_memory(Arc::clone(&router), settings, &ceilings, memory));
+        let app =
+            api::app(Arc::clone(&router), config, api::AppState { ceilings, sessions, ..api::AppState::default() });
+        Self { backend: Scripted::default(), router, app }
+    }
+
+    pub(super) async fn respond(&self, request: Request<Body>) -> Response<Body> {
+        self.app.clone().oneshot(request).await.unwrap_or_else(|never| match never {})
+    }
+
+    pub(super) async fn send(&self, request: Request<Body>) -> Answer {
+        Answer::read(self.respond(request).await).await
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Answer {
+        self.send(get(path)).await
+    }
+
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Answer {
+        let request = Request::post(path).header("content-type", "application/json");
+        self.send(request.body(Body::from(body.to_string())).unwrap()).await
+    }
+}
+
+fn router(tiers: Vec<(&str, Arc<dyn Backend>)>) -> Arc<Router> {
+    let seed = Seed::fixed(1);
+    let wall = Wall::starting_at(std::time::UNIX_EPOCH + std::time::Duration::from_millis(1_753_928_091_023));
+    let tier =
+        |(name, backend): (&str, _)| Tier::new(name.into(), backend, tier::Config::default(), &seed.fork("tiers"));
+    Arc::new(Router::new(Parts {
+        quota: Quota::new(&quota::Config::default()),
+        rules: SharedRules::builtin(),
+        cache: ResultCache::new(&cache::Config::default()),
+        tiers: Tiers::new(tiers.into_iter().map(tier)),
+        recorder: Recorder::new(&record::Config::default(), wall),
+        wall,
+        seed,
+    }))
+}
+
+pub(super) fn get(path: &str) -> Request<Body> {
+    Request::get(path).body(Body::empty()).unwrap()
+}
+
+/// A response, read to its end.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    headers: HeaderMap,
+    pub(super) text: String,
+    /// Null where the body is not JSON.
+    pub(super) json: Value,
+}
+
+impl Answer {
+    pub(super) async fn read(response: Response<Body>) -> Self {
+        let (head, body) = response.into_parts();
+        let bytes = to_bytes(body, usize::MAX).await.unwrap();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let json = serde_json::from_str(&text).unwrap_or_default();
+        Self { status: head.status.as_u16(), headers: head.headers, text, json }
+    }
+
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(super) fn pretty(&self) -> String {
+        serde_json::to_string_pretty(&self.json).unwrap()
+    }
+}

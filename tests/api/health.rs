@@ -1,0 +1,75 @@
+//! What the harness says about itself.
+
+use serde_json::json;
+use switchtower_core::clock::Wall;
+use switchtower_server::api::app;
+use switchtower_server::service::starting;
+use tower::ServiceExt as _;
+
+use crate::api::harness::{Answer, TestHarness, get};
+
+#[tokio::test(start_paused = true)]
+async fn health_keeps_its_three_keys_and_tells_the_tiers() {
+    let harness = TestHarness::new();
+    let answer = harness.get("/health").await;
+    insta::assert_snapshot!(answer.pretty(), @r#"
+{
+  "e2bKey": "missing",
+  "status": "healthy",
+  "tiers": [
+    {
+      "isolation": "wasm",
+      "queued": 0,
+      "running": 0,
+      "slots": 6,
+      "tier": "wasm",
+      "up": true
+    }
+  ],
+  "timestamp": "2025-07-31T02:14:51.023Z",
+  "version": "0.1.0"
+}
+"#);
+    let ready = harness.get("/ready").await;
+    assert_eq!((ready.status, &ready.json["ready"]), (200, &json!(true)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_have_the_keys_that_dashboards_know() {
+    let harness = TestHarness::new();
+    for _ in 0..2 {
+        harness.post("/v1/execute", &json!({ "code": "#: print 1" })).await;
+    }
+    let metrics = harness.get("/v1/metrics").await.json;
+    for (room, keys) in [
+        ("orchestrator", &["totalRequests", "cacheHitRate", "e2bRate"][..]),
+        ("pool", &["poolSize", "created", "reused", "errors"]),
+        ("queue", &["enqueued", "completed", "successRate"]),
+        ("circuitBreaker", &["state", "failureRate"]),
+        ("cache", &["hits", "misses", "hitRate"]),
+        ("rateLimiter", &["healthScore", "availableTokens"]),
+    ] {
+        for key in keys {
+            assert!(metrics[room].get(key).is_some(), "{room}.{key} is missing in {metrics}");
+        }
+    }
+    assert_eq!((&metrics["orchestrator"]["totalRequests"], &metrics["cache"]["hits"]), (&json!(2), &json!(1)));
+    assert!(harness.get("/metrics").await.text.contains("switchtower_"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_door_that_is_not_open_yet_says_so_and_then_opens() {
+    let harness = TestHarness::new();
+    let (opening, door) = starting(Wall::starting_at(std::time::UNIX_EPOCH), false);
+    let ask = |path: &'static str| {
+        let door = door.clone();
+        async move { Answer::read(door.oneshot(get(path)).await.unwrap()).await }
+    };
+    let health = ask("/health").await;
+    assert_eq!((health.status, &health.json["status"]), (200, &json!("starting")));
+    let ready = ask("/ready").await;
+    assert_eq!((ready.status, ready.header("retry-after")), (503, "1"));
+
+    opening.open(app(harness.router.clone(), &Default::default(), Default::default()));
+    assert_eq!(ask("/ready").await.status, 200);
+}

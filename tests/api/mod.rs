@@ -1,0 +1,11 @@
+//! The door over a scripted backend, on a paused clock, without a port.
+
+mod connection;
+mod execute;
+mod harness;
+mod health;
+mod openapi;
+mod refusals;
+mod schema;
+mod sessions;
+mod stream;

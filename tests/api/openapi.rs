@@ -1,0 +1,137 @@
+//! The description of the door is true: every path is in it, and every answer is as it says.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::{Value, json};
+use switchtower_core::session;
+use switchtower_server::api::{
+    BATCH_FIELDS, CELL_FIELDS, CONTEXT_FIELDS, DOCUMENT, FIELDS, FILE_FIELDS, LEGACY_FIELDS, PATHS, SESSION_FIELDS,
+};
+use switchtower_server::service::{Config, Kind};
+
+use crate::api::harness::{Answer, TestHarness, get};
+use crate::api::schema::objections;
+use crate::kernels::Toy;
+
+pub(super) fn document() -> Value {
+    serde_json::from_str(DOCUMENT).unwrap()
+}
+
+fn keys(value: &Value) -> BTreeSet<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_path_is_described_and_every_description_is_a_path() {
+    let document = document();
+    let mut described: Vec<(&str, &str)> = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        described.extend(keys(methods).into_iter().map(|method| (method, path.as_str())));
+    }
+    described.sort_unstable();
+    let mut paths = PATHS.to_vec();
+    paths.sort_unstable();
+    assert_eq!(described, paths);
+
+    let harness =
+        TestHarness::keeping(&Config::default(), &session::Config::default(), vec![("wasm", Arc::new(Toy::here()))]);
+    for (method, path) in PATHS {
+        let session = harness.post("/v1/sessions", &json!({})).await.json;
+        let named = |name: &Value| name.as_str().unwrap().to_owned();
+        let uri =
+            path.replace("{id}", &named(&session["id"])).replace("{context}", &named(&session["contexts"][0]["id"]));
+        let uri = uri.replace("/files", "/files?path=/tmp");
+        let request = Request::builder().method(method.to_uppercase().as_str()).uri(uri).body(Body::empty()).unwrap();
+        let status = harness.send(request).await.status;
+        assert!(![404, 405].contains(&status), "{method} {path}: {status}");
+    }
+    assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn every_field_and_every_problem_is_described() {
+    let document = document();
+    let schemas = &document["components"]["schemas"];
+    let fields = |name: &str| keys(&schemas[name]["properties"]);
+    assert_eq!(fields("Execute"), FIELDS.into());
+    assert_eq!(fields("File"), FILE_FIELDS.into());
+    assert_eq!(fields("Batch"), BATCH_FIELDS.into());
+    assert_eq!(fields("LegacyExecute"), LEGACY_FIELDS.into());
+    assert_eq!(fields("OpenSession"), SESSION_FIELDS.into());
+    assert_eq!(fields("OpenContext"), CONTEXT_FIELDS.into());
+    assert_eq!(fields("Cell"), CELL_FIELDS.into());
+    assert_eq!(schemas["Problem"]["properties"]["type"]["enum"], json!(Kind::ALL.map(Kind::urn)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_answer_is_as_described() {
+    let harness = TestHarness::new();
+    let post = |path: &str, body: Value| {
+        Request::post(path).header("content-type", "application/json").body(Body::from(body.to_string())).unwrap()
+    };
+    let requests = vec![
+        ("post", "/v1/execute", post("/v1/execute", json!({ "code": "#: print 1; show 2" }))),
+        ("post", "/v1/execute", post("/v1/execute", json!({ "code": "#: print 1; show 2" }))),
+        ("post", "/v1/execute", post("/v1/execute", json!({ "code": "#: raise ValueError x" }))),
+        ("post", "/v1/execute", post("/v1/execute", json!({ "code": "#: need module pandas" }))),
+        ("post", "/v1/execute", post("/v1/execute", json!({ "code": "#: fault unavailable" }))),
+        ("post", "/v1/execute", post("/v1/execute", json!({ "code": 3 }))),
+        ("post", "/v1/execute", post("/v1/execute", json!({ "code": "1", "tier": "moon" }))),
+        (
+            "post",
+            "/v1/batch",
+            post(
+                "/v1/batch",
+                json!({ "requests": [{ "code": "#: print 1" }, { "code": 3 }, { "code": "#: exit 2" }] }),
+            ),
+        ),
+        ("post", "/v1/batch", post("/v1/batch", json!({ "requests": [] }))),
+        ("post", "/v1/explain", post("/v1/explain", json!({ "code": "import time, pandas\nprint(time.time())" }))),
+        ("post", "/v1/explain", post("/v1/explain", json!({ "code": "for (" }))),
+        ("post", "/v1/explain", post("/v1/explain", json!({ "code": "1", "isolation": "micro_vm" }))),
+        ("post", "/api/code/execute", post("/api/code/execute", json!({ "code": "#: print 1" }))),
+        ("get", "/health", get("/health")),
+        ("get", "/ready", get("/ready")),
+        ("get", "/v1/metrics", get("/v1/metrics")),
+        ("get", "/v1/openapi.json", get("/v1/openapi.json")),
+    ];
+    let document = document();
+    for (method, path, request) in requests {
+        fits(&document, method, path, &harness.send(request).await);
+    }
+    // And the events of a stream.
+    let mut request = post("/v1/execute", json!({ "code": "#: print 1; eprint 2; show 3; raise ValueError x" }));
+    request.headers_mut().insert("accept", "text/event-stream".parse().unwrap());
+    events_fit(&document, "/v1/execute", &harness.send(request).await);
+}
+
+/// The answer is described for this path as it came.
+pub(super) fn fits(document: &Value, method: &str, path: &str, answer: &Answer) {
+    let described = &document["paths"][path][method]["responses"][answer.status.to_string()];
+    assert!(described.is_object(), "{method} {path}: {} is not described: {}", answer.status, answer.text);
+    let kind = answer.header("content-type");
+    if kind.is_empty() {
+        assert!(described["content"].is_null() && answer.text.is_empty(), "{path}: {} has no body", answer.status);
+        return;
+    }
+    let schema = &described["content"][kind]["schema"];
+    assert!(schema.is_object(), "{path}: {} {kind} is not described", answer.status);
+    if kind.contains("json") {
+        assert_eq!(objections(document, schema, &answer.json), Vec::<String>::new(), "{path}: {}", answer.text);
+    }
+}
+
+/// The stream's events are described for this path as they came.
+pub(super) fn events_fit(document: &Value, path: &str, answer: &Answer) {
+    let events = &document["paths"][path]["post"]["responses"]["200"]["content"]["text/event-stream"]["x-events"];
+    for event in answer.text.split_terminator("\n\n") {
+        let (name, data) = event.split_once('\n').unwrap();
+        let name = name.trim_start_matches("event: ");
+        let data: Value = serde_json::from_str(data.trim_start_matches("data: ")).unwrap();
+        assert!(events[name].is_object(), "{path}: the event {name} is not described");
+        assert_eq!(objections(document, &events[name], &data), Vec::<String>::new(), "{event}");
+    }
+}

@@ -1,0 +1,551 @@
+//! Sessions through the native door, over kernels of a toy language. Every answer here is held against its description.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Request;
+use futures_util::StreamExt as _;
+use serde_json::{Value, json};
+use switchtower_core::memory::{self, MemoryAccount};
+use switchtower_core::session;
+use switchtower_server::service::Config;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::api::harness::{Answer, TestHarness};
+use crate::api::openapi::{document, events_fit, fits};
+use crate::kernels::Toy;
+
+const ADA: &str = "key-of-ada-0123456789";
+const BOB: &str = "key-of-bob-0123456789";
+
+/// A harness that keeps sessions, and who speaks to it.
+struct Client {
+    harness: TestHarness,
+    toy: Toy,
+    document: Value,
+    key: &'static str,
+}
+
+impl Client {
+    fn new() -> Self {
+        Self::with(&session::Config::default())
+    }
+
+    fn with(settings: &session::Config) -> Self {
+        let toy = Toy::here();
+        let keys = [("ada", ADA), ("bob", BOB)].map(|(name, key)| (name.to_owned(), key.to_owned()));
+        let config = Config { keys: keys.into(), ..Config::default() };
+        let harness = TestHarness::keeping(&config, settings, vec![("wasm", Arc::new(toy.clone()))]);
+        Self { harness, toy, document: document(), key: ADA }
+    }
+
+    /// One in which a caller may hold so many bytes.
+    fn with_share(per_caller: u64) -> Self {
+        let toy = Toy::here();
+        let keys = [("ada", ADA), ("bob", BOB)].map(|(name, key)| (name.to_owned(), key.to_owned()));
+        let config = Config { keys: keys.into(), ..Config::default() };
+        let memory = MemoryAccount::new(&memory::Config { total: 4 * per_caller, per_caller });
+        let tiers: Vec<(&str, Arc<dyn switchtower_contract::Backend>)> = vec![("wasm", Arc::new(toy.clone()))];
+        let harness = TestHarness::charged(&config, &session::Config::default(), memory, tiers);
+        Self { harness, toy, document: document(), key: ADA }
+    }
+
+    fn with_machines() -> Self {
+        let (toy, machines) = (Toy::here(), Toy::machines());
+        let tiers: Vec<(&str, Arc<dyn switchtower_contract::Backend>)> =
+            vec![("wasm", Arc::new(toy.clone())), ("e2b", Arc::new(machines))];
+        let harness = TestHarness::keeping(&Config::default(), &session::Config::default(), tiers);
+        Self { harness, toy, document: document(), key: ADA }
+    }
+
+    fn request(&self, method: &str, path: &str, body: impl Into<Body>) -> Request<Body> {
+        let request = Request::builder().method(method).uri(path).header("x-api-key", self.key);
+        request.header("content-type", "application/json").body(body.into()).unwrap()
+    }
+
+    async fn send(&self, method: &str, path: &str, body: impl Into<Body>) -> Answer {
+        let answer = self.harness.send(self.request(method, path, body)).await;
+        fits(&self.document, &method.to_lowercase(), &described(path), &answer);
+        answer
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, Body::empty()).await
+    }
+
+    async fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, Body::empty()).await
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send("POST", path, body.to_string()).await
+    }
+
+    /// Opens a session: its path.
+    async fn open(&self, asked: Value) -> String {
+        let answer = self.post("/v1/sessions", asked).await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        let path = answer.header("location").to_owned();
+        assert_eq!(path, format!("/v1/sessions/{}", answer.json["id"].as_str().unwrap()));
+        path
+    }
+
+    async fn execute(&self, session: &str, asked: Value) -> Answer {
+        self.post(&format!("{session}/execute"), asked).await
+    }
+
+    /// Runs a cell that ends well: what it shows, or prints.
+    async fn run(&self, session: &str, code: &str) -> String {
+        let answer = self.execute(session, json!({ "code": code })).await;
+        assert_eq!((answer.status, &answer.json["exit"]), (200, &json!("finished")), "{}", answer.text);
+        let shown = answer.json["results"][0]["data"]["text/plain"].as_str();
+        shown.or(answer.json["stdout"].as_str()).unwrap().to_owned()
+    }
+}
+
+/// The path as the description has it.
+fn described(path: &str) -> String {
+    let mut steps: Vec<&str> = path.split('?').next().unwrap().split('/').collect();
+    for (at, name) in [(3, "{id}"), (5, "{context}")] {
+        if let Some(step) = steps.get_mut(at) {
+            *step = name;
+        }
+    }
+    steps.join("/")
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_session_tells_all_of_itself_and_needs_no_body() {
+    let client = Client::new();
+    let asked = json!({ "idle_ms": 60_000, "env": { "WHO": "ada" }, "metadata": { "project": "engine" } });
+    let answer = client.post("/v1/sessions", asked).await;
+    let mut told = answer.json.clone();
+    for id in ["/id", "/contexts/0/id"] {
+        let id = told.pointer_mut(id).unwrap();
+        assert!(id.as_str().is_some_and(|id| id.len() > 20), "{id}");
+        *id = json!("…");
+    }
+    insta::assert_snapshot!(serde_json::to_string(&told).unwrap(), @r#"
+{"contexts":[{"folder":"/home/user","id":"…"}],"created_at":"2025-07-31T02:14:51.023Z","expires_at":"2025-07-31T02:15:51.023Z","id":"…","idle_ms":60000,"metadata":{"project":"engine"},"state":"running","tier":"local"}
+"#);
+    let path = answer.header("location").to_owned();
+    assert_eq!(client.get(&path).await.json, answer.json);
+    assert_eq!(client.run(&path, "env WHO").await, "ada\n");
+
+    let bare = Request::post("/v1/sessions").header("x-api-key", ADA).body(Body::empty()).unwrap();
+    let bare = client.harness.send(bare).await;
+    assert_eq!((bare.status, &bare.json["idle_ms"]), (201, &json!(900_000)));
+    assert_eq!(client.toy.opened(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn state_lasts_from_cell_to_cell_and_each_session_has_its_own() {
+    let client = Client::new();
+    let (one, other) = (client.open(json!({})).await, client.open(json!({})).await);
+    client.run(&one, "x = 3").await;
+    client.run(&other, "x = 4").await;
+    assert_eq!((client.run(&one, "x").await, client.run(&other, "x").await), ("3".to_owned(), "4".to_owned()));
+    let answer = client.execute(&one, json!({ "code": "print so far\nraise KeyError: none" })).await;
+    let mut told = answer.json.clone();
+    told["id"] = json!("…");
+    insta::assert_snapshot!(serde_json::to_string_pretty(&told).unwrap(), @r#"
+{
+  "decision": {
+    "class": "unknown",
+    "reason": "it does not parse: Python itself says where, in the cheapest tier",
+    "route": [
+      {
+        "budget_ms": null,
+        "tier": "wasm"
+      }
+    ],
+    "rule": "default.unreadable",
+    "score": 0.0
+  },
+  "error": {
+    "line": 2,
+    "name": "KeyError",
+    "traceback": "line 2\nKeyError: none\n",
+    "value": "none"
+  },
+  "exit": "raised",
+  "exit_code": 1,
+  "id": "…",
+  "moved": null,
+  "note": null,
+  "number": 3,
+  "restarted": false,
+  "results": [],
+  "stderr": "",
+  "stdout": "so far\n",
+  "tier": "wasm",
+  "truncated": false,
+  "usage": {
+    "cpu_ms": 0.0,
+    "memory_mb": 1.0,
+    "wall_ms": 0.0
+  }
+}
+"#);
+    assert_eq!(client.run(&one, "x").await, "3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cell_is_given_its_input_its_variables_and_its_files() {
+    let client = Client::new();
+    let session = client.open(json!({ "env": { "A": "session" } })).await;
+    let asked = json!({
+        "code": "env A\ninput\nread /home/user/in.txt\nread /tmp/b", "env": { "A": "cell" }, "stdin": "typed\n",
+        "files": [{ "path": "in.txt", "content": "one\n" }, { "path": "/tmp/b", "base64": "dHdvCg==" }],
+    });
+    let answer = client.execute(&session, asked).await;
+    assert_eq!(answer.json["stdout"], "cell\ntyped\none\ntwo\n", "{}", answer.text);
+    assert_eq!(client.run(&session, "env A\nread /tmp/b").await, "session\ntwo\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_of_one_caller_are_not_anothers() {
+    let mut client = Client::new();
+    let first = client.open(json!({})).await;
+    sleep(seconds(1)).await;
+    let second = client.open(json!({})).await;
+    let mine = client.get("/v1/sessions").await;
+    let ids = |answer: &Answer| {
+        let all = answer.json["sessions"].as_array().unwrap().iter();
+        all.map(|session| format!("/v1/sessions/{}", session["id"].as_str().unwrap())).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&mine), [second, first.clone()]);
+    client.key = BOB;
+    assert!(ids(&client.get("/v1/sessions").await).is_empty());
+    assert_eq!(client.get(&first).await.status, 404);
+    assert_eq!(client.delete(&first).await.status, 404);
+    assert_eq!(client.execute(&first, json!({ "code": "x" })).await.status, 404);
+    assert_eq!(client.get(&format!("{first}/files?path=/tmp/a")).await.status, 404);
+    client.key = "nobody";
+    assert_eq!(client.get("/v1/sessions").await.status, 401);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_session_ends_at_its_time_and_a_used_one_does_not() {
+    let client = Client::new();
+    let (used, idle) =
+        (client.open(json!({ "idle_ms": 60_000 })).await, client.open(json!({ "idle_ms": 60_000 })).await);
+    sleep(seconds(59)).await;
+    // Looking is no use of it.
+    assert_eq!(client.get(&idle).await.status, 200);
+    client.run(&used, "x = 3").await;
+    sleep(seconds(2)).await;
+    assert_eq!(client.get(&idle).await.status, 410);
+    // A cell is a use for as long as it runs.
+    let long = client.execute(&used, json!({ "code": "sleep 200", "timeout_ms": 300_000 })).await;
+    assert_eq!(long.json["exit"], "finished", "{}", long.text);
+    sleep(seconds(59)).await;
+    assert_eq!(client.run(&used, "x").await, "3");
+    sleep(seconds(61)).await;
+    let over = client.execute(&used, json!({ "code": "x" })).await;
+    assert_eq!((over.status, over.json["type"].as_str().unwrap()), (410, "urn:switchtower:problem:gone"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_session_is_gone_and_one_that_never_was_is_unknown() {
+    let client = Client::new();
+    let session = client.open(json!({})).await;
+    let running = client.execute(&session, json!({ "code": "sleep 20" }));
+    let ended = async {
+        sleep(seconds(1)).await;
+        assert_eq!(client.toy.running(), 1);
+        client.delete(&session).await.status
+    };
+    let (running, ended) = tokio::join!(running, ended);
+    assert_eq!((running.status, ended, client.toy.running()), (410, 204, 0));
+    for (method, path) in [("GET", ""), ("DELETE", ""), ("POST", "/contexts"), ("GET", "/files?path=/tmp/a")] {
+        let answer = client.send(method, &format!("{session}{path}"), Body::empty()).await;
+        assert_eq!(answer.status, 410, "{method} {path}");
+        let never = client.send(method, &format!("/v1/sessions/never{path}"), Body::empty()).await;
+        assert_eq!((never.status, &never.json["detail"]), (404, &json!("there is no session never")));
+    }
+    assert!(client.get("/v1/sessions").await.json["sessions"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn cells_of_one_context_run_one_after_the_other_and_those_of_two_side_by_side() {
+    let client = Client::new();
+    let session = client.open(json!({})).await;
+    let context = client.post(&format!("{session}/contexts"), json!({ "folder": "work" })).await;
+    assert_eq!((context.status, &context.json["folder"]), (201, &json!("/home/user/work")));
+    let cell = json!({ "code": "sleep 5" });
+    let mut there = cell.clone();
+    there["context"] = context.json["id"].clone();
+
+    let began = Instant::now();
+    let (one, two) = tokio::join!(client.execute(&session, cell.clone()), client.execute(&session, cell.clone()));
+    assert_eq!((&one.json["number"], &two.json["number"]), (&json!(1), &json!(2)));
+    assert_eq!(began.elapsed(), seconds(10));
+
+    let began = Instant::now();
+    let (one, two) = tokio::join!(client.execute(&session, cell), client.execute(&session, there));
+    assert_eq!((&one.json["number"], &two.json["number"]), (&json!(3), &json!(1)));
+    assert_eq!(began.elapsed(), seconds(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn contexts_have_names_of_their_own_and_are_restarted_and_closed() {
+    let client = Client::new();
+    let session = client.open(json!({})).await;
+    let id = client.post(&format!("{session}/contexts"), json!({})).await.json["id"].as_str().unwrap().to_owned();
+    let place = format!("{session}/contexts/{id}");
+    let in_context = |code: &str| json!({ "code": code, "context": id });
+    client.run(&session, "x = 3").await;
+    client.execute(&session, in_context("x = 4")).await;
+    assert_eq!(client.run(&session, "x").await, "3");
+    assert_eq!(client.send("POST", &format!("{place}/restart"), Body::empty()).await.status, 204);
+    let answer = client.execute(&session, in_context("x")).await;
+    assert_eq!((&answer.json["error"]["name"], &answer.json["number"]), (&json!("NameError"), &json!(1)));
+    assert_eq!(client.delete(&place).await.status, 204);
+    assert_eq!(client.delete(&place).await.status, 404);
+    assert_eq!(client.send("POST", &format!("{place}/restart"), Body::empty()).await.status, 404);
+    let answer = client.execute(&session, in_context("x")).await;
+    assert_eq!((answer.status, &answer.json["field"]), (422, &json!("context")));
+    for _ in 1..16 {
+        assert_eq!(client.post(&format!("{session}/contexts"), json!({})).await.status, 201);
+    }
+    assert_eq!(client.post(&format!("{session}/contexts"), json!({})).await.status, 422);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_ends_its_cell_and_the_session_goes_on_as_before_it() {
+    let client = Client::new();
+    let session = client.open(json!({})).await;
+    client.run(&session, "x = 3").await;
+    let cell = json!({ "code": "x = 4\nprint changed\nsleep 20" });
+    assert!(timeout(seconds(2), client.execute(&session, cell.clone())).await.is_err());
+    assert_eq!((client.toy.running(), client.toy.opened()), (0, 1));
+    assert_eq!(client.run(&session, "x").await, "3");
+    assert_eq!(client.toy.opened(), 2);
+
+    let mut events = client.harness.respond(live(&client, &session, &cell)).await.into_body().into_data_stream();
+    assert!(events.next().await.unwrap().unwrap().starts_with(b"event: began"));
+    assert!(events.next().await.unwrap().unwrap().starts_with(b"event: stdout"));
+    assert_eq!(client.toy.running(), 1);
+    drop(events);
+    assert_eq!(client.toy.running(), 0);
+    assert_eq!(client.run(&session, "x").await, "3");
+}
+
+fn live(client: &Client, session: &str, asked: &Value) -> Request<Body> {
+    let mut request = client.request("POST", &format!("{session}/execute"), asked.to_string());
+    request.headers_mut().insert("accept", "text/event-stream".parse().unwrap());
+    request
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_event_stream_tells_the_number_then_what_happens_then_the_end() {
+    let client = Client::new();
+    let session = client.open(json!({})).await;
+    client.run(&session, "x = 3").await;
+    let cell = json!({ "code": "print one\nsleep 2\nx\nraise KeyError: four" });
+    let answer = client.harness.send(live(&client, &session, &cell)).await;
+    events_fit(&client.document, "/v1/sessions/{id}/execute", &answer);
+    insta::assert_snapshot!(answer.text, @r#"
+event: began
+data: {"number":2}
+
+event: stdout
+data: {"text":"one\n"}
+
+event: result
+data: {"data":{"text/plain":"3"},"main":true}
+
+event: error
+data: {"name":"KeyError","value":"four","traceback":"line 4\nKeyError: four\n","line":4}
+
+event: end
+data: {"id":"785403fedb0112b495692e3ef80f0fe7","number":2,"exit":"raised","exit_code":1,"truncated":false,"tier":"wasm","moved":null,"restarted":false,"decision":{"class":"unknown","score":0.0,"route":[{"tier":"wasm","budget_ms":null}],"rule":"default.unreadable","reason":"it does not parse: Python itself says where, in the cheapest tier"},"usage":{"wall_ms":2000.0,"cpu_ms":0.0,"memory_mb":1.0},"note":null}
+"#);
+    // What is refused before the cell began has its status; after it, it is an event.
+    let refused = client.harness.send(live(&client, &session, &json!({ "code": "x", "context": "none" }))).await;
+    assert_eq!((refused.status, refused.header("content-type")), (422, "application/problem+json"));
+    let lost = client.harness.send(live(&client, &session, &json!({ "code": "die" }))).await;
+    events_fit(&client.document, "/v1/sessions/{id}/execute", &lost);
+    assert!(lost.text.starts_with("event: began\n") && lost.text.contains("\n\nevent: problem\n"), "{}", lost.text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_are_as_many_sessions_as_allowed_and_not_one_more() {
+    let mut client =
+        Client::with(&session::Config { max_sessions: 3, max_per_caller: 2, ..session::Config::default() });
+    let first = client.open(json!({})).await;
+    client.open(json!({})).await;
+    let refused = client.post("/v1/sessions", json!({})).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (503, "5"));
+    assert!(refused.json["detail"].as_str().unwrap().contains("one caller may have 2 sessions"), "{}", refused.text);
+    client.key = BOB;
+    client.open(json!({})).await;
+    let refused = client.post("/v1/sessions", json!({})).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (503, "5"));
+    client.key = ADA;
+    assert_eq!(client.delete(&first).await.status, 204);
+    client.open(json!({})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_go_in_and_out_and_cells_see_them() {
+    let client = Client::with(&session::Config { files: 1000, ..session::Config::default() });
+    let session = client.open(json!({})).await;
+    let at = |path: &str| format!("{session}/files?path={path}");
+    assert_eq!(client.send("PUT", &at("/tmp/a"), "given").await.status, 204);
+    assert_eq!(client.run(&session, "read /tmp/a").await, "given");
+    client.run(&session, "write /home/user/b%41 made").await;
+    let read = client.get(&at("b%2541")).await;
+    assert_eq!(
+        (read.status, read.text.as_str(), read.header("content-type")),
+        (200, "made", "application/octet-stream")
+    );
+    for (method, path, status) in [
+        ("GET", "/tmp/none", 404),
+        ("GET", "/etc/hosts", 404),
+        ("PUT", "/etc/hosts", 404),
+        ("PUT", "/tmp/../etc/hosts", 404),
+        ("GET", "/tmp", 422),
+        ("PUT", "/tmp", 422),
+    ] {
+        assert_eq!(client.send(method, &at(path), "x").await.status, status, "{method} {path}");
+    }
+    assert_eq!(client.send("PUT", &at("/tmp/c"), "x".repeat(1001)).await.status, 413);
+    assert_eq!(client.send("PUT", &at("/tmp/c"), "x".repeat(1000)).await.status, 413);
+    let unnamed = client.get(&format!("{session}/files")).await;
+    assert_eq!((unnamed.status, &unnamed.json["field"]), (422, &json!("path")));
+    let other = client.get(&format!("{}&user=root", at("/tmp/a"))).await;
+    assert_eq!((other.status, &other.json["allowed"]), (422, &json!(["path"])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_whose_kernel_was_lost_is_made_again_from_its_history() {
+    let client = Client::new();
+    let session = client.open(json!({})).await;
+    client.run(&session, "x = 3\nwrite /tmp/a kept").await;
+    // Lost in the middle: it is made again, and the cell too.
+    assert_eq!(client.run(&session, "die once\nx").await, "3");
+    assert_eq!(client.toy.opened(), 2);
+    // Lost again and again: that is told, and takes nothing from the session.
+    assert_eq!(client.execute(&session, json!({ "code": "x = 4\ndie" })).await.status, 503);
+    assert_eq!(client.run(&session, "x").await, "3");
+    assert_eq!(client.run(&session, "read /tmp/a").await, "kept");
+    // One that destroyed itself takes its names along.
+    let end = client.execute(&session, json!({ "code": "exit" })).await;
+    assert_eq!((&end.json["exit"], &end.json["restarted"]), (&json!("killed"), &json!(true)));
+    let anew = client.execute(&session, json!({ "code": "x" })).await;
+    assert_eq!((&anew.json["error"]["name"], &anew.json["number"]), (&json!("NameError"), &json!(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cell_that_runs_out_of_time_says_so_and_leaves_the_session_as_it_was() {
+    let client = Client::new();
+    let session = client.open(json!({})).await;
+    client.run(&session, "x = 3").await;
+    let late = client.execute(&session, json!({ "code": "x = 4\nsleep 20", "timeout_ms": 1000 })).await;
+    assert_eq!((&late.json["exit"], &late.json["restarted"]), (&json!("timed_out"), &json!(false)));
+    assert_eq!(client.run(&session, "x").await, "3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_here_is_the_cells_own_failure_with_a_note() {
+    let client = Client::new();
+    let session = client.open(json!({})).await;
+    let answer = client.execute(&session, json!({ "code": "import pandas" })).await;
+    assert_eq!((answer.status, &answer.json["error"]["name"]), (200, &json!("ModuleNotFoundError")));
+    assert!(answer.json["note"].is_string(), "{}", answer.text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_needs_a_machine_moves_to_one_with_its_files() {
+    let client = Client::with_machines();
+    let session = client.open(json!({})).await;
+    let at = |path: &str| format!("{session}/files?path={path}");
+    client.send("PUT", &at("/tmp/a"), "given").await;
+    assert_eq!(client.get(&session).await.json["tier"], "local");
+    let moved = client.execute(&session, json!({ "code": "import pandas" })).await;
+    assert_eq!((moved.status, &moved.json["tier"]), (200, &json!("e2b")), "{}", moved.text);
+    assert!(moved.json["moved"].is_string(), "{}", moved.text);
+    assert_eq!(client.get(&session).await.json["tier"], "e2b");
+    assert_eq!(client.run(&session, "read /tmp/a\nwrite /etc/made there").await, "given");
+    assert_eq!(client.get(&at("/etc/made")).await.text, "there");
+    assert_eq!(client.send("PUT", &at("/etc/b"), "put").await.status, 204);
+    let given = json!({ "code": "read /etc/b\nread /home/user/c", "files": [{ "path": "c", "content": " given" }] });
+    let answer = client.execute(&session, given).await;
+    assert_eq!((&answer.json["stdout"], &answer.json["moved"]), (&json!("put given"), &Value::Null));
+    assert_eq!(client.get(&at("/etc/none")).await.status, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_names_the_field_and_what_is_allowed() {
+    let client = Client::new();
+    let session = client.open(json!({})).await;
+    let (cells, contexts) = (format!("{session}/execute"), format!("{session}/contexts"));
+    let mut text = String::new();
+    for (path, body) in [
+        ("/v1/sessions", json!({ "timeout_ms": 5 })),
+        ("/v1/sessions", json!({ "idle_ms": 999 })),
+        ("/v1/sessions", json!({ "idle_ms": 86_400_001 })),
+        ("/v1/sessions", json!({ "env": { "A=": "" } })),
+        ("/v1/sessions", json!({ "metadata": { "a": "x".repeat(64 << 10) } })),
+        (&cells, json!({ "code": "x", "cache": "use" })),
+        (&cells, json!({})),
+        (&cells, json!({ "code": "x", "timeout_ms": 0 })),
+        (&cells, json!({ "code": "x".repeat((1 << 20) + 1) })),
+        (&cells, json!({ "code": "x", "files": [{ "path": "../a", "content": "" }] })),
+        (&contexts, json!({ "cwd": "/" })),
+        (&contexts, json!({ "folder": 3 })),
+    ] {
+        let answer = client.post(path, body).await;
+        assert_eq!(answer.status, 422, "{path}: {}", answer.text);
+        text.push_str(&format!("{} {}: {}\n", described(path), answer.json["field"], answer.json["detail"]));
+    }
+    insta::assert_snapshot!(text, @r#"
+/v1/sessions "timeout_ms": "there is no field timeout_ms: known here are idle_ms, env, metadata"
+/v1/sessions "idle_ms": "idle_ms: allowed is 1000 to 86400000"
+/v1/sessions "idle_ms": "idle_ms: allowed is 1000 to 86400000"
+/v1/sessions "env": "env: allowed is names without '=' and without NUL, not empty"
+/v1/sessions "metadata": "metadata: allowed is at most 65536, this has 65537"
+/v1/sessions/{id}/execute "cache": "there is no field cache: known here are code, context, env, stdin, timeout_ms, files"
+/v1/sessions/{id}/execute "code": "code is missing, it must be a string"
+/v1/sessions/{id}/execute "timeout_ms": "timeout_ms: allowed is 1 to 300000"
+/v1/sessions/{id}/execute "code": "code: allowed is at most 1048576, this has 1048577"
+/v1/sessions/{id}/execute "files": "files: allowed is paths that are not empty, without NUL and without '..'"
+/v1/sessions/{id}/contexts "cwd": "there is no field cwd: known here are folder"
+/v1/sessions/{id}/contexts "folder": "folder is 3, it must be a string"
+"#);
+    let answer = client.harness.send(client.request("PATCH", &session, Body::empty())).await;
+    assert_eq!((answer.status, answer.header("allow")), (405, "GET, HEAD, DELETE"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn beyond_its_share_a_caller_is_told_all_numbers_and_another_goes_on() {
+    let mut client = Client::with_share(200_000);
+    let session = client.open(json!({})).await;
+    let write = format!("{session}/files?path=a");
+    assert_eq!(client.send("PUT", &write, vec![7; 100_000]).await.status, 204);
+    let refused = client.send("PUT", &format!("{session}/files?path=b"), vec![7; 100_000]).await;
+    assert_eq!((refused.status, &refused.json["type"]), (507, &json!("urn:switchtower:problem:no-space")));
+    let number = |name: &str| refused.json[name].as_u64().unwrap();
+    assert_eq!(number("allowed"), 200_000);
+    assert!(number("held") > 100_000 && number("wanted") >= 67_000, "{}", refused.text);
+    // So is a program with files of that size, before it runs.
+    let file = json!({ "path": "f", "content": "x".repeat(70_000) });
+    let refused = client.post("/v1/execute", json!({ "code": "1", "files": [file] })).await;
+    assert_eq!(refused.status, 507);
+    // A cell that is small still runs, and can make room.
+    assert_eq!(client.run(&session, "x = 1\nx").await, "1");
+    client.key = BOB;
+    let other = client.open(json!({})).await;
+    assert_eq!(client.send("PUT", &format!("{other}/files?path=a"), vec![7; 100_000]).await.status, 204);
+    client.key = ADA;
+    client.delete(&session).await;
+    let session = client.open(json!({})).await;
+    assert_eq!(client.send("PUT", &format!("{session}/files?path=b"), vec![7; 100_000]).await.status, 204);
+}

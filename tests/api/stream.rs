@@ -1,0 +1,74 @@
+//! The same runs, told as server-sent events.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Request;
+use futures_util::StreamExt as _;
+use serde_json::{Value, json};
+
+use crate::api::harness::TestHarness;
+
+fn live(asked: &Value) -> Request<Body> {
+    Request::post("/v1/execute")
+        .header("content-type", "application/json")
+        .header("accept", "text/event-stream")
+        .body(Body::from(asked.to_string()))
+        .unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_come_live_and_the_end_repeats_no_output() {
+    let harness = TestHarness::new();
+    let code = "x = 1\n#: print one\n#: sleep 2s\n#: eprint two\n#: sleep 2s\n#: show 3\n#: raise KeyError four";
+    let answer = harness.send(live(&json!({ "code": code }))).await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, "text/event-stream"));
+    insta::assert_snapshot!(answer.text, @r#"
+event: stdout
+data: {"text":"one\n"}
+
+event: stderr
+data: {"text":"two\n"}
+
+event: result
+data: {"data":{"text/plain":"3"},"main":true}
+
+event: error
+data: {"name":"KeyError","value":"four","traceback":"line 7\nKeyError: four\n","line":7}
+
+event: end
+data: {"id":"689405500b670cc6e9efab12e1c1daeb","exit":"raised","exit_code":1,"truncated":false,"tier":"wasm","cache":"miss","pure":true,"stored":"kept","decision":{"class":"simple_math","score":0.01,"route":[{"tier":"wasm","budget_ms":null}],"rule":"default.local","reason":"imports nothing; no effects: runs in wasm"},"attempts":[{"tier":"wasm","waited_ms":0.0,"ran_ms":4000.0,"outcome":"raised"}],"usage":{"wall_ms":4000.0,"cpu_ms":0.0,"memory_mb":0.0},"note":null}
+"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_printed_arrives_while_the_program_runs() {
+    let harness = TestHarness::new();
+    let asked = json!({ "code": "#: print one\n#: sleep 20s" });
+    let started = tokio::time::Instant::now();
+    let mut body = harness.respond(live(&asked)).await.into_body().into_data_stream();
+    let first = body.next().await.unwrap().unwrap();
+    assert!(first.starts_with(b"event: stdout"), "{first:?}");
+    assert!(started.elapsed() < Duration::from_secs(1));
+    assert_eq!(harness.backend.counts().running, 1);
+
+    // The client leaves: its program ends with it.
+    drop(body);
+    let counts = harness.backend.counts();
+    assert_eq!((counts.running, counts.live), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_stream_is_kept_alive_by_comments() {
+    let harness = TestHarness::new();
+    let answer = harness.send(live(&json!({ "code": "#: sleep 25s" }))).await;
+    assert_eq!(answer.text.matches(":\n\n").count(), 1, "{}", answer.text);
+    assert!(answer.text.contains("event: end"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_before_the_start_has_its_status() {
+    let harness = TestHarness::new();
+    let answer = harness.send(live(&json!({ "code": "1", "tier": "moon" }))).await;
+    assert_eq!((answer.status, answer.header("content-type")), (422, "application/problem+json"));
+}

@@ -1,0 +1,34 @@
+//! The whole line in this process: the real kernel, and the stand-in with a real Python on a port.
+
+use crate::served::StandIn;
+use switchtower::assemble::{Assembled, against_stand_in};
+use switchtower::config::Config;
+use switchtower_core::session::Sessions;
+
+pub(super) struct TestHarness {
+    pub(super) sessions: Sessions,
+    assembled: Assembled,
+    stand_in: StandIn,
+}
+
+impl TestHarness {
+    pub(super) async fn open() -> Self {
+        let stand_in = StandIn::start().await;
+        let mut config = Config::default();
+        let cloud = config.clouds.0.get_mut("e2b").unwrap();
+        cloud.account.limits.creations_per_second = Some(50);
+        cloud.account.api_url = Some(stand_in.origin.clone());
+        cloud.account.sandbox_url = Some(stand_in.origin.clone());
+        let assembled = against_stand_in(&config, &|_| {}).unwrap();
+        for tier in assembled.router.tiers().iter() {
+            tier.start();
+        }
+        Self { sessions: assembled.sessions.clone(), assembled, stand_in }
+    }
+
+    pub(super) async fn close(self) {
+        self.assembled.close().await;
+        self.stand_in.until("nothing is left", |fake| fake.running().is_empty()).await;
+        self.stand_in.fake.close().await;
+    }
+}
