@@ -19,9 +19,9 @@ use futures_util::stream;
 use http::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use switchtower_contract::{
-    Backend, Body, Cell, Change, Content, Effects, Escalation, Event, Events, Exit, Failure, Fault, InterpreterId,
-    Isolation, Kernel, Language, Limits, Machine, Modules, Need, Offer, Opening, Outcome, Program, Ran, Sandbox, Spec,
-    Tape, Upkeep, Usage,
+    Backend, Body, Cell, CellOutcome, Change, Content, Effects, Escalation, Event, Events, Exit, Failure, Fault,
+    InterpreterId, Isolation, Kernel, KernelOptions, Language, Limits, Machine, Maintenance, Modules, Need, Offer,
+    Outcome, Program, Sandbox, Spec, Tape, Usage,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -125,7 +125,7 @@ impl Toy {
         self.seen.mood.lock().unwrap()
     }
 
-    fn open_kernel(&self, opening: &Opening, files: Shared) -> Box<dyn Kernel> {
+    fn open_kernel(&self, opening: &KernelOptions, files: Shared) -> Box<dyn Kernel> {
         self.seen.opened.fetch_add(1, SeqCst);
         self.seen.kernels.fetch_add(1, SeqCst);
         let (seen, names) = (self.seen.clone(), BTreeMap::new());
@@ -170,7 +170,7 @@ impl Backend for Toy {
         Ok(Box::new(ToySandbox { toy: self.clone(), files: Shared::default() }))
     }
 
-    async fn kernel(&self, opening: &Opening) -> Result<Box<dyn Kernel>, Fault> {
+    async fn kernel(&self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
         if let Some(fault) = self.mood().refuses.clone() {
             return Err(fault);
         }
@@ -193,12 +193,12 @@ impl Sandbox for ToySandbox {
         Ok(())
     }
 
-    async fn keep(&mut self, how: Upkeep) -> Result<(), Fault> {
-        self.toy.seen.note(if how == Upkeep::Asleep { "asleep" } else { "awake" });
+    async fn maintain(&mut self, how: Maintenance) -> Result<(), Fault> {
+        self.toy.seen.note(if how == Maintenance::Asleep { "asleep" } else { "awake" });
         Ok(())
     }
 
-    async fn kernel(&mut self, opening: &Opening) -> Result<Box<dyn Kernel>, Fault> {
+    async fn kernel(&mut self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
         let mut mood = self.toy.mood();
         if mood.vanished > 0 {
             mood.vanished -= 1;
@@ -269,7 +269,7 @@ impl Machine for ToyMachine {
         Ok(())
     }
 
-    async fn lasts(&self, time: Duration) -> Result<(), Fault> {
+    async fn ensure_lifetime(&self, time: Duration) -> Result<(), Fault> {
         self.seen.note(format!("lasts {}", time.as_secs()));
         Ok(())
     }
@@ -281,7 +281,7 @@ fn apply(files: &Shared, changes: &[Change]) {
         match &change.content {
             Content::File(content) => drop(files.insert(change.path.clone(), content.to_vec())),
             Content::Folder => {}
-            Content::Gone => drop(files.remove(&change.path)),
+            Content::Removed => drop(files.remove(&change.path)),
         }
     }
 }
@@ -289,7 +289,7 @@ fn apply(files: &Shared, changes: &[Change]) {
 struct ToyKernel {
     kind: Kind,
     seen: Arc<Seen>,
-    opening: Opening,
+    opening: KernelOptions,
     names: BTreeMap<String, String>,
     files: Shared,
     /// Seconds of processor time of the cell that runs.
@@ -311,7 +311,7 @@ enum Stop {
 
 #[async_trait]
 impl Kernel for ToyKernel {
-    async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<Ran, Fault> {
+    async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<CellOutcome, Fault> {
         let _counted = Counted::new(self.seen.clone());
         if !cell.source.is_empty() {
             self.seen.note(format!("ran {}", cell.source.replace('\n', "; ")));
@@ -320,11 +320,11 @@ impl Kernel for ToyKernel {
         apply(&self.files, &cell.changes);
         let (began, mut changes) = (Instant::now(), Vec::new());
         let run = timeout(limits.wall, self.statements(cell, limits, events, &mut changes)).await;
-        let (exit, lacked) = match run {
+        let (exit, unmet_need) = match run {
             Ok(Ok(())) => (Exit::Finished(0), None),
-            Ok(Err(Stop::Raised(failure, lacked))) => {
+            Ok(Err(Stop::Raised(failure, unmet_need))) => {
                 events.send(Event::Error(failure)).await;
-                (Exit::Raised, lacked)
+                (Exit::Raised, unmet_need)
             }
             Ok(Err(Stop::Exit)) => (Exit::Killed, None),
             Ok(Err(Stop::Fault(fault))) => return Err(fault),
@@ -335,16 +335,16 @@ impl Kernel for ToyKernel {
         };
         let (wall, cpu) = (began.elapsed(), Duration::from_secs(self.work));
         let usage = Usage { wall, cpu, memory: 1 << 20, ..Usage::default() };
-        let outcome = Outcome { exit, observed: Some(Effects::NONE), truncated: false, usage, lacked };
+        let outcome = Outcome { exit, observed: Some(Effects::NONE), truncated: false, usage, unmet_need };
         let own_end = matches!(exit, Exit::Finished(_) | Exit::Raised);
         let Mood { tears: torn, heedless, .. } = self.seen.mood.lock().unwrap().clone();
         let alive = own_end || self.kind == Kind::Native && exit == Exit::TimedOut && !heedless;
-        let tape = (self.kind == Kind::Here).then(|| Tape { torn, ..Tape::default() });
-        Ok(Ran { outcome, changes, tape, alive })
+        let tape = (self.kind == Kind::Here).then(|| Tape { incomplete: torn, ..Tape::default() });
+        Ok(CellOutcome { outcome, changes, tape, alive })
     }
 
     /// It knows the two things that are asked of kernels: to tell its state, and to come to a state that is told.
-    async fn own(&mut self, code: &str, _: Duration) -> Result<String, Fault> {
+    async fn run_internal(&mut self, code: &str, _: Duration) -> Result<String, Fault> {
         let Some((_, given)) = code.rsplit_once(".arrive(") else { return Ok(json!(self.names).to_string()) };
         let given = serde_json::Deserializer::from_str(given).into_iter::<String>().next();
         let mut given = given.unwrap().unwrap();
@@ -360,7 +360,7 @@ impl Kernel for ToyKernel {
         Ok(())
     }
 
-    fn outlives_a_break(&self) -> bool {
+    fn survives_interrupt(&self) -> bool {
         self.kind != Kind::Here && !self.seen.mood.lock().unwrap().heedless
     }
 }
@@ -376,7 +376,7 @@ impl ToyKernel {
                 content: match change["content"].as_str() {
                     Some(content) => Content::File(STANDARD.decode(content).unwrap().into()),
                     None if change["folder"] == true => Content::Folder,
-                    None => Content::Gone,
+                    None => Content::Removed,
                 },
             };
             let cell = Cell {

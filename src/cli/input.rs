@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
-use switchtower_contract::{Chance, File, Language, Program};
+use switchtower_contract::{File, Language, Program, Randomness};
 
 use super::exit::Complaint;
 
@@ -78,7 +78,7 @@ impl Inputs {
             stdin,
             files: self.files.iter().map(|path| file(path)).collect::<Result<_, _>>()?,
             env: (!self.env.is_empty()).then(|| self.env.iter().cloned().collect()),
-            chance: if self.deterministic { Chance::Seeded(self.seed) } else { Chance::Fresh },
+            randomness: if self.deterministic { Randomness::Seeded(self.seed) } else { Randomness::Fresh },
         })
     }
 }

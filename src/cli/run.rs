@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use switchtower_contract::{Bundle, Event, Events, Exit, Isolation, rounded};
+use switchtower_contract::{Event, Events, Exit, Isolation, MimeBundle, rounded};
 use switchtower_core::request::{CacheMode, Request};
 use switchtower_core::route::TierName;
 use switchtower_core::router::{Answer, Router};
@@ -166,7 +166,7 @@ fn show(event: Event) {
 }
 
 /// A value as a REPL shows it; one that has no text is named by its types.
-fn shown(data: &Bundle) -> String {
+fn shown(data: &MimeBundle) -> String {
     match data.get("text/plain") {
         Some(text) => format!("{text}\n"),
         None => format!("<{}>\n", data.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),

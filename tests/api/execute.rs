@@ -106,8 +106,8 @@ async fn a_pure_program_is_answered_from_the_cache_and_a_seeded_one_too() {
     let harness = TestHarness::new();
     for (asked, second) in [
         (json!({ "code": "#: print 1" }), "hit"),
-        (json!({ "code": "#: chance" }), "miss"),
-        (json!({ "code": "#: chance", "deterministic": true, "seed": 7 }), "hit"),
+        (json!({ "code": "#: random" }), "miss"),
+        (json!({ "code": "#: random", "deterministic": true, "seed": 7 }), "hit"),
         (json!({ "code": "#: print 2", "cache": "bypass" }), "bypass"),
     ] {
         let first = harness.post("/v1/execute", &asked).await;

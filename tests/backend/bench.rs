@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use switchtower_contract::{
-    Backend, Chance, Effects, Escalation, Event, Events, Exit, Fault, Language, Limits, Outcome, Output, Program,
+    Backend, Effects, Escalation, Event, Events, Exit, Fault, Language, Limits, Outcome, Output, Program, Randomness,
     Sandbox, Spec,
 };
 use switchtower_wasm::workers::Config;
@@ -76,7 +76,7 @@ pub(crate) fn trial(source: &str) -> Trial {
 
 impl Trial {
     pub(crate) fn seeded(mut self, seed: u64) -> Self {
-        self.program.chance = Chance::Seeded(seed);
+        self.program.randomness = Randomness::Seeded(seed);
         self
     }
 
@@ -116,14 +116,14 @@ impl Trial {
             loop {
                 tokio::select! {
                     biased;
-                    Some(event) = from.recv() => output.take(event),
+                    Some(event) = from.recv() => output.push(event),
                     ended = &mut run => break ended,
                 }
             }
         };
         let took = started.elapsed();
         while let Ok(event) = from.try_recv() {
-            output.take(event);
+            output.push(event);
         }
         Ran { ended, output, took }
     }
@@ -153,7 +153,7 @@ impl Ran {
     /// What it printed; it ran to its end, in want of nothing.
     pub(crate) fn stdout(&self) -> &str {
         let outcome = self.outcome();
-        assert_eq!((outcome.exit, &outcome.lacked), (Exit::Finished(0), &None), "{self:#?}");
+        assert_eq!((outcome.exit, &outcome.unmet_need), (Exit::Finished(0), &None), "{self:#?}");
         &self.output.stdout
     }
 

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use switchtower_contract::{
-    Backend, Cell, Change, Content, Escalation, Events, Exit, Fault, Kernel, Limits, Need, Opening, Output, Ran,
+    Backend, Cell, CellOutcome, Change, Content, Escalation, Events, Exit, Fault, Kernel, KernelOptions, Limits, Need,
+    Output,
 };
 
 use super::bench::bench;
@@ -19,7 +20,7 @@ pub(crate) struct Notebook {
 
 impl Notebook {
     pub(crate) async fn open(backend: &dyn Backend) -> Self {
-        let kernel = backend.kernel(&Opening::default()).await.unwrap();
+        let kernel = backend.kernel(&KernelOptions::default()).await.unwrap();
         Self { kernel, count: 0 }
     }
 
@@ -28,7 +29,7 @@ impl Notebook {
         Cell { source: source.to_owned(), number: self.count, ..Cell::default() }
     }
 
-    pub(crate) async fn run(&mut self, source: &str) -> (Ran, Output) {
+    pub(crate) async fn run(&mut self, source: &str) -> (CellOutcome, Output) {
         let cell = self.cell(source);
         let (ran, output) = run(self.kernel.as_mut(), &cell, &Limits::default()).await;
         (ran.unwrap(), output)
@@ -42,7 +43,7 @@ impl Notebook {
     }
 }
 
-pub(crate) async fn run(kernel: &mut dyn Kernel, cell: &Cell, limits: &Limits) -> (Result<Ran, Fault>, Output) {
+pub(crate) async fn run(kernel: &mut dyn Kernel, cell: &Cell, limits: &Limits) -> (Result<CellOutcome, Fault>, Output) {
     let (events, mut from) = Events::channel();
     let mut output = Output::default();
     let run = async {
@@ -52,7 +53,7 @@ pub(crate) async fn run(kernel: &mut dyn Kernel, cell: &Cell, limits: &Limits) -
     };
     let (ran, ()) = tokio::join!(run, async {
         while let Some(event) = from.recv().await {
-            output.take(event);
+            output.push(event);
         }
     });
     (ran, output)
@@ -202,7 +203,7 @@ fn a_cell_that_goes_another_way_than_it_did_gives_no_tape() {
             assert_eq!(again.unwrap().tape, None);
         }
         let (polled, _) = notebook.run("for _ in range(10_000): time.time()").await;
-        assert!(polled.tape.unwrap().torn, "who polls the clock is not run again");
+        assert!(polled.tape.unwrap().incomplete, "who polls the clock is not run again");
     });
 }
 
@@ -222,7 +223,7 @@ fn what_happens_to_files_outside_is_seen_by_the_next_cell_and_what_it_does_is_to
         let mut changes = ran.unwrap().changes;
         changes.sort_by(|one, other| one.path.cmp(&other.path));
         let told =
-            [change("/home/user/old", Content::Gone), change("/tmp/made/b", Content::File(b"abab".to_vec().into()))];
+            [change("/home/user/old", Content::Removed), change("/tmp/made/b", Content::File(b"abab".to_vec().into()))];
         assert_eq!(changes, told, "{output:?}");
         let (ran, _) = notebook.run("open('/tmp/made/b').read()").await;
         assert_eq!(ran.changes, []);
@@ -282,7 +283,7 @@ fn code_of_our_own_sees_the_kernel_and_leaves_no_trace() {
         let mut notebook = Notebook::open(&*bench().workers).await;
         notebook.run("x = 41").await;
         let code = "import sys\ny = sys.modules['__main__'].x + 1\nprint(y)";
-        assert_eq!(notebook.kernel.own(code, Duration::from_secs(5)).await.unwrap(), "42\n");
+        assert_eq!(notebook.kernel.run_internal(code, Duration::from_secs(5)).await.unwrap(), "42\n");
         assert_eq!(notebook.shows("'y' in globals(), len(In)").await, "(False, 3)");
     });
 }

@@ -92,7 +92,7 @@ fn a_program_that_catches_its_memory_error_goes_on_and_the_need_is_named() {
     let source = "try:\n    x = bytearray(400 << 20)\nexcept MemoryError:\n    print('less, then')\nprint(len(bytearray(100 << 20)))";
     let ran = trial(source).in_worker();
     assert_eq!(ran.output.stdout, "less, then\n104857600\n");
-    assert_eq!((ran.exit(), &ran.outcome().lacked), (Exit::Finished(0), &Some(Need::Memory(256 << 20))));
+    assert_eq!((ran.exit(), &ran.outcome().unmet_need), (Exit::Finished(0), &Some(Need::Memory(256 << 20))));
     let usage = ran.outcome().usage;
     assert!((100 << 20..=256 << 20).contains(&usage.memory), "{usage:?}");
 }

@@ -12,16 +12,16 @@ mod workers;
 use std::time::Duration;
 
 use switchtower_contract::Backend;
-use switchtower_contract::conformance::{Dialect, PYTHON, suite};
+use switchtower_contract::conformance::{PYTHON, TestPrograms, run_suite};
 
 use bench::bench;
 
 /// Python that lacks numpy; its deadlines are kept by the engine, on a machine that may be busy.
-const DIALECT: Dialect =
-    Dialect { lacking: Some(("import numpy", "numpy")), tolerance: Duration::from_millis(500), ..PYTHON };
+const PROGRAMS: TestPrograms =
+    TestPrograms { missing_module: Some(("import numpy", "numpy")), tolerance: Duration::from_millis(500), ..PYTHON };
 
 fn conforms(backend: &dyn Backend) {
-    let report = bench().block_on(suite(backend, &DIALECT));
+    let report = bench().block_on(run_suite(backend, &PROGRAMS));
     report.verdict().unwrap();
     assert!(report.kept.len() >= 25, "{report}");
 }

@@ -46,7 +46,7 @@ fn where_no_other_tier_can_take_it_a_program_sees_its_own_exception_and_the_need
     for (source, kind, exception) in NEEDS {
         let ran = trial(source).in_worker();
         assert_eq!((ran.exit(), ran.raised()), (Exit::Raised, exception), "{source}: {ran:#?}");
-        assert_eq!(ran.outcome().lacked.as_ref().map(Need::kind), Some(kind), "{source}");
+        assert_eq!(ran.outcome().unmet_need.as_ref().map(Need::kind), Some(kind), "{source}");
     }
 }
 
@@ -74,6 +74,6 @@ fn what_any_machine_would_refuse_is_no_need() {
         "import json; json.loads('')",
     ] {
         let ran = trial(source).on_need().in_worker();
-        assert_eq!((ran.exit(), &ran.outcome().lacked), (Exit::Raised, &None), "{source}");
+        assert_eq!((ran.exit(), &ran.outcome().unmet_need), (Exit::Raised, &None), "{source}");
     }
 }

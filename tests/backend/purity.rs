@@ -36,7 +36,7 @@ fn two_draws_differ_and_neither_looks_pure_however_they_are_reached() {
     ] {
         let (one, two) = (trial(source).in_worker(), trial(source).in_worker());
         assert_ne!(one.stdout(), two.stdout(), "{source}");
-        assert!(one.observed().has(Effect::Chance) && two.observed().has(Effect::Chance), "{source}");
+        assert!(one.observed().has(Effect::Randomness) && two.observed().has(Effect::Randomness), "{source}");
     }
 }
 

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchtower_contract::conformance::{Dialect, PYTHON, suite};
+use switchtower_contract::conformance::{PYTHON, TestPrograms, run_suite};
 use switchtower_e2b::{Address, Config, E2b, Identity, Key, Liveness, Web};
 use switchtower_fake_e2b::{Fake, Kernels, Plan, Settings};
 
 use super::through::account;
 
 /// Nothing is told of what a template lacks before an import fails, and a cloud is not as prompt as an engine.
-const DIALECT: Dialect = Dialect { tolerance: Duration::from_secs(3), ..PYTHON };
+const PROGRAMS: TestPrograms = TestPrograms { tolerance: Duration::from_secs(3), ..PYTHON };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_client_keeps_every_promise_over_real_kernels() {
@@ -20,7 +20,7 @@ async fn the_client_keeps_every_promise_over_real_kernels() {
     config.limits.creations_per_second = Some(1000);
     config.limits.concurrent = Some(100);
     let account = account(&fake, config);
-    let report = suite(&account, &DIALECT).await;
+    let report = run_suite(&account, &PROGRAMS).await;
     report.verdict().unwrap();
     assert!(report.kept.len() >= 20, "{report}");
     account.close(Duration::from_secs(10)).await;
@@ -45,7 +45,7 @@ async fn e2b_itself_keeps_every_promise_where_there_is_a_key() {
     let (key, web) = (Key::new(&key).unwrap(), Arc::new(Web::new().unwrap()));
     let account = E2b::new(Config::default(), address, key, web, identity, Arc::new(move || wall.now()));
     account.sweep().await.unwrap();
-    let report = suite(&account, &DIALECT).await;
+    let report = run_suite(&account, &PROGRAMS).await;
     account.close(Duration::from_secs(30)).await;
     report.verdict().unwrap();
 }

@@ -212,12 +212,12 @@ async fn a_sandbox_whose_end_was_not_confirmed_keeps_its_place_and_is_ended_by_t
 
 #[tokio::test(start_paused = true)]
 async fn a_paused_sandbox_is_renewed_before_others_may_take_it_for_left() {
-    use switchtower_contract::{Backend as _, Language, Spec, Upkeep};
+    use switchtower_contract::{Backend as _, Language, Maintenance, Spec};
     let fake = switchtower_fake_e2b::Fake::new(faulty(""));
     let account = super::through::account(&fake, wide().account);
     let other = super::through::account_of(&fake, wide().account, "other", |_| Liveness::Unknown);
     let mut sandbox = account.open(&Spec::new(Language::Python)).await.unwrap();
-    sandbox.keep(Upkeep::Asleep).await.unwrap();
+    sandbox.maintain(Maintenance::Asleep).await.unwrap();
     for hours in 1..=30 {
         sleep(3600 * SECOND).await;
         account.renew_leases().await;

@@ -77,7 +77,7 @@ pub(super) async fn run(session: &Session, source: &str) -> Result<(Output, Stri
     let listen = async {
         while let Some(said) = from.recv().await {
             if let CellEvent::Output { event, .. } = said {
-                output.take(event);
+                output.push(event);
             }
         }
     };
@@ -118,7 +118,7 @@ async fn look(session: &Session, source: &str) -> Seen {
     let listen = async {
         while let Some(said) = from.recv().await {
             if let CellEvent::Output { event, .. } = said {
-                output.take(event);
+                output.push(event);
             }
             if output.stdout.contains(END) {
                 return;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use switchtower_contract::{Backend as _, Cell, Change, Content, Escalation, Exit, Fault, Limits, Need, Opening};
+use switchtower_contract::{Backend as _, Cell, Change, Content, Escalation, Exit, Fault, KernelOptions, Limits, Need};
 use switchtower_native::{Config, Native};
 use tokio::time::timeout;
 
@@ -60,7 +60,7 @@ fn what_happens_to_files_outside_is_seen_by_the_next_cell_and_what_it_does_is_to
             let mut changes = ran.unwrap().changes;
             changes.sort_by(|one, other| one.path.cmp(&other.path));
             let told = [
-                change("/home/user/old", Content::Gone),
+                change("/home/user/old", Content::Removed),
                 change("/tmp/made/b", Content::File(b"abab".to_vec().into())),
             ];
             assert_eq!(changes, told, "{profile:?} {output:?}");
@@ -209,7 +209,7 @@ fn code_of_our_own_sees_the_kernel_and_leaves_no_trace() {
         let mut notebook = Notebook::open(bench.of(bench.profiles()[0])).await;
         notebook.run("x = 41").await;
         let code = "import sys\ny = sys.modules['__main__'].x + 1\nprint(y)";
-        assert_eq!(notebook.kernel.own(code, Duration::from_secs(5)).await.unwrap(), "42\n");
+        assert_eq!(notebook.kernel.run_internal(code, Duration::from_secs(5)).await.unwrap(), "42\n");
         assert_eq!(notebook.shows("'y' in globals(), len(In)").await, "(False, 3)");
     });
 }
@@ -218,7 +218,8 @@ fn code_of_our_own_sees_the_kernel_and_leaves_no_trace() {
 fn a_kernel_is_opened_in_its_folder_with_its_variables() {
     let Some(bench) = bench() else { return };
     bench.block_on(async {
-        let opening = Opening { env: [("TOKEN".into(), "t".into())].into(), folder: Some("/home/user/project".into()) };
+        let opening =
+            KernelOptions { env: [("TOKEN".into(), "t".into())].into(), folder: Some("/home/user/project".into()) };
         let mut kernel = bench.of(bench.profiles()[0]).kernel(&opening).await.unwrap();
         let source = "import os\nprint(os.getcwd(), os.environ['TOKEN'])".to_owned();
         let cell = Cell { source, number: 1, ..Cell::default() };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use switchtower_contract::conformance::{Dialect, PYTHON, suite};
+use switchtower_contract::conformance::{PYTHON, TestPrograms, run_suite};
 use switchtower_contract::{Backend as _, Event, Events, Exit, Fault, File, Language, Need, Spec};
 use switchtower_native::{Config, Native, WorkerLifetime};
 
@@ -15,14 +15,17 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Python that lacks nothing that it is asked for but this; its deadlines are kept by its worker, on a machine that may
 /// be busy.
-const DIALECT: Dialect =
-    Dialect { lacking: Some(("import tensorflow", "tensorflow")), tolerance: Duration::from_millis(500), ..PYTHON };
+const PROGRAMS: TestPrograms = TestPrograms {
+    missing_module: Some(("import tensorflow", "tensorflow")),
+    tolerance: Duration::from_millis(500),
+    ..PYTHON
+};
 
 #[test]
 fn every_promise_of_a_backend_is_kept_behind_either_walls() {
     let Some(bench) = bench() else { return };
     for profile in bench.profiles() {
-        let report = bench.block_on(suite(bench.of(*profile), &DIALECT));
+        let report = bench.block_on(run_suite(bench.of(*profile), &PROGRAMS));
         report.verdict().unwrap_or_else(|broken| panic!("{profile:?}: {broken}"));
         assert!(report.kept.len() >= 23, "{report}");
     }
@@ -223,7 +226,7 @@ fn memory_ends_in_an_exception_that_can_be_caught_and_else_ends_the_program() {
     ] {
         for ran in tried(&trial(source)) {
             assert_eq!(ran.exit(), Exit::OutOfMemory, "{source}: {ran:?}");
-            assert_eq!(ran.outcome().lacked, Some(Need::Memory(256 << 20)), "{source}");
+            assert_eq!(ran.outcome().unmet_need, Some(Need::Memory(256 << 20)), "{source}");
         }
     }
     let source =
@@ -377,7 +380,7 @@ fn a_need_moves_the_program_on_or_is_named_beside_its_own_exception() {
         for ran in tried(&trial(source)) {
             assert_eq!(ran.exit(), Exit::Raised, "{source}: {ran:#?}");
             assert!(exceptions.split(' ').any(|name| name == ran.raised()), "{source}: {}", ran.raised());
-            assert_eq!(ran.outcome().lacked.as_ref().map(ToString::to_string).as_deref(), Some(need), "{source}");
+            assert_eq!(ran.outcome().unmet_need.as_ref().map(ToString::to_string).as_deref(), Some(need), "{source}");
         }
     }
 }
@@ -402,7 +405,7 @@ fn what_any_machine_would_refuse_is_no_need() {
         ["open('missing.txt')", "open('/tmp/missing.txt')", "import os; os.rmdir('nothing')", "open('/tmp')", "1 / 0"]
     {
         for ran in tried(&trial(source).on_need()) {
-            assert_eq!((ran.exit(), &ran.outcome().lacked), (Exit::Raised, &None), "{source}");
+            assert_eq!((ran.exit(), &ran.outcome().unmet_need), (Exit::Raised, &None), "{source}");
         }
     }
 }

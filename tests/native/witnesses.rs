@@ -34,7 +34,7 @@ async fn ended(native: &Native, spec: &Spec, source: &str) -> (String, Outcome, 
     drop(events);
     let mut output = Output::default();
     while let Some(event) = from.recv().await {
-        output.take(event);
+        output.push(event);
     }
     (output.stdout, outcome, sandbox.interpreter().unwrap())
 }
@@ -47,7 +47,7 @@ fn a_run_apart_from_another_has_its_own_hash_seed_and_layout() {
         let any = Spec::new(Language::Python);
         for _ in 0..3 {
             let (first, interpreter) = run(native, &any, SHOWS).await;
-            let apart = Spec { apart_from: Some(interpreter), ..any.clone() };
+            let apart = Spec { avoid_interpreter: Some(interpreter), ..any.clone() };
             let (second, other) = run(native, &apart, SHOWS).await;
             assert!(interpreter != other && first != second, "{first}{second}");
         }
@@ -62,8 +62,8 @@ const ASKS: [(&str, Option<Effect>); 14] = [
     ("import numpy as np\nprint(np.datetime64('today'))", Some(Effect::Clock)),
     ("import time\nprint(time.strftime('%Y'))", Some(Effect::Clock)),
     ("import email.utils\nprint(email.utils.formatdate()[:16])", Some(Effect::Clock)),
-    ("import os\nprint(len(os.urandom(3)))", Some(Effect::Chance)),
-    ("import uuid\nprint(len(str(uuid.uuid4())))", Some(Effect::Chance)),
+    ("import os\nprint(len(os.urandom(3)))", Some(Effect::Randomness)),
+    ("import uuid\nprint(len(str(uuid.uuid4())))", Some(Effect::Randomness)),
     ("import os\nprint(os.getpid() > 0)", Some(Effect::Identity)),
     ("import os\nprint(os.cpu_count() > 0)", Some(Effect::Identity)),
     (

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use switchtower_contract::{
-    Backend, Cell, Events, Fault, Isolation, Kernel, Limits, Offer, Opening, Ran, Sandbox, Spec,
+    Backend, Cell, CellOutcome, Events, Fault, Isolation, Kernel, KernelOptions, Limits, Offer, Sandbox, Spec,
 };
 use switchtower_core::seed::Seed;
 use switchtower_core::tier::{self, Tier, Tiers};
@@ -32,21 +32,21 @@ impl Backend for Forgetful {
         self.0.open(spec).await
     }
 
-    async fn kernel(&self, opening: &Opening) -> Result<Box<dyn Kernel>, Fault> {
+    async fn kernel(&self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
         Ok(Box::new(ForgetfulKernel(self.0.kernel(opening).await?)))
     }
 }
 
 #[async_trait]
 impl Kernel for ForgetfulKernel {
-    async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<Ran, Fault> {
+    async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<CellOutcome, Fault> {
         let mut ran = self.0.run(cell, limits, events).await?;
         (ran.tape, ran.outcome.observed) = (None, None);
         Ok(ran)
     }
 
-    async fn own(&mut self, code: &str, most: Duration) -> Result<String, Fault> {
-        self.0.own(code, most).await
+    async fn run_internal(&mut self, code: &str, most: Duration) -> Result<String, Fault> {
+        self.0.run_internal(code, most).await
     }
 
     async fn restart(&mut self) -> Result<(), Fault> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
-use switchtower_contract::{Chance, Events, Isolation, Output, Program};
+use switchtower_contract::{Events, Isolation, Output, Program, Randomness};
 use switchtower_core::error::Error;
 use switchtower_core::request::{CacheMode, Ceilings, Priority, Request};
 use switchtower_core::router::Answer;
@@ -58,7 +58,7 @@ async fn call(router: Arc<switchtower_core::router::Router>, asked: Asked) -> To
         let listener = tokio::spawn(async move {
             let mut heard = Output::default();
             while let Some(event) = from.recv().await {
-                heard.take(event);
+                heard.push(event);
             }
             heard
         });
@@ -98,7 +98,7 @@ fn ask(number: usize, chance: &mut impl Rng) -> Asked {
         request.timeout = Duration::from_secs(3);
     }
     if request.program.source.contains("seeded") {
-        request.program.chance = Chance::Seeded(7);
+        request.program.randomness = Randomness::Seeded(7);
     }
     if request.program.source.contains("socket") {
         request.isolation = Some(Isolation::MicroVm);
@@ -130,9 +130,9 @@ fn program(number: usize, chance: &mut impl Rng) -> (String, Option<String>) {
     let says = |text: String| Some(text + "\n");
     match chance.random_range(0..100) {
         0..40 => (format!("print({some})\n#: sleep {some}ms; print {some}"), says(some.to_string())),
-        40..55 => ("import random\nprint(random.random())\n#: sleep 3ms; chance".to_owned(), None),
+        40..55 => ("import random\nprint(random.random())\n#: sleep 3ms; random".to_owned(), None),
         // The scripted backend's first draw of this seed.
-        55..60 => ("seeded = print\n#: chance".to_owned(), says(SEEDED.to_owned())),
+        55..60 => ("seeded = print\n#: random".to_owned(), says(SEEDED.to_owned())),
         60..70 => (
             format!("import pandas\nprint(pandas.DataFrame([{some}]))\n#: need module pandas; print {some}"),
             says(some.to_string()),

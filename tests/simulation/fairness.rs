@@ -30,8 +30,8 @@ fn door(seed: u64, cores: usize) -> axum::Router {
         config.queue.slots = config.queue.slots.min(cores);
         // Opening and running take a drawn time, and nothing goes wrong.
         let settings = Settings {
-            opening: Duration::ZERO..Duration::from_millis(2),
-            running: Duration::from_millis(1)..Duration::from_millis(6),
+            open_time: Duration::ZERO..Duration::from_millis(2),
+            run_time: Duration::from_millis(1)..Duration::from_millis(6),
             ..Settings::default()
         };
         let backend = Scripted::new(seed * 10 + number, settings);

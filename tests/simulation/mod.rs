@@ -8,7 +8,7 @@ mod world;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use switchtower_contract::Chance;
+use switchtower_contract::Randomness;
 use switchtower_core::cache::CacheStatus;
 
 use callers::{Ending, Told};
@@ -106,7 +106,7 @@ fn the_cache_does_not_lie(Story { told, .. }: &Story) {
         let Ending::Answered(answer) = &told.ending else { continue };
         match &told.asked.says {
             Some(says) => assert_eq!(&answer.output.stdout, says, "{}", told.asked.request.program.source),
-            None => assert!(told.asked.request.program.chance == Chance::Fresh),
+            None => assert!(told.asked.request.program.randomness == Randomness::Fresh),
         }
         match answer.cache {
             CacheStatus::Hit => spared += 1,

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use switchtower_contract::scripted::{Odds, Scripted, Settings};
+use switchtower_contract::scripted::{FaultRates, Scripted, Settings};
 use switchtower_contract::{
-    Backend, Events, Fault, InterpreterId, Isolation, Language, Limits, Modules, Offer, Outcome, Program, Sandbox,
-    Spec, Upkeep,
+    Backend, Events, Fault, InterpreterId, Isolation, Language, Limits, Maintenance, Modules, Offer, Outcome, Program,
+    Sandbox, Spec,
 };
 use switchtower_core::cache::{self, ResultCache};
 use switchtower_core::clock::Wall;
@@ -47,7 +47,7 @@ pub(crate) fn tiers() -> [Sketch; 3] {
         observes,
         effectful,
     };
-    let odds = |unavailable, refused, lost| Odds { unavailable, refused, lost };
+    let rates = |unavailable, refused, lost| FaultRates { unavailable, refused, lost };
     let local = ["math", "random", "time"];
     [
         Sketch {
@@ -56,9 +56,9 @@ pub(crate) fn tiers() -> [Sketch; 3] {
             settings: Settings {
                 runtime: "scripted".into(),
                 offer: offer(Modules::named(local), Isolation::Wasm, true, false),
-                opening: millis(0, 2),
-                running: millis(1, 30),
-                odds: odds(10, 0, 20),
+                open_time: millis(0, 2),
+                run_time: millis(1, 30),
+                fault_rates: rates(10, 0, 20),
             },
         },
         Sketch {
@@ -72,9 +72,9 @@ pub(crate) fn tiers() -> [Sketch; 3] {
                     false,
                     false,
                 ),
-                opening: millis(0, 5),
-                running: millis(1, 60),
-                odds: odds(20, 0, 30),
+                open_time: millis(0, 5),
+                run_time: millis(1, 60),
+                fault_rates: rates(20, 0, 30),
             },
         },
         Sketch {
@@ -83,9 +83,9 @@ pub(crate) fn tiers() -> [Sketch; 3] {
             settings: Settings {
                 runtime: "scripted".into(),
                 offer: offer(Modules::Any, Isolation::MicroVm, false, true),
-                opening: millis(100, 1000),
-                running: millis(20, 200),
-                odds: odds(50, 50, 30),
+                open_time: millis(100, 1000),
+                run_time: millis(20, 200),
+                fault_rates: rates(50, 50, 30),
             },
         },
     ]
@@ -173,8 +173,8 @@ impl Sandbox for WatchedSandbox {
         self.sandbox.reset().await
     }
 
-    async fn keep(&mut self, how: Upkeep) -> Result<(), Fault> {
-        self.sandbox.keep(how).await
+    async fn maintain(&mut self, how: Maintenance) -> Result<(), Fault> {
+        self.sandbox.maintain(how).await
     }
 
     fn interpreter(&self) -> Option<InterpreterId> {

@@ -123,13 +123,13 @@ impl Router {
                 Found::Nothing(flight) => flight,
             };
 
-        let (mut relay, apart_from) = (Relay::new(events), flight.apart_from());
+        let (mut relay, avoid_interpreter) = (Relay::new(events), flight.avoid_interpreter());
         let begins = || flight.start();
-        let terms = Terms { footprint: profile.footprint, deadline, apart_from, begins: &begins };
+        let terms = Terms { footprint: profile.footprint, deadline, avoid_interpreter, begins: &begins };
         let walked = tiers.walk(request, &terms, &decision.route, &mut relay, &mut entry.attempts).await;
         let Walked { tier, outcome, output, interpreter, limits, note } =
             walked.map_err(|s| Error::from_walk(s, &entry.attempts))?;
-        let (verdict, chance) = (&profile.verdict, request.program.chance);
+        let (verdict, randomness) = (&profile.verdict, request.program.randomness);
         let ran_in = tiers.get(&tier);
         let run = Run {
             tier: &tier,
@@ -137,7 +137,7 @@ impl Router {
             outcome: &outcome,
             output: &output,
             verdict,
-            chance,
+            randomness,
             limits: &limits,
             interpreter,
         };

@@ -1,4 +1,4 @@
-//! The two traits: what can open sandboxes, and one live sandbox.
+//! The two main traits: [`Backend`] opens sandboxes, [`Sandbox`] is one that is open.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,75 +12,77 @@ use serde::{Deserialize, Serialize};
 
 use crate::events::Events;
 use crate::fault::{Fault, Need};
-use crate::kernel::{Kernel, Opening};
+use crate::kernel::{Kernel, KernelOptions};
 use crate::limits::Limits;
 use crate::machine::Machine;
 use crate::outcome::Outcome;
 use crate::program::{Language, Program};
 
-/// Can open sandboxes: an embedded engine, a cloud account.
+/// Opens sandboxes: an embedded engine, a cloud account.
 #[async_trait]
 pub trait Backend: Send + Sync {
+    /// Returns what this backend provides. It may change while the process runs.
     fn offer(&self) -> Offer;
 
-    /// Returns what names everything about the runtime that can show in a result: the guest's hash, the packages'
-    /// versions, the BUILD_TAG, the processor's features where code is native. Part of every cache key. Empty while that
-    /// is not known: then no result is stored. It changes only where sandboxes are opened that show something new.
+    /// Returns an id of everything about the runtime that can change a result: the guest's hash, the packages' versions,
+    /// the BUILD_TAG, the processor's features where code is native. Part of every cache key. Empty while it is not
+    /// known: then no result is stored. It changes only when sandboxes that are opened from then on differ.
     fn runtime(&self) -> Arc<str>;
 
-    /// A sandbox that nothing has run in yet.
+    /// Opens a sandbox in which nothing has run yet.
     async fn open(&self, spec: &Spec) -> Result<Box<dyn Sandbox>, Fault>;
 
-    /// As [`open`](Self::open). `attempt`: which try of the same request this is, from 1, for what the backend records of
-    /// it.
+    /// Opens a sandbox as [`open`](Self::open) does. `attempt` is the number of this try of the same request, from 1, for
+    /// backends that record it.
     async fn open_attempt(&self, spec: &Spec, _attempt: u32) -> Result<Box<dyn Sandbox>, Fault> {
         self.open(spec).await
     }
 
-    /// A kernel in a sandbox of its own, for a backend that can keep many of them at little cost.
-    async fn kernel(&self, _opening: &Opening) -> Result<Box<dyn Kernel>, Fault> {
+    /// Opens a kernel in a sandbox of its own. For backends that can keep many of them at little cost.
+    async fn kernel(&self, _options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
         Err(Fault::Unsupported(Need::Language("a kernel that is kept".to_owned())))
     }
 }
 
-/// One live, isolated environment; state lasts from run to run until [`reset`](Self::reset). Dropping it kills it,
-/// and dropping a run in the middle ends the program.
+/// One live, isolated environment. State lasts from run to run until [`reset`](Self::reset). Dropping the sandbox kills
+/// it; dropping the future of a run ends the program.
 #[async_trait]
 pub trait Sandbox: Send {
-    /// Runs a program to its end. Every event has been sent when this returns.
+    /// Runs a program to its end. All events have been sent when this returns.
     async fn run(&mut self, program: &Program, limits: &Limits, events: &Events) -> Result<Outcome, Fault>;
 
-    /// As fresh as when it was opened. `Err`: do not use it again.
+    /// Brings the sandbox back to the state in which it was opened. After `Err` it must not be used again.
     async fn reset(&mut self) -> Result<(), Fault>;
 
-    /// Looks whether it still lives, running nothing in it, and keeps it for later. `Err`: do not use it again.
-    async fn keep(&mut self, how: Upkeep) -> Result<(), Fault>;
+    /// Checks that an idle sandbox is still alive, without running anything in it, and prepares it for further waiting.
+    /// After `Err` it must not be used again.
+    async fn maintain(&mut self, how: Maintenance) -> Result<(), Fault>;
 
-    /// Returns the interpreter that the last run took place in. `None`: not known, so no two runs are known to have been
-    /// independent of each other.
+    /// Returns the id of the interpreter in which the last run took place. `None`: not known, so two runs cannot be shown
+    /// to be independent of each other.
     fn interpreter(&self) -> Option<InterpreterId>;
 
-    /// One more kernel in this sandbox. The kernels of a sandbox share its files and run side by side.
-    async fn kernel(&mut self, _opening: &Opening) -> Result<Box<dyn Kernel>, Fault> {
+    /// Opens one more kernel in this sandbox. The kernels of a sandbox share its files and run side by side.
+    async fn kernel(&mut self, _options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
         Err(Fault::Unsupported(Need::Language("a kernel that is kept".to_owned())))
     }
 
-    /// The machine that it is, where it is one.
+    /// Returns the sandbox as a machine, where it is one.
     fn machine(&self) -> Option<Arc<dyn Machine>> {
         None
     }
 }
 
-/// How a sandbox that nobody uses is kept.
+/// How an idle sandbox is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Upkeep {
-    /// The next run begins at once.
+pub enum Maintenance {
+    /// Running: the next run begins at once.
     Awake,
-    /// As cheaply as may be; the next run may take longer to begin.
+    /// As cheaply as possible, for example paused: the next run may take longer to begin.
     Asleep,
 }
 
-/// What a backend has.
+/// What a backend provides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
     pub languages: Vec<Language>,
@@ -102,18 +104,19 @@ pub struct Offer {
 /// Which modules can be imported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Modules {
-    /// Not known before it is tried.
+    /// Not known before an import is tried.
     Any,
-    /// These top-level names.
+    /// Exactly these top-level names.
     Named(Arc<BTreeSet<String>>),
 }
 
 impl Modules {
+    /// Returns exactly these top-level names.
     pub fn named<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Self {
         Self::Named(Arc::new(names.into_iter().map(Into::into).collect()))
     }
 
-    /// True where the top-level package of `module` can be imported, or may be.
+    /// Returns whether the top-level package of `module` can be imported, or may be.
     pub fn has(&self, module: &str) -> bool {
         match self {
             Self::Any => true,
@@ -126,46 +129,47 @@ impl Modules {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
     pub language: Language,
-    /// An earlier run's interpreter: another one is taken where one is free, so that the two runs are independent of
-    /// each other. [`Sandbox::interpreter`] says which one it was.
-    pub apart_from: Option<InterpreterId>,
+    /// The interpreter of an earlier run. Another one is preferred, so that the two runs are independent of each other;
+    /// [`Sandbox::interpreter`] returns the one that was used.
+    pub avoid_interpreter: Option<InterpreterId>,
 }
 
 impl Spec {
-    /// Returns what any interpreter of this language satisfies.
+    /// Returns a spec that any interpreter of this language satisfies.
     pub const fn new(language: Language) -> Self {
-        Self { language, apart_from: None }
+        Self { language, avoid_interpreter: None }
     }
 }
 
-/// Names one interpreter process among all that this process has seen. Runs with different ids shared neither a hash seed
-/// nor a layout of memory; children forked from one process have its id.
+/// Identifies one interpreter process among all that this process has started. Runs with different ids shared neither a
+/// hash seed nor a memory layout; children that are forked from one process have its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct InterpreterId(u64);
 
 impl InterpreterId {
-    /// Returns the id of an interpreter that was just started: one that no other has.
+    /// Returns a new, unique id, for an interpreter that was just started.
     pub fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }
 
-/// How strong the wall is, weakest first. A request can set a floor; falling back never goes below it.
+/// The isolation levels, weakest first. A request can set a floor; falling back never goes below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Isolation {
-    /// A jailed process: the kernel's system calls are the wall.
+    /// A jailed process: the boundary is the operating system's system calls.
     Process,
-    /// WebAssembly: a memory-safe engine is the wall.
+    /// WebAssembly: the boundary is a memory-safe engine.
     Wasm,
-    /// A virtual machine of its own.
+    /// A virtual machine for each sandbox.
     MicroVm,
 }
 
 impl Isolation {
     pub const ALL: [Self; 3] = [Self::Process, Self::Wasm, Self::MicroVm];
 
+    /// Returns the name used in requests, settings and answers.
     pub fn name(self) -> &'static str {
         match self {
             Self::Process => "process",
@@ -181,9 +185,9 @@ impl fmt::Display for Isolation {
     }
 }
 
-/// The text is no isolation level that we know.
+/// The text names no isolation level.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown isolation {0:?}: known are process, wasm, micro_vm")]
+#[error("unknown isolation {0:?}: allowed are process, wasm and micro_vm")]
 pub struct UnknownIsolation(pub String);
 
 impl FromStr for Isolation {

@@ -1,9 +1,10 @@
-//! The suite that every backend passes: what a tier may rely on, promise by promise.
+//! The suite that every backend passes: the promises on which a tier relies.
 //!
-//! A promise is a sentence; what it needs of a language is in a [`Dialect`], so a Python engine and a scripted backend
-//! answer to the same promises. Run it in real time for a backend that runs programs in real time.
+//! A promise is a sentence and a check. The programs that a check runs come from [`TestPrograms`], so backends of any
+//! language, and the scripted one, are held to the same promises. A backend that runs programs in real time is tested in
+//! real time, the scripted one under a paused clock.
 
-mod dialect;
+mod programs;
 mod promises;
 
 use std::fmt;
@@ -16,28 +17,28 @@ use crate::limits::Limits;
 use crate::outcome::Outcome;
 use crate::program::{Language, Program};
 
-pub use dialect::{Dialect, PYTHON, SCRIPTED};
+pub use programs::{PYTHON, SCRIPTED, TestPrograms};
 
-/// What the suite found.
+/// The result of the suite.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     pub kept: Vec<&'static str>,
-    pub broken: Vec<Broken>,
+    pub broken: Vec<BrokenPromise>,
 }
 
 /// A promise that was not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Broken {
+pub struct BrokenPromise {
     pub promise: &'static str,
-    /// What was seen instead.
+    /// What happened instead.
     pub seen: String,
 }
 
 impl Report {
-    /// For tests: `Err` names every promise that was not kept.
+    /// Returns `Ok` when every promise was kept.
     ///
     /// # Errors
-    /// The report itself, printed.
+    /// The report as text, with every promise that was not kept.
     pub fn verdict(&self) -> Result<(), String> {
         if self.broken.is_empty() { Ok(()) } else { Err(self.to_string()) }
     }
@@ -50,43 +51,43 @@ impl fmt::Display for Report {
     }
 }
 
-/// Holds a backend against every promise that applies to what it offers.
-pub async fn suite(backend: &dyn Backend, dialect: &Dialect) -> Report {
-    let bench = Bench { backend, dialect, offer: backend.offer() };
+/// Checks a backend against every promise that applies to its offer.
+pub async fn run_suite(backend: &dyn Backend, programs: &TestPrograms) -> Report {
+    let suite = Suite { backend, programs, offer: backend.offer() };
     let mut report = Report::default();
-    promises::all(&bench, &mut report).await;
+    promises::all(&suite, &mut report).await;
     report
 }
 
-/// A backend on trial.
-struct Bench<'a> {
+/// A backend under test.
+struct Suite<'a> {
     backend: &'a dyn Backend,
-    dialect: &'a Dialect,
+    programs: &'a TestPrograms,
     offer: Offer,
 }
 
-/// Whether a promise was kept; `Err` says what was seen instead.
-type Kept = Result<(), String>;
+/// Whether a promise was kept; `Err` says what happened instead.
+type Checked = Result<(), String>;
 
-/// A run on the bench: its end and all it said.
-struct Ran {
+/// A run with its end and its output.
+struct RunReport {
     ended: Result<Outcome, Fault>,
     output: Output,
     events: Vec<Event>,
     took: Duration,
 }
 
-impl Bench<'_> {
+impl Suite<'_> {
     async fn open(&self) -> Result<Box<dyn Sandbox>, String> {
-        let spec = Spec::new(self.dialect.language);
+        let spec = Spec::new(self.programs.language);
         self.backend.open(&spec).await.map_err(|fault| format!("opening failed: {fault}"))
     }
 
-    async fn run(&self, program: &Program) -> Result<Ran, String> {
+    async fn run(&self, program: &Program) -> Result<RunReport, String> {
         self.run_within(program, &self.limits()).await
     }
 
-    async fn run_within(&self, program: &Program, limits: &Limits) -> Result<Ran, String> {
+    async fn run_within(&self, program: &Program, limits: &Limits) -> Result<RunReport, String> {
         let mut sandbox = self.open().await?;
         Ok(run_in(sandbox.as_mut(), program, limits).await)
     }
@@ -97,13 +98,13 @@ impl Bench<'_> {
     }
 
     fn program(&self, source: &str) -> Program {
-        let Language::Python = self.dialect.language;
+        let Language::Python = self.programs.language;
         Program::python(source)
     }
 }
 
-/// Runs a program and reads its events while it runs, as a tier does.
-async fn run_in(sandbox: &mut dyn Sandbox, program: &Program, limits: &Limits) -> Ran {
+/// Runs a program while reading its events, as a tier does.
+async fn run_in(sandbox: &mut dyn Sandbox, program: &Program, limits: &Limits) -> RunReport {
     let (events, mut from) = Events::channel();
     let started = tokio::time::Instant::now();
     let mut seen = Vec::new();
@@ -118,16 +119,16 @@ async fn run_in(sandbox: &mut dyn Sandbox, program: &Program, limits: &Limits) -
         }
     };
     let took = started.elapsed();
-    // Every event has been sent by now; nothing is waited for.
+    // All events have been sent by now, so nothing is waited for.
     while let Ok(event) = from.try_recv() {
         seen.push(event);
     }
     let mut output = Output::default();
-    seen.iter().cloned().for_each(|event| output.take(event));
-    Ran { ended, output, events: seen, took }
+    seen.iter().cloned().for_each(|event| output.push(event));
+    RunReport { ended, output, events: seen, took }
 }
 
-impl Ran {
+impl RunReport {
     fn outcome(&self) -> Result<&Outcome, String> {
         self.ended.as_ref().map_err(|fault| format!("the run failed: {fault}"))
     }
@@ -140,16 +141,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_scripted_backend_keeps_every_promise() {
-        let report = suite(&Scripted::default(), &SCRIPTED).await;
+        let report = run_suite(&Scripted::default(), &SCRIPTED).await;
         report.verdict().unwrap();
         assert!(report.kept.len() >= 20, "{report}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_backend_that_lies_is_told_which_promise_it_broke() {
-        let mut settings = Settings { running: Duration::from_secs(1)..Duration::from_secs(2), ..Settings::default() };
+    async fn the_report_names_the_promise_that_a_backend_breaks() {
+        let mut settings = Settings { run_time: Duration::from_secs(1)..Duration::from_secs(2), ..Settings::default() };
         settings.offer.wall = Duration::from_millis(10);
-        let report = suite(&Scripted::new(1, settings), &SCRIPTED).await;
-        assert!(report.broken.iter().any(|broken| broken.promise == "a program says hello"), "{report}");
+        let report = run_suite(&Scripted::new(1, settings), &SCRIPTED).await;
+        assert!(report.broken.iter().any(|broken| broken.promise == "a program prints a line"), "{report}");
     }
 }

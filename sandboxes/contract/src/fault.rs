@@ -1,4 +1,4 @@
-//! What went wrong on our side, and what follows from it.
+//! Failures of a backend, as opposed to the ends of a program, and what may be done after each.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,37 +7,37 @@ use serde::{Deserialize, Serialize};
 
 use crate::rounded::rounded;
 
-/// A run that did not take place, or of which we do not know the end.
+/// A run that did not take place, or whose end is not known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Fault {
-    /// The backend is not there. Nothing ran; the same request may be tried elsewhere, or here later.
+    /// The backend cannot be reached. Nothing ran; the same request may be tried elsewhere, or here later.
     #[error("unavailable: {reason}")]
     Unavailable { reason: String },
-    /// The backend said no, before anything ran: credentials, a rate limit, a cap.
+    /// The backend refused before anything ran: credentials, a rate limit, a cap.
     #[error("refused: {reason}")]
     Refused { reason: String, retry_after: Option<Duration> },
-    /// The connection or the worker is gone and the program may have run. The sandbox is not reusable.
+    /// The connection or the worker was lost and the program may have run. The sandbox must not be used again.
     #[error("lost: {reason}")]
     Lost { reason: String },
-    /// This backend cannot run this program. What it did before it found out stayed inside the sandbox.
+    /// This backend cannot run this program. What the program did until then stayed inside the sandbox.
     #[error("unsupported here: {0}")]
     Unsupported(Need),
 }
 
-/// What follows from a fault.
+/// What may be done after a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
-    /// The same tier may well do it next time.
+    /// The same tier may succeed when tried again.
     RetryHere,
-    /// Another tier may do it.
+    /// Another tier may succeed.
     TryNextTier,
-    /// It must not be run again.
+    /// The program must not be run again.
     GiveUp,
 }
 
 impl Fault {
-    /// The one place that decides what may be tried again. `effectful`: the run could reach something outside its
-    /// sandbox (the network, another system), so what may have run must not run twice.
+    /// Decides what may be tried again; nothing else does. `effectful`: the run could reach something outside its sandbox
+    /// (the network, another system), so what may have run must not run twice.
     pub fn remedy(&self, effectful: bool) -> Remedy {
         match self {
             Self::Unavailable { .. } => Remedy::RetryHere,
@@ -48,7 +48,7 @@ impl Fault {
         }
     }
 
-    /// Why, without the kind: it stands beside [`name`](Self::name).
+    /// Returns the reason without the kind, which is [`name`](Self::name).
     pub fn detail(&self) -> String {
         match self {
             Self::Unavailable { reason } | Self::Refused { reason, .. } | Self::Lost { reason } => reason.clone(),
@@ -56,7 +56,7 @@ impl Fault {
         }
     }
 
-    /// One word for records and metrics.
+    /// Returns one word for records and metrics.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Unavailable { .. } => "unavailable",
@@ -67,13 +67,13 @@ impl Fault {
     }
 }
 
-/// What a program needs that a backend does not have.
+/// Something that a program needs and a backend does not provide.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Need {
-    /// A module that is not importable here.
+    /// A module that cannot be imported.
     Module(String),
-    /// A shared library that a module loads, by its file's name.
+    /// A shared library that a module loads, by its file name.
     Library(String),
     /// A file outside the scratch file system.
     Files(String),
@@ -90,7 +90,7 @@ pub enum Need {
 }
 
 impl Need {
-    /// One word for records, rules and metrics.
+    /// Returns one word for records, rules and metrics.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Module(_) => "module",

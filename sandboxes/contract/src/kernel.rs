@@ -1,4 +1,4 @@
-//! A kernel: an interpreter whose names last from cell to cell, as a notebook's do.
+//! A kernel: an interpreter that keeps its state from cell to cell, as a notebook's does.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,71 +13,74 @@ use crate::fault::Fault;
 use crate::limits::Limits;
 use crate::outcome::Outcome;
 
-/// A live interpreter. Dropping it ends it; dropping a run in the middle ends the cell, and the kernel too, unless it
-/// [outlives that](Kernel::outlives_a_break).
+/// A live interpreter that keeps its state. Dropping it ends it. Dropping the future of a run ends the cell, and the
+/// kernel too unless it [survives that](Kernel::survives_interrupt).
 #[async_trait]
 pub trait Kernel: Send {
-    /// Runs a cell to its end. Every event has been sent when this returns. After a fault the kernel is gone, unless the
+    /// Runs a cell to its end. All events have been sent when this returns. After a fault the kernel is gone, unless the
     /// fault is `Refused`: then nothing ran.
-    async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<Ran, Fault>;
+    async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<CellOutcome, Fault>;
 
-    /// What code of our own prints. It runs beside the kernel's names and is no cell.
-    async fn own(&mut self, code: &str, most: Duration) -> Result<String, Fault>;
+    /// Runs code of Switchtower's own in the kernel and returns what it prints. The code has a namespace of its own and
+    /// is not counted as a cell; it may take at most `time_limit`.
+    async fn run_internal(&mut self, code: &str, time_limit: Duration) -> Result<String, Fault>;
 
-    /// All names are gone, and whatever ran in it.
+    /// Ends what runs in the kernel and begins again without any state.
     async fn restart(&mut self) -> Result<(), Fault>;
 
-    /// Ends it, and waits for that.
+    /// Ends the kernel and waits until its resources are free.
     async fn close(self: Box<Self>) -> Result<(), Fault> {
         Ok(())
     }
 
-    /// A cell that is dropped in the middle, or runs out of time, is interrupted, and the kernel goes on with its names.
-    fn outlives_a_break(&self) -> bool {
+    /// Returns whether the kernel keeps its state when a cell is interrupted: when its run is dropped, or reaches its time
+    /// limit.
+    fn survives_interrupt(&self) -> bool {
         false
     }
 }
 
-/// What a kernel is opened with.
+/// The options with which a kernel is opened.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Opening {
-    /// Variables that every cell sees.
+pub struct KernelOptions {
+    /// Environment variables that every cell sees.
     pub env: BTreeMap<String, String>,
-    /// Its working directory, made where it is not there; the user's home where none is given.
+    /// The working directory, created if it is missing. `None`: the user's home folder.
     pub folder: Option<String>,
 }
 
-/// A piece of a notebook with what it is given.
+/// One cell with its inputs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cell {
     pub source: String,
-    /// Its execution count.
+    /// The execution count.
     pub number: u32,
-    /// Variables for this cell alone.
+    /// Environment variables for this cell alone.
     pub env: BTreeMap<String, String>,
-    /// The whole of standard input. `None`: asking for input is an error, as in a notebook without a keyboard.
+    /// The whole of standard input. `None`: reading it is an error, as in a notebook without an input prompt.
     pub stdin: Option<String>,
-    /// What happened to files from outside since the last cell.
+    /// Changes made to files from outside since the last cell.
     pub changes: Vec<Change>,
-    /// Answers of the world to give again, where the cell ran before.
+    /// The recorded clock and randomness of an earlier run of this cell, to be given to it again.
     pub tape: Option<Tape>,
 }
 
-/// What became of a path in the scratch file system.
+/// The new state of one path in the scratch file system.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// Absolute.
+    /// An absolute path.
     pub path: String,
     pub content: Content,
 }
 
-/// What is at a path now.
+/// What a path holds.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Content {
-    /// Clones share it.
+    /// Clones share the bytes.
     File(Bytes),
     Folder,
-    Gone,
+    /// Nothing: it was removed.
+    Removed,
 }
 
 impl fmt::Debug for Change {
@@ -85,30 +88,31 @@ impl fmt::Debug for Change {
         match &self.content {
             Content::File(content) => write!(f, "{} ({} bytes)", self.path, content.len()),
             Content::Folder => write!(f, "{}/", self.path),
-            Content::Gone => write!(f, "{} gone", self.path),
+            Content::Removed => write!(f, "{} removed", self.path),
         }
     }
 }
 
-/// What the world answered to a cell: with the same answers, the same interpreter comes to the same state.
+/// The clock readings and the randomness that a cell was given. With the same ones, the same interpreter reaches the same
+/// state.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tape {
-    /// Where its randomness came from.
+    /// The seed of its random stream.
     pub seed: [u8; 32],
-    /// Every reading of a clock, in nanoseconds, in the order of asking.
+    /// Every clock reading in nanoseconds, in order.
     pub clock: Vec<u64>,
-    /// More was asked than is kept: it cannot be played.
-    pub torn: bool,
+    /// More was read than is recorded: the tape cannot be replayed.
+    pub incomplete: bool,
 }
 
 /// How a cell ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ran {
+pub struct CellOutcome {
     pub outcome: Outcome,
-    /// What the cell did to files, where the backend keeps them in the kernel.
+    /// What the cell changed in files, for backends that keep files in the kernel.
     pub changes: Vec<Change>,
-    /// For a backend whose kernels can run the same cells again to the same state.
+    /// The clock and randomness it was given, for backends whose kernels can be rebuilt by running the same cells again.
     pub tape: Option<Tape>,
-    /// The kernel can run the next cell.
+    /// Whether the kernel can run the next cell.
     pub alive: bool,
 }

@@ -1,8 +1,9 @@
-//! What a backend is: the two traits that every place where code runs implements, and the words that go with them.
+//! The contract between the router and the places where code runs: the traits that every backend implements, and their
+//! vocabulary.
 //!
-//! A [`Backend`] can open sandboxes; a [`Sandbox`] is one live, isolated environment. A run is given a [`Program`],
-//! its [`Limits`] and a stream of [`Events`] to write to, and ends in an [`Outcome`] (the program's own end) or in a
-//! [`Fault`] (ours). Nothing here knows a tier, a route or a cache: those are the router's.
+//! A [`Backend`] opens sandboxes; a [`Sandbox`] is one live, isolated environment. A run takes a [`Program`] and its
+//! [`Limits`], writes to a stream of [`Events`], and ends in an [`Outcome`] (the program's own end) or in a [`Fault`]
+//! (a failure of the backend). Tiers, routes and caches belong to the router and are not known here.
 
 pub mod backend;
 #[cfg(feature = "scripted")]
@@ -18,12 +19,12 @@ pub mod rounded;
 #[cfg(feature = "scripted")]
 pub mod scripted;
 
-pub use backend::{Backend, InterpreterId, Isolation, Modules, Offer, Sandbox, Spec, Upkeep};
-pub use events::{Bundle, Event, Events, Output};
+pub use backend::{Backend, InterpreterId, Isolation, Maintenance, Modules, Offer, Sandbox, Spec};
+pub use events::{Event, Events, MimeBundle, Output};
 pub use fault::{Fault, Need, Remedy};
-pub use kernel::{Cell, Change, Content, Kernel, Opening, Ran, Tape};
+pub use kernel::{Cell, CellOutcome, Change, Content, Kernel, KernelOptions, Tape};
 pub use limits::{Escalation, Limits};
 pub use machine::{Body, Machine};
 pub use outcome::{Effect, Effects, Exit, Failure, Outcome, Price, Usage};
-pub use program::{Chance, File, Language, Program};
+pub use program::{File, Language, Program, Randomness};
 pub use rounded::rounded;

@@ -1,17 +1,17 @@
-//! What a run may use.
+//! The resource limits of a run.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The ceilings of one run.
+/// What one run may use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Wall time from the first instruction; time slept on a program's own clock counts.
+    /// Wall-clock time from the first instruction; time slept on a program's virtual clock counts.
     pub wall: Duration,
-    /// Bytes of memory that the program may have beyond what its interpreter starts with.
+    /// Bytes of memory that the program may use beyond what its interpreter starts with.
     pub memory: u64,
-    /// Bytes kept of stdout and stderr together; what follows is dropped and the outcome says so.
+    /// Bytes kept of stdout and stderr together. The rest is dropped and [`Outcome::truncated`](crate::Outcome) is set.
     pub output: u64,
     pub escalation: Escalation,
 }
@@ -22,11 +22,11 @@ impl Default for Limits {
     }
 }
 
-/// What a backend does when a program turns out to need what it does not have.
+/// What a backend does when a running program needs something that it does not provide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Escalation {
-    /// End the run at once with [`Fault::Unsupported`](crate::Fault::Unsupported): another tier stands ready.
+    /// Ends the run at once with [`Fault::Unsupported`](crate::Fault::Unsupported): another tier can take it.
     OnNeed,
-    /// Let the program see its own exception and go on; the outcome names the need.
+    /// Raises an exception in the program, which goes on; the outcome names the need.
     Never,
 }

@@ -1,4 +1,4 @@
-//! What a sandbox is beyond its interpreter: a machine with files, processes and ports.
+//! A sandbox that is more than an interpreter: a machine with files, processes and ports.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -11,19 +11,19 @@ use http::{Request, Response};
 use crate::fault::Fault;
 use crate::kernel::Change;
 
-/// A body as it arrives. Dropping it closes the connection.
+/// A response's body, streamed. Dropping it closes the connection.
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, Fault>> + Send>>;
 
-/// A whole machine, for those who must speak to it directly. It lives as long as its sandbox.
+/// A machine: files, processes, ports. It lives as long as its sandbox.
 #[async_trait]
 pub trait Machine: Send + Sync {
-    /// Sends a request to what listens on a port of it. Of the address, only path and query count; credentials that the
-    /// machine asks for are added here. Dropping the future or the body closes the connection.
+    /// Sends an HTTP request to a port of the machine. Only path and query of its URI are used; credentials that the
+    /// machine's own services ask for are added. Dropping the future or the body closes the connection.
     async fn call(&self, port: u16, request: Request<Bytes>) -> Result<Response<Body>, Fault>;
 
-    /// Brings files into the state that these changes say.
+    /// Creates, replaces and removes files as these changes say, in order.
     async fn apply(&self, changes: &[Change]) -> Result<(), Fault>;
 
-    /// It is awake, and lives for at least so long.
-    async fn lasts(&self, time: Duration) -> Result<(), Fault>;
+    /// Wakes the machine if it sleeps, and extends its life to at least this long from now.
+    async fn ensure_lifetime(&self, at_least: Duration) -> Result<(), Fault>;
 }

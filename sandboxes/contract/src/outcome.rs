@@ -1,4 +1,4 @@
-//! How a program ended by itself. None of it is an error of ours.
+//! How a program ended by itself, as opposed to a backend's [`Fault`](crate::Fault).
 
 use std::time::Duration;
 
@@ -6,35 +6,36 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::Need;
 
-/// The report of a run that took place.
+/// The result of a run that took place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     pub exit: Exit,
-    /// What the program asked the world for, as the host saw it: all of it, where the backend's offer says that it
-    /// observes. `None`: nothing was seen, and this backend does not see everything.
+    /// The effects that the host saw: all of them, where [`Offer::observes`](crate::Offer) is set. `None`: none was seen,
+    /// and this backend does not see all.
     pub observed: Option<Effects>,
     /// Output was cut at its limit.
     pub truncated: bool,
     pub usage: Usage,
-    /// What the program needed and did not get, where no other tier could have taken it.
-    pub lacked: Option<Need>,
+    /// What the program needed and did not get, where the limits said [`Escalation::Never`](crate::Escalation).
+    pub unmet_need: Option<Need>,
 }
 
 /// The program's own end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Exit {
-    /// It ran to its end, or left by `sys.exit` with this code.
+    /// It ran to its end, or exited with this code.
     Finished(i32),
-    /// An exception went through; the stream's error event describes it.
+    /// It ended by an uncaught exception, which the stream's error event describes.
     Raised,
     TimedOut,
     OutOfMemory,
-    /// It destroyed its own interpreter (abort, a crash of native code).
+    /// It destroyed its own interpreter: an abort, a crash of native code.
     Killed,
 }
 
 impl Exit {
+    /// Returns the name used in answers, records and metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Finished(_) => "finished",
@@ -45,7 +46,7 @@ impl Exit {
         }
     }
 
-    /// The exit code as a shell would see it (`timeout` uses 124, a SIGKILL gives 137).
+    /// Returns the exit code that a shell would see: 124 as `timeout` gives, 137 as after SIGKILL.
     pub fn code(self) -> i32 {
         match self {
             Self::Finished(code) => code,
@@ -56,37 +57,38 @@ impl Exit {
     }
 }
 
-/// An exception that went through.
+/// An uncaught exception.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     pub name: String,
     pub value: String,
-    /// As the language prints it.
+    /// The text that the language prints.
     pub traceback: String,
-    /// Line of the program, from 1.
+    /// The line of the program, from 1.
     pub line: Option<u32>,
 }
 
-/// Something a program can ask the world for.
+/// An input from outside that a program can read while it runs, which makes two runs differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     Clock,
-    Chance,
+    Randomness,
     Environment,
     /// Standard input beyond what was given.
     Stdin,
-    /// The process's own identity: its number, its host's name.
+    /// The identity of the process: its number, its host's name.
     Identity,
 }
 
 impl Effect {
-    pub const ALL: [Self; 5] = [Self::Clock, Self::Chance, Self::Environment, Self::Stdin, Self::Identity];
+    pub const ALL: [Self; 5] = [Self::Clock, Self::Randomness, Self::Environment, Self::Stdin, Self::Identity];
 
+    /// Returns the name used in answers, records and rules.
     pub fn name(self) -> &'static str {
         match self {
             Self::Clock => "clock",
-            Self::Chance => "chance",
+            Self::Randomness => "randomness",
             Self::Environment => "environment",
             Self::Stdin => "stdin",
             Self::Identity => "identity",
@@ -128,29 +130,30 @@ impl FromIterator<Effect> for Effects {
     }
 }
 
-/// What a run used.
+/// The resources that a run used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     pub wall: Duration,
     pub cpu: Duration,
-    /// Most bytes held at once beyond what the interpreter starts with, private files included where they are held apart.
+    /// Peak memory in bytes beyond what the interpreter starts with, including private files where they are counted apart.
     pub memory: u64,
-    /// What the backend's owner is billed for this run. Nothing, where the machine is one's own.
+    /// What the provider bills for this run; zero for local backends.
     pub price: Price,
 }
 
-/// An amount of money, in billionths of a US dollar: a second of a small cloud sandbox costs some tens of thousands.
+/// An amount of money in billionths of a US dollar. A second of a small cloud sandbox costs some tens of thousands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Price(pub u64);
 
 impl Price {
-    /// What `time` costs at this price a second.
+    /// Returns the price of `time`, where `self` is the price of a second.
     #[must_use]
     pub fn of(self, time: Duration) -> Self {
         let nanos = time.as_nanos() * u128::from(self.0) / 1_000_000_000;
         Self(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
+    /// Returns the amount in US dollars.
     pub fn dollars(self) -> f64 {
         self.0 as f64 / 1e9
     }

@@ -1,4 +1,4 @@
-//! A program: source and everything it is given.
+//! A program: its source and all its inputs.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,23 +6,23 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A piece of code with all its inputs. Two equal programs differ in their results only by chance, clock and place.
+/// A piece of code with all its inputs. Two runs of equal programs differ only by randomness, clock and place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Program {
     pub language: Language,
     pub source: String,
-    /// The whole of standard input. `None`: nothing was given, so a program that reads asks for more than it has;
-    /// `Some("")` is an input that is empty and known to be so.
+    /// The whole of standard input. `None`: none was given, so reading it is an [`Effect`](crate::Effect); `Some("")` is
+    /// an input that is known to be empty.
     pub stdin: Option<String>,
-    /// Files laid out in the scratch file system before the start.
+    /// Files that are written to the scratch file system before the start.
     pub files: Vec<File>,
-    /// The environment that the program sees. `None`: nothing was given.
+    /// The environment variables that the program sees. `None`: none were given.
     pub env: Option<BTreeMap<String, String>>,
-    pub chance: Chance,
+    pub randomness: Randomness,
 }
 
 impl Program {
-    /// A Python program without inputs.
+    /// Returns a Python program without inputs.
     pub fn python(source: impl Into<String>) -> Self {
         Self {
             language: Language::Python,
@@ -30,7 +30,7 @@ impl Program {
             stdin: None,
             files: Vec::new(),
             env: None,
-            chance: Chance::Fresh,
+            randomness: Randomness::Fresh,
         }
     }
 
@@ -41,19 +41,19 @@ impl Program {
     }
 }
 
-/// A file given with a program. Relative paths begin in the program's working directory.
+/// A file given with a program. A relative path starts at the program's working directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct File {
     pub path: String,
     pub content: Vec<u8>,
 }
 
-/// Where a program's clock and randomness come from.
+/// The source of a program's clock and randomness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Chance {
+pub enum Randomness {
     /// The real clock and the operating system's randomness.
     Fresh,
-    /// A virtual clock and a random stream, both made of this seed: the same program gives the same bytes anywhere.
+    /// A virtual clock and a random stream, both derived from this seed: the same program prints the same bytes anywhere.
     Seeded(u64),
 }
 
@@ -80,9 +80,9 @@ impl fmt::Display for Language {
     }
 }
 
-/// The text is no language that we know.
+/// The text names no language.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown language {0:?}: known are python, python3, py")]
+#[error("unknown language {0:?}: allowed are python, python3 and py")]
 pub struct UnknownLanguage(pub String);
 
 impl FromStr for Language {

@@ -1,10 +1,10 @@
-//! Durations as people read them.
+//! Durations in messages and logs.
 
 use std::fmt;
 use std::time::Duration;
 
-/// A duration rounded for people: `<1ms`, `250ms`, `1.2s`, `90s`, `5m 30s`, `2h 5m`. For messages and logs; figures that
-/// programs read keep their exact value.
+/// A duration that displays rounded: `<1ms`, `250ms`, `1.2s`, `90s`, `5m 30s`, `2h 5m`. For messages and logs; values
+/// that programs read are written exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rounded(Duration);
 
@@ -32,15 +32,20 @@ impl fmt::Display for Rounded {
         } else if seconds < 120 {
             write!(f, "{seconds}s")
         } else if seconds < 7200 {
-            in_two(f, seconds, ("m", 60), ("s", 1))
+            write_in_two_units(f, seconds, ("m", 60), ("s", 1))
         } else {
-            in_two(f, in_units(60_000_000_000), ("h", 60), ("m", 1))
+            write_in_two_units(f, in_units(60_000_000_000), ("h", 60), ("m", 1))
         }
     }
 }
 
-/// Writes a count of small units as large ones and the rest.
-fn in_two(f: &mut fmt::Formatter<'_>, count: u128, large: (&str, u128), small: (&str, u128)) -> fmt::Result {
+/// Writes a count of the smallest unit as a number of large and a number of small units.
+fn write_in_two_units(
+    f: &mut fmt::Formatter<'_>,
+    count: u128,
+    large: (&str, u128),
+    small: (&str, u128),
+) -> fmt::Result {
     let (whole, rest) = (count / large.1, count % large.1 / small.1);
     match rest {
         0 => write!(f, "{whole}{}", large.0),
@@ -53,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_has_as_many_digits_as_people_read() {
+    fn a_duration_displays_two_or_three_digits_and_its_unit() {
         let shown = |nanos: u64| rounded(Duration::from_nanos(nanos)).to_string();
         let cases = [
             (0, "0s"),

@@ -1,10 +1,11 @@
-//! A backend made of one seed: it takes time, fails and answers as it is told, and the same seed gives the same story.
+//! A backend for tests that follows a script: its delays, faults and output are drawn from one seed, so the same seed
+//! gives the same run.
 //!
-//! It runs no language. A program's source is a script of [directives](script), one a line or parted by `;`. Where any
-//! line begins with `#:`, those lines are the script and the rest is ignored, so a real program can carry its script.
-//! All waiting is tokio's: under a paused clock a story of hours takes milliseconds.
+//! It runs no language. A program's source is a script of [directives](script), one per line or separated by `;`. If any
+//! line begins with `#:`, only those lines are the script, so a real program can carry its script in comments. All waiting
+//! is tokio's: under a paused clock, hours take milliseconds.
 
-mod chance;
+mod random;
 mod run;
 pub mod script;
 
@@ -15,22 +16,22 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::backend::{Backend, InterpreterId, Isolation, Modules, Offer, Sandbox, Spec, Upkeep};
+use crate::backend::{Backend, InterpreterId, Isolation, Maintenance, Modules, Offer, Sandbox, Spec};
 use crate::events::Events;
 use crate::fault::Fault;
 use crate::limits::Limits;
 use crate::outcome::Outcome;
 use crate::program::{Language, Program};
 
-use chance::Splitmix;
+use random::Splitmix;
 use run::Run;
 use script::Script;
 
-/// The backend. Clones are the same backend, so a test keeps one to look at.
+/// The scripted backend. Clones share their state, so a test can keep one for inspection.
 #[derive(Clone)]
 pub struct Scripted {
     settings: Arc<Settings>,
-    /// Protects the draws and the counts; held for a few instructions.
+    /// Held for a few instructions at a time.
     state: Arc<Mutex<State>>,
 }
 
@@ -40,52 +41,54 @@ pub struct Settings {
     pub offer: Offer,
     /// See [`Backend::runtime`].
     pub runtime: Arc<str>,
-    /// How long a sandbox takes to open, drawn anew each time.
-    pub opening: Range<Duration>,
-    /// How long a run takes beyond what its script sleeps, drawn anew each time.
-    pub running: Range<Duration>,
-    pub odds: Odds,
+    /// The time that opening a sandbox takes, drawn for each.
+    pub open_time: Range<Duration>,
+    /// The time that a run takes beyond what its script sleeps, drawn for each.
+    pub run_time: Range<Duration>,
+    pub fault_rates: FaultRates,
 }
 
-/// How often things go wrong, in one thousand.
+/// How often faults occur, per thousand.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Odds {
-    /// An opening finds nobody there.
+pub struct FaultRates {
+    /// Openings that fail as unavailable.
     pub unavailable: u32,
-    /// An opening is told to come back in a moment.
+    /// Openings that are refused with a time to retry.
     pub refused: u32,
-    /// A run is lost after all of it took place.
+    /// Runs that are lost after all of the program ran.
     pub lost: u32,
 }
 
-/// What happened so far.
+/// What has happened so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
+    /// Sandboxes that were opened.
     pub opened: u64,
     /// Sandboxes that are open now.
     pub live: u64,
-    /// Most that were open at once.
+    /// The highest number of sandboxes that were open at once.
     pub most_live: u64,
+    /// Runs that were started.
     pub runs: u64,
-    /// Runs that go on now.
+    /// Runs in progress.
     pub running: u64,
-    /// Times that a sandbox was looked at while nobody used it.
-    pub kept: u64,
-    /// Times that one was put to sleep.
-    pub asleep: u64,
+    /// Calls of [`Sandbox::maintain`].
+    pub maintained: u64,
+    /// Those of them with [`Maintenance::Asleep`].
+    pub put_to_sleep: u64,
 }
 
 struct State {
-    chance: Splitmix,
+    random: Splitmix,
     counts: Counts,
     next_open: VecDeque<Fault>,
     next_run: VecDeque<Fault>,
-    next_keep: VecDeque<Fault>,
+    next_maintain: VecDeque<Fault>,
     touched: BTreeMap<String, u64>,
 }
 
 impl Default for Settings {
-    /// At once, without faults: everything that the contract knows, observed, nothing outside.
+    /// No delays, no faults; observes, and reaches nothing outside the sandbox.
     fn default() -> Self {
         Self {
             offer: Offer {
@@ -100,9 +103,9 @@ impl Default for Settings {
                 machines: false,
             },
             runtime: "scripted".into(),
-            opening: Duration::ZERO..Duration::ZERO,
-            running: Duration::ZERO..Duration::ZERO,
-            odds: Odds::default(),
+            open_time: Duration::ZERO..Duration::ZERO,
+            run_time: Duration::ZERO..Duration::ZERO,
+            fault_rates: FaultRates::default(),
         }
     }
 }
@@ -110,38 +113,39 @@ impl Default for Settings {
 impl Scripted {
     pub fn new(seed: u64, settings: Settings) -> Self {
         let state = State {
-            chance: Splitmix::new(seed),
+            random: Splitmix::new(seed),
             counts: Counts::default(),
             next_open: VecDeque::new(),
             next_run: VecDeque::new(),
-            next_keep: VecDeque::new(),
+            next_maintain: VecDeque::new(),
             touched: BTreeMap::new(),
         };
         Self { settings: Arc::new(settings), state: Arc::new(Mutex::new(state)) }
     }
 
+    /// Returns what has happened so far.
     pub fn counts(&self) -> Counts {
         self.state().counts
     }
 
-    /// How often each name was touched in the world outside.
+    /// Returns how often each name was touched outside the sandbox.
     pub fn touched(&self) -> BTreeMap<String, u64> {
         self.state().touched.clone()
     }
 
-    /// The next opening fails like this. Several are taken in order.
+    /// Makes the next opening fail with this fault. Several faults are used in order.
     pub fn fail_open(&self, fault: Fault) {
         self.state().next_open.push_back(fault);
     }
 
-    /// The next run ends like this, before its first directive. Several are taken in order.
+    /// Makes the next run fail with this fault before its first directive. Several faults are used in order.
     pub fn fail_run(&self, fault: Fault) {
         self.state().next_run.push_back(fault);
     }
 
-    /// The next look at a sandbox that nobody uses finds this. Several are taken in order.
-    pub fn fail_keep(&self, fault: Fault) {
-        self.state().next_keep.push_back(fault);
+    /// Makes the next maintenance of a sandbox fail with this fault. Several faults are used in order.
+    pub fn fail_maintain(&self, fault: Fault) {
+        self.state().next_maintain.push_back(fault);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -149,7 +153,7 @@ impl Scripted {
     }
 
     fn draw_between(&self, range: &Range<Duration>) -> Duration {
-        if range.is_empty() { range.start } else { self.state().chance.between(range) }
+        if range.is_empty() { range.start } else { self.state().random.between(range) }
     }
 }
 
@@ -174,49 +178,49 @@ impl Backend for Scripted {
         if !offer.languages.contains(&spec.language) {
             return Err(Fault::Unsupported(crate::fault::Need::Language(spec.language.name().to_owned())));
         }
-        pause(self.draw_between(&self.settings.opening)).await;
+        pause(self.draw_between(&self.settings.open_time)).await;
         let mut state = self.state();
         if let Some(fault) = state.next_open.pop_front() {
             return Err(fault);
         }
-        let odds = self.settings.odds;
-        if state.chance.happens(odds.unavailable) {
-            return Err(Fault::Unavailable { reason: "nobody there, as scripted".to_owned() });
+        let rates = self.settings.fault_rates;
+        if state.random.happens(rates.unavailable) {
+            return Err(Fault::Unavailable { reason: "unavailable, as scripted".to_owned() });
         }
-        if state.chance.happens(odds.refused) {
-            let retry_after = Some(state.chance.between(&(Duration::from_millis(1)..Duration::from_millis(50))));
-            return Err(Fault::Refused { reason: "too many, as scripted".to_owned(), retry_after });
+        if state.random.happens(rates.refused) {
+            let retry_after = Some(state.random.between(&(Duration::from_millis(1)..Duration::from_millis(50))));
+            return Err(Fault::Refused { reason: "too many requests, as scripted".to_owned(), retry_after });
         }
         state.counts.opened += 1;
         state.counts.live += 1;
         state.counts.most_live = state.counts.most_live.max(state.counts.live);
         drop(state);
         let interpreter = InterpreterId::next();
-        Ok(Box::new(Room { backend: self.clone(), variables: BTreeMap::new(), interpreter }))
+        Ok(Box::new(ScriptedSandbox { backend: self.clone(), variables: BTreeMap::new(), interpreter }))
     }
 }
 
 /// One open sandbox.
-struct Room {
+struct ScriptedSandbox {
     backend: Scripted,
     interpreter: InterpreterId,
     variables: BTreeMap<String, String>,
 }
 
 #[async_trait]
-impl Sandbox for Room {
+impl Sandbox for ScriptedSandbox {
     async fn run(&mut self, program: &Program, limits: &Limits, events: &Events) -> Result<Outcome, Fault> {
-        let _running = Running::start(&self.backend);
+        let _running = RunGuard::start(&self.backend);
         if let Some(fault) = self.backend.state().next_run.pop_front() {
             return Err(fault);
         }
-        let takes = self.backend.draw_between(&self.backend.settings.running);
-        let lost = self.backend.state().chance.happens(self.backend.settings.odds.lost);
-        let script = Script::read(&program.source);
+        let delay = self.backend.draw_between(&self.backend.settings.run_time);
+        let lost = self.backend.state().random.happens(self.backend.settings.fault_rates.lost);
+        let script = Script::parse(&program.source);
         let run = Run::new(&self.backend, &mut self.variables, program, limits, events);
-        let outcome = run.play(&script, takes).await?;
+        let outcome = run.run(&script, delay).await?;
         if lost {
-            return Err(Fault::Lost { reason: "the line went dead, as scripted".to_owned() });
+            return Err(Fault::Lost { reason: "connection lost, as scripted".to_owned() });
         }
         Ok(outcome)
     }
@@ -227,11 +231,11 @@ impl Sandbox for Room {
         Ok(())
     }
 
-    async fn keep(&mut self, how: Upkeep) -> Result<(), Fault> {
+    async fn maintain(&mut self, how: Maintenance) -> Result<(), Fault> {
         let mut state = self.backend.state();
-        state.counts.kept += 1;
-        state.counts.asleep += u64::from(how == Upkeep::Asleep);
-        state.next_keep.pop_front().map_or(Ok(()), Err)
+        state.counts.maintained += 1;
+        state.counts.put_to_sleep += u64::from(how == Maintenance::Asleep);
+        state.next_maintain.pop_front().map_or(Ok(()), Err)
     }
 
     fn interpreter(&self) -> Option<InterpreterId> {
@@ -239,16 +243,16 @@ impl Sandbox for Room {
     }
 }
 
-impl Drop for Room {
+impl Drop for ScriptedSandbox {
     fn drop(&mut self) {
         self.backend.state().counts.live -= 1;
     }
 }
 
-/// Counts a run for as long as it goes on, however it ends.
-struct Running(Scripted);
+/// Counts a run while it is in progress, however it ends.
+struct RunGuard(Scripted);
 
-impl Running {
+impl RunGuard {
     fn start(backend: &Scripted) -> Self {
         let mut state = backend.state();
         state.counts.runs += 1;
@@ -258,13 +262,13 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunGuard {
     fn drop(&mut self) {
         self.0.state().counts.running -= 1;
     }
 }
 
-/// No time means no trip through the timer.
+/// Sleeps, without going through the timer when the time is zero.
 async fn pause(time: Duration) {
     if !time.is_zero() {
         tokio::time::sleep(time).await;
@@ -277,25 +281,25 @@ mod tests {
     use crate::events::Output;
     use crate::outcome::{Effect, Exit};
 
-    async fn story(backend: &Scripted, source: &str) -> (Result<Outcome, Fault>, Output) {
+    async fn run(backend: &Scripted, source: &str) -> (Result<Outcome, Fault>, Output) {
         let (events, mut from) = Events::channel();
         let mut sandbox = backend.open(&Spec::new(Language::Python)).await.unwrap();
         let ended = sandbox.run(&Program::python(source), &Limits::default(), &events).await;
         drop(events);
         let mut output = Output::default();
         while let Some(event) = from.recv().await {
-            output.take(event);
+            output.push(event);
         }
         (ended, output)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_script_says_what_happens() {
+    async fn a_program_does_what_its_script_says() {
         let backend = Scripted::default();
-        let (ended, output) = story(&backend, "print a; eprint b\nsleep 20ms; chance; exit 3").await;
+        let (ended, output) = run(&backend, "print a; eprint b\nsleep 20ms; random; exit 3").await;
         let outcome = ended.unwrap();
         assert_eq!(outcome.exit, Exit::Finished(3));
-        assert!(outcome.observed.unwrap().has(Effect::Chance));
+        assert!(outcome.observed.unwrap().has(Effect::Randomness));
         assert!(outcome.usage.wall >= Duration::from_millis(20));
         assert!(output.stdout.starts_with("a\n"));
         assert_eq!(output.stderr, "b\n");
@@ -303,28 +307,28 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_real_program_can_carry_its_script() {
-        let (ended, output) = story(&Scripted::default(), "import math\n#: print hidden\nprint(1)").await;
+        let (ended, output) = run(&Scripted::default(), "import math\n#: print hidden\nprint(1)").await;
         assert_eq!(ended.unwrap().exit, Exit::Finished(0));
         assert_eq!(output.stdout, "hidden\n");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_same_seed_gives_the_same_story() {
+    async fn the_same_seed_gives_the_same_runs() {
         let settings = || Settings {
-            running: Duration::ZERO..Duration::from_secs(1),
-            odds: Odds { lost: 300, ..Odds::default() },
+            run_time: Duration::ZERO..Duration::from_secs(1),
+            fault_rates: FaultRates { lost: 300, ..FaultRates::default() },
             ..Settings::default()
         };
         let (one, two) = (Scripted::new(7, settings()), Scripted::new(7, settings()));
         for _ in 0..50 {
-            assert_eq!(story(&one, "chance; sleep 1ms").await, story(&two, "chance; sleep 1ms").await);
+            assert_eq!(run(&one, "random; sleep 1ms").await, run(&two, "random; sleep 1ms").await);
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_dropped_run_leaves_nothing_behind() {
+    async fn a_dropped_run_leaves_no_sandbox_open() {
         let backend = Scripted::default();
-        let left = tokio::time::timeout(Duration::from_millis(5), story(&backend, "sleep 1s")).await;
+        let left = tokio::time::timeout(Duration::from_millis(5), run(&backend, "sleep 1s")).await;
         assert!(left.is_err());
         assert_eq!(backend.counts(), Counts { opened: 1, most_live: 1, runs: 1, ..Counts::default() });
     }

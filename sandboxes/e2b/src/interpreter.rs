@@ -105,7 +105,7 @@ impl Shown {
     }
 
     /// By MIME type; what is no text is told as JSON.
-    pub(crate) fn bundle(self) -> switchtower_contract::Bundle {
+    pub(crate) fn bundle(self) -> switchtower_contract::MimeBundle {
         let known = |name: &str| FORMS.iter().find(|(form, _)| *form == name).map(|(_, mime)| (*mime).to_owned());
         let text = |mime: &str, value: Value| match value {
             Value::String(text) if mime != "application/json" => text,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchtower_contract::{Cell, Events, Exit, Fault, Kernel, Limits, Opening, Program, Ran};
+use switchtower_contract::{Cell, CellOutcome, Events, Exit, Fault, Kernel, KernelOptions, Limits, Program};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::cause::Trouble;
@@ -22,7 +22,7 @@ pub(crate) struct CloudKernel {
     shared: Shared,
     context: Context,
     prelude: Prelude,
-    opening: Opening,
+    opening: KernelOptions,
     /// What it still needs before its first cell.
     pending: Pending,
     /// The count of its last cell, as the service counts.
@@ -58,7 +58,7 @@ enum Pending {
 
 impl CloudKernel {
     /// `fresh`: our prelude has not run in this context yet.
-    pub(crate) fn new(shared: Shared, context: Context, prelude: Prelude, opening: Opening, fresh: bool) -> Self {
+    pub(crate) fn new(shared: Shared, context: Context, prelude: Prelude, opening: KernelOptions, fresh: bool) -> Self {
         let pending = if fresh { Pending::All } else { Pending::Opening };
         Self { shared, context, prelude, opening, pending, number: 0, broken_off: None }
     }
@@ -92,7 +92,7 @@ impl CloudKernel {
 
 #[async_trait]
 impl Kernel for CloudKernel {
-    async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<Ran, Fault> {
+    async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<CellOutcome, Fault> {
         // All that goes before it is a part of its time.
         let deadline = Instant::now() + limits.wall;
         let ready = async {
@@ -123,10 +123,10 @@ impl Kernel for CloudKernel {
             self.pending = Pending::All;
         }
         self.number = if ended.outcome.exit == Exit::Killed { 0 } else { ended.number };
-        Ok(Ran { outcome: ended.outcome, changes: Vec::new(), tape: None, alive: true })
+        Ok(CellOutcome { outcome: ended.outcome, changes: Vec::new(), tape: None, alive: true })
     }
 
-    async fn own(&mut self, code: &str, most: Duration) -> Result<String, Fault> {
+    async fn run_internal(&mut self, code: &str, most: Duration) -> Result<String, Fault> {
         self.own_code(code, most).await.map_err(|trouble| trouble.fault(false))
     }
 
@@ -148,7 +148,7 @@ impl Kernel for CloudKernel {
         closed.await.map_err(|trouble| trouble.fault(false))
     }
 
-    fn outlives_a_break(&self) -> bool {
+    fn survives_interrupt(&self) -> bool {
         true
     }
 }

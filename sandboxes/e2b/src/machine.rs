@@ -43,7 +43,7 @@ impl Machine for CloudMachine {
         applied.await.map_err(|trouble| trouble.fault(false))
     }
 
-    async fn lasts(&self, time: Duration) -> Result<(), Fault> {
+    async fn ensure_lifetime(&self, time: Duration) -> Result<(), Fault> {
         self.0.awake(time).await.map(drop).map_err(|trouble| trouble.fault(false))
     }
 }
@@ -55,7 +55,7 @@ pub(crate) async fn apply(inside: &Inside, changes: &[Change]) -> Result<(), Tro
         match &change.content {
             Content::File(content) => files.push((change.path.as_str(), content.as_ref())),
             Content::Folder => envd::make_folder(inside, &change.path).await?,
-            Content::Gone => match envd::remove(inside, &change.path).await {
+            Content::Removed => match envd::remove(inside, &change.path).await {
                 Err(trouble) if trouble.cause == Cause::Gone && trouble.status == Some(404) => {}
                 done => done?,
             },

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::json;
-use switchtower_contract::Opening;
+use switchtower_contract::KernelOptions;
 
 const PRELUDE: &str = include_str!("prelude.py");
 const OPENING: &str = include_str!("opening.py");
@@ -51,7 +51,7 @@ impl Prelude {
 }
 
 /// Makes a prepared kernel one that is kept: with these variables, in this folder, with a notebook's own ways.
-pub(crate) fn opening(opening: &Opening) -> String {
+pub(crate) fn opening(opening: &KernelOptions) -> String {
     let (env, folder) = (json!(opening.env), json!(opening.folder));
     // JSON is Python here but for its null.
     let folder = if opening.folder.is_some() { folder.to_string() } else { "None".to_owned() };

@@ -52,7 +52,7 @@ struct Seen {
     shown: usize,
     said: u64,
     exit: Option<Exit>,
-    lacked: Option<Need>,
+    unmet_need: Option<Need>,
 }
 
 impl Run<'_> {
@@ -92,8 +92,8 @@ impl Run<'_> {
     fn ended(&self, started: Instant, seen: Seen, exit: Exit, whole: bool) -> Ended {
         let wall = started.elapsed();
         let usage = Usage { wall, price: self.price.of(wall), ..Usage::default() };
-        let Seen { truncated, lacked, number, .. } = seen;
-        Ended { outcome: Outcome { exit, observed: None, truncated, usage, lacked }, whole, number }
+        let Seen { truncated, unmet_need, number, .. } = seen;
+        Ended { outcome: Outcome { exit, observed: None, truncated, usage, unmet_need }, whole, number }
     }
 }
 
@@ -163,7 +163,7 @@ impl Seen {
                 // How far a program comes in its memory is another matter every time, so it must not be kept as its end.
                 let exhausted = is_out_of_memory(&name, &value);
                 self.exit = Some(if exhausted { Exit::OutOfMemory } else { Exit::Raised });
-                self.lacked = lacked(&name, &value);
+                self.unmet_need = unmet_need(&name, &value);
                 let line = line_of(&traceback);
                 events.send(Event::Error(Failure { name, value, traceback, line })).await;
             }
@@ -227,7 +227,7 @@ fn is_out_of_memory(name: &str, value: &str) -> bool {
 
 /// What an exception says that this template does not provide: a module, a part of one, a shared library. What a program
 /// raises in words of its own is its own matter, and so is what its own files lack.
-fn lacked(name: &str, value: &str) -> Option<Need> {
+fn unmet_need(name: &str, value: &str) -> Option<Need> {
     let module = |module: &str| {
         let is_name = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_');
         module.split('.').all(is_name).then(|| Need::Module(module.to_owned()))
@@ -342,7 +342,7 @@ mod tests {
             ("ValueError", format!("libGL.so.1: {so}"), None),
         ];
         for (name, value, need) in cases {
-            assert_eq!(lacked(name, &value), need, "{name}: {value}");
+            assert_eq!(unmet_need(name, &value), need, "{name}: {value}");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use switchtower_contract::{
-    Events, Fault, InterpreterId, Kernel, Limits, Machine, Opening, Outcome, Program, Sandbox, Upkeep,
+    Events, Fault, InterpreterId, Kernel, KernelOptions, Limits, Machine, Maintenance, Outcome, Program, Sandbox,
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -168,7 +168,7 @@ impl Sandbox for Cloud {
         reset.await.map_err(|trouble| trouble.fault(false))
     }
 
-    async fn keep(&mut self, how: Upkeep) -> Result<(), Fault> {
+    async fn maintain(&mut self, how: Maintenance) -> Result<(), Fault> {
         let kept = async {
             let mut held = self.shared.held().await;
             let listed = held.account.control.get(&self.id).await?;
@@ -178,9 +178,9 @@ impl Sandbox for Cloud {
                 return Ok(());
             }
             match how {
-                Upkeep::Asleep => held.sleep().await,
-                Upkeep::Awake if held.is_old() => held.renew(Duration::ZERO).await,
-                Upkeep::Awake => Ok(()),
+                Maintenance::Asleep => held.sleep().await,
+                Maintenance::Awake if held.is_old() => held.renew(Duration::ZERO).await,
+                Maintenance::Awake => Ok(()),
             }
         };
         kept.await.map_err(|trouble: Trouble| trouble.fault(false))
@@ -190,7 +190,7 @@ impl Sandbox for Cloud {
         Some(self.interpreter)
     }
 
-    async fn kernel(&mut self, opening: &Opening) -> Result<Box<dyn Kernel>, Fault> {
+    async fn kernel(&mut self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
         let opened = async {
             let inside = self.shared.awake(MARGIN).await?;
             // The first one is warm already.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchtower_contract::{Cell, Events, Fault, Kernel, Limits, Opening, Ran};
+use switchtower_contract::{Cell, CellOutcome, Events, Fault, Kernel, KernelOptions, Limits};
 use switchtower_worker::{KernelPool, StartError};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::sleep;
@@ -36,7 +36,7 @@ impl KernelProcesses {
     /// The processes cannot be started.
     pub(crate) async fn open(
         &self,
-        opening: &Opening,
+        opening: &KernelOptions,
         idle: Option<Duration>,
         start: impl Future<Output = Result<KernelPool, StartError>> + Send,
     ) -> Result<Box<dyn Kernel>, StartError> {
@@ -139,12 +139,12 @@ impl Drop for Held {
 
 #[async_trait]
 impl Kernel for Counted {
-    async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<Ran, Fault> {
+    async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<CellOutcome, Fault> {
         self.kernel.run(cell, limits, events).await
     }
 
-    async fn own(&mut self, code: &str, most: Duration) -> Result<String, Fault> {
-        self.kernel.own(code, most).await
+    async fn run_internal(&mut self, code: &str, most: Duration) -> Result<String, Fault> {
+        self.kernel.run_internal(code, most).await
     }
 
     async fn restart(&mut self) -> Result<(), Fault> {
@@ -156,7 +156,7 @@ impl Kernel for Counted {
         kernel.close().await
     }
 
-    fn outlives_a_break(&self) -> bool {
-        self.kernel.outlives_a_break()
+    fn survives_interrupt(&self) -> bool {
+        self.kernel.survives_interrupt()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchtower_contract::{Backend, Fault, Kernel, Offer, Opening, Sandbox, Spec};
+use switchtower_contract::{Backend, Fault, Kernel, KernelOptions, Offer, Sandbox, Spec};
 use switchtower_jail::JailProfile;
 use switchtower_worker::jail::Layer;
 use switchtower_worker::{
@@ -221,7 +221,7 @@ impl Backend for Native {
         self.programs().await.map_err(|error| refused(&error))?.open(spec).await
     }
 
-    async fn kernel(&self, opening: &Opening) -> Result<Box<dyn Kernel>, Fault> {
+    async fn kernel(&self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
         if self.config.kernel_workers == 0 {
             return Err(Fault::Unavailable { reason: "no kernels are kept here".to_owned() });
         }

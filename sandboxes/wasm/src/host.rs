@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use switchtower_contract::{Cell, Effect, Limits, Need, Opening, Program};
+use switchtower_contract::{Cell, Effect, KernelOptions, Limits, Need, Program};
 use switchtower_worker::output::SendEvent;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
@@ -63,7 +63,7 @@ impl Host {
     /// From here on the instance works for this cell. What it holds from earlier cells counts on.
     pub(crate) fn assign_cell(
         &mut self,
-        opening: &Opening,
+        opening: &KernelOptions,
         cell: &Cell,
         limits: &Limits,
         send: SendEvent,

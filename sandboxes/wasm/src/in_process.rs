@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use switchtower_contract::{
-    Backend, Cell, Events, Fault, InterpreterId, Kernel, Limits, Offer, Opening, Outcome, Program, Ran, Sandbox, Spec,
-    Upkeep,
+    Backend, Cell, CellOutcome, Events, Fault, InterpreterId, Kernel, KernelOptions, Limits, Maintenance, Offer,
+    Outcome, Program, Sandbox, Spec,
 };
 use tokio::sync::oneshot;
 
@@ -59,7 +59,7 @@ impl Backend for InProcess {
             .map_err(no_thread)
     }
 
-    async fn kernel(&self, opening: &Opening) -> Result<Box<dyn Kernel>, Fault> {
+    async fn kernel(&self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
         let thread = OneThread::start(Arc::clone(&self.image), Arc::clone(&self.reserve)).map_err(no_thread)?;
         Ok(Box::new(OneKernel { thread, opening: opening.clone(), begun: false }))
     }
@@ -136,7 +136,7 @@ impl Sandbox for OneThread {
         Ok(())
     }
 
-    async fn keep(&mut self, _how: Upkeep) -> Result<(), Fault> {
+    async fn maintain(&mut self, _how: Maintenance) -> Result<(), Fault> {
         Ok(())
     }
 
@@ -149,14 +149,14 @@ impl Sandbox for OneThread {
 /// A thread with one kernel.
 struct OneKernel {
     thread: OneThread,
-    opening: Opening,
+    opening: KernelOptions,
     /// It has had its first cell.
     begun: bool,
 }
 
 #[async_trait]
 impl Kernel for OneKernel {
-    async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<Ran, Fault> {
+    async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<CellOutcome, Fault> {
         let left = CancelOnDrop::default();
         let (cancelled, events) = (Arc::clone(&left.0), events.clone());
         let opening = (!self.begun).then(|| self.opening.clone());
@@ -177,7 +177,7 @@ impl Kernel for OneKernel {
             .await
     }
 
-    async fn own(&mut self, code: &str, most: Duration) -> Result<String, Fault> {
+    async fn run_internal(&mut self, code: &str, most: Duration) -> Result<String, Fault> {
         let left = CancelOnDrop::default();
         let (cancelled, code) = (Arc::clone(&left.0), code.to_owned());
         self.thread

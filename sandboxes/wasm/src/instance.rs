@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use switchtower_contract::{
-    Cell, Change, Content, Effect, Escalation, Exit, Failure, Fault, Limits, Need, Opening, Outcome, Program, Ran,
-    Usage,
+    Cell, CellOutcome, Change, Content, Effect, Escalation, Exit, Failure, Fault, KernelOptions, Limits, Need, Outcome,
+    Program, Usage,
 };
 use switchtower_worker::output::SendEvent;
 use wasmtime::{Store, Trap, UpdateDeadline};
@@ -69,12 +69,12 @@ impl Instance {
     pub(crate) fn cell(
         &mut self,
         image: &Image,
-        opening: &Opening,
+        opening: &KernelOptions,
         cell: &Cell,
         limits: &Limits,
         send: SendEvent,
         cancel: Cancel,
-    ) -> Result<Ran, Fault> {
+    ) -> Result<CellOutcome, Fault> {
         let given = wit::Cell {
             code: cell.source.clone(),
             number: cell.number,
@@ -98,7 +98,7 @@ impl Instance {
         let outcome = self.outcome(ended, limits, cpu)?;
         // Nobody listens any more, and nothing of the cell's is held.
         let tape = std::mem::replace(&mut *self.store.data().run.lock(), Run::none()).tape();
-        Ok(Ran { outcome, changes, tape, alive })
+        Ok(CellOutcome { outcome, changes, tape, alive })
     }
 
     /// Runs code of the host's own beside the kernel's names; what it prints goes to `send`.
@@ -161,7 +161,7 @@ impl Instance {
                 memory: host.peak_memory(),
                 ..Usage::default()
             },
-            lacked: run.lacked.take(),
+            unmet_need: run.unmet_need.take(),
         })
     }
 
@@ -174,7 +174,7 @@ fn to_guest(change: &Change) -> wit::Change {
     let content = match &change.content {
         Content::File(content) => wit::Content::File(content.to_vec()),
         Content::Folder => wit::Content::Folder,
-        Content::Gone => wit::Content::Gone,
+        Content::Removed => wit::Content::Gone,
     };
     wit::Change { path: change.path.clone(), content }
 }
@@ -183,7 +183,7 @@ fn from_guest(change: wit::Change) -> Change {
     let content = match change.content {
         wit::Content::File(content) => Content::File(content.into()),
         wit::Content::Folder => Content::Folder,
-        wit::Content::Gone => Content::Gone,
+        wit::Content::Gone => Content::Removed,
     };
     Change { path: change.path, content }
 }

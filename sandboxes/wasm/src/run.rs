@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use switchtower_contract::{
-    Cell, Chance, Effect, Effects, Escalation, Event, Failure, Limits, Need, Opening, Program, Tape,
+    Cell, Effect, Effects, Escalation, Event, Failure, KernelOptions, Limits, Need, Program, Randomness, Tape,
 };
 use switchtower_worker::output::{OutputBuffer, SendEvent};
 
@@ -42,7 +42,7 @@ pub(crate) struct Run {
     environment_given: bool,
     cancel: Cancel,
     pub(crate) effects: Effects,
-    pub(crate) lacked: Option<Need>,
+    pub(crate) unmet_need: Option<Need>,
     pub(crate) output: OutputBuffer,
 }
 
@@ -61,15 +61,15 @@ impl Run {
             environment_given: true,
             cancel: Box::new(|| false),
             effects: Effects::NONE,
-            lacked: None,
+            unmet_need: None,
             output: OutputBuffer::closed(),
         }
     }
 
     pub(crate) fn of(program: &Program, limits: &Limits, send: SendEvent, cancel: Cancel) -> Self {
-        let world = match program.chance {
-            Chance::Seeded(seed) => World::seeded(seed),
-            Chance::Fresh => World::Real,
+        let world = match program.randomness {
+            Randomness::Seeded(seed) => World::seeded(seed),
+            Randomness::Fresh => World::Real,
         };
         Self {
             started: now(),
@@ -83,12 +83,18 @@ impl Run {
             environment_given: program.env.is_some(),
             cancel,
             effects: Effects::NONE,
-            lacked: None,
+            unmet_need: None,
             output: OutputBuffer::open(send, limits.output),
         }
     }
 
-    pub(crate) fn of_cell(opening: &Opening, cell: &Cell, limits: &Limits, send: SendEvent, cancel: Cancel) -> Self {
+    pub(crate) fn of_cell(
+        opening: &KernelOptions,
+        cell: &Cell,
+        limits: &Limits,
+        send: SendEvent,
+        cancel: Cancel,
+    ) -> Self {
         Self {
             started: now(),
             wall_at_start: since_1970(),
@@ -102,7 +108,7 @@ impl Run {
             environment_given: true,
             cancel,
             effects: Effects::NONE,
-            lacked: None,
+            unmet_need: None,
             output: OutputBuffer::open(send, limits.output),
         }
     }
@@ -150,7 +156,7 @@ impl Run {
         match self.limits.escalation {
             Escalation::OnNeed => Err(Stop::Lacks(need)),
             Escalation::Never => {
-                self.lacked.get_or_insert(need);
+                self.unmet_need.get_or_insert(need);
                 Ok(())
             }
         }
@@ -178,7 +184,7 @@ impl Run {
     }
 
     pub(crate) fn random(&mut self, bytes: &mut [u8]) {
-        self.effects.add(Effect::Chance);
+        self.effects.add(Effect::Randomness);
         self.world.draw(bytes);
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use switchtower_contract::{Cell, Event, Fault, Limits, Opening, Outcome, Program, Ran};
+use switchtower_contract::{Cell, CellOutcome, Event, Fault, KernelOptions, Limits, Outcome, Program};
 use switchtower_worker::output::SendEvent;
 use tokio::runtime::{Builder, Runtime};
 
@@ -26,19 +26,19 @@ pub(crate) struct Job {
 pub(crate) struct CellJob {
     pub(crate) kernel: u64,
     /// Given where the kernel is a new one.
-    pub(crate) opening: Option<Opening>,
+    pub(crate) opening: Option<KernelOptions>,
     pub(crate) cell: Cell,
     pub(crate) limits: Limits,
     pub(crate) send: SendEvent,
     pub(crate) cancel: Cancel,
     /// Told how it ended, on the runner's thread.
-    pub(crate) done: Box<dyn FnOnce(Result<Ran, Fault>) + Send>,
+    pub(crate) done: Box<dyn FnOnce(Result<CellOutcome, Fault>) + Send>,
 }
 
 /// An instance that is kept.
 struct Kernel {
     instance: Instance,
-    opening: Opening,
+    opening: KernelOptions,
 }
 
 /// Runs programs on the thread that asks, which needs [`THREAD_STACK`] bytes of stack. Several threads may ask at once, each

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchtower_contract::{Backend, Fault, Kernel, Limits, Offer, Opening, Program, Sandbox, Spec};
+use switchtower_contract::{Backend, Fault, Kernel, KernelOptions, Limits, Offer, Program, Sandbox, Spec};
 use switchtower_worker::child::{self, CellToRun, Engine, Reporter};
 use switchtower_worker::jail::Layer;
 use switchtower_worker::output::SendEvent;
@@ -109,7 +109,7 @@ impl Backend for WasmWorkers {
         self.programs.open(spec).await
     }
 
-    async fn kernel(&self, opening: &Opening) -> Result<Box<dyn Kernel>, Fault> {
+    async fn kernel(&self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
         let none = || Fault::Unavailable { reason: "no kernels are kept here".to_owned() };
         self.kernels.as_ref().map(|kernels| kernels.open(opening)).ok_or_else(none)
     }

@@ -56,7 +56,7 @@ impl World {
     }
 
     pub(crate) fn playing(tape: &Tape) -> Self {
-        let played = Played { tape: tape.clone(), next: 0, diverged: tape.torn };
+        let played = Played { tape: tape.clone(), next: 0, diverged: tape.incomplete };
         Self::Playing(Box::new(ChaCha12Rng::from_seed(tape.seed)), played)
     }
 
@@ -69,7 +69,7 @@ impl World {
                 if tape.clock.len() < READINGS {
                     tape.clock.push(nanoseconds(real));
                 } else {
-                    tape.torn = true;
+                    tape.incomplete = true;
                 }
                 real
             }

@@ -44,13 +44,13 @@ impl Process {
             loop {
                 tokio::select! {
                     biased;
-                    Some(event) = from.recv() => output.take(event),
+                    Some(event) = from.recv() => output.push(event),
                     (ended, _) = &mut run => break ended,
                 }
             }
         };
         while let Ok(event) = from.try_recv() {
-            output.take(event);
+            output.push(event);
         }
         (ended, output)
     }

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use switchtower_contract::{Cell, Event, Fault, Limits, Opening, Outcome, Program, Ran};
+use switchtower_contract::{Cell, CellOutcome, Event, Fault, KernelOptions, Limits, Outcome, Program};
 
 use crate::descriptors;
 use crate::frames::{self, KernelNumber, WorkerCommand, WorkerReport};
@@ -44,7 +44,7 @@ pub trait Engine {
 
 /// A cell, with the options of its kernel where that is to be created.
 pub struct CellToRun {
-    pub options: Option<Opening>,
+    pub options: Option<KernelOptions>,
     pub cell: Cell,
 }
 
@@ -88,7 +88,7 @@ impl Reporter {
     }
 
     /// Sends the last report of a cell.
-    pub fn cell_ended(&self, ended: Result<Ran, Fault>) -> bool {
+    pub fn cell_ended(&self, ended: Result<CellOutcome, Fault>) -> bool {
         self.report(&WorkerReport::CellEnded(ended))
     }
 

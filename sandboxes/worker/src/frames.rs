@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use switchtower_contract::{Cell, Event, Fault, Limits, Opening, Outcome, Program, Ran};
+use switchtower_contract::{Cell, CellOutcome, Event, Fault, KernelOptions, Limits, Outcome, Program};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Most bytes of a frame: more than the largest program with its files, and than all shown values of a run.
@@ -24,7 +24,7 @@ pub enum WorkerCommand {
     RunCell {
         kernel: KernelNumber,
         /// Given where the kernel is to be created.
-        options: Option<Opening>,
+        options: Option<KernelOptions>,
         cell: Cell,
         limits: Limits,
     },
@@ -50,7 +50,7 @@ pub type KernelNumber = u64;
 pub enum WorkerReport {
     Event(Event),
     ProgramEnded(Result<Outcome, Fault>),
-    CellEnded(Result<Ran, Fault>),
+    CellEnded(Result<CellOutcome, Fault>),
     InternalOutput(Result<String, Fault>),
     /// The kernel has ended.
     KernelClosed,
@@ -261,7 +261,7 @@ mod tests {
         let (program, cell) = (Program::python("a"), Cell { source: "b".into(), ..Cell::default() });
         let orders = [
             WorkerCommand::RunProgram { program, limits: limits() },
-            WorkerCommand::RunCell { kernel: 1, options: Some(Opening::default()), cell, limits: limits() },
+            WorkerCommand::RunCell { kernel: 1, options: Some(KernelOptions::default()), cell, limits: limits() },
             WorkerCommand::RunInternal { kernel: 1, code: "c".into(), max_time: Duration::from_millis(1) },
             WorkerCommand::CloseKernel { kernel: 1 },
             WorkerCommand::Cancel,
@@ -271,13 +271,13 @@ mod tests {
             observed: None,
             truncated: false,
             usage: Usage::default(),
-            lacked: Some(Need::Threads),
+            unmet_need: Some(Need::Threads),
         };
         let change = Change { path: "p".into(), content: Content::Folder };
         let reports = [
             WorkerReport::Event(Event::Stdout("d".into())),
             WorkerReport::ProgramEnded(Ok(outcome())),
-            WorkerReport::CellEnded(Ok(Ran {
+            WorkerReport::CellEnded(Ok(CellOutcome {
                 outcome: outcome(),
                 changes: vec![change],
                 tape: Some(Tape::default()),

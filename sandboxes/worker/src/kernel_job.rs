@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use switchtower_contract::{Cell, Escalation, Events, Exit, Fault, Limits, Need, Opening, Outcome, Ran, Usage};
+use switchtower_contract::{
+    Cell, CellOutcome, Escalation, Events, Exit, Fault, KernelOptions, Limits, Need, Outcome, Usage,
+};
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot, watch};
 use tokio::time::timeout;
 
@@ -39,7 +41,7 @@ pub(crate) type KernelLock = OwnedMutexGuard<()>;
 pub(crate) enum KernelJob {
     Cell {
         kernel: KernelNumber,
-        options: Opening,
+        options: KernelOptions,
         /// Set when the worker has been told to create the kernel.
         is_created: Arc<AtomicBool>,
         closings: Arc<KernelClosings>,
@@ -47,7 +49,7 @@ pub(crate) enum KernelJob {
         limits: Limits,
         events: Events,
         /// Closed when the caller leaves.
-        reply: oneshot::Sender<Result<Ran, Fault>>,
+        reply: oneshot::Sender<Result<CellOutcome, Fault>>,
         guards: (KernelLock, QueuedCell),
     },
     Internal {
@@ -199,13 +201,13 @@ impl KernelJob {
     }
 }
 
-fn killed_at_its_deadline(time_limit: Duration, escalation: Escalation, ran: Duration) -> Result<Ran, Fault> {
+fn killed_at_its_deadline(time_limit: Duration, escalation: Escalation, ran: Duration) -> Result<CellOutcome, Fault> {
     match escalation {
         Escalation::OnNeed => Err(Fault::Unsupported(Need::Time(time_limit))),
         Escalation::Never => {
             let usage = Usage { wall: ran, ..Usage::default() };
-            let outcome = Outcome { exit: Exit::TimedOut, observed: None, truncated: false, usage, lacked: None };
-            Ok(Ran { outcome, changes: Vec::new(), tape: None, alive: false })
+            let outcome = Outcome { exit: Exit::TimedOut, observed: None, truncated: false, usage, unmet_need: None };
+            Ok(CellOutcome { outcome, changes: Vec::new(), tape: None, alive: false })
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchtower_contract::{Cell, Events, Fault, Kernel, Limits, Opening, Ran};
+use switchtower_contract::{Cell, CellOutcome, Events, Fault, Kernel, KernelOptions, Limits};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -80,7 +80,7 @@ impl KernelPool {
 
     /// Returns a new kernel in the worker with the fewest cells, and of those in the one with the fewest kernels. The worker
     /// creates it with its first cell.
-    pub fn open(&self, options: &Opening) -> Box<dyn Kernel> {
+    pub fn open(&self, options: &KernelOptions) -> Box<dyn Kernel> {
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let load =
             |worker: &&KernelWorker| (worker.cells.load(Ordering::Relaxed), worker.kernels.load(Ordering::Relaxed));
@@ -113,7 +113,7 @@ impl KernelPool {
 struct PooledKernel {
     worker: KernelWorker,
     number: KernelNumber,
-    options: Opening,
+    options: KernelOptions,
     /// Bytes that it may have until a cell gives a limit.
     memory: u64,
     /// The worker has been told to create it.
@@ -172,7 +172,7 @@ fn shut_down() -> Fault {
 
 #[async_trait]
 impl Kernel for PooledKernel {
-    async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<Ran, Fault> {
+    async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<CellOutcome, Fault> {
         let guards = self.admit().await?;
         self.was_given_a_cell = true;
         let (reply, end) = oneshot::channel();
@@ -191,7 +191,7 @@ impl Kernel for PooledKernel {
         end.await.unwrap_or_else(|_| Err(process_ended()))
     }
 
-    async fn own(&mut self, code: &str, most: Duration) -> Result<String, Fault> {
+    async fn run_internal(&mut self, code: &str, most: Duration) -> Result<String, Fault> {
         if !self.is_created.load(Ordering::Relaxed) {
             self.create().await?;
         }
@@ -211,7 +211,7 @@ impl Kernel for PooledKernel {
         Ok(())
     }
 
-    fn outlives_a_break(&self) -> bool {
+    fn survives_interrupt(&self) -> bool {
         self.survives_interrupt
     }
 }

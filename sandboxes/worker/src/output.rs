@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use switchtower_contract::{Bundle, Event};
+use switchtower_contract::{Event, MimeBundle};
 
 /// Takes the events of one run, in order. Returns false when nobody receives them any more.
 pub type SendEvent = Box<dyn FnMut(Event) -> bool + Send>;
@@ -105,7 +105,7 @@ impl OutputBuffer {
     }
 
     /// Sends on a value that was shown, after the text before it.
-    pub fn show(&mut self, data: Bundle, main: bool) {
+    pub fn show(&mut self, data: MimeBundle, main: bool) {
         let size = data.iter().map(|(mime, data)| (mime.len() + data.len()) as u64).sum::<u64>();
         if size > self.remaining_values {
             self.truncated = true;

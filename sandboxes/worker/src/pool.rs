@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use switchtower_contract::{
-    Backend, Events, Fault, InterpreterId, Limits, Offer, Outcome, Program, Sandbox, Spec, Upkeep,
+    Backend, Events, Fault, InterpreterId, Limits, Maintenance, Offer, Outcome, Program, Sandbox, Spec,
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -126,8 +126,8 @@ impl IdleWorkers {
         self.changed.notify_waiters();
     }
 
-    /// Waits for a worker that is up: another one than `apart_from`, if such a one is idle. `None`: the pool is shut down.
-    async fn pop(&self, apart_from: Option<InterpreterId>) -> Option<(Worker, OwnedSemaphorePermit)> {
+    /// Waits for a worker that is up: another one than `avoid_interpreter`, if such a one is idle. `None`: the pool is shut down.
+    async fn pop(&self, avoid_interpreter: Option<InterpreterId>) -> Option<(Worker, OwnedSemaphorePermit)> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
         loop {
             let changed = self.changed.notified();
@@ -137,23 +137,23 @@ impl IdleWorkers {
             if self.permits.is_closed() {
                 return None;
             }
-            if let Some(worker) = self.pick(apart_from) {
+            if let Some(worker) = self.pick(avoid_interpreter) {
                 return Some((worker, permit));
             }
             changed.await;
         }
     }
 
-    /// Removes the best idle worker: one that is up and not `apart_from`, else any that is up; of equals the one that has
+    /// Removes the best idle worker: one that is up and not `avoid_interpreter`, else any that is up; of equals the one that has
     /// been idle longest, which has had the most time to prepare. `None` where all are being started. Where every worker
     /// fails to start, one of those: it then says why.
-    fn pick(&self, apart_from: Option<InterpreterId>) -> Option<Worker> {
+    fn pick(&self, avoid_interpreter: Option<InterpreterId>) -> Option<Worker> {
         let mut state = self.state();
         let availability: Vec<Availability> = state.iter().map(Worker::availability).collect();
         let first = |fits: &dyn Fn(InterpreterId) -> bool| {
             availability.iter().position(|found| matches!(found, Availability::Up(id) if fits(*id)))
         };
-        let at = first(&|id| Some(id) != apart_from).or_else(|| first(&|_| true)).or_else(|| {
+        let at = first(&|id| Some(id) != avoid_interpreter).or_else(|| first(&|_| true)).or_else(|| {
             let all_fail = availability.iter().all(|found| *found == Availability::Failing);
             (all_fail && availability.len() == self.workers).then_some(0)
         })?;
@@ -179,7 +179,7 @@ impl Backend for WorkerPool {
 
     async fn open(&self, spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
         let closed = || Fault::Unavailable { reason: "the workers are shut down".into() };
-        let (worker, permit) = self.idle.pop(spec.apart_from).await.ok_or_else(closed)?;
+        let (worker, permit) = self.idle.pop(spec.avoid_interpreter).await.ok_or_else(closed)?;
         let idle = Arc::clone(&self.idle);
         Ok(Box::new(LeasedWorker { worker: Some(worker), idle, interpreter: None, _permit: permit }))
     }
@@ -222,7 +222,7 @@ impl Sandbox for LeasedWorker {
         Ok(())
     }
 
-    async fn keep(&mut self, _how: Upkeep) -> Result<(), Fault> {
+    async fn maintain(&mut self, _how: Maintenance) -> Result<(), Fault> {
         // The supervisor replaces a worker that has ended.
         Ok(())
     }

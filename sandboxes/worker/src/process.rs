@@ -224,7 +224,7 @@ fn killed_at_its_deadline(time_limit: Duration, escalation: Escalation, ran: Dur
             observed: None,
             truncated: false,
             usage: Usage { wall: ran, ..Usage::default() },
-            lacked: None,
+            unmet_need: None,
         }),
     }
 }

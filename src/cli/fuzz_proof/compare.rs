@@ -78,13 +78,13 @@ async fn once(backend: &dyn Backend, program: &Program) -> Result<Told, Fault> {
         loop {
             tokio::select! {
                 biased;
-                Some(event) = from.recv() => output.take(event),
+                Some(event) = from.recv() => output.push(event),
                 ended = &mut run => break ended?,
             }
         }
     };
     while let Ok(event) = from.try_recv() {
-        output.take(event);
+        output.push(event);
     }
     Ok(Told { exit: outcome.exit, output })
 }
@@ -95,7 +95,7 @@ mod tests {
 
     use async_trait::async_trait;
     use switchtower_contract::{
-        Event, InterpreterId, Isolation, Limits, Modules, Offer, Outcome, Sandbox, Upkeep, Usage,
+        Event, InterpreterId, Isolation, Limits, Maintenance, Modules, Offer, Outcome, Sandbox, Usage,
     };
 
     use super::*;
@@ -151,14 +151,14 @@ mod tests {
                 };
                 events.send(Event::Stdout(said)).await;
             }
-            Ok(Outcome { exit, observed: None, truncated: false, usage: Usage::default(), lacked: None })
+            Ok(Outcome { exit, observed: None, truncated: false, usage: Usage::default(), unmet_need: None })
         }
 
         async fn reset(&mut self) -> Result<(), Fault> {
             Ok(())
         }
 
-        async fn keep(&mut self, _how: Upkeep) -> Result<(), Fault> {
+        async fn maintain(&mut self, _how: Maintenance) -> Result<(), Fault> {
             Ok(())
         }
 

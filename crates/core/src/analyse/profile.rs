@@ -116,7 +116,7 @@ pub enum StaticEffect {
     Environment,
     Clock,
     /// Randomness that no literal seed fixes.
-    Chance,
+    Randomness,
     Threads,
     Display,
     /// `!command` lines.
@@ -132,7 +132,7 @@ impl StaticEffect {
         Self::Processes,
         Self::Environment,
         Self::Clock,
-        Self::Chance,
+        Self::Randomness,
         Self::Threads,
         Self::Display,
         Self::Shell,
@@ -146,7 +146,7 @@ impl StaticEffect {
             Self::Processes => "processes",
             Self::Environment => "environment",
             Self::Clock => "clock",
-            Self::Chance => "chance",
+            Self::Randomness => "randomness",
             Self::Threads => "threads",
             Self::Display => "display",
             Self::Shell => "shell",

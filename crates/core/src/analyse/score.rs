@@ -73,7 +73,7 @@ fn effect_weight(effect: StaticEffect) -> (&'static str, f64) {
         StaticEffect::Processes => ("processes", 5.0),
         StaticEffect::Environment => ("environment", 0.5),
         StaticEffect::Clock => ("clock", 0.2),
-        StaticEffect::Chance => ("chance", 0.2),
+        StaticEffect::Randomness => ("randomness", 0.2),
         StaticEffect::Threads => ("threads", 3.0),
         StaticEffect::Display => ("display", 0.5),
         StaticEffect::Shell => ("shell", 5.0),

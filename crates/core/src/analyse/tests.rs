@@ -179,7 +179,7 @@ fn randomness_is_fixed_only_by_a_literal_seed_that_runs_before_it() {
         "print(getattr(__import__('random'), 'random')())",
         "print(df.sample(3))",
     ] {
-        assert_eq!(effects(source), ["chance"], "{source}");
+        assert_eq!(effects(source), ["randomness"], "{source}");
     }
 }
 

@@ -97,7 +97,7 @@ fn has_an_address(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use switchtower_contract::events::Shown;
+    use switchtower_contract::events::DisplayedValue;
     use switchtower_contract::{Exit, Outcome, Usage};
 
     use super::*;
@@ -108,10 +108,10 @@ mod tests {
             observed: None,
             truncated: false,
             usage: Usage::default(),
-            lacked: None,
+            unmet_need: None,
         };
-        let results =
-            value.map(|value| Shown { data: [("text/plain".to_owned(), value.to_owned())].into(), main: true });
+        let results = value
+            .map(|value| DisplayedValue { data: [("text/plain".to_owned(), value.to_owned())].into(), main: true });
         let output = Output { stdout: stdout.to_owned(), results: results.into_iter().collect(), ..Output::default() };
         Kept::new(&"native".into(), &outcome, &output).unwrap()
     }

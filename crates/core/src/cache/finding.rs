@@ -1,6 +1,6 @@
 //! What the end of a run says about its result: whether the same request must have the same one.
 
-use switchtower_contract::{Chance, Effect, Exit, InterpreterId, Limits, Outcome, Output};
+use switchtower_contract::{Effect, Exit, InterpreterId, Limits, Outcome, Output, Randomness};
 
 use super::Kept;
 use super::compare::shows_an_address;
@@ -16,7 +16,7 @@ pub struct Run<'a> {
     pub output: &'a Output,
     /// What analysis says of the program.
     pub verdict: &'a Verdict,
-    pub chance: Chance,
+    pub randomness: Randomness,
     pub limits: &'a Limits,
     pub interpreter: Option<InterpreterId>,
 }
@@ -36,11 +36,11 @@ pub enum Finding {
 impl Finding {
     pub fn of(run: &Run<'_>) -> Self {
         let Some(kept) = Kept::new(run.tier, run.outcome, run.output) else { return Self::Unique };
-        let seeded = matches!(run.chance, Chance::Seeded(_));
+        let seeded = matches!(run.randomness, Randomness::Seeded(_));
         match run.outcome.observed {
             // What the sandbox saw and what the program looks like must agree; a given seed settles both.
             Some(effects) if run.observes => {
-                let settled = |effect| seeded && matches!(effect, Effect::Clock | Effect::Chance);
+                let settled = |effect| seeded && matches!(effect, Effect::Clock | Effect::Randomness);
                 let pure = effects.iter().all(settled) && (run.verdict.doubt.is_none() || seeded);
                 if pure { Self::Observed(kept) } else { Self::Unique }
             }

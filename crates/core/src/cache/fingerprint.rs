@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use switchtower_contract::{Chance, Program};
+use switchtower_contract::{Program, Randomness};
 
 use super::Scope;
 use crate::request::{Caller, Request};
@@ -25,7 +25,7 @@ const CONTRACT: u64 = 2;
 impl Digest {
     pub fn of(program: &Program) -> Self {
         // Spelled out, so that a new field is a compile error and not a wrong key.
-        let Program { language, source, stdin, files, env, chance } = program;
+        let Program { language, source, stdin, files, env, randomness } = program;
         let mut form = Form::new();
         form.text(language.name());
         form.text(source);
@@ -42,9 +42,9 @@ impl Digest {
                 form.text(value);
             }
         });
-        match chance {
-            Chance::Fresh => form.number(0),
-            Chance::Seeded(seed) => {
+        match randomness {
+            Randomness::Fresh => form.number(0),
+            Randomness::Seeded(seed) => {
                 form.number(1);
                 form.number(*seed);
             }
@@ -140,11 +140,18 @@ mod tests {
 
     fn program() -> impl Strategy<Value = Program> {
         let file = (text(), vec(0u8..3, 0..3)).prop_map(|(path, content)| File { path, content });
-        let chance = prop_oneof![Just(Chance::Fresh), (0u64..3).prop_map(Chance::Seeded)];
+        let randomness = prop_oneof![Just(Randomness::Fresh), (0u64..3).prop_map(Randomness::Seeded)];
         let env = option::of(btree_map(text(), text(), 0..3));
-        (text(), option::of(text()), vec(file, 0..3), env, chance).prop_map(|(source, stdin, files, env, chance)| {
-            Program { language: Language::Python, source, stdin, files, env, chance }
-        })
+        (text(), option::of(text()), vec(file, 0..3), env, randomness).prop_map(
+            |(source, stdin, files, env, randomness)| Program {
+                language: Language::Python,
+                source,
+                stdin,
+                files,
+                env,
+                randomness,
+            },
+        )
     }
 
     type Run = (Program, u64, u64, Vec<(String, String)>);
@@ -187,9 +194,9 @@ mod tests {
                 },
                 4 => other.0.env = match other.0.env { None => Some([].into()), Some(_) => None },
                 5 => { other.0.env.get_or_insert_default().insert("c".into(), String::new()); }
-                6 => other.0.chance = match other.0.chance {
-                    Chance::Fresh => Chance::Seeded(0),
-                    Chance::Seeded(seed) => Chance::Seeded(seed + 1),
+                6 => other.0.randomness = match other.0.randomness {
+                    Randomness::Fresh => Randomness::Seeded(0),
+                    Randomness::Seeded(seed) => Randomness::Seeded(seed + 1),
                 },
                 7 => other.1 += 1,
                 8 => other.2 += 1,

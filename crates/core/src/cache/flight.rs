@@ -124,7 +124,7 @@ impl Flight {
     }
 
     /// The interpreter that this run must not take place in to be a witness: that of the only run so far.
-    pub fn apart_from(&self) -> Option<InterpreterId> {
+    pub fn avoid_interpreter(&self) -> Option<InterpreterId> {
         match self.role {
             Role::Leads | Role::Alone => self.shared.state().verification.candidate(&self.key, Instant::now()),
             Role::Bypass | Role::Barred | Role::Landed => None,

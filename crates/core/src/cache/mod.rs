@@ -96,7 +96,7 @@ impl Kept {
     /// A pure result, where it may be kept: the program came to its own end, with all it needed and all it said. What
     /// was cut by time, memory or a missing part may end otherwise next time.
     pub fn new(tier: &TierName, outcome: &Outcome, output: &Output) -> Option<Self> {
-        let whole = outcome.lacked.is_none() && !outcome.truncated;
+        let whole = outcome.unmet_need.is_none() && !outcome.truncated;
         let ended = matches!(outcome.exit, Exit::Finished(_) | Exit::Raised);
         (whole && ended).then(|| Self { tier: tier.clone(), outcome: outcome.clone(), output: output.clone() })
     }

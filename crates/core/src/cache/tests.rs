@@ -1,4 +1,4 @@
-use switchtower_contract::{Chance, Effect, Effects, Event, InterpreterId, Limits, Program, Usage};
+use switchtower_contract::{Effect, Effects, Event, InterpreterId, Limits, Program, Randomness, Usage};
 use tokio::task::yield_now;
 use tokio::time::advance;
 
@@ -21,12 +21,12 @@ fn subject(source: &str) -> Subject {
 }
 
 fn outcome(exit: Exit) -> Outcome {
-    Outcome { exit, observed: Some(Effects::NONE), truncated: false, usage: Usage::default(), lacked: None }
+    Outcome { exit, observed: Some(Effects::NONE), truncated: false, usage: Usage::default(), unmet_need: None }
 }
 
 fn result(stdout: &str) -> Kept {
     let mut output = Output::default();
-    output.take(Event::Stdout(stdout.to_owned()));
+    output.push(Event::Stdout(stdout.to_owned()));
     Kept::new(&"wasm".into(), &outcome(Exit::Finished(0)), &output).unwrap()
 }
 
@@ -197,8 +197,8 @@ fn only_a_whole_result_may_be_kept() {
     assert!(may(&outcome(Exit::Finished(3))) && may(&outcome(Exit::Raised)));
     assert!(![Exit::TimedOut, Exit::OutOfMemory, Exit::Killed].into_iter().any(|exit| may(&outcome(exit))));
     assert!(!may(&Outcome { truncated: true, ..outcome(Exit::Raised) }));
-    let lacked = Some(switchtower_contract::Need::Threads);
-    assert!(!may(&Outcome { lacked, ..outcome(Exit::Raised) }));
+    let unmet_need = Some(switchtower_contract::Need::Threads);
+    assert!(!may(&Outcome { unmet_need, ..outcome(Exit::Raised) }));
 }
 
 fn verdict(deterministic: bool) -> Verdict {
@@ -206,7 +206,7 @@ fn verdict(deterministic: bool) -> Verdict {
 }
 
 /// What becomes of a run with this end, in an interpreter of its own.
-fn finding(outcome: &Outcome, stdout: &str, chance: Chance, deterministic: bool) -> Finding {
+fn finding(outcome: &Outcome, stdout: &str, randomness: Randomness, deterministic: bool) -> Finding {
     let output = Output { stdout: stdout.to_owned(), ..Output::default() };
     let (verdict, limits, interpreter) = (verdict(deterministic), Limits::default(), Some(InterpreterId::next()));
     let tier = TierName::from("native");
@@ -216,7 +216,7 @@ fn finding(outcome: &Outcome, stdout: &str, chance: Chance, deterministic: bool)
         outcome,
         output: &output,
         verdict: &verdict,
-        chance,
+        randomness,
         limits: &limits,
         interpreter,
     })
@@ -224,16 +224,16 @@ fn finding(outcome: &Outcome, stdout: &str, chance: Chance, deterministic: bool)
 
 #[test]
 fn what_was_observed_counts_more_than_what_was_foreseen() {
-    let of = |effects: Option<&[Effect]>, chance, deterministic| {
+    let of = |effects: Option<&[Effect]>, randomness, deterministic| {
         let observed = effects.map(|effects| effects.iter().copied().collect());
-        finding(&Outcome { observed, ..outcome(Exit::Finished(0)) }, "1", chance, deterministic)
+        finding(&Outcome { observed, ..outcome(Exit::Finished(0)) }, "1", randomness, deterministic)
     };
     let observed = |finding| matches!(finding, Finding::Observed(_));
     let proven = |finding| matches!(finding, Finding::Proven(..));
-    let (fresh, seeded) = (Chance::Fresh, Chance::Seeded(1));
+    let (fresh, seeded) = (Randomness::Fresh, Randomness::Seeded(1));
     assert!(observed(of(Some(&[]), fresh, false)));
-    assert_eq!(of(Some(&[Effect::Chance]), fresh, true), Finding::Unique);
-    assert!(observed(of(Some(&[Effect::Chance, Effect::Clock]), seeded, false)));
+    assert_eq!(of(Some(&[Effect::Randomness]), fresh, true), Finding::Unique);
+    assert!(observed(of(Some(&[Effect::Randomness, Effect::Clock]), seeded, false)));
     assert_eq!(of(Some(&[Effect::Environment]), seeded, true), Finding::Unique);
     assert!(proven(of(None, fresh, true)));
     assert_eq!(of(None, seeded, false), Finding::Unique);
@@ -244,13 +244,13 @@ fn a_run_that_nobody_saw_and_that_may_have_been_cut_short_is_no_candidate() {
     let is_candidate = |change: &dyn Fn(&mut Outcome), stdout: &str| {
         let mut outcome = Outcome { observed: None, ..outcome(Exit::Finished(0)) };
         change(&mut outcome);
-        finding(&outcome, stdout, Chance::Fresh, true) != Finding::Unique
+        finding(&outcome, stdout, Randomness::Fresh, true) != Finding::Unique
     };
     let limits = Limits::default();
     assert!(is_candidate(&|_| (), "1"));
     assert!(!is_candidate(&|outcome| outcome.exit = Exit::Raised, "1"));
     assert!(!is_candidate(&|outcome| outcome.truncated = true, "1"));
-    assert!(!is_candidate(&|outcome| outcome.lacked = Some(switchtower_contract::Need::Threads), "1"));
+    assert!(!is_candidate(&|outcome| outcome.unmet_need = Some(switchtower_contract::Need::Threads), "1"));
     assert!(!is_candidate(&|outcome| outcome.usage.memory = limits.memory - 1, "1"));
     assert!(!is_candidate(&|outcome| outcome.usage.wall = limits.wall - Duration::from_millis(1), "1"));
     assert!(!is_candidate(&|_| (), "<object at 0x7f3a5c0b1d90>"));
@@ -278,7 +278,7 @@ async fn a_result_that_nobody_observed_is_a_hit_for_the_third_equal_request() {
     assert_eq!(unobserved(&cache, "a", "1", one).await, Err(Stored::Candidate));
     let found = cache.find(&key("a"), &subject("a"), &user("ada"), CacheMode::Use, false, PATIENCE).await;
     let Found::Nothing(flight) = found else { panic!("a candidate is given to nobody") };
-    assert_eq!(flight.apart_from(), Some(one));
+    assert_eq!(flight.avoid_interpreter(), Some(one));
     drop(flight);
     assert_eq!(unobserved(&cache, "a", "1", two).await, Err(Stored::Kept));
     assert_eq!(unobserved(&cache, "a", "", two).await, Ok("1".to_owned()));

@@ -137,7 +137,7 @@ impl Session {
              print(_switchtower_room.arrive({given}))\n{after}",
             json!(ARRIVE)
         );
-        let printed = kernel.own(&code, again + MOVING).await.map_err(failed)?;
+        let printed = kernel.run_internal(&code, again + MOVING).await.map_err(failed)?;
         let verdict: Verdict = serde_json::from_str(printed.trim())
             .map_err(|error| stuck(Stuck::new(seat.count, format!("the kernel there says {printed:?}: {error}"))))?;
         if verdict.ok {
@@ -162,7 +162,7 @@ impl Session {
         if !makes_again(tier)
             && let Some(Some(kernel)) = seat.place.kernel_of(&place)
         {
-            return kernel.own(&code, MOVING).await.map_err(Gone::Fault);
+            return kernel.run_internal(&code, MOVING).await.map_err(Gone::Fault);
         }
         // To run its cells again costs as much as they did: it waits as any cell does.
         let slot = self.house.queue(tier).slot(&self.caller.user, Priority::Normal).await;
@@ -170,6 +170,6 @@ impl Session {
         let _slot = slot.map_err(refused)?;
         let mut kernel = self.kernel_here(tier, context, seat).await?;
         context.holds(None);
-        kernel.own(&code, MOVING).await.map_err(Gone::Fault)
+        kernel.run_internal(&code, MOVING).await.map_err(Gone::Fault)
     }
 }

@@ -51,7 +51,7 @@ impl Ended {
     /// Its context was restarted, or closed.
     fn broken_off(tier: &TierName, began: Instant) -> Self {
         let usage = Usage { wall: began.elapsed(), ..Usage::default() };
-        let outcome = Outcome { exit: Exit::Killed, observed: None, truncated: false, usage, lacked: None };
+        let outcome = Outcome { exit: Exit::Killed, observed: None, truncated: false, usage, unmet_need: None };
         Self { outcome, tier: tier.clone(), moved: None, restarted: true, note: None }
     }
 }
@@ -155,8 +155,8 @@ impl Session {
         let Ended { outcome, tier, moved, restarted, note } = ended?;
         // A machine has what there is: nothing would have let it fare better.
         let here = !self.house.router.tiers().get(&tier).is_some_and(|tier| tier.offer().machines);
-        let lacked = outcome.lacked.as_ref().filter(|_| here);
-        let note = note.or_else(|| lacked.map(|need| self.note(need, request.memory, &tier)));
+        let unmet_need = outcome.unmet_need.as_ref().filter(|_| here);
+        let note = note.or_else(|| unmet_need.map(|need| self.note(need, request.memory, &tier)));
         Ok(CellAnswer { id, number, outcome, tier, decision, moved, note, restarted })
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use switchtower_contract::{Cell, Change, Content, Exit, Outcome, Ran, Usage};
+use switchtower_contract::{Cell, CellOutcome, Change, Content, Exit, Outcome, Usage};
 
 use crate::memory::Charge;
 
@@ -100,12 +100,12 @@ impl History {
         self.live.get_or_insert(cell.number);
         self.wrote.get_or_insert(cell.number);
         let usage = Usage::default();
-        let outcome = Outcome { exit: Exit::Killed, observed: None, truncated: false, usage, lacked: None };
-        self.keep(cell, &Ran { outcome, changes: Vec::new(), tape: None, alive: true });
+        let outcome = Outcome { exit: Exit::Killed, observed: None, truncated: false, usage, unmet_need: None };
+        self.keep(cell, &CellOutcome { outcome, changes: Vec::new(), tape: None, alive: true });
     }
 
     /// Takes in a cell that has run.
-    pub(super) fn add(&mut self, mut cell: Cell, ran: &Ran) {
+    pub(super) fn add(&mut self, mut cell: Cell, ran: &CellOutcome) {
         self.begun = None;
         self.touch(cell.changes.iter().chain(&ran.changes));
         if !ran.changes.is_empty() {
@@ -113,7 +113,7 @@ impl History {
         }
         match &ran.tape {
             None => drop(self.live.get_or_insert(cell.number)),
-            Some(tape) if tape.torn => {
+            Some(tape) if tape.incomplete => {
                 self.breaks(cell.number, "it read the clock more often than is kept");
                 return;
             }
@@ -132,7 +132,7 @@ impl History {
         }
     }
 
-    fn keep(&mut self, cell: Cell, ran: &Ran) {
+    fn keep(&mut self, cell: Cell, ran: &CellOutcome) {
         if self.broken.is_some() {
             return;
         }
@@ -147,9 +147,9 @@ impl History {
             self.breaks(cell.number, why);
             return;
         }
-        let (exit, lacked) = (ran.outcome.exit, ran.outcome.lacked.is_some());
+        let (exit, unmet_need) = (ran.outcome.exit, ran.outcome.unmet_need.is_some());
         let pure = ran.outcome.observed.is_some_and(switchtower_contract::Effects::is_empty);
-        let cut = lacked || !matches!(exit, Exit::Finished(_) | Exit::Raised);
+        let cut = unmet_need || !matches!(exit, Exit::Finished(_) | Exit::Raised);
         self.cells.push(Past { cell, pure, exit, cpu: ran.outcome.usage.cpu, cut });
     }
 
@@ -226,7 +226,7 @@ fn bytes_of(change: &Change) -> usize {
     PATH + change.path.len()
         + match &change.content {
             Content::File(content) => content.len(),
-            Content::Folder | Content::Gone => 0,
+            Content::Folder | Content::Removed => 0,
         }
 }
 
@@ -235,7 +235,7 @@ fn change(change: &Change) -> Value {
     match &change.content {
         Content::File(content) => drop(told.insert("content", json!(STANDARD.encode(content)))),
         Content::Folder => drop(told.insert("folder", json!(true))),
-        Content::Gone => drop(told.insert("gone", json!(true))),
+        Content::Removed => drop(told.insert("gone", json!(true))),
     }
     json!(told)
 }

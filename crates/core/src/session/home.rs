@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchtower_contract::{Fault, Kernel, Machine, Upkeep};
+use switchtower_contract::{Fault, Kernel, Machine, Maintenance};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -27,8 +27,8 @@ pub(super) struct Home {
 }
 
 impl Home {
-    pub(super) async fn keep(&self, how: Upkeep) -> Result<(), Fault> {
-        self.loan.lock().await.as_mut().ok_or_else(given_up)?.sandbox().keep(how).await
+    pub(super) async fn maintain(&self, how: Maintenance) -> Result<(), Fault> {
+        self.loan.lock().await.as_mut().ok_or_else(given_up)?.sandbox().maintain(how).await
     }
 
     /// Ends it, whoever may still know it.

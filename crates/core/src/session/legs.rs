@@ -41,7 +41,7 @@ impl Session {
             let budget = further.then(|| budget.unwrap_or(Duration::MAX));
             match self.run_here(tier, budget, context, seat, turn).await? {
                 Here::Ran { outcome, restarted, mut note } => {
-                    if let (Some(machine), Some(need), Exit::Raised) = (machines, &outcome.lacked, outcome.exit)
+                    if let (Some(machine), Some(need), Exit::Raised) = (machines, &outcome.unmet_need, outcome.exit)
                         && !makes_again(tier)
                     {
                         let next = format!("it needs {need}; what it did until then is done");

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use switchtower_contract::{
-    Cell, Escalation, Event, Events, Exit, Failure, Fault, Kernel, Limits, Need, Outcome, Ran, Usage,
+    Cell, CellOutcome, Escalation, Event, Events, Exit, Failure, Fault, Kernel, Limits, Need, Outcome, Usage,
 };
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -116,7 +116,7 @@ impl Session {
                     Fault::Unsupported(Need::Time(limits.wall))
                 }
                 Ok(ran) => {
-                    trial.ends(ran.outcome.exit.name(), ran.outcome.lacked.as_ref().map(Need::to_string));
+                    trial.ends(ran.outcome.exit.name(), ran.outcome.unmet_need.as_ref().map(Need::to_string));
                     let (mut outcome, kernel) = (ran.outcome.clone(), running.kernel.take().filter(|_| ran.alive));
                     drop(running);
                     let mut note = None;
@@ -196,7 +196,7 @@ impl Session {
         permit: Option<KernelPermit>,
         mark: Revision,
         cell: Cell,
-        ran: Ran,
+        ran: CellOutcome,
     ) -> Result<Option<String>, Error> {
         context.holds(Some(ran.outcome.usage.memory));
         seat.history.add(cell, &ran);
@@ -218,7 +218,7 @@ pub(super) async fn heard(
     limits: &Limits,
     hold_back: Duration,
     relay: &mut Relay,
-) -> Result<Ran, Fault> {
+) -> Result<CellOutcome, Fault> {
     let (events, from) = Events::channel();
     let (over, is_over) = oneshot::channel();
     let run = async {
@@ -255,7 +255,7 @@ fn no_space(outcome: &mut Outcome, relay: &mut Relay, why: String) -> Option<Str
 
 pub(super) fn ended(exit: Exit, wall: Duration) -> Outcome {
     let usage = Usage { wall, ..Usage::default() };
-    Outcome { exit, observed: None, truncated: false, usage, lacked: None }
+    Outcome { exit, observed: None, truncated: false, usage, unmet_need: None }
 }
 
 pub(super) fn unavailable(tier: &Tier, fault: &Fault) -> Error {

@@ -187,6 +187,6 @@ impl Session {
 fn brought(touched: &BTreeSet<String>, files: Vec<Change>) -> Vec<Change> {
     let kept: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
     let gone = touched.iter().filter(|path| !kept.contains(path.as_str()));
-    let gone: Vec<_> = gone.map(|path| Change { path: path.clone(), content: Content::Gone }).collect();
+    let gone: Vec<_> = gone.map(|path| Change { path: path.clone(), content: Content::Removed }).collect();
     gone.into_iter().chain(files).collect()
 }

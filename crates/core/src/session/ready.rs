@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use switchtower_contract::{Cell, Change, Escalation, Events, Fault, Kernel, Limits, Opening, Ran};
+use switchtower_contract::{Cell, CellOutcome, Change, Escalation, Events, Fault, Kernel, KernelOptions, Limits};
 
 use super::context::{Context, Seat};
 use super::files::Revision;
@@ -47,7 +47,7 @@ impl Running<'_> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        if self.kernel.as_ref().is_some_and(|kernel| kernel.outlives_a_break()) {
+        if self.kernel.as_ref().is_some_and(|kernel| kernel.survives_interrupt()) {
             self.stays();
         }
     }
@@ -107,13 +107,13 @@ impl Session {
         Ok(kernel)
     }
 
-    pub(super) fn opening(&self, folder: &str) -> Opening {
-        Opening { env: self.options().env.clone(), folder: Some(folder.to_owned()) }
+    pub(super) fn opening(&self, folder: &str) -> KernelOptions {
+        KernelOptions { env: self.options().env.clone(), folder: Some(folder.to_owned()) }
     }
 }
 
 /// Runs a cell that everything has been heard of before.
-pub(super) async fn unheard(kernel: &mut dyn Kernel, cell: &Cell, limits: &Limits) -> Result<Ran, Fault> {
+pub(super) async fn unheard(kernel: &mut dyn Kernel, cell: &Cell, limits: &Limits) -> Result<CellOutcome, Fault> {
     let (events, mut from) = Events::channel();
     let run = async {
         let ran = kernel.run(cell, limits, &events).await;

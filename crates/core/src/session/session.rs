@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use switchtower_contract::{Machine, Program, Upkeep};
+use switchtower_contract::{Machine, Maintenance, Program};
 use tokio::sync::SetOnce;
 
 use super::context::{Context, Seat};
@@ -177,7 +177,7 @@ impl Session {
     /// Puts its machine to sleep, where it has one.
     pub(super) async fn sleeps(&self) -> Result<(), Error> {
         let Some(home) = self.machine_home() else { return Ok(()) };
-        home.keep(Upkeep::Asleep).await.map_err(|fault| Error::Unavailable {
+        home.maintain(Maintenance::Asleep).await.map_err(|fault| Error::Unavailable {
             reason: format!("{}: {fault}", home.tier),
             retry_after: None,
             attempts: Vec::new(),

@@ -67,7 +67,7 @@ impl Session {
 
     /// A machine that does not answer any more takes its session with it.
     async fn failed_there(&self, home: &Home, tier: &Tier, context: &Context, fault: &Fault) -> Error {
-        if matches!(fault, Fault::Lost { .. }) && home.machine.lasts(Duration::ZERO).await.is_err() {
+        if matches!(fault, Fault::Lost { .. }) && home.machine.ensure_lifetime(Duration::ZERO).await.is_err() {
             tracing::warn!(session = self.id(), context = context.info.id, %fault, "a session's machine is gone");
             self.end();
         }

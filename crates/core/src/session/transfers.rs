@@ -33,7 +33,7 @@ impl Transfers {
     pub(super) async fn admit(&self, changes: &[Change]) {
         let bytes = |change: &Change| match &change.content {
             Content::File(content) => content.len() as u64,
-            Content::Folder | Content::Gone => 0,
+            Content::Folder | Content::Removed => 0,
         };
         let units = changes.iter().map(bytes).sum::<u64>() / UNIT;
         let units = u32::try_from(units).unwrap_or(UNITS).min(UNITS);

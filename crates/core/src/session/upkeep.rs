@@ -90,9 +90,9 @@ impl Session {
             return;
         }
         let kept: Result<(), Fault> = if self.life.idle() < sleep || self.is_shared() || self.is_busy() {
-            home.machine.lasts(BY).await
+            home.machine.ensure_lifetime(BY).await
         } else if self.life.idle() < sleep + PROLONG * 2 {
-            home.keep(switchtower_contract::Upkeep::Asleep).await
+            home.maintain(switchtower_contract::Maintenance::Asleep).await
         } else {
             // It sleeps already.
             Ok(())

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use switchtower_contract::{Backend, Fault, Kernel, Language, Need, Offer, Opening, Spec, rounded};
+use switchtower_contract::{Backend, Fault, Kernel, KernelOptions, Language, Need, Offer, Spec, rounded};
 use tokio::time::timeout;
 
 pub use attempt::Attempt;
@@ -216,7 +216,7 @@ impl Tier {
     ///
     /// # Errors
     /// As the backend says.
-    pub async fn kernel(&self, opening: &Opening) -> Result<Box<dyn Kernel>, Fault> {
+    pub async fn kernel(&self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
         self.backend.kernel(opening).await
     }
 

@@ -131,7 +131,7 @@ impl Relay {
             (Some(_), Mode::Held) => append(&mut self.held, event.clone()),
             (Some(_), Mode::Follows(_)) | (None, _) => {}
         }
-        self.said.take(event);
+        self.said.push(event);
         self.follow();
     }
 

@@ -45,7 +45,7 @@ pub struct Terms<'a> {
     /// When the request's time is over.
     pub deadline: Instant,
     /// An earlier run's interpreter: this run is to take place in another, where one is free.
-    pub apart_from: Option<InterpreterId>,
+    pub avoid_interpreter: Option<InterpreterId>,
     /// Called each time that the program begins to run.
     pub begins: &'a (dyn Fn() + Send + Sync),
 }
@@ -53,7 +53,7 @@ pub struct Terms<'a> {
 impl Terms<'_> {
     /// Returns those of a request whose time begins now.
     pub fn of(request: &Request, footprint: Footprint) -> Self {
-        Self { footprint, deadline: Instant::now() + request.timeout, apart_from: None, begins: &|| () }
+        Self { footprint, deadline: Instant::now() + request.timeout, avoid_interpreter: None, begins: &|| () }
     }
 }
 
@@ -108,8 +108,8 @@ impl Tiers {
         attempts: &mut Vec<Attempt>,
     ) -> Result<Walked, Setback> {
         let mut legs = self.usable(request, route);
-        let Terms { footprint, deadline, apart_from, begins } = *terms;
-        let mut walk = Walk { request, footprint, deadline, apart_from, begins, relay, attempts };
+        let Terms { footprint, deadline, avoid_interpreter, begins } = *terms;
+        let mut walk = Walk { request, footprint, deadline, avoid_interpreter, begins, relay, attempts };
         let mut setback = Setback::NoTier { reason: format!("none of the route {route} may run it") };
         let mut at = 0;
         while let Some(&(tier, leg)) = legs.get(at) {
@@ -118,8 +118,8 @@ impl Tiers {
             match walk.tier(tier, &limits, further).await {
                 Ok((outcome, interpreter)) => {
                     let output = walk.relay.ends();
-                    let lacked = outcome.lacked.as_ref();
-                    let note = lacked.map(|need| self.walked_note(request, route, walk.attempts, need, &tier.name));
+                    let unmet_need = outcome.unmet_need.as_ref();
+                    let note = unmet_need.map(|need| self.walked_note(request, route, walk.attempts, need, &tier.name));
                     return Ok(Walked { tier: tier.name.clone(), outcome, output, interpreter, limits, note });
                 }
                 Err(Trouble::Fault(Fault::Unsupported(need))) if at + 1 < legs.len() => {
@@ -158,7 +158,7 @@ impl Tiers {
 struct Walk<'a> {
     request: &'a Request,
     footprint: Footprint,
-    apart_from: Option<InterpreterId>,
+    avoid_interpreter: Option<InterpreterId>,
     begins: &'a (dyn Fn() + Send + Sync),
     /// When the request's time is over.
     deadline: Instant,
@@ -288,7 +288,7 @@ impl Walk<'_> {
         let (events, from) = Events::channel();
         let (over, is_over) = oneshot::channel();
         let (program, footprint) = (&self.request.program, self.footprint);
-        let spec = Spec { language: program.language, apart_from: self.apart_from };
+        let spec = Spec { language: program.language, avoid_interpreter: self.avoid_interpreter };
         let (begins, mut interpreter) = (self.begins, None);
         let mut late = false;
         // The time that the program has, and all that there was when it began.
@@ -343,7 +343,7 @@ impl Walk<'_> {
                     Escalation::OnNeed => need,
                     // It has come to its end here, which stands where no further tier may have what it needs.
                     Escalation::Never => need
-                        .or_else(|| lacked(tier, self.request, footprint, &outcome, self.relay))
+                        .or_else(|| unmet_need(tier, self.request, footprint, &outcome, self.relay))
                         .filter(|need| further.iter().any(|(tier, _)| tier.may_have(need, memory))),
                 };
                 match need.filter(|_| Instant::now() < deadline) {
@@ -359,7 +359,7 @@ impl Walk<'_> {
             return Err(Trouble::Late(NO_SANDBOX));
         }
         match &ended {
-            Ok(outcome) => trial.ends(outcome.exit.name(), outcome.lacked.as_ref().map(Need::to_string)),
+            Ok(outcome) => trial.ends(outcome.exit.name(), outcome.unmet_need.as_ref().map(Need::to_string)),
             Err(fault) => {
                 self.relay.fails();
                 trial.ends(fault.name(), Some(fault.detail()))
@@ -374,8 +374,8 @@ impl Walk<'_> {
 
 /// What a program lacked that ended for want of it in a tier that lets programs come to their end, where it may run twice:
 /// nothing that it may have done until then reached the world.
-fn lacked(tier: &Tier, request: &Request, footprint: Footprint, outcome: &Outcome, relay: &Relay) -> Option<Need> {
-    let need = outcome.lacked.clone().filter(|_| outcome.exit == Exit::Raised)?;
+fn unmet_need(tier: &Tier, request: &Request, footprint: Footprint, outcome: &Outcome, relay: &Relay) -> Option<Need> {
+    let need = outcome.unmet_need.clone().filter(|_| outcome.exit == Exit::Raised)?;
     if !tier.is_effectful(footprint) {
         return Some(need);
     }
@@ -393,7 +393,7 @@ const NO_SANDBOX: &str = "no sandbox was ready";
 /// The end of a program that took all the time there was.
 fn timed_out(wall: Duration) -> Outcome {
     let usage = Usage { wall, ..Usage::default() };
-    Outcome { exit: Exit::TimedOut, observed: None, truncated: false, usage, lacked: None }
+    Outcome { exit: Exit::TimedOut, observed: None, truncated: false, usage, unmet_need: None }
 }
 
 /// When the backend wants to be asked again.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use switchtower_contract::{Chance, File, Isolation, Language, Program};
+use switchtower_contract::{File, Isolation, Language, Program, Randomness};
 use switchtower_core::request::{CacheMode, Caller, Ceilings, Invalid, Priority, Request};
 use switchtower_core::route::TierName;
 use switchtower_core::session::{self, AtEnd, ExecuteCell};
@@ -62,7 +62,7 @@ pub(super) fn request(body: Value, ceilings: &Ceilings, caller: Caller) -> Resul
         stdin: fields.text("stdin")?,
         files: files(&mut fields)?,
         env: fields.texts("env")?.map(|pairs| pairs.into_iter().collect()),
-        chance: chance(&mut fields)?,
+        randomness: randomness(&mut fields)?,
     };
     let mut request = Request::new(program, ceilings)?;
     request.caller = match fields.text("user")? {
@@ -159,11 +159,11 @@ fn language(fields: &mut Fields) -> Result<Language, Problem> {
     Ok(fields.named("language", &allowed)?.unwrap_or(Language::Python))
 }
 
-fn chance(fields: &mut Fields) -> Result<Chance, Problem> {
+fn randomness(fields: &mut Fields) -> Result<Randomness, Problem> {
     let seed = fields.number("seed")?;
     match (fields.flag("deterministic")?.unwrap_or(false), seed) {
-        (true, seed) => Ok(Chance::Seeded(seed.unwrap_or(0))),
-        (false, None) => Ok(Chance::Fresh),
+        (true, seed) => Ok(Randomness::Seeded(seed.unwrap_or(0))),
+        (false, None) => Ok(Randomness::Fresh),
         (false, Some(_)) => Err(Problem::field("seed", "a seed needs \"deterministic\": true")),
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
-use switchtower_contract::events::Shown;
-use switchtower_contract::{Bundle, Failure, Price, Usage};
+use switchtower_contract::events::DisplayedValue;
+use switchtower_contract::{Failure, MimeBundle, Price, Usage};
 use switchtower_core::cache::Stored;
 use switchtower_core::decide::Decision;
 use switchtower_core::route::TierName;
@@ -112,15 +112,15 @@ pub(crate) struct Displayed<'a> {
     main: bool,
 }
 
-impl<'a> From<&'a Shown> for Displayed<'a> {
-    fn from(shown: &'a Shown) -> Self {
+impl<'a> From<&'a DisplayedValue> for Displayed<'a> {
+    fn from(shown: &'a DisplayedValue) -> Self {
         Self::new(&shown.data, shown.main)
     }
 }
 
 impl<'a> Displayed<'a> {
     /// Values of JSON types are told as JSON, all others as text.
-    pub(crate) fn new(data: &'a Bundle, main: bool) -> Self {
+    pub(crate) fn new(data: &'a MimeBundle, main: bool) -> Self {
         let value = |(mime, text): (&'a String, &'a String)| {
             let is_json = mime == "application/json" || mime.ends_with("+json");
             let parsed = is_json.then(|| serde_json::from_str(text).ok()).flatten();

@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Scripted;
-use super::chance::Splitmix;
+use super::random::Splitmix;
 use super::script::{Directive, Script};
 use crate::events::{Event, Events};
 use crate::fault::{Fault, Need};
 use crate::limits::{Escalation, Limits};
 use crate::outcome::{Effect, Effects, Exit, Failure, Outcome, Usage};
-use crate::program::{Chance, Program};
+use crate::program::{Program, Randomness};
 
 pub(super) struct Run<'a> {
     backend: &'a Scripted,
@@ -20,26 +20,26 @@ pub(super) struct Run<'a> {
     program: &'a Program,
     limits: &'a Limits,
     events: &'a Events,
-    /// What is left of stdin.
+    /// The rest of stdin.
     stdin: &'a str,
-    /// A program's own chance, where it was given a seed.
+    /// The program's random stream, where it was given a seed.
     seeded: Option<Splitmix>,
     started: Instant,
     effects: Effects,
-    /// Bytes of output that still fit.
-    room: u64,
+    /// Bytes of output that may still be printed.
+    output_left: u64,
     truncated: bool,
     memory: u64,
-    lacked: Option<Need>,
+    unmet_need: Option<Need>,
 }
 
-/// The end of a run before its last directive.
-enum End {
+/// Why a run ends before its last directive.
+enum EarlyExit {
     Exit(Exit),
     Fault(Fault),
 }
 
-impl From<Fault> for End {
+impl From<Fault> for EarlyExit {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
     }
@@ -53,9 +53,9 @@ impl<'a> Run<'a> {
         limits: &'a Limits,
         events: &'a Events,
     ) -> Self {
-        let seeded = match program.chance {
-            Chance::Fresh => None,
-            Chance::Seeded(seed) => Some(Splitmix::new(seed)),
+        let seeded = match program.randomness {
+            Randomness::Fresh => None,
+            Randomness::Seeded(seed) => Some(Splitmix::new(seed)),
         };
         Self {
             backend,
@@ -67,21 +67,21 @@ impl<'a> Run<'a> {
             seeded,
             started: Instant::now(),
             effects: Effects::NONE,
-            room: limits.output,
+            output_left: limits.output,
             truncated: false,
             memory: 0,
-            lacked: None,
+            unmet_need: None,
         }
     }
 
-    /// Plays the script to its end or to the deadline; `takes` passes first.
-    pub(super) async fn play(mut self, script: &Script, takes: Duration) -> Result<Outcome, Fault> {
+    /// Runs the script to its end or to the deadline, after a delay.
+    pub(super) async fn run(mut self, script: &Script, delay: Duration) -> Result<Outcome, Fault> {
         let deadline = self.started + self.limits.wall;
-        let played = tokio::time::timeout_at(deadline, self.steps(script, takes)).await;
-        let exit = match played {
+        let ended = tokio::time::timeout_at(deadline, self.steps(script, delay)).await;
+        let exit = match ended {
             Ok(Ok(())) => Exit::Finished(0),
-            Ok(Err(End::Exit(exit))) => exit,
-            Ok(Err(End::Fault(fault))) => return Err(fault),
+            Ok(Err(EarlyExit::Exit(exit))) => exit,
+            Ok(Err(EarlyExit::Fault(fault))) => return Err(fault),
             Err(_) => Exit::TimedOut,
         };
         Ok(Outcome {
@@ -89,19 +89,19 @@ impl<'a> Run<'a> {
             observed: self.backend.settings.offer.observes.then_some(self.effects),
             truncated: self.truncated,
             usage: Usage { wall: self.started.elapsed(), memory: self.memory, ..Usage::default() },
-            lacked: self.lacked,
+            unmet_need: self.unmet_need,
         })
     }
 
-    async fn steps(&mut self, script: &Script, takes: Duration) -> Result<(), End> {
-        super::pause(takes).await;
+    async fn steps(&mut self, script: &Script, delay: Duration) -> Result<(), EarlyExit> {
+        super::pause(delay).await;
         for step in &script.0 {
             self.step(&step.directive, step.line).await?;
         }
         Ok(())
     }
 
-    async fn step(&mut self, directive: &Directive, line: u32) -> Result<(), End> {
+    async fn step(&mut self, directive: &Directive, line: u32) -> Result<(), EarlyExit> {
         match directive {
             Directive::Print(text) => self.print(format!("{text}\n"), Event::Stdout).await,
             Directive::Eprint(text) => self.print(format!("{text}\n"), Event::Stderr).await,
@@ -112,15 +112,15 @@ impl<'a> Run<'a> {
             }
             Directive::Sleep(time) => super::pause(*time).await,
             Directive::Raise { name, value } => return self.raise(name, value, line).await,
-            Directive::Exit(code) => return Err(End::Exit(Exit::Finished(*code))),
-            Directive::Kill => return Err(End::Exit(Exit::Killed)),
+            Directive::Exit(code) => return Err(EarlyExit::Exit(Exit::Finished(*code))),
+            Directive::Kill => return Err(EarlyExit::Exit(Exit::Killed)),
             Directive::Alloc(bytes) => return self.allocate(*bytes),
             Directive::Read => return self.read(line).await,
             Directive::Cat(path) => return self.cat(path, line).await,
             Directive::Env(name) => return self.environment(name, line).await,
-            Directive::Clock => self.ask(Effect::Clock).await,
-            Directive::Chance => self.ask(Effect::Chance).await,
-            Directive::Identity => self.ask(Effect::Identity).await,
+            Directive::Clock => self.read_outside(Effect::Clock).await,
+            Directive::Random => self.read_outside(Effect::Randomness).await,
+            Directive::Identity => self.read_outside(Effect::Identity).await,
             Directive::Set { name, value } => {
                 self.variables.insert(name.clone(), value.clone());
             }
@@ -133,7 +133,7 @@ impl<'a> Run<'a> {
                 *self.backend.state().touched.entry(name.clone()).or_default() += 1;
             }
             Directive::Fault { fault, percent } => {
-                if self.backend.state().chance.happens(percent * 10) {
+                if self.backend.state().random.happens(percent * 10) {
                     return Err(fault.clone().into());
                 }
             }
@@ -141,23 +141,23 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Sends what still fits.
+    /// Sends as much of the text as the limit allows.
     async fn print(&mut self, mut text: String, wrap: fn(String) -> Event) {
-        let room = usize::try_from(self.room).unwrap_or(usize::MAX);
-        if text.len() > room {
-            let end = (0..=room).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        let left = usize::try_from(self.output_left).unwrap_or(usize::MAX);
+        if text.len() > left {
+            let end = (0..=left).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
             text.truncate(end);
             self.truncated = true;
-            self.room = 0;
+            self.output_left = 0;
         } else {
-            self.room -= text.len() as u64;
+            self.output_left -= text.len() as u64;
         }
         if !text.is_empty() {
             self.events.send(wrap(text)).await;
         }
     }
 
-    async fn raise(&mut self, name: &str, value: &str, line: u32) -> Result<(), End> {
+    async fn raise(&mut self, name: &str, value: &str, line: u32) -> Result<(), EarlyExit> {
         let failure = Failure {
             name: name.to_owned(),
             value: value.to_owned(),
@@ -165,21 +165,21 @@ impl<'a> Run<'a> {
             line: Some(line),
         };
         self.events.send(Event::Error(failure)).await;
-        Err(End::Exit(Exit::Raised))
+        Err(EarlyExit::Exit(Exit::Raised))
     }
 
-    fn allocate(&mut self, bytes: u64) -> Result<(), End> {
+    fn allocate(&mut self, bytes: u64) -> Result<(), EarlyExit> {
         self.memory = self.memory.saturating_add(bytes);
         if self.memory <= self.limits.memory {
             return Ok(());
         }
         Err(match self.limits.escalation {
             Escalation::OnNeed => Fault::Unsupported(Need::Memory(self.limits.memory)).into(),
-            Escalation::Never => End::Exit(Exit::OutOfMemory),
+            Escalation::Never => EarlyExit::Exit(Exit::OutOfMemory),
         })
     }
 
-    async fn read(&mut self, line: u32) -> Result<(), End> {
+    async fn read(&mut self, line: u32) -> Result<(), EarlyExit> {
         if self.program.stdin.is_none() {
             self.effects.add(Effect::Stdin);
         }
@@ -192,7 +192,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    async fn cat(&mut self, path: &str, line: u32) -> Result<(), End> {
+    async fn cat(&mut self, path: &str, line: u32) -> Result<(), EarlyExit> {
         match self.program.files.iter().find(|file| file.path == path) {
             Some(file) => self.print(String::from_utf8_lossy(&file.content).into_owned(), Event::Stdout).await,
             None => return self.raise("FileNotFoundError", path, line).await,
@@ -200,7 +200,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    async fn environment(&mut self, name: &str, line: u32) -> Result<(), End> {
+    async fn environment(&mut self, name: &str, line: u32) -> Result<(), EarlyExit> {
         if self.program.env.is_none() {
             self.effects.add(Effect::Environment);
         }
@@ -211,17 +211,17 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    async fn ask(&mut self, effect: Effect) {
+    async fn read_outside(&mut self, effect: Effect) {
         self.effects.add(effect);
         let answer = match (&mut self.seeded, effect) {
             (Some(seeded), _) => seeded.draw(),
             (None, Effect::Identity) => self.backend.counts().opened,
-            (None, _) => self.backend.state().chance.draw(),
+            (None, _) => self.backend.state().random.draw(),
         };
         self.print(format!("{answer}\n"), Event::Stdout).await;
     }
 
-    async fn need(&mut self, need: &Need, line: u32) -> Result<(), End> {
+    async fn need(&mut self, need: &Need, line: u32) -> Result<(), EarlyExit> {
         let offer = &self.backend.settings.offer;
         let has = match need {
             Need::Module(module) => offer.modules.has(module),
@@ -233,10 +233,10 @@ impl<'a> Run<'a> {
         if self.limits.escalation == Escalation::OnNeed {
             return Err(Fault::Unsupported(need.clone()).into());
         }
-        self.lacked = Some(need.clone());
+        self.unmet_need = Some(need.clone());
         match need {
             Need::Module(name) => self.raise("ModuleNotFoundError", &format!("No module named '{name}'"), line).await,
-            other => self.raise("OSError", &format!("this has not {other}"), line).await,
+            other => self.raise("OSError", &format!("not provided: {other}"), line).await,
         }
     }
 }

@@ -1,21 +1,21 @@
-//! What a scripted program can say.
+//! The directives of a scripted program.
 //!
-//! | directive | what happens |
+//! | directive | effect |
 //! |---|---|
-//! | `print TEXT`, `eprint TEXT` | a line on stdout, on stderr |
-//! | `flood BYTES` | so many bytes on stdout |
-//! | `show TEXT` | the value of the last expression |
-//! | `sleep TIME`, `spin` | time passes (`20ms`, `3s`, `2m`); until the deadline |
-//! | `raise NAME TEXT` | an exception goes through |
-//! | `exit CODE`, `kill` | it leaves; it destroys its interpreter |
-//! | `alloc MEGABYTES` | it holds so much memory |
-//! | `read` | a line of stdin, printed; `EOFError` at its end |
-//! | `cat PATH`, `env NAME` | a given file, an environment variable, printed |
-//! | `clock`, `chance`, `identity` | it asks the world, and prints the answer |
-//! | `set NAME TEXT`, `get NAME` | a variable of the sandbox, kept until `reset`; `NameError` where there is none |
-//! | `need KIND DETAIL` | it needs this: a no-op where the offer has it |
-//! | `touch NAME` | it changes the world outside: counted by the backend |
-//! | `fault NAME [PERCENT]` | the backend fails here: `unavailable`, `refused`, `lost`; so often, or always |
+//! | `print TEXT`, `eprint TEXT` | prints a line on stdout, on stderr |
+//! | `flood BYTES` | prints this many bytes on stdout |
+//! | `show TEXT` | displays TEXT as the value of the last expression |
+//! | `sleep TIME`, `spin` | sleeps (`20ms`, `3s`, `2m`); sleeps until the deadline |
+//! | `raise NAME TEXT` | ends by an uncaught exception |
+//! | `exit CODE`, `kill` | exits with a code; destroys the interpreter |
+//! | `alloc MEGABYTES` | holds this much more memory |
+//! | `read` | prints a line of stdin; raises `EOFError` at its end |
+//! | `cat PATH`, `env NAME` | prints a given file, an environment variable |
+//! | `clock`, `random`, `identity` | reads an input from outside (an effect) and prints it |
+//! | `set NAME TEXT`, `get NAME` | sets, prints a variable of the sandbox, kept until `reset`; `NameError` if it is not set |
+//! | `need KIND DETAIL` | needs this; no effect where the offer provides it |
+//! | `touch NAME` | changes something outside the sandbox, counted by the backend |
+//! | `fault NAME [PERCENT]` | the backend fails with `unavailable`, `refused` or `lost`; this often, or always |
 //!
 //! Anything else is a `SyntaxError`.
 
@@ -23,11 +23,11 @@ use std::time::Duration;
 
 use crate::fault::{Fault, Need};
 
-/// A script, read.
+/// A parsed script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script(pub Vec<Step>);
 
-/// One directive and the line it stands on, from 1.
+/// One directive and its line, from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     pub line: u32,
@@ -49,7 +49,7 @@ pub enum Directive {
     Cat(String),
     Env(String),
     Clock,
-    Chance,
+    Random,
     Identity,
     Set { name: String, value: String },
     Get(String),
@@ -62,7 +62,8 @@ pub enum Directive {
 const FOREVER: Duration = Duration::from_secs(1 << 32);
 
 impl Script {
-    pub fn read(source: &str) -> Self {
+    /// Parses a source. Unknown directives become a `SyntaxError` that the run raises.
+    pub fn parse(source: &str) -> Self {
         let marked = source.lines().any(|line| line.trim_start().starts_with("#:"));
         let mut steps = Vec::new();
         for (line, number) in source.lines().zip(1..) {
@@ -84,7 +85,7 @@ impl Script {
 }
 
 fn directive(text: &str) -> Option<Directive> {
-    let (word, rest) = cut(text);
+    let (word, rest) = split_word(text);
     let owned = || rest.to_owned();
     Some(match word {
         "print" => Directive::Print(owned()),
@@ -94,7 +95,7 @@ fn directive(text: &str) -> Option<Directive> {
         "sleep" => Directive::Sleep(time(rest)?),
         "spin" => Directive::Sleep(FOREVER),
         "raise" => {
-            let (name, value) = cut(rest);
+            let (name, value) = split_word(rest);
             Directive::Raise { name: name.to_owned(), value: value.to_owned() }
         }
         "exit" => Directive::Exit(rest.parse().ok()?),
@@ -104,17 +105,17 @@ fn directive(text: &str) -> Option<Directive> {
         "cat" => Directive::Cat(owned()),
         "env" => Directive::Env(owned()),
         "clock" => Directive::Clock,
-        "chance" => Directive::Chance,
+        "random" => Directive::Random,
         "identity" => Directive::Identity,
         "set" => {
-            let (name, value) = cut(rest);
+            let (name, value) = split_word(rest);
             Directive::Set { name: name.to_owned(), value: value.to_owned() }
         }
         "get" => Directive::Get(owned()),
         "need" => Directive::Need(need(rest)?),
         "touch" => Directive::Touch(owned()),
         "fault" => {
-            let (name, percent) = cut(rest);
+            let (name, percent) = split_word(rest);
             let percent = if percent.is_empty() { 100 } else { percent.trim_end_matches('%').parse().ok()? };
             Directive::Fault { fault: fault(name)?, percent }
         }
@@ -123,7 +124,7 @@ fn directive(text: &str) -> Option<Directive> {
 }
 
 fn need(text: &str) -> Option<Need> {
-    let (kind, detail) = cut(text);
+    let (kind, detail) = split_word(text);
     let owned = detail.to_owned();
     Some(match kind {
         "module" => Need::Module(owned),
@@ -157,7 +158,7 @@ fn time(text: &str) -> Option<Duration> {
     })
 }
 
-/// The first word and what follows it.
-fn cut(text: &str) -> (&str, &str) {
+/// Returns the first word and the rest.
+fn split_word(text: &str) -> (&str, &str) {
     text.split_once(' ').map_or((text, ""), |(word, rest)| (word, rest.trim()))
 }

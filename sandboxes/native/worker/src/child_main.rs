@@ -88,7 +88,7 @@ fn execute(py: Python<'_>, interpreter: &Interpreter, given: ToChild) -> PyResul
 fn effect(noticed: observation::Observation) -> Effect {
     match noticed {
         observation::Observation::Clock => Effect::Clock,
-        observation::Observation::Chance => Effect::Chance,
+        observation::Observation::Chance => Effect::Randomness,
         observation::Observation::Identity => Effect::Identity,
     }
 }

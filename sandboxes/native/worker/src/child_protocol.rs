@@ -3,7 +3,7 @@
 use std::io;
 
 use serde::{Deserialize, Serialize};
-use switchtower_contract::{Bundle, Cell, Change, Effects, Failure, Need, Opening, Program};
+use switchtower_contract::{Cell, Change, Effects, Failure, KernelOptions, MimeBundle, Need, Program};
 use switchtower_worker::frames;
 
 /// To a child.
@@ -17,7 +17,7 @@ pub(crate) enum ToChild {
         on_need: bool,
     },
     Cell {
-        opening: Option<Opening>,
+        opening: Option<KernelOptions>,
         cell: Cell,
         on_need: bool,
     },
@@ -28,7 +28,7 @@ pub(crate) enum ToChild {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FromChild {
     /// A value is shown. The child waits until it is taken, so that it keeps its place between what is printed.
-    Show { data: Bundle, main: bool },
+    Show { data: MimeBundle, main: bool },
     /// What it met a wall for.
     Need(Need),
     /// What a program that has come to its end was noticed to ask the world for.
@@ -84,6 +84,6 @@ pub(crate) fn need(what: &str, detail: String) -> Need {
 }
 
 /// Representations by MIME type, as Python lists them.
-pub(crate) fn bundle(data: Vec<(String, String)>) -> Bundle {
+pub(crate) fn bundle(data: Vec<(String, String)>) -> MimeBundle {
     data.into_iter().collect()
 }

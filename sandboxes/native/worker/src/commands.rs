@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use switchtower_contract::Ran;
+use switchtower_contract::CellOutcome;
 use switchtower_jail::ProcessEnd;
 use switchtower_worker::frames::{KernelNumber, WorkerCommand, WorkerReport};
 use switchtower_worker::memory;
@@ -211,7 +211,7 @@ impl Zygote {
                 // Nobody hears of what a cell did that was broken off: the next one tells it.
                 let changes = if ended.is_ok() { std::mem::take(&mut child.unreported_changes) } else { Vec::new() };
                 self.return_kernel(number, child, alive);
-                WorkerReport::CellEnded(ended.map(|outcome| Ran { outcome, changes, tape: None, alive }))
+                WorkerReport::CellEnded(ended.map(|outcome| CellOutcome { outcome, changes, tape: None, alive }))
             }
             CommandKind::Internal(number, printed) => {
                 self.return_kernel(number, child, alive);

@@ -7,7 +7,7 @@ use std::path::Path;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyModule, PyTuple};
-use switchtower_contract::{Cell, Change, Content, Failure, Opening, Program};
+use switchtower_contract::{Cell, Change, Content, Failure, KernelOptions, Program};
 use switchtower_native::worker_config::WorkerConfig;
 
 use crate::child_main;
@@ -69,7 +69,7 @@ impl Interpreter {
     pub(crate) fn cell(
         &self,
         py: Python<'_>,
-        opening: Option<&Opening>,
+        opening: Option<&KernelOptions>,
         cell: &Cell,
     ) -> PyResult<(RunEnd, Vec<Change>)> {
         let opening = opening.map(|opening| (&opening.env, &opening.folder));
@@ -90,13 +90,13 @@ fn laid<'py>(py: Python<'py>, content: &Content) -> Option<Bound<'py, PyAny>> {
     match content {
         Content::File(content) => Some(PyBytes::new(py, content).into_any()),
         Content::Folder => Some(pyo3::types::PyBool::new(py, true).to_owned().into_any()),
-        Content::Gone => None,
+        Content::Removed => None,
     }
 }
 
 fn told(content: &Bound<'_, PyAny>) -> PyResult<Content> {
     if content.is_none() {
-        Ok(Content::Gone)
+        Ok(Content::Removed)
     } else if let Ok(bytes) = content.cast::<PyBytes>() {
         Ok(Content::File(bytes.as_bytes().to_vec().into()))
     } else {

@@ -39,7 +39,7 @@ pub(crate) struct Observations {
     pub(crate) ending: Option<(RunEnd, Vec<Change>)>,
     /// How its process ended, where it has.
     pub(crate) end: Option<ProcessEnd>,
-    pub(crate) lacked: Option<Need>,
+    pub(crate) unmet_need: Option<Need>,
     /// What the program was noticed to ask the world for; none where it did not come to say so.
     pub(crate) noticed: Option<Effects>,
     pub(crate) usage: Usage,
@@ -49,7 +49,7 @@ pub(crate) struct Observations {
 impl Observations {
     /// The end, and the exception that went through, where one did.
     pub(crate) fn evaluate(self, limits: &Limits) -> (RunOutcome, Option<Failure>) {
-        let Self { what, stop, ending, end, lacked, noticed, usage, truncated } = self;
+        let Self { what, stop, ending, end, unmet_need, noticed, usage, truncated } = self;
         let alive = end.is_none() && what != RunKind::Program;
         // Code of our own moves nowhere, and neither does a kernel that goes on.
         let moves = limits.escalation == Escalation::OnNeed && what != RunKind::Internal && !alive;
@@ -77,7 +77,7 @@ impl Observations {
                 // Of a process that ended in its own way nobody knows what it asked for.
                 let noticed = noticed.unwrap_or_else(|| [Effect::Identity].into_iter().collect());
                 let observed = (!noticed.is_empty()).then_some(noticed);
-                Ok(Outcome { exit, observed, truncated, usage, lacked: lacked.or(memory) })
+                Ok(Outcome { exit, observed, truncated, usage, unmet_need: unmet_need.or(memory) })
             }
             Err(fault) => Err(fault),
         };
@@ -120,7 +120,8 @@ mod tests {
             status.map(|status| ProcessEnd { status: ExitStatus::from_raw(status), cpu: Duration::ZERO, peak: 0 });
         let ending = ending.map(|ending| (ending, Vec::new()));
         let (what, usage) = (RunKind::Program, Usage::default());
-        let observed = Observations { what, stop, ending, end, lacked: None, noticed: None, usage, truncated: false };
+        let observed =
+            Observations { what, stop, ending, end, unmet_need: None, noticed: None, usage, truncated: false };
         observed.evaluate(&Limits { escalation, ..Limits::default() }).0
     }
 

@@ -70,7 +70,7 @@ pub(crate) struct SupervisedRun {
     /// Why it is to come back, and since when.
     interrupted: Option<(Stop, Instant)>,
     ending: Option<(RunEnd, Vec<Change>)>,
-    lacked: Option<Need>,
+    unmet_need: Option<Need>,
     noticed: Option<Effects>,
     counted: Instant,
     looked: Instant,
@@ -94,7 +94,7 @@ impl SupervisedRun {
             stop: None,
             interrupted: None,
             ending: None,
-            lacked: None,
+            unmet_need: None,
             noticed: None,
             counted: began,
             looked: began,
@@ -168,7 +168,18 @@ impl SupervisedRun {
     /// What came of it, and the child.
     pub(crate) fn finish(self, end: Option<ProcessEnd>, held: &SuperviseContext<'_>) -> (RunOutcome, Child) {
         let Self {
-            mut child, what, limits, mut output, began, before, stop, interrupted, ending, lacked, noticed, ..
+            mut child,
+            what,
+            limits,
+            mut output,
+            began,
+            before,
+            stop,
+            interrupted,
+            ending,
+            unmet_need,
+            noticed,
+            ..
         } = self;
         output.flush();
         let (cpu, peak) = match &end {
@@ -185,7 +196,7 @@ impl SupervisedRun {
         // Whoever came back when interrupted lives on, and was stopped all the same.
         let stop = stop.or(interrupted.map(|(why, _)| why));
         let observed =
-            Observations { what, stop, ending, end, lacked, noticed, usage, truncated: output.is_truncated() };
+            Observations { what, stop, ending, end, unmet_need, noticed, usage, truncated: output.is_truncated() };
         let (finish, failure) = observed.evaluate(&limits);
         if let Some(failure) = failure {
             output.event(Event::Error(failure));
@@ -252,7 +263,7 @@ impl SupervisedRun {
                     if self.limits.escalation == Escalation::OnNeed {
                         self.stop_with(Stop::Need(need));
                     } else {
-                        self.lacked.get_or_insert(need);
+                        self.unmet_need.get_or_insert(need);
                     }
                 }
                 (FromChild::Observed(effects), RunKind::Program) if self.noticed.is_none() => {

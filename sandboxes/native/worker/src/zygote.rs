@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use switchtower_contract::{
-    Cell, Chance, Escalation, Event, Exit, Failure, Fault, Limits, Need, Opening, Outcome, Program,
+    Cell, Escalation, Event, Exit, Failure, Fault, KernelOptions, Limits, Need, Outcome, Program, Randomness,
 };
 use switchtower_jail::{Fork, Jail};
 use switchtower_native::worker_config::WorkerConfig;
@@ -141,7 +141,7 @@ impl Zygote {
         limits: Limits,
         connection: &Connection,
     ) -> Result<SupervisedRun, Fault> {
-        if matches!(program.chance, Chance::Seeded(_)) {
+        if matches!(program.randomness, Randomness::Seeded(_)) {
             let what = "a clock and chance made of a seed".to_owned();
             return Err(Fault::Unsupported(Need::Language(what)));
         }
@@ -178,7 +178,7 @@ impl Zygote {
     pub(crate) fn start_cell(
         &mut self,
         number: KernelNumber,
-        opening: Option<Opening>,
+        opening: Option<KernelOptions>,
         cell: Cell,
         limits: Limits,
         connection: &Connection,

@@ -138,7 +138,7 @@ impl<'a> Survey<'a> {
         survey.defined = defined(body);
         survey.visit_body(body);
         if let Some(at) = survey.draws.unseeded() {
-            survey.saw(StaticEffect::Chance, at);
+            survey.saw(StaticEffect::Randomness, at);
         }
         survey
     }

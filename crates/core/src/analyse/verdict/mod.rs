@@ -88,7 +88,7 @@ pub(super) fn of(body: &[Stmt], imports: &Imports<'_>, survey: &Survey<'_>, inpu
 
 /// What no host sees happen, or what may happen another time.
 fn doubt(imports: &Imports<'_>, survey: &Survey<'_>, given: Input, reasons: &mut Reasons) {
-    let momentary = [StaticEffect::Clock, StaticEffect::Chance, StaticEffect::Environment];
+    let momentary = [StaticEffect::Clock, StaticEffect::Randomness, StaticEffect::Environment];
     let asked = momentary.into_iter().find_map(|effect| Some((survey.effects[effect as usize]?, asks(effect))));
     let dynamic =
         (survey.dynamic_code.value > 0.0).then_some((survey.dynamic_code.at, "it runs code that it makes itself"));
@@ -112,7 +112,7 @@ fn asks(effect: StaticEffect) -> &'static str {
         StaticEffect::Processes => "it uses other processes",
         StaticEffect::Environment => "it reads its environment",
         StaticEffect::Clock => "it reads the clock",
-        StaticEffect::Chance => "it draws randomness that no literal seed fixes",
+        StaticEffect::Randomness => "it draws randomness that no literal seed fixes",
         StaticEffect::Threads => "it uses threads",
         StaticEffect::Display => "it uses a display",
         StaticEffect::Shell => "it runs commands of the system",

@@ -72,7 +72,7 @@ async fn below_what_is_gone_nothing_else_is_told() {
     files.write("a/b/c", "x".into()).unwrap();
     let mark = files.revision();
     files.remove("a").unwrap();
-    assert_eq!(files.since(mark, Writer::Kernel(1)).0, [change("/home/user/a", Content::Gone)]);
+    assert_eq!(files.since(mark, Writer::Kernel(1)).0, [change("/home/user/a", Content::Removed)]);
     files.write("a", "a file now".into()).unwrap();
     assert_eq!(files.since(mark, Writer::Kernel(1)).0, [change("/home/user/a", file("a file now"))]);
 }
@@ -132,7 +132,7 @@ proptest! {
                 Step::Remove(path) => files.remove(&path),
                 Step::Apply(who, what) => {
                     let content = |size: u8| match size {
-                        0 => Content::Gone,
+                        0 => Content::Removed,
                         1 => Content::Folder,
                         size => Content::File(vec![size; size.into()].into()),
                     };
@@ -147,7 +147,7 @@ proptest! {
             };
             let held: usize = files.everything().iter().map(|change| match &change.content {
                 Content::File(content) => content.len(),
-                Content::Folder | Content::Gone => 0,
+                Content::Folder | Content::Removed => 0,
             }).sum();
             prop_assert_eq!(held as u64, files.size());
         }

@@ -58,7 +58,7 @@ impl What {
         match self {
             Self::File(content) => Content::File(content.clone()),
             Self::Folder => Content::Folder,
-            Self::Gone => Content::Gone,
+            Self::Gone => Content::Removed,
         }
     }
 }
@@ -279,7 +279,7 @@ impl Tree {
         let what = match change.content {
             Content::File(content) => What::File(content),
             Content::Folder => What::Folder,
-            Content::Gone => What::Gone,
+            Content::Removed => What::Gone,
         };
         if there == what || path::is_root(path) {
             return Ok(());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use switchtower_contract::{Fault, Sandbox, Upkeep};
+use switchtower_contract::{Fault, Maintenance, Sandbox};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
@@ -86,11 +86,11 @@ impl Entry {
         Ok(())
     }
 
-    pub(super) async fn keep(&mut self, how: Upkeep) -> Result<(), Fault> {
-        self.sandbox.keep(how).await?;
+    pub(super) async fn maintain(&mut self, how: Maintenance) -> Result<(), Fault> {
+        self.sandbox.maintain(how).await?;
         let now = Instant::now();
         self.looked_at = now;
-        if how == Upkeep::Asleep
+        if how == Maintenance::Asleep
             && let Some(since) = self.awake_since.take()
         {
             self.aged += now - since;

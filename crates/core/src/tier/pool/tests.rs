@@ -1,4 +1,4 @@
-use switchtower_contract::scripted::{Odds, Scripted, Settings};
+use switchtower_contract::scripted::{FaultRates, Scripted, Settings};
 use switchtower_contract::{Events, Exit, Limits, Outcome, Program};
 use tokio::time::{advance, sleep};
 
@@ -7,7 +7,7 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn scripted() -> Scripted {
-    Scripted::new(1, Settings { opening: SECOND..SECOND, ..Settings::default() })
+    Scripted::new(1, Settings { open_time: SECOND..SECOND, ..Settings::default() })
 }
 
 fn pool(backend: &Scripted, config: Config) -> Pool {
@@ -113,7 +113,7 @@ async fn one_retires_after_an_hour_but_never_in_the_middle_of_a_run() {
 async fn those_that_wait_are_looked_at_and_replaced_when_they_are_gone() {
     let backend = scripted();
     let pool = warmed(&backend, Config::default()).await;
-    backend.fail_keep(Fault::Unavailable { reason: "deleted".to_owned() });
+    backend.fail_maintain(Fault::Unavailable { reason: "deleted".to_owned() });
     sleep(32 * SECOND).await;
     assert_eq!((pool.status().counts.evicted, pool.status().counts.created, pool.status().warm), (1, 4, 3));
     assert_eq!(backend.counts().runs, 0, "nothing is run to look at one");
@@ -153,8 +153,8 @@ async fn a_caller_who_leaves_costs_no_sandbox_and_keeps_no_place() {
 
 #[tokio::test(start_paused = true)]
 async fn an_opening_that_fails_is_told_to_one_and_not_repeated_in_a_storm() {
-    let away = Odds { unavailable: 1000, ..Odds::default() };
-    let backend = Scripted::new(1, Settings { odds: away, ..Settings::default() });
+    let away = FaultRates { unavailable: 1000, ..FaultRates::default() };
+    let backend = Scripted::new(1, Settings { fault_rates: away, ..Settings::default() });
     let pool = warmed(&backend, Config::default()).await;
     assert!(pool.take(SECOND).await.is_err());
     let before = pool.status().counts.errors;

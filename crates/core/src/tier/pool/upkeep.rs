@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use switchtower_contract::Upkeep;
+use switchtower_contract::Maintenance;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::entry::Entry;
@@ -57,8 +57,8 @@ impl Inner {
             return;
         }
         let sleeps = !self.config.sleep_after.is_zero() && entry.idle(now) >= self.config.sleep_after;
-        let how = if sleeps || entry.is_asleep() { Upkeep::Asleep } else { Upkeep::Awake };
-        match timeout(LOOK, entry.keep(how)).await {
+        let how = if sleeps || entry.is_asleep() { Maintenance::Asleep } else { Maintenance::Awake };
+        match timeout(LOOK, entry.maintain(how)).await {
             Ok(Ok(())) => self.offer(entry),
             Ok(Err(_)) | Err(_) => self.state().counts.evicted += 1,
         }

@@ -70,7 +70,7 @@ async fn walk(tiers: &Tiers, source: &str, route: &Route) -> Told {
 
 fn text(heard: &[(Duration, Event)]) -> String {
     let mut output = Output::default();
-    heard.iter().cloned().for_each(|(_, event)| output.take(event));
+    heard.iter().cloned().for_each(|(_, event)| output.push(event));
     output.stdout
 }
 
@@ -232,7 +232,7 @@ impl switchtower_contract::Sandbox for Unending {
         Ok(())
     }
 
-    async fn keep(&mut self, _: switchtower_contract::Upkeep) -> Result<(), Fault> {
+    async fn maintain(&mut self, _: switchtower_contract::Maintenance) -> Result<(), Fault> {
         Ok(())
     }
 }

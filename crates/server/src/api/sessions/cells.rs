@@ -55,7 +55,7 @@ pub(super) async fn execute(
     let hear = async {
         while let Some(said) = said.recv().await {
             if let CellEvent::Output { event, .. } = said {
-                output.take(event);
+                output.push(event);
             }
         }
     };

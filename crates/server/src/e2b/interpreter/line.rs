@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
-use switchtower_contract::{Bundle, Event, Exit};
+use switchtower_contract::{Event, Exit, MimeBundle};
 use switchtower_core::error::Error;
 use switchtower_core::session::{CellAnswer, CellEvent};
 
@@ -47,7 +47,7 @@ fn output(kind: &str, text: &str, now: SystemTime) -> Value {
 }
 
 /// `remote`: a value that E2B's own interpreter has made its text of.
-fn result(data: &Bundle, main: bool, remote: bool) -> Value {
+fn result(data: &MimeBundle, main: bool, remote: bool) -> Value {
     let mut line = Map::from_iter([("type".to_owned(), "result".into())]);
     let mut extra = Map::new();
     for (mime, text) in data {
@@ -154,7 +154,7 @@ mod tests {
     use switchtower_core::decide::Decision;
     use switchtower_core::route::Route;
 
-    fn bundle(pairs: &[(&str, &str)]) -> Bundle {
+    fn bundle(pairs: &[(&str, &str)]) -> MimeBundle {
         pairs.iter().map(|(mime, text)| ((*mime).to_owned(), (*text).to_owned())).collect()
     }
 
@@ -218,7 +218,7 @@ mod tests {
                 observed: None,
                 truncated,
                 usage: Usage { wall: Duration::from_millis(30_040), ..Usage::default() },
-                lacked: None,
+                unmet_need: None,
             },
             tier: "wasm".into(),
             note: None,

@@ -1,58 +1,58 @@
-//! The suite's programs, as one language writes them.
+//! The suite's programs, written in one language.
 
 use std::time::Duration;
 
 use crate::program::Language;
 
-/// The text of every program that the suite runs, and how exact a clock it may expect.
+/// The source of every program that the suite runs, and the precision of deadlines that it expects.
 ///
-/// What a field's program does is said at the field. `None`: the language, or the backend, cannot say it, and the
-/// promise is left out.
+/// Each field's doc says what its program does. `None`: the language or the backend cannot express it, and the promise
+/// is skipped.
 #[derive(Debug, Clone, Copy)]
-pub struct Dialect {
+pub struct TestPrograms {
     pub language: Language,
-    /// Writes the line `hello`.
+    /// Prints the line `hello`.
     pub hello: &'static str,
-    /// Writes the lines `one`, `two`, `three` to stdout, one at a time.
+    /// Prints the lines `one`, `two`, `three` to stdout, one at a time.
     pub count: &'static str,
-    /// Writes the line `careful` to stderr.
+    /// Prints the line `careful` to stderr.
     pub warn: &'static str,
-    /// Its last expression is 42.
+    /// Has 42 as its last expression.
     pub value: &'static str,
     /// Raises `ValueError` with the text `no good`, on line 2.
     pub raise: &'static str,
-    /// Leaves with code 3.
+    /// Exits with code 3.
     pub exit: &'static str,
-    /// Reads a line of stdin and writes it to stdout.
+    /// Reads a line of stdin and prints it.
     pub read: &'static str,
-    /// Writes the content of the file `given.txt`.
+    /// Prints the content of the file `given.txt`.
     pub file: &'static str,
-    /// Writes the environment variable `GIVEN`.
+    /// Prints the environment variable `GIVEN`.
     pub variable: &'static str,
-    /// Never ends.
+    /// Never ends, using the processor.
     pub spin: &'static str,
     /// Sleeps for an hour.
     pub sleep: &'static str,
-    /// Writes 5000 bytes to stdout.
+    /// Prints 5000 bytes to stdout.
     pub flood: &'static str,
     /// Holds 200 MB at once.
     pub hoard: &'static str,
     /// Sets the variable `kept`.
     pub set: &'static str,
-    /// Reads the variable `kept`; raises `NameError` where it is not set.
+    /// Prints the variable `kept`; raises `NameError` where it is not set.
     pub get: &'static str,
-    /// Writes what it learns from the clock.
+    /// Prints a reading of the clock.
     pub clock: &'static str,
-    /// Writes a random number.
-    pub chance: &'static str,
-    /// Needs a module that this backend has not, and its name.
-    pub lacking: Option<(&'static str, &'static str)>,
-    /// How much longer than its deadline a run may take.
+    /// Prints a random number.
+    pub random: &'static str,
+    /// Imports a module that this backend does not provide; the module's name.
+    pub missing_module: Option<(&'static str, &'static str)>,
+    /// How long after its deadline a run may end.
     pub tolerance: Duration,
 }
 
-/// Python, for backends that run it. A backend's own test names a module that it lacks.
-pub const PYTHON: Dialect = Dialect {
+/// Python. A backend's own test adds a module that the backend does not provide.
+pub const PYTHON: TestPrograms = TestPrograms {
     language: Language::Python,
     hello: "print('hello')",
     count: "for word in ('one', 'two', 'three'):\n    print(word, flush=True)",
@@ -70,13 +70,13 @@ pub const PYTHON: Dialect = Dialect {
     set: "kept = 1",
     get: "print(kept)",
     clock: "import time\nprint(time.time_ns())",
-    chance: "import random\nprint(random.random())",
-    lacking: None,
+    random: "import random\nprint(random.random())",
+    missing_module: None,
     tolerance: Duration::from_millis(500),
 };
 
 /// The directives of [`Scripted`](crate::scripted::Scripted).
-pub const SCRIPTED: Dialect = Dialect {
+pub const SCRIPTED: TestPrograms = TestPrograms {
     language: Language::Python,
     hello: "print hello",
     count: "print one; print two; print three",
@@ -94,7 +94,7 @@ pub const SCRIPTED: Dialect = Dialect {
     set: "set kept 1",
     get: "get kept",
     clock: "clock",
-    chance: "chance",
-    lacking: Some(("need module pandas", "pandas")),
+    random: "random",
+    missing_module: Some(("need module pandas", "pandas")),
     tolerance: Duration::from_millis(2),
 };

@@ -1,4 +1,4 @@
-//! A small generator of its own, so that the contract needs no crate for chance (splitmix64).
+//! A small random generator (splitmix64), so that the contract needs no crate for it.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -19,12 +19,12 @@ impl Splitmix {
         mixed ^ (mixed >> 31)
     }
 
-    /// True so many times in a thousand. What never happens draws nothing.
+    /// Returns true this many times in a thousand. Zero draws no number.
     pub(super) fn happens(&mut self, in_thousand: u32) -> bool {
         in_thousand > 0 && self.draw() % 1000 < u64::from(in_thousand)
     }
 
-    /// A time in this range, which must not be empty.
+    /// Returns a time in this range, which must not be empty.
     pub(super) fn between(&mut self, range: &Range<Duration>) -> Duration {
         let width = u64::try_from((range.end - range.start).as_micros()).unwrap_or(u64::MAX).max(1);
         range.start + Duration::from_micros(self.draw() % width)
