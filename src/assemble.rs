@@ -130,14 +130,18 @@ const MOST_KERNEL_WORKERS: usize = 8;
 /// The rules cannot be used.
 pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembled, Unbuilt> {
     let (count, queue) = fitted(config.wasm.workers, &config.tiers.wasm.queue);
-    let kernels = if config.wasm.kernels == 0 { (2 * cores()).min(MOST_KERNEL_WORKERS) } else { config.wasm.kernels };
+    let kernels = if config.wasm.kernel_workers == 0 {
+        (2 * cores()).min(MOST_KERNEL_WORKERS)
+    } else {
+        config.wasm.kernel_workers
+    };
     let cells = config.sessions.cells_at_once();
     let size = workers::Config {
         workers: count,
         kernel_workers: kernels,
         concurrent_cells: cells,
-        kernels_per_worker: config.wasm.room,
-        prewarmed: config.wasm.reserve,
+        kernels_per_worker: config.wasm.kernels_per_worker,
+        prewarmed: config.wasm.prewarmed,
     };
     let wall = Wall::real();
     let clouds = Clouds::of_server(config, wall);
@@ -182,7 +186,7 @@ fn assembled(
     clouds: Clouds,
 ) -> Assembled {
     let memory = MemoryAccount::new(&config.memory);
-    let sessions = Sessions::with_memory(Arc::clone(&router), &config.sessions, &config.ceilings, memory);
+    let sessions = Sessions::with_memory(Arc::clone(&router), &config.sessions, &config.limits, memory);
     Assembled { router, sessions, workers, scientific, clouds }
 }
 
@@ -262,7 +266,10 @@ fn router(
 /// # Errors
 /// They cannot be used; the message says where.
 pub fn rules(config: &config::Rules) -> Result<SharedRules, Unbuilt> {
-    config.dir.as_deref().map_or_else(|| Ok(SharedRules::builtin()), |dir| SharedRules::load(dir).map_err(Unbuilt::new))
+    config
+        .folder
+        .as_deref()
+        .map_or_else(|| Ok(SharedRules::builtin()), |dir| SharedRules::load(dir).map_err(Unbuilt::new))
 }
 
 /// Takes up changed rules, for as long as it is polled. Bad ones are told to the log, and the old ones stand.

@@ -21,7 +21,7 @@ use switchtower_server::http;
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     pub http: http::Config,
-    pub ceilings: Ceilings,
+    pub limits: Ceilings,
     pub rules: Rules,
     pub quota: quota::Config,
     pub memory: memory::Config,
@@ -43,7 +43,7 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 pub struct Rules {
     /// A folder of `*.rhai`; the built-in rules where there is none.
-    pub dir: Option<PathBuf>,
+    pub folder: Option<PathBuf>,
     /// How often a running server looks for changes.
     #[serde(with = "humantime_serde")]
     pub reload: Duration,
@@ -51,7 +51,7 @@ pub struct Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { dir: None, reload: Duration::from_secs(1) }
+        Self { folder: None, reload: Duration::from_secs(1) }
     }
 }
 
@@ -69,8 +69,12 @@ impl Default for Tiers {
         let wasm = tier::Config { queue: queue(4), ..tier::Config::default() };
         // The packages themselves take room, in each process too, and a command starts the tier when the first program needs
         // it.
-        let native =
-            tier::Config { memory: 512 << 20, opening: Duration::from_secs(90), queue: queue(1), ..wasm.clone() };
+        let native = tier::Config {
+            default_memory: 512 << 20,
+            open_timeout: Duration::from_secs(90),
+            queue: queue(1),
+            ..wasm.clone()
+        };
         Self { wasm, native }
     }
 }
@@ -86,18 +90,18 @@ pub struct Wasm {
     pub workers: usize,
     /// Worker processes that keep the kernels of sessions; 0: two per core, at most 8. Each runs as many cells at once as
     /// `sessions.queue.slots` allows.
-    pub kernels: usize,
+    pub kernel_workers: usize,
     /// Kernels that each of these has room for.
-    pub room: usize,
+    pub kernels_per_worker: usize,
     /// Instances that each worker keeps made ahead.
-    pub reserve: usize,
+    pub prewarmed: usize,
     /// Where the compiled guest is kept; the user's cache folder where none is given.
     pub cache: Option<PathBuf>,
 }
 
 impl Default for Wasm {
     fn default() -> Self {
-        Self { tier: "wasm".into(), workers: 0, kernels: 0, room: 1024, reserve: 4, cache: None }
+        Self { tier: "wasm".into(), workers: 0, kernel_workers: 0, kernels_per_worker: 1024, prewarmed: 4, cache: None }
     }
 }
 
@@ -118,27 +122,27 @@ pub struct Native {
     pub workers: usize,
     /// Worker processes that keep the kernels of sessions; 0: one per core. Each runs as many cells at once as
     /// `sessions.queue.slots` allows.
-    pub kernels: usize,
+    pub kernel_workers: usize,
     /// Kernels that each of these has room for.
-    pub room: usize,
+    pub kernels_per_worker: usize,
     /// These processes end after so long without a kernel, which gives their memory back; the next cell that needs one
     /// waits until they are there again, about 2.5 s. 0: they never end.
     #[serde(with = "humantime_serde")]
-    pub kernel_idle: Duration,
+    pub kernel_worker_idle: Duration,
     /// Jailed children that each worker keeps ready.
-    pub reserve: usize,
+    pub prewarmed: usize,
     /// Packages that a worker imports before its first program. Any other is imported by the program that wants it.
     pub preload: Vec<String>,
     /// Programs after which a worker is replaced by a fresh one.
-    pub renew_after: u64,
+    pub max_runs_per_worker: u64,
     /// Time after which it is.
     #[serde(with = "humantime_serde")]
-    pub renew_every: Duration,
+    pub max_worker_age: Duration,
     /// Bytes that a program may have in files.
-    pub scratch: u64,
+    pub scratch_bytes: u64,
     /// Bytes of memory that one worker may have with all its programs and kernels, where it may make a control group; 0: its
     /// share of the machine's memory, between 1 and 4 GiB.
-    pub memory_total: u64,
+    pub worker_memory: u64,
 }
 
 impl Default for Native {
@@ -149,15 +153,15 @@ impl Default for Native {
             folder: None,
             profile: Profile::Auto,
             workers: 0,
-            kernels: 0,
-            room: 32,
-            kernel_idle: Duration::from_secs(600),
-            reserve: 2,
+            kernel_workers: 0,
+            kernels_per_worker: 32,
+            kernel_worker_idle: Duration::from_secs(600),
+            prewarmed: 2,
             preload: switchtower_native::Size::default().preload,
-            renew_after: 5000,
-            renew_every: Duration::from_secs(3600),
-            scratch: 128 << 20,
-            memory_total: 0,
+            max_runs_per_worker: 5000,
+            max_worker_age: Duration::from_secs(3600),
+            scratch_bytes: 128 << 20,
+            worker_memory: 0,
         }
     }
 }
@@ -209,14 +213,19 @@ impl Default for Cloud {
         let seconds = Duration::from_secs;
         let tier = tier::Config {
             // Three retries after 1, 2 and 4 seconds at most; a rate limit that says when is waited out.
-            backoff: tier::backoff::Config { retries: 3, base: seconds(1), cap: seconds(10), patience: seconds(60) },
-            queue: tier::queue::Config { patience: seconds(120), ..tier::queue::Config::default() },
+            backoff: tier::backoff::Config {
+                retries: 3,
+                base_delay: seconds(1),
+                max_delay: seconds(10),
+                max_retry_after: seconds(60),
+            },
+            queue: tier::queue::Config { wait_timeout: seconds(120), ..tier::queue::Config::default() },
             breaker: Some(tier::breaker::Config::default()),
             pool: Some(tier::pool::Config::default()),
-            opening: seconds(90),
+            open_timeout: seconds(90),
             // It may have to wake, to wait for a right, to restart a kernel.
-            grace: seconds(150),
-            memory: switchtower_e2b::Config::default().default_memory,
+            grace_period: seconds(150),
+            default_memory: switchtower_e2b::Config::default().default_memory,
             ..tier::Config::default()
         };
         Self { account: switchtower_e2b::Config::default(), tier }
@@ -332,12 +341,16 @@ mod tests {
 
     #[test]
     fn a_flag_goes_over_a_variable_and_a_variable_over_the_file() {
-        let file = "[http]\nport = 1\npatience = \"5s\"\nconnections = 7\nkeys = { ci = \"0123456789abcdef\" }";
-        let set = variables(&[("SWITCHTOWER_PORT", "2"), ("SWITCHTOWER_HTTP_PATIENCE", "6s"), ("PATH", "/bin")]);
+        let file =
+            "[http]\nport = 1\nclient_timeout = \"5s\"\nmax_connections = 7\nkeys = { ci = \"0123456789abcdef\" }";
+        let set = variables(&[("SWITCHTOWER_PORT", "2"), ("SWITCHTOWER_HTTP_CLIENT_TIMEOUT", "6s"), ("PATH", "/bin")]);
         let config = layered(Some(("a file".into(), file.into())), set, json!({ "http": { "port": 3 } })).unwrap();
-        assert_eq!((config.http.port, config.http.patience, config.http.connections), (3, Duration::from_secs(6), 7));
+        assert_eq!(
+            (config.http.port, config.http.client_timeout, config.http.max_connections),
+            (3, Duration::from_secs(6), 7)
+        );
         assert_eq!(config.http.keys["ci"], "0123456789abcdef");
-        assert_eq!(config.ceilings, Ceilings::default());
+        assert_eq!(config.limits, Ceilings::default());
     }
 
     #[test]

@@ -87,17 +87,20 @@ fn size(config: &Config) -> switchtower_native::Config {
     let native = &config.native;
     switchtower_native::Config {
         workers: fitted(config).0,
-        kernel_workers: if native.kernels == 0 { super::cores() } else { native.kernels },
+        kernel_workers: if native.kernel_workers == 0 { super::cores() } else { native.kernel_workers },
         concurrent_cells: config.sessions.cells_at_once(),
-        kernels_per_worker: native.room,
-        kernel_worker_idle: (!native.kernel_idle.is_zero()).then_some(native.kernel_idle),
-        prewarmed: native.reserve,
+        kernels_per_worker: native.kernels_per_worker,
+        kernel_worker_idle: (!native.kernel_worker_idle.is_zero()).then_some(native.kernel_worker_idle),
+        prewarmed: native.prewarmed,
         preload: native.preload.clone(),
-        lifetime: switchtower_native::WorkerLifetime { max_runs: native.renew_after, max_age: native.renew_every },
+        lifetime: switchtower_native::WorkerLifetime {
+            max_runs: native.max_runs_per_worker,
+            max_age: native.max_worker_age,
+        },
         profile: native.profile.profile(),
-        scratch_bytes: native.scratch,
-        memory: config.tiers.native.memory,
-        worker_memory: (native.memory_total > 0).then_some(native.memory_total),
+        scratch_bytes: native.scratch_bytes,
+        memory: config.tiers.native.default_memory,
+        worker_memory: (native.worker_memory > 0).then_some(native.worker_memory),
     }
 }
 

@@ -29,7 +29,7 @@ fn short(wanted: usize, limit: u64) -> Option<(usize, String)> {
     let needed = u64::try_from(wanted).unwrap_or(u64::MAX).saturating_add(OTHERS);
     (wanted > most).then(|| {
         let sentence = format!(
-            "http.connections is {wanted}, but this process may open {limit} files: it serves {most} connections at once; \
+            "http.max_connections is {wanted}, but this process may open {limit} files: it serves {most} connections at once; \
              `ulimit -Hn {needed}` (LimitNOFILE= for systemd) makes room for all"
         );
         (most, sentence)
@@ -47,6 +47,6 @@ mod tests {
         assert_eq!(short(100, 100).unwrap().0, 50);
         let (most, sentence) = short(20_000, 20_000).unwrap();
         assert_eq!(most, 19_744);
-        insta::assert_snapshot!(sentence, @"http.connections is 20000, but this process may open 20000 files: it serves 19744 connections at once; `ulimit -Hn 20256` (LimitNOFILE= for systemd) makes room for all");
+        insta::assert_snapshot!(sentence, @"http.max_connections is 20000, but this process may open 20000 files: it serves 19744 connections at once; `ulimit -Hn 20256` (LimitNOFILE= for systemd) makes room for all");
     }
 }

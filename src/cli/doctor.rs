@@ -129,7 +129,7 @@ fn rules(config: &Config) -> Finding {
     match assemble::rules(&config.rules) {
         Ok(_) => Finding::well(
             "rules",
-            config.rules.dir.as_ref().map_or("the built-in ones".into(), |d| d.display().to_string()),
+            config.rules.folder.as_ref().map_or("the built-in ones".into(), |d| d.display().to_string()),
         ),
         Err(error) => {
             Finding::not(State::Broken, "rules", error.to_string(), "`switchtower rules check DIR` names the line")
@@ -148,7 +148,7 @@ fn program(config: &Config) -> Result<Finding, Complaint> {
                 return Ok(Finding::not(State::Broken, WHAT, unbuilt.to_string(), remedy));
             }
         };
-        let mut request = Request::new(Program::python("6 * 7"), &config.ceilings)?;
+        let mut request = Request::new(Program::python("6 * 7"), &config.limits)?;
         request.cache = CacheMode::Bypass;
         Ok(match house.router.execute(request, None).await {
             Ok(answer) if answer.outcome.exit == Exit::Finished(0) => {

@@ -29,7 +29,7 @@ pub(super) struct Explain {
 impl Explain {
     pub(super) fn explain(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
         let config = crate::config::load(file, serde_json::json!({}))?;
-        let request = Request::new(self.inputs.program(&self.source)?, &config.ceilings)?;
+        let request = Request::new(self.inputs.program(&self.source)?, &config.limits)?;
         let explanation = super::runtime(1)?.block_on(async {
             let house = crate::assemble::in_process(&config, &terminal::note)?;
             Ok::<_, Unbuilt>(house.router.explain(&request))

@@ -37,7 +37,7 @@ impl Folder {
         if let Some(dir) = &self.dir {
             return Ok(dir.clone());
         }
-        let set = crate::config::load(file, serde_json::json!({}))?.rules.dir;
+        let set = crate::config::load(file, serde_json::json!({}))?.rules.folder;
         Ok(set.unwrap_or_else(|| PathBuf::from("router-rules")))
     }
 }

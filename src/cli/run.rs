@@ -64,14 +64,14 @@ const LAST: Duration = Duration::from_millis(100);
 impl Run {
     pub(super) fn run(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
         let mut config = crate::config::load(file, serde_json::json!({}))?;
-        let mut request = Request::new(self.inputs.program(&self.source)?, &config.ceilings)?;
+        let mut request = Request::new(self.inputs.program(&self.source)?, &config.limits)?;
         request.tier = self.tier.as_deref().filter(|name| *name != "auto").map(TierName::from);
         request.isolation = self.isolation;
         // One program in one process: there is nothing to take from, and nobody to give to.
         request.cache = CacheMode::Bypass;
         request.timeout = self.timeout.unwrap_or(request.timeout);
         request.memory = self.memory_mb.map(|megabytes| megabytes.saturating_mul(1 << 20));
-        let request = request.checked(&config.ceilings)?;
+        let request = request.checked(&config.limits)?;
         for cloud in config.clouds.0.values_mut() {
             // A sandbox that outlives this command, whatever becomes of it, does so for no longer than it needs to.
             let account = &mut cloud.account;

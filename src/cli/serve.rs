@@ -83,7 +83,7 @@ impl Serve {
         set("http", "address", self.listen.map(|listen| json!(listen.address)));
         set("http", "port", self.port.or(of_listen).map(|port| json!(port)));
         set("wasm", "workers", self.workers.map(|workers| json!(workers)));
-        set("rules", "dir", self.rules.as_ref().map(|dir| json!(dir)));
+        set("rules", "folder", self.rules.as_ref().map(|dir| json!(dir)));
         set("log", "format", self.log.map(|format| json!(format)));
         Ok(flags)
     }
@@ -134,9 +134,9 @@ async fn debug_listeners() -> Result<Vec<(u16, TcpListener)>, Complaint> {
 
 async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, Complaint> {
     descriptors::raise_limit();
-    if let Some((most, sentence)) = descriptors::shortage(config.http.connections) {
+    if let Some((most, sentence)) = descriptors::shortage(config.http.max_connections) {
         terminal::note(&sentence);
-        config.http.connections = most;
+        config.http.max_connections = most;
     }
     let address = config.http.listen();
     let listener = bind(address, config.http.backlog).map_err(|error| {
@@ -173,9 +173,9 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, Complain
         upkeep = Some(tokio::spawn(house.upkeep()));
     }
     if let Some(Assembled { router, sessions, .. }) = &built {
-        let state = api::AppState { ceilings: config.ceilings.clone(), e2b_key, sessions: Some(sessions.clone()) };
+        let state = api::AppState { ceilings: config.limits.clone(), e2b_key, sessions: Some(sessions.clone()) };
         let native = api::app(Arc::clone(router), &config.http, state);
-        opening.open(e2b::before(native, sessions.clone(), &config.http, &config.ceilings));
+        opening.open(e2b::before(native, sessions.clone(), &config.http, &config.limits));
         for Absent { tier, reason, remedy, .. } in router.tiers().absent() {
             let remedy = remedy.as_ref().map_or_else(String::new, |remedy| format!("; {remedy}"));
             terminal::note(&format!("the tier {tier} is absent: {reason}{remedy}"));
@@ -192,7 +192,7 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, Complain
         reloading = Some(tokio::spawn(assemble::reload(Arc::clone(router), config.rules.reload)));
         signals.next().await;
     }
-    tracing::info!(deadline = %switchtower_contract::rounded(config.http.drain), "draining; a second signal ends it at once");
+    tracing::info!(deadline = %switchtower_contract::rounded(config.http.drain_timeout), "draining; a second signal ends it at once");
     drop(stop);
     let drained = tokio::select! {
         drained = &mut serving => drained.unwrap_or(Drained::Cut(0)),

@@ -12,7 +12,7 @@ use super::terminal;
 /// Arguments of `template`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A template has its tag in the file /etc/build-tag. With `clouds.e2b.account.tag = \"own\"` every new sandbox is held against
+A template has its tag in the file /etc/build-tag. With `clouds.e2b.account.build_tag = \"own\"` every new sandbox is held against
 the tag of the template that ships with Switchtower; another text is another tag.")]
 pub(super) struct Template {
     #[command(subcommand)]

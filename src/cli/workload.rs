@@ -55,11 +55,11 @@ impl Workload {
         let items = self.items()?;
         let scores = super::runtime(1)?.block_on(async {
             let house = crate::assemble::in_process(&config, &terminal::note)?;
-            self.is_there(&house.router, &config.ceilings)?;
+            self.is_there(&house.router, &config.limits)?;
             let mut scores = Vec::with_capacity(items.len());
             for item in &items {
                 progress(scores.len(), items.len());
-                scores.push(self.score(&house.router, item, &config.ceilings).await?);
+                scores.push(self.score(&house.router, item, &config.limits).await?);
             }
             progress(items.len(), items.len());
             Ok::<_, Complaint>(scores)

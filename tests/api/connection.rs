@@ -103,7 +103,7 @@ async fn draining_answers_what_runs_and_takes_nothing_new() {
 
 #[tokio::test(start_paused = true)]
 async fn what_still_runs_at_the_end_of_the_drain_is_cancelled() {
-    let served = Served::with(Config { drain: Duration::from_secs(2), ..Config::default() });
+    let served = Served::with(Config { drain_timeout: Duration::from_secs(2), ..Config::default() });
     let _busy = served.ask("#: sleep 25s").await;
     served.running(1).await;
     drop(served.stop);
@@ -114,7 +114,8 @@ async fn what_still_runs_at_the_end_of_the_drain_is_cancelled() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_read_loses_its_connection_and_makes_room() {
-    let served = Served::with(Config { connections: 1, patience: Duration::from_secs(5), ..Config::default() });
+    let served =
+        Served::with(Config { max_connections: 1, client_timeout: Duration::from_secs(5), ..Config::default() });
     let mut deaf = served.ask("#: flood 500000").await;
     assert_eq!(deaf.read_u8().await.unwrap(), b'H');
     // Its answer is not cut for another before its time is over.
@@ -134,7 +135,7 @@ const SOON: Duration = Duration::from_millis(10);
 
 #[tokio::test(start_paused = true)]
 async fn silent_connections_keep_nobody_out_however_many_they_are() {
-    let served = Served::with(Config { connections: 3, ..Config::default() });
+    let served = Served::with(Config { max_connections: 3, ..Config::default() });
     let mut silent = Vec::new();
     for _ in 0..20 {
         silent.push(served.connect().await);
@@ -155,7 +156,7 @@ async fn silent_connections_keep_nobody_out_however_many_they_are() {
 
 #[tokio::test(start_paused = true)]
 async fn what_runs_and_what_streams_is_never_closed_for_another() {
-    let served = Served::with(Config { connections: 2, ..Config::default() });
+    let served = Served::with(Config { max_connections: 2, ..Config::default() });
     let mut runs = served.ask("#: sleep 20s\n#: print ran").await;
     let mut streams = served.connect().await;
     let body = json!({ "code": "#: print first\n#: sleep 20s\n#: print streamed" }).to_string();
@@ -208,7 +209,7 @@ async fn a_first_head_has_five_seconds_and_a_connection_that_was_used_has_its_pa
 
 #[tokio::test(start_paused = true)]
 async fn bodies_that_stop_in_the_middle_keep_nobody_out() {
-    let served = Served::with(Config { connections: 2, ..Config::default() });
+    let served = Served::with(Config { max_connections: 2, ..Config::default() });
     let mut stalled = Vec::new();
     for _ in 0..2 {
         let mut pipe = served.connect().await;

@@ -286,7 +286,7 @@ fn of_a_thousand_creations_over_a_network_that_is_now_quick_and_now_slow_the_pla
             let fake = Fake::new(Settings { plan, seed, latency: Latency::E2b2026, ..scripted() });
             let transport = Jittered { inner: Through(fake.app()), chance: Mutex::new(Seed::fixed(seed).rng()) };
             let mut config = Cloud::default().account;
-            config.limits.patience = 3600 * SECOND;
+            config.limits.wait_timeout = 3600 * SECOND;
             config.limits.executions_per_minute = 60_000;
             config.limits.plan = match plan {
                 Plan::Pro => switchtower_e2b::limits::Plan::Pro,

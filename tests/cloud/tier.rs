@@ -326,7 +326,7 @@ async fn the_deadline_is_ours_although_the_stream_stays_alive() {
 async fn a_sandbox_with_another_build_tag_is_never_used() {
     let templates = [("prod".to_owned(), Template { tag: "v2".to_owned(), modules: None })].into();
     let mut cloud = wide();
-    (cloud.account.template, cloud.account.tag) = (Some("prod".to_owned()), Some("v2".to_owned()));
+    (cloud.account.template, cloud.account.build_tag) = (Some("prod".to_owned()), Some("v2".to_owned()));
     // A rollout that is not through: the first few are old.
     let settings = Settings { templates, ..faulty("tag.wrong=100%x3") };
     let house = House::new(settings, cloud);
@@ -341,7 +341,7 @@ async fn a_sandbox_with_another_build_tag_is_never_used() {
 #[tokio::test(start_paused = true)]
 async fn a_module_that_the_template_lacks_is_refused_before_anything_is_bought() {
     let mut cloud = wide();
-    cloud.account.tag = Some("own".to_owned());
+    cloud.account.build_tag = Some("own".to_owned());
     let house = House::new(scripted(), cloud);
     let Err(error) = house.remote("import tensorflow as tf\nprint(tf.__version__)").await else { panic!("no answer") };
     assert!(error.to_string().contains("the module tensorflow is not in e2b"), "{error}");
@@ -355,7 +355,7 @@ async fn a_module_that_the_template_lacks_is_refused_before_anything_is_bought()
 #[tokio::test(start_paused = true)]
 async fn only_what_must_be_the_same_again_is_kept_and_only_of_a_known_template() {
     let mut cloud = wide();
-    (cloud.account.template, cloud.account.tag) = (Some("prod:v2".to_owned()), Some("v2".to_owned()));
+    (cloud.account.template, cloud.account.build_tag) = (Some("prod:v2".to_owned()), Some("v2".to_owned()));
     let house = House::new(faulty(""), cloud);
     let asks =
         ["print(1 + 1)\n#: print 2", "import time\nprint(time.time())\n#: clock", "print({1, 2} | {3})\n#: print x"];
@@ -480,7 +480,7 @@ async fn a_program_that_turns_out_to_need_more_memory_moves_on_unless_it_set_a_l
 async fn waiting_for_a_right_is_a_part_of_the_callers_time_and_what_did_not_begin_says_so() {
     let mut cloud = wide();
     cloud.account.limits.executions_per_minute = 6;
-    cloud.account.limits.patience = 200 * SECOND;
+    cloud.account.limits.wait_timeout = 200 * SECOND;
     let house = House::new(faulty(""), cloud);
     let ask = |time, n: u32| switchtower_core::request::Request { timeout: time, ..remote(&reaching(&n.to_string())) };
     let patient = house.run(ask(200 * SECOND, 0)).await.unwrap();

@@ -152,7 +152,7 @@ fn jain(shares: &[f64]) -> f64 {
 #[tokio::test(start_paused = true)]
 async fn callers_that_want_more_than_there_is_get_equal_shares_however_many_cells_they_send() {
     // Three callers that would each fill their share, and fewer slots than they want together.
-    let cells = queue::Config { slots: 8, per_user: 4, patience: seconds(3600), ..queue::Config::default() };
+    let cells = queue::Config { slots: 8, per_user: 4, wait_timeout: seconds(3600), ..queue::Config::default() };
     let sessions = Config { queue: cells, ..Config::default() };
     let harness = TestHarness::of(Plan { sessions, cloud: Cloud::Absent("none"), ..Plan::default() });
     let until = Instant::now() + seconds(300);

@@ -101,7 +101,7 @@ impl World {
                 queue: queue::Config {
                     slots,
                     per_user: PER_USER,
-                    patience: Duration::from_secs(55),
+                    wait_timeout: Duration::from_secs(55),
                     ..queue::Config::default()
                 },
                 ..tier::Config::default()

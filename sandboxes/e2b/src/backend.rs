@@ -158,7 +158,7 @@ impl E2b {
     /// There is no sandbox to look at.
     pub async fn inspect(&self, modules: &BTreeSet<String>) -> Result<Inspection, Trouble> {
         let held = self.account.create(1).await?;
-        let tag = read_tag(&held.inside, self.account.config.file_read).await?;
+        let tag = read_tag(&held.inside, self.account.config.build_tag_timeout).await?;
         let cloud = Cloud::prepare(held, self.prelude.clone()).await?;
         let list = serde_json::json!(modules);
         let code = format!(
@@ -174,7 +174,7 @@ impl E2b {
     async fn checked(&self, attempt: u32) -> Result<Cloud, Trouble> {
         let held = self.account.create(attempt).await?;
         if let Some(expected) = &self.tag {
-            let tag = read_tag(&held.inside, self.account.config.file_read).await?;
+            let tag = read_tag(&held.inside, self.account.config.build_tag_timeout).await?;
             if tag.as_deref() != Some(expected) {
                 let found = tag.as_deref().unwrap_or("none");
                 self.account.wrong_tag();

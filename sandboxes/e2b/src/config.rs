@@ -25,7 +25,7 @@ pub struct Config {
     pub template: Option<String>,
     /// The tag that its sandboxes must have in `/etc/build-tag`; `own` stands for the one of the template that ships with
     /// Switchtower. Without one nothing is checked, and no result of this tier is kept.
-    pub tag: Option<String>,
+    pub build_tag: Option<String>,
     /// Names of the modules that the template promises beyond Python's own. Empty, with the tag `own`: those of that
     /// template. Empty otherwise: not known.
     pub modules: Vec<String>,
@@ -36,7 +36,7 @@ pub struct Config {
     pub lifetime: Duration,
     /// Longest that reading the tag may take.
     #[serde(with = "humantime_serde")]
-    pub file_read: Duration,
+    pub build_tag_timeout: Duration,
     /// Processors of the template.
     pub cpus: u32,
     /// Memory of the template, in bytes.
@@ -44,9 +44,9 @@ pub struct Config {
     /// Bytes of memory that a kernel gives a program without being told: as much as the tier does, or each run tells it.
     pub default_memory: u64,
     /// What a processor costs in a second, in billionths of a dollar. E2B's price list of 2026.
-    pub cpu_second: u64,
+    pub nanodollars_per_cpu_second: u64,
     /// What a gigabyte of memory costs in a second, in billionths of a dollar. E2B's price list of 2026.
-    pub gigabyte_second: u64,
+    pub nanodollars_per_gigabyte_second: u64,
     /// Whose sandboxes these are, for people who look at the account. The host's name where none is given.
     pub owner: Option<String>,
     /// How often a server ends the sandboxes in the account that nobody holds any more, such as those of a server that was
@@ -72,17 +72,17 @@ impl Default for Config {
             domain: None,
             key_variable: "E2B_API_KEY".to_owned(),
             template: None,
-            tag: None,
+            build_tag: None,
             modules: Vec::new(),
             internet: true,
             lifetime: Duration::from_secs(30 * 60),
-            file_read: Duration::from_secs(3),
+            build_tag_timeout: Duration::from_secs(3),
             cpus: 2,
             memory: 2048 << 20,
             // Below what the machine has, so that a program sees its MemoryError and not the end of its kernel.
             default_memory: 1536 << 20,
-            cpu_second: 14_000,
-            gigabyte_second: 4_500,
+            nanodollars_per_cpu_second: 14_000,
+            nanodollars_per_gigabyte_second: 4_500,
             owner: None,
             sweep_interval: Duration::from_secs(30),
             budget_file: None,
@@ -99,13 +99,13 @@ impl Config {
 
     /// The tag that is expected, in full.
     pub fn tag(&self) -> Option<String> {
-        self.tag.as_ref().map(|tag| if tag == OWN { template::own_tag() } else { tag.clone() })
+        self.build_tag.as_ref().map(|tag| if tag == OWN { template::own_tag() } else { tag.clone() })
     }
 
     /// The modules that are promised beyond Python's own; none where nothing is known of them.
     pub fn promised(&self) -> Option<std::collections::BTreeSet<String>> {
         match self.modules.as_slice() {
-            [] if self.tag.as_deref() == Some(OWN) => Some(template::modules(template::PACKAGES)),
+            [] if self.build_tag.as_deref() == Some(OWN) => Some(template::modules(template::PACKAGES)),
             [] => None,
             names => Some(names.iter().cloned().collect()),
         }
@@ -113,8 +113,8 @@ impl Config {
 
     /// What a sandbox costs in a second.
     pub fn second(&self) -> Price {
-        let gigabytes = (u128::from(self.memory) * u128::from(self.gigabyte_second)) >> 30;
-        Price(u64::from(self.cpus) * self.cpu_second + u64::try_from(gigabytes).unwrap_or(u64::MAX))
+        let gigabytes = (u128::from(self.memory) * u128::from(self.nanodollars_per_gigabyte_second)) >> 30;
+        Price(u64::from(self.cpus) * self.nanodollars_per_cpu_second + u64::try_from(gigabytes).unwrap_or(u64::MAX))
     }
 }
 

@@ -66,14 +66,14 @@ impl Callers {
         let Some(tier) = router.tiers().get(&self.tier) else {
             return Err(Complaint::usage(format!("there is no tier {}", self.tier)));
         };
-        let (slice, slots) = (tier.config().queue.slice, tier.standing().slots);
+        let (slice, slots) = (tier.config().queue.time_slice, tier.standing().slots);
         let alone = self.small(router, config).await?;
         let mut endless = JoinSet::new();
         for number in 0..self.greedy * CROWD {
             // Each a program of its own, so that none waits for another's result.
             let code = format!("# {number}\nn = 0\nwhile True: n += 1");
             let mut request = self.request(config, &code, format!("greedy {}", number % self.greedy))?;
-            request.timeout = config.ceilings.timeout;
+            request.timeout = config.limits.timeout;
             request.priority = [Priority::High, Priority::Normal, Priority::Low][number % 3];
             let router = Arc::clone(router);
             endless.spawn(async move { router.execute(request, None).await.map(drop) });
@@ -90,7 +90,7 @@ impl Callers {
     }
 
     fn request(&self, config: &Config, code: &str, user: String) -> Result<Request, Complaint> {
-        let mut request = Request::new(Program::python(code), &config.ceilings)?;
+        let mut request = Request::new(Program::python(code), &config.limits)?;
         request.caller = Caller::named(user);
         request.tier = Some(self.tier.clone());
         request.cache = CacheMode::Bypass;

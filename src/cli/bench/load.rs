@@ -108,7 +108,7 @@ impl Load {
         for cloud in config.clouds.0.values_mut() {
             let account = &mut cloud.account;
             (account.api_url, account.sandbox_url) = (Some(origin.to_owned()), Some(origin.to_owned()));
-            (account.template, account.tag, account.modules) = (None, None, Vec::new());
+            (account.template, account.build_tag, account.modules) = (None, None, Vec::new());
             // The stand-in is not what the hour's budget is for.
             (account.budget_file, account.limits.max_per_hour) = (None, None);
             account.limits.plan = match self.plan {
@@ -136,7 +136,7 @@ impl Load {
         let mut running = Vec::new();
         for (at, (name, code)) in QUERIES.iter().enumerate() {
             let user = super::THEN[at / 2].0;
-            let mut request = Request::new(Program::python(*code), &config.ceilings)?;
+            let mut request = Request::new(Program::python(*code), &config.limits)?;
             request.caller = Caller::named(user);
             request.tier = tier.map(TierName::from);
             request.cache = CacheMode::Bypass;

@@ -285,10 +285,10 @@ impl Drop for Seat {
 
 impl Shared {
     pub(super) fn new(config: &Config) -> Arc<Self> {
-        let unshared = LruCache::new(NonZeroUsize::new(config.entries).unwrap_or(NonZeroUsize::MIN));
+        let unshared = LruCache::new(NonZeroUsize::new(config.max_entries).unwrap_or(NonZeroUsize::MIN));
         let state = State {
             memory: Memory::new(config),
-            verification: Verification::new(config.digests, config.ttl),
+            verification: Verification::new(config.max_digests, config.ttl),
             bars: Bars::default(),
             counts: Counts::default(),
             flights: HashMap::new(),

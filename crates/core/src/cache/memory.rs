@@ -45,8 +45,8 @@ impl Memory {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             entries: LruCache::unbounded(),
-            most: config.entries,
-            most_bytes: config.bytes,
+            most: config.max_entries,
+            most_bytes: config.max_bytes,
             ttl: config.ttl,
             bytes: 0,
         }

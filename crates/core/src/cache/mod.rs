@@ -40,20 +40,20 @@ pub struct ResultCache {
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Most answers that are kept; the least recently used goes first.
-    pub entries: usize,
+    pub max_entries: usize,
     /// How long an answer is kept.
     #[serde(with = "humantime_serde")]
     pub ttl: Duration,
     /// Most bytes that all kept answers hold.
-    pub bytes: usize,
+    pub max_bytes: usize,
     /// Who may be given whose result.
     pub scope: Scope,
     /// Most results whose digest is remembered, for 24 h longer than an answer is kept, to compare later runs with; about
     /// 200 bytes each.
-    pub digests: usize,
+    pub max_digests: usize,
     /// Of so many hits one is run again beside its answer, in local tiers only, and compared; of a result that was not
     /// observed each of the first hits, until four runs agreed. Zero: none.
-    pub recheck: u32,
+    pub recheck_one_in: u32,
 }
 
 /// Who may be given a result that a request of somebody else has made. A hit is faster than a run, so it tells that
@@ -73,12 +73,12 @@ pub enum Scope {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            entries: 1000,
+            max_entries: 1000,
             ttl: Duration::from_secs(300),
-            bytes: 64 << 20,
+            max_bytes: 64 << 20,
             scope: Scope::default(),
-            digests: 20_000,
-            recheck: 200,
+            max_digests: 20_000,
+            recheck_one_in: 200,
         }
     }
 }
@@ -151,7 +151,7 @@ pub enum Found {
 
 impl ResultCache {
     pub fn new(config: &Config) -> Self {
-        Self { shared: Shared::new(config), scope: config.scope, recheck: config.recheck }
+        Self { shared: Shared::new(config), scope: config.scope, recheck: config.recheck_one_in }
     }
 
     pub fn scope(&self) -> Scope {

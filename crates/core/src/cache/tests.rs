@@ -54,7 +54,7 @@ async fn hit(cache: &ResultCache, source: &str) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn the_least_recently_used_goes_first_and_all_go_in_time() {
-    let cache = ResultCache::new(&Config { entries: 2, ..Config::default() });
+    let cache = ResultCache::new(&Config { max_entries: 2, ..Config::default() });
     for source in ["a", "b"] {
         flight(&cache, source).await.land(kept(source));
     }
@@ -83,7 +83,7 @@ async fn answers_past_their_time_are_removed_although_nobody_asks_for_them() {
 
 #[tokio::test(start_paused = true)]
 async fn all_answers_together_stay_within_their_bytes() {
-    let cache = ResultCache::new(&Config { bytes: 10_000, ..Config::default() });
+    let cache = ResultCache::new(&Config { max_bytes: 10_000, ..Config::default() });
     for number in 0..100 {
         flight(&cache, &number.to_string()).await.land(kept(&"x".repeat(1000)));
     }

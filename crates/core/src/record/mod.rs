@@ -52,12 +52,12 @@ pub struct Record {
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// How many of the last records are kept.
-    pub ledger: usize,
+    pub max_records: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { ledger: 10_000 }
+        Self { max_records: 10_000 }
     }
 }
 
@@ -70,7 +70,7 @@ pub struct Recorder {
 
 impl Recorder {
     pub fn new(config: &Config, wall: Wall) -> Self {
-        Self { wall, ledger: Ledger::new(config.ledger), metrics: Metrics::default() }
+        Self { wall, ledger: Ledger::new(config.max_records), metrics: Metrics::default() }
     }
 
     /// A record of a request that has just come.
@@ -184,7 +184,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_entry_that_is_dropped_is_written_down_as_abandoned() {
-        let recorder = Recorder::new(&Config { ledger: 2 }, Wall::starting_at(std::time::UNIX_EPOCH));
+        let recorder = Recorder::new(&Config { max_records: 2 }, Wall::starting_at(std::time::UNIX_EPOCH));
         let request = Request::new(Program::python("1"), &Ceilings::default()).unwrap();
         for id in ["a", "b", "c"] {
             let mut entry = recorder.open(id.to_owned(), &request);

@@ -12,22 +12,22 @@ pub struct Config {
     pub retries: u32,
     /// Most that the first pause lasts; it doubles with each.
     #[serde(with = "humantime_serde")]
-    pub base: Duration,
+    pub base_delay: Duration,
     /// Most that any pause lasts of itself.
     #[serde(with = "humantime_serde")]
-    pub cap: Duration,
+    pub max_delay: Duration,
     /// Most that a tier may ask to be left alone for, as with `Retry-After`. One that asks for more is left for the next.
     #[serde(with = "humantime_serde")]
-    pub patience: Duration,
+    pub max_retry_after: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             retries: 2,
-            base: Duration::from_millis(20),
-            cap: Duration::from_secs(1),
-            patience: Duration::from_secs(1),
+            base_delay: Duration::from_millis(20),
+            max_delay: Duration::from_secs(1),
+            max_retry_after: Duration::from_secs(1),
         }
     }
 }
@@ -37,10 +37,10 @@ impl Config {
     /// the tier asked for, is longer than the patience.
     pub fn pause(&self, repeat: u32, asked: Option<Duration>, chance: &mut impl Rng) -> Option<Duration> {
         let asked = asked.unwrap_or_default();
-        if repeat >= self.retries || asked > self.patience {
+        if repeat >= self.retries || asked > self.max_retry_after {
             return None;
         }
-        let most = self.base.saturating_mul(2u32.saturating_pow(repeat)).min(self.cap);
+        let most = self.base_delay.saturating_mul(2u32.saturating_pow(repeat)).min(self.max_delay);
         // Full jitter: those who failed together do not come back together.
         Some(asked + most.mul_f64(chance.random_range(0.0..=1.0)))
     }
@@ -56,7 +56,7 @@ mod tests {
         let config = Config { retries: 12, ..Config::default() };
         let mut chance = Seed::fixed(1).rng();
         for repeat in 0..12 {
-            let most = (config.base * 2u32.pow(repeat)).min(config.cap);
+            let most = (config.base_delay * 2u32.pow(repeat)).min(config.max_delay);
             assert!(config.pause(repeat, None, &mut chance).unwrap() <= most);
         }
         assert_eq!(config.pause(12, None, &mut chance), None);
@@ -64,8 +64,12 @@ mod tests {
 
     #[test]
     fn three_retries_pause_at_most_one_two_and_four_seconds_and_never_more_than_ten() {
-        let config =
-            Config { retries: 3, base: Duration::from_secs(1), cap: Duration::from_secs(10), ..Config::default() };
+        let config = Config {
+            retries: 3,
+            base_delay: Duration::from_secs(1),
+            max_delay: Duration::from_secs(10),
+            ..Config::default()
+        };
         let mut chance = Seed::fixed(2).rng();
         for _ in 0..200 {
             let pauses: Vec<_> = (0..4).map(|repeat| config.pause(repeat, None, &mut chance)).collect();

@@ -81,7 +81,7 @@ impl Tier {
         let _slot = self.queue.slot(&caller.user, priority).await.map_err(Trouble::NoSlot)?;
         let permit = self.permit(None).map_err(Trouble::Open)?;
         trial.starts();
-        let lent = self.sandbox(&Spec::new(Language::Python), self.config.opening, attempt).await;
+        let lent = self.sandbox(&Spec::new(Language::Python), self.config.open_timeout, attempt).await;
         if let Some(permit) = permit {
             permit.tells(lent.as_ref().err());
         }

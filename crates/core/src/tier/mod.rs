@@ -65,15 +65,15 @@ pub struct Config {
     pub hold_back: Duration,
     /// Longest that a sandbox may take to open.
     #[serde(with = "humantime_serde")]
-    pub opening: Duration,
+    pub open_timeout: Duration,
     /// How much longer than its deadline a run may take, all that goes before it included, before the backend counts as
     /// hung. Backends keep the deadline themselves; this is for those that do not.
     #[serde(with = "humantime_serde")]
-    pub grace: Duration,
+    pub grace_period: Duration,
     /// Bytes of stdout and stderr that are kept.
-    pub output: u64,
+    pub max_output: u64,
     /// Bytes of memory that a program gets where its request says nothing.
-    pub memory: u64,
+    pub default_memory: u64,
 }
 
 impl Default for Config {
@@ -84,10 +84,10 @@ impl Default for Config {
             breaker: None,
             pool: None,
             hold_back: Duration::from_millis(250),
-            opening: Duration::from_secs(30),
-            grace: Duration::from_secs(5),
-            output: 1 << 20,
-            memory: 256 << 20,
+            open_timeout: Duration::from_secs(30),
+            grace_period: Duration::from_secs(5),
+            max_output: 1 << 20,
+            default_memory: 256 << 20,
         }
     }
 }
@@ -100,7 +100,7 @@ impl Tier {
         let breaker = config.breaker.clone().map(|config| Breaker::new(name.clone(), config));
         let pool = config.pool.clone().map(|pool| {
             let spec = Spec::new(offer.languages.first().copied().unwrap_or(Language::Python));
-            Pool::new(name.clone(), backend.clone(), spec, pool, config.opening)
+            Pool::new(name.clone(), backend.clone(), spec, pool, config.open_timeout)
         });
         Self { name, backend, offer, config, queue, breaker, pool, account: None, chance }
     }
@@ -201,7 +201,7 @@ impl Tier {
 
     /// A sandbox for one run of this length. `attempt`: which try of its request this is, from 1.
     async fn sandbox(&self, spec: &Spec, wall: Duration, attempt: u32) -> Result<Held, Fault> {
-        let most = self.config.opening;
+        let most = self.config.open_timeout;
         let held = async {
             match &self.pool {
                 Some(pool) => pool.take_attempt(wall, attempt).await.map(Held::Lent),
@@ -226,7 +226,7 @@ impl Tier {
 
     /// Bytes of memory that a program gets here which asked for so much.
     pub(crate) fn memory(&self, asked: Option<u64>) -> u64 {
-        asked.unwrap_or(self.config.memory).min(self.offer.memory)
+        asked.unwrap_or(self.config.default_memory).min(self.offer.memory)
     }
 
     /// Whether a program with this need may fare better here. What only a run can show counts as yes. `asked`: the memory

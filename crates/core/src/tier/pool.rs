@@ -38,20 +38,20 @@ pub struct Config {
     /// Most at once: warm, busy and starting together.
     pub max: usize,
     /// Runs that one sandbox is used for.
-    pub runs: u32,
+    pub max_runs: u32,
     /// How long one is used, awake. It is never ended in the middle of a run: one that would not last is not lent.
     #[serde(with = "humantime_serde")]
-    pub age: Duration,
+    pub max_age: Duration,
     /// How often those that wait are looked at.
     #[serde(with = "humantime_serde")]
-    pub maintenance: Duration,
+    pub maintenance_interval: Duration,
     /// Idle for so long, one is put to sleep. Zero: never.
     #[serde(with = "humantime_serde")]
     pub sleep_after: Duration,
     /// After which runs one is used again.
     pub reuse: Reuse,
     /// How many must have been warm before the server calls itself ready.
-    pub ready: usize,
+    pub min_ready: usize,
 }
 
 impl Default for Config {
@@ -60,12 +60,12 @@ impl Default for Config {
             min: 2,
             target: 3,
             max: 10,
-            runs: 50,
-            age: Duration::from_secs(3600),
-            maintenance: Duration::from_secs(30),
+            max_runs: 50,
+            max_age: Duration::from_secs(3600),
+            maintenance_interval: Duration::from_secs(30),
             sleep_after: Duration::from_secs(300),
             reuse: Reuse::Contained,
-            ready: 0,
+            min_ready: 0,
         }
     }
 }
@@ -132,7 +132,7 @@ impl Pool {
     /// Warms it, and begins to look after it. Call it inside a runtime, once.
     pub fn start(&self) {
         self.inner.fill();
-        let upkeep = upkeep::upkeep(Arc::downgrade(&self.inner), self.inner.config.maintenance);
+        let upkeep = upkeep::upkeep(Arc::downgrade(&self.inner), self.inner.config.maintenance_interval);
         self.inner.state().tasks.spawn(upkeep);
     }
 
@@ -176,7 +176,7 @@ impl Pool {
 
     /// Whether as many as [`Config::ready`] have been warm at once.
     pub fn is_ready(&self) -> bool {
-        self.inner.config.ready == 0 || self.inner.state().was_ready
+        self.inner.config.min_ready == 0 || self.inner.state().was_ready
     }
 
     /// Gives up every sandbox that nobody uses, and opens no more. Returns when those are let go.
@@ -257,7 +257,7 @@ impl Inner {
         }
         if !state.closed {
             state.warm.push(entry);
-            state.was_ready |= state.warm.len() >= self.config.ready;
+            state.was_ready |= state.warm.len() >= self.config.min_ready;
         }
     }
 

@@ -3,10 +3,10 @@
 //! Inside a class (high, normal, low) users take turns, and a user's own requests keep their order. A newcomer joins behind
 //! the users that already wait, so many names give no advantage over those who were there before. A better class goes first,
 //! but a user passes another that did not ask for a low class only once before it is that one's turn; and a request gains a
-//! class per [`Config::ageing`] in which its user was given nothing. So nobody starves.
+//! class per [`Config::ageing_interval`] in which its user was given nothing. So nobody starves.
 //!
 //! No user keeps the others out. Without extra slots one user never has every slot. With extra slots a program that has run
-//! for longer than [`Config::slice`] no longer keeps a user waiting who has no program running: that user gets one of
+//! for longer than [`Config::time_slice`] no longer keeps a user waiting who has no program running: that user gets one of
 //! [`Config::extra_slots`]. And where the queue is full, the longest line gives way to a shorter one.
 //!
 //! Several tiers can have [limits in common](Overall). Their requests then wait in one place for both, so that nobody holds the
@@ -33,7 +33,7 @@ pub struct FairQueue {
     lane: usize,
     /// Whose queue this is, for the log.
     tier: TierName,
-    patience: Duration,
+    wait_timeout: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,13 +50,13 @@ pub struct Config {
     pub length_per_user: Option<usize>,
     /// Longest that a request waits.
     #[serde(with = "humantime_serde")]
-    pub patience: Duration,
+    pub wait_timeout: Duration,
     /// A waiting request gains a class each time this has passed. Zero: never.
     #[serde(with = "humantime_serde")]
-    pub ageing: Duration,
+    pub ageing_interval: Duration,
     /// A program that has run for longer does not keep the users waiting who have none running, while there are extra slots.
     #[serde(with = "humantime_serde")]
-    pub slice: Duration,
+    pub time_slice: Duration,
     /// Most programs that run beyond `slots`, each of a user who had no other running when it began.
     pub extra_slots: usize,
 }
@@ -68,9 +68,9 @@ impl Default for Config {
             per_user: 2,
             length: 1000,
             length_per_user: None,
-            patience: Duration::from_secs(30),
-            ageing: Duration::from_secs(5),
-            slice: Duration::from_millis(250),
+            wait_timeout: Duration::from_secs(30),
+            ageing_interval: Duration::from_secs(5),
+            time_slice: Duration::from_millis(250),
             extra_slots: 0,
         }
     }
@@ -177,9 +177,9 @@ impl Queues {
 
     /// One more queue under the common limits.
     pub fn queue(&self, tier: TierName, config: Config) -> FairQueue {
-        let patience = config.patience;
+        let wait_timeout = config.wait_timeout;
         let lane = self.0.state().add(config);
-        FairQueue { shared: Arc::clone(&self.0), lane, tier, patience }
+        FairQueue { shared: Arc::clone(&self.0), lane, tier, wait_timeout }
     }
 }
 
@@ -210,7 +210,7 @@ impl FairQueue {
         }
         let tier = self.tier.as_str();
         tracing::info!(target: "e2b_metrics", event = "request_queued", tier, user = &**user, "[E2B_METRICS]");
-        match timeout(self.patience, grant).await {
+        match timeout(self.wait_timeout, grant).await {
             Ok(Ok(Err(gave_way))) => Err(gave_way),
             // The sender is dropped with the queue alone, and this guard holds that.
             Ok(Ok(Ok(())) | Err(_)) => Ok(slot),

@@ -190,7 +190,7 @@ impl Walk<'_> {
         Limits {
             wall: self.left().min(budget.unwrap_or(Duration::MAX)).min(tier.offer.wall),
             memory: tier.memory(self.request.memory),
-            output: tier.config.output,
+            output: tier.config.max_output,
             escalation: if stays { Escalation::Never } else { Escalation::OnNeed },
         }
     }
@@ -308,7 +308,7 @@ impl Walk<'_> {
                 let limits = Limits { wall: given, ..limits.clone() };
                 trial.starts();
                 begins();
-                let most = (given + tier.config.grace).min(whole + OVERTIME);
+                let most = (given + tier.config.grace_period).min(whole + OVERTIME);
                 let ran = match timeout(most, held.sandbox()?.run(program, &limits, &events)).await {
                     Ok(ran) => ran,
                     // Cut short like this, it has had all the time that it was given.
@@ -437,7 +437,7 @@ impl Trouble {
             Self::Fault(Fault::Unsupported(need)) => Setback::NoTier { reason: format!("{name} has not {need}") },
             Self::Fault(fault) => Setback::Unavailable {
                 reason: format!("{name}: {fault}"),
-                retry_after: asked(&fault).unwrap_or(tier.config.backoff.cap),
+                retry_after: asked(&fault).unwrap_or(tier.config.backoff.max_delay),
             },
         }
     }

@@ -28,7 +28,7 @@ pub(super) async fn native(
     let (body, charge) = door.body(&caller, BodyKind::Program, request).await?;
     let request = parse::request(body, &door.app.ceilings, caller)?;
     if live {
-        return Ok(stream::execute(Arc::clone(&door.router), request, charge, door.config.keep_alive).await);
+        return Ok(stream::execute(Arc::clone(&door.router), request, charge, door.config.keep_alive_interval).await);
     }
     let answer = door.router.execute(request, None).await?;
     Ok(Json(Body::whole(&answer)).into_response())

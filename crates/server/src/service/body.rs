@@ -72,7 +72,7 @@ impl Bodies {
     pub(crate) fn new(config: &Config, ceilings: &Ceilings, sessions: Option<&Sessions>) -> Self {
         let files = sessions.map_or_else(|| session::Config::default().files, |sessions| sessions.config().files);
         let memory = sessions.map(|sessions| sessions.memory().clone()).unwrap_or_default();
-        Self { memory, limits: Limits { ceilings: ceilings.clone(), files }, patience: config.patience }
+        Self { memory, limits: Limits { ceilings: ceilings.clone(), files }, patience: config.client_timeout }
     }
 
     /// Reads the whole body of a request that has shown whose it is.

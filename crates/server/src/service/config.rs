@@ -18,9 +18,9 @@ pub struct Config {
     pub admin_key: Option<String>,
     /// Connections at once. For one more, that which has been silent longest is closed, one without a whole request first;
     /// where all of them are busy, it waits. No more than the limit on open files leaves room for.
-    pub connections: usize,
+    pub max_connections: usize,
     /// Connections of one address at once; 0: any number. Behind a proxy all clients share its address.
-    pub connections_per_address: usize,
+    pub max_connections_per_address: usize,
     /// Connections that the kernel holds until they are accepted; it may hold fewer (`net.core.somaxconn`).
     pub backlog: u32,
     /// How long a new connection may take until the head of its first request is there.
@@ -29,13 +29,13 @@ pub struct Config {
     /// How long a client may take for later headers, for its body, and for taking in a piece of an answer; also how long
     /// an idle connection is kept.
     #[serde(with = "humantime_serde")]
-    pub patience: Duration,
+    pub client_timeout: Duration,
     /// How long what runs may go on after SIGTERM or SIGINT.
     #[serde(with = "humantime_serde")]
-    pub drain: Duration,
+    pub drain_timeout: Duration,
     /// Comments that keep a silent event stream alive are this far apart.
     #[serde(with = "humantime_serde")]
-    pub keep_alive: Duration,
+    pub keep_alive_interval: Duration,
 }
 
 impl Default for Config {
@@ -45,13 +45,13 @@ impl Default for Config {
             port: 3001,
             keys: BTreeMap::new(),
             admin_key: None,
-            connections: 1024,
-            connections_per_address: 0,
+            max_connections: 1024,
+            max_connections_per_address: 0,
             backlog: 4096,
             head_timeout: Duration::from_secs(5),
-            patience: Duration::from_secs(30),
-            drain: Duration::from_secs(10),
-            keep_alive: Duration::from_secs(15),
+            client_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(10),
+            keep_alive_interval: Duration::from_secs(15),
         }
     }
 }
@@ -75,14 +75,18 @@ impl Config {
         if self.admin_key.as_ref().is_some_and(|key| key.len() < 16) {
             return Some("http.admin_key is too short: a key has at least 16 characters".to_owned());
         }
-        if self.connections == 0 {
-            return Some("http.connections is 0: nobody could connect".to_owned());
+        if self.max_connections == 0 {
+            return Some("http.max_connections is 0: nobody could connect".to_owned());
         }
         if self.backlog == 0 {
             return Some("http.backlog is 0: nobody could connect".to_owned());
         }
-        [("patience", self.patience), ("keep_alive", self.keep_alive), ("head_timeout", self.head_timeout)]
-            .into_iter()
-            .find_map(|(name, time)| time.is_zero().then(|| format!("http.{name} is 0: it must be longer")))
+        [
+            ("client_timeout", self.client_timeout),
+            ("keep_alive_interval", self.keep_alive_interval),
+            ("head_timeout", self.head_timeout),
+        ]
+        .into_iter()
+        .find_map(|(name, time)| time.is_zero().then(|| format!("http.{name} is 0: it must be longer")))
     }
 }

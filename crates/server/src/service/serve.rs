@@ -44,15 +44,15 @@ struct Times {
 }
 
 /// Serves `app` until `shutdown`, then drains: no new connections, idle ones closed, what runs may finish within
-/// `config.drain`, the rest is cancelled.
+/// `config.drain_timeout`, the rest is cancelled.
 pub async fn serve<L: Listener<Addr: Peer>>(
     mut listener: L,
     shutdown: impl Future<Output = ()>,
     app: Router,
     config: &Config,
 ) -> Drained {
-    let table = Connections::new(config.connections, config.connections_per_address);
-    let times = Times { head: config.head_timeout, patience: config.patience };
+    let table = Connections::new(config.max_connections, config.max_connections_per_address);
+    let times = Times { head: config.head_timeout, patience: config.client_timeout };
     let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
@@ -79,7 +79,7 @@ pub async fn serve<L: Listener<Addr: Peer>>(
     drop((listener, held));
     let _ = stop.send(true);
     let rest = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(config.drain, rest).await.is_ok() {
+    if tokio::time::timeout(config.drain_timeout, rest).await.is_ok() {
         return Drained::Whole;
     }
     let cut = connections.len();

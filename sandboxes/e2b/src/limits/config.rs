@@ -21,7 +21,7 @@ pub struct Config {
     /// Sandboxes that may be created in a second, at least 1. None: as the plan has it (1, 5, 50).
     pub creations_per_second: Option<u32>,
     /// Sandboxes that may run at once, at least 1. None: as the plan has it (20, 100, 1100).
-    pub concurrent: Option<usize>,
+    pub max_concurrent: Option<usize>,
     /// Programs that may start in a minute while E2B does not refuse, at least 1. E2B publishes no number for these.
     pub executions_per_minute: u32,
     /// Our own budget: sandboxes that may be created in an hour. None: as many as the rate allows. Sensible numbers are
@@ -29,10 +29,10 @@ pub struct Config {
     pub max_per_hour: Option<u32>,
     /// Connections to one sandbox that may be open at once: commands, streams, watchers and port proxies together, at
     /// least 1. E2B refuses what is beyond 2,500; connections that are kept for the next call count there too, hence less.
-    pub connections_per_sandbox: usize,
+    pub max_connections_per_sandbox: usize,
     /// Longest wait for a right; beyond it the answer is a refusal that says when to come back.
     #[serde(with = "humantime_serde")]
-    pub patience: Duration,
+    pub wait_timeout: Duration,
 }
 
 impl Default for Config {
@@ -40,11 +40,11 @@ impl Default for Config {
         Self {
             plan: Plan::default(),
             creations_per_second: None,
-            concurrent: None,
+            max_concurrent: None,
             executions_per_minute: 600,
             max_per_hour: None,
-            connections_per_sandbox: 2_400,
-            patience: Duration::from_secs(30),
+            max_connections_per_sandbox: 2_400,
+            wait_timeout: Duration::from_secs(30),
         }
     }
 }

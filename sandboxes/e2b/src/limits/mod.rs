@@ -87,13 +87,13 @@ impl Limits {
         let now = Instant::now();
         Self {
             plan: config.plan,
-            patience: config.patience.min(FAR),
+            patience: config.wait_timeout.min(FAR),
             creation: config.creation(now),
             egress,
             execution: config.execution(now),
             at_once: Arc::new(Semaphore::new(config.plan.creations_at_once())),
-            places: Places::new(config.concurrent.unwrap_or(config.plan.concurrent()), now),
-            connections_per_sandbox: config.connections_per_sandbox.max(1),
+            places: Places::new(config.max_concurrent.unwrap_or(config.plan.concurrent()), now),
+            connections_per_sandbox: config.max_connections_per_sandbox.max(1),
             health: Mutex::new(Health::full()),
             budget,
         }
@@ -104,7 +104,7 @@ impl Limits {
     /// hour's budget. In the order of asking. Dropping the future gives everything back.
     ///
     /// # Errors
-    /// The budget is used up, or there is no right within [`Config::patience`].
+    /// The budget is used up, or there is no right within [`Config::wait_timeout`].
     pub async fn creation(&self) -> Result<Creation, Limited> {
         let deadline = self.deadline();
         self.budget.admit()?;
@@ -132,7 +132,7 @@ impl Limits {
     /// nothing else.
     ///
     /// # Errors
-    /// No place is free within [`Config::patience`].
+    /// No place is free within [`Config::wait_timeout`].
     pub async fn place(&self) -> Result<Place, Limited> {
         self.places.place(self.deadline()).await
     }
@@ -140,7 +140,7 @@ impl Limits {
     /// Waits for the right to start a program.
     ///
     /// # Errors
-    /// There is none within [`Config::patience`].
+    /// There is none within [`Config::wait_timeout`].
     pub async fn execution(&self) -> Result<Reservation, Limited> {
         self.right(Kind::Execution).await
     }
@@ -148,7 +148,7 @@ impl Limits {
     /// Waits for the right to a call of the management API: 20,000 in 30 seconds.
     ///
     /// # Errors
-    /// There is none within [`Config::patience`].
+    /// There is none within [`Config::wait_timeout`].
     pub async fn lifecycle(&self) -> Result<Reservation, Limited> {
         self.right(Kind::Lifecycle).await
     }
@@ -156,7 +156,7 @@ impl Limits {
     /// Waits for the right to a call into a sandbox: 40,000 in 60 seconds.
     ///
     /// # Errors
-    /// There is none within [`Config::patience`].
+    /// There is none within [`Config::wait_timeout`].
     pub async fn operation(&self) -> Result<Reservation, Limited> {
         self.right(Kind::Operation).await
     }

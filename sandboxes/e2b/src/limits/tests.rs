@@ -17,7 +17,7 @@ fn account(config: Config) -> Arc<Limits> {
 }
 
 fn patient(plan: Plan) -> Config {
-    Config { plan, patience: 1000 * SECOND, ..Config::default() }
+    Config { plan, wait_timeout: 1000 * SECOND, ..Config::default() }
 }
 
 /// Polls once: into the line, and no further.
@@ -41,7 +41,7 @@ impl Seen {
 
 /// Creations that arrive, fail, end and are given up at random.
 async fn crowd(plan: Plan, cap: usize, seed: u64) {
-    let limits = account(Config { concurrent: Some(cap), ..patient(plan) });
+    let limits = account(Config { max_concurrent: Some(cap), ..patient(plan) });
     let seen = Arc::new(Seen::default());
     let mut chance = ChaCha8Rng::seed_from_u64(seed);
     let mut tasks = Vec::new();
@@ -101,7 +101,7 @@ async fn a_creation_dropped_half_way_frees_all_but_the_rate() {
 
 #[tokio::test(start_paused = true)]
 async fn waiters_who_leave_hold_up_nobody_and_spend_nothing() {
-    let limits = account(Config { concurrent: Some(1), max_per_hour: Some(2), ..patient(Plan::Hobby) });
+    let limits = account(Config { max_concurrent: Some(1), max_per_hour: Some(2), ..patient(Plan::Hobby) });
     let place = limits.creation().await.unwrap().created();
     {
         let (mut first, mut second) = (pin!(limits.creation()), pin!(limits.creation()));
@@ -121,7 +121,7 @@ async fn waiters_who_leave_hold_up_nobody_and_spend_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_sandbox_that_wakes_takes_a_place_and_nothing_else() {
-    let limits = account(Config { concurrent: Some(2), max_per_hour: Some(0), ..Config::default() });
+    let limits = account(Config { max_concurrent: Some(2), max_per_hour: Some(0), ..Config::default() });
     let (one, _two) = (limits.place().await.unwrap(), limits.place().await.unwrap());
     let asked = Instant::now();
     let full = limits.place().await.unwrap_err();
@@ -133,7 +133,7 @@ async fn a_sandbox_that_wakes_takes_a_place_and_nothing_else() {
 
 #[tokio::test(start_paused = true)]
 async fn an_account_that_others_filled_lets_nothing_start_for_five_seconds() {
-    let limits = account(Config { patience: 4 * SECOND, ..Config::default() });
+    let limits = account(Config { wait_timeout: 4 * SECOND, ..Config::default() });
     let started = Instant::now();
     limits.concurrency_capped();
     let refused = limits.creation().await.unwrap_err();
@@ -208,7 +208,7 @@ async fn executions_halve_after_a_refusal_and_recover() {
 
 #[tokio::test(start_paused = true)]
 async fn a_line_that_is_too_long_is_refused_at_its_end_at_once() {
-    let limits = account(Config { executions_per_minute: 60, patience: 3 * SECOND, ..Config::default() });
+    let limits = account(Config { executions_per_minute: 60, wait_timeout: 3 * SECOND, ..Config::default() });
     drop(limits.execution().await.unwrap());
     let started = Instant::now();
     let (mut one, mut two, mut three) = (pin!(limits.execution()), pin!(limits.execution()), pin!(limits.execution()));
@@ -272,7 +272,7 @@ fn journey(chance: &mut ChaCha8Rng, takes: u64) -> (Duration, Duration) {
 
 /// Makes so many creations as fast as the limits let it; how many the provider refused, and how long it took.
 async fn creations(plan: Plan, count: u32, takes: u64, seed: u64) -> (usize, Duration) {
-    let limits = account(Config { patience: FAR, concurrent: Some(1_000_000), ..patient(plan) });
+    let limits = account(Config { wait_timeout: FAR, max_concurrent: Some(1_000_000), ..patient(plan) });
     let provider = Provider::new(plan.creations_per_second() as usize, SECOND);
     let mut chance = ChaCha8Rng::seed_from_u64(seed);
     let started = Instant::now();
@@ -312,7 +312,7 @@ async fn no_window_of_any_rate_is_overrun_however_long_calls_are_on_their_way() 
         (Kind::Operation, 40_000, 60 * SECOND, 90_000),
         (Kind::Execution, 600, 60 * SECOND, 2_000),
     ] {
-        let limits = account(Config { patience: FAR, ..Config::default() });
+        let limits = account(Config { wait_timeout: FAR, ..Config::default() });
         let provider = Provider::new(most, window);
         let mut chance = ChaCha8Rng::seed_from_u64(most as u64);
         let (started, mut tasks) = (Instant::now(), Vec::new());
@@ -346,7 +346,7 @@ async fn accounts_behind_one_address_share_what_is_counted_by_address_and_nothin
     let mut rates = EgressRates::default();
     let address = |api: &str| crate::address::Address::new(Some(api), None, None);
     let of = |egress: Egress| {
-        let config = Config { patience: Duration::ZERO, executions_per_minute: 1, ..Config::default() };
+        let config = Config { wait_timeout: Duration::ZERO, executions_per_minute: 1, ..Config::default() };
         Limits::new(&config, Budget::in_memory(None, Arc::new(|| UNIX_EPOCH)), egress)
     };
     let (one, two) =
@@ -371,7 +371,7 @@ async fn accounts_behind_one_address_share_what_is_counted_by_address_and_nothin
 
 #[tokio::test(start_paused = true)]
 async fn status_and_settings_read_as_people_expect() {
-    let config: Config = serde_json::from_str(r#"{"plan":"pro","concurrent":7,"patience":"5s"}"#).unwrap();
+    let config: Config = serde_json::from_str(r#"{"plan":"pro","max_concurrent":7,"wait_timeout":"5s"}"#).unwrap();
     let limits = account(config);
     let _place = limits.creation().await.unwrap().created();
     drop(limits.execution().await.unwrap());

@@ -45,7 +45,7 @@ impl Entry {
 
     /// A run of this length ends before it is too old. One that is longer than a whole life gets half of one.
     pub(super) fn lasts(&self, now: Instant, wall: Duration, config: &Config) -> bool {
-        self.age(now) + wall.min(config.age / 2) <= config.age
+        self.age(now) + wall.min(config.max_age / 2) <= config.max_age
     }
 
     /// Gives the sandbox up and its place on.

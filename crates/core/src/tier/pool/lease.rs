@@ -34,7 +34,7 @@ impl Lease {
         if !config.reuse.allows(footprint) {
             return;
         }
-        if entry.runs >= config.runs || entry.age(Instant::now()) >= config.age {
+        if entry.runs >= config.max_runs || entry.age(Instant::now()) >= config.max_age {
             self.inner.state().counts.retired += 1;
             return;
         }

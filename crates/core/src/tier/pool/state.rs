@@ -61,7 +61,7 @@ impl State {
     /// The one that was used last: it is awake, and its caches are. One that would not last is given up.
     pub(super) fn pick(&mut self, now: Instant, wall: Duration, config: &Config) -> Option<Entry> {
         let before = self.warm.len();
-        self.warm.retain(|entry| entry.age(now) < config.age);
+        self.warm.retain(|entry| entry.age(now) < config.max_age);
         self.counts.retired += (before - self.warm.len()) as u64;
         let lasts = |entry: &Entry| entry.lasts(now, wall, config);
         let awake = self.warm.iter().rposition(|entry| !entry.is_asleep() && lasts(entry));

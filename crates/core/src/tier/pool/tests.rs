@@ -31,7 +31,7 @@ async fn warmed(backend: &Scripted, config: Config) -> Pool {
 #[tokio::test(start_paused = true)]
 async fn three_are_warm_soon_after_the_start() {
     let backend = scripted();
-    let pool = warmed(&backend, Config { ready: 3, ..Config::default() }).await;
+    let pool = warmed(&backend, Config { min_ready: 3, ..Config::default() }).await;
     let status = pool.status();
     assert_eq!((status.warm, status.size, status.counts.created), (3, 3, 3));
     assert!(pool.is_ready());

@@ -38,7 +38,7 @@ impl Inner {
         let mut state = self.state();
         let extra = state.warm.len().saturating_sub(state.aim(began, &self.config));
         if extra > 0
-            && let Some(at) = state.warm.iter().position(|entry| entry.idle(began) >= self.config.maintenance)
+            && let Some(at) = state.warm.iter().position(|entry| entry.idle(began) >= self.config.maintenance_interval)
         {
             state.counts.retired += 1;
             let gone = state.warm.remove(at);
@@ -52,7 +52,7 @@ impl Inner {
 
     async fn look_at(&self, mut entry: Entry) {
         let now = Instant::now();
-        if entry.age(now) >= self.config.age {
+        if entry.age(now) >= self.config.max_age {
             self.state().counts.retired += 1;
             return;
         }
@@ -82,7 +82,7 @@ impl Use {
         let state = inner.state();
         let (counts, warm) = (state.counts, state.warm.len());
         drop(state);
-        if self.stands_unused(&counts, warm, inner.config.maintenance) {
+        if self.stands_unused(&counts, warm, inner.config.maintenance_interval) {
             let Counts { taken, reused, .. } = counts;
             tracing::warn!(
                 target: "e2b_metrics", event = "pool_unused", tier = inner.tier.as_str(), warm, taken, reused,

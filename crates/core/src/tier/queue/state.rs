@@ -276,7 +276,7 @@ impl State {
 
     /// When the programs of a lane become long ones that are not yet. `None`: never.
     fn become_long(&self, at: usize, now: Instant) -> Vec<Option<Instant>> {
-        let slice = self.lanes[at].config.slice;
+        let slice = self.lanes[at].config.time_slice;
         let here = self.runs.values().filter(|run| run.lane == at);
         let short = here.filter(|run| now.saturating_duration_since(run.since) < slice);
         short.map(|run| run.since.checked_add(slice)).collect()
@@ -379,7 +379,7 @@ impl Line {
 /// The class of a request that has waited since then.
 fn aged(class: usize, since: Instant, config: &Config, now: Instant) -> usize {
     let waited = now.saturating_duration_since(since);
-    let gained = waited.as_nanos().checked_div(config.ageing.as_nanos()).unwrap_or(0);
+    let gained = waited.as_nanos().checked_div(config.ageing_interval.as_nanos()).unwrap_or(0);
     class.saturating_sub(usize::try_from(gained).unwrap_or(usize::MAX))
 }
 

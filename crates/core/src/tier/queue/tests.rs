@@ -92,7 +92,7 @@ async fn a_full_queue_says_when_to_come_back() {
 #[tokio::test(start_paused = true)]
 async fn waiting_has_an_end() {
     let queue =
-        FairQueue::new("tier".into(), Config { slots: 1, patience: Duration::from_secs(3), ..Config::default() });
+        FairQueue::new("tier".into(), Config { slots: 1, wait_timeout: Duration::from_secs(3), ..Config::default() });
     let _busy = queue.slot(&user("a"), Priority::Normal).await.unwrap();
     let late = queue.slot(&user("b"), Priority::Normal).await.err().unwrap();
     assert!(matches!(late, Refusal::Late { waited, .. } if waited >= Duration::from_secs(3)), "{late:?}");
@@ -389,7 +389,7 @@ fn settings_under_which_nothing_could_run_are_named() {
 #[tokio::test(start_paused = true)]
 async fn times_without_measure_are_as_good_as_none() {
     let forever = Duration::MAX;
-    let config = Config { slice: forever, patience: forever, ageing: forever, ..with_extra(1, 1, 1) };
+    let config = Config { time_slice: forever, wait_timeout: forever, ageing_interval: forever, ..with_extra(1, 1, 1) };
     let queue = FairQueue::new("tier".into(), config);
     let _busy = queue.slot(&user("a"), Priority::Normal).await.unwrap();
     assert!(timeout(Duration::from_secs(3600), queue.slot(&user("b"), Priority::Normal)).await.is_err());
@@ -423,7 +423,7 @@ proptest! {
         let queues = Queues::new(&overall);
         let config = Config {
             slots, per_user, extra_slots, length: 1000, length_per_user: None,
-            patience: Duration::from_secs(600), ageing: Duration::from_millis(100), slice: Duration::from_millis(20),
+            wait_timeout: Duration::from_secs(600), ageing_interval: Duration::from_millis(100), time_slice: Duration::from_millis(20),
         };
         let tiers = Rc::new(["one", "other"].map(|tier| queues.queue(tier.into(), config.clone())));
         let all_but_one = |slots: usize| slots.max(2) - 1;

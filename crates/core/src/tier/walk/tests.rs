@@ -247,9 +247,9 @@ fn before_one_that_answers(backend: impl switchtower_contract::Backend + 'static
 
 #[tokio::test(start_paused = true)]
 async fn a_time_out_covers_every_wait_and_the_answer_says_what_was_waited_for() {
-    let long = || Config { opening: 90 * SECOND, grace: 150 * SECOND, ..Config::default() };
+    let long = || Config { open_timeout: 90 * SECOND, grace_period: 150 * SECOND, ..Config::default() };
     let busy = || {
-        let queue = queue::Config { slots: 1, patience: 120 * SECOND, ..queue::Config::default() };
+        let queue = queue::Config { slots: 1, wait_timeout: 120 * SECOND, ..queue::Config::default() };
         Config { queue, ..long() }
     };
     let pooled = Config { pool: Some(crate::tier::pool::Config::default()), ..long() };
@@ -282,7 +282,7 @@ async fn a_time_out_covers_every_wait_and_the_answer_says_what_was_waited_for() 
 #[tokio::test(start_paused = true)]
 async fn a_pause_that_would_outlast_the_time_is_not_begun() {
     let world = world(false);
-    let backoff = crate::tier::backoff::Config { patience: 60 * SECOND, ..Default::default() };
+    let backoff = crate::tier::backoff::Config { max_retry_after: 60 * SECOND, ..Default::default() };
     let config = Config { backoff, ..Config::default() };
     let tiers = Tiers::new([Tier::new("local".into(), Arc::new(world.local.clone()), config, &Seed::fixed(1))]);
     let refused = |after| Fault::Refused { reason: "rate".to_owned(), retry_after: Some(after) };
@@ -348,7 +348,7 @@ async fn what_a_remote_tier_lacks_is_looked_for_in_the_next_one_where_nothing_ha
     let told = ask("need module nowhere", Footprint::None).await;
     assert_eq!(told.tried, ["small raised"]);
     // A need that is not a module is one as well.
-    let config = Config { memory: 1 << 30, ..Config::default() };
+    let config = Config { default_memory: 1 << 30, ..Config::default() };
     let large = Tier::new("full".into(), Arc::new(full.clone()), config, &Seed::fixed(1));
     let tiers = Tiers::new([tier("small", &small), large]);
     let (request, mut attempts) = (request("alloc 400"), Vec::new());

@@ -49,7 +49,7 @@ pub(super) async fn execute(
     };
     if live {
         let end = |done: &CellAnswer| stream::named("end", &Answered::of(done, None));
-        return Ok(Running::new(said, execution).told(sent, end, door.config.keep_alive).await);
+        return Ok(Running::new(said, execution).told(sent, end, door.config.keep_alive_interval).await);
     }
     let mut output = Output::default();
     let hear = async {
