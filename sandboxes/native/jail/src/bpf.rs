@@ -1,24 +1,24 @@
-//! A seccomp filter that gives each system call a action, whatever its arguments.
+//! Compiles a seccomp filter that maps each system call number to an action.
 //!
-//! It finds the action by halving. The kernel runs a filter once for every call there is when it is installed, so a list
-//! that is walked from its beginning costs each child a millisecond.
+//! The filter searches by bisection. The kernel runs a new filter once for every call number, so that a linear search would
+//! cost each child a millisecond.
 
 use std::collections::BTreeMap;
 
 use seccompiler::{BpfProgram, sock_filter};
 
-/// What becomes of a call.
+/// What a call does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     Allow,
     /// The call fails with this error.
     Fail(i32),
-    /// The process ends, by SIGSYS.
+    /// The process is killed with SIGSYS.
     Kill,
 }
 
 impl Action {
-    /// As linux/seccomp.h has it.
+    /// Returns the value of linux/seccomp.h.
     fn code(self) -> u32 {
         match self {
             Self::Allow => libc::SECCOMP_RET_ALLOW,
@@ -34,19 +34,19 @@ const ARCHITECTURE: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
 const ARCHITECTURE: u32 = 0xc000_00b7;
 
-/// Where `struct seccomp_data` has the number of the call and the architecture.
+/// Offsets of the call number and the architecture in `struct seccomp_data`.
 const NUMBER_AT: u32 = 0;
 const ARCHITECTURE_AT: u32 = 4;
 
-/// A filter with these actions, and `otherwise` for all other calls; calls of other architectures end the process.
+/// Returns a filter with these actions, and `otherwise` for all other calls. Calls of other architectures kill the process.
 pub(crate) fn filter(actions: &BTreeMap<i64, Action>, otherwise: Action) -> Result<BpfProgram, String> {
     let mut program =
         vec![load(ARCHITECTURE_AT), jump(libc::BPF_JEQ, ARCHITECTURE, 1, 0), end(Action::Kill), load(NUMBER_AT)];
-    halve(&spans(actions, otherwise), &mut program)?;
+    bisect(&spans(actions, otherwise), &mut program)?;
     Ok(program)
 }
 
-/// Verdicts with the first number that each is for; the next span's number ends it.
+/// Returns ranges of call numbers as their first number and their action; a range ends where the next begins.
 fn spans(actions: &BTreeMap<i64, Action>, otherwise: Action) -> Vec<(u32, Action)> {
     let mut spans = vec![(0, otherwise)];
     for (call, action) in actions {
@@ -61,18 +61,18 @@ fn spans(actions: &BTreeMap<i64, Action>, otherwise: Action) -> Vec<(u32, Action
     spans
 }
 
-fn halve(spans: &[(u32, Action)], program: &mut BpfProgram) -> Result<(), String> {
+fn bisect(spans: &[(u32, Action)], program: &mut BpfProgram) -> Result<(), String> {
     if let [(_, action)] = spans {
         program.push(end(*action));
         return Ok(());
     }
     let (low, high) = spans.split_at(spans.len() / 2);
     let mut low_half = Vec::new();
-    halve(low, &mut low_half)?;
+    bisect(low, &mut low_half)?;
     let over = low_half.len().try_into().map_err(|_| "the list of system calls has too many gaps".to_owned())?;
     program.push(jump(libc::BPF_JGE, high[0].0, over, 0));
     program.append(&mut low_half);
-    halve(high, program)
+    bisect(high, program)
 }
 
 fn load(at: u32) -> sock_filter {
@@ -91,7 +91,7 @@ fn end(action: Action) -> sock_filter {
 mod tests {
     use super::*;
 
-    /// What the kernel would do.
+    /// Returns what the kernel would do: interprets the filter.
     fn run(program: &[sock_filter], architecture: u32, call: u32) -> u32 {
         let (mut at, mut held) = (0, 0);
         loop {
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn every_call_gets_the_verdict_of_the_list_and_no_other() {
+    fn every_call_gets_its_listed_action_or_the_default() {
         let actions: BTreeMap<i64, Action> =
             [(0, Action::Allow), (1, Action::Allow), (7, Action::Kill), (8, Action::Fail(38)), (300, Action::Allow)]
                 .into();

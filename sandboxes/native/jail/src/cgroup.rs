@@ -1,9 +1,9 @@
-//! A control group around a zygote and its children: how much memory and how many threads all of them have together.
+//! A control group for a zygote and its children: limits their memory and threads together.
 //!
-//! It stands below the group that the process is in already, so what limits that one limits this one too. Both forms of
-//! the file system are known: one tree for each controller, and one for all. In the latter a group that has processes
-//! of its own can have no groups with limits below it, except for the root. Where systemd has started the process with
-//! `Delegate=yes` and `DelegateSubgroup=`, the group stands beside the process's own, in what was delegated.
+//! It is made below the group of the process, so that the limits of that one hold too. Both versions of the file system are
+//! supported: one tree for each controller (1), and one for all (2). In version 2 a group with processes of its own can have
+//! no groups with limits below it, except for the root. Where systemd started the process with `Delegate=yes` and
+//! `DelegateSubgroup=`, the group is made beside the process's own, in the delegated group.
 #![allow(unsafe_code, reason = "extended attributes have no safe wrapper in std")]
 
 use std::fs::{DirEntry, create_dir, read_dir, read_to_string, remove_dir};
@@ -16,10 +16,10 @@ use crate::config::JailConfig;
 use crate::process_id::ProcessId;
 use crate::sys::{c_path, with_context};
 
-/// What the groups are called, before the number and the start of the process that started the zygote, and the number of
-/// the zygote.
-const NAME: &str = "switchtower-native-";
-/// The kernel takes its time to end the children of a zygote that was killed.
+/// The beginning of a group's name. The number and start time of the process that started the zygote follow, then the number
+/// of the zygote.
+const PREFIX: &str = "switchtower-native-";
+/// How long a sweep waits for the children of a killed zygote, and how often.
 const PAUSE: Duration = Duration::from_millis(5);
 const PAUSES: usize = 40;
 
@@ -35,11 +35,11 @@ enum Limit {
 struct Setting {
     file: &'static str,
     value: u64,
-    /// Whether the limit is nothing without it.
-    needed: bool,
+    /// The limit has no effect without it.
+    required: bool,
 }
 
-/// The forms of the file system.
+/// The versions of the file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Version {
     One,
@@ -60,8 +60,8 @@ impl Limit {
     }
 
     fn settings(self, version: Version) -> Vec<Setting> {
-        let setting = |file, value, needed| Setting { file, value, needed };
-        // Not every kernel counts what is swapped out.
+        let setting = |file, value, required| Setting { file, value, required };
+        // Not every kernel counts swapped memory.
         match (self, version) {
             (Self::Memory(most), Version::One) => {
                 vec![setting("memory.limit_in_bytes", most, true), setting("memory.memsw.limit_in_bytes", most, false)]
@@ -74,21 +74,20 @@ impl Limit {
     }
 }
 
-/// Puts this process into a group of its own, with the limits of the settings. Groups that dead zygotes have left are
-/// removed first.
+/// Puts this process into a group of its own with the configured limits. Removes the groups of zygotes that have ended first.
 ///
 /// # Errors
-/// Some limit is not kept, and why. The others are.
+/// Some limit could not be set, and why. The others are in force.
 #[allow(clippy::disallowed_methods, reason = "a zygote has one thread and nothing else to do yet")]
 pub(crate) fn enter(config: &JailConfig) -> Result<(), String> {
     let limits = Limit::all(config);
     if limits.is_empty() {
-        return Err("no limit was asked for".to_owned());
+        return Err("no limit is configured".to_owned());
     }
-    let tables = Tables::read()?;
+    let tables = ProcTables::read()?;
     sweep(None);
     for _ in 0..PAUSES {
-        // An elder sibling may have been killed just now.
+        // An earlier zygote of the same process may have been killed just now.
         if sweep(Some(parent_id())) == 0 {
             break;
         }
@@ -99,7 +98,10 @@ pub(crate) fn enter(config: &JailConfig) -> Result<(), String> {
     let mut groups: Vec<(PathBuf, Vec<Setting>)> = Vec::new();
     let mut missing = Vec::new();
     for limit in limits {
-        match tables.place(limit.controller()).and_then(|place| Ok((place.ready(limit.controller())?, place.version))) {
+        match tables
+            .current_group(limit.controller())
+            .and_then(|place| Ok((place.parent_for(limit.controller())?, place.version)))
+        {
             Ok((folder, version)) => match groups.iter_mut().find(|(known, _)| *known == folder) {
                 Some((_, settings)) => settings.extend(limit.settings(version)),
                 None => groups.push((folder, limit.settings(version))),
@@ -120,7 +122,7 @@ fn enter_group(group: &Path, settings: &[Setting]) -> io::Result<()> {
     with_context(place.display(), create_dir(group))?;
     let entered =
         settings.iter().try_for_each(|setting| match write(group, setting.file, &setting.value.to_string()) {
-            Err(error) if setting.needed => Err(error),
+            Err(error) if setting.required => Err(error),
             _ => Ok(()),
         });
     let entered = entered.and_then(|()| write(group, "cgroup.procs", "0"));
@@ -131,21 +133,20 @@ fn enter_group(group: &Path, settings: &[Setting]) -> io::Result<()> {
     entered
 }
 
-/// Writes a file that must be there.
+/// Writes to an existing file of a group.
 fn write(group: &Path, file: &str, text: &str) -> io::Result<()> {
     let path = group.join(file);
     let written = std::fs::OpenOptions::new().write(true).open(&path);
     with_context(path.display(), written.and_then(|mut file| file.write_all(text.as_bytes())))
 }
 
-/// Removes the groups of zygotes that have ended; of those alone that the process with the number `parent` started, where
-/// it is given. Returns how many are left for now, since their last processes have not ended yet. Only empty groups can be
-/// removed, whatever their names say.
+/// Removes the groups of zygotes that have ended, or only of those that the process `parent` started. Returns how many
+/// remain because a process in them has not ended yet. Only empty groups can be removed, whatever their names are.
 pub fn sweep(parent: Option<u32>) -> usize {
     let entries = entries();
     let dead = entries.filter(|entry| {
         entry.file_name().to_str().and_then(processes).is_some_and(|(starter, zygote)| {
-            // A zygote does not outlive the process that started it, so its number may be another's by now.
+            // A zygote ends with the process that started it, after which its number may be used again.
             parent.is_none_or(|parent| parent == starter.number)
                 && !(starter.is_alive() && ProcessId::of(zygote).is_some())
         })
@@ -153,15 +154,15 @@ pub fn sweep(parent: Option<u32>) -> usize {
     dead.filter(|entry| remove_dir(entry.path()).is_err_and(|error| error.kind() != io::ErrorKind::NotFound)).count()
 }
 
-/// How many groups there are of zygotes that the process with this number started, whether they live or not.
+/// Returns the number of groups of zygotes that this process started, whether they run or have ended.
 pub fn count(starter: u32) -> usize {
     let names = entries().map(|entry| entry.file_name());
     names.filter(|name| name.to_str().and_then(processes).is_some_and(|(known, _)| known.number == starter)).count()
 }
 
-/// What lies where groups of ours may be.
+/// Returns the entries of the folders in which our groups may be.
 fn entries() -> impl Iterator<Item = DirEntry> {
-    let place = |controller| Tables::read().ok()?.place(controller).ok();
+    let place = |controller| ProcTables::read().ok()?.current_group(controller).ok();
     let mut folders: Vec<PathBuf> =
         ["memory", "pids"].into_iter().filter_map(place).flat_map(|place| place.candidates()).collect();
     folders.sort_unstable();
@@ -169,41 +170,41 @@ fn entries() -> impl Iterator<Item = DirEntry> {
     folders.into_iter().filter_map(|folder| read_dir(folder).ok()).flatten().flatten()
 }
 
-/// The name of the group of a zygote.
+/// Returns the name of a zygote's group.
 fn name(starter: ProcessId, zygote: u32) -> String {
-    format!("{NAME}{}-{}-{zygote}", starter.number, starter.start)
+    format!("{PREFIX}{}-{}-{zygote}", starter.number, starter.start)
 }
 
-/// The processes that a group is named after: the one that started the zygote, and the zygote.
+/// Returns the processes in a group's name: the one that started the zygote, and the zygote.
 fn processes(name: &str) -> Option<(ProcessId, u32)> {
-    let mut numbers = name.strip_prefix(NAME)?.split('-');
+    let mut numbers = name.strip_prefix(PREFIX)?.split('-');
     let starter = ProcessId { number: numbers.next()?.parse().ok()?, start: numbers.next()?.parse().ok()? };
     let zygote = numbers.next()?.parse().ok()?;
     numbers.next().is_none().then_some((starter, zygote))
 }
 
-/// What `/proc` says of the groups of this process.
-struct Tables {
+/// The tables in `/proc` about the groups of this process.
+struct ProcTables {
     groups: String,
     mounts: String,
 }
 
-/// The group that this process is in.
+/// The group of this process.
 #[derive(Debug, PartialEq, Eq)]
-struct Place {
+struct CurrentGroup {
     folder: PathBuf,
     version: Version,
 }
 
-impl Tables {
+impl ProcTables {
     fn read() -> Result<Self, String> {
         let read = |path: &str| read_to_string(path).map_err(|error| format!("{path}: {error}"));
         Ok(Self { groups: read("/proc/self/cgroup")?, mounts: read("/proc/self/mountinfo")? })
     }
 
-    /// Where this process is, for a controller.
-    fn place(&self, controller: &str) -> Result<Place, String> {
-        // "number:controllers:path"; the tree for all has no controllers there.
+    /// Returns the group of this process for a controller.
+    fn current_group(&self, controller: &str) -> Result<CurrentGroup, String> {
+        // "number:controllers:path"; version 2 has no controllers there.
         let group = |wanted: &str| {
             self.groups.lines().find_map(|line| {
                 let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
@@ -217,11 +218,11 @@ impl Tables {
         };
         let folder = self.mounts.lines().find_map(|line| mounted(line, controller, version, path));
         let folder = folder.ok_or_else(|| "its file system is not mounted".to_owned())?;
-        Ok(Place { folder, version })
+        Ok(CurrentGroup { folder, version })
     }
 }
 
-/// Where a group is, if this line of a mount table shows it:
+/// Returns the folder of a group, if this line of a mount table contains it:
 /// "number parent device root place options - kind source options".
 fn mounted(line: &str, controller: &str, version: Version, group: &str) -> Option<PathBuf> {
     let (mount, file_system) = line.split_once(" - ")?;
@@ -239,8 +240,8 @@ fn mounted(line: &str, controller: &str, version: Version, group: &str) -> Optio
     shows.then(|| Path::new(place).join(below))
 }
 
-impl Place {
-    /// The folders that may hold groups of ours.
+impl CurrentGroup {
+    /// Returns the folders in which our groups may be.
     fn candidates(&self) -> Vec<PathBuf> {
         let mut candidates = vec![self.folder.clone()];
         if self.version == Version::Two {
@@ -249,14 +250,14 @@ impl Place {
         candidates
     }
 
-    /// The folder in which a group with this controller can be made.
-    fn ready(&self, controller: &str) -> Result<PathBuf, String> {
+    /// Returns the folder in which a group with this controller can be made; enables the controller there.
+    fn parent_for(&self, controller: &str) -> Result<PathBuf, String> {
         if self.version == Version::One {
             return Ok(self.folder.clone());
         }
         let mut why = Err("there is none".to_owned());
         for folder in self.candidates() {
-            match hands_down(&folder, controller) {
+            match enable_controller(&folder, controller) {
                 Ok(()) => return Ok(folder),
                 Err(reason) => why = Err(reason),
             }
@@ -265,8 +266,8 @@ impl Place {
     }
 }
 
-/// Sees to it that groups in this one have the controller.
-fn hands_down(group: &Path, controller: &str) -> Result<(), String> {
+/// Enables a controller for the groups in this one.
+fn enable_controller(group: &Path, controller: &str) -> Result<(), String> {
     let has = |file: &str| {
         let listed = read_to_string(group.join(file)).unwrap_or_default();
         listed.split_whitespace().any(|known| known == controller)
@@ -286,7 +287,7 @@ fn hands_down(group: &Path, controller: &str) -> Result<(), String> {
     })
 }
 
-/// Whether systemd has left a group to whoever runs in it.
+/// Returns whether systemd has delegated a group.
 fn delegated(group: &Path) -> bool {
     let Ok(path) = c_path(group) else { return false };
     [c"user.delegate", c"trusted.delegate"].into_iter().any(|name| {
@@ -301,19 +302,19 @@ fn delegated(group: &Path) -> bool {
 mod tests {
     use super::*;
 
-    fn place(groups: &str, mounts: &str, controller: &str) -> Result<Place, String> {
-        Tables { groups: groups.to_owned(), mounts: mounts.to_owned() }.place(controller)
+    fn place(groups: &str, mounts: &str, controller: &str) -> Result<CurrentGroup, String> {
+        ProcTables { groups: groups.to_owned(), mounts: mounts.to_owned() }.current_group(controller)
     }
 
     #[test]
-    fn a_group_is_found_in_a_tree_of_its_controller_or_in_the_one_for_all() {
+    fn the_group_is_found_in_the_tree_of_its_controller_or_in_the_unified_one() {
         let hybrid = "9:name=systemd:/\n8:pids:/\n4:cpu,memory:/api/38ee\n0::/user\n";
         let mounts = "30 25 0:26 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755\n\
                       31 30 0:27 / /sys/fs/cgroup/pids rw,relatime - cgroup cgroup rw,pids\n\
                       32 30 0:28 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,cpu,memory\n\
                       33 30 0:29 / /sys/fs/cgroup/unified rw shared:9 - cgroup2 cgroup2 rw\n";
-        let one = |folder: &str| Ok(Place { folder: folder.into(), version: Version::One });
-        let two = |folder: &str| Ok(Place { folder: folder.into(), version: Version::Two });
+        let one = |folder: &str| Ok(CurrentGroup { folder: folder.into(), version: Version::One });
+        let two = |folder: &str| Ok(CurrentGroup { folder: folder.into(), version: Version::Two });
         assert_eq!(place(hybrid, mounts, "memory"), one("/sys/fs/cgroup/memory/api/38ee"));
         assert_eq!(place(hybrid, mounts, "pids"), one("/sys/fs/cgroup/pids/"));
         assert_eq!(place(hybrid, mounts, "hugetlb"), two("/sys/fs/cgroup/unified/user"));
@@ -322,14 +323,14 @@ mod tests {
         // A container sees its own group as the root of the mount, whatever /proc calls it.
         let inner = "31 30 0:27 /docker/ab /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n";
         assert_eq!(place("4:memory:/docker/ab\n", inner, "memory"), one("/sys/fs/cgroup/memory/"));
-        assert!(place("4:memory:/docker\n", inner, "memory").is_err(), "it is not shown");
+        assert!(place("4:memory:/docker\n", inner, "memory").is_err(), "not in the mount");
         let unified = "33 30 0:29 / /sys/fs/cgroup rw - cgroup2 cgroup rw\n";
         assert_eq!(place("0::/\n", unified, "pids"), two("/sys/fs/cgroup/"));
-        assert!(place("0::/../other\n", unified, "pids").is_err(), "it is outside its namespace");
+        assert!(place("0::/../other\n", unified, "pids").is_err(), "outside its namespace");
     }
 
     #[test]
-    fn a_name_tells_whose_group_it_is() {
+    fn the_name_of_a_group_identifies_its_processes() {
         let starter = ProcessId { number: 12, start: 99 };
         assert_eq!(processes(&name(starter, 345)), Some((starter, 345)));
         for other in ["12-345", "-1-2", "12-99-", "1-2-3-4", "x-2-3"].map(|rest| format!("switchtower-native-{rest}")) {

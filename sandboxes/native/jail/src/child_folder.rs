@@ -1,4 +1,4 @@
-//! The private folders of children in the reduced profile, where no kernel counts what is in them.
+//! The private folders of children in the reduced profile, where the kernel does not limit their size.
 
 use std::fs::{DirBuilder, read_dir};
 use std::io;
@@ -27,8 +27,8 @@ impl ChildFolder {
         self.folder.join("home")
     }
 
-    /// Bytes and entries, counted until either is beyond its limit. What cannot be looked into counts as too much: it
-    /// was made to be hidden. A file that is deleted while it is open is in no folder and not counted.
+    /// Returns the bytes and entries in it, counted until either is beyond its limit. A folder that cannot be read counts as
+    /// too much: it was made to hide files. A file that was removed while open is not counted.
     pub(crate) fn used(&self) -> (u64, u64) {
         let (mut bytes, mut entries) = (0, 0);
         let mut left = vec![self.home(), self.folder.join("tmp")];
@@ -53,7 +53,7 @@ impl ChildFolder {
         (bytes, entries)
     }
 
-    /// Removes it, when its child is gone.
+    /// Removes it, after its child has ended.
     pub(crate) fn clear(&self) {
         remove_tree(&self.folder);
     }
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn however_deep_a_folder_is_it_is_counted_and_cleared() {
+    fn a_folder_of_any_depth_is_counted_and_removed() {
         let scratch = scratch("deep");
         let shell = "for i in $(seq 40); do mkdir -p d/d/d && cd d && echo x > f || exit 1; done; chmod 0 .";
         let made = std::process::Command::new("sh").args(["-c", shell]).current_dir(scratch.home()).status().unwrap();

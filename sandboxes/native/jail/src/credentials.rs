@@ -1,4 +1,4 @@
-//! Who the walled process is: a user that owns nothing, without capabilities.
+//! The credentials of a jailed process: a user that owns no files, without capabilities.
 #![allow(unsafe_code, reason = "user ids and capabilities have no safe wrapper in libc")]
 
 use std::fs::File;
@@ -9,10 +9,10 @@ use crate::sys::{ProcFs, check, prctl, with_context};
 
 /// The user that programs see inside a user namespace.
 const INSIDE: u32 = 1000;
-/// The first of the users that a root's worker becomes: a range that neither systems, containers nor dynamic users hand
-/// out. Each worker has one to itself, so that the limit of processes counts nobody else's.
+/// The first of the users that a worker of root becomes: a range that is assigned neither by systems nor to containers or
+/// dynamic users. Each worker has its own, so that the limit of processes counts no other processes.
 const OWN: u32 = 1_937_047_552;
-/// The user that is left where the range is not mapped, as in a container whose root is none.
+/// The user where that range is not mapped, as in a container with a user namespace.
 const NOBODY: u32 = 65534;
 /// Capabilities of linux/capability.h.
 const CHOWN: u32 = 0;
@@ -21,30 +21,30 @@ const SETGID: u32 = 6;
 const SETUID: u32 = 7;
 const HIGHEST_CAPABILITY: libc::c_ulong = 63;
 
-/// The user that a process of root's becomes; or why it stays who it is, as everybody else does.
-pub(crate) fn own(proc: ProcFs) -> Result<u32, String> {
+/// Returns the user that a process of root becomes, or why it keeps its user.
+pub(crate) fn choose_user(proc: ProcFs) -> Result<u32, String> {
     // SAFETY: the call takes no argument.
     if unsafe { libc::geteuid() } != 0 {
-        return Err("it is its starter's".to_owned());
+        return Err("the user that started it".to_owned());
     }
     let held = capabilities(proc).map_err(|error| error.to_string())?;
     if [CHOWN, SETGID, SETUID].into_iter().any(|needed| held & (1 << needed) == 0) {
-        return Err("it is root's, without the capabilities to become another".to_owned());
+        return Err("root, without the capabilities to become another user".to_owned());
     }
     let candidates = [OWN + (std::process::id() & 0xffff), NOBODY];
     let known = |user: &u32| ["self/uid_map", "self/gid_map"].into_iter().all(|map| maps(proc, map, *user));
-    candidates.into_iter().find(known).ok_or_else(|| "it is root's, of a namespace that has no other".to_owned())
+    candidates.into_iter().find(known).ok_or_else(|| "root, of a user namespace without other users".to_owned())
 }
 
-/// The capabilities in effect, a bit for each.
+/// Returns the effective capabilities as a bit set.
 fn capabilities(proc: ProcFs) -> io::Result<u64> {
     let status = proc.read("self/status")?;
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let bits = effective.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
-    bits.ok_or_else(|| io::Error::other("/proc names no capabilities"))
+    bits.ok_or_else(|| io::Error::other("/proc reports no capabilities"))
 }
 
-/// Whether a map of a user namespace, lines of "inside outside count", has a user or group.
+/// Returns whether a map of a user namespace (lines of "inside outside count") has a user or group.
 fn maps(proc: ProcFs, map: &str, user: u32) -> bool {
     proc.read(map).is_ok_and(|map| {
         map.lines().any(|line| {
@@ -54,7 +54,7 @@ fn maps(proc: ProcFs, map: &str, user: u32) -> bool {
     })
 }
 
-/// Becomes another user, for good.
+/// Changes to another user, for good.
 pub(crate) fn become_user(user: u32) -> io::Result<()> {
     // SAFETY: none of these takes a pointer but setgroups, whose length is zero.
     unsafe {
@@ -62,11 +62,11 @@ pub(crate) fn become_user(user: u32) -> io::Result<()> {
         check(libc::setresgid(user, user, user))?;
         check(libc::setresuid(user, user, user))?;
     }
-    // A change of user hides a process from its own /proc entries, which map users.
+    // A change of user makes a process's own /proc entries, which map users, inaccessible.
     prctl(libc::PR_SET_DUMPABLE, 1)
 }
 
-/// User and group of a process, to be asked for before it enters a user namespace, where they have no number yet.
+/// The user and group of a process, read before it enters a user namespace, where they are not mapped yet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ids {
     user: u32,
@@ -74,15 +74,15 @@ pub(crate) struct Ids {
 }
 
 impl Ids {
-    /// In a user namespace that has been [mapped](Self::map).
+    /// Those in a user namespace that has been [mapped](Self::map).
     pub(crate) const MAPPED: Self = Self { user: INSIDE, group: INSIDE };
 
-    pub(crate) fn here() -> Self {
+    pub(crate) fn current() -> Self {
         // SAFETY: neither call takes an argument.
         unsafe { Self { user: libc::geteuid(), group: libc::getegid() } }
     }
 
-    /// Maps them into the user namespace that this process just entered.
+    /// Maps them into the user namespace that this process has just entered.
     pub(crate) fn map(self, proc: ProcFs) -> io::Result<()> {
         proc.write("self/setgroups", "deny")?;
         proc.write("self/uid_map", &format!("{INSIDE} {} 1", self.user))?;
@@ -90,19 +90,19 @@ impl Ids {
     }
 }
 
-/// Whether a capability is kept.
+/// The capabilities that a process keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Capabilities {
     None,
-    /// Reading what is another user's: Landlock says what that can be.
+    /// Reading other users' files, within the limits of Landlock.
     Reading,
 }
 
-/// Gives up all capabilities but those, in every set.
-pub(crate) fn keep(capabilities: Capabilities) -> io::Result<()> {
+/// Drops all other capabilities, from every set.
+pub(crate) fn drop_capabilities_except(capabilities: Capabilities) -> io::Result<()> {
     let kept = if capabilities == Capabilities::Reading { 1_u32 << READ_SEARCH } else { 0 };
     for capability in 0..=HIGHEST_CAPABILITY {
-        // The kernel knows no more of them; or this process may not, and has none.
+        // The kernel has no more capabilities; or this process may not drop them, and has none.
         if prctl(libc::PR_CAPBSET_DROP, capability).is_err() {
             break;
         }
@@ -115,8 +115,8 @@ pub(crate) fn keep(capabilities: Capabilities) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) }).map(drop)
 }
 
-/// Tries to open each folder as the user that this process is now.
-pub(crate) fn reads(folders: &[PathBuf]) -> io::Result<()> {
+/// Checks that the user of this process can read each folder.
+pub(crate) fn check_readable(folders: &[PathBuf]) -> io::Result<()> {
     folders.iter().try_for_each(|folder| {
         with_context(format_args!("the worker's user must be able to read {}", folder.display()), File::open(folder))
             .map(drop)

@@ -1,10 +1,10 @@
-//! Why walls do not stand.
+//! Errors of the jail.
 
 use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
-/// A layer that must stand does not: nothing may run behind these walls.
+/// A required layer is not in force: nothing may run in this jail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{layer}: {why}")]
 pub struct JailError {
@@ -19,7 +19,7 @@ impl JailError {
     }
 }
 
-/// Names the layer that an error belongs to.
+/// Adds the layer to an error.
 pub(crate) trait OfLayer<T> {
     fn of(self, layer: &str) -> Result<T, JailError>;
 }

@@ -1,4 +1,4 @@
-//! Landlock: which files a process can open, whatever else stands.
+//! Landlock: which files a process can open, independent of all other layers.
 
 use std::path::{Path, PathBuf};
 
@@ -7,10 +7,10 @@ use landlock::{
     RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
 
-/// The newest rights that are known; older kernels have fewer of them.
+/// The newest version that is used; older kernels have fewer rights.
 const RIGHTS: ABI = ABI::V6;
 
-/// What may be read and what may be written.
+/// The files and folders that may be read, and those that may be written.
 #[derive(Debug, Default)]
 pub(crate) struct FileAccess {
     pub(crate) read: Vec<PathBuf>,
@@ -18,8 +18,8 @@ pub(crate) struct FileAccess {
 }
 
 impl FileAccess {
-    /// No other file can be opened from here on, by this process and its children; no network port, no signal or
-    /// abstract socket of others.
+    /// Restricts this process and its children to these files, for good, and forbids network ports, and signals and abstract
+    /// sockets of other processes.
     pub(crate) fn restrict(&self) -> Result<(), String> {
         let read = AccessFs::ReadFile | AccessFs::ReadDir;
         let devices = AccessFs::ReadFile | AccessFs::WriteFile;
@@ -52,7 +52,7 @@ fn allow(
     paths: &[impl AsRef<Path>],
     access: BitFlags<AccessFs>,
 ) -> Result<RulesetCreated, RulesetError> {
-    // What is not there needs no rule.
+    // A path that does not exist needs no rule.
     let paths = paths.iter().filter_map(|path| Some((PathFd::new(path).ok()?, path.as_ref())));
     paths.into_iter().try_fold(rules, |rules, (opened, path)| {
         let of_files = AccessFs::from_file(RIGHTS);

@@ -1,4 +1,4 @@
-//! A child as its parent holds it.
+//! The parent's handle of a child.
 #![allow(unsafe_code, reason = "pidfds, prlimit and wait4 have no safe wrapper in libc")]
 
 use std::io;
@@ -12,37 +12,37 @@ use crate::child_folder::ChildFolder;
 use crate::private_tmpfs::PrivateTmpfs;
 use crate::sys::{ProcFs, check};
 
-/// What a fork comes back as.
+/// The result of a fork, in the parent and in the child.
 #[derive(Debug)]
 pub enum Fork {
     Parent(ForkedProcess),
     Child,
 }
 
-/// A child as its parent holds it. Dropping it kills it, reaps it and clears its private folder.
+/// The parent's handle of a child. Dropping it kills and reaps the child and removes its private folder.
 #[derive(Debug)]
 pub struct ForkedProcess {
     pub pid: i32,
     pidfd: OwnedFd,
     proc: ProcFs,
     scratch: Option<ChildFolder>,
-    /// Its files in the full profile, which are counted there.
+    /// Its file system in the full profile, where its files are counted.
     files: Option<Arc<PrivateTmpfs>>,
-    /// What it mapped when it was forked, in bytes; used where `/proc` hides it.
+    /// Bytes that it mapped when it was forked; used where `/proc` hides the child.
     mapped: u64,
-    /// Who forked it: a copy of this in a later child is nobody's.
+    /// The process that forked it: a copy of this in a later child does nothing.
     parent: u32,
     reaped: bool,
 }
 
-/// How a child ended, as the kernel tells it.
+/// How a child ended, as the kernel reports it.
 #[derive(Debug, Clone, Copy)]
 pub struct ProcessEnd {
     /// Exit code or signal.
     pub status: ExitStatus,
     /// Processor time of all its threads.
     pub cpu: Duration,
-    /// The most bytes of memory that it held at once, those included that it shares with its parent since the fork.
+    /// Its peak of resident memory in bytes, including pages that it shares with its parent since the fork.
     pub peak: u64,
 }
 
@@ -58,31 +58,31 @@ impl ForkedProcess {
         Self { pid, pidfd, proc, scratch, files, mapped, parent: std::process::id(), reaped: false }
     }
 
-    /// Becomes readable when the child has ended.
+    /// Returns a descriptor that becomes readable when the child has ended.
     pub fn pidfd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
 
-    /// Limits its address space to what it maps now and `beyond` bytes more, and its processor time, in seconds from
-    /// its start, to `cpu`. The child cannot raise either, and both can be raised again with another call.
+    /// Limits its address space to what it maps now and `beyond` bytes more, and its processor time, in seconds from its
+    /// start, to `cpu`. The child cannot raise the limits; another call can.
     ///
-    /// Beyond its processor time it gets SIGXCPU every second. In the full profile a child is the first process of its
-    /// namespace, which gets no signal that it has no handler for: watch [`cpu`](Self::cpu) and end it from outside.
+    /// Beyond its processor time it gets SIGXCPU every second. In the full profile a child is the first process of its PID
+    /// namespace, which receives no signal without a handler: watch [`cpu`](Self::cpu) and kill it from outside.
     ///
     /// # Errors
     /// The child has ended.
     pub fn limit(&self, beyond: u64, cpu: Option<u64>) -> io::Result<()> {
         let mapped = self.proc.mapped(&self.pid.to_string()).unwrap_or(self.mapped);
-        self.soft(libc::RLIMIT_AS, mapped.saturating_add(beyond))?;
-        self.soft(libc::RLIMIT_CPU, cpu.unwrap_or(libc::RLIM_INFINITY))
+        self.set_soft_limit(libc::RLIMIT_AS, mapped.saturating_add(beyond))?;
+        self.set_soft_limit(libc::RLIMIT_CPU, cpu.unwrap_or(libc::RLIM_INFINITY))
     }
 
-    fn soft(&self, resource: libc::__rlimit_resource_t, most: u64) -> io::Result<()> {
+    fn set_soft_limit(&self, resource: libc::__rlimit_resource_t, most: u64) -> io::Result<()> {
         if self.reaped {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
         let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        // SAFETY: the pointers are to a limit of ours that outlives the calls; the child is not reaped, so the pid is
+        // SAFETY: the pointers are to a local value that outlives the calls; the child is not reaped, so that the pid is
         // its own.
         unsafe {
             check(libc::prlimit(self.pid, resource, std::ptr::null(), &raw mut limit))?;
@@ -102,7 +102,7 @@ impl ForkedProcess {
         check(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd, signal, info, 0) }).map(drop)
     }
 
-    /// Processor time of all its threads so far.
+    /// Returns the processor time of all its threads so far.
     ///
     /// # Errors
     /// The child has been reaped.
@@ -113,7 +113,7 @@ impl ForkedProcess {
         let (mut clock, mut time) = (0, libc::timespec { tv_sec: 0, tv_nsec: 0 });
         // SAFETY: the pointers are to values of ours that outlive the calls.
         unsafe {
-            // Its result is the error itself.
+            // It returns the error number itself.
             match libc::clock_getcpuclockid(self.pid, &raw mut clock) {
                 0 => check(libc::clock_gettime(clock, &raw mut time))?,
                 error => return Err(io::Error::from_raw_os_error(error)),
@@ -122,7 +122,7 @@ impl ForkedProcess {
         Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
     }
 
-    /// Its end, if it has ended. Reaps it.
+    /// Returns how it ended, if it has ended, and reaps it.
     ///
     /// # Errors
     /// It was reaped before.
@@ -148,14 +148,14 @@ impl ForkedProcess {
         Ok(Some(ProcessEnd { status: ExitStatus::from_raw(status), cpu, peak: usage.ru_maxrss as u64 * 1024 }))
     }
 
-    /// Bytes and entries in its private folder: ask every few moments and end it beyond the limits, which nothing else
-    /// keeps in the reduced profile. None in the full one, where the kernel keeps them.
+    /// Returns the bytes and entries in its private folder, in the reduced profile: call it often and kill the child beyond
+    /// the limits, which nothing else enforces there. `None` in the full profile, where the kernel does.
     pub fn folder_used(&self) -> Option<(u64, u64)> {
         self.scratch.as_ref().map(ChildFolder::used)
     }
 
-    /// Bytes that its private files take now: of memory in the full profile, of a disk or of memory in the reduced one. What
-    /// was removed and is open still counts in the full profile alone. None where it is not known.
+    /// Returns the bytes of its private files: in memory in the full profile, on a disk or in memory in the reduced one. Files
+    /// that were removed and are still open count in the full profile alone. `None` where it is not known.
     pub fn file_bytes(&self) -> Option<u64> {
         match &self.files {
             Some(files) => files.used().ok(),
@@ -163,14 +163,14 @@ impl ForkedProcess {
         }
     }
 
-    /// Stops counting its files in the full profile, when nobody asks any more: whoever lets go last gives their memory
-    /// back, and that is work that the child can do at its end.
+    /// Releases its file system, after which [`file_bytes`](Self::file_bytes) is not known in the full profile. The last owner
+    /// frees the memory of the files, which takes time: after this call that is the child at its end.
     pub fn release_files(&mut self) {
         self.files = None;
     }
 
-    /// Its threads: to be watched as [`folder_used`](Self::folder_used) is. None in the full profile, where the kernel
-    /// keeps their limit, and where `/proc` hides it.
+    /// Returns the number of its threads, to be watched as [`folder_used`](Self::folder_used) is. `None` in the full profile,
+    /// where the kernel enforces the limit, and where `/proc` hides the child.
     pub fn threads(&self) -> Option<u64> {
         self.scratch.as_ref().and_then(|_| self.proc.threads(&self.pid.to_string()).ok())
     }
@@ -178,7 +178,7 @@ impl ForkedProcess {
 
 impl Drop for ForkedProcess {
     fn drop(&mut self) {
-        // A child has copies of its elder siblings' handles.
+        // A child has copies of the handles of earlier children.
         if std::process::id() != self.parent {
             return;
         }

@@ -1,4 +1,4 @@
-//! The jail: entered once by a zygote, and then by each of its children.
+//! The jail: a zygote enters it once, and then each of its children.
 #![allow(unsafe_code, reason = "processes have no safe wrapper in libc")]
 
 use std::cell::RefCell;
@@ -31,34 +31,35 @@ use crate::{cgroup, credentials, mounts, path_interpose, resource_limits, self_t
 /// The highest descriptor that a child keeps.
 const LAST_FD: RawFd = 3;
 
-/// The jail around this process, entered. They last as long as it does.
+/// The jail of this process, which has been entered. It lasts until the process ends.
 #[derive(Debug)]
 pub struct Jail {
     profile: JailProfile,
     config: JailConfig,
     proc: ProcFs,
-    /// This process, for a child to see whether its parent still lives.
+    /// A pidfd of this process, by which a child checks that its parent still runs.
     own_pidfd: RawFd,
     filters: SeccompFilters,
     capabilities: Result<Capabilities, String>,
-    /// Whether the user is one that nobody else is, so that the kernel's count of its threads means something.
+    /// The user has no other processes, so that the kernel's count of its threads is that of the children.
     own_user: bool,
-    /// Why it is not.
+    /// Why the user is not its own.
     no_own_user: String,
-    /// Folder of the children's folders, in the reduced profile.
+    /// The folder of the children's folders, in the reduced profile.
     folder: Option<PrivateFolder>,
-    /// What the next child's files are in; its number counts the children.
+    /// The private files of the next child.
     next_child: RefCell<NextChild>,
     layers: Vec<Layer>,
-    /// Who is ended first when memory runs out.
+    /// Which process the kernel kills first when memory runs out.
     oom_priority: OomPriority,
-    /// Why the full profile does not stand.
+    /// Why the full profile is not used.
     reduced_reason: String,
 }
 
-/// What the next child's files are in.
+/// The private files of the next child.
 #[derive(Debug, Default)]
 struct NextChild {
+    /// Counts the children.
     number: u64,
     /// In the reduced profile.
     scratch: Option<ChildFolder>,
@@ -67,28 +68,28 @@ struct NextChild {
 }
 
 impl Jail {
-    /// Enters the jail. Call it from the only thread of the process, before an interpreter starts. It closes nothing:
-    /// what is open stays so, in this process.
+    /// Enters the jail. Call it from the only thread of the process, before an interpreter starts. It closes no descriptors
+    /// of this process.
     ///
-    /// Afterwards this process has no more of the file system than its children will have, and a `/tmp` and a
-    /// `/home/user` of its own that they do not see.
+    /// Afterwards this process sees no more of the file system than its children will, and has a `/tmp` and a `/home/user`
+    /// that they do not see.
     ///
     /// # Errors
-    /// A layer that must stand does not. The process may be behind some of the jail and should end.
+    /// A required layer is not in force. The process may have entered other layers, and should end.
     pub fn enter(config: &JailConfig) -> Result<Self, JailError> {
         let proc = ProcFs::open().of("jail")?;
-        // Before anything that takes time: a change of user will clear it, and then it is set again.
+        // First, since the parent may end at any time. A change of user clears it; it is set again then.
         let parent = ParentProcess::current();
         parent.bind().of("dies with its parent")?;
         let threads = proc.threads("self").of("jail")?;
         if threads != 1 {
             return Err(JailError::new("jail", format!("the process has {threads} threads, and only one may fork")));
         }
-        // While it is whoever started it, and sees the file system.
+        // Before the user changes and the file system is out of reach.
         let group = cgroup::enter(config);
         let (profile, reduced) = match config.profile {
             Some(JailProfile::Full) => (JailProfile::Full, String::new()),
-            Some(JailProfile::Reduced) => (JailProfile::Reduced, "the reduced profile was asked for".to_owned()),
+            Some(JailProfile::Reduced) => (JailProfile::Reduced, "the reduced profile is configured".to_owned()),
             None => match Self::probe_full_profile(config, proc) {
                 Ok(()) => (JailProfile::Full, String::new()),
                 Err(why) => (JailProfile::Reduced, why.to_string()),
@@ -101,26 +102,26 @@ impl Jail {
         Ok(jail)
     }
 
-    /// Which profile it is.
+    /// Returns the profile.
     pub fn profile(&self) -> JailProfile {
         self.profile
     }
 
-    /// The folder in which children have their private folders, in the reduced profile.
+    /// Returns the folder of the children's private folders, in the reduced profile.
     pub fn private_folder(&self) -> Option<&Path> {
         self.folder.as_ref().map(PrivateFolder::path)
     }
 
-    /// The layers, and whether they stand around children: a trial child has been behind them.
+    /// Returns the layers of the children's jail with their status, as a test child found them.
     pub fn layers(&self) -> Vec<Layer> {
         self.layers.clone()
     }
 
-    /// Looks for memory that this process shares and can write: children would have it in common. Call it when everything
-    /// is loaded that children will find.
+    /// Checks that this process has no writable shared memory, which its children would share. Call it when everything is
+    /// loaded that children use.
     ///
     /// # Errors
-    /// There is some: nothing may be forked.
+    /// There is some: no child may be forked.
     pub fn check_no_shared_memory(&self) -> Result<(), JailError> {
         let maps = self.proc.read("self/maps").of("memory")?;
         // "address permissions offset device inode path"; the permissions are such as "rw-s".
@@ -128,17 +129,17 @@ impl Jail {
             line.split(' ').nth(1).is_some_and(|permissions| permissions.contains('w') && permissions.ends_with('s'))
         });
         shared.map_or(Ok(()), |line| {
-            Err(JailError::new("memory", format!("children would share what they write: {line}")))
+            Err(JailError::new("memory", format!("children would share writable memory: {line}")))
         })
     }
 
-    /// Forks a child, which is to call [`enter_child`](Self::enter_child) next.
+    /// Forks a child, which must call [`enter_child`](Self::enter_child) next.
     ///
     /// # Safety
-    /// The process has one thread, and whatever has to be told of a fork (an interpreter) is told by the caller.
+    /// The process has one thread, and the caller runs the fork handlers of what needs them (an interpreter).
     ///
     /// # Errors
-    /// The system has no room for another process, or for its private folder.
+    /// The system cannot make another process or its private files.
     pub unsafe fn fork(&self) -> io::Result<Fork> {
         let (scratch, files) = (self.new_child_folder()?, self.new_tmpfs()?);
         {
@@ -153,7 +154,7 @@ impl Jail {
         // SAFETY: as the caller promises.
         let cloned = self.oom_priority.with_child_priority(|| unsafe { clone(flags) });
         if !matches!(cloned, Ok(None)) {
-            // The memory is given back when the last who holds it lets go.
+            // The last owner frees the memory.
             self.next_child.borrow_mut().files = None;
         }
         match cloned {
@@ -168,16 +169,16 @@ impl Jail {
         }
     }
 
-    /// Goes behind the jail; for a child that [`fork`](Self::fork) made, which has descriptors 0 to 3 in place. All
-    /// others are closed under whoever holds them.
+    /// Enters the jail in a child that [`fork`](Self::fork) made, with descriptors 0 to 3 in place. All other descriptors are
+    /// closed, whatever owns them.
     ///
     /// # Errors
-    /// A layer does not stand: the child must end.
+    /// A layer is not in force: the child must end.
     pub fn enter_child(&self) -> Result<(), JailError> {
         self.enter_as_child().map(drop)
     }
 
-    /// Says how Landlock set_up_and_test, which in the full profile need not.
+    /// Returns the status of Landlock, which is not required in the full profile.
     fn enter_as_child(&self) -> Result<Result<(), String>, JailError> {
         let (scratch, files) = {
             let next = self.next_child.borrow();
@@ -187,7 +188,7 @@ impl Jail {
             Ids::MAPPED.map(self.proc).of("user namespace")?;
             let files = files.ok_or("there are none").of("private files")?;
             files.attach(&self.config.readable).of("private files")?;
-            // The descriptor is closed below, as all others are.
+            // The descriptor is closed below with all others.
             std::mem::forget(files);
         }
         let home = scratch.as_ref().map_or_else(|| PathBuf::from(HOME), ChildFolder::home);
@@ -196,24 +197,25 @@ impl Jail {
         unsafe { libc::umask(0o077) };
         let threads = match self.profile {
             JailProfile::Full => Some(self.config.threads),
-            JailProfile::Reduced => self.own_user.then(|| self.config.threads.saturating_mul(SHARE)),
+            JailProfile::Reduced => self.own_user.then(|| self.config.threads.saturating_mul(CHILDREN_PER_USER)),
         };
         resource_limits::set(&self.config, threads).of("resource limits")?;
-        credentials::keep(*self.capabilities.as_ref().unwrap_or(&Capabilities::Reading)).of("no capabilities")?;
+        credentials::drop_capabilities_except(*self.capabilities.as_ref().unwrap_or(&Capabilities::Reading))
+            .of("no capabilities")?;
         prctl(libc::PR_SET_NO_NEW_PRIVS, 1).of("no new privileges")?;
         prctl(libc::PR_SET_DUMPABLE, 0).of("not traceable")?;
         prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong).of("dies with its parent")?;
         if has_ended(self.own_pidfd) {
-            return Err(JailError::new("dies with its parent", "the parent has gone"));
+            return Err(JailError::new("dies with its parent", "the parent has ended"));
         }
-        // SAFETY: the call takes numbers; nothing that is closed here is used again.
+        // SAFETY: the call takes numbers; no closed descriptor is used again.
         check(unsafe { libc::syscall(libc::SYS_close_range, LAST_FD + 1, u32::MAX, 0) }).of("descriptors")?;
         let landlock = self.file_access(scratch.as_ref()).restrict();
         if self.profile == JailProfile::Reduced {
             landlock.clone().of("landlock")?;
         }
         if let Some(scratch) = &scratch {
-            path_interpose::start(&scratch.folder, &self.real());
+            path_interpose::start(&scratch.folder, &self.untranslated());
         }
         self.filters.apply().of("seccomp")?;
         Ok(landlock)
@@ -224,7 +226,7 @@ impl Jail {
             Some(scratch) => {
                 FileAccess { read: self.readable(), write: vec![scratch.home(), scratch.folder.join("tmp")] }
             }
-            // The tree has nothing else.
+            // The tree contains nothing else.
             None => FileAccess { read: vec!["/".into()], write: vec![HOME.into(), TMP.into()] },
         }
     }
@@ -237,12 +239,12 @@ impl Jail {
             .collect()
     }
 
-    /// Paths that are never translated: they may lie below those that are.
-    fn real(&self) -> Vec<PathBuf> {
+    /// Returns paths that are not translated, although they may be below translated ones.
+    fn untranslated(&self) -> Vec<PathBuf> {
         self.config.readable.iter().chain([&self.config.scratch]).cloned().collect()
     }
 
-    /// A new private folder, where the profile needs one.
+    /// Makes the private folder of the next child, in the reduced profile.
     fn new_child_folder(&self) -> io::Result<Option<ChildFolder>> {
         let Some(folder) = &self.folder else { return Ok(None) };
         let number = {
@@ -255,7 +257,7 @@ impl Jail {
         with_context(folder.clone().display(), ChildFolder { folder, bytes, entries }.make()).map(Some)
     }
 
-    /// A new file system in memory, where the profile has one.
+    /// Makes a tmpfs, in the full profile.
     fn new_tmpfs(&self) -> io::Result<Option<Arc<PrivateTmpfs>>> {
         if self.profile == JailProfile::Reduced {
             return Ok(None);
@@ -264,7 +266,7 @@ impl Jail {
         PrivateTmpfs::make(*scratch_bytes, *scratch_entries, readable).map(|files| Some(Arc::new(files)))
     }
 
-    /// Puts the jail up around this process.
+    /// Enters the jail without testing it.
     fn set_up(
         config: &JailConfig,
         profile: JailProfile,
@@ -272,13 +274,13 @@ impl Jail {
         parent: ParentProcess,
     ) -> Result<Self, JailError> {
         let filters = SeccompFilters::new(profile).of("seccomp")?;
-        // SAFETY: the calls take numbers; without a session of its own the process still does all it should.
+        // SAFETY: the calls take numbers; a failure of setsid is harmless.
         let own_pidfd = unsafe {
             libc::setsid();
             check(libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0)).of("jail")?
         };
         let own_pidfd = move_above_child_fds(own_pidfd as RawFd).of("jail")?;
-        let (own, no_own_user) = match credentials::own(proc) {
+        let (own, no_own_user) = match credentials::choose_user(proc) {
             Ok(own) => (Some(own), String::new()),
             Err(why) => (None, why),
         };
@@ -294,14 +296,14 @@ impl Jail {
             folder: None,
             next_child: RefCell::default(),
             layers: Vec::new(),
-            oom_priority: OomPriority::take(proc),
+            oom_priority: OomPriority::set(proc),
             reduced_reason: String::new(),
         };
         match profile {
             JailProfile::Full => jail.set_up_full(own)?,
             JailProfile::Reduced => jail.set_up_reduced(own)?,
         }
-        // The change of user has cleared what was set before, and the parent may have ended in between.
+        // The change of user has cleared the setting, and the parent may have ended in between.
         parent.bind().of("dies with its parent")?;
         prctl(libc::PR_SET_NO_NEW_PRIVS, 1).of("no new privileges")?;
         match &jail.folder {
@@ -310,7 +312,7 @@ impl Jail {
                 files.read.push("/proc".into());
                 files.restrict().of("landlock")?;
                 if let Some(scratch) = jail.new_child_folder().of("private files")? {
-                    path_interpose::start(&scratch.folder, &jail.real());
+                    path_interpose::start(&scratch.folder, &jail.untranslated());
                 }
             }
             None => {
@@ -324,40 +326,40 @@ impl Jail {
 
     fn set_up_full(&mut self, own: Option<u32>) -> Result<(), JailError> {
         let user = if own.is_none() { libc::CLONE_NEWUSER } else { 0 };
-        let ids = Ids::here();
+        let ids = Ids::current();
         mounts::unshare(mounts::NAMESPACES | user).of("namespaces")?;
         if own.is_none() {
             ids.map(self.proc).of("user namespace")?;
         }
         mounts::enter(&self.config.readable).of("file tree")?;
         if let Some(own) = own {
-            // As root, all of the tree could be put together; what forks children is a user with a namespace.
+            // Root has assembled the tree; from here on the process is an own user with a user namespace.
             credentials::become_user(own).of("own user")?;
-            let ids = Ids::here();
+            let ids = Ids::current();
             mounts::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS).of("user namespace")?;
             ids.map(self.proc).of("user namespace")?;
         }
-        credentials::reads(&self.config.readable).of("own user")
+        credentials::check_readable(&self.config.readable).of("own user")
     }
 
     fn set_up_reduced(&mut self, own: Option<u32>) -> Result<(), JailError> {
-        self.folder = Some(prepare(&self.config.scratch, own).of("private files")?);
+        self.folder = Some(make_zygote_folder(&self.config.scratch, own).of("private files")?);
         if let Some(own) = own {
             prctl(libc::PR_SET_KEEPCAPS, 1).of("own user")?;
             credentials::become_user(own).of("own user")?;
-            if let Err(unreadable) = credentials::reads(&self.config.readable) {
+            if let Err(unreadable) = credentials::check_readable(&self.config.readable) {
                 self.capabilities = Err(format!("one is kept, CAP_DAC_READ_SEARCH: {unreadable}"));
-                credentials::keep(Capabilities::Reading).map_err(|_| unreadable).of("own user")?;
+                credentials::drop_capabilities_except(Capabilities::Reading).map_err(|_| unreadable).of("own user")?;
             }
             prctl(libc::PR_SET_KEEPCAPS, 0).of("own user")?;
         }
         if self.capabilities.is_ok() {
-            credentials::keep(Capabilities::None).of("no capabilities")?;
+            credentials::drop_capabilities_except(Capabilities::None).of("no capabilities")?;
         }
-        credentials::reads(&self.config.readable).of("own user")
+        credentials::check_readable(&self.config.readable).of("own user")
     }
 
-    /// Tries the full profile in a process of its own, since half of it could not be left again.
+    /// Tries the full profile in a forked process, because layers that have been entered cannot be left.
     fn probe_full_profile(config: &JailConfig, proc: ProcFs) -> Result<(), JailError> {
         let layer = "full profile";
         let (from, to) = pipe().of(layer)?;
@@ -365,11 +367,11 @@ impl Jail {
         // SAFETY: this process has one thread and no interpreter yet.
         match check(unsafe { libc::fork() }).of(layer)? {
             0 => {
-                let set_up_and_test = || {
+                let result = || {
                     zygote.bind().of(layer)?;
                     Self::set_up(config, JailProfile::Full, proc, zygote)?.test_child().map(drop)
                 };
-                send(File::from(to), &set_up_and_test())
+                send(File::from(to), &result())
             }
             pid => {
                 drop(to);
@@ -382,14 +384,14 @@ impl Jail {
         }
     }
 
-    /// Sends a child behind the jail and tries them. Says how Landlock set_up_and_test.
+    /// Runs the self-test in a child in its jail. Returns the status of Landlock there.
     fn test_child(&self) -> Result<Result<(), String>, JailError> {
-        let layer = "trial child";
+        let layer = "test child";
         let (from, to) = pipe().of(layer)?;
         // SAFETY: this process has one thread and no interpreter yet.
         match unsafe { self.fork() }.of(layer)? {
             Fork::Child => {
-                // SAFETY: the call takes numbers; in this child nobody else needs the descriptor.
+                // SAFETY: the call takes numbers; in this child nothing else uses the descriptor.
                 let to = unsafe {
                     libc::dup2(to.as_raw_fd(), LAST_FD);
                     File::from_raw_fd(LAST_FD)
@@ -412,6 +414,7 @@ impl Jail {
         }
     }
 
+    /// Returns the report of all layers.
     fn report_layers(&self, landlock: Result<(), String>, group: Result<(), String>) -> Vec<Layer> {
         let layer = |name: &str, status| Layer { name: name.to_owned(), status };
         let full = match self.profile {
@@ -420,8 +423,8 @@ impl Jail {
         };
         let threads = match (self.profile, self.own_user) {
             (JailProfile::Full, _) => Ok(()),
-            (JailProfile::Reduced, true) => Err("children share the kernel's count; each is watched".to_owned()),
-            (JailProfile::Reduced, false) => Err("the user has other threads; each child is watched".to_owned()),
+            (JailProfile::Reduced, true) => Err("all children share the kernel's limit; each is watched".to_owned()),
+            (JailProfile::Reduced, false) => Err("the user has other processes; each child is watched".to_owned()),
         };
         let user = if self.own_user || full.is_ok() { Ok(()) } else { Err(self.no_own_user.clone()) };
         let capabilities = self.capabilities.clone().map(drop);
@@ -446,27 +449,26 @@ impl Jail {
     }
 }
 
-/// Children that the threads of one user are to suffice for, in the reduced profile.
-const SHARE: u64 = 16;
+/// How many children the limit of one user's threads is for, in the reduced profile.
+const CHILDREN_PER_USER: u64 = 16;
 
-/// What the folders of zygotes are called, before what tells them apart.
+/// The beginning of the names of zygotes' folders.
 const ZYGOTE_FOLDER: &str = "zygote-";
 
-/// Makes the folder for the children of one zygote, for the user that it will be. What zygotes have left that were killed
-/// is removed first.
-fn prepare(scratch: &Path, own: Option<u32>) -> io::Result<PrivateFolder> {
+/// Makes the folder for the children of one zygote, owned by its future user. Removes what killed zygotes have left first.
+fn make_zygote_folder(scratch: &Path, own: Option<u32>) -> io::Result<PrivateFolder> {
     with_context(scratch.display(), DirBuilder::new().recursive(true).mode(0o700).create(scratch))?;
     PrivateFolder::sweep(scratch, ZYGOTE_FOLDER);
     let folder = PrivateFolder::create(scratch, ZYGOTE_FOLDER)?;
     if let Some(own) = own {
-        // It may pass through, and see nothing.
+        // It may traverse the folder and not list it.
         with_context(scratch.display(), set_permissions(scratch, Permissions::from_mode(0o711)))?;
         with_context(folder.path().display(), std::os::unix::fs::chown(folder.path(), Some(own), Some(own)))?;
     }
     Ok(folder)
 }
 
-/// Whether the process behind a pidfd has ended.
+/// Returns whether the process of a pidfd has ended.
 fn has_ended(pidfd: RawFd) -> bool {
     let mut waited = libc::pollfd { fd: pidfd, events: libc::POLLIN, revents: 0 };
     // SAFETY: the pointer is to one entry that outlives the call.

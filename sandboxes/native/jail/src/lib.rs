@@ -1,40 +1,40 @@
-//! The walls around native interpreters.
+//! The jail of native interpreters.
 //!
-//! A process, the *zygote*, enters its [`Jail`] before it starts an interpreter, and forks children that go behind
-//! walls of their own before they run a program. In the [full](JailProfile::Full) profile these are namespaces with a file
-//! tree of libraries and packages, and behind them Landlock, seccomp, limits, and no capability. In the
-//! [reduced](JailProfile::Reduced) one, for containers that forbid namespaces, the latter stand alone.
+//! A process, the *zygote*, enters its [`Jail`] before it starts an interpreter, and forks children that enter jails of their
+//! own before they run a program. In the [full](JailProfile::Full) profile these are namespaces with a file tree of libraries
+//! and packages, and behind them Landlock, seccomp, resource limits, and no capabilities. The [reduced](JailProfile::Reduced)
+//! profile, for containers that forbid namespaces, has the latter alone.
 //!
-//! What a child has left: about 150 system calls, memory and time up to its limits, the files it may read, `/tmp` and
-//! `/home/user` of its own, and its descriptors 0 to 3. Nothing it starts outlives it: it can start threads only.
+//! A child has about 150 system calls, memory and time up to its limits, the readable files, its own `/tmp` and
+//! `/home/user`, and its descriptors 0 to 3. It can start threads but no processes, so that nothing outlives it.
 //!
-//! # What these walls do not stop
+//! # What the jail does not stop
 //!
-//! * Faults of the kernel in the calls that remain, and of the processor: who needs more belongs behind WebAssembly or
-//!   a virtual machine.
+//! * Faults of the kernel in the remaining system calls, and of the processor: programs that need more isolation belong in
+//!   WebAssembly or a virtual machine.
 //! * What can be learnt from timing, from the load of the machine, and from `sysinfo(2)` and `uname(2)`.
-//! * Lies of a program about its own output: it holds the descriptor that carries it. How it ended and what it used are
-//!   the kernel's word to its parent.
-//! * What children of one zygote have in common: hash seed, addresses, the state of random generators that nobody
-//!   seeds anew. Replace the zygote from time to time.
-//! * New machine code. Python itself can call any function of libc, and callbacks need memory that is executable; what
-//!   such code can ask the kernel for is the same.
-//! * Use of memory beyond `RLIMIT_AS`: pipes and sockets up to the limit of descriptors, and the files in `/tmp` and
-//!   `/home/user`, which the full profile has in memory (they are counted, [`ForkedProcess::file_bytes`], and have a limit). Where a control group can be made, it limits what all
-//!   children have together, and the one that has most is killed; elsewhere they may have what each may have, times
-//!   their number. It is reported.
+//! * False output: a program has the descriptor that carries its output. How it ended and what it used the parent learns from
+//!   the kernel.
+//! * What children of one zygote share: the hash seed, addresses, the state of random generators that are not seeded again.
+//!   Replace the zygote from time to time.
+//! * New machine code. Python can call any function of libc, and callbacks need executable memory; such code has the same
+//!   system calls.
+//! * Use of memory beyond `RLIMIT_AS`: pipes and sockets up to the limit of descriptors, and files in `/tmp` and
+//!   `/home/user`, which are in memory in the full profile (they are counted by [`ForkedProcess::file_bytes`], and limited).
+//!   Where a control group can be made, it limits all children together, and the kernel kills the largest; elsewhere the
+//!   bound is the limit of one child times their number. The layers report which.
 //!
-//! In the reduced profile moreover:
+//! In the reduced profile also:
 //!
-//! * Names, sizes and dates of files can be asked for where the process's user may (with the capability below:
-//!   anywhere); so can the machine's name and which processes there are. Contents and lists of folders cannot.
+//! * Names, sizes and dates of files are visible as far as the process's user may see them (with the capability below:
+//!   everywhere), and so are the machine's name and the list of processes. Contents of files and lists of folders are not.
 //! * The size of the private folder and the number of threads are only watched ([`ForkedProcess::folder_used`],
-//!   [`ForkedProcess::threads`]): a program goes beyond them for a moment. A file that was deleted while open is in no count,
-//!   up to one such file per descriptor.
-//! * Where it is started by root and the packages can be read by root alone, children keep the one capability to read
-//!   (`CAP_DAC_READ_SEARCH`) within what Landlock allows. It is reported.
-//! * Children of one zygote that root did not start have the threads of their user in common with all else it runs.
-//! * Another process of the same user, if it is not root that starts it, may do to these what it likes.
+//!   [`ForkedProcess::threads`]): a program exceeds them for a moment. A file that was removed while open is not counted, up
+//!   to one such file per descriptor.
+//! * Where root starts it and only root can read the packages, children keep the one capability to read
+//!   (`CAP_DAC_READ_SEARCH`), within the limits of Landlock. The layers report it.
+//! * Where another user than root starts it, children share the limit of threads with all other processes of that user.
+//! * Where another user than root starts it, other processes of the same user are not kept from its children.
 #![cfg(target_os = "linux")]
 
 mod bpf;

@@ -1,4 +1,4 @@
-//! The file tree of the full profile: libraries and packages, read-only and at their own paths; nothing else.
+//! The file tree of the full profile: libraries and packages, read-only at their own paths, and nothing else.
 #![allow(unsafe_code, reason = "namespaces and mounts have no safe wrapper in libc")]
 
 use std::fs::DirBuilder;
@@ -16,17 +16,17 @@ const NO_SETUID: u64 = 0x2;
 const NO_DEVICES: u64 = 0x4;
 const NO_EXECUTION: u64 = 0x8;
 
-/// Where the tree is put together: it exists everywhere, and what is in it was taken before.
-const BUILDING: &str = "/usr";
+/// Where the tree is assembled: the folder exists everywhere, and its mounts are copied before.
+const ASSEMBLY: &str = "/usr";
 
-/// The namespaces of a zygote; each child has more of its own.
+/// The namespaces of a zygote.
 pub(crate) const NAMESPACES: i32 = libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
-/// Those of a child. With a user namespace of its own a child's threads are counted apart from its siblings'.
+/// The further namespaces of a child. With its own user namespace a child's threads are counted separately.
 pub(crate) const CHILD_NAMESPACES: i32 =
     libc::CLONE_NEWUSER | libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC;
 
-/// What stands at a path of the tree.
-enum Part {
+/// An entry of the tree.
+enum Entry {
     Folder(OwnedFd),
     File(OwnedFd),
     Link(PathBuf),
@@ -38,27 +38,27 @@ pub(crate) fn unshare(namespaces: i32) -> io::Result<()> {
     check(unsafe { libc::unshare(namespaces) }).map(drop)
 }
 
-/// Makes the tree of libraries and of `readable` and enters it; the rest of the machine is gone afterwards.
+/// Makes the tree of libraries and of `readable`, and enters it; no other file of the machine is accessible afterwards.
 pub(crate) fn enter(readable: &[PathBuf]) -> io::Result<()> {
     // SAFETY: the string ends with a zero and is as long as is said.
     check(unsafe { libc::sethostname(c"sandbox".as_ptr(), 7) })?;
     mount(c"", c"/", c"", libc::MS_REC | libc::MS_PRIVATE, c"")?;
-    let parts = parts(readable)?;
-    let base = Path::new(BUILDING);
+    let entries = entries(readable)?;
+    let base = Path::new(ASSEMBLY);
     let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
     // SAFETY: the call takes one number.
     let mask = unsafe { libc::umask(0o022) };
-    mount(c"tmpfs", c_building(), c"tmpfs", flags, c"size=1m,nr_inodes=2048,mode=755")?;
-    for (path, part) in &parts {
+    mount(c"tmpfs", c_assembly(), c"tmpfs", flags, c"size=1m,nr_inodes=2048,mode=755")?;
+    for (path, part) in &entries {
         with_context(path.display(), place(base, path, part))?;
     }
     for folder in [HOME, TMP] {
         folder_at(&below(base, Path::new(folder)))?;
     }
     let flags = libc::MS_BIND | libc::MS_REMOUNT | libc::MS_RDONLY | flags;
-    mount(c"", c_building(), c"", flags, c"")?;
+    mount(c"", c_assembly(), c"", flags, c"")?;
     std::env::set_current_dir(base)?;
-    // The old root comes to lie over the new one, and is taken off.
+    // The old root is mounted over the new one, and then unmounted.
     // SAFETY: the strings end with zeros; the call to umask takes one number.
     unsafe {
         check(libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()))?;
@@ -68,30 +68,30 @@ pub(crate) fn enter(readable: &[PathBuf]) -> io::Result<()> {
     std::env::set_current_dir("/")
 }
 
-const fn c_building() -> &'static std::ffi::CStr {
+const fn c_assembly() -> &'static std::ffi::CStr {
     c"/usr"
 }
 
-fn parts(readable: &[PathBuf]) -> io::Result<Vec<(PathBuf, Part)>> {
-    let mut parts = Vec::new();
+fn entries(readable: &[PathBuf]) -> io::Result<Vec<(PathBuf, Entry)>> {
+    let mut entries = Vec::new();
     let folder = READ_ONLY | NO_SETUID | NO_DEVICES;
     for path in system_paths::outermost(system_paths::folders().chain(readable.iter().cloned())) {
-        // Such as /lib, which is a link into /usr.
+        // A link such as /lib, into /usr.
         let part = match path.read_link() {
-            Ok(target) if system_paths::folders().any(|known| known == path) => Part::Link(target),
-            _ => Part::Folder(with_context(path.display(), detached(&path, folder))?),
+            Ok(target) if system_paths::folders().any(|known| known == path) => Entry::Link(target),
+            _ => Entry::Folder(with_context(path.display(), detached(&path, folder))?),
         };
-        parts.push((path, part));
+        entries.push((path, part));
     }
     for path in system_paths::files() {
         let file = with_context(path.display(), detached(&path, folder | NO_EXECUTION))?;
-        parts.push((path, Part::File(file)));
+        entries.push((path, Entry::File(file)));
     }
     for path in system_paths::devices() {
         let device = with_context(path.display(), detached(&path, READ_ONLY | NO_SETUID | NO_EXECUTION))?;
-        parts.push((path, Part::File(device)));
+        entries.push((path, Entry::File(device)));
     }
-    Ok(parts)
+    Ok(entries)
 }
 
 fn below(base: &Path, path: &Path) -> PathBuf {
@@ -102,14 +102,14 @@ fn folder_at(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o755).create(path)
 }
 
-fn place(base: &Path, path: &Path, part: &Part) -> io::Result<()> {
+fn place(base: &Path, path: &Path, part: &Entry) -> io::Result<()> {
     let target = below(base, path);
     if let Some(parent) = target.parent() {
         folder_at(parent)?;
     }
     match part {
-        Part::Folder(tree) => folder_at(&target).and_then(|()| attach(tree, &target)),
-        Part::File(tree) => std::fs::write(&target, "").and_then(|()| attach(tree, &target)),
-        Part::Link(to) => std::os::unix::fs::symlink(to, &target),
+        Entry::Folder(tree) => folder_at(&target).and_then(|()| attach(tree, &target)),
+        Entry::File(tree) => std::fs::write(&target, "").and_then(|()| attach(tree, &target)),
+        Entry::Link(to) => std::os::unix::fs::symlink(to, &target),
     }
 }

@@ -1,19 +1,20 @@
-//! What a process was noticed to ask the world for, by way of libc's functions.
+//! Observes which nondeterministic functions of libc a process calls.
 //!
-//! An executable that calls [`interpose!`](crate::interpose) has libc's clocks, random numbers, names and numbers of
-//! processes and hosts called through here, by itself and by every library that it loads. This is no proof of purity: who
-//! calls the kernel directly, or reads a clock by other means, is not noticed. It speaks against a result, never for it.
+//! In an executable that calls [`interpose!`](crate::interpose), libc's functions for clocks, random numbers and the identity
+//! of processes and hosts record their calls here, those of every loaded library included. An empty record is no proof of
+//! purity: direct system calls and other ways to read a clock are not recorded. A record is evidence against caching a
+//! result, never for it.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// What was asked for.
+/// A kind of nondeterministic call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Observation {
-    /// A clock, used processor time included; but for the monotonic one, which the interpreter's own locks read.
+    /// A clock, used processor time included; not the monotonic clock, which the interpreter's own locks read.
     Clock = 1,
     /// The system's random numbers.
     Chance = 2,
-    /// The process, its host or its hardware: numbers, names, loads, and files that describe them.
+    /// The process, its host or its hardware: numbers, names, load, and files that describe them.
     Identity = 4,
 }
 
@@ -32,16 +33,16 @@ pub fn record(kind: Observation) {
     OBSERVED.fetch_or(kind as u8, Ordering::Relaxed);
 }
 
-/// A path was given to one of libc's functions.
+/// Records the use of a path that describes the host or the process.
 pub(crate) fn record_path(path: &[u8]) {
     let describes = |folder: &[u8]| path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest[0] == b'/');
-    // Writing to nowhere tells nothing.
+    // Writing to /dev/null is deterministic.
     if path.first() == Some(&b'/') && path != b"/dev/null" && DESCRIBING.iter().any(|folder| describes(folder)) {
         record(Observation::Identity);
     }
 }
 
-/// Whether a value of sysconf(3) is the hardware's, or tells of its load.
+/// Returns whether a value of sysconf(3) describes the hardware or its load.
 #[doc(hidden)]
 #[must_use]
 pub fn describes_hardware(name: libc::c_int) -> bool {
@@ -49,12 +50,12 @@ pub fn describes_hardware(name: libc::c_int) -> bool {
     names.contains(&name)
 }
 
-/// From here on nothing has been noticed.
+/// Clears the record.
 pub fn clear() {
     OBSERVED.store(0, Ordering::Relaxed);
 }
 
-/// Returns what was noticed since the last [`clear`].
+/// Returns what was recorded since the last [`clear`].
 pub fn observed() -> impl Iterator<Item = Observation> {
     let observed = OBSERVED.load(Ordering::Relaxed);
     Observation::ALL.into_iter().filter(move |kind| observed & *kind as u8 != 0)
@@ -65,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_that_describe_the_host_are_noticed_and_others_are_not() {
+    fn files_that_describe_the_host_are_recorded_and_others_are_not() {
         for (path, expected) in [
             ("/proc/self/stat", true),
             ("/etc/hostname", true),

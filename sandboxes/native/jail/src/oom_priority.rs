@@ -1,4 +1,4 @@
-//! Who is ended first when memory runs out: children before their zygote, the zygote before anybody else.
+//! Which process the kernel kills first when memory runs out: children before their zygote, the zygote before all others.
 
 use std::fs::File;
 use std::io;
@@ -7,23 +7,23 @@ use std::os::unix::fs::FileExt;
 
 use crate::sys::{ProcFs, move_above_child_fds};
 
-/// Of a child, as `/proc/<pid>/oom_score_adj` has it: the most there is.
+/// The `/proc/<pid>/oom_score_adj` of a child: the maximum.
 const CHILD: i32 = 1000;
-/// Of a zygote. The kernel counts half of all memory less against it than against its children.
+/// That of a zygote: half of all memory less counts against it than against its children.
 const ZYGOTE: i32 = 500;
 
-/// This process's place in that order. A child inherits it, and has no more file to write it to: so the process takes its
-/// children's place while it forks.
+/// The priority of this process. A child inherits it and has no access to the file, so that the process takes the priority
+/// of its children while it forks.
 #[derive(Debug)]
 pub(crate) struct OomPriority {
-    /// None where it cannot be changed: a container may have hidden it.
+    /// `None` where it cannot be changed: a container may hide it.
     file: Option<File>,
     own: i32,
 }
 
 impl OomPriority {
-    /// Takes the zygote's place, or keeps a worse one.
-    pub(crate) fn take(proc: ProcFs) -> Self {
+    /// Takes the priority of a zygote, or keeps a higher one.
+    pub(crate) fn set(proc: ProcFs) -> Self {
         let was = proc.read("self/oom_score_adj").ok().and_then(|text| text.trim().parse().ok());
         let own = was.unwrap_or(0).max(ZYGOTE);
         let order = Self { file: open(proc).ok(), own };
@@ -31,19 +31,19 @@ impl OomPriority {
         order
     }
 
-    /// Does this, a fork, in the place of a child.
+    /// Runs `fork` with the priority of a child.
     pub(crate) fn with_child_priority<T>(&self, fork: impl FnOnce() -> T) -> T {
         self.write(CHILD);
         let forked = fork();
-        // In a child the descriptor is its parent's file still.
+        // In the child the descriptor still refers to its parent's file.
         self.write(self.own);
         forked
     }
 
-    fn write(&self, place: i32) {
+    fn write(&self, score: i32) {
         if let Some(file) = &self.file {
-            // Going back to a place that it was in is allowed to everybody. Without it, memory is limited all the same.
-            let _ = file.write_at(place.to_string().as_bytes(), 0);
+            // Lowering it to an earlier value needs no privilege. Where it fails, the limits of memory hold all the same.
+            let _ = file.write_at(score.to_string().as_bytes(), 0);
         }
     }
 }

@@ -1,12 +1,12 @@
-//! `/tmp` and `/home/user` for programs in the reduced profile, which has no mounts to put private folders there.
+//! Translates `/tmp` and `/home/user` to private folders in the reduced profile, which has no mounts.
 //!
-//! An executable that calls [`interpose!`](crate::interpose) takes the place of libc's functions that take paths, for
-//! itself and for every library that it loads. It must export its symbols (`-rdynamic`). This is a convenience and no
-//! wall: who calls the kernel directly meets the real paths, and what Landlock says of them.
+//! An executable that calls [`interpose!`](crate::interpose) replaces libc's functions that take paths, for itself and for
+//! every library that it loads. It must export its symbols (`-rdynamic`). This is a convenience and no protection: direct
+//! system calls see the real paths, which Landlock restricts.
 //!
-//! Nor are there `/proc` and `/sys` then, as in the full profile: libraries that find them believe that they can read them.
-//! The reduced profile also has no `chmod` and no times of files, which no Landlock covers: they succeed for
-//! any path there is, and do nothing.
+//! `/proc` and `/sys` are translated to a folder that does not exist, as they are missing in the full profile: libraries that
+//! see them expect to be able to read them. Changes of modes and times of files, which Landlock does not cover and seccomp
+//! refuses, report success for every existing path and do nothing.
 #![allow(unsafe_code, reason = "functions of C, with C's pointers")]
 
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -18,26 +18,26 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use crate::observation;
 use crate::system_paths::{HOME, TMP};
 
-/// Where private paths really are.
+/// The real folders of translated paths.
 struct PathMap {
     home: Vec<u8>,
     tmp: Vec<u8>,
-    /// Where there is nothing.
+    /// A path that does not exist.
     missing: Vec<u8>,
-    /// LibcFunction folders below the private paths, which are what they are.
+    /// Real folders below the translated paths, which are not translated.
     untranslated: Vec<Vec<u8>>,
 }
 
-/// Null while paths are what they are. What it points to is never freed.
+/// Null while paths are not translated. What it points to is never freed.
 static MAP: AtomicPtr<PathMap> = AtomicPtr::new(std::ptr::null_mut());
 
-/// The longest path that is translated, in bytes with the zero at its end.
+/// The longest path that is translated, in bytes with its terminating zero.
 const MAX_PATH: usize = 4096;
-/// PathBuffer for a path.
+/// A buffer for a translated path.
 #[doc(hidden)]
 pub type PathBuffer = [MaybeUninit<u8>; MAX_PATH];
 
-/// From here on private paths lie in `folder`; `untranslated` do not.
+/// Starts to translate paths into `folder`, except for those in `untranslated`.
 pub(crate) fn start(folder: &Path, untranslated: &[PathBuf]) {
     let bytes = |path: &Path| path.as_os_str().as_bytes().to_vec();
     let map = PathMap {
@@ -54,13 +54,13 @@ fn map() -> Option<&'static PathMap> {
     unsafe { MAP.load(Ordering::Acquire).as_ref() }
 }
 
-/// What follows a folder in a path: nothing, or a slash and more.
+/// Returns the rest of a path in a folder: nothing, or a slash and more.
 fn within<'a>(path: &'a [u8], folder: &[u8]) -> Option<&'a [u8]> {
     path.strip_prefix(folder).filter(|rest| rest.is_empty() || rest[0] == b'/')
 }
 
 impl PathMap {
-    /// The folder and the rest that a program's path really means.
+    /// Returns the real folder of a program's path, and the rest of the path.
     fn to_real<'a>(&self, path: &'a [u8]) -> Option<(&[u8], &'a [u8])> {
         if self.untranslated.iter().any(|untranslated| within(path, untranslated).is_some()) {
             return None;
@@ -69,13 +69,13 @@ impl PathMap {
         places.into_iter().find_map(|(place, real)| Some((real.as_slice(), within(path, place.as_bytes())?)))
     }
 
-    /// The folder and the rest under which a program knows a real path.
+    /// Returns the folder that a program sees for a real path, and the rest of the path.
     fn to_program<'a>(&self, path: &'a [u8]) -> Option<(&'static [u8], &'a [u8])> {
         let (tmp, home) = (within(path, &self.tmp), within(path, &self.home));
         tmp.map(|rest| (TMP.as_bytes(), rest)).or_else(|| home.map(|rest| (HOME.as_bytes(), rest)))
     }
 
-    /// Translates a string in its own place. LibcFunction paths are the longer ones; else it stays as it is.
+    /// Translates a real path to the program's in place; leaves it where the result would be longer.
     unsafe fn to_program_in_place(&self, text: *mut c_char) {
         // SAFETY: the caller's string, which ends with a zero; what is written is no longer than what was there.
         unsafe {
@@ -91,7 +91,7 @@ impl PathMap {
     }
 }
 
-/// The path that is really meant, in `buffer` where it is another.
+/// Returns the real path of a program's path, in `buffer` where it is translated.
 fn to_real(path: *const c_char, buffer: &mut PathBuffer) -> *const c_char {
     if path.is_null() {
         return path;
@@ -112,7 +112,7 @@ fn to_real(path: *const c_char, buffer: &mut PathBuffer) -> *const c_char {
     buffer.as_ptr().cast()
 }
 
-/// An argument of one of C's functions; strings are translated. What is no path does not begin like one of a program's.
+/// An argument of one of libc's functions. Strings are translated; those that are no paths do not begin like a translated one.
 #[doc(hidden)]
 pub trait Argument: Copy {
     fn to_real(self, _room: &mut PathBuffer) -> Self {
@@ -132,10 +132,10 @@ macro_rules! untranslated {
 untranslated!(c_int u32 u64 usize i64);
 impl<T> Argument for *mut T {}
 
-/// A result of one of C's functions.
+/// A result of one of libc's functions.
 #[doc(hidden)]
 pub trait CReturn {
-    /// What says that there is an error in `errno`.
+    /// Returns the value that reports an error in `errno`.
     fn failed() -> Self;
 }
 
@@ -157,7 +157,7 @@ impl<T> CReturn for *mut T {
     }
 }
 
-/// libc's own function behind one that takes its place.
+/// libc's own function behind an interposed one.
 #[doc(hidden)]
 pub struct LibcFunction {
     name: &'static CStr,
@@ -169,7 +169,7 @@ impl LibcFunction {
         Self { name, found: AtomicPtr::new(std::ptr::null_mut()) }
     }
 
-    /// Null with `errno` where this libc has none.
+    /// Returns its address; null and `errno` where this libc does not have it.
     pub fn find(&self) -> *mut c_void {
         let found = self.found.load(Ordering::Relaxed);
         if !found.is_null() {
@@ -186,7 +186,7 @@ impl LibcFunction {
     }
 }
 
-/// A string that libc made: under the name that the program knows.
+/// Translates a path that libc returned to the program's.
 ///
 /// # Safety
 /// It is null, or ends with a zero and may be written.
@@ -199,7 +199,7 @@ pub unsafe fn to_program_path(text: *mut c_char) -> *mut c_char {
     text
 }
 
-/// readlinkat, whose result has no zero at its end.
+/// readlinkat(2), whose result has no terminating zero.
 ///
 /// # Safety
 /// As readlinkat(2).
@@ -223,14 +223,14 @@ pub unsafe fn read_link(folder: c_int, path: *const c_char, into: *mut c_char, s
     }
 }
 
-/// Whether chmod and the like only seem to be done: everywhere but in a mapped process they are.
+/// Returns whether paths are translated in this process. Then chmod(2) and the like report success and do nothing.
 #[doc(hidden)]
 #[must_use]
 pub fn is_mapped() -> bool {
     map().is_some()
 }
 
-/// Whether a path can be reached at all, for calls that only seem to be made: 0 or -1 with errno.
+/// Returns the result of a call that does nothing: 0 if the path exists, else -1 and `errno`.
 ///
 /// # Safety
 /// As faccessat(2).
@@ -244,7 +244,7 @@ pub unsafe fn reachable(folder: c_int, path: *const c_char) -> c_int {
     unsafe { libc::syscall(libc::SYS_faccessat, folder, to_real(path, &mut buffer), libc::F_OK) as c_int }
 }
 
-/// truncate by way of ftruncate: old kernels' Landlock does not know the other.
+/// truncate(2) by ftruncate(2): the Landlock of old kernels does not cover the former.
 ///
 /// # Safety
 /// As truncate(2).
@@ -266,8 +266,8 @@ pub unsafe fn truncate(path: *const c_char, length: i64) -> c_int {
     }
 }
 
-/// Takes the place of libc's functions that take paths, and of those that tell of clocks, chance and the host. For the
-/// executable's root, once; see [`translate`](crate::path_interpose) and [`notice`](crate::observation).
+/// Replaces libc's functions that take paths, and those for clocks, random numbers and the host. Call it once, at the root of
+/// the executable; see [`path_interpose`](crate::path_interpose) and [`observation`](crate::observation).
 #[macro_export]
 macro_rules! interpose {
     () => {
@@ -344,7 +344,7 @@ macro_rules! interpose {
                 canonicalize_file_name(a: Path) -> *mut c_char => $crate::path_interpose::to_program_path;
             }
 
-            // Only seem to be done in the reduced profile.
+            // Report success and do nothing in the reduced profile.
             $crate::forwarded! {
                 chmod(a: Path, b: u32) -> c_int, pretend_success at (libc::AT_FDCWD, a);
                 fchmod(a: c_int, b: u32) -> c_int, pretend_success at (libc::AT_FDCWD, std::ptr::null());
@@ -357,7 +357,7 @@ macro_rules! interpose {
                 utimensat(a: c_int, b: Path, c: Out, d: c_int) -> c_int, pretend_success at (a, b);
             }
 
-            // What differs from run to run.
+            // Nondeterministic functions.
             $crate::forwarded! {
                 clock_gettime(a: c_int, b: Out) -> c_int, observe Clock unless a == libc::CLOCK_MONOTONIC;
                 gettimeofday(a: Out, b: Out) -> c_int, observe Clock;
@@ -415,14 +415,14 @@ macro_rules! interpose {
     };
 }
 
-/// Functions of libc's that are called with translated arguments.
+/// Interposed functions of libc, which call libc's with translated arguments.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! forwarded {
     ($($name:ident($($arg:ident: $kind:ty),*) -> $result:ty
         $(=> $back:path)?
         $(, pretend_success at ($at:expr, $path:expr))?
-        $(, observe $noticed:ident $(unless $unless:expr)?)?;)*) => {$(
+        $(, observe $observed:ident $(unless $unless:expr)?)?;)*) => {$(
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name($($arg: $kind),*) -> $result {
             static REAL: $crate::path_interpose::LibcFunction =
@@ -436,7 +436,7 @@ macro_rules! forwarded {
                 return unsafe { $crate::path_interpose::reachable($at, $path) };
             })?
             $($(if !($unless))? {
-                $crate::observation::record($crate::observation::Observation::$noticed);
+                $crate::observation::record($crate::observation::Observation::$observed);
             })?
             let real = REAL.find();
             if real.is_null() {
@@ -474,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn private_paths_and_no_others_are_translated() {
+    fn only_private_paths_are_translated() {
         for (path, real) in [
             ("/tmp", "/tmp/x/7/tmp"),
             ("/tmp/a/b", "/tmp/x/7/tmp/a/b"),
@@ -491,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn a_real_path_is_named_as_the_program_knows_it() {
+    fn a_real_path_is_translated_to_the_programs() {
         for (real, named) in [("/tmp/x/7/home/a", "/home/user/a"), ("/tmp/x/7/tmp", "/tmp"), ("/usr/lib", "/usr/lib")] {
             let mut text = std::ffi::CString::new(real).unwrap().into_bytes_with_nul();
             // SAFETY: the string ends with a zero and is ours to write.

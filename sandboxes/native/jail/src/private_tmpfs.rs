@@ -1,7 +1,7 @@
-//! The files of a process in the full profile: a file system in memory that is its own.
+//! The private files of a process in the full profile: a tmpfs of its own.
 //!
-//! A zygote makes it before it forks and keeps hold of it, so that it can count what is in it: the child's own namespace
-//! shows nothing to anybody outside.
+//! The zygote makes it before it forks, and keeps a descriptor to count its files: the mount namespace of the child is not
+//! accessible from outside.
 #![allow(unsafe_code, reason = "the new calls for mounts have no safe wrapper in libc")]
 
 use std::ffi::{CStr, CString};
@@ -25,19 +25,19 @@ const NO_EXECUTION: libc::c_uint = 0x8;
 /// The root of the file system and its two folders.
 const OWN_ENTRIES: u64 = 3;
 
-/// One file system in memory, for `/tmp` and `/home/user` together, so that their sizes add up.
+/// One tmpfs for `/tmp` and `/home/user`, so that both count against one limit.
 #[derive(Debug)]
 pub(crate) struct PrivateTmpfs {
     root: OwnedFd,
 }
 
 impl PrivateTmpfs {
-    /// With room for so many bytes and for so many files and folders beside those that the folders of `readable` need which
-    /// lie below `/tmp` or `/home/user`.
+    /// Makes a tmpfs for so many bytes, and for so many files and folders beside the mount points of those folders of
+    /// `readable` that are below `/tmp` or `/home/user`.
     pub(crate) fn make(bytes: u64, entries: u64, readable: &[PathBuf]) -> io::Result<Self> {
         let kept = readable.iter().filter(|path| system_paths::is_private(path));
-        let on_the_way = kept.map(|path| path.components().count() as u64).sum::<u64>();
-        let entries = entries.saturating_add(OWN_ENTRIES + on_the_way);
+        let mount_points = kept.map(|path| path.components().count() as u64).sum::<u64>();
+        let entries = entries.saturating_add(OWN_ENTRIES + mount_points);
         // SAFETY: every string ends with a zero and outlives the calls; the descriptors are new and nobody else's.
         unsafe {
             let context = check(libc::syscall(libc::SYS_fsopen, c"tmpfs".as_ptr(), CLOSE_ON_EXEC))?;
@@ -53,8 +53,8 @@ impl PrivateTmpfs {
         }
     }
 
-    /// Puts it under `/tmp` and `/home/user` of this process's own mount namespace. The folders of `readable` that lie below
-    /// these are put back.
+    /// Mounts it at `/tmp` and `/home/user` in this process's mount namespace, and the folders of `readable` that are below
+    /// these over it again.
     pub(crate) fn attach(&self, readable: &[PathBuf]) -> io::Result<()> {
         let kept = readable
             .iter()
@@ -74,7 +74,7 @@ impl PrivateTmpfs {
         Ok(())
     }
 
-    /// Bytes of memory that its files take, those included that were removed and are open still.
+    /// Returns the bytes of memory of its files, including files that were removed and are still open.
     pub(crate) fn used(&self) -> io::Result<u64> {
         // SAFETY: a structure of zeros is one; the pointer is to it, and it outlives the call.
         unsafe {

@@ -1,8 +1,8 @@
-//! Tells processes apart: a number alone may be another process's by now.
+//! Identifies processes across the reuse of their numbers.
 
 use std::fs::read_to_string;
 
-/// A process, by its number and the moment of its start.
+/// A process, identified by its number and start time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ProcessId {
     pub(crate) number: u32,
@@ -11,8 +11,7 @@ pub(crate) struct ProcessId {
 }
 
 impl ProcessId {
-    /// The process that has this number now; none where there is no such process, or where it has ended and only waits to
-    /// be collected by its parent.
+    /// Returns the process that has this number now; `None` where there is none, or it is a zombie.
     pub(crate) fn of(number: u32) -> Option<Self> {
         let stat = read_to_string(format!("/proc/{number}/stat")).ok()?;
         start(&stat).map(|start| Self { number, start })
@@ -23,13 +22,13 @@ impl ProcessId {
     }
 }
 
-/// Whether a process with this number lives; one that has ended and only waits to be collected does not.
+/// Returns whether a process with this number is running. A zombie is not.
 pub fn is_alive(number: u32) -> bool {
     ProcessId::of(number).is_some()
 }
 
-/// The moment of its start, of a process that lives. See proc(5): the state is the 3rd field and this the 22nd, counted
-/// behind the name, which may hold anything.
+/// Returns the start time in a line of `/proc/<pid>/stat`; `None` for a zombie. See proc(5): the state is field 3 and the
+/// start time field 22. The name before them may contain anything.
 fn start(stat: &str) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_whitespace();
@@ -42,13 +41,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_is_known_by_its_start_and_one_that_has_ended_is_none() {
+    fn a_process_is_identified_by_its_start_time_and_a_zombie_is_none() {
         let own = ProcessId::of(std::process::id()).unwrap();
         assert!(own.is_alive());
-        assert!(!ProcessId { start: own.start + 1, ..own }.is_alive(), "its number is another's");
+        assert!(!ProcessId { start: own.start + 1, ..own }.is_alive(), "another process with its number");
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let number = child.id();
-        // Nobody has waited for it yet.
+        // It is not reaped yet.
         while ProcessId::of(number).is_some() {
             std::thread::yield_now();
         }
@@ -58,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn the_start_is_counted_behind_the_name() {
+    fn fields_are_counted_after_the_name() {
         let fields = "S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20";
         assert_eq!(start(&format!("12 (a) b) {fields}")), Some(4711));
         assert_eq!(start(&format!("12 (a) {}", fields.replacen('S', "Z", 1))), None);

@@ -1,4 +1,4 @@
-//! What a copy of this process that tries the walls has to tell, and how it comes back.
+//! The pipe by which a forked copy of this process reports its result.
 #![allow(unsafe_code, reason = "pipes and the end of a forked copy have no safe wrapper in libc")]
 
 use std::fs::File;
@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::error::{JailError, OfLayer};
 use crate::sys::check;
 
-/// The way that it takes: the end to hear at, the end to tell at.
+/// Returns the reading and the writing end of a pipe.
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut ends = [0; 2];
     // SAFETY: the pointer is to two numbers; both descriptors are new and nobody else's.
@@ -21,7 +21,7 @@ pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     }
 }
 
-/// Sends a child's word to its parent and ends the child.
+/// Sends the result of a child to its parent and ends the child.
 pub(crate) fn send(mut to: File, result: &impl Serialize) -> ! {
     let bytes = postcard::to_stdvec(result).unwrap_or_default();
     let code = i32::from(to.write_all(&bytes).is_err());
@@ -29,10 +29,10 @@ pub(crate) fn send(mut to: File, result: &impl Serialize) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// What it told.
+/// Receives the result of a child.
 pub(crate) fn receive<T: DeserializeOwned>(mut from: File, layer: &str) -> Result<T, JailError> {
     let mut bytes = Vec::new();
     from.read_to_end(&mut bytes).of(layer)?;
     postcard::from_bytes::<Result<T, JailError>>(&bytes)
-        .map_err(|_| JailError::new(layer, "it ended without a word"))?
+        .map_err(|_| JailError::new(layer, "it ended without a result"))?
 }

@@ -1,4 +1,4 @@
-//! How much a child may have of what the kernel counts.
+//! The resource limits of a child (setrlimit(2)) and its signal dispositions.
 #![allow(unsafe_code, reason = "rlimits and signals have no safe wrapper in libc")]
 
 use std::io;
@@ -6,13 +6,13 @@ use std::io;
 use crate::config::JailConfig;
 use crate::sys::check;
 
-/// Bytes of the first thread's stack, whatever the operator's shell allows.
+/// Bytes of the first thread's stack, independent of the operator's limits.
 const STACK: u64 = 8 << 20;
-/// Signals that may be queued.
+/// Most queued signals.
 const SIGNALS: u64 = 64;
 
-/// Sets the limits; memory and time are set from outside ([`ForkedProcess::limit`](crate::ForkedProcess::limit)).
-/// Where `threads` is none, the kernel's count is of too much else to be of use.
+/// Sets the limits; the parent sets those of memory and time ([`ForkedProcess::limit`](crate::ForkedProcess::limit)).
+/// `threads` is `None` where the kernel's count includes other processes.
 pub(crate) fn set(config: &JailConfig, threads: Option<u64>) -> io::Result<()> {
     for (resource, most) in [
         (libc::RLIMIT_NOFILE, config.descriptors),
@@ -28,7 +28,7 @@ pub(crate) fn set(config: &JailConfig, threads: Option<u64>) -> io::Result<()> {
     if let Some(threads) = threads {
         limit(libc::RLIMIT_NPROC, threads)?;
     }
-    // A write beyond the limit is an error to a program, not its end; and Rust's word about its stack is not the program's.
+    // A write beyond the limit is an error and does not kill; Rust's message about its stack must not appear in programs.
     let dispositions = [
         (libc::SIGXFSZ, libc::SIG_IGN),
         (libc::SIGPIPE, libc::SIG_IGN),
@@ -36,7 +36,7 @@ pub(crate) fn set(config: &JailConfig, threads: Option<u64>) -> io::Result<()> {
         (libc::SIGBUS, libc::SIG_DFL),
     ];
     for (signal, disposition) in dispositions {
-        // SAFETY: neither disposition is a function of ours.
+        // SAFETY: neither disposition is a function.
         unsafe { libc::signal(signal, disposition) };
     }
     Ok(())
@@ -47,7 +47,7 @@ fn limit(resource: libc::__rlimit_resource_t, most: u64) -> io::Result<()> {
     // SAFETY: the pointers are to a limit of ours that outlives the calls.
     unsafe {
         check(libc::getrlimit(resource, &raw mut limit))?;
-        // What is lower already stays so.
+        // A lower limit stays.
         let most = most.min(limit.rlim_max);
         limit = libc::rlimit { rlim_cur: most, rlim_max: most };
         check(libc::setrlimit(resource, &raw const limit)).map(drop)

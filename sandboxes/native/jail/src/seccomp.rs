@@ -1,8 +1,8 @@
-//! Seccomp: the system calls that a child has left.
+//! Seccomp: the system calls that a child may make.
 //!
-//! Calls that no program makes in good faith end the process. Some calls seem not to exist, so that libraries take their
-//! older way. What is not on the list is refused, and some of what is on it is refused with some arguments. The filter
-//! that says the first three comes last, since it refuses further filters.
+//! Calls that only an attack makes kill the process. Some calls fail as absent (`ENOSYS`), so that libraries fall back to
+//! older ones. All calls that are not listed fail with `EPERM`, and so do some listed calls with certain arguments. The
+//! filter for the first three is applied last, because it forbids further filters.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompCondition, SeccompFilter, Se
 use crate::bpf::{self, Action};
 use crate::config::JailProfile;
 
-/// For some calls, the arguments that are refused: each rule alone is reason enough.
+/// Refused arguments by call: a call is refused if one of its rules matches.
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-/// SeccompFilters that are the same for every child, made once.
+/// The filters that are the same for every child, compiled once.
 #[derive(Debug)]
 pub(crate) struct SeccompFilters {
     arguments: BpfProgram,
@@ -29,7 +29,7 @@ impl SeccompFilters {
         Ok(Self { arguments: refuse(refused_arguments(profile)?)?, calls })
     }
 
-    /// From here on only these calls are left to this process.
+    /// Applies the filters to this process, for good.
     pub(crate) fn apply(&self) -> Result<(), String> {
         let process = u64::from(std::process::id());
         let others = || Ok::<_, String>(vec![rule(vec![when(0, Dword, Ne, process)?])?]);
@@ -41,7 +41,7 @@ impl SeccompFilters {
     }
 }
 
-/// A filter that refuses what the rules match.
+/// Returns a filter that refuses the calls that match the rules.
 fn refuse(rules: Rules) -> Result<BpfProgram, String> {
     let arch = std::env::consts::ARCH.try_into().map_err(|e| format!("{e:?}"))?;
     SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(libc::EPERM as u32), arch)
@@ -57,7 +57,7 @@ fn actions(profile: JailProfile) -> BTreeMap<i64, Action> {
         (in_tree, Action::Allow),
         (ABSENT, Action::Fail(libc::ENOSYS)),
         (UNSUPPORTED, Action::Fail(libc::ENOTSUP)),
-        (DEADLY, Action::Kill),
+        (FATAL, Action::Kill),
     ]
     .into_iter()
     .flat_map(|(calls, action)| calls.iter().map(move |call| (*call, action)))
@@ -77,8 +77,8 @@ fn rule(all: Vec<SeccompCondition>) -> Result<SeccompRule, String> {
     SeccompRule::new(all).map_err(|e| e.to_string())
 }
 
-/// Calls that no program makes in good faith: the end of the process, as a signal that its parent sees.
-const DEADLY: &[i64] = &[
+/// Calls that only an attack makes: they kill the process with SIGSYS, which its parent sees.
+const FATAL: &[i64] = &[
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
@@ -132,10 +132,10 @@ const DEADLY: &[i64] = &[
 /// `fchmodat2(2)`, the same everywhere; libc names it for some architectures only.
 const FCHMODAT2: i64 = 452;
 
-/// Calls that seem not to exist: for each of them libraries have an older one, whose arguments a filter can see.
+/// Calls that fail as absent: libraries fall back to older calls, whose arguments a filter can see.
 const ABSENT: &[i64] = &[libc::SYS_clone3, libc::SYS_openat2, FCHMODAT2, libc::SYS_epoll_pwait2];
 
-/// Calls that file systems may lack: `shutil.copy2` goes on without extended attributes.
+/// Calls that fail as unsupported by the file system: `shutil.copy2` then copies without extended attributes.
 const UNSUPPORTED: &[i64] = &[
     libc::SYS_getxattr,
     libc::SYS_lgetxattr,
@@ -148,7 +148,7 @@ const UNSUPPORTED: &[i64] = &[
     libc::SYS_fsetxattr,
 ];
 
-/// Calls that are allowed; of some of them [`refused_arguments`] takes a part back.
+/// Allowed calls. [`refused_arguments`] restricts some of them.
 const ALLOWED: &[i64] = &[
     // Reading and writing.
     libc::SYS_openat,
@@ -175,7 +175,7 @@ const ALLOWED: &[i64] = &[
     libc::SYS_fadvise64,
     libc::SYS_copy_file_range,
     libc::SYS_sendfile,
-    // FileAccess and folders: which ones, Landlock and the tree say.
+    // Files and folders: Landlock and the file tree restrict which ones.
     libc::SYS_fstat,
     libc::SYS_newfstatat,
     libc::SYS_statx,
@@ -196,8 +196,8 @@ const ALLOWED: &[i64] = &[
     libc::SYS_symlinkat,
     libc::SYS_linkat,
     libc::SYS_umask,
-    // Memory. Not memfd_create: what it gives is in no limit. Executable memory too: callbacks of ctypes need it (scikit-learn
-    // makes some), and who may call any function of libc can make no other calls with machine code of its own.
+    // Memory. Not memfd_create, whose memory counts against no limit. Executable memory is allowed: callbacks of ctypes need it
+    // (scikit-learn makes some), and a program that may call any function of libc gains no further calls by machine code.
     libc::SYS_mmap,
     libc::SYS_mprotect,
     libc::SYS_munmap,
@@ -239,7 +239,7 @@ const ALLOWED: &[i64] = &[
     libc::SYS_setitimer,
     libc::SYS_getitimer,
     libc::SYS_restart_syscall,
-    // Time and chance.
+    // Time and random numbers.
     libc::SYS_gettimeofday,
     libc::SYS_clock_gettime,
     libc::SYS_clock_getres,
@@ -247,7 +247,7 @@ const ALLOWED: &[i64] = &[
     libc::SYS_nanosleep,
     libc::SYS_times,
     libc::SYS_getrandom,
-    // Who and where it is.
+    // Facts about the process and the host.
     libc::SYS_uname,
     libc::SYS_sysinfo,
     libc::SYS_getrusage,
@@ -265,7 +265,7 @@ const ALLOWED: &[i64] = &[
     libc::SYS_getgroups,
     libc::SYS_getpgid,
     libc::SYS_getsid,
-    // Pipes, pairs of sockets and waiting for them; asyncio needs them.
+    // Pipes, socket pairs and polling, which asyncio needs.
     libc::SYS_pipe2,
     libc::SYS_socketpair,
     libc::SYS_ppoll,
@@ -287,7 +287,7 @@ const ALLOWED: &[i64] = &[
     libc::SYS_getpeername,
 ];
 
-/// The older calls, which newer architectures do not have.
+/// Allowed older calls, which newer architectures do not have.
 #[cfg(target_arch = "x86_64")]
 const ALLOWED_OLD: &[i64] = &[
     libc::SYS_open,
@@ -315,8 +315,8 @@ const ALLOWED_OLD: &[i64] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const ALLOWED_OLD: &[i64] = &[];
 
-/// Calls on paths that Landlock knows nothing of (old kernels' truncate among them): in the full profile the tree is
-/// read-only around what is a child's own.
+/// Allowed in the full profile alone: calls on paths that Landlock does not cover (truncate among them, in old kernels). There
+/// everything but the child's own files is mounted read-only.
 const ALLOWED_IN_TREE: &[i64] = &[
     libc::SYS_truncate,
     libc::SYS_fchmod,
@@ -326,7 +326,7 @@ const ALLOWED_IN_TREE: &[i64] = &[
     libc::SYS_chmod,
 ];
 
-/// What is refused of the calls that are allowed.
+/// Returns the arguments that are refused of allowed calls.
 fn refused_arguments(profile: JailProfile) -> Result<Rules, String> {
     let none_of = |argument, values: &[u64]| {
         let conditions = values.iter().map(|value| when(argument, Dword, Ne, *value));
@@ -335,7 +335,7 @@ fn refused_arguments(profile: JailProfile) -> Result<Rules, String> {
     let has = |argument, bits: u64| when(argument, Qword, MaskedEq(bits), bits);
     let mut rules = Rules::new();
 
-    // Named pipes and files, no devices or sockets.
+    // Only named pipes and regular files: no devices or sockets.
     let special = |argument| -> Result<Vec<SeccompRule>, String> {
         let kinds = [libc::S_IFCHR, libc::S_IFBLK, libc::S_IFSOCK].into_iter();
         kinds.map(|kind| rule(vec![when(argument, Dword, MaskedEq(libc::S_IFMT.into()), kind.into())?])).collect()
@@ -344,7 +344,7 @@ fn refused_arguments(profile: JailProfile) -> Result<Rules, String> {
     #[cfg(target_arch = "x86_64")]
     rules.insert(libc::SYS_mknod, special(1)?);
 
-    // Threads of this process, in its namespaces.
+    // Only threads of this process, in its own namespaces.
     let mut clone = vec![rule(vec![when(0, Qword, MaskedEq(libc::CLONE_THREAD as u64), 0)?])?];
     for namespace in [
         libc::CLONE_NEWNS,
@@ -360,14 +360,14 @@ fn refused_arguments(profile: JailProfile) -> Result<Rules, String> {
     rules.insert(libc::SYS_clone, clone);
 
     rules.insert(libc::SYS_socketpair, vec![none_of(0, &[libc::AF_UNIX as u64])?]);
-    // Names; and what is set already, which is set again with each filter.
+    // Names; and no-new-privileges, which is set again with each filter.
     let options = [libc::PR_SET_NAME, libc::PR_GET_NAME, libc::PR_SET_VMA, libc::PR_SET_NO_NEW_PRIVS];
     rules.insert(libc::SYS_prctl, vec![none_of(0, &options.map(|option| option as u64))?]);
-    // Its own limits, to read.
+    // Reading its own limits.
     rules.insert(libc::SYS_prlimit64, vec![none_of(0, &[0])?, rule(vec![when(2, Qword, Ne, 0)?])?]);
     let controls = [libc::TCGETS, libc::TIOCGWINSZ, libc::FIONREAD, libc::FIONBIO, libc::FIOCLEX, libc::FIONCLEX];
     rules.insert(libc::SYS_ioctl, vec![none_of(1, &controls)?]);
-    // Not: who gets signals about a descriptor, leases, how much a pipe holds.
+    // Not: the owner of a descriptor's signals, leases, the size of a pipe.
     let controls = [
         libc::F_DUPFD,
         libc::F_DUPFD_CLOEXEC,
@@ -393,8 +393,9 @@ fn refused_arguments(profile: JailProfile) -> Result<Rules, String> {
     Ok(rules)
 }
 
-/// Opening that writes what nobody sees: a file without a name is in no count of a private folder; and kernels whose
-/// Landlock does not know truncation take opening to read and truncate for reading. `flags` is the argument's number.
+/// Returns the flags of open(2) that are refused in the reduced profile: files without a name, which no count of a private
+/// folder sees; and read-only truncation, which a Landlock without a right for truncation takes for reading. `flags` is the
+/// number of the argument.
 fn hidden_writes(flags: u8) -> Result<Vec<SeccompRule>, String> {
     let nameless = (libc::O_TMPFILE & !libc::O_DIRECTORY) as u64;
     let (truncate, mode) = (libc::O_TRUNC as u64, libc::O_ACCMODE as u64);

@@ -1,5 +1,5 @@
-//! What walls are to stop is tried behind them, through the very calls that an intruder would make.
-#![allow(unsafe_code, reason = "the canaries make the system calls that the walls are to refuse")]
+//! The self-test of the jail: tries what it must refuse, by the same system calls that an intruder would make.
+#![allow(unsafe_code, reason = "the self-test makes the system calls that the jail must refuse")]
 
 use std::fs::{File, read_dir};
 use std::path::{Path, PathBuf};
@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use crate::config::JailProfile;
 use crate::error::{JailError, OfLayer};
 
-/// Tries what must not succeed and what must. For a child behind its walls; `own` are its private folders.
+/// Tries what must fail and what must succeed, in a child in its jail. `own` are its private folders.
 pub(crate) fn run(profile: JailProfile, readable: &[PathBuf], own: [&Path; 2]) -> Result<(), JailError> {
-    let hole = |what: &str| Err(JailError::new("canaries", format!("the walls have a hole: they allowed {what}")));
+    let hole = |what: &str| Err(JailError::new("self-test", format!("the jail does not hold: it allowed {what}")));
     if File::open("/etc/passwd").is_ok() {
         return hole("a file of the system to be read");
     }

@@ -1,4 +1,4 @@
-//! The few system calls that std has no wrapper for.
+//! System calls without a wrapper in std.
 #![allow(unsafe_code, reason = "system calls")]
 
 use std::ffi::{CStr, CString};
@@ -9,13 +9,13 @@ use std::path::Path;
 
 use libc::{c_int, c_long, c_ulong};
 
-/// The error behind a -1.
+/// Returns the error of a system call that returned -1.
 pub(crate) fn check(result: impl Into<i64>) -> io::Result<i64> {
     let result = result.into();
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-/// Says of what an error is.
+/// Adds what an error is about.
 pub(crate) fn with_context<T>(what: impl std::fmt::Display, result: io::Result<T>) -> io::Result<T> {
     result.map_err(|e| io::Error::new(e.kind(), format!("{what}: {e}")))
 }
@@ -25,13 +25,13 @@ pub(crate) fn prctl(option: c_int, value: c_ulong) -> io::Result<()> {
     check(unsafe { libc::prctl(option, value, 0 as c_ulong, 0 as c_ulong, 0 as c_ulong) }).map(drop)
 }
 
-/// A path as the kernel takes it.
+/// Returns a path as a C string.
 pub(crate) fn c_path(path: &Path) -> io::Result<CString> {
     CString::new(path.as_os_str().as_bytes()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
 }
 
-/// What is mounted at `source`, with all below it, as a mount that is nowhere yet; `set` are attributes of
-/// `mount_setattr(2)`. It is taken before anything is mounted over it.
+/// Returns a detached copy of the mount at `source` and all mounts below it, with the attributes `set` of
+/// `mount_setattr(2)`. Call it before anything is mounted over `source`.
 pub(crate) fn detached(source: &Path, set: u64) -> io::Result<OwnedFd> {
     #[repr(C)]
     struct Attributes {
@@ -60,7 +60,7 @@ pub(crate) fn detached(source: &Path, set: u64) -> io::Result<OwnedFd> {
     }
 }
 
-/// Puts a detached mount somewhere.
+/// Attaches a detached mount.
 pub(crate) fn attach(tree: &OwnedFd, target: &Path) -> io::Result<()> {
     let target = c_path(target)?;
     // SAFETY: both paths end with a zero and outlive the call.
@@ -83,7 +83,7 @@ pub(crate) fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: c_ulong, d
         .map(drop)
 }
 
-/// Moves a descriptor to a number that no child puts another in the place of.
+/// Moves a descriptor to a number above those that children replace.
 pub(crate) fn move_above_child_fds(descriptor: RawFd) -> io::Result<RawFd> {
     const FIRST: c_int = 10;
     // SAFETY: the calls take numbers; the descriptor is the caller's to close.
@@ -94,12 +94,12 @@ pub(crate) fn move_above_child_fds(descriptor: RawFd) -> io::Result<RawFd> {
     }
 }
 
-/// `/proc` as it was before the walls: a descriptor, since afterwards there is no such path.
+/// A descriptor of `/proc`, opened before the jail is entered: afterwards there is no such path.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ProcFs(RawFd);
 
 impl ProcFs {
-    /// It stays open as long as the process lives, or until a child closes what it must not have.
+    /// Opens it. It stays open until the process ends, or until a child closes all inherited descriptors.
     pub(crate) fn open() -> io::Result<Self> {
         let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
         // SAFETY: the path ends with a zero.
@@ -128,19 +128,19 @@ impl ProcFs {
         )
     }
 
-    /// Threads of a process; it may be called `self`.
+    /// Returns the number of threads of a process, which may be `self`.
     pub(crate) fn threads(self, process: &str) -> io::Result<u64> {
         let status = self.read(&format!("{process}/status"))?;
         let count = status.lines().find_map(|line| line.strip_prefix("Threads:"));
-        count.and_then(|n| n.trim().parse().ok()).ok_or_else(|| io::Error::other("/proc names no number of threads"))
+        count.and_then(|n| n.trim().parse().ok()).ok_or_else(|| io::Error::other("/proc reports no number of threads"))
     }
 
-    /// Bytes that a process maps.
+    /// Returns the bytes that a process maps.
     pub(crate) fn mapped(self, process: &str) -> io::Result<u64> {
         let statm = self.read(&format!("{process}/statm"))?;
         let pages = statm.split(' ').next().and_then(|n| n.parse::<u64>().ok());
         // SAFETY: the call takes one number.
         let page = check(unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as c_long)?;
-        Ok(pages.ok_or_else(|| io::Error::other("/proc names no size"))? * page as u64)
+        Ok(pages.ok_or_else(|| io::Error::other("/proc reports no size"))? * page as u64)
     }
 }

@@ -1,10 +1,10 @@
-//! What of the system any Python needs: libraries, time zones, fonts, four devices.
+//! The files of the system that every Python needs: libraries, time zones, fonts, four devices.
 
 use std::path::{Path, PathBuf};
 
-/// Where a program's own files are.
+/// The home folder of programs.
 pub const HOME: &str = "/home/user";
-/// Where a program's temporary files are.
+/// The folder for temporary files of programs.
 pub const TMP: &str = "/tmp";
 
 const FOLDERS: [&str; 6] = ["/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/share/zoneinfo", "/usr/share/fonts"];
@@ -27,13 +27,12 @@ pub(crate) fn devices() -> impl Iterator<Item = PathBuf> {
     present(DEVICES)
 }
 
-/// Whether a path lies where each child has a private folder of its own.
+/// Returns whether a path is in a folder of which each child has one of its own.
 pub(crate) fn is_private(path: &Path) -> bool {
     path.starts_with(HOME) || path.starts_with(TMP)
 }
 
-/// Folders under the names that they were given and under those that they really have, outermost first; none twice and
-/// none that lies in another.
+/// Returns the folders under their given and their canonical paths, outermost first, without those that are in another.
 pub(crate) fn outermost(folders: impl IntoIterator<Item = PathBuf>) -> Vec<PathBuf> {
     let mut all: Vec<PathBuf> = folders.into_iter().collect();
     let real: Vec<PathBuf> = all.iter().filter_map(|folder| folder.canonicalize().ok()).collect();
@@ -53,7 +52,7 @@ mod tests {
     use super::outermost;
 
     #[test]
-    fn a_folder_in_another_is_not_named_again() {
+    fn a_folder_in_another_is_left_out() {
         let folders = ["/usr/lib/python3", "/usr", "/usr", "/nowhere/site"].map(Into::into);
         assert_eq!(outermost(folders), ["/usr", "/nowhere/site"].map(std::path::PathBuf::from));
     }
