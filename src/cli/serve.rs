@@ -1,4 +1,4 @@
-//! `switchtower serve`: the door, behind a port, until a signal.
+//! `switchtower serve`: serves both HTTP APIs on a port until a signal.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -146,7 +146,7 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, Complain
     let debug_listeners = if e2b_debug { debug_listeners().await? } else { Vec::new() };
     let mut signals = Signals::new()?;
     let e2b_key = assemble::e2b_key();
-    let (opening, door) = service::starting(Wall::real(), e2b_key);
+    let (startup_handle, app) = service::startup(Wall::real(), e2b_key);
 
     let http = config.http.clone();
     let (stop, stopped) = tokio::sync::watch::channel(());
@@ -154,11 +154,11 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, Complain
     let until = |mut stopped: tokio::sync::watch::Receiver<()>| async move { while stopped.changed().await.is_ok() {} };
     let mut debugging = tokio::task::JoinSet::new();
     for (port, listener) in debug_listeners {
-        let (stopped, door, http) = (until(stopped.clone()), debug::door(port, door.clone()), http.clone());
-        debugging.spawn(async move { service::serve(prompt(listener), stopped, door, &http).await });
+        let (stopped, app, http) = (until(stopped.clone()), debug::app(port, app.clone()), http.clone());
+        debugging.spawn(async move { service::serve(prompt(listener), stopped, app, &http).await });
     }
     let stopped = until(stopped);
-    let mut serving = tokio::spawn(async move { service::serve(prompt(listener), stopped, door, &http).await });
+    let mut serving = tokio::spawn(async move { service::serve(prompt(listener), stopped, app, &http).await });
 
     // Built, or interrupted while building: a build that is under way ends with the process.
     let built = tokio::select! {
@@ -175,7 +175,7 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, Complain
     if let Some(Assembled { router, sessions, .. }) = &built {
         let state = api::AppState { ceilings: config.limits.clone(), e2b_key, sessions: Some(sessions.clone()) };
         let native = api::app(Arc::clone(router), &config.http, state);
-        opening.open(e2b::before(native, sessions.clone(), &config.http, &config.limits));
+        startup_handle.set_ready(e2b::app(native, sessions.clone(), &config.http, &config.limits));
         for Absent { tier, reason, remedy, .. } in router.tiers().absent() {
             let remedy = remedy.as_ref().map_or_else(String::new, |remedy| format!("; {remedy}"));
             terminal::note(&format!("the tier {tier} is absent: {reason}{remedy}"));
@@ -195,15 +195,15 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, Complain
     tracing::info!(deadline = %switchtower_contract::rounded(config.http.drain_timeout), "draining; a second signal ends it at once");
     drop(stop);
     let drained = tokio::select! {
-        drained = &mut serving => drained.unwrap_or(Drained::Cut(0)),
+        drained = &mut serving => drained.unwrap_or(Drained::Cancelled(0)),
         () = signals.next() => {
             serving.abort();
             debugging.abort_all();
-            Drained::Cut(0)
+            Drained::Cancelled(0)
         }
     };
     while let Some(ended) = debugging.join_next().await {
-        if !matches!(ended, Ok(Drained::Whole)) {
+        if !matches!(ended, Ok(Drained::Complete)) {
             tracing::warn!("some programs of E2B clients in debug mode were cancelled");
         }
     }
@@ -213,7 +213,7 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, Complain
     if let Some(built) = built {
         built.close().await;
     }
-    if drained != Drained::Whole {
+    if drained != Drained::Complete {
         tracing::warn!("some programs were cancelled: they had not finished at the deadline");
     }
     Ok(ExitCode::SUCCESS)

@@ -97,7 +97,7 @@ async fn draining_answers_what_runs_and_takes_nothing_new() {
     drop(served.stop);
     assert_eq!(timeout(Duration::from_secs(1), rest(&mut idle)).await.unwrap(), "");
     assert!(rest(&mut busy).await.contains(r#""stdout":"done\n""#));
-    assert_eq!(served.done.await.unwrap(), Drained::Whole);
+    assert_eq!(served.done.await.unwrap(), Drained::Complete);
     assert!(served.connect.is_closed());
 }
 
@@ -107,7 +107,7 @@ async fn what_still_runs_at_the_end_of_the_drain_is_cancelled() {
     let _busy = served.ask("#: sleep 25s").await;
     served.running(1).await;
     drop(served.stop);
-    assert_eq!(served.done.await.unwrap(), Drained::Cut(1));
+    assert_eq!(served.done.await.unwrap(), Drained::Cancelled(1));
     let counts = served.harness.backend.counts();
     assert_eq!((counts.running, counts.live), (0, 0));
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use switchtower_core::clock::Wall;
 use switchtower_server::api::app;
-use switchtower_server::service::starting;
+use switchtower_server::service::startup;
 use tower::ServiceExt as _;
 
 use crate::api::harness::{Answer, TestHarness, get};
@@ -58,18 +58,18 @@ async fn metrics_have_the_keys_that_dashboards_know() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_door_that_is_not_open_yet_says_so_and_then_opens() {
+async fn a_server_that_starts_answers_503_until_it_is_ready() {
     let harness = TestHarness::new();
-    let (opening, door) = starting(Wall::starting_at(std::time::UNIX_EPOCH), false);
+    let (startup_handle, router) = startup(Wall::starting_at(std::time::UNIX_EPOCH), false);
     let ask = |path: &'static str| {
-        let door = door.clone();
-        async move { Answer::read(door.oneshot(get(path)).await.unwrap()).await }
+        let router = router.clone();
+        async move { Answer::read(router.oneshot(get(path)).await.unwrap()).await }
     };
     let health = ask("/health").await;
     assert_eq!((health.status, &health.json["status"]), (200, &json!("starting")));
     let ready = ask("/ready").await;
     assert_eq!((ready.status, ready.header("retry-after")), (503, "1"));
 
-    opening.open(app(harness.router.clone(), &Default::default(), Default::default()));
+    startup_handle.set_ready(app(harness.router.clone(), &Default::default(), Default::default()));
     assert_eq!(ask("/ready").await.status, 200);
 }

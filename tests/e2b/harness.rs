@@ -44,7 +44,7 @@ impl Client {
         let (ceilings, sessions) = (Ceilings::default(), Some(harness.sessions.clone()));
         let around = api::AppState { ceilings: ceilings.clone(), sessions, ..api::AppState::default() };
         let native = api::app(harness.router.clone(), config, around);
-        let app = e2b::before(native, harness.sessions.clone(), config, &ceilings);
+        let app = e2b::app(native, harness.sessions.clone(), config, &ceilings);
         Self { harness, app, key: "e2b_one" }
     }
 

@@ -15,7 +15,7 @@ use crate::service::problem::{Kind, Problem};
 
 /// Lets the operator in, and nobody else.
 pub(super) async fn admit(State(door): State<Door>, request: Request, next: Next) -> Response {
-    match door.0.admin.admit(request.headers()) {
+    match door.0.admin.authorize(request.headers()) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }

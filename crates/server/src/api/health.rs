@@ -9,13 +9,13 @@ use switchtower_core::route::Standing;
 use switchtower_core::tier::Tier;
 
 use super::Door;
-use crate::service::startup::vitals;
+use crate::service::startup::health_fields;
 
 /// `GET /health`: 200 as long as the process answers; `status` is `degraded` when no tier is up.
 pub(super) async fn health(State(door): State<Door>) -> Json<Value> {
     let standings = door.0.router.tiers().standings();
     let status = if standings.iter().any(|standing| standing.up) { "healthy" } else { "degraded" };
-    let mut body = vitals(status, door.0.router.wall(), door.0.app.e2b_key);
+    let mut body = health_fields(status, door.0.router.wall(), door.0.app.e2b_key);
     body["tiers"] = tiers(&door, &standings);
     Json(body)
 }

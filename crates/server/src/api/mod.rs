@@ -34,11 +34,11 @@ pub use openapi::DOCUMENT;
 pub use parse::{CELL_FIELDS, CONTEXT_FIELDS, FIELDS, FILE_FIELDS, LEGACY_FIELDS, SESSION_FIELDS};
 pub use response::Body;
 
-use crate::service::body::Bodies;
+use crate::service::body::BodyReader;
 use crate::service::body_limits::BodyKind;
 use crate::service::config::Config;
 use crate::service::json_body;
-use crate::service::keys::{AdminKey, Keys};
+use crate::service::keys::{AdminKey, ApiKeys};
 use crate::service::problem::{Kind, Problem};
 
 /// What the door knows of the app around it.
@@ -72,18 +72,18 @@ impl Parts {
         kind: BodyKind,
         request: Request,
     ) -> Result<(serde_json::Value, Charge), Problem> {
-        json_body::json(&self.bodies, caller, kind, request).await
+        json_body::read_json(&self.bodies, caller, kind, request).await
     }
 }
 
 struct Parts {
     router: Arc<Router>,
     config: Config,
-    keys: Keys,
+    keys: ApiKeys,
     admin: AdminKey,
     app: AppState,
     opened: sessions::Opened,
-    bodies: Bodies,
+    bodies: BodyReader,
 }
 
 /// Every path of the door, and what may be asked there. `/v1/openapi.json` describes exactly these.
@@ -117,10 +117,10 @@ pub const PATHS: [(&str, &str); 25] = [
 
 /// The door.
 pub fn app(router: Arc<Router>, config: &Config, app: AppState) -> Routes {
-    let keys = Keys::new(&config.keys);
+    let keys = ApiKeys::new(&config.keys);
     let admin = AdminKey::new(config.admin_key.as_deref());
     let opened = sessions::Opened::default();
-    let bodies = Bodies::new(config, &app.ceilings, app.sessions.as_ref());
+    let bodies = BodyReader::new(config, &app.ceilings, app.sessions.as_ref());
     let door = Door(Arc::new(Parts { router, config: config.clone(), keys, admin, app, opened, bodies }));
     let guarded = Routes::new()
         .route("/v1/execute", post(execute::native))

@@ -26,8 +26,8 @@ pub(super) const SANDBOX: &str = "debug_sandbox_id";
 pub(super) struct Debugged;
 
 /// The door behind one of the ports. Put it behind a loopback address only: nobody is asked for a token.
-pub fn door(port: u16, app: Router) -> Router {
-    Router::new().fallback(named).with_state((port, app))
+pub fn app(port: u16, inner: Router) -> Router {
+    Router::new().fallback(named).with_state((port, inner))
 }
 
 async fn named(State((port, app)): State<(u16, Router)>, mut request: Request) -> Response {

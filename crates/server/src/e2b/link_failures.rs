@@ -17,7 +17,7 @@ const ADDRESSES: usize = 8192;
 /// The failures of each address, for as long as they count. Requests whose address is not known share one entry.
 #[derive(Default)]
 pub(super) struct LinkFailures {
-    /// When the address would have used up nothing. Held for a look-up.
+    /// When the address would have used up nothing. Locked for a look-up.
     clear_at: Mutex<HashMap<Option<IpAddr>, Instant>>,
 }
 

@@ -24,14 +24,14 @@ use switchtower_core::session::Sessions;
 use tower::ServiceExt as _;
 
 use crate::service::Config;
-use crate::service::body::Bodies;
-use crate::service::keys::Keys;
+use crate::service::body::BodyReader;
+use crate::service::keys::ApiKeys;
 
 /// What the door is made of.
 struct Parts {
     sessions: Sessions,
-    keys: Keys,
-    bodies: Bodies,
+    keys: ApiKeys,
+    bodies: BodyReader,
 }
 
 /// What every handler gets.
@@ -44,9 +44,9 @@ struct Door {
 }
 
 /// The door before the native one, which gets what is not for E2B. Both have the same keys and the same patience.
-pub fn before(native: Router, sessions: Sessions, config: &Config, ceilings: &Ceilings) -> Router {
-    let bodies = Bodies::new(config, ceilings, Some(&sessions));
-    let parts = Parts { sessions, keys: Keys::new(&config.keys), bodies };
+pub fn app(native: Router, sessions: Sessions, config: &Config, ceilings: &Ceilings) -> Router {
+    let bodies = BodyReader::new(config, ceilings, Some(&sessions));
+    let parts = Parts { sessions, keys: ApiKeys::new(&config.keys), bodies };
     let door = Door { parts: Arc::new(parts), watchers: Arc::default(), failures: Arc::default() };
     let by_path = control::routes(&door).fallback_service(native);
     Router::new().fallback(pass).with_state((door, by_path))

@@ -15,7 +15,7 @@ use super::access::Access;
 use super::response::{self, Refusal};
 use super::signed_link::SignedLink;
 use super::{Door, debug, envd, forward, interpreter};
-use crate::service::body::{Held, Unread};
+use crate::service::body::{BodyError, ChargedBody};
 use crate::service::body_limits::BodyKind;
 
 pub(super) const ENVD: u16 = 49983;
@@ -74,7 +74,7 @@ pub(super) struct Visit {
 
 impl Visit {
     /// Reads a body, which is charged to the sandbox's owner.
-    pub(super) async fn read(&self, kind: BodyKind, headers: &HeaderMap, body: Body) -> Result<Held, Unread> {
+    pub(super) async fn read(&self, kind: BodyKind, headers: &HeaderMap, body: Body) -> Result<ChargedBody, BodyError> {
         self.door.parts.bodies.read(self.session.caller(), kind, headers, body).await
     }
 

@@ -1,8 +1,8 @@
-//! How large a body may be, by what it is for: the one table for all routes.
+//! The maximum sizes of bodies, in one table for all routes.
 //!
-//! A body is read after its request has shown a key or a token, up to the limit of its route, and charged to the caller
-//! while it arrives and until its request is answered. Before that no more is read of it than comes along with the
-//! head: 64 KiB at most.
+//! A body is read only after its request has been authenticated, up to the limit of its route, and is charged to the
+//! caller while it arrives and until the request is answered. Before authentication no more of it is read than arrives
+//! together with the head: 64 KiB at most.
 
 use switchtower_core::request::Ceilings;
 
@@ -20,35 +20,35 @@ pub(crate) enum BodyKind {
     File,
     /// `POST /sandboxes`, `/v2/sandboxes` and all below them.
     Control,
-    /// Every route of a sandbox's envd but the next two.
+    /// Every route of a sandbox's envd that has no kind of its own below.
     Message,
     /// `POST /process.Process/…` of a sandbox's envd: a command with its variables, a piece of its standard input.
     Process,
-    /// `POST /files` of a sandbox's envd, while the sandbox cannot move to a machine.
+    /// `POST /files` of a sandbox's envd that cannot be promoted to a machine.
     LocalUpload,
-    /// `POST /files` of a sandbox's envd, where a machine can take it.
+    /// `POST /files` of a sandbox's envd that has a machine or can be promoted to one.
     Upload,
     /// Any other port of a sandbox.
     Port,
 }
 
-/// What limits depend on.
+/// The settings that the limits are derived from.
 #[derive(Debug, Clone)]
-pub(crate) struct Limits {
+pub(crate) struct BodyLimits {
     pub(crate) ceilings: Ceilings,
-    /// Bytes of files that one session may hold here.
-    pub(crate) files: u64,
+    /// Bytes of files that one local session may hold.
+    pub(crate) session_files: u64,
 }
 
-/// Most values in one JSON body: each takes more memory than it has bytes.
-pub(crate) const VALUES: u64 = 200_000;
+/// Maximum number of values in one JSON body: each takes more memory than its text has bytes.
+pub(crate) const MAX_JSON_VALUES: u64 = 200_000;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-impl Limits {
-    /// Returns the most bytes of such a body. Escapes and base64 make a body larger than what is in it, so it has twice the
-    /// room of its parts; each part is held against its own ceiling afterwards.
+impl BodyLimits {
+    /// Returns the maximum bytes of such a body. Escapes and base64 make a body larger than its content, so the limit is
+    /// twice the sum of the limits of its parts; each part is checked against its own limit afterwards.
     pub(crate) fn bytes(&self, kind: BodyKind) -> u64 {
         let Ceilings { code, stdin, files, env, .. } = self.ceilings;
         match kind {
@@ -58,18 +58,18 @@ impl Limits {
             }
             BodyKind::Session => env.saturating_mul(4).saturating_add(64 * KIB),
             BodyKind::Context => 64 * KIB,
-            BodyKind::File => self.files,
+            BodyKind::File => self.session_files,
             BodyKind::Control | BodyKind::Message => MIB,
             BodyKind::Process => 32 * MIB,
-            // What a form has around its files.
-            BodyKind::LocalUpload => self.files.saturating_add(MIB).min(256 * MIB),
+            // 1 MiB for what a form has around its files.
+            BodyKind::LocalUpload => self.session_files.saturating_add(MIB).min(256 * MIB),
             BodyKind::Upload | BodyKind::Port => 256 * MIB,
         }
     }
 }
 
 impl BodyKind {
-    /// Whether it is read as JSON here.
+    /// Whether this server parses it as JSON.
     pub(crate) fn is_json(self) -> bool {
         match self {
             Self::Program | Self::Session | Self::Context | Self::Control | Self::Message => true,

@@ -1,4 +1,4 @@
-//! Settings of the door.
+//! The settings `http`.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -6,34 +6,36 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Where the door is, who may pass, how long it waits.
+/// The address of the server, its keys, and the limits of its connections.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     pub address: IpAddr,
     pub port: u16,
-    /// Name of a caller → its key. Required as soon as `address` is not loopback.
+    /// Name of a caller → its key, of 16 characters or more. Required unless `address` is loopback.
     pub keys: BTreeMap<String, String>,
-    /// The key for `/v1/admin`; without one, everything there is switched off. No other key opens it.
+    /// The key for `/v1/admin`, of 16 characters or more; no other key is accepted there. Without one, `/v1/admin` is
+    /// disabled.
     pub admin_key: Option<String>,
-    /// Connections at once. For one more, that which has been silent longest is closed, one without a whole request first;
-    /// where all of them are busy, it waits. No more than the limit on open files leaves room for.
+    /// Maximum number of open connections. At the limit, the connection that has been silent longest is closed for a new
+    /// one, connections without a whole request first; if all of them are busy, the new one waits. The limit on open files
+    /// may lower it.
     pub max_connections: usize,
-    /// Connections of one address at once; 0: any number. Behind a proxy all clients share its address.
+    /// Maximum number of open connections of one address; 0: no limit. Behind a proxy all clients share its address.
     pub max_connections_per_address: usize,
-    /// Connections that the kernel holds until they are accepted; it may hold fewer (`net.core.somaxconn`).
+    /// Connections that the kernel holds until they are accepted. `net.core.somaxconn` may lower it.
     pub backlog: u32,
-    /// How long a new connection may take until the head of its first request is there.
+    /// Time within which a new connection must send the head of its first request.
     #[serde(with = "humantime_serde")]
     pub head_timeout: Duration,
-    /// How long a client may take for later headers, for its body, and for taking in a piece of an answer; also how long
-    /// an idle connection is kept.
+    /// Longest silence of a client: between the chunks of a body, while it does not read a response, before the head of a
+    /// later request. An idle connection is closed after this time.
     #[serde(with = "humantime_serde")]
     pub client_timeout: Duration,
-    /// How long what runs may go on after SIGTERM or SIGINT.
+    /// Time that requests in progress have to finish after SIGTERM or SIGINT.
     #[serde(with = "humantime_serde")]
     pub drain_timeout: Duration,
-    /// Comments that keep a silent event stream alive are this far apart.
+    /// Interval of the comments that keep a silent event stream alive.
     #[serde(with = "humantime_serde")]
     pub keep_alive_interval: Duration,
 }
@@ -61,7 +63,7 @@ impl Config {
         SocketAddr::new(self.address, self.port)
     }
 
-    /// What contradicts itself, in words; `None` when all is well.
+    /// Returns what is wrong with the settings, and how to fix it; `None` when they are valid.
     pub fn objection(&self) -> Option<String> {
         if !self.address.is_loopback() && self.keys.is_empty() {
             return Some(format!(
@@ -70,16 +72,16 @@ impl Config {
             ));
         }
         if let Some(name) = self.keys.iter().find_map(|(name, key)| (key.len() < 16).then_some(name)) {
-            return Some(format!("http.keys.{name} is too short: a key has at least 16 characters"));
+            return Some(format!("http.keys.{name} must have at least 16 characters"));
         }
         if self.admin_key.as_ref().is_some_and(|key| key.len() < 16) {
-            return Some("http.admin_key is too short: a key has at least 16 characters".to_owned());
+            return Some("http.admin_key must have at least 16 characters".to_owned());
         }
         if self.max_connections == 0 {
-            return Some("http.max_connections is 0: nobody could connect".to_owned());
+            return Some("http.max_connections must be at least 1".to_owned());
         }
         if self.backlog == 0 {
-            return Some("http.backlog is 0: nobody could connect".to_owned());
+            return Some("http.backlog must be at least 1".to_owned());
         }
         [
             ("client_timeout", self.client_timeout),
@@ -87,6 +89,6 @@ impl Config {
             ("head_timeout", self.head_timeout),
         ]
         .into_iter()
-        .find_map(|(name, time)| time.is_zero().then(|| format!("http.{name} is 0: it must be longer")))
+        .find_map(|(name, time)| time.is_zero().then(|| format!("http.{name} must be longer than 0s")))
     }
 }

@@ -1,8 +1,8 @@
-//! The connections that are open: how many there may be, and which one is closed when there are more.
+//! The open connections: how many there may be, and which one is closed for a new one at the limit.
 //!
-//! Closed for another are, in this order: connections that have not sent a whole request yet, connections between two
-//! requests, and connections whose client has stopped in the middle of a body. Of each kind the one that has been
-//! silent longest goes first. A connection whose request runs, or whose answer is being sent, is never closed for another.
+//! Closed first are connections that have not sent a whole request yet, then connections between two requests, then
+//! connections whose client has stopped in the middle of a body. Within each group the one that has been silent longest
+//! is closed. A connection whose request runs, or whose response is being sent, is never closed for another.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -13,34 +13,34 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-/// Silence in the middle of a body after which its connection may be closed for another.
+/// Silence in the middle of a body after which the connection may be closed for another.
 const STALLED: Duration = Duration::from_secs(1);
 
-/// All open connections. Clones are the same table.
+/// All open connections. Clones share one table.
 #[derive(Clone)]
 pub(super) struct Connections(Arc<Inner>);
 
 struct Inner {
-    most: usize,
-    /// 0: any number.
-    most_per_address: usize,
+    max: usize,
+    /// 0: no limit.
+    max_per_address: usize,
     started: Instant,
-    /// Held for a look-up, and for a look through the table where all connections are busy.
+    /// Locked for a look-up, and for one pass over the table when all connections are busy.
     table: Mutex<Table>,
-    /// One has ended, or may be closed for another.
-    freed: Notify,
+    /// Notified when a connection has ended or may be closed for another.
+    capacity: Notify,
 }
 
 #[derive(Default)]
 struct Table {
-    all: HashMap<u64, Arc<Open>>,
-    /// Those that may be closed for others, in the order in which they are.
-    waiting: BTreeSet<(Stage, Instant, u64)>,
-    by_address: HashMap<IpAddr, usize>,
-    next: u64,
+    open: HashMap<u64, Arc<Shared>>,
+    /// Connections that may be closed for another, in the order in which they are closed.
+    closable: BTreeSet<(Stage, Instant, u64)>,
+    count_by_address: HashMap<IpAddr, usize>,
+    next_number: u64,
 }
 
-/// What a connection is doing. The order of the first two is the order in which they are closed.
+/// What a connection is doing. [`New`](Self::New) is closed before [`Idle`](Self::Idle).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum Stage {
@@ -50,33 +50,35 @@ pub(super) enum Stage {
     Idle,
     /// Its client is expected to send more of a body.
     Receiving,
-    /// Its request runs, or is being answered.
+    /// Its request runs, or its response is being sent.
     Busy,
 }
 
-struct Open {
+/// What the table and a [`Connection`] share.
+struct Shared {
     address: Option<IpAddr>,
     stage: AtomicU8,
-    /// Milliseconds from the start of the table to the last piece of a body.
-    progress: AtomicU64,
-    /// Its answer is whole, and not all of it is on its way yet.
-    is_answered: AtomicBool,
+    /// Milliseconds from the start of the table to the last chunk of a body.
+    last_progress: AtomicU64,
+    /// The response is complete, and not all of it has been flushed yet.
+    is_response_complete: AtomicBool,
     close: Notify,
 }
 
-/// There is no room for a connection.
+/// A connection cannot be admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NoRoom {
-    /// All connections are busy. There will be.
-    Now,
-    /// Its address has as many as it may have, and all are busy.
-    ForAddress,
+pub(super) enum NotAdmitted {
+    /// The limit is reached and all connections are busy. [`Connections::wait_for_capacity`] waits for one that is not.
+    Full,
+    /// Its address has reached its limit and all of its connections are busy.
+    AddressFull,
 }
 
 impl Connections {
-    pub(super) fn new(most: usize, most_per_address: usize) -> Self {
-        let (table, freed) = (Mutex::default(), Notify::new());
-        Self(Arc::new(Inner { most, most_per_address, started: Instant::now(), table, freed }))
+    /// `max_per_address`: 0 for no limit.
+    pub(super) fn new(max: usize, max_per_address: usize) -> Self {
+        let (table, capacity) = (Mutex::default(), Notify::new());
+        Self(Arc::new(Inner { max, max_per_address, started: Instant::now(), table, capacity }))
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -87,90 +89,89 @@ impl Connections {
         u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Takes in a connection, and closes another where that is needed.
+    /// Adds a connection, and closes another for it at the limit.
     ///
     /// # Errors
-    /// None can be closed for it.
-    pub(super) fn admit(&self, address: Option<IpAddr>) -> Result<Connection, NoRoom> {
+    /// The limit is reached and no connection can be closed.
+    pub(super) fn admit(&self, address: Option<IpAddr>) -> Result<Connection, NotAdmitted> {
         let mut table = self.table();
-        let most = self.0.most_per_address;
-        if let Some(address) = address.filter(|_| most > 0)
-            && table.by_address.get(&address).is_some_and(|count| *count >= most)
+        let max_per_address = self.0.max_per_address;
+        if let Some(address) = address.filter(|_| max_per_address > 0)
+            && table.count_by_address.get(&address).is_some_and(|count| *count >= max_per_address)
         {
-            let is_own = |number: &u64| table.all.get(number).is_some_and(|open| open.address == Some(address));
-            let own = table.waiting.iter().find(|(_, _, number)| is_own(number)).copied();
-            let own = own.ok_or(NoRoom::ForAddress)?;
-            table.waiting.remove(&own);
-            table.close(own.2);
+            let is_same_address = |number: &u64| table.open.get(number).is_some_and(|it| it.address == Some(address));
+            let closable = table.closable.iter().find(|(_, _, number)| is_same_address(number)).copied();
+            let closable = closable.ok_or(NotAdmitted::AddressFull)?;
+            table.closable.remove(&closable);
+            table.close(closable.2);
         }
-        if table.all.len() >= self.0.most {
-            let number = table.first_to_close(self.now()).ok_or(NoRoom::Now)?;
+        if table.open.len() >= self.0.max {
+            let number = table.take_closable(self.now()).ok_or(NotAdmitted::Full)?;
             table.close(number);
         }
-        let number = table.next;
-        table.next += 1;
-        let open = Arc::new(Open {
+        let number = table.next_number;
+        table.next_number += 1;
+        let shared = Arc::new(Shared {
             address,
             stage: AtomicU8::new(Stage::New as u8),
-            progress: AtomicU64::new(0),
-            is_answered: AtomicBool::new(false),
+            last_progress: AtomicU64::new(0),
+            is_response_complete: AtomicBool::new(false),
             close: Notify::new(),
         });
-        table.all.insert(number, Arc::clone(&open));
+        table.open.insert(number, Arc::clone(&shared));
         let since = Instant::now();
-        table.waiting.insert((Stage::New, since, number));
+        table.closable.insert((Stage::New, since, number));
         if let Some(address) = address {
-            *table.by_address.entry(address).or_default() += 1;
+            *table.count_by_address.entry(address).or_default() += 1;
         }
         drop(table);
-        Ok(Connection { connections: self.clone(), number, since: Mutex::new(since), open })
+        Ok(Connection { connections: self.clone(), number, since: Mutex::new(since), shared })
     }
 
-    /// Resolves when there may be room for one more.
-    pub(super) async fn freed(&self) {
+    /// Resolves when one more connection may be admitted.
+    pub(super) async fn wait_for_capacity(&self) {
         tokio::select! {
-            () = self.0.freed.notified() => {}
-            // A body may have stalled.
+            () = self.0.capacity.notified() => {}
+            // A body may have stalled in the meantime.
             () = sleep(STALLED) => {}
         }
     }
 }
 
 impl Table {
-    fn first_to_close(&mut self, now: u64) -> Option<u64> {
-        let waits = self.waiting.pop_first().map(|(_, _, number)| number);
+    fn take_closable(&mut self, now: u64) -> Option<u64> {
+        let closable = self.closable.pop_first().map(|(_, _, number)| number);
         let stalled = || {
-            let silent = self.all.iter().filter(|(_, open)| open.stage() == Stage::Receiving as u8);
-            let silent =
-                silent.map(|(number, open)| (now.saturating_sub(open.progress.load(Ordering::Relaxed)), *number));
-            let (silence, number) = silent.max()?;
+            let receiving = self.open.iter().filter(|(_, it)| it.stage() == Stage::Receiving as u8);
+            let silence = |it: &Shared| now.saturating_sub(it.last_progress.load(Ordering::Relaxed));
+            let (silence, number) = receiving.map(|(number, it)| (silence(it), *number)).max()?;
             (u128::from(silence) >= STALLED.as_millis()).then_some(number)
         };
-        waits.or_else(stalled)
+        closable.or_else(stalled)
     }
 
-    /// Ends a connection. From now on it is not counted.
+    /// Closes a connection, which no longer counts.
     fn close(&mut self, number: u64) {
-        if let Some(open) = self.remove(number) {
-            open.close.notify_one();
+        if let Some(shared) = self.remove(number) {
+            shared.close.notify_one();
         }
     }
 
-    fn remove(&mut self, number: u64) -> Option<Arc<Open>> {
-        let open = self.all.remove(&number)?;
-        if let Some(address) = open.address
-            && let Some(count) = self.by_address.get_mut(&address)
+    fn remove(&mut self, number: u64) -> Option<Arc<Shared>> {
+        let shared = self.open.remove(&number)?;
+        if let Some(address) = shared.address
+            && let Some(count) = self.count_by_address.get_mut(&address)
         {
             *count -= 1;
             if *count == 0 {
-                self.by_address.remove(&address);
+                self.count_by_address.remove(&address);
             }
         }
-        Some(open)
+        Some(shared)
     }
 }
 
-impl Open {
+impl Shared {
     fn stage(&self) -> u8 {
         self.stage.load(Ordering::Relaxed)
     }
@@ -182,57 +183,57 @@ pub(super) struct Connection {
     number: u64,
     /// When its stage began.
     since: Mutex<Instant>,
-    open: Arc<Open>,
+    shared: Arc<Shared>,
 }
 
 impl Connection {
     pub(super) fn address(&self) -> Option<IpAddr> {
-        self.open.address
+        self.shared.address
     }
 
     pub(super) fn is_new(&self) -> bool {
-        self.open.stage() == Stage::New as u8
+        self.shared.stage() == Stage::New as u8
     }
 
-    /// Says what it is doing from now on.
-    pub(super) fn enters(&self, stage: Stage) {
-        if self.open.stage() == stage as u8 {
+    /// Sets what it is doing from now on.
+    pub(super) fn set_stage(&self, stage: Stage) {
+        if self.shared.stage() == stage as u8 {
             return;
         }
         let mut table = self.connections.table();
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
-        for waiting in [Stage::New, Stage::Idle] {
-            table.waiting.remove(&(waiting, *since, self.number));
+        for closable in [Stage::New, Stage::Idle] {
+            table.closable.remove(&(closable, *since, self.number));
         }
         *since = Instant::now();
-        self.open.stage.store(stage as u8, Ordering::Relaxed);
-        self.progresses();
-        if matches!(stage, Stage::New | Stage::Idle) && table.all.contains_key(&self.number) {
-            table.waiting.insert((stage, *since, self.number));
-            self.connections.0.freed.notify_one();
+        self.shared.stage.store(stage as u8, Ordering::Relaxed);
+        self.record_progress();
+        if matches!(stage, Stage::New | Stage::Idle) && table.open.contains_key(&self.number) {
+            table.closable.insert((stage, *since, self.number));
+            self.connections.0.capacity.notify_one();
         }
     }
 
-    /// A piece of a body has come.
-    pub(super) fn progresses(&self) {
-        self.open.progress.store(self.connections.now(), Ordering::Relaxed);
+    /// Records that a chunk of a body has arrived.
+    pub(super) fn record_progress(&self) {
+        self.shared.last_progress.store(self.connections.now(), Ordering::Relaxed);
     }
 
-    /// Its answer is whole. It is busy until all of it is on its way.
-    pub(super) fn answered(&self) {
-        self.open.is_answered.store(true, Ordering::Relaxed);
+    /// Records that the response is complete. The connection is busy until all of it is flushed.
+    pub(super) fn record_response_complete(&self) {
+        self.shared.is_response_complete.store(true, Ordering::Relaxed);
     }
 
-    /// All that was written is on its way.
-    pub(super) fn flushed(&self) {
-        if self.open.is_answered.swap(false, Ordering::Relaxed) {
-            self.enters(Stage::Idle);
+    /// Records that all that was written has been flushed.
+    pub(super) fn record_flush(&self) {
+        if self.shared.is_response_complete.swap(false, Ordering::Relaxed) {
+            self.set_stage(Stage::Idle);
         }
     }
 
-    /// Resolves when it has to make room for another.
-    pub(super) async fn closed(&self) {
-        self.open.close.notified().await;
+    /// Resolves when it has to be closed for another.
+    pub(super) async fn wait_for_close(&self) {
+        self.shared.close.notified().await;
     }
 }
 
@@ -240,12 +241,12 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let mut table = self.connections.table();
         let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
-        for waiting in [Stage::New, Stage::Idle] {
-            table.waiting.remove(&(waiting, since, self.number));
+        for closable in [Stage::New, Stage::Idle] {
+            table.closable.remove(&(closable, since, self.number));
         }
         table.remove(self.number);
         drop(table);
-        self.connections.0.freed.notify_one();
+        self.connections.0.capacity.notify_one();
     }
 }
 
@@ -258,13 +259,13 @@ mod tests {
 
     const TICK: Duration = Duration::from_millis(1);
 
-    /// Connections in these stages, each entered after the one before.
+    /// Opens connections in these stages, one after the other.
     async fn open(table: &Connections, stages: &[Stage]) -> Vec<Connection> {
         let mut all = Vec::new();
         for stage in stages {
             let connection = table.admit(None).unwrap();
             advance(TICK).await;
-            connection.enters(*stage);
+            connection.set_stage(*stage);
             advance(TICK).await;
             all.push(connection);
         }
@@ -272,12 +273,12 @@ mod tests {
     }
 
     fn closed(all: &[Connection]) -> Vec<usize> {
-        let is_closed = |connection: &Connection| connection.closed().now_or_never().is_some();
+        let is_closed = |connection: &Connection| connection.wait_for_close().now_or_never().is_some();
         all.iter().enumerate().filter(|(_, connection)| is_closed(connection)).map(|(at, _)| at).collect()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_one_that_has_been_silent_longest_goes_and_those_without_a_request_go_first() {
+    async fn the_longest_silent_connection_is_closed_first_and_those_without_a_request_before_all_others() {
         let table = Connections::new(6, 0);
         let all =
             open(&table, &[Stage::Busy, Stage::Idle, Stage::New, Stage::Receiving, Stage::Idle, Stage::New]).await;
@@ -285,37 +286,37 @@ mod tests {
         let mut kept = Vec::new();
         for _ in 0..4 {
             let next = table.admit(None).unwrap();
-            next.enters(Stage::Busy);
+            next.set_stage(Stage::Busy);
             kept.push(next);
             gone.extend(closed(&all));
         }
         assert_eq!(gone, [2, 5, 1, 4]);
-        // What is left is busy, but for a body that has not stalled yet.
-        assert_eq!(table.admit(None).err(), Some(NoRoom::Now));
+        // The others are busy, or receive a body that has not stalled yet.
+        assert_eq!(table.admit(None).err(), Some(NotAdmitted::Full));
         advance(STALLED - TICK).await;
-        all[3].progresses();
+        all[3].record_progress();
         advance(STALLED - TICK).await;
-        assert_eq!(table.admit(None).err(), Some(NoRoom::Now));
+        assert_eq!(table.admit(None).err(), Some(NotAdmitted::Full));
         advance(TICK).await;
         kept.push(table.admit(None).unwrap());
         assert_eq!(closed(&all), [3]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_waits_for_its_reader_is_not_cut_for_another() {
+    async fn a_response_that_is_not_flushed_yet_is_not_cut_off_for_another_connection() {
         let table = Connections::new(1, 0);
         let all = open(&table, &[Stage::Busy]).await;
-        // Part of a stream is on its way; then all of it is whole.
-        all[0].flushed();
-        all[0].answered();
-        assert_eq!(table.admit(None).err(), Some(NoRoom::Now));
-        all[0].flushed();
+        // Part of a stream is flushed; then the stream is complete.
+        all[0].record_flush();
+        all[0].record_response_complete();
+        assert_eq!(table.admit(None).err(), Some(NotAdmitted::Full));
+        all[0].record_flush();
         table.admit(None).unwrap();
         assert_eq!(closed(&all), [0]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_over_its_limit_closes_its_own_and_nobody_elses() {
+    async fn an_address_at_its_limit_closes_its_own_connections_and_no_others() {
         let table = Connections::new(100, 2);
         let address = |text: &str| Some(text.parse().unwrap());
         let other = table.admit(address("192.0.2.2")).unwrap();
@@ -325,21 +326,21 @@ mod tests {
         let three = table.admit(address("192.0.2.1")).unwrap();
         assert_eq!(closed(&[other, one]), [1]);
         for connection in [&two, &three] {
-            connection.enters(Stage::Busy);
+            connection.set_stage(Stage::Busy);
         }
-        assert_eq!(table.admit(address("192.0.2.1")).err(), Some(NoRoom::ForAddress));
+        assert_eq!(table.admit(address("192.0.2.1")).err(), Some(NotAdmitted::AddressFull));
         drop(three);
         table.admit(address("192.0.2.1")).unwrap();
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_is_left_of_connections_that_have_ended() {
+    async fn ended_connections_leave_nothing_in_the_table() {
         let table = Connections::new(4, 4);
         for stage in [Stage::New, Stage::Idle, Stage::Receiving, Stage::Busy].repeat(10) {
             let connection = table.admit(Some("::1".parse().unwrap())).unwrap();
-            connection.enters(stage);
+            connection.set_stage(stage);
         }
         let table = table.table();
-        assert!(table.all.is_empty() && table.waiting.is_empty() && table.by_address.is_empty());
+        assert!(table.open.is_empty() && table.closable.is_empty() && table.count_by_address.is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! Reading a JSON body: its type, its size, its time, its grammar.
+//! Reads JSON bodies: checks the media type, the limits of [`body`](super::body), and the grammar.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, header};
@@ -7,44 +7,51 @@ use switchtower_core::error::Error;
 use switchtower_core::memory::Charge;
 use switchtower_core::request::Caller;
 
-use super::body::{Bodies, Unread};
-use super::body_limits::{BodyKind, VALUES};
+use super::body::{BodyError, BodyReader};
+use super::body_limits::{BodyKind, MAX_JSON_VALUES};
 use super::problem::{Kind, Problem};
 
-/// The whole body as JSON, and what is charged for it until its request is answered.
-pub(crate) async fn json(
-    bodies: &Bodies,
+/// Returns the body as JSON, and its charge, to be kept until the request is answered.
+///
+/// # Errors
+/// The media type is not JSON, the body exceeds a limit, or it is not valid JSON.
+pub(crate) async fn read_json(
+    reader: &BodyReader,
     caller: &Caller,
     kind: BodyKind,
     request: Request<Body>,
 ) -> Result<(Value, Charge), Problem> {
     let (parts, body) = request.into_parts();
-    is_json(&parts.headers)?;
-    let held = bodies.read(caller, kind, &parts.headers, body).await.map_err(|why| unread(&why))?;
-    let value = serde_json::from_slice(&held.bytes).map_err(|wrong| {
+    check_media_type(&parts.headers)?;
+    let read = reader.read(caller, kind, &parts.headers, body).await.map_err(|error| body_problem(&error))?;
+    let value = serde_json::from_slice(&read.bytes).map_err(|wrong| {
         Problem::new(Kind::Malformed, wrong.to_string()).with("line", wrong.line()).with("column", wrong.column())
     })?;
-    Ok((value, held.charge))
+    Ok((value, read.charge))
 }
 
-/// Why a body was not read.
-pub(crate) fn unread(why: &Unread) -> Problem {
-    let detail = why.to_string();
-    match why {
-        Unread::TooLarge(most) => Problem::new(Kind::TooLarge, detail).with("allowed", *most),
-        Unread::TooManyValues => Problem::new(Kind::TooLarge, detail).with("allowed", VALUES),
-        Unread::Slow => Problem::new(Kind::SlowBody, detail),
-        Unread::Broken(_) => Problem::new(Kind::Malformed, detail),
-        Unread::NoSpace(no_space) => Error::from(no_space.clone()).into(),
+/// Returns the problem for a body that was not read.
+pub(crate) fn body_problem(error: &BodyError) -> Problem {
+    let detail = error.to_string();
+    match error {
+        BodyError::TooLarge(max) => Problem::new(Kind::TooLarge, detail).with("allowed", *max),
+        BodyError::TooManyValues => Problem::new(Kind::TooLarge, detail).with("allowed", MAX_JSON_VALUES),
+        BodyError::TimedOut => Problem::new(Kind::SlowBody, detail),
+        BodyError::Incomplete(_) => Problem::new(Kind::Malformed, detail),
+        BodyError::NoSpace(no_space) => Error::from(no_space.clone()).into(),
     }
 }
 
-fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let essence = given.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let essence = media_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     if essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json")) {
         return Ok(());
     }
-    let detail = if given.is_empty() { "there is no Content-Type".to_owned() } else { format!("this is {given:?}") };
+    let detail = if media_type.is_empty() {
+        "Content-Type is missing".to_owned()
+    } else {
+        format!("Content-Type is {media_type:?}")
+    };
     Err(Problem::new(Kind::UnsupportedMedia, detail).with("allowed", "application/json"))
 }

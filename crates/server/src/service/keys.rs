@@ -1,4 +1,4 @@
-//! API keys: who may call, compared without telling by its time how much was right.
+//! API keys, compared in constant time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use switchtower_core::request::Caller;
 
 use super::problem::{Kind, Problem};
 
-/// The keys that are accepted, by the name of whoever holds them. Only their hashes are kept.
+/// The accepted keys with the callers that hold them. Only hashes of the keys are kept.
 #[derive(Clone)]
-pub(crate) struct Keys(Vec<(Caller, blake3::Hash)>);
+pub(crate) struct ApiKeys(Vec<(Caller, blake3::Hash)>);
 
-impl Keys {
+impl ApiKeys {
     pub(crate) fn new(keys: &BTreeMap<String, String>) -> Self {
         let entry = |(name, key): (&String, &String)| {
             let name: Arc<str> = name.as_str().into();
@@ -21,26 +21,30 @@ impl Keys {
         Self(keys.iter().map(entry).collect())
     }
 
-    /// No key is asked for.
+    /// Whether no key is required.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Who calls. Without any key configured, everyone is the anonymous caller.
+    /// Returns the caller whose key a request shows. Without configured keys that is the anonymous caller.
+    ///
+    /// # Errors
+    /// The request shows no key, or an unknown one.
     pub(crate) fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         if self.0.is_empty() {
             return Ok(Caller::default());
         }
-        let shown = shown(headers)
+        let presented = presented_key(headers)
             .ok_or_else(|| Problem::new(Kind::Unauthorized, "send Authorization: Bearer KEY, or X-API-Key: KEY"))?;
-        let shown = blake3::hash(shown);
-        // Every key is compared, each in constant time: `blake3::Hash` promises that for its equality.
-        let found = self.0.iter().fold(None, |found, (caller, key)| if *key == shown { Some(caller) } else { found });
-        found.cloned().ok_or_else(|| Problem::new(Kind::Unauthorized, "this key is not known here"))
+        let presented = blake3::hash(presented);
+        // All keys are compared, each in constant time, which `blake3::Hash` guarantees for its equality.
+        let found =
+            self.0.iter().fold(None, |found, (caller, key)| if *key == presented { Some(caller) } else { found });
+        found.cloned().ok_or_else(|| Problem::new(Kind::Unauthorized, "unknown API key"))
     }
 }
 
-/// The key of the operator, which opens what no caller's key does.
+/// The operator's key. No other key is accepted for `/v1/admin`.
 #[derive(Clone)]
 pub(crate) struct AdminKey(Option<blake3::Hash>);
 
@@ -49,25 +53,21 @@ impl AdminKey {
         Self(key.map(|key| blake3::hash(key.as_bytes())))
     }
 
-    pub(crate) fn admit(&self, headers: &HeaderMap) -> Result<(), Problem> {
+    pub(crate) fn authorize(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let key = self.0.ok_or_else(|| {
             Problem::new(
                 Kind::Forbidden,
-                "there is no key for it: set http.admin_key to a text of at least 16 characters",
+                "no admin key is configured: set http.admin_key to a text of at least 16 characters",
             )
         })?;
-        let shown = shown(headers).ok_or_else(|| {
+        let presented = presented_key(headers).ok_or_else(|| {
             Problem::new(Kind::Unauthorized, "send the admin key as Authorization: Bearer KEY, or X-API-Key: KEY")
         })?;
-        if blake3::hash(shown) == key {
-            Ok(())
-        } else {
-            Err(Problem::new(Kind::Unauthorized, "this is not the admin key"))
-        }
+        if blake3::hash(presented) == key { Ok(()) } else { Err(Problem::new(Kind::Unauthorized, "wrong admin key")) }
     }
 }
 
-fn shown(headers: &HeaderMap) -> Option<&[u8]> {
+fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
     if let Some(key) = headers.get("x-api-key") {
         return Some(key.as_bytes());
     }

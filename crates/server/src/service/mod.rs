@@ -20,4 +20,4 @@ pub use config::Config;
 pub use peer::{Peer, PeerAddress};
 pub use problem::{Kind, Problem};
 pub use serve::{Drained, serve};
-pub use startup::{Opening, starting};
+pub use startup::{StartupHandle, startup};

@@ -1,14 +1,14 @@
-//! The address that a connection comes from.
+//! The address of the other end of a connection.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// The address of the other end of a connection, as an extension of its requests. Behind a proxy it is the proxy's.
+/// The address of the other end of a connection, as an extension of its requests. Behind a proxy it is that of the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddress(pub IpAddr);
 
-/// Where a listener's connections come from.
+/// The other end of a listener's connection.
 pub trait Peer {
-    /// Returns the IP address; `None` where there is none, as with a pipe.
+    /// Returns the IP address, if there is one: a pipe has none.
     fn ip(&self) -> Option<IpAddr>;
 }
 

@@ -1,4 +1,4 @@
-//! Bodies that tell their connection how far a request is.
+//! Bodies of requests and responses that record their progress in the table of connections.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,62 +11,62 @@ use hyper::body::Incoming;
 
 use super::connections::{Connection, Stage};
 
-/// The body of a request: while it is waited for, the connection is receiving.
-struct Received {
+/// The body of a request. While its next chunk is awaited, the connection is [`Stage::Receiving`].
+struct TrackedRequestBody {
     body: Incoming,
     connection: Arc<Connection>,
 }
 
-/// The body of a response: when it is gone, its request is answered.
-struct Sent {
+/// The body of a response. Dropping it ends the request.
+struct TrackedResponseBody {
     body: Body,
-    _answering: Answering,
+    _guard: RequestGuard,
 }
 
-/// A request until it is answered or given up.
-pub(super) struct Answering(Arc<Connection>);
+/// A request, until its response is complete or it is dropped.
+pub(super) struct RequestGuard(Arc<Connection>);
 
-impl Answering {
+impl RequestGuard {
     pub(super) fn begin(connection: &Arc<Connection>) -> Self {
-        connection.enters(Stage::Busy);
+        connection.set_stage(Stage::Busy);
         Self(Arc::clone(connection))
     }
 }
 
-impl Drop for Answering {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
-        self.0.answered();
+        self.0.record_response_complete();
     }
 }
 
-/// A request as the connection sees its body arrive.
-pub(super) fn received(request: Request<Incoming>, connection: &Arc<Connection>) -> Request<Body> {
+/// Returns the request with a body that records its progress.
+pub(super) fn track_request(request: Request<Incoming>, connection: &Arc<Connection>) -> Request<Body> {
     request.map(|body| {
         if body.is_end_stream() {
             return Body::empty();
         }
-        Body::new(Received { body, connection: Arc::clone(connection) })
+        Body::new(TrackedRequestBody { body, connection: Arc::clone(connection) })
     })
 }
 
-/// A response that ends its request with its body.
-pub(super) fn sent(response: Response<Body>, answering: Answering) -> Response<Body> {
-    response.map(|body| Body::new(Sent { body, _answering: answering }))
+/// Returns the response with a body that ends the request.
+pub(super) fn track_response(response: Response<Body>, guard: RequestGuard) -> Response<Body> {
+    response.map(|body| Body::new(TrackedResponseBody { body, _guard: guard }))
 }
 
-impl HttpBody for Received {
+impl HttpBody for TrackedRequestBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if polled.is_pending() {
-            self.connection.enters(Stage::Receiving);
+            self.connection.set_stage(Stage::Receiving);
         }
         let frame = ready!(polled);
-        self.connection.progresses();
+        self.connection.record_progress();
         if frame.is_none() || self.body.is_end_stream() {
-            self.connection.enters(Stage::Busy);
+            self.connection.set_stage(Stage::Busy);
         }
         Poll::Ready(frame)
     }
@@ -80,7 +80,7 @@ impl HttpBody for Received {
     }
 }
 
-impl HttpBody for Sent {
+impl HttpBody for TrackedResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 

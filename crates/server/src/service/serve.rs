@@ -1,4 +1,4 @@
-//! Serving connections: how many, how slow they may be, and how they end.
+//! Serves connections: admits them, bounds how slow they may be, and drains them at shutdown.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,34 +17,36 @@ use tokio::time::sleep;
 use tower::ServiceExt as _;
 
 use super::config::Config;
-use super::connections::{Connection, Connections, NoRoom};
+use super::connections::{Connection, Connections, NotAdmitted};
 use super::peer::{Peer, PeerAddress};
-use super::request_tracking::{Answering, received, sent};
-use super::write_timeout::Patient;
+use super::request_tracking::{RequestGuard, track_request, track_response};
+use super::write_timeout::WriteTimeout;
 
-/// Longest head of a request, in bytes: the longest signed link and 16 KiB of headers.
-const LONGEST_HEAD: usize = 32 << 10;
-/// Bytes that are read ahead of what a request's handler has taken.
-const READ_AHEAD: usize = 64 << 10;
+/// Maximum bytes of a request's head: the longest signed link and 16 KiB of headers.
+const MAX_HEAD_BYTES: usize = 32 << 10;
+/// Maximum bytes that are read ahead of what a request's handler has taken.
+const READ_AHEAD_BYTES: usize = 64 << 10;
 
-/// How serving ended.
+/// How draining ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drained {
-    /// Every request that was under way was answered.
-    Whole,
+    /// Every request in progress was answered.
+    Complete,
     /// This many connections were still busy at the deadline; their programs were cancelled.
-    Cut(usize),
+    Cancelled(usize),
 }
 
-/// What one connection needs of the settings.
+/// The time-outs of one connection.
 #[derive(Clone, Copy)]
-struct Times {
-    head: Duration,
-    patience: Duration,
+struct Timeouts {
+    /// Until the head of the first request is complete.
+    first_head: Duration,
+    /// Longest silence of the client.
+    client: Duration,
 }
 
-/// Serves `app` until `shutdown`, then drains: no new connections, idle ones closed, what runs may finish within
-/// `config.drain_timeout`, the rest is cancelled.
+/// Serves `app` until `shutdown`, then drains: accepts no more connections, closes idle ones, lets requests in progress
+/// finish within `config.drain_timeout`, and cancels the rest.
 pub async fn serve<L: Listener<Addr: Peer>>(
     mut listener: L,
     shutdown: impl Future<Output = ()>,
@@ -52,92 +54,97 @@ pub async fn serve<L: Listener<Addr: Peer>>(
     config: &Config,
 ) -> Drained {
     let table = Connections::new(config.max_connections, config.max_connections_per_address);
-    let times = Times { head: config.head_timeout, patience: config.client_timeout };
+    let timeouts = Timeouts { first_head: config.head_timeout, client: config.client_timeout };
     let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
-    // One that was accepted while all others were busy.
-    let mut held: Option<(L::Io, L::Addr)> = None;
+    // A connection that was accepted while all others were busy.
+    let mut pending: Option<(L::Io, L::Addr)> = None;
     loop {
-        if let Some((io, address)) = held.take() {
+        if let Some((io, address)) = pending.take() {
             match table.admit(address.ip()) {
                 Ok(connection) => {
-                    connections.spawn(serve_one(io, app.clone(), times, stopping.clone(), connection));
+                    connections.spawn(serve_one(io, app.clone(), timeouts, stopping.clone(), connection));
                 }
-                Err(NoRoom::ForAddress) => {}
-                Err(NoRoom::Now) => held = Some((io, address)),
+                Err(NotAdmitted::AddressFull) => {}
+                Err(NotAdmitted::Full) => pending = Some((io, address)),
             }
         }
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            // Until there is room for one more, the kernel holds those after it.
-            () = table.freed(), if held.is_some() => {}
-            accepted = listener.accept(), if held.is_none() => held = Some(accepted),
+            // Until it is admitted, further connections wait in the kernel.
+            () = table.wait_for_capacity(), if pending.is_some() => {}
+            accepted = listener.accept(), if pending.is_none() => pending = Some(accepted),
         }
     }
-    drop((listener, held));
+    drop((listener, pending));
     let _ = stop.send(true);
-    let rest = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(config.drain_timeout, rest).await.is_ok() {
-        return Drained::Whole;
+    let remaining = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(config.drain_timeout, remaining).await.is_ok() {
+        return Drained::Complete;
     }
-    let cut = connections.len();
+    let cancelled = connections.len();
     connections.shutdown().await;
-    Drained::Cut(cut)
+    Drained::Cancelled(cancelled)
 }
 
-/// One connection to its end. Dropping it drops the requests under way, which ends their programs.
-async fn serve_one<Io>(io: Io, app: Router, times: Times, mut stopping: watch::Receiver<bool>, connection: Connection)
-where
+/// Serves one connection until it ends. Dropping this drops its requests in progress, which ends their programs.
+async fn serve_one<Io>(
+    io: Io,
+    app: Router,
+    timeouts: Timeouts,
+    mut stopping: watch::Receiver<bool>,
+    connection: Connection,
+) where
     Io: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let connection = Arc::new(connection);
-    let mut io = Patient::new(io, times.patience, Arc::clone(&connection));
-    let mut head = std::pin::pin!(sleep(times.head));
-    // A connection that says nothing has no buffers yet.
+    let mut io = WriteTimeout::new(io, timeouts.client, Arc::clone(&connection));
+    let mut head = std::pin::pin!(sleep(timeouts.first_head));
+    // A connection has no buffers before its first byte.
     tokio::select! {
         biased;
-        () = connection.closed() => return,
+        () = connection.wait_for_close() => return,
         _ = stopping.wait_for(|stop| *stop) => return,
-        begun = io.begin() => if !begun { return },
+        has_begun = io.wait_for_first_byte() => if !has_begun { return },
         () = &mut head => return,
     }
-    let of_requests = Arc::clone(&connection);
+    let request_connection = Arc::clone(&connection);
     let service = service_fn(move |request: Request<Incoming>| {
-        let answering = Answering::begin(&of_requests);
-        let mut request = received(request, &of_requests);
-        if let Some(address) = of_requests.address() {
+        let guard = RequestGuard::begin(&request_connection);
+        let mut request = track_request(request, &request_connection);
+        if let Some(address) = request_connection.address() {
             request.extensions_mut().insert(PeerAddress(address));
         }
         let app = app.clone();
         async move {
             match app.oneshot(request).await {
-                Ok(response) => Ok::<_, Infallible>(sent(response, answering)),
+                Ok(response) => Ok::<_, Infallible>(track_response(response, guard)),
                 Err(never) => match never {},
             }
         }
     });
-    // What is large is in a box, so that connections that say nothing are small.
+    // Boxed, so that a connection before its first byte is small.
     let mut served = Box::pin(
         http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(times.patience)
-            .max_header_size(LONGEST_HEAD)
-            .max_buf_size(READ_AHEAD)
+            .header_read_timeout(timeouts.client)
+            .max_header_size(MAX_HEAD_BYTES)
+            .max_buf_size(READ_AHEAD_BYTES)
             .serve_connection(TokioIo::new(io), service),
     );
-    let late = async {
+    let first_head_timed_out = async {
         head.await;
-        // The first request has to be whole by now; the others have their own time.
+        // The head of the first request must be complete by now; later ones have hyper's time-out.
         if !connection.is_new() {
             std::future::pending::<()>().await;
         }
     };
     let ended = tokio::select! {
         ended = served.as_mut() => ended,
-        () = connection.closed() => return,
-        () = late => return,
+        () = connection.wait_for_close() => return,
+        () = first_head_timed_out => return,
         () = async { drop(stopping.wait_for(|stop| *stop).await) } => {
             served.as_mut().graceful_shutdown();
             served.await

@@ -1,4 +1,4 @@
-//! The door while the house is still being built: the port is bound, and says that it is not ready yet.
+//! Answers requests while the server starts: the port is bound before the tiers are ready.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -13,46 +13,45 @@ use tower::ServiceExt as _;
 
 use super::problem::{Kind, Problem};
 
-/// Opens the door, once.
-#[derive(Clone)]
-pub struct Opening {
+/// Sets the API that answers once the server is ready.
+#[derive(Debug, Clone)]
+pub struct StartupHandle {
     app: Arc<OnceLock<Router>>,
     wall: Wall,
     e2b_key: bool,
 }
 
-impl Opening {
-    /// From now on `app` answers.
-    pub fn open(&self, app: Router) {
-        // A second opening changes nothing: the door is open already.
+impl StartupHandle {
+    /// Lets `app` answer from now on. A second call changes nothing.
+    pub fn set_ready(&self, app: Router) {
         let _ = self.app.set(app);
     }
 }
 
-/// A door that is opened later. Until then `/health` says `starting`, and everything else is a 503 that says when to
-/// come back.
-pub fn starting(wall: Wall, e2b_key: bool) -> (Opening, Router) {
-    let opening = Opening { app: Arc::default(), wall, e2b_key };
-    let door = Router::new().fallback(pass).with_state(opening.clone());
-    (opening, door)
+/// Returns a router that answers with the API of the handle once that is set. Until then `/health` says `starting`, and
+/// every other path answers 503 with `Retry-After`.
+pub fn startup(wall: Wall, e2b_key: bool) -> (StartupHandle, Router) {
+    let handle = StartupHandle { app: Arc::default(), wall, e2b_key };
+    let router = Router::new().fallback(dispatch).with_state(handle.clone());
+    (handle, router)
 }
 
-async fn pass(State(opening): State<Opening>, request: Request<Body>) -> Response {
-    if let Some(app) = opening.app.get() {
+async fn dispatch(State(handle): State<StartupHandle>, request: Request<Body>) -> Response {
+    if let Some(app) = handle.app.get() {
         return match app.clone().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
         };
     }
     if request.uri().path() == "/health" {
-        return Json(vitals("starting", &opening.wall, opening.e2b_key)).into_response();
+        return Json(health_fields("starting", &handle.wall, handle.e2b_key)).into_response();
     }
-    let detail = "the tiers are being made ready; the first start compiles the guest, which takes longer";
+    let detail = "the tiers are starting; the first start takes longer, because it compiles the WebAssembly guest";
     Problem::new(Kind::Starting, detail).retry_after(Duration::from_secs(1)).into_response()
 }
 
-/// The keys that `/health` has at all times.
-pub(crate) fn vitals(status: &str, wall: &Wall, e2b_key: bool) -> Value {
+/// Returns the fields that `/health` always has.
+pub(crate) fn health_fields(status: &str, wall: &Wall, e2b_key: bool) -> Value {
     json!({
         "status": status,
         "timestamp": timestamp(wall),
@@ -61,7 +60,7 @@ pub(crate) fn vitals(status: &str, wall: &Wall, e2b_key: bool) -> Value {
     })
 }
 
-/// ISO 8601 with milliseconds, UTC.
+/// Returns the time as ISO 8601 in UTC, with milliseconds.
 fn timestamp(wall: &Wall) -> String {
     let millis = i64::try_from(wall.unix_millis()).unwrap_or(i64::MAX);
     let time = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);

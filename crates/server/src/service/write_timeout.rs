@@ -1,4 +1,4 @@
-//! A connection that gives up on a client which no longer reads, and has no buffers before its client says something.
+//! A connection that ends when its client no longer reads, and that has no buffers before the client's first byte.
 
 use std::io;
 use std::pin::Pin;
@@ -11,45 +11,45 @@ use tokio::time::{Sleep, sleep};
 
 use super::connections::Connection;
 
-/// Ends with `TimedOut` when a write has made no progress for a while.
-pub(super) struct Patient<Io> {
+/// Fails with `TimedOut` when a write has made no progress for `timeout`.
+pub(super) struct WriteTimeout<Io> {
     io: Io,
-    patience: Duration,
+    timeout: Duration,
     connection: Arc<Connection>,
-    /// The first byte, before anybody has read it.
+    /// The first byte, until it is read.
     first: Option<u8>,
-    /// Runs while a write waits.
-    waiting: Option<Pin<Box<Sleep>>>,
+    /// Runs while a write is pending.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl<Io> Patient<Io> {
-    pub(super) fn new(io: Io, patience: Duration, connection: Arc<Connection>) -> Self {
-        Self { io, patience, connection, first: None, waiting: None }
+impl<Io> WriteTimeout<Io> {
+    pub(super) fn new(io: Io, timeout: Duration, connection: Arc<Connection>) -> Self {
+        Self { io, timeout, connection, first: None, timer: None }
     }
 
-    fn watch<T>(&mut self, poll: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+    fn check_timeout<T>(&mut self, poll: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if poll.is_ready() {
-            self.waiting = None;
+            self.timer = None;
             return poll;
         }
-        let patience = self.patience;
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(patience)));
-        match waiting.as_mut().poll(cx) {
+        let timeout = self.timeout;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(timeout)));
+        match timer.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read"))),
             Poll::Pending => Poll::Pending,
         }
     }
 }
 
-impl<Io: AsyncRead + Unpin> Patient<Io> {
-    /// Waits until the client says something. False: it has closed the connection.
-    pub(super) async fn begin(&mut self) -> bool {
+impl<Io: AsyncRead + Unpin> WriteTimeout<Io> {
+    /// Waits for the first byte of the client. Returns `false` when it has closed the connection.
+    pub(super) async fn wait_for_first_byte(&mut self) -> bool {
         self.first = self.io.read_u8().await.ok();
         self.first.is_some()
     }
 }
 
-impl<Io: AsyncRead + Unpin> AsyncRead for Patient<Io> {
+impl<Io: AsyncRead + Unpin> AsyncRead for WriteTimeout<Io> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
@@ -57,16 +57,16 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Patient<Io> {
         let Some(first) = self.first.take() else { return Pin::new(&mut self.io).poll_read(cx, buf) };
         buf.put_slice(&[first]);
         match Pin::new(&mut self.io).poll_read(cx, buf) {
-            // What is wrong is found at the next read; until then there is the first byte.
+            // An error comes again at the next read; the first byte is delivered before it.
             Poll::Pending | Poll::Ready(Ok(()) | Err(_)) => Poll::Ready(Ok(())),
         }
     }
 }
 
-impl<Io: AsyncWrite + Unpin> AsyncWrite for Patient<Io> {
+impl<Io: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<Io> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.watch(poll, cx)
+        self.check_timeout(poll, cx)
     }
 
     fn poll_write_vectored(
@@ -75,7 +75,7 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Patient<Io> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        self.watch(poll, cx)
+        self.check_timeout(poll, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -85,13 +85,13 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Patient<Io> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.io).poll_flush(cx);
         if matches!(poll, Poll::Ready(Ok(()))) {
-            self.connection.flushed();
+            self.connection.record_flush();
         }
-        self.watch(poll, cx)
+        self.check_timeout(poll, cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.io).poll_shutdown(cx);
-        self.watch(poll, cx)
+        self.check_timeout(poll, cx)
     }
 }

@@ -21,7 +21,7 @@ use crate::api::Door;
 use crate::api::fields::Fields;
 use crate::service::body;
 use crate::service::body_limits::BodyKind;
-use crate::service::json_body::unread;
+use crate::service::json_body::body_problem;
 use crate::service::problem::{Kind, Problem};
 
 /// Where a machine's files are asked for.
@@ -58,7 +58,7 @@ pub(super) async fn write(
     let (parts, body) = request.into_parts();
     let written = async {
         let held = door.bodies.read(&caller, BodyKind::File, &parts.headers, body).await;
-        let body::Held { bytes, charge } = held.map_err(|why| unread(&why))?;
+        let body::ChargedBody { bytes, charge } = held.map_err(|error| body_problem(&error))?;
         if used.session().machine().is_none() {
             // It is kept as it is, and charged as a file from now on.
             charge.shrink(0);

@@ -13,7 +13,7 @@ const OF_CALLER: usize = 4096;
 /// The names of sessions with whose they were.
 #[derive(Default)]
 pub(in crate::api) struct Opened {
-    /// Held for a look.
+    /// Locked for a look-up.
     names: Mutex<Names>,
 }
 

@@ -13,7 +13,7 @@ use switchtower_core::session::files::{FileError, Files};
 use super::super::plane::Visit;
 use super::super::response;
 use super::{Local, beyond, multipart};
-use crate::service::body::Held;
+use crate::service::body::ChargedBody;
 
 #[derive(Deserialize)]
 struct Asked {
@@ -51,7 +51,7 @@ pub(super) fn read(visit: &Visit, parts: &Parts) -> Local {
 }
 
 /// One file as the body, or several as the parts of a form. Those that a machine would have go there all together.
-pub(super) fn write(visit: &Visit, parts: &Parts, held: &Held) -> Local {
+pub(super) fn write(visit: &Visit, parts: &Parts, held: &ChargedBody) -> Local {
     let body = &held.bytes;
     let bad = |message: &str| Local::Answer(response::api(StatusCode::BAD_REQUEST, message));
     let asked = Asked::of(parts).path.filter(|path| !path.is_empty());

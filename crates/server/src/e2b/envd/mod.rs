@@ -24,7 +24,7 @@ use switchtower_core::session::files::FileError;
 use super::forward;
 use super::plane::{ENVD, Visit};
 use super::response::{self, Refusal};
-use crate::service::body::{Held, Unread};
+use crate::service::body::{BodyError, ChargedBody};
 use crate::service::body_limits::BodyKind;
 use connect::Code;
 pub(super) use watch::Watchers;
@@ -78,13 +78,13 @@ pub(super) async fn call(visit: Visit, request: Request) -> Result<Response, Ref
 }
 
 /// A body that was not read, as envd says it.
-fn unread_as(visit: &Visit, kind: BodyKind, parts: &Parts, unread: &Unread) -> Refusal {
-    let too_large = matches!(unread, Unread::TooLarge(_));
+fn unread_as(visit: &Visit, kind: BodyKind, parts: &Parts, unread: &BodyError) -> Refusal {
+    let too_large = matches!(unread, BodyError::TooLarge(_));
     if too_large && matches!(kind, BodyKind::Upload | BodyKind::LocalUpload) {
         let full = FileError::Full { most: visit.door.parts.sessions.config().files };
         return Box::new(response::api(StatusCode::INSUFFICIENT_STORAGE, &full.to_string()));
     }
-    if matches!(unread, Unread::NoSpace(_)) && is_rpc(&parts.headers, parts.uri.path()) {
+    if matches!(unread, BodyError::NoSpace(_)) && is_rpc(&parts.headers, parts.uri.path()) {
         return Box::new(connect::Error::new(Code::ResourceExhausted, unread.to_string()).answer(&parts.headers));
     }
     Box::new(response::api(unread.status(), &unread.to_string()))
@@ -105,7 +105,7 @@ async fn forwarded(visit: &Visit, machine: &dyn Machine, parts: Parts, body: Byt
 }
 
 /// A call to a session without a machine.
-async fn local(visit: &Visit, parts: &Parts, held: &Held) -> Local {
+async fn local(visit: &Visit, parts: &Parts, held: &ChargedBody) -> Local {
     let body = &held.bytes;
     let method = |service: &str| parts.uri.path().strip_prefix(service).and_then(|rest| rest.strip_prefix('/'));
     match (&parts.method, parts.uri.path()) {

@@ -167,7 +167,7 @@ fn once(piece: Result<Bytes, std::io::Error>) -> Pieces {
 /// Watchers that gather what changes until they are asked.
 #[derive(Default)]
 pub(in super::super) struct Watchers {
-    /// By id. Held for one look.
+    /// By id. Locked for a look-up.
     all: Mutex<HashMap<String, Watcher>>,
 }
 
@@ -256,7 +256,8 @@ impl Watchers {
                 if !answer.status().is_success() {
                     return Some(answer);
                 }
-                let whole = body::answer(answer.into_body(), 1 << 16, visit.door.parts.bodies.patience).await.ok()?;
+                let whole =
+                    body::read_response(answer.into_body(), 1 << 16, visit.door.parts.bodies.timeout).await.ok()?;
                 let created: Value = serde_json::from_slice(&whole).ok()?;
                 let there = created["watcherId"].as_str()?.to_owned();
                 if let Some(watcher) = self.all().get_mut(&asked.watcher) {

@@ -20,7 +20,7 @@ use switchtower_core::session::ContextInfo;
 use super::forward;
 use super::plane::{INTERPRETER, Visit};
 use super::response::{self, Refusal};
-use crate::service::body::{self, Held};
+use crate::service::body::{self, ChargedBody};
 use crate::service::body_limits::BodyKind;
 
 #[derive(Deserialize, Default)]
@@ -37,7 +37,7 @@ pub(super) async fn call(visit: Visit, request: Request) -> Result<Response, Ref
     let kind = if steps == ["execute"] { BodyKind::Program } else { BodyKind::Context };
     let read = visit.read(kind, &parts.headers, stream).await;
     let held = read.map_err(|unread| text(unread.status(), &unread.to_string()))?;
-    let Held { bytes: body, charge } = held;
+    let ChargedBody { bytes: body, charge } = held;
     match (&parts.method, steps.as_slice()) {
         (&Method::POST, ["execute"]) => execute::execute(visit, parts, body, charge).await,
         (&Method::GET, ["health"]) => Ok(Json("OK").into_response()),
@@ -85,8 +85,8 @@ async fn contexts(visit: &Visit, parts: Parts) -> Response {
     let mut all: Vec<Value> = visit.session.contexts().iter().map(described).collect();
     if let Some(machine) = visit.session.machine() {
         let answer = forward::forward(&visit.session, machine.as_ref(), INTERPRETER, parts, Bytes::new()).await;
-        let (status, patience) = (answer.status(), visit.door.parts.bodies.patience);
-        let whole = body::answer(answer.into_body(), 1 << 20, patience).await;
+        let (status, patience) = (answer.status(), visit.door.parts.bodies.timeout);
+        let whole = body::read_response(answer.into_body(), 1 << 20, patience).await;
         let of_machine: Vec<Value> = match whole {
             Ok(bytes) if status.is_success() => serde_json::from_slice(&bytes).unwrap_or_default(),
             Ok(_) | Err(_) => Vec::new(),
