@@ -21,7 +21,7 @@ use switchtower_core::request::{CacheMode, Caller, Ceilings, Request};
 use switchtower_core::router::{Parts, Router};
 use switchtower_core::seed::Seed;
 use switchtower_core::tier::{Tier, Tiers};
-use switchtower_e2b::{Address, Broken, E2b, Identity, Key, Liveness, Pieces, Transport, Web};
+use switchtower_e2b::{Address, BodyStream, E2b, HttpTransport, Identity, Key, Liveness, Transport, TransportError};
 use switchtower_fake_e2b::{Fake, Kernels, Latency, Plan, Settings};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
@@ -40,7 +40,7 @@ const ENDS: &str = "{\"type\":\"number_of_executions\",\"execution_count\":1}\n\
 
 #[async_trait]
 impl Transport for Nothing {
-    async fn send(&self, call: Call<Bytes>) -> Result<Response<Pieces>, Broken> {
+    async fn send(&self, call: Call<Bytes>) -> Result<Response<BodyStream>, TransportError> {
         let path = call.uri().path();
         let (status, body) = match (call.method().as_str(), path) {
             ("POST", "/v2/sandboxes") if self.away.load(Ordering::Relaxed) => (500, "{\"code\":500}"),
@@ -61,7 +61,7 @@ impl Transport for Nothing {
             ("DELETE", _) => (204, ""),
             _ => (200, "{}"),
         };
-        let pieces: Pieces = Box::pin(stream::iter([Ok(Bytes::from_static(body.as_bytes()))]));
+        let pieces: BodyStream = Box::pin(stream::iter([Ok(Bytes::from_static(body.as_bytes()))]));
         Ok(Response::builder().status(status).body(pieces).expect("a number and a body make a response"))
     }
 }
@@ -78,7 +78,7 @@ struct House {
 
 fn house(transport: Arc<dyn Transport>, origin: &str, cloud: Cloud) -> House {
     let address = Address::new(Some(origin), Some(origin), None);
-    let identity = Identity { owner: "bench".into(), process: "bench".into(), lives: Arc::new(|_| Liveness::Alive) };
+    let identity = Identity { owner: "bench".into(), process: "bench".into(), liveness: Arc::new(|_| Liveness::Alive) };
     let key = Key::new("e2b_bench").expect("it is not empty");
     let wall = Wall::starting_at(UNIX_EPOCH + Duration::from_secs(1_800_000_000));
     let account = E2b::new(cloud.account, address, key, transport, identity, Arc::new(move || wall.now()));
@@ -222,7 +222,7 @@ async fn warm_against_new() {
         if !pooled {
             cloud.tier.pool = None;
         }
-        let web = Arc::new(Web::new().expect("this machine has certificates"));
+        let web = Arc::new(HttpTransport::new().expect("this machine has certificates"));
         let house = house(web, &origin, cloud);
         if pooled {
             warmed(&house).await;

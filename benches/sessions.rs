@@ -20,7 +20,7 @@ use axum::http::Request;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use serde_json::{Value, json};
-use switchtower_e2b::{Transport as _, Web};
+use switchtower_e2b::{HttpTransport, Transport as _};
 
 use served::{KEY, Server, StandIn};
 
@@ -30,13 +30,13 @@ const REPEATS: usize = 101;
 
 /// Somebody who calls one of the two servers.
 struct Client {
-    web: Web,
+    web: HttpTransport,
     origin: String,
 }
 
 impl Client {
     fn new(origin: &str) -> Self {
-        Self { web: Web::new().unwrap(), origin: origin.to_owned() }
+        Self { web: HttpTransport::new().unwrap(), origin: origin.to_owned() }
     }
 
     async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Value) -> Bytes {

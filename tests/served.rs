@@ -8,7 +8,7 @@ use axum::http::Request;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use serde_json::{Value, json};
-use switchtower_e2b::{Broken, Transport as _, Web};
+use switchtower_e2b::{HttpTransport, Transport as _, TransportError};
 use switchtower_fake_e2b::{Fake, Kernels, Plan, Settings};
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
@@ -143,14 +143,14 @@ impl Server {
         path: &str,
         key: Option<&str>,
         body: Value,
-    ) -> Result<(u16, Value), Broken> {
+    ) -> Result<(u16, Value), TransportError> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.origin));
         request = request.header("content-type", "application/json");
         if let Some(key) = key {
             request = request.header("authorization", format!("Bearer {key}"));
         }
         let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
-        let response = Web::new().unwrap().send(request.body(body).unwrap()).await?;
+        let response = HttpTransport::new().unwrap().send(request.body(body).unwrap()).await?;
         let status = response.status().as_u16();
         let pieces: Vec<Bytes> = response.into_body().try_collect().await?;
         Ok((status, serde_json::from_slice(&pieces.concat()).unwrap_or_default()))

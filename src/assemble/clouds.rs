@@ -13,7 +13,7 @@ use switchtower_core::session;
 use switchtower_core::tier::account::Account;
 use switchtower_core::tier::{Absent, Tier};
 use switchtower_e2b::limits::EgressRates;
-use switchtower_e2b::{Address, Cause, E2b, Identity, Key, Web};
+use switchtower_e2b::{Address, Cause, E2b, HttpTransport, Identity, Key};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Made;
@@ -198,11 +198,11 @@ fn account(
         ));
     }
     let identity = identity(settings.owner.clone(), &this_process());
-    let web = Web::new().map_err(|error| absent(format!("no client: {error}"), None))?;
+    let web = HttpTransport::new().map_err(|error| absent(format!("no client: {error}"), None))?;
     let now = Arc::new(move || wall.now());
     // All accounts here leave by the same address, and what a service counts by address they share.
     let egress = egress.towards(&address);
-    let account = E2b::behind(egress, settings, address, key, Arc::new(web), identity, now);
+    let account = E2b::with_egress(egress, settings, address, key, Arc::new(web), identity, now);
     Ok(account.with_prelude(session::restore_prelude(switchtower_wasm::CANON)))
 }
 
@@ -222,10 +222,10 @@ fn figures(account: &E2b) -> Account {
     Account {
         health: status.limits.health,
         available_tokens: status.limits.execution.available as f64,
-        sandbox_seconds: status.bought.sandbox_seconds,
-        cost_usd: status.bought.cost_usd,
+        sandbox_seconds: status.cost.sandbox_seconds,
+        cost_usd: status.cost.cost_usd,
         budget: json(serde_json::to_value(limits.budget().check())),
-        usage: json(serde_json::to_value(limits.budget().stats())),
+        usage: json(serde_json::to_value(limits.budget().operations())),
         problem: status.template_problem.clone(),
         detail: json(serde_json::to_value(&status)),
     }
@@ -238,7 +238,7 @@ fn identity(owner: Option<String>, process: &Arc<ThisProcess>) -> Identity {
         if host.trim().is_empty() { "switchtower".to_owned() } else { host.trim().to_owned() }
     });
     let (text, process) = (process.text(), process.clone());
-    Identity { owner, process: text, lives: Arc::new(move |other| process.liveness(other)) }
+    Identity { owner, process: text, liveness: Arc::new(move |other| process.liveness(other)) }
 }
 
 fn state_folder() -> Option<PathBuf> {
@@ -269,7 +269,7 @@ pub async fn reach(config: &Config) -> Vec<Reached> {
     let mut found: Vec<Reached> = clouds.absent.iter().cloned().map(Reached::Absent).collect();
     for (tier, account) in &clouds.accounts {
         let status = account.status();
-        let reached = timeout(REACHING, account.reach()).await;
+        let reached = timeout(REACHING, account.check_access()).await;
         found.push(match reached {
             Ok(Ok(())) => Reached::Well { api: status.api, template: status.template },
             Ok(Err(error)) if error.cause == Cause::Template => {

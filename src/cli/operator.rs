@@ -7,7 +7,7 @@ use clap::Args;
 use futures_util::StreamExt as _;
 use http::Request;
 use serde_json::Value;
-use switchtower_e2b::{Transport as _, Web};
+use switchtower_e2b::{HttpTransport, Transport as _};
 
 use super::exit::Complaint;
 
@@ -62,7 +62,7 @@ impl Operator {
             Complaint::failed(format!("no answer from {server}: {error}; is `switchtower serve` running there?"))
         };
         super::runtime(1)?.block_on(async {
-            let web = Web::new().map_err(|error| Complaint::failed(error.to_string()))?;
+            let web = HttpTransport::new().map_err(|error| Complaint::failed(error.to_string()))?;
             let response = web.send(request).await.map_err(|error| unreachable(&error))?;
             let status = response.status();
             let (mut body, mut pieces) = (Vec::new(), response.into_body());

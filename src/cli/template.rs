@@ -61,7 +61,7 @@ impl Template {
 
 fn tag(folder: Option<&Path>, write: bool) -> Result<ExitCode, Complaint> {
     let tag = match folder {
-        None => template::own_tag(),
+        None => template::shipped_tag(),
         Some(folder) => {
             let [dockerfile, packages] = FILES.map(|name| read(&folder.join(name)));
             let tag = template::tag(&dockerfile?, &packages?);
@@ -76,7 +76,7 @@ fn tag(folder: Option<&Path>, write: bool) -> Result<ExitCode, Complaint> {
 }
 
 fn show(write: Option<&Path>) -> Result<ExitCode, Complaint> {
-    let tag = template::own_tag();
+    let tag = template::shipped_tag();
     if let Some(folder) = write {
         std::fs::create_dir_all(folder)
             .map_err(|error| Complaint::failed(format!("cannot make {}: {error}", folder.display())))?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchtower_contract::conformance::{PYTHON, TestPrograms, run_suite};
-use switchtower_e2b::{Address, Config, E2b, Identity, Key, Liveness, Web};
+use switchtower_e2b::{Address, Config, E2b, HttpTransport, Identity, Key, Liveness};
 use switchtower_fake_e2b::{Fake, Kernels, Plan, Settings};
 
 use super::through::account;
@@ -40,9 +40,9 @@ async fn e2b_itself_keeps_every_promise_where_there_is_a_key() {
     let process = format!("tests-{}", std::process::id());
     // Of other servers in the account nothing is known here.
     let lives = |other: &str| if other.starts_with("tests-") { Liveness::Dead } else { Liveness::Unknown };
-    let identity = Identity { owner: "switchtower-tests".to_owned(), process, lives: Arc::new(lives) };
+    let identity = Identity { owner: "switchtower-tests".to_owned(), process, liveness: Arc::new(lives) };
     let wall = switchtower_core::clock::Wall::real();
-    let (key, web) = (Key::new(&key).unwrap(), Arc::new(Web::new().unwrap()));
+    let (key, web) = (Key::new(&key).unwrap(), Arc::new(HttpTransport::new().unwrap()));
     let account = E2b::new(Config::default(), address, key, web, identity, Arc::new(move || wall.now()));
     account.sweep().await.unwrap();
     let report = run_suite(&account, &PROGRAMS).await;

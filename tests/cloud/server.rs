@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use serde_json::{Value, json};
 use switchtower_contract::{Backend as _, Events, Language, Limits, Program, Spec};
-use switchtower_e2b::{Address, Config, E2b, Identity, Key, Liveness, Transport as _, Web};
+use switchtower_e2b::{Address, Config, E2b, HttpTransport, Identity, Key, Liveness, Transport as _};
 use switchtower_fake_e2b::{Fake, Kernels, Plan, Settings};
 use tokio::net::TcpListener;
 
@@ -224,7 +224,7 @@ async fn the_operator_sees_and_mends_the_cloud_and_nobody_else_does() {
     let (_, metrics) = get("/v1/metrics", None).await;
     assert!(metrics["pool"]["created"].as_u64().unwrap() >= 1 && metrics["cost"]["usd"].as_f64().unwrap() > 0.0);
     let call = Request::get(format!("{}/metrics", server.origin)).body(Bytes::new()).unwrap();
-    let response = Web::new().unwrap().send(call).await.unwrap();
+    let response = HttpTransport::new().unwrap().send(call).await.unwrap();
     let pieces: Vec<Bytes> = response.into_body().try_collect().await.unwrap();
     let figures = String::from_utf8(pieces.concat()).unwrap();
     for figure in ["breaker_state", "warm_hit_ratio", "rate_limiter_health", "sandbox_bought_seconds", "cost_usd"] {
@@ -268,9 +268,9 @@ async fn connections_are_kept_and_used_again() {
     tokio::spawn(axum::serve(listener, fake.app()).into_future());
     let address = Address::new(Some(&origin), Some(&origin), None);
     let identity =
-        Identity { owner: "test".to_owned(), process: "one".to_owned(), lives: Arc::new(|_| Liveness::Dead) };
+        Identity { owner: "test".to_owned(), process: "one".to_owned(), liveness: Arc::new(|_| Liveness::Dead) };
     let (key, web, wall) =
-        (Key::new("any").unwrap(), Arc::new(Web::new().unwrap()), switchtower_core::clock::Wall::real());
+        (Key::new("any").unwrap(), Arc::new(HttpTransport::new().unwrap()), switchtower_core::clock::Wall::real());
     let account = E2b::new(Config::default(), address, key, web, identity, Arc::new(move || wall.now()));
     let mut sandbox = account.open(&Spec::new(Language::Python)).await.unwrap();
     for _ in 0..20 {

@@ -12,7 +12,7 @@ use switchtower::config::Cloud;
 use switchtower_core::error::Error;
 use switchtower_core::request::{CacheMode, Priority};
 use switchtower_core::seed::Seed;
-use switchtower_e2b::{Address, Broken, E2b, Identity, Key, Liveness, Pieces, Transport};
+use switchtower_e2b::{Address, BodyStream, E2b, Identity, Key, Liveness, Transport, TransportError};
 use switchtower_fake_e2b::{Fake, Latency, Plan, Settings};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -53,7 +53,7 @@ impl Drop for Creating {
 
 #[async_trait]
 impl Transport for Watched {
-    async fn send(&self, request: Request<bytes::Bytes>) -> Result<Response<Pieces>, Broken> {
+    async fn send(&self, request: Request<bytes::Bytes>) -> Result<Response<BodyStream>, TransportError> {
         let path = request.uri().path().to_owned();
         let mut creating = None;
         {
@@ -95,7 +95,7 @@ fn world(seed: u64, settings: Settings, mut cloud: Cloud) -> World {
     let watched = Watched { inner: Through(fake.app()), seen: seen.clone() };
     let address = Address::new(Some("http://e2b.test"), Some("http://e2b.test"), None);
     let identity =
-        Identity { owner: "test".to_owned(), process: "one".to_owned(), lives: Arc::new(|_| Liveness::Dead) };
+        Identity { owner: "test".to_owned(), process: "one".to_owned(), liveness: Arc::new(|_| Liveness::Dead) };
     let started = Instant::now();
     let now = Arc::new(move || std::time::UNIX_EPOCH + Duration::from_secs(1_800_000_000) + started.elapsed());
     let key = Key::new("e2b_0123456789abcdef").unwrap();
@@ -270,7 +270,7 @@ impl Jittered {
 
 #[async_trait]
 impl Transport for Jittered {
-    async fn send(&self, request: Request<bytes::Bytes>) -> Result<Response<Pieces>, Broken> {
+    async fn send(&self, request: Request<bytes::Bytes>) -> Result<Response<BodyStream>, TransportError> {
         self.way().await;
         let response = self.inner.send(request).await;
         self.way().await;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::{Request, Response};
 use futures_util::StreamExt as _;
-use switchtower_e2b::{Address, Broken, Config, E2b, Identity, Key, Liveness, Pieces, Reached, Transport};
+use switchtower_e2b::{Address, BodyStream, Config, Delivery, E2b, Identity, Key, Liveness, Transport, TransportError};
 use switchtower_fake_e2b::Fake;
 use tower::ServiceExt as _;
 
@@ -16,12 +16,12 @@ pub(crate) struct Through(pub(crate) axum::Router);
 
 #[async_trait]
 impl Transport for Through {
-    async fn send(&self, request: Request<bytes::Bytes>) -> Result<Response<Pieces>, Broken> {
+    async fn send(&self, request: Request<bytes::Bytes>) -> Result<Response<BodyStream>, TransportError> {
         let request = request.map(Body::from);
         let response = self.0.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         Ok(response.map(|body| {
-            let broken = |error: axum::Error| Broken { reason: error.to_string(), reached: Reached::Maybe };
-            Box::pin(body.into_data_stream().map(move |piece| piece.map_err(broken))) as Pieces
+            let broken = |error: axum::Error| TransportError { reason: error.to_string(), delivery: Delivery::Unknown };
+            Box::pin(body.into_data_stream().map(move |piece| piece.map_err(broken))) as BodyStream
         }))
     }
 }
@@ -40,11 +40,11 @@ impl Deaf {
 
 #[async_trait]
 impl Transport for Deaf {
-    async fn send(&self, request: Request<bytes::Bytes>) -> Result<Response<Pieces>, Broken> {
+    async fn send(&self, request: Request<bytes::Bytes>) -> Result<Response<BodyStream>, TransportError> {
         let creates = request.method() == "POST" && request.uri().path() == "/v2/sandboxes";
         let response = self.inner.send(request).await;
         if creates && !self.heard.swap(true, Ordering::Relaxed) {
-            return Err(Broken { reason: "the line went dead".to_owned(), reached: Reached::Maybe });
+            return Err(TransportError { reason: "the line went dead".to_owned(), delivery: Delivery::Unknown });
         }
         response
     }
@@ -68,7 +68,7 @@ pub(crate) fn account_over(
     lives: fn(&str) -> Liveness,
 ) -> E2b {
     let address = Address::new(Some("http://e2b.test"), Some("http://e2b.test"), None);
-    let identity = Identity { owner: "test".to_owned(), process: process.to_owned(), lives: Arc::new(lives) };
+    let identity = Identity { owner: "test".to_owned(), process: process.to_owned(), liveness: Arc::new(lives) };
     // The stand-in's own clock begins in the same way.
     let wall = switchtower_core::clock::Wall::real();
     let now = Arc::new(move || wall.now());

@@ -428,7 +428,7 @@ async fn idle_sandboxes_sleep_cost_nothing_meanwhile_and_wake_for_the_next_progr
     assert!(asleep.sandboxes.iter().all(|live| live.asleep) && !asleep.sandboxes.is_empty());
     assert_eq!(asleep.limits.running, 0, "they take none of the account's places");
     sleep(3000 * SECOND).await;
-    assert_eq!(house.account.status().bought, asleep.bought);
+    assert_eq!(house.account.status().cost, asleep.cost);
     let created = house.fake.counts().created;
     assert_eq!(house.remote(&plain("a")).await.unwrap().output.stdout, "a\n");
     assert!(house.fake.counts().resumed >= 1);

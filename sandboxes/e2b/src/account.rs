@@ -1,4 +1,4 @@
-//! One account: every sandbox of ours in it, from the moment it is asked for until E2B has confirmed its end.
+//! One account: every sandbox of this process in it, from its creation until E2B has confirmed its end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,102 +12,103 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::address::Address;
 use crate::budget::Now;
-use crate::cause::{Cause, Trouble};
 use crate::config::Config;
-use crate::control::{Control, Listed, Made, Wanted};
-use crate::held::{Held, WeakShared};
+use crate::control::{ControlPlane, CreateSandbox, ListedSandbox, SandboxAccess};
+use crate::error::{CallError, Cause};
 use crate::identity::{Identity, PROCESS};
-use crate::inside::Inside;
 use crate::key::Key;
-use crate::limits::{self, Limits, Place};
-use crate::meter::{Bought, Meter, Running};
+use crate::limits::{self, Limits, SandboxReservation};
+use crate::meter::{AccountCost, BillingTimer, Meter};
 use crate::orphans::LEASE;
+use crate::sandbox_client::SandboxClient;
+use crate::sandbox_guard::{SandboxGuard, WeakSandbox};
 use crate::transport::Transport;
 
 pub(crate) struct Account {
     pub(crate) config: Config,
-    pub(crate) control: Control,
+    pub(crate) control: ControlPlane,
     pub(crate) limits: Arc<Limits>,
     transport: Arc<dyn Transport>,
     address: Address,
     metadata: BTreeMap<String, String>,
     meter: Meter,
     now: Now,
-    /// Protects what there is; held for a few instructions.
+    /// Held for a few instructions.
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    live: BTreeMap<String, Since>,
-    /// Endings that E2B did not confirm: each holds its place until it is known to be gone.
-    unconfirmed: BTreeMap<String, Unconfirmed>,
-    /// Creations that were begun.
-    asked: u64,
-    /// Those of them whose end is not known yet, by number.
+    /// By id.
+    live: BTreeMap<String, LiveSandbox>,
+    /// Sandboxes whose end E2B did not confirm. Each counts against the cap until it is known to have ended.
+    unconfirmed: BTreeMap<String, UnconfirmedEnd>,
+    /// Creations that were started.
+    started: u64,
+    /// Creations whose outcome is not known yet, by number.
     pending: BTreeSet<String>,
     created: u64,
     killed: u64,
-    /// Sandboxes that were dropped outside a runtime; their lifetime ends them.
-    left: u64,
-    /// What the account says of its template, where it is not there.
+    /// Sandboxes that were dropped outside a runtime. Their lifetime ends them.
+    abandoned: u64,
+    /// Why no sandbox can be created from the template.
     template_problem: Option<String>,
     wrong_tags: u64,
     swept: u64,
-    /// Creations and endings that go on. They outlive whoever asked for them.
+    /// Creations and kills in progress. They outlive their callers.
     tasks: JoinSet<()>,
 }
 
-struct Since {
-    made: Instant,
-    /// None while it is awake.
-    asleep: Option<Instant>,
-    /// For who has to wake it; none before it is ready.
-    shared: Option<WeakShared>,
+struct LiveSandbox {
+    created: Instant,
+    /// `None` while it runs.
+    paused: Option<Instant>,
+    /// `None` before it is ready.
+    sandbox: Option<WeakSandbox>,
 }
 
-struct Unconfirmed {
-    _running: Option<(Place, Running)>,
-    /// By then its lifetime has ended it.
+struct UnconfirmedEnd {
+    _running: Option<(SandboxReservation, BillingTimer)>,
+    /// When its lifetime has ended it.
     until: Instant,
 }
 
-/// What there is to see of an account.
+/// The state of an account, for status pages and metrics.
 #[derive(Debug, Clone, Serialize)]
-pub struct Status {
+pub struct AccountStatus {
     pub api: String,
     pub template: String,
     pub tag: Option<String>,
     pub limits: limits::Status,
     pub created: u64,
     pub killed: u64,
-    /// Endings that E2B did not confirm.
+    /// Sandboxes whose end E2B did not confirm.
     pub unconfirmed: u64,
     pub wrong_tags: u64,
-    /// Sandboxes that nobody held any more, ended since the start.
+    /// Orphaned sandboxes that were ended since the start.
     pub swept: u64,
-    /// Why no sandbox can be made of the template; none while it is there, or nobody has asked for it yet.
+    /// Why no sandbox can be created from the template. `None` where it exists, or was not looked up yet.
     pub template_problem: Option<String>,
     #[serde(flatten)]
-    pub bought: Bought,
-    pub sandboxes: Vec<Live>,
+    pub cost: AccountCost,
+    pub sandboxes: Vec<SandboxStatus>,
 }
 
-/// A sandbox that is there.
+/// A sandbox that exists.
 #[derive(Debug, Clone, Serialize)]
-pub struct Live {
+pub struct SandboxStatus {
     pub id: String,
     pub age_ms: u64,
     pub asleep: bool,
 }
 
-/// The key of the metadata that tells the creations of one process apart.
+/// The key of the metadata that numbers the creations of a process.
 const CREATION: &str = "switchtower-creation";
-/// How long after a creation that failed its sandbox is looked for, and how long after each look that failed.
-const STRAYED: [Duration; 4] =
+/// Pauses before the looks for the sandbox of a creation that failed.
+const STRAY_LOOKUPS: [Duration; 4] =
     [Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(60)];
-/// Attempts to end a sandbox, and the pause after the first; it doubles.
-const KILLS: (u32, Duration) = (4, Duration::from_millis(500));
+/// Attempts to end a sandbox, and the pause after the first one; it doubles.
+const KILL_ATTEMPTS: (u32, Duration) = (4, Duration::from_millis(500));
 
 impl Account {
     pub(crate) fn new(
@@ -120,72 +121,79 @@ impl Account {
         now: Now,
     ) -> Self {
         let limits = Arc::new(limits);
-        let control = Control::new(transport.clone(), address.clone(), key, limits.clone());
+        let control = ControlPlane::new(transport.clone(), address.clone(), key, limits.clone());
         let (meter, state) = (Meter::default(), Mutex::default());
         Self { config, control, limits, transport, address, metadata: identity.metadata(), meter, now, state }
     }
 
-    /// A new sandbox. Creating goes on when the caller leaves, and what comes of it is ended then: a creation that is
-    /// broken off could leave a sandbox that nobody knows. `attempt`: which try of its request this is, from 1.
-    pub(crate) async fn create(self: &Arc<Self>, attempt: u32) -> Result<Held, Trouble> {
+    /// Creates a sandbox. `attempt` is the number of this try of its request, from 1.
+    ///
+    /// The creation continues when the caller leaves, and its sandbox is ended then: a creation that was cancelled could leave
+    /// a sandbox that no process knows.
+    pub(crate) async fn create(self: &Arc<Self>, attempt: u32) -> Result<SandboxGuard, CallError> {
         self.forget_expired();
-        let creation = self.limits.creation().await?;
-        let (made, is_made) = oneshot::channel();
+        let reservation = self.limits.creation().await?;
+        let (sender, receiver) = oneshot::channel();
         let account = self.clone();
         self.state().tasks.spawn(async move {
-            let held = account.created(creation, attempt).await;
-            // Nobody waits: dropped, it is ended.
-            drop(made.send(held));
+            let created = account.create_reserved(reservation, attempt).await;
+            // Where the caller has left, dropping the guard ends the sandbox.
+            drop(sender.send(created));
         });
-        is_made.await.unwrap_or_else(|_| Err(Trouble::nonsense("the account was closed")))
+        receiver.await.unwrap_or_else(|_| Err(CallError::unexpected("the account was closed")))
     }
 
-    async fn created(self: Arc<Self>, creation: limits::Creation, attempt: u32) -> Result<Held, Trouble> {
+    async fn create_reserved(
+        self: Arc<Self>,
+        reservation: limits::CreationReservation,
+        attempt: u32,
+    ) -> Result<SandboxGuard, CallError> {
         let started = Instant::now();
-        let number = self.numbered();
+        let number = self.start_creation();
         let metadata = self.metadata_of(&number);
-        let wanted = Wanted {
+        let new = CreateSandbox {
             template: self.config.template(),
             lifetime: self.config.lifetime,
             metadata: &metadata,
             internet: self.config.internet,
         };
-        let made = self.control.create(&wanted).await;
+        let created = self.control.create(&new).await;
         let duration = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let template = wanted.template;
-        match made {
-            Ok(made) => {
+        let template = new.template;
+        match created {
+            Ok(access) => {
                 tracing::info!(
-                    target: "e2b_metrics", event = "sandbox_create_success", sandboxId = made.id, template, attempt,
+                    target: "e2b_metrics", event = "sandbox_create_success", sandboxId = access.id, template, attempt,
                     duration, "[E2B_METRICS]"
                 );
-                Ok(self.hold(made, &number, creation.created()))
+                Ok(self.add(access, &number, reservation.created()))
             }
-            Err(trouble) => {
+            Err(error) => {
                 tracing::warn!(
                     target: "e2b_metrics", event = "sandbox_create_failure", template, attempt, duration,
-                    error = %trouble, "[E2B_METRICS]"
+                    error = %error, "[E2B_METRICS]"
                 );
-                if trouble.cause == Cause::Template {
-                    self.set_template_problem(Some(trouble.to_string()));
+                if error.cause == Cause::Template {
+                    self.set_template_problem(Some(error.to_string()));
                 }
-                if trouble.may_have_run {
+                if error.may_have_run {
                     let account = self.clone();
-                    // The place is held meanwhile: it may run all the same.
-                    let place = creation.created();
-                    self.state().tasks.spawn(async move { account.find_stray(&number, place).await });
+                    // It may run all the same, so it keeps counting against the cap.
+                    let reservation = reservation.created();
+                    self.state().tasks.spawn(async move { account.end_stray(&number, reservation).await });
                 } else {
                     self.state().pending.remove(&number);
                 }
-                Err(trouble)
+                Err(error)
             }
         }
     }
 
-    fn numbered(&self) -> String {
+    /// Returns the number of a new creation.
+    fn start_creation(&self) -> String {
         let mut state = self.state();
-        state.asked += 1;
-        let number = state.asked.to_string();
+        state.started += 1;
+        let number = state.started.to_string();
         state.pending.insert(number.clone());
         number
     }
@@ -196,14 +204,12 @@ impl Account {
         metadata
     }
 
-    /// Ends the sandbox of a creation that failed, where there is one all the same: an answer that was lost on its way
-    /// leaves one that nobody knows.
-    async fn find_stray(&self, number: &str, place: Place) {
+    /// Ends the sandbox of a creation that failed, where there is one all the same: its response may have been lost.
+    async fn end_stray(&self, number: &str, reservation: SandboxReservation) {
         let metadata = self.metadata_of(number);
         let pairs: Vec<(&str, &str)> = metadata.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-        for pause in STRAYED {
+        for pause in STRAY_LOOKUPS {
             sleep(pause).await;
-            // Where E2B does not tell, it is asked again.
             let Ok(strays) = self.control.list(&pairs).await else { continue };
             for stray in strays {
                 if self.kill(&stray.id).await.is_ok() {
@@ -214,61 +220,72 @@ impl Account {
             }
             break;
         }
-        drop(place);
-        // What appears later is found by the next sweep: it is nobody's.
+        drop(reservation);
+        // The next sweep ends what appears later, as an orphan.
         self.state().pending.remove(number);
     }
 
-    fn hold(self: &Arc<Self>, made: Made, number: &str, place: Place) -> Held {
-        let running = (place, self.meter.start());
+    fn add(self: &Arc<Self>, access: SandboxAccess, number: &str, reservation: SandboxReservation) -> SandboxGuard {
+        let running = (reservation, self.meter.start());
         let mut state = self.state();
         state.created += 1;
         state.template_problem = None;
-        state.live.insert(made.id.clone(), Since { made: Instant::now(), asleep: None, shared: None });
+        state.live.insert(access.id.clone(), LiveSandbox { created: Instant::now(), paused: None, sandbox: None });
         state.pending.remove(number);
         drop(state);
-        let inside = Inside::new(self.transport.clone(), self.limits.clone(), self.address.clone(), made);
-        Held::new(self.clone(), inside, running)
+        let client = SandboxClient::new(self.transport.clone(), self.limits.clone(), self.address.clone(), access);
+        SandboxGuard::new(self.clone(), client, running)
     }
 
-    /// Time that is paid for begins.
-    pub(crate) fn starts(&self) -> Running {
+    pub(crate) fn start_billing(&self) -> BillingTimer {
         self.meter.start()
     }
 
-    pub(crate) fn mark(&self, id: &str, asleep: bool) {
-        if let Some(since) = self.state().live.get_mut(id) {
-            since.asleep = if asleep { since.asleep.or_else(|| Some(Instant::now())) } else { None };
+    pub(crate) fn record_pause(&self, id: &str) {
+        if let Some(live) = self.state().live.get_mut(id) {
+            live.paused.get_or_insert_with(Instant::now);
         }
     }
 
-    /// A sandbox is ready; `shared` wakes it and lets it sleep.
-    pub(crate) fn attach(&self, id: &str, shared: WeakShared) {
-        if let Some(since) = self.state().live.get_mut(id) {
-            since.shared = Some(shared);
+    pub(crate) fn record_resume(&self, id: &str) {
+        if let Some(live) = self.state().live.get_mut(id) {
+            live.paused = None;
         }
     }
 
-    /// Renews what has slept for half of its lease: it is awake for a moment. What somebody is about to wake is let be.
+    /// Records that a sandbox is ready, so that its lease can be renewed while it is paused.
+    pub(crate) fn attach(&self, id: &str, sandbox: WeakSandbox) {
+        if let Some(live) = self.state().live.get_mut(id) {
+            live.sandbox = Some(sandbox);
+        }
+    }
+
+    /// Renews the leases of sandboxes that were paused for half of them: each is resumed for a moment. Sandboxes that are
+    /// about to be used are left alone.
     pub(crate) async fn renew_leases(&self) {
-        let due: Vec<WeakShared> = {
+        let due: Vec<WeakSandbox> = {
             let state = self.state();
-            let is_due = |since: &&Since| since.asleep.is_some_and(|at| at.elapsed() >= LEASE / 2);
-            state.live.values().filter(is_due).filter_map(|since| since.shared.clone()).collect()
+            let is_due = |live: &&LiveSandbox| live.paused.is_some_and(|at| at.elapsed() >= LEASE / 2);
+            state.live.values().filter(is_due).filter_map(|live| live.sandbox.clone()).collect()
         };
-        for shared in due {
-            if let Err(trouble) = shared.renew_lease().await {
-                tracing::warn!(%trouble, "a paused sandbox could not be renewed; it may be gone");
+        for sandbox in due {
+            if let Err(error) = sandbox.renew_lease().await {
+                tracing::warn!(%error, "the lease of a paused sandbox could not be renewed; it may have ended");
             }
         }
     }
 
-    /// Ends a sandbox that nobody holds any more. `until`: by then its lifetime has ended it.
-    pub(crate) fn bury(self: &Arc<Self>, id: String, running: Option<(Place, Running)>, until: Instant) {
+    /// Ends a sandbox whose guard was dropped. At `until` its lifetime has ended it in any case.
+    pub(crate) fn end(
+        self: &Arc<Self>,
+        id: String,
+        running: Option<(SandboxReservation, BillingTimer)>,
+        until: Instant,
+    ) {
         if tokio::runtime::Handle::try_current().is_err() {
-            // Dropped outside a runtime, as by a library's user who lets all go: its lifetime ends it.
+            // Without a runtime no call can be made: its lifetime ends it.
             let mut state = self.state();
-            state.left += 1;
+            state.abandoned += 1;
             state.live.remove(&id);
             return;
         }
@@ -281,15 +298,15 @@ impl Account {
             state.live.remove(&id);
             match ended {
                 Ok(()) => state.killed += 1,
-                // There is no room for another before it is known to be gone: the next sweep tries again.
-                Err(_) => drop(state.unconfirmed.insert(id, Unconfirmed { _running: running, until })),
+                // It counts against the cap until it is known to have ended. The next sweep tries again.
+                Err(_) => drop(state.unconfirmed.insert(id, UnconfirmedEnd { _running: running, until })),
             }
         });
     }
 
-    /// Ends a sandbox, with some patience.
-    pub(crate) async fn kill(&self, id: &str) -> Result<(), Trouble> {
-        let (attempts, mut pause) = KILLS;
+    /// Ends a sandbox, in several attempts.
+    pub(crate) async fn kill(&self, id: &str) -> Result<(), CallError> {
+        let (attempts, mut pause) = KILL_ATTEMPTS;
         let mut attempt = 1;
         loop {
             match self.control.kill(id).await {
@@ -297,26 +314,26 @@ impl Account {
                     tracing::info!(target: "e2b_metrics", event = "sandbox_killed", sandboxId = id, "[E2B_METRICS]");
                     return Ok(());
                 }
-                Err(trouble) if attempt == attempts || trouble.cause == Cause::Authentication => {
+                Err(error) if attempt == attempts || error.cause == Cause::Authentication => {
                     tracing::error!(
-                        target: "e2b_metrics", event = "sandbox_kill_failure", sandboxId = id, attempt, error = %trouble,
+                        target: "e2b_metrics", event = "sandbox_kill_failure", sandboxId = id, attempt, error = %error,
                         "[E2B_METRICS]"
                     );
-                    return Err(trouble);
+                    return Err(error);
                 }
-                Err(trouble) => sleep(trouble.retry_after.unwrap_or(pause).min(Duration::from_secs(5))).await,
+                Err(error) => sleep(error.retry_after.unwrap_or(pause).min(Duration::from_secs(5))).await,
             }
             attempt += 1;
             pause *= 2;
         }
     }
 
-    /// Waits until every sandbox that was dropped is ended, and every creation that was left; at most so long. What goes
-    /// on then is broken off. Whether nothing may be left.
-    pub(crate) async fn settled(&self, most: Duration) -> bool {
+    /// Waits at most `limit` until all creations and kills in progress are done. Those that remain are cancelled. Returns
+    /// whether every sandbox is known to have ended.
+    pub(crate) async fn close(&self, limit: Duration) -> bool {
         let all = async {
             loop {
-                // The set is taken out, so that what ends here may bury more.
+                // Taken out, since tasks that end may add others.
                 let mut tasks = std::mem::take(&mut self.state().tasks);
                 if tasks.is_empty() {
                     return;
@@ -324,37 +341,38 @@ impl Account {
                 while tasks.join_next().await.is_some() {}
             }
         };
-        let in_time = timeout(most, all).await.is_ok();
+        let in_time = timeout(limit, all).await.is_ok();
         let state = self.state();
-        in_time && state.unconfirmed.is_empty() && state.left == 0
+        in_time && state.unconfirmed.is_empty() && state.abandoned == 0
     }
 
-    pub(crate) fn wrong_tag(&self) {
+    pub(crate) fn count_wrong_tag(&self) {
         self.state().wrong_tags += 1;
     }
 
-    /// One that nobody held was ended.
-    pub(crate) fn swept(&self, id: &str) {
+    /// Records that an orphaned sandbox was ended.
+    pub(crate) fn record_swept(&self, id: &str) {
         let mut state = self.state();
         state.swept += 1;
         state.unconfirmed.remove(id);
     }
 
-    /// These are there: of this process, what is not among them and was not confirmed to have ended has ended.
-    pub(crate) fn seen(&self, listed: &[Listed], process: &str) {
+    /// Takes in the list of all sandboxes: those of this process whose end was not confirmed, and which are not in it, have
+    /// ended.
+    pub(crate) fn reconcile(&self, listed: &[ListedSandbox], process: &str) {
         let ours = listed.iter().filter(|sandbox| sandbox.metadata.get(PROCESS).is_some_and(|of| of == process));
-        let there: BTreeSet<&str> = ours.map(|sandbox| sandbox.id.as_str()).collect();
-        self.state().unconfirmed.retain(|id, _| there.contains(id.as_str()));
+        let existing: BTreeSet<&str> = ours.map(|sandbox| sandbox.id.as_str()).collect();
+        self.state().unconfirmed.retain(|id, _| existing.contains(id.as_str()));
     }
 
-    /// It is one of this process's own, and this process holds it no more.
-    pub(crate) fn has_lost(&self, sandbox: &Listed) -> bool {
+    /// Whether a sandbox of this process is neither in use nor being created.
+    pub(crate) fn is_lost(&self, sandbox: &ListedSandbox) -> bool {
         let state = self.state();
-        let pending = sandbox.metadata.get(CREATION).is_some_and(|number| state.pending.contains(number));
-        !pending && !state.live.contains_key(&sandbox.id)
+        let is_pending = sandbox.metadata.get(CREATION).is_some_and(|number| state.pending.contains(number));
+        !is_pending && !state.live.contains_key(&sandbox.id)
     }
 
-    /// Those whose lifetime is over hold their places no more.
+    /// Forgets unconfirmed sandboxes whose lifetime is over.
     fn forget_expired(&self) {
         let now = Instant::now();
         self.state().unconfirmed.retain(|_, unconfirmed| unconfirmed.until > now);
@@ -372,28 +390,28 @@ impl Account {
         (self.now)()
     }
 
-    pub(crate) fn second(&self) -> Price {
-        self.config.second()
+    pub(crate) fn price_per_second(&self) -> Price {
+        self.config.price_per_second()
     }
 
-    pub(crate) fn status(&self) -> Status {
+    pub(crate) fn status(&self) -> AccountStatus {
         let state = self.state();
-        let age = |since: &Since| u64::try_from(since.made.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Status {
+        let age = |live: &LiveSandbox| u64::try_from(live.created.elapsed().as_millis()).unwrap_or(u64::MAX);
+        AccountStatus {
             api: self.address.api().to_owned(),
             template: self.config.template().to_owned(),
             tag: self.config.tag(),
             created: state.created,
             killed: state.killed,
-            unconfirmed: state.left + state.unconfirmed.len() as u64,
+            unconfirmed: state.abandoned + state.unconfirmed.len() as u64,
             wrong_tags: state.wrong_tags,
             swept: state.swept,
             template_problem: state.template_problem.clone(),
-            bought: self.meter.bought(self.second()),
+            cost: self.meter.total(self.price_per_second()),
             sandboxes: state
                 .live
                 .iter()
-                .map(|(id, since)| Live { id: id.clone(), age_ms: age(since), asleep: since.asleep.is_some() })
+                .map(|(id, live)| SandboxStatus { id: id.clone(), age_ms: age(live), asleep: live.paused.is_some() })
                 .collect(),
             limits: self.limits.status(),
         }

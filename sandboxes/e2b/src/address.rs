@@ -1,4 +1,4 @@
-//! Where an account's API and its sandboxes are. Any service with E2B's wire is a matter of these three texts.
+//! The addresses of an account's API and sandboxes. Any service with E2B's wire is configured by these three.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -14,13 +14,14 @@ const DOMAIN: &str = "e2b.app";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     api: String,
-    /// One origin for all sandboxes, which are told apart by headers.
+    /// One origin for all sandboxes; headers say which one.
     shared: Option<String>,
     domain: String,
 }
 
 impl Address {
-    /// `api` as `E2B_API_URL`, `sandbox` as `E2B_SANDBOX_URL`, `domain` as `E2B_DOMAIN`; E2B's own where none is given.
+    /// Returns the addresses for the values of `E2B_API_URL`, `E2B_SANDBOX_URL` and `E2B_DOMAIN`; those of E2B itself where
+    /// they are `None`.
     pub fn new(api: Option<&str>, sandbox: Option<&str>, domain: Option<&str>) -> Self {
         let trimmed = |url: &str| url.trim_end_matches('/').to_owned();
         let domain = domain.unwrap_or(DOMAIN).to_owned();
@@ -28,30 +29,30 @@ impl Address {
         Self { api, shared: sandbox.map(trimmed), domain }
     }
 
-    /// The API's own address, for messages and for comparison.
+    /// Returns the API's origin.
     pub fn api(&self) -> &str {
         &self.api
     }
 
-    /// Where the sandboxes of this service are: one origin for all of them, or their domain.
+    /// Returns the origin or the domain of all sandboxes.
     pub(crate) fn sandboxes(&self) -> &str {
         self.shared.as_deref().unwrap_or(&self.domain)
     }
 
-    /// The origin of a sandbox's port. `domain` is the one that its creation named, where it did.
+    /// Returns the origin of a sandbox's port. `domain` is what the response to its creation says.
     pub(crate) fn sandbox(&self, id: &str, port: u16, domain: Option<&str>) -> String {
         if let Some(shared) = &self.shared {
             return shared.clone();
         }
         let domain = domain.unwrap_or(&self.domain);
-        // These have a host of their own for calls that name the sandbox by headers, without a name to look up for each.
+        // These domains have one host for all sandboxes, which saves a DNS look-up for each.
         if matches!(domain, "e2b.app" | "e2b.dev" | "e2b.pro") {
             return format!("https://sandbox.{domain}");
         }
         format!("https://{port}-{id}.{domain}")
     }
 
-    /// The headers that name a sandbox and its port, sent on every call into one.
+    /// Returns the headers that name a sandbox and its port.
     pub(crate) fn headers(id: &str, port: u16) -> HeaderMap {
         let mut headers = HeaderMap::new();
         if let Ok(id) = HeaderValue::from_str(id) {
@@ -67,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_texts_lead_to_any_service() {
+    fn three_settings_address_any_service() {
         let cloud = Address::new(None, None, None);
         assert_eq!(cloud.api(), "https://api.e2b.app");
         assert_eq!(cloud.sandbox("i1", INTERPRETER, None), "https://sandbox.e2b.app");

@@ -1,4 +1,4 @@
-//! E2B as a backend: opens sandboxes that were held against what their template promises.
+//! E2B as a backend. Each new sandbox is checked against its template's build tag and modules.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,40 +7,41 @@ use std::time::Duration;
 use async_trait::async_trait;
 use switchtower_contract::{Backend, Fault, Isolation, Language, Modules, Need, Offer, Sandbox, Spec};
 
-use crate::account::{Account, Status};
+use crate::account::{Account, AccountStatus};
 use crate::address::Address;
 use crate::budget::{Budget, Now};
-use crate::cause::{Cause, Trouble};
 use crate::config::Config;
 use crate::envd;
+use crate::error::{CallError, Cause};
 use crate::identity::Identity;
 use crate::key::Key;
 use crate::limits::{Egress, Limits};
 use crate::orphans;
-use crate::prelude::{Checked, check};
-use crate::runtime::Runtime;
-use crate::sandbox::Cloud;
+use crate::prelude::{TemplateCheck, check_code};
+use crate::runtime_id::RuntimeId;
+use crate::sandbox::CloudSandbox;
 use crate::template;
 use crate::transport::Transport;
 
-/// An account of E2B, or of any service with its wire. Clones are the same account.
+/// An account of E2B, or of another service with its wire. Clones share one account.
 #[derive(Clone)]
 pub struct E2b {
     account: Arc<Account>,
     identity: Identity,
-    /// What a template must have: the expected tag, and modules beyond Python's own.
+    /// The build tag that the template must have.
     tag: Option<String>,
+    /// The modules that it must have beyond Python's own.
     promised: Option<BTreeSet<String>>,
-    runtime: Arc<Runtime>,
-    /// Code of the house's own that prepares every kernel.
+    runtime_id: Arc<RuntimeId>,
+    /// Code that prepares every kernel after Switchtower's own.
     prelude: Arc<str>,
 }
 
-/// Programs run no longer in one go than this; a sandbox lives an hour at most on the smallest plan.
-const WALL: Duration = Duration::from_secs(45 * 60);
+/// Longest that one program may run: a sandbox lives for at most an hour on the smallest plan.
+const MAX_WALL: Duration = Duration::from_secs(45 * 60);
 
 impl E2b {
-    /// Opens nothing yet. `now` is the wall clock, for the hour's budget.
+    /// Returns the backend of an account. Opens nothing yet. `now` is the wall clock of the hourly budget.
     pub fn new(
         config: Config,
         address: Address,
@@ -49,12 +50,11 @@ impl E2b {
         identity: Identity,
         now: Now,
     ) -> Self {
-        Self::behind(Egress::own(), config, address, key, transport, identity, now)
+        Self::with_egress(Egress::unshared(), config, address, key, transport, identity, now)
     }
 
-    /// As [`E2b::new`], behind an address that other accounts may call from too: they share what the service counts by
-    /// address.
-    pub fn behind(
+    /// As [`E2b::new`], for a process with several accounts: E2B counts some rates by the address that calls come from.
+    pub fn with_egress(
         egress: Egress,
         config: Config,
         address: Address,
@@ -64,170 +64,180 @@ impl E2b {
         now: Now,
     ) -> Self {
         let budget = match &config.budget_file {
-            Some(file) => Budget::kept_in(file.clone(), config.limits.max_per_hour, now.clone()),
+            Some(file) => Budget::in_file(file.clone(), config.limits.max_per_hour, now.clone()),
             None => Budget::in_memory(config.limits.max_per_hour, now.clone()),
         };
         let limits = Limits::new(&config.limits, budget, egress);
         let (tag, promised) = (config.tag(), config.promised());
         let template = config.template();
-        // Without a tag nobody knows what this template is made of tomorrow, or was a minute ago.
+        // Without a tag, the template may change at any time.
         let image = tag.as_ref().map(|tag| format!("e2b {template} {tag}"));
-        let runtime = Arc::new(Runtime::new(image));
+        let runtime_id = Arc::new(RuntimeId::new(image));
         let account = Arc::new(Account::new(config, address, key, transport, limits, &identity, now));
-        Self { account, identity, tag, promised, runtime, prelude: "".into() }
+        Self { account, identity, tag, promised, runtime_id, prelude: "".into() }
     }
 
-    /// Prepares every kernel with this code too. It is to leave the names of programs alone.
+    /// Adds code that prepares every kernel. It must not define names that programs may see.
     #[must_use]
     pub fn with_prelude(mut self, code: impl Into<Arc<str>>) -> Self {
         self.prelude = code.into();
         self
     }
 
-    /// Ends the sandboxes in the account that nobody holds any more: those that other processes left, and those that this
-    /// one lost sight of. Returns how many that were. To be called again and again: what a process that has ended had
-    /// asked for may appear later, and what it has paused is known to be nobody's only after a day.
+    /// Ends orphaned sandboxes of the account: those of processes that have ended, and those that this one has lost. Returns how
+    /// many were ended. Call it regularly: a creation of a process that has ended may take effect later, and its paused
+    /// sandboxes count as orphans only after a day.
     ///
     /// # Errors
-    /// E2B does not list them. Those that it listed and did not end are named in the log.
-    pub async fn sweep(&self) -> Result<usize, Trouble> {
+    /// E2B does not list the sandboxes. Sandboxes that were listed and could not be ended are in the log.
+    pub async fn sweep(&self) -> Result<usize, CallError> {
         orphans::sweep(&self.account, &self.identity).await
     }
 
-    /// Keeps what this process has paused from being taken for somebody's leftovers. To be called once an hour or oftener.
+    /// Renews the leases of this process's paused sandboxes, so that no other process takes them for orphans. Call it at least
+    /// once an hour.
     pub async fn renew_leases(&self) {
         self.account.renew_leases().await;
     }
 
-    /// Asks whether the service answers, takes the key and has the template. Makes nothing.
+    /// Checks that the service responds, accepts the key and has the template. Creates nothing.
     ///
     /// # Errors
-    /// It does not; says why, and how to fix it.
-    pub async fn reach(&self) -> Result<(), Trouble> {
-        orphans::reach(&self.account).await?;
+    /// It does not. The message says why and how to fix it.
+    pub async fn check_access(&self) -> Result<(), CallError> {
+        orphans::check_access(&self.account).await?;
         self.find_template().await
     }
 
-    /// Asks whether the template is there, and remembers the answer for [`E2b::status`]. A service that does not tell counts
-    /// as one that has it.
+    /// Checks whether the template exists, and keeps the answer for [`E2b::status`]. A service that does not tell counts as one
+    /// that has it.
     ///
     /// # Errors
-    /// It is not there, or the service does not answer.
-    pub async fn find_template(&self) -> Result<(), Trouble> {
+    /// The template does not exist, or the service does not respond.
+    pub async fn find_template(&self) -> Result<(), CallError> {
         let found = self.account.control.find_template(self.account.config.template()).await;
         match &found {
             Ok(()) => self.account.set_template_problem(None),
-            Err(trouble) if trouble.cause == Cause::Template => {
-                self.account.set_template_problem(Some(trouble.to_string()));
+            Err(error) if error.cause == Cause::Template => {
+                self.account.set_template_problem(Some(error.to_string()));
             }
-            // Nothing new is known of it.
+            // Nothing new is known about the template.
             Err(_) => {}
         }
         found
     }
 
-    /// How often a server is to sweep the account. Zero: at its start only.
+    /// Returns how often a server sweeps the account. Zero: only at its start.
     pub fn sweep_interval(&self) -> Duration {
         self.account.config.sweep_interval
     }
 
-    /// No sandbox can be made, as far as is known, since the template is not there.
+    /// Whether the template is known not to exist, so that no sandbox can be created.
     pub fn has_template_problem(&self) -> bool {
         self.account.has_template_problem()
     }
 
-    /// Waits until every sandbox that was let go is ended, `most` at most. False: one may be left, which ends with its
-    /// lifetime, or by the next sweep of a server with this account.
-    pub async fn close(&self, most: Duration) -> bool {
-        self.account.settled(most).await
+    /// Waits at most `limit` until every dropped sandbox is ended. Returns `false` where one may remain; its lifetime ends it, or
+    /// the next sweep of a server with this account.
+    pub async fn close(&self, limit: Duration) -> bool {
+        self.account.close(limit).await
     }
 
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> AccountStatus {
         self.account.status()
     }
 
-    /// The account's limits, for what must count outside of runs.
+    /// Returns the account's limits, for calls that are made elsewhere.
     pub fn limits(&self) -> &Limits {
         &self.account.limits
     }
 
-    /// Opens a sandbox and imports every module that the template promises; its tag, and those that do not import, each
-    /// with its error.
+    /// Opens a sandbox and imports these modules in it. Returns its build tag, the modules that failed, and the installed
+    /// packages.
     ///
     /// # Errors
-    /// There is no sandbox to look at.
-    pub async fn inspect(&self, modules: &BTreeSet<String>) -> Result<Inspection, Trouble> {
-        let held = self.account.create(1).await?;
-        let tag = read_tag(&held.inside, self.account.config.build_tag_timeout).await?;
-        let cloud = Cloud::prepare(held, self.prelude.clone()).await?;
+    /// No sandbox can be opened.
+    pub async fn inspect(&self, modules: &BTreeSet<String>) -> Result<TemplateReport, CallError> {
+        let guard = self.account.create(1).await?;
+        let tag = read_tag(&guard.client, self.account.config.build_tag_timeout).await?;
+        let sandbox = CloudSandbox::prepare(guard, self.prelude.clone()).await?;
         let list = serde_json::json!(modules);
         let code = format!(
             "import importlib, json\nfailed = {{}}\nfor name in {list}:\n    try:\n        importlib.import_module(name)\n    \
              except BaseException as error:\n        failed[name] = f'{{type(error).__name__}}: {{error}}'\nprint(json.dumps(failed))"
         );
-        let failed = crate::wire::parsed(cloud.own(&code).await?.trim().as_bytes())?;
-        let listed = envd::command(&cloud.inside().await, "python3 -m pip list --format=freeze", LISTING).await?;
+        let failed = crate::request::parse_json(sandbox.run_internal(&code).await?.trim().as_bytes())?;
+        let listed =
+            envd::command(&sandbox.client().await, "python3 -m pip list --format=freeze", PACKAGE_LIST_TIMEOUT).await?;
         let packages = listed.stdout.lines().map(str::to_owned).collect();
-        Ok(Inspection { tag, failed, packages })
+        Ok(TemplateReport { tag, failed, packages })
     }
 
-    async fn checked(&self, attempt: u32) -> Result<Cloud, Trouble> {
-        let held = self.account.create(attempt).await?;
+    /// Opens a sandbox, and checks its build tag and its modules.
+    async fn open_checked(&self, attempt: u32) -> Result<CloudSandbox, CallError> {
+        let guard = self.account.create(attempt).await?;
         if let Some(expected) = &self.tag {
-            let tag = read_tag(&held.inside, self.account.config.build_tag_timeout).await?;
+            let tag = read_tag(&guard.client, self.account.config.build_tag_timeout).await?;
             if tag.as_deref() != Some(expected) {
                 let found = tag.as_deref().unwrap_or("none");
-                self.account.wrong_tag();
+                self.account.count_wrong_tag();
                 tracing::error!(
-                    target: "e2b_metrics", event = "build_tag_mismatch", sandboxId = held.inside.id(), expected, found,
+                    target: "e2b_metrics", event = "build_tag_mismatch", sandboxId = guard.client.id(), expected, found,
                     "[E2B_METRICS]"
                 );
-                let message = format!("its template's build tag is {found}, expected is {expected}");
-                return Err(Trouble { may_have_run: false, ..Trouble::nonsense(&message) });
+                let message = format!("the template has build tag {found}, expected {expected}");
+                return Err(CallError { may_have_run: false, ..CallError::unexpected(&message) });
             }
         }
-        let cloud = Cloud::prepare(held, self.prelude.clone()).await?;
+        let sandbox = CloudSandbox::prepare(guard, self.prelude.clone()).await?;
         if self.promised.is_none() && self.tag.is_some() {
-            // Nothing is promised of it; only results that are to be stored need the processor's name.
-            let said = cloud.own(&check(&BTreeSet::new())).await?;
-            let checked = crate::wire::parsed::<Checked>(said.trim().as_bytes());
-            self.runtime.saw(checked.ok().and_then(|checked| checked.processor));
+            // No modules are promised: the check is for the processor only, which the keys of stored results need.
+            let printed = sandbox.run_internal(&check_code(&BTreeSet::new())).await?;
+            let check = crate::request::parse_json::<TemplateCheck>(printed.trim().as_bytes());
+            self.runtime_id.record(check.ok().and_then(|check| check.processor));
         }
         if let Some(promised) = &self.promised {
-            let checked: Checked = crate::wire::parsed(cloud.own(&check(promised)).await?.trim().as_bytes())?;
-            self.runtime.saw(checked.processor);
-            if !checked.missing.is_empty() {
-                let (missing, id) = (checked.missing.join(", "), cloud.id());
+            let printed = sandbox.run_internal(&check_code(promised)).await?;
+            let check: TemplateCheck = crate::request::parse_json(printed.trim().as_bytes())?;
+            self.runtime_id.record(check.processor);
+            if !check.missing.is_empty() {
+                let (missing, id) = (check.missing.join(", "), sandbox.id());
                 tracing::error!(
-                    target: "e2b_metrics", event = "template_incomplete", sandboxId = id, missing, python = checked.python,
+                    target: "e2b_metrics", event = "template_incomplete", sandboxId = id, missing, python = check.python,
                     "[E2B_METRICS]"
                 );
-                return Err(Trouble::nonsense(&format!("its template lacks the promised {missing}")));
+                return Err(CallError::unexpected(&format!(
+                    "the template does not have the promised modules {missing}"
+                )));
             }
         }
-        Ok(cloud)
+        Ok(sandbox)
     }
 }
 
-/// What a look into a template found.
+/// What a sandbox of a template has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inspection {
-    /// None where the file is not there.
+pub struct TemplateReport {
+    /// The build tag. `None` where there is no such file.
     pub tag: Option<String>,
-    /// Module → why it does not import.
+    /// Modules that do not import, with the error of each.
     pub failed: std::collections::BTreeMap<String, String>,
-    /// What is installed, as `name==version`; empty where it has no pip.
+    /// The installed packages as `name==version`. Empty where there is no pip.
     pub packages: Vec<String>,
 }
 
-/// Longest that listing what is installed may take.
-const LISTING: Duration = Duration::from_secs(120);
+/// Longest that listing the installed packages may take.
+const PACKAGE_LIST_TIMEOUT: Duration = Duration::from_secs(120);
 
-async fn read_tag(inside: &crate::inside::Inside, deadline: Duration) -> Result<Option<String>, Trouble> {
-    match envd::read(inside, template::TAG_FILE, deadline).await {
+/// Reads the build tag of a sandbox.
+async fn read_tag(
+    client: &crate::sandbox_client::SandboxClient,
+    deadline: Duration,
+) -> Result<Option<String>, CallError> {
+    match envd::read(client, template::TAG_FILE, deadline).await {
         Ok(content) => Ok(Some(String::from_utf8_lossy(&content).trim().to_owned())),
-        Err(trouble) if trouble.cause == Cause::Gone && trouble.status == Some(404) => Ok(None),
-        Err(trouble) => Err(trouble),
+        Err(error) if error.cause == Cause::Gone && error.status == Some(404) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -235,7 +245,7 @@ async fn read_tag(inside: &crate::inside::Inside, deadline: Duration) -> Result<
 impl Backend for E2b {
     fn offer(&self) -> Offer {
         let modules = match &self.promised {
-            Some(promised) => Modules::named(promised.iter().cloned().chain(template::library())),
+            Some(promised) => Modules::named(promised.iter().cloned().chain(template::standard_library())),
             None => Modules::Any,
         };
         Offer {
@@ -243,7 +253,7 @@ impl Backend for E2b {
             modules,
             isolation: Isolation::MicroVm,
             memory: self.account.config.memory,
-            wall: WALL,
+            wall: MAX_WALL,
             observes: false,
             effectful: true,
             kernels: false,
@@ -252,7 +262,7 @@ impl Backend for E2b {
     }
 
     fn runtime(&self) -> Arc<str> {
-        self.runtime.name()
+        self.runtime_id.get()
     }
 
     async fn open(&self, spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
@@ -263,9 +273,9 @@ impl Backend for E2b {
         if spec.language != Language::Python {
             return Err(Fault::Unsupported(Need::Language(spec.language.name().to_owned())));
         }
-        match self.checked(attempt).await {
-            Ok(cloud) => Ok(Box::new(cloud)),
-            Err(trouble) => Err(trouble.fault(false)),
+        match self.open_checked(attempt).await {
+            Ok(sandbox) => Ok(Box::new(sandbox)),
+            Err(error) => Err(error.fault()),
         }
     }
 }

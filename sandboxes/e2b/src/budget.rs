@@ -1,8 +1,8 @@
-//! A budget of our own: how many sandboxes are created in an hour, whatever E2B would allow. It outlives the process.
+//! The hourly budget of creations. It is a limit of our own, below E2B's, and outlives the process.
 
-mod alarm;
+mod alerts;
 mod file;
-mod ledger;
+mod hourly_counts;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,78 +13,77 @@ use serde::Serialize;
 use switchtower_contract::rounded;
 
 use self::file::File;
-use self::ledger::{HOUR, Ledger};
+use self::hourly_counts::{HOUR, HourlyCounts};
 
-/// What time it is. A clock that jumps forward forgets creations too early; one that is set back, too late.
+/// Returns the wall time. When the clock jumps forward, creations are forgotten too early; when it is set back, too late.
 pub type Now = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
-/// Creations in a sliding hour, to the second, and how many other operations there were.
+/// Creations in a sliding hour, to the second, and counts of other operations.
 ///
-/// Where it is kept in a file, each creation writes the file: some kilobytes, before the creation starts. Other
-/// operations are written along with the next creation or sweep, or when the budget is dropped. The file is for one
-/// process. Several that share it by accident do each other no harm but that the last writer wins, so each spends
-/// nearly the whole budget.
+/// A budget in a file writes it at each creation, before the creation starts: some kilobytes. Other operations are written with
+/// the next creation or sweep, or when the budget is dropped. The file is for one process. Where several use it by accident,
+/// the last writer wins, so each can spend nearly the whole budget.
 pub struct Budget {
     limit: Option<u32>,
     now: Now,
-    /// Protects the figures; held to count. Taken inside the file's lock where both are.
-    ledger: Mutex<Ledger>,
-    /// None: in memory only. Protects the order of writes; held for a write, never over an await.
+    /// Held to count. Taken inside the file's lock where both are held.
+    counts: Mutex<HourlyCounts>,
+    /// `None`: in memory only. Held for a write, never over an await.
     file: Option<Mutex<File>>,
 }
 
-/// How much of the budget is used.
+/// The usage of a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct BudgetStatus {
     /// Creations in the last hour.
     pub count: u32,
-    /// Creations an hour. None: as many as they like.
+    /// Creations allowed in an hour. `None`: no limit.
     pub limit: Option<u32>,
-    /// The next creation is refused.
+    /// Whether the next creation is refused.
     pub exceeded: bool,
-    /// Creations that are left now. None without a limit.
+    /// Creations that are still allowed now. `None` without a limit.
     pub remaining: Option<u32>,
 }
 
-/// What was asked of E2B in the last hour.
+/// The operations of the last hour.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Stats {
+pub struct OperationCounts {
     pub total_requests: u64,
-    /// Creations are `sandbox_create`.
+    /// Creations are counted as `sandbox_create`.
     pub by_operation: BTreeMap<String, u64>,
 }
 
-/// The budget is used up; nothing was counted.
+/// The budget is used up. Nothing was counted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no more than {limit} sandboxes an hour, and there were {count}: come back in {}", rounded(*.retry_after))]
-pub struct Spent {
+#[error("hourly budget of {limit} sandboxes used up, {count} created; retry after {}", rounded(*.retry_after))]
+pub struct BudgetExceeded {
     pub count: u32,
     pub limit: u32,
     pub retry_after: Duration,
 }
 
 impl Budget {
-    /// In memory only: a restart forgets it.
+    /// Returns a budget in memory, which a restart forgets.
     pub fn in_memory(limit: Option<u32>, now: Now) -> Self {
-        Self { limit, now, ledger: Mutex::default(), file: None }
+        Self { limit, now, counts: Mutex::default(), file: None }
     }
 
-    /// Kept in this file: JSON, written whole and renamed, created with its folders, for its owner's eyes only (0600).
-    /// It survives the process, not the machine: writes are not forced to the disk.
+    /// Returns a budget in this file: JSON, replaced atomically, created with its folders, readable only by its owner (0600). It
+    /// survives the process, but not always the machine: writes are not forced to disk.
     ///
-    /// A file that cannot be read is set aside as `….damaged` with a warning, and the budget starts at zero. A file
-    /// that cannot be written is a warning once, and the budget goes on in memory.
-    pub fn kept_in(path: PathBuf, limit: Option<u32>, now: Now) -> Self {
+    /// A file that cannot be read is renamed to `….damaged` with a warning, and the budget starts at zero. Where the file cannot
+    /// be written, one warning is logged, and the budget continues in memory.
+    pub fn in_file(path: PathBuf, limit: Option<u32>, now: Now) -> Self {
         let file = File::new(path);
-        let ledger = file.read();
-        Self { limit, now, ledger: Mutex::new(ledger), file: Some(Mutex::new(file)) }
+        let counts = file.read();
+        Self { limit, now, counts: Mutex::new(counts), file: Some(Mutex::new(file)) }
     }
 
-    /// How much is used.
+    /// Returns the usage.
     pub fn check(&self) -> BudgetStatus {
         let now = (self.now)();
-        let count = self.ledger().creations(now);
+        let count = self.counts().creations(now);
         let remaining = self.limit.map(|limit| limit.saturating_sub(count));
         BudgetStatus { count, limit: self.limit, exceeded: remaining == Some(0), remaining }
     }
@@ -92,82 +91,85 @@ impl Budget {
     /// Counts one creation.
     ///
     /// # Errors
-    /// The budget is used up; says when the next creation fits into the hour.
-    pub fn spend(&self) -> Result<(), Spent> {
+    /// The budget is used up. Says when the next creation is allowed.
+    pub fn spend(&self) -> Result<(), BudgetExceeded> {
         let now = (self.now)();
         {
-            let mut ledger = self.ledger();
-            let count = ledger.creations(now);
-            self.room(&ledger, count, now)?;
-            ledger.create(now);
+            let mut counts = self.counts();
+            let count = counts.creations(now);
+            self.check_limit(&counts, count, now)?;
+            counts.count_creation(now);
             if let Some(limit) = self.limit {
-                alarm::spent(count, limit);
+                alerts::log_creation(count, limit);
             }
         }
-        self.keep();
+        self.save();
         Ok(())
     }
 
-    /// Whether a creation would be counted now.
+    /// Checks whether a creation is allowed now, without counting one.
     ///
     /// # Errors
-    /// The budget is used up, as [`Budget::spend`] would say.
-    pub(crate) fn admit(&self) -> Result<(), Spent> {
+    /// The budget is used up, as for [`Budget::spend`].
+    pub(crate) fn check_creation(&self) -> Result<(), BudgetExceeded> {
         let now = (self.now)();
-        let mut ledger = self.ledger();
-        let count = ledger.creations(now);
-        self.room(&ledger, count, now)
+        let mut counts = self.counts();
+        let count = counts.creations(now);
+        self.check_limit(&counts, count, now)
     }
 
-    /// Counts another operation, to the minute and only for the statistics.
+    /// Counts another operation by minute, for the statistics only.
     pub fn count(&self, operation: &'static str) {
         let now = (self.now)();
-        self.ledger().count(operation, now);
+        self.counts().count(operation, now);
     }
 
-    /// What was asked of E2B in the last hour.
-    pub fn stats(&self) -> Stats {
+    /// Returns the operations of the last hour.
+    pub fn operations(&self) -> OperationCounts {
         let now = (self.now)();
-        let by_operation = self.ledger().by_operation(now);
-        Stats { total_requests: by_operation.values().fold(0, |all, more| all.saturating_add(*more)), by_operation }
+        let by_operation = self.counts().by_operation(now);
+        OperationCounts {
+            total_requests: by_operation.values().fold(0, |all, more| all.saturating_add(*more)),
+            by_operation,
+        }
     }
 
-    /// Forgets what is older than an hour. Answers are right without it: it keeps the file small while nothing happens.
+    /// Forgets what is older than an hour. This only keeps the file small while there are no creations.
     pub fn sweep(&self) {
         let now = (self.now)();
-        self.ledger().forget(now);
-        self.keep();
+        self.counts().forget(now);
+        self.save();
     }
 
-    fn room(&self, ledger: &Ledger, count: u32, now: SystemTime) -> Result<(), Spent> {
+    fn check_limit(&self, counts: &HourlyCounts, count: u32, now: SystemTime) -> Result<(), BudgetExceeded> {
         match self.limit {
             Some(limit) if count >= limit => {
-                alarm::refused(count, limit);
-                // A limit that was lowered since needs more than the oldest to leave, and one of nothing never has room.
-                let retry_after = ledger.until_under(limit, now).unwrap_or(HOUR);
-                Err(Spent { count, limit, retry_after })
+                alerts::log_refusal(count, limit);
+                // With a limit that was lowered, more than the oldest creation has to leave the hour; with one of 0, none helps.
+                let retry_after = counts.time_until_below(limit, now).unwrap_or(HOUR);
+                Err(BudgetExceeded { count, limit, retry_after })
             }
             _ => Ok(()),
         }
     }
 
-    fn keep(&self) {
+    fn save(&self) {
         if let Some(file) = &self.file {
-            // The file first: who writes last has read last.
+            // The file's lock first: the last writer then writes the latest counts.
             let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-            let text = serde_json::to_vec(&*self.ledger());
+            let text = serde_json::to_vec(&*self.counts());
             file.write(text);
         }
     }
 
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    fn counts(&self) -> MutexGuard<'_, HourlyCounts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Budget {
     fn drop(&mut self) {
-        self.keep();
+        self.save();
     }
 }
 

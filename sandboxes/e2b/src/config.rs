@@ -99,7 +99,7 @@ impl Config {
 
     /// The tag that is expected, in full.
     pub fn tag(&self) -> Option<String> {
-        self.build_tag.as_ref().map(|tag| if tag == OWN { template::own_tag() } else { tag.clone() })
+        self.build_tag.as_ref().map(|tag| if tag == OWN { template::shipped_tag() } else { tag.clone() })
     }
 
     /// The modules that are promised beyond Python's own; none where nothing is known of them.
@@ -111,8 +111,8 @@ impl Config {
         }
     }
 
-    /// What a sandbox costs in a second.
-    pub fn second(&self) -> Price {
+    /// Returns the price of a sandbox for one second.
+    pub fn price_per_second(&self) -> Price {
         let gigabytes = (u128::from(self.memory) * u128::from(self.nanodollars_per_gigabyte_second)) >> 30;
         Price(u64::from(self.cpus) * self.nanodollars_per_cpu_second + u64::try_from(gigabytes).unwrap_or(u64::MAX))
     }
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_of_e2bs_own_template_costs_what_its_price_list_says() {
-        assert_eq!(Config::default().second(), Price(37_000));
+    fn a_second_of_e2bs_default_template_costs_what_its_price_list_says() {
+        assert_eq!(Config::default().price_per_second(), Price(37_000));
     }
 }

@@ -1,4 +1,4 @@
-//! The connections to one sandbox: as many are open at once as its service allows, and no more.
+//! The limit of connections to one sandbox.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,44 +10,44 @@ use futures_util::Stream;
 use http::{Request, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::transport::{Broken, Pieces, Reached, Transport};
+use crate::transport::{BodyStream, Delivery, Transport, TransportError};
 
-/// A transport that counts the calls that are open: each one holds a connection until its answer has been read, or is let
-/// go. Commands, streams, watchers and port proxies are such calls.
-pub(crate) struct Connections {
+/// A transport with a limit of open calls. Each holds a connection until its response has been read or is dropped:
+/// commands, streams, watchers and port proxies too.
+pub(crate) struct ConnectionLimiter {
     inner: Arc<dyn Transport>,
-    most: usize,
-    free: Arc<Semaphore>,
+    limit: usize,
+    permits: Arc<Semaphore>,
 }
 
-impl Connections {
-    pub(crate) fn new(inner: Arc<dyn Transport>, most: usize) -> Self {
-        let most = most.clamp(1, Semaphore::MAX_PERMITS);
-        Self { inner, most, free: Arc::new(Semaphore::new(most)) }
+impl ConnectionLimiter {
+    pub(crate) fn new(inner: Arc<dyn Transport>, limit: usize) -> Self {
+        let limit = limit.clamp(1, Semaphore::MAX_PERMITS);
+        Self { inner, limit, permits: Arc::new(Semaphore::new(limit)) }
     }
 }
 
 #[async_trait]
-impl Transport for Connections {
-    /// At once refused where as many are open as may be: whoever holds them may hold them for hours.
-    async fn send(&self, request: Request<Bytes>) -> Result<Response<Pieces>, Broken> {
-        let Ok(open) = self.free.clone().try_acquire_owned() else {
-            let reason = format!("the sandbox has {} open connections, which is the most; close some", self.most);
-            return Err(Broken { reason, reached: Reached::Full });
+impl Transport for ConnectionLimiter {
+    /// Refuses at once where the limit is reached: open calls may last for hours.
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<BodyStream>, TransportError> {
+        let Ok(permit) = self.permits.clone().try_acquire_owned() else {
+            let reason = format!("the sandbox has {} open connections, which is its limit; close some", self.limit);
+            return Err(TransportError { reason, delivery: Delivery::TooManyConnections });
         };
         let response = self.inner.send(request).await?;
-        Ok(response.map(|pieces| Box::pin(Counted { pieces, _open: open }) as Pieces))
+        Ok(response.map(|pieces| Box::pin(CountedBody { pieces, _permit: permit }) as BodyStream))
     }
 }
 
-/// A body that holds its connection.
-struct Counted {
-    pieces: Pieces,
-    _open: OwnedSemaphorePermit,
+/// A body that holds its connection's permit.
+struct CountedBody {
+    pieces: BodyStream,
+    _permit: OwnedSemaphorePermit,
 }
 
-impl Stream for Counted {
-    type Item = Result<Bytes, Broken>;
+impl Stream for CountedBody {
+    type Item = Result<Bytes, TransportError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.pieces.as_mut().poll_next(context)
@@ -60,20 +60,20 @@ mod tests {
 
     use super::*;
 
-    /// Answers at once with a body that never ends.
+    /// Responds at once with a body that never ends.
     struct Endless;
 
     #[async_trait]
     impl Transport for Endless {
-        async fn send(&self, _: Request<Bytes>) -> Result<Response<Pieces>, Broken> {
+        async fn send(&self, _: Request<Bytes>) -> Result<Response<BodyStream>, TransportError> {
             let pieces = stream::once(async { Ok(Bytes::from_static(b"a")) }).chain(stream::pending());
-            Ok(Response::new(Box::pin(pieces) as Pieces))
+            Ok(Response::new(Box::pin(pieces) as BodyStream))
         }
     }
 
     #[tokio::test]
-    async fn a_connection_is_counted_until_its_answer_is_let_go_and_what_is_beyond_is_refused_in_words() {
-        let connections = Connections::new(Arc::new(Endless), 2_500);
+    async fn a_connection_counts_until_its_response_is_dropped_and_one_over_the_limit_is_refused() {
+        let connections = ConnectionLimiter::new(Arc::new(Endless), 2_500);
         let call = async || connections.send(Request::new(Bytes::new())).await;
         let mut open = Vec::new();
         for _ in 0..2_500 {
@@ -82,12 +82,12 @@ mod tests {
             open.push(body);
         }
         let refused = call().await.map(drop).unwrap_err();
-        assert_eq!(refused.reached, Reached::Full);
-        assert_eq!(refused.reason, "the sandbox has 2500 open connections, which is the most; close some");
+        assert_eq!(refused.delivery, Delivery::TooManyConnections);
+        assert_eq!(refused.reason, "the sandbox has 2500 open connections, which is its limit; close some");
         open.pop();
         open.push(call().await.unwrap().into_body());
         assert!(call().await.is_err());
         drop(open);
-        assert_eq!(connections.free.available_permits(), 2_500);
+        assert_eq!(connections.permits.available_permits(), 2_500);
     }
 }

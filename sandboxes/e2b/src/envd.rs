@@ -1,4 +1,4 @@
-//! Files and commands of a sandbox: envd, over HTTP and Connect.
+//! Calls to envd, the daemon in every sandbox: files over HTTP, folders and commands over Connect.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,26 +12,27 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
-use crate::cause::{Cause, Trouble};
-use crate::connect::{Frame, Frames, frame};
-use crate::inside::Inside;
-use crate::limits::Kind;
+use crate::connect::{Frame, FrameReader, frame};
+use crate::control::percent_encode;
+use crate::error::{CallError, Cause};
+use crate::limits::CallClass;
+use crate::sandbox_client::SandboxClient;
 
-/// Longest that a call about files may take, its content included.
-const FILES: Duration = Duration::from_secs(30);
-/// How much longer than its own time a command is waited for.
-const GRACE: Duration = Duration::from_secs(5);
-/// Most bytes kept of what a command says, of each of its streams.
-const SAID: usize = 4 << 20;
+/// Longest that a call about files may take, their content included.
+const FILE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time beyond its own time-out that a command is waited for.
+const GRACE_PERIOD: Duration = Duration::from_secs(5);
+/// Most bytes that are kept of each of a command's output streams.
+const MAX_OUTPUT_BYTES: usize = 4 << 20;
 
-/// Something in a folder.
+/// A file or a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Entry {
     pub(crate) path: String,
     #[serde(rename = "type", default)]
     pub(crate) kind: String,
-    /// A number as text: JSON's numbers are too small for it.
+    /// Bytes: a text, or a number by older versions.
     #[serde(default)]
     size: serde_json::Value,
     #[serde(default)]
@@ -39,118 +40,119 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// What tells whether a file is the same as before. A folder changes with what is in it.
-    pub(crate) fn print(&self) -> Option<(String, String)> {
-        let file = self.kind == "FILE_TYPE_FILE";
-        file.then(|| (self.size.to_string(), self.modified_time.clone().unwrap_or_default()))
+    /// Returns size and time of a file, which tell whether it has changed. `None` for a folder: it changes with its content.
+    pub(crate) fn fingerprint(&self) -> Option<(String, String)> {
+        let is_file = self.kind == "FILE_TYPE_FILE";
+        is_file.then(|| (self.size.to_string(), self.modified_time.clone().unwrap_or_default()))
     }
 }
 
-/// How a command ended.
+/// The result of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Done {
+pub(crate) struct CommandResult {
     pub(crate) exit_code: i32,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-/// The content of a file. Relative paths begin in the user's home.
-pub(crate) async fn read(inside: &Inside, path: &str, deadline: Duration) -> Result<Bytes, Trouble> {
-    let path = format!("/files?path={}", query(path));
+/// Reads a file. Relative paths begin in the home folder.
+pub(crate) async fn read(client: &SandboxClient, path: &str, deadline: Duration) -> Result<Bytes, CallError> {
+    let path = format!("/files?path={}", percent_encode(path));
     let call = async || {
-        let ask = inside.envd(Method::GET, &path, deadline);
-        ask.whole(inside.transport.as_ref()).await.map(|(_, body)| body)
+        let request = client.envd(Method::GET, &path, deadline);
+        request.send_and_read(client.transport.as_ref()).await.map(|(_, body)| body)
     };
-    inside.counted(call).await
+    client.call_limited(call).await
 }
 
-/// Writes files, with the folders they lie in, in one call.
-pub(crate) async fn write(inside: &Inside, files: &[(&str, &[u8])]) -> Result<(), Trouble> {
+/// Writes files, and the folders that their paths name, in one call.
+pub(crate) async fn write(client: &SandboxClient, files: &[(&str, &[u8])]) -> Result<(), CallError> {
     let (kind, body) = multipart(files);
     let call = async || {
-        let ask = inside.envd(Method::POST, "/files", FILES).body(&kind, body.clone());
-        ask.whole(inside.transport.as_ref()).await.map(drop)
+        let request = client.envd(Method::POST, "/files", FILE_TIMEOUT).body(&kind, body.clone());
+        request.send_and_read(client.transport.as_ref()).await.map(drop)
     };
-    inside.counted(call).await
+    client.call_limited(call).await
 }
 
-/// What lies in a folder; nothing where there is none.
-pub(crate) async fn list(inside: &Inside, path: &str) -> Result<BTreeMap<String, Entry>, Trouble> {
+/// Lists a folder, by path. Returns nothing where there is no folder.
+pub(crate) async fn list(client: &SandboxClient, path: &str) -> Result<BTreeMap<String, Entry>, CallError> {
     #[derive(Deserialize)]
     struct Listing {
         #[serde(default)]
         entries: Vec<Entry>,
     }
-    match unary::<Listing>(inside, "filesystem.Filesystem/ListDir", &json!({ "path": path, "depth": 1 })).await {
+    match unary::<Listing>(client, "filesystem.Filesystem/ListDir", &json!({ "path": path, "depth": 1 })).await {
         Ok(listing) => Ok(listing.entries.into_iter().map(|entry| (entry.path.clone(), entry)).collect()),
-        Err(trouble) if trouble.cause == Cause::Gone && trouble.status == Some(404) => Ok(BTreeMap::new()),
-        Err(trouble) => Err(trouble),
+        Err(error) if error.cause == Cause::Gone && error.status == Some(404) => Ok(BTreeMap::new()),
+        Err(error) => Err(error),
     }
 }
 
-/// Makes a folder, with those above it; one that is there already is as good.
-pub(crate) async fn make_folder(inside: &Inside, path: &str) -> Result<(), Trouble> {
-    let made = unary::<serde_json::Value>(inside, "filesystem.Filesystem/MakeDir", &json!({ "path": path })).await;
+/// Creates a folder, and those that its path names. Succeeds where it exists.
+pub(crate) async fn make_folder(client: &SandboxClient, path: &str) -> Result<(), CallError> {
+    let made = unary::<serde_json::Value>(client, "filesystem.Filesystem/MakeDir", &json!({ "path": path })).await;
     match made {
-        Err(trouble) if trouble.status == Some(409) => Ok(()),
+        Err(error) if error.status == Some(409) => Ok(()),
         made => made.map(drop),
     }
 }
 
 /// Removes a file, or a folder with all in it.
-pub(crate) async fn remove(inside: &Inside, path: &str) -> Result<(), Trouble> {
-    unary::<serde_json::Value>(inside, "filesystem.Filesystem/Remove", &json!({ "path": path })).await.map(drop)
+pub(crate) async fn remove(client: &SandboxClient, path: &str) -> Result<(), CallError> {
+    unary::<serde_json::Value>(client, "filesystem.Filesystem/Remove", &json!({ "path": path })).await.map(drop)
 }
 
-/// Runs a command of the shell to its end, as long as `time` at most: envd ends it then.
-pub(crate) async fn command(inside: &Inside, line: &str, time: Duration) -> Result<Done, Trouble> {
+/// Runs a shell command to its end. envd ends it after `time`.
+pub(crate) async fn command(client: &SandboxClient, line: &str, time: Duration) -> Result<CommandResult, CallError> {
     let body = json!({
         "process": { "cmd": "/bin/bash", "args": ["-l", "-c", line] },
         "stdin": false,
     });
     let millis = HeaderValue::from(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-    let ask = inside
-        .envd(Method::POST, "/process.Process/Start", time + GRACE)
+    let request = client
+        .envd(Method::POST, "/process.Process/Start", time + GRACE_PERIOD)
         .header(HeaderName::from_static("connect-protocol-version"), HeaderValue::from_static("1"))
         .header(HeaderName::from_static("connect-timeout-ms"), millis)
         .body("application/connect+json", frame(&body));
-    // Not made again: it may have run.
-    let right = inside.limits.operation().await?;
-    let opened = ask.open(inside.transport.as_ref()).await;
-    drop(right);
-    let done = async { said(opened?.into_body(), time + GRACE).await }.await;
-    inside.limits.hears(Kind::Operation, done.as_ref().err());
-    done
+    // Not repeated: it may have run.
+    let reservation = client.limits.operation().await?;
+    let opened = request.send(client.transport.as_ref()).await;
+    drop(reservation);
+    let result = async { read_events(opened?.into_body(), time + GRACE_PERIOD).await }.await;
+    client.limits.record_outcome(CallClass::Operation, result.as_ref().err());
+    result
 }
 
-async fn said(mut body: crate::transport::Pieces, most: Duration) -> Result<Done, Trouble> {
-    let deadline = Instant::now() + most;
-    let (mut frames, mut stdout, mut stderr, mut exit) = (Frames::default(), Vec::new(), Vec::new(), None);
+/// Reads the events of a command until it has ended, for at most `limit`.
+async fn read_events(mut body: crate::transport::BodyStream, limit: Duration) -> Result<CommandResult, CallError> {
+    let deadline = Instant::now() + limit;
+    let (mut frames, mut stdout, mut stderr, mut exit) = (FrameReader::default(), Vec::new(), Vec::new(), None);
     loop {
         let piece = timeout_at(deadline, body.next()).await;
-        let piece = piece.map_err(|_| Trouble::nonsense("a command did not end in its time"))?;
-        let Some(piece) = piece else { return Err(Trouble::nonsense("a command's stream broke off")) };
-        frames.add(&piece.map_err(|broken| Trouble::broken(&broken))?);
-        while let Some(frame) = frames.next().map_err(|_| Trouble::nonsense("a frame is too long"))? {
+        let piece = piece.map_err(|_| CallError::unexpected("a command did not end in its time"))?;
+        let Some(piece) = piece else { return Err(CallError::unexpected("a command's stream broke off")) };
+        frames.add(&piece.map_err(|broken| CallError::from_transport(&broken))?);
+        while let Some(frame) = frames.next().map_err(|_| CallError::unexpected("a frame is too long"))? {
             match frame {
                 Frame::Message(message) => {
-                    let event: Event = crate::wire::parsed(&message)?;
+                    let event: Event = crate::request::parse_json(&message)?;
                     if let Some(data) = event.event.data {
                         for (to, from) in [(&mut stdout, data.stdout), (&mut stderr, data.stderr)] {
                             let bytes = from.and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
-                            let room = SAID.saturating_sub(to.len());
+                            let room = MAX_OUTPUT_BYTES.saturating_sub(to.len());
                             to.extend_from_slice(&bytes[..bytes.len().min(room)]);
                         }
                     }
                     exit = event.event.end.map(|end| end.exit_code).or(exit);
                 }
-                Frame::End(Some(failure)) => {
-                    return Err(Trouble::nonsense(&format!("a command failed: {} {}", failure.code, failure.message)));
+                Frame::End(Some(error)) => {
+                    return Err(CallError::unexpected(&format!("a command failed: {} {}", error.code, error.message)));
                 }
                 Frame::End(None) => {
                     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                    let exit_code = exit.ok_or_else(|| Trouble::nonsense("a command ended without an end"))?;
-                    return Ok(Done { exit_code, stdout: text(&stdout), stderr: text(&stderr) });
+                    let exit_code = exit.ok_or_else(|| CallError::unexpected("a command ended without an end"))?;
+                    return Ok(CommandResult { exit_code, stdout: text(&stdout), stderr: text(&stderr) });
                 }
             }
         }
@@ -159,11 +161,11 @@ async fn said(mut body: crate::transport::Pieces, most: Duration) -> Result<Done
 
 #[derive(Deserialize)]
 struct Event {
-    event: What,
+    event: EventBody,
 }
 
 #[derive(Deserialize)]
-struct What {
+struct EventBody {
     data: Option<Data>,
     end: Option<End>,
 }
@@ -183,23 +185,23 @@ struct End {
 }
 
 async fn unary<T: serde::de::DeserializeOwned>(
-    inside: &Inside,
+    client: &SandboxClient,
     method: &str,
     body: &serde_json::Value,
-) -> Result<T, Trouble> {
+) -> Result<T, CallError> {
     let call = async || {
-        let ask = inside
-            .envd(Method::POST, &format!("/{method}"), FILES)
+        let request = client
+            .envd(Method::POST, &format!("/{method}"), FILE_TIMEOUT)
             .header(HeaderName::from_static("connect-protocol-version"), HeaderValue::from_static("1"))
             .json(body);
-        ask.read(inside.transport.as_ref()).await
+        request.send_and_parse(client.transport.as_ref()).await
     };
-    inside.counted(call).await
+    client.call_limited(call).await
 }
 
-/// Files as a form: each part is named `file`, and its file name is the path.
+/// Returns the content type and the body of a form with these files: fields named `file` whose file names are the paths.
 fn multipart(files: &[(&str, &[u8])]) -> (String, Bytes) {
-    // A boundary that is in no content: the first of a row of names.
+    // The first of these names that no content contains.
     let boundary = (0u32..)
         .map(|n| format!("switchtower-{n}"))
         .find(|name| !files.iter().any(|(_, content)| contains(content, name.as_bytes())))
@@ -225,6 +227,27 @@ fn contains(content: &[u8], part: &[u8]) -> bool {
     content.windows(part.len()).any(|window| window == part)
 }
 
-fn query(text: &str) -> String {
-    crate::control::encoded(text)
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, cases: 64, ..ProptestConfig::default() })]
+
+        #[test]
+        fn files_of_a_form_are_read_by_the_servers_as_they_were_written(
+            files in prop::collection::vec(("/[a-z\"/. ä]{1,20}", "(\r\n|--|switchtower-[01]|x|\r){0,12}"), 1..5),
+        ) {
+            let written: Vec<(&str, &[u8])> =
+                files.iter().map(|(path, content)| (path.as_str(), content.as_bytes())).collect();
+            let (content_type, body) = multipart(&written);
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let parts = runtime.block_on(switchtower_e2b_wire::multipart::read_form(&content_type, &body)).unwrap();
+            let read: Vec<(&str, &[u8])> =
+                parts.iter().map(|part| (part.file_name.as_str(), part.content.as_ref())).collect();
+            prop_assert_eq!(read, written);
+        }
+    }
 }

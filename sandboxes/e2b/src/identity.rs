@@ -1,31 +1,31 @@
-//! Whose sandboxes these are: what a sandbox's metadata says, so that another process can end what one has left.
+//! The metadata of sandboxes that says which process they belong to, so that another process can end orphans.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The keys of the metadata. `MANAGED` is the same for all of ours, so that they are found whatever their owner is called.
+/// The keys of the metadata. `MANAGED` is the same for every sandbox of Switchtower, whoever its owner is.
 pub(crate) const MANAGED: (&str, &str) = ("switchtower-lease", "1");
 pub(crate) const OWNER: &str = "switchtower-owner";
 pub(crate) const PROCESS: &str = "switchtower-process";
 
-/// Which of our processes this is, and how to know whether another still lives.
+/// Identifies this process, and tells whether another one still runs.
 #[derive(Clone)]
 pub struct Identity {
-    /// Whose sandboxes these are, for people who look at the account.
+    /// The owner of the sandboxes, for people who look at the account.
     pub owner: String,
-    /// This process: no other, and no later one, has the same.
+    /// Identifies this process among all processes, earlier and later ones included.
     pub process: String,
-    /// Whether a process lives, by the text that it called itself.
-    pub lives: Arc<dyn Fn(&str) -> Liveness + Send + Sync>,
+    /// Tells whether the process with this identifier runs.
+    pub liveness: Arc<dyn Fn(&str) -> Liveness + Send + Sync>,
 }
 
-/// Whether a process lives.
+/// Whether a process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Liveness {
     Alive,
-    /// It is certain that it has ended: what it left is ended at once.
+    /// It has certainly ended: its sandboxes are ended at once.
     Dead,
-    /// It cannot be seen from here, as behind another container's walls: its sandboxes end when nobody has renewed them.
+    /// It cannot be seen from here, as in another container: its sandboxes are ended when they were not renewed.
     Unknown,
 }
 

@@ -1,4 +1,4 @@
-//! The code interpreter of a sandbox: contexts, and cells that run in them.
+//! Calls to the code interpreter of a sandbox: contexts, and executions in them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,29 +9,29 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::cause::{Call, Trouble};
-use crate::inside::Inside;
-use crate::limits::{Kind, Reservation};
-use crate::transport::Pieces;
+use crate::error::{CallError, CallKind};
+use crate::limits::{CallClass, CallReservation};
+use crate::sandbox_client::SandboxClient;
+use crate::transport::BodyStream;
 
 /// Longest that a kernel may take to start: E2B's takes about two seconds.
-const KERNEL: Duration = Duration::from_secs(30);
-/// Longest until a cell's stream opens.
-const OPENING: Duration = Duration::from_secs(30);
-/// Most bytes of one line: a picture, a table, a text printed at once.
-const LINE: usize = 32 << 20;
+const KERNEL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest until the stream of an execution opens.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Most bytes of one row: a picture, a table, a text printed at once.
+const MAX_ROW_BYTES: usize = 32 << 20;
 
-/// A kernel with its variables.
+/// A context: a kernel with its variables.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Context {
     pub(crate) id: String,
     pub(crate) language: String,
 }
 
-/// One line of a cell's stream.
+/// A row of an execution's stream.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(crate) enum Line {
+pub(crate) enum Row {
     NumberOfExecutions {
         #[serde(default)]
         execution_count: u64,
@@ -42,7 +42,7 @@ pub(crate) enum Line {
     Stderr {
         text: String,
     },
-    Result(Box<Shown>),
+    Result(Box<ResultValue>),
     Error {
         name: String,
         value: String,
@@ -50,41 +50,41 @@ pub(crate) enum Line {
     },
     Keepalive {},
     EndOfExecution {},
-    /// A value that nests deeper than is read.
+    /// A value that nests deeper than the parser reads.
     #[serde(skip)]
     TooDeep,
-    /// Something newer than this client.
+    /// A type that is newer than this client.
     #[serde(other)]
     Unknown,
 }
 
-impl Line {
-    fn read(text: &[u8]) -> Result<Self, Trouble> {
+impl Row {
+    fn parse(text: &[u8]) -> Result<Self, CallError> {
         #[derive(Deserialize)]
         struct Kind {
             r#type: String,
         }
-        crate::wire::parsed(text).or_else(|trouble| match serde_json::from_slice::<Kind>(text) {
-            // It is JSON, and only its depth is in the way: that is the program's doing.
+        crate::request::parse_json(text).or_else(|error| match serde_json::from_slice::<Kind>(text) {
+            // Valid JSON that is only too deep comes from the program, so it is no failure of the service.
             Ok(kind) if kind.r#type == "result" => Ok(Self::TooDeep),
-            _ => Err(trouble),
+            _ => Err(error),
         })
     }
 }
 
-/// A value that a cell showed, in all its forms.
+/// A value that a cell displayed, in its representations.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-pub(crate) struct Shown {
+pub(crate) struct ResultValue {
     #[serde(default)]
     is_main_result: bool,
     #[serde(default)]
     extra: Option<BTreeMap<String, Value>>,
     #[serde(flatten)]
-    forms: BTreeMap<String, Value>,
+    representations: BTreeMap<String, Value>,
 }
 
 /// The interpreter's names of representations, and their MIME types. E2B's own two have no registered type.
-const FORMS: [(&str, &str); 12] = [
+const REPRESENTATIONS: [(&str, &str); 12] = [
     ("text", "text/plain"),
     ("html", "text/html"),
     ("markdown", "text/markdown"),
@@ -99,22 +99,23 @@ const FORMS: [(&str, &str); 12] = [
     ("chart", "application/vnd.e2b.chart+json"),
 ];
 
-impl Shown {
+impl ResultValue {
     pub(crate) fn is_main(&self) -> bool {
         self.is_main_result
     }
 
-    /// By MIME type; what is no text is told as JSON.
+    /// Returns the representations by MIME type. Values that are not text become JSON text.
     pub(crate) fn bundle(self) -> switchtower_contract::MimeBundle {
-        let known = |name: &str| FORMS.iter().find(|(form, _)| *form == name).map(|(_, mime)| (*mime).to_owned());
+        let known =
+            |name: &str| REPRESENTATIONS.iter().find(|(known, _)| *known == name).map(|(_, mime)| (*mime).to_owned());
         let text = |mime: &str, value: Value| match value {
             Value::String(text) if mime != "application/json" => text,
             other => other.to_string(),
         };
-        let forms = self.forms.into_iter().filter(|(_, value)| !value.is_null());
-        let forms = forms.filter_map(|(name, value)| known(&name).map(|mime| (mime, value)));
+        let known_values = self.representations.into_iter().filter(|(_, value)| !value.is_null());
+        let known_values = known_values.filter_map(|(name, value)| known(&name).map(|mime| (mime, value)));
         let extra = self.extra.into_iter().flatten().filter(|(_, value)| !value.is_null());
-        forms
+        known_values
             .chain(extra)
             .map(|(mime, value)| {
                 let text = text(&mime, value);
@@ -124,117 +125,122 @@ impl Shown {
     }
 }
 
-/// The context that is there from the start.
-pub(crate) async fn first_context(inside: &Inside) -> Result<Context, Trouble> {
+/// Returns the default context, which exists from the start.
+pub(crate) async fn first_context(client: &SandboxClient) -> Result<Context, CallError> {
     let call = async || {
-        inside.interpreter(Call::Sandbox, Method::GET, "/contexts", KERNEL).read(inside.transport.as_ref()).await
+        client
+            .interpreter(CallKind::Sandbox, Method::GET, "/contexts", KERNEL_TIMEOUT)
+            .send_and_parse(client.transport.as_ref())
+            .await
     };
-    let contexts: Vec<Context> = inside.counted(call).await?;
+    let contexts: Vec<Context> = client.call_limited(call).await?;
     match contexts.into_iter().find(|context| context.language == "python") {
         Some(context) => Ok(context),
-        None => new_context(inside, None).await,
+        None => new_context(client, None).await,
     }
 }
 
-/// One more context, in this folder.
-pub(crate) async fn new_context(inside: &Inside, folder: Option<&str>) -> Result<Context, Trouble> {
+/// Creates a context in this folder.
+pub(crate) async fn new_context(client: &SandboxClient, folder: Option<&str>) -> Result<Context, CallError> {
     let body = json!({ "language": "python", "cwd": folder.unwrap_or("/home/user") });
     let call = async || {
-        let ask = inside.interpreter(Call::Sandbox, Method::POST, "/contexts", KERNEL).json(&body);
-        ask.read(inside.transport.as_ref()).await
+        let request = client.interpreter(CallKind::Sandbox, Method::POST, "/contexts", KERNEL_TIMEOUT).json(&body);
+        request.send_and_parse(client.transport.as_ref()).await
     };
-    inside.counted(call).await
+    client.call_limited(call).await
 }
 
-/// Its kernel starts anew: what ran is ended, its variables are gone. Also the cure for a context that hangs after a run
-/// was cancelled.
-pub(crate) async fn restart(inside: &Inside, context: &Context) -> Result<(), Trouble> {
+/// Restarts a context's kernel: what runs ends, and its variables are lost. This also repairs a context that hangs after a
+/// run was cancelled.
+pub(crate) async fn restart_context(client: &SandboxClient, context: &Context) -> Result<(), CallError> {
     let path = format!("/contexts/{}/restart", context.id);
     let call = async || {
-        let ask = inside.interpreter(Call::Sandbox, Method::POST, &path, KERNEL);
-        ask.whole(inside.transport.as_ref()).await.map(drop)
+        let request = client.interpreter(CallKind::Sandbox, Method::POST, &path, KERNEL_TIMEOUT);
+        request.send_and_read(client.transport.as_ref()).await.map(drop)
     };
-    inside.counted(call).await
+    client.call_limited(call).await
 }
 
 /// Ends a context.
-pub(crate) async fn remove(inside: &Inside, context: &Context) -> Result<(), Trouble> {
+pub(crate) async fn remove_context(client: &SandboxClient, context: &Context) -> Result<(), CallError> {
     let path = format!("/contexts/{}", context.id);
     let call = async || {
-        let ask = inside.interpreter(Call::Sandbox, Method::DELETE, &path, KERNEL);
-        ask.whole(inside.transport.as_ref()).await.map(drop)
+        let request = client.interpreter(CallKind::Sandbox, Method::DELETE, &path, KERNEL_TIMEOUT);
+        request.send_and_read(client.transport.as_ref()).await.map(drop)
     };
-    inside.counted(call).await
+    client.call_limited(call).await
 }
 
-/// The right to start one cell, held until its stream has opened.
-pub(crate) struct Right {
-    _operation: Reservation,
-    _execution: Reservation,
+/// The reservation to start an execution, held until its stream has opened.
+pub(crate) struct ExecutionReservation {
+    _operation: CallReservation,
+    _execution: CallReservation,
 }
 
-/// Waits for the right to start a cell.
-pub(crate) async fn right(inside: &Inside) -> Result<Right, Trouble> {
-    // The one that is waited for longest comes first: the other is not held meanwhile.
-    let execution = inside.limits.execution().await?;
-    let operation = inside.limits.operation().await?;
-    Ok(Right { _operation: operation, _execution: execution })
+/// Waits until the limits allow an execution.
+pub(crate) async fn reserve_execution(client: &SandboxClient) -> Result<ExecutionReservation, CallError> {
+    // The longer wait comes first, so that the other reservation is not held meanwhile.
+    let execution = client.limits.execution().await?;
+    let operation = client.limits.operation().await?;
+    Ok(ExecutionReservation { _operation: operation, _execution: execution })
 }
 
-/// Starts a cell. Dropping the stream closes the connection, which interrupts it.
+/// Starts an execution. Dropping the stream closes the connection, which interrupts the program.
 pub(crate) async fn execute(
-    inside: &Inside,
-    right: Right,
+    client: &SandboxClient,
+    reservation: ExecutionReservation,
     context: &Context,
     code: &str,
     env: Option<&BTreeMap<String, String>>,
-) -> Result<Lines, Trouble> {
+) -> Result<RowStream, CallError> {
     let mut body = json!({ "code": code, "context_id": context.id });
     if let Some(env) = env.filter(|env| !env.is_empty()) {
         body["env_vars"] = json!(env);
     }
-    let ask = inside.interpreter(Call::Execute, Method::POST, "/execute", OPENING).json(&body);
-    let opened = ask.open(inside.transport.as_ref()).await;
-    drop(right);
-    inside.limits.hears(Kind::Execution, opened.as_ref().err());
-    Ok(Lines { body: opened?.into_body(), read: BytesMut::new(), searched: 0, over: false })
+    let request = client.interpreter(CallKind::Execute, Method::POST, "/execute", OPEN_TIMEOUT).json(&body);
+    let opened = request.send(client.transport.as_ref()).await;
+    drop(reservation);
+    client.limits.record_outcome(CallClass::Execution, opened.as_ref().err());
+    Ok(RowStream { body: opened?.into_body(), buffer: BytesMut::new(), searched: 0, is_complete: false })
 }
 
-/// The lines of a cell as they arrive.
-pub(crate) struct Lines {
-    body: Pieces,
-    read: BytesMut,
-    /// So many bytes of it are known to hold no end of a line.
+/// The rows of an execution as they arrive.
+pub(crate) struct RowStream {
+    body: BodyStream,
+    buffer: BytesMut,
+    /// Bytes at the beginning of the buffer without a line end.
     searched: usize,
-    over: bool,
+    is_complete: bool,
 }
 
-impl Lines {
-    /// The next line; none at the end of the stream. Safe to drop in the middle and call again.
-    pub(crate) async fn next(&mut self) -> Result<Option<Line>, Trouble> {
+impl RowStream {
+    /// Returns the next row; `None` at the end of the stream. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Result<Option<Row>, CallError> {
         loop {
-            if let Some(end) = self.read[self.searched..].iter().position(|byte| *byte == b'\n') {
-                let line = self.read.split_to(self.searched + end + 1);
+            if let Some(end) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') {
+                let line = self.buffer.split_to(self.searched + end + 1);
                 self.searched = 0;
                 match line.trim_ascii() {
                     [] => continue,
-                    text => return Line::read(text).map(Some),
+                    text => return Row::parse(text).map(Some),
                 }
             }
-            self.searched = self.read.len();
-            if self.over {
+            self.searched = self.buffer.len();
+            if self.is_complete {
                 self.searched = 0;
-                return match self.read.split().trim_ascii() {
+                return match self.buffer.split().trim_ascii() {
                     [] => Ok(None),
-                    text => Line::read(text).map(Some),
+                    text => Row::parse(text).map(Some),
                 };
             }
-            if self.read.len() > LINE {
-                return Err(Trouble::nonsense(&format!("a line has more than {LINE} bytes")));
+            if self.buffer.len() > MAX_ROW_BYTES {
+                return Err(CallError::unexpected(&format!("a row has more than {MAX_ROW_BYTES} bytes")));
             }
             match self.body.next().await {
-                Some(piece) => self.read.extend_from_slice(&piece.map_err(|broken| Trouble::broken(&broken))?),
-                None => self.over = true,
+                Some(piece) => {
+                    self.buffer.extend_from_slice(&piece.map_err(|broken| CallError::from_transport(&broken))?)
+                }
+                None => self.is_complete = true,
             }
         }
     }
@@ -247,18 +253,23 @@ mod tests {
 
     use super::*;
 
-    async fn lines(text: &str, size: usize) -> Vec<Line> {
+    async fn rows(text: &str, size: usize) -> Vec<Row> {
         let pieces: Vec<_> = text.as_bytes().chunks(size).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
-        let mut lines = Lines { body: Box::pin(stream::iter(pieces)), read: BytesMut::new(), searched: 0, over: false };
+        let mut rows = RowStream {
+            body: Box::pin(stream::iter(pieces)),
+            buffer: BytesMut::new(),
+            searched: 0,
+            is_complete: false,
+        };
         let mut seen = Vec::new();
-        while let Some(line) = lines.next().await.unwrap() {
+        while let Some(line) = rows.next().await.unwrap() {
             seen.push(line);
         }
         seen
     }
 
     #[tokio::test]
-    async fn lines_are_the_same_however_they_are_cut() {
+    async fn rows_are_the_same_in_whatever_pieces_they_arrive() {
         let text = concat!(
             r#"{"type": "number_of_executions", "execution_count": 1}"#,
             "\n",
@@ -272,25 +283,25 @@ mod tests {
             "\n",
             r#"{"type": "end_of_execution"}"#,
         );
-        let whole = lines(text, text.len()).await;
+        let whole = rows(text, text.len()).await;
         assert_eq!(whole.len(), 6);
-        assert_eq!(whole[1], Line::Stdout { text: "hä\n".to_owned() });
+        assert_eq!(whole[1], Row::Stdout { text: "hä\n".to_owned() });
         for size in 1..20 {
-            assert_eq!(lines(text, size).await, whole);
+            assert_eq!(rows(text, size).await, whole);
         }
     }
 
     #[tokio::test]
-    async fn a_value_that_nests_too_deep_is_no_fault() {
+    async fn a_value_that_nests_too_deep_is_no_failure() {
         let deep = format!(r#"{{"type":"result","json":{}{},"text":"x"}}"#, "[".repeat(500), "]".repeat(500));
-        assert_eq!(lines(&deep, 100).await, [Line::TooDeep]);
+        assert_eq!(rows(&deep, 100).await, [Row::TooDeep]);
     }
 
     #[test]
-    fn a_result_keeps_all_its_forms() {
+    fn a_result_keeps_all_its_representations() {
         let line = r#"{"type":"result","text":"2","png":"aGk=","json":[1],"data":{"a":[1]},"chart":{"type":"bar"},
             "html":null,"extra":{"application/x":"y","a/b+json":{"c":1}},"is_main_result":true}"#;
-        let Line::Result(shown) = serde_json::from_str(line).unwrap() else { panic!("a result") };
+        let Row::Result(shown) = serde_json::from_str(line).unwrap() else { panic!("a result") };
         assert!(shown.is_main());
         let bundle = shown.bundle();
         let seen: Vec<_> = bundle.iter().map(|(mime, data)| format!("{mime}={data}")).collect();

@@ -1,4 +1,4 @@
-//! A context of a cloud sandbox as a kernel that somebody keeps.
+//! A context of a cloud sandbox as a kernel that keeps state.
 
 use std::time::Duration;
 
@@ -6,86 +6,92 @@ use async_trait::async_trait;
 use switchtower_contract::{Cell, CellOutcome, Events, Exit, Fault, Kernel, KernelOptions, Limits, Program};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::cause::Trouble;
 use crate::envd;
-use crate::held::{MARGIN, Shared};
-use crate::inside::Inside;
+use crate::error::CallError;
 use crate::interpreter::{self, Context};
 use crate::machine;
 use crate::prelude::{self, Prelude};
-use crate::run::{self, Run};
+use crate::run::{self, Run, RunKind};
+use crate::sandbox_client::SandboxClient;
+use crate::sandbox_guard::{MARGIN, SharedSandbox};
 
-/// E2B's interpreter hangs where a cell follows too soon on one that was broken off; after this long it does not.
-const SETTLES: Duration = Duration::from_secs(3);
+/// Pause after an interrupted cell: E2B's interpreter hangs where the next cell follows too soon.
+const RECOVERY_TIME: Duration = Duration::from_secs(3);
 
 pub(crate) struct CloudKernel {
-    shared: Shared,
+    sandbox: SharedSandbox,
     context: Context,
     prelude: Prelude,
-    opening: KernelOptions,
-    /// What it still needs before its first cell.
-    pending: Pending,
-    /// The count of its last cell, as the service counts.
-    number: u64,
-    /// When a cell was broken off: its names are whole, and it needs a moment.
-    broken_off: Option<Instant>,
+    options: KernelOptions,
+    preparation: Preparation,
+    /// The execution count of its last cell.
+    count: u64,
+    /// When a cell was interrupted. The variables are intact.
+    interrupted: Option<Instant>,
 }
 
-/// A cell that runs. Dropped, it was broken off at that moment.
-struct Breaking<'a>(&'a mut Option<Instant>);
+/// Records a running cell as interrupted when it is dropped.
+struct RunGuard<'a>(&'a mut Option<Instant>);
 
-impl Breaking<'_> {
-    /// It came to its own end.
-    fn not_so(self) {
+impl RunGuard<'_> {
+    /// The cell has ended by itself.
+    fn disarm(self) {
         std::mem::forget(self);
     }
 }
 
-impl Drop for Breaking<'_> {
+impl Drop for RunGuard<'_> {
     fn drop(&mut self) {
         *self.0 = Some(Instant::now());
     }
 }
 
+/// What a kernel needs before its next cell.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Pending {
-    Nothing,
-    /// What it is opened with.
-    Opening,
-    /// Our own prelude too: its interpreter is a new one.
-    All,
+pub(crate) enum Preparation {
+    Done,
+    /// Its options.
+    Options,
+    /// The prelude and its options: its interpreter is new.
+    PreludeAndOptions,
 }
 
 impl CloudKernel {
-    /// `fresh`: our prelude has not run in this context yet.
-    pub(crate) fn new(shared: Shared, context: Context, prelude: Prelude, opening: KernelOptions, fresh: bool) -> Self {
-        let pending = if fresh { Pending::All } else { Pending::Opening };
-        Self { shared, context, prelude, opening, pending, number: 0, broken_off: None }
+    pub(crate) fn new(
+        sandbox: SharedSandbox,
+        context: Context,
+        prelude: Prelude,
+        options: KernelOptions,
+        preparation: Preparation,
+    ) -> Self {
+        Self { sandbox, context, prelude, options, preparation, count: 0, interrupted: None }
     }
 
-    /// What must run first, as code.
-    fn first(&self) -> String {
-        let opening = || prelude::opening(&self.opening);
-        match self.pending {
-            Pending::Nothing => String::new(),
-            Pending::Opening => opening(),
-            Pending::All => format!("{}\n{}", self.prelude.code(), opening()),
+    /// Returns the code of the preparation.
+    fn preparation_code(&self) -> String {
+        let options = || prelude::options_code(&self.options);
+        match self.preparation {
+            Preparation::Done => String::new(),
+            Preparation::Options => options(),
+            Preparation::PreludeAndOptions => format!("{}\n{}", self.prelude.code(), options()),
         }
     }
 
-    async fn ready(&mut self, wall: Duration) -> Result<Inside, Trouble> {
-        let inside = self.shared.awake(wall + MARGIN).await?;
-        if let Some(at) = self.broken_off.take() {
-            sleep_until(at + SETTLES).await;
+    /// Returns the client once the sandbox runs, lives for at least `wall`, and takes another cell.
+    async fn ready(&mut self, wall: Duration) -> Result<SandboxClient, CallError> {
+        let client = self.sandbox.running(wall + MARGIN).await?;
+        if let Some(at) = self.interrupted.take() {
+            sleep_until(at + RECOVERY_TIME).await;
         }
-        Ok(inside)
+        Ok(client)
     }
 
-    async fn own_code(&mut self, code: &str, most: Duration) -> Result<String, Trouble> {
-        let inside = self.ready(most).await?;
-        let code = format!("{}{code}", self.first());
-        let printed = run::own_within(&inside, &self.context, &code, most).await?;
-        self.pending = Pending::Nothing;
+    /// Runs code of Switchtower's own after the preparation. Returns what it prints.
+    async fn run_own_code(&mut self, code: &str, limit: Duration) -> Result<String, CallError> {
+        let client = self.ready(limit).await?;
+        let code = format!("{}{code}", self.preparation_code());
+        let printed = run::run_internal_within(&client, &self.context, &code, limit).await?;
+        self.preparation = Preparation::Done;
         Ok(printed)
     }
 }
@@ -93,59 +99,58 @@ impl CloudKernel {
 #[async_trait]
 impl Kernel for CloudKernel {
     async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<CellOutcome, Fault> {
-        // All that goes before it is a part of its time.
+        // The cell's time includes everything before it starts.
         let deadline = Instant::now() + limits.wall;
         let ready = async {
-            if self.pending != Pending::Nothing {
-                self.own_code("", run::OWN).await?;
+            if self.preparation != Preparation::Done {
+                self.run_own_code("", run::INTERNAL_RUN_TIMEOUT).await?;
             }
-            let inside = self.ready(limits.wall).await?;
-            machine::apply(&inside, &cell.changes).await?;
-            if let Some((path, order)) = self.prelude.order(cell.stdin.as_deref(), limits.memory) {
-                envd::write(&inside, &[(&path, order.as_bytes())]).await?;
+            let client = self.ready(limits.wall).await?;
+            machine::apply(&client, &cell.changes).await?;
+            if let Some((path, inputs)) = self.prelude.run_inputs(cell.stdin.as_deref(), limits.memory) {
+                envd::write(&client, &[(&path, inputs.as_bytes())]).await?;
             }
-            let right = interpreter::right(&inside).await?;
-            Ok((inside, right))
+            let reservation = interpreter::reserve_execution(&client).await?;
+            Ok((client, reservation))
         };
-        let ready = timeout_at(deadline, ready).await.map_err(|_| run::late())?;
-        let (inside, right) = ready.map_err(|trouble: Trouble| trouble.fault(false))?;
+        let ready = timeout_at(deadline, ready).await.map_err(|_| run::too_late())?;
+        let (client, reservation) = ready.map_err(|error: CallError| error.fault())?;
         let program = Program { env: Some(cell.env.clone()), ..Program::python(cell.source.clone()) };
-        let price = self.shared.held().await.account.second();
-        let breaking = Breaking(&mut self.broken_off);
-        let run = Run { inside: &inside, context: &self.context, price, cell: true, deadline };
-        let ended = run.run(right, &program, limits, events).await?;
+        let price = self.sandbox.lock().await.account.price_per_second();
+        let guard = RunGuard(&mut self.interrupted);
+        let run = Run { client: &client, context: &self.context, price, kind: RunKind::Cell, deadline };
+        let ended = run.run(reservation, &program, limits, events).await?;
         if ended.outcome.exit != Exit::TimedOut {
-            breaking.not_so();
+            guard.disarm();
         }
-        // The service has started another interpreter in its place: for this cell, or before it, where the one before left
-        // by itself.
-        if ended.outcome.exit == Exit::Killed || (ended.number > 0 && ended.number <= self.number) {
-            self.pending = Pending::All;
+        // E2B has replaced the interpreter: it died in this cell, or the count shows that it left before.
+        if ended.outcome.exit == Exit::Killed || (ended.count > 0 && ended.count <= self.count) {
+            self.preparation = Preparation::PreludeAndOptions;
         }
-        self.number = if ended.outcome.exit == Exit::Killed { 0 } else { ended.number };
+        self.count = if ended.outcome.exit == Exit::Killed { 0 } else { ended.count };
         Ok(CellOutcome { outcome: ended.outcome, changes: Vec::new(), tape: None, alive: true })
     }
 
     async fn run_internal(&mut self, code: &str, most: Duration) -> Result<String, Fault> {
-        self.own_code(code, most).await.map_err(|trouble| trouble.fault(false))
+        self.run_own_code(code, most).await.map_err(|error| error.fault())
     }
 
     async fn restart(&mut self) -> Result<(), Fault> {
         let restarted = async {
-            let inside = self.shared.awake(MARGIN).await?;
-            interpreter::restart(&inside, &self.context).await
+            let client = self.sandbox.running(MARGIN).await?;
+            interpreter::restart_context(&client, &self.context).await
         };
-        restarted.await.map_err(|trouble| trouble.fault(false))?;
-        (self.pending, self.broken_off) = (Pending::All, None);
+        restarted.await.map_err(|error| error.fault())?;
+        (self.preparation, self.interrupted) = (Preparation::PreludeAndOptions, None);
         Ok(())
     }
 
     async fn close(self: Box<Self>) -> Result<(), Fault> {
         let closed = async {
-            let inside = self.shared.awake(MARGIN).await?;
-            interpreter::remove(&inside, &self.context).await
+            let client = self.sandbox.running(MARGIN).await?;
+            interpreter::remove_context(&client, &self.context).await
         };
-        closed.await.map_err(|trouble| trouble.fault(false))
+        closed.await.map_err(|error| error.fault())
     }
 
     fn survives_interrupt(&self) -> bool {

@@ -4,13 +4,13 @@ use std::fmt;
 
 use http::HeaderValue;
 
-/// A secret that opens an account. It lives in one place, and its text leaves it only as a header of a call.
+/// The API key of an account. Its text is available only as a header of a call.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key(HeaderValue);
 
-/// The text cannot be a key.
+/// Why a text is not a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NoKey {
+pub enum InvalidKey {
     #[error("it is empty")]
     Empty,
     #[error("it has characters that no header can carry")]
@@ -20,17 +20,17 @@ pub enum NoKey {
 impl Key {
     /// # Errors
     /// It is empty, or no header can carry it.
-    pub fn new(text: &str) -> Result<Self, NoKey> {
+    pub fn new(text: &str) -> Result<Self, InvalidKey> {
         if text.trim().is_empty() {
-            return Err(NoKey::Empty);
+            return Err(InvalidKey::Empty);
         }
-        let mut value = HeaderValue::from_str(text.trim()).map_err(|_| NoKey::Characters)?;
+        let mut value = HeaderValue::from_str(text.trim()).map_err(|_| InvalidKey::Characters)?;
         value.set_sensitive(true);
         Ok(Self(value))
     }
 
-    /// A text of somebody else's, without the key where it repeats it.
-    pub(crate) fn masked(&self, text: &str) -> String {
+    /// Returns a text with the key replaced by `(masked)`.
+    pub(crate) fn mask(&self, text: &str) -> String {
         self.0.to_str().map_or_else(|_| text.to_owned(), |key| text.replace(key, "(masked)"))
     }
 
@@ -53,8 +53,8 @@ mod tests {
     fn a_key_is_never_printed() {
         let key = Key::new("e2b_0123456789").unwrap();
         assert_eq!(format!("{key:?} {:?}", key.header()), "Key(masked) Sensitive");
-        assert_eq!(key.masked("no such key: e2b_0123456789"), "no such key: (masked)");
-        assert_eq!(Key::new(" "), Err(NoKey::Empty));
-        assert_eq!(Key::new("a\nb"), Err(NoKey::Characters));
+        assert_eq!(key.mask("no such key: e2b_0123456789"), "no such key: (masked)");
+        assert_eq!(Key::new(" "), Err(InvalidKey::Empty));
+        assert_eq!(Key::new("a\nb"), Err(InvalidKey::Characters));
     }
 }

@@ -1,27 +1,24 @@
-//! E2B cloud sandboxes as a backend, and any service with the same wire.
+//! E2B cloud sandboxes as a backend, or those of another service with the same wire.
 //!
-//! [`E2b`] opens sandboxes in one account. Each is held against its template's tag and modules before it is used, ended
-//! when it is dropped, and swept up by a later process where this one was killed. Limits are kept before E2B has to
-//! refuse ([`limits`]); what goes wrong has one cause each ([`Cause`]).
+//! Limits: side effects of programs are not observed, so no result counts as pure by observation. A program may become root
+//! in its virtual machine, and what it changes outside of the scratch folders is not undone: a sandbox is reused only after
+//! programs without side effects. E2B does not report processor time. Programs are Python only.
 //!
-//! Limits of this backend: what a program asks the world for is not observed, so nothing is pure by observation. A
-//! program may be root in its own virtual machine; what it changed outside the scratch folders is not undone, so a tier
-//! lends a sandbox again only after programs that leave nothing behind. Its processor time is not told by E2B.
+//! [`E2b`] opens sandboxes in one account. Each is checked against its template's build tag and modules before its first use,
+//! ended when it is dropped, and ended by a later process where this one was killed. The account's [`limits`] are kept before
+//! E2B has to refuse a call. Every failed call has one [`Cause`].
 
 mod account;
 mod address;
 mod backend;
 pub mod budget;
-mod cause;
 mod config;
 mod connect;
 mod connections;
 mod control;
 mod envd;
-mod glue;
-mod held;
+mod error;
 mod identity;
-mod inside;
 mod interpreter;
 mod kernel;
 mod key;
@@ -30,19 +27,21 @@ mod machine;
 mod meter;
 mod orphans;
 mod prelude;
+mod request;
 mod run;
-mod runtime;
+mod runtime_id;
 mod sandbox;
+mod sandbox_client;
+mod sandbox_guard;
 pub mod template;
 mod transport;
-mod wire;
 
-pub use account::{Live, Status};
+pub use account::{AccountStatus, SandboxStatus};
 pub use address::Address;
-pub use backend::{E2b, Inspection};
-pub use cause::{Call, Cause, Trouble};
+pub use backend::{E2b, TemplateReport};
 pub use config::Config;
+pub use error::{CallError, CallKind, Cause};
 pub use identity::{Identity, Liveness};
-pub use key::{Key, NoKey};
-pub use meter::Bought;
-pub use transport::{Broken, Pieces, Reached, Transport, Web};
+pub use key::{InvalidKey, Key};
+pub use meter::AccountCost;
+pub use transport::{BodyStream, Delivery, HttpTransport, Transport, TransportError};

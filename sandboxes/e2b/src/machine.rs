@@ -1,4 +1,4 @@
-//! A cloud sandbox as a machine: calls to its ports, files by its daemon.
+//! A cloud sandbox as a machine: calls to its ports, files through envd.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use futures_util::StreamExt as _;
 use http::{Request, Response};
 use switchtower_contract::{Body, Change, Content, Fault, Machine};
 
-use crate::cause::{Cause, Trouble};
 use crate::envd;
-use crate::held::{MARGIN, Shared};
-use crate::inside::Inside;
-use crate::limits::Kind;
+use crate::error::{CallError, Cause};
+use crate::limits::CallClass;
+use crate::sandbox_client::SandboxClient;
+use crate::sandbox_guard::{MARGIN, SharedSandbox};
 
-pub(crate) struct CloudMachine(Shared);
+pub(crate) struct CloudMachine(SharedSandbox);
 
 impl CloudMachine {
-    pub(crate) fn new(shared: Shared) -> Self {
+    pub(crate) fn new(shared: SharedSandbox) -> Self {
         Self(shared)
     }
 }
@@ -26,40 +26,40 @@ impl CloudMachine {
 impl Machine for CloudMachine {
     async fn call(&self, port: u16, request: Request<Bytes>) -> Result<Response<Body>, Fault> {
         let sent = async {
-            let inside = self.0.awake(MARGIN).await?;
-            let right = inside.limits.operation().await?;
-            let sent = inside.pass_on(port, request).await.map_err(|broken| Trouble::broken(&broken));
-            drop(right);
-            inside.limits.hears(Kind::Operation, sent.as_ref().err());
+            let client = self.0.running(MARGIN).await?;
+            let reservation = client.limits.operation().await?;
+            let sent = client.forward(port, request).await.map_err(|error| CallError::from_transport(&error));
+            drop(reservation);
+            client.limits.record_outcome(CallClass::Operation, sent.as_ref().err());
             sent
         };
-        let (head, body) = sent.await.map_err(|trouble| trouble.fault(true))?.into_parts();
-        let body = body.map(|piece| piece.map_err(|broken| Trouble::broken(&broken).fault(true)));
+        let (head, body) = sent.await.map_err(|error| error.execution_fault())?.into_parts();
+        let body = body.map(|piece| piece.map_err(|error| CallError::from_transport(&error).execution_fault()));
         Ok(Response::from_parts(head, Box::pin(body)))
     }
 
     async fn apply(&self, changes: &[Change]) -> Result<(), Fault> {
-        let applied = async { apply(&self.0.awake(MARGIN).await?, changes).await };
-        applied.await.map_err(|trouble| trouble.fault(false))
+        let applied = async { apply(&self.0.running(MARGIN).await?, changes).await };
+        applied.await.map_err(|error| error.fault())
     }
 
     async fn ensure_lifetime(&self, time: Duration) -> Result<(), Fault> {
-        self.0.awake(time).await.map(drop).map_err(|trouble| trouble.fault(false))
+        self.0.running(time).await.map(drop).map_err(|error| error.fault())
     }
 }
 
-/// Brings files into the state that these changes say: all that is written in one call.
-pub(crate) async fn apply(inside: &Inside, changes: &[Change]) -> Result<(), Trouble> {
+/// Applies changes of files. All files are written in one call, after the folders.
+pub(crate) async fn apply(client: &SandboxClient, changes: &[Change]) -> Result<(), CallError> {
     let mut files = Vec::new();
     for change in changes {
         match &change.content {
             Content::File(content) => files.push((change.path.as_str(), content.as_ref())),
-            Content::Folder => envd::make_folder(inside, &change.path).await?,
-            Content::Removed => match envd::remove(inside, &change.path).await {
-                Err(trouble) if trouble.cause == Cause::Gone && trouble.status == Some(404) => {}
+            Content::Folder => envd::make_folder(client, &change.path).await?,
+            Content::Removed => match envd::remove(client, &change.path).await {
+                Err(error) if error.cause == Cause::Gone && error.status == Some(404) => {}
                 done => done?,
             },
         }
     }
-    if files.is_empty() { Ok(()) } else { envd::write(inside, &files).await }
+    if files.is_empty() { Ok(()) } else { envd::write(client, &files).await }
 }

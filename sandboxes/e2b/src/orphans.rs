@@ -1,36 +1,36 @@
-//! Sandboxes that nobody holds any more: those of processes that have ended, and those that this process lost sight of.
+//! Orphans: sandboxes of processes that have ended, and sandboxes that this process has lost.
 //!
-//! A process that can be seen to have ended leaves sandboxes that are ended at once. Of one that cannot be seen (it ran in
-//! another container, or before the machine started anew) nobody knows whether it lives; but a living one renews what it
-//! has. What runs, E2B itself ends when it was not renewed for its lifetime. What is paused, nobody would ever end: a living
-//! process wakes it for a moment before [`LEASE`] is half over, so what has been paused for longer is nobody's.
+//! Sandboxes of a process that is known to have ended are ended at once. Whether a process in another container, or from
+//! before a reboot, still runs is not known here, but a running process renews its sandboxes. E2B itself ends a running
+//! sandbox that was not renewed for its lifetime. It never ends a paused one: a running process resumes each of its paused
+//! sandboxes for a moment before half of [`LEASE`] has passed, so one that was paused for longer is an orphan.
 
 use std::time::{Duration, SystemTime};
 
 use futures_util::{StreamExt as _, stream};
 
 use crate::account::Account;
-use crate::cause::Trouble;
-use crate::control::Listed;
+use crate::control::ListedSandbox;
+use crate::error::CallError;
 use crate::identity::{Identity, Liveness, MANAGED, PROCESS};
 
-/// How long a paused sandbox of a process that cannot be seen is left alone.
+/// How long a paused sandbox is left alone whose process may still run.
 pub(crate) const LEASE: Duration = Duration::from_secs(24 * 3600);
-/// Sandboxes that are ended at the same time.
-const AT_ONCE: usize = 8;
+/// Sandboxes that are ended in parallel.
+const PARALLEL_KILLS: usize = 8;
 
-/// Whether the service answers and takes the key.
-pub(crate) async fn reach(account: &Account) -> Result<(), Trouble> {
+/// Checks that the service responds and accepts the key.
+pub(crate) async fn check_access(account: &Account) -> Result<(), CallError> {
     account.control.list(&[MANAGED]).await.map(drop)
 }
 
-/// Ends the sandboxes that nobody holds any more. How many there were.
-pub(crate) async fn sweep(account: &Account, identity: &Identity) -> Result<usize, Trouble> {
+/// Ends all orphans. Returns how many were ended.
+pub(crate) async fn sweep(account: &Account, identity: &Identity) -> Result<usize, CallError> {
     let mut listed = account.control.list(&[MANAGED]).await?;
-    // After the listing: what has been made or ended meanwhile is known by now.
-    account.seen(&listed, &identity.process);
+    // After the list: creations and ends that happened meanwhile are recorded by now.
+    account.reconcile(&listed, &identity.process);
     let now = account.now();
-    listed.retain(|sandbox| is_left(sandbox, identity, now, |sandbox| account.has_lost(sandbox)));
+    listed.retain(|sandbox| is_orphan(sandbox, identity, now, |sandbox| account.is_lost(sandbox)));
     let ended = stream::iter(listed).map(async |sandbox| {
         let ended = account.kill(&sandbox.id).await.is_ok();
         if ended {
@@ -38,21 +38,26 @@ pub(crate) async fn sweep(account: &Account, identity: &Identity) -> Result<usiz
                 target: "e2b_metrics", event = "sandbox_orphan_killed", sandboxId = sandbox.id, state = sandbox.state,
                 "[E2B_METRICS]"
             );
-            account.swept(&sandbox.id);
+            account.record_swept(&sandbox.id);
         }
         ended
     });
-    let ended: Vec<bool> = ended.buffer_unordered(AT_ONCE).collect().await;
+    let ended: Vec<bool> = ended.buffer_unordered(PARALLEL_KILLS).collect().await;
     Ok(ended.into_iter().filter(|ended| *ended).count())
 }
 
-/// Whether nobody holds it. `is_lost`: of one of this process's own.
-fn is_left(sandbox: &Listed, identity: &Identity, now: SystemTime, is_lost: impl Fn(&Listed) -> bool) -> bool {
+/// Whether a sandbox is an orphan. `is_lost` decides for sandboxes of this process.
+fn is_orphan(
+    sandbox: &ListedSandbox,
+    identity: &Identity,
+    now: SystemTime,
+    is_lost: impl Fn(&ListedSandbox) -> bool,
+) -> bool {
     let Some(process) = sandbox.metadata.get(PROCESS) else { return false };
     if *process == identity.process {
         return is_lost(sandbox);
     }
-    match (identity.lives)(process) {
+    match (identity.liveness)(process) {
         Liveness::Alive => false,
         Liveness::Dead => true,
         Liveness::Unknown => {
@@ -69,35 +74,35 @@ mod tests {
 
     use super::*;
 
-    fn listed(process: &str, state: &str, end: &str) -> Listed {
+    fn listed(process: &str, state: &str, end: &str) -> ListedSandbox {
         let metadata = serde_json::json!({ PROCESS: process, MANAGED.0: MANAGED.1 });
         let body = serde_json::json!({ "sandboxID": "i1", "state": state, "endAt": end, "metadata": metadata });
         serde_json::from_value(body).unwrap()
     }
 
     #[test]
-    fn what_a_process_that_cannot_be_seen_has_paused_is_left_alone_for_a_day_and_what_it_runs_for_ever() {
-        let lives = |process: &str| match process {
+    fn a_paused_sandbox_of_an_unknown_process_is_an_orphan_after_a_day_and_a_running_one_never() {
+        let liveness = |process: &str| match process {
             "dead" => Liveness::Dead,
             "alive" => Liveness::Alive,
             _ => Liveness::Unknown,
         };
-        let identity = Identity { owner: "o".to_owned(), process: "own".to_owned(), lives: Arc::new(lives) };
+        let identity = Identity { owner: "o".to_owned(), process: "own".to_owned(), liveness: Arc::new(liveness) };
         let (end, day) = ("2026-11-20T10:00:00Z", Duration::from_secs(24 * 3600));
         let ended = UNIX_EPOCH + Duration::from_secs(1_795_168_800);
-        let left = |process, state, since: Duration| {
-            is_left(&listed(process, state, end), &identity, ended + since, |_| process == "own" && state == "paused")
+        let orphan = |process, state, since: Duration| {
+            is_orphan(&listed(process, state, end), &identity, ended + since, |_| process == "own" && state == "paused")
         };
-        assert!(left("dead", "running", Duration::ZERO));
-        assert!(!left("alive", "paused", day * 9));
-        assert!(!left("elsewhere", "paused", day - Duration::from_secs(1)));
-        assert!(left("elsewhere", "paused", day));
-        assert!(!left("elsewhere", "running", day * 9), "its lifetime ends it");
-        assert!(left("own", "paused", Duration::ZERO) && !left("own", "running", day));
-        // A service that does not tell when is left alone.
+        assert!(orphan("dead", "running", Duration::ZERO));
+        assert!(!orphan("alive", "paused", day * 9));
+        assert!(!orphan("elsewhere", "paused", day - Duration::from_secs(1)));
+        assert!(orphan("elsewhere", "paused", day));
+        assert!(!orphan("elsewhere", "running", day * 9), "its lifetime ends it");
+        assert!(orphan("own", "paused", Duration::ZERO) && !orphan("own", "running", day));
+        // Without a time from the service, it is left alone.
         let mut silent = listed("elsewhere", "paused", "");
-        assert!(!is_left(&silent, &identity, ended + day * 9, |_| false));
+        assert!(!is_orphan(&silent, &identity, ended + day * 9, |_| false));
         silent.metadata.clear();
-        assert!(!is_left(&silent, &identity, ended + day * 9, |_| true), "it is none of ours");
+        assert!(!is_orphan(&silent, &identity, ended + day * 9, |_| true), "it belongs to no process of ours");
     }
 }

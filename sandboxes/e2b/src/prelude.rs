@@ -1,4 +1,4 @@
-//! Code of our own that runs in a fresh kernel: it prepares the kernel, and says what the template has.
+//! Code of Switchtower's own that runs in a new kernel: it prepares the kernel and checks the template.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,54 +11,59 @@ const PRELUDE: &str = include_str!("prelude.py");
 const OPENING: &str = include_str!("opening.py");
 const CHECK: &str = include_str!("check.py");
 
-/// What stands in a template.
+/// What the check of a template found.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(crate) struct Checked {
+pub(crate) struct TemplateCheck {
     pub(crate) python: String,
+    /// Modules that do not import.
     pub(crate) missing: Vec<String>,
-    /// Names the processors by what native code chooses its way by; none where they are not described.
+    /// Identifies the processors by the features that native code dispatches on. `None` where they are not known.
     #[serde(default)]
     pub(crate) processor: Option<String>,
 }
 
-/// What every kernel of a sandbox is prepared with.
+/// The code that every kernel of a sandbox is prepared with.
 #[derive(Clone)]
 pub(crate) struct Prelude {
-    /// The file in which a kernel is told what a run is given. It is gone before the program's first line.
-    orders: String,
-    /// Bytes of memory that a kernel gives a program without being told.
+    /// The file with the inputs of a run. The kernel removes it before the program's first line.
+    inputs_path: String,
+    /// Bytes of memory of a program whose run has no inputs.
     memory: u64,
-    /// Code of the house's own that runs after ours.
-    more: Arc<str>,
+    /// Further code, which runs last.
+    further: Arc<str>,
 }
 
 impl Prelude {
-    pub(crate) fn new(sandbox: &str, memory: u64, more: Arc<str>) -> Self {
-        Self { orders: format!("/tmp/.switchtower-{sandbox}"), memory, more }
+    pub(crate) fn new(sandbox: &str, memory: u64, further: Arc<str>) -> Self {
+        Self { inputs_path: format!("/tmp/.switchtower-{sandbox}"), memory, further }
     }
 
-    /// Prepares a kernel.
+    /// Returns the code that prepares a kernel.
     pub(crate) fn code(&self) -> String {
-        let Self { orders, memory, more } = self;
-        format!("{PRELUDE}\n_switchtower_prelude({}, {memory})\ndel _switchtower_prelude\n{more}\n", json!(orders))
+        let Self { inputs_path, memory, further } = self;
+        format!(
+            "{PRELUDE}\n_switchtower_prelude({}, {memory})\ndel _switchtower_prelude\n{further}\n",
+            json!(inputs_path)
+        )
     }
 
-    /// What a run's kernel is told before its first line, and in which file; nothing where it is as always.
-    pub(crate) fn order(&self, stdin: Option<&str>, memory: u64) -> Option<(String, String)> {
-        let usual = stdin.is_none_or(str::is_empty) && memory == self.memory;
-        (!usual).then(|| (self.orders.clone(), json!({ "stdin": stdin, "memory": memory }).to_string()))
+    /// Returns the path and the content of the file with a run's inputs. `None` where it has no stdin and the usual memory.
+    pub(crate) fn run_inputs(&self, stdin: Option<&str>, memory: u64) -> Option<(String, String)> {
+        let is_usual = stdin.is_none_or(str::is_empty) && memory == self.memory;
+        (!is_usual).then(|| (self.inputs_path.clone(), json!({ "stdin": stdin, "memory": memory }).to_string()))
     }
 }
 
-/// Makes a prepared kernel one that is kept: with these variables, in this folder, with a notebook's own ways.
-pub(crate) fn opening(opening: &KernelOptions) -> String {
-    let (env, folder) = (json!(opening.env), json!(opening.folder));
-    // JSON is Python here but for its null.
-    let folder = if opening.folder.is_some() { folder.to_string() } else { "None".to_owned() };
+/// Returns code that turns a prepared kernel into one that keeps state: with these variables, in this folder, with IPython's
+/// behaviour.
+pub(crate) fn options_code(options: &KernelOptions) -> String {
+    let (env, folder) = (json!(options.env), json!(options.folder));
+    // These JSON texts are valid Python, except for `null`.
+    let folder = if options.folder.is_some() { folder.to_string() } else { "None".to_owned() };
     format!("{OPENING}\n_switchtower_open({env}, {folder})\ndel _switchtower_open\n")
 }
 
-/// Prints a [`Checked`] as JSON.
-pub(crate) fn check(modules: &BTreeSet<String>) -> String {
+/// Returns code that prints a [`TemplateCheck`] as JSON.
+pub(crate) fn check_code(modules: &BTreeSet<String>) -> String {
     format!("{CHECK}\n_switchtower_check({})\ndel _switchtower_check\n", json!(modules))
 }

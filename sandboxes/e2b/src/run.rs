@@ -1,56 +1,64 @@
-//! One cell from its start to its end: lines become events, the last ones an outcome.
+//! One execution from its start to its end: rows become events, and an outcome at the end.
 
 use std::time::Duration;
 
 use switchtower_contract::{Event, Events, Exit, Failure, Fault, Limits, Need, Outcome, Price, Program, Usage};
 use tokio::time::{Instant, timeout_at};
 
-use crate::cause::Trouble;
-use crate::inside::{Inside, passes};
-use crate::interpreter::{self, Context, Line, Right};
+use crate::error::CallError;
+use crate::interpreter::{self, Context, ExecutionReservation, Row};
+use crate::sandbox_client::{SandboxClient, is_transient};
 
-/// Longest that a cell of our own may take.
-pub(crate) const OWN: Duration = Duration::from_secs(20);
-/// Most bytes of values shown that are passed on: pictures and tables of one run.
-const SHOWN: usize = 16 << 20;
-/// Signs of life without a sign of a start, five seconds apart, after which a context counts as hanging.
-const SILENCES: u32 = 3;
+/// Longest that code of Switchtower's own may take.
+pub(crate) const INTERNAL_RUN_TIMEOUT: Duration = Duration::from_secs(20);
+/// Most bytes of values that are passed on in one run: pictures and tables.
+const MAX_RESULT_BYTES: usize = 16 << 20;
+/// Keepalives before the first row, five seconds apart, after which a context counts as hanging.
+const MAX_KEEPALIVES: u32 = 3;
 
-/// A program about to run.
+/// A program to be run.
 pub(crate) struct Run<'a> {
-    pub(crate) inside: &'a Inside,
+    pub(crate) client: &'a SandboxClient,
     pub(crate) context: &'a Context,
     pub(crate) price: Price,
-    /// It is a cell of a kernel that is kept: leaving by `sys.exit` is an error of its own there.
-    pub(crate) cell: bool,
-    /// When its time is over.
+    pub(crate) kind: RunKind,
     pub(crate) deadline: Instant,
 }
 
-/// The time was over before the program was started.
-pub(crate) fn late() -> Fault {
-    Fault::Unavailable { reason: "its time was over before the program could be started".to_owned() }
+/// What is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RunKind {
+    Program,
+    /// A cell of a kernel that keeps state: `sys.exit` is an ordinary exception there.
+    Cell,
+}
+
+/// Returns the fault of a run whose time was over before the program started.
+pub(crate) fn too_late() -> Fault {
+    Fault::Unavailable { reason: "the time limit passed before the program could be started".to_owned() }
 }
 
 /// How a run ended.
-pub(crate) struct Ended {
+pub(crate) struct RunEnd {
     pub(crate) outcome: Outcome,
-    /// The context has nothing of it left to do.
-    pub(crate) whole: bool,
-    /// Its count in its kernel; 0 where it was not told.
-    pub(crate) number: u64,
+    /// Whether its context can be used again without a restart.
+    pub(crate) is_context_idle: bool,
+    /// The execution count; 0 where it did not arrive.
+    pub(crate) count: u64,
 }
 
-/// What has been seen of a cell.
+/// What has arrived of an execution.
 #[derive(Default)]
-struct Seen {
-    began: bool,
-    /// Its count in its kernel; 0 where it was not told.
-    number: u64,
-    silences: u32,
+struct Progress {
+    has_begun: bool,
+    /// The execution count; 0 before it arrives.
+    count: u64,
+    keepalives: u32,
     truncated: bool,
-    shown: usize,
-    said: u64,
+    /// Bytes of values.
+    results: usize,
+    /// Bytes of output.
+    output: u64,
     exit: Option<Exit>,
     unmet_need: Option<Need>,
 }
@@ -58,113 +66,116 @@ struct Seen {
 impl Run<'_> {
     pub(crate) async fn run(
         &self,
-        right: Right,
+        reservation: ExecutionReservation,
         program: &Program,
         limits: &Limits,
         events: &Events,
-    ) -> Result<Ended, Fault> {
+    ) -> Result<RunEnd, Fault> {
         let (started, deadline) = (Instant::now(), self.deadline);
-        let mut seen = Seen::default();
-        let opened = interpreter::execute(self.inside, right, self.context, &program.source, program.env.as_ref());
-        let mut lines = match timeout_at(deadline, opened).await {
-            Ok(opened) => opened.map_err(|trouble| trouble.fault(true))?,
-            Err(_) => return Ok(self.ended(started, seen, Exit::TimedOut, false)),
+        let mut progress = Progress::default();
+        let opened =
+            interpreter::execute(self.client, reservation, self.context, &program.source, program.env.as_ref());
+        let mut rows = match timeout_at(deadline, opened).await {
+            Ok(opened) => opened.map_err(|error| error.execution_fault())?,
+            Err(_) => return Ok(self.end(started, progress, Exit::TimedOut, false)),
         };
         loop {
-            let line = match timeout_at(deadline, lines.next()).await {
-                Ok(line) => line.map_err(|trouble| trouble.fault(true))?,
-                // Closing the connection, by dropping it, ends the cell.
-                Err(_) => return Ok(self.ended(started, seen, Exit::TimedOut, false)),
+            let row = match timeout_at(deadline, rows.next()).await {
+                Ok(row) => row.map_err(|error| error.execution_fault())?,
+                // Dropping the stream closes the connection, which interrupts the program.
+                Err(_) => return Ok(self.end(started, progress, Exit::TimedOut, false)),
             };
-            match line {
-                Some(Line::EndOfExecution {}) => {
-                    let exit = seen.exit.unwrap_or(Exit::Finished(0));
-                    // An interpreter that died is a new one by now, without what was prepared in it.
-                    let whole = exit != Exit::Killed;
-                    return Ok(self.ended(started, seen, exit, whole));
+            match row {
+                Some(Row::EndOfExecution {}) => {
+                    let exit = progress.exit.unwrap_or(Exit::Finished(0));
+                    // The interpreter of a killed program was replaced by one without the prelude.
+                    let is_context_idle = exit != Exit::Killed;
+                    return Ok(self.end(started, progress, exit, is_context_idle));
                 }
-                Some(line) => seen.take(line, limits, events, self.cell).await?,
+                Some(row) => progress.apply(row, limits, events, self.kind).await?,
                 None => return Err(Fault::Lost { reason: "the stream of the run broke off".to_owned() }),
             }
         }
     }
 
-    fn ended(&self, started: Instant, seen: Seen, exit: Exit, whole: bool) -> Ended {
+    fn end(&self, started: Instant, progress: Progress, exit: Exit, is_context_idle: bool) -> RunEnd {
         let wall = started.elapsed();
         let usage = Usage { wall, price: self.price.of(wall), ..Usage::default() };
-        let Seen { truncated, unmet_need, number, .. } = seen;
-        Ended { outcome: Outcome { exit, observed: None, truncated, usage, unmet_need }, whole, number }
+        let Progress { truncated, unmet_need, count, .. } = progress;
+        let outcome = Outcome { exit, observed: None, truncated, usage, unmet_need };
+        RunEnd { outcome, is_context_idle, count }
     }
 }
 
-impl Seen {
-    async fn take(&mut self, line: Line, limits: &Limits, events: &Events, cell: bool) -> Result<(), Fault> {
-        match line {
-            Line::NumberOfExecutions { execution_count } => {
-                self.began = true;
-                self.number = execution_count;
+impl Progress {
+    async fn apply(&mut self, row: Row, limits: &Limits, events: &Events, kind: RunKind) -> Result<(), Fault> {
+        match row {
+            Row::NumberOfExecutions { execution_count } => {
+                self.has_begun = true;
+                self.count = execution_count;
             }
-            Line::Keepalive {} if !self.began => {
-                self.silences += 1;
-                if self.silences >= SILENCES {
-                    // The known hang after a run that was cancelled: the code was never begun.
+            Row::Keepalive {} if !self.has_begun => {
+                self.keepalives += 1;
+                if self.keepalives >= MAX_KEEPALIVES {
+                    // The known hang after a cancelled run: the code was never started.
                     return Err(Fault::Unavailable { reason: "the context hangs".to_owned() });
                 }
             }
-            Line::Stdout { text } => self.say(text, limits, events, Event::Stdout).await,
-            Line::Stderr { text } => self.say(text, limits, events, Event::Stderr).await,
-            Line::Result(shown) => {
-                let main = shown.is_main();
-                let data = shown.bundle();
-                self.shown += data.iter().map(|(mime, data)| mime.len() + data.len()).sum::<usize>();
-                if self.shown > SHOWN {
+            Row::Stdout { text } => self.send_output(text, limits, events, Event::Stdout).await,
+            Row::Stderr { text } => self.send_output(text, limits, events, Event::Stderr).await,
+            Row::Result(value) => {
+                let main = value.is_main();
+                let data = value.bundle();
+                self.results += data.iter().map(|(mime, data)| mime.len() + data.len()).sum::<usize>();
+                if self.results > MAX_RESULT_BYTES {
                     self.truncated = true;
                 } else {
                     events.send(Event::Result { data, main }).await;
                 }
             }
-            Line::TooDeep => self.truncated = true,
-            Line::Error { name, value, traceback } => {
-                self.fail(Failure { name, value, traceback, line: None }, events, cell).await?;
+            Row::TooDeep => self.truncated = true,
+            Row::Error { name, value, traceback } => {
+                self.apply_error(Failure { name, value, traceback, line: None }, events, kind).await?;
             }
-            Line::Keepalive {} | Line::EndOfExecution {} | Line::Unknown => {}
+            Row::Keepalive {} | Row::EndOfExecution {} | Row::Unknown => {}
         }
         Ok(())
     }
 
-    async fn say(&mut self, mut text: String, limits: &Limits, events: &Events, event: fn(String) -> Event) {
-        let room = usize::try_from(limits.output.saturating_sub(self.said)).unwrap_or(usize::MAX);
+    /// Sends output, up to the limit.
+    async fn send_output(&mut self, mut text: String, limits: &Limits, events: &Events, event: fn(String) -> Event) {
+        let room = usize::try_from(limits.output.saturating_sub(self.output)).unwrap_or(usize::MAX);
         if text.len() > room {
             self.truncated = true;
             text.truncate(text.floor_char_boundary(room));
         }
-        self.said += text.len() as u64;
+        self.output += text.len() as u64;
         if !text.is_empty() {
             events.send(event(text)).await;
         }
     }
 
-    async fn fail(&mut self, failure: Failure, events: &Events, cell: bool) -> Result<(), Fault> {
+    async fn apply_error(&mut self, failure: Failure, events: &Events, kind: RunKind) -> Result<(), Fault> {
         let Failure { name, value, traceback, .. } = failure;
         match name.as_str() {
-            "SystemExit" if !cell => {
-                let (code, said) = exit_code(&value);
-                if let Some(said) = said {
-                    events.send(Event::Stderr(format!("{said}\n"))).await;
+            "SystemExit" if kind == RunKind::Program => {
+                let (code, text) = exit_code(&value);
+                if let Some(text) = text {
+                    events.send(Event::Stderr(format!("{text}\n"))).await;
                 }
                 self.exit = Some(Exit::Finished(code));
             }
-            // The interpreter died, by its own hand or for want of memory.
+            // The interpreter died: the program ended it, or it ran out of memory.
             "ContextRestarting" => self.exit = Some(Exit::Killed),
             "UnexpectedEndOfExecution" | "WebSocketError" | "ExecutionAborted" if traceback.is_empty() => {
                 return Err(Fault::Lost { reason: format!("{name}: {value}") });
             }
             _ => {
-                // How far a program comes in its memory is another matter every time, so it must not be kept as its end.
+                // Out of memory is not deterministic, so it must not be stored as a result.
                 let exhausted = is_out_of_memory(&name, &value);
                 self.exit = Some(if exhausted { Exit::OutOfMemory } else { Exit::Raised });
                 self.unmet_need = unmet_need(&name, &value);
-                let line = line_of(&traceback);
+                let line = program_line(&traceback);
                 events.send(Event::Error(Failure { name, value, traceback, line })).await;
             }
         }
@@ -172,43 +183,43 @@ impl Seen {
     }
 }
 
-/// What a cell of our own prints. Such cells may run twice, so they do where E2B failed.
-pub(crate) async fn own(inside: &Inside, context: &Context, code: &str) -> Result<String, Trouble> {
-    match own_within(inside, context, code, OWN).await {
-        Err(trouble) if passes(&trouble) => own_within(inside, context, code, OWN).await,
+/// Runs code of Switchtower's own that may run twice: it is repeated where E2B fails. Returns what it prints.
+pub(crate) async fn run_internal(client: &SandboxClient, context: &Context, code: &str) -> Result<String, CallError> {
+    match run_internal_within(client, context, code, INTERNAL_RUN_TIMEOUT).await {
+        Err(error) if is_transient(&error) => run_internal_within(client, context, code, INTERNAL_RUN_TIMEOUT).await,
         done => done,
     }
 }
 
-/// The same once, for what must not run twice or takes longer.
-pub(crate) async fn own_within(
-    inside: &Inside,
+/// As [`run_internal`], once, for code that must not run twice or takes longer.
+pub(crate) async fn run_internal_within(
+    client: &SandboxClient,
     context: &Context,
     code: &str,
-    most: Duration,
-) -> Result<String, Trouble> {
-    let right = interpreter::right(inside).await?;
-    let deadline = Instant::now() + most;
-    let late = |_| Trouble::nonsense("a kernel does not answer");
+    limit: Duration,
+) -> Result<String, CallError> {
+    let reservation = interpreter::reserve_execution(client).await?;
+    let deadline = Instant::now() + limit;
+    let late = |_| CallError::unexpected("a kernel does not respond");
     let running = async {
-        let mut lines = interpreter::execute(inside, right, context, code, None).await?;
+        let mut rows = interpreter::execute(client, reservation, context, code, None).await?;
         let mut printed = String::new();
-        while let Some(line) = lines.next().await? {
-            match line {
-                Line::Stdout { text } => printed.push_str(&text),
-                Line::Error { name, value, .. } => {
-                    return Err(Trouble::nonsense(&format!("a kernel is not as expected: {name}: {value}")));
+        while let Some(row) = rows.next().await? {
+            match row {
+                Row::Stdout { text } => printed.push_str(&text),
+                Row::Error { name, value, .. } => {
+                    return Err(CallError::unexpected(&format!("a kernel is not as expected: {name}: {value}")));
                 }
-                Line::EndOfExecution {} => return Ok(printed),
+                Row::EndOfExecution {} => return Ok(printed),
                 _ => {}
             }
         }
-        Err(Trouble::nonsense("a kernel's stream broke off"))
+        Err(CallError::unexpected("a kernel's stream broke off"))
     };
     timeout_at(deadline, running).await.map_err(late)?
 }
 
-/// The exit code of `sys.exit(value)`, and what it prints.
+/// Returns the exit code of `sys.exit(value)`, and what that prints.
 fn exit_code(value: &str) -> (i32, Option<&str>) {
     match value.trim() {
         "" | "None" | "False" => (0, None),
@@ -220,37 +231,37 @@ fn exit_code(value: &str) -> (i32, Option<&str>) {
     }
 }
 
-/// The interpreter's own refusal of memory, or numpy's; one that a program raises by itself has its own words.
+/// Whether an exception says that memory ran out: by the interpreter or by NumPy, not raised by the program itself.
 fn is_out_of_memory(name: &str, value: &str) -> bool {
     matches!(name, "MemoryError" | "_ArrayMemoryError") && (value.is_empty() || value.starts_with("Unable to allocate"))
 }
 
-/// What an exception says that this template does not provide: a module, a part of one, a shared library. What a program
-/// raises in words of its own is its own matter, and so is what its own files lack.
+/// Returns what the template does not provide by the message of an exception: a module, a part of one, a shared library.
+/// Messages of the program's own, and modules in its own files, do not count.
 fn unmet_need(name: &str, value: &str) -> Option<Need> {
     let module = |module: &str| {
         let is_name = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_');
         module.split('.').all(is_name).then(|| Need::Module(module.to_owned()))
     };
     let quoted = |text: &str| text.split_once('\'')?.1.split_once('\'').map(|(inner, _)| inner.to_owned());
-    // As the dynamic loader says it, to an import or to `ctypes`.
+    // The message of the dynamic loader, to an import or to `ctypes`.
     if let Some((library, _)) = value.split_once(": cannot open shared object file")
         && matches!(name, "ImportError" | "OSError")
     {
         return Some(Need::Library(library.rsplit('/').next().unwrap_or(library).to_owned()));
     }
     match name {
-        // `No module named 'a.b'`, perhaps with a reason behind it.
+        // `No module named 'a.b'`, perhaps followed by a reason.
         "ModuleNotFoundError" => module(&quoted(value.strip_prefix("No module named ")?)?),
         "ImportError" => {
-            // As pandas says it, and other packages after it.
+            // The messages of pandas, which other packages use too.
             if let Some(rest) = value.strip_prefix("Missing optional dependency ") {
                 return module(&quoted(rest)?);
             }
             if let Some((missing, _)) = value.strip_prefix("`Import ").and_then(|rest| rest.split_once('`')) {
                 return module(missing);
             }
-            // `cannot import name 'b' from 'a' (/usr/lib/python3/a.py)`; one that is only half imported lacks nothing.
+            // `cannot import name 'b' from 'a' (/usr/lib/python3/a.py)`; of a partially initialized module nothing is missing.
             let rest = value.strip_prefix("cannot import name ")?;
             let (part, from) = rest.split_once(" from '")?;
             let (package, place) = from.split_once('\'')?;
@@ -263,8 +274,8 @@ fn unmet_need(name: &str, value: &str) -> Option<Need> {
     }
 }
 
-/// The last line of the program that a traceback names: `Cell In[4], line 2`.
-fn line_of(traceback: &str) -> Option<u32> {
+/// Returns the last line of the program that a traceback names, as in `Cell In[4], line 2`.
+fn program_line(traceback: &str) -> Option<u32> {
     let (_, rest) = traceback.rsplit_once("Cell In[")?;
     let (_, rest) = rest.split_once("line ")?;
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
@@ -276,7 +287,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_exit_has_the_code_that_a_shell_would_see() {
+    fn sys_exit_has_the_code_that_a_shell_would_see() {
         assert_eq!(exit_code("3"), (3, None));
         assert_eq!(exit_code(""), (0, None));
         assert_eq!(exit_code("None"), (0, None));
@@ -288,13 +299,13 @@ mod tests {
     fn a_traceback_names_the_last_line_of_the_program() {
         let deep =
             "ZeroDivisionError  Traceback\nCell In[4], line 5\n----> 5 f()\n\nCell In[4], line 2, in f()\n  1 / 0";
-        assert_eq!(line_of(deep), Some(2));
-        assert_eq!(line_of("  Cell In[1], line 7\n    x =\n"), Some(7));
-        assert_eq!(line_of("nothing of the kind"), None);
+        assert_eq!(program_line(deep), Some(2));
+        assert_eq!(program_line("  Cell In[1], line 7\n    x =\n"), Some(7));
+        assert_eq!(program_line("nothing of the kind"), None);
     }
 
     #[test]
-    fn running_out_of_memory_is_told_from_an_exception_of_the_programs_own() {
+    fn running_out_of_memory_differs_from_an_exception_of_the_programs_own() {
         assert!(is_out_of_memory("MemoryError", ""));
         assert!(is_out_of_memory("_ArrayMemoryError", "Unable to allocate 7.45 GiB for an array"));
         assert!(!is_out_of_memory("MemoryError", "my own"));
@@ -302,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_says_that_a_template_does_not_provide_something_names_it() {
+    fn an_exception_for_something_that_the_template_lacks_names_it() {
         let module = |name: &str| Some(Need::Module(name.to_owned()));
         let library = |name: &str| Some(Need::Library(name.to_owned()));
         let so = "cannot open shared object file: No such file or directory";
@@ -326,7 +337,7 @@ mod tests {
                 "cannot import name 'x' from 'y' (/home/user/.venv/lib/python3.12/site-packages/y.py)".to_owned(),
                 module("y.x"),
             ),
-            // Its own module, its own circle, its own words.
+            // The program's own module, circular import and message.
             ("ImportError", "cannot import name 'x' from 'mine' (/home/user/mine.py)".to_owned(), None),
             (
                 "ImportError",

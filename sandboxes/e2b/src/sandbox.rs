@@ -1,4 +1,4 @@
-//! One cloud sandbox as a tier uses it: a program in, its events out, fresh again afterwards; or kernels that are kept.
+//! One cloud sandbox as a tier uses it: it runs programs and is reset between them, or it has kernels that keep state.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,200 +10,208 @@ use switchtower_contract::{
 };
 use tokio::time::{Instant, timeout_at};
 
-use crate::cause::{Cause, Trouble};
 use crate::envd::{self, Entry};
-use crate::held::{Held, MARGIN, Shared};
-use crate::inside::Inside;
+use crate::error::{CallError, Cause};
 use crate::interpreter::{self, Context};
-use crate::kernel::CloudKernel;
+use crate::kernel::{CloudKernel, Preparation};
 use crate::machine::CloudMachine;
 use crate::prelude::Prelude;
-use crate::run::{self, Run};
+use crate::run::{self, Run, RunKind};
+use crate::sandbox_client::SandboxClient;
+use crate::sandbox_guard::{MARGIN, SandboxGuard, SharedSandbox};
 
-/// Folders that every program may write to, and that are as they were before the next one runs.
-const SCRATCH: [&str; 4] = ["/home/user", "/tmp", "/var/tmp", "/dev/shm"];
+/// Folders that programs may write to. A reset removes what a program left there.
+const SCRATCH_FOLDERS: [&str; 4] = ["/home/user", "/tmp", "/var/tmp", "/dev/shm"];
 
-pub(crate) struct Cloud {
-    shared: Shared,
+pub(crate) struct CloudSandbox {
+    shared: SharedSandbox,
     id: String,
-    /// Its first context; it belongs to the first kernel, once there is one.
+    /// The default context. The first kernel takes it over.
     context: Context,
-    /// What lay in the scratch folders before the first program.
-    before: BTreeMap<String, Entry>,
+    /// The entries of the scratch folders before the first program.
+    initial_entries: BTreeMap<String, Entry>,
     prelude: Prelude,
-    /// A run was broken off: its context may hang until it is restarted.
-    broken_off: bool,
-    /// Another for each time that its context was restarted.
+    /// A run was interrupted, so the context may hang until it is restarted.
+    needs_restart: bool,
+    /// A new one after each restart of the context.
     interpreter: InterpreterId,
-    /// The first kernel has been given away: nothing else runs here, and it cannot be made fresh.
-    kept: bool,
+    /// Kernels that keep state were opened: no program runs here any more, and a reset fails.
+    has_kernels: bool,
 }
 
-impl Cloud {
-    /// Makes a new sandbox ready: its first context is prepared, its scratch folders are remembered.
-    /// `more` is code of the house's own that prepares every kernel too.
-    pub(crate) async fn prepare(held: Held, more: Arc<str>) -> Result<Self, Trouble> {
-        let context = interpreter::first_context(&held.inside).await?;
-        let id = held.inside.id().to_owned();
-        let prelude = Prelude::new(&id, held.account.config.default_memory, more);
-        let account = held.account.clone();
-        let shared = Shared::new(held);
+impl CloudSandbox {
+    /// Prepares the default context of a new sandbox, and records the entries of its scratch folders. `further` is code that
+    /// prepares every kernel after Switchtower's own.
+    pub(crate) async fn prepare(guard: SandboxGuard, further: Arc<str>) -> Result<Self, CallError> {
+        let context = interpreter::first_context(&guard.client).await?;
+        let id = guard.client.id().to_owned();
+        let prelude = Prelude::new(&id, guard.account.config.default_memory, further);
+        let account = guard.account.clone();
+        let shared = SharedSandbox::new(guard);
         account.attach(&id, shared.downgrade());
         let interpreter = InterpreterId::next();
-        let (before, broken_off, kept) = (BTreeMap::new(), false, false);
-        let mut cloud = Self { shared, id, context, before, prelude, broken_off, interpreter, kept };
-        cloud.own(&cloud.prelude.code()).await?;
-        cloud.before = scratch(&cloud.shared.inside().await).await?;
-        Ok(cloud)
+        let (initial_entries, needs_restart, has_kernels) = (BTreeMap::new(), false, false);
+        let mut sandbox =
+            Self { shared, id, context, initial_entries, prelude, needs_restart, interpreter, has_kernels };
+        sandbox.run_internal(&sandbox.prelude.code()).await?;
+        sandbox.initial_entries = list_scratch(&sandbox.shared.client().await).await?;
+        Ok(sandbox)
     }
 
-    /// What a cell of our own prints.
-    pub(crate) async fn own(&self, code: &str) -> Result<String, Trouble> {
-        run::own(&self.shared.inside().await, &self.context, code).await
+    /// Runs code of Switchtower's own. Returns what it prints.
+    pub(crate) async fn run_internal(&self, code: &str) -> Result<String, CallError> {
+        run::run_internal(&self.shared.client().await, &self.context, code).await
     }
 
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
 
-    pub(crate) async fn inside(&self) -> Inside {
-        self.shared.inside().await
+    pub(crate) async fn client(&self) -> SandboxClient {
+        self.shared.client().await
     }
 
-    async fn ready(&mut self, limits: &Limits) -> Result<Inside, Trouble> {
-        let inside = self.shared.awake(limits.wall + MARGIN).await?;
-        if self.broken_off {
-            self.fresh_context().await?;
+    /// Returns the client once the sandbox can run a program with these limits.
+    async fn ready(&mut self, limits: &Limits) -> Result<SandboxClient, CallError> {
+        let client = self.shared.running(limits.wall + MARGIN).await?;
+        if self.needs_restart {
+            self.restart_context().await?;
         }
-        Ok(inside)
+        Ok(client)
     }
 
-    async fn fresh_context(&mut self) -> Result<(), Trouble> {
-        interpreter::restart(&self.shared.inside().await, &self.context).await?;
+    async fn restart_context(&mut self) -> Result<(), CallError> {
+        interpreter::restart_context(&self.shared.client().await, &self.context).await?;
         self.interpreter = InterpreterId::next();
-        self.own(&self.prelude.code()).await?;
-        self.broken_off = false;
+        self.run_internal(&self.prelude.code()).await?;
+        self.needs_restart = false;
         Ok(())
     }
 
-    /// Takes away what a program left in the scratch folders.
-    async fn clean(&self) -> Result<(), Trouble> {
-        let inside = self.shared.inside().await;
-        let now = scratch(&inside).await?;
+    /// Removes what a program left in the scratch folders. Fails where it changed or removed an initial entry.
+    async fn clean_scratch(&self) -> Result<(), CallError> {
+        let client = self.shared.client().await;
+        let now = list_scratch(&client).await?;
         for (path, entry) in &now {
-            match self.before.get(path) {
-                None => match envd::remove(&inside, path).await {
-                    // A folder above it went before.
-                    Err(trouble) if trouble.cause == Cause::Gone && trouble.status == Some(404) => {}
+            match self.initial_entries.get(path) {
+                None => match envd::remove(&client, path).await {
+                    // Its folder was removed first.
+                    Err(error) if error.cause == Cause::Gone && error.status == Some(404) => {}
                     done => done?,
                 },
-                Some(before) if before.print() != entry.print() => {
-                    return Err(Trouble::nonsense(&format!("a program changed {path}")));
+                Some(initial) if initial.fingerprint() != entry.fingerprint() => {
+                    return Err(CallError::unexpected(&format!("a program changed {path}")));
                 }
                 Some(_) => {}
             }
         }
-        match self.before.keys().find(|path| !now.contains_key(*path)) {
-            Some(path) => Err(Trouble::nonsense(&format!("a program removed {path}"))),
+        match self.initial_entries.keys().find(|path| !now.contains_key(*path)) {
+            Some(path) => Err(CallError::unexpected(&format!("a program removed {path}"))),
             None => Ok(()),
         }
     }
 }
 
-async fn scratch(inside: &Inside) -> Result<BTreeMap<String, Entry>, Trouble> {
-    let lists = SCRATCH.map(|folder| envd::list(inside, folder));
+/// Lists the scratch folders.
+async fn list_scratch(client: &SandboxClient) -> Result<BTreeMap<String, Entry>, CallError> {
+    let lists = SCRATCH_FOLDERS.map(|folder| envd::list(client, folder));
     let listed = futures_util::future::try_join_all(lists).await?;
     Ok(listed.into_iter().flatten().collect())
 }
 
-/// Lays out what a program is given.
-async fn give(inside: &Inside, program: &Program, prelude: &Prelude, limits: &Limits) -> Result<(), Trouble> {
+/// Writes a program's files and inputs.
+async fn write_inputs(
+    client: &SandboxClient,
+    program: &Program,
+    prelude: &Prelude,
+    limits: &Limits,
+) -> Result<(), CallError> {
     let mut files: Vec<(String, &[u8])> = Vec::with_capacity(program.files.len() + 1);
     for file in &program.files {
         let path = if file.path.starts_with('/') { file.path.clone() } else { format!("/home/user/{}", file.path) };
         files.push((path, &file.content));
     }
-    let order = prelude.order(program.stdin.as_deref(), limits.memory);
-    if let Some((path, order)) = &order {
-        files.push((path.clone(), order.as_bytes()));
+    let inputs = prelude.run_inputs(program.stdin.as_deref(), limits.memory);
+    if let Some((path, inputs)) = &inputs {
+        files.push((path.clone(), inputs.as_bytes()));
     }
     if files.is_empty() {
         return Ok(());
     }
     let files: Vec<(&str, &[u8])> = files.iter().map(|(path, content)| (path.as_str(), *content)).collect();
-    envd::write(inside, &files).await
+    envd::write(client, &files).await
 }
 
 #[async_trait]
-impl Sandbox for Cloud {
+impl Sandbox for CloudSandbox {
     async fn run(&mut self, program: &Program, limits: &Limits, events: &Events) -> Result<Outcome, Fault> {
-        // All that goes before it is a part of its time: whoever gave it that time waits for no longer.
+        // The program's time includes everything before it starts: its caller waits no longer.
         let deadline = Instant::now() + limits.wall;
         let ready = async {
-            let inside = self.ready(limits).await?;
-            give(&inside, program, &self.prelude, limits).await?;
-            let right = interpreter::right(&inside).await?;
-            Ok((inside, right))
+            let client = self.ready(limits).await?;
+            write_inputs(&client, program, &self.prelude, limits).await?;
+            let reservation = interpreter::reserve_execution(&client).await?;
+            Ok((client, reservation))
         };
-        let ready = timeout_at(deadline, ready).await.map_err(|_| run::late())?;
-        let (inside, right) = ready.map_err(|trouble: Trouble| trouble.fault(false))?;
-        // Until it has come to its own end; dropped in the middle, it stays so.
-        self.broken_off = true;
-        let price = self.shared.held().await.account.second();
-        let run = Run { inside: &inside, context: &self.context, price, cell: false, deadline };
-        let ended = run.run(right, program, limits, events).await?;
-        self.broken_off = !ended.whole;
+        let ready = timeout_at(deadline, ready).await.map_err(|_| run::too_late())?;
+        let (client, reservation) = ready.map_err(|error: CallError| error.fault())?;
+        // Until the run has ended: when it is cancelled, this remains set.
+        self.needs_restart = true;
+        let price = self.shared.lock().await.account.price_per_second();
+        let run = Run { client: &client, context: &self.context, price, kind: RunKind::Program, deadline };
+        let ended = run.run(reservation, program, limits, events).await?;
+        self.needs_restart = !ended.is_context_idle;
         Ok(ended.outcome)
     }
 
     async fn reset(&mut self) -> Result<(), Fault> {
-        if self.kept {
-            return Err(Fault::Unavailable { reason: "its kernels were kept by somebody".to_owned() });
+        if self.has_kernels {
+            return Err(Fault::Unavailable { reason: "a sandbox with kernels cannot be reset".to_owned() });
         }
         let reset = async {
-            self.fresh_context().await?;
-            self.clean().await?;
-            self.shared.held().await.renew(Duration::ZERO).await
+            self.restart_context().await?;
+            self.clean_scratch().await?;
+            self.shared.lock().await.renew(Duration::ZERO).await
         };
-        reset.await.map_err(|trouble| trouble.fault(false))
+        reset.await.map_err(|error| error.fault())
     }
 
     async fn maintain(&mut self, how: Maintenance) -> Result<(), Fault> {
         let kept = async {
-            let mut held = self.shared.held().await;
-            let listed = held.account.control.get(&self.id).await?;
+            let mut guard = self.shared.lock().await;
+            let listed = guard.account.control.get(&self.id).await?;
             if listed.state == "paused" {
-                // Perhaps by somebody else: the next run wakes it.
-                held.sleeps();
+                // Another process may have paused it. The next run resumes it.
+                guard.set_paused();
                 return Ok(());
             }
             match how {
-                Maintenance::Asleep => held.sleep().await,
-                Maintenance::Awake if held.is_old() => held.renew(Duration::ZERO).await,
+                Maintenance::Asleep => guard.pause().await,
+                Maintenance::Awake if guard.needs_renewal() => guard.renew(Duration::ZERO).await,
                 Maintenance::Awake => Ok(()),
             }
         };
-        kept.await.map_err(|trouble: Trouble| trouble.fault(false))
+        kept.await.map_err(|error: CallError| error.fault())
     }
 
     fn interpreter(&self) -> Option<InterpreterId> {
         Some(self.interpreter)
     }
 
-    async fn kernel(&mut self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+    async fn kernel(&mut self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
         let opened = async {
-            let inside = self.shared.awake(MARGIN).await?;
-            // The first one is warm already.
-            let context = if self.kept {
-                interpreter::new_context(&inside, opening.folder.as_deref()).await?
+            let client = self.shared.running(MARGIN).await?;
+            // The default context is prepared already.
+            let context = if self.has_kernels {
+                interpreter::new_context(&client, options.folder.as_deref()).await?
             } else {
                 self.context.clone()
             };
-            let fresh = self.kept;
-            self.kept = true;
-            Ok(CloudKernel::new(self.shared.clone(), context, self.prelude.clone(), opening.clone(), fresh))
+            let preparation = if self.has_kernels { Preparation::PreludeAndOptions } else { Preparation::Options };
+            self.has_kernels = true;
+            Ok(CloudKernel::new(self.shared.clone(), context, self.prelude.clone(), options.clone(), preparation))
         };
-        let kernel = opened.await.map_err(|trouble: Trouble| trouble.fault(false))?;
+        let kernel = opened.await.map_err(|error: CallError| error.fault())?;
         Ok(Box::new(kernel))
     }
 

@@ -1,19 +1,19 @@
-//! The template that ships with this crate: what it is made of, the tag that says so, and the modules it has.
+//! The template that ships with Switchtower: its files, the build tag made from them, and its modules.
 
 use std::collections::BTreeSet;
 
-/// What `e2b template build` builds.
+/// The Dockerfile that `e2b template build` builds.
 pub const DOCKERFILE: &str = include_str!("../template/e2b.Dockerfile");
-/// Its settings.
+/// The settings of the build.
 pub const SETTINGS: &str = include_str!("../template/e2b.toml");
-/// Its packages: the name to import, and what pip installs, on each line.
+/// The packages: on each line the name to import and what pip installs.
 pub const PACKAGES: &str = include_str!("../template/packages.txt");
-/// The file in a sandbox that holds the tag.
+/// The file in a sandbox with the build tag.
 pub const TAG_FILE: &str = "/etc/build-tag";
 
-/// The tag of a template made of these texts: the same texts, the same tag.
+/// Returns the build tag of a template with these files. The same content has the same tag.
 pub fn tag(dockerfile: &str, packages: &str) -> String {
-    // The tag must not depend on the checkout's line ends, nor on notes.
+    // The tag must not depend on line ends of the checkout, nor on comments.
     let lines = |text: &str| {
         let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty() && !line.starts_with('#'));
         lines.collect::<Vec<_>>().join("\n")
@@ -22,23 +22,23 @@ pub fn tag(dockerfile: &str, packages: &str) -> String {
     format!("switchtower-{}", &hash.to_hex()[..12])
 }
 
-/// The tag of the template that ships with this build.
-pub fn own_tag() -> String {
+/// Returns the build tag of the template that ships with this version.
+pub fn shipped_tag() -> String {
     tag(DOCKERFILE, PACKAGES)
 }
 
-/// The names to import of a list of packages.
+/// Returns the names to import of a list of packages.
 pub fn modules(packages: &str) -> BTreeSet<String> {
     let lines = packages.lines().filter(|line| !line.starts_with('#'));
     lines.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
 
-/// Python's own modules, as `sys.stdlib_module_names` of 3.12 has them and code names them.
-pub fn library() -> BTreeSet<String> {
-    LIBRARY.split_whitespace().map(str::to_owned).collect()
+/// Returns the modules that need no package: `sys.stdlib_module_names` of Python 3.12, and what the template has in any case.
+pub fn standard_library() -> BTreeSet<String> {
+    STANDARD_LIBRARY.split_whitespace().map(str::to_owned).collect()
 }
 
-const LIBRARY: &str = "
+const STANDARD_LIBRARY: &str = "
 __future__ __main__ _thread abc aifc argparse array ast asynchat asyncio asyncore atexit audioop base64 bdb binascii
 bisect builtins bz2 cProfile calendar cgi cgitb chunk cmath cmd code codecs codeop collections colorsys compileall
 concurrent configparser contextlib contextvars copy copyreg crypt csv ctypes curses dataclasses datetime dbm decimal
@@ -59,16 +59,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tag_follows_what_the_template_is_made_of_and_nothing_else() {
+    fn the_build_tag_depends_on_the_templates_files_and_nothing_else() {
         let one = tag("FROM x\nRUN y", "numpy numpy<2");
         assert_eq!(one, tag("FROM x\r\n# a note\nRUN y  \n\n", "# another\nnumpy numpy<2\n"));
         assert_ne!(one, tag("FROM x\nRUN z", "numpy numpy<2"));
         assert_ne!(one, tag("FROM x\nRUN y", "numpy numpy"));
-        assert_eq!(include_str!("../template/build-tag"), own_tag(), "`switchtower template tag --write` mends it");
+        assert_eq!(
+            include_str!("../template/build-tag"),
+            shipped_tag(),
+            "fix it with `switchtower template tag --write`"
+        );
     }
 
     #[test]
-    fn every_package_that_was_asked_for_is_in_the_template() {
+    fn every_promised_package_is_in_the_template() {
         let modules = modules(PACKAGES);
         assert_eq!(modules.len(), 22);
         for module in ["numpy_financial", "sklearn", "Bio", "deeptools", "dateutil", "bs4"] {

@@ -11,13 +11,13 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A wall clock that goes with tokio's.
-fn wall() -> Now {
+/// Returns a wall_clock clock that follows tokio's clock.
+fn wall_clock() -> Now {
     let started = Instant::now();
     Arc::new(move || UNIX_EPOCH + Duration::from_secs(1_800_000_000) + started.elapsed())
 }
 
-/// A folder of its own, removed at the end.
+/// A temporary folder, removed when dropped.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -38,13 +38,13 @@ impl Drop for Folder {
     }
 }
 
-/// Writes down events.
+/// Records events.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Log {
-    /// The events of this. A second subscriber stays alive meanwhile: with only one, tracing asks whichever thread comes
-    /// first whether an event is of interest to anybody, and another test's thread says no.
+    /// Returns the events of a call. A second subscriber exists meanwhile: with only one, tracing asks the first thread that meets
+    /// an event whether it is enabled, and the answer from another test's thread is no.
     fn of(act: impl FnOnce()) -> Vec<String> {
         let (log, other) = (Self::default(), Dispatch::new(Self::default()));
         tracing::subscriber::with_default(log.clone(), act);
@@ -68,13 +68,13 @@ impl Subscriber for Log {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        struct Line(String);
-        impl Visit for Line {
+        struct Row(String);
+        impl Visit for Row {
             fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
                 self.0 += &format!(" {}={value:?}", field.name());
             }
         }
-        let mut line = Line(format!("{} {}", event.metadata().level(), event.metadata().target()));
+        let mut line = Row(format!("{} {}", event.metadata().level(), event.metadata().target()));
         event.record(&mut line);
         self.0.lock().unwrap().push(line.0);
     }
@@ -85,13 +85,13 @@ impl Subscriber for Log {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_hour_slides_and_a_refusal_says_when_the_oldest_leaves() {
-    let budget = Budget::in_memory(Some(3), wall());
+async fn the_hour_slides_and_a_refusal_says_when_the_next_creation_is_allowed() {
+    let budget = Budget::in_memory(Some(3), wall_clock());
     for _ in 0..3 {
         budget.spend().unwrap();
         advance(600 * SECOND).await;
     }
-    let spent = Spent { count: 3, limit: 3, retry_after: 1800 * SECOND };
+    let spent = BudgetExceeded { count: 3, limit: 3, retry_after: 1800 * SECOND };
     assert_eq!(budget.spend(), Err(spent));
     advance(1799 * SECOND).await;
     assert!(budget.spend().is_err());
@@ -102,8 +102,8 @@ async fn the_hour_slides_and_a_refusal_says_when_the_oldest_leaves() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_leaves_before_its_hour_is_over() {
-    let budget = Budget::in_memory(None, wall());
+async fn no_creation_leaves_before_its_hour_is_over() {
+    let budget = Budget::in_memory(None, wall_clock());
     advance(SECOND / 2).await;
     budget.spend().unwrap();
     advance(3600 * SECOND - SECOND / 10).await;
@@ -113,8 +113,8 @@ async fn nothing_leaves_before_its_hour_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_told_has_the_promised_keys() {
-    let budget = Budget::in_memory(Some(100), wall());
+async fn status_and_operations_have_the_documented_keys() {
+    let budget = Budget::in_memory(Some(100), wall_clock());
     (0..45).for_each(|_| budget.spend().unwrap());
     (0..5).for_each(|_| budget.count("execution"));
     let json = |value: &dyn Fn() -> serde_json::Result<String>| value().unwrap();
@@ -123,22 +123,22 @@ async fn what_is_told_has_the_promised_keys() {
         r#"{"count":45,"limit":100,"exceeded":false,"remaining":55}"#
     );
     assert_eq!(
-        json(&|| serde_json::to_string(&budget.stats())),
+        json(&|| serde_json::to_string(&budget.operations())),
         r#"{"totalRequests":50,"byOperation":{"execution":5,"sandbox_create":45}}"#
     );
-    let unbounded = Budget::in_memory(None, wall());
+    let unbounded = Budget::in_memory(None, wall_clock());
     unbounded.spend().unwrap();
     assert_eq!(
         json(&|| serde_json::to_string(&unbounded.check())),
         r#"{"count":1,"limit":null,"exceeded":false,"remaining":null}"#
     );
     advance(3661 * SECOND).await;
-    assert_eq!(budget.stats(), Stats::default());
+    assert_eq!(budget.operations(), OperationCounts::default());
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_warns_at_80_alerts_above_90_and_says_each_refusal() {
-    let budget = Budget::in_memory(Some(100), wall());
+async fn a_warning_comes_at_80_percent_an_alert_above_90_and_an_event_for_each_refusal() {
+    let budget = Budget::in_memory(Some(100), wall_clock());
     let until = |count| while budget.check().count < count && budget.spend().is_ok() {};
     assert_eq!(Log::of(|| until(79)), [""; 0]);
     let line = |level: Level, event: &str, count: u32| {
@@ -148,31 +148,31 @@ async fn it_warns_at_80_alerts_above_90_and_says_each_refusal() {
     assert_eq!(Log::of(|| until(100)), [line(Level::ERROR, "rate_limit_alert", 91)]);
     let refused = line(Level::WARN, "rate_limit_exceeded", 100);
     assert_eq!(Log::of(|| (0..2).for_each(|_| assert!(budget.spend().is_err()))), [refused.clone(), refused]);
-    // Once per crossing, and the next hour crosses them again.
+    // The next hour crosses the thresholds again.
     advance(3600 * SECOND).await;
     assert_eq!(Log::of(|| until(100)).len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restart_forgets_nothing_and_gives_nothing_away() {
-    let (folder, now) = (Folder::new(), wall());
-    let open = |limit| Budget::kept_in(folder.file(), Some(limit), now.clone());
+async fn a_restart_forgets_no_creation_and_allows_no_more() {
+    let (folder, now) = (Folder::new(), wall_clock());
+    let open = |limit| Budget::in_file(folder.file(), Some(limit), now.clone());
     let budget = open(3);
     budget.spend().unwrap();
     advance(1800 * SECOND).await;
     budget.count("lifecycle");
     budget.spend().unwrap();
-    // Killed: nothing is written at the end.
+    // As when killed: nothing is written at the end.
     std::mem::forget(budget);
     let budget = open(3);
     assert_eq!(budget.check().count, 2);
-    assert_eq!(budget.stats().by_operation["lifecycle"], 1);
+    assert_eq!(budget.operations().by_operation["lifecycle"], 1);
     budget.count("lifecycle");
     drop(budget);
-    // A smaller limit waits for as many to leave as are too many.
-    let spent = Spent { count: 2, limit: 1, retry_after: 3600 * SECOND };
+    // A lower limit waits until enough creations have left the hour.
+    let spent = BudgetExceeded { count: 2, limit: 1, retry_after: 3600 * SECOND };
     assert_eq!(open(1).spend(), Err(spent));
-    assert_eq!(open(3).stats().by_operation["lifecycle"], 2);
+    assert_eq!(open(3).operations().by_operation["lifecycle"], 2);
     advance(1800 * SECOND).await;
     assert_eq!(open(3).check().count, 1);
     #[cfg(unix)]
@@ -184,42 +184,42 @@ async fn a_restart_forgets_nothing_and_gives_nothing_away() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_damaged_file_is_set_aside_and_said() {
+async fn a_damaged_file_is_renamed_and_logged() {
     let folder = Folder::new();
     let path = folder.file();
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     for damage in ["", "{\"creations\":{\"17", "{\"creations\":[]}", "\u{0}"] {
         fs::write(&path, damage).unwrap();
-        let said = Log::of(|| {
-            let budget = Budget::kept_in(path.clone(), Some(3), wall());
+        let events = Log::of(|| {
+            let budget = Budget::in_file(path.clone(), Some(3), wall_clock());
             assert_eq!(budget.check().count, 0);
             budget.spend().unwrap();
         });
-        assert!(said.len() == 1 && said[0].starts_with("WARN"), "{said:?}");
+        assert!(events.len() == 1 && events[0].starts_with("WARN"), "{events:?}");
         assert_eq!(fs::read_to_string(path.with_file_name("budget.json.damaged")).unwrap(), damage);
-        assert_eq!(Budget::kept_in(path.clone(), Some(3), wall()).check().count, 1);
+        assert_eq!(Budget::in_file(path.clone(), Some(3), wall_clock()).check().count, 1);
     }
-    // Sound JSON with mad numbers is no reason to fall over.
+    // Valid JSON with absurd numbers does not panic.
     fs::write(
         &path,
         format!("{{\"creations\":{{\"{0}\":{1}}},\"operations\":{{\"x\":{{\"{0}\":{0}}}}}}}", u64::MAX, u32::MAX),
     )
     .unwrap();
-    assert_eq!(Budget::kept_in(path.clone(), Some(3), wall()).check().count, 0);
+    assert_eq!(Budget::in_file(path.clone(), Some(3), wall_clock()).check().count, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_file_that_cannot_be_written_is_said_once_and_the_budget_holds() {
+async fn a_file_that_cannot_be_written_is_logged_once_and_the_budget_still_limits() {
     let folder = Folder::new();
     fs::create_dir_all(&folder.0).unwrap();
     let blocked = folder.0.join("a file");
     fs::write(&blocked, "").unwrap();
-    let said = Log::of(|| write_into(&blocked));
-    assert!(said.iter().filter(|line| line.contains("cannot be written")).count() == 1, "{said:?}");
+    let events = Log::of(|| write_into(&blocked));
+    assert!(events.iter().filter(|line| line.contains("cannot be written")).count() == 1, "{events:?}");
 }
 
 fn write_into(blocked: &Path) {
-    let budget = Budget::kept_in(blocked.join("budget.json"), Some(2), wall());
+    let budget = Budget::in_file(blocked.join("budget.json"), Some(2), wall_clock());
     (0..2).for_each(|_| budget.spend().unwrap());
     assert!(budget.spend().is_err());
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::adaptive::Adaptive;
-use super::bucket::Bucket;
+use super::adaptive::AdaptiveRate;
 use super::gcra::Gcra;
+use super::rate_limiter::RateLimiter;
 use super::window::Window;
-use super::{Kind, Plan};
+use super::{CallClass, Plan};
 
 /// What an account may do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,18 +53,19 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl Config {
-    /// Without a burst: five at once are five in a second only if none came just before.
-    pub(crate) fn creation(&self, now: Instant) -> Arc<Bucket> {
-        let most = self.creations_per_second.unwrap_or(self.plan.creations_per_second());
-        Bucket::fixed(Kind::Creation, Gcra::new(most, SECOND, 1, now), Window::new(most as usize, SECOND))
+    /// Returns the rate limiter of creations. It has no burst: a burst after a creation would exceed the rate.
+    pub(crate) fn creation(&self, now: Instant) -> Arc<RateLimiter> {
+        let limit = self.creations_per_second.unwrap_or(self.plan.creations_per_second());
+        RateLimiter::fixed(CallClass::Creation, Gcra::new(limit, SECOND, 1, now), Window::new(limit as usize, SECOND))
     }
 
-    pub(crate) fn execution(&self, now: Instant) -> Arc<Bucket> {
-        // A second's worth may start at once, but not so much that half the rate is no relief.
+    /// Returns the rate limiter of executions.
+    pub(crate) fn execution(&self, now: Instant) -> Arc<RateLimiter> {
+        // A second's worth may start at once, but no more than ten: a burst must not undo the effect of a halved rate.
         let burst = (self.executions_per_minute / 60).clamp(1, 10);
         let gcra = Gcra::new(self.executions_per_minute, MINUTE, burst, now);
-        let adaptive = Adaptive::new(self.executions_per_minute, gcra.interval(), now);
+        let adaptive = AdaptiveRate::new(self.executions_per_minute, gcra.interval(), now);
         let window = Window::new(self.executions_per_minute as usize, MINUTE);
-        Bucket::adaptive(Kind::Execution, gcra, window, adaptive)
+        RateLimiter::adaptive(CallClass::Execution, gcra, window, adaptive)
     }
 }

@@ -1,4 +1,4 @@
-//! Limits that E2B counts by the address that calls come from: all accounts behind one address share them.
+//! Rates that E2B counts by the address that calls come from. All accounts behind one address share them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,39 +6,39 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Kind;
-use super::bucket::Bucket;
+use super::CallClass;
 use super::gcra::Gcra;
+use super::rate_limiter::RateLimiter;
 use super::window::Window;
 use crate::address::Address;
 
-/// The rates of one address towards one service. Clones are the same rates.
+/// The rates of one address towards one service. Clones share them.
 #[derive(Clone)]
 pub struct Egress {
-    pub(crate) lifecycle: Arc<Bucket>,
-    pub(crate) operation: Arc<Bucket>,
+    pub(crate) lifecycle: Arc<RateLimiter>,
+    pub(crate) operation: Arc<RateLimiter>,
 }
 
-/// The rates of this process towards every service that it calls. All its calls leave by the same address.
+/// The rates of this process towards every service that it calls, by the service's address.
 #[derive(Default)]
 pub struct EgressRates {
     /// By the origin of the management API.
-    lifecycle: BTreeMap<String, Arc<Bucket>>,
-    /// By where the sandboxes are.
-    operation: BTreeMap<String, Arc<Bucket>>,
+    lifecycle: BTreeMap<String, Arc<RateLimiter>>,
+    /// By the origin or the domain of the sandboxes.
+    operation: BTreeMap<String, Arc<RateLimiter>>,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
 
 impl Egress {
-    /// Rates that nobody shares: those of a process with a single account.
-    pub fn own() -> Self {
+    /// Returns the rates of a process with a single account.
+    pub fn unshared() -> Self {
         Self { lifecycle: lifecycle(), operation: operation() }
     }
 }
 
 impl EgressRates {
-    /// Returns the rates towards this service: the same ones for every account of it.
+    /// Returns the rates towards this service, which all its accounts share.
     pub fn towards(&mut self, address: &Address) -> Egress {
         let api = address.api().to_ascii_lowercase();
         let sandboxes = address.sandboxes().to_ascii_lowercase();
@@ -49,14 +49,22 @@ impl EgressRates {
     }
 }
 
-/// 20,000 calls of the management API in 30 seconds.
-fn lifecycle() -> Arc<Bucket> {
+/// Returns the rate of the management API: 20,000 calls in 30 seconds.
+fn lifecycle() -> Arc<RateLimiter> {
     let (most, window) = (20_000, 30 * SECOND);
-    Bucket::fixed(Kind::Lifecycle, Gcra::new(most, window, 2_000, Instant::now()), Window::new(most as usize, window))
+    RateLimiter::fixed(
+        CallClass::Lifecycle,
+        Gcra::new(most, window, 2_000, Instant::now()),
+        Window::new(most as usize, window),
+    )
 }
 
-/// 40,000 calls into sandboxes in 60 seconds.
-fn operation() -> Arc<Bucket> {
+/// Returns the rate of calls into sandboxes: 40,000 in 60 seconds.
+fn operation() -> Arc<RateLimiter> {
     let (most, window) = (40_000, 60 * SECOND);
-    Bucket::fixed(Kind::Operation, Gcra::new(most, window, 4_000, Instant::now()), Window::new(most as usize, window))
+    RateLimiter::fixed(
+        CallClass::Operation,
+        Gcra::new(most, window, 4_000, Instant::now()),
+        Window::new(most as usize, window),
+    )
 }

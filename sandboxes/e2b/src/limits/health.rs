@@ -1,14 +1,14 @@
-//! How well calls to E2B do lately.
+//! The share of recent calls to E2B that succeeded.
 
-/// The share of calls that did well, the latest weighing most.
+/// An exponential moving average of successes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Health(f64);
 
-/// What one call weighs: about the last twenty matter.
+/// The weight of one call: about the last twenty matter.
 const WEIGHT: f64 = 0.1;
 
 impl Health {
-    /// Nothing has failed yet.
+    /// Returns the health of an account without failures.
     pub(crate) fn full() -> Self {
         Self(1.0)
     }
@@ -21,14 +21,14 @@ impl Health {
         self.0 -= WEIGHT * self.0;
     }
 
-    /// From 0 to 1.
+    /// Returns the share, from 0 to 1.
     pub(crate) fn share(self) -> f64 {
         self.0
     }
 
-    /// From 0 to 100.
+    /// Returns the percentage, from 0 to 100.
     pub(crate) fn percent(self) -> u8 {
-        // A float as an integer saturates.
+        // The conversion saturates.
         (self.0 * 100.0).round() as u8
     }
 }
@@ -57,15 +57,16 @@ mod tests {
     }
 
     #[test]
-    fn one_more_failure_anywhere_in_a_story_never_makes_it_better() {
-        for story in 0u16..1 << 10 {
+    fn one_more_failure_anywhere_in_a_sequence_never_improves_it() {
+        for sequence in 0u16..1 << 10 {
             for worse in 0..10 {
-                let tell = |story: u16| {
+                let share = |sequence: u16| {
                     let mut health = Health::full();
-                    (0..10).for_each(|call| if story >> call & 1 == 1 { health.failed() } else { health.succeeded() });
+                    (0..10)
+                        .for_each(|call| if sequence >> call & 1 == 1 { health.failed() } else { health.succeeded() });
                     health.share()
                 };
-                assert!(tell(story | 1 << worse) <= tell(story));
+                assert!(share(sequence | 1 << worse) <= share(sequence));
             }
         }
     }

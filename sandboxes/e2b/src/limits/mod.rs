@@ -1,23 +1,22 @@
-//! What one E2B account may do at a time, kept to before E2B has to refuse: creations, calls, executions, and how many
-//! sandboxes run.
+//! The limits of one E2B account, obeyed here before E2B has to refuse: creations, calls, executions, and running sandboxes.
 //!
-//! Every right is asked for before its call is sent, waits in order, and says when to come back where the wait would be
-//! too long. The rates hold where the calls arrive, however long each is on its way: a right is given back only a whole
-//! window after its call has ended ([`Reservation`]). Other processes may use the account: then E2B refuses after all, and
-//! [`Limits::rate_limited`] and [`Limits::concurrency_capped`] hold the next ones back.
+//! Every call is reserved before it is sent. Reservations are made in order, and refused with a retry time where the wait would
+//! be too long. The rates hold at E2B's side, however long calls are in flight: a reservation is free again only a whole window
+//! after its call has ended ([`CallReservation`]). Where other processes use the account, E2B refuses nevertheless:
+//! [`Limits::rate_limited`] and [`Limits::concurrency_capped`] then delay the next calls.
 //!
-//! What E2B counts by address, all accounts of this process share ([`EgressRates`]).
+//! All accounts of this process share the rates that E2B counts by address ([`EgressRates`]).
 
 mod adaptive;
-mod bucket;
+mod call_class;
+mod concurrency;
 mod config;
 mod egress;
+mod exceeded;
 mod gcra;
 mod health;
-mod kind;
-mod limited;
-mod places;
 mod plan;
+mod rate_limiter;
 mod status;
 mod window;
 
@@ -28,220 +27,220 @@ use switchtower_contract::rounded;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-pub use self::bucket::Reservation;
+pub use self::call_class::CallClass;
+pub use self::concurrency::SandboxReservation;
 pub use self::config::Config;
 pub use self::egress::{Egress, EgressRates};
-pub use self::kind::Kind;
-pub use self::limited::Limited;
-pub use self::places::Place;
+pub use self::exceeded::LimitExceeded;
 pub use self::plan::Plan;
-pub use self::status::{Flow, Status};
+pub use self::rate_limiter::CallReservation;
+pub use self::status::{RateStatus, Status};
 
-use self::bucket::Bucket;
-use self::gcra::FAR;
+use self::concurrency::ConcurrencyLimit;
+use self::gcra::MAX_WAIT;
 use self::health::Health;
-use self::places::Places;
+use self::rate_limiter::RateLimiter;
 use crate::budget::Budget;
 
 /// The limits of one account.
 pub struct Limits {
     plan: Plan,
-    patience: Duration,
-    creation: Arc<Bucket>,
+    wait_timeout: Duration,
+    creation: Arc<RateLimiter>,
     egress: Egress,
-    execution: Arc<Bucket>,
-    /// Creations under way.
-    at_once: Arc<Semaphore>,
-    places: Places,
+    execution: Arc<RateLimiter>,
+    /// Limits the creations in flight.
+    creations_in_flight: Arc<Semaphore>,
+    concurrency: ConcurrencyLimit,
     connections_per_sandbox: usize,
-    /// Protects the score; held for a few instructions.
+    /// Held for a few instructions.
     health: Mutex<Health>,
     budget: Budget,
 }
 
-/// The right to create one sandbox, while it is being created. Dropped before there is one, it frees its place; the
-/// rate and the budget stay spent, for E2B may have counted the call.
-#[must_use = "a creation is held until there is a sandbox"]
+/// The reservation of one creation, held while the sandbox is being created. Dropped before there is one, it no longer counts
+/// against the cap; it still counts against the rate and the budget, since E2B may have counted the call.
+#[must_use = "the reservation is held until the sandbox exists"]
 #[derive(Debug)]
-pub struct Creation {
-    place: Place,
-    _right: Reservation,
-    _under_way: OwnedSemaphorePermit,
+pub struct CreationReservation {
+    sandbox: SandboxReservation,
+    _call: CallReservation,
+    _in_flight: OwnedSemaphorePermit,
 }
 
-impl Creation {
-    /// The sandbox exists: the next one may be created, and this place is held until it ends.
-    pub fn created(self) -> Place {
-        self.place
+impl CreationReservation {
+    /// Ends the creation, whose sandbox exists. Returns the reservation that the sandbox keeps until it ends.
+    pub fn created(self) -> SandboxReservation {
+        self.sandbox
     }
 }
 
-/// What a refusal without a time asks for.
-const PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause that E2B's word is taken for. A header that says more is a mistake, or somebody else's.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+/// The pause after a refusal without a retry time.
+const DEFAULT_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause that a refusal can cause. A header that says more is a mistake, or not E2B's.
+const MAX_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 impl Limits {
-    /// The limits of an account that has been quiet. [`Config::max_per_hour`] is the budget's, which was made with it.
+    /// Returns the limits of an account without recent calls. The budget was made with [`Config::max_per_hour`].
     pub fn new(config: &Config, budget: Budget, egress: Egress) -> Self {
         let now = Instant::now();
         Self {
             plan: config.plan,
-            patience: config.wait_timeout.min(FAR),
+            wait_timeout: config.wait_timeout.min(MAX_WAIT),
             creation: config.creation(now),
             egress,
             execution: config.execution(now),
-            at_once: Arc::new(Semaphore::new(config.plan.creations_at_once())),
-            places: Places::new(config.max_concurrent.unwrap_or(config.plan.concurrent()), now),
+            creations_in_flight: Arc::new(Semaphore::new(config.plan.max_creations_in_flight())),
+            concurrency: ConcurrencyLimit::new(config.max_concurrent.unwrap_or(config.plan.max_concurrent()), now),
             connections_per_sandbox: config.max_connections_per_sandbox.max(1),
             health: Mutex::new(Health::full()),
             budget,
         }
     }
 
-    /// Waits for the right to create one sandbox: at the plan's rate, no more under way at once than the plan has it
-    /// ([`Plan::creations_at_once`]: one after the other on Hobby), under the cap of concurrent sandboxes, within the
-    /// hour's budget. In the order of asking. Dropping the future gives everything back.
+    /// Waits until a sandbox may be created, in the order of calls: at the plan's rate, with at most
+    /// [`Plan::max_creations_in_flight`] in flight, under the cap of concurrent sandboxes, and within the hourly budget. Dropping
+    /// the future reserves nothing.
     ///
     /// # Errors
-    /// The budget is used up, or there is no right within [`Config::wait_timeout`].
-    pub async fn creation(&self) -> Result<Creation, Limited> {
+    /// The budget is used up, or none may be created within [`Config::wait_timeout`].
+    pub async fn creation(&self) -> Result<CreationReservation, LimitExceeded> {
         let deadline = self.deadline();
-        self.budget.admit()?;
-        // The first in line stays first until it has everything, so nobody is overtaken half way.
+        self.budget.check_creation()?;
+        // The turn is kept until everything is reserved, so that no caller is overtaken.
         let turn = self.creation.turn(deadline).await?;
-        let under_way = match timeout_at(deadline, self.at_once.clone().acquire_owned()).await {
-            Ok(Ok(under_way)) => under_way,
-            // The semaphore is never closed: this is the deadline.
-            _ => return Err(self.creation.refusal(1)),
+        let in_flight = match timeout_at(deadline, self.creations_in_flight.clone().acquire_owned()).await {
+            Ok(Ok(in_flight)) => in_flight,
+            // The semaphore is never closed, so this is the deadline.
+            _ => return Err(self.creation.exceeded(1)),
         };
-        let place = self.places.place(deadline).await?;
-        let right = loop {
-            self.places.open(deadline).await?;
-            match turn.take() {
-                Ok(right) => break right,
+        let sandbox = self.concurrency.reserve(deadline).await?;
+        let call = loop {
+            self.concurrency.wait_while_full(deadline).await?;
+            match turn.try_reserve() {
+                Ok(call) => break call,
                 Err(wait) => turn.wait(wait, deadline).await?,
             }
         };
-        // Last, without an await behind it: who leaves before has spent nothing.
+        // Last, without an await after it: a caller that leaves before spends nothing of the budget.
         self.budget.spend()?;
-        Ok(Creation { place, _right: right, _under_way: under_way })
+        Ok(CreationReservation { sandbox, _call: call, _in_flight: in_flight })
     }
 
-    /// Waits for a place for a sandbox that exists: a paused one that wakes counts against the cap again, and against
-    /// nothing else.
+    /// Waits until a paused sandbox may be resumed: it counts against the cap again, and against nothing else.
     ///
     /// # Errors
-    /// No place is free within [`Config::wait_timeout`].
-    pub async fn place(&self) -> Result<Place, Limited> {
-        self.places.place(self.deadline()).await
+    /// It may not within [`Config::wait_timeout`].
+    pub async fn sandbox(&self) -> Result<SandboxReservation, LimitExceeded> {
+        self.concurrency.reserve(self.deadline()).await
     }
 
-    /// Waits for the right to start a program.
+    /// Waits until a program may be started.
     ///
     /// # Errors
-    /// There is none within [`Config::wait_timeout`].
-    pub async fn execution(&self) -> Result<Reservation, Limited> {
-        self.right(Kind::Execution).await
+    /// None may within [`Config::wait_timeout`].
+    pub async fn execution(&self) -> Result<CallReservation, LimitExceeded> {
+        self.reserve(CallClass::Execution).await
     }
 
-    /// Waits for the right to a call of the management API: 20,000 in 30 seconds.
+    /// Waits until the management API may be called: 20,000 calls in 30 seconds.
     ///
     /// # Errors
-    /// There is none within [`Config::wait_timeout`].
-    pub async fn lifecycle(&self) -> Result<Reservation, Limited> {
-        self.right(Kind::Lifecycle).await
+    /// It may not within [`Config::wait_timeout`].
+    pub async fn lifecycle(&self) -> Result<CallReservation, LimitExceeded> {
+        self.reserve(CallClass::Lifecycle).await
     }
 
-    /// Waits for the right to a call into a sandbox: 40,000 in 60 seconds.
+    /// Waits until a sandbox may be called: 40,000 calls in 60 seconds.
     ///
     /// # Errors
-    /// There is none within [`Config::wait_timeout`].
-    pub async fn operation(&self) -> Result<Reservation, Limited> {
-        self.right(Kind::Operation).await
+    /// It may not within [`Config::wait_timeout`].
+    pub async fn operation(&self) -> Result<CallReservation, LimitExceeded> {
+        self.reserve(CallClass::Operation).await
     }
 
-    /// E2B refused a call for its rate (429): nothing more of that kind starts before `retry_after`, or for a second
-    /// where it gave no time. Executions are at half their rate from then on. Counts as a call that failed: do not
-    /// report it to [`Limits::failed`] too.
-    pub fn rate_limited(&self, what: Kind, retry_after: Option<Duration>) {
-        let pause = retry_after.unwrap_or(PAUSE).min(LONGEST_PAUSE);
-        self.bucket(what).rate_limited(pause);
-        self.feel(Health::failed);
-        tracing::debug!(what = what.name(), pause = %rounded(pause), "E2B refused a call for its rate");
+    /// Records that E2B refused a call for its rate (429). No call of that class starts before `retry_after`, or for a second
+    /// where there is none; executions have half their rate from then on. This counts as a failed call: do not report it to
+    /// [`Limits::failed`] too.
+    pub fn rate_limited(&self, class: CallClass, retry_after: Option<Duration>) {
+        let pause = retry_after.unwrap_or(DEFAULT_PAUSE).min(MAX_PAUSE);
+        self.limiter(class).rate_limited(pause);
+        self.update_health(Health::failed);
+        tracing::debug!(class = class.name(), pause = %rounded(pause), "E2B refused a call for its rate");
     }
 
-    /// E2B says that the account is full though we count less: another process uses it. Nothing starts for 5 seconds.
+    /// Records that E2B counts more concurrent sandboxes than this process: another one uses the account. No sandbox starts for 5
+    /// seconds.
     pub fn concurrency_capped(&self) {
-        self.places.capped();
+        self.concurrency.set_full();
     }
 
-    /// A call did well.
-    pub fn succeeded(&self, what: Kind) {
-        self.bucket(what).succeeded();
-        self.feel(Health::succeeded);
+    /// Records that a call succeeded.
+    pub fn succeeded(&self, class: CallClass) {
+        self.limiter(class).succeeded();
+        self.update_health(Health::succeeded);
     }
 
-    /// A call did not do well, and it was not its rate.
-    pub fn failed(&self, what: Kind) {
-        self.bucket(what).failed();
-        self.feel(Health::failed);
+    /// Records that a call failed, other than for its rate.
+    pub fn failed(&self, class: CallClass) {
+        self.limiter(class).failed();
+        self.update_health(Health::failed);
     }
 
-    /// From 0 to 100: the share of calls that did well, the last twenty or so counting most.
+    /// Returns the percentage of calls that succeeded, weighted towards the last twenty or so.
     pub fn health(&self) -> u8 {
         self.health.lock().unwrap_or_else(PoisonError::into_inner).percent()
     }
 
-    /// Connections to one sandbox that may be open at once.
+    /// Returns how many connections to one sandbox may be open at once.
     pub(crate) fn connections_per_sandbox(&self) -> usize {
         self.connections_per_sandbox
     }
 
-    /// How much is in use.
+    /// Returns the usage of all limits.
     pub fn status(&self) -> Status {
         Status {
             plan: self.plan,
             health: self.health(),
-            creation: self.creation.flow(),
-            lifecycle: self.egress.lifecycle.flow(),
-            operation: self.egress.operation.flow(),
-            execution: self.execution.flow(),
-            running: self.places.running(),
-            cap: self.places.cap(),
+            creation: self.creation.status(),
+            lifecycle: self.egress.lifecycle.status(),
+            operation: self.egress.operation.status(),
+            execution: self.execution.status(),
+            running: self.concurrency.running(),
+            cap: self.concurrency.cap(),
             budget: self.budget.check(),
-            by_operation: self.budget.stats().by_operation,
+            by_operation: self.budget.operations().by_operation,
         }
     }
 
-    /// The hour's budget of creations, and what was asked of E2B.
+    /// Returns the hourly budget of creations, which also counts the other operations.
     pub fn budget(&self) -> &Budget {
         &self.budget
     }
 
-    async fn right(&self, what: Kind) -> Result<Reservation, Limited> {
-        let right = self.bucket(what).right(self.deadline()).await?;
-        self.budget.count(what.name());
-        Ok(right)
+    async fn reserve(&self, class: CallClass) -> Result<CallReservation, LimitExceeded> {
+        let reservation = self.limiter(class).reserve(self.deadline()).await?;
+        self.budget.count(class.name());
+        Ok(reservation)
     }
 
     fn deadline(&self) -> Instant {
-        Instant::now() + self.patience
+        Instant::now() + self.wait_timeout
     }
 
-    fn bucket(&self, what: Kind) -> &Arc<Bucket> {
-        match what {
-            Kind::Creation => &self.creation,
-            Kind::Lifecycle => &self.egress.lifecycle,
-            Kind::Operation => &self.egress.operation,
-            Kind::Execution => &self.execution,
+    fn limiter(&self, class: CallClass) -> &Arc<RateLimiter> {
+        match class {
+            CallClass::Creation => &self.creation,
+            CallClass::Lifecycle => &self.egress.lifecycle,
+            CallClass::Operation => &self.egress.operation,
+            CallClass::Execution => &self.execution,
         }
     }
 
-    fn feel(&self, how: impl FnOnce(&mut Health)) {
+    fn update_health(&self, update: impl FnOnce(&mut Health)) {
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        how(&mut health);
-        self.execution.health(health.share());
+        update(&mut health);
+        self.execution.set_health(health.share());
     }
 }
 

@@ -1,10 +1,9 @@
-//! What an E2B account may do, by what is paid for it. The numbers are those of E2B's documentation
-//! (<https://e2b.dev/docs/sandbox/rate-limits>) but where it says otherwise here.
+//! E2B's plans and their limits. The numbers are from E2B's documentation (<https://e2b.dev/docs/sandbox/rate-limits>), except
+//! where a comment says otherwise.
 
 use serde::{Deserialize, Serialize};
 
-/// The plan of an account. An account with limits of its own has one of these and says in
-/// [`Config`](super::Config) where it differs.
+/// The plan of an account. The [`Config`](super::Config) of an account with limits of its own overrides its numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Plan {
@@ -15,7 +14,7 @@ pub enum Plan {
 }
 
 impl Plan {
-    /// Sandboxes that may be created in a second. An enterprise has a rate of its own: 50 is a guess, to be replaced by
+    /// Returns how many sandboxes may be created in a second. Enterprise accounts have individual rates: 50 is a guess, to be set by
     /// [`Config::creations_per_second`](super::Config::creations_per_second).
     pub fn creations_per_second(self) -> u32 {
         match self {
@@ -25,9 +24,9 @@ impl Plan {
         }
     }
 
-    /// Creations that may be under way at once. Our own rule, not E2B's: a creation takes seconds, and more of them
-    /// than start in one second only queue up over there.
-    pub fn creations_at_once(self) -> usize {
+    /// Returns how many creations may be in flight at once. This is our own limit: a creation takes seconds, and more than start
+    /// in one second only queue at E2B.
+    pub fn max_creations_in_flight(self) -> usize {
         match self {
             Self::Hobby => 1,
             Self::Pro => 5,
@@ -35,8 +34,9 @@ impl Plan {
         }
     }
 
-    /// Sandboxes that may run at once. Paused ones do not count. Pro can buy more, an enterprise has at least these.
-    pub fn concurrent(self) -> usize {
+    /// Returns how many sandboxes may run at once; paused ones do not count. Pro accounts can buy more, Enterprise accounts have
+    /// at least this many.
+    pub fn max_concurrent(self) -> usize {
         match self {
             Self::Hobby => 20,
             Self::Pro => 100,

@@ -1,4 +1,4 @@
-//! How much of an account's limits is in use, for figures and probes.
+//! The usage of an account's limits, for status pages and metrics.
 
 use std::collections::BTreeMap;
 
@@ -7,39 +7,39 @@ use serde::Serialize;
 use super::Plan;
 use crate::budget::BudgetStatus;
 
-/// One account.
+/// The usage of one account.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     pub plan: Plan,
-    /// From 0 to 100: how well calls do lately.
+    /// The percentage of recent calls that succeeded.
     pub health: u8,
-    pub creation: Flow,
-    pub lifecycle: Flow,
-    pub operation: Flow,
-    pub execution: Flow,
-    /// Places in use: sandboxes that run or are being created.
+    pub creation: RateStatus,
+    pub lifecycle: RateStatus,
+    pub operation: RateStatus,
+    pub execution: RateStatus,
+    /// Sandboxes that run or are being created.
     pub running: usize,
     /// Sandboxes that may run at once.
     pub cap: usize,
     pub budget: BudgetStatus,
-    /// What was asked of E2B in the last hour.
+    /// Calls of the last hour, by operation.
     pub by_operation: BTreeMap<String, u64>,
 }
 
-/// The rights of one kind.
+/// The calls of one class.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Flow {
-    /// How many start in a second in the long run, as things are now.
+pub struct RateStatus {
+    /// Calls in a second in the long run, at the present rate.
     pub per_second: f64,
-    /// Tokens: how many could start at once now.
+    /// Calls that could start now.
     pub available: u32,
-    /// How many wait for a right.
+    /// Calls that wait.
     pub waiting: usize,
-    /// Calls that did well.
+    /// Calls that succeeded.
     pub succeeded: u64,
-    /// Calls that did not; those that E2B refused for their rate are not among them.
+    /// Calls that failed, without those that E2B refused for their rate.
     pub failed: u64,
     /// Calls that E2B refused for their rate.
     pub rate_limited: u64,

@@ -3,33 +3,34 @@ use switchtower_contract::Remedy;
 
 use super::*;
 
-fn trouble(call: Call, status: u16, body: &str, after: Option<&'static str>) -> Trouble {
+fn error(call: CallKind, status: u16, body: &str, after: Option<&'static str>) -> CallError {
     let mut headers = HeaderMap::new();
     if let Some(after) = after {
         headers.insert("retry-after", HeaderValue::from_static(after));
     }
-    Trouble::of(call, StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes())
+    CallError::from_response(call, StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes())
 }
 
-/// Every status and body that E2B is known to give.
+/// Every status and body that E2B is known to answer with.
 #[test]
-fn every_answer_has_one_cause() {
-    use Call::{Control, Create, Execute, Sandbox};
+fn every_response_has_one_cause() {
+    use CallKind::{Control, Create, Execute, Sandbox};
     use Cause::{
-        Authentication, Capacity, ConcurrencyCap, Gone, NoPath, Ours, RateLimit, Server, Template, Transition,
+        Authentication, Capacity, ConcurrencyCap, Gone, InvalidRequest, RateLimit, Server, Template, Transition,
+        UnknownPath,
     };
     let cap = r#"{"code":429,"message":"you have reached the maximum number of concurrent E2B sandboxes (20)"}"#;
-    let table: &[(Call, u16, &str, Option<&'static str>, Cause)] = &[
-        (Create, 400, r#"{"code":400,"message":"Timeout cannot be greater than 1 hours"}"#, None, Ours),
-        (Create, 400, r#"{"code":400,"message":"no matching operation was found"}"#, None, NoPath),
+    let table: &[(CallKind, u16, &str, Option<&'static str>, Cause)] = &[
+        (Create, 400, r#"{"code":400,"message":"Timeout cannot be greater than 1 hours"}"#, None, InvalidRequest),
+        (Create, 400, r#"{"code":400,"message":"no matching operation was found"}"#, None, UnknownPath),
         (Create, 401, r#"{"code":401,"message":"Invalid API key format"}"#, None, Authentication),
         (Control, 401, "", None, Authentication),
         (Create, 403, r#"{"code":403,"message":"you don't have access to template 'x'"}"#, None, Template),
         (Control, 403, r#"{"code":403,"message":"forbidden"}"#, None, Authentication),
         (Create, 404, r#"{"code":404,"message":"template 'x' not found"}"#, None, Template),
         (Create, 404, r#"{"code":404,"message":"tag 't' does not exist for template 'x'"}"#, None, Template),
-        (Create, 404, "404 page not found", None, NoPath),
-        (Create, 405, "", None, NoPath),
+        (Create, 404, "404 page not found", None, UnknownPath),
+        (Create, 405, "", None, UnknownPath),
         (
             Control,
             404,
@@ -38,7 +39,7 @@ fn every_answer_has_one_cause() {
             Gone,
         ),
         (Control, 409, r#"{"code":409,"message":"sandbox is already paused"}"#, None, Transition),
-        (Create, 422, r#"{"code":422,"message":"no"}"#, None, Ours),
+        (Create, 422, r#"{"code":422,"message":"no"}"#, None, InvalidRequest),
         (Create, 429, r#"{"code":429,"message":"Rate limit exceeded"}"#, Some("2"), RateLimit),
         (Create, 429, r#"{"code":429,"message":"Rate limit exceeded, please try again later."}"#, None, RateLimit),
         (Create, 429, cap, None, ConcurrencyCap),
@@ -48,9 +49,9 @@ fn every_answer_has_one_cause() {
         (Create, 503, r#"{"code":503,"message":"x","error_code":"sandbox_capacity_unavailable"}"#, None, Capacity),
         (Create, 502, "<html>", None, Server),
         (Control, 504, "upstream timeout", None, Server),
-        (Execute, 400, "Only one of context_id or language can be provided", None, Ours),
+        (Execute, 400, "Only one of context_id or language can be provided", None, InvalidRequest),
         (Execute, 404, "Context abc not found", None, Gone),
-        (Execute, 422, r#"{"detail":[]}"#, None, Ours),
+        (Execute, 422, r#"{"detail":[]}"#, None, InvalidRequest),
         (Execute, 500, "Failed to create context: no", None, Server),
         (Execute, 502, r#"{"sandboxId":"i1","message":"The sandbox was not found","code":502}"#, None, Gone),
         (
@@ -70,25 +71,25 @@ fn every_answer_has_one_cause() {
         (Execute, 401, r#"{"code":401,"message":"unauthorized access"}"#, None, Gone),
         (Execute, 403, "", None, Gone),
         (Execute, 409, "The sandbox is still transitioning. Try again in a moment.", None, Transition),
-        (Sandbox, 400, "Invalid sandbox ID", None, Ours),
+        (Sandbox, 400, "Invalid sandbox ID", None, InvalidRequest),
         (Sandbox, 404, r#"{"code":"not_found","message":"no such file"}"#, None, Gone),
         (Sandbox, 507, r#"{"code":507,"message":"no space left"}"#, None, Server),
     ];
     for (call, status, body, after, cause) in table {
-        assert_eq!(trouble(*call, *status, body, *after).cause, *cause, "{call:?} {status} {body}");
+        assert_eq!(error(*call, *status, body, *after).cause, *cause, "{call:?} {status} {body}");
     }
 }
 
 #[test]
-fn a_wrong_key_is_not_tried_again_and_says_how_to_mend_it() {
-    let fault = trouble(Call::Create, 401, r#"{"code":401,"message":"Invalid API key"}"#, None).fault(false);
+fn a_wrong_key_is_not_tried_again_and_says_how_to_fix_it() {
+    let fault = error(CallKind::Create, 401, r#"{"code":401,"message":"Invalid API key"}"#, None).fault();
     assert_eq!(fault.remedy(true), Remedy::TryNextTier);
     assert!(fault.to_string().contains("check that E2B_API_KEY"), "{fault}");
 }
 
 #[test]
-fn a_rate_limit_is_waited_out_as_it_says_or_for_half_a_minute() {
-    let wait = |after| match trouble(Call::Execute, 429, "Rate limit exceeded", after).fault(true) {
+fn a_rate_limit_is_retried_when_it_says_or_after_half_a_minute() {
+    let wait = |after| match error(CallKind::Execute, 429, "Rate limit exceeded", after).execution_fault() {
         Fault::Refused { retry_after, .. } => retry_after,
         other => panic!("{other:?}"),
     };
@@ -99,14 +100,15 @@ fn a_rate_limit_is_waited_out_as_it_says_or_for_half_a_minute() {
 }
 
 #[test]
-fn what_may_have_run_is_lost_and_what_cannot_have_run_is_not() {
-    let gone = trouble(Call::Execute, 502, r#"{"message":"The sandbox was not found","code":502}"#, None);
-    assert!(matches!(gone.fault(true), Fault::Unavailable { .. }));
-    let gateway = trouble(Call::Execute, 502, "<html>bad gateway</html>", None);
-    assert!(matches!(gateway.fault(true), Fault::Lost { .. }));
-    let cut = Trouble::broken(&Broken { reason: "reset".into(), reached: Reached::Maybe });
-    assert!(matches!(cut.fault(true), Fault::Lost { .. }));
-    assert!(matches!(cut.fault(false), Fault::Unavailable { .. }));
-    let unreached = Trouble::broken(&Broken { reason: "refused".into(), reached: Reached::No });
-    assert!(matches!(unreached.fault(true), Fault::Unavailable { .. }));
+fn a_call_that_may_have_run_is_lost_and_one_that_cannot_have_run_is_not() {
+    let gone = error(CallKind::Execute, 502, r#"{"message":"The sandbox was not found","code":502}"#, None);
+    assert!(matches!(gone.execution_fault(), Fault::Unavailable { .. }));
+    let gateway = error(CallKind::Execute, 502, "<html>bad gateway</html>", None);
+    assert!(matches!(gateway.execution_fault(), Fault::Lost { .. }));
+    let cut = CallError::from_transport(&TransportError { reason: "reset".into(), delivery: Delivery::Unknown });
+    assert!(matches!(cut.execution_fault(), Fault::Lost { .. }));
+    assert!(matches!(cut.fault(), Fault::Unavailable { .. }));
+    let unreached =
+        CallError::from_transport(&TransportError { reason: "refused".into(), delivery: Delivery::NotSent });
+    assert!(matches!(unreached.execution_fault(), Fault::Unavailable { .. }));
 }

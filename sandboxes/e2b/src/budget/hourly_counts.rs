@@ -1,4 +1,4 @@
-//! What happened in the last hour. Pure: it is told what time it is.
+//! The operations of the last hour. Pure: the time is an argument.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -6,29 +6,29 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// Creations and other operations, in steps of time since 1970.
+/// Counts of creations and other operations, by time since 1970. This is the content of the budget's file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct Ledger {
-    /// Creations by the second, rounded up: none leaves the hour too early. So there are 3600 entries at most.
+pub(super) struct HourlyCounts {
+    /// Creations by second, rounded up, so that none leaves the hour too early. At most 3600 entries.
     creations: BTreeMap<u64, u32>,
-    /// Other operations by the minute that they began in.
+    /// Other operations by the minute in which they began.
     operations: BTreeMap<Cow<'static, str>, BTreeMap<u64, u64>>,
 }
 
 pub(super) const HOUR: Duration = Duration::from_secs(60 * 60);
 const MINUTE: u64 = 60;
-/// The name of a creation among the operations.
+/// The name of creations among the operations.
 const CREATION: &str = "sandbox_create";
 
-impl Ledger {
-    /// Creations in the hour before `now`.
+impl HourlyCounts {
+    /// Returns the creations in the hour before `now`.
     pub(super) fn creations(&mut self, now: SystemTime) -> u32 {
         self.forget(now);
         self.creations.values().fold(0, |count, more| count.saturating_add(*more))
     }
 
-    pub(super) fn create(&mut self, now: SystemTime) {
+    pub(super) fn count_creation(&mut self, now: SystemTime) {
         let since = since_1970(now);
         let second = since.as_secs() + u64::from(since.subsec_nanos() > 0);
         let count = self.creations.entry(second).or_default();
@@ -42,10 +42,10 @@ impl Ledger {
         *count = count.saturating_add(1);
     }
 
-    /// How long until fewer than `limit` creations are in the hour; none where that never happens.
-    pub(super) fn until_under(&self, limit: u32, now: SystemTime) -> Option<Duration> {
+    /// Returns the time until the hour has fewer than `limit` creations. `None`: it never has.
+    pub(super) fn time_until_below(&self, limit: u32, now: SystemTime) -> Option<Duration> {
         let mut left = limit;
-        // From the latest: with the one that fills the limit gone, there is room.
+        // From the latest one back: when the one that reaches the limit has left the hour, the count is below it.
         for (second, count) in self.creations.iter().rev() {
             left = left.saturating_sub(*count);
             if left == 0 {
@@ -55,7 +55,7 @@ impl Ledger {
         (limit > 0).then_some(Duration::ZERO)
     }
 
-    /// How often each operation was, creations included.
+    /// Returns the count of each operation, with creations.
     pub(super) fn by_operation(&mut self, now: SystemTime) -> BTreeMap<String, u64> {
         let created = u64::from(self.creations(now));
         let counted = self.operations.iter().map(|(name, minutes)| {
@@ -68,7 +68,7 @@ impl Ledger {
         all
     }
 
-    /// Forgets what is older than an hour, and what is more than an hour ahead: the clock was wrong then.
+    /// Forgets operations that are older than an hour, or more than an hour in the future: the clock was wrong then.
     pub(super) fn forget(&mut self, now: SystemTime) {
         let now = since_1970(now).as_secs();
         let hour = HOUR.as_secs();

@@ -1,27 +1,27 @@
-//! Says when the budget runs low: one event each time that usage crosses a mark, one for each refusal.
+//! Events of a budget: one each time that usage crosses a threshold, one for each refusal.
 
-/// From this percentage on there is a warning.
-const WARNING: u64 = 80;
-/// Above this percentage there is an alert.
-const ALERT: u64 = 90;
+/// A warning is logged from this percentage on.
+const WARNING_PERCENT: u64 = 80;
+/// An alert is logged above this percentage.
+const ALERT_PERCENT: u64 = 90;
 
-/// A creation was counted after `before` others.
-pub(super) fn spent(before: u32, limit: u32) {
+/// Logs that a creation was counted after `before` others.
+pub(super) fn log_creation(before: u32, limit: u32) {
     let (before, limit) = (u64::from(before), u64::from(limit));
     let count = before + 1;
-    // Only what this creation crosses: after some have left the hour, the same mark may be crossed again.
-    if before * 100 < WARNING * limit && count * 100 >= WARNING * limit {
+    // Only thresholds that this creation crosses. Usage falls with time, so one may be crossed again.
+    if before * 100 < WARNING_PERCENT * limit && count * 100 >= WARNING_PERCENT * limit {
         let percent = percent(count, limit);
         tracing::warn!(target: "e2b_metrics", event = "rate_limit_warning", count, limit, percent, "[E2B_METRICS]");
     }
-    if before * 100 <= ALERT * limit && count * 100 > ALERT * limit {
+    if before * 100 <= ALERT_PERCENT * limit && count * 100 > ALERT_PERCENT * limit {
         let percent = percent(count, limit);
         tracing::error!(target: "e2b_metrics", event = "rate_limit_alert", count, limit, percent, "[E2B_METRICS]");
     }
 }
 
-/// A creation was refused.
-pub(super) fn refused(count: u32, limit: u32) {
+/// Logs that a creation was refused.
+pub(super) fn log_refusal(count: u32, limit: u32) {
     let (count, limit) = (u64::from(count), u64::from(limit));
     let percent = percent(count, limit);
     tracing::warn!(target: "e2b_metrics", event = "rate_limit_exceeded", count, limit, percent, "[E2B_METRICS]");

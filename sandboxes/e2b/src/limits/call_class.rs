@@ -1,24 +1,24 @@
-//! What a call to E2B asks for, as its limits count it.
+//! The classes of calls that E2B limits.
 
 use serde::Serialize;
 
-/// The calls that are limited together. E2B counts creations among the lifecycle calls too, and executions among the
-/// operations; who wants to be exact asks for both rights.
+/// Calls that are limited together. E2B counts creations among the lifecycle calls too, and executions among the operations:
+/// such calls need a reservation of both classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum CallClass {
     /// A new sandbox.
     Creation,
-    /// The management API: look at a sandbox, keep it, pause it, wake it, end it.
+    /// Calls of the management API: look up, extend, pause, resume and end a sandbox.
     Lifecycle,
-    /// A call into a sandbox: files, processes.
+    /// Calls into a sandbox: files, processes.
     Operation,
-    /// A program that starts in a sandbox.
+    /// Starts of programs in a sandbox.
     Execution,
 }
 
-impl Kind {
-    /// Its name in figures and events.
+impl CallClass {
+    /// Returns the name in statistics and events.
     pub fn name(self) -> &'static str {
         match self {
             Self::Creation => "creation",
@@ -28,7 +28,7 @@ impl Kind {
         }
     }
 
-    /// More than one of them, in a sentence.
+    /// Returns the plural for messages.
     pub(crate) fn plural(self) -> &'static str {
         match self {
             Self::Creation => "sandbox creations",
