@@ -220,7 +220,7 @@ fn a_kernel_is_opened_in_its_folder_with_its_variables() {
     bench.block_on(async {
         let opening =
             KernelOptions { env: [("TOKEN".into(), "t".into())].into(), folder: Some("/home/user/project".into()) };
-        let mut kernel = bench.of(bench.profiles()[0]).kernel(&opening).await.unwrap();
+        let mut kernel = bench.of(bench.profiles()[0]).kernels().unwrap().open_kernel(&opening).await.unwrap();
         let source = "import os\nprint(os.getcwd(), os.environ['TOKEN'])".to_owned();
         let cell = Cell { source, number: 1, ..Cell::default() };
         let (_, output) = run(kernel.as_mut(), &cell, &Limits::default()).await;

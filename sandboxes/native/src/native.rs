@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchtower_contract::{Backend, Fault, Kernel, KernelOptions, Offer, Sandbox, Spec};
+use switchtower_contract::{Backend, Fault, Kernel, KernelOptions, Kernels, Offer, Sandbox, Spec};
 use switchtower_jail::JailProfile;
 use switchtower_worker::jail::Layer;
 use switchtower_worker::{
@@ -210,7 +210,7 @@ fn warn_of_no_cleanup(error: &std::io::Error) {
 #[async_trait]
 impl Backend for Native {
     fn offer(&self) -> Offer {
-        offer(&self.installation, self.config.kernel_workers > 0)
+        offer(&self.installation)
     }
 
     fn runtime(&self) -> Arc<str> {
@@ -221,10 +221,14 @@ impl Backend for Native {
         self.programs().await.map_err(|error| refused(&error))?.open(spec).await
     }
 
-    async fn kernel(&self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        if self.config.kernel_workers == 0 {
-            return Err(Fault::Unavailable { reason: "no kernels are kept here".to_owned() });
-        }
+    fn kernels(&self) -> Option<&dyn Kernels> {
+        (self.config.kernel_workers > 0).then_some(self as &dyn Kernels)
+    }
+}
+
+#[async_trait]
+impl Kernels for Native {
+    async fn open_kernel(&self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
         let opened = self.kernels.open(opening, self.config.kernel_worker_idle, self.start_kernels()).await;
         opened.map_err(|error| refused(&error))
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchtower_contract::{Isolation, Language, Modules, Offer};
+use switchtower_contract::{Isolation, Language, Location, Modules, Offer};
 
 use crate::installation::Installation;
 use crate::processor;
@@ -19,18 +19,20 @@ pub(crate) fn runtime(installation: &Installation) -> Arc<str> {
     processor.map(|processor| format!("native-{}/{processor}", installation.digest())).unwrap_or_default().into()
 }
 
-pub(crate) fn offer(installation: &Installation, kernels: bool) -> Offer {
+pub(crate) fn offer(installation: &Installation) -> Offer {
     Offer {
         languages: vec![Language::Python],
         modules: Modules::Named(Arc::new(installation.modules().clone())),
         isolation: Isolation::Process,
-        memory: MEMORY,
-        wall: WALL,
-        // Nobody stands between a program and the system calls that it may make.
+        location: Location::Local,
+        machine: false,
+        // System calls are not intercepted, so effects are not seen.
         observes: false,
-        // It cannot reach anything outside its jail.
+        replayable: false,
+        // Nothing outside the jail can be reached.
         effectful: false,
-        kernels,
-        machines: false,
+        price_per_second: None,
+        max_memory: MEMORY,
+        max_wall: WALL,
     }
 }

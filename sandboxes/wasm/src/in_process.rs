@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use switchtower_contract::{
-    Backend, Cell, CellOutcome, Events, Fault, InterpreterId, Kernel, KernelOptions, Limits, Maintenance, Offer,
-    Outcome, Program, Sandbox, Spec,
+    Backend, Cell, CellOutcome, Events, Fault, InterpreterId, Kernel, KernelOptions, Kernels, Limits, Machine,
+    Maintenance, Offer, Outcome, Program, Sandbox, Spec,
 };
 use tokio::sync::oneshot;
 
@@ -59,7 +59,14 @@ impl Backend for InProcess {
             .map_err(no_thread)
     }
 
-    async fn kernel(&self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+    fn kernels(&self) -> Option<&dyn Kernels> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Kernels for InProcess {
+    async fn open_kernel(&self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
         let thread = OneThread::start(Arc::clone(&self.image), Arc::clone(&self.reserve)).map_err(no_thread)?;
         Ok(Box::new(OneKernel { thread, opening: opening.clone(), begun: false }))
     }
@@ -142,6 +149,10 @@ impl Sandbox for OneThread {
 
     fn interpreter(&self) -> Option<InterpreterId> {
         // Every run has an instance of its own, and what it asks for is observed.
+        None
+    }
+
+    fn machine(&self) -> Option<Arc<dyn Machine>> {
         None
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use switchtower_contract::{Isolation, Language, Modules, Offer};
+use switchtower_contract::{Isolation, Language, Location, Modules, Offer};
 
 use crate::compiled::Compiled;
 
@@ -16,11 +16,13 @@ pub(crate) fn offer(compiled: &Compiled) -> Offer {
         languages: vec![Language::Python],
         modules: Modules::Named(compiled.modules.clone()),
         isolation: Isolation::Wasm,
-        memory: MEMORY,
-        wall: WALL,
+        location: Location::Local,
+        machine: false,
         observes: true,
+        replayable: true,
         effectful: false,
-        kernels: true,
-        machines: false,
+        price_per_second: None,
+        max_memory: MEMORY,
+        max_wall: WALL,
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchtower_contract::{Backend, Fault, Kernel, KernelOptions, Limits, Offer, Program, Sandbox, Spec};
+use switchtower_contract::{Backend, Fault, Kernels, Limits, Offer, Program, Sandbox, Spec};
 use switchtower_worker::child::{self, CellToRun, Engine, Reporter};
 use switchtower_worker::jail::Layer;
 use switchtower_worker::output::SendEvent;
@@ -98,7 +98,7 @@ impl WasmWorkers {
 #[async_trait]
 impl Backend for WasmWorkers {
     fn offer(&self) -> Offer {
-        Offer { kernels: self.kernels.is_some(), ..self.programs.offer() }
+        self.programs.offer()
     }
 
     fn runtime(&self) -> Arc<str> {
@@ -109,9 +109,8 @@ impl Backend for WasmWorkers {
         self.programs.open(spec).await
     }
 
-    async fn kernel(&self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        let none = || Fault::Unavailable { reason: "no kernels are kept here".to_owned() };
-        self.kernels.as_ref().map(|kernels| kernels.open(opening)).ok_or_else(none)
+    fn kernels(&self) -> Option<&dyn Kernels> {
+        self.kernels.as_ref().map(|kernels| kernels as &dyn Kernels)
     }
 }
 
