@@ -1,4 +1,4 @@
-//! The interpreter, and the Python of ours that is in it.
+//! The embedded interpreter and the runtime's own Python in it.
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt as _;
@@ -32,14 +32,14 @@ impl Interpreter {
     /// # Errors
     /// Python does not start, or a package cannot be imported.
     pub(crate) fn start(settings: &WorkerConfig) -> Result<Self, String> {
-        // Libraries of linear algebra look at these when they are loaded: threads would not survive a fork.
+        // Libraries of linear algebra read these when they are loaded: threads would not survive a fork.
         for name in ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"] {
             set_variable(name, "1");
         }
         set_variable("HOME", "/home/user");
         set_variable("LANG", "C.UTF-8");
         set_variable("PATH", "/usr/local/bin:/usr/bin:/bin");
-        // Whoever asks for the user's name looks here first; there is no list of users.
+        // `getpass` reads these first; there is no list of users.
         set_variable("USER", "user");
         set_variable("LOGNAME", "user");
         set_variable("MPLBACKEND", "Agg");
@@ -50,12 +50,12 @@ impl Interpreter {
         begun
     }
 
-    /// In a child, once it is in its jail.
+    /// Prepares a child, after it has entered its jail.
     pub(crate) fn born(&self, py: Python<'_>) -> PyResult<()> {
         self.entry.bind(py).call_method0("born").map(drop)
     }
 
-    /// In a child that waits.
+    /// Warms up a child that waits.
     pub(crate) fn warm(&self, py: Python<'_>) -> PyResult<()> {
         self.entry.bind(py).call_method0("warm_up").map(drop)
     }
@@ -73,11 +73,12 @@ impl Interpreter {
         cell: &Cell,
     ) -> PyResult<(RunEnd, Vec<Change>)> {
         let opening = opening.map(|opening| (&opening.env, &opening.folder));
-        let changes: Vec<_> = cell.changes.iter().map(|change| (&change.path, laid(py, &change.content))).collect();
+        let changes: Vec<_> =
+            cell.changes.iter().map(|change| (&change.path, content_to_python(py, &change.content))).collect();
         let given = (opening, &cell.source, cell.number, &cell.env, cell.stdin.is_some(), changes);
         let left = self.entry.bind(py).call_method1("cell", given)?;
         let (end, made): (Bound<'_, PyAny>, Vec<(String, Bound<'_, PyAny>)>) = left.extract()?;
-        let made = made.into_iter().map(|(path, content)| Ok(Change { path, content: told(&content)? }));
+        let made = made.into_iter().map(|(path, content)| Ok(Change { path, content: content_from_python(&content)? }));
         Ok((ending(&end)?, made.collect::<PyResult<_>>()?))
     }
 
@@ -86,7 +87,7 @@ impl Interpreter {
     }
 }
 
-fn laid<'py>(py: Python<'py>, content: &Content) -> Option<Bound<'py, PyAny>> {
+fn content_to_python<'py>(py: Python<'py>, content: &Content) -> Option<Bound<'py, PyAny>> {
     match content {
         Content::File(content) => Some(PyBytes::new(py, content).into_any()),
         Content::Folder => Some(pyo3::types::PyBool::new(py, true).to_owned().into_any()),
@@ -94,7 +95,7 @@ fn laid<'py>(py: Python<'py>, content: &Content) -> Option<Bound<'py, PyAny>> {
     }
 }
 
-fn told(content: &Bound<'_, PyAny>) -> PyResult<Content> {
+fn content_from_python(content: &Bound<'_, PyAny>) -> PyResult<Content> {
     if content.is_none() {
         Ok(Content::Removed)
     } else if let Ok(bytes) = content.cast::<PyBytes>() {
@@ -144,8 +145,7 @@ fn set_variable(name: &str, value: &str) {
     unsafe { std::env::set_var(name, value) };
 }
 
-/// Starts Python apart from whatever this machine's users have set for theirs: no environment, no `site`, no files written
-/// beside sources.
+/// Starts Python in isolation from the configuration of this machine's users: no environment, no `site`, no bytecode files.
 #[allow(unsafe_code, reason = "the configuration of an interpreter has no safe wrapper in pyo3")]
 fn initialize(home: &Path) -> Result<(), String> {
     let failed = |status: &ffi::PyStatus| {
