@@ -1,4 +1,4 @@
-//! What one cloud lacks and the next one of the route has, with real Python in both.
+//! Modules that one cloud does not have and the next one of the route has, with real Python in both.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use switchtower_core::tier::{Attempt, Relay, Terms, Tier, Tiers, Walked};
 use switchtower_e2b::E2b;
 use switchtower_fake_e2b::{Fake, Kernels, Plan, Settings, Template};
 
-use super::house::request;
-use super::through::account;
+use super::harness::request;
+use super::in_process::account;
 
-/// A cloud whose template has these modules beyond Python's own, or all that there are.
+/// Returns a cloud whose template has these modules beyond Python's own; `None`: all that are installed.
 fn cloud(modules: Option<&[&str]>) -> (Fake, E2b, Cloud) {
     let modules = modules.map(|names| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>());
     let templates = [("code-interpreter-v1".to_owned(), Template { tag: "default".to_owned(), modules })].into();
@@ -27,34 +27,34 @@ fn cloud(modules: Option<&[&str]>) -> (Fake, E2b, Cloud) {
     (fake, account, cloud)
 }
 
-/// Two clouds: `e2b` has Python's own library only, `dedicated` all that this machine's Python has.
-struct Two {
+/// Two clouds: `e2b` has Python's own library only, `dedicated` what this machine's Python has.
+struct TwoClouds {
     tiers: Tiers,
     clouds: Vec<(Fake, E2b)>,
 }
 
-impl Two {
+impl TwoClouds {
     fn new(second: Option<&[&str]>) -> Self {
-        let made = [("e2b", cloud(Some(&[]))), ("dedicated", cloud(second))];
+        let clouds = [("e2b", cloud(Some(&[]))), ("dedicated", cloud(second))];
         let tier = |(name, (_, account, cloud)): &(&str, (Fake, E2b, Cloud))| {
             let backend = std::sync::Arc::new(account.clone());
             Tier::new((*name).into(), backend, cloud.tier.clone(), &Seed::fixed(1))
         };
-        let tiers = Tiers::new(made.iter().map(tier));
-        Self { tiers, clouds: made.into_iter().map(|(_, (fake, account, _))| (fake, account)).collect() }
+        let tiers = Tiers::new(clouds.iter().map(tier));
+        Self { tiers, clouds: clouds.into_iter().map(|(_, (fake, account, _))| (fake, account)).collect() }
     }
 
-    /// The walk, what its caller heard, and what was tried.
+    /// Returns the result of the walk, the events that its caller received, and the attempts.
     async fn run(&self, source: &str) -> (Walked, Vec<Event>, Vec<String>) {
         let request = request(source);
         let route = Route(["e2b", "dedicated"].map(|name| Leg { tier: name.into(), budget: None }).into());
         let (to, mut from) = Events::channel();
         let listen = async {
-            let mut heard = Vec::new();
+            let mut received = Vec::new();
             while let Some(event) = from.recv().await {
-                heard.push(event);
+                received.push(event);
             }
-            heard
+            received
         };
         let mut attempts: Vec<Attempt> = Vec::new();
         let walk = async {
@@ -64,9 +64,9 @@ impl Two {
             relay.deliver().await;
             walked.unwrap()
         };
-        let (walked, heard) = tokio::join!(walk, listen);
-        let tried = attempts.iter().map(|attempt| format!("{} {}", attempt.tier, attempt.outcome)).collect();
-        (walked, heard, tried)
+        let (walked, received) = tokio::join!(walk, listen);
+        let attempted = attempts.iter().map(|attempt| format!("{} {}", attempt.tier, attempt.outcome)).collect();
+        (walked, received, attempted)
     }
 
     async fn close(self) {
@@ -79,18 +79,18 @@ impl Two {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_module_that_one_cloud_lacks_is_imported_in_the_next_and_the_caller_hears_it_once() {
-    let two = Two::new(None);
-    // By its whole text it may reach the world, and pip is not known to be harmless; but it ends at its imports.
-    for (source, said) in [
+async fn a_module_that_one_cloud_does_not_have_is_imported_in_the_next_and_output_arrives_once() {
+    let clouds = TwoClouds::new(None);
+    // The whole program may have side effects, and pip is not known to be harmless; but it ends at its imports.
+    for (source, output) in [
         ("import pip\nprint(pip.__name__)", "pip\n"),
         ("import urllib.request\nfrom pip import __name__ as name\nprint(name)\nurllib.request.Request", "pip\n"),
         ("import time\nprint('a', flush=True)\ntime.sleep(0.6)\nimport pip\nprint('b')", "a\nb\n"),
     ] {
-        let (walked, heard, tried) = two.run(source).await;
-        assert_eq!(tried, ["e2b unsupported", "dedicated finished"], "{source}");
-        assert_eq!((walked.output.stdout.as_str(), walked.note), (said, None), "{source}");
-        let text: String = heard
+        let (walked, received, attempted) = clouds.run(source).await;
+        assert_eq!(attempted, ["e2b unsupported", "dedicated finished"], "{source}");
+        assert_eq!((walked.output.stdout.as_str(), walked.note), (output, None), "{source}");
+        let text: String = received
             .iter()
             .map(|event| match event {
                 Event::Stdout(text) => text.as_str(),
@@ -98,46 +98,46 @@ async fn a_module_that_one_cloud_lacks_is_imported_in_the_next_and_the_caller_he
                 other => panic!("{other:?}"),
             })
             .collect();
-        assert_eq!(text, said, "{source}");
+        assert_eq!(text, output, "{source}");
     }
-    two.close().await;
+    clouds.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_program_that_may_have_had_effects_or_went_on_without_a_module_stays_where_it_ended() {
-    let two = Two::new(None);
+async fn a_program_that_may_have_had_effects_or_continued_without_a_module_is_not_moved() {
+    let clouds = TwoClouds::new(None);
     let effects = "import subprocess\nsubprocess.run(['true'])\nimport pip";
-    let (walked, _, tried) = two.run(effects).await;
-    assert_eq!(tried, ["e2b raised"]);
+    let (walked, _, attempted) = clouds.run(effects).await;
+    assert_eq!(attempted, ["e2b raised"]);
     let note = walked.note.unwrap();
     assert!(
-        note.contains("the tier dedicated may have it, but was not tried: the program may have had effects"),
+        note.contains("the tier dedicated may have it, but was not attempted: the program may have had effects"),
         "{note}"
     );
-    // Inside a function what ran before is not known.
-    let (_, _, tried) = two.run("import subprocess\ndef f():\n    import pip\nf()").await;
-    assert_eq!(tried, ["e2b raised"]);
-    let (walked, _, tried) = two.run("try:\n    import pip\nexcept ImportError:\n    print('without')").await;
-    assert_eq!((tried, walked.note), (vec!["e2b finished".to_owned()], None));
+    // Inside a function, what ran before is not known.
+    let (_, _, attempted) = clouds.run("import subprocess\ndef f():\n    import pip\nf()").await;
+    assert_eq!(attempted, ["e2b raised"]);
+    let (walked, _, attempted) = clouds.run("try:\n    import pip\nexcept ImportError:\n    print('without')").await;
+    assert_eq!((attempted, walked.note), (vec!["e2b finished".to_owned()], None));
     assert_eq!((walked.outcome.exit, walked.output.stdout.as_str()), (Exit::Finished(0), "without\n"));
-    // An exception in words of its own is its own end.
-    let (_, _, tried) = two.run("raise ImportError('I do not like this machine')").await;
-    assert_eq!(tried, ["e2b raised"]);
-    two.close().await;
+    // A message of the program's own is not about the tier.
+    let (_, _, attempted) = clouds.run("raise ImportError('I do not like this machine')").await;
+    assert_eq!(attempted, ["e2b raised"]);
+    clouds.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_no_cloud_has_is_tried_in_each_and_the_note_names_them() {
-    let two = Two::new(None);
-    let (walked, heard, tried) = two.run("import no_such_module_anywhere").await;
-    assert_eq!(tried, ["e2b unsupported", "dedicated raised"]);
+async fn a_module_that_no_cloud_has_is_tried_in_each_and_the_note_names_them() {
+    let clouds = TwoClouds::new(None);
+    let (walked, received, attempted) = clouds.run("import no_such_module_anywhere").await;
+    assert_eq!(attempted, ["e2b unsupported", "dedicated raised"]);
     let note = walked.note.unwrap();
     assert_eq!(
         note,
-        "it needs the module no_such_module_anywhere, which none of the tiers that were tried provides (e2b, dedicated); \
+        "it needs the module no_such_module_anywhere, which none of the tiers that were attempted provides (e2b, dedicated); \
          a tier that has it is needed: none is configured"
     );
-    let errors = heard.iter().filter(|event| matches!(event, Event::Error(_))).count();
-    assert_eq!((errors, heard.len()), (1, 1), "{heard:?}");
-    two.close().await;
+    let errors = received.iter().filter(|event| matches!(event, Event::Error(_))).count();
+    assert_eq!((errors, received.len()), (1, 1), "{received:?}");
+    clouds.close().await;
 }

@@ -1,4 +1,4 @@
-//! The whole line over a scripted local tier and the cloud tier at the stand-in, with nothing in between but the network.
+//! A router over a scripted local tier and a cloud tier at the stand-in, without a network.
 
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -20,44 +20,44 @@ use switchtower_core::tier::{self, Tier, Tiers};
 use switchtower_e2b::E2b;
 use switchtower_fake_e2b::{Fake, Kernels, Settings};
 
-use super::through::account;
+use super::in_process::account;
 
-pub(super) struct House {
+pub(super) struct TestHarness {
     pub(super) router: Arc<Router>,
     pub(super) fake: Fake,
     pub(super) account: E2b,
 }
 
-/// Settings of a stand-in whose kernels follow scripts; what our own code in a kernel asks for is answered as a whole
-/// template would.
+/// Returns the settings of a stand-in with scripted kernels. The check of the template finds every module.
 pub(super) fn scripted() -> Settings {
     let unscripted = |code: &str| {
-        let checked = "{\"python\": \"3.12.0\", \"missing\": [], \"processor\": \"one\"}\n";
-        if code.contains("_switchtower_check") { checked } else { "" }.to_owned()
+        let check = "{\"python\": \"3.12.0\", \"missing\": [], \"processor\": \"one\"}\n";
+        if code.contains("_switchtower_check") { check } else { "" }.to_owned()
     };
     Settings { kernels: Kernels::Scripted { unscripted: Arc::new(unscripted) }, ..Settings::default() }
 }
 
-impl House {
+impl TestHarness {
     pub(super) fn new(settings: Settings, cloud: Cloud) -> Self {
         let fake = Fake::new(settings);
         let account = account(&fake, cloud.account.clone());
-        Self::of(fake, account, cloud.tier, 1)
+        Self::with(fake, account, cloud.tier, 1)
     }
 
-    pub(super) fn of(fake: Fake, account: E2b, config: tier::Config, seed: u64) -> Self {
+    pub(super) fn with(fake: Fake, account: E2b, config: tier::Config, seed: u64) -> Self {
         let seed = Seed::fixed(seed);
         let mut settings = scripted::Settings::default();
         settings.offer.modules = Modules::named(["math"]);
         let local = Scripted::new(1, settings);
-        let near = Tier::new("wasm".into(), Arc::new(local.clone()), tier::Config::default(), &seed.fork("near"));
-        let far = Tier::new("e2b".into(), Arc::new(account.clone()), config, &seed.fork("far"));
+        let local_tier =
+            Tier::new("wasm".into(), Arc::new(local.clone()), tier::Config::default(), &seed.fork("local"));
+        let cloud_tier = Tier::new("e2b".into(), Arc::new(account.clone()), config, &seed.fork("cloud"));
         let wall = Wall::starting_at(UNIX_EPOCH);
         let router = Arc::new(Router::new(Parts {
             quota: Quota::new(&quota::Config::default()),
             rules: SharedRules::builtin(),
             cache: ResultCache::new(&cache::Config::default()),
-            tiers: Tiers::new([near, far]),
+            tiers: Tiers::new([local_tier, cloud_tier]),
             recorder: Recorder::new(&record::Config::default(), wall),
             wall,
             seed,
@@ -65,7 +65,7 @@ impl House {
         Self { router, fake, account }
     }
 
-    /// Warms the pool.
+    /// Starts to fill the pool.
     pub(super) fn start(&self) {
         self.cloud().start();
     }
@@ -78,12 +78,12 @@ impl House {
         self.router.execute(request, None).await
     }
 
-    /// Runs it in the cloud, wherever it might go otherwise.
+    /// Runs a program in the cloud, whatever the rules say.
     pub(super) async fn remote(&self, source: &str) -> Result<Answer, Error> {
         self.run(remote(source)).await
     }
 
-    /// Ends everything; nothing may be left.
+    /// Closes everything, and checks that no sandbox remains.
     pub(super) async fn close(self) {
         self.router.tiers().close().await;
         self.account.close(std::time::Duration::from_secs(60)).await;
@@ -101,11 +101,11 @@ pub(super) fn remote(source: &str) -> Request {
     Request { tier: Some("e2b".into()), ..request(source) }
 }
 
-pub(super) fn of_user(user: &str, request: Request) -> Request {
+pub(super) fn with_user(user: &str, request: Request) -> Request {
     Request { caller: Caller::named(user), ..request }
 }
 
-/// What was tried, in words.
-pub(super) fn tried(answer: &Answer) -> Vec<String> {
+/// Returns the attempts as `tier outcome`.
+pub(super) fn attempts_of(answer: &Answer) -> Vec<String> {
     answer.attempts.iter().map(|attempt| format!("{} {}", attempt.tier, attempt.outcome)).collect()
 }

@@ -1,4 +1,4 @@
-//! The client's transport put on the stand-in's app: every call takes the whole way but the network.
+//! Transports that call the stand-in in this process: the real client and the real wire, without a network.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,11 +11,11 @@ use switchtower_e2b::{Address, BodyStream, Config, Delivery, E2b, Identity, Key,
 use switchtower_fake_e2b::Fake;
 use tower::ServiceExt as _;
 
-/// Calls go to the stand-in as function calls.
-pub(crate) struct Through(pub(crate) axum::Router);
+/// Calls the stand-in as a function.
+pub(crate) struct InProcess(pub(crate) axum::Router);
 
 #[async_trait]
-impl Transport for Through {
+impl Transport for InProcess {
     async fn send(&self, request: Request<bytes::Bytes>) -> Result<Response<BodyStream>, TransportError> {
         let request = request.map(Body::from);
         let response = self.0.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
@@ -26,50 +26,50 @@ impl Transport for Through {
     }
 }
 
-/// Calls go out, and the first creation's answer never comes in.
-pub(crate) struct Deaf {
-    inner: Through,
-    heard: AtomicBool,
+/// Loses the response to the first creation.
+pub(crate) struct LostResponse {
+    inner: InProcess,
+    has_lost: AtomicBool,
 }
 
-impl Deaf {
+impl LostResponse {
     pub(crate) fn new(fake: &Fake) -> Self {
-        Self { inner: Through(fake.app()), heard: AtomicBool::new(false) }
+        Self { inner: InProcess(fake.app()), has_lost: AtomicBool::new(false) }
     }
 }
 
 #[async_trait]
-impl Transport for Deaf {
+impl Transport for LostResponse {
     async fn send(&self, request: Request<bytes::Bytes>) -> Result<Response<BodyStream>, TransportError> {
         let creates = request.method() == "POST" && request.uri().path() == "/v2/sandboxes";
         let response = self.inner.send(request).await;
-        if creates && !self.heard.swap(true, Ordering::Relaxed) {
-            return Err(TransportError { reason: "the line went dead".to_owned(), delivery: Delivery::Unknown });
+        if creates && !self.has_lost.swap(true, Ordering::Relaxed) {
+            return Err(TransportError { reason: "connection reset".to_owned(), delivery: Delivery::Unknown });
         }
         response
     }
 }
 
-/// An account at the stand-in.
+/// Returns an account at the stand-in.
 pub(crate) fn account(fake: &Fake, config: Config) -> E2b {
-    account_of(fake, config, "one", |_| Liveness::Dead)
+    account_of_process(fake, config, "one", |_| Liveness::Dead)
 }
 
-/// An account as a process of this name has it, which takes those for alive that `lives` says.
-pub(crate) fn account_of(fake: &Fake, config: Config, process: &str, lives: fn(&str) -> Liveness) -> E2b {
-    account_over(Through(fake.app()), config, process, lives)
+/// Returns the account of a process with this identifier.
+pub(crate) fn account_of_process(fake: &Fake, config: Config, process: &str, liveness: fn(&str) -> Liveness) -> E2b {
+    account_with_transport(InProcess(fake.app()), config, process, liveness)
 }
 
-/// An account whose calls are carried like this.
-pub(crate) fn account_over(
+/// Returns an account with this transport.
+pub(crate) fn account_with_transport(
     transport: impl Transport + 'static,
     config: Config,
     process: &str,
-    lives: fn(&str) -> Liveness,
+    liveness: fn(&str) -> Liveness,
 ) -> E2b {
     let address = Address::new(Some("http://e2b.test"), Some("http://e2b.test"), None);
-    let identity = Identity { owner: "test".to_owned(), process: process.to_owned(), liveness: Arc::new(lives) };
-    // The stand-in's own clock begins in the same way.
+    let identity = Identity { owner: "test".to_owned(), process: process.to_owned(), liveness: Arc::new(liveness) };
+    // The stand-in's clock starts with the system's time too.
     let wall = switchtower_core::clock::Wall::real();
     let now = Arc::new(move || wall.now());
     let key = Key::new("e2b_0123456789abcdef").unwrap();
