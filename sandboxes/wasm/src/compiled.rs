@@ -214,7 +214,7 @@ fn ask_for_modules(path: &Path) -> Result<BTreeSet<String>, GuestError> {
         true
     });
     let limits = Limits { wall: Duration::from_secs(60), escalation: Escalation::Never, ..Limits::default() };
-    let program = Program::python("from _switchtower import library\nprint('\\n'.join(library.names()))");
+    let program = Program::python("from _switchtower import imports\nprint('\\n'.join(imports.importable_modules()))");
     let ask = move || {
         let mut instance = Instance::fresh(&image).map_err(|e| GuestError::Ask(format!("{e:#}")))?;
         instance

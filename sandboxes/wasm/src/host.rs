@@ -133,7 +133,7 @@ impl wit::Host for Host {
         Ok(self.run.lock().environment())
     }
 
-    fn ask(&mut self, about: wit::Question) -> wasmtime::Result<()> {
+    fn note_question(&mut self, about: wit::Question) -> wasmtime::Result<()> {
         self.run.lock().effects.add(match about {
             wit::Question::Identity => Effect::Identity,
             wit::Question::Clock => Effect::Clock,
@@ -149,7 +149,7 @@ impl wit::Host for Host {
         Ok(Host::sleep(self, Duration::from_nanos(time))?)
     }
 
-    fn lack(&mut self, what: wit::Need, detail: String) -> wasmtime::Result<()> {
+    fn report_need(&mut self, what: wit::Need, detail: String) -> wasmtime::Result<()> {
         Ok(self.run.lock().lack(match what {
             wit::Need::Module => Need::Module(detail),
             wit::Need::Files => Need::Files(detail),

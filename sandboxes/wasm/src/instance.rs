@@ -80,7 +80,7 @@ impl Instance {
             number: cell.number,
             environment: cell.env.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
             folder: opening.folder.clone(),
-            reads: cell.stdin.is_some(),
+            has_stdin: cell.stdin.is_some(),
             changes: cell.changes.iter().map(to_guest).collect(),
         };
         let cpu = thread_cpu_time();
@@ -88,7 +88,7 @@ impl Instance {
         self.store.set_epoch_deadline(1);
         let left = {
             let _ticking = image.ticking();
-            self.sandbox.call_cell(&mut self.store, &given)
+            self.sandbox.call_run_cell(&mut self.store, &given)
         };
         let alive = left.is_ok();
         let (ended, changes) = match left {
@@ -115,7 +115,7 @@ impl Instance {
         self.store.set_epoch_deadline(1);
         let ended = {
             let _ticking = image.ticking();
-            self.sandbox.call_own(&mut self.store, code)
+            self.sandbox.call_run_internal(&mut self.store, code)
         };
         let mut run = std::mem::replace(&mut *self.store.data().run.lock(), Run::none());
         run.output.flush();

@@ -21,9 +21,6 @@ mod wasi;
 pub mod workers;
 mod world;
 
-/// What makes digests of a session's state, as Python. A kernel elsewhere that has read it ahead compares the faster.
-pub const CANON: &str = include_str!("../../python/transfer/_switchtower/carry/canon.py");
-
 pub use compiled::{Compiled, GuestError, Progress, Stage};
 pub use in_process::InProcess;
 pub use workers::WasmWorkers;

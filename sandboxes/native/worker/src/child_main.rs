@@ -136,14 +136,12 @@ pub(crate) fn exit_now(code: i32) -> ! {
 }
 
 /// Returns the module by which the runtime's Python calls the host.
-pub(crate) fn module<'py>(py: Python<'py>, canon: &str) -> PyResult<Bound<'py, PyModule>> {
+pub(crate) fn module(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
     let module = PyModule::new(py, "_switchtower_host")?;
     module.add_function(wrap_pyfunction!(show, &module)?)?;
-    module.add_function(wrap_pyfunction!(lack, &module)?)?;
+    module.add_function(wrap_pyfunction!(report_need, &module)?)?;
     module.add_function(wrap_pyfunction!(leave, &module)?)?;
     module.add_function(wrap_pyfunction!(crate::audit_hook::watch, &module)?)?;
-    module.add("_canon", canon)?;
-    module.add_function(wrap_pyfunction!(self::canon, &module)?)?;
     Ok(module)
 }
 
@@ -158,11 +156,15 @@ fn show(data: Vec<(String, String)>, main: bool) -> PyResult<()> {
     Ok(())
 }
 
+fn unknown(need: &str) -> PyErr {
+    pyo3::exceptions::PyValueError::new_err(format!("there is no need {need}"))
+}
+
 /// Reports a need. Does not return where another tier is available.
 #[pyfunction]
-fn lack(what: &str, detail: String) -> PyResult<()> {
+fn report_need(what: &str, detail: String) -> PyResult<()> {
     let Some(worker) = WORKER_SOCKET.get() else { return Ok(()) };
-    send(&FromChild::Need(child_protocol::need(what, detail)))?;
+    send(&FromChild::Need(child_protocol::need(what, detail).ok_or_else(|| unknown(what))?))?;
     while worker.on_need.load(std::sync::atomic::Ordering::Relaxed) {
         // The worker ends this process.
         std::thread::park();
@@ -174,11 +176,4 @@ fn lack(what: &str, detail: String) -> PyResult<()> {
 #[pyfunction]
 fn leave(code: i32) {
     exit_now(code)
-}
-
-/// The text that makes digests of a session's state.
-#[pyfunction]
-#[pyo3(pass_module)]
-fn canon(module: &Bound<'_, PyModule>) -> PyResult<String> {
-    module.getattr("_canon")?.extract()
 }

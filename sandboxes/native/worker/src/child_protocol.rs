@@ -71,16 +71,17 @@ impl FrameBuffer {
     }
 }
 
-/// Returns the need of this name.
-pub(crate) fn need(what: &str, detail: String) -> Need {
-    match what {
+/// Returns the need of this name; None where there is none.
+pub(crate) fn need(what: &str, detail: String) -> Option<Need> {
+    Some(match what {
         "MODULE" => Need::Module(detail),
         "FILES" => Need::Files(detail),
         "NETWORK" => Need::Network(detail),
         "PROCESS" => Need::Process(detail),
         "THREADS" => Need::Threads,
-        _ => Need::Language(detail),
-    }
+        "LANGUAGE" => Need::Language(detail),
+        _ => return None,
+    })
 }
 
 /// Returns representations by MIME type from Python's list of pairs.

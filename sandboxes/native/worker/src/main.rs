@@ -16,6 +16,7 @@ mod interpreter;
 mod outcome;
 mod pipes;
 mod proc_table;
+mod python_schema;
 mod supervise;
 mod zygote;
 
