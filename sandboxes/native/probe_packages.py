@@ -1,6 +1,6 @@
 """Imports packages once and prints as JSON what there is to import, and which folders that needs.
 
-    python3 -I -S -B look.py SITE PACKAGE...
+    python3 -I -S -B probe_packages.py SITE PACKAGE...
 
 install.py runs it in an interpreter as bare as the one that programs get.
 """
@@ -18,7 +18,7 @@ USELESS = frozenset("_tkinter antigravity ensurepip idlelib pip test tkinter tur
 TESTS = re.compile(r"_test|_?xx|__p?hello__|_ctypes_test")
 
 
-def main(site, *packages):
+def main(site: str, *packages: str) -> None:
     sys.path.append(site)
     # The standard library's own extension modules show which libraries it needs. One that fails is not there.
     for name in sorted(extensions() - USELESS):
@@ -27,33 +27,34 @@ def main(site, *packages):
     print(json.dumps({"failed": failed, "modules": sorted(filter(there, names(site))), "readable": folders(site)}))
 
 
-def extensions():
+def extensions() -> set[str]:
     folder = os.path.join(sysconfig.get_path("platstdlib"), "lib-dynload")
     return {name.partition(".")[0] for name in os.listdir(folder)} if os.path.isdir(folder) else set()
 
 
-def tried(name):
+def tried(name: str) -> "str | None":
     try:
         __import__(name)
     except Exception as error:
         return f"{name}: {error}"
+    return None
 
 
-def names(site):
+def names(site: str) -> set[str]:
     """Top-level names: the standard library's for all systems, and the packages'."""
     standard = {name for name in sys.stdlib_module_names - USELESS if not TESTS.match(name)}
     spread = {name for name in os.listdir(site) if name.isidentifier() and os.path.isdir(os.path.join(site, name))}
     return (standard | {module.name for module in pkgutil.iter_modules([site])} | spread) - {"__pycache__"}
 
 
-def there(name):
+def there(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None
     except (ImportError, ValueError):
         return name in sys.modules
 
 
-def folders(site):
+def folders(site: str) -> list[str]:
     """Where the libraries lie that are loaded by now, and the standard library."""
     with open("/proc/self/maps") as maps:
         paths = {line.split(None, 5)[5].strip() for line in maps if "/" in line and ".so" in line}

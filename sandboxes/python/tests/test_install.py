@@ -1,4 +1,4 @@
-"""What install.py promises, without a network: `python3 -m unittest discover sandboxes/native`."""
+"""Tests of `sandboxes/native/install.py`, without a network."""
 
 import ast
 import base64
@@ -13,7 +13,7 @@ import unittest
 import unittest.mock
 import zipfile
 
-HERE = pathlib.Path(__file__).resolve().parent
+HERE = pathlib.Path(__file__).resolve().parents[2] / "native"
 sys.path.insert(0, str(HERE))
 
 import install
