@@ -94,7 +94,7 @@ fn processes_that_keep_kernels_end_when_there_are_none_and_start_again_with_the_
     let size = Config { workers: 1, kernel_worker_idle: Some(Duration::from_millis(300)), ..size(bench.profiles()[0]) };
     let native = Native::new(alias.installation(), size);
     bench.block_on(async {
-        native.begin().await.unwrap();
+        native.ensure_started().await.unwrap();
         let mut notebook = Notebook::open(&native).await;
         assert_eq!(notebook.shows("x = 1\nx").await, "1");
         assert_eq!(alias.workers().len(), 2);

@@ -1,4 +1,4 @@
-//! What this tier has.
+//! What this tier offers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +8,13 @@ use switchtower_contract::{Isolation, Language, Location, Modules, Offer};
 use crate::installation::Installation;
 use crate::processor;
 
-/// Most memory that a program may ask for.
+/// Most bytes of memory of a program.
 const MEMORY: u64 = 2 << 30;
-/// Longest run.
+/// The longest run.
 const WALL: Duration = Duration::from_secs(3600);
 
-/// Returns what [`Backend::runtime`](switchtower_contract::Backend::runtime) does. Packages of this kind choose their code by the processor's features, and results differ in their last digits.
+/// Returns the runtime id, see [`Backend::runtime`](switchtower_contract::Backend::runtime). It includes the processor's
+/// features: numerical packages choose their code by them, and results differ in their last digits.
 pub(crate) fn runtime(installation: &Installation) -> Arc<str> {
     let processor = processor::name();
     processor.map(|processor| format!("native-{}/{processor}", installation.digest())).unwrap_or_default().into()

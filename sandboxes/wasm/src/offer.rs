@@ -1,4 +1,4 @@
-//! What this tier has.
+//! What this tier offers.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use switchtower_contract::{Isolation, Language, Location, Modules, Offer};
 
 use crate::compiled::Compiled;
 
-/// Most memory that a program may ask for: what is left of the largest instance beside the snapshot.
+/// Most bytes of memory of a program: the largest instance without the snapshot.
 const MEMORY: u64 = 512 << 20;
-/// Longest run.
+/// The longest run.
 const WALL: Duration = Duration::from_secs(3600);
 
 pub(crate) fn offer(compiled: &Compiled) -> Offer {

@@ -1,4 +1,4 @@
-//! The world that a program asks: the real one, one made of a seed, or one whose answers are kept and given again.
+//! The nondeterministic inputs of a program (clocks and random numbers): real, seeded, recorded, or replayed.
 
 use std::time::Duration;
 
@@ -6,47 +6,47 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use switchtower_contract::Tape;
 
-/// Every look at a virtual clock moves it on, so that a loop that waits for time to pass ends.
+/// Every reading of a virtual clock advances it, so that a loop that waits for time to pass ends.
 const VIRTUAL_STEP: Duration = Duration::from_micros(1);
-/// Readings of a clock that are kept of one cell: 64 KB. Who polls a clock is not run again.
-const READINGS: usize = 8192;
+/// Most clock readings that are recorded of one cell: 64 KB. A cell with more cannot be replayed.
+const MAX_READINGS: usize = 8192;
 
-/// Where answers come from.
-pub(crate) enum World {
+/// The source of the inputs.
+pub(crate) enum Inputs {
     /// The machine's clock and the system's randomness.
     Real,
-    /// A virtual clock and a random stream, both made of a seed.
+    /// A virtual clock and a random stream, both from a seed.
     Seeded(Box<Seeded>),
-    /// The machine's clock, and randomness from a seed of the system's; both are kept.
+    /// The machine's clock, and random numbers from a seed of the system; both are recorded.
     Recording(Box<ChaCha12Rng>, Tape),
-    /// What was kept is given again.
-    Playing(Box<ChaCha12Rng>, Played),
+    /// The recorded inputs.
+    Replaying(Box<ChaCha12Rng>, Replay),
 }
 
 pub(crate) struct Seeded {
     passed: Duration,
-    chance: ChaCha12Rng,
+    random: ChaCha12Rng,
 }
 
-/// A tape that runs.
-pub(crate) struct Played {
+/// A tape that is replayed.
+pub(crate) struct Replay {
     tape: Tape,
     next: usize,
-    /// Something was asked that was not asked then.
+    /// The program read more than was recorded.
     diverged: bool,
 }
 
 impl Seeded {
-    /// Time on the virtual clock, without what was slept.
+    /// Returns the time of the virtual clock, without virtual sleep.
     pub(crate) fn tick(&mut self) -> Duration {
         self.passed += VIRTUAL_STEP;
         self.passed
     }
 }
 
-impl World {
+impl Inputs {
     pub(crate) fn seeded(seed: u64) -> Self {
-        Self::Seeded(Box::new(Seeded { passed: Duration::ZERO, chance: ChaCha12Rng::seed_from_u64(seed) }))
+        Self::Seeded(Box::new(Seeded { passed: Duration::ZERO, random: ChaCha12Rng::seed_from_u64(seed) }))
     }
 
     pub(crate) fn recording() -> Self {
@@ -55,52 +55,54 @@ impl World {
         Self::Recording(Box::new(ChaCha12Rng::from_seed(seed)), Tape { seed, ..Tape::default() })
     }
 
-    pub(crate) fn playing(tape: &Tape) -> Self {
-        let played = Played { tape: tape.clone(), next: 0, diverged: tape.incomplete };
-        Self::Playing(Box::new(ChaCha12Rng::from_seed(tape.seed)), played)
+    pub(crate) fn replaying(tape: &Tape) -> Self {
+        let replay = Replay { tape: tape.clone(), next: 0, diverged: tape.incomplete };
+        Self::Replaying(Box::new(ChaCha12Rng::from_seed(tape.seed)), replay)
     }
 
-    /// A clock's reading: what the machine says, or what this world makes of it.
+    /// Returns the reading of a clock: the machine's, or the one of this source.
     pub(crate) fn reading(&mut self, real: Duration, seeded: impl FnOnce(&mut Seeded) -> Duration) -> Duration {
         match self {
             Self::Real => real,
             Self::Seeded(world) => seeded(world),
             Self::Recording(_, tape) => {
-                if tape.clock.len() < READINGS {
+                if tape.clock.len() < MAX_READINGS {
                     tape.clock.push(nanoseconds(real));
                 } else {
                     tape.incomplete = true;
                 }
                 real
             }
-            Self::Playing(_, played) => match played.tape.clock.get(played.next) {
+            Self::Replaying(_, replay) => match replay.tape.clock.get(replay.next) {
                 Some(reading) => {
-                    played.next += 1;
+                    replay.next += 1;
                     Duration::from_nanos(*reading)
                 }
                 None => {
-                    played.diverged = true;
+                    replay.diverged = true;
                     real
                 }
             },
         }
     }
 
-    pub(crate) fn draw(&mut self, bytes: &mut [u8]) {
+    pub(crate) fn fill_random(&mut self, bytes: &mut [u8]) {
         match self {
-            // Not cryptographic strength is at stake but two programs never drawing the same: the system's own source.
+            // The system's own source, so that two programs never get the same numbers.
             Self::Real => fill_from_system(bytes),
-            Self::Seeded(world) => world.chance.fill_bytes(bytes),
-            Self::Recording(chance, _) | Self::Playing(chance, _) => chance.fill_bytes(bytes),
+            Self::Seeded(world) => world.random.fill_bytes(bytes),
+            Self::Recording(random, _) | Self::Replaying(random, _) => random.fill_bytes(bytes),
         }
     }
 
-    /// What was kept; none of another world, and none where a play went another way than the recording.
+    /// Returns the tape; `None` for other sources, and where a replay differed from the recording.
     pub(crate) fn tape(self) -> Option<Tape> {
         match self {
             Self::Recording(_, tape) => Some(tape),
-            Self::Playing(_, played) if !played.diverged && played.next == played.tape.clock.len() => Some(played.tape),
-            Self::Playing(..) | Self::Real | Self::Seeded(_) => None,
+            Self::Replaying(_, replay) if !replay.diverged && replay.next == replay.tape.clock.len() => {
+                Some(replay.tape)
+            }
+            Self::Replaying(..) | Self::Real | Self::Seeded(_) => None,
         }
     }
 }
@@ -112,7 +114,7 @@ pub(crate) fn nanoseconds(time: Duration) -> u64 {
 #[allow(unsafe_code, reason = "getrandom has no safe wrapper in libc")]
 fn fill_from_system(mut bytes: &mut [u8]) {
     while !bytes.is_empty() {
-        // SAFETY: the pointer and the length are those of one slice that is ours alone.
+        // SAFETY: the pointer and the length are those of one exclusively borrowed slice.
         let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
         match usize::try_from(got) {
             Ok(got) => bytes = &mut bytes[got..],
