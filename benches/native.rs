@@ -91,7 +91,7 @@ async fn measure(installation: &Installation, profile: JailProfile) {
 
 async fn start(installation: &Installation, size: Config) -> Option<Arc<Native>> {
     let native = Native::new(installation.clone(), size);
-    match native.ensure_started().await {
+    match native.begin().await {
         Ok(()) => Some(Arc::new(native)),
         Err(error) => {
             println!("not here: {error}");

@@ -24,7 +24,7 @@ use switchtower_core::tier::queue::{self, Queues};
 use switchtower_core::tier::{self, Absent, Tier, Tiers};
 use switchtower_e2b::Key;
 use switchtower_wasm::workers;
-use switchtower_wasm::{Compiled, InProcess, SetupStage, WasmWorkers};
+use switchtower_wasm::{Compiled, InProcess, Stage, WasmWorkers};
 
 use crate::config::{self, Config};
 use clouds::Clouds;
@@ -130,15 +130,10 @@ const MOST_KERNEL_WORKERS: usize = 8;
 /// The rules cannot be used.
 pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembled, Unbuilt> {
     let (count, queue) = fitted(config.wasm.workers, &config.tiers.wasm.queue);
-    let kernels = if config.wasm.kernel_workers == 0 {
-        (2 * cores()).min(MOST_KERNEL_WORKERS)
-    } else {
-        config.wasm.kernel_workers
-    };
     let cells = config.sessions.cells_at_once();
     let size = workers::Config {
         workers: count,
-        kernel_workers: kernels,
+        kernel_workers: wasm_kernel_workers(config),
         concurrent_cells: cells,
         kernels_per_worker: config.wasm.kernels_per_worker,
         prewarmed: config.wasm.prewarmed,
@@ -164,8 +159,30 @@ pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembled, 
     }
 }
 
+/// Returns the numbers that are in force where the settings leave them to this machine or ask for more than it gives, by
+/// setting. The worker processes include those for extra slots.
+pub fn derived(config: &Config) -> Vec<(&'static str, usize)> {
+    let (wasm, wasm_queue) = fitted(config.wasm.workers, &config.tiers.wasm.queue);
+    let (native, native_queue) = native::fitted(config);
+    let cells = config.sessions.cells();
+    vec![
+        ("wasm.workers", wasm),
+        ("wasm.kernel_workers", wasm_kernel_workers(config)),
+        ("tiers.wasm.queue.slots", wasm_queue.slots),
+        ("native.workers", native),
+        ("native.kernel_workers", native::kernel_workers(config)),
+        ("tiers.native.queue.slots", native_queue.slots),
+        ("sessions.queue.slots", cells.slots),
+        ("sessions.queue.per_user", cells.per_user),
+    ]
+}
+
+fn wasm_kernel_workers(config: &Config) -> usize {
+    if config.wasm.kernel_workers == 0 { (2 * cores()).min(MOST_KERNEL_WORKERS) } else { config.wasm.kernel_workers }
+}
+
 /// Cores that this process may use.
-fn cores() -> usize {
+pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
@@ -225,9 +242,9 @@ pub fn worker(guest: &Path, reserve: usize, kernels: usize) -> Result<(), Unbuil
 fn guest(config: &Config, tell: &dyn Fn(&str)) -> Result<Compiled, Unbuilt> {
     let progress = |stage| {
         tell(match stage {
-            SetupStage::Unpacking => "first use on this machine: unpacking the guest",
-            SetupStage::Compiling => "compiling the guest for this processor, some tens of seconds",
-            SetupStage::ListingModules => "listing the modules of the guest",
+            Stage::Unpacking => "first use on this machine: unpacking the guest",
+            Stage::Compiling => "compiling the guest for this processor, some tens of seconds",
+            Stage::Asking => "asking the guest which modules it has",
         });
     };
     Compiled::locate(config.wasm.cache.as_deref(), &progress).map_err(Unbuilt::new)

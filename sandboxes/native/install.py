@@ -17,14 +17,13 @@ import subprocess
 import sys
 import sysconfig
 import time
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
 
 import interpreter
-from interpreter import Interpreter, Refused
+from interpreter import Refused
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 REQUIREMENTS = os.path.join(HERE, "requirements.txt")
-PROBE = os.path.join(HERE, "probe_packages.py")
+LOOK = os.path.join(HERE, "look.py")
 CRATE = os.path.join(HERE, "worker", "Cargo.toml")
 WORKER = "switchtower-native"
 
@@ -35,7 +34,7 @@ RECIPE = 1
 TESTS = r"/tests?/"
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(arguments):
     options = parsed(arguments)
     started = time.monotonic()
     # Programs run as other users: they must be able to read what is made here.
@@ -71,7 +70,7 @@ def main(arguments: Sequence[str]) -> None:
         say("next: switchtower doctor; a server that is running must be started anew")
 
 
-def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+def parsed(arguments):
     parser = argparse.ArgumentParser(
         description="Installs the scientific tier of switchtower for the Python that runs this."
     )
@@ -81,7 +80,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def default_folder() -> str:
+def default_folder():
     data = os.environ.get("XDG_DATA_HOME") or ""
     data = data if os.path.isabs(data) else os.path.join(os.path.expanduser("~"), ".local", "share")
     return os.path.join(data, "switchtower", "native")
@@ -91,7 +90,7 @@ def default_folder() -> str:
 
 
 @contextlib.contextmanager
-def alone(into: str) -> Iterator[None]:
+def alone(into):
     """Two installations into one place would undo each other: the second is refused."""
     import fcntl
 
@@ -110,7 +109,7 @@ def alone(into: str) -> Iterator[None]:
         os.close(held)
 
 
-def recover(into: str) -> None:
+def recover(into):
     """Puts the old folder back where an earlier run ended between the two renames."""
     if os.path.isdir(into + ".old"):
         if os.path.exists(into):
@@ -119,7 +118,7 @@ def recover(into: str) -> None:
             os.rename(into + ".old", into)
 
 
-def replaceable(into: str) -> None:
+def replaceable(into):
     """What is replaced must be an installation, or nothing."""
     if os.path.exists(into) and manifest(into) is None and (not os.path.isdir(into) or os.listdir(into)):
         raise Refused(
@@ -127,7 +126,7 @@ def replaceable(into: str) -> None:
         )
 
 
-def manifest(into: str) -> Optional[Dict[str, Any]]:
+def manifest(into):
     try:
         with open(os.path.join(into, "manifest.json"), encoding="utf-8") as file:
             return json.load(file)
@@ -135,7 +134,7 @@ def manifest(into: str) -> Optional[Dict[str, Any]]:
         return None
 
 
-def install(into: str, python: Interpreter, worker: str, requirements: str) -> bool:
+def install(into, python, worker, requirements):
     """Makes the folder; False where it is there already, as it would be made."""
     old = manifest(into) or {}
     packages = hashed(requirements)
@@ -162,7 +161,7 @@ def install(into: str, python: Interpreter, worker: str, requirements: str) -> b
         shutil.copyfile(worker, os.path.join(new, WORKER))
         os.chmod(os.path.join(new, WORKER), 0o755)
         protocol = protocol_of(os.path.join(new, WORKER))
-        seen = probed(site, sorted(versions))
+        seen = looked_at(site, sorted(versions))
         readable = seen["readable"] + [os.path.dirname(python.library)]
         content = {
             "format": 1,
@@ -188,7 +187,7 @@ def install(into: str, python: Interpreter, worker: str, requirements: str) -> b
     return True
 
 
-def swap(new: str, into: str) -> None:
+def swap(new, into):
     """Puts the new folder in the old one's place; the old one is there until the new one is."""
     had = os.path.exists(into)
     if had:
@@ -205,7 +204,7 @@ def swap(new: str, into: str) -> None:
 # The packages
 
 
-def fetch(site: str, requirements: str) -> None:
+def fetch(site, requirements):
     """Installs the wheels, each held against its hash."""
     # The user's own settings of pip stay (an index, a proxy), but for those that contradict a target folder.
     settings = dict(clean(os.environ), PIP_USER="0", PIP_REQUIRE_VIRTUALENV="0", PIP_DISABLE_PIP_VERSION_CHECK="1")
@@ -235,7 +234,7 @@ def fetch(site: str, requirements: str) -> None:
     shutil.rmtree(os.path.join(site, "bin"), ignore_errors=True)
 
 
-def compile_ahead(site: str, later: str) -> None:
+def compile_ahead(site, later):
     """Writes the bytecode that programs cannot write, with the place where it will lie in the end."""
     command = [
         sys.executable,
@@ -262,10 +261,10 @@ def compile_ahead(site: str, later: str) -> None:
 IMPORTED = {"scikit-learn": "sklearn", "python-dateutil": "dateutil", "pillow": "PIL", "fonttools": "fontTools"}
 
 
-def probed(site: str, packages: Iterable[str]) -> Dict[str, Any]:
+def looked_at(site, packages):
     """Imports every package once: what can be imported, and which folders that needs."""
     names = [IMPORTED.get(name, name.replace("-", "_")) for name in packages]
-    command = [sys.executable, "-I", "-S", "-B", PROBE, site] + names
+    command = [sys.executable, "-I", "-S", "-B", LOOK, site] + names
     environment = dict(clean(os.environ), OPENBLAS_NUM_THREADS="1", HOME="/nonexistent")
     done = subprocess.run(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True
@@ -285,7 +284,7 @@ def probed(site: str, packages: Iterable[str]) -> Dict[str, Any]:
 # The worker
 
 
-def built(python: Interpreter, debug: bool) -> str:
+def built(python, debug):
     """Builds the worker from this checkout, linked to this Python."""
     if shutil.which("cargo") is None:
         raise Refused(
@@ -308,7 +307,7 @@ def built(python: Interpreter, debug: bool) -> str:
     return linked(found[-1], python)
 
 
-def features() -> List[str]:
+def features():
     """A workspace without Python builds without the worker's one feature that needs it."""
     import tomllib
 
@@ -316,7 +315,7 @@ def features() -> List[str]:
         return ["--features", "python"] if "python" in tomllib.load(file).get("features", {}) else []
 
 
-def given(worker: str, python: Interpreter) -> str:
+def given(worker, python):
     if not os.access(worker, os.X_OK) or os.path.isdir(worker):
         raise Refused(
             "{} is not an executable".format(worker), "let --worker name a worker that was built for this Python"
@@ -324,7 +323,7 @@ def given(worker: str, python: Interpreter) -> str:
     return linked(worker, python)
 
 
-def linked(worker: str, python: Interpreter) -> str:
+def linked(worker, python):
     """The worker, where it will find the library of this Python and no other."""
     # The loader answers, and does not run it.
     traced = subprocess.run(
@@ -345,7 +344,7 @@ def linked(worker: str, python: Interpreter) -> str:
     return worker
 
 
-def protocol_of(worker: str) -> Any:
+def protocol_of(worker):
     """The protocol that the worker speaks, and its version."""
     try:
         done = subprocess.run(
@@ -368,7 +367,7 @@ def protocol_of(worker: str) -> Any:
 # Small things
 
 
-def hashed(path: str) -> Optional[str]:
+def hashed(path):
     """The sha256 of a file; None where there is none."""
     try:
         with open(path, "rb") as file:
@@ -377,7 +376,7 @@ def hashed(path: str) -> Optional[str]:
         return None
 
 
-def clean(environment: Mapping[str, str]) -> Dict[str, str]:
+def clean(environment):
     """The environment without what would make a Python another one."""
     return {
         key: value
@@ -386,7 +385,7 @@ def clean(environment: Mapping[str, str]) -> Dict[str, str]:
     }
 
 
-def unreadable(paths: Iterable[str]) -> List[str]:
+def unreadable(paths):
     """Folders above that users other than the owner may not pass, where the owner is root."""
     if os.geteuid() != 0:
         return []
@@ -398,14 +397,14 @@ def unreadable(paths: Iterable[str]) -> List[str]:
     return sorted(path for path in above if not os.stat(path).st_mode & 0o001)
 
 
-def size(folder: str) -> int:
+def size(folder):
     """Bytes on the disk."""
     return sum(
         os.lstat(os.path.join(where, file)).st_blocks * 512 for where, _, files in os.walk(folder) for file in files
     )
 
 
-def say(text: str) -> None:
+def say(text):
     print(text, file=sys.stderr, flush=True)
 
 

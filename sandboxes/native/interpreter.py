@@ -7,7 +7,6 @@ import os
 import platform
 import sys
 import sysconfig
-from typing import Any, Callable, Iterable, List, Optional, Tuple
 
 #: The Pythons that requirements.txt has wheels for.
 OLDEST = (3, 11)
@@ -20,7 +19,7 @@ SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
 class Refused(Exception):
     """It cannot be done, and why; what is to be done about it."""
 
-    def __init__(self, why: str, mend: str) -> None:
+    def __init__(self, why, mend):
         super().__init__(why)
         self.mend = mend
 
@@ -28,9 +27,7 @@ class Refused(Exception):
 class Interpreter:
     """A Python, by what it says of itself."""
 
-    def __init__(
-        self, version: Tuple[int, ...], implementation: str, free_threaded: bool, home: str, library: Any
-    ) -> None:
+    def __init__(self, version, implementation, free_threaded, home, library):
         #: Such as (3, 11, 7).
         self.version = version
         #: Such as "cpython".
@@ -38,19 +35,19 @@ class Interpreter:
         self.free_threaded = free_threaded
         #: The folder it was installed into; that of a virtual environment's maker, not the environment.
         self.home = home
-        #: The path of its shared library; None where it has none.
-        self.library = library  # type: Any
+        #: Its shared library, or None where it has none.
+        self.library = library
 
     @property
-    def name(self) -> str:
+    def name(self):
         return "Python {}.{}.{}".format(*self.version)
 
     @property
-    def text(self) -> str:
+    def text(self):
         return "{}.{}.{}".format(*self.version)
 
 
-def running() -> Interpreter:
+def running():
     """The Python that reads this line."""
     return Interpreter(
         version=tuple(sys.version_info[:3]),
@@ -61,7 +58,7 @@ def running() -> Interpreter:
     )
 
 
-def library(variable: Callable[[str], Any], home: str) -> Optional[str]:
+def library(variable, home):
     """The shared library that can be linked to, as the configuration `variable`s tell; None where there is none."""
     if not variable("Py_ENABLE_SHARED"):
         return None
@@ -74,7 +71,7 @@ def library(variable: Callable[[str], Any], home: str) -> Optional[str]:
     return None
 
 
-def check(python: Interpreter) -> None:
+def check(python):
     """Raises `Refused` where this Python cannot be embedded."""
     span = "{}.{} to {}.{}".format(*(OLDEST + NEWEST))
     another = "run this with CPython {}: python3.13 {}".format(span, sys.argv[0])
@@ -100,20 +97,20 @@ def check(python: Interpreter) -> None:
         )
 
 
-def glibc() -> Optional[Tuple[int, ...]]:
+def glibc():
     """The C library's version, such as (2, 36); None where it is another C library."""
     name, version = platform.libc_ver()
     return tuple(int(part) for part in version.split(".")[:2]) if name == "glibc" else None
 
 
-def inside(folder: str, folders: Iterable[str]) -> bool:
+def inside(folder, folders):
     return any(folder == above or folder.startswith(above.rstrip("/") + "/") for above in folders)
 
 
-def outermost(folders: Iterable[str]) -> List[str]:
+def outermost(folders):
     """The folders without those that lie in others of them, and without the system's own."""
     folders = sorted(set(os.path.realpath(folder) for folder in folders) | set(folders), key=len)
-    kept = []  # type: List[str]
+    kept = []
     for folder in folders:
         if not inside(folder, list(SYSTEM) + kept):
             kept.append(folder)

@@ -10,8 +10,6 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -22,10 +20,10 @@ PROCESSORS = ("x86_64", "aarch64")
 GLIBCS = (28, 41)
 
 
-def main() -> None:
+def main():
     roots = HERE / "requirements.in"
     pins = sorted("{}=={}".format(*pin) for pin in pinned(resolved(PYTHONS[0], PROCESSORS[0], GLIBCS[0], roots)))
-    hashes: dict[str, set[str]] = {pin: set() for pin in pins}
+    hashes = {pin: set() for pin in pins}
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as listed:
         listed.write("\n".join(pins))
         listed.flush()
@@ -40,7 +38,7 @@ def main() -> None:
     (HERE / "requirements.txt").write_text(text(hashes))
 
 
-def platforms(processor: str, glibc: int) -> Iterator[str]:
+def platforms(processor, glibc):
     """The tags of wheels that such a machine can run, the best first."""
     older = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
     for minor in range(glibc, 4, -1):
@@ -49,7 +47,7 @@ def platforms(processor: str, glibc: int) -> Iterator[str]:
             yield f"{older[minor]}_{processor}"
 
 
-def resolved(python: str, processor: str, glibc: int, requirements: object, *options: str) -> list[Any]:
+def resolved(python, processor, glibc, requirements, *options):
     """What pip would install there: its own report."""
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-"]
     command += [
@@ -69,7 +67,7 @@ def resolved(python: str, processor: str, glibc: int, requirements: object, *opt
     return json.loads(done.stdout)["install"]
 
 
-def pinned(report: Iterable[Any]) -> dict[tuple[str, str], str]:
+def pinned(report):
     """Name and version of each package, with the hash of its wheel."""
     pins = {}
     for package in report:
@@ -81,7 +79,7 @@ def pinned(report: Iterable[Any]) -> dict[tuple[str, str], str]:
     return pins
 
 
-def text(hashes: Mapping[str, Iterable[str]]) -> str:
+def text(hashes):
     served = f"CPython {PYTHONS[0]} to {PYTHONS[-1]}, {' and '.join(PROCESSORS)}, glibc 2.{GLIBCS[0]} or newer"
     lines = [f"# Made by pin.py from requirements.in, for {served}."]
     for pin, digests in hashes.items():

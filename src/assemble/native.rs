@@ -35,7 +35,7 @@ impl Scientific {
     pub(super) async fn of_server(config: &Config) -> Self {
         let located = Self::located(config, size(config));
         let Some(backend) = &located.backend else { return located };
-        match backend.ensure_started().await {
+        match backend.begin().await {
             Ok(()) => located,
             Err(error) => {
                 // Others may have come up, or left something.
@@ -79,15 +79,20 @@ impl Scientific {
 }
 
 /// Processes that run programs, and the slots that go with them.
-fn fitted(config: &Config) -> (usize, queue::Config) {
+pub(super) fn fitted(config: &Config) -> (usize, queue::Config) {
     super::fitted(config.native.workers, &config.tiers.native.queue)
+}
+
+/// Processes that keep kernels.
+pub(super) fn kernel_workers(config: &Config) -> usize {
+    if config.native.kernel_workers == 0 { super::cores() } else { config.native.kernel_workers }
 }
 
 fn size(config: &Config) -> switchtower_native::Config {
     let native = &config.native;
     switchtower_native::Config {
         workers: fitted(config).0,
-        kernel_workers: if native.kernel_workers == 0 { super::cores() } else { native.kernel_workers },
+        kernel_workers: kernel_workers(config),
         concurrent_cells: config.sessions.cells_at_once(),
         kernels_per_worker: native.kernels_per_worker,
         kernel_worker_idle: (!native.kernel_worker_idle.is_zero()).then_some(native.kernel_worker_idle),
@@ -130,7 +135,7 @@ pub async fn science(config: &Config) -> Science {
     };
     let Scientific { backend, absent } = Scientific::located(config, one);
     let Some(backend) = backend else { return absent.map_or(Science::Off, Science::Absent) };
-    if let Err(error) = backend.ensure_started().await {
+    if let Err(error) = backend.begin().await {
         backend.shutdown().await;
         let anew = "the message names what does not hold; `python3 sandboxes/native/install.py` installs it anew";
         let remedy = Some(error.update().unwrap_or(anew).to_owned());
@@ -175,7 +180,7 @@ impl Witnesses {
         };
         let witnesses = Self([one()?, one()?]);
         for backend in &witnesses.0 {
-            if let Err(error) = backend.ensure_started().await {
+            if let Err(error) = backend.begin().await {
                 witnesses.close().await;
                 return Err(Unbuilt::new(error));
             }

@@ -59,11 +59,11 @@ impl Doctor {
         let findings = match crate::config::load(file, serde_json::json!({})) {
             Ok(config) => {
                 // What only a server needs: `run` takes no notice of it.
-                let settings = match config.http.objection().or_else(|| config.memory.objection()) {
-                    Some(objection) => Finding::not(
+                let settings = match config.http.exposure_problem() {
+                    Some(problem) => Finding::not(
                         State::Broken,
                         "settings",
-                        objection,
+                        problem,
                         "change the setting named here; `serve` refuses it",
                     ),
                     None => Finding::well("settings", "they fit together"),

@@ -90,8 +90,8 @@ impl Serve {
 
     pub(super) fn serve(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
         let config = crate::config::load(file, self.flags()?)?;
-        if let Some(objection) = config.http.objection().or_else(|| config.memory.objection()) {
-            return Err(Complaint::usage(objection));
+        if let Some(problem) = config.http.exposure_problem() {
+            return Err(Complaint::usage(problem));
         }
         super::log(&config.log)?;
         let runtime = super::runtime(0)?;
@@ -189,7 +189,7 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, Complain
             terminal::note("E2B clients with E2B_DEBUG=true are served on 127.0.0.1:3000, :49983 and :49999");
         }
         expiring = Some(tokio::spawn(resident::remove_expired_answers(Arc::clone(router))));
-        reloading = Some(tokio::spawn(assemble::reload(Arc::clone(router), config.rules.reload)));
+        reloading = Some(tokio::spawn(assemble::reload(Arc::clone(router), config.rules.reload_interval)));
         signals.next().await;
     }
     tracing::info!(deadline = %switchtower_contract::rounded(config.http.drain_timeout), "draining; a second signal ends it at once");

@@ -1,5 +1,6 @@
 //! `switchtower config`: the settings in force, and nothing secret.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -7,24 +8,35 @@ use clap::Args;
 
 use super::exit::Complaint;
 use super::terminal;
+use crate::assemble;
+use crate::config::Config;
 
 /// Arguments of `config`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Every setting has a variable: http.port is SWITCHTOWER_HTTP_PORT, and so on. What is printed here can be used as a file.")]
+Every setting has a variable: http.port is SWITCHTOWER_HTTP_PORT, and so on. What is printed can be used as a file: the numbers that
+this machine decides are comments at its end.")]
 pub(super) struct Show {}
 
 impl Show {
     pub(super) fn show(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
-        let mut config = crate::config::load(file, serde_json::json!({}))?;
-        for key in config.http.keys.values_mut() {
-            "(masked)".clone_into(key);
-        }
-        if let Some(key) = &mut config.http.admin_key {
-            "(masked)".clone_into(key);
-        }
-        let text = toml::to_string(&config).map_err(|error| Complaint::failed(error.to_string()))?;
-        terminal::out(&text);
+        let config = crate::config::load(file, serde_json::json!({}))?;
+        terminal::out(&text(config, assemble::cores()).map_err(|error| Complaint::failed(error.to_string()))?);
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn text(mut config: Config, cores: usize) -> Result<String, toml::ser::Error> {
+    for key in config.http.keys.values_mut() {
+        "(masked)".clone_into(key);
+    }
+    if let Some(key) = &mut config.http.admin_key {
+        "(masked)".clone_into(key);
+    }
+    let mut text = toml::to_string(&config)?;
+    let _ = writeln!(text, "\n# In force in a server on this machine, which has {cores} cores:");
+    for (setting, number) in assemble::derived(&config) {
+        let _ = writeln!(text, "# {setting} = {number}");
+    }
+    Ok(text)
 }

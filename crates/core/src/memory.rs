@@ -8,16 +8,20 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use switchtower_contract::byte_size;
 
 use crate::request::Caller;
 
-/// How much may be held, in bytes.
+/// How many bytes the server may hold for its callers: bodies, files, cells and their histories.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Bytes that are held for all callers together.
+    /// Bytes for all callers together.
+    #[serde(with = "byte_size")]
     pub total: u64,
-    /// Bytes that are held for one caller at most. It never holds more than it leaves free, so alone half of the total.
+    /// Bytes for one caller, at least 1MiB and at most `total`. A caller never holds more than it leaves free, so alone half
+    /// of the total.
+    #[serde(with = "byte_size")]
     pub per_caller: u64,
 }
 
@@ -28,14 +32,14 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Returns what contradicts itself, in words; `None` when all is well.
-    pub fn objection(&self) -> Option<String> {
+    /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can.
+    pub fn problem(&self) -> Option<String> {
         if self.per_caller < (1 << 20) {
-            return Some("memory.per_caller is less than 1048576: no caller could do anything".to_owned());
+            return Some("per_caller must be at least 1MiB: with less no caller could do anything".to_owned());
         }
-        (self.per_caller > self.total).then(|| {
-            format!("memory.per_caller is {}: at most memory.total, {}, is allowed", self.per_caller, self.total)
-        })
+        let (per_caller, total) = (byte_size::format(self.per_caller), byte_size::format(self.total));
+        (self.per_caller > self.total)
+            .then(|| format!("per_caller is {per_caller}: it must be at most memory.total, {total}"))
     }
 }
 

@@ -10,13 +10,21 @@ use tokio::time::Instant;
 
 use crate::request::Caller;
 
+/// How many requests one caller may send.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Requests a minute for each caller, in the long run; 0: as many as they like.
+    /// Requests of one caller in a minute, in the long run; 0: any number.
     pub per_minute: u32,
-    /// Requests that may come at once.
+    /// Requests of one caller that may come at once, at least 1. Without effect where `per_minute` is 0.
     pub burst: u32,
+}
+
+impl Config {
+    /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can.
+    pub fn problem(&self) -> Option<String> {
+        (self.burst == 0).then(|| "burst must be at least 1: with 0 no request would be accepted".to_owned())
+    }
 }
 
 impl Default for Config {

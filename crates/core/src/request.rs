@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use switchtower_contract::{Isolation, Program};
+use switchtower_contract::{Isolation, Program, byte_size, rounded};
 
 use crate::route::TierName;
 
@@ -93,21 +93,51 @@ impl Invalid {
     }
 }
 
-/// The most that a request may hold or ask for; sizes in bytes.
+/// The most that one request may contain or ask for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ceilings {
+    /// Bytes of source text.
+    #[serde(with = "byte_size")]
     pub code: u64,
+    /// Bytes of standard input; 0: none may be given.
+    #[serde(with = "byte_size")]
     pub stdin: u64,
-    /// All given files together.
+    /// Bytes of all given files together; 0: only empty ones may be given.
+    #[serde(with = "byte_size")]
     pub files: u64,
+    /// Number of given files; 0: none may be given.
     pub file_count: u64,
+    /// Bytes of all environment variables, names and values together; 0: none may be given.
+    #[serde(with = "byte_size")]
     pub env: u64,
+    /// The longest time-out that a request may ask for.
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
+    /// The time-out of a request that asks for none; at most `timeout`.
     #[serde(with = "humantime_serde")]
     pub default_timeout: Duration,
+    /// The most memory that a request may ask for, at least 1MiB. A request that asks for none gets what its tier gives
+    /// (`default_memory`).
+    #[serde(with = "byte_size")]
     pub memory: u64,
+}
+
+impl Ceilings {
+    /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can.
+    pub fn problem(&self) -> Option<String> {
+        if self.code == 0 {
+            return Some("code must be at least 1B: with 0 no program would be accepted".to_owned());
+        }
+        if self.default_timeout.is_zero() {
+            return Some("default_timeout must be longer than 0s".to_owned());
+        }
+        if self.default_timeout > self.timeout {
+            let (default, most) = (rounded(self.default_timeout), rounded(self.timeout));
+            return Some(format!("default_timeout is {default}: it must be at most limits.timeout, {most}"));
+        }
+        (self.memory < (1 << 20)).then(|| "memory must be at least 1MiB".to_owned())
+    }
 }
 
 impl Default for Ceilings {

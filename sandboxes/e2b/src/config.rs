@@ -4,58 +4,62 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use switchtower_contract::Price;
+use switchtower_contract::{Price, byte_size};
 
 use crate::limits;
 use crate::template;
 
-/// One account of one service.
+/// One account of one service with E2B's wire.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where the API is; `E2B_API_URL`, or E2B's own, where none is given.
+    /// The URL of the API. Not set: for the tier `e2b` the variable `E2B_API_URL`, else E2B's own.
     pub api_url: Option<String>,
-    /// One origin for all sandboxes; `E2B_SANDBOX_URL` where none is given.
+    /// One origin for all sandboxes. Not set: for the tier `e2b` the variable `E2B_SANDBOX_URL`, else a host for each sandbox.
     pub sandbox_url: Option<String>,
-    /// `E2B_DOMAIN`, or `e2b.app`, where none is given.
+    /// The domain of API and sandboxes. Not set: for the tier `e2b` the variable `E2B_DOMAIN`, else `e2b.app`.
     pub domain: Option<String>,
     /// The environment variable that holds the key. The key itself is never a setting.
     pub key_variable: String,
-    /// `E2B_TEMPLATE_ID`, or E2B's own for its code interpreter, where none is given.
+    /// The template of sandboxes. Not set: for the tier `e2b` the variable `E2B_TEMPLATE_ID`, else `code-interpreter-v1`.
     pub template: Option<String>,
-    /// The tag that its sandboxes must have in `/etc/build-tag`; `own` stands for the one of the template that ships with
-    /// Switchtower. Without one nothing is checked, and no result of this tier is kept.
+    /// The tag that every sandbox must have in `/etc/build-tag`; `own`: that of the template that ships with Switchtower.
+    /// Not set: nothing is checked, and no result of this tier is cached.
     pub build_tag: Option<String>,
-    /// Names of the modules that the template promises beyond Python's own. Empty, with the tag `own`: those of that
-    /// template. Empty otherwise: not known.
+    /// Names of the modules that the template has beyond Python's own. Empty: those of Switchtower's template where
+    /// `build_tag` is `own`, else not known.
     pub modules: Vec<String>,
-    /// Programs in it reach the internet.
+    /// Whether programs in its sandboxes reach the internet.
     pub internet: bool,
-    /// How long a sandbox lives after it was last made, used or looked after; E2B ends it then whatever becomes of us.
+    /// How long a sandbox lives after it was last created, used or renewed. The service ends it then, even when this server
+    /// is gone.
     #[serde(with = "humantime_serde")]
     pub lifetime: Duration,
-    /// Longest that reading the tag may take.
+    /// Longest time that reading the build tag may take.
     #[serde(with = "humantime_serde")]
     pub build_tag_timeout: Duration,
-    /// Processors of the template.
+    /// Processors of the template, at least 1; for the price.
     pub cpus: u32,
-    /// Memory of the template, in bytes.
+    /// Memory of the template; for the price.
+    #[serde(with = "byte_size")]
     pub memory: u64,
-    /// Bytes of memory that a kernel gives a program without being told: as much as the tier does, or each run tells it.
+    /// Memory that a kernel gives a program without being told. The same as `tier.default_memory`, or each run sets it.
+    #[serde(with = "byte_size")]
     pub default_memory: u64,
-    /// What a processor costs in a second, in billionths of a dollar. E2B's price list of 2026.
+    /// Price of a processor for a second, in billionths of a dollar. The default is from E2B's price list of 2026.
     pub nanodollars_per_cpu_second: u64,
-    /// What a gigabyte of memory costs in a second, in billionths of a dollar. E2B's price list of 2026.
+    /// Price of a gigabyte (1024³ bytes) of memory for a second, in billionths of a dollar. The default is from E2B's price
+    /// list of 2026.
     pub nanodollars_per_gigabyte_second: u64,
-    /// Whose sandboxes these are, for people who look at the account. The host's name where none is given.
+    /// Whose sandboxes these are, for people who look at the account. Not set: the host's name.
     pub owner: Option<String>,
-    /// How often a server ends the sandboxes in the account that nobody holds any more, such as those of a server that was
-    /// killed: at its start, and then each time this has passed, 1 second at least. Zero: at its start only.
+    /// Time between two sweeps, in which a server ends the sandboxes in the account that no living process holds; at least
+    /// 1s. The first is at its start. 0: only that one.
     #[serde(with = "humantime_serde")]
     pub sweep_interval: Duration,
-    /// Where a server keeps the hour's budget across restarts; the user's state folder where none is given. Commands beside
-    /// it neither read nor write it.
+    /// The file in which a server keeps the hour's budget across restarts. Not set: one in the user's state folder.
     pub budget_file: Option<PathBuf>,
+    /// The limits of the account.
     pub limits: limits::Config,
 }
 
@@ -109,6 +113,33 @@ impl Config {
             [] => None,
             names => Some(names.iter().cloned().collect()),
         }
+    }
+
+    /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can.
+    pub fn problem(&self) -> Option<String> {
+        let is_name = |name: &String| {
+            name.split('.').all(|part| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_'))
+        };
+        if let Some(name) = self.modules.iter().find(|name| !is_name(name)) {
+            return Some(format!("modules has {name:?}, which is not the name of a module"));
+        }
+        if self.key_variable.is_empty() || self.key_variable.contains(['=', '\0']) {
+            return Some("key_variable must be the name of an environment variable".to_owned());
+        }
+        if self.cpus == 0 {
+            return Some("cpus must be at least 1".to_owned());
+        }
+        if let Some(name) = [("memory", self.memory), ("default_memory", self.default_memory)]
+            .into_iter()
+            .find(|(_, size)| *size < 1 << 20)
+        {
+            return Some(format!("{} must be at least 1MiB", name.0));
+        }
+        let times = [("lifetime", self.lifetime), ("build_tag_timeout", self.build_tag_timeout)];
+        if let Some(name) = times.into_iter().find_map(|(name, time)| time.is_zero().then_some(name)) {
+            return Some(format!("{name} must be longer than 0s"));
+        }
+        self.limits.problem().map(|problem| format!("limits.{problem}"))
     }
 
     /// Returns the price of a sandbox for one second.

@@ -1,23 +1,16 @@
-# Runs once in every fresh kernel, before any program: gives programs their standard input and their memory limit, and
-# lets them exit without a warning. It binds no name of the program's but `input`. `path` is the file with a run's
-# inputs; `memory` are the bytes that a program has without any.
-def _switchtower_prelude(path: str, memory: int) -> None:
-    import io
-    import json
-    import os
-    import sys
-    import warnings
-    from typing import Any
+# Runs once in every fresh kernel, before any program: gives programs their standard input, their share of memory, and
+# quiet exits. It leaves the names of the program alone, but for `input`.
+def _switchtower_prelude(path, memory):
+    import builtins, io, json, os, sys, warnings
 
-    # `sys.exit` is how a program ends; a notebook's advice on it is no output of the program.
+    # `sys.exit` is how a program ends; that a notebook has other words for it is no matter of its own.
     warnings.filterwarnings("ignore", message="To exit: use 'exit', 'quit', or Ctrl-D.")
-    resource: Any
     try:
         import resource
     except ImportError:
         resource = None
 
-    def memory_in_use() -> int:
+    def held():
         try:
             with open("/proc/self/status") as status:
                 for line in status:
@@ -27,17 +20,17 @@ def _switchtower_prelude(path: str, memory: int) -> None:
             pass
         return 0
 
-    def limit_memory(memory: int) -> None:
+    def limit(memory):
         if resource is None or not memory:
             return
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        wanted = memory_in_use() + memory
+        wanted = held() + memory
         try:
             resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard < 0 else min(wanted, hard), hard))
         except (ValueError, OSError):
             pass
 
-    def read(prompt: object = "", /) -> str:
+    def read(prompt="", /):
         if str(prompt):
             sys.stdout.write(str(prompt))
             sys.stdout.flush()
@@ -46,20 +39,20 @@ def _switchtower_prelude(path: str, memory: int) -> None:
             raise EOFError("EOF when reading a line")
         return line[:-1] if line.endswith("\n") else line
 
-    def before_cell(*_: object) -> None:
-        # The inputs of one run are not the next one's: the file is removed.
-        stdin, limit = "", memory
+    def before(*_):
+        # What one run was given is not the next one's.
+        stdin, given = "", memory
         try:
-            with open(path) as file:
-                inputs = json.load(file)
+            with open(path) as order:
+                told = json.load(order)
             os.unlink(path)
-            stdin = inputs["stdin"] or ""
-            limit = inputs["memory"] or memory
-        except (OSError, ValueError, KeyError):
+            stdin = told.get("stdin") or ""
+            given = told.get("memory") or memory
+        except (OSError, ValueError):
             pass
         sys.stdin = io.StringIO(stdin)
-        limit_memory(limit)
+        limit(given)
 
-    shell = get_ipython()  # type: ignore[name-defined]  # noqa: F821
+    shell = get_ipython()
     shell.user_ns["input"] = read
-    shell.events.register("pre_run_cell", before_cell)
+    shell.events.register("pre_run_cell", before)

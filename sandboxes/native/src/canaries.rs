@@ -1,4 +1,4 @@
-//! The self-test of a new worker: its jail must hold and its packages must work before it gets programs.
+//! What a new worker must prove before it gets programs: that its walls hold and that its packages work.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use switchtower_contract::{Exit, Fault, Limits, Outcome, Output, Program};
 use switchtower_worker::Canary;
 
-/// What a canary prints whose check passed.
+/// A wall that holds is seen by this word alone.
 const HELD: &str = "held\n";
 
-/// Returns a canary that prints `held` where the system refuses every one of these calls. It calls the C library directly:
-/// the interpreter refuses some calls itself.
+/// Prints `held` where the system refuses every one of these calls of the C library. They go past the interpreter, which
+/// knows some walls itself.
 fn refused(name: &'static str, calls: &[&str]) -> Canary {
     let calls = calls.iter().map(|call| format!("if libc.{call} != -1:\n    print('allowed:', {call:?})\n"));
     let source = format!(
@@ -72,7 +72,7 @@ pub(crate) fn all() -> Arc<[Canary]> {
                  assert open(path).read() == 'yes'\nprint('held')",
             held,
         ),
-        // IPv4 streams and datagrams, IPv6, Unix sockets, netlink.
+        // Of the internet by streams and by datagrams, of this machine, of its kernel.
         refused(
             "the network",
             &["socket(2, 1, 0)", "socket(2, 2, 0)", "socket(10, 1, 0)", "socket(1, 1, 0)", "socket(16, 3, 0)"],
@@ -102,7 +102,7 @@ pub(crate) fn all() -> Arc<[Canary]> {
         },
         program("a forged report", "import os\nos.write(3, b'\\xff' * 4096)\nwhile True: pass", killed),
         program(
-            "the environment of its parents",
+            "what its parents know",
             "import os\nusual = {'HOME', 'PATH', 'LANG'}\nassert set(os.environ) <= usual, sorted(set(os.environ) - usual)\nprint('held')",
             held,
         ),

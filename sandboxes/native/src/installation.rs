@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use switchtower_worker::protocol;
 
-/// The format of the manifest that this version reads.
+/// The form of the manifest that this reads.
 const FORMAT: u32 = 1;
 /// The command that installs the scientific tier.
 const INSTALL: &str = "python3 sandboxes/native/install.py";
@@ -16,7 +16,7 @@ const WORKER: &str = "switchtower-native";
 /// The packages in the folder.
 const SITE: &str = "site";
 
-/// The manifest that `install.py` wrote.
+/// What `install.py` wrote down.
 #[derive(Debug, Clone, Deserialize)]
 struct Manifest {
     format: u32,
@@ -32,23 +32,23 @@ struct Manifest {
     packages: BTreeMap<String, String>,
     /// Top-level names that can be imported.
     modules: BTreeSet<String>,
-    /// Identifies the Python, the packages and the worker.
+    /// Names the Python, the packages and the worker.
     digest: String,
 }
 
-/// An installation of the scientific tier.
+/// A place where the scientific tier is installed.
 #[derive(Debug, Clone)]
 pub struct Installation {
     folder: PathBuf,
     manifest: Arc<Manifest>,
 }
 
-/// Why there is no usable installation.
+/// There is no installation to use, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct InstallationError {
     pub reason: String,
-    /// How to fix it.
+    /// What would bring it.
     pub remedy: String,
 }
 
@@ -59,15 +59,16 @@ impl InstallationError {
 }
 
 impl Installation {
-    /// Finds the installation in this folder; by default in the user's data folder.
+    /// The one in this folder; in the user's data folder where none is given.
     ///
     /// # Errors
-    /// There is none, it is incomplete, or its worker is of another protocol version.
+    /// It is not there, or not whole.
     pub fn locate(folder: Option<&Path>) -> Result<Self, InstallationError> {
         let folder = match folder {
             Some(folder) => folder.to_owned(),
-            None => default_folder()
-                .ok_or_else(|| InstallationError::new("neither HOME nor XDG_DATA_HOME is set".to_owned()))?,
+            None => {
+                usual_folder().ok_or_else(|| InstallationError::new("there is no home folder to look in".to_owned()))?
+            }
         };
         let path = folder.join("manifest.json");
         let text = std::fs::read(&path).map_err(|error| match error.kind() {
@@ -77,11 +78,11 @@ impl Installation {
             _ => InstallationError::new(format!("{}: {error}", path.display())),
         })?;
         let manifest: Manifest = serde_json::from_slice(&text)
-            .map_err(|error| InstallationError::new(format!("{} is not a valid manifest: {error}", path.display())))?;
+            .map_err(|error| InstallationError::new(format!("{} is no manifest: {error}", path.display())))?;
         if manifest.format != FORMAT {
             let made = manifest.format;
             return Err(InstallationError::new(format!(
-                "{} was installed by another version (format {made})",
+                "{} was installed by another version (form {made})",
                 folder.display()
             )));
         }
@@ -93,7 +94,7 @@ impl Installation {
         })?;
         for needed in [installation.worker(), installation.site(), installation.manifest.home.clone()] {
             if !needed.exists() {
-                return Err(InstallationError::new(format!("{} does not exist any more", needed.display())));
+                return Err(InstallationError::new(format!("{} is not there any more", needed.display())));
             }
         }
         Ok(installation)
@@ -103,24 +104,24 @@ impl Installation {
         &self.folder
     }
 
-    /// Returns how to install the worker of this version in its place, as the end of a sentence.
+    /// How the worker of this version is installed in place of the one that is there, as the end of a sentence.
     pub fn update(&self) -> String {
-        let is_default = default_folder().is_some_and(|default| default == self.folder);
-        let into = if is_default { String::new() } else { format!(" --into {}", self.folder.display()) };
+        let is_usual = usual_folder().is_some_and(|usual| usual == self.folder);
+        let into = if is_usual { String::new() } else { format!(" --into {}", self.folder.display()) };
         format!("`{INSTALL}{into}` installs the worker of this version")
     }
 
-    /// Returns the version of its Python.
+    /// The version of its Python.
     pub fn python(&self) -> &str {
         &self.manifest.python
     }
 
-    /// Returns the packages and their versions.
+    /// Packages and their versions.
     pub fn packages(&self) -> &BTreeMap<String, String> {
         &self.manifest.packages
     }
 
-    /// Returns the executable of the embedded Python.
+    /// The Python that is embedded, as a program of its own.
     pub fn interpreter(&self) -> PathBuf {
         let (major, minor) = self.version();
         self.manifest.home.join(format!("bin/python{major}.{minor}"))
@@ -151,14 +152,14 @@ impl Installation {
         &self.manifest.home
     }
 
-    /// Returns the folders that programs may read: Python's own and the packages.
+    /// What programs may read: Python's own folders and the packages.
     pub(crate) fn readable(&self) -> Vec<PathBuf> {
         self.manifest.readable.iter().cloned().chain([self.site()]).collect()
     }
 }
 
-/// Returns the default folder, by the XDG base directory specification.
-fn default_folder() -> Option<PathBuf> {
+/// As the XDG base directory specification has it.
+fn usual_folder() -> Option<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let data = absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share")))?;
     Some(data.join("switchtower/native"))

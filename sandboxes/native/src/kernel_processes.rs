@@ -1,5 +1,6 @@
-//! The worker processes with kernels: they end when there has been no kernel for a while, and start again with the next
-//! one. Each needs the memory of all packages, whether it has kernels or not.
+//! The processes that keep kernels: they end when there has been no kernel for a while, and start again with the next one.
+//!
+//! Each holds as much memory as all packages need, whether it has kernels or not.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,19 +12,19 @@ use switchtower_worker::{KernelPool, StartError};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::sleep;
 
-/// The processes, while they run.
+/// The processes, while there are any.
 #[derive(Default)]
 pub(crate) struct KernelProcesses {
-    /// The lock serialises start and end: no kernel is opened in processes that are being ended.
+    /// Protects their start and their end: no kernel is opened in processes that are being ended.
     running: Arc<Mutex<Option<KernelPool>>>,
-    open: Arc<KernelCount>,
+    open: Arc<Open>,
 }
 
-/// The number of kernels.
+/// How many kernels there are.
 #[derive(Default)]
-struct KernelCount {
+struct Open {
     count: AtomicUsize,
-    /// Notified when the count changes.
+    /// Told whenever the count changes.
     changed: Notify,
 }
 
@@ -41,14 +42,14 @@ impl KernelProcesses {
     ) -> Result<Box<dyn Kernel>, StartError> {
         let mut running = self.running.lock().await;
         let kernel = self.started(&mut running, idle, start).await?.open(opening);
-        Ok(Box::new(CountedKernel { kernel, _counted: CountGuard::new(&self.open) }))
+        Ok(Box::new(Counted { kernel, _held: Held::new(&self.open) }))
     }
 
-    /// Starts the processes, where they do not run.
+    /// Starts the processes, where there are none.
     ///
     /// # Errors
     /// They cannot be started.
-    pub(crate) async fn ensure_started(
+    pub(crate) async fn begin(
         &self,
         idle: Option<Duration>,
         start: impl Future<Output = Result<KernelPool, StartError>> + Send,
@@ -80,13 +81,13 @@ impl KernelProcesses {
         if let Some(kernels) = self.running.lock().await.take() {
             kernels.shutdown().await;
         }
-        // The task that ends idle processes sees that they have ended.
+        // Whoever waits for them to be idle finds that they are gone.
         self.open.changed.notify_one();
     }
 }
 
 /// Ends the processes once there has been no kernel for so long.
-async fn end_when_idle(running: Arc<Mutex<Option<KernelPool>>>, open: Arc<KernelCount>, idle: Duration) {
+async fn end_when_idle(running: Arc<Mutex<Option<KernelPool>>>, open: Arc<Open>, idle: Duration) {
     loop {
         let changed = open.changed.notified();
         if open.count.load(Ordering::SeqCst) > 0 {
@@ -97,11 +98,11 @@ async fn end_when_idle(running: Arc<Mutex<Option<KernelPool>>>, open: Arc<Kernel
             () = changed => {}
             () = sleep(idle) => {
                 let mut running = running.lock().await;
-                // A kernel is counted before the lock is released.
+                // A kernel is counted before the lock is let go.
                 if open.count.load(Ordering::SeqCst) == 0 {
                     if let Some(kernels) = running.take() {
                         kernels.shutdown().await;
-                        tracing::debug!("the worker processes for native kernels were idle and have ended");
+                        tracing::debug!("the processes that keep native kernels had none and have ended");
                     }
                     return;
                 }
@@ -113,23 +114,23 @@ async fn end_when_idle(running: Arc<Mutex<Option<KernelPool>>>, open: Arc<Kernel
     }
 }
 
-/// A kernel that is counted until it is dropped.
-struct CountedKernel {
+/// A kernel that is counted as long as it lives.
+struct Counted {
     kernel: Box<dyn Kernel>,
-    _counted: CountGuard,
+    _held: Held,
 }
 
-struct CountGuard(Arc<KernelCount>);
+struct Held(Arc<Open>);
 
-impl CountGuard {
-    fn new(open: &Arc<KernelCount>) -> Self {
+impl Held {
+    fn new(open: &Arc<Open>) -> Self {
         open.count.fetch_add(1, Ordering::SeqCst);
         open.changed.notify_one();
         Self(Arc::clone(open))
     }
 }
 
-impl Drop for CountGuard {
+impl Drop for Held {
     fn drop(&mut self) {
         self.0.count.fetch_sub(1, Ordering::SeqCst);
         self.0.changed.notify_one();
@@ -137,7 +138,7 @@ impl Drop for CountGuard {
 }
 
 #[async_trait]
-impl Kernel for CountedKernel {
+impl Kernel for Counted {
     async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<CellOutcome, Fault> {
         self.kernel.run(cell, limits, events).await
     }
@@ -151,7 +152,7 @@ impl Kernel for CountedKernel {
     }
 
     async fn close(self: Box<Self>) -> Result<(), Fault> {
-        let Self { kernel, _counted } = *self;
+        let Self { kernel, _held } = *self;
         kernel.close().await
     }
 

@@ -1,11 +1,11 @@
-//! The configuration of a worker: the one argument of `switchtower-native`, as JSON.
+//! What a worker is told when it is started: the one argument of `switchtower-native`, as JSON.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use switchtower_jail::JailProfile;
 
-/// The configuration of a worker. A change of it is a change of the [protocol](switchtower_worker::protocol).
+/// Everything that a worker must know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerConfig {
     /// The prefix of its Python.
@@ -14,24 +14,24 @@ pub struct WorkerConfig {
     pub site: PathBuf,
     /// Modules that are imported before the first program.
     pub preload: Vec<String>,
-    /// Folders that programs may read, beside the system's libraries.
+    /// Folders that programs may read, beside what the system's libraries are made of.
     pub readable: Vec<PathBuf>,
-    /// The folder for the private folders of children, in the profile without namespaces.
+    /// Where children have private folders, in the profile without namespaces.
     pub scratch: PathBuf,
-    /// The jail's profile; `None`: the full one where the system allows it.
+    /// The jail's profile; none: the full one where the system allows it.
     pub profile: Option<JailProfile>,
-    /// Children that are forked ahead.
+    /// Children that wait, jailed, for a program.
     pub prewarmed: usize,
     /// KernelPool that there is room for.
     pub kernels: usize,
-    /// Most bytes of a program's files.
+    /// Bytes that a program may have in files.
     pub scratch_bytes: u64,
-    /// Most files and folders of a program.
+    /// Files and folders that it may have.
     pub scratch_entries: u64,
-    /// Most threads of a program.
+    /// Threads that it may have.
     pub threads: u64,
-    /// Most bytes of memory of the worker and all its children, where a control group can be made.
+    /// Bytes of memory that the worker and all its children may have together, where the system lets it say so.
     pub memory_total: Option<u64>,
-    /// Most threads of them all, likewise.
+    /// Threads that they may have together, likewise.
     pub threads_total: Option<u64>,
 }

@@ -1,78 +1,51 @@
-"""The guest: runs one program, or the cells of one kernel, and returns how they ended.
+"""The guest: it runs one program and tells how it ended.
 
 Importing this module makes the snapshot, so the order below matters: first everything is imported from the real file
-system, then what leads out of the sandbox is replaced, then a few programs warm the interpreter up, and what is left is frozen.
+system, then the ways out are replaced, then a few programs warm the interpreter up, and what is left is frozen.
 """
-
-from __future__ import annotations
 
 import atexit
 import gc
 import linecache
 import logging
 import sys
-from collections.abc import Iterable
-from typing import Any
 
 import wit_world
+from wit_world import (
+    Change, Content_File, Content_Folder, Content_Gone, Ending_Finished, Ending_Raised, Failure, Left,
+)
+
 from _switchtower import (
-    clock,
-    failure,
-    hashing,
-    heap,
-    host,
-    imports,
-    ipython,
-    kernel,
-    os_errors,
-    process_info,
-    program,
-    randomness,
-    representations,
-    scratch,
-    snapshot,
-    streams,
-    unsupported,
-    warmup,
+    absent, carry, chance, clock, errors, failure, hashing, holes, host, ipython, kernel, library, program, scratch,
+    show, snapshot, streams, surroundings, warm,
 )
 from _switchtower.paths import HOME
-from _switchtower.replacements import Replacements
-from _switchtower.state_transfer.export import state
-from wit_world import (
-    CellResult,
-    Change,
-    Content_File,
-    Content_Folder,
-    Content_Gone,
-    Ending_Finished,
-    Ending_Raised,
-    Failure,
-)
+from _switchtower.replace import Replacements
 
 
 class WitWorld(wit_world.WitWorld):
-    def execute(self, code: str, files: Iterable[Any]) -> Any:
+    def execute(self, code, files):
         host.awake = True
-        scratch.write_files(files)
+        scratch.give(files)
         try:
             return Ending_Finished(program.execute(code))
         except program.Raised as raised:
             return Ending_Raised(Failure(*raised.args[0]))
 
-    def run_cell(self, cell: Any) -> Any:
+    def cell(self, cell):
         host.awake = True
-        cell.changes = [(change.path, _scratch_content(change.content)) for change in cell.changes]
+        cell.changes = [(change.path, _content(change.content)) for change in cell.changes]
         try:
             kernel.run(cell)
             ending = Ending_Finished(0)
         except program.Raised as raised:
             ending = Ending_Raised(Failure(*raised.args[0]))
-        return CellResult(ending, [Change(path, _wire_content(content)) for path, content in scratch.take_changes()])
+        return Left(ending, [Change(path, _told(content)) for path, content in scratch.made()])
 
-    def run_internal(self, code: str) -> Any:
+    def own(self, code):
         host.awake = True
         try:
-            kernel.run_internal(code)
+            kernel.own(code)
             return Ending_Finished(0)
         except SystemExit as leaving:
             return Ending_Finished(program.exit_code(leaving.code))
@@ -80,68 +53,68 @@ class WitWorld(wit_world.WitWorld):
             return Ending_Raised(Failure(*failure.describe(error)))
 
 
-def _scratch_content(content: Any) -> Any:
-    """Returns the content of a path as the scratch file system has it."""
+def _content(content):
+    """What became of a path, in the scratch file system's words."""
     if isinstance(content, Content_File):
         return content.value
     return scratch.FOLDER if isinstance(content, Content_Folder) else scratch.GONE
 
 
-def _wire_content(content: Any) -> Any:
+def _told(content):
     if content is scratch.FOLDER:
         return Content_Folder()
     return Content_Gone() if content is scratch.GONE else Content_File(content)
 
 
-def warm_up() -> None:
-    """Runs the warm-up programs and cells until the interpreter has specialised itself, and removes their traces."""
+def settle():
+    """Runs the warm-up programs and cells until the interpreter has specialised itself, then forgets them."""
     main = sys.modules["__main__"]
-    for code in warmup.PROGRAMS * 3:
-        streams.discard()
+    for code in warm.PROGRAMS * 3:
+        streams.silence()
         scratch.clear()
         try:
             program.execute(code)
         except program.Raised:
             pass
-    for number, code in enumerate(warmup.CELLS * 3, 1):
-        streams.discard()
+    for number, code in enumerate(warm.CELLS * 3, 1):
+        streams.silence()
         try:
-            kernel.run(warmup.Cell(code, number))
+            kernel.run(warm.Cell(code, number))
         except program.Raised:
             pass
-        scratch.take_changes()
-    kernel.reset()
+        scratch.made()
+    kernel.forget()
     sys.modules["__main__"] = main
     linecache.cache.clear()
     scratch.clear()
 
 
 snapshot.load()
-imports.keep_sources("/python")
-imports.keep_sources("/1")
+library.keep("/python")
+library.keep("/1")
 replacements = Replacements()
-os_errors.install(replacements)
+errors.install(replacements)
 scratch.install(replacements)
 clock.install(replacements)
-process_info.install(replacements)
-unsupported.install(replacements)
+surroundings.install(replacements)
+absent.install(replacements)
 hashing.install()
 failure.install()
-imports.install()
-imports.drop_modules(imports.MISSING)
-representations.install()
+library.install()
+library.forget(library.ABSENT)
+show.install()
 ipython.install()
-randomness.install(replacements)
-replacements.spread(keep=(unsupported, sys.modules["_switchtower.scratch.files"], streams))
+chance.install(replacements)
+replacements.spread(keep=(absent, sys.modules["_switchtower.scratch.files"], streams))
 del replacements
-warm_up()
-randomness.install(Replacements())
+settle()
+chance.install(Replacements())
 streams.install()
 # The warm-up ran what was to run at its end.
 atexit.register(logging.shutdown)
 sys.path[:] = [HOME]
-state.remember_modules()
+carry.settle()
 for _ in range(3):
     gc.collect()
-heap.fill_free_blocks()
+holes.plug()
 gc.freeze()

@@ -1,6 +1,6 @@
-//! Runs programs on threads of this process: for the library and for one-shot runs.
+//! Programs on threads of this process: for the library and for one-shot runs.
 //!
-//! WebAssembly is the only isolation here: a fault of the engine would be a fault of this process. Servers use
+//! WebAssembly is the only wall here: a fault of the engine itself would be a fault of this process. Servers use
 //! [`WasmWorkers`](crate::WasmWorkers).
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,36 +9,37 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use switchtower_contract::{
-    Backend, Cell, CellOutcome, Events, Fault, InterpreterId, Kernel, KernelOptions, Kernels, Limits, Machine,
-    Maintenance, Offer, Outcome, Program, Sandbox, Spec,
+    Backend, Cell, CellOutcome, Events, Fault, InterpreterId, Kernel, KernelOptions, Limits, Maintenance, Offer,
+    Outcome, Program, Sandbox, Spec,
 };
 use tokio::sync::oneshot;
 
 use crate::compiled::{Compiled, GuestError};
 use crate::engine::{Image, THREAD_STACK};
-use crate::runner::{CellRun, Prewarmed, ProgramRun, Runner};
+use crate::runner::{CellJob, Job, Reserve, Runner};
 
-/// Most kernels in one process.
-const MAX_KERNELS: usize = 64;
+/// Kernels that one process has room for.
+const KERNELS: usize = 64;
 
 /// The WebAssembly tier inside this process.
 pub struct InProcess {
     image: Arc<Image>,
-    prewarmed: Arc<Prewarmed>,
+    reserve: Arc<Reserve>,
     offer: Offer,
     runtime: Arc<str>,
 }
 
 impl InProcess {
-    /// Loads the guest. `programs` may run at once, beside the kernels; `prewarmed` instances are made ahead.
+    /// Loads the guest; `reserve` instances are kept made ahead, `programs` may run at once, beside the
+    /// kernels.
     ///
     /// # Errors
     /// The compiled guest cannot be loaded, or the system gives no thread.
-    pub fn new(compiled: &Compiled, programs: usize, prewarmed: usize) -> Result<Self, GuestError> {
-        let instances = u32::try_from(programs + prewarmed + MAX_KERNELS + 1).unwrap_or(u32::MAX);
+    pub fn new(compiled: &Compiled, programs: usize, reserve: usize) -> Result<Self, GuestError> {
+        let instances = u32::try_from(programs + reserve + KERNELS + 1).unwrap_or(u32::MAX);
         let image = compiled.load(instances)?;
-        let prewarmed = Prewarmed::start(&image, prewarmed).map_err(GuestError::Thread)?;
-        Ok(Self { image, prewarmed, offer: crate::offer::offer(compiled), runtime: compiled.runtime.clone() })
+        let reserve = Reserve::start(&image, reserve).map_err(GuestError::Thread)?;
+        Ok(Self { image, reserve, offer: crate::offer::offer(compiled), runtime: compiled.runtime.clone() })
     }
 }
 
@@ -53,21 +54,14 @@ impl Backend for InProcess {
     }
 
     async fn open(&self, _spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
-        RunnerThread::start(Arc::clone(&self.image), Arc::clone(&self.prewarmed))
+        OneThread::start(Arc::clone(&self.image), Arc::clone(&self.reserve))
             .map(|thread| Box::new(thread) as Box<dyn Sandbox>)
             .map_err(no_thread)
     }
 
-    fn kernels(&self) -> Option<&dyn Kernels> {
-        Some(self)
-    }
-}
-
-#[async_trait]
-impl Kernels for InProcess {
-    async fn open_kernel(&self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        let thread = RunnerThread::start(Arc::clone(&self.image), Arc::clone(&self.prewarmed)).map_err(no_thread)?;
-        Ok(Box::new(ThreadKernel { thread, opening: opening.clone(), is_created: false }))
+    async fn kernel(&self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+        let thread = OneThread::start(Arc::clone(&self.image), Arc::clone(&self.reserve)).map_err(no_thread)?;
+        Ok(Box::new(OneKernel { thread, opening: opening.clone(), begun: false }))
     }
 }
 
@@ -75,18 +69,18 @@ fn no_thread(error: std::io::Error) -> Fault {
     Fault::Unavailable { reason: format!("no thread for a program: {error}") }
 }
 
-/// What a runner thread executes next.
+/// What a runner does next.
 type Task = Box<dyn FnOnce(&Runner) + Send>;
 
-/// A thread that runs one program after the other, each in an instance of its own. It ends after this is dropped and its
-/// last program has ended.
-struct RunnerThread {
+/// A thread that runs one program after the other, each in an instance of its own. It ends when this is dropped and its
+/// last program is done.
+struct OneThread {
     tasks: mpsc::Sender<Task>,
 }
 
-impl RunnerThread {
-    fn start(image: Arc<Image>, prewarmed: Arc<Prewarmed>) -> std::io::Result<Self> {
-        let runner = Runner::new(image, prewarmed)?;
+impl OneThread {
+    fn start(image: Arc<Image>, reserve: Arc<Reserve>) -> std::io::Result<Self> {
+        let runner = Runner::new(image, reserve)?;
         let (tasks, queue) = mpsc::channel::<Task>();
         std::thread::Builder::new()
             .name("runner".into())
@@ -96,20 +90,20 @@ impl RunnerThread {
     }
 }
 
-impl RunnerThread {
-    /// Runs a task on the thread and waits for its result.
-    async fn run_task<T: Send + 'static>(
+impl OneThread {
+    /// Has the runner do something, and waits for what it tells.
+    async fn ask<T: Send + 'static>(
         &self,
         task: impl FnOnce(&Runner, oneshot::Sender<Result<T, Fault>>) + Send + 'static,
     ) -> Result<T, Fault> {
-        let lost = || Fault::Lost { reason: "the runner ended while a program ran".into() };
+        let lost = || Fault::Lost { reason: "the runner ended in the middle of a program".into() };
         let (done, ended) = oneshot::channel();
         self.tasks.send(Box::new(move |runner| task(runner, done))).map_err(|_| lost())?;
         ended.await.unwrap_or_else(|_| Err(lost()))
     }
 }
 
-/// Cancels the program when the run is dropped before its end.
+/// Ends the program when the run is dropped in the middle.
 #[derive(Default)]
 struct CancelOnDrop(Arc<AtomicBool>);
 
@@ -120,18 +114,18 @@ impl Drop for CancelOnDrop {
 }
 
 #[async_trait]
-impl Sandbox for RunnerThread {
+impl Sandbox for OneThread {
     async fn run(&mut self, program: &Program, limits: &Limits, events: &Events) -> Result<Outcome, Fault> {
         let left = CancelOnDrop::default();
         let (cancelled, events) = (Arc::clone(&left.0), events.clone());
         let (program, limits) = (program.clone(), limits.clone());
-        self.run_task(move |runner, done| {
-            runner.run(ProgramRun {
+        self.ask(move |runner, done| {
+            runner.run(Job {
                 program,
                 limits,
                 send: Box::new(move |event| events.send_blocking(event)),
                 cancel: Box::new(move || cancelled.load(Ordering::Relaxed)),
-                // The caller may have left; then nobody waits for this.
+                // Nobody may wait any more: the caller has left.
                 done: Box::new(move |outcome| drop(done.send(outcome))),
             });
         })
@@ -147,34 +141,30 @@ impl Sandbox for RunnerThread {
     }
 
     fn interpreter(&self) -> Option<InterpreterId> {
-        // Every run has an instance of its own, and its effects are observed.
-        None
-    }
-
-    fn machine(&self) -> Option<Arc<dyn Machine>> {
+        // Every run has an instance of its own, and what it asks for is observed.
         None
     }
 }
 
-/// A kernel on a thread of its own.
-struct ThreadKernel {
-    thread: RunnerThread,
+/// A thread with one kernel.
+struct OneKernel {
+    thread: OneThread,
     opening: KernelOptions,
-    /// Its first cell has been given.
-    is_created: bool,
+    /// It has had its first cell.
+    begun: bool,
 }
 
 #[async_trait]
-impl Kernel for ThreadKernel {
+impl Kernel for OneKernel {
     async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<CellOutcome, Fault> {
         let left = CancelOnDrop::default();
         let (cancelled, events) = (Arc::clone(&left.0), events.clone());
-        let opening = (!self.is_created).then(|| self.opening.clone());
-        self.is_created = true;
+        let opening = (!self.begun).then(|| self.opening.clone());
+        self.begun = true;
         let (cell, limits) = (cell.clone(), limits.clone());
         self.thread
-            .run_task(move |runner, done| {
-                runner.cell(CellRun {
+            .ask(move |runner, done| {
+                runner.cell(CellJob {
                     kernel: 0,
                     opening,
                     cell,
@@ -191,15 +181,15 @@ impl Kernel for ThreadKernel {
         let left = CancelOnDrop::default();
         let (cancelled, code) = (Arc::clone(&left.0), code.to_owned());
         self.thread
-            .run_task(move |runner, done| {
+            .ask(move |runner, done| {
                 let cancel = Box::new(move || cancelled.load(Ordering::Relaxed));
                 drop(done.send(runner.own(0, &code, most, cancel)));
             })
             .await
     }
     async fn restart(&mut self) -> Result<(), Fault> {
-        // The next cell creates another in its place.
-        self.is_created = false;
+        // The next cell opens another in its place.
+        self.begun = false;
         Ok(())
     }
 }

@@ -1,14 +1,14 @@
-//! What this tier offers.
+//! What this tier has.
 
 use std::time::Duration;
 
-use switchtower_contract::{Isolation, Language, Location, Modules, Offer};
+use switchtower_contract::{Isolation, Language, Modules, Offer};
 
 use crate::compiled::Compiled;
 
-/// Most bytes of memory of a program: the largest instance without the snapshot.
+/// Most memory that a program may ask for: what is left of the largest instance beside the snapshot.
 const MEMORY: u64 = 512 << 20;
-/// The longest run.
+/// Longest run.
 const WALL: Duration = Duration::from_secs(3600);
 
 pub(crate) fn offer(compiled: &Compiled) -> Offer {
@@ -16,13 +16,11 @@ pub(crate) fn offer(compiled: &Compiled) -> Offer {
         languages: vec![Language::Python],
         modules: Modules::Named(compiled.modules.clone()),
         isolation: Isolation::Wasm,
-        location: Location::Local,
-        machine: false,
+        memory: MEMORY,
+        wall: WALL,
         observes: true,
-        replayable: true,
         effectful: false,
-        price_per_second: None,
-        max_memory: MEMORY,
-        max_wall: WALL,
+        kernels: true,
+        machines: false,
     }
 }

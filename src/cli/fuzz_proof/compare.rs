@@ -95,8 +95,7 @@ mod tests {
 
     use async_trait::async_trait;
     use switchtower_contract::{
-        Event, InterpreterId, Isolation, Kernels, Limits, Location, Machine, Maintenance, Modules, Offer, Outcome,
-        Sandbox, Usage,
+        Event, InterpreterId, Isolation, Limits, Maintenance, Modules, Offer, Outcome, Sandbox, Usage,
     };
 
     use super::*;
@@ -118,14 +117,12 @@ mod tests {
                 languages: vec![Language::Python],
                 modules: Modules::Any,
                 isolation: Isolation::Process,
-                location: Location::Local,
-                machine: false,
+                memory: 1 << 30,
+                wall: std::time::Duration::from_secs(60),
                 observes: false,
-                replayable: false,
                 effectful: false,
-                price_per_second: None,
-                max_memory: 1 << 30,
-                max_wall: std::time::Duration::from_secs(60),
+                kernels: false,
+                machines: false,
             }
         }
 
@@ -135,10 +132,6 @@ mod tests {
 
         async fn open(&self, _spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
             Ok(Box::new(Run(self.hash, self.runs.fetch_add(1, Ordering::Relaxed))))
-        }
-
-        fn kernels(&self) -> Option<&dyn Kernels> {
-            None
         }
     }
 
@@ -170,10 +163,6 @@ mod tests {
         }
 
         fn interpreter(&self) -> Option<InterpreterId> {
-            None
-        }
-
-        fn machine(&self) -> Option<Arc<dyn Machine>> {
             None
         }
     }

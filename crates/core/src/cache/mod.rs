@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use switchtower_contract::byte_size;
 use switchtower_contract::{Exit, Outcome, Output};
 use tokio::time::timeout;
 
@@ -36,23 +37,26 @@ pub struct ResultCache {
     recheck: u32,
 }
 
+/// How many results are kept, how long, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Most answers that are kept; the least recently used goes first.
+    /// Results that are kept at once, the least recently used removed first; 0: nothing is cached.
     pub max_entries: usize,
-    /// How long an answer is kept.
+    /// How long a result is kept; 0: nothing is cached.
     #[serde(with = "humantime_serde")]
     pub ttl: Duration,
-    /// Most bytes that all kept answers hold.
+    /// Bytes of all results that are kept; 0: nothing is cached.
+    #[serde(with = "byte_size")]
     pub max_bytes: usize,
-    /// Who may be given whose result.
+    /// Who may be given a result: `caller`, the same user with the same key; `key`, all users of the same key (everybody
+    /// where no keys are set); `shared`, everybody.
     pub scope: Scope,
-    /// Most results whose digest is remembered, for 24 h longer than an answer is kept, to compare later runs with; about
-    /// 200 bytes each.
+    /// Results whose digest is remembered, for 24 h longer than a result is kept, to compare later runs with; about 200 bytes
+    /// each.
     pub max_digests: usize,
-    /// Of so many hits one is run again beside its answer, in local tiers only, and compared; of a result that was not
-    /// observed each of the first hits, until four runs agreed. Zero: none.
+    /// One in this many hits is run again beside its answer, in local tiers only, and compared; of a result that was not
+    /// observed to be pure, each of the first hits until four runs agreed; 0: none is run again.
     pub recheck_one_in: u32,
 }
 

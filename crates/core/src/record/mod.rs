@@ -48,10 +48,11 @@ pub struct Record {
     pub took: Duration,
 }
 
+/// What is kept of requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// How many of the last records are kept.
+    /// The latest records that are kept in memory; 0: none.
     pub max_records: usize,
 }
 

@@ -4,17 +4,19 @@ use std::num::NonZero;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use switchtower_contract::byte_size;
 
 use crate::tier::queue;
 
+/// How many sessions there may be, how long they live, and what their kernels may take.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Sessions at once.
+    /// Sessions at once; 0: none can be created.
     pub max_sessions: usize,
-    /// Sessions of one caller at once.
+    /// Sessions of one caller at once; 0: none can be created.
     pub max_per_caller: usize,
-    /// Contexts of one session.
+    /// Contexts of one session at once.
     pub max_contexts: usize,
     /// How long a session lives where its creation sets no time; each use through the native API starts that time again.
     #[serde(with = "humantime_serde")]
@@ -23,14 +25,17 @@ pub struct Config {
     #[serde(with = "humantime_serde")]
     pub max_lifetime: Duration,
     /// Bytes of files that one session may hold on this server.
+    #[serde(with = "byte_size")]
     pub files: u64,
-    /// Longest that a cell may run. A client may set a shorter limit, not a longer one.
+    /// Longest time that a cell may run. A client may set a shorter limit, not a longer one.
     #[serde(with = "humantime_serde")]
     pub cell_timeout: Duration,
-    /// Bytes of stdout and stderr that are kept of one cell.
+    /// Bytes of stdout and stderr that are kept of one cell; 0: none.
+    #[serde(with = "byte_size")]
     pub output: u64,
     /// Bytes that all local kernels together may hold. Above it, replayable kernels that have been idle for longest are
-    /// evicted: only their cells are kept, and are run again when the kernel is needed.
+    /// evicted: only their cells are kept, and are run again when the kernel is needed. 0: every idle one is.
+    #[serde(with = "byte_size")]
     pub memory: u64,
     /// A replayable kernel that has been idle for this long is evicted too.
     #[serde(with = "humantime_serde")]
@@ -43,7 +48,7 @@ pub struct Config {
     #[serde(with = "humantime_serde")]
     pub machine_idle: Duration,
     /// Kernels at once that can be neither rebuilt nor evicted (those of tiers outside WebAssembly): each is held until its
-    /// context ends or moves to a machine.
+    /// context ends or moves to a machine. 0: there are none.
     pub max_native_kernels: usize,
     /// Such kernels of one caller at once; 0: a quarter of all, at least 1.
     pub max_native_kernels_per_caller: usize,
@@ -51,9 +56,9 @@ pub struct Config {
     /// of its context reports that.
     #[serde(with = "humantime_serde")]
     pub native_kernel_idle: Duration,
-    /// How cells wait for local kernels; replayable and other kernels have a queue each. `slots` is how many cells run at
-    /// once; 0: four per core, 16 to 64. `per_user` is how many of one caller run at once, fewer than all where there are
-    /// two or more; 0: one per core, at least 4. With the extra slots there are at most 200.
+    /// How cells wait for local kernels; replayable and other kernels have a queue each. Here `slots` = 0 means four per
+    /// core, 16 to 64, and `per_user` = 0 one per core, at least 4; `per_user` is always fewer than all slots, where there are
+    /// two or more. With the extra slots there are at most 200.
     pub queue: queue::Config,
 }
 
@@ -70,11 +75,22 @@ impl Config {
         cells.slots.saturating_add(cells.extra_slots)
     }
 
-    /// Returns why these settings cannot be used, in words that begin with the setting's name; `None` when they can.
-    pub fn objection(&self) -> Option<String> {
+    /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can.
+    pub fn problem(&self) -> Option<String> {
+        if self.max_contexts == 0 {
+            return Some("max_contexts must be at least 1: with 0 no session could run a cell".to_owned());
+        }
+        let times = [
+            ("idle_timeout", self.idle_timeout),
+            ("max_lifetime", self.max_lifetime),
+            ("cell_timeout", self.cell_timeout),
+        ];
+        if let Some(name) = times.into_iter().find_map(|(name, time)| time.is_zero().then_some(name)) {
+            return Some(format!("{name} must be longer than 0s"));
+        }
         let most = self.cells_at_once();
-        let many = || format!("queue.slots and extra_slots are {most} together: at most {MAX_CELLS} are allowed");
-        let queue = self.cells().objection().map(|wrong| format!("queue.{wrong}"));
+        let many = || format!("queue.slots and extra_slots are {most} together: they must be at most {MAX_CELLS}");
+        let queue = self.cells().problem().map(|wrong| format!("queue.{wrong}"));
         queue.or_else(|| (most > MAX_CELLS).then(many))
     }
 

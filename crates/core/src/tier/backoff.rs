@@ -5,18 +5,19 @@ use std::time::Duration;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
+/// How often an attempt is repeated on the same tier, and after which pauses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// How often an attempt is repeated on the same tier.
+    /// How often an attempt is repeated on the same tier; 0: never.
     pub retries: u32,
-    /// Most that the first pause lasts; it doubles with each.
+    /// Longest first pause; it doubles with each repeat. The pause itself is drawn between 0 and this.
     #[serde(with = "humantime_serde")]
     pub base_delay: Duration,
-    /// Most that any pause lasts of itself.
+    /// Longest pause, however many repeats there were.
     #[serde(with = "humantime_serde")]
     pub max_delay: Duration,
-    /// Most that a tier may ask to be left alone for, as with `Retry-After`. One that asks for more is left for the next.
+    /// Longest pause that a tier may ask for, as with `Retry-After`. A tier that asks for more is left for the next one.
     #[serde(with = "humantime_serde")]
     pub max_retry_after: Duration,
 }

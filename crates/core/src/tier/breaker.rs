@@ -14,14 +14,25 @@ use tokio::time::Instant;
 
 use crate::route::TierName;
 
+/// When a tier that does not answer is left alone, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Failures in a row that open it.
+    /// Failed requests in a row that open the breaker, at least 1; a request counts once, its retries included.
     pub failures: u32,
-    /// How long it stays open before a probe is let through.
+    /// How long the breaker stays open before one request is let through as a probe.
     #[serde(with = "humantime_serde")]
     pub open_for: Duration,
+}
+
+impl Config {
+    /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can.
+    pub fn problem(&self) -> Option<String> {
+        if self.failures == 0 {
+            return Some("failures must be at least 1: with 0 the breaker would never close".to_owned());
+        }
+        self.open_for.is_zero().then(|| "open_for must be longer than 0s".to_owned())
+    }
 }
 
 impl Default for Config {

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use switchtower_contract::{Backend, Fault, Kernel, KernelOptions, Kernels, Language, Need, Offer, Spec, rounded};
+use switchtower_contract::{Backend, Fault, Kernel, KernelOptions, Language, Need, Offer, Spec, byte_size, rounded};
 use tokio::time::timeout;
 
 pub use attempt::Attempt;
@@ -51,29 +51,50 @@ pub struct Tier {
     chance: Mutex<ChaCha8Rng>,
 }
 
+/// What makes a backend dependable: its queue, retries, breaker, pool and limits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// How many programs run at once, and how requests wait.
     pub queue: queue::Config,
+    /// Retries on this tier.
     pub backoff: backoff::Config,
-    /// For a backend that others run, and that may be away. None where it cannot be.
+    /// The circuit breaker. Not set: there is none, as in local tiers.
     pub breaker: Option<breaker::Config>,
-    /// For a backend whose sandboxes take long to open. None where each run opens its own.
+    /// The pool of sandboxes that are kept ready. Not set: each run opens its own, as in local tiers.
     pub pool: Option<pool::Config>,
-    /// How long an attempt's events are held back, so that a quick change of tier is not seen.
+    /// How long an attempt's output is held back, so that a quick change of tier is not seen; 0: not at all.
     #[serde(with = "humantime_serde")]
     pub hold_back: Duration,
-    /// Longest that a sandbox may take to open.
+    /// Longest time that opening a sandbox may take.
     #[serde(with = "humantime_serde")]
     pub open_timeout: Duration,
-    /// How much longer than its deadline a run may take, all that goes before it included, before the backend counts as
-    /// hung. Backends keep the deadline themselves; this is for those that do not.
+    /// Time after its deadline in which a run must have returned, or its backend counts as hung. Backends end programs at
+    /// the deadline themselves; this is for a backend that does not.
     #[serde(with = "humantime_serde")]
     pub grace_period: Duration,
-    /// Bytes of stdout and stderr that are kept.
+    /// Bytes of stdout and stderr that are kept of one run; 0: none.
+    #[serde(with = "byte_size")]
     pub max_output: u64,
-    /// Bytes of memory that a program gets where its request says nothing.
+    /// Memory of a program whose request asks for none, at least 1MiB.
+    #[serde(with = "byte_size")]
     pub default_memory: u64,
+}
+
+impl Config {
+    /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can.
+    pub fn problem(&self) -> Option<String> {
+        if self.open_timeout.is_zero() {
+            return Some("open_timeout must be longer than 0s".to_owned());
+        }
+        if self.default_memory < (1 << 20) {
+            return Some("default_memory must be at least 1MiB".to_owned());
+        }
+        let within = |table: &str, problem: Option<String>| problem.map(|problem| format!("{table}.{problem}"));
+        within("queue", self.queue.problem())
+            .or_else(|| within("breaker", self.breaker.as_ref().and_then(breaker::Config::problem)))
+            .or_else(|| within("pool", self.pool.as_ref().and_then(pool::Config::problem)))
+    }
 }
 
 impl Default for Config {
@@ -153,11 +174,8 @@ impl Tier {
             languages: self.offer.languages.clone(),
             modules: self.offer.modules.clone(),
             isolation: self.offer.isolation,
-            location: self.offer.location,
-            machine: self.offer.machine,
-            price_per_second: self.offer.price_per_second,
-            memory: self.offer.max_memory,
-            wall: self.offer.max_wall,
+            memory: self.offer.memory,
+            wall: self.offer.wall,
             up: self.breaker.as_ref().is_none_or(|breaker| breaker.check().is_ok()),
             running: load.running,
             queued: load.queued,
@@ -215,18 +233,12 @@ impl Tier {
         timeout(most, held).await.unwrap_or_else(late)
     }
 
-    /// Returns what opens kernels in this tier, where its backend keeps them.
-    pub fn kernels(&self) -> Option<&dyn Kernels> {
-        self.backend.kernels()
-    }
-
-    /// Opens a kernel in a sandbox of its own.
+    /// A kernel of its own in this tier.
     ///
     /// # Errors
-    /// The backend's fault; `Unsupported` where it keeps no kernels.
-    pub async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        let none = || Fault::Unsupported(Need::Language("a kernel that keeps its state".to_owned()));
-        self.kernels().ok_or_else(none)?.open_kernel(options).await
+    /// As the backend says.
+    pub async fn kernel(&self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+        self.backend.kernel(opening).await
     }
 
     pub fn config(&self) -> &Config {
@@ -235,7 +247,7 @@ impl Tier {
 
     /// Bytes of memory that a program gets here which asked for so much.
     pub(crate) fn memory(&self, asked: Option<u64>) -> u64 {
-        asked.unwrap_or(self.config.default_memory).min(self.offer.max_memory)
+        asked.unwrap_or(self.config.default_memory).min(self.offer.memory)
     }
 
     /// Whether a program with this need may fare better here. What only a run can show counts as yes. `asked`: the memory

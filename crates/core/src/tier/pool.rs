@@ -28,30 +28,51 @@ pub use lease::Lease;
 use state::{State, Waiter};
 pub use status::{Counts, Status};
 
+/// How many sandboxes are kept ready, and how long each is used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// How many are kept, asleep, when nothing has been asked for in [`sleep_after`](Self::sleep_after).
+    /// Sandboxes that are kept, asleep, when no request has come for `sleep_after`; 0: none. Never more than `target`.
     pub min: usize,
-    /// How many are kept warm while there is work, and opened at the start.
+    /// Sandboxes that are kept warm while there is work, and opened at the start; 0: none. Never more than `max`.
     pub target: usize,
-    /// Most at once: warm, busy and starting together.
+    /// Sandboxes at once: warm, busy and starting together, at least 1.
     pub max: usize,
-    /// Runs that one sandbox is used for.
+    /// Runs that one sandbox is used for, at least 1.
     pub max_runs: u32,
-    /// How long one is used, awake. It is never ended in the middle of a run: one that would not last is not lent.
+    /// Time awake after which a sandbox is ended. A run is not broken off for it: a sandbox that would not last is not used.
     #[serde(with = "humantime_serde")]
     pub max_age: Duration,
-    /// How often those that wait are looked at.
+    /// Time between two checks of the sandboxes that wait.
     #[serde(with = "humantime_serde")]
     pub maintenance_interval: Duration,
-    /// Idle for so long, one is put to sleep. Zero: never.
+    /// A sandbox that has been idle for this long is put to sleep; 0: never.
     #[serde(with = "humantime_serde")]
     pub sleep_after: Duration,
-    /// After which runs one is used again.
+    /// After which runs a sandbox is used again: `never`, after none; `contained`, after programs that by their text leave
+    /// nothing behind; `clean`, after every program that came to its own end.
     pub reuse: Reuse,
-    /// How many must have been warm before the server calls itself ready.
+    /// Sandboxes that must have been warm before `/ready` answers 200, at most `max`; 0: it does not wait for any.
     pub min_ready: usize,
+}
+
+impl Config {
+    /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can.
+    pub fn problem(&self) -> Option<String> {
+        if self.max == 0 {
+            return Some("max must be at least 1: with 0 nothing would ever run".to_owned());
+        }
+        if self.max_runs == 0 {
+            return Some("max_runs must be at least 1: with 0 nothing would ever run".to_owned());
+        }
+        if self.min_ready > self.max {
+            let (ready, max) = (self.min_ready, self.max);
+            return Some(format!("min_ready is {ready}: it must be at most max, {max}, or the server is never ready"));
+        }
+        let times = [("max_age", self.max_age), ("maintenance_interval", self.maintenance_interval)];
+        let zero = times.into_iter().find_map(|(name, time)| time.is_zero().then_some(name))?;
+        Some(format!("{zero} must be longer than 0s"))
+    }
 }
 
 impl Default for Config {

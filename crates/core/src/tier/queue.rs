@@ -36,28 +36,32 @@ pub struct FairQueue {
     wait_timeout: Duration,
 }
 
+/// How many programs run at once and how requests wait.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Most programs that run at once, those in extra slots not counted.
+    /// Programs that run at once, those in extra slots not counted. In a local tier no more than it has worker processes
+    /// for programs.
     pub slots: usize,
-    /// Most programs of one user that run at once; without extra slots one fewer than there are slots at most, where there
-    /// are two or more.
+    /// Programs of one user that run at once; without extra slots always fewer than `slots`, where that is two or more.
     pub per_user: usize,
-    /// Most requests that wait. Where so many do, the newest request of the longest line is refused for one of a shorter line.
+    /// Requests that wait; 0: none may. In a full queue the newest request of the longest line is refused for a request of
+    /// a shorter one.
     pub length: usize,
-    /// Most requests of one user that wait, also while nobody else does. None: as many as `length` allows.
+    /// Requests of one user that wait, also while no other user does. Not set: as many as `length`.
     pub length_per_user: Option<usize>,
-    /// Longest that a request waits.
+    /// Longest time that a request waits for a slot; then it is refused.
     #[serde(with = "humantime_serde")]
     pub wait_timeout: Duration,
-    /// A waiting request gains a class each time this has passed. Zero: never.
+    /// A waiting request gains a priority each time this has passed; 0: never.
     #[serde(with = "humantime_serde")]
     pub ageing_interval: Duration,
-    /// A program that has run for longer does not keep the users waiting who have none running, while there are extra slots.
+    /// A program that has run for longer than this no longer delays users who have none running, while there are extra
+    /// slots.
     #[serde(with = "humantime_serde")]
     pub time_slice: Duration,
-    /// Most programs that run beyond `slots`, each of a user who had no other running when it began.
+    /// Programs that run beyond `slots`, each of a user who had no other running when it began, at most 1024; 0: none. In a
+    /// local tier each is one more worker process.
     pub extra_slots: usize,
 }
 
@@ -80,22 +84,19 @@ impl Default for Config {
 const MOST_EXTRA_SLOTS: usize = 1024;
 
 impl Config {
-    /// Why these settings cannot be used, in words that begin with the setting's name; `None` when all is well.
-    pub fn objection(&self) -> Option<String> {
+    /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can.
+    pub fn problem(&self) -> Option<String> {
         if self.slots == 0 {
-            return Some("slots is 0: nothing would ever run, at least 1 is needed".to_owned());
+            return Some("slots must be at least 1: with 0 nothing would ever run".to_owned());
         }
         if self.per_user == 0 {
-            return Some("per_user is 0: nothing would ever run, at least 1 is needed".to_owned());
+            return Some("per_user must be at least 1: with 0 nothing would ever run".to_owned());
         }
         if self.length_per_user == Some(0) {
-            return Some(
-                "length_per_user is 0: nobody could wait, at least 1 is needed (length = 0 lets nobody wait)"
-                    .to_owned(),
-            );
+            return Some("length_per_user must be at least 1 (length = 0 lets no request wait)".to_owned());
         }
         (self.extra_slots > MOST_EXTRA_SLOTS)
-            .then(|| format!("extra_slots is {}: at most {MOST_EXTRA_SLOTS} are allowed", self.extra_slots))
+            .then(|| format!("extra_slots is {}: it must be at most {MOST_EXTRA_SLOTS}", self.extra_slots))
     }
 }
 
@@ -103,10 +104,10 @@ impl Config {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Overall {
-    /// Most programs that run at once in all tiers. None: only the tiers' own limits.
+    /// Programs that run at once in all tiers together. Not set: only the tiers' own limits.
     pub slots: Option<usize>,
-    /// Most programs of one user that run at once in all tiers; one fewer than there are `slots` at most, where there are two
-    /// or more. None: only the tiers' own limits.
+    /// Programs of one user that run at once in all tiers together; always fewer than `slots`, where that is two or more.
+    /// Not set: only the tiers' own limits.
     pub per_user: Option<usize>,
 }
 
@@ -116,9 +117,9 @@ impl Overall {
         self.slots.is_some() || self.per_user.is_some()
     }
 
-    /// Why these settings cannot be used, in words that begin with the setting's name; `None` when all is well.
-    pub fn objection(&self) -> Option<String> {
-        let zero = |name: &str| Some(format!("{name} is 0: nothing would ever run, at least 1 is needed"));
+    /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can.
+    pub fn problem(&self) -> Option<String> {
+        let zero = |name: &str| Some(format!("{name} must be at least 1: with 0 nothing would ever run"));
         match (self.slots, self.per_user) {
             (Some(0), _) => zero("slots"),
             (_, Some(0)) => zero("per_user"),

@@ -1,4 +1,4 @@
-//! The settings `http`.
+//! Settings of the HTTP server.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -6,36 +6,36 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The address of the server, its keys, and the limits of its connections.
+/// Where the server listens, who may call it, how long it waits for clients.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// The IP address to listen on. Beyond loopback at least one key is required.
     pub address: IpAddr,
+    /// The TCP port; 0: the system chooses a free one, which the log names.
     pub port: u16,
-    /// Name of a caller → its key, of 16 characters or more. Required unless `address` is loopback.
+    /// The keys of callers: name = key, each of 16 characters or more. With none, no key is asked for.
     pub keys: BTreeMap<String, String>,
-    /// The key for `/v1/admin`, of 16 characters or more; no other key is accepted there. Without one, `/v1/admin` is
-    /// disabled.
+    /// The key for `/v1/admin`, of 16 characters or more. No other key is accepted there. Not set: these paths are disabled.
     pub admin_key: Option<String>,
-    /// Maximum number of open connections. At the limit, the connection that has been silent longest is closed for a new
-    /// one, connections without a whole request first; if all of them are busy, the new one waits. The limit on open files
-    /// may lower it.
+    /// Connections at once. For one more, the one that has been silent longest is closed, one without a complete request
+    /// first; where all are busy, the new one waits. Never more than the limit on open files allows.
     pub max_connections: usize,
-    /// Maximum number of open connections of one address; 0: no limit. Behind a proxy all clients share its address.
+    /// Connections of one peer address at once; 0: any number. Behind a proxy all clients share its address.
     pub max_connections_per_address: usize,
     /// Connections that the kernel holds until they are accepted. `net.core.somaxconn` may lower it.
     pub backlog: u32,
-    /// Time within which a new connection must send the head of its first request.
+    /// Time from the start of a connection until the head of its first request is complete.
     #[serde(with = "humantime_serde")]
     pub head_timeout: Duration,
-    /// Longest silence of a client: between the chunks of a body, while it does not read a response, before the head of a
-    /// later request. An idle connection is closed after this time.
+    /// Time that a client may take for the head of a later request, for the next piece of a body, and for reading a piece of
+    /// an answer; also how long an idle connection is kept.
     #[serde(with = "humantime_serde")]
     pub client_timeout: Duration,
-    /// Time that requests in progress have to finish after SIGTERM or SIGINT.
+    /// How long running programs may go on after SIGTERM or SIGINT; 0: they are cancelled at once.
     #[serde(with = "humantime_serde")]
     pub drain_timeout: Duration,
-    /// Interval of the comments that keep a silent event stream alive.
+    /// Time between the comments that keep a silent event stream open.
     #[serde(with = "humantime_serde")]
     pub keep_alive_interval: Duration,
 }
@@ -59,36 +59,41 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Returns the address and the port to listen on.
     pub fn listen(&self) -> SocketAddr {
         SocketAddr::new(self.address, self.port)
     }
 
-    /// Returns what is wrong with the settings, and how to fix it; `None` when they are valid.
-    pub fn objection(&self) -> Option<String> {
-        if !self.address.is_loopback() && self.keys.is_empty() {
-            return Some(format!(
-                "{} is reachable from other machines, so a key is required: set http.keys, or listen on 127.0.0.1",
-                self.address
-            ));
-        }
+    /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can.
+    pub fn problem(&self) -> Option<String> {
         if let Some(name) = self.keys.iter().find_map(|(name, key)| (key.len() < 16).then_some(name)) {
-            return Some(format!("http.keys.{name} must have at least 16 characters"));
+            return Some(format!("keys.{name} is too short: a key has at least 16 characters"));
         }
         if self.admin_key.as_ref().is_some_and(|key| key.len() < 16) {
-            return Some("http.admin_key must have at least 16 characters".to_owned());
+            return Some("admin_key is too short: a key has at least 16 characters".to_owned());
         }
-        if self.max_connections == 0 {
-            return Some("http.max_connections must be at least 1".to_owned());
+        if let Some(name) = [("max_connections", self.max_connections), ("backlog", self.backlog as usize)]
+            .into_iter()
+            .find_map(|(name, count)| (count == 0).then_some(name))
+        {
+            return Some(format!("{name} must be at least 1: with 0 nobody could connect"));
         }
-        if self.backlog == 0 {
-            return Some("http.backlog must be at least 1".to_owned());
-        }
-        [
+        let times = [
             ("client_timeout", self.client_timeout),
             ("keep_alive_interval", self.keep_alive_interval),
             ("head_timeout", self.head_timeout),
-        ]
-        .into_iter()
-        .find_map(|(name, time)| time.is_zero().then(|| format!("http.{name} must be longer than 0s")))
+        ];
+        let zero = times.into_iter().find_map(|(name, time)| time.is_zero().then_some(name))?;
+        Some(format!("{zero} must be longer than 0s"))
+    }
+
+    /// Returns why a server must not listen with these settings; `None` when it may.
+    pub fn exposure_problem(&self) -> Option<String> {
+        (!self.address.is_loopback() && self.keys.is_empty()).then(|| {
+            format!(
+                "http.address is {}, which other machines can reach, so a key is required: set http.keys, or listen on 127.0.0.1",
+                self.address
+            )
+        })
     }
 }

@@ -16,23 +16,37 @@ use super::{CallClass, Plan};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// What is paid for. Gives the numbers that are not set below.
+    /// The plan of the account: `hobby`, `pro` or `enterprise`. It gives the numbers that are not set below.
     pub plan: Plan,
-    /// Sandboxes that may be created in a second, at least 1. None: as the plan has it (1, 5, 50).
+    /// Sandboxes that may be created in a second, at least 1. Not set: by the plan (1, 5, 50).
     pub creations_per_second: Option<u32>,
-    /// Sandboxes that may run at once, at least 1. None: as the plan has it (20, 100, 1100).
+    /// Sandboxes that may run at once, at least 1. Not set: by the plan (20, 100, 1100).
     pub max_concurrent: Option<usize>,
-    /// Programs that may start in a minute while E2B does not refuse, at least 1. E2B publishes no number for these.
+    /// Programs that may start in a minute while the service does not refuse, at least 1. E2B publishes no number for these.
     pub executions_per_minute: u32,
-    /// Our own budget: sandboxes that may be created in an hour. None: as many as the rate allows. Sensible numbers are
+    /// Sandboxes that this server may create in an hour; 0: none. Not set: as many as the rate allows. Sensible numbers are
     /// 50 for a free account, 100 for Pro, 500 for Enterprise.
     pub max_per_hour: Option<u32>,
-    /// Connections to one sandbox that may be open at once: commands, streams, watchers and port proxies together, at
-    /// least 1. E2B refuses what is beyond 2,500; connections that are kept for the next call count there too, hence less.
+    /// Connections to one sandbox at once, at least 1: commands, streams, watchers and port proxies together. E2B refuses
+    /// more than 2,500, and connections that are kept for the next call count there too.
     pub max_connections_per_sandbox: usize,
-    /// Longest wait for a right; beyond it the answer is a refusal that says when to come back.
+    /// Longest wait for one of these limits; after it the request is refused, with the time to retry at.
     #[serde(with = "humantime_serde")]
     pub wait_timeout: Duration,
+}
+
+impl Config {
+    /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can.
+    pub fn problem(&self) -> Option<String> {
+        let counts = [
+            ("creations_per_second", self.creations_per_second == Some(0)),
+            ("max_concurrent", self.max_concurrent == Some(0)),
+            ("executions_per_minute", self.executions_per_minute == 0),
+            ("max_connections_per_sandbox", self.max_connections_per_sandbox == 0),
+        ];
+        let name = counts.into_iter().find_map(|(name, is_zero)| is_zero.then_some(name))?;
+        Some(format!("{name} must be at least 1: with 0 nothing would ever run"))
+    }
 }
 
 impl Default for Config {

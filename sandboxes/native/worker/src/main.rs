@@ -1,8 +1,8 @@
-//! The worker of the scientific tier: one thread that embeds CPython, enters its jail, imports the packages once and forks a
-//! jailed child for every program.
+//! The worker of the scientific tier: one thread that embeds CPython, imports the packages once, enters its jail and forks
+//! a jailed child for every program.
 //!
-//! It never runs a program itself: it reads bytes from its children, and learns from the kernel how a child ended. A program
-//! can therefore forge only its own output.
+//! It never runs a program itself: what it hears from its children are bytes, and how a child ended it learns from the
+//! kernel. So a program can lie about nothing but what it says.
 
 mod audit_hook;
 mod child;
@@ -16,7 +16,6 @@ mod interpreter;
 mod outcome;
 mod pipes;
 mod proc_table;
-mod python_schema;
 mod supervise;
 mod zygote;
 
@@ -32,7 +31,7 @@ use interpreter::Interpreter;
 use proc_table::ProcTable;
 use zygote::Zygote;
 
-// Without mounts, `/tmp` and `/home/user` are translated to private folders.
+// Where there are no mounts, `/tmp` and `/home/user` lead to private folders.
 switchtower_jail::interpose!();
 
 fn main() -> ExitCode {
@@ -46,17 +45,17 @@ fn main() -> ExitCode {
         }
         _ => {}
     }
-    // First of all: until then this process may outlive its parent.
+    // Before anything else: until then it may outlive its parent.
     let parent = match Parent::connect() {
         Ok(parent) => parent,
         Err(error) => {
-            eprintln!("this is the worker of switchtower's scientific tier; switchtower starts it: {error}");
+            eprintln!("this is the worker of switchtower's scientific tier, which switchtower starts: {error}");
             return ExitCode::from(2);
         }
     };
     let Some(settings) = std::env::args().nth(1).and_then(|told| serde_json::from_str::<WorkerConfig>(&told).ok())
     else {
-        eprintln!("{}", parent.fail("its configuration cannot be read".to_owned()));
+        eprintln!("{}", parent.fail("its settings cannot be read".to_owned()));
         return ExitCode::from(2);
     };
     match work(&settings) {
@@ -80,7 +79,7 @@ fn work(settings: &WorkerConfig) -> Result<(Zygote, Vec<Layer>), String> {
     let processes = ProcTable::open().map_err(|error| format!("/proc: {error}"))?;
     let jail = Jail::enter(&jail(settings)).map_err(|error| error.to_string())?;
     let interpreter = Interpreter::start(settings)?;
-    let threads = processes.threads().map_err(|error| format!("the threads cannot be counted: {error}"))?;
+    let threads = processes.threads().map_err(|error| format!("its threads cannot be counted: {error}"))?;
     if threads != 1 {
         return Err(format!("a package started threads ({threads} run): forking would break them"));
     }
@@ -103,10 +102,10 @@ fn jail(settings: &WorkerConfig) -> JailConfig {
     }
 }
 
-/// Most descriptors of a program.
+/// Descriptors that a program may hold.
 const DESCRIPTORS: u64 = 256;
 
-/// Ignores the interrupt of a terminal, which the parent handles.
+/// A terminal's interrupt is its parent's to heed.
 #[allow(unsafe_code, reason = "signal has no safe wrapper in std")]
 fn ignore_interrupts() {
     // SAFETY: no handler is given, and no other thread runs.
@@ -115,7 +114,7 @@ fn ignore_interrupts() {
     }
 }
 
-/// Removes Rust's handlers, which would report a stack overflow of a program as one of the worker.
+/// Rust's own handlers would speak of a program's overflow as if it were ours.
 #[allow(unsafe_code, reason = "signal has no safe wrapper in std")]
 fn reset_fault_handlers() {
     // SAFETY: no handler is given, and no other thread runs.

@@ -1,26 +1,26 @@
-//! The socket and the pipes between a worker and a child.
+//! The ends that a worker holds of what leads to a child.
 
 use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
-/// The reading end of a pipe, which never blocks.
+/// A reading end that never waits.
 pub(crate) struct NonblockingReader {
     from: Option<std::fs::File>,
 }
 
-/// The state of a pipe after reading.
+/// What there was to read.
 pub(crate) enum ReadState {
-    /// There is no more to read for now.
+    /// Nothing for now.
     WouldBlock,
-    /// The writing end is closed.
+    /// The other side is closed.
     Closed,
 }
 
-/// Most bytes of one read.
+/// Read at once.
 const CHUNK: usize = 64 << 10;
-/// Most bytes that are read from one child before the next is served.
-const MAX_PER_STEP: usize = 1 << 20;
+/// Most that is read before somebody else is looked after.
+const GULP: usize = 1 << 20;
 
 impl NonblockingReader {
     fn new(end: OwnedFd) -> io::Result<Self> {
@@ -28,13 +28,13 @@ impl NonblockingReader {
         Ok(Self { from: Some(end.into()) })
     }
 
-    /// Returns the descriptor; -1, which poll(2) ignores, after the writing end was closed.
+    /// -1, which nobody waits for, when it is over.
     pub(crate) fn descriptor(&self) -> RawFd {
         self.from.as_ref().map_or(-1, AsRawFd::as_raw_fd)
     }
 
-    /// Reads what is available. `all`: everything; else no more than one step's share.
-    pub(crate) fn read_available(&mut self, all: bool, mut take: impl FnMut(&[u8])) {
+    /// Reads what there is. `all`: to the last byte; else as much as one may have at a time.
+    pub(crate) fn read_available(&mut self, all: bool, mut takes: impl FnMut(&[u8])) {
         let Some(from) = &mut self.from else { return };
         let mut buffer = [0; CHUNK];
         let mut read = 0;
@@ -42,9 +42,9 @@ impl NonblockingReader {
             match from.read(&mut buffer) {
                 Ok(0) => break ReadState::Closed,
                 Ok(count) => {
-                    take(&buffer[..count]);
+                    takes(&buffer[..count]);
                     read += count;
-                    if !all && read >= MAX_PER_STEP {
+                    if !all && read >= GULP {
                         break ReadState::WouldBlock;
                     }
                 }
@@ -59,14 +59,14 @@ impl NonblockingReader {
     }
 }
 
-/// The worker's ends.
+/// A child's ends, and ours.
 pub(crate) struct WorkerEnds {
     pub(crate) socket: UnixStream,
     pub(crate) stdout: NonblockingReader,
     pub(crate) stderr: NonblockingReader,
 }
 
-/// The child's ends, which become its descriptors 1, 2 and 3.
+/// The ends that become the child's descriptors 1, 2 and 3.
 pub(crate) struct ChildEnds {
     stdout: OwnedFd,
     stderr: OwnedFd,
@@ -84,13 +84,13 @@ pub(crate) fn pipes() -> io::Result<(WorkerEnds, ChildEnds)> {
 }
 
 impl ChildEnds {
-    /// Installs the ends as descriptors 1, 2 and 3, in the child. The jail closes all others.
+    /// In the child: they take their places. Whatever else is open is the jail's to close.
     ///
     /// # Errors
     /// The system has no descriptors left.
     #[allow(unsafe_code, reason = "dup2 has no safe wrapper in std")]
     pub(crate) fn install(self) -> io::Result<UnixStream> {
-        // First moved above the target numbers.
+        // First out of the way of the places themselves.
         let above = |end: &OwnedFd| {
             // SAFETY: it takes numbers only, and the descriptor is open.
             check(unsafe { libc::fcntl(end.as_raw_fd(), libc::F_DUPFD, 16) })

@@ -1,35 +1,35 @@
-//! `/proc`, opened before the jail is entered, to look up what children use. See proc(5).
+//! The system's table of processes, held from before the jail: what a child uses is looked up there. See proc(5).
 
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
-/// `/proc` of the host.
+/// `/proc`, as it was before there were walls.
 pub(crate) struct ProcTable(OwnedFd);
 
 impl ProcTable {
     /// # Errors
-    /// There is no `/proc`.
+    /// There is none here.
     pub(crate) fn open() -> io::Result<Self> {
         File::open("/proc").map(|folder| Self(folder.into()))
     }
 
-    /// Returns the number of threads of this process.
+    /// How many threads this process has.
     pub(crate) fn threads(&self) -> io::Result<u64> {
         self.status("self", "Threads:")
     }
 
-    /// Returns the resident bytes of a process.
+    /// Bytes that a process holds in memory.
     pub(crate) fn resident(&self, process: i32) -> io::Result<u64> {
         self.status(&process.to_string(), "VmRSS:").map(kilobytes)
     }
 
-    /// Returns the peak of the resident bytes of a process.
+    /// The most that it has held.
     pub(crate) fn peak(&self, process: i32) -> io::Result<u64> {
         self.status(&process.to_string(), "VmHWM:").map(kilobytes)
     }
 
-    /// Returns a number in the status of a process.
+    /// A number of a process's status.
     fn status(&self, process: &str, name: &str) -> io::Result<u64> {
         let status = self.read(&format!("{process}/status"))?;
         let line = status.lines().find_map(|line| line.strip_prefix(name));

@@ -1,7 +1,5 @@
 """Runs one program in a fresh `__main__`."""
 
-from __future__ import annotations
-
 import ast
 import asyncio
 import atexit
@@ -10,20 +8,19 @@ import inspect
 import linecache
 import sys
 import types
-from typing import Any
 
-from . import failure, process_info, representations, streams
+from . import failure, show, streams, surroundings
 from .paths import PROGRAM
 
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 
 class Raised(Exception):
-    """An exception went through. Its argument is what `failure.describe` returned."""
+    """Carries what `failure.describe` tells."""
 
 
-def execute(code: str) -> int:
-    """Runs a program. Returns its exit code, or raises `Raised` where an exception goes through."""
+def execute(code):
+    """The exit code. `Raised` where an exception goes through."""
     main = types.ModuleType("__main__")
     main.__builtins__ = builtins
     sys.modules["__main__"] = main
@@ -33,51 +30,49 @@ def execute(code: str) -> int:
         try:
             _run(code, main.__dict__)
         finally:
-            process_info.before_exit()
+            surroundings.wind_up()
             atexit._run_exitfuncs()
             if "__del__" in code or "finalize" in code:
                 main.__dict__.clear()  # finalisers that a process would run at its end
     except SystemExit as leaving:
         status = exit_code(leaving.code)
     except BaseException as error:
-        error.__traceback__ = _of_program(error.__traceback__)
-        described = failure.describe(error)
+        error.__traceback__ = _theirs(error.__traceback__)
+        told = failure.describe(error)
         streams.flush()
-        raise Raised(described) from None
+        raise Raised(told) from None
     streams.flush()
     return status
 
 
-def _run(code: str, names: dict[str, Any]) -> None:
+def _run(code, names):
     tree = compile(code, PROGRAM, "exec", ast.PyCF_ONLY_AST | _FLAGS)
     last = None
-    if tree.body and isinstance(tree.body[-1], ast.Expr) and not ends_with_semicolon(code, tree.body[-1]):
+    if tree.body and isinstance(tree.body[-1], ast.Expr) and not silenced(code, tree.body[-1]):
         last = ast.Expression(tree.body.pop().value)
     if tree.body:
         _evaluate(compile(tree, PROGRAM, "exec", _FLAGS), names)
     if last is not None:
-        representations.show_result(_evaluate(compile(last, PROGRAM, "eval", _FLAGS), names))
+        show.main(_evaluate(compile(last, PROGRAM, "eval", _FLAGS), names))
 
 
-def _evaluate(compiled: types.CodeType, names: dict[str, Any]) -> Any:
+def _evaluate(compiled, names):
     value = eval(compiled, names)
     if compiled.co_flags & inspect.CO_COROUTINE:
         value = asyncio.run(value)
     return value
 
 
-def ends_with_semicolon(code: str, last: ast.Expr) -> bool:
-    """Returns whether a semicolon follows the last expression: then its value is not shown, as in a notebook."""
+def silenced(code, last):
+    """A semicolon behind the last expression keeps it from being shown, as in a notebook."""
     if ";" not in code[-200:]:
         return False
-    assert last.end_lineno is not None
     lines = code.splitlines()
-    rest = lines[last.end_lineno - 1].encode()[last.end_col_offset :].decode("utf-8", "replace")
+    rest = lines[last.end_lineno - 1].encode()[last.end_col_offset:].decode("utf-8", "replace")
     return rest.lstrip().startswith(";")
 
 
-def exit_code(code: Any) -> int:
-    """Returns the exit code of a `SystemExit`, and prints one that is text."""
+def exit_code(code):
     if code is None:
         return 0
     if isinstance(code, int):
@@ -86,7 +81,7 @@ def exit_code(code: Any) -> int:
     return 1
 
 
-def _of_program(tb: types.TracebackType | None) -> types.TracebackType | None:
+def _theirs(tb):
     while tb is not None and tb.tb_frame.f_code.co_filename != PROGRAM:
         tb = tb.tb_next
     return tb

@@ -1,11 +1,8 @@
 """The host, as the guest sees it.
 
-While the snapshot is made there is no host: every call is then answered here. `awake` turns true with the first program.
+While the snapshot is made there is no host to ask: every call is then answered here. `awake` turns true with the first
+program.
 """
-
-from __future__ import annotations
-
-from collections.abc import Iterable
 
 from wit_world.imports import host as _host
 from wit_world.imports.host import Need, Question
@@ -16,44 +13,50 @@ INTERRUPTS = False
 _identified = False
 
 
-def environment() -> dict[str, str]:
+def environment():
     return dict(_host.environment()) if awake else {}
 
 
-def identity() -> None:
-    """Notes that the program asks for its identity; once in a program or cell is enough."""
+def identity():
+    """The program asks who it is. Once told is enough."""
     global _identified
     if awake and not _identified:
         _identified = True
-        _host.note_question(Question.IDENTITY)
+        _host.ask(Question.IDENTITY)
 
 
-def reset() -> None:
-    """Lets the next question be noted again."""
+def forget():
+    """Another cell is another question."""
     global _identified
     _identified = False
 
 
-def started() -> int:
+def started():
     return _host.started() if awake else 0
 
 
-def sleep(nanoseconds: int) -> None:
+def sleep(nanoseconds):
     if awake:
         _host.sleep(nanoseconds)
 
 
-def show(data: Iterable[tuple[str, str]], main: bool) -> None:
+def show(data, main):
     if awake:
         _host.show(data, main)
 
 
-def leave(code: int) -> None:
+def leave(code):
     if awake:
         _host.leave(code)
 
 
-def report_need(what: str, detail: str) -> None:
-    """Reports what the program needs. Returns only where no other tier can take the program."""
+def source(module):
+    """The text of one of the guest's modules; while the snapshot is made, it lies in a file."""
+    with open(module.__file__, encoding="utf-8") as file:
+        return file.read()
+
+
+def lack(what, detail):
+    """Names what the program needs. Returns only where the program is to see its own exception."""
     if awake:
-        _host.report_need(getattr(Need, what), detail)
+        _host.lack(getattr(Need, what), detail)

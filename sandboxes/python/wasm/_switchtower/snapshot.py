@@ -1,12 +1,9 @@
 """What the memory snapshot holds: the modules that programs use, imported and ready."""
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
-import sys
 import types
-from typing import Any
+import sys
 
 COMMON = """
 abc argparse array ast asyncio atexit base64 binascii bisect builtins calendar cmath cmd codecs collections
@@ -24,26 +21,19 @@ tracemalloc types typing unicodedata unittest unittest.mock urllib.error urllib.
 weakref xml.dom.minidom xml.etree.ElementTree xml.sax zipfile zlib zoneinfo _strptime _pydecimal _colorize
 """.split()
 
-# Parts of sympy that need programs or packages which do not exist here.
-_NOT_IN_SYMPY = (
-    "sympy.parsing.autolev._antlr",
-    "sympy.parsing.latex._antlr",
-    "sympy.plotting.pygletplot.",
-    "sympy.galgebra",
-    "sympy.conftest",
-    "sympy.testing",
-    "sympy.this",
-)
+# sympy's own corners that need programs or packages which are nowhere here.
+_NOT_IN_SYMPY = ("sympy.parsing.autolev._antlr", "sympy.parsing.latex._antlr", "sympy.plotting.pygletplot.", "sympy.galgebra",
+                 "sympy.conftest", "sympy.testing", "sympy.this")
 
 
-def load() -> Any:
-    """Imports everything. Returns the names that could not be imported."""
+def load():
+    """Imports everything. The names that could not be imported come back."""
     failed = [name for name in COMMON if not _imported(name)]
     _import_sympy()
     return failed
 
 
-def _import_sympy() -> None:
+def _import_sympy():
     # sympy asks ctypes for the size of one C type while it is imported.
     ctypes = types.ModuleType("ctypes")
     ctypes.c_long, ctypes.sizeof = int, lambda kind: 4
@@ -60,7 +50,7 @@ def _import_sympy() -> None:
         del sys.modules["ctypes"]
 
 
-def _imported(name: str) -> bool:
+def _imported(name):
     try:
         importlib.import_module(name)
     except (ImportError, AttributeError, OSError, SystemExit):

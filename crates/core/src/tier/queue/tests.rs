@@ -372,18 +372,18 @@ async fn with_limits_in_common_a_slot_goes_to_whoever_waits_in_any_tier() {
 
 #[test]
 fn settings_under_which_nothing_could_run_are_named() {
-    let objection = |config: Config| config.objection().unwrap_or_default();
-    assert_eq!(Config::default().objection(), None);
+    let problem = |config: Config| config.problem().unwrap_or_default();
+    assert_eq!(Config::default().problem(), None);
     assert_eq!(
-        objection(Config { slots: 0, ..Config::default() }),
+        problem(Config { slots: 0, ..Config::default() }),
         "slots is 0: nothing would ever run, at least 1 is needed"
     );
-    assert!(objection(Config { per_user: 0, ..Config::default() }).starts_with("per_user is 0"));
-    assert!(objection(Config { length_per_user: Some(0), ..Config::default() }).starts_with("length_per_user is 0"));
-    assert!(objection(Config { extra_slots: 5000, ..Config::default() }).starts_with("extra_slots is 5000"));
-    assert!(Overall { slots: Some(0), per_user: None }.objection().unwrap().starts_with("slots is 0"));
-    assert!(Overall { slots: None, per_user: Some(0) }.objection().unwrap().starts_with("per_user is 0"));
-    assert_eq!(Overall { slots: Some(6), per_user: Some(2) }.objection(), None);
+    assert!(problem(Config { per_user: 0, ..Config::default() }).starts_with("per_user must be"));
+    assert!(problem(Config { length_per_user: Some(0), ..Config::default() }).starts_with("length_per_user must be"));
+    assert!(problem(Config { extra_slots: 5000, ..Config::default() }).starts_with("extra_slots is 5000"));
+    assert!(Overall { slots: Some(0), per_user: None }.problem().unwrap().starts_with("slots must be"));
+    assert!(Overall { slots: None, per_user: Some(0) }.problem().unwrap().starts_with("per_user must be"));
+    assert_eq!(Overall { slots: Some(6), per_user: Some(2) }.problem(), None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,7 +28,7 @@ METHODS = {
 }
 
 
-def pretty(value: Any) -> Any:
+def pretty(value):
     """As repr, over several lines where it is long."""
     import pprint
 
@@ -44,7 +44,7 @@ def pretty(value: Any) -> Any:
     return repr(value)
 
 
-def is_json(value: Any) -> bool:
+def is_json(value):
     if isinstance(value, dict):
         return all(type(key) is str and is_json(item) for key, item in value.items())
     if isinstance(value, (list, tuple)):
@@ -54,17 +54,17 @@ def is_json(value: Any) -> bool:
     return value is None or isinstance(value, (str, int, bool))
 
 
-def figure_png(figure: Any) -> Any:
+def figure_png(figure):
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", bbox_inches="tight")
     return buffer.getvalue()
 
 
-def is_a(value: Any, module: Any, name: str) -> bool:
+def is_a(value, module, name):
     return any(c.__name__ == name and c.__module__.split(".")[0] == module for c in type(value).__mro__)
 
 
-def bundle(value: Any) -> Any:
+def bundle(value):
     """MIME type to data."""
     data = {}
     if isinstance(value, type):
@@ -98,7 +98,7 @@ def bundle(value: Any) -> Any:
     return data
 
 
-def result(data: Any, main: Any) -> Any:
+def result(data, main):
     line, extra = {"type": "result"}, {}
     for mime, value in data.items():
         if isinstance(value, (bytes, bytearray)):
@@ -114,7 +114,7 @@ def result(data: Any, main: Any) -> Any:
     return line
 
 
-def display(*values: Any, raw: Any=False, **_: Any) -> None:
+def display(*values, raw=False, **_):
     for value in values:
         SHELL.out.say(result(value if raw else bundle(value), False))
 

@@ -1,38 +1,35 @@
 """Open files: descriptors, `io.FileIO` and `open` over the tree."""
 
-from __future__ import annotations
-
 import io
 import os
 import stat
-from typing import Any
 
-from .. import os_errors
+from .. import errors
 from .tree import NULL, Node, absolute, found, place_of, tree
 
 
 class Handle:
     """An open file: a node, a position and what may be done."""
 
-    def __init__(self, node: Node, flags: int, name: str | None) -> None:
+    def __init__(self, node, flags, name):
         self.node, self.at, self.name = node, 0, name
         # WASI has one bit for reading and one for writing; O_RDWR is both.
         self.writes = bool(flags & os.O_WRONLY)
         self.reads = bool(flags & os.O_RDONLY) or not self.writes
         self.appends = bool(flags & os.O_APPEND)
 
-    def read(self, size: int) -> bytes:
+    def read(self, size):
         if not self.reads:
-            raise os_errors.error(9)
+            raise errors.error(9)
         if self.node.folder:
             raise IsADirectoryError(21, "Is a directory")
         data = bytes(memoryview(self.node.content)[self.at : self.at + size])
         self.at += len(data)
         return data
 
-    def write(self, data: Any) -> int:
+    def write(self, data):
         if not self.writes:
-            raise os_errors.error(9)
+            raise errors.error(9)
         data = memoryview(data).cast("B")
         if self.name == NULL:
             return len(data)
@@ -46,16 +43,16 @@ class Handle:
         self.node.changed()
         return len(data)
 
-    def seek(self, offset: int, whence: int) -> int:
+    def seek(self, offset, whence):
         base = (0, self.at, len(self.node.content))[whence]
         if base + offset < 0:
-            raise os_errors.error(22)
+            raise errors.error(22)
         self.at = base + offset
         return self.at
 
-    def truncate(self, size: int) -> None:
+    def truncate(self, size):
         if not self.writes:
-            raise os_errors.error(22)
+            raise errors.error(22)
         content = self.node.content
         if size < len(content):
             del content[size:]
@@ -64,14 +61,14 @@ class Handle:
         self.node.changed()
 
 
-def handle_of(fd: int) -> Handle:
+def handle_of(fd):
     handle = tree.open.get(fd)
     if handle is None:
-        raise os_errors.error(9)
+        raise errors.error(9)
     return handle
 
 
-def open_fd(path: Any, flags: int, mode: int = 0o777, *, dir_fd: Any = None) -> int:
+def open_fd(path, flags, mode=0o777, *, dir_fd=None):
     """`os.open`."""
     normal = absolute(path)
     if normal == NULL:
@@ -99,7 +96,7 @@ def open_fd(path: Any, flags: int, mode: int = 0o777, *, dir_fd: Any = None) -> 
     while fd in tree.open:
         fd += 1
     if fd >= 1024:
-        raise os_errors.error(24, path)
+        raise errors.error(24, path)
     tree.open[fd] = Handle(node, flags, normal)
     return fd
 
@@ -111,7 +108,7 @@ class FileIO(io.RawIOBase):
     _fd = -1
     _closefd = False
 
-    def __init__(self, file: Any, mode: str = "r", closefd: Any = True, opener: Any = None) -> None:
+    def __init__(self, file, mode="r", closefd=True, opener=None):
         kind = mode.replace("b", "").replace("t", "")
         if kind.strip("rwxa+") or sum(kind.count(c) for c in "rwxa") != 1 or kind.count("+") > 1:
             raise ValueError(f"invalid mode: {mode!r}")
@@ -121,9 +118,7 @@ class FileIO(io.RawIOBase):
         self._closefd = closefd
         self.name = file
         flags = os.O_RDWR if "+" in kind else os.O_WRONLY if self._writes else os.O_RDONLY
-        flags |= {"r": 0, "w": os.O_CREAT | os.O_TRUNC, "x": os.O_CREAT | os.O_EXCL, "a": os.O_CREAT | os.O_APPEND}[
-            kind[0]
-        ]
+        flags |= {"r": 0, "w": os.O_CREAT | os.O_TRUNC, "x": os.O_CREAT | os.O_EXCL, "a": os.O_CREAT | os.O_APPEND}[kind[0]]
         if isinstance(file, int) and not isinstance(file, bool):
             if file < 0:
                 raise ValueError("negative file descriptor")
@@ -147,39 +142,39 @@ class FileIO(io.RawIOBase):
             self._mode = "rb+"
 
     @property
-    def mode(self) -> str:
+    def mode(self):
         return self._mode
 
     @property
-    def closefd(self) -> bool:
+    def closefd(self):
         return self._closefd
 
-    def _checked(self) -> Handle:
+    def _checked(self):
         if self.closed:
             raise ValueError("I/O operation on closed file")
         return handle_of(self._fd)
 
-    def readable(self) -> bool:
+    def readable(self):
         self._checked()
         return self._reads
 
-    def writable(self) -> bool:
+    def writable(self):
         self._checked()
         return self._writes
 
-    def seekable(self) -> bool:
+    def seekable(self):
         self._checked()
         return True
 
-    def fileno(self) -> int:
+    def fileno(self):
         self._checked()
         return self._fd
 
-    def isatty(self) -> bool:
+    def isatty(self):
         self._checked()
         return False
 
-    def readinto(self, buffer: Any) -> int:
+    def readinto(self, buffer):
         handle = self._checked()
         if not self._reads:
             raise io.UnsupportedOperation("File not open for reading")
@@ -188,28 +183,28 @@ class FileIO(io.RawIOBase):
         view[: len(data)] = data
         return len(data)
 
-    def read(self, size: int | None = -1) -> bytes:
+    def read(self, size=-1):
         handle = self._checked()
         if not self._reads:
             raise io.UnsupportedOperation("File not open for reading")
         return handle.read(len(handle.node.content) if size is None or size < 0 else size)
 
-    def readall(self) -> bytes:
+    def readall(self):
         return self.read()
 
-    def write(self, data: Any) -> int:
+    def write(self, data):
         handle = self._checked()
         if not self._writes:
             raise io.UnsupportedOperation("File not open for writing")
         return handle.write(data)
 
-    def seek(self, offset: int, whence: int = 0) -> int:
+    def seek(self, offset, whence=0):
         return self._checked().seek(offset, whence)
 
-    def tell(self) -> int:
+    def tell(self):
         return self._checked().at
 
-    def truncate(self, size: int | None = None) -> Any:
+    def truncate(self, size=None):
         handle = self._checked()
         if not self._writes:
             raise io.UnsupportedOperation("File not open for writing")
@@ -217,13 +212,13 @@ class FileIO(io.RawIOBase):
         handle.truncate(size)
         return size
 
-    def close(self) -> None:
+    def close(self):
         if not self.closed:
             super().close()
             if self._closefd:
                 tree.open.pop(self._fd, None)
 
-    def __repr__(self) -> str:
+    def __repr__(self):
         if self.closed:
             return "<_io.FileIO [closed]>"
         return f"<_io.FileIO name={self.name!r} mode={self.mode!r} closefd={self._closefd}>"
@@ -232,16 +227,7 @@ class FileIO(io.RawIOBase):
 _real_open = io.open
 
 
-def open_(
-    file: Any,
-    mode: str = "r",
-    buffering: Any = -1,
-    encoding: Any = None,
-    errors: Any = None,
-    newline: Any = None,
-    closefd: Any = True,
-    opener: Any = None,
-) -> Any:
+def open_(file, mode="r", buffering=-1, encoding=None, errors=None, newline=None, closefd=True, opener=None):
     """Open file and return a stream.  Raise OSError upon failure."""
     if not isinstance(file, int):
         file = os.fspath(file)
@@ -269,7 +255,7 @@ def open_(
             return raw
         size = io.DEFAULT_BUFFER_SIZE if buffering in (-1, 1) else buffering
         if "+" in kinds:
-            buffer: Any = io.BufferedRandom(raw, size)
+            buffer = io.BufferedRandom(raw, size)
         elif "r" in kinds:
             buffer = io.BufferedReader(raw, size)
         else:
@@ -284,6 +270,6 @@ def open_(
         raise
 
 
-def open_code(path: Any) -> Any:
+def open_code(path):
     """A file of code, opened for reading."""
     return open_(path, "rb")

@@ -1,20 +1,16 @@
-"""Results of `os.stat` and `os.scandir`."""
-
-from __future__ import annotations
+"""What `os.stat` and `os.scandir` tell."""
 
 import os
-from typing import Any
 
 from .. import host
-from .tree import Node
 
 
 class Stat(tuple):
-    """A stat result that reads its times from the host when the program reads them: size and kind are no clock."""
+    """A stat result whose times are asked of the host when somebody looks: size and kind alone are no clock."""
 
     n_sequence_fields = 10
 
-    def __new__(cls, node: Node) -> Any:
+    def __new__(cls, node):
         size = len(node.content) if not node.folder else 4096
         self = super().__new__(cls, (node.mode, node.number, 1, 1, 1000, 1000, size, 0, 0, 0))
         self._node = node
@@ -32,74 +28,74 @@ class Stat(tuple):
     st_rdev = property(lambda self: 0)
 
     @property
-    def st_mtime_ns(self) -> Any:
-        return host.started() if self._node.time_ns is None else self._node.time_ns
+    def st_mtime_ns(self):
+        return host.started() if self._node.slept is None else self._node.slept
 
     @property
-    def st_mtime(self) -> Any:
+    def st_mtime(self):
         return self.st_mtime_ns / 1e9
 
     st_atime = st_ctime = st_mtime
     st_atime_ns = st_ctime_ns = st_mtime_ns
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index):
         if index in (7, 8, 9):
             return int(self.st_mtime)
         return tuple.__getitem__(self, index)
 
-    def __repr__(self) -> str:
+    def __repr__(self):
         names = "mode ino dev nlink uid gid size atime mtime ctime".split()
         return "os.stat_result(" + ", ".join(f"st_{n}={self[i]}" for i, n in enumerate(names)) + ")"
 
 
 class Entry:
-    """An entry of `os.scandir`."""
+    """What `os.scandir` gives."""
 
-    def __init__(self, folder: Any, name: str, node: Node) -> None:
+    def __init__(self, folder, name, node):
         self.name = name
         self.path = os.path.join(folder, name)
         self._node = node
 
-    def is_dir(self, *, follow_symlinks: Any = True) -> Any:
+    def is_dir(self, *, follow_symlinks=True):
         return self._node.folder
 
-    def is_file(self, *, follow_symlinks: Any = True) -> bool:
+    def is_file(self, *, follow_symlinks=True):
         return not self._node.folder
 
-    def is_symlink(self) -> bool:
+    def is_symlink(self):
         return False
 
-    def is_junction(self) -> bool:
+    def is_junction(self):
         return False
 
-    def inode(self) -> Any:
+    def inode(self):
         return self._node.number
 
-    def stat(self, *, follow_symlinks: Any = True) -> Any:
+    def stat(self, *, follow_symlinks=True):
         return Stat(self._node)
 
-    def __fspath__(self) -> Any:
+    def __fspath__(self):
         return self.path
 
-    def __repr__(self) -> str:
+    def __repr__(self):
         return f"<DirEntry {self.name!r}>"
 
 
 class Entries:
-    def __init__(self, entries: Any) -> None:
+    def __init__(self, entries):
         self._entries = iter(entries)
 
-    def __iter__(self) -> Any:
+    def __iter__(self):
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self):
         return next(self._entries)
 
-    def __enter__(self) -> Any:
+    def __enter__(self):
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_):
         self.close()
 
-    def close(self) -> None:
+    def close(self):
         self._entries = iter(())
