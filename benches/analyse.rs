@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use switchtower_contract::{Isolation, Language, Modules, Program};
+use switchtower_contract::{Isolation, Language, Location, Modules, Program};
 use switchtower_core::analyse::analyse;
 use switchtower_core::decide::Rules;
 use switchtower_core::request::{Ceilings, Request};
@@ -50,6 +50,9 @@ fn standings() -> Vec<Standing> {
         languages: vec![Language::Python],
         modules,
         isolation,
+        location: if isolation == Isolation::MicroVm { Location::Remote } else { Location::Local },
+        machine: isolation == Isolation::MicroVm,
+        price_per_second: None,
         memory: 1 << 30,
         wall: Duration::from_secs(600),
         up: true,

@@ -1,6 +1,6 @@
-//! What the cloud tier costs beyond the cloud: over a transport that takes no time, what one run takes; what ten thousand
-//! waiting requests hold; how fast an open breaker refuses. Then, against the stand-in with the latencies that are
-//! published of E2B, what a warm sandbox is worth against a new one for every program.
+//! The overhead of the cloud tier: the time of one run over a transport that takes no time, the memory of ten thousand waiting
+//! requests, and the time of a refusal by an open breaker. Then, against the stand-in with E2B's published latencies, a warm
+//! sandbox compared with a new one for each program.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,12 +26,12 @@ use switchtower_fake_e2b::{Fake, Kernels, Latency, Plan, Settings};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 
-/// E2B without a network and without work: every call is answered at once.
-struct Nothing {
-    /// Programs never end.
-    stuck: AtomicBool,
-    /// The account is away.
-    away: AtomicBool,
+/// E2B without a network: it answers every call at once.
+struct InstantE2b {
+    /// Whether programs never end.
+    never_ends: AtomicBool,
+    /// Whether creations fail.
+    is_down: AtomicBool,
 }
 
 const ENDS: &str = "{\"type\":\"number_of_executions\",\"execution_count\":1}\n\
@@ -39,20 +39,20 @@ const ENDS: &str = "{\"type\":\"number_of_executions\",\"execution_count\":1}\n\
                     {\"type\":\"end_of_execution\"}\n";
 
 #[async_trait]
-impl Transport for Nothing {
+impl Transport for InstantE2b {
     async fn send(&self, call: Call<Bytes>) -> Result<Response<BodyStream>, TransportError> {
         let path = call.uri().path();
         let (status, body) = match (call.method().as_str(), path) {
-            ("POST", "/v2/sandboxes") if self.away.load(Ordering::Relaxed) => (500, "{\"code\":500}"),
+            ("POST", "/v2/sandboxes") if self.is_down.load(Ordering::Relaxed) => (500, "{\"code\":500}"),
             ("POST", "/v2/sandboxes") => (
                 201,
                 r#"{"templateID":"t","sandboxID":"i0","clientID":"c","envdVersion":"0.6.9","envdAccessToken":"x"}"#,
             ),
             ("GET", "/contexts") => (200, r#"[{"id":"c","language":"python","cwd":"/home/user"}]"#),
             ("POST", "/execute") => {
-                // Our own cells end; a program may not.
+                // Switchtower's own code ends; a program may not.
                 let own = call.body().windows(12).any(|window| window == b"_switchtower");
-                if !own && self.stuck.load(Ordering::Relaxed) {
+                if !own && self.never_ends.load(Ordering::Relaxed) {
                     std::future::pending::<()>().await;
                 }
                 (200, ENDS)
@@ -70,13 +70,13 @@ fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime needs threads and a timer")
 }
 
-/// A house whose only tier is the cloud.
-struct House {
+/// A router whose only tier is the cloud.
+struct CloudRouter {
     router: Arc<Router>,
     account: E2b,
 }
 
-fn house(transport: Arc<dyn Transport>, origin: &str, cloud: Cloud) -> House {
+fn harness(transport: Arc<dyn Transport>, origin: &str, cloud: Cloud) -> CloudRouter {
     let address = Address::new(Some(origin), Some(origin), None);
     let identity = Identity { owner: "bench".into(), process: "bench".into(), liveness: Arc::new(|_| Liveness::Alive) };
     let key = Key::new("e2b_bench").expect("it is not empty");
@@ -93,11 +93,11 @@ fn house(transport: Arc<dyn Transport>, origin: &str, cloud: Cloud) -> House {
         wall,
         seed,
     });
-    House { router: Arc::new(router), account }
+    CloudRouter { router: Arc::new(router), account }
 }
 
-/// Settings that hold nothing back.
-fn wide() -> Cloud {
+/// Returns settings whose limits are never reached.
+fn high_limits() -> Cloud {
     let mut cloud = Cloud::default();
     cloud.account.limits.creations_per_second = Some(1000);
     cloud.account.limits.executions_per_minute = 100_000_000;
@@ -116,31 +116,31 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
-async fn warmed(house: &House) {
-    house.router.tiers().iter().for_each(Tier::start);
-    let pool = house.router.tiers().iter().find_map(Tier::pool).expect("it has a pool");
+async fn warm_pool(harness: &CloudRouter) {
+    harness.router.tiers().iter().for_each(Tier::start);
+    let pool = harness.router.tiers().iter().find_map(Tier::pool).expect("it has a pool");
     while pool.status().warm < pool.status().target {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
 async fn overhead() {
-    let nothing = Arc::new(Nothing { stuck: AtomicBool::new(false), away: AtomicBool::new(false) });
-    let house = house(nothing.clone(), "http://e2b.bench", wide());
-    warmed(&house).await;
+    let nothing = Arc::new(InstantE2b { never_ends: AtomicBool::new(false), is_down: AtomicBool::new(false) });
+    let harness = harness(nothing.clone(), "http://e2b.bench", high_limits());
+    warm_pool(&harness).await;
     let mut times = Vec::new();
-    // So few that the account's own limit of calls a minute is not what is measured.
+    // Few enough not to reach the account's own limit of calls.
     for _ in 0..300 {
         let asked = request("one");
         let started = Instant::now();
-        let answer = house.router.execute(asked, None).await.expect("it answers");
+        let answer = harness.router.execute(asked, None).await.expect("it answers");
         times.push(started.elapsed());
         assert_eq!(answer.output.stdout, "2\n");
-        // As a caller who does something with the answer; the sandbox becomes fresh meanwhile.
+        // A caller takes a moment for the answer; the sandbox is reset meanwhile.
         tokio::time::sleep(Duration::from_micros(200)).await;
     }
     let run = median(times);
-    // The same call without anything of ours around it.
+    // The same call by the transport alone.
     let mut bare = Vec::new();
     for _ in 0..4000 {
         let started = Instant::now();
@@ -157,19 +157,19 @@ async fn overhead() {
         median(bare)
     );
 
-    nothing.away.store(true, Ordering::Relaxed);
-    house.router.tiers().close().await;
+    nothing.is_down.store(true, Ordering::Relaxed);
+    harness.router.tiers().close().await;
 }
 
 async fn refusals() {
-    let nothing = Arc::new(Nothing { stuck: AtomicBool::new(false), away: AtomicBool::new(true) });
-    let mut cloud = wide();
+    let nothing = Arc::new(InstantE2b { never_ends: AtomicBool::new(false), is_down: AtomicBool::new(true) });
+    let mut cloud = high_limits();
     (cloud.tier.pool, cloud.tier.backoff.retries) = (None, 0);
-    let house = house(nothing, "http://e2b.bench", cloud);
+    let harness = harness(nothing, "http://e2b.bench", cloud);
     let mut times = Vec::new();
     for at in 0..1005 {
         let started = Instant::now();
-        assert!(house.router.execute(request("one"), None).await.is_err());
+        assert!(harness.router.execute(request("one"), None).await.is_err());
         if at >= 5 {
             times.push(started.elapsed());
         }
@@ -179,17 +179,17 @@ async fn refusals() {
 }
 
 async fn queued() {
-    let nothing = Arc::new(Nothing { stuck: AtomicBool::new(true), away: AtomicBool::new(false) });
-    let house = house(nothing, "http://e2b.bench", wide());
-    warmed(&house).await;
+    let nothing = Arc::new(InstantE2b { never_ends: AtomicBool::new(true), is_down: AtomicBool::new(false) });
+    let harness = harness(nothing, "http://e2b.bench", high_limits());
+    warm_pool(&harness).await;
     let before = resident();
     let waiting: Vec<_> = (0..10_006)
         .map(|number| {
-            let router = house.router.clone();
+            let router = harness.router.clone();
             tokio::spawn(async move { router.execute(request(&format!("user {number}")), None).await.is_ok() })
         })
         .collect();
-    while house.router.tiers().standings()[0].queued < 10_000 {
+    while harness.router.tiers().standings()[0].queued < 10_000 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let held = resident().saturating_sub(before);
@@ -197,14 +197,14 @@ async fn queued() {
     waiting.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
-/// Bytes of memory that this process holds.
+/// Returns the resident memory of this process in bytes.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
     line.split_whitespace().next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0) << 10
 }
 
-/// Medians over loopback, with the latencies that are published of E2B.
+/// Prints medians over loopback, with E2B's published latencies.
 async fn warm_against_new() {
     let settings = Settings {
         plan: Plan::Unlimited,
@@ -218,25 +218,25 @@ async fn warm_against_new() {
     tokio::spawn(switchtower_fake_e2b::serve(listener, fake.clone(), std::future::pending()));
     let mut medians = Vec::new();
     for pooled in [true, false] {
-        let mut cloud = wide();
+        let mut cloud = high_limits();
         if !pooled {
             cloud.tier.pool = None;
         }
         let web = Arc::new(HttpTransport::new().expect("this machine has certificates"));
-        let house = house(web, &origin, cloud);
+        let harness = harness(web, &origin, cloud);
         if pooled {
-            warmed(&house).await;
+            warm_pool(&harness).await;
         }
         let mut times = Vec::new();
         for _ in 0..15 {
             let started = Instant::now();
-            house.router.execute(request("one"), None).await.expect("it answers");
+            harness.router.execute(request("one"), None).await.expect("it answers");
             times.push(started.elapsed());
             tokio::time::sleep(Duration::from_millis(if pooled { 700 } else { 0 })).await;
         }
         medians.push(median(times));
-        house.router.tiers().close().await;
-        house.account.close(Duration::from_secs(10)).await;
+        harness.router.tiers().close().await;
+        harness.account.close(Duration::from_secs(10)).await;
     }
     let ratio = medians[1].as_secs_f64() / medians[0].as_secs_f64();
     println!("stand-in with E2B's latencies: warm {:?}, new for each {:?}, {ratio:.1} times", medians[0], medians[1]);

@@ -91,7 +91,7 @@ async fn measure(installation: &Installation, profile: JailProfile) {
 
 async fn start(installation: &Installation, size: Config) -> Option<Arc<Native>> {
     let native = Native::new(installation.clone(), size);
-    match native.begin().await {
+    match native.ensure_started().await {
         Ok(()) => Some(Arc::new(native)),
         Err(error) => {
             println!("not here: {error}");

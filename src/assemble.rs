@@ -24,7 +24,7 @@ use switchtower_core::tier::queue::{self, Queues};
 use switchtower_core::tier::{self, Absent, Tier, Tiers};
 use switchtower_e2b::Key;
 use switchtower_wasm::workers;
-use switchtower_wasm::{Compiled, InProcess, Stage, WasmWorkers};
+use switchtower_wasm::{Compiled, InProcess, SetupStage, WasmWorkers};
 
 use crate::config::{self, Config};
 use clouds::Clouds;
@@ -242,9 +242,9 @@ pub fn worker(guest: &Path, reserve: usize, kernels: usize) -> Result<(), Unbuil
 fn guest(config: &Config, tell: &dyn Fn(&str)) -> Result<Compiled, Unbuilt> {
     let progress = |stage| {
         tell(match stage {
-            Stage::Unpacking => "first use on this machine: unpacking the guest",
-            Stage::Compiling => "compiling the guest for this processor, some tens of seconds",
-            Stage::Asking => "asking the guest which modules it has",
+            SetupStage::Unpacking => "first use on this machine: unpacking the guest",
+            SetupStage::Compiling => "compiling the guest for this processor, some tens of seconds",
+            SetupStage::ListingModules => "listing the modules of the guest",
         });
     };
     Compiled::locate(config.wasm.cache.as_deref(), &progress).map_err(Unbuilt::new)

@@ -210,7 +210,7 @@ impl Default for Native {
             kernels_per_worker: 32,
             kernel_worker_idle: Duration::from_secs(600),
             prewarmed: 2,
-            preload: switchtower_native::Size::default().preload,
+            preload: switchtower_native::Config::default().preload,
             max_runs_per_worker: 5000,
             max_worker_age: Duration::from_secs(3600),
             scratch_bytes: 128 << 20,
@@ -232,11 +232,11 @@ pub enum Profile {
 }
 
 impl Profile {
-    pub(crate) fn profile(self) -> Option<switchtower_native::worker::Profile> {
+    pub(crate) fn profile(self) -> Option<switchtower_native::JailProfile> {
         match self {
             Self::Auto => None,
-            Self::Full => Some(switchtower_native::worker::Profile::Full),
-            Self::Reduced => Some(switchtower_native::worker::Profile::Reduced),
+            Self::Full => Some(switchtower_native::JailProfile::Full),
+            Self::Reduced => Some(switchtower_native::JailProfile::Reduced),
         }
     }
 }

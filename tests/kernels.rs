@@ -20,8 +20,8 @@ use http::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use switchtower_contract::{
     Backend, Body, Cell, CellOutcome, Change, Content, Effects, Escalation, Event, Events, Exit, Failure, Fault,
-    InterpreterId, Isolation, Kernel, KernelOptions, Language, Limits, Machine, Maintenance, Modules, Need, Offer,
-    Outcome, Program, Sandbox, Spec, Tape, Usage,
+    InterpreterId, Isolation, Kernel, KernelOptions, Kernels, Language, Limits, Location, Machine, Maintenance,
+    Modules, Need, Offer, Outcome, Program, Sandbox, Spec, Tape, Usage,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -125,7 +125,7 @@ impl Toy {
         self.seen.mood.lock().unwrap()
     }
 
-    fn open_kernel(&self, opening: &KernelOptions, files: Shared) -> Box<dyn Kernel> {
+    fn kernel(&self, opening: &KernelOptions, files: Shared) -> Box<dyn Kernel> {
         self.seen.opened.fetch_add(1, SeqCst);
         self.seen.kernels.fetch_add(1, SeqCst);
         let (seen, names) = (self.seen.clone(), BTreeMap::new());
@@ -152,12 +152,14 @@ impl Backend for Toy {
                 Kind::Native => Isolation::Process,
                 Kind::There => Isolation::MicroVm,
             },
-            memory: 512 << 20,
-            wall: Duration::from_secs(3600),
+            location: if self.kind == Kind::There { Location::Remote } else { Location::Local },
+            machine: self.kind == Kind::There,
             observes: self.kind == Kind::Here,
+            replayable: self.kind == Kind::Here,
             effectful: self.kind == Kind::There,
-            kernels: self.kind != Kind::There,
-            machines: self.kind == Kind::There,
+            price_per_second: None,
+            max_memory: 512 << 20,
+            max_wall: Duration::from_secs(3600),
         }
     }
 
@@ -170,11 +172,18 @@ impl Backend for Toy {
         Ok(Box::new(ToySandbox { toy: self.clone(), files: Shared::default() }))
     }
 
-    async fn kernel(&self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+    fn kernels(&self) -> Option<&dyn Kernels> {
+        (self.kind != Kind::There).then_some(self as &dyn Kernels)
+    }
+}
+
+#[async_trait]
+impl Kernels for Toy {
+    async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
         if let Some(fault) = self.mood().refuses.clone() {
             return Err(fault);
         }
-        Ok(self.open_kernel(opening, Shared::default()))
+        Ok(self.kernel(options, Shared::default()))
     }
 }
 
@@ -198,22 +207,12 @@ impl Sandbox for ToySandbox {
         Ok(())
     }
 
-    async fn kernel(&mut self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        let mut mood = self.toy.mood();
-        if mood.vanished > 0 {
-            mood.vanished -= 1;
-            return Err(Fault::Unavailable { reason: "it is gone".to_owned() });
-        }
-        drop(mood);
-        Ok(self.toy.open_kernel(opening, self.files.clone()))
-    }
-
     fn interpreter(&self) -> Option<InterpreterId> {
         None
     }
 
     fn machine(&self) -> Option<Arc<dyn Machine>> {
-        Some(Arc::new(ToyMachine { seen: self.toy.seen.clone(), files: self.files.clone() }))
+        Some(Arc::new(ToyMachine { toy: self.toy.clone(), files: self.files.clone() }))
     }
 }
 
@@ -224,8 +223,21 @@ impl Drop for ToySandbox {
 }
 
 struct ToyMachine {
-    seen: Arc<Seen>,
+    toy: Toy,
     files: Shared,
+}
+
+#[async_trait]
+impl Kernels for ToyMachine {
+    async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+        let mut mood = self.toy.mood();
+        if mood.vanished > 0 {
+            mood.vanished -= 1;
+            return Err(Fault::Unavailable { reason: "it is gone".to_owned() });
+        }
+        drop(mood);
+        Ok(self.toy.kernel(options, self.files.clone()))
+    }
 }
 
 #[async_trait]
@@ -263,14 +275,14 @@ impl Machine for ToyMachine {
     }
 
     async fn apply(&self, changes: &[Change]) -> Result<(), Fault> {
-        let takes = self.seen.mood.lock().unwrap().applying;
+        let takes = self.toy.mood().applying;
         sleep(takes).await;
         apply(&self.files, changes);
         Ok(())
     }
 
     async fn ensure_lifetime(&self, time: Duration) -> Result<(), Fault> {
-        self.seen.note(format!("lasts {}", time.as_secs()));
+        self.toy.seen.note(format!("lasts {}", time.as_secs()));
         Ok(())
     }
 }

@@ -17,13 +17,14 @@ import subprocess
 import sys
 import sysconfig
 import time
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
 
 import interpreter
-from interpreter import Refused
+from interpreter import Interpreter, Refused
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 REQUIREMENTS = os.path.join(HERE, "requirements.txt")
-LOOK = os.path.join(HERE, "look.py")
+PROBE = os.path.join(HERE, "probe_packages.py")
 CRATE = os.path.join(HERE, "worker", "Cargo.toml")
 WORKER = "switchtower-native"
 
@@ -34,7 +35,7 @@ RECIPE = 1
 TESTS = r"/tests?/"
 
 
-def main(arguments):
+def main(arguments: Sequence[str]) -> None:
     options = parsed(arguments)
     started = time.monotonic()
     # Programs run as other users: they must be able to read what is made here.
@@ -70,7 +71,7 @@ def main(arguments):
         say("next: switchtower doctor; a server that is running must be started anew")
 
 
-def parsed(arguments):
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="Installs the scientific tier of switchtower for the Python that runs this."
     )
@@ -80,7 +81,7 @@ def parsed(arguments):
     return parser.parse_args(arguments)
 
 
-def default_folder():
+def default_folder() -> str:
     data = os.environ.get("XDG_DATA_HOME") or ""
     data = data if os.path.isabs(data) else os.path.join(os.path.expanduser("~"), ".local", "share")
     return os.path.join(data, "switchtower", "native")
@@ -90,7 +91,7 @@ def default_folder():
 
 
 @contextlib.contextmanager
-def alone(into):
+def alone(into: str) -> Iterator[None]:
     """Two installations into one place would undo each other: the second is refused."""
     import fcntl
 
@@ -109,7 +110,7 @@ def alone(into):
         os.close(held)
 
 
-def recover(into):
+def recover(into: str) -> None:
     """Puts the old folder back where an earlier run ended between the two renames."""
     if os.path.isdir(into + ".old"):
         if os.path.exists(into):
@@ -118,7 +119,7 @@ def recover(into):
             os.rename(into + ".old", into)
 
 
-def replaceable(into):
+def replaceable(into: str) -> None:
     """What is replaced must be an installation, or nothing."""
     if os.path.exists(into) and manifest(into) is None and (not os.path.isdir(into) or os.listdir(into)):
         raise Refused(
@@ -126,7 +127,7 @@ def replaceable(into):
         )
 
 
-def manifest(into):
+def manifest(into: str) -> Optional[Dict[str, Any]]:
     try:
         with open(os.path.join(into, "manifest.json"), encoding="utf-8") as file:
             return json.load(file)
@@ -134,7 +135,7 @@ def manifest(into):
         return None
 
 
-def install(into, python, worker, requirements):
+def install(into: str, python: Interpreter, worker: str, requirements: str) -> bool:
     """Makes the folder; False where it is there already, as it would be made."""
     old = manifest(into) or {}
     packages = hashed(requirements)
@@ -161,7 +162,7 @@ def install(into, python, worker, requirements):
         shutil.copyfile(worker, os.path.join(new, WORKER))
         os.chmod(os.path.join(new, WORKER), 0o755)
         protocol = protocol_of(os.path.join(new, WORKER))
-        seen = looked_at(site, sorted(versions))
+        seen = probed(site, sorted(versions))
         readable = seen["readable"] + [os.path.dirname(python.library)]
         content = {
             "format": 1,
@@ -187,7 +188,7 @@ def install(into, python, worker, requirements):
     return True
 
 
-def swap(new, into):
+def swap(new: str, into: str) -> None:
     """Puts the new folder in the old one's place; the old one is there until the new one is."""
     had = os.path.exists(into)
     if had:
@@ -204,7 +205,7 @@ def swap(new, into):
 # The packages
 
 
-def fetch(site, requirements):
+def fetch(site: str, requirements: str) -> None:
     """Installs the wheels, each held against its hash."""
     # The user's own settings of pip stay (an index, a proxy), but for those that contradict a target folder.
     settings = dict(clean(os.environ), PIP_USER="0", PIP_REQUIRE_VIRTUALENV="0", PIP_DISABLE_PIP_VERSION_CHECK="1")
@@ -234,7 +235,7 @@ def fetch(site, requirements):
     shutil.rmtree(os.path.join(site, "bin"), ignore_errors=True)
 
 
-def compile_ahead(site, later):
+def compile_ahead(site: str, later: str) -> None:
     """Writes the bytecode that programs cannot write, with the place where it will lie in the end."""
     command = [
         sys.executable,
@@ -261,10 +262,10 @@ def compile_ahead(site, later):
 IMPORTED = {"scikit-learn": "sklearn", "python-dateutil": "dateutil", "pillow": "PIL", "fonttools": "fontTools"}
 
 
-def looked_at(site, packages):
+def probed(site: str, packages: Iterable[str]) -> Dict[str, Any]:
     """Imports every package once: what can be imported, and which folders that needs."""
     names = [IMPORTED.get(name, name.replace("-", "_")) for name in packages]
-    command = [sys.executable, "-I", "-S", "-B", LOOK, site] + names
+    command = [sys.executable, "-I", "-S", "-B", PROBE, site] + names
     environment = dict(clean(os.environ), OPENBLAS_NUM_THREADS="1", HOME="/nonexistent")
     done = subprocess.run(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True
@@ -284,7 +285,7 @@ def looked_at(site, packages):
 # The worker
 
 
-def built(python, debug):
+def built(python: Interpreter, debug: bool) -> str:
     """Builds the worker from this checkout, linked to this Python."""
     if shutil.which("cargo") is None:
         raise Refused(
@@ -307,7 +308,7 @@ def built(python, debug):
     return linked(found[-1], python)
 
 
-def features():
+def features() -> List[str]:
     """A workspace without Python builds without the worker's one feature that needs it."""
     import tomllib
 
@@ -315,7 +316,7 @@ def features():
         return ["--features", "python"] if "python" in tomllib.load(file).get("features", {}) else []
 
 
-def given(worker, python):
+def given(worker: str, python: Interpreter) -> str:
     if not os.access(worker, os.X_OK) or os.path.isdir(worker):
         raise Refused(
             "{} is not an executable".format(worker), "let --worker name a worker that was built for this Python"
@@ -323,7 +324,7 @@ def given(worker, python):
     return linked(worker, python)
 
 
-def linked(worker, python):
+def linked(worker: str, python: Interpreter) -> str:
     """The worker, where it will find the library of this Python and no other."""
     # The loader answers, and does not run it.
     traced = subprocess.run(
@@ -344,7 +345,7 @@ def linked(worker, python):
     return worker
 
 
-def protocol_of(worker):
+def protocol_of(worker: str) -> Any:
     """The protocol that the worker speaks, and its version."""
     try:
         done = subprocess.run(
@@ -367,7 +368,7 @@ def protocol_of(worker):
 # Small things
 
 
-def hashed(path):
+def hashed(path: str) -> Optional[str]:
     """The sha256 of a file; None where there is none."""
     try:
         with open(path, "rb") as file:
@@ -376,7 +377,7 @@ def hashed(path):
         return None
 
 
-def clean(environment):
+def clean(environment: Mapping[str, str]) -> Dict[str, str]:
     """The environment without what would make a Python another one."""
     return {
         key: value
@@ -385,7 +386,7 @@ def clean(environment):
     }
 
 
-def unreadable(paths):
+def unreadable(paths: Iterable[str]) -> List[str]:
     """Folders above that users other than the owner may not pass, where the owner is root."""
     if os.geteuid() != 0:
         return []
@@ -397,14 +398,14 @@ def unreadable(paths):
     return sorted(path for path in above if not os.stat(path).st_mode & 0o001)
 
 
-def size(folder):
+def size(folder: str) -> int:
     """Bytes on the disk."""
     return sum(
         os.lstat(os.path.join(where, file)).st_blocks * 512 for where, _, files in os.walk(folder) for file in files
     )
 
 
-def say(text):
+def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 

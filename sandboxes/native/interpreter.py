@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 import sysconfig
+from typing import Any, Callable, Iterable, List, Optional, Tuple
 
 #: The Pythons that requirements.txt has wheels for.
 OLDEST = (3, 11)
@@ -19,7 +20,7 @@ SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
 class Refused(Exception):
     """It cannot be done, and why; what is to be done about it."""
 
-    def __init__(self, why, mend):
+    def __init__(self, why: str, mend: str) -> None:
         super().__init__(why)
         self.mend = mend
 
@@ -27,7 +28,9 @@ class Refused(Exception):
 class Interpreter:
     """A Python, by what it says of itself."""
 
-    def __init__(self, version, implementation, free_threaded, home, library):
+    def __init__(
+        self, version: Tuple[int, ...], implementation: str, free_threaded: bool, home: str, library: Any
+    ) -> None:
         #: Such as (3, 11, 7).
         self.version = version
         #: Such as "cpython".
@@ -35,19 +38,19 @@ class Interpreter:
         self.free_threaded = free_threaded
         #: The folder it was installed into; that of a virtual environment's maker, not the environment.
         self.home = home
-        #: Its shared library, or None where it has none.
-        self.library = library
+        #: The path of its shared library; None where it has none.
+        self.library = library  # type: Any
 
     @property
-    def name(self):
+    def name(self) -> str:
         return "Python {}.{}.{}".format(*self.version)
 
     @property
-    def text(self):
+    def text(self) -> str:
         return "{}.{}.{}".format(*self.version)
 
 
-def running():
+def running() -> Interpreter:
     """The Python that reads this line."""
     return Interpreter(
         version=tuple(sys.version_info[:3]),
@@ -58,7 +61,7 @@ def running():
     )
 
 
-def library(variable, home):
+def library(variable: Callable[[str], Any], home: str) -> Optional[str]:
     """The shared library that can be linked to, as the configuration `variable`s tell; None where there is none."""
     if not variable("Py_ENABLE_SHARED"):
         return None
@@ -71,7 +74,7 @@ def library(variable, home):
     return None
 
 
-def check(python):
+def check(python: Interpreter) -> None:
     """Raises `Refused` where this Python cannot be embedded."""
     span = "{}.{} to {}.{}".format(*(OLDEST + NEWEST))
     another = "run this with CPython {}: python3.13 {}".format(span, sys.argv[0])
@@ -97,20 +100,20 @@ def check(python):
         )
 
 
-def glibc():
+def glibc() -> Optional[Tuple[int, ...]]:
     """The C library's version, such as (2, 36); None where it is another C library."""
     name, version = platform.libc_ver()
     return tuple(int(part) for part in version.split(".")[:2]) if name == "glibc" else None
 
 
-def inside(folder, folders):
+def inside(folder: str, folders: Iterable[str]) -> bool:
     return any(folder == above or folder.startswith(above.rstrip("/") + "/") for above in folders)
 
 
-def outermost(folders):
+def outermost(folders: Iterable[str]) -> List[str]:
     """The folders without those that lie in others of them, and without the system's own."""
     folders = sorted(set(os.path.realpath(folder) for folder in folders) | set(folders), key=len)
-    kept = []
+    kept = []  # type: List[str]
     for folder in folders:
         if not inside(folder, list(SYSTEM) + kept):
             kept.append(folder)

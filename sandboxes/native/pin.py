@@ -10,6 +10,8 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -20,10 +22,10 @@ PROCESSORS = ("x86_64", "aarch64")
 GLIBCS = (28, 41)
 
 
-def main():
+def main() -> None:
     roots = HERE / "requirements.in"
     pins = sorted("{}=={}".format(*pin) for pin in pinned(resolved(PYTHONS[0], PROCESSORS[0], GLIBCS[0], roots)))
-    hashes = {pin: set() for pin in pins}
+    hashes: dict[str, set[str]] = {pin: set() for pin in pins}
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as listed:
         listed.write("\n".join(pins))
         listed.flush()
@@ -38,7 +40,7 @@ def main():
     (HERE / "requirements.txt").write_text(text(hashes))
 
 
-def platforms(processor, glibc):
+def platforms(processor: str, glibc: int) -> Iterator[str]:
     """The tags of wheels that such a machine can run, the best first."""
     older = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
     for minor in range(glibc, 4, -1):
@@ -47,7 +49,7 @@ def platforms(processor, glibc):
             yield f"{older[minor]}_{processor}"
 
 
-def resolved(python, processor, glibc, requirements, *options):
+def resolved(python: str, processor: str, glibc: int, requirements: object, *options: str) -> list[Any]:
     """What pip would install there: its own report."""
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-"]
     command += [
@@ -67,7 +69,7 @@ def resolved(python, processor, glibc, requirements, *options):
     return json.loads(done.stdout)["install"]
 
 
-def pinned(report):
+def pinned(report: Iterable[Any]) -> dict[tuple[str, str], str]:
     """Name and version of each package, with the hash of its wheel."""
     pins = {}
     for package in report:
@@ -79,7 +81,7 @@ def pinned(report):
     return pins
 
 
-def text(hashes):
+def text(hashes: Mapping[str, Iterable[str]]) -> str:
     served = f"CPython {PYTHONS[0]} to {PYTHONS[-1]}, {' and '.join(PROCESSORS)}, glibc 2.{GLIBCS[0]} or newer"
     lines = [f"# Made by pin.py from requirements.in, for {served}."]
     for pin, digests in hashes.items():

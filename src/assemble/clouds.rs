@@ -203,7 +203,7 @@ fn account(
     // All accounts here leave by the same address, and what a service counts by address they share.
     let egress = egress.towards(&address);
     let account = E2b::with_egress(egress, settings, address, key, Arc::new(web), identity, now);
-    Ok(account.with_prelude(session::restore_prelude(switchtower_wasm::CANON)))
+    Ok(account.with_prelude(session::restore_prelude()))
 }
 
 /// Clients of this server set the same variables; with them in the server's environment it would ask itself.

@@ -35,7 +35,7 @@ impl Scientific {
     pub(super) async fn of_server(config: &Config) -> Self {
         let located = Self::located(config, size(config));
         let Some(backend) = &located.backend else { return located };
-        match backend.begin().await {
+        match backend.ensure_started().await {
             Ok(()) => located,
             Err(error) => {
                 // Others may have come up, or left something.
@@ -135,7 +135,7 @@ pub async fn science(config: &Config) -> Science {
     };
     let Scientific { backend, absent } = Scientific::located(config, one);
     let Some(backend) = backend else { return absent.map_or(Science::Off, Science::Absent) };
-    if let Err(error) = backend.begin().await {
+    if let Err(error) = backend.ensure_started().await {
         backend.shutdown().await;
         let anew = "the message names what does not hold; `python3 sandboxes/native/install.py` installs it anew";
         let remedy = Some(error.update().unwrap_or(anew).to_owned());
@@ -180,7 +180,7 @@ impl Witnesses {
         };
         let witnesses = Self([one()?, one()?]);
         for backend in &witnesses.0 {
-            if let Err(error) = backend.begin().await {
+            if let Err(error) = backend.ensure_started().await {
                 witnesses.close().await;
                 return Err(Unbuilt::new(error));
             }

@@ -119,7 +119,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use switchtower_contract::{Isolation, Language, Modules, Program};
+    use switchtower_contract::{Isolation, Language, Location, Modules, Program};
 
     use super::*;
     use switchtower_core::analyse::analyse;
@@ -134,6 +134,9 @@ mod tests {
             languages: vec![Language::Python],
             modules: Modules::named(["math", "random"]),
             isolation: Isolation::Wasm,
+            location: Location::Local,
+            machine: false,
+            price_per_second: None,
             memory: 512 << 20,
             wall: Duration::from_secs(300),
             up: true,

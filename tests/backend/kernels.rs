@@ -20,7 +20,7 @@ pub(crate) struct Notebook {
 
 impl Notebook {
     pub(crate) async fn open(backend: &dyn Backend) -> Self {
-        let kernel = backend.kernel(&KernelOptions::default()).await.unwrap();
+        let kernel = backend.kernels().unwrap().open_kernel(&KernelOptions::default()).await.unwrap();
         Self { kernel, count: 0 }
     }
 

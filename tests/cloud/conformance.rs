@@ -1,5 +1,5 @@
-//! Every promise that a tier relies on, kept by the client over the stand-in's real Python, and by E2B itself where there
-//! is a key.
+//! The conformance suite of backends, run by the client against the stand-in with real Python, and against E2B itself where
+//! there is a key.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use switchtower_contract::conformance::{PYTHON, TestPrograms, run_suite};
 use switchtower_e2b::{Address, Config, E2b, HttpTransport, Identity, Key, Liveness};
 use switchtower_fake_e2b::{Fake, Kernels, Plan, Settings};
 
-use super::through::account;
+use super::in_process::account;
 
-/// Nothing is told of what a template lacks before an import fails, and a cloud is not as prompt as an engine.
+/// A missing module shows only when its import fails, and a cloud reacts more slowly than an engine.
 const PROGRAMS: TestPrograms = TestPrograms { tolerance: Duration::from_secs(3), ..PYTHON };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -38,9 +38,9 @@ async fn e2b_itself_keeps_every_promise_where_there_is_a_key() {
     let (api, sandbox, domain) = (variable("E2B_API_URL"), variable("E2B_SANDBOX_URL"), variable("E2B_DOMAIN"));
     let address = Address::new(api.as_deref(), sandbox.as_deref(), domain.as_deref());
     let process = format!("tests-{}", std::process::id());
-    // Of other servers in the account nothing is known here.
-    let lives = |other: &str| if other.starts_with("tests-") { Liveness::Dead } else { Liveness::Unknown };
-    let identity = Identity { owner: "switchtower-tests".to_owned(), process, liveness: Arc::new(lives) };
+    // Nothing is known here of other servers with this account.
+    let liveness = |other: &str| if other.starts_with("tests-") { Liveness::Dead } else { Liveness::Unknown };
+    let identity = Identity { owner: "switchtower-tests".to_owned(), process, liveness: Arc::new(liveness) };
     let wall = switchtower_core::clock::Wall::real();
     let (key, web) = (Key::new(&key).unwrap(), Arc::new(HttpTransport::new().unwrap()));
     let account = E2b::new(Config::default(), address, key, web, identity, Arc::new(move || wall.now()));

@@ -1,11 +1,11 @@
 //! The cloud tier against the stand-in for E2B: the real client, the real wire, no network.
 
-mod black_holes;
 mod conformance;
-mod house;
-mod lacks;
+mod harness;
+pub(crate) mod in_process;
+mod missing_modules;
+mod reuse;
 mod server;
 mod simulation;
-mod tenants;
-pub(crate) mod through;
 mod tier;
+mod unresponsive;

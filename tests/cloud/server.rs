@@ -1,4 +1,4 @@
-//! The real server with the stand-in behind it, as processes: what a user starts, kills and starts again.
+//! The server and the stand-in as processes, started, killed and started again as by a user.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use crate::served::{ADMIN, KEY, Server, StandIn, switchtower};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_server_leaves_sandboxes_and_the_next_one_ends_them_and_then_its_own() {
+async fn the_sandboxes_of_a_killed_server_are_ended_by_the_next_one() {
     let stand_in = StandIn::start().await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("deep/budget.json");
@@ -34,7 +34,7 @@ async fn a_killed_server_leaves_sandboxes_and_the_next_one_ends_them_and_then_it
     assert_eq!(answer["tier"], "e2b");
     assert!(answer["usage"]["cost_usd"].as_f64().unwrap() > 0.0);
 
-    // Killed in the middle of its work.
+    // Killed while it works.
     let body = json!({ "code": "import time\ntime.sleep(60)", "tier": "e2b" });
     let load = futures_util::future::join_all((0..4).map(|_| first.try_ask("POST", "/v1/execute", None, body.clone())));
     let killed = async {
@@ -72,14 +72,14 @@ async fn a_killed_server_leaves_sandboxes_and_the_next_one_ends_them_and_then_it
     stand_in.fake.close().await;
 }
 
-/// Nobody has looked at a killed server yet: it is a zombie, whose number is still taken.
+/// A killed server that was not waited for is a zombie, whose process number is still taken.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_killed_server_left_is_ended_although_it_is_a_zombie_and_what_it_had_asked_for_when_it_appears() {
+async fn the_sandboxes_of_a_zombie_server_are_ended_with_those_that_appear_later() {
     let stand_in = StandIn::start().await;
     let often = [("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_SWEEP_INTERVAL", "1s")];
     let first = Server::start_with(Some(&stand_in), &often).await;
     stand_in.until("warm", |fake| fake.running().len() >= 3).await;
-    // A sibling that lives, on the same account and under the same name.
+    // Another server that runs, with the same account and the same owner.
     let sibling = Server::start_with(Some(&stand_in), &often).await;
     stand_in.until("warm", |fake| fake.running().len() >= 6).await;
     let of_sibling = async || {
@@ -91,7 +91,7 @@ async fn what_a_killed_server_left_is_ended_although_it_is_a_zombie_and_what_it_
     let kept = of_sibling().await;
     assert_eq!(kept.len(), 3);
 
-    // Its creations take three seconds from now on, so that some are under way when it is killed.
+    // Creations take three seconds from now on, so that some are in flight when the server is killed.
     stand_in.fake.set_faults("create.slow=100%:3s".parse().unwrap());
     let created = stand_in.fake.counts().created;
     let body = json!({ "code": "import time, requests\ntime.sleep(60)", "tier": "e2b" });
@@ -105,14 +105,14 @@ async fn what_a_killed_server_left_is_ended_although_it_is_a_zombie_and_what_it_
     let stat = || std::fs::read_to_string(format!("/proc/{}/stat", first.child.id())).unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
     while !stat().contains(") Z ") {
-        assert!(tokio::time::Instant::now() < deadline, "it is to be a zombie: {}", stat());
+        assert!(tokio::time::Instant::now() < deadline, "it is not a zombie: {}", stat());
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
     let second = Server::start_with(Some(&stand_in), &often).await;
-    stand_in.until("what it had asked for appears", |fake| fake.counts().created > created).await;
+    stand_in.until("its pending creations appear", |fake| fake.counts().created > created).await;
 
-    // Within an interval of the last one's appearance, only those of the living are there.
+    // Within an interval after the last one has appeared, only sandboxes of running servers exist.
     let of = async |server: &Server| {
         let (_, tiers) = server.ask("GET", "/v1/admin/tiers", Some(ADMIN), Value::Null).await;
         let e2b = tiers.as_array().unwrap().iter().find(|tier| tier["tier"] == "e2b").unwrap().clone();
@@ -127,7 +127,7 @@ async fn what_a_killed_server_left_is_ended_although_it_is_a_zombie_and_what_it_
     loop {
         let known = [of(&second).await, of(&sibling).await].concat();
         let left: Vec<String> = stand_in.fake.running().into_iter().filter(|id| !known.contains(&json!(id))).collect();
-        // One of the killed server, three of the one that came after it.
+        // One of the killed server, three of its successor.
         let settled = stand_in.fake.counts().created >= created + 4;
         if left.is_empty() && settled {
             break;
@@ -135,7 +135,7 @@ async fn what_a_killed_server_left_is_ended_although_it_is_a_zombie_and_what_it_
         assert!(tokio::time::Instant::now() < deadline, "left: {left:?}, {:?}", stand_in.fake.counts());
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    assert_eq!(of_sibling().await, kept, "what the living one has is its own");
+    assert_eq!(of_sibling().await, kept, "the sandboxes of a running server are not touched");
     assert_eq!(stand_in.fake.running().iter().filter(|id| kept.contains(id)).count(), 3);
     first.ended();
     for server in [second, sibling] {
@@ -147,7 +147,7 @@ async fn what_a_killed_server_left_is_ended_although_it_is_a_zombie_and_what_it_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_template_that_is_not_there_is_told_by_doctor_and_by_health_with_how_to_fix_it() {
+async fn doctor_and_health_report_a_template_that_does_not_exist_and_how_to_fix_it() {
     let templates = [("prod".to_owned(), switchtower_fake_e2b::Template::default())].into();
     let stand_in = StandIn::start_with(Settings { templates, plan: Plan::Unlimited, ..Settings::default() }).await;
     let doctor = |template: &str| {
@@ -167,7 +167,7 @@ async fn a_template_that_is_not_there_is_told_by_doctor_and_by_health_with_how_t
             assert!(finding["remedy"].as_str().unwrap().contains("e2b template build"), "{finding}");
         }
     }
-    assert_eq!(stand_in.fake.counts().created, 0, "nothing was bought to find it out");
+    assert_eq!(stand_in.fake.counts().created, 0, "the check created no sandbox");
     let server = Server::start_with(Some(&stand_in), &[("E2B_TEMPLATE_ID", "staging")]).await;
     let e2b = async || {
         let (_, health) = server.ask("GET", "/health", None, Value::Null).await;
@@ -175,7 +175,7 @@ async fn a_template_that_is_not_there_is_told_by_doctor_and_by_health_with_how_t
     };
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     while e2b().await["problem"].is_null() {
-        assert!(tokio::time::Instant::now() < deadline, "no problem is told");
+        assert!(tokio::time::Instant::now() < deadline, "no problem is reported");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let problem = e2b().await["problem"].as_str().unwrap().to_owned();
@@ -186,7 +186,7 @@ async fn a_template_that_is_not_there_is_told_by_doctor_and_by_health_with_how_t
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_operator_sees_and_mends_the_cloud_and_nobody_else_does() {
+async fn only_the_operator_sees_and_resets_the_cloud_tier() {
     let stand_in = StandIn::start().await;
     let server = Server::start(Some(&stand_in)).await;
     let get = async |path: &str, key| server.ask("GET", path, key, Value::Null).await;
@@ -194,7 +194,7 @@ async fn the_operator_sees_and_mends_the_cloud_and_nobody_else_does() {
     assert_eq!(get("/v1/admin/tiers", Some("another")).await.0, 401);
 
     stand_in.fake.set_faults("create.500=100%,execute.500=100%".parse().unwrap());
-    // Each of these is tried again, until the breaker has seen enough of them.
+    // Each of these is retried, until the breaker opens.
     let failing = futures_util::future::join_all((0..6).map(|_| server.run("print(1)", "e2b"))).await;
     assert!(failing.iter().all(|(status, _)| *status == 503), "{failing:?}");
     let (_, tiers) = get("/v1/admin/tiers", Some(ADMIN)).await;
@@ -203,7 +203,7 @@ async fn the_operator_sees_and_mends_the_cloud_and_nobody_else_does() {
     let (status, problem) = server.run("print(1)", "e2b").await;
     assert_eq!((status, problem["attempts"][0]["outcome"].as_str()), (503, Some("open")), "{problem}");
     assert!(problem["retry_after_ms"].as_u64().unwrap() > 0);
-    assert_eq!(server.run("print(1)", "auto").await.0, 200, "what can run here goes on");
+    assert_eq!(server.run("print(1)", "auto").await.0, 200, "local programs still run");
 
     stand_in.fake.set_faults("".parse().unwrap());
     let breaker = |what: &str| {
@@ -226,9 +226,9 @@ async fn the_operator_sees_and_mends_the_cloud_and_nobody_else_does() {
     let call = Request::get(format!("{}/metrics", server.origin)).body(Bytes::new()).unwrap();
     let response = HttpTransport::new().unwrap().send(call).await.unwrap();
     let pieces: Vec<Bytes> = response.into_body().try_collect().await.unwrap();
-    let figures = String::from_utf8(pieces.concat()).unwrap();
-    for figure in ["breaker_state", "warm_hit_ratio", "rate_limiter_health", "sandbox_bought_seconds", "cost_usd"] {
-        assert!(figures.contains(&format!("switchtower_{figure}{{tier=\"e2b\"}}")), "{figure}: {figures}");
+    let metrics_text = String::from_utf8(pieces.concat()).unwrap();
+    for metric in ["breaker_state", "warm_hit_ratio", "rate_limiter_health", "sandbox_bought_seconds", "cost_usd"] {
+        assert!(metrics_text.contains(&format!("switchtower_{metric}{{tier=\"e2b\"}}")), "{metric}: {metrics_text}");
     }
     server.signal("-TERM");
     server.ended();
@@ -236,13 +236,13 @@ async fn the_operator_sees_and_mends_the_cloud_and_nobody_else_does() {
     stand_in.fake.close().await;
 }
 
-/// Listens, and counts who comes.
-struct Counted {
+/// A listener that counts connections.
+struct CountingListener {
     inner: TcpListener,
     count: Arc<AtomicUsize>,
 }
 
-impl axum::serve::Listener for Counted {
+impl axum::serve::Listener for CountingListener {
     type Io = tokio::net::TcpStream;
     type Addr = std::net::SocketAddr;
 
@@ -258,13 +258,13 @@ impl axum::serve::Listener for Counted {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_are_kept_and_used_again() {
+async fn connections_are_reused() {
     let settings = Settings { plan: Plan::Unlimited, kernels: Kernels::python(), ..Settings::default() };
     let fake = Fake::new(settings);
     let inner = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", inner.local_addr().unwrap());
     let count = Arc::<AtomicUsize>::default();
-    let listener = Counted { inner, count: count.clone() };
+    let listener = CountingListener { inner, count: count.clone() };
     tokio::spawn(axum::serve(listener, fake.app()).into_future());
     let address = Address::new(Some(&origin), Some(&origin), None);
     let identity =
@@ -280,13 +280,13 @@ async fn connections_are_kept_and_used_again() {
     drop(sandbox);
     account.close(Duration::from_secs(10)).await;
     let (connections, calls) = (count.load(Ordering::Relaxed), fake.counts().executions);
-    // Four folders are listed at the same time.
+    // Four folders are listed in parallel.
     assert!(connections <= 6 && calls >= 20, "{connections} connections, {calls} executions");
     fake.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_key_a_program_sees_its_own_failure_and_the_answer_says_what_would_help() {
+async fn without_a_key_a_program_fails_by_itself_and_the_answer_says_what_would_help() {
     let server = Server::start(None).await;
     let (status, answer) = server.run("import pandas\nprint(pandas.DataFrame([1]))", "auto").await;
     assert_eq!((status, answer["error"]["name"].as_str()), (200, Some("ModuleNotFoundError")), "{answer}");
@@ -303,7 +303,7 @@ async fn without_a_key_a_program_sees_its_own_failure_and_the_answer_says_what_w
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_stand_in_is_a_command_that_says_how_to_use_it_and_what_it_counted() {
+async fn the_stand_in_is_a_command_that_prints_how_to_use_it_and_its_counts() {
     let mut command = switchtower(None);
     command.args(["fake-e2b", "--listen", "127.0.0.1:0", "--faults", "create.429=100%x1"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -331,7 +331,7 @@ async fn the_stand_in_is_a_command_that_says_how_to_use_it_and_what_it_counted()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_template_is_shown_tagged_and_held_against_what_it_promises() {
+async fn a_template_is_shown_tagged_and_checked_against_its_promised_modules() {
     let stand_in = StandIn::start().await;
     let run = |stand_in: Option<&StandIn>, arguments: &[&str]| {
         let ended = switchtower(stand_in)

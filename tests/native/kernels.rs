@@ -94,7 +94,7 @@ fn processes_that_keep_kernels_end_when_there_are_none_and_start_again_with_the_
     let size = Config { workers: 1, kernel_worker_idle: Some(Duration::from_millis(300)), ..size(bench.profiles()[0]) };
     let native = Native::new(alias.installation(), size);
     bench.block_on(async {
-        native.begin().await.unwrap();
+        native.ensure_started().await.unwrap();
         let mut notebook = Notebook::open(&native).await;
         assert_eq!(notebook.shows("x = 1\nx").await, "1");
         assert_eq!(alias.workers().len(), 2);
@@ -220,7 +220,7 @@ fn a_kernel_is_opened_in_its_folder_with_its_variables() {
     bench.block_on(async {
         let opening =
             KernelOptions { env: [("TOKEN".into(), "t".into())].into(), folder: Some("/home/user/project".into()) };
-        let mut kernel = bench.of(bench.profiles()[0]).kernel(&opening).await.unwrap();
+        let mut kernel = bench.of(bench.profiles()[0]).kernels().unwrap().open_kernel(&opening).await.unwrap();
         let source = "import os\nprint(os.getcwd(), os.environ['TOKEN'])".to_owned();
         let cell = Cell { source, number: 1, ..Cell::default() };
         let (_, output) = run(kernel.as_mut(), &cell, &Limits::default()).await;

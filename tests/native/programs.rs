@@ -418,7 +418,7 @@ fn a_worker_that_has_served_its_time_is_replaced_and_nobody_notices() {
     let lifetime = WorkerLifetime { max_runs: 3, max_age: Duration::from_secs(3600) };
     let native = Native::new(alias.installation(), Config { workers: 1, lifetime, ..size(profile) });
     bench.block_on(async {
-        native.begin().await.unwrap();
+        native.ensure_started().await.unwrap();
         let first = alias.workers();
         let mut programs = 0_u64;
         let mut hashes = std::collections::BTreeSet::new();
@@ -447,7 +447,7 @@ fn a_worker_that_does_not_prove_itself_means_that_there_is_no_such_tier() {
         std::fs::set_permissions(&worker, std::fs::Permissions::from_mode(0o755)).unwrap();
         let native = Native::new(alias.installation(), size(PROFILES[1]));
         bench.block_on(async {
-            let why = native.begin().await.unwrap_err().to_string();
+            let why = native.ensure_started().await.unwrap_err().to_string();
             assert!(why.starts_with(reason), "{why}");
             let opened = native.open(&Spec::new(Language::Python)).await;
             assert!(matches!(opened.map(drop), Err(Fault::Refused { retry_after: None, .. })));

@@ -96,7 +96,7 @@ fn while_a_worker_that_died_is_started_again_the_others_take_its_programs() {
     bench.block_on(async {
         let profile = *bench.profiles().last().unwrap();
         let native = Native::new(alias.installation(), Config { kernel_workers: 0, ..size(profile) });
-        native.begin().await.unwrap();
+        native.ensure_started().await.unwrap();
         let workers = alias.workers();
         assert_eq!(workers.len(), 2);
         kill(workers[0]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use switchtower_contract::{
-    Backend, Cell, CellOutcome, Events, Fault, Isolation, Kernel, KernelOptions, Limits, Offer, Sandbox, Spec,
+    Backend, Cell, CellOutcome, Events, Fault, Isolation, Kernel, KernelOptions, Kernels, Limits, Offer, Sandbox, Spec,
 };
 use switchtower_core::seed::Seed;
 use switchtower_core::tier::{self, Tier, Tiers};
@@ -21,7 +21,7 @@ struct ForgetfulKernel(Box<dyn Kernel>);
 #[async_trait]
 impl Backend for Forgetful {
     fn offer(&self) -> Offer {
-        Offer { observes: false, isolation: Isolation::Process, ..self.0.offer() }
+        Offer { observes: false, replayable: false, isolation: Isolation::Process, ..self.0.offer() }
     }
 
     fn runtime(&self) -> Arc<str> {
@@ -32,8 +32,16 @@ impl Backend for Forgetful {
         self.0.open(spec).await
     }
 
-    async fn kernel(&self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        Ok(Box::new(ForgetfulKernel(self.0.kernel(opening).await?)))
+    fn kernels(&self) -> Option<&dyn Kernels> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Kernels for Forgetful {
+    async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+        let kernels = self.0.kernels().expect("the tier keeps kernels");
+        Ok(Box::new(ForgetfulKernel(kernels.open_kernel(options).await?)))
     }
 }
 

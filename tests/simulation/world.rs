@@ -7,8 +7,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use async_trait::async_trait;
 use switchtower_contract::scripted::{FaultRates, Scripted, Settings};
 use switchtower_contract::{
-    Backend, Events, Fault, InterpreterId, Isolation, Language, Limits, Maintenance, Modules, Offer, Outcome, Program,
-    Sandbox, Spec,
+    Backend, Events, Fault, InterpreterId, Isolation, Kernels, Language, Limits, Location, Machine, Maintenance,
+    Modules, Offer, Outcome, Program, Sandbox, Spec,
 };
 use switchtower_core::cache::{self, ResultCache};
 use switchtower_core::clock::Wall;
@@ -37,15 +37,17 @@ pub(crate) struct Sketch {
 pub(crate) fn tiers() -> [Sketch; 3] {
     let millis = |from, to| Duration::from_millis(from)..Duration::from_millis(to);
     let offer = |modules, isolation, observes, effectful| Offer {
-        kernels: false,
-        machines: false,
         languages: vec![Language::Python],
         modules,
         isolation,
-        memory: 512 << 20,
-        wall: Duration::from_secs(300),
+        location: if isolation == Isolation::MicroVm { Location::Remote } else { Location::Local },
+        machine: false,
         observes,
+        replayable: observes,
         effectful,
+        price_per_second: None,
+        max_memory: 512 << 20,
+        max_wall: Duration::from_secs(300),
     };
     let rates = |unavailable, refused, lost| FaultRates { unavailable, refused, lost };
     let local = ["math", "random", "time"];
@@ -59,6 +61,7 @@ pub(crate) fn tiers() -> [Sketch; 3] {
                 open_time: millis(0, 2),
                 run_time: millis(1, 30),
                 fault_rates: rates(10, 0, 20),
+                kernels: None,
             },
         },
         Sketch {
@@ -75,6 +78,7 @@ pub(crate) fn tiers() -> [Sketch; 3] {
                 open_time: millis(0, 5),
                 run_time: millis(1, 60),
                 fault_rates: rates(20, 0, 30),
+                kernels: None,
             },
         },
         Sketch {
@@ -86,6 +90,7 @@ pub(crate) fn tiers() -> [Sketch; 3] {
                 open_time: millis(100, 1000),
                 run_time: millis(20, 200),
                 fault_rates: rates(50, 50, 30),
+                kernels: None,
             },
         },
     ]
@@ -154,6 +159,10 @@ impl Backend for Watched {
         let sandbox = self.backend.open(spec).await?;
         Ok(Box::new(WatchedSandbox { sandbox, watch: self.watch.clone() }))
     }
+
+    fn kernels(&self) -> Option<&dyn Kernels> {
+        self.backend.kernels()
+    }
 }
 
 struct WatchedSandbox {
@@ -179,6 +188,10 @@ impl Sandbox for WatchedSandbox {
 
     fn interpreter(&self) -> Option<InterpreterId> {
         self.sandbox.interpreter()
+    }
+
+    fn machine(&self) -> Option<Arc<dyn Machine>> {
+        self.sandbox.machine()
     }
 }
 

@@ -72,7 +72,7 @@ impl Recheck {
     /// says nothing.
     pub(crate) async fn run(self, tiers: &Tiers, cache: &ResultCache) {
         let Self { request, key, subject, stored } = self;
-        let local = tiers.get(&stored.tier).is_some_and(|tier| !tier.offer().effectful && !tier.offer().machines);
+        let local = tiers.get(&stored.tier).is_some_and(|tier| !tier.offer().effectful && !tier.offer().machine);
         if !local {
             return;
         }

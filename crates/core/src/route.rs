@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use switchtower_contract::{Isolation, Language, Modules};
+use switchtower_contract::{Isolation, Language, Location, Modules, Price};
 
 /// A tier's name, as the configuration gives it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -77,6 +77,11 @@ pub struct Standing {
     pub languages: Vec<Language>,
     pub modules: Modules,
     pub isolation: Isolation,
+    pub location: Location,
+    /// Its sandboxes are machines, with commands, files and ports.
+    pub machine: bool,
+    /// What one second of a sandbox costs. `None`: nothing.
+    pub price_per_second: Option<Price>,
     pub memory: u64,
     pub wall: Duration,
     /// False while its breaker is open or its backend is absent.

@@ -11,11 +11,11 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::events::Events;
-use crate::fault::{Fault, Need};
-use crate::kernel::{Kernel, KernelOptions};
+use crate::fault::Fault;
+use crate::kernel::Kernels;
 use crate::limits::Limits;
 use crate::machine::Machine;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Price};
 use crate::program::{Language, Program};
 
 /// Opens sandboxes: an embedded engine, a cloud account.
@@ -38,10 +38,9 @@ pub trait Backend: Send + Sync {
         self.open(spec).await
     }
 
-    /// Opens a kernel in a sandbox of its own. For backends that can keep many of them at little cost.
-    async fn kernel(&self, _options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        Err(Fault::Unsupported(Need::Language("a kernel that is kept".to_owned())))
-    }
+    /// Returns what opens kernels, each in a sandbox of its own, for backends that can keep many at little cost. A machine
+    /// opens kernels too, see [`Machine`].
+    fn kernels(&self) -> Option<&dyn Kernels>;
 }
 
 /// One live, isolated environment. State lasts from run to run until [`reset`](Self::reset). Dropping the sandbox kills
@@ -62,15 +61,8 @@ pub trait Sandbox: Send {
     /// to be independent of each other.
     fn interpreter(&self) -> Option<InterpreterId>;
 
-    /// Opens one more kernel in this sandbox. The kernels of a sandbox share its files and run side by side.
-    async fn kernel(&mut self, _options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        Err(Fault::Unsupported(Need::Language("a kernel that is kept".to_owned())))
-    }
-
     /// Returns the sandbox as a machine, where it is one.
-    fn machine(&self) -> Option<Arc<dyn Machine>> {
-        None
-    }
+    fn machine(&self) -> Option<Arc<dyn Machine>>;
 }
 
 /// How an idle sandbox is kept.
@@ -88,17 +80,42 @@ pub struct Offer {
     pub languages: Vec<Language>,
     pub modules: Modules,
     pub isolation: Isolation,
-    /// Most that [`Limits`] may ask for.
-    pub memory: u64,
-    pub wall: Duration,
-    /// The outcome says what the program asked the world for.
+    /// Where its sandboxes run.
+    pub location: Location,
+    /// Its sandboxes are machines: they have commands, files and ports, see [`Sandbox::machine`].
+    pub machine: bool,
+    /// Every effect of a program is reported, see [`Outcome::observed`].
     pub observes: bool,
+    /// A kernel can be rebuilt by running its cells again with their [tapes](crate::Tape).
+    pub replayable: bool,
     /// A program can reach something outside its sandbox, so what may have run must not run twice.
     pub effectful: bool,
-    /// It can keep kernels, each in a sandbox of its own.
-    pub kernels: bool,
-    /// Its sandboxes are machines, and keep kernels side by side.
-    pub machines: bool,
+    /// What one second of a sandbox costs. `None`: nothing.
+    pub price_per_second: Option<Price>,
+    /// The highest [`Limits::memory`], in bytes.
+    pub max_memory: u64,
+    /// The highest [`Limits::wall`].
+    pub max_wall: Duration,
+}
+
+/// Where a sandbox runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Location {
+    /// On this machine: programs and files do not leave it.
+    Local,
+    /// On another machine.
+    Remote,
+}
+
+impl Location {
+    /// Returns the name used in rules and their cases.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Remote => "remote",
+        }
+    }
 }
 
 /// Which modules can be imported.

@@ -94,7 +94,7 @@ impl Suite<'_> {
 
     fn limits(&self) -> Limits {
         let usual = Limits::default();
-        Limits { wall: usual.wall.min(self.offer.wall), memory: usual.memory.min(self.offer.memory), ..usual }
+        Limits { wall: usual.wall.min(self.offer.max_wall), memory: usual.memory.min(self.offer.max_memory), ..usual }
     }
 
     fn program(&self, source: &str) -> Program {
@@ -149,7 +149,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_report_names_the_promise_that_a_backend_breaks() {
         let mut settings = Settings { run_time: Duration::from_secs(1)..Duration::from_secs(2), ..Settings::default() };
-        settings.offer.wall = Duration::from_millis(10);
+        settings.offer.max_wall = Duration::from_millis(10);
         let report = run_suite(&Scripted::new(1, settings), &SCRIPTED).await;
         assert!(report.broken.iter().any(|broken| broken.promise == "a program prints a line"), "{report}");
     }

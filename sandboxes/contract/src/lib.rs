@@ -20,10 +20,10 @@ pub mod rounded;
 #[cfg(feature = "scripted")]
 pub mod scripted;
 
-pub use backend::{Backend, InterpreterId, Isolation, Maintenance, Modules, Offer, Sandbox, Spec};
+pub use backend::{Backend, InterpreterId, Isolation, Location, Maintenance, Modules, Offer, Sandbox, Spec};
 pub use events::{Event, Events, MimeBundle, Output};
 pub use fault::{Fault, Need, Remedy};
-pub use kernel::{Cell, CellOutcome, Change, Content, Kernel, KernelOptions, Tape};
+pub use kernel::{Cell, CellOutcome, Change, Content, Kernel, KernelOptions, Kernels, Tape};
 pub use limits::{Escalation, Limits};
 pub use machine::{Body, Machine};
 pub use outcome::{Effect, Effects, Exit, Failure, Outcome, Price, Usage};

@@ -9,14 +9,15 @@ use futures_core::Stream;
 use http::{Request, Response};
 
 use crate::fault::Fault;
-use crate::kernel::Change;
+use crate::kernel::{Change, Kernels};
 
 /// A response's body, streamed. Dropping it closes the connection.
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, Fault>> + Send>>;
 
-/// A machine: files, processes, ports. It lives as long as its sandbox.
+/// A machine: files, processes, ports, and kernels that share its files and run side by side. It lives as long as its
+/// sandbox.
 #[async_trait]
-pub trait Machine: Send + Sync {
+pub trait Machine: Kernels {
     /// Sends an HTTP request to a port of the machine. Only path and query of its URI are used; credentials that the
     /// machine's own services ask for are added. Dropping the future or the body closes the connection.
     async fn call(&self, port: u16, request: Request<Bytes>) -> Result<Response<Body>, Fault>;

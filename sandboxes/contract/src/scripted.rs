@@ -5,26 +5,34 @@
 //! line begins with `#:`, only those lines are the script, so a real program can carry its script in comments. All waiting
 //! is tokio's: under a paused clock, hours take milliseconds.
 
+mod kernel;
+mod machine;
 mod random;
 mod run;
 pub mod script;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
-use crate::backend::{Backend, InterpreterId, Isolation, Maintenance, Modules, Offer, Sandbox, Spec};
+use crate::backend::{Backend, InterpreterId, Isolation, Location, Maintenance, Modules, Offer, Sandbox, Spec};
 use crate::events::Events;
 use crate::fault::Fault;
+use crate::kernel::{Kernel, KernelOptions, Kernels};
 use crate::limits::Limits;
+use crate::machine::Machine;
 use crate::outcome::Outcome;
 use crate::program::{Language, Program};
 
+use kernel::ScriptedKernel;
+use machine::ScriptedMachine;
 use random::Splitmix;
-use run::Run;
+use run::{Run, Workspace, home_path};
 use script::Script;
 
 /// The scripted backend. Clones share their state, so a test can keep one for inspection.
@@ -46,7 +54,19 @@ pub struct Settings {
     /// The time that a run takes beyond what its script sleeps, drawn for each.
     pub run_time: Range<Duration>,
     pub fault_rates: FaultRates,
+    /// The kernels that the backend opens, or its machines where `offer.machine` is set. `None`: the backend opens none.
+    pub kernels: Option<AfterInterrupt>,
 }
+
+/// What becomes of a kernel when a cell is interrupted, see [`Kernel::survives_interrupt`](crate::Kernel).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterInterrupt {
+    Lost,
+    StateKept,
+}
+
+/// Contents by absolute path.
+type Files = Arc<Mutex<BTreeMap<String, Bytes>>>;
 
 /// How often faults occur, per thousand.
 #[derive(Debug, Clone, Copy, Default)]
@@ -70,6 +90,8 @@ pub struct Counts {
     pub most_live: u64,
     /// Runs that were started.
     pub runs: u64,
+    /// Kernels that are open now.
+    pub kernels: u64,
     /// Runs in progress.
     pub running: u64,
     /// Calls of [`Sandbox::maintain`].
@@ -95,17 +117,20 @@ impl Default for Settings {
                 languages: vec![Language::Python],
                 modules: Modules::named(["math"]),
                 isolation: Isolation::Wasm,
-                memory: 512 << 20,
-                wall: Duration::from_secs(300),
+                location: Location::Local,
+                machine: false,
                 observes: true,
+                replayable: true,
                 effectful: false,
-                kernels: false,
-                machines: false,
+                price_per_second: None,
+                max_memory: 512 << 20,
+                max_wall: Duration::from_secs(300),
             },
             runtime: "scripted".into(),
             open_time: Duration::ZERO..Duration::ZERO,
             run_time: Duration::ZERO..Duration::ZERO,
             fault_rates: FaultRates::default(),
+            kernels: None,
         }
     }
 }
@@ -196,7 +221,29 @@ impl Backend for Scripted {
         state.counts.most_live = state.counts.most_live.max(state.counts.live);
         drop(state);
         let interpreter = InterpreterId::next();
-        Ok(Box::new(ScriptedSandbox { backend: self.clone(), variables: BTreeMap::new(), interpreter }))
+        Ok(Box::new(ScriptedSandbox {
+            backend: self.clone(),
+            variables: BTreeMap::new(),
+            interpreter,
+            files: Files::default(),
+            is_open: Arc::new(AtomicBool::new(true)),
+        }))
+    }
+
+    fn kernels(&self) -> Option<&dyn Kernels> {
+        (self.settings.kernels.is_some() && !self.settings.offer.machine).then_some(self as &dyn Kernels)
+    }
+}
+
+#[async_trait]
+impl Kernels for Scripted {
+    async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+        pause(self.draw_between(&self.settings.open_time)).await;
+        if let Some(fault) = self.state().next_open.pop_front() {
+            return Err(fault);
+        }
+        let after_interrupt = self.settings.kernels.unwrap_or(AfterInterrupt::StateKept);
+        Ok(Box::new(ScriptedKernel::open(self, options, Files::default(), after_interrupt)))
     }
 }
 
@@ -205,6 +252,9 @@ struct ScriptedSandbox {
     backend: Scripted,
     interpreter: InterpreterId,
     variables: BTreeMap<String, String>,
+    /// The files of a machine, shared by its kernels.
+    files: Files,
+    is_open: Arc<AtomicBool>,
 }
 
 #[async_trait]
@@ -217,8 +267,12 @@ impl Sandbox for ScriptedSandbox {
         let delay = self.backend.draw_between(&self.backend.settings.run_time);
         let lost = self.backend.state().random.happens(self.backend.settings.fault_rates.lost);
         let script = Script::parse(&program.source);
-        let run = Run::new(&self.backend, &mut self.variables, program, limits, events);
-        let outcome = run.run(&script, delay).await?;
+        let given = program.files.iter().map(|file| (home_path(&file.path), Bytes::from(file.content.clone())));
+        let files: Files = Arc::new(Mutex::new(given.collect()));
+        let mut workspace = Workspace { variables: std::mem::take(&mut self.variables), files, ..Workspace::default() };
+        let ended = Run::new(&self.backend, &mut workspace, program, limits, events).run(&script, delay).await;
+        self.variables = workspace.variables;
+        let outcome = ended?;
         if lost {
             return Err(Fault::Lost { reason: "connection lost, as scripted".to_owned() });
         }
@@ -241,10 +295,20 @@ impl Sandbox for ScriptedSandbox {
     fn interpreter(&self) -> Option<InterpreterId> {
         Some(self.interpreter)
     }
+
+    fn machine(&self) -> Option<Arc<dyn Machine>> {
+        let machine = || ScriptedMachine {
+            backend: self.backend.clone(),
+            files: self.files.clone(),
+            is_open: self.is_open.clone(),
+        };
+        self.backend.settings.offer.machine.then(|| Arc::new(machine()) as Arc<dyn Machine>)
+    }
 }
 
 impl Drop for ScriptedSandbox {
     fn drop(&mut self) {
+        self.is_open.store(false, Ordering::Relaxed);
         self.backend.state().counts.live -= 1;
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchtower_contract::{Backend, Fault, Isolation, Language, Modules, Need, Offer, Sandbox, Spec};
+use switchtower_contract::{
+    Backend, Fault, Isolation, Kernels, Language, Location, Modules, Need, Offer, Sandbox, Spec,
+};
 
 use crate::account::{Account, AccountStatus};
 use crate::address::Address;
@@ -252,12 +254,14 @@ impl Backend for E2b {
             languages: vec![Language::Python],
             modules,
             isolation: Isolation::MicroVm,
-            memory: self.account.config.memory,
-            wall: MAX_WALL,
+            location: Location::Remote,
+            machine: true,
             observes: false,
+            replayable: false,
             effectful: true,
-            kernels: false,
-            machines: true,
+            price_per_second: Some(self.account.price_per_second()),
+            max_memory: self.account.config.memory,
+            max_wall: MAX_WALL,
         }
     }
 
@@ -277,5 +281,9 @@ impl Backend for E2b {
             Ok(sandbox) => Ok(Box::new(sandbox)),
             Err(error) => Err(error.fault()),
         }
+    }
+
+    fn kernels(&self) -> Option<&dyn Kernels> {
+        None
     }
 }

@@ -1,24 +1,47 @@
-//! A cloud sandbox as a machine: calls to its ports, files through envd.
+//! A cloud sandbox as a machine: kernels in its contexts, calls to its ports, files through envd.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{Request, Response};
-use switchtower_contract::{Body, Change, Content, Fault, Machine};
+use switchtower_contract::{Body, Change, Content, Fault, Kernel, KernelOptions, Kernels, Machine};
 
 use crate::envd;
 use crate::error::{CallError, Cause};
+use crate::interpreter::{self, Context};
+use crate::kernel::{CloudKernel, Preparation};
 use crate::limits::CallClass;
+use crate::prelude::Prelude;
 use crate::sandbox_client::SandboxClient;
 use crate::sandbox_guard::{MARGIN, SharedSandbox};
 
-pub(crate) struct CloudMachine(SharedSandbox);
+pub(crate) struct CloudMachine {
+    pub(crate) shared: SharedSandbox,
+    /// The sandbox's default context, which is prepared already. The first kernel takes it over.
+    pub(crate) default_context: Context,
+    pub(crate) has_kernels: Arc<AtomicBool>,
+    pub(crate) prelude: Prelude,
+}
 
-impl CloudMachine {
-    pub(crate) fn new(shared: SharedSandbox) -> Self {
-        Self(shared)
+#[async_trait]
+impl Kernels for CloudMachine {
+    async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+        let opened = async {
+            let client = self.shared.running(MARGIN).await?;
+            let (context, preparation) = if self.has_kernels.swap(true, Ordering::Relaxed) {
+                let context = interpreter::new_context(&client, options.folder.as_deref()).await?;
+                (context, Preparation::PreludeAndOptions)
+            } else {
+                (self.default_context.clone(), Preparation::Options)
+            };
+            Ok(CloudKernel::new(self.shared.clone(), context, self.prelude.clone(), options.clone(), preparation))
+        };
+        let kernel = opened.await.map_err(|error: CallError| error.fault())?;
+        Ok(Box::new(kernel))
     }
 }
 
@@ -26,7 +49,7 @@ impl CloudMachine {
 impl Machine for CloudMachine {
     async fn call(&self, port: u16, request: Request<Bytes>) -> Result<Response<Body>, Fault> {
         let sent = async {
-            let client = self.0.running(MARGIN).await?;
+            let client = self.shared.running(MARGIN).await?;
             let reservation = client.limits.operation().await?;
             let sent = client.forward(port, request).await.map_err(|error| CallError::from_transport(&error));
             drop(reservation);
@@ -39,12 +62,12 @@ impl Machine for CloudMachine {
     }
 
     async fn apply(&self, changes: &[Change]) -> Result<(), Fault> {
-        let applied = async { apply(&self.0.running(MARGIN).await?, changes).await };
+        let applied = async { apply(&self.shared.running(MARGIN).await?, changes).await };
         applied.await.map_err(|error| error.fault())
     }
 
-    async fn ensure_lifetime(&self, time: Duration) -> Result<(), Fault> {
-        self.0.running(time).await.map(drop).map_err(|error| error.fault())
+    async fn ensure_lifetime(&self, at_least: Duration) -> Result<(), Fault> {
+        self.shared.running(at_least).await.map(drop).map_err(|error| error.fault())
     }
 }
 

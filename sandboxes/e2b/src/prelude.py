@@ -1,16 +1,23 @@
-# Runs once in every fresh kernel, before any program: gives programs their standard input, their share of memory, and
-# quiet exits. It leaves the names of the program alone, but for `input`.
-def _switchtower_prelude(path, memory):
-    import builtins, io, json, os, sys, warnings
+# Runs once in every fresh kernel, before any program: gives programs their standard input and their memory limit, and
+# lets them exit without a warning. It binds no name of the program's but `input`. `path` is the file with a run's
+# inputs; `memory` are the bytes that a program has without any.
+def _switchtower_prelude(path: str, memory: int) -> None:
+    import io
+    import json
+    import os
+    import sys
+    import warnings
+    from typing import Any
 
-    # `sys.exit` is how a program ends; that a notebook has other words for it is no matter of its own.
+    # `sys.exit` is how a program ends; a notebook's advice on it is no output of the program.
     warnings.filterwarnings("ignore", message="To exit: use 'exit', 'quit', or Ctrl-D.")
+    resource: Any
     try:
         import resource
     except ImportError:
         resource = None
 
-    def held():
+    def memory_in_use() -> int:
         try:
             with open("/proc/self/status") as status:
                 for line in status:
@@ -20,17 +27,17 @@ def _switchtower_prelude(path, memory):
             pass
         return 0
 
-    def limit(memory):
+    def limit_memory(memory: int) -> None:
         if resource is None or not memory:
             return
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        wanted = held() + memory
+        wanted = memory_in_use() + memory
         try:
             resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard < 0 else min(wanted, hard), hard))
         except (ValueError, OSError):
             pass
 
-    def read(prompt="", /):
+    def read(prompt: object = "", /) -> str:
         if str(prompt):
             sys.stdout.write(str(prompt))
             sys.stdout.flush()
@@ -39,20 +46,20 @@ def _switchtower_prelude(path, memory):
             raise EOFError("EOF when reading a line")
         return line[:-1] if line.endswith("\n") else line
 
-    def before(*_):
-        # What one run was given is not the next one's.
-        stdin, given = "", memory
+    def before_cell(*_: object) -> None:
+        # The inputs of one run are not the next one's: the file is removed.
+        stdin, limit = "", memory
         try:
-            with open(path) as order:
-                told = json.load(order)
+            with open(path) as file:
+                inputs = json.load(file)
             os.unlink(path)
-            stdin = told.get("stdin") or ""
-            given = told.get("memory") or memory
-        except (OSError, ValueError):
+            stdin = inputs["stdin"] or ""
+            limit = inputs["memory"] or memory
+        except (OSError, ValueError, KeyError):
             pass
         sys.stdin = io.StringIO(stdin)
-        limit(given)
+        limit_memory(limit)
 
-    shell = get_ipython()
+    shell = get_ipython()  # type: ignore[name-defined]  # noqa: F821
     shell.user_ns["input"] = read
-    shell.events.register("pre_run_cell", before)
+    shell.events.register("pre_run_cell", before_cell)

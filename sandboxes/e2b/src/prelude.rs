@@ -3,23 +3,31 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use switchtower_contract::KernelOptions;
 
 const PRELUDE: &str = include_str!("prelude.py");
-const OPENING: &str = include_str!("opening.py");
-const CHECK: &str = include_str!("check.py");
+const KERNEL_OPTIONS: &str = include_str!("kernel_options.py");
+const CHECK_TEMPLATE: &str = include_str!("check_template.py");
 
 /// What the check of a template found.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct TemplateCheck {
     pub(crate) python: String,
     /// Modules that do not import.
     pub(crate) missing: Vec<String>,
     /// Identifies the processors by the features that native code dispatches on. `None` where they are not known.
-    #[serde(default)]
     pub(crate) processor: Option<String>,
+}
+
+/// The inputs of a run, as `prelude.py` reads them.
+#[derive(Debug, Serialize)]
+struct RunInputs<'a> {
+    stdin: Option<&'a str>,
+    /// Bytes.
+    memory: u64,
 }
 
 /// The code that every kernel of a sandbox is prepared with.
@@ -50,7 +58,7 @@ impl Prelude {
     /// Returns the path and the content of the file with a run's inputs. `None` where it has no stdin and the usual memory.
     pub(crate) fn run_inputs(&self, stdin: Option<&str>, memory: u64) -> Option<(String, String)> {
         let is_usual = stdin.is_none_or(str::is_empty) && memory == self.memory;
-        (!is_usual).then(|| (self.inputs_path.clone(), json!({ "stdin": stdin, "memory": memory }).to_string()))
+        (!is_usual).then(|| (self.inputs_path.clone(), json!(RunInputs { stdin, memory }).to_string()))
     }
 }
 
@@ -60,10 +68,36 @@ pub(crate) fn options_code(options: &KernelOptions) -> String {
     let (env, folder) = (json!(options.env), json!(options.folder));
     // These JSON texts are valid Python, except for `null`.
     let folder = if options.folder.is_some() { folder.to_string() } else { "None".to_owned() };
-    format!("{OPENING}\n_switchtower_open({env}, {folder})\ndel _switchtower_open\n")
+    format!("{KERNEL_OPTIONS}\n_switchtower_set_options({env}, {folder})\ndel _switchtower_set_options\n")
 }
 
 /// Returns code that prints a [`TemplateCheck`] as JSON.
 pub(crate) fn check_code(modules: &BTreeSet<String>) -> String {
-    format!("{CHECK}\n_switchtower_check({})\ndel _switchtower_check\n", json!(modules))
+    format!("{CHECK_TEMPLATE}\n_switchtower_check_template({})\ndel _switchtower_check_template\n", json!(modules))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The fields of what crosses to Python, as `sandboxes/python/schema.json` lists them.
+    fn fields(name: &str) -> Vec<String> {
+        let all: serde_json::Value = serde_json::from_str(include_str!("../../python/schema.json")).unwrap();
+        serde_json::from_value(all["e2b"][name].clone()).unwrap()
+    }
+
+    #[test]
+    fn what_crosses_to_python_has_the_fields_of_the_schema() {
+        let inputs = json!(RunInputs { stdin: Some("x"), memory: 1 });
+        let mut listed = fields("RunInputs");
+        listed.sort();
+        assert_eq!(inputs.as_object().unwrap().keys().cloned().collect::<Vec<_>>(), listed);
+
+        let value = |name: &str| if name == "missing" { json!([]) } else { json!("x") };
+        let mut check: serde_json::Map<_, _> =
+            fields("TemplateCheck").into_iter().map(|name| (name.clone(), value(&name))).collect();
+        serde_json::from_value::<TemplateCheck>(json!(check)).unwrap();
+        check.insert("more".to_owned(), json!(1));
+        serde_json::from_value::<TemplateCheck>(json!(check)).unwrap_err();
+    }
 }

@@ -2,18 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchtower_contract::{
-    Events, Fault, InterpreterId, Kernel, KernelOptions, Limits, Machine, Maintenance, Outcome, Program, Sandbox,
-};
+use switchtower_contract::{Events, Fault, InterpreterId, Limits, Machine, Maintenance, Outcome, Program, Sandbox};
 use tokio::time::{Instant, timeout_at};
 
 use crate::envd::{self, Entry};
 use crate::error::{CallError, Cause};
 use crate::interpreter::{self, Context};
-use crate::kernel::{CloudKernel, Preparation};
 use crate::machine::CloudMachine;
 use crate::prelude::Prelude;
 use crate::run::{self, Run, RunKind};
@@ -35,8 +33,8 @@ pub(crate) struct CloudSandbox {
     needs_restart: bool,
     /// A new one after each restart of the context.
     interpreter: InterpreterId,
-    /// Kernels that keep state were opened: no program runs here any more, and a reset fails.
-    has_kernels: bool,
+    /// Kernels were opened: no program runs here any more, and a reset fails. Shared with the machine, which opens them.
+    has_kernels: Arc<AtomicBool>,
 }
 
 impl CloudSandbox {
@@ -50,7 +48,7 @@ impl CloudSandbox {
         let shared = SharedSandbox::new(guard);
         account.attach(&id, shared.downgrade());
         let interpreter = InterpreterId::next();
-        let (initial_entries, needs_restart, has_kernels) = (BTreeMap::new(), false, false);
+        let (initial_entries, needs_restart, has_kernels) = (BTreeMap::new(), false, Arc::default());
         let mut sandbox =
             Self { shared, id, context, initial_entries, prelude, needs_restart, interpreter, has_kernels };
         sandbox.run_internal(&sandbox.prelude.code()).await?;
@@ -165,7 +163,7 @@ impl Sandbox for CloudSandbox {
     }
 
     async fn reset(&mut self) -> Result<(), Fault> {
-        if self.has_kernels {
+        if self.has_kernels.load(Ordering::Relaxed) {
             return Err(Fault::Unavailable { reason: "a sandbox with kernels cannot be reset".to_owned() });
         }
         let reset = async {
@@ -198,24 +196,12 @@ impl Sandbox for CloudSandbox {
         Some(self.interpreter)
     }
 
-    async fn kernel(&mut self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        let opened = async {
-            let client = self.shared.running(MARGIN).await?;
-            // The default context is prepared already.
-            let context = if self.has_kernels {
-                interpreter::new_context(&client, options.folder.as_deref()).await?
-            } else {
-                self.context.clone()
-            };
-            let preparation = if self.has_kernels { Preparation::PreludeAndOptions } else { Preparation::Options };
-            self.has_kernels = true;
-            Ok(CloudKernel::new(self.shared.clone(), context, self.prelude.clone(), options.clone(), preparation))
-        };
-        let kernel = opened.await.map_err(|error: CallError| error.fault())?;
-        Ok(Box::new(kernel))
-    }
-
     fn machine(&self) -> Option<Arc<dyn Machine>> {
-        Some(Arc::new(CloudMachine::new(self.shared.clone())))
+        Some(Arc::new(CloudMachine {
+            shared: self.shared.clone(),
+            default_context: self.context.clone(),
+            has_kernels: self.has_kernels.clone(),
+            prelude: self.prelude.clone(),
+        }))
     }
 }

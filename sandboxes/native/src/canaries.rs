@@ -1,4 +1,4 @@
-//! What a new worker must prove before it gets programs: that its walls hold and that its packages work.
+//! The self-test of a new worker: its jail must hold and its packages must work before it gets programs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use switchtower_contract::{Exit, Fault, Limits, Outcome, Output, Program};
 use switchtower_worker::Canary;
 
-/// A wall that holds is seen by this word alone.
+/// What a canary prints whose check passed.
 const HELD: &str = "held\n";
 
-/// Prints `held` where the system refuses every one of these calls of the C library. They go past the interpreter, which
-/// knows some walls itself.
+/// Returns a canary that prints `held` where the system refuses every one of these calls. It calls the C library directly:
+/// the interpreter refuses some calls itself.
 fn refused(name: &'static str, calls: &[&str]) -> Canary {
     let calls = calls.iter().map(|call| format!("if libc.{call} != -1:\n    print('allowed:', {call:?})\n"));
     let source = format!(
@@ -72,7 +72,7 @@ pub(crate) fn all() -> Arc<[Canary]> {
                  assert open(path).read() == 'yes'\nprint('held')",
             held,
         ),
-        // Of the internet by streams and by datagrams, of this machine, of its kernel.
+        // IPv4 streams and datagrams, IPv6, Unix sockets, netlink.
         refused(
             "the network",
             &["socket(2, 1, 0)", "socket(2, 2, 0)", "socket(10, 1, 0)", "socket(1, 1, 0)", "socket(16, 3, 0)"],
@@ -102,7 +102,7 @@ pub(crate) fn all() -> Arc<[Canary]> {
         },
         program("a forged report", "import os\nos.write(3, b'\\xff' * 4096)\nwhile True: pass", killed),
         program(
-            "what its parents know",
+            "the environment of its parents",
             "import os\nusual = {'HOME', 'PATH', 'LANG'}\nassert set(os.environ) <= usual, sorted(set(os.environ) - usual)\nprint('held')",
             held,
         ),

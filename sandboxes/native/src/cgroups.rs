@@ -1,25 +1,25 @@
-//! The control groups of workers: how much memory one may have, and who removes them. A worker makes its group before it
-//! goes behind its walls, and removes those of workers that have ended; what the last ones leave is removed here, or by the
-//! cleanup process where this one is killed.
+//! The control groups of workers: their limit of memory, and their removal. A worker makes its group before it enters its
+//! jail, and removes those of workers that have ended; the groups of the last workers are removed here, or by the cleanup
+//! process where this one is killed.
 
 use std::time::Duration;
 
-/// The least that a worker is of use with, whatever the machine has: the packages, and a program.
-const LEAST: u64 = 1 << 30;
-/// More than one program needs, or the kernels that are at work at once.
-const MOST: u64 = 4 << 30;
+/// The lower bound: memory for the packages and a program.
+const MIN: u64 = 1 << 30;
+/// The upper bound: more than a program needs, or the kernels that run at once.
+const MAX: u64 = 4 << 30;
 
-/// The processes of a worker that was killed are gone a moment after it.
+/// How long to wait for the processes of a killed worker, and how often.
 const PAUSE: Duration = Duration::from_millis(5);
 const PAUSES: usize = 200;
 
-/// Bytes of memory for one of so many processes.
+/// Returns the bytes of memory for one of so many workers.
 pub(crate) fn share(processes: usize) -> u64 {
-    let all = physical().unwrap_or(MOST);
-    (all / processes.max(1) as u64).clamp(LEAST, MOST)
+    let all = physical().unwrap_or(MAX);
+    (all / processes.max(1) as u64).clamp(MIN, MAX)
 }
 
-/// Bytes of memory that the machine has.
+/// Returns the bytes of memory of the machine.
 #[cfg(target_os = "linux")]
 fn physical() -> Option<u64> {
     let table = std::fs::read_to_string("/proc/meminfo").ok()?;
@@ -32,8 +32,7 @@ fn physical() -> Option<u64> {
     None
 }
 
-/// Removes the groups of workers that the process with this number started and that have ended. Returns how many are left
-/// of these for now.
+/// Removes the groups of ended workers that this process started. Returns how many of them remain for now.
 #[cfg(target_os = "linux")]
 pub(crate) fn remove_of(starter: u32) -> usize {
     switchtower_jail::sweep_cgroups(Some(starter))
@@ -44,7 +43,7 @@ pub(crate) fn remove_of(_starter: u32) -> usize {
     0
 }
 
-/// Whether there is any group of a worker that the process with this number started, and whether that process lives.
+/// Returns whether a group of a worker exists that this process started, and whether that process runs.
 #[cfg(target_os = "linux")]
 pub(crate) fn remain_of(starter: u32) -> (bool, bool) {
     (switchtower_jail::count_cgroups(starter) > 0, switchtower_jail::is_alive(starter))
@@ -55,7 +54,7 @@ pub(crate) fn remain_of(_starter: u32) -> (bool, bool) {
     (false, false)
 }
 
-/// Removes the groups of workers that this process started and that have ended.
+/// Removes the groups of ended workers of this process, and waits for their processes.
 pub(crate) async fn clear() {
     for _ in 0..PAUSES {
         if remove_of(std::process::id()) == 0 {
@@ -71,9 +70,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_worker_gets_its_share_of_the_machine_and_never_too_little_to_work_with() {
-        assert_eq!(share(100_000), LEAST);
-        assert!((LEAST..=MOST).contains(&share(1)));
+    fn a_worker_gets_its_share_of_the_machine_and_at_least_the_minimum() {
+        assert_eq!(share(100_000), MIN);
+        assert!((MIN..=MAX).contains(&share(1)));
         assert!(share(1) >= share(2));
     }
 }

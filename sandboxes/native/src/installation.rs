@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use switchtower_worker::protocol;
 
-/// The form of the manifest that this reads.
+/// The format of the manifest that this version reads.
 const FORMAT: u32 = 1;
 /// The command that installs the scientific tier.
 const INSTALL: &str = "python3 sandboxes/native/install.py";
@@ -16,7 +16,7 @@ const WORKER: &str = "switchtower-native";
 /// The packages in the folder.
 const SITE: &str = "site";
 
-/// What `install.py` wrote down.
+/// The manifest that `install.py` wrote.
 #[derive(Debug, Clone, Deserialize)]
 struct Manifest {
     format: u32,
@@ -32,23 +32,23 @@ struct Manifest {
     packages: BTreeMap<String, String>,
     /// Top-level names that can be imported.
     modules: BTreeSet<String>,
-    /// Names the Python, the packages and the worker.
+    /// Identifies the Python, the packages and the worker.
     digest: String,
 }
 
-/// A place where the scientific tier is installed.
+/// An installation of the scientific tier.
 #[derive(Debug, Clone)]
 pub struct Installation {
     folder: PathBuf,
     manifest: Arc<Manifest>,
 }
 
-/// There is no installation to use, and why.
+/// Why there is no usable installation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct InstallationError {
     pub reason: String,
-    /// What would bring it.
+    /// How to fix it.
     pub remedy: String,
 }
 
@@ -59,16 +59,15 @@ impl InstallationError {
 }
 
 impl Installation {
-    /// The one in this folder; in the user's data folder where none is given.
+    /// Finds the installation in this folder; by default in the user's data folder.
     ///
     /// # Errors
-    /// It is not there, or not whole.
+    /// There is none, it is incomplete, or its worker is of another protocol version.
     pub fn locate(folder: Option<&Path>) -> Result<Self, InstallationError> {
         let folder = match folder {
             Some(folder) => folder.to_owned(),
-            None => {
-                usual_folder().ok_or_else(|| InstallationError::new("there is no home folder to look in".to_owned()))?
-            }
+            None => default_folder()
+                .ok_or_else(|| InstallationError::new("neither HOME nor XDG_DATA_HOME is set".to_owned()))?,
         };
         let path = folder.join("manifest.json");
         let text = std::fs::read(&path).map_err(|error| match error.kind() {
@@ -78,11 +77,11 @@ impl Installation {
             _ => InstallationError::new(format!("{}: {error}", path.display())),
         })?;
         let manifest: Manifest = serde_json::from_slice(&text)
-            .map_err(|error| InstallationError::new(format!("{} is no manifest: {error}", path.display())))?;
+            .map_err(|error| InstallationError::new(format!("{} is not a valid manifest: {error}", path.display())))?;
         if manifest.format != FORMAT {
             let made = manifest.format;
             return Err(InstallationError::new(format!(
-                "{} was installed by another version (form {made})",
+                "{} was installed by another version (format {made})",
                 folder.display()
             )));
         }
@@ -94,7 +93,7 @@ impl Installation {
         })?;
         for needed in [installation.worker(), installation.site(), installation.manifest.home.clone()] {
             if !needed.exists() {
-                return Err(InstallationError::new(format!("{} is not there any more", needed.display())));
+                return Err(InstallationError::new(format!("{} does not exist any more", needed.display())));
             }
         }
         Ok(installation)
@@ -104,24 +103,24 @@ impl Installation {
         &self.folder
     }
 
-    /// How the worker of this version is installed in place of the one that is there, as the end of a sentence.
+    /// Returns how to install the worker of this version in its place, as the end of a sentence.
     pub fn update(&self) -> String {
-        let is_usual = usual_folder().is_some_and(|usual| usual == self.folder);
-        let into = if is_usual { String::new() } else { format!(" --into {}", self.folder.display()) };
+        let is_default = default_folder().is_some_and(|default| default == self.folder);
+        let into = if is_default { String::new() } else { format!(" --into {}", self.folder.display()) };
         format!("`{INSTALL}{into}` installs the worker of this version")
     }
 
-    /// The version of its Python.
+    /// Returns the version of its Python.
     pub fn python(&self) -> &str {
         &self.manifest.python
     }
 
-    /// Packages and their versions.
+    /// Returns the packages and their versions.
     pub fn packages(&self) -> &BTreeMap<String, String> {
         &self.manifest.packages
     }
 
-    /// The Python that is embedded, as a program of its own.
+    /// Returns the executable of the embedded Python.
     pub fn interpreter(&self) -> PathBuf {
         let (major, minor) = self.version();
         self.manifest.home.join(format!("bin/python{major}.{minor}"))
@@ -152,14 +151,14 @@ impl Installation {
         &self.manifest.home
     }
 
-    /// What programs may read: Python's own folders and the packages.
+    /// Returns the folders that programs may read: Python's own and the packages.
     pub(crate) fn readable(&self) -> Vec<PathBuf> {
         self.manifest.readable.iter().cloned().chain([self.site()]).collect()
     }
 }
 
-/// As the XDG base directory specification has it.
-fn usual_folder() -> Option<PathBuf> {
+/// Returns the default folder, by the XDG base directory specification.
+fn default_folder() -> Option<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let data = absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share")))?;
     Some(data.join("switchtower/native"))

@@ -1,6 +1,5 @@
-//! The processes that keep kernels: they end when there has been no kernel for a while, and start again with the next one.
-//!
-//! Each holds as much memory as all packages need, whether it has kernels or not.
+//! The worker processes with kernels: they end when there has been no kernel for a while, and start again with the next
+//! one. Each needs the memory of all packages, whether it has kernels or not.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,19 +11,19 @@ use switchtower_worker::{KernelPool, StartError};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::sleep;
 
-/// The processes, while there are any.
+/// The processes, while they run.
 #[derive(Default)]
 pub(crate) struct KernelProcesses {
-    /// Protects their start and their end: no kernel is opened in processes that are being ended.
+    /// The lock serialises start and end: no kernel is opened in processes that are being ended.
     running: Arc<Mutex<Option<KernelPool>>>,
-    open: Arc<Open>,
+    open: Arc<KernelCount>,
 }
 
-/// How many kernels there are.
+/// The number of kernels.
 #[derive(Default)]
-struct Open {
+struct KernelCount {
     count: AtomicUsize,
-    /// Told whenever the count changes.
+    /// Notified when the count changes.
     changed: Notify,
 }
 
@@ -42,14 +41,14 @@ impl KernelProcesses {
     ) -> Result<Box<dyn Kernel>, StartError> {
         let mut running = self.running.lock().await;
         let kernel = self.started(&mut running, idle, start).await?.open(opening);
-        Ok(Box::new(Counted { kernel, _held: Held::new(&self.open) }))
+        Ok(Box::new(CountedKernel { kernel, _counted: CountGuard::new(&self.open) }))
     }
 
-    /// Starts the processes, where there are none.
+    /// Starts the processes, where they do not run.
     ///
     /// # Errors
     /// They cannot be started.
-    pub(crate) async fn begin(
+    pub(crate) async fn ensure_started(
         &self,
         idle: Option<Duration>,
         start: impl Future<Output = Result<KernelPool, StartError>> + Send,
@@ -81,13 +80,13 @@ impl KernelProcesses {
         if let Some(kernels) = self.running.lock().await.take() {
             kernels.shutdown().await;
         }
-        // Whoever waits for them to be idle finds that they are gone.
+        // The task that ends idle processes sees that they have ended.
         self.open.changed.notify_one();
     }
 }
 
 /// Ends the processes once there has been no kernel for so long.
-async fn end_when_idle(running: Arc<Mutex<Option<KernelPool>>>, open: Arc<Open>, idle: Duration) {
+async fn end_when_idle(running: Arc<Mutex<Option<KernelPool>>>, open: Arc<KernelCount>, idle: Duration) {
     loop {
         let changed = open.changed.notified();
         if open.count.load(Ordering::SeqCst) > 0 {
@@ -98,11 +97,11 @@ async fn end_when_idle(running: Arc<Mutex<Option<KernelPool>>>, open: Arc<Open>,
             () = changed => {}
             () = sleep(idle) => {
                 let mut running = running.lock().await;
-                // A kernel is counted before the lock is let go.
+                // A kernel is counted before the lock is released.
                 if open.count.load(Ordering::SeqCst) == 0 {
                     if let Some(kernels) = running.take() {
                         kernels.shutdown().await;
-                        tracing::debug!("the processes that keep native kernels had none and have ended");
+                        tracing::debug!("the worker processes for native kernels were idle and have ended");
                     }
                     return;
                 }
@@ -114,23 +113,23 @@ async fn end_when_idle(running: Arc<Mutex<Option<KernelPool>>>, open: Arc<Open>,
     }
 }
 
-/// A kernel that is counted as long as it lives.
-struct Counted {
+/// A kernel that is counted until it is dropped.
+struct CountedKernel {
     kernel: Box<dyn Kernel>,
-    _held: Held,
+    _counted: CountGuard,
 }
 
-struct Held(Arc<Open>);
+struct CountGuard(Arc<KernelCount>);
 
-impl Held {
-    fn new(open: &Arc<Open>) -> Self {
+impl CountGuard {
+    fn new(open: &Arc<KernelCount>) -> Self {
         open.count.fetch_add(1, Ordering::SeqCst);
         open.changed.notify_one();
         Self(Arc::clone(open))
     }
 }
 
-impl Drop for Held {
+impl Drop for CountGuard {
     fn drop(&mut self) {
         self.0.count.fetch_sub(1, Ordering::SeqCst);
         self.0.changed.notify_one();
@@ -138,7 +137,7 @@ impl Drop for Held {
 }
 
 #[async_trait]
-impl Kernel for Counted {
+impl Kernel for CountedKernel {
     async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<CellOutcome, Fault> {
         self.kernel.run(cell, limits, events).await
     }
@@ -152,7 +151,7 @@ impl Kernel for Counted {
     }
 
     async fn close(self: Box<Self>) -> Result<(), Fault> {
-        let Self { kernel, _held } = *self;
+        let Self { kernel, _counted } = *self;
         kernel.close().await
     }
 

@@ -1,11 +1,11 @@
-//! The tier: workers that run programs, and workers that keep kernels.
+//! The native backend: workers for programs, and workers for kernels.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchtower_contract::{Backend, Fault, Kernel, KernelOptions, Offer, Sandbox, Spec};
+use switchtower_contract::{Backend, Fault, Kernel, KernelOptions, Kernels, Offer, Sandbox, Spec};
 use switchtower_jail::JailProfile;
 use switchtower_worker::jail::Layer;
 use switchtower_worker::{
@@ -22,17 +22,17 @@ use crate::offer::{offer, runtime};
 use crate::scratch_root::ScratchRoot;
 use crate::worker_config::WorkerConfig;
 
-/// What most programs of this kind import.
+/// Packages that most programs of this tier import.
 const PRELOAD: [&str; 6] = ["numpy", "pandas", "scipy", "sympy", "matplotlib", "sklearn"];
-/// A worker imports everything before it is ready; a busy machine takes its time.
-const READY_WITHIN: Duration = Duration::from_secs(60);
-/// A worker ends its programs itself: a cell is interrupted before it is killed. Only one that does not is killed, with all
-/// kernels in it, other callers' too: a busy machine must not look like that.
+/// How long a worker may take to be ready: it imports all packages before, which takes long on a busy machine.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// A worker ends its programs itself: a cell is interrupted before it is killed. A worker that does not is killed with all
+/// its kernels, those of other callers too: a busy machine must not cause that.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Threads that a program may have.
+/// Most threads of a program.
 const THREADS: u64 = 64;
-/// Children that a process may have beside those that wait and its kernels: one at work, and itself.
+/// Processes of a worker beside prewarmed children and kernels: one that runs a program, and itself.
 const SPARE: usize = 2;
 
 /// How many processes there are, and what they prepare.
@@ -40,28 +40,28 @@ const SPARE: usize = 2;
 pub struct Config {
     /// Processes that run programs.
     pub workers: usize,
-    /// Processes that keep kernels; 0: none are kept.
+    /// Processes with kernels; 0: there are no kernels.
     pub kernel_workers: usize,
     /// Cells that run in the kernels of each of them at once.
     pub concurrent_cells: usize,
     /// KernelPool that each of them has room for.
     pub kernels_per_worker: usize,
-    /// Processes that keep kernels end after so long without one, and start again with the next. None: never.
+    /// Processes with kernels end after so long without one, and start again with the next. `None`: never.
     pub kernel_worker_idle: Option<Duration>,
-    /// Children that each process keeps ready.
+    /// Children that each process forks ahead.
     pub prewarmed: usize,
-    /// Packages that a process imports before its first program. Any other is imported by the program that wants it.
+    /// Packages that a process imports before its first program. Others are imported by the programs that use them.
     pub preload: Vec<String>,
     /// When a worker is replaced.
     pub lifetime: WorkerLifetime,
-    /// The jail's profile; none: the full one where the system allows it.
+    /// The jail's profile; `None`: the full one where the system allows it.
     pub profile: Option<JailProfile>,
-    /// Bytes that a program may have in files.
+    /// Most bytes of a program's files.
     pub scratch_bytes: u64,
-    /// Bytes of memory that a kernel gets which begins with the state of another.
+    /// Bytes of memory of a kernel whose first run is internal code, as when it restores the state of another.
     pub memory: u64,
-    /// Bytes of memory that one process may have with all its children, where a control group can be made. None: its share
-    /// of the machine's memory, between 1 and 4 GiB.
+    /// Most bytes of memory of one process and all its children, where a control group can be made. `None`: its share of the
+    /// machine's memory, between 1 and 4 GiB.
     pub worker_memory: Option<u64>,
 }
 
@@ -107,15 +107,18 @@ impl Native {
         Self { installation, runtime, config, programs, kernels, cleanup, scratch }
     }
 
-    /// Starts the processes that run programs and waits until they have proved themselves; those that keep kernels start
-    /// after that, and nobody waits for them but the first cells.
+    /// Starts the processes for programs and waits until their self-tests have passed; those for kernels start after that,
+    /// and only the first cells wait for them.
     ///
     /// # Errors
-    /// One does not come up, or its jail does not hold: then there is none of this tier.
-    pub async fn begin(&self) -> Result<(), Arc<StartError>> {
+    /// One cannot be started, or its jail does not hold: then this tier is not available.
+    pub async fn ensure_started(&self) -> Result<(), Arc<StartError>> {
         self.programs().await?;
         if self.config.kernel_workers > 0 {
-            self.kernels.begin(self.config.kernel_worker_idle, self.start_kernels()).await.map_err(Arc::new)?;
+            self.kernels
+                .ensure_started(self.config.kernel_worker_idle, self.start_kernels())
+                .await
+                .map_err(Arc::new)?;
         }
         Ok(())
     }
@@ -124,12 +127,12 @@ impl Native {
         &self.installation
     }
 
-    /// The layers of the workers' jail, as the workers found them; none before they are started.
+    /// Returns the layers of the workers' jail, as the workers reported them; none before they are started.
     pub fn layers(&self) -> &[Layer] {
         self.programs.get().and_then(|programs| programs.as_ref().ok()).map(WorkerPool::layers).unwrap_or_default()
     }
 
-    /// The profile of the workers' jail, by these layers.
+    /// Returns the profile of the workers' jail, from these layers.
     pub fn profile(&self) -> Option<JailProfile> {
         let tree = self.layers().iter().find(|layer| layer.name == "file tree")?;
         Some(if tree.status.is_ok() { JailProfile::Full } else { JailProfile::Reduced })
@@ -144,7 +147,7 @@ impl Native {
         started.as_ref().map_err(Arc::clone)
     }
 
-    /// Starts the processes that keep kernels.
+    /// Starts the processes for kernels.
     async fn start_kernels(&self) -> Result<KernelPool, StartError> {
         let command = self.command(self.config.kernels_per_worker, self.config.kernel_workers).await?;
         let Config { kernel_workers: workers, concurrent_cells, memory, .. } = self.config;
@@ -152,23 +155,22 @@ impl Native {
         Ok(KernelPool::start(&command, kernel_config))
     }
 
-    /// How processes that have room for so many kernels are started; `together` are to share the machine.
+    /// Returns how workers with so many kernels are started; `together` is the number that share the machine.
     async fn command(&self, kernels: usize, together: usize) -> Result<LaunchConfig, StartError> {
         let program = self.installation.worker();
         let scratch = self.scratch.get_or_try_init(async || ScratchRoot::new()).await;
-        let scratch =
-            scratch.map_err(|error| StartError::Failed(format!("there is no folder for private files: {error}")))?;
-        // Before the first worker: it may be killed at any moment.
+        let scratch = scratch.map_err(|error| StartError::Failed(format!("no folder for private files: {error}")))?;
+        // Before the first worker: this process may be killed at any time.
         let cleanup = async || Cleanup::start(&program, scratch.path()).inspect_err(warn_of_no_cleanup).ok();
         self.cleanup.get_or_init(cleanup).await;
         let settings = self.settings(scratch.path(), kernels, together);
-        let told = serde_json::to_string(&settings).map_err(|error| StartError::Failed(error.to_string()))?;
+        let arguments = serde_json::to_string(&settings).map_err(|error| StartError::Failed(error.to_string()))?;
         Ok(LaunchConfig {
-            timeouts: Timeouts { ready: READY_WITHIN, grace: GRACE },
+            timeouts: Timeouts { ready: READY_TIMEOUT, grace: GRACE },
             canaries: canaries::all(),
             update: self.installation.update(),
             lifetime: Some(self.config.lifetime),
-            ..LaunchConfig::new(program, vec![told.into()])
+            ..LaunchConfig::new(program, vec![arguments.into()])
         })
     }
 
@@ -204,13 +206,13 @@ impl Native {
 }
 
 fn warn_of_no_cleanup(error: &std::io::Error) {
-    tracing::warn!(%error, "no cleanup process: what is left when this one is killed stays until the next start");
+    tracing::warn!(%error, "the cleanup process cannot be started; what this process leaves when it is killed stays until the next start");
 }
 
 #[async_trait]
 impl Backend for Native {
     fn offer(&self) -> Offer {
-        offer(&self.installation, self.config.kernel_workers > 0)
+        offer(&self.installation)
     }
 
     fn runtime(&self) -> Arc<str> {
@@ -221,16 +223,20 @@ impl Backend for Native {
         self.programs().await.map_err(|error| refused(&error))?.open(spec).await
     }
 
-    async fn kernel(&self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        if self.config.kernel_workers == 0 {
-            return Err(Fault::Unavailable { reason: "no kernels are kept here".to_owned() });
-        }
+    fn kernels(&self) -> Option<&dyn Kernels> {
+        (self.config.kernel_workers > 0).then_some(self as &dyn Kernels)
+    }
+}
+
+#[async_trait]
+impl Kernels for Native {
+    async fn open_kernel(&self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
         let opened = self.kernels.open(opening, self.config.kernel_worker_idle, self.start_kernels()).await;
         opened.map_err(|error| refused(&error))
     }
 }
 
-/// Nothing ran, and trying it again here would be of no use.
+/// Returns the fault for a worker that cannot be started: nothing ran, and a retry would not help.
 fn refused(error: &StartError) -> Fault {
     Fault::Refused { reason: error.to_string(), retry_after: None }
 }

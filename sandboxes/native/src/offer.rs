@@ -1,36 +1,39 @@
-//! What this tier has.
+//! What this tier offers.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchtower_contract::{Isolation, Language, Modules, Offer};
+use switchtower_contract::{Isolation, Language, Location, Modules, Offer};
 
 use crate::installation::Installation;
 use crate::processor;
 
-/// Most memory that a program may ask for.
+/// Most bytes of memory of a program.
 const MEMORY: u64 = 2 << 30;
-/// Longest run.
+/// The longest run.
 const WALL: Duration = Duration::from_secs(3600);
 
-/// Returns what [`Backend::runtime`](switchtower_contract::Backend::runtime) does. Packages of this kind choose their code by the processor's features, and results differ in their last digits.
+/// Returns the runtime id, see [`Backend::runtime`](switchtower_contract::Backend::runtime). It includes the processor's
+/// features: numerical packages choose their code by them, and results differ in their last digits.
 pub(crate) fn runtime(installation: &Installation) -> Arc<str> {
     let processor = processor::name();
     processor.map(|processor| format!("native-{}/{processor}", installation.digest())).unwrap_or_default().into()
 }
 
-pub(crate) fn offer(installation: &Installation, kernels: bool) -> Offer {
+pub(crate) fn offer(installation: &Installation) -> Offer {
     Offer {
         languages: vec![Language::Python],
         modules: Modules::Named(Arc::new(installation.modules().clone())),
         isolation: Isolation::Process,
-        memory: MEMORY,
-        wall: WALL,
-        // Nobody stands between a program and the system calls that it may make.
+        location: Location::Local,
+        machine: false,
+        // System calls are not intercepted, so effects are not seen.
         observes: false,
-        // It cannot reach anything outside its jail.
+        replayable: false,
+        // Nothing outside the jail can be reached.
         effectful: false,
-        kernels,
-        machines: false,
+        price_per_second: None,
+        max_memory: MEMORY,
+        max_wall: WALL,
     }
 }

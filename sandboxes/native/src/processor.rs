@@ -1,13 +1,13 @@
-//! Names the processors of this machine by what native code chooses its way by.
+//! Identifies the processors of this machine by what native code selects its implementation by.
 //!
-//! numpy and OpenBLAS have several versions of their inner loops, and take one by the processor's model and features: sums
-//! come out different in their last digits. A result is therefore shared only between processors of the same name.
+//! numpy and OpenBLAS have several versions of their inner loops and select one by the processor's model and features, so
+//! that sums differ in their last digits. A result is therefore shared only between processors with the same name.
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// The lines of proc_cpuinfo(5) that count, on x86-64 and on aarch64.
-const COUNTS: [&str; 9] = [
+/// The relevant lines of proc_cpuinfo(5), on x86-64 and on aarch64.
+const FIELDS: [&str; 9] = [
     "vendor_id",
     "cpu family",
     "model",
@@ -24,10 +24,10 @@ pub(crate) fn name() -> Option<String> {
     named(&std::fs::read_to_string("/proc/cpuinfo").ok()?)
 }
 
-/// All processors together, since a program may run on any of them.
+/// Returns one name for all processors, since a program may run on any of them.
 fn named(cpuinfo: &str) -> Option<String> {
     let fields = cpuinfo.lines().filter_map(|line| line.split_once(':'));
-    let counted = fields.map(|(key, value)| (key.trim(), value.trim())).filter(|(key, _)| COUNTS.contains(key));
+    let counted = fields.map(|(key, value)| (key.trim(), value.trim())).filter(|(key, _)| FIELDS.contains(key));
     let different: BTreeSet<(&str, &str)> = counted.collect();
     if different.is_empty() {
         return None;
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn processors_have_the_same_name_exactly_where_model_and_features_are_the_same() {
+    fn processors_have_the_same_name_if_and_only_if_model_and_features_are_equal() {
         let of = |model: u32, flags: &str, mhz: u32| {
             let one = format!("vendor_id\t: A\nmodel\t\t: {model}\ncpu MHz\t\t: {mhz}\nflags\t\t: {flags}\n\n");
             named(&format!("{one}{one}")).unwrap()

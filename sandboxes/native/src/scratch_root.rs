@@ -1,5 +1,5 @@
-//! The folder in which children have their private folders where there are no namespaces. It goes with its backend. What a
-//! process that was killed has left is removed by its cleanup process, or else by the next process of the same user.
+//! The folder for the private folders of children, in the profile without namespaces. It is removed with its backend. What
+//! a killed process has left is removed by its cleanup process, or by the next process of the same user.
 
 use std::env;
 use std::io;
@@ -7,40 +7,40 @@ use std::path::{Path, PathBuf};
 
 use switchtower_worker::private_folder::PrivateFolder;
 
-/// What the folders are called, before what tells them apart.
+/// The beginning of the folders' names.
 const NAME: &str = "switchtower-scratch-";
 
-/// A folder that is gone when this is.
+/// The folder. Dropping this removes it.
 #[derive(Debug)]
 pub(crate) struct ScratchRoot(PrivateFolder);
 
 impl ScratchRoot {
-    /// Makes one in the first of the [`places`] where that can be done, and removes what earlier processes have left.
+    /// Makes it in the first usable one of the [`candidates`], and removes what ended processes have left there.
     ///
     /// # Errors
     /// None of them can be used; the message says why.
     pub(crate) fn new() -> io::Result<Self> {
-        Self::within(&places(|name| env::var_os(name).map(PathBuf::from)))
+        Self::within(&candidates(|name| env::var_os(name).map(PathBuf::from)))
     }
 
-    fn within(places: &[PathBuf]) -> io::Result<Self> {
-        for place in places {
-            sweep(place);
+    fn within(candidates: &[PathBuf]) -> io::Result<Self> {
+        for parent in candidates {
+            sweep(parent);
         }
         let mut reasons = Vec::new();
-        for place in places {
-            match PrivateFolder::create(place, NAME) {
+        for parent in candidates {
+            match PrivateFolder::create(parent, NAME) {
                 Ok(folder) => {
                     if !reasons.is_empty() {
                         let (folder, reason) = (folder.path().display(), reasons.join("; "));
-                        tracing::warn!(%folder, reason, "private files lie in another folder than usual");
+                        tracing::warn!(%folder, reason, "private files are in another folder than the default");
                     }
                     return Ok(Self(folder));
                 }
                 Err(error) => reasons.push(error.to_string()),
             }
         }
-        Err(io::Error::other(format!("{}; TMPDIR names another place", reasons.join("; "))))
+        Err(io::Error::other(format!("{}; set TMPDIR to another folder", reasons.join("; "))))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -48,20 +48,19 @@ impl ScratchRoot {
     }
 }
 
-/// Removes the folders of processes that have ended. Returns how many could not be removed as a whole.
-pub(crate) fn sweep(place: &Path) -> usize {
-    PrivateFolder::sweep(place, NAME)
+/// Removes the folders of ended processes. Returns how many could not be removed completely.
+pub(crate) fn sweep(parent: &Path) -> usize {
+    PrivateFolder::sweep(parent, NAME)
 }
 
-/// Where such a folder can be, best first: the folder for temporary files that the operator names or else the system's;
-/// where files go that may be large; and last the user's own folder for what lives as long as a session, which is made for
-/// small files.
-fn places(variable: impl Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
+/// Returns the parent folders to try, best first: `TMPDIR` or the system's folder for temporary files; the folder for large
+/// temporary files; and the user's runtime folder, which is for small files.
+fn candidates(variable: impl Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
     let named = |name: &str| variable(name).filter(|path| path.is_absolute());
-    let mut places = vec![named("TMPDIR").unwrap_or_else(|| PathBuf::from("/tmp")), PathBuf::from("/var/tmp")];
-    places.extend(named("XDG_RUNTIME_DIR"));
-    places.dedup();
-    places
+    let mut candidates = vec![named("TMPDIR").unwrap_or_else(|| PathBuf::from("/tmp")), PathBuf::from("/var/tmp")];
+    candidates.extend(named("XDG_RUNTIME_DIR"));
+    candidates.dedup();
+    candidates
 }
 
 #[cfg(test)]
@@ -71,18 +70,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_operators_folder_comes_first_and_a_relative_one_does_not_count() {
+    fn tmpdir_comes_first_and_a_relative_path_is_ignored() {
         let of = |tmpdir: &'static str, runtime: &'static str| {
-            places(move |name| Some(PathBuf::from(if name == "TMPDIR" { tmpdir } else { runtime })))
+            candidates(move |name| Some(PathBuf::from(if name == "TMPDIR" { tmpdir } else { runtime })))
         };
         assert_eq!(of("/data/tmp", "/run/user/7"), ["/data/tmp", "/var/tmp", "/run/user/7"].map(PathBuf::from));
         assert_eq!(of("tmp", ""), ["/tmp", "/var/tmp"].map(PathBuf::from));
-        assert_eq!(places(|_| None), ["/tmp", "/var/tmp"].map(PathBuf::from));
+        assert_eq!(candidates(|_| None), ["/tmp", "/var/tmp"].map(PathBuf::from));
     }
 
     #[test]
-    fn a_place_that_cannot_be_used_gives_way_to_the_next_and_the_last_word_names_all() {
-        let folder = env::temp_dir().join(format!("switchtower-places-{}", std::process::id()));
+    fn an_unusable_parent_is_skipped_and_the_error_names_all_of_them() {
+        let folder = env::temp_dir().join(format!("switchtower-scratch-root-test-{}", std::process::id()));
         fs::create_dir(&folder).unwrap();
         let (missing, there) = (folder.join("missing"), folder.join("there"));
         fs::create_dir(&there).unwrap();

@@ -1,11 +1,11 @@
-//! What a worker is told when it is started: the one argument of `switchtower-native`, as JSON.
+//! The configuration of a worker: the one argument of `switchtower-native`, as JSON.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use switchtower_jail::JailProfile;
 
-/// Everything that a worker must know.
+/// The configuration of a worker. A change of it is a change of the [protocol](switchtower_worker::protocol).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerConfig {
     /// The prefix of its Python.
@@ -14,24 +14,24 @@ pub struct WorkerConfig {
     pub site: PathBuf,
     /// Modules that are imported before the first program.
     pub preload: Vec<String>,
-    /// Folders that programs may read, beside what the system's libraries are made of.
+    /// Folders that programs may read, beside the system's libraries.
     pub readable: Vec<PathBuf>,
-    /// Where children have private folders, in the profile without namespaces.
+    /// The folder for the private folders of children, in the profile without namespaces.
     pub scratch: PathBuf,
-    /// The jail's profile; none: the full one where the system allows it.
+    /// The jail's profile; `None`: the full one where the system allows it.
     pub profile: Option<JailProfile>,
-    /// Children that wait, jailed, for a program.
+    /// Children that are forked ahead.
     pub prewarmed: usize,
     /// KernelPool that there is room for.
     pub kernels: usize,
-    /// Bytes that a program may have in files.
+    /// Most bytes of a program's files.
     pub scratch_bytes: u64,
-    /// Files and folders that it may have.
+    /// Most files and folders of a program.
     pub scratch_entries: u64,
-    /// Threads that it may have.
+    /// Most threads of a program.
     pub threads: u64,
-    /// Bytes of memory that the worker and all its children may have together, where the system lets it say so.
+    /// Most bytes of memory of the worker and all its children, where a control group can be made.
     pub memory_total: Option<u64>,
-    /// Threads that they may have together, likewise.
+    /// Most threads of them all, likewise.
     pub threads_total: Option<u64>,
 }

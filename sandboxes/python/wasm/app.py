@@ -1,51 +1,78 @@
-"""The guest: it runs one program and tells how it ended.
+"""The guest: runs one program, or the cells of one kernel, and returns how they ended.
 
 Importing this module makes the snapshot, so the order below matters: first everything is imported from the real file
-system, then the ways out are replaced, then a few programs warm the interpreter up, and what is left is frozen.
+system, then what leads out of the sandbox is replaced, then a few programs warm the interpreter up, and what is left is frozen.
 """
+
+from __future__ import annotations
 
 import atexit
 import gc
 import linecache
 import logging
 import sys
+from collections.abc import Iterable
+from typing import Any
 
 import wit_world
-from wit_world import (
-    Change, Content_File, Content_Folder, Content_Gone, Ending_Finished, Ending_Raised, Failure, Left,
-)
-
 from _switchtower import (
-    absent, carry, chance, clock, errors, failure, hashing, holes, host, ipython, kernel, library, program, scratch,
-    show, snapshot, streams, surroundings, warm,
+    clock,
+    failure,
+    hashing,
+    heap,
+    host,
+    imports,
+    ipython,
+    kernel,
+    os_errors,
+    process_info,
+    program,
+    randomness,
+    representations,
+    scratch,
+    snapshot,
+    streams,
+    unsupported,
+    warmup,
 )
 from _switchtower.paths import HOME
-from _switchtower.replace import Replacements
+from _switchtower.replacements import Replacements
+from _switchtower.state_transfer.export import state
+from wit_world import (
+    CellResult,
+    Change,
+    Content_File,
+    Content_Folder,
+    Content_Gone,
+    Ending_Finished,
+    Ending_Raised,
+    Failure,
+)
 
 
 class WitWorld(wit_world.WitWorld):
-    def execute(self, code, files):
+    def execute(self, code: str, files: Iterable[Any]) -> Any:
         host.awake = True
-        scratch.give(files)
+        scratch.write_files(files)
         try:
             return Ending_Finished(program.execute(code))
         except program.Raised as raised:
             return Ending_Raised(Failure(*raised.args[0]))
 
-    def cell(self, cell):
+    def run_cell(self, cell: Any) -> Any:
         host.awake = True
-        cell.changes = [(change.path, _content(change.content)) for change in cell.changes]
+        cell.changes = [(change.path, _scratch_content(change.content)) for change in cell.changes]
         try:
             kernel.run(cell)
             ending = Ending_Finished(0)
         except program.Raised as raised:
             ending = Ending_Raised(Failure(*raised.args[0]))
-        return Left(ending, [Change(path, _told(content)) for path, content in scratch.made()])
+        return CellResult(ending, [Change(path, _wire_content(content)) for path, content in scratch.take_changes()])
 
-    def own(self, code):
+    def run_internal(self, code: str) -> Any:
         host.awake = True
         try:
-            kernel.own(code)
+            kernel.run_internal(code)
             return Ending_Finished(0)
         except SystemExit as leaving:
             return Ending_Finished(program.exit_code(leaving.code))
@@ -53,68 +80,68 @@ class WitWorld(wit_world.WitWorld):
             return Ending_Raised(Failure(*failure.describe(error)))
 
 
-def _content(content):
-    """What became of a path, in the scratch file system's words."""
+def _scratch_content(content: Any) -> Any:
+    """Returns the content of a path as the scratch file system has it."""
     if isinstance(content, Content_File):
         return content.value
     return scratch.FOLDER if isinstance(content, Content_Folder) else scratch.GONE
 
 
-def _told(content):
+def _wire_content(content: Any) -> Any:
     if content is scratch.FOLDER:
         return Content_Folder()
     return Content_Gone() if content is scratch.GONE else Content_File(content)
 
 
-def settle():
-    """Runs the warm-up programs and cells until the interpreter has specialised itself, then forgets them."""
+def warm_up() -> None:
+    """Runs the warm-up programs and cells until the interpreter has specialised itself, and removes their traces."""
     main = sys.modules["__main__"]
-    for code in warm.PROGRAMS * 3:
-        streams.silence()
+    for code in warmup.PROGRAMS * 3:
+        streams.discard()
         scratch.clear()
         try:
             program.execute(code)
         except program.Raised:
             pass
-    for number, code in enumerate(warm.CELLS * 3, 1):
-        streams.silence()
+    for number, code in enumerate(warmup.CELLS * 3, 1):
+        streams.discard()
         try:
-            kernel.run(warm.Cell(code, number))
+            kernel.run(warmup.Cell(code, number))
         except program.Raised:
             pass
-        scratch.made()
-    kernel.forget()
+        scratch.take_changes()
+    kernel.reset()
     sys.modules["__main__"] = main
     linecache.cache.clear()
     scratch.clear()
 
 
 snapshot.load()
-library.keep("/python")
-library.keep("/1")
+imports.keep_sources("/python")
+imports.keep_sources("/1")
 replacements = Replacements()
-errors.install(replacements)
+os_errors.install(replacements)
 scratch.install(replacements)
 clock.install(replacements)
-surroundings.install(replacements)
-absent.install(replacements)
+process_info.install(replacements)
+unsupported.install(replacements)
 hashing.install()
 failure.install()
-library.install()
-library.forget(library.ABSENT)
-show.install()
+imports.install()
+imports.drop_modules(imports.MISSING)
+representations.install()
 ipython.install()
-chance.install(replacements)
-replacements.spread(keep=(absent, sys.modules["_switchtower.scratch.files"], streams))
+randomness.install(replacements)
+replacements.spread(keep=(unsupported, sys.modules["_switchtower.scratch.files"], streams))
 del replacements
-settle()
-chance.install(Replacements())
+warm_up()
+randomness.install(Replacements())
 streams.install()
 # The warm-up ran what was to run at its end.
 atexit.register(logging.shutdown)
 sys.path[:] = [HOME]
-carry.settle()
+state.remember_modules()
 for _ in range(3):
     gc.collect()
-holes.plug()
+heap.fill_free_blocks()
 gc.freeze()

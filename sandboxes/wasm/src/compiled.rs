@@ -1,4 +1,4 @@
-//! The guest compiled for this machine: made once, kept in a cache folder, mapped into memory when it is used.
+//! The guest compiled for this machine: made once, kept in a cache folder, and mapped into memory for use.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,57 +22,56 @@ pub struct Compiled {
     pub(crate) modules: Arc<BTreeSet<String>>,
 }
 
-/// What is being done while the caller waits.
+/// A step of the first use, during which the caller waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub enum SetupStage {
     Unpacking,
     Compiling,
-    Asking,
+    ListingModules,
 }
 
-/// Compiled guests of other versions are removed after this long.
-const OUTDATED: Duration = Duration::from_secs(14 * 24 * 3600);
+/// The age at which compiled guests of other versions are removed.
+const MAX_UNUSED_AGE: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// Told at the beginning of each stage of the first use.
-pub type Progress<'a> = &'a dyn Fn(Stage);
+/// Called at the beginning of each step of the first use.
+pub type Progress<'a> = &'a dyn Fn(SetupStage);
 
-/// The guest cannot be used. Nothing of it runs until this is mended.
+/// Why the guest cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum GuestError {
-    #[error("no folder for the compiled guest: set HOME or XDG_CACHE_HOME, or name one")]
+    #[error("no folder for the compiled guest: set HOME, XDG_CACHE_HOME or wasm.cache")]
     NoFolder,
     #[error("{}: {source}", path.display())]
     Folder { path: PathBuf, source: io::Error },
-    #[error("{} must belong to this user and be writable by nobody else: compiled guests are machine code", path.display())]
-    Shared { path: PathBuf },
+    #[error("{} must belong to this user and not be writable for others: compiled guests are machine code", path.display())]
+    SharedRun { path: PathBuf },
     #[error("the guest in this program is damaged ({0}): build it again")]
     Unpack(io::Error),
     #[error("the guest could not be compiled: {0}")]
     Compile(wasmtime::Error),
-    #[error("{} could not be loaded ({source}): remove it, and it is made again", path.display())]
+    #[error("{} cannot be loaded ({source}): remove it, and it is made again", path.display())]
     Load { path: PathBuf, source: wasmtime::Error },
-    #[error("the guest does not answer: {0}")]
-    Ask(String),
+    #[error("the modules of the guest cannot be listed: {0}")]
+    ListModules(String),
     #[error("no thread for the guest: {0}")]
     Thread(io::Error),
 }
 
 impl Compiled {
-    /// Finds the compiled guest in `folder` (by default `switchtower` in the user's cache folder), or makes it: that
-    /// takes some tens of seconds, once. Two processes that begin at the same time both make it; the second one's
-    /// file replaces the first one's.
+    /// Finds the compiled guest in `folder` (by default `switchtower` in the user's cache folder), or makes it, which takes
+    /// some tens of seconds, once. Two processes that start at the same time both make it; the second file replaces the first.
     ///
     /// # Errors
-    /// See [`GuestError`]; every message says what to mend.
+    /// See [`GuestError`]; every message says how to fix it.
     pub fn locate(folder: Option<&Path>, progress: Progress<'_>) -> Result<Self, GuestError> {
         let folder = private_folder(folder)?;
         let compatible = compatibility()?;
         let path = folder.join(format!("python-{}-{compatible}.cwasm", &guest::HASH[..16]));
         let runtime: Arc<str> = format!("cpython-3.14-wasm/{}", &guest::HASH[..32]).into();
         if !path.exists() {
-            progress(Stage::Unpacking);
+            progress(SetupStage::Unpacking);
             let component = zstd::decode_all(guest::COMPRESSED).map_err(GuestError::Unpack)?;
-            progress(Stage::Compiling);
+            progress(SetupStage::Compiling);
             let engine = engine::engine(1).map_err(GuestError::Compile)?;
             let code = engine.precompile_component(&component).map_err(GuestError::Compile)?;
             write_whole(&path, &code)?;
@@ -82,8 +81,8 @@ impl Compiled {
         let modules = match fs::read_to_string(&names) {
             Ok(text) => text.lines().map(str::to_owned).collect(),
             Err(_) => {
-                progress(Stage::Asking);
-                let modules = ask_for_modules(&path)?;
+                progress(SetupStage::ListingModules);
+                let modules = list_modules(&path)?;
                 let text: String = modules.iter().flat_map(|name| [name.as_str(), "\n"]).collect();
                 write_whole(&names, text.as_bytes())?;
                 modules
@@ -92,12 +91,12 @@ impl Compiled {
         Ok(Self { path, runtime, modules: Arc::new(modules) })
     }
 
-    /// Where it is kept.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Names everything that can show in a result.
+    /// Returns the runtime id, which identifies everything that can influence a result.
     pub fn runtime(&self) -> &str {
         &self.runtime
     }
@@ -110,12 +109,12 @@ impl Compiled {
 /// Maps a compiled guest.
 #[allow(unsafe_code, reason = "compiled guests are machine code")]
 pub(crate) fn load(path: &Path, instances: u32) -> Result<Arc<Image>, GuestError> {
-    // SAFETY: the file lies in a folder that only this user can write to, under a name that only `locate` gives, and
+    // SAFETY: the file is in a folder that only this user can write to, under a name that only `locate` uses, and
     // `locate` writes what the engine compiled.
     unsafe { Image::load(path, instances) }.map_err(|source| GuestError::Load { path: path.to_owned(), source })
 }
 
-/// What a compiled guest is compatible with: the engine's version and settings, this processor.
+/// Returns a hash of what a compiled guest is compatible with: the engine's version and settings, and this processor.
 fn compatibility() -> Result<String, GuestError> {
     use std::hash::{Hash, Hasher};
 
@@ -150,38 +149,38 @@ fn private_folder(given: Option<&Path>) -> Result<PathBuf, GuestError> {
     // SAFETY: geteuid takes nothing and cannot fail.
     let me = unsafe { libc::geteuid() };
     if found.uid() != me || found.mode() & 0o022 != 0 {
-        return Err(GuestError::Shared { path });
+        return Err(GuestError::SharedRun { path });
     }
     Ok(path)
 }
 
-/// Whole or not at all: other processes look for this file.
+/// Writes a file atomically: other processes look for it.
 fn write_whole(path: &Path, content: &[u8]) -> Result<(), GuestError> {
     remove_abandoned_parts(path);
-    let part = path.with_extension(format!("{PART}{}", std::process::id()));
+    let part = path.with_extension(format!("{PARTIAL}{}", std::process::id()));
     let written =
         fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&part).and_then(|mut file| {
-            // Until it is whole: that is how others know that it is not abandoned.
+            // Locked until it is complete: other processes see by the lock that it is not abandoned.
             file.try_lock()?;
             file.write_all(content)?;
             fs::rename(&part, path)
         });
     written.map_err(|source| {
-        // Nothing is to be done about a part that cannot be removed either.
+        // A partial file that cannot be removed stays.
         let _ = fs::remove_file(&part);
         GuestError::Folder { path: path.to_owned(), source }
     })
 }
 
-/// The extension of a file that is being written, before the number of the process that writes it.
-const PART: &str = "part-";
+/// The extension of a file that is being written, before the number of the writing process.
+const PARTIAL: &str = "part-";
 
-/// Removes what processes have left that were killed while they wrote: 100 MB each.
+/// Removes the partial files of processes that were killed while they wrote: 100 MB each.
 fn remove_abandoned_parts(path: &Path) {
     let Some(entries) = path.parent().and_then(|folder| fs::read_dir(folder).ok()) else { return };
     for part in entries.flatten().map(|entry| entry.path()) {
-        let ours = part.extension().and_then(|it| it.to_str()).is_some_and(|it| it.starts_with(PART));
-        // Opened anew, a file that this process writes is locked as well.
+        let ours = part.extension().and_then(|it| it.to_str()).is_some_and(|it| it.starts_with(PARTIAL));
+        // A file that this process writes is locked as well, since it is opened separately.
         if ours && fs::File::open(&part).is_ok_and(|file| file.try_lock().is_ok()) {
             // Another process may have removed it first.
             let _ = fs::remove_file(&part);
@@ -189,42 +188,45 @@ fn remove_abandoned_parts(path: &Path) {
     }
 }
 
-/// Compiled guests of other versions, 100 MB each, that nobody has made for a while. One that is still wanted somewhere
-/// is made again.
+/// Removes old compiled guests of other versions, 100 MB each. One that is still in use somewhere is made again.
 fn remove_outdated(folder: &Path, current: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for path in entries.flatten().map(|entry| entry.path()) {
         let ours = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("python-"));
         let age = fs::metadata(&path).and_then(|found| found.modified()).ok().and_then(|at| at.elapsed().ok());
-        if ours && path.file_stem() != current.file_stem() && age.is_some_and(|age| age > OUTDATED) {
+        if ours && path.file_stem() != current.file_stem() && age.is_some_and(|age| age > MAX_UNUSED_AGE) {
             // Another process may have removed it first.
             let _ = fs::remove_file(&path);
         }
     }
 }
 
-fn ask_for_modules(path: &Path) -> Result<BTreeSet<String>, GuestError> {
+fn list_modules(path: &Path) -> Result<BTreeSet<String>, GuestError> {
     let image = load(path, 2)?;
-    let heard = Arc::new(Mutex::new(String::new()));
-    let to = Arc::clone(&heard);
+    let printed = Arc::new(Mutex::new(String::new()));
+    let to = Arc::clone(&printed);
     let send = Box::new(move |event| {
-        if let (Event::Stdout(text), Ok(mut heard)) = (event, to.lock()) {
-            heard.push_str(&text);
+        if let (Event::Stdout(text), Ok(mut printed)) = (event, to.lock()) {
+            printed.push_str(&text);
         }
         true
     });
     let limits = Limits { wall: Duration::from_secs(60), escalation: Escalation::Never, ..Limits::default() };
-    let program = Program::python("from _switchtower import library\nprint('\\n'.join(library.names()))");
+    let program = Program::python("from _switchtower import imports\nprint('\\n'.join(imports.importable_modules()))");
     let ask = move || {
-        let mut instance = Instance::fresh(&image).map_err(|e| GuestError::Ask(format!("{e:#}")))?;
+        let mut instance = Instance::fresh(&image).map_err(|e| GuestError::ListModules(format!("{e:#}")))?;
         instance
             .run(&image, &program, &limits, send, Box::new(|| false))
-            .map_err(|fault| GuestError::Ask(fault.to_string()))
+            .map_err(|fault| GuestError::ListModules(fault.to_string()))
     };
     let thread = std::thread::Builder::new().stack_size(engine::THREAD_STACK).spawn(ask).map_err(GuestError::Thread)?;
-    let outcome = thread.join().map_err(|_| GuestError::Ask("its thread panicked".into()))??;
-    let names: BTreeSet<String> = heard.lock().map(|h| h.lines().map(str::to_owned).collect()).unwrap_or_default();
-    if names.contains("sys") { Ok(names) } else { Err(GuestError::Ask(format!("it ended with {:?}", outcome.exit))) }
+    let outcome = thread.join().map_err(|_| GuestError::ListModules("its thread panicked".into()))??;
+    let names: BTreeSet<String> = printed.lock().map(|h| h.lines().map(str::to_owned).collect()).unwrap_or_default();
+    if names.contains("sys") {
+        Ok(names)
+    } else {
+        Err(GuestError::ListModules(format!("it ended with {:?}", outcome.exit)))
+    }
 }
 
 #[cfg(test)]
@@ -232,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_whole_and_what_a_killed_process_left_of_one_is_removed() {
+    fn files_are_written_atomically_and_abandoned_partial_files_are_removed() {
         let folder = std::env::temp_dir().join(format!("switchtower-parts-{}", std::process::id()));
         fs::create_dir(&folder).unwrap();
         let (abandoned, written) = (folder.join("python-1.part-1"), folder.join("python-2.part-2"));

@@ -1,4 +1,4 @@
-//! The engine and the linked guest: what every instance is made from.
+//! The engine and the linked guest, of which every instance is made.
 
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
@@ -11,24 +11,25 @@ use crate::bindings;
 use crate::host::{Host, TABLE_ELEMENTS};
 use crate::wasi;
 
-/// Most linear memory of one instance: a snapshot of about 100 MB and the largest budget that a program can be given.
-pub(crate) const MOST_MEMORY: usize = 1 << 30;
-/// Stack for a guest that recurses through C: with less, deeply nested JSON traps where CPython raises RecursionError.
+/// Most bytes of linear memory of one instance: the snapshot of about 100 MB, and the largest memory limit of a program.
+pub(crate) const MAX_MEMORY: usize = 1 << 30;
+/// Bytes of stack for a guest that recurses through C: with less, deeply nested JSON traps where CPython raises
+/// RecursionError.
 const WASM_STACK: usize = 64 << 20;
-/// A thread that runs a guest needs its stack, and room for the host's calls on top. It is reserved, not used.
+/// Bytes of stack of a thread that runs a guest: the guest's stack, and the host's calls on top. It is reserved, not used.
 pub(crate) const THREAD_STACK: usize = 512 << 20;
-/// How often a running guest looks up: deadlines are met to about this.
+/// How often a running guest checks its deadline: the precision of deadlines.
 const TICK: Duration = Duration::from_millis(1);
-/// Memory of a finished instance that stays resident for the next one in its place: more than programs dirty.
-const KEPT_RESIDENT: usize = 256 << 20;
-/// The same where many instances are kept: what a large one leaves is given back.
-const KEPT_RESIDENT_OF_MANY: usize = 8 << 20;
-/// From so many instances on they are many.
+/// Bytes of a finished instance that stay resident for the next one in its slot: more than programs write to.
+const KEEP_RESIDENT: usize = 256 << 20;
+/// The same where there are many instances: the memory of a large one is returned.
+const KEEP_RESIDENT_OF_MANY: usize = 8 << 20;
+/// From so many instances on there are many.
 const MANY: u32 = 64;
 
-/// How the guest is compiled. It is part of what a compiled guest is compatible with.
+/// Returns the engine's configuration, which compiled guests depend on.
 fn config(instances: u32) -> Config {
-    let resident = if instances < MANY { KEPT_RESIDENT } else { KEPT_RESIDENT_OF_MANY };
+    let resident = if instances < MANY { KEEP_RESIDENT } else { KEEP_RESIDENT_OF_MANY };
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_core_instances(instances * 64)
@@ -41,7 +42,7 @@ fn config(instances: u32) -> Config {
         .max_component_instance_size(4 << 20)
         .max_core_instance_size(4 << 20)
         .table_elements(TABLE_ELEMENTS)
-        .max_memory_size(MOST_MEMORY)
+        .max_memory_size(MAX_MEMORY)
         .linear_memory_keep_resident(resident)
         .table_keep_resident(1 << 20)
         .pagemap_scan(Enabled::Auto);
@@ -57,12 +58,12 @@ fn config(instances: u32) -> Config {
     config
 }
 
-/// An engine with room for this many instances at once.
+/// Returns an engine for this many instances at once.
 pub(crate) fn engine(instances: u32) -> wasmtime::Result<Engine> {
     Engine::new(&config(instances))
 }
 
-/// The guest, loaded and linked.
+/// The loaded and linked guest.
 pub(crate) struct Image {
     pub(crate) engine: Engine,
     pub(crate) pre: bindings::SandboxPre<Host>,
@@ -74,10 +75,10 @@ impl Image {
     ///
     /// # Safety
     /// The file must be what [`Engine::precompile_component`] made: it is run as it is.
-    #[allow(unsafe_code, reason = "compiled guests are machine code; the caller vouches for the file")]
+    #[allow(unsafe_code, reason = "compiled guests are machine code; the caller guarantees the file")]
     pub(crate) unsafe fn load(compiled: &Path, instances: u32) -> wasmtime::Result<Arc<Self>> {
         let engine = engine(instances)?;
-        // SAFETY: the caller vouches for the file.
+        // SAFETY: as the caller guarantees.
         let component = unsafe { Component::deserialize_file(&engine, compiled)? };
         let mut linker: Linker<Host> = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
@@ -88,36 +89,36 @@ impl Image {
         Ok(Arc::new(Self { engine, pre, ticker }))
     }
 
-    /// Lets deadlines be seen until the guard is dropped.
-    pub(crate) fn ticking(&self) -> Ticking<'_> {
+    /// Has guests check their deadlines until the guard is dropped.
+    pub(crate) fn ticking(&self) -> TickGuard<'_> {
         self.ticker.start(&self.engine)
     }
 }
 
-/// Moves the engine's epoch on, on a thread of its own, while a program runs and no longer.
+/// Increments the engine's epoch on a thread of its own while programs run.
 #[derive(Default)]
 pub(crate) struct Ticker {
-    inner: Arc<TickerState>,
+    inner: Arc<TickerShared>,
 }
 
 #[derive(Default)]
-struct TickerState {
-    running: Mutex<Count>,
+struct TickerShared {
+    running: Mutex<TickerState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Count {
+struct TickerState {
     programs: usize,
     thread: bool,
 }
 
-/// While this lives, time passes for guests.
-pub(crate) struct Ticking<'a>(&'a TickerState);
+/// Has the ticker run until it is dropped.
+pub(crate) struct TickGuard<'a>(&'a TickerShared);
 
 impl Ticker {
-    /// Starts the thread ahead of the first program: in a worker, before its jail forbids it or a program waits.
-    pub(crate) fn start(&self, engine: &Engine) -> Ticking<'_> {
+    /// Starts the ticker; its thread starts with the first call.
+    pub(crate) fn start(&self, engine: &Engine) -> TickGuard<'_> {
         let mut count = self.inner.running.lock().unwrap_or_else(PoisonError::into_inner);
         count.programs += 1;
         if !count.thread {
@@ -126,7 +127,7 @@ impl Ticker {
             count.thread = spawned.is_ok();
         }
         self.inner.changed.notify_one();
-        Ticking(&self.inner)
+        TickGuard(&self.inner)
     }
 }
 
@@ -136,19 +137,19 @@ impl Drop for Ticker {
     }
 }
 
-impl Drop for Ticking<'_> {
+impl Drop for TickGuard<'_> {
     fn drop(&mut self) {
         self.0.running.lock().unwrap_or_else(PoisonError::into_inner).programs -= 1;
     }
 }
 
 #[allow(clippy::disallowed_methods, reason = "programs run in real time")]
-fn tick(state: &Weak<TickerState>, engine: &wasmtime::EngineWeak) {
+fn tick(state: &Weak<TickerShared>, engine: &wasmtime::EngineWeak) {
     loop {
         let (Some(state), Some(engine)) = (state.upgrade(), engine.upgrade()) else { return };
         let count = state.running.lock().unwrap_or_else(PoisonError::into_inner);
         if count.programs == 0 {
-            // Nobody runs: wait to be told, but not for ever, so that the thread ends with its ticker.
+            // No program runs: waits, but not without end, so that the thread ends with its ticker.
             let _woken = state.changed.wait_timeout(count, Duration::from_secs(1));
             continue;
         }

@@ -1,4 +1,4 @@
-//! The host side of one instance: what a program may ask, and what is noted of it.
+//! The host side of one instance: the calls of the guest, and the record of their effects.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -10,18 +10,17 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::bindings::switchtower::sandbox::host as wit;
+use crate::inputs::nanoseconds;
 use crate::run::{Cancel, Run, Stop};
-use crate::world::nanoseconds;
 
 /// Entries of the guest's function table: it has about 20,000.
 pub(crate) const TABLE_ELEMENTS: usize = 50_000;
 
-/// Shared by the store's data and the WASI objects that it holds. The lock is short and never held over a call into
-/// the guest.
+/// The run, shared by the store's data and its WASI objects. The lock is short and never held over a call into the guest.
 #[derive(Clone)]
-pub(crate) struct Shared(Arc<Mutex<Run>>);
+pub(crate) struct SharedRun(Arc<Mutex<Run>>);
 
-impl Shared {
+impl SharedRun {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Run> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -31,36 +30,36 @@ impl Shared {
 pub(crate) struct Host {
     wasi: WasiCtx,
     table: ResourceTable,
-    pub(crate) run: Shared,
-    memory: Memory,
+    pub(crate) run: SharedRun,
+    memory: MemoryUse,
 }
 
-/// Growth of the instance's memory.
+/// The memory use of the instance.
 #[derive(Default)]
-struct Memory {
-    /// Bytes that the snapshot begins with.
+struct MemoryUse {
+    /// Bytes of the snapshot.
     image: u64,
-    most: u64,
+    max: u64,
     peak: u64,
     denied: bool,
 }
 
 impl Host {
-    /// Without a program. `wasi` makes the WASI objects over the shared run.
-    pub(crate) fn new(wasi: impl FnOnce(&Shared) -> WasiCtx) -> Self {
-        let run = Shared(Arc::new(Mutex::new(Run::none())));
-        Self { wasi: wasi(&run), table: ResourceTable::new(), run, memory: Memory::default() }
+    /// Returns a host without a program. `wasi` makes the WASI objects for the shared run.
+    pub(crate) fn new(wasi: impl FnOnce(&SharedRun) -> WasiCtx) -> Self {
+        let run = SharedRun(Arc::new(Mutex::new(Run::without_program())));
+        Self { wasi: wasi(&run), table: ResourceTable::new(), run, memory: MemoryUse::default() }
     }
 
-    /// From here on the instance belongs to this program.
+    /// Assigns the instance to this program.
     pub(crate) fn assign(&mut self, program: &Program, limits: &Limits, send: SendEvent, cancel: Cancel) {
-        self.memory.most = limits.memory;
+        self.memory.max = limits.memory;
         self.memory.peak = 0;
         self.memory.denied = false;
-        *self.run.lock() = Run::of(program, limits, send, cancel);
+        *self.run.lock() = Run::for_program(program, limits, send, cancel);
     }
 
-    /// From here on the instance works for this cell. What it holds from earlier cells counts on.
+    /// Assigns the instance to this cell. The memory of earlier cells counts against the limit.
     pub(crate) fn assign_cell(
         &mut self,
         opening: &KernelOptions,
@@ -69,22 +68,22 @@ impl Host {
         send: SendEvent,
         cancel: Cancel,
     ) {
-        self.memory.most = limits.memory;
+        self.memory.max = limits.memory;
         self.memory.denied = false;
-        *self.run.lock() = Run::of_cell(opening, cell, limits, send, cancel);
+        *self.run.lock() = Run::for_cell(opening, cell, limits, send, cancel);
     }
 
-    /// Most bytes held beyond the snapshot's own.
+    /// Returns the peak of memory in bytes beyond the snapshot.
     pub(crate) fn peak_memory(&self) -> u64 {
         self.memory.peak
     }
 
-    /// The program asked for more memory than it may have.
+    /// Returns whether the program hit its limit of memory.
     pub(crate) fn was_denied_memory(&self) -> bool {
         self.memory.denied
     }
 
-    /// Called a thousand times a second while the program computes.
+    /// Sends on output and checks the deadline; called a thousand times a second while the program computes.
     pub(crate) fn tick(&self) -> Result<(), Stop> {
         let mut run = self.run.lock();
         run.output.tick();
@@ -109,14 +108,14 @@ impl WasiView for Host {
 impl ResourceLimiter for Host {
     fn memory_growing(&mut self, current: usize, desired: usize, _most: Option<usize>) -> wasmtime::Result<bool> {
         if current == 0 {
-            // The snapshot itself is laid out.
+            // The snapshot itself.
             self.memory.image = self.memory.image.max(desired as u64);
             return Ok(true);
         }
         let beyond = (desired as u64).saturating_sub(self.memory.image);
-        if self.memory.most > 0 && beyond > self.memory.most {
+        if self.memory.max > 0 && beyond > self.memory.max {
             self.memory.denied = true;
-            self.run.lock().lack(Need::Memory(self.memory.most))?;
+            self.run.lock().lack(Need::Memory(self.memory.max))?;
             return Ok(false);
         }
         self.memory.peak = self.memory.peak.max(beyond);
@@ -133,7 +132,7 @@ impl wit::Host for Host {
         Ok(self.run.lock().environment())
     }
 
-    fn ask(&mut self, about: wit::Question) -> wasmtime::Result<()> {
+    fn note_question(&mut self, about: wit::Question) -> wasmtime::Result<()> {
         self.run.lock().effects.add(match about {
             wit::Question::Identity => Effect::Identity,
             wit::Question::Clock => Effect::Clock,
@@ -149,7 +148,7 @@ impl wit::Host for Host {
         Ok(Host::sleep(self, Duration::from_nanos(time))?)
     }
 
-    fn lack(&mut self, what: wit::Need, detail: String) -> wasmtime::Result<()> {
+    fn report_need(&mut self, what: wit::Need, detail: String) -> wasmtime::Result<()> {
         Ok(self.run.lock().lack(match what {
             wit::Need::Module => Need::Module(detail),
             wit::Need::Files => Need::Files(detail),
@@ -166,6 +165,6 @@ impl wit::Host for Host {
     }
 
     fn leave(&mut self, code: i32) -> wasmtime::Result<()> {
-        Err(Stop::Left(code).into())
+        Err(Stop::Exited(code).into())
     }
 }

@@ -1,6 +1,6 @@
-//! Programs on threads of this process: for the library and for one-shot runs.
+//! Runs programs on threads of this process: for the library and for one-shot runs.
 //!
-//! WebAssembly is the only wall here: a fault of the engine itself would be a fault of this process. Servers use
+//! WebAssembly is the only isolation here: a fault of the engine would be a fault of this process. Servers use
 //! [`WasmWorkers`](crate::WasmWorkers).
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,37 +9,36 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use switchtower_contract::{
-    Backend, Cell, CellOutcome, Events, Fault, InterpreterId, Kernel, KernelOptions, Limits, Maintenance, Offer,
-    Outcome, Program, Sandbox, Spec,
+    Backend, Cell, CellOutcome, Events, Fault, InterpreterId, Kernel, KernelOptions, Kernels, Limits, Machine,
+    Maintenance, Offer, Outcome, Program, Sandbox, Spec,
 };
 use tokio::sync::oneshot;
 
 use crate::compiled::{Compiled, GuestError};
 use crate::engine::{Image, THREAD_STACK};
-use crate::runner::{CellJob, Job, Reserve, Runner};
+use crate::runner::{CellRun, Prewarmed, ProgramRun, Runner};
 
-/// Kernels that one process has room for.
-const KERNELS: usize = 64;
+/// Most kernels in one process.
+const MAX_KERNELS: usize = 64;
 
 /// The WebAssembly tier inside this process.
 pub struct InProcess {
     image: Arc<Image>,
-    reserve: Arc<Reserve>,
+    prewarmed: Arc<Prewarmed>,
     offer: Offer,
     runtime: Arc<str>,
 }
 
 impl InProcess {
-    /// Loads the guest; `reserve` instances are kept made ahead, `programs` may run at once, beside the
-    /// kernels.
+    /// Loads the guest. `programs` may run at once, beside the kernels; `prewarmed` instances are made ahead.
     ///
     /// # Errors
     /// The compiled guest cannot be loaded, or the system gives no thread.
-    pub fn new(compiled: &Compiled, programs: usize, reserve: usize) -> Result<Self, GuestError> {
-        let instances = u32::try_from(programs + reserve + KERNELS + 1).unwrap_or(u32::MAX);
+    pub fn new(compiled: &Compiled, programs: usize, prewarmed: usize) -> Result<Self, GuestError> {
+        let instances = u32::try_from(programs + prewarmed + MAX_KERNELS + 1).unwrap_or(u32::MAX);
         let image = compiled.load(instances)?;
-        let reserve = Reserve::start(&image, reserve).map_err(GuestError::Thread)?;
-        Ok(Self { image, reserve, offer: crate::offer::offer(compiled), runtime: compiled.runtime.clone() })
+        let prewarmed = Prewarmed::start(&image, prewarmed).map_err(GuestError::Thread)?;
+        Ok(Self { image, prewarmed, offer: crate::offer::offer(compiled), runtime: compiled.runtime.clone() })
     }
 }
 
@@ -54,14 +53,21 @@ impl Backend for InProcess {
     }
 
     async fn open(&self, _spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
-        OneThread::start(Arc::clone(&self.image), Arc::clone(&self.reserve))
+        RunnerThread::start(Arc::clone(&self.image), Arc::clone(&self.prewarmed))
             .map(|thread| Box::new(thread) as Box<dyn Sandbox>)
             .map_err(no_thread)
     }
 
-    async fn kernel(&self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        let thread = OneThread::start(Arc::clone(&self.image), Arc::clone(&self.reserve)).map_err(no_thread)?;
-        Ok(Box::new(OneKernel { thread, opening: opening.clone(), begun: false }))
+    fn kernels(&self) -> Option<&dyn Kernels> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Kernels for InProcess {
+    async fn open_kernel(&self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+        let thread = RunnerThread::start(Arc::clone(&self.image), Arc::clone(&self.prewarmed)).map_err(no_thread)?;
+        Ok(Box::new(ThreadKernel { thread, opening: opening.clone(), is_created: false }))
     }
 }
 
@@ -69,18 +75,18 @@ fn no_thread(error: std::io::Error) -> Fault {
     Fault::Unavailable { reason: format!("no thread for a program: {error}") }
 }
 
-/// What a runner does next.
+/// What a runner thread executes next.
 type Task = Box<dyn FnOnce(&Runner) + Send>;
 
-/// A thread that runs one program after the other, each in an instance of its own. It ends when this is dropped and its
-/// last program is done.
-struct OneThread {
+/// A thread that runs one program after the other, each in an instance of its own. It ends after this is dropped and its
+/// last program has ended.
+struct RunnerThread {
     tasks: mpsc::Sender<Task>,
 }
 
-impl OneThread {
-    fn start(image: Arc<Image>, reserve: Arc<Reserve>) -> std::io::Result<Self> {
-        let runner = Runner::new(image, reserve)?;
+impl RunnerThread {
+    fn start(image: Arc<Image>, prewarmed: Arc<Prewarmed>) -> std::io::Result<Self> {
+        let runner = Runner::new(image, prewarmed)?;
         let (tasks, queue) = mpsc::channel::<Task>();
         std::thread::Builder::new()
             .name("runner".into())
@@ -90,20 +96,20 @@ impl OneThread {
     }
 }
 
-impl OneThread {
-    /// Has the runner do something, and waits for what it tells.
-    async fn ask<T: Send + 'static>(
+impl RunnerThread {
+    /// Runs a task on the thread and waits for its result.
+    async fn run_task<T: Send + 'static>(
         &self,
         task: impl FnOnce(&Runner, oneshot::Sender<Result<T, Fault>>) + Send + 'static,
     ) -> Result<T, Fault> {
-        let lost = || Fault::Lost { reason: "the runner ended in the middle of a program".into() };
+        let lost = || Fault::Lost { reason: "the runner ended while a program ran".into() };
         let (done, ended) = oneshot::channel();
         self.tasks.send(Box::new(move |runner| task(runner, done))).map_err(|_| lost())?;
         ended.await.unwrap_or_else(|_| Err(lost()))
     }
 }
 
-/// Ends the program when the run is dropped in the middle.
+/// Cancels the program when the run is dropped before its end.
 #[derive(Default)]
 struct CancelOnDrop(Arc<AtomicBool>);
 
@@ -114,18 +120,18 @@ impl Drop for CancelOnDrop {
 }
 
 #[async_trait]
-impl Sandbox for OneThread {
+impl Sandbox for RunnerThread {
     async fn run(&mut self, program: &Program, limits: &Limits, events: &Events) -> Result<Outcome, Fault> {
         let left = CancelOnDrop::default();
         let (cancelled, events) = (Arc::clone(&left.0), events.clone());
         let (program, limits) = (program.clone(), limits.clone());
-        self.ask(move |runner, done| {
-            runner.run(Job {
+        self.run_task(move |runner, done| {
+            runner.run(ProgramRun {
                 program,
                 limits,
                 send: Box::new(move |event| events.send_blocking(event)),
                 cancel: Box::new(move || cancelled.load(Ordering::Relaxed)),
-                // Nobody may wait any more: the caller has left.
+                // The caller may have left; then nobody waits for this.
                 done: Box::new(move |outcome| drop(done.send(outcome))),
             });
         })
@@ -141,30 +147,34 @@ impl Sandbox for OneThread {
     }
 
     fn interpreter(&self) -> Option<InterpreterId> {
-        // Every run has an instance of its own, and what it asks for is observed.
+        // Every run has an instance of its own, and its effects are observed.
+        None
+    }
+
+    fn machine(&self) -> Option<Arc<dyn Machine>> {
         None
     }
 }
 
-/// A thread with one kernel.
-struct OneKernel {
-    thread: OneThread,
+/// A kernel on a thread of its own.
+struct ThreadKernel {
+    thread: RunnerThread,
     opening: KernelOptions,
-    /// It has had its first cell.
-    begun: bool,
+    /// Its first cell has been given.
+    is_created: bool,
 }
 
 #[async_trait]
-impl Kernel for OneKernel {
+impl Kernel for ThreadKernel {
     async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<CellOutcome, Fault> {
         let left = CancelOnDrop::default();
         let (cancelled, events) = (Arc::clone(&left.0), events.clone());
-        let opening = (!self.begun).then(|| self.opening.clone());
-        self.begun = true;
+        let opening = (!self.is_created).then(|| self.opening.clone());
+        self.is_created = true;
         let (cell, limits) = (cell.clone(), limits.clone());
         self.thread
-            .ask(move |runner, done| {
-                runner.cell(CellJob {
+            .run_task(move |runner, done| {
+                runner.cell(CellRun {
                     kernel: 0,
                     opening,
                     cell,
@@ -181,15 +191,15 @@ impl Kernel for OneKernel {
         let left = CancelOnDrop::default();
         let (cancelled, code) = (Arc::clone(&left.0), code.to_owned());
         self.thread
-            .ask(move |runner, done| {
+            .run_task(move |runner, done| {
                 let cancel = Box::new(move || cancelled.load(Ordering::Relaxed));
                 drop(done.send(runner.own(0, &code, most, cancel)));
             })
             .await
     }
     async fn restart(&mut self) -> Result<(), Fault> {
-        // The next cell opens another in its place.
-        self.begun = false;
+        // The next cell creates another in its place.
+        self.is_created = false;
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! One fresh instance of the guest: made, warmed, given to one program or kept as a kernel, dropped.
+//! An instance of the guest: made, warmed up, then given to one program or kept as a kernel, and dropped.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use crate::host::Host;
 use crate::run::{Cancel, Run, Stop};
 use crate::wasi;
 
-/// Run in every instance before its program: it touches the pages that most programs touch. It is part of every
-/// instance, made ahead or not, so that all of them are alike to the last address.
+/// Runs in every instance before its program, and writes to the pages that most programs write to. Every instance runs it,
+/// made ahead or not, so that all instances are identical to the last address.
 const WARM_UP: &str = "import math\nfor i in range(3): print(f'{math.sqrt(i):.2f}')\n1+1";
 
-/// Most bytes that code of the host's own may print: a kernel's whole state.
-const OWN_OUTPUT: u64 = 48 << 20;
+/// Most bytes that internal code may print: the whole state of a kernel.
+const MAX_INTERNAL_OUTPUT: u64 = 48 << 20;
 
-/// An instance that no program has run in.
+/// An instance of the guest.
 pub(crate) struct Instance {
     store: Store<Host>,
     sandbox: Sandbox,
@@ -43,7 +43,7 @@ impl Instance {
         Ok(instance)
     }
 
-    /// Runs the one program of this instance. Whatever happens in it, nothing else is run in the instance.
+    /// Runs the one program of this instance. Nothing else may run in it afterwards.
     pub(crate) fn run(
         &mut self,
         image: &Image,
@@ -64,8 +64,8 @@ impl Instance {
         self.outcome(ended, limits, cpu)
     }
 
-    /// Runs a cell of a kernel, which this instance is from its first one on. After a fault, or where the report says that
-    /// it is not alive, it runs nothing else.
+    /// Runs a cell; from the first one on this instance is a kernel. After a fault, or where the outcome says that it is not
+    /// alive, nothing else may run in it.
     pub(crate) fn cell(
         &mut self,
         image: &Image,
@@ -80,7 +80,7 @@ impl Instance {
             number: cell.number,
             environment: cell.env.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
             folder: opening.folder.clone(),
-            reads: cell.stdin.is_some(),
+            has_stdin: cell.stdin.is_some(),
             changes: cell.changes.iter().map(to_guest).collect(),
         };
         let cpu = thread_cpu_time();
@@ -88,7 +88,7 @@ impl Instance {
         self.store.set_epoch_deadline(1);
         let left = {
             let _ticking = image.ticking();
-            self.sandbox.call_cell(&mut self.store, &given)
+            self.sandbox.call_run_cell(&mut self.store, &given)
         };
         let alive = left.is_ok();
         let (ended, changes) = match left {
@@ -96,12 +96,12 @@ impl Instance {
             Err(error) => (Err(error), Vec::new()),
         };
         let outcome = self.outcome(ended, limits, cpu)?;
-        // Nobody listens any more, and nothing of the cell's is held.
-        let tape = std::mem::replace(&mut *self.store.data().run.lock(), Run::none()).tape();
+        // The channel of the cell is closed, and its inputs are dropped.
+        let tape = std::mem::replace(&mut *self.store.data().run.lock(), Run::without_program()).tape();
         Ok(CellOutcome { outcome, changes, tape, alive })
     }
 
-    /// Runs code of the host's own beside the kernel's names; what it prints goes to `send`.
+    /// Runs internal code outside the kernel's names; its output goes to `send`.
     pub(crate) fn own(
         &mut self,
         image: &Image,
@@ -110,18 +110,18 @@ impl Instance {
         send: SendEvent,
         cancel: Cancel,
     ) -> Result<(), Fault> {
-        let limits = Limits { wall: most, memory: 0, output: OWN_OUTPUT, escalation: Escalation::Never };
+        let limits = Limits { wall: most, memory: 0, output: MAX_INTERNAL_OUTPUT, escalation: Escalation::Never };
         self.store.data_mut().assign(&Program::python(""), &limits, send, cancel);
         self.store.set_epoch_deadline(1);
         let ended = {
             let _ticking = image.ticking();
-            self.sandbox.call_own(&mut self.store, code)
+            self.sandbox.call_run_internal(&mut self.store, code)
         };
-        let mut run = std::mem::replace(&mut *self.store.data().run.lock(), Run::none());
+        let mut run = std::mem::replace(&mut *self.store.data().run.lock(), Run::without_program());
         run.output.flush();
         match ended {
             Ok(Ending::Finished(_)) if !run.output.is_truncated() => Ok(()),
-            Ok(Ending::Finished(_)) => Err(Fault::Unavailable { reason: "it prints too much".to_owned() }),
+            Ok(Ending::Finished(_)) => Err(Fault::Unavailable { reason: "internal code printed too much".to_owned() }),
             Ok(Ending::Raised(raised)) => {
                 Err(Fault::Unavailable { reason: format!("{}: {}", raised.name, raised.value) })
             }
@@ -135,7 +135,7 @@ impl Instance {
         let exit = match ended {
             Ok(Ending::Finished(code)) => Exit::Finished(code),
             Ok(Ending::Raised(raised)) => {
-                // With a message it is something else: the parser's own stack, for one.
+                // A MemoryError with a message has other causes, such as the parser's own stack.
                 let out_of_memory = raised.name == "MemoryError" && raised.value.is_empty();
                 run.fail(Failure {
                     name: raised.name,
@@ -188,17 +188,17 @@ fn from_guest(change: wit::Change) -> Change {
     Change { path: change.path, content }
 }
 
-/// How a program ended that did not return.
+/// Returns the exit of a program that did not return.
 fn stopped(error: &wasmtime::Error, denied_memory: bool, limits: &Limits) -> Result<Exit, Fault> {
     match error.downcast_ref::<Stop>() {
         Some(Stop::TimedOut) => return Ok(Exit::TimedOut),
-        Some(Stop::Left(code)) => return Ok(Exit::Finished(*code)),
-        Some(Stop::Lacks(need)) => return Err(Fault::Unsupported(need.clone())),
+        Some(Stop::Exited(code)) => return Ok(Exit::Finished(*code)),
+        Some(Stop::Need(need)) => return Err(Fault::Unsupported(need.clone())),
         Some(Stop::Cancelled) => return Err(Fault::Lost { reason: "cancelled".into() }),
         None => {}
     }
-    // `abort`, a fatal error of the interpreter, a stack that ran over: it ended itself. The interpreter also aborts
-    // where it cannot go on without memory.
+    // `abort`, a fatal error of the interpreter, a stack overflow: it ended itself. The interpreter also aborts where it
+    // cannot continue without memory.
     if denied_memory {
         return match limits.escalation {
             Escalation::OnNeed => Err(Fault::Unsupported(Need::Memory(limits.memory))),
@@ -214,7 +214,7 @@ fn stopped(error: &wasmtime::Error, denied_memory: bool, limits: &Limits) -> Res
 #[allow(unsafe_code, reason = "clock_gettime has no safe wrapper in libc")]
 fn thread_cpu_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the pointer is to a timespec of ours; the clock exists on every Linux.
+    // SAFETY: the pointer is to a local value; the clock exists on every Linux.
     if unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) } != 0 {
         return Duration::ZERO;
     }

@@ -1,14 +1,14 @@
-//! What this tier has.
+//! What this tier offers.
 
 use std::time::Duration;
 
-use switchtower_contract::{Isolation, Language, Modules, Offer};
+use switchtower_contract::{Isolation, Language, Location, Modules, Offer};
 
 use crate::compiled::Compiled;
 
-/// Most memory that a program may ask for: what is left of the largest instance beside the snapshot.
+/// Most bytes of memory of a program: the largest instance without the snapshot.
 const MEMORY: u64 = 512 << 20;
-/// Longest run.
+/// The longest run.
 const WALL: Duration = Duration::from_secs(3600);
 
 pub(crate) fn offer(compiled: &Compiled) -> Offer {
@@ -16,11 +16,13 @@ pub(crate) fn offer(compiled: &Compiled) -> Offer {
         languages: vec![Language::Python],
         modules: Modules::Named(compiled.modules.clone()),
         isolation: Isolation::Wasm,
-        memory: MEMORY,
-        wall: WALL,
+        location: Location::Local,
+        machine: false,
         observes: true,
+        replayable: true,
         effectful: false,
-        kernels: true,
-        machines: false,
+        price_per_second: None,
+        max_memory: MEMORY,
+        max_wall: WALL,
     }
 }

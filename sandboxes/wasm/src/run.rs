@@ -1,4 +1,4 @@
-//! One run: what its program was given, what it asked for, what it may still use.
+//! One run: the inputs of its program, the effects it had, and the limits that remain.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -8,33 +8,33 @@ use switchtower_contract::{
 };
 use switchtower_worker::output::{OutputBuffer, SendEvent};
 
-use crate::world::World;
+use crate::inputs::Inputs;
 
-/// Whether a run is to be ended. Asked on every tick.
+/// Returns whether a run is cancelled. Called on every tick.
 pub(crate) type Cancel = Box<dyn Fn() -> bool + Send>;
 
-/// Why a program was stopped from outside. It travels through the engine as the error of a host call.
+/// Why a program was stopped by the host. It passes through the engine as the error of a host call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Stop {
     #[error("out of time")]
     TimedOut,
     #[error("cancelled")]
     Cancelled,
-    #[error("left with code {0}")]
-    Left(i32),
+    #[error("exited with code {0}")]
+    Exited(i32),
     #[error("needs {0}")]
-    Lacks(Need),
+    Need(Need),
 }
 
-/// The virtual clock of a seeded program begins here: 2026-01-01 00:00 UTC.
+/// The start of the virtual clock of a seeded program: 2026-01-01 00:00 UTC.
 const VIRTUAL_ORIGIN: Duration = Duration::from_secs(1_767_225_600);
 
-/// What one run may do and has done. WASI's clocks, streams and randomness share it with the engine's callbacks.
+/// The state of one run. WASI's clocks, streams and randomness share it with the engine's callbacks.
 pub(crate) struct Run {
     started: Instant,
     wall_at_start: Duration,
     slept: Duration,
-    world: World,
+    inputs: Inputs,
     limits: Limits,
     stdin: Bytes,
     stdin_given: bool,
@@ -47,13 +47,13 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Before a program is there: nothing is heard, nothing is noted, time is short.
-    pub(crate) fn none() -> Self {
+    /// Returns the run of an instance without a program: output is discarded, and the time limit is short.
+    pub(crate) fn without_program() -> Self {
         Self {
             started: now(),
             wall_at_start: Duration::ZERO,
             slept: Duration::ZERO,
-            world: World::seeded(0),
+            inputs: Inputs::seeded(0),
             limits: Limits { wall: Duration::from_secs(60), ..Limits::default() },
             stdin: Bytes::new(),
             stdin_given: true,
@@ -66,16 +66,16 @@ impl Run {
         }
     }
 
-    pub(crate) fn of(program: &Program, limits: &Limits, send: SendEvent, cancel: Cancel) -> Self {
-        let world = match program.randomness {
-            Randomness::Seeded(seed) => World::seeded(seed),
-            Randomness::Fresh => World::Real,
+    pub(crate) fn for_program(program: &Program, limits: &Limits, send: SendEvent, cancel: Cancel) -> Self {
+        let inputs = match program.randomness {
+            Randomness::Seeded(seed) => Inputs::seeded(seed),
+            Randomness::Fresh => Inputs::Real,
         };
         Self {
             started: now(),
             wall_at_start: since_1970(),
             slept: Duration::ZERO,
-            world,
+            inputs,
             limits: limits.clone(),
             stdin: Bytes::from(program.stdin.clone().unwrap_or_default()),
             stdin_given: program.stdin.is_some(),
@@ -88,7 +88,7 @@ impl Run {
         }
     }
 
-    pub(crate) fn of_cell(
+    pub(crate) fn for_cell(
         opening: &KernelOptions,
         cell: &Cell,
         limits: &Limits,
@@ -99,10 +99,10 @@ impl Run {
             started: now(),
             wall_at_start: since_1970(),
             slept: Duration::ZERO,
-            world: cell.tape.as_ref().map_or_else(World::recording, World::playing),
+            inputs: cell.tape.as_ref().map_or_else(Inputs::recording, Inputs::replaying),
             limits: limits.clone(),
             stdin: Bytes::from(cell.stdin.clone().unwrap_or_default()),
-            // Without any, the guest raises by itself: nothing is asked of the world.
+            // Without standard input the guest raises by itself, which is no effect.
             stdin_given: true,
             environment: opening.env.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
             environment_given: true,
@@ -113,13 +113,12 @@ impl Run {
         }
     }
 
-    /// What the world has answered; none where it was another world than the real one, or answered something else than
-    /// when the cell ran first.
+    /// Returns the recorded inputs; `None` where they were not recorded, or a replay differed from the recording.
     pub(crate) fn tape(&mut self) -> Option<Tape> {
-        std::mem::replace(&mut self.world, World::Real).tape()
+        std::mem::replace(&mut self.inputs, Inputs::Real).tape()
     }
 
-    /// Time that the program has had, real and slept.
+    /// Returns the time that the program has used, virtual sleep included.
     pub(crate) fn elapsed(&self) -> Duration {
         self.started.elapsed() + self.slept
     }
@@ -140,13 +139,13 @@ impl Run {
 
     fn out_of_time(&self) -> Stop {
         match self.limits.escalation {
-            Escalation::OnNeed => Stop::Lacks(Need::Time(self.limits.wall)),
+            Escalation::OnNeed => Stop::Need(Need::Time(self.limits.wall)),
             Escalation::Never => Stop::TimedOut,
         }
     }
 
     pub(crate) fn sleep(&mut self, time: Duration) -> Result<(), Stop> {
-        // What was printed before a pause is to be seen before it.
+        // Output before a pause is to arrive before it.
         self.output.flush();
         self.slept = self.slept.saturating_add(time);
         self.check()
@@ -154,7 +153,7 @@ impl Run {
 
     pub(crate) fn lack(&mut self, need: Need) -> Result<(), Stop> {
         match self.limits.escalation {
-            Escalation::OnNeed => Err(Stop::Lacks(need)),
+            Escalation::OnNeed => Err(Stop::Need(need)),
             Escalation::Never => {
                 self.unmet_need.get_or_insert(need);
                 Ok(())
@@ -162,42 +161,42 @@ impl Run {
         }
     }
 
-    /// Nanoseconds of a clock that begins with the program.
+    /// Returns the time since the start of the program.
     pub(crate) fn monotonic(&mut self) -> Duration {
         self.effects.add(Effect::Clock);
         let (now, slept) = (self.elapsed(), self.slept);
-        self.world.reading(now, |seeded| seeded.tick() + slept)
+        self.inputs.reading(now, |seeded| seeded.tick() + slept)
     }
 
-    /// Time since 1970.
+    /// Returns the time since 1970.
     pub(crate) fn wall_clock(&mut self) -> Duration {
         self.effects.add(Effect::Clock);
         let (now, slept) = (self.wall_at_start + self.elapsed(), self.slept);
-        self.world.reading(now, |seeded| VIRTUAL_ORIGIN + seeded.tick() + slept)
+        self.inputs.reading(now, |seeded| VIRTUAL_ORIGIN + seeded.tick() + slept)
     }
 
-    /// When the program began, since 1970.
+    /// Returns the start of the program, since 1970.
     pub(crate) fn began(&mut self) -> Duration {
         self.effects.add(Effect::Clock);
         let began = self.wall_at_start;
-        self.world.reading(began, |_| VIRTUAL_ORIGIN)
+        self.inputs.reading(began, |_| VIRTUAL_ORIGIN)
     }
 
     pub(crate) fn random(&mut self, bytes: &mut [u8]) {
         self.effects.add(Effect::Randomness);
-        self.world.draw(bytes);
+        self.inputs.fill_random(bytes);
     }
 
-    /// Up to `most` bytes of standard input; none: it is at its end.
-    pub(crate) fn read(&mut self, most: usize) -> Bytes {
+    /// Returns up to `max` bytes of standard input; none at its end.
+    pub(crate) fn read(&mut self, max: usize) -> Bytes {
         if self.stdin.is_empty() && !self.stdin_given {
             self.effects.add(Effect::Stdin);
         }
-        let most = most.min(self.stdin.len());
-        self.stdin.split_to(most)
+        let max = max.min(self.stdin.len());
+        self.stdin.split_to(max)
     }
 
-    /// The variables that the program sees.
+    /// Returns the environment variables of the program.
     pub(crate) fn environment(&mut self) -> Vec<(String, String)> {
         if !self.environment_given {
             self.effects.add(Effect::Environment);
@@ -205,7 +204,7 @@ impl Run {
         self.environment.clone()
     }
 
-    /// Tells of the exception that went through.
+    /// Reports the exception that ended the run.
     pub(crate) fn fail(&mut self, failure: Failure) {
         self.output.flush();
         self.output.event(Event::Error(failure));

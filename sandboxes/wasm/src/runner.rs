@@ -1,4 +1,4 @@
-//! What runs programs one after the other, and the reserve of instances made ahead for it.
+//! Runs programs and cells, and makes instances ahead.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -13,97 +13,97 @@ use crate::instance::Instance;
 use crate::run::Cancel;
 
 /// One program to run.
-pub(crate) struct Job {
+pub(crate) struct ProgramRun {
     pub(crate) program: Program,
     pub(crate) limits: Limits,
     pub(crate) send: SendEvent,
     pub(crate) cancel: Cancel,
-    /// Told how it ended, on the runner's thread.
+    /// Called with the outcome, on the runner's thread.
     pub(crate) done: Box<dyn FnOnce(Result<Outcome, Fault>) + Send>,
 }
 
 /// A cell to run in a kernel.
-pub(crate) struct CellJob {
+pub(crate) struct CellRun {
     pub(crate) kernel: u64,
-    /// Given where the kernel is a new one.
+    /// Given where the kernel is to be created.
     pub(crate) opening: Option<KernelOptions>,
     pub(crate) cell: Cell,
     pub(crate) limits: Limits,
     pub(crate) send: SendEvent,
     pub(crate) cancel: Cancel,
-    /// Told how it ended, on the runner's thread.
+    /// Called with the outcome, on the runner's thread.
     pub(crate) done: Box<dyn FnOnce(Result<CellOutcome, Fault>) + Send>,
 }
 
-/// An instance that is kept.
-struct Kernel {
+/// An instance that is a kernel.
+struct GuestKernel {
     instance: Instance,
     opening: KernelOptions,
 }
 
-/// Runs programs on the thread that asks, which needs [`THREAD_STACK`] bytes of stack. Several threads may ask at once, each
-/// for another kernel.
+/// Runs programs on the calling thread, which needs [`THREAD_STACK`] bytes of stack. Several threads may call it at once,
+/// each for another kernel.
 pub(crate) struct Runner {
     image: Arc<Image>,
-    reserve: Arc<Reserve>,
-    /// WASI's blocking calls poll futures that are always ready. Without a runtime to do it in, they would start one with
-    /// threads and descriptors of its own.
+    prewarmed: Arc<Prewarmed>,
+    /// WASI's blocking calls poll futures that are always ready. Without this runtime they would start one with threads and
+    /// descriptors of its own.
     context: Runtime,
-    /// Those that no cell runs in. Held for a look.
-    kernels: Mutex<HashMap<u64, Kernel>>,
+    /// Idle kernels. The lock is short.
+    kernels: Mutex<HashMap<u64, GuestKernel>>,
 }
 
 impl Runner {
-    pub(crate) fn new(image: Arc<Image>, reserve: Arc<Reserve>) -> std::io::Result<Self> {
-        Ok(Self { image, reserve, context: context()?, kernels: Mutex::default() })
+    pub(crate) fn new(image: Arc<Image>, prewarmed: Arc<Prewarmed>) -> std::io::Result<Self> {
+        Ok(Self { image, prewarmed, context: context()?, kernels: Mutex::default() })
     }
 
-    fn kernels(&self) -> MutexGuard<'_, HashMap<u64, Kernel>> {
+    fn kernels(&self) -> MutexGuard<'_, HashMap<u64, GuestKernel>> {
         self.kernels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn run(&self, job: Job) {
+    pub(crate) fn run(&self, job: ProgramRun) {
         let _entered = self.context.enter();
-        let _busy = self.reserve.busy();
+        let _busy = self.prewarmed.busy();
         match self.instance() {
             Ok(mut instance) => {
-                // The answer goes out before the instance is cleared away.
+                // The outcome is sent before the instance is dropped, which takes longer.
                 (job.done)(instance.run(&self.image, &job.program, &job.limits, job.send, job.cancel));
             }
             Err(fault) => (job.done)(Err(fault)),
         }
     }
 
-    /// Runs a cell; its kernel is kept for the next one if it can run one.
-    pub(crate) fn cell(&self, job: CellJob) {
+    /// Runs a cell; its kernel is kept for the next one if it is alive.
+    pub(crate) fn cell(&self, job: CellRun) {
         let _entered = self.context.enter();
-        let _busy = self.reserve.busy();
+        let _busy = self.prewarmed.busy();
         let kernel = match job.opening {
-            Some(opening) => self.instance().map(|instance| Kernel { instance, opening }),
+            Some(opening) => self.instance().map(|instance| GuestKernel { instance, opening }),
             None => self.kernels().remove(&job.kernel).ok_or_else(gone),
         };
         match kernel {
             Ok(mut kernel) => {
-                let Kernel { instance, opening } = &mut kernel;
+                let GuestKernel { instance, opening } = &mut kernel;
                 let ran = instance.cell(&self.image, opening, &job.cell, &job.limits, job.send, job.cancel);
-                // Before its end is heard: its next cell may come to another thread at once.
+                // Before the outcome is sent: the next cell may come to another thread at once.
                 let gone = if ran.as_ref().is_ok_and(|ran| ran.alive) {
                     self.kernels().insert(job.kernel, kernel)
                 } else {
                     Some(kernel)
                 };
                 (job.done)(ran);
-                // Cleared away after the answer.
+                // Dropped after the outcome is sent.
                 drop(gone);
             }
             Err(fault) => (job.done)(Err(fault)),
         }
     }
 
-    /// Runs code of the host's own beside a kernel's names.
+    /// Runs internal code outside a kernel's names.
     pub(crate) fn own(&self, kernel: u64, code: &str, most: Duration, cancel: Cancel) -> Result<String, Fault> {
         let _entered = self.context.enter();
-        let _busy = self.reserve.busy();
+        let _busy = self.prewarmed.busy();
         let mut kept = self.kernels().remove(&kernel).ok_or_else(gone)?;
         let printed = Arc::new(Mutex::new(String::new()));
         let to = Arc::clone(&printed);
@@ -118,105 +118,105 @@ impl Runner {
         Ok(std::mem::take(&mut *printed.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    pub(crate) fn forget(&self, kernel: u64) {
+    pub(crate) fn close_kernel(&self, kernel: u64) {
         let gone = self.kernels().remove(&kernel);
-        // Clearing it away takes longer than the look.
+        // Dropped outside the lock, since it takes time.
         drop(gone);
     }
 
     fn instance(&self) -> Result<Instance, Fault> {
         let failed = |e| Fault::Unavailable { reason: format!("no instance could be made: {e:#}") };
-        self.reserve.take().map_or_else(|| Instance::fresh(&self.image), Ok).map_err(failed)
+        self.prewarmed.take().map_or_else(|| Instance::fresh(&self.image), Ok).map_err(failed)
     }
 }
 
 fn gone() -> Fault {
-    Fault::Lost { reason: "the kernel is gone".to_owned() }
+    Fault::Lost { reason: "the kernel has ended".to_owned() }
 }
 
 fn context() -> std::io::Result<Runtime> {
     Builder::new_current_thread().build()
 }
 
-/// Instances made ahead, while no program runs.
-pub(crate) struct Reserve {
+/// Instances that are made ahead, while no program runs.
+pub(crate) struct Prewarmed {
     /// Protects the instances and the count of running programs.
-    state: Mutex<State>,
+    state: Mutex<PrewarmedState>,
     changed: Condvar,
     target: usize,
 }
 
 #[derive(Default)]
-struct State {
+struct PrewarmedState {
     ready: Vec<Instance>,
     running: usize,
 }
 
-/// While this lives, no instance is made ahead: programs have the processor.
-pub(crate) struct Busy<'a>(&'a Reserve);
+/// Prevents that instances are made ahead until it is dropped: programs have the processor.
+pub(crate) struct BusyGuard<'a>(&'a Prewarmed);
 
-impl Reserve {
-    /// A reserve that keeps itself at `target` instances on a thread of its own. Zero makes none.
+impl Prewarmed {
+    /// Starts to keep `target` instances ready, on a thread of its own. Zero makes none.
     pub(crate) fn start(image: &Arc<Image>, target: usize) -> std::io::Result<Arc<Self>> {
-        let reserve = Arc::new(Self { state: Mutex::default(), changed: Condvar::new(), target });
+        let prewarmed = Arc::new(Self { state: Mutex::default(), changed: Condvar::new(), target });
         if target > 0 {
             let context = context()?;
-            let (weak, image) = (Arc::downgrade(&reserve), Arc::downgrade(image));
-            std::thread::Builder::new().name("reserve".into()).stack_size(THREAD_STACK).spawn(move || {
+            let (weak, image) = (Arc::downgrade(&prewarmed), Arc::downgrade(image));
+            std::thread::Builder::new().name("prewarm".into()).stack_size(THREAD_STACK).spawn(move || {
                 let _entered = context.enter();
                 fill(&weak, &image);
             })?;
         }
-        Ok(reserve)
+        Ok(prewarmed)
     }
 
-    /// The one made last: its memory is still in the processor's caches.
+    /// Takes the instance made last, whose memory is still in the processor's caches.
     pub(crate) fn take(&self) -> Option<Instance> {
         self.lock().ready.pop()
     }
 
-    /// Waits until the reserve is full, or the time is over.
+    /// Waits until all instances are ready, at most this long.
     pub(crate) fn wait_until_full(&self, at_most: Duration) {
         let state = self.lock();
         let _full = self.changed.wait_timeout_while(state, at_most, |s| s.ready.len() < self.target);
     }
 
-    fn busy(&self) -> Busy<'_> {
+    fn busy(&self) -> BusyGuard<'_> {
         self.lock().running += 1;
-        Busy(self)
+        BusyGuard(self)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PrewarmedState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Busy<'_> {
+impl Drop for BusyGuard<'_> {
     fn drop(&mut self) {
         self.0.lock().running -= 1;
         self.0.changed.notify_all();
     }
 }
 
-fn fill(reserve: &Weak<Reserve>, image: &Weak<Image>) {
+fn fill(prewarmed: &Weak<Prewarmed>, image: &Weak<Image>) {
     loop {
-        let (Some(reserve), Some(image)) = (reserve.upgrade(), image.upgrade()) else { return };
-        let state = reserve.lock();
-        if state.running > 0 || state.ready.len() >= reserve.target {
-            // Not for ever, so that the thread ends with its reserve.
-            let _woken = reserve.changed.wait_timeout(state, Duration::from_millis(500));
+        let (Some(prewarmed), Some(image)) = (prewarmed.upgrade(), image.upgrade()) else { return };
+        let state = prewarmed.lock();
+        if state.running > 0 || state.ready.len() >= prewarmed.target {
+            // Not without end, so that the thread ends with its owner.
+            let _woken = prewarmed.changed.wait_timeout(state, Duration::from_millis(500));
             continue;
         }
         drop(state);
         match Instance::fresh(&image) {
             Ok(instance) => {
-                reserve.lock().ready.push(instance);
-                reserve.changed.notify_all();
+                prewarmed.lock().ready.push(instance);
+                prewarmed.changed.notify_all();
             }
             Err(error) => {
                 tracing::warn!(%error, "no instance could be made ahead");
-                let state = reserve.lock();
-                let _paused = reserve.changed.wait_timeout(state, Duration::from_secs(1));
+                let state = prewarmed.lock();
+                let _paused = prewarmed.changed.wait_timeout(state, Duration::from_secs(1));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! WASI as a program gets it: clocks and randomness that are noted, streams that lead to the run, nothing else.
+//! WASI for a program: observed clocks and randomness, the streams of the run, and nothing else.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
 use wasmtime_wasi::p2::{DynPollable, InputStream, OutputStream, Pollable, StreamError, StreamResult, subscribe};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder};
 
-use crate::host::{Host, Shared};
-use crate::world::nanoseconds;
+use crate::host::{Host, SharedRun};
+use crate::inputs::nanoseconds;
 
-/// Most bytes that one call may draw or write.
-const ONE_CALL: usize = 1 << 20;
+/// Most bytes that one call may read from randomness or write.
+const MAX_PER_CALL: usize = 1 << 20;
 
-/// The WASI objects of one instance. No folder, no network, no argument, no variable.
-pub(crate) fn context(run: &Shared) -> WasiCtx {
+/// Returns the WASI objects of one instance, without folders, network, arguments and variables.
+pub(crate) fn context(run: &SharedRun) -> WasiCtx {
     WasiCtxBuilder::new()
         .stdin(Stdin(run.clone()))
         .stdout(Out(run.clone(), StdStream::Stdout))
@@ -30,15 +30,15 @@ pub(crate) fn context(run: &Shared) -> WasiCtx {
         .secure_random(Random(run.clone()))
         .insecure_random(Random(run.clone()))
         .insecure_random_seed(0)
-        .max_random_size(ONE_CALL as u64)
+        .max_random_size(MAX_PER_CALL as u64)
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false)
         .build()
 }
 
-/// Waiting on a clock moves the instance's own clock and holds no thread: the deadline's epochs cannot interrupt a
-/// host call, so a host call must not wait.
+/// Makes waiting on a clock advance the instance's own clock without blocking: the deadline's epochs cannot interrupt a host
+/// call, so that a host call must not wait.
 pub(crate) fn sleep_without_waiting(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut clock = linker.instance("wasi:clocks/monotonic-clock@0.2.12")?;
@@ -62,7 +62,7 @@ fn past(host: &mut Host) -> wasmtime::Result<Resource<DynPollable>> {
     subscribe(host.table(), past)
 }
 
-/// A moment that has come.
+/// A point in time that has passed.
 struct Past;
 
 #[async_trait::async_trait]
@@ -70,7 +70,7 @@ impl Pollable for Past {
     async fn ready(&mut self) {}
 }
 
-struct Clock(Shared);
+struct Clock(SharedRun);
 
 impl HostWallClock for Clock {
     fn resolution(&self) -> Duration {
@@ -92,7 +92,7 @@ impl HostMonotonicClock for Clock {
     }
 }
 
-struct Random(Shared);
+struct Random(SharedRun);
 
 impl TryRng for Random {
     type Error = Infallible;
@@ -115,7 +115,7 @@ impl TryRng for Random {
     }
 }
 
-struct Stdin(Shared);
+struct Stdin(SharedRun);
 
 impl IsTerminal for Stdin {
     fn is_terminal(&self) -> bool {
@@ -124,7 +124,7 @@ impl IsTerminal for Stdin {
 }
 
 impl StdinStream for Stdin {
-    // Only WASI 0.3 asks for this form, and it is not linked.
+    // Only WASI 0.3 uses this form, and it is not linked.
     fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
         Box::new(empty())
     }
@@ -147,7 +147,7 @@ impl InputStream for Stdin {
     }
 }
 
-struct Out(Shared, StdStream);
+struct Out(SharedRun, StdStream);
 
 impl IsTerminal for Out {
     fn is_terminal(&self) -> bool {
@@ -156,7 +156,7 @@ impl IsTerminal for Out {
 }
 
 impl StdoutStream for Out {
-    // Only WASI 0.3 asks for this form, and it is not linked.
+    // Only WASI 0.3 uses this form, and it is not linked.
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
         Box::new(empty())
     }
@@ -178,12 +178,12 @@ impl OutputStream for Out {
         Ok(())
     }
 
-    // Kept together on purpose: the output sends on by size and by age.
+    // Does nothing: the output buffer sends on by size and by age.
     fn flush(&mut self) -> StreamResult<()> {
         Ok(())
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(ONE_CALL)
+        Ok(MAX_PER_CALL)
     }
 }

@@ -1,4 +1,4 @@
-//! Programs in jailed worker processes: what servers use.
+//! Runs programs in jailed worker processes: for servers.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchtower_contract::{Backend, Fault, Kernel, KernelOptions, Limits, Offer, Program, Sandbox, Spec};
+use switchtower_contract::{Backend, Fault, Kernels, Limits, Offer, Program, Sandbox, Spec};
 use switchtower_worker::child::{self, CellToRun, Engine, Reporter};
 use switchtower_worker::jail::Layer;
 use switchtower_worker::output::SendEvent;
@@ -14,16 +14,16 @@ use switchtower_worker::{KernelConfig, KernelPool, LaunchConfig, PoolConfig, Sta
 
 use crate::compiled::{self, Compiled};
 use crate::engine::THREAD_STACK;
-use crate::runner::{CellJob, Job, Reserve, Runner};
+use crate::runner::{CellRun, Prewarmed, ProgramRun, Runner};
 
-/// A worker says that it is ready when its reserve is full, or after this.
-const RESERVE_WITHIN: Duration = Duration::from_millis(200);
+/// A worker reports that it is ready when its instances are made ahead, or after this long.
+const PREWARM_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// A cell that does not heed its deadline takes all kernels of its process with it. Many cells share the cores, so it is
-/// given more time for that than a program is, which is alone in its process.
+/// A cell that does not end within its grace period takes all kernels of its process with it. Many cells share the cores, so
+/// that it has more time than a program, which is alone in its process.
 const KERNEL_GRACE: Duration = Duration::from_secs(1);
 
-/// The WebAssembly tier in processes of its own: some that run programs, some that keep kernels.
+/// The WebAssembly tier in worker processes: some for programs, some for kernels.
 pub struct WasmWorkers {
     programs: switchtower_worker::WorkerPool,
     kernels: Option<KernelPool>,
@@ -34,35 +34,35 @@ pub struct WasmWorkers {
 pub struct Config {
     /// Processes that run programs.
     pub workers: usize,
-    /// Processes that keep kernels; 0: none are kept.
+    /// Processes with kernels; 0: there are no kernels.
     pub kernel_workers: usize,
     /// Cells that run in each of them at once, on a thread each.
     pub concurrent_cells: usize,
-    /// Kernels that each of them has room for.
+    /// Most kernels in each of them.
     pub kernels_per_worker: usize,
-    /// Instances that each process keeps made ahead.
+    /// Instances that each process makes ahead.
     pub prewarmed: usize,
 }
 
 impl WasmWorkers {
-    /// Starts the processes and waits for those that run programs. `program` is this very program, and `arguments` lead it
-    /// to [`main`], which takes three more: the compiled guest, the reserve, and the kernels that it has room for.
+    /// Starts the processes and waits for those that run programs. `program` is this executable, and `arguments` make it call
+    /// [`main`] with three more: the compiled guest, the number of instances made ahead, and the most kernels.
     ///
     /// # Errors
-    /// A worker does not come up.
+    /// A worker cannot be started.
     pub async fn start(
         compiled: &Compiled,
         program: PathBuf,
         arguments: &[&str],
         config: Config,
     ) -> Result<Self, StartError> {
-        let command = |room: usize| {
+        let launch = |max_kernels: usize| {
             let mut all: Vec<OsString> = arguments.iter().map(Into::into).collect();
             all.push(compiled.path().as_os_str().to_owned());
-            all.extend([config.prewarmed, room].map(|count| count.to_string().into()));
+            all.extend([config.prewarmed, max_kernels].map(|count| count.to_string().into()));
             LaunchConfig::new(program.clone(), all)
         };
-        let pool = PoolConfig { launch: command(0), workers: config.workers };
+        let pool = PoolConfig { launch: launch(0), workers: config.workers };
         let programs =
             switchtower_worker::WorkerPool::start(crate::offer::offer(compiled), compiled.runtime.clone(), &pool)
                 .await?;
@@ -74,14 +74,14 @@ impl WasmWorkers {
                 memory,
                 survives_interrupt: false,
             };
-            let mut command = command(config.kernels_per_worker);
-            command.timeouts.grace = KERNEL_GRACE;
-            KernelPool::start(&command, kernel_config)
+            let mut launch = launch(config.kernels_per_worker);
+            launch.timeouts.grace = KERNEL_GRACE;
+            KernelPool::start(&launch, kernel_config)
         });
         Ok(Self { programs, kernels })
     }
 
-    /// The layers of the workers' jail, as the workers found them.
+    /// Returns the layers of the workers' jail, as the workers reported them.
     pub fn layers(&self) -> &[Layer] {
         self.programs.layers()
     }
@@ -98,7 +98,7 @@ impl WasmWorkers {
 #[async_trait]
 impl Backend for WasmWorkers {
     fn offer(&self) -> Offer {
-        Offer { kernels: self.kernels.is_some(), ..self.programs.offer() }
+        self.programs.offer()
     }
 
     fn runtime(&self) -> Arc<str> {
@@ -109,28 +109,27 @@ impl Backend for WasmWorkers {
         self.programs.open(spec).await
     }
 
-    async fn kernel(&self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        let none = || Fault::Unavailable { reason: "no kernels are kept here".to_owned() };
-        self.kernels.as_ref().map(|kernels| kernels.open(opening)).ok_or_else(none)
+    fn kernels(&self) -> Option<&dyn Kernels> {
+        self.kernels.as_ref().map(|kernels| kernels as &dyn Kernels)
     }
 }
 
-/// The whole life of a worker process. Call it before anything else is opened or started.
+/// Runs a worker process to its end. Call it before anything else is opened or started.
 ///
 /// # Errors
-/// The worker could not start, or its parent said something that is no order.
-pub fn main(compiled: &Path, reserve: usize, kernels: usize) -> std::io::Result<()> {
+/// The worker could not start, or its parent sent an invalid command.
+pub fn main(compiled: &Path, prewarmed: usize, kernels: usize) -> std::io::Result<()> {
     child::serve(
         THREAD_STACK,
-        // On each connection one instance runs and one is cleared away; one is being made.
+        // On each connection one instance runs and one is being dropped; one is being made.
         |cells| {
-            let instances = reserve + kernels + 2 * (cells + 1) + 1;
+            let instances = prewarmed + kernels + 2 * (cells + 1) + 1;
             compiled::load(compiled, u32::try_from(instances).unwrap_or(u32::MAX)).map_err(|e| e.to_string())
         },
         |image| {
-            let reserve = Reserve::start(&image, reserve).map_err(|e| e.to_string())?;
-            let runner = Runner::new(image, Arc::clone(&reserve)).map_err(|e| e.to_string())?;
-            reserve.wait_until_full(RESERVE_WITHIN);
+            let prewarmed = Prewarmed::start(&image, prewarmed).map_err(|e| e.to_string())?;
+            let runner = Runner::new(image, Arc::clone(&prewarmed)).map_err(|e| e.to_string())?;
+            prewarmed.wait_until_full(PREWARM_TIMEOUT);
             Ok(Guest(Arc::new(runner)))
         },
     )
@@ -143,7 +142,7 @@ struct Guest(Arc<Runner>);
 impl Engine for Guest {
     fn run(&mut self, program: Program, limits: Limits, reporter: &Reporter, cancel: child::Cancel) {
         let done = reporter.clone();
-        self.0.run(Job {
+        self.0.run(ProgramRun {
             program,
             limits,
             send: sending(reporter),
@@ -156,7 +155,7 @@ impl Engine for Guest {
 
     fn run_cell(&mut self, kernel: u64, cell: CellToRun, limits: Limits, reporter: &Reporter, cancel: child::Cancel) {
         let done = reporter.clone();
-        self.0.cell(CellJob {
+        self.0.cell(CellRun {
             kernel,
             opening: cell.options,
             cell: cell.cell,
@@ -181,7 +180,7 @@ impl Engine for Guest {
     }
 
     fn close_kernel(&mut self, kernel: u64) {
-        self.0.forget(kernel);
+        self.0.close_kernel(kernel);
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchtower_contract::{Cell, CellOutcome, Events, Fault, Kernel, KernelOptions, Limits};
+use switchtower_contract::{Cell, CellOutcome, Events, Fault, Kernel, KernelOptions, Kernels, Limits};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -168,6 +168,13 @@ impl PooledKernel {
 
 fn shut_down() -> Fault {
     Fault::Unavailable { reason: "the workers are shut down".to_owned() }
+}
+
+#[async_trait]
+impl Kernels for KernelPool {
+    async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+        Ok(self.open(options))
+    }
 }
 
 #[async_trait]

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use switchtower_contract::{
-    Backend, Events, Fault, InterpreterId, Limits, Maintenance, Offer, Outcome, Program, Sandbox, Spec,
+    Backend, Events, Fault, InterpreterId, Kernels, Limits, Machine, Maintenance, Offer, Outcome, Program, Sandbox,
+    Spec,
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -183,6 +184,10 @@ impl Backend for WorkerPool {
         let idle = Arc::clone(&self.idle);
         Ok(Box::new(LeasedWorker { worker: Some(worker), idle, interpreter: None, _permit: permit }))
     }
+
+    fn kernels(&self) -> Option<&dyn Kernels> {
+        None
+    }
 }
 
 /// A worker in use. Dropping it makes the worker idle; a program that still runs then is being cancelled, and the next
@@ -229,6 +234,10 @@ impl Sandbox for LeasedWorker {
 
     fn interpreter(&self) -> Option<InterpreterId> {
         self.interpreter
+    }
+
+    fn machine(&self) -> Option<Arc<dyn Machine>> {
+        None
     }
 }
 

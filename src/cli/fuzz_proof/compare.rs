@@ -95,7 +95,8 @@ mod tests {
 
     use async_trait::async_trait;
     use switchtower_contract::{
-        Event, InterpreterId, Isolation, Limits, Maintenance, Modules, Offer, Outcome, Sandbox, Usage,
+        Event, InterpreterId, Isolation, Kernels, Limits, Location, Machine, Maintenance, Modules, Offer, Outcome,
+        Sandbox, Usage,
     };
 
     use super::*;
@@ -117,12 +118,14 @@ mod tests {
                 languages: vec![Language::Python],
                 modules: Modules::Any,
                 isolation: Isolation::Process,
-                memory: 1 << 30,
-                wall: std::time::Duration::from_secs(60),
+                location: Location::Local,
+                machine: false,
                 observes: false,
+                replayable: false,
                 effectful: false,
-                kernels: false,
-                machines: false,
+                price_per_second: None,
+                max_memory: 1 << 30,
+                max_wall: std::time::Duration::from_secs(60),
             }
         }
 
@@ -132,6 +135,10 @@ mod tests {
 
         async fn open(&self, _spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
             Ok(Box::new(Run(self.hash, self.runs.fetch_add(1, Ordering::Relaxed))))
+        }
+
+        fn kernels(&self) -> Option<&dyn Kernels> {
+            None
         }
     }
 
@@ -163,6 +170,10 @@ mod tests {
         }
 
         fn interpreter(&self) -> Option<InterpreterId> {
+            None
+        }
+
+        fn machine(&self) -> Option<Arc<dyn Machine>> {
             None
         }
     }

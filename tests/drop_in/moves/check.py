@@ -5,8 +5,8 @@
 A case is a file of cells, `# %%` before each; the last one is run on both sides after the move and must give the same.
 `# %% given notes.txt=text` lays a file out before a cell, `# %% env NAME=value` sets a variable for one cell, and a
 line `# impure` marks a cell which asks clock, chance, environment or identity (a real host sees that by itself), `# cut`
-one that a real host would call cut short: it is not run again.
-The first line is what is expected: `# moves`, `# moves: x, y` (these are carried) or `# fails: cell 3: words`.
+one that a real host would call incomplete: it is not run again.
+The first line is what is expected: `# moves`, `# moves: x, y` (these are transferred) or `# fails: cell 3: words`.
 A second line `# needs sympy` allows a cloud that lacks it to say so.
 `--local guest:SWITCHTOWER` has the local side in the guest, by that binary.
 Where IPython is installed in a Python, its shell is the cloud kernel; `plain:PYTHON` asks for a bare stand-in.
@@ -34,7 +34,9 @@ import types
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
-ROOM = ROOT + "/sandboxes/python/transfer/_switchtower"
+PYTHON = ROOT + "/sandboxes/python"
+# Folders with parts of the package `_switchtower`.
+PACKAGE = [PYTHON + "/transfer/_switchtower", PYTHON + "/shared/_switchtower"]
 PLACE = "/tmp/switchtower-moves"
 HOME = PLACE + "/home"
 AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -50,7 +52,7 @@ def read(path):
         kind, _, rest = options.strip().partition(" ")
         name, _, value = rest.partition("=")
         told.append({
-            "number": number, "code": code.rstrip("\n"), "raised": False, "cut": "# cut" in code,
+            "number": number, "code": code.rstrip("\n"), "raised": False, "incomplete": "# cut" in code,
             "pure": "# impure" not in code and "# cut" not in code,
             "env": {name: value} if kind == "env" else {},
             "changes": [{"path": name, "content": base64.b64encode(value.encode()).decode()}]
@@ -116,14 +118,12 @@ def told(run, code):
 def local(case):
     fresh()
     package = sys.modules.setdefault("_switchtower", types.ModuleType("_switchtower"))
-    package.__path__ = [ROOM]
+    package.__path__ = PACKAGE
     # The guest's own asks a real host.
-    host = sys.modules["_switchtower.host"] = types.ModuleType("_switchtower.host")
-    host.source = lambda module: open(module.__file__, encoding="utf-8").read()
-    surroundings = sys.modules["_switchtower.surroundings"] = types.ModuleType("_switchtower.surroundings")
-    surroundings.GIVEN = {}
-    package.host, package.surroundings = host, surroundings
-    carry = importlib.import_module("_switchtower.carry")
+    process_info = sys.modules["_switchtower.process_info"] = types.ModuleType("_switchtower.process_info")
+    process_info.GIVEN = {}
+    package.process_info = process_info
+    export_state = importlib.import_module("_switchtower.state_transfer.export.state").export_state
     environment = dict(os.environ)
     book = Notebook(lambda number, code: f"<cell {number}>")
     asyncio.set_event_loop(asyncio.new_event_loop())
@@ -140,12 +140,12 @@ def local(case):
         cell["raised"] = ended[-1]["raised"] is not None
     before = dict(book.user_ns)
     began = time.perf_counter()
-    state = carry.tell(json.dumps({"env": environment, "home": HOME, "limit": 4 << 20}))
+    state = export_state(json.dumps({"env": environment, "home": HOME, "max_bytes": 4 << 20}))
     took = time.perf_counter() - began
     assert list(before) == list(book.user_ns) and all(before[k] is book.user_ns[k] for k in before), "disturbed"
     shutil.rmtree(PLACE + "/" + case["case"], ignore_errors=True)
     shutil.copytree(HOME, PLACE + "/" + case["case"])
-    data = {"cells": cells, "told": json.loads(state), "limit_s": 20, "start_env": environment, "home": HOME}
+    data = {"cells": cells, "state": json.loads(state), "time_limit_s": 20, "home": HOME, "files_in_use": False}
     return {"data": data, "ended": ended, "ms": took * 1000, "check": told(book.run_cell, check["code"]),
             "size": len(state)}
 
@@ -154,7 +154,12 @@ def guest(binary, case):
     """The local side in the guest itself, as one program of Switchtower's: a stand-in for its sessions."""
     os.makedirs(PLACE + "/given", exist_ok=True)
     given = {"check.txt": os.path.abspath(__file__), "case.json": PLACE + "/given/case.json"}
-    given.update((name + ".txt", f"{ROOM}/carry/{name}") for name in os.listdir(ROOM + "/carry") if name[-3:] == ".py")
+    for part in PACKAGE:
+        for folder, _, names in os.walk(part):
+            for name in names:
+                if name.endswith(".py"):
+                    path = os.path.join(folder, name)
+                    given[os.path.relpath(path, part).replace("/", "+") + ".txt"] = path
     for name, path in given.items():
         if name == "case.json":
             with open(path, "w") as file:
@@ -163,15 +168,16 @@ def guest(binary, case):
             shutil.copy(path, f"{PLACE}/given/{name}")
     program = (
         "import json, os, sys\n"
-        "os.makedirs('/tmp/room/carry')\n"
         "for name in os.listdir('.'):\n"
         "    if name.endswith('.py.txt'):\n"
-        "        open('/tmp/room/carry/' + name[:-4], 'w').write(open(name).read())\n"
+        "        path = '/tmp/package/' + name[:-4].replace('+', '/')\n"
+        "        os.makedirs(os.path.dirname(path), exist_ok=True)\n"
+        "        open(path, 'w').write(open(name).read())\n"
         "sys.path.insert(0, '/nowhere')\n"
         "check = {'__file__': '/tmp/a/b/c/check.py', '__name__': 'check'}\n"
         "exec(open('check.txt').read(), check)\n"
         "case = json.load(open('case.json'))\n"
-        "check['ROOM'] = '/tmp/room'\n"
+        "check['PACKAGE'] = ['/tmp/package']\n"
         "answer = json.dumps(check['local'](case))\n"
         "_ = sys.stdout.write('ANSWER' + answer)\n")
     files = [part for name in given for part in ("--file", f"{PLACE}/given/{name}")]
@@ -183,19 +189,25 @@ def guest(binary, case):
     return json.loads(answer) if answer else {"broken": ran.stdout[-500:] + ran.stderr[-1500:]}
 
 
+def restore_sources():
+    """Returns name and text of the restoring modules, in the order in which the host sends them."""
+    with open(ROOT + "/crates/core/src/session/transfer_sources.rs") as file:
+        names = list(dict.fromkeys(re.findall(r"/restore/(\w+)\.py", file.read())))
+    folder = PYTHON + "/transfer/_switchtower/state_transfer/restore"
+    return [(name, open(f"{folder}/{name}.py").read()) for name in names]
+
+
 def cloud(case, plain):
     fresh()
     asyncio.set_event_loop(asyncio.new_event_loop())
-    # As the host joins them.
-    with open(ROOT + "/crates/core/src/session/carried.rs") as file:
-        parts = re.findall(r'include_str!\("../../../../sandboxes/python/transfer/(restore/\w+\.py)"\)', file.read())
-    text = "".join(open(ROOT + "/sandboxes/python/transfer/" + part).read() for part in parts)
     path = PLACE + "/move.json"
     with open(path, "w") as file:
         json.dump(case["data"], file)
-    hidden = ("_switchtower_room = type(__import__('sys'))('_switchtower_room')\n"
-              f"exec({json.dumps(text)}, _switchtower_room.__dict__)\n"
-              f"print(_switchtower_room.arrive({path!r}))\n")
+    sources = restore_sources()
+    hidden = ("_switchtower_restore = {}\n"
+              f"exec({json.dumps(dict(sources)['modules'])}, _switchtower_restore)\n"
+              f"_switchtower_restore = _switchtower_restore['load']('_switchtower_restore', {json.dumps(sources)})\n"
+              f"print(_switchtower_restore.restore.restore({path!r}))\n")
     if plain:
         shell = Notebook(lambda number, code: f"/tmp/ipykernel_{os.getpid()}/{abs(hash(code))}.py")
         run = shell.run_cell
@@ -215,13 +227,13 @@ def cloud(case, plain):
             return result.result
 
     names = set(shell.user_ns)
-    arrived = told(run, hidden)
-    if arrived["raised"]:
-        return {"verdict": {"ok": False, "why": "arrive raised " + arrived["raised"]}}
+    restored = told(run, hidden)
+    if restored["raised"]:
+        return {"verdict": {"ok": False, "reason": "restore raised " + restored["raised"]}}
     try:
-        verdict = json.loads(arrived["printed"])
+        verdict = json.loads(restored["printed"])
     except ValueError:
-        return {"verdict": {"ok": False, "why": "arrive printed " + arrived["printed"]}}
+        return {"verdict": {"ok": False, "reason": "restore printed " + restored["printed"]}}
     shutil.copytree(PLACE + "/" + case["case"], HOME, dirs_exist_ok=True)
     left = [name for name in set(shell.user_ns) - names if "switchtower" in name]
     assert not left, left
@@ -281,18 +293,18 @@ def judge(case, here, there):
     if expected.startswith("fails"):
         _, cell, words = (part.strip() for part in expected.split(":", 2))
         if verdict["ok"]:
-            return f"moved, carrying {verdict['carried']}"
-        said = f"{verdict.get('name')} {verdict['why']}"
+            return f"moved, transferring {verdict['transferred']}"
+        said = f"{verdict.get('name')} {verdict['reason']}"
         if f"cell {verdict.get('cell')}" != cell or words not in said:
             return f"failed otherwise: {verdict}"
         return None
     if not verdict["ok"]:
-        if case["needs"] and f"No module named '{case['needs']}'" in verdict["why"]:
+        if case["needs"] and f"No module named '{case['needs']}'" in verdict["reason"]:
             return None
         return f"did not move: {verdict}"
     wanted = {name.strip() for name in expected.partition(":")[2].split(",") if name.strip()}
-    if not wanted <= set(verdict["carried"]):
-        return f"carried only {verdict['carried']}"
+    if not wanted <= set(verdict["transferred"]):
+        return f"transferred only {verdict['transferred']}"
     if here["check"] != there["check"]:
         return f"came out different:\n    here  {here['check']}\n    there {there['check']}"
     return None
@@ -334,10 +346,10 @@ def main():
                 wrong += 1
                 print(f"{case['case']} -> {python}: {why}")
             elif options.v:
-                print(f"{case['case']} -> {python}: tell {here['ms']:.1f} ms, arrive {slow[-1]} ms, {there['verdict']}")
-        print(f"{python}: {len(good)} cases, arrive median {sorted(slow)[len(slow) // 2]} ms")
+                print(f"{case['case']} -> {python}: export {here['ms']:.1f} ms, restore {slow[-1]} ms, {there['verdict']}")
+        print(f"{python}: {len(good)} cases, restore median {sorted(slow)[len(slow) // 2]} ms")
     times = sorted(here["ms"] for _, here in good)
-    print(f"tell median {times[len(times) // 2]:.2f} ms; {wrong} wrong")
+    print(f"export median {times[len(times) // 2]:.2f} ms; {wrong} wrong")
     return wrong
 
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use switchtower_contract::{Isolation, Language, Modules, Program};
+use switchtower_contract::{Isolation, Language, Location, Modules, Price, Program};
 
 use super::{Decision, Rules, RulesError};
 use crate::analyse::analyse;
@@ -55,11 +55,22 @@ struct CaseFile {
 #[serde(deny_unknown_fields)]
 struct Tier {
     isolation: Isolation,
+    #[serde(default = "local")]
+    location: Location,
+    #[serde(default)]
+    machine: bool,
+    /// Billionths of a US dollar per second, as `facts.tiers[].cost`.
+    #[serde(default)]
+    cost: u64,
     modules: Option<Vec<String>>,
     #[serde(default = "yes")]
     up: bool,
     memory_mb: Option<u64>,
     wall_ms: Option<u64>,
+}
+
+fn local() -> Location {
+    Location::Local
 }
 
 fn yes() -> bool {
@@ -171,6 +182,9 @@ fn standing(name: &str, tier: &Tier) -> Standing {
         languages: vec![Language::Python],
         modules: tier.modules.as_ref().map_or(Modules::Any, Modules::named),
         isolation: tier.isolation,
+        location: tier.location,
+        machine: tier.machine,
+        price_per_second: (tier.cost > 0).then_some(Price(tier.cost)),
         memory: tier.memory_mb.unwrap_or(8 << 10) << 20,
         wall: Duration::from_millis(tier.wall_ms.unwrap_or(3_600_000)),
         up: tier.up,

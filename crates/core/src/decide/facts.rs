@@ -40,6 +40,9 @@ fn tier(standing: &Standing, request: &Request, needed: &[&str]) -> Dynamic {
     put("name", standing.tier.as_str().into());
     put("up", standing.up.into());
     put("isolation", standing.isolation.name().into());
+    put("location", standing.location.name().into());
+    put("machine", standing.machine.into());
+    put("cost", count(standing.price_per_second.map_or(0, |price| price.0)));
     put("lacks", list(needed.iter().copied().filter(|module| !standing.modules.has(module))));
     let fits = request.memory.is_none_or(|memory| memory <= standing.memory) && request.timeout <= standing.wall;
     put("fits", fits.into());

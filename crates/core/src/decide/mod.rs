@@ -117,7 +117,7 @@ fn named(name: &TierName, request: &Request, profile: &Profile, standings: &[Sta
 /// is bought to find it out. A program that installs what it needs is let through.
 fn lacking<'a>(profile: &'a Profile, standing: &Standing) -> Option<&'a str> {
     let installs = [StaticEffect::Shell, StaticEffect::Processes, StaticEffect::Magic];
-    if standing.isolation != Isolation::MicroVm || installs.iter().any(|effect| profile.effects.contains(effect)) {
+    if !standing.machine || installs.iter().any(|effect| profile.effects.contains(effect)) {
         return None;
     }
     profile.needed_modules().find(|module| !standing.modules.has(module))

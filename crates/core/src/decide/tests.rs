@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use switchtower_contract::{Isolation, Language, Modules, Program};
+use switchtower_contract::{Isolation, Language, Location, Modules, Price, Program};
 
 use super::reload::Reloaded;
 use super::{Decision, Rules, SharedRules, Undecided, cases};
@@ -22,6 +22,9 @@ fn standing(name: &str, isolation: Isolation, modules: Modules) -> Standing {
         languages: vec![Language::Python],
         modules,
         isolation,
+        location: if isolation == Isolation::MicroVm { Location::Remote } else { Location::Local },
+        machine: isolation == Isolation::MicroVm,
+        price_per_second: (isolation == Isolation::MicroVm).then_some(Price(28_000)),
         memory: 1 << 30,
         wall: Duration::from_secs(600),
         up: true,

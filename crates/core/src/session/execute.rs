@@ -154,7 +154,7 @@ impl Session {
         let (ended, ()) = tokio::join!(run, forward);
         let Ended { outcome, tier, moved, restarted, note } = ended?;
         // A machine has what there is: nothing would have let it fare better.
-        let here = !self.house.router.tiers().get(&tier).is_some_and(|tier| tier.offer().machines);
+        let here = !self.house.router.tiers().get(&tier).is_some_and(|tier| tier.offer().machine);
         let unmet_need = outcome.unmet_need.as_ref().filter(|_| here);
         let note = note.or_else(|| unmet_need.map(|need| self.note(need, request.memory, &tier)));
         Ok(CellAnswer { id, number, outcome, tier, decision, moved, note, restarted })
@@ -231,12 +231,12 @@ impl Session {
         let mut places = Places { here: Vec::new(), there: Vec::new() };
         for leg in &route.0 {
             let Some(tier) = tiers.get(&leg.tier) else { continue };
-            if tier.offer().machines {
+            if tier.offer().machine {
                 if self.options().offline {
                     continue;
                 }
                 places.there.push(leg.tier.clone());
-            } else if tier.offer().kernels && places.there.is_empty() {
+            } else if tier.kernels().is_some() && places.there.is_empty() {
                 places.here.push(leg.clone());
             }
         }

@@ -1,13 +1,11 @@
 //! The cells of a context as they ran, so that its state can be made again, here or elsewhere.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
 use switchtower_contract::{Cell, CellOutcome, Change, Content, Exit, Outcome, Usage};
 
+use super::transfer_schema::{PastCell, PastChange};
 use crate::memory::Charge;
 
 /// Bytes of cells and of the files that came with them that are kept of one context.
@@ -193,23 +191,26 @@ impl History {
         self.wrote.or(self.begun.as_ref().map(|cell| cell.number))
     }
 
-    /// What another kernel is told to run again, as `sandboxes/python/transfer/restore` reads it.
-    pub(super) fn told(&mut self) -> Result<Value, Stuck> {
+    /// Returns the cells that another kernel runs again.
+    pub(super) fn past_cells(&mut self) -> Result<Vec<PastCell<'_>>, Stuck> {
         self.cut_short();
-        let cell = |past: &Past| {
-            json!({
-                "number": past.cell.number,
-                "code": past.cell.source,
-                "env": past.cell.env,
-                "changes": past.cell.changes.iter().map(change).collect::<Vec<_>>(),
-                "pure": past.pure && !past.cut,
-                "raised": past.exit == Exit::Raised,
-                "cut": past.cut,
-            })
-        };
         match self.broken {
             Some((cell, why)) => Err(Stuck::new(cell, why)),
-            None => Ok(self.cells.iter().map(cell).collect()),
+            None => Ok(self.cells.iter().map(PastCell::from).collect()),
+        }
+    }
+}
+
+impl<'a> From<&'a Past> for PastCell<'a> {
+    fn from(past: &'a Past) -> Self {
+        Self {
+            number: past.cell.number,
+            code: &past.cell.source,
+            env: &past.cell.env,
+            changes: past.cell.changes.iter().map(PastChange::from).collect(),
+            pure: past.pure && !past.cut,
+            raised: past.exit == Exit::Raised,
+            incomplete: past.cut,
         }
     }
 }
@@ -228,14 +229,4 @@ fn bytes_of(change: &Change) -> usize {
             Content::File(content) => content.len(),
             Content::Folder | Content::Removed => 0,
         }
-}
-
-fn change(change: &Change) -> Value {
-    let mut told: BTreeMap<&str, Value> = [("path", json!(change.path))].into();
-    match &change.content {
-        Content::File(content) => drop(told.insert("content", json!(STANDARD.encode(content)))),
-        Content::Folder => drop(told.insert("folder", json!(true))),
-        Content::Removed => drop(told.insert("gone", json!(true))),
-    }
-    json!(told)
 }

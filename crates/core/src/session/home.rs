@@ -37,8 +37,9 @@ impl Home {
     }
 
     pub(super) async fn kernel(&self, session: &Session, context: &Context) -> Result<Box<dyn Kernel>, Fault> {
-        let mut loan = self.loan.lock().await;
-        loan.as_mut().ok_or_else(given_up)?.sandbox().kernel(&session.opening(&context.info.folder)).await
+        let loan = self.loan.lock().await;
+        loan.as_ref().ok_or_else(given_up)?;
+        self.machine.open_kernel(&session.opening(&context.info.folder)).await
     }
 }
 
@@ -125,7 +126,7 @@ impl Session {
         }
         let decision = self.house.router.explain(&self.command()).decision?;
         let tiers = self.house.router.tiers();
-        let machines = decision.route.tiers().filter(|name| tiers.get(name).is_some_and(|tier| tier.offer().machines));
+        let machines = decision.route.tiers().filter(|name| tiers.get(name).is_some_and(|tier| tier.offer().machine));
         Ok(machines.cloned().collect())
     }
 

@@ -25,10 +25,12 @@ mod session;
 mod table;
 mod there;
 mod tokens;
+mod transfer_schema;
+mod transfer_sources;
 mod transfers;
 mod upkeep;
 
-pub use carried::restore_prelude;
+pub use transfer_sources::restore_prelude;
 
 pub use config::Config;
 pub use lifetime::SessionState;

@@ -164,7 +164,7 @@ impl Session {
     /// A kernel of another local tier with a context's state. The context is where it was until a cell has run in it.
     pub(super) async fn arrives_here(&self, tier: &Tier, context: &Context, seat: &mut Seat) -> Result<Ready, Error> {
         let permit = self.house.native_kernels.acquire(tier.name(), &self.caller.user, context.itself())?;
-        let opened = tier.kernel(&self.opening(&context.info.folder)).await;
+        let opened = tier.open_kernel(&self.opening(&context.info.folder)).await;
         let mut kernel = opened.map_err(|fault| unavailable(tier, &fault))?;
         if !seat.history.is_empty() {
             tracing::info!(

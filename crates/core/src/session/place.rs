@@ -29,7 +29,7 @@ pub(super) struct Local {
 /// Whether a tier's kernels are made again from their history: it sees what cells ask of the world, so it can answer
 /// the same once more. The names of any other kernel live and die with it.
 pub(super) fn makes_again(tier: &Tier) -> bool {
-    tier.offer().observes
+    tier.offer().replayable
 }
 
 impl Place {

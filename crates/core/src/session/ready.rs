@@ -89,7 +89,7 @@ impl Session {
         }
         let past = seat.history.cells().map_err(Gone::Stuck)?;
         let opening = self.opening(&context.info.folder);
-        let mut kernel = tier.kernel(&opening).await.map_err(Gone::Fault)?;
+        let mut kernel = tier.open_kernel(&opening).await.map_err(Gone::Fault)?;
         for past in past {
             // What it slept counts as time, so it needs as much as it may have had; and it must be refused the memory
             // that it was refused then.

@@ -28,7 +28,7 @@ impl Session {
         let tier = self.standing_tier(&home.tier)?;
         let left = turn.deadline.saturating_duration_since(Instant::now());
         let limits = Limits {
-            wall: left.min(tier.offer().wall),
+            wall: left.min(tier.offer().max_wall),
             memory: tier.memory(turn.request.memory),
             output: self.house.config.output,
             escalation: Escalation::Never,

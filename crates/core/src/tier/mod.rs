@@ -20,7 +20,9 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use switchtower_contract::{Backend, Fault, Kernel, KernelOptions, Language, Need, Offer, Spec, byte_size, rounded};
+use switchtower_contract::{
+    Backend, Fault, Kernel, KernelOptions, Kernels, Language, Need, Offer, Spec, byte_size, rounded,
+};
 use tokio::time::timeout;
 
 pub use attempt::Attempt;
@@ -174,8 +176,11 @@ impl Tier {
             languages: self.offer.languages.clone(),
             modules: self.offer.modules.clone(),
             isolation: self.offer.isolation,
-            memory: self.offer.memory,
-            wall: self.offer.wall,
+            location: self.offer.location,
+            machine: self.offer.machine,
+            price_per_second: self.offer.price_per_second,
+            memory: self.offer.max_memory,
+            wall: self.offer.max_wall,
             up: self.breaker.as_ref().is_none_or(|breaker| breaker.check().is_ok()),
             running: load.running,
             queued: load.queued,
@@ -233,12 +238,18 @@ impl Tier {
         timeout(most, held).await.unwrap_or_else(late)
     }
 
-    /// A kernel of its own in this tier.
+    /// Returns what opens kernels in this tier, where its backend keeps them.
+    pub fn kernels(&self) -> Option<&dyn Kernels> {
+        self.backend.kernels()
+    }
+
+    /// Opens a kernel in a sandbox of its own.
     ///
     /// # Errors
-    /// As the backend says.
-    pub async fn kernel(&self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        self.backend.kernel(opening).await
+    /// The backend's fault; `Unsupported` where it keeps no kernels.
+    pub async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+        let none = || Fault::Unsupported(Need::Language("a kernel that keeps its state".to_owned()));
+        self.kernels().ok_or_else(none)?.open_kernel(options).await
     }
 
     pub fn config(&self) -> &Config {
@@ -247,7 +258,7 @@ impl Tier {
 
     /// Bytes of memory that a program gets here which asked for so much.
     pub(crate) fn memory(&self, asked: Option<u64>) -> u64 {
-        asked.unwrap_or(self.config.default_memory).min(self.offer.memory)
+        asked.unwrap_or(self.config.default_memory).min(self.offer.max_memory)
     }
 
     /// Whether a program with this need may fare better here. What only a run can show counts as yes. `asked`: the memory

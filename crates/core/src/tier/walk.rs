@@ -188,7 +188,7 @@ impl Walk<'_> {
         let stays = last || tier.offer.effectful;
         let budget = if stays { None } else { leg.budget };
         Limits {
-            wall: self.left().min(budget.unwrap_or(Duration::MAX)).min(tier.offer.wall),
+            wall: self.left().min(budget.unwrap_or(Duration::MAX)).min(tier.offer.max_wall),
             memory: tier.memory(self.request.memory),
             output: tier.config.max_output,
             escalation: if stays { Escalation::Never } else { Escalation::OnNeed },

@@ -1,22 +1,25 @@
 //! One run of a script.
 
 use std::collections::BTreeMap;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::Scripted;
 use super::random::Splitmix;
 use super::script::{Directive, Script};
+use super::{Files, Scripted};
 use crate::events::{Event, Events};
 use crate::fault::{Fault, Need};
+use crate::kernel::{Change, Content};
 use crate::limits::{Escalation, Limits};
 use crate::outcome::{Effect, Effects, Exit, Failure, Outcome, Usage};
 use crate::program::{Program, Randomness};
 
 pub(super) struct Run<'a> {
     backend: &'a Scripted,
-    variables: &'a mut BTreeMap<String, String>,
+    workspace: &'a mut Workspace,
     program: &'a Program,
     limits: &'a Limits,
     events: &'a Events,
@@ -31,6 +34,42 @@ pub(super) struct Run<'a> {
     truncated: bool,
     memory: u64,
     unmet_need: Option<Need>,
+}
+
+/// What outlasts a run: variables and files.
+#[derive(Default)]
+pub(super) struct Workspace {
+    pub(super) variables: BTreeMap<String, String>,
+    pub(super) files: Files,
+    /// What the script wrote.
+    pub(super) changes: Vec<Change>,
+}
+
+impl Workspace {
+    pub(super) fn apply(&self, changes: &[Change]) {
+        apply(&self.files, changes);
+    }
+
+    fn files(&self) -> MutexGuard<'_, BTreeMap<String, Bytes>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Brings files into the state that these changes say; scripts know no folders.
+pub(super) fn apply(files: &Files, changes: &[Change]) {
+    let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
+    for change in changes {
+        match &change.content {
+            Content::File(content) => drop(files.insert(change.path.clone(), content.clone())),
+            Content::Folder => {}
+            Content::Removed => drop(files.remove(&change.path)),
+        }
+    }
+}
+
+/// Returns the absolute form of a path that may be relative to the home folder.
+pub(super) fn home_path(path: &str) -> String {
+    if path.starts_with('/') { path.to_owned() } else { format!("/home/user/{path}") }
 }
 
 /// Why a run ends before its last directive.
@@ -48,7 +87,7 @@ impl From<Fault> for EarlyExit {
 impl<'a> Run<'a> {
     pub(super) fn new(
         backend: &'a Scripted,
-        variables: &'a mut BTreeMap<String, String>,
+        workspace: &'a mut Workspace,
         program: &'a Program,
         limits: &'a Limits,
         events: &'a Events,
@@ -59,7 +98,7 @@ impl<'a> Run<'a> {
         };
         Self {
             backend,
-            variables,
+            workspace,
             program,
             limits,
             events,
@@ -117,14 +156,19 @@ impl<'a> Run<'a> {
             Directive::Alloc(bytes) => return self.allocate(*bytes),
             Directive::Read => return self.read(line).await,
             Directive::Cat(path) => return self.cat(path, line).await,
+            Directive::Write { path, text } => {
+                let change = Change { path: home_path(path), content: Content::File(text.clone().into()) };
+                self.workspace.apply(std::slice::from_ref(&change));
+                self.workspace.changes.push(change);
+            }
             Directive::Env(name) => return self.environment(name, line).await,
             Directive::Clock => self.read_outside(Effect::Clock).await,
             Directive::Random => self.read_outside(Effect::Randomness).await,
             Directive::Identity => self.read_outside(Effect::Identity).await,
             Directive::Set { name, value } => {
-                self.variables.insert(name.clone(), value.clone());
+                self.workspace.variables.insert(name.clone(), value.clone());
             }
-            Directive::Get(name) => match self.variables.get(name).cloned() {
+            Directive::Get(name) => match self.workspace.variables.get(name).cloned() {
                 Some(value) => self.print(value + "\n", Event::Stdout).await,
                 None => return self.raise("NameError", name, line).await,
             },
@@ -193,8 +237,9 @@ impl<'a> Run<'a> {
     }
 
     async fn cat(&mut self, path: &str, line: u32) -> Result<(), EarlyExit> {
-        match self.program.files.iter().find(|file| file.path == path) {
-            Some(file) => self.print(String::from_utf8_lossy(&file.content).into_owned(), Event::Stdout).await,
+        let content = self.workspace.files().get(&home_path(path)).cloned();
+        match content {
+            Some(content) => self.print(String::from_utf8_lossy(&content).into_owned(), Event::Stdout).await,
             None => return self.raise("FileNotFoundError", path, line).await,
         }
         Ok(())

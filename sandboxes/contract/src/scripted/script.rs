@@ -10,6 +10,7 @@
 //! | `exit CODE`, `kill` | exits with a code; destroys the interpreter |
 //! | `alloc MEGABYTES` | holds this much more memory |
 //! | `read` | prints a line of stdin; raises `EOFError` at its end |
+//! | `write PATH TEXT` | writes a file |
 //! | `cat PATH`, `env NAME` | prints a given file, an environment variable |
 //! | `clock`, `random`, `identity` | reads an input from outside (an effect) and prints it |
 //! | `set NAME TEXT`, `get NAME` | sets, prints a variable of the sandbox, kept until `reset`; `NameError` if it is not set |
@@ -46,6 +47,7 @@ pub enum Directive {
     Kill,
     Alloc(u64),
     Read,
+    Write { path: String, text: String },
     Cat(String),
     Env(String),
     Clock,
@@ -102,6 +104,10 @@ fn directive(text: &str) -> Option<Directive> {
         "kill" => Directive::Kill,
         "alloc" => Directive::Alloc(rest.parse::<u64>().ok()?.checked_mul(1 << 20)?),
         "read" => Directive::Read,
+        "write" => {
+            let (path, text) = split_word(rest);
+            Directive::Write { path: path.to_owned(), text: text.to_owned() }
+        }
         "cat" => Directive::Cat(owned()),
         "env" => Directive::Env(owned()),
         "clock" => Directive::Clock,

@@ -13,13 +13,13 @@ pub enum Observation {
     /// A clock, used processor time included; not the monotonic clock, which the interpreter's own locks read.
     Clock = 1,
     /// The system's random numbers.
-    Chance = 2,
+    Randomness = 2,
     /// The process, its host or its hardware: numbers, names, load, and files that describe them.
     Identity = 4,
 }
 
 impl Observation {
-    const ALL: [Self; 3] = [Self::Clock, Self::Chance, Self::Identity];
+    const ALL: [Self; 3] = [Self::Clock, Self::Randomness, Self::Identity];
 }
 
 /// One bit for each kind. A child inherits it at its fork, and clears it before a program.

@@ -366,8 +366,8 @@ macro_rules! interpose {
                 clock() -> isize, observe Clock;
                 times(a: Out) -> isize, observe Clock;
                 getrusage(a: c_int, b: Out) -> c_int, observe Clock;
-                getrandom(a: Out, b: usize, c: u32) -> isize, observe Chance;
-                getentropy(a: Out, b: usize) -> c_int, observe Chance;
+                getrandom(a: Out, b: usize, c: u32) -> isize, observe Randomness;
+                getentropy(a: Out, b: usize) -> c_int, observe Randomness;
                 getpid() -> c_int, observe Identity;
                 getppid() -> c_int, observe Identity;
                 gethostname(a: *mut c_char, b: usize) -> c_int, observe Identity;

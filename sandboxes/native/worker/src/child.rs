@@ -1,4 +1,4 @@
-//! A jailed child, as the worker holds it.
+//! The worker's handle of a jailed child.
 
 use std::io::{self, Write as _};
 use std::os::fd::AsRawFd;
@@ -12,32 +12,32 @@ use crate::child_protocol::{FrameBuffer, FromChild, ToChild, VALUE_TAKEN};
 use crate::pipes::{NonblockingReader, WorkerEnds};
 use crate::proc_table::ProcTable;
 
-/// A forked child with the ends of its pipes. Dropping it kills it.
+/// A forked child and the worker's ends of its socket and pipes. Dropping it kills it.
 pub(crate) struct Child {
     forked: ForkedProcess,
     socket: std::os::unix::net::UnixStream,
     pub(crate) stdout: NonblockingReader,
     pub(crate) stderr: NonblockingReader,
-    heard: FrameBuffer,
-    /// What it is given and has not read yet.
-    given: Vec<u8>,
-    /// What it did to files, and nobody has been told yet.
+    incoming: FrameBuffer,
+    /// Bytes for it that do not fit into the socket yet.
+    outgoing: Vec<u8>,
+    /// Its changes of files that have not been reported to the parent yet.
     pub(crate) unreported_changes: Vec<Change>,
     warm: bool,
-    /// Processor time at the beginning of what it does now.
+    /// Processor time at the start of the current run.
     cpu: Duration,
-    /// Bytes of memory that it held then.
-    held: u64,
+    /// Bytes of its memory then.
+    memory_at_start: u64,
     files: Files,
 }
 
-/// What a child has in its private files, in bytes.
+/// The bytes of a child's private files.
 #[derive(Default)]
 struct Files {
-    /// At the beginning of what it does now.
+    /// At the start of the current run.
     before: u64,
-    /// The most that was seen since.
-    most: u64,
+    /// The maximum seen since.
+    max: u64,
 }
 
 impl Child {
@@ -48,12 +48,12 @@ impl Child {
             socket,
             stdout,
             stderr,
-            heard: FrameBuffer::default(),
-            given: Vec::new(),
+            incoming: FrameBuffer::default(),
+            outgoing: Vec::new(),
             unreported_changes: Vec::new(),
             warm: false,
             cpu: Duration::ZERO,
-            held: 0,
+            memory_at_start: 0,
             files: Files::default(),
         }
     }
@@ -62,40 +62,40 @@ impl Child {
         &self.forked
     }
 
-    /// What to wait for: what it says, prints, prints as errors, and its end.
+    /// Returns its socket, standard output, standard error and pidfd.
     pub(crate) fn descriptors(&self) -> [i32; 4] {
         let pidfd = self.forked.pidfd().as_raw_fd();
         [self.socket.as_raw_fd(), self.stdout.descriptor(), self.stderr.descriptor(), pidfd]
     }
 
-    /// Hands it what to do.
+    /// Gives it something to run.
     ///
     /// # Errors
-    /// It is gone.
-    pub(crate) fn give(&mut self, given: &ToChild, processes: &ProcTable) -> io::Result<()> {
-        // Afterwards it may be over before anybody looks.
-        (self.cpu, self.held) = (self.processor_time(), self.resident(processes));
+    /// It has ended.
+    pub(crate) fn assign(&mut self, message: &ToChild, processes: &ProcTable) -> io::Result<()> {
+        // It may end before the next step.
+        (self.cpu, self.memory_at_start) = (self.processor_time(), self.resident(processes));
         let before = self.forked.file_bytes().unwrap_or(0);
-        self.files = Files { before, most: before };
-        self.hand(given)
+        self.files = Files { before, max: before };
+        self.send(message)
     }
 
-    fn hand(&mut self, given: &ToChild) -> io::Result<()> {
-        self.given.extend(frames::encode(given)?);
+    fn send(&mut self, message: &ToChild) -> io::Result<()> {
+        self.outgoing.extend(frames::encode(message)?);
         self.write_pending()
     }
 
-    /// Writes what it is given, as far as it reads.
+    /// Writes as much of its message as fits into the socket.
     ///
     /// # Errors
-    /// It is gone.
+    /// It has ended.
     pub(crate) fn write_pending(&mut self) -> io::Result<()> {
         let mut written = 0;
         let passed = loop {
-            if written == self.given.len() {
+            if written == self.outgoing.len() {
                 break Ok(());
             }
-            match self.socket.write(&self.given[written..]) {
+            match self.socket.write(&self.outgoing[written..]) {
                 Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -103,24 +103,24 @@ impl Child {
                 Err(error) => break Err(error),
             }
         };
-        self.given.drain(..written);
+        self.outgoing.drain(..written);
         passed
     }
 
-    /// Bytes of what it was given that it has not read.
+    /// Returns the bytes of its message that do not fit into the socket yet.
     pub(crate) fn unread(&self) -> usize {
-        self.given.len()
+        self.outgoing.len()
     }
 
-    /// Reads what it has said; false: it says nothing more.
+    /// Reads from its socket. Returns false where it has closed it.
     pub(crate) fn read_socket(&mut self) -> bool {
         let mut buffer = [0; 64 << 10];
         loop {
             match io::Read::read(&mut self.socket, &mut buffer) {
                 Ok(0) => return false,
                 Ok(count) => {
-                    self.heard.push(&buffer[..count]);
-                    // One thing at a time: a flood is stopped by looking at what it says.
+                    self.incoming.push(&buffer[..count]);
+                    // One read at a time: a flood is stopped by decoding what it sent.
                     return true;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -130,17 +130,17 @@ impl Child {
     }
 
     pub(crate) fn next_report(&mut self) -> io::Result<Option<FromChild>> {
-        self.heard.next()
+        self.incoming.next()
     }
 
-    /// A shown value is taken: it may go on.
+    /// Confirms a shown value, so that the child continues.
     pub(crate) fn confirm_value(&mut self) {
-        self.given.push(VALUE_TAKEN);
-        // One that is gone is found out by its end.
+        self.outgoing.push(VALUE_TAKEN);
+        // Where it has ended, the pidfd says so.
         let _ = self.write_pending();
     }
 
-    /// Its end, where it has ended.
+    /// Returns how it ended, if it has ended.
     pub(crate) fn ended(&mut self) -> io::Result<Option<ProcessEnd>> {
         self.forked.ended()
     }
@@ -150,68 +150,68 @@ impl Child {
     }
 
     pub(crate) fn signal(&self, signal: i32) {
-        // It may be gone, and that is as good.
+        // It may have ended already.
         let _ = self.forked.signal(signal);
     }
 
-    /// Bytes of memory that it held when it was given what it does now.
-    pub(crate) fn held(&self) -> u64 {
-        self.held
+    /// Returns the bytes of its memory at the start of the current run.
+    pub(crate) fn memory_at_start(&self) -> u64 {
+        self.memory_at_start
     }
 
-    /// Looks at what it has in files now, so that [`files`](Self::files) knows. Returns bytes and entries, in the profile in
-    /// which nothing but this keeps it to their limits.
+    /// Counts its files, for [`files`](Self::files). Returns bytes and entries in the reduced profile, where the worker
+    /// enforces their limits.
     pub(crate) fn count_files(&mut self) -> Option<(u64, u64)> {
         let watched = self.forked.folder_used();
         let bytes = watched.map(|(bytes, _)| bytes).or_else(|| self.forked.file_bytes());
-        self.files.most = self.files.most.max(bytes.unwrap_or(0));
+        self.files.max = self.files.max.max(bytes.unwrap_or(0));
         watched
     }
 
     /// Counts its files for the last time.
-    pub(crate) fn count_files_at_the_end(&mut self) {
+    pub(crate) fn count_files_finally(&mut self) {
         self.count_files();
         self.forked.release_files();
     }
 
-    /// The most bytes that it was seen to have in files since it was given what it does now, beyond what it had then.
+    /// Returns the maximum of bytes in files seen during the current run, beyond those at its start.
     pub(crate) fn files(&self) -> u64 {
-        self.files.most - self.files.before
+        self.files.max - self.files.before
     }
 
-    /// Processor time since it was given what it does now.
+    /// Returns the processor time of the current run.
     pub(crate) fn used(&self) -> Duration {
         self.processor_time().saturating_sub(self.cpu)
     }
 
-    /// Processor time since it was forked; zero where it is gone.
+    /// Returns its processor time since the fork; zero where it has ended.
     fn processor_time(&self) -> Duration {
         self.forked.cpu().unwrap_or_default()
     }
 
-    /// Bytes of memory that it holds now; zero where that cannot be looked up.
+    /// Returns the bytes of its memory; zero where that is not known.
     pub(crate) fn resident(&self, processes: &ProcTable) -> u64 {
         processes.resident(self.forked.pid).unwrap_or(0)
     }
 
-    /// The most that it has held.
+    /// Returns the peak of its memory in bytes.
     pub(crate) fn peak(&self, processes: &ProcTable) -> u64 {
         processes.peak(self.forked.pid).unwrap_or(0)
     }
 
-    /// It has not been warmed up yet.
+    /// Returns whether it has not been warmed up yet.
     pub(crate) fn is_unwarmed(&self) -> bool {
         !self.warm
     }
 
-    /// Begins to warm it up, once. One that is gone is found out when it is needed.
+    /// Tells it to warm up, once. Where it has ended, that is noticed when it is needed.
     pub(crate) fn warm_up(&mut self) {
         if !std::mem::replace(&mut self.warm, true) {
-            let _ = self.hand(&ToChild::WarmUp);
+            let _ = self.send(&ToChild::WarmUp);
         }
     }
 
-    /// It lives, and has said nothing.
+    /// Returns whether it runs.
     pub(crate) fn is_waiting(&mut self) -> bool {
         matches!(self.ended(), Ok(None))
     }

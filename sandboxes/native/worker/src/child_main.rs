@@ -1,4 +1,4 @@
-//! The child's side: jailed, it waits for what it is to do, does it, and says how that ended.
+//! The main loop of a jailed child: reads a message, runs it, and reports how it ended.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -15,56 +15,56 @@ use switchtower_worker::frames;
 use crate::child_protocol::{self, FromChild, RunEnd, ToChild};
 use crate::interpreter::Interpreter;
 
-/// The way to the worker, in a child.
+/// The socket to the worker, in a child.
 static WORKER_SOCKET: OnceLock<WorkerSocket> = OnceLock::new();
 
 struct WorkerSocket {
     socket: Mutex<UnixStream>,
-    /// A need ends what runs.
+    /// A need ends the run.
     on_need: std::sync::atomic::AtomicBool,
 }
 
-/// Where standard input is for the moment in which it is given.
+/// A temporary path of standard input.
 const INPUT: &str = "/tmp/.switchtower-input";
-/// Why a child ends without having been given anything to do.
+/// The exit code of a child that could not enter its jail.
 pub(crate) const NOT_JAILED: i32 = 120;
 
-/// The rest of a child's life. `born` has been called, and the jail stands.
+/// Runs a child until the worker closes its socket. The child has entered its jail.
 pub(crate) fn run(py: Python<'_>, interpreter: &Interpreter, socket: UnixStream) -> ! {
-    let Ok(mut hears) = socket.try_clone() else { exit_now(1) };
+    let Ok(mut commands) = socket.try_clone() else { exit_now(1) };
     let worker = WorkerSocket { socket: Mutex::new(socket), on_need: false.into() };
     if WORKER_SOCKET.set(worker).is_err() {
         exit_now(1);
     }
     loop {
-        // The lock is let go: nothing of Python's runs while nothing is asked.
-        let given = py.detach(|| frames::read::<ToChild>(&mut hears));
-        let Ok(given) = given else { exit_now(0) };
-        if matches!(given, ToChild::WarmUp) {
+        // Releases the interpreter's lock: no Python code runs between messages.
+        let message = py.detach(|| frames::read::<ToChild>(&mut commands));
+        let Ok(message) = message else { exit_now(0) };
+        if matches!(message, ToChild::WarmUp) {
             if interpreter.warm(py).is_err() {
-                // The next child may fare better.
+                // The worker takes another child.
                 exit_now(1);
             }
             continue;
         }
-        let said = execute(py, interpreter, given).unwrap_or_else(|error| FromChild::Ended(failed(py, &error)));
-        if send(&said).is_err() {
-            // A program closed the way to the worker: then its end is all that can be seen of it.
-            let FromChild::CellEnded { ending, .. } = said else { exit_now(1) };
-            // Or it is longer than anything may be: what it did to files is left out.
-            eprintln!("what the cell did to files is too much to be kept");
+        let report = execute(py, interpreter, message).unwrap_or_else(|error| FromChild::Ended(failed(py, &error)));
+        if send(&report).is_err() {
+            // A program closed the socket: then only the end of the process can be observed.
+            let FromChild::CellEnded { ending, .. } = report else { exit_now(1) };
+            // Or the report is too long for a frame: the changes of files are left out.
+            eprintln!("the cell changed more in files than can be reported");
             if send(&FromChild::CellEnded { ending, changes: Vec::new() }).is_err() {
                 exit_now(1);
             }
         }
-        // The worker ends a program's child when it has heard this: it looks at what the child used first, and the end of
-        // a process takes longer than most programs.
+        // The worker kills a program's child after this report: it reads the usage of the child first, and the end of a
+        // process takes longer than most programs.
     }
 }
 
-fn execute(py: Python<'_>, interpreter: &Interpreter, given: ToChild) -> PyResult<FromChild> {
-    match given {
-        ToChild::WarmUp => Err(pyo3::exceptions::PyRuntimeError::new_err("nothing is said to that")),
+fn execute(py: Python<'_>, interpreter: &Interpreter, message: ToChild) -> PyResult<FromChild> {
+    match message {
+        ToChild::WarmUp => Err(pyo3::exceptions::PyRuntimeError::new_err("this message has no answer")),
         ToChild::Program { program, on_need } => {
             prepare(on_need, program.stdin.as_deref())?;
             observation::clear();
@@ -85,10 +85,10 @@ fn execute(py: Python<'_>, interpreter: &Interpreter, given: ToChild) -> PyResul
     }
 }
 
-fn effect(noticed: observation::Observation) -> Effect {
-    match noticed {
+fn effect(observed: observation::Observation) -> Effect {
+    match observed {
         observation::Observation::Clock => Effect::Clock,
-        observation::Observation::Chance => Effect::Randomness,
+        observation::Observation::Randomness => Effect::Randomness,
         observation::Observation::Identity => Effect::Identity,
     }
 }
@@ -100,8 +100,7 @@ fn prepare(on_need: bool, stdin: Option<&str>) -> io::Result<()> {
     stdin.map_or(Ok(()), set_stdin)
 }
 
-/// Makes a text the standard input: a file of the child's own that has no name, since the jail counts those and knows no
-/// other memory that can be read as one.
+/// Makes a text the standard input: an unnamed private file, which counts against the limit of files.
 #[allow(unsafe_code, reason = "dup2 has no safe wrapper in std")]
 fn set_stdin(text: &str) -> io::Result<()> {
     let mut file = File::options().read(true).write(true).create_new(true).open(INPUT)?;
@@ -115,7 +114,7 @@ fn set_stdin(text: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Our own Python failed: what the program did cannot be told any better.
+/// Reports an exception in the runtime's own Python as that of the program.
 fn failed(py: Python<'_>, error: &PyErr) -> RunEnd {
     let name = error.get_type(py).name().map_or_else(|_| "Exception".to_owned(), |name| name.to_string());
     let value = error.value(py).to_string();
@@ -123,32 +122,30 @@ fn failed(py: Python<'_>, error: &PyErr) -> RunEnd {
     RunEnd::Raised(switchtower_contract::Failure { name, value, traceback, line: None })
 }
 
-fn send(said: &FromChild) -> io::Result<()> {
+fn send(report: &FromChild) -> io::Result<()> {
     let Some(worker) = WORKER_SOCKET.get() else { return Ok(()) };
     let mut socket = worker.socket.lock().unwrap_or_else(PoisonError::into_inner);
-    frames::write(&mut *socket, said)
+    frames::write(&mut *socket, report)
 }
 
-/// Ends this process at once: nothing of the worker's is run or flushed a second time.
+/// Ends this process at once, without the exit handlers and buffers that it inherited from the worker.
 #[allow(unsafe_code, reason = "the end of a forked child")]
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: it does not return.
     unsafe { libc::_exit(code) }
 }
 
-/// What the Python of ours asks of the host.
-pub(crate) fn module<'py>(py: Python<'py>, canon: &str) -> PyResult<Bound<'py, PyModule>> {
+/// Returns the module by which the runtime's Python calls the host.
+pub(crate) fn module(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
     let module = PyModule::new(py, "_switchtower_host")?;
     module.add_function(wrap_pyfunction!(show, &module)?)?;
-    module.add_function(wrap_pyfunction!(lack, &module)?)?;
+    module.add_function(wrap_pyfunction!(report_need, &module)?)?;
     module.add_function(wrap_pyfunction!(leave, &module)?)?;
     module.add_function(wrap_pyfunction!(crate::audit_hook::watch, &module)?)?;
-    module.add("_canon", canon)?;
-    module.add_function(wrap_pyfunction!(self::canon, &module)?)?;
     Ok(module)
 }
 
-/// Shows a value, and waits until it has its place among what is printed.
+/// Shows a value, and waits until the worker has confirmed it.
 #[pyfunction]
 fn show(data: Vec<(String, String)>, main: bool) -> PyResult<()> {
     let Some(worker) = WORKER_SOCKET.get() else { return Ok(()) };
@@ -159,11 +156,15 @@ fn show(data: Vec<(String, String)>, main: bool) -> PyResult<()> {
     Ok(())
 }
 
-/// Names what is missing. It returns where no other tier stands ready.
+fn unknown(need: &str) -> PyErr {
+    pyo3::exceptions::PyValueError::new_err(format!("there is no need {need}"))
+}
+
+/// Reports a need. Does not return where another tier is available.
 #[pyfunction]
-fn lack(what: &str, detail: String) -> PyResult<()> {
+fn report_need(what: &str, detail: String) -> PyResult<()> {
     let Some(worker) = WORKER_SOCKET.get() else { return Ok(()) };
-    send(&FromChild::Need(child_protocol::need(what, detail)))?;
+    send(&FromChild::Need(child_protocol::need(what, detail).ok_or_else(|| unknown(what))?))?;
     while worker.on_need.load(std::sync::atomic::Ordering::Relaxed) {
         // The worker ends this process.
         std::thread::park();
@@ -171,15 +172,8 @@ fn lack(what: &str, detail: String) -> PyResult<()> {
     Ok(())
 }
 
-/// The end of the process, as `os._exit` has it.
+/// Ends the process, as `os._exit` does.
 #[pyfunction]
 fn leave(code: i32) {
     exit_now(code)
-}
-
-/// The text that makes digests of a session's state.
-#[pyfunction]
-#[pyo3(pass_module)]
-fn canon(module: &Bound<'_, PyModule>) -> PyResult<String> {
-    module.getattr("_canon")?.extract()
 }

@@ -1,4 +1,4 @@
-//! What goes between a worker and its children. What a child says is the word of a program that nobody trusts.
+//! The messages between a worker and its children. Those of a child are not trusted: the program in it can forge them.
 
 use std::io;
 
@@ -9,11 +9,11 @@ use switchtower_worker::frames;
 /// To a child.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToChild {
-    /// It is next, and there is time: what nearly every program writes to becomes its own now. Nothing is said to that.
+    /// Warm up ahead of the next run: write to the pages that nearly every program writes to. It has no answer.
     WarmUp,
     Program {
         program: Program,
-        /// Another tier stands ready: a need ends it.
+        /// Another tier is available: a need ends the run.
         on_need: bool,
     },
     Cell {
@@ -27,13 +27,13 @@ pub(crate) enum ToChild {
 /// From a child.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FromChild {
-    /// A value is shown. The child waits until it is taken, so that it keeps its place between what is printed.
+    /// A value is shown. The child waits until the worker confirms it, so that it keeps its order with the output.
     Show { data: MimeBundle, main: bool },
-    /// What it met a wall for.
+    /// The program needs something that this tier does not provide.
     Need(Need),
-    /// What a program that has come to its end was noticed to ask the world for.
+    /// The effects that a program's libc calls had, sent at its end.
     Observed(Effects),
-    /// The end of a program or of own code.
+    /// The end of a program or of internal code.
     Ended(RunEnd),
     /// The end of a cell.
     CellEnded { ending: RunEnd, changes: Vec<Change> },
@@ -45,10 +45,10 @@ pub(crate) enum RunEnd {
     Raised(Failure),
 }
 
-/// The child's answer to a shown value has been taken.
+/// The byte that confirms a shown value.
 pub(crate) const VALUE_TAKEN: u8 = 1;
 
-/// Bytes of a child, made into what it said.
+/// Assembles the messages of a child from its bytes.
 #[derive(Default)]
 pub(crate) struct FrameBuffer(Vec<u8>);
 
@@ -57,10 +57,10 @@ impl FrameBuffer {
         self.0.extend_from_slice(bytes);
     }
 
-    /// What it said next, where all of it has come.
+    /// Returns the next message, once it is complete.
     ///
     /// # Errors
-    /// That is nothing that a child says.
+    /// The bytes are no valid message.
     pub(crate) fn next(&mut self) -> io::Result<Option<FromChild>> {
         let Some(prefix) = self.0.first_chunk::<4>() else { return Ok(None) };
         let end = 4 + frames::length(*prefix)?;
@@ -71,19 +71,20 @@ impl FrameBuffer {
     }
 }
 
-/// Text for a need that a child names.
-pub(crate) fn need(what: &str, detail: String) -> Need {
-    match what {
+/// Returns the need of this name; None where there is none.
+pub(crate) fn need(what: &str, detail: String) -> Option<Need> {
+    Some(match what {
         "MODULE" => Need::Module(detail),
         "FILES" => Need::Files(detail),
         "NETWORK" => Need::Network(detail),
         "PROCESS" => Need::Process(detail),
         "THREADS" => Need::Threads,
-        _ => Need::Language(detail),
-    }
+        "LANGUAGE" => Need::Language(detail),
+        _ => return None,
+    })
 }
 
-/// Representations by MIME type, as Python lists them.
+/// Returns representations by MIME type from Python's list of pairs.
 pub(crate) fn bundle(data: Vec<(String, String)>) -> MimeBundle {
     data.into_iter().collect()
 }

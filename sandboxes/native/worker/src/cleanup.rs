@@ -1,4 +1,4 @@
-//! The life of a cleanup process: waits for the end of the process that started it, and removes what that has left.
+//! The cleanup process: waits for the end of the process that started it, and removes what it has left.
 
 use std::io::Read as _;
 use std::process::ExitCode;
@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use switchtower_native::cleanup::{CleanupState, Leftovers};
 
-/// How often it is tried, and how long after the one before: the kernel takes its time to end the children of a killed
-/// worker.
+/// How often it tries, and the pause between attempts: the kernel takes its time to end the children of a killed worker.
 const ATTEMPTS: u32 = 3000;
 const PAUSE: Duration = Duration::from_millis(20);
-/// So many of these are for a process that closes what it has open some time before it has ended.
-const ENDING: u32 = 250;
+/// How many attempts to wait for a process that has closed its pipe and has not ended yet.
+const ATTEMPTS_IN_USE: u32 = 250;
 
-/// Waits on standard input: a byte is a dismissal, its end is that of the process that started this one.
+/// Waits on standard input: a byte dismisses it; end of file is the end of the process that started it.
 #[allow(clippy::disallowed_methods, reason = "there is one thread and nothing else to do")]
 pub(crate) fn run(told: Option<&str>) -> ExitCode {
     let Some(remains) = told.and_then(|told| serde_json::from_str::<Leftovers>(told).ok()) else {
@@ -28,19 +27,19 @@ pub(crate) fn run(told: Option<&str>) -> ExitCode {
     for attempt in 0..ATTEMPTS {
         match remains.remove() {
             CleanupState::Clean => return ExitCode::SUCCESS,
-            // It goes on without this one.
-            CleanupState::InUse if attempt >= ENDING => return ExitCode::SUCCESS,
+            // The process runs on and needs no cleanup.
+            CleanupState::InUse if attempt >= ATTEMPTS_IN_USE => return ExitCode::SUCCESS,
             CleanupState::InUse | CleanupState::Leftovers => sleep(PAUSE),
         }
     }
     ExitCode::FAILURE
 }
 
-/// What asks all processes of a terminal or of a service to end does not end this one: it is needed until the one that
-/// started it has ended, and ends right after.
+/// Ignores the signals that end all processes of a terminal or a service: this process is needed until the one that started
+/// it has ended, and ends right after.
 #[allow(unsafe_code, reason = "signals and sessions have no safe wrapper in std")]
 fn detach_from_group() {
-    // SAFETY: no handler is given, and no other thread runs. Without a session of its own it does all that it should.
+    // SAFETY: no handler is given, and no other thread runs. A failure of setsid is harmless.
     unsafe {
         for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
             libc::signal(signal, libc::SIG_IGN);

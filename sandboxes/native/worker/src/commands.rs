@@ -1,4 +1,5 @@
-//! Orders: taken from each connection, begun, looked after and reported, as many at a time as there are connections.
+//! Reads commands from each connection, starts and supervises their runs, and reports their ends; as many at a time as there
+//! are connections.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -16,55 +17,56 @@ use crate::outcome::RunOutcome;
 use crate::supervise::{Signals, SupervisedRun, TICK};
 use crate::zygote::{InternalOutput, Zygote};
 
-/// A connection, and the child that works on its order.
+/// A connection and its command.
 struct ServedConnection {
     connection: Connection,
-    work: Option<RunningCommand>,
+    running: Option<RunningCommand>,
 }
 
-/// An order under way.
+/// A command that runs.
 struct RunningCommand {
-    watch: SupervisedRun,
+    run: SupervisedRun,
     kind: CommandKind,
 }
 
 enum CommandKind {
     Program,
     Cell(KernelNumber),
-    /// Code of the parent's own, with what it printed.
+    /// Internal code, and what it printed.
     Internal(KernelNumber, Arc<Mutex<InternalOutput>>),
 }
 
-/// What became of waiting.
+/// The result of polling.
 enum PollResult {
-    /// Nothing happened.
+    /// No event came in time.
     Timeout,
-    /// Descriptors that something happened on.
+    /// Descriptors with events.
     Ready(Vec<RawFd>),
 }
 
 impl Zygote {
-    /// Takes orders from these connections until the parent closes one.
+    /// Executes the commands of these connections until the parent closes one.
     ///
     /// # Errors
-    /// What came was no order.
+    /// Invalid bytes came instead of a command.
     pub(crate) fn serve(mut self, sockets: Vec<Arc<UnixStream>>) -> io::Result<()> {
-        let all_served = sockets
+        let connections = sockets
             .into_iter()
-            .map(|socket| Connection::new(socket).map(|connection| ServedConnection { connection, work: None }));
-        let mut all_served: Vec<ServedConnection> = all_served.collect::<io::Result<_>>()?;
+            .map(|socket| Connection::new(socket).map(|connection| ServedConnection { connection, running: None }));
+        let mut connections: Vec<ServedConnection> = connections.collect::<io::Result<_>>()?;
         loop {
-            match self.poll(&all_served) {
-                // Nothing is to be prepared either: it has been idle for a while.
+            match self.poll(&connections) {
+                // There is nothing to prepare: the worker has been idle for a while.
                 PollResult::Timeout
-                    if self.preparation_pause().is_none() && all_served.iter().all(|served| served.work.is_none()) =>
+                    if self.preparation_pause().is_none()
+                        && connections.iter().all(|served| served.running.is_none()) =>
                 {
                     memory::release_free_memory();
-                    self.has_given_back = true;
+                    self.has_released_memory = true;
                 }
                 PollResult::Timeout => self.prepare(),
                 PollResult::Ready(ready) => {
-                    for served in &mut all_served {
+                    for served in &mut connections {
                         match self.handle(served, &ready) {
                             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
                             served => served?,
@@ -73,34 +75,34 @@ impl Zygote {
                     continue;
                 }
             }
-            for served in &mut all_served {
+            for served in &mut connections {
                 self.supervise(served, &[]);
             }
         }
     }
 
-    /// Waits for whatever comes next.
+    /// Waits for the next event.
     #[allow(unsafe_code, reason = "poll has no safe wrapper in std")]
-    fn poll(&self, all_served: &[ServedConnection]) -> PollResult {
-        let mut all = Vec::with_capacity(all_served.len() * 2);
-        let mut wants = |fd: RawFd, reads: bool, writes: bool| {
+    fn poll(&self, connections: &[ServedConnection]) -> PollResult {
+        let mut all = Vec::with_capacity(connections.len() * 2);
+        let mut watch = |fd: RawFd, reads: bool, writes: bool| {
             let events = if reads { libc::POLLIN } else { 0 } | if writes { libc::POLLOUT } else { 0 };
             if fd >= 0 && events != 0 {
                 all.push(libc::pollfd { fd, events, revents: 0 });
             }
         };
-        let mut within = self.preparation_pause().or_else(|| (!self.has_given_back).then_some(memory::IDLE));
-        for ServedConnection { connection, work } in all_served {
-            let hears = work.as_ref().is_none_or(|work| work.watch.is_cancellable());
-            wants(connection.descriptor(), hears, !connection.reports().is_empty());
-            let Some(work) = work else { continue };
+        let mut within = self.preparation_pause().or_else(|| (!self.has_released_memory).then_some(memory::IDLE));
+        for ServedConnection { connection, running } in connections {
+            let reads = running.as_ref().is_none_or(|running| running.run.is_cancellable());
+            watch(connection.descriptor(), reads, !connection.reports().is_empty());
+            let Some(running) = running else { continue };
             let congested = connection.reports().is_congested();
-            let ([socket, stdout, stderr, pidfd], writes) = work.watch.descriptors(congested);
-            wants(socket, !congested, writes);
+            let ([socket, stdout, stderr, pidfd], writes) = running.run.descriptors(congested);
+            watch(socket, !congested, writes);
             for fd in [stdout, stderr, pidfd] {
-                wants(fd, true, false);
+                watch(fd, true, false);
             }
-            within = Some(within.unwrap_or(TICK).min(work.watch.next_step_within().max(Duration::from_millis(1))));
+            within = Some(within.unwrap_or(TICK).min(running.run.next_step_within().max(Duration::from_millis(1))));
         }
         let within = within.map_or(-1, |within| libc::c_int::try_from(within.as_millis()).unwrap_or(1));
         // SAFETY: the pointer is to as many entries of ours as is said.
@@ -111,65 +113,65 @@ impl Zygote {
         PollResult::Ready(all.into_iter().filter(|one| one.revents != 0).map(|one| one.fd).collect())
     }
 
-    /// Looks after what works on a connection; where nothing does, begins with its next order.
+    /// Supervises the run of a connection; where there is none, starts its next command.
     fn handle(&mut self, served: &mut ServedConnection, ready: &[RawFd]) -> io::Result<()> {
         self.supervise(served, ready);
-        if served.work.is_none()
+        if served.running.is_none()
             && ready.contains(&served.connection.descriptor())
-            && let Some(order) = served.connection.order()?
+            && let Some(command) = served.connection.next_command()?
         {
-            self.begin(order, served);
+            self.begin(command, served);
             self.supervise(served, &[]);
         }
         served.connection.flush();
         Ok(())
     }
 
-    /// Looks after the child that works on a connection, where there is something to see.
+    /// Does a step of the run of a connection, if it has events or a step is due.
     fn supervise(&mut self, served: &mut ServedConnection, ready: &[RawFd]) {
-        let ServedConnection { connection, work } = served;
-        let Some(mut at_work) = work.take() else {
+        let ServedConnection { connection, running: slot } = served;
+        let Some(mut running) = slot.take() else {
             connection.flush();
             return;
         };
         let congested = connection.reports().is_congested();
-        let ([socket, stdout, stderr, pidfd], _) = at_work.watch.descriptors(false);
-        let is_heard = [socket, stdout, stderr, pidfd, connection.descriptor()].iter().any(|fd| ready.contains(fd));
-        if !is_heard && !at_work.watch.is_due() {
-            *work = Some(at_work);
+        let ([socket, stdout, stderr, pidfd], _) = running.run.descriptors(false);
+        let has_event = [socket, stdout, stderr, pidfd, connection.descriptor()].iter().any(|fd| ready.contains(fd));
+        if !has_event && !running.run.is_due() {
+            *slot = Some(running);
             return;
         }
-        let cancelled = at_work.watch.is_cancellable() && connection.is_cancelled();
-        let look = Signals { cancelled, congested, ended: ready.contains(&pidfd) };
-        match at_work.watch.step(&self.context(), look) {
-            None => *work = Some(at_work),
+        let cancelled = running.run.is_cancellable() && connection.is_cancelled();
+        let signals = Signals { cancelled, congested, ended: ready.contains(&pidfd) };
+        match running.run.step(&self.context(), signals) {
+            None => *slot = Some(running),
             Some(end) => {
-                let report = self.finish(at_work, end);
+                let report = self.finish(running, end);
                 connection.reports().push(&report);
             }
         }
         connection.flush();
     }
 
-    /// Begins with an order. What ends at once is reported at once.
-    fn begin(&mut self, order: WorkerCommand, served: &mut ServedConnection) {
+    /// Starts a command. Reports the result of one that ends at once.
+    fn begin(&mut self, command: WorkerCommand, served: &mut ServedConnection) {
         self.may_fork = true;
-        self.has_given_back = false;
-        let ServedConnection { connection, work } = served;
+        self.has_released_memory = false;
+        let ServedConnection { connection, running: slot } = served;
         let reports = connection.reports();
-        let report = match order {
+        let report = match command {
             WorkerCommand::RunProgram { program, limits } => match self.start_program(program, limits, connection) {
-                Ok(watch) => {
-                    *work = Some(RunningCommand { watch, kind: CommandKind::Program });
+                Ok(run) => {
+                    *slot = Some(RunningCommand { run, kind: CommandKind::Program });
                     return;
                 }
                 Err(fault) => WorkerReport::ProgramEnded(Err(fault)),
             },
             WorkerCommand::RunCell { kernel, options, cell, limits } => {
                 match self.start_cell(kernel, options, cell, limits, connection) {
-                    Ok(watch) => {
+                    Ok(run) => {
                         self.busy_kernels += 1;
-                        *work = Some(RunningCommand { watch, kind: CommandKind::Cell(kernel) });
+                        *slot = Some(RunningCommand { run, kind: CommandKind::Cell(kernel) });
                         return;
                     }
                     Err(fault) => WorkerReport::CellEnded(Err(fault)),
@@ -177,9 +179,9 @@ impl Zygote {
             }
             WorkerCommand::RunInternal { kernel, code, max_time } => {
                 match self.start_internal(kernel, code, max_time) {
-                    Ok((watch, printed)) => {
+                    Ok((run, printed)) => {
                         self.busy_kernels += 1;
-                        *work = Some(RunningCommand { watch, kind: CommandKind::Internal(kernel, printed) });
+                        *slot = Some(RunningCommand { run, kind: CommandKind::Internal(kernel, printed) });
                         return;
                     }
                     Err(fault) => WorkerReport::InternalOutput(Err(fault)),
@@ -191,16 +193,16 @@ impl Zygote {
                 }
                 WorkerReport::KernelClosed
             }
-            // What it was for has ended by itself.
+            // The run that it was for has ended by itself.
             WorkerCommand::Cancel => return,
         };
         reports.push(&report);
     }
 
-    /// What is reported of the end of a child's work. A kernel that lives is kept before anybody hears of it.
-    fn finish(&mut self, work: RunningCommand, end: Option<ProcessEnd>) -> WorkerReport {
-        let RunningCommand { watch, kind } = work;
-        let (RunOutcome { ended, changes, alive }, mut child) = watch.finish(end, &self.context());
+    /// Returns the last report of a command. Its kernel can take the next cell before the report is sent.
+    fn finish(&mut self, command: RunningCommand, end: Option<ProcessEnd>) -> WorkerReport {
+        let RunningCommand { run, kind } = command;
+        let (RunOutcome { ended, changes, alive }, mut child) = run.finish(end, &self.context());
         match kind {
             CommandKind::Program => {
                 self.retire(child);
@@ -208,7 +210,7 @@ impl Zygote {
             }
             CommandKind::Cell(number) => {
                 child.unreported_changes.extend(changes);
-                // Nobody hears of what a cell did that was broken off: the next one tells it.
+                // The changes of a cell without an outcome are reported with the next one.
                 let changes = if ended.is_ok() { std::mem::take(&mut child.unreported_changes) } else { Vec::new() };
                 self.return_kernel(number, child, alive);
                 WorkerReport::CellEnded(ended.map(|outcome| CellOutcome { outcome, changes, tape: None, alive }))

@@ -1,4 +1,4 @@
-//! A connection to the parent: one order at a time, and what is reported of it. Nothing here waits.
+//! A connection to the parent: one command at a time, and its reports. Nothing here blocks.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, RawFd};
@@ -10,16 +10,16 @@ use switchtower_worker::child::has_input_or_eof;
 use switchtower_worker::frames::{self, WorkerCommand, WorkerReport};
 use switchtower_worker::output::SendEvent;
 
-/// Read at once.
+/// Most bytes of one read.
 const CHUNK: usize = 64 << 10;
-/// When so many bytes of reports wait for a slow parent, the child that they are of is not read any more.
+/// When so many bytes of reports wait for a slow parent, no more is read from the child.
 const CONGESTED: usize = 1 << 20;
 
 /// The worker's end of a connection.
 pub(crate) struct Connection {
     socket: Arc<UnixStream>,
-    /// The beginning of an order.
-    orders: Vec<u8>,
+    /// The beginning of a command.
+    incoming: Vec<u8>,
     reports: ReportQueue,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct ReportQueue(Arc<Mutex<Queue>>);
 #[derive(Default)]
 struct Queue {
     bytes: Vec<u8>,
-    /// The parent is gone.
+    /// The parent has closed the connection.
     is_broken: bool,
 }
 
@@ -39,7 +39,7 @@ impl Connection {
     /// The descriptor is no socket.
     pub(crate) fn new(socket: Arc<UnixStream>) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { socket, orders: Vec::new(), reports: ReportQueue(Arc::default()) })
+        Ok(Self { socket, incoming: Vec::new(), reports: ReportQueue(Arc::default()) })
     }
 
     pub(crate) fn descriptor(&self) -> RawFd {
@@ -50,35 +50,35 @@ impl Connection {
         &self.reports
     }
 
-    /// Whether what is under way is to be ended: the parent has said something, or is gone. Meanwhile it has nothing else
-    /// to say.
+    /// Returns whether the current command is cancelled: the parent has sent something, or has closed the connection. While a
+    /// command runs it sends nothing but a cancellation.
     pub(crate) fn is_cancelled(&self) -> bool {
         has_input_or_eof(&self.socket)
     }
 
-    /// The next order, where all of it has come.
+    /// Returns the next command, once it is complete.
     ///
     /// # Errors
-    /// `UnexpectedEof`: the parent is gone. Any other: what came is no order.
-    pub(crate) fn order(&mut self) -> io::Result<Option<WorkerCommand>> {
+    /// `UnexpectedEof`: the parent has closed the connection. Any other: the bytes are no command.
+    pub(crate) fn next_command(&mut self) -> io::Result<Option<WorkerCommand>> {
         loop {
-            // No more than this order is read: what comes while it is under way says that it is to be ended.
-            let wanted = match self.orders.first_chunk::<4>() {
-                None => 4 - self.orders.len(),
+            // Reads no further than this command: bytes that come while it runs cancel it.
+            let wanted = match self.incoming.first_chunk::<4>() {
+                None => 4 - self.incoming.len(),
                 Some(prefix) => {
                     let end = 4 + frames::length(*prefix)?;
-                    if self.orders.len() == end {
-                        let order = frames::decode(&self.orders[4..]);
-                        self.orders = Vec::new();
-                        return order.map(Some);
+                    if self.incoming.len() == end {
+                        let command = frames::decode(&self.incoming[4..]);
+                        self.incoming = Vec::new();
+                        return command.map(Some);
                     }
-                    end - self.orders.len()
+                    end - self.incoming.len()
                 }
             };
-            let at = self.orders.len();
-            self.orders.resize(at + wanted.min(CHUNK), 0);
-            let read = (&*self.socket).read(&mut self.orders[at..]);
-            self.orders.truncate(at + read.as_ref().map_or(0, |count| *count));
+            let at = self.incoming.len();
+            self.incoming.resize(at + wanted.min(CHUNK), 0);
+            let read = (&*self.socket).read(&mut self.incoming[at..]);
+            self.incoming.truncate(at + read.as_ref().map_or(0, |count| *count));
             match read {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(_) => {}
@@ -89,7 +89,7 @@ impl Connection {
         }
     }
 
-    /// Writes as much of the reports as the parent takes now.
+    /// Writes as much of the reports as fits into the socket.
     pub(crate) fn flush(&self) {
         let mut queue = self.reports.queue();
         let mut written = 0;
@@ -111,18 +111,18 @@ impl ReportQueue {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// False: the parent is gone.
+    /// Adds a report. Returns false where the parent has closed the connection.
     pub(crate) fn push(&self, report: &WorkerReport) -> bool {
         let mut queue = self.queue();
         match frames::encode_report(report) {
             Ok(frame) => queue.bytes.extend_from_slice(&frame),
-            // Too long for anybody: the parent hears nothing of it.
+            // Too long for a frame: it is not sent.
             Err(_) => return false,
         }
         !queue.is_broken
     }
 
-    /// Takes the events of one run.
+    /// Returns a function that adds the events of one run.
     pub(crate) fn sending(&self) -> SendEvent {
         let reports = self.clone();
         Box::new(move |event: Event| reports.push(&WorkerReport::Event(event)))
@@ -145,28 +145,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_after_an_order_cancels_it_and_is_read_after_it() {
+    fn bytes_after_a_command_cancel_it_and_are_read_after_it() {
         let (parent, ours) = UnixStream::pair().unwrap();
         let mut connection = Connection::new(Arc::new(ours)).unwrap();
-        assert!(connection.order().unwrap().is_none() && !connection.is_cancelled());
+        assert!(connection.next_command().unwrap().is_none() && !connection.is_cancelled());
         let forgets = |kernel: KernelNumber| frames::encode(&WorkerCommand::CloseKernel { kernel }).unwrap();
         let all = [forgets(1), frames::encode(&WorkerCommand::Cancel).unwrap(), forgets(2)].concat();
         // Byte by byte for a beginning, then all that there is.
         (&parent).write_all(&all[..3]).unwrap();
-        assert!(connection.order().unwrap().is_none());
+        assert!(connection.next_command().unwrap().is_none());
         (&parent).write_all(&all[3..]).unwrap();
-        assert!(matches!(connection.order(), Ok(Some(WorkerCommand::CloseKernel { kernel: 1 }))));
+        assert!(matches!(connection.next_command(), Ok(Some(WorkerCommand::CloseKernel { kernel: 1 }))));
         assert!(connection.is_cancelled());
-        assert!(matches!(connection.order(), Ok(Some(WorkerCommand::Cancel))));
-        assert!(matches!(connection.order(), Ok(Some(WorkerCommand::CloseKernel { kernel: 2 }))));
+        assert!(matches!(connection.next_command(), Ok(Some(WorkerCommand::Cancel))));
+        assert!(matches!(connection.next_command(), Ok(Some(WorkerCommand::CloseKernel { kernel: 2 }))));
         assert!(!connection.is_cancelled());
         drop(parent);
         assert!(connection.is_cancelled());
-        assert_eq!(connection.order().err().unwrap().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(connection.next_command().err().unwrap().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]
-    fn reports_that_a_slow_parent_does_not_take_wait_and_say_so() {
+    fn reports_wait_for_a_slow_parent_and_the_queue_is_congested() {
         let (parent, ours) = UnixStream::pair().unwrap();
         let connection = Connection::new(Arc::new(ours)).unwrap();
         let mut sends = connection.reports().sending();

@@ -1,37 +1,36 @@
-//! The memory of a worker, made of large pages from the start: the interpreter's objects in one piece, the C library's in
-//! another.
+//! Huge pages for the memory of a worker: one arena for the interpreter's objects, one for the C library's heap.
 //!
-//! Forking copies an entry of the page table for every page, and the end of a process takes each away again; one entry of
-//! a large page stands for five hundred of small ones. Measured with all packages loaded: fork(2) 4.1 → 2.0 ms, a child's
-//! whole life 10 → 5 ms. Where the system has no large pages, all works as before.
+//! A fork copies a page table entry for every page, and the end of a process removes each; a huge page has one entry for 512
+//! small ones. Measured with all packages loaded: fork(2) 4.1 → 2.0 ms, the whole time of a child 10 → 5 ms. Where the
+//! system has no huge pages, nothing changes.
 //!
-//! Both pieces are for what the packages make when they are imported. What is left of them is given back before the first
-//! fork, so that what a child makes counts against its limit.
+//! Both arenas are for what the packages allocate when they are imported. The rest is released before the first fork, so
+//! that what a child allocates counts against its limit.
 
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pyo3::ffi;
 
-/// Bytes that are set aside for each: more than the packages need.
+/// Bytes of each arena: more than the packages need.
 const ARENA_SIZE: usize = 256 << 20;
-/// The C library asks the system for pieces of this size one by one, and gives them back when they are free: what it does
-/// by itself in a process that has lived for a while. See mallopt(3).
+/// The C library maps allocations of this size separately and unmaps them when they are freed, as it does by itself in a
+/// process that has run for a while. See mallopt(3).
 const MMAP_THRESHOLD: libc::c_int = 32 << 20;
-/// Bytes of a large page.
+/// Bytes of a huge page.
 const HUGE_PAGE: usize = 2 << 20;
 
-/// From where on the piece is free, and where it ends.
+/// The beginning of the free part of the interpreter's arena, and its end.
 static FREE: AtomicUsize = AtomicUsize::new(0);
 static END: AtomicUsize = AtomicUsize::new(0);
 
-/// Call it before the interpreter starts. Where there is no such memory to be had, nothing changes.
+/// Reserves the arenas. Call it before the interpreter starts. Where the memory cannot be mapped, nothing changes.
 #[allow(unsafe_code, reason = "memory from the system")]
 pub(crate) fn reserve_arenas() {
-    // SAFETY: fresh memory at a place of the system's choice; the allocator's functions live as long as the process; no
+    // SAFETY: fresh memory at an address that the system chooses; the allocator's functions are never freed; no
     // other thread allocates yet.
     unsafe {
-        // Each thread with a piece of its own would eat a program's address space.
+        // An arena for each thread would use up a program's address space.
         #[cfg(target_env = "gnu")]
         {
             libc::mallopt(libc::M_ARENA_MAX, 2);
@@ -61,18 +60,18 @@ pub(crate) fn reserve_arenas() {
     }
 }
 
-/// Gives back what is left. What the interpreter asks for from here on is memory like any other.
+/// Releases the rest of the arenas. Later allocations use ordinary memory.
 #[allow(unsafe_code, reason = "memory to the system")]
 pub(crate) fn release_rest() {
     let free = FREE.swap(0, Ordering::Relaxed);
     let end = END.swap(0, Ordering::Relaxed);
     let left = free.next_multiple_of(HUGE_PAGE);
     if left < end {
-        // SAFETY: nobody has been given any of it.
+        // SAFETY: nothing has been allocated in it.
         unsafe { libc::munmap(left as *mut c_void, end - left) };
     }
     #[cfg(target_env = "gnu")]
-    // SAFETY: it gives back what is free, and takes numbers.
+    // SAFETY: the calls take numbers and release free memory only.
     unsafe {
         libc::mallopt(libc::M_TRIM_THRESHOLD, 2 * MMAP_THRESHOLD);
         libc::malloc_trim(0);
@@ -83,7 +82,7 @@ pub(crate) fn release_rest() {
 extern "C" fn alloc(_: *mut c_void, size: usize) -> *mut c_void {
     let free = FREE.load(Ordering::Relaxed);
     if free != 0 && size <= END.load(Ordering::Relaxed) - free {
-        // The interpreter's lock is held: nobody else is here.
+        // The interpreter's lock is held: no other thread is here.
         FREE.store(free + size, Ordering::Relaxed);
         return free as *mut c_void;
     }
@@ -93,18 +92,18 @@ extern "C" fn alloc(_: *mut c_void, size: usize) -> *mut c_void {
 
 #[allow(unsafe_code, reason = "called by the interpreter")]
 extern "C" fn free(_: *mut c_void, arena: *mut c_void, size: usize) {
-    // SAFETY: the interpreter gives back what it got here, once.
+    // SAFETY: the interpreter frees an arena once, that it got from `alloc`.
     unsafe { libc::munmap(arena, size) };
 }
 
-/// Fresh memory, or null.
+/// Maps fresh memory; null where that fails.
 ///
 /// # Safety
-/// None is needed; it is a call of the system.
+/// Nothing is required of the caller.
 #[allow(unsafe_code, reason = "memory from the system")]
 unsafe fn map(size: usize) -> *mut c_void {
     let (rights, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-    // SAFETY: the system chooses a place where nothing is.
+    // SAFETY: the system chooses a free address.
     let memory = unsafe { libc::mmap(std::ptr::null_mut(), size, rights, kind, -1, 0) };
     if memory == libc::MAP_FAILED { std::ptr::null_mut() } else { memory }
 }

@@ -1,4 +1,4 @@
-//! The interpreter, and the Python of ours that is in it.
+//! The embedded interpreter and the runtime's own Python in it.
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt as _;
@@ -6,20 +6,19 @@ use std::path::Path;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyModule, PyTuple};
-use switchtower_contract::{Cell, Change, Content, Failure, KernelOptions, Program};
+use pyo3::types::{PyDict, PyModule};
+use switchtower_contract::{Cell, Change, KernelOptions, Program};
 use switchtower_native::worker_config::WorkerConfig;
 
 use crate::child_main;
 use crate::child_protocol::RunEnd;
 use crate::huge_pages;
+use crate::python_schema;
 
 include!(concat!(env!("OUT_DIR"), "/files.rs"));
 
 /// Makes the embedded files importable.
 const BOOT: &str = include_str!("../../../python/native/boot.py");
-/// What makes digests of a session's state.
-const CANON: &str = "carry/canon.py";
 
 /// The interpreter of this process, with the packages imported.
 pub(crate) struct Interpreter {
@@ -32,14 +31,14 @@ impl Interpreter {
     /// # Errors
     /// Python does not start, or a package cannot be imported.
     pub(crate) fn start(settings: &WorkerConfig) -> Result<Self, String> {
-        // Libraries of linear algebra look at these when they are loaded: threads would not survive a fork.
+        // Libraries of linear algebra read these when they are loaded: threads would not survive a fork.
         for name in ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"] {
             set_variable(name, "1");
         }
         set_variable("HOME", "/home/user");
         set_variable("LANG", "C.UTF-8");
         set_variable("PATH", "/usr/local/bin:/usr/bin:/bin");
-        // Whoever asks for the user's name looks here first; there is no list of users.
+        // `getpass` reads these first; there is no list of users.
         set_variable("USER", "user");
         set_variable("LOGNAME", "user");
         set_variable("MPLBACKEND", "Agg");
@@ -50,20 +49,19 @@ impl Interpreter {
         begun
     }
 
-    /// In a child, once it is in its jail.
+    /// Prepares a child, after it has entered its jail.
     pub(crate) fn born(&self, py: Python<'_>) -> PyResult<()> {
-        self.entry.bind(py).call_method0("born").map(drop)
+        self.entry.bind(py).call_method0("after_fork").map(drop)
     }
 
-    /// In a child that waits.
+    /// Warms up a child that waits.
     pub(crate) fn warm(&self, py: Python<'_>) -> PyResult<()> {
         self.entry.bind(py).call_method0("warm_up").map(drop)
     }
 
     pub(crate) fn program(&self, py: Python<'_>, program: &Program) -> PyResult<RunEnd> {
-        let files: Vec<_> = program.files.iter().map(|file| (&file.path, PyBytes::new(py, &file.content))).collect();
-        let given = (&program.source, files, &program.env, program.stdin.is_some());
-        ending(&self.entry.bind(py).call_method1("program", given)?)
+        let arguments = python_schema::program(py, program)?;
+        python_schema::ending(&self.entry.bind(py).call_method("run_program", (), Some(&arguments))?)
     }
 
     pub(crate) fn cell(
@@ -72,50 +70,18 @@ impl Interpreter {
         opening: Option<&KernelOptions>,
         cell: &Cell,
     ) -> PyResult<(RunEnd, Vec<Change>)> {
-        let opening = opening.map(|opening| (&opening.env, &opening.folder));
-        let changes: Vec<_> = cell.changes.iter().map(|change| (&change.path, laid(py, &change.content))).collect();
-        let given = (opening, &cell.source, cell.number, &cell.env, cell.stdin.is_some(), changes);
-        let left = self.entry.bind(py).call_method1("cell", given)?;
-        let (end, made): (Bound<'_, PyAny>, Vec<(String, Bound<'_, PyAny>)>) = left.extract()?;
-        let made = made.into_iter().map(|(path, content)| Ok(Change { path, content: told(&content)? }));
-        Ok((ending(&end)?, made.collect::<PyResult<_>>()?))
+        let arguments = python_schema::cell(py, opening, cell)?;
+        python_schema::cell_result(&self.entry.bind(py).call_method("run_cell", (), Some(&arguments))?)
     }
 
     pub(crate) fn own(&self, py: Python<'_>, code: &str) -> PyResult<RunEnd> {
-        ending(&self.entry.bind(py).call_method1("own", (code,))?)
+        let arguments = python_schema::internal(py, code)?;
+        python_schema::ending(&self.entry.bind(py).call_method("run_internal", (), Some(&arguments))?)
     }
-}
-
-fn laid<'py>(py: Python<'py>, content: &Content) -> Option<Bound<'py, PyAny>> {
-    match content {
-        Content::File(content) => Some(PyBytes::new(py, content).into_any()),
-        Content::Folder => Some(pyo3::types::PyBool::new(py, true).to_owned().into_any()),
-        Content::Removed => None,
-    }
-}
-
-fn told(content: &Bound<'_, PyAny>) -> PyResult<Content> {
-    if content.is_none() {
-        Ok(Content::Removed)
-    } else if let Ok(bytes) = content.cast::<PyBytes>() {
-        Ok(Content::File(bytes.as_bytes().to_vec().into()))
-    } else {
-        Ok(Content::Folder)
-    }
-}
-
-/// `("finished", code)` or `("raised", name, value, traceback, line)`.
-fn ending(told: &Bound<'_, PyAny>) -> PyResult<RunEnd> {
-    let told = told.cast::<PyTuple>()?;
-    if told.get_item(0)?.extract::<&str>()? == "finished" {
-        return Ok(RunEnd::Finished(told.get_item(1)?.extract()?));
-    }
-    let (_, name, value, traceback, line): (String, String, String, String, Option<u32>) = told.extract()?;
-    Ok(RunEnd::Raised(Failure { name, value, traceback, line }))
 }
 
 fn begin(py: Python<'_>, settings: &WorkerConfig) -> PyResult<Interpreter> {
-    let host = child_main::module(py, text_of(CANON))?;
+    let host = child_main::module(py)?;
     let modules = py.import("sys")?.getattr("modules")?;
     modules.set_item("_switchtower_host", host)?;
     let files = PyDict::new(py);
@@ -125,17 +91,14 @@ fn begin(py: Python<'_>, settings: &WorkerConfig) -> PyResult<Interpreter> {
     let boot = CString::new(BOOT).map_err(|error| pyo3::exceptions::PyValueError::new_err(error.to_string()))?;
     let boot = PyModule::from_code(py, &boot, c"/switchtower/boot.py", c"_switchtower_boot")?;
     boot.call_method1("install", (files, &settings.site))?;
+    python_schema::check(py)?;
     let entry = py.import("_switchtower.entry")?;
-    let failed: Vec<String> = entry.call_method1("settle", (&settings.preload,))?.extract()?;
-    boot.call_method0("settled")?;
+    let failed: Vec<String> = entry.call_method1("prepare", (&settings.preload,))?.extract()?;
+    boot.call_method0("finish")?;
     if let Some(first) = failed.first() {
         return Err(pyo3::exceptions::PyImportError::new_err(format!("a package cannot be used: {first}")));
     }
     Ok(Interpreter { entry: entry.unbind() })
-}
-
-fn text_of(name: &str) -> &'static str {
-    FILES.iter().find(|(known, _)| *known == name).map_or("", |(_, text)| text)
 }
 
 #[allow(unsafe_code, reason = "the environment belongs to the whole process")]
@@ -144,8 +107,7 @@ fn set_variable(name: &str, value: &str) {
     unsafe { std::env::set_var(name, value) };
 }
 
-/// Starts Python apart from whatever this machine's users have set for theirs: no environment, no `site`, no files written
-/// beside sources.
+/// Starts Python in isolation from the configuration of this machine's users: no environment, no `site`, no bytecode files.
 #[allow(unsafe_code, reason = "the configuration of an interpreter has no safe wrapper in pyo3")]
 fn initialize(home: &Path) -> Result<(), String> {
     let failed = |status: &ffi::PyStatus| {

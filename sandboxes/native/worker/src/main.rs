@@ -1,8 +1,8 @@
-//! The worker of the scientific tier: one thread that embeds CPython, imports the packages once, enters its jail and forks
-//! a jailed child for every program.
+//! The worker of the scientific tier: one thread that embeds CPython, enters its jail, imports the packages once and forks a
+//! jailed child for every program.
 //!
-//! It never runs a program itself: what it hears from its children are bytes, and how a child ended it learns from the
-//! kernel. So a program can lie about nothing but what it says.
+//! It never runs a program itself: it reads bytes from its children, and learns from the kernel how a child ended. A program
+//! can therefore forge only its own output.
 
 mod audit_hook;
 mod child;
@@ -16,6 +16,7 @@ mod interpreter;
 mod outcome;
 mod pipes;
 mod proc_table;
+mod python_schema;
 mod supervise;
 mod zygote;
 
@@ -31,7 +32,7 @@ use interpreter::Interpreter;
 use proc_table::ProcTable;
 use zygote::Zygote;
 
-// Where there are no mounts, `/tmp` and `/home/user` lead to private folders.
+// Without mounts, `/tmp` and `/home/user` are translated to private folders.
 switchtower_jail::interpose!();
 
 fn main() -> ExitCode {
@@ -45,17 +46,17 @@ fn main() -> ExitCode {
         }
         _ => {}
     }
-    // Before anything else: until then it may outlive its parent.
+    // First of all: until then this process may outlive its parent.
     let parent = match Parent::connect() {
         Ok(parent) => parent,
         Err(error) => {
-            eprintln!("this is the worker of switchtower's scientific tier, which switchtower starts: {error}");
+            eprintln!("this is the worker of switchtower's scientific tier; switchtower starts it: {error}");
             return ExitCode::from(2);
         }
     };
     let Some(settings) = std::env::args().nth(1).and_then(|told| serde_json::from_str::<WorkerConfig>(&told).ok())
     else {
-        eprintln!("{}", parent.fail("its settings cannot be read".to_owned()));
+        eprintln!("{}", parent.fail("its configuration cannot be read".to_owned()));
         return ExitCode::from(2);
     };
     match work(&settings) {
@@ -79,7 +80,7 @@ fn work(settings: &WorkerConfig) -> Result<(Zygote, Vec<Layer>), String> {
     let processes = ProcTable::open().map_err(|error| format!("/proc: {error}"))?;
     let jail = Jail::enter(&jail(settings)).map_err(|error| error.to_string())?;
     let interpreter = Interpreter::start(settings)?;
-    let threads = processes.threads().map_err(|error| format!("its threads cannot be counted: {error}"))?;
+    let threads = processes.threads().map_err(|error| format!("the threads cannot be counted: {error}"))?;
     if threads != 1 {
         return Err(format!("a package started threads ({threads} run): forking would break them"));
     }
@@ -102,10 +103,10 @@ fn jail(settings: &WorkerConfig) -> JailConfig {
     }
 }
 
-/// Descriptors that a program may hold.
+/// Most descriptors of a program.
 const DESCRIPTORS: u64 = 256;
 
-/// A terminal's interrupt is its parent's to heed.
+/// Ignores the interrupt of a terminal, which the parent handles.
 #[allow(unsafe_code, reason = "signal has no safe wrapper in std")]
 fn ignore_interrupts() {
     // SAFETY: no handler is given, and no other thread runs.
@@ -114,7 +115,7 @@ fn ignore_interrupts() {
     }
 }
 
-/// Rust's own handlers would speak of a program's overflow as if it were ours.
+/// Removes Rust's handlers, which would report a stack overflow of a program as one of the worker.
 #[allow(unsafe_code, reason = "signal has no safe wrapper in std")]
 fn reset_fault_handlers() {
     // SAFETY: no handler is given, and no other thread runs.

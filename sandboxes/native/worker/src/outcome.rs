@@ -1,4 +1,4 @@
-//! How a child's work ended: evaluate by what was seen of it, not by what it wishes to be believed.
+//! Decides how a run ended, from what the worker observed. A child's own report counts only where nothing else decides.
 
 use std::os::unix::process::ExitStatusExt as _;
 
@@ -9,56 +9,57 @@ use crate::child_main;
 use crate::child_protocol::RunEnd;
 use crate::supervise::RunKind;
 
-/// How it ended.
+/// The outcome of a run.
 pub(crate) struct RunOutcome {
     pub(crate) ended: Result<Outcome, Fault>,
     pub(crate) changes: Vec<Change>,
-    /// The child can do the next thing.
+    /// The child can run the next cell.
     pub(crate) alive: bool,
 }
 
-/// Why a child was stopped from here.
+/// Why the worker stopped a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// Out of time.
+    /// Its time limit was reached.
     TimedOut,
     Cancelled,
     Need(Need),
-    /// It said something that no child says, or has more files or threads than it may have.
+    /// It sent an invalid report, or exceeded a limit of files or threads.
     Violation,
-    /// It did not read what it was given.
+    /// It did not read its message in time.
     NotReading,
 }
 
-/// All that was seen of it.
+/// Everything that was observed of a run.
 pub(crate) struct Observations {
-    pub(crate) what: RunKind,
-    /// Why it was stopped, where it was.
+    pub(crate) kind: RunKind,
+    /// Why the worker stopped it, if it did.
     pub(crate) stop: Option<Stop>,
-    /// What it said last.
-    pub(crate) ending: Option<(RunEnd, Vec<Change>)>,
-    /// How its process ended, where it has.
+    /// What it reported as its end.
+    pub(crate) reported_end: Option<(RunEnd, Vec<Change>)>,
+    /// How its process ended, if it has.
     pub(crate) end: Option<ProcessEnd>,
     pub(crate) unmet_need: Option<Need>,
-    /// What the program was noticed to ask the world for; none where it did not come to say so.
-    pub(crate) noticed: Option<Effects>,
+    /// The effects that its libc calls had; `None` where it did not report them.
+    pub(crate) observed: Option<Effects>,
     pub(crate) usage: Usage,
     pub(crate) truncated: bool,
 }
 
 impl Observations {
-    /// The end, and the exception that went through, where one did.
+    /// Returns the outcome, and the exception that ended the run, if one did.
     pub(crate) fn evaluate(self, limits: &Limits) -> (RunOutcome, Option<Failure>) {
-        let Self { what, stop, ending, end, unmet_need, noticed, usage, truncated } = self;
-        let alive = end.is_none() && what != RunKind::Program;
-        // Code of our own moves nowhere, and neither does a kernel that goes on.
-        let moves = limits.escalation == Escalation::OnNeed && what != RunKind::Internal && !alive;
-        let (said, changes) = ending.map_or((None, Vec::new()), |(said, changes)| (Some(said), changes));
-        let (exit, failure) = match (stop, said) {
+        let Self { kind, stop, reported_end, end, unmet_need, observed, usage, truncated } = self;
+        let alive = end.is_none() && kind != RunKind::Program;
+        // Internal code does not move to another tier, and neither does a kernel that lives on.
+        let escalates = limits.escalation == Escalation::OnNeed && kind != RunKind::Internal && !alive;
+        let (reported, changes) =
+            reported_end.map_or((None, Vec::new()), |(reported, changes)| (Some(reported), changes));
+        let (exit, failure) = match (stop, reported) {
             (Some(Stop::Cancelled), _) => (Err(Fault::Lost { reason: "it was cancelled".to_owned() }), None),
             (Some(Stop::Need(need)), _) => (Err(Fault::Unsupported(need)), None),
             (Some(Stop::NotReading), _) => {
-                (Err(Fault::Lost { reason: "it does not read what it is given".to_owned() }), None)
+                (Err(Fault::Lost { reason: "it did not read its message in time".to_owned() }), None)
             }
             (Some(Stop::Violation), _) => (Ok(Exit::Killed), None),
             (Some(Stop::TimedOut), _) => (Ok(Exit::TimedOut), None),
@@ -67,16 +68,16 @@ impl Observations {
                 let out_of_memory = MEMORY_ERRORS.contains(&failure.name.rsplit('.').next().unwrap_or_default());
                 (Ok(if out_of_memory { Exit::OutOfMemory } else { Exit::Raised }), Some(failure))
             }
-            (None, None) => (end.as_ref().map_or_else(gone, left), None),
+            (None, None) => (end.as_ref().map_or_else(process_not_seen, unreported_exit), None),
         };
         let ended = match exit {
-            Ok(Exit::TimedOut) if moves => Err(Fault::Unsupported(Need::Time(limits.wall))),
-            Ok(Exit::OutOfMemory) if moves => Err(Fault::Unsupported(Need::Memory(limits.memory))),
+            Ok(Exit::TimedOut) if escalates => Err(Fault::Unsupported(Need::Time(limits.wall))),
+            Ok(Exit::OutOfMemory) if escalates => Err(Fault::Unsupported(Need::Memory(limits.memory))),
             Ok(exit) => {
                 let memory = (exit == Exit::OutOfMemory).then_some(Need::Memory(limits.memory));
-                // Of a process that ended in its own way nobody knows what it asked for.
-                let noticed = noticed.unwrap_or_else(|| [Effect::Identity].into_iter().collect());
-                let observed = (!noticed.is_empty()).then_some(noticed);
+                // The effects of a process that ended without a report are not known.
+                let observed = observed.unwrap_or_else(|| [Effect::Identity].into_iter().collect());
+                let observed = (!observed.is_empty()).then_some(observed);
                 Ok(Outcome { exit, observed, truncated, usage, unmet_need: unmet_need.or(memory) })
             }
             Err(fault) => Err(fault),
@@ -85,24 +86,24 @@ impl Observations {
     }
 }
 
-/// Exceptions that say that there was no memory left: Python's, and numpy's.
+/// Exceptions for missing memory: Python's, and numpy's.
 const MEMORY_ERRORS: [&str; 2] = ["MemoryError", "_ArrayMemoryError"];
 
-fn gone<T>() -> Result<T, Fault> {
-    Err(Fault::Lost { reason: "a child's end was not seen".to_owned() })
+fn process_not_seen<T>() -> Result<T, Fault> {
+    Err(Fault::Lost { reason: "the end of a child was not seen".to_owned() })
 }
 
-/// How a child ended that did not say so.
-fn left(end: &ProcessEnd) -> Result<Exit, Fault> {
+/// Returns the exit of a child that did not report its end, from its status.
+fn unreported_exit(end: &ProcessEnd) -> Result<Exit, Fault> {
     let status = end.status;
     match (status.code(), status.signal()) {
         (Some(child_main::NOT_JAILED), _) => {
-            Err(Fault::Unavailable { reason: "a child did not get into its jail".to_owned() })
+            Err(Fault::Unavailable { reason: "a child could not enter its jail".to_owned() })
         }
         // `os._exit`.
         (Some(code), _) => Ok(Exit::Finished(code)),
         (None, Some(libc::SIGXCPU)) => Ok(Exit::TimedOut),
-        // Nobody here sent it: the system ran out of memory.
+        // The worker did not send it: the kernel ran out of memory.
         (None, Some(libc::SIGKILL)) => Ok(Exit::OutOfMemory),
         (None, _) => Ok(Exit::Killed),
     }
@@ -115,13 +116,18 @@ mod tests {
 
     use super::*;
 
-    fn evaluate(stop: Option<Stop>, ending: Option<RunEnd>, status: Option<i32>, escalation: Escalation) -> RunOutcome {
+    fn evaluate(
+        stop: Option<Stop>,
+        reported_end: Option<RunEnd>,
+        status: Option<i32>,
+        escalation: Escalation,
+    ) -> RunOutcome {
         let end =
             status.map(|status| ProcessEnd { status: ExitStatus::from_raw(status), cpu: Duration::ZERO, peak: 0 });
-        let ending = ending.map(|ending| (ending, Vec::new()));
-        let (what, usage) = (RunKind::Program, Usage::default());
+        let reported_end = reported_end.map(|reported_end| (reported_end, Vec::new()));
+        let (kind, usage) = (RunKind::Program, Usage::default());
         let observed =
-            Observations { what, stop, ending, end, unmet_need: None, noticed: None, usage, truncated: false };
+            Observations { kind, stop, reported_end, end, unmet_need: None, observed: None, usage, truncated: false };
         observed.evaluate(&Limits { escalation, ..Limits::default() }).0
     }
 
@@ -131,12 +137,12 @@ mod tests {
 
     #[test]
     fn what_a_program_says_of_its_end_counts_only_where_nothing_stopped_it() {
-        let said = || Some(RunEnd::Finished(0));
-        assert_eq!(exit(evaluate(None, said(), None, Escalation::Never)), Exit::Finished(0));
-        assert_eq!(exit(evaluate(Some(Stop::TimedOut), said(), Some(9), Escalation::Never)), Exit::TimedOut);
-        assert_eq!(exit(evaluate(Some(Stop::Violation), said(), Some(9), Escalation::Never)), Exit::Killed);
+        let reported = || Some(RunEnd::Finished(0));
+        assert_eq!(exit(evaluate(None, reported(), None, Escalation::Never)), Exit::Finished(0));
+        assert_eq!(exit(evaluate(Some(Stop::TimedOut), reported(), Some(9), Escalation::Never)), Exit::TimedOut);
+        assert_eq!(exit(evaluate(Some(Stop::Violation), reported(), Some(9), Escalation::Never)), Exit::Killed);
         assert!(matches!(
-            evaluate(Some(Stop::Cancelled), said(), Some(9), Escalation::Never).ended,
+            evaluate(Some(Stop::Cancelled), reported(), Some(9), Escalation::Never).ended,
             Err(Fault::Lost { .. })
         ));
     }

@@ -1,26 +1,26 @@
-//! The ends that a worker holds of what leads to a child.
+//! The socket and the pipes between a worker and a child.
 
 use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
-/// A reading end that never waits.
+/// The reading end of a pipe, which never blocks.
 pub(crate) struct NonblockingReader {
     from: Option<std::fs::File>,
 }
 
-/// What there was to read.
+/// The state of a pipe after reading.
 pub(crate) enum ReadState {
-    /// Nothing for now.
+    /// There is no more to read for now.
     WouldBlock,
-    /// The other side is closed.
+    /// The writing end is closed.
     Closed,
 }
 
-/// Read at once.
+/// Most bytes of one read.
 const CHUNK: usize = 64 << 10;
-/// Most that is read before somebody else is looked after.
-const GULP: usize = 1 << 20;
+/// Most bytes that are read from one child before the next is served.
+const MAX_PER_STEP: usize = 1 << 20;
 
 impl NonblockingReader {
     fn new(end: OwnedFd) -> io::Result<Self> {
@@ -28,13 +28,13 @@ impl NonblockingReader {
         Ok(Self { from: Some(end.into()) })
     }
 
-    /// -1, which nobody waits for, when it is over.
+    /// Returns the descriptor; -1, which poll(2) ignores, after the writing end was closed.
     pub(crate) fn descriptor(&self) -> RawFd {
         self.from.as_ref().map_or(-1, AsRawFd::as_raw_fd)
     }
 
-    /// Reads what there is. `all`: to the last byte; else as much as one may have at a time.
-    pub(crate) fn read_available(&mut self, all: bool, mut takes: impl FnMut(&[u8])) {
+    /// Reads what is available. `all`: everything; else no more than one step's share.
+    pub(crate) fn read_available(&mut self, all: bool, mut take: impl FnMut(&[u8])) {
         let Some(from) = &mut self.from else { return };
         let mut buffer = [0; CHUNK];
         let mut read = 0;
@@ -42,9 +42,9 @@ impl NonblockingReader {
             match from.read(&mut buffer) {
                 Ok(0) => break ReadState::Closed,
                 Ok(count) => {
-                    takes(&buffer[..count]);
+                    take(&buffer[..count]);
                     read += count;
-                    if !all && read >= GULP {
+                    if !all && read >= MAX_PER_STEP {
                         break ReadState::WouldBlock;
                     }
                 }
@@ -59,14 +59,14 @@ impl NonblockingReader {
     }
 }
 
-/// A child's ends, and ours.
+/// The worker's ends.
 pub(crate) struct WorkerEnds {
     pub(crate) socket: UnixStream,
     pub(crate) stdout: NonblockingReader,
     pub(crate) stderr: NonblockingReader,
 }
 
-/// The ends that become the child's descriptors 1, 2 and 3.
+/// The child's ends, which become its descriptors 1, 2 and 3.
 pub(crate) struct ChildEnds {
     stdout: OwnedFd,
     stderr: OwnedFd,
@@ -84,13 +84,13 @@ pub(crate) fn pipes() -> io::Result<(WorkerEnds, ChildEnds)> {
 }
 
 impl ChildEnds {
-    /// In the child: they take their places. Whatever else is open is the jail's to close.
+    /// Installs the ends as descriptors 1, 2 and 3, in the child. The jail closes all others.
     ///
     /// # Errors
     /// The system has no descriptors left.
     #[allow(unsafe_code, reason = "dup2 has no safe wrapper in std")]
     pub(crate) fn install(self) -> io::Result<UnixStream> {
-        // First out of the way of the places themselves.
+        // First moved above the target numbers.
         let above = |end: &OwnedFd| {
             // SAFETY: it takes numbers only, and the descriptor is open.
             check(unsafe { libc::fcntl(end.as_raw_fd(), libc::F_DUPFD, 16) })

@@ -1,35 +1,35 @@
-//! The system's table of processes, held from before the jail: what a child uses is looked up there. See proc(5).
+//! `/proc`, opened before the jail is entered, to look up what children use. See proc(5).
 
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
-/// `/proc`, as it was before there were walls.
+/// `/proc` of the host.
 pub(crate) struct ProcTable(OwnedFd);
 
 impl ProcTable {
     /// # Errors
-    /// There is none here.
+    /// There is no `/proc`.
     pub(crate) fn open() -> io::Result<Self> {
         File::open("/proc").map(|folder| Self(folder.into()))
     }
 
-    /// How many threads this process has.
+    /// Returns the number of threads of this process.
     pub(crate) fn threads(&self) -> io::Result<u64> {
         self.status("self", "Threads:")
     }
 
-    /// Bytes that a process holds in memory.
+    /// Returns the resident bytes of a process.
     pub(crate) fn resident(&self, process: i32) -> io::Result<u64> {
         self.status(&process.to_string(), "VmRSS:").map(kilobytes)
     }
 
-    /// The most that it has held.
+    /// Returns the peak of the resident bytes of a process.
     pub(crate) fn peak(&self, process: i32) -> io::Result<u64> {
         self.status(&process.to_string(), "VmHWM:").map(kilobytes)
     }
 
-    /// A number of a process's status.
+    /// Returns a number in the status of a process.
     fn status(&self, process: &str, name: &str) -> io::Result<u64> {
         let status = self.read(&format!("{process}/status"))?;
         let line = status.lines().find_map(|line| line.strip_prefix(name));

@@ -1,5 +1,5 @@
-//! Looks after a child while it runs: hears what it says, holds it to its limits, and finds out how it ended. It never
-//! waits, so many are looked after at once.
+//! Supervises a child while it runs: reads its output and reports, enforces its limits, and finds out how it ended. It never
+//! blocks, so that one thread supervises many children.
 
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
@@ -13,16 +13,16 @@ use crate::child_protocol::{FromChild, RunEnd};
 use crate::outcome::{Observations, RunOutcome, Stop};
 use crate::proc_table::ProcTable;
 
-/// Text that waits for company is looked at this often.
+/// The interval of steps of a child without events, in which gathered output is sent on.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
-/// Files and threads are counted this often, where nothing else child_limits them.
-const COUNTS: Duration = Duration::from_millis(50);
-/// A cell that is interrupted is given this long to come back.
-const INTERRUPTED: Duration = Duration::from_millis(500);
-/// A child is given this long to read what it is given.
-const READING: Duration = Duration::from_secs(1);
+/// The interval at which files and threads are counted where the kernel does not limit them.
+const COUNT_INTERVAL: Duration = Duration::from_millis(50);
+/// How long an interrupted cell has to end before its kernel is killed.
+const INTERRUPT_GRACE: Duration = Duration::from_millis(500);
+/// How long a child may leave a message unread.
+const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What a child does.
+/// The kind of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RunKind {
     Program,
@@ -30,105 +30,105 @@ pub(crate) enum RunKind {
     Internal,
 }
 
-/// What all children are held to, and where they are looked up.
+/// What supervision needs beside the child.
 pub(crate) struct SuperviseContext<'a> {
     pub(crate) processes: &'a ProcTable,
     pub(crate) child_limits: ChildLimits,
 }
 
-/// What a child may have where only looking keeps it to that.
+/// The limits of a child that the worker enforces where the kernel does not.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ChildLimits {
-    /// Of files.
+    /// Bytes of files.
     pub(crate) bytes: u64,
     /// Files and folders.
     pub(crate) entries: u64,
     pub(crate) threads: u64,
 }
 
-/// What is known of the parent and the system when a child is looked at.
+/// Facts about the parent and the process for one step.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Signals {
-    /// Nobody wants the end of it any more.
+    /// The parent has cancelled the run.
     pub(crate) cancelled: bool,
-    /// The parent is slow to take what is reported: nothing more is read from the child for now.
+    /// The parent is slow to read reports: nothing is read from the child for now.
     pub(crate) congested: bool,
-    /// The system says that the child has ended.
+    /// The pidfd says that the child has ended.
     pub(crate) ended: bool,
 }
 
-/// One child at work.
+/// A child and its run.
 pub(crate) struct SupervisedRun {
     child: Child,
-    what: RunKind,
+    kind: RunKind,
     limits: Limits,
     output: OutputBuffer,
-    began: Instant,
-    /// Bytes of memory that it held then.
-    before: u64,
+    started: Instant,
+    /// Bytes of its memory at the start.
+    memory_before: u64,
     stop: Option<Stop>,
-    /// Why it is to come back, and since when.
+    /// Why and when it was interrupted.
     interrupted: Option<(Stop, Instant)>,
-    ending: Option<(RunEnd, Vec<Change>)>,
+    reported_end: Option<(RunEnd, Vec<Change>)>,
     unmet_need: Option<Need>,
-    noticed: Option<Effects>,
-    counted: Instant,
-    looked: Instant,
-    /// When it last read of what it was given.
-    read: Instant,
-    /// It has closed its worker, and its time is over then.
-    leaves: Option<Instant>,
+    observed: Option<Effects>,
+    last_count: Instant,
+    last_step: Instant,
+    /// When it last read from its socket.
+    last_read: Instant,
+    /// It has closed its socket, and is killed at this time.
+    kill_at: Option<Instant>,
 }
 
 impl SupervisedRun {
-    /// Looks after a child from now on, which has just been given what to do.
-    pub(crate) fn new(child: Child, what: RunKind, limits: Limits, output: OutputBuffer) -> Self {
-        let (began, before) = (now(), child.held());
+    /// Starts to supervise a child that has just been given its message.
+    pub(crate) fn new(child: Child, kind: RunKind, limits: Limits, output: OutputBuffer) -> Self {
+        let (started, memory_before) = (now(), child.memory_at_start());
         Self {
             child,
-            what,
+            kind,
             limits,
             output,
-            began,
-            before,
+            started,
+            memory_before,
             stop: None,
             interrupted: None,
-            ending: None,
+            reported_end: None,
             unmet_need: None,
-            noticed: None,
-            counted: began,
-            looked: began,
-            read: began,
-            leaves: None,
+            observed: None,
+            last_count: started,
+            last_step: started,
+            last_read: started,
+            kill_at: None,
         }
     }
 
-    /// What to wait for: what it says, prints, prints as errors, and its end; -1 where it is not to be waited for. And
-    /// whether to wait until it reads.
+    /// Returns the descriptors to poll: its socket, standard output, standard error and pidfd; -1 for those that are not
+    /// polled. And whether to poll the socket for writing.
     pub(crate) fn descriptors(&self, congested: bool) -> ([RawFd; 4], bool) {
         let [socket, stdout, stderr, pidfd] = self.child.descriptors();
         let writes = self.child.unread() > 0 && self.stop.is_none();
         if congested {
             return ([if writes { socket } else { -1 }, -1, -1, pidfd], writes);
         }
-        // Once it says nothing more, its worker is shut.
-        let socket = if self.leaves.is_some() && self.ending.is_none() { -1 } else { socket };
+        // A socket that it has closed is not polled.
+        let socket = if self.kill_at.is_some() && self.reported_end.is_none() { -1 } else { socket };
         ([socket, stdout, stderr, pidfd], writes)
     }
 
-    /// It is to be looked at although nothing is heard of it.
+    /// Returns whether a step is due without an event.
     pub(crate) fn is_due(&self) -> bool {
         let time = now();
-        time - self.looked >= TICK || self.interrupted.is_none() && time >= self.until()
+        time - self.last_step >= TICK || self.interrupted.is_none() && time >= self.deadline()
     }
 
-    /// Looks at it, and says how it ended, where it has. Where `None` is returned with it, the child lives on.
-    pub(crate) fn step(&mut self, held: &SuperviseContext<'_>, look: Signals) -> Option<Option<ProcessEnd>> {
-        self.looked = now();
-        if look.ended
+    /// Does one step. Returns how the run ended once it has: with the end of the process, or `None` where the child lives on.
+    pub(crate) fn step(&mut self, context: &SuperviseContext<'_>, signals: Signals) -> Option<Option<ProcessEnd>> {
+        self.last_step = now();
+        if signals.ended
             && let Some(end) = self.child.ended().ok().flatten()
         {
-            // To the last word: what it said before it died is in the pipes still.
+            // Its last reports and output are still in the socket and the pipes.
             let mut is_sound = true;
             while is_sound && self.child.read_socket() {
                 is_sound = self.read_reports();
@@ -140,99 +140,107 @@ impl SupervisedRun {
             return Some(Some(end));
         }
         self.write_pending();
-        if !look.congested {
+        if !signals.congested {
             let socket = self.child.read_socket();
             self.read_output(false);
             if !self.read_reports() {
                 self.stop_with(Stop::Violation);
             }
             self.output.tick();
-            if self.ending.is_some() {
+            if self.reported_end.is_some() {
                 self.read_output(false);
                 if self.stop.is_none() {
                     return Some(None);
                 }
             }
-            if !socket && self.leaves.is_none() {
-                // Whoever closed its worker may go on until its time is over, and is not heard.
-                self.leaves = Some(self.until());
+            if !socket && self.kill_at.is_none() {
+                // A child that closed its socket may run until its deadline, without being read.
+                self.kill_at = Some(self.deadline());
             }
         }
-        self.enforce_limits(held, look.cancelled);
-        if self.leaves.is_some_and(|leaves| self.looked >= leaves) {
+        self.enforce_limits(context, signals.cancelled);
+        if self.kill_at.is_some_and(|at| self.last_step >= at) {
             self.child.kill();
         }
         None
     }
 
-    /// What came of it, and the child.
-    pub(crate) fn finish(self, end: Option<ProcessEnd>, held: &SuperviseContext<'_>) -> (RunOutcome, Child) {
+    /// Returns the outcome of the run, and the child.
+    pub(crate) fn finish(self, end: Option<ProcessEnd>, context: &SuperviseContext<'_>) -> (RunOutcome, Child) {
         let Self {
             mut child,
-            what,
+            kind,
             limits,
             mut output,
-            began,
-            before,
+            started,
+            memory_before,
             stop,
             interrupted,
-            ending,
+            reported_end,
             unmet_need,
-            noticed,
+            observed,
             ..
         } = self;
         output.flush();
         let (cpu, peak) = match &end {
             Some(end) => (end.cpu, end.peak),
-            None => (child.used(), child.peak(held.processes)),
+            None => (child.used(), child.peak(context.processes)),
         };
-        match what {
-            RunKind::Program => child.count_files_at_the_end(),
-            // A kernel's files stay.
+        match kind {
+            RunKind::Program => child.count_files_finally(),
+            // The files of a kernel stay.
             RunKind::Cell | RunKind::Internal => drop(child.count_files()),
         }
-        let memory = peak.saturating_sub(before).saturating_add(child.files());
-        let usage = Usage { wall: now() - began, cpu, memory, price: Price::default() };
-        // Whoever came back when interrupted lives on, and was stopped all the same.
+        let memory = peak.saturating_sub(memory_before).saturating_add(child.files());
+        let usage = Usage { wall: now() - started, cpu, memory, price: Price::default() };
+        // A cell that ended when interrupted was stopped all the same, and its kernel lives on.
         let stop = stop.or(interrupted.map(|(why, _)| why));
-        let observed =
-            Observations { what, stop, ending, end, unmet_need, noticed, usage, truncated: output.is_truncated() };
-        let (finish, failure) = observed.evaluate(&limits);
+        let observations = Observations {
+            kind,
+            stop,
+            reported_end,
+            end,
+            unmet_need,
+            observed,
+            usage,
+            truncated: output.is_truncated(),
+        };
+        let (outcome, failure) = observations.evaluate(&limits);
         if let Some(failure) = failure {
             output.event(Event::Error(failure));
         }
-        (finish, child)
+        (outcome, child)
     }
 
-    /// Passes on what it was given, where it did not read all of that at once.
+    /// Writes the rest of its message, where it did not fit into the socket at once.
     fn write_pending(&mut self) {
         if self.child.unread() == 0 {
-            self.read = self.looked;
+            self.last_read = self.last_step;
         } else if self.stop.is_none() {
             let before = self.child.unread();
             let passed = self.child.write_pending();
             if self.child.unread() < before {
-                self.read = self.looked;
+                self.last_read = self.last_step;
             }
-            if passed.is_err() || self.looked - self.read >= READING {
+            if passed.is_err() || self.last_step - self.last_read >= READ_TIMEOUT {
                 self.stop_with(Stop::NotReading);
             }
         }
     }
 
-    /// The parent is asked whether it wants the end.
+    /// Returns whether the run can be cancelled.
     pub(crate) fn is_cancellable(&self) -> bool {
         self.stop.is_none() && self.interrupted.is_none()
     }
 
-    /// How long it may be left alone.
+    /// Returns how long until the next step is due.
     pub(crate) fn next_step_within(&self) -> Duration {
-        let until = if self.interrupted.is_none() { self.until() } else { self.looked + TICK };
+        let until = if self.interrupted.is_none() { self.deadline() } else { self.last_step + TICK };
         until.saturating_duration_since(now()).min(TICK)
     }
 
-    fn until(&self) -> Instant {
-        self.began + self.limits.wall
+    fn deadline(&self) -> Instant {
+        self.started + self.limits.wall
     }
 
     fn read_output(&mut self, all: bool) {
@@ -241,20 +249,20 @@ impl SupervisedRun {
         stderr.read_available(all, |bytes| output.write(StdStream::Stderr, bytes));
     }
 
-    /// False: it said what no child says.
+    /// Reads its reports. Returns false where one is invalid or out of order.
     fn read_reports(&mut self) -> bool {
         loop {
-            let said = match self.child.next_report() {
-                Ok(Some(said)) => said,
+            let report = match self.child.next_report() {
+                Ok(Some(report)) => report,
                 Ok(None) => return true,
                 Err(_) => return false,
             };
-            if self.ending.is_some() {
+            if self.reported_end.is_some() {
                 return false;
             }
-            match (said, self.what) {
+            match (report, self.kind) {
                 (FromChild::Show { data, main }, _) => {
-                    // What it printed before is in the pipes by now.
+                    // What it printed before the value is in the pipes.
                     self.read_output(false);
                     self.output.show(data, main);
                     self.child.confirm_value();
@@ -266,20 +274,22 @@ impl SupervisedRun {
                         self.unmet_need.get_or_insert(need);
                     }
                 }
-                (FromChild::Observed(effects), RunKind::Program) if self.noticed.is_none() => {
-                    self.noticed = Some(effects)
+                (FromChild::Observed(effects), RunKind::Program) if self.observed.is_none() => {
+                    self.observed = Some(effects)
                 }
-                (FromChild::Ended(ending), RunKind::Program | RunKind::Internal) => {
-                    self.ending = Some((ending, Vec::new()))
+                (FromChild::Ended(reported_end), RunKind::Program | RunKind::Internal) => {
+                    self.reported_end = Some((reported_end, Vec::new()))
                 }
-                (FromChild::CellEnded { ending, changes }, RunKind::Cell) => self.ending = Some((ending, changes)),
+                (FromChild::CellEnded { ending, changes }, RunKind::Cell) => {
+                    self.reported_end = Some((ending, changes))
+                }
                 (FromChild::Observed(_) | FromChild::Ended(_) | FromChild::CellEnded { .. }, _) => return false,
             }
         }
     }
 
-    /// Stops it where it is over its limits, or where nobody waits for it any more.
-    fn enforce_limits(&mut self, held: &SuperviseContext<'_>, cancelled: bool) {
+    /// Stops the run where it exceeds a limit or is cancelled.
+    fn enforce_limits(&mut self, context: &SuperviseContext<'_>, cancelled: bool) {
         if self.stop.is_some() {
             return;
         }
@@ -287,24 +297,24 @@ impl SupervisedRun {
         let why = match &self.interrupted {
             Some((why, _)) => Some(why.clone()),
             None if cancelled || !self.output.has_receiver() => Some(Stop::Cancelled),
-            None if time >= self.until() && self.ending.is_none() => Some(Stop::TimedOut),
+            None if time >= self.deadline() && self.reported_end.is_none() => Some(Stop::TimedOut),
             None => None,
         };
         match (why, &self.interrupted) {
-            (Some(why), None) if self.what == RunKind::Program => self.stop_with(why),
+            (Some(why), None) if self.kind == RunKind::Program => self.stop_with(why),
             (Some(why), None) => {
                 self.interrupted = Some((why, time));
                 self.child.signal(libc::SIGINT);
             }
-            (Some(why), Some((_, since))) if time - *since >= INTERRUPTED => self.stop_with(why),
+            (Some(why), Some((_, since))) if time - *since >= INTERRUPT_GRACE => self.stop_with(why),
             _ => {}
         }
-        if time - self.counted >= COUNTS {
-            self.counted = time;
+        if time - self.last_count >= COUNT_INTERVAL {
+            self.last_count = time;
             let (bytes, entries) = self.child.count_files().unwrap_or_default();
             let threads = self.child.forked().threads().unwrap_or_default();
-            let ChildLimits { bytes: most_bytes, entries: most_entries, threads: most_threads } = held.child_limits;
-            if bytes > most_bytes || entries > most_entries || threads > most_threads {
+            let ChildLimits { bytes: max_bytes, entries: max_entries, threads: max_threads } = context.child_limits;
+            if bytes > max_bytes || entries > max_entries || threads > max_threads {
                 self.stop_with(Stop::Violation);
             }
         }

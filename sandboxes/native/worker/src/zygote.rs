@@ -1,4 +1,4 @@
-//! The worker's children: forked ahead, one for each program; kernels, which are children that live on.
+//! The zygote: forks children ahead, one for each program; a kernel is a child that lives on from cell to cell.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -23,34 +23,34 @@ use crate::pipes;
 use crate::proc_table::ProcTable;
 use crate::supervise::{ChildLimits, RunKind, SuperviseContext, SupervisedRun};
 
-/// After so long without an order there is time to fork another child.
+/// How long the worker must be idle before it forks or warms up a child.
 const IDLE_BEFORE_FORK: Duration = Duration::from_millis(1);
 
-/// Children that may be on their way out before another waits for them.
+/// Most killed children that have not been reaped; a further one waits for the oldest.
 const MAX_RETIRED: usize = 8;
 
-/// The worker's engine.
+/// The worker's engine: an interpreter in its jail and its children.
 pub(crate) struct Zygote {
     jail: Jail,
     interpreter: Interpreter,
     processes: ProcTable,
     ready: VecDeque<Child>,
     prewarmed: usize,
-    /// The last fork ahead did not fail, or there was an order since.
+    /// The last fork ahead did not fail, or a command has come since.
     pub(crate) may_fork: bool,
-    /// Memory that is free has been given back since the last order.
-    pub(crate) has_given_back: bool,
-    /// Killed, and not gone yet.
+    /// Free memory has been released since the last command.
+    pub(crate) has_released_memory: bool,
+    /// Children that were killed and have not ended yet.
     retired: Vec<Child>,
-    /// Those that no cell runs in.
+    /// Idle kernels.
     pub(crate) kernels: HashMap<KernelNumber, Child>,
-    /// Those that a cell, or code of the parent's own, runs in.
+    /// Kernels in which a cell or internal code runs.
     pub(crate) busy_kernels: usize,
     max_kernels: usize,
     child_limits: ChildLimits,
 }
 
-/// What code of the parent's own prints in a kernel.
+/// What internal code printed in a kernel.
 #[derive(Default)]
 pub(crate) struct InternalOutput {
     text: String,
@@ -66,7 +66,7 @@ impl Zygote {
             ready: VecDeque::new(),
             prewarmed: settings.prewarmed,
             may_fork: true,
-            has_given_back: false,
+            has_released_memory: false,
             retired: Vec::new(),
             kernels: HashMap::new(),
             busy_kernels: 0,
@@ -79,7 +79,7 @@ impl Zygote {
         }
     }
 
-    /// A child that waits: the one that has waited longest, or a new one.
+    /// Returns the child that has waited longest, or a new one.
     fn child(&mut self) -> Result<Child, Fault> {
         while let Some(mut child) = self.ready.pop_front() {
             if child.is_waiting() {
@@ -93,7 +93,7 @@ impl Zygote {
     fn fork(&self) -> io::Result<Child> {
         let (ours, theirs) = pipes::pipes()?;
         Python::attach(|py| {
-            // SAFETY: this is the only thread; the interpreter is told before and after, on both sides.
+            // SAFETY: this is the only thread; the interpreter's fork handlers run before and after, on both sides.
             let forked = unsafe {
                 pyo3::ffi::PyOS_BeforeFork();
                 let forked = self.jail.fork();
@@ -113,7 +113,7 @@ impl Zygote {
         })
     }
 
-    /// In a child: its descriptors, its jail, its interpreter.
+    /// Runs a new child: installs its descriptors, enters its jail, prepares its interpreter.
     fn enter_child(&self, py: Python<'_>, theirs: pipes::ChildEnds) -> ! {
         let begun = theirs.install().map_err(|error| error.to_string()).and_then(|socket| {
             self.jail.enter_child().map_err(|error| error.to_string())?;
@@ -134,7 +134,7 @@ impl Zygote {
     }
 
     /// # Errors
-    /// There is no child to run it, or it cannot run here.
+    /// There is no child to run it, or this tier cannot run it.
     pub(crate) fn start_program(
         &mut self,
         program: Program,
@@ -142,23 +142,23 @@ impl Zygote {
         connection: &Connection,
     ) -> Result<SupervisedRun, Fault> {
         if matches!(program.randomness, Randomness::Seeded(_)) {
-            let what = "a clock and chance made of a seed".to_owned();
+            let what = "a seeded clock and random numbers".to_owned();
             return Err(Fault::Unsupported(Need::Language(what)));
         }
         let mut child = self.child()?;
         let processor = limits.wall.as_secs() + 2;
         let given = ToChild::Program { program, on_need: limits.escalation == Escalation::OnNeed };
         let begun =
-            child.forked().limit(limits.memory, Some(processor)).and_then(|()| child.give(&given, &self.processes));
+            child.forked().limit(limits.memory, Some(processor)).and_then(|()| child.assign(&given, &self.processes));
         if let Err(error) = begun {
-            let reason = format!("a child is gone before it was given anything: {error}");
+            let reason = format!("a child ended before its run: {error}");
             return Err(Fault::Unavailable { reason });
         }
         let output = OutputBuffer::open(connection.reports().sending(), limits.output);
         Ok(SupervisedRun::new(child, RunKind::Program, limits, output))
     }
 
-    /// Ends a child without waiting for it: the kernel takes longer to clear a process away than most programs run.
+    /// Kills a child without waiting for its end, which takes longer than most programs run.
     pub(crate) fn retire(&mut self, child: Child) {
         child.kill();
         self.retired.push(child);
@@ -168,13 +168,13 @@ impl Zygote {
         }
     }
 
-    /// Those that are gone are forgotten, with what they had in files.
+    /// Drops the children that have ended, which removes their files.
     fn reap(&mut self) {
         self.retired.retain_mut(|child| !matches!(child.ended(), Ok(Some(_)) | Err(_)));
     }
 
     /// # Errors
-    /// The kernel is gone, or there is no room for another.
+    /// The kernel has ended, or the worker has the maximum of kernels.
     pub(crate) fn start_cell(
         &mut self,
         number: KernelNumber,
@@ -186,28 +186,28 @@ impl Zygote {
         let mut child = match (self.kernels.remove(&number), &opening) {
             (Some(child), None) => child,
             (_, Some(_)) if self.kernels.len() + self.busy_kernels >= self.max_kernels => {
-                let reason = format!("this worker keeps {} kernels, and has no room for another", self.max_kernels);
+                let reason = format!("this worker has {} kernels, the maximum", self.max_kernels);
                 return Err(Fault::Refused { reason, retry_after: None });
             }
             (_, Some(_)) => {
                 let child = self.child()?;
                 let limited = child.forked().limit(limits.memory, None);
-                limited.map_err(|error| Fault::Unavailable { reason: format!("a child is gone: {error}") })?;
+                limited.map_err(|error| Fault::Unavailable { reason: format!("a child has ended: {error}") })?;
                 child
             }
-            (None, None) => return Err(Fault::Lost { reason: "the kernel is gone".to_owned() }),
+            (None, None) => return Err(Fault::Lost { reason: "the kernel has ended".to_owned() }),
         };
         child.signal(libc::SIGCONT);
         let given = ToChild::Cell { opening, cell, on_need: limits.escalation == Escalation::OnNeed };
-        if let Err(error) = child.give(&given, &self.processes) {
+        if let Err(error) = child.assign(&given, &self.processes) {
             self.retire(child);
-            return Err(Fault::Lost { reason: format!("the kernel is gone: {error}") });
+            return Err(Fault::Lost { reason: format!("the kernel has ended: {error}") });
         }
         let output = OutputBuffer::open(connection.reports().sending(), limits.output);
         Ok(SupervisedRun::new(child, RunKind::Cell, limits, output))
     }
 
-    /// Between its cells a kernel that lives does nothing: a thread that it left would use what others pay for.
+    /// Returns a kernel after a cell. It is stopped between its cells, so that threads that it left use no processor time.
     pub(crate) fn return_kernel(&mut self, number: KernelNumber, child: Child, alive: bool) {
         self.busy_kernels -= 1;
         if alive {
@@ -218,32 +218,32 @@ impl Zygote {
         }
     }
 
-    /// Begins with code of the parent's own in a kernel, and where what it prints is kept.
+    /// Starts internal code in a kernel. Returns the run and where its output is collected.
     ///
     /// # Errors
-    /// The kernel is gone.
+    /// The kernel has ended.
     pub(crate) fn start_internal(
         &mut self,
         number: KernelNumber,
         code: String,
         most: Duration,
     ) -> Result<(SupervisedRun, Arc<Mutex<InternalOutput>>), Fault> {
-        let gone = || Fault::Lost { reason: "the kernel is gone".to_owned() };
+        let gone = || Fault::Lost { reason: "the kernel has ended".to_owned() };
         let mut child = self.kernels.remove(&number).ok_or_else(gone)?;
         child.signal(libc::SIGCONT);
-        if child.give(&ToChild::Internal(code), &self.processes).is_err() {
+        if child.assign(&ToChild::Internal(code), &self.processes).is_err() {
             self.retire(child);
             return Err(gone());
         }
         let limits = Limits { wall: most, output: u64::MAX, ..Limits::default() };
         let printed = Arc::<Mutex<InternalOutput>>::default();
-        let heard = Arc::clone(&printed);
+        let collected = Arc::clone(&printed);
         let output = OutputBuffer::open(
             Box::new(move |event| {
-                let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut collected = collected.lock().unwrap_or_else(PoisonError::into_inner);
                 match event {
-                    Event::Stdout(text) => heard.text.push_str(&text),
-                    Event::Error(failure) => heard.failure = Some(failure),
+                    Event::Stdout(text) => collected.text.push_str(&text),
+                    Event::Error(failure) => collected.failure = Some(failure),
                     _ => {}
                 }
                 true
@@ -253,19 +253,19 @@ impl Zygote {
         Ok((SupervisedRun::new(child, RunKind::Internal, limits, output), printed))
     }
 
-    /// How long to wait before something is prepared; none where nothing is to be.
+    /// Returns how long to wait before the next preparation; `None` where there is nothing to prepare.
     pub(crate) fn preparation_pause(&self) -> Option<Duration> {
         let is_full = self.ready.len() >= self.prewarmed;
         let prepares = if is_full { self.ready.front().is_some_and(Child::is_unwarmed) } else { self.may_fork };
         (prepares || !self.retired.is_empty()).then_some(IDLE_BEFORE_FORK)
     }
 
-    /// While nothing happens children are forked ahead, and the next one is warmed up.
+    /// Does one step of preparation: forks a child ahead, or warms up the next one.
     pub(crate) fn prepare(&mut self) {
         self.reap();
         if self.ready.len() < self.prewarmed {
             if self.may_fork {
-                // Where there is none, an order is told why, and tried again after.
+                // A command that needs a child tries again, and reports the error.
                 match self.fork() {
                     Ok(child) => self.ready.push_back(child),
                     Err(_) => self.may_fork = false,
@@ -278,14 +278,14 @@ impl Zygote {
 }
 
 impl InternalOutput {
-    /// What code of the parent's own printed, where it came to its end.
+    /// Returns what the internal code printed, where it ran to its end.
     pub(crate) fn evaluate(self, outcome: &Outcome, alive: bool) -> Result<String, Fault> {
         match self.failure {
             Some(failure) => Err(Fault::Lost { reason: format!("{}: {}", failure.name, failure.value) }),
             None if matches!(outcome.exit, Exit::Finished(_)) && alive => Ok(self.text),
             None => {
                 let how = outcome.exit.name();
-                Err(Fault::Lost { reason: format!("the kernel's own code ended otherwise ({how})") })
+                Err(Fault::Lost { reason: format!("internal code did not finish ({how})") })
             }
         }
     }

@@ -1,24 +1,27 @@
 """The event loop of a kernel. Time is the machine's own here."""
 
+from __future__ import annotations
+
 import asyncio
+from typing import Any
 
 
 class Loop:
-    """Makes the real one when it is first needed: made ahead of a fork, its descriptors would be everybody's."""
+    """An event loop that is made when it is first needed: made before a fork, all children would share its descriptors."""
 
-    def __init__(self):
-        self._loop = None
+    def __init__(self) -> None:
+        self._loop: Any = None
 
-    def create_task(self, work, **options):
+    def create_task(self, work: Any, **options: Any) -> Any:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self._loop)
         return self._loop.create_task(work, **options)
 
-    def run_until_complete(self, task):
+    def run_until_complete(self, task: Any) -> Any:
         return self._loop.run_until_complete(task)
 
-    def close(self):
+    def close(self) -> None:
         if self._loop is not None:
             asyncio.set_event_loop(None)
             self._loop.close()

@@ -1,5 +1,7 @@
 """What the executable calls: once in the zygote, once in each child, and then for each piece of code."""
 
+from __future__ import annotations
+
 import atexit
 import contextlib
 import gc
@@ -11,12 +13,30 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from . import (
-    carry, chance, failure, figures, host, ipython, kernel, library, needs, program as programs, scratch,
-    shell, show, streams, surroundings, tracebacks, warm,
-)  # fmt: skip
-from .paths import HOME
+    audit,
+    failure,
+    host,
+    imports,
+    ipython,
+    kernel,
+    matplotlib_figures,
+    process_info,
+    program,
+    randomness,
+    representations,
+    scratch,
+    shell,
+    streams,
+    tracebacks,
+    warmup,
+)
+from .paths import HOME, MAIN_SCRIPT
+from .schema import CellResult, Change, Finished, KernelOptions, Raised
+from .state_transfer.export import state
 
 # One thread each: a child has few processors, and threads do not survive a fork.
 _THREADS = (
@@ -26,16 +46,19 @@ _THREADS = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-# How a cell is interrupted, from one cell to the next: programs may put another handler there.
-_interrupt = signal.default_int_handler
-# Memory that is let go where there is none left, so that there is some to tell of it; in bytes.
-_reserve, _RESERVED = None, 1 << 20
-# How long the parts of settling took, in seconds.
-took = {}
+# How a cell is interrupted, from one cell to the next: programs may install another handler.
+_interrupt: Any = signal.default_int_handler
+# Memory that is freed when none is left, so that there is some to describe the error with.
+_reserve: mmap.mmap | None = None
+_RESERVE_BYTES = 1 << 20
+# Seconds that the parts of `prepare` took.
+took: dict[str, float] = {}
+
+_Described = tuple[str, str, str, int | None]
 
 
-def settle(modules):
-    """Imports the packages and runs a little of everything. What could not be imported comes back, with the reason."""
+def prepare(modules: Iterable[str]) -> list[str]:
+    """Imports the packages and runs a little of everything. Returns what could not be imported, with the reason."""
     began = time.perf_counter()
     held = sys.stdin, sys.stdout, sys.stderr
     if not hasattr(importlib.import_module("builtins"), "exit"):
@@ -44,59 +67,62 @@ def settle(modules):
     failure.install()
     ipython.get_ipython = shell.get_ipython
     ipython.install()
-    show.install()
-    show.structured = True
-    figures.install()
-    failed = [told for told in map(_import, [*warm.STANDARD, *modules]) if told]
+    representations.install()
+    representations.structured = True
+    matplotlib_figures.install()
+    failed = [error for error in map(_import, [*warmup.STANDARD, *modules]) if error]
     for name in (*_THREADS, "JOBLIB_MULTIPROCESSING"):
         os.environ.pop(name, None)
     took["import"] = time.perf_counter() - began
-    library.install()
-    surroundings.install()
-    kernel.forget()
-    _warm()
+    imports.install()
+    process_info.install()
+    kernel.reset()
+    _warm_up_zygote()
     sys.stdin, sys.stdout, sys.stderr = held
-    needs.install()
-    # There may be another file system under these when a child is born.
+    audit.install()
+    # There may be another file system under these when a child is forked.
     for folder in [folder for folder in sys.path_importer_cache if folder == "" or scratch.is_own(folder)]:
         del sys.path_importer_cache[folder]
     took["all"] = time.perf_counter() - began
-    carry.settle()
+    state.remember_modules()
     gc.collect()
     gc.freeze()
     return failed
 
 
-def _import(name):
+def _import(name: str) -> str | None:
+    """Returns why a module cannot be imported."""
     try:
         if name.partition(".")[0] == "matplotlib" and "matplotlib.pyplot" not in sys.modules:
-            figures.load()
+            matplotlib_figures.load()
         importlib.import_module(name)
     except Exception as error:
         return f"{name}: {type(error).__name__}: {error}"
+    return None
 
 
-def _warm():
-    with _forgotten():
-        for needed, code in warm.PROGRAMS:
+def _warm_up_zygote() -> None:
+    with _isolated():
+        for needed, code in warmup.PROGRAMS:
             if all(name in sys.modules for name in needed):
-                streams.silence()
+                streams.discard()
                 began = time.perf_counter()
-                warm.ended[code] = _ended(lambda code=code: programs.execute(code))
+                warmup.ended[code] = _ended(lambda code=code: program.execute(code))  # type: ignore[misc]
                 part = f"warm {needed[0] if needed else 'python'}"
                 took[part] = took.get(part, 0) + time.perf_counter() - began
-        for number, code in enumerate(warm.CELLS, 1):
-            streams.silence()
-            warm.ended[code] = _ended(lambda cell=_Cell(code, number): kernel.run(cell))
-    kernel.forget()
-    figures.forget()
+        for number, code in enumerate(warmup.CELLS, 1):
+            streams.discard()
+            cell = _Cell(code, number)
+            warmup.ended[code] = _ended(lambda cell=cell: kernel.run(cell))  # type: ignore[misc]
+    kernel.reset()
+    matplotlib_figures.clear_caches()
 
 
 @contextlib.contextmanager
-def _forgotten():
-    """Programs of our own run in here; nothing of them stays."""
+def _isolated() -> Iterator[None]:
+    """Lets programs of our own run without leaving anything behind."""
     main, path, run_exits = sys.modules["__main__"], sys.path[:], atexit._run_exitfuncs
-    # What libraries want to do at the end is the children's.
+    # What libraries register for the end is the children's.
     atexit._run_exitfuncs = lambda: None
     try:
         yield
@@ -104,40 +130,42 @@ def _forgotten():
     finally:
         atexit._run_exitfuncs = run_exits
     sys.modules["__main__"] = main
-    sys.path[:], sys.argv = path, [HOME + "/main.py"]
+    sys.path[:], sys.argv = path, [MAIN_SCRIPT]
     linecache.clearcache()
 
 
-def born():
-    """In a child, right after the fork: nothing of what follows is another child's too. What is touched here is no
-    longer shared with the zygote, so little is."""
+def after_fork() -> None:
+    """Makes a child independent of the others, right after the fork. What is written to here is no longer shared with
+    the zygote, so little is."""
     global _reserve
-    chance.reseed()
-    threading.main_thread()._set_native_id()
+    randomness.reseed()
+    threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
     streams.install()
     signal.signal(signal.SIGINT, _interrupt)
-    _reserve = mmap.mmap(-1, _RESERVED)
+    _reserve = mmap.mmap(-1, _RESERVE_BYTES)
 
 
-def warm_up():
-    """In the child that is next, while it waits."""
-    with _forgotten():
-        for needed, code in warm.AHEAD:
+def warm_up() -> None:
+    """Runs what nearly every program needs, in the child that is next, while it waits."""
+    with _isolated():
+        for needed, code in warmup.AHEAD:
             if all(name in sys.modules for name in needed):
-                streams.silence()
-                _ended(lambda code=code: programs.execute(code))
+                streams.discard()
+                _ended(lambda code=code: program.execute(code))  # type: ignore[misc]
     streams.install()
 
 
-def program(code, files, env, stdin_given):
-    """How it ended: ("finished", code) or ("raised", name, value, traceback, line)."""
-    surroundings.environment.begin(env or {})
+def run_program(
+    *, code: str, files: Sequence[tuple[str, bytes]], env: Mapping[str, str] | None, has_stdin: bool
+) -> Finished | Raised:
+    """Runs a program. Returns how it ended."""
+    process_info.environment.begin(env or {})
     host.silent = False
-    scratch.enter(HOME)
+    scratch.set_working_directory(HOME)
 
-    def run():
-        scratch.give(files)
-        return programs.execute(code)
+    def run() -> int:
+        scratch.write_files(files)
+        return program.execute(code)
 
     return _ended(run)
 
@@ -145,70 +173,84 @@ def program(code, files, env, stdin_given):
 class _Cell:
     """A cell as the kernel takes it."""
 
-    def __init__(self, code, number, environment=(), folder=None, reads=False, changes=()):
+    def __init__(
+        self,
+        code: str,
+        number: int,
+        environment: Sequence[tuple[str, str]] = (),
+        folder: str | None = None,
+        has_stdin: bool = False,
+        changes: Sequence[tuple[str, Any]] = (),
+    ) -> None:
         self.code, self.number, self.environment, self.folder = code, number, environment, folder
-        self.reads, self.changes = reads, changes
+        self.has_stdin, self.changes = has_stdin, changes
 
 
-def cell(opening, source, number, env, stdin_given, changes):
-    """How it ended, as a program's end is told; and what it made of the files: pairs of a path and its content,
-    `True` for a folder, `None` for what is gone."""
+def run_cell(
+    *,
+    options: tuple[Mapping[str, str] | None, str | None] | None,
+    code: str,
+    number: int,
+    env: Mapping[str, str] | None,
+    has_stdin: bool,
+    changes: Sequence[tuple[str, Any]],
+) -> CellResult:
+    """Runs a cell. Returns how it ended, and what it changed in the files."""
     global _interrupt
-    folder = _open(opening)
+    folder = _apply_options(options)
     host.silent = False
     signal.signal(signal.SIGINT, _interrupt)
 
-    def run():
+    def run() -> int:
         try:
-            kernel.run(_Cell(source, number, list((env or {}).items()), folder, stdin_given, changes))
+            kernel.run(_Cell(code, number, list((env or {}).items()), folder, has_stdin, changes))
         finally:
-            figures.flush()
+            matplotlib_figures.flush()
         return 0
 
     ending = _ended(run, tracebacks.describe)
     while True:
         try:
-            # An interrupt that comes too late is none of the next cell's.
-            _interrupt = signal.signal(signal.SIGINT, _too_late) or signal.SIG_DFL
+            # An interrupt that comes too late is not the next cell's.
+            _interrupt = signal.signal(signal.SIGINT, _ignore_interrupt) or signal.SIG_DFL
             break
         except KeyboardInterrupt:
             pass
-    return ending, scratch.made()
+    return CellResult(ending, [Change(path, content) for path, content in scratch.take_changes()])
 
 
-def _too_late(number, frame):
+def _ignore_interrupt(number: int, frame: object) -> None:
     pass
 
 
-def _open(opening):
-    """Makes this child a kernel, or takes what was told late. The folder, where the kernel is to look at it."""
-    if opening is None and kernel._kernel.begun:
+def _apply_options(options: tuple[Mapping[str, str] | None, str | None] | None) -> str | None:
+    """Makes this child a kernel, or adds to one that has begun. Returns the folder that the kernel is to begin in."""
+    if options is None and kernel.has_begun():
         return None
-    variables, folder = opening or ({}, None)
-    if kernel._kernel.begun:
-        os.environ.update(variables or {})
-        scratch.enter(folder or HOME)
+    given = KernelOptions(*(options or ({}, None)))
+    if kernel.has_begun():
+        os.environ.update(given.env or {})
+        scratch.set_working_directory(given.folder or HOME)
         return None
-    surroundings.environment.begin(variables or {})
+    process_info.environment.begin(given.env or {})
     pandas = sys.modules.get("pandas")
     if pandas is not None:
         # What pandas sees in a notebook: no terminal that would have a width.
         pandas.set_option("display.max_columns", 20)
     host.silent = False
-    return folder or HOME
+    return given.folder or HOME
 
 
-def own(code, opening=None):
-    """Runs code of the host's own, which sees the kernel and leaves it as it is. Its ending, as a program's."""
-    folder = _open(opening)
-    if not kernel._kernel.begun:
-        kernel._kernel.begin(folder)
+def run_internal(*, code: str, options: tuple[Mapping[str, str] | None, str | None] | None = None) -> Finished | Raised:
+    """Runs code of the host's own, which sees the kernel and leaves it as it is. Returns how it ended."""
+    folder = _apply_options(options)
+    kernel.begin(folder)
     held, host.silent = host.silent, True
     interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def run():
-        with shell.lent():
-            kernel.own(code)
+    def run() -> int:
+        with shell.available():
+            kernel.run_internal(code)
         return 0
 
     try:
@@ -218,25 +260,28 @@ def own(code, opening=None):
         host.silent = held
 
 
-def _ended(run, describe=failure.describe):
+def _ended(
+    run: Callable[[], Any], describe: Callable[[BaseException], _Described] = failure.describe
+) -> Finished | Raised:
+    """Runs a function. Returns how it ended."""
     try:
-        return "finished", run()
-    except programs.Raised as raised:
-        return "raised", *raised.args[0]
+        return Finished("finished", run())
+    except program.Raised as raised:
+        return Raised("raised", *raised.args[0])
     except SystemExit as leaving:
-        return "finished", programs.exit_code(leaving.code)
+        return Finished("finished", program.exit_code(leaving.code))
     except BaseException as error:
-        if isinstance(error, MemoryError):
+        described = error
+        if isinstance(described, MemoryError):
             if _reserve is not None:
                 _reserve.close()
-            # Where telling of the first one took the last memory, that one is to be told.
-            while isinstance(error.__context__, MemoryError):
-                error = error.__context__
-        told = _described(error, describe)
-    return "raised", *told
+            # Where describing the first one took the last memory, the first one is described.
+            while isinstance(described.__context__, MemoryError):
+                described = described.__context__
+        return Raised("raised", *_described(described, describe))
 
 
-def _described(error, describe):
+def _described(error: BaseException, describe: Callable[[BaseException], _Described]) -> _Described:
     try:
         return describe(error)
     except BaseException:

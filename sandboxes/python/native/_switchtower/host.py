@@ -1,38 +1,37 @@
 """The host, as the Python inside sees it: the zygote, through what the executable offers."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
 import _switchtower_host as _host
 
 from . import streams
 
 # A cell's deadline is an interrupt.
 INTERRUPTS = True
-# While the zygote warms up and while code of the host's own runs, nothing is shown and no need is named.
+# While the zygote warms up and while code of the host's own runs, nothing is shown and no need is reported.
 silent = True
 
 
-def identity():
-    """Nobody notes here what a program asks."""
+def identity() -> None:
+    """Has no effect: questions are not noted here."""
 
 
-forget = identity
+reset = identity
 
 
-def show(data, main):
+def show(data: Iterable[tuple[str, str]], main: bool) -> None:
     if not silent:
         streams.flush()
         _host.show(list(data), main)
 
 
-def leave(code):
+def leave(code: int) -> None:
     _host.leave(code)
 
 
-def lack(what, detail):
-    """Names what the program needs. Returns only where the program is to see its own exception."""
+def report_need(what: str, detail: str) -> None:
+    """Reports what the program needs. Returns only where no other tier can take the program."""
     if not silent:
-        _host.lack(what, str(detail).encode("utf-8", "backslashreplace").decode()[:200])
-
-
-def source(module):
-    """The text of the module that makes digests: the only one that is sent anywhere."""
-    return _host.canon()
+        _host.report_need(what, str(detail).encode("utf-8", "backslashreplace").decode()[:200])

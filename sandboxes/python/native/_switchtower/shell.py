@@ -1,6 +1,6 @@
-"""What code of the host's own finds in the place of IPython's shell: enough for a session that arrives.
+"""What code of the host's own finds in the place of IPython's shell: enough to restore a session.
 
-The cells of such a session are run again by that code. They are to be the kernel's cells afterwards: known by their
+The cells of such a session are run again by that code. They are to be the kernel's cells afterwards: with their
 numbers, with `_`, `_i` and `Out` as if the kernel had run them.
 """
 
@@ -8,28 +8,31 @@ import ast
 import contextlib
 import linecache
 import sys
+import types
 import zlib
+from collections.abc import Iterator
+from typing import Any
 
-from . import host, kernel, library, magics, show, tracebacks
+from . import host, imports, kernel, magics, representations, tracebacks
 from .paths import CELLS, is_program
 
-# There while code of the host's own runs.
+# Set while code of the host's own runs.
 _shell = None
 
 
-def get_ipython():
-    """The shell. A cell that wants it needs IPython; libraries ask only whether it is there."""
+def get_ipython() -> Any:
+    """Returns the shell. A cell that calls it needs IPython; libraries only look whether there is one."""
     file = sys._getframe(1).f_code.co_filename
     if _shell is not None:
         return None if file.startswith("/") else _shell
-    if show.notebook and (is_program(file) or library.is_callers(file)):
-        host.lack("LANGUAGE", "IPython's shell")
+    if representations.notebook and (is_program(file) or imports.is_program_file(file)):
+        host.report_need("LANGUAGE", "IPython's shell")
     return None
 
 
 @contextlib.contextmanager
-def lent():
-    """A shell for the length of the host's own code."""
+def available() -> Iterator[None]:
+    """Lets code of the host's own find a shell."""
     global _shell
     _shell = Shell()
     try:
@@ -42,28 +45,28 @@ def lent():
 class Compiler:
     """Compiles cells. A `from __future__ import` holds for those after it."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.flags = 0
 
-    def __call__(self, source, filename, mode):
-        code = compile(source, filename, mode, self.flags, dont_inherit=True)
+    def __call__(self, source: Any, filename: str, mode: str) -> types.CodeType:
+        code: types.CodeType = compile(source, filename, mode, self.flags, dont_inherit=True)
         self.flags |= code.co_flags & kernel._FUTURE
         return code
 
     @contextlib.contextmanager
-    def extra_flags(self, flags):
-        held = self.flags
+    def extra_flags(self, flags: int) -> Iterator[None]:
+        before = self.flags
         self.flags |= flags
         try:
             yield
         finally:
-            self.flags = held | self.flags & kernel._FUTURE
+            self.flags = before | self.flags & kernel._FUTURE
 
-    def cache(self, code, number, raw_code=None):
+    def cache(self, code: str, number: int, raw_code: Any = None) -> Any:
         named = (raw_code or code).encode("utf-8", "surrogatepass")
-        while (filename := f"{CELLS}{zlib.crc32(named)}.py") in tracebacks.numbers:
+        while (filename := f"{CELLS}{zlib.crc32(named)}.py") in tracebacks.cell_numbers:
             named += b"\n"
-        tracebacks.number(filename, number)
+        tracebacks.set_cell_number(filename, number)
         linecache.cache[filename] = (len(code), None, code.splitlines(True), filename)
         return filename
 
@@ -71,25 +74,25 @@ class Compiler:
 class History:
     """The last three sources."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._i00 = self._i = self._ii = ""
-        self.input_hist_raw = []
+        self.input_hist_raw: list[str] = []
 
 
 class Hook:
     """The last three results."""
 
-    def __init__(self, results):
+    def __init__(self, results: Any) -> None:
         self._, self.__, self.___ = results
 
 
 class Shell:
-    def __init__(self):
+    def __init__(self) -> None:
         self.compile, self.history_manager, self.displayhook = Compiler(), History(), Hook(kernel._kernel.results)
         self.execution_count = None
 
-    def transform_cell(self, source):
-        code = magics.straight(source)
+    def transform_cell(self, source: str) -> Any:
+        code = magics.normalize(source)
         try:
             ast.parse(code)
         except SyntaxError as error:
@@ -97,11 +100,11 @@ class Shell:
                 compile(code, "<cell>", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
             except SyntaxError:
                 with contextlib.suppress(SyntaxError):
-                    return magics.as_python(code, error)
+                    return magics.to_python(code, error)
         return code
 
-    def leave(self):
-        """Tells the kernel what was run, where something was."""
+    def leave(self) -> None:
+        """Passes what was run on to the kernel, where something was."""
         if self.execution_count is None:
             return
         one, history, hook = kernel._kernel, self.history_manager, self.displayhook

@@ -1,41 +1,51 @@
-"""An exception that went through, told as CPython tells it, without the guest's own frames."""
+"""An uncaught exception, formatted as CPython formats it, without internal frames."""
+
+from __future__ import annotations
 
 import traceback
 import types
+from collections.abc import Callable
+from typing import Any
 
 from .paths import is_program
 
-# Deep stacks are told in full up to here; CPython itself folds repeated lines.
-MOST_TEXT = 64_000
-# Where our own code says that it is: componentize-py mounts it in these, a native worker keeps it in its executable.
-GUEST = ("/0/", "/world/", "/bundled/", "/switchtower/", "<frozen importlib")
+# Name, message, traceback and line.
+Described = tuple[str, str, str, int | None]
+
+# Characters of a traceback that are kept; CPython itself folds repeated lines.
+MAX_TEXT = 64_000
+# File names of internal code: componentize-py mounts it in these folders, a native worker has it in its executable.
+INTERNAL = ("/0/", "/world/", "/bundled/", "/switchtower/", "<frozen importlib")
 
 _extract = traceback.StackSummary._extract_from_extended_frame_gen
 
 
-def _remembering(cls, frames, *, limit=None, lookup_lines=True, capture_locals=False):
-    """Looks every place up once: a recursion shows the same few lines a thousand times."""
+def _extract_once(
+    cls: Any, frames: Any, *, limit: Any = None, lookup_lines: Any = True, capture_locals: Any = False
+) -> Any:
+    """Extracts each place once: a recursion shows the same few lines a thousand times."""
     if capture_locals or limit is not None:
         return _extract.__func__(cls, frames, limit=limit, lookup_lines=lookup_lines, capture_locals=capture_locals)
-    seen, stack = {}, cls()
+    seen: dict[Any, Any] = {}
+    stack = cls()
     for frame, places in frames:
         code = frame.f_code
-        if code.co_filename.startswith(GUEST):
+        if code.co_filename.startswith(INTERNAL):
             continue
         key = (code, *places)
-        told = seen.get(key)
-        if told is None:
-            told = seen[key] = _extract.__func__(cls, iter([(frame, places)]), lookup_lines=lookup_lines)
-        stack.extend(told)
+        formatted = seen.get(key)
+        if formatted is None:
+            formatted = seen[key] = _extract.__func__(cls, iter([(frame, places)]), lookup_lines=lookup_lines)
+        stack.extend(formatted)
     return stack
 
 
 _format = traceback.StackSummary.format_frame_summary
-_last = (None, None, None)
+_last: tuple[Any, Any, Any] = (None, None, None)
 
 
-def _formatting(self, frame_summary, **options):
-    """Formats a summary once where it stands many times in a row: the carets alone cost a parse of the line."""
+def _format_once(self: Any, frame_summary: Any, **options: Any) -> Any:
+    """Formats a summary once where it comes many times in a row: the carets alone cost a parse of the line."""
     global _last
     summary, given, text = _last
     if summary is not frame_summary or given != options:
@@ -44,19 +54,19 @@ def _formatting(self, frame_summary, **options):
     return text
 
 
-class _Cut:
-    """A stack too deep to look at frame by frame: its two ends, and how many frames of one kind lie between them."""
+class _Shortened:
+    """Shortens a stack that is too deep to format frame by frame to its two ends."""
 
     ENDS = 40
-    MOST = 1500
+    MAX_FRAMES = 1500
 
-    def __init__(self, error):
+    def __init__(self, error: BaseException) -> None:
         self.between = 0
         frames, tb = [], error.__traceback__
         while tb is not None:
             frames.append(tb)
             tb = tb.tb_next
-        if len(frames) <= self.MOST:
+        if len(frames) <= self.MAX_FRAMES:
             return
         between = frames[self.ENDS : -self.ENDS]
         first = between[0]
@@ -67,37 +77,43 @@ class _Cut:
             chain = types.TracebackType(chain, tb.tb_frame, tb.tb_lasti, tb.tb_lineno)
         error.__traceback__ = chain
 
-    def restore(self, stack):
+    def restore(self, stack: traceback.StackSummary) -> None:
         if self.between and len(stack) >= self.ENDS:
-            # One summary, told many times: the formatter folds them into a count.
+            # One summary many times: the formatter folds them into a count.
             stack[self.ENDS - 1 : self.ENDS - 1] = [stack[self.ENDS - 1]] * self.between
 
 
-def _told(error):
-    """As the interpreter prints it, causes and contexts included."""
-    cuts, chain, seen = [], error, set()
+def _format_exception(error: BaseException) -> str:
+    """Returns an exception as the interpreter prints it, causes and contexts included."""
+    cuts: list[_Shortened] = []
+    chain: BaseException | None = error
+    seen: set[int] = set()
     while chain is not None and id(chain) not in seen:
         seen.add(id(chain))
-        cuts.append(_Cut(chain))
+        cuts.append(_Shortened(chain))
         chain = chain.__cause__ or chain.__context__
-    told = link = traceback.TracebackException(type(error), error, error.__traceback__, compact=True)
+    formatted = traceback.TracebackException(type(error), error, error.__traceback__, compact=True)
+    link: traceback.TracebackException | None = formatted
     for cut in cuts:
         if link is None:
             break
         cut.restore(link.stack)
         link = link.__cause__ or link.__context__
-    return "".join(told.format())
+    return "".join(formatted.format())
 
 
-def describe(error):
-    """Name, message, traceback and line."""
+def describe(error: BaseException) -> Described:
+    """Returns name, message, traceback and line."""
     name = type(error).__name__
     unformatted = f"Traceback (most recent call last):\n  (the exception could not be formatted)\n{name}\n"
-    return described(error, _told, lambda _: unformatted, MOST_TEXT)
+    return describe_with(error, _format_exception, lambda _: unformatted, MAX_TEXT)
 
 
-def described(error, tell, otherwise, most):
-    """The same, as `tell` formats it; where that fails, `otherwise` is told of the message, of which `most` is kept."""
+def describe_with(
+    error: BaseException, format: Callable[[BaseException], str], fallback: Callable[[str], str], max_value: int
+) -> Described:
+    """Returns the same, with the traceback that `format` gives, or `fallback` of the message where that fails. Of the
+    message `max_value` characters are kept."""
     line = line_of(error)
     name = type(error).__name__
     try:
@@ -105,19 +121,19 @@ def described(error, tell, otherwise, most):
     except BaseException:
         value = "<exception str() failed>"
     try:
-        text = tell(error)
+        text = format(error)
     except MemoryError:
         raise
     except Exception:
-        text = otherwise(value)
-    if len(text) > MOST_TEXT:
-        half = MOST_TEXT // 2
-        text = f"{text[:half]}\n[... {len(text) - MOST_TEXT} characters left out ...]\n{text[-half:]}"
-    return name, clean(value[:most]), clean(text), line
+        text = fallback(value)
+    if len(text) > MAX_TEXT:
+        half = MAX_TEXT // 2
+        text = f"{text[:half]}\n[... {len(text) - MAX_TEXT} characters left out ...]\n{text[-half:]}"
+    return name, clean(value[:max_value]), clean(text), line
 
 
-def line_of(error):
-    """The line of the program that the exception came through last."""
+def line_of(error: BaseException) -> int | None:
+    """Returns the line of the program that the exception came through last."""
     if isinstance(error, SyntaxError) and error.filename and is_program(error.filename):
         return error.lineno
     line, tb = None, error.__traceback__
@@ -128,11 +144,11 @@ def line_of(error):
     return line
 
 
-def clean(text):
-    """Text that UTF-8 can carry: lone surrogates are told by their escapes."""
+def clean(text: str) -> str:
+    """Returns text that UTF-8 can encode: lone surrogates become escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def install():
-    traceback.StackSummary._extract_from_extended_frame_gen = classmethod(_remembering)
-    traceback.StackSummary.format_frame_summary = _formatting
+def install() -> None:
+    traceback.StackSummary._extract_from_extended_frame_gen = classmethod(_extract_once)
+    traceback.StackSummary.format_frame_summary = _format_once

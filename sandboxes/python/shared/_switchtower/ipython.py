@@ -1,27 +1,30 @@
-"""The package `IPython`, as much of it as notebooks use without its shell: what shows things."""
+"""The package `IPython`, as much of it as notebooks use without its shell: its display functions and objects."""
+
+from __future__ import annotations
 
 import base64
 import importlib.machinery
 import os
 import sys
 import types
+from typing import Any
 
-from . import host, pretty, show, streams
+from . import host, pretty, representations, streams
 from .magics import UsageError
 
 VERSION = (9, 0, 0, "")
 
 
 class StdinNotImplementedError(NotImplementedError):
-    """Input is asked for, and nobody is there to give it."""
+    """Raised where a cell reads input and none was given."""
 
 
 class DisplayObject:
-    """Something that is shown as it is. Its data may lie in a file of the scratch file system."""
+    """Something that is shown as it is. Its data may be in a file of the scratch file system."""
 
     _mode = "r"
 
-    def __init__(self, data=None, url=None, filename=None, metadata=None):
+    def __init__(self, data: Any = None, url: Any = None, filename: str | None = None, metadata: Any = None) -> None:
         if isinstance(data, os.PathLike):
             data = os.fspath(data)
         if isinstance(data, str) and url is None and filename is None:
@@ -34,72 +37,81 @@ class DisplayObject:
         self.reload()
         self._check_data()
 
-    def _check_data(self):
+    def _check_data(self) -> None:
         pass
 
-    def reload(self):
-        """Reads the data again, where it lies in a file."""
+    def reload(self) -> None:
+        """Reads the data again, where it is in a file."""
         if self.filename is not None:
             with open(self.filename, self._mode) as file:
                 self.data = file.read()
         elif self.url is not None:
-            host.lack("NETWORK", self.url[:200])
+            host.report_need("NETWORK", self.url[:200])
             raise OSError(101, "Network is unreachable")
 
-    def _data_and_metadata(self):
+    def _data_and_metadata(self) -> Any:
         return (self.data, self.metadata) if self.metadata else self.data
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__name__} object>"
 
 
 class TextDisplayObject(DisplayObject):
     """Text that is shown as it is."""
 
-    def _check_data(self):
+    def _check_data(self) -> None:
         if self.data is not None and not isinstance(self.data, str):
             raise TypeError(f"{type(self).__name__} expects text, not {self.data!r}")
 
 
 class Pretty(TextDisplayObject):
-    def _repr_pretty_(self, p, cycle):
+    def _repr_pretty_(self, p: pretty.Printer, cycle: bool) -> Any:
         return p.text(self.data)
 
 
 class HTML(TextDisplayObject):
-    def _repr_html_(self):
+    def _repr_html_(self) -> Any:
         return self._data_and_metadata()
 
-    def __html__(self):
+    def __html__(self) -> Any:
         return self._repr_html_()
 
 
 class Markdown(TextDisplayObject):
-    def _repr_markdown_(self):
+    def _repr_markdown_(self) -> Any:
         return self._data_and_metadata()
 
 
 class Math(TextDisplayObject):
-    def _repr_latex_(self):
+    def _repr_latex_(self) -> Any:
         text = f"$\\displaystyle {self.data.strip('$')}$"
         return (text, self.metadata) if self.metadata else text
 
 
 class Latex(TextDisplayObject):
-    def _repr_latex_(self):
+    def _repr_latex_(self) -> Any:
         return self._data_and_metadata()
 
 
 class SVG(DisplayObject):
-    def _repr_svg_(self):
+    def _repr_svg_(self) -> Any:
         return self._data_and_metadata()
 
 
 class JSON(DisplayObject):
-    def __init__(self, data=None, url=None, filename=None, expanded=False, metadata=None, root="root", **kwargs):
+    def __init__(
+        self,
+        data: Any = None,
+        url: Any = None,
+        filename: str | None = None,
+        expanded: Any = False,
+        metadata: Any = None,
+        root: str = "root",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(data, url, filename, {"expanded": expanded, "root": root, **(metadata or {}), **kwargs})
 
-    def _check_data(self):
+    def _check_data(self) -> None:
         if self.data is not None and not isinstance(self.data, (dict, list, str)):
             raise TypeError(f"{type(self).__name__} expects JSONable dict or list, not {self.data!r}")
         if isinstance(self.data, str):
@@ -107,22 +119,24 @@ class JSON(DisplayObject):
 
             self.data = json.loads(self.data)
 
-    def _repr_json_(self):
+    def _repr_json_(self) -> Any:
         return self.data
 
 
 class GeoJSON(JSON):
-    def _repr_mimebundle_(self, include=None, exclude=None):
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[Any, Any]:
         return {"application/geo+json": self.data, "text/plain": repr(self)}
 
 
 class Javascript(TextDisplayObject):
-    def __init__(self, data=None, url=None, filename=None, lib=None, css=None):
+    def __init__(
+        self, data: Any = None, url: Any = None, filename: str | None = None, lib: Any = None, css: Any = None
+    ) -> None:
         self.lib = [lib] if isinstance(lib, str) else list(lib or ())
         self.css = [css] if isinstance(css, str) else list(css or ())
         super().__init__(data, url, filename)
 
-    def _repr_javascript_(self):
+    def _repr_javascript_(self) -> Any:
         return self.data
 
 
@@ -130,17 +144,29 @@ class Image(DisplayObject):
     _mode = "rb"
     _BEGINNINGS = ((b"\x89PNG", "png"), (b"\xff\xd8", "jpeg"), (b"GIF8", "gif"), (b"RIFF", "webp"))
 
-    def __init__(self, data=None, url=None, filename=None, format=None, embed=None, width=None, height=None,
-                 retina=False, unconfined=False, metadata=None, alt=None):
+    def __init__(
+        self,
+        data: Any = None,
+        url: Any = None,
+        filename: str | None = None,
+        format: Any = None,
+        embed: Any = None,
+        width: Any = None,
+        height: Any = None,
+        retina: Any = False,
+        unconfined: Any = False,
+        metadata: Any = None,
+        alt: Any = None,
+    ) -> None:
         self.format, self.width, self.height, self.alt = format, width, height, alt
         self.embed = url is None if embed is None else embed
         super().__init__(data, url, filename, metadata)
 
-    def reload(self):
+    def reload(self) -> None:
         if self.filename is not None or self.embed:
             super().reload()
 
-    def _check_data(self):
+    def _check_data(self) -> None:
         if isinstance(self.data, str):
             self.data = base64.b64decode(self.data)
         if self.data is not None and not isinstance(self.data, bytes):
@@ -150,7 +176,7 @@ class Image(DisplayObject):
             self.format = next((kind for start, kind in self._BEGINNINGS if begun.startswith(start)), "png")
         self.format = "jpeg" if self.format.lower() == "jpg" else self.format.lower()
 
-    def _repr_mimebundle_(self, include=None, exclude=None):
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[Any, Any]:
         if self.data is not None:
             return {"text/plain": repr(self), f"image/{self.format}": self.data}
         sizes = "".join(f' {name}="{size}"' for name, size in (("width", self.width), ("height", self.height)) if size)
@@ -159,19 +185,19 @@ class Image(DisplayObject):
 
 
 class Code(TextDisplayObject):
-    def __init__(self, data=None, url=None, filename=None, language=None):
+    def __init__(self, data: Any = None, url: Any = None, filename: str | None = None, language: Any = None) -> None:
         self.language = language
         super().__init__(data, url, filename)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return self.data
 
 
 class IFrame:
-    def __init__(self, src, width, height, extras=None, **kwargs):
+    def __init__(self, src: Any, width: Any, height: Any, extras: Any = None, **kwargs: Any) -> None:
         self.src, self.width, self.height, self.extras, self.params = src, width, height, list(extras or ()), kwargs
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         from urllib.parse import urlencode
 
         asked = "?" + urlencode(self.params) if self.params else ""
@@ -181,80 +207,93 @@ class IFrame:
 
 
 class DisplayHandle:
-    """What was shown under an id, to be shown anew. Nobody is here who would see the change."""
+    """What was shown under an id. Updates have no effect: outputs cannot be changed after they were sent."""
 
     _made = 0
 
-    def __init__(self, display_id=None):
+    def __init__(self, display_id: Any = None) -> None:
         if display_id is None:
             DisplayHandle._made += 1
             display_id = f"{DisplayHandle._made:032x}"
         self.display_id = display_id
 
-    def display(self, obj, **kwargs):
+    def display(self, obj: Any, **kwargs: Any) -> None:
         display(obj, display_id=self.display_id, **kwargs)
 
-    def update(self, obj, **kwargs):
+    def update(self, obj: Any, **kwargs: Any) -> None:
         update_display(obj, display_id=self.display_id, **kwargs)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<DisplayHandle display_id={self.display_id}>"
 
 
-def display(*objs, include=None, exclude=None, metadata=None, transient=None, display_id=None, raw=False, clear=False,
-            **kwargs):
+def display(
+    *objs: Any,
+    include: Any = None,
+    exclude: Any = None,
+    metadata: Any = None,
+    transient: Any = None,
+    display_id: Any = None,
+    raw: Any = False,
+    clear: Any = False,
+    **kwargs: Any,
+) -> Any:
     """Shows values in the order given."""
     handle = None if display_id is None else DisplayHandle(None if display_id is True else display_id)
     if not kwargs.pop("update", False):
         for value in objs:
-            data = [(mime, show.carried(mime, data)) for mime, data in value.items()] if raw else show.bundle(value)
+            data = (
+                [(mime, representations.encode(mime, data)) for mime, data in value.items()]
+                if raw
+                else representations.mime_bundle(value)
+            )
             _publish([(m, d) for m, d in data if (not include or m in include) and (not exclude or m not in exclude)])
     return handle
 
 
-def update_display(obj, *, display_id, **kwargs):
-    """Shows a value in the place of an earlier one: where things are only told once, that is nothing."""
+def update_display(obj: Any, *, display_id: Any, **kwargs: Any) -> None:
+    """Has no effect: outputs cannot be changed after they were sent."""
 
 
-def publish_display_data(data, metadata=None, *, transient=None, **kwargs):
+def publish_display_data(data: Any, metadata: Any = None, *, transient: Any = None, **kwargs: Any) -> None:
     """Shows data by MIME types."""
-    _publish([(mime, show.carried(mime, thing)) for mime, thing in data.items()])
+    _publish([(mime, representations.encode(mime, thing)) for mime, thing in data.items()])
 
 
-def clear_output(wait=False):
-    """Takes back what was shown: where things are only told once, that is nothing."""
+def clear_output(wait: Any = False) -> None:
+    """Has no effect: outputs cannot be taken back after they were sent."""
 
 
-def _publish(data):
+def _publish(data: Any) -> None:
     if data:
         streams.flush()
         host.show(data, False)
 
 
-def _displaying(mime):
-    def display_one(*objs, raw=False, metadata=None):
+def _displaying(mime: str) -> Any:
+    def display_one(*objs: Any, raw: Any = False, metadata: Any = None) -> None:
         for value in objs:
-            data = [(mime, show.carried(mime, value))] if raw else show.bundle(value)
+            data = [(mime, representations.encode(mime, value))] if raw else representations.mime_bundle(value)
             _publish([(m, d) for m, d in data if m in (mime, "text/plain")])
 
     return display_one
 
 
-def get_ipython():
-    """The shell. There is none here: in a cell the need is named, a program outside of notebooks has none anyway."""
-    if show.notebook:
-        host.lack("LANGUAGE", "IPython's shell")
+def get_ipython() -> None:
+    """Returns None: there is no shell here. In a cell the need is reported; a program outside of notebooks has none."""
+    if representations.notebook:
+        host.report_need("LANGUAGE", "IPython's shell")
     return None
 
 
-def _missing(name):
-    # `from IPython.display import Audio`: what is not here is a need, but Python's own questions are none.
+def _missing(name: str) -> None:
+    # `from IPython.display import Audio`: what is missing here is a need, but not what Python itself looks for.
     if not name.startswith("_"):
-        host.lack("LANGUAGE", f"IPython.display.{name}")
+        host.report_need("LANGUAGE", f"IPython.display.{name}")
     raise AttributeError(f"module 'IPython.display' has no attribute {name!r}")
 
 
-def _module(name, names, package=False):
+def _module(name: str, names: Any, package: bool = False) -> Any:
     module = sys.modules[name] = types.ModuleType(name)
     module.__spec__ = importlib.machinery.ModuleSpec(name, None, is_package=package)
     if package:
@@ -263,10 +302,21 @@ def _module(name, names, package=False):
     return module
 
 
-def install():
-    """Makes the package: it is kept in no file."""
+def install() -> None:
+    """Makes the package, which is in no file."""
     kinds = (
-        DisplayObject, TextDisplayObject, Pretty, HTML, Markdown, Math, Latex, SVG, JSON, GeoJSON, Javascript, Image,
+        DisplayObject,
+        TextDisplayObject,
+        Pretty,
+        HTML,
+        Markdown,
+        Math,
+        Latex,
+        SVG,
+        JSON,
+        GeoJSON,
+        Javascript,
+        Image,
         Code,
     )
     objects = {kind.__name__: kind for kind in kinds}

@@ -4,6 +4,8 @@ Cells are run in a task of one event loop that lasts as long as the kernel: what
 later one awaits something.
 """
 
+import __future__
+
 import ast
 import builtins
 import contextvars
@@ -13,13 +15,13 @@ import sys
 import types
 import warnings
 import zlib
+from collections.abc import Coroutine
+from typing import Any
 
-import __future__
-
-from . import host, ipython, magics, scratch, show, streams, surroundings, tracebacks
-from .paths import CELLS
+from . import host, ipython, magics, process_info, representations, scratch, streams, tracebacks
 from .clock import Loop
-from .program import Raised, silenced
+from .paths import CELLS
+from .program import Raised, ends_with_semicolon
 
 _AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 # A cell's `from __future__ import` holds for those after it.
@@ -33,10 +35,10 @@ _read_line = builtins.input
 class _Exit:
     """`exit` and `quit`."""
 
-    def __init__(self, kernel):
+    def __init__(self, kernel: Any) -> None:
         self._kernel = kernel
 
-    def __call__(self, keep_kernel=False):
+    def __call__(self, keep_kernel: bool = False) -> None:
         self._kernel.leaving = True
 
 
@@ -45,13 +47,14 @@ _Exit.__module__ = "IPython.core.autocall"
 
 
 class Kernel:
-    def __init__(self):
+    def __init__(self) -> None:
         self.main = types.ModuleType("__main__", "Automatically created module for IPython interactive environment")
         self.names = self.main.__dict__
-        self.history, self.kept = [""], {}
+        self.history = [""]
+        self.kept: dict[int, Any] = {}
         # The last three results and sources, as the kernel gave them: a cell may have taken the names for itself.
         self.results, self.sources = ["", "", ""], ["", "", ""]
-        self.begun = self.leaving = self.reads = False
+        self.begun = self.leaving = self.has_stdin = False
         self.future = 0
         self.loop = Loop()
         self.context = contextvars.copy_context()
@@ -61,28 +64,28 @@ class Kernel:
             _oh=self.kept, _dh=[], get_ipython=ipython.get_ipython, exit=leave, quit=leave,
             **dict.fromkeys(("_", "__", "___", "_i", "_ii", "_iii"), ""),
         )  # fmt: skip
-        # What the kernel put there itself is none of the cells' own.
+        # Names that the kernel itself bound.
         self.given = dict(self.names)
 
-    def begin(self, folder):
-        """Becomes the one kernel of this instance."""
+    def begin(self, folder: str | None) -> None:
+        """Makes this the one kernel of this instance."""
         self.begun = True
         sys.modules["__main__"] = self.main
         builtins.__dict__.pop("_", None)
         builtins.display, builtins.input = ipython.display, self._input
-        show.notebook = True
+        representations.notebook = True
         sys.argv = ["ipykernel_launcher.py"]
         sys.path[:1] = [""]
-        scratch.enter(folder)
+        scratch.set_working_directory(folder)
         self.names["_dh"].append(scratch.tree.cwd)
 
-    def run(self, code, number):
-        """Runs a cell. `Raised` where an exception goes through."""
+    def run(self, code: str, number: int) -> None:
+        """Runs a cell. Raises `Raised` where an exception goes through."""
         if not code.strip():
             return
         asked = code.strip()
         self.number = number
-        source = magics.straight(code)
+        source = magics.normalize(code)
         self._remember(code, source)
         if asked in ("exit", "quit") and self.names.get(asked) is self.given[asked]:
             self.leaving = True
@@ -95,7 +98,7 @@ class Kernel:
             streams.flush()
             host.leave(0)
 
-    def _remember(self, code, source):
+    def _remember(self, code: str, source: str) -> None:
         history, number = self.history, self.number
         # The first cell here may not be the session's first.
         history.extend([""] * (number - len(history)))
@@ -105,25 +108,25 @@ class Kernel:
         self.sources = [code.rstrip("\n"), *sources[:2]]
         names[f"_i{number}"] = self.sources[0]
 
-    def _run(self, source):
-        magics.name_need(source, self.names)
+    def _run(self, source: str) -> None:
+        magics.report_need(source, self.names)
         named = source.encode("utf-8", "surrogatepass")
         filename = f"{CELLS}{zlib.crc32(named)}.py"
-        while filename in tracebacks.numbers:
-            # Equal cells would share a name, and then nobody knew which one defined a function.
+        while filename in tracebacks.cell_numbers:
+            # Equal cells would share a name, and then nothing would say which one defined a function.
             named += b"\n"
             filename = f"{CELLS}{zlib.crc32(named)}.py"
-        tracebacks.number(filename, self.number)
+        tracebacks.set_cell_number(filename, self.number)
         linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
         flags = _AWAIT | self.future
         tree, error = _parsed(source, filename, flags)
         if error is not None:
-            source = magics.as_python(source, error)
+            source = magics.to_python(source, error)
             tree = compile(source, filename, "exec", ast.PyCF_ONLY_AST | flags, dont_inherit=True)
         codes, shown = [], False
         last = None
         if tree.body and isinstance(tree.body[-1], ast.Expr):
-            shown = not silenced(source, tree.body[-1])
+            shown = not ends_with_semicolon(source, tree.body[-1])
             last = ast.Expression(tree.body.pop().value)
         if tree.body:
             codes.append(compile(tree, filename, "exec", flags, dont_inherit=True))
@@ -133,8 +136,8 @@ class Kernel:
             codes.append(compile(last, filename, "eval", flags, dont_inherit=True))
         self._await(self._evaluate(codes, shown))
 
-    async def _evaluate(self, codes, shown):
-        """The exception that went through, or none: it must not go through the event loop."""
+    async def _evaluate(self, codes: list[types.CodeType], shown: bool) -> BaseException | None:
+        """Runs the code. Returns the exception that went through: it must not go through the event loop."""
         value = None
         try:
             for code in codes:
@@ -145,39 +148,40 @@ class Kernel:
                 self._show(value)
         except BaseException as error:
             return error
+        return None
 
-    def _await(self, work):
+    def _await(self, work: Coroutine[Any, Any, BaseException | None]) -> None:
         # Unnamed tasks are counted, and a program's own count from one.
         task = self.loop.create_task(work, name="cell", context=self.context)
-        error = None
+        error: BaseException | None = None
         while not task.done():
             try:
                 self.loop.run_until_complete(task)
             except SystemExit:
                 pass  # another task's
             except KeyboardInterrupt as interrupt:
-                # Another task's, where nobody is there who could interrupt.
+                # Another task's, where the host cannot interrupt.
                 if host.INTERRUPTS:
                     error = interrupt
                     task.cancel()
             except RuntimeError as stuck:
                 if task.done() or error is not None:
                     raise
-                # The cell waits for what can never happen here.
+                # The cell waits for something that can never happen here.
                 error = stuck
                 task.cancel()
         error = error or task.result()
         if error is not None:
             raise error
 
-    def _show(self, value):
-        data = show.bundle(value)
+    def _show(self, value: Any) -> None:
+        data = representations.mime_bundle(value)
         self._keep(value)
         if data:
             streams.flush()
             host.show(data, True)
 
-    def _keep(self, value):
+    def _keep(self, value: Any) -> None:
         names = self.names
         if value is self.kept:
             return
@@ -190,7 +194,7 @@ class Kernel:
             names.update(zip(unders, self.results))
         names[f"_{self.number}"] = self.kept[self.number] = value
 
-    def _drop_oldest(self):
+    def _drop_oldest(self) -> None:
         size = len(self.kept)
         count = max(size // 5, 2)
         warnings.warn(f"Output cache limit (currently {size} entries) hit.\nFlushing oldest {count} entries.")
@@ -198,23 +202,23 @@ class Kernel:
             self.names.pop(f"_{number}", None)
             del self.kept[number]
 
-    def _fail(self, error):
-        error.__traceback__ = _theirs(error.__traceback__)
+    def _fail(self, error: BaseException) -> None:
+        error.__traceback__ = _of_cells(error.__traceback__)
         if isinstance(error, SystemExit):
             where = "/usr/local/lib/python3/site-packages/IPython/core/interactiveshell.py:3557"
-            _tell(f"{where}: UserWarning: To exit: use 'exit', 'quit', or Ctrl-D.\n"
+            _write_error(f"{where}: UserWarning: To exit: use 'exit', 'quit', or Ctrl-D.\n"
                   "  warn(\"To exit: use 'exit', 'quit', or Ctrl-D.\", stacklevel=1)\n")  # fmt: skip
         if isinstance(error, magics.UsageError):
-            _tell(f"UsageError: {error}\n")
+            _write_error(f"UsageError: {error}\n")
         try:
-            told = tracebacks.describe(error)
+            described = tracebacks.describe(error)
         except MemoryError:
-            told = ("MemoryError", "", "MemoryError", None)
-        raise Raised(told) from None
+            described = ("MemoryError", "", "MemoryError", None)
+        raise Raised(described) from None
 
-    def _input(self, prompt="", /):
+    def _input(self, prompt: object = "", /) -> str:
         """Read a string from standard input."""
-        if not self.reads:
+        if not self.has_stdin:
             raise ipython.StdinNotImplementedError(
                 "raw_input was called, but this frontend does not support input requests."
             )
@@ -225,22 +229,22 @@ _Input = Kernel._input
 _Input.__name__ = _Input.__qualname__ = "input"
 
 
-def _parsed(source, filename, flags):
-    """The tree, or what keeps the source from being Python."""
+def _parsed(source: str, filename: str, flags: int) -> tuple[Any, SyntaxError | None]:
+    """Returns the tree, or the syntax error."""
     try:
         return compile(source, filename, "exec", ast.PyCF_ONLY_AST | flags, dont_inherit=True), None
     except SyntaxError as error:
         return None, error
 
 
-def _tell(text):
+def _write_error(text: str) -> None:
     try:
         sys.stderr.write(text)
     except Exception:
         pass  # the cell's own stream
 
 
-def _theirs(tb):
+def _of_cells(tb: types.TracebackType | None) -> types.TracebackType | None:
     while tb is not None and not tb.tb_frame.f_code.co_filename.startswith(CELLS):
         tb = tb.tb_next
     return tb
@@ -249,52 +253,63 @@ def _theirs(tb):
 _kernel = Kernel()
 
 
-def run(cell):
+def run(cell: Any) -> None:
     """Runs a cell as the host gave it."""
     kernel = _kernel
-    host.forget()
+    host.reset()
     scratch.apply(cell.changes)
     if not kernel.begun:
         kernel.begin(cell.folder)
-    scratch.remember()
-    kernel.reads = cell.reads
-    if cell.reads:
-        streams.read_anew()
-    surroundings.environment.lend(cell.environment)
+    scratch.mark()
+    kernel.has_stdin = cell.has_stdin
+    if cell.has_stdin:
+        streams.reset_input()
+    process_info.environment.set_for_cell(cell.environment)
     try:
         kernel.run(cell.code, cell.number)
     finally:
-        surroundings.environment.take_back()
+        process_info.environment.restore()
         streams.flush()
-        streams.mend()
+        streams.restore()
 
 
-def own(code):
-    """Runs code of the host's own. What it raises, this raises."""
+def has_begun() -> bool:
+    """Returns whether a cell or code of the host's own ran in this kernel."""
+    return _kernel.begun
+
+
+def begin(folder: str | None) -> None:
+    """Begins the kernel in a folder, unless it has begun."""
+    if not _kernel.begun:
+        _kernel.begin(folder)
+
+
+def run_internal(code: str) -> None:
+    """Runs code of the host's own. Raises what it raises."""
     names = {"__name__": "__own__", "__builtins__": builtins}
     held = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
-    streams.mend()
+    streams.restore()
     try:
         exec(compile(code, "<own>", "exec", dont_inherit=True), names)
     finally:
         streams.flush()
         sys.stdout, sys.stderr = held
-        streams.mend()
+        streams.restore()
 
 
-def names():
-    """The namespace of the cells, and what the kernel itself has put there."""
+def names() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the namespace of the cells, and what the kernel itself bound there."""
     return _kernel.names, _kernel.given
 
 
-def forget():
-    """A kernel that nothing has run in."""
+def reset() -> None:
+    """Makes a fresh kernel."""
     global _kernel
     _kernel.loop.close()
     _kernel = Kernel()
-    show.notebook = False
-    builtins.display, builtins.input = show.display, _read_line
+    representations.notebook = False
+    builtins.display, builtins.input = representations.display, _read_line
     builtins.__dict__.pop("_", None)
-    tracebacks.forget()
-    scratch.forget()
+    tracebacks.reset()
+    scratch.reset()

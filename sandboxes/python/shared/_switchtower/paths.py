@@ -6,6 +6,12 @@ PROGRAM = "<program>"
 CELLS = "/tmp/ipykernel_2/"
 # The working directory. What is below it and below /tmp is the program's own.
 HOME = "/home/user"
+# Folders that are the program's own, with what is below them.
+OWN_FOLDERS = (HOME, "/tmp")
+# The program in `sys.argv`.
+MAIN_SCRIPT = HOME + "/main.py"
+# `sys.executable`.
+EXECUTABLE = "/usr/bin/python3"
 
 
 def is_program(filename: str) -> bool:

@@ -4,6 +4,8 @@ A group of things is broken at all its places or at none, outer groups before in
 `_repr_pretty_(printer, cycle)`, so the printer's methods have the names that IPython documents.
 """
 
+from __future__ import annotations
+
 import collections
 import contextlib
 import datetime
@@ -11,6 +13,8 @@ import inspect
 import os
 import re
 import types
+from collections.abc import Iterator
+from typing import Any
 
 try:
     from annotationlib import Format
@@ -21,13 +25,13 @@ except ImportError:
 
 WIDTH = 79
 LONGEST = 1000
-# Their repr has no line breaks, and nobody can change it.
+# Types whose repr has no line breaks and cannot be replaced.
 _SCALARS = frozenset({int, float, complex, bool, str, bytes, type(None), range})
-_BRACKETS = {list: ("[", "]"), tuple: ("(", ")")}
+_BRACKETS: dict[type, tuple[str, str]] = {list: ("[", "]"), tuple: ("(", ")")}
 
 
-def pretty(value):
-    """The text of a value."""
+def pretty(value: Any) -> Any:
+    """Returns the text of a value."""
     kind = type(value)
     if kind in _SCALARS:
         return repr(value)
@@ -36,11 +40,11 @@ def pretty(value):
         return _row(value, *brackets)
     printer = Printer()
     printer.pretty(value)
-    return printer.told()
+    return printer.finish()
 
 
-def _row(values, start, end):
-    """A list or tuple of scalars: one line, or a line for each."""
+def _row(values: Any, start: Any, end: Any) -> Any:
+    """Returns the text of a list or tuple of scalars: one line, or a line for each."""
     parts = [*map(repr, values[:LONGEST])]
     if len(values) > LONGEST:
         parts.append("...")
@@ -53,7 +57,7 @@ class _Group:
 
     __slots__ = ("broken", "depth", "places")
 
-    def __init__(self, depth):
+    def __init__(self, depth: Any) -> None:
         self.depth, self.broken, self.places = depth, False, 0
 
 
@@ -62,34 +66,35 @@ class _Place:
 
     __slots__ = ("group", "indentation", "text")
 
-    def __init__(self, text, group, indentation):
+    def __init__(self, text: str, group: Any, indentation: Any) -> None:
         self.text, self.group, self.indentation = text, group, indentation
 
 
 class Printer:
-    """Writes text, and decides about line breaks no sooner than a line is full."""
+    """Writes text, and decides about line breaks when a line is full."""
 
     verbose = False
     newline = "\n"
     max_width = WIDTH
     max_seq_length = LONGEST
 
-    def __init__(self):
-        self._done = []
+    def __init__(self) -> None:
+        self._done: list[str] = []
         self.output_width = 0  # of the last line that is done
-        self.buffer = collections.deque()  # text and places that are undecided
+        self.buffer: collections.deque[Any] = collections.deque()  # text and places that are undecided
         self.buffer_width = 0
         self.indentation = 0
         root = _Group(0)
         self.group_stack = [root]
         self._waiting = [[root]]  # groups that can be broken, by depth
-        self._inside = []  # the identities of the values that are being printed
+        self._inside: list[int] = []  # the identities of the values that are being printed
 
-    def told(self):
+    def finish(self) -> str:
+        """Returns all that was written."""
         self.flush()
         return "".join(self._done)
 
-    def text(self, text):
+    def text(self, text: str) -> None:
         """Adds literal text."""
         if self.buffer:
             self.buffer.append(text)
@@ -99,8 +104,8 @@ class Printer:
             self._done.append(text)
             self.output_width += len(text)
 
-    def breakable(self, sep=" "):
-        """Adds a place for a line break. Where none is made, `sep` stands there."""
+    def breakable(self, sep: Any = " ") -> None:
+        """Adds a place for a line break. Where none is made, `sep` is written."""
         group = self.group_stack[-1]
         if group.broken:
             self.flush()
@@ -111,7 +116,7 @@ class Printer:
             self.buffer_width += len(sep)
             self._break_outer_groups()
 
-    def break_(self):
+    def break_(self) -> None:
         """Adds a line break."""
         group = self._next_to_break()
         if group is not None:
@@ -119,7 +124,7 @@ class Printer:
         self.flush()
         self._new_line(self.indentation)
 
-    def begin_group(self, indent=0, open=""):
+    def begin_group(self, indent: Any = 0, open: Any = "") -> None:
         """Begins a group; its lines are indented by `indent`."""
         if open:
             self.text(open)
@@ -130,7 +135,7 @@ class Printer:
         self._waiting[group.depth].append(group)
         self.indentation += indent
 
-    def end_group(self, dedent=0, close=""):
+    def end_group(self, dedent: Any = 0, close: Any = "") -> None:
         """Ends the group that was begun last."""
         self.indentation -= dedent
         group = self.group_stack.pop()
@@ -140,7 +145,7 @@ class Printer:
             self.text(close)
 
     @contextlib.contextmanager
-    def group(self, indent=0, open="", close=""):
+    def group(self, indent: Any = 0, open: Any = "", close: Any = "") -> Iterator[None]:
         """A group around what the `with` statement holds."""
         self.begin_group(indent, open)
         try:
@@ -149,7 +154,7 @@ class Printer:
             self.end_group(indent, close)
 
     @contextlib.contextmanager
-    def indent(self, indent):
+    def indent(self, indent: Any) -> Iterator[None]:
         """Indents what the `with` statement holds."""
         self.indentation += indent
         try:
@@ -157,7 +162,7 @@ class Printer:
         finally:
             self.indentation -= indent
 
-    def flush(self):
+    def flush(self) -> None:
         """Writes what is undecided as it is."""
         # IPython counts the width in twice here, and later lines break by it.
         for piece in self.buffer:
@@ -165,7 +170,7 @@ class Printer:
         self.buffer.clear()
         self.buffer_width = 0
 
-    def pretty(self, value):
+    def pretty(self, value: Any) -> Any:
         """Adds a value."""
         if type(value) in _SCALARS:
             text = repr(value)
@@ -182,12 +187,12 @@ class Printer:
         self._inside.append(key)
         self.begin_group()
         try:
-            return _way(value)(value, self, cycle)
+            return _printer_of(value)(value, self, cycle)
         finally:
             self.end_group()
             self._inside.pop()
 
-    def _enumerate(self, values):
+    def _enumerate(self, values: Any) -> Iterator[Any]:
         for index, value in enumerate(values):
             if index >= self.max_seq_length:
                 self.text(",")
@@ -196,14 +201,14 @@ class Printer:
                 return
             yield index, value
 
-    def _break_outer_groups(self):
+    def _break_outer_groups(self) -> None:
         while self.max_width < self.output_width + self.buffer_width:
             group = self._next_to_break()
             if group is None:
                 return
             self._break(group)
 
-    def _next_to_break(self):
+    def _next_to_break(self) -> Any:
         """The outermost group with undecided places; of several the last one."""
         for groups in self._waiting:
             for index, group in enumerate(reversed(groups)):
@@ -217,19 +222,19 @@ class Printer:
             groups.clear()
         return None
 
-    def _break(self, group):
+    def _break(self, group: Any) -> None:
         buffer = self.buffer
         while group.places:
-            self._let_go(buffer.popleft())
+            self._pop(buffer.popleft())
         while buffer and type(buffer[0]) is not _Place:
-            self._let_go(buffer.popleft())
+            self._pop(buffer.popleft())
 
-    def _let_go(self, piece):
+    def _pop(self, piece: Any) -> None:
         self.buffer_width -= len(piece.text) if type(piece) is _Place else len(piece)
         self.output_width = self._write(piece)
 
-    def _write(self, piece):
-        """Writes text or a place. The width of the line then."""
+    def _write(self, piece: Any) -> Any:
+        """Writes text or a place. Returns the width of the line then."""
         if type(piece) is not _Place:
             self._done.append(piece)
             return self.output_width + len(piece)
@@ -243,23 +248,23 @@ class Printer:
         self._done.append(piece.text)
         return self.output_width + len(piece.text)
 
-    def _new_line(self, indentation):
+    def _new_line(self, indentation: Any) -> None:
         self._done.append(self.newline + " " * indentation)
         self.output_width = indentation
 
-    def _is_decided(self, group):
+    def _is_decided(self, group: Any) -> None:
         groups = self._waiting[group.depth]
         if group in groups:
             groups.remove(group)
 
 
-def _way(value):
-    """How a value is printed: by the first of its classes that is known or says something itself."""
+def _printer_of(value: Any) -> Any:
+    """Returns how a value is printed: by the first of its classes that is known or has a method for it."""
     kind = _attribute(value, "__class__") or type(value)
     for cls in getattr(kind, "__mro__", (kind,)):
-        way = _BY_TYPE.get(cls) or _BY_NAME.get((_attribute(cls, "__module__"), _attribute(cls, "__name__")))
-        if way is not None:
-            return way
+        print_value = _BY_TYPE.get(cls) or _BY_NAME.get((_attribute(cls, "__module__"), _attribute(cls, "__name__")))
+        if print_value is not None:
+            return print_value
         own = cls.__dict__
         if "_repr_pretty_" in own and callable(cls._repr_pretty_):
             return cls._repr_pretty_
@@ -268,14 +273,14 @@ def _way(value):
     return _as_object
 
 
-def _attribute(value, name):
+def _attribute(value: Any, name: str) -> Any:
     try:
         return getattr(value, name, None)
     except Exception:
         return None
 
 
-def _as_repr(value, p, cycle):
+def _as_repr(value: Any, p: Printer, cycle: bool) -> None:
     p.begin_group()
     for index, line in enumerate(repr(value).splitlines()):
         if index:
@@ -284,7 +289,7 @@ def _as_repr(value, p, cycle):
     p.end_group()
 
 
-def _as_object(value, p, cycle):
+def _as_object(value: Any, p: Printer, cycle: bool) -> Any:
     kind = _attribute(value, "__class__") or type(value)
     if _attribute(kind, "__repr__") is not object.__repr__:
         return _as_repr(value, p, cycle)
@@ -296,8 +301,8 @@ def _as_object(value, p, cycle):
     p.end_group(1, ">")
 
 
-def _sequence(start, end):
-    def way(value, p, cycle):
+def _sequence(start: Any, end: Any) -> Any:
+    def print_value(value: Any, p: Printer, cycle: bool) -> Any:
         if cycle:
             return p.text(f"{start}...{end}")
         p.begin_group(len(start), start)
@@ -310,11 +315,11 @@ def _sequence(start, end):
             p.text(",")
         p.end_group(len(start), end)
 
-    return way
+    return print_value
 
 
-def _set(start, end):
-    def way(value, p, cycle):
+def _set(start: Any, end: Any) -> Any:
+    def print_value(value: Any, p: Printer, cycle: bool) -> Any:
         if cycle:
             return p.text(f"{start}...{end}")
         if not value:
@@ -327,10 +332,10 @@ def _set(start, end):
             p.pretty(item)
         p.end_group(len(start), end)
 
-    return way
+    return print_value
 
 
-def _sorted(values):
+def _sorted(values: Any) -> Any:
     values = list(values)
     for key in (None, str):
         try:
@@ -340,8 +345,8 @@ def _sorted(values):
     return values
 
 
-def _mapping(start, end):
-    def way(value, p, cycle):
+def _mapping(start: Any, end: Any) -> Any:
+    def print_value(value: Any, p: Printer, cycle: bool) -> Any:
         if cycle:
             return p.text("{...}")
         p.begin_group(len(start), start)
@@ -354,26 +359,26 @@ def _mapping(start, end):
             p.pretty(value[key])
         p.end_group(len(start), end)
 
-    return way
+    return print_value
 
 
 class _Literal:
-    """Text that stands where a value could."""
+    """Text in the place of a value."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         self.text = text
 
-    def _repr_pretty_(self, p, cycle):
+    def _repr_pretty_(self, p: Printer, cycle: bool) -> None:
         p.text(self.text)
 
 
 class _Call:
     """A call: a name and its arguments."""
 
-    def __init__(self, name, *values, **named):
+    def __init__(self, name: str, *values: Any, **named: Any) -> None:
         self.name, self.values, self.named = name, values, named
 
-    def _repr_pretty_(self, p, cycle):
+    def _repr_pretty_(self, p: Printer, cycle: bool) -> None:
         start = self.name + "("
         p.begin_group(len(start), start)
         for index, (name, value) in enumerate([*((None, v) for v in self.values), *self.named.items()]):
@@ -389,19 +394,19 @@ class _Call:
         p.end_group(len(start), ")")
 
 
-def _called(arguments):
-    """As a call of the value's class with the arguments that make it."""
+def _called(arguments: Any) -> Any:
+    """Returns a printer of a value as a call of its class."""
 
-    def way(value, p, cycle):
+    def print_value(value: Any, p: Printer, cycle: bool) -> None:
         values, named = ((_Literal("..."),), {}) if cycle else arguments(value)
         call = _Call(value.__class__.__name__, *values)
         call.named = named
         p.pretty(call)
 
-    return way
+    return print_value
 
 
-def _super(value, p, cycle):
+def _super(value: Any, p: Printer, cycle: bool) -> None:
     p.begin_group(8, "<super: ")
     p.pretty(value.__thisclass__)
     p.text(",")
@@ -410,23 +415,23 @@ def _super(value, p, cycle):
     p.end_group(8, ">")
 
 
-_FLAGS = [(flag, "re." + flag.name) for flag in
+_FLAGS = [(flag, f"re.{flag.name}") for flag in
           (re.IGNORECASE, re.LOCALE, re.MULTILINE, re.DOTALL, re.UNICODE, re.VERBOSE, re.DEBUG)]  # fmt: skip
 
 
-def _pattern(value, p, cycle):
+def _pattern(value: Any, p: Printer, cycle: bool) -> None:
     text = _Literal("r" + repr(value.pattern).replace("\\\\", "\\"))
     flags = "|".join(name for flag, name in _FLAGS if value.flags & flag)
     p.pretty(_Call("re.compile", text, *([_Literal(flags)] if value.flags else [])))
 
 
-def _namespace(value, p, cycle):
+def _namespace(value: Any, p: Printer, cycle: bool) -> None:
     call = _Call("namespace", *([_Literal("...")] if cycle else []))
     call.named = {} if cycle else dict(value.__dict__)
     p.pretty(call)
 
 
-def _type(value, p, cycle):
+def _type(value: Any, p: Printer, cycle: bool) -> Any:
     # A metaclass may have a repr of its own.
     if next((m for m in type(value).__mro__ if "__repr__" in vars(m)), None) is not type:
         return _as_repr(value, p, cycle)
@@ -436,7 +441,7 @@ def _type(value, p, cycle):
     p.text(name if module in (None, "builtins", "exceptions") else f"{module}.{name}")
 
 
-def _function(value, p, cycle):
+def _function(value: Any, p: Printer, cycle: bool) -> None:
     name, module = _attribute(value, "__qualname__") or value.__name__, value.__module__
     if module and module not in ("builtins", "exceptions"):
         name = f"{module}.{name}"
@@ -447,7 +452,7 @@ def _function(value, p, cycle):
     p.text(f"<function {name}>")
 
 
-def _exception(value, p, cycle):
+def _exception(value: Any, p: Printer, cycle: bool) -> None:
     kind = value.__class__
     name = getattr(kind, "__qualname__", kind.__name__)
     if kind.__module__ not in ("builtins", "exceptions"):
@@ -473,7 +478,7 @@ _BY_TYPE = {
     os._Environ: _mapping("environ{", "}"),
     types.MappingProxyType: _mapping("mappingproxy({", "})"),
 }  # fmt: skip
-# Classes of these names print so, and by what IPython looks for: not by what they are.
+# By module and name, as IPython looks for them.
 _BY_NAME = {
     ("collections", "defaultdict"): _called(lambda value: ((value.default_factory, dict(value)), {})),
     ("collections", "OrderedDict"): _called(lambda value: ((list(value.items()),) if value else (), {})),

@@ -1,5 +1,7 @@
 """Runs one program in a fresh `__main__`."""
 
+from __future__ import annotations
+
 import ast
 import asyncio
 import atexit
@@ -8,19 +10,20 @@ import inspect
 import linecache
 import sys
 import types
+from typing import Any
 
-from . import failure, show, streams, surroundings
+from . import failure, process_info, representations, streams
 from .paths import PROGRAM
 
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 
 class Raised(Exception):
-    """Carries what `failure.describe` tells."""
+    """An exception went through. Its argument is what `failure.describe` returned."""
 
 
-def execute(code):
-    """The exit code. `Raised` where an exception goes through."""
+def execute(code: str) -> int:
+    """Runs a program. Returns its exit code, or raises `Raised` where an exception goes through."""
     main = types.ModuleType("__main__")
     main.__builtins__ = builtins
     sys.modules["__main__"] = main
@@ -30,49 +33,51 @@ def execute(code):
         try:
             _run(code, main.__dict__)
         finally:
-            surroundings.wind_up()
+            process_info.before_exit()
             atexit._run_exitfuncs()
             if "__del__" in code or "finalize" in code:
                 main.__dict__.clear()  # finalisers that a process would run at its end
     except SystemExit as leaving:
         status = exit_code(leaving.code)
     except BaseException as error:
-        error.__traceback__ = _theirs(error.__traceback__)
-        told = failure.describe(error)
+        error.__traceback__ = _of_program(error.__traceback__)
+        described = failure.describe(error)
         streams.flush()
-        raise Raised(told) from None
+        raise Raised(described) from None
     streams.flush()
     return status
 
 
-def _run(code, names):
+def _run(code: str, names: dict[str, Any]) -> None:
     tree = compile(code, PROGRAM, "exec", ast.PyCF_ONLY_AST | _FLAGS)
     last = None
-    if tree.body and isinstance(tree.body[-1], ast.Expr) and not silenced(code, tree.body[-1]):
+    if tree.body and isinstance(tree.body[-1], ast.Expr) and not ends_with_semicolon(code, tree.body[-1]):
         last = ast.Expression(tree.body.pop().value)
     if tree.body:
         _evaluate(compile(tree, PROGRAM, "exec", _FLAGS), names)
     if last is not None:
-        show.main(_evaluate(compile(last, PROGRAM, "eval", _FLAGS), names))
+        representations.show_result(_evaluate(compile(last, PROGRAM, "eval", _FLAGS), names))
 
 
-def _evaluate(compiled, names):
+def _evaluate(compiled: types.CodeType, names: dict[str, Any]) -> Any:
     value = eval(compiled, names)
     if compiled.co_flags & inspect.CO_COROUTINE:
         value = asyncio.run(value)
     return value
 
 
-def silenced(code, last):
-    """A semicolon behind the last expression keeps it from being shown, as in a notebook."""
+def ends_with_semicolon(code: str, last: ast.Expr) -> bool:
+    """Returns whether a semicolon follows the last expression: then its value is not shown, as in a notebook."""
     if ";" not in code[-200:]:
         return False
+    assert last.end_lineno is not None
     lines = code.splitlines()
-    rest = lines[last.end_lineno - 1].encode()[last.end_col_offset:].decode("utf-8", "replace")
+    rest = lines[last.end_lineno - 1].encode()[last.end_col_offset :].decode("utf-8", "replace")
     return rest.lstrip().startswith(";")
 
 
-def exit_code(code):
+def exit_code(code: Any) -> int:
+    """Returns the exit code of a `SystemExit`, and prints one that is text."""
     if code is None:
         return 0
     if isinstance(code, int):
@@ -81,7 +86,7 @@ def exit_code(code):
     return 1
 
 
-def _theirs(tb):
+def _of_program(tb: types.TracebackType | None) -> types.TracebackType | None:
     while tb is not None and tb.tb_frame.f_code.co_filename != PROGRAM:
         tb = tb.tb_next
     return tb

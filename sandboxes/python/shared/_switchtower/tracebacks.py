@@ -1,48 +1,60 @@
-"""A cell's exception, told as IPython's kernel tells it in plain text.
+"""A cell's exception, formatted as IPython's kernel formats it in plain text.
 
 IPython shows code by pieces: a statement of several lines, or the head of a compound one, is one piece. Of the piece
 that was running it shows all lines, and two pieces before and after it in the same function.
 """
+
+from __future__ import annotations
 
 import ast
 import collections
 import inspect
 import itertools
 import linecache
+import types
+from collections.abc import Iterator
+from typing import Any
 
+from .failure import INTERNAL, Described, describe_with
 from .paths import CELLS, HOME
-from .failure import GUEST, described
 
 # E2B's kernel sends the parts of a traceback one by one.
 BETWEEN = "\n"
-MOST_VALUE = 8 << 20
+MAX_VALUE = 8 << 20
 WIDTH = 75
 # Lines of a piece that is not running: of more the middle is left out.
 LONGEST_PIECE = 6
 
 _WITHOUT_PLACE = ("<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>")
 
+# A place in the code: its code object and its line.
+_Key = tuple[types.CodeType, int]
+# Lines from the first up to, and without, the second.
+_Range = tuple[int, int]
+
 # File name of a cell -> its execution count.
-numbers = {}
+cell_numbers: dict[str, int] = {}
 # File name of a cell -> its pieces, for those in which something was raised.
-_cut = {}
+_cut: dict[str, Any] = {}
 
 
-def describe(error):
-    """Name, message, traceback and line."""
-    return described(error, _told, lambda value: f"{type(error).__name__}: {value}", MOST_VALUE)
+def describe(error: BaseException) -> Described:
+    """Returns name, message, traceback and line."""
+    return describe_with(error, _format, lambda value: f"{type(error).__name__}: {value}", MAX_VALUE)
 
 
-def _told(error):
+def _format(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return BETWEEN.join(["An exception has occurred, use %tb to see the full traceback.\n", "".join(_only(error))])
     if isinstance(error, SyntaxError):
         return _syntax(error)
-    chain, seen = [], set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        chain.append(error)
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    chain: list[BaseException] = []
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        chain.append(link)
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
     parts = ["-" * WIDTH]
     for index in range(len(chain) - 1, -1, -1):
         one = chain[index]
@@ -56,7 +68,7 @@ def _told(error):
     return BETWEEN.join(parts)
 
 
-def _one(error, around):
+def _one(error: BaseException, around: int) -> Iterator[str]:
     name = type(error).__name__
     yield name + "Traceback (most recent call last)".rjust(WIDTH - len(name))
     yield from _frames(error.__traceback__, around)
@@ -64,37 +76,37 @@ def _one(error, around):
     yield from _notes(error)
 
 
-def _text(error):
+def _text(error: BaseException) -> str:
     try:
         return str(error)
     except Exception:
         return "<exception str() failed>"
 
 
-def _notes(error):
+def _notes(error: BaseException) -> list[str]:
     notes = getattr(error, "__notes__", ())
     return [str(note) for note in notes] if isinstance(notes, (list, tuple)) else [repr(notes)]
 
 
-def _places(tb):
-    """Frames and lines, without the guest's own."""
+def _places(tb: types.TracebackType | None) -> list[tuple[types.FrameType, int]]:
+    """Returns frames and lines, without internal ones."""
     places = []
     while tb is not None:
-        if not tb.tb_frame.f_code.co_filename.startswith(GUEST):
+        if not tb.tb_frame.f_code.co_filename.startswith(INTERNAL):
             places.append((tb.tb_frame, tb.tb_lineno))
         tb = tb.tb_next
     return places
 
 
-def _frames(tb, around):
+def _frames(tb: types.TracebackType | None, around: int) -> Iterator[str]:
     places = _places(tb)
     keys = [(frame.f_code, line) for frame, line in places]
     counts = collections.Counter(keys)
     for common, group in itertools.groupby(range(len(keys)), lambda at: counts[keys[at]] > 3):
-        group = list(group)
-        shown = _first_and_last(group, keys) if common else set(group)
+        members = list(group)
+        shown = _first_and_last(members, keys) if common else set(members)
         left_out = []
-        for at in group:
+        for at in members:
             if at not in shown:
                 left_out.append(keys[at])
                 continue
@@ -106,9 +118,11 @@ def _frames(tb, around):
             yield _skipped(left_out)
 
 
-def _first_and_last(group, keys):
-    """Of places that come again and again: the first two of each, and the last."""
-    shown, met, last = set(), collections.Counter(), {}
+def _first_and_last(group: list[int], keys: list[_Key]) -> set[int]:
+    """Returns which of the repeated places are shown: the first two of each, and the last."""
+    shown: set[int] = set()
+    met: collections.Counter[_Key] = collections.Counter()
+    last: dict[_Key, int] = {}
     for at in group:
         key = keys[at]
         met[key] += 1
@@ -118,13 +132,13 @@ def _first_and_last(group, keys):
     return shown.union(last.values())
 
 
-def _skipped(keys):
+def _skipped(keys: list[_Key]) -> str:
     counts = sorted(collections.Counter(keys).items(), key=lambda item: (-item[1], item[0][0].co_name))
-    told = ", ".join(f"{code.co_qualname} at line {line} ({count} times)" for (code, line), count in counts)
-    return f"    [... skipping similar frames: {told}]\n"
+    parts = ", ".join(f"{code.co_qualname} at line {line} ({count} times)" for (code, line), count in counts)
+    return f"    [... skipping similar frames: {parts}]\n"
 
 
-def _frame(frame, line, around):
+def _frame(frame: types.FrameType, line: int, around: int) -> str:
     code = frame.f_code
     where = _where(code.co_filename, line)
     if code.co_name != "<module>":
@@ -133,24 +147,24 @@ def _frame(frame, line, around):
     return f"{where}\n" + "".join(_lines(frame, line, around))
 
 
-def _where(filename, line):
-    number = numbers.get(filename)
+def _where(filename: str, line: int) -> str:
+    number = cell_numbers.get(filename)
     if number is not None:
         return f"Cell In[{number}], line {line}"
     if filename.startswith(HOME + "/"):
-        filename = "~" + filename[len(HOME):]
+        filename = "~" + filename[len(HOME) :]
     return f"File {filename}:{line}"
 
 
-def _arguments(frame):
+def _arguments(frame: types.FrameType) -> str:
     names, starred, double = inspect.getargs(frame.f_code)
-    held = frame.f_locals
-    if any(name not in held for name in [*names, *filter(None, (starred, double))]):
+    values = frame.f_locals
+    if any(name not in values for name in [*names, *filter(None, (starred, double))]):
         return "(***failed resolving arguments***)"
     return f"({', '.join([*names, *(['*' + starred] if starred else []), *(['**' + double] if double else [])])})"
 
 
-def _lines(frame, line, around):
+def _lines(frame: types.FrameType, line: int, around: int) -> list[str]:
     code = frame.f_code
     source = linecache.getlines(code.co_filename, frame.f_globals)
     if not 0 < line <= len(source):
@@ -160,28 +174,28 @@ def _lines(frame, line, around):
     if at is None:
         pieces, at = [(line, line + 1)], 0
     above = max(0, at - around)
-    shown = []
+    shown: list[int | None] = []
     for start, end in pieces[above : at + 1 + around]:
-        lines = list(range(start, end))
+        lines: list[int | None] = list(range(start, end))
         if len(lines) > LONGEST_PIECE and not start <= line < end:
             after = (LONGEST_PIECE - 1) // 2
             lines[LONGEST_PIECE - 1 - after : len(lines) - after] = [None]
         shown.extend(lines)
     texts = [text for n in shown if n and (text := source[n - 1]).strip()]
     indentation = min((len(text) - len(text.lstrip()) for text in texts), default=0)
-    told = []
+    parts = []
     for n in shown:
         if n is None:
-            # Nothing ends this line: IPython writes the next one behind it.
-            told.append("   (...)")
+            # No line break: IPython writes the next line behind it.
+            parts.append("   (...)")
             continue
         text = source[n - 1].rstrip("\n")[indentation:]
-        told.append(f"{'-' * (5 - len(str(n)))}> {n} {text}\n" if n == line else f"{n:>7} {text}\n")
-    return told
+        parts.append(f"{'-' * (5 - len(str(n)))}> {n} {text}\n" if n == line else f"{n:>7} {text}\n")
+    return parts
 
 
-def _pieces_around(code, line, source):
-    """The pieces of the function, class or module that a line belongs to."""
+def _pieces_around(code: types.CodeType, line: int, source: list[str]) -> list[_Range]:
+    """Returns the pieces of the function, class or module that a line belongs to."""
     name = code.co_filename
     if name.startswith(CELLS):
         if name not in _cut:
@@ -204,16 +218,17 @@ _STATEMENTS = (ast.stmt, ast.ExceptHandler, ast.match_case)
 class _Pieces:
     """A source cut into pieces: half open ranges of lines."""
 
-    def __init__(self, text, above):
+    def __init__(self, text: str, above: int) -> None:
         self.above = above
         self.source = text.splitlines()
-        self.all, self.scopes = [], []
+        self.all: list[_Range] = []
+        self.scopes: list[tuple[int, int, int]] = []
         try:
             tree = ast.parse(text)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             self.all = [(n, n + 1) for n in range(1, len(self.source) + 1)]
             return
-        cut = []
+        cut: list[_Range] = []
         for start, end in self._cut(tree, 1, len(self.source) + 1):
             if cut and start < cut[-1][1]:
                 cut[-1] = (cut[-1][0], end)  # two statements on one line
@@ -227,8 +242,8 @@ class _Pieces:
             if start < end:
                 self.all.append((start, end))
 
-    def _cut(self, node, start, end):
-        for field, body in ast.iter_fields(node):
+    def _cut(self, node: ast.AST, start: int, end: int) -> Iterator[_Range]:
+        for _, body in ast.iter_fields(node):
             if not isinstance(body, list) or not body or not isinstance(body[0], _STATEMENTS):
                 continue
             for part in body:
@@ -243,7 +258,7 @@ class _Pieces:
                     start = inner_end
         yield start, end
 
-    def around(self, line):
+    def around(self, line: int) -> list[_Range]:
         line -= self.above
         first, last = 1, len(self.source) + 1
         for start, end, body in self.scopes:
@@ -253,37 +268,37 @@ class _Pieces:
         return [(start + self.above, end + self.above) for start, end in self.all if first <= start and end <= last]
 
 
-def _span(node):
-    """The lines of a statement, decorators included."""
+def _span(node: Any) -> _Range:
+    """Returns the lines of a statement, decorators included."""
     if isinstance(node, ast.match_case):
-        return node.pattern.lineno, node.body[-1].end_lineno + 1
+        return node.pattern.lineno, (node.body[-1].end_lineno or 0) + 1
     decorators = getattr(node, "decorator_list", None)
     return (decorators[0] if decorators else node).lineno, node.end_lineno + 1
 
 
-def _syntax(error):
-    """Where the text of a cell is no Python nothing was run; else the list of places that led there."""
+def _syntax(error: BaseException) -> str:
+    """Formats a syntax error: without places where the cell itself could not be parsed, for then nothing ran."""
     places = _places(error.__traceback__)
-    told = []
+    parts = []
     if places:
-        told.append("Traceback (most recent call last):\n")
+        parts.append("Traceback (most recent call last):\n")
         for frame, line in places:
             name = frame.f_code.co_name
             where = _where(frame.f_code.co_filename, line)
-            told.append(f"  {where}{'' if name == '<module>' else f' in {name}'}\n")
+            parts.append(f"  {where}{'' if name == '<module>' else f' in {name}'}\n")
             text = linecache.getline(frame.f_code.co_filename, line, frame.f_globals).strip()
             if text:
-                told.append(f"    {text}\n")
-        told = ["".join(told)]
-    return BETWEEN.join([*told, "".join(_only(error))])
+                parts.append(f"    {text}\n")
+        parts = ["".join(parts)]
+    return BETWEEN.join([*parts, "".join(_only(error))])
 
 
-def _only(error):
-    """The exception without its places; of a syntax error the line, with a caret under it."""
+def _only(error: BaseException) -> Iterator[str]:
+    """Returns the exception without its places; of a syntax error the line, with a caret under it."""
     name, value = type(error).__name__, _text(error)
     if isinstance(error, SyntaxError):
         filename = error.filename or "<string>"
-        number = numbers.get(filename)
+        number = cell_numbers.get(filename)
         at = "" if error.lineno is None else f", line {error.lineno}" if number is not None else f":{error.lineno}"
         yield f"  Cell In[{number}]{at}\n" if number is not None else f"  File {filename}{at}\n"
         line = (linecache.getline(filename, error.lineno) if error.lineno else "") or error.text or ""
@@ -297,13 +312,13 @@ def _only(error):
     yield from (f"{note}\n" for note in _notes(error))
 
 
-def number(filename, count):
-    """From now on a file name is that of another cell."""
-    numbers[filename] = count
+def set_cell_number(filename: str, count: int) -> None:
+    """Notes that a file name is that of a cell."""
+    cell_numbers[filename] = count
     _cut.pop(filename, None)
 
 
-def forget():
-    """As if no cell had run."""
-    numbers.clear()
+def reset() -> None:
+    """Forgets all cells."""
+    cell_numbers.clear()
     _cut.clear()

@@ -1,4 +1,6 @@
-"""Sleeping: it moves the program's own clock and holds nothing up. Reading the clock is WASI's, and the host sees it."""
+"""Sleeping: it moves the program's own clock and takes no time. Reads of the clock go to WASI, where the host sees them."""
+
+from __future__ import annotations
 
 import asyncio
 import asyncio.base_events
@@ -7,11 +9,13 @@ import os
 import socket
 import threading
 import time
+from typing import Any
 
 from . import host
+from .replacements import Replacements
 
 
-def sleep(seconds, /):
+def sleep(seconds: float, /) -> None:
     """Delay execution for a given number of seconds. The argument may be a float for subsecond precision."""
     if isinstance(seconds, str) or not hasattr(seconds, "__float__") and not hasattr(seconds, "__index__"):
         raise TypeError(f"'{type(seconds).__name__}' object cannot be interpreted as an integer")
@@ -25,16 +29,16 @@ def sleep(seconds, /):
     host.sleep(int(seconds * 1e9))
 
 
-def wait(self, timeout=None):
+def wait(self: Any, timeout: Any = None) -> bool:
     """Wait until notified or until a timeout occurs."""
     if not self._is_owned():
         raise RuntimeError("cannot wait on un-acquired lock")
-    # Nobody else is here who could notify: waiting is sleeping, and without a limit for ever.
+    # There is no other thread that could notify: waiting is sleeping, and without a limit for ever.
     host.sleep(2**63 - 1 if timeout is None else max(0, int(timeout * 1e9)))
     return False
 
 
-def times():
+def times() -> Any:
     """Return a collection containing process timing information."""
     now = time.perf_counter()
     return os.times_result((now, 0.0, 0.0, 0.0, now))
@@ -43,44 +47,46 @@ def times():
 class _Nothing:
     """A selector with nothing to select: waiting is sleeping."""
 
-    def select(self, timeout):
+    def select(self, timeout: Any) -> list[Any]:
         if timeout is None:
             raise RuntimeError("the event loop waits for something that can never happen here")
         if timeout > 0:
             host.sleep(int(timeout * 1e9) + 1)
         return []
 
-    def get_map(self):
+    def get_map(self) -> dict[Any, Any]:
         return {}
 
-    def close(self):
+    def close(self) -> None:
         pass
 
 
 class EventLoop(asyncio.base_events.BaseEventLoop):
     """An event loop that needs no sockets."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self._selector = _Nothing()
 
-    async def sock_connect(self, sock, address):
+    async def sock_connect(self, sock: Any, address: Any) -> None:
         sock.connect(address)
 
-    async def getaddrinfo(self, host, port, *, family=0, type=0, proto=0, flags=0):
+    async def getaddrinfo(
+        self, host: Any, port: Any, *, family: Any = 0, type: Any = 0, proto: Any = 0, flags: int = 0
+    ) -> Any:
         return socket.getaddrinfo(host, port, family, type, proto, flags)
 
-    def _process_events(self, events):
+    def _process_events(self, events: Any) -> None:
         pass
 
-    def _write_to_self(self):
+    def _write_to_self(self) -> None:
         pass
 
 
 class Loop(EventLoop):
     """The event loop of a kernel. It looks at the clock only where something waits for a time."""
 
-    def _run_once(self):
+    def _run_once(self) -> Any:
         if self._scheduled or not self._ready:
             return super()._run_once()
         for _ in range(len(self._ready)):
@@ -90,7 +96,7 @@ class Loop(EventLoop):
         handle = None
 
 
-def install(replacements):
+def install(replacements: Replacements) -> None:
     replacements.put(time, "sleep", sleep)
     # The processor's time counts from the making of the snapshot; a program's own begins with it.
     replacements.put(time, "process_time", time.perf_counter)

@@ -1,10 +1,13 @@
 """What hashlib has only with OpenSSL, in terms of what it has without."""
 
+from __future__ import annotations
+
 import hashlib
 import hmac
+from typing import Any
 
 
-def pbkdf2_hmac(hash_name, password, salt, iterations, dklen=None):
+def pbkdf2_hmac(hash_name: Any, password: Any, salt: Any, iterations: Any, dklen: Any = None) -> Any:
     """Password based key derivation function 2 (PKCS #5 v2.0, RFC 8018) with HMAC as its pseudorandom function."""
     if iterations < 1:
         raise ValueError("iteration value must be greater than 0.")
@@ -18,7 +21,7 @@ def pbkdf2_hmac(hash_name, password, salt, iterations, dklen=None):
     inner.update(key.translate(hmac.trans_36))
     outer.update(key.translate(hmac.trans_5C))
 
-    def digest(message):
+    def digest(message: Any) -> Any:
         first, second = inner.copy(), outer.copy()
         first.update(message)
         second.update(first.digest())
@@ -37,6 +40,6 @@ def pbkdf2_hmac(hash_name, password, salt, iterations, dklen=None):
     return derived[:length]
 
 
-def install():
+def install() -> None:
     if not hasattr(hashlib, "pbkdf2_hmac"):
         hashlib.pbkdf2_hmac = pbkdf2_hmac

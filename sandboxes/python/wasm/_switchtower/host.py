@@ -1,8 +1,11 @@
 """The host, as the guest sees it.
 
-While the snapshot is made there is no host to ask: every call is then answered here. `awake` turns true with the first
-program.
+While the snapshot is made there is no host: every call is then answered here. `awake` turns true with the first program.
 """
+
+from __future__ import annotations
+
+from collections.abc import Iterable
 
 from wit_world.imports import host as _host
 from wit_world.imports.host import Need, Question
@@ -13,50 +16,44 @@ INTERRUPTS = False
 _identified = False
 
 
-def environment():
+def environment() -> dict[str, str]:
     return dict(_host.environment()) if awake else {}
 
 
-def identity():
-    """The program asks who it is. Once told is enough."""
+def identity() -> None:
+    """Notes that the program asks for its identity; once in a program or cell is enough."""
     global _identified
     if awake and not _identified:
         _identified = True
-        _host.ask(Question.IDENTITY)
+        _host.note_question(Question.IDENTITY)
 
 
-def forget():
-    """Another cell is another question."""
+def reset() -> None:
+    """Lets the next question be noted again."""
     global _identified
     _identified = False
 
 
-def started():
+def started() -> int:
     return _host.started() if awake else 0
 
 
-def sleep(nanoseconds):
+def sleep(nanoseconds: int) -> None:
     if awake:
         _host.sleep(nanoseconds)
 
 
-def show(data, main):
+def show(data: Iterable[tuple[str, str]], main: bool) -> None:
     if awake:
         _host.show(data, main)
 
 
-def leave(code):
+def leave(code: int) -> None:
     if awake:
         _host.leave(code)
 
 
-def source(module):
-    """The text of one of the guest's modules; while the snapshot is made, it lies in a file."""
-    with open(module.__file__, encoding="utf-8") as file:
-        return file.read()
-
-
-def lack(what, detail):
-    """Names what the program needs. Returns only where the program is to see its own exception."""
+def report_need(what: str, detail: str) -> None:
+    """Reports what the program needs. Returns only where no other tier can take the program."""
     if awake:
-        _host.lack(getattr(Need, what), detail)
+        _host.report_need(getattr(Need, what), detail)

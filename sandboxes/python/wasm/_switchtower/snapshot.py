@@ -1,9 +1,12 @@
 """What the memory snapshot holds: the modules that programs use, imported and ready."""
 
+from __future__ import annotations
+
 import importlib
 import pkgutil
-import types
 import sys
+import types
+from typing import Any
 
 COMMON = """
 abc argparse array ast asyncio atexit base64 binascii bisect builtins calendar cmath cmd codecs collections
@@ -21,19 +24,26 @@ tracemalloc types typing unicodedata unittest unittest.mock urllib.error urllib.
 weakref xml.dom.minidom xml.etree.ElementTree xml.sax zipfile zlib zoneinfo _strptime _pydecimal _colorize
 """.split()
 
-# sympy's own corners that need programs or packages which are nowhere here.
-_NOT_IN_SYMPY = ("sympy.parsing.autolev._antlr", "sympy.parsing.latex._antlr", "sympy.plotting.pygletplot.", "sympy.galgebra",
-                 "sympy.conftest", "sympy.testing", "sympy.this")
+# Parts of sympy that need programs or packages which do not exist here.
+_NOT_IN_SYMPY = (
+    "sympy.parsing.autolev._antlr",
+    "sympy.parsing.latex._antlr",
+    "sympy.plotting.pygletplot.",
+    "sympy.galgebra",
+    "sympy.conftest",
+    "sympy.testing",
+    "sympy.this",
+)
 
 
-def load():
-    """Imports everything. The names that could not be imported come back."""
+def load() -> Any:
+    """Imports everything. Returns the names that could not be imported."""
     failed = [name for name in COMMON if not _imported(name)]
     _import_sympy()
     return failed
 
 
-def _import_sympy():
+def _import_sympy() -> None:
     # sympy asks ctypes for the size of one C type while it is imported.
     ctypes = types.ModuleType("ctypes")
     ctypes.c_long, ctypes.sizeof = int, lambda kind: 4
@@ -50,7 +60,7 @@ def _import_sympy():
         del sys.modules["ctypes"]
 
 
-def _imported(name):
+def _imported(name: str) -> bool:
     try:
         importlib.import_module(name)
     except (ImportError, AttributeError, OSError, SystemExit):

@@ -215,11 +215,19 @@ impl switchtower_contract::Backend for Silent {
     async fn open(&self, _: &Spec) -> Result<Box<dyn switchtower_contract::Sandbox>, Fault> {
         if self.opens { Ok(Box::new(Unending)) } else { std::future::pending().await }
     }
+
+    fn kernels(&self) -> Option<&dyn switchtower_contract::Kernels> {
+        None
+    }
 }
 
 #[async_trait::async_trait]
 impl switchtower_contract::Sandbox for Unending {
     fn interpreter(&self) -> Option<InterpreterId> {
+        None
+    }
+
+    fn machine(&self) -> Option<Arc<dyn switchtower_contract::Machine>> {
         None
     }
 

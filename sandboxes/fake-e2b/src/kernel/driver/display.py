@@ -28,7 +28,7 @@ METHODS = {
 }
 
 
-def pretty(value):
+def pretty(value: Any) -> Any:
     """As repr, over several lines where it is long."""
     import pprint
 
@@ -44,7 +44,7 @@ def pretty(value):
     return repr(value)
 
 
-def is_json(value):
+def is_json(value: Any) -> bool:
     if isinstance(value, dict):
         return all(type(key) is str and is_json(item) for key, item in value.items())
     if isinstance(value, (list, tuple)):
@@ -54,17 +54,17 @@ def is_json(value):
     return value is None or isinstance(value, (str, int, bool))
 
 
-def figure_png(figure):
+def figure_png(figure: Any) -> Any:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", bbox_inches="tight")
     return buffer.getvalue()
 
 
-def is_a(value, module, name):
+def is_a(value: Any, module: Any, name: str) -> bool:
     return any(c.__name__ == name and c.__module__.split(".")[0] == module for c in type(value).__mro__)
 
 
-def bundle(value):
+def bundle(value: Any) -> Any:
     """MIME type to data."""
     data = {}
     if isinstance(value, type):
@@ -98,7 +98,7 @@ def bundle(value):
     return data
 
 
-def result(data, main):
+def result(data: Any, main: Any) -> Any:
     line, extra = {"type": "result"}, {}
     for mime, value in data.items():
         if isinstance(value, (bytes, bytearray)):
@@ -114,7 +114,7 @@ def result(data, main):
     return line
 
 
-def display(*values, raw=False, **_):
+def display(*values: Any, raw: Any=False, **_: Any) -> None:
     for value in values:
         SHELL.out.say(result(value if raw else bundle(value), False))
 

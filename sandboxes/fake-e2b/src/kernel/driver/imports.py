@@ -4,21 +4,21 @@ class Shown:
 
     mime = "text/plain"
 
-    def __init__(self, data=None, url=None, filename=None, **_):
+    def __init__(self, data: Any=None, url: Any=None, filename: Any=None, **_: Any) -> None:
         if filename is not None:
             with open(filename, "rb") as file:
                 data = file.read()
         self.data = data
 
-    def _repr_mimebundle_(self, include=None, exclude=None):
+    def _repr_mimebundle_(self, include: Any=None, exclude: Any=None) -> dict[Any, Any]:
         return {self.mime: self.data, "text/plain": f"<IPython.core.display.{type(self).__name__} object>"}
 
 
-def shown(name, mime):
+def shown(name: str, mime: str) -> Any:
     return type(name, (Shown,), {"mime": mime})
 
 
-def ipython_modules():
+def ipython_modules() -> None:
     package, shows = types.ModuleType("IPython"), types.ModuleType("IPython.display")
     core, errors = types.ModuleType("IPython.core"), types.ModuleType("IPython.core.error")
     package.__path__ = core.__path__ = []
@@ -30,7 +30,7 @@ def ipython_modules():
         setattr(shows, name, shown(name, mime))
 
     class Image(Shown):
-        def _repr_mimebundle_(self, include=None, exclude=None):
+        def _repr_mimebundle_(self, include: Any=None, exclude: Any=None) -> dict[Any, Any]:
             data = self.data
             if isinstance(data, str):
                 with open(data, "rb") as file:
@@ -59,11 +59,11 @@ class StdinNotImplementedError(NotImplementedError):
     pass
 
 
-def no_input(prompt=""):
+def no_input(prompt: Any="") -> None:
     raise StdinNotImplementedError("raw_input was called, but this frontend does not support input requests.")
 
 
-def show_figures(*_, **__):
+def show_figures(*_: Any, **__: Any) -> None:
     """Sends every open figure and closes it."""
     pyplot = sys.modules.get("matplotlib.pyplot")
     if pyplot is None or not hasattr(pyplot, "get_fignums"):
@@ -80,10 +80,10 @@ class Backend:
 
     name = "_switchtower_backend"
 
-    def create_module(self, spec):
+    def create_module(self, spec: Any) -> None:
         return None
 
-    def exec_module(self, module):
+    def exec_module(self, module: Any) -> None:
         from matplotlib.backends import backend_agg
 
         module.FigureCanvas, module.show = backend_agg.FigureCanvasAgg, show_figures
@@ -92,10 +92,10 @@ class Backend:
 class Finder:
     """The first to be asked for a module."""
 
-    def __init__(self, allowed):
+    def __init__(self, allowed: Any) -> None:
         self.allowed = None if allowed is None else set(allowed)
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(self, name: str, path: Any=None, target: Any=None) -> Any:
         if self.allowed is not None and "." not in name and self.is_asked_by_a_cell():
             if name not in self.allowed and name not in sys.stdlib_module_names:
                 raise ModuleNotFoundError(f"No module named {name!r}", name=name)
@@ -111,22 +111,22 @@ class Finder:
         if spec is not None:
             load = spec.loader.exec_module
 
-            def exec_module(module):
+            def exec_module(module: Any) -> None:
                 load(module)
                 module.rcParams["backend"] = "module://" + Backend.name
 
             spec.loader.exec_module = exec_module
         return spec
 
-    def is_asked_by_a_cell(self):
+    def is_asked_by_a_cell(self) -> bool:
         frame = sys._getframe(2)
         while frame and "importlib" in frame.f_code.co_filename:
             frame = frame.f_back
         return bool(frame) and frame.f_code.co_filename in SHELL.cells
 
 
-def prepare_imports(allowed):
-    import importlib.util
+def prepare_imports(allowed: Any) -> None:
+    import importlib.util  # noqa: F401
 
     ipython_modules()
     sys.meta_path.insert(0, Finder(allowed))

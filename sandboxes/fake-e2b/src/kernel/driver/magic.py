@@ -6,7 +6,7 @@ class UsageError(Exception):
 LINE = re.compile(r"^(\s*)(?:([\w\s,.\[\]'\"]+?)\s*=\s*)?([!%])(?!=)(!?)(.*)$")
 
 
-def as_python(match):
+def as_python(match: Any) -> str:
     indent, target, kind, twice, rest = match.groups()
     if kind == "!":
         call = f"get_ipython().{'getoutput' if target or twice else 'system'}({rest.strip()!r})"
@@ -16,7 +16,7 @@ def as_python(match):
     return f"{indent}{target + ' = ' if target else ''}{call}"
 
 
-def transform(code):
+def transform(code: str) -> str:
     """Python source of a cell. Only lines that Python cannot read are looked at."""
     if code.lstrip().startswith("%%"):
         head, _, body = code.lstrip().partition("\n")
@@ -42,10 +42,10 @@ def transform(code):
     return "\n".join(lines)
 
 
-def expand(command, names):
+def expand(command: str, names: Any) -> Any:
     """{expressions} and $names, where the program has them."""
 
-    def value(match):
+    def value(match: Any) -> Any:
         text = match.group(1) or match.group(2)
         try:
             return str(eval(text, names))
@@ -58,7 +58,7 @@ def expand(command, names):
 class Magics:
     """What a program reaches by get_ipython() that is magic."""
 
-    def system(self, command):
+    def system(self, command: str) -> None:
         child = subprocess.Popen(["/bin/bash", "-c", expand(command, self.user_ns)], stdin=subprocess.DEVNULL,
                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
         try:
@@ -71,12 +71,12 @@ class Magics:
             child.wait()
             raise
 
-    def getoutput(self, command, **_):
+    def getoutput(self, command: str, **_: Any) -> Any:
         done = subprocess.run(["/bin/bash", "-c", expand(command, self.user_ns)], stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
         return done.stdout.decode("utf-8", "replace").splitlines()
 
-    def run_line_magic(self, name, line, *_):
+    def run_line_magic(self, name: str, line: Any, *_: Any) -> Any:
         function = getattr(self, "line_" + name, None)
         if function is None:
             raise UsageError(f"Line magic function `%{name}` not found.")
@@ -84,40 +84,40 @@ class Magics:
 
     magic = lambda self, text: self.run_line_magic(*(text.split(" ", 1) + [""])[:2])
 
-    def run_cell_magic(self, name, line, cell):
+    def run_cell_magic(self, name: str, line: Any, cell: Any) -> Any:
         function = getattr(self, "cell_" + name, None)
         if function is None:
             raise UsageError(f"Cell magic `%%{name}` not found.")
         return function(line, cell)
 
-    def line_pip(self, line):
+    def line_pip(self, line: Any) -> None:
         import shlex
 
         self.system(f"{shlex.quote(sys.executable)} -m pip {line}")
         importlib.invalidate_caches()
 
-    def line_time(self, line):
+    def line_time(self, line: Any) -> Any:
         begun = time.perf_counter()
         value = self.run_now(line)
         took = time.perf_counter() - begun
         print(f"CPU times: total: {took:.3g} s\nWall time: {took:.3g} s")
         return value
 
-    def line_timeit(self, line):
+    def line_timeit(self, line: Any) -> None:
         import timeit
 
         timer = timeit.Timer(line, globals=self.user_ns)
         loops, took = timer.autorange()
         print(f"{took / loops * 1e6:.3g} µs ± 0 ns per loop (mean ± std. dev. of 1 run, {loops} loops each)")
 
-    def line_cd(self, line):
+    def line_cd(self, line: Any) -> None:
         os.chdir(os.path.expanduser(line.strip() or "~"))
         print(os.getcwd())
 
-    def line_pwd(self, line):
+    def line_pwd(self, line: Any) -> Any:
         return os.getcwd()
 
-    def line_env(self, line):
+    def line_env(self, line: Any) -> Any:
         name, found, value = line.partition("=") if "=" in line else line.partition(" ")
         if not line.strip():
             return dict(os.environ)
@@ -126,22 +126,22 @@ class Magics:
         os.environ[name.strip()] = value.strip()
         print(f"env: {name.strip()}={value.strip()}")
 
-    def line_ls(self, line):
+    def line_ls(self, line: Any) -> None:
         self.system(f"ls {line}")
 
-    def line_who(self, line):
+    def line_who(self, line: Any) -> None:
         print("\t ".join(name for name in self.user_ns if not name.startswith("_")))
 
-    def nothing(self, line):
+    def nothing(self, line: Any) -> None:
         pass
 
     line_set_env = line_env
     line_matplotlib = line_config = line_load_ext = line_reload_ext = line_autoreload = line_precision = nothing
 
-    def script(self, program, cell):
+    def script(self, program: Any, cell: Any) -> None:
         child = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
-        def relay(source, stream):
+        def relay(source: str, stream: Any) -> None:
             for text in io.TextIOWrapper(source, encoding="utf-8", errors="replace"):
                 stream.write(text)
 
@@ -163,26 +163,26 @@ class Magics:
 
     cell_bash = cell_sh = lambda self, line, cell: self.script("/bin/bash", cell)
 
-    def cell_writefile(self, line, cell):
+    def cell_writefile(self, line: Any, cell: Any) -> None:
         mode = "a" if "-a" in line.split() else "w"
         path = os.path.expanduser(line.split()[-1])
         print(("Appending to " if mode == "a" else "Overwriting " if os.path.exists(path) else "Writing ") + path)
         with open(path, mode) as file:
             file.write(cell)
 
-    def cell_time(self, line, cell):
+    def cell_time(self, line: Any, cell: Any) -> Any:
         return self.line_time(cell)
 
-    def cell_capture(self, line, cell):
+    def cell_capture(self, line: Any, cell: Any) -> None:
         import contextlib
 
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             self.run_now(cell)
 
-    def cell_html(self, line, cell):
+    def cell_html(self, line: Any, cell: Any) -> None:
         display({"text/html": cell, "text/plain": "<IPython.core.display.HTML object>"}, raw=True)
 
-    def cell_javascript(self, line, cell):
+    def cell_javascript(self, line: Any, cell: Any) -> None:
         display({"application/javascript": cell, "text/plain": "<IPython.core.display.Javascript object>"}, raw=True)
 
 

@@ -5,17 +5,17 @@ ONE = ("open stat lstat listdir scandir mkdir remove unlink rmdir chdir access c
 TWO = "rename replace link symlink".split()
 
 
-def within(path, folder):
+def within(path: Any, folder: Any) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-def prepare_paths(root):
+def prepare_paths(root: Any) -> None:
     if root is None:
         return
     real_cwd = os.getcwd
     kept = {root, *(os.path.realpath(one) for one in (sys.prefix, sys.base_prefix)), sys.prefix, sys.base_prefix}
 
-    def place(path):
+    def place(path: Any) -> Any:
         if not isinstance(path, (str, os.PathLike)):
             return path
         text = os.fspath(path)
@@ -23,14 +23,14 @@ def prepare_paths(root):
             return path
         return path if any(within(text, one) for one in kept) else root + text
 
-    def placed(function, many):
-        def call(*arguments, **named):
+    def placed(function: Any, many: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
             return function(*map(place, arguments[:many]), *arguments[many:], **named)
 
         call.__name__ = call.__qualname__ = function.__name__
         return call
 
-    def cwd():
+    def cwd() -> Any:
         at = real_cwd()
         return at[len(root) :] or "/" if within(at, root) else at
 

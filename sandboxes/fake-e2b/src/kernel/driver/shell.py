@@ -1,15 +1,15 @@
 # The shell: runs cells, one after another.
 class Events:
-    def __init__(self):
+    def __init__(self) -> None:
         self.callbacks = {}
 
-    def register(self, event, function):
+    def register(self, event: Any, function: Any) -> None:
         self.callbacks.setdefault(event, []).append(function)
 
-    def unregister(self, event, function):
+    def unregister(self, event: Any, function: Any) -> None:
         self.callbacks.get(event, []).remove(function)
 
-    def trigger(self, event, *arguments):
+    def trigger(self, event: Any, *arguments: Any) -> None:
         for function in list(self.callbacks.get(event, [])):
             try:
                 function(*arguments)
@@ -20,14 +20,14 @@ class Events:
 class Cell:
     """What callbacks before a cell are given."""
 
-    def __init__(self, code):
+    def __init__(self, code: str) -> None:
         self.raw_cell, self.store_history, self.silent = code, True, False
 
 
 class Shell(Magics):
     config = {}
 
-    def __init__(self, wire):
+    def __init__(self, wire: Any) -> None:
         self.wire, self.out = wire, Out(wire)
         self.taps = [Tap(1, "stdout", self.out), Tap(2, "stderr", self.out)]
         self.events, self.cells, self.execution_count, self.leaving = Events(), {}, 0, False
@@ -39,10 +39,10 @@ class Shell(Magics):
                             exit=self.leave, quit=self.leave)  # fmt: skip
         sys.modules["__main__"] = self.user_module
 
-    def leave(self, *_):
+    def leave(self, *_: Any) -> None:
         self.leaving = True
 
-    def compiled(self, source):
+    def compiled(self, source: str) -> Any:
         """The code of a cell, and that of its last expression; or none, where it has none."""
         source = transform(straight(source))
         filename = f"/tmp/ipykernel_{os.getpid()}/{zlib.crc32(source.encode('utf-8', 'replace'))}.py"
@@ -55,7 +55,7 @@ class Shell(Magics):
             last = compile(ast.Expression(tree.body.pop().value), filename, "eval", flags)
         return compile(tree, filename, "exec", flags), last
 
-    async def run_source(self, source):
+    async def run_source(self, source: str) -> Any:
         """Runs Python and gives the value of its last expression."""
         value = None
         for code in self.compiled(source):
@@ -64,17 +64,17 @@ class Shell(Magics):
                 value = await value
         return value
 
-    def run_now(self, source):
+    def run_now(self, source: str) -> Any:
         """As `run_source`, for magics: nothing can be awaited there."""
         value = None
         for code in self.compiled(source):
             value = code and eval(code, self.user_ns)
         return value
 
-    def run_cell(self, code, *_, **__):
+    def run_cell(self, code: str, *_: Any, **__: Any) -> Any:
         return self.run_now(code)
 
-    async def execute(self, code):
+    async def execute(self, code: str) -> None:
         self.execution_count += 1
         self.out.say({"type": "number_of_executions", "execution_count": self.execution_count})
         if not code.strip():
@@ -98,7 +98,7 @@ class Shell(Magics):
         finally:
             self.events.trigger("post_run_cell", cell)
 
-    def run(self, code):
+    def run(self, code: str) -> None:
         """Runs a cell in a running loop, as programs in notebooks expect."""
         cell = self.loop.create_task(self.execute(code))
         try:
@@ -108,7 +108,7 @@ class Shell(Magics):
             cell.cancel()
             self.loop.run_until_complete(asyncio.wait([cell], timeout=1))
 
-    def fail(self, error):
+    def fail(self, error: BaseException) -> None:
         if isinstance(error, SystemExit):
             where = "/usr/local/lib/python3/site-packages/IPython/core/interactiveshell.py:3557"
             print(f"{where}: UserWarning: To exit: use 'exit', 'quit', or Ctrl-D.\n"
@@ -119,13 +119,13 @@ class Shell(Magics):
         self.drain()
         self.out.say({"type": "error", "name": name, "value": value, "traceback": traceback})
 
-    def drain(self):
+    def drain(self) -> None:
         for tap in self.taps:
             tap.drain()
         self.out.flush()
 
 
-def straight(source):
+def straight(source: str) -> Any:
     """Without empty lines at its head and without the indentation of its first line."""
     lines = source.split("\n")
     while len(lines) > 1 and not lines[0].strip():
@@ -134,7 +134,7 @@ def straight(source):
     return "\n".join(line.removeprefix(indent) for line in lines) if indent else "\n".join(lines)
 
 
-def ends_silently(source):
+def ends_silently(source: str) -> bool:
     """Whether the last thing in a cell, but for comments, is a semicolon."""
     last = None
     try:
@@ -147,11 +147,11 @@ def ends_silently(source):
     return last == ";"
 
 
-def get_ipython():
+def get_ipython() -> Any:
     return SHELL
 
 
-def main():
+def main() -> None:
     global SHELL
     wire = Wire()
     sandbox = wire.order()
@@ -167,7 +167,7 @@ def main():
     cells, running = queue.SimpleQueue(), threading.Event()
     main_thread = threading.main_thread().ident
 
-    def listen():
+    def listen() -> None:
         while order := wire.order():
             if "run" in order:
                 cells.put(order)

@@ -5,34 +5,34 @@ class Stream(io.TextIOBase):
     # How long text is gathered.
     MOMENT = 0.02
 
-    def __init__(self, name, number, out):
+    def __init__(self, name: str, number: int, out: Any) -> None:
         self.name, self.number, self.out = f"<{name}>", number, out
         self.kind = name
 
-    def writable(self):
+    def writable(self) -> bool:
         return True
 
-    def fileno(self):
+    def fileno(self) -> Any:
         return self.number
 
-    def isatty(self):
+    def isatty(self) -> bool:
         return False
 
-    def write(self, text):
+    def write(self, text: str) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text)}")
         if text:
             self.out.take(self.kind, text)
         return len(text)
 
-    def flush(self):
+    def flush(self) -> None:
         self.out.flush()
 
 
 class Out:
     """Both streams: the order among them is kept."""
 
-    def __init__(self, wire):
+    def __init__(self, wire: Any) -> None:
         self.wire = wire
         self.lock = threading.RLock()
         self.kind, self.texts = None, []
@@ -41,7 +41,7 @@ class Out:
         self.something = threading.Event()
         threading.Thread(target=self.flusher, daemon=True).start()
 
-    def take(self, kind, text):
+    def take(self, kind: str, text: str) -> None:
         with self.lock:
             if self.kind != kind:
                 self.flush()
@@ -49,21 +49,21 @@ class Out:
             self.texts.append(text)
         self.something.set()
 
-    def flush(self):
+    def flush(self) -> None:
         with self.lock:
             text, self.texts = "".join(self.texts), []
             if text and not self.muted:
                 text = text.encode("utf-8", "replace").decode("utf-8")
                 self.wire.send({"type": self.kind, "text": text, "timestamp": now()})
 
-    def flusher(self):
+    def flusher(self) -> None:
         while True:
             self.something.wait()
             time.sleep(Stream.MOMENT)
             self.something.clear()
             self.flush()
 
-    def say(self, line):
+    def say(self, line: Any) -> None:
         with self.lock:
             self.flush()
             self.wire.send(line)
@@ -72,7 +72,7 @@ class Out:
 class Tap:
     """What is written to a descriptor itself, by children and by C code."""
 
-    def __init__(self, number, kind, out):
+    def __init__(self, number: int, kind: str, out: Any) -> None:
         self.number, self.kind, self.out = number, kind, out
         ours, theirs = os.pipe()
         os.dup2(theirs, number)
@@ -81,10 +81,10 @@ class Tap:
         self.marks, self.seen = 0, threading.Event()
         threading.Thread(target=self.read, daemon=True).start()
 
-    def mark(self):
+    def mark(self) -> Any:
         return b"\0mark %d %d\0" % (os.getpid(), self.marks)
 
-    def read(self):
+    def read(self) -> None:
         import codecs
 
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -105,7 +105,7 @@ class Tap:
                 self.marks += 1
                 self.seen.set()
 
-    def drain(self):
+    def drain(self) -> None:
         """Waits until all that was written here has been read."""
         self.seen.clear()
         try:
@@ -115,7 +115,7 @@ class Tap:
         self.seen.wait(1.0)
 
 
-def after_fork():
+def after_fork() -> None:
     """A forked child has no threads of ours: it writes to the descriptors, which its parent reads."""
     sys.stdout = sys.__stdout__ = open(1, "w", closefd=False, buffering=1)
     sys.stderr = sys.__stderr__ = open(2, "w", closefd=False, buffering=1)

@@ -1,5 +1,5 @@
 # Errors, in the plain form of IPython.
-def frames_of(error):
+def frames_of(error: BaseException) -> list[Any]:
     frames, tb = [], error.__traceback__
     while tb:
         frames.append((tb.tb_frame, tb.tb_lineno))
@@ -8,7 +8,7 @@ def frames_of(error):
     return [(f, n) for f, n in frames if f.f_globals.get("__name__") != own]
 
 
-def frame_text(frame, number):
+def frame_text(frame: Any, number: int) -> str:
     code = frame.f_code
     cell = SHELL.cells.get(code.co_filename)
     where = f"Cell In[{cell}], line {number}" if cell else f"File {code.co_filename}:{number}"
@@ -26,7 +26,7 @@ def frame_text(frame, number):
     return "".join(lines)
 
 
-def error_parts(error):
+def error_parts(error: BaseException) -> Any:
     """The name, the value, the traceback."""
     name = type(error).__name__
     try:

@@ -1,22 +1,27 @@
-"""What became of the tree: between two cells from outside, and by a cell itself.
+"""Changes of the tree: from outside between two cells, and by a cell itself.
 
 Contents are never compared: every change of a node is counted where it is made. The tree is walked only where the count
 says that something changed at all.
 """
 
-import stat
+from __future__ import annotations
 
-from .tree import OWN, Node, absolute, node_at, tree
+import stat
+from collections.abc import Iterable
+from typing import Any
+
+from ..paths import OWN_FOLDERS
+from .tree import Node, absolute, node_at, tree
 
 FOLDER, GONE = "folder", "gone"
 
 # Path -> the node there and its version, parents first; and the count of changes it was taken at.
-_seen = {}
+_seen: dict[str, tuple[Node, int]] = {}
 _version = -1
 
 
-def apply(changes):
-    """Lays out changes from outside: pairs of a path and its content (bytes), `FOLDER` or `GONE`."""
+def apply(changes: Iterable[tuple[str, Any]]) -> None:
+    """Applies changes from outside: pairs of a path and its content (bytes), `FOLDER` or `GONE`."""
     for path, content in changes:
         path = absolute(path)
         above, _, name = path.rpartition("/")
@@ -42,8 +47,8 @@ def apply(changes):
             node.changed()
 
 
-def _made(path):
-    """The folder at a path. What is in its way is replaced."""
+def _made(path: Any) -> Any:
+    """Returns the folder at a path. A file in its way is replaced."""
     node = tree.root
     for part in path.split("/"):
         if part:
@@ -55,25 +60,25 @@ def _made(path):
     return node
 
 
-def remember():
-    """From here on changes are the next cell's."""
+def mark() -> None:
+    """Marks the start of the next cell."""
     global _seen, _version
     if _version != tree.version:
         _seen, _version = _walk(), tree.version
 
 
-def made():
-    """What changed since: a list of pairs as `apply` takes them."""
+def take_changes() -> Any:
+    """Returns what changed since `mark`: a list of pairs as `apply` takes them."""
     global _seen, _version
     if _version == tree.version:
         return []
     before, now = _seen, _walk()
     _seen, _version = now, tree.version
-    changes = []
-    for path, (node, _) in before.items():
+    changes: list[tuple[str, Any]] = []
+    for path in before:
         if path not in now:
             above = path.rpartition("/")[0]
-            # What was in it went with a folder.
+            # A removed folder includes what was in it.
             if above not in before or above in now and now[above][0].folder:
                 changes.append((path, GONE))
     for path, (node, version) in now.items():
@@ -86,9 +91,9 @@ def made():
     return changes
 
 
-def _walk():
+def _walk() -> Any:
     seen = {}
-    waiting = [(own, node_at(own)) for own in reversed(OWN)]
+    waiting = [(own, node_at(own)) for own in reversed(OWN_FOLDERS)]
     while waiting:
         path, node = waiting.pop()
         if node is not None:
@@ -98,7 +103,7 @@ def _walk():
     return seen
 
 
-def forget():
-    """As if no cell had run."""
+def reset() -> None:
+    """Forgets the mark."""
     global _seen, _version
     _seen, _version = {}, -1

@@ -1,35 +1,38 @@
 """Open files: descriptors, `io.FileIO` and `open` over the tree."""
 
+from __future__ import annotations
+
 import io
 import os
 import stat
+from typing import Any
 
-from .. import errors
+from .. import os_errors
 from .tree import NULL, Node, absolute, found, place_of, tree
 
 
 class Handle:
     """An open file: a node, a position and what may be done."""
 
-    def __init__(self, node, flags, name):
+    def __init__(self, node: Node, flags: int, name: str | None) -> None:
         self.node, self.at, self.name = node, 0, name
         # WASI has one bit for reading and one for writing; O_RDWR is both.
         self.writes = bool(flags & os.O_WRONLY)
         self.reads = bool(flags & os.O_RDONLY) or not self.writes
         self.appends = bool(flags & os.O_APPEND)
 
-    def read(self, size):
+    def read(self, size: int) -> bytes:
         if not self.reads:
-            raise errors.error(9)
+            raise os_errors.error(9)
         if self.node.folder:
             raise IsADirectoryError(21, "Is a directory")
         data = bytes(memoryview(self.node.content)[self.at : self.at + size])
         self.at += len(data)
         return data
 
-    def write(self, data):
+    def write(self, data: Any) -> int:
         if not self.writes:
-            raise errors.error(9)
+            raise os_errors.error(9)
         data = memoryview(data).cast("B")
         if self.name == NULL:
             return len(data)
@@ -43,16 +46,16 @@ class Handle:
         self.node.changed()
         return len(data)
 
-    def seek(self, offset, whence):
+    def seek(self, offset: int, whence: int) -> int:
         base = (0, self.at, len(self.node.content))[whence]
         if base + offset < 0:
-            raise errors.error(22)
+            raise os_errors.error(22)
         self.at = base + offset
         return self.at
 
-    def truncate(self, size):
+    def truncate(self, size: int) -> None:
         if not self.writes:
-            raise errors.error(22)
+            raise os_errors.error(22)
         content = self.node.content
         if size < len(content):
             del content[size:]
@@ -61,14 +64,14 @@ class Handle:
         self.node.changed()
 
 
-def handle_of(fd):
+def handle_of(fd: int) -> Handle:
     handle = tree.open.get(fd)
     if handle is None:
-        raise errors.error(9)
+        raise os_errors.error(9)
     return handle
 
 
-def open_fd(path, flags, mode=0o777, *, dir_fd=None):
+def open_fd(path: Any, flags: int, mode: int = 0o777, *, dir_fd: Any = None) -> int:
     """`os.open`."""
     normal = absolute(path)
     if normal == NULL:
@@ -96,7 +99,7 @@ def open_fd(path, flags, mode=0o777, *, dir_fd=None):
     while fd in tree.open:
         fd += 1
     if fd >= 1024:
-        raise errors.error(24, path)
+        raise os_errors.error(24, path)
     tree.open[fd] = Handle(node, flags, normal)
     return fd
 
@@ -108,7 +111,7 @@ class FileIO(io.RawIOBase):
     _fd = -1
     _closefd = False
 
-    def __init__(self, file, mode="r", closefd=True, opener=None):
+    def __init__(self, file: Any, mode: str = "r", closefd: Any = True, opener: Any = None) -> None:
         kind = mode.replace("b", "").replace("t", "")
         if kind.strip("rwxa+") or sum(kind.count(c) for c in "rwxa") != 1 or kind.count("+") > 1:
             raise ValueError(f"invalid mode: {mode!r}")
@@ -118,7 +121,9 @@ class FileIO(io.RawIOBase):
         self._closefd = closefd
         self.name = file
         flags = os.O_RDWR if "+" in kind else os.O_WRONLY if self._writes else os.O_RDONLY
-        flags |= {"r": 0, "w": os.O_CREAT | os.O_TRUNC, "x": os.O_CREAT | os.O_EXCL, "a": os.O_CREAT | os.O_APPEND}[kind[0]]
+        flags |= {"r": 0, "w": os.O_CREAT | os.O_TRUNC, "x": os.O_CREAT | os.O_EXCL, "a": os.O_CREAT | os.O_APPEND}[
+            kind[0]
+        ]
         if isinstance(file, int) and not isinstance(file, bool):
             if file < 0:
                 raise ValueError("negative file descriptor")
@@ -142,39 +147,39 @@ class FileIO(io.RawIOBase):
             self._mode = "rb+"
 
     @property
-    def mode(self):
+    def mode(self) -> str:
         return self._mode
 
     @property
-    def closefd(self):
+    def closefd(self) -> bool:
         return self._closefd
 
-    def _checked(self):
+    def _checked(self) -> Handle:
         if self.closed:
             raise ValueError("I/O operation on closed file")
         return handle_of(self._fd)
 
-    def readable(self):
+    def readable(self) -> bool:
         self._checked()
         return self._reads
 
-    def writable(self):
+    def writable(self) -> bool:
         self._checked()
         return self._writes
 
-    def seekable(self):
+    def seekable(self) -> bool:
         self._checked()
         return True
 
-    def fileno(self):
+    def fileno(self) -> int:
         self._checked()
         return self._fd
 
-    def isatty(self):
+    def isatty(self) -> bool:
         self._checked()
         return False
 
-    def readinto(self, buffer):
+    def readinto(self, buffer: Any) -> int:
         handle = self._checked()
         if not self._reads:
             raise io.UnsupportedOperation("File not open for reading")
@@ -183,28 +188,28 @@ class FileIO(io.RawIOBase):
         view[: len(data)] = data
         return len(data)
 
-    def read(self, size=-1):
+    def read(self, size: int | None = -1) -> bytes:
         handle = self._checked()
         if not self._reads:
             raise io.UnsupportedOperation("File not open for reading")
         return handle.read(len(handle.node.content) if size is None or size < 0 else size)
 
-    def readall(self):
+    def readall(self) -> bytes:
         return self.read()
 
-    def write(self, data):
+    def write(self, data: Any) -> int:
         handle = self._checked()
         if not self._writes:
             raise io.UnsupportedOperation("File not open for writing")
         return handle.write(data)
 
-    def seek(self, offset, whence=0):
+    def seek(self, offset: int, whence: int = 0) -> int:
         return self._checked().seek(offset, whence)
 
-    def tell(self):
+    def tell(self) -> int:
         return self._checked().at
 
-    def truncate(self, size=None):
+    def truncate(self, size: int | None = None) -> Any:
         handle = self._checked()
         if not self._writes:
             raise io.UnsupportedOperation("File not open for writing")
@@ -212,13 +217,13 @@ class FileIO(io.RawIOBase):
         handle.truncate(size)
         return size
 
-    def close(self):
+    def close(self) -> None:
         if not self.closed:
             super().close()
             if self._closefd:
                 tree.open.pop(self._fd, None)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         if self.closed:
             return "<_io.FileIO [closed]>"
         return f"<_io.FileIO name={self.name!r} mode={self.mode!r} closefd={self._closefd}>"
@@ -227,7 +232,16 @@ class FileIO(io.RawIOBase):
 _real_open = io.open
 
 
-def open_(file, mode="r", buffering=-1, encoding=None, errors=None, newline=None, closefd=True, opener=None):
+def open_(
+    file: Any,
+    mode: str = "r",
+    buffering: Any = -1,
+    encoding: Any = None,
+    errors: Any = None,
+    newline: Any = None,
+    closefd: Any = True,
+    opener: Any = None,
+) -> Any:
     """Open file and return a stream.  Raise OSError upon failure."""
     if not isinstance(file, int):
         file = os.fspath(file)
@@ -255,7 +269,7 @@ def open_(file, mode="r", buffering=-1, encoding=None, errors=None, newline=None
             return raw
         size = io.DEFAULT_BUFFER_SIZE if buffering in (-1, 1) else buffering
         if "+" in kinds:
-            buffer = io.BufferedRandom(raw, size)
+            buffer: Any = io.BufferedRandom(raw, size)
         elif "r" in kinds:
             buffer = io.BufferedReader(raw, size)
         else:
@@ -270,6 +284,6 @@ def open_(file, mode="r", buffering=-1, encoding=None, errors=None, newline=None
         raise
 
 
-def open_code(path):
+def open_code(path: Any) -> Any:
     """A file of code, opened for reading."""
     return open_(path, "rb")

@@ -1,16 +1,20 @@
-"""What `os.stat` and `os.scandir` tell."""
+"""Results of `os.stat` and `os.scandir`."""
+
+from __future__ import annotations
 
 import os
+from typing import Any
 
 from .. import host
+from .tree import Node
 
 
 class Stat(tuple):
-    """A stat result whose times are asked of the host when somebody looks: size and kind alone are no clock."""
+    """A stat result that reads its times from the host when the program reads them: size and kind are no clock."""
 
     n_sequence_fields = 10
 
-    def __new__(cls, node):
+    def __new__(cls, node: Node) -> Any:
         size = len(node.content) if not node.folder else 4096
         self = super().__new__(cls, (node.mode, node.number, 1, 1, 1000, 1000, size, 0, 0, 0))
         self._node = node
@@ -28,74 +32,74 @@ class Stat(tuple):
     st_rdev = property(lambda self: 0)
 
     @property
-    def st_mtime_ns(self):
-        return host.started() if self._node.slept is None else self._node.slept
+    def st_mtime_ns(self) -> Any:
+        return host.started() if self._node.time_ns is None else self._node.time_ns
 
     @property
-    def st_mtime(self):
+    def st_mtime(self) -> Any:
         return self.st_mtime_ns / 1e9
 
     st_atime = st_ctime = st_mtime
     st_atime_ns = st_ctime_ns = st_mtime_ns
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         if index in (7, 8, 9):
             return int(self.st_mtime)
         return tuple.__getitem__(self, index)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         names = "mode ino dev nlink uid gid size atime mtime ctime".split()
         return "os.stat_result(" + ", ".join(f"st_{n}={self[i]}" for i, n in enumerate(names)) + ")"
 
 
 class Entry:
-    """What `os.scandir` gives."""
+    """An entry of `os.scandir`."""
 
-    def __init__(self, folder, name, node):
+    def __init__(self, folder: Any, name: str, node: Node) -> None:
         self.name = name
         self.path = os.path.join(folder, name)
         self._node = node
 
-    def is_dir(self, *, follow_symlinks=True):
+    def is_dir(self, *, follow_symlinks: Any = True) -> Any:
         return self._node.folder
 
-    def is_file(self, *, follow_symlinks=True):
+    def is_file(self, *, follow_symlinks: Any = True) -> bool:
         return not self._node.folder
 
-    def is_symlink(self):
+    def is_symlink(self) -> bool:
         return False
 
-    def is_junction(self):
+    def is_junction(self) -> bool:
         return False
 
-    def inode(self):
+    def inode(self) -> Any:
         return self._node.number
 
-    def stat(self, *, follow_symlinks=True):
+    def stat(self, *, follow_symlinks: Any = True) -> Any:
         return Stat(self._node)
 
-    def __fspath__(self):
+    def __fspath__(self) -> Any:
         return self.path
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<DirEntry {self.name!r}>"
 
 
 class Entries:
-    def __init__(self, entries):
+    def __init__(self, entries: Any) -> None:
         self._entries = iter(entries)
 
-    def __iter__(self):
+    def __iter__(self) -> Any:
         return self
 
-    def __next__(self):
+    def __next__(self) -> Any:
         return next(self._entries)
 
-    def __enter__(self):
+    def __enter__(self) -> Any:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         self._entries = iter(())

@@ -1,70 +1,73 @@
-"""The tree itself: nodes, paths, the working directory, and what lies outside."""
+"""The tree itself: nodes, paths, the working directory, and paths outside of it."""
+
+from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
+from typing import Any
 
 from .. import host
-from ..paths import HOME
+from ..paths import HOME, OWN_FOLDERS
 
-OWN = (HOME, "/tmp")
 NULL = "/dev/null"
-# Where the guest's own code seems to lie: tracebacks look for its lines there, and that is no need of the program's.
+# Folders of the guest's own code: tracebacks look for its lines there, and that is no need of the program's.
 _GUEST = ("/python", "/0", "/1", "/world", "/bundled")
 
 
 class Node:
-    __slots__ = ("mode", "slept", "number", "content", "version")
+    __slots__ = ("mode", "time_ns", "number", "content", "version")
 
-    def __init__(self, mode, content):
+    def __init__(self, mode: int, content: Any) -> None:
         self.mode = mode
         self.content = content
         self.version = 0
         self.number = tree.next_number()
         self.touch()
 
-    def touch(self, at=None):
-        # Seconds since 1970 where the program set them, else a mark that the clock is asked for when somebody looks.
-        self.slept = at
+    def touch(self, at: int | None = None) -> None:
+        # Nanoseconds since 1970 where the program set them; None: the clock is read when a stat result is.
+        self.time_ns = at
 
-    def changed(self):
-        """The content is another: noted for the one who asks what a cell left."""
+    def changed(self) -> None:
+        """Notes that the content changed."""
         self.version = tree.change()
         self.touch()
 
     @property
-    def folder(self):
+    def folder(self) -> bool:
         return stat.S_ISDIR(self.mode)
 
 
 class Tree:
     """All nodes, the working directory and the open files."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.number = 1
-        # Counts changes: of content, and of what lies where.
+        # Counts changes of contents and of folders.
         self.version = 0
-        self.root = None
+        self.root: Any = None
         self.cwd = HOME
-        self.open = {}
+        self.open: dict[int, Any] = {}
 
-    def next_number(self):
+    def next_number(self) -> int:
         self.number += 1
         return self.number
 
-    def change(self):
+    def change(self) -> int:
         self.version += 1
         return self.version
 
-    def clear(self):
+    def clear(self) -> None:
         self.number = 1
         self.change()
         self.cwd = HOME
         self.open = {}
         self.root = Node(stat.S_IFDIR | 0o755, {})
-        for own in OWN:
+        for own in OWN_FOLDERS:
             self.make_folders(own)
 
-    def make_folders(self, path):
+    def make_folders(self, path: str) -> Node:
         node = self.root
         for part in parts_of(path):
             if part not in node.content:
@@ -77,12 +80,12 @@ class Tree:
 tree = Tree()
 
 
-def clear():
+def clear() -> None:
     tree.clear()
 
 
-def give(files):
-    """Lays out the files that came with a program."""
+def write_files(files: Iterable[Any]) -> None:
+    """Writes the files that came with a program."""
     for file in files:
         path = absolute(file.path)
         folder, name = path.rsplit("/", 1)
@@ -90,7 +93,7 @@ def give(files):
         tree.change()
 
 
-def enter(folder):
+def set_working_directory(folder: str | None) -> None:
     """Makes a folder the working directory, where one is named."""
     if folder:
         path = absolute(folder)
@@ -98,12 +101,12 @@ def enter(folder):
         tree.cwd = path
 
 
-def parts_of(path):
+def parts_of(path: str) -> list[str]:
     return [part for part in path.split("/") if part]
 
 
-def absolute(path):
-    """The normal form of a path. `..` is resolved by name: there are no links."""
+def absolute(path: Any) -> str:
+    """Returns the normal form of a path. `..` is resolved by name: there are no links."""
     path = os.fspath(path)
     if isinstance(path, bytes):
         path = os.fsdecode(path)
@@ -111,7 +114,7 @@ def absolute(path):
         raise ValueError("embedded null byte")
     if not path:
         raise FileNotFoundError(2, "No such file or directory", path)
-    parts = []
+    parts: list[str] = []
     for part in (path if path.startswith("/") else f"{tree.cwd}/{path}").split("/"):
         if part == "..":
             del parts[-1:]
@@ -120,8 +123,8 @@ def absolute(path):
     return "/" + "/".join(parts)
 
 
-def node_at(path):
-    """The node at a normal path, or None."""
+def node_at(path: str) -> Node | None:
+    """Returns the node at a normal path, or None."""
     node = tree.root
     for part in parts_of(path):
         if not node.folder:
@@ -132,25 +135,25 @@ def node_at(path):
     return node
 
 
-def _mine(path):
-    return any(path == own or path.startswith(own + "/") for own in OWN)
+def _is_own(path: str) -> bool:
+    return any(path == own or path.startswith(own + "/") for own in OWN_FOLDERS)
 
 
-def above_mine(path):
-    """A folder that the program's own lie in: it is there on every machine."""
-    return any(own.startswith(path.rstrip("/") + "/") for own in OWN)
+def is_above_own(path: str) -> bool:
+    """Returns whether a path is a folder above the program's own: it exists on every machine."""
+    return any(own.startswith(path.rstrip("/") + "/") for own in OWN_FOLDERS)
 
 
-def _outside(path):
-    """Names the need for a path that is not the program's own."""
-    if not _mine(path) and path != NULL and not path.startswith(_GUEST):
-        host.lack("FILES", path[:200])
+def _outside(path: str) -> None:
+    """Reports the need for a path that is not the program's own."""
+    if not _is_own(path) and path != NULL and not path.startswith(_GUEST):
+        host.report_need("FILES", path[:200])
 
 
-def found(path):
+def found(path: Any) -> Node:
     normal = absolute(path)
     node = node_at(normal)
-    if not _mine(normal):
+    if not _is_own(normal):
         _outside(normal)
     if node is None:
         above = node_at(normal.rsplit("/", 1)[0] or "/")
@@ -160,10 +163,10 @@ def found(path):
     return node
 
 
-def place_of(path, *shown):
-    """The folder that holds a path, and the name in it, for making and removing."""
+def place_of(path: Any, *shown: Any) -> tuple[dict[str, Node], str]:
+    """Returns the folder that holds a path, and the name in it, for making and removing."""
     normal = absolute(path)
-    if not _mine(normal):
+    if not _is_own(normal):
         _outside(normal)
         if normal.split("/", 2)[1] in ("etc", "usr", "bin", "sbin", "lib", "proc", "sys", "dev", "root", "var", "boot"):
             raise PermissionError(13, "Permission denied", path, *shown)

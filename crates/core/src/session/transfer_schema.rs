@@ -1,0 +1,176 @@
+//! The JSON that crosses between the host and the kernels of a state transfer.
+//!
+//! `state_transfer/schema.py` has the same types, and `sandboxes/python/schema.json` lists their fields.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use switchtower_contract::{Change, Content};
+
+/// What `export_state` is called with. The kernel itself adds the file names of cells.
+#[derive(Debug, Serialize)]
+pub(super) struct ExportOptions<'a> {
+    /// The working directory that the session began with.
+    pub(super) home: &'a str,
+    /// The environment that it began with.
+    pub(super) env: &'a BTreeMap<String, String>,
+}
+
+/// What `restore` is called with.
+#[derive(Debug, Serialize)]
+pub(super) struct RestoreRequest<'a> {
+    pub(super) cells: Vec<PastCell<'a>>,
+    /// What `export_state` returned: the host looks at none of it.
+    pub(super) state: &'a Value,
+    /// Seconds that the cells may take together.
+    pub(super) time_limit_s: u64,
+    /// The working directory that the session began with.
+    pub(super) home: &'a str,
+    /// Whether others use the session's files there already.
+    pub(super) files_in_use: bool,
+}
+
+/// A cell of the history.
+#[derive(Debug, Serialize)]
+pub(super) struct PastCell<'a> {
+    pub(super) number: u32,
+    pub(super) code: &'a str,
+    pub(super) env: &'a BTreeMap<String, String>,
+    pub(super) changes: Vec<PastChange<'a>>,
+    /// It was seen to ask for neither clock, randomness, environment nor identity.
+    pub(super) pure: bool,
+    /// It ended with an exception.
+    pub(super) raised: bool,
+    /// It was cut short, or refused what is available there: it is not run again.
+    pub(super) incomplete: bool,
+}
+
+/// A file or folder as the client left it before a cell.
+#[derive(Debug, Serialize)]
+pub(super) struct PastChange<'a> {
+    path: &'a str,
+    /// In base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    folder: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    removed: bool,
+}
+
+impl<'a> From<&'a Change> for PastChange<'a> {
+    fn from(change: &'a Change) -> Self {
+        let content = match &change.content {
+            Content::File(content) => Some(STANDARD.encode(content)),
+            Content::Folder | Content::Removed => None,
+        };
+        let (folder, removed) = (change.content == Content::Folder, change.content == Content::Removed);
+        Self { path: &change.path, content, folder, removed }
+    }
+}
+
+/// What `restore` prints.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "every field that the kernel sends has a name here")]
+pub(super) struct Verdict {
+    pub(super) ok: bool,
+    /// How many cells ran.
+    #[serde(default)]
+    pub(super) replayed: Option<u32>,
+    /// Names that were overwritten.
+    #[serde(default)]
+    pub(super) transferred: Vec<String>,
+    pub(super) cell: Option<u32>,
+    pub(super) name: Option<String>,
+    pub(super) reason: Option<String>,
+    /// Milliseconds that it took.
+    pub(super) ms: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::{Map, json};
+
+    use super::*;
+
+    fn schema(name: &str) -> Value {
+        let all: Value = serde_json::from_str(include_str!("../../../../sandboxes/python/schema.json")).unwrap();
+        all["state_transfer"][name].clone()
+    }
+
+    fn names(list: &Value) -> BTreeSet<String> {
+        list.as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+    }
+
+    /// All fields of a type that this side writes, from samples that together have all.
+    fn assert_written(name: &str, samples: &[Value]) {
+        let (required, optional) = (names(&schema(name)["required"]), names(&schema(name)["optional"]));
+        let mut seen = BTreeSet::new();
+        for sample in samples {
+            let fields: BTreeSet<_> = sample.as_object().unwrap().keys().cloned().collect();
+            assert!(required.is_subset(&fields), "{name}: {fields:?}");
+            seen.extend(fields);
+        }
+        assert!(seen.is_subset(&(&required | &optional)), "{name}: {seen:?}");
+    }
+
+    #[test]
+    fn what_the_host_writes_has_the_fields_of_the_schema() {
+        let env = BTreeMap::from([("A".to_owned(), "1".to_owned())]);
+        let contents = [Content::File(b"x".to_vec().into()), Content::Folder, Content::Removed];
+        let changes = contents.map(|content| Change { path: "/home/user/x".to_owned(), content });
+        let cell = PastCell {
+            number: 1,
+            code: "1",
+            env: &env,
+            changes: changes.iter().map(PastChange::from).collect(),
+            pure: true,
+            raised: false,
+            incomplete: false,
+        };
+        let changes: Vec<_> = cell.changes.iter().map(|change| json!(change)).collect();
+        assert_written("Change", &changes);
+        let all: BTreeSet<_> = changes.iter().flat_map(|one| one.as_object().unwrap().keys().cloned()).collect();
+        assert_eq!(all, &names(&schema("Change")["required"]) | &names(&schema("Change")["optional"]));
+        assert_written("Cell", &[json!(cell)]);
+        let state = json!({});
+        let request = RestoreRequest {
+            cells: vec![cell],
+            state: &state,
+            time_limit_s: 1,
+            home: "/home/user",
+            files_in_use: false,
+        };
+        assert_written("RestoreRequest", &[json!(request)]);
+        assert_written("ExportOptions", &[json!(ExportOptions { home: "/home/user", env: &env })]);
+    }
+
+    #[test]
+    fn a_verdict_has_the_fields_of_the_schema_and_no_other() {
+        let schema = schema("Verdict");
+        let value = |name: &str| match name {
+            "ok" => json!(true),
+            "transferred" => json!(["x"]),
+            "name" | "reason" => json!("x"),
+            _ => json!(1),
+        };
+        let fields = names(&schema["required"]).into_iter().chain(names(&schema["optional"]));
+        let whole: Map<_, _> = fields.map(|name| (name.clone(), value(&name))).collect();
+        let read = |fields: &Map<String, Value>| serde_json::from_value::<Verdict>(json!(fields));
+        read(&whole).unwrap();
+        for name in names(&schema["required"]) {
+            let mut less = whole.clone();
+            less.remove(&name);
+            assert!(read(&less).unwrap_err().to_string().contains("missing field"), "{name}");
+        }
+        let mut more = whole;
+        more.insert("why".to_owned(), json!("x"));
+        assert!(read(&more).unwrap_err().to_string().contains("unknown field"));
+    }
+}

@@ -1,0 +1,91 @@
+//! The Python of state transfer, as text: kernels elsewhere have no files of ours.
+
+use serde_json::json;
+
+/// Name and text of modules, in the order of their imports.
+type Sources = [(&'static str, &'static str)];
+
+macro_rules! source {
+    ($path:literal) => {
+        include_str!(concat!("../../../../sandboxes/python/transfer/_switchtower/state_transfer", $path))
+    };
+}
+
+/// Makes modules of the texts below.
+const LOADER: &str = source!("/restore/modules.py");
+
+/// Runs the cells again in another kernel and overwrites what differs.
+const RESTORE: &Sources = &[
+    ("modules", source!("/restore/modules.py")),
+    ("errors", source!("/restore/errors.py")),
+    ("source", source!("/restore/source.py")),
+    ("files", source!("/restore/files.py")),
+    ("suppress", source!("/restore/suppress.py")),
+    ("replay", source!("/restore/replay.py")),
+    ("settings", source!("/restore/settings.py")),
+    ("taint", source!("/restore/taint.py")),
+    ("reconcile", source!("/restore/reconcile.py")),
+    ("restore", source!("/restore/restore.py")),
+];
+
+/// Makes the digests. An exported state brings the text that made its own, which is this one where both are of one build.
+const DIGEST: &Sources = &[
+    ("view", source!("/digest/view.py")),
+    ("encoder", source!("/digest/encoder.py")),
+    ("definitions", source!("/digest/definitions.py")),
+    ("objects", source!("/digest/objects.py")),
+    ("values", source!("/digest/values.py")),
+    ("arrays", source!("/digest/arrays.py")),
+    ("table", source!("/digest/table.py")),
+    ("groups", source!("/digest/groups.py")),
+];
+
+/// The name under which the restoring package waits in `sys.modules`, and is bound while it runs.
+const NAME: &str = "_switchtower_restore";
+
+/// Returns code that prepares a kernel for sessions that may move there: to read so much text ahead saves a move some
+/// tens of milliseconds.
+pub fn restore_prelude() -> String {
+    let (loader, restore, digest) = (json!(LOADER), json!(RESTORE), json!(DIGEST));
+    format!(
+        "(lambda names, sys: (exec({loader}, names), sys.modules.__setitem__('{NAME}', names['load']('{NAME}', \
+         {restore})), sys.modules['{NAME}'].restore.prepare({digest})))({{}}, __import__('sys'))[0]\n"
+    )
+}
+
+/// Returns code that restores a session. `request` is a Python expression: the JSON text, or the path of a file with it.
+/// It prints the verdict.
+pub(super) fn restore(request: &str) -> String {
+    let (loader, restore) = (json!(LOADER), json!(RESTORE));
+    format!(
+        "{NAME} = __import__('sys').modules.pop('{NAME}', None)\n\
+         if {NAME} is None:\n    \
+             {NAME} = {{}}\n    \
+             exec({loader}, {NAME})\n    \
+             {NAME} = {NAME}['load']('{NAME}', {restore})\n\
+         print({NAME}.restore.restore({request}))\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    const FOLDER: &str = "sandboxes/python/transfer/_switchtower/state_transfer";
+
+    #[test]
+    fn every_module_of_the_transfer_is_sent() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(FOLDER);
+        for (part, sources) in [("digest", DIGEST), ("restore", RESTORE)] {
+            let files = std::fs::read_dir(root.join(part)).unwrap().map(|entry| entry.unwrap().path());
+            let names: BTreeSet<_> = files
+                .filter(|path| path.extension().is_some_and(|kind| kind == "py"))
+                .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+                .collect();
+            assert_eq!(names, sources.iter().map(|(name, _)| (*name).to_owned()).collect(), "{part}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! A scripted machine: kernels that share files, and a service on every port that returns the request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, Response};
+
+use super::kernel::ScriptedKernel;
+use super::run::apply;
+use super::{AfterInterrupt, Files, Scripted};
+use crate::fault::Fault;
+use crate::kernel::{Change, Kernel, KernelOptions, Kernels};
+use crate::machine::{Body, Machine};
+
+pub(super) struct ScriptedMachine {
+    pub(super) backend: Scripted,
+    pub(super) files: Files,
+    /// False once the sandbox is dropped.
+    pub(super) is_open: Arc<AtomicBool>,
+}
+
+impl ScriptedMachine {
+    fn check_open(&self) -> Result<(), Fault> {
+        let ended = || Fault::Unavailable { reason: "the machine has ended, as scripted".to_owned() };
+        if self.is_open.load(Ordering::Relaxed) { Ok(()) } else { Err(ended()) }
+    }
+}
+
+#[async_trait]
+impl Kernels for ScriptedMachine {
+    async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+        self.check_open()?;
+        let after_interrupt = self.backend.settings.kernels.unwrap_or(AfterInterrupt::StateKept);
+        Ok(Box::new(ScriptedKernel::open(&self.backend, options, self.files.clone(), after_interrupt)))
+    }
+}
+
+#[async_trait]
+impl Machine for ScriptedMachine {
+    async fn call(&self, port: u16, request: Request<Bytes>) -> Result<Response<Body>, Fault> {
+        self.check_open()?;
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        let answer = format!("{} {path} on port {port}", request.method());
+        Ok(Response::new(Box::pin(Once(Some(answer.into())))))
+    }
+
+    async fn apply(&self, changes: &[Change]) -> Result<(), Fault> {
+        self.check_open()?;
+        apply(&self.files, changes);
+        Ok(())
+    }
+
+    async fn ensure_lifetime(&self, _at_least: Duration) -> Result<(), Fault> {
+        self.check_open()
+    }
+}
+
+/// A body of one piece.
+struct Once(Option<Bytes>);
+
+impl futures_core::Stream for Once {
+    type Item = Result<Bytes, Fault>;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        std::task::Poll::Ready(self.0.take().map(Ok))
+    }
+}

@@ -1,0 +1,693 @@
+"""Tests of the native worker's Python without its executable: `python3 native_worker.py`.
+
+`SITE` names a folder of packages; tests that need one which is not installed are skipped. One prepared interpreter stands
+for the zygote, and each case runs in a child of it. There is no jail here, and the working directory is a temporary one.
+"""
+
+import contextlib
+import functools
+import importlib.util
+import json
+import os
+import pathlib
+import pickle
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import types
+import unittest
+
+HERE = pathlib.Path(__file__).resolve().parent
+PYTHON = HERE.parent
+HOME = tempfile.mkdtemp(prefix="switchtower-inside-", dir="/var/tmp")
+PACKAGES = """
+numpy pandas matplotlib.pyplot sympy scipy.stats scipy.optimize scipy.signal sklearn.linear_model sklearn.ensemble
+sklearn.model_selection sklearn.datasets PIL.Image pandas.plotting._matplotlib
+""".split()
+
+
+def embedded_files():
+    """Returns name and text of the package's files, as the executable holds them."""
+    files = {}
+    for part in ("shared", "native", "transfer"):
+        folder = PYTHON / part / "_switchtower"
+        files.update({str(file.relative_to(folder)): file.read_text() for file in folder.rglob("*.py")})
+    # The one thing that differs here: where a program's own files are.
+    files["paths.py"] = files["paths.py"].replace('HOME = "/home/user"', f"HOME = {HOME!r}")
+    return files
+
+
+class Moved(BaseException):
+    """Another tier takes the program: here only in a test."""
+
+
+def host():
+    module = types.ModuleType("_switchtower_host")
+    module.shown, module.lacked, module.moves = [], [], False
+
+    def show(data, main):
+        assert all(type(mime) is str and type(text) is str for mime, text in data), data
+        os.write(1, f"\x01{len(module.shown)}".encode())
+        module.shown.append((dict(data), main))
+
+    def report_need(what, detail):
+        module.lacked.append((what, detail))
+        if module.moves:
+            module.report(None)
+            os._real_exit(0)
+
+    module.show, module.report_need = show, report_need
+    return module
+
+
+def run_cell(entry, options, code, number, env, has_stdin, changes):
+    return entry.run_cell(options=options, code=code, number=number, env=env, has_stdin=has_stdin, changes=changes)
+
+
+class Ran:
+    """What a child left."""
+
+    def __init__(self, ending, shown, lacked, out, err):
+        self.ending, self.shown, self.lacked, self.err = ending, shown, lacked, err
+        # Where something was shown there is a mark in the stream; its number follows.
+        self.stream, self.out = out, "".join(part[1:] if n else part for n, part in enumerate(out.split("\x01")))
+
+    def __repr__(self):
+        kinds = [sorted(data) for data, _ in self.shown]
+        return f"{self.ending!r} shown={kinds} {self.lacked} out={self.out!r} err={self.err!r}"
+
+
+def child(work, stdin=None, moves=False):
+    """Runs `work` in a fork of this process that was born as a child of the zygote is."""
+    with contextlib.ExitStack() as stack:
+        return _child(
+            work, stdin, moves, *(stack.enter_context(tempfile.TemporaryFile(dir="/var/tmp")) for _ in range(4))
+        )
+
+
+def _child(work, stdin, moves, out, err, given, told):
+    from _switchtower import entry
+
+    stub = sys.modules["_switchtower_host"]
+    given.write((stdin or "").encode())
+    given.seek(0)
+    started = os.fork()
+    if not started:
+        os.environ["UNTOLD"] = "the host's own"
+        for number, file in ((0, given), (1, out), (2, err)):
+            os.dup2(file.fileno(), number)
+        stub.moves = moves
+
+        def report(ending):
+            pickle.dump((ending, stub.shown, stub.lacked), told)
+            told.flush()
+
+        stub.report = report
+
+        def leave(code):
+            report(("left", code))
+            os._real_exit(0)
+
+        stub.leave = leave
+        entry.after_fork()
+        report(work(entry))
+        os._real_exit(0)
+    _, status = os.waitpid(started, 0)
+    for file in (out, err, told):
+        file.seek(0)
+    try:
+        ending, shown, lacked = pickle.load(told)
+    except EOFError:
+        ending, shown, lacked = ("died", status), [], []
+    return Ran(ending, shown, lacked, out.read().decode(), err.read().decode())
+
+
+def run(code, files=(), env=None, stdin=None, moves=False):
+    return child(
+        lambda entry: entry.run_program(code=code, files=list(files), env=env, has_stdin=stdin is not None),
+        stdin,
+        moves,
+    )
+
+
+def cells(*codes, opening=(None, None), **options):
+    """The endings and changes of cells in one kernel."""
+
+    def work(entry):
+        ran = []
+        for number, code in enumerate(codes, 1):
+            given = {"env": {}, "changes": [], "interrupt": None} | (
+                code if isinstance(code, dict) else {"source": code}
+            )
+            if given["interrupt"]:
+                signal.setitimer(signal.ITIMER_REAL, given["interrupt"])
+            ran.append(run_cell(entry, opening if number == 1 else None, given["source"], number, given["env"],
+                                  options.get("stdin") is not None, given["changes"]))  # fmt: skip
+        return ran
+
+    return child(work, **options)
+
+
+def needs(*modules):
+    """Skips a test where one of them could not be imported: known once the tests run."""
+
+    def checked(test):
+        @functools.wraps(test)
+        def run(self):
+            if absent := [name for name in modules if name not in sys.modules]:
+                self.skipTest(f"not installed: {', '.join(absent)}")
+            test(self)
+
+        return run
+
+    return checked
+
+
+class Case(unittest.TestCase):
+    maxDiff = None
+
+    def setUp(self):
+        for name in os.listdir(HOME):
+            path = os.path.join(HOME, name)
+            shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+
+    def finished(self, ran, code=0):
+        self.assertEqual(ran.ending, ("finished", code), ran)
+        return ran
+
+    def prints(self, source, text, **options):
+        self.assertEqual(self.finished(run(source, **options)).out, text)
+
+
+class Zygote(Case):
+    def test_what_warms_it_up_ends_as_it_should(self):
+        from _switchtower import warmup
+
+        raised = [ending[1] for ending in warmup.ended.values() if ending[0] == "raised"]
+        expected = ["SyntaxError", "ZeroDivisionError", "NameError"]
+        expected += (
+            ["IndexError"] * ("numpy" in sys.modules) + ["KeyError"] * ("pandas" in sys.modules) + ["ZeroDivisionError"]
+        )
+        self.assertEqual(raised, expected, warmup.ended)
+
+
+class Programs(Case):
+    def test_a_program_prints_and_its_last_value_is_shown(self):
+        ran = self.finished(run("print('a')\n[1, {'b': 2.5}]"))
+        self.assertEqual(ran.stream, "a\n\x010")
+        self.assertEqual(ran.shown, [({"text/plain": "[1, {'b': 2.5}]", "application/json": '[1,{"b":2.5}]'}, True)])
+
+    def test_leaving_gives_the_code_that_a_shell_would_see(self):
+        for source, code in (("import sys; sys.exit(3)", 3), ("exit(300)", 44), ("raise SystemExit", 0)):
+            self.finished(run(source), code)
+        self.assertEqual(run("print('said', flush=True)\nimport os\nos._exit(4)").ending, ("left", 4))
+        self.assertEqual(run("import sys; sys.exit('over')").err, "over\n")
+
+    def test_what_is_due_at_the_end_happens_after_threads_have_ended(self):
+        self.prints(
+            "import atexit, threading, time\natexit.register(print, 'last')\n"
+            "threading.Thread(target=lambda: (time.sleep(0.05), print('thread'))).start()\n"
+            "threading.Thread(target=lambda: time.sleep(60), daemon=True).start()\nprint('main')",
+            "main\nthread\nlast\n",
+        )
+
+    def test_threads_pools_and_coroutines_work(self):
+        self.prints(
+            "import asyncio\nfrom concurrent.futures import ThreadPoolExecutor as P\n"
+            "from multiprocessing.pool import ThreadPool\n"
+            "with P(2) as p: print(list(p.map(abs, [-1, 2])))\nwith ThreadPool(2) as p: print(p.map(abs, [-3]))\n"
+            "async def f(): await asyncio.sleep(0.01); return 5\nawait asyncio.sleep(0)\nprint(await f())",
+            "[1, 2]\n[3]\n5\n",
+        )
+
+    def test_a_traceback_has_no_frame_of_ours(self):
+        ending = run("import json\ndef f(s):\n    return json.loads(s)\nf('{')").ending
+        self.assertEqual((ending[0], ending[1], ending[4]), ("raised", "JSONDecodeError", 3))
+        self.assertTrue(
+            ending[3].startswith('Traceback (most recent call last):\n  File "<program>", line 4, in <module>\n')
+        )
+        self.assertIn("json/decoder.py", ending[3])
+        self.assertNotIn("switchtower", ending[3])
+        self.assertNotIn("frozen", ending[3])
+        self.assertEqual(run("x = (").ending[1], "SyntaxError")
+
+    def test_a_program_sees_nothing_of_the_machines_environment(self):
+        source = "import os, sys\nprint(sorted(os.environ), os.getcwd(), sys.argv, sys.path[0])\nprint(os.popen)"
+        out = self.finished(run(source, env={"KEY": "v"})).out
+        self.assertTrue(out.startswith(f"['HOME', 'KEY', 'LANG', 'PATH'] {HOME} ['{HOME}/main.py'] {HOME}\n"), out)
+
+    def test_files_that_are_given_lie_there_and_can_be_imported(self):
+        files = [("mine.py", b"def f(): return 'mine'"), ("data/a.txt", b"text"), (HOME + "/b", b"b")]
+        self.prints("import mine, os\nprint(mine.f(), open('data/a.txt').read(), sorted(os.listdir()))",
+                    "mine text ['b', 'data', 'mine.py']\n", files=files)  # fmt: skip
+
+    def test_input_is_read_and_ends(self):
+        self.prints(
+            "print(input('? '), input())\ntry: input()\nexcept EOFError: print('end')", "? a b\nend\n", stdin="a\nb"
+        )
+
+    def test_children_draw_different_numbers(self):
+        source = "import random, tempfile\nprint(random.random(), tempfile.mktemp())"
+        if "numpy" in sys.modules:
+            source += "\nimport numpy as np\nprint(np.random.rand(), np.random.default_rng().random())"
+        ones, others = (self.finished(run(source)).out.split() for _ in range(2))
+        for one, other in zip(ones, others):
+            self.assertNotEqual(one, other)
+
+    def test_there_is_no_memory_left_and_the_program_is_told_so(self):
+        source = ("import resource\nresource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\n"
+                  "held = []\nwhile True: held.append(bytearray(1 << 20))")  # fmt: skip
+        ending = run(source).ending
+        self.assertEqual((ending[0], ending[1], ending[4]), ("raised", "MemoryError", 4), ending)
+
+    def test_what_cannot_be_told_is_told_without(self):
+        ending = run("class E(Exception):\n    def __str__(self): raise ValueError\nraise E").ending
+        self.assertEqual(ending[:2], ("raised", "E"))
+
+
+class Needs(Case):
+    NEEDS = [
+        ("import nowhere_to_be_found", "MODULE", "nowhere_to_be_found", "ModuleNotFoundError"),
+        ("from nowhere.deep import x", "MODULE", "nowhere", "ModuleNotFoundError"),
+        ("exec('import nowhere')", "MODULE", "nowhere", "ModuleNotFoundError"),
+        ("open('/data/table.csv')", "FILES", "/data/table.csv", "FileNotFoundError"),
+        ("import pathlib; pathlib.Path('/etc/nothing').read_text()", "FILES", "/etc/nothing", "FileNotFoundError"),
+        ("import os; os.listdir('/data')", "FILES", "/data", "FileNotFoundError"),
+        ("import os; os.makedirs('/proc/x/y')", "FILES", "/proc/x", "FileNotFoundError"),
+        ("open('/proc/new', 'w')", "FILES", "/proc/new", "FileNotFoundError"),
+        ("import sqlite3; sqlite3.connect('/data/x.db')", "FILES", "/data/x.db", "OperationalError"),
+        ("import socket; socket.create_connection(('192.0.2.1', 80))", "NETWORK", "192.0.2.1:80", "OSError"),
+        ("import socket; socket.gethostbyname('example.org')", "NETWORK", "example.org", "gaierror"),
+        ("import urllib.request as u; u.urlopen('https://example.org/x')", "NETWORK", "example.org", "URLError"),
+        ("import asyncio; asyncio.run(asyncio.open_connection('192.0.2.1', 80))", "NETWORK", "a socket", "OSError"),
+        ("import subprocess; subprocess.run(['git', 'status'])", "PROCESS", "git status", "FileNotFoundError"),
+        ("import subprocess; subprocess.check_output('id', shell=True)", "PROCESS", "id", "FileNotFoundError"),
+        ("import os; os.system('id')", "PROCESS", "id", "PermissionError"),
+        ("import os; os.fork()", "PROCESS", "os.fork", "PermissionError"),
+        ("import os; os.kill(1, 9)", "PROCESS", "os.kill(1)", "PermissionError"),
+        ("import multiprocessing as m; m.Process(target=print).start()",
+         "PROCESS", "multiprocessing.Process", "PermissionError"),
+        ("import multiprocessing as m; print(m.Pool(2).map(abs, [1]))",
+         "PROCESS", "multiprocessing.Process", "PermissionError"),
+        ("import multiprocessing as m\nif __name__ == '__main__': m.get_context('spawn').Process(target=print).start()",
+         "PROCESS", "multiprocessing.Process", "PermissionError"),
+    ]  # fmt: skip
+
+    def test_a_need_is_named_and_then_the_program_sees_its_own_exception(self):
+        for source, what, detail, exception in self.NEEDS:
+            with self.subTest(source):
+                ran = run(source)
+                self.assertEqual((ran.lacked[:1], ran.ending[1]), ([(what, detail)], exception), ran)
+
+    def test_where_another_tier_stands_ready_the_program_ends_there(self):
+        for source, what, detail, _ in self.NEEDS:
+            with self.subTest(source):
+                ran = run(f"import atexit; atexit.register(print, 'never')\n{source}", moves=True)
+                self.assertEqual((ran.ending, ran.lacked, ran.out), (None, [(what, detail)], ""), ran)
+
+    def test_what_any_machine_would_refuse_is_no_need(self):
+        for source in ("open('missing.txt')", "open('deep/missing.txt')", "import os; os.rmdir('nothing')", "1 / 0"):
+            with self.subTest(source):
+                ran = run(source)
+                self.assertEqual((ran.ending[0], ran.lacked), ("raised", []))
+
+    def test_what_libraries_only_try_is_no_need(self):
+        for source in (
+            "import importlib.util; importlib.util.find_spec('nowhere')",
+            "import platform; platform.platform(); platform.processor()",
+            "import uuid; uuid.uuid1()", "import socket; socket.socketpair()", "open('/dev/null', 'w').write('x')",
+            "import zoneinfo, locale, mimetypes; mimetypes.guess_type('a.csv')",
+            "open(__import__('json').__file__).read()",
+            "import sqlite3; sqlite3.connect(':memory:')", "import os; os.kill(os.getpid(), 0)",
+        ):  # fmt: skip
+            with self.subTest(source):
+                self.assertEqual(self.finished(run(source)).lacked, [])
+
+    @needs("pandas")
+    def test_a_file_that_a_library_is_to_read_is_a_need(self):
+        ran = run("import pandas as pd; pd.read_csv('/data/sales.csv')")
+        self.assertEqual((ran.lacked, ran.ending[1]), ([("FILES", "/data/sales.csv")], "FileNotFoundError"))
+
+    @needs("pandas")
+    def test_a_package_that_pandas_lacks_for_what_the_program_asks_is_a_need(self):
+        ran = run("import pandas as pd; pd.DataFrame({'a': [1]}).to_markdown()")
+        if ran.ending[0] == "finished":
+            self.skipTest("tabulate is there")
+        self.assertEqual(ran.lacked[:1], [("MODULE", "tabulate")], ran)
+
+    @needs("sklearn")
+    def test_work_that_could_be_spread_over_processes_is_done_in_this_one(self):
+        source = ("import numpy as np\nfrom sklearn.ensemble import RandomForestClassifier as R\n"
+                  "from sklearn.model_selection import cross_val_score as c\nx = np.arange(60.).reshape(30, 2)\n"
+                  "y = np.arange(30) % 2\nprint(len(c(R(5, n_jobs=-1), x, y, n_jobs=-1, cv=3)))")  # fmt: skip
+        ran = self.finished(run(source))
+        self.assertEqual((ran.out, ran.lacked, ran.err), ("3\n", [], ""))
+
+
+class Shown(Case):
+    @needs("matplotlib.pyplot")
+    def test_figures_are_shown_in_the_order_of_the_program_and_closed(self):
+        ran = self.finished(run("import matplotlib.pyplot as plt\nprint('one')\nplt.plot([1, 2]); plt.show()\n"
+                                "print('two', plt.get_fignums())\n"
+                                "plt.figure(); plt.bar([1], [2])\nplt.title('last');"))  # fmt: skip
+        self.assertEqual(ran.stream, "one\n\x010two []\n\x011")
+        for data, _ in ran.shown:
+            self.assertEqual(sorted(data), ["image/png", "text/plain"])
+            self.assertTrue(data["image/png"].startswith("iVBOR") and "\n" not in data["image/png"])
+        self.assertEqual(ran.shown[0][0]["text/plain"], "<Figure size 640x480 with 1 Axes>")
+
+    @needs("matplotlib.pyplot")
+    def test_figures_are_shown_after_an_exception_and_saved_where_the_program_wants(self):
+        ran = run("import matplotlib.pyplot as plt, matplotlib\nmatplotlib.use('Agg')\nplt.plot([1])\n"
+                  "plt.savefig('a.png')\nplt.savefig('a.svg')\n"
+                  "import os\nprint(os.path.getsize('a.png') > 1000, matplotlib.get_backend().lower())\n"
+                  "1/0")  # fmt: skip
+        self.assertEqual((ran.out, [sorted(d) for d, _ in ran.shown]), ("True agg\n", [["image/png", "text/plain"]]))
+        self.assertEqual(ran.err, "")
+
+    @needs("matplotlib.pyplot")
+    def test_a_figure_that_cannot_be_drawn_is_told_of_and_the_program_goes_on(self):
+        ran = self.finished(run("import matplotlib.pyplot as plt\nplt.title('$\\\\frac{$')\nplt.show()\nprint('on')"))
+        self.assertEqual(ran.out, "on\n")
+        self.assertIn("ValueError", ran.err)
+        self.assertNotIn("switchtower", ran.err)
+
+    @needs("matplotlib.pyplot")
+    def test_a_figure_is_a_value_too(self):
+        ran = self.finished(
+            run("import matplotlib.pyplot as plt\nfig, ax = plt.subplots()\nplt.close(fig)\ndisplay(fig)\nfig")
+        )
+        self.assertEqual([(sorted(d), m) for d, m in ran.shown],
+                         [(["image/png", "text/plain"], False), (["image/png", "text/plain"], True)])  # fmt: skip
+
+    @needs("pandas")
+    def test_tables_are_html_and_text(self):
+        data = self.finished(run("import pandas as pd\npd.DataFrame({'a': [1, 2], 'b': ['x', None]})")).shown[0][0]
+        self.assertEqual(sorted(data), ["text/html", "text/plain"])
+        self.assertEqual(data["text/plain"], "   a    b\n0  1    x\n1  2  NaN")
+        self.assertIn("<table", data["text/html"])
+
+    @needs("sympy")
+    def test_formulas_are_latex(self):
+        data = self.finished(run("import sympy\nx = sympy.Symbol('x')\nx**2 / 3")).shown[0][0]
+        self.assertEqual(data, {"text/plain": "x**2/3", "text/latex": "$\\displaystyle \\frac{x^{2}}{3}$"})
+
+    @needs("PIL.Image")
+    def test_pictures_are_pictures(self):
+        data = self.finished(run("from PIL import Image\nImage.new('RGB', (4, 4))")).shown[0][0]
+        self.assertIn("image/png", data)
+
+    def test_display_is_there_under_every_name(self):
+        source = ("display(1)\nfrom IPython.display import display, HTML, Image\ndisplay(HTML('<b>x</b>'))\n"
+                  "class A:\n    def _repr_svg_(self): return '<svg/>'\nA()")  # fmt: skip
+        shown = self.finished(run(source)).shown
+        self.assertEqual([sorted(d)[-1] for d, _ in shown], ["text/plain"] * 3)
+        self.assertEqual((shown[1][0]["text/html"], shown[2][0]["image/svg+xml"]), ("<b>x</b>", "<svg/>"))
+
+    @needs("pandas", "numpy")
+    def test_frames_of_libraries_are_told(self):
+        traceback = run("import pandas as pd\npd.DataFrame({'a': [1]})['b']").ending[3]
+        self.assertIn("pandas/core/frame.py", traceback)
+        self.assertIn("KeyError: 'b'", traceback)
+        self.assertNotIn("switchtower", traceback)
+
+
+class Kernels(Case):
+    def endings(self, ran):
+        self.assertIsInstance(ran.ending, list, ran)
+        return [ending for ending, _ in ran.ending]
+
+    def test_cells_share_their_names_and_know_their_numbers(self):
+        ran = cells("x = 20\nx + 1", "_ * 2", "def f(): return 1 / 0\nf()", "In[1], Out[1]")
+        kinds = [ending[0] for ending in self.endings(ran)]
+        self.assertEqual(kinds, ["finished", "finished", "raised", "finished"])
+        self.assertEqual([d["text/plain"] for d, _ in ran.shown], ["21", "42", "('x = 20\\nx + 1', 21)"])
+        traceback = self.endings(ran)[2][3]
+        self.assertIn("Cell In[3], line 1, in f()\n----> 1 def f(): return 1 / 0", traceback)
+        self.assertNotIn("switchtower", traceback)
+
+    def test_cells_are_what_a_notebook_makes_of_them(self):
+        folder = HERE.parents[3] / "tests" / "backend" / "cells"
+        for file in sorted(folder.glob("*.py")):
+            given = [self._expected(cell) for cell in file.read_text().split("# %%\n")[1:]]
+            ran = cells(*(source for source, *_ in given))
+            if not isinstance(ran.ending, list):
+                self.fail(f"{file.name}: {ran}")
+            # Where the streams of the cells end cannot be seen here, so all are compared at once.
+            shown = [d["text/plain"] for d, main in ran.shown if main]
+            with self.subTest(file.name):
+                self.assertEqual(shown, [text for _, text, _, _ in given if text is not None])
+                errors = [f"{end[1]}: {end[2]}".rstrip() for end in self.endings(ran) if end[0] == "raised"]
+                self.assertEqual(errors, [error.rstrip() for *_, error, _ in given if error is not None])
+
+    @staticmethod
+    def _expected(cell):
+        text = error = None
+        stdout, lines = "", cell.split("\n")
+        while lines and lines[0].startswith(("# text: ", "# stdout: ", "# error: ", "# none")):
+            kind, _, told = lines.pop(0)[2:].partition(": ")
+            if kind == "text":
+                text = json.loads(told)
+            elif kind == "error":
+                error = told
+            elif kind == "stdout":
+                stdout = json.loads(told)
+        return "\n".join(lines).removesuffix("\n"), text, error, stdout
+
+    def test_an_interrupt_ends_the_cell_and_not_the_kernel(self):
+        def late(entry):
+            told = run_cell(entry, (None, None), "x = 1", 1, {}, False, [])
+            os.kill(os.getpid(), signal.SIGINT)
+            return [told, run_cell(entry, None, "x", 2, {}, False, [])]
+
+        signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        for busy in ("while True: pass", "import time; time.sleep(60)", "await __import__('asyncio').sleep(60)",
+                     "try:\n    while True: pass\nfinally: y = 2"):  # fmt: skip
+            with self.subTest(busy):
+                ran = cells("x = 5", {"source": busy, "interrupt": 0.05}, "x")
+                first, second, third = self.endings(ran)
+                self.assertEqual(
+                    (second[:2], third, ran.shown[0][0]["text/plain"]),
+                    (("raised", "KeyboardInterrupt"), ("finished", 0), "5"),
+                )
+        ran = child(late)
+        self.assertEqual(self.endings(ran), [("finished", 0)] * 2)
+
+    def test_what_a_cell_made_of_the_files_is_told(self):
+        made = [("a.txt", b"ab"), ("old", b"x"), ("gone/b", b"c"), ("made", True)]
+        changes = [(f"{HOME}/{path}", content) for path, content in made]
+        ran = cells(
+            {"source": "import os, shutil\n"
+                       "open('new/b', 'w').write(open('a.txt').read() * 2) if os.path.isdir('new')"
+                       " else os.mkdir('new')",
+             "changes": changes},
+            "open('new/b', 'w').write('b'); open('a.txt', 'w').write('ba'); os.remove('old'); shutil.rmtree('gone')",
+            "open('a.txt').read()", {"source": "", "changes": [(f"{HOME}/new", None)]}, "os.path.exists('new')",
+        )  # fmt: skip
+        told = [[(path.removeprefix(HOME + "/"), content) for path, content in made] for _, made in ran.ending]
+        self.assertEqual(told[0], [("new", True)])
+        self.assertEqual(
+            sorted(told[1], key=str),
+            sorted([("old", None), ("gone", None), ("a.txt", b"ba"), ("new/b", b"b")], key=str),
+        )
+        self.assertEqual(told[2:], [[], [], []])
+        self.assertEqual(ran.shown[-1][0]["text/plain"], "False")
+
+    def test_more_than_can_be_told_is_said(self):
+        ran = cells("open('big', 'wb').truncate(100 << 20)\nopen('small', 'w').write('s');")
+        self.assertEqual(ran.ending[0][1], [(f"{HOME}/small", b"s")])
+        self.assertIn("1 file is kept in this kernel alone", ran.err)
+
+    def test_a_module_that_a_cell_wrote_can_be_imported_at_once(self):
+        ran = cells(
+            "open('one.py', 'w').write('v = 1');",
+            "import one; one.v",
+            "open('two.py', 'w').write('v = 2');",
+            "import two; two.v",
+        )
+        self.assertEqual([d["text/plain"] for d, _ in ran.shown], ["1", "2"])
+
+    def test_variables_are_lent_and_the_working_directory_is_the_one_asked_for(self):
+        ran = cells({"source": "import os\n[os.environ['A'], os.environ['B'], os.getcwd()]", "env": {"B": "cell"}},
+                    "[os.environ['A'], 'B' in os.environ]", opening=({"A": "kernel"}, HOME + "/deep"))  # fmt: skip
+        self.assertEqual([json.loads(d["application/json"]) for d, _ in ran.shown],
+                         [["kernel", "cell", HOME + "/deep"], ["kernel", False]])  # fmt: skip
+
+    def test_input_needs_to_be_given(self):
+        self.assertEqual(self.endings(cells("input()"))[0][1], "StdinNotImplementedError")
+        self.assertEqual(cells("input()", stdin="a line").shown[0][0]["text/plain"], "'a line'")
+
+    @needs("pandas", "matplotlib.pyplot")
+    def test_a_cells_figures_come_after_its_value(self):
+        ran = cells(
+            "%matplotlib inline\nimport pandas as pd\ndf = pd.DataFrame({'a': [1, 2, 3]})\ndf.plot()",
+            "df.describe()",
+            "%config InlineBackend.figure_format = 'retina'",
+        )
+        self.assertEqual([(sorted(d), main) for d, main in ran.shown],
+                         [(["text/plain"], True), (["image/png", "text/plain"], False),
+                          (["text/html", "text/plain"], True)])  # fmt: skip
+        self.assertEqual(ran.lacked, [])
+
+    def test_leaving_and_a_shell_that_is_not_there(self):
+        self.assertEqual(cells("exit()").ending, ("left", 0))
+        self.assertEqual(cells("get_ipython()").lacked, [("LANGUAGE", "IPython's shell")])
+        self.assertEqual(cells("!ls", "%timeit 1").lacked, [("PROCESS", "ls"), ("LANGUAGE", "%timeit 1")])
+
+    def test_own_code_sees_the_kernel_and_leaves_no_trace(self):
+        def work(entry):
+            run_cell(entry, (None, None), "x = 41", 1, {}, False, [])
+            own = entry.run_internal(code="import sys\ny = sys.modules['__main__'].x + 1\ndisplay(y)\nprint(y)")
+            return (
+                own,
+                entry.run_internal(code="1/0")[:2],
+                run_cell(entry, None, "'y' in globals(), len(In)", 2, {}, False, [])[0],
+            )
+
+        ran = child(work)
+        self.assertEqual(ran.ending, (("finished", 0), ("raised", "ZeroDivisionError"), ("finished", 0)))
+        self.assertEqual(
+            (ran.out.split("\n")[0], len(ran.shown), ran.shown[0][0]["text/plain"]), ("42", 1, "(False, 3)")
+        )
+
+
+STATE = [
+    "import collections, random\ncount = collections.Counter('abca')\ndef f(x, seen=[]):\n    seen.append(x)\n"
+    "    return len(seen)\nf(1)",
+    "class P:\n    n = 0\n    def __init__(self): self.me = [self]\np = P(); P.n = 3\nshared = [1]; also = shared",
+]
+NUMERIC = [
+    "import numpy as np, pandas as pd\nrng = np.random.default_rng(1)\na = np.arange(6.0).reshape(2, 3)\n"
+    "view = a[:, 1:]\n"
+    "s = np.float64(2.5); t = np.dtype([('x', 'i4'), ('y', 'f8')]); o = np.array(['x', None], object)\n"
+    "from numpy.random import rand, seed",
+    "df = pd.DataFrame({'i': [1, 2], 's': ['x', None], 'd': pd.to_datetime(['2024-01-01', None]), "
+    "'c': pd.Categorical(['p', 'q'])})\n"
+    "g = df.set_index('s'); column = df['i']; n = pd.array([1, None], dtype='Int64'); "
+    "stamp = pd.Timestamp('2024-01-01'); nat = pd.NaT\n"
+    "m = pd.MultiIndex.from_product([[1, 2], ['a']]); span = pd.period_range('2024-01', periods=2)",
+]
+UNLIKE = [
+    "import numpy as np, pandas as pd, time\nrng = np.random.default_rng()\na = np.random.rand(2, 3)\n"
+    "view = a[:, 1:]\nf = np.asfortranarray(a)",
+    "df = pd.DataFrame({'x': rng.random(3), 'y': list('abc')})\n"
+    "column = df['x']; when = pd.Timestamp.now(); legacy = np.random.RandomState()",
+]
+
+
+def restore_sources():
+    """Returns name and text of the restoring modules, in the order in which the host sends them."""
+    rust = (PYTHON.parents[1] / "crates" / "core" / "src" / "session" / "transfer_sources.rs").read_text()
+    folder = PYTHON / "transfer" / "_switchtower" / "state_transfer" / "restore"
+    names = dict.fromkeys(re.findall(r"/restore/(\w+)\.py", rust))
+    return [(name, (folder / f"{name}.py").read_text()) for name in names]
+
+
+class StateTransfer(Case):
+    """One kernel exports its state, and another one, where the cells run again, comes to the same."""
+
+    def exported(self, sources):
+        def work(entry):
+            for number, source in enumerate(sources, 1):
+                run_cell(entry, (None, None) if number == 1 else None, source, number, {}, False, [])
+            options = f"{{'home': {HOME!r}, 'env': {{}}, 'files': tracebacks.cell_numbers}}"
+            return entry.run_internal(code=(
+                "import json\nfrom _switchtower import tracebacks\n"
+                "from _switchtower.state_transfer.export.state import export_state\n"
+                f"print(export_state(json.dumps({options})))"
+            ))  # fmt: skip
+
+        ran = child(work)
+        self.assertEqual(ran.ending, ("finished", 0), ran)
+        return json.loads(ran.out.split("\n")[-2])
+
+    def restored(self, sources, state, check, pure=True):
+        cells = [
+            {"number": n, "code": code, "env": {}, "changes": [], "pure": pure, "raised": False, "incomplete": False}
+            for n, code in enumerate(sources, 1)
+        ]
+        request = {"cells": cells, "state": state, "time_limit_s": 20, "home": HOME, "files_in_use": False}
+        texts = restore_sources()
+        code = (f"loader = {{}}\nexec({dict(texts)['modules']!r}, loader)\n"
+                f"package = loader['load']('_switchtower_restore', {texts!r})\n"
+                f"print(package.restore.restore({json.dumps(request)!r}))")  # fmt: skip
+
+        def work(entry):
+            own = entry.run_internal(code=code, options=({}, HOME))
+            return own, run_cell(entry, None, check, len(sources) + 1, {}, False, [])[0]
+
+        ran = child(work)
+        self.assertEqual(ran.ending[0], ("finished", 0), ran)
+        self.assertEqual(ran.lacked, [])
+        verdict = json.loads(ran.out.split("\n")[0])
+        self.assertTrue(verdict["ok"], verdict)
+        return verdict, ran
+
+    def test_a_session_is_restored_as_if_its_cells_had_run_here(self):
+        state = self.exported(STATE)
+        verdict, ran = self.restored(STATE, state, "f(2), _, In[1][:6], p.me[0] is p, P.n, shared is also, 1/0")
+        self.assertEqual(verdict["transferred"], [])
+        self.assertIn("Cell In[3], line 1", ran.ending[1][3])
+        _, ran = self.restored(STATE, state, "f(2), _, In[1][:6], p.me[0] is p, P.n, shared is also, [d for d in Out]")
+        self.assertEqual(ran.shown[0][0]["text/plain"], "(2, 1, 'import', True, 3, True, [1])")
+
+    @needs("numpy", "pandas")
+    def test_arrays_and_tables_come_out_the_same_where_the_cells_do(self):
+        state = self.exported(NUMERIC)
+        self.assertEqual([g["opaque"] for g in state["groups"] if g["opaque"]], [])
+        self.assertEqual([g["reason"] for g in state["groups"] if "reason" in g], [])
+        self.assertIn(["a", "view"], [g["names"] for g in state["groups"]])
+        verdict, ran = self.restored(NUMERIC, state, "view[:] = 7; a.sum(), rng.random()")
+        self.assertEqual(verdict["transferred"], [])
+
+    @needs("numpy", "pandas")
+    def test_what_randomness_made_is_transferred_and_shares_what_it_shared(self):
+        state = self.exported(UNLIKE)
+        verdict, ran = self.restored(
+            UNLIKE, state, "view[:] = 7\nbool((a[:, 1:] == 7).all()), len(df), (column == df.x).all()", pure=False
+        )
+        self.assertEqual(sorted(verdict["transferred"]), ["a", "column", "df", "f", "legacy", "rng", "view", "when"])
+        self.assertEqual(ran.shown[0][0]["text/plain"], "(True, 3, np.True_)")
+        # What was restored is exported the same.
+        again = {tuple(g["names"]): g["digest"] for g in state["groups"]}
+        self.assertEqual(len(again), len(state["groups"]))
+
+    @needs("sklearn.linear_model", "matplotlib.pyplot")
+    def test_models_and_figures_can_be_exported(self):
+        sources = ["import numpy as np, matplotlib.pyplot as plt\nfrom sklearn.linear_model import LinearRegression\n"
+                   "model = LinearRegression().fit(np.arange(4.0).reshape(-1, 1), np.arange(4.0))\n"
+                   "fig, ax = plt.subplots()\nax.plot([1, 2])"]  # fmt: skip
+        state = self.exported(sources)
+        verdict, ran = self.restored(sources, state, "float(model.predict([[9.0]])[0]), fig.axes[0] is ax")
+        self.assertEqual(ran.shown[0][0]["text/plain"], "(9.0, True)")
+
+
+def main():
+    if site := os.environ.get("SITE"):
+        sys.path.insert(0, site)
+    sys.path[:] = [folder for folder in sys.path if folder != str(HERE) and ("site-packages" not in folder or not site)]
+    os._real_exit = os._exit
+    sys.modules["_switchtower_host"] = host()
+    boot = importlib.util.module_from_spec(
+        importlib.util.spec_from_file_location("boot", PYTHON / "native" / "boot.py")
+    )
+    boot.__spec__.loader.exec_module(boot)
+    sys.meta_path.insert(0, boot.Embedded(embedded_files()))
+    from _switchtower import entry, scratch
+
+    scratch.OWN_FOLDERS = (HOME, "/tmp/ipykernel_2")
+    failed = entry.prepare(PACKAGES)
+    if os.environ.get("SITE"):
+        print("cannot be imported:", *failed, sep="\n  ", file=sys.stderr)
+    assert len(os.listdir("/proc/self/task")) == 1, "a fork would leave threads behind"
+    sys.path[:1] = [HOME]
+    try:
+        unittest.main(argv=sys.argv)
+    finally:
+        shutil.rmtree(HOME)
+
+
+if __name__ == "__main__":
+    main()

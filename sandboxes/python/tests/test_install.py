@@ -1,0 +1,214 @@
+"""Tests of `sandboxes/native/install.py`, without a network."""
+
+import ast
+import base64
+import hashlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+import unittest.mock
+import zipfile
+
+HERE = pathlib.Path(__file__).resolve().parents[2] / "native"
+sys.path.insert(0, str(HERE))
+
+import install
+import interpreter
+from interpreter import Interpreter, Refused
+
+
+def python(**other):
+    facts = dict(
+        version=(3, 12, 1),
+        implementation="cpython",
+        free_threaded=False,
+        home="/opt/python",
+        library="/opt/python/lib/lib.so",
+    )
+    return Interpreter(**{**facts, **other})
+
+
+class WhatCanBeEmbedded(unittest.TestCase):
+    def refused(self, **other):
+        with self.assertRaises(Refused) as caught:
+            interpreter.check(python(**other))
+        return f"{caught.exception} / {caught.exception.mend}"
+
+    def test_a_python_with_a_shared_library_will_do(self):
+        interpreter.check(python())
+
+    def test_pythons_without_pinned_packages_are_refused_with_a_remedy(self):
+        self.assertIn(
+            "Python 3.10.13 is too old / run this with CPython 3.11 to 3.14", self.refused(version=(3, 10, 13))
+        )
+        self.assertIn("newer than the pinned packages", self.refused(version=(3, 15, 0)))
+        self.assertIn("pypy is not CPython", self.refused(implementation="pypy"))
+        self.assertIn("free-threaded", self.refused(free_threaded=True))
+
+    def test_without_a_shared_library_it_says_what_to_install(self):
+        said = self.refused(library=None)
+        for part in ("no shared library", "libpython3.12-dev", "--enable-shared", "uv python install 3.12"):
+            self.assertIn(part, said)
+
+    def test_an_old_python_can_read_far_enough_to_say_so(self):
+        for file in ("install.py", "interpreter.py"):
+            ast.parse((HERE / file).read_text(), feature_version=(3, 6))
+
+    def test_the_library_must_have_the_name_that_is_linked_to(self):
+        with tempfile.TemporaryDirectory() as folder:
+            told = {
+                "Py_ENABLE_SHARED": 1,
+                "LIBDIR": "/install/lib",
+                "LDLIBRARY": "libp.so",
+                "INSTSONAME": "libp.so.1.0",
+            }
+            there = pathlib.Path(folder, "lib")
+            there.mkdir()
+            (there / "libp.so.1.0").touch()
+            self.assertIsNone(interpreter.library(told.get, folder))
+            (there / "libp.so").touch()
+            self.assertEqual(interpreter.library(told.get, folder), str(there / "libp.so.1.0"))
+            self.assertIsNone(interpreter.library({**told, "Py_ENABLE_SHARED": 0}.get, folder))
+
+    def test_folders_of_the_system_and_folders_in_others_are_left_out(self):
+        folders = ["/usr/lib/python3.12", "/opt/p/lib/python3.12", "/opt/p/lib", "/opt/other"]
+        self.assertEqual(interpreter.outermost(folders), ["/opt/other", "/opt/p/lib"])
+
+
+class Installing(unittest.TestCase):
+    """With one small wheel, a worker that is any file, and no index."""
+
+    def setUp(self):
+        self.root = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.into = str(self.root / "native")
+        self.python = interpreter.running()
+        self.python.library = self.python.library or "/usr/lib/libpython.so"
+        self.enterContext(unittest.mock.patch.dict(os.environ, PIP_NO_INDEX="1", PIP_FIND_LINKS=str(self.root)))
+        self.enterContext(unittest.mock.patch.object(install, "say"))
+        self.spoken = self.enterContext(
+            unittest.mock.patch.object(install, "protocol_of", return_value={"protocol": 7, "version": "1.2.3"})
+        )
+        self.worker = self.root / "worker"
+        self.worker.write_bytes(b"one")
+
+    def wheel(self, version):
+        """Makes a wheel and the requirements that ask for it."""
+        name = f"thing-{version}"
+        files = {
+            "thing.py": f"__version__ = '{version}'\n",
+            f"{name}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: thing\nVersion: {version}\n",
+            f"{name}.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        }
+        record = f"{name}.dist-info/RECORD"
+        lines = []
+        path = self.root / f"{name}-py3-none-any.whl"
+        with zipfile.ZipFile(path, "w") as archive:
+            for file, content in files.items():
+                archive.writestr(file, content)
+                digest = base64.urlsafe_b64encode(hashlib.sha256(content.encode()).digest()).rstrip(b"=").decode()
+                lines.append(f"{file},sha256={digest},{len(content)}")
+            archive.writestr(record, "\n".join([*lines, f"{record},,"]) + "\n")
+        requirements = self.root / "requirements.txt"
+        requirements.write_text(f"thing=={version} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n")
+        return requirements
+
+    def install(self, requirements):
+        return install.install(self.into, self.python, str(self.worker), str(requirements))
+
+    def manifest(self):
+        return json.loads(pathlib.Path(self.into, "manifest.json").read_text())
+
+    def test_a_first_installation_is_whole_and_a_second_has_nothing_to_do(self):
+        requirements = self.wheel("1.0")
+        self.assertTrue(self.install(requirements))
+        self.assertEqual(sorted(os.listdir(self.into)), ["manifest.json", "site", "switchtower-native"])
+        manifest = self.manifest()
+        self.assertEqual(manifest["packages"], {"thing": "1.0"})
+        self.assertEqual((manifest["protocol"], manifest["version"]), (7, "1.2.3"))
+        self.assertLessEqual({"thing", "json", "math", "__future__"}, set(manifest["modules"]))
+        self.assertFalse({"ensurepip", "idlelib", "winreg"} & set(manifest["modules"]))
+        self.assertTrue(os.access(os.path.join(self.into, "switchtower-native"), os.X_OK))
+        bytecode = os.listdir(os.path.join(self.into, "site", "__pycache__"))
+        self.assertEqual(bytecode, [f"thing.{sys.implementation.cache_tag}.pyc"])
+
+        with unittest.mock.patch.object(install, "fetch", side_effect=AssertionError("nothing has changed")):
+            self.assertFalse(self.install(requirements))
+
+    def test_another_worker_takes_the_packages_over(self):
+        requirements = self.wheel("1.0")
+        self.install(requirements)
+        before = self.manifest()["digest"]
+        self.worker.write_bytes(b"another")
+        with unittest.mock.patch.object(install, "fetch", side_effect=AssertionError("the packages are the same")):
+            self.assertTrue(self.install(requirements))
+        self.assertNotEqual(self.manifest()["digest"], before)
+        self.assertTrue(pathlib.Path(self.into, "site", "thing.py").is_file())
+
+    def test_other_packages_replace_the_old_ones(self):
+        self.install(self.wheel("1.0"))
+        self.assertTrue(self.install(self.wheel("2.0")))
+        self.assertEqual(self.manifest()["packages"], {"thing": "2.0"})
+        self.assertEqual([name for name in os.listdir(self.root) if name.startswith("native")], ["native"])
+
+    def test_a_wheel_with_another_hash_leaves_the_old_installation_whole(self):
+        self.install(self.wheel("1.0"))
+        before = self.manifest()
+        requirements = self.wheel("2.0")
+        requirements.write_text(f"thing==2.0 --hash=sha256:{'0' * 64}\n")
+        with unittest.mock.patch.object(install.subprocess, "run", side_effect=quiet(subprocess.run)):
+            with self.assertRaises(Refused):
+                self.install(requirements)
+        self.assertEqual(self.manifest(), before)
+        self.assertTrue(pathlib.Path(self.into, "site", "thing.py").is_file())
+        self.assertEqual([name for name in os.listdir(self.root) if name.startswith("native")], ["native"])
+
+    def test_a_run_that_was_killed_between_two_renames_is_put_right(self):
+        self.install(self.wheel("1.0"))
+        os.rename(self.into, self.into + ".old")
+        install.recover(self.into)
+        self.assertEqual(self.manifest()["packages"], {"thing": "1.0"})
+
+    def test_a_folder_with_something_else_in_it_is_not_replaced(self):
+        os.mkdir(self.into)
+        install.replaceable(self.into)
+        pathlib.Path(self.into, "letters").touch()
+        with self.assertRaises(Refused):
+            install.replaceable(self.into)
+
+    def test_a_second_run_at_the_same_time_is_refused(self):
+        with install.alone(self.into):
+            with self.assertRaises(Refused):
+                with install.alone(self.into):
+                    pass
+
+    def test_a_worker_that_does_not_report_its_protocol_leaves_the_old_installation_whole(self):
+        requirements = self.wheel("1.0")
+        self.install(requirements)
+        before = self.manifest()
+        self.spoken.side_effect = install_protocol_of
+        self.worker.write_text("#!/bin/sh\nexit 2\n")
+        with self.assertRaises(Refused) as caught:
+            self.install(requirements)
+        self.assertIn("does not report its protocol version", str(caught.exception))
+        self.assertEqual(self.manifest(), before)
+
+    def test_a_worker_that_is_linked_to_no_python_is_refused(self):
+        with self.assertRaises(Refused) as caught:
+            install.given("/bin/sh", self.python)
+        self.assertIn("is linked to no Python", str(caught.exception))
+
+
+#: The real one, which the tests with a worker that is any file replace.
+install_protocol_of = install.protocol_of
+
+
+def quiet(run):
+    return lambda *args, **options: run(*args, **{"stderr": subprocess.DEVNULL, **options})
+
+
+if __name__ == "__main__":
+    unittest.main()
