@@ -80,7 +80,7 @@ async fn what_cannot_be_done_is_said_with_a_status_that_clients_know() {
     POST /sandboxes/ID/snapshots: 501 {"code":501,"message":"/sandboxes/ID/snapshots is not supported by Switchtower"} [false]
     GET /templates: 501 {"code":501,"message":"/templates is not supported by Switchtower"} [false]
     PUT /sandboxes/ID: 405 {"code":405,"message":"/sandboxes/ID has no PUT"} [false]
-    GET /v2/sandboxes?state=dead: 400 {"code":400,"message":"state is running or paused, not \"dead\""} [false]
+    GET /v2/sandboxes?state=dead: 400 {"code":400,"message":"state must be running or paused, not \"dead\""} [false]
     GET /sandboxes/inone: 404 {"code":404,"message":"Sandbox \"inone\" doesn't exist or you don't have access to it"} [false]
     "#);
     for call in [

@@ -77,7 +77,7 @@ async fn a_file_that_cannot_be_had_is_refused_as_envd_does() {
     POST /files?path=/tmp: 400 {"code":400,"message":"path is a directory: \"/tmp\""}
     POST /files: 400 {"code":400,"message":"path is required"}
     POST /files: 400 {"code":400,"message":"error parsing multipart form"}
-    POST /files?path=/tmp/a: 400 {"code":400,"message":"compressed uploads are not taken here"}
+    POST /files?path=/tmp/a: 400 {"code":400,"message":"compressed uploads are not supported"}
     POST /files?path=/tmp/a: 507 {"code":507,"message":"the files of a session may have 10 bytes together"}
     GET /nothing: 404 {"code":404,"message":"there is nothing at /nothing"}
     "#);
@@ -106,7 +106,39 @@ async fn a_signed_link_needs_no_token_and_not_even_the_name_of_its_sandbox() {
     assert_eq!(client.send(forged).await.status, 401);
     sleep(seconds(61)).await;
     assert_eq!(client.send(named()).await.status, 401);
-    assert_eq!(client.send(read()).await.status, 404);
+    assert_eq!(client.send(read()).await.status, 401);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_names_no_sandbox_is_tried_with_a_bounded_number_of_tokens_and_the_refusal_names_a_way_out() {
+    const RECENT: usize = 1024;
+    let sessions = session::Config { max_per_caller: 4000, ..session::Config::default() };
+    let client = Client::planned(Plan { sessions, ..Plan::default() });
+    let (old, used) = (client.create(json!({})).await, client.create(json!({})).await);
+    for sandbox in [&old, &used] {
+        client.send(sandbox.to(ENVD, "POST /files?path=/tmp/a", "linked")).await;
+    }
+    let link = |sandbox: &Sandbox| signature(sandbox, "read", "/tmp/a", 1_753_928_091 + 60);
+    let open = |link: String| Request::get(link).header("host", "localhost:3001").body(Body::empty()).unwrap();
+    let create = async |count: usize| {
+        for _ in 0..count {
+            client.create(json!({})).await;
+        }
+    };
+    let ended = client.create(json!({})).await;
+    client.call(&format!("DELETE /sandboxes/{}", ended.id), Value::Null).await;
+    // With these two, as many as are tried: one that has ended does not count.
+    create(RECENT - 2).await;
+    assert_eq!(client.send(open(link(&old))).await.told(), "200 linked");
+    assert_eq!(client.send(open(link(&used))).await.told(), "200 linked");
+    create(RECENT - 1).await;
+    assert_eq!(client.send(open(link(&used))).await.told(), "200 linked");
+    let refused = client.send(open(link(&old))).await;
+    assert_eq!(refused.status, 401);
+    let message = refused.json["message"].as_str().unwrap();
+    assert!(message.contains("49983-SANDBOX_ID.DOMAIN") && message.contains("E2b-Sandbox-Id"), "{message}");
+    let hosted = with(open(link(&old)), "host", &format!("49983-{}.e2b.localhost:3001", old.id));
+    assert_eq!(client.send(hosted).await.told(), "200 linked");
 }
 
 #[tokio::test(start_paused = true)]
@@ -145,8 +177,8 @@ async fn folders_are_made_listed_moved_and_removed() {
     ListDir {"path":"/home/user/none"}: 404 {"code":"not_found","message":"path \"/home/user/none\" does not exist"}
     ListDir {"path":"/etc"}: 404 {"code":"not_found","message":"path \"/etc\" does not exist"}
     Remove {"path":"/tmp"}: 400 {"code":"invalid_argument","message":"/tmp cannot be removed"}
-    Fly {"path":"/tmp"}: 501 {"code":"unimplemented","message":"there is no Fly"}
-    Stat 3: 400 {"code":"invalid_argument","message":"unmarshal message: invalid type: integer `3`, expected struct Asked at line 1 column 1"}
+    Fly {"path":"/tmp"}: 501 {"code":"unimplemented","message":"unknown method Fly"}
+    Stat 3: 400 {"code":"invalid_argument","message":"unmarshal message: invalid type: integer `3`, expected struct FilesystemMessage at line 1 column 1"}
     "#);
 }
 

@@ -1,21 +1,28 @@
 //! Who may use a sandbox: a request shows the sandbox's token, a signature made with it, or the key of its owner.
 //!
-//! A refusal depends on what was shown and never on whether the sandbox exists, so that ids cannot be tried out.
+//! A refusal depends only on what was shown and never on whether the sandbox exists, so that ids cannot be probed.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use switchtower_core::request::Caller;
 use switchtower_core::session::{Session, TokenCheck, TokenKind};
 
-use super::plane::{Address, ENVD, INTERPRETER};
+use super::address::{Address, ENVD, INTERPRETER};
+use super::caller;
+use super::debug::{self, DebugPort};
 use super::response::{self, Refusal};
 use super::signed_link::SignedLink;
-use super::{Door, control, debug};
+use super::state::E2bState;
+
+/// Header with the token for all of a sandbox.
+const ACCESS_HEADER: &str = "x-access-token";
+/// Header with the token for the ports of a sandbox and the contexts of its interpreter.
+const TRAFFIC_HEADER: &str = "e2b-traffic-access-token";
 
 /// What a request has shown for a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Access {
-    /// It came by a port that needs no token.
+    /// It came by a debug port, which needs no token.
     Trusted,
     Token,
     TrafficToken,
@@ -23,71 +30,72 @@ pub(super) enum Access {
     Link,
     /// The key of this caller, who must be the sandbox's owner.
     Key(Caller),
-    /// Nothing, or nothing that is valid. It may only reach ports that their owner has opened to everybody.
-    Nothing,
+    /// Nothing valid. Only ports that their owner has made public are open to it.
+    None,
 }
 
 impl Access {
     /// Checks what a request shows for a sandbox.
     ///
     /// # Errors
-    /// It shows nothing that opens this route; or a token of an earlier start of the server, whose sandboxes are gone.
-    pub(super) fn of(door: &Door, address: &Address, request: &Request) -> Result<Self, Refusal> {
+    /// The request shows nothing that is valid for this route, or a token of an earlier start of the server, whose
+    /// sandboxes have ended.
+    pub(super) fn of(state: &E2bState, address: &Address, request: &Request) -> Result<Self, Refusal> {
         let headers = request.headers();
-        let debugged = request.extensions().get::<debug::Debugged>().is_some();
-        if debugged && address.id == debug::SANDBOX {
+        let debug_port = request.extensions().get::<DebugPort>().copied();
+        if debug_port.is_some() && address.id == debug::SANDBOX {
             return Ok(Self::Trusted);
         }
-        if address.port == Some(ENVD) && !headers.contains_key(ACCESS) && SignedLink::is_link(request) {
-            return SignedLink::check(door, &address.id, request).map(|()| Self::Link);
+        if address.port == Some(ENVD) && !headers.contains_key(ACCESS_HEADER) && SignedLink::is_link(request) {
+            return SignedLink::check(state, &address.id, request).map(|()| Self::Link);
         }
-        let access = Self::shown(door, address, headers, debugged)?;
+        let access = Self::from_headers(state, address, headers, debug_port)?;
         let is_cell = request.uri().path().trim_matches('/') == "execute";
-        let opens = match (&access, address.port) {
+        let is_allowed = match (&access, address.port) {
             (Self::TrafficToken, Some(ENVD)) => false,
             (Self::TrafficToken, Some(INTERPRETER)) => !is_cell,
-            (Self::Nothing, Some(ENVD | INTERPRETER) | None) => false,
-            (Self::Trusted | Self::Token | Self::TrafficToken | Self::Link | Self::Key(_) | Self::Nothing, _) => true,
+            (Self::None, Some(ENVD | INTERPRETER) | None) => false,
+            (Self::Trusted | Self::Token | Self::TrafficToken | Self::Link | Self::Key(_) | Self::None, _) => true,
         };
-        if opens { Ok(access) } else { Err(Box::new(response::token())) }
+        if is_allowed { Ok(access) } else { Err(Box::new(response::token())) }
     }
 
-    fn shown(door: &Door, address: &Address, headers: &HeaderMap, debugged: bool) -> Result<Self, Refusal> {
+    fn from_headers(
+        state: &E2bState,
+        address: &Address,
+        headers: &HeaderMap,
+        debug_port: Option<DebugPort>,
+    ) -> Result<Self, Refusal> {
         for (name, kind, access) in
-            [(ACCESS, TokenKind::Access, Self::Token), (TRAFFIC, TokenKind::Traffic, Self::TrafficToken)]
+            [(ACCESS_HEADER, TokenKind::Access, Self::Token), (TRAFFIC_HEADER, TokenKind::Traffic, Self::TrafficToken)]
         {
-            let Some(shown) = headers.get(name) else { continue };
-            match door.parts.sessions.check_token(kind, &address.id, shown.as_bytes()) {
+            let Some(token) = headers.get(name) else { continue };
+            match state.sessions.check_token(kind, &address.id, token.as_bytes()) {
                 TokenCheck::Valid => return Ok(access),
                 TokenCheck::Stale => return Err(Box::new(response::gone(&address.id))),
-                // A wrong token is refused whatever else is shown.
-                TokenCheck::Invalid => return Ok(Self::Nothing),
+                // A wrong token is refused, whatever else is shown.
+                TokenCheck::Invalid => return Ok(Self::None),
             }
         }
         let shows_key = headers.contains_key("x-api-key") || headers.contains_key(header::AUTHORIZATION);
-        let caller = if shows_key { control::caller(door, headers, debugged) } else { None };
-        Ok(caller.map_or(Self::Nothing, Self::Key))
+        let caller = if shows_key { caller::identify(state, headers, debug_port) } else { None };
+        Ok(caller.map_or(Self::None, Self::Key))
     }
 
-    /// Whether it opens this sandbox, which exists.
-    pub(super) fn opens(&self, session: &Session, port: Option<u16>) -> bool {
+    /// Whether it is valid for a port of this sandbox, which exists.
+    pub(super) fn allows(&self, session: &Session, port: Option<u16>) -> bool {
         match self {
             Self::Trusted | Self::Token | Self::TrafficToken | Self::Link => true,
             Self::Key(caller) => caller == session.caller(),
-            Self::Nothing => !matches!(port, Some(ENVD | INTERPRETER) | None) && session.has_public_ports(),
+            Self::None => !matches!(port, Some(ENVD | INTERPRETER) | None) && session.has_public_ports(),
         }
     }
 
-    /// The answer where there is no such sandbox, or it is not open to what was shown.
+    /// Returns the answer for a sandbox that does not exist or that this is not valid for.
     pub(super) fn refusal(&self, id: &str) -> Refusal {
         Box::new(match self {
-            Self::Nothing => response::token(),
+            Self::None => response::token(),
             Self::Trusted | Self::Token | Self::TrafficToken | Self::Link | Self::Key(_) => response::gone(id),
         })
     }
 }
-
-/// Opens all of a sandbox.
-const ACCESS: &str = "x-access-token";
-/// Opens the ports of a sandbox, and the contexts of its interpreter.
-const TRAFFIC: &str = "e2b-traffic-access-token";

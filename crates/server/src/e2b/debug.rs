@@ -1,4 +1,4 @@
-//! Clients in debug mode (`E2B_DEBUG=true`): they name no sandbox and show no token, and know three ports by heart.
+//! Clients in debug mode (`E2B_DEBUG=true`): they use three fixed ports, name no sandbox and show no token.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,66 +12,67 @@ use switchtower_core::request::Caller;
 use switchtower_core::session::{AtEnd, CreateSession, Session};
 use tower::ServiceExt as _;
 
-use super::plane::{ENVD, INTERPRETER};
-use super::{Door, response};
+use super::address::{ENVD, INTERPRETER};
+use super::response;
+use super::state::E2bState;
 
 /// The ports: the control plane, envd, the code interpreter.
 pub const PORTS: [u16; 3] = [3000, ENVD, INTERPRETER];
 
-/// The sandbox that such clients have.
+/// The id of the one sandbox that such clients use.
 pub(super) const SANDBOX: &str = "debug_sandbox_id";
 
-/// The mark of a request that came by one of these ports.
+/// Extension of a request that came by one of these ports.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Debugged;
+pub(super) struct DebugPort;
 
-/// The door behind one of the ports. Put it behind a loopback address only: nobody is asked for a token.
+/// Returns the API of one of the ports. Serve it on a loopback address only: it requires no token.
 pub fn app(port: u16, inner: Router) -> Router {
-    Router::new().fallback(named).with_state((port, inner))
+    Router::new().fallback(add_address).with_state((port, inner))
 }
 
-async fn named(State((port, app)): State<(u16, Router)>, mut request: Request) -> Response {
+async fn add_address(State((port, inner)): State<(u16, Router)>, mut request: Request) -> Response {
     if is_foreign(request.headers()) {
-        return response::api(StatusCode::FORBIDDEN, "web pages from elsewhere may not call the debug ports");
+        return response::api(StatusCode::FORBIDDEN, "web pages of other origins may not call the debug ports");
     }
-    request.extensions_mut().insert(Debugged);
+    request.extensions_mut().insert(DebugPort);
     let headers = request.headers_mut();
     if matches!(port, ENVD | INTERPRETER) && !headers.contains_key("e2b-sandbox-id") {
         headers.insert("e2b-sandbox-id", HeaderValue::from_static(SANDBOX));
         headers.insert("e2b-sandbox-port", HeaderValue::from(port));
     }
-    match app.oneshot(request).await {
+    match inner.oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},
     }
 }
 
-/// A browser that shows a page from another place, or that was led here under another name: it needs no key to send
-/// what it likes.
+/// Whether a request comes from a browser that shows a page of another origin, or that was led here under another host
+/// name. The debug ports require no key, so such pages could run programs.
 fn is_foreign(headers: &HeaderMap) -> bool {
     let host = |text: &str| {
         let host = text.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(text, |(host, _)| host);
         matches!(host, "localhost" | "127.0.0.1" | "[::1]")
     };
-    let is_far = |name: header::HeaderName| {
+    let is_other = |name: header::HeaderName| {
         headers.get(name).is_some_and(|value| {
             value.to_str().is_ok_and(|text| !host(text.split_once("://").map_or(text, |(_, host)| host)))
         })
     };
-    is_far(header::ORIGIN) || is_far(header::HOST)
+    is_other(header::ORIGIN) || is_other(header::HOST)
 }
 
 pub(super) fn caller() -> Caller {
     Caller::named("debug")
 }
 
-/// The one sandbox, made when it is first needed.
-pub(super) async fn session(door: &Door) -> Result<Arc<Session>, Error> {
-    let sessions = &door.parts.sessions;
+/// Returns the one sandbox, which is created when it is first needed.
+pub(super) async fn session(state: &E2bState) -> Result<Arc<Session>, Error> {
+    let sessions = &state.sessions;
     if let Some(session) = sessions.find_any(SANDBOX) {
         return Ok(session);
     }
-    let asked = CreateSession {
+    let options = CreateSession {
         template: "code-interpreter-v1".to_owned(),
         timeout: sessions.config().max_lifetime,
         metadata: BTreeMap::new(),
@@ -81,7 +82,7 @@ pub(super) async fn session(door: &Door) -> Result<Arc<Session>, Error> {
         offline: false,
         public_ports: false,
     };
-    sessions.open_with_id(SANDBOX, &caller(), asked).await
+    sessions.open_with_id(SANDBOX, &caller(), options).await
 }
 
 #[cfg(test)]
@@ -89,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_from_elsewhere_are_foreign() {
+    fn pages_of_other_origins_are_foreign() {
         let foreign = |name: header::HeaderName, value: &'static str| {
             is_foreign(&HeaderMap::from_iter([(name, HeaderValue::from_static(value))]))
         };

@@ -1,4 +1,4 @@
-//! Requests that go on to the machine of a session, and its answers as they come.
+//! Forwards requests to the machine of a session, and streams its responses back.
 
 use axum::body::{Body, Bytes};
 use axum::http::request::Parts;
@@ -8,10 +8,12 @@ use futures_util::TryStreamExt as _;
 use switchtower_contract::{Fault, Machine};
 use switchtower_core::session::{MachineUse, Session};
 
+use super::address::ENVD;
 use super::response;
 
-/// What belongs to the connection, or to this door. A machine's own credentials are added on the way.
-const STAYS: [&str; 15] = [
+/// Headers that are not forwarded: those of the connection, and credentials for this server. The machine's own credentials
+/// are added by its client.
+const DROPPED_HEADERS: [&str; 15] = [
     "connection",
     "keep-alive",
     "proxy-authenticate",
@@ -25,7 +27,7 @@ const STAYS: [&str; 15] = [
     "x-access-token",
     "x-api-key",
     "e2b-traffic-access-token",
-    // Answers come back as they are.
+    // Responses are passed on without decoding.
     "accept-encoding",
     "expect",
 ];
@@ -39,7 +41,7 @@ pub(super) async fn forward(
     body: Bytes,
 ) -> Response {
     // What is started there may go on without anybody asking for it again.
-    let starts = parts.uri.path() == "/process.Process/Start" || port != super::plane::ENVD;
+    let starts = parts.uri.path() == "/process.Process/Start" || port != ENVD;
     session.record_machine_use(if starts { MachineUse::StartsProcess } else { MachineUse::Call });
     send(session, machine, port, parts, body).await
 }
@@ -84,21 +86,21 @@ pub(super) fn failed(session: &Session, fault: &Fault) -> Response {
 }
 
 fn passing(headers: &HeaderMap) -> HeaderMap {
-    // What `Connection` names belongs to the connection too.
+    // Headers that `Connection` names belong to the connection too.
     let named: Vec<String> = headers
         .get_all(header::CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(',').map(|name| name.trim().to_ascii_lowercase()))
         .collect();
-    let stays = |name: &HeaderName| {
+    let is_dropped = |name: &HeaderName| {
         let name = name.as_str();
-        STAYS.contains(&name) || name.starts_with("e2b-sandbox-") || named.iter().any(|named| named == name)
+        DROPPED_HEADERS.contains(&name) || name.starts_with("e2b-sandbox-") || named.iter().any(|named| named == name)
     };
-    headers.iter().filter(|(name, _)| !stays(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+    headers.iter().filter(|(name, _)| !is_dropped(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// A signature is of this door's token, and was looked at here.
+/// Returns the URI without a signature, which was made with this server's token and has been checked.
 fn without_signature(uri: &Uri) -> Uri {
     let query = uri.query().unwrap_or_default().split('&');
     let rest: Vec<&str> = query.filter(|pair| !pair.is_empty() && !pair.starts_with("signature")).collect();
@@ -113,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_of_this_door_and_matters_of_the_connection_stay_here() {
+    fn credentials_for_this_server_and_headers_of_the_connection_are_not_forwarded() {
         let given = [
             ("host", "x"),
             ("connection", "close, X-Mine"),

@@ -1,4 +1,4 @@
-//! How often an address may show a signature that is wrong: each one costs a search through all sandboxes.
+//! How often an address may show a wrong signature: each one may cost a trial of many tokens.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -7,22 +7,22 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Time after which an address has one more failure: 20 a second in the long run.
+/// Time after which an address may fail once more: 20 times a second in the long run.
 const INTERVAL: Duration = Duration::from_millis(50);
-/// Failures at once.
+/// Failures that an address may have at once.
 const BURST: u32 = 40;
-/// Addresses that are told apart; further ones share what is left.
-const ADDRESSES: usize = 8192;
+/// Maximum number of addresses that are counted separately; further ones share one entry.
+const MAX_ADDRESSES: usize = 8192;
 
-/// The failures of each address, for as long as they count. Requests whose address is not known share one entry.
+/// The failures of each address, for as long as they count. Requests without a known address share one entry.
 #[derive(Default)]
 pub(super) struct LinkFailures {
-    /// When the address would have used up nothing. Locked for a look-up.
+    /// When the failures of an address no longer count. Locked for a look-up.
     clear_at: Mutex<HashMap<Option<IpAddr>, Instant>>,
 }
 
 impl LinkFailures {
-    /// Returns how long this address has to wait before its next signature is looked at; `None`: it has not to.
+    /// Returns how long this address must wait before its next signature is checked; `None` if it need not wait.
     pub(super) fn wait(&self, address: Option<IpAddr>) -> Option<Duration> {
         let clear_at = self.clear_at.lock().unwrap_or_else(PoisonError::into_inner);
         let used = clear_at.get(&network(address))?.saturating_duration_since(Instant::now());
@@ -34,9 +34,9 @@ impl LinkFailures {
         let now = Instant::now();
         let mut clear_at = self.clear_at.lock().unwrap_or_else(PoisonError::into_inner);
         let mut address = network(address);
-        if clear_at.len() >= ADDRESSES && !clear_at.contains_key(&address) {
+        if clear_at.len() >= MAX_ADDRESSES && !clear_at.contains_key(&address) {
             clear_at.retain(|_, at| *at > now);
-            if clear_at.len() >= ADDRESSES {
+            if clear_at.len() >= MAX_ADDRESSES {
                 address = None;
             }
         }
@@ -45,7 +45,7 @@ impl LinkFailures {
     }
 }
 
-/// An address as it is counted: whoever has one of IPv6 usually has its 64 bits of others.
+/// Returns the network that an address is counted as: one client usually has all addresses of an IPv6 /64.
 fn network(address: Option<IpAddr>) -> Option<IpAddr> {
     address.map(|address| match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_waits_after_its_failures_and_no_other_does() {
+    async fn only_the_address_with_the_failures_has_to_wait() {
         let failures = LinkFailures::default();
         let address = |text: &str| Some(text.parse().unwrap());
         let (one, neighbour, other) = (address("2001:db8::1"), address("2001:db8::2"), address("192.0.2.1"));
@@ -75,11 +75,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn many_addresses_take_no_more_room_than_there_is() {
+    async fn the_number_of_counted_addresses_is_bounded() {
         let failures = LinkFailures::default();
         for number in 0..20_000_u32 {
             failures.record(Some(IpAddr::V4(number.into())));
         }
-        assert!(failures.clear_at.lock().unwrap().len() <= ADDRESSES + 1);
+        assert!(failures.clear_at.lock().unwrap().len() <= MAX_ADDRESSES + 1);
     }
 }

@@ -1,18 +1,27 @@
-//! The door that E2B's clients know: the control plane, the code interpreter and envd, on one port beside the native door.
+//! The API that E2B's clients speak: the control plane, the code interpreter and envd, on one port with the native API.
 //!
 //! A request that names a sandbox, by its headers or by a host like `49999-ID.domain`, is for the data plane of that
-//! sandbox; all others go by their path. A signed link to a file says by its signature whose it is.
+//! sandbox; all others are routed by their path. A signed link to a file may name no sandbox: its signature says which one
+//! it is for.
+//!
+//! Modules import downward: `data_plane` and `control` the services `envd` and `interpreter`, these `forward` and
+//! `sandbox_handle`, these `access`, `signed_link` and `debug`, these `state`, `response` and `address`.
 
 mod access;
+mod address;
+mod caller;
 mod control;
+mod data_plane;
 pub mod debug;
 mod envd;
 mod forward;
 mod interpreter;
 mod link_failures;
-mod plane;
+mod recent_sandboxes;
 mod response;
+mod sandbox_handle;
 mod signed_link;
+mod state;
 
 use std::sync::Arc;
 
@@ -23,46 +32,48 @@ use switchtower_core::request::Ceilings;
 use switchtower_core::session::Sessions;
 use tower::ServiceExt as _;
 
+use self::address::Address;
+use self::envd::Watchers;
+use self::signed_link::SignedLink;
+use self::state::E2bState;
 use crate::service::Config;
 use crate::service::body::BodyReader;
 use crate::service::keys::ApiKeys;
 
-/// What the door is made of.
-struct Parts {
-    sessions: Sessions,
-    keys: ApiKeys,
-    bodies: BodyReader,
-}
-
-/// What every handler gets.
 #[derive(Clone)]
-struct Door {
-    parts: Arc<Parts>,
-    watchers: Arc<envd::Watchers>,
-    /// Wrong links to files.
-    failures: Arc<link_failures::LinkFailures>,
+struct Dispatcher {
+    state: Arc<E2bState>,
+    watchers: Arc<Watchers>,
+    by_path: Router,
 }
 
-/// The door before the native one, which gets what is not for E2B. Both have the same keys and the same patience.
+/// Returns the E2B API with `native` behind it, which gets every request that is not for E2B. Both have the same keys,
+/// limits and time-outs.
 pub fn app(native: Router, sessions: Sessions, config: &Config, ceilings: &Ceilings) -> Router {
     let bodies = BodyReader::new(config, ceilings, Some(&sessions));
-    let parts = Parts { sessions, keys: ApiKeys::new(&config.keys), bodies };
-    let door = Door { parts: Arc::new(parts), watchers: Arc::default(), failures: Arc::default() };
-    let by_path = control::routes(&door).fallback_service(native);
-    Router::new().fallback(pass).with_state((door, by_path))
+    let state = Arc::new(E2bState {
+        sessions,
+        keys: ApiKeys::new(&config.keys),
+        bodies,
+        recent_sandboxes: Default::default(),
+        link_failures: Default::default(),
+    });
+    let by_path = control::routes(&state).fallback_service(native);
+    Router::new().fallback(dispatch).with_state(Dispatcher { state, watchers: Arc::default(), by_path })
 }
 
-async fn pass(State((door, by_path)): State<(Door, Router)>, request: Request) -> Response {
-    let address = match plane::Address::of(request.headers()) {
-        Some(address) => Ok(Some(address)),
-        None => plane::Address::of_link(&door, &request),
-    };
-    let address = match address {
-        Ok(address) => address,
-        Err(refused) => return *refused,
+async fn dispatch(State(dispatcher): State<Dispatcher>, request: Request) -> Response {
+    let Dispatcher { state, watchers, by_path } = dispatcher;
+    let address = match Address::of(request.headers()) {
+        Some(address) => Some(address),
+        None if SignedLink::is_link(&request) => match SignedLink::find(&state, &request) {
+            Ok(address) => Some(address),
+            Err(refusal) => return *refusal,
+        },
+        None => None,
     };
     if let Some(address) = address {
-        return plane::call(&door, address, request).await.unwrap_or_else(|refused| *refused);
+        return data_plane::handle(&state, &watchers, address, request).await.unwrap_or_else(|refusal| *refusal);
     }
     match by_path.oneshot(request).await {
         Ok(response) => response,

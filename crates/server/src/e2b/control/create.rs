@@ -1,6 +1,7 @@
-//! A new sandbox: what may be asked of it, and what cannot be promised.
+//! Creates sandboxes, and refuses options that this server cannot keep.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -14,16 +15,18 @@ use switchtower_core::error::Error;
 use switchtower_core::request::Caller;
 use switchtower_core::session::{AtEnd, CreateSession};
 
-use super::super::debug::{self, Debugged};
+use super::super::debug::{self, DebugPort};
 use super::super::response::{self, Refusal};
-use super::{Door, bad, either, lasting, read, view};
+use super::super::state::E2bState;
+use super::request::{bad_request, into_response, parse_timeout, read_json};
+use super::view;
 
-/// Where no time-out was given: the old path.
-const SHORT: f64 = 15.0;
-/// Where no time-out was given: the new path.
-pub(super) const LONG: f64 = 300.0;
+/// Default time-out of `POST /sandboxes`, in seconds.
+const V1_TIMEOUT: f64 = 15.0;
+/// Default time-out of `POST /v2/sandboxes`, in seconds.
+const V2_TIMEOUT: f64 = 300.0;
 
-/// What clients send. Of what is not here, nothing would change what a client can rely on.
+/// The body of a request for a sandbox. Ignoring a field that is not listed here changes nothing that a client relies on.
 #[derive(Deserialize)]
 struct Options {
     #[serde(rename = "templateID")]
@@ -45,70 +48,76 @@ struct Options {
     volumes: Option<Value>,
 }
 
-pub(super) async fn short(
-    State(door): State<Door>,
+pub(super) async fn create_v1(
+    State(state): State<Arc<E2bState>>,
     Extension(caller): Extension<Caller>,
-    debugged: Option<Extension<Debugged>>,
+    debug_port: Option<Extension<DebugPort>>,
     body: Body,
 ) -> Response {
-    either(create(&door, &caller, debugged.is_some(), body, SHORT).await)
+    into_response(create(&state, &caller, debug_port, body, V1_TIMEOUT).await)
 }
 
-pub(super) async fn long(
-    State(door): State<Door>,
+pub(super) async fn create_v2(
+    State(state): State<Arc<E2bState>>,
     Extension(caller): Extension<Caller>,
-    debugged: Option<Extension<Debugged>>,
+    debug_port: Option<Extension<DebugPort>>,
     body: Body,
 ) -> Response {
-    either(create(&door, &caller, debugged.is_some(), body, LONG).await)
+    into_response(create(&state, &caller, debug_port, body, V2_TIMEOUT).await)
 }
 
 async fn create(
-    door: &Door,
+    state: &E2bState,
     caller: &Caller,
-    debugged: bool,
+    debug_port: Option<Extension<DebugPort>>,
     body: Body,
-    otherwise: f64,
+    default_timeout: f64,
 ) -> Result<impl IntoResponse, Refusal> {
-    let options: Options = read(door, caller, body).await?;
-    let sessions = &door.parts.sessions;
-    let asked = options.asked(otherwise, sessions.config().max_lifetime).map_err(|message| bad(&message))?;
-    let session = if debugged {
-        // In debug mode there is one sandbox, whatever was created.
-        debug::session(door).await.map_err(|error| Box::new(response::refused(&error)))?
+    let options: Options = read_json(state, caller, body).await?;
+    let sessions = &state.sessions;
+    let options = options.into_session(default_timeout, sessions.config().max_lifetime);
+    let options = options.map_err(|message| bad_request(&message))?;
+    let session = if debug_port.is_some() {
+        // In debug mode there is one sandbox, whatever was asked for.
+        debug::session(state).await.map_err(|error| Box::new(response::refused(&error)))?
     } else {
-        sessions.create(caller, asked).await.map_err(|error| refused(door, caller, &error))?
+        sessions.create(caller, options).await.map_err(|error| refused(state, caller, &error))?
     };
+    state.recent_sandboxes.record_use(&session);
     Ok((StatusCode::CREATED, Json(view::sandbox(&session))))
 }
 
-/// Where the caller has as many sandboxes as it may have, asking again does not help. A server that is full says when.
-fn refused(door: &Door, caller: &Caller, error: &Error) -> Refusal {
-    let most = door.parts.sessions.config().max_per_caller;
-    if !matches!(error, Error::Overloaded { .. }) || door.parts.sessions.list(caller).len() < most {
+/// Returns the answer to a failed creation. At the caller's own limit a retry does not help, so it is not offered.
+fn refused(state: &E2bState, caller: &Caller, error: &Error) -> Refusal {
+    let max = state.sessions.config().max_per_caller;
+    if !matches!(error, Error::Overloaded { .. }) || state.sessions.list(caller).len() < max {
         return Box::new(response::refused(error));
     }
-    let message = format!("you have reached the maximum number of concurrent sandboxes ({most})");
+    let message = format!("you have reached the maximum number of concurrent sandboxes ({max})");
     Box::new(response::finally(StatusCode::TOO_MANY_REQUESTS, &message))
 }
 
 impl Options {
-    /// What a session is made with, or what is wrong.
-    fn asked(self, otherwise: f64, most: Duration) -> Result<CreateSession, String> {
-        self.keepable()?;
-        let timeout = lasting(self.timeout.unwrap_or(otherwise.min(most.as_secs_f64())), most)?;
+    /// Returns the options of the session.
+    ///
+    /// # Errors
+    /// An option is invalid or cannot be kept.
+    fn into_session(self, default_timeout: f64, max_timeout: Duration) -> Result<CreateSession, String> {
+        self.check_supported()?;
+        let timeout =
+            parse_timeout(self.timeout.unwrap_or(default_timeout.min(max_timeout.as_secs_f64())), max_timeout)?;
         if timeout.is_zero() {
             return Err("Timeout must be a number of seconds, 1 or more".to_owned());
         }
-        // Nothing here reaches the network; a machine does.
-        let offline = self.is_walled();
+        // No local tier reaches the network; a machine does.
+        let offline = self.restricts_network();
         let public = self.network.as_ref().and_then(|network| network.get("allowPublicTraffic"));
         let public_ports = public == Some(&Value::Bool(true));
         let env = self.env.unwrap_or_default();
-        let is_wrong =
+        let is_invalid =
             |(name, value): (&String, &String)| name.is_empty() || name.contains(['=', '\0']) || value.contains('\0');
-        if env.iter().any(is_wrong) {
-            return Err("envVars have names without '=' and without NUL, not empty".to_owned());
+        if env.iter().any(is_invalid) {
+            return Err("envVars must have names that are not empty and contain neither '=' nor NUL".to_owned());
         }
         let auto_resume = match self.auto_resume {
             Some(Value::Bool(enabled)) => enabled,
@@ -127,29 +136,29 @@ impl Options {
         })
     }
 
-    /// Something of the internet is to be out of its reach.
-    fn is_walled(&self) -> bool {
+    /// Whether some or all of the internet is to be out of the sandbox's reach.
+    fn restricts_network(&self) -> bool {
         let denied = self.network.as_ref().and_then(|network| network.get("denyOut"));
-        self.allow_internet_access == Some(false) || denied.is_some_and(|denied| !is_nothing(denied))
+        self.allow_internet_access == Some(false) || denied.is_some_and(|denied| !is_empty(denied))
     }
 
-    /// Ignoring these would take away a wall, or lose data.
-    fn keepable(&self) -> Result<(), String> {
+    /// Refuses options whose omission would weaken isolation or lose data.
+    fn check_supported(&self) -> Result<(), String> {
         let refuse = |what: &str| Err(format!("{what} is not supported by Switchtower"));
         for (name, value) in [("mcp", &self.mcp), ("iam", &self.iam), ("volumeMounts", &self.volumes)] {
-            if value.as_ref().is_some_and(|value| !is_nothing(value)) {
+            if value.as_ref().is_some_and(|value| !is_empty(value)) {
                 return refuse(name);
             }
         }
         for (rule, value) in self.network.iter().flatten() {
-            let harmless = match rule.as_str() {
-                // What is denied is looked at once it is known whether the sandbox can reach anything.
+            let is_supported = match rule.as_str() {
+                // Read by `restricts_network`.
                 "allowOut" | "denyOut" | "maskRequestHost" => true,
-                // Ports are closed to requests without a token where it is not set.
+                // Unless it is true, ports require a token.
                 "allowPublicTraffic" => value.is_boolean() || value.is_null(),
-                _ => is_nothing(value),
+                _ => is_empty(value),
             };
-            if !harmless {
+            if !is_supported {
                 return refuse(&format!("network.{rule}"));
             }
         }
@@ -157,7 +166,7 @@ impl Options {
     }
 }
 
-fn is_nothing(value: &Value) -> bool {
+fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
         Value::Array(list) => list.is_empty(),
@@ -172,16 +181,19 @@ mod tests {
 
     use super::*;
 
-    fn asked(body: Value) -> Result<CreateSession, String> {
+    fn session_options(body: Value) -> Result<CreateSession, String> {
         let options: Options = serde_json::from_value(body).map_err(|wrong| wrong.to_string())?;
-        options.asked(LONG, Duration::from_secs(3600))
+        options.into_session(V2_TIMEOUT, Duration::from_secs(3600))
     }
 
     #[test]
-    fn what_clients_send_is_understood() {
-        let least = asked(json!({ "templateID": "code-interpreter-v1" })).unwrap();
-        assert_eq!((least.timeout, least.at_end, least.auto_resume), (Duration::from_secs(300), AtEnd::Kill, false));
-        let old = asked(json!({
+    fn options_of_old_and_new_clients_are_read() {
+        let minimal = session_options(json!({ "templateID": "code-interpreter-v1" })).unwrap();
+        assert_eq!(
+            (minimal.timeout, minimal.at_end, minimal.auto_resume),
+            (Duration::from_secs(300), AtEnd::Kill, false)
+        );
+        let old = session_options(json!({
             "templateID": "t:prod", "allow_internet_access": true, "autoPause": true, "autoResume": { "enabled": true },
             "envVars": { "K": "V" }, "metadata": { "a": "b" }, "secure": true, "timeout": 60, "mcp": null,
             "volumeMounts": [], "network": { "allowOut": ["1.1.1.1"], "allowPublicTraffic": true, "denyOut": [] },
@@ -189,26 +201,28 @@ mod tests {
         .unwrap();
         assert_eq!((old.template.as_str(), old.timeout.as_secs(), old.at_end), ("t:prod", 60, AtEnd::Pause));
         assert!(old.auto_resume && old.public_ports && old.env["K"] == "V" && old.metadata["a"] == "b");
-        let closed = asked(json!({ "templateID": "t", "network": { "allowPublicTraffic": false } })).unwrap();
-        assert!(!least.public_ports && !closed.public_ports);
+        let closed = session_options(json!({ "templateID": "t", "network": { "allowPublicTraffic": false } })).unwrap();
+        assert!(!minimal.public_ports && !closed.public_ports);
     }
 
     #[test]
-    fn less_than_all_of_the_internet_is_a_wall() {
-        let walled = |body: Value| serde_json::from_value::<Options>(body).unwrap().is_walled();
-        assert!(walled(json!({ "templateID": "t", "allow_internet_access": false })));
-        assert!(walled(json!({ "templateID": "t", "network": { "denyOut": ["0.0.0.0/0"], "allowOut": ["1.1.1.1"] } })));
-        assert!(!walled(json!({ "templateID": "t", "network": { "denyOut": [] }, "allow_internet_access": true })));
+    fn any_restriction_of_the_network_makes_a_sandbox_offline() {
+        let is_offline = |body: Value| serde_json::from_value::<Options>(body).unwrap().restricts_network();
+        assert!(is_offline(json!({ "templateID": "t", "allow_internet_access": false })));
+        assert!(is_offline(
+            json!({ "templateID": "t", "network": { "denyOut": ["0.0.0.0/0"], "allowOut": ["1.1.1.1"] } })
+        ));
+        assert!(!is_offline(json!({ "templateID": "t", "network": { "denyOut": [] }, "allow_internet_access": true })));
     }
 
     #[test]
-    fn what_cannot_be_kept_is_refused_and_named() {
+    fn an_option_that_cannot_be_kept_is_refused_by_name() {
         let refused = |rest: Value| {
             let mut body = json!({ "templateID": "t" });
             if let (Value::Object(body), Value::Object(rest)) = (&mut body, rest) {
                 body.extend(rest);
             }
-            asked(body).unwrap_err()
+            session_options(body).unwrap_err()
         };
         assert!(refused(json!({ "network": { "rules": { "x": [] } } })).starts_with("network.rules"));
         assert!(refused(json!({ "network": { "allowPublicTraffic": 1 } })).starts_with("network.allowPublicTraffic"));

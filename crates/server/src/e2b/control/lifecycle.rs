@@ -1,5 +1,6 @@
-//! One sandbox: how it is, how long it lives, its sleep and its end.
+//! One sandbox: its detail, time-out, pause, resumption and end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -13,108 +14,113 @@ use switchtower_core::request::Caller;
 use switchtower_core::session::SessionState;
 
 use super::super::response::{self, Refusal, zulu};
-use super::create::LONG;
-use super::{Door, bad, either, found, lasting, read, view};
+use super::super::state::E2bState;
+use super::request::{bad_request, find_sandbox, into_response, parse_timeout, read_json};
+use super::view;
 
-/// Every body of this room.
+/// The body of every request that sets a time-out.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Times {
+struct TimeoutBody {
     timeout: Option<f64>,
     duration: Option<f64>,
 }
 
-/// What a refresh adds where it does not say.
-const SHORT: f64 = 15.0;
+/// Default time-out of `timeout` and `refreshes`, in seconds.
+const DEFAULT_TIMEOUT: f64 = 15.0;
+/// Default time-out of `connect`, in seconds.
+const DEFAULT_CONNECT_TIMEOUT: f64 = 300.0;
 
-async fn time(door: &Door, caller: &Caller, body: Body, otherwise: f64) -> Result<Duration, Refusal> {
-    let times: Times = read(door, caller, body).await?;
-    let seconds = times.timeout.or(times.duration).unwrap_or(otherwise);
-    lasting(seconds, door.parts.sessions.config().max_lifetime).map_err(|message| bad(&message))
+/// Reads the time-out from a body.
+async fn read_timeout(state: &E2bState, caller: &Caller, body: Body, default: f64) -> Result<Duration, Refusal> {
+    let body: TimeoutBody = read_json(state, caller, body).await?;
+    let seconds = body.timeout.or(body.duration).unwrap_or(default);
+    parse_timeout(seconds, state.sessions.config().max_lifetime).map_err(|message| bad_request(&message))
 }
 
-type Called = (State<Door>, Path<String>, Extension<Caller>);
+type SandboxRequest = (State<Arc<E2bState>>, Path<String>, Extension<Caller>);
 
-pub(super) async fn detail((State(door), Path(id), Extension(caller)): Called) -> Response {
-    either(found(&door, &caller, &id).map(|session| Json(view::detail(&session))))
+pub(super) async fn detail((State(state), Path(id), Extension(caller)): SandboxRequest) -> Response {
+    into_response(find_sandbox(&state, &caller, &id).map(|session| Json(view::detail(&session))))
 }
 
-pub(super) async fn end((State(door), Path(id), Extension(caller)): Called) -> Response {
-    match found(&door, &caller, &id) {
+pub(super) async fn end((State(state), Path(id), Extension(caller)): SandboxRequest) -> Response {
+    match find_sandbox(&state, &caller, &id) {
         Ok(session) if session.end() => StatusCode::NO_CONTENT.into_response(),
         Ok(_) => response::unknown(&id),
         Err(refused) => *refused,
     }
 }
 
-pub(super) async fn timeout((State(door), Path(id), Extension(caller)): Called, body: Body) -> Response {
+pub(super) async fn set_timeout((State(state), Path(id), Extension(caller)): SandboxRequest, body: Body) -> Response {
     let set = async {
-        let session = found(&door, &caller, &id)?;
-        session.set_timeout(time(&door, &caller, body, SHORT).await?);
+        let session = find_sandbox(&state, &caller, &id)?;
+        session.set_timeout(read_timeout(&state, &caller, body, DEFAULT_TIMEOUT).await?);
         Ok(StatusCode::NO_CONTENT)
     };
-    either(set.await)
+    into_response(set.await)
 }
 
-pub(super) async fn refresh((State(door), Path(id), Extension(caller)): Called, body: Body) -> Response {
+pub(super) async fn refresh((State(state), Path(id), Extension(caller)): SandboxRequest, body: Body) -> Response {
     let set = async {
-        let session = found(&door, &caller, &id)?;
-        session.extend(time(&door, &caller, body, SHORT).await?);
+        let session = find_sandbox(&state, &caller, &id)?;
+        session.extend(read_timeout(&state, &caller, body, DEFAULT_TIMEOUT).await?);
         Ok(StatusCode::NO_CONTENT)
     };
-    either(set.await)
+    into_response(set.await)
 }
 
-pub(super) async fn pause((State(door), Path(id), Extension(caller)): Called) -> Response {
+pub(super) async fn pause((State(state), Path(id), Extension(caller)): SandboxRequest) -> Response {
     let paused = async {
-        match found(&door, &caller, &id)?.pause().await {
+        match find_sandbox(&state, &caller, &id)?.pause().await {
             Ok(true) => Ok(StatusCode::NO_CONTENT),
             Ok(false) => conflict(&format!("Sandbox '{id}' is already paused")),
             Err(error) => Err(Box::new(response::refused(&error))),
         }
     };
-    either(paused.await)
+    into_response(paused.await)
 }
 
 fn conflict<T>(message: &str) -> Result<T, Refusal> {
     Err(Box::new(response::finally(StatusCode::CONFLICT, message)))
 }
 
-/// The older way to wake a sandbox: one that runs is no sandbox to wake.
-pub(super) async fn resume((State(door), Path(id), Extension(caller)): Called, body: Body) -> Response {
-    match found(&door, &caller, &id) {
+/// Resumes a paused sandbox: the older form of [`connect`], which refuses a running one.
+pub(super) async fn resume((State(state), Path(id), Extension(caller)): SandboxRequest, body: Body) -> Response {
+    match find_sandbox(&state, &caller, &id) {
         Ok(session) if session.state() == SessionState::Running => {
-            either(conflict::<StatusCode>(&format!("Sandbox {id} is already running")))
+            into_response(conflict::<StatusCode>(&format!("Sandbox {id} is already running")))
         }
-        Ok(_) => connect((State(door), Path(id), Extension(caller)), body).await,
+        Ok(_) => connect((State(state), Path(id), Extension(caller)), body).await,
         Err(refused) => *refused,
     }
 }
 
-/// Wakes a sandbox, or moves the end of one that runs out.
-pub(super) async fn connect((State(door), Path(id), Extension(caller)): Called, body: Body) -> Response {
+/// Resumes a paused sandbox, or extends the time-out of a running one.
+pub(super) async fn connect((State(state), Path(id), Extension(caller)): SandboxRequest, body: Body) -> Response {
     let connected = async {
-        let session = found(&door, &caller, &id)?;
-        let most = door.parts.sessions.config().max_lifetime;
-        let time = time(&door, &caller, body, LONG.min(most.as_secs_f64())).await?;
+        let session = find_sandbox(&state, &caller, &id)?;
+        let max = state.sessions.config().max_lifetime;
+        let time = read_timeout(&state, &caller, body, DEFAULT_CONNECT_TIMEOUT.min(max.as_secs_f64())).await?;
         let mut status = StatusCode::OK;
         if session.state() == SessionState::Paused {
-            let woken = session.resume(time).await.map_err(|error| Box::new(response::refused(&error)))?;
-            status = if woken { StatusCode::CREATED } else { StatusCode::OK };
+            let resumed = session.resume(time).await.map_err(|error| Box::new(response::refused(&error)))?;
+            status = if resumed { StatusCode::CREATED } else { StatusCode::OK };
         }
         session.extend(time);
+        state.recent_sandboxes.record_use(&session);
         match session.state() {
             SessionState::Running | SessionState::Paused => Ok((status, Json(view::sandbox(&session)))),
             SessionState::Ended => Err(Box::new(response::unknown(&id))),
         }
     };
-    either(connected.await)
+    into_response(connected.await)
 }
 
-/// The one figure that there is: now. Nothing of it is measured but the files.
-pub(super) async fn metrics((State(door), Path(id), Extension(caller)): Called) -> Response {
-    let figures = found(&door, &caller, &id).map(|session| {
-        let wall = door.parts.sessions.router().wall();
+/// Returns the current figures. Only the size of the files is measured.
+pub(super) async fn metrics((State(state), Path(id), Extension(caller)): SandboxRequest) -> Response {
+    let metrics = find_sandbox(&state, &caller, &id).map(|session| {
+        let wall = state.sessions.router().wall();
         let total = view::MEMORY_MB << 20;
         let used = if session.machine().is_none() { session.files().size() } else { 0 };
         Json(json!([{
@@ -129,5 +135,5 @@ pub(super) async fn metrics((State(door), Path(id), Extension(caller)): Called) 
             "diskTotal": view::DISK_MB << 20,
         }]))
     });
-    either(figures)
+    into_response(metrics)
 }

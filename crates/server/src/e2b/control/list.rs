@@ -1,6 +1,7 @@
-//! The list of sandboxes: which ones, in which order, page by page.
+//! Lists sandboxes: filters, order, pages.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::{Query, State};
@@ -11,43 +12,60 @@ use serde_json::Value;
 use switchtower_core::request::Caller;
 use switchtower_core::session::SessionState;
 
-use super::{Door, Refusal, bad, either, view};
+use super::super::response::Refusal;
+use super::super::state::E2bState;
+use super::request::{bad_request, into_response};
+use super::view;
 
-/// Most sandboxes of a page, and as many where no number was asked for.
-const PAGE: usize = 100;
+/// Maximum and default number of sandboxes in a page.
+const PAGE_SIZE: usize = 100;
 
-type Pairs = Vec<(String, String)>;
+type QueryPairs = Vec<(String, String)>;
 
-/// The older listing: what runs.
-pub(super) async fn running(door: State<Door>, query: Query<Pairs>, caller: Extension<Caller>) -> Response {
-    either(page(&door, &query, &caller, &[SessionState::Running]))
+/// `GET /sandboxes`: running sandboxes, unless the query names other states.
+pub(super) async fn list_running(
+    state: State<Arc<E2bState>>,
+    query: Query<QueryPairs>,
+    caller: Extension<Caller>,
+) -> Response {
+    into_response(page(&state, &query, &caller, &[SessionState::Running]))
 }
 
-pub(super) async fn all(door: State<Door>, query: Query<Pairs>, caller: Extension<Caller>) -> Response {
-    either(page(&door, &query, &caller, &[SessionState::Running, SessionState::Paused]))
+/// `GET /v2/sandboxes`: running and paused sandboxes, unless the query names other states.
+pub(super) async fn list_all(
+    state: State<Arc<E2bState>>,
+    query: Query<QueryPairs>,
+    caller: Extension<Caller>,
+) -> Response {
+    into_response(page(&state, &query, &caller, &[SessionState::Running, SessionState::Paused]))
 }
 
-fn page(door: &Door, query: &Pairs, caller: &Caller, otherwise: &[SessionState]) -> Result<Response, Refusal> {
-    let wish = Wish::read(query, otherwise).map_err(|message| bad(&message))?;
-    let mut all = door.parts.sessions.list(caller);
+fn page(
+    state: &E2bState,
+    query: &QueryPairs,
+    caller: &Caller,
+    default_states: &[SessionState],
+) -> Result<Response, Refusal> {
+    let query = ListQuery::read(query, default_states).map_err(|message| bad_request(&message))?;
+    let mut all = state.sessions.list(caller);
     all.retain(|session| {
-        let asked = session.options();
-        wish.states.contains(&session.state())
-            && wish.template.as_ref().is_none_or(|template| *template == asked.template)
-            && wish.metadata.iter().all(|(key, value)| asked.metadata.get(key) == Some(value))
+        let options = session.options();
+        query.states.contains(&session.state())
+            && query.template.as_ref().is_none_or(|template| *template == options.template)
+            && query.metadata.iter().all(|(key, value)| options.metadata.get(key) == Some(value))
     });
     let mut all: Vec<_> =
-        all.into_iter().map(|session| (Place::of(session.started_at(), session.id()), session)).collect();
+        all.into_iter().map(|session| (Cursor::of(session.started_at(), session.id()), session)).collect();
     all.sort_by(|(one, _), (other, _)| one.cmp(other));
-    if !wish.oldest_first {
+    if !query.oldest_first {
         all.reverse();
     }
-    // A token says where the page before ended, whether or not that sandbox is still there.
-    if let Some(last) = &wish.after {
-        all.retain(|(place, _)| if wish.oldest_first { place > last } else { place < last });
+    // The token is the position where the previous page ended, whether or not that sandbox still exists.
+    if let Some(last) = &query.after {
+        all.retain(|(cursor, _)| if query.oldest_first { cursor > last } else { cursor < last });
     }
-    let more = all.len() > wish.most;
-    all.truncate(wish.most);
+    let more = all.len() > query.max;
+    all.truncate(query.max);
     let body: Vec<Value> = all.iter().map(|(_, session)| view::listed(session)).collect();
     let mut response = Json(body).into_response();
     if let (true, Some((last, _))) = (more, all.last())
@@ -58,14 +76,14 @@ fn page(door: &Door, query: &Pairs, caller: &Caller, otherwise: &[SessionState])
     Ok(response)
 }
 
-/// A sandbox's place in the list.
+/// The position of a sandbox in the list.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct Cursor {
     started: u128,
     id: String,
 }
 
-impl Place {
+impl Cursor {
     fn of(started: SystemTime, id: &str) -> Self {
         let started = started.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         Self { started, id: id.to_owned() }
@@ -75,61 +93,61 @@ impl Place {
         format!("{}-{}", self.started, self.id)
     }
 
-    fn read(token: &str) -> Option<Self> {
+    fn parse(token: &str) -> Option<Self> {
         let (started, id) = token.split_once('-')?;
         Some(Self { started: started.parse().ok()?, id: id.to_owned() })
     }
 }
 
-/// What is asked for.
+/// The query of a list.
 #[derive(Debug, PartialEq, Eq)]
-struct Wish {
+struct ListQuery {
     states: Vec<SessionState>,
     metadata: BTreeMap<String, String>,
     template: Option<String>,
-    most: usize,
-    after: Option<Place>,
+    max: usize,
+    after: Option<Cursor>,
     oldest_first: bool,
 }
 
-impl Wish {
-    fn read(query: &Pairs, otherwise: &[SessionState]) -> Result<Self, String> {
-        let asked = |name: &'static str| {
+impl ListQuery {
+    fn read(query: &QueryPairs, default_states: &[SessionState]) -> Result<Self, String> {
+        let values = |name: &'static str| {
             let named = query.iter().filter(move |(key, _)| key.strip_suffix("[]").unwrap_or(key) == name);
             named.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
         };
         let state = |name: &str| match name {
             "running" => Ok(SessionState::Running),
             "paused" => Ok(SessionState::Paused),
-            other => Err(format!("state is running or paused, not {other:?}")),
+            other => Err(format!("state must be running or paused, not {other:?}")),
         };
         let states: Vec<SessionState> =
-            asked("state").flat_map(|states| states.split(',')).map(state).collect::<Result<_, _>>()?;
-        let after = asked("nextToken").next();
-        let after = after.map(|token| Place::read(token).ok_or("nextToken is none of this server")).transpose()?;
-        let most = asked("limit").next().map_or(Ok(PAGE), |limit| {
-            limit.parse().map_err(|_| format!("limit is a number from 1 to {PAGE}, not {limit:?}"))
+            values("state").flat_map(|states| states.split(',')).map(state).collect::<Result<_, _>>()?;
+        let after = values("nextToken").next();
+        let after = after.map(|token| Cursor::parse(token).ok_or("nextToken is invalid")).transpose()?;
+        let max = values("limit").next().map_or(Ok(PAGE_SIZE), |limit| {
+            limit.parse().map_err(|_| format!("limit must be a number from 1 to {PAGE_SIZE}, not {limit:?}"))
         })?;
         Ok(Self {
-            states: if states.is_empty() { otherwise.to_vec() } else { states },
-            metadata: asked("metadata").flat_map(pairs).collect(),
-            template: asked("template").next().map(str::to_owned),
-            most: most.clamp(1, PAGE),
+            states: if states.is_empty() { default_states.to_vec() } else { states },
+            metadata: values("metadata").flat_map(parse_metadata).collect(),
+            template: values("template").next().map(str::to_owned),
+            max: max.clamp(1, PAGE_SIZE),
             after,
-            oldest_first: asked("order").next() == Some("asc"),
+            oldest_first: values("order").next() == Some("asc"),
         })
     }
 }
 
-/// `a=b&c=d`, where the SDKs percent-encode each part before they make a query of all, which is encoded once more.
-fn pairs(text: &str) -> Pairs {
-    let twice = |text: &str| unescaped(&unescaped(text));
+/// Parses `a=b&c=d`. The SDKs percent-encode each part, then encode the pairs as a query, which is decoded here once more.
+fn parse_metadata(text: &str) -> QueryPairs {
+    let twice = |text: &str| decode(&decode(text));
     let pair = |pair: &str| pair.split_once('=').map(|(key, value)| (twice(key), twice(value)));
     text.split('&').filter_map(pair).collect()
 }
 
-/// Without the escapes of a query; what is no escape stays as it is.
-fn unescaped(text: &str) -> String {
+/// Decodes the escapes of a query; anything else stays as it is.
+fn decode(text: &str) -> String {
     let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -151,30 +169,30 @@ fn unescaped(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn query(text: &str) -> Pairs {
+    fn query(text: &str) -> QueryPairs {
         Query::try_from_uri(&format!("http://x/?{text}").parse().unwrap()).unwrap().0
     }
 
     #[test]
     fn metadata_is_encoded_twice_inside_the_query() {
         let text = "metadata=user%3Da%252520b%26k%3D%252526%2525C3%2525A4&state=running,paused";
-        let wish = Wish::read(&query(text), &[]).unwrap();
-        let pairs: Vec<_> = wish.metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let list = ListQuery::read(&query(text), &[]).unwrap();
+        let pairs: Vec<_> = list.metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         assert_eq!(pairs, [("k", "&ä"), ("user", "a b")]);
-        assert_eq!(wish.states, [SessionState::Running, SessionState::Paused]);
+        assert_eq!(list.states, [SessionState::Running, SessionState::Paused]);
         // By hand it is encoded once.
-        assert_eq!(Wish::read(&query("metadata=user%3D%C3%A4%20b"), &[]).unwrap().metadata["user"], "ä b");
-        assert_eq!(unescaped("100% %zz +"), "100% %zz  ");
+        assert_eq!(ListQuery::read(&query("metadata=user%3D%C3%A4%20b"), &[]).unwrap().metadata["user"], "ä b");
+        assert_eq!(decode("100% %zz +"), "100% %zz  ");
     }
 
     #[test]
-    fn a_page_has_a_size_a_beginning_and_states_that_exist() {
-        let wish =
-            Wish::read(&query("limit=1000&order=asc&nextToken=5-iabc&state="), &[SessionState::Running]).unwrap();
-        assert_eq!((wish.most, wish.oldest_first, wish.states), (PAGE, true, vec![SessionState::Running]));
-        assert_eq!(wish.after.map(|place| place.token()).as_deref(), Some("5-iabc"));
+    fn a_page_has_a_bounded_size_a_valid_start_and_known_states() {
+        let list =
+            ListQuery::read(&query("limit=1000&order=asc&nextToken=5-iabc&state="), &[SessionState::Running]).unwrap();
+        assert_eq!((list.max, list.oldest_first, list.states), (PAGE_SIZE, true, vec![SessionState::Running]));
+        assert_eq!(list.after.map(|cursor| cursor.token()).as_deref(), Some("5-iabc"));
         for wrong in ["limit=x", "state=dead", "nextToken=x"] {
-            assert!(Wish::read(&query(wrong), &[]).is_err(), "{wrong}");
+            assert!(ListQuery::read(&query(wrong), &[]).is_err(), "{wrong}");
         }
     }
 }

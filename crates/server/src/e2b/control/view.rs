@@ -5,17 +5,17 @@ use switchtower_core::session::{AtEnd, Session, SessionState};
 
 use super::super::response::zulu;
 
-/// The envd whose features are here: uploads as they are, standard input that can be closed, a user by default.
+/// The version of envd whose features are served: raw uploads, `CloseStdin`, a default user.
 const ENVD: &str = "0.5.7";
-/// E2B's clients ask for the id of a machine; no machine is meant.
+/// E2B's clients require a client id; it identifies nothing here.
 const CLIENT: &str = "switchtower";
 
-/// What sandboxes are said to have. Nobody measures it: where it is local, programs have what their tier gives.
+/// The resources that sandboxes are described with. Programs of a local sandbox have the limits of their tier instead.
 pub(super) const CPUS: u32 = 2;
 pub(super) const MEMORY_MB: u64 = 2048;
 pub(super) const DISK_MB: u64 = 10 << 10;
 
-/// What creations and connections are answered with.
+/// Returns the answer to `create` and `connect`.
 pub(super) fn sandbox(session: &Session) -> Value {
     json!({
         "templateID": session.options().template,
@@ -24,13 +24,13 @@ pub(super) fn sandbox(session: &Session) -> Value {
         "clientID": CLIENT,
         "envdVersion": ENVD,
         "envdAccessToken": session.access_token(),
-        // Clients show it with every call to the interpreter, and their own clients with calls to ports.
+        // The SDKs send it with calls to the interpreter, users with calls to other ports.
         "trafficAccessToken": session.traffic_token(),
         "domain": null,
     })
 }
 
-/// A line of the list.
+/// Returns an entry of the list.
 pub(super) fn listed(session: &Session) -> Value {
     let asked = session.options();
     json!({
@@ -49,7 +49,7 @@ pub(super) fn listed(session: &Session) -> Value {
     })
 }
 
-/// All of it.
+/// Returns the answer to `GET /sandboxes/{id}`.
 pub(super) fn detail(session: &Session) -> Value {
     let asked = session.options();
     let mut detail = listed(session);

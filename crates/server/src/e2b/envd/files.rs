@@ -1,4 +1,4 @@
-//! `/files`: whole files in and out.
+//! `/files`: downloads and uploads of whole files.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -10,23 +10,24 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use switchtower_core::session::files::{FileError, Files};
 
-use super::super::plane::Visit;
 use super::super::response;
-use super::{Local, beyond, multipart};
+use super::super::sandbox_handle::SandboxHandle;
+use super::local_reply::{LocalReply, reply_for_machine_path};
+use super::multipart;
 use crate::service::body::ChargedBody;
 
 #[derive(Deserialize)]
-struct Asked {
+struct FileQuery {
     path: Option<String>,
 }
 
-impl Asked {
+impl FileQuery {
     fn of(parts: &Parts) -> Self {
-        Query::try_from_uri(&parts.uri).map_or(Self { path: None }, |asked| asked.0)
+        Query::try_from_uri(&parts.uri).map_or(Self { path: None }, |query| query.0)
     }
 }
 
-fn failed(error: &FileError) -> Response {
+fn error_response(error: &FileError) -> Response {
     let status = match error {
         FileError::NotFound(_) => StatusCode::NOT_FOUND,
         FileError::AlreadyExists(_) | FileError::IsFolder(_) | FileError::NotFolder(_) | FileError::Invalid(_) => {
@@ -38,77 +39,81 @@ fn failed(error: &FileError) -> Response {
     response::api(status, &error.to_string())
 }
 
-pub(super) fn read(visit: &Visit, parts: &Parts) -> Local {
+pub(super) fn read(sandbox: &SandboxHandle, parts: &Parts) -> LocalReply {
     let read = || {
-        let path = Files::absolute(&Asked::of(parts).path.unwrap_or_default())?;
+        let path = Files::absolute(&FileQuery::of(parts).path.unwrap_or_default())?;
         if !Files::is_scratch(&path) {
-            return beyond(visit, &path);
+            return reply_for_machine_path(sandbox, &path);
         }
-        let content = visit.session.files().read(&path)?;
-        Ok(Local::Answer(([(header::CONTENT_TYPE, "application/octet-stream")], content).into_response()))
+        let content = sandbox.session.files().read(&path)?;
+        Ok(LocalReply::Response(([(header::CONTENT_TYPE, "application/octet-stream")], content).into_response()))
     };
-    read().unwrap_or_else(|error| Local::Answer(failed(&error)))
+    read().unwrap_or_else(|error| LocalReply::Response(error_response(&error)))
 }
 
-/// One file as the body, or several as the parts of a form. Those that a machine would have go there all together.
-pub(super) fn write(visit: &Visit, parts: &Parts, held: &ChargedBody) -> Local {
-    let body = &held.bytes;
-    let bad = |message: &str| Local::Answer(response::api(StatusCode::BAD_REQUEST, message));
-    let asked = Asked::of(parts).path.filter(|path| !path.is_empty());
+/// Writes one file from the body, or several from the parts of a form. If one of them needs a machine, all are written
+/// there.
+pub(super) fn write(sandbox: &SandboxHandle, parts: &Parts, body: &ChargedBody) -> LocalReply {
+    let bad_request = |message: &str| LocalReply::Response(response::api(StatusCode::BAD_REQUEST, message));
+    let path = FileQuery::of(parts).path.filter(|path| !path.is_empty());
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if parts.headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
-        return bad("compressed uploads are not taken here");
+        return bad_request("compressed uploads are not supported");
     }
     let is_form = kind.starts_with("multipart/form-data");
-    let sent: Vec<(String, Bytes)> = if is_form {
-        let Some(sent) = multipart::parts(kind, body) else { return bad("error parsing multipart form") };
-        let files = sent.into_iter().filter(|part| part.field == "file");
-        files.map(|part| (asked.clone().unwrap_or(part.filename), body.slice_ref(part.content))).collect()
+    let files: Vec<(String, Bytes)> = if is_form {
+        let Some(parts) = multipart::parts(kind, &body.bytes) else {
+            return bad_request("error parsing multipart form");
+        };
+        let parts = parts.into_iter().filter(|part| part.field == "file");
+        parts.map(|part| (path.clone().unwrap_or(part.filename), body.bytes.slice_ref(part.content))).collect()
     } else {
-        vec![(asked.unwrap_or_default(), body.clone())]
+        vec![(path.unwrap_or_default(), body.bytes.clone())]
     };
-    if sent.is_empty() {
-        return bad("no files to upload");
+    if files.is_empty() {
+        return bad_request("no files to upload");
     }
-    if sent.iter().any(|(path, _)| path.is_empty()) {
-        return bad("path is required");
+    if files.iter().any(|(path, _)| path.is_empty()) {
+        return bad_request("path is required");
     }
-    let charged = held.charge.bytes();
+    let charged = body.charge.bytes();
     if !is_form {
-        // It is kept as it is, and charged as a file from now on.
-        held.charge.shrink(0);
+        // The file keeps these bytes and charges them itself.
+        body.charge.shrink(0);
     }
-    let written = written(visit, &sent, is_form);
+    let written = write_local(sandbox, &files, is_form);
     match written {
-        Ok(local @ Local::Answer(_)) => local,
-        // A machine has more room, or what is asked for.
-        Ok(Local::Needs(_)) | Err(FileError::Full { .. } | FileError::NoSpace(_)) if visit.session.can_promote() => {
+        Ok(reply @ LocalReply::Response(_)) => reply,
+        // A machine has more space, or the folder that was named.
+        Ok(LocalReply::NeedsMachine(_)) | Err(FileError::Full { .. } | FileError::NoSpace(_))
+            if sandbox.session.can_promote() =>
+        {
             let need = match written {
-                Ok(Local::Needs(need)) => need,
-                Ok(Local::Answer(_)) | Err(_) => "files of that size".to_owned(),
+                Ok(LocalReply::NeedsMachine(need)) => need,
+                Ok(LocalReply::Response(_)) | Err(_) => "files of that size".to_owned(),
             };
-            match held.charge.reach(charged) {
-                Ok(()) => Local::Needs(need),
-                Err(no_space) => Local::Answer(failed(&no_space.into())),
+            match body.charge.reach(charged) {
+                Ok(()) => LocalReply::NeedsMachine(need),
+                Err(no_space) => LocalReply::Response(error_response(&no_space.into())),
             }
         }
-        Ok(local) => local,
-        Err(error) => Local::Answer(failed(&error)),
+        Ok(reply) => reply,
+        Err(error) => LocalReply::Response(error_response(&error)),
     }
 }
 
-fn written(visit: &Visit, sent: &[(String, Bytes)], is_form: bool) -> Result<Local, FileError> {
-    let paths = sent.iter().map(|(path, _)| Files::absolute(path)).collect::<Result<Vec<_>, _>>()?;
+fn write_local(sandbox: &SandboxHandle, files: &[(String, Bytes)], is_form: bool) -> Result<LocalReply, FileError> {
+    let paths = files.iter().map(|(path, _)| Files::absolute(path)).collect::<Result<Vec<_>, _>>()?;
     if let Some(path) = paths.iter().find(|path| !Files::is_scratch(path)) {
-        return beyond(visit, path);
+        return reply_for_machine_path(sandbox, path);
     }
-    let mut told: Vec<Value> = Vec::new();
-    for (path, (_, content)) in paths.iter().zip(sent) {
-        // A copy of a part: what is kept must not keep the whole body with it.
+    let mut entries: Vec<Value> = Vec::new();
+    for (path, (_, content)) in paths.iter().zip(files) {
+        // Copied, so that one part does not keep the whole form in memory.
         let content = if is_form { Bytes::copy_from_slice(content) } else { content.clone() };
-        let entry = visit.session.files().write(path, content)?;
+        let entry = sandbox.session.files().write(path, content)?;
         let name = entry.path.rsplit('/').next().unwrap_or_default();
-        told.push(json!({ "path": entry.path, "name": name, "type": "file" }));
+        entries.push(json!({ "path": entry.path, "name": name, "type": "file" }));
     }
-    Ok(Local::Answer(Json(told).into_response()))
+    Ok(LocalReply::Response(Json(entries).into_response()))
 }

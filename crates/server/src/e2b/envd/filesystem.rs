@@ -1,80 +1,80 @@
-//! `filesystem.Filesystem`: what is where, while the files are held here.
+//! `filesystem.Filesystem` for a session without a machine.
 
 use axum::Json;
 use axum::http::request::Parts;
 use axum::response::IntoResponse;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use switchtower_core::session::files::{Entry, FileError, Files};
 
-use super::super::plane::Visit;
 use super::super::response::zulu;
+use super::super::sandbox_handle::SandboxHandle;
 use super::connect::{self, Code, Error};
-use super::{Local, beyond};
+use super::local_reply::{LocalReply, reply_for_machine_path};
+use super::messages::FilesystemMessage;
+use super::watch::{self, Watchers};
 
-/// Every field of every message.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub(super) struct Asked {
-    pub(super) path: String,
-    pub(super) depth: u32,
-    pub(super) source: String,
-    pub(super) destination: String,
-    pub(super) recursive: bool,
-    #[serde(rename = "watcherId")]
-    pub(super) watcher: String,
+pub(super) fn call(
+    watchers: &Watchers,
+    sandbox: &SandboxHandle,
+    method: &str,
+    parts: &Parts,
+    body: &[u8],
+) -> LocalReply {
+    try_call(watchers, sandbox, method, parts, body)
+        .unwrap_or_else(|error| LocalReply::Response(error.answer(&parts.headers)))
 }
 
-pub(super) fn call(visit: &Visit, method: &str, parts: &Parts, body: &[u8]) -> Local {
-    answered(visit, method, parts, body).unwrap_or_else(|error| Local::Answer(error.answer(&parts.headers)))
-}
-
-fn answered(visit: &Visit, method: &str, parts: &Parts, body: &[u8]) -> Result<Local, Error> {
-    let asked: Asked = connect::message(&parts.headers, body)?;
-    let files = visit.session.files();
-    let watchers = &visit.door.watchers;
+fn try_call(
+    watchers: &Watchers,
+    sandbox: &SandboxHandle,
+    method: &str,
+    parts: &Parts,
+    body: &[u8],
+) -> Result<LocalReply, Error> {
+    let message: FilesystemMessage = connect::message(&parts.headers, body)?;
+    let files = sandbox.session.files();
     match method {
-        "GetWatcherEvents" => return Ok(json(&watchers.events(&visit.session, &asked.watcher)?)),
+        "GetWatcherEvents" => return Ok(json(&watchers.events(&sandbox.session, &message.watcher)?)),
         "RemoveWatcher" => {
-            watchers.remove(&visit.session, &asked.watcher)?;
+            watchers.remove(&sandbox.session, &message.watcher)?;
             return Ok(json(&json!({})));
         }
         _ => {}
     }
     let (path, to) = match method {
-        "Move" => (Files::absolute(&asked.source)?, Some(Files::absolute(&asked.destination)?)),
-        _ => (Files::absolute(&asked.path)?, None),
+        "Move" => (Files::absolute(&message.source)?, Some(Files::absolute(&message.destination)?)),
+        _ => (Files::absolute(&message.path)?, None),
     };
     if let Some(outside) = [Some(&path), to.as_ref()].into_iter().flatten().find(|path| !Files::is_scratch(path)) {
-        return Ok(beyond(visit, outside)?);
+        return Ok(reply_for_machine_path(sandbox, outside)?);
     }
-    let entry = |entry: Result<Entry, FileError>| entry.map(|entry| json(&json!({ "entry": described(&entry) })));
+    let entry = |entry: Result<Entry, FileError>| entry.map(|entry| json(&json!({ "entry": entry_json(&entry) })));
     Ok(match (method, to) {
         ("Stat", _) => entry(files.stat(&path))?,
         ("MakeDir", _) => entry(files.make_folder(&path))?,
         ("Move", Some(to)) => entry(files.rename(&path, &to))?,
         ("ListDir", _) => {
-            let entries = files.list(&path, asked.depth)?;
-            json(&json!({ "entries": entries.iter().map(described).collect::<Vec<_>>() }))
+            let entries = files.list(&path, message.depth)?;
+            json(&json!({ "entries": entries.iter().map(entry_json).collect::<Vec<_>>() }))
         }
         ("Remove", _) => {
             match files.remove(&path) {
-                // What is not there is removed already.
+                // Removing a missing file succeeds.
                 Ok(()) | Err(FileError::NotFound(_)) => json(&json!({})),
                 Err(error) => return Err(error.into()),
             }
         }
-        ("CreateWatcher", _) => json(&watchers.create(&visit.session, &path, asked.recursive)?),
-        ("WatchDir", _) => Local::Answer(super::watch::stream(visit, &path, asked.recursive, parts, body)?),
-        (other, _) => return Err(Error::new(Code::Unimplemented, format!("there is no {other}"))),
+        ("CreateWatcher", _) => json(&watchers.create(&sandbox.session, &path, message.recursive)?),
+        ("WatchDir", _) => LocalReply::Response(watch::stream(sandbox, &path, message.recursive, parts, body)?),
+        (other, _) => return Err(Error::new(Code::Unimplemented, format!("unknown method {other}"))),
     })
 }
 
-fn json(answer: &Value) -> Local {
-    Local::Answer(Json(answer).into_response())
+fn json(answer: &Value) -> LocalReply {
+    LocalReply::Response(Json(answer).into_response())
 }
 
-fn described(entry: &Entry) -> Value {
+fn entry_json(entry: &Entry) -> Value {
     let (kind, mode, permissions) = if entry.folder {
         ("FILE_TYPE_DIRECTORY", 0o755, "drwxr-xr-x")
     } else {

@@ -1,11 +1,13 @@
-//! envd, the daemon in every sandbox: files and processes.
+//! envd, the daemon of a sandbox: files and processes.
 //!
-//! While a session is local, its own files are served from memory. Anything else, every process among it, is a matter for
-//! a machine; once there is one, all calls go there.
+//! While a session is local, its own files are served from memory. Processes and all other files need a machine; once
+//! there is one, all calls are forwarded to it.
 
 mod connect;
 mod files;
 mod filesystem;
+mod local_reply;
+mod messages;
 mod multipart;
 mod process;
 mod watch;
@@ -21,22 +23,17 @@ use switchtower_contract::Machine;
 use switchtower_core::error::Error;
 use switchtower_core::session::files::FileError;
 
+use super::address::ENVD;
 use super::forward;
-use super::plane::{ENVD, Visit};
 use super::response::{self, Refusal};
+use super::sandbox_handle::SandboxHandle;
 use crate::service::body::{BodyError, ChargedBody};
 use crate::service::body_limits::BodyKind;
 use connect::Code;
+use local_reply::LocalReply;
 pub(super) use watch::Watchers;
 
-/// What a call comes to while a session is local.
-enum Local {
-    Answer(Response),
-    /// It needs a machine, for this.
-    Needs(String),
-}
-
-pub(super) async fn call(visit: Visit, request: Request) -> Result<Response, Refusal> {
+pub(super) async fn call(watchers: &Watchers, sandbox: SandboxHandle, request: Request) -> Result<Response, Refusal> {
     let (parts, stream) = request.into_parts();
     let path = parts.uri.path().to_owned();
     match (&parts.method, path.as_str()) {
@@ -44,110 +41,115 @@ pub(super) async fn call(visit: Visit, request: Request) -> Result<Response, Ref
         (&Method::POST, "/init") => return Ok(StatusCode::NO_CONTENT.into_response()),
         _ => {}
     }
-    // What a machine could take is read for it.
+    // A body that a machine could take is read up to the limit of a machine.
     let kind = match path.as_str() {
-        "/files" if visit.session.can_promote() => BodyKind::Upload,
+        "/files" if sandbox.session.can_promote() => BodyKind::Upload,
         "/files" => BodyKind::LocalUpload,
         path if path.starts_with("/process.") => BodyKind::Process,
         _ => BodyKind::Message,
     };
-    let held =
-        visit.read(kind, &parts.headers, stream).await.map_err(|unread| unread_as(&visit, kind, &parts, &unread))?;
-    if visit.session.files().is_closed() {
-        // It may move at this moment: its files are neither here nor there.
-        visit.session.wait_for_move().await;
+    let body = sandbox
+        .read(kind, &parts.headers, stream)
+        .await
+        .map_err(|error| body_refusal(&sandbox, kind, &parts, &error))?;
+    if sandbox.session.files().is_closed() {
+        // It is being promoted: its files are on their way to the machine.
+        sandbox.session.wait_for_move().await;
     }
-    if let Some(machine) = visit.session.machine() {
-        return Ok(forwarded(&visit, machine.as_ref(), parts, held.bytes).await);
+    if let Some(machine) = sandbox.session.machine() {
+        return Ok(forward_call(watchers, &sandbox, machine.as_ref(), parts, body.bytes).await);
     }
-    let answered = local(&visit, &parts, &held).await;
-    let body = held.bytes;
-    match answered {
-        Local::Answer(response) => match visit.session.machine() {
-            // It has moved in between, and what was written here may have stayed behind.
+    let reply = call_local(watchers, &sandbox, &parts, &body).await;
+    let body = body.bytes;
+    match reply {
+        LocalReply::Response(response) => match sandbox.session.machine() {
+            // It was promoted in between, so the files that were just written may not have been transferred.
             Some(machine) if path == "/files" && response.status().is_success() => {
-                Ok(forwarded(&visit, machine.as_ref(), parts, body).await)
+                Ok(forward_call(watchers, &sandbox, machine.as_ref(), parts, body).await)
             }
             Some(_) | None => Ok(response),
         },
-        Local::Needs(need) => match visit.session.promote(&need).await {
-            Ok(machine) => Ok(forwarded(&visit, machine.as_ref(), parts, body).await),
+        LocalReply::NeedsMachine(need) => match sandbox.session.promote(&need).await {
+            Ok(machine) => Ok(forward_call(watchers, &sandbox, machine.as_ref(), parts, body).await),
             Err(error) => Ok(refused(&error, &need, &parts)),
         },
     }
 }
 
-/// A body that was not read, as envd says it.
-fn unread_as(visit: &Visit, kind: BodyKind, parts: &Parts, unread: &BodyError) -> Refusal {
-    let too_large = matches!(unread, BodyError::TooLarge(_));
+/// Returns the answer to a request whose body was not read, as envd gives it.
+fn body_refusal(sandbox: &SandboxHandle, kind: BodyKind, parts: &Parts, error: &BodyError) -> Refusal {
+    let too_large = matches!(error, BodyError::TooLarge(_));
     if too_large && matches!(kind, BodyKind::Upload | BodyKind::LocalUpload) {
-        let full = FileError::Full { most: visit.door.parts.sessions.config().files };
+        let full = FileError::Full { most: sandbox.state.sessions.config().files };
         return Box::new(response::api(StatusCode::INSUFFICIENT_STORAGE, &full.to_string()));
     }
-    if matches!(unread, BodyError::NoSpace(_)) && is_rpc(&parts.headers, parts.uri.path()) {
-        return Box::new(connect::Error::new(Code::ResourceExhausted, unread.to_string()).answer(&parts.headers));
+    if matches!(error, BodyError::NoSpace(_)) && is_rpc(&parts.headers, parts.uri.path()) {
+        return Box::new(connect::Error::new(Code::ResourceExhausted, error.to_string()).answer(&parts.headers));
     }
-    Box::new(response::api(unread.status(), &unread.to_string()))
+    Box::new(response::api(error.status(), &error.to_string()))
 }
 
-async fn forwarded(visit: &Visit, machine: &dyn Machine, parts: Parts, body: Bytes) -> Response {
-    // A watcher that was made here knows no machine.
-    if let Some(response) = visit.door.watchers.on_machine(visit, machine, &parts, &body).await {
+async fn forward_call(
+    watchers: &Watchers,
+    sandbox: &SandboxHandle,
+    machine: &dyn Machine,
+    parts: Parts,
+    body: Bytes,
+) -> Response {
+    // The machine does not know watchers that were created before the promotion.
+    if let Some(response) = watchers.call_on_machine(sandbox, machine, &parts, &body).await {
         return response;
     }
     let body = match parts.uri.path() {
-        "/process.Process/Start" => process::start(&body, &visit.session.options().env),
-        // The machine was made without the session's variables.
-        "/envs" => return Json(&visit.session.options().env).into_response(),
+        "/process.Process/Start" => process::add_session_env(&body, &sandbox.session.options().env),
+        // The machine was created without the session's variables.
+        "/envs" => return Json(&sandbox.session.options().env).into_response(),
         _ => body,
     };
-    forward::forward(&visit.session, machine, ENVD, parts, body).await
+    forward::forward(&sandbox.session, machine, ENVD, parts, body).await
 }
 
-/// A call to a session without a machine.
-async fn local(visit: &Visit, parts: &Parts, held: &ChargedBody) -> Local {
-    let body = &held.bytes;
+/// Handles a call to a session without a machine.
+async fn call_local(watchers: &Watchers, sandbox: &SandboxHandle, parts: &Parts, body: &ChargedBody) -> LocalReply {
     let method = |service: &str| parts.uri.path().strip_prefix(service).and_then(|rest| rest.strip_prefix('/'));
     match (&parts.method, parts.uri.path()) {
-        (&Method::GET, "/envs") => Local::Answer(Json(&visit.session.options().env).into_response()),
-        (&Method::GET, "/metrics") => Local::Answer(Json(figures(visit)).into_response()),
-        (&Method::GET, "/files") => files::read(visit, parts),
-        (&Method::POST, "/files") => files::write(visit, parts, held),
+        (&Method::GET, "/envs") => LocalReply::Response(Json(&sandbox.session.options().env).into_response()),
+        (&Method::GET, "/metrics") => LocalReply::Response(Json(metrics(sandbox)).into_response()),
+        (&Method::GET, "/files") => files::read(sandbox, parts),
+        (&Method::POST, "/files") => files::write(sandbox, parts, body),
         (&Method::POST, _) if method("/filesystem.Filesystem").is_some() => {
-            filesystem::call(visit, method("/filesystem.Filesystem").unwrap_or_default(), parts, body)
+            let method = method("/filesystem.Filesystem").unwrap_or_default();
+            filesystem::call(watchers, sandbox, method, parts, &body.bytes)
         }
-        (&Method::POST, "/process.Process/List") => Local::Answer(Json(json!({ "processes": [] })).into_response()),
-        (&Method::POST, "/process.Process/Start") => Local::Needs("a command".to_owned()),
+        (&Method::POST, "/process.Process/List") => {
+            LocalReply::Response(Json(json!({ "processes": [] })).into_response())
+        }
+        (&Method::POST, "/process.Process/Start") => LocalReply::NeedsMachine("a command".to_owned()),
         (&Method::POST, _) if method("/process.Process").is_some() => {
             // Without a machine there is no process to reach.
-            let error = connect::Error::new(Code::NotFound, "the process was not found: none runs here");
-            Local::Answer(error.answer(&parts.headers))
+            let error =
+                connect::Error::new(Code::NotFound, "the process was not found: no process runs in this sandbox");
+            LocalReply::Response(error.answer(&parts.headers))
         }
-        _ => Local::Answer(response::api(StatusCode::NOT_FOUND, &format!("there is nothing at {}", parts.uri.path()))),
+        _ => LocalReply::Response(response::api(
+            StatusCode::NOT_FOUND,
+            &format!("there is nothing at {}", parts.uri.path()),
+        )),
     }
 }
 
-/// The figures of a sandbox that has no machine: its files are all that is counted.
-fn figures(visit: &Visit) -> serde_json::Value {
-    let sessions = &visit.door.parts.sessions;
+/// Returns the figures of a sandbox without a machine. Only the size of its files is measured.
+fn metrics(sandbox: &SandboxHandle) -> serde_json::Value {
+    let sessions = &sandbox.state.sessions;
     json!({
         "ts": sessions.router().wall().unix_millis() / 1000,
         "cpu_count": 1, "cpu_used_pct": 0.0,
         "mem_total": 0, "mem_used": 0, "mem_cache": 0,
-        "disk_used": visit.session.files().size(), "disk_total": sessions.config().files,
+        "disk_used": sandbox.session.files().size(), "disk_total": sessions.config().files,
     })
 }
 
-/// A path that is not the session's own: a machine may have it.
-fn beyond(visit: &Visit, path: &str) -> Result<Local, FileError> {
-    if visit.session.can_promote() {
-        Ok(Local::Needs(format!("the file {path}")))
-    } else {
-        Err(FileError::NotFound(path.to_owned()))
-    }
-}
-
-/// There is no machine for a call that needs one.
+/// Returns the answer to a call that needs a machine, when there is none.
 fn refused(error: &Error, need: &str, parts: &Parts) -> Response {
     let sentence = match error {
         Error::NoTier { reason } => reason.clone(),

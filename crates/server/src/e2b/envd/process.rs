@@ -1,25 +1,25 @@
-//! The start of a process on the machine of a session: it sees the session's variables, as in a sandbox that was created
-//! with them.
+//! Starts of processes on the machine of a session. The machine was created without the session's environment variables,
+//! so they are added to each request.
 
 use std::collections::BTreeMap;
 
 use axum::body::Bytes;
 use serde_json::{Value, json};
 
-/// A message's flags and length.
-const HEAD: usize = 5;
+/// Bytes before a message: flags and length.
+const HEADER_BYTES: usize = 5;
 
-/// The start of a process with the session's variables under its own. What cannot be read is left as it is: the machine
-/// says what is wrong with it.
-pub(super) fn start(body: &Bytes, env: &BTreeMap<String, String>) -> Bytes {
+/// Returns the request with the session's variables added; its own take precedence. A malformed request is returned
+/// unchanged, so that the machine refuses it.
+pub(super) fn add_session_env(body: &Bytes, env: &BTreeMap<String, String>) -> Bytes {
     if env.is_empty() {
         return body.clone();
     }
-    told(body, env).unwrap_or_else(|| body.clone())
+    try_add(body, env).unwrap_or_else(|| body.clone())
 }
 
-fn told(body: &Bytes, env: &BTreeMap<String, String>) -> Option<Bytes> {
-    let (head, message) = body.split_at_checked(HEAD)?;
+fn try_add(body: &Bytes, env: &BTreeMap<String, String>) -> Option<Bytes> {
+    let (header, message) = body.split_at_checked(HEADER_BYTES)?;
     let mut message: Value = serde_json::from_slice(message).ok()?;
     let process = message.get_mut("process")?.as_object_mut()?;
     let own = process.entry("envs").or_insert_with(|| json!({})).as_object_mut()?;
@@ -28,7 +28,7 @@ fn told(body: &Bytes, env: &BTreeMap<String, String>) -> Option<Bytes> {
     }
     let message = message.to_string();
     let length = u32::try_from(message.len()).ok()?.to_be_bytes();
-    Some([&head[..1], &length, message.as_bytes()].concat().into())
+    Some([&header[..1], &length, message.as_bytes()].concat().into())
 }
 
 #[cfg(test)]
@@ -41,13 +41,13 @@ mod tests {
     }
 
     #[test]
-    fn a_process_sees_the_variables_of_its_session_under_its_own() {
+    fn a_process_gets_the_variables_of_its_session_and_its_own_take_precedence() {
         let env = [("A", "session"), ("B", "session")].map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let given = framed(&json!({ "process": { "cmd": "x", "envs": { "A": "own" } }, "stdin": false }));
         let wanted = json!({ "process": { "cmd": "x", "envs": { "A": "own", "B": "session" } }, "stdin": false });
-        assert_eq!(start(&given, &env), framed(&wanted));
+        assert_eq!(add_session_env(&given, &env), framed(&wanted));
         for odd in [Bytes::new(), Bytes::from_static(b"\0\0\0\0\x02{}"), framed(&json!({ "process": 3 }))] {
-            assert_eq!(start(&odd, &env), odd);
+            assert_eq!(add_session_env(&odd, &env), odd);
         }
     }
 }

@@ -1,6 +1,7 @@
-//! Watches: what changes in a folder, as a stream, or gathered for whoever asks now and then.
+//! Watches of a folder: its changes as a stream, or collected until a client polls them.
 //!
-//! What happened is seen by comparing, so of several changes between two looks only the last state is told.
+//! Changes are found by comparing two snapshots of the folder, so of several changes between two snapshots only the last
+//! state is reported.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -17,117 +18,122 @@ use switchtower_core::session::files::{FileError, Files, Revision};
 use switchtower_core::session::{Session, SessionState};
 use tokio::time::Instant;
 
+use super::super::address::ENVD;
 use super::super::forward;
-use super::super::plane::{ENVD, Visit};
+use super::super::sandbox_handle::SandboxHandle;
 use super::connect::{self, Code, Error};
-use super::filesystem::Asked;
+use super::messages::FilesystemMessage;
 use crate::service::body;
 
-/// How often a silent stream says that it lives, where the client did not ask for another time.
-const KEEPALIVE: u64 = 90;
-/// How often is looked whether the files are still held here.
-const LOOK: Duration = Duration::from_secs(1);
-/// Watchers of one session.
-const WATCHERS: usize = 64;
+/// Default interval of keepalive messages in a silent stream, in seconds.
+const KEEPALIVE_SECONDS: u64 = 90;
+/// Interval at which a stream checks whether the session has been promoted or has ended.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Maximum number of watchers of one session.
+const MAX_WATCHERS: usize = 64;
 
-/// Bytes that a watcher takes beside the paths that it remembers, and a path beside its name.
-const WATCHER: u64 = 4096;
-const NODE: u64 = 96;
+/// Bytes that a watcher takes beside the paths of its snapshot.
+const WATCHER_BYTES: u64 = 4096;
+/// Bytes that a path takes beside its name.
+const PATH_BYTES: u64 = 96;
 
-/// Paths with the moment of their last change, and whether they are folders.
+/// Paths with the revision of their last change, and whether they are folders.
 type Paths = BTreeMap<String, (Revision, bool)>;
 
-/// What a folder looked like.
-struct Seen {
+/// What a folder contained at the last check.
+struct FolderSnapshot {
     folder: String,
     recursive: bool,
-    there: Paths,
+    paths: Paths,
     charge: Charge,
 }
 
-impl Seen {
-    /// `charge` pays for what it remembers.
+impl FolderSnapshot {
+    /// `charge` is resized to the memory of the snapshot.
     fn new(files: &Files, folder: &str, recursive: bool, charge: Charge) -> Result<Self, FileError> {
         if !files.stat(folder)?.folder {
             return Err(FileError::NotFolder(folder.to_owned()));
         }
-        let mut seen = Self { folder: folder.to_owned(), recursive, there: BTreeMap::new(), charge };
-        let there = seen.look(files);
-        seen.remember(there)?;
-        Ok(seen)
+        let mut snapshot = Self { folder: folder.to_owned(), recursive, paths: BTreeMap::new(), charge };
+        let paths = snapshot.scan(files);
+        snapshot.replace(paths)?;
+        Ok(snapshot)
     }
 
-    /// Takes in what there is, and returns what there was.
-    fn remember(&mut self, there: Paths) -> Result<Paths, FileError> {
-        let names = there.keys().map(|path| path.len() as u64 + NODE).sum::<u64>();
-        self.charge.resize(WATCHER + self.folder.len() as u64 + names)?;
-        Ok(std::mem::replace(&mut self.there, there))
+    /// Replaces the paths and returns the previous ones.
+    fn replace(&mut self, paths: Paths) -> Result<Paths, FileError> {
+        let names = paths.keys().map(|path| path.len() as u64 + PATH_BYTES).sum::<u64>();
+        self.charge.resize(WATCHER_BYTES + self.folder.len() as u64 + names)?;
+        Ok(std::mem::replace(&mut self.paths, paths))
     }
 
-    fn look(&self, files: &Files) -> Paths {
-        let mut there = files.revisions(&self.folder).unwrap_or_default();
-        there.retain(|path, _| self.recursive || !self.name(path).contains('/'));
-        there
+    fn scan(&self, files: &Files) -> Paths {
+        let mut paths = files.revisions(&self.folder).unwrap_or_default();
+        paths.retain(|path, _| self.recursive || !self.name(path).contains('/'));
+        paths
     }
 
-    /// A path as it is told: from the folder on.
+    /// Returns a path relative to the folder.
     fn name<'a>(&self, path: &'a str) -> &'a str {
         path.get(self.folder.len() + 1..).unwrap_or_default()
     }
 
-    /// What has changed since the last look. Where there is no space for what is there now, the last look stays the last.
+    /// Takes a new snapshot and returns the changes since the last one.
+    ///
+    /// # Errors
+    /// There is no space for the new snapshot; the last one is kept.
     fn events(&mut self, files: &Files) -> Result<Vec<Value>, FileError> {
-        let there = self.look(files);
-        let before = self.remember(there)?;
+        let paths = self.scan(files);
+        let before = self.replace(paths)?;
         let event = |path: &str, kind: &str| json!({ "name": self.name(path), "type": format!("EVENT_TYPE_{kind}") });
-        let gone = before.keys().filter(|path| !self.there.contains_key(*path)).map(|path| event(path, "REMOVE"));
-        let here = self.there.iter().flat_map(|(path, (mark, folder))| match before.get(path) {
+        let removed = before.keys().filter(|path| !self.paths.contains_key(*path)).map(|path| event(path, "REMOVE"));
+        let changed = self.paths.iter().flat_map(|(path, (mark, folder))| match before.get(path) {
             None if *folder => vec![event(path, "CREATE")],
             None => vec![event(path, "CREATE"), event(path, "WRITE")],
             Some((old, _)) if old != mark && !folder => vec![event(path, "WRITE")],
             Some(_) => Vec::new(),
         });
-        Ok(gone.chain(here).collect())
+        Ok(removed.chain(changed).collect())
     }
 }
 
-/// `WatchDir`: the changes as they come. When the session moves to a machine, the watch goes on there.
+/// `WatchDir`: streams the changes. When the session is promoted, the stream continues from the machine.
 pub(super) fn stream(
-    visit: &Visit,
+    sandbox: &SandboxHandle,
     folder: &str,
     recursive: bool,
     parts: &Parts,
     body: &[u8],
 ) -> Result<Response, Error> {
-    let seen = Seen::new(visit.session.files(), folder, recursive, visit.session.open_charge())?;
-    let every = parts.headers.get("keepalive-ping-interval").and_then(|value| value.to_str().ok()?.parse().ok());
-    let watching = Watching {
-        session: Arc::clone(&visit.session),
-        changed: visit.session.files().watch(),
-        seen,
-        every: Duration::from_secs(every.unwrap_or(KEEPALIVE).max(1)),
+    let snapshot = FolderSnapshot::new(sandbox.session.files(), folder, recursive, sandbox.session.open_charge())?;
+    let keepalive = parts.headers.get("keepalive-ping-interval").and_then(|value| value.to_str().ok()?.parse().ok());
+    let watch = WatchStream {
+        session: Arc::clone(&sandbox.session),
+        changed: sandbox.session.files().watch(),
+        snapshot,
+        keepalive_interval: Duration::from_secs(keepalive.unwrap_or(KEEPALIVE_SECONDS).max(1)),
         request: Some((parts.clone(), Bytes::copy_from_slice(body))),
     };
     let start = connect::data(&json!({ "start": {} }));
-    let pieces = stream::unfold(watching, async |mut watching| watching.next().await.map(|pieces| (pieces, watching)));
-    Ok(connect::stream(Body::from_stream(stream::iter([Ok(start)]).chain(pieces.flatten()))))
+    let chunks = stream::unfold(watch, async |mut watch| watch.next().await.map(|chunks| (chunks, watch)));
+    Ok(connect::stream(Body::from_stream(stream::iter([Ok(start)]).chain(chunks.flatten()))))
 }
 
-type Pieces = stream::BoxStream<'static, Result<Bytes, std::io::Error>>;
+type Chunks = stream::BoxStream<'static, Result<Bytes, std::io::Error>>;
 
-struct Watching {
+struct WatchStream {
     session: Arc<Session>,
     changed: tokio::sync::watch::Receiver<Revision>,
-    seen: Seen,
-    every: Duration,
-    /// What to ask a machine; nothing once it was asked.
+    snapshot: FolderSnapshot,
+    keepalive_interval: Duration,
+    /// The request to send to a machine; `None` when the stream has ended or continues there.
     request: Option<(Parts, Bytes)>,
 }
 
-impl Watching {
-    async fn next(&mut self) -> Option<Pieces> {
+impl WatchStream {
+    async fn next(&mut self) -> Option<Chunks> {
         self.request.as_ref()?;
-        let silent = Instant::now() + self.every;
+        let keepalive_at = Instant::now() + self.keepalive_interval;
         loop {
             if self.session.state() == SessionState::Ended {
                 self.request = None;
@@ -135,11 +141,11 @@ impl Watching {
             }
             if let Some(machine) = self.session.machine() {
                 let (parts, body) = self.request.take()?;
-                let answer = forward::forward(&self.session, machine.as_ref(), ENVD, parts, body).await;
-                let rest = answer.into_body().into_data_stream();
-                return Some(rest.map(|piece| piece.map_err(std::io::Error::other)).boxed());
+                let response = forward::forward(&self.session, machine.as_ref(), ENVD, parts, body).await;
+                let rest = response.into_body().into_data_stream();
+                return Some(rest.map(|chunk| chunk.map_err(std::io::Error::other)).boxed());
             }
-            let events = match self.seen.events(self.session.files()) {
+            let events = match self.snapshot.events(self.session.files()) {
                 Ok(events) => events,
                 Err(error) => {
                     self.request = None;
@@ -150,32 +156,32 @@ impl Watching {
                 let frame = |event: &Value| connect::data(&json!({ "filesystem": event }));
                 return Some(once(Ok(events.iter().map(frame).collect::<Vec<_>>().concat().into())));
             }
-            if Instant::now() >= silent {
+            if Instant::now() >= keepalive_at {
                 return Some(once(Ok(connect::data(&json!({ "keepalive": {} })))));
             }
-            let until = silent.min(Instant::now() + LOOK);
-            // Either way it is time to look again.
+            let until = keepalive_at.min(Instant::now() + CHECK_INTERVAL);
+            // Both a change and the time-out lead to the next check.
             let _ = tokio::time::timeout_at(until, self.changed.changed()).await;
         }
     }
 }
 
-fn once(piece: Result<Bytes, std::io::Error>) -> Pieces {
-    stream::iter([piece]).boxed()
+fn once(chunk: Result<Bytes, std::io::Error>) -> Chunks {
+    stream::iter([chunk]).boxed()
 }
 
-/// Watchers that gather what changes until they are asked.
+/// Watchers that collect changes until a client polls them.
 #[derive(Default)]
 pub(in super::super) struct Watchers {
     /// By id. Locked for a look-up.
-    all: Mutex<HashMap<String, Watcher>>,
+    watchers: Mutex<HashMap<String, Watcher>>,
 }
 
 struct Watcher {
     session: Weak<Session>,
-    seen: Seen,
-    /// Its name on the machine, once the session has moved there.
-    there: Option<String>,
+    snapshot: FolderSnapshot,
+    /// Its id on the machine, once the session has been promoted.
+    machine_id: Option<String>,
 }
 
 impl Watcher {
@@ -185,91 +191,95 @@ impl Watcher {
 }
 
 impl Watchers {
-    fn all(&self) -> MutexGuard<'_, HashMap<String, Watcher>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Watcher>> {
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn create(&self, session: &Arc<Session>, folder: &str, recursive: bool) -> Result<Value, Error> {
-        let seen = Seen::new(session.files(), folder, recursive, session.open_charge())?;
-        let mut all = self.all();
-        all.retain(|_, watcher| {
+        let snapshot = FolderSnapshot::new(session.files(), folder, recursive, session.open_charge())?;
+        let mut watchers = self.lock();
+        watchers.retain(|_, watcher| {
             watcher.session.upgrade().is_some_and(|session| session.state() != SessionState::Ended)
         });
-        let of_session = all.values().filter(|watcher| watcher.is_of(session)).count();
-        if of_session >= WATCHERS {
-            let message = format!("a sandbox may have {WATCHERS} watchers: remove one");
+        let of_session = watchers.values().filter(|watcher| watcher.is_of(session)).count();
+        if of_session >= MAX_WATCHERS {
+            let message = format!("a sandbox may have at most {MAX_WATCHERS} watchers: remove one");
             return Err(Error::new(Code::ResourceExhausted, message));
         }
-        // Ids are only of use together with the token of their session.
-        let id = (0..).map(|number| format!("watcher-{}-{number}", session.id())).find(|id| !all.contains_key(id));
+        // Ids need not be secret: a call also needs the token of the session.
+        let id = (0..).map(|number| format!("watcher-{}-{number}", session.id())).find(|id| !watchers.contains_key(id));
         let id = id.unwrap_or_default();
-        all.insert(id.clone(), Watcher { session: Arc::downgrade(session), seen, there: None });
+        watchers.insert(id.clone(), Watcher { session: Arc::downgrade(session), snapshot, machine_id: None });
         Ok(json!({ "watcherId": id }))
     }
 
-    /// What has changed since it was asked last.
+    /// Returns the changes since the last poll.
     pub(super) fn events(&self, session: &Arc<Session>, id: &str) -> Result<Value, Error> {
-        let mut all = self.all();
-        let watcher = all.get_mut(id).filter(|watcher| watcher.is_of(session)).ok_or_else(|| missing(id))?;
-        Ok(json!({ "events": watcher.seen.events(session.files())? }))
+        let mut watchers = self.lock();
+        let watcher = watchers.get_mut(id).filter(|watcher| watcher.is_of(session)).ok_or_else(|| missing(id))?;
+        Ok(json!({ "events": watcher.snapshot.events(session.files())? }))
     }
 
     pub(super) fn remove(&self, session: &Session, id: &str) -> Result<(), Error> {
-        let mut all = self.all();
-        if !all.get(id).is_some_and(|watcher| watcher.is_of(session)) {
+        let mut watchers = self.lock();
+        if !watchers.get(id).is_some_and(|watcher| watcher.is_of(session)) {
             return Err(missing(id));
         }
-        all.remove(id);
+        watchers.remove(id);
         Ok(())
     }
 
-    /// A call about a watcher from before the session moved: it gets one on the machine. `None`: it is about none.
-    pub(super) async fn on_machine(
+    /// Forwards a call about a watcher that was created before the session was promoted, and creates it on the machine
+    /// first. Returns `None` for any other call.
+    pub(super) async fn call_on_machine(
         &self,
-        visit: &Visit,
+        sandbox: &SandboxHandle,
         machine: &dyn Machine,
         parts: &Parts,
         body: &[u8],
     ) -> Option<Response> {
-        let session = &visit.session;
+        let session = &sandbox.session;
         if !matches!(
             parts.uri.path(),
             "/filesystem.Filesystem/GetWatcherEvents" | "/filesystem.Filesystem/RemoveWatcher"
         ) {
             return None;
         }
-        let asked: Asked = connect::message(&parts.headers, body).ok()?;
-        let (there, seen) = {
-            let all = self.all();
-            let watcher = all.get(&asked.watcher).filter(|watcher| watcher.is_of(session))?;
-            (watcher.there.clone(), json!({ "path": watcher.seen.folder, "recursive": watcher.seen.recursive }))
+        let message: FilesystemMessage = connect::message(&parts.headers, body).ok()?;
+        let (machine_id, folder) = {
+            let watchers = self.lock();
+            let watcher = watchers.get(&message.watcher).filter(|watcher| watcher.is_of(session))?;
+            (
+                watcher.machine_id.clone(),
+                json!({ "path": watcher.snapshot.folder, "recursive": watcher.snapshot.recursive }),
+            )
         };
         let send = async |path: &str, message: Value| {
             let mut parts = parts.clone();
             parts.uri = path.parse().unwrap_or(parts.uri);
             forward::forward(session, machine, ENVD, parts, message.to_string().into()).await
         };
-        let there = match there {
-            Some(there) => there,
+        let machine_id = match machine_id {
+            Some(machine_id) => machine_id,
             None => {
-                let answer = send("/filesystem.Filesystem/CreateWatcher", seen).await;
-                if !answer.status().is_success() {
-                    return Some(answer);
+                let response = send("/filesystem.Filesystem/CreateWatcher", folder).await;
+                if !response.status().is_success() {
+                    return Some(response);
                 }
                 let whole =
-                    body::read_response(answer.into_body(), 1 << 16, visit.door.parts.bodies.timeout).await.ok()?;
+                    body::read_response(response.into_body(), 1 << 16, sandbox.state.bodies.timeout).await.ok()?;
                 let created: Value = serde_json::from_slice(&whole).ok()?;
-                let there = created["watcherId"].as_str()?.to_owned();
-                if let Some(watcher) = self.all().get_mut(&asked.watcher) {
-                    watcher.there = Some(there.clone());
+                let machine_id = created["watcherId"].as_str()?.to_owned();
+                if let Some(watcher) = self.lock().get_mut(&message.watcher) {
+                    watcher.machine_id = Some(machine_id.clone());
                 }
-                there
+                machine_id
             }
         };
         if parts.uri.path().ends_with("RemoveWatcher") {
-            self.all().remove(&asked.watcher);
+            self.lock().remove(&message.watcher);
         }
-        Some(send(parts.uri.path(), json!({ "watcherId": there })).await)
+        Some(send(parts.uri.path(), json!({ "watcherId": machine_id })).await)
     }
 }
 
@@ -287,28 +297,28 @@ mod tests {
     use switchtower_core::request::Caller;
 
     #[tokio::test]
-    async fn what_changed_between_two_looks_is_told_once_by_its_last_state() {
+    async fn changes_between_two_snapshots_are_reported_once_as_their_last_state() {
         let account = MemoryAccount::default();
         let open = || account.open(&Caller::default());
         let files = Files::new(Wall::starting_at(UNIX_EPOCH), 100, open());
         files.write("old", "x".into()).unwrap();
         files.write("d/deep", "x".into()).unwrap();
-        let mut flat = Seen::new(&files, "/home/user", false, open()).unwrap();
-        let mut deep = Seen::new(&files, "/home/user", true, open()).unwrap();
+        let mut flat = FolderSnapshot::new(&files, "/home/user", false, open()).unwrap();
+        let mut deep = FolderSnapshot::new(&files, "/home/user", true, open()).unwrap();
         files.remove("old").unwrap();
         files.write("d/deep", "y".into()).unwrap();
         files.write("new", "1".into()).unwrap();
         files.write("new", "2".into()).unwrap();
         files.write("/tmp/elsewhere", "x".into()).unwrap();
-        let told = |events: Result<Vec<Value>, FileError>| -> Vec<String> {
+        let lines = |events: Result<Vec<Value>, FileError>| -> Vec<String> {
             let text = |event: Value| format!("{} {}", event["name"], event["type"]).replace(['"'], "");
             events.unwrap().into_iter().map(text).collect()
         };
         let (gone, made, written) = ("old EVENT_TYPE_REMOVE", "new EVENT_TYPE_CREATE", "new EVENT_TYPE_WRITE");
-        assert_eq!(told(flat.events(&files)), [gone, made, written]);
-        assert_eq!(told(deep.events(&files)), [gone, "d/deep EVENT_TYPE_WRITE", made, written]);
-        assert_eq!(told(deep.events(&files)), [""; 0]);
-        assert!(matches!(Seen::new(&files, "/home/user/new", false, open()), Err(FileError::NotFolder(_))));
+        assert_eq!(lines(flat.events(&files)), [gone, made, written]);
+        assert_eq!(lines(deep.events(&files)), [gone, "d/deep EVENT_TYPE_WRITE", made, written]);
+        assert_eq!(lines(deep.events(&files)), [""; 0]);
+        assert!(matches!(FolderSnapshot::new(&files, "/home/user/new", false, open()), Err(FileError::NotFolder(_))));
         drop((files, flat, deep));
         assert_eq!(account.total(), 0);
     }

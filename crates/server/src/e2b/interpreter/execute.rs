@@ -11,9 +11,10 @@ use switchtower_core::error::Error;
 use switchtower_core::memory::Charge;
 use switchtower_core::session::{ExecuteCell, SessionState};
 
+use super::super::address::INTERPRETER;
 use super::super::forward;
-use super::super::plane::{INTERPRETER, Visit};
 use super::super::response::{self, Refusal};
+use super::super::sandbox_handle::SandboxHandle;
 use super::lines::{Running, whole};
 use super::{is_python, line, missing, parsed, text};
 
@@ -26,9 +27,14 @@ struct Order {
 }
 
 /// `charge` is for the body, until the cell has ended.
-pub(super) async fn execute(visit: Visit, parts: Parts, body: Bytes, charge: Charge) -> Result<Response, Refusal> {
+pub(super) async fn execute(
+    sandbox: SandboxHandle,
+    parts: Parts,
+    body: Bytes,
+    charge: Charge,
+) -> Result<Response, Refusal> {
     let order: Order = parsed(&body)?;
-    let session = &visit.session;
+    let session = &sandbox.session;
     let of_machine = match (&order.context_id, &order.language) {
         (Some(_), Some(_)) => {
             return Err(text(StatusCode::BAD_REQUEST, "Only one of context_id or language can be provided"));
@@ -43,7 +49,7 @@ pub(super) async fn execute(visit: Visit, parts: Parts, body: Bytes, charge: Cha
     if let Some(need) = of_machine {
         return match session.promote(&need).await {
             Ok(machine) => Ok(forward::forward(session, machine.as_ref(), INTERPRETER, parts, body).await),
-            Err(error) => refused(&visit, &error),
+            Err(error) => refused(&sandbox, &error),
         };
     }
     let cell = ExecuteCell {
@@ -53,17 +59,17 @@ pub(super) async fn execute(visit: Visit, parts: Parts, body: Bytes, charge: Cha
         stdin: None,
         timeout: None,
     };
-    let wall = *visit.door.parts.sessions.router().wall();
-    match Running::start(visit.session.clone(), cell, charge, wall).begun().await {
+    let wall = *sandbox.state.sessions.router().wall();
+    match Running::start(sandbox.session.clone(), cell, charge, wall).begun().await {
         Ok(response) => Ok(response),
-        Err(error) => refused(&visit, &error),
+        Err(error) => refused(&sandbox, &error),
     }
 }
 
 /// Nothing ran. What no repeating changes is told as the cell's own failure: agents read that.
-fn refused(visit: &Visit, error: &Error) -> Result<Response, Refusal> {
-    if visit.session.state() != SessionState::Running {
-        return Err(visit.gone());
+fn refused(sandbox: &SandboxHandle, error: &Error) -> Result<Response, Refusal> {
+    if sandbox.session.state() != SessionState::Running {
+        return Err(sandbox.not_running());
     }
     match error {
         Error::NoTier { .. } | Error::Lost { .. } | Error::NoSpace(_) => {

@@ -1,0 +1,77 @@
+//! What the handlers of the control plane read from requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+use switchtower_core::request::Caller;
+use switchtower_core::session::Session;
+
+use super::super::address::sandbox_id;
+use super::super::response::{self, Refusal};
+use super::super::state::E2bState;
+use crate::service::body_limits::BodyKind;
+
+/// Reads a body as JSON; an empty one is an empty object.
+pub(super) async fn read_json<T: DeserializeOwned>(
+    state: &E2bState,
+    caller: &Caller,
+    body: Body,
+) -> Result<T, Refusal> {
+    let body = state.bodies.read(caller, BodyKind::Control, &HeaderMap::new(), body).await;
+    let body = body.map_err(|error| Box::new(response::finally(error.status(), &error.to_string())))?.bytes;
+    let text = if body.trim_ascii().is_empty() { b"{}".as_slice() } else { &body };
+    serde_json::from_slice(text).map_err(|error| bad_request(&format!("Error when parsing request: {error}")))
+}
+
+pub(super) fn bad_request(message: &str) -> Refusal {
+    Box::new(response::finally(StatusCode::BAD_REQUEST, message))
+}
+
+/// Returns a time-out in seconds as a duration of whole seconds, rounded up.
+///
+/// # Errors
+/// It is no number of seconds, or longer than `max`.
+pub(super) fn parse_timeout(seconds: f64, max: Duration) -> Result<Duration, String> {
+    if !(0.0..=f64::from(u32::MAX)).contains(&seconds) {
+        return Err("Timeout must be a number of seconds, 1 or more".to_owned());
+    }
+    let timeout = Duration::from_secs(seconds.ceil() as u64);
+    if timeout <= max {
+        return Ok(timeout);
+    }
+    let hours = max.as_secs_f64() / 3600.0;
+    Err(format!("Timeout cannot be greater than {hours} hours"))
+}
+
+/// Returns a sandbox of this caller.
+///
+/// # Errors
+/// The caller has no sandbox of this id.
+pub(super) fn find_sandbox(state: &E2bState, caller: &Caller, id: &str) -> Result<Arc<Session>, Refusal> {
+    let session = state.sessions.find(caller, sandbox_id(id));
+    session.ok_or_else(|| Box::new(response::unknown(id)))
+}
+
+pub(super) fn into_response(result: Result<impl IntoResponse, Refusal>) -> Response {
+    result.map_or_else(|refusal| *refusal, IntoResponse::into_response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_rounded_up_to_whole_seconds_and_bounded() {
+        let max = Duration::from_secs(3600);
+        assert_eq!(parse_timeout(0.2, max), Ok(Duration::from_secs(1)));
+        assert_eq!(parse_timeout(3600.0, max), Ok(max));
+        assert_eq!(parse_timeout(3601.0, max), Err("Timeout cannot be greater than 1 hours".to_owned()));
+        for wrong in [-1.0, f64::NAN, f64::INFINITY, 1e18] {
+            assert!(parse_timeout(wrong, max).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Requests to a port of a sandbox: authorizes them, wakes the sandbox, and passes them to envd, to the interpreter, or to
+//! the machine of the sandbox.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::Response;
+use switchtower_contract::Machine;
+use switchtower_core::session::{MachineUse, SessionState};
+
+use super::access::Access;
+use super::address::{Address, ENVD, INTERPRETER};
+use super::envd::Watchers;
+use super::response::{self, Refusal};
+use super::sandbox_handle::SandboxHandle;
+use super::state::E2bState;
+use super::{debug, envd, forward, interpreter};
+use crate::service::body_limits::BodyKind;
+
+/// Shortest time-out of a sandbox that a request has woken.
+const MIN_WOKEN_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Handles a request to a port of a sandbox.
+///
+/// # Errors
+/// The request is not authorized for the port, or there is no such sandbox or port.
+pub(super) async fn handle(
+    state: &Arc<E2bState>,
+    watchers: &Watchers,
+    address: Address,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let access = Access::of(state, &address, &request)?;
+    let Address { id, port } = address;
+    let session = if access == Access::Trusted {
+        debug::session(state).await.map_err(|error| Box::new(response::refused(&error)))?
+    } else {
+        let session = state.sessions.find_any(&id).filter(|session| access.allows(session, port));
+        session.ok_or_else(|| access.refusal(&id))?
+    };
+    if matches!(access, Access::Token | Access::Link | Access::Key(_)) {
+        state.recent_sandboxes.record_use(&session);
+    }
+    let sandbox = SandboxHandle { state: Arc::clone(state), session };
+    if access == Access::None {
+        return call_public_port(&sandbox, port, request).await;
+    }
+    wake(&sandbox).await?;
+    match port {
+        Some(ENVD) => envd::call(watchers, sandbox, request).await,
+        Some(INTERPRETER) => interpreter::call(sandbox, request).await,
+        Some(port) => call_port(&sandbox, port, request).await,
+        None => Err(Box::new(response::text(StatusCode::BAD_REQUEST, "Invalid sandbox port"))),
+    }
+}
+
+/// Resumes a paused sandbox that was created with `autoResume`.
+async fn wake(sandbox: &SandboxHandle) -> Result<(), Refusal> {
+    let session = &sandbox.session;
+    match session.state() {
+        SessionState::Running => Ok(()),
+        SessionState::Paused if session.options().auto_resume => {
+            let timeout = session.options().timeout.max(MIN_WOKEN_TIMEOUT);
+            session.resume(timeout).await.map(drop).map_err(|error| Box::new(response::refused(&error)))
+        }
+        SessionState::Paused | SessionState::Ended => Err(sandbox.not_running()),
+    }
+}
+
+/// Calls a port that a program in the sandbox may listen on, which needs a machine.
+async fn call_port(sandbox: &SandboxHandle, port: u16, request: Request) -> Result<Response, Refusal> {
+    let session = &sandbox.session;
+    if session.machine().is_none() && !session.can_promote() {
+        return Err(Box::new(response::closed(session.id(), port)));
+    }
+    let machine = session.promote(&format!("the port {port}")).await;
+    let machine = machine.map_err(|error| Box::new(response::refused(&error)))?;
+    session.record_machine_use(MachineUse::StartsProcess);
+    forward_request(sandbox, machine.as_ref(), port, request).await
+}
+
+/// Calls a port that the owner has made public. The request shows no credentials, so the machine must already be awake,
+/// and the call does not extend its life.
+async fn call_public_port(sandbox: &SandboxHandle, port: Option<u16>, request: Request) -> Result<Response, Refusal> {
+    match (port, sandbox.session.awake_machine()) {
+        (Some(port), Some(machine)) => forward_request(sandbox, machine.as_ref(), port, request).await,
+        (_, None) | (None, _) => Err(Access::None.refusal(sandbox.session.id())),
+    }
+}
+
+async fn forward_request(
+    sandbox: &SandboxHandle,
+    machine: &dyn Machine,
+    port: u16,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (parts, stream) = request.into_parts();
+    let body = sandbox.read(BodyKind::Port, &parts.headers, stream).await;
+    let body = body.map_err(|error| Box::new(response::api(error.status(), &error.to_string())))?;
+    Ok(forward::send(&sandbox.session, machine, port, parts, body.bytes).await)
+}

@@ -1,0 +1,24 @@
+//! How a call to a sandbox without a machine ends.
+
+use axum::response::Response;
+use switchtower_core::session::files::FileError;
+
+use super::super::sandbox_handle::SandboxHandle;
+
+pub(super) enum LocalReply {
+    Response(Response),
+    /// The call needs a machine; the text names what for.
+    NeedsMachine(String),
+}
+
+/// Returns the reply for a path outside the session's own folders, which only a machine may have.
+///
+/// # Errors
+/// `NotFound`: the session cannot be promoted to a machine.
+pub(super) fn reply_for_machine_path(sandbox: &SandboxHandle, path: &str) -> Result<LocalReply, FileError> {
+    if sandbox.session.can_promote() {
+        Ok(LocalReply::NeedsMachine(format!("the file {path}")))
+    } else {
+        Err(FileError::NotFound(path.to_owned()))
+    }
+}

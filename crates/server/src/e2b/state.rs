@@ -1,0 +1,17 @@
+//! What all handlers of the E2B API share.
+
+use switchtower_core::session::Sessions;
+
+use super::link_failures::LinkFailures;
+use super::recent_sandboxes::RecentSandboxes;
+use crate::service::body::BodyReader;
+use crate::service::keys::ApiKeys;
+
+pub(super) struct E2bState {
+    pub(super) sessions: Sessions,
+    pub(super) keys: ApiKeys,
+    pub(super) bodies: BodyReader,
+    /// The sandboxes that a signed link without a sandbox id may belong to.
+    pub(super) recent_sandboxes: RecentSandboxes,
+    pub(super) link_failures: LinkFailures,
+}
