@@ -1,4 +1,4 @@
-//! From settings to a house: the only file that names a concrete backend.
+//! Builds the router and everything under it from the settings: the only module that names a concrete backend.
 
 mod clouds;
 mod native;
@@ -28,55 +28,55 @@ use switchtower_wasm::{Compiled, InProcess, SetupStage, WasmWorkers};
 
 use crate::config::{self, Config};
 use clouds::Clouds;
-pub use clouds::{Reached, cloud, reach};
-use native::Scientific;
-pub use native::{Science, Witnesses, science};
+pub use clouds::{AccountCheck, check_accounts, cloud_account};
+use native::NativeTier;
+pub use native::{IndependentWorkers, NativeReport, check_native};
 
-/// The house cannot be built from these settings on this machine; says what is missing.
+/// These settings cannot be built on this machine; the message says what is missing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Unbuilt(String);
+pub struct BuildError(String);
 
-impl Unbuilt {
+impl BuildError {
     fn new(error: impl ToString) -> Self {
         Self(error.to_string())
     }
 }
 
-/// A house that is ready.
-pub struct Assembled {
+/// The router, the sessions and the tiers of one process, ready to run programs.
+pub struct Assembly {
     pub router: Arc<Router>,
     pub sessions: Sessions,
     workers: Option<Arc<WasmWorkers>>,
-    scientific: Scientific,
+    native: NativeTier,
     clouds: Clouds,
 }
 
-impl Assembled {
-    /// Looks after what is not only there while somebody asks: ends the cloud sandboxes that earlier processes left, warms
-    /// new ones, runs a sample of stored results again. For as long as it is polled.
-    pub fn upkeep(&self) -> impl Future<Output = ()> + use<> {
-        let clouds = self.clouds.upkeep(Arc::clone(&self.router));
+impl Assembly {
+    /// Runs the background work for as long as it is polled: ends the cloud sandboxes that earlier processes left, warms new
+    /// ones, maintains sessions, runs a sample of stored results again.
+    pub fn maintain(&self) -> impl Future<Output = ()> + use<> {
+        let clouds = self.clouds.maintain(Arc::clone(&self.router));
         let (sessions, router) = (self.sessions.clone(), Arc::clone(&self.router));
         async move {
             tokio::join!(clouds, sessions.maintain(), router.recheck_hits());
         }
     }
 
-    /// Ends the worker processes and the cloud sandboxes and waits for them, once nobody asks any more.
+    /// Ends the worker processes and the cloud sandboxes and waits for them. Call it when no request is running.
     pub async fn close(self) {
         if !self.close_within(clouds::CLOSING).await {
             tracing::warn!("a cloud did not confirm that all sandboxes have ended; the next start ends what is left");
         }
     }
 
-    /// As [`Assembled::close`], waiting for cloud sandboxes to end for this long at most. False: one may be left in its
-    /// account.
+    /// As [`Assembly::close`], but waits at most this long for cloud sandboxes to end. Returns false where one may be left in
+    /// its account.
     pub async fn close_within(self, most: Duration) -> bool {
         self.sessions.close().await;
         self.router.tiers().close().await;
         let all_ended = self.clouds.close(most).await;
-        self.scientific.close().await;
+        self.native.close().await;
         if let Some(workers) = self.workers {
             workers.shutdown().await;
         }
@@ -84,52 +84,53 @@ impl Assembled {
     }
 }
 
-/// The whole line over an engine inside this process: for one program. Call it inside a runtime. `tell` gets a line
-/// about whatever takes long.
+/// Builds everything with a WebAssembly engine inside this process, for one program. Call it inside a runtime. `tell` gets a
+/// line about each slow step.
 ///
 /// # Errors
 /// The rules or the guest cannot be used.
-pub fn in_process(config: &Config, tell: &dyn Fn(&str)) -> Result<Assembled, Unbuilt> {
+pub fn in_process(config: &Config, tell: &dyn Fn(&str)) -> Result<Assembly, BuildError> {
     let guest = guest(config, tell)?;
-    let engine: Arc<dyn Backend> = Arc::new(InProcess::new(&guest, 1, 0).map_err(Unbuilt::new)?);
+    let engine: Arc<dyn Backend> = Arc::new(InProcess::new(&guest, 1, 0).map_err(BuildError::new)?);
     let wall = Wall::real();
-    let clouds = Clouds::of_command(config, wall);
-    let mut made = clouds.tiers(config, false);
-    made.push((config.wasm.tier.clone(), engine, config.tiers.wasm.clone()));
-    let scientific = Scientific::of_command(config);
-    made.extend(scientific.made(config));
-    let router = router(config, wall, made, &clouds, &scientific, Vec::new())?;
-    Ok(assembled(config, router, None, scientific, clouds))
+    let clouds = Clouds::for_command(config, wall);
+    let mut backends = clouds.tiers(config, false);
+    backends.push((config.wasm.tier.clone(), engine, config.tiers.wasm.clone()));
+    let native = NativeTier::for_command(config);
+    backends.extend(native.backends(config));
+    let router = router(config, wall, backends, &clouds, &native, Vec::new())?;
+    Ok(with_sessions(config, router, None, native, clouds))
 }
 
-/// The whole line over an engine inside this process and pools in a cloud that takes any key: for measuring against a
-/// stand-in. `config` says where that is. Call it inside a runtime.
+/// Builds everything with a WebAssembly engine inside this process and with pools in a cloud that takes any key, for measuring
+/// against a stand-in, whose address is in `config`. Call it inside a runtime.
 ///
 /// # Errors
 /// The rules or the guest cannot be used.
-pub fn against_stand_in(config: &Config, tell: &dyn Fn(&str)) -> Result<Assembled, Unbuilt> {
-    let (threads, queue) = fitted(cores(), &config.tiers.wasm.queue);
-    let engine: Arc<dyn Backend> = Arc::new(InProcess::new(&guest(config, tell)?, threads, 1).map_err(Unbuilt::new)?);
+pub fn against_stand_in(config: &Config, tell: &dyn Fn(&str)) -> Result<Assembly, BuildError> {
+    let (threads, queue) = fit_queue(cores(), &config.tiers.wasm.queue);
+    let engine: Arc<dyn Backend> =
+        Arc::new(InProcess::new(&guest(config, tell)?, threads, 1).map_err(BuildError::new)?);
     let wall = Wall::real();
     let clouds = Clouds::with(config, wall, |_| Key::new("stand-in").map_err(|why| why.to_string()));
-    let mut made = clouds.tiers(config, true);
-    made.push((config.wasm.tier.clone(), engine, tier::Config { queue, ..config.tiers.wasm.clone() }));
-    let scientific = Scientific::default();
-    let router = router(config, wall, made, &clouds, &scientific, Vec::new())?;
-    Ok(assembled(config, router, None, scientific, clouds))
+    let mut backends = clouds.tiers(config, true);
+    backends.push((config.wasm.tier.clone(), engine, tier::Config { queue, ..config.tiers.wasm.clone() }));
+    let native = NativeTier::default();
+    let router = router(config, wall, backends, &clouds, &native, Vec::new())?;
+    Ok(with_sessions(config, router, None, native, clouds))
 }
 
-/// Processes that keep kernels, where the settings leave it to the machine. Any number of cells runs in each, so more would
-/// only keep the faults of one from the kernels of others.
-const MOST_KERNEL_WORKERS: usize = 8;
+/// Most processes that keep kernels where the settings leave the number to the machine. Any number of cells runs in each, so
+/// more of them would only limit what one fault takes with it.
+const MAX_KERNEL_WORKERS: usize = 8;
 
-/// The whole line for a server, its programs in jailed worker processes. A tier that cannot be made is absent, and the
-/// house says why.
+/// Builds everything for a server, with programs in jailed worker processes. A tier that cannot be created is absent, and the
+/// router has the reason.
 ///
 /// # Errors
 /// The rules cannot be used.
-pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembled, Unbuilt> {
-    let (count, queue) = fitted(config.wasm.workers, &config.tiers.wasm.queue);
+pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembly, BuildError> {
+    let (count, queue) = fit_queue(config.wasm.workers, &config.tiers.wasm.queue);
     let cells = config.sessions.cells_at_once();
     let size = workers::Config {
         workers: count,
@@ -139,22 +140,22 @@ pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembled, 
         prewarmed: config.wasm.prewarmed,
     };
     let wall = Wall::real();
-    let clouds = Clouds::of_server(config, wall);
-    let mut made = clouds.tiers(config, true);
-    let (workers, scientific) = tokio::join!(start_workers(config, size, tell), Scientific::of_server(config));
-    made.extend(scientific.made(config));
+    let clouds = Clouds::for_server(config, wall);
+    let mut backends = clouds.tiers(config, true);
+    let (workers, native) = tokio::join!(start_workers(config, size, tell), NativeTier::for_server(config));
+    backends.extend(native.backends(config));
     match workers {
         Ok(workers) => {
             let workers = Arc::new(workers);
             let tier = tier::Config { queue, ..config.tiers.wasm.clone() };
-            made.push((config.wasm.tier.clone(), Arc::clone(&workers) as Arc<dyn Backend>, tier));
-            let router = router(config, wall, made, &clouds, &scientific, Vec::new())?;
-            Ok(assembled(config, router, Some(workers), scientific, clouds))
+            backends.push((config.wasm.tier.clone(), Arc::clone(&workers) as Arc<dyn Backend>, tier));
+            let router = router(config, wall, backends, &clouds, &native, Vec::new())?;
+            Ok(with_sessions(config, router, Some(workers), native, clouds))
         }
-        Err(Unbuilt(reason)) => {
+        Err(BuildError(reason)) => {
             let absent = vec![Absent { tier: config.wasm.tier.clone(), reason, remedy: None, machine: false }];
-            let router = router(config, wall, made, &clouds, &scientific, absent)?;
-            Ok(assembled(config, router, None, scientific, clouds))
+            let router = router(config, wall, backends, &clouds, &native, absent)?;
+            Ok(with_sessions(config, router, None, native, clouds))
         }
     }
 }
@@ -162,8 +163,8 @@ pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembled, 
 /// Returns the numbers that are in force where the settings leave them to this machine or ask for more than it gives, by
 /// setting. The worker processes include those for extra slots.
 pub fn derived(config: &Config) -> Vec<(&'static str, usize)> {
-    let (wasm, wasm_queue) = fitted(config.wasm.workers, &config.tiers.wasm.queue);
-    let (native, native_queue) = native::fitted(config);
+    let (wasm, wasm_queue) = fit_queue(config.wasm.workers, &config.tiers.wasm.queue);
+    let (native, native_queue) = native::fit_queue(config);
     let cells = config.sessions.cells();
     vec![
         ("wasm.workers", wasm),
@@ -178,40 +179,40 @@ pub fn derived(config: &Config) -> Vec<(&'static str, usize)> {
 }
 
 fn wasm_kernel_workers(config: &Config) -> usize {
-    if config.wasm.kernel_workers == 0 { (2 * cores()).min(MOST_KERNEL_WORKERS) } else { config.wasm.kernel_workers }
+    if config.wasm.kernel_workers == 0 { (2 * cores()).min(MAX_KERNEL_WORKERS) } else { config.wasm.kernel_workers }
 }
 
-/// Cores that this process may use.
+/// Returns the number of cores that this process may use.
 pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
-/// How many worker processes a tier has that is to have so many (0: one per core, and no more than there are slots), and
-/// its queue: whoever is granted a slot finds a process free. More slots would not wait in the fair queue but before the
-/// processes, in no order.
-fn fitted(workers: usize, queue: &queue::Config) -> (usize, queue::Config) {
+/// Returns how many worker processes a tier has, extra slots included, and its queue with as many slots as it has processes.
+/// `workers` is the setting; 0: one per core, and no more than there are slots. With more slots than processes, requests
+/// would wait for a process in no order instead of in the fair queue.
+fn fit_queue(workers: usize, queue: &queue::Config) -> (usize, queue::Config) {
     let workers = if workers == 0 { cores().min(queue.slots) } else { workers };
     let slots = queue.slots.min(workers);
     (workers.max(slots + queue.extra_slots), queue::Config { slots, ..queue.clone() })
 }
 
-fn assembled(
+fn with_sessions(
     config: &Config,
     router: Arc<Router>,
     workers: Option<Arc<WasmWorkers>>,
-    scientific: Scientific,
+    native: NativeTier,
     clouds: Clouds,
-) -> Assembled {
+) -> Assembly {
     let memory = MemoryAccount::new(&config.memory);
     let sessions = Sessions::with_memory(Arc::clone(&router), &config.sessions, &config.limits, memory);
-    Assembled { router, sessions, workers, scientific, clouds }
+    Assembly { router, sessions, workers, native, clouds }
 }
 
-/// The layers of a worker's jail, by name: they stand, or why not.
+/// Starts a WebAssembly worker and returns the layers of its jail by name, each in force or with the reason why not.
 ///
 /// # Errors
-/// A worker does not come up.
-pub async fn jail(config: &Config, tell: fn(&str)) -> Result<Vec<(String, Result<(), String>)>, Unbuilt> {
+/// The worker does not start.
+pub async fn check_jail(config: &Config, tell: fn(&str)) -> Result<Vec<(String, Result<(), String>)>, BuildError> {
     let size =
         workers::Config { workers: 1, kernel_workers: 0, concurrent_cells: 0, kernels_per_worker: 0, prewarmed: 0 };
     let workers = start_workers(config, size, tell).await?;
@@ -220,26 +221,26 @@ pub async fn jail(config: &Config, tell: fn(&str)) -> Result<Vec<(String, Result
     Ok(layers)
 }
 
-/// The command, and the arguments before those that [`workers::main`] takes, that lead to [`worker`].
+/// The command, and the arguments before those that [`workers::main`] takes, that lead to [`run_worker`].
 const WORKER: [&str; 1] = ["worker"];
 
-async fn start_workers(config: &Config, size: workers::Config, tell: fn(&str)) -> Result<WasmWorkers, Unbuilt> {
+async fn start_workers(config: &Config, size: workers::Config, tell: fn(&str)) -> Result<WasmWorkers, BuildError> {
     let settings = config.clone();
-    let guest = tokio::task::spawn_blocking(move || guest(&settings, &tell)).await.map_err(Unbuilt::new)??;
-    let program = std::env::current_exe().map_err(Unbuilt::new)?;
-    WasmWorkers::start(&guest, program, &WORKER, size).await.map_err(Unbuilt::new)
+    let guest = tokio::task::spawn_blocking(move || guest(&settings, &tell)).await.map_err(BuildError::new)??;
+    let program = std::env::current_exe().map_err(BuildError::new)?;
+    WasmWorkers::start(&guest, program, &WORKER, size).await.map_err(BuildError::new)
 }
 
-/// The life of a worker process. Call it before anything else is opened or started.
+/// Runs a worker process until its parent ends it. Call it before anything else is opened or started.
 ///
 /// # Errors
-/// The worker could not start, or its parent said something that is no order.
-pub fn worker(guest: &Path, reserve: usize, kernels: usize) -> Result<(), Unbuilt> {
-    workers::main(guest, reserve, kernels).map_err(Unbuilt::new)
+/// The worker could not start, or its parent sent something that is not a command.
+pub fn run_worker(guest: &Path, prewarmed: usize, kernels: usize) -> Result<(), BuildError> {
+    workers::main(guest, prewarmed, kernels).map_err(BuildError::new)
 }
 
-/// The guest, compiled. The first use on a machine takes its time.
-fn guest(config: &Config, tell: &dyn Fn(&str)) -> Result<Compiled, Unbuilt> {
+/// Returns the compiled guest. The first use on a machine unpacks and compiles it, some tens of seconds.
+fn guest(config: &Config, tell: &dyn Fn(&str)) -> Result<Compiled, BuildError> {
     let progress = |stage| {
         tell(match stage {
             SetupStage::Unpacking => "first use on this machine: unpacking the guest",
@@ -247,29 +248,29 @@ fn guest(config: &Config, tell: &dyn Fn(&str)) -> Result<Compiled, Unbuilt> {
             SetupStage::ListingModules => "listing the modules of the guest",
         });
     };
-    Compiled::locate(config.wasm.cache.as_deref(), &progress).map_err(Unbuilt::new)
+    Compiled::locate(config.wasm.cache.as_deref(), &progress).map_err(BuildError::new)
 }
 
-type Made = (TierName, Arc<dyn Backend>, tier::Config);
+type NamedBackend = (TierName, Arc<dyn Backend>, tier::Config);
 
 fn router(
     config: &Config,
     wall: Wall,
-    backends: Vec<Made>,
+    backends: Vec<NamedBackend>,
     clouds: &Clouds,
-    scientific: &Scientific,
+    native: &NativeTier,
     mut absent: Vec<Absent>,
-) -> Result<Arc<Router>, Unbuilt> {
-    absent.extend(clouds.absent.iter().chain(&scientific.absent).cloned());
-    let seed = Seed::from_system().map_err(|error| Unbuilt(format!("no randomness: {error}")))?;
+) -> Result<Arc<Router>, BuildError> {
+    absent.extend(clouds.absent.iter().chain(&native.absent).cloned());
+    let seed = Seed::from_system().map_err(|error| BuildError(format!("no randomness: {error}")))?;
     let of_tiers = seed.fork("tiers");
     let tiers = backends.into_iter().map(|(name, backend, config)| Tier::new(name, backend, config, &of_tiers));
     let queues = config.queue.is_set().then(|| Queues::new(&config.queue));
     let within = |tier: Tier| if let Some(queues) = &queues { tier.within(queues) } else { tier };
-    let tiers = Tiers::new(tiers.map(|tier| within(clouds.figures(tier)))).with_absent(absent);
+    let tiers = Tiers::new(tiers.map(|tier| within(clouds.with_account_status(tier)))).with_absent(absent);
     Ok(Arc::new(Router::new(Parts {
         quota: Quota::new(&config.quota),
-        rules: rules(&config.rules)?,
+        rules: load_rules(&config.rules)?,
         cache: ResultCache::new(&config.cache),
         tiers,
         recorder: Recorder::new(&config.record, wall),
@@ -278,19 +279,19 @@ fn router(
     })))
 }
 
-/// The rules that are set.
+/// Loads the routing rules that the settings name.
 ///
 /// # Errors
 /// They cannot be used; the message says where.
-pub fn rules(config: &config::Rules) -> Result<SharedRules, Unbuilt> {
+pub fn load_rules(config: &config::Rules) -> Result<SharedRules, BuildError> {
     config
         .folder
         .as_deref()
-        .map_or_else(|| Ok(SharedRules::builtin()), |dir| SharedRules::load(dir).map_err(Unbuilt::new))
+        .map_or_else(|| Ok(SharedRules::builtin()), |dir| SharedRules::load(dir).map_err(BuildError::new))
 }
 
-/// Takes up changed rules, for as long as it is polled. Bad ones are told to the log, and the old ones stand.
-pub async fn reload(router: Arc<Router>, every: Duration) {
+/// Loads changed rules for as long as it is polled. Rules that cannot be used are logged, and the old ones stay in force.
+pub async fn reload_rules(router: Arc<Router>, every: Duration) {
     let mut tick = tokio::time::interval(every);
     loop {
         tick.tick().await;
@@ -299,15 +300,15 @@ pub async fn reload(router: Arc<Router>, every: Duration) {
         match tokio::task::spawn_blocking(move || router.rules().check()).await {
             Ok(Some(Reloaded::Replaced { version })) => tracing::info!(version, "new rules are in force"),
             Ok(Some(Reloaded::Kept(error))) => {
-                tracing::error!(%error, "the changed rules are wrong: the old ones stand");
+                tracing::error!(%error, "the changed rules cannot be used: the old ones stay in force");
             }
             Ok(None) | Err(_) => {}
         }
     }
 }
 
-/// Whether a key for E2B is there. Nothing else of it is looked at.
-pub fn e2b_key() -> bool {
+/// Returns whether `E2B_API_KEY` is set. Its value is not read here.
+pub fn has_e2b_key() -> bool {
     std::env::var_os("E2B_API_KEY").is_some_and(|key| !key.is_empty())
 }
 
@@ -319,7 +320,7 @@ mod tests {
     fn every_slot_that_may_be_granted_has_a_worker_process() {
         let processes = |workers, slots, extra_slots| {
             let queue = queue::Config { slots, extra_slots, ..queue::Config::default() };
-            let (processes, fitted) = fitted(workers, &queue);
+            let (processes, fitted) = fit_queue(workers, &queue);
             assert!(processes >= fitted.slots + extra_slots);
             (processes, fitted.slots)
         };

@@ -89,7 +89,7 @@ impl Default for Tiers {
     fn default() -> Self {
         let queue = |extra_slots| tier::queue::Config { extra_slots, ..tier::queue::Config::default() };
         let wasm = tier::Config { queue: queue(4), ..tier::Config::default() };
-        // The packages themselves take room, in each process too, and a command starts the tier when the first program needs
+        // The packages themselves take memory, in each process too, and a command starts the tier when the first program needs
         // it.
         let native = tier::Config {
             default_memory: 512 << 20,

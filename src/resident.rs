@@ -1,4 +1,4 @@
-//! Gives memory back to the system that nobody needs any more: what large requests needed, answers past their time.
+//! Returns memory to the system that is no longer used: that of large requests and of expired results.
 
 use std::sync::Arc;
 use std::time::Duration;

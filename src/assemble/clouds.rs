@@ -16,7 +16,7 @@ use switchtower_e2b::limits::EgressRates;
 use switchtower_e2b::{Address, Cause, E2b, HttpTransport, Identity, Key};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Made;
+use super::NamedBackend;
 use super::process::ThisProcess;
 use crate::config::{Cloud, Config};
 
@@ -38,7 +38,7 @@ const HOURLY: Duration = Duration::from_secs(3600);
 
 impl Clouds {
     /// For a server: its budgets are kept on disk.
-    pub(super) fn of_server(config: &Config, wall: Wall) -> Self {
+    pub(super) fn for_server(config: &Config, wall: Wall) -> Self {
         let mut config = config.clone();
         for (name, cloud) in &mut config.clouds.0 {
             let account = &mut cloud.account;
@@ -46,14 +46,14 @@ impl Clouds {
                 account.budget_file = state_folder().map(|folder| folder.join(format!("{name}-budget.json")));
             }
         }
-        Self::with(&config, wall, key_of)
+        Self::with(&config, wall, key_from)
     }
 
     /// For a command beside it: the file is the server's, and a second writer would set it back.
-    pub(super) fn of_command(config: &Config, wall: Wall) -> Self {
+    pub(super) fn for_command(config: &Config, wall: Wall) -> Self {
         let mut config = config.clone();
         config.clouds.0.values_mut().for_each(|cloud| cloud.account.budget_file = None);
-        Self::with(&config, wall, key_of)
+        Self::with(&config, wall, key_from)
     }
 
     /// With keys that come from elsewhere than the environment.
@@ -63,7 +63,7 @@ impl Clouds {
         let process = std::cell::OnceCell::new();
         // Only where there is an account: it writes a file.
         let this_process =
-            || process.get_or_init(|| Arc::new(ThisProcess::new(state_folder(), chance(), wall.now()))).clone();
+            || process.get_or_init(|| Arc::new(ThisProcess::new(state_folder(), random_number(), wall.now()))).clone();
         for (name, cloud) in &config.clouds.0 {
             match account(name, cloud, config, wall, &key, &mut egress, this_process) {
                 Ok(account) => clouds.accounts.push((name.clone(), account)),
@@ -74,27 +74,27 @@ impl Clouds {
     }
 
     /// As tiers; without pools where only one program is to run.
-    pub(super) fn tiers(&self, config: &Config, pooled: bool) -> Vec<Made> {
-        let made = |(name, account): &(TierName, E2b)| {
+    pub(super) fn tiers(&self, config: &Config, pooled: bool) -> Vec<NamedBackend> {
+        let backends = |(name, account): &(TierName, E2b)| {
             let mut tier = config.clouds.0.get(name).map(|cloud| cloud.tier.clone()).unwrap_or_default();
             if !pooled {
                 tier.pool = None;
             }
             (name.clone(), Arc::new(account.clone()) as Arc<dyn Backend>, tier)
         };
-        self.accounts.iter().map(made).collect()
+        self.accounts.iter().map(backends).collect()
     }
 
     /// With its account's figures, where it has one.
-    pub(super) fn figures(&self, tier: Tier) -> Tier {
+    pub(super) fn with_account_status(&self, tier: Tier) -> Tier {
         let Some((_, account)) = self.accounts.iter().find(|(name, _)| name == tier.name()) else { return tier };
         let account = account.clone();
-        tier.with_account(Arc::new(move || figures(&account)))
+        tier.with_account(Arc::new(move || account_status(&account)))
     }
 
     /// Looks after the accounts: ends what other processes left in them, at once and then again and again; begins to warm
     /// what is kept warm; looks whether their templates are there. Goes on for as long as it is polled.
-    pub(super) fn upkeep(&self, router: Arc<switchtower_core::router::Router>) -> impl Future<Output = ()> + use<> {
+    pub(super) fn maintain(&self, router: Arc<switchtower_core::router::Router>) -> impl Future<Output = ()> + use<> {
         let accounts = self.accounts.clone();
         async move {
             let all = accounts.iter().map(|(name, account)| async {
@@ -153,18 +153,18 @@ async fn sweep(name: &TierName, account: &E2b) {
 
 async fn look_for_template(name: &TierName, account: &E2b) {
     if let Err(error) = account.find_template().await {
-        tracing::warn!(tier = name.as_str(), %error, "no sandbox can be made");
+        tracing::warn!(tier = name.as_str(), %error, "no sandbox can be created");
     }
 }
 
 /// A number that no other process draws.
-fn chance() -> u64 {
+fn random_number() -> u64 {
     use rand::Rng as _;
     Seed::from_system().map_or(0, |seed| seed.fork("process").rng().next_u64())
 }
 
 /// The key that an environment variable holds; in words, why there is none.
-fn key_of(variable: &str) -> Result<Key, String> {
+fn key_from(variable: &str) -> Result<Key, String> {
     let text = std::env::var(variable).map_err(|_| format!("{variable} is not set"))?;
     Key::new(&text).map_err(|why| format!("{variable} holds no key: {why}"))
 }
@@ -190,7 +190,7 @@ fn account(
     let domain = settings.domain.clone().or_else(|| variable("E2B_DOMAIN"));
     settings.template = settings.template.or_else(|| variable("E2B_TEMPLATE_ID"));
     let address = Address::new(api.as_deref(), sandbox.as_deref(), domain.as_deref());
-    if is_ourselves(address.api(), config) {
+    if is_own_address(address.api(), config) {
         let reason = format!("its address is {}, which is this server's own", address.api());
         return Err(absent(
             reason,
@@ -207,7 +207,7 @@ fn account(
 }
 
 /// Clients of this server set the same variables; with them in the server's environment it would ask itself.
-fn is_ourselves(api: &str, config: &Config) -> bool {
+fn is_own_address(api: &str, config: &Config) -> bool {
     let port = format!(":{}", config.http.port);
     let rest = api.split_once("://").map_or(api, |(_, rest)| rest);
     let host = rest.split('/').next().unwrap_or(rest);
@@ -216,7 +216,7 @@ fn is_ourselves(api: &str, config: &Config) -> bool {
     })
 }
 
-fn figures(account: &E2b) -> Account {
+fn account_status(account: &E2b) -> Account {
     let (status, limits) = (account.status(), account.limits());
     let json = |value: Result<serde_json::Value, serde_json::Error>| value.unwrap_or_default();
     Account {
@@ -249,12 +249,12 @@ fn state_folder() -> Option<PathBuf> {
 
 /// What looking at an account found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reached {
+pub enum AccountCheck {
     /// It answers, and the key is good.
-    Well { api: String, template: String },
-    /// There is none: why, and what would bring it.
+    Reachable { api: String, template: String },
+    /// There is none, with the reason and how to enable it.
     Absent(Absent),
-    /// It answers, and no sandbox can be made in it: its template is not there.
+    /// It answers, and no sandbox can be created in it: its template is not there.
     NoTemplate { tier: TierName, template: String, error: String },
     /// It does not answer as it should.
     Failing { tier: TierName, error: String },
@@ -264,21 +264,21 @@ pub enum Reached {
 const REACHING: Duration = Duration::from_secs(20);
 
 /// Asks every account whether it is there.
-pub async fn reach(config: &Config) -> Vec<Reached> {
-    let clouds = Clouds::of_command(config, Wall::real());
-    let mut found: Vec<Reached> = clouds.absent.iter().cloned().map(Reached::Absent).collect();
+pub async fn check_accounts(config: &Config) -> Vec<AccountCheck> {
+    let clouds = Clouds::for_command(config, Wall::real());
+    let mut found: Vec<AccountCheck> = clouds.absent.iter().cloned().map(AccountCheck::Absent).collect();
     for (tier, account) in &clouds.accounts {
         let status = account.status();
         let reached = timeout(REACHING, account.check_access()).await;
         found.push(match reached {
-            Ok(Ok(())) => Reached::Well { api: status.api, template: status.template },
+            Ok(Ok(())) => AccountCheck::Reachable { api: status.api, template: status.template },
             Ok(Err(error)) if error.cause == Cause::Template => {
-                Reached::NoTemplate { tier: tier.clone(), template: status.template, error: error.to_string() }
+                AccountCheck::NoTemplate { tier: tier.clone(), template: status.template, error: error.to_string() }
             }
-            Ok(Err(error)) => Reached::Failing { tier: tier.clone(), error: error.to_string() },
+            Ok(Err(error)) => AccountCheck::Failing { tier: tier.clone(), error: error.to_string() },
             Err(_) => {
                 let error = format!("{} did not answer within {}", status.api, rounded(REACHING));
-                Reached::Failing { tier: tier.clone(), error }
+                AccountCheck::Failing { tier: tier.clone(), error }
             }
         });
     }
@@ -289,13 +289,13 @@ pub async fn reach(config: &Config) -> Vec<Reached> {
 ///
 /// # Errors
 /// There is none, and why.
-pub fn cloud(config: &Config, tier: &str) -> Result<E2b, super::Unbuilt> {
-    let Clouds { accounts, absent } = Clouds::of_command(config, Wall::real());
+pub fn cloud_account(config: &Config, tier: &str) -> Result<E2b, super::BuildError> {
+    let Clouds { accounts, absent } = Clouds::for_command(config, Wall::real());
     if let Some((_, account)) = accounts.into_iter().find(|(name, _)| name.as_str() == tier) {
         return Ok(account);
     }
     let absent = absent.into_iter().find(|absent| absent.tier.as_str() == tier);
-    Err(super::Unbuilt::new(match absent {
+    Err(super::BuildError::new(match absent {
         Some(Absent { reason, remedy: Some(remedy), .. }) => format!("{tier} is absent: {reason}; {remedy}"),
         Some(Absent { reason, .. }) => format!("{tier} is absent: {reason}"),
         None => format!("there is no cloud {tier}"),

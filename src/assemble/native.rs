@@ -1,4 +1,4 @@
-//! The scientific tier from settings: started with the house of a server, and by a command when a program needs it.
+//! The native tier from settings: a server starts it at once, a command when a program needs it.
 
 use std::sync::Arc;
 
@@ -6,19 +6,19 @@ use switchtower_contract::Backend;
 use switchtower_core::tier::{Absent, queue};
 use switchtower_native::{Installation, Native};
 
-use super::{Made, Unbuilt};
+use super::{BuildError, NamedBackend};
 use crate::config::Config;
 
-/// The tier, where it is there; else why not. Both where it is switched off: nothing.
+/// The tier's backend, or why it is absent; neither where it is disabled.
 #[derive(Default)]
-pub(super) struct Scientific {
+pub(super) struct NativeTier {
     pub(super) backend: Option<Arc<Native>>,
     pub(super) absent: Option<Absent>,
 }
 
-impl Scientific {
-    /// For one command: nothing starts before a program needs it.
-    pub(super) fn of_command(config: &Config) -> Self {
+impl NativeTier {
+    /// Returns the tier for one command: no process starts before a program needs it.
+    pub(super) fn for_command(config: &Config) -> Self {
         Self::located(
             config,
             switchtower_native::Config {
@@ -31,8 +31,8 @@ impl Scientific {
         )
     }
 
-    /// For a server: its processes prove themselves first.
-    pub(super) async fn of_server(config: &Config) -> Self {
+    /// Returns the tier for a server, after its processes have passed their self-test.
+    pub(super) async fn for_server(config: &Config) -> Self {
         let located = Self::located(config, size(config));
         let Some(backend) = &located.backend else { return located };
         match backend.ensure_started().await {
@@ -64,10 +64,10 @@ impl Scientific {
         }
     }
 
-    pub(super) fn made(&self, config: &Config) -> Option<Made> {
+    pub(super) fn backends(&self, config: &Config) -> Option<NamedBackend> {
         let backend = Arc::clone(self.backend.as_ref()?) as Arc<dyn Backend>;
         let mut tier = config.tiers.native.clone();
-        tier.queue = fitted(config).1;
+        tier.queue = fit_queue(config).1;
         Some((config.native.tier.clone(), backend, tier))
     }
 
@@ -78,12 +78,12 @@ impl Scientific {
     }
 }
 
-/// Processes that run programs, and the slots that go with them.
-pub(super) fn fitted(config: &Config) -> (usize, queue::Config) {
-    super::fitted(config.native.workers, &config.tiers.native.queue)
+/// Returns the number of processes that run programs, and the queue with as many slots.
+pub(super) fn fit_queue(config: &Config) -> (usize, queue::Config) {
+    super::fit_queue(config.native.workers, &config.tiers.native.queue)
 }
 
-/// Processes that keep kernels.
+/// Returns the number of processes that keep kernels.
 pub(super) fn kernel_workers(config: &Config) -> usize {
     if config.native.kernel_workers == 0 { super::cores() } else { config.native.kernel_workers }
 }
@@ -91,7 +91,7 @@ pub(super) fn kernel_workers(config: &Config) -> usize {
 fn size(config: &Config) -> switchtower_native::Config {
     let native = &config.native;
     switchtower_native::Config {
-        workers: fitted(config).0,
+        workers: fit_queue(config).0,
         kernel_workers: kernel_workers(config),
         concurrent_cells: config.sessions.cells_at_once(),
         kernels_per_worker: native.kernels_per_worker,
@@ -109,14 +109,14 @@ fn size(config: &Config) -> switchtower_native::Config {
     }
 }
 
-/// What looking at the scientific tier found.
+/// The state of the native tier, as `doctor` reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Science {
-    /// It is switched off.
-    Off,
+pub enum NativeReport {
+    /// It is disabled in the settings.
+    Disabled,
     Absent(Absent),
     /// It runs programs: which Python, the profile of its jail, and its layers by name, each standing or why not.
-    Well {
+    Working {
         python: String,
         packages: usize,
         full: bool,
@@ -124,8 +124,8 @@ pub enum Science {
     },
 }
 
-/// Starts one worker of the scientific tier, lets it prove itself and ends it.
-pub async fn science(config: &Config) -> Science {
+/// Starts one worker of the native tier, runs its self-test and ends it.
+pub async fn check_native(config: &Config) -> NativeReport {
     let one = switchtower_native::Config {
         workers: 1,
         kernel_workers: 0,
@@ -133,34 +133,34 @@ pub async fn science(config: &Config) -> Science {
         prewarmed: 1,
         ..size(config)
     };
-    let Scientific { backend, absent } = Scientific::located(config, one);
-    let Some(backend) = backend else { return absent.map_or(Science::Off, Science::Absent) };
+    let NativeTier { backend, absent } = NativeTier::located(config, one);
+    let Some(backend) = backend else { return absent.map_or(NativeReport::Disabled, NativeReport::Absent) };
     if let Err(error) = backend.ensure_started().await {
         backend.shutdown().await;
         let anew = "the message names what does not hold; `python3 sandboxes/native/install.py` installs it anew";
         let remedy = Some(error.update().unwrap_or(anew).to_owned());
         let tier = config.native.tier.clone();
-        return Science::Absent(Absent { tier, reason: error.to_string(), remedy, machine: false });
+        return NativeReport::Absent(Absent { tier, reason: error.to_string(), remedy, machine: false });
     }
     let layers = backend.layers().iter().map(|layer| (layer.name.clone(), layer.status.clone())).collect();
     let (python, packages) = (backend.installation().python().to_owned(), backend.installation().packages().len());
     let full = backend.profile() == Some(switchtower_native::JailProfile::Full);
     backend.shutdown().await;
-    Science::Well { python, packages, full, layers }
+    NativeReport::Working { python, packages, full, layers }
 }
 
-/// Two workers of the scientific tier that share nothing: each has started its own interpreter, so their hash seeds and
+/// Two workers of the native tier that share nothing: each has started its own interpreter, so their hash seeds and
 /// their addresses differ.
-pub struct Witnesses([Arc<Native>; 2]);
+pub struct IndependentWorkers([Arc<Native>; 2]);
 
-impl Witnesses {
+impl IndependentWorkers {
     /// Starts both.
     ///
     /// # Errors
-    /// The tier is switched off or not installed, or a worker does not come up.
-    pub async fn start(config: &Config) -> Result<Self, Unbuilt> {
+    /// The tier is disabled or not installed, or a worker does not start.
+    pub async fn start(config: &Config) -> Result<Self, BuildError> {
         let one = || {
-            let located = Scientific::located(
+            let located = NativeTier::located(
                 config,
                 switchtower_native::Config {
                     workers: 1,
@@ -175,14 +175,14 @@ impl Witnesses {
                     Some(remedy) => format!("{}; {remedy}", absent.reason),
                     None => absent.reason,
                 });
-                Unbuilt::new(format!("the scientific tier is needed: {}", why.as_deref().unwrap_or("it is disabled")))
+                BuildError::new(format!("the native tier is needed: {}", why.as_deref().unwrap_or("it is disabled")))
             })
         };
         let witnesses = Self([one()?, one()?]);
         for backend in &witnesses.0 {
             if let Err(error) = backend.ensure_started().await {
                 witnesses.close().await;
-                return Err(Unbuilt::new(error));
+                return Err(BuildError::new(error));
             }
         }
         Ok(witnesses)

@@ -49,7 +49,7 @@ impl Drop for Lock {
 
 /// The folder of the locked files.
 const LOCKS: &str = "processes";
-/// How old a file that nobody holds is before it is removed: whoever has to know that its process ended knows by then.
+/// Age after which a file that no process holds is removed: every server that must know that its process ended knows it by then.
 const FORGOTTEN: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl ThisProcess {

@@ -13,20 +13,20 @@ use clap::{Args, Subcommand};
 use switchtower_core::route::TierName;
 use switchtower_fake_e2b::{Latency, Plan};
 
-use super::exit::Complaint;
+use super::exit::CliError;
 use super::terminal;
 use fairness::{Callers, Times};
-use load::{Load, Story};
+use load::{Load, LoadReport};
 
 /// Arguments of `bench`.
 #[derive(Debug, Args)]
 pub(super) struct Bench {
     #[command(subcommand)]
-    what: What,
+    action: Action,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum Action {
     /// Six users with two heavy queries each, at once: the load under which a pool without limits, breaker and queue took
     /// 27 to 320 seconds a query and met E2B's rate limits.
     SeedLoad(SeedLoad),
@@ -91,22 +91,22 @@ const THEN: [(&str, Option<u32>, u32); 6] = [
 ];
 
 impl Bench {
-    pub(super) fn bench(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
-        match &self.what {
-            What::SeedLoad(load) => load.run(file),
-            What::Fairness(fairness) => fairness.run(file),
+    pub(super) fn bench(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
+        match &self.action {
+            Action::SeedLoad(load) => load.run(file),
+            Action::Fairness(fairness) => fairness.run(file),
         }
     }
 }
 
 impl Fairness {
-    fn run(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
+    fn run(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
         let config = crate::config::load(file, serde_json::json!({}))?;
         let (greedy, modest) = (usize::from(self.greedy), usize::from(self.modest));
         let callers = Callers { tier: TierName::from(self.tier.as_str()), greedy, modest, time: self.time };
-        let seen = super::runtime(0)?.block_on(callers.measure(&config))?;
+        let report = super::runtime(0)?.block_on(callers.measure(&config))?;
         if self.json {
-            terminal::out(&format!("{:#}\n", serde_json::json!(seen)));
+            terminal::out(&format!("{:#}\n", serde_json::json!(report)));
         } else {
             let line = |name: &str, times: &Times| {
                 format!(
@@ -120,23 +120,23 @@ impl Fairness {
                 self.modest,
                 self.greedy,
                 self.tier,
-                seen.allowed_ms,
+                report.allowed_ms,
                 "",
                 "answered",
                 "median ms",
                 "p95 ms",
                 "longest ms",
                 "Jain",
-                line("alone", &seen.alone),
-                line("beside", &seen.beside),
+                line("alone", &report.alone),
+                line("beside", &report.beside),
             ));
         }
-        Ok(if seen.is_kept { ExitCode::SUCCESS } else { ExitCode::from(super::exit::FAILED) })
+        Ok(if report.is_kept { ExitCode::SUCCESS } else { ExitCode::from(super::exit::FAILED) })
     }
 }
 
 impl SeedLoad {
-    fn run(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
+    fn run(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
         let config = crate::config::load(file, serde_json::json!({}))?;
         let load = Load {
             plan: self.plan,
@@ -147,7 +147,7 @@ impl SeedLoad {
         };
         let (remote, routed) = super::runtime(0)?.block_on(async {
             let remote = load.story(&config, Some("e2b")).await?;
-            Ok::<_, Complaint>((remote, load.story(&config, None).await?))
+            Ok::<_, CliError>((remote, load.story(&config, None).await?))
         })?;
         if self.json {
             let report = serde_json::json!({ "remote": remote, "routed": routed });
@@ -159,7 +159,7 @@ impl SeedLoad {
         Ok(if all { ExitCode::SUCCESS } else { ExitCode::from(super::exit::FAILED) })
     }
 
-    fn table(&self, remote: &Story, routed: &Story) -> String {
+    fn table(&self, remote: &LoadReport, routed: &LoadReport) -> String {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let mut text = format!(
             "6 users, 2 heavy queries each, 12 at once; stand-in: plan {}, latency {}, {} executions a minute{}; {cores} cores\n\n",

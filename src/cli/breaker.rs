@@ -1,11 +1,11 @@
-//! `switchtower breaker`: how a running server's circuit breaker stands, and closing it by hand.
+//! `switchtower breaker`: shows a running server's circuit breakers, and closes one.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::exit::Complaint;
+use super::exit::CliError;
 use super::operator::{HELP, Server};
 use super::terminal;
 
@@ -14,19 +14,19 @@ use super::terminal;
 #[command(after_help = HELP)]
 pub(super) struct Breaker {
     #[command(subcommand)]
-    what: What,
+    action: Action,
     #[command(flatten)]
     server: Server,
 }
 
 #[derive(Debug, Clone, Subcommand)]
-enum What {
+enum Action {
     /// Print the state, the failures in a row, and when a probe may go.
     Show {
         #[arg(value_name = "TIER", default_value = "e2b")]
         tier: String,
     },
-    /// Close it, whatever it has seen.
+    /// Close it, whatever failures it has counted.
     Reset {
         #[arg(value_name = "TIER", default_value = "e2b")]
         tier: String,
@@ -34,20 +34,20 @@ enum What {
 }
 
 impl Breaker {
-    pub(super) fn breaker(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
+    pub(super) fn breaker(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
         let operator = self.server.operator(file)?;
-        let text = match &self.what {
-            What::Show { tier } => {
+        let text = match &self.action {
+            Action::Show { tier } => {
                 let tiers = operator.call("GET", "/v1/admin/tiers")?;
                 let all = tiers.as_array().map(Vec::as_slice).unwrap_or_default();
                 let found = all.iter().find(|standing| standing["tier"] == tier.as_str());
-                let found = found.ok_or_else(|| Complaint::usage(format!("the server has no tier {tier}")))?;
+                let found = found.ok_or_else(|| CliError::usage(format!("the server has no tier {tier}")))?;
                 match &found["breaker"] {
                     serde_json::Value::Null => format!("the tier {tier} has no breaker"),
                     breaker => breaker.to_string(),
                 }
             }
-            What::Reset { tier } => {
+            Action::Reset { tier } => {
                 operator.call("POST", &format!("/v1/admin/tiers/{tier}/breaker/reset"))?.to_string()
             }
         };

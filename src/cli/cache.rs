@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::exit::Complaint;
+use super::exit::CliError;
 use super::operator::{HELP, Server};
 use super::terminal;
 
@@ -14,13 +14,13 @@ use super::terminal;
 #[command(after_help = HELP)]
 pub(super) struct Cache {
     #[command(subcommand)]
-    what: What,
+    action: Action,
     #[command(flatten)]
     server: Server,
 }
 
 #[derive(Debug, Clone, Subcommand)]
-enum What {
+enum Action {
     /// Print the counts, and the programs and rules that are barred because two runs of one request differed.
     Show,
     /// Lift all bars, after a look at why they are there.
@@ -28,13 +28,13 @@ enum What {
 }
 
 impl Cache {
-    pub(super) fn cache(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
+    pub(super) fn cache(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
         let operator = self.server.operator(file)?;
-        let answer = match &self.what {
-            What::Show => operator.call("GET", "/v1/admin/cache")?,
-            What::Reset => operator.call("POST", "/v1/admin/cache/bars/reset")?,
+        let answer = match &self.action {
+            Action::Show => operator.call("GET", "/v1/admin/cache")?,
+            Action::Reset => operator.call("POST", "/v1/admin/cache/bars/reset")?,
         };
-        let text = serde_json::to_string_pretty(&answer).map_err(|error| Complaint::failed(error.to_string()))?;
+        let text = serde_json::to_string_pretty(&answer).map_err(|error| CliError::failed(error.to_string()))?;
         terminal::out(&format!("{text}\n"));
         Ok(ExitCode::SUCCESS)
     }

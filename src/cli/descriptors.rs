@@ -30,7 +30,7 @@ fn short(wanted: usize, limit: u64) -> Option<(usize, String)> {
     (wanted > most).then(|| {
         let sentence = format!(
             "http.max_connections is {wanted}, but this process may open {limit} files: it serves {most} connections at once; \
-             `ulimit -Hn {needed}` (LimitNOFILE= for systemd) makes room for all"
+             `ulimit -Hn {needed}` (LimitNOFILE= for systemd) allows all of them"
         );
         (most, sentence)
     })
@@ -41,12 +41,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_that_is_too_low_is_told_with_what_it_leaves() {
+    fn a_limit_that_is_too_low_is_reported_with_what_it_allows() {
         assert_eq!(short(1024, 20_000), None);
         assert_eq!(short(0, 0), None);
         assert_eq!(short(100, 100).unwrap().0, 50);
         let (most, sentence) = short(20_000, 20_000).unwrap();
         assert_eq!(most, 19_744);
-        insta::assert_snapshot!(sentence, @"http.max_connections is 20000, but this process may open 20000 files: it serves 19744 connections at once; `ulimit -Hn 20256` (LimitNOFILE= for systemd) makes room for all");
+        insta::assert_snapshot!(sentence, @"http.max_connections is 20000, but this process may open 20000 files: it serves 19744 connections at once; `ulimit -Hn 20256` (LimitNOFILE= for systemd) allows all of them");
     }
 }

@@ -3,7 +3,7 @@
 use switchtower_core::error::Error;
 use switchtower_core::request::Invalid;
 
-use crate::assemble::Unbuilt;
+use crate::assemble::BuildError;
 use crate::config::ConfigError;
 
 /// An argument, a setting or an input is wrong. Nothing ran.
@@ -17,14 +17,14 @@ pub(super) const TIMED_OUT: u8 = 124;
 /// SIGINT, as a shell counts it.
 pub(super) const INTERRUPTED: u8 = 130;
 
-/// Why this command ends without having done what it was asked.
+/// Why a command failed: its exit code and its message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Complaint {
+pub struct CliError {
     pub code: u8,
     pub message: String,
 }
 
-impl Complaint {
+impl CliError {
     pub(super) fn usage(message: impl Into<String>) -> Self {
         Self { code: USAGE, message: message.into() }
     }
@@ -34,25 +34,25 @@ impl Complaint {
     }
 }
 
-impl From<Error> for Complaint {
+impl From<Error> for CliError {
     fn from(error: Error) -> Self {
         Self { code: code(&error), message: error.to_string() }
     }
 }
 
-impl From<Unbuilt> for Complaint {
-    fn from(unbuilt: Unbuilt) -> Self {
-        Self::failed(unbuilt.to_string())
+impl From<BuildError> for CliError {
+    fn from(error: BuildError) -> Self {
+        Self::failed(error.to_string())
     }
 }
 
-impl From<Invalid> for Complaint {
+impl From<Invalid> for CliError {
     fn from(invalid: Invalid) -> Self {
         Self::usage(invalid.to_string())
     }
 }
 
-impl From<ConfigError> for Complaint {
+impl From<ConfigError> for CliError {
     fn from(error: ConfigError) -> Self {
         Self::usage(error.to_string())
     }

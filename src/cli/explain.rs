@@ -9,10 +9,10 @@ use switchtower_core::analyse::{Profile, Reason};
 use switchtower_core::request::{Footprint, Request};
 use switchtower_core::router::Explanation;
 
-use super::exit::{Complaint, code};
+use super::exit::{CliError, code};
 use super::input::{Inputs, Source};
 use super::terminal;
-use crate::assemble::Unbuilt;
+use crate::assemble::BuildError;
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
@@ -27,16 +27,16 @@ pub(super) struct Explain {
 }
 
 impl Explain {
-    pub(super) fn explain(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
+    pub(super) fn explain(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
         let config = crate::config::load(file, serde_json::json!({}))?;
         let request = Request::new(self.inputs.program(&self.source)?, &config.limits)?;
         let explanation = super::runtime(1)?.block_on(async {
-            let house = crate::assemble::in_process(&config, &terminal::note)?;
-            Ok::<_, Unbuilt>(house.router.explain(&request))
+            let assembly = crate::assemble::in_process(&config, &terminal::note)?;
+            Ok::<_, BuildError>(assembly.router.explain(&request))
         })?;
         if self.json {
             let json = serde_json::to_string_pretty(&switchtower_server::api::explained(&explanation))
-                .map_err(|error| Complaint::failed(error.to_string()))?;
+                .map_err(|error| CliError::failed(error.to_string()))?;
             terminal::out(&format!("{json}\n"));
         } else {
             terminal::out(&text(&self.source.name(), &explanation));

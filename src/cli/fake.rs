@@ -8,7 +8,7 @@ use clap::Args;
 use switchtower_fake_e2b::{Fake, Faults, Kernels, Latency, Plan, Rates, Settings, Template};
 use tokio::net::TcpListener;
 
-use super::exit::Complaint;
+use super::exit::CliError;
 use super::terminal;
 
 /// Arguments of `fake-e2b`.
@@ -57,17 +57,17 @@ fn template(text: &str) -> Result<(String, String), String> {
 }
 
 impl FakeE2b {
-    pub(super) fn serve(self) -> Result<ExitCode, Complaint> {
+    pub(super) fn serve(self) -> Result<ExitCode, CliError> {
         if !self.listen.ip().is_loopback() {
             let address = self.listen.ip();
-            return Err(Complaint::usage(format!(
-                "{address} is not loopback: whoever reaches it may run anything here"
+            return Err(CliError::usage(format!(
+                "{address} is not loopback: anyone who reaches it can run anything here"
             )));
         }
         super::runtime(0)?.block_on(async {
             let listener = TcpListener::bind(self.listen)
                 .await
-                .map_err(|error| Complaint::failed(format!("cannot listen on {}: {error}", self.listen)))?;
+                .map_err(|error| CliError::failed(format!("cannot listen on {}: {error}", self.listen)))?;
             let address = listener.local_addr().unwrap_or(self.listen);
             let mut signals = super::serve::Signals::new()?;
             let fake = Fake::new(self.settings());
@@ -78,9 +78,9 @@ impl FakeE2b {
             ));
             let served = switchtower_fake_e2b::serve(listener, fake.clone(), async move { signals.next().await }).await;
             fake.close().await;
-            let counts = serde_json::to_string(&fake.counts()).map_err(|e| Complaint::failed(e.to_string()))?;
+            let counts = serde_json::to_string(&fake.counts()).map_err(|e| CliError::failed(e.to_string()))?;
             terminal::out(&format!("{counts}\n"));
-            served.map_err(|error| Complaint::failed(error.to_string()))?;
+            served.map_err(|error| CliError::failed(error.to_string()))?;
             Ok(ExitCode::SUCCESS)
         })
     }

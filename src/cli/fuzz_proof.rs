@@ -13,11 +13,11 @@ use switchtower_contract::{Limits, Program};
 use switchtower_core::analyse::analyse;
 use switchtower_core::seed::Seed;
 
-use self::compare::{Pair, Seen, Told};
+use self::compare::{Comparison, Observation, Pair};
 use self::grammar::Grammar;
-use super::exit::Complaint;
+use super::exit::CliError;
 use super::terminal;
-use crate::assemble::Witnesses;
+use crate::assemble::IndependentWorkers;
 
 /// Differences after which it stops: each is shrunk, which takes its time.
 const MOST_DIFFERENCES: usize = 20;
@@ -63,7 +63,7 @@ struct Counts {
 }
 
 impl FuzzProof {
-    pub(super) fn fuzz_proof(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
+    pub(super) fn fuzz_proof(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
         let config = crate::config::load(file, serde_json::json!({}))?;
         let programs: Box<dyn Iterator<Item = Named>> = match &self.workload {
             Some(file) => Box::new(workload(file)?.into_iter()),
@@ -79,7 +79,7 @@ impl FuzzProof {
             return Ok(ExitCode::SUCCESS);
         }
         let counts = super::runtime(2)?.block_on(async {
-            let witnesses = Witnesses::start(&config).await?;
+            let witnesses = IndependentWorkers::start(&config).await?;
             let [one, other] = witnesses.backends();
             let counts = run(programs, &Pair { one, other }, self.refused_too).await;
             witnesses.close().await;
@@ -91,7 +91,7 @@ impl FuzzProof {
     }
 }
 
-async fn run(programs: impl Iterator<Item = Named>, pair: &Pair, refused_too: bool) -> Result<Counts, Complaint> {
+async fn run(programs: impl Iterator<Item = Named>, pair: &Pair, refused_too: bool) -> Result<Counts, CliError> {
     let mut counts = Counts::default();
     for program in programs {
         counts.programs += 1;
@@ -101,10 +101,10 @@ async fn run(programs: impl Iterator<Item = Named>, pair: &Pair, refused_too: bo
         if !proven && !refused_too {
             continue;
         }
-        match pair.run(&given(&source, program.stdin.as_ref())).await.map_err(Complaint::failed)? {
-            Seen::Same => {}
-            Seen::NotKept => counts.not_kept += 1,
-            Seen::Differ(..) => {
+        match pair.run(&given(&source, program.stdin.as_ref())).await.map_err(CliError::failed)? {
+            Comparison::Same => {}
+            Comparison::NotKept => counts.not_kept += 1,
+            Comparison::Differ(..) => {
                 counts.differ += 1;
                 let differs = async |source: &str| {
                     (refused_too || is_proven(source, program.stdin.as_ref()))
@@ -138,9 +138,9 @@ fn limits() -> Limits {
     Limits { wall: std::time::Duration::from_secs(10), ..Limits::default() }
 }
 
-fn tell(name: &str, source: &str, told: &Option<(Told, Told)>) {
+fn tell(name: &str, source: &str, observation: &Option<(Observation, Observation)>) {
     let mut text = format!("#: {name}\n{source}");
-    if let Some((one, other)) = told {
+    if let Some((one, other)) = observation {
         text += &format!("# one worker: {one:?}\n# the other:  {other:?}\n");
     }
     terminal::out(&text);
@@ -162,13 +162,13 @@ struct Item {
     stdin: Option<String>,
 }
 
-fn workload(file: &Path) -> Result<Vec<Named>, Complaint> {
+fn workload(file: &Path) -> Result<Vec<Named>, CliError> {
     let name = file.display();
     let text =
-        std::fs::read_to_string(file).map_err(|error| Complaint::usage(format!("cannot read {name}: {error}")))?;
+        std::fs::read_to_string(file).map_err(|error| CliError::usage(format!("cannot read {name}: {error}")))?;
     let item = |(line, number): (&str, usize)| {
         let item: Item =
-            serde_json::from_str(line).map_err(|error| Complaint::usage(format!("{name}, line {number}: {error}")))?;
+            serde_json::from_str(line).map_err(|error| CliError::usage(format!("{name}, line {number}: {error}")))?;
         Ok(Named { name: item.id, parts: shrink::parts(&item.code), stdin: item.stdin })
     };
     text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty()).map(item).collect()

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use clap::Args;
 use switchtower_contract::{File, Language, Program, Randomness};
 
-use super::exit::Complaint;
+use super::exit::CliError;
 
 /// Where the source is.
 #[derive(Debug, Args)]
@@ -20,11 +20,11 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn read(&self) -> Result<String, Complaint> {
+    pub(super) fn read(&self) -> Result<String, CliError> {
         match (&self.code, &self.file) {
             (Some(code), _) => Ok(code.clone()),
             (None, Some(file)) => text(file),
-            (None, None) => Err(Complaint::usage("a program is required: FILE, - or -c CODE")),
+            (None, None) => Err(CliError::usage("a program is required: FILE, - or -c CODE")),
         }
     }
 
@@ -63,10 +63,10 @@ fn variable(text: &str) -> Result<(String, String), String> {
 }
 
 impl Inputs {
-    pub(super) fn program(&self, source: &Source) -> Result<Program, Complaint> {
+    pub(super) fn program(&self, source: &Source) -> Result<Program, CliError> {
         let from_here = |path: &Option<PathBuf>| path.as_ref().is_some_and(|path| path.as_os_str() == "-");
         if from_here(&source.file) && from_here(&self.stdin) {
-            return Err(Complaint::usage("standard input cannot be both the program and its input"));
+            return Err(CliError::usage("standard input cannot be both the program and its input"));
         }
         let stdin = match (&self.stdin, &self.input) {
             (Some(file), _) => Some(text(file)?),
@@ -84,25 +84,25 @@ impl Inputs {
 }
 
 /// A relative path below here keeps its folders; any other file is known to the program by its last name.
-fn file(path: &Path) -> Result<File, Complaint> {
+fn file(path: &Path) -> Result<File, CliError> {
     let below = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     let name = if below { Some(path.as_os_str()) } else { path.file_name() };
     let name = name
         .and_then(|name| name.to_str())
-        .ok_or_else(|| Complaint::usage(format!("{}: a file for the program needs a name in UTF-8", path.display())))?;
+        .ok_or_else(|| CliError::usage(format!("{}: a file for the program needs a name in UTF-8", path.display())))?;
     Ok(File { path: name.to_owned(), content: bytes(path)? })
 }
 
-fn text(path: &Path) -> Result<String, Complaint> {
-    String::from_utf8(bytes(path)?).map_err(|_| Complaint::usage(format!("{} is not UTF-8 text", path.display())))
+fn text(path: &Path) -> Result<String, CliError> {
+    String::from_utf8(bytes(path)?).map_err(|_| CliError::usage(format!("{} is not UTF-8 text", path.display())))
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, Complaint> {
+fn bytes(path: &Path) -> Result<Vec<u8>, CliError> {
     let mut bytes = Vec::new();
     let read = if path.as_os_str() == "-" {
         std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
     } else {
         std::fs::read(path)
     };
-    read.map_err(|error| Complaint::usage(format!("cannot read {}: {error}", path.display())))
+    read.map_err(|error| CliError::usage(format!("cannot read {}: {error}", path.display())))
 }

@@ -1,4 +1,4 @@
-//! The command line: arguments in, a room asked, an exit code out.
+//! The command line: parses arguments, runs a command, returns its exit code.
 
 mod bench;
 mod breaker;
@@ -29,7 +29,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
 
-pub use exit::{Complaint, code};
+pub use exit::{CliError, code};
 
 /// Runs an agent's code where it is cheapest to run safely.
 #[derive(Debug, Parser)]
@@ -62,21 +62,21 @@ enum Command {
     Explain(explain::Explain),
     /// Check routing rules, or run the cases beside them.
     Rules(rules::Rules),
-    /// Look at everything that running needs, and say how to mend what is missing.
+    /// Check everything that running needs, and say how to fix what is missing.
     Doctor(doctor::Doctor),
-    /// Run a file of programs and say how they did, per category.
+    /// Run a file of programs and report the results per category.
     Workload(workload::Workload),
-    /// Measure against the stand-in for E2B, or how callers fare beside each other.
+    /// Measure a load against the stand-in for E2B, or fairness between callers.
     Bench(bench::Bench),
-    /// The template that the cloud tier expects: its tag, its content, whether the cloud has it.
+    /// Show or check the template that the cloud tier expects: its tag, its content, whether the cloud has it.
     Template(template::Template),
-    /// How a running server's circuit breaker stands, and closing it by hand.
+    /// Show the circuit breakers of a running server, or close one.
     Breaker(breaker::Breaker),
-    /// What a running server's cache counted and bars, and lifting the bars by hand.
+    /// Show what a running server's cache counted and bars, or lift the bars.
     Cache(cache::Cache),
     /// Start a stand-in for E2B on loopback: the same wire, a plan's limits, latencies, faults.
     FakeE2b(fake::FakeE2b),
-    /// Look for programs that the proof of determinism passes and that differ; for developers.
+    /// Search for programs that the proof of determinism passes and whose runs differ; for developers.
     #[command(hide = true)]
     FuzzProof(fuzz_proof::FuzzProof),
     /// Print the settings in force, keys masked.
@@ -85,10 +85,10 @@ enum Command {
     Version,
     /// A jailed worker process; started by `serve`, never by hand.
     #[command(hide = true)]
-    Worker { guest: PathBuf, reserve: usize, kernels: usize },
+    Worker { guest: PathBuf, prewarmed: usize, kernels: usize },
 }
 
-/// Does what the arguments say.
+/// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let file = cli.config.as_deref();
@@ -110,29 +110,29 @@ pub fn main() -> ExitCode {
             terminal::out(&format!("switchtower {}\n", env!("CARGO_PKG_VERSION")));
             Ok(ExitCode::SUCCESS)
         }
-        Command::Worker { guest, reserve, kernels } => {
-            crate::assemble::worker(&guest, reserve, kernels).map(|()| ExitCode::SUCCESS).map_err(Complaint::from)
+        Command::Worker { guest, prewarmed, kernels } => {
+            crate::assemble::run_worker(&guest, prewarmed, kernels).map(|()| ExitCode::SUCCESS).map_err(CliError::from)
         }
     };
-    done.unwrap_or_else(|complaint| {
-        terminal::note(&complaint.message);
-        ExitCode::from(complaint.code)
+    done.unwrap_or_else(|error| {
+        terminal::note(&error.message);
+        ExitCode::from(error.code)
     })
 }
 
-/// A runtime with this many threads beside the blocking ones; 0: one per core.
-fn runtime(threads: usize) -> Result<Runtime, Complaint> {
+/// Returns a runtime with this many threads beside the blocking ones; 0: one per core.
+fn runtime(threads: usize) -> Result<Runtime, CliError> {
     let mut builder = Builder::new_multi_thread();
     if threads > 0 {
         builder.worker_threads(threads);
     }
-    builder.enable_all().build().map_err(|error| Complaint::failed(format!("cannot start a runtime: {error}")))
+    builder.enable_all().build().map_err(|error| CliError::failed(format!("cannot start a runtime: {error}")))
 }
 
 /// Sends the log to standard error.
-fn log(config: &Log) -> Result<(), Complaint> {
+fn log(config: &Log) -> Result<(), CliError> {
     let filter = EnvFilter::try_new(&config.filter)
-        .map_err(|error| Complaint::usage(format!("log.filter {:?}: {error}", config.filter)))?;
+        .map_err(|error| CliError::usage(format!("log.filter {:?}: {error}", config.filter)))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match config.format {
         LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),

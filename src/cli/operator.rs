@@ -9,7 +9,7 @@ use http::Request;
 use serde_json::Value;
 use switchtower_e2b::{HttpTransport, Transport as _};
 
-use super::exit::Complaint;
+use super::exit::CliError;
 
 /// What every command says that calls them.
 pub(super) const HELP: &str = "\
@@ -32,10 +32,10 @@ pub(super) struct Operator {
 impl Server {
     /// # Errors
     /// The settings cannot be read, or have no admin key.
-    pub(super) fn operator(&self, file: Option<&Path>) -> Result<Operator, Complaint> {
+    pub(super) fn operator(&self, file: Option<&Path>) -> Result<Operator, CliError> {
         let config = crate::config::load(file, serde_json::json!({}))?;
         let key = config.http.admin_key.ok_or_else(|| {
-            Complaint::usage(
+            CliError::usage(
                 "there is no admin key: set http.admin_key, or SWITCHTOWER_HTTP_ADMIN_KEY, as at the server",
             )
         })?;
@@ -50,19 +50,19 @@ impl Operator {
     ///
     /// # Errors
     /// There is no answer, or the server refuses; says why.
-    pub(super) fn call(&self, method: &str, path: &str) -> Result<Value, Complaint> {
+    pub(super) fn call(&self, method: &str, path: &str) -> Result<Value, CliError> {
         let Self { server, key } = self;
         let request = Request::builder()
             .method(method)
             .uri(format!("{server}{path}"))
             .header("authorization", format!("Bearer {key}"))
             .body(Bytes::new())
-            .map_err(|error| Complaint::usage(format!("--server {server}: {error}")))?;
+            .map_err(|error| CliError::usage(format!("--server {server}: {error}")))?;
         let unreachable = |error: &dyn std::fmt::Display| {
-            Complaint::failed(format!("no answer from {server}: {error}; is `switchtower serve` running there?"))
+            CliError::failed(format!("no answer from {server}: {error}; is `switchtower serve` running there?"))
         };
         super::runtime(1)?.block_on(async {
-            let web = HttpTransport::new().map_err(|error| Complaint::failed(error.to_string()))?;
+            let web = HttpTransport::new().map_err(|error| CliError::failed(error.to_string()))?;
             let response = web.send(request).await.map_err(|error| unreachable(&error))?;
             let status = response.status();
             let (mut body, mut pieces) = (Vec::new(), response.into_body());
@@ -74,7 +74,7 @@ impl Operator {
                 return Ok(answer);
             }
             let detail = answer["detail"].as_str().unwrap_or("it gives no reason");
-            Err(Complaint::failed(format!("{server} refuses ({}): {detail}", status.as_u16())))
+            Err(CliError::failed(format!("{server} refuses ({}): {detail}", status.as_u16())))
         })
     }
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use switchtower_core::decide::{self, cases};
 
-use super::exit::Complaint;
+use super::exit::CliError;
 use super::terminal;
 
 /// Arguments of `rules`.
@@ -33,7 +33,7 @@ struct Folder {
 }
 
 impl Folder {
-    fn path(&self, file: Option<&Path>) -> Result<PathBuf, Complaint> {
+    fn path(&self, file: Option<&Path>) -> Result<PathBuf, CliError> {
         if let Some(dir) = &self.dir {
             return Ok(dir.clone());
         }
@@ -43,10 +43,10 @@ impl Folder {
 }
 
 impl Rules {
-    pub(super) fn rules(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
+    pub(super) fn rules(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
         match &self.action {
             Action::Check(folder) => {
-                let rules = decide::Rules::load(&folder.path(file)?).map_err(|e| Complaint::usage(e.to_string()))?;
+                let rules = decide::Rules::load(&folder.path(file)?).map_err(|e| CliError::usage(e.to_string()))?;
                 let mut text = String::new();
                 for path in rules.files() {
                     let _ = writeln!(text, "ok  {}", path.display());
@@ -55,7 +55,7 @@ impl Rules {
                 Ok(ExitCode::SUCCESS)
             }
             Action::Test(folder) => {
-                let report = cases::test(&folder.path(file)?).map_err(|e| Complaint::usage(e.to_string()))?;
+                let report = cases::test(&folder.path(file)?).map_err(|e| CliError::usage(e.to_string()))?;
                 let mut text = String::new();
                 for failure in &report.failures {
                     let _ = writeln!(text, "FAILED  {failure}");

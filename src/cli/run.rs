@@ -14,7 +14,7 @@ use switchtower_server::api::Body;
 use switchtower_server::service::millis;
 use tokio::time::{Instant, timeout};
 
-use super::exit::{Complaint, INTERRUPTED};
+use super::exit::{CliError, INTERRUPTED};
 use super::input::{Inputs, Source};
 use super::{explain, terminal};
 
@@ -62,7 +62,7 @@ const CLOSING: Duration = Duration::from_secs(15);
 const LAST: Duration = Duration::from_millis(100);
 
 impl Run {
-    pub(super) fn run(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
+    pub(super) fn run(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
         let mut config = crate::config::load(file, serde_json::json!({}))?;
         let mut request = Request::new(self.inputs.program(&self.source)?, &config.limits)?;
         request.tier = self.tier.as_deref().filter(|name| *name != "auto").map(TierName::from);
@@ -80,22 +80,22 @@ impl Run {
         let lifetime = config.clouds.0.values().map(|cloud| cloud.account.lifetime).max().unwrap_or_default();
         let runtime = super::runtime(1)?;
         let ended = runtime.block_on(async {
-            let house = crate::assemble::in_process(&config, &terminal::note)?;
+            let assembly = crate::assemble::in_process(&config, &terminal::note)?;
             if self.explain {
-                terminal::err(&explain::text(&self.source.name(), &house.router.explain(&request)));
+                terminal::err(&explain::text(&self.source.name(), &assembly.router.explain(&request)));
             }
             let deadline = Instant::now() + request.timeout;
-            let running = self.answered(&house.router, request);
+            let running = self.answered(&assembly.router, request);
             let done = tokio::select! {
                 done = running => done,
                 _ = tokio::signal::ctrl_c() => {
-                    Err(Complaint { code: INTERRUPTED, message: "interrupted; the program was ended".to_owned() })
+                    Err(CliError { code: INTERRUPTED, message: "interrupted; the program was ended".to_owned() })
                 }
             };
             // A cloud sandbox that ran it is ended before we leave, within the time that was given; and where that is over, the
             // call that ends it is sent at least.
             let left = deadline.saturating_duration_since(Instant::now()).clamp(LAST, CLOSING);
-            if !timeout(left + LAST / 2, house.close_within(left)).await.unwrap_or(false) {
+            if !timeout(left + LAST / 2, assembly.close_within(left)).await.unwrap_or(false) {
                 terminal::note(&format!(
                     "the cloud did not confirm that its sandbox has ended: the next sweep of a `switchtower serve` with this \
                      account ends it, or its lifetime does within {}",
@@ -109,12 +109,12 @@ impl Run {
         ended
     }
 
-    async fn answered(&self, router: &Arc<Router>, request: Request) -> Result<ExitCode, Complaint> {
+    async fn answered(&self, router: &Arc<Router>, request: Request) -> Result<ExitCode, CliError> {
         let timeout = request.timeout;
         let answer = if self.json {
             let answer = router.execute(request, None).await?;
             let text =
-                serde_json::to_string_pretty(&Body::whole(&answer)).map_err(|e| Complaint::failed(e.to_string()))?;
+                serde_json::to_string_pretty(&Body::whole(&answer)).map_err(|e| CliError::failed(e.to_string()))?;
             terminal::out(&format!("{text}\n"));
             answer
         } else {
@@ -139,7 +139,7 @@ impl Run {
 }
 
 /// Runs it and shows what it says as it says it.
-async fn live(router: &Router, request: Request) -> Result<Answer, Complaint> {
+async fn live(router: &Router, request: Request) -> Result<Answer, CliError> {
     let (to, mut events) = Events::channel();
     let mut running = std::pin::pin!(router.execute(request, Some(to)));
     let answer = loop {

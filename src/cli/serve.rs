@@ -1,4 +1,4 @@
-//! `switchtower serve`: serves both HTTP APIs on a port until a signal.
+//! `switchtower serve`: serves the HTTP APIs until a signal.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -17,9 +17,9 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::descriptors;
-use super::exit::Complaint;
+use super::exit::CliError;
 use super::terminal;
-use crate::assemble::{self, Assembled};
+use crate::assemble::{self, Assembly};
 use crate::config::{Config, LogFormat};
 use crate::resident;
 
@@ -69,15 +69,15 @@ fn listen(text: &str) -> Result<Listen, String> {
 }
 
 impl Serve {
-    fn flags(&self) -> Result<serde_json::Value, Complaint> {
+    fn flags(&self) -> Result<serde_json::Value, CliError> {
         let of_listen = self.listen.and_then(|listen| listen.port);
         if of_listen.is_some() && self.port.is_some() {
-            return Err(Complaint::usage("the port is given twice: by --listen and by --port"));
+            return Err(CliError::usage("the port is given twice: by --listen and by --port"));
         }
         let mut flags = json!({ "http": {}, "wasm": {}, "rules": {}, "log": {} });
-        let mut set = |room: &str, key: &str, value: Option<serde_json::Value>| {
+        let mut set = |table: &str, key: &str, value: Option<serde_json::Value>| {
             if let Some(value) = value {
-                flags[room][key] = value;
+                flags[table][key] = value;
             }
         };
         set("http", "address", self.listen.map(|listen| json!(listen.address)));
@@ -88,10 +88,10 @@ impl Serve {
         Ok(flags)
     }
 
-    pub(super) fn serve(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
+    pub(super) fn serve(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
         let config = crate::config::load(file, self.flags()?)?;
         if let Some(problem) = config.http.exposure_problem() {
-            return Err(Complaint::usage(problem));
+            return Err(CliError::usage(problem));
         }
         super::log(&config.log)?;
         let runtime = super::runtime(0)?;
@@ -118,12 +118,12 @@ fn bind(address: SocketAddr, backlog: u32) -> std::io::Result<TcpListener> {
 }
 
 /// The ports that E2B's clients know in debug mode, on loopback.
-async fn debug_listeners() -> Result<Vec<(u16, TcpListener)>, Complaint> {
+async fn debug_listeners() -> Result<Vec<(u16, TcpListener)>, CliError> {
     let mut listeners = Vec::new();
     for port in debug::PORTS {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|error| {
             let why = "it is one of the three that --e2b-debug needs, and E2B clients let no other be set";
-            Complaint::failed(format!("cannot listen on 127.0.0.1:{port}: {error}; {why}"))
+            CliError::failed(format!("cannot listen on 127.0.0.1:{port}: {error}; {why}"))
         })?;
         listeners.push((port, listener));
         // `localhost` may mean this one; a machine without IPv6 has none.
@@ -132,7 +132,7 @@ async fn debug_listeners() -> Result<Vec<(u16, TcpListener)>, Complaint> {
     Ok(listeners)
 }
 
-async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, Complaint> {
+async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, CliError> {
     descriptors::raise_limit();
     if let Some((most, sentence)) = descriptors::shortage(config.http.max_connections) {
         terminal::note(&sentence);
@@ -140,12 +140,12 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, Complain
     }
     let address = config.http.listen();
     let listener = bind(address, config.http.backlog).map_err(|error| {
-        Complaint::failed(format!("cannot listen on {address}: {error}; is another server there? --port takes another"))
+        CliError::failed(format!("cannot listen on {address}: {error}; is another server there? --port takes another"))
     })?;
     let address = listener.local_addr().unwrap_or(address);
     let debug_listeners = if e2b_debug { debug_listeners().await? } else { Vec::new() };
     let mut signals = Signals::new()?;
-    let e2b_key = assemble::e2b_key();
+    let e2b_key = assemble::has_e2b_key();
     let (startup_handle, app) = service::startup(Wall::real(), e2b_key);
 
     let http = config.http.clone();
@@ -169,10 +169,10 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, Complain
     let mut upkeep = None;
     let giving_back = tokio::spawn(resident::give_back());
     let mut expiring = None;
-    if let Some(house) = &built {
-        upkeep = Some(tokio::spawn(house.upkeep()));
+    if let Some(assembly) = &built {
+        upkeep = Some(tokio::spawn(assembly.maintain()));
     }
-    if let Some(Assembled { router, sessions, .. }) = &built {
+    if let Some(Assembly { router, sessions, .. }) = &built {
         let state = api::AppState { ceilings: config.limits.clone(), e2b_key, sessions: Some(sessions.clone()) };
         let native = api::app(Arc::clone(router), &config.http, state);
         startup_handle.set_ready(e2b::app(native, sessions.clone(), &config.http, &config.limits));
@@ -189,7 +189,7 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, Complain
             terminal::note("E2B clients with E2B_DEBUG=true are served on 127.0.0.1:3000, :49983 and :49999");
         }
         expiring = Some(tokio::spawn(resident::remove_expired_answers(Arc::clone(router))));
-        reloading = Some(tokio::spawn(assemble::reload(Arc::clone(router), config.rules.reload_interval)));
+        reloading = Some(tokio::spawn(assemble::reload_rules(Arc::clone(router), config.rules.reload_interval)));
         signals.next().await;
     }
     tracing::info!(deadline = %switchtower_contract::rounded(config.http.drain_timeout), "draining; a second signal ends it at once");
@@ -226,8 +226,8 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    pub(super) fn new() -> Result<Self, Complaint> {
-        let on = |kind| signal(kind).map_err(|error| Complaint::failed(format!("cannot listen for signals: {error}")));
+    pub(super) fn new() -> Result<Self, CliError> {
+        let on = |kind| signal(kind).map_err(|error| CliError::failed(format!("cannot listen for signals: {error}")));
         Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
     }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::exit::Complaint;
+use super::exit::CliError;
 use super::terminal;
 use crate::assemble;
 use crate::config::Config;
@@ -19,9 +19,9 @@ this machine decides are comments at its end.")]
 pub(super) struct Show {}
 
 impl Show {
-    pub(super) fn show(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
+    pub(super) fn show(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
         let config = crate::config::load(file, serde_json::json!({}))?;
-        terminal::out(&text(config, assemble::cores()).map_err(|error| Complaint::failed(error.to_string()))?);
+        terminal::out(&text(config, assemble::cores()).map_err(|error| CliError::failed(error.to_string()))?);
         Ok(ExitCode::SUCCESS)
     }
 }

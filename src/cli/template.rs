@@ -1,12 +1,16 @@
 //! `switchtower template`: the template that the cloud tier expects, its tag, and whether the cloud has it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use switchtower_e2b::template;
+use switchtower_contract::{Fault, rounded};
+use switchtower_core::seed::Seed;
+use switchtower_core::tier::backoff;
+use switchtower_e2b::{E2b, TemplateReport, template};
 
-use super::exit::{Complaint, FAILED};
+use super::exit::{CliError, FAILED};
 use super::terminal;
 
 /// Arguments of `template`.
@@ -16,11 +20,11 @@ A template has its tag in the file /etc/build-tag. With `clouds.e2b.account.buil
 the tag of the template that ships with Switchtower; another text is another tag.")]
 pub(super) struct Template {
     #[command(subcommand)]
-    what: What,
+    action: Action,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum Action {
     /// Print the tag that follows from a Dockerfile and a list of packages.
     Tag {
         /// A folder with e2b.Dockerfile and packages.txt; the ones that ship with this build where none is given.
@@ -50,16 +54,16 @@ enum What {
 const FILES: [&str; 2] = ["e2b.Dockerfile", "packages.txt"];
 
 impl Template {
-    pub(super) fn template(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
-        match &self.what {
-            What::Tag { folder, write } => tag(folder.as_deref(), *write),
-            What::Show { write } => show(write.as_deref()),
-            What::Check { tier, json } => check(file, tier, *json),
+    pub(super) fn template(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
+        match &self.action {
+            Action::Tag { folder, write } => tag(folder.as_deref(), *write),
+            Action::Show { write } => show(write.as_deref()),
+            Action::Check { tier, json } => check(file, tier, *json),
         }
     }
 }
 
-fn tag(folder: Option<&Path>, write: bool) -> Result<ExitCode, Complaint> {
+fn tag(folder: Option<&Path>, write: bool) -> Result<ExitCode, CliError> {
     let tag = match folder {
         None => template::shipped_tag(),
         Some(folder) => {
@@ -75,11 +79,11 @@ fn tag(folder: Option<&Path>, write: bool) -> Result<ExitCode, Complaint> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(write: Option<&Path>) -> Result<ExitCode, Complaint> {
+fn show(write: Option<&Path>) -> Result<ExitCode, CliError> {
     let tag = template::shipped_tag();
     if let Some(folder) = write {
         std::fs::create_dir_all(folder)
-            .map_err(|error| Complaint::failed(format!("cannot make {}: {error}", folder.display())))?;
+            .map_err(|error| CliError::failed(format!("cannot make {}: {error}", folder.display())))?;
         for (name, text) in [
             ("e2b.Dockerfile", template::DOCKERFILE),
             ("e2b.toml", template::SETTINGS),
@@ -96,19 +100,20 @@ fn show(write: Option<&Path>) -> Result<ExitCode, Complaint> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn check(file: Option<&Path>, tier: &str, json: bool) -> Result<ExitCode, Complaint> {
+fn check(file: Option<&Path>, tier: &str, json: bool) -> Result<ExitCode, CliError> {
     let config = crate::config::load(file, serde_json::json!({}))?;
     let settings = config.clouds.0.get(tier).map(|cloud| &cloud.account);
     let (expected, promised) = settings.map_or((None, None), |account| (account.tag(), account.promised()));
     // Where nothing is promised, the template that ships with this build is what is usually meant.
     let modules = promised.unwrap_or_else(|| template::modules(template::PACKAGES));
-    let cloud = crate::assemble::cloud(&config, tier)?;
+    let cloud = crate::assemble::cloud_account(&config, tier)?;
+    let backoff = config.clouds.0.get(tier).map(|cloud| cloud.tier.backoff.clone()).unwrap_or_default();
     let inspection = super::runtime(1)?.block_on(async {
-        let inspection = cloud.inspect(&modules).await;
+        let inspection = inspect(&cloud, &modules, &backoff).await;
         cloud.close(std::time::Duration::from_secs(15)).await;
         inspection
     });
-    let inspection = inspection.map_err(|trouble| Complaint::failed(trouble.to_string()))?;
+    let inspection = inspection.map_err(CliError::failed)?;
     let found = inspection.tag.as_deref();
     let tag_fits = expected.as_deref().is_none_or(|expected| found == Some(expected));
     let well = tag_fits && inspection.failed.is_empty();
@@ -137,10 +142,31 @@ fn check(file: Option<&Path>, tier: &str, json: bool) -> Result<ExitCode, Compla
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
-fn read(path: &Path) -> Result<String, Complaint> {
-    std::fs::read_to_string(path).map_err(|error| Complaint::usage(format!("cannot read {}: {error}", path.display())))
+/// Looks into a sandbox. One that is refused for now, as by a 429, is asked for again as the tier's settings say.
+async fn inspect(cloud: &E2b, modules: &BTreeSet<String>, backoff: &backoff::Config) -> Result<TemplateReport, String> {
+    let mut random = Seed::from_system().map_err(|error| format!("no randomness: {error}"))?.fork("template").rng();
+    let mut repeat = 0;
+    loop {
+        let error = match cloud.inspect(modules).await {
+            Ok(report) => return Ok(report),
+            Err(error) => error,
+        };
+        let Fault::Refused { retry_after: Some(retry_after), .. } = error.fault() else {
+            return Err(error.to_string());
+        };
+        let Some(pause) = backoff.pause(repeat, Some(retry_after), &mut random) else {
+            return Err(format!("{error}; retry after {}", rounded(retry_after)));
+        };
+        terminal::note(&format!("{error}; trying again in {}", rounded(pause)));
+        tokio::time::sleep(pause).await;
+        repeat += 1;
+    }
 }
 
-fn save(path: &Path, text: &str) -> Result<(), Complaint> {
-    std::fs::write(path, text).map_err(|error| Complaint::failed(format!("cannot write {}: {error}", path.display())))
+fn read(path: &Path) -> Result<String, CliError> {
+    std::fs::read_to_string(path).map_err(|error| CliError::usage(format!("cannot read {}: {error}", path.display())))
+}
+
+fn save(path: &Path, text: &str) -> Result<(), CliError> {
+    std::fs::write(path, text).map_err(|error| CliError::failed(format!("cannot write {}: {error}", path.display())))
 }

@@ -3,6 +3,7 @@
 mod likeness;
 mod score;
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ use switchtower_core::route::TierName;
 use switchtower_core::router::Router;
 use tokio::time::Instant;
 
-use super::exit::Complaint;
+use super::exit::CliError;
 use super::terminal;
 use likeness::Likeness;
 use score::{Item, Score, rows, table};
@@ -50,19 +51,19 @@ pub(super) struct Workload {
 }
 
 impl Workload {
-    pub(super) fn workload(&self, file: Option<&Path>) -> Result<ExitCode, Complaint> {
+    pub(super) fn workload(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
         let config = crate::config::load(file, serde_json::json!({}))?;
         let items = self.items()?;
         let scores = super::runtime(1)?.block_on(async {
-            let house = crate::assemble::in_process(&config, &terminal::note)?;
-            self.is_there(&house.router, &config.limits)?;
+            let assembly = crate::assemble::in_process(&config, &terminal::note)?;
+            self.is_there(&assembly.router, &config.limits)?;
             let mut scores = Vec::with_capacity(items.len());
             for item in &items {
                 progress(scores.len(), items.len());
-                scores.push(self.score(&house.router, item, &config.limits).await?);
+                scores.push(self.score(&assembly.router, item, &config.limits).await?);
             }
             progress(items.len(), items.len());
-            Ok::<_, Complaint>(scores)
+            Ok::<_, CliError>(scores)
         })?;
         let failed: Vec<&Score> = scores.iter().filter(|score| score.failed()).collect();
         if self.json {
@@ -84,15 +85,22 @@ impl Workload {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn items(&self) -> Result<Vec<Item>, Complaint> {
+    fn items(&self) -> Result<Vec<Item>, CliError> {
         let name = self.file.display();
         let text = std::fs::read_to_string(&self.file)
-            .map_err(|error| Complaint::usage(format!("cannot read {name}: {error}")))?;
+            .map_err(|error| CliError::usage(format!("cannot read {name}: {error}")))?;
         let item = |(line, number): (&str, usize)| {
-            serde_json::from_str(line).map_err(|error| Complaint::usage(format!("{name}, line {number}: {error}")))
+            serde_json::from_str(line).map_err(|error| CliError::usage(format!("{name}, line {number}: {error}")))
         };
         let mut items: Vec<Item> =
             text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty()).map(item).collect::<Result<_, _>>()?;
+        let categories: BTreeSet<&str> = items.iter().map(|item| item.category.as_str()).collect();
+        if let Some(unknown) = self.category.iter().find(|category| !categories.contains(category.as_str())) {
+            let known = categories.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(CliError::usage(format!(
+                "there is no category {unknown} in {name}; its categories are {known}"
+            )));
+        }
         items.retain(|item| self.category.is_empty() || self.category.contains(&item.category));
         Ok(items)
     }
@@ -102,14 +110,14 @@ impl Workload {
     }
 
     /// A tier that is not there would fail every program: say so once, before the first.
-    fn is_there(&self, router: &Router, ceilings: &Ceilings) -> Result<(), Complaint> {
+    fn is_there(&self, router: &Router, ceilings: &Ceilings) -> Result<(), CliError> {
         let mut request = Request::new(Program::python(""), ceilings)?;
         request.tier = self.tier();
         router.explain(&request).decision?;
         Ok(())
     }
 
-    async fn score(&self, router: &Router, item: &Item, ceilings: &Ceilings) -> Result<Score, Complaint> {
+    async fn score(&self, router: &Router, item: &Item, ceilings: &Ceilings) -> Result<Score, CliError> {
         let program = Program { stdin: item.stdin.clone(), ..Program::python(&*item.code) };
         let mut request = Request::new(program, ceilings)?;
         request.cache = CacheMode::Bypass;

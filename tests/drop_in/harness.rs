@@ -1,13 +1,13 @@
 //! The whole line in this process: the real kernel, and the stand-in with a real Python on a port.
 
 use crate::served::StandIn;
-use switchtower::assemble::{Assembled, against_stand_in};
+use switchtower::assemble::{Assembly, against_stand_in};
 use switchtower::config::Config;
 use switchtower_core::session::Sessions;
 
 pub(super) struct TestHarness {
     pub(super) sessions: Sessions,
-    assembled: Assembled,
+    assembled: Assembly,
     stand_in: StandIn,
 }
 

@@ -114,7 +114,7 @@ impl CallError {
     }
 
     /// Returns what the error means for a run, where the call did not start the program.
-    pub(crate) fn fault(&self) -> Fault {
+    pub fn fault(&self) -> Fault {
         self.fault_of(CallKind::Sandbox)
     }
 

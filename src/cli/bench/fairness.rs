@@ -11,7 +11,7 @@ use switchtower_core::router::Router;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::super::exit::Complaint;
+use super::super::exit::CliError;
 use super::super::terminal;
 use super::percentile;
 use crate::assemble;
@@ -30,7 +30,7 @@ pub(super) struct Callers {
 
 /// What the callers with small programs saw.
 #[derive(Debug, Serialize)]
-pub(super) struct Seen {
+pub(super) struct FairnessReport {
     pub(super) alone: Times,
     pub(super) beside: Times,
     /// The 95th percentile beside the others is no more than this: twice that alone, and a slice.
@@ -55,16 +55,16 @@ const CROWD: usize = 50;
 const FILLING: Duration = Duration::from_secs(30);
 
 impl Callers {
-    pub(super) async fn measure(&self, config: &Config) -> Result<Seen, Complaint> {
-        let house = assemble::with_workers(config, terminal::note).await?;
-        let seen = self.seen(&house.router, config).await;
-        house.close().await;
-        seen
+    pub(super) async fn measure(&self, config: &Config) -> Result<FairnessReport, CliError> {
+        let assembly = assemble::with_workers(config, terminal::note).await?;
+        let report = self.run(&assembly.router, config).await;
+        assembly.close().await;
+        report
     }
 
-    async fn seen(&self, router: &Arc<Router>, config: &Config) -> Result<Seen, Complaint> {
+    async fn run(&self, router: &Arc<Router>, config: &Config) -> Result<FairnessReport, CliError> {
         let Some(tier) = router.tiers().get(&self.tier) else {
-            return Err(Complaint::usage(format!("there is no tier {}", self.tier)));
+            return Err(CliError::usage(format!("there is no tier {}", self.tier)));
         };
         let (slice, slots) = (tier.config().queue.time_slice, tier.standing().slots);
         let alone = self.small(router, config).await?;
@@ -86,10 +86,10 @@ impl Callers {
         endless.shutdown().await;
         let (beside, slice) = (beside?, slice.as_secs_f64() * 1e3);
         let allowed_ms = 2.0 * alone.p95_ms + slice;
-        Ok(Seen { is_kept: beside.p95_ms <= allowed_ms, alone, beside, allowed_ms })
+        Ok(FairnessReport { is_kept: beside.p95_ms <= allowed_ms, alone, beside, allowed_ms })
     }
 
-    fn request(&self, config: &Config, code: &str, user: String) -> Result<Request, Complaint> {
+    fn request(&self, config: &Config, code: &str, user: String) -> Result<Request, CliError> {
         let mut request = Request::new(Program::python(code), &config.limits)?;
         request.caller = Caller::named(user);
         request.tier = Some(self.tier.clone());
@@ -98,7 +98,7 @@ impl Callers {
     }
 
     /// Small programs of every modest caller, for as long as is measured.
-    async fn small(&self, router: &Arc<Router>, config: &Config) -> Result<Times, Complaint> {
+    async fn small(&self, router: &Arc<Router>, config: &Config) -> Result<Times, CliError> {
         let mut callers = JoinSet::new();
         let until = Instant::now() + self.time;
         for number in 0..self.modest {
@@ -117,7 +117,7 @@ impl Callers {
         }
         let (mut all, mut counts) = (Vec::new(), Vec::new());
         while let Some(took) = callers.join_next().await {
-            let took = took.map_err(|error| Complaint::failed(error.to_string()))??;
+            let took = took.map_err(|error| CliError::failed(error.to_string()))??;
             counts.push(took.len() as f64);
             all.extend(took);
         }

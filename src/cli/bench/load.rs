@@ -1,4 +1,4 @@
-//! One round of the load: a stand-in, a house in front of it, twelve queries at once.
+//! One round of the load: a stand-in, a server in front of it, twelve queries at once.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use switchtower_fake_e2b::{Counts, Fake, Kernels, Latency, Plan, Rates, Settings
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 
-use super::super::exit::Complaint;
+use super::super::exit::CliError;
 use super::super::terminal;
 use super::percentile;
 use super::queries::QUERIES;
-use crate::assemble::{self, Assembled};
+use crate::assemble::{self, Assembly};
 use crate::config::Config;
 
 /// What the stand-in is like, and what we know of it.
@@ -25,14 +25,14 @@ pub(super) struct Load {
     pub(super) plan: Plan,
     pub(super) latency: Latency,
     pub(super) executions_per_minute: u32,
-    /// Our limiter is told of that rate.
+    /// Whether our limiter knows that rate.
     pub(super) known: bool,
     pub(super) python: PathBuf,
 }
 
 /// How a round went.
 #[derive(Serialize)]
-pub(super) struct Story {
+pub(super) struct LoadReport {
     pub(super) queries: Vec<Query>,
     pub(super) answered: usize,
     /// Answers that were a rate limit's.
@@ -76,8 +76,8 @@ const WARMING: Duration = Duration::from_secs(60);
 
 impl Load {
     /// `tier`: where all programs are sent; none leaves it to the rules.
-    pub(super) async fn story(&self, config: &Config, tier: Option<&str>) -> Result<Story, Complaint> {
-        let failed = |error: std::io::Error| Complaint::failed(error.to_string());
+    pub(super) async fn story(&self, config: &Config, tier: Option<&str>) -> Result<LoadReport, CliError> {
+        let failed = |error: std::io::Error| CliError::failed(error.to_string());
         let rates = Rates { executions_per_minute: Some(self.executions_per_minute), burst: 5, ..Rates::default() };
         let fake = Fake::new(Settings {
             plan: self.plan,
@@ -91,14 +91,14 @@ impl Load {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let served = tokio::spawn(switchtower_fake_e2b::serve(listener, fake.clone(), async { drop(stopped.await) }));
 
-        let house = assemble::against_stand_in(&self.settings(config, &origin), &terminal::note)?;
-        let story = self.told(&house, config, tier).await;
-        house.close().await;
+        let assembly = assemble::against_stand_in(&self.settings(config, &origin), &terminal::note)?;
+        let story = self.report(&assembly, config, tier).await;
+        assembly.close().await;
         drop(stop);
         let counts = fake.counts();
         fake.close().await;
         served.abort();
-        Ok(Story { counts, ..story? })
+        Ok(LoadReport { counts, ..story? })
     }
 
     /// The settings of a server that uses the stand-in.
@@ -123,9 +123,9 @@ impl Load {
         config
     }
 
-    async fn told(&self, house: &Assembled, config: &Config, tier: Option<&str>) -> Result<Story, Complaint> {
-        let router = &house.router;
-        let upkeep = tokio::spawn(house.upkeep());
+    async fn report(&self, assembly: &Assembly, config: &Config, tier: Option<&str>) -> Result<LoadReport, CliError> {
+        let router = &assembly.router;
+        let upkeep = tokio::spawn(assembly.maintain());
         let cloud = router.tiers().get(&TierName::from("e2b"));
         let pool = cloud.and_then(Tier::pool);
         let warm = || pool.is_none_or(|pool| pool.status().warm >= pool.status().target);
@@ -160,14 +160,14 @@ impl Load {
         }
         let mut queries = Vec::new();
         for query in running {
-            queries.push(query.await.map_err(|error| Complaint::failed(error.to_string()))?);
+            queries.push(query.await.map_err(|error| CliError::failed(error.to_string()))?);
         }
         upkeep.abort();
         let mut took: Vec<Duration> = queries.iter().map(|query| query.took).collect();
         took.sort_unstable();
         let is_limit = |query: &&Query| query.error.as_ref().is_some_and(|error| error.contains("rate limit"));
         let account = cloud.and_then(Tier::account);
-        Ok(Story {
+        Ok(LoadReport {
             answered: queries.iter().filter(|query| query.error.is_none()).count(),
             surfaced: queries.iter().filter(is_limit).count(),
             median: percentile(&took, 0.5),

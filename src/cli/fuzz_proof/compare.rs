@@ -1,4 +1,4 @@
-//! One program in two sandboxes, and what the two said.
+//! Runs one program in two sandboxes and compares what the two printed.
 
 use std::sync::Arc;
 
@@ -6,20 +6,20 @@ use switchtower_contract::{Backend, Events, Exit, Fault, Language, Output, Progr
 
 use super::limits;
 
-/// All that a run said, and how it ended.
+/// What a run printed, and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct Observation {
     pub(super) exit: Exit,
     pub(super) output: Output,
 }
 
-/// What two runs of one program came to.
+/// The result of comparing two runs of one program.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(super) enum Comparison {
     Same,
     /// Neither came to its end, so nothing would be kept.
     NotKept,
-    Differ(Box<(Told, Told)>),
+    Differ(Box<(Observation, Observation)>),
 }
 
 /// Two backends that share neither hash seeds nor addresses.
@@ -33,14 +33,14 @@ impl Pair {
     ///
     /// # Errors
     /// One of them did not run it, twice in a row.
-    pub(super) async fn run(&self, program: &Program) -> Result<Seen, String> {
-        let (one, other) = tokio::join!(told(&*self.one, program), told(&*self.other, program));
+    pub(super) async fn run(&self, program: &Program) -> Result<Comparison, String> {
+        let (one, other) = tokio::join!(observe(&*self.one, program), observe(&*self.other, program));
         let (one, other) = (one.map_err(|fault| fault.to_string())?, other.map_err(|fault| fault.to_string())?);
-        let kept = |told: &Told| matches!(told.exit, Exit::Finished(_));
+        let kept = |observation: &Observation| matches!(observation.exit, Exit::Finished(_));
         Ok(match one == other {
-            _ if !kept(&one) && !kept(&other) => Seen::NotKept,
-            true => Seen::Same,
-            false => Seen::Differ(Box::new((one, other))),
+            _ if !kept(&one) && !kept(&other) => Comparison::NotKept,
+            true => Comparison::Same,
+            false => Comparison::Differ(Box::new((one, other))),
         })
     }
 
@@ -50,10 +50,10 @@ impl Pair {
     }
 
     /// What it said the first time that it differed.
-    pub(super) async fn show(&self, program: &Program, tries: usize) -> Option<(Told, Told)> {
+    pub(super) async fn show(&self, program: &Program, tries: usize) -> Option<(Observation, Observation)> {
         for _ in 0..tries {
-            if let Ok(Seen::Differ(told)) = self.run(program).await {
-                return Some(*told);
+            if let Ok(Comparison::Differ(observation)) = self.run(program).await {
+                return Some(*observation);
             }
         }
         None
@@ -61,14 +61,14 @@ impl Pair {
 }
 
 /// A worker that was lost is asked for once more: another one has taken its place.
-async fn told(backend: &dyn Backend, program: &Program) -> Result<Told, Fault> {
+async fn observe(backend: &dyn Backend, program: &Program) -> Result<Observation, Fault> {
     match once(backend, program).await {
         Err(_) => once(backend, program).await,
-        told => told,
+        observation => observation,
     }
 }
 
-async fn once(backend: &dyn Backend, program: &Program) -> Result<Told, Fault> {
+async fn once(backend: &dyn Backend, program: &Program) -> Result<Observation, Fault> {
     let mut sandbox = backend.open(&Spec::new(Language::Python)).await?;
     let (events, mut from) = Events::channel();
     let mut output = Output::default();
@@ -86,7 +86,7 @@ async fn once(backend: &dyn Backend, program: &Program) -> Result<Told, Fault> {
     while let Ok(event) = from.try_recv() {
         output.push(event);
     }
-    Ok(Told { exit: outcome.exit, output })
+    Ok(Observation { exit: outcome.exit, output })
 }
 
 #[cfg(test)]
@@ -183,16 +183,16 @@ mod tests {
         Pair { one: scripted("1", 0), other: scripted("2", 100) }
     }
 
-    async fn seen(source: &str) -> Seen {
+    async fn compared(source: &str) -> Comparison {
         pair().run(&Program::python(source)).await.unwrap()
     }
 
     #[tokio::test]
     async fn what_two_workers_say_differently_is_seen_where_either_would_be_kept() {
-        assert_eq!(seen("print(1)\nx = 1\n").await, Seen::Same);
-        assert!(matches!(seen("print(hash)\n").await, Seen::Differ(_)));
-        assert!(matches!(seen("print(time)\n").await, Seen::Differ(_)));
-        assert_eq!(seen("print(hash)\nraise\n").await, Seen::NotKept);
+        assert_eq!(compared("print(1)\nx = 1\n").await, Comparison::Same);
+        assert!(matches!(compared("print(hash)\n").await, Comparison::Differ(_)));
+        assert!(matches!(compared("print(time)\n").await, Comparison::Differ(_)));
+        assert_eq!(compared("print(hash)\nraise\n").await, Comparison::NotKept);
     }
 
     /// A proof that passes everything: what is unsound is found, and made small.
