@@ -1,6 +1,6 @@
 //! Exit codes: the program's own passes through, ours are few.
 
-use switchtower_core::error::Error;
+use switchtower_core::error::{Error, RequestError};
 use switchtower_core::request::Invalid;
 
 use crate::assemble::BuildError;
@@ -10,10 +10,6 @@ use crate::config::ConfigError;
 pub(super) const USAGE: u8 = 2;
 /// Switchtower could not do it.
 pub(super) const FAILED: u8 = 125;
-/// No tier may run this program.
-pub(super) const NO_TIER: u8 = 126;
-/// The time-out passed, whether the program ran or waited: as `timeout` has it.
-pub(super) const TIMED_OUT: u8 = 124;
 /// SIGINT, as a shell counts it.
 pub(super) const INTERRUPTED: u8 = 130;
 
@@ -34,9 +30,15 @@ impl CliError {
     }
 }
 
+impl From<RequestError> for CliError {
+    fn from(refused: RequestError) -> Self {
+        refused.error.into()
+    }
+}
+
 impl From<Error> for CliError {
     fn from(error: Error) -> Self {
-        Self { code: code(&error), message: error.to_string() }
+        Self { code: error.class().exit_code, message: error.to_string() }
     }
 }
 
@@ -55,21 +57,5 @@ impl From<Invalid> for CliError {
 impl From<ConfigError> for CliError {
     fn from(error: ConfigError) -> Self {
         Self::usage(error.to_string())
-    }
-}
-
-/// The exit code of a refusal.
-pub fn code(error: &Error) -> u8 {
-    match error {
-        Error::Invalid(_) => USAGE,
-        Error::NoTier { .. } => NO_TIER,
-        Error::TimedOut { .. } => TIMED_OUT,
-        Error::Quota { .. }
-        | Error::Overloaded { .. }
-        | Error::Unavailable { .. }
-        | Error::Lost { .. }
-        | Error::Gone { .. }
-        | Error::NoSpace(_)
-        | Error::Rules { .. } => FAILED,
     }
 }

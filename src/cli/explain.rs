@@ -9,7 +9,7 @@ use switchtower_core::analyse::{Profile, Reason};
 use switchtower_core::request::{Footprint, Request};
 use switchtower_core::router::Explanation;
 
-use super::exit::{CliError, code};
+use super::exit::CliError;
 use super::input::{Inputs, Source};
 use super::terminal;
 use crate::assemble::BuildError;
@@ -41,7 +41,11 @@ impl Explain {
         } else {
             terminal::out(&text(&self.source.name(), &explanation));
         }
-        Ok(explanation.decision.as_ref().err().map_or(ExitCode::SUCCESS, |error| ExitCode::from(code(error))))
+        Ok(explanation
+            .decision
+            .as_ref()
+            .err()
+            .map_or(ExitCode::SUCCESS, |error| ExitCode::from(error.class().exit_code)))
     }
 }
 

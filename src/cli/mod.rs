@@ -29,7 +29,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
 
-pub use exit::{CliError, code};
+pub use exit::CliError;
 
 /// Runs an agent's code where it is cheapest to run safely.
 #[derive(Debug, Parser)]

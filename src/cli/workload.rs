@@ -128,7 +128,7 @@ impl Workload {
         let took = started.elapsed();
         Ok(match answer {
             Ok(answer) => Score::of(item, Some(&answer), None, took),
-            Err(error) => Score::of(item, None, Some(error.name().to_owned()), took),
+            Err(error) => Score::of(item, None, Some(error.error.name().to_owned()), took),
         })
     }
 }

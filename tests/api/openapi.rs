@@ -66,6 +66,17 @@ fn every_field_and_every_problem_is_described() {
     assert_eq!(schemas["Problem"]["properties"]["type"]["enum"], json!(Kind::ALL.map(Kind::urn)));
 }
 
+#[test]
+fn the_documentation_lists_every_problem_with_its_status() {
+    let page = include_str!("../../docs/http-api.md");
+    for kind in Kind::ALL {
+        let urn = kind.urn();
+        let slug = urn.rsplit(':').next().unwrap();
+        let row = format!("| `{slug}` | {} |", kind.status().as_u16());
+        assert!(page.contains(&row), "docs/http-api.md has no row {row}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_answer_is_as_described() {
     let harness = TestHarness::new();

@@ -9,7 +9,7 @@ use switchtower_contract::{Modules, Program};
 use switchtower_core::cache::{self, ResultCache};
 use switchtower_core::clock::Wall;
 use switchtower_core::decide::SharedRules;
-use switchtower_core::error::Error;
+use switchtower_core::error::RequestError;
 use switchtower_core::quota::{self, Quota};
 use switchtower_core::record::{self, Recorder};
 use switchtower_core::request::{Caller, Ceilings, Request};
@@ -74,12 +74,12 @@ impl TestHarness {
         self.router.tiers().get(&TierName::from("e2b")).unwrap()
     }
 
-    pub(super) async fn run(&self, request: Request) -> Result<Answer, Error> {
+    pub(super) async fn run(&self, request: Request) -> Result<Answer, RequestError> {
         self.router.execute(request, None).await
     }
 
     /// Runs a program in the cloud, whatever the rules say.
-    pub(super) async fn remote(&self, source: &str) -> Result<Answer, Error> {
+    pub(super) async fn remote(&self, source: &str) -> Result<Answer, RequestError> {
         self.run(remote(source)).await
     }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use axum::http::{Request, Response};
 use rand::RngExt;
 use switchtower::config::Cloud;
-use switchtower_core::error::Error;
+use switchtower_core::error::{Error, RequestError};
 use switchtower_core::request::{CacheMode, Priority};
 use switchtower_core::seed::Seed;
 use switchtower_e2b::{Address, BodyStream, E2b, Identity, Key, Liveness, Transport, TransportError};
@@ -156,7 +156,7 @@ async fn busy_hours(seed: u64, faults: &str) -> (Vec<RequestEnd>, u64) {
                         let attempted = answer.attempts.iter().map(|attempt| attempt.outcome.clone()).collect();
                         RequestEnd::Answered(answer.output.stdout, attempted)
                     }
-                    Some(Err(error)) => RequestEnd::Refused(error.name()),
+                    Some(Err(error)) => RequestEnd::Refused(error.error.name()),
                     None => RequestEnd::Left,
                 };
                 (effectful, number, end)
@@ -228,7 +228,7 @@ async fn failures_with(faults: &str, requests: u32, seed: u64) -> (u32, BTreeMap
                     let source = format!("# program {user}{number}\nprint(1)\n#: print {number}; sleep 50ms");
                     match harness.run(with_user(&format!("user {user}"), remote(&source))).await {
                         Ok(answer) => assert_eq!(answer.output.stdout, format!("{number}\n")),
-                        Err(error) => *failed.entry(error.name()).or_default() += 1,
+                        Err(error) => *failed.entry(error.error.name()).or_default() += 1,
                     }
                 }
                 failed
@@ -345,7 +345,7 @@ fn a_user_with_many_requests_takes_nothing_from_the_others() {
                         request.cache = CacheMode::Bypass;
                         match harness.run(request).await {
                             Ok(_) => done += 1,
-                            Err(Error::Overloaded { .. }) => {}
+                            Err(RequestError { error: Error::Overloaded { .. }, .. }) => {}
                             Err(other) => panic!("{other}"),
                         }
                     }

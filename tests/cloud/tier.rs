@@ -6,7 +6,7 @@ use serde_json::json;
 use switchtower::config::Cloud;
 use switchtower_contract::{Event, Events, Exit};
 use switchtower_core::cache::{CacheStatus, Stored};
-use switchtower_core::error::Error;
+use switchtower_core::error::{Error, RequestError};
 use switchtower_core::tier::breaker::State;
 use switchtower_core::tier::pool;
 use switchtower_e2b::Liveness;
@@ -65,7 +65,8 @@ async fn a_program_that_turns_out_to_need_the_cloud_moves_once_and_no_output_arr
 #[tokio::test(start_paused = true)]
 async fn a_wrong_key_costs_one_call_and_the_answer_says_how_to_fix_it() {
     let harness = TestHarness::new(Settings { key: Some("another".to_owned()), ..scripted() }, high_limits());
-    let Err(Error::Unavailable { reason, attempts, .. }) = harness.remote(&harmless("a")).await else {
+    let Err(RequestError { error: Error::Unavailable { reason, .. }, attempts }) = harness.remote(&harmless("a")).await
+    else {
         panic!("no answer")
     };
     assert!(reason.contains("check that E2B_API_KEY"), "{reason}");
@@ -124,7 +125,10 @@ async fn a_rate_limit_without_a_retry_time_costs_half_a_minute() {
     let rates = Rates { send_retry_after: false, ..Rates::default() };
     let harness = TestHarness::new(Settings { rates, ..faulty("execute.429=100%x1") }, high_limits());
     let started = Instant::now();
-    let Err(Error::Unavailable { retry_after, .. }) = harness.remote(&harmless("b")).await else { panic!("it ran") };
+    let Err(RequestError { error: Error::Unavailable { retry_after, .. }, .. }) = harness.remote(&harmless("b")).await
+    else {
+        panic!("it ran")
+    };
     assert_eq!((retry_after, started.elapsed() < SECOND), (Some(30 * SECOND), true));
     harness.close().await;
 }
@@ -244,7 +248,9 @@ async fn five_failures_open_the_breaker_then_refusals_are_instant_and_local_work
     let breaker = harness.cloud().breaker().unwrap();
     assert_eq!((breaker.status().state, breaker.status().failures), (State::Open, 5));
     let (calls, started) = (harness.fake.counts().api_calls, Instant::now());
-    let Err(Error::Unavailable { retry_after, reason, attempts }) = harness.remote(&harmless("a")).await else {
+    let Err(RequestError { error: Error::Unavailable { retry_after, reason }, attempts }) =
+        harness.remote(&harmless("a")).await
+    else {
         panic!("no answer")
     };
     assert!(started.elapsed() < Duration::from_millis(5));
@@ -293,7 +299,7 @@ async fn a_program_that_may_have_run_runs_again_only_where_it_has_no_side_effect
     let answer = harness.remote(&harmless("a")).await.unwrap();
     assert_eq!(attempts_of(&answer), ["e2b lost", "e2b finished"]);
     harness.fake.set_faults("execute.cut=100%x1".parse().unwrap());
-    let Err(error) = harness.remote(&effectful("sent")).await else { panic!("it was run again") };
+    let Err(RequestError { error, .. }) = harness.remote(&effectful("sent")).await else { panic!("it was run again") };
     assert!(matches!(error, Error::Lost { .. }), "{error:?}");
     harness.close().await;
 }
@@ -418,7 +424,9 @@ async fn the_hourly_budget_refuses_with_its_retry_time() {
         sleep(SECOND).await;
     }
     let ended = harness.remote(&harmless("a")).await;
-    let Err(Error::Unavailable { retry_after: Some(after), reason, .. }) = ended else { panic!("{ended:?}") };
+    let Err(RequestError { error: Error::Unavailable { retry_after: Some(after), reason }, .. }) = ended else {
+        panic!("{ended:?}")
+    };
     assert!(after > 3500 * SECOND && reason.contains("hour"), "{reason} {after:?}");
     let budget = serde_json::to_value(harness.account.limits().budget().check()).unwrap();
     assert_eq!(budget, json!({ "count": 4, "limit": 4, "exceeded": true, "remaining": 0 }));
@@ -496,7 +504,7 @@ async fn waiting_for_a_limit_counts_against_the_callers_time_and_the_error_says_
     let started = Instant::now();
     let late = harness.run(request_of(2 * SECOND, 1)).await;
     assert!(started.elapsed() <= 2 * SECOND + Duration::from_millis(500), "{:?}", started.elapsed());
-    let Err(Error::TimedOut { reason, attempts }) = late else { panic!("{late:?}") };
+    let Err(RequestError { error: Error::TimedOut { reason }, attempts }) = late else { panic!("{late:?}") };
     assert!(reason.contains("after 2s while waiting for the tier e2b"), "{reason}");
     assert_eq!(attempts.len(), 1);
     assert_eq!(harness.run(request_of(200 * SECOND, 2)).await.unwrap().output.stdout, "2\n");

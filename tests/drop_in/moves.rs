@@ -82,7 +82,7 @@ pub(super) async fn run(session: &Session, source: &str) -> Result<(Output, Stri
         }
     };
     let (done, ()) = tokio::join!(run, listen);
-    done.map(|done| (output, done.tier.to_string()))
+    Ok((output, done?.tier.to_string()))
 }
 
 /// What a cell printed, what it shows, and its error's name and value.

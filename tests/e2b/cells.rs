@@ -79,10 +79,10 @@ async fn a_cell_that_does_not_begin_is_refused_by_its_status_unless_agents_can_m
     400 Only one of context_id or language can be provided []
     422 {"detail":[{"loc":["body"],"msg":"missing field `code` at line 1 column 14","type":"value_error"}]} []
     422 {"detail":[{"loc":["body"],"msg":"invalid type: integer `3`, expected a map at line 1 column 24","type":"value_error"}]} []
-    400 code: allowed is at most 1048576, this has 1048577 []
+    400 code must be at most 1048576 bytes, this has 1048577 []
     200 {"name":"SandboxCapabilityError","traceback":"no tier can run this: a cell in r needs a cloud sandbox, but this session was created without the internet","type":"error","value":"no tier can run this: a cell in r needs a cloud sandbox, but this session was created without the internet"} {"type":"end_of_execution"} []
     200 {"execution_count":1,"type":"number_of_executions"} {"name":"SandboxCapabilityError","traceback":"no tier can run this: wasm lacks pandas: runs in e2b, but this session was created without the internet","type":"error","value":"no tier can run this: wasm lacks pandas: runs in e2b, but this session was created without the internet"} {"type":"end_of_execution"} []
-    429 quota used up: come back in 60s [60]
+    429 rate limit exceeded; retry after 60s [60]
     "#);
 }
 

@@ -200,5 +200,5 @@ pub(crate) async fn execute(session: &Session, cell: ExecuteCell) -> Heard {
         said.join(" | ")
     };
     let (done, said) = tokio::join!(run, listens);
-    Heard { said, done }
+    Heard { said, done: done.map_err(Error::from) }
 }

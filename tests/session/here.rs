@@ -54,7 +54,7 @@ async fn a_state_that_cannot_be_made_again_is_an_error_that_names_the_cell_once_
     assert_eq!(told(&session, "x\ny").await, "wasm: 3 | = 1 | = 2");
     let lost = run(&session, "die").await;
     let stuck = "the state after cell 2 cannot be made again: it read the clock more often than is kept";
-    assert_eq!(lost.error(), format!("no tier can run this: {stuck}; the context begins anew"));
+    assert_eq!(lost.error(), format!("{stuck}; the context starts anew"));
     assert_eq!(told(&session, "x").await, "wasm: 1 | NameError: x");
 
     let large = harness.open().await;

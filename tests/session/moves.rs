@@ -169,7 +169,7 @@ async fn a_state_that_cannot_be_taken_along_stays_where_it_is_and_the_error_says
         run(&session, "x = 1").await;
         run(&session, first).await;
         let failed = run(&session, NEEDY).await;
-        assert_eq!(failed.error(), format!("no tier can run this: the session cannot move to e2b: {why}"));
+        assert_eq!(failed.error(), format!("the session cannot move to e2b: {why}"));
         assert!(session.promote("a command").await.is_err() && session.machine().is_none());
         assert_eq!((harness.machines.sandboxes(), harness.machines.kernels()), (0, 0));
         assert!(session.files().write("/tmp/a", "still here".into()).is_ok());

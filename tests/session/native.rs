@@ -79,7 +79,7 @@ async fn what_a_kernel_cannot_take_along_is_named_with_its_cell_and_the_kernel_g
     for number in [3, 5] {
         let stays = run(&session, BEYOND).await.error();
         let why = "the state after cell 2 cannot be made again: y: it came out different there";
-        assert_eq!(stays, format!("no tier can run this: the session cannot move to e2b: {why}"));
+        assert_eq!(stays, format!("the session cannot move to e2b: {why}"));
         assert_eq!(told(&session, "x\ny").await, format!("native: {} | = 1 | = native", number + 1));
     }
     assert_eq!((harness.native.opened(), there_are(&harness)), (1, (0, 1, 0)));
@@ -142,10 +142,10 @@ async fn there_are_so_many_kernels_and_then_cells_go_on_along_their_route_or_are
             assert!(full.done.unwrap().moved.unwrap().contains("native keeps 1 kernels of one caller"));
             continue;
         }
-        assert!(matches!(&full.done, Err(Error::Overloaded { .. })), "{}", full.told());
+        assert!(matches!(&full.done, Err(Error::LimitReached { .. })), "{}", full.told());
         assert_eq!(
             full.error(),
-            "overloaded: native keeps 1 kernels of one caller's sessions at once: end a session, or restart or close a \
+            "limit reached: native keeps 1 kernels of one caller's sessions at once: end a session, or restart or close a \
              context that has one"
         );
         assert_eq!(told(&second, "x").await, "wasm: 3 | = 2");
@@ -189,7 +189,7 @@ async fn one_caller_has_a_quarter_of_the_kernels_and_others_have_theirs() {
     }
     let ninth = open_for(&harness, "ada").await;
     let full = run(&ninth, NEEDY).await;
-    assert!(matches!(&full.done, Err(Error::Overloaded { retry_after, .. }) if !retry_after.is_zero()));
+    assert!(matches!(&full.done, Err(Error::LimitReached { retry_after: Some(after), .. }) if !after.is_zero()));
     assert!(full.error().contains("native keeps 8 kernels of one caller's sessions at once: end a session"));
     for user in ["bob", "eve"] {
         assert_eq!(

@@ -74,7 +74,7 @@ async fn call(router: Arc<switchtower_core::router::Router>, asked: Asked) -> To
     let took = started.elapsed();
     let ending = match ended {
         Some(Ok(answer)) => Ending::Answered(Box::new(answer)),
-        Some(Err(error)) => Ending::Refused(error),
+        Some(Err(refused)) => Ending::Refused(refused.error),
         None => Ending::Left,
     };
     let heard = match listener {

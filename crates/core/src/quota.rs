@@ -52,7 +52,7 @@ struct Arrivals {
 
 /// The caller must wait.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("quota used up: come back in {}", rounded(*.retry_after))]
+#[error("rate limit exceeded; retry after {}", rounded(*.retry_after))]
 pub struct Exhausted {
     pub retry_after: Duration,
 }

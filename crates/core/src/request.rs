@@ -46,27 +46,27 @@ impl Request {
     /// Holds a request that was changed after building against the ceilings again.
     pub fn checked(self, ceilings: &Ceilings) -> Result<Self, Invalid> {
         let program = &self.program;
-        at_most("code", program.source.len() as u64, ceilings.code)?;
-        at_most("stdin", program.stdin.as_ref().map_or(0, String::len) as u64, ceilings.stdin)?;
-        at_most("files", program.files.iter().map(|f| f.content.len() as u64).sum(), ceilings.files)?;
-        at_most("files", program.files.len() as u64, ceilings.file_count)?;
+        at_most("code", "bytes", program.source.len() as u64, ceilings.code)?;
+        at_most("stdin", "bytes", program.stdin.as_ref().map_or(0, String::len) as u64, ceilings.stdin)?;
+        at_most("files", "bytes", program.files.iter().map(|f| f.content.len() as u64).sum(), ceilings.files)?;
+        at_most("files", "files", program.files.len() as u64, ceilings.file_count)?;
         let env = program.env.iter().flatten().map(|(k, v)| k.len() + v.len()).sum::<usize>();
-        at_most("env", env as u64, ceilings.env)?;
+        at_most("env", "bytes", env as u64, ceilings.env)?;
         for (name, value) in program.env.iter().flatten() {
             if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-                return Err(Invalid::new("env", "names without '=' and without NUL, not empty"));
+                return Err(Invalid::new("env", "variables whose names are not empty and contain neither '=' nor NUL"));
             }
         }
         for file in &program.files {
             if file.path.is_empty() || file.path.contains('\0') || file.path.split('/').any(|part| part == "..") {
-                return Err(Invalid::new("files", "paths that are not empty, without NUL and without '..'"));
+                return Err(Invalid::new("files", "at paths that are not empty and contain neither NUL nor '..'"));
             }
         }
         if self.timeout.is_zero() || self.timeout > ceilings.timeout {
-            return Err(Invalid::new("timeout_ms", format!("1 to {}", ceilings.timeout.as_millis())));
+            return Err(Invalid::new("timeout_ms", format!("between 1 and {}", ceilings.timeout.as_millis())));
         }
         if self.memory.is_some_and(|memory| memory < (1 << 20) || memory > ceilings.memory) {
-            return Err(Invalid::new("memory_mb", format!("1 to {}", ceilings.memory >> 20)));
+            return Err(Invalid::new("memory_mb", format!("between 1 and {}", ceilings.memory >> 20)));
         }
         if self.caller.user.len() > 256 {
             return Err(Invalid::new("user", "at most 256 bytes"));
@@ -75,15 +75,19 @@ impl Request {
     }
 }
 
-fn at_most(field: &'static str, is: u64, most: u64) -> Result<(), Invalid> {
-    if is <= most { Ok(()) } else { Err(Invalid::new(field, format!("at most {most}, this has {is}"))) }
+fn at_most(field: &'static str, unit: &str, actual: u64, limit: u64) -> Result<(), Invalid> {
+    if actual <= limit {
+        return Ok(());
+    }
+    Err(Invalid::new(field, format!("at most {limit} {unit}, this has {actual}")))
 }
 
-/// A field holds what it may not.
+/// A field with a value that is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: allowed is {allowed}")]
+#[error("{field} must be {allowed}")]
 pub struct Invalid {
     pub field: &'static str,
+    /// What is allowed, as the end of the sentence "field must be …".
     pub allowed: String,
 }
 

@@ -13,7 +13,7 @@ use crate::cache::finding::{Finding, Run};
 use crate::cache::{CacheStatus, Digest, Fingerprint, Found, Kept, ResultCache, Stored};
 use crate::clock::Wall;
 use crate::decide::{Decision, SharedRules};
-use crate::error::Error;
+use crate::error::{Error, RequestError};
 use crate::memo::Memo;
 use crate::quota::Quota;
 use crate::recheck::{Recheck, Rechecks};
@@ -85,14 +85,16 @@ impl Router {
     ///
     /// # Errors
     /// The request got no answer. A program that failed is an answer.
-    pub async fn execute(&self, request: Request, events: Option<Events>) -> Result<Answer, Error> {
+    pub async fn execute(&self, request: Request, events: Option<Events>) -> Result<Answer, RequestError> {
         let mut entry = self.parts.recorder.open(self.id(), &request);
         let answer = self.line(&request, events, &mut entry).await;
-        match &answer {
-            Ok(answer) => entry.answered(&answer.tier, &answer.outcome, answer.cache, answer.pure),
-            Err(error) => entry.refused(error.name(), error.to_string()),
+        match answer {
+            Ok(answer) => {
+                entry.answered(&answer.tier, &answer.outcome, answer.cache, answer.pure);
+                Ok(answer)
+            }
+            Err(error) => Err(entry.refused(error)),
         }
-        answer
     }
 
     async fn line(&self, request: &Request, events: Option<Events>, entry: &mut Entry<'_>) -> Result<Answer, Error> {
@@ -127,8 +129,7 @@ impl Router {
         let begins = || flight.start();
         let terms = Terms { footprint: profile.footprint, deadline, avoid_interpreter, begins: &begins };
         let walked = tiers.walk(request, &terms, &decision.route, &mut relay, &mut entry.attempts).await;
-        let Walked { tier, outcome, output, interpreter, limits, note } =
-            walked.map_err(|s| Error::from_walk(s, &entry.attempts))?;
+        let Walked { tier, outcome, output, interpreter, limits, note } = walked?;
         let (verdict, randomness) = (&profile.verdict, request.program.randomness);
         let ran_in = tiers.get(&tier);
         let run = Run {

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::cache::CacheStatus;
 use crate::clock::Wall;
 use crate::decide::Decision;
+use crate::error::{Error, RequestError};
 use crate::request::{Priority, Request};
 use crate::route::TierName;
 use crate::tier::attempt::{Attempt, millis};
@@ -151,12 +152,13 @@ impl Entry<'_> {
         });
     }
 
-    /// The caller got no answer: the refusal's name, and its text.
-    pub fn refused(&mut self, name: &'static str, detail: String) {
+    /// Records that the caller got no answer, and returns the refusal with what was tried.
+    pub fn refused(&mut self, error: Error) -> RequestError {
         self.tell(|record| {
-            record.outcome = name;
-            record.detail = Some(detail);
+            record.outcome = error.name();
+            record.detail = Some(error.to_string());
         });
+        RequestError { error, attempts: self.attempts.clone() }
     }
 
     fn tell(&mut self, what: impl FnOnce(&mut Record)) {
@@ -190,7 +192,7 @@ mod tests {
         for id in ["a", "b", "c"] {
             let mut entry = recorder.open(id.to_owned(), &request);
             if id == "c" {
-                entry.refused("quota", "come back".to_owned());
+                entry.refused(Error::Quota { retry_after: Duration::from_secs(1) });
             }
             tokio::time::advance(Duration::from_millis(5)).await;
         }

@@ -77,7 +77,7 @@ impl Session {
             Destination::Here(tier) => tier,
         };
         let stuck =
-            |stuck: Stuck| Error::NoTier { reason: format!("the session cannot move to {}: {stuck}", tier.name()) };
+            |stuck: Stuck| Error::NotMovable { reason: format!("the session cannot move to {}: {stuck}", tier.name()) };
         let told = self.told(context, seat).await.map_err(|gone| match gone {
             Gone::Stuck(why) => stuck(why),
             Gone::Fault(fault) => stuck(Stuck::new(seat.count, fault.detail())),
@@ -134,7 +134,7 @@ impl Session {
         }
         // To run its cells again costs as much as they did: it waits as any cell does.
         let slot = self.house.queue(tier).slot(&self.caller.user, Priority::Normal).await;
-        let refused = |refusal| Gone::Refused(Error::from_walk(crate::tier::overloaded(tier.name(), refusal), &[]));
+        let refused = |refusal| Gone::Refused(crate::tier::overloaded(tier.name(), refusal).into());
         let _slot = slot.map_err(refused)?;
         let mut kernel = self.kernel_here(tier, context, seat).await?;
         context.holds(None);

@@ -16,11 +16,11 @@ use super::place::makes_again;
 use super::session::Session;
 use crate::cache::CacheStatus;
 use crate::decide::Decision;
-use crate::error::Error;
+use crate::error::{Error, RequestError};
 use crate::record::Entry;
 use crate::request::{CacheMode, Invalid, Request};
 use crate::route::{Leg, Route, TierName};
-use crate::tier::{Attempt, OVERTIME, Relay};
+use crate::tier::{OVERTIME, Relay};
 
 /// Where a route leads a cell.
 pub(super) struct Places {
@@ -57,10 +57,10 @@ impl Ended {
 }
 
 /// A cell's time-out passed, and it had not come to an end by itself.
-fn out_of_time(request: &Request, attempts: &[Attempt]) -> Error {
+fn out_of_time(request: &Request) -> Error {
     let reason =
         format!("after {}: the cell had not come to an end, all that it waited for included", rounded(request.timeout));
-    Error::TimedOut { reason, attempts: attempts.to_vec() }
+    Error::TimedOut { reason }
 }
 
 impl Session {
@@ -69,19 +69,23 @@ impl Session {
     ///
     /// # Errors
     /// Before `Began`: nothing ran. After it: the cell could not be run to an end.
-    pub async fn execute(&self, asked: ExecuteCell, said: &mpsc::Sender<CellEvent>) -> Result<CellAnswer, Error> {
+    pub async fn execute(
+        &self,
+        asked: ExecuteCell,
+        said: &mpsc::Sender<CellEvent>,
+    ) -> Result<CellAnswer, RequestError> {
         self.is_running()?;
         self.life.touch();
         let done = tokio::select! {
             biased;
             done = self.cell(asked, said) => done,
-            () = self.life.stopped() => Err(self.gone()),
+            () = self.life.stopped() => Err(self.gone().into()),
         };
         self.life.touch();
         done
     }
 
-    async fn cell(&self, asked: ExecuteCell, said: &mpsc::Sender<CellEvent>) -> Result<CellAnswer, Error> {
+    async fn cell(&self, asked: ExecuteCell, said: &mpsc::Sender<CellEvent>) -> Result<CellAnswer, RequestError> {
         let router = &self.house.router;
         router.admit(&self.caller)?;
         let context = self.context(asked.context.as_deref())?;
@@ -98,17 +102,17 @@ impl Session {
         // machine, what it has to bring there.
         let done = match timeout_at(deadline + OVERTIME, turn).await {
             Ok(done) => done,
-            Err(_) => Err(out_of_time(&request, &entry.attempts)),
+            Err(_) => Err(out_of_time(&request)),
         };
         context.touch();
-        match &done {
+        match done {
             Ok(done) => {
                 let pure = done.outcome.observed.is_some_and(Effects::is_empty);
                 entry.answered(&done.tier, &done.outcome, CacheStatus::Bypass, pure);
+                Ok(done)
             }
-            Err(error) => entry.refused(error.name(), error.to_string()),
+            Err(error) => Err(entry.refused(error)),
         }
-        done
     }
 
     async fn turn(
@@ -262,7 +266,7 @@ impl Session {
         let most = self.house.config.cell_timeout;
         request.timeout = asked.timeout.unwrap_or(most);
         if request.timeout.is_zero() || request.timeout > most {
-            return Err(Invalid::new("timeout", format!("1 ms to {}", rounded(most))).into());
+            return Err(Invalid::new("timeout", format!("between 1ms and {}", rounded(most))).into());
         }
         request.program.files = self.files.paths().into_iter().map(|path| File { path, content: Vec::new() }).collect();
         Ok(request)
@@ -271,7 +275,7 @@ impl Session {
     pub(super) fn context(&self, id: Option<&str>) -> Result<std::sync::Arc<Context>, Error> {
         self.find_context(id).ok_or_else(|| {
             let known: Vec<_> = self.contexts().into_iter().map(|context| context.id).collect();
-            Invalid::new("context", known.join(", ")).into()
+            Invalid::new("context", format!("one of {}", known.join(", "))).into()
         })
     }
 

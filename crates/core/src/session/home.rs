@@ -94,7 +94,7 @@ impl Session {
             let mut loan = match tier.lend(self.caller(), Priority::Normal, deadline, attempts).await {
                 Ok(loan) => loan,
                 Err(setback) => {
-                    error = Error::from_walk(setback, attempts);
+                    error = setback.into();
                     if Instant::now() >= deadline {
                         break;
                     }

@@ -70,7 +70,7 @@ impl Session {
         };
         let caller = &turn.request.caller;
         let slot = self.house.queue(tier).slot(&caller.user, turn.request.priority).await;
-        let _slot = slot.map_err(|refusal| Error::from_walk(crate::tier::overloaded(tier.name(), refusal), &[]))?;
+        let _slot = slot.map_err(|refusal| crate::tier::overloaded(tier.name(), refusal))?;
         // Where the kernel is found to be gone, it is made again, once.
         for again in [true, false] {
             let mut trial = Trial::new(tier.name(), turn.attempts);
@@ -84,7 +84,7 @@ impl Session {
                     if settled {
                         return Ok(died("a cell in it was broken off", Duration::ZERO));
                     }
-                    return Err(Error::NoTier { reason: format!("{stuck}; the context begins anew") });
+                    return Err(Error::NotMovable { reason: format!("{stuck}; the context starts anew") });
                 }
                 Err(Gone::Fault(fault)) => {
                     trial.ends(fault.name(), Some(fault.detail()));
@@ -182,7 +182,7 @@ impl Session {
                 }
             }
         }
-        Err(Error::Unavailable { reason: "the kernel is gone".to_owned(), retry_after: None, attempts: Vec::new() })
+        Err(Error::Unavailable { reason: "the kernel is gone".to_owned(), retry_after: None })
     }
 
     /// A cell ran, and its kernel lives on: its context is there from now on. `Some`: its files are not kept; why.
@@ -259,10 +259,5 @@ pub(super) fn ended(exit: Exit, wall: Duration) -> Outcome {
 }
 
 pub(super) fn unavailable(tier: &Tier, fault: &Fault) -> Error {
-    let retry_after = match fault {
-        Fault::Refused { retry_after, .. } => *retry_after,
-        _ => None,
-    };
-    let reason = format!("{}: {fault}", tier.name());
-    Error::Unavailable { reason, retry_after, attempts: Vec::new() }
+    Error::from_fault(tier.name(), fault)
 }

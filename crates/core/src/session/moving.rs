@@ -134,7 +134,7 @@ impl Session {
         if let Some(cell) = seat.history.wrote() {
             let why = "it wrote files, and those have gone on without it";
             let stuck = Stuck::new(cell, why);
-            return Err(Error::NoTier { reason: format!("the context cannot follow to {}: {stuck}", home.tier) });
+            return Err(Error::NotMovable { reason: format!("the context cannot follow to {}: {stuck}", home.tier) });
         }
         let kernel = self.arrives(context, seat, home, Order::Follows).await?;
         seat.begin_there(kernel);

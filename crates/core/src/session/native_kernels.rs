@@ -68,7 +68,8 @@ impl NativeKernels {
     /// caller that has been idle for longest is given up.
     ///
     /// # Errors
-    /// `Overloaded`: the caller has its share, or none has been idle for long enough.
+    /// `LimitReached`: the caller has as many as it may have. `Overloaded`: no other caller's has been idle for long
+    /// enough.
     pub(super) fn acquire(
         self: &Arc<Self>,
         tier: &TierName,
@@ -79,12 +80,12 @@ impl NativeKernels {
         let candidates = {
             let mut table = self.table();
             if table.kept.values().filter(|entry| entry.owner == *owner).count() >= per_caller {
-                return Err(Error::Overloaded {
+                return Err(Error::LimitReached {
                     reason: format!(
                         "{tier} keeps {per_caller} kernels of one caller's sessions at once: end a session, or restart or \
                          close a context that has one"
                     ),
-                    retry_after: RETRY_AFTER,
+                    retry_after: Some(RETRY_AFTER),
                 });
             }
             if table.kept.len() < total {

@@ -177,11 +177,7 @@ impl Session {
     /// Puts its machine to sleep, where it has one.
     pub(super) async fn sleeps(&self) -> Result<(), Error> {
         let Some(home) = self.machine_home() else { return Ok(()) };
-        home.maintain(Maintenance::Asleep).await.map_err(|fault| Error::Unavailable {
-            reason: format!("{}: {fault}", home.tier),
-            retry_after: None,
-            attempts: Vec::new(),
-        })
+        home.maintain(Maintenance::Asleep).await.map_err(|fault| Error::from_fault(&home.tier, &fault))
     }
 
     /// True: it was paused. It lives at least so long from now.
@@ -222,11 +218,14 @@ impl Session {
     }
 
     pub(super) fn gone(&self) -> Error {
-        let how = match self.state() {
-            SessionState::Paused => "is paused",
-            SessionState::Running | SessionState::Ended => "has ended",
-        };
-        Error::Gone { what: format!("the session {} {how}", self.id) }
+        match self.state() {
+            SessionState::Paused => {
+                Error::Conflict { reason: format!("the session {} is paused: resume it first", self.id) }
+            }
+            SessionState::Running | SessionState::Ended => {
+                Error::Gone { what: format!("the session {} has ended", self.id) }
+            }
+        }
     }
 
     pub(super) fn is_running(&self) -> Result<(), Error> {
@@ -276,8 +275,8 @@ impl Session {
         self.is_running()?;
         let most = self.house.config.max_contexts;
         if self.table().len() >= most {
-            let reason = format!("a session has {most} contexts at most: close one");
-            return Err(Error::NoTier { reason });
+            let reason = format!("a session has at most {most} contexts: close one");
+            return Err(Error::LimitReached { reason, retry_after: None });
         }
         Ok(self.add_context(folder.unwrap_or_else(|| HOME.to_owned()))?)
     }
@@ -294,11 +293,8 @@ impl Session {
         seat.begin_anew();
         context.holds(None);
         if let Some(kernel) = seat.place.there() {
-            kernel.restart().await.map_err(|fault| Error::Unavailable {
-                reason: fault.to_string(),
-                retry_after: None,
-                attempts: Vec::new(),
-            })?;
+            let restarted = kernel.restart().await;
+            restarted.map_err(|fault| Error::Unavailable { reason: fault.to_string(), retry_after: None })?;
         }
         Ok(true)
     }

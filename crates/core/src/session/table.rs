@@ -131,7 +131,7 @@ impl Sessions {
     /// Creates a session. It costs no machine, and no kernel before its first cell. Call it inside a runtime.
     ///
     /// # Errors
-    /// `Overloaded`: the caller, or the house, has as many as may be. `NoSpace`: or holds as much as may be. `Invalid`: it is
+    /// `LimitReached`: the caller has as many as it may have. `Overloaded`: so has the server. `NoSpace`: or holds as much as may be. `Invalid`: it is
     /// to live too long, or not at all.
     pub async fn create(&self, caller: &Caller, asked: CreateSession) -> Result<Arc<Session>, Error> {
         self.create_as(self.0.house.ids.session(), caller, asked)
@@ -151,20 +151,24 @@ impl Sessions {
     fn create_as(&self, id: String, caller: &Caller, asked: CreateSession) -> Result<Arc<Session>, Error> {
         let config = &self.0.house.config;
         if asked.timeout.is_zero() || asked.timeout > config.max_lifetime {
-            return Err(Invalid::new("timeout", format!("1 to {} seconds", config.max_lifetime.as_secs())).into());
+            return Err(
+                Invalid::new("timeout", format!("between 1 and {} seconds", config.max_lifetime.as_secs())).into()
+            );
         }
         let mut table = self.0.table();
         table.retain(|_, session| session.state() != SessionState::Ended);
         let of_caller = table.values().filter(|session| session.caller() == caller).count();
-        let full = |whose: &str, most: usize| Error::Overloaded {
-            reason: format!("{whose} may have {most} sessions at once: end one, or wait until one ends"),
-            retry_after: Duration::from_secs(5),
-        };
+        let retry_after = Duration::from_secs(5);
         if of_caller >= config.max_per_caller {
-            return Err(full("one caller", config.max_per_caller));
+            let reason = format!(
+                "one caller may have {} sessions at once: end one, or wait until one ends",
+                config.max_per_caller
+            );
+            return Err(Error::LimitReached { reason, retry_after: Some(retry_after) });
         }
         if table.len() >= config.max_sessions {
-            return Err(full("this server", config.max_sessions));
+            let reason = format!("this server may have {} sessions at once: wait until one ends", config.max_sessions);
+            return Err(Error::Overloaded { reason, retry_after });
         }
         let session = Arc::new(Session::new(id, caller.clone(), asked, Arc::clone(&self.0.house))?);
         table.insert(session.id().to_owned(), Arc::clone(&session));

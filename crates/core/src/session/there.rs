@@ -72,9 +72,7 @@ impl Session {
             self.end();
         }
         match fault {
-            Fault::Lost { reason } => {
-                Error::Lost { reason: format!("{}: {reason}", tier.name()), attempts: Vec::new() }
-            }
+            Fault::Lost { reason } => Error::Lost { reason: format!("{}: {reason}", tier.name()) },
             fault => unavailable(tier, fault),
         }
     }

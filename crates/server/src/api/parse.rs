@@ -113,7 +113,7 @@ pub(super) fn session(
     let metadata: BTreeMap<_, _> = fields.texts("metadata")?.unwrap_or_default().into_iter().collect();
     let size = metadata.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum::<u64>();
     if size > ceilings.env {
-        return Err(Invalid::new("metadata", format!("at most {}, this has {size}", ceilings.env)).into());
+        return Err(Invalid::new("metadata", format!("at most {} bytes, this has {size}", ceilings.env)).into());
     }
     Ok(session::CreateSession {
         template: TEMPLATE.to_owned(),

@@ -12,7 +12,7 @@ use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use serde_json::json;
 use switchtower_contract::{Event, Events};
-use switchtower_core::error::Error;
+use switchtower_core::error::RequestError;
 use switchtower_core::memory::Charge;
 use switchtower_core::request::Request;
 use switchtower_core::router::Router;
@@ -25,7 +25,7 @@ use crate::service::problem::Problem;
 /// refusal is an event named `problem`.
 const GRACE: Duration = Duration::from_secs(1);
 
-type Execution<A> = Pin<Box<dyn Future<Output = Result<A, Error>> + Send>>;
+type Execution<A> = Pin<Box<dyn Future<Output = Result<A, RequestError>> + Send>>;
 
 /// A run that is told live: what it says, then its answer. Dropping it ends the program.
 pub(super) struct Running<S, A> {
@@ -37,14 +37,14 @@ enum Phase<A> {
     /// The program runs.
     Live(Execution<A>),
     /// It has ended; what it said last is still in the channel.
-    Over(Box<Result<A, Error>>),
+    Over(Box<Result<A, RequestError>>),
     Told,
 }
 
 /// One thing to tell.
 enum Told<S, A> {
     Said(S),
-    End(Box<Result<A, Error>>),
+    End(Box<Result<A, RequestError>>),
 }
 
 /// True where the client takes events.
@@ -69,7 +69,10 @@ pub(super) async fn execute(router: Arc<Router>, request: Request, charge: Charg
 
 impl<S: Send + 'static, A: Send + 'static> Running<S, A> {
     /// All that `execution` says is in the channel of `said` by the time it ends.
-    pub(super) fn new(said: Receiver<S>, execution: impl Future<Output = Result<A, Error>> + Send + 'static) -> Self {
+    pub(super) fn new(
+        said: Receiver<S>,
+        execution: impl Future<Output = Result<A, RequestError>> + Send + 'static,
+    ) -> Self {
         Self { said, phase: Phase::Live(Box::pin(execution)) }
     }
 

@@ -11,9 +11,6 @@ use switchtower_core::error::Error;
 /// A refusal; boxed, for a response is large.
 pub(super) type Refusal = Box<Response>;
 
-/// When to come back where nobody knows better.
-const SOON: Duration = Duration::from_secs(1);
-
 /// The control plane's form, and envd's.
 pub(super) fn api(status: StatusCode, message: &str) -> Response {
     (status, Json(json!({ "code": status.as_u16(), "message": message }))).into_response()
@@ -54,57 +51,25 @@ pub(super) fn token() -> Response {
     api(StatusCode::UNAUTHORIZED, message)
 }
 
-/// What a caller is told, and as what.
-pub(super) fn status(error: &Error) -> StatusCode {
-    match error {
-        Error::Invalid(_) => StatusCode::BAD_REQUEST,
-        Error::NoTier { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-        Error::Gone { .. } => StatusCode::NOT_FOUND,
-        Error::NoSpace(_) => StatusCode::INSUFFICIENT_STORAGE,
-        Error::Quota { .. } => StatusCode::TOO_MANY_REQUESTS,
-        Error::Overloaded { .. } | Error::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
-        Error::TimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
-        Error::Lost { .. } | Error::Rules { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-    }
-}
-
-/// The sentence of an error. What is wrong with the rules is the operator's to know.
-pub(super) fn sentence(error: &Error) -> String {
-    if let Error::Rules { reason } = error {
-        tracing::error!(reason, "the routing rules failed");
-        return "the routing rules failed; the log says how".to_owned();
-    }
-    error.to_string()
-}
-
-fn comes_back(error: &Error) -> Option<Duration> {
-    match error {
-        Error::Quota { retry_after } | Error::Overloaded { retry_after, .. } => Some(*retry_after),
-        Error::Unavailable { retry_after, .. } => Some(retry_after.unwrap_or(SOON)),
-        Error::Invalid(_)
-        | Error::NoTier { .. }
-        | Error::Gone { .. }
-        | Error::Lost { .. }
-        | Error::TimedOut { .. }
-        | Error::NoSpace(_)
-        | Error::Rules { .. } => None,
-    }
+/// Returns a status of the table of refusals.
+pub(super) fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// An error in the control plane's form.
 pub(super) fn refused(error: &Error) -> Response {
-    when(error, api(status(error), &sentence(error)))
+    when(error, api(status(error.class().e2b.status), &error.public_message()))
 }
 
 /// An error in the interpreter's form.
 pub(super) fn refused_as_text(error: &Error) -> Response {
-    when(error, text(status(error), &sentence(error)))
+    when(error, text(status(error.class().e2b.status), &error.public_message()))
 }
 
 /// Says when to come back, or not to.
 fn when(error: &Error, mut response: Response) -> Response {
     let headers = response.headers_mut();
-    match comes_back(error) {
+    match error.retry_after() {
         Some(after) => later(headers, after),
         None => drop(headers.insert("should-retry", HeaderValue::from_static("false"))),
     }

@@ -6,15 +6,12 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
-use switchtower_core::error::Error;
+use switchtower_core::error::{self, Error, RequestError};
 use switchtower_core::memory::NoSpace;
 use switchtower_core::request::Invalid;
 use switchtower_core::tier::Attempt;
 
 use super::attempts::Tried;
-
-/// When to come back where nobody knows better.
-const SOON: Duration = Duration::from_secs(1);
 
 /// What was refused. The slug is part of the API: it never changes and is never used again for another thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,21 +24,20 @@ pub enum Kind {
     SlowBody,
     TooLarge,
     UnsupportedMedia,
-    Invalid,
-    NoTier,
-    Quota,
-    Overloaded,
-    Unavailable,
-    Lost,
-    Gone,
     Starting,
     Internal,
-    TimedOut,
-    NoSpace,
+    /// A refusal of the request path, by the table of [`error::Class`].
+    Refused(error::Kind),
+}
+
+impl From<error::Kind> for Kind {
+    fn from(kind: error::Kind) -> Self {
+        Self::Refused(kind)
+    }
 }
 
 impl Kind {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 23] = [
         Self::Malformed,
         Self::Unauthorized,
         Self::Forbidden,
@@ -50,17 +46,21 @@ impl Kind {
         Self::SlowBody,
         Self::TooLarge,
         Self::UnsupportedMedia,
-        Self::Invalid,
-        Self::NoTier,
-        Self::Quota,
-        Self::Overloaded,
-        Self::Unavailable,
-        Self::Lost,
-        Self::Gone,
+        Self::Refused(error::Kind::Invalid),
+        Self::Refused(error::Kind::NoTier),
+        Self::Refused(error::Kind::Quota),
+        Self::Refused(error::Kind::Overloaded),
+        Self::Refused(error::Kind::Unavailable),
+        Self::Refused(error::Kind::Lost),
+        Self::Refused(error::Kind::Gone),
         Self::Starting,
         Self::Internal,
-        Self::TimedOut,
-        Self::NoSpace,
+        Self::Refused(error::Kind::TimedOut),
+        Self::Refused(error::Kind::NoSpace),
+        Self::Refused(error::Kind::LimitReached),
+        Self::Refused(error::Kind::NotMovable),
+        Self::Refused(error::Kind::Unsupported),
+        Self::Refused(error::Kind::Conflict),
     ];
 
     fn parts(self) -> (&'static str, &'static str, StatusCode) {
@@ -77,19 +77,14 @@ impl Kind {
             Self::UnsupportedMedia => {
                 ("unsupported-media", "The body has another type", StatusCode::UNSUPPORTED_MEDIA_TYPE)
             }
-            Self::Invalid => ("invalid", "A field holds what it may not", StatusCode::UNPROCESSABLE_ENTITY),
-            Self::NoTier => ("no-tier", "No tier may take this program", StatusCode::UNPROCESSABLE_ENTITY),
-            Self::Quota => ("quota", "The caller has used its quota", StatusCode::TOO_MANY_REQUESTS),
-            Self::Overloaded => ("overloaded", "There is more work than room", StatusCode::SERVICE_UNAVAILABLE),
-            Self::Unavailable => ("unavailable", "The tiers could not run it", StatusCode::SERVICE_UNAVAILABLE),
-            Self::Lost => ("lost", "The program may have run, its end is not known", StatusCode::BAD_GATEWAY),
-            Self::Gone => ("gone", "It has ended", StatusCode::GONE),
             Self::Starting => ("starting", "The tiers are not ready yet", StatusCode::SERVICE_UNAVAILABLE),
-            Self::TimedOut => {
-                ("timed-out", "The time-out passed while the program waited to run", StatusCode::GATEWAY_TIMEOUT)
+            // The same problem: the operator reads in the log what is wrong.
+            Self::Internal => Self::Refused(error::Kind::Rules).parts(),
+            Self::Refused(kind) => {
+                let class = kind.class();
+                let status = StatusCode::from_u16(class.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                (class.slug, class.title, status)
             }
-            Self::Internal => ("internal", "A fault of the server", StatusCode::INTERNAL_SERVER_ERROR),
-            Self::NoSpace => ("no-space", "No space left for this caller", StatusCode::INSUFFICIENT_STORAGE),
         }
     }
 
@@ -116,13 +111,13 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), members: Map::new(), retry_after: None, allow: None }
+    pub fn new(kind: impl Into<Kind>, detail: impl Into<String>) -> Self {
+        Self { kind: kind.into(), detail: detail.into(), members: Map::new(), retry_after: None, allow: None }
     }
 
     /// A field that holds what it may not.
     pub fn field(field: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::new(Kind::Invalid, detail).with("field", field.into())
+        Self::new(error::Kind::Invalid, detail).with("field", field.into())
     }
 
     /// With one more member.
@@ -189,29 +184,26 @@ impl IntoResponse for Problem {
 }
 
 impl From<Error> for Problem {
-    /// The one place where a refusal gets its status.
     fn from(error: Error) -> Self {
-        let detail = error.to_string();
+        let problem = Self::new(error.kind(), error.public_message());
+        let problem = match error.retry_after() {
+            Some(after) => problem.retry_after(after),
+            None => problem,
+        };
         match error {
             Error::Invalid(invalid) => invalid.into(),
-            Error::Quota { retry_after } => Self::new(Kind::Quota, detail).retry_after(retry_after),
-            Error::Overloaded { retry_after, .. } => Self::new(Kind::Overloaded, detail).retry_after(retry_after),
-            Error::NoTier { .. } => Self::new(Kind::NoTier, detail),
-            Error::Unavailable { retry_after, attempts, .. } => Self::new(Kind::Unavailable, detail)
-                .with("attempts", tried(&attempts))
-                .retry_after(retry_after.unwrap_or(SOON)),
-            Error::Lost { attempts, .. } => Self::new(Kind::Lost, detail).with("attempts", tried(&attempts)),
-            Error::TimedOut { attempts, .. } => Self::new(Kind::TimedOut, detail).with("attempts", tried(&attempts)),
-            Error::Gone { .. } => Self::new(Kind::Gone, detail),
             Error::NoSpace(NoSpace { wanted, held, allowed }) => {
-                Self::new(Kind::NoSpace, detail).with("wanted", wanted).with("held", held).with("allowed", allowed)
+                problem.with("wanted", wanted).with("held", held).with("allowed", allowed)
             }
-            // What is wrong with the rules is the operator's to know.
-            Error::Rules { reason } => {
-                tracing::error!(reason, "the routing rules failed");
-                Self::new(Kind::Internal, "the routing rules failed; the log says how")
-            }
+            _ => problem,
         }
+    }
+}
+
+impl From<RequestError> for Problem {
+    fn from(RequestError { error, attempts }: RequestError) -> Self {
+        let problem = Self::from(error);
+        if attempts.is_empty() { problem } else { problem.with("attempts", tried(&attempts)) }
     }
 }
 

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::TryStreamExt as _;
 use serde_json::Value;
 use switchtower_contract::{Change, Content, Fault, Machine};
-use switchtower_core::error::Error;
+use switchtower_core::error::{self, Error};
 use switchtower_core::request::Caller;
 use switchtower_core::session::Session;
 use switchtower_core::session::files::{FileError, Files};
@@ -153,7 +153,7 @@ fn refused(error: FileError) -> Problem {
         }
         FileError::Full { most } => Problem::new(Kind::TooLarge, detail).with("allowed", most),
         FileError::NoSpace(no_space) => Error::from(no_space).into(),
-        FileError::Moved => Problem::new(Kind::Unavailable, detail).retry_after(SOON),
+        FileError::Moved => Problem::new(error::Kind::Unavailable, detail).retry_after(SOON),
     }
 }
 
@@ -161,11 +161,12 @@ fn refused(error: FileError) -> Problem {
 fn failed(fault: Fault) -> Problem {
     let reason = fault.to_string();
     match fault {
-        Fault::Refused { retry_after, .. } => Error::Unavailable { reason, retry_after, attempts: Vec::new() }.into(),
-        Fault::Unavailable { .. } | Fault::Unsupported(_) => {
-            Error::Unavailable { reason, retry_after: None, attempts: Vec::new() }.into()
+        Fault::Refused { retry_after, .. } => Error::Unavailable { reason, retry_after }.into(),
+        Fault::Unavailable { .. } => Error::Unavailable { reason, retry_after: None }.into(),
+        Fault::Unsupported(need) => {
+            Error::Unsupported { reason: format!("the machine does not provide {need}") }.into()
         }
-        Fault::Lost { reason } => Error::Lost { reason, attempts: Vec::new() }.into(),
+        Fault::Lost { reason } => Error::Lost { reason }.into(),
     }
 }
 

@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
+use switchtower_core::error;
 use switchtower_core::request::Caller;
 use switchtower_core::session::{Session, Sessions};
 
@@ -50,7 +51,7 @@ impl Parts {
             return Ok(session);
         }
         Err(if self.opened.has(caller, id) {
-            Problem::new(Kind::Gone, format!("the session {id} has ended"))
+            Problem::new(error::Kind::Gone, format!("the session {id} has ended"))
         } else {
             Problem::new(Kind::NotFound, format!("there is no session {id}"))
         })

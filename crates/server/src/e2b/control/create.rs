@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::Value;
-use switchtower_core::error::Error;
+use switchtower_core::error::{Error, Kind};
 use switchtower_core::request::Caller;
 use switchtower_core::session::{AtEnd, CreateSession};
 
@@ -81,18 +81,18 @@ async fn create(
         // In debug mode there is one sandbox, whatever was asked for.
         debug::session(state).await.map_err(|error| Box::new(response::refused(&error)))?
     } else {
-        sessions.create(caller, options).await.map_err(|error| refused(state, caller, &error))?
+        sessions.create(caller, options).await.map_err(|error| refused(state, &error))?
     };
     state.recent_sandboxes.record_use(&session);
     Ok((StatusCode::CREATED, Json(view::sandbox(&session))))
 }
 
 /// Returns the answer to a failed creation. At the caller's own limit a retry does not help, so it is not offered.
-fn refused(state: &E2bState, caller: &Caller, error: &Error) -> Refusal {
-    let max = state.sessions.config().max_per_caller;
-    if !matches!(error, Error::Overloaded { .. }) || state.sessions.list(caller).len() < max {
+fn refused(state: &E2bState, error: &Error) -> Refusal {
+    if error.kind() != Kind::LimitReached {
         return Box::new(response::refused(error));
     }
+    let max = state.sessions.config().max_per_caller;
     let message = format!("you have reached the maximum number of concurrent sandboxes ({max})");
     Box::new(response::finally(StatusCode::TOO_MANY_REQUESTS, &message))
 }

@@ -27,10 +27,28 @@ pub(super) enum Code {
     ResourceExhausted,
     Unimplemented,
     DeadlineExceeded,
+    FailedPrecondition,
     Internal,
 }
 
 impl Code {
+    const ALL: [Self; 9] = [
+        Self::InvalidArgument,
+        Self::NotFound,
+        Self::AlreadyExists,
+        Self::PermissionDenied,
+        Self::ResourceExhausted,
+        Self::Unimplemented,
+        Self::DeadlineExceeded,
+        Self::FailedPrecondition,
+        Self::Internal,
+    ];
+
+    /// Returns the code of this name in the table of refusals.
+    pub(super) fn of(name: &str) -> Self {
+        Self::ALL.into_iter().find(|code| code.parts().0 == name).unwrap_or(Self::Internal)
+    }
+
     fn parts(self) -> (&'static str, StatusCode) {
         match self {
             Self::InvalidArgument => ("invalid_argument", StatusCode::BAD_REQUEST),
@@ -40,6 +58,7 @@ impl Code {
             Self::ResourceExhausted => ("resource_exhausted", StatusCode::TOO_MANY_REQUESTS),
             Self::Unimplemented => ("unimplemented", StatusCode::NOT_IMPLEMENTED),
             Self::DeadlineExceeded => ("deadline_exceeded", StatusCode::GATEWAY_TIMEOUT),
+            Self::FailedPrecondition => ("failed_precondition", StatusCode::BAD_REQUEST),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR),
         }
     }
@@ -121,6 +140,14 @@ mod tests {
     use axum::http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn every_code_of_the_table_of_refusals_is_known() {
+        for kind in switchtower_core::error::Kind::ALL {
+            let name = kind.class().e2b.connect;
+            assert_eq!(Code::of(name).parts().0, name);
+        }
+    }
 
     #[test]
     fn a_message_is_the_same_in_and_out_of_an_envelope() {

@@ -152,30 +152,14 @@ fn metrics(sandbox: &SandboxHandle) -> serde_json::Value {
 /// Returns the answer to a call that needs a machine, when there is none.
 fn refused(error: &Error, need: &str, parts: &Parts) -> Response {
     let sentence = match error {
-        Error::NoTier { reason } => reason.clone(),
-        other => format!("{need} needs a cloud sandbox: {}", response::sentence(other)),
+        Error::NoTier { reason } | Error::NotMovable { reason } => reason.clone(),
+        other => format!("{need} needs a cloud sandbox: {}", other.public_message()),
     };
+    let class = error.class().e2b;
     if is_rpc(&parts.headers, parts.uri.path()) {
-        // `unavailable` would be read as a sandbox that is gone, and tried again.
-        let code = match error {
-            Error::Quota { .. } | Error::Overloaded { .. } | Error::NoSpace(_) => Code::ResourceExhausted,
-            Error::NoTier { .. } | Error::Invalid(_) => Code::PermissionDenied,
-            Error::TimedOut { .. } => Code::DeadlineExceeded,
-            Error::Unavailable { .. } | Error::Gone { .. } | Error::Lost { .. } | Error::Rules { .. } => Code::Internal,
-        };
-        return connect::Error::new(code, sentence).answer(&parts.headers);
+        return connect::Error::new(Code::of(class.connect), sentence).answer(&parts.headers);
     }
-    match error {
-        Error::Quota { .. } | Error::Overloaded { .. } => response::api(StatusCode::TOO_MANY_REQUESTS, &sentence),
-        Error::TimedOut { .. } => response::api(StatusCode::GATEWAY_TIMEOUT, &sentence),
-        Error::NoSpace(_) => response::api(StatusCode::INSUFFICIENT_STORAGE, &sentence),
-        Error::NoTier { .. }
-        | Error::Invalid(_)
-        | Error::Unavailable { .. }
-        | Error::Gone { .. }
-        | Error::Lost { .. }
-        | Error::Rules { .. } => response::api(StatusCode::INTERNAL_SERVER_ERROR, &sentence),
-    }
+    response::api(response::status(class.envd_status), &sentence)
 }
 
 fn is_rpc(headers: &HeaderMap, path: &str) -> bool {

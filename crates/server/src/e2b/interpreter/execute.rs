@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use serde::Deserialize;
 use switchtower_core::error::Error;
+use switchtower_core::error::class::CellForm;
 use switchtower_core::memory::Charge;
 use switchtower_core::session::{ExecuteCell, SessionState};
 
@@ -71,16 +72,8 @@ fn refused(sandbox: &SandboxHandle, error: &Error) -> Result<Response, Refusal> 
     if sandbox.session.state() != SessionState::Running {
         return Err(sandbox.not_running());
     }
-    match error {
-        Error::NoTier { .. } | Error::Lost { .. } | Error::NoSpace(_) => {
-            Ok(whole(&line::failure(error, &response::sentence(error))))
-        }
-        Error::Invalid(_)
-        | Error::Quota { .. }
-        | Error::Overloaded { .. }
-        | Error::Unavailable { .. }
-        | Error::TimedOut { .. }
-        | Error::Gone { .. }
-        | Error::Rules { .. } => Err(Box::new(response::refused_as_text(error))),
+    match error.class().e2b.form {
+        CellForm::Exception => Ok(whole(&line::failure(error))),
+        CellForm::Status => Err(Box::new(response::refused_as_text(error))),
     }
 }

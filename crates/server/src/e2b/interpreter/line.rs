@@ -123,19 +123,9 @@ pub(super) fn ending(done: &CellAnswer, failed: bool, now: SystemTime) -> Vec<Va
 }
 
 /// A cell that could not be run, told as its own failure, so that whoever wrote it can read why.
-pub(super) fn failure(refusal: &Error, sentence: &str) -> Vec<Value> {
-    let name = match refusal {
-        Error::NoTier { .. } | Error::Invalid(_) => "SandboxCapabilityError",
-        Error::Lost { .. } => "SandboxLostError",
-        Error::TimedOut { .. } => "SandboxTimeoutError",
-        // As Python calls it.
-        Error::NoSpace(_) => "OSError",
-        Error::Quota { .. } => "SandboxQuotaError",
-        Error::Overloaded { .. } | Error::Unavailable { .. } | Error::Gone { .. } | Error::Rules { .. } => {
-            "SandboxUnavailableError"
-        }
-    };
-    vec![error(name, sentence, sentence), end()]
+pub(super) fn failure(refusal: &Error) -> Vec<Value> {
+    let message = refusal.public_message();
+    vec![error(refusal.class().e2b.exception, &message, &message), end()]
 }
 
 /// The lines as they are sent.

@@ -11,12 +11,11 @@ use futures_util::{StreamExt as _, stream};
 use serde_json::Value;
 use switchtower_contract::Event;
 use switchtower_core::clock::Wall;
-use switchtower_core::error::Error;
+use switchtower_core::error::{Error, RequestError};
 use switchtower_core::memory::Charge;
 use switchtower_core::session::{CellAnswer, CellEvent, ExecuteCell, Session, SessionState};
 use tokio::sync::mpsc;
 
-use super::super::response;
 use super::line;
 
 /// A line is sent at least this often. Until the first one, a refusal may still come as a status.
@@ -24,7 +23,7 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// Things said that nobody has read yet. A slow reader slows the cell down.
 const ROOM: usize = 64;
 
-type Execution = Pin<Box<dyn Future<Output = Result<CellAnswer, Error>> + Send>>;
+type Execution = Pin<Box<dyn Future<Output = Result<CellAnswer, RequestError>> + Send>>;
 
 /// The cell behind a stream. Dropping it ends the cell.
 pub(super) struct Running {
@@ -40,14 +39,14 @@ pub(super) struct Running {
 enum Phase {
     Live(Execution),
     /// It has ended; what it said last is still in the channel.
-    Over(Box<Result<CellAnswer, Error>>),
+    Over(Box<Result<CellAnswer, RequestError>>),
     Told,
 }
 
 /// What is next in a stream.
 enum Next {
     Line(Value),
-    End(Box<Result<CellAnswer, Error>>),
+    End(Box<Result<CellAnswer, RequestError>>),
     /// The sandbox has ended under it.
     Cut,
     Nothing,
@@ -73,15 +72,11 @@ impl Running {
         let first = match tokio::time::timeout(SILENCE, self.next()).await {
             Ok(Next::Line(line)) => Ok(line::text(&[line])),
             Ok(Next::End(end)) => match *end {
-                Err(error) => return Err(error),
+                Err(refused) => return Err(refused.error),
                 Ok(done) => Ok(self.ending(&done)),
             },
             Ok(Next::Cut) => {
-                return Err(Error::Unavailable {
-                    reason: "the sandbox has ended".to_owned(),
-                    retry_after: None,
-                    attempts: Vec::new(),
-                });
+                return Err(Error::Unavailable { reason: "the sandbox has ended".to_owned(), retry_after: None });
             }
             Ok(Next::Nothing) => Ok(Bytes::new()),
             Err(_) => Ok(line::text(&[line::keepalive()])),
@@ -97,7 +92,7 @@ impl Running {
             Ok(Next::End(end)) => match *end {
                 Ok(done) => Some(Ok(self.ending(&done))),
                 Err(_) if self.session.state() != SessionState::Running => Some(self.cut()),
-                Err(error) => Some(Ok(line::text(&line::failure(&error, &response::sentence(&error))))),
+                Err(refused) => Some(Ok(line::text(&line::failure(&refused.error)))),
             },
             Ok(Next::Cut) => Some(self.cut()),
             Ok(Next::Nothing) => None,

@@ -106,14 +106,11 @@ async fn open(sandbox: &SandboxHandle, parts: Parts, body: Bytes) -> Result<Resp
         }
         None => match sandbox.session.open_context(asked.cwd).await {
             Ok(context) => Ok(Json(described(&context)).into_response()),
-            Err(error) if response::status(&error).is_server_error() => {
-                Err(Box::new(response::refused_as_text(&error)))
-            }
-            Err(error) => Err(failed(&response::sentence(&error))),
+            Err(error) => Err(Box::new(response::refused_as_text(&error))),
         },
         Some(language) => match sandbox.session.promote(&format!("a context for {language}")).await {
             Ok(machine) => Ok(forward::forward(&sandbox.session, machine.as_ref(), INTERPRETER, parts, body).await),
-            Err(error) => Err(failed(&response::sentence(&error))),
+            Err(error) => Err(failed(&error.public_message())),
         },
     }
 }

@@ -1,0 +1,183 @@
+//! Why a caller gets no answer. A program that fails has an answer and is not an error.
+
+pub mod class;
+
+use std::time::Duration;
+
+use switchtower_contract::{Fault, rounded};
+
+pub use self::class::{Class, Kind};
+use crate::decide::Undecided;
+use crate::memory::NoSpace;
+use crate::quota::Exhausted;
+use crate::request::Invalid;
+use crate::route::TierName;
+use crate::tier::{Attempt, Setback};
+
+/// The pause before a retry where the refusal states none.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// A refusal. Its [`Class`] says whose fault it is, whether to retry, and what each API answers.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// The caller sends more requests than its rate allows. Nothing ran.
+    #[error("rate limit exceeded; retry after {}", rounded(*.retry_after))]
+    Quota { retry_after: Duration },
+    /// Too many requests wait, or the server holds as much as it may. Nothing ran.
+    #[error("overloaded: {reason}")]
+    Overloaded { reason: String, retry_after: Duration },
+    /// The request itself is wrong.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// No tier of this kind exists for the program, now or later.
+    #[error("no tier can run this: {reason}")]
+    NoTier { reason: String },
+    /// The tiers failed. The same request may be sent again.
+    #[error("unavailable: {reason}")]
+    Unavailable { reason: String, retry_after: Option<Duration> },
+    /// The program may have run, with effects in the outside world, and its end is unknown. Sent again, it may run twice.
+    #[error("lost: {reason}")]
+    Lost { reason: String },
+    /// The request's timeout passed before the program ran to an end anywhere. Nothing that had effects outside was cut
+    /// off: the same request may be sent again.
+    #[error("timed out {reason}")]
+    TimedOut { reason: String },
+    /// A session that has ended.
+    #[error("gone: {what}")]
+    Gone { what: String },
+    /// The caller holds as many bytes as it may, until it gives some up.
+    #[error(transparent)]
+    NoSpace(#[from] NoSpace),
+    /// The routing rules failed: the operator has to fix them.
+    #[error("the routing rules failed: {reason}")]
+    Rules { reason: String },
+    /// The caller has as many of something as it may have, until it closes one. `reason` says which.
+    #[error("limit reached: {reason}")]
+    LimitReached { reason: String, retry_after: Option<Duration> },
+    /// A session's state can neither be moved to the tier that a request needs nor be rebuilt. `reason` names the cell.
+    #[error("{reason}")]
+    NotMovable { reason: String },
+    /// An operation or option that this server, or this tier, does not provide.
+    #[error("unsupported: {reason}")]
+    Unsupported { reason: String },
+    /// The state of a thing does not allow the operation. `reason` says which state does.
+    #[error("conflict: {reason}")]
+    Conflict { reason: String },
+}
+
+impl Error {
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Quota { .. } => Kind::Quota,
+            Self::Overloaded { .. } => Kind::Overloaded,
+            Self::Invalid(_) => Kind::Invalid,
+            Self::NoTier { .. } => Kind::NoTier,
+            Self::Unavailable { .. } => Kind::Unavailable,
+            Self::Lost { .. } => Kind::Lost,
+            Self::TimedOut { .. } => Kind::TimedOut,
+            Self::Gone { .. } => Kind::Gone,
+            Self::NoSpace(_) => Kind::NoSpace,
+            Self::Rules { .. } => Kind::Rules,
+            Self::LimitReached { .. } => Kind::LimitReached,
+            Self::NotMovable { .. } => Kind::NotMovable,
+            Self::Unsupported { .. } => Kind::Unsupported,
+            Self::Conflict { .. } => Kind::Conflict,
+        }
+    }
+
+    pub fn class(&self) -> Class {
+        self.kind().class()
+    }
+
+    /// Returns one word for records and metrics.
+    pub fn name(&self) -> &'static str {
+        self.class().name
+    }
+
+    /// Returns the message for a caller. What is wrong with the rules goes to the log, for the operator alone.
+    pub fn public_message(&self) -> String {
+        match self {
+            Self::Rules { reason } => {
+                tracing::error!(reason, "the routing rules failed");
+                "the routing rules failed; see the log".to_owned()
+            }
+            other => other.to_string(),
+        }
+    }
+
+    /// Returns the pause before a retry, where a pause alone may help.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Quota { retry_after } | Self::Overloaded { retry_after, .. } => Some(*retry_after),
+            Self::Unavailable { retry_after, .. } => Some(retry_after.unwrap_or(DEFAULT_RETRY_AFTER)),
+            Self::LimitReached { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Returns the refusal for a tier's fault, where nothing that had effects outside may have run.
+    pub fn from_fault(tier: &TierName, fault: &Fault) -> Self {
+        match fault {
+            Fault::Unsupported(need) => Self::Unsupported { reason: format!("tier {tier} does not provide {need}") },
+            Fault::Refused { retry_after, .. } => {
+                Self::Unavailable { reason: format!("{tier}: {fault}"), retry_after: *retry_after }
+            }
+            Fault::Unavailable { .. } | Fault::Lost { .. } => {
+                Self::Unavailable { reason: format!("{tier}: {fault}"), retry_after: None }
+            }
+        }
+    }
+}
+
+/// A request that got no answer: the refusal, and from its record what was tried before.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{error}")]
+pub struct RequestError {
+    pub error: Error,
+    pub attempts: Vec<Attempt>,
+}
+
+impl From<Error> for RequestError {
+    /// A refusal before anything was tried.
+    fn from(error: Error) -> Self {
+        Self { error, attempts: Vec::new() }
+    }
+}
+
+impl From<RequestError> for Error {
+    fn from(refused: RequestError) -> Self {
+        refused.error
+    }
+}
+
+impl From<Setback> for Error {
+    fn from(setback: Setback) -> Self {
+        match setback {
+            Setback::NoTier { reason } => Self::NoTier { reason },
+            Setback::Overloaded { reason, retry_after } => Self::Overloaded { reason, retry_after },
+            Setback::Unavailable { reason, retry_after } => {
+                Self::Unavailable { reason, retry_after: Some(retry_after) }
+            }
+            Setback::Lost { reason } => Self::Lost { reason },
+            Setback::TimedOut { reason } => Self::TimedOut { reason },
+        }
+    }
+}
+
+impl From<Exhausted> for Error {
+    fn from(exhausted: Exhausted) -> Self {
+        Self::Quota { retry_after: exhausted.retry_after }
+    }
+}
+
+impl From<Undecided> for Error {
+    fn from(undecided: Undecided) -> Self {
+        match undecided {
+            Undecided::UnknownTier { allowed, .. } => {
+                Self::Invalid(Invalid::new("tier", format!("one of {}", allowed.join(", "))))
+            }
+            Undecided::NoTier { reason } => Self::NoTier { reason },
+            Undecided::Rules(error) => Self::Rules { reason: error.to_string() },
+        }
+    }
+}
