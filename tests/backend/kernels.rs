@@ -1,4 +1,4 @@
-//! Kernels that are kept: cells as a notebook has them, and the same state again from the same answers of the world.
+//! Kernels: cells as in a notebook, and the same state again from the same tape.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use switchtower_contract::{
     Output,
 };
 
-use super::bench::bench;
+use super::harness::harness;
 
 /// A kernel and what it has run.
 pub(crate) struct Notebook {
@@ -134,13 +134,13 @@ pub(crate) async fn as_expected(backend: &dyn Backend) {
 }
 
 #[test]
-fn cells_are_what_a_notebook_makes_of_them_in_this_process() {
-    bench().block_on(as_expected(&bench().in_process));
+fn cells_behave_as_in_a_notebook_in_this_process() {
+    harness().block_on(as_expected(&harness().in_process));
 }
 
 #[test]
-fn cells_are_what_a_notebook_makes_of_them_in_workers() {
-    bench().block_on(as_expected(&*bench().workers));
+fn cells_behave_as_in_a_notebook_in_workers() {
+    harness().block_on(as_expected(&*harness().workers));
 }
 
 /// Asks the world for all that it can be asked for.
@@ -152,9 +152,9 @@ const ASKING: [&str; 4] = [
 ];
 
 #[test]
-fn the_same_cells_with_the_same_answers_come_to_the_same_state_in_another_worker() {
-    bench().block_on(async {
-        let backend = &*bench().workers;
+fn the_same_cells_with_the_same_tape_reach_the_same_state_in_another_worker() {
+    harness().block_on(async {
+        let backend = &*harness().workers;
         let (mut first, mut second) = (Notebook::open(backend).await, Notebook::open(backend).await);
         for source in ASKING {
             let (ran, _) = first.run(source).await;
@@ -170,9 +170,9 @@ fn the_same_cells_with_the_same_answers_come_to_the_same_state_in_another_worker
 }
 
 #[test]
-fn a_cell_that_leaves_more_in_files_than_can_be_passed_on_is_lost_at_once_and_alone() {
-    bench().block_on(async {
-        let backend = &*bench().workers;
+fn a_cell_whose_files_are_too_large_to_report_is_lost_at_once_and_alone() {
+    harness().block_on(async {
+        let backend = &*harness().workers;
         // One more than there are processes: one of them lives beside it.
         let mut others = Vec::new();
         for _ in 0..3 {
@@ -192,12 +192,12 @@ fn a_cell_that_leaves_more_in_files_than_can_be_passed_on_is_lost_at_once_and_al
 }
 
 #[test]
-fn a_cell_that_goes_another_way_than_it_did_gives_no_tape() {
-    bench().block_on(async {
-        let mut notebook = Notebook::open(&bench().in_process).await;
+fn a_cell_that_diverges_from_its_tape_gives_no_tape() {
+    harness().block_on(async {
+        let mut notebook = Notebook::open(&harness().in_process).await;
         let (ran, _) = notebook.run("import time\ntimes = [time.time() for _ in range(3)]").await;
         for source in ["import time\ntimes = [time.time()]", "import time\ntimes = [time.time() for _ in range(4)]"] {
-            let mut other = Notebook::open(&bench().in_process).await;
+            let mut other = Notebook::open(&harness().in_process).await;
             let cell = Cell { tape: ran.tape.clone(), ..other.cell(source) };
             let (again, _) = run(other.kernel.as_mut(), &cell, &Limits::default()).await;
             assert_eq!(again.unwrap().tape, None);
@@ -208,9 +208,9 @@ fn a_cell_that_goes_another_way_than_it_did_gives_no_tape() {
 }
 
 #[test]
-fn what_happens_to_files_outside_is_seen_by_the_next_cell_and_what_it_does_is_told() {
-    bench().block_on(async {
-        let mut notebook = Notebook::open(&bench().in_process).await;
+fn changes_of_files_from_outside_reach_the_next_cell_and_its_own_are_reported() {
+    harness().block_on(async {
+        let mut notebook = Notebook::open(&harness().in_process).await;
         let change = |path: &str, content| Change { path: path.to_owned(), content };
         let source = "import os\nopen('/tmp/made/b', 'w').write(open('given').read() * 2)\nos.remove('old')";
         let mut cell = notebook.cell(source);
@@ -231,9 +231,9 @@ fn what_happens_to_files_outside_is_seen_by_the_next_cell_and_what_it_does_is_to
 }
 
 #[test]
-fn a_kernel_that_was_ended_from_outside_is_gone_and_says_so() {
-    bench().block_on(async {
-        for backend in [&bench().in_process as &dyn Backend, &*bench().workers] {
+fn a_kernel_that_was_ended_from_outside_fails_as_lost() {
+    harness().block_on(async {
+        for backend in [&harness().in_process as &dyn Backend, &*harness().workers] {
             for (source, limits) in [
                 ("while True: pass", Limits { wall: Duration::from_millis(100), ..Limits::default() }),
                 ("import os\nos._exit(3)", Limits::default()),
@@ -254,20 +254,20 @@ fn a_kernel_that_was_ended_from_outside_is_gone_and_says_so() {
 }
 
 #[test]
-fn a_cell_that_needs_more_is_handed_on_before_it_sees_an_error() {
-    bench().block_on(async {
+fn a_cell_that_needs_more_escalates_before_it_sees_an_error() {
+    harness().block_on(async {
         let limits = Limits { escalation: Escalation::OnNeed, ..Limits::default() };
         for (source, need) in [
             ("print(1)\nimport pandas", Need::Module("pandas".into())),
             ("import subprocess\nsubprocess.run(['ls'])", Need::Process("ls".into())),
         ] {
-            let mut notebook = Notebook::open(&bench().in_process).await;
+            let mut notebook = Notebook::open(&harness().in_process).await;
             let cell = notebook.cell(source);
             let (ran, output) = run(notebook.kernel.as_mut(), &cell, &limits).await;
             assert_eq!(ran.unwrap_err(), Fault::Unsupported(need));
             assert_eq!(output.error, None);
         }
-        let mut notebook = Notebook::open(&bench().in_process).await;
+        let mut notebook = Notebook::open(&harness().in_process).await;
         for source in ["!ls", "%timeit 1", "get_ipython()"] {
             let cell = notebook.cell(source);
             let (ran, _) = run(notebook.kernel.as_mut(), &cell, &limits).await;
@@ -278,9 +278,9 @@ fn a_cell_that_needs_more_is_handed_on_before_it_sees_an_error() {
 }
 
 #[test]
-fn code_of_our_own_sees_the_kernel_and_leaves_no_trace() {
-    bench().block_on(async {
-        let mut notebook = Notebook::open(&*bench().workers).await;
+fn internal_code_sees_the_kernel_and_leaves_no_trace() {
+    harness().block_on(async {
+        let mut notebook = Notebook::open(&*harness().workers).await;
         notebook.run("x = 41").await;
         let code = "import sys\ny = sys.modules['__main__'].x + 1\nprint(y)";
         assert_eq!(notebook.kernel.run_internal(code, Duration::from_secs(5)).await.unwrap(), "42\n");

@@ -1,17 +1,17 @@
-//! Time, memory and output: what a program may have, and what becomes of one that wants more.
+//! Limits of time, memory and output, and how programs end that exceed them.
 
 use std::time::Duration;
 
 use switchtower_contract::{Backend, Event, Events, Exit, Fault, Need};
 
-use super::bench::{Ran, Trial, bench, first_event, next_is_fine, open, trial};
+use super::harness::{TestProgram, TestRun, first_event, harness, next_program_runs, open, test_program};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// What the tier promises of its deadlines.
 const EXACT: Duration = Duration::from_millis(50);
 
 /// The best of three: a machine that is busy with something else may be late once.
-fn is_on_time(run: impl Fn() -> Ran, wall: Duration) {
+fn is_on_time(run: impl Fn() -> TestRun, wall: Duration) {
     let lateness = || {
         let ran = run();
         assert_eq!(ran.exit(), Exit::TimedOut, "{ran:?}");
@@ -22,7 +22,7 @@ fn is_on_time(run: impl Fn() -> Ran, wall: Duration) {
 }
 
 #[test]
-fn a_program_that_never_ends_is_ended_within_50_ms_of_its_deadline() {
+fn an_endless_program_is_ended_within_50_ms_of_its_deadline() {
     for source in [
         "while True: pass",
         "while True:\n    try:\n        while True: pass\n    except BaseException:\n        pass",
@@ -32,11 +32,11 @@ fn a_program_that_never_ends_is_ended_within_50_ms_of_its_deadline() {
         "import time\nwhile True: time.sleep(0)",
     ] {
         let wall = Duration::from_millis(300);
-        let endless = trial(source).within(wall);
+        let endless = test_program(source).within(wall);
         is_on_time(|| endless.in_worker(), wall);
         is_on_time(|| endless.in_process(), wall);
     }
-    next_is_fine();
+    next_program_runs();
 }
 
 #[test]
@@ -48,49 +48,49 @@ fn sleeping_past_the_deadline_ends_at_once_and_sleeping_before_it_costs_nothing(
         "import select; select.select([], [], [], 3600)",
         "import threading; threading.Event().wait(3600)",
     ] {
-        let ran = trial(source).within(SECOND).in_worker();
+        let ran = test_program(source).within(SECOND).in_worker();
         assert_eq!(ran.exit(), Exit::TimedOut, "{source}: {ran:?}");
         assert!(ran.took < SECOND, "{source}: {:?}", ran.took);
     }
     let source = "import time\na = time.time()\ntime.sleep(20)\nprint(round(time.time() - a))";
-    let ran = trial(source).in_worker();
+    let ran = test_program(source).in_worker();
     assert_eq!(ran.stdout(), "20\n");
     assert!(ran.took < 5 * SECOND, "{:?}", ran.took);
 }
 
 #[test]
-fn where_another_tier_stands_ready_the_deadline_is_a_need() {
+fn the_deadline_is_a_need_if_another_tier_is_available() {
     let wall = Duration::from_millis(200);
-    let ran = trial("while True: pass").within(wall).on_need().in_worker();
+    let ran = test_program("while True: pass").within(wall).on_need().in_worker();
     assert_eq!(ran.ended, Err(Fault::Unsupported(Need::Time(wall))));
 }
 
 const BOMB: &str = "x = []\nwhile True: x.append(bytearray(1_000_000))";
 
 #[test]
-fn a_memory_bomb_runs_out_of_memory_and_the_next_program_is_fine() {
+fn a_memory_bomb_runs_out_of_memory_and_the_next_program_runs() {
     for source in [
         BOMB,
         "x = 'x'\nwhile True: x += x",
         "x = [0] * 10**9",
         "x = []\nwhile True: x.append({i: str(i) for i in range(10_000)})",
     ] {
-        let bomb = trial(source);
+        let bomb = test_program(source);
         assert_eq!(
             (bomb.in_worker().exit(), bomb.in_process().exit()),
             (Exit::OutOfMemory, Exit::OutOfMemory),
             "{source}"
         );
-        next_is_fine();
+        next_program_runs();
     }
-    let moved = trial(BOMB).on_need().in_worker();
+    let moved = test_program(BOMB).on_need().in_worker();
     assert_eq!(moved.ended, Err(Fault::Unsupported(Need::Memory(256 << 20))));
 }
 
 #[test]
-fn a_program_that_catches_its_memory_error_goes_on_and_the_need_is_named() {
+fn a_program_that_catches_its_memory_error_runs_on_and_the_need_is_reported() {
     let source = "try:\n    x = bytearray(400 << 20)\nexcept MemoryError:\n    print('less, then')\nprint(len(bytearray(100 << 20)))";
-    let ran = trial(source).in_worker();
+    let ran = test_program(source).in_worker();
     assert_eq!(ran.output.stdout, "less, then\n104857600\n");
     assert_eq!((ran.exit(), &ran.outcome().unmet_need), (Exit::Finished(0), &Some(Need::Memory(256 << 20))));
     let usage = ran.outcome().usage;
@@ -98,39 +98,42 @@ fn a_program_that_catches_its_memory_error_goes_on_and_the_need_is_named() {
 }
 
 #[test]
-fn a_flood_of_output_is_cut_and_said_to_be() {
-    let whole = |flood: Trial, exit| {
+fn a_flood_of_output_is_cut_and_reported_as_truncated() {
+    let whole = |flood: TestProgram, exit| {
         let ran = flood.in_worker();
         assert_eq!((ran.exit(), ran.outcome().truncated), (exit, true));
         assert_eq!(ran.output.stdout.len() + ran.output.stderr.len(), 1 << 20);
     };
-    whole(trial("for i in range(3000): print('x' * 1023)"), Exit::Finished(0));
-    whole(trial("while True: print('x' * 1023)").within(SECOND), Exit::TimedOut);
-    whole(trial("import sys\nfor i in range(9000): print('ä' * 99, file=sys.stderr); print(i)"), Exit::Finished(0));
-    let all = trial("print('x' * (1 << 20), end='')").in_worker();
+    whole(test_program("for i in range(3000): print('x' * 1023)"), Exit::Finished(0));
+    whole(test_program("while True: print('x' * 1023)").within(SECOND), Exit::TimedOut);
+    whole(
+        test_program("import sys\nfor i in range(9000): print('ä' * 99, file=sys.stderr); print(i)"),
+        Exit::Finished(0),
+    );
+    let all = test_program("print('x' * (1 << 20), end='')").in_worker();
     assert!(!all.outcome().truncated && all.stdout().len() == 1 << 20);
 }
 
 #[test]
-fn a_program_that_destroys_its_interpreter_is_killed_and_the_next_is_fine() {
+fn a_program_that_destroys_its_interpreter_is_killed_and_the_next_one_runs() {
     for source in ["import os; os.abort()", "import faulthandler; faulthandler._sigabrt()"] {
-        let (worker, here) = (trial(source).in_worker(), trial(source).in_process());
+        let (worker, here) = (test_program(source).in_worker(), test_program(source).in_process());
         assert_eq!((worker.exit(), here.exit()), (Exit::Killed, Exit::Killed), "{source}");
-        next_is_fine();
+        next_program_runs();
     }
     // However deep a program lets itself fall, only it is hurt.
-    let deep = trial("import sys\nsys.setrecursionlimit(10**9)\ndef f(): f()\nf()").in_worker();
+    let deep = test_program("import sys\nsys.setrecursionlimit(10**9)\ndef f(): f()\nf()").in_worker();
     assert!(matches!(deep.exit(), Exit::Raised | Exit::Killed | Exit::OutOfMemory), "{deep:?}");
-    next_is_fine();
+    next_program_runs();
 }
 
 #[test]
-fn what_is_printed_before_a_long_computation_is_heard_while_it_runs() {
+fn output_before_a_long_computation_arrives_while_it_runs() {
     let source = "import time\nprint('first')\ntime.sleep(1)\nwhile True: pass";
-    let bench = bench();
-    bench.block_on(async {
-        for backend in [&*bench.workers as &dyn Backend, &bench.in_process] {
-            let Trial { program, limits } = trial(source);
+    let harness = harness();
+    harness.block_on(async {
+        for backend in [&*harness.workers as &dyn Backend, &harness.in_process] {
+            let TestProgram { program, limits } = test_program(source);
             let (events, mut from) = Events::channel();
             let mut sandbox = open(backend).await;
             let mut run = std::pin::pin!(sandbox.run(&program, &limits, &events));
@@ -139,6 +142,6 @@ fn what_is_printed_before_a_long_computation_is_heard_while_it_runs() {
         }
     });
     // And without a pause or a flush.
-    let unflushed = trial("print('first')\nwhile True: pass").within(SECOND);
+    let unflushed = test_program("print('first')\nwhile True: pass").within(SECOND);
     assert_eq!(unflushed.in_worker().output.stdout, "first\n");
 }

@@ -1,8 +1,8 @@
-//! What this tier cannot do is named, and never answered wrongly.
+//! What this tier cannot do is reported as a need, and never answered wrongly.
 
 use switchtower_contract::{Exit, Fault, Need};
 
-use super::bench::trial;
+use super::harness::test_program;
 
 /// A program, the kind of its need, and the exception that it sees where no other tier can take it.
 const NEEDS: [(&str, &str, &str); 19] = [
@@ -32,9 +32,9 @@ const NEEDS: [(&str, &str, &str); 19] = [
 ];
 
 #[test]
-fn a_need_moves_the_program_on_where_another_tier_stands_ready() {
+fn a_need_escalates_if_another_tier_is_available() {
     for (source, kind, _) in NEEDS {
-        let ran = trial(source).on_need().in_worker();
+        let ran = test_program(source).on_need().in_worker();
         let Err(Fault::Unsupported(need)) = &ran.ended else { panic!("{source}: {ran:#?}") };
         assert_eq!(need.kind(), kind, "{source}: {need}");
         assert_eq!(ran.output.stdout, "", "{source}");
@@ -42,17 +42,17 @@ fn a_need_moves_the_program_on_where_another_tier_stands_ready() {
 }
 
 #[test]
-fn where_no_other_tier_can_take_it_a_program_sees_its_own_exception_and_the_need_is_named() {
+fn without_another_tier_a_program_sees_its_own_exception_and_the_need_is_reported() {
     for (source, kind, exception) in NEEDS {
-        let ran = trial(source).in_worker();
+        let ran = test_program(source).in_worker();
         assert_eq!((ran.exit(), ran.raised()), (Exit::Raised, exception), "{source}: {ran:#?}");
         assert_eq!(ran.outcome().unmet_need.as_ref().map(Need::kind), Some(kind), "{source}");
     }
 }
 
 #[test]
-fn a_need_says_what_exactly() {
-    let need = |source: &str| match trial(source).on_need().in_worker().ended {
+fn a_need_has_its_detail() {
+    let need = |source: &str| match test_program(source).on_need().in_worker().ended {
         Err(Fault::Unsupported(need)) => need.to_string(),
         ended => panic!("{ended:?}"),
     };
@@ -64,7 +64,7 @@ fn a_need_says_what_exactly() {
 }
 
 #[test]
-fn what_any_machine_would_refuse_is_no_need() {
+fn what_every_machine_refuses_is_no_need() {
     for source in [
         "open('missing.txt')",
         "open('/tmp/missing.txt')",
@@ -73,7 +73,7 @@ fn what_any_machine_would_refuse_is_no_need() {
         "1 / 0",
         "import json; json.loads('')",
     ] {
-        let ran = trial(source).on_need().in_worker();
+        let ran = test_program(source).on_need().in_worker();
         assert_eq!((ran.exit(), &ran.outcome().unmet_need), (Exit::Raised, &None), "{source}");
     }
 }

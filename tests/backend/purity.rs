@@ -1,11 +1,11 @@
-//! Chance and clock: what asks for them never looks pure, and a seed fixes both.
+//! Random numbers and clocks: programs that read them are never pure, and a seed fixes both.
 
 use switchtower_contract::{Effect, Effects};
 
-use super::bench::{says, trial};
+use super::harness::{stdout_of, test_program};
 
 #[test]
-fn two_draws_differ_and_neither_looks_pure_however_they_are_reached() {
+fn two_random_numbers_differ_and_are_observed_by_every_way() {
     for source in [
         "import random; print(random.random())",
         "from random import random; print(random())",
@@ -34,14 +34,14 @@ fn two_draws_differ_and_neither_looks_pure_however_they_are_reached() {
         "import os; print(os.urandom(8))",
         "import tempfile; print(tempfile.mkdtemp())",
     ] {
-        let (one, two) = (trial(source).in_worker(), trial(source).in_worker());
+        let (one, two) = (test_program(source).in_worker(), test_program(source).in_worker());
         assert_ne!(one.stdout(), two.stdout(), "{source}");
         assert!(one.observed().has(Effect::Randomness) && two.observed().has(Effect::Randomness), "{source}");
     }
 }
 
 #[test]
-fn a_look_at_the_clock_is_seen_however_it_is_reached() {
+fn reading_the_clock_is_observed_by_every_way() {
     for source in [
         "import time; print(time.time())",
         "import time; print(time.time_ns(), time.monotonic_ns(), time.perf_counter_ns())",
@@ -62,28 +62,28 @@ fn a_look_at_the_clock_is_seen_however_it_is_reached() {
         "import pathlib; p = pathlib.Path('f'); p.touch(); print(p.stat().st_ctime_ns)",
         "import logging, sys; logging.basicConfig(format='%(asctime)s', stream=sys.stdout); logging.error('x')",
     ] {
-        let ran = trial(source).in_worker();
+        let ran = test_program(source).in_worker();
         ran.stdout();
         assert!(ran.observed().has(Effect::Clock), "{source}");
     }
 }
 
 #[test]
-fn a_program_that_asks_for_its_own_identity_does_not_look_pure() {
+fn reading_the_own_identity_is_observed() {
     for source in [
         "import os; print(os.getpid())",
         "import socket; print(socket.gethostname())",
         "import platform; print(platform.node())",
         "import uuid; print(uuid.getnode())",
     ] {
-        let ran = trial(source).in_worker();
+        let ran = test_program(source).in_worker();
         ran.stdout();
         assert!(!ran.observed().is_empty(), "{source}");
     }
 }
 
 #[test]
-fn what_a_literal_seed_fixes_and_what_reads_no_clock_is_pure() {
+fn a_program_with_a_literal_seed_and_without_a_clock_is_pure() {
     for source in [
         "import random, uuid, secrets, time, datetime, os, tempfile",
         "import random; random.seed(1); print(random.random(), random.gauss(0, 1), random.sample(range(99), 5))",
@@ -95,7 +95,7 @@ fn what_a_literal_seed_fixes_and_what_reads_no_clock_is_pure() {
         "import os; open('f', 'w').write('text'); print(os.path.getsize('f'), os.path.exists('g'))",
         "import hashlib; print(hashlib.sha256(b'text').hexdigest())",
     ] {
-        let (one, two) = (trial(source).in_worker(), trial(source).in_worker());
+        let (one, two) = (test_program(source).in_worker(), test_program(source).in_worker());
         assert_eq!(one.stdout(), two.stdout(), "{source}");
         assert_eq!(one.observed(), Effects::NONE, "{source}");
     }
@@ -122,29 +122,29 @@ async def two():
 asyncio.run(two())";
 
 #[test]
-fn a_seed_gives_the_same_bytes_twice_and_in_every_form_of_the_tier() {
-    let seeded = trial(EVERYTHING).seeded(7);
+fn a_seed_gives_the_same_bytes_twice_and_in_both_forms_of_the_tier() {
+    let seeded = test_program(EVERYTHING).seeded(7);
     let first = seeded.in_worker();
     assert_eq!(first.stdout(), seeded.in_worker().stdout());
     assert_eq!(first.stdout(), seeded.in_process().stdout());
-    assert_ne!(first.stdout(), trial(EVERYTHING).seeded(8).in_worker().stdout());
+    assert_ne!(first.stdout(), test_program(EVERYTHING).seeded(8).in_worker().stdout());
 }
 
 #[test]
 fn a_seeded_program_that_waits_for_its_clock_ends() {
     let waiting = "import time\nend = time.monotonic() + 0.01\nwhile time.monotonic() < end: pass\nprint('done')";
-    assert_eq!(trial(waiting).seeded(1).in_worker().stdout(), "done\n");
+    assert_eq!(test_program(waiting).seeded(1).in_worker().stdout(), "done\n");
 }
 
 #[test]
-fn input_and_environment_are_seen_only_where_they_were_not_given() {
+fn input_and_environment_are_observed_only_if_they_were_not_given() {
     let read = "import sys; print(repr(sys.stdin.read()))";
-    assert!(trial(read).in_worker().observed().has(Effect::Stdin));
-    assert_eq!(trial(read).with_stdin("").in_worker().observed(), Effects::NONE);
-    assert_eq!(says("print(1)"), "1\n");
+    assert!(test_program(read).in_worker().observed().has(Effect::Stdin));
+    assert_eq!(test_program(read).with_stdin("").in_worker().observed(), Effects::NONE);
+    assert_eq!(stdout_of("print(1)"), "1\n");
     let look = "import os; print(os.environ.get('HOME'), os.getenv('USER'))";
-    assert!(trial(look).in_worker().observed().has(Effect::Environment));
-    let mut given = trial(look);
+    assert!(test_program(look).in_worker().observed().has(Effect::Environment));
+    let mut given = test_program(look);
     given.program.env = Some([("USER".to_owned(), "ada".to_owned())].into());
     let given = given.in_worker();
     assert_eq!(given.observed(), Effects::NONE);

@@ -1,11 +1,11 @@
-//! Python as a program expects it: how it ends, what it imports and defines, its files.
+//! Python's behaviour for programs: exits, imports, definitions, files.
 
 use switchtower_contract::Exit;
 
-use super::bench::{says, trial};
+use super::harness::{stdout_of, test_program};
 
 #[test]
-fn leaving_gives_the_code_that_a_shell_would_see() {
+fn exiting_gives_the_code_that_a_shell_would_see() {
     for (source, code) in [
         ("import sys; sys.exit()", 0),
         ("import sys; sys.exit(3)", 3),
@@ -16,20 +16,20 @@ fn leaving_gives_the_code_that_a_shell_would_see() {
         ("def f(): quit(5)\nf()", 5),
         ("import os; os._exit(3)", 3),
     ] {
-        let ran = trial(source).in_worker();
+        let ran = test_program(source).in_worker();
         assert_eq!(ran.exit(), Exit::Finished(code), "{source}");
         assert_eq!((ran.output.error, ran.output.results.len()), (None, 0), "{source}");
     }
-    let told = trial("import sys; sys.exit('it is over')").in_worker();
+    let told = test_program("import sys; sys.exit('it is over')").in_worker();
     assert_eq!((told.exit(), told.output.stderr.as_str()), (Exit::Finished(1), "it is over\n"));
 }
 
 #[test]
-fn what_is_due_at_the_end_happens_and_what_was_written_arrives() {
+fn exit_handlers_run_and_buffered_output_arrives() {
     let source = "import atexit, sys\natexit.register(print, 'last')\nsys.stdout.write('first ')\nsys.exit(2)";
-    let ran = trial(source).in_worker();
+    let ran = test_program(source).in_worker();
     assert_eq!((ran.exit(), ran.output.stdout.as_str()), (Exit::Finished(2), "first last\n"));
-    let early = trial("import os\nprint('said', flush=True)\nos._exit(4)\nprint('never')").in_worker();
+    let early = test_program("import os\nprint('said', flush=True)\nos._exit(4)\nprint('never')").in_worker();
     assert_eq!((early.exit(), early.output.stdout.as_str()), (Exit::Finished(4), "said\n"));
 }
 
@@ -64,7 +64,7 @@ if __name__ == '__main__':
     except Exception as error:
         print(type(error).__name__, error)
 ";
-    insta::assert_snapshot!(says(source), @r"
+    insta::assert_snapshot!(stdout_of(source), @r"
 Point(x=1, y=0.5, tags=['t']) True {'x': 1, 'y': 0.5, 'tags': ['t']}
 [Point(x=1, y=9.0, tags=[]), Point(x=2, y=0.5, tags=[])] Point(x=3, y=0.5, tags=['t']) True
 [<Colour.RED: 1>, Pair(a=1, b='b')] __main__ Point
@@ -95,7 +95,7 @@ async def main():
         group.create_task(work('last', 0.1))
     print(await queue.get())
 asyncio.run(main())";
-    let ran = trial(source).in_worker();
+    let ran = test_program(source).in_worker();
     insta::assert_snapshot!(ran.stdout(), @r"
 fast
 middle
@@ -106,11 +106,11 @@ last
 passed on
 ");
     assert!(ran.took.as_secs() < 3, "{:?}", ran.took);
-    assert_eq!(says("import asyncio\nawait asyncio.sleep(1)\nprint('at the top')"), "at the top\n");
+    assert_eq!(stdout_of("import asyncio\nawait asyncio.sleep(1)\nprint('at the top')"), "at the top\n");
 }
 
 #[test]
-fn input_shows_its_prompt_and_ends_where_it_ends() {
+fn input_shows_its_prompt_and_raises_at_the_end() {
     let source = "\
 import sys
 name = input('name? ')
@@ -121,19 +121,19 @@ try:
     input()
 except EOFError as error:
     print('EOFError', error)";
-    let ran = trial(source).with_stdin("Ada\n1815\nä\nb").in_worker();
+    let ran = test_program(source).with_stdin("Ada\n1815\nä\nb").in_worker();
     insta::assert_snapshot!(ran.stdout(), @r"
 name? hello Ada
 1815
 ['ä', 'b']
 EOFError EOF when reading a line
 ");
-    let bytes = trial("import sys; print(sys.stdin.buffer.read())").with_stdin("ä\n").in_worker();
+    let bytes = test_program("import sys; print(sys.stdin.buffer.read())").with_stdin("ä\n").in_worker();
     assert_eq!(bytes.stdout(), "b'\\xc3\\xa4\\n'\n");
 }
 
 #[test]
-fn the_time_zones_of_the_world_are_there() {
+fn all_time_zones_are_available() {
     let source = "\
 from datetime import datetime, timezone
 from zoneinfo import ZoneInfo, available_timezones
@@ -141,7 +141,7 @@ moment = datetime(2024, 7, 1, 12, tzinfo=timezone.utc)
 for name in ('Europe/Berlin', 'America/New_York', 'Asia/Kolkata'):
     print(moment.astimezone(ZoneInfo(name)).isoformat())
 print(len(available_timezones()) > 400)";
-    insta::assert_snapshot!(says(source), @r"
+    insta::assert_snapshot!(stdout_of(source), @r"
 2024-07-01T14:00:00+02:00
 2024-07-01T08:00:00-04:00
 2024-07-01T17:30:00+05:30
@@ -152,7 +152,7 @@ True
 #[test]
 fn the_last_expression_is_shown_as_a_notebook_shows_it() {
     let shown = |source: &str| {
-        let ran = trial(source).in_worker();
+        let ran = test_program(source).in_worker();
         ran.stdout();
         ran.output.results.iter().map(|shown| shown.data["text/plain"].clone()).collect::<Vec<_>>()
     };
@@ -162,12 +162,12 @@ fn the_last_expression_is_shown_as_a_notebook_shows_it() {
         assert!(shown(nothing).is_empty(), "{nothing}");
     }
     assert_eq!(shown("display(1, 'two')\n3"), ["1", "'two'", "3"]);
-    let html = trial("class A:\n    def _repr_html_(self): return '<b>a</b>'\nA()").in_worker();
+    let html = test_program("class A:\n    def _repr_html_(self): return '<b>a</b>'\nA()").in_worker();
     assert_eq!(html.output.results[0].data["text/html"], "<b>a</b>");
 }
 
 #[test]
-fn files_that_a_program_writes_can_be_read_back_by_every_way() {
+fn files_that_a_program_writes_can_be_read_by_every_way() {
     let source = "\
 import csv, glob, io, json, os, pathlib, shutil, tempfile, zipfile
 with open('/tmp/a.txt', 'w') as f:
@@ -209,7 +209,7 @@ except FileNotFoundError as error:
 with open('moved.csv', 'r+') as f:
     f.seek(2); f.write('X'); f.truncate(4); f.seek(0)
     print(repr(f.read()))";
-    insta::assert_snapshot!(says(source), @r"
+    insta::assert_snapshot!(stdout_of(source), @r"
 ['one', 'two', 'three'] 13
 [{'n': '3', 'square': '9'}]
 {'k': [1, None]}

@@ -1,11 +1,11 @@
-//! Exceptions that went through, told as CPython 3.14 tells them: no frame of the guest's own.
+//! Uncaught exceptions, shown as CPython 3.14 shows them, without frames of the runtime.
 
 use switchtower_contract::Exit;
 
-use super::bench::trial;
+use super::harness::test_program;
 
 fn traceback(source: &str) -> String {
-    let ran = trial(source).in_worker();
+    let ran = test_program(source).in_worker();
     assert_eq!(ran.exit(), Exit::Raised, "{ran:#?}");
     ran.output.error.unwrap().traceback
 }
@@ -32,7 +32,7 @@ ZeroDivisionError: division by zero
 }
 
 #[test]
-fn causes_notes_and_groups_are_told() {
+fn causes_notes_and_groups_are_shown() {
     let caused = "\
 try:
     {}['key']
@@ -69,7 +69,7 @@ RuntimeError: no luck
 }
 
 #[test]
-fn a_program_that_does_not_parse_gets_cpythons_words() {
+fn a_syntax_error_has_cpythons_message() {
     insta::assert_snapshot!(traceback("x = (1,\nprint(x"), @r#"
   File "<program>", line 2
     print(x
@@ -131,7 +131,7 @@ json.decoder.JSONDecodeError: Expecting property name enclosed in double quotes:
 #[test]
 fn a_program_can_print_its_own_traceback() {
     let source = "import traceback\ntry:\n    int('x')\nexcept ValueError:\n    print(traceback.format_exc(), end='')";
-    insta::assert_snapshot!(trial(source).in_worker().stdout(), @r#"
+    insta::assert_snapshot!(test_program(source).in_worker().stdout(), @r#"
 Traceback (most recent call last):
   File "<program>", line 3, in <module>
     int('x')
@@ -153,12 +153,12 @@ fn an_endless_recursion_of_any_kind_is_a_recursion_error() {
         "x = []\nfor _ in range(100_000): x = [x]\nrepr(x)",
         "import copy\nx = []\nfor _ in range(5_000): x = [x]\ncopy.deepcopy(x)",
     ] {
-        let ran = trial(source).in_worker();
+        let ran = test_program(source).in_worker();
         assert_eq!((ran.exit(), ran.raised()), (Exit::Raised, "RecursionError"), "{source}: {ran:?}");
     }
     let caught =
         "def f(n):\n    try:\n        return f(n + 1)\n    except RecursionError:\n        return n\nprint(f(0) > 500)";
-    assert_eq!(trial(caught).in_worker().stdout(), "True\n");
+    assert_eq!(test_program(caught).in_worker().stdout(), "True\n");
     let folded = traceback("def f(): f()\nf()");
     assert!(folded.contains("[Previous line repeated ") && folded.len() < 2000, "{folded}");
 }

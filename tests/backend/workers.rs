@@ -1,4 +1,4 @@
-//! Worker processes that die, and programs that nobody waits for any more.
+//! Worker processes that are killed, and runs whose callers leave.
 
 use std::process::Command;
 use std::time::Duration;
@@ -7,24 +7,24 @@ use switchtower_contract::{Event, Events, Exit, Fault};
 use switchtower_wasm::WasmWorkers;
 use tokio::time::Instant;
 
-use super::bench::{Alias, Trial, bench, first_event, open, trial};
+use super::harness::{Alias, TestProgram, first_event, harness, open, test_program};
 
 const ENDLESS: &str = "print('begun')\nwhile True: pass";
 
 async fn answers(workers: &WasmWorkers) {
-    assert_eq!(trial("print(1 + 1)").run(workers).await.stdout(), "2\n");
+    assert_eq!(test_program("print(1 + 1)").run(workers).await.stdout(), "2\n");
 }
 
 #[test]
-fn a_worker_that_is_killed_costs_one_program() {
+fn a_killed_worker_costs_one_program() {
     let alias = Alias::new("killed");
-    let bench = bench();
-    bench.block_on(async {
-        let workers = bench.own_workers(&alias, 1).await;
+    let harness = harness();
+    harness.block_on(async {
+        let workers = harness.own_workers(&alias, 1).await;
         answers(&workers).await;
         let [process] = &alias.processes()[..] else { panic!("one worker") };
 
-        let Trial { program, limits } = trial(ENDLESS);
+        let TestProgram { program, limits } = test_program(ENDLESS);
         let (events, mut from) = Events::channel();
         let mut sandbox = open(&workers).await;
         let lost = {
@@ -44,15 +44,15 @@ fn a_worker_that_is_killed_costs_one_program() {
 }
 
 #[test]
-fn a_worker_that_dies_at_rest_is_replaced() {
+fn an_idle_worker_that_is_killed_is_replaced() {
     let alias = Alias::new("resting");
-    let bench = bench();
-    bench.block_on(async {
-        let workers = bench.own_workers(&alias, 1).await;
+    let harness = harness();
+    harness.block_on(async {
+        let workers = harness.own_workers(&alias, 1).await;
         let [process] = &alias.processes()[..] else { panic!("one worker") };
         assert!(Command::new("kill").args(["-KILL", process]).status().unwrap().success());
         // The program may be the one that finds out; then it did not run, and is tried again, as a tier does.
-        let ran = trial("print(1)").run(&workers).await;
+        let ran = test_program("print(1)").run(&workers).await;
         assert!(matches!(ran.ended, Ok(_) | Err(Fault::Unavailable { .. } | Fault::Lost { .. })), "{ran:?}");
         answers(&workers).await;
         workers.shutdown().await;
@@ -62,10 +62,10 @@ fn a_worker_that_dies_at_rest_is_replaced() {
 #[test]
 fn a_worker_outlives_the_thread_that_it_was_started_from() {
     let alias = Alias::new("thread");
-    let bench = bench();
+    let harness = harness();
     let starts = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let workers = runtime.block_on(bench.own_workers(&alias, 1));
+        let workers = runtime.block_on(harness.own_workers(&alias, 1));
         (runtime, workers)
     };
     let (runtime, workers) = std::thread::scope(|scope| scope.spawn(starts).join().unwrap());
@@ -84,14 +84,14 @@ fn a_worker_outlives_the_thread_that_it_was_started_from() {
 #[test]
 fn a_run_that_is_dropped_frees_its_worker_within_200_ms() {
     let alias = Alias::new("dropped");
-    let bench = bench();
-    bench.block_on(async {
-        let workers = bench.own_workers(&alias, 1).await;
+    let harness = harness();
+    harness.block_on(async {
+        let workers = harness.own_workers(&alias, 1).await;
         let processes = alias.processes();
         let mut best = Duration::MAX;
         // The best of three: a machine that is busy with something else may be late once.
         for _ in 0..3 {
-            let Trial { program, limits } = trial(ENDLESS);
+            let TestProgram { program, limits } = test_program(ENDLESS);
             let (events, mut from) = Events::channel();
             let mut sandbox = open(&workers).await;
             {
@@ -110,11 +110,11 @@ fn a_run_that_is_dropped_frees_its_worker_within_200_ms() {
 }
 
 #[test]
-fn programs_wait_for_a_worker_and_all_are_answered() {
-    let bench = bench();
-    bench.block_on(async {
-        let trials: Vec<Trial> = (0..20).map(|n| trial(&format!("print({n} ** 2)"))).collect();
-        let ran = futures_util::future::join_all(trials.iter().map(|trial| trial.run(&*bench.workers))).await;
+fn programs_wait_for_a_worker_and_all_get_an_answer() {
+    let harness = harness();
+    harness.block_on(async {
+        let trials: Vec<TestProgram> = (0..20).map(|n| test_program(&format!("print({n} ** 2)"))).collect();
+        let ran = futures_util::future::join_all(trials.iter().map(|trial| trial.run(&*harness.workers))).await;
         for (n, ran) in ran.iter().enumerate() {
             assert_eq!((ran.exit(), ran.stdout()), (Exit::Finished(0), format!("{}\n", n * n).as_str()));
         }
@@ -122,7 +122,7 @@ fn programs_wait_for_a_worker_and_all_are_answered() {
 }
 
 #[test]
-fn every_layer_of_the_jail_is_told_of() {
-    let layers = bench().workers.layers();
+fn every_layer_of_the_jail_is_reported() {
+    let layers = harness().workers.layers();
     assert!(layers.iter().any(|layer| layer.status.is_ok()), "{layers:?}");
 }

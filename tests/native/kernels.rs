@@ -1,4 +1,4 @@
-//! Kernels that are kept: children that live on, cell after cell.
+//! Kernels: children that live on from cell to cell.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use switchtower_contract::{Backend as _, Cell, Change, Content, Escalation, Exit
 use switchtower_native::{Config, Native};
 use tokio::time::timeout;
 
-use super::bench::{bench, kill, size, until};
+use super::harness::{harness, kill, size, until};
 use crate::backend::kernels::{Notebook, as_expected, run};
 
 /// A cell has this long; after that it is interrupted.
@@ -14,18 +14,18 @@ const SHORT: Limits =
     Limits { wall: Duration::from_millis(300), memory: 256 << 20, output: 1 << 20, escalation: Escalation::Never };
 
 #[test]
-fn cells_are_what_a_notebook_makes_of_them() {
-    let Some(bench) = bench() else { return };
-    let profile = bench.profiles()[0];
-    bench.block_on(as_expected(bench.of(profile)));
+fn cells_behave_as_in_a_notebook() {
+    let Some(harness) = harness() else { return };
+    let profile = harness.profiles()[0];
+    harness.block_on(as_expected(harness.of(profile)));
 }
 
 #[test]
-fn names_last_from_cell_to_cell_and_two_kernels_know_nothing_of_each_other() {
-    let Some(bench) = bench() else { return };
-    for profile in bench.profiles() {
-        let native = bench.of(*profile);
-        bench.block_on(async {
+fn names_last_from_cell_to_cell_and_kernels_are_separate() {
+    let Some(harness) = harness() else { return };
+    for profile in harness.profiles() {
+        let native = harness.of(*profile);
+        harness.block_on(async {
             let (mut one, mut other) = (Notebook::open(native).await, Notebook::open(native).await);
             one.run("import pandas as pd\ndf = pd.DataFrame({'a': [1, 2]})\nopen('/tmp/mine', 'w').write('1')").await;
             other.run("df = 'another'").await;
@@ -43,11 +43,11 @@ fn names_last_from_cell_to_cell_and_two_kernels_know_nothing_of_each_other() {
 }
 
 #[test]
-fn what_happens_to_files_outside_is_seen_by_the_next_cell_and_what_it_does_is_told() {
-    let Some(bench) = bench() else { return };
-    for profile in bench.profiles() {
-        bench.block_on(async {
-            let mut notebook = Notebook::open(bench.of(*profile)).await;
+fn changes_of_files_from_outside_reach_the_next_cell_and_its_own_are_reported() {
+    let Some(harness) = harness() else { return };
+    for profile in harness.profiles() {
+        harness.block_on(async {
+            let mut notebook = Notebook::open(harness.of(*profile)).await;
             let change = |path: &str, content| Change { path: path.to_owned(), content };
             let source = "import os\nopen('/tmp/made/b', 'w').write(open('given').read() * 2)\nos.remove('old')";
             let mut cell = notebook.cell(source);
@@ -71,11 +71,11 @@ fn what_happens_to_files_outside_is_seen_by_the_next_cell_and_what_it_does_is_to
 }
 
 #[test]
-fn what_a_cell_writes_to_files_counts_for_that_cell_and_not_for_the_next() {
-    let Some(bench) = bench() else { return };
-    for profile in bench.profiles() {
-        bench.block_on(async {
-            let mut notebook = Notebook::open(bench.of(*profile)).await;
+fn files_count_as_memory_of_the_cell_that_writes_them_alone() {
+    let Some(harness) = harness() else { return };
+    for profile in harness.profiles() {
+        harness.block_on(async {
+            let mut notebook = Notebook::open(harness.of(*profile)).await;
             let source = "chunk = b'x' * (1 << 20)\nwith open('/tmp/forty', 'wb') as file:\n    \
                           for n in range(40): file.write(chunk)";
             let writes = notebook.run(source).await.0.outcome.usage.memory;
@@ -88,12 +88,13 @@ fn what_a_cell_writes_to_files_counts_for_that_cell_and_not_for_the_next() {
 }
 
 #[test]
-fn processes_that_keep_kernels_end_when_there_are_none_and_start_again_with_the_next() {
-    let Some(bench) = bench() else { return };
-    let alias = bench.alias("idle");
-    let size = Config { workers: 1, kernel_worker_idle: Some(Duration::from_millis(300)), ..size(bench.profiles()[0]) };
+fn kernel_workers_end_when_they_are_idle_and_start_again_with_the_next_kernel() {
+    let Some(harness) = harness() else { return };
+    let alias = harness.alias("idle");
+    let size =
+        Config { workers: 1, kernel_worker_idle: Some(Duration::from_millis(300)), ..size(harness.profiles()[0]) };
     let native = Native::new(alias.installation(), size);
-    bench.block_on(async {
+    harness.block_on(async {
         native.ensure_started().await.unwrap();
         let mut notebook = Notebook::open(&native).await;
         assert_eq!(notebook.shows("x = 1\nx").await, "1");
@@ -112,11 +113,11 @@ fn processes_that_keep_kernels_end_when_there_are_none_and_start_again_with_the_
 }
 
 #[test]
-fn a_cell_whose_time_is_over_is_interrupted_and_the_names_stay() {
-    let Some(bench) = bench() else { return };
-    for profile in bench.profiles() {
-        bench.block_on(async {
-            let mut notebook = Notebook::open(bench.of(*profile)).await;
+fn a_cell_past_its_deadline_is_interrupted_and_the_names_stay() {
+    let Some(harness) = harness() else { return };
+    for profile in harness.profiles() {
+        harness.block_on(async {
+            let mut notebook = Notebook::open(harness.of(*profile)).await;
             notebook.run("x = 41").await;
             for source in ["x += 1\nwhile True: pass", "import time; time.sleep(60)"] {
                 let cell = notebook.cell(source);
@@ -130,11 +131,11 @@ fn a_cell_whose_time_is_over_is_interrupted_and_the_names_stay() {
 }
 
 #[test]
-fn a_cell_that_is_broken_off_leaves_its_names_and_the_next_one_tells_its_files() {
-    let Some(bench) = bench() else { return };
-    for profile in bench.profiles() {
-        bench.block_on(async {
-            let mut notebook = Notebook::open(bench.of(*profile)).await;
+fn a_cancelled_cell_leaves_its_names_and_the_next_one_reports_its_files() {
+    let Some(harness) = harness() else { return };
+    for profile in harness.profiles() {
+        harness.block_on(async {
+            let mut notebook = Notebook::open(harness.of(*profile)).await;
             notebook.run("x = 1").await;
             let cell = notebook.cell("x = 2\nopen('/tmp/left', 'w').write('yes')\nwhile True: pass");
             let limits = Limits::default();
@@ -151,11 +152,11 @@ fn a_cell_that_is_broken_off_leaves_its_names_and_the_next_one_tells_its_files()
 }
 
 #[test]
-fn a_cell_that_heeds_nothing_or_ends_its_interpreter_is_the_last_of_its_kernel() {
-    let Some(bench) = bench() else { return };
-    for profile in bench.profiles() {
-        let native = bench.of(*profile);
-        bench.block_on(async {
+fn a_cell_that_ignores_interrupts_or_ends_its_interpreter_ends_its_kernel() {
+    let Some(harness) = harness() else { return };
+    for profile in harness.profiles() {
+        let native = harness.of(*profile);
+        harness.block_on(async {
             let mut beside = Notebook::open(native).await;
             beside.run("y = 1").await;
             for (source, exit) in [
@@ -183,16 +184,16 @@ fn a_cell_that_heeds_nothing_or_ends_its_interpreter_is_the_last_of_its_kernel()
 }
 
 #[test]
-fn a_cell_that_needs_more_is_handed_on_before_it_sees_an_error() {
-    let Some(bench) = bench() else { return };
+fn a_cell_that_needs_more_escalates_before_it_sees_an_error() {
+    let Some(harness) = harness() else { return };
     let limits = Limits { escalation: Escalation::OnNeed, ..Limits::default() };
-    for profile in bench.profiles() {
-        bench.block_on(async {
+    for profile in harness.profiles() {
+        harness.block_on(async {
             for (source, need) in [
                 ("print(1)\nimport tensorflow", Need::Module("tensorflow".into())),
                 ("import subprocess\nsubprocess.run(['ls'])", Need::Process("ls".into())),
             ] {
-                let mut notebook = Notebook::open(bench.of(*profile)).await;
+                let mut notebook = Notebook::open(harness.of(*profile)).await;
                 let cell = notebook.cell(source);
                 let (ran, output) = run(notebook.kernel.as_mut(), &cell, &limits).await;
                 assert_eq!(ran.unwrap_err(), Fault::Unsupported(need));
@@ -203,10 +204,10 @@ fn a_cell_that_needs_more_is_handed_on_before_it_sees_an_error() {
 }
 
 #[test]
-fn code_of_our_own_sees_the_kernel_and_leaves_no_trace() {
-    let Some(bench) = bench() else { return };
-    bench.block_on(async {
-        let mut notebook = Notebook::open(bench.of(bench.profiles()[0])).await;
+fn internal_code_sees_the_kernel_and_leaves_no_trace() {
+    let Some(harness) = harness() else { return };
+    harness.block_on(async {
+        let mut notebook = Notebook::open(harness.of(harness.profiles()[0])).await;
         notebook.run("x = 41").await;
         let code = "import sys\ny = sys.modules['__main__'].x + 1\nprint(y)";
         assert_eq!(notebook.kernel.run_internal(code, Duration::from_secs(5)).await.unwrap(), "42\n");
@@ -215,12 +216,12 @@ fn code_of_our_own_sees_the_kernel_and_leaves_no_trace() {
 }
 
 #[test]
-fn a_kernel_is_opened_in_its_folder_with_its_variables() {
-    let Some(bench) = bench() else { return };
-    bench.block_on(async {
+fn a_kernel_starts_in_its_folder_with_its_variables() {
+    let Some(harness) = harness() else { return };
+    harness.block_on(async {
         let opening =
             KernelOptions { env: [("TOKEN".into(), "t".into())].into(), folder: Some("/home/user/project".into()) };
-        let mut kernel = bench.of(bench.profiles()[0]).kernels().unwrap().open_kernel(&opening).await.unwrap();
+        let mut kernel = harness.of(harness.profiles()[0]).kernels().unwrap().open_kernel(&opening).await.unwrap();
         let source = "import os\nprint(os.getcwd(), os.environ['TOKEN'])".to_owned();
         let cell = Cell { source, number: 1, ..Cell::default() };
         let (_, output) = run(kernel.as_mut(), &cell, &Limits::default()).await;
@@ -229,12 +230,12 @@ fn a_kernel_is_opened_in_its_folder_with_its_variables() {
 }
 
 #[test]
-fn the_kernels_of_a_worker_that_was_killed_are_lost_and_new_ones_come() {
-    let Some(bench) = bench() else { return };
-    let profile = *bench.profiles().last().unwrap();
-    let alias = bench.alias("kernels");
+fn the_kernels_of_a_killed_worker_are_lost_and_new_ones_can_be_opened() {
+    let Some(harness) = harness() else { return };
+    let profile = *harness.profiles().last().unwrap();
+    let alias = harness.alias("kernels");
     let native = Native::new(alias.installation(), Config { workers: 0, ..size(profile) });
-    bench.block_on(async {
+    harness.block_on(async {
         let mut notebook = Notebook::open(&native).await;
         notebook.run("x = 1").await;
         let [worker] = alias.workers()[..] else { panic!("one worker: {:?}", alias.workers()) };
@@ -251,15 +252,15 @@ fn the_kernels_of_a_worker_that_was_killed_are_lost_and_new_ones_come() {
 }
 
 #[test]
-fn a_kernel_that_there_was_no_room_for_is_opened_when_there_is() {
-    let Some(bench) = bench() else { return };
-    let profile = *bench.profiles().last().unwrap();
-    let alias = bench.alias("room");
+fn a_kernel_beyond_the_limit_can_be_opened_after_another_has_closed() {
+    let Some(harness) = harness() else { return };
+    let profile = *harness.profiles().last().unwrap();
+    let alias = harness.alias("room");
     let native = Native::new(
         alias.installation(),
         Config { workers: 0, kernel_workers: 1, kernels_per_worker: 1, ..size(profile) },
     );
-    bench.block_on(async {
+    harness.block_on(async {
         let mut first = Notebook::open(&native).await;
         first.run("x = 1").await;
         let mut second = Notebook::open(&native).await;

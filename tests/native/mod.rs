@@ -1,15 +1,15 @@
-//! The scientific tier with its real worker, behind both kinds of walls: what a tier may rely on, what a Python program
-//! may, and what a hostile one may not.
+//! The scientific tier with its real worker, in both profiles of the jail: promises to the tier, to Python programs, and what
+//! hostile programs cannot do.
 //!
-//! Where this machine's Python cannot be embedded, these tests say so and pass.
+//! Where this machine's Python cannot be embedded, these tests report that and pass.
 
-mod bench;
-mod cases;
+mod crash_cleanup;
+mod harness;
+mod hostile_cases;
+mod independent_runs;
+mod jail;
 mod kernels;
-mod line;
 mod programs;
-mod remains;
-mod walls;
-mod witnesses;
+mod request_path;
 
-pub(crate) use bench::{folder, in_each_profile, tell};
+pub(crate) use harness::{folder, in_each_profile, print_line};

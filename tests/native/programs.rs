@@ -1,4 +1,4 @@
-//! What a Python program may rely on in this tier.
+//! Promises of this tier to Python programs.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,8 +8,8 @@ use switchtower_contract::conformance::{PYTHON, TestPrograms, run_suite};
 use switchtower_contract::{Backend as _, Event, Events, Exit, Fault, File, Language, Need, Spec};
 use switchtower_native::{Config, Native, WorkerLifetime};
 
-use super::bench::{PROFILES, bench, said, size, tried};
-use crate::backend::bench::{Trial, first_event, open, trial};
+use super::harness::{PROFILES, harness, run_in_profiles, size, stdouts_of};
+use crate::backend::harness::{TestProgram, first_event, open, test_program};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -22,10 +22,10 @@ const PROGRAMS: TestPrograms = TestPrograms {
 };
 
 #[test]
-fn every_promise_of_a_backend_is_kept_behind_either_walls() {
-    let Some(bench) = bench() else { return };
-    for profile in bench.profiles() {
-        let report = bench.block_on(run_suite(bench.of(*profile), &PROGRAMS));
+fn the_backend_passes_the_conformance_suite_in_both_profiles() {
+    let Some(harness) = harness() else { return };
+    for profile in harness.profiles() {
+        let report = harness.block_on(run_suite(harness.of(*profile), &PROGRAMS));
         report.verdict().unwrap_or_else(|broken| panic!("{profile:?}: {broken}"));
         assert!(report.kept.len() >= 23, "{report}");
     }
@@ -43,13 +43,13 @@ fig, ax = plt.subplots(); ax.plot([3, 1])
 None";
 
 #[test]
-fn figures_come_in_order_with_what_is_printed_and_those_left_open_at_the_end() {
-    let Some(bench) = bench() else { return };
-    for profile in bench.profiles() {
-        bench.block_on(async {
-            let Trial { program, limits } = trial(FIGURES);
+fn figures_are_shown_in_order_with_the_output_and_open_ones_at_the_end() {
+    let Some(harness) = harness() else { return };
+    for profile in harness.profiles() {
+        harness.block_on(async {
+            let TestProgram { program, limits } = test_program(FIGURES);
             let (events, mut from) = Events::channel();
-            let mut sandbox = open(bench.of(*profile)).await;
+            let mut sandbox = open(harness.of(*profile)).await;
             let run = async {
                 let ended = sandbox.run(&program, &limits, &events).await;
                 drop(events);
@@ -77,11 +77,11 @@ fn figures_come_in_order_with_what_is_printed_and_those_left_open_at_the_end() {
 
 /// The value of the last expression, by its types.
 fn shown(source: &str) -> Vec<BTreeMap<String, String>> {
-    let last = |ran: crate::backend::bench::Ran| {
+    let last = |ran: crate::backend::harness::TestRun| {
         ran.stdout();
         ran.output.results.into_iter().find(|shown| shown.main).unwrap_or_else(|| panic!("{source}")).data
     };
-    tried(&trial(source)).into_iter().map(last).collect()
+    run_in_profiles(&test_program(source)).into_iter().map(last).collect()
 }
 
 #[test]
@@ -112,15 +112,15 @@ fn the_last_value_is_shown_as_a_notebook_shows_it() {
 }
 
 #[test]
-fn what_is_displayed_keeps_its_place_among_what_is_printed() {
-    let Some(bench) = bench() else { return };
+fn displayed_values_keep_their_order_with_the_output() {
+    let Some(harness) = harness() else { return };
     let source = "from IPython.display import display\nfor n in range(50):\n    print(n)\n    display(n)";
     let expected: String = (0..50).map(|n| format!("{n}\n[{n}]")).collect();
-    for profile in bench.profiles() {
-        bench.block_on(async {
-            let Trial { program, limits } = trial(source);
+    for profile in harness.profiles() {
+        harness.block_on(async {
+            let TestProgram { program, limits } = test_program(source);
             let (events, mut from) = Events::channel();
-            let mut sandbox = open(bench.of(*profile)).await;
+            let mut sandbox = open(harness.of(*profile)).await;
             let run = async {
                 sandbox.run(&program, &limits, &events).await.unwrap();
                 drop(events);
@@ -141,22 +141,22 @@ fn what_is_displayed_keeps_its_place_among_what_is_printed() {
 }
 
 #[test]
-fn input_is_what_was_given_and_ends_where_it_ends() {
+fn input_reads_the_given_text_to_its_end() {
     let source = "import sys\nprint(input('name? '))\nprint([line.strip() for line in sys.stdin])\n\
                   try: input()\nexcept EOFError: print('over')";
-    for ran in tried(&trial(source).with_stdin("Ada\nä\nlast")) {
+    for ran in run_in_profiles(&test_program(source).with_stdin("Ada\nä\nlast")) {
         assert_eq!(ran.stdout(), "name? Ada\n['ä', 'last']\nover\n");
     }
-    for ran in tried(&trial("input()")) {
+    for ran in run_in_profiles(&test_program("input()")) {
         assert_eq!((ran.exit(), ran.raised()), (Exit::Raised, "EOFError"), "{ran:?}");
     }
 }
 
 #[test]
-fn a_traceback_has_the_programs_frames_and_none_of_ours() {
-    for ran in
-        tried(&trial("import numpy as np\ndef half(x):\n    return np.linalg.inv(x)\n\nprint(half(np.zeros((2, 2))))"))
-    {
+fn a_traceback_has_only_the_programs_frames() {
+    for ran in run_in_profiles(&test_program(
+        "import numpy as np\ndef half(x):\n    return np.linalg.inv(x)\n\nprint(half(np.zeros((2, 2))))",
+    )) {
         let failure = ran.output.error.unwrap();
         assert_eq!((&*failure.name, failure.line), ("LinAlgError", Some(3)));
         assert!(!failure.traceback.contains("switchtower"), "{}", failure.traceback);
@@ -165,7 +165,10 @@ fn a_traceback_has_the_programs_frames_and_none_of_ours() {
         // The marks below a line differ from one Python to the next.
         let is_mark = |line: &&str| !line.trim().is_empty() && line.chars().all(|it| " ~^".contains(it));
         let plain = |text: String| text.lines().filter(|line| !is_mark(line)).collect::<Vec<_>>().join("\n");
-        tried(&trial(source)).into_iter().map(|ran| plain(ran.output.error.unwrap().traceback)).collect()
+        run_in_profiles(&test_program(source))
+            .into_iter()
+            .map(|ran| plain(ran.output.error.unwrap().traceback))
+            .collect()
     };
     for traceback in told("def half(x):\n    return x / 0\n\nprint(half(1) + 2)") {
         insta::allow_duplicates! {
@@ -191,7 +194,7 @@ SyntaxError: '(' was never closed
 }
 
 #[test]
-fn leaving_gives_the_code_that_a_shell_would_see() {
+fn exiting_gives_the_code_that_a_shell_would_see() {
     for (source, code, stdout, stderr) in [
         ("import sys; sys.exit()", 0, "", ""),
         ("import sys; sys.exit(3)", 3, "", ""),
@@ -205,7 +208,7 @@ fn leaving_gives_the_code_that_a_shell_would_see() {
             "",
         ),
     ] {
-        for ran in tried(&trial(source)) {
+        for ran in run_in_profiles(&test_program(source)) {
             assert_eq!(ran.exit(), Exit::Finished(code), "{source}");
             assert_eq!(
                 (&*ran.output.stdout, &*ran.output.stderr, &ran.output.error),
@@ -224,14 +227,14 @@ fn memory_ends_in_an_exception_that_can_be_caught_and_else_ends_the_program() {
         "x = 'x'\nwhile True: x += x",
         "x = []\nwhile True: x.append({i: str(i) for i in range(10_000)})",
     ] {
-        for ran in tried(&trial(source)) {
+        for ran in run_in_profiles(&test_program(source)) {
             assert_eq!(ran.exit(), Exit::OutOfMemory, "{source}: {ran:?}");
             assert_eq!(ran.outcome().unmet_need, Some(Need::Memory(256 << 20)), "{source}");
         }
     }
     let source =
         "try: x = bytearray(400 << 20)\nexcept MemoryError: print('less, then')\nprint(len(bytearray(100 << 20)))";
-    for ran in tried(&trial(source)) {
+    for ran in run_in_profiles(&test_program(source)) {
         assert_eq!((ran.exit(), &*ran.output.stdout), (Exit::Finished(0), "less, then\n104857600\n"));
         let used = ran.outcome().usage.memory;
         assert!((90 << 20..=256 << 20).contains(&used), "{used}");
@@ -239,14 +242,14 @@ fn memory_ends_in_an_exception_that_can_be_caught_and_else_ends_the_program() {
 }
 
 #[test]
-fn what_a_program_writes_to_files_counts_as_memory_whatever_it_removes_before_its_end() {
+fn files_count_as_memory_even_if_they_are_removed_before_the_end() {
     const MB: u64 = 1 << 20;
     let used = |source: &str| -> Vec<u64> {
-        let used = |ran: crate::backend::bench::Ran| {
+        let used = |ran: crate::backend::harness::TestRun| {
             ran.stdout();
             ran.outcome().usage.memory
         };
-        tried(&trial(source)).into_iter().map(used).collect()
+        run_in_profiles(&test_program(source)).into_iter().map(used).collect()
     };
     for used in used("print('nothing')") {
         assert!(used < 24 * MB, "{used}");
@@ -265,14 +268,14 @@ fn what_a_program_writes_to_files_counts_as_memory_whatever_it_removes_before_it
 }
 
 #[test]
-fn a_program_that_never_ends_is_ended_at_its_deadline() {
+fn an_endless_program_is_ended_at_its_deadline() {
     for source in [
         "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
         "import numpy as np\nx = np.ones((800, 800))\nwhile True: x @ x",
         "import time; time.sleep(3600)",
         "import threading; threading.Event().wait(3600)",
     ] {
-        for ran in tried(&trial(source).within(SECOND / 2)) {
+        for ran in run_in_profiles(&test_program(source).within(SECOND / 2)) {
             assert_eq!(ran.exit(), Exit::TimedOut, "{source}");
             assert!(ran.took < 2 * SECOND, "{source}: {:?}", ran.took);
         }
@@ -280,13 +283,13 @@ fn a_program_that_never_ends_is_ended_at_its_deadline() {
 }
 
 #[test]
-fn what_is_printed_is_heard_while_the_program_goes_on() {
-    let Some(bench) = bench() else { return };
-    for profile in bench.profiles() {
-        bench.block_on(async {
-            let Trial { program, limits } = trial("print('first')\nwhile True: pass");
+fn output_arrives_while_the_program_runs() {
+    let Some(harness) = harness() else { return };
+    for profile in harness.profiles() {
+        harness.block_on(async {
+            let TestProgram { program, limits } = test_program("print('first')\nwhile True: pass");
             let (events, mut from) = Events::channel();
-            let mut sandbox = open(bench.of(*profile)).await;
+            let mut sandbox = open(harness.of(*profile)).await;
             let mut run = std::pin::pin!(sandbox.run(&program, &limits, &events));
             // The run would go on for another half minute; it is dropped here.
             assert_eq!(first_event(run.as_mut(), &mut from).await, Event::Stdout("first\n".into()));
@@ -295,20 +298,22 @@ fn what_is_printed_is_heard_while_the_program_goes_on() {
 }
 
 #[test]
-fn output_is_cut_at_its_limit_and_said_to_be() {
-    for ran in tried(&trial("import sys\nfor i in range(3000): print('ä' * 512); print(i, file=sys.stderr)")) {
+fn output_is_cut_at_its_limit_and_reported_as_truncated() {
+    for ran in
+        run_in_profiles(&test_program("import sys\nfor i in range(3000): print('ä' * 512); print(i, file=sys.stderr)"))
+    {
         assert_eq!((ran.exit(), ran.outcome().truncated), (Exit::Finished(0), true));
         let kept = ran.output.stdout.len() + ran.output.stderr.len();
         // A character that the limit cuts in two is replaced by one that may be longer.
         assert!(((1 << 20) - 4..=(1 << 20) + 4).contains(&kept), "{kept}");
     }
-    for ran in tried(&trial("print('x' * (1 << 20), end='')")) {
+    for ran in run_in_profiles(&test_program("print('x' * (1 << 20), end='')")) {
         assert!(!ran.outcome().truncated && ran.stdout().len() == 1 << 20);
     }
 }
 
 #[test]
-fn a_program_has_what_it_was_given_and_nothing_of_the_one_before() {
+fn a_program_has_its_own_inputs_and_nothing_of_the_one_before() {
     let source = "\
 import getpass, os, tempfile
 print(os.getcwd(), os.path.expanduser('~'), os.environ.get('TOKEN'), sorted(os.listdir('.')))
@@ -316,26 +321,27 @@ print([it for it in os.scandir('/tmp') if it.is_file()])
 print(open('table.csv').read(), open('deep/er/note').read())
 open('/tmp/left', 'w').write('x'); open('left', 'w').write('x')
 with tempfile.NamedTemporaryFile() as file: print(file.name.startswith('/tmp/'))";
-    let mut given = trial(source);
+    let mut given = test_program(source);
     let file = |path: &str, content: &[u8]| File { path: path.to_owned(), content: content.to_vec() };
     given.program.files = vec![file("table.csv", b"a,b"), file("/home/user/deep/er/note", b"noted")];
     given.program.env = Some([("TOKEN".to_owned(), "t".to_owned())].into());
     for _ in 0..2 {
-        for ran in tried(&given) {
+        for ran in run_in_profiles(&given) {
             assert_eq!(ran.stdout(), "/home/user /home/user t ['deep', 'table.csv']\n[]\na,b noted\nTrue\n");
         }
     }
-    for printed in said("import os\nprint(os.environ.get('TOKEN'), os.listdir('.'), os.path.exists('/tmp/left'))") {
+    for printed in stdouts_of("import os\nprint(os.environ.get('TOKEN'), os.listdir('.'), os.path.exists('/tmp/left'))")
+    {
         assert_eq!(printed, "None [] False\n");
     }
 }
 
 #[test]
-fn what_nobody_seeded_differs_from_run_to_run() {
+fn unseeded_values_differ_between_runs() {
     let source = "import random, uuid, secrets, numpy as np, tempfile\n\
                   draws = (random.random, np.random.rand, np.random.default_rng().random, uuid.uuid4, secrets.token_hex,\n\
                   lambda: next(tempfile._get_candidate_names()))\nfor draw in draws: print(draw())";
-    let runs: Vec<String> = (0..3).flat_map(|_| said(source)).collect();
+    let runs: Vec<String> = (0..3).flat_map(|_| stdouts_of(source)).collect();
     let mut drawn: Vec<&str> = runs.iter().flat_map(|run| run.lines()).collect();
     let count = drawn.len();
     assert_eq!(count, runs.len() * 6);
@@ -371,13 +377,13 @@ const NEEDS: [(&str, &str, &str); 10] = [
 ];
 
 #[test]
-fn a_need_moves_the_program_on_or_is_named_beside_its_own_exception() {
+fn a_need_escalates_or_is_reported_with_the_programs_exception() {
     for (source, need, exceptions) in NEEDS {
-        for ran in tried(&trial(source).on_need()) {
+        for ran in run_in_profiles(&test_program(source).on_need()) {
             let Err(Fault::Unsupported(named)) = &ran.ended else { panic!("{source}: {ran:#?}") };
             assert_eq!(named.to_string(), need, "{source}");
         }
-        for ran in tried(&trial(source)) {
+        for ran in run_in_profiles(&test_program(source)) {
             assert_eq!(ran.exit(), Exit::Raised, "{source}: {ran:#?}");
             assert!(exceptions.split(' ').any(|name| name == ran.raised()), "{source}: {}", ran.raised());
             assert_eq!(ran.outcome().unmet_need.as_ref().map(ToString::to_string).as_deref(), Some(need), "{source}");
@@ -386,44 +392,44 @@ fn a_need_moves_the_program_on_or_is_named_beside_its_own_exception() {
 }
 
 #[test]
-fn memory_time_and_a_clock_of_ones_own_are_needs_too() {
-    for ran in tried(&trial("x = []\nwhile True: x.append(bytearray(1 << 20))").on_need()) {
+fn memory_time_and_seeded_clocks_are_needs() {
+    for ran in run_in_profiles(&test_program("x = []\nwhile True: x.append(bytearray(1 << 20))").on_need()) {
         assert!(matches!(ran.ended, Err(Fault::Unsupported(Need::Memory(_)))), "{:?}", ran.ended);
     }
     let wall = SECOND / 2;
-    for ran in tried(&trial("while True: pass").within(wall).on_need()) {
+    for ran in run_in_profiles(&test_program("while True: pass").within(wall).on_need()) {
         assert_eq!(ran.ended, Err(Fault::Unsupported(Need::Time(wall))));
     }
-    for ran in tried(&trial("print(1)").seeded(7)) {
+    for ran in run_in_profiles(&test_program("print(1)").seeded(7)) {
         assert!(matches!(ran.ended, Err(Fault::Unsupported(Need::Language(_)))), "{:?}", ran.ended);
     }
 }
 
 #[test]
-fn what_any_machine_would_refuse_is_no_need() {
+fn what_every_machine_refuses_is_no_need() {
     for source in
         ["open('missing.txt')", "open('/tmp/missing.txt')", "import os; os.rmdir('nothing')", "open('/tmp')", "1 / 0"]
     {
-        for ran in tried(&trial(source).on_need()) {
+        for ran in run_in_profiles(&test_program(source).on_need()) {
             assert_eq!((ran.exit(), &ran.outcome().unmet_need), (Exit::Raised, &None), "{source}");
         }
     }
 }
 
 #[test]
-fn a_worker_that_has_served_its_time_is_replaced_and_nobody_notices() {
-    let Some(bench) = bench() else { return };
-    let profile = *bench.profiles().last().unwrap();
-    let alias = bench.alias("renewed");
+fn a_worker_past_its_lifetime_is_replaced_without_a_failed_program() {
+    let Some(harness) = harness() else { return };
+    let profile = *harness.profiles().last().unwrap();
+    let alias = harness.alias("renewed");
     let lifetime = WorkerLifetime { max_runs: 3, max_age: Duration::from_secs(3600) };
     let native = Native::new(alias.installation(), Config { workers: 1, lifetime, ..size(profile) });
-    bench.block_on(async {
+    harness.block_on(async {
         native.ensure_started().await.unwrap();
         let first = alias.workers();
         let mut programs = 0_u64;
         let mut hashes = std::collections::BTreeSet::new();
         while hashes.len() < 2 {
-            let ran = trial("print(hash('a'))").run(&native).await;
+            let ran = test_program("print(hash('a'))").run(&native).await;
             hashes.insert(ran.stdout().to_owned());
             programs += 1;
             assert!(programs < 100_000, "it is never replaced");
@@ -434,19 +440,19 @@ fn a_worker_that_has_served_its_time_is_replaced_and_nobody_notices() {
 }
 
 #[test]
-fn a_worker_that_does_not_prove_itself_means_that_there_is_no_such_tier() {
-    let Some(bench) = bench() else { return };
+fn the_tier_is_absent_if_the_self_test_of_a_worker_fails() {
+    let Some(harness) = harness() else { return };
     for (name, script, reason) in [
         ("nonsense", "#!/bin/sh\nhead -c 64 /dev/zero >&0\nsleep 5\n", "the worker"),
         ("silent", "#!/bin/sh\nexit 3\n", "the worker ended before it was ready"),
     ] {
-        let alias = bench.alias(name);
+        let alias = harness.alias(name);
         let worker = alias.folder().join("switchtower-native");
         std::fs::remove_file(&worker).unwrap();
         std::fs::write(&worker, script).unwrap();
         std::fs::set_permissions(&worker, std::fs::Permissions::from_mode(0o755)).unwrap();
         let native = Native::new(alias.installation(), size(PROFILES[1]));
-        bench.block_on(async {
+        harness.block_on(async {
             let why = native.ensure_started().await.unwrap_err().to_string();
             assert!(why.starts_with(reason), "{why}");
             let opened = native.open(&Spec::new(Language::Python)).await;

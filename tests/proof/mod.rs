@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use crate::native::{folder, tell};
+use crate::native::{folder, print_line};
 
 /// Runs `fuzz-proof` with these arguments; nothing where the scientific tier cannot be on this machine.
 fn fuzz(arguments: &[&str]) -> Option<Output> {
@@ -17,7 +17,7 @@ fn fuzz(arguments: &[&str]) -> Option<Output> {
 fn agreed(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-    tell(said.trim_end());
+    print_line(said.trim_end());
     said
 }
 
@@ -77,7 +77,7 @@ fn what_the_proof_passes_of_the_workloads_is_the_same_in_two_workers() {
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/workloads"), PathBuf::from);
     let file = folder.join("dev.jsonl");
     if !file.exists() {
-        return tell(&format!(
+        return print_line(&format!(
             "skipped: no workloads in {}; SWITCHTOWER_WORKLOADS names their folder",
             folder.display()
         ));

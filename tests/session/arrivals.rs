@@ -12,7 +12,7 @@ use switchtower_core::seed::Seed;
 use switchtower_core::tier::{self, Tier, Tiers};
 
 use super::harness::{Plan, asked, caller, over, run, told};
-use crate::backend::bench::bench;
+use crate::backend::harness::harness;
 
 struct Forgetful(Arc<dyn Backend>);
 
@@ -67,11 +67,11 @@ const MOVES: &str = "import threading\nthreading.main_thread().name";
 
 #[test]
 fn names_of_all_kinds_are_in_the_other_kernel_what_they_were_and_what_cannot_be_is_named() {
-    bench().block_on(async {
+    harness().block_on(async {
         let tier = |name: &str, backend: Arc<dyn Backend>| {
             Tier::new(name.into(), backend, tier::Config::default(), &Seed::fixed(1))
         };
-        let workers: Arc<dyn Backend> = bench().workers.clone();
+        let workers: Arc<dyn Backend> = harness().workers.clone();
         let tiers = Tiers::new([tier("wasm", workers.clone()), tier("native", Arc::new(Forgetful(workers)))]);
         let (_router, sessions) = over(tiers, &Plan::default());
         let open = async || sessions.create(&caller("ada"), asked()).await.unwrap();

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::harness::{Cloud, Plan, TestHarness, asked, caller, over, run, seconds, told};
-use crate::backend::bench::bench;
+use crate::backend::harness::harness;
 
 /// Sessions of the greedy caller, each with a cell that never ends.
 const GREEDY: usize = 8;
@@ -92,9 +92,9 @@ async fn nobody_waits(tier: &str, sessions: &Sessions) {
 
 #[test]
 fn endless_cells_of_one_caller_keep_no_cell_of_another_waiting_in_webassembly() {
-    let bench = bench();
-    bench.block_on(async {
-        nobody_waits("wasm", &sessions_over("wasm", Arc::clone(&bench.workers) as Arc<dyn Backend>)).await;
+    let harness = harness();
+    harness.block_on(async {
+        nobody_waits("wasm", &sessions_over("wasm", Arc::clone(&harness.workers) as Arc<dyn Backend>)).await;
     });
 }
 

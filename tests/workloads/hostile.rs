@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::each;
 use super::items::{hostile, items};
-use crate::backend::bench::{Alias, bench, trial};
+use crate::backend::harness::{Alias, harness, test_program};
 
 const LIMIT: Duration = Duration::from_secs(2);
 /// Beyond its limit a program gets the worker's grace, and whatever a busy machine adds.
@@ -63,14 +63,14 @@ fn hostile_programs_harm_nobody_but_themselves() {
         return;
     }
     let alias = Alias::new("hostile");
-    let bench = bench();
-    let workers = bench.block_on(bench.own_workers(&alias, super::AT_ONCE));
+    let harness = harness();
+    let workers = harness.block_on(harness.own_workers(&alias, super::AT_ONCE));
     let (canaries_before, folders_before) = (canaries(), folders());
 
     let ends = each(&programs, |item| {
         let workers = &workers;
         async move {
-            let mut attempt = trial(&item.code).within(LIMIT);
+            let mut attempt = test_program(&item.code).within(LIMIT);
             attempt.program.stdin = item.stdin.clone();
             let started = Instant::now();
             let ran = attempt.run(workers).await;
@@ -79,7 +79,7 @@ fn hostile_programs_harm_nobody_but_themselves() {
                 let said = [&ran.output.stdout, &ran.output.stderr].into_iter().any(|text| text.contains(loot));
                 assert!(!said, "{}: {:?}", item.id, ran.output);
             }
-            let next = trial("print(1 + 1)").run(workers).await;
+            let next = test_program("print(1 + 1)").run(workers).await;
             assert_eq!(next.stdout(), "2\n", "after {}", item.id);
             match ran.ended {
                 Ok(outcome) => outcome.exit.name(),
@@ -92,7 +92,7 @@ fn hostile_programs_harm_nobody_but_themselves() {
     assert_eq!(canaries(), canaries_before);
     assert_eq!(folders(), folders_before);
     assert_eq!(alias.processes().len(), super::AT_ONCE, "no process beside the workers");
-    bench.block_on(workers.shutdown());
+    harness.block_on(workers.shutdown());
     let mut counts = BTreeMap::new();
     ends.iter().for_each(|end| *counts.entry(end).or_insert(0) += 1);
     println!("{} hostile programs: {counts:?}", programs.len());

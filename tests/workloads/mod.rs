@@ -22,17 +22,17 @@ use switchtower_core::router::{Answer, Parts, Router};
 use switchtower_core::seed::Seed;
 use switchtower_core::tier::{Tier, Tiers};
 
-use crate::backend::bench::bench;
+use crate::backend::harness::harness;
 use items::Item;
 
 /// Programs at once: as many as there are workers.
 const AT_ONCE: usize = 2;
 
-/// The line as the product is assembled, over the bench's workers.
+/// The line as the product is assembled, over the harness's workers.
 fn router() -> Router {
     let seed = Seed::fixed(1);
     let wall = Wall::real();
-    let tier = Tier::new("wasm".into(), bench().workers.clone(), Default::default(), &seed.fork("tiers"));
+    let tier = Tier::new("wasm".into(), harness().workers.clone(), Default::default(), &seed.fork("tiers"));
     Router::new(Parts {
         quota: Quota::new(&Default::default()),
         rules: SharedRules::builtin(),
@@ -54,5 +54,5 @@ async fn execute(router: &Router, item: &Item, cache: CacheMode, timeout: Durati
 
 /// Does something with every item, a few at once.
 fn each<'a, T, F: Future<Output = T>>(items: &'a [Item], act: impl FnMut(&'a Item) -> F) -> Vec<T> {
-    bench().block_on(futures_util::stream::iter(items.iter().map(act)).buffer_unordered(AT_ONCE).collect())
+    harness().block_on(futures_util::stream::iter(items.iter().map(act)).buffer_unordered(AT_ONCE).collect())
 }

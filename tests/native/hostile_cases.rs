@@ -1,14 +1,14 @@
-//! The end that each hostile program comes to. An end is no defence by itself: what matters is that nothing of [`LOOT`]
-//! was said, that the next program is answered, and that nothing is left.
+//! The expected end of each hostile program. What matters beside the end: nothing of [`LOOT`] is printed, the next program
+//! runs, and nothing is left.
 
-/// What is known of a program.
+/// The expectations of a program.
 pub(super) struct Case {
     pub(super) name: &'static str,
-    /// Its ends behind the full walls, by `|`.
+    /// Its possible ends in the full profile, separated by `|`.
     pub(super) full: &'static str,
-    /// And behind the reduced ones.
+    /// Its possible ends in the reduced profile.
     pub(super) reduced: &'static str,
-    /// What it says, by its streams or as a value.
+    /// What it prints, or shows as a value.
     pub(super) says: &'static [&'static str],
 }
 
@@ -22,7 +22,7 @@ impl Case {
     }
 }
 
-/// What a program would say that had reached anything.
+/// What a program would print that had broken out.
 pub(super) const LOOT: &[&str] = &[
     "uid=0",
     "root:x:0",

@@ -1,5 +1,5 @@
-//! The tier in the whole line, as processes: what goes to it, what comes to it from elsewhere, what goes on from it,
-//! and what is said where it is not there.
+//! The tier on the whole request path, with real processes: what is routed to it, what escalates to it and from it, and how
+//! its absence is reported.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,7 +8,7 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
-use super::bench::{Alias, bench, scratch_of, until};
+use super::harness::{Alias, harness, scratch_of, until};
 use crate::fairness::is_kept;
 use crate::served::{Server, StandIn, switchtower};
 
@@ -37,23 +37,23 @@ async fn answer(server: &Server, code: &str) -> Value {
     execute(server, json!({ "code": code })).await
 }
 
-/// The tiers that were tried, in order, and what came of it.
+/// The tiers that were run_in_profiles, in order, and what came of it.
 fn attempts(answer: &Value) -> Vec<String> {
     let attempts = answer["attempts"].as_array().unwrap().iter();
     attempts.map(|it| format!("{} {}", it["tier"].as_str().unwrap(), it["outcome"].as_str().unwrap())).collect()
 }
 
 /// Every test has processes of its own, all started by one path.
-async fn house(name: &str, stand_in: Option<&StandIn>) -> Option<(Alias, Server)> {
-    let alias = bench()?.alias(name);
+async fn server_with_alias(name: &str, stand_in: Option<&StandIn>) -> Option<(Alias, Server)> {
+    let alias = harness()?.alias(name);
     let server = start(stand_in, alias.folder()).await;
     Some((alias, server))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn programs_go_where_they_are_cheapest_and_on_when_they_need_more() {
+async fn programs_start_on_the_cheapest_tier_and_move_on_when_they_need_more() {
     let stand_in = StandIn::start().await;
-    let Some((alias, server)) = house("line", Some(&stand_in)).await else { return };
+    let Some((alias, server)) = server_with_alias("line", Some(&stand_in)).await else { return };
 
     let pandas = answer(&server, "import pandas as pd\nprint(pd.DataFrame({'a': [1, 2]}).a.sum())").await;
     assert_eq!((pandas["tier"].as_str(), pandas["stdout"].as_str()), (Some("native"), Some("3\n")), "{pandas}");
@@ -88,12 +88,12 @@ async fn programs_go_where_they_are_cheapest_and_on_when_they_need_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn endless_programs_of_others_keep_no_small_one_waiting() {
-    let Some(bench) = bench() else { return };
+async fn endless_programs_of_other_callers_do_not_delay_a_small_one() {
+    let Some(harness) = harness() else { return };
     let slots = ("SWITCHTOWER_TIERS_NATIVE_QUEUE_SLOTS", "1");
     let extra_slots = ("SWITCHTOWER_TIERS_NATIVE_QUEUE_EXTRA_SLOTS", "2");
     for (set, callers) in [(None, 1), (Some(slots), 1), (Some(extra_slots), 2)] {
-        let alias = bench.alias("fair");
+        let alias = harness.alias("fair");
         let folder = alias.folder().to_str().unwrap();
         let mut variables = vec![
             ("SWITCHTOWER_NATIVE_ENABLED", "true"),
@@ -110,9 +110,9 @@ async fn endless_programs_of_others_keep_no_small_one_waiting() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_result_is_kept_where_two_workers_gave_the_same() {
-    let Some(bench) = bench() else { return };
-    let alias = bench.alias("kept");
+async fn a_result_is_cached_if_two_workers_agree() {
+    let Some(harness) = harness() else { return };
+    let alias = harness.alias("kept");
     let server = start_workers(None, alias.folder(), "2").await;
     let seeded = "import numpy as np\nprint(np.random.default_rng(7).random())";
     let unseeded = "import numpy as np\nprint(np.random.default_rng().random())";
@@ -134,8 +134,8 @@ async fn a_result_is_kept_where_two_workers_gave_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_killed_leaves_no_process_and_its_folder_is_cleared_by_the_next() {
-    let Some((alias, server)) = house("swept", None).await else { return };
+async fn a_killed_server_leaves_no_process_and_the_next_one_removes_its_folder() {
+    let Some((alias, server)) = server_with_alias("swept", None).await else { return };
     assert_eq!(answer(&server, "import numpy\nprint(1)").await["tier"], "native");
     let scratch = scratch_of(alias.processes()[0]);
     assert!(scratch.exists());
@@ -161,8 +161,8 @@ async fn cell(server: &Server, session: &str, code: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_session_comes_to_the_tier_when_a_cell_needs_it_and_brings_its_names() {
-    let Some((alias, server)) = house("session", None).await else { return };
+async fn a_session_moves_to_the_tier_when_a_cell_needs_it_and_keeps_its_names() {
+    let Some((alias, server)) = server_with_alias("session", None).await else { return };
     let (status, session) = server.ask("POST", "/v1/sessions", None, json!({})).await;
     assert_eq!(status, 201, "{session}");
     let session = session["id"].as_str().unwrap();
@@ -196,9 +196,9 @@ fn command(arguments: &[&str], folder: &Path) -> Output {
 }
 
 #[test]
-fn one_command_runs_a_program_without_a_server() {
-    let Some(bench) = bench() else { return };
-    let alias = bench.alias("command");
+fn the_run_command_uses_the_tier_without_a_server() {
+    let Some(harness) = harness() else { return };
+    let alias = harness.alias("command");
     let ran = command(&["run", "-c", "import numpy as np\nprint(np.arange(4).sum())"], alias.folder());
     let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     assert_eq!((ran.status.code(), &*out), (Some(0), "6\n"), "{err}");
@@ -210,18 +210,18 @@ fn one_command_runs_a_program_without_a_server() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tier_that_is_not_there_is_absent_and_says_why_and_what_would_bring_it() {
+async fn an_unusable_tier_is_absent_with_its_reason_and_how_to_fix_it() {
     let nowhere = tempfile::tempdir().unwrap();
     let mut cases = vec![(None, nowhere.path().join("nothing"), "it is not installed in")];
-    if let Some(bench) = bench() {
-        let alias = bench.alias("broken");
+    if let Some(harness) = harness() {
+        let alias = harness.alias("broken");
         let worker = alias.folder().join("switchtower-native");
         std::fs::remove_file(&worker).unwrap();
         std::os::unix::fs::symlink("/bin/false", &worker).unwrap();
         let folder = alias.folder().to_owned();
         cases.push((Some(alias), folder, "the worker ended before it was ready"));
 
-        let alias = bench.alias("manifest-of-another-protocol");
+        let alias = harness.alias("manifest-of-another-protocol");
         let path = alias.folder().join("manifest.json");
         let mut manifest: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         (manifest["protocol"], manifest["version"]) = (json!(1000), json!("9.9.9"));
@@ -230,7 +230,7 @@ async fn a_tier_that_is_not_there_is_absent_and_says_why_and_what_would_bring_it
         cases.push((Some(alias), folder, "the worker (version 9.9.9) speaks protocol 1000"));
 
         // The ready report that workers sent before there were protocol versions.
-        let alias = bench.alias("worker-before-protocols");
+        let alias = harness.alias("worker-before-protocols");
         let worker = alias.folder().join("switchtower-native");
         std::fs::remove_file(&worker).unwrap();
         std::fs::write(&worker, "#!/bin/sh\nprintf '\\002\\000\\000\\000\\000\\000' >&0\nexec sleep 60\n").unwrap();

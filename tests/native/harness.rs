@@ -1,4 +1,4 @@
-//! The installation on trial, made once for all tests, and the tier from it with either kind of walls.
+//! The installation under test, made once for all tests, and the tier from it in both profiles of the jail.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -12,10 +12,10 @@ use switchtower_native::JailProfile;
 use switchtower_native::{Config, Installation, Native, WorkerLifetime};
 use tokio::runtime::Runtime;
 
-use crate::backend::bench::{Ran, Trial, trial};
+use crate::backend::harness::{TestProgram, TestRun, test_program};
 
-/// Both kinds of walls, each with workers of its own. They start when they are first used.
-pub(super) struct Bench {
+/// The tier in both profiles, each with workers of its own, which start when they are first used.
+pub(super) struct NativeHarness {
     runtime: Runtime,
     pub(super) installation: Installation,
     full: Native,
@@ -25,25 +25,25 @@ pub(super) struct Bench {
 /// The profiles of the jail.
 pub(super) const PROFILES: [JailProfile; 2] = [JailProfile::Full, JailProfile::Reduced];
 
-/// Two workers that last.
+/// Two workers without a limited lifetime.
 pub(super) fn size(profile: JailProfile) -> Config {
     let lifetime = WorkerLifetime { max_runs: u64::MAX, max_age: Duration::from_secs(3600) };
     Config { workers: 2, kernel_workers: 1, prewarmed: 2, lifetime, profile: Some(profile), ..Config::default() }
 }
 
-/// Nothing where the tier cannot be on this machine; that is said.
-pub(super) fn bench() -> Option<&'static Bench> {
-    static BENCH: LazyLock<Option<Bench>> = LazyLock::new(|| {
+/// Returns the harness; `None`, with a message, where the tier is not available on this machine.
+pub(super) fn harness() -> Option<&'static NativeHarness> {
+    static HARNESS: LazyLock<Option<NativeHarness>> = LazyLock::new(|| {
         let installation = Installation::locate(Some(&folder()?)).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let of = |profile| Native::new(installation.clone(), size(profile));
         let (full, reduced) = (of(JailProfile::Full), of(JailProfile::Reduced));
-        Some(Bench { runtime, installation, full, reduced })
+        Some(NativeHarness { runtime, installation, full, reduced })
     });
-    BENCH.as_ref()
+    HARNESS.as_ref()
 }
 
-impl Bench {
+impl NativeHarness {
     pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.runtime.block_on(future)
     }
@@ -55,7 +55,7 @@ impl Bench {
         }
     }
 
-    /// Those that this machine can have. Where namespaces are forbidden there is one, and that is said.
+    /// Returns the profiles that this machine allows. Where namespaces are forbidden it is one, with a message.
     pub(super) fn profiles(&self) -> &'static [JailProfile] {
         static TELL: Once = Once::new();
         static NAMESPACES: LazyLock<bool> = LazyLock::new(|| {
@@ -67,34 +67,34 @@ impl Bench {
         if *NAMESPACES {
             return &PROFILES;
         }
-        TELL.call_once(|| tell("skipped: the full walls; namespaces are forbidden here"));
+        TELL.call_once(|| print_line("skipped: the full profile; namespaces are forbidden here"));
         &PROFILES[1..]
     }
 
-    /// Another path to the installation, so that the processes of one test can be told from all others.
+    /// Returns another path to the installation, by which the processes of one test can be identified.
     pub(super) fn alias(&self, name: &str) -> Alias {
         Alias::new(name, self.installation.folder())
     }
 }
 
-/// Has something done with the tier behind each kind of walls, with processes of its own.
+/// Runs a test with the tier in each profile, with processes of its own.
 pub(crate) fn in_each_profile(test: impl AsyncFn(Arc<dyn Backend>)) {
-    let Some(bench) = bench() else { return };
-    for profile in bench.profiles() {
-        let native = Arc::new(Native::new(bench.installation.clone(), Config { workers: 1, ..size(*profile) }));
-        bench.block_on(async {
+    let Some(harness) = harness() else { return };
+    for profile in harness.profiles() {
+        let native = Arc::new(Native::new(harness.installation.clone(), Config { workers: 1, ..size(*profile) }));
+        harness.block_on(async {
             test(Arc::clone(&native) as Arc<dyn Backend>).await;
             native.shutdown().await;
         });
     }
 }
 
-/// Not by `eprint!`: the harness would keep it to itself.
-pub(crate) fn tell(line: &str) {
+/// Prints a line although the test harness captures `eprint!`.
+pub(crate) fn print_line(line: &str) {
     std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
-/// Where the tier is installed.
+/// Returns the folder of the installation.
 pub(crate) fn folder() -> Option<PathBuf> {
     static FOLDER: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
         if let Some(folder) = std::env::var_os("SWITCHTOWER_NATIVE_FOLDER") {
@@ -103,7 +103,7 @@ pub(crate) fn folder() -> Option<PathBuf> {
         match installed() {
             Ok(folder) => Some(folder),
             Err(why) => {
-                tell(&format!("skipped: the scientific tier cannot be installed here: {why}"));
+                print_line(&format!("skipped: the scientific tier cannot be installed here: {why}"));
                 None
             }
         }
@@ -111,10 +111,10 @@ pub(crate) fn folder() -> Option<PathBuf> {
     FOLDER.clone()
 }
 
-/// Asks whether this Python can be embedded, and says why not.
+/// Checks whether this Python can be embedded.
 const QUESTION: &str = "import interpreter\ninterpreter.check(interpreter.running())";
 
-/// Installs it beside what cargo builds; `Err`: this machine's Python will not do.
+/// Installs it in the target folder. `Err`: this machine's Python cannot be embedded.
 fn installed() -> Result<PathBuf, String> {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("sandboxes/native");
     let able = Command::new("python3").args(["-c", QUESTION]).env("PYTHONPATH", &scripts).output();
@@ -128,7 +128,7 @@ fn installed() -> Result<PathBuf, String> {
     let test = std::env::current_exe().unwrap();
     let target = test.ancestors().nth(3).unwrap();
     let folder = target.join("native");
-    // Of several test processes one installs it, and the others wait.
+    // One of several test processes installs it, and the others wait.
     let lock = File::create(target.join("native.lock")).unwrap();
     lock.lock().unwrap();
     let mut install = Command::new("python3");
@@ -162,12 +162,12 @@ impl Alias {
         Installation::locate(Some(&self.0)).unwrap()
     }
 
-    /// The numbers of the processes that were started by this path, and of their children, that live.
+    /// Returns the numbers of the running processes that were started by this path, and of their children.
     pub(super) fn processes(&self) -> Vec<u32> {
         processes().filter(|process| process.command == self.0.join("switchtower-native")).map(|it| it.number).collect()
     }
 
-    /// Those of them that this process started.
+    /// Returns those of them that this process started.
     pub(super) fn workers(&self) -> Vec<u32> {
         let ours = |number: &u32| parent_of(*number) == Some(std::process::id());
         self.processes().into_iter().filter(ours).collect()
@@ -196,14 +196,14 @@ fn command_of(number: u32) -> Option<PathBuf> {
     Some(PathBuf::from(std::str::from_utf8(line.split(|byte| *byte == 0).next()?).ok()?))
 }
 
-/// The process that started it, or took it over.
+/// Returns the parent of a process.
 pub(super) fn parent_of(number: u32) -> Option<u32> {
-    let told = fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
-    // The second field is a name in brackets, with whatever in it.
-    told.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+    let stat = fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
+    // The second field is a name in parentheses, which may contain anything.
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
 }
 
-/// The folder for private files that a worker was told of.
+/// Returns the folder for private files in the configuration of a worker.
 pub(super) fn scratch_of(worker: u32) -> PathBuf {
     let line = fs::read(format!("/proc/{worker}/cmdline")).unwrap();
     let told: serde_json::Value = serde_json::from_slice(line.split(|byte| *byte == 0).nth(1).unwrap()).unwrap();
@@ -214,23 +214,23 @@ pub(super) fn kill(process: u32) {
     assert!(Command::new("kill").args(["-KILL", &process.to_string()]).status().unwrap().success());
 }
 
-/// Waits until it is so: processes take their time to be gone.
+/// Waits until a condition holds: processes take a moment to end.
 pub(super) async fn until(what: &str, is_so: impl Fn() -> bool) {
     let waiting = async {
         while !is_so() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap_or_else(|_| panic!("not so: {what}"));
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap_or_else(|_| panic!("still not: {what}"));
 }
 
-/// What a program came to behind each kind of walls; nothing where the tier cannot be.
-pub(super) fn tried(trial: &Trial) -> Vec<Ran> {
-    let Some(bench) = bench() else { return Vec::new() };
-    bench.profiles().iter().map(|profile| bench.block_on(trial.run(bench.of(*profile)))).collect()
+/// Runs a program in each profile; returns nothing where the tier is not available.
+pub(super) fn run_in_profiles(program: &TestProgram) -> Vec<TestRun> {
+    let Some(harness) = harness() else { return Vec::new() };
+    harness.profiles().iter().map(|profile| harness.block_on(program.run(harness.of(*profile)))).collect()
 }
 
-/// What a program prints that runs to its end, behind each kind of walls.
-pub(super) fn said(source: &str) -> Vec<String> {
-    tried(&trial(source)).iter().map(|ran| ran.stdout().to_owned()).collect()
+/// Returns the output of a program that finishes, in each profile.
+pub(super) fn stdouts_of(source: &str) -> Vec<String> {
+    run_in_profiles(&test_program(source)).iter().map(|ran| ran.stdout().to_owned()).collect()
 }

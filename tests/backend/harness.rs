@@ -1,4 +1,4 @@
-//! The engines on trial, made once for all tests, and one run with all that it said.
+//! The WebAssembly engines under test, made once for all tests, and a run with its output.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,22 +14,22 @@ use switchtower_wasm::{Compiled, InProcess, WasmWorkers};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
-/// Both forms of the tier. They differ in their reserve, so that what is equal in both does not depend on it.
-pub(crate) struct Bench {
+/// Both forms of the tier. They differ in the number of prewarmed instances, so that equal results do not depend on it.
+pub(crate) struct TestHarness {
     runtime: Runtime,
     compiled: Compiled,
     pub(crate) in_process: InProcess,
     pub(crate) workers: Arc<WasmWorkers>,
 }
 
-/// Worker processes of the bench.
+/// The worker processes of the harness.
 const SIZE: Config =
     Config { workers: 2, kernel_workers: 2, concurrent_cells: 16, kernels_per_worker: 16, prewarmed: 2 };
-/// The argument of the command that leads to a worker's life, as `assemble` has it.
+/// The argument that makes the executable a worker, as in `assemble`.
 const WORKER: &str = "worker";
 
-pub(crate) fn bench() -> &'static Bench {
-    static BENCH: LazyLock<Bench> = LazyLock::new(|| {
+pub(crate) fn harness() -> &'static TestHarness {
+    static HARNESS: LazyLock<TestHarness> = LazyLock::new(|| {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let folder = std::env::var_os("SWITCHTOWER_WASM_CACHE").map(PathBuf::from);
         let told = |stage| eprintln!("first use of the guest: {stage:?}");
@@ -37,17 +37,17 @@ pub(crate) fn bench() -> &'static Bench {
         let in_process = InProcess::new(&compiled, 4, 0).unwrap();
         let command = PathBuf::from(env!("CARGO_BIN_EXE_switchtower"));
         let workers = runtime.block_on(WasmWorkers::start(&compiled, command, &[WORKER], SIZE)).unwrap();
-        Bench { runtime, compiled, in_process, workers: Arc::new(workers) }
+        TestHarness { runtime, compiled, in_process, workers: Arc::new(workers) }
     });
-    &BENCH
+    &HARNESS
 }
 
-impl Bench {
+impl TestHarness {
     pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.runtime.block_on(future)
     }
 
-    /// Workers apart from those of the bench.
+    /// Starts workers apart from those of the harness.
     pub(crate) async fn own_workers(&self, alias: &Alias, count: usize) -> WasmWorkers {
         WasmWorkers::start(
             &self.compiled,
@@ -64,17 +64,17 @@ pub(crate) async fn open(backend: &dyn Backend) -> Box<dyn Sandbox> {
     backend.open(&Spec::new(Language::Python)).await.unwrap()
 }
 
-/// A program with its limits, about to be tried.
-pub(crate) struct Trial {
+/// A program with its limits.
+pub(crate) struct TestProgram {
     pub(crate) program: Program,
     pub(crate) limits: Limits,
 }
 
-pub(crate) fn trial(source: &str) -> Trial {
-    Trial { program: Program::python(source), limits: Limits::default() }
+pub(crate) fn test_program(source: &str) -> TestProgram {
+    TestProgram { program: Program::python(source), limits: Limits::default() }
 }
 
-impl Trial {
+impl TestProgram {
     pub(crate) fn seeded(mut self, seed: u64) -> Self {
         self.program.randomness = Randomness::Seeded(seed);
         self
@@ -90,23 +90,23 @@ impl Trial {
         self
     }
 
-    /// Another tier stands ready.
+    /// Lets a need escalate, as if another tier were available.
     pub(crate) fn on_need(mut self) -> Self {
         self.limits.escalation = Escalation::OnNeed;
         self
     }
 
-    pub(crate) fn in_process(&self) -> Ran {
-        let bench = bench();
-        bench.block_on(self.run(&bench.in_process))
+    pub(crate) fn in_process(&self) -> TestRun {
+        let harness = harness();
+        harness.block_on(self.run(&harness.in_process))
     }
 
-    pub(crate) fn in_worker(&self) -> Ran {
-        let bench = bench();
-        bench.block_on(self.run(&*bench.workers))
+    pub(crate) fn in_worker(&self) -> TestRun {
+        let harness = harness();
+        harness.block_on(self.run(&*harness.workers))
     }
 
-    pub(crate) async fn run(&self, backend: &dyn Backend) -> Ran {
+    pub(crate) async fn run(&self, backend: &dyn Backend) -> TestRun {
         let mut sandbox = open(backend).await;
         let (events, mut from) = Events::channel();
         let started = tokio::time::Instant::now();
@@ -125,19 +125,19 @@ impl Trial {
         while let Ok(event) = from.try_recv() {
             output.push(event);
         }
-        Ran { ended, output, took }
+        TestRun { ended, output, took }
     }
 }
 
-/// A run that is over.
+/// A run that has ended.
 #[derive(Debug)]
-pub(crate) struct Ran {
+pub(crate) struct TestRun {
     pub(crate) ended: Result<Outcome, Fault>,
     pub(crate) output: Output,
     pub(crate) took: Duration,
 }
 
-impl Ran {
+impl TestRun {
     pub(crate) fn outcome(&self) -> &Outcome {
         self.ended.as_ref().unwrap_or_else(|fault| panic!("{fault}: {self:?}"))
     }
@@ -150,31 +150,31 @@ impl Ran {
         self.outcome().observed.expect("this tier observes")
     }
 
-    /// What it printed; it ran to its end, in want of nothing.
+    /// Returns its output; asserts that it finished without an unmet need.
     pub(crate) fn stdout(&self) -> &str {
         let outcome = self.outcome();
         assert_eq!((outcome.exit, &outcome.unmet_need), (Exit::Finished(0), &None), "{self:#?}");
         &self.output.stdout
     }
 
-    /// The name of the exception that went through.
+    /// Returns the name of the exception that ended it.
     pub(crate) fn raised(&self) -> &str {
         self.output.error.as_ref().map_or("", |error| &error.name)
     }
 }
 
-/// What a program prints that runs to its end in a worker.
-pub(crate) fn says(source: &str) -> String {
-    trial(source).in_worker().stdout().to_owned()
+/// Returns the output of a program that finishes in a worker.
+pub(crate) fn stdout_of(source: &str) -> String {
+    test_program(source).in_worker().stdout().to_owned()
 }
 
-/// The next program of both engines is answered.
-pub(crate) fn next_is_fine() {
-    let next = trial("print(1 + 1)");
+/// Asserts that the next program of both engines runs.
+pub(crate) fn next_program_runs() {
+    let next = test_program("print(1 + 1)");
     assert_eq!((next.in_worker().stdout(), next.in_process().stdout()), ("2\n", "2\n"));
 }
 
-/// The first thing that is said, while the run goes on.
+/// Returns the first event of a run, before it ends.
 pub(crate) async fn first_event(
     run: std::pin::Pin<&mut impl Future<Output = Result<Outcome, Fault>>>,
     from: &mut mpsc::Receiver<Event>,
@@ -182,11 +182,11 @@ pub(crate) async fn first_event(
     tokio::select! {
         biased;
         event = from.recv() => event.expect("the run holds the other end"),
-        ended = run => panic!("it ended before it was heard: {ended:?}"),
+        ended = run => panic!("it ended before its first event: {ended:?}"),
     }
 }
 
-/// A path of its own to the command, so that the processes that it starts can be told from all others.
+/// Another path to the executable, by which the processes of one test can be identified.
 pub(crate) struct Alias(PathBuf);
 
 impl Alias {
@@ -197,7 +197,7 @@ impl Alias {
         Self(path)
     }
 
-    /// The numbers of the processes that were started by this path and live.
+    /// Returns the numbers of the running processes that were started by this path.
     pub(crate) fn processes(&self) -> Vec<String> {
         let numbers = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         numbers.filter(|number| command_of(number).is_some_and(|command| command == self.0)).collect()

@@ -1,4 +1,4 @@
-//! What is left of a server that is killed, from the first moment of its start on; and what others have left in its way.
+//! What remains of a server that is killed, from the first moment of its start on; and starts despite the leftovers of others.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::bench::{Alias, Bench, bench, tell};
+use super::harness::{Alias, NativeHarness, harness, print_line};
 use crate::served::switchtower;
 
 /// All processes of a killed server are gone after this.
@@ -19,18 +19,18 @@ const ENDED_WITHIN: Duration = Duration::from_secs(2);
 const CLEARED_WITHIN: Duration = Duration::from_secs(30);
 
 /// A folder whose path is in the command line of every process of a server, its workers and their children.
-struct Marked {
+struct MarkedServer {
     folder: tempfile::TempDir,
     alias: Alias,
 }
 
-impl Marked {
-    fn new(bench: &Bench, name: &str) -> Self {
+impl MarkedServer {
+    fn new(harness: &NativeHarness, name: &str) -> Self {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         // The workers are started by the path of the server's own executable.
         fs::hard_link(env!("CARGO_BIN_EXE_switchtower"), folder.path().join("switchtower")).unwrap();
         fs::create_dir(folder.path().join("tmp")).unwrap();
-        Self { folder, alias: bench.alias(name) }
+        Self { folder, alias: harness.alias(name) }
     }
 
     fn temporary(&self) -> PathBuf {
@@ -101,7 +101,7 @@ fn mounts() -> usize {
 
 /// One server that is killed after so long. Says how long its last process took to end, and how long it took until nothing
 /// was left, where that is promised.
-async fn killed_after(marked: &Marked, profile: &str, life: Duration) -> (Duration, Duration) {
+async fn killed_after(marked: &MarkedServer, profile: &str, life: Duration) -> (Duration, Duration) {
     let mut server = marked.serve(profile);
     let number = server.id();
     sleep(life).await;
@@ -119,11 +119,11 @@ async fn killed_after(marked: &Marked, profile: &str, life: Duration) -> (Durati
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_left_of_a_server_that_is_killed_at_any_moment_of_its_start() {
-    let Some(bench) = bench() else { return };
+async fn a_server_that_is_killed_while_it_starts_leaves_nothing() {
+    let Some(harness) = harness() else { return };
     let mounted = mounts();
     for profile in ["auto", "reduced"] {
-        let marked = Marked::new(bench, &format!("remains-{profile}"));
+        let marked = MarkedServer::new(harness, &format!("remains-{profile}"));
         for life in [0, 50, 200, 1000, 3000] {
             killed_after(&marked, profile, Duration::from_millis(life)).await;
         }
@@ -144,16 +144,19 @@ async fn nothing_is_left_of_a_server_that_is_killed_at_any_moment_of_its_start()
 /// Rounds of the long form, at moments spread over the start: `cargo test --test main -- --ignored killed_a_hundred_times`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes"]
-async fn nothing_is_left_of_servers_that_are_killed_a_hundred_times() {
-    let Some(bench) = bench() else { return };
-    let marked = Marked::new(bench, "remains-long");
+async fn servers_that_are_killed_a_hundred_times_leave_nothing() {
+    let Some(harness) = harness() else { return };
+    let marked = MarkedServer::new(harness, "remains-long");
     let mut slowest = (Duration::ZERO, Duration::ZERO);
     for round in 0_u64..100 {
         let profile = if round % 3 == 2 { "reduced" } else { "auto" };
         let (ended, cleared) = killed_after(&marked, profile, Duration::from_millis(round * 37 % 3500)).await;
         slowest = (slowest.0.max(ended), slowest.1.max(cleared));
     }
-    tell(&format!("of a hundred the slowest took {:?} to end, and {:?} until nothing was left", slowest.0, slowest.1));
+    print_line(&format!(
+        "of a hundred the slowest took {:?} to end, and {:?} until nothing was left",
+        slowest.0, slowest.1
+    ));
 }
 
 /// What a user finds in a folder for temporary files that others use too: folders, files and links under every name that
@@ -180,19 +183,19 @@ mount --rbind \"$2\" \"$1\"; shift 2; exec \"$@\"";
 
 /// Where the compiled guest is; made where it is not there yet.
 fn guest_cache() -> PathBuf {
-    let _made = crate::backend::bench::bench();
+    let _made = crate::backend::harness::harness();
     let named = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let usual = || named("XDG_CACHE_HOME").or_else(|| named("HOME").map(|home| home.join(".cache")));
     named("SWITCHTOWER_WASM_CACHE").unwrap_or_else(|| usual().unwrap().join("switchtower"))
 }
 
 #[test]
-fn an_ordinary_user_starts_the_reduced_profile_beside_what_others_have_left() {
-    let Some(bench) = bench() else { return };
+fn an_ordinary_user_starts_the_reduced_profile_despite_leftovers_of_others() {
+    let Some(harness) = harness() else { return };
     let mut able = Command::new("setpriv");
     able.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "true"]).stderr(Stdio::null());
     if !able.status().is_ok_and(|status| status.success()) {
-        tell("skipped: leftovers of root's; only root can make them and become another user");
+        print_line("skipped: leftovers of root's; only root can make them and become another user");
         return;
     }
     let shared = tempfile::tempdir().unwrap();
@@ -222,7 +225,7 @@ fn an_ordinary_user_starts_the_reduced_profile_beside_what_others_have_left() {
     // The product may lie where this user cannot go, and so may the Python.
     let program = shared.path().join("switchtower");
     fs::copy(env!("CARGO_BIN_EXE_switchtower"), &program).unwrap();
-    let (interpreter, kept) = (bench.installation.interpreter(), shared.path().join("python"));
+    let (interpreter, kept) = (harness.installation.interpreter(), shared.path().join("python"));
     let home = interpreter.parent().and_then(Path::parent).unwrap();
     let is_closed = |folder: &&Path| fs::metadata(folder).unwrap().permissions().mode() & 0o001 == 0;
     let mut command = match home.ancestors().filter(is_closed).last() {
@@ -237,11 +240,11 @@ fn an_ordinary_user_starts_the_reduced_profile_beside_what_others_have_left() {
     command.args(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program);
     command.args(["doctor"]).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", &own);
     command.env("TMPDIR", &temporary).env("SWITCHTOWER_NATIVE_PROFILE", "reduced");
-    command.env("SWITCHTOWER_NATIVE_FOLDER", bench.installation.folder());
+    command.env("SWITCHTOWER_NATIVE_FOLDER", harness.installation.folder());
     let looked = command.stdin(Stdio::null()).output().unwrap();
     let told = format!("{}{}", String::from_utf8_lossy(&looked.stdout), String::from_utf8_lossy(&looked.stderr));
     if told.contains("must be able to read") || told.contains("it is not installed in") {
-        tell("skipped: the installation lies where other users cannot read it");
+        print_line("skipped: the installation lies where other users cannot read it");
         return;
     }
     assert!(told.contains("reduced profile"), "{told}");
@@ -250,9 +253,9 @@ fn an_ordinary_user_starts_the_reduced_profile_beside_what_others_have_left() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn programs_and_kernels_at_work_end_with_a_server_that_is_killed() {
-    let Some(bench) = bench() else { return };
-    let alias = bench.alias("at-work");
+async fn running_programs_and_kernels_end_with_a_killed_server() {
+    let Some(harness) = harness() else { return };
+    let alias = harness.alias("at-work");
     let variables = [
         ("SWITCHTOWER_NATIVE_ENABLED", "true"),
         ("SWITCHTOWER_NATIVE_FOLDER", alias.folder().to_str().unwrap()),

@@ -1,4 +1,4 @@
-//! Two runs that are independent of each other, and workers that stand in for one that died.
+//! Two runs in independent interpreters, and workers that take over for one that has ended.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use switchtower_contract::{
 use switchtower_native::{Config, Native};
 use tokio::time::{Instant, timeout};
 
-use super::bench::{bench, kill, size, until};
+use super::harness::{harness, kill, size, until};
 
 /// Shows the hash seed and the layout of memory.
 const SHOWS: &str = "print(hash('text'), id(object))";
@@ -41,9 +41,9 @@ async fn ended(native: &Native, spec: &Spec, source: &str) -> (String, Outcome, 
 
 #[test]
 fn a_run_apart_from_another_has_its_own_hash_seed_and_layout() {
-    let Some(bench) = bench() else { return };
-    bench.block_on(async {
-        let native = bench.of(*bench.profiles().last().unwrap());
+    let Some(harness) = harness() else { return };
+    harness.block_on(async {
+        let native = harness.of(*harness.profiles().last().unwrap());
         let any = Spec::new(Language::Python);
         for _ in 0..3 {
             let (first, interpreter) = run(native, &any, SHOWS).await;
@@ -76,12 +76,12 @@ const ASKS: [(&str, Option<Effect>); 14] = [
 ];
 
 #[test]
-fn what_two_equal_runs_would_not_show_is_noticed_where_it_is_asked_for() {
-    let Some(bench) = bench() else { return };
-    for profile in bench.profiles() {
+fn nondeterminism_that_two_equal_runs_hide_is_observed() {
+    let Some(harness) = harness() else { return };
+    for profile in harness.profiles() {
         for (source, asks) in ASKS {
             let any = Spec::new(Language::Python);
-            let (_, outcome, _) = bench.block_on(ended(bench.of(*profile), &any, source));
+            let (_, outcome, _) = harness.block_on(ended(harness.of(*profile), &any, source));
             let noticed = outcome.observed.unwrap_or(Effects::NONE);
             assert_eq!(asks.is_some(), !noticed.is_empty(), "{profile:?}: {source}: {outcome:?}");
             assert!(asks.is_none_or(|effect| noticed.has(effect)), "{profile:?}: {source}: {outcome:?}");
@@ -90,11 +90,11 @@ fn what_two_equal_runs_would_not_show_is_noticed_where_it_is_asked_for() {
 }
 
 #[test]
-fn while_a_worker_that_died_is_started_again_the_others_take_its_programs() {
-    let Some(bench) = bench() else { return };
-    let alias = bench.alias("spare");
-    bench.block_on(async {
-        let profile = *bench.profiles().last().unwrap();
+fn the_other_workers_take_over_while_one_is_restarted() {
+    let Some(harness) = harness() else { return };
+    let alias = harness.alias("spare");
+    harness.block_on(async {
+        let profile = *harness.profiles().last().unwrap();
         let native = Native::new(alias.installation(), Config { kernel_workers: 0, ..size(profile) });
         native.ensure_started().await.unwrap();
         let workers = alias.workers();

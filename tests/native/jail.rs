@@ -1,4 +1,4 @@
-//! Programs that try to break out, to exhaust or to deceive: each comes to its known end, costs at most itself, and
+//! Programs that try to break out, to exhaust resources or to deceive: each ends as expected, affects no other program, and
 //! leaves nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,19 +11,19 @@ use switchtower_contract::Fault;
 use switchtower_native::JailProfile;
 use switchtower_native::{Config, Native};
 
-use super::bench::{Bench, bench, parent_of, scratch_of, size, until};
-use super::cases::{CASES, Case, LOOT};
-use crate::backend::bench::{Ran, trial};
+use super::harness::{NativeHarness, harness, parent_of, scratch_of, size, until};
+use super::hostile_cases::{CASES, Case, LOOT};
+use crate::backend::harness::{TestRun, test_program};
 use crate::workloads::hostile::{canaries, folders};
 use crate::workloads::items::beside;
 
-/// For what would go on for ever; what ends by itself gets the time that it needs on a busy machine.
+/// The time limit of endless programs, and that of programs that end by themselves on a busy machine.
 const ENDLESS: Duration = Duration::from_secs(1);
 const ENOUGH: Duration = Duration::from_secs(20);
-/// Beyond its limit a program gets the worker's grace, and whatever a busy machine adds.
+/// Most time beyond the limit: the worker's grace period, and the delay of a busy machine.
 const LATEST: Duration = Duration::from_secs(6);
 
-/// The programs, by name: those beside this file, and those beside the repository where they are there.
+/// Returns the programs by name: those beside this file, and those beside the repository, if there are any.
 fn programs() -> BTreeMap<String, String> {
     let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/native/hostile");
     let theirs = beside().map(|folder| folder.join("hostile"));
@@ -35,34 +35,34 @@ fn programs() -> BTreeMap<String, String> {
     paths.into_iter().map(read).collect()
 }
 
-/// What it came to: the name of its end, with the exception where one went through.
-fn end(ran: &Ran) -> String {
+/// Returns the name of its exit, with the exception that ended it, if one did.
+fn end(ran: &TestRun) -> String {
     match &ran.ended {
         Ok(outcome) => format!("{} {}", outcome.exit.name(), ran.raised()).trim_end().to_owned(),
         Err(fault) => fault.to_string(),
     }
 }
 
-/// What is not as it must be.
-fn faults(case: &Case, profile: JailProfile, ran: &Ran, limit: Duration) -> Vec<String> {
+/// Returns what is not as expected.
+fn faults(case: &Case, profile: JailProfile, ran: &TestRun, limit: Duration) -> Vec<String> {
     let mut faults = Vec::new();
     let expected = if profile == JailProfile::Full { case.full } else { case.reduced };
     if !expected.split('|').any(|expected| expected == end(ran)) {
         faults.push(format!("it ended as {:?}, not as {expected:?}", end(ran)));
     }
     if ran.took > limit + LATEST {
-        faults.push(format!("it held its worker for {:?}", ran.took));
+        faults.push(format!("it used its worker for {:?}", ran.took));
     }
     let shown = format!("{:?}", ran.output.results.first());
     let said = [&ran.output.stdout, &ran.output.stderr, &shown];
     for loot in LOOT {
         if said.iter().any(|text| text.contains(loot)) {
-            faults.push(format!("it said {loot:?}"));
+            faults.push(format!("it printed {loot:?}"));
         }
     }
     for words in case.says {
         if !said.iter().any(|text| text.contains(words)) {
-            faults.push(format!("it did not say {words:?}"));
+            faults.push(format!("it did not print {words:?}"));
         }
     }
     if !faults.is_empty() {
@@ -73,12 +73,12 @@ fn faults(case: &Case, profile: JailProfile, ran: &Ran, limit: Duration) -> Vec<
 }
 
 async fn answers(native: &Native) {
-    let next = trial("print(1 + 1)").run(native).await;
+    let next = test_program("print(1 + 1)").run(native).await;
     assert_eq!(next.stdout(), "2\n");
 }
 
-/// What is left of a program that is over, where anything is.
-fn remains() -> BTreeSet<String> {
+/// Returns system-wide objects that programs could leave.
+fn leftovers() -> BTreeSet<String> {
     let lines =
         |path: &str| fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>();
     let kept = ["shm", "sem", "msg"].into_iter().flat_map(|kind| lines(&format!("/proc/sysvipc/{kind}")));
@@ -92,7 +92,7 @@ fn remains() -> BTreeSet<String> {
         .collect()
 }
 
-/// Files and links below a folder; nothing where it is gone.
+/// Returns the files and links below a folder; none where it does not exist.
 fn files_below(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
@@ -103,25 +103,25 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-fn hostile_programs_come_to_their_ends_behind(bench: &Bench, profile: JailProfile) {
-    let alias = bench.alias(if profile == JailProfile::Full { "full" } else { "reduced" });
+fn check_hostile_programs(harness: &NativeHarness, profile: JailProfile) {
+    let alias = harness.alias(if profile == JailProfile::Full { "full" } else { "reduced" });
     let native = Native::new(alias.installation(), Config { workers: 1, ..size(profile) });
     let programs = programs();
-    bench.block_on(async {
+    harness.block_on(async {
         answers(&native).await;
         let [worker] = alias.workers()[..] else { panic!("one worker") };
         let scratch = scratch_of(worker);
-        let (canaries_before, folders_before, remains_before) = (canaries(), folders(), remains());
+        let (canaries_before, folders_before, leftovers_before) = (canaries(), folders(), leftovers());
         let mut wrong = Vec::new();
         for (name, source) in &programs {
-            let case = CASES.iter().find(|case| case.name == name).unwrap_or_else(|| panic!("{name}: no end is known"));
+            let case = CASES.iter().find(|case| case.name == name).unwrap_or_else(|| panic!("{name}: no expected end"));
             let source = source.replace("@PARENT@", &std::process::id().to_string());
             let source = source.replace("@ZYGOTE@", &worker.to_string());
             let expected = if profile == JailProfile::Full { case.full } else { case.reduced };
             let limit = if expected.contains("timed_out") { ENDLESS } else { ENOUGH };
-            let ran = trial(&source).within(limit).run(&native).await;
+            let ran = test_program(&source).within(limit).run(&native).await;
             wrong.extend(faults(case, profile, &ran, limit).into_iter().map(|fault| format!("{name}: {fault}")));
-            // There is one worker, so it is the same that answers.
+            // There is one worker, so that the same one answers.
             answers(&native).await;
             assert_eq!(alias.workers(), [worker], "after {name}");
         }
@@ -131,32 +131,32 @@ fn hostile_programs_come_to_their_ends_behind(bench: &Bench, profile: JailProfil
         let quiet = || {
             children().len() <= size(profile).prewarmed && children().iter().all(|it| parent_of(*it) == Some(worker))
         };
-        until("no process beside the worker and the children that wait", quiet).await;
+        until("no process beside the worker and its prewarmed children", quiet).await;
         assert_eq!(files_below(&scratch), [] as [PathBuf; 0]);
         assert_eq!((canaries(), folders()), (canaries_before, folders_before));
-        assert_eq!(remains().difference(&remains_before).collect::<Vec<_>>(), [] as [&String; 0]);
+        assert_eq!(leftovers().difference(&leftovers_before).collect::<Vec<_>>(), [] as [&String; 0]);
         native.shutdown().await;
         until("no process at all", || alias.processes().is_empty()).await;
         drop(native);
-        assert!(!scratch.exists(), "the folder goes with its backend");
+        assert!(!scratch.exists(), "the folder is removed with its backend");
     });
 }
 
 #[test]
-fn hostile_programs_come_to_their_ends_behind_the_full_walls() {
-    let Some(bench) = bench() else { return };
-    if bench.profiles().contains(&JailProfile::Full) {
-        hostile_programs_come_to_their_ends_behind(bench, JailProfile::Full);
+fn hostile_programs_end_as_expected_in_the_full_profile() {
+    let Some(harness) = harness() else { return };
+    if harness.profiles().contains(&JailProfile::Full) {
+        check_hostile_programs(harness, JailProfile::Full);
     }
 }
 
 #[test]
-fn hostile_programs_come_to_their_ends_behind_the_reduced_walls() {
-    let Some(bench) = bench() else { return };
-    hostile_programs_come_to_their_ends_behind(bench, JailProfile::Reduced);
+fn hostile_programs_end_as_expected_in_the_reduced_profile() {
+    let Some(harness) = harness() else { return };
+    check_hostile_programs(harness, JailProfile::Reduced);
 }
 
-/// Each wants all there is of something.
+/// Each exhausts a resource.
 const GREEDY: [&str; 6] = [
     "while True: pass",
     "import mmap\nheld = []\nwhile True:\n    held.append(mmap.mmap(-1, 32 << 20)); held[-1].write(b'a' * (32 << 20))",
@@ -168,14 +168,14 @@ const GREEDY: [&str; 6] = [
 ];
 
 #[test]
-fn honest_programs_beside_greedy_ones_are_all_answered_rightly() {
-    let Some(bench) = bench() else { return };
-    for profile in bench.profiles() {
-        let native = bench.of(*profile);
-        bench.block_on(async {
+fn programs_beside_greedy_ones_all_get_the_right_answer() {
+    let Some(harness) = harness() else { return };
+    for profile in harness.profiles() {
+        let native = harness.of(*profile);
+        harness.block_on(async {
             let greedy = async {
                 for source in GREEDY {
-                    let ran = trial(source).within(ENDLESS).run(native).await;
+                    let ran = test_program(source).within(ENDLESS).run(native).await;
                     assert_ne!(end(&ran), "finished", "{source}");
                 }
             };
@@ -183,7 +183,7 @@ fn honest_programs_beside_greedy_ones_are_all_answered_rightly() {
             let honest = async {
                 for n in 0_u64.. {
                     let source = format!("import numpy as np\nprint(int(np.arange({n} + 1).sum()))");
-                    let ran = trial(&source).within(ENOUGH).run(native).await;
+                    let ran = test_program(&source).within(ENOUGH).run(native).await;
                     assert_eq!(ran.stdout(), format!("{}\n", n * (n + 1) / 2));
                 }
             };
@@ -193,21 +193,22 @@ fn honest_programs_beside_greedy_ones_are_all_answered_rightly() {
 }
 
 #[test]
-fn a_worker_that_is_killed_costs_one_program_and_its_children_go_with_it() {
-    let Some(bench) = bench() else { return };
-    for profile in bench.profiles() {
-        let alias = bench.alias("killed");
+fn a_killed_worker_costs_one_program_and_its_children_end_with_it() {
+    let Some(harness) = harness() else { return };
+    for profile in harness.profiles() {
+        let alias = harness.alias("killed");
         let native = Native::new(alias.installation(), Config { workers: 1, ..size(*profile) });
-        bench.block_on(async {
+        harness.block_on(async {
             answers(&native).await;
             let before = alias.processes();
             let [worker] = alias.workers()[..] else { panic!("one worker") };
-            super::bench::kill(worker);
-            // The program may be the one that finds out; then it is tried again, as a tier does.
-            let ran = trial("print(1)").run(&native).await;
+            super::harness::kill(worker);
+            // The program may be the one that fails; a tier would retry it.
+            let ran = test_program("print(1)").run(&native).await;
             assert!(matches!(ran.ended, Ok(_) | Err(Fault::Unavailable { .. } | Fault::Lost { .. })), "{ran:?}");
             answers(&native).await;
-            until("its children are gone", || alias.processes().iter().all(|process| !before.contains(process))).await;
+            until("its children have ended", || alias.processes().iter().all(|process| !before.contains(process)))
+                .await;
             native.shutdown().await;
             until("no process at all", || alias.processes().is_empty()).await;
         });
