@@ -12,6 +12,7 @@ mod fairness;
 mod kernels;
 mod native;
 mod proof;
+mod python_lists;
 mod served;
 mod session;
 mod simulation;

@@ -16,6 +16,7 @@ pub mod limits;
 pub mod machine;
 pub mod outcome;
 pub mod program;
+pub mod python;
 pub mod rounded;
 #[cfg(feature = "scripted")]
 pub mod scripted;

@@ -174,4 +174,17 @@ mod tests {
             prop_assert_eq!(read, rows);
         }
     }
+
+    #[test]
+    fn representations_are_those_of_the_python_inside_and_e2bs_own() {
+        let lists: Value = serde_json::from_str(include_str!("../../python/lists.json")).unwrap();
+        let listed = lists["representations"].as_object().unwrap();
+        let (own, shared): (Vec<_>, Vec<_>) =
+            REPRESENTATIONS.into_iter().partition(|(mime, _)| mime.starts_with("application/vnd.e2b."));
+        assert_eq!(own.len(), 2);
+        assert_eq!(shared.len(), listed.len());
+        for (mime, name) in shared {
+            assert_eq!(listed[mime], name);
+        }
+    }
 }

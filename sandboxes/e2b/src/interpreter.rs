@@ -142,7 +142,7 @@ pub(crate) async fn first_context(client: &SandboxClient) -> Result<Context, Cal
 
 /// Creates a context in this folder.
 pub(crate) async fn new_context(client: &SandboxClient, folder: Option<&str>) -> Result<Context, CallError> {
-    let body = json!({ "language": "python", "cwd": folder.unwrap_or("/home/user") });
+    let body = json!({ "language": "python", "cwd": folder.unwrap_or(switchtower_contract::python::HOME) });
     let call = async || {
         let request = client.interpreter(CallKind::Sandbox, Method::POST, "/contexts", KERNEL_TIMEOUT).json(&body);
         request.send_and_parse(client.transport.as_ref()).await

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use switchtower_contract::{Event, Events, Exit, Failure, Fault, Limits, Need, Outcome, Price, Program, Usage};
+use switchtower_contract::{Event, Events, Exit, Failure, Fault, Limits, Need, Outcome, Price, Program, Usage, python};
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::CallError;
@@ -233,7 +233,7 @@ fn exit_code(value: &str) -> (i32, Option<&str>) {
 
 /// Whether an exception says that memory ran out: by the interpreter or by NumPy, not raised by the program itself.
 fn is_out_of_memory(name: &str, value: &str) -> bool {
-    matches!(name, "MemoryError" | "_ArrayMemoryError") && (value.is_empty() || value.starts_with("Unable to allocate"))
+    python::MEMORY_ERRORS.contains(&name) && (value.is_empty() || value.starts_with("Unable to allocate"))
 }
 
 /// Returns what the template does not provide by the message of an exception: a module, a part of one, a shared library.

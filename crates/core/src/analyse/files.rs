@@ -1,6 +1,7 @@
 //! Where a path leads, as far as its text can be seen.
 
 use ruff_python_ast::{Expr, FStringPart, InterpolatedStringElement};
+use switchtower_contract::python::OWN_FOLDERS;
 
 use super::profile::Reach;
 
@@ -65,7 +66,7 @@ fn text(path: &str, whole: bool) -> Place {
     }
     let climbs = path.split('/').any(|part| part == "..");
     let inside = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    let scratch = ["/tmp", "/home/user", "/dev/null", "/dev/stdout", "/dev/stderr"].into_iter().any(inside);
+    let scratch = OWN_FOLDERS.into_iter().chain(["/dev/null", "/dev/stdout", "/dev/stderr"]).any(inside);
     let foreign = (path.starts_with('/') && !scratch) || path.starts_with("file:") || path.starts_with('~');
     Place::File(match () {
         () if climbs || foreign => Reach::Outside,

@@ -261,7 +261,41 @@ pub(super) fn chance(path: &[&str]) -> Chance {
     }
 }
 
-/// Magics that run commands of the system.
+/// Magics that run commands of the system. `sandboxes/python/lists.json` has the same.
+const SHELL_MAGICS: [&str; 20] = [
+    "pip",
+    "conda",
+    "mamba",
+    "micromamba",
+    "uv",
+    "bash",
+    "sh",
+    "script",
+    "sx",
+    "system",
+    "cat",
+    "cp",
+    "ls",
+    "ll",
+    "lx",
+    "mkdir",
+    "mv",
+    "rm",
+    "rmdir",
+    "man",
+];
+
+/// Returns whether a magic runs commands of the system.
 pub(super) fn is_shell_magic(name: &str) -> bool {
-    matches!(name, "bash" | "sh" | "script" | "system" | "sx" | "pip" | "conda")
+    SHELL_MAGICS.contains(&name)
+}
+
+#[cfg(test)]
+mod shell_magics {
+    #[test]
+    fn those_of_the_analysis_are_those_of_the_python_inside() {
+        let lists: serde_json::Value =
+            serde_json::from_str(include_str!("../../../../sandboxes/python/lists.json")).unwrap();
+        assert_eq!(lists["shell_magics"], serde_json::json!(super::SHELL_MAGICS));
+    }
 }

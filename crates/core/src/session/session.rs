@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use switchtower_contract::python::HOME;
 use switchtower_contract::{Machine, Maintenance, Program};
 use tokio::sync::SetOnce;
 
@@ -20,9 +21,6 @@ use crate::error::Error;
 use crate::memory::{Charge, NoSpace};
 use crate::request::{Caller, Request};
 use crate::route::TierName;
-
-/// Where a kernel begins.
-const HOME: &str = "/home/user";
 
 /// Bytes that a session takes beside what its caller says of it, and a context beside its folder.
 const SESSION: u64 = 8 << 10;

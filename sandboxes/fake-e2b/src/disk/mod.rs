@@ -11,7 +11,7 @@ pub(crate) use folder::HostFolder;
 pub(crate) use memory::MemoryDisk;
 
 /// The home folder, where relative paths begin.
-pub(crate) const HOME: &str = "/home/user";
+pub(crate) use switchtower_contract::python::HOME;
 
 pub(crate) type Disk = Arc<dyn FileStore>;
 

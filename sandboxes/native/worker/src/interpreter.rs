@@ -7,7 +7,7 @@ use std::path::Path;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
-use switchtower_contract::{Cell, Change, KernelOptions, Program};
+use switchtower_contract::{Cell, Change, KernelOptions, Program, python};
 use switchtower_native::worker_config::WorkerConfig;
 
 use crate::child_main;
@@ -35,7 +35,7 @@ impl Interpreter {
         for name in ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"] {
             set_variable(name, "1");
         }
-        set_variable("HOME", "/home/user");
+        set_variable("HOME", python::HOME);
         set_variable("LANG", "C.UTF-8");
         set_variable("PATH", "/usr/local/bin:/usr/bin:/bin");
         // `getpass` reads these first; there is no list of users.

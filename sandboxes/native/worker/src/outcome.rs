@@ -2,7 +2,9 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 
-use switchtower_contract::{Change, Effect, Effects, Escalation, Exit, Failure, Fault, Limits, Need, Outcome, Usage};
+use switchtower_contract::{
+    Change, Effect, Effects, Escalation, Exit, Failure, Fault, Limits, Need, Outcome, Usage, python,
+};
 use switchtower_jail::ProcessEnd;
 
 use crate::child_main;
@@ -65,7 +67,8 @@ impl Observations {
             (Some(Stop::TimedOut), _) => (Ok(Exit::TimedOut), None),
             (None, Some(RunEnd::Finished(code))) => (Ok(Exit::Finished(code)), None),
             (None, Some(RunEnd::Raised(failure))) => {
-                let out_of_memory = MEMORY_ERRORS.contains(&failure.name.rsplit('.').next().unwrap_or_default());
+                let out_of_memory =
+                    python::MEMORY_ERRORS.contains(&failure.name.rsplit('.').next().unwrap_or_default());
                 (Ok(if out_of_memory { Exit::OutOfMemory } else { Exit::Raised }), Some(failure))
             }
             (None, None) => (end.as_ref().map_or_else(process_not_seen, unreported_exit), None),
@@ -85,9 +88,6 @@ impl Observations {
         (RunOutcome { ended, changes, alive }, failure)
     }
 }
-
-/// Exceptions for missing memory: Python's, and numpy's.
-const MEMORY_ERRORS: [&str; 2] = ["MemoryError", "_ArrayMemoryError"];
 
 fn process_not_seen<T>() -> Result<T, Fault> {
     Err(Fault::Lost { reason: "the end of a child was not seen".to_owned() })

@@ -324,10 +324,8 @@ def install() -> None:
         function.__name__: function
         for function in (display, update_display, publish_display_data, clear_output, DisplayHandle)
     }
-    for name, mime in (("html", "text/html"), ("markdown", "text/markdown"), ("svg", "image/svg+xml"),
-                       ("png", "image/png"), ("jpeg", "image/jpeg"), ("latex", "text/latex"),
-                       ("json", "application/json"), ("javascript", "application/javascript"),
-                       ("pretty", "text/plain")):  # fmt: skip
+    displayed = {method.removeprefix("_repr_").rstrip("_"): mime for method, mime in representations.METHODS}
+    for name, mime in {**displayed, "pretty": "text/plain"}.items():
         functions[f"display_{name}"] = _displaying(mime)
         functions[f"display_{name}"].__name__ = functions[f"display_{name}"].__qualname__ = f"display_{name}"
     for kind in objects.values():

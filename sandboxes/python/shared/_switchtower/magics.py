@@ -19,11 +19,11 @@ _QUESTION = re.compile(r"^\s*(\?{1,2}\s*%{0,2}[\w.*]+|%{0,2}[\w.*\[\]'\"]+\s*\?{
 # Magics that change how IPython shows pictures or loads modules: they have no effect here.
 _WITHOUT_EFFECT = re.compile(r"^(matplotlib\b|autoreload\b|(re)?load_ext\s+autoreload\s*$|config\s+InlineBackend\b)")
 # Magics that are run by another program.
-_COMMANDS = frozenset(
+SHELL_MAGICS = frozenset(
     "pip conda mamba micromamba uv bash sh script sx system cat cp ls ll lx mkdir mv rm rmdir man".split()
 )
 # Line magics that need no % where they are all of a cell.
-_WITHOUT_PERCENT = _COMMANDS - {"bash", "sh", "script"} | frozenset(
+_WITHOUT_PERCENT = SHELL_MAGICS - {"bash", "sh", "script"} | frozenset(
     "cd pwd env time timeit who whos run load history".split()
 )
 # Of these, the ones that Python reads as a name.
@@ -109,7 +109,7 @@ def _without_effect(line: str) -> str:
 def _refuse(text: str, message: str | None, sign: str = "%") -> NoReturn:
     """Reports the need. Raises an error where no other tier can take the cell."""
     words = text.split()
-    command = text.startswith("!") or bool(words) and words[0] in _COMMANDS
+    command = text.startswith("!") or bool(words) and words[0] in SHELL_MAGICS
     shown = text.lstrip("!").strip() if command else sign + text
     host.report_need("PROCESS" if command else "LANGUAGE", shown[:200])
     if command:

@@ -20,7 +20,7 @@ structured = False
 # Functions that return further representations of a value: pairs of MIME type and data.
 extra: list[Callable[[Any], Iterable[tuple[str, Any]]]] = []
 
-_METHODS = (
+METHODS = (
     ("_repr_html_", "text/html"),
     ("_repr_markdown_", "text/markdown"),
     ("_repr_svg_", "image/svg+xml"),
@@ -53,7 +53,7 @@ def mime_bundle(value: Any) -> list[tuple[str, str]]:
     if isinstance(given, dict):
         rich = {mime: encode(mime, thing) for mime, thing in given.items() if thing is not None}
         return list({**dict(data), **rich}.items())
-    for method, mime in _METHODS:
+    for method, mime in METHODS:
         thing = _call_method(value, method)
         if isinstance(thing, tuple) and mime != "application/json":
             thing = thing[0]  # data with metadata

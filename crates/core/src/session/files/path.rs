@@ -2,9 +2,9 @@
 
 use super::FileError;
 
-pub(super) const HOME: &str = "/home/user";
+pub(super) use switchtower_contract::python::HOME;
 /// The folders that are a session's own.
-pub(super) const ROOTS: [&str; 2] = [HOME, "/tmp"];
+pub(super) use switchtower_contract::python::OWN_FOLDERS as ROOTS;
 
 /// Longest path, and longest name in it, as Linux has them.
 const LONGEST: (usize, usize) = (4095, 255);
