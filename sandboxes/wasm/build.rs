@@ -15,8 +15,12 @@ const RECIPE: &str = "1";
 const GUEST: &str = "guest";
 /// Folders of Python sources, and where each is in the guest. They are laid over each other: a package may have modules
 /// in several of them.
-const PYTHON: [(&str, &str); 3] =
-    [("../python/shared", ""), ("../python/wasm", ""), ("../python/transfer/_switchtower", "_switchtower")];
+const PYTHON: [(&str, &str); 4] = [
+    ("../python/shared", ""),
+    ("../python/wasm", ""),
+    ("../python/transfer/_switchtower/state_transfer/digest", "_switchtower/state_transfer/digest"),
+    ("../python/transfer/_switchtower/state_transfer/export", "_switchtower/state_transfer/export"),
+];
 
 fn main() {
     println!("cargo:rerun-if-changed={GUEST}");

@@ -4,7 +4,7 @@
 
 A case is a file of cells, `# %%` before each; the last one is run on both sides after the move and must give the same.
 `# %% given notes.txt=text` lays a file out before a cell, `# %% env NAME=value` sets a variable for one cell, and a
-line `# impure` marks a cell which asks clock, chance, environment or identity (a real host sees that by itself), `# cut`
+line `# impure` marks a cell which asks for clock, randomness, environment or identity (a real host sees that by itself), `# cut`
 one that a real host would call incomplete: it is not run again.
 The first line is what is expected: `# moves`, `# moves: x, y` (these are transferred) or `# fails: cell 3: words`.
 A second line `# needs sympy` allows a cloud that lacks it to say so.

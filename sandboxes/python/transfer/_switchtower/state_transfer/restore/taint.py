@@ -106,7 +106,7 @@ class TaintAnalysis:
         impure = impure and not harmless
         if changes and (impure and not self._is_plain_change(statement) or self.tainted & mentions):
             if impure or any(name in self.tainted for name in mentions):
-                reason = f"this cell changes {changes} by what it asked of the clock, of chance or of its environment"
+                reason = f"this cell changes {changes} by what it read from the clock, from random numbers or from its environment"
                 self.unchecked.append((number, reason))
         if impure or reached & self.tainted:
             self.tainted |= (reached | stores) - self._modules - self._comparable - _BUILTINS
