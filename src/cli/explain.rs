@@ -35,7 +35,7 @@ impl Explain {
             Ok::<_, BuildError>(assembly.router.explain(&request))
         })?;
         if self.json {
-            let json = serde_json::to_string_pretty(&switchtower_server::api::explained(&explanation))
+            let json = serde_json::to_string_pretty(&switchtower_server::api::explanation_view(&explanation))
                 .map_err(|error| CliError::failed(error.to_string()))?;
             terminal::out(&format!("{json}\n"));
         } else {
@@ -132,7 +132,7 @@ mod tests {
     use switchtower_core::request::Ceilings;
     use switchtower_core::route::Standing;
 
-    fn explained(source: &str, isolation: Option<Isolation>) -> String {
+    fn explanation_view(source: &str, isolation: Option<Isolation>) -> String {
         let wasm = Standing {
             tier: "wasm".into(),
             languages: vec![Language::Python],
@@ -159,7 +159,7 @@ mod tests {
     fn an_explanation_prints_the_whole_sum_with_lines() {
         let source =
             "import random\n\nfor i in range(100):\n    for j in range(100):\n        print(i * j, random.random())\n";
-        insta::assert_snapshot!(explained(source, None), @r"
+        insta::assert_snapshot!(explanation_view(source, None), @r"
 program.py: algorithm, score 1.180
 
   signal                weight       value      adds   line
@@ -182,7 +182,7 @@ program.py: algorithm, score 1.180
 
     #[test]
     fn a_program_that_nobody_may_take_says_why() {
-        insta::assert_snapshot!(explained("1 + 1", Some(Isolation::MicroVm)), @r"
+        insta::assert_snapshot!(explanation_view("1 + 1", Some(Isolation::MicroVm)), @r"
 program.py: simple_math, score 0.010
 
   signal                weight       value      adds   line

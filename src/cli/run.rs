@@ -10,7 +10,7 @@ use switchtower_contract::{Event, Events, Exit, Isolation, MimeBundle, rounded};
 use switchtower_core::request::{CacheMode, Request};
 use switchtower_core::route::TierName;
 use switchtower_core::router::{Answer, Router};
-use switchtower_server::api::Body;
+use switchtower_server::api::AnswerBody;
 use switchtower_server::service::millis;
 use tokio::time::{Instant, timeout};
 
@@ -113,8 +113,8 @@ impl Run {
         let timeout = request.timeout;
         let answer = if self.json {
             let answer = router.execute(request, None).await?;
-            let text =
-                serde_json::to_string_pretty(&Body::whole(&answer)).map_err(|e| CliError::failed(e.to_string()))?;
+            let text = serde_json::to_string_pretty(&AnswerBody::whole(&answer))
+                .map_err(|e| CliError::failed(e.to_string()))?;
             terminal::out(&format!("{text}\n"));
             answer
         } else {

@@ -1,5 +1,5 @@
-//! `POST /v1/batch`: several programs in one request, run at the same time, answered in their order. Together they are no
-//! larger than one request may be.
+//! `POST /v1/batch`: runs several programs of one request concurrently and answers in their order. Together they may be as
+//! large as one request.
 
 use std::sync::Arc;
 
@@ -12,40 +12,40 @@ use switchtower_core::request::Caller;
 use tokio::task::JoinSet;
 
 use super::fields::Fields;
-use super::response::Body;
-use super::{Door, parse};
+use super::parse;
+use super::response::AnswerBody;
+use super::state::ApiState;
 use crate::service::body_limits::BodyKind;
 use crate::service::problem::{Kind, Problem};
 
 /// Every field of the body.
 pub const BATCH_FIELDS: [&str; 1] = ["requests"];
 
-/// Most programs in one request.
-const MOST: usize = 100;
+/// Maximum number of programs in one request.
+const MAX_PROGRAMS: usize = 100;
 
-/// Each answer is what `POST /v1/execute` would give, or its problem: one that is refused takes nothing from the others.
+/// Each answer is that of `POST /v1/execute`, or its problem: a refusal does not affect the other programs.
 pub(super) async fn batch(
-    State(door): State<Door>,
+    State(api): State<Arc<ApiState>>,
     Extension(caller): Extension<Caller>,
     request: Request<Raw>,
 ) -> Result<Response, Problem> {
-    let door = &door.0;
-    let (body, _charge) = door.body(&caller, BodyKind::Program, request).await?;
-    let ceilings = &door.app.ceilings;
-    let requests = Fields::of_body(body, &BATCH_FIELDS)?.list("requests", MOST)?;
-    // Each in a task of its own: looking at a hundred programs must not keep other callers from being looked after. All of
-    // them end when the client leaves.
+    let (body, _charge) = api.read_json(&caller, BodyKind::Program, request).await?;
+    let ceilings = &api.ceilings;
+    let requests = Fields::of_body(body, &BATCH_FIELDS)?.list("requests", MAX_PROGRAMS)?;
+    // One task for each, so that the analysis of a hundred programs does not delay other callers. All end when the client
+    // disconnects.
     let mut running = JoinSet::new();
     let mut answers = vec![Value::Null; requests.len()];
     for (at, request) in requests.into_iter().enumerate() {
-        let (router, request) = (Arc::clone(&door.router), parse::request(request, ceilings, caller.clone()));
+        let (router, request) = (Arc::clone(&api.router), parse::request(request, ceilings, caller.clone()));
         running.spawn(async move {
             let answer = match request {
                 Ok(request) => router.execute(request, None).await.map_err(Problem::from),
                 Err(problem) => Err(problem),
             };
             let answer = match answer {
-                Ok(answer) => json!(Body::whole(&answer)),
+                Ok(answer) => json!(AnswerBody::whole(&answer)),
                 Err(problem) => problem.json(),
             };
             (at, answer)

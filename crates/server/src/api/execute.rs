@@ -1,4 +1,4 @@
-//! Running a program: the native form, whole or as events, and the form of the service that this one replaces.
+//! Runs programs: in the native form, whole or as events, and in the form of the service that this one replaces.
 
 use std::sync::Arc;
 
@@ -11,30 +11,31 @@ use switchtower_contract::Exit;
 use switchtower_core::request::Caller;
 use switchtower_core::router::Answer;
 
-use super::response::Body;
-use super::{Door, parse, stream};
+use super::response::AnswerBody;
+use super::state::ApiState;
+use super::{parse, stream};
 use crate::service::attempts::millis;
 use crate::service::body_limits::BodyKind;
 use crate::service::problem::Problem;
 
-/// `POST /v1/execute`. A client that goes away drops this future, or the stream it returned, and so ends its program.
-pub(super) async fn native(
-    State(door): State<Door>,
+/// `POST /v1/execute`. When the client disconnects, this future or the stream that it returned is dropped, which ends the
+/// program.
+pub(super) async fn execute(
+    State(api): State<Arc<ApiState>>,
     Extension(caller): Extension<Caller>,
     request: Request<Raw>,
 ) -> Result<Response, Problem> {
-    let door = &door.0;
-    let live = stream::is_wanted(request.headers());
-    let (body, charge) = door.body(&caller, BodyKind::Program, request).await?;
-    let request = parse::request(body, &door.app.ceilings, caller)?;
-    if live {
-        return Ok(stream::execute(Arc::clone(&door.router), request, charge, door.config.keep_alive_interval).await);
+    let wants_events = stream::accepts_events(request.headers());
+    let (body, charge) = api.read_json(&caller, BodyKind::Program, request).await?;
+    let request = parse::request(body, &api.ceilings, caller)?;
+    if wants_events {
+        return Ok(stream::execute(Arc::clone(&api.router), request, charge, api.config.keep_alive_interval).await);
     }
-    let answer = door.router.execute(request, None).await?;
-    Ok(Json(Body::whole(&answer)).into_response())
+    let answer = api.router.execute(request, None).await?;
+    Ok(Json(AnswerBody::whole(&answer)).into_response())
 }
 
-/// The answer in the old form.
+/// The answer in the form of the replaced service.
 #[derive(Serialize)]
 struct Legacy {
     success: bool,
@@ -50,14 +51,13 @@ struct LegacyData {
 }
 
 /// `POST /api/code/execute`.
-pub(super) async fn legacy(
-    State(door): State<Door>,
+pub(super) async fn execute_legacy(
+    State(api): State<Arc<ApiState>>,
     Extension(caller): Extension<Caller>,
     request: Request<Raw>,
 ) -> Result<Response, Problem> {
-    let door = &door.0;
-    let (body, _charge) = door.body(&caller, BodyKind::Program, request).await?;
-    let answer = door.router.execute(parse::legacy(body, &door.app.ceilings, caller)?, None).await?;
+    let (body, _charge) = api.read_json(&caller, BodyKind::Program, request).await?;
+    let answer = api.router.execute(parse::legacy_request(body, &api.ceilings, caller)?, None).await?;
     let data = LegacyData {
         output: printed(&answer),
         error: answer.outcome.exit != Exit::Finished(0),
@@ -66,15 +66,15 @@ pub(super) async fn legacy(
     Ok(Json(Legacy { success: true, data }).into_response())
 }
 
-/// All that the program printed, then how it ended where that was not well.
+/// Returns everything that the program printed, followed by its failure, if it failed.
 fn printed(answer: &Answer) -> String {
     let output = &answer.output;
     let mut text = format!("{}{}", output.stdout, output.stderr);
     let end = match (&output.error, answer.outcome.exit) {
         (Some(failure), _) => failure.traceback.as_str(),
-        (None, Exit::TimedOut) => "the program took longer than it may",
-        (None, Exit::OutOfMemory) => "the program took more memory than it may",
-        (None, Exit::Killed) => "the program destroyed its own interpreter",
+        (None, Exit::TimedOut) => "the program exceeded its time limit",
+        (None, Exit::OutOfMemory) => "the program exceeded its memory limit",
+        (None, Exit::Killed) => "the program killed its own interpreter",
         (None, Exit::Finished(_) | Exit::Raised) => "",
     };
     for part in [end, answer.note.as_deref().unwrap_or("")] {
@@ -83,7 +83,7 @@ fn printed(answer: &Answer) -> String {
         }
         text.push_str(part);
     }
-    // As the old service had it: without the last line's end.
+    // The replaced service omits the last newline.
     if text.ends_with('\n') {
         text.pop();
     }

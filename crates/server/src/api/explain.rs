@@ -1,4 +1,6 @@
-//! `POST /v1/explain`: the decision and the whole sum behind it. Runs nothing.
+//! `POST /v1/explain`: the decision for a program and the profile behind it. Runs nothing.
+
+use std::sync::Arc;
 
 use axum::body::Body as Raw;
 use axum::extract::{Request, State};
@@ -10,39 +12,39 @@ use switchtower_core::error::Error;
 use switchtower_core::request::Caller;
 use switchtower_core::router::Explanation;
 
-use super::response::Decided;
-use super::{Door, parse};
+use super::parse;
+use super::response::DecisionView;
+use super::state::ApiState;
 use crate::service::body_limits::BodyKind;
 use crate::service::problem::Problem;
 
 /// A profile, and the decision or why there is none.
 #[derive(Serialize)]
-pub struct Explained<'a> {
+pub struct ExplanationView<'a> {
     profile: &'a Profile,
-    decision: Option<Decided<'a>>,
+    decision: Option<DecisionView<'a>>,
     undecided: Option<String>,
 }
 
-/// An explanation in the form that the door gives it.
-pub fn explained(explanation: &Explanation) -> Explained<'_> {
-    Explained {
+/// Returns an explanation in the form of the API.
+pub fn explanation_view(explanation: &Explanation) -> ExplanationView<'_> {
+    ExplanationView {
         profile: &explanation.profile,
-        decision: explanation.decision.as_ref().ok().map(Decided::from),
+        decision: explanation.decision.as_ref().ok().map(DecisionView::from),
         undecided: explanation.decision.as_ref().err().map(ToString::to_string),
     }
 }
 
 pub(super) async fn explain(
-    State(door): State<Door>,
+    State(api): State<Arc<ApiState>>,
     Extension(caller): Extension<Caller>,
     request: Request<Raw>,
 ) -> Result<Response, Problem> {
-    let door = &door.0;
-    let (body, _charge) = door.body(&caller, BodyKind::Program, request).await?;
-    let explanation = door.router.explain(&parse::request(body, &door.app.ceilings, caller)?);
-    // That no tier may take it explains something; a tier that does not exist is a mistake of the request.
+    let (body, _charge) = api.read_json(&caller, BodyKind::Program, request).await?;
+    let explanation = api.router.explain(&parse::request(body, &api.ceilings, caller)?);
+    // "No tier can run this" is an explanation; an unknown tier is an error of the request.
     if let Err(error @ (Error::Invalid(_) | Error::Rules { .. })) = &explanation.decision {
         return Err(error.clone().into());
     }
-    Ok(Json(explained(&explanation)).into_response())
+    Ok(Json(explanation_view(&explanation)).into_response())
 }

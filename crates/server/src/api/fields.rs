@@ -1,4 +1,4 @@
-//! A JSON object, read field by field: every refusal names the field and says what is allowed.
+//! Reads a JSON object field by field. Every refusal names the field and what is allowed.
 
 use std::str::FromStr;
 
@@ -6,15 +6,15 @@ use serde_json::{Map, Value};
 
 use crate::service::problem::Problem;
 
-/// The fields of one object that nobody has taken yet.
+/// The fields of an object that have not been read yet.
 pub(super) struct Fields {
-    /// Where the object stands in the body, as a prefix of its fields' names.
-    at: String,
+    /// The path of the object in the body, as a prefix of its fields' names.
+    prefix: String,
     fields: Map<String, Value>,
 }
 
 impl Fields {
-    /// The body itself.
+    /// Returns the fields of the body.
     pub(super) fn of_body(value: Value, known: &[&str]) -> Result<Self, Problem> {
         Self::of(value, String::new(), known)
     }
@@ -30,15 +30,15 @@ impl Fields {
             let detail = format!("there is no field {path}: known here are {}", known.join(", "));
             return Err(Problem::field(path, detail).with("allowed", known.to_vec()));
         }
-        Ok(Self { at: prefix, fields })
+        Ok(Self { prefix, fields })
     }
 
-    /// The field's full name.
+    /// Returns the field's full name.
     pub(super) fn path(&self, name: &str) -> String {
-        format!("{}{name}", self.at)
+        format!("{}{name}", self.prefix)
     }
 
-    /// A field that is not there, and one that is null, are the same.
+    /// Removes a field. `null` counts as absent.
     fn take(&mut self, name: &str) -> Option<Value> {
         self.fields.remove(name).filter(|value| !value.is_null())
     }
@@ -83,7 +83,7 @@ impl Fields {
         }
     }
 
-    /// One of a set of names.
+    /// Returns one of a set of names.
     pub(super) fn named<T: FromStr>(&mut self, name: &str, allowed: &[&str]) -> Result<Option<T>, Problem> {
         let Some(text) = self.text(name)? else { return Ok(None) };
         text.parse().map(Some).map_err(|_| {
@@ -93,11 +93,11 @@ impl Fields {
         })
     }
 
-    /// A list that must be there, with at least one and at most so many items.
-    pub(super) fn list(&mut self, name: &str, most: usize) -> Result<Vec<Value>, Problem> {
-        let wanted = format!("a list of 1 to {most} objects");
+    /// Returns a required list of 1 to `max` items.
+    pub(super) fn list(&mut self, name: &str, max: usize) -> Result<Vec<Value>, Problem> {
+        let wanted = format!("a list of 1 to {max} objects");
         match self.take(name) {
-            Some(Value::Array(items)) if (1..=most).contains(&items.len()) => Ok(items),
+            Some(Value::Array(items)) if (1..=max).contains(&items.len()) => Ok(items),
             Some(Value::Array(items)) => {
                 let path = self.path(name);
                 let detail = format!("{path} has {} items, it must be {wanted}", items.len());
@@ -108,7 +108,7 @@ impl Fields {
         }
     }
 
-    /// A list of objects with these fields.
+    /// Returns a list of objects with these fields.
     pub(super) fn objects(&mut self, name: &str, known: &[&str]) -> Result<Vec<Self>, Problem> {
         match self.take(name) {
             None => Ok(Vec::new()),
@@ -121,7 +121,7 @@ impl Fields {
         }
     }
 
-    /// An object whose values are all text.
+    /// Returns an object whose values are all text.
     pub(super) fn texts(&mut self, name: &str) -> Result<Option<Vec<(String, String)>>, Problem> {
         match self.take(name) {
             None => Ok(None),

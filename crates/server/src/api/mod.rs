@@ -1,6 +1,7 @@
-//! The native door: JSON and event streams over HTTP.
+//! The native API: JSON and event streams over HTTP.
 //!
-//! [`app`] is the whole door as a function: it needs no port. [`service::serve`](crate::service::serve) puts it behind a listener and drains it at the end.
+//! [`app`] returns the whole API as a router, which needs no port. [`service::serve`](crate::service::serve) serves it on
+//! a listener.
 
 mod admin;
 mod batch;
@@ -8,85 +9,35 @@ mod execute;
 mod explain;
 mod fields;
 mod health;
+mod known_sessions;
 mod openapi;
 mod parse;
 mod response;
 mod sessions;
+mod state;
 mod stream;
 
-use std::fmt;
 use std::sync::Arc;
 
-use axum::Router as Routes;
 use axum::extract::{Request, State};
 use axum::http::{Method, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use switchtower_core::memory::Charge;
-use switchtower_core::request::{Caller, Ceilings};
 use switchtower_core::router::Router;
-use switchtower_core::session::Sessions;
 
 pub use batch::BATCH_FIELDS;
-pub use explain::explained;
+pub use explain::explanation_view;
 pub use openapi::DOCUMENT;
 pub use parse::{CELL_FIELDS, CONTEXT_FIELDS, FIELDS, FILE_FIELDS, LEGACY_FIELDS, SESSION_FIELDS};
-pub use response::Body;
+pub use response::AnswerBody;
+pub use state::AppState;
 
-use crate::service::body::BodyReader;
-use crate::service::body_limits::BodyKind;
+use self::state::ApiState;
 use crate::service::config::Config;
-use crate::service::json_body;
-use crate::service::keys::{AdminKey, ApiKeys};
 use crate::service::problem::{Kind, Problem};
 
-/// What the door knows of the app around it.
-#[derive(Clone, Default)]
-pub struct AppState {
-    pub ceilings: Ceilings,
-    /// An E2B key is there. Only its presence is looked at.
-    pub e2b_key: bool,
-    /// The sandboxes that clients keep, E2B's clients too; without them their paths are unknown ones.
-    pub sessions: Option<Sessions>,
-}
-
-impl fmt::Debug for AppState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AppState")
-            .field("ceilings", &self.ceilings)
-            .field("e2b_key", &self.e2b_key)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What every handler gets.
-#[derive(Clone)]
-struct Door(Arc<Parts>);
-
-impl Parts {
-    /// A request's body as JSON, within the limit of its kind, and what is charged for it until it is answered.
-    async fn body(
-        &self,
-        caller: &Caller,
-        kind: BodyKind,
-        request: Request,
-    ) -> Result<(serde_json::Value, Charge), Problem> {
-        json_body::read_json(&self.bodies, caller, kind, request).await
-    }
-}
-
-struct Parts {
-    router: Arc<Router>,
-    config: Config,
-    keys: ApiKeys,
-    admin: AdminKey,
-    app: AppState,
-    opened: sessions::Opened,
-    bodies: BodyReader,
-}
-
-/// Every path of the door, and what may be asked there. `/v1/openapi.json` describes exactly these.
+/// Every method and path of the API. `/v1/openapi.json` describes exactly these.
 pub const PATHS: [(&str, &str); 25] = [
     ("post", "/v1/execute"),
     ("post", "/v1/batch"),
@@ -115,41 +66,37 @@ pub const PATHS: [(&str, &str); 25] = [
     ("post", "/v1/admin/cache/bars/reset"),
 ];
 
-/// The door.
-pub fn app(router: Arc<Router>, config: &Config, app: AppState) -> Routes {
-    let keys = ApiKeys::new(&config.keys);
-    let admin = AdminKey::new(config.admin_key.as_deref());
-    let opened = sessions::Opened::default();
-    let bodies = BodyReader::new(config, &app.ceilings, app.sessions.as_ref());
-    let door = Door(Arc::new(Parts { router, config: config.clone(), keys, admin, app, opened, bodies }));
-    let guarded = Routes::new()
-        .route("/v1/execute", post(execute::native))
+/// Returns the API.
+pub fn app(router: Arc<Router>, config: &Config, app: AppState) -> axum::Router {
+    let api = Arc::new(ApiState::new(router, config, app));
+    let with_key = axum::Router::new()
+        .route("/v1/execute", post(execute::execute))
         .route("/v1/batch", post(batch::batch))
         .route("/v1/explain", post(explain::explain))
         .merge(sessions::routes())
-        .route("/api/code/execute", post(execute::legacy))
+        .route("/api/code/execute", post(execute::execute_legacy))
         .route("/metrics", get(health::prometheus))
         .route("/v1/metrics", get(health::metrics))
-        .route_layer(from_fn_with_state(door.clone(), admit));
-    let open = Routes::new()
+        .route_layer(from_fn_with_state(Arc::clone(&api), require_key));
+    let public = axum::Router::new()
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .route("/v1/openapi.json", get(openapi::document));
-    let operators = Routes::new()
+    let admin = axum::Router::new()
         .route("/v1/admin/tiers", get(admin::tiers))
         .route("/v1/admin/tiers/{tier}/budget", get(admin::budget))
         .route("/v1/admin/tiers/{tier}/usage", get(admin::usage))
-        .route("/v1/admin/tiers/{tier}/breaker/reset", post(admin::reset))
+        .route("/v1/admin/tiers/{tier}/breaker/reset", post(admin::reset_breaker))
         .route("/v1/admin/cache", get(admin::cache))
-        .route("/v1/admin/cache/bars/reset", post(admin::lift))
-        .route_layer(from_fn_with_state(door.clone(), admin::admit));
-    let all = guarded.merge(open).merge(operators);
-    all.method_not_allowed_fallback(other_method).fallback(other_path).with_state(door)
+        .route("/v1/admin/cache/bars/reset", post(admin::reset_bars))
+        .route_layer(from_fn_with_state(Arc::clone(&api), admin::require_admin_key));
+    let all = with_key.merge(public).merge(admin);
+    all.method_not_allowed_fallback(method_not_allowed).fallback(not_found).with_state(api)
 }
 
-/// Lets in whoever shows a key, and says who that is.
-async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Response {
-    match door.0.keys.caller(request.headers()) {
+/// Refuses requests without a valid key, and adds the caller to the others.
+async fn require_key(State(api): State<Arc<ApiState>>, mut request: Request, next: Next) -> Response {
+    match api.keys.caller(request.headers()) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -158,20 +105,20 @@ async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Re
     }
 }
 
-async fn other_path(uri: Uri) -> Problem {
+async fn not_found(uri: Uri) -> Problem {
     let mut paths: Vec<&str> = PATHS.iter().map(|(_, path)| *path).collect();
-    // Those with several methods stand together.
+    // A path with several methods is listed once.
     paths.dedup();
     Problem::new(Kind::NotFound, format!("there is nothing at {}", uri.path())).with("allowed", paths)
 }
 
-async fn other_method(method: Method, uri: Uri) -> Problem {
-    let is = |path: &str| {
+async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    let matches = |path: &str| {
         let (pattern, path) = (path.split('/'), uri.path().split('/'));
         pattern.clone().count() == path.clone().count()
             && pattern.zip(path).all(|(one, other)| one == other || one.starts_with('{'))
     };
-    let methods: Vec<&str> = PATHS.iter().filter(|(_, path)| is(path)).map(|(method, _)| *method).collect();
+    let methods: Vec<&str> = PATHS.iter().filter(|(_, path)| matches(path)).map(|(method, _)| *method).collect();
     let allowed = match methods.as_slice() {
         ["get"] => "GET, HEAD",
         ["get", "post"] => "GET, HEAD, POST",

@@ -1,4 +1,4 @@
-//! The description of the door, for machines. `tests/api/openapi.rs` holds every answer of the door against it.
+//! The OpenAPI document. `tests/api/openapi.rs` validates every answer of the API against it.
 
 use axum::http::header;
 use axum::response::IntoResponse;

@@ -1,4 +1,4 @@
-//! The JSON that asks for a run, turned into a [`Request`].
+//! Parses the JSON bodies of the API.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -47,13 +47,13 @@ pub const CELL_FIELDS: [&str; 6] = ["code", "context", "env", "stdin", "timeout_
 /// Every field of `POST /v1/sessions/{id}/contexts`.
 pub const CONTEXT_FIELDS: [&str; 1] = ["folder"];
 
-/// What E2B's clients see as the template of a session that was opened here.
+/// The template that the E2B API reports for a session that the native API has created.
 const TEMPLATE: &str = "base";
 
-/// Shortest time that a session may be asked to be kept unused.
-const SHORTEST: Duration = Duration::from_secs(1);
+/// Minimum of `idle_ms`.
+const MIN_IDLE: Duration = Duration::from_secs(1);
 
-/// A request in the native form. `caller` is whoever the key belongs to; a `user` in the body goes before it.
+/// Parses a request in the native form. A `user` in the body replaces that of the caller, who holds the key.
 pub(super) fn request(body: Value, ceilings: &Ceilings, caller: Caller) -> Result<Request, Problem> {
     let mut fields = Fields::of_body(body, &FIELDS)?;
     let program = Program {
@@ -82,8 +82,8 @@ pub(super) fn request(body: Value, ceilings: &Ceilings, caller: Caller) -> Resul
     Ok(request.checked(ceilings)?)
 }
 
-/// A request in the form of the service that this one replaces.
-pub(super) fn legacy(body: Value, ceilings: &Ceilings, caller: Caller) -> Result<Request, Problem> {
+/// Parses a request in the form of the service that this one replaces.
+pub(super) fn legacy_request(body: Value, ceilings: &Ceilings, caller: Caller) -> Result<Request, Problem> {
     let mut fields = Fields::of_body(body, &LEGACY_FIELDS)?;
     let program = Program {
         language: language(&mut fields)?,
@@ -93,7 +93,7 @@ pub(super) fn legacy(body: Value, ceilings: &Ceilings, caller: Caller) -> Result
     Ok(Request { caller, ..Request::new(program, ceilings)? })
 }
 
-/// A new session. The time that it is kept unused is its time-out: each use begins it anew.
+/// Parses a new session. Its time-out is `idle_ms`, which each use starts anew.
 pub(super) fn session(
     body: Value,
     ceilings: &Ceilings,
@@ -101,8 +101,8 @@ pub(super) fn session(
 ) -> Result<session::CreateSession, Problem> {
     let mut fields = Fields::of_body(body, &SESSION_FIELDS)?;
     let timeout = match fields.number("idle_ms")?.map(Duration::from_millis) {
-        Some(idle) if idle < SHORTEST || idle > config.max_lifetime => {
-            let allowed = format!("{} to {}", SHORTEST.as_millis(), config.max_lifetime.as_millis());
+        Some(idle) if idle < MIN_IDLE || idle > config.max_lifetime => {
+            let allowed = format!("{} to {}", MIN_IDLE.as_millis(), config.max_lifetime.as_millis());
             return Err(Invalid::new("idle_ms", allowed).into());
         }
         Some(idle) => idle,
@@ -127,7 +127,7 @@ pub(super) fn session(
     })
 }
 
-/// A cell, and the files that are written before it.
+/// Parses a cell, and the files to write before it.
 pub(super) fn cell(body: Value, ceilings: &Ceilings) -> Result<(ExecuteCell, Vec<File>), Problem> {
     let mut fields = Fields::of_body(body, &CELL_FIELDS)?;
     let program = Program {
@@ -145,7 +145,7 @@ pub(super) fn cell(body: Value, ceilings: &Ceilings) -> Result<(ExecuteCell, Vec
     Ok((ExecuteCell { context, source, env: env.unwrap_or_default(), stdin, timeout: Some(timeout) }, files))
 }
 
-/// A new context: its folder, where one is named.
+/// Parses a new context: its folder, if one is named.
 pub(super) fn context(body: Value) -> Result<Option<String>, Problem> {
     Fields::of_body(body, &CONTEXT_FIELDS)?.text("folder")
 }

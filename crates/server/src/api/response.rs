@@ -1,4 +1,4 @@
-//! An [`Answer`] as JSON: every field of `POST /v1/execute`, whole or without the output that was streamed before.
+//! An [`Answer`] as JSON: the fields of `POST /v1/execute`, with or without the output, which a stream has sent before.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use switchtower_core::decide::Decision;
 use switchtower_core::route::TierName;
 use switchtower_core::router::Answer;
 
-use crate::service::attempts::{Tried, millis, thousandths};
+use crate::service::attempts::{AttemptView, millis, thousandths};
 
-/// The whole answer.
+/// The body of an answer.
 #[derive(Serialize)]
-pub struct Body<'a> {
+pub struct AnswerBody<'a> {
     id: &'a str,
     exit: &'static str,
     exit_code: i32,
@@ -25,34 +25,34 @@ pub struct Body<'a> {
     stderr: Option<&'a str>,
     truncated: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    results: Option<Vec<Displayed<'a>>>,
-    /// Outside: is it told here at all? Inside: was there an exception?
+    results: Option<Vec<ResultView<'a>>>,
+    /// The outer `None` omits the field; the inner one is `null`: no exception.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Option<&'a Failure>>,
     tier: &'a TierName,
     cache: &'static str,
     pure: bool,
     stored: Stored,
-    decision: Decided<'a>,
-    attempts: Vec<Tried<'a>>,
-    usage: Used,
+    decision: DecisionView<'a>,
+    attempts: Vec<AttemptView<'a>>,
+    usage: UsageView,
     note: Option<&'a str>,
 }
 
-impl<'a> Body<'a> {
-    /// Everything.
+impl<'a> AnswerBody<'a> {
+    /// Returns all fields.
     pub fn whole(answer: &'a Answer) -> Self {
         let output = &answer.output;
         Self {
             stdout: Some(&output.stdout),
             stderr: Some(&output.stderr),
-            results: Some(output.results.iter().map(Displayed::from).collect()),
+            results: Some(output.results.iter().map(ResultView::from).collect()),
             error: Some(output.error.as_ref()),
             ..Self::without_output(answer)
         }
     }
 
-    /// Everything but stdout, stderr, results and error.
+    /// Returns all fields but stdout, stderr, results and error.
     pub fn without_output(answer: &'a Answer) -> Self {
         Self {
             id: &answer.id,
@@ -67,28 +67,28 @@ impl<'a> Body<'a> {
             cache: answer.cache.name(),
             pure: answer.pure,
             stored: answer.stored,
-            decision: Decided::from(&answer.decision),
-            attempts: answer.attempts.iter().map(Tried::from).collect(),
-            usage: Used::from(&answer.outcome.usage),
+            decision: DecisionView::from(&answer.decision),
+            attempts: answer.attempts.iter().map(AttemptView::from).collect(),
+            usage: UsageView::from(&answer.outcome.usage),
             note: answer.note.as_deref(),
         }
     }
 }
 
-/// Where a program was sent, and why.
+/// Which route a program took, and why.
 #[derive(Serialize)]
-pub(crate) struct Decided<'a> {
+pub(crate) struct DecisionView<'a> {
     class: &'static str,
     score: f64,
-    route: Vec<Planned<'a>>,
+    route: Vec<LegView<'a>>,
     rule: &'a str,
     reason: &'a str,
 }
 
-impl<'a> From<&'a Decision> for Decided<'a> {
+impl<'a> From<&'a Decision> for DecisionView<'a> {
     fn from(decision: &'a Decision) -> Self {
         let leg =
-            |leg: &'a switchtower_core::route::Leg| Planned { tier: &leg.tier, budget_ms: leg.budget.map(millis) };
+            |leg: &'a switchtower_core::route::Leg| LegView { tier: &leg.tier, budget_ms: leg.budget.map(millis) };
         Self {
             class: decision.class.name(),
             score: decision.score,
@@ -100,26 +100,26 @@ impl<'a> From<&'a Decision> for Decided<'a> {
 }
 
 #[derive(Serialize)]
-struct Planned<'a> {
+struct LegView<'a> {
     tier: &'a TierName,
     budget_ms: Option<f64>,
 }
 
-/// A value that was shown.
+/// A displayed value.
 #[derive(Serialize)]
-pub(crate) struct Displayed<'a> {
+pub(crate) struct ResultView<'a> {
     data: BTreeMap<&'a str, Value>,
     main: bool,
 }
 
-impl<'a> From<&'a DisplayedValue> for Displayed<'a> {
+impl<'a> From<&'a DisplayedValue> for ResultView<'a> {
     fn from(shown: &'a DisplayedValue) -> Self {
         Self::new(&shown.data, shown.main)
     }
 }
 
-impl<'a> Displayed<'a> {
-    /// Values of JSON types are told as JSON, all others as text.
+impl<'a> ResultView<'a> {
+    /// Representations of JSON types are JSON values, all others are text.
     pub(crate) fn new(data: &'a MimeBundle, main: bool) -> Self {
         let value = |(mime, text): (&'a String, &'a String)| {
             let is_json = mime == "application/json" || mime.ends_with("+json");
@@ -131,16 +131,16 @@ impl<'a> Displayed<'a> {
 }
 
 #[derive(Serialize)]
-pub(crate) struct Used {
+pub(crate) struct UsageView {
     wall_ms: f64,
     cpu_ms: f64,
     memory_mb: f64,
-    /// Of the cloud sandbox, for the time of this run. Nothing where the machine is one's own.
+    /// Cost of the cloud sandbox for the time of this run; absent for local tiers.
     #[serde(skip_serializing_if = "Option::is_none")]
     cost_usd: Option<f64>,
 }
 
-impl From<&Usage> for Used {
+impl From<&Usage> for UsageView {
     fn from(usage: &Usage) -> Self {
         let megabytes = usage.memory as f64 / f64::from(1 << 20);
         Self {

@@ -8,7 +8,7 @@ use switchtower_core::tier::Attempt;
 
 /// One attempt to run it.
 #[derive(Serialize)]
-pub(crate) struct Tried<'a> {
+pub(crate) struct AttemptView<'a> {
     tier: &'a TierName,
     waited_ms: f64,
     ran_ms: f64,
@@ -21,7 +21,7 @@ pub(crate) struct Tried<'a> {
     paused_ms: Option<f64>,
 }
 
-impl<'a> From<&'a Attempt> for Tried<'a> {
+impl<'a> From<&'a Attempt> for AttemptView<'a> {
     fn from(attempt: &'a Attempt) -> Self {
         Self {
             tier: &attempt.tier,

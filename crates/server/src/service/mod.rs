@@ -8,6 +8,7 @@ pub(crate) mod config;
 mod connections;
 pub(crate) mod json_body;
 pub(crate) mod keys;
+pub(crate) mod live;
 pub(crate) mod peer;
 pub(crate) mod problem;
 mod request_tracking;

@@ -11,7 +11,7 @@ use switchtower_core::memory::NoSpace;
 use switchtower_core::request::Invalid;
 use switchtower_core::tier::Attempt;
 
-use super::attempts::Tried;
+use super::attempts::AttemptView;
 
 /// What was refused. The slug is part of the API: it never changes and is never used again for another thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,5 +208,5 @@ impl From<RequestError> for Problem {
 }
 
 fn tried(attempts: &[Attempt]) -> Value {
-    json!(attempts.iter().map(Tried::from).collect::<Vec<_>>())
+    json!(attempts.iter().map(AttemptView::from).collect::<Vec<_>>())
 }

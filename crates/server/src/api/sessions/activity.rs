@@ -1,4 +1,4 @@
-//! One use of a session: while it goes on, the session is not idle.
+//! A use of a session. While it lasts, the session is not idle.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use switchtower_core::error::Error;
 use switchtower_core::session::Session;
 use tokio::time::timeout;
 
-/// A use. The time of its session begins anew when it begins and when it is dropped.
-pub(super) struct Use {
+/// The idle time-out of the session starts anew when this is created, and again when it is dropped.
+pub(super) struct SessionUse {
     session: Arc<Session>,
 }
 
-impl Use {
-    /// A session that is paused goes on.
+impl SessionUse {
+    /// Resumes the session if it is paused.
     pub(super) async fn begin(session: Arc<Session>) -> Result<Self, Error> {
         session.resume(session.options().timeout).await?;
         Ok(Self { session })
@@ -23,25 +23,25 @@ impl Use {
         &self.session
     }
 
-    /// Waits for `what`, however long it takes.
-    pub(super) async fn during<T>(&self, what: impl Future<Output = T>) -> T {
-        let mut what = std::pin::pin!(what);
-        let often = (self.idle() / 2).max(Duration::from_millis(1));
+    /// Runs a future to its end, and keeps the session from becoming idle meanwhile.
+    pub(super) async fn run<T>(&self, future: impl Future<Output = T>) -> T {
+        let mut future = std::pin::pin!(future);
+        let interval = (self.idle_timeout() / 2).max(Duration::from_millis(1));
         loop {
-            match timeout(often, &mut what).await {
-                Ok(done) => return done,
-                Err(_) => self.session.extend(self.idle()),
+            match timeout(interval, &mut future).await {
+                Ok(output) => return output,
+                Err(_) => self.session.extend(self.idle_timeout()),
             }
         }
     }
 
-    fn idle(&self) -> Duration {
+    fn idle_timeout(&self) -> Duration {
         self.session.options().timeout
     }
 }
 
-impl Drop for Use {
+impl Drop for SessionUse {
     fn drop(&mut self) {
-        self.session.extend(self.idle());
+        self.session.extend(self.idle_timeout());
     }
 }

@@ -1,8 +1,10 @@
-//! Running a cell: whole, or as events.
+//! Runs cells, and answers whole or as events.
+
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::response::sse::Event as Sent;
+use axum::response::sse::Event as SseEvent;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Serialize;
@@ -13,116 +15,118 @@ use switchtower_core::route::TierName;
 use switchtower_core::session::{CellAnswer, CellEvent};
 use tokio::sync::mpsc;
 
-use super::files;
-use crate::api::response::{Decided, Displayed, Used};
-use crate::api::stream::{self, Running};
-use crate::api::{Door, parse};
+use super::super::parse;
+use super::super::response::{DecisionView, ResultView, UsageView};
+use super::super::state::ApiState;
+use super::super::stream;
+use super::activity::SessionUse;
+use super::files as session_files;
 use crate::service::body_limits::BodyKind;
+use crate::service::live::LiveRun;
 use crate::service::problem::Problem;
 
-/// Room for what nobody has read yet. A slow reader slows the cell down.
-const ROOM: usize = 64;
+/// Maximum number of events that wait for the client. A slow client slows the cell down.
+const EVENT_BUFFER: usize = 64;
 
-/// `POST /v1/sessions/{id}/execute`. A client that goes away drops this future, or the stream it returned, and so ends
-/// its cell; the session goes on as it was before the cell.
+/// `POST /v1/sessions/{id}/execute`. When the client disconnects, this future or the stream that it returned is dropped,
+/// which ends the cell; the session keeps the state that it had before the cell.
 pub(super) async fn execute(
-    State(door): State<Door>,
+    State(api): State<Arc<ApiState>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let door = &door.0;
-    let live = stream::is_wanted(request.headers());
-    let (body, charge) = door.body(&caller, BodyKind::Program, request).await?;
-    let (cell, given) = parse::cell(body, &door.app.ceilings)?;
-    let used = door.used(&caller, &id).await?;
-    // A cell for a context that is not there is refused below, and changes nothing.
-    if cell.context.as_ref().is_none_or(|context| used.session().has_context(context)) {
-        let given = given.into_iter().map(|file| (file.path, file.content.into())).collect();
-        used.during(files::put(used.session(), given)).await?;
+    let wants_events = stream::accepts_events(request.headers());
+    let (body, charge) = api.read_json(&caller, BodyKind::Program, request).await?;
+    let (cell, files) = parse::cell(body, &api.ceilings)?;
+    let session_use = SessionUse::begin(api.session(&caller, &id)?).await?;
+    // A cell for an unknown context is refused below, so its files are not written.
+    if cell.context.as_ref().is_none_or(|context| session_use.session().has_context(context)) {
+        let files = files.into_iter().map(|file| (file.path, file.content.into())).collect();
+        session_use.run(session_files::put(session_use.session(), files)).await?;
     }
-    let (to, mut said) = mpsc::channel(ROOM);
-    let execution = async move {
-        let done = used.during(used.session().execute(cell, &to)).await;
+    let (sender, mut events) = mpsc::channel(EVENT_BUFFER);
+    let run = async move {
+        let done = session_use.run(session_use.session().execute(cell, &sender)).await;
         drop(charge);
         done
     };
-    if live {
-        let end = |done: &CellAnswer| stream::named("end", &Answered::of(done, None));
-        return Ok(Running::new(said, execution).told(sent, end, door.config.keep_alive_interval).await);
+    if wants_events {
+        let end = |done: &CellAnswer| stream::named("end", &CellBody::of(done, None));
+        return Ok(stream::into_response(LiveRun::new(events, run), event, end, api.config.keep_alive_interval).await);
     }
     let mut output = Output::default();
-    let hear = async {
-        while let Some(said) = said.recv().await {
-            if let CellEvent::Output { event, .. } = said {
+    let collect = async {
+        while let Some(event) = events.recv().await {
+            if let CellEvent::Output { event, .. } = event {
                 output.push(event);
             }
         }
     };
-    let (done, ()) = tokio::join!(execution, hear);
-    Ok(Json(Answered::of(&done?, Some(&output))).into_response())
+    let (done, ()) = tokio::join!(run, collect);
+    Ok(Json(CellBody::of(&done?, Some(&output))).into_response())
 }
 
-fn sent(said: CellEvent) -> Sent {
-    match said {
+fn event(event: CellEvent) -> SseEvent {
+    match event {
         CellEvent::Started { number } => stream::named("began", &json!({ "number": number })),
         CellEvent::Output { event, .. } => stream::event(event),
     }
 }
 
-/// How a cell ended: as of `POST /v1/execute`, and what is a session's own.
+/// The answer to a cell: the fields of `POST /v1/execute`, and those of sessions.
 #[derive(Serialize)]
-struct Answered<'a> {
+struct CellBody<'a> {
     id: &'a str,
     /// Its execution count.
     number: u32,
     exit: &'static str,
     exit_code: i32,
-    /// None: it was told before.
+    /// `None`: the stream has sent it before.
     #[serde(flatten)]
-    output: Option<Printed<'a>>,
+    output: Option<CellOutput<'a>>,
     truncated: bool,
     tier: &'a TierName,
     moved: Option<&'a str>,
     restarted: bool,
-    decision: Decided<'a>,
-    usage: Used,
+    decision: DecisionView<'a>,
+    usage: UsageView,
     note: Option<&'a str>,
 }
 
 #[derive(Serialize)]
-struct Printed<'a> {
+struct CellOutput<'a> {
     stdout: &'a str,
     stderr: &'a str,
-    results: Vec<Displayed<'a>>,
+    results: Vec<ResultView<'a>>,
     error: Option<&'a Failure>,
 }
 
-impl<'a> Answered<'a> {
+impl<'a> CellBody<'a> {
     fn of(done: &'a CellAnswer, output: Option<&'a Output>) -> Self {
         Self {
             id: &done.id,
             number: done.number,
             exit: done.outcome.exit.name(),
             exit_code: done.outcome.exit.code(),
-            output: output.map(Printed::from),
+            output: output.map(CellOutput::from),
             truncated: done.outcome.truncated,
             tier: &done.tier,
             moved: done.moved.as_deref(),
             restarted: done.restarted,
-            decision: Decided::from(&done.decision),
-            usage: Used::from(&done.outcome.usage),
+            decision: DecisionView::from(&done.decision),
+            usage: UsageView::from(&done.outcome.usage),
             note: done.note.as_deref(),
         }
     }
 }
 
-impl<'a> From<&'a Output> for Printed<'a> {
+impl<'a> From<&'a Output> for CellOutput<'a> {
     fn from(output: &'a Output) -> Self {
         Self {
             stdout: &output.stdout,
             stderr: &output.stderr,
-            results: output.results.iter().map(Displayed::from).collect(),
+            results: output.results.iter().map(ResultView::from).collect(),
             error: output.error.as_ref(),
         }
     }

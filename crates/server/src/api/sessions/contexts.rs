@@ -1,4 +1,6 @@
-//! The contexts of a session: each has names of its own, all share its files.
+//! The contexts of a session: each has variables of its own, all share the files.
+
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
@@ -7,45 +9,47 @@ use axum::{Extension, Json};
 use switchtower_core::request::Caller;
 use switchtower_core::session::files::Files;
 
-use super::view::DescribedContext;
-use crate::api::{Door, parse};
+use super::super::parse;
+use super::super::state::ApiState;
+use super::activity::SessionUse;
+use super::view::ContextView;
 use crate::service::body_limits::BodyKind;
 use crate::service::problem::{Kind, Problem};
 
 /// `POST /v1/sessions/{id}/contexts`.
 pub(super) async fn open(
-    State(door): State<Door>,
+    State(api): State<Arc<ApiState>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     request: Request<Body>,
-) -> Result<(StatusCode, Json<DescribedContext>), Problem> {
-    let folder = parse::context(door.0.optional_body(&caller, BodyKind::Context, request).await?)?;
+) -> Result<(StatusCode, Json<ContextView>), Problem> {
+    let folder = parse::context(api.read_optional_json(&caller, BodyKind::Context, request).await?)?;
     let folder = folder.map(|folder| Files::absolute(&folder)).transpose();
     let folder = folder.map_err(|wrong| Problem::field("folder", wrong.to_string()))?;
-    let used = door.0.used(&caller, &id).await?;
-    let context = used.session().open_context(folder).await?;
+    let session_use = SessionUse::begin(api.session(&caller, &id)?).await?;
+    let context = session_use.session().open_context(folder).await?;
     Ok((StatusCode::CREATED, Json(context.into())))
 }
 
-/// `POST /v1/sessions/{id}/contexts/{context}/restart`: when the cell that runs in it has ended.
+/// `POST /v1/sessions/{id}/contexts/{context}/restart`: restarts the context after the cell that runs in it.
 pub(super) async fn restart(
-    State(door): State<Door>,
+    State(api): State<Arc<ApiState>>,
     Extension(caller): Extension<Caller>,
     Path((id, context)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    let used = door.0.used(&caller, &id).await?;
-    let restarted = used.during(used.session().restart_context(&context)).await?;
+    let session_use = SessionUse::begin(api.session(&caller, &id)?).await?;
+    let restarted = session_use.run(session_use.session().restart_context(&context)).await?;
     done(restarted, &context)
 }
 
 /// `DELETE /v1/sessions/{id}/contexts/{context}`.
 pub(super) async fn close(
-    State(door): State<Door>,
+    State(api): State<Arc<ApiState>>,
     Extension(caller): Extension<Caller>,
     Path((id, context)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    let used = door.0.used(&caller, &id).await?;
-    let closed = used.during(used.session().close_context(&context)).await?;
+    let session_use = SessionUse::begin(api.session(&caller, &id)?).await?;
+    let closed = session_use.run(session_use.session().close_context(&context)).await?;
     done(closed, &context)
 }
 

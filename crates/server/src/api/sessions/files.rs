@@ -1,4 +1,4 @@
-//! The files of a session, wherever they are: here, or on its machine.
+//! The files of a session, held in memory or on its machine.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -17,119 +17,119 @@ use switchtower_core::request::Caller;
 use switchtower_core::session::Session;
 use switchtower_core::session::files::{FileError, Files};
 
-use crate::api::Door;
-use crate::api::fields::Fields;
+use super::super::fields::Fields;
+use super::super::state::ApiState;
+use super::activity::SessionUse;
 use crate::service::body;
 use crate::service::body_limits::BodyKind;
 use crate::service::json_body::body_problem;
 use crate::service::problem::{Kind, Problem};
 
-/// Where a machine's files are asked for.
+/// The port of envd on a machine, which serves its files.
 const ENVD: u16 = 49983;
-/// When to come back while the files are under way to a machine.
-const SOON: Duration = Duration::from_secs(1);
+/// `Retry-After` while the files are transferred to a machine.
+const TRANSFER_RETRY: Duration = Duration::from_secs(1);
 
 /// `GET /v1/sessions/{id}/files?path=…`.
 pub(super) async fn read(
-    State(door): State<Door>,
+    State(api): State<Arc<ApiState>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     uri: Uri,
 ) -> Result<Response, Problem> {
     let path = path(&uri)?;
-    let used = door.0.used(&caller, &id).await?;
-    let content = match machine(used.session()).await? {
-        Some(machine) => used.during(read_there(machine.as_ref(), &path)).await?,
-        None => used.session().files().read(&path).map_err(refused)?.into(),
+    let session_use = SessionUse::begin(api.session(&caller, &id)?).await?;
+    let content = match machine(session_use.session()).await? {
+        Some(machine) => session_use.run(read_remote(machine.as_ref(), &path)).await?,
+        None => session_use.session().files().read(&path).map_err(file_problem)?.into(),
     };
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], content).into_response())
 }
 
 /// `PUT /v1/sessions/{id}/files?path=…`: the body is the file.
 pub(super) async fn write(
-    State(door): State<Door>,
+    State(api): State<Arc<ApiState>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     request: Request<Body>,
 ) -> Result<StatusCode, Problem> {
-    let door = &door.0;
     let path = path(request.uri())?;
-    let used = door.used(&caller, &id).await?;
+    let session_use = SessionUse::begin(api.session(&caller, &id)?).await?;
     let (parts, body) = request.into_parts();
     let written = async {
-        let held = door.bodies.read(&caller, BodyKind::File, &parts.headers, body).await;
-        let body::ChargedBody { bytes, charge } = held.map_err(|error| body_problem(&error))?;
-        if used.session().machine().is_none() {
-            // It is kept as it is, and charged as a file from now on.
+        let body = api.bodies().read(&caller, BodyKind::File, &parts.headers, body).await;
+        let body::ChargedBody { bytes, charge } = body.map_err(|error| body_problem(&error))?;
+        if session_use.session().machine().is_none() {
+            // The file keeps these bytes and charges them itself.
             charge.shrink(0);
         }
-        put(used.session(), vec![(path, bytes)]).await
+        put(session_use.session(), vec![(path, bytes)]).await
     };
-    used.during(written).await?;
+    session_use.run(written).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Writes files. Relative paths begin in the home.
+/// Writes files. Relative paths are in the home folder.
 pub(super) async fn put(session: &Session, files: Vec<(String, Bytes)>) -> Result<(), Problem> {
     let absolute = |(path, content): (String, Bytes)| Files::absolute(&path).map(|path| (path, content));
-    let files: Vec<_> = files.into_iter().map(absolute).collect::<Result<_, _>>().map_err(refused)?;
+    let files: Vec<_> = files.into_iter().map(absolute).collect::<Result<_, _>>().map_err(file_problem)?;
     if files.is_empty() {
         return Ok(());
     }
     let written = match machine(session).await? {
-        Some(machine) => return put_there(machine.as_ref(), &files).await,
-        None => put_here(session.files(), &files),
+        Some(machine) => return put_remote(machine.as_ref(), &files).await,
+        None => put_local(session.files(), &files),
     };
     match (written, session.machine()) {
         (Ok(()), _) => Ok(()),
-        // It has moved in this moment.
-        (Err(FileError::Moved), Some(machine)) => put_there(machine.as_ref(), &files).await,
-        (Err(error), _) => Err(refused(error)),
+        // The session was promoted in between.
+        (Err(FileError::Moved), Some(machine)) => put_remote(machine.as_ref(), &files).await,
+        (Err(error), _) => Err(file_problem(error)),
     }
 }
 
-/// Where one of them belongs to nobody here, none is written.
-fn put_here(here: &Files, files: &[(String, Bytes)]) -> Result<(), FileError> {
+/// Writes all files, or none if one of them is outside the session's own folders.
+fn put_local(files_of_session: &Files, files: &[(String, Bytes)]) -> Result<(), FileError> {
     if let Some((path, _)) = files.iter().find(|(path, _)| !Files::is_scratch(path)) {
         return Err(FileError::NotFound(path.clone()));
     }
-    files.iter().try_for_each(|(path, content)| here.write(path, content.clone()).map(drop))
+    files.iter().try_for_each(|(path, content)| files_of_session.write(path, content.clone()).map(drop))
 }
 
-async fn put_there(machine: &dyn Machine, files: &[(String, Bytes)]) -> Result<(), Problem> {
+async fn put_remote(machine: &dyn Machine, files: &[(String, Bytes)]) -> Result<(), Problem> {
     let change =
         |(path, content): &(String, Bytes)| Change { path: path.clone(), content: Content::File(content.clone()) };
     let changes: Vec<Change> = files.iter().map(change).collect();
-    machine.apply(&changes).await.map_err(failed)
+    machine.apply(&changes).await.map_err(machine_problem)
 }
 
-async fn read_there(machine: &dyn Machine, path: &str) -> Result<Body, Problem> {
+async fn read_remote(machine: &dyn Machine, path: &str) -> Result<Body, Problem> {
     let call = Call::get(format!("/files?path={}", encoded(path))).body(Bytes::new());
     let call = call.map_err(|wrong| Problem::field("path", wrong.to_string()))?;
-    let (head, body) = machine.call(ENVD, call).await.map_err(failed)?.into_parts();
+    let (head, body) = machine.call(ENVD, call).await.map_err(machine_problem)?.into_parts();
     match head.status {
         status if status.is_success() => Ok(Body::from_stream(body.map_err(std::io::Error::other))),
-        StatusCode::NOT_FOUND => Err(refused(FileError::NotFound(path.to_owned()))),
-        StatusCode::BAD_REQUEST => Err(refused(FileError::IsFolder(path.to_owned()))),
-        status => Err(failed(Fault::Unavailable { reason: format!("the machine answers {status}") })),
+        StatusCode::NOT_FOUND => Err(file_problem(FileError::NotFound(path.to_owned()))),
+        StatusCode::BAD_REQUEST => Err(file_problem(FileError::IsFolder(path.to_owned()))),
+        status => Err(machine_problem(Fault::Unavailable { reason: format!("the machine answered {status}") })),
     }
 }
 
-/// The machine that a session has moved to.
+/// Returns the machine of a session that has been promoted.
 async fn machine(session: &Session) -> Result<Option<Arc<dyn Machine>>, Error> {
     match session.machine() {
-        // It is there already: this tells that it is used.
+        // It is there already: this tells that it is session_use.
         Some(_) => session.promote("its files").await.map(Some),
         None => Ok(None),
     }
 }
 
-/// The path that is asked for, absolute.
+/// Returns the path of the query, absolute.
 fn path(uri: &Uri) -> Result<String, Problem> {
-    let asked = Query::<serde_json::Map<String, Value>>::try_from_uri(uri);
-    let Query(asked) = asked.map_err(|wrong| Problem::field("path", wrong.to_string()))?;
-    let path = Fields::of_body(Value::Object(asked), &["path"])?.required_text("path")?;
-    Files::absolute(&path).map_err(refused)
+    let query = Query::<serde_json::Map<String, Value>>::try_from_uri(uri);
+    let Query(query) = query.map_err(|wrong| Problem::field("path", wrong.to_string()))?;
+    let path = Fields::of_body(Value::Object(query), &["path"])?.required_text("path")?;
+    Files::absolute(&path).map_err(file_problem)
 }
 
 fn encoded(path: &str) -> String {
@@ -144,7 +144,7 @@ fn encoded(path: &str) -> String {
     encoded
 }
 
-fn refused(error: FileError) -> Problem {
+fn file_problem(error: FileError) -> Problem {
     let detail = error.to_string();
     match error {
         FileError::NotFound(_) => Problem::new(Kind::NotFound, detail),
@@ -153,12 +153,12 @@ fn refused(error: FileError) -> Problem {
         }
         FileError::Full { most } => Problem::new(Kind::TooLarge, detail).with("allowed", most),
         FileError::NoSpace(no_space) => Error::from(no_space).into(),
-        FileError::Moved => Problem::new(error::Kind::Unavailable, detail).retry_after(SOON),
+        FileError::Moved => Problem::new(error::Kind::Unavailable, detail).retry_after(TRANSFER_RETRY),
     }
 }
 
-/// The machine did not do it.
-fn failed(fault: Fault) -> Problem {
+/// Returns the problem for a fault of the machine.
+fn machine_problem(fault: Fault) -> Problem {
     let reason = fault.to_string();
     match fault {
         Fault::Refused { retry_after, .. } => Error::Unavailable { reason, retry_after }.into(),
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_path_comes_through_an_address_as_it_was() {
+    fn any_path_is_unchanged_by_encoding_and_decoding() {
         let given = "/tmp/a b&c=%41+é?#";
         let uri: Uri = format!("/files?path={}", encoded(given)).parse().unwrap();
         assert_eq!(path(&uri).unwrap(), given);

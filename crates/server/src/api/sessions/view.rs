@@ -1,4 +1,4 @@
-//! A session as its owner sees it.
+//! Sessions and contexts as JSON.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -7,25 +7,25 @@ use serde::Serialize;
 use switchtower_core::session::{ContextInfo, Session, SessionState};
 
 #[derive(Serialize)]
-pub(super) struct Described {
+pub(super) struct SessionView {
     id: String,
     state: &'static str,
-    /// It ends when nobody has used it for so long.
+    /// It ends after this time without a use.
     idle_ms: u64,
     created_at: String,
     expires_at: String,
     tier: String,
     metadata: BTreeMap<String, String>,
-    contexts: Vec<DescribedContext>,
+    contexts: Vec<ContextView>,
 }
 
 #[derive(Serialize)]
-pub(super) struct DescribedContext {
+pub(super) struct ContextView {
     id: String,
     folder: String,
 }
 
-impl Described {
+impl SessionView {
     pub(super) fn of(session: &Session) -> Self {
         let asked = session.options();
         Self {
@@ -40,18 +40,18 @@ impl Described {
             expires_at: timestamp(session.ends_at()),
             tier: tier(session),
             metadata: asked.metadata.clone(),
-            contexts: session.contexts().into_iter().map(DescribedContext::from).collect(),
+            contexts: session.contexts().into_iter().map(ContextView::from).collect(),
         }
     }
 }
 
-impl From<ContextInfo> for DescribedContext {
+impl From<ContextInfo> for ContextView {
     fn from(context: ContextInfo) -> Self {
         Self { id: context.id, folder: context.folder }
     }
 }
 
-/// Where it is.
+/// Returns the tier of the session.
 fn tier(session: &Session) -> String {
     session.tier().map_or_else(|| "local".to_owned(), ToString::to_string)
 }
