@@ -1,4 +1,4 @@
-//! The door over a scripted backend, on a paused clock, without a port.
+//! The native API over a scripted backend, on a paused clock, without a port.
 
 mod connection;
 mod execute;

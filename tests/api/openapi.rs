@@ -1,4 +1,4 @@
-//! The description of the door is true: every path is in it, and every answer is as it says.
+//! The OpenAPI document: it has every path and field, and every answer is valid against it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use switchtower_core::session;
 use switchtower_server::api::{
     BATCH_FIELDS, CELL_FIELDS, CONTEXT_FIELDS, DOCUMENT, FIELDS, FILE_FIELDS, LEGACY_FIELDS, PATHS, SESSION_FIELDS,
 };
-use switchtower_server::service::{Config, Kind};
+use switchtower_server::service::{Config, ProblemKind};
 
 use crate::api::harness::{Answer, TestHarness, get};
 use crate::api::schema::objections;
@@ -49,6 +49,11 @@ async fn every_path_is_described_and_every_description_is_a_path() {
         assert!(![404, 405].contains(&status), "{method} {path}: {status}");
     }
     assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+    let operations = || document["paths"].as_object().unwrap().values().flat_map(|it| it.as_object().unwrap().values());
+    let ids: BTreeSet<&str> = operations().map(|operation| operation["operationId"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), PATHS.len());
+    let tags: Vec<&Value> = document["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).collect();
+    assert!(operations().all(|operation| tags.contains(&&operation["tags"][0])));
 }
 
 #[test]
@@ -63,13 +68,13 @@ fn every_field_and_every_problem_is_described() {
     assert_eq!(fields("OpenSession"), SESSION_FIELDS.into());
     assert_eq!(fields("OpenContext"), CONTEXT_FIELDS.into());
     assert_eq!(fields("Cell"), CELL_FIELDS.into());
-    assert_eq!(schemas["Problem"]["properties"]["type"]["enum"], json!(Kind::ALL.map(Kind::urn)));
+    assert_eq!(schemas["Problem"]["properties"]["type"]["enum"], json!(ProblemKind::ALL.map(ProblemKind::urn)));
 }
 
 #[test]
 fn the_documentation_lists_every_problem_with_its_status() {
     let page = include_str!("../../docs/http-api.md");
-    for kind in Kind::ALL {
+    for kind in ProblemKind::ALL {
         let urn = kind.urn();
         let slug = urn.rsplit(':').next().unwrap();
         let row = format!("| `{slug}` | {} |", kind.status().as_u16());

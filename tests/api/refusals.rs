@@ -96,16 +96,16 @@ async fn a_body_that_cannot_be_read_is_refused_by_its_status() {
         told(&mut text, name, &answer);
     }
     insta::assert_snapshot!(text, @r#"
-malformed: {"column":3,"detail":"trailing comma at line 2 column 3","line":2,"status":400,"title":"The body is not JSON","type":"urn:switchtower:problem:malformed"}
-lone surrogate: {"column":17,"detail":"unexpected end of hex escape at line 1 column 17","line":1,"status":400,"title":"The body is not JSON","type":"urn:switchtower:problem:malformed"}
-empty: {"column":0,"detail":"EOF while parsing a value at line 1 column 0","line":1,"status":400,"title":"The body is not JSON","type":"urn:switchtower:problem:malformed"}
-deep: {"column":128,"detail":"recursion limit exceeded at line 1 column 128","line":1,"status":400,"title":"The body is not JSON","type":"urn:switchtower:problem:malformed"}
-too large: {"allowed":27459584,"detail":"the body has more than 27459584 bytes","status":413,"title":"The body is too large","type":"urn:switchtower:problem:too-large"}
-form: {"allowed":"application/json","detail":"Content-Type is \"application/x-www-form-urlencoded\"","status":415,"title":"The body has another type","type":"urn:switchtower:problem:unsupported-media"}
-no type: {"allowed":"application/json","detail":"Content-Type is missing","status":415,"title":"The body has another type","type":"urn:switchtower:problem:unsupported-media"}
-elsewhere: {"allowed":["/v1/execute","/v1/batch","/v1/explain","/v1/sessions","/v1/sessions/{id}","/v1/sessions/{id}/execute","/v1/sessions/{id}/contexts","/v1/sessions/{id}/contexts/{context}","/v1/sessions/{id}/contexts/{context}/restart","/v1/sessions/{id}/files","/api/code/execute","/health","/ready","/metrics","/v1/metrics","/v1/openapi.json","/v1/admin/tiers","/v1/admin/tiers/{tier}/budget","/v1/admin/tiers/{tier}/usage","/v1/admin/tiers/{tier}/breaker/reset","/v1/admin/cache","/v1/admin/cache/bars/reset"],"detail":"there is nothing at /v2/execute","status":404,"title":"There is nothing at this path","type":"urn:switchtower:problem:not-found"}
-method: {"allowed":"POST","detail":"/v1/execute has no GET","status":405,"title":"This path has other methods","type":"urn:switchtower:problem:method-not-allowed"}
-method: {"allowed":"GET, HEAD","detail":"/health has no DELETE","status":405,"title":"This path has other methods","type":"urn:switchtower:problem:method-not-allowed"}
+malformed: {"column":3,"detail":"trailing comma at line 2 column 3","line":2,"status":400,"title":"Malformed JSON","type":"urn:switchtower:problem:malformed"}
+lone surrogate: {"column":17,"detail":"unexpected end of hex escape at line 1 column 17","line":1,"status":400,"title":"Malformed JSON","type":"urn:switchtower:problem:malformed"}
+empty: {"column":0,"detail":"EOF while parsing a value at line 1 column 0","line":1,"status":400,"title":"Malformed JSON","type":"urn:switchtower:problem:malformed"}
+deep: {"column":128,"detail":"recursion limit exceeded at line 1 column 128","line":1,"status":400,"title":"Malformed JSON","type":"urn:switchtower:problem:malformed"}
+too large: {"allowed":27459584,"detail":"the body has more than 27459584 bytes","status":413,"title":"Request body too large","type":"urn:switchtower:problem:too-large"}
+form: {"allowed":"application/json","detail":"Content-Type is \"application/x-www-form-urlencoded\"","status":415,"title":"Unsupported media type","type":"urn:switchtower:problem:unsupported-media"}
+no type: {"allowed":"application/json","detail":"Content-Type is missing","status":415,"title":"Unsupported media type","type":"urn:switchtower:problem:unsupported-media"}
+elsewhere: {"allowed":["/v1/execute","/v1/batch","/v1/explain","/v1/sessions","/v1/sessions/{id}","/v1/sessions/{id}/execute","/v1/sessions/{id}/contexts","/v1/sessions/{id}/contexts/{context}","/v1/sessions/{id}/contexts/{context}/restart","/v1/sessions/{id}/files","/api/code/execute","/health","/ready","/metrics","/v1/metrics","/v1/openapi.json","/v1/admin/tiers","/v1/admin/tiers/{tier}/budget","/v1/admin/tiers/{tier}/usage","/v1/admin/tiers/{tier}/breaker/reset","/v1/admin/cache","/v1/admin/cache/bars/reset"],"detail":"there is nothing at /v2/execute","status":404,"title":"Not found","type":"urn:switchtower:problem:not-found"}
+method: {"allowed":"POST","detail":"/v1/execute has no GET","status":405,"title":"Method not allowed","type":"urn:switchtower:problem:method-not-allowed"}
+method: {"allowed":"GET, HEAD","detail":"/health has no DELETE","status":405,"title":"Method not allowed","type":"urn:switchtower:problem:method-not-allowed"}
 "#);
 }
 

@@ -1,4 +1,4 @@
-//! Holds JSON against the part of JSON Schema that the description of the door uses.
+//! Validates JSON against the part of JSON Schema that the OpenAPI document uses.
 
 use serde_json::Value;
 

@@ -13,7 +13,7 @@ use switchtower_core::tier::breaker::Breaker;
 use switchtower_core::tier::pool::Pool;
 
 use super::state::ApiState;
-use crate::service::problem::{Kind, Problem};
+use crate::service::problem::{Problem, ProblemKind};
 
 /// Refuses requests without the admin key.
 pub(super) async fn require_admin_key(State(api): State<Arc<ApiState>>, request: Request, next: Next) -> Response {
@@ -81,10 +81,10 @@ fn tier<'a>(api: &'a ApiState, name: &str) -> Result<&'a Tier, Problem> {
     let tiers = api.router.tiers();
     tiers.get(&TierName::from(name)).ok_or_else(|| {
         let allowed: Vec<&str> = tiers.iter().map(|tier| tier.name().as_str()).collect();
-        Problem::new(Kind::NotFound, format!("there is no tier {name}")).with("allowed", allowed)
+        Problem::new(ProblemKind::NotFound, format!("there is no tier {name}")).with("allowed", allowed)
     })
 }
 
 fn missing(tier: &str, what: &str) -> Problem {
-    Problem::new(Kind::NotFound, format!("the tier {tier} has no {what}"))
+    Problem::new(ProblemKind::NotFound, format!("the tier {tier} has no {what}"))
 }

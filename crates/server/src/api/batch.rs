@@ -16,7 +16,7 @@ use super::parse;
 use super::response::AnswerBody;
 use super::state::ApiState;
 use crate::service::body_limits::BodyKind;
-use crate::service::problem::{Kind, Problem};
+use crate::service::problem::{Problem, ProblemKind};
 
 /// Every field of the body.
 pub const BATCH_FIELDS: [&str; 1] = ["requests"];
@@ -52,7 +52,7 @@ pub(super) async fn batch(
         });
     }
     while let Some(ended) = running.join_next().await {
-        let (at, answer) = ended.map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
+        let (at, answer) = ended.map_err(|error| Problem::new(ProblemKind::Internal, error.to_string()))?;
         answers[at] = answer;
     }
     Ok(Json(json!({ "answers": answers })).into_response())

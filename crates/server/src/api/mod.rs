@@ -35,7 +35,7 @@ pub use state::AppState;
 
 use self::state::ApiState;
 use crate::service::config::Config;
-use crate::service::problem::{Kind, Problem};
+use crate::service::problem::{Problem, ProblemKind};
 
 /// Every method and path of the API. `/v1/openapi.json` describes exactly these.
 pub const PATHS: [(&str, &str); 25] = [
@@ -109,7 +109,7 @@ async fn not_found(uri: Uri) -> Problem {
     let mut paths: Vec<&str> = PATHS.iter().map(|(_, path)| *path).collect();
     // A path with several methods is listed once.
     paths.dedup();
-    Problem::new(Kind::NotFound, format!("there is nothing at {}", uri.path())).with("allowed", paths)
+    Problem::new(ProblemKind::NotFound, format!("there is nothing at {}", uri.path())).with("allowed", paths)
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
@@ -127,7 +127,7 @@ async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
         ["delete"] => "DELETE",
         _ => "POST",
     };
-    Problem::new(Kind::MethodNotAllowed, format!("{} has no {method}", uri.path()))
+    Problem::new(ProblemKind::MethodNotAllowed, format!("{} has no {method}", uri.path()))
         .with("allowed", allowed)
         .allow(allowed)
 }

@@ -18,7 +18,7 @@ use crate::service::body_limits::BodyKind;
 use crate::service::config::Config;
 use crate::service::json_body;
 use crate::service::keys::{AdminKey, ApiKeys};
-use crate::service::problem::{Kind, Problem};
+use crate::service::problem::{Problem, ProblemKind};
 
 /// What the API is given beside the router and its settings.
 #[derive(Clone, Default)]
@@ -82,7 +82,7 @@ impl ApiState {
     }
 
     pub(super) fn sessions(&self) -> Result<&Sessions, Problem> {
-        self.sessions.as_ref().ok_or_else(|| Problem::new(Kind::NotFound, "this server has no sessions"))
+        self.sessions.as_ref().ok_or_else(|| Problem::new(ProblemKind::NotFound, "this server has no sessions"))
     }
 
     /// Returns a session of this caller.
@@ -97,7 +97,7 @@ impl ApiState {
         Err(if self.known_sessions.contains(caller, id) {
             Problem::new(error::Kind::Gone, format!("the session {id} has ended"))
         } else {
-            Problem::new(Kind::NotFound, format!("there is no session {id}"))
+            Problem::new(ProblemKind::NotFound, format!("there is no session {id}"))
         })
     }
 

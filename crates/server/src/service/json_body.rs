@@ -9,7 +9,7 @@ use switchtower_core::request::Caller;
 
 use super::body::{BodyError, BodyReader};
 use super::body_limits::{BodyKind, MAX_JSON_VALUES};
-use super::problem::{Kind, Problem};
+use super::problem::{Problem, ProblemKind};
 
 /// Returns the body as JSON, and its charge, to be kept until the request is answered.
 ///
@@ -25,7 +25,9 @@ pub(crate) async fn read_json(
     check_media_type(&parts.headers)?;
     let read = reader.read(caller, kind, &parts.headers, body).await.map_err(|error| body_problem(&error))?;
     let value = serde_json::from_slice(&read.bytes).map_err(|wrong| {
-        Problem::new(Kind::Malformed, wrong.to_string()).with("line", wrong.line()).with("column", wrong.column())
+        Problem::new(ProblemKind::Malformed, wrong.to_string())
+            .with("line", wrong.line())
+            .with("column", wrong.column())
     })?;
     Ok((value, read.charge))
 }
@@ -34,10 +36,10 @@ pub(crate) async fn read_json(
 pub(crate) fn body_problem(error: &BodyError) -> Problem {
     let detail = error.to_string();
     match error {
-        BodyError::TooLarge(max) => Problem::new(Kind::TooLarge, detail).with("allowed", *max),
-        BodyError::TooManyValues => Problem::new(Kind::TooLarge, detail).with("allowed", MAX_JSON_VALUES),
-        BodyError::TimedOut => Problem::new(Kind::SlowBody, detail),
-        BodyError::Incomplete(_) => Problem::new(Kind::Malformed, detail),
+        BodyError::TooLarge(max) => Problem::new(ProblemKind::TooLarge, detail).with("allowed", *max),
+        BodyError::TooManyValues => Problem::new(ProblemKind::TooLarge, detail).with("allowed", MAX_JSON_VALUES),
+        BodyError::TimedOut => Problem::new(ProblemKind::SlowBody, detail),
+        BodyError::Incomplete(_) => Problem::new(ProblemKind::Malformed, detail),
         BodyError::NoSpace(no_space) => Error::from(no_space.clone()).into(),
     }
 }
@@ -53,5 +55,5 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
     } else {
         format!("Content-Type is {media_type:?}")
     };
-    Err(Problem::new(Kind::UnsupportedMedia, detail).with("allowed", "application/json"))
+    Err(Problem::new(ProblemKind::UnsupportedMedia, detail).with("allowed", "application/json"))
 }

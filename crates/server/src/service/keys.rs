@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, header};
 use switchtower_core::request::Caller;
 
-use super::problem::{Kind, Problem};
+use super::problem::{Problem, ProblemKind};
 
 /// The accepted keys with the callers that hold them. Only hashes of the keys are kept.
 #[derive(Clone)]
@@ -34,13 +34,14 @@ impl ApiKeys {
         if self.0.is_empty() {
             return Ok(Caller::default());
         }
-        let presented = presented_key(headers)
-            .ok_or_else(|| Problem::new(Kind::Unauthorized, "send Authorization: Bearer KEY, or X-API-Key: KEY"))?;
+        let presented = presented_key(headers).ok_or_else(|| {
+            Problem::new(ProblemKind::Unauthorized, "send Authorization: Bearer KEY, or X-API-Key: KEY")
+        })?;
         let presented = blake3::hash(presented);
         // All keys are compared, each in constant time, which `blake3::Hash` guarantees for its equality.
         let found =
             self.0.iter().fold(None, |found, (caller, key)| if *key == presented { Some(caller) } else { found });
-        found.cloned().ok_or_else(|| Problem::new(Kind::Unauthorized, "unknown API key"))
+        found.cloned().ok_or_else(|| Problem::new(ProblemKind::Unauthorized, "unknown API key"))
     }
 }
 
@@ -56,14 +57,21 @@ impl AdminKey {
     pub(crate) fn authorize(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let key = self.0.ok_or_else(|| {
             Problem::new(
-                Kind::Forbidden,
+                ProblemKind::Forbidden,
                 "no admin key is configured: set http.admin_key to a text of at least 16 characters",
             )
         })?;
         let presented = presented_key(headers).ok_or_else(|| {
-            Problem::new(Kind::Unauthorized, "send the admin key as Authorization: Bearer KEY, or X-API-Key: KEY")
+            Problem::new(
+                ProblemKind::Unauthorized,
+                "send the admin key as Authorization: Bearer KEY, or X-API-Key: KEY",
+            )
         })?;
-        if blake3::hash(presented) == key { Ok(()) } else { Err(Problem::new(Kind::Unauthorized, "wrong admin key")) }
+        if blake3::hash(presented) == key {
+            Ok(())
+        } else {
+            Err(Problem::new(ProblemKind::Unauthorized, "wrong admin key"))
+        }
     }
 }
 

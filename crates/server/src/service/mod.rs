@@ -19,6 +19,6 @@ mod write_timeout;
 pub use attempts::millis;
 pub use config::Config;
 pub use peer::{Peer, PeerAddress};
-pub use problem::{Kind, Problem};
+pub use problem::{Problem, ProblemKind};
 pub use serve::{Drained, serve};
 pub use startup::{StartupHandle, startup};

@@ -15,7 +15,7 @@ use super::attempts::AttemptView;
 
 /// What was refused. The slug is part of the API: it never changes and is never used again for another thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ProblemKind {
     Malformed,
     Unauthorized,
     Forbidden,
@@ -30,13 +30,13 @@ pub enum Kind {
     Refused(error::Kind),
 }
 
-impl From<error::Kind> for Kind {
+impl From<error::Kind> for ProblemKind {
     fn from(kind: error::Kind) -> Self {
         Self::Refused(kind)
     }
 }
 
-impl Kind {
+impl ProblemKind {
     pub const ALL: [Self; 23] = [
         Self::Malformed,
         Self::Unauthorized,
@@ -65,19 +65,17 @@ impl Kind {
 
     fn parts(self) -> (&'static str, &'static str, StatusCode) {
         match self {
-            Self::Malformed => ("malformed", "The body is not JSON", StatusCode::BAD_REQUEST),
-            Self::Unauthorized => ("unauthorized", "A key is required", StatusCode::UNAUTHORIZED),
-            Self::Forbidden => ("forbidden", "This is switched off", StatusCode::FORBIDDEN),
-            Self::NotFound => ("not-found", "There is nothing at this path", StatusCode::NOT_FOUND),
-            Self::MethodNotAllowed => {
-                ("method-not-allowed", "This path has other methods", StatusCode::METHOD_NOT_ALLOWED)
-            }
-            Self::SlowBody => ("slow-body", "The body took too long to arrive", StatusCode::REQUEST_TIMEOUT),
-            Self::TooLarge => ("too-large", "The body is too large", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::Malformed => ("malformed", "Malformed JSON", StatusCode::BAD_REQUEST),
+            Self::Unauthorized => ("unauthorized", "API key required", StatusCode::UNAUTHORIZED),
+            Self::Forbidden => ("forbidden", "Disabled on this server", StatusCode::FORBIDDEN),
+            Self::NotFound => ("not-found", "Not found", StatusCode::NOT_FOUND),
+            Self::MethodNotAllowed => ("method-not-allowed", "Method not allowed", StatusCode::METHOD_NOT_ALLOWED),
+            Self::SlowBody => ("slow-body", "Request body timed out", StatusCode::REQUEST_TIMEOUT),
+            Self::TooLarge => ("too-large", "Request body too large", StatusCode::PAYLOAD_TOO_LARGE),
             Self::UnsupportedMedia => {
-                ("unsupported-media", "The body has another type", StatusCode::UNSUPPORTED_MEDIA_TYPE)
+                ("unsupported-media", "Unsupported media type", StatusCode::UNSUPPORTED_MEDIA_TYPE)
             }
-            Self::Starting => ("starting", "The tiers are not ready yet", StatusCode::SERVICE_UNAVAILABLE),
+            Self::Starting => ("starting", "Server starting", StatusCode::SERVICE_UNAVAILABLE),
             // The same problem: the operator reads in the log what is wrong.
             Self::Internal => Self::Refused(error::Kind::Rules).parts(),
             Self::Refused(kind) => {
@@ -101,7 +99,7 @@ impl Kind {
 /// One refusal: what, why, and what would be accepted.
 #[derive(Debug, Clone)]
 pub struct Problem {
-    pub kind: Kind,
+    pub kind: ProblemKind,
     pub detail: String,
     /// Members beyond the standard ones: `field`, `allowed`, `line`, `column`, `retry_after_ms`, `attempts`.
     pub members: Map<String, Value>,
@@ -111,7 +109,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub fn new(kind: impl Into<Kind>, detail: impl Into<String>) -> Self {
+    pub fn new(kind: impl Into<ProblemKind>, detail: impl Into<String>) -> Self {
         Self { kind: kind.into(), detail: detail.into(), members: Map::new(), retry_after: None, allow: None }
     }
 
@@ -176,7 +174,7 @@ impl IntoResponse for Problem {
         if let Some(allow) = self.allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(allow));
         }
-        if self.kind == Kind::Unauthorized {
+        if self.kind == ProblemKind::Unauthorized {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use switchtower_core::clock::Wall;
 use tower::ServiceExt as _;
 
-use super::problem::{Kind, Problem};
+use super::problem::{Problem, ProblemKind};
 
 /// Sets the API that answers once the server is ready.
 #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ async fn dispatch(State(handle): State<StartupHandle>, request: Request<Body>) -
         return Json(health_fields("starting", &handle.wall, handle.e2b_key)).into_response();
     }
     let detail = "the tiers are starting; the first start takes longer, because it compiles the WebAssembly guest";
-    Problem::new(Kind::Starting, detail).retry_after(Duration::from_secs(1)).into_response()
+    Problem::new(ProblemKind::Starting, detail).retry_after(Duration::from_secs(1)).into_response()
 }
 
 /// Returns the fields that `/health` always has.

@@ -14,7 +14,7 @@ use super::super::state::ApiState;
 use super::activity::SessionUse;
 use super::view::ContextView;
 use crate::service::body_limits::BodyKind;
-use crate::service::problem::{Kind, Problem};
+use crate::service::problem::{Problem, ProblemKind};
 
 /// `POST /v1/sessions/{id}/contexts`.
 pub(super) async fn open(
@@ -57,6 +57,6 @@ fn done(done: bool, context: &str) -> Result<StatusCode, Problem> {
     if done {
         Ok(StatusCode::NO_CONTENT)
     } else {
-        Err(Problem::new(Kind::NotFound, format!("the session has no context {context}")))
+        Err(Problem::new(ProblemKind::NotFound, format!("the session has no context {context}")))
     }
 }

@@ -23,7 +23,7 @@ use super::activity::SessionUse;
 use crate::service::body;
 use crate::service::body_limits::BodyKind;
 use crate::service::json_body::body_problem;
-use crate::service::problem::{Kind, Problem};
+use crate::service::problem::{Problem, ProblemKind};
 
 /// The port of envd on a machine, which serves its files.
 const ENVD: u16 = 49983;
@@ -147,11 +147,11 @@ fn encoded(path: &str) -> String {
 fn file_problem(error: FileError) -> Problem {
     let detail = error.to_string();
     match error {
-        FileError::NotFound(_) => Problem::new(Kind::NotFound, detail),
+        FileError::NotFound(_) => Problem::new(ProblemKind::NotFound, detail),
         FileError::AlreadyExists(_) | FileError::IsFolder(_) | FileError::NotFolder(_) | FileError::Invalid(_) => {
             Problem::field("path", detail)
         }
-        FileError::Full { most } => Problem::new(Kind::TooLarge, detail).with("allowed", most),
+        FileError::Full { most } => Problem::new(ProblemKind::TooLarge, detail).with("allowed", most),
         FileError::NoSpace(no_space) => Error::from(no_space).into(),
         FileError::Moved => Problem::new(error::Kind::Unavailable, detail).retry_after(TRANSFER_RETRY),
     }
