@@ -10,8 +10,8 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use switchtower_contract::{Isolation, Language, Location, Modules, Program};
 use switchtower_core::analyse::analyse;
 use switchtower_core::decide::Rules;
-use switchtower_core::request::{Ceilings, Request};
-use switchtower_core::route::{Standing, TierName};
+use switchtower_core::request::{Request, RequestLimits};
+use switchtower_core::route::{TierName, TierStatus};
 
 const UNIT: &str = r#"
 def sieve(limit):
@@ -44,8 +44,8 @@ fn program(bytes: usize) -> Program {
     Program::python(source)
 }
 
-fn standings() -> Vec<Standing> {
-    let standing = |name: &str, isolation, modules| Standing {
+fn statuses() -> Vec<TierStatus> {
+    let standing = |name: &str, isolation, modules| TierStatus {
         tier: TierName::from(name),
         languages: vec![Language::Python],
         modules,
@@ -68,17 +68,17 @@ fn standings() -> Vec<Standing> {
 }
 
 fn benches(c: &mut Criterion) {
-    let (rules, standings) = (Rules::builtin(), standings());
+    let (rules, statuses) = (Rules::builtin(), statuses());
     for (name, bytes) in [("1 KB", 1 << 10), ("10 KB", 10 << 10)] {
-        let request = Request::new(program(bytes), &Ceilings::default()).expect("it is within the ceilings");
+        let request = Request::new(program(bytes), &RequestLimits::default()).expect("it is within the request_limits");
         let mut group = c.benchmark_group(name);
         group.throughput(Throughput::Bytes(request.program.source.len() as u64));
         group.bench_function("analyse", |b| b.iter(|| analyse(black_box(&request.program))));
         group.bench_function("analyse and decide", |b| {
-            b.iter(|| rules.decide(&request, &analyse(black_box(&request.program)), &standings));
+            b.iter(|| rules.decide(&request, &analyse(black_box(&request.program)), &statuses));
         });
         let profile = analyse(&request.program);
-        group.bench_function("decide", |b| b.iter(|| rules.decide(&request, black_box(&profile), &standings)));
+        group.bench_function("decide", |b| b.iter(|| rules.decide(&request, black_box(&profile), &statuses)));
         group.finish();
     }
 

@@ -13,11 +13,11 @@ use http::{Request as Call, Response};
 use switchtower::config::Cloud;
 use switchtower_contract::Program;
 use switchtower_core::cache::{self, ResultCache};
-use switchtower_core::clock::Wall;
+use switchtower_core::clock::WallClock;
 use switchtower_core::decide::SharedRules;
 use switchtower_core::quota::{self, Quota};
 use switchtower_core::record::{self, Recorder};
-use switchtower_core::request::{CacheMode, Caller, Ceilings, Request};
+use switchtower_core::request::{CacheMode, Caller, Request, RequestLimits};
 use switchtower_core::router::{Parts, Router};
 use switchtower_core::seed::Seed;
 use switchtower_core::tier::{Tier, Tiers};
@@ -80,7 +80,7 @@ fn harness(transport: Arc<dyn Transport>, origin: &str, cloud: Cloud) -> CloudRo
     let address = Address::new(Some(origin), Some(origin), None);
     let identity = Identity { owner: "bench".into(), process: "bench".into(), liveness: Arc::new(|_| Liveness::Alive) };
     let key = Key::new("e2b_bench").expect("it is not empty");
-    let wall = Wall::starting_at(UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+    let wall = WallClock::starting_at(UNIX_EPOCH + Duration::from_secs(1_800_000_000));
     let account = E2b::new(cloud.account, address, key, transport, identity, Arc::new(move || wall.now()));
     let seed = Seed::fixed(1);
     let tier = Tier::new("e2b".into(), Arc::new(account.clone()), cloud.tier, &seed);
@@ -106,8 +106,8 @@ fn high_limits() -> Cloud {
 }
 
 fn request(user: &str) -> Request {
-    let request =
-        Request::new(Program::python("print(1 + 1)"), &Ceilings::default()).expect("it is within the ceilings");
+    let request = Request::new(Program::python("print(1 + 1)"), &RequestLimits::default())
+        .expect("it is within the request_limits");
     Request { cache: CacheMode::Bypass, caller: Caller::named(user), ..request }
 }
 
@@ -189,7 +189,7 @@ async fn queued() {
             tokio::spawn(async move { router.execute(request(&format!("user {number}")), None).await.is_ok() })
         })
         .collect();
-    while harness.router.tiers().standings()[0].queued < 10_000 {
+    while harness.router.tiers().statuses()[0].queued < 10_000 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let held = resident().saturating_sub(before);

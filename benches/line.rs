@@ -10,11 +10,11 @@ use switchtower_core::analyse::{Class, analyse};
 use switchtower_core::cache::bars::Subject;
 use switchtower_core::cache::finding::Finding;
 use switchtower_core::cache::{self, CacheStatus, Digest, Fingerprint, Found, ResultCache, Scope};
-use switchtower_core::clock::Wall;
+use switchtower_core::clock::WallClock;
 use switchtower_core::decide::SharedRules;
 use switchtower_core::quota::{self, Quota};
 use switchtower_core::record::{self, Recorder};
-use switchtower_core::request::{CacheMode, Ceilings, Request};
+use switchtower_core::request::{CacheMode, Request, RequestLimits};
 use switchtower_core::router::{Parts, Router};
 use switchtower_core::seed::Seed;
 use switchtower_core::tier::{self, Tier, Tiers};
@@ -25,7 +25,7 @@ fn runtime() -> Runtime {
 }
 
 fn router() -> Router {
-    let wall = Wall::real();
+    let wall = WallClock::real();
     let seed = Seed::fixed(1);
     let tier = Tier::new("wasm".into(), Arc::new(Scripted::default()), tier::Config::default(), &seed);
     Router::new(Parts {
@@ -51,8 +51,8 @@ fn source() -> String {
 }
 
 fn request(cache: CacheMode) -> Request {
-    let request = Request::new(Program::python(source()), &Ceilings::default());
-    Request { cache, ..request.expect("it is within the ceilings") }
+    let request = Request::new(Program::python(source()), &RequestLimits::default());
+    Request { cache, ..request.expect("it is within the request_limits") }
 }
 
 fn line(criterion: &mut Criterion) {
@@ -94,7 +94,7 @@ fn cache(criterion: &mut Criterion) {
         if let Found::Nothing(flight) = find(&cache, &key(), &subject, request.timeout).await {
             let router = router();
             let answer = router.execute(request.clone(), None).await.expect("it prints a line");
-            let kept = cache::Kept::new(&answer.tier, &answer.outcome, &answer.output);
+            let kept = cache::StoredResult::new(&answer.tier, &answer.outcome, &answer.output);
             flight.land(Finding::Observed(kept.expect("it came to its end")));
         }
     });

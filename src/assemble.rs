@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use switchtower_contract::Backend;
 use switchtower_core::cache::ResultCache;
-use switchtower_core::clock::Wall;
+use switchtower_core::clock::WallClock;
 use switchtower_core::decide::{Reloaded, SharedRules};
 use switchtower_core::memory::MemoryAccount;
 use switchtower_core::quota::Quota;
@@ -92,7 +92,7 @@ impl Assembly {
 pub fn in_process(config: &Config, tell: &dyn Fn(&str)) -> Result<Assembly, BuildError> {
     let guest = guest(config, tell)?;
     let engine: Arc<dyn Backend> = Arc::new(InProcess::new(&guest, 1, 0).map_err(BuildError::new)?);
-    let wall = Wall::real();
+    let wall = WallClock::real();
     let clouds = Clouds::for_command(config, wall);
     let mut backends = clouds.tiers(config, false);
     backends.push((config.wasm.tier.clone(), engine, config.tiers.wasm.clone()));
@@ -111,7 +111,7 @@ pub fn against_stand_in(config: &Config, tell: &dyn Fn(&str)) -> Result<Assembly
     let (threads, queue) = fit_queue(cores(), &config.tiers.wasm.queue);
     let engine: Arc<dyn Backend> =
         Arc::new(InProcess::new(&guest(config, tell)?, threads, 1).map_err(BuildError::new)?);
-    let wall = Wall::real();
+    let wall = WallClock::real();
     let clouds = Clouds::with(config, wall, |_| Key::new("stand-in").map_err(|why| why.to_string()));
     let mut backends = clouds.tiers(config, true);
     backends.push((config.wasm.tier.clone(), engine, tier::Config { queue, ..config.tiers.wasm.clone() }));
@@ -139,7 +139,7 @@ pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembly, B
         kernels_per_worker: config.wasm.kernels_per_worker,
         prewarmed: config.wasm.prewarmed,
     };
-    let wall = Wall::real();
+    let wall = WallClock::real();
     let clouds = Clouds::for_server(config, wall);
     let mut backends = clouds.tiers(config, true);
     let (workers, native) = tokio::join!(start_workers(config, size, tell), NativeTier::for_server(config));
@@ -255,7 +255,7 @@ type NamedBackend = (TierName, Arc<dyn Backend>, tier::Config);
 
 fn router(
     config: &Config,
-    wall: Wall,
+    wall: WallClock,
     backends: Vec<NamedBackend>,
     clouds: &Clouds,
     native: &NativeTier,

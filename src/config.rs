@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use switchtower_contract::byte_size;
-use switchtower_core::request::Ceilings;
+use switchtower_core::request::RequestLimits;
 use switchtower_core::route::TierName;
 
 pub use layers::ConfigError;
@@ -25,7 +25,7 @@ pub struct Config {
     /// Where the server listens, who may call it, how long it waits for clients.
     pub http: service::Config,
     /// The most that one request may contain or ask for.
-    pub limits: Ceilings,
+    pub limits: RequestLimits,
     /// The routing rules.
     pub rules: Rules,
     /// How many requests one caller may send.
@@ -441,7 +441,7 @@ mod tests {
             (3, Duration::from_secs(6), 7)
         );
         assert_eq!(config.http.keys["ci"], "0123456789abcdef");
-        assert_eq!(config.limits, Ceilings::default());
+        assert_eq!(config.limits, RequestLimits::default());
     }
 
     #[test]

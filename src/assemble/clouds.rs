@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use switchtower_contract::{Backend, rounded};
-use switchtower_core::clock::Wall;
+use switchtower_core::clock::WallClock;
 use switchtower_core::route::TierName;
 use switchtower_core::seed::Seed;
 use switchtower_core::session;
@@ -38,7 +38,7 @@ const HOURLY: Duration = Duration::from_secs(3600);
 
 impl Clouds {
     /// For a server: its budgets are kept on disk.
-    pub(super) fn for_server(config: &Config, wall: Wall) -> Self {
+    pub(super) fn for_server(config: &Config, wall: WallClock) -> Self {
         let mut config = config.clone();
         for (name, cloud) in &mut config.clouds.0 {
             let account = &mut cloud.account;
@@ -50,14 +50,14 @@ impl Clouds {
     }
 
     /// For a command beside it: the file is the server's, and a second writer would set it back.
-    pub(super) fn for_command(config: &Config, wall: Wall) -> Self {
+    pub(super) fn for_command(config: &Config, wall: WallClock) -> Self {
         let mut config = config.clone();
         config.clouds.0.values_mut().for_each(|cloud| cloud.account.budget_file = None);
         Self::with(&config, wall, key_from)
     }
 
     /// With keys that come from elsewhere than the environment.
-    pub(super) fn with(config: &Config, wall: Wall, key: impl Fn(&str) -> Result<Key, String>) -> Self {
+    pub(super) fn with(config: &Config, wall: WallClock, key: impl Fn(&str) -> Result<Key, String>) -> Self {
         let mut clouds = Self::default();
         let mut egress = EgressRates::default();
         let process = std::cell::OnceCell::new();
@@ -173,7 +173,7 @@ fn account(
     name: &TierName,
     cloud: &Cloud,
     config: &Config,
-    wall: Wall,
+    wall: WallClock,
     key: impl Fn(&str) -> Result<Key, String>,
     egress: &mut EgressRates,
     this_process: impl Fn() -> Arc<ThisProcess>,
@@ -265,7 +265,7 @@ const REACHING: Duration = Duration::from_secs(20);
 
 /// Asks every account whether it is there.
 pub async fn check_accounts(config: &Config) -> Vec<AccountCheck> {
-    let clouds = Clouds::for_command(config, Wall::real());
+    let clouds = Clouds::for_command(config, WallClock::real());
     let mut found: Vec<AccountCheck> = clouds.absent.iter().cloned().map(AccountCheck::Absent).collect();
     for (tier, account) in &clouds.accounts {
         let status = account.status();
@@ -290,7 +290,7 @@ pub async fn check_accounts(config: &Config) -> Vec<AccountCheck> {
 /// # Errors
 /// There is none, and why.
 pub fn cloud_account(config: &Config, tier: &str) -> Result<E2b, super::BuildError> {
-    let Clouds { accounts, absent } = Clouds::for_command(config, Wall::real());
+    let Clouds { accounts, absent } = Clouds::for_command(config, WallClock::real());
     if let Some((_, account)) = accounts.into_iter().find(|(name, _)| name.as_str() == tier) {
         return Ok(account);
     }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use switchtower_core::analyse::{Profile, Reason};
-use switchtower_core::request::{Footprint, Request};
+use switchtower_core::request::{Request, SideEffects};
 use switchtower_core::router::Explanation;
 
 use super::exit::CliError;
@@ -58,7 +58,7 @@ pub(super) fn text(name: &str, explanation: &Explanation) -> String {
     let effects: Vec<&str> = profile.effects.iter().map(|effect| effect.name()).collect();
     row(&mut text, "imports", &listed(&imports));
     row(&mut text, "effects", &listed(&effects));
-    row(&mut text, "leaves", left(profile.footprint));
+    row(&mut text, "leaves", left(profile.side_effects));
     if profile.verdict.deterministic {
         row(&mut text, "same again", "yes");
     } else {
@@ -78,11 +78,11 @@ pub(super) fn text(name: &str, explanation: &Explanation) -> String {
     text
 }
 
-fn left(footprint: Footprint) -> &'static str {
-    match footprint {
-        Footprint::None => "nothing behind",
-        Footprint::Sandbox => "something in its sandbox",
-        Footprint::World => "perhaps something in the world",
+fn left(side_effects: SideEffects) -> &'static str {
+    match side_effects {
+        SideEffects::None => "nothing behind",
+        SideEffects::Sandbox => "something in its sandbox",
+        SideEffects::World => "perhaps something in the world",
     }
 }
 
@@ -129,11 +129,11 @@ mod tests {
     use switchtower_core::analyse::analyse;
     use switchtower_core::decide::Rules;
     use switchtower_core::error::Error;
-    use switchtower_core::request::Ceilings;
-    use switchtower_core::route::Standing;
+    use switchtower_core::request::RequestLimits;
+    use switchtower_core::route::TierStatus;
 
     fn explanation_view(source: &str, isolation: Option<Isolation>) -> String {
-        let wasm = Standing {
+        let wasm = TierStatus {
             tier: "wasm".into(),
             languages: vec![Language::Python],
             modules: Modules::named(["math", "random"]),
@@ -148,7 +148,7 @@ mod tests {
             queued: 0,
             slots: 6,
         };
-        let mut request = Request::new(Program::python(source), &Ceilings::default()).unwrap();
+        let mut request = Request::new(Program::python(source), &RequestLimits::default()).unwrap();
         request.isolation = isolation;
         let profile = analyse(&request.program);
         let decision = Rules::builtin().decide(&request, &profile, &[wasm]).map_err(Error::from);

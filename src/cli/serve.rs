@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::serve::{ListenerExt as _, TapIo};
 use clap::Args;
 use serde_json::json;
-use switchtower_core::clock::Wall;
+use switchtower_core::clock::WallClock;
 use switchtower_core::tier::Absent;
 use switchtower_server::api;
 use switchtower_server::e2b::{self, debug};
@@ -146,7 +146,7 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, CliError
     let debug_listeners = if e2b_debug { debug_listeners().await? } else { Vec::new() };
     let mut signals = Signals::new()?;
     let e2b_key = assemble::has_e2b_key();
-    let (startup_handle, app) = service::startup(Wall::real(), e2b_key);
+    let (startup_handle, app) = service::startup(WallClock::real(), e2b_key);
 
     let http = config.http.clone();
     let (stop, stopped) = tokio::sync::watch::channel(());
@@ -173,14 +173,14 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, CliError
         upkeep = Some(tokio::spawn(assembly.maintain()));
     }
     if let Some(Assembly { router, sessions, .. }) = &built {
-        let state = api::AppState { ceilings: config.limits.clone(), e2b_key, sessions: Some(sessions.clone()) };
+        let state = api::AppState { request_limits: config.limits.clone(), e2b_key, sessions: Some(sessions.clone()) };
         let native = api::app(Arc::clone(router), &config.http, state);
         startup_handle.set_ready(e2b::app(native, sessions.clone(), &config.http, &config.limits));
         for Absent { tier, reason, remedy, .. } in router.tiers().absent() {
             let remedy = remedy.as_ref().map_or_else(String::new, |remedy| format!("; {remedy}"));
             terminal::note(&format!("the tier {tier} is absent: {reason}{remedy}"));
         }
-        let tiers: Vec<String> = router.tiers().standings().iter().map(|s| s.tier.to_string()).collect();
+        let tiers: Vec<String> = router.tiers().statuses().iter().map(|s| s.tier.to_string()).collect();
         let tiers = if tiers.is_empty() { "none".to_owned() } else { tiers.join(", ") };
         terminal::note(&format!("http://{address} is open, tiers: {tiers}"));
         let origin = format!("http://{address}");

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::Args;
 use switchtower_contract::Program;
-use switchtower_core::request::{CacheMode, Ceilings, Request};
+use switchtower_core::request::{CacheMode, Request, RequestLimits};
 use switchtower_core::route::TierName;
 use switchtower_core::router::Router;
 use tokio::time::Instant;
@@ -110,21 +110,21 @@ impl Workload {
     }
 
     /// A tier that is not there would fail every program: say so once, before the first.
-    fn is_there(&self, router: &Router, ceilings: &Ceilings) -> Result<(), CliError> {
-        let mut request = Request::new(Program::python(""), ceilings)?;
+    fn is_there(&self, router: &Router, request_limits: &RequestLimits) -> Result<(), CliError> {
+        let mut request = Request::new(Program::python(""), request_limits)?;
         request.tier = self.tier();
         router.explain(&request).decision?;
         Ok(())
     }
 
-    async fn score(&self, router: &Router, item: &Item, ceilings: &Ceilings) -> Result<Score, CliError> {
+    async fn score(&self, router: &Router, item: &Item, request_limits: &RequestLimits) -> Result<Score, CliError> {
         let program = Program { stdin: item.stdin.clone(), ..Program::python(&*item.code) };
-        let mut request = Request::new(program, ceilings)?;
+        let mut request = Request::new(program, request_limits)?;
         request.cache = CacheMode::Bypass;
         request.tier = self.tier();
         request.timeout = self.timeout;
         let started = Instant::now();
-        let answer = router.execute(request.checked(ceilings)?, None).await;
+        let answer = router.execute(request.checked(request_limits)?, None).await;
         let took = started.elapsed();
         Ok(match answer {
             Ok(answer) => Score::of(item, Some(&answer), None, took),

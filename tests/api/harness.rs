@@ -8,12 +8,12 @@ use serde_json::Value;
 use switchtower_contract::Backend;
 use switchtower_contract::scripted::Scripted;
 use switchtower_core::cache::{self, ResultCache};
-use switchtower_core::clock::Wall;
+use switchtower_core::clock::WallClock;
 use switchtower_core::decide::SharedRules;
 use switchtower_core::memory::MemoryAccount;
 use switchtower_core::quota::{self, Quota};
 use switchtower_core::record::{self, Recorder};
-use switchtower_core::request::Ceilings;
+use switchtower_core::request::RequestLimits;
 use switchtower_core::router::{Parts, Router};
 use switchtower_core::seed::Seed;
 use switchtower_core::session::{self, Sessions};
@@ -53,10 +53,13 @@ impl TestHarness {
         tiers: Vec<(&str, Arc<dyn Backend>)>,
     ) -> Self {
         let router = router(tiers);
-        let ceilings = Ceilings::default();
-        let sessions = Some(Sessions::with_memory(Arc::clone(&router), settings, &ceilings, memory));
-        let app =
-            api::app(Arc::clone(&router), config, api::AppState { ceilings, sessions, ..api::AppState::default() });
+        let request_limits = RequestLimits::default();
+        let sessions = Some(Sessions::with_memory(Arc::clone(&router), settings, &request_limits, memory));
+        let app = api::app(
+            Arc::clone(&router),
+            config,
+            api::AppState { request_limits, sessions, ..api::AppState::default() },
+        );
         Self { backend: Scripted::default(), router, app }
     }
 
@@ -80,7 +83,7 @@ impl TestHarness {
 
 fn router(tiers: Vec<(&str, Arc<dyn Backend>)>) -> Arc<Router> {
     let seed = Seed::fixed(1);
-    let wall = Wall::starting_at(std::time::UNIX_EPOCH + std::time::Duration::from_millis(1_753_928_091_023));
+    let wall = WallClock::starting_at(std::time::UNIX_EPOCH + std::time::Duration::from_millis(1_753_928_091_023));
     let tier =
         |(name, backend): (&str, _)| Tier::new(name.into(), backend, tier::Config::default(), &seed.fork("tiers"));
     Arc::new(Router::new(Parts {

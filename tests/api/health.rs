@@ -1,7 +1,7 @@
 //! What the harness says about itself.
 
 use serde_json::json;
-use switchtower_core::clock::Wall;
+use switchtower_core::clock::WallClock;
 use switchtower_server::api::app;
 use switchtower_server::service::startup;
 use tower::ServiceExt as _;
@@ -60,7 +60,7 @@ async fn metrics_have_the_keys_that_dashboards_know() {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_starts_answers_503_until_it_is_ready() {
     let harness = TestHarness::new();
-    let (startup_handle, router) = startup(Wall::starting_at(std::time::UNIX_EPOCH), false);
+    let (startup_handle, router) = startup(WallClock::starting_at(std::time::UNIX_EPOCH), false);
     let ask = |path: &'static str| {
         let router = router.clone();
         async move { Answer::read(router.oneshot(get(path)).await.unwrap()).await }

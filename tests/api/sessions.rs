@@ -314,7 +314,8 @@ async fn contexts_have_names_of_their_own_and_are_restarted_and_closed() {
     for _ in 1..16 {
         assert_eq!(client.post(&format!("{session}/contexts"), json!({})).await.status, 201);
     }
-    assert_eq!(client.post(&format!("{session}/contexts"), json!({})).await.status, 422);
+    let refused = client.post(&format!("{session}/contexts"), json!({})).await;
+    assert_eq!((refused.status, &refused.json["type"]), (429, &json!("urn:switchtower:problem:limit-reached")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -382,7 +383,7 @@ async fn there_are_as_many_sessions_as_allowed_and_not_one_more() {
     let first = client.open(json!({})).await;
     client.open(json!({})).await;
     let refused = client.post("/v1/sessions", json!({})).await;
-    assert_eq!((refused.status, refused.header("retry-after")), (503, "5"));
+    assert_eq!((refused.status, refused.header("retry-after")), (429, "5"));
     assert!(refused.json["detail"].as_str().unwrap().contains("one caller may have 2 sessions"), "{}", refused.text);
     client.key = BOB;
     client.open(json!({})).await;

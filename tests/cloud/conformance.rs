@@ -41,7 +41,7 @@ async fn e2b_itself_keeps_every_promise_where_there_is_a_key() {
     // Nothing is known here of other servers with this account.
     let liveness = |other: &str| if other.starts_with("tests-") { Liveness::Dead } else { Liveness::Unknown };
     let identity = Identity { owner: "switchtower-tests".to_owned(), process, liveness: Arc::new(liveness) };
-    let wall = switchtower_core::clock::Wall::real();
+    let wall = switchtower_core::clock::WallClock::real();
     let (key, web) = (Key::new(&key).unwrap(), Arc::new(HttpTransport::new().unwrap()));
     let account = E2b::new(Config::default(), address, key, web, identity, Arc::new(move || wall.now()));
     account.sweep().await.unwrap();

@@ -7,12 +7,12 @@ use switchtower::config::Cloud;
 use switchtower_contract::scripted::{self, Scripted};
 use switchtower_contract::{Modules, Program};
 use switchtower_core::cache::{self, ResultCache};
-use switchtower_core::clock::Wall;
+use switchtower_core::clock::WallClock;
 use switchtower_core::decide::SharedRules;
 use switchtower_core::error::RequestError;
 use switchtower_core::quota::{self, Quota};
 use switchtower_core::record::{self, Recorder};
-use switchtower_core::request::{Caller, Ceilings, Request};
+use switchtower_core::request::{Caller, Request, RequestLimits};
 use switchtower_core::route::TierName;
 use switchtower_core::router::{Answer, Parts, Router};
 use switchtower_core::seed::Seed;
@@ -52,7 +52,7 @@ impl TestHarness {
         let local_tier =
             Tier::new("wasm".into(), Arc::new(local.clone()), tier::Config::default(), &seed.fork("local"));
         let cloud_tier = Tier::new("e2b".into(), Arc::new(account.clone()), config, &seed.fork("cloud"));
-        let wall = Wall::starting_at(UNIX_EPOCH);
+        let wall = WallClock::starting_at(UNIX_EPOCH);
         let router = Arc::new(Router::new(Parts {
             quota: Quota::new(&quota::Config::default()),
             rules: SharedRules::builtin(),
@@ -94,7 +94,7 @@ impl TestHarness {
 }
 
 pub(super) fn request(source: &str) -> Request {
-    Request::new(Program::python(source), &Ceilings::default()).unwrap()
+    Request::new(Program::python(source), &RequestLimits::default()).unwrap()
 }
 
 pub(super) fn remote(source: &str) -> Request {

@@ -70,7 +70,7 @@ pub(crate) fn account_with_transport(
     let address = Address::new(Some("http://e2b.test"), Some("http://e2b.test"), None);
     let identity = Identity { owner: "test".to_owned(), process: process.to_owned(), liveness: Arc::new(liveness) };
     // The stand-in's clock starts with the system's time too.
-    let wall = switchtower_core::clock::Wall::real();
+    let wall = switchtower_core::clock::WallClock::real();
     let now = Arc::new(move || wall.now());
     let key = Key::new("e2b_0123456789abcdef").unwrap();
     E2b::new(config, address, key, Arc::new(transport), identity, now)

@@ -58,9 +58,9 @@ impl TwoClouds {
         };
         let mut attempts: Vec<Attempt> = Vec::new();
         let walk = async {
-            let (footprint, mut relay) = (analyse(&request.program).footprint, Relay::new(Some(to)));
+            let (side_effects, mut relay) = (analyse(&request.program).side_effects, Relay::new(Some(to)));
             let walked =
-                self.tiers.walk(&request, &Terms::of(&request, footprint), &route, &mut relay, &mut attempts).await;
+                self.tiers.walk(&request, &Terms::of(&request, side_effects), &route, &mut relay, &mut attempts).await;
             relay.deliver().await;
             walked.unwrap()
         };

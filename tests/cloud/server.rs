@@ -270,7 +270,7 @@ async fn connections_are_reused() {
     let identity =
         Identity { owner: "test".to_owned(), process: "one".to_owned(), liveness: Arc::new(|_| Liveness::Dead) };
     let (key, web, wall) =
-        (Key::new("any").unwrap(), Arc::new(HttpTransport::new().unwrap()), switchtower_core::clock::Wall::real());
+        (Key::new("any").unwrap(), Arc::new(HttpTransport::new().unwrap()), switchtower_core::clock::WallClock::real());
     let account = E2b::new(Config::default(), address, key, web, identity, Arc::new(move || wall.now()));
     let mut sandbox = account.open(&Spec::new(Language::Python)).await.unwrap();
     for _ in 0..20 {

@@ -3,7 +3,7 @@
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, Response};
 use serde_json::{Value, json};
-use switchtower_core::request::Ceilings;
+use switchtower_core::request::RequestLimits;
 use switchtower_server::api;
 use switchtower_server::e2b;
 use switchtower_server::service::Config;
@@ -41,10 +41,10 @@ impl Client {
     }
 
     pub(super) fn of(harness: TestHarness, config: &Config) -> Self {
-        let (ceilings, sessions) = (Ceilings::default(), Some(harness.sessions.clone()));
-        let around = api::AppState { ceilings: ceilings.clone(), sessions, ..api::AppState::default() };
+        let (request_limits, sessions) = (RequestLimits::default(), Some(harness.sessions.clone()));
+        let around = api::AppState { request_limits: request_limits.clone(), sessions, ..api::AppState::default() };
         let native = api::app(harness.router.clone(), config, around);
-        let app = e2b::app(native, harness.sessions.clone(), config, &ceilings);
+        let app = e2b::app(native, harness.sessions.clone(), config, &request_limits);
         Self { harness, app, key: "e2b_one" }
     }
 

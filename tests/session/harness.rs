@@ -7,13 +7,13 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use switchtower_contract::{Backend, Event};
 use switchtower_core::cache::{self, ResultCache};
-use switchtower_core::clock::Wall;
+use switchtower_core::clock::WallClock;
 use switchtower_core::decide::SharedRules;
 use switchtower_core::error::Error;
 use switchtower_core::memory::{self, MemoryAccount};
 use switchtower_core::quota::{self, Quota};
 use switchtower_core::record::{self, Recorder};
-use switchtower_core::request::{Caller, Ceilings};
+use switchtower_core::request::{Caller, RequestLimits};
 use switchtower_core::router::{Parts, Router};
 use switchtower_core::seed::Seed;
 use switchtower_core::session::{AtEnd, CellAnswer, CellEvent, Config, CreateSession, ExecuteCell, Session, Sessions};
@@ -105,7 +105,7 @@ impl TestHarness {
 
 /// Sessions over these tiers.
 pub(crate) fn over(tiers: Tiers, plan: &Plan) -> (Arc<Router>, Sessions) {
-    let wall = Wall::starting_at(UNIX_EPOCH + Duration::from_millis(1_753_928_091_023));
+    let wall = WallClock::starting_at(UNIX_EPOCH + Duration::from_millis(1_753_928_091_023));
     let router = Arc::new(Router::new(Parts {
         quota: Quota::new(&plan.quota),
         rules: SharedRules::builtin(),
@@ -116,7 +116,7 @@ pub(crate) fn over(tiers: Tiers, plan: &Plan) -> (Arc<Router>, Sessions) {
         seed: Seed::fixed(1),
     }));
     let memory = MemoryAccount::new(&plan.memory);
-    let sessions = Sessions::with_memory(Arc::clone(&router), &plan.sessions, &Ceilings::default(), memory);
+    let sessions = Sessions::with_memory(Arc::clone(&router), &plan.sessions, &RequestLimits::default(), memory);
     (router, sessions)
 }
 

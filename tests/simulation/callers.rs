@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::{Rng, RngExt};
 use switchtower_contract::{Events, Isolation, Output, Program, Randomness};
 use switchtower_core::error::Error;
-use switchtower_core::request::{CacheMode, Ceilings, Priority, Request};
+use switchtower_core::request::{CacheMode, Priority, Request, RequestLimits};
 use switchtower_core::router::Answer;
 use switchtower_core::seed::Seed;
 use tokio::time::{Instant, sleep, timeout};
@@ -91,7 +91,7 @@ fn ask(number: usize, chance: &mut impl Rng) -> Asked {
     // Shared programs are the same for all; the others say whose they are.
     let shared = says.is_some() && chance.random_ratio(1, 2);
     let source = if shared { source } else { format!("# user {user}\n{source}") };
-    let mut request = Request::new(Program::python(source), &Ceilings::default()).unwrap();
+    let mut request = Request::new(Program::python(source), &RequestLimits::default()).unwrap();
     request.caller.user = format!("user {user}").into();
     request.priority = [Priority::High, Priority::Normal, Priority::Low][chance.random_range(0..3)];
     if request.program.source.contains("while True") {

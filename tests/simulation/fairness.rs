@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use switchtower::config;
 use switchtower_contract::scripted::{Scripted, Settings};
 use switchtower_core::cache::{self, ResultCache};
-use switchtower_core::clock::Wall;
+use switchtower_core::clock::WallClock;
 use switchtower_core::decide::SharedRules;
 use switchtower_core::quota::{self, Quota};
 use switchtower_core::record::{self, Recorder};
@@ -37,7 +37,7 @@ fn door(seed: u64, cores: usize) -> axum::Router {
         let backend = Scripted::new(seed * 10 + number, settings);
         Tier::new(name.into(), Arc::new(backend), config, &Seed::fixed(seed))
     };
-    let wall = Wall::starting_at(UNIX_EPOCH);
+    let wall = WallClock::starting_at(UNIX_EPOCH);
     let router = Router::new(Parts {
         quota: Quota::new(&quota::Config::default()),
         rules: SharedRules::builtin(),

@@ -85,7 +85,7 @@ fn nobody_starves(Story { told, .. }: &Story) {
     assert!(refused.keys().all(|name| ["unavailable", "lost", "deadline"].contains(name)), "{refused:?}");
     assert!(refused.get("deadline").is_none_or(|late| late * 100 <= told.len()), "{refused:?} of {}", told.len());
     let longest = told.iter().map(|told| told.took).max().unwrap_or_default();
-    let timeout = switchtower_core::request::Ceilings::default().default_timeout;
+    let timeout = switchtower_core::request::RequestLimits::default().default_timeout;
     assert!(longest <= timeout + Duration::from_millis(500), "{longest:?}");
 }
 
@@ -94,7 +94,7 @@ fn nothing_is_left_behind(Story { world, .. }: &Story) {
         let counts = backend.counts();
         assert_eq!((counts.live, counts.running), (0, 0), "{name}");
     }
-    for standing in world.router.tiers().standings() {
+    for standing in world.router.tiers().statuses() {
         assert_eq!((standing.running, standing.queued), (0, 0), "{}", standing.tier);
     }
     assert_eq!(world.router.cache().in_flight(), 0);

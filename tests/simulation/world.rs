@@ -11,7 +11,7 @@ use switchtower_contract::{
     Modules, Offer, Outcome, Program, Sandbox, Spec,
 };
 use switchtower_core::cache::{self, ResultCache};
-use switchtower_core::clock::Wall;
+use switchtower_core::clock::WallClock;
 use switchtower_core::decide::SharedRules;
 use switchtower_core::quota::{self, Quota};
 use switchtower_core::record::{self, Recorder};
@@ -116,7 +116,7 @@ impl World {
             backends.insert(name, backend);
             watches.insert(name, watch);
         }
-        let wall = Wall::starting_at(UNIX_EPOCH);
+        let wall = WallClock::starting_at(UNIX_EPOCH);
         let router = Router::new(Parts {
             quota: Quota::new(&quota::Config::default()),
             rules: SharedRules::builtin(),

@@ -13,11 +13,11 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use switchtower_contract::Program;
 use switchtower_core::cache::ResultCache;
-use switchtower_core::clock::Wall;
+use switchtower_core::clock::WallClock;
 use switchtower_core::decide::SharedRules;
 use switchtower_core::quota::Quota;
 use switchtower_core::record::Recorder;
-use switchtower_core::request::{CacheMode, Ceilings, Request};
+use switchtower_core::request::{CacheMode, Request, RequestLimits};
 use switchtower_core::router::{Answer, Parts, Router};
 use switchtower_core::seed::Seed;
 use switchtower_core::tier::{Tier, Tiers};
@@ -31,7 +31,7 @@ const AT_ONCE: usize = 2;
 /// The line as the product is assembled, over the harness's workers.
 fn router() -> Router {
     let seed = Seed::fixed(1);
-    let wall = Wall::real();
+    let wall = WallClock::real();
     let tier = Tier::new("wasm".into(), harness().workers.clone(), Default::default(), &seed.fork("tiers"));
     Router::new(Parts {
         quota: Quota::new(&Default::default()),
@@ -45,9 +45,9 @@ fn router() -> Router {
 }
 
 async fn execute(router: &Router, item: &Item, cache: CacheMode, timeout: Duration) -> Answer {
-    let ceilings = Ceilings::default();
+    let request_limits = RequestLimits::default();
     let program = Program { stdin: item.stdin.clone(), ..Program::python(&*item.code) };
-    let mut request = Request::new(program, &ceilings).unwrap();
+    let mut request = Request::new(program, &request_limits).unwrap();
     (request.cache, request.timeout) = (cache, timeout);
     router.execute(request, None).await.unwrap_or_else(|error| panic!("{}: {error}", item.id))
 }

@@ -6,12 +6,12 @@ use tokio::time::Instant;
 
 /// The wall clock: an origin, and tokio's time since then. Under a paused runtime it stands still with it.
 #[derive(Debug, Clone, Copy)]
-pub struct Wall {
+pub struct WallClock {
     origin: SystemTime,
     started: Instant,
 }
 
-impl Wall {
+impl WallClock {
     /// The machine's own clock. Call it inside a runtime, once, at assembly.
     #[allow(clippy::disallowed_methods, reason = "the one place that asks the machine what time it is")]
     pub fn real() -> Self {

@@ -12,7 +12,7 @@ use crate::analyse::{Profile, analyse};
 use crate::cache::Digest;
 use crate::decide::{Decision, Rules, Undecided};
 use crate::request::{CacheMode, Caller, Priority, Request};
-use crate::route::{Standing, TierName};
+use crate::route::{TierName, TierStatus};
 
 pub(crate) struct Memo {
     /// Protects what is remembered; held for a look-up.
@@ -28,7 +28,7 @@ struct Known {
 #[derive(PartialEq)]
 struct Question {
     rules: Same<Rules>,
-    standings: Vec<Standing>,
+    statuses: Vec<TierStatus>,
     caller: Caller,
     priority: Priority,
     tier: Option<TierName>,
@@ -62,11 +62,11 @@ impl Memo {
         digest: Digest,
         request: &Request,
         rules: Arc<Rules>,
-        standings: Vec<Standing>,
+        statuses: Vec<TierStatus>,
     ) -> (Arc<Profile>, Result<Decision, Undecided>) {
         let question = Question {
             rules: Same(rules),
-            standings,
+            statuses,
             caller: request.caller.clone(),
             priority: request.priority,
             tier: request.tier.clone(),
@@ -80,7 +80,7 @@ impl Memo {
             Some((profile, None)) => profile,
             None => Arc::new(analyse(&request.program)),
         };
-        let decision = question.rules.0.decide(request, &profile, &question.standings);
+        let decision = question.rules.0.decide(request, &profile, &question.statuses);
         if request.program.source.len() <= LARGE {
             let last = decision.as_ref().ok().map(|decision| (question, decision.clone()));
             self.known().put(digest, Known { profile: profile.clone(), last });

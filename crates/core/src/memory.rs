@@ -51,11 +51,11 @@ pub struct MemoryAccount(Arc<Inner>);
 struct Inner {
     config: Config,
     /// Held for a few instructions.
-    held: Mutex<Held>,
+    held: Mutex<Balances>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct Balances {
     total: u64,
     /// Callers that hold nothing are not in it.
     by_caller: HashMap<Arc<str>, u64>,
@@ -112,7 +112,7 @@ impl MemoryAccount {
         self.held().by_caller.get(&caller.user).copied().unwrap_or_default()
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, Balances> {
         self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

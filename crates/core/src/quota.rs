@@ -53,7 +53,7 @@ struct Arrivals {
 /// The caller must wait.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("rate limit exceeded; retry after {}", rounded(*.retry_after))]
-pub struct Exhausted {
+pub struct QuotaExceeded {
     pub retry_after: Duration,
 }
 
@@ -71,14 +71,14 @@ impl Quota {
     ///
     /// # Errors
     /// It has asked too often; the request does not count.
-    pub fn admit(&self, caller: &Caller) -> Result<(), Exhausted> {
+    pub fn admit(&self, caller: &Caller) -> Result<(), QuotaExceeded> {
         let Some(every) = self.every else { return Ok(()) };
         let now = Instant::now();
         let mut arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
         let due = arrivals.due.get(&caller.user).copied().unwrap_or(now).max(now);
         let early = (due - now).saturating_sub(self.ahead);
         if !early.is_zero() {
-            return Err(Exhausted { retry_after: early });
+            return Err(QuotaExceeded { retry_after: early });
         }
         arrivals.due.insert(caller.user.clone(), due + every);
         arrivals.sweep(now);
@@ -113,7 +113,7 @@ mod tests {
         for _ in 0..3 {
             quota.admit(&a).unwrap();
         }
-        assert_eq!(quota.admit(&a), Err(Exhausted { retry_after: Duration::from_secs(1) }));
+        assert_eq!(quota.admit(&a), Err(QuotaExceeded { retry_after: Duration::from_secs(1) }));
         quota.admit(&caller("b")).unwrap();
         advance(Duration::from_millis(999)).await;
         assert!(quota.admit(&a).is_err());

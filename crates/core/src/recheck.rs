@@ -10,8 +10,8 @@ use rand_chacha::ChaCha8Rng;
 use tokio::sync::mpsc;
 
 use crate::cache::bars::Subject;
-use crate::cache::{Fingerprint, Kept, ResultCache};
-use crate::request::{Caller, Footprint, Priority, Request};
+use crate::cache::{Fingerprint, ResultCache, StoredResult};
+use crate::request::{Caller, Priority, Request, SideEffects};
 use crate::route::{Leg, Route};
 use crate::tier::{Relay, Terms, Tiers, Walked};
 
@@ -33,7 +33,7 @@ pub(crate) struct Recheck {
     request: Request,
     key: Fingerprint,
     subject: Subject,
-    stored: Arc<Kept>,
+    stored: Arc<StoredResult>,
 }
 
 impl Rechecks {
@@ -62,7 +62,7 @@ impl Rechecks {
 }
 
 impl Recheck {
-    pub(crate) fn new(request: &Request, key: Fingerprint, subject: Subject, stored: &Arc<Kept>) -> Self {
+    pub(crate) fn new(request: &Request, key: Fingerprint, subject: Subject, stored: &Arc<StoredResult>) -> Self {
         let caller = Caller::named(USER);
         let request = Request { caller, priority: Priority::Low, ..request.clone() };
         Self { request, key, subject, stored: stored.clone() }
@@ -79,8 +79,9 @@ impl Recheck {
         let route = Route(vec![Leg { tier: stored.tier.clone(), budget: None }]);
         let (mut relay, mut attempts) = (Relay::new(None), Vec::new());
         let walked =
-            tiers.walk(&request, &Terms::of(&request, Footprint::None), &route, &mut relay, &mut attempts).await;
-        let again = walked.ok().and_then(|Walked { tier, outcome, output, .. }| Kept::new(&tier, &outcome, &output));
+            tiers.walk(&request, &Terms::of(&request, SideEffects::None), &route, &mut relay, &mut attempts).await;
+        let again =
+            walked.ok().and_then(|Walked { tier, outcome, output, .. }| StoredResult::new(&tier, &outcome, &output));
         cache.compare(&key, &subject, &stored, again.as_ref());
     }
 }
@@ -95,7 +96,7 @@ mod tests {
     use crate::analyse::Class;
     use crate::cache::finding::Finding;
     use crate::cache::{Config, Digest, Found, Scope};
-    use crate::request::{CacheMode, Ceilings};
+    use crate::request::{CacheMode, RequestLimits};
     use crate::seed::Seed;
     use crate::tier::{self, Tier};
 
@@ -106,17 +107,17 @@ mod tests {
         let backend = Arc::new(Scripted::new(1, settings));
         let tiers = Tiers::new([Tier::new("wasm".into(), backend, tier::Config::default(), &Seed::fixed(1))]);
         let cache = ResultCache::new(&Config::default());
-        let request = Request::new(Program::python(script), &Ceilings::default()).unwrap();
+        let request = Request::new(Program::python(script), &RequestLimits::default()).unwrap();
         let program = Digest::of(&request.program);
         let key = Fingerprint::new(&program, &request, Scope::Key, []);
         let subject = Subject { program, class: Class::SimpleMath, rule: "default.local".into() };
         let route = Route(vec![Leg { tier: "wasm".into(), budget: None }]);
         let (mut relay, mut attempts) = (Relay::new(None), Vec::new());
         let walked = tiers
-            .walk(&request, &Terms::of(&request, Footprint::None), &route, &mut relay, &mut attempts)
+            .walk(&request, &Terms::of(&request, SideEffects::None), &route, &mut relay, &mut attempts)
             .await
             .unwrap();
-        let kept = Kept::new(&walked.tier, &walked.outcome, &walked.output).unwrap();
+        let kept = StoredResult::new(&walked.tier, &walked.outcome, &walked.output).unwrap();
         let find =
             async || cache.find(&key, &subject, &request.caller.user, CacheMode::Use, true, request.timeout).await;
         let Found::Nothing(flight) = find().await else { panic!("nothing is stored yet") };

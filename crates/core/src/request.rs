@@ -10,7 +10,7 @@ use switchtower_contract::{Isolation, Program, byte_size, rounded};
 
 use crate::route::TierName;
 
-/// One request. Build it with [`Request::new`], which holds it against the [`Ceilings`].
+/// One request. Build it with [`Request::new`], which holds it against the [`RequestLimits`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     pub program: Program,
@@ -29,7 +29,7 @@ pub struct Request {
 
 impl Request {
     /// A request with the usual settings.
-    pub fn new(program: Program, ceilings: &Ceilings) -> Result<Self, Invalid> {
+    pub fn new(program: Program, request_limits: &RequestLimits) -> Result<Self, Invalid> {
         Self {
             program,
             caller: Caller::default(),
@@ -37,21 +37,21 @@ impl Request {
             tier: None,
             isolation: None,
             cache: CacheMode::Use,
-            timeout: ceilings.default_timeout,
+            timeout: request_limits.default_timeout,
             memory: None,
         }
-        .checked(ceilings)
+        .checked(request_limits)
     }
 
-    /// Holds a request that was changed after building against the ceilings again.
-    pub fn checked(self, ceilings: &Ceilings) -> Result<Self, Invalid> {
+    /// Holds a request that was changed after building against the request_limits again.
+    pub fn checked(self, request_limits: &RequestLimits) -> Result<Self, Invalid> {
         let program = &self.program;
-        at_most("code", "bytes", program.source.len() as u64, ceilings.code)?;
-        at_most("stdin", "bytes", program.stdin.as_ref().map_or(0, String::len) as u64, ceilings.stdin)?;
-        at_most("files", "bytes", program.files.iter().map(|f| f.content.len() as u64).sum(), ceilings.files)?;
-        at_most("files", "files", program.files.len() as u64, ceilings.file_count)?;
+        at_most("code", "bytes", program.source.len() as u64, request_limits.code)?;
+        at_most("stdin", "bytes", program.stdin.as_ref().map_or(0, String::len) as u64, request_limits.stdin)?;
+        at_most("files", "bytes", program.files.iter().map(|f| f.content.len() as u64).sum(), request_limits.files)?;
+        at_most("files", "files", program.files.len() as u64, request_limits.file_count)?;
         let env = program.env.iter().flatten().map(|(k, v)| k.len() + v.len()).sum::<usize>();
-        at_most("env", "bytes", env as u64, ceilings.env)?;
+        at_most("env", "bytes", env as u64, request_limits.env)?;
         for (name, value) in program.env.iter().flatten() {
             if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
                 return Err(Invalid::new("env", "variables whose names are not empty and contain neither '=' nor NUL"));
@@ -62,11 +62,11 @@ impl Request {
                 return Err(Invalid::new("files", "at paths that are not empty and contain neither NUL nor '..'"));
             }
         }
-        if self.timeout.is_zero() || self.timeout > ceilings.timeout {
-            return Err(Invalid::new("timeout_ms", format!("between 1 and {}", ceilings.timeout.as_millis())));
+        if self.timeout.is_zero() || self.timeout > request_limits.timeout {
+            return Err(Invalid::new("timeout_ms", format!("between 1 and {}", request_limits.timeout.as_millis())));
         }
-        if self.memory.is_some_and(|memory| memory < (1 << 20) || memory > ceilings.memory) {
-            return Err(Invalid::new("memory_mb", format!("between 1 and {}", ceilings.memory >> 20)));
+        if self.memory.is_some_and(|memory| memory < (1 << 20) || memory > request_limits.memory) {
+            return Err(Invalid::new("memory_mb", format!("between 1 and {}", request_limits.memory >> 20)));
         }
         if self.caller.user.len() > 256 {
             return Err(Invalid::new("user", "at most 256 bytes"));
@@ -100,7 +100,7 @@ impl Invalid {
 /// The most that one request may contain or ask for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Ceilings {
+pub struct RequestLimits {
     /// Bytes of source text.
     #[serde(with = "byte_size")]
     pub code: u64,
@@ -127,7 +127,7 @@ pub struct Ceilings {
     pub memory: u64,
 }
 
-impl Ceilings {
+impl RequestLimits {
     /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can.
     pub fn problem(&self) -> Option<String> {
         if self.code == 0 {
@@ -144,7 +144,7 @@ impl Ceilings {
     }
 }
 
-impl Default for Ceilings {
+impl Default for RequestLimits {
     fn default() -> Self {
         Self {
             code: 1 << 20,
@@ -202,7 +202,7 @@ pub enum Priority {
 /// What running a program may leave behind beyond its output, as far as its text shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Footprint {
+pub enum SideEffects {
     /// Nothing: it may run twice, and another may run after it in the same place.
     None,
     /// Something in its sandbox: files, its own or given with it; threads. It may run twice.

@@ -72,7 +72,7 @@ impl fmt::Display for Route {
 
 /// What a tier has and how it does at this moment: the facts that deciding needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct TierStatus {
     pub tier: TierName,
     pub languages: Vec<Language>,
     pub modules: Modules,

@@ -10,15 +10,15 @@ use tokio::time::Instant;
 use crate::analyse::Profile;
 use crate::cache::bars::Subject;
 use crate::cache::finding::{Finding, Run};
-use crate::cache::{CacheStatus, Digest, Fingerprint, Found, Kept, ResultCache, Stored};
-use crate::clock::Wall;
+use crate::cache::{CacheStatus, Digest, Fingerprint, Found, ResultCache, Stored, StoredResult};
+use crate::clock::WallClock;
 use crate::decide::{Decision, SharedRules};
 use crate::error::{Error, RequestError};
 use crate::memo::Memo;
 use crate::quota::Quota;
 use crate::recheck::{Recheck, Rechecks};
 use crate::record::metrics::Metrics;
-use crate::record::{Entry, Recorder};
+use crate::record::{OpenRecord, Recorder};
 use crate::request::{Caller, Request};
 use crate::route::TierName;
 use crate::seed::Seed;
@@ -41,7 +41,7 @@ pub struct Parts {
     pub cache: ResultCache,
     pub tiers: Tiers,
     pub recorder: Recorder,
-    pub wall: Wall,
+    pub wall: WallClock,
     pub seed: Seed,
 }
 
@@ -97,7 +97,12 @@ impl Router {
         }
     }
 
-    async fn line(&self, request: &Request, events: Option<Events>, entry: &mut Entry<'_>) -> Result<Answer, Error> {
+    async fn line(
+        &self,
+        request: &Request,
+        events: Option<Events>,
+        entry: &mut OpenRecord<'_>,
+    ) -> Result<Answer, Error> {
         let deadline = Instant::now() + request.timeout;
         let Parts { quota, rules, cache, tiers, .. } = &self.parts;
         quota.admit(&request.caller)?;
@@ -106,7 +111,7 @@ impl Router {
             return Err(error);
         }
         let digest = Digest::of(&request.program);
-        let (profile, decision) = self.memo.decide(digest, request, rules.current(), tiers.standings());
+        let (profile, decision) = self.memo.decide(digest, request, rules.current(), tiers.statuses());
         let decision = decision?;
         entry.decided(&decision);
 
@@ -127,7 +132,7 @@ impl Router {
 
         let (mut relay, avoid_interpreter) = (Relay::new(events), flight.avoid_interpreter());
         let begins = || flight.start();
-        let terms = Terms { footprint: profile.footprint, deadline, avoid_interpreter, begins: &begins };
+        let terms = Terms { side_effects: profile.side_effects, deadline, avoid_interpreter, begins: &begins };
         let walked = tiers.walk(request, &terms, &decision.route, &mut relay, &mut entry.attempts).await;
         let Walked { tier, outcome, output, interpreter, limits, note } = walked?;
         let (verdict, randomness) = (&profile.verdict, request.program.randomness);
@@ -168,7 +173,7 @@ impl Router {
     pub fn explain(&self, request: &Request) -> Explanation {
         let Parts { rules, tiers, .. } = &self.parts;
         let digest = Digest::of(&request.program);
-        let (profile, decision) = self.memo.decide(digest, request, rules.current(), tiers.standings());
+        let (profile, decision) = self.memo.decide(digest, request, rules.current(), tiers.statuses());
         let decision = self.absent(request).map_or_else(|| decision.map_err(Error::from), Err);
         Explanation { profile, decision }
     }
@@ -179,7 +184,7 @@ impl Router {
     }
 
     /// Opens the record of something that takes the line in its own way.
-    pub(crate) fn open(&self, request: &Request) -> Entry<'_> {
+    pub(crate) fn open(&self, request: &Request) -> OpenRecord<'_> {
         self.parts.recorder.open(self.id(), request)
     }
 
@@ -218,7 +223,7 @@ impl Router {
         &self.parts.seed
     }
 
-    pub fn wall(&self) -> &Wall {
+    pub fn wall(&self) -> &WallClock {
         &self.parts.wall
     }
 
@@ -230,11 +235,11 @@ impl Router {
 
 /// An answer that nothing ran for. Whoever listens hears it all the same.
 async fn kept_answer(
-    kept: &Kept,
+    kept: &StoredResult,
     cache: CacheStatus,
     decision: Decision,
     events: Option<Events>,
-    entry: &Entry<'_>,
+    entry: &OpenRecord<'_>,
 ) -> Answer {
     if let Some(events) = events {
         for event in kept.output.events() {

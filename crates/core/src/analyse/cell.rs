@@ -1,7 +1,7 @@
 //! Notebook cells whose first line hands the rest to something else: `%%bash`, `%%writefile`, `%%time`.
 
 use super::modules::is_shell_magic;
-use crate::request::Footprint;
+use crate::request::SideEffects;
 
 use super::profile::{Class, Profile, Reach, Reason, StaticEffect};
 
@@ -33,7 +33,7 @@ impl<'a> Cell<'a> {
             profile.files = Reach::Unseen;
             profile.class = Class::Filesystem;
         }
-        profile.footprint = Footprint::World;
+        profile.side_effects = SideEffects::World;
         profile.verdict.deterministic = false;
         profile.verdict.reasons.push(Reason { text: format!("the cell is handed to %%{magic}"), line: None });
     }

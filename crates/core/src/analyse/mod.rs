@@ -11,12 +11,12 @@ mod definitions;
 mod depth;
 mod draws;
 mod files;
-mod footprint;
 mod imports;
 mod modules;
 mod prefix;
 mod profile;
 mod score;
+mod side_effects;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -32,9 +32,9 @@ use ruff_python_parser::{Mode, ParseOptions, Parsed};
 use ruff_text_size::TextSize;
 use switchtower_contract::Program;
 
-use crate::request::Footprint;
+use crate::request::SideEffects;
 
-pub use prefix::footprint_before_import;
+pub use prefix::side_effects_before_import;
 pub use profile::{Class, Import, Profile, Reach, Reason, Signal, StaticEffect, Verdict};
 
 use cell::Cell;
@@ -78,7 +78,7 @@ pub fn analyse(program: &Program) -> Profile {
     profile.memory = profile.memory.saturating_add((given as u64).saturating_mul(FILE_GROWS));
     if !program.files.is_empty() {
         // They lie wherever the request put them, where a kernel looks at its start among others.
-        profile.footprint = profile.footprint.max(Footprint::Sandbox);
+        profile.side_effects = profile.side_effects.max(SideEffects::Sandbox);
         profile.verdict.refuse("files come with it, and an import may find them before what is known");
         let own: BTreeSet<&str> = program.files.iter().filter_map(|file| module(&file.path)).collect();
         profile.imports.retain(|import| !own.contains(import.top()));
@@ -122,7 +122,7 @@ fn read(parsed: &Parsed<ModModule>, input: Input, lines: &Lines) -> Profile {
         imports: listed(&imports, &survey, lines),
         effects: StaticEffect::ALL.into_iter().filter(seen).collect(),
         files: survey.files,
-        footprint: footprint::of(&imports, &survey),
+        side_effects: side_effects::of(&imports, &survey),
         memory: memory(&survey),
         verdict,
         parses: true,
@@ -165,7 +165,7 @@ fn unread(reason: &str, at: Option<TextSize>, lines: &Lines) -> Profile {
         effects: BTreeSet::new(),
         files: Reach::None,
         // It does not parse, so it does not run; what is only not looked into is told of below.
-        footprint: Footprint::None,
+        side_effects: SideEffects::None,
         memory: 0,
         verdict: Verdict {
             deterministic: false,
@@ -182,7 +182,7 @@ fn unread(reason: &str, at: Option<TextSize>, lines: &Lines) -> Profile {
 fn excessive(reason: &str, lines: &Lines) -> Profile {
     let mut profile = unread(reason, None, lines);
     profile.parses = true;
-    profile.footprint = Footprint::World;
+    profile.side_effects = SideEffects::World;
     profile.verdict.doubt = profile.unread.clone();
     profile
 }

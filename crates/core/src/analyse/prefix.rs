@@ -11,37 +11,37 @@ use super::cell::Cell;
 use super::depth::{self, Depth};
 use super::imports::Imports;
 use super::survey::Survey;
-use super::{Lines, caught, footprint, module};
-use crate::request::Footprint;
+use super::{Lines, caught, module, side_effects};
+use crate::request::SideEffects;
 
 /// What a program may have left behind that ended with an exception at this line, where the line is an import at the top
 /// level of the program: only what stands before it has run. Anything else may have done all that the program can do.
-pub fn footprint_before_import(program: &Program, line: u32) -> Footprint {
+pub fn side_effects_before_import(program: &Program, line: u32) -> SideEffects {
     let source = program.source.as_str();
     let is_plain = !source.contains('\0') && Cell::of(source).python == source;
     if !is_plain || !matches!(depth::of(source), Depth::Shallow) {
-        return Footprint::World;
+        return SideEffects::World;
     }
     let own: BTreeSet<&str> = program.files.iter().filter_map(|file| module(&file.path)).collect();
-    let of_text = caught(|| before(source, line, &own)).unwrap_or(Footprint::World);
-    if program.files.is_empty() { of_text } else { of_text.max(Footprint::Sandbox) }
+    let of_text = caught(|| before(source, line, &own)).unwrap_or(SideEffects::World);
+    if program.files.is_empty() { of_text } else { of_text.max(SideEffects::Sandbox) }
 }
 
-fn before(source: &str, line: u32, own: &BTreeSet<&str>) -> Footprint {
+fn before(source: &str, line: u32, own: &BTreeSet<&str>) -> SideEffects {
     let parsed = ruff_python_parser::parse_unchecked(source, ParseOptions::from(Mode::Ipython));
-    let Some(parsed) = parsed.try_into_module() else { return Footprint::World };
+    let Some(parsed) = parsed.try_into_module() else { return SideEffects::World };
     if !parsed.errors().is_empty() {
-        return Footprint::World;
+        return SideEffects::World;
     }
     let lines = Lines::of(source);
-    let Some(body) = body_before(&parsed, line, &lines) else { return Footprint::World };
+    let Some(body) = body_before(&parsed, line, &lines) else { return SideEffects::World };
     let imports = Imports::of(body);
     let survey = Survey::of(body, &imports);
     // What is among its own files runs the program's own code when it is imported.
     if imports.modules.iter().any(|named| own.contains(super::modules::top(named.module))) {
-        return Footprint::World;
+        return SideEffects::World;
     }
-    footprint::of_prefix(&imports, &survey)
+    side_effects::of_prefix(&imports, &survey)
 }
 
 /// The statements before the import at this line; none where there is no import at the top level.
@@ -64,23 +64,23 @@ mod tests {
 
     use super::*;
 
-    fn before(source: &str, line: u32) -> Footprint {
-        footprint_before_import(&Program::python(source), line)
+    fn before(source: &str, line: u32) -> SideEffects {
+        side_effects_before_import(&Program::python(source), line)
     }
 
     #[test]
     fn nothing_has_been_done_before_the_first_imports() {
-        assert_eq!(before("import lightgbm\nopen('x', 'w')", 1), Footprint::None);
+        assert_eq!(before("import lightgbm\nopen('x', 'w')", 1), SideEffects::None);
         assert_eq!(
             before("\"\"\"Text.\"\"\"\nimport numpy as np\nimport lightgbm as lgb\nlgb.train()", 3),
-            Footprint::None
+            SideEffects::None
         );
         assert_eq!(
             before("import requests\nimport torch\nfrom lightgbm import x\nrequests.post('u')", 3),
-            Footprint::None
+            SideEffects::None
         );
-        assert_eq!(before("import math\nprint(math.pi)\nfrom lightgbm import (\n  a,\n  b,\n)", 4), Footprint::None);
-        assert_eq!(before("open('x', 'w').write('y')\nimport lightgbm", 2), Footprint::Sandbox);
+        assert_eq!(before("import math\nprint(math.pi)\nfrom lightgbm import (\n  a,\n  b,\n)", 4), SideEffects::None);
+        assert_eq!(before("open('x', 'w').write('y')\nimport lightgbm", 2), SideEffects::Sandbox);
     }
 
     #[test]
@@ -100,12 +100,13 @@ mod tests {
             ("import lightgbm\nprint(", 1),
             ("%%bash\nimport lightgbm", 2),
         ] {
-            assert_eq!(before(source, line), Footprint::World, "{source}");
+            assert_eq!(before(source, line), SideEffects::World, "{source}");
         }
         let own = File { path: "helpers.py".to_owned(), content: b"x".to_vec() };
-        let of =
-            |source: &str| footprint_before_import(&Program { files: vec![own.clone()], ..Program::python(source) }, 2);
-        assert_eq!(of("import helpers\nimport lightgbm"), Footprint::World);
-        assert_eq!(of("import math\nimport lightgbm"), Footprint::Sandbox);
+        let of = |source: &str| {
+            side_effects_before_import(&Program { files: vec![own.clone()], ..Program::python(source) }, 2)
+        };
+        assert_eq!(of("import helpers\nimport lightgbm"), SideEffects::World);
+        assert_eq!(of("import math\nimport lightgbm"), SideEffects::Sandbox);
     }
 }

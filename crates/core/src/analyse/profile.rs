@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::request::Footprint;
+use crate::request::SideEffects;
 
 /// Everything that can be said about a program without running it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -18,7 +18,7 @@ pub struct Profile {
     /// The farthest place that files are looked for.
     pub files: Reach,
     /// What a run may leave behind.
-    pub footprint: Footprint,
+    pub side_effects: SideEffects,
     /// Bytes that its literal sizes and its files ask for. What a run makes of them on the way is not in it, nor what
     /// only the run can tell.
     pub memory: u64,

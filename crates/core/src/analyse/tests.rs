@@ -8,7 +8,7 @@ use serde_json::Value;
 use switchtower_contract::{File, Program};
 
 use super::{Class, Profile, Reach, analyse};
-use crate::request::Footprint;
+use crate::request::SideEffects;
 
 fn profile(source: &str) -> Profile {
     analyse(&Program::python(source))
@@ -680,7 +680,7 @@ fn what_computes_only_leaves_nothing_behind() {
         "import os.path\nprint(os.path.join('a', 'b'))",
         "print(",
     ] {
-        assert_eq!(profile(source).footprint, Footprint::None, "{source}");
+        assert_eq!(profile(source).side_effects, SideEffects::None, "{source}");
     }
 }
 
@@ -692,12 +692,12 @@ fn what_may_write_files_or_start_threads_leaves_something_in_its_sandbox() {
         "import numpy as np\nnp.zeros(3).tofile('x')",
         "import threading\nthreading.Thread(target=print).start()",
     ] {
-        assert_eq!(profile(source).footprint, Footprint::Sandbox, "{source}");
+        assert_eq!(profile(source).side_effects, SideEffects::Sandbox, "{source}");
     }
     // Files that it was given, wherever they lie.
     let path = ".ipython/profile_default/startup/x.py".to_owned();
     let given = Program { files: vec![File { path, content: vec![] }], ..Program::python("print(1)") };
-    assert_eq!(analyse(&given).footprint, Footprint::Sandbox);
+    assert_eq!(analyse(&given).side_effects, SideEffects::Sandbox);
 }
 
 #[test]
@@ -728,6 +728,6 @@ fn what_reaches_out_or_cannot_be_read_counts_as_the_world() {
         "__import__('o' + 's').system('ls')",
         "import sys\nsys.modules['os'].system('ls')",
     ] {
-        assert_eq!(profile(source).footprint, Footprint::World, "{source}");
+        assert_eq!(profile(source).side_effects, SideEffects::World, "{source}");
     }
 }

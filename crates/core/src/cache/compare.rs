@@ -3,7 +3,7 @@
 use serde::Serialize;
 use switchtower_contract::Output;
 
-use super::Kept;
+use super::StoredResult;
 use super::fingerprint::Form;
 
 /// Equal results have equal digests. What a run used (time, memory) is no part of a result.
@@ -11,7 +11,7 @@ use super::fingerprint::Form;
 pub(super) struct ResultDigest([u8; 32]);
 
 impl ResultDigest {
-    pub(super) fn of(kept: &Kept) -> Self {
+    pub(super) fn of(kept: &StoredResult) -> Self {
         let mut form = Form::new();
         for (name, content) in parts(kept) {
             form.text(&name);
@@ -35,7 +35,7 @@ pub struct Offset {
 }
 
 /// Returns where two results first differ; `None` where they do not.
-pub(super) fn first_difference(one: &Kept, other: &Kept) -> Option<Offset> {
+pub(super) fn first_difference(one: &StoredResult, other: &StoredResult) -> Option<Offset> {
     let (one, other) = (parts(one), parts(other));
     for ((name, content), (other_name, other_content)) in one.iter().zip(&other) {
         if name != other_name {
@@ -50,7 +50,7 @@ pub(super) fn first_difference(one: &Kept, other: &Kept) -> Option<Offset> {
 }
 
 /// Everything of a result that a caller sees, by name, in one order.
-fn parts(kept: &Kept) -> Vec<(String, String)> {
+fn parts(kept: &StoredResult) -> Vec<(String, String)> {
     let Output { stdout, stderr, results, error } = &kept.output;
     let mut parts = vec![
         ("exit".to_owned(), format!("{:?}", kept.outcome.exit)),
@@ -102,7 +102,7 @@ mod tests {
 
     use super::*;
 
-    fn kept(stdout: &str, value: Option<&str>) -> Kept {
+    fn kept(stdout: &str, value: Option<&str>) -> StoredResult {
         let outcome = Outcome {
             exit: Exit::Finished(0),
             observed: None,
@@ -113,12 +113,12 @@ mod tests {
         let results = value
             .map(|value| DisplayedValue { data: [("text/plain".to_owned(), value.to_owned())].into(), main: true });
         let output = Output { stdout: stdout.to_owned(), results: results.into_iter().collect(), ..Output::default() };
-        Kept::new(&"native".into(), &outcome, &output).unwrap()
+        StoredResult::new(&"native".into(), &outcome, &output).unwrap()
     }
 
     #[test]
     fn a_difference_is_named_by_its_part_and_its_byte() {
-        let differ = |one: &Kept, other: &Kept| {
+        let differ = |one: &StoredResult, other: &StoredResult| {
             assert_eq!(first_difference(one, other).is_none(), ResultDigest::of(one) == ResultDigest::of(other));
             first_difference(one, other).map(|found| (found.part, found.offset))
         };

@@ -2,7 +2,7 @@
 
 use switchtower_contract::{Effect, Exit, InterpreterId, Limits, Outcome, Output, Randomness};
 
-use super::Kept;
+use super::StoredResult;
 use super::compare::shows_an_address;
 use crate::analyse::Verdict;
 use crate::route::TierName;
@@ -27,15 +27,15 @@ pub enum Finding {
     /// For this request only.
     Unique,
     /// The sandbox saw that the program asked for nothing that differs from run to run: the result holds by itself.
-    Observed(Kept),
+    Observed(StoredResult),
     /// Nobody saw what the program asked for, and its text proves that it must be the same again: the result holds once a
     /// run in another interpreter agrees.
-    Proven(Kept, InterpreterId),
+    Proven(StoredResult, InterpreterId),
 }
 
 impl Finding {
     pub fn of(run: &Run<'_>) -> Self {
-        let Some(kept) = Kept::new(run.tier, run.outcome, run.output) else { return Self::Unique };
+        let Some(kept) = StoredResult::new(run.tier, run.outcome, run.output) else { return Self::Unique };
         let seeded = matches!(run.randomness, Randomness::Seeded(_));
         match run.outcome.observed {
             // What the sandbox saw and what the program looks like must agree; a given seed settles both.

@@ -131,7 +131,7 @@ mod tests {
     use switchtower_contract::{File, Language};
 
     use super::*;
-    use crate::request::Ceilings;
+    use crate::request::RequestLimits;
 
     /// Few and short texts, so that parts that were run together would often look the same.
     fn text() -> impl Strategy<Value = String> {
@@ -161,8 +161,8 @@ mod tests {
     }
 
     fn key((program, memory, millis, tiers): &Run) -> Fingerprint {
-        let mut request = Request::new(program.clone(), &Ceilings::default()).unwrap_or_else(|_| {
-            Request::new(Program { files: vec![], env: None, ..program.clone() }, &Ceilings::default()).unwrap()
+        let mut request = Request::new(program.clone(), &RequestLimits::default()).unwrap_or_else(|_| {
+            Request::new(Program { files: vec![], env: None, ..program.clone() }, &RequestLimits::default()).unwrap()
         });
         request.program = program.clone();
         request.memory = memory.checked_sub(1).map(|memory| memory << 20);
@@ -208,7 +208,7 @@ mod tests {
 
     /// The fingerprint of one program, asked for by this user with this key.
     fn asked_by(scope: Scope, key: Option<&str>, user: &str) -> Fingerprint {
-        let mut request = Request::new(Program::python("1"), &Ceilings::default()).unwrap();
+        let mut request = Request::new(Program::python("1"), &RequestLimits::default()).unwrap();
         request.caller = Caller { user: user.into(), key: key.map(Into::into) };
         Fingerprint::new(&Digest::of(&request.program), &request, scope, [])
     }
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn how_urgently_a_request_is_meant_is_no_input() {
-        let request = Request::new(Program::python("1"), &Ceilings::default()).unwrap();
+        let request = Request::new(Program::python("1"), &RequestLimits::default()).unwrap();
         let other = Request { priority: crate::request::Priority::High, ..request.clone() };
         let key = |request: &Request| Fingerprint::new(&Digest::of(&request.program), request, Scope::Key, []);
         assert_eq!(key(&request), key(&other));

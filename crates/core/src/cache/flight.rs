@@ -16,7 +16,7 @@ use super::finding::Finding;
 use super::fingerprint::Fingerprint;
 use super::memory::{Evidence, Memory};
 use super::verification::{Judgement, Verification};
-use super::{CacheStatus, Config, Kept, Stored};
+use super::{CacheStatus, Config, Stored, StoredResult};
 
 pub(super) struct Shared {
     /// Protects what is kept and who flies; held for a look-up and never over an await.
@@ -46,14 +46,14 @@ struct Running {
 
 struct Follower {
     user: Arc<str>,
-    landing: oneshot::Sender<Landing>,
+    landing: oneshot::Sender<FlightEnd>,
 }
 
 /// How a flight ends for a follower.
-pub(super) enum Landing {
-    Shared(Arc<Kept>),
+pub(super) enum FlightEnd {
+    Shared(Arc<StoredResult>),
     /// The leader is gone without a result: it is your turn.
-    Leads(Flight),
+    Leader(Flight),
     /// The result holds for the leader only.
     Alone,
 }
@@ -72,10 +72,10 @@ pub struct Counts {
 }
 
 /// What a request finds when it comes.
-pub(super) enum Boarding {
-    Kept(Arc<Kept>),
-    Leads(Flight),
-    Follows(Seat),
+pub(super) enum FlightStart {
+    Kept(Arc<StoredResult>),
+    Leader(Flight),
+    Follower(FollowerHandle),
     Alone,
     /// Its program, or its class and rule, gave different results.
     Barred,
@@ -92,7 +92,7 @@ pub struct Flight {
 
 enum Role {
     /// Others may follow.
-    Leads,
+    Leader,
     /// Nobody follows; the result may be kept.
     Alone,
     /// The cache is left out.
@@ -126,14 +126,14 @@ impl Flight {
     /// The interpreter that this run must not take place in to be a witness: that of the only run so far.
     pub fn avoid_interpreter(&self) -> Option<InterpreterId> {
         match self.role {
-            Role::Leads | Role::Alone => self.shared.state().verification.candidate(&self.key, Instant::now()),
+            Role::Leader | Role::Alone => self.shared.state().verification.candidate(&self.key, Instant::now()),
             Role::Bypass | Role::Barred | Role::Landed => None,
         }
     }
 
     /// The program runs: from here on requests of other users may wait for its result too.
     pub fn start(&self) {
-        if matches!(self.role, Role::Leads)
+        if matches!(self.role, Role::Leader)
             && let Some(running) = self.shared.state().flights.get_mut(&self.key)
         {
             running.started = true;
@@ -147,16 +147,16 @@ impl Flight {
         let leads = match role {
             Role::Bypass | Role::Barred | Role::Landed => return Stored::No,
             Role::Alone => false,
-            Role::Leads => true,
+            Role::Leader => true,
         };
         let mut state = self.shared.state();
         let stored = state.take(self.key, &self.subject, finding, Instant::now());
         let kept = match &stored {
-            Taken::Kept(kept, _) => {
+            StoreOutcome::Kept(kept, _) => {
                 state.unshared.pop(&self.key);
                 Some(kept.clone())
             }
-            Taken::Candidate | Taken::No => {
+            StoreOutcome::Candidate | StoreOutcome::No => {
                 state.unshared.put(self.key, ());
                 None
             }
@@ -165,29 +165,29 @@ impl Flight {
         drop(state);
         for follower in running.into_iter().flat_map(|running| running.followers.into_values()) {
             // A follower that left needs no landing.
-            let _ = follower.landing.send(kept.clone().map_or(Landing::Alone, Landing::Shared));
+            let _ = follower.landing.send(kept.clone().map_or(FlightEnd::Alone, FlightEnd::Shared));
         }
         match stored {
-            Taken::Kept(_, true) => Stored::Kept,
-            Taken::Candidate => Stored::Candidate,
-            Taken::Kept(_, false) | Taken::No => Stored::No,
+            StoreOutcome::Kept(_, true) => Stored::Kept,
+            StoreOutcome::Candidate => Stored::Candidate,
+            StoreOutcome::Kept(_, false) | StoreOutcome::No => Stored::No,
         }
     }
 }
 
 /// What became of a result.
-enum Taken {
+enum StoreOutcome {
     /// It may be given to those who follow; and whether it is stored.
-    Kept(Arc<Kept>, bool),
+    Kept(Arc<StoredResult>, bool),
     Candidate,
     No,
 }
 
 impl State {
-    fn take(&mut self, key: Fingerprint, subject: &Subject, finding: Finding, now: Instant) -> Taken {
+    fn take(&mut self, key: Fingerprint, subject: &Subject, finding: Finding, now: Instant) -> StoreOutcome {
         match finding {
-            Finding::Unique => Taken::No,
-            _ if self.bars.has(subject) => Taken::No,
+            Finding::Unique => StoreOutcome::No,
+            _ if self.bars.has(subject) => StoreOutcome::No,
             Finding::Observed(kept) => self.keep(key, subject, kept, Evidence::Observed, now),
             Finding::Proven(kept, interpreter) => match self.verification.judge(key, &kept, interpreter, now) {
                 Judgement::Agrees => {
@@ -197,21 +197,28 @@ impl State {
                 Judgement::Candidate => {
                     self.counts.candidates += 1;
                     self.memory.put(key, subject.clone(), Arc::new(kept), Evidence::Candidate, now);
-                    Taken::Candidate
+                    StoreOutcome::Candidate
                 }
                 Judgement::Differs(earlier) => {
                     let earlier = (earlier, self.memory.peek(&key).filter(|earlier| earlier.tier == kept.tier));
                     self.differ(key, subject, earlier, &kept, now);
-                    Taken::No
+                    StoreOutcome::No
                 }
             },
         }
     }
 
-    fn keep(&mut self, key: Fingerprint, subject: &Subject, kept: Kept, evidence: Evidence, now: Instant) -> Taken {
+    fn keep(
+        &mut self,
+        key: Fingerprint,
+        subject: &Subject,
+        kept: StoredResult,
+        evidence: Evidence,
+        now: Instant,
+    ) -> StoreOutcome {
         let kept = Arc::new(kept);
         let stored = self.memory.put(key, subject.clone(), kept.clone(), evidence, now);
-        Taken::Kept(kept, stored)
+        StoreOutcome::Kept(kept, stored)
     }
 
     /// Two runs of one request had different results: an alert, and nothing of this is stored again before somebody looked.
@@ -219,8 +226,8 @@ impl State {
         &mut self,
         key: Fingerprint,
         subject: &Subject,
-        (digest, earlier): (ResultDigest, Option<Arc<Kept>>),
-        later: &Kept,
+        (digest, earlier): (ResultDigest, Option<Arc<StoredResult>>),
+        later: &StoredResult,
         now: Instant,
     ) {
         self.counts.differences += 1;
@@ -254,7 +261,7 @@ impl State {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        if matches!(self.role, Role::Leads) {
+        if matches!(self.role, Role::Leader) {
             self.role = Role::Landed;
             self.shared.pass_on(&self.key, &self.subject);
         }
@@ -262,20 +269,20 @@ impl Drop for Flight {
 }
 
 /// A follower's place.
-pub(super) struct Seat {
+pub(super) struct FollowerHandle {
     shared: Arc<Shared>,
     key: Fingerprint,
     ticket: u64,
-    landing: oneshot::Receiver<Landing>,
+    landing: oneshot::Receiver<FlightEnd>,
 }
 
-impl Seat {
-    pub(super) async fn landing(mut self) -> Landing {
-        (&mut self.landing).await.unwrap_or(Landing::Alone)
+impl FollowerHandle {
+    pub(super) async fn landing(mut self) -> FlightEnd {
+        (&mut self.landing).await.unwrap_or(FlightEnd::Alone)
     }
 }
 
-impl Drop for Seat {
+impl Drop for FollowerHandle {
     fn drop(&mut self) {
         if let Some(running) = self.shared.state().flights.get_mut(&self.key) {
             running.followers.remove(&self.ticket);
@@ -303,40 +310,40 @@ impl Shared {
     }
 
     /// `observed`: the sandbox that comes first sees what the program asks for.
-    pub(super) fn board(
+    pub(super) fn join(
         self: &Arc<Self>,
         key: &Fingerprint,
         subject: &Subject,
         user: &Arc<str>,
         observed: bool,
-    ) -> Boarding {
+    ) -> FlightStart {
         let mut state = self.state();
         let state = &mut *state;
         let now = Instant::now();
         if state.bars.has(subject) {
-            return Boarding::Barred;
+            return FlightStart::Barred;
         }
         if let Some(kept) = state.memory.get(key, now) {
-            return Boarding::Kept(kept);
+            return FlightStart::Kept(kept);
         }
         // What is not verified is not shared with those who come while it runs either.
         let unverified = !observed && !state.verification.is_verified(key, now);
         if unverified || state.unshared.get(key).is_some() {
-            return Boarding::Alone;
+            return FlightStart::Alone;
         }
         let Some(running) = state.flights.get_mut(key) else {
             let running = Running { user: user.clone(), started: false, followers: BTreeMap::new() };
             state.flights.insert(*key, running);
-            return Boarding::Leads(Flight::new(self, key, subject, Role::Leads));
+            return FlightStart::Leader(Flight::new(self, key, subject, Role::Leader));
         };
         // Else one user's line of requests would hold up another's.
         if !running.started && running.user != *user {
-            return Boarding::Alone;
+            return FlightStart::Alone;
         }
         let (landed, landing) = oneshot::channel();
         state.next += 1;
         running.followers.insert(state.next, Follower { user: user.clone(), landing: landed });
-        Boarding::Follows(Seat { shared: self.clone(), key: *key, ticket: state.next, landing })
+        FlightStart::Follower(FollowerHandle { shared: self.clone(), key: *key, ticket: state.next, landing })
     }
 
     /// The leader is gone: the first follower that is still there leads, those of its user follow it, and the others run by
@@ -355,19 +362,25 @@ impl Shared {
                 (next, others)
             };
             for (_, other) in others {
-                let _left = other.landing.send(Landing::Alone);
+                let _left = other.landing.send(FlightEnd::Alone);
             }
-            match next.landing.send(Landing::Leads(Flight::new(self, key, subject, Role::Leads))) {
+            match next.landing.send(FlightEnd::Leader(Flight::new(self, key, subject, Role::Leader))) {
                 Ok(()) => return,
                 // It left in this moment. Its lead must not pass itself on: this loop does.
-                Err(Landing::Leads(mut lead)) => lead.role = Role::Landed,
-                Err(Landing::Shared(_) | Landing::Alone) => {}
+                Err(FlightEnd::Leader(mut lead)) => lead.role = Role::Landed,
+                Err(FlightEnd::Shared(_) | FlightEnd::Alone) => {}
             }
         }
     }
 
     /// A stored result was run again beside a hit.
-    pub(super) fn recheck(&self, key: &Fingerprint, subject: &Subject, stored: &Arc<Kept>, again: Option<&Kept>) {
+    pub(super) fn recheck(
+        &self,
+        key: &Fingerprint,
+        subject: &Subject,
+        stored: &Arc<StoredResult>,
+        again: Option<&StoredResult>,
+    ) {
         let mut state = self.state();
         state.counts.rechecked += 1;
         let equal = again.is_some_and(|again| first_difference(stored, again).is_none());

@@ -8,18 +8,18 @@ use tokio::time::Instant;
 
 use super::bars::Subject;
 use super::fingerprint::Fingerprint;
-use super::{Config, Kept};
+use super::{Config, StoredResult};
 
 pub(super) struct Memory {
-    entries: LruCache<Fingerprint, Entry>,
+    entries: LruCache<Fingerprint, CacheEntry>,
     most: usize,
     most_bytes: usize,
     ttl: Duration,
     bytes: usize,
 }
 
-struct Entry {
-    kept: Arc<Kept>,
+struct CacheEntry {
+    kept: Arc<StoredResult>,
     subject: Subject,
     evidence: Evidence,
     size: usize,
@@ -53,7 +53,7 @@ impl Memory {
     }
 
     /// A use makes an answer the most recently used; it does not make it live longer.
-    pub(super) fn get(&mut self, key: &Fingerprint, now: Instant) -> Option<Arc<Kept>> {
+    pub(super) fn get(&mut self, key: &Fingerprint, now: Instant) -> Option<Arc<StoredResult>> {
         let entry = self.entries.get(key)?;
         if now - entry.since < self.ttl {
             return (entry.evidence != Evidence::Candidate).then(|| entry.kept.clone());
@@ -63,7 +63,7 @@ impl Memory {
     }
 
     /// The result under a key, a candidate too, for a comparison.
-    pub(super) fn peek(&self, key: &Fingerprint) -> Option<Arc<Kept>> {
+    pub(super) fn peek(&self, key: &Fingerprint) -> Option<Arc<StoredResult>> {
         self.entries.peek(key).map(|entry| entry.kept.clone())
     }
 
@@ -75,7 +75,7 @@ impl Memory {
 
     /// One more run agreed.
     pub(super) fn confirm(&mut self, key: &Fingerprint) {
-        if let Some(Entry { evidence: Evidence::Agreed { rechecks }, .. }) = self.entries.peek_mut(key) {
+        if let Some(CacheEntry { evidence: Evidence::Agreed { rechecks }, .. }) = self.entries.peek_mut(key) {
             *rechecks = rechecks.saturating_add(1);
         }
     }
@@ -92,7 +92,7 @@ impl Memory {
         &mut self,
         key: Fingerprint,
         subject: Subject,
-        kept: Arc<Kept>,
+        kept: Arc<StoredResult>,
         evidence: Evidence,
         now: Instant,
     ) -> bool {
@@ -102,7 +102,7 @@ impl Memory {
             return false;
         }
         self.bytes += size;
-        self.entries.put(key, Entry { kept, subject, evidence, size, since: now });
+        self.entries.put(key, CacheEntry { kept, subject, evidence, size, since: now });
         while self.entries.len() > self.most || self.bytes > self.most_bytes {
             let Some((_, oldest)) = self.entries.pop_lru() else { break };
             self.bytes -= oldest.size;
@@ -118,7 +118,7 @@ impl Memory {
 
     /// Removes what nobody will get any more.
     pub(super) fn remove_expired(&mut self, now: Instant) {
-        let is_expired = |entry: &Entry| now - entry.since >= self.ttl;
+        let is_expired = |entry: &CacheEntry| now - entry.since >= self.ttl;
         let expired = self.entries.iter().filter(|(_, entry)| is_expired(entry)).map(|(key, _)| *key);
         let expired: Vec<Fingerprint> = expired.collect();
         for key in &expired {

@@ -1,6 +1,6 @@
 //! Answers that may be given again, and equal requests in flight that run once.
 //!
-//! Only a result that the same request must have again is stored: see [`finding`] and [`Kept::new`]. What a sandbox
+//! Only a result that the same request must have again is stored: see [`finding`] and [`StoredResult::new`]. What a sandbox
 //! observed is stored at once. What rests on a proof alone is a candidate until a run in another interpreter has the same
 //! result: the third equal request is then the first hit. Of equal requests whose result is observed the first leads and the
 //! others follow; whichever way the leader ends, the next one leads, or all have its answer.
@@ -28,7 +28,7 @@ use bars::{Status, Subject};
 
 use crate::request::CacheMode;
 use crate::route::TierName;
-use flight::{Boarding, Landing, Shared};
+use flight::{FlightEnd, FlightStart, Shared};
 
 /// The cache.
 pub struct ResultCache {
@@ -89,14 +89,14 @@ impl Default for Config {
 
 /// A result that may be given again.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Kept {
+pub struct StoredResult {
     /// The tier that made it.
     pub tier: TierName,
     pub outcome: Outcome,
     pub output: Output,
 }
 
-impl Kept {
+impl StoredResult {
     /// A pure result, where it may be kept: the program came to its own end, with all it needed and all it said. What
     /// was cut by time, memory or a missing part may end otherwise next time.
     pub fn new(tier: &TierName, outcome: &Outcome, output: &Output) -> Option<Self> {
@@ -148,7 +148,7 @@ impl CacheStatus {
 
 /// What [`ResultCache::find`] comes back with.
 pub enum Found {
-    Kept(Arc<Kept>, CacheStatus),
+    Kept(Arc<StoredResult>, CacheStatus),
     /// The program has to run. Land the flight with its result.
     Nothing(Flight),
 }
@@ -167,7 +167,7 @@ impl ResultCache {
         self.recheck
     }
 
-    /// Looks for an answer, or waits for that of an equal request in flight; at most for `patience`, then this request
+    /// Looks for an answer, or waits for that of an equal request in flight; at most for `wait_timeout`, then this request
     /// runs by itself. `observed`: the first sandbox of its route sees what the program asks for; else nobody waits, since
     /// the result would not be shared. `user`: no request waits for one of another user that has not begun to run, since
     /// that waits for its turn among its own user's. Dropping the future leaves the flight as it is.
@@ -178,24 +178,24 @@ impl ResultCache {
         user: &Arc<str>,
         mode: CacheMode,
         observed: bool,
-        patience: Duration,
+        wait_timeout: Duration,
     ) -> Found {
         let alone = || Found::Nothing(Flight::alone(&self.shared, key, subject));
-        let seat = match mode {
+        let follower = match mode {
             CacheMode::Bypass => return Found::Nothing(Flight::bypass(&self.shared, key, subject)),
             CacheMode::Refresh => return alone(),
-            CacheMode::Use => match self.shared.board(key, subject, user, observed) {
-                Boarding::Kept(kept) => return Found::Kept(kept, CacheStatus::Hit),
-                Boarding::Leads(flight) => return Found::Nothing(flight),
-                Boarding::Alone => return alone(),
-                Boarding::Barred => return Found::Nothing(Flight::barred(&self.shared, key, subject)),
-                Boarding::Follows(seat) => seat,
+            CacheMode::Use => match self.shared.join(key, subject, user, observed) {
+                FlightStart::Kept(kept) => return Found::Kept(kept, CacheStatus::Hit),
+                FlightStart::Leader(flight) => return Found::Nothing(flight),
+                FlightStart::Alone => return alone(),
+                FlightStart::Barred => return Found::Nothing(Flight::barred(&self.shared, key, subject)),
+                FlightStart::Follower(follower) => follower,
             },
         };
-        match timeout(patience, seat.landing()).await {
-            Ok(Landing::Shared(kept)) => Found::Kept(kept, CacheStatus::Coalesced),
-            Ok(Landing::Leads(flight)) => Found::Nothing(flight),
-            Ok(Landing::Alone) | Err(_) => alone(),
+        match timeout(wait_timeout, follower.landing()).await {
+            Ok(FlightEnd::Shared(kept)) => Found::Kept(kept, CacheStatus::Coalesced),
+            Ok(FlightEnd::Leader(flight)) => Found::Nothing(flight),
+            Ok(FlightEnd::Alone) | Err(_) => alone(),
         }
     }
 
@@ -206,7 +206,13 @@ impl ResultCache {
 
     /// A stored result was run again beside a hit. What came out different bars it; a run without a comparable result
     /// (`None`) says nothing.
-    pub fn compare(&self, key: &Fingerprint, subject: &Subject, stored: &Arc<Kept>, again: Option<&Kept>) {
+    pub fn compare(
+        &self,
+        key: &Fingerprint,
+        subject: &Subject,
+        stored: &Arc<StoredResult>,
+        again: Option<&StoredResult>,
+    ) {
         self.shared.recheck(key, subject, stored, again);
     }
 

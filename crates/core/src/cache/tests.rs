@@ -5,10 +5,10 @@ use tokio::time::advance;
 use super::finding::{Finding, Run};
 use super::*;
 use crate::analyse::{Class, Verdict};
-use crate::request::{Ceilings, Request};
+use crate::request::{Request, RequestLimits};
 
 fn key(source: &str) -> Fingerprint {
-    let request = Request::new(Program::python(source), &Ceilings::default()).unwrap();
+    let request = Request::new(Program::python(source), &RequestLimits::default()).unwrap();
     Fingerprint::new(&Digest::of(&request.program), &request, Scope::Key, [])
 }
 
@@ -24,10 +24,10 @@ fn outcome(exit: Exit) -> Outcome {
     Outcome { exit, observed: Some(Effects::NONE), truncated: false, usage: Usage::default(), unmet_need: None }
 }
 
-fn result(stdout: &str) -> Kept {
+fn result(stdout: &str) -> StoredResult {
     let mut output = Output::default();
     output.push(Event::Stdout(stdout.to_owned()));
-    Kept::new(&"wasm".into(), &outcome(Exit::Finished(0)), &output).unwrap()
+    StoredResult::new(&"wasm".into(), &outcome(Exit::Finished(0)), &output).unwrap()
 }
 
 /// A result that the sandbox observed to be pure.
@@ -193,7 +193,7 @@ async fn bypass_leaves_the_cache_alone_and_refresh_replaces() {
 #[test]
 fn only_a_whole_result_may_be_kept() {
     let tier = TierName::from("wasm");
-    let may = |outcome: &Outcome| Kept::new(&tier, outcome, &Output::default()).is_some();
+    let may = |outcome: &Outcome| StoredResult::new(&tier, outcome, &Output::default()).is_some();
     assert!(may(&outcome(Exit::Finished(3))) && may(&outcome(Exit::Raised)));
     assert!(![Exit::TimedOut, Exit::OutOfMemory, Exit::Killed].into_iter().any(|exit| may(&outcome(exit))));
     assert!(!may(&Outcome { truncated: true, ..outcome(Exit::Raised) }));

@@ -11,7 +11,7 @@ use lru::LruCache;
 use switchtower_contract::InterpreterId;
 use tokio::time::Instant;
 
-use super::Kept;
+use super::StoredResult;
 use super::compare::ResultDigest;
 use super::fingerprint::Fingerprint;
 use crate::route::TierName;
@@ -55,7 +55,7 @@ impl Verification {
     pub(super) fn judge(
         &mut self,
         key: Fingerprint,
-        kept: &Kept,
+        kept: &StoredResult,
         interpreter: InterpreterId,
         now: Instant,
     ) -> Judgement {

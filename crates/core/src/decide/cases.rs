@@ -11,8 +11,8 @@ use switchtower_contract::{Isolation, Language, Location, Modules, Price, Progra
 
 use super::{Decision, Rules, RulesError};
 use crate::analyse::analyse;
-use crate::request::{Caller, Ceilings, Request};
-use crate::route::{Standing, TierName};
+use crate::request::{Caller, Request, RequestLimits};
+use crate::route::{TierName, TierStatus};
 
 /// How the cases of a folder went.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -129,22 +129,22 @@ impl Case {
         if !unknown.is_empty() {
             return unknown;
         }
-        let standings: Vec<Standing> = names.iter().map(|name| standing(name, &tiers[*name])).collect();
+        let statuses: Vec<TierStatus> = names.iter().map(|name| standing(name, &tiers[*name])).collect();
         let request = match self.request() {
             Ok(request) => request,
             Err(difference) => return vec![difference],
         };
         let profile = analyse(&request.program);
-        match rules.decide(&request, &profile, &standings) {
+        match rules.decide(&request, &profile, &statuses) {
             Ok(decision) => self.differences(&decision),
             Err(undecided) => vec![undecided.to_string()],
         }
     }
 
     fn request(&self) -> Result<Request, String> {
-        let ceilings = Ceilings::default();
+        let request_limits = RequestLimits::default();
         let mut request =
-            Request::new(Program::python(&self.code), &ceilings).map_err(|invalid| invalid.to_string())?;
+            Request::new(Program::python(&self.code), &request_limits).map_err(|invalid| invalid.to_string())?;
         request.isolation = self.isolation;
         request.tier = self.tier.as_deref().map(TierName::from);
         if let Some(user) = &self.user {
@@ -156,7 +156,7 @@ impl Case {
         if let Some(memory) = self.memory_mb {
             request.memory = Some(memory << 20);
         }
-        request.checked(&ceilings).map_err(|invalid| invalid.to_string())
+        request.checked(&request_limits).map_err(|invalid| invalid.to_string())
     }
 
     fn differences(&self, decision: &Decision) -> Vec<String> {
@@ -176,8 +176,8 @@ impl Case {
     }
 }
 
-fn standing(name: &str, tier: &Tier) -> Standing {
-    Standing {
+fn standing(name: &str, tier: &Tier) -> TierStatus {
+    TierStatus {
         tier: TierName::from(name),
         languages: vec![Language::Python],
         modules: tier.modules.as_ref().map_or(Modules::Any, Modules::named),

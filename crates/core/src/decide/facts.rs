@@ -4,12 +4,12 @@ use rhai::{Array, Dynamic, INT, Map};
 
 use crate::analyse::{Profile, StaticEffect};
 use crate::request::Request;
-use crate::route::Standing;
+use crate::route::TierStatus;
 
 /// Names that rules are shown of one program's imports; hostile programs have thousands.
 const IMPORTS: usize = 64;
 
-pub(super) fn facts(request: &Request, profile: &Profile, standings: &[&Standing]) -> Map {
+pub(super) fn facts(request: &Request, profile: &Profile, statuses: &[&TierStatus]) -> Map {
     let needed: Vec<&str> = profile.needed_modules().take(IMPORTS).collect();
     let mut facts = Map::new();
     let mut put = |name: &'static str, value: Dynamic| facts.insert(name.into(), value);
@@ -30,11 +30,11 @@ pub(super) fn facts(request: &Request, profile: &Profile, standings: &[&Standing
     put("language", request.program.language.name().into());
     put("timeout_ms", count(request.timeout.as_millis()));
     put("memory_mb", count(request.memory.unwrap_or(0) >> 20));
-    put("tiers", standings.iter().map(|standing| tier(standing, request, &needed)).collect::<Array>().into());
+    put("tiers", statuses.iter().map(|standing| tier(standing, request, &needed)).collect::<Array>().into());
     facts
 }
 
-fn tier(standing: &Standing, request: &Request, needed: &[&str]) -> Dynamic {
+fn tier(standing: &TierStatus, request: &Request, needed: &[&str]) -> Dynamic {
     let mut tier = Map::new();
     let mut put = |name: &'static str, value: Dynamic| tier.insert(name.into(), value);
     put("name", standing.tier.as_str().into());

@@ -17,7 +17,7 @@ use switchtower_contract::Isolation;
 
 use crate::analyse::{Class, Profile, StaticEffect};
 use crate::request::Request;
-use crate::route::{Route, Standing, TierName};
+use crate::route::{Route, TierName, TierStatus};
 
 pub use reload::{Reloaded, SharedRules, State};
 pub use rules::{Rules, RulesError};
@@ -56,21 +56,21 @@ fn listed(names: &[TierName]) -> String {
 }
 
 impl Rules {
-    /// Decides. `standings` has every tier that is configured; those below the request's isolation are not shown to the
+    /// Decides. `statuses` has every tier that is configured; those below the request's isolation are not shown to the
     /// rules.
-    pub fn decide(&self, request: &Request, profile: &Profile, standings: &[Standing]) -> Result<Decision, Undecided> {
+    pub fn decide(&self, request: &Request, profile: &Profile, statuses: &[TierStatus]) -> Result<Decision, Undecided> {
         if let Some(name) = &request.tier {
-            return named(name, request, profile, standings);
+            return named(name, request, profile, statuses);
         }
         let language = request.program.language;
-        let allowed: Vec<&Standing> = standings
+        let allowed: Vec<&TierStatus> = statuses
             .iter()
             .filter(|standing| reaches(standing, request.isolation) && standing.languages.contains(&language))
             .collect();
         if allowed.is_empty() {
             let reason = match request.isolation {
-                _ if standings.is_empty() => "none is configured".to_owned(),
-                Some(floor) if !standings.iter().any(|standing| reaches(standing, Some(floor))) => {
+                _ if statuses.is_empty() => "none is configured".to_owned(),
+                Some(floor) if !statuses.iter().any(|standing| reaches(standing, Some(floor))) => {
                     format!("none is isolated by {floor} or more")
                 }
                 _ => format!("none runs {language}"),
@@ -84,9 +84,14 @@ impl Rules {
 }
 
 /// The caller's own choice: the rules are not asked, the floor holds.
-fn named(name: &TierName, request: &Request, profile: &Profile, standings: &[Standing]) -> Result<Decision, Undecided> {
-    let Some(standing) = standings.iter().find(|standing| standing.tier == *name) else {
-        let allowed = standings.iter().map(|standing| standing.tier.clone()).collect();
+fn named(
+    name: &TierName,
+    request: &Request,
+    profile: &Profile,
+    statuses: &[TierStatus],
+) -> Result<Decision, Undecided> {
+    let Some(standing) = statuses.iter().find(|standing| standing.tier == *name) else {
+        let allowed = statuses.iter().map(|standing| standing.tier.clone()).collect();
         return Err(Undecided::UnknownTier { name: name.clone(), allowed });
     };
     if let Some(floor) = request.isolation
@@ -115,7 +120,7 @@ fn named(name: &TierName, request: &Request, profile: &Profile, standings: &[Sta
 
 /// A module that the program cannot do without and that a machine of its own certainly has not: known at once, so nothing
 /// is bought to find it out. A program that installs what it needs is let through.
-fn lacking<'a>(profile: &'a Profile, standing: &Standing) -> Option<&'a str> {
+fn lacking<'a>(profile: &'a Profile, standing: &TierStatus) -> Option<&'a str> {
     let installs = [StaticEffect::Shell, StaticEffect::Processes, StaticEffect::Magic];
     if !standing.machine || installs.iter().any(|effect| profile.effects.contains(effect)) {
         return None;
@@ -123,6 +128,6 @@ fn lacking<'a>(profile: &'a Profile, standing: &Standing) -> Option<&'a str> {
     profile.needed_modules().find(|module| !standing.modules.has(module))
 }
 
-fn reaches(standing: &Standing, floor: Option<Isolation>) -> bool {
+fn reaches(standing: &TierStatus, floor: Option<Isolation>) -> bool {
     floor.is_none_or(|floor| standing.isolation >= floor)
 }

@@ -13,7 +13,7 @@ use super::facts::facts;
 use crate::analyse::Profile;
 use crate::decide::Undecided;
 use crate::request::Request;
-use crate::route::{Leg, Route, Standing};
+use crate::route::{Leg, Route, TierStatus};
 
 /// The policy that is in force where no folder has its own `default.rhai`.
 const DEFAULT: &str = include_str!("../../../../router-rules/default.rhai");
@@ -141,21 +141,21 @@ impl Rules {
         &self,
         request: &Request,
         profile: &Profile,
-        standings: &[&Standing],
+        statuses: &[&TierStatus],
     ) -> Result<(Verdict, Vec<String>), Undecided> {
         let mut skipped = Vec::new();
-        let mut facts: Dynamic = facts(request, profile, standings).into();
+        let mut facts: Dynamic = facts(request, profile, statuses).into();
         let Some((last, first)) = self.files.split_last() else {
             return Err(Undecided::NoTier { reason: "there are no rules".to_owned() });
         };
         for file in first {
-            match file.decide(facts.clone(), standings) {
+            match file.decide(facts.clone(), statuses) {
                 Ok(Some(verdict)) => return Ok((verdict, skipped)),
                 Ok(None) => {}
                 Err(error) => skipped.push(error.to_string()),
             }
         }
-        match last.decide(facts.take(), standings)? {
+        match last.decide(facts.take(), statuses)? {
             Some(verdict) => Ok((verdict, skipped)),
             None => Err(Undecided::NoTier { reason: "no rule names a tier that stands".to_owned() }),
         }
@@ -163,7 +163,7 @@ impl Rules {
 }
 
 impl File {
-    fn decide(&self, facts: Dynamic, standings: &[&Standing]) -> Result<Option<Verdict>, RulesError> {
+    fn decide(&self, facts: Dynamic, statuses: &[&TierStatus]) -> Result<Option<Verdict>, RulesError> {
         let options = CallFnOptions::new().eval_ast(true).rewind_scope(true);
         let verdict = engine()
             .call_fn_with_options::<Dynamic>(options, &mut Scope::new(), &self.ast, "decide", (facts,))
@@ -182,17 +182,17 @@ impl File {
         if let Some(name) = verdict.keys().next() {
             return Err(wrong(&format!("the verdict has {name}: it may have rule, reason, route")));
         }
-        let route = route(legs, standings).map_err(|message| wrong(&message))?;
+        let route = route(legs, statuses).map_err(|message| wrong(&message))?;
         Ok((!route.0.is_empty()).then_some(Verdict { route, rule, reason }))
     }
 }
 
 /// The legs of a route whose tiers stand, each tier once. The last has no budget.
-fn route(legs: Array, standings: &[&Standing]) -> Result<Route, String> {
+fn route(legs: Array, statuses: &[&TierStatus]) -> Result<Route, String> {
     let mut route = Route::default();
     for leg in legs {
         let (name, budget) = if leg.is_map() { budgeted(leg)? } else { (text(leg)?, None) };
-        let standing = standings.iter().find(|standing| standing.tier.as_str() == name);
+        let standing = statuses.iter().find(|standing| standing.tier.as_str() == name);
         if let Some(standing) = standing
             && !route.tiers().any(|tier| *tier == standing.tier)
         {

@@ -9,15 +9,15 @@ use switchtower_contract::{Isolation, Language, Location, Modules, Price, Progra
 use super::reload::Reloaded;
 use super::{Decision, Rules, SharedRules, Undecided, cases};
 use crate::analyse::analyse;
-use crate::request::{Ceilings, Request};
-use crate::route::{Standing, TierName};
+use crate::request::{Request, RequestLimits};
+use crate::route::{TierName, TierStatus};
 
 fn request(code: &str) -> Request {
-    Request::new(Program::python(code), &Ceilings::default()).unwrap()
+    Request::new(Program::python(code), &RequestLimits::default()).unwrap()
 }
 
-fn standing(name: &str, isolation: Isolation, modules: Modules) -> Standing {
-    Standing {
+fn standing(name: &str, isolation: Isolation, modules: Modules) -> TierStatus {
+    TierStatus {
         tier: TierName::from(name),
         languages: vec![Language::Python],
         modules,
@@ -34,7 +34,7 @@ fn standing(name: &str, isolation: Isolation, modules: Modules) -> Standing {
     }
 }
 
-fn standings() -> Vec<Standing> {
+fn statuses() -> Vec<TierStatus> {
     vec![
         standing("wasm", Isolation::Wasm, Modules::named(["math", "requests", "random"])),
         standing("native", Isolation::Process, Modules::named(["math", "requests", "numpy", "random"])),
@@ -43,7 +43,7 @@ fn standings() -> Vec<Standing> {
 }
 
 fn decide(rules: &Rules, request: &Request) -> Result<Decision, Undecided> {
-    rules.decide(request, &analyse(&request.program), &standings())
+    rules.decide(request, &analyse(&request.program), &statuses())
 }
 
 fn route(decision: &Decision) -> Vec<&str> {
@@ -84,7 +84,7 @@ fn a_decision_explains_itself() {
     let explained = |code: &str| {
         let request = request(code);
         let profile = analyse(&request.program);
-        let decision = rules.decide(&request, &profile, &standings()).unwrap();
+        let decision = rules.decide(&request, &profile, &statuses()).unwrap();
         serde_json::json!({ "decision": decision, "profile": profile })
     };
     insta::assert_json_snapshot!("arithmetic", explained("import math\nprint(math.sqrt(2))"));
@@ -108,7 +108,7 @@ fn a_local_tier_has_a_budget_only_where_one_follows_that_may_do_better() {
     let heavy = request("for i in range(10**9):\n    print(i)");
     let decision = decide(&Rules::builtin(), &heavy).unwrap();
     assert_eq!((route(&decision), budgets(&decision)), (vec!["native", "e2b", "wasm"], vec![native, None, None]));
-    let decision = Rules::builtin().decide(&heavy, &analyse(&heavy.program), &standings()[..2]).unwrap();
+    let decision = Rules::builtin().decide(&heavy, &analyse(&heavy.program), &statuses()[..2]).unwrap();
     assert_eq!((route(&decision), budgets(&decision)), (vec!["native", "wasm"], vec![None, None]));
     let alone = [standing("wasm", Isolation::Wasm, Modules::named(["math"]))];
     let heavy = request("import numpy\nprint(numpy.zeros(1))");

@@ -9,10 +9,10 @@ use switchtower_contract::{Fault, rounded};
 pub use self::class::{Class, Kind};
 use crate::decide::Undecided;
 use crate::memory::NoSpace;
-use crate::quota::Exhausted;
+use crate::quota::QuotaExceeded;
 use crate::request::Invalid;
 use crate::route::TierName;
-use crate::tier::{Attempt, Setback};
+use crate::tier::{Attempt, WalkError};
 
 /// The pause before a retry where the refusal states none.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -150,22 +150,22 @@ impl From<RequestError> for Error {
     }
 }
 
-impl From<Setback> for Error {
-    fn from(setback: Setback) -> Self {
-        match setback {
-            Setback::NoTier { reason } => Self::NoTier { reason },
-            Setback::Overloaded { reason, retry_after } => Self::Overloaded { reason, retry_after },
-            Setback::Unavailable { reason, retry_after } => {
+impl From<WalkError> for Error {
+    fn from(walk_error: WalkError) -> Self {
+        match walk_error {
+            WalkError::NoTier { reason } => Self::NoTier { reason },
+            WalkError::Overloaded { reason, retry_after } => Self::Overloaded { reason, retry_after },
+            WalkError::Unavailable { reason, retry_after } => {
                 Self::Unavailable { reason, retry_after: Some(retry_after) }
             }
-            Setback::Lost { reason } => Self::Lost { reason },
-            Setback::TimedOut { reason } => Self::TimedOut { reason },
+            WalkError::Lost { reason } => Self::Lost { reason },
+            WalkError::TimedOut { reason } => Self::TimedOut { reason },
         }
     }
 }
 
-impl From<Exhausted> for Error {
-    fn from(exhausted: Exhausted) -> Self {
+impl From<QuotaExceeded> for Error {
+    fn from(exhausted: QuotaExceeded) -> Self {
         Self::Quota { retry_after: exhausted.retry_after }
     }
 }

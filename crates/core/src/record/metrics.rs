@@ -193,7 +193,7 @@ impl Metrics {
             self.results.get_or_create(&ByFate { fate }).set(number(count));
         }
         tiers.iter().for_each(|tier| self.clouds.see(tier));
-        for standing in tiers.standings() {
+        for standing in tiers.statuses() {
             let label = ByTier { tier: Name(standing.tier.clone()) };
             self.running.get_or_create(&label).set(number(standing.running));
             self.queued.get_or_create(&label).set(number(standing.queued));

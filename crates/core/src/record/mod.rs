@@ -1,4 +1,4 @@
-//! One [`Record`] per request, whatever happens to it. An [`Entry`] that is dropped before its end was told is written
+//! One [`Record`] per request, whatever happens to it. An [`OpenRecord`] that is dropped before its end was told is written
 //! down as abandoned.
 
 mod clouds;
@@ -13,7 +13,7 @@ use switchtower_contract::{Language, Outcome};
 use tokio::time::Instant;
 
 use crate::cache::CacheStatus;
-use crate::clock::Wall;
+use crate::clock::WallClock;
 use crate::decide::Decision;
 use crate::error::{Error, RequestError};
 use crate::request::{Priority, Request};
@@ -65,18 +65,18 @@ impl Default for Config {
 
 /// Opens records, and keeps and counts them when they close.
 pub struct Recorder {
-    wall: Wall,
+    wall: WallClock,
     ledger: Ledger,
     metrics: Metrics,
 }
 
 impl Recorder {
-    pub fn new(config: &Config, wall: Wall) -> Self {
+    pub fn new(config: &Config, wall: WallClock) -> Self {
         Self { wall, ledger: Ledger::new(config.max_records), metrics: Metrics::default() }
     }
 
     /// A record of a request that has just come.
-    pub fn open(&self, id: String, request: &Request) -> Entry<'_> {
+    pub fn open(&self, id: String, request: &Request) -> OpenRecord<'_> {
         let record = Record {
             id,
             at: self.wall.unix_millis(),
@@ -94,7 +94,7 @@ impl Recorder {
             attempts: Vec::new(),
             took: Duration::ZERO,
         };
-        Entry { recorder: self, came: Instant::now(), record: Some(record), attempts: Vec::new() }
+        OpenRecord { recorder: self, came: Instant::now(), record: Some(record), attempts: Vec::new() }
     }
 
     pub fn ledger(&self) -> &Ledger {
@@ -124,7 +124,7 @@ impl Recorder {
 }
 
 /// A record that is still open. Dropping it closes it.
-pub struct Entry<'a> {
+pub struct OpenRecord<'a> {
     recorder: &'a Recorder,
     came: Instant,
     record: Option<Record>,
@@ -132,7 +132,7 @@ pub struct Entry<'a> {
     pub attempts: Vec<Attempt>,
 }
 
-impl Entry<'_> {
+impl OpenRecord<'_> {
     /// What the request's id is.
     pub fn id(&self) -> &str {
         self.record.as_ref().map_or("", |record| &record.id)
@@ -168,7 +168,7 @@ impl Entry<'_> {
     }
 }
 
-impl Drop for Entry<'_> {
+impl Drop for OpenRecord<'_> {
     fn drop(&mut self) {
         if let Some(mut record) = self.record.take() {
             record.attempts = std::mem::take(&mut self.attempts);
@@ -183,12 +183,12 @@ mod tests {
     use switchtower_contract::Program;
 
     use super::*;
-    use crate::request::Ceilings;
+    use crate::request::RequestLimits;
 
     #[tokio::test(start_paused = true)]
     async fn an_entry_that_is_dropped_is_written_down_as_abandoned() {
-        let recorder = Recorder::new(&Config { max_records: 2 }, Wall::starting_at(std::time::UNIX_EPOCH));
-        let request = Request::new(Program::python("1"), &Ceilings::default()).unwrap();
+        let recorder = Recorder::new(&Config { max_records: 2 }, WallClock::starting_at(std::time::UNIX_EPOCH));
+        let request = Request::new(Program::python("1"), &RequestLimits::default()).unwrap();
         for id in ["a", "b", "c"] {
             let mut entry = recorder.open(id.to_owned(), &request);
             if id == "c" {

@@ -17,7 +17,7 @@ use super::session::Session;
 use crate::cache::CacheStatus;
 use crate::decide::Decision;
 use crate::error::{Error, RequestError};
-use crate::record::Entry;
+use crate::record::OpenRecord;
 use crate::request::{CacheMode, Invalid, Request};
 use crate::route::{Leg, Route, TierName};
 use crate::tier::{OVERTIME, Relay};
@@ -122,7 +122,7 @@ impl Session {
         asked: ExecuteCell,
         request: &Request,
         line: &mut Line<'_>,
-        entry: &mut Entry<'_>,
+        entry: &mut OpenRecord<'_>,
     ) -> Result<CellAnswer, Error> {
         let decision = self.house.router.explain(request).decision?;
         entry.decided(&decision);
@@ -256,11 +256,11 @@ impl Session {
 
     /// A cell as a request: what quota, analysis, rules and records look at. The session's files are there by name.
     fn request(&self, asked: &ExecuteCell) -> Result<Request, Error> {
-        let ceilings = &self.house.ceilings;
+        let request_limits = &self.house.request_limits;
         let mut program = Program::python(harmless::without(&asked.source));
         program.stdin.clone_from(&asked.stdin);
         program.env = Some(asked.env.clone());
-        let mut request = Request::new(program, ceilings)?;
+        let mut request = Request::new(program, request_limits)?;
         request.caller = self.caller.clone();
         request.cache = CacheMode::Bypass;
         let most = self.house.config.cell_timeout;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use switchtower_contract::Change;
 use tokio::sync::watch;
 
-use crate::clock::Wall;
+use crate::clock::WallClock;
 use crate::memory::{Charge, NoSpace};
 use tree::{Act, Tree};
 
@@ -21,7 +21,7 @@ use tree::{Act, Tree};
 pub struct Files {
     /// Every method holds it for one look or one change.
     tree: Mutex<Tree>,
-    wall: Wall,
+    wall: WallClock,
     marks: watch::Sender<Revision>,
 }
 
@@ -70,7 +70,7 @@ pub enum FileError {
 
 impl Files {
     /// An empty home and an empty /tmp; `most` bytes of content. `charge` pays for what it comes to hold.
-    pub fn new(wall: Wall, most: u64, charge: Charge) -> Self {
+    pub fn new(wall: WallClock, most: u64, charge: Charge) -> Self {
         let tree = Tree::new(most, wall.now(), charge);
         Self { marks: watch::Sender::new(tree.revision()), tree: Mutex::new(tree), wall }
     }

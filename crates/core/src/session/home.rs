@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::request::Priority;
 use crate::route::TierName;
 use crate::tier::attempt::Attempt;
-use crate::tier::{Loan, Tier};
+use crate::tier::{MachineLease, Tier};
 
 /// Longest that a command, a port or a file waits for a session's first machine: E2B's clients wait as long for a call.
 const PROMOTION: Duration = Duration::from_secs(60);
@@ -22,7 +22,7 @@ const PROMOTION: Duration = Duration::from_secs(60);
 pub(super) struct Home {
     pub(super) tier: TierName,
     /// None: it was given up.
-    loan: Mutex<Option<Loan>>,
+    loan: Mutex<Option<MachineLease>>,
     pub(super) machine: Arc<dyn Machine>,
 }
 
@@ -91,10 +91,10 @@ impl Session {
         let mut error = self.nowhere(why);
         for name in tiers {
             let tier = self.standing_tier(name)?;
-            let mut loan = match tier.lend(self.caller(), Priority::Normal, deadline, attempts).await {
+            let mut loan = match tier.lease_machine(self.caller(), Priority::Normal, deadline, attempts).await {
                 Ok(loan) => loan,
-                Err(setback) => {
-                    error = setback.into();
+                Err(walk_error) => {
+                    error = walk_error.into();
                     if Instant::now() >= deadline {
                         break;
                     }

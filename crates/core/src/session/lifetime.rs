@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::messages::AtEnd;
-use crate::clock::Wall;
+use crate::clock::WallClock;
 
 /// Whether a session can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum SessionState {
 
 /// The state of one session and the time at which it ends.
 pub(super) struct Lifetime {
-    wall: Wall,
+    wall: WallClock,
     started: Instant,
     at_end: AtEnd,
     /// Held for a few instructions.
@@ -34,7 +34,7 @@ struct Times {
 }
 
 impl Lifetime {
-    pub(super) fn new(wall: Wall, timeout: Duration, at_end: AtEnd) -> Self {
+    pub(super) fn new(wall: WallClock, timeout: Duration, at_end: AtEnd) -> Self {
         let now = Instant::now();
         let times = Mutex::new(Times { ends: now + timeout, used: now });
         Self { wall, started: now, at_end, times, state: watch::Sender::new(SessionState::Running) }
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     fn lifetime(at_end: AtEnd) -> Lifetime {
-        Lifetime::new(Wall::starting_at(std::time::UNIX_EPOCH), Duration::from_secs(10), at_end)
+        Lifetime::new(WallClock::starting_at(std::time::UNIX_EPOCH), Duration::from_secs(10), at_end)
     }
 
     #[tokio::test(start_paused = true)]

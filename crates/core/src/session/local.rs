@@ -17,7 +17,7 @@ use super::ready::{Gone, Ready, Running};
 use super::session::Session;
 use crate::error::Error;
 use crate::request::Request;
-use crate::tier::attempt::{Attempt, Trial};
+use crate::tier::attempt::{Attempt, AttemptRecorder};
 use crate::tier::{Relay, Tier};
 
 /// A cell about to run.
@@ -73,11 +73,11 @@ impl Session {
         let _slot = slot.map_err(|refusal| crate::tier::overloaded(tier.name(), refusal))?;
         // Where the kernel is found to be gone, it is made again, once.
         for again in [true, false] {
-            let mut trial = Trial::new(tier.name(), turn.attempts);
+            let mut trial = AttemptRecorder::new(tier.name(), turn.attempts);
             let Ready { kernel, permit, changes, news, mark } = match self.ready(tier, context, seat).await {
                 Ok(ready) => ready,
                 Err(Gone::Stuck(stuck)) => {
-                    trial.ends("stuck", Some(stuck.to_string()));
+                    trial.finish("stuck", Some(stuck.to_string()));
                     // Told once; to tell it for ever would be of no use to anybody.
                     seat.begin_anew();
                     context.holds(None);
@@ -87,16 +87,16 @@ impl Session {
                     return Err(Error::NotMovable { reason: format!("{stuck}; the context starts anew") });
                 }
                 Err(Gone::Fault(fault)) => {
-                    trial.ends(fault.name(), Some(fault.detail()));
+                    trial.finish(fault.name(), Some(fault.detail()));
                     return Err(unavailable(tier, &fault));
                 }
                 Err(Gone::Refused(error)) => {
-                    trial.ends(error.name(), Some(error.to_string()));
+                    trial.finish(error.name(), Some(error.to_string()));
                     return Ok(Here::Refused(error));
                 }
             };
             turn.cell.changes = changes;
-            trial.starts();
+            trial.start();
             let hold_back = if escalation == Escalation::OnNeed { tier.config().hold_back } else { Duration::ZERO };
             if settled {
                 seat.history.begins(&turn.cell);
@@ -116,7 +116,7 @@ impl Session {
                     Fault::Unsupported(Need::Time(limits.wall))
                 }
                 Ok(ran) => {
-                    trial.ends(ran.outcome.exit.name(), ran.outcome.unmet_need.as_ref().map(Need::to_string));
+                    trial.finish(ran.outcome.exit.name(), ran.outcome.unmet_need.as_ref().map(Need::to_string));
                     let (mut outcome, kernel) = (ran.outcome.clone(), running.kernel.take().filter(|_| ran.alive));
                     drop(running);
                     let mut note = None;
@@ -155,7 +155,7 @@ impl Session {
             turn.relay.fails();
             match fault {
                 Fault::Unsupported(need) if !settled => {
-                    trial.ends("unsupported", Some(need.to_string()));
+                    trial.finish("unsupported", Some(need.to_string()));
                     // It asked for more than the whole request allows: that is its own end.
                     if matches!(need, Need::Time(_)) && limits.wall >= turn.request.timeout {
                         let outcome = ended(Exit::TimedOut, limits.wall);
@@ -164,17 +164,17 @@ impl Session {
                     return Ok(Here::Lacks(need));
                 }
                 fault @ Fault::Refused { .. } if settled || makes_again(tier) => {
-                    trial.ends(fault.name(), Some(fault.detail()));
+                    trial.finish(fault.name(), Some(fault.detail()));
                     return Err(unavailable(tier, &fault));
                 }
                 fault if settled => {
                     // Its names are gone with it, as when a notebook's kernel dies.
-                    let wall = trial.ends(fault.name(), Some(fault.detail()));
+                    let wall = trial.finish(fault.name(), Some(fault.detail()));
                     seat.begin_anew();
                     return Ok(died(&fault.detail(), wall));
                 }
                 fault => {
-                    trial.ends(fault.name(), Some(fault.detail()));
+                    trial.finish(fault.name(), Some(fault.detail()));
                     if !(again && matches!(fault, Fault::Lost { .. })) {
                         let error = unavailable(tier, &fault);
                         return if makes_again(tier) { Err(error) } else { Ok(Here::Refused(error)) };

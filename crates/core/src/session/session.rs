@@ -396,7 +396,7 @@ impl Session {
             tier: None,
             isolation: None,
             cache: crate::request::CacheMode::Bypass,
-            timeout: self.house.ceilings.default_timeout,
+            timeout: self.house.request_limits.default_timeout,
             memory: None,
         }
     }

@@ -17,7 +17,7 @@ use super::tokens::{TokenCheck, TokenKind, Tokens};
 use super::transfers::Transfers;
 use crate::error::Error;
 use crate::memory::MemoryAccount;
-use crate::request::{Caller, Ceilings, Invalid};
+use crate::request::{Caller, Invalid, RequestLimits};
 use crate::route::TierName;
 use crate::router::Router;
 use crate::tier::Tier;
@@ -27,7 +27,7 @@ use crate::tier::queue::FairQueue;
 pub(super) struct House {
     pub(super) router: Arc<Router>,
     pub(super) config: Config,
-    pub(super) ceilings: Ceilings,
+    pub(super) request_limits: RequestLimits,
     queue: FairQueue,
     native_queue: FairQueue,
     pub(super) native_kernels: Arc<NativeKernels>,
@@ -99,12 +99,17 @@ impl Inner {
 
 impl Sessions {
     /// Sessions with a memory account of their own.
-    pub fn new(router: Arc<Router>, config: &Config, ceilings: &Ceilings) -> Self {
-        Self::with_memory(router, config, ceilings, MemoryAccount::default())
+    pub fn new(router: Arc<Router>, config: &Config, request_limits: &RequestLimits) -> Self {
+        Self::with_memory(router, config, request_limits, MemoryAccount::default())
     }
 
     /// Sessions that charge what they hold to this account.
-    pub fn with_memory(router: Arc<Router>, config: &Config, ceilings: &Ceilings, memory: MemoryAccount) -> Self {
+    pub fn with_memory(
+        router: Arc<Router>,
+        config: &Config,
+        request_limits: &RequestLimits,
+        memory: MemoryAccount,
+    ) -> Self {
         let cells = config.cells();
         let queue = |name| FairQueue::new(TierName::from(name), cells.clone());
         let ids = Ids(Mutex::new(router.seed().fork("sessions").strong_rng()));
@@ -112,7 +117,7 @@ impl Sessions {
         let house = House {
             router,
             config: config.clone(),
-            ceilings: ceilings.clone(),
+            request_limits: request_limits.clone(),
             queue: queue("kernels"),
             native_queue: queue("native kernels"),
             native_kernels: NativeKernels::new(native_kernels::Limits {

@@ -14,7 +14,7 @@ use super::session::Session;
 use crate::error::Error;
 use crate::route::TierName;
 use crate::tier::Tier;
-use crate::tier::attempt::Trial;
+use crate::tier::attempt::AttemptRecorder;
 
 impl Session {
     /// Runs a cell in the kernel there.
@@ -37,11 +37,11 @@ impl Session {
         let mut repeat = 0;
         loop {
             let Some(kernel) = seat.place.there() else { return Err(self.gone()) };
-            let mut trial = Trial::new(tier.name(), turn.attempts);
-            trial.starts();
+            let mut trial = AttemptRecorder::new(tier.name(), turn.attempts);
+            trial.start();
             let fault = match heard(kernel.as_mut(), &cell, &limits, Duration::ZERO, turn.relay).await {
                 Ok(ran) => {
-                    trial.ends(ran.outcome.exit.name(), None);
+                    trial.finish(ran.outcome.exit.name(), None);
                     let restarted = ran.outcome.exit == Exit::Killed || !ran.alive;
                     if restarted {
                         seat.count = 0;
@@ -53,7 +53,7 @@ impl Session {
                 }
                 Err(fault) => fault,
             };
-            trial.ends(fault.name(), Some(fault.detail()));
+            trial.finish(fault.name(), Some(fault.detail()));
             turn.relay.fails();
             // What may have run is not run again: it is a machine of its own, with a world around it.
             let again = fault.remedy(true) == Remedy::RetryHere;

@@ -38,7 +38,7 @@ pub fn millis<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S:
 }
 
 /// An attempt that goes on. However it ends, dropped in the middle too, it is written down.
-pub(crate) struct Trial<'a> {
+pub(crate) struct AttemptRecorder<'a> {
     attempts: &'a mut Vec<Attempt>,
     tier: &'a TierName,
     asked: Instant,
@@ -47,24 +47,24 @@ pub(crate) struct Trial<'a> {
     detail: Option<String>,
 }
 
-impl<'a> Trial<'a> {
+impl<'a> AttemptRecorder<'a> {
     pub(crate) fn new(tier: &'a TierName, attempts: &'a mut Vec<Attempt>) -> Self {
         Self { attempts, tier, asked: Instant::now(), started: None, outcome: "abandoned", detail: None }
     }
 
     /// The program's first instruction.
-    pub(crate) fn starts(&mut self) {
+    pub(crate) fn start(&mut self) {
         self.started = Some(Instant::now());
     }
 
     /// Writes it down; how long the program ran.
-    pub(crate) fn ends(mut self, outcome: &'static str, detail: Option<String>) -> Duration {
+    pub(crate) fn finish(mut self, outcome: &'static str, detail: Option<String>) -> Duration {
         (self.outcome, self.detail) = (outcome, detail);
         self.started.map_or(Duration::ZERO, |started| started.elapsed())
     }
 }
 
-impl Drop for Trial<'_> {
+impl Drop for AttemptRecorder<'_> {
     fn drop(&mut self) {
         let now = Instant::now();
         let started = self.started.unwrap_or(now);

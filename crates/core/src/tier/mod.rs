@@ -5,13 +5,13 @@ pub mod account;
 pub mod attempt;
 pub mod backoff;
 pub mod breaker;
-mod held;
-mod loan;
-mod note;
-mod outbox;
+mod event_buffer;
+mod machine_lease;
 pub mod pool;
 pub mod queue;
 mod relay;
+mod sandbox_guard;
+mod unmet_need;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -26,18 +26,18 @@ use switchtower_contract::{
 use tokio::time::timeout;
 
 pub use attempt::Attempt;
-pub use loan::Loan;
+pub use machine_lease::MachineLease;
 pub use relay::Relay;
 pub(crate) use walk::{OVERTIME, asked, overloaded};
-pub use walk::{Setback, Terms, Walked};
+pub use walk::{Terms, WalkError, Walked};
 
-use crate::request::Footprint;
-use crate::route::{Route, Standing, TierName};
+use crate::request::SideEffects;
+use crate::route::{Route, TierName, TierStatus};
 use crate::seed::Seed;
 use breaker::{Breaker, Open, Permit};
-use held::Held;
 use pool::Pool;
 use queue::{FairQueue, Queues};
+use sandbox_guard::SandboxGuard;
 
 /// A backend with all that makes it dependable.
 pub struct Tier {
@@ -169,9 +169,9 @@ impl Tier {
         self.backend.runtime()
     }
 
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> TierStatus {
         let load = self.queue.load();
-        Standing {
+        TierStatus {
             tier: self.name.clone(),
             languages: self.offer.languages.clone(),
             modules: self.offer.modules.clone(),
@@ -226,12 +226,12 @@ impl Tier {
     }
 
     /// A sandbox for one run of this length. `attempt`: which try of its request this is, from 1.
-    async fn sandbox(&self, spec: &Spec, wall: Duration, attempt: u32) -> Result<Held, Fault> {
+    async fn sandbox(&self, spec: &Spec, wall: Duration, attempt: u32) -> Result<SandboxGuard, Fault> {
         let most = self.config.open_timeout;
         let held = async {
             match &self.pool {
-                Some(pool) => pool.take_attempt(wall, attempt).await.map(Held::Lent),
-                None => self.backend.open_attempt(spec, attempt).await.map(Held::Own),
+                Some(pool) => pool.take_attempt(wall, attempt).await.map(SandboxGuard::Lent),
+                None => self.backend.open_attempt(spec, attempt).await.map(SandboxGuard::Own),
             }
         };
         let late = |_| Err(Fault::Unavailable { reason: format!("no sandbox within {}", rounded(most)) });
@@ -273,8 +273,8 @@ impl Tier {
     }
 
     /// Whether a run here that leaves this behind must not take place twice.
-    fn is_effectful(&self, footprint: Footprint) -> bool {
-        self.offer.effectful && footprint == Footprint::World
+    fn is_effectful(&self, side_effects: SideEffects) -> bool {
+        self.offer.effectful && side_effects == SideEffects::World
     }
 
     pub(crate) fn pause(&self, repeat: u32, asked: Option<Duration>) -> Option<Duration> {
@@ -348,7 +348,7 @@ impl Tiers {
         route.tiers().find_map(|name| self.get(name)).is_some_and(|tier| tier.offer.observes)
     }
 
-    pub fn standings(&self) -> Vec<Standing> {
+    pub fn statuses(&self) -> Vec<TierStatus> {
         self.iter().map(Tier::standing).collect()
     }
 }

@@ -20,9 +20,9 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use crate::request::Footprint;
+use crate::request::SideEffects;
 use crate::route::TierName;
-use entry::Entry;
+use entry::PoolEntry;
 pub use entry::Seen;
 pub use lease::Lease;
 use state::{State, Waiter};
@@ -105,10 +105,10 @@ pub enum Reuse {
 }
 
 impl Reuse {
-    fn allows(self, footprint: Footprint) -> bool {
+    fn allows(self, side_effects: SideEffects) -> bool {
         match self {
             Self::Never => false,
-            Self::Contained => footprint == Footprint::None,
+            Self::Contained => side_effects == SideEffects::None,
             Self::Clean => true,
         }
     }
@@ -263,7 +263,7 @@ impl Inner {
     }
 
     /// Gives a sandbox to whoever waits longest of those that it lasts for, or keeps it.
-    fn offer(&self, mut entry: Entry) {
+    fn offer(&self, mut entry: PoolEntry) {
         let mut state = self.state();
         let now = Instant::now();
         state.waiting.retain(|waiter| !waiter.give.is_closed());
@@ -318,7 +318,7 @@ impl Opening {
                 state.counts.created += 1;
                 state.failed = 0;
                 drop(state);
-                inner.offer(Entry::new(sandbox, place));
+                inner.offer(PoolEntry::new(sandbox, place));
             }
             Err(fault) => {
                 drop(place);

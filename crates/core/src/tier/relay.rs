@@ -12,12 +12,12 @@ use switchtower_contract::{Event, Events, Output};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use super::outbox::{Outbox, append};
+use super::event_buffer::{EventBuffer, append};
 
 /// A caller's ear, or nobody's.
 pub struct Relay {
     /// None: nobody listens, and the output is only collected.
-    to: Option<Outbox>,
+    to: Option<EventBuffer>,
     /// What the caller was told by attempts that came to nothing.
     sent: Output,
     /// What this attempt has said.
@@ -45,15 +45,15 @@ struct Followed {
     results: usize,
 }
 
-enum Said {
-    Less,
-    AllAndMore,
-    Otherwise,
+enum OutputMatch {
+    Partial,
+    Extended,
+    Different,
 }
 
 impl Relay {
     pub fn new(to: Option<Events>) -> Self {
-        let (to, sent, said) = (to.map(Outbox::new), Output::default(), Output::default());
+        let (to, sent, said) = (to.map(EventBuffer::new), Output::default(), Output::default());
         Self { to, sent, said, held: VecDeque::new(), error: None, mode: Mode::Flows }
     }
 
@@ -154,9 +154,9 @@ impl Relay {
     fn follow(&mut self) {
         let Mode::Follows(followed) = &mut self.mode else { return };
         match followed.compare(&self.said, &self.sent) {
-            Said::Less => {}
-            Said::Otherwise => self.restart(),
-            Said::AllAndMore => {
+            OutputMatch::Partial => {}
+            OutputMatch::Different => self.restart(),
+            OutputMatch::Extended => {
                 self.mode = Mode::Flows;
                 let sent = &self.sent;
                 let more = Output {
@@ -194,28 +194,28 @@ impl Relay {
 }
 
 impl Followed {
-    fn compare(&mut self, said: &Output, sent: &Output) -> Said {
+    fn compare(&mut self, said: &Output, sent: &Output) -> OutputMatch {
         let texts = [(&mut self.stdout, &said.stdout, &sent.stdout), (&mut self.stderr, &said.stderr, &sent.stderr)];
         for (followed, said, sent) in texts {
             let until = said.len().min(sent.len());
             if said.as_bytes()[*followed..until] != sent.as_bytes()[*followed..until] {
-                return Said::Otherwise;
+                return OutputMatch::Different;
             }
             *followed = until;
         }
         let until = said.results.len().min(sent.results.len());
         if said.results[self.results..until] != sent.results[self.results..until] {
-            return Said::Otherwise;
+            return OutputMatch::Different;
         }
         self.results = until;
         if said.error.is_some() && sent.error.is_some() && said.error != sent.error {
-            return Said::Otherwise;
+            return OutputMatch::Different;
         }
         let all = self.stdout == sent.stdout.len()
             && self.stderr == sent.stderr.len()
             && self.results == sent.results.len()
             && (said.error.is_some() || sent.error.is_none());
-        if all { Said::AllAndMore } else { Said::Less }
+        if all { OutputMatch::Extended } else { OutputMatch::Partial }
     }
 }
 

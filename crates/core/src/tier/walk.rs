@@ -14,13 +14,13 @@ use switchtower_contract::{
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::attempt::{Attempt, Trial};
+use super::attempt::{Attempt, AttemptRecorder};
 use super::breaker::{Open, Permit};
 use super::queue::Refusal;
 use super::relay::Relay;
 use super::{Tier, Tiers};
 use crate::analyse;
-use crate::request::{Footprint, Request};
+use crate::request::{Request, SideEffects};
 use crate::route::{Leg, Route, TierName};
 
 /// The end of a walk that found an answer.
@@ -41,7 +41,7 @@ pub struct Walked {
 #[derive(Clone, Copy)]
 pub struct Terms<'a> {
     /// What a run may leave behind: what may have run and leaves something in the world is not run again.
-    pub footprint: Footprint,
+    pub side_effects: SideEffects,
     /// When the request's time is over.
     pub deadline: Instant,
     /// An earlier run's interpreter: this run is to take place in another, where one is free.
@@ -52,14 +52,14 @@ pub struct Terms<'a> {
 
 impl Terms<'_> {
     /// Returns those of a request whose time begins now.
-    pub fn of(request: &Request, footprint: Footprint) -> Self {
-        Self { footprint, deadline: Instant::now() + request.timeout, avoid_interpreter: None, begins: &|| () }
+    pub fn of(request: &Request, side_effects: SideEffects) -> Self {
+        Self { side_effects, deadline: Instant::now() + request.timeout, avoid_interpreter: None, begins: &|| () }
     }
 }
 
 /// No tier of the route gave an answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Setback {
+pub enum WalkError {
     /// None may run it, now or later.
     #[error("no tier can run this: {reason}")]
     NoTier { reason: String },
@@ -81,7 +81,7 @@ pub enum Setback {
 type Ran = (Outcome, Option<InterpreterId>);
 
 /// Why an attempt gave no answer.
-pub(super) enum Trouble {
+pub(super) enum AttemptError {
     /// Its breaker is open.
     Open(Open),
     NoSlot(Refusal),
@@ -98,7 +98,7 @@ impl Tiers {
     /// Walks the route. Each attempt is added to `attempts` as it ends; `relay` gets what the program says.
     ///
     /// # Errors
-    /// No tier gave an answer: the last one's setback.
+    /// No tier gave an answer: the last one's walk_error.
     pub async fn walk(
         &self,
         request: &Request,
@@ -106,11 +106,11 @@ impl Tiers {
         route: &Route,
         relay: &mut Relay,
         attempts: &mut Vec<Attempt>,
-    ) -> Result<Walked, Setback> {
+    ) -> Result<Walked, WalkError> {
         let mut legs = self.usable(request, route);
-        let Terms { footprint, deadline, avoid_interpreter, begins } = *terms;
-        let mut walk = Walk { request, footprint, deadline, avoid_interpreter, begins, relay, attempts };
-        let mut setback = Setback::NoTier { reason: format!("none of the route {route} may run it") };
+        let Terms { side_effects, deadline, avoid_interpreter, begins } = *terms;
+        let mut walk = Walk { request, side_effects, deadline, avoid_interpreter, begins, relay, attempts };
+        let mut walk_error = WalkError::NoTier { reason: format!("none of the route {route} may run it") };
         let mut at = 0;
         while let Some(&(tier, leg)) = legs.get(at) {
             let further = &legs[at + 1..];
@@ -122,27 +122,27 @@ impl Tiers {
                     let note = unmet_need.map(|need| self.walked_note(request, route, walk.attempts, need, &tier.name));
                     return Ok(Walked { tier: tier.name.clone(), outcome, output, interpreter, limits, note });
                 }
-                Err(Trouble::Fault(Fault::Unsupported(need))) if at + 1 < legs.len() => {
+                Err(AttemptError::Fault(Fault::Unsupported(need))) if at + 1 < legs.len() => {
                     match legs[at + 1..].iter().position(|(tier, _)| tier.may_have(&need, request.memory)) {
                         Some(skipped) => at += 1 + skipped,
                         // Nobody on the route has it: the program runs here again and sees its own exception.
                         None => legs.truncate(at + 1),
                     }
-                    setback = Setback::NoTier { reason: format!("it needs {need}") };
+                    walk_error = WalkError::NoTier { reason: format!("it needs {need}") };
                 }
                 Err(trouble) => {
-                    setback = trouble.setback(tier, tier.is_effectful(footprint));
-                    if matches!(setback, Setback::Lost { .. }) {
+                    walk_error = trouble.walk_error(tier, tier.is_effectful(side_effects));
+                    if matches!(walk_error, WalkError::Lost { .. }) {
                         break;
                     }
                     at += 1;
                 }
             }
-            if walk.left().is_zero() && !matches!(setback, Setback::Lost { .. }) {
-                return Err(walk.late(tier, &setback));
+            if walk.left().is_zero() && !matches!(walk_error, WalkError::Lost { .. }) {
+                return Err(walk.late(tier, &walk_error));
             }
         }
-        Err(setback)
+        Err(walk_error)
     }
 
     /// The legs that may run this request.
@@ -157,7 +157,7 @@ impl Tiers {
 
 struct Walk<'a> {
     request: &'a Request,
-    footprint: Footprint,
+    side_effects: SideEffects,
     avoid_interpreter: Option<InterpreterId>,
     begins: &'a (dyn Fn() + Send + Sync),
     /// When the request's time is over.
@@ -172,15 +172,17 @@ impl Walk<'_> {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// The request's time is over; `setback`: how it stood then.
-    fn late(&self, tier: &Tier, setback: &Setback) -> Setback {
+    /// The request's time is over; `walk_error`: how it stood then.
+    fn late(&self, tier: &Tier, walk_error: &WalkError) -> WalkError {
         let (name, after) = (&tier.name, rounded(self.request.timeout));
-        match setback {
-            Setback::TimedOut { reason } => Setback::TimedOut { reason: format!("after {after} {reason}") },
-            Setback::NoTier { reason } => {
-                Setback::TimedOut { reason: format!("after {after} in the tier {name}: {reason}") }
+        match walk_error {
+            WalkError::TimedOut { reason } => WalkError::TimedOut { reason: format!("after {after} {reason}") },
+            WalkError::NoTier { reason } => {
+                WalkError::TimedOut { reason: format!("after {after} in the tier {name}: {reason}") }
             }
-            other => Setback::TimedOut { reason: format!("after {after} while waiting for the tier {name}: {other}") },
+            other => {
+                WalkError::TimedOut { reason: format!("after {after} while waiting for the tier {name}: {other}") }
+            }
         }
     }
 
@@ -197,17 +199,17 @@ impl Walk<'_> {
 
     /// Tries one tier until it answers, or until trying it again is of no use. Its breaker hears of the end alone: what a
     /// retry mended is no failure.
-    async fn tier(&mut self, tier: &Tier, limits: &Limits, further: &[(&Tier, &Leg)]) -> Result<Ran, Trouble> {
+    async fn tier(&mut self, tier: &Tier, limits: &Limits, further: &[(&Tier, &Leg)]) -> Result<Ran, AttemptError> {
         let mut permit = None;
         let ended = self.attempts_at(tier, limits, further, &mut permit).await;
         if let Some(permit) = permit {
             match &ended {
                 Ok(_) => permit.tells(None),
                 // Whoever asked had little time: that says nothing of the tier.
-                Err(Trouble::Fault(Fault::Unavailable { .. })) if self.left().is_zero() => drop(permit),
-                Err(Trouble::Fault(fault)) => permit.tells(Some(fault)),
+                Err(AttemptError::Fault(Fault::Unavailable { .. })) if self.left().is_zero() => drop(permit),
+                Err(AttemptError::Fault(fault)) => permit.tells(Some(fault)),
                 // As if it had not been there.
-                Err(Trouble::Open(_) | Trouble::NoSlot(_) | Trouble::Late(_)) => drop(permit),
+                Err(AttemptError::Open(_) | AttemptError::NoSlot(_) | AttemptError::Late(_)) => drop(permit),
             }
         }
         ended
@@ -219,7 +221,7 @@ impl Walk<'_> {
         limits: &Limits,
         further: &[(&Tier, &Leg)],
         permit: &mut Option<Permit>,
-    ) -> Result<Ran, Trouble> {
+    ) -> Result<Ran, AttemptError> {
         let mut repeat = 0;
         loop {
             let trouble = match self.attempt(tier, limits, further, repeat + 1, permit).await {
@@ -228,8 +230,10 @@ impl Walk<'_> {
             };
             let pause = match &trouble {
                 // A probe is to find out, not to insist.
-                Trouble::Fault(Fault::Unavailable { .. }) if permit.as_ref().is_some_and(Permit::is_probe) => None,
-                Trouble::Fault(fault) if fault.remedy(tier.is_effectful(self.footprint)) == Remedy::RetryHere => {
+                AttemptError::Fault(Fault::Unavailable { .. }) if permit.as_ref().is_some_and(Permit::is_probe) => None,
+                AttemptError::Fault(fault)
+                    if fault.remedy(tier.is_effectful(self.side_effects)) == Remedy::RetryHere =>
+                {
                     tier.pause(repeat, asked(fault))
                 }
                 _ => None,
@@ -255,39 +259,39 @@ impl Walk<'_> {
         further: &[(&Tier, &Leg)],
         number: u32,
         permit: &mut Option<Permit>,
-    ) -> Result<Ran, Trouble> {
+    ) -> Result<Ran, AttemptError> {
         let deadline = self.deadline;
         // What ends for want of something may go on, where it may run twice.
-        let stays = further.is_empty() || tier.is_effectful(self.footprint);
-        let mut trial = Trial::new(&tier.name, self.attempts);
+        let stays = further.is_empty() || tier.is_effectful(self.side_effects);
+        let mut recorder = AttemptRecorder::new(&tier.name, self.attempts);
         let caller = &self.request.caller;
         // Before the queue, so that nobody waits to be refused.
         if let Err(open) = tier.lets_through(permit.as_ref()) {
-            trial.ends("open", Some(open.to_string()));
-            return Err(Trouble::Open(open));
+            recorder.finish("open", Some(open.to_string()));
+            return Err(AttemptError::Open(open));
         }
         let slot = match timeout_at(deadline, tier.queue.slot(&caller.user, self.request.priority)).await {
             Ok(Ok(slot)) => slot,
             Ok(Err(refusal)) => {
-                trial.ends("overloaded", Some(refusal.to_string()));
-                return Err(Trouble::NoSlot(refusal));
+                recorder.finish("overloaded", Some(refusal.to_string()));
+                return Err(AttemptError::NoSlot(refusal));
             }
             Err(_) => {
-                trial.ends(LATE, Some(NO_SLOT.to_owned()));
-                return Err(Trouble::Late(NO_SLOT));
+                recorder.finish(LATE, Some(NO_SLOT.to_owned()));
+                return Err(AttemptError::Late(NO_SLOT));
             }
         };
         // After it, since much may have happened meanwhile.
         match tier.permit(permit.take()) {
             Ok(given) => *permit = given,
             Err(open) => {
-                trial.ends("open", Some(open.to_string()));
-                return Err(Trouble::Open(open));
+                recorder.finish("open", Some(open.to_string()));
+                return Err(AttemptError::Open(open));
             }
         }
         let (events, from) = Events::channel();
         let (over, is_over) = oneshot::channel();
-        let (program, footprint) = (&self.request.program, self.footprint);
+        let (program, side_effects) = (&self.request.program, self.side_effects);
         let spec = Spec { language: program.language, avoid_interpreter: self.avoid_interpreter };
         let (begins, mut interpreter) = (self.begins, None);
         let mut late = false;
@@ -306,7 +310,7 @@ impl Walk<'_> {
                 whole = deadline.saturating_duration_since(Instant::now());
                 given = limits.wall.min(whole);
                 let limits = Limits { wall: given, ..limits.clone() };
-                trial.starts();
+                recorder.start();
                 begins();
                 let most = (given + tier.config.grace_period).min(whole + OVERTIME);
                 let ran = match timeout(most, held.sandbox()?.run(program, &limits, &events)).await {
@@ -317,9 +321,9 @@ impl Walk<'_> {
                 };
                 interpreter = held.sandbox()?.interpreter();
                 match &ran {
-                    Ok(Outcome { exit: Exit::Finished(_) | Exit::Raised, .. }) => held.give_back(footprint),
+                    Ok(Outcome { exit: Exit::Finished(_) | Exit::Raised, .. }) => held.give_back(side_effects),
                     // Nothing ran in it: a rate limit is no reason to buy another.
-                    Err(Fault::Refused { .. }) => held.give_back(Footprint::None),
+                    Err(Fault::Refused { .. }) => held.give_back(SideEffects::None),
                     // What was cut short may go on inside.
                     Ok(_) | Err(Fault::Unsupported(_)) => drop(held),
                     Err(Fault::Unavailable { .. } | Fault::Lost { .. }) => held.give_up(),
@@ -343,7 +347,7 @@ impl Walk<'_> {
                     Escalation::OnNeed => need,
                     // It has come to its end here, which stands where no further tier may have what it needs.
                     Escalation::Never => need
-                        .or_else(|| unmet_need(tier, self.request, footprint, &outcome, self.relay))
+                        .or_else(|| unmet_need(tier, self.request, side_effects, &outcome, self.relay))
                         .filter(|need| further.iter().any(|(tier, _)| tier.may_have(need, memory))),
                 };
                 match need.filter(|_| Instant::now() < deadline) {
@@ -354,34 +358,40 @@ impl Walk<'_> {
             failed => failed,
         };
         if late {
-            trial.ends(LATE, Some(NO_SANDBOX.to_owned()));
+            recorder.finish(LATE, Some(NO_SANDBOX.to_owned()));
             self.relay.fails();
-            return Err(Trouble::Late(NO_SANDBOX));
+            return Err(AttemptError::Late(NO_SANDBOX));
         }
         match &ended {
-            Ok(outcome) => trial.ends(outcome.exit.name(), outcome.unmet_need.as_ref().map(Need::to_string)),
+            Ok(outcome) => recorder.finish(outcome.exit.name(), outcome.unmet_need.as_ref().map(Need::to_string)),
             Err(fault) => {
                 self.relay.fails();
-                trial.ends(fault.name(), Some(fault.detail()))
+                recorder.finish(fault.name(), Some(fault.detail()))
             }
         };
         if let (Err(fault), Some(attempt)) = (&ended, self.attempts.last_mut()) {
             attempt.retry_after = asked(fault);
         }
-        ended.map(|outcome| (outcome, interpreter)).map_err(Trouble::Fault)
+        ended.map(|outcome| (outcome, interpreter)).map_err(AttemptError::Fault)
     }
 }
 
 /// What a program lacked that ended for want of it in a tier that lets programs come to their end, where it may run twice:
 /// nothing that it may have done until then reached the world.
-fn unmet_need(tier: &Tier, request: &Request, footprint: Footprint, outcome: &Outcome, relay: &Relay) -> Option<Need> {
+fn unmet_need(
+    tier: &Tier,
+    request: &Request,
+    side_effects: SideEffects,
+    outcome: &Outcome,
+    relay: &Relay,
+) -> Option<Need> {
     let need = outcome.unmet_need.clone().filter(|_| outcome.exit == Exit::Raised)?;
-    if !tier.is_effectful(footprint) {
+    if !tier.is_effectful(side_effects) {
         return Some(need);
     }
     // By its whole text it reaches the world, but it may have ended before it did.
     let line = relay.error_line().filter(|_| matches!(need, Need::Module(_) | Need::Library(_)))?;
-    let until_then = analyse::footprint_before_import(&request.program, line);
+    let until_then = analyse::side_effects_before_import(&request.program, line);
     (!tier.is_effectful(until_then)).then_some(need)
 }
 
@@ -415,27 +425,27 @@ fn cut_short(outcome: &Outcome, limits: &Limits, whole: Duration, memory: Option
 }
 
 /// There was no slot.
-pub(crate) fn overloaded(tier: &TierName, refusal: Refusal) -> Setback {
+pub(crate) fn overloaded(tier: &TierName, refusal: Refusal) -> WalkError {
     let retry_after = refusal.retry_after();
-    Setback::Overloaded { reason: format!("{tier}: {refusal}"), retry_after }
+    WalkError::Overloaded { reason: format!("{tier}: {refusal}"), retry_after }
 }
 
-impl Trouble {
-    pub(super) fn setback(self, tier: &Tier, effectful: bool) -> Setback {
+impl AttemptError {
+    pub(super) fn walk_error(self, tier: &Tier, effectful: bool) -> WalkError {
         let name = &tier.name;
         match self {
             Self::Open(open) => {
-                Setback::Unavailable { reason: format!("{name}: {open}"), retry_after: open.retry_after }
+                WalkError::Unavailable { reason: format!("{name}: {open}"), retry_after: open.retry_after }
             }
             Self::NoSlot(refusal) => overloaded(name, refusal),
             Self::Late(missing) => {
-                Setback::TimedOut { reason: format!("while waiting for the tier {name}: {missing}") }
+                WalkError::TimedOut { reason: format!("while waiting for the tier {name}: {missing}") }
             }
             Self::Fault(fault) if fault.remedy(effectful) == Remedy::GiveUp => {
-                Setback::Lost { reason: format!("{name}: {}", fault.detail()) }
+                WalkError::Lost { reason: format!("{name}: {}", fault.detail()) }
             }
-            Self::Fault(Fault::Unsupported(need)) => Setback::NoTier { reason: format!("{name} has not {need}") },
-            Self::Fault(fault) => Setback::Unavailable {
+            Self::Fault(Fault::Unsupported(need)) => WalkError::NoTier { reason: format!("{name} has not {need}") },
+            Self::Fault(fault) => WalkError::Unavailable {
                 reason: format!("{name}: {fault}"),
                 retry_after: asked(&fault).unwrap_or(tier.config.backoff.max_delay),
             },

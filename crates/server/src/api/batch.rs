@@ -31,14 +31,14 @@ pub(super) async fn batch(
     request: Request<Raw>,
 ) -> Result<Response, Problem> {
     let (body, _charge) = api.read_json(&caller, BodyKind::Program, request).await?;
-    let ceilings = &api.ceilings;
+    let request_limits = &api.request_limits;
     let requests = Fields::of_body(body, &BATCH_FIELDS)?.list("requests", MAX_PROGRAMS)?;
     // One task for each, so that the analysis of a hundred programs does not delay other callers. All end when the client
     // disconnects.
     let mut running = JoinSet::new();
     let mut answers = vec![Value::Null; requests.len()];
     for (at, request) in requests.into_iter().enumerate() {
-        let (router, request) = (Arc::clone(&api.router), parse::request(request, ceilings, caller.clone()));
+        let (router, request) = (Arc::clone(&api.router), parse::request(request, request_limits, caller.clone()));
         running.spawn(async move {
             let answer = match request {
                 Ok(request) => router.execute(request, None).await.map_err(Problem::from),

@@ -27,7 +27,7 @@ pub(super) async fn execute(
 ) -> Result<Response, Problem> {
     let wants_events = stream::accepts_events(request.headers());
     let (body, charge) = api.read_json(&caller, BodyKind::Program, request).await?;
-    let request = parse::request(body, &api.ceilings, caller)?;
+    let request = parse::request(body, &api.request_limits, caller)?;
     if wants_events {
         return Ok(stream::execute(Arc::clone(&api.router), request, charge, api.config.keep_alive_interval).await);
     }
@@ -57,7 +57,7 @@ pub(super) async fn execute_legacy(
     request: Request<Raw>,
 ) -> Result<Response, Problem> {
     let (body, _charge) = api.read_json(&caller, BodyKind::Program, request).await?;
-    let answer = api.router.execute(parse::legacy_request(body, &api.ceilings, caller)?, None).await?;
+    let answer = api.router.execute(parse::legacy_request(body, &api.request_limits, caller)?, None).await?;
     let data = LegacyData {
         output: printed(&answer),
         error: answer.outcome.exit != Exit::Finished(0),

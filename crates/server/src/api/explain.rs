@@ -41,7 +41,7 @@ pub(super) async fn explain(
     request: Request<Raw>,
 ) -> Result<Response, Problem> {
     let (body, _charge) = api.read_json(&caller, BodyKind::Program, request).await?;
-    let explanation = api.router.explain(&parse::request(body, &api.ceilings, caller)?);
+    let explanation = api.router.explain(&parse::request(body, &api.request_limits, caller)?);
     // "No tier can run this" is an explanation; an unknown tier is an error of the request.
     if let Err(error @ (Error::Invalid(_) | Error::Rules { .. })) = &explanation.decision {
         return Err(error.clone().into());

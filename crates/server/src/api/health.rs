@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use switchtower_core::route::Standing;
+use switchtower_core::route::TierStatus;
 use switchtower_core::tier::Tier;
 
 use super::state::ApiState;
@@ -15,23 +15,23 @@ use crate::service::startup::health_fields;
 
 /// `GET /health`: 200 as long as the process answers; `status` is `degraded` when no tier is up.
 pub(super) async fn health(State(api): State<Arc<ApiState>>) -> Json<Value> {
-    let standings = api.router.tiers().standings();
-    let status = if standings.iter().any(|standing| standing.up) { "healthy" } else { "degraded" };
+    let statuses = api.router.tiers().statuses();
+    let status = if statuses.iter().any(|standing| standing.up) { "healthy" } else { "degraded" };
     let mut body = health_fields(status, api.router.wall(), api.e2b_key);
-    body["tiers"] = tiers(&api, &standings);
+    body["tiers"] = tiers(&api, &statuses);
     Json(body)
 }
 
 /// `GET /ready`: 200 when a tier is up and all pools have their minimum of ready sandboxes (`min_ready`), else 503.
 pub(super) async fn ready(State(api): State<Arc<ApiState>>) -> (StatusCode, Json<Value>) {
-    let standings = api.router.tiers().standings();
-    let ready = standings.iter().any(|standing| standing.up) && api.router.tiers().iter().all(Tier::is_ready);
+    let statuses = api.router.tiers().statuses();
+    let ready = statuses.iter().any(|standing| standing.up) && api.router.tiers().iter().all(Tier::is_ready);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "ready": ready, "tiers": tiers(&api, &standings) })))
+    (status, Json(json!({ "ready": ready, "tiers": tiers(&api, &statuses) })))
 }
 
-fn tiers(api: &ApiState, standings: &[Standing]) -> Value {
-    let status = |s: &Standing| {
+fn tiers(api: &ApiState, statuses: &[TierStatus]) -> Value {
+    let status = |s: &TierStatus| {
         let mut status = json!({
             "tier": s.tier,
             "up": s.up,
@@ -47,7 +47,7 @@ fn tiers(api: &ApiState, standings: &[Standing]) -> Value {
         status
     };
     let absent = api.router.tiers().absent().iter().map(|a| json!({ "tier": a.tier, "up": false, "reason": a.reason }));
-    standings.iter().map(status).chain(absent).collect()
+    statuses.iter().map(status).chain(absent).collect()
 }
 
 /// `GET /metrics`, for Prometheus.

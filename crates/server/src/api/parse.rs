@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use switchtower_contract::{File, Isolation, Language, Program, Randomness};
-use switchtower_core::request::{CacheMode, Caller, Ceilings, Invalid, Priority, Request};
+use switchtower_core::request::{CacheMode, Caller, Invalid, Priority, Request, RequestLimits};
 use switchtower_core::route::TierName;
 use switchtower_core::session::{self, AtEnd, ExecuteCell};
 
@@ -54,7 +54,7 @@ const TEMPLATE: &str = "base";
 const MIN_IDLE: Duration = Duration::from_secs(1);
 
 /// Parses a request in the native form. A `user` in the body replaces that of the caller, who holds the key.
-pub(super) fn request(body: Value, ceilings: &Ceilings, caller: Caller) -> Result<Request, Problem> {
+pub(super) fn request(body: Value, request_limits: &RequestLimits, caller: Caller) -> Result<Request, Problem> {
     let mut fields = Fields::of_body(body, &FIELDS)?;
     let program = Program {
         language: language(&mut fields)?,
@@ -64,7 +64,7 @@ pub(super) fn request(body: Value, ceilings: &Ceilings, caller: Caller) -> Resul
         env: fields.texts("env")?.map(|pairs| pairs.into_iter().collect()),
         randomness: randomness(&mut fields)?,
     };
-    let mut request = Request::new(program, ceilings)?;
+    let mut request = Request::new(program, request_limits)?;
     request.caller = match fields.text("user")? {
         Some(user) => Caller { user: user.into(), key: caller.key },
         None => caller,
@@ -79,41 +79,41 @@ pub(super) fn request(body: Value, ceilings: &Ceilings, caller: Caller) -> Resul
     if let Some(megabytes) = fields.number("memory_mb")? {
         request.memory = Some(megabytes.saturating_mul(1 << 20));
     }
-    Ok(request.checked(ceilings)?)
+    Ok(request.checked(request_limits)?)
 }
 
 /// Parses a request in the form of the service that this one replaces.
-pub(super) fn legacy_request(body: Value, ceilings: &Ceilings, caller: Caller) -> Result<Request, Problem> {
+pub(super) fn legacy_request(body: Value, request_limits: &RequestLimits, caller: Caller) -> Result<Request, Problem> {
     let mut fields = Fields::of_body(body, &LEGACY_FIELDS)?;
     let program = Program {
         language: language(&mut fields)?,
         stdin: fields.text("input")?,
         ..Program::python(fields.required_text("code")?)
     };
-    Ok(Request { caller, ..Request::new(program, ceilings)? })
+    Ok(Request { caller, ..Request::new(program, request_limits)? })
 }
 
 /// Parses a new session. Its time-out is `idle_ms`, which each use starts anew.
 pub(super) fn session(
     body: Value,
-    ceilings: &Ceilings,
+    request_limits: &RequestLimits,
     config: &session::Config,
 ) -> Result<session::CreateSession, Problem> {
     let mut fields = Fields::of_body(body, &SESSION_FIELDS)?;
     let timeout = match fields.number("idle_ms")?.map(Duration::from_millis) {
         Some(idle) if idle < MIN_IDLE || idle > config.max_lifetime => {
-            let allowed = format!("{} to {}", MIN_IDLE.as_millis(), config.max_lifetime.as_millis());
+            let allowed = format!("between {} and {}", MIN_IDLE.as_millis(), config.max_lifetime.as_millis());
             return Err(Invalid::new("idle_ms", allowed).into());
         }
         Some(idle) => idle,
         None => config.idle_timeout.min(config.max_lifetime),
     };
     let env = env(&mut fields)?;
-    Request::new(Program { env: Some(env.clone()), ..Program::python("") }, ceilings)?;
+    Request::new(Program { env: Some(env.clone()), ..Program::python("") }, request_limits)?;
     let metadata: BTreeMap<_, _> = fields.texts("metadata")?.unwrap_or_default().into_iter().collect();
     let size = metadata.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum::<u64>();
-    if size > ceilings.env {
-        return Err(Invalid::new("metadata", format!("at most {} bytes, this has {size}", ceilings.env)).into());
+    if size > request_limits.env {
+        return Err(Invalid::new("metadata", format!("at most {} bytes, this has {size}", request_limits.env)).into());
     }
     Ok(session::CreateSession {
         template: TEMPLATE.to_owned(),
@@ -128,7 +128,7 @@ pub(super) fn session(
 }
 
 /// Parses a cell, and the files to write before it.
-pub(super) fn cell(body: Value, ceilings: &Ceilings) -> Result<(ExecuteCell, Vec<File>), Problem> {
+pub(super) fn cell(body: Value, request_limits: &RequestLimits) -> Result<(ExecuteCell, Vec<File>), Problem> {
     let mut fields = Fields::of_body(body, &CELL_FIELDS)?;
     let program = Program {
         stdin: fields.text("stdin")?,
@@ -138,9 +138,9 @@ pub(super) fn cell(body: Value, ceilings: &Ceilings) -> Result<(ExecuteCell, Vec
     };
     let context = fields.text("context")?;
     let timeout = fields.number("timeout_ms")?.map(Duration::from_millis);
-    let mut request = Request::new(program, ceilings)?;
-    request.timeout = timeout.unwrap_or(ceilings.default_timeout);
-    let Request { program, timeout, .. } = request.checked(ceilings)?;
+    let mut request = Request::new(program, request_limits)?;
+    request.timeout = timeout.unwrap_or(request_limits.default_timeout);
+    let Request { program, timeout, .. } = request.checked(request_limits)?;
     let Program { source, stdin, env, files, .. } = program;
     Ok((ExecuteCell { context, source, env: env.unwrap_or_default(), stdin, timeout: Some(timeout) }, files))
 }

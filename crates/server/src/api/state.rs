@@ -8,7 +8,7 @@ use axum::extract::Request;
 use serde_json::{Value, json};
 use switchtower_core::error;
 use switchtower_core::memory::Charge;
-use switchtower_core::request::{Caller, Ceilings};
+use switchtower_core::request::{Caller, RequestLimits};
 use switchtower_core::router::Router;
 use switchtower_core::session::{Session, Sessions};
 
@@ -23,7 +23,7 @@ use crate::service::problem::{Problem, ProblemKind};
 /// What the API is given beside the router and its settings.
 #[derive(Clone, Default)]
 pub struct AppState {
-    pub ceilings: Ceilings,
+    pub request_limits: RequestLimits,
     /// Whether an E2B key is configured.
     pub e2b_key: bool,
     /// The sessions of all clients, those of the E2B API included. Without them the paths under `/v1/sessions` answer 404.
@@ -33,7 +33,7 @@ pub struct AppState {
 impl fmt::Debug for AppState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AppState")
-            .field("ceilings", &self.ceilings)
+            .field("request_limits", &self.request_limits)
             .field("e2b_key", &self.e2b_key)
             .finish_non_exhaustive()
     }
@@ -44,7 +44,7 @@ pub(super) struct ApiState {
     pub(super) config: Config,
     pub(super) keys: ApiKeys,
     pub(super) admin_key: AdminKey,
-    pub(super) ceilings: Ceilings,
+    pub(super) request_limits: RequestLimits,
     pub(super) e2b_key: bool,
     pub(super) known_sessions: KnownSessions,
     bodies: BodyReader,
@@ -53,15 +53,15 @@ pub(super) struct ApiState {
 
 impl ApiState {
     pub(super) fn new(router: Arc<Router>, config: &Config, app: AppState) -> Self {
-        let AppState { ceilings, e2b_key, sessions } = app;
+        let AppState { request_limits, e2b_key, sessions } = app;
         Self {
             router,
             config: config.clone(),
             keys: ApiKeys::new(&config.keys),
             admin_key: AdminKey::new(config.admin_key.as_deref()),
-            bodies: BodyReader::new(config, &ceilings, sessions.as_ref()),
+            bodies: BodyReader::new(config, &request_limits, sessions.as_ref()),
             known_sessions: KnownSessions::default(),
-            ceilings,
+            request_limits,
             e2b_key,
             sessions,
         }

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use switchtower_core::request::Ceilings;
+use switchtower_core::request::RequestLimits;
 use switchtower_core::session::Sessions;
 use tower::ServiceExt as _;
 
@@ -49,8 +49,8 @@ struct Dispatcher {
 
 /// Returns the E2B API with `native` behind it, which gets every request that is not for E2B. Both have the same keys,
 /// limits and time-outs.
-pub fn app(native: Router, sessions: Sessions, config: &Config, ceilings: &Ceilings) -> Router {
-    let bodies = BodyReader::new(config, ceilings, Some(&sessions));
+pub fn app(native: Router, sessions: Sessions, config: &Config, request_limits: &RequestLimits) -> Router {
+    let bodies = BodyReader::new(config, request_limits, Some(&sessions));
     let state = Arc::new(E2bState {
         sessions,
         keys: ApiKeys::new(&config.keys),

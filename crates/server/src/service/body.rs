@@ -6,7 +6,7 @@ use axum::body::{Body, BodyDataStream, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use futures_util::StreamExt as _;
 use switchtower_core::memory::{Charge, MemoryAccount, NoSpace};
-use switchtower_core::request::{Caller, Ceilings};
+use switchtower_core::request::{Caller, RequestLimits};
 use switchtower_core::session::{self, Sessions};
 use tokio::time::{Instant, timeout_at};
 
@@ -69,12 +69,12 @@ pub(crate) struct BodyReader {
 
 impl BodyReader {
     /// Returns a reader that charges bodies to the account of the sessions, or to one of its own without sessions.
-    pub(crate) fn new(config: &Config, ceilings: &Ceilings, sessions: Option<&Sessions>) -> Self {
+    pub(crate) fn new(config: &Config, request_limits: &RequestLimits, sessions: Option<&Sessions>) -> Self {
         let files = sessions.map_or_else(|| session::Config::default().files, |sessions| sessions.config().files);
         let memory = sessions.map(|sessions| sessions.memory().clone()).unwrap_or_default();
         Self {
             memory,
-            limits: BodyLimits { ceilings: ceilings.clone(), session_files: files },
+            limits: BodyLimits { request_limits: request_limits.clone(), session_files: files },
             timeout: config.client_timeout,
         }
     }
@@ -217,7 +217,7 @@ mod tests {
         let memory = MemoryAccount::new(&memory::Config { total: 2 * share, per_caller: share });
         BodyReader {
             memory,
-            limits: BodyLimits { ceilings: Ceilings::default(), session_files: files },
+            limits: BodyLimits { request_limits: RequestLimits::default(), session_files: files },
             timeout: TIMEOUT,
         }
     }

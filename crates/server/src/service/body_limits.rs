@@ -4,7 +4,7 @@
 //! caller while it arrives and until the request is answered. Before authentication no more of it is read than arrives
 //! together with the head: 64 KiB at most.
 
-use switchtower_core::request::Ceilings;
+use switchtower_core::request::RequestLimits;
 
 /// What a body is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(crate) enum BodyKind {
 /// The settings that the limits are derived from.
 #[derive(Debug, Clone)]
 pub(crate) struct BodyLimits {
-    pub(crate) ceilings: Ceilings,
+    pub(crate) request_limits: RequestLimits,
     /// Bytes of files that one local session may hold.
     pub(crate) session_files: u64,
 }
@@ -50,7 +50,7 @@ impl BodyLimits {
     /// Returns the maximum bytes of such a body. Escapes and base64 make a body larger than its content, so the limit is
     /// twice the sum of the limits of its parts; each part is checked against its own limit afterwards.
     pub(crate) fn bytes(&self, kind: BodyKind) -> u64 {
-        let Ceilings { code, stdin, files, env, .. } = self.ceilings;
+        let RequestLimits { code, stdin, files, env, .. } = self.request_limits;
         match kind {
             BodyKind::Program => {
                 let parts = code.saturating_add(stdin).saturating_add(files).saturating_add(env);

@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use switchtower_core::clock::Wall;
+use switchtower_core::clock::WallClock;
 use tower::ServiceExt as _;
 
 use super::problem::{Problem, ProblemKind};
@@ -17,7 +17,7 @@ use super::problem::{Problem, ProblemKind};
 #[derive(Debug, Clone)]
 pub struct StartupHandle {
     app: Arc<OnceLock<Router>>,
-    wall: Wall,
+    wall: WallClock,
     e2b_key: bool,
 }
 
@@ -30,7 +30,7 @@ impl StartupHandle {
 
 /// Returns a router that answers with the API of the handle once that is set. Until then `/health` says `starting`, and
 /// every other path answers 503 with `Retry-After`.
-pub fn startup(wall: Wall, e2b_key: bool) -> (StartupHandle, Router) {
+pub fn startup(wall: WallClock, e2b_key: bool) -> (StartupHandle, Router) {
     let handle = StartupHandle { app: Arc::default(), wall, e2b_key };
     let router = Router::new().fallback(dispatch).with_state(handle.clone());
     (handle, router)
@@ -51,7 +51,7 @@ async fn dispatch(State(handle): State<StartupHandle>, request: Request<Body>) -
 }
 
 /// Returns the fields that `/health` always has.
-pub(crate) fn health_fields(status: &str, wall: &Wall, e2b_key: bool) -> Value {
+pub(crate) fn health_fields(status: &str, wall: &WallClock, e2b_key: bool) -> Value {
     json!({
         "status": status,
         "timestamp": timestamp(wall),
@@ -61,7 +61,7 @@ pub(crate) fn health_fields(status: &str, wall: &Wall, e2b_key: bool) -> Value {
 }
 
 /// Returns the time as ISO 8601 in UTC, with milliseconds.
-fn timestamp(wall: &Wall) -> String {
+fn timestamp(wall: &WallClock) -> String {
     let millis = i64::try_from(wall.unix_millis()).unwrap_or(i64::MAX);
     let time = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
     format!("{time:.3}")

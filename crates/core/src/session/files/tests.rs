@@ -6,7 +6,7 @@ use crate::memory::{self, MemoryAccount};
 use crate::request::Caller;
 
 fn files(most: u64) -> Files {
-    Files::new(Wall::starting_at(SystemTime::UNIX_EPOCH), most, MemoryAccount::default().open(&Caller::default()))
+    Files::new(WallClock::starting_at(SystemTime::UNIX_EPOCH), most, MemoryAccount::default().open(&Caller::default()))
 }
 
 fn change(path: &str, content: Content) -> Change {
@@ -163,7 +163,7 @@ proptest! {
 fn charged(share: u64) -> (MemoryAccount, Files) {
     let account = MemoryAccount::new(&memory::Config { total: 2 * share, per_caller: share });
     let charge = account.open(&Caller::default());
-    (account, Files::new(Wall::starting_at(SystemTime::UNIX_EPOCH), u64::MAX, charge))
+    (account, Files::new(WallClock::starting_at(SystemTime::UNIX_EPOCH), u64::MAX, charge))
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Config;
 
-pub(super) struct Entry {
+pub(super) struct PoolEntry {
     sandbox: Box<dyn Sandbox>,
     /// After the sandbox, so that it is gone before its place is free.
     place: OwnedSemaphorePermit,
@@ -33,7 +33,7 @@ pub struct Seen {
     pub asleep: bool,
 }
 
-impl Entry {
+impl PoolEntry {
     pub(super) fn new(sandbox: Box<dyn Sandbox>, place: OwnedSemaphorePermit) -> Self {
         let now = Instant::now();
         Self { sandbox, place, runs: 0, aged: Duration::ZERO, awake_since: Some(now), idle_since: now, looked_at: now }

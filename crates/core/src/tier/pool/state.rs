@@ -9,11 +9,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Config;
-use super::entry::Entry;
+use super::entry::PoolEntry;
 use super::status::Counts;
 
 pub(super) struct State {
-    pub(super) warm: Vec<Entry>,
+    pub(super) warm: Vec<PoolEntry>,
     pub(super) waiting: VecDeque<Waiter>,
     pub(super) starting: usize,
     /// Openings that failed in a row: those ahead of need wait longer after each.
@@ -32,7 +32,7 @@ pub(super) struct Waiter {
     pub(super) wall: Duration,
     /// Which try of its request this is, from 1.
     pub(super) attempt: u32,
-    pub(super) give: oneshot::Sender<Result<Entry, Fault>>,
+    pub(super) give: oneshot::Sender<Result<PoolEntry, Fault>>,
 }
 
 impl State {
@@ -59,11 +59,11 @@ impl State {
     }
 
     /// The one that was used last: it is awake, and its caches are. One that would not last is given up.
-    pub(super) fn pick(&mut self, now: Instant, wall: Duration, config: &Config) -> Option<Entry> {
+    pub(super) fn pick(&mut self, now: Instant, wall: Duration, config: &Config) -> Option<PoolEntry> {
         let before = self.warm.len();
         self.warm.retain(|entry| entry.age(now) < config.max_age);
         self.counts.retired += (before - self.warm.len()) as u64;
-        let lasts = |entry: &Entry| entry.lasts(now, wall, config);
+        let lasts = |entry: &PoolEntry| entry.lasts(now, wall, config);
         let awake = self.warm.iter().rposition(|entry| !entry.is_asleep() && lasts(entry));
         let at = awake.or_else(|| self.warm.iter().rposition(lasts))?;
         Some(self.warm.remove(at))

@@ -48,7 +48,7 @@ async fn a_burst_never_takes_more_than_there_are_places_and_then_it_settles() {
                 let mut lease = pool.take(SECOND).await.unwrap();
                 let outcome = run(&mut lease, "sleep 500ms").await;
                 assert_eq!(outcome.exit, Exit::Finished(0));
-                lease.give_back(Footprint::None);
+                lease.give_back(SideEffects::None);
             })
         })
         .collect();
@@ -67,10 +67,10 @@ async fn the_run_after_the_fiftieth_gets_another_sandbox() {
     let backend = scripted();
     let pool = warmed(&backend, Config { target: 1, max: 1, ..Config::default() }).await;
     for _ in 0..50 {
-        pool.take(SECOND).await.unwrap().give_back(Footprint::None);
+        pool.take(SECOND).await.unwrap().give_back(SideEffects::None);
     }
     assert_eq!(pool.status().counts.created, 1);
-    pool.take(SECOND).await.unwrap().give_back(Footprint::None);
+    pool.take(SECOND).await.unwrap().give_back(SideEffects::None);
     assert_eq!((pool.status().counts.created, pool.status().counts.retired), (2, 1));
 }
 
@@ -80,13 +80,13 @@ async fn what_left_something_behind_is_not_lent_again() {
     let pool = warmed(&backend, Config { target: 1, max: 1, ..Config::default() }).await;
     let mut lease = pool.take(SECOND).await.unwrap();
     run(&mut lease, "set kept 1").await;
-    lease.give_back(Footprint::Sandbox);
+    lease.give_back(SideEffects::Sandbox);
     let mut lease = pool.take(SECOND).await.unwrap();
     assert_eq!(run(&mut lease, "get kept").await.exit, Exit::Raised);
     assert_eq!(pool.status().counts.created, 2);
     // And what is lent again was made fresh before.
     run(&mut lease, "set kept 1").await;
-    lease.give_back(Footprint::None);
+    lease.give_back(SideEffects::None);
     let mut lease = pool.take(SECOND).await.unwrap();
     assert_eq!(run(&mut lease, "get kept").await.exit, Exit::Raised);
     assert_eq!(pool.status().counts.created, 2);
@@ -103,7 +103,7 @@ async fn one_retires_after_an_hour_but_never_in_the_middle_of_a_run() {
     assert_eq!(pool.status().counts.created, 2);
     sleep(3700 * SECOND).await;
     assert_eq!(backend.counts().live, 2, "{:?} the old one has been replaced, the lent one lives", pool.status());
-    lease.give_back(Footprint::None);
+    lease.give_back(SideEffects::None);
     sleep(31 * SECOND).await;
     assert_eq!(backend.counts().live, 1);
     assert!(pool.status().counts.retired >= 2);
@@ -171,7 +171,7 @@ async fn a_pool_that_is_closed_keeps_nothing() {
     let lease = pool.take(SECOND).await.unwrap();
     pool.close().await;
     assert_eq!(backend.counts().live, 1);
-    lease.give_back(Footprint::None);
+    lease.give_back(SideEffects::None);
     assert_eq!(backend.counts().live, 0);
     assert!(pool.take(SECOND).await.is_err());
 }
@@ -182,7 +182,7 @@ async fn a_sandbox_that_is_kept_takes_no_place_from_programs() {
     let pool = warmed(&backend, Config { min: 1, target: 1, max: 1, ..Config::default() }).await;
     let mut kept = Vec::new();
     for _ in 0..3 {
-        kept.push(pool.take(SECOND).await.unwrap().into_kept().unwrap());
+        kept.push(pool.take(SECOND).await.unwrap().into_sandbox().unwrap());
     }
     sleep(2 * SECOND).await;
     assert_eq!((pool.status().size, backend.counts().live), (1, 4));

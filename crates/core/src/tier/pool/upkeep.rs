@@ -6,7 +6,7 @@ use std::time::Duration;
 use switchtower_contract::Maintenance;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::entry::Entry;
+use super::entry::PoolEntry;
 use super::{Counts, Inner};
 
 /// Longest that a look at a sandbox may take.
@@ -34,7 +34,7 @@ pub(super) async fn upkeep(pool: Weak<Inner>, every: Duration) {
 
 impl Inner {
     /// The next one that was not looked at since; those beyond the target that have been idle go without a look.
-    fn due(&self, began: Instant) -> Option<Entry> {
+    fn due(&self, began: Instant) -> Option<PoolEntry> {
         let mut state = self.state();
         let extra = state.warm.len().saturating_sub(state.aim(began, &self.config));
         if extra > 0
@@ -50,7 +50,7 @@ impl Inner {
         Some(state.warm.remove(at))
     }
 
-    async fn look_at(&self, mut entry: Entry) {
+    async fn look_at(&self, mut entry: PoolEntry) {
         let now = Instant::now();
         if entry.age(now) >= self.config.max_age {
             self.state().counts.retired += 1;

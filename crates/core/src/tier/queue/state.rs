@@ -50,7 +50,7 @@ struct User {
     /// When it was last given a slot.
     served: Option<Served>,
     /// In lanes where something runs or waits; mostly one, so there is room for no more.
-    lines: Vec<Line>,
+    lines: Vec<UserQueue>,
 }
 
 #[derive(Clone, Copy)]
@@ -60,7 +60,7 @@ struct Served {
 }
 
 /// One user's requests in one lane.
-struct Line {
+struct UserQueue {
     lane: usize,
     running: usize,
     /// By class, then by arrival.
@@ -145,7 +145,7 @@ impl State {
         granted: Granted,
     ) -> Result<u64, Refusal> {
         let known = self.users.get(user);
-        let waiting = known.and_then(|user| user.line(lane)).map_or(0, Line::waiting);
+        let waiting = known.and_then(|user| user.line(lane)).map_or(0, UserQueue::waiting);
         // A request that could start at once is not turned away because others wait for their own limits.
         if waiting > 0 || !self.may_start(lane, known, self.free(lane, now)) {
             self.make_room(lane, waiting)?;
@@ -175,7 +175,7 @@ impl State {
         let (mut others, mut longest) = (0, None);
         for line in lines.filter(|line| line.waiting() > 0) {
             others += 1;
-            if longest.as_ref().is_none_or(|longest: &&mut Line| line.waiting() > longest.waiting()) {
+            if longest.as_ref().is_none_or(|longest: &&mut UserQueue| line.waiting() > longest.waiting()) {
                 longest = Some(line);
             }
         }
@@ -345,25 +345,25 @@ impl Lane {
 }
 
 impl User {
-    fn line(&self, lane: usize) -> Option<&Line> {
+    fn line(&self, lane: usize) -> Option<&UserQueue> {
         self.lines.iter().find(|line| line.lane == lane)
     }
 
-    fn line_mut(&mut self, lane: usize) -> Option<&mut Line> {
+    fn line_mut(&mut self, lane: usize) -> Option<&mut UserQueue> {
         self.lines.iter_mut().find(|line| line.lane == lane)
     }
 
-    fn line_or_new(&mut self, lane: usize) -> &mut Line {
+    fn line_or_new(&mut self, lane: usize) -> &mut UserQueue {
         let at = self.lines.iter().position(|line| line.lane == lane).unwrap_or_else(|| {
             self.lines.reserve_exact(1);
-            self.lines.push(Line { lane, running: 0, waiting: Default::default() });
+            self.lines.push(UserQueue { lane, running: 0, waiting: Default::default() });
             self.lines.len() - 1
         });
         &mut self.lines[at]
     }
 }
 
-impl Line {
+impl UserQueue {
     /// How many wait.
     fn waiting(&self) -> usize {
         self.waiting.iter().map(VecDeque::len).sum()

@@ -5,7 +5,7 @@ use switchtower_contract::{Event, Modules, Program};
 use tokio::time::Instant;
 
 use super::*;
-use crate::request::Ceilings;
+use crate::request::RequestLimits;
 use crate::seed::Seed;
 use crate::tier::{Config, queue};
 
@@ -36,12 +36,12 @@ fn both(budget: Duration) -> Route {
 }
 
 fn request(source: &str) -> Request {
-    Request::new(Program::python(source), &Ceilings::default()).unwrap()
+    Request::new(Program::python(source), &RequestLimits::default()).unwrap()
 }
 
 /// A walk, all that the caller heard with when it did, and what was tried.
 struct Told {
-    walked: Result<Walked, Setback>,
+    walked: Result<Walked, WalkError>,
     heard: Vec<(Duration, Event)>,
     tried: Vec<String>,
 }
@@ -59,7 +59,7 @@ async fn walk(tiers: &Tiers, source: &str, route: &Route) -> Told {
     let walk = async {
         let mut relay = Relay::new(Some(events));
         let walked =
-            tiers.walk(&request, &Terms::of(&request, Footprint::World), route, &mut relay, &mut attempts).await;
+            tiers.walk(&request, &Terms::of(&request, SideEffects::World), route, &mut relay, &mut attempts).await;
         relay.deliver().await;
         walked
     };
@@ -127,7 +127,7 @@ async fn all_attempts_together_take_no_longer_than_the_request_allows() {
     let started = Instant::now();
     let told = walk(&world(false).tiers, "spin", &both(SECOND)).await;
     assert_eq!(told.walked.unwrap().outcome.exit, Exit::TimedOut);
-    assert!(started.elapsed() <= Ceilings::default().default_timeout + Duration::from_millis(5));
+    assert!(started.elapsed() <= RequestLimits::default().default_timeout + Duration::from_millis(5));
 }
 
 #[tokio::test(start_paused = true)]
@@ -158,9 +158,9 @@ async fn a_backend_that_is_not_there_is_asked_again_and_then_left() {
     assert_eq!(told.tried[2..], ["local unavailable", "strong finished"]);
     let refused = || Fault::Refused { reason: "no".to_owned(), retry_after: Some(30 * SECOND) };
     world.strong.fail_open(refused());
-    let setback = walk(&world.tiers, "print a", &Route::only("strong")).await.walked.unwrap_err();
+    let walk_error = walk(&world.tiers, "print a", &Route::only("strong")).await.walked.unwrap_err();
     let reason = "strong: refused: no".to_owned();
-    assert_eq!(setback, Setback::Unavailable { reason, retry_after: 30 * SECOND });
+    assert_eq!(walk_error, WalkError::Unavailable { reason, retry_after: 30 * SECOND });
 }
 
 #[tokio::test(start_paused = true)]
@@ -169,7 +169,7 @@ async fn what_may_have_run_with_effects_is_not_run_again() {
     let route = Route(vec![Leg { tier: "strong".into(), budget: Some(SECOND) }, both(SECOND).0.remove(0)]);
     let told = walk(&world.tiers, "touch x; sleep 2s; fault lost", &route).await;
     assert_eq!(told.tried, ["strong lost"]);
-    assert!(matches!(told.walked, Err(Setback::Lost { .. })));
+    assert!(matches!(told.walked, Err(WalkError::Lost { .. })));
     assert_eq!(world.strong.touched()["x"], 1);
 }
 
@@ -264,7 +264,7 @@ async fn a_time_out_covers_every_wait_and_the_answer_says_what_was_waited_for() 
     let timed = |tiers: Tiers| async move {
         let started = Instant::now();
         let told = walk(&tiers, "print a", &both(60 * SECOND)).await;
-        let late = started.elapsed().saturating_sub(Ceilings::default().default_timeout);
+        let late = started.elapsed().saturating_sub(RequestLimits::default().default_timeout);
         assert!(late <= OVERTIME, "{late:?}");
         told
     };
@@ -272,7 +272,7 @@ async fn a_time_out_covers_every_wait_and_the_answer_says_what_was_waited_for() 
     for config in [long(), pooled] {
         let told = timed(before_one_that_answers(Silent { opens: false }, config)).await;
         let reason = "after 30s while waiting for the tier local: no sandbox was ready".to_owned();
-        assert_eq!(told.walked, Err(Setback::TimedOut { reason }));
+        assert_eq!(told.walked, Err(WalkError::TimedOut { reason }));
         assert_eq!(told.tried, ["local deadline"]);
     }
     // A run never ends: it has had its time.
@@ -284,7 +284,7 @@ async fn a_time_out_covers_every_wait_and_the_answer_says_what_was_waited_for() 
     let _slot = tiers.get(&"local".into()).unwrap().queue.slot(&"other".into(), crate::request::Priority::Normal).await;
     let told = timed(tiers).await;
     let reason = "after 30s while waiting for the tier local: no slot was free".to_owned();
-    assert_eq!(told.walked, Err(Setback::TimedOut { reason }));
+    assert_eq!(told.walked, Err(WalkError::TimedOut { reason }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -299,7 +299,7 @@ async fn a_pause_that_would_outlast_the_time_is_not_begun() {
     let started = Instant::now();
     let told = walk(&tiers, "print a", &Route::only("local")).await;
     let reason = "local: refused: rate".to_owned();
-    assert_eq!(told.walked, Err(Setback::Unavailable { reason, retry_after: 40 * SECOND }));
+    assert_eq!(told.walked, Err(WalkError::Unavailable { reason, retry_after: 40 * SECOND }));
     assert!((10 * SECOND..12 * SECOND).contains(&started.elapsed()), "only the first was waited out");
 }
 
@@ -318,7 +318,7 @@ async fn what_a_remote_tier_lacks_is_looked_for_in_the_next_one_where_nothing_ha
     };
     let tiers = Tiers::new([tier("small", &small), tier("full", &full)]);
     let route = || Route(["small", "full"].map(|name| Leg { tier: name.into(), budget: None }).into());
-    let ask = async |source: &str, footprint| {
+    let ask = async |source: &str, side_effects| {
         let (events, mut from) = Events::channel();
         let (request, mut attempts) = (request(source), Vec::new());
         let listen = async {
@@ -331,7 +331,8 @@ async fn what_a_remote_tier_lacks_is_looked_for_in_the_next_one_where_nothing_ha
         let route = route();
         let walk = async {
             let mut relay = Relay::new(Some(events));
-            let walked = tiers.walk(&request, &Terms::of(&request, footprint), &route, &mut relay, &mut attempts).await;
+            let walked =
+                tiers.walk(&request, &Terms::of(&request, side_effects), &route, &mut relay, &mut attempts).await;
             relay.deliver().await;
             walked
         };
@@ -339,13 +340,13 @@ async fn what_a_remote_tier_lacks_is_looked_for_in_the_next_one_where_nothing_ha
         let tried = attempts.iter().map(|attempt| format!("{} {}", attempt.tier, attempt.outcome)).collect();
         Told { walked, heard, tried }
     };
-    let told = ask("print a; sleep 400ms; need module pandas; print b", Footprint::None).await;
+    let told = ask("print a; sleep 400ms; need module pandas; print b", SideEffects::None).await;
     assert_eq!(told.tried, ["small unsupported", "full finished"]);
     assert_eq!((text(&told.heard).as_str(), restarts(&told)), ("a\nb\n", 0));
     assert!(told.heard.iter().all(|(_, event)| matches!(event, Event::Stdout(_))), "{:?}", told.heard);
 
     // What may have had effects is not run twice, and the note says why nothing else was tried.
-    let told = ask("touch x; need module pandas", Footprint::World).await;
+    let told = ask("touch x; need module pandas", SideEffects::World).await;
     assert_eq!((told.tried.as_slice(), small.touched()["x"]), (&["small raised".to_owned()][..], 1));
     assert_eq!(
         told.walked.unwrap().note.unwrap(),
@@ -353,7 +354,7 @@ async fn what_a_remote_tier_lacks_is_looked_for_in_the_next_one_where_nothing_ha
          then, and what may have had effects is not run twice"
     );
     // What nobody has is looked for nowhere else, and the program's own end stands.
-    let told = ask("need module nowhere", Footprint::None).await;
+    let told = ask("need module nowhere", SideEffects::None).await;
     assert_eq!(told.tried, ["small raised"]);
     // A need that is not a module is one as well.
     let config = Config { default_memory: 1 << 30, ..Config::default() };
@@ -361,7 +362,7 @@ async fn what_a_remote_tier_lacks_is_looked_for_in_the_next_one_where_nothing_ha
     let tiers = Tiers::new([tier("small", &small), large]);
     let (request, mut attempts) = (request("alloc 400"), Vec::new());
     let walked = tiers
-        .walk(&request, &Terms::of(&request, Footprint::None), &route(), &mut Relay::new(None), &mut attempts)
+        .walk(&request, &Terms::of(&request, SideEffects::None), &route(), &mut Relay::new(None), &mut attempts)
         .await;
     assert_eq!(walked.unwrap().tier.as_str(), "full");
 }
@@ -388,7 +389,7 @@ async fn a_note_names_every_tier_that_lacked_it_and_why_the_others_were_not_aske
     let route = Route(["b", "c", "a"].map(|name| Leg { tier: name.into(), budget: None }).into());
     let request = Request { isolation: Some(MicroVm), ..request("need module pandas") };
     let walked = tiers
-        .walk(&request, &Terms::of(&request, Footprint::None), &route, &mut Relay::new(None), &mut Vec::new())
+        .walk(&request, &Terms::of(&request, SideEffects::None), &route, &mut Relay::new(None), &mut Vec::new())
         .await;
     assert_eq!(
         walked.unwrap().note.unwrap(),
@@ -397,7 +398,7 @@ async fn a_note_names_every_tier_that_lacked_it_and_why_the_others_were_not_aske
     );
     let only = Request { tier: Some("a".into()), ..request };
     let walked = tiers
-        .walk(&only, &Terms::of(&only, Footprint::None), &Route::only("a"), &mut Relay::new(None), &mut Vec::new())
+        .walk(&only, &Terms::of(&only, SideEffects::None), &Route::only("a"), &mut Relay::new(None), &mut Vec::new())
         .await;
     assert!(walked.unwrap().note.unwrap().ends_with("the tier d may have it, but the request asked for a only"));
 }
@@ -410,11 +411,11 @@ async fn a_caller_who_does_not_read_holds_no_slot() {
     let (request, route) = (request(&"print a; eprint b\n".repeat(1000)), Route::only("local"));
     let walked = world
         .tiers
-        .walk(&request, &Terms::of(&request, Footprint::World), &route, &mut relay, &mut attempts)
+        .walk(&request, &Terms::of(&request, SideEffects::World), &route, &mut relay, &mut attempts)
         .await
         .unwrap();
     assert_eq!(walked.output.stdout, "a\n".repeat(1000));
-    assert_eq!(world.tiers.standings()[0].running, 0);
+    assert_eq!(world.tiers.statuses()[0].running, 0);
     assert!(timeout(SECOND, relay.deliver()).await.is_err());
 }
 
@@ -423,11 +424,11 @@ async fn a_walk_that_is_dropped_ends_its_program_and_says_where_it_was() {
     let world = world(false);
     let (request, route) = (request("sleep 10s"), Route::only("local"));
     let (mut relay, mut attempts) = (Relay::new(None), Vec::new());
-    let terms = Terms::of(&request, Footprint::World);
+    let terms = Terms::of(&request, SideEffects::World);
     let walk = world.tiers.walk(&request, &terms, &route, &mut relay, &mut attempts);
     assert!(timeout(SECOND, walk).await.is_err());
     assert_eq!((attempts[0].outcome.as_str(), attempts[0].ran >= SECOND), ("abandoned", true));
     let counts = world.local.counts();
     assert_eq!((counts.live, counts.running), (0, 0));
-    assert_eq!(world.tiers.standings()[0].running, 0);
+    assert_eq!(world.tiers.statuses()[0].running, 0);
 }

@@ -38,7 +38,7 @@ pub(super) async fn execute(
 ) -> Result<Response, Problem> {
     let wants_events = stream::accepts_events(request.headers());
     let (body, charge) = api.read_json(&caller, BodyKind::Program, request).await?;
-    let (cell, files) = parse::cell(body, &api.ceilings)?;
+    let (cell, files) = parse::cell(body, &api.request_limits)?;
     let session_use = SessionUse::begin(api.session(&caller, &id)?).await?;
     // A cell for an unknown context is refused below, so its files are not written.
     if cell.context.as_ref().is_none_or(|context| session_use.session().has_context(context)) {

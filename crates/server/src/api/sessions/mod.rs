@@ -42,7 +42,7 @@ async fn create(
 ) -> Result<Response, Problem> {
     let sessions = api.sessions()?;
     let body = api.read_optional_json(&caller, BodyKind::Session, request).await?;
-    let options = parse::session(body, &api.ceilings, sessions.config())?;
+    let options = parse::session(body, &api.request_limits, sessions.config())?;
     let session = sessions.create(&caller, options).await?;
     api.known_sessions.record(&caller, session.id());
     let location = [(header::LOCATION, format!("/v1/sessions/{}", session.id()))];

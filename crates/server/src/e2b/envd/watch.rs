@@ -292,7 +292,7 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::*;
-    use switchtower_core::clock::Wall;
+    use switchtower_core::clock::WallClock;
     use switchtower_core::memory::MemoryAccount;
     use switchtower_core::request::Caller;
 
@@ -300,7 +300,7 @@ mod tests {
     async fn changes_between_two_snapshots_are_reported_once_as_their_last_state() {
         let account = MemoryAccount::default();
         let open = || account.open(&Caller::default());
-        let files = Files::new(Wall::starting_at(UNIX_EPOCH), 100, open());
+        let files = Files::new(WallClock::starting_at(UNIX_EPOCH), 100, open());
         files.write("old", "x".into()).unwrap();
         files.write("d/deep", "x".into()).unwrap();
         let mut flat = FolderSnapshot::new(&files, "/home/user", false, open()).unwrap();

@@ -10,7 +10,7 @@ use axum::response::Response;
 use futures_util::{StreamExt as _, stream};
 use serde_json::Value;
 use switchtower_contract::Event;
-use switchtower_core::clock::Wall;
+use switchtower_core::clock::WallClock;
 use switchtower_core::error::{Error, RequestError};
 use switchtower_core::memory::Charge;
 use switchtower_core::session::{CellAnswer, CellEvent, ExecuteCell, Session, SessionState};
@@ -28,7 +28,7 @@ type Execution = Pin<Box<dyn Future<Output = Result<CellAnswer, RequestError>> +
 /// The cell behind a stream. Dropping it ends the cell.
 pub(super) struct Running {
     session: Arc<Session>,
-    wall: Wall,
+    wall: WallClock,
     said: mpsc::Receiver<CellEvent>,
     phase: Phase,
     ended: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -54,7 +54,7 @@ enum Next {
 
 impl Running {
     /// `charge` is held until the cell has ended.
-    pub(super) fn start(session: Arc<Session>, cell: ExecuteCell, charge: Charge, wall: Wall) -> Self {
+    pub(super) fn start(session: Arc<Session>, cell: ExecuteCell, charge: Charge, wall: WallClock) -> Self {
         let (to, said) = mpsc::channel(ROOM);
         let of = Arc::clone(&session);
         let execution: Execution = Box::pin(async move {

@@ -8,15 +8,15 @@ use super::imports::{Imports, Named};
 use super::modules::{Field, field, top};
 use super::profile::StaticEffect;
 use super::survey::Survey;
-use crate::request::Footprint;
+use crate::request::SideEffects;
 
-pub(super) fn of(imports: &Imports<'_>, survey: &Survey<'_>) -> Footprint {
+pub(super) fn of(imports: &Imports<'_>, survey: &Survey<'_>) -> SideEffects {
     let named = imports.modules.iter().map(|named| named.module);
     of_known(imports, survey, named.chain(dynamic(survey)).all(is_harmless))
 }
 
 /// As [`of`], for the beginning of a program: a module that it imports and does not use there has only been loaded.
-pub(super) fn of_prefix(imports: &Imports<'_>, survey: &Survey<'_>) -> Footprint {
+pub(super) fn of_prefix(imports: &Imports<'_>, survey: &Survey<'_>) -> SideEffects {
     let named = imports.modules.iter();
     let is_known = |named: &Named<'_>| is_harmless(named.module) || !named.used.get() && loads_quietly(named.module);
     of_known(imports, survey, named.into_iter().all(is_known) && dynamic(survey).all(is_harmless))
@@ -27,7 +27,7 @@ fn dynamic<'a>(survey: &'a Survey<'_>) -> impl Iterator<Item = &'a str> {
 }
 
 /// `known`: every module that it uses is one of which more is known than its name.
-fn of_known(imports: &Imports<'_>, survey: &Survey<'_>, known: bool) -> Footprint {
+fn of_known(imports: &Imports<'_>, survey: &Survey<'_>, known: bool) -> SideEffects {
     use StaticEffect::{Files, Magic, Network, Processes, Shell, Threads};
     let has = |effect: StaticEffect| survey.effects[effect as usize].is_some();
     let leaves = survey.dynamic_code.value > 0.0 || survey.inner.is_some() || survey.way_out || survey.opens > 0;
@@ -37,11 +37,11 @@ fn of_known(imports: &Imports<'_>, survey: &Survey<'_>, known: bool) -> Footprin
         || imports.torn.is_some()
         || [Network, Processes, Shell, Magic].into_iter().any(has)
     {
-        Footprint::World
+        SideEffects::World
     } else if has(Files) || has(Threads) {
-        Footprint::Sandbox
+        SideEffects::Sandbox
     } else {
-        Footprint::None
+        SideEffects::None
     }
 }
 

@@ -6,13 +6,13 @@ use std::pin::Pin;
 
 use switchtower_contract::{Event, Events};
 
-pub(super) struct Outbox {
+pub(super) struct EventBuffer {
     to: Events,
     waiting: VecDeque<Event>,
     sending: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
 }
 
-impl Outbox {
+impl EventBuffer {
     pub(super) fn new(to: Events) -> Self {
         Self { to, waiting: VecDeque::new(), sending: None }
     }

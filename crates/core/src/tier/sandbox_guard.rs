@@ -3,15 +3,15 @@
 use switchtower_contract::{Fault, Sandbox};
 
 use super::pool::Lease;
-use crate::request::Footprint;
+use crate::request::SideEffects;
 
 /// Dropped, the sandbox is gone.
-pub(super) enum Held {
+pub(super) enum SandboxGuard {
     Own(Box<dyn Sandbox>),
     Lent(Lease),
 }
 
-impl Held {
+impl SandboxGuard {
     pub(super) fn sandbox(&mut self) -> Result<&mut dyn Sandbox, Fault> {
         match self {
             Self::Own(sandbox) => Ok(sandbox.as_mut()),
@@ -22,20 +22,20 @@ impl Held {
     }
 
     /// For somebody who keeps it.
-    pub(super) fn into_kept(self) -> Result<Box<dyn Sandbox>, Fault> {
+    pub(super) fn into_sandbox(self) -> Result<Box<dyn Sandbox>, Fault> {
         match self {
             Self::Own(sandbox) => Ok(sandbox),
-            Self::Lent(lease) => {
-                lease.into_kept().ok_or_else(|| Fault::Unavailable { reason: "the sandbox was given back".to_owned() })
-            }
+            Self::Lent(lease) => lease
+                .into_sandbox()
+                .ok_or_else(|| Fault::Unavailable { reason: "the sandbox was given back".to_owned() }),
         }
     }
 
     /// The program came to its own end.
-    pub(super) fn give_back(self, footprint: Footprint) {
+    pub(super) fn give_back(self, side_effects: SideEffects) {
         match self {
             Self::Own(sandbox) => drop(sandbox),
-            Self::Lent(lease) => lease.give_back(footprint),
+            Self::Lent(lease) => lease.give_back(side_effects),
         }
     }
 
