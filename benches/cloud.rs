@@ -22,7 +22,7 @@ use switchtower_core::router::{Parts, Router};
 use switchtower_core::seed::Seed;
 use switchtower_core::tier::{Tier, Tiers};
 use switchtower_e2b::{Address, BodyStream, E2b, HttpTransport, Identity, Key, Liveness, Transport, TransportError};
-use switchtower_fake_e2b::{Fake, Kernels, Latency, Plan, Settings};
+use switchtower_fake_e2b::{Fake, KernelMode, Latency, Plan, Settings};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 
@@ -209,7 +209,7 @@ async fn warm_against_new() {
     let settings = Settings {
         plan: Plan::Unlimited,
         latency: Latency::E2b2026,
-        kernels: Kernels::python(),
+        kernels: KernelMode::python(),
         ..Settings::default()
     };
     let fake = Fake::new(settings);

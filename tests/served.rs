@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use serde_json::{Value, json};
 use switchtower_e2b::{HttpTransport, Transport as _, TransportError};
-use switchtower_fake_e2b::{Fake, Kernels, Plan, Settings};
+use switchtower_fake_e2b::{Fake, KernelMode, Plan, Settings};
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
@@ -33,7 +33,7 @@ impl StandIn {
     }
 
     async fn start_as(key: Option<String>) -> Self {
-        let settings = Settings { plan: Plan::Unlimited, kernels: Kernels::python(), key, ..Settings::default() };
+        let settings = Settings { plan: Plan::Unlimited, kernels: KernelMode::python(), key, ..Settings::default() };
         Self::start_with(settings).await
     }
 

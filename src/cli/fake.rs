@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use switchtower_fake_e2b::{Fake, Faults, Kernels, Latency, Plan, Rates, Settings, Template};
+use switchtower_fake_e2b::{Fake, Faults, KernelMode, Latency, Plan, Rates, Settings, Template};
 use tokio::net::TcpListener;
 
 use super::exit::CliError;
@@ -95,7 +95,7 @@ impl FakeE2b {
             rates,
             seed: self.seed,
             key: self.key,
-            kernels: Kernels::Python { program: self.python },
+            kernels: KernelMode::Python { program: self.python },
             templates,
         }
     }

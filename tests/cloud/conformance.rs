@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use switchtower_contract::conformance::{PYTHON, TestPrograms, run_suite};
 use switchtower_e2b::{Address, Config, E2b, HttpTransport, Identity, Key, Liveness};
-use switchtower_fake_e2b::{Fake, Kernels, Plan, Settings};
+use switchtower_fake_e2b::{Fake, KernelMode, Plan, Settings};
 
 use super::in_process::account;
 
@@ -15,7 +15,7 @@ const PROGRAMS: TestPrograms = TestPrograms { tolerance: Duration::from_secs(3),
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_client_keeps_every_promise_over_real_kernels() {
-    let fake = Fake::new(Settings { plan: Plan::Unlimited, kernels: Kernels::python(), ..Settings::default() });
+    let fake = Fake::new(Settings { plan: Plan::Unlimited, kernels: KernelMode::python(), ..Settings::default() });
     let mut config = Config::default();
     config.limits.creations_per_second = Some(1000);
     config.limits.max_concurrent = Some(100);

@@ -18,7 +18,7 @@ use switchtower_core::router::{Answer, Parts, Router};
 use switchtower_core::seed::Seed;
 use switchtower_core::tier::{self, Tier, Tiers};
 use switchtower_e2b::E2b;
-use switchtower_fake_e2b::{Fake, Kernels, Settings};
+use switchtower_fake_e2b::{Fake, KernelMode, Settings};
 
 use super::in_process::account;
 
@@ -34,7 +34,7 @@ pub(super) fn scripted() -> Settings {
         let check = "{\"python\": \"3.12.0\", \"missing\": [], \"processor\": \"one\"}\n";
         if code.contains("_switchtower_check") { check } else { "" }.to_owned()
     };
-    Settings { kernels: Kernels::Scripted { unscripted: Arc::new(unscripted) }, ..Settings::default() }
+    Settings { kernels: KernelMode::Scripted { unscripted: Arc::new(unscripted) }, ..Settings::default() }
 }
 
 impl TestHarness {

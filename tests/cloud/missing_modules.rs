@@ -9,7 +9,7 @@ use switchtower_core::route::{Leg, Route};
 use switchtower_core::seed::Seed;
 use switchtower_core::tier::{Attempt, Relay, Terms, Tier, Tiers, Walked};
 use switchtower_e2b::E2b;
-use switchtower_fake_e2b::{Fake, Kernels, Plan, Settings, Template};
+use switchtower_fake_e2b::{Fake, KernelMode, Plan, Settings, Template};
 
 use super::harness::request;
 use super::in_process::account;
@@ -18,7 +18,7 @@ use super::in_process::account;
 fn cloud(modules: Option<&[&str]>) -> (Fake, E2b, Cloud) {
     let modules = modules.map(|names| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>());
     let templates = [("code-interpreter-v1".to_owned(), Template { tag: "default".to_owned(), modules })].into();
-    let settings = Settings { plan: Plan::Unlimited, kernels: Kernels::python(), templates, ..Settings::default() };
+    let settings = Settings { plan: Plan::Unlimited, kernels: KernelMode::python(), templates, ..Settings::default() };
     let mut cloud = Cloud::default();
     cloud.account.limits.creations_per_second = Some(100);
     cloud.tier.pool = None;

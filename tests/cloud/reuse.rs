@@ -3,7 +3,7 @@
 use switchtower::config::Cloud;
 use switchtower_contract::{Exit, File};
 use switchtower_core::tier::pool;
-use switchtower_fake_e2b::{Fake, Kernels, Plan, Settings};
+use switchtower_fake_e2b::{Fake, KernelMode, Plan, Settings};
 
 use super::harness::{TestHarness, remote};
 use super::in_process::account;
@@ -13,7 +13,7 @@ fn single(reuse: pool::Reuse) -> TestHarness {
     let mut cloud = Cloud::default();
     cloud.account.limits.creations_per_second = Some(100);
     cloud.tier.pool = Some(pool::Config { min: 0, target: 1, max: 1, reuse, ..pool::Config::default() });
-    let settings = Settings { plan: Plan::Unlimited, kernels: Kernels::python(), ..Settings::default() };
+    let settings = Settings { plan: Plan::Unlimited, kernels: KernelMode::python(), ..Settings::default() };
     let fake = Fake::new(settings);
     let account = account(&fake, cloud.account);
     TestHarness::with(fake, account, cloud.tier, 1)

@@ -12,7 +12,7 @@ use futures_util::TryStreamExt as _;
 use serde_json::{Value, json};
 use switchtower_contract::{Backend as _, Events, Language, Limits, Program, Spec};
 use switchtower_e2b::{Address, Config, E2b, HttpTransport, Identity, Key, Liveness, Transport as _};
-use switchtower_fake_e2b::{Fake, Kernels, Plan, Settings};
+use switchtower_fake_e2b::{Fake, KernelMode, Plan, Settings};
 use tokio::net::TcpListener;
 
 use crate::served::{ADMIN, KEY, Server, StandIn, switchtower};
@@ -259,7 +259,7 @@ impl axum::serve::Listener for CountingListener {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_are_reused() {
-    let settings = Settings { plan: Plan::Unlimited, kernels: Kernels::python(), ..Settings::default() };
+    let settings = Settings { plan: Plan::Unlimited, kernels: KernelMode::python(), ..Settings::default() };
     let fake = Fake::new(settings);
     let inner = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", inner.local_addr().unwrap());

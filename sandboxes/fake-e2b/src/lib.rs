@@ -46,4 +46,4 @@ pub use fake::{Fake, serve};
 pub use faults::{Faults, InvalidFault};
 pub use latency::{Latency, UnknownLatency};
 pub use plan::{Plan, UnknownPlan};
-pub use settings::{Kernels, Rates, Settings, Template};
+pub use settings::{KernelMode, Rates, Settings, Template};

@@ -15,7 +15,7 @@ use crate::kernel::{Kernel, PythonKernel, ScriptedKernel, backend};
 use crate::namespace::{Interpreter, Namespace};
 use crate::process::Processes;
 use crate::random::SeededRandom;
-use crate::settings::{Kernels, Template};
+use crate::settings::{KernelMode, Template};
 
 /// What code without a script prints.
 type Unscripted = Arc<dyn Fn(&str) -> String + Send + Sync>;
@@ -64,10 +64,10 @@ pub(crate) struct NewSandbox {
 }
 
 impl KernelKind {
-    pub(crate) fn new(kernels: &Kernels) -> Self {
+    pub(crate) fn new(kernels: &KernelMode) -> Self {
         match kernels {
-            Kernels::Python { program } => Self::Python(Arc::new(Interpreter::new(program.clone()))),
-            Kernels::Scripted { unscripted } => Self::Scripted(unscripted.clone()),
+            KernelMode::Python { program } => Self::Python(Arc::new(Interpreter::new(program.clone()))),
+            KernelMode::Scripted { unscripted } => Self::Scripted(unscripted.clone()),
         }
     }
 }

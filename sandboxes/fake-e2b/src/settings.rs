@@ -20,7 +20,7 @@ pub struct Settings {
     pub seed: u64,
     /// The API key that is accepted. `None`: any key that is not empty.
     pub key: Option<String>,
-    pub kernels: Kernels,
+    pub kernels: KernelMode,
     /// The templates that exist, by name. Empty: every name exists.
     pub templates: BTreeMap<String, Template>,
 }
@@ -45,9 +45,9 @@ pub struct Template {
     pub modules: Option<BTreeSet<String>>,
 }
 
-/// What runs the code.
+/// What runs programs.
 #[derive(Clone)]
-pub enum Kernels {
+pub enum KernelMode {
     /// A Python process per context.
     Python {
         /// The interpreter: a path, or a name to be found in `PATH`.
@@ -60,7 +60,7 @@ pub enum Kernels {
     },
 }
 
-impl Kernels {
+impl KernelMode {
     /// Returns Python kernels that run the `python3` of `PATH`.
     pub fn python() -> Self {
         Self::Python { program: PathBuf::from("python3") }
@@ -72,7 +72,7 @@ impl Kernels {
     }
 }
 
-impl fmt::Debug for Kernels {
+impl fmt::Debug for KernelMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Python { program } => f.debug_struct("Python").field("program", program).finish(),
@@ -91,7 +91,7 @@ impl Default for Settings {
             rates: Rates::default(),
             seed: 0,
             key: None,
-            kernels: Kernels::python(),
+            kernels: KernelMode::python(),
             templates: BTreeMap::new(),
         }
     }

@@ -8,7 +8,7 @@ mod clients;
 
 use std::path::Path;
 
-use switchtower_fake_e2b::{Fake, Kernels, Latency, Plan, Settings, serve};
+use switchtower_fake_e2b::{Fake, KernelMode, Latency, Plan, Settings, serve};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
@@ -35,7 +35,7 @@ fn settings() -> Settings {
     Settings {
         plan: Plan::Unlimited,
         latency: Latency::None,
-        kernels: Kernels::python(),
+        kernels: KernelMode::python(),
         key: Some("e2b_sdk_test".to_owned()),
         ..Settings::default()
     }

@@ -9,7 +9,7 @@ use switchtower_core::request::{CacheMode, Caller, Request};
 use switchtower_core::route::TierName;
 use switchtower_core::tier::{Attempt, Tier};
 use switchtower_e2b::limits;
-use switchtower_fake_e2b::{Counts, Fake, Kernels, Latency, Plan, Rates, Settings};
+use switchtower_fake_e2b::{Counts, Fake, KernelMode, Latency, Plan, Rates, Settings};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 
@@ -83,7 +83,7 @@ impl Load {
             plan: self.plan,
             latency: self.latency,
             rates,
-            kernels: Kernels::Python { program: self.python.clone() },
+            kernels: KernelMode::Python { program: self.python.clone() },
             ..Settings::default()
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(failed)?;

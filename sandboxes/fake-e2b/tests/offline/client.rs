@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use switchtower_fake_e2b::{Fake, Kernels, Plan, Settings};
+use switchtower_fake_e2b::{Fake, KernelMode, Plan, Settings};
 use tower::ServiceExt;
 
 pub(crate) struct Client {
@@ -30,7 +30,7 @@ pub(crate) struct SandboxHandle {
 
 /// Scripted kernels, no limits.
 pub(crate) fn settings() -> Settings {
-    Settings { plan: Plan::Unlimited, kernels: Kernels::scripted(), ..Settings::default() }
+    Settings { plan: Plan::Unlimited, kernels: KernelMode::scripted(), ..Settings::default() }
 }
 
 impl Client {

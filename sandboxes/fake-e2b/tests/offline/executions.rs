@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchtower_fake_e2b::{Kernels, Settings};
+use switchtower_fake_e2b::{KernelMode, Settings};
 
 use crate::client::{Client, settings};
 
@@ -27,7 +27,7 @@ async fn the_rows_of_an_execution_have_a_fixed_order() {
 
 #[tokio::test(start_paused = true)]
 async fn code_without_a_script_prints_what_the_settings_say() {
-    let kernels = Kernels::Scripted { unscripted: Arc::new(|code| format!("{} bytes\n", code.len())) };
+    let kernels = KernelMode::Scripted { unscripted: Arc::new(|code| format!("{} bytes\n", code.len())) };
     let client = Client::new(Settings { kernels, ..settings() });
     let sandbox = client.open().await;
     assert!(client.run(&sandbox, "1 + 1").await.text.contains("5 bytes"));

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
-use switchtower_fake_e2b::{Kernels, Plan, Settings};
+use switchtower_fake_e2b::{KernelMode, Plan, Settings};
 
 use crate::client::{Client, SandboxHandle};
 
@@ -24,7 +24,7 @@ pub(crate) struct CellResult {
 
 impl TestHarness {
     pub(crate) async fn new() -> Self {
-        Self::with(Settings { plan: Plan::Unlimited, kernels: Kernels::python(), ..Settings::default() }).await
+        Self::with(Settings { plan: Plan::Unlimited, kernels: KernelMode::python(), ..Settings::default() }).await
     }
 
     pub(crate) async fn with(settings: Settings) -> Self {

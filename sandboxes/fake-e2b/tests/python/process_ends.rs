@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
-use switchtower_fake_e2b::{Fake, Kernels, Plan, Settings};
+use switchtower_fake_e2b::{Fake, KernelMode, Plan, Settings};
 
 use crate::harness::TestHarness;
 
@@ -64,7 +64,7 @@ async fn an_interpreter_that_namespaces_would_hide_runs_without_them() {
     let real =
         std::process::Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output().unwrap();
     std::os::unix::fs::symlink(String::from_utf8(real.stdout).unwrap().trim(), &program).unwrap();
-    let kernels = Kernels::Python { program };
+    let kernels = KernelMode::Python { program };
     let harness = TestHarness::with(Settings { plan: Plan::Unlimited, kernels, ..Settings::default() }).await;
     assert_eq!(harness.value(DAEMON).await, "/home/user");
     let home = harness.value("os.environ['HOME']").await;
@@ -114,7 +114,7 @@ async fn a_dead_interpreter_is_reported_and_replaced() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_interpreter_is_an_error_of_the_execution() {
-    let kernels = Kernels::Python { program: "/nowhere/python3".into() };
+    let kernels = KernelMode::Python { program: "/nowhere/python3".into() };
     let harness = TestHarness::with(Settings { plan: Plan::Unlimited, kernels, ..Settings::default() }).await;
     let (name, value) = harness.error("1").await;
     assert_eq!(name, "KernelError");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use switchtower_fake_e2b::{Kernels, Plan, Settings, Template};
+use switchtower_fake_e2b::{KernelMode, Plan, Settings, Template};
 
 use crate::harness::TestHarness;
 
@@ -52,7 +52,7 @@ IPython.get_ipython() is get_ipython()";
 async fn a_template_without_a_module_does_not_import_it() {
     let template = Template { tag: "v1".to_owned(), modules: Some(BTreeSet::new()) };
     let templates = [("mine".to_owned(), template)].into();
-    let kernels = Kernels::python();
+    let kernels = KernelMode::python();
     let harness =
         TestHarness::with(Settings { plan: Plan::Unlimited, kernels, templates, ..Settings::default() }).await;
     assert_eq!(harness.value("import json, IPython; json.dumps(1)").await, "1");
