@@ -35,10 +35,28 @@ pub enum Code {
     ResourceExhausted,
     Unimplemented,
     DeadlineExceeded,
+    FailedPrecondition,
     Internal,
 }
 
 impl Code {
+    const ALL: [Self; 9] = [
+        Self::InvalidArgument,
+        Self::NotFound,
+        Self::AlreadyExists,
+        Self::PermissionDenied,
+        Self::ResourceExhausted,
+        Self::Unimplemented,
+        Self::DeadlineExceeded,
+        Self::FailedPrecondition,
+        Self::Internal,
+    ];
+
+    /// Returns the code that the protocol spells like this.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.name() == name)
+    }
+
     /// Returns the code as the protocol spells it.
     pub fn name(self) -> &'static str {
         match self {
@@ -49,6 +67,7 @@ impl Code {
             Self::ResourceExhausted => "resource_exhausted",
             Self::Unimplemented => "unimplemented",
             Self::DeadlineExceeded => "deadline_exceeded",
+            Self::FailedPrecondition => "failed_precondition",
             Self::Internal => "internal",
         }
     }
@@ -56,7 +75,7 @@ impl Code {
     /// Returns the HTTP status that a unary call fails with.
     pub fn status(self) -> StatusCode {
         match self {
-            Self::InvalidArgument => StatusCode::BAD_REQUEST,
+            Self::InvalidArgument | Self::FailedPrecondition => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::AlreadyExists => StatusCode::CONFLICT,
             Self::PermissionDenied => StatusCode::FORBIDDEN,

@@ -6,11 +6,12 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use switchtower_core::request::Caller;
 use switchtower_core::session::{Session, TokenCheck, TokenKind};
+use switchtower_e2b_wire::errors;
 
-use super::address::{Address, ENVD, INTERPRETER};
+use super::address::{Address, ENVD_PORT, INTERPRETER_PORT};
 use super::caller;
 use super::debug::{self, DebugPort};
-use super::response::{self, Refusal};
+use super::response::Refusal;
 use super::signed_link::SignedLink;
 use super::state::E2bState;
 
@@ -46,18 +47,18 @@ impl Access {
         if debug_port.is_some() && address.id == debug::SANDBOX {
             return Ok(Self::Trusted);
         }
-        if address.port == Some(ENVD) && !headers.contains_key(ACCESS_HEADER) && SignedLink::is_link(request) {
+        if address.port == Some(ENVD_PORT) && !headers.contains_key(ACCESS_HEADER) && SignedLink::is_link(request) {
             return SignedLink::check(state, &address.id, request).map(|()| Self::Link);
         }
         let access = Self::from_headers(state, address, headers, debug_port)?;
         let is_cell = request.uri().path().trim_matches('/') == "execute";
         let is_allowed = match (&access, address.port) {
-            (Self::TrafficToken, Some(ENVD)) => false,
-            (Self::TrafficToken, Some(INTERPRETER)) => !is_cell,
-            (Self::None, Some(ENVD | INTERPRETER) | None) => false,
+            (Self::TrafficToken, Some(ENVD_PORT)) => false,
+            (Self::TrafficToken, Some(INTERPRETER_PORT)) => !is_cell,
+            (Self::None, Some(ENVD_PORT | INTERPRETER_PORT) | None) => false,
             (Self::Trusted | Self::Token | Self::TrafficToken | Self::Link | Self::Key(_) | Self::None, _) => true,
         };
-        if is_allowed { Ok(access) } else { Err(Box::new(response::token())) }
+        if is_allowed { Ok(access) } else { Err(Box::new(errors::unauthorized())) }
     }
 
     fn from_headers(
@@ -72,7 +73,7 @@ impl Access {
             let Some(token) = headers.get(name) else { continue };
             match state.sessions.check_token(kind, &address.id, token.as_bytes()) {
                 TokenCheck::Valid => return Ok(access),
-                TokenCheck::Stale => return Err(Box::new(response::gone(&address.id))),
+                TokenCheck::Stale => return Err(Box::new(errors::sandbox_not_running(&address.id))),
                 // A wrong token is refused, whatever else is shown.
                 TokenCheck::Invalid => return Ok(Self::None),
             }
@@ -87,15 +88,17 @@ impl Access {
         match self {
             Self::Trusted | Self::Token | Self::TrafficToken | Self::Link => true,
             Self::Key(caller) => caller == session.caller(),
-            Self::None => !matches!(port, Some(ENVD | INTERPRETER) | None) && session.has_public_ports(),
+            Self::None => !matches!(port, Some(ENVD_PORT | INTERPRETER_PORT) | None) && session.has_public_ports(),
         }
     }
 
     /// Returns the answer for a sandbox that does not exist or that this is not valid for.
     pub(super) fn refusal(&self, id: &str) -> Refusal {
         Box::new(match self {
-            Self::None => response::token(),
-            Self::Trusted | Self::Token | Self::TrafficToken | Self::Link | Self::Key(_) => response::gone(id),
+            Self::None => errors::unauthorized(),
+            Self::Trusted | Self::Token | Self::TrafficToken | Self::Link | Self::Key(_) => {
+                errors::sandbox_not_running(id)
+            }
         })
     }
 }

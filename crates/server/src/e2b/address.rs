@@ -1,11 +1,7 @@
 //! Which sandbox and which of its ports a request is for.
 
 use axum::http::{HeaderMap, header};
-
-/// The port of envd.
-pub(super) const ENVD: u16 = 49983;
-/// The port of the code interpreter.
-pub(super) const INTERPRETER: u16 = 49999;
+pub(super) use switchtower_e2b_wire::control::{ENVD_PORT, INTERPRETER_PORT};
 
 /// A sandbox and one of its ports.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,9 +9,10 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use switchtower_contract::Machine;
 use switchtower_core::session::{MachineUse, SessionState};
+use switchtower_e2b_wire::errors;
 
 use super::access::Access;
-use super::address::{Address, ENVD, INTERPRETER};
+use super::address::{Address, ENVD_PORT, INTERPRETER_PORT};
 use super::envd::Watchers;
 use super::response::{self, Refusal};
 use super::sandbox_handle::SandboxHandle;
@@ -49,10 +50,10 @@ pub(super) async fn handle(
     }
     wake(&sandbox).await?;
     match port {
-        Some(ENVD) => envd::call(watchers, sandbox, request).await,
-        Some(INTERPRETER) => interpreter::call(sandbox, request).await,
+        Some(ENVD_PORT) => envd::call(watchers, sandbox, request).await,
+        Some(INTERPRETER_PORT) => interpreter::call(sandbox, request).await,
         Some(port) => call_port(&sandbox, port, request).await,
-        None => Err(Box::new(response::text(StatusCode::BAD_REQUEST, "Invalid sandbox port"))),
+        None => Err(Box::new(errors::text(StatusCode::BAD_REQUEST, "Invalid sandbox port"))),
     }
 }
 
@@ -73,7 +74,7 @@ async fn wake(sandbox: &SandboxHandle) -> Result<(), Refusal> {
 async fn call_port(sandbox: &SandboxHandle, port: u16, request: Request) -> Result<Response, Refusal> {
     let session = &sandbox.session;
     if session.machine().is_none() && !session.can_promote() {
-        return Err(Box::new(response::closed(session.id(), port)));
+        return Err(Box::new(errors::port_not_open(session.id(), port)));
     }
     let machine = session.promote(&format!("the port {port}")).await;
     let machine = machine.map_err(|error| Box::new(response::refused(&error)))?;
@@ -98,6 +99,6 @@ async fn forward_request(
 ) -> Result<Response, Refusal> {
     let (parts, stream) = request.into_parts();
     let body = sandbox.read(BodyKind::Port, &parts.headers, stream).await;
-    let body = body.map_err(|error| Box::new(response::api(error.status(), &error.to_string())))?;
+    let body = body.map_err(|error| Box::new(errors::api(error.status(), &error.to_string())))?;
     Ok(forward::send(&sandbox.session, machine, port, parts, body.bytes).await)
 }

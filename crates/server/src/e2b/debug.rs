@@ -10,14 +10,14 @@ use axum::response::Response;
 use switchtower_core::error::Error;
 use switchtower_core::request::Caller;
 use switchtower_core::session::{AtEnd, CreateSession, Session};
+use switchtower_e2b_wire::errors;
 use tower::ServiceExt as _;
 
-use super::address::{ENVD, INTERPRETER};
-use super::response;
+use super::address::{ENVD_PORT, INTERPRETER_PORT};
 use super::state::E2bState;
 
 /// The ports: the control plane, envd, the code interpreter.
-pub const PORTS: [u16; 3] = [3000, ENVD, INTERPRETER];
+pub const PORTS: [u16; 3] = [3000, ENVD_PORT, INTERPRETER_PORT];
 
 /// The id of the one sandbox that such clients use.
 pub(super) const SANDBOX: &str = "debug_sandbox_id";
@@ -33,11 +33,11 @@ pub fn app(port: u16, inner: Router) -> Router {
 
 async fn add_address(State((port, inner)): State<(u16, Router)>, mut request: Request) -> Response {
     if is_foreign(request.headers()) {
-        return response::api(StatusCode::FORBIDDEN, "web pages of other origins may not call the debug ports");
+        return errors::api(StatusCode::FORBIDDEN, "web pages of other origins may not call the debug ports");
     }
     request.extensions_mut().insert(DebugPort);
     let headers = request.headers_mut();
-    if matches!(port, ENVD | INTERPRETER) && !headers.contains_key("e2b-sandbox-id") {
+    if matches!(port, ENVD_PORT | INTERPRETER_PORT) && !headers.contains_key("e2b-sandbox-id") {
         headers.insert("e2b-sandbox-id", HeaderValue::from_static(SANDBOX));
         headers.insert("e2b-sandbox-port", HeaderValue::from(port));
     }

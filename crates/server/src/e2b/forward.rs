@@ -7,8 +7,9 @@ use axum::response::Response;
 use futures_util::TryStreamExt as _;
 use switchtower_contract::{Fault, Machine};
 use switchtower_core::session::{MachineUse, Session};
+use switchtower_e2b_wire::errors;
 
-use super::address::ENVD;
+use super::address::ENVD_PORT;
 use super::response;
 
 /// Headers that are not forwarded: those of the connection, and credentials for this server. The machine's own credentials
@@ -41,7 +42,7 @@ pub(super) async fn forward(
     body: Bytes,
 ) -> Response {
     // What is started there may go on without anybody asking for it again.
-    let starts = parts.uri.path() == "/process.Process/Start" || port != ENVD;
+    let starts = parts.uri.path() == "/process.Process/Start" || port != ENVD_PORT;
     session.record_machine_use(if starts { MachineUse::StartsProcess } else { MachineUse::Call });
     send(session, machine, port, parts, body).await
 }
@@ -72,15 +73,15 @@ fn given_back(answer: Answer<switchtower_contract::Body>) -> Response {
 pub(super) fn failed(session: &Session, fault: &Fault) -> Response {
     match fault {
         Fault::Refused { reason, retry_after } => {
-            let mut response = response::api(StatusCode::TOO_MANY_REQUESTS, reason);
+            let mut response = errors::api(StatusCode::TOO_MANY_REQUESTS, reason);
             if let Some(after) = retry_after {
-                response::later(response.headers_mut(), *after);
+                response::add_retry_after(response.headers_mut(), *after);
             }
             response
         }
         Fault::Unavailable { .. } | Fault::Lost { .. } | Fault::Unsupported(_) => {
             tracing::debug!(session = session.id(), %fault, "the machine of a session did not answer");
-            response::gone(session.id())
+            errors::sandbox_not_running(session.id())
         }
     }
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use switchtower_core::session::Session;
+use switchtower_e2b_wire::errors;
 
-use super::response::{self, Refusal};
+use super::response::Refusal;
 use super::state::E2bState;
 use crate::service::body::{BodyError, ChargedBody};
 use crate::service::body_limits::BodyKind;
@@ -24,6 +25,6 @@ impl SandboxHandle {
 
     /// Returns the answer for a sandbox that is not running.
     pub(super) fn not_running(&self) -> Refusal {
-        Box::new(response::gone(self.session.id()))
+        Box::new(errors::sandbox_not_running(self.session.id()))
     }
 }

@@ -12,8 +12,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use switchtower_e2b_wire::errors;
 
-use super::address::{Address, ENVD};
+use super::address::{Address, ENVD_PORT};
 use super::recent_sandboxes::MAX_SANDBOXES;
 use super::response::{self, Refusal};
 use super::state::E2bState;
@@ -90,7 +91,7 @@ impl SignedLink {
             return Ok(());
         }
         state.link_failures.record(address);
-        Err(Box::new(response::token()))
+        Err(Box::new(errors::unauthorized()))
     }
 
     /// Finds the sandbox of a link that names none, among the most recently used ones.
@@ -102,14 +103,14 @@ impl SignedLink {
         let find =
             |link: Self| state.recent_sandboxes.list().into_iter().find(|it| link.is_made_with(it.access_token()));
         if let Some(session) = Self::of(state, request).and_then(find) {
-            return Ok(Address { id: session.id().to_owned(), port: Some(ENVD) });
+            return Ok(Address { id: session.id().to_owned(), port: Some(ENVD_PORT) });
         }
         state.link_failures.record(address);
         let message = format!(
             "the signature is expired, wrong, or of none of the {MAX_SANDBOXES} most recently used sandboxes: for an older \
-             sandbox use the host {ENVD}-SANDBOX_ID.DOMAIN, or send the header E2b-Sandbox-Id"
+             sandbox use the host {ENVD_PORT}-SANDBOX_ID.DOMAIN, or send the header E2b-Sandbox-Id"
         );
-        Err(Box::new(response::api(StatusCode::UNAUTHORIZED, &message)))
+        Err(Box::new(errors::api(StatusCode::UNAUTHORIZED, &message)))
     }
 }
 
@@ -118,8 +119,8 @@ fn check_rate(state: &E2bState, request: &Request) -> Result<Option<IpAddr>, Ref
     let address = request.extensions().get::<PeerAddress>().map(|peer| peer.0);
     let Some(wait) = state.link_failures.wait(address) else { return Ok(address) };
     let message = "too many wrong signatures from this address; retry later";
-    let mut response = response::api(StatusCode::TOO_MANY_REQUESTS, message);
-    response::later(response.headers_mut(), wait);
+    let mut response = errors::api(StatusCode::TOO_MANY_REQUESTS, message);
+    response::add_retry_after(response.headers_mut(), wait);
     Err(Box::new(response))
 }
 

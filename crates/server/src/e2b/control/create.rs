@@ -84,7 +84,7 @@ async fn create(
         sessions.create(caller, options).await.map_err(|error| refused(state, &error))?
     };
     state.recent_sandboxes.record_use(&session);
-    Ok((StatusCode::CREATED, Json(view::sandbox(&session))))
+    Ok((StatusCode::CREATED, Json(view::connection(&session))))
 }
 
 /// Returns the answer to a failed creation. At the caller's own limit a retry does not help, so it is not offered.
@@ -94,7 +94,7 @@ fn refused(state: &E2bState, error: &Error) -> Refusal {
     }
     let max = state.sessions.config().max_per_caller;
     let message = format!("you have reached the maximum number of concurrent sandboxes ({max})");
-    Box::new(response::finally(StatusCode::TOO_MANY_REQUESTS, &message))
+    Box::new(response::permanent(StatusCode::TOO_MANY_REQUESTS, &message))
 }
 
 impl Options {

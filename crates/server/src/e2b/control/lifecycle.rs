@@ -12,8 +12,9 @@ use serde::Deserialize;
 use serde_json::json;
 use switchtower_core::request::Caller;
 use switchtower_core::session::SessionState;
+use switchtower_e2b_wire::control::{CPU_COUNT, DISK_MB, MEMORY_MB, timestamp};
 
-use super::super::response::{self, Refusal, zulu};
+use super::super::response::{self, Refusal};
 use super::super::state::E2bState;
 use super::request::{bad_request, find_sandbox, into_response, parse_timeout, read_json};
 use super::view;
@@ -47,7 +48,7 @@ pub(super) async fn detail((State(state), Path(id), Extension(caller)): SandboxR
 pub(super) async fn end((State(state), Path(id), Extension(caller)): SandboxRequest) -> Response {
     match find_sandbox(&state, &caller, &id) {
         Ok(session) if session.end() => StatusCode::NO_CONTENT.into_response(),
-        Ok(_) => response::unknown(&id),
+        Ok(_) => response::unknown_sandbox(&id),
         Err(refused) => *refused,
     }
 }
@@ -82,7 +83,7 @@ pub(super) async fn pause((State(state), Path(id), Extension(caller)): SandboxRe
 }
 
 fn conflict<T>(message: &str) -> Result<T, Refusal> {
-    Err(Box::new(response::finally(StatusCode::CONFLICT, message)))
+    Err(Box::new(response::permanent(StatusCode::CONFLICT, message)))
 }
 
 /// Resumes a paused sandbox: the older form of [`connect`], which refuses a running one.
@@ -110,8 +111,8 @@ pub(super) async fn connect((State(state), Path(id), Extension(caller)): Sandbox
         session.extend(time);
         state.recent_sandboxes.record_use(&session);
         match session.state() {
-            SessionState::Running | SessionState::Paused => Ok((status, Json(view::sandbox(&session)))),
-            SessionState::Ended => Err(Box::new(response::unknown(&id))),
+            SessionState::Running | SessionState::Paused => Ok((status, Json(view::connection(&session)))),
+            SessionState::Ended => Err(Box::new(response::unknown_sandbox(&id))),
         }
     };
     into_response(connected.await)
@@ -121,18 +122,18 @@ pub(super) async fn connect((State(state), Path(id), Extension(caller)): Sandbox
 pub(super) async fn metrics((State(state), Path(id), Extension(caller)): SandboxRequest) -> Response {
     let metrics = find_sandbox(&state, &caller, &id).map(|session| {
         let wall = state.sessions.router().wall();
-        let total = view::MEMORY_MB << 20;
+        let total = MEMORY_MB << 20;
         let used = if session.machine().is_none() { session.files().size() } else { 0 };
         Json(json!([{
-            "timestamp": zulu(wall.now()),
+            "timestamp": timestamp(wall.now()),
             "timestampUnix": wall.unix_millis() / 1000,
-            "cpuCount": view::CPUS,
+            "cpuCount": CPU_COUNT,
             "cpuUsedPct": 0.0,
             "memUsed": 0,
             "memTotal": total,
             "memCache": 0,
             "diskUsed": used,
-            "diskTotal": view::DISK_MB << 20,
+            "diskTotal": DISK_MB << 20,
         }]))
     });
     into_response(metrics)

@@ -11,14 +11,12 @@ use axum::{Extension, Json};
 use serde_json::Value;
 use switchtower_core::request::Caller;
 use switchtower_core::session::SessionState;
+use switchtower_e2b_wire::control::{PAGE_SIZE, metadata_filter};
 
 use super::super::response::Refusal;
 use super::super::state::E2bState;
 use super::request::{bad_request, into_response};
 use super::view;
-
-/// Maximum and default number of sandboxes in a page.
-const PAGE_SIZE: usize = 100;
 
 type QueryPairs = Vec<(String, String)>;
 
@@ -66,7 +64,7 @@ fn page(
     }
     let more = all.len() > query.max;
     all.truncate(query.max);
-    let body: Vec<Value> = all.iter().map(|(_, session)| view::listed(session)).collect();
+    let body: Vec<Value> = all.iter().map(|(_, session)| view::list_entry(session)).collect();
     let mut response = Json(body).into_response();
     if let (true, Some((last, _))) = (more, all.last())
         && let Ok(token) = HeaderValue::try_from(last.token())
@@ -130,39 +128,13 @@ impl ListQuery {
         })?;
         Ok(Self {
             states: if states.is_empty() { default_states.to_vec() } else { states },
-            metadata: values("metadata").flat_map(parse_metadata).collect(),
+            metadata: values("metadata").flat_map(metadata_filter).collect(),
             template: values("template").next().map(str::to_owned),
             max: max.clamp(1, PAGE_SIZE),
             after,
             oldest_first: values("order").next() == Some("asc"),
         })
     }
-}
-
-/// Parses `a=b&c=d`. The SDKs percent-encode each part, then encode the pairs as a query, which is decoded here once more.
-fn parse_metadata(text: &str) -> QueryPairs {
-    let twice = |text: &str| decode(&decode(text));
-    let pair = |pair: &str| pair.split_once('=').map(|(key, value)| (twice(key), twice(value)));
-    text.split('&').filter_map(pair).collect()
-}
-
-/// Decodes the escapes of a query; anything else stays as it is.
-fn decode(text: &str) -> String {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        rest = after;
-        match (*first, after) {
-            (b'%', [high, low, after @ ..]) if digit(high).is_some() && digit(low).is_some() => {
-                bytes.extend(digit(high).zip(digit(low)).map(|(high, low)| high << 4 | low));
-                rest = after;
-            }
-            (b'+', _) => bytes.push(b' '),
-            (byte, _) => bytes.push(byte),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
@@ -182,7 +154,6 @@ mod tests {
         assert_eq!(list.states, [SessionState::Running, SessionState::Paused]);
         // By hand it is encoded once.
         assert_eq!(ListQuery::read(&query("metadata=user%3D%C3%A4%20b"), &[]).unwrap().metadata["user"], "ä b");
-        assert_eq!(decode("100% %zz +"), "100% %zz  ");
     }
 
     #[test]

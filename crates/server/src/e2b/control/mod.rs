@@ -14,6 +14,7 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
+use switchtower_e2b_wire::errors;
 
 use super::caller;
 use super::debug::DebugPort;
@@ -45,11 +46,11 @@ pub(super) fn routes(state: &Arc<E2bState>) -> Router {
 
 /// Answers for a path that E2B has and this server has not.
 async fn unsupported(uri: Uri) -> Response {
-    response::finally(StatusCode::NOT_IMPLEMENTED, &format!("{} is not supported by Switchtower", uri.path()))
+    response::permanent(StatusCode::NOT_IMPLEMENTED, &format!("{} is not supported by Switchtower", uri.path()))
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Response {
-    response::finally(StatusCode::METHOD_NOT_ALLOWED, &format!("{} has no {method}", uri.path()))
+    response::permanent(StatusCode::METHOD_NOT_ALLOWED, &format!("{} has no {method}", uri.path()))
 }
 
 /// Refuses requests without a valid key, and adds the caller to the others.
@@ -62,7 +63,7 @@ async fn require_key(State(state): State<Arc<E2bState>>, mut request: Request, n
         }
         None => {
             let message = "Invalid API key: send one that this server knows as X-API-Key";
-            response::api(StatusCode::UNAUTHORIZED, message).into_response()
+            errors::api(StatusCode::UNAUTHORIZED, message).into_response()
         }
     }
 }

@@ -22,13 +22,13 @@ pub(super) async fn read_json<T: DeserializeOwned>(
     body: Body,
 ) -> Result<T, Refusal> {
     let body = state.bodies.read(caller, BodyKind::Control, &HeaderMap::new(), body).await;
-    let body = body.map_err(|error| Box::new(response::finally(error.status(), &error.to_string())))?.bytes;
+    let body = body.map_err(|error| Box::new(response::permanent(error.status(), &error.to_string())))?.bytes;
     let text = if body.trim_ascii().is_empty() { b"{}".as_slice() } else { &body };
     serde_json::from_slice(text).map_err(|error| bad_request(&format!("Error when parsing request: {error}")))
 }
 
 pub(super) fn bad_request(message: &str) -> Refusal {
-    Box::new(response::finally(StatusCode::BAD_REQUEST, message))
+    Box::new(response::permanent(StatusCode::BAD_REQUEST, message))
 }
 
 /// Returns a time-out in seconds as a duration of whole seconds, rounded up.
@@ -53,7 +53,7 @@ pub(super) fn parse_timeout(seconds: f64, max: Duration) -> Result<Duration, Str
 /// The caller has no sandbox of this id.
 pub(super) fn find_sandbox(state: &E2bState, caller: &Caller, id: &str) -> Result<Arc<Session>, Refusal> {
     let session = state.sessions.find(caller, sandbox_id(id));
-    session.ok_or_else(|| Box::new(response::unknown(id)))
+    session.ok_or_else(|| Box::new(response::unknown_sandbox(id)))
 }
 
 pub(super) fn into_response(result: Result<impl IntoResponse, Refusal>) -> Response {

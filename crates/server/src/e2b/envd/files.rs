@@ -7,13 +7,14 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use switchtower_core::session::files::{FileError, Files};
+use switchtower_e2b_wire::errors;
+use switchtower_e2b_wire::files::written;
+use switchtower_e2b_wire::multipart::read_form;
 
-use super::super::response;
 use super::super::sandbox_handle::SandboxHandle;
 use super::local_reply::{LocalReply, reply_for_machine_path};
-use super::multipart;
 use crate::service::body::ChargedBody;
 
 #[derive(Deserialize)]
@@ -36,7 +37,7 @@ fn error_response(error: &FileError) -> Response {
         FileError::Full { .. } | FileError::NoSpace(_) => StatusCode::INSUFFICIENT_STORAGE,
         FileError::Moved => StatusCode::SERVICE_UNAVAILABLE,
     };
-    response::api(status, &error.to_string())
+    errors::api(status, &error.to_string())
 }
 
 pub(super) fn read(sandbox: &SandboxHandle, parts: &Parts) -> LocalReply {
@@ -53,20 +54,26 @@ pub(super) fn read(sandbox: &SandboxHandle, parts: &Parts) -> LocalReply {
 
 /// Writes one file from the body, or several from the parts of a form. If one of them needs a machine, all are written
 /// there.
-pub(super) fn write(sandbox: &SandboxHandle, parts: &Parts, body: &ChargedBody) -> LocalReply {
-    let bad_request = |message: &str| LocalReply::Response(response::api(StatusCode::BAD_REQUEST, message));
+pub(super) async fn write(sandbox: &SandboxHandle, parts: &Parts, body: &ChargedBody) -> LocalReply {
+    let bad_request = |message: &str| LocalReply::Response(errors::api(StatusCode::BAD_REQUEST, message));
     let path = FileQuery::of(parts).path.filter(|path| !path.is_empty());
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if parts.headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
         return bad_request("compressed uploads are not supported");
     }
     let is_form = kind.starts_with("multipart/form-data");
+    let charged = body.charge.bytes();
     let files: Vec<(String, Bytes)> = if is_form {
-        let Some(parts) = multipart::parts(kind, &body.bytes) else {
-            return bad_request("error parsing multipart form");
+        // The parts are copies, charged beside the body until they are written.
+        if let Err(no_space) = body.charge.resize(charged + body.bytes.len() as u64) {
+            return reply_to_failed_write(sandbox, &no_space.into());
+        }
+        let parts = match read_form(kind, &body.bytes).await {
+            Ok(parts) => parts,
+            Err(error) => return bad_request(&error.to_string()),
         };
         let parts = parts.into_iter().filter(|part| part.field == "file");
-        parts.map(|part| (path.clone().unwrap_or(part.filename), body.bytes.slice_ref(part.content))).collect()
+        parts.map(|part| (path.clone().unwrap_or(part.file_name), part.content)).collect()
     } else {
         vec![(path.unwrap_or_default(), body.bytes.clone())]
     };
@@ -76,44 +83,41 @@ pub(super) fn write(sandbox: &SandboxHandle, parts: &Parts, body: &ChargedBody) 
     if files.iter().any(|(path, _)| path.is_empty()) {
         return bad_request("path is required");
     }
-    let charged = body.charge.bytes();
-    if !is_form {
-        // The file keeps these bytes and charges them itself.
-        body.charge.shrink(0);
-    }
-    let written = write_local(sandbox, &files, is_form);
-    match written {
-        Ok(reply @ LocalReply::Response(_)) => reply,
-        // A machine has more space, or the folder that was named.
-        Ok(LocalReply::NeedsMachine(_)) | Err(FileError::Full { .. } | FileError::NoSpace(_))
-            if sandbox.session.can_promote() =>
-        {
-            let need = match written {
-                Ok(LocalReply::NeedsMachine(need)) => need,
-                Ok(LocalReply::Response(_)) | Err(_) => "files of that size".to_owned(),
-            };
-            match body.charge.reach(charged) {
-                Ok(()) => LocalReply::NeedsMachine(need),
-                Err(no_space) => LocalReply::Response(error_response(&no_space.into())),
-            }
-        }
+    // Each file charges its bytes itself. Only a form keeps its body beside them.
+    body.charge.shrink(if is_form { charged } else { 0 });
+    let reply = match write_local(sandbox, files) {
         Ok(reply) => reply,
-        Err(error) => LocalReply::Response(error_response(&error)),
+        Err(error) => reply_to_failed_write(sandbox, &error),
+    };
+    match reply {
+        LocalReply::Response(response) => LocalReply::Response(response),
+        // The body is sent to the machine, so it is charged again.
+        LocalReply::NeedsMachine(need) => match body.charge.reach(charged) {
+            Ok(()) => LocalReply::NeedsMachine(need),
+            Err(no_space) => LocalReply::Response(error_response(&no_space.into())),
+        },
     }
 }
 
-fn write_local(sandbox: &SandboxHandle, files: &[(String, Bytes)], is_form: bool) -> Result<LocalReply, FileError> {
+/// Returns the reply to an upload that failed: a machine has more space, any other error is the response.
+fn reply_to_failed_write(sandbox: &SandboxHandle, error: &FileError) -> LocalReply {
+    match error {
+        FileError::Full { .. } | FileError::NoSpace(_) if sandbox.session.can_promote() => {
+            LocalReply::NeedsMachine("files of that size".to_owned())
+        }
+        error => LocalReply::Response(error_response(error)),
+    }
+}
+
+fn write_local(sandbox: &SandboxHandle, files: Vec<(String, Bytes)>) -> Result<LocalReply, FileError> {
     let paths = files.iter().map(|(path, _)| Files::absolute(path)).collect::<Result<Vec<_>, _>>()?;
     if let Some(path) = paths.iter().find(|path| !Files::is_scratch(path)) {
         return reply_for_machine_path(sandbox, path);
     }
     let mut entries: Vec<Value> = Vec::new();
     for (path, (_, content)) in paths.iter().zip(files) {
-        // Copied, so that one part does not keep the whole form in memory.
-        let content = if is_form { Bytes::copy_from_slice(content) } else { content.clone() };
         let entry = sandbox.session.files().write(path, content)?;
-        let name = entry.path.rsplit('/').next().unwrap_or_default();
-        entries.push(json!({ "path": entry.path, "name": name, "type": "file" }));
+        entries.push(written(&entry.path));
     }
     Ok(LocalReply::Response(Json(entries).into_response()))
 }

@@ -5,10 +5,11 @@ use axum::http::request::Parts;
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use switchtower_core::session::files::{Entry, FileError, Files};
+use switchtower_e2b_wire::connect::{self, Code, Error};
+use switchtower_e2b_wire::files::{self, EntryKind};
 
-use super::super::response::zulu;
 use super::super::sandbox_handle::SandboxHandle;
-use super::connect::{self, Code, Error};
+use super::file_error::connect_error;
 use super::local_reply::{LocalReply, reply_for_machine_path};
 use super::messages::FilesystemMessage;
 use super::watch::{self, Watchers};
@@ -21,7 +22,7 @@ pub(super) fn call(
     body: &[u8],
 ) -> LocalReply {
     try_call(watchers, sandbox, method, parts, body)
-        .unwrap_or_else(|error| LocalReply::Response(error.answer(&parts.headers)))
+        .unwrap_or_else(|error| LocalReply::Response(error.response(&parts.headers)))
 }
 
 fn try_call(
@@ -31,8 +32,9 @@ fn try_call(
     parts: &Parts,
     body: &[u8],
 ) -> Result<LocalReply, Error> {
-    let message: FilesystemMessage = connect::message(&parts.headers, body)?;
-    let files = sandbox.session.files();
+    let message: FilesystemMessage = connect::read_message(&parts.headers, body)?;
+    let session_files = sandbox.session.files();
+    let absolute = |path: &str| Files::absolute(path).map_err(|error| connect_error(&error));
     match method {
         "GetWatcherEvents" => return Ok(json(&watchers.events(&sandbox.session, &message.watcher)?)),
         "RemoveWatcher" => {
@@ -42,26 +44,28 @@ fn try_call(
         _ => {}
     }
     let (path, to) = match method {
-        "Move" => (Files::absolute(&message.source)?, Some(Files::absolute(&message.destination)?)),
-        _ => (Files::absolute(&message.path)?, None),
+        "Move" => (absolute(&message.source)?, Some(absolute(&message.destination)?)),
+        _ => (absolute(&message.path)?, None),
     };
     if let Some(outside) = [Some(&path), to.as_ref()].into_iter().flatten().find(|path| !Files::is_scratch(path)) {
-        return Ok(reply_for_machine_path(sandbox, outside)?);
+        return reply_for_machine_path(sandbox, outside).map_err(|error| connect_error(&error));
     }
-    let entry = |entry: Result<Entry, FileError>| entry.map(|entry| json(&json!({ "entry": entry_json(&entry) })));
+    let entry = |entry: Result<Entry, FileError>| {
+        entry.map(|entry| json(&json!({ "entry": entry_json(&entry) }))).map_err(|error| connect_error(&error))
+    };
     Ok(match (method, to) {
-        ("Stat", _) => entry(files.stat(&path))?,
-        ("MakeDir", _) => entry(files.make_folder(&path))?,
-        ("Move", Some(to)) => entry(files.rename(&path, &to))?,
+        ("Stat", _) => entry(session_files.stat(&path))?,
+        ("MakeDir", _) => entry(session_files.make_folder(&path))?,
+        ("Move", Some(to)) => entry(session_files.rename(&path, &to))?,
         ("ListDir", _) => {
-            let entries = files.list(&path, message.depth)?;
+            let entries = session_files.list(&path, message.depth).map_err(|error| connect_error(&error))?;
             json(&json!({ "entries": entries.iter().map(entry_json).collect::<Vec<_>>() }))
         }
         ("Remove", _) => {
-            match files.remove(&path) {
+            match session_files.remove(&path) {
                 // Removing a missing file succeeds.
                 Ok(()) | Err(FileError::NotFound(_)) => json(&json!({})),
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(connect_error(&error)),
             }
         }
         ("CreateWatcher", _) => json(&watchers.create(&sandbox.session, &path, message.recursive)?),
@@ -75,21 +79,14 @@ fn json(answer: &Value) -> LocalReply {
 }
 
 fn entry_json(entry: &Entry) -> Value {
-    let (kind, mode, permissions) = if entry.folder {
-        ("FILE_TYPE_DIRECTORY", 0o755, "drwxr-xr-x")
-    } else {
-        ("FILE_TYPE_FILE", 0o644, "-rw-r--r--")
+    let (kind, mode) = if entry.folder { (EntryKind::Folder, 0o755) } else { (EntryKind::File, 0o644) };
+    let described = files::Entry {
+        path: &entry.path,
+        kind,
+        size: entry.size,
+        mode,
+        modified: entry.modified,
+        symlink_target: None,
     };
-    json!({
-        "name": entry.path.rsplit('/').next().unwrap_or_default(),
-        "type": kind,
-        "path": entry.path,
-        // proto3 writes large numbers as text.
-        "size": entry.size.to_string(),
-        "mode": mode,
-        "permissions": permissions,
-        "owner": "user",
-        "group": "user",
-        "modifiedTime": zulu(entry.modified),
-    })
+    described.json()
 }

@@ -3,12 +3,11 @@
 //! While a session is local, its own files are served from memory. Processes and all other files need a machine; once
 //! there is one, all calls are forwarded to it.
 
-mod connect;
+mod file_error;
 mod files;
 mod filesystem;
 mod local_reply;
 mod messages;
-mod multipart;
 mod process;
 mod watch;
 
@@ -22,14 +21,15 @@ use serde_json::json;
 use switchtower_contract::Machine;
 use switchtower_core::error::Error;
 use switchtower_core::session::files::FileError;
+use switchtower_e2b_wire::connect::{self, Code};
+use switchtower_e2b_wire::errors;
 
-use super::address::ENVD;
+use super::address::ENVD_PORT;
 use super::forward;
 use super::response::{self, Refusal};
 use super::sandbox_handle::SandboxHandle;
 use crate::service::body::{BodyError, ChargedBody};
 use crate::service::body_limits::BodyKind;
-use connect::Code;
 use local_reply::LocalReply;
 pub(super) use watch::Watchers;
 
@@ -81,12 +81,12 @@ fn body_refusal(sandbox: &SandboxHandle, kind: BodyKind, parts: &Parts, error: &
     let too_large = matches!(error, BodyError::TooLarge(_));
     if too_large && matches!(kind, BodyKind::Upload | BodyKind::LocalUpload) {
         let full = FileError::Full { most: sandbox.state.sessions.config().files };
-        return Box::new(response::api(StatusCode::INSUFFICIENT_STORAGE, &full.to_string()));
+        return Box::new(errors::api(StatusCode::INSUFFICIENT_STORAGE, &full.to_string()));
     }
     if matches!(error, BodyError::NoSpace(_)) && is_rpc(&parts.headers, parts.uri.path()) {
-        return Box::new(connect::Error::new(Code::ResourceExhausted, error.to_string()).answer(&parts.headers));
+        return Box::new(connect::Error::new(Code::ResourceExhausted, error.to_string()).response(&parts.headers));
     }
-    Box::new(response::api(error.status(), &error.to_string()))
+    Box::new(errors::api(error.status(), &error.to_string()))
 }
 
 async fn forward_call(
@@ -106,7 +106,7 @@ async fn forward_call(
         "/envs" => return Json(&sandbox.session.options().env).into_response(),
         _ => body,
     };
-    forward::forward(&sandbox.session, machine, ENVD, parts, body).await
+    forward::forward(&sandbox.session, machine, ENVD_PORT, parts, body).await
 }
 
 /// Handles a call to a session without a machine.
@@ -116,7 +116,7 @@ async fn call_local(watchers: &Watchers, sandbox: &SandboxHandle, parts: &Parts,
         (&Method::GET, "/envs") => LocalReply::Response(Json(&sandbox.session.options().env).into_response()),
         (&Method::GET, "/metrics") => LocalReply::Response(Json(metrics(sandbox)).into_response()),
         (&Method::GET, "/files") => files::read(sandbox, parts),
-        (&Method::POST, "/files") => files::write(sandbox, parts, body),
+        (&Method::POST, "/files") => files::write(sandbox, parts, body).await,
         (&Method::POST, _) if method("/filesystem.Filesystem").is_some() => {
             let method = method("/filesystem.Filesystem").unwrap_or_default();
             filesystem::call(watchers, sandbox, method, parts, &body.bytes)
@@ -129,9 +129,9 @@ async fn call_local(watchers: &Watchers, sandbox: &SandboxHandle, parts: &Parts,
             // Without a machine there is no process to reach.
             let error =
                 connect::Error::new(Code::NotFound, "the process was not found: no process runs in this sandbox");
-            LocalReply::Response(error.answer(&parts.headers))
+            LocalReply::Response(error.response(&parts.headers))
         }
-        _ => LocalReply::Response(response::api(
+        _ => LocalReply::Response(errors::api(
             StatusCode::NOT_FOUND,
             &format!("there is nothing at {}", parts.uri.path()),
         )),
@@ -157,11 +157,24 @@ fn refused(error: &Error, need: &str, parts: &Parts) -> Response {
     };
     let class = error.class().e2b;
     if is_rpc(&parts.headers, parts.uri.path()) {
-        return connect::Error::new(Code::of(class.connect), sentence).answer(&parts.headers);
+        return connect::Error::new(Code::from_name(class.connect).unwrap_or(Code::Internal), sentence)
+            .response(&parts.headers);
     }
-    response::api(response::status(class.envd_status), &sentence)
+    errors::api(response::status(class.envd_status), &sentence)
 }
 
 fn is_rpc(headers: &HeaderMap, path: &str) -> bool {
     connect::is_stream(headers) || path.starts_with("/process.") || path.starts_with("/filesystem.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_of_the_table_of_refusals_is_known() {
+        for kind in switchtower_core::error::Kind::ALL {
+            assert!(Code::from_name(kind.class().e2b.connect).is_some(), "{kind:?}");
+        }
+    }
 }

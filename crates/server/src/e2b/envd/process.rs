@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 
 use axum::body::Bytes;
 use serde_json::{Value, json};
-
-/// Bytes before a message: flags and length.
-const HEADER_BYTES: usize = 5;
+use switchtower_e2b_wire::connect::{Frame, frame, frames};
 
 /// Returns the request with the session's variables added; its own take precedence. A malformed request is returned
 /// unchanged, so that the machine refuses it.
@@ -19,16 +17,15 @@ pub(super) fn add_session_env(body: &Bytes, env: &BTreeMap<String, String>) -> B
 }
 
 fn try_add(body: &Bytes, env: &BTreeMap<String, String>) -> Option<Bytes> {
-    let (header, message) = body.split_at_checked(HEADER_BYTES)?;
+    let mut frames = frames(body);
+    let (Some(Ok(Frame::Message(message))), None) = (frames.next(), frames.next()) else { return None };
     let mut message: Value = serde_json::from_slice(message).ok()?;
     let process = message.get_mut("process")?.as_object_mut()?;
     let own = process.entry("envs").or_insert_with(|| json!({})).as_object_mut()?;
     for (name, value) in env {
         own.entry(name.clone()).or_insert_with(|| json!(value));
     }
-    let message = message.to_string();
-    let length = u32::try_from(message.len()).ok()?.to_be_bytes();
-    Some([&header[..1], &length, message.as_bytes()].concat().into())
+    Some(frame(&message))
 }
 
 #[cfg(test)]

@@ -16,12 +16,13 @@ use switchtower_contract::Machine;
 use switchtower_core::memory::Charge;
 use switchtower_core::session::files::{FileError, Files, Revision};
 use switchtower_core::session::{Session, SessionState};
+use switchtower_e2b_wire::connect::{self, Code, Error};
 use tokio::time::Instant;
 
-use super::super::address::ENVD;
+use super::super::address::ENVD_PORT;
 use super::super::forward;
 use super::super::sandbox_handle::SandboxHandle;
-use super::connect::{self, Code, Error};
+use super::file_error::connect_error;
 use super::messages::FilesystemMessage;
 use crate::service::body;
 
@@ -105,7 +106,8 @@ pub(super) fn stream(
     parts: &Parts,
     body: &[u8],
 ) -> Result<Response, Error> {
-    let snapshot = FolderSnapshot::new(sandbox.session.files(), folder, recursive, sandbox.session.open_charge())?;
+    let snapshot = FolderSnapshot::new(sandbox.session.files(), folder, recursive, sandbox.session.open_charge())
+        .map_err(|error| connect_error(&error))?;
     let keepalive = parts.headers.get("keepalive-ping-interval").and_then(|value| value.to_str().ok()?.parse().ok());
     let watch = WatchStream {
         session: Arc::clone(&sandbox.session),
@@ -114,7 +116,7 @@ pub(super) fn stream(
         keepalive_interval: Duration::from_secs(keepalive.unwrap_or(KEEPALIVE_SECONDS).max(1)),
         request: Some((parts.clone(), Bytes::copy_from_slice(body))),
     };
-    let start = connect::data(&json!({ "start": {} }));
+    let start = connect::frame(&json!({ "start": {} }));
     let chunks = stream::unfold(watch, async |mut watch| watch.next().await.map(|chunks| (chunks, watch)));
     Ok(connect::stream(Body::from_stream(stream::iter([Ok(start)]).chain(chunks.flatten()))))
 }
@@ -141,7 +143,7 @@ impl WatchStream {
             }
             if let Some(machine) = self.session.machine() {
                 let (parts, body) = self.request.take()?;
-                let response = forward::forward(&self.session, machine.as_ref(), ENVD, parts, body).await;
+                let response = forward::forward(&self.session, machine.as_ref(), ENVD_PORT, parts, body).await;
                 let rest = response.into_body().into_data_stream();
                 return Some(rest.map(|chunk| chunk.map_err(std::io::Error::other)).boxed());
             }
@@ -149,15 +151,15 @@ impl WatchStream {
                 Ok(events) => events,
                 Err(error) => {
                     self.request = None;
-                    return Some(once(Ok(connect::last(Some(&error.into())))));
+                    return Some(once(Ok(connect::end_frame(Some(&connect_error(&error))))));
                 }
             };
             if !events.is_empty() {
-                let frame = |event: &Value| connect::data(&json!({ "filesystem": event }));
+                let frame = |event: &Value| connect::frame(&json!({ "filesystem": event }));
                 return Some(once(Ok(events.iter().map(frame).collect::<Vec<_>>().concat().into())));
             }
             if Instant::now() >= keepalive_at {
-                return Some(once(Ok(connect::data(&json!({ "keepalive": {} })))));
+                return Some(once(Ok(connect::frame(&json!({ "keepalive": {} })))));
             }
             let until = keepalive_at.min(Instant::now() + CHECK_INTERVAL);
             // Both a change and the time-out lead to the next check.
@@ -196,7 +198,8 @@ impl Watchers {
     }
 
     pub(super) fn create(&self, session: &Arc<Session>, folder: &str, recursive: bool) -> Result<Value, Error> {
-        let snapshot = FolderSnapshot::new(session.files(), folder, recursive, session.open_charge())?;
+        let snapshot = FolderSnapshot::new(session.files(), folder, recursive, session.open_charge())
+            .map_err(|error| connect_error(&error))?;
         let mut watchers = self.lock();
         watchers.retain(|_, watcher| {
             watcher.session.upgrade().is_some_and(|session| session.state() != SessionState::Ended)
@@ -217,7 +220,8 @@ impl Watchers {
     pub(super) fn events(&self, session: &Arc<Session>, id: &str) -> Result<Value, Error> {
         let mut watchers = self.lock();
         let watcher = watchers.get_mut(id).filter(|watcher| watcher.is_of(session)).ok_or_else(|| missing(id))?;
-        Ok(json!({ "events": watcher.snapshot.events(session.files())? }))
+        let events = watcher.snapshot.events(session.files()).map_err(|error| connect_error(&error))?;
+        Ok(json!({ "events": events }))
     }
 
     pub(super) fn remove(&self, session: &Session, id: &str) -> Result<(), Error> {
@@ -245,7 +249,7 @@ impl Watchers {
         ) {
             return None;
         }
-        let message: FilesystemMessage = connect::message(&parts.headers, body).ok()?;
+        let message: FilesystemMessage = connect::read_message(&parts.headers, body).ok()?;
         let (machine_id, folder) = {
             let watchers = self.lock();
             let watcher = watchers.get(&message.watcher).filter(|watcher| watcher.is_of(session))?;
@@ -257,7 +261,7 @@ impl Watchers {
         let send = async |path: &str, message: Value| {
             let mut parts = parts.clone();
             parts.uri = path.parse().unwrap_or(parts.uri);
-            forward::forward(session, machine, ENVD, parts, message.to_string().into()).await
+            forward::forward(session, machine, ENVD_PORT, parts, message.to_string().into()).await
         };
         let machine_id = match machine_id {
             Some(machine_id) => machine_id,

@@ -3,8 +3,8 @@
 //! Python runs in the session, wherever that is. Other languages have kernels only on a machine.
 
 mod execute;
-mod line;
-mod lines;
+mod row_stream;
+mod rows;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -16,8 +16,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use switchtower_core::session::ContextInfo;
+use switchtower_e2b_wire::errors;
 
-use super::address::INTERPRETER;
+use super::address::INTERPRETER_PORT;
 use super::forward;
 use super::response::{self, Refusal};
 use super::sandbox_handle::SandboxHandle;
@@ -57,24 +58,20 @@ pub(super) async fn call(sandbox: SandboxHandle, request: Request) -> Result<Res
 }
 
 fn text(status: StatusCode, message: &str) -> Refusal {
-    Box::new(response::text(status, message))
+    Box::new(errors::text(status, message))
 }
 
-/// A body as JSON, refused as FastAPI does.
-fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(|wrong| {
-        let kind = if wrong.is_data() { "value_error" } else { "json_invalid" };
-        let detail = json!({ "detail": [{ "type": kind, "loc": ["body"], "msg": wrong.to_string() }] });
-        Box::new((StatusCode::UNPROCESSABLE_ENTITY, Json(detail)).into_response())
-    })
+/// Parses a body.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| Box::new(errors::invalid_body(&error)))
 }
 
 fn is_python(language: &str) -> bool {
     matches!(language.to_ascii_lowercase().as_str(), "python" | "python3" | "py")
 }
 
-fn missing(id: &str) -> Refusal {
-    text(StatusCode::NOT_FOUND, &format!("Context {id} not found"))
+fn unknown_context(id: &str) -> Refusal {
+    Box::new(errors::unknown_context(id))
 }
 
 fn described(context: &ContextInfo) -> Value {
@@ -85,7 +82,7 @@ fn described(context: &ContextInfo) -> Value {
 async fn contexts(sandbox: &SandboxHandle, parts: Parts) -> Response {
     let mut all: Vec<Value> = sandbox.session.contexts().iter().map(described).collect();
     if let Some(machine) = sandbox.session.machine() {
-        let answer = forward::forward(&sandbox.session, machine.as_ref(), INTERPRETER, parts, Bytes::new()).await;
+        let answer = forward::forward(&sandbox.session, machine.as_ref(), INTERPRETER_PORT, parts, Bytes::new()).await;
         let (status, patience) = (answer.status(), sandbox.state.bodies.timeout);
         let whole = body::read_response(answer.into_body(), 1 << 20, patience).await;
         let of_machine: Vec<Value> = match whole {
@@ -98,7 +95,7 @@ async fn contexts(sandbox: &SandboxHandle, parts: Parts) -> Response {
 }
 
 async fn open(sandbox: &SandboxHandle, parts: Parts, body: Bytes) -> Result<Response, Refusal> {
-    let asked: NewContext = parsed(&body)?;
+    let asked: NewContext = parse(&body)?;
     let failed = |why: &str| text(StatusCode::INTERNAL_SERVER_ERROR, &format!("Failed to create context: {why}"));
     match asked.language.as_deref().filter(|language| !is_python(language)) {
         None if !is_folder(sandbox, asked.cwd.as_deref()) => {
@@ -109,7 +106,9 @@ async fn open(sandbox: &SandboxHandle, parts: Parts, body: Bytes) -> Result<Resp
             Err(error) => Err(Box::new(response::refused_as_text(&error))),
         },
         Some(language) => match sandbox.session.promote(&format!("a context for {language}")).await {
-            Ok(machine) => Ok(forward::forward(&sandbox.session, machine.as_ref(), INTERPRETER, parts, body).await),
+            Ok(machine) => {
+                Ok(forward::forward(&sandbox.session, machine.as_ref(), INTERPRETER_PORT, parts, body).await)
+            }
             Err(error) => Err(failed(&error.public_message())),
         },
     }
@@ -132,9 +131,9 @@ async fn changed(
     match (changed, sandbox.session.machine()) {
         (Ok(true), _) => Ok(Json(Value::Null).into_response()),
         (Ok(false), Some(machine)) => {
-            Ok(forward::forward(&sandbox.session, machine.as_ref(), INTERPRETER, parts, body).await)
+            Ok(forward::forward(&sandbox.session, machine.as_ref(), INTERPRETER_PORT, parts, body).await)
         }
-        (Ok(false), None) => Err(missing(id)),
+        (Ok(false), None) => Err(unknown_context(id)),
         (Err(error), _) => Err(Box::new(response::refused_as_text(&error))),
     }
 }
