@@ -16,4 +16,6 @@ mod python_lists;
 mod served;
 mod session;
 mod simulation;
+mod structure;
+mod words;
 mod workloads;

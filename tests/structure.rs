@@ -1,0 +1,119 @@
+//! Keeps the layers inside `crates/core` apart, which Cargo cannot: each module imports only those that this table allows.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+
+/// A module of `crates/core/src` and the modules that it may import. A module may import only modules above its own line, so
+/// there are no circles; two on lines of one block do not import each other.
+const ALLOWED: [(&str, &[&str]); 16] = [
+    // Vocabulary.
+    ("route", &[]),
+    ("clock", &[]),
+    ("seed", &[]),
+    ("request", &["route"]),
+    // What is decided and counted without any tier.
+    ("memory", &["request"]),
+    ("quota", &["request"]),
+    ("analyse", &["request"]),
+    ("decide", &["analyse", "request", "route"]),
+    ("cache", &["analyse", "request", "route"]),
+    // Where programs run.
+    ("tier", &["analyse", "request", "route", "seed"]),
+    ("error", &["decide", "memory", "quota", "request", "route", "tier"]),
+    ("memo", &["analyse", "cache", "decide", "request", "route"]),
+    ("recheck", &["cache", "request", "route", "tier"]),
+    ("record", &["cache", "clock", "decide", "request", "route", "tier"]),
+    // The request path, and sessions over it.
+    (
+        "router",
+        &[
+            "analyse", "cache", "clock", "decide", "error", "memo", "quota", "recheck", "record", "request", "route",
+            "seed", "tier",
+        ],
+    ),
+    (
+        "session",
+        &["cache", "clock", "decide", "error", "memory", "record", "request", "route", "router", "seed", "tier"],
+    ),
+];
+
+/// Modules that decide, and so never wait.
+const WITHOUT_TOKIO: [&str; 2] = ["analyse", "decide"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/core/src")
+}
+
+/// Returns the sources of a module, its tests left out.
+fn sources(module: &str) -> Vec<(PathBuf, String)> {
+    let mut files = vec![root().join(format!("{module}.rs"))];
+    let mut folders = vec![root().join(module)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    files.retain(|path| !path.ends_with("tests.rs") && !path.iter().any(|part| part == "tests"));
+    let read = |path: PathBuf| Some((path.clone(), program_text(&fs::read_to_string(&path).ok()?)));
+    files.into_iter().filter_map(read).collect()
+}
+
+/// Returns a source without its comments and without the tests at its end.
+fn program_text(source: &str) -> String {
+    let source = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let code = source.lines().map(|line| line.split("//").next().unwrap_or_default());
+    code.collect::<Vec<_>>().join("\n")
+}
+
+/// Returns the modules of this crate that a source names.
+fn imports(source: &str) -> BTreeSet<String> {
+    let single = Regex::new(r"\bcrate::(\w+)").unwrap();
+    let group = Regex::new(r"\bcrate::\{([^}]*)\}").unwrap();
+    let name = Regex::new(r"(?:^|,)\s*(\w+)").unwrap();
+    let singles = single.captures_iter(source).map(|found| found[1].to_owned());
+    let groups = group
+        .captures_iter(source)
+        .flat_map(|found| name.captures_iter(&found[1]).map(|found| found[1].to_owned()).collect::<Vec<_>>());
+    singles.chain(groups).collect()
+}
+
+#[test]
+fn a_module_of_the_core_imports_only_what_is_below_it() {
+    let mut above = BTreeSet::new();
+    for (module, allowed) in ALLOWED {
+        assert!(allowed.iter().all(|name| above.contains(name)), "{module} may import only modules above its line");
+        above.insert(module);
+        let sources = sources(module);
+        assert!(!sources.is_empty(), "there is no module {module}");
+        for (path, source) in sources {
+            let wrong: Vec<String> = imports(&source)
+                .into_iter()
+                .filter(|name| name != module && !allowed.contains(&name.as_str()))
+                .collect();
+            assert!(wrong.is_empty(), "{} imports {wrong:?}; {module} may import {allowed:?}", path.display());
+        }
+    }
+    let declared = Regex::new(r"(?m)^(?:pub(?:\(crate\))? )?mod (\w+);").unwrap();
+    let lib = fs::read_to_string(root().join("lib.rs")).unwrap();
+    for module in declared.captures_iter(&lib).map(|found| found[1].to_owned()) {
+        assert!(above.contains(module.as_str()), "the module {module} has no line in the table of this test");
+    }
+}
+
+#[test]
+fn analysis_and_rules_know_no_runtime() {
+    let tokio = Regex::new(r"\btokio\b").unwrap();
+    for module in WITHOUT_TOKIO {
+        for (path, source) in sources(module) {
+            assert!(!tokio.is_match(&source), "{} imports tokio", path.display());
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Keeps private words out of what outsiders see: names of public items, messages, settings.
+//!
+//! The lists have exact identifiers and phrases that were replaced by the field's terms, not ordinary English. Kept on purpose: walk,
+//! relay, canary, zygote, tape, flight, lease, need, isolation floor, wall clock, home folder, a route's leg.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+use serde_json::Value;
+use switchtower::config::Config;
+
+/// Names of types, functions, modules and fields that say nothing to a stranger, with what is written instead.
+const NAMES: &[(&str, &str)] = &[
+    ("Asked", "the request's own name: CreateSession, ExecuteCell"),
+    ("Said", "the event's own name: CellEvent, WorkerReport"),
+    ("Told", "the event's own name"),
+    ("Order", "WorkerCommand"),
+    ("House", "Services, AppState"),
+    ("Trouble", "the error's own name"),
+    ("Standing", "TierStatus, SessionState"),
+    ("Seat", "ContextState"),
+    ("Seats", "permits"),
+    ("Bench", "IdleWorkers, Suite"),
+    ("Reserve", "Prewarmed"),
+    ("Wall", "WallClock"),
+    ("Walls", "Jail"),
+    ("Footprint", "SideEffects"),
+    ("Setback", "WalkError"),
+    ("Undecided", "DecideError"),
+    ("Trial", "AttemptRecorder"),
+    ("Unbuilt", "BuildError"),
+    ("Complaint", "CliError"),
+    ("Science", "NativeReport"),
+    ("Stuck", "NotReplayable"),
+    ("Exhausted", "QuotaExceeded"),
+    ("Ceilings", "RequestLimits"),
+    ("Opening", "KernelOptions"),
+    ("Ran", "CellOutcome"),
+    ("Chance", "Randomness"),
+    ("Bundle", "MimeBundle"),
+    ("Upkeep", "Maintenance"),
+    ("Renewal", "WorkerLifetime"),
+    ("Patience", "Timeouts"),
+    ("keep", "set_state, maintain"),
+    ("lasts", "ensure_lifetime"),
+    ("takes", "apply"),
+    ("becomes", "transition_to"),
+    ("settles", "resolve"),
+    ("follows", "attach"),
+    ("hears", "record_outcome"),
+    ("tells", "report"),
+    ("lands", "complete"),
+    ("objection", "problem"),
+    ("arrive", "state_transfer"),
+    ("carry", "state_transfer"),
+    ("legs", "local"),
+    ("seats", "permits"),
+    ("upkeep", "maintenance"),
+    ("asked", "parse"),
+    ("described", "view"),
+    ("glue", "into its caller"),
+    ("ceilings", "limits"),
+    ("patience", "wait_timeout"),
+];
+
+/// Phrases of messages, with what is written instead.
+const PHRASES: &[(&str, &str)] = &[
+    ("A field holds what it may not", "Invalid field value"),
+    ("This is switched off", "Disabled on this server"),
+    ("There is more work than room", "Server overloaded"),
+    ("This path has other methods", "Method not allowed"),
+    ("The body has another type", "Unsupported media type"),
+    ("A fault of the server", "Internal server error"),
+    ("quota used up", "rate limit exceeded"),
+    ("come back in", "retry after"),
+    ("has not the module", "does not provide module"),
+    ("no end long after its deadline", "run did not return within its grace period"),
+    ("to mend", "to fix"),
+    ("what would bring it", "how to enable it"),
+    ("whoever", "the caller, the client, the user"),
+    ("the house", "the server"),
+    ("the door", "the API"),
+];
+
+/// Settings' names, or parts of them between dots, with what is written instead.
+const SETTINGS: &[(&str, &str)] = &[
+    ("ceilings", "limits"),
+    ("most", "max_…"),
+    ("dear", "expensive_rebuild"),
+    ("spill", "evict_after"),
+    ("sleep", "machine_idle"),
+    ("cell", "cell_timeout"),
+    ("room", "kernels_per_worker"),
+    ("reserve", "prewarmed"),
+    ("renew_after", "max_runs_per_worker"),
+    ("renew_every", "max_worker_age"),
+    ("patience", "wait_timeout, client_timeout, max_retry_after"),
+    ("opening", "open_timeout"),
+    ("scratch", "scratch_bytes"),
+    ("slice", "time_slice"),
+    ("grace", "grace_period"),
+];
+
+/// Returns the Rust sources of the workspace that are built into programs: no tests, no benches, no build output.
+fn sources() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders: Vec<PathBuf> = ["src", "crates", "sandboxes"].map(|name| root.join(name)).to_vec();
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            if path.is_dir() && !["tests", "target", "benches"].iter().any(|out| name == *out) {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") && name != "tests.rs" {
+                files.push(path);
+            }
+        }
+    }
+    files
+}
+
+/// Returns a source without its comments and without the tests at its end.
+fn program_text(source: &str) -> String {
+    let source = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let comment = Regex::new(r"(?m)(^|\s)//.*$").unwrap();
+    comment.replace_all(source, "").into_owned()
+}
+
+fn in_sources(wrong: impl Fn(&str) -> Vec<String>) -> Vec<String> {
+    let found = sources().into_iter().flat_map(|path| {
+        let text = program_text(&fs::read_to_string(&path).unwrap());
+        wrong(&text).into_iter().map(|what| format!("{}: {what}", path.display())).collect::<Vec<_>>()
+    });
+    found.collect()
+}
+
+#[test]
+fn public_names_are_terms_of_the_field() {
+    let public =
+        Regex::new(r"\bpub (?:async |unsafe |const )*(?:(?:fn|struct|enum|trait|type|mod|static|const) )?(\w+)")
+            .unwrap();
+    let wrong = in_sources(|text| {
+        let named = public.captures_iter(text).filter_map(|found| {
+            let (name, instead) = NAMES.iter().find(|(name, _)| *name == &found[1])?;
+            Some(format!("`{name}` is public; write {instead}"))
+        });
+        named.collect()
+    });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn messages_are_in_plain_words() {
+    let literal = Regex::new(r#""(?:[^"\\]|\\.)*""#).unwrap();
+    let wrong = in_sources(|text| {
+        let found = literal.find_iter(text).flat_map(|literal| {
+            let phrases = PHRASES.iter().filter(move |(phrase, _)| literal.as_str().contains(phrase));
+            phrases.map(|(phrase, instead)| format!("a message has {phrase:?}; write {instead}"))
+        });
+        found.collect()
+    });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn settings_say_what_they_bound() {
+    fn keys(value: &Value, found: &mut Vec<String>) {
+        for (key, inner) in value.as_object().into_iter().flatten() {
+            found.push(key.clone());
+            keys(inner, found);
+        }
+    }
+    let mut found = Vec::new();
+    keys(&serde_json::to_value(Config::default()).unwrap(), &mut found);
+    for (name, instead) in SETTINGS {
+        assert!(!found.iter().any(|key| key == name), "there is a setting {name}; write {instead}");
+    }
+}
