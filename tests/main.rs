@@ -6,6 +6,7 @@ mod api;
 mod backend;
 mod cli;
 mod cloud;
+mod configuration;
 mod drop_in;
 mod e2b;
 mod fairness;
