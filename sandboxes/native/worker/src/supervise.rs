@@ -275,13 +275,13 @@ impl SupervisedRun {
                     }
                 }
                 (FromChild::Observed(effects), RunKind::Program) if self.observed.is_none() => {
-                    self.observed = Some(effects)
+                    self.observed = Some(effects);
                 }
                 (FromChild::Ended(reported_end), RunKind::Program | RunKind::Internal) => {
-                    self.reported_end = Some((reported_end, Vec::new()))
+                    self.reported_end = Some((reported_end, Vec::new()));
                 }
                 (FromChild::CellEnded { ending, changes }, RunKind::Cell) => {
-                    self.reported_end = Some((ending, changes))
+                    self.reported_end = Some((ending, changes));
                 }
                 (FromChild::Observed(_) | FromChild::Ended(_) | FromChild::CellEnded { .. }, _) => return false,
             }
