@@ -89,17 +89,11 @@ fn names_of_all_kinds_are_in_the_other_kernel_what_they_were_and_what_cannot_be_
         let look = "x, held[0] == x, p.v is held, f(2), began, len(text), _4, Out[4], open('/tmp/a').read()";
         let before = told(&session, look).await.replace("wasm: 5", "");
         let moved = run(&session, MOVES).await;
-        assert_eq!(moved.told(), "max_native_kernels: 6 | = 'MainThread'");
+        assert_eq!(moved.told(), "native: 6 | = 'MainThread'");
         assert!(moved.done.unwrap().moved.unwrap().contains("threads"));
-        assert_eq!(told(&session, look).await.replace("max_native_kernels: 7", ""), before);
-        assert_eq!(
-            told(&session, "held.append(2)\nraise KeyError('no')").await,
-            "max_native_kernels: 8 | KeyError: 'no'"
-        );
-        assert_eq!(
-            told(&session, "p.v[1], list(session for session in [1])").await,
-            "max_native_kernels: 9 | = (2, [1])"
-        );
+        assert_eq!(told(&session, look).await.replace("native: 7", ""), before);
+        assert_eq!(told(&session, "held.append(2)\nraise KeyError('no')").await, "native: 8 | KeyError: 'no'");
+        assert_eq!(told(&session, "p.v[1], list(session for session in [1])").await, "native: 9 | = (2, [1])");
 
         let session = open().await;
         told(&session, "import random\ndrawn = (random.random() for _ in range(9))\nnext(drawn) < 1").await;

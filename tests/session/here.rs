@@ -53,7 +53,7 @@ async fn a_state_that_cannot_be_made_again_is_an_error_that_names_the_cell_once_
     harness.here.mood().tears = false;
     assert_eq!(told(&session, "x\ny").await, "wasm: 3 | = 1 | = 2");
     let lost = run(&session, "die").await;
-    let stuck = "the state after cell 2 cannot be made again: it read the clock more often than is kept";
+    let stuck = "the state after cell 2 cannot be rebuilt: it read the clock more often than is kept";
     assert_eq!(lost.error(), format!("{stuck}; the context starts anew"));
     assert_eq!(told(&session, "x").await, "wasm: 1 | NameError: x");
 
@@ -61,7 +61,7 @@ async fn a_state_that_cannot_be_made_again_is_an_error_that_names_the_cell_once_
     large.files().write("/tmp/large", Bytes::from(vec![0; 33 << 20])).unwrap();
     run(&large, "x = 1").await;
     let lost = run(&large, "die").await.error();
-    assert!(lost.contains("after cell 1 cannot be made again: it and the cells before it are too large"), "{lost}");
+    assert!(lost.contains("after cell 1 cannot be rebuilt: it and the cells before it are too large"), "{lost}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -175,7 +175,7 @@ async fn a_state_that_cannot_be_taken_along_stays_where_it_is_and_the_error_says
         assert!(session.files().write("/tmp/a", "still here".into()).is_ok());
         session
     };
-    let again = "the state after cell 2 cannot be made again";
+    let again = "the state after cell 2 cannot be rebuilt";
     let session = stay("x = PLACE", &format!("{again}: x: it came out different there")).await;
     assert_eq!(told(&session, "x\nread /tmp/a").await, "wasm: 4 | = here | still here");
     // Nobody could tell that this one had to be elsewhere. There it would do what it did not do here.

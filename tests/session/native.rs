@@ -32,11 +32,11 @@ async fn a_cell_that_needs_the_other_tier_in_the_middle_begins_there_from_the_st
     let session = harness.open().await;
     run(&session, "x = 1\nprint heard").await;
     let moved = run(&session, "x += 1\nprint(\"a\")\nsleep(1)\nimport pandas\nprint(\"b\")\nx").await;
-    assert_eq!(moved.told(), "max_native_kernels: 2 | a | b | = 2");
+    assert_eq!(moved.told(), "native: 2 | a | b | = 2");
     assert_eq!(moved.done.unwrap().moved.as_deref(), Some("it needs the module pandas"));
     assert_eq!(harness.native.log()[0], "ran x = 1; print heard");
     let stays = run(&session, "x").await;
-    assert_eq!((stays.told().as_str(), stays.done.unwrap().moved), ("max_native_kernels: 3 | = 2", None));
+    assert_eq!((stays.told().as_str(), stays.done.unwrap().moved), ("native: 3 | = 2", None));
     assert!(session.machine().is_none() && session.tier().is_none());
     assert_eq!(there_are(&harness), (0, 1, 0));
 }
@@ -46,13 +46,13 @@ async fn what_obviously_needs_the_other_tier_begins_there_or_moves_there_before_
     let harness = TestHarness::with_native();
     let (fresh, used) = (harness.open().await, harness.open().await);
     let begun = run(&fresh, OBVIOUS).await;
-    assert_eq!((begun.told().as_str(), begun.done.unwrap().moved), ("max_native_kernels: 1", None));
+    assert_eq!((begun.told().as_str(), begun.done.unwrap().moved), ("native: 1", None));
     assert_eq!(harness.here.opened(), 0);
     run(&used, "x = 1").await;
     let moved = run(&used, OBVIOUS).await;
-    assert_eq!(moved.told(), "max_native_kernels: 2");
+    assert_eq!(moved.told(), "native: 2");
     assert!(moved.done.unwrap().moved.unwrap().starts_with("wasm lacks pandas"));
-    assert_eq!(told(&used, "x").await, "max_native_kernels: 3 | = 1");
+    assert_eq!(told(&used, "x").await, "native: 3 | = 1");
 }
 
 #[tokio::test(start_paused = true)]
@@ -78,7 +78,7 @@ async fn what_a_kernel_cannot_take_along_is_named_with_its_cell_and_the_kernel_g
     run(&session, "y = PLACE\nimport pandas").await;
     for number in [3, 5] {
         let stays = run(&session, BEYOND).await.error();
-        let why = "the state after cell 2 cannot be made again: y: it came out different there";
+        let why = "the state after cell 2 cannot be rebuilt: y: it came out different there";
         assert_eq!(stays, format!("the session cannot move to e2b: {why}"));
         assert_eq!(told(&session, "x\ny").await, format!("native: {} | = 1 | = native", number + 1));
     }
@@ -90,10 +90,7 @@ async fn what_a_kernel_cannot_take_along_is_named_with_its_cell_and_the_kernel_g
     let here = harness.open().await;
     run(&here, "z = PLACE").await;
     assert!(
-        run(&here, NEEDY)
-            .await
-            .error()
-            .contains("cannot move to native: the state after cell 1 cannot be made again: z")
+        run(&here, NEEDY).await.error().contains("cannot move to native: the state after cell 1 cannot be rebuilt: z")
     );
     assert_eq!(told(&here, "z").await, "wasm: 3 | = here");
     assert_eq!(there_are(&harness), (1, 0, 0));
@@ -107,7 +104,7 @@ async fn a_client_that_leaves_in_the_middle_of_a_move_finds_the_names_where_they
     session.files().write("/tmp/a", "client".into()).unwrap();
     run(&session, "x = 1\nimport pandas").await;
     assert!(timeout(seconds(2), run(&session, BEYOND)).await.is_err());
-    assert_eq!(told(&session, "x").await, "max_native_kernels: 3 | = 1");
+    assert_eq!(told(&session, "x").await, "native: 3 | = 1");
     assert_eq!((harness.native.opened(), there_are(&harness)), (1, (0, 1, 0)));
 }
 
@@ -119,7 +116,7 @@ async fn a_kernel_that_dies_takes_its_names_with_it_and_says_so_once() {
         run(&session, "x = 1\nimport pandas\nwrite /tmp/a kept").await;
         harness.native.log();
         let died = run(&session, dies).await;
-        assert_eq!((died.told().as_str(), harness.native.log().len()), ("max_native_kernels: 2", 1));
+        assert_eq!((died.told().as_str(), harness.native.log().len()), ("native: 2", 1));
         let done = died.done.unwrap();
         assert_eq!((done.outcome.exit, done.restarted, done.note.is_some()), (Exit::Killed, true, note));
         assert_eq!(there_are(&harness), (0, 0, 0));
@@ -139,19 +136,19 @@ async fn there_are_so_many_kernels_and_then_cells_go_on_along_their_route_or_are
         let full = run(&second, OBVIOUS).await;
         if machines {
             assert_eq!(full.told(), "e2b: 2");
-            assert!(full.done.unwrap().moved.unwrap().contains("native keeps 1 kernels of one caller"));
+            assert!(full.done.unwrap().moved.unwrap().contains("native keeps 1 kernel for the sessions of one caller"));
             continue;
         }
         assert!(matches!(&full.done, Err(Error::LimitReached { .. })), "{}", full.told());
         assert_eq!(
             full.error(),
-            "limit reached: native keeps 1 kernels of one caller's sessions at once: end a session, or restart or close a \
-             context that has one"
+            "limit reached: native keeps 1 kernel for the sessions of one caller: end a session, restart or close a \
+             context that has one, or wait until one of another session is idle for 5m"
         );
         assert_eq!(told(&second, "x").await, "wasm: 3 | = 2");
         first.end();
         sleep(seconds(1)).await;
-        assert_eq!(told(&second, "import pandas\nx").await, "max_native_kernels: 4 | = 2");
+        assert_eq!(told(&second, "import pandas\nx").await, "native: 4 | = 2");
         // A tier that refuses for itself.
         second.end();
         sleep(seconds(1)).await;
@@ -184,23 +181,20 @@ async fn one_caller_has_a_quarter_of_the_kernels_and_others_have_theirs() {
     let mut kept = Vec::new();
     for _ in 0..8 {
         let session = open_for(&harness, "ada").await;
-        assert_eq!(told(&session, "x = 1\nimport pandas\nx").await, "max_native_kernels: 1 | = 1");
+        assert_eq!(told(&session, "x = 1\nimport pandas\nx").await, "native: 1 | = 1");
         kept.push(session);
     }
     let ninth = open_for(&harness, "ada").await;
     let full = run(&ninth, NEEDY).await;
     assert!(matches!(&full.done, Err(Error::LimitReached { retry_after: Some(after), .. }) if !after.is_zero()));
-    assert!(full.error().contains("native keeps 8 kernels of one caller's sessions at once: end a session"));
+    assert!(full.error().contains("native keeps 8 kernels for the sessions of one caller: end a session"));
     for user in ["bob", "eve"] {
-        assert_eq!(
-            told(&*open_for(&harness, user).await, "x = 1\nimport pandas\nx").await,
-            "max_native_kernels: 1 | = 1"
-        );
+        assert_eq!(told(&*open_for(&harness, user).await, "x = 1\nimport pandas\nx").await, "native: 1 | = 1");
     }
     // What is given back can be had again.
     kept.pop().unwrap().end();
     sleep(seconds(1)).await;
-    assert_eq!(told(&ninth, "x = 1\nimport pandas\nx").await, "max_native_kernels: 2 | = 1");
+    assert_eq!(told(&ninth, "x = 1\nimport pandas\nx").await, "native: 2 | = 1");
 }
 
 #[tokio::test(start_paused = true)]
@@ -215,11 +209,9 @@ async fn the_kernel_that_was_idle_for_longest_is_given_up_for_another_caller_and
     let full = run(&other, NEEDY).await;
     let Err(Error::Overloaded { retry_after, .. }) = &full.done else { panic!("{}", full.told()) };
     assert!(*retry_after > seconds(290) && *retry_after <= seconds(300), "{retry_after:?}");
-    assert!(
-        full.error().contains("native keeps 2 kernels of sessions at once, and none of other callers has been idle")
-    );
+    assert!(full.error().contains("native keeps 2 kernels for all sessions together: end a session, or wait until"));
     sleep(seconds(300)).await;
-    assert_eq!(told(&other, "y = 3\nimport pandas\ny").await, "max_native_kernels: 2 | = 3");
+    assert_eq!(told(&other, "y = 3\nimport pandas\ny").await, "native: 2 | = 3");
     assert_eq!(there_are(&harness).1, 2);
     // The cell that counts on what is gone does not run; what it is told is why.
     harness.native.log();
@@ -230,16 +222,16 @@ async fn the_kernel_that_was_idle_for_longest_is_given_up_for_another_caller_and
     assert_eq!(
         done.note.as_deref(),
         Some(
-            "its kernel is gone: it was idle for more than 5m, and another caller needed its place; the context begins \
+            "its kernel is gone: it was idle for more than 5m, and another session needed its place; the context starts \
              anew: run its earlier cells again"
         )
     );
     assert_eq!(told(&first, "read /tmp/a\nx").await, "wasm: 1 | kept | NameError: x");
-    assert_eq!(told(&second, "x").await, "max_native_kernels: 2 | = 2");
+    assert_eq!(told(&second, "x").await, "native: 2 | = 2");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kernel_in_which_a_cell_runs_is_not_given_up_and_neither_is_one_of_the_caller_that_needs_another() {
+async fn a_kernel_in_which_a_cell_runs_is_not_given_up_and_an_idle_one_of_the_same_caller_is() {
     let harness = of_two();
     let (first, second) = (open_for(&harness, "ada").await, open_for(&harness, "bob").await);
     run(&first, "x = 1\nimport pandas").await;
@@ -247,14 +239,32 @@ async fn a_kernel_in_which_a_cell_runs_is_not_given_up_and_neither_is_one_of_the
     let runs = run(&first, "sleep(1000)\nx");
     let needs = async {
         sleep(seconds(400)).await;
-        // Its own is idle, that of the other is not.
+        // Its own is idle, that of the other caller is not.
         let another = open_for(&harness, "bob").await;
-        let full = run(&another, NEEDY).await;
-        assert!(matches!(full.done, Err(Error::Overloaded { .. })), "{}", full.told());
+        assert_eq!(told(&another, "y = 3\nimport pandas\ny").await, "native: 1 | = 3");
     };
     let (ran, ()) = tokio::join!(runs, needs);
-    assert_eq!(ran.told(), "max_native_kernels: 2 | = 1");
-    assert_eq!(told(&second, "x").await, "max_native_kernels: 2 | = 2");
+    assert_eq!(ran.told(), "native: 2 | = 1");
+    let gone = run(&second, "x").await.done.unwrap();
+    assert!(gone.restarted && gone.note.unwrap().contains("another session needed its place"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_callers_own_idle_kernel_is_given_up_for_its_next_session_and_a_refusal_says_when() {
+    let sessions = Config { max_native_kernels_per_caller: 1, ..Config::default() };
+    let harness = TestHarness::of(Plan { sessions, native: true, cloud: Cloud::Absent("none"), ..Plan::default() });
+    let (first, second) = (harness.open().await, harness.open().await);
+    run(&first, "x = 1\nimport pandas").await;
+    sleep(seconds(100)).await;
+    let full = run(&second, NEEDY).await.done;
+    assert!(
+        matches!(full, Err(Error::LimitReached { retry_after: Some(after), .. }) if after == seconds(200)),
+        "{full:?}"
+    );
+    sleep(seconds(200)).await;
+    assert_eq!(told(&second, "x = 2\nimport pandas\nx").await, "native: 2 | = 2");
+    let gone = run(&first, "x").await.done.unwrap();
+    assert!(gone.restarted && gone.note.unwrap().contains("another session of the same caller needed its place"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -264,10 +274,10 @@ async fn a_context_whose_kernel_was_given_up_says_so_on_the_machine_too_that_its
     let first = open_for(&harness, "ada").await;
     run(&first, "x = 1\nimport pandas").await;
     sleep(seconds(301)).await;
-    assert_eq!(told(&*open_for(&harness, "bob").await, NEEDY).await, "max_native_kernels: 1");
+    assert_eq!(told(&*open_for(&harness, "bob").await, NEEDY).await, "native: 1");
     first.promote("a command").await.unwrap();
     let gone = run(&first, "x").await.done.unwrap();
-    assert!(gone.restarted && gone.note.unwrap().contains("another caller needed its place"));
+    assert!(gone.restarted && gone.note.unwrap().contains("another session needed its place"));
     assert_eq!(told(&first, "x").await, "e2b: 1 | NameError: x");
 }
 
@@ -280,12 +290,12 @@ async fn files_go_with_a_context_and_stay_those_of_its_session() {
     session.files().remove("/tmp/gone").unwrap();
     assert_eq!(
         told(&session, "import pandas\nread /tmp/a\nread /tmp/b\nwrite /tmp/c native").await,
-        "max_native_kernels: 2 | clientwasm"
+        "native: 2 | clientwasm"
     );
     assert!(told(&session, "read /tmp/gone").await.ends_with("FileNotFoundError: /tmp/gone"));
     assert_eq!(session.files().read("/tmp/c").unwrap(), "native");
     session.files().write("/tmp/a", "anew".into()).unwrap();
-    assert_eq!(told(&session, "read /tmp/a").await, "max_native_kernels: 4 | anew");
+    assert_eq!(told(&session, "read /tmp/a").await, "native: 4 | anew");
     assert_eq!(told(&session, "import torch\ntorch.x = 1").await, "e2b: 5");
     assert_eq!(told(&session, "read /tmp/a\nread /tmp/b\nread /tmp/c").await, "e2b: 6 | anewwasmnative");
 }
@@ -297,7 +307,7 @@ async fn each_context_is_where_its_cells_led_it_and_a_machine_takes_all_of_them(
     let other = session.open_context(None).await.unwrap().id;
     run(&session, "x = 1\nimport pandas\nwrite /tmp/a native").await;
     assert_eq!(run_in(&session, &other, "x = 2\nread /tmp/a").await.told(), "wasm: 1 | native");
-    assert_eq!((told(&session, "x").await.as_str(), there_are(&harness)), ("max_native_kernels: 2 | = 1", (1, 1, 0)));
+    assert_eq!((told(&session, "x").await.as_str(), there_are(&harness)), ("native: 2 | = 1", (1, 1, 0)));
     run_in(&session, &other, BEYOND).await;
     assert_eq!((there_are(&harness), harness.machines.kernels()), ((0, 0, 1), 2));
     assert_eq!(told(&session, "x").await, "e2b: 3 | = 1");
@@ -316,13 +326,13 @@ async fn restarting_or_closing_a_context_gives_its_kernel_back_and_ends_the_cell
         session.restart_context(&id).await.unwrap()
     };
     let (cell, restarted) = tokio::join!(run(&session, "sleep(100)"), restarts);
-    assert!(restarted && cell.told() == "max_native_kernels: 2", "{}", cell.told());
+    assert!(restarted && cell.told() == "native: 2", "{}", cell.told());
     let done = cell.done.unwrap();
     assert_eq!((done.outcome.exit, done.restarted, there_are(&harness)), (Exit::Killed, true, (0, 0, 0)));
-    assert_eq!(told(&session, "import pandas\nx").await, "max_native_kernels: 1 | NameError: x");
+    assert_eq!(told(&session, "import pandas\nx").await, "native: 1 | NameError: x");
     session.close_context(&id).await.unwrap();
     let another = harness.open().await;
-    assert_eq!(told(&another, OBVIOUS).await, "max_native_kernels: 1");
+    assert_eq!(told(&another, OBVIOUS).await, "native: 1");
 }
 
 #[tokio::test(start_paused = true)]
@@ -335,7 +345,7 @@ async fn a_pause_keeps_the_names_and_an_idle_kernel_is_not_spilled() {
     assert_eq!((there_are(&harness), harness.sessions.kernel_memory()), ((0, 1, 0), 4 << 20));
     sleep(seconds(500)).await;
     assert!(session.resume(seconds(100)).await.unwrap());
-    assert_eq!(told(&session, "x").await, "max_native_kernels: 2 | = 1");
+    assert_eq!(told(&session, "x").await, "native: 2 | = 1");
     let pauses = async {
         sleep(seconds(5)).await;
         session.pause().await.unwrap()
@@ -344,14 +354,14 @@ async fn a_pause_keeps_the_names_and_an_idle_kernel_is_not_spilled() {
     assert!(cell.error().contains("is paused"));
     session.resume(seconds(100)).await.unwrap();
     // As in any kernel that is interrupted: what the cell did until then is done.
-    assert_eq!(told(&session, "x").await, "max_native_kernels: 4 | = 2");
+    assert_eq!(told(&session, "x").await, "native: 4 | = 2");
     assert_eq!((harness.native.opened(), harness.native.running()), (1, 0));
     // One that is not so polite is gone, and that is told as any other death.
     harness.native.mood().heedless = true;
     assert!(timeout(seconds(1), run(&session, "sleep(50)")).await.is_err());
     let died = run(&session, "x").await.done.unwrap();
     assert_eq!((died.outcome.exit, died.restarted, died.number), (Exit::Killed, true, 6));
-    assert_eq!(told(&session, "import pandas\nx").await, "max_native_kernels: 1 | NameError: x");
+    assert_eq!(told(&session, "import pandas\nx").await, "native: 1 | NameError: x");
 }
 
 #[tokio::test(start_paused = true)]
@@ -359,8 +369,8 @@ async fn a_cell_that_takes_longer_than_its_budget_moves_on_while_nothing_holds_i
     let harness = TestHarness::with_native();
     let session = harness.open().await;
     // Ten seconds here, and then as long as it likes in the next tier.
-    assert_eq!(told(&session, "x = 1\nsleep(60)\nx").await, "max_native_kernels: 1 | = 1");
-    assert_eq!(told(&session, "sleep(600)\nx").await, "max_native_kernels: 2 | = 1");
+    assert_eq!(told(&session, "x = 1\nsleep(60)\nx").await, "native: 1 | = 1");
+    assert_eq!(told(&session, "sleep(600)\nx").await, "native: 2 | = 1");
     assert_eq!(there_are(&harness), (0, 1, 0));
 }
 
@@ -373,7 +383,7 @@ async fn a_cell_whose_time_is_up_leaves_the_names_unless_it_does_not_heed_that()
         |source: &str| ExecuteCell { source: source.to_owned(), timeout: Some(seconds(1)), ..ExecuteCell::default() };
     let done = execute(&session, late("x += 1\nsleep(5)")).await.done.unwrap();
     assert_eq!((done.outcome.exit, done.restarted), (Exit::TimedOut, false));
-    assert_eq!(told(&session, "x").await, "max_native_kernels: 3 | = 2");
+    assert_eq!(told(&session, "x").await, "native: 3 | = 2");
     // Run again elsewhere, such a cell would go on to its end: it is not, and what it did is carried or named.
     let stays = run(&session, BEYOND).await.error();
     assert!(stays.contains("x: it came out different there"), "{stays}");
@@ -397,11 +407,11 @@ async fn a_cell_that_meets_the_wall_in_the_middle_moves_on_before_the_kernel_hol
     let session = harness.open().await;
     run(&session, "x = 1\nimport pandas").await;
     let wall = run(&session, NEEDIER).await;
-    assert_eq!(wall.told(), "max_native_kernels: 2 | ModuleNotFoundError: No module named 'torch'");
+    assert_eq!(wall.told(), "native: 2 | ModuleNotFoundError: No module named 'torch'");
     let note = "it needs the module torch; what it did until then is done, and the next cell runs in e2b";
     assert_eq!(wall.done.unwrap().note.as_deref(), Some(note));
     harness.machines.mood().refuses = Some(Fault::Refused { reason: "busy".to_owned(), retry_after: None });
-    assert_eq!(told(&session, "x").await, "max_native_kernels: 3 | = 1");
+    assert_eq!(told(&session, "x").await, "native: 3 | = 1");
     harness.machines.mood().refuses = None;
     let moved = run(&session, "import torch\nx").await;
     assert_eq!(moved.told(), "e2b: 4 | = 1");
@@ -410,6 +420,6 @@ async fn a_cell_that_meets_the_wall_in_the_middle_moves_on_before_the_kernel_hol
     let harness = without_machines();
     let session = harness.open().await;
     run(&session, "x = 1\nimport pandas").await;
-    assert!(told(&session, NEEDIER).await.starts_with("max_native_kernels: 2 | ModuleNotFoundError"));
-    assert_eq!(told(&session, "x").await, "max_native_kernels: 3 | = 1");
+    assert!(told(&session, NEEDIER).await.starts_with("native: 2 | ModuleNotFoundError"));
+    assert_eq!(told(&session, "x").await, "native: 3 | = 1");
 }

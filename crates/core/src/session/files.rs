@@ -15,28 +15,28 @@ use tokio::sync::watch;
 
 use crate::clock::WallClock;
 use crate::memory::{Charge, NoSpace};
-use tree::{Act, Tree};
+use tree::{Edit, Tree};
 
-/// The tree. The kernels of a session get what others did to it before each cell, and tell what they did after it.
+/// A session's files. Before each cell, its kernel gets the changes that others made; after it, it reports its own.
 pub struct Files {
-    /// Every method holds it for one look or one change.
+    /// Locked for one look or one change.
     tree: Mutex<Tree>,
     wall: WallClock,
-    marks: watch::Sender<Revision>,
+    revisions: watch::Sender<Revision>,
 }
 
-/// Who changed something: clients, or one of the kernels.
+/// Who made a change: a client, or one of the session's kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writer {
     Client,
     Kernel(u64),
 }
 
-/// A moment in the history of a tree.
+/// A point in the history of the files. Each change has a greater one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Revision(pub u64);
 
-/// Something in a folder.
+/// A file or a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub path: String,
@@ -45,7 +45,7 @@ pub struct Entry {
     pub modified: SystemTime,
 }
 
-/// Why a call about files does not work.
+/// Why a call about files failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FileError {
     #[error("path {0:?} does not exist")]
@@ -56,59 +56,63 @@ pub enum FileError {
     IsFolder(String),
     #[error("path is not a directory: {0:?}")]
     NotFolder(String),
-    #[error("the files of a session may have {most} bytes together")]
-    Full { most: u64 },
+    #[error("the files of a session may have {max} bytes together")]
+    Full { max: u64 },
     /// The caller, or the server, holds as much as it may.
     #[error(transparent)]
     NoSpace(#[from] NoSpace),
     #[error("{0}")]
     Invalid(String),
-    /// The session has moved, and its files with it.
+    /// The session is moving to a machine, or has moved, and its files with it.
     #[error("the files are on the session's machine")]
     Moved,
 }
 
 impl Files {
-    /// An empty home and an empty /tmp; `most` bytes of content. `charge` pays for what it comes to hold.
-    pub fn new(wall: WallClock, most: u64, charge: Charge) -> Self {
-        let tree = Tree::new(most, wall.now(), charge);
-        Self { marks: watch::Sender::new(tree.revision()), tree: Mutex::new(tree), wall }
+    /// Returns an empty home folder and an empty /tmp. `max`: bytes of content. `charge` pays for what is held.
+    pub fn new(wall: WallClock, max: u64, charge: Charge) -> Self {
+        let tree = Tree::new(max, wall.now(), charge);
+        Self { revisions: watch::Sender::new(tree.revision()), tree: Mutex::new(tree), wall }
     }
 
-    /// Absolute and without `.` and `..`; relative paths begin in the home, `/home/user`.
+    /// Returns the absolute path, without `.` and `..`; relative paths begin in the home folder, `/home/user`.
     ///
     /// # Errors
-    /// `Invalid`: a NUL is in it, or it is longer than paths are.
+    /// `Invalid`: it has a NUL in it, or is longer than Linux allows.
     pub fn absolute(path: &str) -> Result<String, FileError> {
         path::absolute(path)
     }
 
-    /// The session's own: below /home/user or /tmp. Any other path belongs to a machine.
+    /// Returns whether a path is the session's own: below /home/user or /tmp. Any other path belongs to a machine.
     pub fn is_scratch(absolute: &str) -> bool {
         path::is_scratch(absolute)
     }
 
+    /// Returns a file's content.
+    ///
     /// # Errors
     /// `NotFound`, or `IsFolder`.
     pub fn read(&self, path: &str) -> Result<Bytes, FileError> {
         self.tree().read(&scratch(path)?)
     }
 
-    /// With the folders above it.
+    /// Writes a file, and makes the folders above it.
     ///
     /// # Errors
-    /// `Full` or `NoSpace`; `IsFolder`: there is one; `NotFolder`: a file is where a folder above it would be.
+    /// `Full` or `NoSpace`; `IsFolder`: the path is one; `NotFolder`: a path above it is a file.
     pub fn write(&self, path: &str, content: Bytes) -> Result<Entry, FileError> {
-        self.change(path, |tree, path, act| tree.write(path, content, act))
+        self.change(path, |tree, path, edit| tree.write(path, content, edit))
     }
 
+    /// Describes a file or folder.
+    ///
     /// # Errors
     /// `NotFound`.
     pub fn stat(&self, path: &str) -> Result<Entry, FileError> {
         self.tree().stat(&scratch(path)?)
     }
 
-    /// What is in a folder, so many levels deep, and at least one.
+    /// Lists a folder, `depth` levels deep, at least one.
     ///
     /// # Errors
     /// `NotFound`, or `NotFolder`.
@@ -116,46 +120,45 @@ impl Files {
         self.tree().list(&scratch(path)?, depth)
     }
 
-    /// With the folders above it.
+    /// Makes a folder, and the folders above it.
     ///
     /// # Errors
-    /// `AlreadyExists`; `NotFolder`: a file is there, or above it.
+    /// `AlreadyExists`; `NotFolder`: the path, or one above it, is a file.
     pub fn make_folder(&self, path: &str) -> Result<Entry, FileError> {
         self.change(path, Tree::make_folder)
     }
 
-    /// A file takes the place of a file, a folder that of an empty folder.
+    /// Renames a file or folder. A file may replace a file, a folder an empty folder.
     ///
     /// # Errors
-    /// `NotFound`; `AlreadyExists`, `IsFolder`, `NotFolder`: what is at `to` cannot be replaced; `Invalid`: into itself.
+    /// `NotFound`; `AlreadyExists`, `IsFolder`, `NotFolder`: `to` cannot be replaced; `Invalid`: `to` is below `from`.
     pub fn rename(&self, from: &str, to: &str) -> Result<Entry, FileError> {
         let to = scratch(to)?;
-        self.change(from, |tree, from, act| tree.rename(from, &to, act))
+        self.change(from, |tree, from, edit| tree.rename(from, &to, edit))
     }
 
-    /// A folder with all that is in it.
+    /// Removes a file, or a folder with all that is in it.
     ///
     /// # Errors
-    /// `NotFound`; `Invalid`: the home and /tmp stay.
+    /// `NotFound`; `Invalid`: it is the home folder or /tmp.
     pub fn remove(&self, path: &str) -> Result<(), FileError> {
         self.change(path, Tree::remove)
     }
 
-    /// What changed since `mark` by anyone but `reader`, parents before children, each path once with what is there now;
-    /// and the mark of now.
-    pub fn since(&self, mark: Revision, reader: Writer) -> (Vec<Change>, Revision) {
+    /// Returns what anyone but `reader` has changed since `revision`, parents before children, each path once with what is
+    /// there now; and the revision of now.
+    pub fn changes_since(&self, revision: Revision, reader: Writer) -> (Vec<Change>, Revision) {
         let tree = self.tree();
-        (tree.since(mark, reader), tree.revision())
+        (tree.changes_since(revision, reader), tree.revision())
     }
 
-    /// All there is, for a kernel that has nothing of it, and the mark of now.
-    pub fn whole(&self) -> (Vec<Change>, Revision) {
+    /// Returns all files and folders, for a kernel that has none of them, and the revision of now.
+    pub fn snapshot(&self) -> (Vec<Change>, Revision) {
         let tree = self.tree();
-        (tree.everything(), tree.revision())
+        (tree.all(), tree.revision())
     }
 
-    /// What a kernel did. Content beyond the limit is refused as a whole. Paths outside the session's folders are the
-    /// kernel's own and not kept.
+    /// Applies a kernel's changes, all or none. Paths outside the session's folders are the kernel's own and not kept.
     ///
     /// # Errors
     /// `Full`, `NoSpace`, or `Invalid`: too many files. Nothing has changed then.
@@ -163,78 +166,73 @@ impl Files {
         if changes.is_empty() {
             return Ok(());
         }
-        let act = Act { writer, at: self.wall.now() };
+        let edit = Edit { writer, at: self.wall.now() };
         let mut tree = self.tree();
-        if tree.left {
+        if tree.closed {
             return Err(FileError::Moved);
         }
-        // As a whole, or not at all. Contents are shared with the copy, so only names are copied.
+        // Contents are shared with the copy, so only names are copied.
         let mut next = tree.clone();
         for mut change in changes {
             change.path = path::absolute(&change.path)?;
             if path::is_scratch(&change.path)
-                && let Err(error) = next.apply(change, act)
+                && let Err(error) = next.apply(change, edit)
             {
                 drop(next);
-                tree.settle();
+                tree.update_charge();
                 return Err(error);
             }
         }
         *tree = next;
-        tree.settle();
-        self.tell(&tree);
+        tree.update_charge();
+        self.notify(&tree);
         Ok(())
     }
 
-    /// All there is, for a machine.
-    pub fn everything(&self) -> Vec<Change> {
-        self.tree().everything()
-    }
-
-    /// Where there is something.
+    /// Returns the paths of all files and folders.
     pub fn paths(&self) -> Vec<String> {
         self.tree().paths()
     }
 
-    /// All there is, for a machine that has it from now on: nothing is changed here any more.
-    pub fn leave(&self) -> Vec<Change> {
+    /// Closes the files for a move to a machine, and returns them. Changes are refused until [`reopen`](Self::reopen).
+    pub fn close(&self) -> Vec<Change> {
         let mut tree = self.tree();
-        tree.left = true;
-        tree.everything()
+        tree.closed = true;
+        tree.all()
     }
 
-    /// They are being taken to a machine, or were.
+    /// Returns whether they are moving to a machine, or have moved.
     pub fn is_closed(&self) -> bool {
-        self.tree().left
+        self.tree().closed
     }
 
-    /// They stay here after all.
-    pub fn stay(&self) {
-        self.tree().left = false;
+    /// Opens the files again: they stay here.
+    pub fn reopen(&self) {
+        self.tree().closed = false;
     }
 
-    /// Drops all contents, for a session that has moved or ended. What was there is known by name.
-    pub fn forget_contents(&self) {
-        self.tree().forget_contents();
+    /// Drops all contents, for a session that has moved or ended. Names stay.
+    pub fn drop_contents(&self) {
+        self.tree().drop_contents();
     }
 
-    /// Bytes of content held.
+    /// Returns the bytes of content held.
     pub fn size(&self) -> u64 {
         self.tree().size()
     }
 
-    /// Counts up with every change; for those who watch.
+    /// Returns the current revision.
     pub fn revision(&self) -> Revision {
         self.tree().revision()
     }
 
-    /// Tells every new mark.
+    /// Returns a receiver of each new revision.
     pub fn watch(&self) -> watch::Receiver<Revision> {
-        self.marks.subscribe()
+        self.revisions.subscribe()
     }
 
-    /// Every path below a folder with the moment of its last change, and whether it is a folder. `None`: there is no such
-    /// folder.
+    /// Returns every path below a folder with the revision of its last change, and whether it is a folder. `None`: there is
+    /// no such folder.
     pub fn revisions(&self, folder: &str) -> Option<BTreeMap<String, (Revision, bool)>> {
         self.tree().revisions(&scratch(folder).ok()?)
     }
@@ -246,27 +244,27 @@ impl Files {
     fn change<T>(
         &self,
         path: &str,
-        change: impl FnOnce(&mut Tree, &str, Act) -> Result<T, FileError>,
+        change: impl FnOnce(&mut Tree, &str, Edit) -> Result<T, FileError>,
     ) -> Result<T, FileError> {
         let path = scratch(path)?;
-        let act = Act { writer: Writer::Client, at: self.wall.now() };
+        let edit = Edit { writer: Writer::Client, at: self.wall.now() };
         let mut tree = self.tree();
-        if tree.left {
+        if tree.closed {
             return Err(FileError::Moved);
         }
-        let done = change(&mut tree, &path, act);
-        tree.settle();
-        self.tell(&tree);
+        let done = change(&mut tree, &path, edit);
+        tree.update_charge();
+        self.notify(&tree);
         done
     }
 
-    /// Those who watch hear of what changed.
-    fn tell(&self, tree: &Tree) {
-        self.marks.send_if_modified(|mark| std::mem::replace(mark, tree.revision()) != tree.revision());
+    /// Notifies watchers of the current revision.
+    fn notify(&self, tree: &Tree) {
+        self.revisions.send_if_modified(|revision| std::mem::replace(revision, tree.revision()) != tree.revision());
     }
 }
 
-/// The absolute form of a path that is the session's own.
+/// Returns the absolute form of a path that is the session's own.
 fn scratch(path: &str) -> Result<String, FileError> {
     let absolute = path::absolute(path)?;
     if path::is_scratch(&absolute) { Ok(absolute) } else { Err(FileError::NotFound(absolute)) }

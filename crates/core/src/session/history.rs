@@ -1,230 +1,222 @@
-//! The cells of a context as they ran, so that its state can be made again, here or elsewhere.
+//! The cells of a context as they ran, from which its state can be rebuilt here, or restored in another kernel.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use switchtower_contract::{Cell, CellOutcome, Change, Content, Exit, Outcome, Usage};
+use switchtower_contract::{Cell, CellOutcome, Change, Content, Effects, Exit, Outcome, Usage};
 
-use super::transfer_schema::{PastCell, PastChange};
 use crate::memory::Charge;
 
-/// Bytes of cells and of the files that came with them that are kept of one context.
-const MOST: usize = 32 << 20;
-
-/// A cell that ran.
-pub(super) struct Past {
-    pub(super) cell: Cell,
-    /// It asked the world for nothing.
-    pure: bool,
-    pub(super) exit: Exit,
-    cpu: Duration,
-    /// It did not come to its own end, or was refused what a machine has: on a machine it would do what it did not do
-    /// here.
-    cut: bool,
-}
+/// Bytes of cells, and of the files that came with them, that are kept of one context.
+const MAX_BYTES: usize = 32 << 20;
 
 /// Bytes that a cell takes beside what its client sent, a variable beside its text, and a path beside its name.
-const CELL: usize = 512;
-const PAIR: usize = 96;
-const PATH: usize = 64;
+const CELL_BYTES: usize = 512;
+const VARIABLE_BYTES: usize = 96;
+const PATH_BYTES: usize = 64;
 
-/// What led to a context's names.
+/// A cell that ran.
+pub(super) struct PastCell {
+    pub(super) cell: Cell,
+    /// It was observed to ask the world for nothing.
+    pub(super) pure: bool,
+    pub(super) exit: Exit,
+    cpu: Duration,
+    /// It did not come to its own end, or was refused what a machine has: run there, it would do what it did not do here.
+    pub(super) incomplete: bool,
+}
+
+/// What led to the names of a context.
 #[derive(Default)]
 pub(super) struct History {
-    cells: Vec<Past>,
-    /// Pays for all of it; None: nobody is charged.
+    cells: Vec<PastCell>,
+    /// Pays for all of it; `None`: nobody is charged.
     charge: Option<Charge>,
-    /// A cell that runs in a kernel which outlives it. Where nobody hears of its end, it was broken off in the middle.
-    begun: Option<Cell>,
+    /// A cell in a kernel that survives an interrupt. Where its end is not recorded, it was interrupted.
+    running: Option<Cell>,
     /// Bytes of the cells.
     size: usize,
-    /// Bytes of the paths that were touched.
-    names: usize,
+    /// Bytes of the touched paths.
+    path_size: usize,
     /// The first cell that cannot be run again anywhere, and why.
-    broken: Option<(u32, &'static str)>,
-    /// The first cell of which nobody knows what the world answered: run again, it may come to another state.
-    live: Option<u32>,
+    lost: Option<(u32, &'static str)>,
+    /// The first cell whose answers from the world are not known: run again, it may come to another state.
+    unobserved: Option<u32>,
     /// Paths that cells changed, or were given.
     touched: BTreeSet<String>,
-    /// The first cell that changed any, or may have.
-    wrote: Option<u32>,
+    /// The first cell that changed a file, or may have.
+    first_write: Option<u32>,
 }
 
-/// A state that cannot be made again.
+/// A state that can be neither rebuilt nor restored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the state after cell {cell} cannot be made again: {why}")]
-pub(super) struct Stuck {
-    pub(super) cell: u32,
-    pub(super) why: String,
+#[error("the state after cell {cell} cannot be rebuilt: {why}")]
+pub(super) struct NotReplayable {
+    cell: u32,
+    why: String,
 }
 
-impl Stuck {
+impl NotReplayable {
     pub(super) fn new(cell: u32, why: impl Into<String>) -> Self {
         Self { cell, why: why.into() }
     }
 }
 
 impl History {
-    /// An empty one that is paid for by this charge.
+    /// Returns an empty history that `charge` pays for.
     pub(super) fn charged(charge: Charge) -> Self {
         Self { charge: Some(charge), ..Self::default() }
     }
 
-    /// An empty one, paid for by whoever paid for this.
-    pub(super) fn begin_anew(&self) -> Self {
+    /// Returns an empty history, charged to the same caller.
+    pub(super) fn restart(&self) -> Self {
         Self { charge: self.charge.as_ref().map(Charge::another), ..Self::default() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.cells.is_empty() && self.begun.is_none() && self.broken.is_none()
+        self.cells.is_empty() && self.running.is_none() && self.lost.is_none()
     }
 
-    /// A cell begins in a kernel that outlives it.
-    pub(super) fn begins(&mut self, cell: &Cell) {
-        self.cut_short();
-        // Where it is broken off, the next one is given the same changes once more.
+    /// Records that a cell begins in a kernel that survives an interrupt.
+    pub(super) fn begin(&mut self, cell: &Cell) {
+        self.record_interrupted();
+        // The changes that it was given are given to the next cell again where it is interrupted.
         let Cell { source, number, env, stdin, .. } = cell.clone();
-        self.begun = Some(Cell { source, number, env, stdin, ..Cell::default() });
+        self.running = Some(Cell { source, number, env, stdin, ..Cell::default() });
     }
 
-    /// The cell that began did not begin after all.
-    pub(super) fn did_not_begin(&mut self) {
-        self.begun = None;
+    /// Forgets the cell that began: it did not run.
+    pub(super) fn cancel(&mut self) {
+        self.running = None;
     }
 
-    /// Where a cell began and nobody heard of its end, it is one that was cut short.
-    fn cut_short(&mut self) {
-        let Some(cell) = self.begun.take() else { return };
-        self.live.get_or_insert(cell.number);
-        self.wrote.get_or_insert(cell.number);
+    /// Records a cell that began and whose end was not recorded.
+    pub(super) fn record_interrupted(&mut self) {
+        let Some(cell) = self.running.take() else { return };
+        self.unobserved.get_or_insert(cell.number);
+        self.first_write.get_or_insert(cell.number);
         let usage = Usage::default();
         let outcome = Outcome { exit: Exit::Killed, observed: None, truncated: false, usage, unmet_need: None };
-        self.keep(cell, &CellOutcome { outcome, changes: Vec::new(), tape: None, alive: true });
+        self.push(cell, &CellOutcome { outcome, changes: Vec::new(), tape: None, alive: true });
     }
 
-    /// Takes in a cell that has run.
-    pub(super) fn add(&mut self, mut cell: Cell, ran: &CellOutcome) {
-        self.begun = None;
+    /// Records a cell that has run.
+    pub(super) fn record(&mut self, mut cell: Cell, ran: &CellOutcome) {
+        self.running = None;
         self.touch(cell.changes.iter().chain(&ran.changes));
         if !ran.changes.is_empty() {
-            self.wrote.get_or_insert(cell.number);
+            self.first_write.get_or_insert(cell.number);
         }
         match &ran.tape {
-            None => drop(self.live.get_or_insert(cell.number)),
+            None => drop(self.unobserved.get_or_insert(cell.number)),
             Some(tape) if tape.incomplete => {
-                self.breaks(cell.number, "it read the clock more often than is kept");
+                self.lose(cell.number, "it read the clock more often than is kept");
                 return;
             }
             Some(tape) => cell.tape = Some(tape.clone()),
         }
-        self.keep(cell, ran);
+        self.push(cell, ran);
     }
 
-    /// Remembers paths, as far as they are paid for. Where they are not, no cell is run again, so they are not needed.
+    /// Adds paths. Where the history is lost, no cell is run again, so they are not needed.
     fn touch<'a>(&mut self, changes: impl Iterator<Item = &'a Change>) {
         for Change { path, .. } in changes {
-            if self.broken.is_none() && !self.touched.contains(path) {
-                self.names += path.len() + PATH;
+            if self.lost.is_none() && !self.touched.contains(path) {
+                self.path_size += path.len() + PATH_BYTES;
                 self.touched.insert(path.clone());
             }
         }
     }
 
-    fn keep(&mut self, cell: Cell, ran: &CellOutcome) {
-        if self.broken.is_some() {
+    fn push(&mut self, cell: Cell, ran: &CellOutcome) {
+        if self.lost.is_some() {
             return;
         }
-        self.size += bytes_of_cell(&cell);
-        if self.size > MOST {
-            self.breaks(cell.number, "it and the cells before it are too large to be kept");
+        self.size += cell_bytes(&cell);
+        if self.size > MAX_BYTES {
+            self.lose(cell.number, "it and the cells before it are too large to be kept");
             return;
         }
-        let bytes = (self.size + self.names) as u64;
+        let bytes = (self.size + self.path_size) as u64;
         if self.charge.as_ref().is_some_and(|charge| charge.resize(bytes).is_err()) {
             let why = "there was no space left in its caller's share of memory to keep it and the cells before it";
-            self.breaks(cell.number, why);
+            self.lose(cell.number, why);
             return;
         }
-        let (exit, unmet_need) = (ran.outcome.exit, ran.outcome.unmet_need.is_some());
-        let pure = ran.outcome.observed.is_some_and(switchtower_contract::Effects::is_empty);
-        let cut = unmet_need || !matches!(exit, Exit::Finished(_) | Exit::Raised);
-        self.cells.push(Past { cell, pure, exit, cpu: ran.outcome.usage.cpu, cut });
+        let Outcome { exit, observed, unmet_need, usage, .. } = &ran.outcome;
+        let incomplete = unmet_need.is_some() || !matches!(exit, Exit::Finished(_) | Exit::Raised);
+        let pure = observed.is_some_and(Effects::is_empty);
+        self.cells.push(PastCell { cell, pure, exit: *exit, cpu: usage.cpu, incomplete });
     }
 
-    fn breaks(&mut self, cell: u32, why: &'static str) {
-        // What was kept is of no use any more.
+    /// Drops what is kept: without this cell, the others are of no use.
+    fn lose(&mut self, cell: u32, why: &'static str) {
         self.cells = Vec::new();
         self.touched = BTreeSet::new();
-        (self.size, self.names) = (0, 0);
+        (self.size, self.path_size) = (0, 0);
         if let Some(charge) = &self.charge {
             charge.shrink(0);
         }
-        self.broken.get_or_insert((cell, why));
+        self.lost.get_or_insert((cell, why));
     }
 
-    /// The cells, to be run again to the same state, with what the world answered to them.
-    pub(super) fn cells(&self) -> Result<&[Past], Stuck> {
-        match (self.broken, self.live.or(self.begun.as_ref().map(|cell| cell.number))) {
-            (Some((cell, why)), _) => Err(Stuck::new(cell, why)),
-            (None, Some(cell)) => Err(Stuck::new(cell, "it ran where nobody keeps what the world answered")),
+    /// Returns the cells to run again, here and to the same state, with what the world answered them.
+    ///
+    /// # Errors
+    /// A cell is not kept, or the world's answers to it are not known.
+    pub(super) fn replayable_cells(&self) -> Result<&[PastCell], NotReplayable> {
+        match (self.lost, self.unobserved.or(self.running.as_ref().map(|cell| cell.number))) {
+            (Some((cell, why)), _) => Err(NotReplayable::new(cell, why)),
+            (None, Some(cell)) => {
+                Err(NotReplayable::new(cell, "it ran where the world's answers to it are not recorded"))
+            }
             (None, None) => Ok(&self.cells),
         }
     }
 
-    /// Processor time that making the state again takes; None where it cannot be.
-    pub(super) fn cost(&self) -> Option<Duration> {
-        self.cells().is_ok().then(|| self.spent())
+    /// Returns all cells, to be run again in another kernel whose state is then compared with the original.
+    ///
+    /// # Errors
+    /// A cell is not kept.
+    pub(super) fn all_cells(&self) -> Result<&[PastCell], NotReplayable> {
+        match self.lost {
+            Some((cell, why)) => Err(NotReplayable::new(cell, why)),
+            None => Ok(&self.cells),
+        }
     }
 
-    /// Processor time that the cells took.
-    pub(super) fn spent(&self) -> Duration {
+    /// Returns the processor time that a rebuild takes; `None` where there can be none.
+    pub(super) fn rebuild_cost(&self) -> Option<Duration> {
+        self.replayable_cells().is_ok().then(|| self.cpu_time())
+    }
+
+    /// Returns the processor time that the cells took.
+    pub(super) fn cpu_time(&self) -> Duration {
         self.cells.iter().map(|past| past.cpu).sum()
     }
 
-    /// Paths that running the cells again touches.
-    pub(super) fn touched(&self) -> &BTreeSet<String> {
+    /// Returns the paths that running the cells again touches.
+    pub(super) fn touched_paths(&self) -> &BTreeSet<String> {
         &self.touched
     }
 
-    /// The first cell that changed a file, or may have.
-    pub(super) fn wrote(&self) -> Option<u32> {
-        self.wrote.or(self.begun.as_ref().map(|cell| cell.number))
-    }
-
-    /// Returns the cells that another kernel runs again.
-    pub(super) fn past_cells(&mut self) -> Result<Vec<PastCell<'_>>, Stuck> {
-        self.cut_short();
-        match self.broken {
-            Some((cell, why)) => Err(Stuck::new(cell, why)),
-            None => Ok(self.cells.iter().map(PastCell::from).collect()),
-        }
+    /// Returns the number of the first cell that changed a file, or may have.
+    pub(super) fn first_write(&self) -> Option<u32> {
+        self.first_write.or(self.running.as_ref().map(|cell| cell.number))
     }
 }
 
-impl<'a> From<&'a Past> for PastCell<'a> {
-    fn from(past: &'a Past) -> Self {
-        Self {
-            number: past.cell.number,
-            code: &past.cell.source,
-            env: &past.cell.env,
-            changes: past.cell.changes.iter().map(PastChange::from).collect(),
-            pure: past.pure && !past.cut,
-            raised: past.exit == Exit::Raised,
-            incomplete: past.cut,
-        }
-    }
-}
-
-fn bytes_of_cell(cell: &Cell) -> usize {
+fn cell_bytes(cell: &Cell) -> usize {
     let clock = cell.tape.as_ref().map_or(0, |tape| tape.clock.len() * size_of::<u64>());
-    let env = cell.env.iter().map(|(name, value)| name.len() + value.len() + PAIR).sum::<usize>();
+    let env = cell.env.iter().map(|(name, value)| name.len() + value.len() + VARIABLE_BYTES).sum::<usize>();
     let stdin = cell.stdin.as_ref().map_or(0, String::len);
-    let changes = cell.changes.iter().map(bytes_of).sum::<usize>();
-    CELL + cell.source.len() + env + stdin + clock + changes
+    let changes = cell.changes.iter().map(change_bytes).sum::<usize>();
+    CELL_BYTES + cell.source.len() + env + stdin + clock + changes
 }
 
-fn bytes_of(change: &Change) -> usize {
-    PATH + change.path.len()
+fn change_bytes(change: &Change) -> usize {
+    PATH_BYTES
+        + change.path.len()
         + match &change.content {
             Content::File(content) => content.len(),
             Content::Folder | Content::Removed => 0,

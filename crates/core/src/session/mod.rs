@@ -1,40 +1,108 @@
-//! Sandboxes that clients keep. A session begins in a local tier with its kernels and costs nobody a machine. A
-//! context moves to another local tier when a cell needs that, and the session to a machine of its own (it is
-//! *promoted*) when a cell, a file or a command needs one: earlier cells are run again there, what differs is carried
-//! over, and what can be neither is an error that says so.
+//! Sandboxes that clients keep.
+//!
+//! A session begins local: its contexts have kernels in local tiers, and its files are a tree in memory. A context moves to
+//! another local tier when a cell needs that. The session is *promoted* to a machine of its own when a cell, a file or a
+//! command needs one: earlier cells are run again there, what comes out different is copied, and what can be neither is an
+//! error that names the cell.
+//!
+//! The modules form layers. Each uses only those above it in this list:
+//!
+//! 1. `config`, `files`, `file_transfers`, `history`, `ids`, `kernel_permits`, `messages`, `tokens`: parts without a session
+//! 2. `lifetime`, `placement`
+//! 3. `context`, `leased_machine`, `services`
+//! 4. `contexts`
+//! 5. `session`: one session, made of these parts
+//! 6. `local_kernel`, then `state_transfer`, then `promotion`, then `cell`: what a session does
+//! 7. `registry`, then `maintenance`: all sessions
 
-mod carried;
+mod cell;
 mod config;
 mod context;
-mod execute;
+mod contexts;
+mod file_transfers;
 pub mod files;
-mod harmless;
 mod history;
-mod home;
-mod legs;
+mod ids;
+mod kernel_permits;
+mod leased_machine;
 mod lifetime;
+mod local_kernel;
+mod maintenance;
 mod messages;
-
-mod local;
-mod moving;
-mod native_kernels;
-mod place;
-mod ready;
-#[allow(clippy::module_inception, reason = "the noun of the room")]
+mod placement;
+mod promotion;
+mod registry;
+mod services;
+#[allow(clippy::module_inception, reason = "the module's main noun")]
 mod session;
-mod table;
-mod there;
+mod state_transfer;
 mod tokens;
-mod transfer_schema;
-mod transfer_sources;
-mod transfers;
-mod upkeep;
-
-pub use transfer_sources::restore_prelude;
 
 pub use config::Config;
 pub use lifetime::SessionState;
 pub use messages::{AtEnd, CellAnswer, CellEvent, ContextInfo, CreateSession, ExecuteCell};
+pub use registry::Sessions;
 pub use session::{MachineUse, Session};
-pub use table::Sessions;
+pub use state_transfer::restore_prelude;
 pub use tokens::{TokenCheck, TokenKind};
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    /// The modules, lowest layer first. Modules of one layer do not use each other.
+    const LAYERS: [&[&str]; 11] = [
+        &["config", "files", "file_transfers", "history", "ids", "kernel_permits", "messages", "tokens"],
+        &["lifetime", "placement"],
+        &["context", "leased_machine", "services"],
+        &["contexts"],
+        &["session"],
+        &["local_kernel"],
+        &["state_transfer"],
+        &["promotion"],
+        &["cell"],
+        &["registry"],
+        &["maintenance"],
+    ];
+
+    fn sources(path: &Path) -> Vec<PathBuf> {
+        if path.is_file() {
+            return vec![path.to_owned()];
+        }
+        fs::read_dir(path).unwrap().flat_map(|entry| sources(&entry.unwrap().path())).collect()
+    }
+
+    /// The session modules that a file uses: the first name after the `super::`s that lead to the session folder.
+    fn used(source: &str, depth: usize) -> BTreeSet<String> {
+        let prefix = "super::".repeat(depth);
+        let after = |line: &str| Some(line.trim_start().strip_prefix("use ")?.strip_prefix(&prefix)?.to_owned());
+        let name = |path: String| path.split(|c: char| !c.is_alphanumeric() && c != '_').next().map(str::to_owned);
+        source.lines().filter_map(after).filter_map(name).filter(|name| name != "super").collect()
+    }
+
+    #[test]
+    fn modules_use_only_those_of_lower_layers() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/session");
+        let layer = |name: &str| LAYERS.iter().position(|layer| layer.contains(&name));
+        let mut seen = BTreeSet::new();
+        for source in sources(&folder) {
+            let path = source.strip_prefix(&folder).unwrap();
+            let module = path.with_extension("").iter().next().unwrap().to_str().unwrap().to_owned();
+            if module == "mod" {
+                continue;
+            }
+            let own = layer(&module).unwrap_or_else(|| panic!("{module} is in no layer"));
+            seen.insert(module.clone());
+            let is_root = path.components().count() == 1 || path.ends_with("mod.rs");
+            let text = fs::read_to_string(&source).unwrap();
+            for used in used(&text, if is_root { 1 } else { 2 }) {
+                if let Some(other) = layer(&used) {
+                    assert!(other < own, "{module} uses {used}, which is not in a lower layer");
+                }
+            }
+        }
+        assert_eq!(seen.len(), LAYERS.iter().map(|layer| layer.len()).sum::<usize>());
+    }
+}

@@ -1,40 +1,29 @@
-//! One sandbox that a client keeps.
+//! One sandbox that a client keeps: who owns it, how long it lives, and the parts that it consists of.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use switchtower_contract::python::HOME;
-use switchtower_contract::{Machine, Maintenance, Program};
-use tokio::sync::SetOnce;
+use switchtower_contract::{KernelOptions, Machine, Maintenance};
 
-use super::context::{Context, Seat};
+use super::context::Context;
+use super::contexts::Contexts;
 use super::files::Files;
-use super::home::Home;
+use super::leased_machine::{LeasedMachine, MachineSlot};
 use super::lifetime::{Lifetime, SessionState};
 use super::messages::{ContextInfo, CreateSession};
-use super::place::Place;
-use super::table::House;
+use super::services::Services;
 use super::tokens::TokenKind;
 use crate::error::Error;
 use crate::memory::{Charge, NoSpace};
-use crate::request::{Caller, Request};
+use crate::request::{Caller, Invalid};
 use crate::route::TierName;
 
-/// Bytes that a session takes beside what its caller says of it, and a context beside its folder.
-const SESSION: u64 = 8 << 10;
-const CONTEXT: u64 = 2 << 10;
+/// Bytes that a session takes beside its options.
+const SESSION_BYTES: u64 = 8 << 10;
 /// Bytes that a variable, or a piece of metadata, takes beside its text.
-const PAIR: u64 = 96;
-
-/// Bytes of what a caller says of a session.
-fn described(asked: &CreateSession) -> u64 {
-    let pairs = |pairs: &BTreeMap<String, String>| {
-        pairs.iter().map(|(name, value)| (name.len() + value.len()) as u64 + PAIR).sum::<u64>()
-    };
-    asked.template.len() as u64 + pairs(&asked.metadata) + pairs(&asked.env)
-}
+const PAIR_BYTES: u64 = 96;
 
 /// How a client uses a session's machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,81 +36,65 @@ pub enum MachineUse {
 
 /// A sandbox that a client keeps.
 pub struct Session {
-    id: String,
-    token: String,
+    id: Arc<str>,
+    access_token: String,
     traffic_token: String,
-    pub(super) caller: Caller,
-    asked: CreateSession,
-    pub(super) house: Arc<House>,
-    pub(super) life: Lifetime,
-    pub(super) files: Files,
-    /// Pays for its description and its contexts.
+    caller: Caller,
+    options: CreateSession,
+    services: Arc<Services>,
+    lifetime: Lifetime,
+    contexts: Contexts,
+    files: Files,
+    machine: MachineSlot,
+    /// Pays for its options.
     charge: Charge,
-    /// The default one first. Held for a look.
-    contexts: Mutex<Vec<Arc<Context>>>,
-    numbers: AtomicU64,
-    /// The machine that it has moved to. Held while it moves.
-    pub(super) home: tokio::sync::Mutex<Option<Arc<Home>>>,
-    /// The same, for those who must not wait while it moves.
-    moved: SetOnce<Arc<Home>>,
-    /// Somebody speaks to its machine directly: what runs there is not seen here.
-    shared: OnceLock<()>,
 }
 
 impl Session {
     pub(super) fn new(
         id: String,
         caller: Caller,
-        mut asked: CreateSession,
-        house: Arc<House>,
+        options: CreateSession,
+        services: Arc<Services>,
     ) -> Result<Self, NoSpace> {
-        // As E2B tells its sandboxes who they are.
-        let about = [("E2B_SANDBOX", "true"), ("E2B_SANDBOX_ID", &id), ("E2B_TEMPLATE_ID", &asked.template)];
-        for (name, value) in about.map(|(name, value)| (name.to_owned(), value.to_owned())) {
-            asked.env.entry(name).or_insert(value);
-        }
-        let wall = *house.router.wall();
-        let life = Lifetime::new(wall, asked.timeout, asked.at_end);
-        let files = Files::new(wall, house.config.files, house.memory.open(&caller));
-        let charge = house.memory.charge(&caller, SESSION + described(&asked))?;
-        let token = house.tokens.issue(TokenKind::Access, &id);
-        let traffic_token = house.tokens.issue(TokenKind::Traffic, &id);
-        let session = Self {
-            id,
-            token,
-            traffic_token,
+        let options = with_identity(options, &id);
+        let wall = *services.router.wall();
+        let charge = services.memory.charge(&caller, SESSION_BYTES + options_bytes(&options))?;
+        Ok(Self {
+            access_token: services.tokens.issue(TokenKind::Access, &id),
+            traffic_token: services.tokens.issue(TokenKind::Traffic, &id),
+            id: id.into(),
+            lifetime: Lifetime::new(wall, options.timeout, options.at_end),
+            files: Files::new(wall, services.config.files, services.memory.open(&caller)),
+            contexts: Contexts::new(Arc::clone(&services.ids), charge.another())?,
+            machine: MachineSlot::default(),
             caller,
-            asked,
-            house,
-            life,
-            files,
+            options,
+            services,
             charge,
-            contexts: Mutex::default(),
-            numbers: AtomicU64::new(0),
-            home: tokio::sync::Mutex::default(),
-            moved: SetOnce::new(),
-            shared: OnceLock::new(),
-        };
-        session.add_context(HOME.to_owned())?;
-        Ok(session)
+        })
     }
 
-    /// A charge of no bytes to its owner, for something that belongs to it.
+    /// Returns a charge of no bytes to its owner, for something that belongs to it.
     pub fn open_charge(&self) -> Charge {
         self.charge.another()
     }
 
-    /// `i` and twenty letters and digits, as E2B's.
+    /// Returns its id: `i` and twenty letters and digits, as E2B's.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// What a client shows to reach into it.
-    pub fn access_token(&self) -> &str {
-        &self.token
+    pub(super) fn shared_id(&self) -> &Arc<str> {
+        &self.id
     }
 
-    /// What a client shows to reach its ports, and the contexts of its interpreter.
+    /// Returns what a client shows to use its cells, files and processes.
+    pub fn access_token(&self) -> &str {
+        &self.access_token
+    }
+
+    /// Returns what a client shows to reach its ports, and the contexts of its interpreter.
     pub fn traffic_token(&self) -> &str {
         &self.traffic_token
     }
@@ -130,34 +103,60 @@ impl Session {
         &self.caller
     }
 
+    /// Returns what it was created with.
     pub fn options(&self) -> &CreateSession {
-        &self.asked
+        &self.options
     }
 
+    pub(super) fn services(&self) -> &Services {
+        &self.services
+    }
+
+    pub(super) fn machine_slot(&self) -> &MachineSlot {
+        &self.machine
+    }
+
+    /// Returns the options of a kernel for one of its contexts.
+    pub(super) fn kernel_options(&self, context: &Context) -> KernelOptions {
+        KernelOptions { env: self.options.env.clone(), folder: Some(context.folder().to_owned()) }
+    }
+}
+
+// === Its lifetime ===
+
+impl Session {
     pub fn started_at(&self) -> SystemTime {
-        self.life.started_at()
+        self.lifetime.started_at()
     }
 
     pub fn ends_at(&self) -> SystemTime {
-        self.life.ends_at()
+        self.lifetime.ends_at()
     }
 
     pub fn state(&self) -> SessionState {
-        self.life.state()
+        self.lifetime.state()
     }
 
-    /// It ends so long from now.
+    /// Sets its end to `time` from now.
     pub fn set_timeout(&self, time: Duration) {
-        self.life.set_timeout(time);
+        self.lifetime.set_timeout(time);
     }
 
-    /// It lives at least so long from now.
+    /// Moves its end to `time` from now where it would come earlier.
     pub fn extend(&self, time: Duration) {
-        self.life.extend(time);
+        self.lifetime.extend(time);
     }
 
-    /// Keeps it as it is until it is resumed: what runs in it is broken off, and a machine is put to sleep. False: it was
-    /// paused already.
+    pub(super) fn touch(&self) {
+        self.lifetime.touch();
+    }
+
+    pub(super) fn idle(&self) -> Duration {
+        self.lifetime.idle()
+    }
+
+    /// Keeps it as it is until it is resumed: what runs in it is ended, and a machine is put to sleep. Returns false where
+    /// it was paused already.
     ///
     /// # Errors
     /// It has ended, or its machine does not go to sleep.
@@ -165,20 +164,14 @@ impl Session {
         if self.state() == SessionState::Ended {
             return Err(self.gone());
         }
-        let paused = self.life.transition_to(SessionState::Paused);
+        let paused = self.lifetime.transition_to(SessionState::Paused);
         if paused {
-            self.sleeps().await?;
+            self.put_machine_to_sleep().await?;
         }
         Ok(paused)
     }
 
-    /// Puts its machine to sleep, where it has one.
-    pub(super) async fn sleeps(&self) -> Result<(), Error> {
-        let Some(home) = self.machine_home() else { return Ok(()) };
-        home.maintain(Maintenance::Asleep).await.map_err(|fault| Error::from_fault(&home.tier, &fault))
-    }
-
-    /// True: it was paused. It lives at least so long from now.
+    /// Resumes it for at least `time` from now. Returns false where it was not paused.
     ///
     /// # Errors
     /// It has ended.
@@ -186,35 +179,36 @@ impl Session {
         if self.state() == SessionState::Ended {
             return Err(self.gone());
         }
-        self.life.extend(time);
-        // A machine wakes when it is next spoken to.
-        Ok(self.life.transition_to(SessionState::Running))
+        self.lifetime.extend(time);
+        // A machine wakes with its next use.
+        Ok(self.lifetime.transition_to(SessionState::Running))
     }
 
-    /// Ends it and all that runs in it. False: it had ended already.
+    /// Ends it and all that runs in it. Returns false where it had ended already.
     pub fn end(&self) -> bool {
-        let ends = self.life.transition_to(SessionState::Ended);
+        let ends = self.lifetime.transition_to(SessionState::Ended);
         if ends {
-            // Its owner has the room again at once.
-            self.files.forget_contents();
+            // Its owner has the bytes back at once.
+            self.files.drop_contents();
         }
         ends
     }
 
     /// Resolves when it has ended.
     pub async fn ended(&self) {
-        self.life.ended().await;
+        self.lifetime.ended().await;
     }
 
-    /// Resolves when it has ended or is paused: what runs in it is over.
+    /// Resolves when it is paused or has ended: nothing runs in it any more.
     pub async fn stopped(&self) {
-        self.life.stopped().await;
+        self.lifetime.stopped().await;
     }
 
     pub(super) async fn resumed(&self) {
-        self.life.resumed().await;
+        self.lifetime.resumed().await;
     }
 
+    /// Returns the refusal of a session that does not run.
     pub(super) fn gone(&self) -> Error {
         match self.state() {
             SessionState::Paused => {
@@ -226,192 +220,160 @@ impl Session {
         }
     }
 
-    pub(super) fn is_running(&self) -> Result<(), Error> {
+    pub(super) fn check_running(&self) -> Result<(), Error> {
         if self.state() == SessionState::Running { Ok(()) } else { Err(self.gone()) }
     }
 
-    fn table(&self) -> MutexGuard<'_, Vec<Arc<Context>>> {
-        self.contexts.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Frees all that it has. A context in which a cell still runs is freed once the cell has ended.
+    pub(super) async fn clear(&self) {
+        // The machine first, since it costs money: a cell whose client reads slowly keeps its context for a while.
+        self.machine.give_back().await;
+        self.files.drop_contents();
+        for context in self.contexts.all() {
+            context.lock().await.clear();
+        }
     }
+}
 
-    /// The default context first.
+// === Its contexts ===
+
+impl Session {
+    /// Returns its contexts, the default one first.
     pub fn contexts(&self) -> Vec<ContextInfo> {
-        self.table().iter().map(|context| context.info.clone()).collect()
+        self.contexts.infos()
     }
 
     pub(super) fn all_contexts(&self) -> Vec<Arc<Context>> {
-        self.table().clone()
+        self.contexts.all()
     }
 
-    /// None: the default one.
-    pub(super) fn find_context(&self, id: Option<&str>) -> Option<Arc<Context>> {
-        let contexts = self.table();
-        match id {
-            None => contexts.first().cloned(),
-            Some(id) => contexts.iter().find(|context| context.info.id == id).cloned(),
-        }
+    /// `None`: the default context.
+    pub(super) fn context(&self, id: Option<&str>) -> Result<Arc<Context>, Error> {
+        self.contexts.find(id).ok_or_else(|| {
+            let known: Vec<_> = self.contexts().into_iter().map(|context| context.id).collect();
+            Invalid::new("context", format!("one of {}", known.join(", "))).into()
+        })
     }
 
     pub fn has_context(&self, id: &str) -> bool {
-        self.find_context(Some(id)).is_some()
+        self.contexts.find(Some(id)).is_some()
     }
 
-    fn add_context(&self, folder: String) -> Result<ContextInfo, NoSpace> {
-        let charge = self.open_charge();
-        charge.resize(CONTEXT + 2 * folder.len() as u64)?;
-        let info = ContextInfo { id: self.house.ids.uuid(), language: "python".to_owned(), folder };
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        self.table().push(Context::new(info.clone(), number, charge));
-        Ok(info)
-    }
-
-    /// Opens one more kernel; the folder is made where it is not there.
+    /// Opens one more context. Its folder is made where it does not exist; `None`: the home folder.
     ///
     /// # Errors
-    /// The session does not run, or has as many as it may have, or its owner holds as much as it may hold.
+    /// The session does not run, has as many contexts as it may have, or its owner holds as much as it may hold.
     pub async fn open_context(&self, folder: Option<String>) -> Result<ContextInfo, Error> {
-        self.is_running()?;
-        let most = self.house.config.max_contexts;
-        if self.table().len() >= most {
-            let reason = format!("a session has at most {most} contexts: close one");
-            return Err(Error::LimitReached { reason, retry_after: None });
-        }
-        Ok(self.add_context(folder.unwrap_or_else(|| HOME.to_owned()))?)
+        self.check_running()?;
+        let max = self.services.config.max_contexts;
+        let opened = self.contexts.open(folder.as_deref().unwrap_or(HOME), max)?;
+        let reason = || format!("a session has at most {max} contexts: close one");
+        opened.ok_or_else(|| Error::LimitReached { reason: reason(), retry_after: None })
     }
 
-    /// Its names are gone, what runs in it is broken off, its count begins anew. False: there is no such context.
+    /// Drops a context's names, ends what runs in it, and starts its count again. Returns false where there is no such
+    /// context.
     ///
     /// # Errors
-    /// The machine that it is on does not do it.
+    /// The session does not run, or the machine that the context is on does not restart its kernel.
     pub async fn restart_context(&self, id: &str) -> Result<bool, Error> {
-        self.is_running()?;
-        let Some(context) = self.find_context(Some(id)) else { return Ok(false) };
-        context.break_off();
-        let mut seat = context.seat.lock().await;
-        seat.begin_anew();
-        context.holds(None);
-        if let Some(kernel) = seat.place.there() {
+        self.check_running()?;
+        let Some(context) = self.contexts.find(Some(id)) else { return Ok(false) };
+        context.interrupt();
+        let mut state = context.lock().await;
+        state.restart();
+        if let Some(kernel) = state.remote_kernel() {
             let restarted = kernel.restart().await;
             restarted.map_err(|fault| Error::Unavailable { reason: fault.to_string(), retry_after: None })?;
         }
         Ok(true)
     }
 
-    /// What runs in it is broken off. False: there is no such context.
+    /// Closes a context and ends what runs in it. Returns false where there is no such context.
     ///
     /// # Errors
-    /// The session does not run.
+    /// The session does not run, or there is no space for a new default context.
     pub async fn close_context(&self, id: &str) -> Result<bool, Error> {
-        self.is_running()?;
-        let (closed, is_last) = {
-            let mut contexts = self.table();
-            let Some(at) = contexts.iter().position(|context| context.info.id == id) else { return Ok(false) };
-            (contexts.remove(at), contexts.is_empty())
-        };
-        // E2B's interpreter makes a default context anew when it is asked for.
-        if is_last && let Err(no_space) = self.add_context(HOME.to_owned()) {
-            self.table().push(closed);
-            return Err(no_space.into());
-        }
-        closed.break_off();
-        let mut seat = closed.seat.lock().await;
-        seat.begin_anew();
-        if let Place::There(kernel) = std::mem::take(&mut seat.place)
+        self.check_running()?;
+        let Some(closed) = self.contexts.remove(id)? else { return Ok(false) };
+        closed.interrupt();
+        let mut state = closed.lock().await;
+        state.restart();
+        if let Some(kernel) = state.take_remote_kernel()
             && let Err(fault) = kernel.close().await
         {
-            tracing::warn!(session = self.id, context = id, %fault, "a context that is closed may live on");
+            tracing::warn!(session = self.id(), context = id, %fault, "a closed context's kernel may live on");
         }
         Ok(true)
     }
+}
 
-    /// The files, while they are held here.
+// === Its files and its machine ===
+
+impl Session {
+    /// Returns its files, which are held here while it is local.
     pub fn files(&self) -> &Files {
         &self.files
     }
 
-    pub(super) fn machine_home(&self) -> Option<Arc<Home>> {
-        self.moved.get().cloned()
+    pub(super) fn leased_machine(&self) -> Option<&Arc<LeasedMachine>> {
+        self.machine.get()
     }
 
-    pub(super) fn set_machine(&self, home: &Arc<Home>) {
-        // It moves once: the lock over `home` is held.
-        let _ = self.moved.set(Arc::clone(home));
-    }
-
-    /// Resolves when it has moved to a machine.
-    pub(super) async fn has_moved(&self) {
-        self.moved.wait().await;
-    }
-
-    /// Resolves when it does not move at the moment: its files are here, or on its machine.
+    /// Waits for a move that is under way: afterwards the files are here, or on the machine.
     pub async fn wait_for_move(&self) {
-        drop(self.home.lock().await);
+        drop(self.machine.settled().await);
     }
 
-    /// The machine that it has moved to; None while it is local.
+    /// Returns the machine that it has moved to; `None` while it is local.
     pub fn machine(&self) -> Option<Arc<dyn Machine>> {
-        self.moved.get().map(|home| Arc::clone(&home.machine))
+        self.machine.get().map(|leased| Arc::clone(leased.machine()))
     }
 
-    /// The tier that its machine is from; None while it is local.
+    /// Returns the tier of its machine; `None` while it is local.
     pub fn tier(&self) -> Option<&TierName> {
-        self.moved.get().map(|home| &home.tier)
+        self.machine.get().map(|leased| leased.tier())
     }
 
     /// Records a use of its machine that does not go through a cell.
     pub fn record_machine_use(&self, how: MachineUse) {
-        self.life.touch();
+        self.touch();
         if how == MachineUse::StartsProcess {
-            let _ = self.shared.set(());
+            self.machine.record_processes();
         }
     }
 
-    /// Its owner has opened the ports of its machine to requests without a token, and it runs.
+    /// Returns whether it runs and the ports of its machine are open to requests without a token.
     pub fn has_public_ports(&self) -> bool {
-        self.asked.public_ports && self.state() == SessionState::Running
+        self.options.public_ports && self.state() == SessionState::Running
     }
 
-    /// Its machine, where it has one and nobody let it sleep.
+    /// Returns its machine, where it has one that was not put to sleep.
     pub fn awake_machine(&self) -> Option<Arc<dyn Machine>> {
-        let is_awake = self.is_shared() || self.life.idle() < self.house.config.machine_idle;
+        let is_awake = self.machine.has_processes() || self.idle() < self.services.config.machine_idle;
         self.machine().filter(|_| is_awake && self.state() == SessionState::Running)
     }
 
-    /// What runs on its machine may run without anybody seeing it here.
-    pub(super) fn is_shared(&self) -> bool {
-        self.shared.get().is_some()
+    /// Puts its machine to sleep, where it has one.
+    pub(super) async fn put_machine_to_sleep(&self) -> Result<(), Error> {
+        let Some(leased) = self.machine.get() else { return Ok(()) };
+        leased.maintain(Maintenance::Asleep).await.map_err(|fault| Error::from_fault(leased.tier(), &fault))
     }
+}
 
-    /// A tier of machines is there to move to.
-    pub fn can_promote(&self) -> bool {
-        self.machine().is_some() || !self.asked.offline && self.machines().is_ok_and(|tiers| !tiers.is_empty())
+/// Adds the environment variables by which E2B's sandboxes know who they are.
+fn with_identity(mut options: CreateSession, id: &str) -> CreateSession {
+    let identity = [("E2B_SANDBOX", "true"), ("E2B_SANDBOX_ID", id), ("E2B_TEMPLATE_ID", &options.template)];
+    for (name, value) in identity.map(|(name, value)| (name.to_owned(), value.to_owned())) {
+        options.env.entry(name).or_insert(value);
     }
+    options
+}
 
-    /// A command of the system as a request, for the rules to decide on.
-    pub(super) fn command(&self) -> Request {
-        Request {
-            program: Program::python("import subprocess\nsubprocess.run(['true'])\n"),
-            caller: self.caller.clone(),
-            priority: crate::request::Priority::Normal,
-            tier: None,
-            isolation: None,
-            cache: crate::request::CacheMode::Bypass,
-            timeout: self.house.request_limits.default_timeout,
-            memory: None,
-        }
-    }
-
-    /// Frees all that it has; what here is used still, once nothing runs in it any more.
-    pub(super) async fn clear(&self) {
-        // First of all what costs money: a cell whose client is slow to hear of its end keeps its context for a while.
-        if let Some(home) = self.home.lock().await.take() {
-            home.give_up().await;
-        }
-        self.files.forget_contents();
-        for context in self.all_contexts() {
-            let mut seat = context.seat.lock().await;
-            *seat = Seat::default();
-            context.holds(None);
-        }
-    }
+/// Returns the bytes of the text in a session's options.
+fn options_bytes(options: &CreateSession) -> u64 {
+    let pairs = |pairs: &BTreeMap<String, String>| {
+        pairs.iter().map(|(name, value)| (name.len() + value.len()) as u64 + PAIR_BYTES).sum::<u64>()
+    };
+    options.template.len() as u64 + pairs(&options.metadata) + pairs(&options.env)
 }

@@ -43,11 +43,11 @@ async fn a_file_brings_its_folders_and_a_folder_takes_its_files_along() {
 async fn what_does_not_fit_changes_nothing() {
     let files = files(4);
     files.write("a", "1234".into()).unwrap();
-    let (before, mark) = (files.everything(), files.revision());
-    assert_eq!(files.write("b/c", "5".into()), Err(FileError::Full { most: 4 }));
+    let (before, mark) = files.snapshot();
+    assert_eq!(files.write("b/c", "5".into()), Err(FileError::Full { max: 4 }));
     let changes = vec![change("/tmp/x", Content::Folder), change("/tmp/x/y", file("12345"))];
-    assert_eq!(files.apply(changes, Writer::Kernel(1)), Err(FileError::Full { most: 4 }));
-    assert_eq!((files.everything(), files.revision()), (before, mark));
+    assert_eq!(files.apply(changes, Writer::Kernel(1)), Err(FileError::Full { max: 4 }));
+    assert_eq!(files.snapshot(), (before, mark));
     files.write("a", "4321".into()).unwrap();
 }
 
@@ -57,10 +57,10 @@ async fn a_kernel_hears_of_others_and_not_of_itself() {
     let (one, two) = (Writer::Kernel(1), Writer::Kernel(2));
     files.write("a", "client".into()).unwrap();
     files.apply(vec![change("/tmp/k", file("one")), change("/usr/lib/x", file("own"))], one).unwrap();
-    let (of_one, mark) = files.since(Revision::default(), one);
+    let (of_one, mark) = files.changes_since(Revision::default(), one);
     assert_eq!(of_one, [change("/home/user/a", file("client"))]);
-    assert_eq!(files.since(Revision::default(), two).0, [of_one[0].clone(), change("/tmp/k", file("one"))]);
-    assert_eq!(files.since(mark, two).0, []);
+    assert_eq!(files.changes_since(Revision::default(), two).0, [of_one[0].clone(), change("/tmp/k", file("one"))]);
+    assert_eq!(files.changes_since(mark, two).0, []);
     // What is there already is no news.
     files.apply(vec![change("/home/user/a", file("client"))], two).unwrap();
     assert_eq!(files.revision(), mark);
@@ -72,9 +72,9 @@ async fn below_what_is_gone_nothing_else_is_told() {
     files.write("a/b/c", "x".into()).unwrap();
     let mark = files.revision();
     files.remove("a").unwrap();
-    assert_eq!(files.since(mark, Writer::Kernel(1)).0, [change("/home/user/a", Content::Removed)]);
+    assert_eq!(files.changes_since(mark, Writer::Kernel(1)).0, [change("/home/user/a", Content::Removed)]);
     files.write("a", "a file now".into()).unwrap();
-    assert_eq!(files.since(mark, Writer::Kernel(1)).0, [change("/home/user/a", file("a file now"))]);
+    assert_eq!(files.changes_since(mark, Writer::Kernel(1)).0, [change("/home/user/a", file("a file now"))]);
 }
 
 #[tokio::test]
@@ -140,22 +140,22 @@ proptest! {
                     files.apply(what.into_iter().map(change).collect(), Writer::Kernel(who))
                 }
                 Step::Read => {
-                    let (changes, now) = files.since(mark, reader);
+                    let (changes, now) = files.changes_since(mark, reader);
                     mark = now;
                     copy.apply(changes, Writer::Client)
                 }
             };
-            let held: usize = files.everything().iter().map(|change| match &change.content {
+            let held: usize = files.snapshot().0.iter().map(|change| match &change.content {
                 Content::File(content) => content.len(),
                 Content::Folder | Content::Removed => 0,
             }).sum();
             prop_assert_eq!(held as u64, files.size());
         }
-        copy.apply(files.since(mark, reader).0, Writer::Client).unwrap();
-        prop_assert_eq!(copy.everything(), files.everything());
+        copy.apply(files.changes_since(mark, reader).0, Writer::Client).unwrap();
+        prop_assert_eq!(copy.snapshot().0, files.snapshot().0);
         let anew = self::files(1000);
-        anew.apply(files.since(Revision::default(), reader).0, Writer::Client).unwrap();
-        prop_assert_eq!(anew.everything(), files.everything());
+        anew.apply(files.changes_since(Revision::default(), reader).0, Writer::Client).unwrap();
+        prop_assert_eq!(anew.snapshot().0, files.snapshot().0);
     }
 }
 
@@ -189,7 +189,7 @@ async fn contents_names_and_removed_names_are_charged_until_they_are_gone() {
 async fn what_the_account_has_no_room_for_changes_nothing_and_charges_nothing() {
     let (account, files) = charged(10_000);
     files.write("a/b", vec![1; 4000].into()).unwrap();
-    let (before, mark, charged) = (files.everything(), files.revision(), account.total());
+    let (before, mark, charged) = (files.snapshot().0, files.revision(), account.total());
     let no_space = |error: FileError| matches!(error, FileError::NoSpace(NoSpace { allowed: 10_000, .. }));
     assert!(no_space(files.write("c", vec![1; 6000].into()).unwrap_err()));
     assert!(no_space(files.write(&"x/".repeat(2000), Bytes::new()).unwrap_err()));
@@ -197,10 +197,10 @@ async fn what_the_account_has_no_room_for_changes_nothing_and_charges_nothing() 
     assert!(no_space(files.apply(changes, Writer::Kernel(1)).unwrap_err()));
     let more = ["m".repeat(250).as_str(); 12].join("/");
     assert!(no_space(files.rename("a", &more).unwrap_err()));
-    assert_eq!((files.everything(), files.revision(), account.total()), (before, mark, charged));
+    assert_eq!((files.snapshot().0, files.revision(), account.total()), (before, mark, charged));
     files.remove("a").unwrap();
     files.write("c", vec![1; 6000].into()).unwrap();
-    files.forget_contents();
+    files.drop_contents();
     assert_eq!((files.size(), files.paths()), (0, vec!["/home/user/c".to_owned()]));
     assert!(account.total() < 2000);
 }

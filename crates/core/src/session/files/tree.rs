@@ -1,4 +1,4 @@
-//! The tree itself: every path that is, or was, with the moment of its last change and who made it.
+//! The tree of files: every path that exists or existed, with the revision of its last change and who made it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,46 +11,47 @@ use super::path::{self, ROOTS};
 use super::{Entry, FileError, Revision, Writer};
 use crate::memory::Charge;
 
-/// Paths of one session, those that are gone included: their names take memory too.
-const PATHS: usize = 50_000;
+/// Paths of one session, removed ones included: their names take memory too.
+const MAX_PATHS: usize = 50_000;
 /// Bytes that a path takes beside its name and its content.
-const NODE: u64 = 192;
+const NODE_BYTES: u64 = 192;
 
-/// A path sorts before all that is below it. A call that fails has changed nothing, but for `apply`.
+/// The files of one session. A path sorts before all that is below it. A call that fails has changed nothing, except
+/// `apply`.
 #[derive(Debug, Clone)]
 pub(super) struct Tree {
     nodes: BTreeMap<String, Node>,
     size: u64,
-    /// Bytes that all of it takes: contents, names, and what is around them.
+    /// Bytes that all of it takes: contents, names and nodes.
     cost: u64,
-    /// What is charged for it; at least its cost. A copy that is tried shares it.
+    /// What is charged for it, at least its cost. Shared with the copy that `Files::apply` makes.
     charge: Arc<Charge>,
-    most: u64,
-    mark: Revision,
-    /// It belongs to a machine now.
-    pub(super) left: bool,
+    max: u64,
+    revision: Revision,
+    /// The files are on a machine, or on their way to it.
+    pub(super) closed: bool,
 }
 
 #[derive(Debug, Clone)]
 struct Node {
-    what: What,
+    kind: NodeKind,
     changed: Revision,
     writer: Writer,
     modified: SystemTime,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum What {
+enum NodeKind {
     File(Bytes),
     Folder,
-    Gone,
+    Removed,
 }
 
-impl What {
+impl NodeKind {
     fn size(&self) -> u64 {
         match self {
             Self::File(content) => content.len() as u64,
-            Self::Folder | Self::Gone => 0,
+            Self::Folder | Self::Removed => 0,
         }
     }
 
@@ -58,59 +59,60 @@ impl What {
         match self {
             Self::File(content) => Content::File(content.clone()),
             Self::Folder => Content::Folder,
-            Self::Gone => Content::Removed,
+            Self::Removed => Content::Removed,
         }
     }
 }
 
-/// Who does something, and when.
+/// Who makes a change, and when.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Act {
+pub(super) struct Edit {
     pub(super) writer: Writer,
     pub(super) at: SystemTime,
 }
 
 impl Tree {
-    pub(super) fn new(most: u64, at: SystemTime, charge: Charge) -> Self {
+    pub(super) fn new(max: u64, at: SystemTime, charge: Charge) -> Self {
         let root = |path: &str| {
-            let node = Node { what: What::Folder, changed: Revision::default(), writer: Writer::Client, modified: at };
+            let node =
+                Node { kind: NodeKind::Folder, changed: Revision::default(), writer: Writer::Client, modified: at };
             (path.to_owned(), node)
         };
-        // The roots are part of what a session costs.
+        // The roots are part of the cost of a session.
         let (nodes, charge) = (ROOTS.iter().map(|path| root(path)).collect(), Arc::new(charge));
-        Self { nodes, size: 0, cost: 0, charge, most, mark: Revision::default(), left: false }
+        Self { nodes, size: 0, cost: 0, charge, max, revision: Revision::default(), closed: false }
     }
 
-    /// Charges what it costs now, and no more.
-    pub(super) fn settle(&self) {
+    /// Reduces the charge to the current cost.
+    pub(super) fn update_charge(&self) {
         self.charge.shrink(self.cost);
     }
 
     pub(super) fn revision(&self) -> Revision {
-        self.mark
+        self.revision
     }
 
     pub(super) fn size(&self) -> u64 {
         self.size
     }
 
-    /// What is there. A path through a file leads nowhere.
+    /// Returns the node of a path that exists.
     fn live(&self, path: &str) -> Result<&Node, FileError> {
         match self.nodes.get(path) {
-            Some(node) if node.what != What::Gone => Ok(node),
+            Some(node) if node.kind != NodeKind::Removed => Ok(node),
             _ => Err(FileError::NotFound(path.to_owned())),
         }
     }
 
-    /// Those below a folder that are not gone.
+    /// Returns the nodes below a folder that exist.
     fn below<'a>(&'a self, folder: &str) -> impl Iterator<Item = (&'a String, &'a Node)> + use<'a> {
         // `0` comes after `/`.
-        self.nodes.range(format!("{folder}/")..format!("{folder}0")).filter(|(_, node)| node.what != What::Gone)
+        self.nodes.range(format!("{folder}/")..format!("{folder}0")).filter(|(_, node)| node.kind != NodeKind::Removed)
     }
 
     fn entry(path: &str, node: &Node) -> Entry {
-        let folder = node.what == What::Folder;
-        Entry { path: path.to_owned(), folder, size: node.what.size(), modified: node.modified }
+        let folder = node.kind == NodeKind::Folder;
+        Entry { path: path.to_owned(), folder, size: node.kind.size(), modified: node.modified }
     }
 
     pub(super) fn stat(&self, path: &str) -> Result<Entry, FileError> {
@@ -118,16 +120,16 @@ impl Tree {
     }
 
     pub(super) fn read(&self, path: &str) -> Result<Bytes, FileError> {
-        match &self.live(path)?.what {
-            What::File(content) => Ok(content.clone()),
-            What::Folder | What::Gone => Err(FileError::IsFolder(path.to_owned())),
+        match &self.live(path)?.kind {
+            NodeKind::File(content) => Ok(content.clone()),
+            NodeKind::Folder | NodeKind::Removed => Err(FileError::IsFolder(path.to_owned())),
         }
     }
 
     fn folder(&self, path: &str) -> Result<(), FileError> {
-        match self.live(path)?.what {
-            What::Folder => Ok(()),
-            What::File(_) | What::Gone => Err(FileError::NotFolder(path.to_owned())),
+        match self.live(path)?.kind {
+            NodeKind::Folder => Ok(()),
+            NodeKind::File(_) | NodeKind::Removed => Err(FileError::NotFolder(path.to_owned())),
         }
     }
 
@@ -137,52 +139,54 @@ impl Tree {
         Ok(self.below(path).filter(|(below, _)| deep(below)).map(|(path, node)| Self::entry(path, node)).collect())
     }
 
-    /// Every path below a folder with the moment of its last change. `None`: there is no such folder.
+    /// Returns every path below a folder with the revision of its last change, and whether it is a folder. `None`: there is
+    /// no such folder.
     pub(super) fn revisions(&self, folder: &str) -> Option<BTreeMap<String, (Revision, bool)>> {
         self.folder(folder).ok()?;
-        let mark = |(path, node): (&String, &Node)| (path.clone(), (node.changed, node.what == What::Folder));
-        Some(self.below(folder).map(mark).collect())
+        let revision = |(path, node): (&String, &Node)| (path.clone(), (node.changed, node.kind == NodeKind::Folder));
+        Some(self.below(folder).map(revision).collect())
     }
 
-    /// What all of it takes, counted anew path by path.
+    /// Returns the cost, counted again path by path.
     #[cfg(test)]
     pub(super) fn recounted(&self) -> u64 {
         let own = self.nodes.iter().filter(|(path, _)| !ROOTS.contains(&path.as_str()));
-        own.map(|(path, node)| NODE + path.len() as u64 + node.what.size()).sum()
+        own.map(|(path, node)| NODE_BYTES + path.len() as u64 + node.kind.size()).sum()
     }
 
-    /// Makes sure of room for so many more paths with names of so many bytes, and for new bytes in place of old ones.
-    fn room(&self, paths: usize, names: u64, old: u64, new: u64) -> Result<(), FileError> {
-        if (self.size - old).saturating_add(new) > self.most {
-            return Err(FileError::Full { most: self.most });
+    /// Checks the limits for so many more paths with names of so many bytes, and `new` bytes of content in place of `old`.
+    /// Raises the charge to what the tree will cost.
+    fn check_room(&self, paths: usize, names: u64, old: u64, new: u64) -> Result<(), FileError> {
+        if (self.size - old).saturating_add(new) > self.max {
+            return Err(FileError::Full { max: self.max });
         }
-        if self.nodes.len().saturating_add(paths) > PATHS {
-            let message = format!("a session may have {PATHS} files and folders, removed ones included");
+        if self.nodes.len().saturating_add(paths) > MAX_PATHS {
+            let message = format!("a session may have {MAX_PATHS} files and folders, removed ones included");
             return Err(FileError::Invalid(message));
         }
-        let grows = (names + NODE * paths as u64 + new).saturating_sub(old);
+        let grows = (names + NODE_BYTES * paths as u64 + new).saturating_sub(old);
         Ok(self.charge.reach(self.cost.saturating_add(grows))?)
     }
 
     fn held(&self, path: &str) -> u64 {
-        self.nodes.get(path).map_or(0, |node| node.what.size())
+        self.nodes.get(path).map_or(0, |node| node.kind.size())
     }
 
-    /// Puts something at a path, with no look at what is around it.
-    fn put(&mut self, path: &str, what: What, act: Act) -> Result<(), FileError> {
-        let (old, new) = (self.held(path), what.size());
+    /// Sets what is at a path, without a look at the paths around it.
+    fn put(&mut self, path: &str, kind: NodeKind, edit: Edit) -> Result<(), FileError> {
+        let (old, new) = (self.held(path), kind.size());
         let is_new = !self.nodes.contains_key(path);
         let name = if is_new { path.len() as u64 } else { 0 };
-        self.room(usize::from(is_new), name, old, new)?;
+        self.check_room(usize::from(is_new), name, old, new)?;
         self.size = self.size - old + new;
-        self.cost = self.cost - old + new + name + if is_new { NODE } else { 0 };
-        self.mark.0 += 1;
-        let node = Node { what, changed: self.mark, writer: act.writer, modified: act.at };
+        self.cost = self.cost - old + new + name + if is_new { NODE_BYTES } else { 0 };
+        self.revision.0 += 1;
+        let node = Node { kind, changed: self.revision, writer: edit.writer, modified: edit.at };
         self.nodes.insert(path.to_owned(), node);
         Ok(())
     }
 
-    /// The folders above a path that are not there, the uppermost first.
+    /// Returns the folders above a path that do not exist, the uppermost first.
     fn missing<'a>(&self, path: &'a str) -> Result<Vec<&'a str>, FileError> {
         let mut missing = Vec::new();
         for above in path::above(path) {
@@ -196,35 +200,35 @@ impl Tree {
         Ok(missing)
     }
 
-    /// Puts something at a path, and folders above it.
-    fn grow(&mut self, path: &str, what: What, act: Act) -> Result<(), FileError> {
+    /// Sets what is at a path, and makes the folders above it.
+    fn grow(&mut self, path: &str, kind: NodeKind, edit: Edit) -> Result<(), FileError> {
         let missing = self.missing(path)?;
         let names = missing.iter().map(|folder| folder.len()).sum::<usize>() + path.len();
-        self.room(missing.len() + 1, names as u64, self.held(path), what.size())?;
-        missing.into_iter().try_for_each(|folder| self.put(folder, What::Folder, act))?;
-        self.put(path, what, act)
+        self.check_room(missing.len() + 1, names as u64, self.held(path), kind.size())?;
+        missing.into_iter().try_for_each(|folder| self.put(folder, NodeKind::Folder, edit))?;
+        self.put(path, kind, edit)
     }
 
-    pub(super) fn write(&mut self, path: &str, content: Bytes, act: Act) -> Result<Entry, FileError> {
+    pub(super) fn write(&mut self, path: &str, content: Bytes, edit: Edit) -> Result<Entry, FileError> {
         if self.folder(path).is_ok() {
             return Err(FileError::IsFolder(path.to_owned()));
         }
-        self.grow(path, What::File(content), act)?;
+        self.grow(path, NodeKind::File(content), edit)?;
         self.stat(path)
     }
 
-    pub(super) fn make_folder(&mut self, path: &str, act: Act) -> Result<Entry, FileError> {
-        match self.live(path).map(|node| &node.what) {
-            Ok(What::Folder) => return Err(FileError::AlreadyExists(path.to_owned())),
-            Ok(What::File(_) | What::Gone) => return Err(FileError::NotFolder(path.to_owned())),
+    pub(super) fn make_folder(&mut self, path: &str, edit: Edit) -> Result<Entry, FileError> {
+        match self.live(path).map(|node| &node.kind) {
+            Ok(NodeKind::Folder) => return Err(FileError::AlreadyExists(path.to_owned())),
+            Ok(NodeKind::File(_) | NodeKind::Removed) => return Err(FileError::NotFolder(path.to_owned())),
             Err(_) => {}
         }
-        self.grow(path, What::Folder, act)?;
+        self.grow(path, NodeKind::Folder, edit)?;
         self.stat(path)
     }
 
-    pub(super) fn rename(&mut self, from: &str, to: &str, act: Act) -> Result<Entry, FileError> {
-        let moved = self.live(from)?.what.clone();
+    pub(super) fn rename(&mut self, from: &str, to: &str, edit: Edit) -> Result<Entry, FileError> {
+        let moved = self.live(from)?.kind.clone();
         let stays = |path: &str| path::is_root(path).then(|| FileError::Invalid(format!("{path} stays where it is")));
         if let Some(error) = stays(from).or_else(|| stays(to)) {
             return Err(error);
@@ -235,105 +239,104 @@ impl Tree {
         if to.strip_prefix(from).is_some_and(|rest| rest.starts_with('/')) {
             return Err(FileError::Invalid(format!("{from} cannot move into itself")));
         }
-        match (&moved, self.live(to).map(|node| &node.what)) {
-            (What::Folder, Ok(What::File(_))) => return Err(FileError::NotFolder(to.to_owned())),
-            (What::File(_), Ok(What::Folder)) => return Err(FileError::IsFolder(to.to_owned())),
-            (What::Folder, Ok(What::Folder)) if self.below(to).next().is_some() => {
+        match (&moved, self.live(to).map(|node| &node.kind)) {
+            (NodeKind::Folder, Ok(NodeKind::File(_))) => return Err(FileError::NotFolder(to.to_owned())),
+            (NodeKind::File(_), Ok(NodeKind::Folder)) => return Err(FileError::IsFolder(to.to_owned())),
+            (NodeKind::Folder, Ok(NodeKind::Folder)) if self.below(to).next().is_some() => {
                 return Err(FileError::AlreadyExists(to.to_owned()));
             }
             _ => {}
         }
-        let below: Vec<(String, What)> =
-            self.below(from).map(|(path, node)| (format!("{to}{}", &path[from.len()..]), node.what.clone())).collect();
+        let below: Vec<(String, NodeKind)> =
+            self.below(from).map(|(path, node)| (format!("{to}{}", &path[from.len()..]), node.kind.clone())).collect();
         let missing = self.missing(to)?;
         let names = missing.iter().copied().chain([to]).chain(below.iter().map(|(path, _)| path.as_str()));
         let names = names.map(str::len).sum::<usize>() as u64;
-        self.room(missing.len() + 1 + below.len(), names, 0, 0)?;
-        self.clear(from, act)?;
-        self.grow(to, moved, act)?;
-        for (path, what) in below {
-            self.put(&path, what, act)?;
+        self.check_room(missing.len() + 1 + below.len(), names, 0, 0)?;
+        self.clear(from, edit)?;
+        self.grow(to, moved, edit)?;
+        for (path, kind) in below {
+            self.put(&path, kind, edit)?;
         }
         self.stat(to)
     }
 
-    /// A path that is not there is removed already.
-    pub(super) fn remove(&mut self, path: &str, act: Act) -> Result<(), FileError> {
+    pub(super) fn remove(&mut self, path: &str, edit: Edit) -> Result<(), FileError> {
         if path::is_root(path) {
             return Err(FileError::Invalid(format!("{path} cannot be removed")));
         }
         self.live(path)?;
-        self.clear(path, act)
+        self.clear(path, edit)
     }
 
-    /// A path and all below it is gone.
-    fn clear(&mut self, path: &str, act: Act) -> Result<(), FileError> {
+    /// Removes a path and all that is below it.
+    fn clear(&mut self, path: &str, edit: Edit) -> Result<(), FileError> {
         let below: Vec<String> = self.below(path).map(|(path, _)| path.clone()).collect();
-        below.iter().map(String::as_str).chain([path]).try_for_each(|path| self.put(path, What::Gone, act))
+        below.iter().map(String::as_str).chain([path]).try_for_each(|path| self.put(path, NodeKind::Removed, edit))
     }
 
-    /// Brings a path into the state that a change says, whatever was there.
-    pub(super) fn apply(&mut self, change: Change, act: Act) -> Result<(), FileError> {
+    /// Brings a path into the state that a change describes, whatever was there.
+    pub(super) fn apply(&mut self, change: Change, edit: Edit) -> Result<(), FileError> {
         let path = change.path.as_str();
-        let there = self.live(path).map(|node| node.what.clone()).unwrap_or(What::Gone);
-        let what = match change.content {
-            Content::File(content) => What::File(content),
-            Content::Folder => What::Folder,
-            Content::Removed => What::Gone,
+        let before = self.live(path).map(|node| node.kind.clone()).unwrap_or(NodeKind::Removed);
+        let kind = match change.content {
+            Content::File(content) => NodeKind::File(content),
+            Content::Folder => NodeKind::Folder,
+            Content::Removed => NodeKind::Removed,
         };
-        if there == what || path::is_root(path) {
+        if before == kind || path::is_root(path) {
             return Ok(());
         }
-        if there != What::Gone {
-            self.clear(path, act)?;
+        if before != NodeKind::Removed {
+            self.clear(path, edit)?;
         }
-        if what == What::Gone {
+        if kind == NodeKind::Removed {
             return Ok(());
         }
-        let in_the_way = path::above(path).find(|above| self.read(above).is_ok()).map(str::to_owned);
-        if let Some(file) = in_the_way {
-            self.clear(&file, act)?;
+        let blocking = path::above(path).find(|above| self.read(above).is_ok()).map(str::to_owned);
+        if let Some(file) = blocking {
+            self.clear(&file, edit)?;
         }
-        self.grow(path, what, act)
+        self.grow(path, kind, edit)
     }
 
-    /// What changed since `mark` by anyone but `reader`. What is below something that is gone, or that is a file now, goes
-    /// without saying.
-    pub(super) fn since(&self, mark: Revision, reader: Writer) -> Vec<Change> {
+    /// Returns what anyone but `reader` has changed since `revision`. The removal of paths below a removed folder, or below
+    /// one that is a file now, is implied and left out.
+    pub(super) fn changes_since(&self, revision: Revision, reader: Writer) -> Vec<Change> {
         let mut ends: BTreeSet<&str> = BTreeSet::new();
         let mut changes = Vec::new();
-        for (path, node) in self.nodes.iter().filter(|(_, node)| node.changed > mark && node.writer != reader) {
-            if node.what == What::Gone && path::above(path).any(|above| ends.contains(above)) {
+        for (path, node) in self.nodes.iter().filter(|(_, node)| node.changed > revision && node.writer != reader) {
+            if node.kind == NodeKind::Removed && path::above(path).any(|above| ends.contains(above)) {
                 continue;
             }
-            if node.what != What::Folder {
+            if node.kind != NodeKind::Folder {
                 ends.insert(path);
             }
-            changes.push(Change { path: path.clone(), content: node.what.content() });
+            changes.push(Change { path: path.clone(), content: node.kind.content() });
         }
         changes
     }
 
-    /// Drops all contents: what is there is known by name alone.
-    pub(super) fn forget_contents(&mut self) {
+    /// Drops all contents. Names stay.
+    pub(super) fn drop_contents(&mut self) {
         for node in self.nodes.values_mut() {
-            if let What::File(content) = &mut node.what {
+            if let NodeKind::File(content) = &mut node.kind {
                 *content = Bytes::new();
             }
         }
         self.cost -= self.size;
         self.size = 0;
-        self.settle();
+        self.update_charge();
     }
 
     pub(super) fn paths(&self) -> Vec<String> {
-        let there = |(path, node): &(&String, &Node)| node.what != What::Gone && !path::is_root(path);
-        self.nodes.iter().filter(there).map(|(path, _)| path.clone()).collect()
+        let exists = |(path, node): &(&String, &Node)| node.kind != NodeKind::Removed && !path::is_root(path);
+        self.nodes.iter().filter(exists).map(|(path, _)| path.clone()).collect()
     }
 
-    pub(super) fn everything(&self) -> Vec<Change> {
-        let change = |(path, node): (&String, &Node)| Change { path: path.clone(), content: node.what.content() };
-        let there = |(path, node): &(&String, &Node)| node.what != What::Gone && !path::is_root(path);
-        self.nodes.iter().filter(there).map(change).collect()
+    pub(super) fn all(&self) -> Vec<Change> {
+        let change = |(path, node): (&String, &Node)| Change { path: path.clone(), content: node.kind.content() };
+        let exists = |(path, node): &(&String, &Node)| node.kind != NodeKind::Removed && !path::is_root(path);
+        self.nodes.iter().filter(exists).map(change).collect()
     }
 }

@@ -151,7 +151,7 @@ fn file_problem(error: FileError) -> Problem {
         FileError::AlreadyExists(_) | FileError::IsFolder(_) | FileError::NotFolder(_) | FileError::Invalid(_) => {
             Problem::field("path", detail)
         }
-        FileError::Full { most } => Problem::new(ProblemKind::TooLarge, detail).with("allowed", most),
+        FileError::Full { max } => Problem::new(ProblemKind::TooLarge, detail).with("allowed", max),
         FileError::NoSpace(no_space) => Error::from(no_space).into(),
         FileError::Moved => Problem::new(error::Kind::Unavailable, detail).retry_after(TRANSFER_RETRY),
     }

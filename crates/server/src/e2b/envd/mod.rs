@@ -80,7 +80,7 @@ pub(super) async fn call(watchers: &Watchers, sandbox: SandboxHandle, request: R
 fn body_refusal(sandbox: &SandboxHandle, kind: BodyKind, parts: &Parts, error: &BodyError) -> Refusal {
     let too_large = matches!(error, BodyError::TooLarge(_));
     if too_large && matches!(kind, BodyKind::Upload | BodyKind::LocalUpload) {
-        let full = FileError::Full { most: sandbox.state.sessions.config().files };
+        let full = FileError::Full { max: sandbox.state.sessions.config().files };
         return Box::new(errors::api(StatusCode::INSUFFICIENT_STORAGE, &full.to_string()));
     }
     if matches!(error, BodyError::NoSpace(_)) && is_rpc(&parts.headers, parts.uri.path()) {

@@ -1,16 +1,16 @@
-//! Magics of a notebook that change how IPython shows pictures or loads modules, and nothing here: kernels pass over them,
-//! so they are no reason to buy a machine. The guest's `magics.py` has the same list.
+//! Notebook magics that change how IPython shows pictures or loads modules, and nothing else. Kernels ignore them, so they
+//! are no reason to lease a machine. `magics.py` of the kernels has the same list.
 
-/// A cell as analysis is to see it.
-pub(super) fn without(source: &str) -> String {
+/// Returns a cell with such magics replaced by `pass`, for analysis.
+pub(super) fn without_display_magics(source: &str) -> String {
     let line = |line: &str| {
         let indentation = line.len() - line.trim_start().len();
-        if is_harmless(line.trim()) { format!("{}pass", &line[..indentation]) } else { line.to_owned() }
+        if is_display_magic(line.trim()) { format!("{}pass", &line[..indentation]) } else { line.to_owned() }
     };
     source.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
-fn is_harmless(line: &str) -> bool {
+fn is_display_magic(line: &str) -> bool {
     let Some(magic) = line.strip_prefix('%') else { return false };
     let mut words = magic.split_whitespace();
     match (words.next(), words.next(), words.next()) {
@@ -26,11 +26,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_changes_nothing_here_is_passed_over_and_what_does_is_not() {
+    fn display_magics_are_replaced_and_other_magics_are_not() {
         let cell = "%matplotlib inline\nif x:\n    %config InlineBackend.figure_format = 'svg'\n%load_ext autoreload\nx %matplotlib";
-        assert_eq!(without(cell), "pass\nif x:\n    pass\npass\nx %matplotlib");
+        assert_eq!(without_display_magics(cell), "pass\nif x:\n    pass\npass\nx %matplotlib");
         for other in ["%%time\nx", "!pip install x", "%pip install x", "%load_ext sql", "%config", "%%matplotlib"] {
-            assert_eq!(without(other), other);
+            assert_eq!(without_display_magics(other), other);
         }
     }
 }

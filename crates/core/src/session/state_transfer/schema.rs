@@ -8,7 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use switchtower_contract::{Change, Content};
+use switchtower_contract::{Change, Content, Exit};
+
+use super::super::history::PastCell;
 
 /// What `export_state` is called with. The kernel itself adds the file names of cells.
 #[derive(Debug, Serialize)]
@@ -22,7 +24,7 @@ pub(super) struct ExportOptions<'a> {
 /// What `restore` is called with.
 #[derive(Debug, Serialize)]
 pub(super) struct RestoreRequest<'a> {
-    pub(super) cells: Vec<PastCell<'a>>,
+    pub(super) cells: Vec<ReplayCell<'a>>,
     /// What `export_state` returned: the host looks at none of it.
     pub(super) state: &'a Value,
     /// Seconds that the cells may take together.
@@ -33,13 +35,13 @@ pub(super) struct RestoreRequest<'a> {
     pub(super) files_in_use: bool,
 }
 
-/// A cell of the history.
+/// A cell of the history, to be run again.
 #[derive(Debug, Serialize)]
-pub(super) struct PastCell<'a> {
+pub(super) struct ReplayCell<'a> {
     pub(super) number: u32,
     pub(super) code: &'a str,
     pub(super) env: &'a BTreeMap<String, String>,
-    pub(super) changes: Vec<PastChange<'a>>,
+    pub(super) changes: Vec<ReplayChange<'a>>,
     /// It was seen to ask for neither clock, randomness, environment nor identity.
     pub(super) pure: bool,
     /// It ended with an exception.
@@ -50,7 +52,7 @@ pub(super) struct PastCell<'a> {
 
 /// A file or folder as the client left it before a cell.
 #[derive(Debug, Serialize)]
-pub(super) struct PastChange<'a> {
+pub(super) struct ReplayChange<'a> {
     path: &'a str,
     /// In base64.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,7 +63,21 @@ pub(super) struct PastChange<'a> {
     removed: bool,
 }
 
-impl<'a> From<&'a Change> for PastChange<'a> {
+impl<'a> From<&'a PastCell> for ReplayCell<'a> {
+    fn from(past: &'a PastCell) -> Self {
+        Self {
+            number: past.cell.number,
+            code: &past.cell.source,
+            env: &past.cell.env,
+            changes: past.cell.changes.iter().map(ReplayChange::from).collect(),
+            pure: past.pure && !past.incomplete,
+            raised: past.exit == Exit::Raised,
+            incomplete: past.incomplete,
+        }
+    }
+}
+
+impl<'a> From<&'a Change> for ReplayChange<'a> {
     fn from(change: &'a Change) -> Self {
         let content = match &change.content {
             Content::File(content) => Some(STANDARD.encode(content)),
@@ -100,7 +116,7 @@ mod tests {
     use super::*;
 
     fn schema(name: &str) -> Value {
-        let all: Value = serde_json::from_str(include_str!("../../../../sandboxes/python/schema.json")).unwrap();
+        let all: Value = serde_json::from_str(include_str!("../../../../../sandboxes/python/schema.json")).unwrap();
         all["state_transfer"][name].clone()
     }
 
@@ -125,11 +141,11 @@ mod tests {
         let env = BTreeMap::from([("A".to_owned(), "1".to_owned())]);
         let contents = [Content::File(b"x".to_vec().into()), Content::Folder, Content::Removed];
         let changes = contents.map(|content| Change { path: "/home/user/x".to_owned(), content });
-        let cell = PastCell {
+        let cell = ReplayCell {
             number: 1,
             code: "1",
             env: &env,
-            changes: changes.iter().map(PastChange::from).collect(),
+            changes: changes.iter().map(ReplayChange::from).collect(),
             pure: true,
             raised: false,
             incomplete: false,

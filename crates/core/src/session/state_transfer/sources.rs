@@ -7,7 +7,7 @@ type Sources = [(&'static str, &'static str)];
 
 macro_rules! source {
     ($path:literal) => {
-        include_str!(concat!("../../../../sandboxes/python/transfer/_switchtower/state_transfer", $path))
+        include_str!(concat!("../../../../../sandboxes/python/transfer/_switchtower/state_transfer", $path))
     };
 }
 
@@ -43,8 +43,8 @@ const DIGEST: &Sources = &[
 /// The name under which the restoring package waits in `sys.modules`, and is bound while it runs.
 const NAME: &str = "_switchtower_restore";
 
-/// Returns code that prepares a kernel for sessions that may move there: to read so much text ahead saves a move some
-/// tens of milliseconds.
+/// Returns code that prepares a machine's kernel for a restore. Parsing that much text ahead saves tens of milliseconds of
+/// each move.
 pub fn restore_prelude() -> String {
     let (loader, restore, digest) = (json!(LOADER), json!(RESTORE), json!(DIGEST));
     format!(

@@ -1,0 +1,147 @@
+//! The local kernel that a cell runs in: made ready before the cell, and put back after it.
+
+use std::time::Duration;
+
+use switchtower_contract::{Cell, CellOutcome, Change, Events, Fault, Kernel, Limits};
+use tokio::sync::oneshot;
+
+use super::super::context::{Context, ContextState};
+use super::super::files::Revision;
+use super::super::kernel_permits::{Applicant, KernelPermit};
+use super::super::local_kernel::{KernelUnavailable, take_or_rebuild};
+use super::super::placement::Rebuild;
+use super::super::session::Session;
+use super::super::state_transfer::{Destination, file_corrections, transfer};
+use crate::error::Error;
+use crate::route::TierName;
+use crate::tier::{Relay, Tier};
+
+/// A kernel to run the next cell in, and the changes to files that it has not seen.
+pub(super) struct ReadyKernel {
+    pub(super) kernel: Box<dyn Kernel>,
+    /// Of a kernel that cannot be rebuilt, and that its context is not placed in yet.
+    pub(super) permit: Option<KernelPermit>,
+    pub(super) changes: Vec<Change>,
+    /// The part of the changes that the history records, where it is not all: the rest exists once the cells before have
+    /// run again.
+    pub(super) recorded_changes: Option<Vec<Change>>,
+    /// The revision of the files that the kernel has with these changes.
+    pub(super) revision: Revision,
+}
+
+/// Returns a kernel in `tier` for a context's next cell: the one that it has, or one rebuilt from its history; or a new one
+/// with its state, where the context moves to a tier whose kernels cannot be rebuilt.
+pub(super) async fn ready_kernel(
+    session: &Session,
+    tier: &Tier,
+    context: &Context,
+    state: &mut ContextState,
+) -> Result<ReadyKernel, KernelUnavailable> {
+    if !state.is_placed_in(tier.name()) && Rebuild::of(tier) == Rebuild::Never {
+        return move_to_tier(session, tier, context, state).await.map_err(KernelUnavailable::Refused);
+    }
+    let is_new = state.history().is_empty();
+    let kernel = take_or_rebuild(session, tier, context, state).await?;
+    let files = session.files();
+    // A new kernel has not even what this context wrote before it was restarted.
+    let (changes, revision) =
+        if is_new { files.snapshot() } else { files.changes_since(state.seen_files(), context.writer()) };
+    session.services().file_transfers.admit(&changes).await;
+    Ok(ReadyKernel { kernel, permit: None, changes, recorded_changes: None, revision })
+}
+
+/// Returns a kernel of another local tier with a context's state. The context is placed there once a cell has run in it.
+async fn move_to_tier(
+    session: &Session,
+    tier: &Tier,
+    context: &Context,
+    state: &mut ContextState,
+) -> Result<ReadyKernel, Error> {
+    let services = session.services();
+    let applicant =
+        Applicant { caller: &session.caller().user, session: session.shared_id(), holder: context.as_holder() };
+    let permit = services.kernel_permits.acquire(tier.name(), &applicant)?;
+    let opened = tier.open_kernel(&session.kernel_options(context)).await;
+    let mut kernel = opened.map_err(|fault| Error::from_fault(tier.name(), &fault))?;
+    let moves = !state.history().is_empty();
+    if moves {
+        let tier_name = tier.name().as_str();
+        tracing::info!(session = session.id(), context = context.id(), tier = tier_name, "a context moves");
+        transfer(session, context, state, &Destination::Local(tier), &mut kernel).await?;
+    }
+    let recorded_changes = moves.then(|| session.files().changes_since(state.seen_files(), context.writer()).0);
+    let (files, revision) = session.files().snapshot();
+    services.file_transfers.admit(&files).await;
+    let changes = file_corrections(state.history().touched_paths(), files);
+    Ok(ReadyKernel { kernel, permit: Some(permit), changes, recorded_changes, revision })
+}
+
+/// A kernel while a cell runs in it. When the run is dropped, a kernel that survives an interrupt goes back to its context;
+/// any other is dropped.
+pub(super) struct RunningKernel<'a> {
+    kernel: Option<Box<dyn Kernel>>,
+    tier: &'a TierName,
+    state: &'a mut ContextState,
+}
+
+impl<'a> RunningKernel<'a> {
+    pub(super) fn new(kernel: Box<dyn Kernel>, tier: &'a TierName, state: &'a mut ContextState) -> Self {
+        Self { kernel: Some(kernel), tier, state }
+    }
+
+    pub(super) async fn run(
+        &mut self,
+        cell: &Cell,
+        limits: &Limits,
+        hold_back: Duration,
+        relay: &mut Relay,
+    ) -> Result<CellOutcome, Fault> {
+        match &mut self.kernel {
+            Some(kernel) => run_relayed(kernel.as_mut(), cell, limits, hold_back, relay).await,
+            None => Err(Fault::Lost { reason: "there is no kernel".to_owned() }),
+        }
+    }
+
+    /// Takes the kernel out, for whoever decides what becomes of it.
+    pub(super) fn take(mut self) -> Option<Box<dyn Kernel>> {
+        self.kernel.take()
+    }
+
+    /// Puts the kernel back: no cell has begun in it.
+    pub(super) fn put_back(mut self) {
+        self.return_kernel();
+    }
+
+    fn return_kernel(&mut self) {
+        if let Some(kernel) = self.kernel.take() {
+            self.state.return_local_kernel(self.tier, kernel);
+        }
+    }
+}
+
+impl Drop for RunningKernel<'_> {
+    fn drop(&mut self) {
+        if self.kernel.as_ref().is_some_and(|kernel| kernel.survives_interrupt()) {
+            self.return_kernel();
+        }
+    }
+}
+
+/// Runs a cell in a kernel; its output goes to the relay.
+pub(super) async fn run_relayed(
+    kernel: &mut dyn Kernel,
+    cell: &Cell,
+    limits: &Limits,
+    hold_back: Duration,
+    relay: &mut Relay,
+) -> Result<CellOutcome, Fault> {
+    let (events, from) = Events::channel();
+    let (over, is_over) = oneshot::channel();
+    let run = async {
+        let ran = kernel.run(cell, limits, &events).await;
+        let _ = over.send(());
+        ran
+    };
+    let (ran, ()) = tokio::join!(run, relay.attempt(hold_back, from, is_over));
+    ran
+}

@@ -1,0 +1,184 @@
+//! A cell's way through its session: quota, its turn, the decision, the plan, its steps, the record.
+//!
+//! [`plan`](plan::plan) decides which steps the cell takes; [`CellRun`] takes them.
+
+mod kernel;
+mod local;
+mod notebook_magics;
+mod plan;
+mod remote;
+mod steps;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use switchtower_contract::{Cell, Effects, Events, File, Program, rounded};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout_at};
+
+use super::context::{Context, ContextState};
+use super::messages::{CellAnswer, CellEvent, ExecuteCell};
+use super::session::Session;
+use crate::cache::CacheStatus;
+use crate::decide::Decision;
+use crate::error::{Error, RequestError};
+use crate::record::OpenRecord;
+use crate::request::{CacheMode, Invalid, Request};
+use crate::tier::{OVERTIME, Relay};
+use steps::{CellEnd, CellRun};
+
+/// A cell that has been admitted.
+struct Admitted<'a> {
+    cell: ExecuteCell,
+    request: &'a Request,
+    events: &'a mpsc::Sender<CellEvent>,
+    /// Changes when its context is restarted or closed.
+    interrupts: watch::Receiver<()>,
+    /// The end of its time.
+    deadline: Instant,
+}
+
+impl Session {
+    /// Runs a cell when its turn comes: cells of one context run one after the other. `events` gets `Started`, then its
+    /// output. Dropping the future ends the cell.
+    ///
+    /// # Errors
+    /// Before `Started`: nothing ran. After it: the cell did not run to an end.
+    pub async fn execute(
+        &self,
+        cell: ExecuteCell,
+        events: &mpsc::Sender<CellEvent>,
+    ) -> Result<CellAnswer, RequestError> {
+        self.check_running()?;
+        self.touch();
+        let answer = tokio::select! {
+            biased;
+            answer = run_and_record(self, cell, events) => answer,
+            () = self.stopped() => Err(self.gone().into()),
+        };
+        self.touch();
+        answer
+    }
+}
+
+async fn run_and_record(
+    session: &Session,
+    cell: ExecuteCell,
+    events: &mpsc::Sender<CellEvent>,
+) -> Result<CellAnswer, RequestError> {
+    let router = &session.services().router;
+    router.admit(session.caller())?;
+    let context = session.context(cell.context.as_deref())?;
+    let request = request(session, &cell)?;
+    let deadline = Instant::now() + request.timeout;
+    let mut entry = router.open(&request);
+    let admitted = Admitted { cell, request: &request, events, interrupts: context.interrupts(), deadline };
+    let turn = async {
+        let mut state = context.lock().await;
+        context.touch();
+        run_in_turn(session, &context, &mut state, admitted, &mut entry).await
+    };
+    // A cell that runs keeps its time itself. This bounds what comes before: its turn, a slot, its kernel, a machine, the
+    // transfer of its state.
+    let answer = timeout_at(deadline + OVERTIME, turn).await.unwrap_or_else(|_| Err(timed_out(&request)));
+    context.touch();
+    match answer {
+        Ok(answer) => {
+            let pure = answer.outcome.observed.is_some_and(Effects::is_empty);
+            entry.answered(&answer.tier, &answer.outcome, CacheStatus::Bypass, pure);
+            Ok(answer)
+        }
+        Err(error) => Err(entry.refused(error)),
+    }
+}
+
+/// Decides where a cell runs, and runs it. The context's state is the cell's until it has ended.
+async fn run_in_turn(
+    session: &Session,
+    context: &Context,
+    state: &mut ContextState,
+    admitted: Admitted<'_>,
+    entry: &mut OpenRecord<'_>,
+) -> Result<CellAnswer, Error> {
+    let Admitted { cell: ExecuteCell { source, env, stdin, .. }, request, events, interrupts, deadline } = admitted;
+    let decision = session.services().router.explain(request).decision?;
+    entry.decided(&decision);
+    let number = state.start_cell();
+    // A client that has left drops this future.
+    let _ = events.send(CellEvent::Started { number }).await;
+    let cell = Cell { source, number, env, stdin, ..Cell::default() };
+
+    let id = entry.id().to_owned();
+    let (output, mut outputs) = Events::channel();
+    let mut relay = Relay::new(Some(output));
+    let is_remote = AtomicBool::new(false);
+    let run = async {
+        let mut run = CellRun {
+            session,
+            context,
+            state,
+            request,
+            cell,
+            deadline,
+            relay: &mut relay,
+            attempts: &mut entry.attempts,
+            is_remote: &is_remote,
+            interrupts,
+        };
+        let end = run.run(&decision).await;
+        if end.is_ok() {
+            relay.ends();
+        }
+        relay.deliver().await;
+        drop(relay);
+        end
+    };
+    let forward = async {
+        while let Some(event) = outputs.recv().await {
+            let remote = is_remote.load(Ordering::Relaxed);
+            let _ = events.send(CellEvent::Output { event, remote }).await;
+        }
+    };
+    let (end, ()) = tokio::join!(run, forward);
+    Ok(answer(session, request, decision, id, number, end?))
+}
+
+fn answer(
+    session: &Session,
+    request: &Request,
+    decision: Decision,
+    id: String,
+    number: u32,
+    end: CellEnd,
+) -> CellAnswer {
+    let CellEnd { outcome, tier, moved, restarted, note } = end;
+    let tiers = session.services().tiers();
+    // A machine has all that there is: nothing would have helped the cell.
+    let is_machine = tiers.get(&tier).is_some_and(|tier| tier.offer().machine);
+    let unmet_need = outcome.unmet_need.as_ref().filter(|_| !is_machine);
+    let note = note.or_else(|| unmet_need.map(|need| tiers.note(need, request.memory, &tier)));
+    CellAnswer { id, number, outcome, tier, decision, moved, note, restarted }
+}
+
+fn timed_out(request: &Request) -> Error {
+    let timeout = rounded(request.timeout);
+    Error::TimedOut { reason: format!("after {timeout}: the cell had not ended, with all that it had to wait for") }
+}
+
+/// Returns a cell as a request, which quota, analysis, rules and records look at. The session's files are in it by name.
+fn request(session: &Session, cell: &ExecuteCell) -> Result<Request, Error> {
+    let services = session.services();
+    let mut program = Program::python(notebook_magics::without_display_magics(&cell.source));
+    program.stdin.clone_from(&cell.stdin);
+    program.env = Some(cell.env.clone());
+    let mut request = Request::new(program, &services.request_limits)?;
+    request.caller = session.caller().clone();
+    request.cache = CacheMode::Bypass;
+    let max = services.config.cell_timeout;
+    request.timeout = cell.timeout.unwrap_or(max);
+    if request.timeout.is_zero() || request.timeout > max {
+        return Err(Invalid::new("timeout", format!("between 1ms and {}", rounded(max))).into());
+    }
+    let files = session.files().paths().into_iter().map(|path| File { path, content: Vec::new() });
+    request.program.files = files.collect();
+    Ok(request)
+}

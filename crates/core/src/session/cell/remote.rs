@@ -1,0 +1,105 @@
+//! A cell in its kernel on the session's machine.
+
+use std::time::Duration;
+
+use switchtower_contract::{Cell, Escalation, Exit, Fault, Limits, Outcome, Remedy};
+use tokio::time::{Instant, sleep};
+
+use super::super::leased_machine::LeasedMachine;
+use super::super::session::Session;
+use super::kernel::run_relayed;
+use super::steps::CellRun;
+use crate::error::Error;
+use crate::route::TierName;
+use crate::tier::attempt::AttemptRecorder;
+use crate::tier::{Tier, asked};
+
+/// How a cell on a machine ended.
+pub(super) struct RemoteEnd {
+    pub(super) outcome: Outcome,
+    pub(super) tier: TierName,
+    /// The kernel ended with it.
+    pub(super) restarted: bool,
+}
+
+impl CellRun<'_> {
+    /// Runs the cell in its context's kernel on the machine.
+    ///
+    /// # Errors
+    /// The machine failed, or it is not known whether the cell has run.
+    pub(super) async fn run_remote(&mut self) -> Result<RemoteEnd, Error> {
+        let session = self.session;
+        let machine = session.machine_slot().settled().await.ok_or_else(|| session.gone())?;
+        let tier = session.services().tier(machine.tier())?;
+        let limits = Limits {
+            wall: self.time_left().min(tier.offer().max_wall),
+            memory: tier.memory(self.request.memory),
+            output: session.services().config.output,
+            escalation: Escalation::Never,
+        };
+        // The files are on the machine.
+        let cell = Cell { changes: Vec::new(), ..std::mem::take(&mut self.cell) };
+        let mut repeat = 0;
+        loop {
+            let fault = match self.try_remote(tier, &cell, &limits).await? {
+                Ok(end) => return Ok(end),
+                Err(fault) => fault,
+            };
+            match pause_before_retry(tier, &fault, repeat) {
+                Some(pause) if pause < self.time_left() => sleep(pause).await,
+                _ => return Err(machine_failed(session, tier, &machine, &fault).await),
+            }
+            repeat += 1;
+        }
+    }
+
+    fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    async fn try_remote(
+        &mut self,
+        tier: &Tier,
+        cell: &Cell,
+        limits: &Limits,
+    ) -> Result<Result<RemoteEnd, Fault>, Error> {
+        let Some(kernel) = self.state.remote_kernel() else { return Err(self.session.gone()) };
+        let mut attempt = AttemptRecorder::new(tier.name(), self.attempts);
+        attempt.start();
+        match run_relayed(kernel.as_mut(), cell, limits, Duration::ZERO, self.relay).await {
+            Ok(ran) => {
+                attempt.finish(ran.outcome.exit.name(), None);
+                let restarted = ran.outcome.exit == Exit::Killed || !ran.alive;
+                if restarted {
+                    self.state.reset_count();
+                }
+                if !ran.alive {
+                    drop(self.state.take_remote_kernel());
+                }
+                Ok(Ok(RemoteEnd { outcome: ran.outcome, tier: tier.name().clone(), restarted }))
+            }
+            Err(fault) => {
+                attempt.finish(fault.name(), Some(fault.detail()));
+                self.relay.fails();
+                Ok(Err(fault))
+            }
+        }
+    }
+}
+
+/// Returns the refusal for a fault of the machine. A session whose machine does not answer any more ends.
+async fn machine_failed(session: &Session, tier: &Tier, machine: &LeasedMachine, fault: &Fault) -> Error {
+    let Fault::Lost { reason } = fault else { return Error::from_fault(tier.name(), fault) };
+    if machine.ensure_lifetime(Duration::ZERO).await.is_err() {
+        tracing::warn!(session = session.id(), %fault, "a session's machine is gone");
+        session.end();
+    }
+    Error::Lost { reason: format!("{}: {reason}", tier.name()) }
+}
+
+/// Returns how long to wait before the cell is run again; `None` where it may have run already: a machine has a world around
+/// it, so what may have run is not run again.
+fn pause_before_retry(tier: &Tier, fault: &Fault, repeat: u32) -> Option<Duration> {
+    let again = fault.remedy(true) == Remedy::RetryHere;
+    again.then(|| tier.pause(repeat, asked(fault))).flatten()
+}

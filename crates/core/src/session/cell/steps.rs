@@ -1,0 +1,244 @@
+//! The walk along a cell's plan.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use switchtower_contract::{Cell, Exit, Outcome, Usage};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::super::context::{Context, ContextState, GivenUp};
+use super::super::placement::Rebuild;
+use super::super::promotion::{Promotion, move_context};
+use super::super::session::Session;
+use super::local::LocalOutcome;
+use super::plan::{
+    LocalLeg, MachineAccess, OfferedLeg, SessionOffer, Situation, Step, Steps, next_machine, plan, steps_after_need,
+    steps_after_promotion,
+};
+use super::remote::RemoteEnd;
+use crate::decide::Decision;
+use crate::error::Error;
+use crate::request::Request;
+use crate::route::{Leg, Route, TierName};
+use crate::tier::{Attempt, Relay};
+
+/// One cell, with all that its steps need.
+pub(super) struct CellRun<'a> {
+    pub(super) session: &'a Session,
+    pub(super) context: &'a Context,
+    pub(super) state: &'a mut ContextState,
+    pub(super) request: &'a Request,
+    pub(super) cell: Cell,
+    /// The end of its time.
+    pub(super) deadline: Instant,
+    pub(super) relay: &'a mut Relay,
+    pub(super) attempts: &'a mut Vec<Attempt>,
+    /// Set when its output begins to come from a machine.
+    pub(super) is_remote: &'a AtomicBool,
+    /// Changes when its context is restarted or closed.
+    pub(super) interrupts: watch::Receiver<()>,
+}
+
+/// How a cell ended, and where.
+pub(super) struct CellEnd {
+    pub(super) outcome: Outcome,
+    pub(super) tier: TierName,
+    pub(super) moved: Option<String>,
+    pub(super) restarted: bool,
+    pub(super) note: Option<String>,
+}
+
+impl CellEnd {
+    /// The cell was ended with its kernel.
+    fn killed(tier: TierName, wall: Duration, note: Option<String>) -> Self {
+        Self { outcome: ended(Exit::Killed, wall), tier, moved: None, restarted: true, note }
+    }
+}
+
+/// Returns the outcome of a cell that did not report its own end.
+pub(super) fn ended(exit: Exit, wall: Duration) -> Outcome {
+    let usage = Usage { wall, ..Usage::default() };
+    Outcome { exit, observed: None, truncated: false, usage, unmet_need: None }
+}
+
+/// Returns the note on a kernel that cannot be rebuilt.
+pub(super) fn kernel_gone_note(why: &str) -> String {
+    format!("its kernel is gone: {why}")
+}
+
+/// What the steps so far have come to.
+struct Progress {
+    /// Why the cell goes on to the next step, which is also why its context moves.
+    reason: String,
+    /// Set once its context has moved.
+    moved: Option<String>,
+    /// The local tier that the context is in, or begins in.
+    first_tier: Option<TierName>,
+    began: Instant,
+}
+
+impl CellRun<'_> {
+    /// Plans the cell and takes its steps until one ends it.
+    ///
+    /// # Errors
+    /// The cell did not run to an end.
+    pub(super) async fn run(&mut self, decision: &Decision) -> Result<CellEnd, Error> {
+        let mut steps = plan(&self.offered(&decision.route), &self.situation());
+        let first_tier = self.state.local_tier().or_else(|| first_local(&steps)).cloned();
+        let reason = decision.reason.clone();
+        let mut progress = Progress { reason, moved: None, first_tier, began: Instant::now() };
+        while let Some(step) = steps.pop_front() {
+            match step {
+                Step::ReportGivenUp(given_up) => return Ok(self.report_given_up(given_up)),
+                Step::TryPromote(tiers) => {
+                    if self.try_promote(&tiers, &mut progress).await? {
+                        steps = steps_after_promotion();
+                    }
+                }
+                Step::RunLocal(leg) => match self.run_local_step(&leg, steps, &mut progress).await? {
+                    Next::End(end) => return Ok(end),
+                    Next::Steps(left) => steps = left,
+                },
+                Step::Promote(tiers) => self.promote_step(&tiers, &mut progress).await?,
+                Step::RunRemote => return self.run_remote_step(progress).await,
+            }
+        }
+        // A plan ends with a step that ends the cell.
+        Err(Error::NoTier { reason: progress.reason })
+    }
+
+    fn offered(&self, route: &Route) -> Vec<OfferedLeg> {
+        let tiers = self.session.services().tiers();
+        let offer = |tier: &TierName| match tiers.get(tier) {
+            Some(tier) if tier.offer().machine => SessionOffer::Machine,
+            Some(tier) if tier.kernels().is_some() => SessionOffer::Kernels,
+            Some(_) | None => SessionOffer::Nothing,
+        };
+        let leg = |leg: &Leg| OfferedLeg { tier: leg.tier.clone(), budget: leg.budget, offer: offer(&leg.tier) };
+        route.0.iter().map(leg).collect()
+    }
+
+    fn situation(&self) -> Situation {
+        let machine = if self.session.leased_machine().is_some() {
+            MachineAccess::Leased
+        } else if self.session.options().offline {
+            MachineAccess::Forbidden
+        } else {
+            MachineAccess::Allowed
+        };
+        Situation {
+            placement: self.state.placement(),
+            machine,
+            given_up: self.state.given_up().cloned(),
+            needs_machine: self.state.pending_need().is_some(),
+        }
+    }
+
+    fn report_given_up(&mut self, given_up: GivenUp) -> CellEnd {
+        let GivenUp { tier, why } = given_up;
+        self.state.restart();
+        let note = format!("{}; the context starts anew: run its earlier cells again", kernel_gone_note(&why));
+        CellEnd::killed(tier, Duration::ZERO, Some(note))
+    }
+
+    /// Returns whether the session has moved for what an earlier cell needed.
+    async fn try_promote(&mut self, tiers: &[TierName], progress: &mut Progress) -> Result<bool, Error> {
+        let Some(need) = self.state.pending_need().cloned() else { return Ok(false) };
+        self.state.set_pending_need(None);
+        let reason = format!("a cell before it needed {need}");
+        match self.promote(tiers, &reason).await {
+            Ok(()) => {
+                progress.moved = Some(reason);
+                Ok(true)
+            }
+            // The cell may do without.
+            Err(Error::Unavailable { .. } | Error::Overloaded { .. }) => {
+                self.state.set_pending_need(Some(need));
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn promote(&mut self, tiers: &[TierName], reason: &str) -> Result<(), Error> {
+        let promotion = Promotion { tiers, reason, deadline: self.deadline, attempts: &mut *self.attempts };
+        move_context(self.session, self.context, self.state, promotion).await
+    }
+
+    async fn promote_step(&mut self, tiers: &[TierName], progress: &mut Progress) -> Result<(), Error> {
+        self.promote(tiers, &progress.reason).await?;
+        progress.moved = Some(progress.reason.clone());
+        Ok(())
+    }
+
+    async fn run_local_step(&mut self, leg: &LocalLeg, left: Steps, progress: &mut Progress) -> Result<Next, Error> {
+        let mut interrupts = self.interrupts.clone();
+        let ran = tokio::select! {
+            biased;
+            Ok(()) = interrupts.changed() => {
+                self.state.record_kernel_lost();
+                return Ok(Next::End(CellEnd::killed(leg.tier.clone(), progress.began.elapsed(), None)));
+            }
+            ran = self.run_local(leg) => ran?,
+        };
+        match ran {
+            LocalOutcome::Ran { outcome, restarted, note } => {
+                let note = self.remember_need(leg, &outcome, &left).or(note);
+                let moved = (progress.first_tier.as_ref() != Some(&leg.tier)).then(|| progress.reason.clone());
+                Ok(Next::End(CellEnd { outcome, tier: leg.tier.clone(), moved, restarted, note }))
+            }
+            LocalOutcome::Lacks(need) => {
+                progress.reason = format!("it needs {need}");
+                let (tiers, memory) = (self.session.services().tiers(), self.request.memory);
+                let has = |tier: &TierName| tiers.get(tier).is_some_and(|tier| tier.may_have(&need, memory));
+                Ok(Next::Steps(steps_after_need(left, leg, has)))
+            }
+            LocalOutcome::Refused(error) if left.is_empty() => Err(error),
+            LocalOutcome::Refused(error) => {
+                progress.reason = error.to_string();
+                Ok(Next::Steps(left))
+            }
+        }
+    }
+
+    /// Remembers what a cell was refused in a kernel that it could not leave, so that the next cell begins on a machine.
+    /// Returns the note that says so; `None` where there is no such need, or no machine to move to.
+    fn remember_need(&mut self, leg: &LocalLeg, outcome: &Outcome, left: &Steps) -> Option<String> {
+        let machine = next_machine(left)?;
+        let need = outcome.unmet_need.as_ref().filter(|_| outcome.exit == Exit::Raised)?;
+        let tier = self.session.services().tiers().get(&leg.tier)?;
+        if Rebuild::of(tier) == Rebuild::ByReplay {
+            return None;
+        }
+        self.state.set_pending_need(Some(need.clone()));
+        Some(format!("it needs {need}; what it did until then is done, and the next cell runs in {machine}"))
+    }
+
+    async fn run_remote_step(&mut self, progress: Progress) -> Result<CellEnd, Error> {
+        self.is_remote.store(true, Ordering::Relaxed);
+        let mut interrupts = self.interrupts.clone();
+        let RemoteEnd { outcome, tier, restarted } = tokio::select! {
+            biased;
+            Ok(()) = interrupts.changed() => {
+                let tier = self.session.tier().ok_or_else(|| self.session.gone())?;
+                return Ok(CellEnd::killed(tier.clone(), progress.began.elapsed(), None));
+            }
+            ran = self.run_remote() => ran?,
+        };
+        Ok(CellEnd { outcome, tier, moved: progress.moved, restarted, note: None })
+    }
+}
+
+/// What follows a local step.
+enum Next {
+    End(CellEnd),
+    Steps(Steps),
+}
+
+fn first_local(steps: &Steps) -> Option<&TierName> {
+    steps.iter().find_map(|step| match step {
+        Step::RunLocal(leg) => Some(&leg.tier),
+        _ => None,
+    })
+}

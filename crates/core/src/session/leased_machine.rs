@@ -1,0 +1,131 @@
+//! The machine of a session: leased from a tier of machines when it is first needed, and kept to the session's end.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use switchtower_contract::{Change, Fault, Kernel, KernelOptions, Machine, Maintenance};
+use tokio::sync::{Mutex, MutexGuard, SetOnce};
+
+use crate::route::TierName;
+use crate::tier::MachineLease;
+
+/// A machine that a session has moved to.
+pub(super) struct LeasedMachine {
+    tier: TierName,
+    /// `None`: it was given back.
+    lease: Mutex<Option<MachineLease>>,
+    machine: Arc<dyn Machine>,
+}
+
+impl LeasedMachine {
+    pub(super) fn new(tier: TierName, lease: MachineLease, machine: Arc<dyn Machine>) -> Self {
+        Self { tier, lease: Mutex::new(Some(lease)), machine }
+    }
+
+    pub(super) fn tier(&self) -> &TierName {
+        &self.tier
+    }
+
+    pub(super) fn machine(&self) -> &Arc<dyn Machine> {
+        &self.machine
+    }
+
+    /// Keeps it awake, or puts it to sleep.
+    pub(super) async fn maintain(&self, how: Maintenance) -> Result<(), Fault> {
+        self.lease.lock().await.as_mut().ok_or_else(given_back)?.sandbox().maintain(how).await
+    }
+
+    /// Makes it live for at least `time` from now.
+    pub(super) async fn ensure_lifetime(&self, time: Duration) -> Result<(), Fault> {
+        self.machine.ensure_lifetime(time).await
+    }
+
+    /// Applies changes to its files.
+    pub(super) async fn apply(&self, changes: &[Change]) -> Result<(), Fault> {
+        self.machine.apply(changes).await
+    }
+
+    pub(super) async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+        let lease = self.lease.lock().await;
+        lease.as_ref().ok_or_else(given_back)?;
+        self.machine.open_kernel(options).await
+    }
+
+    /// Ends it, whoever still holds a reference.
+    async fn give_back(&self) {
+        drop(self.lease.lock().await.take());
+    }
+}
+
+fn given_back() -> Fault {
+    Fault::Unavailable { reason: "the machine was given up".to_owned() }
+}
+
+/// A session's place for its one machine.
+#[derive(Default)]
+pub(super) struct MachineSlot {
+    /// Locked while the session moves. `None` before the move, and after the session's end.
+    current: Mutex<Option<Arc<LeasedMachine>>>,
+    /// The same machine, for those who must not wait for a move. Set once, and never cleared.
+    arrived: SetOnce<Arc<LeasedMachine>>,
+    /// Something was started on the machine directly: what runs there is not seen here.
+    has_processes: OnceLock<()>,
+}
+
+impl MachineSlot {
+    /// Returns the machine once the session has moved to it.
+    pub(super) fn get(&self) -> Option<&Arc<LeasedMachine>> {
+        self.arrived.get()
+    }
+
+    /// Waits for a move that is under way, then returns the machine where there is one.
+    pub(super) async fn settled(&self) -> Option<Arc<LeasedMachine>> {
+        self.current.lock().await.clone()
+    }
+
+    /// Resolves when the session has moved to a machine.
+    pub(super) async fn arrived(&self) {
+        self.arrived.wait().await;
+    }
+
+    /// Begins a move: no other begins before this one is over.
+    pub(super) async fn begin_move(&self) -> MachineMove<'_> {
+        MachineMove { slot: self, current: self.current.lock().await }
+    }
+
+    /// Ends the machine.
+    pub(super) async fn give_back(&self) {
+        if let Some(machine) = self.current.lock().await.take() {
+            machine.give_back().await;
+        }
+    }
+
+    /// Records that something may run on it that is not seen here.
+    pub(super) fn record_processes(&self) {
+        let _ = self.has_processes.set(());
+    }
+
+    pub(super) fn has_processes(&self) -> bool {
+        self.has_processes.get().is_some()
+    }
+}
+
+/// A session on its way to a machine. Dropped before [`complete`](Self::complete), the session stays local.
+pub(super) struct MachineMove<'a> {
+    slot: &'a MachineSlot,
+    current: MutexGuard<'a, Option<Arc<LeasedMachine>>>,
+}
+
+impl MachineMove<'_> {
+    /// Returns the machine that the session has moved to before.
+    pub(super) fn earlier(&self) -> Option<&Arc<LeasedMachine>> {
+        self.current.as_ref()
+    }
+
+    /// The session is on this machine from now on.
+    pub(super) fn complete(&mut self, machine: Arc<LeasedMachine>) {
+        // The lock is held, and a session moves once.
+        let _ = self.slot.arrived.set(Arc::clone(&machine));
+        *self.current = Some(machine);
+    }
+}

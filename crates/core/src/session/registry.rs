@@ -1,0 +1,181 @@
+//! The registry of all sessions, and how many there may be.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use super::config::Config;
+use super::lifetime::SessionState;
+use super::messages::CreateSession;
+use super::services::Services;
+use super::session::Session;
+use super::tokens::{TokenCheck, TokenKind};
+use crate::error::Error;
+use crate::memory::MemoryAccount;
+use crate::request::{Caller, RequestLimits, Invalid};
+use crate::router::Router;
+
+/// How long a caller with too many sessions is told to wait.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// All sessions. Clones are the same registry.
+#[derive(Clone)]
+pub struct Sessions(Arc<Registry>);
+
+struct Registry {
+    services: Arc<Services>,
+    /// Held for a look.
+    sessions: Mutex<BTreeMap<String, Arc<Session>>>,
+}
+
+impl std::fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sessions").field("count", &self.0.sessions().len()).finish()
+    }
+}
+
+impl Registry {
+    fn sessions(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Session>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sessions {
+    /// Returns a registry with a memory account of its own.
+    pub fn new(router: Arc<Router>, config: &Config, request_limits: &RequestLimits) -> Self {
+        Self::with_memory(router, config, request_limits, MemoryAccount::default())
+    }
+
+    /// Returns a registry that charges what sessions hold to this account.
+    pub fn with_memory(router: Arc<Router>, config: &Config, request_limits: &RequestLimits, memory: MemoryAccount) -> Self {
+        let services = Arc::new(Services::new(router, config, request_limits, memory));
+        Self(Arc::new(Registry { services, sessions: Mutex::default() }))
+    }
+
+    /// Creates a session. It costs no machine, and no kernel before its first cell. Call it inside a runtime.
+    ///
+    /// # Errors
+    /// `LimitReached`, `Overloaded`: the caller, or the server, has as many sessions as it may have. `NoSpace`: or holds as
+    /// many bytes. `Invalid`: its time is zero, or longer than allowed.
+    pub async fn create(&self, caller: &Caller, options: CreateSession) -> Result<Arc<Session>, Error> {
+        self.create_with_id(self.0.services.ids.session(), caller, options)
+    }
+
+    /// Returns the session with this id, which is created where there is none.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub async fn open_with_id(&self, id: &str, caller: &Caller, options: CreateSession) -> Result<Arc<Session>, Error> {
+        match self.find_any(id) {
+            Some(session) => Ok(session),
+            None => self.create_with_id(id.to_owned(), caller, options),
+        }
+    }
+
+    fn create_with_id(&self, id: String, caller: &Caller, options: CreateSession) -> Result<Arc<Session>, Error> {
+        let max = self.config().max_lifetime;
+        if options.timeout.is_zero() || options.timeout > max {
+            return Err(Invalid::new("timeout", format!("between 1 and {} seconds", max.as_secs())).into());
+        }
+        let mut sessions = self.0.sessions();
+        sessions.retain(|_, session| session.state() != SessionState::Ended);
+        self.check_count(&sessions, caller)?;
+        let session = Arc::new(Session::new(id, caller.clone(), options, Arc::clone(&self.0.services))?);
+        sessions.insert(session.id().to_owned(), Arc::clone(&session));
+        drop(sessions);
+        tokio::spawn(clear_at_end(Arc::clone(&session), Arc::downgrade(&self.0)));
+        Ok(session)
+    }
+
+    fn check_count(&self, sessions: &BTreeMap<String, Arc<Session>>, caller: &Caller) -> Result<(), Error> {
+        let Config { max_sessions, max_per_caller, .. } = *self.config();
+        let of_caller = sessions.values().filter(|session| session.caller() == caller).count();
+        if of_caller >= max_per_caller {
+            let reason =
+                format!("one caller may have {max_per_caller} sessions at once: end one, or wait until one ends");
+            return Err(Error::LimitReached { reason, retry_after: Some(RETRY_AFTER) });
+        }
+        if sessions.len() >= max_sessions {
+            let reason = format!("this server may have {max_sessions} sessions at once: wait until one ends");
+            return Err(Error::Overloaded { reason, retry_after: RETRY_AFTER });
+        }
+        Ok(())
+    }
+
+    /// Returns a session of this caller that has not ended.
+    pub fn find(&self, caller: &Caller, id: &str) -> Option<Arc<Session>> {
+        self.find_any(id).filter(|session| session.caller() == caller)
+    }
+
+    /// Checks a token that was shown for the session with this id, in constant time and without a look at the session.
+    pub fn check_token(&self, kind: TokenKind, id: &str, shown: &[u8]) -> TokenCheck {
+        self.0.services.tokens.check(kind, id, shown)
+    }
+
+    /// Returns the access token of the session with this id, whether or not there is one.
+    pub fn access_token(&self, id: &str) -> String {
+        self.0.services.tokens.issue(TokenKind::Access, id)
+    }
+
+    /// Returns a session that has not ended, whoever owns it: for callers that have shown its token.
+    pub fn find_any(&self, id: &str) -> Option<Arc<Session>> {
+        let found = self.0.sessions().get(id).cloned();
+        found.filter(|session| session.state() != SessionState::Ended)
+    }
+
+    /// Returns a caller's sessions that have not ended, the newest first.
+    pub fn list(&self, caller: &Caller) -> Vec<Arc<Session>> {
+        let mut all: Vec<_> = self.list_all().into_iter().filter(|session| session.caller() == caller).collect();
+        all.sort_by_key(|session| (std::cmp::Reverse(session.started_at()), session.id().to_owned()));
+        all
+    }
+
+    /// Returns all sessions that have not ended.
+    pub fn list_all(&self) -> Vec<Arc<Session>> {
+        let sessions = self.0.sessions();
+        sessions.values().filter(|session| session.state() != SessionState::Ended).cloned().collect()
+    }
+
+    pub fn router(&self) -> &Arc<Router> {
+        &self.0.services.router
+    }
+
+    /// Returns the account that all that callers hold is charged to.
+    pub fn memory(&self) -> &MemoryAccount {
+        &self.0.services.memory
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.0.services.config
+    }
+
+    /// Ends all sessions and waits until they have given back what they had.
+    pub async fn close(&self) {
+        let all = std::mem::take(&mut *self.0.sessions());
+        for session in all.values() {
+            session.end();
+        }
+        for session in all.values() {
+            session.clear().await;
+        }
+    }
+}
+
+/// Waits for a session's end, takes it out of the registry and frees what it has.
+async fn clear_at_end(session: Arc<Session>, registry: Weak<Registry>) {
+    loop {
+        session.stopped().await;
+        if session.state() == SessionState::Ended {
+            break;
+        }
+        // It was paused, by its time or by a call: its machine sleeps until it is resumed.
+        if let Err(error) = session.put_machine_to_sleep().await {
+            tracing::warn!(session = session.id(), %error, "a paused session's machine does not go to sleep");
+        }
+        session.resumed().await;
+    }
+    if let Some(registry) = registry.upgrade() {
+        registry.sessions().remove(session.id());
+    }
+    session.clear().await;
+}

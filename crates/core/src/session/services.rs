@@ -1,0 +1,81 @@
+//! What all sessions share.
+
+use std::sync::Arc;
+
+use super::config::Config;
+use super::file_transfers::FileTransfers;
+use super::ids::IdSource;
+use super::kernel_permits::{self, KernelPermits};
+use super::placement::Rebuild;
+use super::tokens::Tokens;
+use crate::error::Error;
+use crate::memory::MemoryAccount;
+use crate::request::RequestLimits;
+use crate::route::TierName;
+use crate::router::Router;
+use crate::tier::queue::FairQueue;
+use crate::tier::{Tier, Tiers};
+
+/// Handles to what all sessions share. None of it changes.
+pub(super) struct Services {
+    pub(super) router: Arc<Router>,
+    pub(super) config: Config,
+    pub(super) request_limits: RequestLimits,
+    pub(super) kernel_permits: Arc<KernelPermits>,
+    pub(super) ids: Arc<IdSource>,
+    pub(super) tokens: Tokens,
+    pub(super) memory: MemoryAccount,
+    pub(super) file_transfers: FileTransfers,
+    /// Cells wait here for replayable kernels.
+    replayable_queue: FairQueue,
+    /// Cells wait here for the other local kernels.
+    native_queue: FairQueue,
+}
+
+impl Services {
+    pub(super) fn new(router: Arc<Router>, config: &Config, request_limits: &RequestLimits, memory: MemoryAccount) -> Self {
+        let cells = config.cells();
+        let queue = |name| FairQueue::new(TierName::from(name), cells.clone());
+        let ids = Arc::new(IdSource::new(router.seed().fork("sessions").strong_rng()));
+        let tokens = ids.draw(Tokens::new);
+        let permits = kernel_permits::Limits {
+            total: config.max_native_kernels,
+            per_caller: config.native_kernels_per_caller(),
+            idle: config.native_kernel_idle,
+        };
+        Self {
+            router,
+            config: config.clone(),
+            request_limits: request_limits.clone(),
+            kernel_permits: KernelPermits::new(permits),
+            ids,
+            tokens,
+            memory,
+            file_transfers: FileTransfers::default(),
+            replayable_queue: queue("kernels"),
+            native_queue: queue("native kernels"),
+        }
+    }
+
+    pub(super) fn tiers(&self) -> &Tiers {
+        self.router.tiers()
+    }
+
+    /// Returns a tier of a route, or of a context's placement.
+    ///
+    /// # Errors
+    /// `NoTier`: it does not exist.
+    pub(super) fn tier(&self, name: &TierName) -> Result<&Tier, Error> {
+        let none = || Error::NoTier { reason: format!("the tier {name} does not exist any more") };
+        self.tiers().get(name).ok_or_else(none)
+    }
+
+    /// Returns the queue for the local kernels of a tier. The two kinds of kernels have one each, so that long cells in one
+    /// kind hold up none in the other.
+    pub(super) fn queue(&self, tier: &Tier) -> &FairQueue {
+        match Rebuild::of(tier) {
+            Rebuild::ByReplay => &self.replayable_queue,
+            Rebuild::Never => &self.native_queue,
+        }
+    }
+}

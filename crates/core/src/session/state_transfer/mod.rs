@@ -1,0 +1,141 @@
+//! The transfer of a context's state into another kernel: of another local tier, or of the session's machine.
+//!
+//! The state is exported from the kernel that has it, then the cells are run again in the other kernel, which compares the
+//! result name by name and overwrites what differs.
+
+mod export;
+mod restore;
+mod schema;
+mod sources;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use switchtower_contract::{Cell, Change, Content, Escalation, Exit, Fault, Kernel, Limits};
+
+pub use sources::restore_prelude;
+
+use super::context::{Context, ContextState};
+use super::history::NotReplayable;
+use super::leased_machine::LeasedMachine;
+use super::local_kernel::{KernelUnavailable, run_silently};
+use super::session::Session;
+use crate::error::Error;
+use crate::tier::Tier;
+
+/// Longest that a local kernel may take to export its state. Another kernel is given this much, and the time of the cells.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The place of the kernel that a state is transferred into.
+pub(super) enum Destination<'a> {
+    Machine(&'a MachineDestination<'a>),
+    /// Another local tier, with a kernel in which nothing has run.
+    Local(&'a Tier),
+}
+
+/// The session's machine as a destination.
+pub(super) struct MachineDestination<'a> {
+    pub(super) tier: &'a Tier,
+    pub(super) machine: &'a LeasedMachine,
+    pub(super) files: MachineFiles,
+}
+
+/// Whether the session's files are on its machine when a context arrives there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MachineFiles {
+    /// They follow after the context.
+    Absent,
+    /// They are there, and others use them.
+    InUse,
+}
+
+impl Destination<'_> {
+    fn tier(&self) -> &Tier {
+        match self {
+            Self::Machine(to) => to.tier,
+            Self::Local(tier) => tier,
+        }
+    }
+
+    fn files(&self) -> MachineFiles {
+        match self {
+            Self::Machine(to) => to.files,
+            Self::Local(_) => MachineFiles::Absent,
+        }
+    }
+
+    /// Makes the kernel ready for code of ours, with one more file where that needs it.
+    async fn prepare(&self, kernel: &mut dyn Kernel, file: Option<Change>) -> Result<(), Fault> {
+        match (self, file) {
+            (Self::Machine(to), Some(file)) => to.machine.apply(&[file]).await,
+            (Self::Machine(_), None) => Ok(()),
+            (Self::Local(tier), file) => {
+                // A local kernel starts with its first cell. An empty one counts as none, and leaves nothing.
+                let cell = Cell { changes: file.into_iter().collect(), ..Cell::default() };
+                let (memory, escalation) = (tier.memory(None), Escalation::Never);
+                let limits = Limits { wall: EXPORT_TIMEOUT, memory, output: 0, escalation };
+                let ran = run_silently(kernel, &cell, &limits).await?;
+                match ran.outcome.exit {
+                    Exit::Finished(_) if ran.alive => Ok(()),
+                    exit => Err(Fault::Unavailable { reason: format!("an empty cell did not run: {}", exit.name()) }),
+                }
+            }
+        }
+    }
+}
+
+/// Transfers a context's state into another kernel.
+///
+/// # Errors
+/// `NotMovable`: part of the state can be neither recomputed nor copied; the message names the cell. Or a tier failed.
+pub(super) async fn transfer(
+    session: &Session,
+    context: &Context,
+    state: &mut ContextState,
+    destination: &Destination<'_>,
+    kernel: &mut Box<dyn Kernel>,
+) -> Result<(), Error> {
+    if state.history().is_empty() {
+        return Ok(());
+    }
+    let tier = destination.tier();
+    let not_movable =
+        |why: NotReplayable| Error::NotMovable { reason: format!("the session cannot move to {}: {why}", tier.name()) };
+    state.history_mut().record_interrupted();
+    // What can never be restored is not exported.
+    state.history().all_cells().map_err(not_movable)?;
+    let count = state.count();
+    let exported = export::export(session, context, state).await.map_err(|unavailable| match unavailable {
+        KernelUnavailable::NotReplayable(why) => not_movable(why),
+        KernelUnavailable::Fault(fault) => not_movable(NotReplayable::new(count, fault.detail())),
+        KernelUnavailable::Refused(error) => error,
+    })?;
+    let restored =
+        restore::restore(context.folder(), state.history(), count, &exported, destination, kernel.as_mut()).await;
+    restored.map_err(|failed| match failed {
+        restore::RestoreError::NotMovable(why) => not_movable(why),
+        restore::RestoreError::Fault(fault) => Error::from_fault(tier.name(), &fault),
+    })
+}
+
+/// Returns the changes that give a place in which cells were run again the session's files: all that exist, and the removal
+/// of what the cells made again and was removed since.
+pub(super) fn file_corrections(touched: &BTreeSet<String>, files: Vec<Change>) -> Vec<Change> {
+    let exists: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+    let removed = touched.iter().filter(|path| !exists.contains(path.as_str()));
+    let removed: Vec<_> = removed.map(|path| Change { path: path.clone(), content: Content::Removed }).collect();
+    removed.into_iter().chain(files).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cells_make_again_and_that_was_removed_since_is_removed_before_the_others_are_written() {
+        let touched = ["/tmp/a", "/tmp/b"].map(str::to_owned).into();
+        let kept = Change { path: "/tmp/b".to_owned(), content: Content::Folder };
+        let corrections = file_corrections(&touched, vec![kept.clone()]);
+        assert_eq!(corrections, [Change { path: "/tmp/a".to_owned(), content: Content::Removed }, kept]);
+    }
+}
