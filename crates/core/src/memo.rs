@@ -11,7 +11,7 @@ use switchtower_contract::Isolation;
 use crate::analyse::{Profile, analyse};
 use crate::cache::Digest;
 use crate::decide::{Decision, Rules, Undecided};
-use crate::request::{CacheMode, Caller, Priority, Request};
+use crate::request::{CacheMode, Caller, Priority, Request, RequestKind};
 use crate::route::{TierName, TierStatus};
 
 pub(crate) struct Memo {
@@ -29,6 +29,7 @@ struct Known {
 struct Question {
     rules: Same<Rules>,
     statuses: Vec<TierStatus>,
+    kind: RequestKind,
     caller: Caller,
     priority: Priority,
     tier: Option<TierName>,
@@ -67,6 +68,7 @@ impl Memo {
         let question = Question {
             rules: Same(rules),
             statuses,
+            kind: request.kind,
             caller: request.caller.clone(),
             priority: request.priority,
             tier: request.tier.clone(),

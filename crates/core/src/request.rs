@@ -13,6 +13,7 @@ use crate::route::TierName;
 /// One request. Build it with [`Request::new`], which holds it against the [`RequestLimits`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
+    pub kind: RequestKind,
     pub program: Program,
     pub caller: Caller,
     pub priority: Priority,
@@ -31,6 +32,7 @@ impl Request {
     /// A request with the usual settings.
     pub fn new(program: Program, request_limits: &RequestLimits) -> Result<Self, Invalid> {
         Self {
+            kind: RequestKind::Program,
             program,
             caller: Caller::default(),
             priority: Priority::Normal,
@@ -41,6 +43,21 @@ impl Request {
             memory: None,
         }
         .checked(request_limits)
+    }
+
+    /// Returns a command of the system, for the rules to route: it has no program, and nothing runs it as one.
+    pub fn command(caller: Caller, timeout: Duration) -> Self {
+        Self {
+            kind: RequestKind::Command,
+            program: Program::python(""),
+            caller,
+            priority: Priority::Normal,
+            tier: None,
+            isolation: None,
+            cache: CacheMode::Bypass,
+            timeout,
+            memory: None,
+        }
     }
 
     /// Holds a request that was changed after building against the request_limits again.
@@ -189,6 +206,19 @@ impl Default for Caller {
     }
 }
 
+/// What a request runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RequestKind {
+    /// A program, in a sandbox that starts empty.
+    #[default]
+    Program,
+    /// A cell, in a session.
+    Cell,
+    /// A command of the system, a port or a file outside the scratch folders: what a session needs a machine for.
+    Command,
+}
+
 /// Who goes first in a queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -253,6 +283,7 @@ macro_rules! named {
     };
 }
 
+named!(RequestKind, Program = "program", Cell = "cell", Command = "command");
 named!(Priority, High = "high", Normal = "normal", Low = "low");
 named!(CacheMode, Use = "use", Bypass = "bypass", Refresh = "refresh");
 

@@ -11,7 +11,7 @@ use switchtower_contract::{Isolation, Language, Location, Modules, Price, Progra
 
 use super::{Decision, Rules, RulesError};
 use crate::analyse::analyse;
-use crate::request::{Caller, Request, RequestLimits};
+use crate::request::{Caller, Request, RequestKind, RequestLimits};
 use crate::route::{TierName, TierStatus};
 
 /// How the cases of a folder went.
@@ -81,6 +81,10 @@ fn yes() -> bool {
 #[serde(deny_unknown_fields)]
 struct Case {
     name: String,
+    /// What the request runs; a program where this is left out.
+    #[serde(default)]
+    kind: RequestKind,
+    #[serde(default)]
     code: String,
     /// The tiers that stand, of those that the file describes; all of them where this is left out.
     tiers: Option<Vec<String>>,
@@ -145,6 +149,7 @@ impl Case {
         let request_limits = RequestLimits::default();
         let mut request =
             Request::new(Program::python(&self.code), &request_limits).map_err(|invalid| invalid.to_string())?;
+        request.kind = self.kind;
         request.isolation = self.isolation;
         request.tier = self.tier.as_deref().map(TierName::from);
         if let Some(user) = &self.user {

@@ -13,6 +13,7 @@ pub(super) fn facts(request: &Request, profile: &Profile, statuses: &[&TierStatu
     let needed: Vec<&str> = profile.needed_modules().take(IMPORTS).collect();
     let mut facts = Map::new();
     let mut put = |name: &'static str, value: Dynamic| facts.insert(name.into(), value);
+    put("kind", request.kind.name().into());
     put("class", profile.class.name().into());
     put("score", profile.score.into());
     put("parses", profile.parses.into());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchtower_contract::{Change, Kernel, Machine, Program};
+use switchtower_contract::{Change, Kernel, Machine};
 use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
@@ -15,7 +15,7 @@ use super::leased_machine::{LeasedMachine, MachineMove};
 use super::session::Session;
 use super::state_transfer::{Destination, MachineDestination, MachineFiles, file_corrections, transfer};
 use crate::error::Error;
-use crate::request::{CacheMode, Priority, Request};
+use crate::request::{Priority, Request};
 use crate::route::TierName;
 use crate::tier::attempt::Attempt;
 
@@ -81,16 +81,7 @@ impl Session {
             return Ok(Vec::new());
         }
         let services = self.services();
-        let request = Request {
-            program: Program::python("import subprocess\nsubprocess.run(['true'])\n"),
-            caller: self.caller().clone(),
-            priority: Priority::Normal,
-            tier: None,
-            isolation: None,
-            cache: CacheMode::Bypass,
-            timeout: services.request_limits.default_timeout,
-            memory: None,
-        };
+        let request = Request::command(self.caller().clone(), services.request_limits.default_timeout);
         let decision = services.router.explain(&request).decision?;
         let is_machine = |name: &&TierName| services.tiers().get(name).is_some_and(|tier| tier.offer().machine);
         Ok(decision.route.tiers().filter(is_machine).cloned().collect())

@@ -12,7 +12,7 @@ use super::session::Session;
 use super::tokens::{TokenCheck, TokenKind};
 use crate::error::Error;
 use crate::memory::MemoryAccount;
-use crate::request::{Caller, RequestLimits, Invalid};
+use crate::request::{Caller, Invalid, RequestLimits};
 use crate::router::Router;
 
 /// How long a caller with too many sessions is told to wait.
@@ -47,7 +47,12 @@ impl Sessions {
     }
 
     /// Returns a registry that charges what sessions hold to this account.
-    pub fn with_memory(router: Arc<Router>, config: &Config, request_limits: &RequestLimits, memory: MemoryAccount) -> Self {
+    pub fn with_memory(
+        router: Arc<Router>,
+        config: &Config,
+        request_limits: &RequestLimits,
+        memory: MemoryAccount,
+    ) -> Self {
         let services = Arc::new(Services::new(router, config, request_limits, memory));
         Self(Arc::new(Registry { services, sessions: Mutex::default() }))
     }

@@ -33,7 +33,12 @@ pub(super) struct Services {
 }
 
 impl Services {
-    pub(super) fn new(router: Arc<Router>, config: &Config, request_limits: &RequestLimits, memory: MemoryAccount) -> Self {
+    pub(super) fn new(
+        router: Arc<Router>,
+        config: &Config,
+        request_limits: &RequestLimits,
+        memory: MemoryAccount,
+    ) -> Self {
         let cells = config.cells();
         let queue = |name| FairQueue::new(TierName::from(name), cells.clone());
         let ids = Arc::new(IdSource::new(router.seed().fork("sessions").strong_rng()));

@@ -22,7 +22,7 @@ use crate::cache::CacheStatus;
 use crate::decide::Decision;
 use crate::error::{Error, RequestError};
 use crate::record::OpenRecord;
-use crate::request::{CacheMode, Invalid, Request};
+use crate::request::{CacheMode, Invalid, Request, RequestKind};
 use crate::tier::{OVERTIME, Relay};
 use steps::{CellEnd, CellRun};
 
@@ -171,6 +171,7 @@ fn request(session: &Session, cell: &ExecuteCell) -> Result<Request, Error> {
     program.stdin.clone_from(&cell.stdin);
     program.env = Some(cell.env.clone());
     let mut request = Request::new(program, &services.request_limits)?;
+    request.kind = RequestKind::Cell;
     request.caller = session.caller().clone();
     request.cache = CacheMode::Bypass;
     let max = services.config.cell_timeout;
