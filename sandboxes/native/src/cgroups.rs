@@ -20,38 +20,20 @@ pub(crate) fn share(processes: usize) -> u64 {
 }
 
 /// Returns the bytes of memory of the machine.
-#[cfg(target_os = "linux")]
 fn physical() -> Option<u64> {
     let table = std::fs::read_to_string("/proc/meminfo").ok()?;
     let total = table.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     total.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes << 10)
 }
 
-#[cfg(not(target_os = "linux"))]
-fn physical() -> Option<u64> {
-    None
-}
-
 /// Removes the groups of ended workers that this process started. Returns how many of them remain for now.
-#[cfg(target_os = "linux")]
 pub(crate) fn remove_of(starter: u32) -> usize {
     switchtower_jail::sweep_cgroups(Some(starter))
 }
 
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn remove_of(_starter: u32) -> usize {
-    0
-}
-
 /// Returns whether a group of a worker exists that this process started, and whether that process runs.
-#[cfg(target_os = "linux")]
 pub(crate) fn remain_of(starter: u32) -> (bool, bool) {
     (switchtower_jail::count_cgroups(starter) > 0, switchtower_jail::is_alive(starter))
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn remain_of(_starter: u32) -> (bool, bool) {
-    (false, false)
 }
 
 /// Removes the groups of ended workers of this process, and waits for their processes.
