@@ -16,6 +16,7 @@ pub mod record;
 pub mod request;
 pub mod route;
 pub mod router;
+pub mod schema;
 pub mod seed;
 pub mod session;
 pub mod tier;

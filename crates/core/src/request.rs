@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use switchtower_contract::{Isolation, Program, byte_size, rounded};
 
 use crate::route::TierName;
+use crate::schema::{Storable, micros};
 
 /// One request. Build it with [`Request::new`], which holds it against the [`RequestLimits`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Request {
     pub kind: RequestKind,
     pub program: Program,
@@ -19,13 +21,20 @@ pub struct Request {
     pub priority: Priority,
     /// The tier that the caller insists on; `None` leaves it to the rules.
     pub tier: Option<TierName>,
-    /// The weakest wall that the caller accepts.
+    /// The isolation floor: the weakest isolation that the caller accepts.
     pub isolation: Option<Isolation>,
     pub cache: CacheMode,
     /// Wall time from the request to its answer: the program's own, in all tiers together, and every wait before it.
+    #[serde(rename = "timeout_micros", with = "micros")]
     pub timeout: Duration,
-    /// Bytes of memory for the program; where the request says nothing, each tier gives what it gives.
+    /// Bytes of memory for the program; `None`: each tier's default.
+    #[serde(rename = "memory_bytes")]
     pub memory: Option<u64>,
+}
+
+impl Storable for Request {
+    const NAME: &'static str = "request";
+    const SCHEMA: u32 = 1;
 }
 
 impl Request {

@@ -111,7 +111,9 @@ impl Router {
             return Err(error);
         }
         let digest = Digest::of(&request.program);
-        let (profile, decision) = self.memo.decide(digest, request, rules.current(), tiers.statuses());
+        let (rules, revision) = rules.current_revision();
+        let (profile, decision) = self.memo.decide(digest, request, rules, tiers.statuses());
+        entry.analysed(&digest, &profile, revision);
         let decision = decision?;
         entry.decided(&decision);
 
@@ -185,7 +187,13 @@ impl Router {
 
     /// Opens the record of something that takes the line in its own way.
     pub(crate) fn open(&self, request: &Request) -> OpenRecord<'_> {
-        self.parts.recorder.open(self.id(), request)
+        let mut record = self.parts.recorder.open(self.id(), request);
+        let digest = Digest::of(&request.program);
+        let Parts { rules, tiers, .. } = &self.parts;
+        let (rules, revision) = rules.current_revision();
+        let (profile, _) = self.memo.decide(digest, request, rules, tiers.statuses());
+        record.analysed(&digest, &profile, revision);
+        record
     }
 
     /// The request insists on a tier that is configured and is not there.
@@ -215,7 +223,7 @@ impl Router {
     /// With how the tiers stand at this moment.
     pub fn metrics(&self) -> &Metrics {
         let metrics = self.parts.recorder.metrics();
-        metrics.see(&self.parts.tiers, self.parts.cache.counts());
+        metrics.see(&self.parts.tiers, self.parts.cache.counts(), self.parts.recorder.dropped());
         metrics
     }
 

@@ -3,6 +3,7 @@
 //! A wrong key hands one program's result to another, so the form is spelled out here: each part with its length or its
 //! number of parts before it, nothing left to a serialiser.
 
+use std::fmt;
 use std::sync::Arc;
 
 use switchtower_contract::{Program, Randomness};
@@ -21,6 +22,12 @@ pub struct Fingerprint([u8; 32]);
 
 /// Which contract results were made under. It changes with the meaning of anything that a result holds.
 const CONTRACT: u64 = 2;
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
 
 impl Digest {
     pub fn of(program: &Program) -> Self {

@@ -28,6 +28,7 @@ use bars::{Status, Subject};
 
 use crate::request::CacheMode;
 use crate::route::TierName;
+use crate::schema::Storable;
 use flight::{FlightEnd, FlightStart, Shared};
 
 /// The cache.
@@ -88,12 +89,18 @@ impl Default for Config {
 }
 
 /// A result that may be given again.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct StoredResult {
     /// The tier that made it.
     pub tier: TierName,
     pub outcome: Outcome,
     pub output: Output,
+}
+
+impl Storable for StoredResult {
+    const NAME: &'static str = "result";
+    const SCHEMA: u32 = 1;
 }
 
 impl StoredResult {
@@ -122,7 +129,7 @@ pub enum Stored {
 }
 
 /// What the cache did for an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CacheStatus {
     /// It was kept.

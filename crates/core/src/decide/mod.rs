@@ -12,18 +12,20 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use switchtower_contract::Isolation;
 
 use crate::analyse::{Class, Profile, StaticEffect};
 use crate::request::Request;
 use crate::route::{Route, TierName, TierStatus};
+use crate::schema::Storable;
 
 pub use reload::{Reloaded, SharedRules, State};
 pub use rules::{Rules, RulesError};
 
 /// Where a program is to run, and why.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Decision {
     pub class: Class,
     pub score: f64,
@@ -33,8 +35,13 @@ pub struct Decision {
     pub rule: String,
     pub reason: String,
     /// Rule files that failed on this program and were passed over, each with its error.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<String>,
+}
+
+impl Storable for Decision {
+    const NAME: &'static str = "decision";
+    const SCHEMA: u32 = 1;
 }
 
 /// There is no decision.

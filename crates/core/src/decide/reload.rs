@@ -63,6 +63,12 @@ impl SharedRules {
         Arc::clone(&self.inner.read().unwrap_or_else(PoisonError::into_inner).rules)
     }
 
+    /// Returns the set in force and its number, from 1.
+    pub fn current_revision(&self) -> (Arc<Rules>, u64) {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        (Arc::clone(&inner.rules), inner.version)
+    }
+
     /// Puts another set in force and gives its version.
     pub fn replace(&self, rules: Rules) -> u64 {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Record;
 
-/// A ring of records: the oldest makes room.
+/// The latest records: a new one replaces the oldest.
 pub struct Ledger {
     most: usize,
     /// Protects the ring; held for a push or a copy of pointers.
@@ -17,16 +17,16 @@ impl Ledger {
         Self { most, records: Mutex::new(VecDeque::new()) }
     }
 
-    pub(super) fn write(&self, record: Record) {
+    pub(super) fn write(&self, record: Arc<Record>) {
         let mut records = self.records();
-        records.push_back(Arc::new(record));
+        records.push_back(record);
         let oldest = if records.len() > self.most { records.pop_front() } else { None };
         // Freed after the lock.
         drop(records);
         drop(oldest);
     }
 
-    /// The oldest first.
+    /// Returns all of them, the oldest first.
     pub fn all(&self) -> Vec<Arc<Record>> {
         self.records().iter().cloned().collect()
     }

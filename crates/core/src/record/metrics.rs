@@ -31,6 +31,7 @@ pub struct Metrics {
     queued: Family<ByTier, Gauge>,
     slots: Family<ByTier, Gauge>,
     results: Family<ByFate, Gauge>,
+    records_dropped: Gauge,
     clouds: Clouds,
     totals: Totals,
 }
@@ -60,7 +61,7 @@ struct Remote {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByOutcome {
-    outcome: &'static str,
+    outcome: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -113,6 +114,8 @@ impl Default for Metrics {
         let ran = Family::new_with_constructor(seconds as fn() -> Histogram);
         let (running, queued, slots) = (Family::default(), Family::default(), Family::default());
         let results = Family::default();
+        let records_dropped = Gauge::default();
+        registry.register("records_dropped", "Records that the sink did not get", records_dropped.clone());
         registry.register("requests", "Requests by what became of them", requests.clone());
         registry.register("answers", "Answers by the tier that made them", answers.clone());
         registry.register("cache", "Answers by what the cache did", cache.clone());
@@ -143,6 +146,7 @@ impl Default for Metrics {
             queued,
             slots,
             results,
+            records_dropped,
             clouds,
             totals,
         }
@@ -152,7 +156,7 @@ impl Default for Metrics {
 impl Metrics {
     pub(super) fn count(&self, record: &Record) {
         self.totals.requests.inc();
-        self.requests.get_or_create(&ByOutcome { outcome: record.outcome }).inc();
+        self.requests.get_or_create(&ByOutcome { outcome: record.outcome.clone() }).inc();
         if let Some(tier) = &record.tier {
             self.answers.get_or_create(&ByTier { tier: Name(tier.clone()) }).inc();
             if tier.as_str() == REMOTE {
@@ -185,7 +189,8 @@ impl Metrics {
     }
 
     /// Takes in how the tiers and the cache stand at this moment.
-    pub fn see(&self, tiers: &Tiers, cache: Counts) {
+    pub fn see(&self, tiers: &Tiers, cache: Counts, records_dropped: u64) {
+        self.records_dropped.set(number(records_dropped));
         let Counts { candidates, verified, rechecked, differences } = cache;
         let fates =
             [("candidate", candidates), ("verified", verified), ("rechecked", rechecked), ("different", differences)];
@@ -287,7 +292,7 @@ mod tests {
     #[test]
     fn the_text_ends_as_openmetrics_wants() {
         let metrics = Metrics::default();
-        metrics.see(&Tiers::new([]), Counts::default());
+        metrics.see(&Tiers::new([]), Counts::default(), 0);
         assert!(metrics.prometheus().ends_with("# EOF\n"));
     }
 }

@@ -1,43 +1,41 @@
-//! One try of a program on a tier, as it is told afterwards.
+//! Attempts: one try of a program on a tier each.
 
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::route::TierName;
+use crate::schema::{Storable, micros, optional_micros};
 
 /// One try of a program on a tier.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Attempt {
     pub tier: TierName,
-    /// Until the program's first instruction: in the queue, and for its sandbox.
-    #[serde(rename = "waited_ms", serialize_with = "millis")]
+    /// Time until the program's first instruction: in the queue, and for its sandbox.
+    #[serde(rename = "waited_micros", with = "micros")]
     pub waited: Duration,
-    #[serde(rename = "ran_ms", serialize_with = "millis")]
+    #[serde(rename = "ran_micros", with = "micros")]
     pub ran: Duration,
     /// The program's exit, the tier's fault, `overloaded` where there was no slot, `deadline` where the request's time was
     /// over before anything ran, or `abandoned`.
     pub outcome: String,
     pub detail: Option<String>,
-    /// How long the tier asked to be left alone.
-    #[serde(rename = "retry_after_ms", serialize_with = "some_millis", skip_serializing_if = "Option::is_none")]
+    /// The pause that the tier asked for.
+    #[serde(rename = "retry_after_micros", with = "optional_micros", default)]
     pub retry_after: Option<Duration>,
-    /// How long was waited after it before the next attempt on this tier.
-    #[serde(rename = "paused_ms", serialize_with = "some_millis", skip_serializing_if = "Option::is_none")]
+    /// The pause before the next attempt on this tier.
+    #[serde(rename = "paused_micros", with = "optional_micros", default)]
     pub paused: Option<Duration>,
 }
 
-fn some_millis<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    millis(&time.unwrap_or_default(), serializer)
+impl Storable for Attempt {
+    const NAME: &'static str = "attempt";
+    const SCHEMA: u32 = 1;
 }
 
-/// Writes a time as milliseconds with microseconds behind the point.
-pub fn millis<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(time.as_micros() as f64 / 1000.0)
-}
-
-/// An attempt that goes on. However it ends, dropped in the middle too, it is written down.
+/// An attempt that is under way. Dropping it adds it to the attempts, as `abandoned` if it was not finished.
 pub(crate) struct AttemptRecorder<'a> {
     attempts: &'a mut Vec<Attempt>,
     tier: &'a TierName,
@@ -52,12 +50,12 @@ impl<'a> AttemptRecorder<'a> {
         Self { attempts, tier, asked: Instant::now(), started: None, outcome: "abandoned", detail: None }
     }
 
-    /// The program's first instruction.
+    /// Notes the program's first instruction.
     pub(crate) fn start(&mut self) {
         self.started = Some(Instant::now());
     }
 
-    /// Writes it down; how long the program ran.
+    /// Records how it ended, and returns how long the program ran.
     pub(crate) fn finish(mut self, outcome: &'static str, detail: Option<String>) -> Duration {
         (self.outcome, self.detail) = (outcome, detail);
         self.started.map_or(Duration::ZERO, |started| started.elapsed())

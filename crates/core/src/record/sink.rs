@@ -1,0 +1,205 @@
+//! Records on their way out of the process: a bounded queue in front of a [`Sink`]. Answers never wait for a sink; a record
+//! for which the queue has no space is dropped and counted.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::Record;
+use crate::schema;
+
+/// Records that may wait for a sink.
+pub const QUEUE: usize = 4096;
+/// Records that a sink gets at once, at most.
+const BATCH: usize = 256;
+
+/// Where records go. One call at a time.
+#[async_trait]
+pub trait Sink: Send + 'static {
+    /// Writes records, the oldest first. When it returns, they are written.
+    ///
+    /// # Errors
+    /// They are not written: the message for the log. They count as dropped.
+    async fn write(&mut self, records: &[Arc<Record>]) -> Result<(), String>;
+}
+
+/// Appends records to a file, one JSON object a line, each in its stored form.
+pub struct JsonLines {
+    path: PathBuf,
+    file: Option<tokio::fs::File>,
+}
+
+impl JsonLines {
+    /// Writes to this file. It is opened, and created, with the first record; after an error it is opened again.
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), file: None }
+    }
+
+    async fn append(&mut self, lines: &[u8]) -> std::io::Result<()> {
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => tokio::fs::OpenOptions::new().append(true).create(true).open(&self.path).await?,
+        };
+        file.write_all(lines).await?;
+        file.flush().await?;
+        self.file = Some(file);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Sink for JsonLines {
+    async fn write(&mut self, records: &[Arc<Record>]) -> Result<(), String> {
+        let mut lines = String::new();
+        for record in records {
+            let line = schema::write(&**record).map_err(|error| error.to_string())?;
+            lines.push_str(&line.to_string());
+            lines.push('\n');
+        }
+        self.append(lines.as_bytes()).await.map_err(|error| format!("{}: {error}", self.path.display()))
+    }
+}
+
+/// The queue in front of a sink, and the task that empties it.
+pub(super) struct SinkQueue {
+    /// `None` once it is closed.
+    sender: Mutex<Option<mpsc::Sender<Arc<Record>>>>,
+    task: Mutex<Option<JoinHandle<()>>>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl SinkQueue {
+    /// Starts the task. Call it inside a runtime.
+    pub(super) fn start(mut sink: impl Sink, capacity: usize) -> Self {
+        let (sender, mut records) = mpsc::channel::<Arc<Record>>(capacity);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let lost = Arc::clone(&dropped);
+        let task = tokio::spawn(async move {
+            let mut batch = Vec::with_capacity(BATCH);
+            while records.recv_many(&mut batch, BATCH).await > 0 {
+                if let Err(error) = sink.write(&batch).await {
+                    lost.fetch_add(batch.len() as u64, Ordering::Relaxed);
+                    tracing::warn!(error, records = batch.len(), "records were not written");
+                }
+                batch.clear();
+            }
+        });
+        Self { sender: Mutex::new(Some(sender)), task: Mutex::new(Some(task)), dropped }
+    }
+
+    /// Hands a record over, or drops and counts it.
+    pub(super) fn send(&self, record: &Arc<Record>) {
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        if sender.as_ref().is_none_or(|sender| sender.try_send(Arc::clone(record)).is_err()) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns how many records were dropped, or could not be written.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Takes no more records and waits until the others are written, at most for `limit`. Returns false if some were left.
+    pub(super) async fn close(&self, limit: Duration) -> bool {
+        drop(self.sender.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut task) = task else { return true };
+        if timeout(limit, &mut task).await.is_ok() {
+            return true;
+        }
+        task.abort();
+        false
+    }
+}
+
+impl Drop for SinkQueue {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            task.abort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use switchtower_contract::Program;
+    use tokio::time::{Instant, sleep};
+
+    use super::super::{Config, Recorder};
+    use super::*;
+    use crate::clock::WallClock;
+    use crate::error::Error;
+    use crate::request::{Request, RequestLimits};
+
+    /// A sink that takes this long for each call, and keeps the ids.
+    struct Slow(Duration, Arc<Mutex<Vec<String>>>);
+
+    #[async_trait]
+    impl Sink for Slow {
+        async fn write(&mut self, records: &[Arc<Record>]) -> Result<(), String> {
+            sleep(self.0).await;
+            self.1.lock().unwrap().extend(records.iter().map(|record| record.id.clone()));
+            Ok(())
+        }
+    }
+
+    fn recorder(config: &Config) -> Recorder {
+        Recorder::new(config, WallClock::starting_at(std::time::UNIX_EPOCH))
+    }
+
+    fn record(recorder: &Recorder, count: u32) {
+        let request = Request::new(Program::python("secret = 1"), &RequestLimits::default()).unwrap();
+        for number in 0..count {
+            drop(recorder.open(number.to_string(), &request).refused(Error::NoTier { reason: "none".to_owned() }));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_sink_delays_nothing_and_what_it_does_not_take_is_counted() {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let sink = Slow(Duration::from_secs(10), Arc::clone(&written));
+        let recorder = recorder(&Config::default()).with_sink(sink, 4);
+        let started = Instant::now();
+        record(&recorder, 10);
+        assert_eq!((started.elapsed(), recorder.dropped()), (Duration::ZERO, 6));
+        recorder.close_sink(Duration::from_secs(60)).await;
+        assert_eq!(*written.lock().unwrap(), ["0", "1", "2", "3"]);
+        assert_eq!(recorder.ledger().all().len(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn closing_waits_no_longer_than_its_limit() {
+        let recorder = recorder(&Config::default()).with_sink(Slow(Duration::MAX, Arc::default()), 4);
+        record(&recorder, 1);
+        let started = Instant::now();
+        recorder.close_sink(Duration::from_secs(5)).await;
+        assert_eq!(started.elapsed(), Duration::from_secs(5));
+        record(&recorder, 1);
+        assert_eq!(recorder.dropped(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_file_has_a_readable_record_a_line_and_the_source_only_where_settings_say_so() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, source) in [("without", false), ("with", true)] {
+            let path = folder.path().join(name);
+            let recorder = recorder(&Config { file: Some(path.clone()), source, ..Config::default() });
+            record(&recorder, 3);
+            recorder.close_sink(Duration::from_secs(60)).await;
+            let text = std::fs::read_to_string(path).unwrap();
+            assert_eq!(text.contains("secret = 1"), source);
+            let records = text.lines().map(|line| schema::read::<Record>(serde_json::from_str(line).unwrap()).unwrap());
+            let kept: Vec<Record> = recorder.ledger().all().iter().map(|record| (**record).clone()).collect();
+            assert_eq!(records.collect::<Vec<_>>(), kept);
+            assert_eq!(recorder.dropped(), 0);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The stored form of requests, decisions, attempts, records and results: JSON objects with a schema number.
+//!
+//! What was stored stays readable: each schema has golden files in `tests/golden`. A change of a stored type raises its
+//! number, and [`read`] learns to read the old form.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// The field that holds the number.
+const FIELD: &str = "schema";
+
+/// A type that is stored.
+pub trait Storable: Serialize + DeserializeOwned {
+    /// Its name in messages and golden files.
+    const NAME: &'static str;
+    /// The schema that [`write`] writes.
+    const SCHEMA: u32;
+}
+
+/// Why a stored value cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SchemaError {
+    #[error("{name} must be a JSON object with a whole number `schema`")]
+    NoSchema { name: &'static str },
+    #[error("{name} has schema {found}; this version reads schema 1 to {supported}: update Switchtower")]
+    Newer { name: &'static str, found: u64, supported: u32 },
+    #[error("{name} does not fit schema {schema}: {reason}")]
+    Malformed { name: &'static str, schema: u64, reason: String },
+}
+
+/// Returns the stored form.
+///
+/// # Errors
+/// The value has a number that JSON has not, such as NaN.
+pub fn write<T: Storable>(value: &T) -> Result<Value, SchemaError> {
+    let malformed = |reason: String| SchemaError::Malformed { name: T::NAME, schema: T::SCHEMA.into(), reason };
+    let Value::Object(mut fields) = serde_json::to_value(value).map_err(|error| malformed(error.to_string()))? else {
+        return Err(SchemaError::NoSchema { name: T::NAME });
+    };
+    fields.insert(FIELD.to_owned(), T::SCHEMA.into());
+    Ok(Value::Object(fields))
+}
+
+/// Reads a stored form.
+///
+/// # Errors
+/// It has no schema, a newer one, or fields that its schema has not.
+pub fn read<T: Storable>(stored: Value) -> Result<T, SchemaError> {
+    let Value::Object(mut fields) = stored else { return Err(SchemaError::NoSchema { name: T::NAME }) };
+    let schema = fields.remove(FIELD).and_then(|number| number.as_u64());
+    let schema = schema.filter(|number| *number > 0).ok_or(SchemaError::NoSchema { name: T::NAME })?;
+    if schema > T::SCHEMA.into() {
+        return Err(SchemaError::Newer { name: T::NAME, found: schema, supported: T::SCHEMA });
+    }
+    serde_json::from_value(Value::Object(fields)).map_err(|error| SchemaError::Malformed {
+        name: T::NAME,
+        schema,
+        reason: error.to_string(),
+    })
+}
+
+/// Durations as whole microseconds, for fields whose name ends in `_micros`.
+pub(crate) mod micros {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_micros)
+    }
+}
+
+/// As [`micros`], for a duration that may be absent.
+pub(crate) mod optional_micros {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        time.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)).serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_micros))
+    }
+}
