@@ -25,7 +25,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     ("error", &["decide", "memory", "quota", "request", "route", "tier"]),
     ("memo", &["analyse", "cache", "decide", "request", "route"]),
     ("recheck", &["cache", "request", "route", "tier"]),
-    ("record", &["cache", "clock", "decide", "request", "route", "tier"]),
+    ("record", &["cache", "clock", "decide", "error", "request", "route", "tier"]),
     // The request path, and sessions over it.
     (
         "router",
