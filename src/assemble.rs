@@ -1,6 +1,10 @@
 //! Builds the router and everything under it from the settings: the only module that names a concrete backend.
 
 mod clouds;
+#[cfg(feature = "native")]
+mod native;
+#[cfg(not(feature = "native"))]
+#[path = "assemble/native_absent.rs"]
 mod native;
 mod process;
 
@@ -30,7 +34,7 @@ use crate::config::{self, Config};
 use clouds::Clouds;
 pub use clouds::{AccountCheck, check_accounts, cloud_account};
 use native::NativeTier;
-pub use native::{IndependentWorkers, NativeReport, check_native};
+pub use native::{IndependentWorkers, check_native};
 
 /// These settings cannot be built on this machine; the message says what is missing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +45,22 @@ impl BuildError {
     fn new(error: impl ToString) -> Self {
         Self(error.to_string())
     }
+}
+
+/// The state of the native tier, as `doctor` reports it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NativeReport {
+    /// It is disabled in the settings.
+    Disabled,
+    Absent(Absent),
+    /// It runs programs: which Python, whether its jail is the full one, and the jail's layers by name, each in force or with
+    /// the reason why not.
+    Working {
+        python: String,
+        packages: usize,
+        full: bool,
+        layers: Vec<(String, Result<(), String>)>,
+    },
 }
 
 /// The router, the sessions and the tiers of one process, ready to run programs.
@@ -164,18 +184,28 @@ pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembly, B
 /// setting. The worker processes include those for extra slots.
 pub fn derived(config: &Config) -> Vec<(&'static str, usize)> {
     let (wasm, wasm_queue) = fit_queue(config.wasm.workers, &config.tiers.wasm.queue);
-    let (native, native_queue) = native::fit_queue(config);
+    let (native, native_queue) = fit_native_queue(config);
     let cells = config.sessions.cells();
     vec![
         ("wasm.workers", wasm),
         ("wasm.kernel_workers", wasm_kernel_workers(config)),
         ("tiers.wasm.queue.slots", wasm_queue.slots),
         ("native.workers", native),
-        ("native.kernel_workers", native::kernel_workers(config)),
+        ("native.kernel_workers", native_kernel_workers(config)),
         ("tiers.native.queue.slots", native_queue.slots),
         ("sessions.queue.slots", cells.slots),
         ("sessions.queue.per_user", cells.per_user),
     ]
+}
+
+/// Returns the number of processes of the native tier that run programs, and its queue with as many slots.
+fn fit_native_queue(config: &Config) -> (usize, queue::Config) {
+    fit_queue(config.native.workers, &config.tiers.native.queue)
+}
+
+/// Returns the number of processes of the native tier that keep kernels.
+fn native_kernel_workers(config: &Config) -> usize {
+    if config.native.kernel_workers == 0 { cores() } else { config.native.kernel_workers }
 }
 
 fn wasm_kernel_workers(config: &Config) -> usize {

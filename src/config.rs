@@ -198,6 +198,9 @@ impl Native {
     }
 }
 
+/// The packages that most scientific programs import.
+const PRELOAD: [&str; 6] = ["numpy", "pandas", "scipy", "sympy", "matplotlib", "sklearn"];
+
 impl Default for Native {
     fn default() -> Self {
         Self {
@@ -210,7 +213,7 @@ impl Default for Native {
             kernels_per_worker: 32,
             kernel_worker_idle: Duration::from_secs(600),
             prewarmed: 2,
-            preload: switchtower_native::Config::default().preload,
+            preload: PRELOAD.map(str::to_owned).to_vec(),
             max_runs_per_worker: 5000,
             max_worker_age: Duration::from_secs(3600),
             scratch_bytes: 128 << 20,
@@ -229,16 +232,6 @@ pub enum Profile {
     Full,
     /// Without namespaces.
     Reduced,
-}
-
-impl Profile {
-    pub(crate) fn profile(self) -> Option<switchtower_native::JailProfile> {
-        match self {
-            Self::Auto => None,
-            Self::Full => Some(switchtower_native::JailProfile::Full),
-            Self::Reduced => Some(switchtower_native::JailProfile::Reduced),
-        }
-    }
 }
 
 /// Accounts by the names of their tiers. `e2b` is there unless it is taken out by a key that is not set; any other name

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use switchtower_contract::Backend;
-use switchtower_core::tier::{Absent, queue};
-use switchtower_native::{Installation, Native};
+use switchtower_core::tier::Absent;
+use switchtower_native::{Installation, JailProfile, Native};
 
-use super::{BuildError, NamedBackend};
-use crate::config::Config;
+use super::{
+    BuildError, NamedBackend, NativeReport, fit_native_queue as fit_queue, native_kernel_workers as kernel_workers,
+};
+use crate::config::{Config, Profile};
 
 /// The tier's backend, or why it is absent; neither where it is disabled.
 #[derive(Default)]
@@ -78,16 +80,6 @@ impl NativeTier {
     }
 }
 
-/// Returns the number of processes that run programs, and the queue with as many slots.
-pub(super) fn fit_queue(config: &Config) -> (usize, queue::Config) {
-    super::fit_queue(config.native.workers, &config.tiers.native.queue)
-}
-
-/// Returns the number of processes that keep kernels.
-pub(super) fn kernel_workers(config: &Config) -> usize {
-    if config.native.kernel_workers == 0 { super::cores() } else { config.native.kernel_workers }
-}
-
 fn size(config: &Config) -> switchtower_native::Config {
     let native = &config.native;
     switchtower_native::Config {
@@ -102,26 +94,20 @@ fn size(config: &Config) -> switchtower_native::Config {
             max_runs: native.max_runs_per_worker,
             max_age: native.max_worker_age,
         },
-        profile: native.profile.profile(),
+        profile: jail_profile(native.profile),
         scratch_bytes: native.scratch_bytes,
         memory: config.tiers.native.default_memory,
         worker_memory: (native.worker_memory > 0).then_some(native.worker_memory),
     }
 }
 
-/// The state of the native tier, as `doctor` reports it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NativeReport {
-    /// It is disabled in the settings.
-    Disabled,
-    Absent(Absent),
-    /// It runs programs: which Python, the profile of its jail, and its layers by name, each standing or why not.
-    Working {
-        python: String,
-        packages: usize,
-        full: bool,
-        layers: Vec<(String, Result<(), String>)>,
-    },
+/// Returns the jail that the setting asks for; `None` leaves it to the backend.
+fn jail_profile(profile: Profile) -> Option<JailProfile> {
+    match profile {
+        Profile::Auto => None,
+        Profile::Full => Some(JailProfile::Full),
+        Profile::Reduced => Some(JailProfile::Reduced),
+    }
 }
 
 /// Starts one worker of the native tier, runs its self-test and ends it.
@@ -144,7 +130,7 @@ pub async fn check_native(config: &Config) -> NativeReport {
     }
     let layers = backend.layers().iter().map(|layer| (layer.name.clone(), layer.status.clone())).collect();
     let (python, packages) = (backend.installation().python().to_owned(), backend.installation().packages().len());
-    let full = backend.profile() == Some(switchtower_native::JailProfile::Full);
+    let full = backend.profile() == Some(JailProfile::Full);
     backend.shutdown().await;
     NativeReport::Working { python, packages, full, layers }
 }

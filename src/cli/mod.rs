@@ -7,6 +7,10 @@ mod descriptors;
 mod doctor;
 mod exit;
 mod explain;
+#[cfg(feature = "fake")]
+mod fake;
+#[cfg(not(feature = "fake"))]
+#[path = "fake_absent.rs"]
 mod fake;
 mod fuzz_proof;
 mod input;

@@ -76,7 +76,7 @@ const WARMING: Duration = Duration::from_secs(60);
 
 impl Load {
     /// `tier`: where all programs are sent; none leaves it to the rules.
-    pub(super) async fn story(&self, config: &Config, tier: Option<&str>) -> Result<LoadReport, CliError> {
+    pub(super) async fn measure(&self, config: &Config, tier: Option<&str>) -> Result<LoadReport, CliError> {
         let failed = |error: std::io::Error| CliError::failed(error.to_string());
         let rates = Rates { executions_per_minute: Some(self.executions_per_minute), burst: 5, ..Rates::default() };
         let fake = Fake::new(Settings {
@@ -135,7 +135,7 @@ impl Load {
         }
         let mut running = Vec::new();
         for (at, (name, code)) in QUERIES.iter().enumerate() {
-            let user = super::THEN[at / 2].0;
+            let user = super::seed_load::THEN[at / 2].0;
             let mut request = Request::new(Program::python(*code), &config.limits)?;
             request.caller = Caller::named(user);
             request.tier = tier.map(TierName::from);
