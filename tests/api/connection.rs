@@ -89,7 +89,7 @@ async fn a_connection_that_closes_ends_its_program() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn draining_answers_what_runs_and_takes_nothing_new() {
+async fn draining_answers_requests_in_progress_and_accepts_no_new_ones() {
     let served = Served::with(Config::default());
     let mut idle = served.connect().await;
     let mut busy = served.ask("#: sleep 5s\n#: print done").await;
@@ -102,7 +102,7 @@ async fn draining_answers_what_runs_and_takes_nothing_new() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_still_runs_at_the_end_of_the_drain_is_cancelled() {
+async fn requests_that_outlast_the_drain_timeout_are_cancelled() {
     let served = Served::with(Config { drain_timeout: Duration::from_secs(2), ..Config::default() });
     let _busy = served.ask("#: sleep 25s").await;
     served.running(1).await;
@@ -113,7 +113,7 @@ async fn what_still_runs_at_the_end_of_the_drain_is_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_does_not_read_loses_its_connection_and_makes_room() {
+async fn a_client_that_does_not_read_is_disconnected_and_frees_its_connection() {
     let served =
         Served::with(Config { max_connections: 1, client_timeout: Duration::from_secs(5), ..Config::default() });
     let mut deaf = served.ask("#: flood 500000").await;
@@ -134,7 +134,7 @@ async fn is_closed(pipe: &mut DuplexStream) -> bool {
 const SOON: Duration = Duration::from_millis(10);
 
 #[tokio::test(start_paused = true)]
-async fn silent_connections_keep_nobody_out_however_many_they_are() {
+async fn silent_connections_do_not_keep_new_ones_out() {
     let served = Served::with(Config { max_connections: 3, ..Config::default() });
     let mut silent = Vec::new();
     for _ in 0..20 {
@@ -155,7 +155,7 @@ async fn silent_connections_keep_nobody_out_however_many_they_are() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_runs_and_what_streams_is_never_closed_for_another() {
+async fn a_connection_that_runs_or_streams_is_never_closed_for_another() {
     let served = Served::with(Config { max_connections: 2, ..Config::default() });
     let mut runs = served.ask("#: sleep 20s\n#: print ran").await;
     let mut streams = served.connect().await;
@@ -183,7 +183,7 @@ async fn what_runs_and_what_streams_is_never_closed_for_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_head_has_five_seconds_and_a_connection_that_was_used_has_its_patience() {
+async fn a_first_head_has_the_head_timeout_and_a_used_connection_the_client_timeout() {
     let served = Served::with(Config::default());
     let mut silent = served.connect().await;
     let mut drips = served.connect().await;
@@ -208,7 +208,7 @@ async fn a_first_head_has_five_seconds_and_a_connection_that_was_used_has_its_pa
 }
 
 #[tokio::test(start_paused = true)]
-async fn bodies_that_stop_in_the_middle_keep_nobody_out() {
+async fn stalled_bodies_do_not_keep_new_connections_out() {
     let served = Served::with(Config { max_connections: 2, ..Config::default() });
     let mut stalled = Vec::new();
     for _ in 0..2 {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::api::harness::TestHarness;
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_tells_everything_about_the_run() {
+async fn an_answer_has_every_field_of_the_run() {
     let harness = TestHarness::new();
     let asked = json!({ "code": "x = 1\n#: print hello\n#: eprint careful\n#: sleep 20ms\n#: show 42", "user": "ada" });
     let answer = harness.post("/v1/execute", &asked).await;
@@ -64,7 +64,7 @@ async fn an_answer_tells_everything_about_the_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn however_a_program_ends_the_status_is_200() {
+async fn the_status_is_200_however_a_program_ends() {
     let harness = TestHarness::new();
     let mut ends = Vec::new();
     for script in ["exit 3", "raise ValueError no such thing", "spin", "alloc 400", "kill"] {
@@ -78,7 +78,7 @@ async fn however_a_program_ends_the_status_is_200() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_program_is_given_its_input_its_files_and_its_environment() {
+async fn a_program_gets_its_input_files_and_environment() {
     let harness = TestHarness::new();
     let answer = harness
         .post(
@@ -102,7 +102,7 @@ async fn a_program_is_given_its_input_its_files_and_its_environment() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pure_program_is_answered_from_the_cache_and_a_seeded_one_too() {
+async fn pure_and_seeded_programs_are_answered_from_the_cache() {
     let harness = TestHarness::new();
     for (asked, second) in [
         (json!({ "code": "#: print 1" }), "hit"),
@@ -120,7 +120,7 @@ async fn a_pure_program_is_answered_from_the_cache_and_a_seeded_one_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_goes_away_ends_its_program() {
+async fn a_client_that_disconnects_ends_its_program() {
     let harness = TestHarness::new();
     let asked = json!({ "code": "#: sleep 20s" });
     let left = tokio::time::timeout(Duration::from_secs(1), harness.post("/v1/execute", &asked)).await;
@@ -130,7 +130,7 @@ async fn a_client_that_goes_away_ends_its_program() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_old_form_answers_as_the_old_service_did_with_a_real_time() {
+async fn the_legacy_form_answers_as_the_replaced_service_with_a_measured_time() {
     let harness = TestHarness::new();
     let code = "name = input(\"Enter your name: \")\nprint(f\"Hello, {name}!\")\n#: sleep 2ms\n#: print Enter your name: Hello, Alice!";
     let answer =
@@ -162,7 +162,7 @@ async fn an_explanation_runs_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_runs_at_once_and_is_answered_in_its_order() {
+async fn a_batch_runs_concurrently_and_is_answered_in_order() {
     let harness = TestHarness::new();
     let requests = json!([
         { "code": "#: print a; sleep 3s", "user": "one" },

@@ -9,7 +9,7 @@ use tower::ServiceExt as _;
 use crate::api::harness::{Answer, TestHarness, get};
 
 #[tokio::test(start_paused = true)]
-async fn health_keeps_its_three_keys_and_tells_the_tiers() {
+async fn health_has_its_three_keys_and_the_tiers() {
     let harness = TestHarness::new();
     let answer = harness.get("/health").await;
     insta::assert_snapshot!(answer.pretty(), @r#"

@@ -25,7 +25,7 @@ fn keys(value: &Value) -> BTreeSet<&str> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_path_is_described_and_every_description_is_a_path() {
+async fn the_document_has_exactly_the_paths_of_the_api() {
     let document = document();
     let mut described: Vec<(&str, &str)> = Vec::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
@@ -57,7 +57,7 @@ async fn every_path_is_described_and_every_description_is_a_path() {
 }
 
 #[test]
-fn every_field_and_every_problem_is_described() {
+fn the_document_has_every_field_and_every_problem() {
     let document = document();
     let schemas = &document["components"]["schemas"];
     let fields = |name: &str| keys(&schemas[name]["properties"]);
@@ -83,7 +83,7 @@ fn the_documentation_lists_every_problem_with_its_status() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_answer_is_as_described() {
+async fn every_answer_is_valid_against_the_document() {
     let harness = TestHarness::new();
     let post = |path: &str, body: Value| {
         Request::post(path).header("content-type", "application/json").body(Body::from(body.to_string())).unwrap()

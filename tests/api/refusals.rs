@@ -72,7 +72,7 @@ floor: {"detail":"no tier can run this: none is isolated by micro_vm or more","s
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_cannot_be_read_is_refused_by_its_status() {
+async fn a_body_that_cannot_be_read_is_refused_with_its_status() {
     let harness = TestHarness::new();
     let mut text = String::new();
     let large = format!("{{\"code\": \"{}\"}}", "x".repeat(40 << 20));
@@ -110,7 +110,7 @@ method: {"allowed":"GET, HEAD","detail":"/health has no DELETE","status":405,"ti
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_never_ends_is_given_up() {
+async fn a_body_that_never_ends_times_out() {
     let harness = TestHarness::new();
     let body = Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>());
     let answer = harness.send(post("/v1/execute", "application/json", body)).await;
@@ -118,7 +118,7 @@ async fn a_body_that_never_ends_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tier_that_is_not_there_is_a_503_that_says_when_to_come_back() {
+async fn an_unavailable_tier_is_a_503_with_retry_after() {
     let harness = TestHarness::new();
     let answer = harness.post("/v1/execute", &json!({ "code": "#: fault unavailable" })).await;
     assert_eq!(answer.status, 503);

@@ -120,7 +120,7 @@ fn seconds(seconds: u64) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_session_tells_all_of_itself_and_needs_no_body() {
+async fn a_new_session_is_described_in_full_and_needs_no_body() {
     let client = Client::new();
     let asked = json!({ "idle_ms": 60_000, "env": { "WHO": "ada" }, "metadata": { "project": "engine" } });
     let answer = client.post("/v1/sessions", asked).await;
@@ -144,7 +144,7 @@ async fn a_new_session_tells_all_of_itself_and_needs_no_body() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn state_lasts_from_cell_to_cell_and_each_session_has_its_own() {
+async fn each_session_keeps_a_state_of_its_own_from_cell_to_cell() {
     let client = Client::new();
     let (one, other) = (client.open(json!({})).await, client.open(json!({})).await);
     client.run(&one, "x = 3").await;
@@ -196,7 +196,7 @@ async fn state_lasts_from_cell_to_cell_and_each_session_has_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cell_is_given_its_input_its_variables_and_its_files() {
+async fn a_cell_gets_its_input_variables_and_files() {
     let client = Client::new();
     let session = client.open(json!({ "env": { "A": "session" } })).await;
     let asked = json!({
@@ -209,7 +209,7 @@ async fn a_cell_is_given_its_input_its_variables_and_its_files() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sessions_of_one_caller_are_not_anothers() {
+async fn a_caller_cannot_use_the_sessions_of_another() {
     let mut client = Client::new();
     let first = client.open(json!({})).await;
     sleep(seconds(1)).await;
@@ -231,7 +231,7 @@ async fn sessions_of_one_caller_are_not_anothers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_session_ends_at_its_time_and_a_used_one_does_not() {
+async fn an_idle_session_ends_after_its_timeout_and_a_used_one_does_not() {
     let client = Client::new();
     let (used, idle) =
         (client.open(json!({ "idle_ms": 60_000 })).await, client.open(json!({ "idle_ms": 60_000 })).await);
@@ -252,7 +252,7 @@ async fn an_idle_session_ends_at_its_time_and_a_used_one_does_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_session_is_gone_and_one_that_never_was_is_unknown() {
+async fn an_ended_session_answers_410_and_an_unknown_one_404() {
     let client = Client::new();
     let session = client.open(json!({})).await;
     let running = client.execute(&session, json!({ "code": "sleep 20" }));
@@ -273,7 +273,7 @@ async fn a_deleted_session_is_gone_and_one_that_never_was_is_unknown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn cells_of_one_context_run_one_after_the_other_and_those_of_two_side_by_side() {
+async fn cells_of_one_context_run_in_sequence_and_those_of_two_concurrently() {
     let client = Client::new();
     let session = client.open(json!({})).await;
     let context = client.post(&format!("{session}/contexts"), json!({ "folder": "work" })).await;
@@ -294,7 +294,7 @@ async fn cells_of_one_context_run_one_after_the_other_and_those_of_two_side_by_s
 }
 
 #[tokio::test(start_paused = true)]
-async fn contexts_have_names_of_their_own_and_are_restarted_and_closed() {
+async fn contexts_have_variables_of_their_own_and_are_restarted_and_closed() {
     let client = Client::new();
     let session = client.open(json!({})).await;
     let id = client.post(&format!("{session}/contexts"), json!({})).await.json["id"].as_str().unwrap().to_owned();
@@ -319,7 +319,7 @@ async fn contexts_have_names_of_their_own_and_are_restarted_and_closed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_leaves_ends_its_cell_and_the_session_goes_on_as_before_it() {
+async fn a_client_that_disconnects_ends_its_cell_and_the_session_keeps_its_state() {
     let client = Client::new();
     let session = client.open(json!({})).await;
     client.run(&session, "x = 3").await;
@@ -345,7 +345,7 @@ fn live(client: &Client, session: &str, asked: &Value) -> Request<Body> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_event_stream_tells_the_number_then_what_happens_then_the_end() {
+async fn the_event_stream_has_the_number_then_the_events_then_the_end() {
     let client = Client::new();
     let session = client.open(json!({})).await;
     client.run(&session, "x = 3").await;
@@ -377,7 +377,7 @@ data: {"id":"785403fedb0112b495692e3ef80f0fe7","number":2,"exit":"raised","exit_
 }
 
 #[tokio::test(start_paused = true)]
-async fn there_are_as_many_sessions_as_allowed_and_not_one_more() {
+async fn the_number_of_sessions_is_limited() {
     let mut client =
         Client::with(&session::Config { max_sessions: 3, max_per_caller: 2, ..session::Config::default() });
     let first = client.open(json!({})).await;
@@ -395,7 +395,7 @@ async fn there_are_as_many_sessions_as_allowed_and_not_one_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn files_go_in_and_out_and_cells_see_them() {
+async fn files_are_written_and_read_and_cells_see_them() {
     let client = Client::with(&session::Config { files: 1000, ..session::Config::default() });
     let session = client.open(json!({})).await;
     let at = |path: &str| format!("{session}/files?path={path}");
@@ -426,7 +426,7 @@ async fn files_go_in_and_out_and_cells_see_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_whose_kernel_was_lost_is_made_again_from_its_history() {
+async fn a_session_whose_kernel_was_lost_is_rebuilt_from_its_history() {
     let client = Client::new();
     let session = client.open(json!({})).await;
     client.run(&session, "x = 3\nwrite /tmp/a kept").await;
@@ -445,7 +445,7 @@ async fn a_session_whose_kernel_was_lost_is_made_again_from_its_history() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cell_that_runs_out_of_time_says_so_and_leaves_the_session_as_it_was() {
+async fn a_cell_that_exceeds_its_time_limit_leaves_the_session_unchanged() {
     let client = Client::new();
     let session = client.open(json!({})).await;
     client.run(&session, "x = 3").await;
@@ -455,7 +455,7 @@ async fn a_cell_that_runs_out_of_time_says_so_and_leaves_the_session_as_it_was()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_here_is_the_cells_own_failure_with_a_note() {
+async fn a_missing_module_is_an_exception_of_the_cell_with_a_note() {
     let client = Client::new();
     let session = client.open(json!({})).await;
     let answer = client.execute(&session, json!({ "code": "import pandas" })).await;
@@ -464,7 +464,7 @@ async fn what_is_not_here_is_the_cells_own_failure_with_a_note() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_needs_a_machine_moves_to_one_with_its_files() {
+async fn a_session_that_needs_a_machine_is_promoted_with_its_files() {
     let client = Client::with_machines();
     let session = client.open(json!({})).await;
     let at = |path: &str| format!("{session}/files?path={path}");
@@ -526,7 +526,7 @@ async fn a_refusal_names_the_field_and_what_is_allowed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn beyond_its_share_a_caller_is_told_all_numbers_and_another_goes_on() {
+async fn a_caller_beyond_its_share_gets_all_numbers_and_others_are_unaffected() {
     let mut client = Client::with_share(200_000);
     let session = client.open(json!({})).await;
     let write = format!("{session}/files?path=a");

@@ -18,7 +18,7 @@ fn live(asked: &Value) -> Request<Body> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_come_live_and_the_end_repeats_no_output() {
+async fn events_are_streamed_and_the_end_repeats_no_output() {
     let harness = TestHarness::new();
     let code = "x = 1\n#: print one\n#: sleep 2s\n#: eprint two\n#: sleep 2s\n#: show 3\n#: raise KeyError four";
     let answer = harness.send(live(&json!({ "code": code }))).await;

@@ -9,7 +9,7 @@ use super::harness::TestHarness;
 use super::moves::{open_offline, run};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kernel_that_was_broken_off_is_made_again_with_what_it_slept_drew_and_was_refused() {
+async fn an_interrupted_kernel_is_rebuilt_with_the_sleeps_draws_and_refusals_of_its_history() {
     let harness = TestHarness::open().await;
     let session = open_offline(&harness.sessions).await;
     for cell in [

@@ -176,7 +176,7 @@ async fn moves(sessions: &Sessions, case: &Case) -> Result<(), String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_session_that_moves_goes_on_as_if_it_had_not_or_says_what_cannot_be_moved() {
+async fn a_promoted_session_continues_unchanged_or_names_what_cannot_be_moved() {
     let harness = TestHarness::open().await;
     let mut wrong = String::new();
     let cases = cases();

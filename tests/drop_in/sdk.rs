@@ -71,7 +71,7 @@ async fn the_javascript_sdk_sees_what_it_sees_with_e2b() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_of_smolagents_works_from_its_tools_to_its_final_answer() {
+async fn an_agent_of_smolagents_runs_from_its_tools_to_its_final_answer() {
     let packages =
         clients::python_with("agent", &["smolagents==1.26.0", "e2b==2.63.0", "e2b-code-interpreter==2.11.5"]).await;
     let wheels = Wheels::of(&["numpy", "pillow", "idna"]).await;

@@ -95,7 +95,7 @@ async fn context(client: &Client, sandbox: &Sandbox) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_route_of_a_sandbox_opens_to_a_stranger_or_tells_it_from_one_that_never_was() {
+async fn no_route_of_a_sandbox_is_open_to_a_stranger_or_reveals_whether_it_exists() {
     for client in [keyed(), Client::new()] {
         let (sandbox, other, ended) =
             (client.create(json!({})).await, client.create(json!({})).await, client.create(json!({})).await);
@@ -147,7 +147,7 @@ async fn no_route_of_a_sandbox_opens_to_a_stranger_or_tells_it_from_one_that_nev
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_route_of_a_sandbox_opens_to_its_token_and_to_its_owners_key() {
+async fn every_route_of_a_sandbox_is_open_to_its_token_and_its_owners_key() {
     for (port, call, body) in ROUTES {
         let client = keyed();
         let mut told = Vec::new();
@@ -166,7 +166,7 @@ async fn every_route_of_a_sandbox_opens_to_its_token_and_to_its_owners_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_traffic_token_opens_contexts_and_ports_and_neither_cells_nor_files() {
+async fn a_traffic_token_is_valid_for_contexts_and_ports_but_not_for_cells_and_files() {
     let client = Client::new();
     let sandbox = client.create(json!({})).await;
     let of_sandbox = context(&client, &sandbox).await;
@@ -183,7 +183,7 @@ async fn a_traffic_token_opens_contexts_and_ports_and_neither_cells_nor_files() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sandbox_that_sleeps_is_woken_by_nobody_without_its_token() {
+async fn a_paused_sandbox_is_resumed_only_with_its_token() {
     let client = Client::new();
     let sleeper = json!({ "timeout": 10, "autoPause": true, "autoResume": { "enabled": true } });
     let sandbox = client.create(sleeper).await;
@@ -199,7 +199,7 @@ async fn a_sandbox_that_sleeps_is_woken_by_nobody_without_its_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ports_that_their_owner_opened_to_everybody_cost_no_machine_and_no_time() {
+async fn calls_to_public_ports_start_no_machine_and_extend_no_timeout() {
     let client = Client::new();
     let public = client.create(json!({ "network": { "allowPublicTraffic": true }, "timeout": 600 })).await;
     let call = (8080, "GET /page", "");
@@ -218,7 +218,7 @@ async fn ports_that_their_owner_opened_to_everybody_cost_no_machine_and_no_time(
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_control_plane_knows_no_sandbox_of_another_key() {
+async fn the_control_plane_does_not_show_sandboxes_of_another_key() {
     for client in [keyed(), Client::new()] {
         let sandbox = client.create(json!({})).await;
         for call in CONTROL {
@@ -244,7 +244,7 @@ async fn the_control_plane_knows_no_sandbox_of_another_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn callers_without_configured_keys_are_told_apart_by_128_bits_of_what_they_send() {
+async fn without_configured_keys_callers_are_told_apart_by_128_bits_of_their_keys() {
     let client = Client::new();
     client.create(json!({})).await;
     let all = client.harness.sessions.list_all();
@@ -254,7 +254,7 @@ async fn callers_without_configured_keys_are_told_apart_by_128_bits_of_what_they
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_a_request_that_shows_nothing_no_body_is_read() {
+async fn no_body_of_an_unauthorized_request_is_read() {
     let client = keyed();
     let sandbox = client.create(json!({})).await;
     let polled = Arc::new(AtomicBool::new(false));

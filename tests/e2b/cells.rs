@@ -13,7 +13,7 @@ use super::harness::{Client, INTERPRETER, Sandbox};
 use crate::session::harness::{Cloud, Plan, seconds};
 
 #[tokio::test(start_paused = true)]
-async fn a_cell_is_told_in_the_lines_that_e2b_sends() {
+async fn a_cell_is_answered_with_the_rows_that_e2b_sends() {
     let client = Client::without_machines();
     let sandbox = client.create(json!({ "envVars": { "A": "sandbox", "B": "sandbox" } })).await;
     client.execute(&sandbox, "x = 'it'").await;
@@ -37,7 +37,7 @@ async fn a_cell_is_told_in_the_lines_that_e2b_sends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_is_broken_every_five_seconds_and_what_fails_then_is_a_line() {
+async fn keepalives_are_sent_every_five_seconds_and_a_later_failure_is_a_row() {
     let client = Client::without_machines();
     let sandbox = client.create(json!({})).await;
     let first = client.execute(&sandbox, "sleep 7");
@@ -55,7 +55,7 @@ async fn silence_is_broken_every_five_seconds_and_what_fails_then_is_a_line() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cell_that_does_not_begin_is_refused_by_its_status_unless_agents_can_mend_it() {
+async fn a_cell_that_cannot_start_is_refused_with_a_status_unless_an_agent_can_fix_it() {
     let plan = Plan { quota: quota::Config { per_minute: 1, burst: 2 }, ..Plan::default() };
     let client = Client::planned(plan);
     let sandbox = client.create(json!({ "allow_internet_access": false })).await;
@@ -87,7 +87,7 @@ async fn a_cell_that_does_not_begin_is_refused_by_its_status_unless_agents_can_m
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_leaves_ends_its_cell() {
+async fn a_client_that_disconnects_ends_its_cell() {
     let client = Client::new();
     let sandbox = client.create(json!({})).await;
     client.execute(&sandbox, "x = 1").await;
@@ -102,7 +102,7 @@ async fn a_client_that_leaves_ends_its_cell() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sandbox_that_ends_or_pauses_under_a_cell_breaks_its_stream_off() {
+async fn a_sandbox_that_ends_or_pauses_closes_the_stream_of_its_cell() {
     for pauses in [false, true] {
         let client = Client::new();
         let sandbox = client.create(json!({ "timeout": 12, "autoPause": pauses })).await;
@@ -117,7 +117,7 @@ async fn a_sandbox_that_ends_or_pauses_under_a_cell_breaks_its_stream_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cell_that_moves_to_a_machine_is_one_stream() {
+async fn a_cell_that_is_promoted_to_a_machine_is_one_stream() {
     let client = Client::new();
     let sandbox = client.create(json!({ "envVars": { "A": "sandbox" } })).await;
     client.execute(&sandbox, "x = 1").await;
@@ -213,7 +213,7 @@ async fn cells_in_sandboxes_of_one_key_take_no_more_than_twice_as_long_beside_en
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sandbox_whose_kernel_was_given_up_for_another_key_is_told_why() {
+async fn a_sandbox_whose_kernel_was_given_to_another_key_gets_the_reason() {
     let sessions = Config { max_native_kernels: 1, native_kernel_idle: seconds(300), ..Config::default() };
     let mut client = Client::planned(Plan { sessions, native: true, cloud: Cloud::Absent("none"), ..Plan::default() });
     let first = client.create(json!({ "timeout": 3600 })).await;

@@ -22,7 +22,7 @@ fn known(mut told: Value) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn both_ways_to_create_a_sandbox_answer_alike_and_give_it_their_own_time() {
+async fn both_ways_to_create_a_sandbox_answer_alike_with_their_own_default_timeout() {
     let client = Client::new();
     let body = json!({ "templateID": "t:prod", "metadata": { "a": "b" }, "envVars": { "K": "V" } });
     let mut ends = Vec::new();
@@ -44,7 +44,7 @@ async fn both_ways_to_create_a_sandbox_answer_alike_and_give_it_their_own_time()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_done_is_said_with_a_status_that_clients_know() {
+async fn an_impossible_request_is_refused_with_a_status_that_clients_know() {
     let client = Client::new();
     let sandbox = client.create(json!({})).await;
     let mut text = String::new();
@@ -97,7 +97,7 @@ async fn what_cannot_be_done_is_said_with_a_status_that_clients_know() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sandbox_is_paused_woken_kept_and_killed() {
+async fn a_sandbox_is_paused_resumed_extended_and_killed() {
     let client = Client::new();
     let sandbox = client.create(json!({ "timeout": 100 })).await;
     let call = async |call: &str, body: Value| client.call(&call.replace("ID", &sandbox.id), body).await;
@@ -137,7 +137,7 @@ async fn a_sandbox_is_paused_woken_kept_and_killed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_list_has_what_was_asked_for_page_by_page() {
+async fn the_list_is_filtered_and_paged() {
     let client = Client::new();
     let mut all: Vec<Sandbox> = Vec::new();
     for (metadata, template) in [(json!({ "who": "a b" }), "one"), (json!({}), "two"), (json!({ "who": "a b" }), "one")]
@@ -173,7 +173,7 @@ async fn the_list_has_what_was_asked_for_page_by_page() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn any_key_is_a_caller_of_its_own_where_none_are_configured_and_only_those_where_some_are() {
+async fn each_key_is_a_caller_and_where_keys_are_configured_only_those_are_valid() {
     let mut client = Client::new();
     let sandbox = client.create(json!({})).await;
     let path = format!("/sandboxes/{}", sandbox.id);
@@ -199,7 +199,7 @@ async fn any_key_is_a_caller_of_its_own_where_none_are_configured_and_only_those
 }
 
 #[tokio::test(start_paused = true)]
-async fn too_many_sandboxes_of_one_caller_are_its_own_limit_and_of_all_are_a_busy_server() {
+async fn a_callers_own_limit_is_a_429_and_a_full_server_a_503() {
     let sessions = session::Config { max_per_caller: 1, max_sessions: 2, ..session::Config::default() };
     let mut client = Client::planned(Plan { sessions, ..Plan::default() });
     let body = json!({ "templateID": "t" });
@@ -220,7 +220,7 @@ async fn too_many_sandboxes_of_one_caller_are_its_own_limit_and_of_all_are_a_bus
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_names_no_sandbox_and_is_not_e2bs_is_the_native_doors() {
+async fn a_request_that_is_not_for_e2b_goes_to_the_native_api() {
     let client = Client::new();
     let get = |path: &str| Request::get(path).header("host", "localhost:3001").body(Body::empty()).unwrap();
     assert_eq!(client.send(get("/health")).await.json["status"], "healthy");

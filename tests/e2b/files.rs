@@ -14,7 +14,7 @@ use super::harness::{Client, ENVD, Sandbox, frames, with, without};
 use crate::session::harness::{Cloud, Plan, seconds};
 
 #[tokio::test(start_paused = true)]
-async fn files_go_up_as_a_form_or_as_they_are_and_come_down_as_they_were() {
+async fn files_are_uploaded_as_a_form_or_raw_and_downloaded_unchanged() {
     let client = Client::new();
     let sandbox = client.create(json!({})).await;
     let form = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"/tmp/one\"\r\n\r\n1\r\n\
@@ -42,7 +42,7 @@ async fn files_go_up_as_a_form_or_as_they_are_and_come_down_as_they_were() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_file_that_cannot_be_had_is_refused_as_envd_does() {
+async fn a_file_that_is_not_available_is_refused_as_envd_does() {
     let sessions = session::Config { files: 10, ..session::Config::default() };
     let client = Client::planned(Plan { sessions, cloud: Cloud::Absent("none"), ..Plan::default() });
     let sandbox = client.create(json!({})).await;
@@ -90,7 +90,7 @@ fn signature(sandbox: &Sandbox, operation: &str, path: &str, until: u64) -> Stri
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_signed_link_needs_no_token_and_not_even_the_name_of_its_sandbox() {
+async fn a_signed_link_needs_neither_a_token_nor_the_id_of_its_sandbox() {
     let client = Client::new();
     let (sandbox, _other) = (client.create(json!({})).await, client.create(json!({})).await);
     let until = 1_753_928_091 + 60;
@@ -110,7 +110,7 @@ async fn a_signed_link_needs_no_token_and_not_even_the_name_of_its_sandbox() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_link_that_names_no_sandbox_is_tried_with_a_bounded_number_of_tokens_and_the_refusal_names_a_way_out() {
+async fn a_link_without_a_sandbox_id_is_checked_against_the_1024_sandboxes_used_last_and_the_refusal_says_what_to_do() {
     const RECENT: usize = 1024;
     let sessions = session::Config { max_per_caller: 4000, ..session::Config::default() };
     let client = Client::planned(Plan { sessions, ..Plan::default() });
@@ -142,7 +142,7 @@ async fn a_link_that_names_no_sandbox_is_tried_with_a_bounded_number_of_tokens_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn folders_are_made_listed_moved_and_removed() {
+async fn folders_are_created_listed_moved_and_removed() {
     let client = Client::without_machines();
     let sandbox = client.create(json!({})).await;
     client.send(sandbox.to(ENVD, "POST /files?path=/tmp/d/a", "12345")).await;
@@ -183,7 +183,7 @@ async fn folders_are_made_listed_moved_and_removed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watcher_gathers_what_changes_until_it_is_asked() {
+async fn a_watcher_collects_changes_until_it_is_polled() {
     let client = Client::new();
     let (sandbox, other) = (client.create(json!({})).await, client.create(json!({})).await);
     let call = async |sandbox: &Sandbox, method: &str, message: Value| {
@@ -212,7 +212,7 @@ async fn a_watcher_gathers_what_changes_until_it_is_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_tells_what_changes_as_it_happens_and_that_it_lives() {
+async fn a_watch_streams_changes_and_keepalives() {
     let client = Client::new();
     let sandbox = client.create(json!({ "timeout": 100 })).await;
     let watch = sandbox.streamed("filesystem.Filesystem/WatchDir", &json!({ "path": "/tmp" }));

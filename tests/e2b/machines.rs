@@ -16,7 +16,7 @@ fn start(sandbox: &Sandbox) -> Request<Body> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_machines_there_are_no_processes_and_that_is_an_error_within_the_protocol() {
+async fn without_machines_a_process_is_refused_by_an_error_of_the_protocol() {
     let client = Client::without_machines();
     let sandbox = client.create(json!({})).await;
     // It does not wait for the cell that runs.
@@ -42,7 +42,7 @@ async fn without_machines_there_are_no_processes_and_that_is_an_error_within_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_the_cloud_is_full_a_command_fails_and_the_sandbox_goes_on_without_it() {
+async fn a_command_fails_when_the_cloud_is_full_and_the_sandbox_stays_usable() {
     let client = Client::new();
     client.harness.machines.mood().refuses =
         Some(Fault::Refused { reason: "20 are running".into(), retry_after: None });
@@ -61,7 +61,7 @@ async fn where_the_cloud_is_full_a_command_fails_and_the_sandbox_goes_on_without
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_command_is_sent_on_to_a_machine_without_this_doors_credentials_and_with_the_sessions_variables() {
+async fn a_command_is_forwarded_without_this_servers_credentials_and_with_the_sessions_variables() {
     let client = Client::new();
     let sandbox = client.create(json!({ "envVars": { "A": "session", "B": "session" } })).await;
     client.send(sandbox.to(ENVD, "POST /files?path=/tmp/a", "given")).await;
@@ -95,7 +95,7 @@ async fn a_command_is_sent_on_to_a_machine_without_this_doors_credentials_and_wi
 }
 
 #[tokio::test(start_paused = true)]
-async fn ports_other_languages_and_files_beyond_the_home_are_reasons_to_move() {
+async fn ports_other_languages_and_files_outside_the_home_folder_promote_a_session() {
     let client = Client::new();
     let port = client.create(json!({})).await;
     let echo = client.send(port.to(8080, "GET /page?q=1", Body::empty())).await;

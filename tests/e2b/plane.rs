@@ -37,7 +37,7 @@ async fn a_sandbox_is_named_by_headers_or_by_the_host() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_reaches_into_a_sandbox_shows_its_token() {
+async fn every_call_into_a_sandbox_needs_its_token() {
     let client = Client::new();
     let (sandbox, other) = (client.create(json!({})).await, client.create(json!({})).await);
     let said = json!({
@@ -63,7 +63,7 @@ async fn whoever_reaches_into_a_sandbox_shows_its_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sandbox_that_is_gone_or_sleeps_is_not_found_and_one_that_may_wakes_by_itself() {
+async fn an_ended_or_paused_sandbox_is_not_found_and_one_with_auto_resume_is_resumed() {
     let client = Client::new();
     let (killed, late) = (client.create(json!({})).await, client.create(json!({ "timeout": 10 })).await);
     let (asleep, wakes) = (
@@ -88,7 +88,7 @@ async fn a_sandbox_that_is_gone_or_sleeps_is_not_found_and_one_that_may_wakes_by
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_is_too_large_or_too_slow_is_not_waited_for() {
+async fn a_body_that_is_too_large_or_too_slow_is_refused_at_once() {
     let sessions = session::Config { files: 1000, ..session::Config::default() };
     let client = Client::planned(Plan { sessions, cloud: Cloud::Absent(""), ..Plan::default() });
     let sandbox = client.create(json!({})).await;

@@ -22,7 +22,7 @@ async fn upload(client: &Client, sandbox: &Sandbox, path: &str, bytes: usize) ->
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_whose_share_is_full_is_told_with_e2bs_status_and_others_are_not_touched() {
+async fn a_caller_whose_share_is_full_gets_e2bs_status_and_others_are_unaffected() {
     let mut client = small(1_000_000);
     let (one, two) = (client.create(json!({})).await, client.create(json!({})).await);
     assert_eq!(upload(&client, &one, "/tmp/a", 600_000).await.0, 200);
@@ -47,7 +47,7 @@ async fn a_caller_whose_share_is_full_is_told_with_e2bs_status_and_others_are_no
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_callers_together_stay_within_the_total_and_a_late_one_finds_room() {
+async fn many_callers_together_stay_within_the_total_and_a_late_one_gets_its_share() {
     let mut client = client(Cloud::Absent("none"), 8_000_000, 2_000_000);
     let names: Vec<&'static str> = (0..24).map(|number| &*format!("e2b_{number}").leak()).collect();
     for name in &names {
@@ -74,7 +74,7 @@ async fn many_callers_together_stay_within_the_total_and_a_late_one_finds_room()
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_there_are_machines_a_file_that_finds_no_space_here_goes_to_one_and_what_was_here_is_given_up() {
+async fn a_file_that_does_not_fit_locally_goes_to_a_machine_and_the_local_memory_is_released() {
     let client = client(Cloud::There, 4_000_000, 1_000_000);
     let sandbox = client.create(json!({})).await;
     assert_eq!(upload(&client, &sandbox, "/tmp/a", 500_000).await.0, 200);
@@ -86,7 +86,7 @@ async fn where_there_are_machines_a_file_that_finds_no_space_here_goes_to_one_an
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cell_whose_files_find_no_space_ends_with_pythons_own_exception() {
+async fn a_cell_whose_files_do_not_fit_ends_with_pythons_own_exception() {
     let client = small(200_000);
     let sandbox = client.create(json!({})).await;
     upload(&client, &sandbox, "/tmp/a", 120_000).await;
@@ -101,7 +101,7 @@ async fn a_cell_whose_files_find_no_space_ends_with_pythons_own_exception() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn cells_contexts_watchers_variables_and_names_count_and_all_is_given_back_in_the_end() {
+async fn cells_contexts_watchers_variables_and_ids_are_charged_and_all_of_it_is_released_at_the_end() {
     let client = small(300_000);
     let memory = client.harness.sessions.memory().clone();
     let mut before = memory.total();
@@ -147,7 +147,7 @@ async fn cells_contexts_watchers_variables_and_names_count_and_all_is_given_back
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_history_that_finds_no_space_is_given_up_and_says_so_when_it_is_wanted() {
+async fn a_history_that_does_not_fit_is_dropped_and_a_cell_that_needs_it_says_so() {
     let client = small(150_000);
     let sandbox = client.create(json!({})).await;
     client.execute(&sandbox, &format!("x = 1\nprint {}", "c".repeat(30_000))).await;
