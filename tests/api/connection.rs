@@ -30,7 +30,7 @@ impl axum::serve::Listener for Pipes {
     }
 }
 
-/// A door that is being served.
+/// A server on a simulated listener.
 struct Served {
     harness: TestHarness,
     connect: mpsc::Sender<DuplexStream>,

@@ -1,4 +1,4 @@
-//! Running a program through the door, answered whole.
+//! `POST /v1/execute` and its relatives, answered whole.
 
 use std::time::Duration;
 

@@ -41,7 +41,7 @@ async fn metrics_have_the_keys_that_dashboards_know() {
         harness.post("/v1/execute", &json!({ "code": "#: print 1" })).await;
     }
     let metrics = harness.get("/v1/metrics").await.json;
-    for (room, keys) in [
+    for (section, keys) in [
         ("orchestrator", &["totalRequests", "cacheHitRate", "e2bRate"][..]),
         ("pool", &["poolSize", "created", "reused", "errors"]),
         ("queue", &["enqueued", "completed", "successRate"]),
@@ -50,7 +50,7 @@ async fn metrics_have_the_keys_that_dashboards_know() {
         ("rateLimiter", &["healthScore", "availableTokens"]),
     ] {
         for key in keys {
-            assert!(metrics[room].get(key).is_some(), "{room}.{key} is missing in {metrics}");
+            assert!(metrics[section].get(key).is_some(), "{section}.{key} is missing in {metrics}");
         }
     }
     assert_eq!((&metrics["orchestrator"]["totalRequests"], &metrics["cache"]["hits"]), (&json!(2), &json!(1)));

@@ -1,4 +1,4 @@
-//! What the door refuses, and what it says then.
+//! What the native API refuses, and with which answers.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ fn post(path: &str, kind: &str, body: impl Into<Body>) -> Request<Body> {
     Request::post(path).header("content-type", kind).body(body.into()).unwrap()
 }
 
-fn told(text: &mut String, name: &str, answer: &Answer) {
+fn write_line(text: &mut String, name: &str, answer: &Answer) {
     assert_eq!(answer.header("content-type"), "application/problem+json", "{name}");
     let _ = writeln!(text, "{name}: {}", serde_json::to_string(&answer.json).unwrap());
 }
@@ -45,7 +45,7 @@ async fn a_refusal_names_the_field_and_what_is_allowed() {
     ] {
         let answer = harness.post("/v1/execute", &body).await;
         assert_eq!(answer.status, 422, "{name}");
-        told(&mut text, name, &answer);
+        write_line(&mut text, name, &answer);
     }
     insta::assert_snapshot!(text, @r#"
 unknown field: {"allowed":["code","language","stdin","files","env","timeout_ms","memory_mb","user","priority","tier","isolation","cache","deterministic","seed"],"detail":"there is no field codee: known here are code, language, stdin, files, env, timeout_ms, memory_mb, user, priority, tier, isolation, cache, deterministic, seed","field":"codee","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
@@ -93,7 +93,7 @@ async fn a_body_that_cannot_be_read_is_refused_with_its_status() {
         if status == 405 {
             assert_eq!(answer.header("allow"), answer.json["allowed"].as_str().unwrap());
         }
-        told(&mut text, name, &answer);
+        write_line(&mut text, name, &answer);
     }
     insta::assert_snapshot!(text, @r#"
 malformed: {"column":3,"detail":"trailing comma at line 2 column 3","line":2,"status":400,"title":"Malformed JSON","type":"urn:switchtower:problem:malformed"}

@@ -1,4 +1,4 @@
-//! Sessions through the native door, over kernels of a toy language. Every answer here is held against its description.
+//! Sessions through the native API, over kernels of a toy language. Every answer is validated against the OpenAPI document.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,13 +124,13 @@ async fn a_new_session_is_described_in_full_and_needs_no_body() {
     let client = Client::new();
     let asked = json!({ "idle_ms": 60_000, "env": { "WHO": "ada" }, "metadata": { "project": "engine" } });
     let answer = client.post("/v1/sessions", asked).await;
-    let mut told = answer.json.clone();
+    let mut body = answer.json.clone();
     for id in ["/id", "/contexts/0/id"] {
-        let id = told.pointer_mut(id).unwrap();
+        let id = body.pointer_mut(id).unwrap();
         assert!(id.as_str().is_some_and(|id| id.len() > 20), "{id}");
         *id = json!("…");
     }
-    insta::assert_snapshot!(serde_json::to_string(&told).unwrap(), @r#"
+    insta::assert_snapshot!(serde_json::to_string(&body).unwrap(), @r#"
 {"contexts":[{"folder":"/home/user","id":"…"}],"created_at":"2025-07-31T02:14:51.023Z","expires_at":"2025-07-31T02:15:51.023Z","id":"…","idle_ms":60000,"metadata":{"project":"engine"},"state":"running","tier":"local"}
 "#);
     let path = answer.header("location").to_owned();
@@ -151,9 +151,9 @@ async fn each_session_keeps_a_state_of_its_own_from_cell_to_cell() {
     client.run(&other, "x = 4").await;
     assert_eq!((client.run(&one, "x").await, client.run(&other, "x").await), ("3".to_owned(), "4".to_owned()));
     let answer = client.execute(&one, json!({ "code": "print so far\nraise KeyError: none" })).await;
-    let mut told = answer.json.clone();
-    told["id"] = json!("…");
-    insta::assert_snapshot!(serde_json::to_string_pretty(&told).unwrap(), @r#"
+    let mut body = answer.json.clone();
+    body["id"] = json!("…");
+    insta::assert_snapshot!(serde_json::to_string_pretty(&body).unwrap(), @r#"
 {
   "decision": {
     "class": "unknown",
@@ -433,7 +433,7 @@ async fn a_session_whose_kernel_was_lost_is_rebuilt_from_its_history() {
     // Lost in the middle: it is made again, and the cell too.
     assert_eq!(client.run(&session, "die once\nx").await, "3");
     assert_eq!(client.toy.opened(), 2);
-    // Lost again and again: that is told, and takes nothing from the session.
+    // Lost several times: each answer says so, and the session stays usable.
     assert_eq!(client.execute(&session, json!({ "code": "x = 4\ndie" })).await.status, 503);
     assert_eq!(client.run(&session, "x").await, "3");
     assert_eq!(client.run(&session, "read /tmp/a").await, "kept");
@@ -540,7 +540,7 @@ async fn a_caller_beyond_its_share_gets_all_numbers_and_others_are_unaffected() 
     let file = json!({ "path": "f", "content": "x".repeat(70_000) });
     let refused = client.post("/v1/execute", json!({ "code": "1", "files": [file] })).await;
     assert_eq!(refused.status, 507);
-    // A cell that is small still runs, and can make room.
+    // A small cell still runs, and can free memory.
     assert_eq!(client.run(&session, "x = 1\nx").await, "1");
     client.key = BOB;
     let other = client.open(json!({})).await;

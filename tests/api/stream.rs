@@ -1,4 +1,4 @@
-//! The same runs, told as server-sent events.
+//! The same runs, streamed as server-sent events.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Who may use a sandbox: every route of its ports and of the control plane, with everything that may be shown for it.
+//! Who may use a sandbox: every route of its ports and of the control plane, with all kinds of credentials.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -139,7 +139,10 @@ async fn no_route_of_a_sandbox_is_open_to_a_stranger_or_reveals_whether_it_exist
         assert_eq!(client.execute(&sandbox, "x").await, "number 2 | result 1 | end");
         assert_eq!(context(&client, &sandbox).await, of_sandbox);
         let read = |path: &str| client.send(sandbox.to(ENVD, &format!("GET /files?path={path}"), Body::empty()));
-        assert_eq!((read("/tmp/kept").await.told(), read("/tmp/new").await.status), ("200 kept".to_owned(), 404));
+        assert_eq!(
+            (read("/tmp/kept").await.status_and_body(), read("/tmp/new").await.status),
+            ("200 kept".to_owned(), 404)
+        );
         let detail = client.call(&format!("GET /sandboxes/{}", sandbox.id), Value::Null).await;
         assert_eq!(detail.json["endAt"], expires);
         assert_eq!(client.harness.machines.sandboxes(), 0);
@@ -150,7 +153,7 @@ async fn no_route_of_a_sandbox_is_open_to_a_stranger_or_reveals_whether_it_exist
 async fn every_route_of_a_sandbox_is_open_to_its_token_and_its_owners_key() {
     for (port, call, body) in ROUTES {
         let client = keyed();
-        let mut told = Vec::new();
+        let mut statuses = Vec::new();
         for shown in [("x-access-token", ""), ("x-api-key", ADA), ("authorization", &format!("Bearer {ADA}"))] {
             let sandbox = client.create(json!({})).await;
             client.send(sandbox.to(ENVD, "POST /files?path=/tmp/kept", "kept")).await;
@@ -158,10 +161,15 @@ async fn every_route_of_a_sandbox_is_open_to_its_token_and_its_owners_key() {
             let request = bare(&sandbox, false, (port, call, body), &of_sandbox);
             let value = if shown.1.is_empty() { &sandbox.token } else { shown.1 };
             let answer = client.send(with(request, shown.0, value)).await;
-            assert!(!matches!(answer.status, 401 | 403 | 502), "{port} {call} {}: {}", shown.0, answer.told());
-            told.push(answer.status);
+            assert!(
+                !matches!(answer.status, 401 | 403 | 502),
+                "{port} {call} {}: {}",
+                shown.0,
+                answer.status_and_body()
+            );
+            statuses.push(answer.status);
         }
-        assert!(told.iter().all(|status| *status == told[0]), "{port} {call}: {told:?}");
+        assert!(statuses.iter().all(|status| *status == statuses[0]), "{port} {call}: {statuses:?}");
     }
 }
 
@@ -174,9 +182,9 @@ async fn a_traffic_token_is_valid_for_contexts_and_ports_but_not_for_cells_and_f
         let request = bare(&sandbox, false, (port, call, body), &of_sandbox);
         let answer = client.send(with(request, "e2b-traffic-access-token", &sandbox.traffic)).await;
         let opens = port != ENVD && !call.starts_with("POST /execute");
-        assert_eq!(answer.status != 401, opens, "{port} {call}: {}", answer.told());
+        assert_eq!(answer.status != 401, opens, "{port} {call}: {}", answer.status_and_body());
     }
-    // A connection to the sandbox is told the same tokens.
+    // A connection to the sandbox returns the same tokens.
     let connected = client.call(&format!("POST /v2/sandboxes/{}/connect", sandbox.id), json!({})).await;
     assert_eq!(connected.json["trafficAccessToken"], sandbox.traffic);
     assert_eq!(connected.json["envdAccessToken"], sandbox.token);
@@ -323,7 +331,7 @@ async fn only_an_address_that_guesses_signed_links_has_to_wait() {
     assert!(statuses[41..].iter().all(|status| *status == 429), "{statuses:?}");
     assert_eq!(client.send(forged(0)).await.header("retry-after"), "1");
     let open = || Request::get(&link).body(Body::empty()).unwrap();
-    assert_eq!(client.send(open()).await.told(), "200 kept");
+    assert_eq!(client.send(open()).await.status_and_body(), "200 kept");
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     assert_eq!(client.send(forged(0)).await.status, 401);
 }

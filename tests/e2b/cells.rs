@@ -72,7 +72,7 @@ async fn a_cell_that_cannot_start_is_refused_with_a_status_unless_an_agent_can_f
     ] {
         let answer = client.send(sandbox.cell(&asked)).await;
         let after = answer.header("retry-after");
-        text.push_str(&format!("{} [{after}]\n", answer.told().trim_end().replace('\n', " ")));
+        text.push_str(&format!("{} [{after}]\n", answer.status_and_body().trim_end().replace('\n', " ")));
     }
     insta::assert_snapshot!(text, @r#"
     404 Context none not found []
@@ -142,7 +142,7 @@ async fn contexts_are_opened_listed_restarted_and_closed() {
     let id = context["id"].as_str().unwrap();
     let call = async |call: &str| {
         let answer = client.send(sandbox.to(INTERPRETER, &call.replace("ID", id), Body::empty())).await;
-        answer.told().replace(id, "ID")
+        answer.status_and_body().replace(id, "ID")
     };
     let listed = client.send(sandbox.to(INTERPRETER, "GET /contexts", Body::empty())).await;
     assert_eq!((listed.json.as_array().unwrap().len(), &listed.json[1]), (2, &context));
@@ -158,10 +158,10 @@ async fn contexts_are_opened_listed_restarted_and_closed() {
     assert_eq!(call("GET /nothing").await, "404 Not Found");
     let nowhere = open(&client, &sandbox, json!({ "cwd": "/etc" })).await;
     assert_eq!(nowhere, (500, json!("Failed to create context: no directory /etc")));
-    let (status, said) = open(&client, &sandbox, json!({ "language": "r" })).await;
+    let (status, message) = open(&client, &sandbox, json!({ "language": "r" })).await;
     assert_eq!(status, 500);
     let why = "no tier can run this: a context for r needs a cloud sandbox: set E2B_API_KEY";
-    assert_eq!(said, json!(format!("Failed to create context: {why}")));
+    assert_eq!(message, json!(format!("Failed to create context: {why}")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,7 +174,7 @@ async fn restarting_a_context_ends_the_cell_that_runs_in_it() {
     let restarts = async {
         sleep(seconds(1)).await;
         let restarted = client.send(sandbox.to(INTERPRETER, &restart, Body::empty())).await;
-        (restarted.told(), began.elapsed())
+        (restarted.status_and_body(), began.elapsed())
     };
     let (cell, restarted) = tokio::join!(client.execute(&sandbox, "x = 1\nsleep 100"), restarts);
     assert_eq!(restarted, ("200 null".to_owned(), seconds(1)));
@@ -195,8 +195,8 @@ async fn cells_in_sandboxes_of_one_key_take_no_more_than_twice_as_long_beside_en
         let mut times = Vec::new();
         for _ in 0..40 {
             let began = Instant::now();
-            let told = client.execute(&modest, "sleep 1\nx = 2\nx").await;
-            assert!(told.ends_with("| result 2 | end"), "{told}");
+            let rows = client.execute(&modest, "sleep 1\nx = 2\nx").await;
+            assert!(rows.ends_with("| result 2 | end"), "{rows}");
             times.push(began.elapsed());
         }
         times.sort_unstable();

@@ -11,14 +11,14 @@ use super::harness::{Client, Sandbox};
 use crate::session::harness::{Plan, TestHarness, seconds};
 
 /// A description without what chance drew.
-fn known(mut told: Value) -> String {
+fn known(mut body: Value) -> String {
     for name in ["sandboxID", "envdAccessToken", "trafficAccessToken"] {
-        if let Some(drawn) = told.get_mut(name) {
+        if let Some(drawn) = body.get_mut(name) {
             assert!(drawn.as_str().unwrap().len() > 20);
             *drawn = "…".into();
         }
     }
-    told.to_string()
+    body.to_string()
 }
 
 #[tokio::test(start_paused = true)]
@@ -52,7 +52,7 @@ async fn an_impossible_request_is_refused_with_a_status_that_clients_know() {
         let answer = client.call(&call.replace("ID", &sandbox.id), body).await;
         text.push_str(&format!(
             "{call}: {} [{}]\n",
-            answer.told().replace(&sandbox.id, "ID"),
+            answer.status_and_body().replace(&sandbox.id, "ID"),
             answer.header("should-retry")
         ));
     };
@@ -106,7 +106,7 @@ async fn a_sandbox_is_paused_resumed_extended_and_killed() {
         format!("{} {}", detail.json["state"].as_str().unwrap(), &detail.json["endAt"].as_str().unwrap()[11..19])
     };
     assert_eq!(ends().await, "running 02:16:31");
-    assert_eq!(call("POST /sandboxes/ID/timeout", json!({ "timeout": 50 })).await.told(), "204 ");
+    assert_eq!(call("POST /sandboxes/ID/timeout", json!({ "timeout": 50 })).await.status_and_body(), "204 ");
     assert_eq!(ends().await, "running 02:15:41");
     for (duration, end) in [(10, "02:15:41"), (60, "02:15:51")] {
         assert_eq!(call("POST /sandboxes/ID/refreshes", json!({ "duration": duration })).await.status, 204);
@@ -118,7 +118,7 @@ async fn a_sandbox_is_paused_resumed_extended_and_killed() {
     assert_eq!((awake.status, awake.json["code"].as_u64()), (409, Some(409)), "{}", awake.text);
 
     client.execute(&sandbox, "x = 1").await;
-    assert_eq!(call("POST /sandboxes/ID/pause", json!({})).await.told(), "204 ");
+    assert_eq!(call("POST /sandboxes/ID/pause", json!({})).await.status_and_body(), "204 ");
     assert_eq!(call("POST /sandboxes/ID/pause", json!({})).await.status, 409);
     assert_eq!(ends().await, "paused 02:16:01");
     sleep(seconds(3600)).await;
@@ -128,7 +128,7 @@ async fn a_sandbox_is_paused_resumed_extended_and_killed() {
     assert_eq!(call("POST /sandboxes/ID/pause", json!({})).await.status, 204);
     assert_eq!(call("POST /sandboxes/ID/resume", json!({ "timeout": 20 })).await.status, 201);
 
-    assert_eq!(call("DELETE /sandboxes/ID", Value::Null).await.told(), "204 ");
+    assert_eq!(call("DELETE /sandboxes/ID", Value::Null).await.status_and_body(), "204 ");
     assert_eq!(call("DELETE /sandboxes/ID", Value::Null).await.status, 404);
     assert_eq!(call("GET /sandboxes/ID", Value::Null).await.status, 404);
     let metrics = client.create(json!({})).await.id;
@@ -149,7 +149,7 @@ async fn the_list_is_filtered_and_paged() {
     let list = async |path: &str| {
         let answer = client.call(&format!("GET {path}"), Value::Null).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
-        let place = |told: &Value| all.iter().position(|sandbox| told["sandboxID"] == sandbox.id.as_str()).unwrap();
+        let place = |body: &Value| all.iter().position(|sandbox| body["sandboxID"] == sandbox.id.as_str()).unwrap();
         let places: Vec<usize> = answer.json.as_array().unwrap().iter().map(place).collect();
         (places, answer.header("x-next-token").to_owned())
     };
@@ -180,19 +180,22 @@ async fn each_key_is_a_caller_and_where_keys_are_configured_only_those_are_valid
     let user = client.harness.sessions.list_all()[0].caller().user.to_string();
     assert!(user.starts_with("key-") && !user.contains("e2b_one"), "{user}");
     client.key = "e2b_two";
-    assert_eq!(client.call("GET /v2/sandboxes", Value::Null).await.told(), "200 []");
+    assert_eq!(client.call("GET /v2/sandboxes", Value::Null).await.status_and_body(), "200 []");
     for call in ["GET PATH", "DELETE PATH", "POST PATH/timeout", "POST PATH/pause", "POST PATH/connect"] {
         assert_eq!(client.call(&call.replace("PATH", &path), json!({})).await.status, 404, "{call}");
     }
     client.key = "";
     let refused = client.call("GET /v2/sandboxes", Value::Null).await;
-    let said = r#"401 {"code":401,"message":"Invalid API key: send one that this server knows as X-API-Key"}"#;
-    assert_eq!(refused.told(), said);
-    assert_eq!(client.send(Request::get("/v2/sandboxes").body(Body::empty()).unwrap()).await.told(), said);
+    let expected = r#"401 {"code":401,"message":"Invalid API key: send one that this server knows as X-API-Key"}"#;
+    assert_eq!(refused.status_and_body(), expected);
+    assert_eq!(
+        client.send(Request::get("/v2/sandboxes").body(Body::empty()).unwrap()).await.status_and_body(),
+        expected
+    );
 
     let keys = [("ada".to_owned(), "key-of-ada-0123456789".to_owned())].into();
     let mut client = Client::of(TestHarness::new(), &Config { keys, ..Config::default() });
-    assert_eq!(client.call("GET /v2/sandboxes", Value::Null).await.told(), said);
+    assert_eq!(client.call("GET /v2/sandboxes", Value::Null).await.status_and_body(), expected);
     client.key = "key-of-ada-0123456789";
     client.create(json!({})).await;
     assert_eq!(&*client.harness.sessions.list_all()[0].caller().user, "ada");
@@ -210,7 +213,7 @@ async fn a_callers_own_limit_is_a_429_and_a_full_server_a_503() {
         let answer = client.call("POST /v2/sandboxes", body.clone()).await;
         if answer.status != 201 {
             let (retry, after) = (answer.header("should-retry"), answer.header("retry-after"));
-            text.push_str(&format!("{} [{retry}{after}]\n", answer.told()));
+            text.push_str(&format!("{} [{retry}{after}]\n", answer.status_and_body()));
         }
     }
     insta::assert_snapshot!(text, @r#"

@@ -66,7 +66,7 @@ async fn a_file_that_is_not_available_is_refused_as_envd_does() {
                 request = with(request, name, value);
             }
         }
-        text.push_str(&format!("{call}: {}\n", client.send(request).await.told()));
+        text.push_str(&format!("{call}: {}\n", client.send(request).await.status_and_body()));
     }
     insta::assert_snapshot!(text, @r#"
     GET /files?path=/tmp/none: 404 {"code":404,"message":"path \"/tmp/none\" does not exist"}
@@ -98,9 +98,9 @@ async fn a_signed_link_needs_neither_a_token_nor_the_id_of_its_sandbox() {
     assert_eq!(client.send(write).await.status, 200);
     let link = signature(&sandbox, "read", "/tmp/a", until);
     let read = || Request::get(&link).header("host", "localhost:3001").body(Body::empty()).unwrap();
-    assert_eq!(client.send(read()).await.told(), "200 linked");
+    assert_eq!(client.send(read()).await.status_and_body(), "200 linked");
     let named = || without(sandbox.to(ENVD, &format!("GET {link}"), Body::empty()), "x-access-token");
-    assert_eq!(client.send(named()).await.told(), "200 linked");
+    assert_eq!(client.send(named()).await.status_and_body(), "200 linked");
     let other_path = link.replace("/tmp/a", "/tmp/b");
     let forged = without(sandbox.to(ENVD, &format!("GET {other_path}"), Body::empty()), "x-access-token");
     assert_eq!(client.send(forged).await.status, 401);
@@ -129,16 +129,16 @@ async fn a_link_without_a_sandbox_id_is_checked_against_the_1024_sandboxes_used_
     client.call(&format!("DELETE /sandboxes/{}", ended.id), Value::Null).await;
     // With these two, as many as are tried: one that has ended does not count.
     create(RECENT - 2).await;
-    assert_eq!(client.send(open(link(&old))).await.told(), "200 linked");
-    assert_eq!(client.send(open(link(&used))).await.told(), "200 linked");
+    assert_eq!(client.send(open(link(&old))).await.status_and_body(), "200 linked");
+    assert_eq!(client.send(open(link(&used))).await.status_and_body(), "200 linked");
     create(RECENT - 1).await;
-    assert_eq!(client.send(open(link(&used))).await.told(), "200 linked");
+    assert_eq!(client.send(open(link(&used))).await.status_and_body(), "200 linked");
     let refused = client.send(open(link(&old))).await;
     assert_eq!(refused.status, 401);
     let message = refused.json["message"].as_str().unwrap();
     assert!(message.contains("49983-SANDBOX_ID.DOMAIN") && message.contains("E2b-Sandbox-Id"), "{message}");
     let hosted = with(open(link(&old)), "host", &format!("49983-{}.e2b.localhost:3001", old.id));
-    assert_eq!(client.send(hosted).await.told(), "200 linked");
+    assert_eq!(client.send(hosted).await.status_and_body(), "200 linked");
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,7 +163,7 @@ async fn folders_are_created_listed_moved_and_removed() {
         ("Stat", json!(3)),
     ] {
         let answer = client.send(sandbox.rpc(&format!("filesystem.Filesystem/{method}"), &message)).await;
-        text.push_str(&format!("{method} {message}: {}\n", answer.told()));
+        text.push_str(&format!("{method} {message}: {}\n", answer.status_and_body()));
     }
     insta::assert_snapshot!(text, @r#"
     Stat {"path":"/tmp/d/a"}: 200 {"entry":{"group":"user","mode":420,"modifiedTime":"2025-07-31T02:14:51.023Z","name":"a","owner":"user","path":"/tmp/d/a","permissions":"-rw-r--r--","size":"5","type":"FILE_TYPE_FILE"}}

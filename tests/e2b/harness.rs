@@ -1,4 +1,4 @@
-//! A client of the door, as E2B's SDKs speak to it.
+//! A client of the E2B API that speaks as the SDKs do.
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, Response};
@@ -157,7 +157,7 @@ impl Answer {
     }
 
     /// Status and body.
-    pub(super) fn told(&self) -> String {
+    pub(super) fn status_and_body(&self) -> String {
         format!("{} {}", self.status, self.text)
     }
 

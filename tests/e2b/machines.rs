@@ -33,7 +33,7 @@ async fn without_machines_a_process_is_refused_by_an_error_of_the_protocol() {
     let started = walled.send(start(&walled.create(json!({ "allow_internet_access": false })).await)).await;
     assert!(frames(&started.bytes)[0].contains("but this session was created without the internet"));
     let list = client.send(sandbox.rpc("process.Process/List", &json!({}))).await;
-    assert_eq!(list.told(), r#"200 {"processes":[]}"#);
+    assert_eq!(list.status_and_body(), r#"200 {"processes":[]}"#);
     let signal = json!({ "process": { "pid": 3 }, "signal": "SIGNAL_SIGKILL" });
     let signal = client.send(sandbox.rpc("process.Process/SendSignal", &signal)).await;
     assert_eq!((signal.status, &signal.json["code"]), (404, &json!("not_found")));
@@ -52,7 +52,7 @@ async fn a_command_fails_when_the_cloud_is_full_and_the_sandbox_stays_usable() {
     let outside = client.send(sandbox.to(ENVD, "GET /files?path=/etc/hosts", Body::empty())).await;
     let port = client.send(sandbox.to(8080, "GET /", Body::empty())).await;
     let (text, retry) = (frames(&started.bytes).join("\n"), port.header("retry-after"));
-    insta::assert_snapshot!(format!("{text}\n{}\n{} [{retry}]", outside.told(), port.told()), @r#"
+    insta::assert_snapshot!(format!("{text}\n{}\n{} [{retry}]", outside.status_and_body(), port.status_and_body()), @r#"
     2 {"error":{"code":"internal","message":"a command needs a cloud sandbox: unavailable: e2b: refused: 20 are running"}}
     500 {"code":500,"message":"the file /etc/hosts needs a cloud sandbox: unavailable: e2b: refused: 20 are running"}
     503 {"code":503,"message":"unavailable: e2b: refused: 20 are running"} [1]
@@ -87,7 +87,7 @@ async fn a_command_is_forwarded_without_this_servers_credentials_and_with_the_se
     // All of it is there now, the files too.
     for (path, told) in [("/tmp/a", "200 given"), ("/etc/none", "404 ")] {
         let read = client.send(sandbox.to(ENVD, &format!("GET /files?path={path}"), Body::empty())).await;
-        assert_eq!(read.told(), told);
+        assert_eq!(read.status_and_body(), told);
     }
     let envs = client.send(sandbox.to(ENVD, "GET /envs", Body::empty())).await;
     assert_eq!(envs.json["B"], "session");

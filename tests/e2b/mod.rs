@@ -1,10 +1,10 @@
-//! The door that E2B's clients know, without a port, over kernels and machines of a toy, on a paused clock.
+//! The E2B API without a port, over kernels and machines of a toy language, on a paused clock.
 
 mod access;
 mod cells;
 mod control;
+mod data_plane;
 mod files;
 mod harness;
 mod machines;
-mod plane;
 mod space;

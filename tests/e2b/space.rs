@@ -97,7 +97,10 @@ async fn a_cell_whose_files_do_not_fit_ends_with_pythons_own_exception() {
     assert_eq!(client.send(sandbox.to(ENVD, "GET /files?path=/tmp/a", Body::empty())).await.status, 200);
     client.send(sandbox.rpc("filesystem.Filesystem/Remove", &json!({ "path": "/tmp/a" }))).await;
     assert_eq!(client.execute(&sandbox, "write /tmp/b here").await, "number 2 | end");
-    assert_eq!(client.send(sandbox.to(ENVD, "GET /files?path=/tmp/b", Body::empty())).await.told(), "200 here");
+    assert_eq!(
+        client.send(sandbox.to(ENVD, "GET /files?path=/tmp/b", Body::empty())).await.status_and_body(),
+        "200 here"
+    );
 }
 
 #[tokio::test(start_paused = true)]

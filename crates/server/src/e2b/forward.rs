@@ -53,7 +53,7 @@ pub(super) async fn send(session: &Session, machine: &dyn Machine, port: u16, pa
     *request.method_mut() = parts.method;
     *request.uri_mut() = without_signature(&parts.uri);
     *request.headers_mut() = passing(&parts.headers);
-    // The length is told anew.
+    // The length is set again for this body.
     request.headers_mut().remove(header::CONTENT_LENGTH);
     match machine.call(port, request).await {
         Ok(answer) => given_back(answer),

@@ -151,6 +151,6 @@ async fn serve_one<Io>(
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "connection broke off");
+        tracing::debug!(%error, "the connection ended with an error");
     }
 }

@@ -17,27 +17,19 @@ use switchtower_e2b_wire::rows::{KEEPALIVE_INTERVAL, encode, keepalive};
 use tokio::sync::mpsc;
 
 use super::rows::{self, CellError};
+use crate::service::live::{LiveItem, LiveRun};
 
 /// Events that are buffered. A client that reads slowly slows the cell down.
 const BUFFERED_EVENTS: usize = 64;
-
-type Execution = Pin<Box<dyn Future<Output = Result<CellAnswer, RequestError>> + Send>>;
 
 /// A running cell and its rows. Dropping it interrupts the cell.
 pub(super) struct CellStream {
     session: Arc<Session>,
     wall: WallClock,
-    events: mpsc::Receiver<CellEvent>,
-    phase: Phase,
+    /// `None` when the stream has been cut off.
+    run: Option<LiveRun<CellEvent, Result<CellAnswer, RequestError>>>,
     session_end: Pin<Box<dyn Future<Output = ()> + Send>>,
     cell_error: CellError,
-}
-
-enum Phase {
-    Running(Execution),
-    /// The cell has ended; its last events are still in the channel.
-    Ended(Box<Result<CellAnswer, RequestError>>),
-    Complete,
 }
 
 /// The next item of a stream.
@@ -54,14 +46,14 @@ impl CellStream {
     pub(super) fn start(session: Arc<Session>, cell: ExecuteCell, charge: Charge, wall: WallClock) -> Self {
         let (sender, events) = mpsc::channel(BUFFERED_EVENTS);
         let cell_session = Arc::clone(&session);
-        let execution: Execution = Box::pin(async move {
+        let run = LiveRun::new(events, async move {
             let answer = cell_session.execute(cell, &sender).await;
             drop(charge);
             answer
         });
         let ending_session = Arc::clone(&session);
         let session_end = Box::pin(async move { ending_session.ended().await });
-        Self { session, wall, events, phase: Phase::Running(execution), session_end, cell_error: CellError::None }
+        Self { session, wall, run: Some(run), session_end, cell_error: CellError::None }
     }
 
     /// Returns the response with its first row, which is a keepalive when the cell is silent for too long.
@@ -105,32 +97,26 @@ impl CellStream {
     }
 
     fn cut(&mut self) -> Result<Bytes, std::io::Error> {
-        self.phase = Phase::Complete;
+        self.run = None;
         Err(std::io::ErrorKind::ConnectionReset.into())
     }
 
     /// Cancel-safe: a received event is returned at once.
     async fn next(&mut self) -> Next {
-        if let Phase::Running(execution) = &mut self.phase {
-            tokio::select! {
-                biased;
-                Some(event) = self.events.recv() => return self.row(event),
-                end = execution => self.phase = Phase::Ended(Box::new(end)),
-                () = &mut self.session_end => {
-                    self.phase = Phase::Complete;
-                    return Next::Cut;
-                }
+        let Some(run) = &mut self.run else { return Next::Complete };
+        let is_running = run.is_running();
+        let item = tokio::select! {
+            biased;
+            item = run.next() => item,
+            () = &mut self.session_end, if is_running => {
+                self.run = None;
+                return Next::Cut;
             }
-        }
-        // All events were sent by the time the execution ended, so the rest is in the channel.
-        if matches!(self.phase, Phase::Ended(_))
-            && let Ok(event) = self.events.try_recv()
-        {
-            return self.row(event);
-        }
-        match std::mem::replace(&mut self.phase, Phase::Complete) {
-            Phase::Ended(end) => Next::End(end),
-            Phase::Running(_) | Phase::Complete => Next::Complete,
+        };
+        match item {
+            Some(LiveItem::Event(event)) => self.row(event),
+            Some(LiveItem::Outcome(outcome)) => Next::End(Box::new(outcome)),
+            None => Next::Complete,
         }
     }
 

@@ -27,7 +27,7 @@ pub(super) fn of_event(event: CellEvent, now: SystemTime) -> Value {
         }
         Event::Error(failure) => error(&failure.name, &failure.value, &failure.traceback),
         // The protocol cannot take back output, so a note marks where it starts again.
-        Event::Restart => stderr("[switchtower] the cell runs again elsewhere; its output begins anew\n", now),
+        Event::Restart => stderr("[switchtower] the cell runs again on another tier; its output starts over\n", now),
     }
 }
 
@@ -42,22 +42,22 @@ pub(super) enum CellError {
 pub(super) fn of_end(answer: &CellAnswer, cell_error: CellError, now: SystemTime) -> Vec<Value> {
     let mut rows = Vec::new();
     if answer.outcome.truncated {
-        rows.push(stderr("[switchtower] the output was cut: it is longer than may be kept\n", now));
+        rows.push(stderr("[switchtower] the output was truncated at its limit\n", now));
     }
     if let (Exit::Raised | Exit::Killed, Some(note)) = (answer.outcome.exit, &answer.note) {
         rows.push(stderr(&format!("[switchtower] {note}\n"), now));
     }
-    let lost = if answer.restarted { "; the context starts anew, without its variables" } else { "" };
+    let lost = if answer.restarted { "; the context was restarted without its variables" } else { "" };
     let note = answer.note.as_ref().map_or_else(String::new, |note| format!(" ({note})"));
     let exception = |name: &str, value: String| error(name, &value, &format!("{name}: {value}"));
     match answer.outcome.exit {
         Exit::TimedOut => {
             let seconds = answer.outcome.usage.wall.as_secs_f64();
-            let value = format!("the cell was stopped after {seconds:.1} s, its time was up{lost}{note}");
+            let value = format!("the cell exceeded its time limit after {seconds:.1} s{lost}{note}");
             rows.push(exception("TimeoutError", value));
         }
         Exit::OutOfMemory if cell_error == CellError::None => {
-            rows.push(exception("MemoryError", format!("the cell needed more memory than it may have{lost}{note}")));
+            rows.push(exception("MemoryError", format!("the cell exceeded its memory limit{lost}{note}")));
         }
         Exit::Killed => rows.push(context_restarted()),
         Exit::Finished(_) | Exit::Raised if answer.restarted && cell_error == CellError::None => {
@@ -169,6 +169,6 @@ mod tests {
         assert_eq!(names(answer(Exit::OutOfMemory, true, false), false), format!("MemoryError {end}"));
         assert_eq!(names(answer(Exit::OutOfMemory, true, false), true), end);
         let rows = of_end(&answer(Exit::TimedOut, true, false), CellError::None, UNIX_EPOCH);
-        insta::assert_snapshot!(rows[0]["value"].as_str().unwrap(), @"the cell was stopped after 30.0 s, its time was up; the context starts anew, without its variables");
+        insta::assert_snapshot!(rows[0]["value"].as_str().unwrap(), @"the cell exceeded its time limit after 30.0 s; the context was restarted without its variables");
     }
 }

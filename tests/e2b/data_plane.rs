@@ -1,4 +1,4 @@
-//! What all ports of a sandbox share: how it is named, who may enter, what is heard when it is gone.
+//! What all ports of a sandbox share: its address, its tokens, and the answers when it is not running.
 
 use std::convert::Infallible;
 
@@ -19,28 +19,28 @@ async fn a_sandbox_is_named_by_headers_or_by_the_host() {
     let mut seen = Vec::new();
     for port in [ENVD, INTERPRETER] {
         let named = sandbox.to(port, "GET /health", Body::empty());
-        seen.push(client.send(named).await.told());
+        seen.push(client.send(named).await.status_and_body());
         let host = format!("{port}-{}.e2b.localhost:3001", sandbox.id);
         let hosted = with(sandbox.to(port, "GET /health", Body::empty()), "host", &host);
         let hosted = without(without(hosted, "e2b-sandbox-id"), "e2b-sandbox-port");
-        seen.push(client.send(hosted).await.told());
+        seen.push(client.send(hosted).await.status_and_body());
     }
     assert_eq!(seen, ["204 ", "204 ", "200 \"OK\"", "200 \"OK\""]);
     let portless = without(sandbox.to(ENVD, "GET /health", Body::empty()), "e2b-sandbox-port");
-    assert_eq!(client.send(portless).await.told(), "400 Invalid sandbox port");
+    assert_eq!(client.send(portless).await.status_and_body(), "400 Invalid sandbox port");
     let closed = client.send(sandbox.to(8080, "GET /", Body::empty())).await;
     assert_eq!(closed.status, 502);
-    let said = json!({
+    let expected = json!({
         "sandboxId": sandbox.id, "message": "The sandbox is running but port is not open", "port": 8080, "code": 502
     });
-    assert_eq!(closed.json, said);
+    assert_eq!(closed.json, expected);
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_call_into_a_sandbox_needs_its_token() {
     let client = Client::new();
     let (sandbox, other) = (client.create(json!({})).await, client.create(json!({})).await);
-    let said = json!({
+    let expected = json!({
         "code": 401,
         "message": "unauthorized access, please provide a valid access token or method signing if supported",
     });
@@ -54,7 +54,7 @@ async fn every_call_into_a_sandbox_needs_its_token() {
         for wrong in ["", &other.token] {
             let request = with(sandbox.to(port, call, "{\"code\": \"x\"}"), "x-access-token", wrong);
             let answer = client.send(request).await;
-            assert_eq!((answer.status, &answer.json), (401, &said), "{port} {call}");
+            assert_eq!((answer.status, &answer.json), (401, &expected), "{port} {call}");
         }
         let without = without(sandbox.to(port, call, "{\"code\": \"x\"}"), "x-access-token");
         assert_eq!(client.send(without).await.status, 401, "{port} {call}");
@@ -76,8 +76,8 @@ async fn an_ended_or_paused_sandbox_is_not_found_and_one_with_auto_resume_is_res
     for sandbox in [&killed, &late, &asleep] {
         for (port, call) in [(ENVD, "GET /health"), (INTERPRETER, "POST /execute"), (8080, "GET /")] {
             let answer = client.send(sandbox.to(port, call, "{\"code\": \"x\"}")).await;
-            let said = json!({ "sandboxId": sandbox.id, "message": "The sandbox was not found", "code": 502 });
-            assert_eq!((answer.status, &answer.json), (502, &said), "{port} {call}");
+            let expected = json!({ "sandboxId": sandbox.id, "message": "The sandbox was not found", "code": 502 });
+            assert_eq!((answer.status, &answer.json), (502, &expected), "{port} {call}");
         }
     }
     assert_eq!(client.execute(&wakes, "x").await, "number 2 | result 1 | end");
@@ -101,7 +101,7 @@ async fn a_body_that_is_too_large_or_too_slow_is_refused_at_once() {
         let large = client.send(sandbox.to(port, call, Body::from_stream(pieces))).await;
         let never = stream::iter([Ok::<_, Infallible>("{")]).chain(stream::pending());
         let slow = client.send(sandbox.to(port, call, Body::from_stream(never))).await;
-        text.push_str(&format!("{call}\n{}\n{}\n", large.told(), slow.told()));
+        text.push_str(&format!("{call}\n{}\n{}\n", large.status_and_body(), slow.status_and_body()));
     }
     insta::assert_snapshot!(text, @r#"
     POST /execute
