@@ -29,8 +29,8 @@ fn main() {
     }
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=SWITCHTOWER_GUEST");
-    if let Err(Failed { step, why, mend }) = make() {
-        for line in format!("the Python guest could not be made.\nstep: {step}\nwhy:  {why}\nmend: {mend}").lines() {
+    if let Err(Failed { step, why, fix }) = make() {
+        for line in format!("the Python guest could not be made.\nstep: {step}\nwhy:  {why}\nfix:  {fix}").lines() {
             println!("cargo::error={line}");
         }
         std::process::exit(1);
@@ -41,15 +41,15 @@ fn main() {
 struct Failed {
     step: &'static str,
     why: String,
-    mend: &'static str,
+    fix: &'static str,
 }
 
-const MEND_IO: &str = "make room on the disk and see that the target folder is writable";
-const MEND_PIP: &str = "install python3 with pip and see that it reaches a package index; without a network, set \
+const FIX_IO: &str = "free disk space and make the target folder writable";
+const FIX_PIP: &str = "install python3 with pip and see that it reaches a package index; without a network, set \
     SWITCHTOWER_GUEST to the guest.wasm.zst of another build";
 
 fn make() -> Result<(), Failed> {
-    let io = |step| move |e: std::io::Error| Failed { step, why: e.to_string(), mend: MEND_IO };
+    let io = |step| move |e: std::io::Error| Failed { step, why: e.to_string(), fix: FIX_IO };
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR for build scripts"));
     let carried = out.join("guest.wasm.zst");
     if let Some(given) = std::env::var_os("SWITCHTOWER_GUEST").filter(|g| !g.is_empty()) {
@@ -57,7 +57,7 @@ fn make() -> Result<(), Failed> {
         let content = fs::read(&given).map_err(|e| Failed {
             step: "reading the guest that SWITCHTOWER_GUEST names",
             why: format!("{}: {e}", given.to_string_lossy()),
-            mend: "let it name the guest.wasm.zst of another build, or unset it",
+            fix: "set it to the guest.wasm.zst of another build, or unset it",
         })?;
         println!("cargo:rustc-env=SWITCHTOWER_GUEST_HASH={}", blake3::hash(&content).to_hex());
         return fs::write(&carried, content).map_err(io("writing the guest"));
@@ -120,7 +120,7 @@ fn build(kept: &Path, made: &Path) -> Result<(), Failed> {
             .arg(folder)
             .arg("-r")
             .arg(source.join(list));
-        run(&mut pip, "installing the wheels that make the guest (pip)", MEND_PIP)?;
+        run(&mut pip, "installing the wheels that make the guest (pip)", FIX_PIP)?;
     }
 
     let constant = work.join("getrandom.so");
@@ -131,7 +131,7 @@ fn build(kept: &Path, made: &Path) -> Result<(), Failed> {
     // The snapshot's Python writes bytecode beside its sources, and would take it from there the next time: every
     // snapshot is made from sources alone, so that all are alike.
     let app = work.join("app");
-    let failed = |e: std::io::Error| Failed { step: "copying the guest's sources", why: e.to_string(), mend: MEND_IO };
+    let failed = |e: std::io::Error| Failed { step: "copying the guest's sources", why: e.to_string(), fix: FIX_IO };
     for (folder, place) in PYTHON {
         copy_sources(Path::new(folder), &app.join(place)).map_err(failed)?;
     }
@@ -159,7 +159,7 @@ fn build(kept: &Path, made: &Path) -> Result<(), Failed> {
         "see what it says above; it needs about 2 GB of memory; remove target/guest to begin anew",
     )?;
 
-    let failed = |e: std::io::Error| Failed { step: "compressing the guest", why: e.to_string(), mend: MEND_IO };
+    let failed = |e: std::io::Error| Failed { step: "compressing the guest", why: e.to_string(), fix: FIX_IO };
     let part = work.join("guest.wasm.zst");
     let content = fs::read(&component).map_err(failed)?;
     let packed = zstd::encode_all(content.as_slice(), 9).map_err(failed)?;
@@ -186,8 +186,8 @@ fn copy_sources(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn run(command: &mut Command, step: &'static str, mend: &'static str) -> Result<(), Failed> {
-    let failed = |why| Failed { step, why, mend };
+fn run(command: &mut Command, step: &'static str, fix: &'static str) -> Result<(), Failed> {
+    let failed = |why| Failed { step, why, fix };
     let output = command.output().map_err(|e| failed(format!("{}: {e}", command.get_program().to_string_lossy())))?;
     if output.status.success() {
         return Ok(());

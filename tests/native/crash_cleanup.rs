@@ -241,13 +241,13 @@ fn an_ordinary_user_starts_the_reduced_profile_despite_leftovers_of_others() {
     command.args(["doctor"]).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", &own);
     command.env("TMPDIR", &temporary).env("SWITCHTOWER_NATIVE_PROFILE", "reduced");
     command.env("SWITCHTOWER_NATIVE_FOLDER", harness.installation.folder());
-    let looked = command.stdin(Stdio::null()).output().unwrap();
-    let told = format!("{}{}", String::from_utf8_lossy(&looked.stdout), String::from_utf8_lossy(&looked.stderr));
-    if told.contains("must be able to read") || told.contains("it is not installed in") {
+    let doctor = command.stdin(Stdio::null()).output().unwrap();
+    let printed = format!("{}{}", String::from_utf8_lossy(&doctor.stdout), String::from_utf8_lossy(&doctor.stderr));
+    if printed.contains("must be able to read") || printed.contains("it is not installed in") {
         print_line("skipped: the installation lies where other users cannot read it");
         return;
     }
-    assert!(told.contains("reduced profile"), "{told}");
+    assert!(printed.contains("reduced profile"), "{printed}");
     assert_eq!(count(&temporary), before, "its own folder is gone, and it touched no other");
     assert!(elsewhere.join("precious").exists());
 }

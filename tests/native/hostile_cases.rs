@@ -68,7 +68,7 @@ pub(super) const CASES: &[Case] = &[
     it("05_proc_environ", "finished", &["/proc/1/environ", "'HOME', 'LANG'"]),
     it("06_sockets", "finished", &["Network is unreachable"]),
     it("07_loopback", "finished", &["URLError", "OSError"]),
-    // Behind the reduced walls the last line's own listing of / is refused.
+    // In the reduced profile the listing of / in the last line is refused.
     it("08_read_secrets", "finished", &["/etc/shadow", "/root/.ssh/id_rsa No such"]).reduced("raised PermissionError"),
     it("09_write_host", "finished", &["WROTE /tmp/x"]),
     it("10_signal_parent", "finished", &["-1 Operation not permitted"]),
@@ -103,7 +103,7 @@ pub(super) const CASES: &[Case] = &[
     it("36_clone3", "finished", &["-1 errno 38"]),
     it("37_clone_vm_nothread", "finished", &["-1 errno 1"]),
     it("40_os_exit", "finished", &["bye"]),
-    // Whoever closes its voice is not heard, and that is all.
+    // A child that closes its socket is not read any more, and nothing else happens.
     it("41_close_result_fd", "finished", &[]),
     // What no child says ends it.
     it("42_forge_result", "killed", &[]),
@@ -138,7 +138,7 @@ pub(super) const CASES: &[Case] = &[
     it("execute_memory", "finished", &["refused"]),
     it("exhaust_threads", "finished", &["refused RuntimeError True"]),
     it("half_a_report", "timed_out", &[]),
-    // Which copy of it finds no room is luck: one of Python's is an exception, one of the worker's is the end.
+    // It depends on chance which allocation fails: in Python it is an exception, in the worker's code the end.
     it("huge_result", "killed|out_of_memory MemoryError", &["MemoryError"]),
     it("load_library", "finished", &["refused", "no fork"]),
     it("many_results", "timed_out", &["number"]),
@@ -152,7 +152,7 @@ pub(super) const CASES: &[Case] = &[
     it("signal_everybody", "finished", &["none sent"]),
     // A full file system of its own is a fault of the bus; without one it may be over before its files are counted.
     it("sparse_files", "killed", &["refused True"]).reduced("killed|finished"),
-    // Whoever takes its own answers waits for them.
+    // A child that reads its own confirmations waits for them.
     it("steal_answers", "timed_out", &[]),
     // The first process of a namespace cannot be stopped by itself.
     it("stop_itself", "finished", &["before"]).reduced("timed_out"),

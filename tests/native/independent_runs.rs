@@ -26,7 +26,7 @@ async fn ended(native: &Native, spec: &Spec, source: &str) -> (String, Outcome, 
     let mut sandbox = native.open(spec).await.unwrap();
     let mut ran = sandbox.run(&program, &Limits::default(), &events).await;
     if matches!(ran, Err(Fault::Unavailable { .. })) {
-        // Its death was seen by nobody yet. Nothing ran, and a tier tries again.
+        // The pool has not noticed the end of the worker yet. Nothing ran, and a tier would retry.
         sandbox = native.open(spec).await.unwrap();
         ran = sandbox.run(&program, &Limits::default(), &events).await;
     }

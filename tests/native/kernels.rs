@@ -59,11 +59,11 @@ fn changes_of_files_from_outside_reach_the_next_cell_and_its_own_are_reported() 
             let (ran, output) = run(notebook.kernel.as_mut(), &cell, &Limits::default()).await;
             let mut changes = ran.unwrap().changes;
             changes.sort_by(|one, other| one.path.cmp(&other.path));
-            let told = [
+            let expected = [
                 change("/home/user/old", Content::Removed),
                 change("/tmp/made/b", Content::File(b"abab".to_vec().into())),
             ];
-            assert_eq!(changes, told, "{profile:?} {output:?}");
+            assert_eq!(changes, expected, "{profile:?} {output:?}");
             let (ran, _) = notebook.run("open('/tmp/made/b').read()").await;
             assert_eq!(ran.changes, []);
         });

@@ -161,7 +161,7 @@ fn a_traceback_has_only_the_programs_frames() {
         assert_eq!((&*failure.name, failure.line), ("LinAlgError", Some(3)));
         assert!(!failure.traceback.contains("switchtower"), "{}", failure.traceback);
     }
-    let told = |source: &str| -> Vec<String> {
+    let tracebacks = |source: &str| -> Vec<String> {
         // The marks below a line differ from one Python to the next.
         let is_mark = |line: &&str| !line.trim().is_empty() && line.chars().all(|it| " ~^".contains(it));
         let plain = |text: String| text.lines().filter(|line| !is_mark(line)).collect::<Vec<_>>().join("\n");
@@ -170,7 +170,7 @@ fn a_traceback_has_only_the_programs_frames() {
             .map(|ran| plain(ran.output.error.unwrap().traceback))
             .collect()
     };
-    for traceback in told("def half(x):\n    return x / 0\n\nprint(half(1) + 2)") {
+    for traceback in tracebacks("def half(x):\n    return x / 0\n\nprint(half(1) + 2)") {
         insta::allow_duplicates! {
             insta::assert_snapshot!(traceback, @r#"
 Traceback (most recent call last):
@@ -182,7 +182,7 @@ ZeroDivisionError: division by zero
 "#);
         }
     }
-    for traceback in told("x = (1,\nprint(x") {
+    for traceback in tracebacks("x = (1,\nprint(x") {
         insta::allow_duplicates! {
             insta::assert_snapshot!(traceback, @r#"
   File "<program>", line 2

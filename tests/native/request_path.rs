@@ -204,7 +204,7 @@ fn the_run_command_uses_the_tier_without_a_server() {
     assert_eq!((ran.status.code(), &*out), (Some(0), "6\n"), "{err}");
     assert!(err.contains("switchtower: ran in native, ") && err.contains("wasm lacks numpy"), "{err}");
     assert_eq!(alias.processes(), [] as [u32; 0]);
-    // Whoever needs no such tier starts none.
+    // A program that does not need the tier does not start it.
     let ran = command(&["run", "-c", "print(1)"], alias.folder());
     assert!(String::from_utf8_lossy(&ran.stderr).contains("ran in wasm"));
 }
@@ -241,8 +241,8 @@ async fn an_unusable_tier_is_absent_with_its_reason_and_how_to_fix_it() {
     for (_alias, folder, reason) in cases {
         let server = start(None, &folder).await;
         let (_, health) = server.ask("GET", "/health", None, Value::Null).await;
-        let told = health.to_string();
-        assert!(told.contains(reason), "{told}");
+        let text = health.to_string();
+        assert!(text.contains(reason), "{text}");
         let numpy = answer(&server, "import numpy").await;
         assert_eq!(
             (numpy["tier"].as_str(), numpy["error"]["name"].as_str()),

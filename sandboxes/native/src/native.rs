@@ -44,7 +44,7 @@ pub struct Config {
     pub kernel_workers: usize,
     /// Cells that run in the kernels of each of them at once.
     pub concurrent_cells: usize,
-    /// KernelPool that each of them has room for.
+    /// Most kernels in each of them.
     pub kernels_per_worker: usize,
     /// Processes with kernels end after so long without one, and start again with the next. `None`: never.
     pub kernel_worker_idle: Option<Duration>,

@@ -22,7 +22,7 @@ pub struct WorkerConfig {
     pub profile: Option<JailProfile>,
     /// Children that are forked ahead.
     pub prewarmed: usize,
-    /// KernelPool that there is room for.
+    /// Most kernels.
     pub kernels: usize,
     /// Most bytes of a program's files.
     pub scratch_bytes: u64,

@@ -75,7 +75,7 @@ pub(crate) struct QueuedCell(#[allow(dead_code, reason = "counts until it is dro
 /// A kernel of a process.
 pub(crate) struct CountedKernel(#[allow(dead_code, reason = "counts until it is dropped")] pub(crate) CountGuard);
 
-/// The closings of kernels that a process was told of, and those that are complete.
+/// The numbers of kernel closings that were sent to a process, and of those that are complete.
 #[derive(Default)]
 pub(crate) struct KernelClosings {
     begun: AtomicU64,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use switchtower_contract::{Event, MimeBundle};
 
-/// Takes the events of one run, in order. Returns false when nobody receives them any more.
+/// Takes the events of one run, in order. Returns false once the receiver has left.
 pub type SendEvent = Box<dyn FnMut(Event) -> bool + Send>;
 
 /// Text is sent on when so many bytes of it have been gathered …

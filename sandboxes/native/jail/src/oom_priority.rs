@@ -51,6 +51,6 @@ impl OomPriority {
 #[allow(unsafe_code, reason = "a descriptor out of the way of those that children have")]
 fn open(proc: ProcFs) -> io::Result<File> {
     let descriptor = move_above_child_fds(proc.file("self/oom_score_adj", libc::O_WRONLY)?.into_raw_fd())?;
-    // SAFETY: the descriptor is new and nobody else's.
+    // SAFETY: the descriptor is new and owned by nothing else.
     Ok(unsafe { File::from_raw_fd(descriptor) })
 }

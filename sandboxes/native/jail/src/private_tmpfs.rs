@@ -38,7 +38,7 @@ impl PrivateTmpfs {
         let kept = readable.iter().filter(|path| system_paths::is_private(path));
         let mount_points = kept.map(|path| path.components().count() as u64).sum::<u64>();
         let entries = entries.saturating_add(OWN_ENTRIES + mount_points);
-        // SAFETY: every string ends with a zero and outlives the calls; the descriptors are new and nobody else's.
+        // SAFETY: every string ends with a zero and outlives the calls; the descriptors are new and owned by nothing else.
         unsafe {
             let context = check(libc::syscall(libc::SYS_fsopen, c"tmpfs".as_ptr(), CLOSE_ON_EXEC))?;
             let context = OwnedFd::from_raw_fd(context as RawFd);

@@ -14,7 +14,7 @@ use crate::sys::check;
 /// Returns the reading and the writing end of a pipe.
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut ends = [0; 2];
-    // SAFETY: the pointer is to two numbers; both descriptors are new and nobody else's.
+    // SAFETY: the pointer is to two numbers; both descriptors are new and owned by nothing else.
     unsafe {
         check(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC))?;
         Ok((OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])))

@@ -44,7 +44,7 @@ pub(crate) fn detached(source: &Path, set: u64) -> io::Result<OwnedFd> {
     let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_RECURSIVE as libc::c_uint;
     let path = c_path(source)?;
     // SAFETY: the paths end with a zero, the attributes are as large as is said, and all outlive the calls; the
-    // descriptor is new and nobody else's.
+    // descriptor is new and owned by nothing else.
     unsafe {
         let tree = check(libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags))?;
         let tree = OwnedFd::from_raw_fd(tree as RawFd);
@@ -108,7 +108,7 @@ impl ProcFs {
 
     pub(crate) fn file(self, path: &str, flags: c_int) -> io::Result<std::fs::File> {
         let path = c_path(Path::new(path))?;
-        // SAFETY: the path ends with a zero; the descriptor is new and nobody else's.
+        // SAFETY: the path ends with a zero; the descriptor is new and owned by nothing else.
         unsafe {
             let fd = check(libc::openat(self.0, path.as_ptr(), flags | libc::O_CLOEXEC))?;
             Ok(std::fs::File::from_raw_fd(fd as RawFd))

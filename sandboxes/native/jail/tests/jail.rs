@@ -254,16 +254,16 @@ fn starting(zygote: &TestZygote) -> Result<(), String> {
 }
 
 fn signals(zygote: &TestZygote) -> Result<(), String> {
-    static HEARD: std::sync::atomic::AtomicI32 = std::sync::atomic::AtomicI32::new(0);
-    extern "C" fn hear(signal: libc::c_int) {
-        HEARD.store(signal, std::sync::atomic::Ordering::Relaxed);
+    static RECEIVED: std::sync::atomic::AtomicI32 = std::sync::atomic::AtomicI32::new(0);
+    extern "C" fn on_signal(signal: libc::c_int) {
+        RECEIVED.store(signal, std::sync::atomic::Ordering::Relaxed);
     }
     let parent = std::process::id() as i32;
     // SAFETY: the handler stores a number; the calls take numbers and null pointers.
     zygote.in_child(|| unsafe {
-        libc::signal(libc::SIGUSR1, hear as *const () as libc::sighandler_t);
+        libc::signal(libc::SIGUSR1, on_signal as *const () as libc::sighandler_t);
         must(libc::raise(libc::SIGUSR1) == 0, "raise")?;
-        must(HEARD.load(std::sync::atomic::Ordering::Relaxed) == libc::SIGUSR1, "its own signal")?;
+        must(RECEIVED.load(std::sync::atomic::Ordering::Relaxed) == libc::SIGUSR1, "its own signal")?;
         must(libc::gettid() == libc::getpid(), "its number")?;
         for other in [parent, 0, -1, libc::getpid() + 1] {
             refused("kill", libc::kill(other, libc::SIGKILL).into(), libc::EPERM)?;
@@ -429,7 +429,7 @@ fn counted(zygote: &TestZygote) -> Result<(), String> {
 fn map(bytes: usize) -> bool {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     let writable = libc::PROT_READ | libc::PROT_WRITE;
-    // SAFETY: memory that nobody uses; nothing is made of it.
+    // SAFETY: unused memory, which is never accessed.
     unsafe { libc::mmap(std::ptr::null_mut(), bytes, writable, flags, -1, 0) != libc::MAP_FAILED }
 }
 
@@ -548,7 +548,7 @@ fn shared(zygote: &TestZygote) -> Result<(), String> {
     must(zygote.jail.check_no_shared_memory().is_ok(), &format!("{:?}", zygote.jail.check_no_shared_memory()))?;
     let writable = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
-    // SAFETY: memory that nobody uses; nothing is made of it.
+    // SAFETY: unused memory, which is never accessed.
     let made = unsafe { libc::mmap(std::ptr::null_mut(), 4096, writable, flags, -1, 0) };
     must(made != libc::MAP_FAILED, "shared memory")?;
     must(zygote.jail.check_no_shared_memory().is_err(), "shared memory is found")

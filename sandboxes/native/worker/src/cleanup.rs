@@ -15,8 +15,8 @@ const ATTEMPTS_IN_USE: u32 = 250;
 
 /// Waits on standard input: a byte dismisses it; end of file is the end of the process that started it.
 #[allow(clippy::disallowed_methods, reason = "there is one thread and nothing else to do")]
-pub(crate) fn run(told: Option<&str>) -> ExitCode {
-    let Some(remains) = told.and_then(|told| serde_json::from_str::<Leftovers>(told).ok()) else {
+pub(crate) fn run(argument: Option<&str>) -> ExitCode {
+    let Some(leftovers) = argument.and_then(|json| serde_json::from_str::<Leftovers>(json).ok()) else {
         return ExitCode::from(2);
     };
     detach_from_group();
@@ -25,7 +25,7 @@ pub(crate) fn run(told: Option<&str>) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     for attempt in 0..ATTEMPTS {
-        match remains.remove() {
+        match leftovers.remove() {
             CleanupState::Clean => return ExitCode::SUCCESS,
             // The process runs on and needs no cleanup.
             CleanupState::InUse if attempt >= ATTEMPTS_IN_USE => return ExitCode::SUCCESS,

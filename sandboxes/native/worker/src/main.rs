@@ -54,12 +54,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let Some(settings) = std::env::args().nth(1).and_then(|told| serde_json::from_str::<WorkerConfig>(&told).ok())
-    else {
+    let Some(config) = std::env::args().nth(1).and_then(|json| serde_json::from_str::<WorkerConfig>(&json).ok()) else {
         eprintln!("{}", parent.fail("its configuration cannot be read".to_owned()));
         return ExitCode::from(2);
     };
-    match work(&settings) {
+    match work(&config) {
         Ok((zygote, layers)) => match zygote.serve(parent.ready(layers)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -74,32 +73,32 @@ fn main() -> ExitCode {
     }
 }
 
-fn work(settings: &WorkerConfig) -> Result<(Zygote, Vec<Layer>), String> {
+fn work(config: &WorkerConfig) -> Result<(Zygote, Vec<Layer>), String> {
     ignore_interrupts();
     reset_fault_handlers();
     let processes = ProcTable::open().map_err(|error| format!("/proc: {error}"))?;
-    let jail = Jail::enter(&jail(settings)).map_err(|error| error.to_string())?;
-    let interpreter = Interpreter::start(settings)?;
+    let jail = Jail::enter(&jail(config)).map_err(|error| error.to_string())?;
+    let interpreter = Interpreter::start(config)?;
     let threads = processes.threads().map_err(|error| format!("the threads cannot be counted: {error}"))?;
     if threads != 1 {
         return Err(format!("a package started threads ({threads} run): forking would break them"));
     }
     jail.check_no_shared_memory().map_err(|error| error.to_string())?;
     let layers = jail.layers();
-    Ok((Zygote::new(jail, interpreter, processes, settings), layers))
+    Ok((Zygote::new(jail, interpreter, processes, config), layers))
 }
 
-fn jail(settings: &WorkerConfig) -> JailConfig {
+fn jail(config: &WorkerConfig) -> JailConfig {
     JailConfig {
-        profile: settings.profile,
-        readable: settings.readable.clone(),
-        scratch: settings.scratch.clone(),
-        scratch_bytes: settings.scratch_bytes,
-        scratch_entries: settings.scratch_entries,
-        threads: settings.threads,
+        profile: config.profile,
+        readable: config.readable.clone(),
+        scratch: config.scratch.clone(),
+        scratch_bytes: config.scratch_bytes,
+        scratch_entries: config.scratch_entries,
+        threads: config.threads,
         descriptors: DESCRIPTORS,
-        memory_total: settings.memory_total,
-        threads_total: settings.threads_total,
+        memory_total: config.memory_total,
+        threads_total: config.threads_total,
     }
 }
 
