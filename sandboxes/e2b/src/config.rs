@@ -83,7 +83,7 @@ impl Default for Config {
             build_tag_timeout: Duration::from_secs(3),
             cpus: 2,
             memory: 2048 << 20,
-            // Below what the machine has, so that a program sees its MemoryError and not the end of its kernel.
+            // Less than the machine has, so that a program gets a MemoryError before its kernel is killed.
             default_memory: 1536 << 20,
             nanodollars_per_cpu_second: 14_000,
             nanodollars_per_gigabyte_second: 4_500,
@@ -96,17 +96,17 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The template's name.
+    /// Returns the name of the template.
     pub fn template(&self) -> &str {
         self.template.as_deref().unwrap_or(INTERPRETER)
     }
 
-    /// The tag that is expected, in full.
+    /// Returns the build tag that sandboxes must have.
     pub fn tag(&self) -> Option<String> {
         self.build_tag.as_ref().map(|tag| if tag == OWN { template::shipped_tag() } else { tag.clone() })
     }
 
-    /// The modules that are promised beyond Python's own; none where nothing is known of them.
+    /// Returns the modules that the template has beyond Python's own; `None` where they are not known.
     pub fn promised(&self) -> Option<std::collections::BTreeSet<String>> {
         match self.modules.as_slice() {
             [] if self.build_tag.as_deref() == Some(OWN) => Some(template::modules(template::PACKAGES)),

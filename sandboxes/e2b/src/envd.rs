@@ -132,7 +132,7 @@ async fn read_events(mut body: crate::transport::BodyStream, limit: Duration) ->
         let piece = timeout_at(deadline, body.next()).await;
         let piece = piece.map_err(|_| CallError::unexpected("a command did not end in its time"))?;
         let Some(piece) = piece else { return Err(CallError::unexpected("a command's stream broke off")) };
-        frames.add(&piece.map_err(|broken| CallError::from_transport(&broken))?);
+        frames.add(&piece.map_err(|error| CallError::from_transport(&error))?);
         while let Some(frame) = frames.next().map_err(|_| CallError::unexpected("a frame is too long"))? {
             match frame {
                 Frame::Message(message) => {

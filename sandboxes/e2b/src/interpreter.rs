@@ -238,7 +238,7 @@ impl RowStream {
             }
             match self.body.next().await {
                 Some(piece) => {
-                    self.buffer.extend_from_slice(&piece.map_err(|broken| CallError::from_transport(&broken))?);
+                    self.buffer.extend_from_slice(&piece.map_err(|error| CallError::from_transport(&error))?);
                 }
                 None => self.is_complete = true,
             }

@@ -71,9 +71,9 @@ impl ApiRequest {
         let (call, deadline) = (self.call, self.deadline);
         let response = async {
             let body = self.body.clone();
-            let request = self.into_request(body).map_err(|broken| CallError::from_transport(&broken))?;
+            let request = self.into_request(body).map_err(|error| CallError::from_transport(&error))?;
             let response = transport.send(request).await;
-            let response = response.map_err(|broken| CallError::from_transport(&broken))?;
+            let response = response.map_err(|error| CallError::from_transport(&error))?;
             if response.status().is_success() {
                 return Ok(response);
             }
@@ -90,7 +90,7 @@ impl ApiRequest {
         let deadline = self.deadline;
         let read = async {
             let (head, body) = self.send(transport).await?.into_parts();
-            let body = read_all(body, MAX_RESPONSE_BYTES).await.map_err(|broken| CallError::from_transport(&broken))?;
+            let body = read_all(body, MAX_RESPONSE_BYTES).await.map_err(|error| CallError::from_transport(&error))?;
             Ok((head.headers, body))
         };
         timeout(deadline, read).await.unwrap_or_else(|_| Err(CallError::from_transport(&timed_out(deadline))))

@@ -51,20 +51,20 @@ impl EgressRates {
 
 /// Returns the rate of the management API: 20,000 calls in 30 seconds.
 fn lifecycle() -> Arc<RateLimiter> {
-    let (most, window) = (20_000, 30 * SECOND);
+    let (limit, window) = (20_000, 30 * SECOND);
     RateLimiter::fixed(
         CallClass::Lifecycle,
-        Gcra::new(most, window, 2_000, Instant::now()),
-        Window::new(most as usize, window),
+        Gcra::new(limit, window, 2_000, Instant::now()),
+        Window::new(limit as usize, window),
     )
 }
 
 /// Returns the rate of calls into sandboxes: 40,000 in 60 seconds.
 fn operation() -> Arc<RateLimiter> {
-    let (most, window) = (40_000, 60 * SECOND);
+    let (limit, window) = (40_000, 60 * SECOND);
     RateLimiter::fixed(
         CallClass::Operation,
-        Gcra::new(most, window, 4_000, Instant::now()),
-        Window::new(most as usize, window),
+        Gcra::new(limit, window, 4_000, Instant::now()),
+        Window::new(limit as usize, window),
     )
 }

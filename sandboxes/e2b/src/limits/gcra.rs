@@ -115,23 +115,23 @@ mod tests {
 
     #[test]
     fn no_window_has_more_calls_than_the_limit_however_often_they_are_tried() {
-        for (most, window, burst) in [(1, 1, 1), (5, 1, 1), (7, 1, 5), (600, 60, 60), (20_000, 30, 2_000)] {
+        for (limit, window, burst) in [(1, 1, 1), (5, 1, 1), (7, 1, 5), (600, 60, 60), (20_000, 30, 2_000)] {
             let window = SECOND * window;
             let mut now = Instant::now();
-            let mut gcra = Gcra::new(most, window, burst, now);
+            let mut gcra = Gcra::new(limit, window, burst, now);
             let mut starts = Vec::new();
-            for turn in 0..most * 3 {
+            for turn in 0..limit * 3 {
                 match gcra.take(now) {
                     Ok(()) => starts.push(now),
                     Err(next) => now = next,
                 }
                 // A pause now and then restores the burst.
-                if turn % most == most / 2 {
+                if turn % limit == limit / 2 {
                     now += window / 3;
                 }
             }
-            assert!(fullest(&starts, window) <= most as usize, "{most} in {window:?}");
-            assert!(starts.len() >= most as usize);
+            assert!(fullest(&starts, window) <= limit as usize, "{limit} in {window:?}");
+            assert!(starts.len() >= limit as usize);
         }
     }
 

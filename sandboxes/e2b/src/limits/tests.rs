@@ -29,13 +29,13 @@ async fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
 #[derive(Default)]
 struct Observed {
     starts: Mutex<Vec<(Instant, usize)>>,
-    under_way: AtomicUsize,
+    in_flight: AtomicUsize,
     running: AtomicUsize,
 }
 
 impl Observed {
-    fn enter(count: &AtomicUsize, most: usize) {
-        assert!(count.fetch_add(1, Ordering::SeqCst) < most);
+    fn enter(count: &AtomicUsize, limit: usize) {
+        assert!(count.fetch_add(1, Ordering::SeqCst) < limit);
     }
 }
 
@@ -43,24 +43,24 @@ impl Observed {
 async fn random_load(plan: Plan, cap: usize, seed: u64) {
     let limits = account(Config { max_concurrent: Some(cap), ..long_wait(plan) });
     let seen = Arc::new(Observed::default());
-    let mut chance = ChaCha8Rng::seed_from_u64(seed);
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut tasks = Vec::new();
     for number in 0..80 {
-        sleep(Duration::from_millis(chance.random_range(0..600))).await;
+        sleep(Duration::from_millis(random.random_range(0..600))).await;
         let (limits, seen) = (limits.clone(), seen.clone());
-        let mut millis = |most| Duration::from_millis(chance.random_range(0..most));
+        let mut millis = |limit| Duration::from_millis(random.random_range(0..limit));
         let (leaves, takes, lives) = (millis(60_000), millis(2_500), millis(20_000));
         let works = millis(4) != Duration::ZERO;
         tasks.push(tokio::spawn(async move {
             let Ok(creation) = timeout(leaves, limits.creation()).await else { return };
             let creation = creation.unwrap();
             seen.starts.lock().unwrap().push((Instant::now(), number));
-            Observed::enter(&seen.under_way, plan.max_creations_in_flight());
+            Observed::enter(&seen.in_flight, plan.max_creations_in_flight());
             Observed::enter(&seen.running, cap);
             sleep(takes).await;
-            seen.under_way.fetch_sub(1, Ordering::SeqCst);
-            let place = works.then(|| creation.created());
-            if place.is_some() {
+            seen.in_flight.fetch_sub(1, Ordering::SeqCst);
+            let sandbox = works.then(|| creation.created());
+            if sandbox.is_some() {
                 sleep(lives).await;
             }
             seen.running.fetch_sub(1, Ordering::SeqCst);
@@ -70,8 +70,8 @@ async fn random_load(plan: Plan, cap: usize, seed: u64) {
         task.await.unwrap();
     }
     let starts = seen.starts.lock().unwrap();
-    let most = plan.creations_per_second() as usize;
-    assert!(starts.windows(most + 1).all(|window| window[most].0 - window[0].0 >= SECOND), "seed {seed}");
+    let limit = plan.creations_per_second() as usize;
+    assert!(starts.windows(limit + 1).all(|window| window[limit].0 - window[0].0 >= SECOND), "seed {seed}");
     assert!(starts.is_sorted_by_key(|(_, number)| *number), "seed {seed}: overtaken");
     assert!(starts.len() > 10, "seed {seed}: {}", starts.len());
     let status = limits.status();
@@ -93,16 +93,16 @@ async fn a_dropped_creation_frees_everything_but_the_rate() {
     let started = Instant::now();
     drop(limits.creation().await.unwrap());
     assert_eq!(limits.status().running, 0);
-    let place = limits.creation().await.unwrap().created();
+    let sandbox = limits.creation().await.unwrap().created();
     assert_eq!((started.elapsed(), limits.status().running), (SECOND, 1));
-    drop(place);
+    drop(sandbox);
     assert_eq!(limits.status().running, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn callers_that_leave_the_queue_delay_nobody_and_spend_nothing() {
     let limits = account(Config { max_concurrent: Some(1), max_per_hour: Some(2), ..long_wait(Plan::Hobby) });
-    let place = limits.creation().await.unwrap().created();
+    let sandbox = limits.creation().await.unwrap().created();
     {
         let (mut first, mut second) = (pin!(limits.creation()), pin!(limits.creation()));
         assert!(poll_once(&mut first).await.is_none() && poll_once(&mut second).await.is_none());
@@ -113,7 +113,7 @@ async fn callers_that_leave_the_queue_delay_nobody_and_spend_nothing() {
     let behind = tokio::spawn(async move { behind.creation().await.map(|_| Instant::now()) });
     sleep(5 * SECOND).await;
     let freed = Instant::now();
-    drop(place);
+    drop(sandbox);
     assert_eq!(behind.await.unwrap(), Ok(freed));
     let spent = LimitExceeded::Budget { count: 2, limit: 2, retry_after: 3600 * SECOND };
     assert_eq!(limits.creation().await.unwrap_err(), spent);
@@ -123,10 +123,10 @@ async fn callers_that_leave_the_queue_delay_nobody_and_spend_nothing() {
 async fn a_resumed_sandbox_counts_against_the_cap_and_nothing_else() {
     let limits = account(Config { max_concurrent: Some(2), max_per_hour: Some(0), ..Config::default() });
     let (one, _two) = (limits.sandbox().await.unwrap(), limits.sandbox().await.unwrap());
-    let asked = Instant::now();
+    let started = Instant::now();
     let full = limits.sandbox().await.unwrap_err();
     assert!(matches!(full, LimitExceeded::Concurrency { cap: 2, .. }));
-    assert_eq!((asked.elapsed(), full.retry_after()), (30 * SECOND, 5 * SECOND));
+    assert_eq!((started.elapsed(), full.retry_after()), (30 * SECOND, 5 * SECOND));
     drop(one);
     let _one = limits.sandbox().await.unwrap();
 }
@@ -242,15 +242,15 @@ async fn a_later_call_does_not_overtake_an_earlier_one_that_was_not_polled_yet()
 
 /// A provider that counts arrivals, as strictly as possible: at most `limit` in any window.
 struct Provider {
-    most: usize,
+    limit: usize,
     window: Duration,
     arrivals: Mutex<std::collections::VecDeque<Instant>>,
     refused: AtomicUsize,
 }
 
 impl Provider {
-    fn new(most: usize, window: Duration) -> Arc<Self> {
-        Arc::new(Self { most, window, arrivals: Mutex::default(), refused: AtomicUsize::new(0) })
+    fn new(limit: usize, window: Duration) -> Arc<Self> {
+        Arc::new(Self { limit, window, arrivals: Mutex::default(), refused: AtomicUsize::new(0) })
     }
 
     fn arrive(&self) {
@@ -259,7 +259,7 @@ impl Provider {
         while arrivals.front().is_some_and(|first| now - *first >= self.window) {
             arrivals.pop_front();
         }
-        if arrivals.len() >= self.most {
+        if arrivals.len() >= self.limit {
             self.refused.fetch_add(1, Ordering::SeqCst);
         }
         arrivals.push_back(now);
@@ -268,10 +268,10 @@ impl Provider {
 
 /// Returns the time until a call arrives, and the time from then until its response: up to 300 ms of transport each, sometimes
 /// much more.
-fn latencies(chance: &mut ChaCha8Rng, takes: u64) -> (Duration, Duration) {
+fn latencies(random: &mut ChaCha8Rng, takes: u64) -> (Duration, Duration) {
     let mut way = || {
-        let late = chance.random_ratio(1, 50);
-        Duration::from_millis(chance.random_range(0..if late { 3_000 } else { 300 }))
+        let late = random.random_ratio(1, 50);
+        Duration::from_millis(random.random_range(0..if late { 3_000 } else { 300 }))
     };
     let (there, back) = (way(), way());
     (there, back + Duration::from_millis(takes))
@@ -281,11 +281,11 @@ fn latencies(chance: &mut ChaCha8Rng, takes: u64) -> (Duration, Duration) {
 async fn creations(plan: Plan, count: u32, takes: u64, seed: u64) -> (usize, Duration) {
     let limits = account(Config { wait_timeout: MAX_WAIT, max_concurrent: Some(1_000_000), ..long_wait(plan) });
     let provider = Provider::new(plan.creations_per_second() as usize, SECOND);
-    let mut chance = ChaCha8Rng::seed_from_u64(seed);
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
     let started = Instant::now();
     let mut tasks = Vec::new();
     for _ in 0..count {
-        let (limits, provider, (there, back)) = (limits.clone(), provider.clone(), latencies(&mut chance, takes));
+        let (limits, provider, (there, back)) = (limits.clone(), provider.clone(), latencies(&mut random, takes));
         tasks.push(tokio::spawn(async move {
             let creation = limits.creation().await.unwrap();
             sleep(there).await;
@@ -303,39 +303,39 @@ async fn creations(plan: Plan, count: u32, takes: u64, seed: u64) -> (usize, Dur
 #[tokio::test(start_paused = true)]
 async fn of_a_thousand_creations_none_is_refused_however_long_each_is_in_flight() {
     for seed in 0..5 {
-        for (plan, takes, most) in [(Plan::Hobby, 0, 1_500), (Plan::Hobby, 500, 2_000), (Plan::Pro, 500, 420)] {
+        for (plan, takes, limit) in [(Plan::Hobby, 0, 1_500), (Plan::Hobby, 500, 2_000), (Plan::Pro, 500, 420)] {
             let (refused, took) = creations(plan, 1_000, takes, seed).await;
             assert_eq!(refused, 0, "{plan:?}, seed {seed}");
             // Each creation costs the time of its call beside its second, and no more.
-            assert!(took < SECOND * most, "{plan:?}, seed {seed}: {took:?}");
+            assert!(took < SECOND * limit, "{plan:?}, seed {seed}: {took:?}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_window_of_any_rate_is_exceeded_however_long_calls_are_in_flight() {
-    for (kind, most, window, count) in [
+    for (kind, limit, window, count) in [
         (CallClass::Lifecycle, 20_000, 30 * SECOND, 45_000),
         (CallClass::Operation, 40_000, 60 * SECOND, 90_000),
         (CallClass::Execution, 600, 60 * SECOND, 2_000),
     ] {
         let limits = account(Config { wait_timeout: MAX_WAIT, ..Config::default() });
-        let provider = Provider::new(most, window);
-        let mut chance = ChaCha8Rng::seed_from_u64(most as u64);
+        let provider = Provider::new(limit, window);
+        let mut random = ChaCha8Rng::seed_from_u64(limit as u64);
         let (started, mut tasks) = (Instant::now(), Vec::new());
         for _ in 0..count {
-            let (limits, provider, (there, back)) = (limits.clone(), provider.clone(), latencies(&mut chance, 0));
+            let (limits, provider, (there, back)) = (limits.clone(), provider.clone(), latencies(&mut random, 0));
             tasks.push(tokio::spawn(async move {
-                let right = match kind {
+                let reservation = match kind {
                     CallClass::Lifecycle => limits.lifecycle().await,
                     CallClass::Operation => limits.operation().await,
                     CallClass::Execution | CallClass::Creation => limits.execution().await,
                 };
-                let right = right.unwrap();
+                let reservation = reservation.unwrap();
                 sleep(there).await;
                 provider.arrive();
                 sleep(back).await;
-                drop(right);
+                drop(reservation);
             }));
         }
         for task in tasks {
@@ -343,7 +343,7 @@ async fn no_window_of_any_rate_is_exceeded_however_long_calls_are_in_flight() {
         }
         assert_eq!(provider.refused.load(Ordering::SeqCst), 0, "{kind:?}");
         // Hardly slower than the rate allows.
-        let rate = window * u32::try_from(count / most + 1).unwrap();
+        let rate = window * u32::try_from(count / limit + 1).unwrap();
         assert!(started.elapsed() < rate + window / 4, "{kind:?}: {:?}", started.elapsed());
     }
 }
@@ -360,11 +360,11 @@ async fn accounts_behind_one_address_share_the_rates_by_address_and_no_others() 
         (of(rates.towards(&address("https://api.x.org"))), of(rates.towards(&address("https://API.x.org/"))));
     let other = of(rates.towards(&address("https://api.y.org")));
     // Both accounts share one burst.
-    let mut held = Vec::new();
-    while let Ok(right) = one.lifecycle().await {
-        held.push(right);
+    let mut reservations = Vec::new();
+    while let Ok(reservation) = one.lifecycle().await {
+        reservations.push(reservation);
     }
-    assert_eq!(held.len(), 2_000);
+    assert_eq!(reservations.len(), 2_000);
     assert!(matches!(two.lifecycle().await, Err(LimitExceeded::Rate { class: CallClass::Lifecycle, .. })));
     assert!(other.lifecycle().await.is_ok());
     // The sandboxes of all these APIs have the same address.
