@@ -1,4 +1,4 @@
-//! No caller keeps others waiting, whatever its cells do and however many there are.
+//! No caller holds up others, whatever its cells do and however many there are.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! A harness for tests: sessions over a toy that keeps kernels here, where it is asked for one whose kernels nothing
-//! makes again, and a toy whose sandboxes are machines.
+//! A harness for tests of sessions: a local toy backend whose kernels can be rebuilt, where asked for another one whose
+//! kernels cannot, and one whose sandboxes are machines.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 
 use crate::kernels::Toy;
 
-/// What a harness is made of.
+/// What a harness is built from.
 #[derive(Default)]
 pub(crate) struct Plan {
     pub(crate) sessions: Config,
@@ -37,9 +37,9 @@ pub(crate) struct Plan {
 pub(crate) enum Cloud {
     #[default]
     There,
-    /// What would bring it.
+    /// How to enable it.
     Absent(&'static str),
-    /// Failures in a row after which it is left alone for a minute.
+    /// Failures in a row after which its breaker opens for a minute.
     Guarded(u32),
 }
 
@@ -97,8 +97,8 @@ impl TestHarness {
         self.sessions.create(&caller("ada"), asked).await.unwrap()
     }
 
-    /// Looks after what nobody uses, for so long.
-    pub(crate) async fn passes(&self, time: Duration) {
+    /// Runs maintenance for this long.
+    pub(crate) async fn run_maintenance(&self, time: Duration) {
         let _ = tokio::time::timeout(time, self.sessions.maintain()).await;
     }
 }
@@ -128,7 +128,7 @@ pub(crate) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// An hour, with nothing special.
+/// Options of a session of an hour, with nothing special.
 pub(crate) fn asked() -> CreateSession {
     CreateSession {
         template: "code-interpreter-v1".to_owned(),
@@ -142,15 +142,15 @@ pub(crate) fn asked() -> CreateSession {
     }
 }
 
-/// What became of a cell.
+/// A cell's output and its answer.
 pub(crate) struct Heard {
-    /// What was said, one after the other: `2 | a | = 3 | KeyError: x`.
+    /// Its output, piece by piece: `2 | a | = 3 | KeyError: x`.
     pub(crate) said: String,
     pub(crate) done: Result<CellAnswer, Error>,
 }
 
 impl Heard {
-    /// Where it ran, and what was said.
+    /// Returns where it ran, and its output.
     pub(crate) fn told(&self) -> String {
         match &self.done {
             Ok(done) => format!("{}: {}", done.tier, self.said),
@@ -172,7 +172,7 @@ pub(crate) async fn run_in(session: &Session, context: &str, source: &str) -> He
     execute(session, ExecuteCell { context, source: source.to_owned(), ..ExecuteCell::default() }).await
 }
 
-/// Where a cell ran, and what it said.
+/// Runs a cell, and returns where it ran and its output.
 pub(crate) async fn told(session: &Session, source: &str) -> String {
     run(session, source).await.told()
 }

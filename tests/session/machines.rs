@@ -1,4 +1,4 @@
-//! The machine of a session, while it has one: kept alive, put to sleep, given up.
+//! The machine of a session: kept alive, put to sleep, given back.
 
 use switchtower_core::session::{AtEnd, Config, CreateSession, ExecuteCell, MachineUse, SessionState};
 use tokio::time::sleep;
@@ -15,37 +15,37 @@ async fn a_machine_is_kept_alive_while_it_is_used_and_sleeps_when_it_is_not() {
     let session = harness.open_with(day()).await;
     session.promote("a command").await.unwrap();
     harness.machines.log();
-    harness.passes(seconds(599)).await;
+    harness.run_maintenance(seconds(599)).await;
     let log = harness.machines.log();
     assert!(log.len() >= 9 && log.iter().all(|what| what == "lasts 180"), "{log:?}");
-    harness.passes(seconds(3600)).await;
+    harness.run_maintenance(seconds(3600)).await;
     let log = harness.machines.log();
     assert!(!log.is_empty() && log.iter().all(|what| what == "asleep"), "{log:?}");
     run(&session, "x = 1").await;
     harness.machines.log();
-    harness.passes(seconds(60)).await;
+    harness.run_maintenance(seconds(60)).await;
     assert_eq!(harness.machines.log(), ["lasts 180"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_machine_on_which_something_was_started_stays_awake() {
+async fn a_machine_on_which_a_process_was_started_stays_awake() {
     let harness = TestHarness::new();
     let session = harness.open_with(day()).await;
     session.promote("a command").await.unwrap();
     session.record_machine_use(MachineUse::StartsProcess);
-    harness.passes(seconds(7200)).await;
+    harness.run_maintenance(seconds(7200)).await;
     assert!(!harness.machines.log().contains(&"asleep".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_machine_does_not_sleep_under_a_cell() {
+async fn a_machine_does_not_sleep_while_a_cell_runs() {
     let sessions = Config { machine_idle: seconds(60), ..Config::default() };
     let harness = TestHarness::of(Plan { sessions, ..Plan::default() });
     let session = harness.open_with(day()).await;
     session.promote("a command").await.unwrap();
     harness.machines.log();
     let cell = ExecuteCell { source: "sleep 280".to_owned(), ..ExecuteCell::default() };
-    let (heard, ()) = tokio::join!(execute(&session, cell), harness.passes(seconds(280)));
+    let (heard, ()) = tokio::join!(execute(&session, cell), harness.run_maintenance(seconds(280)));
     assert_eq!(heard.told(), "e2b: 1");
     let log = harness.machines.log();
     assert!(log.contains(&"lasts 180".to_owned()) && !log.contains(&"asleep".to_owned()), "{log:?}");
@@ -59,7 +59,7 @@ async fn a_paused_session_lets_its_machine_sleep_until_it_is_resumed() {
     session.promote("a command").await.unwrap();
     harness.machines.log();
     // Its time is over.
-    harness.passes(seconds(500)).await;
+    harness.run_maintenance(seconds(500)).await;
     assert_eq!(session.state(), SessionState::Paused);
     assert_eq!(harness.machines.log(), ["lasts 180", "asleep"]);
     assert!(run(&session, "x").await.error().contains("is paused"));
@@ -73,7 +73,7 @@ async fn a_paused_session_lets_its_machine_sleep_until_it_is_resumed() {
     };
     let (cell, paused) = tokio::join!(run(&session, "sleep 50"), pauses);
     assert!(paused && cell.error().contains("is paused") && !session.pause().await.unwrap());
-    harness.passes(seconds(500)).await;
+    harness.run_maintenance(seconds(500)).await;
     let log = harness.machines.log();
     assert!(log[1..].iter().all(|what| what == "asleep"), "{log:?}");
     assert_eq!(harness.machines.sandboxes(), 1);

@@ -1,12 +1,12 @@
-//! Sessions themselves, without a door: kernels of a toy language here and on machines, on a paused clock; and where
-//! the state itself matters, real ones.
+//! Sessions without an API: kernels of a toy language, local and on machines, on a paused clock; and real kernels where the
+//! state itself matters.
 
-mod arrivals;
-mod ends;
+mod eviction;
 mod fairness;
 pub(crate) mod harness;
-mod here;
+mod lifetime;
+mod local;
 mod machines;
-mod moves;
 mod native;
-mod spill;
+mod promotion;
+mod state_transfer;

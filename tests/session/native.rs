@@ -1,5 +1,4 @@
-//! A second local tier, whose kernels nothing makes again: when contexts move there and on, with what, and what is
-//! lost.
+//! A second local tier, whose kernels cannot be rebuilt: when contexts move there and on, with what, and what is lost.
 
 use std::sync::Arc;
 
@@ -22,12 +21,12 @@ fn without_machines() -> TestHarness {
 }
 
 /// Kernels in WebAssembly, in the native tier, and machines.
-fn there_are(harness: &TestHarness) -> (u32, u32, u32) {
+fn kernel_counts(harness: &TestHarness) -> (u32, u32, u32) {
     (harness.here.kernels(), harness.native.kernels(), harness.machines.sandboxes())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cell_that_needs_the_other_tier_in_the_middle_begins_there_from_the_state_before_it_and_its_context_stays() {
+async fn a_cell_that_needs_the_other_tier_in_the_middle_starts_there_from_the_state_before_it_and_its_context_stays() {
     let harness = TestHarness::with_native();
     let session = harness.open().await;
     run(&session, "x = 1\nprint heard").await;
@@ -38,11 +37,11 @@ async fn a_cell_that_needs_the_other_tier_in_the_middle_begins_there_from_the_st
     let stays = run(&session, "x").await;
     assert_eq!((stays.told().as_str(), stays.done.unwrap().moved), ("native: 3 | = 2", None));
     assert!(session.machine().is_none() && session.tier().is_none());
-    assert_eq!(there_are(&harness), (0, 1, 0));
+    assert_eq!(kernel_counts(&harness), (0, 1, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_obviously_needs_the_other_tier_begins_there_or_moves_there_before_it_runs() {
+async fn a_cell_that_obviously_needs_the_other_tier_starts_there_or_moves_there_before_it_runs() {
     let harness = TestHarness::with_native();
     let (fresh, used) = (harness.open().await, harness.open().await);
     let begun = run(&fresh, OBVIOUS).await;
@@ -67,11 +66,11 @@ async fn a_machine_gets_the_state_of_all_cells_wherever_they_ran() {
     assert!(moved.done.unwrap().moved.is_some());
     assert_eq!(harness.machines.log()[1..4], ["ran x = 1", "ran x += 1; import pandas", "ran y = 3"]);
     assert_eq!(told(&session, "x\ny").await, "e2b: 5 | = 2 | = 3");
-    assert_eq!(there_are(&harness), (0, 0, 1));
+    assert_eq!(kernel_counts(&harness), (0, 0, 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_kernel_cannot_take_along_is_named_with_its_cell_and_the_kernel_goes_on_as_it_was() {
+async fn a_name_that_cannot_move_is_reported_with_its_cell_and_the_kernel_goes_on_unchanged() {
     let harness = TestHarness::with_native();
     let session = harness.open().await;
     run(&session, "x = 1").await;
@@ -82,7 +81,7 @@ async fn what_a_kernel_cannot_take_along_is_named_with_its_cell_and_the_kernel_g
         assert_eq!(stays, format!("the session cannot move to e2b: {why}"));
         assert_eq!(told(&session, "x\ny").await, format!("native: {} | = 1 | = native", number + 1));
     }
-    assert_eq!((harness.native.opened(), there_are(&harness)), (1, (0, 1, 0)));
+    assert_eq!((harness.native.opened(), kernel_counts(&harness)), (1, (0, 1, 0)));
     // The same on the way to the native tier: the context stays where it was.
     let here = harness.open().await;
     run(&here, "z = PLACE").await;
@@ -93,11 +92,11 @@ async fn what_a_kernel_cannot_take_along_is_named_with_its_cell_and_the_kernel_g
         run(&here, NEEDY).await.error().contains("cannot move to native: the state after cell 1 cannot be rebuilt: z")
     );
     assert_eq!(told(&here, "z").await, "wasm: 3 | = here");
-    assert_eq!(there_are(&harness), (1, 0, 0));
+    assert_eq!(kernel_counts(&harness), (1, 0, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_leaves_in_the_middle_of_a_move_finds_the_names_where_they_were() {
+async fn a_move_whose_client_disconnects_leaves_the_names_where_they_were() {
     let harness = TestHarness::with_native();
     harness.machines.mood().applying = seconds(5);
     let session = harness.open().await;
@@ -105,11 +104,11 @@ async fn a_client_that_leaves_in_the_middle_of_a_move_finds_the_names_where_they
     run(&session, "x = 1\nimport pandas").await;
     assert!(timeout(seconds(2), run(&session, BEYOND)).await.is_err());
     assert_eq!(told(&session, "x").await, "native: 3 | = 1");
-    assert_eq!((harness.native.opened(), there_are(&harness)), (1, (0, 1, 0)));
+    assert_eq!((harness.native.opened(), kernel_counts(&harness)), (1, (0, 1, 0)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kernel_that_dies_takes_its_names_with_it_and_says_so_once() {
+async fn a_kernel_that_dies_loses_its_names_and_the_next_cell_reports_it_once() {
     for (dies, note) in [("exit", false), ("x += 1\ndie", true)] {
         let harness = TestHarness::with_native();
         let session = harness.open().await;
@@ -119,13 +118,13 @@ async fn a_kernel_that_dies_takes_its_names_with_it_and_says_so_once() {
         assert_eq!((died.told().as_str(), harness.native.log().len()), ("native: 2", 1));
         let done = died.done.unwrap();
         assert_eq!((done.outcome.exit, done.restarted, done.note.is_some()), (Exit::Killed, true, note));
-        assert_eq!(there_are(&harness), (0, 0, 0));
+        assert_eq!(kernel_counts(&harness), (0, 0, 0));
         assert_eq!(told(&session, "read /tmp/a\nx").await, "wasm: 1 | kept | NameError: x");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn there_are_so_many_kernels_and_then_cells_go_on_along_their_route_or_are_told_when_to_come_back() {
+async fn above_the_limit_of_kernels_cells_go_on_along_their_route_or_are_refused_with_a_time_to_retry() {
     let sessions = Config { max_native_kernels: 1, ..Config::default() };
     for cloud in [Cloud::There, Cloud::Absent("set E2B_API_KEY")] {
         let machines = matches!(cloud, Cloud::There);
@@ -198,7 +197,7 @@ async fn one_caller_has_a_quarter_of_the_kernels_and_others_have_theirs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_kernel_that_was_idle_for_longest_is_given_up_for_another_caller_and_its_next_cell_says_so() {
+async fn the_longest_idle_kernel_is_given_up_for_another_caller_and_its_next_cell_reports_it() {
     let harness = of_two();
     let (first, second) = (open_for(&harness, "ada").await, open_for(&harness, "ada").await);
     run(&first, "x = 1\nimport pandas\nwrite /tmp/a kept").await;
@@ -212,7 +211,7 @@ async fn the_kernel_that_was_idle_for_longest_is_given_up_for_another_caller_and
     assert!(full.error().contains("native keeps 2 kernels for all sessions together: end a session, or wait until"));
     sleep(seconds(300)).await;
     assert_eq!(told(&other, "y = 3\nimport pandas\ny").await, "native: 2 | = 3");
-    assert_eq!(there_are(&harness).1, 2);
+    assert_eq!(kernel_counts(&harness).1, 2);
     // The cell that counts on what is gone does not run; what it is told is why.
     harness.native.log();
     let gone = run(&first, "write /tmp/b never\nx").await;
@@ -268,7 +267,7 @@ async fn a_callers_own_idle_kernel_is_given_up_for_its_next_session_and_a_refusa
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_context_whose_kernel_was_given_up_says_so_on_the_machine_too_that_its_session_moved_to_meanwhile() {
+async fn a_given_up_kernel_is_reported_on_the_machine_too_that_its_session_has_moved_to() {
     let sessions = Config { max_native_kernels: 1, native_kernel_idle: seconds(300), ..Config::default() };
     let harness = TestHarness::of(Plan { sessions, native: true, ..Plan::default() });
     let first = open_for(&harness, "ada").await;
@@ -301,15 +300,15 @@ async fn files_go_with_a_context_and_stay_those_of_its_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_context_is_where_its_cells_led_it_and_a_machine_takes_all_of_them() {
+async fn each_context_is_placed_by_its_own_cells_and_a_promotion_moves_all_of_them() {
     let harness = TestHarness::with_native();
     let session = harness.open().await;
     let other = session.open_context(None).await.unwrap().id;
     run(&session, "x = 1\nimport pandas\nwrite /tmp/a native").await;
     assert_eq!(run_in(&session, &other, "x = 2\nread /tmp/a").await.told(), "wasm: 1 | native");
-    assert_eq!((told(&session, "x").await.as_str(), there_are(&harness)), ("native: 2 | = 1", (1, 1, 0)));
+    assert_eq!((told(&session, "x").await.as_str(), kernel_counts(&harness)), ("native: 2 | = 1", (1, 1, 0)));
     run_in(&session, &other, BEYOND).await;
-    assert_eq!((there_are(&harness), harness.machines.kernels()), ((0, 0, 1), 2));
+    assert_eq!((kernel_counts(&harness), harness.machines.kernels()), ((0, 0, 1), 2));
     assert_eq!(told(&session, "x").await, "e2b: 3 | = 1");
     assert_eq!(run_in(&session, &other, "x").await.told(), "e2b: 3 | = 2");
 }
@@ -328,7 +327,7 @@ async fn restarting_or_closing_a_context_gives_its_kernel_back_and_ends_the_cell
     let (cell, restarted) = tokio::join!(run(&session, "sleep(100)"), restarts);
     assert!(restarted && cell.told() == "native: 2", "{}", cell.told());
     let done = cell.done.unwrap();
-    assert_eq!((done.outcome.exit, done.restarted, there_are(&harness)), (Exit::Killed, true, (0, 0, 0)));
+    assert_eq!((done.outcome.exit, done.restarted, kernel_counts(&harness)), (Exit::Killed, true, (0, 0, 0)));
     assert_eq!(told(&session, "import pandas\nx").await, "native: 1 | NameError: x");
     session.close_context(&id).await.unwrap();
     let another = harness.open().await;
@@ -336,13 +335,13 @@ async fn restarting_or_closing_a_context_gives_its_kernel_back_and_ends_the_cell
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_keeps_the_names_and_an_idle_kernel_is_not_spilled() {
+async fn a_pause_keeps_the_names_and_an_idle_kernel_is_not_evicted() {
     let sessions = Config { memory: 0, evict_after: seconds(1), ..Config::default() };
     let harness = TestHarness::of(Plan { sessions, native: true, ..Plan::default() });
     let session = harness.open_with(CreateSession { timeout: seconds(100), at_end: AtEnd::Pause, ..asked() }).await;
     run(&session, "x = 1\nimport pandas").await;
-    harness.passes(seconds(99)).await;
-    assert_eq!((there_are(&harness), harness.sessions.kernel_memory()), ((0, 1, 0), 4 << 20));
+    harness.run_maintenance(seconds(99)).await;
+    assert_eq!((kernel_counts(&harness), harness.sessions.kernel_memory()), ((0, 1, 0), 4 << 20));
     sleep(seconds(500)).await;
     assert!(session.resume(seconds(100)).await.unwrap());
     assert_eq!(told(&session, "x").await, "native: 2 | = 1");
@@ -365,17 +364,17 @@ async fn a_pause_keeps_the_names_and_an_idle_kernel_is_not_spilled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cell_that_takes_longer_than_its_budget_moves_on_while_nothing_holds_it() {
+async fn a_cell_that_takes_longer_than_its_budget_moves_on_while_its_kernel_can_be_rebuilt() {
     let harness = TestHarness::with_native();
     let session = harness.open().await;
     // Ten seconds here, and then as long as it likes in the next tier.
     assert_eq!(told(&session, "x = 1\nsleep(60)\nx").await, "native: 1 | = 1");
     assert_eq!(told(&session, "sleep(600)\nx").await, "native: 2 | = 1");
-    assert_eq!(there_are(&harness), (0, 1, 0));
+    assert_eq!(kernel_counts(&harness), (0, 1, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cell_whose_time_is_up_leaves_the_names_unless_it_does_not_heed_that() {
+async fn a_cell_whose_time_is_up_leaves_the_names_unless_it_ignores_the_interrupt() {
     let harness = TestHarness::with_native();
     let session = harness.open().await;
     run(&session, "x = 1\nimport pandas").await;
@@ -394,8 +393,7 @@ async fn a_cell_whose_time_is_up_leaves_the_names_unless_it_does_not_heed_that()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cell_that_meets_the_wall_in_the_middle_moves_on_before_the_kernel_holds_names_and_after_that_its_next_does()
-{
+async fn a_cell_that_needs_a_machine_moves_on_unless_its_kernel_holds_names_and_then_the_next_cell_does() {
     let harness = TestHarness::with_native();
     let fresh = harness.open().await;
     assert_eq!(told(&fresh, "import pandas\npandas.x = 1\nimport torch").await, "e2b: 1");

@@ -1,12 +1,12 @@
 //! Tokens of sandboxes: what a client shows to use one sandbox without its owner's key.
 //!
-//! A token is a keyed hash of its sandbox's id, so it is checked without a look at the table: a refusal depends on the
+//! A token is a keyed hash of its sandbox's id, so it is checked without a look at the registry: a refusal depends on the
 //! token alone and never says whether a sandbox exists. The key is drawn at the start of each server; a token of an
 //! earlier start is recognized by its prefix.
 
 use rand::Rng;
 
-/// What a token opens.
+/// What a token gives access to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenKind {
     /// All of the sandbox: cells, files, processes (`envdAccessToken`).
@@ -15,12 +15,12 @@ pub enum TokenKind {
     Traffic,
 }
 
-/// What is known of a token that was shown for a sandbox.
+/// The result of checking a token that was shown for a sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenCheck {
     /// It belongs to the sandbox with this id, whether or not that still exists.
     Valid,
-    /// It was issued by an earlier start of the server, with all of whose sandboxes it has ended.
+    /// It was issued by an earlier start of the server, whose sandboxes have all ended.
     Stale,
     Invalid,
 }
@@ -37,7 +37,7 @@ impl TokenKind {
 /// The key of one start of the server.
 pub(super) struct Tokens {
     key: [u8; 32],
-    /// Tells tokens of this start from those of others; eight hexadecimal digits.
+    /// Distinguishes tokens of this start from those of others; eight hexadecimal digits.
     start: String,
 }
 

@@ -6,10 +6,11 @@ pub(super) use switchtower_contract::python::HOME;
 /// The folders that are a session's own.
 pub(super) use switchtower_contract::python::OWN_FOLDERS as ROOTS;
 
-/// Longest path, and longest name in it, as Linux has them.
-const LONGEST: (usize, usize) = (4095, 255);
+/// Bytes of the longest path, and of the longest name in it, as Linux has them.
+const MAX_PATH_BYTES: usize = 4095;
+const MAX_NAME_BYTES: usize = 255;
 
-/// Relative paths, and `~`, begin in the home.
+/// Returns the absolute form of a path. Relative paths, and `~`, begin in the home folder.
 pub(super) fn absolute(path: &str) -> Result<String, FileError> {
     let invalid = |why: &str| Err(FileError::Invalid(format!("path {path:?} {why}")));
     if path.contains('\0') {
@@ -25,15 +26,15 @@ pub(super) fn absolute(path: &str) -> Result<String, FileError> {
         match part {
             "" | "." => {}
             ".." => drop(parts.pop()),
-            part if part.len() > LONGEST.1 => return invalid("has a name that is too long"),
+            part if part.len() > MAX_NAME_BYTES => return invalid("has a name that is too long"),
             part => parts.push(part),
         }
     }
     let absolute = format!("/{}", parts.join("/"));
-    if absolute.len() > LONGEST.0 { invalid("is too long") } else { Ok(absolute) }
+    if absolute.len() > MAX_PATH_BYTES { invalid("is too long") } else { Ok(absolute) }
 }
 
-/// One of the session's folders, or below one.
+/// Returns whether a path is one of the session's folders, or below one.
 pub(super) fn is_scratch(absolute: &str) -> bool {
     ROOTS.iter().any(|root| absolute.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
@@ -46,7 +47,7 @@ fn parent(path: &str) -> Option<&str> {
     path.rsplit_once('/').map(|(parent, _)| parent).filter(|parent| is_scratch(parent))
 }
 
-/// The folders above a path, the nearest first, up to the session's own.
+/// Returns the folders above a path, the nearest first, up to one of the session's own.
 pub(super) fn above(absolute: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(absolute), |path| parent(path)).skip(1)
 }
@@ -58,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_relative_path_begins_in_the_home_and_no_path_leaves_the_root() {
+    fn a_relative_path_begins_in_the_home_folder_and_no_path_leaves_the_root() {
         for (path, is) in [
             ("", HOME),
             ("~", HOME),
@@ -79,7 +80,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_absolute_stays_as_it_is(path in "[a.~/]{0,20}") {
+        fn an_absolute_path_is_its_own_absolute_form(path in "[a.~/]{0,20}") {
             let once = absolute(&path).unwrap();
             prop_assert!(once.starts_with('/') && !once.contains("//") && !once.split('/').any(|part| part == ".."));
             prop_assert_eq!(absolute(&once).unwrap(), once);

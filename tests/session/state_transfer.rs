@@ -66,7 +66,7 @@ impl Kernel for ForgetfulKernel {
 const MOVES: &str = "import threading\nthreading.main_thread().name";
 
 #[test]
-fn names_of_all_kinds_are_in_the_other_kernel_what_they_were_and_what_cannot_be_is_named() {
+fn names_of_all_kinds_are_restored_in_the_other_kernel_and_one_that_cannot_be_is_reported() {
     harness().block_on(async {
         let tier = |name: &str, backend: Arc<dyn Backend>| {
             Tier::new(name.into(), backend, tier::Config::default(), &Seed::fixed(1))

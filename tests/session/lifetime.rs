@@ -1,4 +1,4 @@
-//! How long sessions last, and how many there may be.
+//! How long sessions live, and how many there may be.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ async fn a_session_ends_at_its_time_and_a_cell_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_a_session_has_is_given_up_when_it_is_killed_whoever_still_holds_it() {
+async fn killing_a_session_frees_all_that_it_has_whoever_still_holds_a_reference() {
     let harness = TestHarness::new();
     let session = harness.open().await;
     let other = session.open_context(None).await.unwrap().id;
@@ -44,7 +44,7 @@ async fn whatever_a_session_has_is_given_up_when_it_is_killed_whoever_still_hold
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_machine_does_not_wait_for_a_client_that_does_not_hear_of_the_end() {
+async fn a_machine_ends_with_its_session_even_where_a_client_reads_nothing_more() {
     let harness = TestHarness::new();
     let session = harness.open().await;
     session.promote("a command").await.unwrap();
@@ -59,7 +59,7 @@ async fn a_machine_does_not_wait_for_a_client_that_does_not_hear_of_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_the_house_ends_every_session_and_gives_up_every_machine() {
+async fn closing_the_registry_ends_every_session_and_every_machine() {
     let harness = TestHarness::new();
     let sessions: [Arc<Session>; 2] = [harness.open().await, harness.open().await];
     sessions[0].promote("a command").await.unwrap();
@@ -70,7 +70,7 @@ async fn closing_the_house_ends_every_session_and_gives_up_every_machine() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_pauses_at_its_end_wakes_with_its_state() {
+async fn a_session_that_pauses_at_its_end_resumes_with_its_state() {
     let harness = TestHarness::new();
     let session = harness.open_with(CreateSession { timeout: seconds(10), at_end: AtEnd::Pause, ..asked() }).await;
     run(&session, "x = 1").await;
@@ -88,7 +88,7 @@ async fn a_session_that_pauses_at_its_end_wakes_with_its_state() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn there_are_bounds_for_a_caller_for_all_and_for_contexts_and_what_ended_does_not_count() {
+async fn sessions_are_limited_per_caller_and_in_all_and_contexts_per_session_and_ended_ones_do_not_count() {
     let sessions = Config { max_sessions: 3, max_per_caller: 2, max_contexts: 2, ..Config::default() };
     let harness = TestHarness::of(Plan { sessions, ..Plan::default() });
     let open = async |user: &str| harness.sessions.create(&caller(user), asked()).await;

@@ -1,4 +1,4 @@
-//! Kernels here: what becomes of them, and of the state in them, when a cell does not end well.
+//! Local kernels: what becomes of them, and of their state, when a cell does not end by itself.
 
 use bytes::Bytes;
 use switchtower_contract::Exit;
@@ -27,7 +27,7 @@ async fn a_cell_that_is_stopped_leaves_the_state_before_it_and_uses_up_its_numbe
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kernel_that_is_lost_is_made_again_and_its_cells_run_once_more_and_unheard() {
+async fn a_lost_kernel_is_rebuilt_and_its_cells_run_again_without_output() {
     let harness = TestHarness::without_machines();
     let session = harness.open().await;
     run(&session, "x = 1\nprint heard").await;
@@ -44,7 +44,7 @@ async fn a_kernel_that_is_lost_is_made_again_and_its_cells_run_once_more_and_unh
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_state_that_cannot_be_made_again_is_an_error_that_names_the_cell_once_and_then_the_context_begins_anew() {
+async fn a_state_that_cannot_be_rebuilt_is_one_error_that_names_the_cell_and_then_the_context_starts_anew() {
     let harness = TestHarness::without_machines();
     let session = harness.open().await;
     run(&session, "x = 1").await;
@@ -65,7 +65,7 @@ async fn a_state_that_cannot_be_made_again_is_an_error_that_names_the_cell_once_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cell_that_took_long_may_take_as_long_again() {
+async fn a_cell_that_took_long_may_take_as_long_in_a_rebuild() {
     let harness = TestHarness::without_machines();
     let session = harness.open().await;
     run(&session, "x = 1\nwork 200").await;
@@ -73,7 +73,7 @@ async fn a_cell_that_took_long_may_take_as_long_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cell_that_was_refused_a_module_does_not_take_the_state_with_it() {
+async fn a_cell_that_was_refused_a_module_leaves_the_state() {
     let harness = TestHarness::without_machines();
     let session = harness.open().await;
     assert_eq!(told(&session, "x = 1\nimport pandas").await, "wasm: 1 | ModuleNotFoundError: No module named 'pandas'");
@@ -82,7 +82,7 @@ async fn a_cell_that_was_refused_a_module_does_not_take_the_state_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn restarting_a_context_ends_the_cell_that_runs_in_it_and_those_that_wait_here_and_on_a_machine() {
+async fn restarting_a_context_ends_the_cell_that_runs_in_it_and_those_that_wait_locally_and_on_a_machine() {
     for moves in [false, true] {
         let harness = TestHarness::new();
         let session = harness.open().await;

@@ -1,4 +1,4 @@
-//! A session moves to a machine: when, with what, and what becomes of it when it cannot.
+//! The move of a session to a machine: when, with what, and what happens where it cannot move.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const NEEDY: &str = "import pandas";
 const OBVIOUS: &str = "import pandas\npandas.x = 1";
 
 #[tokio::test(start_paused = true)]
-async fn a_cell_that_needs_a_machine_in_the_middle_begins_there_from_the_state_before_it() {
+async fn a_cell_that_needs_a_machine_in_the_middle_starts_there_from_the_state_before_it() {
     let harness = TestHarness::new();
     let session = harness.open().await;
     run(&session, "x = 1\nprint heard").await;
@@ -31,7 +31,7 @@ async fn a_cell_that_needs_a_machine_in_the_middle_begins_there_from_the_state_b
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_out_different_there_is_told_to_begin_anew() {
+async fn output_that_comes_out_different_on_the_machine_starts_again() {
     let harness = TestHarness::new();
     let session = harness.open().await;
     let moved = told(&session, "x = PLACE\nx\nsleep(1)\nimport pandas\nx").await;
@@ -39,7 +39,7 @@ async fn what_comes_out_different_there_is_told_to_begin_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_obviously_needs_a_machine_never_opens_a_kernel_here() {
+async fn a_cell_or_command_that_obviously_needs_a_machine_opens_no_local_kernel() {
     let harness = TestHarness::new();
     let (cell, command) = (harness.open().await, harness.open().await);
     cell.files().write("/tmp/a", "given".into()).unwrap();
@@ -67,7 +67,7 @@ async fn the_contexts_of_a_session_share_one_machine_and_take_their_own_state_th
 }
 
 #[tokio::test(start_paused = true)]
-async fn contexts_that_nothing_runs_in_come_along_at_once_and_a_file_that_was_removed_does_not() {
+async fn idle_contexts_move_along_at_once_and_a_removed_file_does_not() {
     let harness = TestHarness::new();
     let session = harness.open().await;
     let other = session.open_context(None).await.unwrap().id;
@@ -82,7 +82,7 @@ async fn contexts_that_nothing_runs_in_come_along_at_once_and_a_file_that_was_re
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sandbox_that_turns_out_to_be_gone_costs_the_client_nothing_but_time() {
+async fn a_prewarmed_sandbox_that_is_gone_is_replaced_without_an_error() {
     let harness = TestHarness::new();
     let session = harness.open().await;
     run(&session, "x = 1").await;
@@ -99,7 +99,7 @@ async fn a_sandbox_that_turns_out_to_be_gone_costs_the_client_nothing_but_time()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_context_that_was_busy_follows_later_unless_it_wrote_files_that_have_gone_on_without_it() {
+async fn a_busy_context_follows_later_unless_it_wrote_files() {
     let harness = TestHarness::new();
     let session = harness.open().await;
     let (reads, writes) = (session.open_context(None).await.unwrap().id, session.open_context(None).await.unwrap().id);
@@ -117,7 +117,7 @@ async fn a_context_that_was_busy_follows_later_unless_it_wrote_files_that_have_g
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_another_context_writes_during_the_move_arrives() {
+async fn what_another_context_writes_during_the_move_reaches_the_machine() {
     let harness = TestHarness::new();
     harness.machines.mood().applying = seconds(5);
     let session = harness.open().await;
@@ -146,7 +146,7 @@ async fn a_command_gets_the_machine_as_soon_as_there_is_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_move_that_is_broken_off_leaves_the_session_where_it_was() {
+async fn an_interrupted_move_leaves_the_session_where_it_was() {
     let harness = TestHarness::new();
     harness.machines.mood().applying = seconds(5);
     let session = harness.open().await;
@@ -162,7 +162,7 @@ async fn a_move_that_is_broken_off_leaves_the_session_where_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_state_that_cannot_be_taken_along_stays_where_it_is_and_the_error_says_why() {
+async fn a_state_that_cannot_move_stays_where_it_is_and_the_error_says_why() {
     let harness = TestHarness::new();
     let stay = async |first: &str, why: &str| {
         let session = harness.open().await;
@@ -185,7 +185,7 @@ async fn a_state_that_cannot_be_taken_along_stays_where_it_is_and_the_error_says
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_no_machine_is_to_be_had_the_error_says_so_and_when_to_come_back() {
+async fn where_no_machine_is_available_the_error_says_so_and_when_to_retry() {
     let refused = Fault::Refused { reason: "20 are running".to_owned(), retry_after: Some(seconds(7)) };
     let down = Fault::Unavailable { reason: "nobody answers".to_owned() };
     let mut text = String::new();

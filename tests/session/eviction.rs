@@ -1,4 +1,4 @@
-//! Kernels that nobody uses give their memory back, and nobody notices.
+//! Idle kernels give their memory back, and clients do not notice.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use super::harness::{Plan, TestHarness, run, seconds, told};
 const KERNEL: u64 = (3 + 1) << 20;
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_kernel_is_spilled_and_its_cells_run_again_once_when_it_is_needed() {
+async fn an_idle_kernel_is_evicted_and_its_cells_run_again_once_when_it_is_needed() {
     let harness = TestHarness::new();
     let session = harness.open().await;
     run(&session, "x = 1\nprint heard").await;
     run(&session, "x += 1").await;
     assert_eq!(harness.sessions.kernel_memory(), KERNEL);
-    harness.passes(seconds(599)).await;
+    harness.run_maintenance(seconds(599)).await;
     assert_eq!(harness.here.kernels(), 1);
-    harness.passes(seconds(3)).await;
+    harness.run_maintenance(seconds(3)).await;
     assert_eq!((harness.here.kernels(), harness.sessions.kernel_memory()), (0, 0));
     harness.here.log();
     assert_eq!(told(&session, "x").await, "wasm: 3 | = 2");
@@ -28,7 +28,7 @@ async fn an_idle_kernel_is_spilled_and_its_cells_run_again_once_when_it_is_neede
 }
 
 #[tokio::test(start_paused = true)]
-async fn beyond_the_limit_of_memory_the_longest_idle_goes_first_and_what_is_dear_last() {
+async fn above_the_memory_limit_the_longest_idle_kernel_is_evicted_first_and_expensive_ones_last() {
     let sessions = Config { memory: 2 * KERNEL, ..Config::default() };
     let harness = TestHarness::of(Plan { sessions, ..Plan::default() });
     let mut opened = Vec::new();
@@ -38,7 +38,7 @@ async fn beyond_the_limit_of_memory_the_longest_idle_goes_first_and_what_is_dear
         tokio::time::sleep(seconds(1)).await;
     }
     assert_eq!((harness.here.kernels(), harness.sessions.kernel_memory()), (4, 4 * KERNEL));
-    harness.passes(Duration::from_millis(10)).await;
+    harness.run_maintenance(Duration::from_millis(10)).await;
     assert_eq!((harness.here.kernels(), harness.sessions.kernel_memory()), (2, 2 * KERNEL));
     // One and two were made again; the dear one, which was idle for longest, and the latest were not.
     harness.here.log();
@@ -49,7 +49,7 @@ async fn beyond_the_limit_of_memory_the_longest_idle_goes_first_and_what_is_dear
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kernel_in_use_or_that_could_not_be_made_again_is_not_spilled() {
+async fn a_kernel_in_use_or_that_cannot_be_rebuilt_is_not_evicted() {
     let sessions = Config { memory: 0, ..Config::default() };
     let harness = TestHarness::of(Plan { sessions, ..Plan::default() });
     let (busy, torn) = (harness.open().await, harness.open().await);
@@ -57,18 +57,18 @@ async fn a_kernel_in_use_or_that_could_not_be_made_again_is_not_spilled() {
     harness.here.mood().tears = true;
     run(&torn, "x = 1").await;
     harness.here.mood().tears = false;
-    let (heard, ()) = tokio::join!(run(&busy, "sleep 5\nx"), harness.passes(seconds(4)));
+    let (heard, ()) = tokio::join!(run(&busy, "sleep 5\nx"), harness.run_maintenance(seconds(4)));
     assert_eq!(heard.told(), "wasm: 2 | = 1");
     assert_eq!((harness.here.kernels(), harness.sessions.kernel_memory()), (2, 2 * KERNEL));
     assert_eq!(told(&torn, "x").await, "wasm: 2 | = 1");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kernel_that_was_broken_off_is_not_counted_any_more() {
+async fn a_kernel_lost_to_an_interrupt_counts_no_memory() {
     let harness = TestHarness::new();
     let session = harness.open().await;
     run(&session, "x = 1").await;
     assert!(timeout(seconds(1), run(&session, "sleep 5")).await.is_err());
-    harness.passes(Duration::from_millis(10)).await;
+    harness.run_maintenance(Duration::from_millis(10)).await;
     assert_eq!(harness.sessions.kernel_memory(), 0);
 }
