@@ -80,7 +80,7 @@ impl Storable for Record {
 pub struct Config {
     /// The latest records that are kept in memory; 0: none.
     pub max_records: usize,
-    /// A file to which every record is appended as a line of JSON; absent: none.
+    /// A file to which every record is appended as a line of JSON. Not set: none.
     pub file: Option<PathBuf>,
     /// Whether records hold the source of programs.
     pub source: bool,

@@ -317,7 +317,7 @@ impl Walk<'_> {
                     Ok(ran) => ran,
                     // Cut short like this, it has had all the time that it was given.
                     Err(_) if Instant::now() >= deadline => Ok(timed_out(given)),
-                    Err(_) => Err(Fault::Lost { reason: "no end long after its deadline".to_owned() }),
+                    Err(_) => Err(Fault::Lost { reason: "run did not return within its grace period".to_owned() }),
                 };
                 interpreter = held.sandbox()?.interpreter();
                 match &ran {
