@@ -1,5 +1,5 @@
-//! What was analysed and decided before. Both are pure, so their answers may be remembered; what makes them is kept with
-//! them whole, and asked for again where any of it differs.
+//! Remembers profiles and decisions. Analysis and rules are pure, so a result holds while all inputs are equal; the inputs are
+//! stored with it. How busy the tiers are is an input only where a rule may read it.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,7 +39,7 @@ struct Question {
     memory: Option<u64>,
 }
 
-/// The very same, and held on to, so that no other can come to lie in its place.
+/// Equal only to the same allocation, which it keeps alive so that its address is not used again.
 struct Same<T>(Arc<T>);
 
 impl<T> PartialEq for Same<T> {
@@ -57,14 +57,20 @@ impl Memo {
         Self { known: Mutex::new(LruCache::new(MOST)) }
     }
 
-    /// The request's profile and decision.
+    /// Returns the request's profile and decision.
     pub(crate) fn decide(
         &self,
         digest: Digest,
         request: &Request,
         rules: Arc<Rules>,
-        statuses: Vec<TierStatus>,
+        mut statuses: Vec<TierStatus>,
     ) -> (Arc<Profile>, Result<Decision, Undecided>) {
+        if !rules.reads_load() {
+            // The rules get what the question has, so a decision never rests on what the question leaves out.
+            for status in &mut statuses {
+                (status.running, status.queued) = (0, 0);
+            }
+        }
         let question = Question {
             rules: Same(rules),
             statuses,
@@ -99,5 +105,46 @@ impl Memo {
 
     fn known(&self) -> std::sync::MutexGuard<'_, LruCache<Digest, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use switchtower_contract::Program;
+    use switchtower_contract::scripted::{Scripted, Settings};
+
+    use super::*;
+    use crate::request::RequestLimits;
+    use crate::seed::Seed;
+    use crate::tier::{self, Tier, Tiers};
+
+    /// Whether the second decision, under another load, was the remembered one.
+    fn is_remembered(rules: Rules) -> bool {
+        let backend = Arc::new(Scripted::new(1, Settings::default()));
+        let tiers = Tiers::new([Tier::new("wasm".into(), backend, tier::Config::default(), &Seed::fixed(1))]);
+        let request = Request::new(Program::python("1 + 1"), &RequestLimits::default()).unwrap();
+        let (memo, rules, digest) = (Memo::new(), Arc::new(rules), Digest::of(&request.program));
+        let decide = |queued| {
+            let mut statuses = tiers.statuses();
+            statuses[0].queued = queued;
+            memo.decide(digest, &request, rules.clone(), statuses).1.unwrap()
+        };
+        decide(0);
+        memo.known().get_mut(&digest).unwrap().last.as_mut().unwrap().1.reason = "remembered".to_owned();
+        decide(5).reason == "remembered"
+    }
+
+    fn with_rule(code: &str) -> Rules {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("first.rhai"), format!("fn decide(facts) {{ {code} }}")).unwrap();
+        Rules::load(folder.path()).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_decision_is_remembered_while_the_load_changes_unless_a_rule_may_read_it() {
+        assert!(is_remembered(Rules::builtin()));
+        assert!(is_remembered(with_rule("if facts.tiers[0].up { return (); } ()")));
+        assert!(!is_remembered(with_rule("if facts.tiers[0].queued > 9 { return (); } ()")));
+        assert!(!is_remembered(with_rule("for tier in facts.tiers { for key in tier.keys() { tier[key] } } ()")));
     }
 }

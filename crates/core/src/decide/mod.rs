@@ -7,6 +7,7 @@
 pub mod cases;
 mod engine;
 mod facts;
+mod load;
 pub mod reload;
 mod rules;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::engine::engine;
 use super::facts::facts;
+use super::load;
 use crate::analyse::Profile;
 use crate::decide::Undecided;
 use crate::request::Request;
@@ -24,6 +25,7 @@ const FILE_BYTES: u64 = 256 << 10;
 /// A compiled set of rules: files in the order of their names, `default` last.
 pub struct Rules {
     files: Vec<File>,
+    reads_load: bool,
 }
 
 struct File {
@@ -128,7 +130,14 @@ impl Rules {
             let name = source.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             Ok(File { name, path: source.path.clone(), ast })
         });
-        Ok(Self { files: files.collect::<Result<_, _>>()? })
+        let reads_load = sources.iter().any(|source| load::is_read(&source.text));
+        Ok(Self { files: files.collect::<Result<_, _>>()?, reads_load })
+    }
+
+    /// Returns true if a rule may read how busy the tiers are. Where none does, the router shows them all idle, so that a
+    /// decision can be remembered while the load changes.
+    pub fn reads_load(&self) -> bool {
+        self.reads_load
     }
 
     /// The files of this set, in the order in which they are asked.
