@@ -73,7 +73,7 @@ impl Inputs {
             (None, input) => input.clone(),
         };
         Ok(Program {
-            language: Language::Python,
+            language: Language::default(),
             source: source.read()?,
             stdin,
             files: self.files.iter().map(|path| file(path)).collect::<Result<_, _>>()?,

@@ -51,7 +51,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Checks a backend against every promise that applies to its offer.
+/// Checks the runs of a backend against every promise that applies to its offer.
 pub async fn run_suite(backend: &dyn Backend, programs: &TestPrograms) -> Report {
     let suite = Suite { backend, programs, offer: backend.offer() };
     let mut report = Report::default();

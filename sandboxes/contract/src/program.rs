@@ -57,10 +57,11 @@ pub enum Randomness {
     Seeded(u64),
 }
 
-/// A programming language.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// A programming language. The default is the language of requests that name none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Language {
+    #[default]
     Python,
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use switchtower_contract::{Backend, Events, Exit, Fault, Language, Output, Program, Spec};
+use switchtower_contract::{Backend, Events, Exit, Fault, Output, Program, Spec};
 
 use super::limits;
 
@@ -69,7 +69,7 @@ async fn observe(backend: &dyn Backend, program: &Program) -> Result<Observation
 }
 
 async fn once(backend: &dyn Backend, program: &Program) -> Result<Observation, Fault> {
-    let mut sandbox = backend.open(&Spec::new(Language::Python)).await?;
+    let mut sandbox = backend.open(&Spec::new(program.language)).await?;
     let (events, mut from) = Events::channel();
     let mut output = Output::default();
     let limits = limits();
@@ -95,8 +95,8 @@ mod tests {
 
     use async_trait::async_trait;
     use switchtower_contract::{
-        Event, InterpreterId, Isolation, Kernels, Limits, Location, Machine, Maintenance, Modules, Offer, Outcome,
-        Sandbox, Usage,
+        Event, InterpreterId, Isolation, Kernels, Language, Limits, Location, Machine, Maintenance, Modules, Offer,
+        Outcome, Sandbox, Usage,
     };
 
     use super::*;

@@ -31,6 +31,30 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// Returns the profile of a program that may run but about which nothing is known, for this reason: no proof, and any
+    /// side effect is possible.
+    pub(super) fn unknown(reason: &str, lines: u32) -> Self {
+        let reason = Reason { text: reason.to_owned(), line: None };
+        Self {
+            class: Class::Unknown,
+            score: 0.0,
+            signals: Vec::new(),
+            imports: Vec::new(),
+            effects: BTreeSet::new(),
+            files: Reach::None,
+            side_effects: SideEffects::World,
+            memory: 0,
+            verdict: Verdict {
+                deterministic: false,
+                reasons: vec![Reason { text: format!("it is not analysed: {}", reason.text), line: None }],
+                doubt: Some(reason.clone()),
+            },
+            parses: true,
+            unread: Some(reason),
+            lines,
+        }
+    }
+
     /// The signal of that name, where it was found.
     pub fn signal(&self, name: &str) -> Option<&Signal> {
         self.signals.iter().find(|signal| signal.name == name)

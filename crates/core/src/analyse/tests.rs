@@ -38,6 +38,17 @@ fn workloads() -> Option<Vec<Value>> {
 const MISLABELLED: &str = "dev-nondeterministic-0035";
 
 #[test]
+fn a_program_in_a_language_without_an_analyser_has_no_proof_and_may_do_anything() {
+    let file = File { path: "data.csv".to_owned(), content: vec![0; 10] };
+    let program = Program { files: vec![file], ..Program::python("puts 1\nputs 2") };
+    let profile = super::analyse_with(None, &program);
+    assert_eq!((profile.class, profile.score, profile.lines), (Class::Unknown, 0.0, 2));
+    assert_eq!((profile.side_effects, profile.memory), (SideEffects::World, 40));
+    assert!(profile.parses && !profile.verdict.deterministic && profile.verdict.doubt.is_some());
+    assert_eq!(profile.unread.unwrap().text, "python programs are not analysed");
+}
+
+#[test]
 fn no_program_of_the_workloads_that_varies_is_called_deterministic() {
     let Some(items) = workloads() else { return };
     let (mut stable, mut proven, mut wrong) = (0, 0, Vec::new());

@@ -184,7 +184,7 @@ impl Case {
 fn standing(name: &str, tier: &Tier) -> TierStatus {
     TierStatus {
         tier: TierName::from(name),
-        languages: vec![Language::Python],
+        languages: Language::ALL.to_vec(),
         modules: tier.modules.as_ref().map_or(Modules::Any, Modules::named),
         isolation: tier.isolation,
         location: tier.location,

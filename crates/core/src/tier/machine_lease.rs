@@ -81,7 +81,7 @@ impl Tier {
         let _slot = self.queue.slot(&caller.user, priority).await.map_err(AttemptError::NoSlot)?;
         let permit = self.permit(None).map_err(AttemptError::Open)?;
         recorder.start();
-        let lent = self.sandbox(&Spec::new(Language::Python), self.config.open_timeout, attempt).await;
+        let lent = self.sandbox(&Spec::new(Language::default()), self.config.open_timeout, attempt).await;
         if let Some(permit) = permit {
             permit.tells(lent.as_ref().err());
         }

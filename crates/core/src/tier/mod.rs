@@ -20,9 +20,7 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use switchtower_contract::{
-    Backend, Fault, Kernel, KernelOptions, Kernels, Language, Need, Offer, Spec, byte_size, rounded,
-};
+use switchtower_contract::{Backend, Fault, Kernel, KernelOptions, Kernels, Need, Offer, Spec, byte_size, rounded};
 use tokio::time::timeout;
 
 pub use attempt::Attempt;
@@ -121,9 +119,9 @@ impl Tier {
         let chance = Mutex::new(seed.fork(name.as_str()).rng());
         let queue = FairQueue::new(name.clone(), config.queue.clone());
         let breaker = config.breaker.clone().map(|config| Breaker::new(name.clone(), config));
-        let pool = config.pool.clone().map(|pool| {
-            let spec = Spec::new(offer.languages.first().copied().unwrap_or(Language::Python));
-            Pool::new(name.clone(), backend.clone(), spec, pool, config.open_timeout)
+        let language = offer.languages.first().copied();
+        let pool = config.pool.clone().zip(language).map(|(pool, language)| {
+            Pool::new(name.clone(), backend.clone(), Spec::new(language), pool, config.open_timeout)
         });
         Self { name, backend, offer, config, queue, breaker, pool, account: None, chance }
     }
@@ -229,7 +227,7 @@ impl Tier {
     async fn sandbox(&self, spec: &Spec, wall: Duration, attempt: u32) -> Result<SandboxGuard, Fault> {
         let most = self.config.open_timeout;
         let held = async {
-            match &self.pool {
+            match self.pool.as_ref().filter(|pool| pool.serves(spec)) {
                 Some(pool) => pool.take_attempt(wall, attempt).await.map(SandboxGuard::Lent),
                 None => self.backend.open_attempt(spec, attempt).await.map(SandboxGuard::Own),
             }

@@ -150,6 +150,11 @@ impl Pool {
         Self { inner: Arc::new(Inner { tier, backend, spec, config, opening, places, look, state }) }
     }
 
+    /// Returns whether the pool's sandboxes are fit for what this spec asks for.
+    pub fn serves(&self, spec: &Spec) -> bool {
+        self.inner.spec.language == spec.language
+    }
+
     /// Warms it, and begins to look after it. Call it inside a runtime, once.
     pub fn start(&self) {
         self.inner.fill();

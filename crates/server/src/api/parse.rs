@@ -156,7 +156,7 @@ fn env(fields: &mut Fields) -> Result<BTreeMap<String, String>, Problem> {
 
 fn language(fields: &mut Fields) -> Result<Language, Problem> {
     let allowed = Language::ALL.map(Language::name);
-    Ok(fields.named("language", &allowed)?.unwrap_or(Language::Python))
+    Ok(fields.named("language", &allowed)?.unwrap_or_default())
 }
 
 fn randomness(fields: &mut Fields) -> Result<Randomness, Problem> {

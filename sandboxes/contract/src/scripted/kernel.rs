@@ -60,7 +60,7 @@ impl ScriptedKernel {
         let mut env = self.options.env.clone();
         env.extend(cell.env.clone());
         let program = Program {
-            language: Language::Python,
+            language: Language::default(),
             source: cell.source.clone(),
             stdin: cell.stdin.clone(),
             files: Vec::new(),

@@ -60,7 +60,7 @@ impl ScriptedKernel {
 
     async fn run_script(&mut self, cell: &CellCode, rows: &RowSender) -> KernelState {
         if self.sandbox.is_none() {
-            match self.backend.open(&Spec::new(Language::Python)).await {
+            match self.backend.open(&Spec::new(Language::default())).await {
                 Ok(sandbox) => self.sandbox = Some(sandbox),
                 Err(_) => return KernelState::Disconnected,
             }

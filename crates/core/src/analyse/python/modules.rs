@@ -1,6 +1,6 @@
 //! What modules and their members mean: the work they are for, the world they touch.
 
-use super::profile::StaticEffect;
+use crate::analyse::profile::StaticEffect;
 
 /// The field of work that a module belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -295,7 +295,7 @@ mod shell_magics {
     #[test]
     fn those_of_the_analysis_are_those_of_the_python_inside() {
         let lists: serde_json::Value =
-            serde_json::from_str(include_str!("../../../../sandboxes/python/lists.json")).unwrap();
+            serde_json::from_str(include_str!("../../../../../sandboxes/python/lists.json")).unwrap();
         assert_eq!(lists["shell_magics"], serde_json::json!(super::SHELL_MAGICS));
     }
 }

@@ -136,7 +136,7 @@ impl Places {
 
 /// Attributes that are sets whatever they are asked of: views of a mapping under `-` and `&`, and what sympy calls the
 /// parts of an expression.
-pub(in crate::analyse) fn gives_a_set(attribute: &str) -> bool {
+pub(in crate::analyse::python) fn gives_a_set(attribute: &str) -> bool {
     matches!(attribute, "keys" | "items" | "union" | "intersection" | "difference" | "symmetric_difference")
         || is_set_attribute(attribute)
 }
@@ -147,7 +147,7 @@ pub(super) fn is_set_attribute(attribute: &str) -> bool {
 }
 
 /// Attributes that lead out of the program into the interpreter that runs it.
-pub(in crate::analyse) fn shows_the_interpreter(attribute: &str) -> bool {
+pub(in crate::analyse::python) fn shows_the_interpreter(attribute: &str) -> bool {
     matches!(
         attribute,
         "gi_frame"

@@ -19,8 +19,8 @@ use self::receivers::Receivers;
 use super::Reasons;
 use super::allowed::{self, Member};
 use super::hazard::{Hazard, Place, Places};
-use crate::analyse::definitions::Definitions;
-use crate::analyse::imports::Imports;
+use crate::analyse::python::definitions::Definitions;
+use crate::analyse::python::imports::Imports;
 
 /// Adds to `reasons` whatever ends the proof.
 pub(super) fn judge(body: &[Stmt], imports: &Imports<'_>, own: &Definitions<'_>, reasons: &mut Reasons) {

@@ -6,9 +6,9 @@ use ruff_text_size::{Ranged, TextSize};
 
 use super::forms::is_special;
 use super::{Fields, Walk};
-use crate::analyse::imports::Path;
-use crate::analyse::verdict::allowed;
-use crate::analyse::verdict::hazard::Place;
+use crate::analyse::python::imports::Path;
+use crate::analyse::python::verdict::allowed;
+use crate::analyse::python::verdict::hazard::Place;
 
 impl<'a> Walk<'a, '_> {
     pub(super) fn decorators(&mut self, decorators: &'a [Decorator]) {

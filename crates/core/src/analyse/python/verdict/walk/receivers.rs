@@ -3,7 +3,7 @@
 use ruff_python_ast::visitor::{self, Visitor};
 use ruff_python_ast::{Expr, Stmt, StmtFunctionDef};
 
-use crate::analyse::definitions::Definitions;
+use crate::analyse::python::definitions::Definitions;
 
 /// Names that are nothing but the first parameter of methods that are called on an object, or on a class.
 #[derive(Debug, Clone, Copy, Default)]

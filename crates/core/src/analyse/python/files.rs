@@ -3,7 +3,7 @@
 use ruff_python_ast::{Expr, FStringPart, InterpolatedStringElement};
 use switchtower_contract::python::OWN_FOLDERS;
 
-use super::profile::Reach;
+use crate::analyse::profile::Reach;
 
 /// Arguments within arguments that are still followed.
 const STEPS: usize = 8;

@@ -2,7 +2,7 @@
 
 /// A function that pandas knows by this name, and that gives the same every time. By a name it finds any method, those
 /// that draw, or show an address, among them.
-pub(in crate::analyse::verdict) fn is_aggregate(name: &str) -> bool {
+pub(in crate::analyse::python::verdict) fn is_aggregate(name: &str) -> bool {
     matches!(
         name,
         "abs"
@@ -46,7 +46,7 @@ pub(in crate::analyse::verdict) fn is_aggregate(name: &str) -> bool {
 
 /// A kind of elements that holds numbers, texts or objects: no dates, which are read from text, and no bytes, of which
 /// some may be nobody's.
-pub(in crate::analyse::verdict) fn is_kind(text: &str) -> bool {
+pub(in crate::analyse::python::verdict) fn is_kind(text: &str) -> bool {
     let plain = text.trim_start_matches(['<', '>', '=', '|']);
     let sized =
         |kind: char| plain.strip_prefix(kind).is_some_and(|size| size.bytes().all(|byte| byte.is_ascii_digit()));
@@ -120,7 +120,7 @@ pub(in crate::analyse::verdict) fn is_kind(text: &str) -> bool {
 }
 
 /// Which of its arguments by place is a kind of elements.
-pub(in crate::analyse::verdict) fn argument_kind(path: &[&str]) -> Option<usize> {
+pub(in crate::analyse::python::verdict) fn argument_kind(path: &[&str]) -> Option<usize> {
     match path {
         ["numpy", "array" | "asarray" | "zeros" | "ones" | "zeros_like" | "ones_like" | "fromiter" | "identity"] => {
             Some(1)
@@ -137,7 +137,7 @@ pub(in crate::analyse::verdict) fn argument_kind(path: &[&str]) -> Option<usize>
 }
 
 /// Functions of numpy that take a list of arguments as long as one likes, and no kind of elements among them.
-pub(in crate::analyse::verdict) fn takes_a_list(path: &[&str]) -> bool {
+pub(in crate::analyse::python::verdict) fn takes_a_list(path: &[&str]) -> bool {
     matches!(
         path,
         ["numpy", "meshgrid" | "ix_" | "broadcast_shapes" | "atleast_1d" | "atleast_2d"]

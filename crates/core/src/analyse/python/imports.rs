@@ -9,7 +9,7 @@ use ruff_text_size::{Ranged, TextSize};
 use super::modules::{self, Field};
 
 /// A module named in an import.
-pub(super) struct Named<'a> {
+pub(super) struct ImportedModule<'a> {
     pub module: &'a str,
     pub optional: bool,
     pub used: Cell<bool>,
@@ -59,7 +59,7 @@ struct Bound<'a> {
 /// everywhere, which errs on the side of seeing too much.
 #[derive(Default)]
 pub(super) struct Imports<'a> {
-    pub modules: Vec<Named<'a>>,
+    pub modules: Vec<ImportedModule<'a>>,
     /// A name that stands for two different things, the first found.
     pub torn: Option<&'a str>,
     /// Some module gives all its names.
@@ -230,7 +230,13 @@ impl<'a> Imports<'a> {
     }
 
     fn add(&mut self, module: &'a str, optional: bool, at: TextSize) -> usize {
-        self.modules.push(Named { module, optional, used: Cell::new(false), at, field: modules::field(module) });
+        self.modules.push(ImportedModule {
+            module,
+            optional,
+            used: Cell::new(false),
+            at,
+            field: modules::field(module),
+        });
         self.modules.len() - 1
     }
 

@@ -6,12 +6,12 @@
 use ruff_python_ast::{Expr, ExprCall};
 
 use super::{Member, tables};
-use crate::analyse::modules::top;
-use crate::analyse::survey::is_number;
-use crate::analyse::verdict::hazard::Hazard;
+use crate::analyse::python::modules::top;
+use crate::analyse::python::survey::is_number;
+use crate::analyse::python::verdict::hazard::Hazard;
 
 /// True for the packages of this file.
-pub(in crate::analyse::verdict) fn is_science(module: &str) -> bool {
+pub(in crate::analyse::python::verdict) fn is_science(module: &str) -> bool {
     matches!(top(module), "numpy" | "pandas" | "scipy" | "sklearn")
 }
 
@@ -325,12 +325,12 @@ fn is_distribution(name: &str) -> bool {
 }
 
 /// Members that are the same every time only where a call says so.
-pub(in crate::analyse::verdict) fn wants_a_seed(path: &[&str]) -> bool {
+pub(in crate::analyse::python::verdict) fn wants_a_seed(path: &[&str]) -> bool {
     matches!(path, ["sklearn", ..] | ["scipy", "stats", _, "rvs"])
 }
 
 /// Why a call of something known is not the same every time, for what it is given.
-pub(in crate::analyse::verdict) fn objection(path: &[&str], call: &ExprCall) -> Option<&'static str> {
+pub(in crate::analyse::python::verdict) fn objection(path: &[&str], call: &ExprCall) -> Option<&'static str> {
     if !path.first().is_some_and(|module| is_science(module)) {
         return None;
     }
@@ -461,7 +461,7 @@ pub(in crate::analyse::verdict) fn objection(path: &[&str], call: &ExprCall) -> 
 }
 
 /// Methods of arrays, tables, distributions and models whose results hold no surprise.
-pub(in crate::analyse::verdict) fn method(name: &str) -> bool {
+pub(in crate::analyse::python::verdict) fn method(name: &str) -> bool {
     matches!(
         name,
         // Arrays.
@@ -538,7 +538,7 @@ pub(super) fn made_by_method(name: &str) -> Option<Hazard> {
 }
 
 /// Attributes that are no values but ways to them.
-pub(in crate::analyse::verdict) fn accessor(name: &str) -> Option<Hazard> {
+pub(in crate::analyse::python::verdict) fn accessor(name: &str) -> Option<Hazard> {
     match name {
         "loc" | "iloc" | "at" | "iat" | "str" => Some(Hazard::Accessor),
         // Of a table they are data, of lists and dictionaries methods.
@@ -548,7 +548,7 @@ pub(in crate::analyse::verdict) fn accessor(name: &str) -> Option<Hazard> {
 }
 
 /// Methods whose first argument is called, for itself or in a list or dictionary.
-pub(in crate::analyse::verdict) fn calls_back(name: &str) -> bool {
+pub(in crate::analyse::python::verdict) fn calls_back(name: &str) -> bool {
     matches!(name, "apply" | "map" | "agg" | "aggregate" | "transform" | "filter")
 }
 
@@ -568,12 +568,12 @@ pub(super) fn attribute(name: &str) -> bool {
 }
 
 /// Attributes of tables and arrays that a program may set: names and shapes.
-pub(in crate::analyse::verdict) fn is_stored(name: &str) -> bool {
+pub(in crate::analyse::python::verdict) fn is_stored(name: &str) -> bool {
     matches!(name, "columns" | "index" | "name" | "names" | "shape")
 }
 
 /// Names under which arrays and tables have what is not allowed: a program's own must not hide it.
-pub(in crate::analyse::verdict) fn hides(name: &str) -> bool {
+pub(in crate::analyse::python::verdict) fn hides(name: &str) -> bool {
     matches!(
         name,
         "sample"

@@ -3,7 +3,7 @@
 use super::modules::is_shell_magic;
 use crate::request::SideEffects;
 
-use super::profile::{Class, Profile, Reach, Reason, StaticEffect};
+use crate::analyse::profile::{Class, Profile, Reach, Reason, StaticEffect};
 
 pub(super) struct Cell<'a> {
     /// What is Python of it.

@@ -19,8 +19,8 @@ use ruff_text_size::TextSize;
 use self::hazard::Hazard;
 use super::Lines;
 use super::imports::Imports;
-use super::profile::{Reason, StaticEffect, Verdict};
 use super::survey::Survey;
+use crate::analyse::profile::{Reason, StaticEffect, Verdict};
 
 /// Reasons that are kept; one is enough.
 const KEPT: usize = 8;

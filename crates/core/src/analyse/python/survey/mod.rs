@@ -15,12 +15,12 @@ pub(super) use self::forms::is_number;
 use self::forms::{certain_calls, defined, is_true, leaves, same_name};
 use super::bounds::Bounds;
 use super::definitions::Definitions;
-use super::draws::Draws;
+use super::dynamic_access;
 use super::imports::Imports;
 use super::modules;
-use super::profile::{Reach, StaticEffect};
+use super::random::Draws;
 use super::verdict::hazard::{gives_a_set, shows_the_interpreter};
-use super::ways_out;
+use crate::analyse::profile::{Reach, StaticEffect};
 
 /// The largest of something, and where it was.
 #[derive(Debug, Clone, Copy, Default)]
@@ -194,12 +194,12 @@ impl<'a> Survey<'a> {
 impl Survey<'_> {
     /// A path may lead through one module to another.
     pub(super) fn passes(&mut self, path: &[&str]) {
-        self.way_out |= path.iter().skip(1).any(|segment| ways_out::attribute(segment));
+        self.way_out |= path.iter().skip(1).any(|segment| dynamic_access::attribute(segment));
     }
 
     fn attribute(&mut self, attribute: &ExprAttribute) {
         self.sets |= gives_a_set(attribute.attr.as_str());
-        self.way_out |= ways_out::attribute(attribute.attr.as_str());
+        self.way_out |= dynamic_access::attribute(attribute.attr.as_str());
         if shows_the_interpreter(attribute.attr.as_str()) {
             self.inner.get_or_insert(attribute.start());
         }
@@ -317,7 +317,7 @@ impl<'a> Visitor<'a> for Survey<'a> {
                     "input" => self.reads_input(name.start()),
                     "set" | "frozenset" => self.sets = true,
                     "open" => self.opens += 1,
-                    name => self.way_out |= ways_out::name(name),
+                    name => self.way_out |= dynamic_access::name(name),
                 }
                 if let Some(path) = self.imports.name(&name.id) {
                     // A module that is handed on as a value: what is done with it is not seen.

@@ -14,8 +14,8 @@ use ruff_text_size::{Ranged, TextSize};
 
 use super::Reasons;
 use super::allowed;
-use crate::analyse::definitions::Definitions;
-use crate::analyse::imports::Imports;
+use crate::analyse::python::definitions::Definitions;
+use crate::analyse::python::imports::Imports;
 
 const REASON: &str = "what it does when memory, stack or time runs out may be caught";
 

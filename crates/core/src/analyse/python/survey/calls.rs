@@ -6,9 +6,9 @@ use ruff_text_size::{Ranged, TextSize};
 
 use super::Survey;
 use super::forms::{is_number, is_seed, literal};
-use crate::analyse::modules::{self, Chance};
 use crate::analyse::profile::{Reach, StaticEffect};
-use crate::analyse::{arrays, files, imports};
+use crate::analyse::python::modules::{self, Chance};
+use crate::analyse::python::{arrays, files, imports};
 
 impl<'a> Survey<'a> {
     /// A path is read, with or without being called.

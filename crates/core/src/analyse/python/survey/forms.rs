@@ -18,7 +18,7 @@ pub(super) fn literal(expr: &Expr) -> Option<&str> {
 }
 
 /// A number that stands in the source.
-pub(in crate::analyse) fn is_number(expr: &Expr) -> bool {
+pub(in crate::analyse::python) fn is_number(expr: &Expr) -> bool {
     matches!(expr, Expr::NumberLiteral(_))
 }
 

@@ -9,10 +9,10 @@ use super::forms::{
     held, is_dotted, is_plain_spec, is_reserved, is_set_operation, is_special, is_the_same_everywhere, is_update,
     is_view, looks_inside, may_backtrack, reads_memory,
 };
-use crate::analyse::imports::Path;
-use crate::analyse::verdict::allowed::{self, Member};
-use crate::analyse::verdict::hazard::{Hazard, Place, is_set_attribute};
-use crate::analyse::verdict::methods;
+use crate::analyse::python::imports::Path;
+use crate::analyse::python::verdict::allowed::{self, Member};
+use crate::analyse::python::verdict::hazard::{Hazard, Place, is_set_attribute};
+use crate::analyse::python::verdict::methods;
 
 impl<'a> Walk<'a, '_> {
     /// The hazard that an expression makes, by its form alone. Where it cannot be told in a few steps it is none, and the

@@ -4,8 +4,8 @@ use ruff_python_ast::{Expr, ExprCall};
 use ruff_text_size::Ranged;
 
 use super::Walk;
-use crate::analyse::verdict::allowed;
-use crate::analyse::verdict::hazard::{Hazard, Place};
+use crate::analyse::python::verdict::allowed;
+use crate::analyse::python::verdict::hazard::{Hazard, Place};
 
 const SHOWS_MEMORY: &str = "the memory of an array may be shown";
 

@@ -10,20 +10,21 @@ use switchtower_contract::Program;
 use super::cell::Cell;
 use super::depth::{self, Depth};
 use super::imports::Imports;
+use super::modules;
 use super::survey::Survey;
-use super::{Lines, caught, module, side_effects};
+use super::{Lines, catch_panic, module_of_file, side_effects};
 use crate::request::SideEffects;
 
 /// What a program may have left behind that ended with an exception at this line, where the line is an import at the top
 /// level of the program: only what stands before it has run. Anything else may have done all that the program can do.
-pub fn side_effects_before_import(program: &Program, line: u32) -> SideEffects {
+pub(in crate::analyse) fn side_effects_before_import(program: &Program, line: u32) -> SideEffects {
     let source = program.source.as_str();
     let is_plain = !source.contains('\0') && Cell::of(source).python == source;
     if !is_plain || !matches!(depth::of(source), Depth::Shallow) {
         return SideEffects::World;
     }
-    let own: BTreeSet<&str> = program.files.iter().filter_map(|file| module(&file.path)).collect();
-    let of_text = caught(|| before(source, line, &own)).unwrap_or(SideEffects::World);
+    let own: BTreeSet<&str> = program.files.iter().filter_map(|file| module_of_file(&file.path)).collect();
+    let of_text = catch_panic(|| before(source, line, &own)).unwrap_or(SideEffects::World);
     if program.files.is_empty() { of_text } else { of_text.max(SideEffects::Sandbox) }
 }
 
@@ -38,7 +39,7 @@ fn before(source: &str, line: u32, own: &BTreeSet<&str>) -> SideEffects {
     let imports = Imports::of(body);
     let survey = Survey::of(body, &imports);
     // What is among its own files runs the program's own code when it is imported.
-    if imports.modules.iter().any(|named| own.contains(super::modules::top(named.module))) {
+    if imports.modules.iter().any(|named| own.contains(modules::top(named.module))) {
         return SideEffects::World;
     }
     side_effects::of_prefix(&imports, &survey)

@@ -4,10 +4,10 @@
 //! names. A module that is not known to be harmless, a name or an attribute by which interpreters are left (`getattr`,
 //! `__subclasses__`, `os`, `system`), code that makes code: each of them ends the proof.
 
-use super::imports::{Imports, Named};
+use super::imports::{ImportedModule, Imports};
 use super::modules::{Field, field, top};
-use super::profile::StaticEffect;
 use super::survey::Survey;
+use crate::analyse::profile::StaticEffect;
 use crate::request::SideEffects;
 
 pub(super) fn of(imports: &Imports<'_>, survey: &Survey<'_>) -> SideEffects {
@@ -18,7 +18,8 @@ pub(super) fn of(imports: &Imports<'_>, survey: &Survey<'_>) -> SideEffects {
 /// As [`of`], for the beginning of a program: a module that it imports and does not use there has only been loaded.
 pub(super) fn of_prefix(imports: &Imports<'_>, survey: &Survey<'_>) -> SideEffects {
     let named = imports.modules.iter();
-    let is_known = |named: &Named<'_>| is_harmless(named.module) || !named.used.get() && loads_quietly(named.module);
+    let is_known =
+        |named: &ImportedModule<'_>| is_harmless(named.module) || !named.used.get() && loads_quietly(named.module);
     of_known(imports, survey, named.into_iter().all(is_known) && dynamic(survey).all(is_harmless))
 }
 

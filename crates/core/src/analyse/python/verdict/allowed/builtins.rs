@@ -1,10 +1,10 @@
 //! Builtins, and where their arguments go.
 
 use super::Member;
-use crate::analyse::verdict::hazard::{Hazard, Place};
+use crate::analyse::python::verdict::hazard::{Hazard, Place};
 
 /// What is known of a builtin that the program has not bound itself.
-pub(in crate::analyse::verdict) fn builtin(name: &str) -> Option<Member> {
+pub(in crate::analyse::python::verdict) fn builtin(name: &str) -> Option<Member> {
     use Member::{Calls, Class, Keeps, Makes, Value};
     Some(match name {
         "list" | "tuple" | "dict" | "bytes" | "bytearray" | "sum" | "next" | "callable" => Class,
@@ -27,7 +27,7 @@ pub(in crate::analyse::verdict) fn builtin(name: &str) -> Option<Member> {
 }
 
 /// Where the argument of a builtin goes.
-pub(in crate::analyse::verdict) fn argument(builtin: &str, index: usize, count: usize, keyed: bool) -> Place {
+pub(in crate::analyse::python::verdict) fn argument(builtin: &str, index: usize, count: usize, keyed: bool) -> Place {
     match builtin {
         "map" | "filter" if index == 0 => Place::Callback,
         "isinstance" | "issubclass" if index == 1 => Place::Type,
@@ -44,12 +44,12 @@ pub(in crate::analyse::verdict) fn argument(builtin: &str, index: usize, count: 
 }
 
 /// Builtins that a place where programs run may have replaced by its own, whose text is an address.
-pub(in crate::analyse::verdict) fn is_replaced(name: &str) -> bool {
+pub(in crate::analyse::python::verdict) fn is_replaced(name: &str) -> bool {
     matches!(name, "print" | "input" | "exit" | "quit")
 }
 
 /// Builtins that stay dangerous where a program gives their names to something else too.
-pub(in crate::analyse::verdict) fn is_dangerous(name: &str) -> bool {
+pub(in crate::analyse::python::verdict) fn is_dangerous(name: &str) -> bool {
     matches!(
         name,
         "id" | "hash"

@@ -1,7 +1,7 @@
 //! Exceptions that mean the same in every process, and contexts that let exceptions pass.
 
 /// A builtin exception that tells nothing of memory, stack or time, and is no base of one that does.
-pub(in crate::analyse::verdict) fn is_narrow(name: &str) -> bool {
+pub(in crate::analyse::python::verdict) fn is_narrow(name: &str) -> bool {
     matches!(
         name,
         "ArithmeticError"
@@ -29,7 +29,7 @@ pub(in crate::analyse::verdict) fn is_narrow(name: &str) -> bool {
 }
 
 /// The same of a module's exceptions.
-pub(in crate::analyse::verdict) fn is_narrow_member(path: &[&str]) -> bool {
+pub(in crate::analyse::python::verdict) fn is_narrow_member(path: &[&str]) -> bool {
     matches!(
         path,
         ["json", "JSONDecodeError"]
@@ -40,6 +40,6 @@ pub(in crate::analyse::verdict) fn is_narrow_member(path: &[&str]) -> bool {
 }
 
 /// What is entered by `with` and does nothing about an exception.
-pub(in crate::analyse::verdict) fn lets_pass(path: &[&str]) -> bool {
+pub(in crate::analyse::python::verdict) fn lets_pass(path: &[&str]) -> bool {
     matches!(path, ["numpy", "errstate" | "printoptions"])
 }

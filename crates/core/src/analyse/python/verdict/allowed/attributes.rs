@@ -1,10 +1,10 @@
 //! Methods, attributes and bases of builtin and allowed types.
 
 use super::science;
-use crate::analyse::verdict::hazard::{Hazard, Place};
+use crate::analyse::python::verdict::hazard::{Hazard, Place};
 
 /// Methods of builtin and allowed types whose results hold no surprise.
-pub(in crate::analyse::verdict) fn method(name: &str) -> bool {
+pub(in crate::analyse::python::verdict) fn method(name: &str) -> bool {
     matches!(
         name,
         // str, bytes
@@ -42,13 +42,13 @@ pub(in crate::analyse::verdict) fn method(name: &str) -> bool {
 }
 
 /// Methods that show nothing of a set's order.
-pub(in crate::analyse::verdict) fn set_method(name: &str) -> bool {
+pub(in crate::analyse::python::verdict) fn set_method(name: &str) -> bool {
     matches!(name, "add" | "discard" | "remove" | "update" | "clear" | "issubset" | "issuperset" | "isdisjoint")
         || made_by_method(name) == Some(Hazard::Set)
 }
 
 /// Methods that show nothing of the address of a hash, a buffer or a generator.
-pub(in crate::analyse::verdict) fn object_method(name: &str) -> bool {
+pub(in crate::analyse::python::verdict) fn object_method(name: &str) -> bool {
     matches!(
         name,
         "hexdigest"
@@ -72,7 +72,7 @@ pub(in crate::analyse::verdict) fn object_method(name: &str) -> bool {
 }
 
 /// What a method makes that must not be seen.
-pub(in crate::analyse::verdict) fn made_by_method(name: &str) -> Option<Hazard> {
+pub(in crate::analyse::python::verdict) fn made_by_method(name: &str) -> Option<Hazard> {
     match name {
         "union" | "intersection" | "difference" | "symmetric_difference" => Some(Hazard::Set),
         // Views are harmless to print, but `&` and `-` make sets of them.
@@ -82,7 +82,7 @@ pub(in crate::analyse::verdict) fn made_by_method(name: &str) -> Option<Hazard> 
 }
 
 /// Where the argument of a method goes.
-pub(in crate::analyse::verdict) fn method_argument(name: &str) -> Place {
+pub(in crate::analyse::python::verdict) fn method_argument(name: &str) -> Place {
     match name {
         "join" | "extend" | "extendleft" | "update" | "fromkeys" | "writelines" | "subtract" => Place::Consumed,
         "union"
@@ -98,7 +98,7 @@ pub(in crate::analyse::verdict) fn method_argument(name: &str) -> Place {
 }
 
 /// Attributes of builtin and allowed types that hold data.
-pub(in crate::analyse::verdict) fn attribute(name: &str) -> bool {
+pub(in crate::analyse::python::verdict) fn attribute(name: &str) -> bool {
     matches!(
         name,
         "real"
@@ -129,7 +129,7 @@ pub(in crate::analyse::verdict) fn attribute(name: &str) -> bool {
 }
 
 /// Bases from which a class inherits a text without an address.
-pub(in crate::analyse::verdict) fn base(name: &str) -> bool {
+pub(in crate::analyse::python::verdict) fn base(name: &str) -> bool {
     matches!(
         name,
         "Enum"
