@@ -12,7 +12,7 @@ mod workers;
 use std::time::Duration;
 
 use switchtower_contract::Backend;
-use switchtower_contract::conformance::{PYTHON, TestPrograms, run_suite};
+use switchtower_contract::conformance::{PYTHON, TestPrograms, run_kernel_suite, run_suite};
 
 use harness::harness;
 
@@ -24,6 +24,9 @@ fn conforms(backend: &dyn Backend) {
     let report = harness().block_on(run_suite(backend, &PROGRAMS));
     report.verdict().unwrap();
     assert!(report.kept.len() >= 25, "{report}");
+    let report = harness().block_on(run_kernel_suite(backend, &PROGRAMS));
+    report.verdict().unwrap();
+    assert!(report.kept.len() >= 15, "{report}");
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! language, and the scripted one, are held to the same promises. A backend that runs programs in real time is tested in
 //! real time, the scripted one under a paused clock.
 
+mod kernels;
+mod machines;
 mod programs;
 mod promises;
 
@@ -17,7 +19,7 @@ use crate::limits::Limits;
 use crate::outcome::Outcome;
 use crate::program::{Language, Program};
 
-pub use programs::{PYTHON, SCRIPTED, TestPrograms};
+pub use programs::{PYTHON, SCRIPTED, TestPrograms, TestService};
 
 /// The result of the suite.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,6 +37,13 @@ pub struct BrokenPromise {
 }
 
 impl Report {
+    fn add(&mut self, promise: &'static str, checked: Checked) {
+        match checked {
+            Ok(()) => self.kept.push(promise),
+            Err(seen) => self.broken.push(BrokenPromise { promise, seen }),
+        }
+    }
+
     /// Returns `Ok` when every promise was kept.
     ///
     /// # Errors
@@ -56,6 +65,17 @@ pub async fn run_suite(backend: &dyn Backend, programs: &TestPrograms) -> Report
     let suite = Suite { backend, programs, offer: backend.offer() };
     let mut report = Report::default();
     promises::all(&suite, &mut report).await;
+    report
+}
+
+/// Checks the kernels of a backend or of its machines, and the machines, where its offer has them.
+pub async fn run_kernel_suite(backend: &dyn Backend, programs: &TestPrograms) -> Report {
+    let suite = Suite { backend, programs, offer: backend.offer() };
+    let mut report = Report::default();
+    kernels::all(&suite, &mut report).await;
+    if suite.offer.machine {
+        machines::all(&suite, &mut report).await;
+    }
     report
 }
 
@@ -105,11 +125,19 @@ impl Suite<'_> {
 
 /// Runs a program while reading its events, as a tier does.
 async fn run_in(sandbox: &mut dyn Sandbox, program: &Program, limits: &Limits) -> RunReport {
+    let (ended, events, took) = collect(async |events| sandbox.run(program, limits, &events).await).await;
+    let mut output = Output::default();
+    events.iter().cloned().for_each(|event| output.push(event));
+    RunReport { ended, output, events, took }
+}
+
+/// Runs something that sends events and reads them meanwhile. Returns its result, the events and the time it took.
+async fn collect<T>(run: impl AsyncFnOnce(Events) -> T) -> (T, Vec<Event>, Duration) {
     let (events, mut from) = Events::channel();
     let started = tokio::time::Instant::now();
     let mut seen = Vec::new();
     let ended = {
-        let mut run = std::pin::pin!(sandbox.run(program, limits, &events));
+        let mut run = std::pin::pin!(run(events));
         loop {
             tokio::select! {
                 biased;
@@ -123,9 +151,7 @@ async fn run_in(sandbox: &mut dyn Sandbox, program: &Program, limits: &Limits) -
     while let Ok(event) = from.try_recv() {
         seen.push(event);
     }
-    let mut output = Output::default();
-    seen.iter().cloned().for_each(|event| output.push(event));
-    RunReport { ended, output, events: seen, took }
+    (ended, seen, took)
 }
 
 impl RunReport {
@@ -137,13 +163,29 @@ impl RunReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scripted::{Scripted, Settings};
+    use crate::scripted::{AfterInterrupt, Scripted, Settings};
 
     #[tokio::test(start_paused = true)]
     async fn a_scripted_backend_keeps_every_promise() {
         let report = run_suite(&Scripted::default(), &SCRIPTED).await;
         report.verdict().unwrap();
         assert!(report.kept.len() >= 20, "{report}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn scripted_kernels_and_machines_keep_every_promise() {
+        for after_interrupt in [AfterInterrupt::Lost, AfterInterrupt::StateKept] {
+            for machine in [false, true] {
+                let mut settings = Settings { kernels: Some(after_interrupt), ..Settings::default() };
+                settings.offer.machine = machine;
+                settings.offer.replayable = !machine;
+                let backend = Scripted::new(1, settings);
+                let report = run_kernel_suite(&backend, &SCRIPTED).await;
+                report.verdict().unwrap();
+                assert!(report.kept.len() >= if machine { 17 } else { 15 }, "{report}");
+                assert_eq!((backend.counts().kernels, backend.counts().live), (0, 0));
+            }
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -27,6 +27,10 @@ pub struct TestPrograms {
     pub read: &'static str,
     /// Prints the content of the file `given.txt`.
     pub file: &'static str,
+    /// Writes the text `made` to the file `made.txt`.
+    pub write: &'static str,
+    /// Prints the content of the file `made.txt`.
+    pub read_made: &'static str,
     /// Prints the environment variable `GIVEN`.
     pub variable: &'static str,
     /// Never ends, using the processor.
@@ -47,8 +51,19 @@ pub struct TestPrograms {
     pub random: &'static str,
     /// Imports a module that this backend does not provide; the module's name.
     pub missing_module: Option<(&'static str, &'static str)>,
+    /// A service that every machine of the backend has.
+    pub service: Option<TestService>,
     /// How long after its deadline a run may end.
     pub tolerance: Duration,
+}
+
+/// A service that answers GET requests.
+#[derive(Debug, Clone, Copy)]
+pub struct TestService {
+    pub port: u16,
+    pub path: &'static str,
+    /// The status of its answer.
+    pub status: u16,
 }
 
 /// Python. A backend's own test adds a module that the backend does not provide.
@@ -62,6 +77,8 @@ pub const PYTHON: TestPrograms = TestPrograms {
     exit: "import sys\nsys.exit(3)",
     read: "print(input())",
     file: "print(open('given.txt').read(), end='')",
+    write: "with open('made.txt', 'w') as file:\n    _ = file.write('made')",
+    read_made: "print(open('made.txt').read(), end='')",
     variable: "import os\nprint(os.environ['GIVEN'])",
     spin: "while True:\n    pass",
     sleep: "import time\ntime.sleep(3600)",
@@ -72,6 +89,7 @@ pub const PYTHON: TestPrograms = TestPrograms {
     clock: "import time\nprint(time.time_ns())",
     random: "import random\nprint(random.random())",
     missing_module: None,
+    service: None,
     tolerance: Duration::from_millis(500),
 };
 
@@ -86,6 +104,8 @@ pub const SCRIPTED: TestPrograms = TestPrograms {
     exit: "exit 3",
     read: "read",
     file: "cat given.txt",
+    write: "write made.txt made",
+    read_made: "cat made.txt",
     variable: "env GIVEN",
     spin: "spin",
     sleep: "sleep 60m",
@@ -96,5 +116,6 @@ pub const SCRIPTED: TestPrograms = TestPrograms {
     clock: "clock",
     random: "random",
     missing_module: Some(("need module pandas", "pandas")),
+    service: Some(TestService { port: 80, path: "/hello", status: 200 }),
     tolerance: Duration::from_millis(2),
 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{BrokenPromise, Checked, Report, RunReport, Suite, run_in};
+use super::{Checked, Report, RunReport, Suite, run_in};
 use crate::backend::Maintenance;
 use crate::events::Event;
 use crate::fault::{Fault, Need};
@@ -12,10 +12,7 @@ use crate::program::{File, Randomness};
 
 macro_rules! hold {
     ($suite:expr, $report:expr, $($function:ident: $promise:literal,)+) => {
-        $(match $function($suite).await {
-            Ok(()) => $report.kept.push($promise),
-            Err(seen) => $report.broken.push(BrokenPromise { promise: $promise, seen }),
-        })+
+        $($report.add($promise, $function($suite).await);)+
     };
 }
 
