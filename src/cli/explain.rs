@@ -167,16 +167,16 @@ program.py: algorithm, score 1.180
   calls                  0.010        4.00     0.040
   loops                  0.200        2.00     0.400      3
   loop_nesting           0.500        1.00     0.500      4
-  chance                 0.200        1.00     0.200      5
+  randomness             0.200        1.00     0.200      5
 
   imports     random
-  effects     chance
+  effects     randomness
   leaves      nothing behind
   same again  not sure
               line 5: it draws randomness that no literal seed fixes
   route       wasm
   rule        default.local
-  because     imports only random; asks for chance: runs in wasm
+  because     imports only random; asks for randomness: runs in wasm
 ");
     }
 
