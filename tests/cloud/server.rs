@@ -157,11 +157,11 @@ async fn doctor_and_health_report_a_template_that_does_not_exist_and_how_to_fix_
         findings.as_array().unwrap().iter().find(of_cloud).unwrap().clone()
     };
     for (template, state) in
-        [("prod", "well"), ("prod:default", "well"), ("staging", "lacking"), ("prod:v9", "lacking")]
+        [("prod", "ok"), ("prod:default", "ok"), ("staging", "missing"), ("prod:v9", "missing")]
     {
         let finding = doctor(template);
         assert_eq!(finding["state"], state, "{template}: {finding}");
-        if state == "lacking" {
+        if state == "missing" {
             let detail = finding["detail"].as_str().unwrap();
             assert!(detail.contains("not found") || detail.contains("does not exist"), "{detail}");
             assert!(finding["remedy"].as_str().unwrap().contains("e2b template build"), "{finding}");
