@@ -355,16 +355,16 @@ impl Kernel for ToyKernel {
         Ok(CellOutcome { outcome, changes, tape, alive })
     }
 
-    /// It knows the two things that are asked of kernels: to tell its state, and to come to a state that is told.
+    /// It knows the two things that the host runs in kernels: to export the state, and to restore one.
     async fn run_internal(&mut self, code: &str, _: Duration) -> Result<String, Fault> {
-        let Some((_, given)) = code.rsplit_once(".arrive(") else { return Ok(json!(self.names).to_string()) };
+        let Some((_, given)) = code.rsplit_once(".restore.restore(") else { return Ok(json!(self.names).to_string()) };
         let given = serde_json::Deserializer::from_str(given).into_iter::<String>().next();
         let mut given = given.unwrap().unwrap();
         if given.starts_with('/') {
             given = String::from_utf8(self.files.lock().unwrap()[&given].clone()).unwrap();
         }
         let given: Value = serde_json::from_str(&given).unwrap();
-        Ok(self.arrives(&given).await.to_string())
+        Ok(self.restore(&given).await.to_string())
     }
 
     async fn restart(&mut self) -> Result<(), Fault> {
@@ -378,8 +378,8 @@ impl Kernel for ToyKernel {
 }
 
 impl ToyKernel {
-    /// Runs the cells again and looks whether every name is what it was.
-    async fn arrives(&mut self, given: &Value) -> Value {
+    /// Runs the cells again and compares every name with what it was.
+    async fn restore(&mut self, given: &Value) -> Value {
         let cells = given["cells"].as_array().unwrap();
         let limits = Limits { wall: Duration::MAX, memory: 0, output: 0, escalation: Escalation::Never };
         for told in cells {
@@ -397,7 +397,7 @@ impl ToyKernel {
                 ..Cell::default()
             };
             apply(&self.files, &cell.changes);
-            if told["cut"] == true {
+            if told["incomplete"] == true {
                 continue;
             }
             self.seen.note(format!("ran {}", cell.source.replace('\n', "; ")));
@@ -408,14 +408,16 @@ impl ToyKernel {
             };
             tokio::join!(run, async { while said.recv().await.is_some() {} });
         }
-        let mut told = given["told"].as_object().unwrap().iter();
+        let mut told = given["state"].as_object().unwrap().iter();
         match told.find(|(name, value)| self.names.get(*name).map(String::as_str) != value.as_str()) {
-            None => json!({ "ok": true }),
+            None => json!({ "ok": true, "ms": 1 }),
             Some((name, _)) => {
                 let (sets, adds) = (format!("{name} ="), format!("{name} +="));
                 let names = |line: &str| line.starts_with(&sets) || line.starts_with(&adds);
                 let set = cells.iter().rfind(|cell| cell["code"].as_str().unwrap().lines().any(names)).unwrap();
-                json!({ "ok": false, "cell": set["number"], "name": name, "why": "it came out different there" })
+                json!({
+                    "ok": false, "cell": set["number"], "name": name, "reason": "it came out different there", "ms": 1,
+                })
             }
         }
     }
