@@ -1,4 +1,4 @@
-//! The line from outside: through the door, by the command, in a simulation, with programs that agents send.
+//! The product from outside: over HTTP, by the command line, in a simulation, with programs that agents send.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
 

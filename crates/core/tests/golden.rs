@@ -1,5 +1,7 @@
 //! The stored forms: golden files of every schema stay readable, and the newest are what is written today.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
+
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -7,4 +7,3 @@ pub mod e2b;
 mod layers;
 pub mod service;
 
-pub use service as http;
