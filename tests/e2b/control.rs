@@ -218,7 +218,7 @@ async fn a_callers_own_limit_is_a_429_and_a_full_server_a_503() {
     }
     insta::assert_snapshot!(text, @r#"
     429 {"code":429,"message":"you have reached the maximum number of concurrent sandboxes (1)"} [false]
-    503 {"code":503,"message":"overloaded: this server may have 2 sessions at once: end one, or wait until one ends"} [5]
+    503 {"code":503,"message":"overloaded: this server may have 2 sessions at once: wait until one ends"} [5]
     "#);
 }
 
