@@ -111,7 +111,7 @@ async fn a_program_that_may_have_had_effects_or_continued_without_a_module_is_no
     assert_eq!(attempted, ["e2b raised"]);
     let note = walked.note.unwrap();
     assert!(
-        note.contains("the tier dedicated may have it, but was not attempted: the program may have had effects"),
+        note.contains("the tier dedicated may have it, but was not tried: the program may have had effects"),
         "{note}"
     );
     // Inside a function, what ran before is not known.
@@ -134,7 +134,7 @@ async fn a_module_that_no_cloud_has_is_tried_in_each_and_the_note_names_them() {
     let note = walked.note.unwrap();
     assert_eq!(
         note,
-        "it needs the module no_such_module_anywhere, which none of the tiers that were attempted provides (e2b, dedicated); \
+        "it needs the module no_such_module_anywhere, which none of the tiers that were tried provides (e2b, dedicated); \
          a tier that has it is needed: none is configured"
     );
     let errors = received.iter().filter(|event| matches!(event, Event::Error(_))).count();

@@ -260,7 +260,7 @@ async fn running_programs_and_kernels_end_with_a_killed_server() {
         ("SWITCHTOWER_NATIVE_ENABLED", "true"),
         ("SWITCHTOWER_NATIVE_FOLDER", alias.folder().to_str().unwrap()),
         ("SWITCHTOWER_NATIVE_WORKERS", "1"),
-        ("SWITCHTOWER_NATIVE_KERNELS", "1"),
+        ("SWITCHTOWER_NATIVE_KERNEL_WORKERS", "1"),
     ];
     let mut server = crate::served::Server::start_with(None, &variables).await;
     let (status, session) = server.ask("POST", "/v1/sessions", None, json!({})).await;

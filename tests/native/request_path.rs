@@ -22,7 +22,7 @@ async fn start_workers(stand_in: Option<&StandIn>, folder: &Path, workers: &str)
         ("SWITCHTOWER_NATIVE_ENABLED", "true"),
         ("SWITCHTOWER_NATIVE_FOLDER", folder),
         ("SWITCHTOWER_NATIVE_WORKERS", workers),
-        ("SWITCHTOWER_NATIVE_KERNELS", "1"),
+        ("SWITCHTOWER_NATIVE_KERNEL_WORKERS", "1"),
     ];
     Server::start_with(stand_in, &variables).await
 }
@@ -98,7 +98,7 @@ async fn endless_programs_of_other_callers_do_not_delay_a_small_one() {
         let mut variables = vec![
             ("SWITCHTOWER_NATIVE_ENABLED", "true"),
             ("SWITCHTOWER_NATIVE_FOLDER", folder),
-            ("SWITCHTOWER_NATIVE_KERNELS", "1"),
+            ("SWITCHTOWER_NATIVE_KERNEL_WORKERS", "1"),
         ];
         variables.extend(set);
         let server = Server::start_as_usual(&variables).await;

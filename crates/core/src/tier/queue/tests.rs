@@ -376,7 +376,7 @@ fn settings_under_which_nothing_could_run_are_named() {
     assert_eq!(Config::default().problem(), None);
     assert_eq!(
         problem(Config { slots: 0, ..Config::default() }),
-        "slots is 0: nothing would ever run, at least 1 is needed"
+        "slots must be at least 1: with 0 nothing would ever run"
     );
     assert!(problem(Config { per_user: 0, ..Config::default() }).starts_with("per_user must be"));
     assert!(problem(Config { length_per_user: Some(0), ..Config::default() }).starts_with("length_per_user must be"));
