@@ -579,7 +579,7 @@ UNLIKE = [
 
 def restore_sources():
     """Returns name and text of the restoring modules, in the order in which the host sends them."""
-    rust = (PYTHON.parents[1] / "crates" / "core" / "src" / "session" / "transfer_sources.rs").read_text()
+    rust = (PYTHON.parents[1] / "crates" / "core" / "src" / "session" / "state_transfer" / "sources.rs").read_text()
     folder = PYTHON / "transfer" / "_switchtower" / "state_transfer" / "restore"
     names = dict.fromkeys(re.findall(r"/restore/(\w+)\.py", rust))
     return [(name, (folder / f"{name}.py").read_text()) for name in names]
@@ -666,7 +666,7 @@ class StateTransfer(Case):
 
 def main():
     if site := os.environ.get("SITE"):
-        sys.path.insert(0, site)
+        sys.path.insert(0, os.path.abspath(site))
     sys.path[:] = [folder for folder in sys.path if folder != str(HERE) and ("site-packages" not in folder or not site)]
     os._real_exit = os._exit
     sys.modules["_switchtower_host"] = host()

@@ -191,7 +191,7 @@ def guest(binary, case):
 
 def restore_sources():
     """Returns name and text of the restoring modules, in the order in which the host sends them."""
-    with open(ROOT + "/crates/core/src/session/transfer_sources.rs") as file:
+    with open(ROOT + "/crates/core/src/session/state_transfer/sources.rs") as file:
         names = list(dict.fromkeys(re.findall(r"/restore/(\w+)\.py", file.read())))
     folder = PYTHON + "/transfer/_switchtower/state_transfer/restore"
     return [(name, open(f"{folder}/{name}.py").read()) for name in names]
