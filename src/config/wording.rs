@@ -16,7 +16,7 @@ pub(super) fn refusal(setting: &str, message: &str) -> String {
     if let Some((found, expected)) =
         message.strip_prefix("unknown variant ").and_then(|rest| rest.split_once(", expected "))
     {
-        return format!("{setting} must be {}, not {found}", expected);
+        return format!("{setting} must be {expected}, not {found}");
     }
     if let Some((found, expected)) =
         message.strip_prefix("unknown field ").and_then(|rest| rest.split_once(", expected "))

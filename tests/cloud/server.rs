@@ -156,9 +156,7 @@ async fn doctor_and_health_report_a_template_that_does_not_exist_and_how_to_fix_
         let of_cloud = |finding: &&Value| ["E2B", "tier e2b"].contains(&finding["what"].as_str().unwrap());
         findings.as_array().unwrap().iter().find(of_cloud).unwrap().clone()
     };
-    for (template, state) in
-        [("prod", "ok"), ("prod:default", "ok"), ("staging", "missing"), ("prod:v9", "missing")]
-    {
+    for (template, state) in [("prod", "ok"), ("prod:default", "ok"), ("staging", "missing"), ("prod:v9", "missing")] {
         let finding = doctor(template);
         assert_eq!(finding["state"], state, "{template}: {finding}");
         if state == "missing" {

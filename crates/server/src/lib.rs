@@ -6,4 +6,3 @@ pub mod e2b;
 #[cfg(test)]
 mod layers;
 pub mod service;
-

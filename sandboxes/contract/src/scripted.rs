@@ -223,7 +223,7 @@ impl Backend for Scripted {
         let interpreter = InterpreterId::next();
         Ok(Box::new(ScriptedSandbox {
             backend: self.clone(),
-            variables: BTreeMap::new(),
+            workspace: Workspace::default(),
             interpreter,
             files: Files::default(),
             is_open: Arc::new(AtomicBool::new(true)),
@@ -251,7 +251,8 @@ impl Kernels for Scripted {
 struct ScriptedSandbox {
     backend: Scripted,
     interpreter: InterpreterId,
-    variables: BTreeMap<String, String>,
+    /// Keeps its variables from run to run, one that is dropped in the middle included.
+    workspace: Workspace,
     /// The files of a machine, shared by its kernels.
     files: Files,
     is_open: Arc<AtomicBool>,
@@ -269,10 +270,9 @@ impl Sandbox for ScriptedSandbox {
         let script = Script::parse(&program.source);
         let given = program.files.iter().map(|file| (home_path(&file.path), Bytes::from(file.content.clone())));
         let files: Files = Arc::new(Mutex::new(given.collect()));
-        let mut workspace = Workspace { variables: std::mem::take(&mut self.variables), files, ..Workspace::default() };
-        let ended = Run::new(&self.backend, &mut workspace, program, limits, events).run(&script, delay).await;
-        self.variables = workspace.variables;
-        let outcome = ended?;
+        (self.workspace.files, self.workspace.changes) = (files, Vec::new());
+        let run = Run::new(&self.backend, &mut self.workspace, program, limits, events);
+        let outcome = run.run(&script, delay).await?;
         if lost {
             return Err(Fault::Lost { reason: "connection lost, as scripted".to_owned() });
         }
@@ -280,7 +280,7 @@ impl Sandbox for ScriptedSandbox {
     }
 
     async fn reset(&mut self) -> Result<(), Fault> {
-        self.variables.clear();
+        self.workspace.variables.clear();
         self.interpreter = InterpreterId::next();
         Ok(())
     }
