@@ -14,7 +14,7 @@ const FIELD: &str = "schema";
 pub trait Storable: Serialize + DeserializeOwned {
     /// Its name in messages and golden files.
     const NAME: &'static str;
-    /// The schema that [`write`] writes.
+    /// The schema that [`write()`] writes.
     const SCHEMA: u32;
 }
 

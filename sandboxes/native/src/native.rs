@@ -85,7 +85,7 @@ impl Default for Config {
     }
 }
 
-/// The scientific tier. Its processes start when they are first needed, or when [`begin`](Self::begin) says so.
+/// The scientific tier. Its processes start at the first use, or by [`ensure_started`](Self::ensure_started).
 pub struct Native {
     installation: Installation,
     runtime: Arc<str>,

@@ -2,7 +2,7 @@
 //!
 //! The executable of a worker can be of another version than the process that starts it: the scientific tier is installed on
 //! its own, and an upgrade replaces files under a running server. The beginning of a ready report therefore has a form that
-//! never changes: [`MAGIC`], then the protocol (postcard, `u32`) and the version (postcard, `String`). What follows belongs
+//! never changes: `MAGIC`, then the protocol (postcard, `u32`) and the version (postcard, `String`). What follows belongs
 //! to that protocol. WorkerPool from before there were protocol versions began with another byte.
 
 use std::fmt;
@@ -79,7 +79,7 @@ pub(crate) fn accept(frame: &[u8], update: &str) -> Result<Vec<Layer>, StartErro
     started.map_err(StartError::Failed)
 }
 
-/// What follows [`MAGIC`] in the ready report of every version.
+/// What follows `MAGIC` in the ready report of every version.
 #[derive(Serialize, Deserialize)]
 struct Greeting {
     protocol: u32,

@@ -1,7 +1,7 @@
 //! One [`Record`] per request, however it ends. An [`OpenRecord`] that is dropped before it has an outcome becomes a record
 //! with the outcome `abandoned`.
 //!
-//! The latest records stay in memory; all of them go to a [`Sink`](sink::Sink) where one is configured. Environment
+//! The latest records stay in memory; all of them go to a [`sink::Sink`] where one is configured. Environment
 //! variables, standard input, files and output are in no record; the source is only where the settings say so.
 
 mod clouds;

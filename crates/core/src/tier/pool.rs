@@ -200,7 +200,7 @@ impl Pool {
         Ok(Lease::new(self.inner.clone(), entry))
     }
 
-    /// Whether as many as [`Config::ready`] have been warm at once.
+    /// Whether as many as [`Config::min_ready`] have been warm at once.
     pub fn is_ready(&self) -> bool {
         self.inner.config.min_ready == 0 || self.inner.state().was_ready
     }
