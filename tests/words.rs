@@ -17,6 +17,7 @@ const NAMES: &[(&str, &str)] = &[
     ("Told", "the event's own name"),
     ("Order", "WorkerCommand"),
     ("House", "Services, AppState"),
+    ("Undecided", "DecideError"),
     ("Trouble", "the error's own name"),
     ("Standing", "TierStatus, SessionState"),
     ("Seat", "ContextState"),

@@ -23,8 +23,8 @@ use tower::ServiceExt as _;
 
 const SLICE: Duration = Duration::from_millis(250);
 
-/// The server's door over both local tiers as they are by default, on a machine with so many cores.
-fn door(seed: u64, cores: usize) -> axum::Router {
+/// The server's API over both local tiers as they are by default, on a machine with so many cores.
+fn app(seed: u64, cores: usize) -> axum::Router {
     let config::Tiers { wasm, native } = config::Tiers::default();
     let tier = |name: &str, mut config: tier::Config, number| {
         config.queue.slots = config.queue.slots.min(cores);
@@ -50,10 +50,10 @@ fn door(seed: u64, cores: usize) -> axum::Router {
     api::app(Arc::new(router), &service::Config::default(), api::AppState::default())
 }
 
-async fn post(door: &axum::Router, path: &str, body: &Value) -> Value {
+async fn post(app: &axum::Router, path: &str, body: &Value) -> Value {
     let request = Request::post(path).header("content-type", "application/json");
     let request = request.body(Body::from(body.to_string())).unwrap();
-    let response = door.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+    let response = app.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
     serde_json::from_slice(&to_bytes(response.into_body(), usize::MAX).await.unwrap()).unwrap()
 }
 
@@ -62,7 +62,7 @@ fn program(user: &str, tier: &str, script: &str) -> Value {
 }
 
 /// Batch after batch of whatever a greedy caller may send, several at a time.
-async fn greedy(door: axum::Router, tier: &'static str, mut chance: impl Rng) {
+async fn greedy(app: axum::Router, tier: &'static str, mut chance: impl Rng) {
     loop {
         let requests: Vec<Value> = (0..100)
             .map(|_| {
@@ -78,19 +78,19 @@ async fn greedy(door: axum::Router, tier: &'static str, mut chance: impl Rng) {
                 program
             })
             .collect();
-        post(&door, "/v1/batch", &json!({ "requests": requests })).await;
+        post(&app, "/v1/batch", &json!({ "requests": requests })).await;
         // All of it may have been refused at once.
         sleep(Duration::from_secs(2)).await;
     }
 }
 
 /// How long each of a modest caller's small programs takes, which come one after the other.
-async fn modest(door: axum::Router, tier: &'static str, user: String, mut chance: impl Rng) -> Vec<Duration> {
+async fn modest(app: axum::Router, tier: &'static str, user: String, mut chance: impl Rng) -> Vec<Duration> {
     let mut took = Vec::new();
     for _ in 0..100 {
         sleep(Duration::from_millis(chance.random_range(0..400))).await;
         let came = Instant::now();
-        let answer = post(&door, "/v1/execute", &program(&user, tier, "sleep 5ms; print 2")).await;
+        let answer = post(&app, "/v1/execute", &program(&user, tier, "sleep 5ms; print 2")).await;
         assert_eq!(answer["stdout"], "2\n", "{answer}");
         took.push(came.elapsed());
     }
@@ -99,16 +99,16 @@ async fn modest(door: axum::Router, tier: &'static str, user: String, mut chance
 
 /// The time that 95 of 100 small programs do not pass; `crowd`: batches of the greedy caller at a time.
 async fn p95(seed: u64, cores: usize, tier: &'static str, callers: usize, crowd: usize) -> Duration {
-    let door = door(seed, cores);
+    let app = app(seed, cores);
     let seed = Seed::fixed(seed);
     let greedy: Vec<_> = (0..crowd)
-        .map(|number| tokio::spawn(greedy(door.clone(), tier, seed.fork(&format!("greedy {number}")).rng())))
+        .map(|number| tokio::spawn(greedy(app.clone(), tier, seed.fork(&format!("greedy {number}")).rng())))
         .collect();
     let modest: Vec<_> = (0..callers)
         .map(|number| {
             let user = format!("modest {number}");
             let chance = seed.fork(&user).rng();
-            tokio::spawn(modest(door.clone(), tier, user, chance))
+            tokio::spawn(modest(app.clone(), tier, user, chance))
         })
         .collect();
     let mut took = Vec::new();
@@ -143,8 +143,8 @@ fn jain(shares: &[f64]) -> f64 {
 }
 
 /// Programs of a caller that were answered in a minute, of which so many are asked for at a time.
-async fn answered(door: axum::Router, tier: &'static str, user: String, at_once: usize, batches: bool) -> f64 {
-    let asks = |door: axum::Router| {
+async fn answered(app: axum::Router, tier: &'static str, user: String, at_once: usize, batches: bool) -> f64 {
+    let asks = |app: axum::Router| {
         let user = user.clone();
         async move {
             let program = program(&user, tier, "sleep 20ms; print 2");
@@ -153,7 +153,7 @@ async fn answered(door: axum::Router, tier: &'static str, user: String, at_once:
                 loop {
                     let size = if batches { 100 } else { 1 };
                     let body = json!({ "requests": vec![program.clone(); size] });
-                    let answers = post(&door, "/v1/batch", &body).await;
+                    let answers = post(&app, "/v1/batch", &body).await;
                     let answers = answers["answers"].as_array().unwrap();
                     answered += answers.iter().filter(|answer| answer["stdout"] == "2\n").count() as f64;
                     // Who is refused comes back.
@@ -166,7 +166,7 @@ async fn answered(door: axum::Router, tier: &'static str, user: String, at_once:
             answered
         }
     };
-    futures_util::future::join_all((0..at_once).map(|_| asks(door.clone()))).await.iter().sum()
+    futures_util::future::join_all((0..at_once).map(|_| asks(app.clone()))).await.iter().sum()
 }
 
 #[test]
@@ -174,10 +174,10 @@ fn callers_who_want_all_that_there_is_get_the_same_by_jains_index() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     for tier in ["wasm", "native"] {
         let shares = runtime.block_on(async {
-            let door = door(7, 2);
+            let app = app(7, 2);
             // One has 2,000 requests on the way, the others two.
-            let greedy = answered(door.clone(), tier, "greedy".to_owned(), 20, true);
-            let modest = (0..4).map(|number| answered(door.clone(), tier, format!("modest {number}"), 2, false));
+            let greedy = answered(app.clone(), tier, "greedy".to_owned(), 20, true);
+            let modest = (0..4).map(|number| answered(app.clone(), tier, format!("modest {number}"), 2, false));
             let (greedy, mut shares) = tokio::join!(greedy, futures_util::future::join_all(modest));
             shares.push(greedy);
             shares

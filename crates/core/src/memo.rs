@@ -10,7 +10,7 @@ use switchtower_contract::Isolation;
 
 use crate::analyse::{Profile, analyse};
 use crate::cache::Digest;
-use crate::decide::{Decision, Rules, Undecided};
+use crate::decide::{DecideError, Decision, Rules};
 use crate::request::{CacheMode, Caller, Priority, Request, RequestKind};
 use crate::route::{TierName, TierStatus};
 
@@ -64,7 +64,7 @@ impl Memo {
         request: &Request,
         rules: Arc<Rules>,
         mut statuses: Vec<TierStatus>,
-    ) -> (Arc<Profile>, Result<Decision, Undecided>) {
+    ) -> (Arc<Profile>, Result<Decision, DecideError>) {
         if !rules.reads_load() {
             // The rules get what the question has, so a decision never rests on what the question leaves out.
             for status in &mut statuses {

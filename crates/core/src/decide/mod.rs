@@ -47,7 +47,7 @@ impl Storable for Decision {
 
 /// There is no decision.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Undecided {
+pub enum DecideError {
     /// The request names a tier that is not configured.
     #[error("unknown tier {name}: known are {}", listed(allowed))]
     UnknownTier { name: TierName, allowed: Vec<TierName> },
@@ -66,7 +66,12 @@ fn listed(names: &[TierName]) -> String {
 impl Rules {
     /// Decides. `statuses` has every tier that is configured; those below the request's isolation are not shown to the
     /// rules.
-    pub fn decide(&self, request: &Request, profile: &Profile, statuses: &[TierStatus]) -> Result<Decision, Undecided> {
+    pub fn decide(
+        &self,
+        request: &Request,
+        profile: &Profile,
+        statuses: &[TierStatus],
+    ) -> Result<Decision, DecideError> {
         if let Some(name) = &request.tier {
             return named(name, request, profile, statuses);
         }
@@ -83,7 +88,7 @@ impl Rules {
                 }
                 _ => format!("none runs {language}"),
             };
-            return Err(Undecided::NoTier { reason });
+            return Err(DecideError::NoTier { reason });
         }
         let (verdict, skipped) = self.ask(request, profile, &allowed)?;
         let (class, score) = (profile.class, profile.score);
@@ -97,24 +102,24 @@ fn named(
     request: &Request,
     profile: &Profile,
     statuses: &[TierStatus],
-) -> Result<Decision, Undecided> {
+) -> Result<Decision, DecideError> {
     let Some(standing) = statuses.iter().find(|standing| standing.tier == *name) else {
         let allowed = statuses.iter().map(|standing| standing.tier.clone()).collect();
-        return Err(Undecided::UnknownTier { name: name.clone(), allowed });
+        return Err(DecideError::UnknownTier { name: name.clone(), allowed });
     };
     if let Some(floor) = request.isolation
         && !reaches(standing, Some(floor))
     {
         let reason = format!("{name} is isolated by {}, the request asks for {floor} or more", standing.isolation);
-        return Err(Undecided::NoTier { reason });
+        return Err(DecideError::NoTier { reason });
     }
     let language = request.program.language;
     if !standing.languages.contains(&language) {
-        return Err(Undecided::NoTier { reason: format!("{name} does not run {language}") });
+        return Err(DecideError::NoTier { reason: format!("{name} does not run {language}") });
     }
     if let Some(module) = lacking(profile, standing) {
         let reason = format!("the module {module} is not in {name}: its template has no such package");
-        return Err(Undecided::NoTier { reason });
+        return Err(DecideError::NoTier { reason });
     }
     Ok(Decision {
         class: profile.class,

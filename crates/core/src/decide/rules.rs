@@ -12,7 +12,7 @@ use super::engine::engine;
 use super::facts::facts;
 use super::load;
 use crate::analyse::Profile;
-use crate::decide::Undecided;
+use crate::decide::DecideError;
 use crate::request::Request;
 use crate::route::{Leg, Route, TierStatus};
 
@@ -151,11 +151,11 @@ impl Rules {
         request: &Request,
         profile: &Profile,
         statuses: &[&TierStatus],
-    ) -> Result<(Verdict, Vec<String>), Undecided> {
+    ) -> Result<(Verdict, Vec<String>), DecideError> {
         let mut skipped = Vec::new();
         let mut facts: Dynamic = facts(request, profile, statuses).into();
         let Some((last, first)) = self.files.split_last() else {
-            return Err(Undecided::NoTier { reason: "there are no rules".to_owned() });
+            return Err(DecideError::NoTier { reason: "there are no rules".to_owned() });
         };
         for file in first {
             match file.decide(facts.clone(), statuses) {
@@ -166,7 +166,7 @@ impl Rules {
         }
         match last.decide(facts.take(), statuses)? {
             Some(verdict) => Ok((verdict, skipped)),
-            None => Err(Undecided::NoTier { reason: "no rule names a tier that stands".to_owned() }),
+            None => Err(DecideError::NoTier { reason: "no rule names a tier that stands".to_owned() }),
         }
     }
 }

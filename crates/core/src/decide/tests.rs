@@ -7,7 +7,7 @@ use std::time::Duration;
 use switchtower_contract::{Isolation, Language, Location, Modules, Price, Program};
 
 use super::reload::Reloaded;
-use super::{Decision, Rules, SharedRules, Undecided, cases};
+use super::{DecideError, Decision, Rules, SharedRules, cases};
 use crate::analyse::analyse;
 use crate::request::{Request, RequestLimits};
 use crate::route::{TierName, TierStatus};
@@ -42,7 +42,7 @@ fn statuses() -> Vec<TierStatus> {
     ]
 }
 
-fn decide(rules: &Rules, request: &Request) -> Result<Decision, Undecided> {
+fn decide(rules: &Rules, request: &Request) -> Result<Decision, DecideError> {
     rules.decide(request, &analyse(&request.program), &statuses())
 }
 
@@ -135,9 +135,9 @@ fn nothing_falls_below_the_isolation_floor() {
     let rules = compile("fn decide(facts) { #{ reason: \"all\", route: [\"native\", \"e2b\"] } }").unwrap();
     assert_eq!(route(&decide(&rules, &request).unwrap()), ["e2b"]);
     request.tier = Some("native".into());
-    assert!(matches!(decide(&rules, &request), Err(Undecided::NoTier { .. })));
+    assert!(matches!(decide(&rules, &request), Err(DecideError::NoTier { .. })));
     let none = Rules::builtin().decide(&request, &analyse(&request.program), &[]);
-    assert!(matches!(none, Err(Undecided::UnknownTier { .. })));
+    assert!(matches!(none, Err(DecideError::UnknownTier { .. })));
 }
 
 fn compile(text: &str) -> Result<Rules, super::RulesError> {
@@ -173,10 +173,10 @@ fn a_rule_cannot_run_on_nor_sleep_nor_know_the_time() {
         "42",
     ] {
         let rules = compile(&format!("fn decide(facts) {{ {body} }}")).unwrap();
-        assert!(matches!(decide(&rules, &request("1")), Err(Undecided::Rules(_))), "{body}");
+        assert!(matches!(decide(&rules, &request("1")), Err(DecideError::Rules(_))), "{body}");
     }
     let deep = compile("fn f(x) { f(x + 1) } fn decide(facts) { f(0) }").unwrap();
-    assert!(matches!(decide(&deep, &request("1")), Err(Undecided::Rules(_))));
+    assert!(matches!(decide(&deep, &request("1")), Err(DecideError::Rules(_))));
 }
 
 #[test]

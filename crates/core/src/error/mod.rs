@@ -7,7 +7,7 @@ use std::time::Duration;
 use switchtower_contract::{Fault, rounded};
 
 pub use self::class::{Class, Kind};
-use crate::decide::Undecided;
+use crate::decide::DecideError;
 use crate::memory::NoSpace;
 use crate::quota::QuotaExceeded;
 use crate::request::Invalid;
@@ -170,14 +170,14 @@ impl From<QuotaExceeded> for Error {
     }
 }
 
-impl From<Undecided> for Error {
-    fn from(undecided: Undecided) -> Self {
+impl From<DecideError> for Error {
+    fn from(undecided: DecideError) -> Self {
         match undecided {
-            Undecided::UnknownTier { allowed, .. } => {
+            DecideError::UnknownTier { allowed, .. } => {
                 Self::Invalid(Invalid::new("tier", format!("one of {}", allowed.join(", "))))
             }
-            Undecided::NoTier { reason } => Self::NoTier { reason },
-            Undecided::Rules(error) => Self::Rules { reason: error.to_string() },
+            DecideError::NoTier { reason } => Self::NoTier { reason },
+            DecideError::Rules(error) => Self::Rules { reason: error.to_string() },
         }
     }
 }

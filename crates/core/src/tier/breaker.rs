@@ -218,13 +218,13 @@ impl Inner {
 }
 
 impl Permit {
-    /// The only one that is let through, to see whether the backend is well again.
+    /// Returns whether this is the one attempt that an open breaker lets through, to see whether the backend answers again.
     pub fn is_probe(&self) -> bool {
         self.probe.is_some()
     }
 
-    /// The attempt found the backend there, or failed like this.
-    pub fn tells(mut self, fault: Option<&Fault>) {
+    /// Records how the attempt ended: `None` is a backend that answered.
+    pub fn record_outcome(mut self, fault: Option<&Fault>) {
         match fault {
             None | Some(Fault::Refused { .. } | Fault::Unsupported(_)) => self.well(),
             Some(Fault::Unavailable { .. }) => self.failed(),

@@ -83,7 +83,7 @@ impl Tier {
         recorder.start();
         let lent = self.sandbox(&Spec::new(Language::default()), self.config.open_timeout, attempt).await;
         if let Some(permit) = permit {
-            permit.tells(lent.as_ref().err());
+            permit.record_outcome(lent.as_ref().err());
         }
         lent.and_then(SandboxGuard::into_sandbox).map(MachineLease).map_err(AttemptError::Fault)
     }

@@ -204,10 +204,10 @@ impl Walk<'_> {
         let ended = self.attempts_at(tier, limits, further, &mut permit).await;
         if let Some(permit) = permit {
             match &ended {
-                Ok(_) => permit.tells(None),
+                Ok(_) => permit.record_outcome(None),
                 // Whoever asked had little time: that says nothing of the tier.
                 Err(AttemptError::Fault(Fault::Unavailable { .. })) if self.left().is_zero() => drop(permit),
-                Err(AttemptError::Fault(fault)) => permit.tells(Some(fault)),
+                Err(AttemptError::Fault(fault)) => permit.record_outcome(Some(fault)),
                 // As if it had not been there.
                 Err(AttemptError::Open(_) | AttemptError::NoSlot(_) | AttemptError::Late(_)) => drop(permit),
             }

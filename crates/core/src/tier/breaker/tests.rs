@@ -14,7 +14,7 @@ fn away() -> Fault {
 
 fn fails(breaker: &Breaker, times: usize) {
     for _ in 0..times {
-        breaker.permit().unwrap().tells(Some(&away()));
+        breaker.permit().unwrap().record_outcome(Some(&away()));
     }
 }
 
@@ -22,7 +22,7 @@ fn fails(breaker: &Breaker, times: usize) {
 async fn the_fifth_failure_in_a_row_opens_it_for_a_minute() {
     let breaker = breaker();
     fails(&breaker, 4);
-    breaker.permit().unwrap().tells(None);
+    breaker.permit().unwrap().record_outcome(None);
     fails(&breaker, 4);
     assert_eq!(breaker.status().state, State::Closed);
     fails(&breaker, 1);
@@ -40,8 +40,8 @@ async fn a_refusal_and_a_lost_run_are_no_failures() {
     let breaker = breaker();
     for _ in 0..10 {
         let refused = Fault::Refused { reason: "429".to_owned(), retry_after: Some(Duration::from_secs(1)) };
-        breaker.permit().unwrap().tells(Some(&refused));
-        breaker.permit().unwrap().tells(Some(&Fault::Lost { reason: "cut".to_owned() }));
+        breaker.permit().unwrap().record_outcome(Some(&refused));
+        breaker.permit().unwrap().record_outcome(Some(&Fault::Lost { reason: "cut".to_owned() }));
     }
     assert_eq!((breaker.status().state, breaker.status().failures), (State::Closed, 0));
 }
@@ -53,10 +53,10 @@ async fn one_probe_goes_at_a_time_and_decides() {
     advance(Duration::from_secs(60)).await;
     let probe = breaker.permit().unwrap();
     assert!(breaker.permit().is_err(), "its probe is out");
-    probe.tells(Some(&away()));
+    probe.record_outcome(Some(&away()));
     assert_eq!(breaker.status().retry_after, Some(Duration::from_secs(60)));
     advance(Duration::from_secs(60)).await;
-    breaker.permit().unwrap().tells(None);
+    breaker.permit().unwrap().record_outcome(None);
     assert_eq!(breaker.status().state, State::Closed);
     assert_eq!((breaker.status().failures, breaker.status().opened), (0, 2));
 }
@@ -67,7 +67,7 @@ async fn a_probe_that_is_dropped_leaves_room_for_the_next() {
     fails(&breaker, 5);
     advance(Duration::from_secs(60)).await;
     drop(breaker.permit().unwrap());
-    breaker.permit().unwrap().tells(None);
+    breaker.permit().unwrap().record_outcome(None);
     assert_eq!(breaker.status().state, State::Closed);
 }
 
@@ -76,8 +76,8 @@ async fn a_straggler_from_before_it_opened_changes_nothing() {
     let breaker = breaker();
     let (well, ill) = (breaker.permit().unwrap(), breaker.permit().unwrap());
     fails(&breaker, 5);
-    well.tells(None);
-    ill.tells(Some(&away()));
+    well.record_outcome(None);
+    ill.record_outcome(Some(&away()));
     assert_eq!((breaker.status().state, breaker.status().opened), (State::Open, 1));
 }
 
@@ -88,7 +88,7 @@ async fn a_reset_closes_it_and_an_old_probe_cannot_open_it() {
     advance(Duration::from_secs(60)).await;
     let probe = breaker.permit().unwrap();
     breaker.reset();
-    probe.tells(Some(&away()));
+    probe.record_outcome(Some(&away()));
     assert_eq!((breaker.status().state, breaker.status().failures), (State::Closed, 0));
 }
 
@@ -164,7 +164,7 @@ proptest! {
                         }
                     }
                     Step::Well(at) if at < permits.len() => {
-                        permits.remove(at).tells(None);
+                        permits.remove(at).record_outcome(None);
                         let (made, probe) = model.out.remove(at);
                         if probe && made == model.changes {
                             model.turn(State::Closed);
@@ -174,7 +174,7 @@ proptest! {
                         }
                     }
                     Step::Ill(at) if at < permits.len() => {
-                        permits.remove(at).tells(Some(&away()));
+                        permits.remove(at).record_outcome(Some(&away()));
                         let (made, probe) = model.out.remove(at);
                         if probe && made == model.changes {
                             model.failures += 1;
