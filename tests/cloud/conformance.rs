@@ -4,14 +4,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchtower_contract::conformance::{PYTHON, TestPrograms, run_suite};
+use switchtower_contract::conformance::{PYTHON, TestPrograms, TestService, run_kernel_suite, run_suite};
 use switchtower_e2b::{Address, Config, E2b, HttpTransport, Identity, Key, Liveness};
 use switchtower_fake_e2b::{Fake, KernelMode, Plan, Settings};
 
 use super::in_process::account;
 
 /// A missing module shows only when its import fails, and a cloud reacts more slowly than an engine.
-const PROGRAMS: TestPrograms = TestPrograms { tolerance: Duration::from_secs(3), ..PYTHON };
+const PROGRAMS: TestPrograms = TestPrograms {
+    tolerance: Duration::from_secs(3),
+    service: Some(TestService { port: 49983, path: "/health", status: 204 }),
+    ..PYTHON
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_client_keeps_every_promise_over_real_kernels() {
@@ -23,6 +27,9 @@ async fn the_client_keeps_every_promise_over_real_kernels() {
     let report = run_suite(&account, &PROGRAMS).await;
     report.verdict().unwrap();
     assert!(report.kept.len() >= 20, "{report}");
+    let report = run_kernel_suite(&account, &PROGRAMS).await;
+    report.verdict().unwrap();
+    assert!(report.kept.len() >= 18, "{report}");
     account.close(Duration::from_secs(10)).await;
     assert_eq!(fake.running(), Vec::<String>::new(), "every sandbox was ended");
     fake.close().await;
@@ -45,7 +52,7 @@ async fn e2b_itself_keeps_every_promise_where_there_is_a_key() {
     let (key, web) = (Key::new(&key).unwrap(), Arc::new(HttpTransport::new().unwrap()));
     let account = E2b::new(Config::default(), address, key, web, identity, Arc::new(move || wall.now()));
     account.sweep().await.unwrap();
-    let report = run_suite(&account, &PROGRAMS).await;
+    let (programs, kernels) = (run_suite(&account, &PROGRAMS).await, run_kernel_suite(&account, &PROGRAMS).await);
     account.close(Duration::from_secs(30)).await;
-    report.verdict().unwrap();
+    programs.verdict().and(kernels.verdict()).unwrap();
 }

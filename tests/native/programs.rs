@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use switchtower_contract::conformance::{PYTHON, TestPrograms, run_suite};
+use switchtower_contract::conformance::{PYTHON, TestPrograms, run_kernel_suite, run_suite};
 use switchtower_contract::{Backend as _, Event, Events, Exit, Fault, File, Language, Need, Spec};
 use switchtower_native::{Config, Native, WorkerLifetime};
 
@@ -28,6 +28,16 @@ fn the_backend_passes_the_conformance_suite_in_both_profiles() {
         let report = harness.block_on(run_suite(harness.of(*profile), &PROGRAMS));
         report.verdict().unwrap_or_else(|broken| panic!("{profile:?}: {broken}"));
         assert!(report.kept.len() >= 23, "{report}");
+    }
+}
+
+#[test]
+fn its_kernels_pass_the_conformance_suite_in_both_profiles() {
+    let Some(harness) = harness() else { return };
+    for profile in harness.profiles() {
+        let report = harness.block_on(run_kernel_suite(harness.of(*profile), &PROGRAMS));
+        report.verdict().unwrap_or_else(|broken| panic!("{profile:?}: {broken}"));
+        assert!(report.kept.len() >= 15, "{report}");
     }
 }
 

@@ -113,6 +113,12 @@ impl CallError {
         Self { cause: Cause::Server, status: None, message, retry_after: None, may_have_run: true }
     }
 
+    /// Returns the error of a call to a sandbox that this process has ended.
+    pub(crate) fn ended() -> Self {
+        let message = "this server has ended it".to_owned();
+        Self { cause: Cause::Gone, status: None, message, retry_after: None, may_have_run: false }
+    }
+
     /// Returns what the error means for a run, where the call did not start the program.
     pub fn fault(&self) -> Fault {
         self.fault_of(CallKind::Sandbox)

@@ -17,28 +17,36 @@ use crate::kernel::{CloudKernel, Preparation};
 use crate::limits::CallClass;
 use crate::prelude::Prelude;
 use crate::sandbox_client::SandboxClient;
-use crate::sandbox_guard::{MARGIN, SharedSandbox};
+use crate::sandbox_guard::{MARGIN, SharedSandbox, WeakSandbox};
 
 pub(crate) struct CloudMachine {
-    pub(crate) shared: SharedSandbox,
+    /// Does not keep the sandbox alive: it ends with the lease, whoever still has the machine.
+    pub(crate) sandbox: WeakSandbox,
     /// The sandbox's default context, which is prepared already. The first kernel takes it over.
     pub(crate) default_context: Context,
     pub(crate) has_kernels: Arc<AtomicBool>,
     pub(crate) prelude: Prelude,
 }
 
+impl CloudMachine {
+    fn shared(&self) -> Result<SharedSandbox, CallError> {
+        self.sandbox.upgrade().ok_or_else(CallError::ended)
+    }
+}
+
 #[async_trait]
 impl Kernels for CloudMachine {
     async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
         let opened = async {
-            let client = self.shared.running(MARGIN).await?;
+            let shared = self.shared()?;
+            let client = shared.running(MARGIN).await?;
             let (context, preparation) = if self.has_kernels.swap(true, Ordering::Relaxed) {
                 let context = interpreter::new_context(&client, options.folder.as_deref()).await?;
                 (context, Preparation::PreludeAndOptions)
             } else {
                 (self.default_context.clone(), Preparation::Options)
             };
-            Ok(CloudKernel::new(self.shared.clone(), context, self.prelude.clone(), options.clone(), preparation))
+            Ok(CloudKernel::new(shared, context, self.prelude.clone(), options.clone(), preparation))
         };
         let kernel = opened.await.map_err(|error: CallError| error.fault())?;
         Ok(Box::new(kernel))
@@ -49,7 +57,7 @@ impl Kernels for CloudMachine {
 impl Machine for CloudMachine {
     async fn call(&self, port: u16, request: Request<Bytes>) -> Result<Response<Body>, Fault> {
         let sent = async {
-            let client = self.shared.running(MARGIN).await?;
+            let client = self.shared()?.running(MARGIN).await?;
             let reservation = client.limits.operation().await?;
             let sent = client.forward(port, request).await.map_err(|error| CallError::from_transport(&error));
             drop(reservation);
@@ -62,12 +70,13 @@ impl Machine for CloudMachine {
     }
 
     async fn apply(&self, changes: &[Change]) -> Result<(), Fault> {
-        let applied = async { apply(&self.shared.running(MARGIN).await?, changes).await };
+        let applied = async { apply(&self.shared()?.running(MARGIN).await?, changes).await };
         applied.await.map_err(|error| error.fault())
     }
 
     async fn ensure_lifetime(&self, at_least: Duration) -> Result<(), Fault> {
-        self.shared.running(at_least).await.map(drop).map_err(|error| error.fault())
+        let ensured = async { self.shared()?.running(at_least).await };
+        ensured.await.map(drop).map_err(|error| error.fault())
     }
 }
 

@@ -198,7 +198,7 @@ impl Sandbox for CloudSandbox {
 
     fn machine(&self) -> Option<Arc<dyn Machine>> {
         Some(Arc::new(CloudMachine {
-            shared: self.shared.clone(),
+            sandbox: self.shared.downgrade(),
             default_context: self.context.clone(),
             has_kernels: self.has_kernels.clone(),
             prelude: self.prelude.clone(),

@@ -92,6 +92,11 @@ impl SandboxGuard {
 pub(crate) struct WeakSandbox(Weak<Mutex<SandboxGuard>>);
 
 impl WeakSandbox {
+    /// Returns the sandbox while it has not ended.
+    pub(crate) fn upgrade(&self) -> Option<SharedSandbox> {
+        self.0.upgrade().map(SharedSandbox)
+    }
+
     /// Resumes and pauses it again, where it is paused and not about to be used.
     pub(crate) async fn renew_lease(&self) -> Result<(), CallError> {
         let Some(sandbox) = self.0.upgrade() else { return Ok(()) };
