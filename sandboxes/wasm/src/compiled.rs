@@ -145,10 +145,7 @@ fn private_folder(given: Option<&Path>) -> Result<PathBuf, GuestError> {
     let failed = |source| GuestError::Folder { path: path.clone(), source };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
     let found = fs::metadata(&path).map_err(failed)?;
-    #[allow(unsafe_code, reason = "geteuid has no safe wrapper in libc")]
-    // SAFETY: geteuid takes nothing and cannot fail.
-    let me = unsafe { libc::geteuid() };
-    if found.uid() != me || found.mode() & 0o022 != 0 {
+    if found.uid() != rustix::process::geteuid().as_raw() || found.mode() & 0o022 != 0 {
         return Err(GuestError::SharedRun { path });
     }
     Ok(path)

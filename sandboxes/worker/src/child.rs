@@ -3,11 +3,12 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd as _, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd as _, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::net::{RecvFlags, recv};
 use switchtower_contract::{Cell, CellOutcome, Event, Fault, KernelOptions, Limits, Outcome, Program};
 
 use crate::descriptors;
@@ -59,13 +60,9 @@ impl Cancel {
 }
 
 /// Returns whether there is something to read from the parent, or its end of the connection is closed.
-#[allow(unsafe_code, reason = "peeking at a socket has no safe wrapper in std")]
 pub fn has_input_or_eof(parent: &UnixStream) -> bool {
-    let mut byte = 0_u8;
-    // SAFETY: the pointer is to one byte of ours, and the descriptor is open as long as the stream lives.
-    let got = unsafe { libc::recv(parent.as_raw_fd(), (&raw mut byte).cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT) };
     // An error (EAGAIN) says that there is nothing to read yet.
-    got >= 0
+    recv(parent, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT).is_ok()
 }
 
 /// Sends reports to the parent on one connection. A clone uses the same one.
@@ -229,21 +226,17 @@ fn parent_socket() -> io::Result<UnixStream> {
 
 /// Puts /dev/null in the place of standard input: a process that is forked from a worker would find the commands of its
 /// parent there, and could answer them.
-#[allow(unsafe_code, reason = "dup2 has no safe wrapper in std")]
 fn move_from_stdin(socket: UnixStream) -> io::Result<UnixStream> {
     let moved = socket.try_clone()?;
-    let nothing = File::open("/dev/null")?;
-    // SAFETY: the call takes numbers, and nothing owns descriptor 0 any more.
-    if unsafe { libc::dup2(nothing.as_raw_fd(), socket.into_raw_fd()) } == -1 {
-        return Err(io::Error::last_os_error());
-    }
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    // Descriptor 0 stays open from here on, and nothing owns it.
+    let _stdin = socket.into_raw_fd();
     Ok(moved)
 }
 
 /// Closes all inherited descriptors but the standard three.
 #[allow(unsafe_code, reason = "close_range has no safe wrapper in libc")]
 fn close_inherited() {
-    #[cfg(target_os = "linux")]
     // SAFETY: nothing has been opened yet in this process but the standard three. A kernel without the call refuses it:
     // then only descriptors that were not marked close-on-exec remain, and the parent marks all of its own.
     unsafe {

@@ -1,48 +1,32 @@
 //! Sends open descriptors from one process to another in a message on a socket: `SCM_RIGHTS` of unix(7).
-#![allow(unsafe_code, reason = "sendmsg, recvmsg and their control messages have no safe wrapper in std")]
 
-use std::io;
-use std::mem::{size_of, size_of_val};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
 
 /// Most descriptors in one message (`SCM_MAX_FD`).
 pub(crate) const MAX_PER_MESSAGE: usize = 253;
 
-/// The size of a control message with [`MAX_PER_MESSAGE`] descriptors, in words, which are aligned as its header must be.
-const SPACE: usize = (size_of::<libc::cmsghdr>() + MAX_PER_MESSAGE * size_of::<RawFd>()) / size_of::<usize>() + 2;
+/// The size of a control message with [`MAX_PER_MESSAGE`] descriptors.
+const SPACE: usize = rustix::cmsg_space!(ScmRights(MAX_PER_MESSAGE));
 
 /// Sends one byte together with these descriptors.
 ///
 /// # Errors
 /// There are too many, or the connection is closed.
 pub(crate) fn send(to: BorrowedFd<'_>, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
-    if descriptors.len() > MAX_PER_MESSAGE {
+    let mut space = [MaybeUninit::uninit(); SPACE];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(io::Error::other(format!("{} descriptors do not fit into a message", descriptors.len())));
     }
-    let numbers: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
-    let (mut byte, mut space) = ([0_u8], [0_usize; SPACE]);
-    let mut part = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: byte.len() };
-    // SAFETY: a message of zeros is a message.
-    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-    (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
-    if !numbers.is_empty() {
-        let length = u32::try_from(size_of_val(numbers.as_slice())).map_err(io::Error::other)?;
-        message.msg_control = space.as_mut_ptr().cast();
-        // SAFETY: the control message lies in `space`, which is aligned, zeroed and large enough for its header and as many
-        // numbers as there may be.
-        unsafe {
-            message.msg_controllen = libc::CMSG_SPACE(length) as _;
-            let header = libc::CMSG_FIRSTHDR(&raw const message);
-            (*header).cmsg_level = libc::SOL_SOCKET;
-            (*header).cmsg_type = libc::SCM_RIGHTS;
-            (*header).cmsg_len = libc::CMSG_LEN(length) as _;
-            std::ptr::copy_nonoverlapping(numbers.as_ptr(), libc::CMSG_DATA(header).cast(), numbers.len());
-        }
-    }
-    // SAFETY: all that the message points to outlives the call.
-    match unsafe { libc::sendmsg(to.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL) } {
+    match sendmsg(to, &[IoSlice::new(&[0])], &mut control, SendFlags::NOSIGNAL)? {
         1 => Ok(()),
-        -1 => Err(io::Error::last_os_error()),
         _ => Err(io::ErrorKind::WriteZero.into()),
     }
 }
@@ -52,36 +36,19 @@ pub(crate) fn send(to: BorrowedFd<'_>, descriptors: &[BorrowedFd<'_>]) -> io::Re
 /// # Errors
 /// The connection is closed, or more descriptors came than fit.
 pub(crate) fn receive(from: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {
-    let (mut byte, mut space) = ([0_u8], [0_usize; SPACE]);
-    let mut part = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: byte.len() };
-    // SAFETY: a message of zeros is a message.
-    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-    (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
-    (message.msg_control, message.msg_controllen) = (space.as_mut_ptr().cast(), size_of_val(&space) as _);
-    // SAFETY: all that the message points to outlives the call.
-    match unsafe { libc::recvmsg(from.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) } {
-        1 => {}
-        0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-        _ => return Err(io::Error::last_os_error()),
+    let (mut byte, mut space) = ([0], [MaybeUninit::uninit(); SPACE]);
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let message = recvmsg(from, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    if message.bytes == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
     let mut received = Vec::new();
-    // SAFETY: the system wrote whole control messages into `space`; each descriptor in them is new and ours.
-    unsafe {
-        let mut header = libc::CMSG_FIRSTHDR(&raw const message);
-        while let Some(control) = header.as_ref() {
-            if (control.cmsg_level, control.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
-                #[allow(clippy::unnecessary_cast, reason = "its type is not the same in every C library")]
-                let length = control.cmsg_len as usize - libc::CMSG_LEN(0) as usize;
-                let numbers: *const RawFd = libc::CMSG_DATA(header).cast();
-                received.extend(
-                    (0..length / size_of::<RawFd>())
-                        .map(|at| OwnedFd::from_raw_fd(std::ptr::read_unaligned(numbers.add(at)))),
-                );
-            }
-            header = libc::CMSG_NXTHDR(&raw const message, header);
+    for part in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(descriptors) = part {
+            received.extend(descriptors);
         }
     }
-    if message.msg_flags & libc::MSG_CTRUNC != 0 {
+    if message.flags.contains(ReturnFlags::CTRUNC) {
         return Err(io::Error::other("more descriptors came than fit"));
     }
     Ok(received)

@@ -7,6 +7,7 @@
 
 use std::io;
 
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use crate::parent::ParentProcess;
@@ -26,27 +27,24 @@ impl Layer {
 }
 
 /// The user and group of nobody, where the worker is started by root.
-#[cfg(target_os = "linux")]
 const NOBODY: u32 = 65534;
 /// Most descriptors of a worker: its standard three, a few of its engine and its connections to the parent.
-#[cfg(target_os = "linux")]
 const DESCRIPTORS: u64 = 32 + crate::descriptors::MAX_PER_MESSAGE as u64;
 
 /// Enters the jail. Call it from the only thread of the process, when everything is open that will be needed.
 ///
 /// # Errors
 /// The jail allowed something that it must refuse, or the parent has ended: the process must not run programs.
-#[cfg(target_os = "linux")]
 pub fn enter(parent: ParentProcess) -> io::Result<Vec<Layer>> {
     let own_user = drop_root();
     // The change of user has cleared what was set before.
     parent.bind()?;
     let layers = vec![
-        Layer::new("no new privileges", prctl(libc::PR_SET_NO_NEW_PRIVS, 1)),
+        Layer::new("no new privileges", rustix::thread::set_no_new_privs(true)),
         Layer::new("resource limits", limit_resources()),
         Layer::new("own user", own_user),
         Layer::new("dies with its parent", Ok::<_, io::Error>(())),
-        Layer::new("not traceable", prctl(libc::PR_SET_DUMPABLE, 0)),
+        Layer::new("not traceable", set_dumpable_behavior(DumpableBehavior::NotDumpable)),
         Layer::new("landlock", landlock_everything()),
         Layer::new("seccomp", filter_calls()),
     ];
@@ -54,43 +52,24 @@ pub fn enter(parent: ParentProcess) -> io::Result<Vec<Layer>> {
     Ok(layers)
 }
 
-/// Enters no jail: there is none for this system.
-#[cfg(not(target_os = "linux"))]
-pub fn enter(_parent: ParentProcess) -> io::Result<Vec<Layer>> {
-    Ok(vec![Layer::new("jail", Err("only Linux has one"))])
-}
-
-#[cfg(target_os = "linux")]
 fn check(result: libc::c_int) -> io::Result<()> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-#[cfg(target_os = "linux")]
-#[allow(unsafe_code, reason = "prctl has no safe wrapper in libc")]
-fn prctl(option: libc::c_int, value: libc::c_ulong) -> io::Result<()> {
-    // SAFETY: the options used here take one number and no pointer.
-    check(unsafe { libc::prctl(option, value, 0 as libc::c_ulong, 0 as libc::c_ulong, 0 as libc::c_ulong) })
-}
-
-#[cfg(target_os = "linux")]
-#[allow(unsafe_code, reason = "setrlimit has no safe wrapper in libc")]
 fn limit_resources() -> io::Result<()> {
     for (resource, max) in [
-        (libc::RLIMIT_NOFILE, DESCRIPTORS),
-        (libc::RLIMIT_FSIZE, 0),
-        (libc::RLIMIT_CORE, 0),
-        (libc::RLIMIT_MEMLOCK, 0),
-        (libc::RLIMIT_MSGQUEUE, 0),
+        (Resource::Nofile, DESCRIPTORS),
+        (Resource::Fsize, 0),
+        (Resource::Core, 0),
+        (Resource::Memlock, 0),
+        (Resource::Msgqueue, 0),
     ] {
-        let limit = libc::rlimit { rlim_cur: max, rlim_max: max };
-        // SAFETY: the pointer is to a limit of ours that outlives the call.
-        check(unsafe { libc::setrlimit(resource, &raw const limit) })?;
+        setrlimit(resource, Rlimit { current: Some(max), maximum: Some(max) })?;
     }
     Ok(())
 }
 
-#[cfg(target_os = "linux")]
-#[allow(unsafe_code, reason = "user ids have no safe wrapper in libc")]
+#[allow(unsafe_code, reason = "libc changes the ids of all threads; rustix has only the calls for one thread")]
 fn drop_root() -> io::Result<()> {
     // SAFETY: none of these takes a pointer but setgroups, whose length is zero.
     unsafe {
@@ -104,7 +83,6 @@ fn drop_root() -> io::Result<()> {
 }
 
 /// Forbids all files, network ports and signals to other processes.
-#[cfg(target_os = "linux")]
 fn landlock_everything() -> Result<(), String> {
     use landlock::{
         ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetStatus, Scope,
@@ -124,7 +102,6 @@ fn landlock_everything() -> Result<(), String> {
 }
 
 /// Refuses every system call that is not listed.
-#[cfg(target_os = "linux")]
 fn filter_calls() -> Result<(), String> {
     use seccompiler::{SeccompAction, apply_filter};
 
@@ -136,10 +113,8 @@ fn filter_calls() -> Result<(), String> {
     apply_filter(&allowed).map_err(|e| e.to_string())
 }
 
-#[cfg(target_os = "linux")]
 type Rules = std::collections::BTreeMap<i64, Vec<seccompiler::SeccompRule>>;
 
-#[cfg(target_os = "linux")]
 fn filter(
     rules: Rules,
     otherwise: seccompiler::SeccompAction,
@@ -152,7 +127,6 @@ fn filter(
 }
 
 /// Returns the allowed calls: for computing, memory, threads, and the sockets.
-#[cfg(target_os = "linux")]
 fn allowed_calls() -> Result<Rules, String> {
     use seccompiler::{SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule};
 
@@ -219,7 +193,6 @@ fn allowed_calls() -> Result<Rules, String> {
 }
 
 /// Tries what the layers in force must refuse, by the same system calls that an intruder would make.
-#[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "the canaries make the system calls that the jail is to refuse")]
 fn canaries(layers: &[Layer]) -> io::Result<()> {
     let in_force = |name: &str| layers.iter().any(|layer| layer.name == name && layer.status.is_ok());

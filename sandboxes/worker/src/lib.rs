@@ -5,6 +5,9 @@
 //! enters its [`jail`] and executes commands. [`frames`] cross between them; [`protocol`] is their version. The backend
 //! brings the engine that runs programs.
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("Switchtower runs on Linux only (x86_64 or aarch64): its jails need Landlock, seccomp and namespaces");
+
 mod canary;
 pub mod child;
 mod connection;

@@ -3,8 +3,10 @@
 //! The C library keeps freed memory for later requests, in an arena for nearly every thread; without this a process that
 //! waits would hold it for good.
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// A worker that has been idle for this long returns its free memory.
 pub const IDLE: Duration = Duration::from_secs(5);
@@ -35,12 +37,10 @@ pub fn release_while_idle(commands: BorrowedFd<'_>) {
     }
 }
 
-#[allow(unsafe_code, reason = "poll has no safe wrapper in std")]
 fn is_readable_within(descriptor: BorrowedFd<'_>, time: Duration) -> bool {
-    let mut wanted = libc::pollfd { fd: descriptor.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    let time = libc::c_int::try_from(time.as_millis()).unwrap_or(libc::c_int::MAX);
-    // SAFETY: the pointer is to one entry of ours.
-    unsafe { libc::poll(&raw mut wanted, 1, time) != 0 }
+    let time = Timespec::try_from(time).ok();
+    // An error is left to the read that follows.
+    poll(&mut [PollFd::from_borrowed_fd(descriptor, PollFlags::IN)], time.as_ref()).map_or(true, |ready| ready > 0)
 }
 
 #[cfg(test)]

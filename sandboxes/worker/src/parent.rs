@@ -8,6 +8,8 @@
 use std::io;
 use std::os::unix::net::UnixStream;
 
+use rustix::process::Signal;
+
 /// The process that this one must not outlive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParentProcess {
@@ -19,8 +21,10 @@ impl ParentProcess {
     ///
     /// # Errors
     /// It is no socket, or the system has no such record.
-    #[cfg(target_os = "linux")]
-    #[allow(unsafe_code, reason = "getsockopt has no safe wrapper in std")]
+    #[allow(
+        unsafe_code,
+        reason = "rustix's wrapper cannot represent pid 0, the pid of a peer outside this PID namespace"
+    )]
     pub fn of_socket(socket: &UnixStream) -> io::Result<Self> {
         use std::os::fd::AsRawFd as _;
 
@@ -39,15 +43,6 @@ impl ParentProcess {
         if got == -1 { Err(io::Error::last_os_error()) } else { Ok(Self { pid: peer.pid }) }
     }
 
-    /// Returns the current parent: other systems have no such record.
-    ///
-    /// # Errors
-    /// None.
-    #[cfg(not(target_os = "linux"))]
-    pub fn of_socket(_socket: &UnixStream) -> io::Result<Self> {
-        Ok(Self::current())
-    }
-
     /// Returns the process with this number.
     pub fn with_pid(pid: u32) -> Self {
         Self { pid: i32::try_from(pid).unwrap_or(i32::MAX) }
@@ -62,22 +57,8 @@ impl ParentProcess {
     ///
     /// # Errors
     /// The parent has ended: this process must end too.
-    #[cfg(target_os = "linux")]
-    #[allow(unsafe_code, reason = "prctl has no safe wrapper in libc")]
     pub fn bind(self) -> io::Result<()> {
-        // SAFETY: the option takes one number and no pointer.
-        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong, 0, 0, 0) } == -1 {
-            return Err(io::Error::last_os_error());
-        }
-        self.check()
-    }
-
-    /// Checks the parent only: on other systems the end of file on the connection to the parent ends the process.
-    ///
-    /// # Errors
-    /// The parent has ended: this process must end too.
-    #[cfg(not(target_os = "linux"))]
-    pub fn bind(self) -> io::Result<()> {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
         self.check()
     }
 

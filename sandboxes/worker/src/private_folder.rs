@@ -125,10 +125,8 @@ fn check_parent(parent: &Path) -> io::Result<()> {
     Ok(())
 }
 
-#[allow(unsafe_code, reason = "geteuid has no safe wrapper in std")]
 fn user() -> u32 {
-    // SAFETY: the call takes no argument and cannot fail.
-    unsafe { libc::geteuid() }
+    rustix::process::geteuid().as_raw()
 }
 
 fn with_path<T>(path: &Path, result: io::Result<T>) -> io::Result<T> {
