@@ -217,3 +217,17 @@ fn a_bad_file_leaves_the_old_set_standing_and_is_reported_once() {
     assert_eq!(shared.check(), Some(Reloaded::Replaced { version: 3 }));
     assert_eq!((reason().as_str(), shared.state().error), ("three", None));
 }
+
+#[test]
+fn every_fact_is_documented() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/rules.md");
+    let page = fs::read_to_string(page).unwrap();
+    let request = request("print(1)");
+    let statuses = statuses();
+    let facts = super::facts::facts(&request, &analyse(&request.program), &statuses.iter().collect::<Vec<_>>());
+    let tier = facts["tiers"].clone().into_typed_array::<rhai::Map>().unwrap().remove(0);
+    for name in facts.keys().chain(tier.keys()) {
+        let documented = [format!("`{name}`"), format!("`{name}.NAME`")].iter().any(|form| page.contains(form));
+        assert!(documented, "docs/rules.md does not describe {name}");
+    }
+}
