@@ -1,4 +1,4 @@
-//! Attempts: one try of a program on a tier each.
+//! Attempts: one attempt is one try of a program on one tier.
 
 use std::time::Duration;
 
@@ -8,21 +8,23 @@ use tokio::time::Instant;
 use crate::route::TierName;
 use crate::schema::{Storable, micros, optional_micros};
 
-/// One try of a program on a tier.
+/// One try of a program on one tier.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Attempt {
     pub tier: TierName,
-    /// Time until the program's first instruction: in the queue, and for its sandbox.
+    /// Time until the program started: in the queue and opening its sandbox.
     #[serde(rename = "waited_micros", with = "micros")]
     pub waited: Duration,
+    /// Time from the program's start to the attempt's end.
     #[serde(rename = "ran_micros", with = "micros")]
     pub ran: Duration,
-    /// The program's exit, the tier's fault, `overloaded` where there was no slot, `deadline` where the request's time was
-    /// over before anything ran, or `abandoned`.
+    /// The program's exit, the tier's fault, `open` if the circuit breaker rejected the attempt, `overloaded` if no slot was
+    /// granted, `deadline` if the request's deadline passed before the program started, `lent` if a machine was leased, or
+    /// `abandoned` if the attempt was dropped.
     pub outcome: String,
     pub detail: Option<String>,
-    /// The pause that the tier asked for.
+    /// The delay that the backend requested before the next try.
     #[serde(rename = "retry_after_micros", with = "optional_micros", default)]
     pub retry_after: Option<Duration>,
     /// The pause before the next attempt on this tier.
@@ -35,11 +37,11 @@ impl Storable for Attempt {
     const SCHEMA: u32 = 1;
 }
 
-/// An attempt that is under way. Dropping it adds it to the attempts, as `abandoned` if it was not finished.
+/// Records an attempt in progress. Dropping it appends the attempt to the list, as `abandoned` unless it was finished.
 pub(crate) struct AttemptRecorder<'a> {
     attempts: &'a mut Vec<Attempt>,
     tier: &'a TierName,
-    asked: Instant,
+    created: Instant,
     started: Option<Instant>,
     outcome: &'static str,
     detail: Option<String>,
@@ -47,15 +49,15 @@ pub(crate) struct AttemptRecorder<'a> {
 
 impl<'a> AttemptRecorder<'a> {
     pub(crate) fn new(tier: &'a TierName, attempts: &'a mut Vec<Attempt>) -> Self {
-        Self { attempts, tier, asked: Instant::now(), started: None, outcome: "abandoned", detail: None }
+        Self { attempts, tier, created: Instant::now(), started: None, outcome: "abandoned", detail: None }
     }
 
-    /// Notes the program's first instruction.
+    /// Records that the program starts now.
     pub(crate) fn start(&mut self) {
         self.started = Some(Instant::now());
     }
 
-    /// Records how it ended, and returns how long the program ran.
+    /// Records the outcome and returns how long the program ran; zero if it did not start.
     pub(crate) fn finish(mut self, outcome: &'static str, detail: Option<String>) -> Duration {
         (self.outcome, self.detail) = (outcome, detail);
         self.started.map_or(Duration::ZERO, |started| started.elapsed())
@@ -68,7 +70,7 @@ impl Drop for AttemptRecorder<'_> {
         let started = self.started.unwrap_or(now);
         self.attempts.push(Attempt {
             tier: self.tier.clone(),
-            waited: started - self.asked,
+            waited: started - self.created,
             ran: now - started,
             outcome: self.outcome.to_owned(),
             detail: self.detail.take(),

@@ -1,23 +1,24 @@
-//! How long to wait before trying the same tier again: exponential, with full jitter.
+//! Pauses between attempts on the same tier: exponential backoff with full jitter.
 
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-/// How often an attempt is repeated on the same tier, and after which pauses.
+/// How often an attempt is repeated on the same tier, and how long the pauses between attempts are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// How often an attempt is repeated on the same tier; 0: never.
+    /// Most repeats of an attempt on the same tier; 0: none.
     pub retries: u32,
-    /// Longest first pause; it doubles with each repeat. The pause itself is drawn between 0 and this.
+    /// Upper bound of the first pause; it doubles with each repeat. The pause is drawn at random between 0 and the bound.
     #[serde(with = "humantime_serde")]
     pub base_delay: Duration,
-    /// Longest pause, however many repeats there were.
+    /// Upper bound of every pause, however many repeats there were.
     #[serde(with = "humantime_serde")]
     pub max_delay: Duration,
-    /// Longest pause that a tier may ask for, as with `Retry-After`. A tier that asks for more is left for the next one.
+    /// Longest delay that is accepted from a backend, as in `Retry-After`. If a backend requests more, the next tier is
+    /// tried.
     #[serde(with = "humantime_serde")]
     pub max_retry_after: Duration,
 }
@@ -34,16 +35,17 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The pause before repeat number `repeat`, from 0; none where this was the last, or where `asked`, the pause that
-    /// the tier asked for, is longer than the patience.
-    pub fn pause(&self, repeat: u32, asked: Option<Duration>, chance: &mut impl Rng) -> Option<Duration> {
-        let asked = asked.unwrap_or_default();
-        if repeat >= self.retries || asked > self.max_retry_after {
+    /// Returns the pause before repeat number `repeat`, counted from 0: the delay that the backend requested
+    /// (`retry_after`) plus the jittered backoff. `None` if there are no repeats left, or if `retry_after` is longer than
+    /// `max_retry_after`.
+    pub fn pause(&self, repeat: u32, retry_after: Option<Duration>, rng: &mut impl Rng) -> Option<Duration> {
+        let retry_after = retry_after.unwrap_or_default();
+        if repeat >= self.retries || retry_after > self.max_retry_after {
             return None;
         }
-        let most = self.base_delay.saturating_mul(2u32.saturating_pow(repeat)).min(self.max_delay);
-        // Full jitter: those who failed together do not come back together.
-        Some(asked + most.mul_f64(chance.random_range(0.0..=1.0)))
+        let bound = self.base_delay.saturating_mul(2u32.saturating_pow(repeat)).min(self.max_delay);
+        // Full jitter: attempts that failed together are not repeated together.
+        Some(retry_after + bound.mul_f64(rng.random_range(0.0..=1.0)))
     }
 }
 
@@ -53,14 +55,14 @@ mod tests {
     use crate::seed::Seed;
 
     #[test]
-    fn pauses_grow_to_the_cap_and_end() {
+    fn pauses_grow_to_the_maximum_and_repeats_are_bounded() {
         let config = Config { retries: 12, ..Config::default() };
-        let mut chance = Seed::fixed(1).rng();
+        let mut rng = Seed::fixed(1).rng();
         for repeat in 0..12 {
-            let most = (config.base_delay * 2u32.pow(repeat)).min(config.max_delay);
-            assert!(config.pause(repeat, None, &mut chance).unwrap() <= most);
+            let bound = (config.base_delay * 2u32.pow(repeat)).min(config.max_delay);
+            assert!(config.pause(repeat, None, &mut rng).unwrap() <= bound);
         }
-        assert_eq!(config.pause(12, None, &mut chance), None);
+        assert_eq!(config.pause(12, None, &mut rng), None);
     }
 
     #[test]
@@ -71,21 +73,21 @@ mod tests {
             max_delay: Duration::from_secs(10),
             ..Config::default()
         };
-        let mut chance = Seed::fixed(2).rng();
+        let mut rng = Seed::fixed(2).rng();
         for _ in 0..200 {
-            let pauses: Vec<_> = (0..4).map(|repeat| config.pause(repeat, None, &mut chance)).collect();
-            assert!(pauses.iter().zip([1, 2, 4]).all(|(pause, most)| pause.unwrap() <= Duration::from_secs(most)));
+            let pauses: Vec<_> = (0..4).map(|repeat| config.pause(repeat, None, &mut rng)).collect();
+            assert!(pauses.iter().zip([1, 2, 4]).all(|(pause, bound)| pause.unwrap() <= Duration::from_secs(bound)));
             assert_eq!(pauses[3], None);
-            let late = Config { retries: 9, ..config.clone() }.pause(8, None, &mut chance);
+            let late = Config { retries: 9, ..config.clone() }.pause(8, None, &mut rng);
             assert!(late.unwrap() <= Duration::from_secs(10));
         }
     }
 
     #[test]
-    fn a_tier_that_asks_for_patience_gets_what_there_is() {
-        let (config, mut chance) = (Config::default(), Seed::fixed(1).rng());
-        let asked = Duration::from_millis(500);
-        assert!(config.pause(0, Some(asked), &mut chance).unwrap() >= asked);
-        assert_eq!(config.pause(0, Some(Duration::from_secs(5)), &mut chance), None);
+    fn a_requested_delay_is_respected_up_to_the_configured_maximum() {
+        let (config, mut rng) = (Config::default(), Seed::fixed(1).rng());
+        let retry_after = Duration::from_millis(500);
+        assert!(config.pause(0, Some(retry_after), &mut rng).unwrap() >= retry_after);
+        assert_eq!(config.pause(0, Some(Duration::from_secs(5)), &mut rng), None);
     }
 }

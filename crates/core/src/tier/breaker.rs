@@ -1,9 +1,9 @@
-//! Keeps requests from a backend that does not answer: closed lets all through, open none, half-open one at a time to
-//! see whether it is well again.
+//! A circuit breaker that keeps requests away from an unavailable backend: closed allows every request, open none,
+//! half-open one probe at a time to find out whether the backend has recovered.
 //!
-//! A failure is a request that found the backend not there ([`Fault::Unavailable`]), its retries included: what a retry
-//! mended is none, so a backend that fails every fifth call stays in use. A refusal (a rate limit, a wrong key) shows that
-//! somebody answers, and a lost run may be the program's own doing, so neither counts.
+//! A request counts as a failure if the backend was unavailable ([`Fault::Unavailable`]) for all of its retries. A request
+//! that succeeded on a retry does not count, so a backend that fails every fifth call stays in use. A refusal (rate limit,
+//! wrong key) shows that the backend responds, and a lost run may have been caused by the program, so neither counts.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,19 +14,19 @@ use tokio::time::Instant;
 
 use crate::route::TierName;
 
-/// When a tier that does not answer is left alone, and for how long.
+/// When the breaker of a tier opens, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Failed requests in a row that open the breaker, at least 1; a request counts once, its retries included.
+    /// Consecutive failed requests that open the breaker, at least 1; a request counts once, however often it was retried.
     pub failures: u32,
-    /// How long the breaker stays open before one request is let through as a probe.
+    /// How long the breaker stays open before one request is allowed as a probe.
     #[serde(with = "humantime_serde")]
     pub open_for: Duration,
 }
 
 impl Config {
-    /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can.
+    /// Returns the first invalid setting: a message that starts with its name. `None` if all are valid.
     pub fn problem(&self) -> Option<String> {
         if self.failures == 0 {
             return Some("failures must be at least 1: with 0 the breaker would never close".to_owned());
@@ -45,11 +45,11 @@ impl Default for Config {
 pub struct Breaker {
     tier: TierName,
     config: Config,
-    /// Protects the state; held for a few instructions.
+    /// Held for a few instructions, never over an await.
     inner: Arc<Mutex<Inner>>,
 }
 
-/// Where a breaker stands.
+/// The state of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
@@ -59,7 +59,7 @@ pub enum State {
 }
 
 impl State {
-    /// As logs and dashboards spell it.
+    /// Returns the name that logs and dashboards use.
     pub fn name(self) -> &'static str {
         match self {
             Self::Closed => "CLOSED",
@@ -69,15 +69,15 @@ impl State {
     }
 }
 
-/// What there is to see of a breaker.
+/// A snapshot of a breaker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Status {
     pub state: State,
-    /// Failures in a row.
+    /// Consecutive failures.
     pub failures: u32,
-    /// Times that it opened since the start.
+    /// How often the breaker has opened since the server started.
     pub opened: u64,
-    /// Milliseconds until a probe may go; only while it is open.
+    /// Time until a probe is allowed, serialized in milliseconds; `None` unless the breaker is open.
     #[serde(rename = "retry_after_ms", serialize_with = "millis", skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<Duration>,
 }
@@ -86,97 +86,109 @@ fn millis<S: serde::Serializer>(time: &Option<Duration>, serializer: S) -> Resul
     serializer.serialize_u64(time.unwrap_or_default().as_millis().try_into().unwrap_or(u64::MAX))
 }
 
-/// Nothing is let through now.
+/// The breaker allows no attempt now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the circuit breaker is open")]
 pub struct Open {
     pub retry_after: Duration,
 }
 
-/// The right to try. Told how it went; dropped untold, it counts as nothing, and leaves a probe's room to the next.
-#[must_use = "a permit is told how the attempt went"]
+/// Permission for one attempt, to be ended by [`record_outcome`](Self::record_outcome). A permit that is dropped without an
+/// outcome counts neither as success nor as failure; if it was the probe, the next request may probe.
+#[must_use = "a permit records the outcome of its attempt"]
 pub struct Permit {
     tier: TierName,
     config: Config,
     inner: Arc<Mutex<Inner>>,
-    /// The half-open spell that this is the probe of.
+    /// The generation that this permit is the probe of; `None` if it is not a probe.
     probe: Option<u64>,
 }
 
 #[derive(Debug)]
 struct Inner {
-    at: At,
+    phase: Phase,
     failures: u32,
     opened: u64,
-    /// Counts half-open spells and resets: a permit of an earlier one says nothing about this one.
-    spell: u64,
+    /// Counts half-open phases and resets. The outcome of a probe from an earlier generation is ignored.
+    generation: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum At {
+enum Phase {
     Closed,
-    /// Since this moment.
-    Open(Instant),
-    /// Whether the probe is out.
+    OpenSince(Instant),
+    /// `probing`: a probe is in progress.
     HalfOpen {
         probing: bool,
     },
 }
 
+/// How an attempt may proceed.
+enum Admission {
+    Normal,
+    /// As the probe of a breaker that was open.
+    Probe,
+}
+
 impl Breaker {
     pub fn new(tier: TierName, config: Config) -> Self {
         let config = Config { failures: config.failures.max(1), ..config };
-        let inner = Inner { at: At::Closed, failures: 0, opened: 0, spell: 0 };
+        let inner = Inner { phase: Phase::Closed, failures: 0, opened: 0, generation: 0 };
         Self { tier, config, inner: Arc::new(Mutex::new(inner)) }
     }
 
-    /// Whether a permit could be had now. Takes nothing.
+    /// Checks whether a permit is available now, without taking it.
     ///
     /// # Errors
-    /// It is open, or its probe is out.
+    /// The breaker is open, or a probe is in progress.
     pub fn check(&self) -> Result<(), Open> {
-        self.lock().room(&self.config).map(drop)
+        self.lock().admission(&self.config).map(drop)
     }
 
+    /// Returns a permit for one attempt. The first one after `open_for` is the probe.
+    ///
     /// # Errors
-    /// It is open, or its probe is out.
+    /// The breaker is open, or a probe is in progress.
     pub fn permit(&self) -> Result<Permit, Open> {
         let mut inner = self.lock();
-        let probe = inner.room(&self.config)?.then(|| {
-            if !matches!(inner.at, At::HalfOpen { .. }) {
-                inner.spell += 1;
-                announce(&self.tier, "circuit_half_open", State::HalfOpen, inner.failures);
+        let probe = match inner.admission(&self.config)? {
+            Admission::Normal => None,
+            Admission::Probe => {
+                if !matches!(inner.phase, Phase::HalfOpen { .. }) {
+                    inner.generation += 1;
+                    log_transition(&self.tier, "circuit_half_open", State::HalfOpen, inner.failures);
+                }
+                inner.phase = Phase::HalfOpen { probing: true };
+                Some(inner.generation)
             }
-            inner.at = At::HalfOpen { probing: true };
-            inner.spell
-        });
+        };
         drop(inner);
         let (tier, config) = (self.tier.clone(), self.config.clone());
         Ok(Permit { tier, config, inner: self.inner.clone(), probe })
     }
 
-    /// Closes it by hand.
+    /// Closes the breaker and clears the failure count. The outcome of a probe in progress is ignored.
     pub fn reset(&self) {
         let mut inner = self.lock();
-        let was = inner.at;
-        (inner.at, inner.failures) = (At::Closed, 0);
-        inner.spell += 1;
-        if was != At::Closed {
-            announce(&self.tier, "circuit_reset", State::Closed, 0);
+        let previous = inner.phase;
+        (inner.phase, inner.failures) = (Phase::Closed, 0);
+        inner.generation += 1;
+        if previous != Phase::Closed {
+            log_transition(&self.tier, "circuit_reset", State::Closed, 0);
         }
     }
 
     pub fn status(&self) -> Status {
         let inner = self.lock();
-        let retry_after = match inner.room(&self.config) {
-            Err(Open { retry_after }) if matches!(inner.at, At::Open(_)) => Some(retry_after),
+        let retry_after = match inner.admission(&self.config) {
+            Err(Open { retry_after }) if matches!(inner.phase, Phase::OpenSince(_)) => Some(retry_after),
             _ => None,
         };
-        let state = match inner.at {
-            At::Closed => State::Closed,
-            At::Open(_) if retry_after.is_none() => State::HalfOpen,
-            At::Open(_) => State::Open,
-            At::HalfOpen { .. } => State::HalfOpen,
+        let state = match inner.phase {
+            Phase::Closed => State::Closed,
+            Phase::OpenSince(_) if retry_after.is_none() => State::HalfOpen,
+            Phase::OpenSince(_) => State::Open,
+            Phase::HalfOpen { .. } => State::HalfOpen,
         };
         Status { state, failures: inner.failures, opened: inner.opened, retry_after }
     }
@@ -186,8 +198,8 @@ impl Breaker {
     }
 }
 
-/// One structured line per change, under the names that log searches know.
-fn announce(tier: &TierName, event: &'static str, state: State, failures: u32) {
+/// Logs a change of state as one structured event. Log searches and dashboards depend on the target and the field names.
+fn log_transition(tier: &TierName, event: &'static str, state: State, failures: u32) {
     let (tier, state) = (tier.as_str(), state.name());
     if state == State::Open.name() {
         tracing::error!(target: "e2b_metrics", event, tier, circuitBreakerState = state, failures, "[E2B_METRICS]");
@@ -197,69 +209,69 @@ fn announce(tier: &TierName, event: &'static str, state: State, failures: u32) {
 }
 
 impl Inner {
-    fn opens(&mut self) {
-        self.at = At::Open(Instant::now());
+    fn open(&mut self) {
+        self.phase = Phase::OpenSince(Instant::now());
         self.opened += 1;
     }
 
-    /// Whether there is room, and whether it is a probe's.
-    fn room(&self, config: &Config) -> Result<bool, Open> {
-        match self.at {
-            At::Closed => Ok(false),
-            At::Open(since) => {
+    /// Returns how an attempt may proceed now.
+    fn admission(&self, config: &Config) -> Result<Admission, Open> {
+        match self.phase {
+            Phase::Closed => Ok(Admission::Normal),
+            Phase::OpenSince(since) => {
                 let left = config.open_for.saturating_sub(since.elapsed());
-                if left.is_zero() { Ok(true) } else { Err(Open { retry_after: left }) }
+                if left.is_zero() { Ok(Admission::Probe) } else { Err(Open { retry_after: left }) }
             }
-            At::HalfOpen { probing: false } => Ok(true),
-            // How long a probe takes is not known; a second is short beside the time that it was open.
-            At::HalfOpen { probing: true } => Err(Open { retry_after: Duration::from_secs(1) }),
+            Phase::HalfOpen { probing: false } => Ok(Admission::Probe),
+            // The duration of the probe is unknown; one second is short compared with `open_for`.
+            Phase::HalfOpen { probing: true } => Err(Open { retry_after: Duration::from_secs(1) }),
         }
     }
 }
 
 impl Permit {
-    /// Returns whether this is the one attempt that an open breaker lets through, to see whether the backend answers again.
+    /// Returns whether this attempt is the probe that decides whether an open breaker closes.
     pub fn is_probe(&self) -> bool {
         self.probe.is_some()
     }
 
-    /// Records how the attempt ended: `None` is a backend that answered.
+    /// Records the outcome of the attempt. `None`: the backend responded without a fault.
     pub fn record_outcome(mut self, fault: Option<&Fault>) {
         match fault {
-            None | Some(Fault::Refused { .. } | Fault::Unsupported(_)) => self.well(),
-            Some(Fault::Unavailable { .. }) => self.failed(),
-            // As if it had been dropped.
+            None | Some(Fault::Refused { .. } | Fault::Unsupported(_)) => self.record_success(),
+            Some(Fault::Unavailable { .. }) => self.record_failure(),
+            // Neither success nor failure, as if the permit had been dropped.
             Some(Fault::Lost { .. }) => {}
         }
     }
 
-    fn well(&mut self) {
+    fn record_success(&mut self) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         match self.probe.take() {
-            Some(spell) if spell == inner.spell => {
-                (inner.at, inner.failures) = (At::Closed, 0);
-                announce(&self.tier, "circuit_closed", State::Closed, 0);
+            Some(generation) if generation == inner.generation => {
+                (inner.phase, inner.failures) = (Phase::Closed, 0);
+                log_transition(&self.tier, "circuit_closed", State::Closed, 0);
             }
             Some(_) => {}
-            // A straggler from before it opened does not close it.
-            None if inner.at == At::Closed => inner.failures = 0,
+            // An attempt that began before the breaker opened does not close it.
+            None if inner.phase == Phase::Closed => inner.failures = 0,
             None => {}
         }
     }
 
-    fn failed(&mut self) {
+    fn record_failure(&mut self) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         match self.probe.take() {
-            Some(spell) if spell == inner.spell => {
+            Some(generation) if generation == inner.generation => {
                 inner.failures += 1;
-                inner.opens();
-                announce(&self.tier, "circuit_probe_failed", State::Open, inner.failures);
+                inner.open();
+                log_transition(&self.tier, "circuit_probe_failed", State::Open, inner.failures);
             }
-            None if inner.at == At::Closed => {
+            None if inner.phase == Phase::Closed => {
                 inner.failures += 1;
                 if inner.failures >= self.config.failures {
-                    inner.opens();
-                    announce(&self.tier, "circuit_opened", State::Open, inner.failures);
+                    inner.open();
+                    log_transition(&self.tier, "circuit_opened", State::Open, inner.failures);
                 }
             }
             Some(_) | None => {}
@@ -269,10 +281,10 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let Some(spell) = self.probe else { return };
+        let Some(generation) = self.probe else { return };
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if spell == inner.spell && inner.at == (At::HalfOpen { probing: true }) {
-            inner.at = At::HalfOpen { probing: false };
+        if generation == inner.generation && inner.phase == (Phase::HalfOpen { probing: true }) {
+            inner.phase = Phase::HalfOpen { probing: false };
         }
     }
 }

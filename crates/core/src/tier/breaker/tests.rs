@@ -8,24 +8,24 @@ fn breaker() -> Breaker {
     Breaker::new("e2b".into(), Config::default())
 }
 
-fn away() -> Fault {
-    Fault::Unavailable { reason: "nobody there".to_owned() }
+fn unavailable() -> Fault {
+    Fault::Unavailable { reason: "connection refused".to_owned() }
 }
 
-fn fails(breaker: &Breaker, times: usize) {
+fn record_failures(breaker: &Breaker, times: usize) {
     for _ in 0..times {
-        breaker.permit().unwrap().record_outcome(Some(&away()));
+        breaker.permit().unwrap().record_outcome(Some(&unavailable()));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_fifth_failure_in_a_row_opens_it_for_a_minute() {
+async fn five_consecutive_failures_open_the_breaker_for_a_minute() {
     let breaker = breaker();
-    fails(&breaker, 4);
+    record_failures(&breaker, 4);
     breaker.permit().unwrap().record_outcome(None);
-    fails(&breaker, 4);
+    record_failures(&breaker, 4);
     assert_eq!(breaker.status().state, State::Closed);
-    fails(&breaker, 1);
+    record_failures(&breaker, 1);
     assert_eq!(breaker.status().state, State::Open);
     assert_eq!(breaker.check(), Err(Open { retry_after: Duration::from_secs(60) }));
     advance(Duration::from_millis(59_900)).await;
@@ -36,7 +36,7 @@ async fn the_fifth_failure_in_a_row_opens_it_for_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_and_a_lost_run_are_no_failures() {
+async fn refusals_and_lost_runs_do_not_count_as_failures() {
     let breaker = breaker();
     for _ in 0..10 {
         let refused = Fault::Refused { reason: "429".to_owned(), retry_after: Some(Duration::from_secs(1)) };
@@ -47,13 +47,13 @@ async fn a_refusal_and_a_lost_run_are_no_failures() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_probe_goes_at_a_time_and_decides() {
+async fn one_probe_at_a_time_decides_whether_the_breaker_closes() {
     let breaker = breaker();
-    fails(&breaker, 5);
+    record_failures(&breaker, 5);
     advance(Duration::from_secs(60)).await;
     let probe = breaker.permit().unwrap();
-    assert!(breaker.permit().is_err(), "its probe is out");
-    probe.record_outcome(Some(&away()));
+    assert!(breaker.permit().is_err(), "a probe is in progress");
+    probe.record_outcome(Some(&unavailable()));
     assert_eq!(breaker.status().retry_after, Some(Duration::from_secs(60)));
     advance(Duration::from_secs(60)).await;
     breaker.permit().unwrap().record_outcome(None);
@@ -62,9 +62,9 @@ async fn one_probe_goes_at_a_time_and_decides() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_is_dropped_leaves_room_for_the_next() {
+async fn after_a_probe_is_dropped_the_next_request_may_probe() {
     let breaker = breaker();
-    fails(&breaker, 5);
+    record_failures(&breaker, 5);
     advance(Duration::from_secs(60)).await;
     drop(breaker.permit().unwrap());
     breaker.permit().unwrap().record_outcome(None);
@@ -72,137 +72,138 @@ async fn a_probe_that_is_dropped_leaves_room_for_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_straggler_from_before_it_opened_changes_nothing() {
+async fn an_attempt_that_began_before_the_breaker_opened_changes_nothing() {
     let breaker = breaker();
-    let (well, ill) = (breaker.permit().unwrap(), breaker.permit().unwrap());
-    fails(&breaker, 5);
-    well.record_outcome(None);
-    ill.record_outcome(Some(&away()));
+    let (succeeds, fails) = (breaker.permit().unwrap(), breaker.permit().unwrap());
+    record_failures(&breaker, 5);
+    succeeds.record_outcome(None);
+    fails.record_outcome(Some(&unavailable()));
     assert_eq!((breaker.status().state, breaker.status().opened), (State::Open, 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reset_closes_it_and_an_old_probe_cannot_open_it() {
+async fn a_reset_closes_the_breaker_and_an_earlier_probe_cannot_reopen_it() {
     let breaker = breaker();
-    fails(&breaker, 5);
+    record_failures(&breaker, 5);
     advance(Duration::from_secs(60)).await;
     let probe = breaker.permit().unwrap();
     breaker.reset();
-    probe.record_outcome(Some(&away()));
+    probe.record_outcome(Some(&unavailable()));
     assert_eq!((breaker.status().state, breaker.status().failures), (State::Closed, 0));
 }
 
-/// What can happen to a breaker.
+/// A step of the property test. The index selects one of the open permits.
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    Ask,
-    Well(usize),
-    Ill(usize),
-    Leave(usize),
-    Pass(u64),
+    TakePermit,
+    Succeed(usize),
+    Fail(usize),
+    Drop(usize),
+    /// Lets this many seconds pass.
+    Advance(u64),
     Reset,
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => Just(Step::Ask),
-        2 => (0..4usize).prop_map(Step::Well),
-        4 => (0..4usize).prop_map(Step::Ill),
-        1 => (0..4usize).prop_map(Step::Leave),
-        2 => (1..40u64).prop_map(Step::Pass),
+        4 => Just(Step::TakePermit),
+        2 => (0..4usize).prop_map(Step::Succeed),
+        4 => (0..4usize).prop_map(Step::Fail),
+        1 => (0..4usize).prop_map(Step::Drop),
+        2 => (1..40u64).prop_map(Step::Advance),
         1 => Just(Step::Reset),
     ]
 }
 
-/// The breaker as a textbook has it: what it must do, in as few words as there are.
+/// A reference model of a circuit breaker.
 #[derive(Debug)]
 struct Model {
     state: State,
     failures: u32,
-    /// Seconds until it may be tried again.
+    /// Seconds until a probe is allowed.
     left: u64,
-    /// Permits out: each with the count of state changes at its making, and whether it is the probe.
-    out: Vec<(u64, bool)>,
+    /// Open permits: the number of state changes when the permit was taken, and whether it is the probe.
+    permits: Vec<(u64, bool)>,
     changes: u64,
 }
 
 impl Model {
-    fn turn(&mut self, state: State) {
+    fn transition_to(&mut self, state: State) {
         (self.state, self.changes) = (state, self.changes + 1);
         self.left = if state == State::Open { 60 } else { 0 };
     }
 
     fn probing(&self) -> bool {
-        self.out.iter().any(|(made, probe)| *probe && *made == self.changes)
+        self.permits.iter().any(|(taken_at, probe)| *probe && *taken_at == self.changes)
     }
 }
 
 proptest! {
     #[test]
-    fn it_behaves_as_the_textbook_says(steps in vec(step(), 1..120)) {
+    fn a_breaker_agrees_with_its_model_for_any_sequence_of_steps(steps in vec(step(), 1..120)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
             let breaker = breaker();
-            let mut model = Model { state: State::Closed, failures: 0, left: 0, out: vec![], changes: 0 };
+            let mut model = Model { state: State::Closed, failures: 0, left: 0, permits: vec![], changes: 0 };
             let mut permits: Vec<Permit> = Vec::new();
             for step in steps {
                 match step {
-                    Step::Ask => {
-                        let may = match model.state {
+                    Step::TakePermit => {
+                        let allowed = match model.state {
                             State::Closed => true,
                             State::Open => model.left == 0,
                             State::HalfOpen => !model.probing(),
                         };
                         let permit = breaker.permit();
-                        prop_assert_eq!(permit.is_ok(), may);
+                        prop_assert_eq!(permit.is_ok(), allowed);
                         if let Ok(permit) = permit {
                             if model.state == State::Open {
-                                model.turn(State::HalfOpen);
+                                model.transition_to(State::HalfOpen);
                             }
-                            model.out.push((model.changes, model.state == State::HalfOpen));
+                            model.permits.push((model.changes, model.state == State::HalfOpen));
                             permits.push(permit);
                         }
                     }
-                    Step::Well(at) if at < permits.len() => {
+                    Step::Succeed(at) if at < permits.len() => {
                         permits.remove(at).record_outcome(None);
-                        let (made, probe) = model.out.remove(at);
-                        if probe && made == model.changes {
-                            model.turn(State::Closed);
+                        let (taken_at, probe) = model.permits.remove(at);
+                        if probe && taken_at == model.changes {
+                            model.transition_to(State::Closed);
                             model.failures = 0;
                         } else if !probe && model.state == State::Closed {
                             model.failures = 0;
                         }
                     }
-                    Step::Ill(at) if at < permits.len() => {
-                        permits.remove(at).record_outcome(Some(&away()));
-                        let (made, probe) = model.out.remove(at);
-                        if probe && made == model.changes {
+                    Step::Fail(at) if at < permits.len() => {
+                        permits.remove(at).record_outcome(Some(&unavailable()));
+                        let (taken_at, probe) = model.permits.remove(at);
+                        if probe && taken_at == model.changes {
                             model.failures += 1;
-                            model.turn(State::Open);
+                            model.transition_to(State::Open);
                         } else if !probe && model.state == State::Closed {
                             model.failures += 1;
                             if model.failures >= 5 {
-                                model.turn(State::Open);
+                                model.transition_to(State::Open);
                             }
                         }
                     }
-                    Step::Leave(at) if at < permits.len() => {
+                    Step::Drop(at) if at < permits.len() => {
                         drop(permits.remove(at));
-                        model.out.remove(at);
+                        model.permits.remove(at);
                     }
-                    Step::Pass(seconds) => {
+                    Step::Advance(seconds) => {
                         advance(Duration::from_secs(seconds)).await;
                         model.left = model.left.saturating_sub(seconds);
                     }
                     Step::Reset => {
                         breaker.reset();
-                        model.turn(State::Closed);
+                        model.transition_to(State::Closed);
                         model.failures = 0;
                     }
-                    Step::Well(_) | Step::Ill(_) | Step::Leave(_) => {}
+                    Step::Succeed(_) | Step::Fail(_) | Step::Drop(_) => {}
                 }
-                let seen = if model.state == State::Open && model.left == 0 { State::HalfOpen } else { model.state };
-                prop_assert_eq!(breaker.status().state, seen);
+                let expected = if model.state == State::Open && model.left == 0 { State::HalfOpen } else { model.state };
+                prop_assert_eq!(breaker.status().state, expected);
                 prop_assert_eq!(breaker.status().failures, model.failures);
             }
             Ok(())
