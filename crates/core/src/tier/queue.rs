@@ -1,16 +1,18 @@
-//! Who runs next: a fair queue before a tier's slots.
+//! A fair queue for the slots of a tier.
 //!
-//! Inside a class (high, normal, low) users take turns, and a user's own requests keep their order. A newcomer joins behind
-//! the users that already wait, so many names give no advantage over those who were there before. A better class goes first,
-//! but a user passes another that did not ask for a low class only once before it is that one's turn; and a request gains a
-//! class per [`Config::ageing_interval`] in which its user was given nothing. So nobody starves.
+//! Within a priority (high, normal, low) users take turns, and each user's requests keep their order. A new user joins behind the
+//! users that already wait, so using many names gives no advantage over earlier users. Requests of a higher priority go first,
+//! with two exceptions that prevent starvation: a user overtakes another user's request of normal or high priority only once
+//! before that request's turn, and a request is promoted by one priority for each [`Config::ageing_interval`] in which its user
+//! was granted nothing.
 //!
-//! No user keeps the others out. Without extra slots one user never has every slot. With extra slots a program that has run
-//! for longer than [`Config::time_slice`] no longer keeps a user waiting who has no program running: that user gets one of
-//! [`Config::extra_slots`]. And where the queue is full, the longest line gives way to a shorter one.
+//! No user can exclude the others. Without extra slots, one user never holds all slots. With extra slots, a program that has run
+//! for longer than [`Config::time_slice`] no longer delays a user that has no program running: that user gets one of
+//! [`Config::extra_slots`]. If the queue is full, the user with the most waiting requests loses its newest one to a user with
+//! fewer.
 //!
-//! Several tiers can have [limits in common](Overall). Their requests then wait in one place for both, so that nobody holds the
-//! one and waits for the other.
+//! Tiers can share [overall limits](Overall). A request then waits for its tier's limit and the shared limit at once, so it never
+//! holds one while it waits for the other.
 
 mod state;
 
@@ -24,44 +26,44 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::request::Priority;
 use crate::route::TierName;
-use state::State;
+use state::{GrantSender, State};
 
 /// The queue of one tier.
 pub struct FairQueue {
     shared: Arc<Shared>,
-    /// Which of the tiers that share the limits.
+    /// Index of the tier among those that share limits.
     lane: usize,
-    /// Whose queue this is, for the log.
+    /// For the log.
     tier: TierName,
     wait_timeout: Duration,
 }
 
-/// How many programs run at once and how requests wait.
+/// How many programs run at once and how requests are queued.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Programs that run at once, those in extra slots not counted. In a local tier no more than it has worker processes
+    /// Programs that run at once, not counting those in extra slots. In a local tier at most the number of its worker processes
     /// for programs.
     pub slots: usize,
-    /// Programs of one user that run at once; without extra slots always fewer than `slots`, where that is two or more.
+    /// Programs of one user that run at once; without extra slots always fewer than `slots`, if that is at least 2.
     pub per_user: usize,
-    /// Requests that wait; 0: none may. In a full queue the newest request of the longest line is refused for a request of
-    /// a shorter one.
+    /// Requests that may wait; 0: none. If the queue is full, a new request replaces the newest one of the user with the most
+    /// waiting requests, if its own user has fewer.
     pub length: usize,
-    /// Requests of one user that wait, also while no other user does. Not set: as many as `length`.
+    /// Requests of one user that may wait, even if no other user waits. Not set: as many as `length`.
     pub length_per_user: Option<usize>,
-    /// Longest time that a request waits for a slot; then it is refused.
+    /// Longest time that a request waits for a slot before it is refused.
     #[serde(with = "humantime_serde")]
     pub wait_timeout: Duration,
-    /// A waiting request gains a priority each time this has passed; 0: never.
+    /// A waiting request is promoted by one priority after each such interval; 0: never.
     #[serde(with = "humantime_serde")]
     pub ageing_interval: Duration,
-    /// A program that has run for longer than this no longer delays users who have none running, while there are extra
-    /// slots.
+    /// A program that has run for longer than this does not delay users that have no program running, as long as extra slots
+    /// are free.
     #[serde(with = "humantime_serde")]
     pub time_slice: Duration,
-    /// Programs that run beyond `slots`, each of a user who had no other running when it began, at most 1024; 0: none. In a
-    /// local tier each is one more worker process.
+    /// Programs that run in addition to `slots`, each of a user that had no other program running when it started, at most 1024;
+    /// 0: none. In a local tier each is one more worker process.
     pub extra_slots: usize,
 }
 
@@ -80,11 +82,11 @@ impl Default for Config {
     }
 }
 
-/// Most extra slots that can be set: each is a worker process.
-const MOST_EXTRA_SLOTS: usize = 1024;
+/// Upper limit of `extra_slots`: in a local tier each is a worker process.
+const MAX_EXTRA_SLOTS: usize = 1024;
 
 impl Config {
-    /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can.
+    /// Returns the first invalid setting: a message that starts with its name. `None` if all are valid.
     pub fn problem(&self) -> Option<String> {
         if self.slots == 0 {
             return Some("slots must be at least 1: with 0 nothing would ever run".to_owned());
@@ -95,29 +97,29 @@ impl Config {
         if self.length_per_user == Some(0) {
             return Some("length_per_user must be at least 1 (length = 0 lets no request wait)".to_owned());
         }
-        (self.extra_slots > MOST_EXTRA_SLOTS)
-            .then(|| format!("extra_slots is {}: it must be at most {MOST_EXTRA_SLOTS}", self.extra_slots))
+        (self.extra_slots > MAX_EXTRA_SLOTS)
+            .then(|| format!("extra_slots is {}: it must be at most {MAX_EXTRA_SLOTS}", self.extra_slots))
     }
 }
 
-/// Limits over several tiers together. They hold beside those of each tier, and extra slots count in them.
+/// Limits for all tiers together, in addition to those of each tier. Programs in extra slots count.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Overall {
     /// Programs that run at once in all tiers together. Not set: only the tiers' own limits.
     pub slots: Option<usize>,
-    /// Programs of one user that run at once in all tiers together; always fewer than `slots`, where that is two or more.
+    /// Programs of one user that run at once in all tiers together; always fewer than `slots`, if that is at least 2.
     /// Not set: only the tiers' own limits.
     pub per_user: Option<usize>,
 }
 
 impl Overall {
-    /// Whether anything is limited.
+    /// Returns whether any limit is set.
     pub fn is_set(&self) -> bool {
         self.slots.is_some() || self.per_user.is_some()
     }
 
-    /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can.
+    /// Returns the first invalid setting: a message that starts with its name. `None` if all are valid.
     pub fn problem(&self) -> Option<String> {
         let zero = |name: &str| Some(format!("{name} must be at least 1: with 0 nothing would ever run"));
         match (self.slots, self.per_user) {
@@ -128,7 +130,7 @@ impl Overall {
     }
 }
 
-/// The right to run one program now. Dropping it gives it to whoever is next.
+/// Permission to run one program now. Dropping it frees the slot for the next request.
 #[must_use = "a slot is held for as long as the program runs"]
 pub struct Slot {
     shared: Arc<Shared>,
@@ -138,37 +140,42 @@ pub struct Slot {
     ticket: u64,
 }
 
-/// There is no slot to be had.
+/// Why a request got no slot.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// As many wait as may, and no line is longer than this one; or this was the longest line, and a request of a shorter one
-    /// came. `share`: how many of one user may wait now, beside the others that do.
-    #[error("the queue is full: at most {length} requests wait, {share} of each user while others wait too")]
-    Full { length: usize, share: usize, retry_after: Duration },
-    /// As many requests of this user wait as may.
-    #[error("too many requests of this user wait: at most {allowed} may")]
-    Line { allowed: usize, retry_after: Duration },
+    /// The queue is full and no user has more waiting requests than this one, or this request was replaced by one of a user with
+    /// fewer. `share`: how many requests of one user may wait now, given the other users that wait.
+    #[error("the queue is full: at most {length} requests may wait, {share} per user while other users wait")]
+    QueueFull { length: usize, share: usize, retry_after: Duration },
+    /// The user's own limit on waiting requests is reached.
+    #[error("too many waiting requests of this user: at most {allowed} may wait")]
+    UserQueueFull { allowed: usize, retry_after: Duration },
     #[error("no slot was free within {}", rounded(*.waited))]
-    Late { waited: Duration, retry_after: Duration },
+    TimedOut { waited: Duration, retry_after: Duration },
 }
 
 impl Refusal {
+    /// Returns an estimate of the time until a slot may be free.
     pub fn retry_after(&self) -> Duration {
-        let (Self::Full { retry_after, .. } | Self::Line { retry_after, .. } | Self::Late { retry_after, .. }) = self;
+        let (Self::QueueFull { retry_after, .. }
+        | Self::UserQueueFull { retry_after, .. }
+        | Self::TimedOut { retry_after, .. }) = self;
         *retry_after
     }
 }
 
-/// How busy a queue is.
+/// The load of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Load {
-    /// Programs that run, those in extra slots too.
+    /// Running programs, including those in extra slots.
     pub running: usize,
+    /// Waiting requests.
     pub queued: usize,
+    /// Configured slots, without extra slots.
     pub slots: usize,
 }
 
-/// Queues of several tiers with limits in common.
+/// The queues of tiers that share limits.
 pub struct Queues(Arc<Shared>);
 
 impl Queues {
@@ -176,7 +183,7 @@ impl Queues {
         Self(Arc::new(Shared { state: Mutex::new(State::new(overall)), changed: Notify::new() }))
     }
 
-    /// One more queue under the common limits.
+    /// Adds a queue under the shared limits.
     pub fn queue(&self, tier: TierName, config: Config) -> FairQueue {
         let wait_timeout = config.wait_timeout;
         let lane = self.0.state().add(config);
@@ -185,39 +192,39 @@ impl Queues {
 }
 
 struct Shared {
-    /// Protects who runs and who waits; held for a few instructions and never over an await.
+    /// Held for a few instructions and never over an await.
     state: Mutex<State>,
-    /// Somebody came or left: the task that waits for programs to become long ones looks again.
+    /// Wakes the task that grants extra slots after a request has joined or left.
     changed: Notify,
 }
 
 impl FairQueue {
-    /// A queue with no limits but its own.
+    /// Returns a queue without shared limits.
     pub fn new(tier: TierName, config: Config) -> Self {
         Queues::new(&Overall::default()).queue(tier, config)
     }
 
-    /// Waits for a slot. Dropping the future leaves the queue.
+    /// Waits for a slot. Dropping the future removes the request from the queue.
     ///
     /// # Errors
-    /// Too many wait, or the wait was too long; each says when to come back.
+    /// Too many requests wait, or no slot was free within `wait_timeout`; with the time after which to retry.
     pub async fn slot(&self, user: &Arc<str>, priority: Priority) -> Result<Slot, Refusal> {
-        let came = Instant::now();
-        let (granted, mut grant) = oneshot::channel();
-        // From here on the slot is the guard: dropped while it waits, it leaves; dropped later, it gives back.
-        let slot = self.shared.join(self.lane, user, priority, came, granted)?;
-        if grant.try_recv().is_ok() {
+        let joined = Instant::now();
+        let (sender, mut granted) = oneshot::channel();
+        // The slot is a guard from here on: dropped before the grant, it leaves the queue; dropped later, it frees the slot.
+        let slot = self.shared.join(self.lane, user, priority, joined, sender)?;
+        if granted.try_recv().is_ok() {
             return Ok(slot);
         }
         let tier = self.tier.as_str();
         tracing::info!(target: "e2b_metrics", event = "request_queued", tier, user = &**user, "[E2B_METRICS]");
-        match timeout(self.wait_timeout, grant).await {
-            Ok(Ok(Err(gave_way))) => Err(gave_way),
-            // The sender is dropped with the queue alone, and this guard holds that.
+        match timeout(self.wait_timeout, granted).await {
+            Ok(Ok(Err(replaced))) => Err(replaced),
+            // The sender is dropped only with the queue's state, which this guard keeps alive.
             Ok(Ok(Ok(())) | Err(_)) => Ok(slot),
             Err(_) => {
                 let retry_after = self.shared.state().retry_after(self.lane);
-                Err(Refusal::Late { waited: came.elapsed(), retry_after })
+                Err(Refusal::TimedOut { waited: joined.elapsed(), retry_after })
             }
         }
     }
@@ -233,7 +240,7 @@ impl Drop for Slot {
         let mut state = self.shared.state();
         state.leave(self.lane, &self.user, self.priority, self.ticket, now);
         state.grant(now);
-        self.shared.tell(&state);
+        self.shared.notify(&state);
     }
 }
 
@@ -248,47 +255,48 @@ impl Shared {
         user: &Arc<str>,
         priority: Priority,
         now: Instant,
-        granted: oneshot::Sender<Result<(), Refusal>>,
+        sender: GrantSender,
     ) -> Result<Slot, Refusal> {
         let mut state = self.state();
-        let ticket = state.join(lane, user, priority, now, granted)?;
+        let ticket = state.join(lane, user, priority, now, sender)?;
         state.grant(now);
-        if state.wants_watch() && !state.is_watched {
-            state.is_watched = true;
-            tokio::spawn(watch(Arc::clone(self)));
+        if state.may_grant_extra_slots() && !state.has_extra_slot_task {
+            state.has_extra_slot_task = true;
+            tokio::spawn(grant_extra_slots(Arc::clone(self)));
         }
-        self.tell(&state);
+        self.notify(&state);
         Ok(Slot { shared: Arc::clone(self), lane, user: Arc::clone(user), priority, ticket })
     }
 
-    fn tell(&self, state: &State) {
-        if state.is_watched {
+    /// Wakes the task that grants extra slots, if it runs.
+    fn notify(&self, state: &State) {
+        if state.has_extra_slot_task {
             self.changed.notify_one();
         }
     }
 }
 
-/// Grants extra slots when programs become long ones. Ends when nobody waits for one.
-async fn watch(shared: Arc<Shared>) {
+/// Grants extra slots when programs have used up their time slice. Ends when no request waits for an extra slot.
+async fn grant_extra_slots(shared: Arc<Shared>) {
     loop {
         let next = {
             let mut state = shared.state();
             let now = Instant::now();
             state.grant(now);
-            if !state.wants_watch() {
-                state.is_watched = false;
+            if !state.may_grant_extra_slots() {
+                state.has_extra_slot_task = false;
                 return;
             }
-            state.next_long(now)
+            state.next_extra_slot(now)
         };
-        let becomes_long = async {
+        let slice_ends = async {
             match next {
                 Some(next) => sleep_until(next).await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
-            () = becomes_long => {}
+            () = slice_ends => {}
             () = shared.changed.notified() => {}
         }
     }
