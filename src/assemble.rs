@@ -25,7 +25,7 @@ use switchtower_core::router::{Parts, Router};
 use switchtower_core::seed::Seed;
 use switchtower_core::session::Sessions;
 use switchtower_core::tier::queue::{self, Queues};
-use switchtower_core::tier::{self, Absent, Tier, Tiers};
+use switchtower_core::tier::{self, AbsentTier, Tier, Tiers};
 use switchtower_e2b::Key;
 use switchtower_wasm::workers;
 use switchtower_wasm::{Compiled, InProcess, SetupStage, WasmWorkers};
@@ -52,7 +52,7 @@ impl BuildError {
 pub enum NativeReport {
     /// It is disabled in the settings.
     Disabled,
-    Absent(Absent),
+    Absent(AbsentTier),
     /// It runs programs: which Python, whether its jail is the full one, and the jail's layers by name, each in force or with
     /// the reason why not.
     Working {
@@ -173,7 +173,7 @@ pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembly, B
             Ok(with_sessions(config, router, Some(workers), native, clouds))
         }
         Err(BuildError(reason)) => {
-            let absent = vec![Absent { tier: config.wasm.tier.clone(), reason, remedy: None, machine: false }];
+            let absent = vec![AbsentTier { tier: config.wasm.tier.clone(), reason, remedy: None, machine: false }];
             let router = router(config, wall, backends, &clouds, &native, absent)?;
             Ok(with_sessions(config, router, None, native, clouds))
         }
@@ -289,15 +289,15 @@ fn router(
     backends: Vec<NamedBackend>,
     clouds: &Clouds,
     native: &NativeTier,
-    mut absent: Vec<Absent>,
+    mut absent: Vec<AbsentTier>,
 ) -> Result<Arc<Router>, BuildError> {
     absent.extend(clouds.absent.iter().chain(&native.absent).cloned());
     let seed = Seed::from_system().map_err(|error| BuildError(format!("no randomness: {error}")))?;
     let of_tiers = seed.fork("tiers");
     let tiers = backends.into_iter().map(|(name, backend, config)| Tier::new(name, backend, config, &of_tiers));
     let queues = config.queue.is_set().then(|| Queues::new(&config.queue));
-    let within = |tier: Tier| if let Some(queues) = &queues { tier.within(queues) } else { tier };
-    let tiers = Tiers::new(tiers.map(|tier| within(clouds.with_account_status(tier)))).with_absent(absent);
+    let share_limits = |tier: Tier| if let Some(queues) = &queues { tier.with_shared_limits(queues) } else { tier };
+    let tiers = Tiers::new(tiers.map(|tier| share_limits(clouds.with_account_status(tier)))).with_absent(absent);
     Ok(Arc::new(Router::new(Parts {
         quota: Quota::new(&config.quota),
         rules: load_rules(&config.rules)?,

@@ -11,7 +11,7 @@ use switchtower_core::route::TierName;
 use switchtower_core::seed::Seed;
 use switchtower_core::session;
 use switchtower_core::tier::account::Account;
-use switchtower_core::tier::{Absent, Tier};
+use switchtower_core::tier::{AbsentTier, Tier};
 use switchtower_e2b::limits::EgressRates;
 use switchtower_e2b::{Address, Cause, E2b, HttpTransport, Identity, Key};
 use tokio::time::{Instant, sleep, timeout};
@@ -24,7 +24,7 @@ use crate::config::{Cloud, Config};
 #[derive(Default)]
 pub(super) struct Clouds {
     accounts: Vec<(TierName, E2b)>,
-    pub(super) absent: Vec<Absent>,
+    pub(super) absent: Vec<AbsentTier>,
 }
 
 /// Longest that ending our sandboxes may take when a server closes.
@@ -177,8 +177,9 @@ fn account(
     key: impl Fn(&str) -> Result<Key, String>,
     egress: &mut EgressRates,
     this_process: impl Fn() -> Arc<ThisProcess>,
-) -> Result<E2b, Absent> {
-    let absent = |reason: String, remedy: Option<String>| Absent { tier: name.clone(), reason, remedy, machine: true };
+) -> Result<E2b, AbsentTier> {
+    let absent =
+        |reason: String, remedy: Option<String>| AbsentTier { tier: name.clone(), reason, remedy, machine: true };
     let mut settings = cloud.account.clone();
     let key = key(&settings.key_variable)
         .map_err(|why| absent(why, Some(format!("set {} to run this remotely", settings.key_variable))))?;
@@ -253,7 +254,7 @@ pub enum AccountCheck {
     /// It answers, and the key is good.
     Reachable { api: String, template: String },
     /// There is none, with the reason and how to enable it.
-    Absent(Absent),
+    Absent(AbsentTier),
     /// It answers, and no sandbox can be created in it: its template is not there.
     NoTemplate { tier: TierName, template: String, error: String },
     /// It does not answer as it should.
@@ -296,8 +297,8 @@ pub fn cloud_account(config: &Config, tier: &str) -> Result<E2b, super::BuildErr
     }
     let absent = absent.into_iter().find(|absent| absent.tier.as_str() == tier);
     Err(super::BuildError::new(match absent {
-        Some(Absent { reason, remedy: Some(remedy), .. }) => format!("{tier} is absent: {reason}; {remedy}"),
-        Some(Absent { reason, .. }) => format!("{tier} is absent: {reason}"),
+        Some(AbsentTier { reason, remedy: Some(remedy), .. }) => format!("{tier} is absent: {reason}; {remedy}"),
+        Some(AbsentTier { reason, .. }) => format!("{tier} is absent: {reason}"),
         None => format!("there is no cloud {tier}"),
     }))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use switchtower_contract::Backend;
-use switchtower_core::tier::Absent;
+use switchtower_core::tier::AbsentTier;
 use switchtower_native::{Installation, JailProfile, Native};
 
 use super::{
@@ -15,7 +15,7 @@ use crate::config::{Config, Profile};
 #[derive(Default)]
 pub(super) struct NativeTier {
     pub(super) backend: Option<Arc<Native>>,
-    pub(super) absent: Option<Absent>,
+    pub(super) absent: Option<AbsentTier>,
 }
 
 impl NativeTier {
@@ -44,7 +44,7 @@ impl NativeTier {
                 backend.shutdown().await;
                 let remedy = Some(error.update().unwrap_or("`switchtower doctor` looks at it").to_owned());
                 let absent =
-                    Absent { tier: config.native.tier.clone(), reason: error.to_string(), remedy, machine: false };
+                    AbsentTier { tier: config.native.tier.clone(), reason: error.to_string(), remedy, machine: false };
                 Self { backend: None, absent: Some(absent) }
             }
         }
@@ -60,7 +60,12 @@ impl NativeTier {
                 let tier = config.native.tier.clone();
                 Self {
                     backend: None,
-                    absent: Some(Absent { tier, reason: missing.reason, remedy: Some(missing.remedy), machine: false }),
+                    absent: Some(AbsentTier {
+                        tier,
+                        reason: missing.reason,
+                        remedy: Some(missing.remedy),
+                        machine: false,
+                    }),
                 }
             }
         }
@@ -126,7 +131,7 @@ pub async fn check_native(config: &Config) -> NativeReport {
         let anew = "the message names what does not hold; `python3 sandboxes/native/install.py` installs it anew";
         let remedy = Some(error.update().unwrap_or(anew).to_owned());
         let tier = config.native.tier.clone();
-        return NativeReport::Absent(Absent { tier, reason: error.to_string(), remedy, machine: false });
+        return NativeReport::Absent(AbsentTier { tier, reason: error.to_string(), remedy, machine: false });
     }
     let layers = backend.layers().iter().map(|layer| (layer.name.clone(), layer.status.clone())).collect();
     let (python, packages) = (backend.installation().python().to_owned(), backend.installation().packages().len());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use switchtower_contract::Backend;
-use switchtower_core::tier::Absent;
+use switchtower_core::tier::AbsentTier;
 
 use super::{BuildError, NamedBackend, NativeReport};
 use crate::config::Config;
@@ -14,12 +14,12 @@ const REMEDY: &str = "build with the Cargo feature `native`";
 /// The tier as far as it is known here: why it is absent.
 #[derive(Default)]
 pub(super) struct NativeTier {
-    pub(super) absent: Option<Absent>,
+    pub(super) absent: Option<AbsentTier>,
 }
 
-fn absent(config: &Config) -> Absent {
+fn absent(config: &Config) -> AbsentTier {
     let tier = config.native.tier.clone();
-    Absent { tier, reason: REASON.to_owned(), remedy: Some(REMEDY.to_owned()), machine: false }
+    AbsentTier { tier, reason: REASON.to_owned(), remedy: Some(REMEDY.to_owned()), machine: false }
 }
 
 impl NativeTier {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 use switchtower_contract::{Exit, Program};
 use switchtower_core::request::{CacheMode, Request};
-use switchtower_core::tier::Absent;
+use switchtower_core::tier::AbsentTier;
 
 use super::exit::{CliError, FAILED};
 use super::terminal;
@@ -105,7 +105,7 @@ fn clouds(config: &Config) -> Result<Vec<Check>, CliError> {
             AccountCheck::Reachable { api, template } => {
                 Check::ok("E2B", format!("{api} answers and takes the key; template {template}"))
             }
-            AccountCheck::Absent(Absent { tier, reason, remedy, .. }) => {
+            AccountCheck::Absent(AbsentTier { tier, reason, remedy, .. }) => {
                 let remedy = remedy.unwrap_or_else(|| "see the message".to_owned());
                 Check::failed(State::Missing, format!("tier {tier}"), reason, remedy)
             }
@@ -168,7 +168,7 @@ fn native(config: &Config) -> Result<Vec<Check>, CliError> {
     let tier = config.native.tier.as_str();
     Ok(match super::runtime(1)?.block_on(assemble::check_native(config)) {
         NativeReport::Disabled => Vec::new(),
-        NativeReport::Absent(Absent { reason, remedy, .. }) => {
+        NativeReport::Absent(AbsentTier { reason, remedy, .. }) => {
             let remedy = remedy.unwrap_or_else(|| "see the message".to_owned());
             vec![Check::failed(State::Missing, format!("tier {tier}"), reason, remedy)]
         }

@@ -10,7 +10,7 @@ use axum::serve::{ListenerExt as _, TapIo};
 use clap::Args;
 use serde_json::json;
 use switchtower_core::clock::WallClock;
-use switchtower_core::tier::Absent;
+use switchtower_core::tier::AbsentTier;
 use switchtower_server::api;
 use switchtower_server::e2b::{self, debug};
 use switchtower_server::service::{self, Drained};
@@ -180,7 +180,7 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, CliError
         let state = api::AppState { request_limits: config.limits.clone(), e2b_key, sessions: Some(sessions.clone()) };
         let native = api::app(Arc::clone(router), &config.http, state);
         startup_handle.set_ready(e2b::app(native, sessions.clone(), &config.http, &config.limits));
-        for Absent { tier, reason, remedy, .. } in router.tiers().absent() {
+        for AbsentTier { tier, reason, remedy, .. } in router.tiers().absent() {
             let remedy = remedy.as_ref().map_or_else(String::new, |remedy| format!("; {remedy}"));
             terminal::note(&format!("the tier {tier} is absent: {reason}{remedy}"));
         }

@@ -7,7 +7,7 @@ use switchtower_contract::{Event, Events, Exit};
 use switchtower_core::analyse::analyse;
 use switchtower_core::route::{Leg, Route};
 use switchtower_core::seed::Seed;
-use switchtower_core::tier::{Attempt, Relay, Terms, Tier, Tiers, Walked};
+use switchtower_core::tier::{Attempt, Relay, Tier, Tiers, WalkOptions, WalkOutcome};
 use switchtower_e2b::E2b;
 use switchtower_fake_e2b::{Fake, KernelMode, Plan, Settings, Template};
 
@@ -45,7 +45,7 @@ impl TwoClouds {
     }
 
     /// Returns the result of the walk, the events that its caller received, and the attempts.
-    async fn run(&self, source: &str) -> (Walked, Vec<Event>, Vec<String>) {
+    async fn run(&self, source: &str) -> (WalkOutcome, Vec<Event>, Vec<String>) {
         let request = request(source);
         let route = Route(["e2b", "dedicated"].map(|name| Leg { tier: name.into(), budget: None }).into());
         let (to, mut from) = Events::channel();
@@ -59,8 +59,10 @@ impl TwoClouds {
         let mut attempts: Vec<Attempt> = Vec::new();
         let walk = async {
             let (side_effects, mut relay) = (analyse(&request.program).side_effects, Relay::new(Some(to)));
-            let walked =
-                self.tiers.walk(&request, &Terms::of(&request, side_effects), &route, &mut relay, &mut attempts).await;
+            let walked = self
+                .tiers
+                .walk(&request, &WalkOptions::new(&request, side_effects), &route, &mut relay, &mut attempts)
+                .await;
             relay.deliver().await;
             walked.unwrap()
         };
@@ -111,7 +113,9 @@ async fn a_program_that_may_have_had_effects_or_continued_without_a_module_is_no
     assert_eq!(attempted, ["e2b raised"]);
     let note = walked.note.unwrap();
     assert!(
-        note.contains("the tier dedicated may have it, but was not tried: the program may have had effects"),
+        note.contains(
+            "tier dedicated may provide it, but was not tried: the program may already have had side effects"
+        ),
         "{note}"
     );
     // Inside a function, what ran before is not known.
@@ -134,8 +138,8 @@ async fn a_module_that_no_cloud_has_is_tried_in_each_and_the_note_names_them() {
     let note = walked.note.unwrap();
     assert_eq!(
         note,
-        "it needs the module no_such_module_anywhere, which none of the tiers that were tried provides (e2b, dedicated); \
-         a tier that has it is needed: none is configured"
+        "it needs the module no_such_module_anywhere, which none of the tried tiers provides (e2b, dedicated); \
+         no configured tier provides it"
     );
     let errors = received.iter().filter(|event| matches!(event, Event::Error(_))).count();
     assert_eq!((errors, received.len()), (1, 1), "{received:?}");

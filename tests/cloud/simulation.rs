@@ -185,8 +185,8 @@ async fn busy_hours(seed: u64, faults: &str) -> (Vec<RequestEnd>, u64) {
     assert!(counts.max_running <= 10, "{counts:?}");
     assert_eq!(observed.lock().unwrap().refused, 0, "our limits refuse before E2B does");
     // No permit, lease or sandbox leaks.
-    let standing = harness.cloud().standing();
-    assert_eq!((standing.running, standing.queued), (0, 0));
+    let status = harness.cloud().status();
+    assert_eq!((status.running, status.queued), (0, 0));
     sleep(120 * SECOND).await;
     let status = harness.cloud().pool().unwrap().status();
     assert_eq!((status.busy, status.starting, status.waiting), (0, 0, 0), "{status:?}");

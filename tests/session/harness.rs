@@ -17,7 +17,7 @@ use switchtower_core::request::{Caller, RequestLimits};
 use switchtower_core::router::{Parts, Router};
 use switchtower_core::seed::Seed;
 use switchtower_core::session::{AtEnd, CellAnswer, CellEvent, Config, CreateSession, ExecuteCell, Session, Sessions};
-use switchtower_core::tier::{self, Absent, Tier, Tiers, breaker};
+use switchtower_core::tier::{self, AbsentTier, Tier, Tiers, breaker};
 use tokio::sync::mpsc;
 
 use crate::kernels::Toy;
@@ -82,7 +82,7 @@ impl TestHarness {
             }
             Cloud::Absent(remedy) => {
                 let (reason, remedy) = ("no key".to_owned(), Some(remedy.to_owned()));
-                Tiers::new(near).with_absent(vec![Absent { tier: "e2b".into(), reason, remedy, machine: true }])
+                Tiers::new(near).with_absent(vec![AbsentTier { tier: "e2b".into(), reason, remedy, machine: true }])
             }
         };
         let (router, sessions) = over(tiers, &plan);

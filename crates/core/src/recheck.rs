@@ -13,7 +13,7 @@ use crate::cache::bars::Subject;
 use crate::cache::{Fingerprint, ResultCache, StoredResult};
 use crate::request::{Caller, Priority, Request, SideEffects};
 use crate::route::{Leg, Route};
-use crate::tier::{Relay, Terms, Tiers, Walked};
+use crate::tier::{Relay, Tiers, WalkOptions, WalkOutcome};
 
 /// Under which name rechecks take their turns in a queue.
 const USER: &str = "switchtower recheck";
@@ -78,10 +78,12 @@ impl Recheck {
         }
         let route = Route(vec![Leg { tier: stored.tier.clone(), budget: None }]);
         let (mut relay, mut attempts) = (Relay::new(None), Vec::new());
-        let walked =
-            tiers.walk(&request, &Terms::of(&request, SideEffects::None), &route, &mut relay, &mut attempts).await;
-        let again =
-            walked.ok().and_then(|Walked { tier, outcome, output, .. }| StoredResult::new(&tier, &outcome, &output));
+        let walked = tiers
+            .walk(&request, &WalkOptions::new(&request, SideEffects::None), &route, &mut relay, &mut attempts)
+            .await;
+        let again = walked
+            .ok()
+            .and_then(|WalkOutcome { tier, outcome, output, .. }| StoredResult::new(&tier, &outcome, &output));
         cache.compare(&key, &subject, &stored, again.as_ref());
     }
 }
@@ -114,7 +116,7 @@ mod tests {
         let route = Route(vec![Leg { tier: "wasm".into(), budget: None }]);
         let (mut relay, mut attempts) = (Relay::new(None), Vec::new());
         let walked = tiers
-            .walk(&request, &Terms::of(&request, SideEffects::None), &route, &mut relay, &mut attempts)
+            .walk(&request, &WalkOptions::new(&request, SideEffects::None), &route, &mut relay, &mut attempts)
             .await
             .unwrap();
         let kept = StoredResult::new(&walked.tier, &walked.outcome, &walked.output).unwrap();

@@ -23,7 +23,7 @@ use crate::request::{Caller, Request};
 use crate::route::TierName;
 use crate::seed::Seed;
 pub use crate::tier::Attempt;
-use crate::tier::{Relay, Terms, Tiers, Walked};
+use crate::tier::{Relay, Tiers, WalkOptions, WalkOutcome};
 
 /// Takes requests down the line. It holds the parts and owns no state.
 pub struct Router {
@@ -118,7 +118,7 @@ impl Router {
         entry.decided(&decision);
 
         let key = || Fingerprint::new(&digest, request, cache.scope(), tiers.runtimes(&decision.route));
-        let (asked, observed) = (key(), tiers.observe_first(&decision.route));
+        let (asked, observed) = (key(), tiers.first_tier_observes(&decision.route));
         let subject = Subject { program: digest, class: decision.class, rule: decision.rule.as_str().into() };
         let flight =
             match cache.find(&asked, &subject, &request.caller.user, request.cache, observed, request.timeout).await {
@@ -133,10 +133,11 @@ impl Router {
             };
 
         let (mut relay, avoid_interpreter) = (Relay::new(events), flight.avoid_interpreter());
-        let begins = || flight.start();
-        let terms = Terms { side_effects: profile.side_effects, deadline, avoid_interpreter, begins: &begins };
-        let walked = tiers.walk(request, &terms, &decision.route, &mut relay, &mut entry.attempts).await;
-        let Walked { tier, outcome, output, interpreter, limits, note } = walked?;
+        let on_start = || flight.start();
+        let options =
+            WalkOptions { side_effects: profile.side_effects, deadline, avoid_interpreter, on_start: &on_start };
+        let walked = tiers.walk(request, &options, &decision.route, &mut relay, &mut entry.attempts).await;
+        let WalkOutcome { tier, outcome, output, interpreter, limits, note } = walked?;
         let (verdict, randomness) = (&profile.verdict, request.program.randomness);
         let ran_in = tiers.get(&tier);
         let run = Run {

@@ -66,7 +66,7 @@ impl Callers {
         let Some(tier) = router.tiers().get(&self.tier) else {
             return Err(CliError::usage(format!("there is no tier {}", self.tier)));
         };
-        let (slice, slots) = (tier.config().queue.time_slice, tier.standing().slots);
+        let (slice, slots) = (tier.config().queue.time_slice, tier.status().slots);
         let alone = self.small(router, config).await?;
         let mut endless = JoinSet::new();
         for number in 0..self.greedy * CROWD {
@@ -79,7 +79,7 @@ impl Callers {
             endless.spawn(async move { router.execute(request, None).await.map(drop) });
         }
         let began = Instant::now();
-        while self.greedy > 0 && tier.standing().running < slots && began.elapsed() < FILLING {
+        while self.greedy > 0 && tier.status().running < slots && began.elapsed() < FILLING {
             sleep(Duration::from_millis(10)).await;
         }
         let beside = self.small(router, config).await;

@@ -1,30 +1,30 @@
-//! What a backend that is paid for tells of itself: figures for the operator.
+//! The status of a paid backend's account, for operators.
 
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
 
-/// How an account stands.
+/// A snapshot of an account.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Account {
-    /// From 0 to 100: the share of calls that did well of late.
+    /// The percentage of recent calls that succeeded, 0 to 100.
     pub health: u8,
-    /// Programs that it may start at this moment.
+    /// The number of programs that may start now, limited by the provider's rate limit.
     pub available_tokens: f64,
-    /// Time of sandboxes that was bought since the start.
+    /// Seconds of sandbox time bought since the server started.
     pub sandbox_seconds: f64,
     pub cost_usd: f64,
-    /// The hour's budget of sandboxes: `count`, `limit`, `exceeded`, `remaining`.
+    /// The hourly limit on sandboxes: `count`, `limit`, `exceeded`, `remaining`.
     pub budget: Value,
-    /// What was asked of it in the last hour: `totalRequests`, `byOperation`.
+    /// Calls to the provider in the last hour: `totalRequests`, `byOperation`.
     pub usage: Value,
-    /// Why no sandbox can be made in it, where that is known; with how to fix it.
+    /// Why no sandbox can be created in the account, where that is known, and how to fix it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
-    /// All else that there is to see.
+    /// Further figures that are specific to the provider.
     pub detail: Value,
 }
 
-/// Asks for it.
-pub type Ask = Arc<dyn Fn() -> Account + Send + Sync>;
+/// Returns a snapshot of the account.
+pub type AccountReader = Arc<dyn Fn() -> Account + Send + Sync>;

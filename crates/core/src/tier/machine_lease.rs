@@ -1,4 +1,4 @@
-//! A sandbox of a tier, lent for longer than a run.
+//! A sandbox of a tier that is leased for longer than one run.
 
 use switchtower_contract::{Language, Remedy, Sandbox, Spec};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -6,10 +6,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::Tier;
 use super::attempt::{Attempt, AttemptRecorder};
 use super::sandbox_guard::SandboxGuard;
-use super::walk::{AttemptError, WalkError, asked};
+use super::walk::{AttemptError, DEADLINE, NO_SANDBOX, WalkError, requested_delay};
 use crate::request::{Caller, Priority};
 
-/// A sandbox that somebody keeps. It counts as none of its tier's pool; dropped, it is ended.
+/// A leased sandbox. It does not count in its tier's pool. Dropping the lease ends the sandbox.
 pub struct MachineLease(Box<dyn Sandbox>);
 
 impl MachineLease {
@@ -19,11 +19,11 @@ impl MachineLease {
 }
 
 impl Tier {
-    /// Lends a sandbox: waits its turn in the queue, asks the breaker, tries again where that may help, until `deadline`.
-    /// Each try is added to `attempts` as it ends.
+    /// Leases a sandbox: waits for a slot in the queue, checks the breaker, opens the sandbox, and retries faults that a retry
+    /// may remedy, until `deadline`. Each try is added to `attempts` as it ends.
     ///
     /// # Errors
-    /// There is none to be had.
+    /// The error of the last try, or [`WalkError::TimedOut`] at the deadline.
     pub async fn lease_machine(
         &self,
         caller: &Caller,
@@ -34,19 +34,19 @@ impl Tier {
         let mut repeat = 0;
         loop {
             let mut recorder = AttemptRecorder::new(self.name(), attempts);
-            let lent = timeout_at(deadline, self.lease_once(caller, priority, repeat + 1, &mut recorder)).await;
-            let trouble = match lent.unwrap_or(Err(AttemptError::Late("no sandbox was ready"))) {
-                Ok(loan) => {
+            let leased = timeout_at(deadline, self.lease_once(caller, priority, repeat + 1, &mut recorder)).await;
+            let error = match leased.unwrap_or(Err(AttemptError::DeadlinePassed(NO_SANDBOX))) {
+                Ok(lease) => {
                     recorder.finish("lent", None);
-                    return Ok(loan);
+                    return Ok(lease);
                 }
-                Err(trouble) => trouble,
+                Err(error) => error,
             };
-            let pause = match &trouble {
+            let pause = match &error {
                 AttemptError::Fault(fault) => {
                     recorder.finish(fault.name(), Some(fault.detail()));
-                    let again = fault.remedy(false) == Remedy::RetryHere;
-                    again.then(|| self.pause(repeat, asked(fault))).flatten()
+                    let may_retry = fault.remedy(false) == Remedy::RetryHere;
+                    may_retry.then(|| self.pause(repeat, requested_delay(fault))).flatten()
                 }
                 AttemptError::Open(open) => {
                     recorder.finish("open", Some(open.to_string()));
@@ -56,14 +56,14 @@ impl Tier {
                     recorder.finish("overloaded", Some(refusal.to_string()));
                     None
                 }
-                AttemptError::Late(missing) => {
-                    recorder.finish("deadline", Some((*missing).to_owned()));
+                AttemptError::DeadlinePassed(missing) => {
+                    recorder.finish(DEADLINE, Some((*missing).to_owned()));
                     None
                 }
             };
             match pause {
                 Some(pause) if Instant::now() + pause < deadline => sleep(pause).await,
-                _ => return Err(trouble.walk_error(self, false)),
+                _ => return Err(error.walk_error(self, false)),
             }
             repeat += 1;
         }
@@ -76,15 +76,15 @@ impl Tier {
         attempt: u32,
         recorder: &mut AttemptRecorder<'_>,
     ) -> Result<MachineLease, AttemptError> {
-        self.lets_through(None).map_err(AttemptError::Open)?;
-        // Held until the sandbox is there: opening one is what the queue is fair about.
+        self.check_breaker(None).map_err(AttemptError::Open)?;
+        // Held until the sandbox is open: the queue shares the opening of sandboxes fairly, not their use.
         let _slot = self.queue.slot(&caller.user, priority).await.map_err(AttemptError::NoSlot)?;
         let permit = self.permit(None).map_err(AttemptError::Open)?;
         recorder.start();
-        let lent = self.sandbox(&Spec::new(Language::default()), self.config.open_timeout, attempt).await;
+        let opened = self.sandbox(&Spec::new(Language::default()), self.config.open_timeout, attempt).await;
         if let Some(permit) = permit {
-            permit.record_outcome(lent.as_ref().err());
+            permit.record_outcome(opened.as_ref().err());
         }
-        lent.and_then(SandboxGuard::into_sandbox).map(MachineLease).map_err(AttemptError::Fault)
+        opened.and_then(SandboxGuard::into_sandbox).map(MachineLease).map_err(AttemptError::Fault)
     }
 }

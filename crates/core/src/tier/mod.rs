@@ -1,5 +1,5 @@
-//! A tier is a backend made dependable: a fair queue before it, a breaker, a pool of warm sandboxes, retries around it.
-//! [`Tiers`] walks a route.
+//! Tiers. A tier is a backend with a fair queue, a circuit breaker, a pool of warm sandboxes and retries. [`Tiers`] walks a
+//! request along its route.
 
 pub mod account;
 pub mod attempt;
@@ -26,18 +26,19 @@ use tokio::time::timeout;
 pub use attempt::Attempt;
 pub use machine_lease::MachineLease;
 pub use relay::Relay;
-pub(crate) use walk::{OVERTIME, asked, overloaded};
-pub use walk::{Terms, WalkError, Walked};
+pub(crate) use walk::{DEADLINE_GRACE, overloaded, requested_delay};
+pub use walk::{WalkError, WalkOptions, WalkOutcome};
 
 use crate::request::SideEffects;
 use crate::route::{Route, TierName, TierStatus};
 use crate::seed::Seed;
+use account::{Account, AccountReader};
 use breaker::{Breaker, Open, Permit};
 use pool::Pool;
 use queue::{FairQueue, Queues};
 use sandbox_guard::SandboxGuard;
 
-/// A backend with all that makes it dependable.
+/// A backend with its queue, retries, circuit breaker and pool.
 pub struct Tier {
     name: TierName,
     backend: Arc<dyn Backend>,
@@ -46,43 +47,44 @@ pub struct Tier {
     queue: FairQueue,
     breaker: Option<Breaker>,
     pool: Option<Pool>,
-    account: Option<account::Ask>,
-    /// Protects the jitter's draws.
-    chance: Mutex<ChaCha8Rng>,
+    account: Option<AccountReader>,
+    /// Draws the jitter of pauses.
+    rng: Mutex<ChaCha8Rng>,
 }
 
-/// What makes a backend dependable: its queue, retries, breaker, pool and limits.
+/// The settings of a tier: its queue, retries, circuit breaker, pool and limits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// How many programs run at once, and how requests wait.
+    /// How many programs run at once, and how requests are queued.
     pub queue: queue::Config,
     /// Retries on this tier.
     pub backoff: backoff::Config,
-    /// The circuit breaker. Not set: there is none, as in local tiers.
+    /// The circuit breaker. Not set: no breaker, as in local tiers.
     pub breaker: Option<breaker::Config>,
-    /// The pool of sandboxes that are kept ready. Not set: each run opens its own, as in local tiers.
+    /// The pool of warm sandboxes. Not set: each run opens its own sandbox, as in local tiers.
     pub pool: Option<pool::Config>,
-    /// How long an attempt's output is held back, so that a quick change of tier is not seen; 0: not at all.
+    /// How long the output of an attempt is held back, so that the caller does not see the output of an attempt that soon moves
+    /// to another tier; 0: not at all.
     #[serde(with = "humantime_serde")]
     pub hold_back: Duration,
-    /// Longest time that opening a sandbox may take.
+    /// Longest time to open a sandbox.
     #[serde(with = "humantime_serde")]
     pub open_timeout: Duration,
-    /// Time after its deadline in which a run must have returned, or its backend counts as hung. Backends end programs at
-    /// the deadline themselves; this is for a backend that does not.
+    /// Time after the deadline of a run within which the backend must return; otherwise the run counts as lost. Backends end
+    /// programs at the deadline themselves; this bounds the wait for a backend that hangs.
     #[serde(with = "humantime_serde")]
     pub grace_period: Duration,
-    /// Bytes of stdout and stderr that are kept of one run; 0: none.
+    /// Most output that is kept of one run, stdout and stderr together; 0: none.
     #[serde(with = "byte_size")]
     pub max_output: u64,
-    /// Memory of a program whose request asks for none, at least 1MiB.
+    /// Memory limit of a program whose request sets none, at least 1MiB.
     #[serde(with = "byte_size")]
     pub default_memory: u64,
 }
 
 impl Config {
-    /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can.
+    /// Returns the first invalid setting: a message that starts with its name. `None` if all are valid.
     pub fn problem(&self) -> Option<String> {
         if self.open_timeout.is_zero() {
             return Some("open_timeout must be longer than 0s".to_owned());
@@ -116,38 +118,38 @@ impl Default for Config {
 impl Tier {
     pub fn new(name: TierName, backend: Arc<dyn Backend>, config: Config, seed: &Seed) -> Self {
         let offer = backend.offer();
-        let chance = Mutex::new(seed.fork(name.as_str()).rng());
+        let rng = Mutex::new(seed.fork(name.as_str()).rng());
         let queue = FairQueue::new(name.clone(), config.queue.clone());
         let breaker = config.breaker.clone().map(|config| Breaker::new(name.clone(), config));
         let language = offer.languages.first().copied();
         let pool = config.pool.clone().zip(language).map(|(pool, language)| {
             Pool::new(name.clone(), backend.clone(), Spec::new(language), pool, config.open_timeout)
         });
-        Self { name, backend, offer, config, queue, breaker, pool, account: None, chance }
+        Self { name, backend, offer, config, queue, breaker, pool, account: None, rng }
     }
 
-    /// Its queue under limits that it has in common with others. Call it before anybody waits there.
+    /// Puts the tier's queue under limits that it shares with other tiers. Call this before any request is queued.
     #[must_use]
-    pub fn within(mut self, queues: &Queues) -> Self {
+    pub fn with_shared_limits(mut self, queues: &Queues) -> Self {
         self.queue = queues.queue(self.name.clone(), self.config.queue.clone());
         self
     }
 
-    /// With figures of the account that it runs on.
+    /// Sets the source of the account's figures, for a backend that is paid for.
     #[must_use]
-    pub fn with_account(mut self, ask: account::Ask) -> Self {
-        self.account = Some(ask);
+    pub fn with_account(mut self, account: AccountReader) -> Self {
+        self.account = Some(account);
         self
     }
 
-    /// Warms what is kept warm. Call it inside a runtime, once.
+    /// Starts the pool: opens its first sandboxes and its maintenance. Call this once, inside a tokio runtime.
     pub fn start(&self) {
         if let Some(pool) = &self.pool {
             pool.start();
         }
     }
 
-    /// Gives up what is kept warm, and opens no more of it.
+    /// Closes the pool: ends its idle sandboxes and opens no more.
     pub async fn close(&self) {
         if let Some(pool) = &self.pool {
             pool.close().await;
@@ -162,12 +164,12 @@ impl Tier {
         &self.offer
     }
 
-    /// As [`Backend::runtime`] has it at this moment.
+    /// Returns the current [runtime id](Backend::runtime) of the backend.
     pub fn runtime(&self) -> Arc<str> {
         self.backend.runtime()
     }
 
-    pub fn standing(&self) -> TierStatus {
+    pub fn status(&self) -> TierStatus {
         let load = self.queue.load();
         TierStatus {
             tier: self.name.clone(),
@@ -194,23 +196,23 @@ impl Tier {
         self.pool.as_ref()
     }
 
-    /// How its account stands, where it has one.
-    pub fn account(&self) -> Option<account::Account> {
-        self.account.as_ref().map(|ask| ask())
+    /// Returns a snapshot of the backend's account, if it has one.
+    pub fn account(&self) -> Option<Account> {
+        self.account.as_ref().map(|read| read())
     }
 
-    /// Whether its breaker lets an attempt go on. A probe that is out goes on.
-    fn lets_through(&self, permit: Option<&Permit>) -> Result<(), Open> {
+    /// Checks whether the breaker allows an attempt. An attempt whose permit is the probe is always allowed.
+    fn check_breaker(&self, permit: Option<&Permit>) -> Result<(), Open> {
         match &self.breaker {
             Some(breaker) if !permit.is_some_and(Permit::is_probe) => breaker.check(),
             Some(_) | None => Ok(()),
         }
     }
 
-    /// The permit of an attempt: the one that there is, where its breaker still lets it go on, or a new one. None without a
-    /// breaker.
+    /// Returns the permit of an attempt: the given one if the breaker still allows the attempt, otherwise a new one. `None` if
+    /// the tier has no breaker.
     fn permit(&self, permit: Option<Permit>) -> Result<Option<Permit>, Open> {
-        self.lets_through(permit.as_ref())?;
+        self.check_breaker(permit.as_ref())?;
         match (permit, &self.breaker) {
             (Some(permit), _) => Ok(Some(permit)),
             (None, Some(breaker)) => breaker.permit().map(Some),
@@ -218,135 +220,142 @@ impl Tier {
         }
     }
 
-    /// Whether as much is warm as it was told to wait for.
+    /// Returns whether the pool has reached its `min_ready`; true without a pool.
     pub fn is_ready(&self) -> bool {
         self.pool.as_ref().is_none_or(Pool::is_ready)
     }
 
-    /// A sandbox for one run of this length. `attempt`: which try of its request this is, from 1.
+    /// Opens a sandbox, or leases one from the pool, for one run of at most `wall`. `attempt`: the number of the request's
+    /// attempt on this tier, from 1.
+    ///
+    /// # Errors
+    /// The backend's fault; `Unavailable` after `open_timeout`.
     async fn sandbox(&self, spec: &Spec, wall: Duration, attempt: u32) -> Result<SandboxGuard, Fault> {
-        let most = self.config.open_timeout;
-        let held = async {
-            match self.pool.as_ref().filter(|pool| pool.serves(spec)) {
-                Some(pool) => pool.take_attempt(wall, attempt).await.map(SandboxGuard::Lent),
-                None => self.backend.open_attempt(spec, attempt).await.map(SandboxGuard::Own),
+        let limit = self.config.open_timeout;
+        let sandbox = async {
+            match self.pool.as_ref().filter(|pool| pool.supports(spec)) {
+                Some(pool) => pool.take_attempt(wall, attempt).await.map(SandboxGuard::Leased),
+                None => self.backend.open_attempt(spec, attempt).await.map(SandboxGuard::Owned),
             }
         };
-        let late = |_| Err(Fault::Unavailable { reason: format!("no sandbox within {}", rounded(most)) });
-        timeout(most, held).await.unwrap_or_else(late)
+        let timed_out = |_| Err(Fault::Unavailable { reason: format!("no sandbox opened within {}", rounded(limit)) });
+        timeout(limit, sandbox).await.unwrap_or_else(timed_out)
     }
 
-    /// Returns what opens kernels in this tier, where its backend keeps them.
+    /// Returns the backend's capability to open kernels, if it has one.
     pub fn kernels(&self) -> Option<&dyn Kernels> {
         self.backend.kernels()
     }
 
-    /// Opens a kernel in a sandbox of its own.
+    /// Opens a kernel in its own sandbox.
     ///
     /// # Errors
-    /// The backend's fault; `Unsupported` where it keeps no kernels.
+    /// The backend's fault; `Unsupported` if the backend has no kernels.
     pub async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        let none = || Fault::Unsupported(Need::Language("a kernel that keeps its state".to_owned()));
-        self.kernels().ok_or_else(none)?.open_kernel(options).await
+        let unsupported = || Fault::Unsupported(Need::Language("a kernel that keeps its state".to_owned()));
+        self.kernels().ok_or_else(unsupported)?.open_kernel(options).await
     }
 
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Bytes of memory that a program gets here which asked for so much.
-    pub(crate) fn memory(&self, asked: Option<u64>) -> u64 {
-        asked.unwrap_or(self.config.default_memory).min(self.offer.max_memory)
+    /// Returns the memory limit of a program in this tier, in bytes. `requested`: the limit that its request sets.
+    pub(crate) fn memory(&self, requested: Option<u64>) -> u64 {
+        requested.unwrap_or(self.config.default_memory).min(self.offer.max_memory)
     }
 
-    /// Whether a program with this need may fare better here. What only a run can show counts as yes. `asked`: the memory
-    /// that its request allows.
-    pub(crate) fn may_have(&self, need: &Need, asked: Option<u64>) -> bool {
+    /// Returns whether this tier may provide what a program needs; true for needs that only a run can check.
+    /// `requested_memory`: the memory limit that its request sets, in bytes.
+    pub(crate) fn may_provide(&self, need: &Need, requested_memory: Option<u64>) -> bool {
         match need {
             Need::Module(module) => self.offer.modules.has(module),
             Need::Files(_) | Need::Network(_) | Need::Process(_) => self.offer.effectful,
-            Need::Memory(bytes) => self.memory(asked) > *bytes,
+            Need::Memory(bytes) => self.memory(requested_memory) > *bytes,
             Need::Library(_) | Need::Threads | Need::Time(_) | Need::Language(_) => true,
         }
     }
 
-    /// Whether a run here that leaves this behind must not take place twice.
+    /// Returns whether a program with these side effects must not run twice in this tier.
     fn is_effectful(&self, side_effects: SideEffects) -> bool {
         self.offer.effectful && side_effects == SideEffects::World
     }
 
-    pub(crate) fn pause(&self, repeat: u32, asked: Option<Duration>) -> Option<Duration> {
-        let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
-        self.config.backoff.pause(repeat, asked, &mut *chance)
+    /// Returns the pause before repeat number `repeat`, from 0; see [`backoff::Config::pause`].
+    pub(crate) fn pause(&self, repeat: u32, retry_after: Option<Duration>) -> Option<Duration> {
+        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        self.config.backoff.pause(repeat, retry_after, &mut *rng)
     }
 }
 
-/// The tiers that are configured.
+/// The configured tiers.
 pub struct Tiers {
-    standing: BTreeMap<TierName, Tier>,
-    absent: Vec<Absent>,
+    present: BTreeMap<TierName, Tier>,
+    absent: Vec<AbsentTier>,
 }
 
-/// A tier that is configured and could not be made.
+/// A configured tier that could not be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Absent {
+pub struct AbsentTier {
     pub tier: TierName,
+    /// Why it could not be created.
     pub reason: String,
-    /// What would bring it, where that is one thing to do.
+    /// How to enable it, if one step is enough.
     pub remedy: Option<String>,
-    /// It would be a machine, with commands and the network.
+    /// Whether it would provide machines, with commands and the network.
     pub machine: bool,
 }
 
 impl Tiers {
     pub fn new(tiers: impl IntoIterator<Item = Tier>) -> Self {
-        Self { standing: tiers.into_iter().map(|tier| (tier.name.clone(), tier)).collect(), absent: Vec::new() }
+        Self { present: tiers.into_iter().map(|tier| (tier.name.clone(), tier)).collect(), absent: Vec::new() }
     }
 
-    /// With those that are not there.
+    /// Sets the tiers that could not be created.
     #[must_use]
-    pub fn with_absent(mut self, absent: Vec<Absent>) -> Self {
+    pub fn with_absent(mut self, absent: Vec<AbsentTier>) -> Self {
         self.absent = absent;
         self
     }
 
     pub fn get(&self, name: &TierName) -> Option<&Tier> {
-        self.standing.get(name)
+        self.present.get(name)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Tier> {
-        self.standing.values()
+        self.present.values()
     }
 
-    pub fn absent(&self) -> &[Absent] {
+    pub fn absent(&self) -> &[AbsentTier] {
         &self.absent
     }
 
-    /// What would bring the tiers that are not there; `machine`: only those that are machines.
+    /// Returns how to enable the absent tiers, as alternatives joined by "or"; `None` if no remedy is known. `machine`: only
+    /// tiers that would provide machines.
     pub fn remedies(&self, machine: bool) -> Option<String> {
         let absent = self.absent.iter().filter(|absent| absent.machine || !machine);
         let remedies: Vec<&str> = absent.filter_map(|absent| absent.remedy.as_deref()).collect();
         (!remedies.is_empty()).then(|| remedies.join(", or "))
     }
 
-    /// Gives up what is kept warm.
+    /// Closes the pools of all tiers.
     pub async fn close(&self) {
         for tier in self.iter() {
             tier.close().await;
         }
     }
 
-    /// The tiers of a route, each with its runtime's id.
+    /// Returns the tiers of a route, each with its runtime id.
     pub fn runtimes<'a>(&'a self, route: &'a Route) -> impl Iterator<Item = (&'a TierName, Arc<str>)> {
         route.tiers().filter_map(|name| self.get(name)).map(|tier| (&tier.name, tier.runtime()))
     }
 
-    /// True where the first tier of a route sees what a program asks for.
-    pub fn observe_first(&self, route: &Route) -> bool {
+    /// Returns whether the first present tier of a route observes what a program does.
+    pub fn first_tier_observes(&self, route: &Route) -> bool {
         route.tiers().find_map(|name| self.get(name)).is_some_and(|tier| tier.offer.observes)
     }
 
     pub fn statuses(&self) -> Vec<TierStatus> {
-        self.iter().map(Tier::standing).collect()
+        self.iter().map(Tier::status).collect()
     }
 }

@@ -1,14 +1,16 @@
-//! Sandboxes kept ready: opened ahead, lent for a run, taken back when the run was clean, looked after meanwhile.
+//! A pool of warm sandboxes: opened ahead of demand, leased for a run, reset and reused after a clean run, and checked while
+//! idle.
 //!
-//! Every sandbox holds one of [`Config::max`] places from before it is opened until after it is gone, so warm, busy and
-//! starting ones are counted in one place, and none can be counted twice or forgotten. Whoever finds no warm one waits for
-//! the next that is free, opened for it or given back by another; an opening outlives the caller it was begun for.
+//! A semaphore with [`Config::max`] permits bounds the pool. Each sandbox holds one permit from before it is opened until after
+//! it has ended, so starting, warm and busy sandboxes are counted together, each exactly once. A caller that finds no warm
+//! sandbox waits for the next one that becomes available: opened for it, or returned by another caller. Opening a sandbox
+//! continues even if the caller that it was started for leaves.
 
 mod entry;
 mod lease;
+mod maintenance;
 mod state;
 mod status;
-mod upkeep;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,41 +25,42 @@ use tokio::time::{Instant, timeout};
 use crate::request::SideEffects;
 use crate::route::TierName;
 use entry::PoolEntry;
-pub use entry::Seen;
+pub use entry::SandboxStatus;
 pub use lease::Lease;
 use state::{State, Waiter};
 pub use status::{Counts, Status};
 
-/// How many sandboxes are kept ready, and how long each is used.
+/// How many sandboxes the pool keeps, and how long each is used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Sandboxes that are kept, asleep, when no request has come for `sleep_after`; 0: none. Never more than `target`.
+    /// Sandboxes that are kept, asleep, after no request has arrived for `sleep_after`; 0: none. At most `target`.
     pub min: usize,
-    /// Sandboxes that are kept warm while there is work, and opened at the start; 0: none. Never more than `max`.
+    /// Idle sandboxes that are kept warm while requests arrive, and opened at the start; 0: none. At most `max`.
     pub target: usize,
-    /// Sandboxes at once: warm, busy and starting together, at least 1.
+    /// Most sandboxes at once: warm, busy and starting together, at least 1.
     pub max: usize,
-    /// Runs that one sandbox is used for, at least 1.
+    /// Runs after which a sandbox is ended, at least 1.
     pub max_runs: u32,
-    /// Time awake after which a sandbox is ended. A run is not broken off for it: a sandbox that would not last is not used.
+    /// Time awake after which a sandbox is ended. Runs are not interrupted: a sandbox that would reach this age during a run is
+    /// not used for it.
     #[serde(with = "humantime_serde")]
     pub max_age: Duration,
-    /// Time between two checks of the sandboxes that wait.
+    /// Time between two checks of the idle sandboxes.
     #[serde(with = "humantime_serde")]
     pub maintenance_interval: Duration,
     /// A sandbox that has been idle for this long is put to sleep; 0: never.
     #[serde(with = "humantime_serde")]
     pub sleep_after: Duration,
-    /// After which runs a sandbox is used again: `never`, after none; `contained`, after programs that by their text leave
-    /// nothing behind; `clean`, after every program that came to its own end.
+    /// After which runs a sandbox is reused: `never`, none; `contained`, programs that according to analysis have no side
+    /// effects; `clean`, all programs that ended by themselves.
     pub reuse: Reuse,
-    /// Sandboxes that must have been warm before `/ready` answers 200, at most `max`; 0: it does not wait for any.
+    /// Sandboxes that must have been warm at once before `/ready` returns 200, at most `max`; 0: none.
     pub min_ready: usize,
 }
 
 impl Config {
-    /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can.
+    /// Returns the first invalid setting: a message that starts with its name. `None` if all are valid.
     pub fn problem(&self) -> Option<String> {
         if self.max == 0 {
             return Some("max must be at least 1: with 0 nothing would ever run".to_owned());
@@ -91,16 +94,16 @@ impl Default for Config {
     }
 }
 
-/// After which runs a sandbox is used again. Always only after one that came to its own end, and only when its reset
-/// went well.
+/// After which runs a sandbox is reused; in any case only after a program that ended by itself, and only if the reset of the
+/// sandbox succeeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reuse {
-    /// After none.
+    /// After no run.
     Never,
-    /// After those of programs that leave nothing behind, as analysis has it.
+    /// After programs that according to analysis have no side effects.
     Contained,
-    /// After any: whoever runs programs here trusts the others who do.
+    /// After every program: all users of the tier trust each other.
     Clean,
 }
 
@@ -124,53 +127,55 @@ struct Inner {
     backend: Arc<dyn Backend>,
     spec: Spec,
     config: Config,
-    /// Longest that an opening may take.
-    opening: Duration,
-    /// One place for each sandbox there may be.
-    places: Arc<Semaphore>,
-    /// Asks for a look at those that wait, before its time.
-    look: Notify,
-    /// Protects what is warm and who waits; held for a few instructions and never over an await.
+    /// Longest time to open a sandbox.
+    open_timeout: Duration,
+    /// One permit for each sandbox that may exist.
+    capacity: Arc<Semaphore>,
+    /// Requests a check of the idle sandboxes before the next interval.
+    check_requested: Notify,
+    /// Held for a few instructions and never over an await.
     state: Mutex<State>,
 }
 
-/// Longest that a sandbox may take to become fresh again.
-const RESET: Duration = Duration::from_secs(60);
-/// Pause before opening ahead of need after a failure; it doubles with each, up to the second.
-const AFTER_FAILURE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// Longest time to reset a sandbox.
+const RESET_TIMEOUT: Duration = Duration::from_secs(60);
+/// Pause after a failed opening before the next sandbox is opened ahead of demand; it doubles with each consecutive failure.
+const FIRST_OPEN_PAUSE: Duration = Duration::from_secs(1);
+const MAX_OPEN_PAUSE: Duration = Duration::from_secs(60);
 
 impl Pool {
-    /// Opens nothing before [`start`](Self::start), or before the first sandbox is asked for.
-    pub fn new(tier: TierName, backend: Arc<dyn Backend>, spec: Spec, config: Config, opening: Duration) -> Self {
+    /// Returns a pool that opens no sandbox before [`start`](Self::start) or the first [`take`](Self::take).
+    pub fn new(tier: TierName, backend: Arc<dyn Backend>, spec: Spec, config: Config, open_timeout: Duration) -> Self {
         let max = config.max.clamp(1, Semaphore::MAX_PERMITS);
         let config =
             Config { max, target: config.target.min(max), min: config.min.min(config.target).min(max), ..config };
-        let places = Arc::new(Semaphore::new(max));
-        let (look, state) = (Notify::new(), Mutex::new(State::new()));
-        Self { inner: Arc::new(Inner { tier, backend, spec, config, opening, places, look, state }) }
+        let capacity = Arc::new(Semaphore::new(max));
+        let (check_requested, state) = (Notify::new(), Mutex::new(State::new()));
+        let inner = Inner { tier, backend, spec, config, open_timeout, capacity, check_requested, state };
+        Self { inner: Arc::new(inner) }
     }
 
-    /// Returns whether the pool's sandboxes are fit for what this spec asks for.
-    pub fn serves(&self, spec: &Spec) -> bool {
+    /// Returns whether the pool's sandboxes run the language of this spec.
+    pub fn supports(&self, spec: &Spec) -> bool {
         self.inner.spec.language == spec.language
     }
 
-    /// Warms it, and begins to look after it. Call it inside a runtime, once.
+    /// Opens the first sandboxes and starts the maintenance task. Call this once, inside a tokio runtime.
     pub fn start(&self) {
         self.inner.fill();
-        let upkeep = upkeep::upkeep(Arc::downgrade(&self.inner), self.inner.config.maintenance_interval);
-        self.inner.state().tasks.spawn(upkeep);
+        let maintenance = maintenance::run(Arc::downgrade(&self.inner), self.inner.config.maintenance_interval);
+        self.inner.state().tasks.spawn(maintenance);
     }
 
-    /// A sandbox, fresh, that lasts for a run of this length.
+    /// Leases a fresh sandbox that will not reach its maximum age within a run of at most `wall`.
     ///
     /// # Errors
-    /// One that was opened for this call did not come up.
+    /// The sandbox that was opened for this call failed to open, or the pool is closed.
     pub async fn take(&self, wall: Duration) -> Result<Lease, Fault> {
         self.take_attempt(wall, 1).await
     }
 
-    /// As [`take`](Self::take). `attempt`: which try of its request this is, from 1.
+    /// As [`take`](Self::take). `attempt`: the number of the request's attempt on this tier, from 1.
     ///
     /// # Errors
     /// As [`take`](Self::take).
@@ -187,25 +192,26 @@ impl Pool {
                 state.counts.reused += 1;
                 Ok(entry)
             } else {
-                let (give, given) = oneshot::channel();
-                state.waiting.push_back(Waiter { wall, attempt, give });
-                Err(lease::Waiting::new(self.inner.clone(), given))
+                let (sender, receiver) = oneshot::channel();
+                state.waiters.push_back(Waiter { wall, attempt, sender });
+                Err(lease::PendingLease::new(self.inner.clone(), receiver))
             }
         };
         self.inner.fill();
         let entry = match warm {
             Ok(entry) => entry,
-            Err(waiting) => waiting.entry().await?,
+            Err(pending) => pending.entry().await?,
         };
         Ok(Lease::new(self.inner.clone(), entry))
     }
 
-    /// Whether as many as [`Config::min_ready`] have been warm at once.
+    /// Returns whether [`Config::min_ready`] sandboxes have been warm at once.
     pub fn is_ready(&self) -> bool {
         self.inner.config.min_ready == 0 || self.inner.state().was_ready
     }
 
-    /// Gives up every sandbox that nobody uses, and opens no more. Returns when those are let go.
+    /// Ends all idle sandboxes and opens no more. Returns after the pool's tasks have ended. Leased sandboxes end with their
+    /// leases.
     pub async fn close(&self) {
         let mut tasks = self.inner.close();
         tasks.shutdown().await;
@@ -219,14 +225,14 @@ impl Drop for Pool {
 }
 
 impl Inner {
-    /// Lets all go; what still goes on is for the caller to end.
+    /// Drops all idle sandboxes and waiters. Returns the pool's tasks, which the caller must end.
     fn close(&self) -> JoinSet<()> {
         let mut state = self.state();
         state.closed = true;
         let tasks = std::mem::take(&mut state.tasks);
-        let gone: (Vec<_>, VecDeque<_>) = (std::mem::take(&mut state.warm), std::mem::take(&mut state.waiting));
+        let dropped: (Vec<_>, VecDeque<_>) = (std::mem::take(&mut state.warm), std::mem::take(&mut state.waiters));
         drop(state);
-        drop(gone);
+        drop(dropped);
         tasks
     }
 
@@ -234,50 +240,51 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens as many as are wanted and there are places for: for those who wait at once, ahead of need with patience.
+    /// Opens as many sandboxes as are needed and the capacity allows: for waiters at once, ahead of demand only after the pause
+    /// that follows a failed opening.
     fn fill(self: &Arc<Self>) {
         let mut state = self.state();
         if state.closed {
             return;
         }
         while state.tasks.try_join_next().is_some() {}
-        let waiting = state.waiting.len().saturating_sub(state.starting);
-        let coming = state.warm.len() + state.starting;
+        let unserved = state.waiters.len().saturating_sub(state.starting);
+        let available = state.warm.len() + state.starting;
         let now = Instant::now();
-        let ahead = if now < state.not_before {
+        let ahead = if now < state.open_ahead_from {
             0
         } else {
-            (state.aim(now, &self.config) + state.waiting.len()).saturating_sub(coming)
+            (state.warm_target(now, &self.config) + state.waiters.len()).saturating_sub(available)
         };
-        for _ in 0..waiting.max(ahead) {
-            let place = match self.places.clone().try_acquire_owned() {
-                Ok(place) => place,
-                // All places are taken, and those that stand here would not last for whoever waits.
-                Err(_) if state.waiting.len() > state.starting && !state.warm.is_empty() => {
+        for _ in 0..unserved.max(ahead) {
+            let permit = match self.capacity.clone().try_acquire_owned() {
+                Ok(permit) => permit,
+                // The pool is full, and its warm sandboxes are too old for the runs of the waiters: replace the least recently used one.
+                Err(_) if state.waiters.len() > state.starting && !state.warm.is_empty() => {
                     state.counts.retired += 1;
-                    state.warm.remove(0).into_place()
+                    state.warm.remove(0).into_permit()
                 }
                 Err(_) => return,
             };
-            // Of whoever it is opened for; ahead of need, each failure in a row is followed by another attempt.
-            let attempt = state.waiting.get(state.starting).map_or(state.failed + 1, |waiter| waiter.attempt);
+            // The attempt of the waiter that the sandbox is opened for; ahead of demand, consecutive failures are counted.
+            let attempt = state.waiters.get(state.starting).map_or(state.failures + 1, |waiter| waiter.attempt);
             state.starting += 1;
-            let opening = Opening { inner: self.clone(), attempt };
-            state.tasks.spawn(opening.open(place));
+            let task = OpenTask { inner: self.clone(), attempt };
+            state.tasks.spawn(task.run(permit));
         }
     }
 
-    /// Gives a sandbox to whoever waits longest of those that it lasts for, or keeps it.
-    fn offer(&self, mut entry: PoolEntry) {
+    /// Hands a sandbox to the first waiter whose run it can serve, or adds it to the warm ones.
+    fn make_available(&self, mut entry: PoolEntry) {
         let mut state = self.state();
         let now = Instant::now();
-        state.waiting.retain(|waiter| !waiter.give.is_closed());
-        while let Some(at) = state.waiting.iter().position(|waiter| entry.lasts(now, waiter.wall, &self.config)) {
-            let Some(Waiter { give, .. }) = state.waiting.remove(at) else { break };
-            match give.send(Ok(entry)) {
+        state.waiters.retain(|waiter| !waiter.sender.is_closed());
+        while let Some(at) = state.waiters.iter().position(|waiter| entry.can_serve(now, waiter.wall, &self.config)) {
+            let Some(Waiter { sender, .. }) = state.waiters.remove(at) else { break };
+            match sender.send(Ok(entry)) {
                 Ok(()) => return,
-                // Whoever this was has left at this moment.
-                Err(Ok(back)) => entry = back,
+                // The caller stopped waiting at this moment.
+                Err(Ok(returned)) => entry = returned,
                 Err(Err(_)) => return,
             }
         }
@@ -287,54 +294,55 @@ impl Inner {
         }
     }
 
-    /// Tells whoever waits longest that there is none.
-    fn refuse(&self, fault: Fault) {
+    /// Records a failed opening and reports its fault to the first waiter.
+    fn report_failure(&self, fault: Fault) {
         let mut state = self.state();
         state.counts.errors += 1;
-        state.failed += 1;
-        let (first, most) = AFTER_FAILURE;
-        state.not_before = Instant::now() + first.saturating_mul(2u32.saturating_pow(state.failed - 1)).min(most);
+        state.failures += 1;
+        let pause = FIRST_OPEN_PAUSE.saturating_mul(2u32.saturating_pow(state.failures - 1)).min(MAX_OPEN_PAUSE);
+        state.open_ahead_from = Instant::now() + pause;
         let mut fault = Err(fault);
-        while let Some(Waiter { give, .. }) = state.waiting.pop_front() {
-            match give.send(fault) {
+        while let Some(Waiter { sender, .. }) = state.waiters.pop_front() {
+            match sender.send(fault) {
                 Ok(()) => return,
-                Err(back) => fault = back,
+                Err(returned) => fault = returned,
             }
         }
     }
 }
 
-/// An opening that goes on. However it ends, it is no longer counted.
-struct Opening {
+/// A task that opens a sandbox. It is counted as starting until it is dropped.
+struct OpenTask {
     inner: Arc<Inner>,
     attempt: u32,
 }
 
-impl Opening {
-    async fn open(self, place: OwnedSemaphorePermit) {
+impl OpenTask {
+    async fn run(self, permit: OwnedSemaphorePermit) {
         let inner = self.inner.clone();
-        let late = |_| Err(Fault::Unavailable { reason: format!("no sandbox within {}", rounded(inner.opening)) });
-        let opened = timeout(inner.opening, inner.backend.open_attempt(&inner.spec, self.attempt)).await;
-        let opened = opened.unwrap_or_else(late);
+        let timed_out =
+            |_| Err(Fault::Unavailable { reason: format!("no sandbox opened within {}", rounded(inner.open_timeout)) });
+        let opened = timeout(inner.open_timeout, inner.backend.open_attempt(&inner.spec, self.attempt)).await;
+        let opened = opened.unwrap_or_else(timed_out);
         drop(self);
         match opened {
             Ok(sandbox) => {
                 let mut state = inner.state();
                 state.counts.created += 1;
-                state.failed = 0;
+                state.failures = 0;
                 drop(state);
-                inner.offer(PoolEntry::new(sandbox, place));
+                inner.make_available(PoolEntry::new(sandbox, permit));
             }
             Err(fault) => {
-                drop(place);
-                inner.refuse(fault);
+                drop(permit);
+                inner.report_failure(fault);
             }
         }
         inner.fill();
     }
 }
 
-impl Drop for Opening {
+impl Drop for OpenTask {
     fn drop(&mut self) {
         self.inner.state().starting -= 1;
     }

@@ -1,8 +1,8 @@
-//! A program's events on their way to the caller, over all its attempts. Nobody sees output twice.
+//! Relays a program's events to the caller across all of its attempts, without sending any output twice.
 //!
-//! An attempt's events are held back for a moment, so that a quick change of tier is invisible; after that they flow.
-//! What a later attempt says must begin with what was already sent: that is swallowed. Where it differs, the caller is
-//! told that the output starts again.
+//! The events of an attempt are held back at first, so that the caller does not see the output of an attempt that soon moves to
+//! another tier; then they are streamed. The output of a later attempt must start with the output that was already sent; that
+//! prefix is not sent again. If the output differs, the caller gets [`Event::Restart`] and the whole output of the later attempt.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -14,70 +14,76 @@ use tokio::time::{Instant, sleep_until};
 
 use super::event_buffer::{EventBuffer, append};
 
-/// A caller's ear, or nobody's.
+/// Collects the output of each attempt and relays it to the caller, if there is one.
 pub struct Relay {
-    /// None: nobody listens, and the output is only collected.
+    /// `None`: output is collected and sent nowhere.
     to: Option<EventBuffer>,
-    /// What the caller was told by attempts that came to nothing.
+    /// The output that earlier, discarded attempts have sent to the caller.
     sent: Output,
-    /// What this attempt has said.
-    said: Output,
-    /// What of it is held back, in its order.
+    /// The output of the current attempt so far.
+    output: Output,
+    /// The events of the current attempt that are held back, in order.
     held: VecDeque<Event>,
-    /// Its exception, until it is certain that this attempt is the answer: one that says that something is missing here
-    /// may lead to another tier, and nobody has to see it then.
+    /// The exception of the current attempt, kept until the attempt is known to be the final one: an exception about a
+    /// missing module may lead to another tier, and the caller must not see it then.
     error: Option<Event>,
     mode: Mode,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    Held,
-    /// It has not yet said all that was sent before; so much of it, it has.
-    Follows(Followed),
-    Flows,
+    /// Events are held back.
+    Holding,
+    /// The output is compared with what was sent by earlier attempts and has not reached its end yet.
+    Matching(MatchedPrefix),
+    /// Events are sent as they arrive.
+    Streaming,
 }
 
+/// How much of the sent output the current attempt has repeated: bytes of the texts, number of results.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-struct Followed {
+struct MatchedPrefix {
     stdout: usize,
     stderr: usize,
     results: usize,
 }
 
+/// How the output of an attempt compares with the sent output.
 enum OutputMatch {
+    /// It is a proper prefix of the sent output.
     Partial,
-    Extended,
+    /// It starts with the whole sent output.
+    Complete,
     Different,
 }
 
 impl Relay {
     pub fn new(to: Option<Events>) -> Self {
-        let (to, sent, said) = (to.map(EventBuffer::new), Output::default(), Output::default());
-        Self { to, sent, said, held: VecDeque::new(), error: None, mode: Mode::Flows }
+        let (to, sent, output) = (to.map(EventBuffer::new), Output::default(), Output::default());
+        Self { to, sent, output, held: VecDeque::new(), error: None, mode: Mode::Streaming }
     }
 
-    /// Takes in an attempt's events until the run is over and its last event is here. Meanwhile the caller is told.
+    /// Relays the events of an attempt until the run is over and its last event has arrived.
     pub(crate) async fn attempt(
         &mut self,
         hold_back: Duration,
         mut from: mpsc::Receiver<Event>,
-        mut over: oneshot::Receiver<()>,
+        mut is_over: oneshot::Receiver<()>,
     ) {
-        self.said = Output::default();
+        self.output = Output::default();
         self.held.clear();
         self.error = None;
-        self.mode = Mode::Held;
+        self.mode = Mode::Holding;
         if hold_back.is_zero() || self.to.is_none() {
             self.release();
         }
-        let mut held = std::pin::pin!(sleep_until(Instant::now() + hold_back));
+        let mut hold_back = std::pin::pin!(sleep_until(Instant::now() + hold_back));
         loop {
             tokio::select! {
                 biased;
                 Some(event) = from.recv() => self.take(event),
-                _ = &mut over => break,
-                () = &mut held, if self.mode == Mode::Held => self.release(),
+                _ = &mut is_over => break,
+                () = &mut hold_back, if self.mode == Mode::Holding => self.release(),
                 () = self.deliver(), if self.to.as_ref().is_some_and(|to| !to.is_empty()) => {}
             }
         }
@@ -86,39 +92,40 @@ impl Relay {
         }
     }
 
-    /// Adds an event of ours to what the attempt said.
+    /// Adds an event to the output of the current attempt.
     pub(crate) fn add(&mut self, event: Event) {
         self.take(event);
     }
 
-    /// The attempt came to nothing; what the caller was told of it stays told.
-    pub(crate) fn fails(&mut self) {
-        if self.mode == Mode::Flows && self.to.is_some() {
-            self.sent = mem::take(&mut self.said);
+    /// Discards the current attempt. Output that was sent to the caller is remembered, so that the next attempt does not repeat
+    /// it.
+    pub(crate) fn discard_attempt(&mut self) {
+        if self.mode == Mode::Streaming && self.to.is_some() {
+            self.sent = mem::take(&mut self.output);
             if self.error.take().is_some() {
                 self.sent.error = None;
             }
         }
     }
 
-    /// The attempt is the answer.
-    pub(crate) fn ends(&mut self) -> Output {
+    /// Ends the relay: the current attempt is the final one. Returns its output.
+    pub(crate) fn finish(&mut self) -> Output {
         self.release();
-        if matches!(self.mode, Mode::Follows(_)) {
+        if matches!(self.mode, Mode::Matching(_)) {
             self.restart();
         }
         if let (Some(to), Some(error)) = (&mut self.to, self.error.take()) {
             to.push(error);
         }
-        mem::take(&mut self.said)
+        mem::take(&mut self.output)
     }
 
-    /// The line of the exception that this attempt has ended with.
+    /// Returns the line of the exception that the current attempt has ended with.
     pub(crate) fn error_line(&self) -> Option<u32> {
-        self.said.error.as_ref()?.line
+        self.output.error.as_ref()?.line
     }
 
-    /// Waits until the caller has read all.
+    /// Waits until the caller has received every event.
     pub async fn deliver(&mut self) {
         if let Some(to) = &mut self.to {
             to.deliver().await;
@@ -127,61 +134,63 @@ impl Relay {
 
     fn take(&mut self, event: Event) {
         match (&self.to, self.mode) {
-            (Some(_), Mode::Flows) => self.tell([event.clone()]),
-            (Some(_), Mode::Held) => append(&mut self.held, event.clone()),
-            (Some(_), Mode::Follows(_)) | (None, _) => {}
+            (Some(_), Mode::Streaming) => self.send([event.clone()]),
+            (Some(_), Mode::Holding) => append(&mut self.held, event.clone()),
+            (Some(_), Mode::Matching(_)) | (None, _) => {}
         }
-        self.said.push(event);
-        self.follow();
+        self.output.push(event);
+        self.match_sent();
     }
 
-    /// Ends holding back.
+    /// Stops holding events back.
     fn release(&mut self) {
-        if self.mode != Mode::Held {
+        if self.mode != Mode::Holding {
             return;
         }
         let held = mem::take(&mut self.held);
         if self.sent == Output::default() {
-            self.mode = Mode::Flows;
-            self.tell(held);
+            self.mode = Mode::Streaming;
+            self.send(held);
         } else {
-            self.mode = Mode::Follows(Followed::default());
-            self.follow();
+            self.mode = Mode::Matching(MatchedPrefix::default());
+            self.match_sent();
         }
     }
 
-    /// Looks how far it has come in saying what was sent before.
-    fn follow(&mut self) {
-        let Mode::Follows(followed) = &mut self.mode else { return };
-        match followed.compare(&self.said, &self.sent) {
+    /// Compares the output of the current attempt with the sent output, and streams what goes beyond it.
+    fn match_sent(&mut self) {
+        let Mode::Matching(matched) = &mut self.mode else { return };
+        match matched.advance(&self.output, &self.sent) {
             OutputMatch::Partial => {}
             OutputMatch::Different => self.restart(),
-            OutputMatch::Extended => {
-                self.mode = Mode::Flows;
+            OutputMatch::Complete => {
+                self.mode = Mode::Streaming;
                 let sent = &self.sent;
-                let more = Output {
-                    stdout: self.said.stdout[sent.stdout.len()..].to_owned(),
-                    stderr: self.said.stderr[sent.stderr.len()..].to_owned(),
-                    results: self.said.results[sent.results.len()..].to_vec(),
-                    error: if sent.error.is_some() { None } else { self.said.error.clone() },
+                let rest = Output {
+                    stdout: self.output.stdout[sent.stdout.len()..].to_owned(),
+                    stderr: self.output.stderr[sent.stderr.len()..].to_owned(),
+                    results: self.output.results[sent.results.len()..].to_vec(),
+                    error: if sent.error.is_some() { None } else { self.output.error.clone() },
                 };
-                self.tell(more.events());
+                self.send(rest.events());
             }
         }
     }
 
+    /// Sends the whole output of the current attempt after [`Event::Restart`].
     fn restart(&mut self) {
-        self.mode = Mode::Flows;
-        self.tell([Event::Restart]);
-        let said = mem::take(&mut self.said);
-        self.tell(said.events());
-        self.said = said;
+        self.mode = Mode::Streaming;
+        self.send([Event::Restart]);
+        let output = mem::take(&mut self.output);
+        self.send(output.events());
+        self.output = output;
     }
 
-    fn tell(&mut self, events: impl IntoIterator<Item = Event>) {
+    /// Sends events to the caller. An exception is kept until another event follows it or the relay ends.
+    fn send(&mut self, events: impl IntoIterator<Item = Event>) {
         let Some(to) = &mut self.to else { return };
         for event in events {
-            // Something follows on the last exception: it was not the end.
+            // An event follows the exception, so the exception did not end the program.
             if let Some(error) = self.error.take() {
                 to.push(error);
             }
@@ -193,29 +202,31 @@ impl Relay {
     }
 }
 
-impl Followed {
-    fn compare(&mut self, said: &Output, sent: &Output) -> OutputMatch {
-        let texts = [(&mut self.stdout, &said.stdout, &sent.stdout), (&mut self.stderr, &said.stderr, &sent.stderr)];
-        for (followed, said, sent) in texts {
-            let until = said.len().min(sent.len());
-            if said.as_bytes()[*followed..until] != sent.as_bytes()[*followed..until] {
+impl MatchedPrefix {
+    /// Compares what was not compared before.
+    fn advance(&mut self, output: &Output, sent: &Output) -> OutputMatch {
+        let texts =
+            [(&mut self.stdout, &output.stdout, &sent.stdout), (&mut self.stderr, &output.stderr, &sent.stderr)];
+        for (matched, output, sent) in texts {
+            let until = output.len().min(sent.len());
+            if output.as_bytes()[*matched..until] != sent.as_bytes()[*matched..until] {
                 return OutputMatch::Different;
             }
-            *followed = until;
+            *matched = until;
         }
-        let until = said.results.len().min(sent.results.len());
-        if said.results[self.results..until] != sent.results[self.results..until] {
+        let until = output.results.len().min(sent.results.len());
+        if output.results[self.results..until] != sent.results[self.results..until] {
             return OutputMatch::Different;
         }
         self.results = until;
-        if said.error.is_some() && sent.error.is_some() && said.error != sent.error {
+        if output.error.is_some() && sent.error.is_some() && output.error != sent.error {
             return OutputMatch::Different;
         }
         let all = self.stdout == sent.stdout.len()
             && self.stderr == sent.stderr.len()
             && self.results == sent.results.len()
-            && (said.error.is_some() || sent.error.is_none());
-        if all { OutputMatch::Extended } else { OutputMatch::Partial }
+            && (output.error.is_some() || sent.error.is_none());
+        if all { OutputMatch::Complete } else { OutputMatch::Partial }
     }
 }
 
@@ -223,16 +234,17 @@ impl Followed {
 mod tests {
     use super::*;
 
-    const HOLD: Duration = Duration::from_millis(250);
+    const HOLD_BACK: Duration = Duration::from_millis(250);
 
-    /// Attempts that each say this, a text every 100 ms; the last one is the answer. What the caller hears.
-    async fn heard(attempts: &[&[Event]]) -> Vec<Event> {
+    /// Relays these attempts, which send one event every 100 ms; the last attempt is the final one. Returns what the caller
+    /// receives.
+    async fn relay_attempts(attempts: &[&[Event]]) -> Vec<Event> {
         let (to, mut from) = Events::channel();
         let mut relay = Relay::new(Some(to));
-        let says = async {
+        let send = async {
             for attempt in attempts {
-                relay.fails();
-                let (events, said) = Events::channel();
+                relay.discard_attempt();
+                let (events, from) = Events::channel();
                 let (over, is_over) = oneshot::channel();
                 let run = async {
                     for event in attempt.iter() {
@@ -241,20 +253,20 @@ mod tests {
                     }
                     let _ = over.send(());
                 };
-                tokio::join!(run, relay.attempt(HOLD, said, is_over));
+                tokio::join!(run, relay.attempt(HOLD_BACK, from, is_over));
             }
-            relay.ends();
+            relay.finish();
             relay.deliver().await;
             drop(relay);
         };
-        let listens = async {
-            let mut heard = Vec::new();
+        let receive = async {
+            let mut received = Vec::new();
             while let Some(event) = from.recv().await {
-                heard.push(event);
+                received.push(event);
             }
-            heard
+            received
         };
-        tokio::join!(says, listens).1
+        tokio::join!(send, receive).1
     }
 
     fn out(text: &str) -> Event {
@@ -262,49 +274,49 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_held_back_keeps_its_order() {
+    async fn held_back_events_keep_their_order() {
         let err = || Event::Stderr("!".to_owned());
-        assert_eq!(heard(&[&[out("a"), err(), out("b")]]).await, [out("a"), err(), out("b")]);
+        assert_eq!(relay_attempts(&[&[out("a"), err(), out("b")]]).await, [out("a"), err(), out("b")]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_short_attempt_that_fails_is_never_heard() {
-        assert_eq!(heard(&[&[out("a")], &[out("b"), out("c")]]).await, [out("bc")]);
+    async fn the_output_of_a_short_discarded_attempt_is_never_sent() {
+        assert_eq!(relay_attempts(&[&[out("a")], &[out("b"), out("c")]]).await, [out("bc")]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_exception_that_ends_an_attempt_which_is_not_the_answer_is_never_heard() {
+    async fn the_exception_that_ends_a_discarded_attempt_is_never_sent() {
         let error = |name: &str| {
             let (name, value) = (name.to_owned(), String::new());
             Event::Error(switchtower_contract::Failure { name, value, traceback: String::new(), line: None })
         };
         let long = [out("a"), out("b"), out("c"), out("d"), error("ModuleNotFoundError")];
         let again = [out("ab"), out("cd"), out("e")];
-        assert_eq!(heard(&[&long, &again]).await, [out("abc"), out("d"), out("e")]);
-        // That of the answer is heard, at its place.
+        assert_eq!(relay_attempts(&[&long, &again]).await, [out("abc"), out("d"), out("e")]);
+        // The exception of the final attempt is sent, in order.
         let last = [out("ab"), out("cd"), out("e"), error("ValueError")];
-        assert_eq!(heard(&[&long, &last]).await, [out("abc"), out("d"), out("e"), error("ValueError")]);
-        let goes_on = [out("a"), out("b"), error("KeyError"), out("c"), out("d")];
-        assert_eq!(heard(&[&goes_on]).await, [out("ab"), error("KeyError"), out("c"), out("d")]);
+        assert_eq!(relay_attempts(&[&long, &last]).await, [out("abc"), out("d"), out("e"), error("ValueError")]);
+        let continued = [out("a"), out("b"), error("KeyError"), out("c"), out("d")];
+        assert_eq!(relay_attempts(&[&continued]).await, [out("ab"), error("KeyError"), out("c"), out("d")]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_heard_is_swallowed_wherever_it_is_cut() {
+    async fn output_that_was_sent_is_not_sent_again_however_it_is_split_into_events() {
         let long = [out("ab"), out("c"), out("d")];
         let err = Event::Stderr("!".to_owned());
         let again = [out("a"), out("bcd"), err.clone(), out("e")];
-        assert_eq!(heard(&[&long, &long, &again]).await, [out("abcd"), err, out("e")]);
+        assert_eq!(relay_attempts(&[&long, &long, &again]).await, [out("abcd"), err, out("e")]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_stops_short_of_what_was_heard_starts_again() {
+    async fn the_output_restarts_if_the_final_attempt_ends_before_the_sent_output() {
         let long = [out("a"), out("b"), out("c"), out("d")];
-        assert_eq!(heard(&[&long, &[out("ab")]]).await, [out("abc"), out("d"), Event::Restart, out("ab")]);
+        assert_eq!(relay_attempts(&[&long, &[out("ab")]]).await, [out("abc"), out("d"), Event::Restart, out("ab")]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_differs_starts_again_and_then_flows() {
+    async fn output_that_differs_from_the_sent_output_restarts_and_is_then_streamed() {
         let (long, other) = ([out("a"), out("b"), out("c")], [out("a"), out("x"), out("y"), out("z")]);
-        assert_eq!(heard(&[&long, &other]).await, [out("abc"), Event::Restart, out("axy"), out("z")]);
+        assert_eq!(relay_attempts(&[&long, &other]).await, [out("abc"), Event::Restart, out("axy"), out("z")]);
     }
 }

@@ -1,49 +1,49 @@
-//! The sandbox of one attempt: lent by the tier's pool, or opened for it alone.
+//! The sandbox of one attempt: leased from the tier's pool, or opened for the attempt.
 
 use switchtower_contract::{Fault, Sandbox};
 
 use super::pool::Lease;
 use crate::request::SideEffects;
 
-/// Dropped, the sandbox is gone.
+/// Dropping the guard ends the sandbox.
 pub(super) enum SandboxGuard {
-    Own(Box<dyn Sandbox>),
-    Lent(Lease),
+    Owned(Box<dyn Sandbox>),
+    Leased(Lease),
 }
 
 impl SandboxGuard {
     pub(super) fn sandbox(&mut self) -> Result<&mut dyn Sandbox, Fault> {
         match self {
-            Self::Own(sandbox) => Ok(sandbox.as_mut()),
-            Self::Lent(lease) => {
-                lease.sandbox().ok_or_else(|| Fault::Unavailable { reason: "the sandbox was given back".to_owned() })
-            }
+            Self::Owned(sandbox) => Ok(sandbox.as_mut()),
+            Self::Leased(lease) => lease
+                .sandbox()
+                .ok_or_else(|| Fault::Unavailable { reason: "the sandbox was already released".to_owned() }),
         }
     }
 
-    /// For somebody who keeps it.
+    /// Returns the sandbox, which no longer belongs to the pool.
     pub(super) fn into_sandbox(self) -> Result<Box<dyn Sandbox>, Fault> {
         match self {
-            Self::Own(sandbox) => Ok(sandbox),
-            Self::Lent(lease) => lease
+            Self::Owned(sandbox) => Ok(sandbox),
+            Self::Leased(lease) => lease
                 .into_sandbox()
-                .ok_or_else(|| Fault::Unavailable { reason: "the sandbox was given back".to_owned() }),
+                .ok_or_else(|| Fault::Unavailable { reason: "the sandbox was already released".to_owned() }),
         }
     }
 
-    /// The program came to its own end.
-    pub(super) fn give_back(self, side_effects: SideEffects) {
+    /// Returns a leased sandbox to its pool and ends an owned one. Call this after the program has ended by itself.
+    pub(super) fn release(self, side_effects: SideEffects) {
         match self {
-            Self::Own(sandbox) => drop(sandbox),
-            Self::Lent(lease) => lease.give_back(side_effects),
+            Self::Owned(sandbox) => drop(sandbox),
+            Self::Leased(lease) => lease.release(side_effects),
         }
     }
 
-    /// The backend failed.
-    pub(super) fn give_up(self) {
+    /// Ends the sandbox after a fault of its backend; the pool then checks its idle sandboxes.
+    pub(super) fn discard(self) {
         match self {
-            Self::Own(sandbox) => drop(sandbox),
-            Self::Lent(lease) => lease.give_up(),
+            Self::Owned(sandbox) => drop(sandbox),
+            Self::Leased(lease) => lease.discard(),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What would have let a program fare better: which tiers were tried, which lacked what it needs, and why the others
-//! were not used.
+//! Notes about an unmet need: which of the tried tiers do not provide what a program needs, and why the other tiers, which
+//! may provide it, did not run the program.
 
 use switchtower_contract::Need;
 
@@ -9,15 +9,16 @@ use crate::request::Request;
 use crate::route::{Route, TierName};
 
 impl Tiers {
-    /// What would have let the program fare better than in the tier `ran`, where nothing else was tried.
-    pub(crate) fn note(&self, need: &Need, asked: Option<u64>, ran: &TierName) -> String {
-        let others = self.iter().filter(|tier| tier.name != *ran && tier.may_have(need, asked));
+    /// Returns the note for a program that ran in the tier `ran` and was tried in no other tier. `requested_memory`: the
+    /// memory limit that its request sets, in bytes.
+    pub(crate) fn note(&self, need: &Need, requested_memory: Option<u64>, ran: &TierName) -> String {
+        let others = self.iter().filter(|tier| tier.name != *ran && tier.may_provide(need, requested_memory));
         let others: Vec<String> = others.map(|tier| not_on_route(&tier.name, None)).collect();
-        self.sentence(need, &[], &others)
+        self.format_note(need, &[], &others)
     }
 
-    /// As [`note`](Self::note), for a program that walked along a route: `attempts` are its tries, the last one in `ran`.
-    pub(super) fn walked_note(
+    /// Returns the note for a program that was tried along a route; the last of its `attempts` was in the tier `ran`.
+    pub(super) fn route_note(
         &self,
         request: &Request,
         route: &Route,
@@ -27,22 +28,22 @@ impl Tiers {
     ) -> String {
         let missing = need.to_string();
         let lacks = |tier: &TierName| {
-            let says_so = |attempt: &&Attempt| attempt.tier == *tier && attempt.detail.as_ref() == Some(&missing);
-            tier == ran || attempts.iter().any(|attempt| says_so(&attempt))
+            let is_missing = |attempt: &Attempt| attempt.tier == *tier && attempt.detail.as_ref() == Some(&missing);
+            tier == ran || attempts.iter().any(is_missing)
         };
         let mut lacking: Vec<&TierName> = route.tiers().filter(|tier| lacks(tier)).collect();
         lacking.dedup();
-        let others = self.iter().filter(|tier| !lacks(&tier.name) && tier.may_have(need, request.memory));
-        let others: Vec<String> = others.map(|tier| why_not(tier, request, route, attempts)).collect();
-        self.sentence(need, &lacking, &others)
+        let others = self.iter().filter(|tier| !lacks(&tier.name) && tier.may_provide(need, request.memory));
+        let others: Vec<String> = others.map(|tier| reason_not_used(tier, request, route, attempts)).collect();
+        self.format_note(need, &lacking, &others)
     }
 
-    fn sentence(&self, need: &Need, lacking: &[&TierName], others: &[String]) -> String {
+    fn format_note(&self, need: &Need, lacking: &[&TierName], others: &[String]) -> String {
         let tried = match lacking {
             [] | [_] => String::new(),
             many => {
                 let names: Vec<&str> = many.iter().map(|name| name.as_str()).collect();
-                format!(", which none of the tiers that were tried provides ({})", names.join(", "))
+                format!(", which none of the tried tiers provides ({})", names.join(", "))
             }
         };
         if !others.is_empty() {
@@ -50,41 +51,43 @@ impl Tiers {
         }
         match self.remedies(matches!(need, Need::Network(_) | Need::Process(_) | Need::Files(_))) {
             Some(remedy) => format!("it needs {need}{tried}; {remedy}"),
-            None => format!("it needs {need}{tried}; a tier that has it is needed: none is configured"),
+            None => format!("it needs {need}{tried}; no configured tier provides it"),
         }
     }
 }
 
-/// Why a tier that may have it gave no answer.
-fn why_not(tier: &Tier, request: &Request, route: &Route, attempts: &[Attempt]) -> String {
+/// Returns why a tier that may provide the need did not run the program to its end.
+fn reason_not_used(tier: &Tier, request: &Request, route: &Route, attempts: &[Attempt]) -> String {
     let name = &tier.name;
     if !route.tiers().any(|of_route| of_route == name) {
         return not_on_route(name, request.tier.as_ref());
     }
     if !tier.offer.languages.contains(&request.program.language) {
-        return format!("the tier {name} may have it, but does not run {}", request.program.language.name());
+        return format!("tier {name} may provide it, but does not run {}", request.program.language.name());
     }
     if let Some(floor) = request.isolation.filter(|floor| tier.offer.isolation < *floor) {
-        let (has, wanted) = (tier.offer.isolation.name(), floor.name());
-        return format!("the tier {name} may have it, but isolates by {has}, and the request wants {wanted} at least");
+        let (level, floor) = (tier.offer.isolation.name(), floor.name());
+        return format!(
+            "tier {name} may provide it, but its isolation level is {level} and the request requires at least {floor}"
+        );
     }
     match attempts.iter().rev().find(|attempt| attempt.tier == *name) {
         Some(Attempt { outcome, detail: Some(detail), .. }) => {
-            format!("the tier {name} may have it, and was tried: {outcome} ({detail})")
+            format!("tier {name} may provide it, and was tried: {outcome} ({detail})")
         }
         Some(Attempt { outcome, detail: None, .. }) => {
-            format!("the tier {name} may have it, and was tried: {outcome}")
+            format!("tier {name} may provide it, and was tried: {outcome}")
         }
         None => format!(
-            "the tier {name} may have it, but was not tried: the program may have had effects by then, and what may have \
-             had effects is not run twice"
+            "tier {name} may provide it, but was not tried: the program may already have had side effects, and such a \
+             program is not run again"
         ),
     }
 }
 
-fn not_on_route(tier: &TierName, asked: Option<&TierName>) -> String {
-    match asked {
-        Some(asked) => format!("the tier {tier} may have it, but the request asked for {asked} only"),
-        None => format!("the tier {tier} may have it, but was not on its route"),
+fn not_on_route(tier: &TierName, requested: Option<&TierName>) -> String {
+    match requested {
+        Some(requested) => format!("tier {tier} may provide it, but the request allows only {requested}"),
+        None => format!("tier {tier} may provide it, but was not on the route"),
     }
 }

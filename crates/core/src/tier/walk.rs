@@ -1,10 +1,10 @@
-//! Walks a route: tries its tiers in order until one of them answers.
+//! Walks a route: tries its tiers in order until one of them returns an outcome.
 //!
-//! Which fault lets a program move on is [`Fault::remedy`]'s to say. A tier with effects outside its sandbox has no budget,
-//! and a program that began there moves on only where it had no effects and ended for want of something that a further tier
-//! may have.
+//! [`Fault::remedy`] decides which faults let a program move to the next tier. The budget of a leg is ignored in a tier whose
+//! programs can have effects outside their sandbox; a program that started in such a tier moves on only if it had no such
+//! effects and ended because of an unmet need that a later tier may meet.
 //!
-//! A request's time-out covers all of it: the wait for a slot, for a sandbox, the pauses between attempts, every tier.
+//! The timeout of a request covers the whole walk: waiting for slots and sandboxes, all runs, and the pauses between attempts.
 
 use std::time::Duration;
 
@@ -23,132 +23,132 @@ use crate::analyse;
 use crate::request::{Request, SideEffects};
 use crate::route::{Leg, Route, TierName};
 
-/// The end of a walk that found an answer.
+/// The result of a walk in which a tier ran the program to its end.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Walked {
+pub struct WalkOutcome {
     pub tier: TierName,
     pub outcome: Outcome,
     pub output: Output,
-    /// The interpreter that it ran in, where that is known.
+    /// The interpreter that the program ran in, if known.
     pub interpreter: Option<InterpreterId>,
-    /// What it ran under there.
+    /// The limits that the program ran under.
     pub limits: Limits,
-    /// What would have let the program fare better.
+    /// Which need of the program was not met, and how to meet it.
     pub note: Option<String>,
 }
 
-/// What a walk is held to, beside its request.
+/// What a walk needs to know in addition to its request and route.
 #[derive(Clone, Copy)]
-pub struct Terms<'a> {
-    /// What a run may leave behind: what may have run and leaves something in the world is not run again.
+pub struct WalkOptions<'a> {
+    /// The program's side effects. A program with effects on the world that may have run is not run again.
     pub side_effects: SideEffects,
-    /// When the request's time is over.
+    /// When the request's timeout ends.
     pub deadline: Instant,
-    /// An earlier run's interpreter: this run is to take place in another, where one is free.
+    /// The interpreter of an earlier run. This run uses a different one if one is free.
     pub avoid_interpreter: Option<InterpreterId>,
-    /// Called each time that the program begins to run.
-    pub begins: &'a (dyn Fn() + Send + Sync),
+    /// Called each time the program starts to run.
+    pub on_start: &'a (dyn Fn() + Send + Sync),
 }
 
-impl Terms<'_> {
-    /// Returns those of a request whose time begins now.
-    pub fn of(request: &Request, side_effects: SideEffects) -> Self {
-        Self { side_effects, deadline: Instant::now() + request.timeout, avoid_interpreter: None, begins: &|| () }
+impl WalkOptions<'_> {
+    /// Returns the options of a request whose timeout starts now.
+    pub fn new(request: &Request, side_effects: SideEffects) -> Self {
+        Self { side_effects, deadline: Instant::now() + request.timeout, avoid_interpreter: None, on_start: &|| () }
     }
 }
 
-/// No tier of the route gave an answer.
+/// Why no tier of the route returned an outcome.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WalkError {
-    /// None may run it, now or later.
+    /// No tier of the route can run the program, now or later.
     #[error("no tier can run this: {reason}")]
     NoTier { reason: String },
-    /// Too many are waiting. Nothing ran.
+    /// No slot was granted. Nothing ran.
     #[error("overloaded: {reason}")]
     Overloaded { reason: String, retry_after: Duration },
-    /// The tiers failed us. Whatever ran had no effects outside.
+    /// The tiers failed. If the program ran, it had no effects outside its sandbox.
     #[error("unavailable: {reason}")]
     Unavailable { reason: String, retry_after: Duration },
-    /// It may have run, with effects outside, and nobody knows its end. It was not run again.
+    /// The program may have run with effects outside its sandbox, and its outcome is unknown. It was not run again.
     #[error("lost: {reason}")]
     Lost { reason: String },
-    /// The request's time-out passed before the program came to run to an end anywhere. Whatever ran had no effects outside.
+    /// The request's timeout passed before the program ended in any tier. If it ran, it had no effects outside its sandbox.
     #[error("timed out {reason}")]
     TimedOut { reason: String },
 }
 
-/// The end of an attempt that gave an answer, and the interpreter that it took place in.
-type Ran = (Outcome, Option<InterpreterId>);
+/// The outcome of an attempt and the interpreter that it ran in.
+type Completed = (Outcome, Option<InterpreterId>);
 
-/// Why an attempt gave no answer.
+/// Why an attempt returned no outcome.
 pub(super) enum AttemptError {
-    /// Its breaker is open.
+    /// The circuit breaker is open.
     Open(Open),
     NoSlot(Refusal),
     Fault(Fault),
-    /// The time of whoever asked was over before anything ran; what was still missing.
-    Late(&'static str),
+    /// The deadline passed before the program started; what the attempt was waiting for.
+    DeadlinePassed(&'static str),
 }
 
-/// How much longer than its time-out a request waits for a run to say how it ended. A backend keeps the time itself; one
-/// that does not is left.
-pub(crate) const OVERTIME: Duration = Duration::from_millis(250);
+/// Time after its deadline that a request waits for the outcome of a run. Backends end programs at the deadline themselves; the
+/// run of a backend that does not is abandoned.
+pub(crate) const DEADLINE_GRACE: Duration = Duration::from_millis(250);
 
 impl Tiers {
-    /// Walks the route. Each attempt is added to `attempts` as it ends; `relay` gets what the program says.
+    /// Walks the route. Each attempt is added to `attempts` as it ends; `relay` receives the program's events.
     ///
     /// # Errors
-    /// No tier gave an answer: the last one's walk_error.
+    /// The error of the last tier that was tried.
     pub async fn walk(
         &self,
         request: &Request,
-        terms: &Terms<'_>,
+        options: &WalkOptions<'_>,
         route: &Route,
         relay: &mut Relay,
         attempts: &mut Vec<Attempt>,
-    ) -> Result<Walked, WalkError> {
-        let mut legs = self.usable(request, route);
-        let Terms { side_effects, deadline, avoid_interpreter, begins } = *terms;
-        let mut walk = Walk { request, side_effects, deadline, avoid_interpreter, begins, relay, attempts };
-        let mut walk_error = WalkError::NoTier { reason: format!("none of the route {route} may run it") };
+    ) -> Result<WalkOutcome, WalkError> {
+        let mut legs = self.usable_legs(request, route);
+        let WalkOptions { side_effects, deadline, avoid_interpreter, on_start } = *options;
+        let mut walk = Walk { request, side_effects, deadline, avoid_interpreter, on_start, relay, attempts };
+        let mut walk_error = WalkError::NoTier { reason: format!("no tier of the route {route} can run it") };
         let mut at = 0;
         while let Some(&(tier, leg)) = legs.get(at) {
-            let further = &legs[at + 1..];
-            let limits = walk.limits(tier, leg, further.is_empty());
-            match walk.tier(tier, &limits, further).await {
+            let later = &legs[at + 1..];
+            let limits = walk.limits(tier, leg, later.is_empty());
+            match walk.run_on_tier(tier, &limits, later).await {
                 Ok((outcome, interpreter)) => {
-                    let output = walk.relay.ends();
+                    let output = walk.relay.finish();
                     let unmet_need = outcome.unmet_need.as_ref();
-                    let note = unmet_need.map(|need| self.walked_note(request, route, walk.attempts, need, &tier.name));
-                    return Ok(Walked { tier: tier.name.clone(), outcome, output, interpreter, limits, note });
+                    let note = unmet_need.map(|need| self.route_note(request, route, walk.attempts, need, &tier.name));
+                    return Ok(WalkOutcome { tier: tier.name.clone(), outcome, output, interpreter, limits, note });
                 }
                 Err(AttemptError::Fault(Fault::Unsupported(need))) if at + 1 < legs.len() => {
-                    match legs[at + 1..].iter().position(|(tier, _)| tier.may_have(&need, request.memory)) {
+                    match legs[at + 1..].iter().position(|(tier, _)| tier.may_provide(&need, request.memory)) {
                         Some(skipped) => at += 1 + skipped,
-                        // Nobody on the route has it: the program runs here again and sees its own exception.
+                        // No later tier provides it: the program runs in this tier again and gets its own exception.
                         None => legs.truncate(at + 1),
                     }
                     walk_error = WalkError::NoTier { reason: format!("it needs {need}") };
                 }
-                Err(trouble) => {
-                    walk_error = trouble.walk_error(tier, tier.is_effectful(side_effects));
+                Err(error) => {
+                    walk_error = error.walk_error(tier, tier.is_effectful(side_effects));
                     if matches!(walk_error, WalkError::Lost { .. }) {
                         break;
                     }
                     at += 1;
                 }
             }
-            if walk.left().is_zero() && !matches!(walk_error, WalkError::Lost { .. }) {
-                return Err(walk.late(tier, &walk_error));
+            if walk.time_left().is_zero() && !matches!(walk_error, WalkError::Lost { .. }) {
+                return Err(walk.timed_out(tier, &walk_error));
             }
         }
         Err(walk_error)
     }
 
-    /// The legs that may run this request.
-    fn usable<'a>(&'a self, request: &Request, route: &'a Route) -> Vec<(&'a Tier, &'a Leg)> {
-        let known = route.0.iter().filter_map(|leg| Some((self.get(&leg.tier)?, leg)));
-        known
+    /// Returns the legs whose tiers support the request's language and isolation floor.
+    fn usable_legs<'a>(&'a self, request: &Request, route: &'a Route) -> Vec<(&'a Tier, &'a Leg)> {
+        let present = route.0.iter().filter_map(|leg| Some((self.get(&leg.tier)?, leg)));
+        present
             .filter(|(tier, _)| tier.offer.languages.contains(&request.program.language))
             .filter(|(tier, _)| request.isolation.is_none_or(|floor| tier.offer.isolation >= floor))
             .collect()
@@ -159,94 +159,98 @@ struct Walk<'a> {
     request: &'a Request,
     side_effects: SideEffects,
     avoid_interpreter: Option<InterpreterId>,
-    begins: &'a (dyn Fn() + Send + Sync),
-    /// When the request's time is over.
+    on_start: &'a (dyn Fn() + Send + Sync),
+    /// When the request's timeout ends.
     deadline: Instant,
     relay: &'a mut Relay,
     attempts: &'a mut Vec<Attempt>,
 }
 
 impl Walk<'_> {
-    /// What is left of the request's time.
-    fn left(&self) -> Duration {
+    /// Returns the time until the request's deadline.
+    fn time_left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// The request's time is over; `walk_error`: how it stood then.
-    fn late(&self, tier: &Tier, walk_error: &WalkError) -> WalkError {
+    /// Returns the error of a request whose timeout has passed. `last`: the error of the last tier, `tier`.
+    fn timed_out(&self, tier: &Tier, last: &WalkError) -> WalkError {
         let (name, after) = (&tier.name, rounded(self.request.timeout));
-        match walk_error {
+        match last {
             WalkError::TimedOut { reason } => WalkError::TimedOut { reason: format!("after {after} {reason}") },
             WalkError::NoTier { reason } => {
-                WalkError::TimedOut { reason: format!("after {after} in the tier {name}: {reason}") }
+                WalkError::TimedOut { reason: format!("after {after} in tier {name}: {reason}") }
             }
-            other => {
-                WalkError::TimedOut { reason: format!("after {after} while waiting for the tier {name}: {other}") }
-            }
+            other => WalkError::TimedOut { reason: format!("after {after} while waiting for tier {name}: {other}") },
         }
     }
 
-    fn limits(&self, tier: &Tier, leg: &Leg, last: bool) -> Limits {
-        let stays = last || tier.offer.effectful;
-        let budget = if stays { None } else { leg.budget };
+    /// Returns the limits of a run. `is_last`: no later tier could continue the program.
+    fn limits(&self, tier: &Tier, leg: &Leg, is_last: bool) -> Limits {
+        let is_final = is_last || tier.offer.effectful;
+        let budget = if is_final { None } else { leg.budget };
         Limits {
-            wall: self.left().min(budget.unwrap_or(Duration::MAX)).min(tier.offer.max_wall),
+            wall: self.time_left().min(budget.unwrap_or(Duration::MAX)).min(tier.offer.max_wall),
             memory: tier.memory(self.request.memory),
             output: tier.config.max_output,
-            escalation: if stays { Escalation::Never } else { Escalation::OnNeed },
+            escalation: if is_final { Escalation::Never } else { Escalation::OnNeed },
         }
     }
 
-    /// Tries one tier until it answers, or until trying it again is of no use. Its breaker hears of the end alone: what a
-    /// retry mended is no failure.
-    async fn tier(&mut self, tier: &Tier, limits: &Limits, further: &[(&Tier, &Leg)]) -> Result<Ran, AttemptError> {
-        let mut permit = None;
-        let ended = self.attempts_at(tier, limits, further, &mut permit).await;
-        if let Some(permit) = permit {
-            match &ended {
-                Ok(_) => permit.record_outcome(None),
-                // Whoever asked had little time: that says nothing of the tier.
-                Err(AttemptError::Fault(Fault::Unavailable { .. })) if self.left().is_zero() => drop(permit),
-                Err(AttemptError::Fault(fault)) => permit.record_outcome(Some(fault)),
-                // As if it had not been there.
-                Err(AttemptError::Open(_) | AttemptError::NoSlot(_) | AttemptError::Late(_)) => drop(permit),
-            }
-        }
-        ended
-    }
-
-    async fn attempts_at(
+    /// Runs the program on one tier, with retries. The breaker records only the final outcome: a fault that a retry remedied
+    /// does not count as a failure.
+    async fn run_on_tier(
         &mut self,
         tier: &Tier,
         limits: &Limits,
-        further: &[(&Tier, &Leg)],
+        later: &[(&Tier, &Leg)],
+    ) -> Result<Completed, AttemptError> {
+        let mut permit = None;
+        let result = self.retry_on_tier(tier, limits, later, &mut permit).await;
+        if let Some(permit) = permit {
+            match &result {
+                Ok(_) => permit.record_outcome(None),
+                // The request's own deadline passed, which is no evidence against the tier.
+                Err(AttemptError::Fault(Fault::Unavailable { .. })) if self.time_left().is_zero() => drop(permit),
+                Err(AttemptError::Fault(fault)) => permit.record_outcome(Some(fault)),
+                // The backend was not called.
+                Err(AttemptError::Open(_) | AttemptError::NoSlot(_) | AttemptError::DeadlinePassed(_)) => drop(permit),
+            }
+        }
+        result
+    }
+
+    async fn retry_on_tier(
+        &mut self,
+        tier: &Tier,
+        limits: &Limits,
+        later: &[(&Tier, &Leg)],
         permit: &mut Option<Permit>,
-    ) -> Result<Ran, AttemptError> {
+    ) -> Result<Completed, AttemptError> {
         let mut repeat = 0;
         loop {
-            let trouble = match self.attempt(tier, limits, further, repeat + 1, permit).await {
-                Ok(ran) => return Ok(ran),
-                Err(trouble) => trouble,
+            let error = match self.attempt(tier, limits, later, repeat + 1, permit).await {
+                Ok(completed) => return Ok(completed),
+                Err(error) => error,
             };
-            let pause = match &trouble {
-                // A probe is to find out, not to insist.
+            let pause = match &error {
+                // A probe is a single attempt.
                 AttemptError::Fault(Fault::Unavailable { .. }) if permit.as_ref().is_some_and(Permit::is_probe) => None,
                 AttemptError::Fault(fault)
                     if fault.remedy(tier.is_effectful(self.side_effects)) == Remedy::RetryHere =>
                 {
-                    tier.pause(repeat, asked(fault))
+                    tier.pause(repeat, requested_delay(fault))
                 }
                 _ => None,
             };
             match pause {
-                // One that does not end in time is of no use: whoever asked learns now what is wrong.
-                Some(pause) if pause < self.left() => {
+                // A pause that would not end before the deadline is skipped: the caller gets the error now.
+                Some(pause) if pause < self.time_left() => {
                     if let Some(attempt) = self.attempts.last_mut() {
                         attempt.paused = Some(pause);
                     }
                     sleep(pause).await;
                 }
-                _ => return Err(trouble),
+                _ => return Err(error),
             }
             repeat += 1;
         }
@@ -256,17 +260,17 @@ impl Walk<'_> {
         &mut self,
         tier: &Tier,
         limits: &Limits,
-        further: &[(&Tier, &Leg)],
+        later: &[(&Tier, &Leg)],
         number: u32,
         permit: &mut Option<Permit>,
-    ) -> Result<Ran, AttemptError> {
+    ) -> Result<Completed, AttemptError> {
         let deadline = self.deadline;
-        // What ends for want of something may go on, where it may run twice.
-        let stays = further.is_empty() || tier.is_effectful(self.side_effects);
+        // A program that ends because of an unmet need moves on if there is a later tier and it may run twice.
+        let is_final = later.is_empty() || tier.is_effectful(self.side_effects);
         let mut recorder = AttemptRecorder::new(&tier.name, self.attempts);
         let caller = &self.request.caller;
-        // Before the queue, so that nobody waits to be refused.
-        if let Err(open) = tier.lets_through(permit.as_ref()) {
+        // Checked before the queue, so that a request does not wait for a slot only to be rejected.
+        if let Err(open) = tier.check_breaker(permit.as_ref()) {
             recorder.finish("open", Some(open.to_string()));
             return Err(AttemptError::Open(open));
         }
@@ -277,13 +281,13 @@ impl Walk<'_> {
                 return Err(AttemptError::NoSlot(refusal));
             }
             Err(_) => {
-                recorder.finish(LATE, Some(NO_SLOT.to_owned()));
-                return Err(AttemptError::Late(NO_SLOT));
+                recorder.finish(DEADLINE, Some(NO_SLOT.to_owned()));
+                return Err(AttemptError::DeadlinePassed(NO_SLOT));
             }
         };
-        // After it, since much may have happened meanwhile.
+        // Checked again after the queue: the breaker may have opened meanwhile.
         match tier.permit(permit.take()) {
-            Ok(given) => *permit = given,
+            Ok(current) => *permit = current,
             Err(open) => {
                 recorder.finish("open", Some(open.to_string()));
                 return Err(AttemptError::Open(open));
@@ -293,40 +297,40 @@ impl Walk<'_> {
         let (over, is_over) = oneshot::channel();
         let (program, side_effects) = (&self.request.program, self.side_effects);
         let spec = Spec { language: program.language, avoid_interpreter: self.avoid_interpreter };
-        let (begins, mut interpreter) = (self.begins, None);
-        let mut late = false;
-        // The time that the program has, and all that there was when it began.
-        let (mut given, mut whole) = (limits.wall, limits.wall);
+        let (on_start, mut interpreter) = (self.on_start, None);
+        let mut deadline_passed = false;
+        // The program's time limit, and the request's remaining time when the program started.
+        let (mut wall, mut remaining) = (limits.wall, limits.wall);
         let run = async {
-            // The sandbox goes before its slot does, and both before a slow reader has read the last event.
+            // The slot is released after the sandbox, and both before the caller has read the last event.
             let _slot = slot;
             let ran = async {
-                let opened = tier.sandbox(&spec, limits.wall, number);
-                let Ok(opened) = timeout_at(deadline, opened).await else {
-                    late = true;
+                let opening = tier.sandbox(&spec, limits.wall, number);
+                let Ok(opened) = timeout_at(deadline, opening).await else {
+                    deadline_passed = true;
                     return Err(Fault::Unavailable { reason: NO_SANDBOX.to_owned() });
                 };
-                let mut held = opened?;
-                whole = deadline.saturating_duration_since(Instant::now());
-                given = limits.wall.min(whole);
-                let limits = Limits { wall: given, ..limits.clone() };
+                let mut guard = opened?;
+                remaining = deadline.saturating_duration_since(Instant::now());
+                wall = limits.wall.min(remaining);
+                let limits = Limits { wall, ..limits.clone() };
                 recorder.start();
-                begins();
-                let most = (given + tier.config.grace_period).min(whole + OVERTIME);
-                let ran = match timeout(most, held.sandbox()?.run(program, &limits, &events)).await {
+                on_start();
+                let longest = (wall + tier.config.grace_period).min(remaining + DEADLINE_GRACE);
+                let ran = match timeout(longest, guard.sandbox()?.run(program, &limits, &events)).await {
                     Ok(ran) => ran,
-                    // Cut short like this, it has had all the time that it was given.
-                    Err(_) if Instant::now() >= deadline => Ok(timed_out(given)),
+                    // The program has used all of its time.
+                    Err(_) if Instant::now() >= deadline => Ok(timed_out(wall)),
                     Err(_) => Err(Fault::Lost { reason: "run did not return within its grace period".to_owned() }),
                 };
-                interpreter = held.sandbox()?.interpreter();
+                interpreter = guard.sandbox()?.interpreter();
                 match &ran {
-                    Ok(Outcome { exit: Exit::Finished(_) | Exit::Raised, .. }) => held.give_back(side_effects),
-                    // Nothing ran in it: a rate limit is no reason to buy another.
-                    Err(Fault::Refused { .. }) => held.give_back(SideEffects::None),
-                    // What was cut short may go on inside.
-                    Ok(_) | Err(Fault::Unsupported(_)) => drop(held),
-                    Err(Fault::Unavailable { .. } | Fault::Lost { .. }) => held.give_up(),
+                    Ok(Outcome { exit: Exit::Finished(_) | Exit::Raised, .. }) => guard.release(side_effects),
+                    // Nothing ran in it: a rate limit is no reason to pay for another sandbox.
+                    Err(Fault::Refused { .. }) => guard.release(SideEffects::None),
+                    // A program that was interrupted may still be running inside.
+                    Ok(_) | Err(Fault::Unsupported(_)) => drop(guard),
+                    Err(Fault::Unavailable { .. } | Fault::Lost { .. }) => guard.discard(),
                 }
                 ran
             }
@@ -334,21 +338,21 @@ impl Walk<'_> {
             let _ = over.send(());
             ran
         };
-        // Where no other tier can take over, nothing is gained by holding back.
-        let hold_back = if stays { Duration::ZERO } else { tier.config.hold_back };
+        // If no later tier can continue the program, there is no reason to hold its output back.
+        let hold_back = if is_final { Duration::ZERO } else { tier.config.hold_back };
         let (ran, ()) = tokio::join!(run, self.relay.attempt(hold_back, from, is_over));
-        let ended = match ran {
-            // It asked for more than the whole request allows: that is its own end, and no other tier's business.
-            Err(Fault::Unsupported(Need::Time(_))) if given >= whole => Ok(timed_out(given)),
+        let result = match ran {
+            // The program needs more time than the whole request allows, which no other tier can provide.
+            Err(Fault::Unsupported(Need::Time(_))) if wall >= remaining => Ok(timed_out(wall)),
             Ok(outcome) => {
                 let memory = self.request.memory;
-                let need = cut_short(&outcome, &Limits { wall: given, ..limits.clone() }, whole, memory, stays);
+                let need = exceeded_limit(&outcome, &Limits { wall, ..limits.clone() }, remaining, memory, is_final);
                 let need = match limits.escalation {
                     Escalation::OnNeed => need,
-                    // It has come to its end here, which stands where no further tier may have what it needs.
+                    // The program ended by itself. That outcome is final unless a later tier may provide what it needs.
                     Escalation::Never => need
                         .or_else(|| unmet_need(tier, self.request, side_effects, &outcome, self.relay))
-                        .filter(|need| further.iter().any(|(tier, _)| tier.may_have(need, memory))),
+                        .filter(|need| later.iter().any(|(tier, _)| tier.may_provide(need, memory))),
                 };
                 match need.filter(|_| Instant::now() < deadline) {
                     Some(need) => Err(Fault::Unsupported(need)),
@@ -357,27 +361,27 @@ impl Walk<'_> {
             }
             failed => failed,
         };
-        if late {
-            recorder.finish(LATE, Some(NO_SANDBOX.to_owned()));
-            self.relay.fails();
-            return Err(AttemptError::Late(NO_SANDBOX));
+        if deadline_passed {
+            recorder.finish(DEADLINE, Some(NO_SANDBOX.to_owned()));
+            self.relay.discard_attempt();
+            return Err(AttemptError::DeadlinePassed(NO_SANDBOX));
         }
-        match &ended {
+        match &result {
             Ok(outcome) => recorder.finish(outcome.exit.name(), outcome.unmet_need.as_ref().map(Need::to_string)),
             Err(fault) => {
-                self.relay.fails();
+                self.relay.discard_attempt();
                 recorder.finish(fault.name(), Some(fault.detail()))
             }
         };
-        if let (Err(fault), Some(attempt)) = (&ended, self.attempts.last_mut()) {
-            attempt.retry_after = asked(fault);
+        if let (Err(fault), Some(attempt)) = (&result, self.attempts.last_mut()) {
+            attempt.retry_after = requested_delay(fault);
         }
-        ended.map(|outcome| (outcome, interpreter)).map_err(AttemptError::Fault)
+        result.map(|outcome| (outcome, interpreter)).map_err(AttemptError::Fault)
     }
 }
 
-/// What a program lacked that ended for want of it in a tier that lets programs come to their end, where it may run twice:
-/// nothing that it may have done until then reached the world.
+/// Returns the need that made a program raise in a tier that reports needs only after the program has ended. `None` unless the
+/// program may run again: nothing that it did until then can have had effects outside its sandbox.
 fn unmet_need(
     tier: &Tier,
     request: &Request,
@@ -389,48 +393,56 @@ fn unmet_need(
     if !tier.is_effectful(side_effects) {
         return Some(need);
     }
-    // By its whole text it reaches the world, but it may have ended before it did.
+    // Analysis found effects on the world, but the program may have ended before it reached them.
     let line = relay.error_line().filter(|_| matches!(need, Need::Module(_) | Need::Library(_)))?;
-    let until_then = analyse::side_effects_before_import(&request.program, line);
-    (!tier.is_effectful(until_then)).then_some(need)
+    let effects_until_then = analyse::side_effects_before_import(&request.program, line);
+    (!tier.is_effectful(effects_until_then)).then_some(need)
 }
 
-/// How an attempt ends for which the request had no time left.
-const LATE: &str = "deadline";
+/// The outcome of an attempt whose request reached its deadline before the program started.
+pub(super) const DEADLINE: &str = "deadline";
 const NO_SLOT: &str = "no slot was free";
-const NO_SANDBOX: &str = "no sandbox was ready";
+pub(super) const NO_SANDBOX: &str = "no sandbox was ready";
 
-/// The end of a program that took all the time there was.
+/// Returns the outcome of a program that used all of its time, `wall`.
 fn timed_out(wall: Duration) -> Outcome {
     let usage = Usage { wall, ..Usage::default() };
     Outcome { exit: Exit::TimedOut, observed: None, truncated: false, usage, unmet_need: None }
 }
 
-/// When the backend wants to be asked again.
-pub(crate) fn asked(fault: &Fault) -> Option<Duration> {
+/// Returns the delay that a backend requested before the next try.
+pub(crate) fn requested_delay(fault: &Fault) -> Option<Duration> {
     match fault {
         Fault::Refused { retry_after, .. } => *retry_after,
         Fault::Unavailable { .. } | Fault::Lost { .. } | Fault::Unsupported(_) => None,
     }
 }
 
-/// What a program needed that ended only because this tier gives less than the request allows, where it does not stay.
-fn cut_short(outcome: &Outcome, limits: &Limits, whole: Duration, memory: Option<u64>, stays: bool) -> Option<Need> {
+/// Returns the need of a program that exceeded a limit of this tier which is lower than what the request allows (`remaining`
+/// time, `memory` in bytes). `None` if the attempt `is_final`.
+fn exceeded_limit(
+    outcome: &Outcome,
+    limits: &Limits,
+    remaining: Duration,
+    memory: Option<u64>,
+    is_final: bool,
+) -> Option<Need> {
     match outcome.exit {
-        _ if stays => None,
-        Exit::TimedOut if limits.wall < whole => Some(Need::Time(limits.wall)),
+        _ if is_final => None,
+        Exit::TimedOut if limits.wall < remaining => Some(Need::Time(limits.wall)),
         Exit::OutOfMemory if memory.is_none_or(|memory| limits.memory < memory) => Some(Need::Memory(limits.memory)),
         _ => None,
     }
 }
 
-/// There was no slot.
+/// Returns the error of a request that was granted no slot.
 pub(crate) fn overloaded(tier: &TierName, refusal: Refusal) -> WalkError {
     let retry_after = refusal.retry_after();
     WalkError::Overloaded { reason: format!("{tier}: {refusal}"), retry_after }
 }
 
 impl AttemptError {
+    /// Returns the error of a walk that ends with this attempt. `effectful`: the program must not run twice in this tier.
     pub(super) fn walk_error(self, tier: &Tier, effectful: bool) -> WalkError {
         let name = &tier.name;
         match self {
@@ -438,16 +450,18 @@ impl AttemptError {
                 WalkError::Unavailable { reason: format!("{name}: {open}"), retry_after: open.retry_after }
             }
             Self::NoSlot(refusal) => overloaded(name, refusal),
-            Self::Late(missing) => {
-                WalkError::TimedOut { reason: format!("while waiting for the tier {name}: {missing}") }
+            Self::DeadlinePassed(missing) => {
+                WalkError::TimedOut { reason: format!("while waiting for tier {name}: {missing}") }
             }
             Self::Fault(fault) if fault.remedy(effectful) == Remedy::GiveUp => {
                 WalkError::Lost { reason: format!("{name}: {}", fault.detail()) }
             }
-            Self::Fault(Fault::Unsupported(need)) => WalkError::NoTier { reason: format!("{name} has not {need}") },
+            Self::Fault(Fault::Unsupported(need)) => {
+                WalkError::NoTier { reason: format!("tier {name} does not provide {need}") }
+            }
             Self::Fault(fault) => WalkError::Unavailable {
                 reason: format!("{name}: {fault}"),
-                retry_after: asked(&fault).unwrap_or(tier.config.backoff.max_delay),
+                retry_after: requested_delay(&fault).unwrap_or(tier.config.backoff.max_delay),
             },
         }
     }

@@ -26,12 +26,12 @@ pub(super) async fn require_admin_key(State(api): State<Arc<ApiState>>, request:
 /// `GET /v1/admin/tiers`: every tier with its queue, and its breaker, pool and account where it has them.
 pub(super) async fn tiers(State(api): State<Arc<ApiState>>) -> Json<Value> {
     let tiers = api.router.tiers();
-    let standing = tiers.iter().map(|tier| {
-        let standing = tier.standing();
+    let present = tiers.iter().map(|tier| {
+        let status = tier.status();
         json!({
             "tier": tier.name(),
-            "up": standing.up,
-            "queue": { "running": standing.running, "queued": standing.queued, "slots": standing.slots },
+            "up": status.up,
+            "queue": { "running": status.running, "queued": status.queued, "slots": status.slots },
             "breaker": tier.breaker().map(Breaker::status),
             "pool": tier.pool().map(Pool::status),
             "account": tier.account(),
@@ -41,7 +41,7 @@ pub(super) async fn tiers(State(api): State<Arc<ApiState>>) -> Json<Value> {
         .absent()
         .iter()
         .map(|absent| json!({ "tier": absent.tier, "up": false, "reason": absent.reason, "remedy": absent.remedy }));
-    Json(standing.chain(absent).collect())
+    Json(present.chain(absent).collect())
 }
 
 /// `POST /v1/admin/tiers/{tier}/breaker/reset`: closes the breaker and forgets its failures.

@@ -123,7 +123,7 @@ impl CellRun<'_> {
             self.state.record_kernel_lost();
         }
         drop(kernel);
-        self.relay.fails();
+        self.relay.discard_attempt();
         self.not_ended(tier, terms, judgement, wall)
     }
 

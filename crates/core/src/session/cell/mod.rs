@@ -23,7 +23,7 @@ use crate::decide::Decision;
 use crate::error::{Error, RequestError};
 use crate::record::OpenRecord;
 use crate::request::{CacheMode, Invalid, Request, RequestKind};
-use crate::tier::{OVERTIME, Relay};
+use crate::tier::{DEADLINE_GRACE, Relay};
 use steps::{CellEnd, CellRun};
 
 /// A cell that has been admitted.
@@ -79,7 +79,7 @@ async fn run_and_record(
     };
     // A cell that runs keeps its time itself. This bounds what comes before: its turn, a slot, its kernel, a machine, the
     // transfer of its state.
-    let answer = timeout_at(deadline + OVERTIME, turn).await.unwrap_or_else(|_| Err(timed_out(&request)));
+    let answer = timeout_at(deadline + DEADLINE_GRACE, turn).await.unwrap_or_else(|_| Err(timed_out(&request)));
     context.touch();
     match answer {
         Ok(answer) => {
@@ -126,7 +126,7 @@ async fn run_in_turn(
         };
         let end = run.run(&decision).await;
         if end.is_ok() {
-            relay.ends();
+            relay.finish();
         }
         relay.deliver().await;
         drop(relay);

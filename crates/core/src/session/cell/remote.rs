@@ -12,7 +12,7 @@ use super::steps::CellRun;
 use crate::error::Error;
 use crate::route::TierName;
 use crate::tier::attempt::AttemptRecorder;
-use crate::tier::{Tier, asked};
+use crate::tier::{Tier, requested_delay};
 
 /// How a cell on a machine ended.
 pub(super) struct RemoteEnd {
@@ -80,7 +80,7 @@ impl CellRun<'_> {
             }
             Err(fault) => {
                 attempt.finish(fault.name(), Some(fault.detail()));
-                self.relay.fails();
+                self.relay.discard_attempt();
                 Ok(Err(fault))
             }
         }
@@ -101,5 +101,5 @@ async fn machine_failed(session: &Session, tier: &Tier, machine: &LeasedMachine,
 /// it, so what may have run is not run again.
 fn pause_before_retry(tier: &Tier, fault: &Fault, repeat: u32) -> Option<Duration> {
     let again = fault.remedy(true) == Remedy::RetryHere;
-    again.then(|| tier.pause(repeat, asked(fault))).flatten()
+    again.then(|| tier.pause(repeat, requested_delay(fault))).flatten()
 }

@@ -191,7 +191,7 @@ impl CellRun<'_> {
             LocalOutcome::Lacks(need) => {
                 progress.reason = format!("it needs {need}");
                 let (tiers, memory) = (self.session.services().tiers(), self.request.memory);
-                let has = |tier: &TierName| tiers.get(tier).is_some_and(|tier| tier.may_have(&need, memory));
+                let has = |tier: &TierName| tiers.get(tier).is_some_and(|tier| tier.may_provide(&need, memory));
                 Ok(Next::Steps(steps_after_need(left, leg, has)))
             }
             LocalOutcome::Refused(error) if left.is_empty() => Err(error),

@@ -1,4 +1,4 @@
-//! One sandbox of a pool, and what is known of it.
+//! One sandbox of a pool, with its age and usage.
 
 use std::time::Duration;
 
@@ -11,54 +11,58 @@ use super::Config;
 
 pub(super) struct PoolEntry {
     sandbox: Box<dyn Sandbox>,
-    /// After the sandbox, so that it is gone before its place is free.
-    place: OwnedSemaphorePermit,
+    /// Declared after the sandbox, so that the sandbox is dropped before its capacity is released.
+    permit: OwnedSemaphorePermit,
     pub(super) runs: u32,
-    /// How long it has been awake, up to when it last woke up or fell asleep.
-    aged: Duration,
-    /// None while it sleeps.
+    /// Time awake before `awake_since`.
+    awake_before: Duration,
+    /// `None` while it is asleep.
     awake_since: Option<Instant>,
     idle_since: Instant,
-    pub(super) looked_at: Instant,
+    pub(super) checked_at: Instant,
 }
 
-/// What there is to see of one sandbox that waits.
+/// A snapshot of an idle sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Seen {
+pub struct SandboxStatus {
     pub runs: u32,
-    /// Time awake, in milliseconds.
+    /// Milliseconds awake.
     pub age_ms: u64,
-    /// Since its last run, in milliseconds.
+    /// Milliseconds since its last run.
     pub idle_ms: u64,
     pub asleep: bool,
 }
 
 impl PoolEntry {
-    pub(super) fn new(sandbox: Box<dyn Sandbox>, place: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(sandbox: Box<dyn Sandbox>, permit: OwnedSemaphorePermit) -> Self {
         let now = Instant::now();
-        Self { sandbox, place, runs: 0, aged: Duration::ZERO, awake_since: Some(now), idle_since: now, looked_at: now }
+        let (awake_before, awake_since) = (Duration::ZERO, Some(now));
+        Self { sandbox, permit, runs: 0, awake_before, awake_since, idle_since: now, checked_at: now }
     }
 
+    /// Returns the time that the sandbox has been awake.
     pub(super) fn age(&self, now: Instant) -> Duration {
-        self.aged + self.awake_since.map_or(Duration::ZERO, |since| now - since)
+        self.awake_before + self.awake_since.map_or(Duration::ZERO, |since| now - since)
     }
 
-    /// A run of this length ends before it is too old. One that is longer than a whole life gets half of one.
-    pub(super) fn lasts(&self, now: Instant, wall: Duration, config: &Config) -> bool {
+    /// Returns whether a run of at most `wall` ends before the sandbox reaches its maximum age. For runs longer than half of that
+    /// age, a remaining lifetime of half of it is enough.
+    pub(super) fn can_serve(&self, now: Instant, wall: Duration, config: &Config) -> bool {
         self.age(now) + wall.min(config.max_age / 2) <= config.max_age
     }
 
-    /// Gives the sandbox up and its place on.
-    pub(super) fn into_place(self) -> OwnedSemaphorePermit {
+    /// Drops the sandbox and returns its permit.
+    pub(super) fn into_permit(self) -> OwnedSemaphorePermit {
         drop(self.sandbox);
-        self.place
+        self.permit
     }
 
-    /// Gives its place up, and not the sandbox.
+    /// Returns the sandbox and releases its permit.
     pub(super) fn into_sandbox(self) -> Box<dyn Sandbox> {
         self.sandbox
     }
 
+    /// Returns the time since the last run.
     pub(super) fn idle(&self, now: Instant) -> Duration {
         now - self.idle_since
     }
@@ -67,40 +71,46 @@ impl PoolEntry {
         self.awake_since.is_none()
     }
 
-    /// It is lent: a run wakes it.
-    pub(super) fn lent(&mut self) -> &mut dyn Sandbox {
+    /// Records that the sandbox is leased for a run. The run wakes it if it is asleep.
+    pub(super) fn begin_run(&mut self) {
         self.runs += 1;
         self.awake_since.get_or_insert_with(Instant::now);
-        self.sandbox.as_mut()
     }
 
     pub(super) fn sandbox(&mut self) -> &mut dyn Sandbox {
         self.sandbox.as_mut()
     }
 
-    /// Nothing of its last run is left.
+    /// Removes everything that the last run left in the sandbox.
+    ///
+    /// # Errors
+    /// The backend's fault; the sandbox must not be used again.
     pub(super) async fn reset(&mut self) -> Result<(), Fault> {
         self.sandbox.reset().await?;
         let now = Instant::now();
-        (self.idle_since, self.looked_at) = (now, now);
+        (self.idle_since, self.checked_at) = (now, now);
         Ok(())
     }
 
+    /// Checks the sandbox and keeps it awake or asleep.
+    ///
+    /// # Errors
+    /// The backend's fault; the sandbox must not be used again.
     pub(super) async fn maintain(&mut self, how: Maintenance) -> Result<(), Fault> {
         self.sandbox.maintain(how).await?;
         let now = Instant::now();
-        self.looked_at = now;
+        self.checked_at = now;
         if how == Maintenance::Asleep
             && let Some(since) = self.awake_since.take()
         {
-            self.aged += now - since;
+            self.awake_before += now - since;
         }
         Ok(())
     }
 
-    pub(super) fn seen(&self, now: Instant) -> Seen {
+    pub(super) fn status(&self, now: Instant) -> SandboxStatus {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let (age_ms, idle_ms) = (millis(self.age(now)), millis(self.idle(now)));
-        Seen { runs: self.runs, age_ms, idle_ms, asleep: self.is_asleep() }
+        SandboxStatus { runs: self.runs, age_ms, idle_ms, asleep: self.is_asleep() }
     }
 }

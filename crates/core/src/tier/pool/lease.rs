@@ -1,4 +1,4 @@
-//! A sandbox on loan, and the wait for one.
+//! Leases of sandboxes, and waiting for one.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::entry::PoolEntry;
-use super::{Inner, RESET};
+use super::{Inner, RESET_TIMEOUT};
 use crate::request::SideEffects;
 
-/// A sandbox on loan. Dropped, it is given up; given back, it becomes fresh and is lent again.
+/// A leased sandbox. Dropping the lease ends the sandbox; [`release`](Self::release) returns it to the pool.
 pub struct Lease {
     inner: Arc<Inner>,
     entry: Option<PoolEntry>,
@@ -18,17 +18,17 @@ pub struct Lease {
 
 impl Lease {
     pub(super) fn new(inner: Arc<Inner>, mut entry: PoolEntry) -> Self {
-        entry.lent();
+        entry.begin_run();
         Self { inner, entry: Some(entry) }
     }
 
-    /// The sandbox itself; none once it was given back.
+    /// Returns the sandbox; `None` after it was released.
     pub fn sandbox(&mut self) -> Option<&mut dyn Sandbox> {
         self.entry.as_mut().map(PoolEntry::sandbox)
     }
 
-    /// After a run that came to its own end. Whether it is used again is for the pool's settings to say.
-    pub fn give_back(mut self, side_effects: SideEffects) {
+    /// Ends the lease after a run that ended by itself. The sandbox is reset and reused if the pool's settings allow it.
+    pub fn release(mut self, side_effects: SideEffects) {
         let config = &self.inner.config;
         let Some(mut entry) = self.entry.take() else { return };
         if !config.reuse.allows(side_effects) {
@@ -39,9 +39,9 @@ impl Lease {
             return;
         }
         let inner = self.inner.clone();
-        let reset = async move {
-            if fresh(&mut entry).await {
-                inner.offer(entry);
+        let task = async move {
+            if reset(&mut entry).await {
+                inner.make_available(entry);
             } else {
                 inner.state().counts.evicted += 1;
                 drop(entry);
@@ -50,18 +50,18 @@ impl Lease {
         };
         let mut state = self.inner.state();
         if !state.closed {
-            state.tasks.spawn(reset);
+            state.tasks.spawn(task);
         }
     }
 
-    /// For somebody who keeps it: it is none of the pool's any more, which opens another for its programs.
+    /// Removes the sandbox from the pool and returns it. The pool opens another one in its place.
     pub fn into_sandbox(mut self) -> Option<Box<dyn Sandbox>> {
         self.entry.take().map(PoolEntry::into_sandbox)
     }
 
-    /// The backend failed while it was lent: it is given up, and the others are looked at.
-    pub fn give_up(self) {
-        self.inner.look.notify_one();
+    /// Ends the sandbox after a fault of its backend and requests a check of the idle sandboxes.
+    pub fn discard(self) {
+        self.inner.check_requested.notify_one();
     }
 }
 
@@ -74,44 +74,44 @@ impl Drop for Lease {
     }
 }
 
-/// Makes it fresh. A backend that asks for patience gets it: to give the sandbox up for that would cost it a new one, and
-/// more calls.
-async fn fresh(entry: &mut PoolEntry) -> bool {
-    for _ in 0..PATIENCE {
-        match timeout(RESET, entry.reset()).await {
+/// Resets a sandbox. Returns whether it succeeded. If the backend requests a delay, the reset is retried after it: replacing the
+/// sandbox instead would cost more calls to a backend that limits their rate.
+async fn reset(entry: &mut PoolEntry) -> bool {
+    for _ in 0..MAX_RESETS {
+        match timeout(RESET_TIMEOUT, entry.reset()).await {
             Ok(Ok(())) => return true,
-            Ok(Err(Fault::Refused { retry_after: Some(after), .. })) if after <= RESET => sleep(after).await,
+            Ok(Err(Fault::Refused { retry_after: Some(after), .. })) if after <= RESET_TIMEOUT => sleep(after).await,
             Ok(Err(_)) | Err(_) => return false,
         }
     }
     false
 }
 
-/// Times that a reset is put off.
-const PATIENCE: u32 = 3;
+/// Most attempts to reset a sandbox.
+const MAX_RESETS: u32 = 3;
 
-/// Waits for a sandbox. Whoever leaves at the moment it comes passes it on.
-pub(super) struct Waiting {
+/// A wait for a sandbox. If it is dropped after a sandbox was sent to it, the sandbox goes to the next waiter.
+pub(super) struct PendingLease {
     inner: Arc<Inner>,
-    given: oneshot::Receiver<Result<PoolEntry, Fault>>,
+    receiver: oneshot::Receiver<Result<PoolEntry, Fault>>,
 }
 
-impl Waiting {
-    pub(super) fn new(inner: Arc<Inner>, given: oneshot::Receiver<Result<PoolEntry, Fault>>) -> Self {
-        Self { inner, given }
+impl PendingLease {
+    pub(super) fn new(inner: Arc<Inner>, receiver: oneshot::Receiver<Result<PoolEntry, Fault>>) -> Self {
+        Self { inner, receiver }
     }
 
     pub(super) async fn entry(mut self) -> Result<PoolEntry, Fault> {
         let closed = |_| Err(Fault::Unavailable { reason: "the pool is closed".to_owned() });
-        (&mut self.given).await.unwrap_or_else(closed)
+        (&mut self.receiver).await.unwrap_or_else(closed)
     }
 }
 
-impl Drop for Waiting {
+impl Drop for PendingLease {
     fn drop(&mut self) {
-        self.given.close();
-        if let Ok(Ok(entry)) = self.given.try_recv() {
-            self.inner.offer(entry);
+        self.receiver.close();
+        if let Ok(Ok(entry)) = self.receiver.try_recv() {
+            self.inner.make_available(entry);
         }
     }
 }

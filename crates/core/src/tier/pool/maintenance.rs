@@ -1,4 +1,4 @@
-//! Looks after the sandboxes that nobody uses: whether they live, whether there are too many, whether they may sleep.
+//! Maintenance of idle sandboxes: checks that they are alive, ends surplus ones, puts them to sleep.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -9,80 +9,82 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use super::entry::PoolEntry;
 use super::{Counts, Inner};
 
-/// Longest that a look at a sandbox may take.
-const LOOK: Duration = Duration::from_secs(20);
+/// Longest time to check one sandbox.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Looks every `every`, and when it is asked to, for as long as the pool is there.
-pub(super) async fn upkeep(pool: Weak<Inner>, every: Duration) {
+/// Checks the idle sandboxes at every interval and when a check is requested. Ends when the pool is dropped.
+pub(super) async fn run(pool: Weak<Inner>, every: Duration) {
     let mut tick = interval(every.max(Duration::from_millis(10)));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tick.tick().await;
-    let mut use_of_it = Use::default();
+    let mut monitor = WarmUseMonitor::default();
     loop {
         let Some(inner) = pool.upgrade() else { return };
         tokio::select! {
-            _ = tick.tick() => use_of_it.look(&inner),
-            () = inner.look.notified() => {}
+            _ = tick.tick() => monitor.check(&inner),
+            () = inner.check_requested.notified() => {}
         }
-        let began = Instant::now();
-        while let Some(entry) = inner.due(began) {
-            inner.look_at(entry).await;
+        let round_start = Instant::now();
+        while let Some(entry) = inner.take_unchecked(round_start) {
+            inner.check(entry).await;
         }
         inner.fill();
     }
 }
 
 impl Inner {
-    /// The next one that was not looked at since; those beyond the target that have been idle go without a look.
-    fn due(&self, began: Instant) -> Option<PoolEntry> {
+    /// Takes the next idle sandbox that has not been checked in this round. Surplus sandboxes that have been idle for a whole
+    /// interval are ended instead.
+    fn take_unchecked(&self, round_start: Instant) -> Option<PoolEntry> {
         let mut state = self.state();
-        let extra = state.warm.len().saturating_sub(state.aim(began, &self.config));
-        if extra > 0
-            && let Some(at) = state.warm.iter().position(|entry| entry.idle(began) >= self.config.maintenance_interval)
+        let surplus = state.warm.len().saturating_sub(state.warm_target(round_start, &self.config));
+        if surplus > 0
+            && let Some(at) =
+                state.warm.iter().position(|entry| entry.idle(round_start) >= self.config.maintenance_interval)
         {
             state.counts.retired += 1;
-            let gone = state.warm.remove(at);
+            let removed = state.warm.remove(at);
             drop(state);
-            drop(gone);
-            return self.due(began);
+            drop(removed);
+            return self.take_unchecked(round_start);
         }
-        let at = state.warm.iter().position(|entry| entry.looked_at < began)?;
+        let at = state.warm.iter().position(|entry| entry.checked_at < round_start)?;
         Some(state.warm.remove(at))
     }
 
-    async fn look_at(&self, mut entry: PoolEntry) {
+    async fn check(&self, mut entry: PoolEntry) {
         let now = Instant::now();
         if entry.age(now) >= self.config.max_age {
             self.state().counts.retired += 1;
             return;
         }
-        let sleeps = !self.config.sleep_after.is_zero() && entry.idle(now) >= self.config.sleep_after;
-        let how = if sleeps || entry.is_asleep() { Maintenance::Asleep } else { Maintenance::Awake };
-        match timeout(LOOK, entry.maintain(how)).await {
-            Ok(Ok(())) => self.offer(entry),
+        let may_sleep = !self.config.sleep_after.is_zero() && entry.idle(now) >= self.config.sleep_after;
+        let how = if may_sleep || entry.is_asleep() { Maintenance::Asleep } else { Maintenance::Awake };
+        match timeout(CHECK_TIMEOUT, entry.maintain(how)).await {
+            Ok(Ok(())) => self.make_available(entry),
             Ok(Err(_)) | Err(_) => self.state().counts.evicted += 1,
         }
     }
 }
 
-/// Whether what is kept warm is used at all.
+/// Detects a pool whose warm sandboxes are never used although requests arrive.
 #[derive(Default)]
-struct Use {
+struct WarmUseMonitor {
     taken: u64,
     reused: u64,
-    /// Since when sandboxes were taken, none of them warm, while warm ones stood there.
+    /// Since when every request has had to wait for a sandbox although warm ones were idle.
     unused_since: Option<Instant>,
 }
 
-/// So long a pool may stand unused beside its work before it is told.
-const UNUSED: Duration = Duration::from_secs(60);
+/// Time after which an unused pool is logged.
+const UNUSED_WARNING_AFTER: Duration = Duration::from_secs(60);
 
-impl Use {
-    fn look(&mut self, inner: &Arc<Inner>) {
+impl WarmUseMonitor {
+    fn check(&mut self, inner: &Arc<Inner>) {
         let state = inner.state();
         let (counts, warm) = (state.counts, state.warm.len());
         drop(state);
-        if self.stands_unused(&counts, warm, inner.config.maintenance_interval) {
+        if self.is_unused(&counts, warm, inner.config.maintenance_interval) {
             let Counts { taken, reused, .. } = counts;
             tracing::warn!(
                 target: "e2b_metrics", event = "pool_unused", tier = inner.tier.as_str(), warm, taken, reused,
@@ -91,8 +93,9 @@ impl Use {
         }
     }
 
-    /// Whether it is time to tell: for a minute of looks, `every` apart, sandboxes were lent and none of them was warm.
-    fn stands_unused(&mut self, counts: &Counts, warm: usize, every: Duration) -> bool {
+    /// Returns whether to log a warning: in all checks of the last minute, `every` apart, sandboxes were taken and none of them
+    /// was warm.
+    fn is_unused(&mut self, counts: &Counts, warm: usize, every: Duration) -> bool {
         let unused = counts.taken > self.taken && counts.reused == self.reused && warm > 0;
         (self.taken, self.reused) = (counts.taken, counts.reused);
         if !unused {
@@ -100,11 +103,11 @@ impl Use {
             return false;
         }
         let since = *self.unused_since.get_or_insert_with(Instant::now);
-        let told = since.elapsed() + every >= UNUSED;
-        if told {
+        let warn = since.elapsed() + every >= UNUSED_WARNING_AFTER;
+        if warn {
             self.unused_since = None;
         }
-        told
+        warn
     }
 }
 
@@ -113,17 +116,17 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_pool_that_stands_warm_beside_its_work_for_a_minute_is_told_of() {
+    async fn a_warning_is_logged_if_requests_use_no_warm_sandbox_for_a_minute() {
         let every = Duration::from_secs(30);
         let counts = |taken, reused| Counts { taken, reused, ..Counts::default() };
-        let mut seen = Use::default();
-        assert!(!seen.stands_unused(&counts(3, 0), 3, every));
+        let mut monitor = WarmUseMonitor::default();
+        assert!(!monitor.is_unused(&counts(3, 0), 3, every));
         tokio::time::advance(every).await;
-        assert!(seen.stands_unused(&counts(5, 0), 3, every));
-        // One that is used, one with nothing to do, and one that is empty are as they should be.
+        assert!(monitor.is_unused(&counts(5, 0), 3, every));
+        // No warning: a warm sandbox was used, nothing was requested, or no sandbox was warm.
         for (taken, reused, warm) in [(7, 1, 3), (7, 1, 3), (9, 1, 0)] {
             tokio::time::advance(every).await;
-            assert!(!seen.stands_unused(&counts(taken, reused), warm, every));
+            assert!(!monitor.is_unused(&counts(taken, reused), warm, every));
         }
     }
 }

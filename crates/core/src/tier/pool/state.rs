@@ -1,4 +1,4 @@
-//! What of a pool changes: who stands ready, who waits, what goes on.
+//! The mutable state of a pool: warm sandboxes, waiting callers, running tasks.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,26 +13,31 @@ use super::entry::PoolEntry;
 use super::status::Counts;
 
 pub(super) struct State {
+    /// Idle sandboxes, the most recently returned one last.
     pub(super) warm: Vec<PoolEntry>,
-    pub(super) waiting: VecDeque<Waiter>,
+    pub(super) waiters: VecDeque<Waiter>,
+    /// Sandboxes that are being opened.
     pub(super) starting: usize,
-    /// Openings that failed in a row: those ahead of need wait longer after each.
-    pub(super) failed: u32,
-    pub(super) not_before: Instant,
+    /// Consecutive failed openings.
+    pub(super) failures: u32,
+    /// No sandbox is opened ahead of demand before this time.
+    pub(super) open_ahead_from: Instant,
+    /// Whether `min_ready` sandboxes have been warm at once.
     pub(super) was_ready: bool,
     pub(super) last_taken: Instant,
     pub(super) closed: bool,
     pub(super) counts: Counts,
-    /// Openings and resets that go on.
+    /// Maintenance, and the openings and resets in progress.
     pub(super) tasks: JoinSet<()>,
 }
 
-/// Somebody who waits, and how long the run will be.
+/// A caller that waits for a sandbox.
 pub(super) struct Waiter {
+    /// Time limit of its run.
     pub(super) wall: Duration,
-    /// Which try of its request this is, from 1.
+    /// The number of the request's attempt on this tier, from 1.
     pub(super) attempt: u32,
-    pub(super) give: oneshot::Sender<Result<PoolEntry, Fault>>,
+    pub(super) sender: oneshot::Sender<Result<PoolEntry, Fault>>,
 }
 
 impl State {
@@ -40,10 +45,10 @@ impl State {
         let now = Instant::now();
         Self {
             warm: Vec::new(),
-            waiting: VecDeque::new(),
+            waiters: VecDeque::new(),
             starting: 0,
-            failed: 0,
-            not_before: now,
+            failures: 0,
+            open_ahead_from: now,
             was_ready: false,
             last_taken: now,
             closed: false,
@@ -52,20 +57,21 @@ impl State {
         }
     }
 
-    /// How many are to stand ready beyond those that are asked for.
-    pub(super) fn aim(&self, now: Instant, config: &Config) -> usize {
+    /// Returns how many idle sandboxes to keep: `target`, or `min` after no request has arrived for `sleep_after`.
+    pub(super) fn warm_target(&self, now: Instant, config: &Config) -> usize {
         let quiet = !config.sleep_after.is_zero() && now - self.last_taken >= config.sleep_after;
         if quiet { config.min } else { config.target }
     }
 
-    /// The one that was used last: it is awake, and its caches are. One that would not last is given up.
+    /// Takes the most recently returned warm sandbox that can serve a run of at most `wall`, preferably one that is awake. Sandboxes
+    /// that have reached their maximum age are ended.
     pub(super) fn pick(&mut self, now: Instant, wall: Duration, config: &Config) -> Option<PoolEntry> {
         let before = self.warm.len();
         self.warm.retain(|entry| entry.age(now) < config.max_age);
         self.counts.retired += (before - self.warm.len()) as u64;
-        let lasts = |entry: &PoolEntry| entry.lasts(now, wall, config);
-        let awake = self.warm.iter().rposition(|entry| !entry.is_asleep() && lasts(entry));
-        let at = awake.or_else(|| self.warm.iter().rposition(lasts))?;
+        let can_serve = |entry: &PoolEntry| entry.can_serve(now, wall, config);
+        let awake = self.warm.iter().rposition(|entry| !entry.is_asleep() && can_serve(entry));
+        let at = awake.or_else(|| self.warm.iter().rposition(can_serve))?;
         Some(self.warm.remove(at))
     }
 }

@@ -1,54 +1,56 @@
-//! What there is to see of a pool.
+//! A snapshot of a pool, for operators.
 
 use serde::Serialize;
 use tokio::time::Instant;
 
 use super::Pool;
-use super::entry::Seen;
+use super::entry::SandboxStatus;
 
-/// What a pool has done.
+/// Counters since the pool was created.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     pub created: u64,
-    /// Sandboxes lent.
+    /// Sandboxes requested by runs and machine leases.
     pub taken: u64,
-    /// Of those, the ones that stood ready.
+    /// Of those, the requests that got a warm sandbox at once.
     pub reused: u64,
-    /// Openings that failed.
+    /// Failed openings.
     pub errors: u64,
-    /// Given up because a look at them went wrong.
+    /// Sandboxes that were ended because a check or a reset failed.
     pub evicted: u64,
-    /// Given up for their age, their runs, or because there were more than needed.
+    /// Sandboxes that were ended because of their age or number of runs, or because there were more than needed.
     pub retired: u64,
 }
 
-/// What there is to see of a pool.
+/// A snapshot of a pool.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Status {
-    /// Warm, busy and starting together.
+    /// Sandboxes: warm, busy and starting together.
     pub size: usize,
+    /// Idle sandboxes.
     pub warm: usize,
-    /// Of the warm, those that sleep.
+    /// Idle sandboxes that are asleep.
     pub asleep: usize,
-    /// Lent, or being made fresh again.
+    /// Sandboxes that are leased, being reset or being checked.
     pub busy: usize,
     pub starting: usize,
+    /// Callers that wait for a sandbox.
     pub waiting: usize,
     pub min: usize,
     pub target: usize,
     pub max: usize,
     #[serde(flatten)]
     pub counts: Counts,
-    /// The share of all lent that stood ready.
+    /// `reused` divided by `taken`; 0 if nothing was taken.
     pub warm_hit_ratio: f64,
-    pub sandboxes: Vec<Seen>,
+    pub sandboxes: Vec<SandboxStatus>,
 }
 
 impl Pool {
     pub fn status(&self) -> Status {
         let config = &self.inner.config;
         let state = self.inner.state();
-        let size = config.max - self.inner.places.available_permits();
+        let size = config.max - self.inner.capacity.available_permits();
         let (warm, now) = (state.warm.len(), Instant::now());
         let counts = state.counts;
         let ratio = if counts.taken == 0 { 0.0 } else { counts.reused as f64 / counts.taken as f64 };
@@ -58,13 +60,13 @@ impl Pool {
             asleep: state.warm.iter().filter(|entry| entry.is_asleep()).count(),
             busy: size.saturating_sub(warm + state.starting),
             starting: state.starting,
-            waiting: state.waiting.len(),
+            waiting: state.waiters.len(),
             min: config.min,
             target: config.target,
             max: config.max,
             counts,
             warm_hit_ratio: ratio,
-            sandboxes: state.warm.iter().map(|entry| entry.seen(now)).collect(),
+            sandboxes: state.warm.iter().map(|entry| entry.status(now)).collect(),
         }
     }
 }

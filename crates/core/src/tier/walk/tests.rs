@@ -9,14 +9,15 @@ use crate::request::RequestLimits;
 use crate::seed::Seed;
 use crate::tier::{Config, queue};
 
-/// A tier `local` with only `math`, and a tier `strong` that has `pandas` too.
-struct World {
+/// A tier `local` that has only the module `math`, and a tier `strong` that also has `pandas`.
+struct TestTiers {
     tiers: Tiers,
     local: Scripted,
     strong: Scripted,
 }
 
-fn world(effectful: bool) -> World {
+/// `effectful`: programs in the tier `strong` can have effects outside their sandbox.
+fn test_tiers(effectful: bool) -> TestTiers {
     let scripted = |seed, modules: &[&str], effectful| {
         let mut settings = Settings::default();
         settings.offer.modules = Modules::named(modules.iter().copied());
@@ -28,10 +29,11 @@ fn world(effectful: bool) -> World {
         Tier::new(name.into(), Arc::new(backend.clone()), Config::default(), &Seed::fixed(1))
     };
     let tiers = Tiers::new([tier("local", &local), tier("strong", &strong)]);
-    World { tiers, local, strong }
+    TestTiers { tiers, local, strong }
 }
 
-fn both(budget: Duration) -> Route {
+/// Returns a route with both tiers; `budget` is that of `local`.
+fn local_then_strong(budget: Duration) -> Route {
     Route(vec![Leg { tier: "local".into(), budget: Some(budget) }, Leg { tier: "strong".into(), budget: None }])
 }
 
@@ -39,149 +41,159 @@ fn request(source: &str) -> Request {
     Request::new(Program::python(source), &RequestLimits::default()).unwrap()
 }
 
-/// A walk, all that the caller heard with when it did, and what was tried.
-struct Told {
-    walked: Result<Walked, WalkError>,
-    heard: Vec<(Duration, Event)>,
-    tried: Vec<String>,
+/// The result of a walk, the events that the caller received and when, and the attempts as "tier outcome".
+struct WalkReport {
+    result: Result<WalkOutcome, WalkError>,
+    received: Vec<(Duration, Event)>,
+    attempts: Vec<String>,
 }
 
-async fn walk(tiers: &Tiers, source: &str, route: &Route) -> Told {
+async fn walk(tiers: &Tiers, source: &str, route: &Route) -> WalkReport {
     let (events, mut from) = Events::channel();
     let (request, mut attempts, started) = (request(source), Vec::new(), Instant::now());
     let listen = async {
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         while let Some(event) = from.recv().await {
-            heard.push((started.elapsed(), event));
+            received.push((started.elapsed(), event));
         }
-        heard
+        received
     };
     let walk = async {
         let mut relay = Relay::new(Some(events));
-        let walked =
-            tiers.walk(&request, &Terms::of(&request, SideEffects::World), route, &mut relay, &mut attempts).await;
+        let walked = tiers
+            .walk(&request, &WalkOptions::new(&request, SideEffects::World), route, &mut relay, &mut attempts)
+            .await;
         relay.deliver().await;
         walked
     };
-    let (walked, heard) = tokio::join!(walk, listen);
-    let tried = attempts.iter().map(|attempt| format!("{} {}", attempt.tier, attempt.outcome)).collect();
-    Told { walked, heard, tried }
+    let (result, received) = tokio::join!(walk, listen);
+    let attempts = attempts.iter().map(|attempt| format!("{} {}", attempt.tier, attempt.outcome)).collect();
+    WalkReport { result, received, attempts }
 }
 
-fn text(heard: &[(Duration, Event)]) -> String {
+fn stdout(received: &[(Duration, Event)]) -> String {
     let mut output = Output::default();
-    heard.iter().cloned().for_each(|(_, event)| output.push(event));
+    received.iter().cloned().for_each(|(_, event)| output.push(event));
     output.stdout
 }
 
-fn restarts(told: &Told) -> usize {
-    told.heard.iter().filter(|(_, event)| *event == Event::Restart).count()
+fn restarts(report: &WalkReport) -> usize {
+    report.received.iter().filter(|(_, event)| *event == Event::Restart).count()
 }
 
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
-async fn a_missing_module_moves_on_unseen() {
-    let told = walk(&world(false).tiers, "print a; need module pandas; print b", &both(SECOND)).await;
-    assert_eq!(told.tried, ["local unsupported", "strong finished"]);
-    assert_eq!((text(&told.heard).as_str(), restarts(&told)), ("a\nb\n", 0));
-    assert_eq!(told.walked.unwrap().output.stdout, "a\nb\n");
+async fn a_missing_module_moves_the_program_on_without_the_caller_seeing_it() {
+    let report =
+        walk(&test_tiers(false).tiers, "print a; need module pandas; print b", &local_then_strong(SECOND)).await;
+    assert_eq!(report.attempts, ["local unsupported", "strong finished"]);
+    assert_eq!((stdout(&report.received).as_str(), restarts(&report)), ("a\nb\n", 0));
+    assert_eq!(report.result.unwrap().output.stdout, "a\nb\n");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_need_that_nobody_can_meet_is_seen_by_the_program_and_noted() {
-    let world = world(false);
-    let told = walk(&world.tiers, "need module nowhere", &both(SECOND)).await;
-    assert_eq!(told.tried, ["local unsupported", "local raised"]);
-    let walked = told.walked.unwrap();
+async fn a_need_that_no_tier_can_meet_is_raised_in_the_program_and_noted() {
+    let fixture = test_tiers(false);
+    let report = walk(&fixture.tiers, "need module nowhere", &local_then_strong(SECOND)).await;
+    assert_eq!(report.attempts, ["local unsupported", "local raised"]);
+    let walked = report.result.unwrap();
     assert_eq!(walked.output.error.unwrap().name, "ModuleNotFoundError");
-    let note = "it needs the module nowhere; a tier that has it is needed: none is configured";
+    let note = "it needs the module nowhere; no configured tier provides it";
     assert_eq!(walked.note.as_deref(), Some(note));
-    assert_eq!(world.strong.counts().opened, 0);
-    let note = walk(&world.tiers, "need module pandas", &Route::only("local")).await.walked.unwrap().note.unwrap();
-    assert_eq!(note, "it needs the module pandas; the tier strong may have it, but was not on its route");
+    assert_eq!(fixture.strong.counts().opened, 0);
+    let note = walk(&fixture.tiers, "need module pandas", &Route::only("local")).await.result.unwrap().note.unwrap();
+    assert_eq!(note, "it needs the module pandas; tier strong may provide it, but was not on the route");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_budget_ends_a_program_only_where_it_can_go_on() {
-    let tiers = world(false).tiers;
-    let told = walk(&tiers, "print a; sleep 3s; print b", &both(SECOND)).await;
-    assert_eq!(told.tried, ["local unsupported", "strong finished"]);
+async fn a_budget_ends_a_program_only_if_a_later_tier_can_continue_it() {
+    let tiers = test_tiers(false).tiers;
+    let report = walk(&tiers, "print a; sleep 3s; print b", &local_then_strong(SECOND)).await;
+    assert_eq!(report.attempts, ["local unsupported", "strong finished"]);
     let last = Route(vec![Leg { tier: "local".into(), budget: Some(SECOND) }]);
-    assert_eq!(walk(&tiers, "sleep 3s", &last).await.tried, ["local finished"]);
+    assert_eq!(walk(&tiers, "sleep 3s", &last).await.attempts, ["local finished"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_program_that_sleeps_longer_than_its_request_allows_has_timed_out_although_another_tier_stands_ready() {
-    let world = world(false);
-    // The backend tells at once that it needs more time than it was given.
-    world.local.fail_run(Fault::Unsupported(Need::Time(30 * SECOND)));
-    let told = walk(&world.tiers, "sleep 60m", &both(60 * SECOND)).await;
-    assert_eq!(told.tried, ["local timed_out"]);
-    assert_eq!(told.walked.unwrap().outcome.exit, Exit::TimedOut);
-    assert_eq!(world.strong.counts().opened, 0);
+async fn a_program_that_needs_more_time_than_its_request_allows_times_out_and_is_not_tried_in_another_tier() {
+    let fixture = test_tiers(false);
+    // The backend reports at once that the program needs more time than its limit.
+    fixture.local.fail_run(Fault::Unsupported(Need::Time(30 * SECOND)));
+    let report = walk(&fixture.tiers, "sleep 60m", &local_then_strong(60 * SECOND)).await;
+    assert_eq!(report.attempts, ["local timed_out"]);
+    assert_eq!(report.result.unwrap().outcome.exit, Exit::TimedOut);
+    assert_eq!(fixture.strong.counts().opened, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn all_attempts_together_take_no_longer_than_the_request_allows() {
     let started = Instant::now();
-    let told = walk(&world(false).tiers, "spin", &both(SECOND)).await;
-    assert_eq!(told.walked.unwrap().outcome.exit, Exit::TimedOut);
+    let report = walk(&test_tiers(false).tiers, "spin", &local_then_strong(SECOND)).await;
+    assert_eq!(report.result.unwrap().outcome.exit, Exit::TimedOut);
     assert!(started.elapsed() <= RequestLimits::default().default_timeout + Duration::from_millis(5));
 }
 
 #[tokio::test(start_paused = true)]
 async fn output_that_was_sent_before_is_not_sent_again() {
-    let told = walk(&world(false).tiers, "print a; sleep 400ms; need module pandas; print b", &both(SECOND)).await;
-    assert_eq!((text(&told.heard).as_str(), restarts(&told)), ("a\nb\n", 0));
-    // The first line flowed once it had been held back, and only once.
-    assert!(told.heard[0].0 < Duration::from_millis(300));
-    assert_eq!(told.heard.len(), 2);
+    let report =
+        walk(&test_tiers(false).tiers, "print a; sleep 400ms; need module pandas; print b", &local_then_strong(SECOND))
+            .await;
+    assert_eq!((stdout(&report.received).as_str(), restarts(&report)), ("a\nb\n", 0));
+    // The first line was sent when its hold-back time was over, and only once.
+    assert!(report.received[0].0 < Duration::from_millis(300));
+    assert_eq!(report.received.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn output_that_differs_from_what_was_sent_starts_again() {
+async fn output_that_differs_from_the_sent_output_restarts() {
     let source = "clock; sleep 400ms; need module pandas; print b";
-    let told = walk(&world(false).tiers, source, &both(SECOND)).await;
-    assert_eq!(restarts(&told), 1);
-    assert_eq!(text(&told.heard), told.walked.unwrap().output.stdout);
+    let report = walk(&test_tiers(false).tiers, source, &local_then_strong(SECOND)).await;
+    assert_eq!(restarts(&report), 1);
+    assert_eq!(stdout(&report.received), report.result.unwrap().output.stdout);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backend_that_is_not_there_is_asked_again_and_then_left() {
-    let world = world(false);
-    let fault = || Fault::Unavailable { reason: "away".to_owned() };
-    world.local.fail_open(fault());
-    assert_eq!(walk(&world.tiers, "print a", &both(SECOND)).await.tried, ["local unavailable", "local finished"]);
-    (0..3).for_each(|_| world.local.fail_open(fault()));
-    let told = walk(&world.tiers, "print a", &both(SECOND)).await;
-    assert_eq!(told.tried[2..], ["local unavailable", "strong finished"]);
+async fn an_unavailable_backend_is_retried_and_then_the_next_tier_is_tried() {
+    let fixture = test_tiers(false);
+    let fault = || Fault::Unavailable { reason: "connection refused".to_owned() };
+    fixture.local.fail_open(fault());
+    assert_eq!(
+        walk(&fixture.tiers, "print a", &local_then_strong(SECOND)).await.attempts,
+        ["local unavailable", "local finished"]
+    );
+    (0..3).for_each(|_| fixture.local.fail_open(fault()));
+    let report = walk(&fixture.tiers, "print a", &local_then_strong(SECOND)).await;
+    assert_eq!(report.attempts[2..], ["local unavailable", "strong finished"]);
     let refused = || Fault::Refused { reason: "no".to_owned(), retry_after: Some(30 * SECOND) };
-    world.strong.fail_open(refused());
-    let walk_error = walk(&world.tiers, "print a", &Route::only("strong")).await.walked.unwrap_err();
+    fixture.strong.fail_open(refused());
+    let walk_error = walk(&fixture.tiers, "print a", &Route::only("strong")).await.result.unwrap_err();
     let reason = "strong: refused: no".to_owned();
     assert_eq!(walk_error, WalkError::Unavailable { reason, retry_after: 30 * SECOND });
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_have_run_with_effects_is_not_run_again() {
-    let world = world(true);
-    let route = Route(vec![Leg { tier: "strong".into(), budget: Some(SECOND) }, both(SECOND).0.remove(0)]);
-    let told = walk(&world.tiers, "touch x; sleep 2s; fault lost", &route).await;
-    assert_eq!(told.tried, ["strong lost"]);
-    assert!(matches!(told.walked, Err(WalkError::Lost { .. })));
-    assert_eq!(world.strong.touched()["x"], 1);
+async fn a_program_that_may_have_run_with_effects_is_not_run_again() {
+    let fixture = test_tiers(true);
+    let route = Route(vec![Leg { tier: "strong".into(), budget: Some(SECOND) }, local_then_strong(SECOND).0.remove(0)]);
+    let report = walk(&fixture.tiers, "touch x; sleep 2s; fault lost", &route).await;
+    assert_eq!(report.attempts, ["strong lost"]);
+    assert!(matches!(report.result, Err(WalkError::Lost { .. })));
+    assert_eq!(fixture.strong.touched()["x"], 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_had_no_effects_is_run_again_when_it_is_lost() {
-    let world = world(false);
-    world.local.fail_run(Fault::Lost { reason: "crash".to_owned() });
-    assert_eq!(walk(&world.tiers, "print a", &both(SECOND)).await.tried, ["local lost", "local finished"]);
+async fn a_lost_program_without_effects_is_run_again() {
+    let fixture = test_tiers(false);
+    fixture.local.fail_run(Fault::Lost { reason: "crash".to_owned() });
+    assert_eq!(
+        walk(&fixture.tiers, "print a", &local_then_strong(SECOND)).await.attempts,
+        ["local lost", "local finished"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_tier_is_left_for_the_next_one() {
+async fn if_a_tier_is_full_the_next_one_is_tried() {
     let (local, strong) = (Scripted::default(), Scripted::default());
     let queue = queue::Config { slots: 1, length: 0, ..queue::Config::default() };
     let small = Config { queue, ..Config::default() };
@@ -189,23 +201,23 @@ async fn a_full_tier_is_left_for_the_next_one() {
         Tier::new("local".into(), Arc::new(local), small, &Seed::fixed(1)),
         Tier::new("strong".into(), Arc::new(strong), Config::default(), &Seed::fixed(1)),
     ]);
-    let route = both(SECOND);
+    let route = local_then_strong(SECOND);
     let (one, two) = tokio::join!(walk(&tiers, "sleep 10ms", &route), walk(&tiers, "sleep 10ms", &route));
-    assert_eq!((one.tried, two.tried[0].as_str()), (vec!["local finished".to_owned()], "local overloaded"));
-    assert_eq!(two.tried[1], "strong finished");
+    assert_eq!((one.attempts, two.attempts[0].as_str()), (vec!["local finished".to_owned()], "local overloaded"));
+    assert_eq!(two.attempts[1], "strong finished");
 }
 
-/// Opens sandboxes that never say how a run ended; or opens none at all.
-struct Silent {
+/// A backend whose sandboxes never return from a run, or, unless `opens`, whose sandboxes never open.
+struct HangingBackend {
     opens: bool,
 }
 
-struct Unending;
+struct HangingSandbox;
 
 #[async_trait::async_trait]
-impl switchtower_contract::Backend for Silent {
+impl switchtower_contract::Backend for HangingBackend {
     fn runtime(&self) -> Arc<str> {
-        "silent".into()
+        "hanging".into()
     }
 
     fn offer(&self) -> switchtower_contract::Offer {
@@ -213,7 +225,7 @@ impl switchtower_contract::Backend for Silent {
     }
 
     async fn open(&self, _: &Spec) -> Result<Box<dyn switchtower_contract::Sandbox>, Fault> {
-        if self.opens { Ok(Box::new(Unending)) } else { std::future::pending().await }
+        if self.opens { Ok(Box::new(HangingSandbox)) } else { std::future::pending().await }
     }
 
     fn kernels(&self) -> Option<&dyn switchtower_contract::Kernels> {
@@ -222,7 +234,7 @@ impl switchtower_contract::Backend for Silent {
 }
 
 #[async_trait::async_trait]
-impl switchtower_contract::Sandbox for Unending {
+impl switchtower_contract::Sandbox for HangingSandbox {
     fn interpreter(&self) -> Option<InterpreterId> {
         None
     }
@@ -232,7 +244,7 @@ impl switchtower_contract::Sandbox for Unending {
     }
 
     async fn run(&mut self, _: &Program, _: &Limits, events: &Events) -> Result<Outcome, Fault> {
-        events.send(Event::Stdout("begun\n".to_owned())).await;
+        events.send(Event::Stdout("started\n".to_owned())).await;
         std::future::pending().await
     }
 
@@ -245,8 +257,8 @@ impl switchtower_contract::Sandbox for Unending {
     }
 }
 
-/// A tier with this backend, in front of one that would answer.
-fn before_one_that_answers(backend: impl switchtower_contract::Backend + 'static, config: Config) -> Tiers {
+/// Returns a tier `local` with this backend and a tier `strong` with a working one.
+fn before_a_working_tier(backend: impl switchtower_contract::Backend + 'static, config: Config) -> Tiers {
     Tiers::new([
         Tier::new("local".into(), Arc::new(backend), config, &Seed::fixed(1)),
         Tier::new("strong".into(), Arc::new(Scripted::default()), Config::default(), &Seed::fixed(1)),
@@ -254,7 +266,7 @@ fn before_one_that_answers(backend: impl switchtower_contract::Backend + 'static
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_time_out_covers_every_wait_and_the_answer_says_what_was_waited_for() {
+async fn a_timeout_covers_every_wait_and_the_error_says_what_was_waited_for() {
     let long = || Config { open_timeout: 90 * SECOND, grace_period: 150 * SECOND, ..Config::default() };
     let busy = || {
         let queue = queue::Config { slots: 1, wait_timeout: 120 * SECOND, ..queue::Config::default() };
@@ -263,49 +275,49 @@ async fn a_time_out_covers_every_wait_and_the_answer_says_what_was_waited_for() 
     let pooled = Config { pool: Some(crate::tier::pool::Config::default()), ..long() };
     let timed = |tiers: Tiers| async move {
         let started = Instant::now();
-        let told = walk(&tiers, "print a", &both(60 * SECOND)).await;
-        let late = started.elapsed().saturating_sub(RequestLimits::default().default_timeout);
-        assert!(late <= OVERTIME, "{late:?}");
-        told
+        let report = walk(&tiers, "print a", &local_then_strong(60 * SECOND)).await;
+        let overrun = started.elapsed().saturating_sub(RequestLimits::default().default_timeout);
+        assert!(overrun <= DEADLINE_GRACE, "{overrun:?}");
+        report
     };
-    // A sandbox never opens: alone, or in a pool.
+    // A sandbox never opens, without a pool and with one.
     for config in [long(), pooled] {
-        let told = timed(before_one_that_answers(Silent { opens: false }, config)).await;
-        let reason = "after 30s while waiting for the tier local: no sandbox was ready".to_owned();
-        assert_eq!(told.walked, Err(WalkError::TimedOut { reason }));
-        assert_eq!(told.tried, ["local deadline"]);
+        let report = timed(before_a_working_tier(HangingBackend { opens: false }, config)).await;
+        let reason = "after 30s while waiting for tier local: no sandbox was ready".to_owned();
+        assert_eq!(report.result, Err(WalkError::TimedOut { reason }));
+        assert_eq!(report.attempts, ["local deadline"]);
     }
-    // A run never ends: it has had its time.
-    let told = timed(before_one_that_answers(Silent { opens: true }, long())).await;
-    let walked = told.walked.unwrap();
-    assert_eq!((walked.outcome.exit, walked.output.stdout.as_str()), (Exit::TimedOut, "begun\n"));
+    // A run never returns: the program has used all of its time.
+    let report = timed(before_a_working_tier(HangingBackend { opens: true }, long())).await;
+    let walked = report.result.unwrap();
+    assert_eq!((walked.outcome.exit, walked.output.stdout.as_str()), (Exit::TimedOut, "started\n"));
     // A slot is never free.
-    let tiers = before_one_that_answers(Silent { opens: true }, busy());
+    let tiers = before_a_working_tier(HangingBackend { opens: true }, busy());
     let _slot = tiers.get(&"local".into()).unwrap().queue.slot(&"other".into(), crate::request::Priority::Normal).await;
-    let told = timed(tiers).await;
-    let reason = "after 30s while waiting for the tier local: no slot was free".to_owned();
-    assert_eq!(told.walked, Err(WalkError::TimedOut { reason }));
+    let report = timed(tiers).await;
+    let reason = "after 30s while waiting for tier local: no slot was free".to_owned();
+    assert_eq!(report.result, Err(WalkError::TimedOut { reason }));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_that_would_outlast_the_time_is_not_begun() {
-    let world = world(false);
+async fn a_pause_that_would_end_after_the_deadline_is_not_begun() {
+    let fixture = test_tiers(false);
     let backoff = crate::tier::backoff::Config { max_retry_after: 60 * SECOND, ..Default::default() };
     let config = Config { backoff, ..Config::default() };
-    let tiers = Tiers::new([Tier::new("local".into(), Arc::new(world.local.clone()), config, &Seed::fixed(1))]);
+    let tiers = Tiers::new([Tier::new("local".into(), Arc::new(fixture.local.clone()), config, &Seed::fixed(1))]);
     let refused = |after| Fault::Refused { reason: "rate".to_owned(), retry_after: Some(after) };
-    world.local.fail_open(refused(10 * SECOND));
-    world.local.fail_open(refused(40 * SECOND));
+    fixture.local.fail_open(refused(10 * SECOND));
+    fixture.local.fail_open(refused(40 * SECOND));
     let started = Instant::now();
-    let told = walk(&tiers, "print a", &Route::only("local")).await;
+    let report = walk(&tiers, "print a", &Route::only("local")).await;
     let reason = "local: refused: rate".to_owned();
-    assert_eq!(told.walked, Err(WalkError::Unavailable { reason, retry_after: 40 * SECOND }));
-    assert!((10 * SECOND..12 * SECOND).contains(&started.elapsed()), "only the first was waited out");
+    assert_eq!(report.result, Err(WalkError::Unavailable { reason, retry_after: 40 * SECOND }));
+    assert!((10 * SECOND..12 * SECOND).contains(&started.elapsed()), "only the first pause was made");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_remote_tier_lacks_is_looked_for_in_the_next_one_where_nothing_had_effects() {
-    // The tier `local` lets programs come to their end, as a cloud does.
+async fn a_module_that_a_remote_tier_lacks_is_looked_for_in_the_next_tier_if_the_program_had_no_effects() {
+    // Both tiers report a need only after the program has ended, as a cloud does.
     let remote = |seed, modules: &[&str]| {
         let mut settings = Settings::default();
         settings.offer.effectful = true;
@@ -318,57 +330,58 @@ async fn what_a_remote_tier_lacks_is_looked_for_in_the_next_one_where_nothing_ha
     };
     let tiers = Tiers::new([tier("small", &small), tier("full", &full)]);
     let route = || Route(["small", "full"].map(|name| Leg { tier: name.into(), budget: None }).into());
-    let ask = async |source: &str, side_effects| {
+    let run = async |source: &str, side_effects| {
         let (events, mut from) = Events::channel();
         let (request, mut attempts) = (request(source), Vec::new());
         let listen = async {
-            let mut heard = Vec::new();
+            let mut received = Vec::new();
             while let Some(event) = from.recv().await {
-                heard.push((Duration::ZERO, event));
+                received.push((Duration::ZERO, event));
             }
-            heard
+            received
         };
         let route = route();
         let walk = async {
             let mut relay = Relay::new(Some(events));
-            let walked =
-                tiers.walk(&request, &Terms::of(&request, side_effects), &route, &mut relay, &mut attempts).await;
+            let walked = tiers
+                .walk(&request, &WalkOptions::new(&request, side_effects), &route, &mut relay, &mut attempts)
+                .await;
             relay.deliver().await;
             walked
         };
-        let (walked, heard) = tokio::join!(walk, listen);
-        let tried = attempts.iter().map(|attempt| format!("{} {}", attempt.tier, attempt.outcome)).collect();
-        Told { walked, heard, tried }
+        let (result, received) = tokio::join!(walk, listen);
+        let attempts = attempts.iter().map(|attempt| format!("{} {}", attempt.tier, attempt.outcome)).collect();
+        WalkReport { result, received, attempts }
     };
-    let told = ask("print a; sleep 400ms; need module pandas; print b", SideEffects::None).await;
-    assert_eq!(told.tried, ["small unsupported", "full finished"]);
-    assert_eq!((text(&told.heard).as_str(), restarts(&told)), ("a\nb\n", 0));
-    assert!(told.heard.iter().all(|(_, event)| matches!(event, Event::Stdout(_))), "{:?}", told.heard);
+    let report = run("print a; sleep 400ms; need module pandas; print b", SideEffects::None).await;
+    assert_eq!(report.attempts, ["small unsupported", "full finished"]);
+    assert_eq!((stdout(&report.received).as_str(), restarts(&report)), ("a\nb\n", 0));
+    assert!(report.received.iter().all(|(_, event)| matches!(event, Event::Stdout(_))), "{:?}", report.received);
 
-    // What may have had effects is not run twice, and the note says why nothing else was tried.
-    let told = ask("touch x; need module pandas", SideEffects::World).await;
-    assert_eq!((told.tried.as_slice(), small.touched()["x"]), (&["small raised".to_owned()][..], 1));
+    // A program that may have had effects is not run twice, and the note says why no other tier was tried.
+    let report = run("touch x; need module pandas", SideEffects::World).await;
+    assert_eq!((report.attempts.as_slice(), small.touched()["x"]), (&["small raised".to_owned()][..], 1));
     assert_eq!(
-        told.walked.unwrap().note.unwrap(),
-        "it needs the module pandas; the tier full may have it, but was not tried: the program may have had effects by \
-         then, and what may have had effects is not run twice"
+        report.result.unwrap().note.unwrap(),
+        "it needs the module pandas; tier full may provide it, but was not tried: the program may already have had side \
+         effects, and such a program is not run again"
     );
-    // What nobody has is looked for nowhere else, and the program's own end stands.
-    let told = ask("need module nowhere", SideEffects::None).await;
-    assert_eq!(told.tried, ["small raised"]);
-    // A need that is not a module is one as well.
+    // If no tier provides the module, no other tier is tried, and the program's own outcome is returned.
+    let report = run("need module nowhere", SideEffects::None).await;
+    assert_eq!(report.attempts, ["small raised"]);
+    // The same holds for needs other than modules.
     let config = Config { default_memory: 1 << 30, ..Config::default() };
     let large = Tier::new("full".into(), Arc::new(full.clone()), config, &Seed::fixed(1));
     let tiers = Tiers::new([tier("small", &small), large]);
     let (request, mut attempts) = (request("alloc 400"), Vec::new());
     let walked = tiers
-        .walk(&request, &Terms::of(&request, SideEffects::None), &route(), &mut Relay::new(None), &mut attempts)
+        .walk(&request, &WalkOptions::new(&request, SideEffects::None), &route(), &mut Relay::new(None), &mut attempts)
         .await;
     assert_eq!(walked.unwrap().tier.as_str(), "full");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_note_names_every_tier_that_lacked_it_and_why_the_others_were_not_asked() {
+async fn a_note_names_the_tiers_that_may_provide_the_need_and_why_each_did_not_run_the_program() {
     let remote = |modules: Modules, isolation| {
         let mut settings = Settings::default();
         settings.offer.effectful = true;
@@ -389,46 +402,53 @@ async fn a_note_names_every_tier_that_lacked_it_and_why_the_others_were_not_aske
     let route = Route(["b", "c", "a"].map(|name| Leg { tier: name.into(), budget: None }).into());
     let request = Request { isolation: Some(MicroVm), ..request("need module pandas") };
     let walked = tiers
-        .walk(&request, &Terms::of(&request, SideEffects::None), &route, &mut Relay::new(None), &mut Vec::new())
+        .walk(&request, &WalkOptions::new(&request, SideEffects::None), &route, &mut Relay::new(None), &mut Vec::new())
         .await;
     assert_eq!(
         walked.unwrap().note.unwrap(),
-        "it needs the module pandas; the tier b may have it, and was tried: refused (no key); the tier c may have it, but \
-         isolates by process, and the request wants micro_vm at least; the tier d may have it, but was not on its route"
+        "it needs the module pandas; tier b may provide it, and was tried: refused (no key); tier c may provide it, but its \
+         isolation level is process and the request requires at least micro_vm; tier d may provide it, but was not on the \
+         route"
     );
     let only = Request { tier: Some("a".into()), ..request };
     let walked = tiers
-        .walk(&only, &Terms::of(&only, SideEffects::None), &Route::only("a"), &mut Relay::new(None), &mut Vec::new())
+        .walk(
+            &only,
+            &WalkOptions::new(&only, SideEffects::None),
+            &Route::only("a"),
+            &mut Relay::new(None),
+            &mut Vec::new(),
+        )
         .await;
-    assert!(walked.unwrap().note.unwrap().ends_with("the tier d may have it, but the request asked for a only"));
+    assert!(walked.unwrap().note.unwrap().ends_with("tier d may provide it, but the request allows only a"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_who_does_not_read_holds_no_slot() {
-    let world = world(false);
+async fn a_caller_that_does_not_read_its_events_holds_no_slot() {
+    let fixture = test_tiers(false);
     let (events, _unread) = Events::channel();
     let (mut relay, mut attempts) = (Relay::new(Some(events)), Vec::new());
     let (request, route) = (request(&"print a; eprint b\n".repeat(1000)), Route::only("local"));
-    let walked = world
+    let walked = fixture
         .tiers
-        .walk(&request, &Terms::of(&request, SideEffects::World), &route, &mut relay, &mut attempts)
+        .walk(&request, &WalkOptions::new(&request, SideEffects::World), &route, &mut relay, &mut attempts)
         .await
         .unwrap();
     assert_eq!(walked.output.stdout, "a\n".repeat(1000));
-    assert_eq!(world.tiers.statuses()[0].running, 0);
+    assert_eq!(fixture.tiers.statuses()[0].running, 0);
     assert!(timeout(SECOND, relay.deliver()).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_walk_that_is_dropped_ends_its_program_and_says_where_it_was() {
-    let world = world(false);
+async fn dropping_a_walk_ends_the_program_and_records_the_attempt_as_abandoned() {
+    let fixture = test_tiers(false);
     let (request, route) = (request("sleep 10s"), Route::only("local"));
     let (mut relay, mut attempts) = (Relay::new(None), Vec::new());
-    let terms = Terms::of(&request, SideEffects::World);
-    let walk = world.tiers.walk(&request, &terms, &route, &mut relay, &mut attempts);
+    let options = WalkOptions::new(&request, SideEffects::World);
+    let walk = fixture.tiers.walk(&request, &options, &route, &mut relay, &mut attempts);
     assert!(timeout(SECOND, walk).await.is_err());
     assert_eq!((attempts[0].outcome.as_str(), attempts[0].ran >= SECOND), ("abandoned", true));
-    let counts = world.local.counts();
+    let counts = fixture.local.counts();
     assert_eq!((counts.live, counts.running), (0, 0));
-    assert_eq!(world.tiers.statuses()[0].running, 0);
+    assert_eq!(fixture.tiers.statuses()[0].running, 0);
 }
