@@ -1,7 +1,7 @@
-//! What it costs to analyse a program and to decide where it runs.
+//! The time that it takes to analyse a program and to decide where it runs.
 //!
-//! Aims, on a quiet machine: 60 µs for 1 KB of code, 300 µs for 10 KB, 25 µs for the decision alone, 100 ms for a megabyte
-//! that was made to be hard to read.
+//! Targets on an idle machine: 60 µs for 1 KB of code, 300 µs for 10 KB, 25 µs for the decision alone, 100 ms for a hostile
+//! megabyte.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -45,7 +45,7 @@ fn program(bytes: usize) -> Program {
 }
 
 fn statuses() -> Vec<TierStatus> {
-    let standing = |name: &str, isolation, modules| TierStatus {
+    let status = |name: &str, isolation, modules| TierStatus {
         tier: TierName::from(name),
         languages: vec![Language::Python],
         modules,
@@ -61,16 +61,17 @@ fn statuses() -> Vec<TierStatus> {
         slots: 8,
     };
     vec![
-        standing("wasm", Isolation::Wasm, Modules::named(["math"])),
-        standing("native", Isolation::Process, Modules::named(["math", "numpy"])),
-        standing("e2b", Isolation::MicroVm, Modules::Any),
+        status("wasm", Isolation::Wasm, Modules::named(["math"])),
+        status("native", Isolation::Process, Modules::named(["math", "numpy"])),
+        status("e2b", Isolation::MicroVm, Modules::Any),
     ]
 }
 
 fn benches(c: &mut Criterion) {
     let (rules, statuses) = (Rules::builtin(), statuses());
     for (name, bytes) in [("1 KB", 1 << 10), ("10 KB", 10 << 10)] {
-        let request = Request::new(program(bytes), &RequestLimits::default()).expect("it is within the request_limits");
+        let request =
+            Request::new(program(bytes), &RequestLimits::default()).expect("the program is within the limits");
         let mut group = c.benchmark_group(name);
         group.throughput(Throughput::Bytes(request.program.source.len() as u64));
         group.bench_function("analyse", |b| b.iter(|| analyse(black_box(&request.program))));
@@ -82,7 +83,7 @@ fn benches(c: &mut Criterion) {
         group.finish();
     }
 
-    // As much as is looked into, then as much as a request may hold.
+    // The most tokens that are analysed, then the largest source that a request may have.
     let mut group = c.benchmark_group("hostile");
     group.sample_size(10);
     for (name, unit, tokens) in [

@@ -1,8 +1,8 @@
-//! Program → [`Profile`]: what a program is, needs and may do, read from its source without running it.
+//! Static analysis: derives the [`Profile`] of a program from its source, without running it.
 //!
-//! Each language has an analyser in a folder of its own; profile and score are the same for all. Analysis never panics on
-//! any input. It is advice: it sends programs where they run best, and may be wrong about what they do. Isolation is the
-//! sandboxes' task. Only a verdict of "deterministic" must never be wrong.
+//! Each language has an analyser in its own folder; profile and score are language-neutral. Analysis never panics on
+//! any input. Its results are advice for routing and may be wrong about what a program does: isolation is the task of
+//! the sandboxes. Only a verdict of "deterministic" must never be wrong.
 
 mod profile;
 mod python;
@@ -14,19 +14,18 @@ use switchtower_contract::{Language, Program};
 
 use crate::request::SideEffects;
 
-pub use profile::{Class, Import, Profile, Reach, Reason, Signal, StaticEffect, Verdict};
+pub use profile::{Class, FileScope, Import, Profile, Reason, Signal, StaticEffect, Verdict};
 
-/// How much larger a text file becomes when it is read into a table.
-const TABLE_PER_FILE_BYTE: u64 = 4;
+/// Bytes of memory that a table takes for each byte of the text file that it is read from.
+const TABLE_BYTES_PER_FILE_BYTE: u64 = 4;
 
-/// Analyses a program. Takes at most 100 ms for a megabyte of any bytes in an optimised build.
+/// Analyses a program. Takes at most 100 ms for one megabyte of arbitrary bytes in an optimised build.
 pub fn analyse(program: &Program) -> Profile {
     analyse_with(analyser(program.language), program)
 }
 
-/// Returns the side effects that a program may have had which ended with an exception at this line, where the line is an
-/// import at its top level: only what precedes the import has run. Anything else may have done all that the program can
-/// do.
+/// Returns the side effects that a program may have had when an exception ended it at `line` (from 1). If the line is
+/// an import at the top level, only the code before the import has run; otherwise the result is [`SideEffects::World`].
 pub fn side_effects_before_import(program: &Program, line: u32) -> SideEffects {
     match program.language {
         Language::Python => python::side_effects_before_import(program, line),
@@ -35,8 +34,7 @@ pub fn side_effects_before_import(program: &Program, line: u32) -> SideEffects {
 
 type Analyser = fn(&Program) -> Profile;
 
-/// Returns the analyser of a language, if it has one. Without one a program runs unproven, wherever the rules send what
-/// is not known.
+/// Returns the analyser of a language, if it has one. Programs without an analyser run with an unknown profile.
 fn analyser(language: Language) -> Option<Analyser> {
     match language {
         Language::Python => Some(python::analyse),
@@ -51,10 +49,10 @@ fn analyse_with(analyser: Option<Analyser>, program: &Program) -> Profile {
             Profile::unknown(&format!("{} programs are not analysed", program.language), lines)
         }
     };
-    let given: usize = program.files.iter().map(|file| file.content.len()).sum();
-    profile.memory = profile.memory.saturating_add((given as u64).saturating_mul(TABLE_PER_FILE_BYTE));
+    let file_bytes: usize = program.files.iter().map(|file| file.content.len()).sum();
+    profile.memory = profile.memory.saturating_add((file_bytes as u64).saturating_mul(TABLE_BYTES_PER_FILE_BYTE));
     if !program.files.is_empty() {
-        // A request may place files anywhere, also where a kernel looks when it starts.
+        // A request may place files at any path, including those that a kernel reads when it starts.
         profile.side_effects = profile.side_effects.max(SideEffects::Sandbox);
     }
     profile

@@ -1,4 +1,4 @@
-//! What analysis says about a program.
+//! The language-neutral result of analysis.
 
 use std::collections::BTreeSet;
 
@@ -6,33 +6,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::request::SideEffects;
 
-/// Everything that can be said about a program without running it.
+/// The result of analysing a program.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Profile {
     pub class: Class,
-    /// The sum of `weight · value` over all signals: how much work and world the program asks for.
+    /// The sum of `weight · value` over all signals: an estimate of the work and the resources that the program needs.
     pub score: f64,
     pub signals: Vec<Signal>,
     pub imports: Vec<Import>,
     pub effects: BTreeSet<StaticEffect>,
-    /// The farthest place that files are looked for.
-    pub files: Reach,
-    /// What a run may leave behind.
+    /// The widest scope of the file paths that it uses.
+    pub files: FileScope,
+    /// What a run may change outside of the interpreter.
     pub side_effects: SideEffects,
-    /// Bytes that its literal sizes and its files ask for. What a run makes of them on the way is not in it, nor what
-    /// only the run can tell.
+    /// The estimated memory in bytes, from literal sizes and the sizes of its files. Temporary values and sizes that
+    /// are computed at run time are not included.
     pub memory: u64,
     pub verdict: Verdict,
-    /// False where Python itself refuses the program.
+    /// Whether the language's parser accepts the program.
     pub parses: bool,
-    /// Why nothing more is known: it does not parse, or it is too long or too deep to be looked into.
+    /// Why the program was not analysed: it does not parse, or it is too long or nested too deeply. `None` if it was.
     pub unread: Option<Reason>,
     pub lines: u32,
 }
 
 impl Profile {
-    /// Returns the profile of a program that may run but about which nothing is known, for this reason: no proof, and any
-    /// side effect is possible.
+    /// Returns the profile of a valid program that could not be analysed for the given reason: it is not deterministic,
+    /// and any side effect is possible.
     pub(super) fn unknown(reason: &str, lines: u32) -> Self {
         let reason = Reason { text: reason.to_owned(), line: None };
         Self {
@@ -41,7 +41,7 @@ impl Profile {
             signals: Vec::new(),
             imports: Vec::new(),
             effects: BTreeSet::new(),
-            files: Reach::None,
+            files: FileScope::None,
             side_effects: SideEffects::World,
             memory: 0,
             verdict: Verdict {
@@ -55,12 +55,12 @@ impl Profile {
         }
     }
 
-    /// The signal of that name, where it was found.
+    /// Returns the signal of this name, if the program has it.
     pub fn signal(&self, name: &str) -> Option<&Signal> {
         self.signals.iter().find(|signal| signal.name == name)
     }
 
-    /// Top-level names of the modules that the program cannot do without, each once.
+    /// Returns the top-level names of the modules that the program requires, without duplicates.
     pub fn needed_modules(&self) -> impl Iterator<Item = &str> {
         let needed = |import: &&Import| import.used && !import.optional;
         let names = self.imports.iter().filter(needed).map(Import::top);
@@ -74,24 +74,25 @@ pub struct Signal {
     pub name: &'static str,
     pub weight: f64,
     pub value: f64,
-    /// The line that it was found at, from 1.
+    /// The line at which it was found, from 1.
     pub line: Option<u32>,
 }
 
-/// A module that the program names in an import.
+/// A module that the program imports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Import {
-    /// Dotted, as written.
+    /// The dotted name, as written.
     pub module: String,
-    /// A name that it binds is read somewhere.
+    /// Whether a name that the import binds is read.
     pub used: bool,
-    /// The program has an answer to its absence: the import stands under `except ImportError` or `TYPE_CHECKING`.
+    /// Whether the program runs without the module: the import is in a `try` with `except ImportError`, or under `if
+    /// TYPE_CHECKING`.
     pub optional: bool,
     pub line: u32,
 }
 
 impl Import {
-    /// The top-level package.
+    /// Returns the name of the top-level package.
     pub fn top(&self) -> &str {
         self.module.split('.').next().unwrap_or(&self.module)
     }
@@ -130,7 +131,7 @@ impl Class {
     }
 }
 
-/// What a program seems to ask the world for.
+/// An effect that a program appears to have, judging by its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StaticEffect {
@@ -179,21 +180,21 @@ impl StaticEffect {
     }
 }
 
-/// Where a program's files lie, nearest first.
+/// The scope of the file paths that a program uses, narrowest first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Reach {
+pub enum FileScope {
     #[default]
     None,
-    /// Relative paths, `/tmp`, `/home/user`: every tier has those, fresh and empty.
+    /// Relative paths, and those in `/tmp` and `/home/user`, which are empty in every new sandbox.
     Scratch,
-    /// Paths that are made while the program runs.
+    /// Paths that are computed at run time.
     Unseen,
-    /// Any other absolute path, or one that climbs out.
+    /// Other absolute paths, and paths with `..`.
     Outside,
 }
 
-impl Reach {
+impl FileScope {
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -204,28 +205,28 @@ impl Reach {
     }
 }
 
-/// Whether the same program with the same inputs must give the same output, in any process on any day. Strict: what
-/// cannot be followed is not deterministic.
+/// Whether a program with the same inputs must produce the same output in every process and at any time. Conservative:
+/// a program that analysis cannot follow counts as not deterministic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Verdict {
     pub deterministic: bool,
-    /// Why not: the first few, in the order of their lines.
+    /// Why the program is not proven deterministic: the first few reasons, ordered by line.
     pub reasons: Vec<Reason>,
-    /// What speaks against keeping a result for others although a sandbox saw the program ask for nothing: the order of a
-    /// set may show, which follows hashes that differ from process to process; or a clock, chance, an input that was not
-    /// given stand in the text and may be asked another time.
+    /// Why a result must not be shared between requests although the sandbox observed no effects: the output may depend
+    /// on the order of a set, and so on hashes that differ between processes; or the source reads the clock, draws
+    /// randomness or reads an input that was not given, which another run may do.
     pub doubt: Option<Reason>,
 }
 
 impl Verdict {
-    /// Ends the proof for a reason that stands in no line of the source.
+    /// Marks the program as not deterministic, for a reason that has no line in the source.
     pub(super) fn refuse(&mut self, text: &str) {
         self.deterministic = false;
         self.reasons.push(Reason { text: text.to_owned(), line: None });
     }
 }
 
-/// A sentence fragment and the line that it is about.
+/// A sentence fragment for people, with the line that it refers to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reason {
     pub text: String,

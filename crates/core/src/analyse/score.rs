@@ -1,10 +1,10 @@
-//! The score: every measurement with its weight, so that the sum can be printed.
+//! The score: a weighted sum of measurements, kept term by term so that it can be explained.
 
 use super::profile::{Signal, StaticEffect};
 
-/// Rounds of a loop that take an interpreter about a tenth of a second.
-const MANY_ROUNDS: f64 = 1e6;
-/// Elements that take about a megabyte.
+/// Iterations of a simple loop that take CPython about a tenth of a second.
+const MANY_ITERATIONS: f64 = 1e6;
+/// Elements that take about one megabyte.
 const MANY_ELEMENTS: f64 = 1e5;
 
 /// A value and the line, from 1, at which it was found.
@@ -22,17 +22,17 @@ pub(super) struct Measurements {
     pub(super) loops: Measure,
     /// The deepest nesting of loops.
     pub(super) nesting: Measure,
-    /// The most rounds that literal bounds promise, those of nested loops multiplied.
+    /// The largest number of iterations that follows from literal bounds; those of nested loops are multiplied.
     pub(super) iterations: Measure,
     pub(super) endless_loops: Measure,
     pub(super) recursion: Measure,
-    /// The most elements or bytes that are created at once.
+    /// The largest number of elements or bytes that is created at once.
     pub(super) allocation: Measure,
     /// Calls that train a model.
     pub(super) training: Measure,
-    /// Calls that compile or run text as code.
+    /// Calls that compile or execute text as code.
     pub(super) dynamic_code: Measure,
-    /// The lines at which used modules of a field of work are imported.
+    /// The line at which a used module of each domain is imported.
     pub(super) symbolic_modules: Option<u32>,
     pub(super) data_modules: Option<u32>,
     pub(super) plotting_modules: Option<u32>,
@@ -41,40 +41,50 @@ pub(super) struct Measurements {
     pub(super) effects: [Option<u32>; StaticEffect::ALL.len()],
 }
 
-/// Returns the score with its signals. A program of a few lines of arithmetic scores below 1, one that trains a model above
-/// 20; a second of pure Python is worth about 10.
-pub(super) fn score(of: &Measurements) -> (f64, Vec<Signal>) {
+/// Returns the score and its signals. A few lines of arithmetic score below 1, the training of a model above 20; one
+/// second of pure Python adds about 10.
+pub(super) fn score(measurements: &Measurements) -> (f64, Vec<Signal>) {
     let mut signals = Vec::with_capacity(16);
     let mut add = |name: &'static str, weight: f64, value: f64, line: Option<u32>| {
         if value > 0.0 && value.is_finite() {
             signals.push(Signal { name, weight, value, line });
         }
     };
-    add("statements", 0.01, of.statements, None);
-    add("calls", 0.01, of.calls, None);
-    add("loops", 0.2, of.loops.value, of.loops.line);
-    add("loop_nesting", 0.5, (of.nesting.value - 1.0).max(0.0), of.nesting.line);
-    // Orders of magnitude beyond what ends at once; a hundred million rounds weigh 20.
-    add("iterations", 10.0, (of.iterations.value / MANY_ROUNDS).max(1.0).log10(), of.iterations.line);
-    add("endless_loop", 10.0, of.endless_loops.value.min(1.0), of.endless_loops.line);
-    add("recursion", 1.0, of.recursion.value.min(3.0), of.recursion.line);
-    add("allocation", 2.0, (of.allocation.value / MANY_ELEMENTS).max(1.0).log10(), of.allocation.line);
-    add("training", 12.0, of.training.value.min(3.0), of.training.line);
-    add("dynamic_code", 1.0, of.dynamic_code.value.min(3.0), of.dynamic_code.line);
+    add("statements", 0.01, measurements.statements, None);
+    add("calls", 0.01, measurements.calls, None);
+    add("loops", 0.2, measurements.loops.value, measurements.loops.line);
+    add("loop_nesting", 0.5, (measurements.nesting.value - 1.0).max(0.0), measurements.nesting.line);
+    // Orders of magnitude beyond `MANY_ITERATIONS`: a hundred million iterations add 20.
+    add(
+        "iterations",
+        10.0,
+        (measurements.iterations.value / MANY_ITERATIONS).max(1.0).log10(),
+        measurements.iterations.line,
+    );
+    add("endless_loop", 10.0, measurements.endless_loops.value.min(1.0), measurements.endless_loops.line);
+    add("recursion", 1.0, measurements.recursion.value.min(3.0), measurements.recursion.line);
+    add(
+        "allocation",
+        2.0,
+        (measurements.allocation.value / MANY_ELEMENTS).max(1.0).log10(),
+        measurements.allocation.line,
+    );
+    add("training", 12.0, measurements.training.value.min(3.0), measurements.training.line);
+    add("dynamic_code", 1.0, measurements.dynamic_code.value.min(3.0), measurements.dynamic_code.line);
     for (name, weight, line) in [
-        ("symbolic_modules", 2.0, of.symbolic_modules),
-        ("data_modules", 3.0, of.data_modules),
-        ("plotting_modules", 4.0, of.plotting_modules),
-        ("learning_modules", 8.0, of.learning_modules),
+        ("symbolic_modules", 2.0, measurements.symbolic_modules),
+        ("data_modules", 3.0, measurements.data_modules),
+        ("plotting_modules", 4.0, measurements.plotting_modules),
+        ("learning_modules", 8.0, measurements.learning_modules),
     ] {
         add(name, weight, if line.is_some() { 1.0 } else { 0.0 }, line);
     }
     for effect in StaticEffect::ALL {
         let (name, weight) = effect_weight(effect);
-        let line = of.effects[effect as usize];
+        let line = measurements.effects[effect as usize];
         add(name, weight, if line.is_some() { 1.0 } else { 0.0 }, line);
     }
-    // Folded from zero: the sum of no signals would be minus zero.
+    // Folded from zero, because `sum` of no signals is minus zero.
     (signals.iter().fold(0.0, |sum, signal| sum + signal.weight * signal.value), signals)
 }
 

@@ -1,4 +1,4 @@
-//! What analysis promises, and how it does on programs that nobody here wrote.
+//! The guarantees of analysis, and its results on the workloads.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 use switchtower_contract::{File, Program};
 
-use super::{Class, Profile, Reach, analyse};
+use super::{Class, FileScope, Profile, analyse};
 use crate::request::SideEffects;
 
 fn profile(source: &str) -> Profile {
@@ -22,7 +22,7 @@ fn deterministic(source: &str) -> bool {
     profile(source).verdict.deterministic
 }
 
-/// The given workloads, or `None` with a line that says so where they are not here.
+/// Returns the workloads. Prints a line and returns `None` if their folder does not exist.
 fn workloads() -> Option<Vec<Value>> {
     let folder = std::env::var_os("SWITCHTOWER_WORKLOADS")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/workloads"), PathBuf::from);
@@ -33,12 +33,12 @@ fn workloads() -> Option<Vec<Value>> {
     Some(text.lines().map(|line| serde_json::from_str(line).expect("workloads are one JSON object a line")).collect())
 }
 
-/// Its label says that it draws unseeded randomness, but the only mention of `shuffle` stands in a docstring: it always
-/// prints the same.
+/// Labelled as drawing random numbers without a seed, but `shuffle` occurs only in a docstring: its output never
+/// varies.
 const MISLABELLED: &str = "dev-nondeterministic-0035";
 
 #[test]
-fn a_program_in_a_language_without_an_analyser_has_no_proof_and_may_do_anything() {
+fn a_program_in_a_language_without_an_analyser_is_unproven_and_may_have_any_side_effect() {
     let file = File { path: "data.csv".to_owned(), content: vec![0; 10] };
     let program = Program { files: vec![file], ..Program::python("puts 1\nputs 2") };
     let profile = super::analyse_with(None, &program);
@@ -49,7 +49,7 @@ fn a_program_in_a_language_without_an_analyser_has_no_proof_and_may_do_anything(
 }
 
 #[test]
-fn no_program_of_the_workloads_that_varies_is_called_deterministic() {
+fn no_workload_with_varying_output_is_proven_deterministic() {
     let Some(items) = workloads() else { return };
     let (mut stable, mut proven, mut wrong) = (0, 0, Vec::new());
     let mut by_category = BTreeMap::new();
@@ -65,8 +65,8 @@ fn no_program_of_the_workloads_that_varies_is_called_deterministic() {
         stable += u32::from(!varies);
         proven += u32::from(profile.verdict.deterministic);
     }
-    assert!(wrong.is_empty(), "called deterministic: {wrong:?}");
-    // A proof that passes nothing would be sound, and of no use.
+    assert!(wrong.is_empty(), "proven although they vary: {wrong:?}");
+    // A proof that accepts no program would be sound but useless.
     for (category, least) in [("data_science", 71), ("simple_math", 255)] {
         assert!(by_category[category].1 >= least, "{category}: {}", by_category[category].1);
     }
@@ -93,14 +93,14 @@ fn classes_agree_with_the_workloads_categories() {
         }
     }
     for ((category, class), count) in &table {
-        println!("{category:16} seen as {class:16} {count}");
+        println!("{category:16} classified as {class:16} {count}");
     }
     println!("agreement: {agreed} of {counted}");
     assert!(f64::from(agreed) >= 0.85 * f64::from(counted), "{agreed} of {counted}");
 }
 
 #[test]
-fn an_import_counts_only_where_its_name_is_read() {
+fn an_import_is_used_only_if_its_name_is_read() {
     let profile = profile("import numpy\nimport math as m\nfrom os import path, sep\nprint(m.pi, sep)\n");
     let used: Vec<_> = profile.imports.iter().map(|import| (import.module.as_str(), import.used)).collect();
     assert_eq!(used, [("numpy", false), ("math", true), ("os", true)]);
@@ -108,14 +108,14 @@ fn an_import_counts_only_where_its_name_is_read() {
 }
 
 #[test]
-fn an_import_with_an_answer_to_its_absence_is_optional() {
+fn an_import_whose_failure_is_handled_is_optional() {
     let source = "try:\n    import ujson as json\nexcept ImportError:\n    import json\nprint(json.dumps(1))";
     assert!(profile(source).imports.iter().all(|import| import.optional));
     assert!(profile("from numpy import *\nprint(zeros(3))").imports[0].used);
 }
 
 #[test]
-fn imports_by_a_call_with_a_literal_are_imports() {
+fn dynamic_imports_with_a_literal_are_imports() {
     for source in [
         "print(__import__('pandas').__version__)",
         "import importlib\nprint(importlib.import_module('pandas').DataFrame())",
@@ -126,7 +126,7 @@ fn imports_by_a_call_with_a_literal_are_imports() {
 }
 
 #[test]
-fn effects_are_seen_through_aliases_and_getattr() {
+fn effects_are_found_through_aliases_and_getattr() {
     for source in [
         "import time\nprint(time.time())",
         "from time import perf_counter as p\nprint(p())",
@@ -145,24 +145,24 @@ fn effects_are_seen_through_aliases_and_getattr() {
 }
 
 #[test]
-fn files_say_how_far_they_reach() {
+fn paths_determine_the_file_scope() {
     for (source, reach) in [
-        ("open('a.txt', 'w').write('x')", Reach::Scratch),
-        ("open('/tmp/a')", Reach::Scratch),
-        ("from pathlib import Path\nPath('/home/user/a').write_text('x')", Reach::Scratch),
-        ("open('/etc/passwd')", Reach::Outside),
-        ("open('/tmpfoo')", Reach::Outside),
-        ("open('../a')", Reach::Outside),
-        ("import sys\nopen(sys.argv[1])", Reach::Unseen),
-        ("import pandas as pd, io\npd.read_csv(io.StringIO('a,b'))", Reach::None),
-        ("import sqlite3\nsqlite3.connect(':memory:')", Reach::None),
+        ("open('a.txt', 'w').write('x')", FileScope::Scratch),
+        ("open('/tmp/a')", FileScope::Scratch),
+        ("from pathlib import Path\nPath('/home/user/a').write_text('x')", FileScope::Scratch),
+        ("open('/etc/passwd')", FileScope::Outside),
+        ("open('/tmpfoo')", FileScope::Outside),
+        ("open('../a')", FileScope::Outside),
+        ("import sys\nopen(sys.argv[1])", FileScope::Unseen),
+        ("import pandas as pd, io\npd.read_csv(io.StringIO('a,b'))", FileScope::None),
+        ("import sqlite3\nsqlite3.connect(':memory:')", FileScope::None),
     ] {
         assert_eq!(profile(source).files, reach, "{source}");
     }
 }
 
 #[test]
-fn randomness_is_fixed_only_by_a_literal_seed_that_runs_before_it() {
+fn only_a_literal_seed_that_runs_before_a_draw_determines_it() {
     for source in [
         "import random\nrandom.seed(42)\nprint(random.random())",
         "import random\nrng = random.Random(3)\nprint(rng.random())",
@@ -207,7 +207,7 @@ fn shell_lines_and_magics_are_recognised() {
 }
 
 #[test]
-fn literal_bounds_make_work_visible() {
+fn literal_bounds_determine_the_signals_of_work() {
     let value = |source: &str, name: &str| profile(source).signal(name).map_or(0.0, |signal| signal.value);
     assert!((value("for i in range(10**8):\n    pass", "iterations") - 2.0).abs() < 1e-9);
     let nested = "n = 10000\nfor i in range(n):\n    for j in range(n):\n        pass";
@@ -223,7 +223,7 @@ fn literal_bounds_make_work_visible() {
 }
 
 #[test]
-fn what_must_be_the_same_is_called_deterministic() {
+fn programs_with_the_same_output_everywhere_are_proven() {
     for source in [
         "print(sum(range(1000)))",
         "import math\nprint(math.sqrt(2), f'{math.pi:.3f}')",
@@ -244,7 +244,7 @@ fn what_must_be_the_same_is_called_deterministic() {
 }
 
 #[test]
-fn what_may_differ_is_never_called_deterministic() {
+fn programs_whose_output_may_differ_are_never_proven() {
     for source in [
         "print({'a', 'b'})",
         "print(list(set('abc')))",
@@ -305,7 +305,7 @@ fn what_may_differ_is_never_called_deterministic() {
 }
 
 #[test]
-fn plain_arrays_tables_and_tests_are_called_deterministic() {
+fn ordinary_arrays_tables_and_statistics_are_proven() {
     for source in [
         "a = np.array([[2, 1], [1, 3]])\nprint(np.linalg.solve(a, [1, 2]), a.T.shape, a.mean(axis=0))",
         "np.random.seed(42)\nx = np.random.normal(0, 1, 100)\nprint(x.mean(), np.std(x))",
@@ -336,15 +336,15 @@ fn plain_arrays_tables_and_tests_are_called_deterministic() {
 }
 
 #[test]
-fn arrays_and_tables_that_may_differ_are_never_called_deterministic() {
+fn arrays_and_tables_whose_output_may_differ_are_never_proven() {
     for source in [
-        // Memory that nobody wrote.
+        // Uninitialised memory.
         "print(np.empty(3))",
         "print(np.empty_like([1.0]))",
         "print(np.add([1.0], [2.0], where=[False]))",
         "print(np.ndarray(3))",
         "print(np.lib.stride_tricks.as_strided(np.zeros(1), (9,), (8,)))",
-        // Chance.
+        // Randomness.
         "print(np.random.rand(3))",
         "np.random.seed()\nprint(np.random.rand(3))",
         "print(np.random.rand(3))\nnp.random.seed(1)",
@@ -423,7 +423,7 @@ fn arrays_and_tables_that_may_differ_are_never_called_deterministic() {
         "df = pd.DataFrame({'a': ['x', 'y'], 'b': [1, 1]})\nprint(df.groupby('b')['a'].apply(set))",
         "df = pd.DataFrame({'a': ['x', 'y'], 'b': [1, 1]})\nprint(df.groupby('b')['a'].agg(lambda v: list(set(v))))",
         "try:\n    LinearRegression().fit(1, 2)\nexcept ValueError as e:\n    print(e)",
-        // Elsewhere.
+        // Other effects.
         "print(optimize.differential_evolution(lambda x: x[0], [(0, 1)], workers=2))",
         "print(np.show_config())",
         "print(pd.DataFrame({'a': [1]}).to_pickle('x'))",
@@ -436,7 +436,7 @@ fn arrays_and_tables_that_may_differ_are_never_called_deterministic() {
     }
 }
 
-/// With the imports that such programs begin with.
+/// Returns a program with the imports that it needs.
 fn science(source: &str) -> String {
     let mut text = String::new();
     for (name, line) in [
@@ -459,7 +459,7 @@ fn science(source: &str) -> String {
 }
 
 #[test]
-fn what_no_sandbox_sees_is_a_doubt() {
+fn a_difference_that_no_sandbox_observes_is_a_doubt() {
     for source in [
         "print({'a', 'b'})",
         "x = set('hello')\nprint(list(x))",
@@ -488,7 +488,7 @@ fn what_no_sandbox_sees_is_a_doubt() {
 }
 
 #[test]
-fn what_does_not_parse_says_so_and_asks_for_nothing() {
+fn a_program_that_does_not_parse_has_a_reason_and_no_effects() {
     for source in
         ["print(", "def f(:\n  pass", "x = 'abc", "a b", ")", "import os\nos.system('x'", "x\0y", "  x = 1\n y = 2"]
     {
@@ -501,7 +501,7 @@ fn what_does_not_parse_says_so_and_asks_for_nothing() {
     }
 }
 
-/// Programs that are made to be hard to read.
+/// Returns programs that are made to be expensive to analyse.
 fn hostile() -> Vec<String> {
     let mib = 1 << 20;
     let repeated = |unit: &str, size: usize| unit.repeat(size / unit.len());
@@ -552,7 +552,7 @@ fn hostile() -> Vec<String> {
 fn hostile_programs_neither_panic_nor_overflow() {
     for source in hostile() {
         let start = source.chars().take(40).collect::<String>();
-        #[allow(clippy::disallowed_methods, reason = "printed for whoever looks, decided by nobody")]
+        #[allow(clippy::disallowed_methods, reason = "the time is only printed")]
         let began = std::time::Instant::now();
         let profile = profile(&source);
         println!("{:>9.1?} parses: {:5} {start:?}", began.elapsed(), profile.parses);
@@ -560,7 +560,7 @@ fn hostile_programs_neither_panic_nor_overflow() {
 }
 
 #[test]
-fn what_nests_deeply_but_not_too_deeply_is_still_read() {
+fn deeply_nested_programs_within_the_limits_are_analysed() {
     let sum = format!("import numpy as np\nx = {}np.zeros(1)", "1 + ".repeat(1500));
     assert!(profile(&sum).needed_modules().any(|module| module == "numpy"));
     let brackets = format!("x = {}1{}", "[".repeat(190), "]".repeat(190));
@@ -569,17 +569,17 @@ fn what_nests_deeply_but_not_too_deeply_is_still_read() {
 
 proptest! {
     #[test]
-    fn no_text_makes_it_panic(source in any::<String>()) {
+    fn analysis_never_panics_on_any_text(source in any::<String>()) {
         profile(&source);
     }
 
     #[test]
-    fn no_string_of_tokens_makes_it_panic(tokens in prop::collection::vec(prop::sample::select(TOKENS), 0..80)) {
+    fn analysis_never_panics_on_any_sequence_of_tokens(tokens in prop::collection::vec(prop::sample::select(TOKENS), 0..80)) {
         profile(&tokens.concat());
     }
 
     #[test]
-    fn no_mangled_program_makes_it_panic(at in 0.0..1.0f64, cut in 0..40usize, put in "\\PC{0,6}") {
+    fn analysis_never_panics_on_a_mangled_program(at in 0.0..1.0f64, cut in 0..40usize, put in "\\PC{0,6}") {
         let mut bytes = MANGLED.as_bytes().to_vec();
         let at = (at * bytes.len() as f64) as usize;
         let end = (at + cut).min(bytes.len());
@@ -683,7 +683,7 @@ finally:
 "#;
 
 #[test]
-fn what_computes_only_leaves_nothing_behind() {
+fn pure_computation_has_no_side_effects() {
     for source in [
         "print(sum(range(10)))",
         "import numpy as np\nimport pandas as pd\ndf = pd.DataFrame({'a': np.arange(3)})\ndf.groupby('a').sum()",
@@ -696,7 +696,7 @@ fn what_computes_only_leaves_nothing_behind() {
 }
 
 #[test]
-fn what_may_write_files_or_start_threads_leaves_something_in_its_sandbox() {
+fn writing_files_and_starting_threads_are_side_effects_in_the_sandbox() {
     for source in [
         "open('/tmp/x', 'w').write('1')",
         "import pandas as pd\npd.DataFrame([1]).to_csv('x.csv')",
@@ -705,14 +705,14 @@ fn what_may_write_files_or_start_threads_leaves_something_in_its_sandbox() {
     ] {
         assert_eq!(profile(source).side_effects, SideEffects::Sandbox, "{source}");
     }
-    // Files that it was given, wherever they lie.
+    // Files of the request, at any path.
     let path = ".ipython/profile_default/startup/x.py".to_owned();
     let given = Program { files: vec![File { path, content: vec![] }], ..Program::python("print(1)") };
     assert_eq!(analyse(&given).side_effects, SideEffects::Sandbox);
 }
 
 #[test]
-fn a_module_that_came_with_the_program_is_none_that_a_tier_must_have() {
+fn a_module_among_the_files_of_a_program_is_not_required_of_a_tier() {
     let files = ["mine.py", "/home/user/package/part.py", "data.csv", "/tmp/elsewhere.py"];
     let files = files.map(|path| File { path: path.to_owned(), content: vec![] }).to_vec();
     let source = "import mine, package.part, data, elsewhere, pandas\nprint(mine, package, data, elsewhere, pandas)";
@@ -721,7 +721,7 @@ fn a_module_that_came_with_the_program_is_none_that_a_tier_must_have() {
 }
 
 #[test]
-fn what_reaches_out_or_cannot_be_read_counts_as_the_world() {
+fn external_effects_and_dynamic_code_count_as_effects_on_the_world() {
     for source in [
         "import requests\nrequests.get('https://example.org')",
         "!ls",

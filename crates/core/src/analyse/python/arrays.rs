@@ -1,39 +1,40 @@
-//! How large the arrays are that a program asks for by literal sizes.
+//! The sizes of the arrays that a program creates, as far as they are literals.
 
 use ruff_python_ast::{Expr, ExprCall};
 
 use super::bounds::Bounds;
 
-/// Elements that a call makes, where its text tells; of what it leaves to the run, one.
+/// Returns the number of elements that a call creates, if the call is known to create an array. A dimension that is not
+/// a literal counts as 1.
 pub(super) fn elements(path: &[&str], call: &ExprCall, bounds: &Bounds<'_>) -> Option<f64> {
-    let of = Sizes { call, bounds };
+    let sizes = Sizes { call, bounds };
     match path {
-        ["numpy", "zeros" | "ones" | "full" | "empty", ..] => of.shape(0, "shape"),
+        ["numpy", "zeros" | "ones" | "full" | "empty", ..] => sizes.shape(0, "shape"),
         ["numpy", "arange", ..] => bounds.range(call),
-        ["numpy", "linspace" | "logspace" | "geomspace", ..] => of.shape(2, "num"),
+        ["numpy", "linspace" | "logspace" | "geomspace", ..] => sizes.shape(2, "num"),
         ["numpy", "eye" | "identity", ..] => {
-            let rows = of.shape(0, "N")?;
-            Some(rows * of.shape(1, "M").unwrap_or(rows))
+            let rows = sizes.shape(0, "N")?;
+            Some(rows * sizes.shape(1, "M").unwrap_or(rows))
         }
-        // Seeds and generators make nothing.
+        // Seeds and generators create no arrays.
         ["numpy", "random", "seed" | "default_rng" | "RandomState" | "Generator" | "PCG64" | "SeedSequence", ..] => {
             None
         }
         ["numpy", "random", "rand" | "randn", ..] => {
-            Some(call.arguments.args.iter().filter_map(|side| of.product(side)).product())
+            Some(call.arguments.args.iter().filter_map(|side| sizes.product(side)).product())
         }
-        ["numpy", "random", draw, ..] => of.draw(draw),
-        ["pandas", "date_range" | "bdate_range" | "period_range" | "timedelta_range", ..] => of.shape(2, "periods"),
+        ["numpy", "random", draw, ..] => sizes.draw(draw),
+        ["pandas", "date_range" | "bdate_range" | "period_range" | "timedelta_range", ..] => sizes.shape(2, "periods"),
         ["sklearn", "datasets", maker, ..] if maker.starts_with("make_") => {
-            let samples = of.shape(0, "n_samples").unwrap_or(100.0);
-            Some(samples * of.shape(1, "n_features").unwrap_or(20.0))
+            let samples = sizes.shape(0, "n_samples").unwrap_or(100.0);
+            Some(samples * sizes.shape(1, "n_features").unwrap_or(20.0))
         }
         _ => None,
     }
 }
 
-/// Elements that a generator draws at once: `rng.normal(0, 1, 1000)`.
-pub(super) fn drawn(method: &str, call: &ExprCall, bounds: &Bounds<'_>) -> Option<f64> {
+/// Returns the number of elements that a call of a generator's method draws: `rng.normal(0, 1, 1000)`.
+pub(super) fn drawn_elements(method: &str, call: &ExprCall, bounds: &Bounds<'_>) -> Option<f64> {
     Sizes { call, bounds }.draw(method)
 }
 
@@ -43,9 +44,10 @@ struct Sizes<'c, 'a> {
 }
 
 impl Sizes<'_, '_> {
-    /// Where the size stands among the arguments is a matter of the distribution.
-    fn draw(&self, kind: &str) -> Option<f64> {
-        let at = match kind {
+    /// Returns the number of elements that a distribution draws. The position of the `size` argument depends on the
+    /// distribution.
+    fn draw(&self, distribution: &str) -> Option<f64> {
+        let index = match distribution {
             "random" | "random_sample" | "ranf" | "standard_normal" | "standard_exponential" | "standard_cauchy" => 0,
             "choice" | "poisson" | "exponential" | "geometric" | "chisquare" | "pareto" | "weibull" | "rayleigh"
             | "standard_t" | "power" | "dirichlet" => 1,
@@ -66,13 +68,13 @@ impl Sizes<'_, '_> {
             "triangular" | "hypergeometric" => 3,
             _ => return None,
         };
-        self.shape(at, "size")
+        self.shape(index, "size")
     }
 
-    /// A size or a shape, by its name or its place.
-    fn shape(&self, at: usize, name: &str) -> Option<f64> {
+    /// Returns the product of a size or shape argument, given by keyword or by position.
+    fn shape(&self, index: usize, name: &str) -> Option<f64> {
         let named = self.call.arguments.find_keyword(name).map(|keyword| &keyword.value);
-        self.product(named.or_else(|| self.call.arguments.args.get(at))?)
+        self.product(named.or_else(|| self.call.arguments.args.get(index))?)
     }
 
     fn product(&self, shape: &Expr) -> Option<f64> {

@@ -1,46 +1,46 @@
-//! Numbers that can be read off the source: literals, arithmetic of literals, names that hold them.
+//! Numbers that are known from the source: literals, arithmetic on literals, and names that are bound to them.
 
 use std::collections::BTreeMap;
 
 use ruff_python_ast::{Expr, ExprBinOp, ExprCall, Number, Operator, UnaryOp};
 
-/// Nested arithmetic that is still followed.
-const STEPS: usize = 16;
+/// How many levels of nested arithmetic are evaluated.
+const MAX_DEPTH: usize = 16;
 
-/// Names that were given a number; the largest, where there were several.
+/// The names that are bound to known numbers, each with the largest of them.
 #[derive(Default)]
 pub(super) struct Bounds<'a> {
-    named: BTreeMap<&'a str, f64>,
+    names: BTreeMap<&'a str, f64>,
 }
 
 impl<'a> Bounds<'a> {
-    /// Remembers `name = value`.
-    pub(super) fn learn(&mut self, name: &'a str, value: &Expr) {
+    /// Records the assignment `name = value`.
+    pub(super) fn assign(&mut self, name: &'a str, value: &Expr) {
         if let Some(number) = self.number(value)
             && number >= 1.0
         {
-            let known = self.named.entry(name).or_insert(number);
+            let known = self.names.entry(name).or_insert(number);
             *known = known.max(number);
         }
     }
 
-    /// The value of an expression, where it can be told.
+    /// Returns the value of an expression, if it is known.
     pub(super) fn number(&self, expr: &Expr) -> Option<f64> {
-        self.within(expr, STEPS)
+        self.evaluate(expr, MAX_DEPTH)
     }
 
-    fn within(&self, expr: &Expr, steps: usize) -> Option<f64> {
+    fn evaluate(&self, expr: &Expr, steps: usize) -> Option<f64> {
         let steps = steps.checked_sub(1)?;
         match expr {
             Expr::NumberLiteral(literal) => match &literal.value {
-                // What does not fit is a number of at least twenty digits.
+                // An integer that does not fit has at least twenty digits.
                 Number::Int(int) => Some(int.as_u64().map_or(1e20, |value| value as f64)),
                 Number::Float(float) => Some(*float),
                 Number::Complex { .. } => None,
             },
-            Expr::Name(name) => self.named.get(name.id.as_str()).copied(),
+            Expr::Name(name) => self.names.get(name.id.as_str()).copied(),
             Expr::UnaryOp(unary) => {
-                let value = self.within(&unary.operand, steps)?;
+                let value = self.evaluate(&unary.operand, steps)?;
                 match unary.op {
                     UnaryOp::USub => Some(-value),
                     UnaryOp::UAdd => Some(value),
@@ -48,7 +48,7 @@ impl<'a> Bounds<'a> {
                 }
             }
             Expr::BinOp(binary) => {
-                let (left, right) = (self.within(&binary.left, steps)?, self.within(&binary.right, steps)?);
+                let (left, right) = (self.evaluate(&binary.left, steps)?, self.evaluate(&binary.right, steps)?);
                 let value = match binary.op {
                     Operator::Add => left + right,
                     Operator::Sub => left - right,
@@ -64,14 +64,14 @@ impl<'a> Bounds<'a> {
                 (!value.is_nan()).then_some(value)
             }
             Expr::Call(call) => match (&*call.func, &*call.arguments.args) {
-                (Expr::Name(name), [value]) if name.id == "int" => self.within(value, steps).map(f64::trunc),
+                (Expr::Name(name), [value]) if name.id == "int" => self.evaluate(value, steps).map(f64::trunc),
                 _ => None,
             },
             _ => None,
         }
     }
 
-    /// How often `range(…)` goes round, where it can be told.
+    /// Returns the number of iterations of `range(…)`, if it is known.
     pub(super) fn range(&self, call: &ExprCall) -> Option<f64> {
         let rounds = match &*call.arguments.args {
             [end] => self.number(end)?,
@@ -82,7 +82,7 @@ impl<'a> Bounds<'a> {
         rounds.is_finite().then(|| rounds.max(0.0))
     }
 
-    /// Decimal digits of a power, where they can be told and are many.
+    /// Returns the number of decimal digits of a power with an exponent above 1000, or 0 if it is not known.
     pub(super) fn digits(&self, power: &ExprBinOp) -> f64 {
         match (self.number(&power.left), self.number(&power.right)) {
             (Some(base), Some(exponent)) if base.abs() > 1.0 && exponent > 1000.0 => base.abs().log10() * exponent,
@@ -90,7 +90,8 @@ impl<'a> Bounds<'a> {
         }
     }
 
-    /// How many selections itertools makes of what is given, where it can be told.
+    /// Returns the number of tuples that `itertools.permutations`, `combinations` or `product` yields, or 0 if it is
+    /// not known.
     pub(super) fn selections(&self, kind: &str, call: &ExprCall) -> f64 {
         let Some(of) = call.arguments.args.first().and_then(|items| self.length(items)) else { return 0.0 };
         let take = match kind {

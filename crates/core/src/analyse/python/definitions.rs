@@ -1,4 +1,4 @@
-//! The names that a program itself gives, by what it gives them to.
+//! The names that a program binds, by the kind of object that they are bound to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,44 +6,45 @@ use ruff_python_ast::{Decorator, Expr, ExprCall};
 
 #[derive(Debug, Default)]
 pub(super) struct Definitions<'a> {
-    /// Every name that is bound by anything but an import.
+    /// All names that are bound by anything other than an import.
     pub bound: BTreeSet<&'a str>,
-    /// How many places bind each of them.
-    pub times: BTreeMap<&'a str, usize>,
+    /// The number of bindings of each of them.
+    pub binding_counts: BTreeMap<&'a str, usize>,
     /// Functions outside of classes.
     pub functions: BTreeSet<&'a str>,
     pub classes: BTreeSet<&'a str>,
     pub methods: BTreeSet<&'a str>,
-    /// Functions and methods that yield.
+    /// Functions and methods with `yield`.
     pub generators: BTreeSet<&'a str>,
-    /// Attributes that hold data: assigned, declared in a class, computed by a property.
-    pub data: BTreeSet<&'a str>,
-    /// Of those, what a property computes: asked of the class itself, it is an object that prints its address.
+    /// Attributes that hold data: assigned, declared in a class, or computed by a property.
+    pub data_attributes: BTreeSet<&'a str>,
+    /// The properties among them: read on the class itself, a property is an object whose text is its address.
     pub properties: BTreeSet<&'a str>,
-    /// Names that are given a new object of a class of the program's own, and how often.
-    pub instances: BTreeMap<&'a str, usize>,
-    /// Some class has a base.
-    pub inherits: bool,
+    /// How often each name is bound to a new instance of a class that the program defines.
+    pub instance_counts: BTreeMap<&'a str, usize>,
+    /// Whether some class has a base class.
+    pub has_base_classes: bool,
 }
 
 impl<'a> Definitions<'a> {
-    /// A place binds this name.
+    /// Records a binding of this name.
     pub(super) fn bind(&mut self, name: &'a str) {
         self.bound.insert(name);
-        *self.times.entry(name).or_default() += 1;
+        *self.binding_counts.entry(name).or_default() += 1;
     }
 
-    /// True where the name is bound in one place alone.
+    /// Returns whether the name has exactly one binding.
     pub(super) fn is_bound_once(&self, name: &str) -> bool {
-        self.times.get(name) == Some(&1)
+        self.binding_counts.get(name) == Some(&1)
     }
 
-    /// True where whatever the name is given is a new object of the program's own classes.
+    /// Returns whether every binding of the name is to a new instance of a class that the program defines.
     pub(super) fn is_instance(&self, name: &str) -> bool {
-        self.instances.get(name).is_some_and(|times| self.times.get(name) == Some(times))
+        self.instance_counts.get(name).is_some_and(|count| self.binding_counts.get(name) == Some(count))
     }
 
-    pub(super) fn method(&mut self, name: &'a str, decorators: &[Decorator]) {
+    /// Records a method or a property of a class.
+    pub(super) fn add_method(&mut self, name: &'a str, decorators: &[Decorator]) {
         let is_property = |decorator: &Decorator| match &decorator.expression {
             Expr::Name(name) => matches!(name.id.as_str(), "property" | "cached_property"),
             Expr::Attribute(attribute) => matches!(attribute.attr.as_str(), "setter" | "cached_property"),
@@ -51,15 +52,16 @@ impl<'a> Definitions<'a> {
         };
         if decorators.iter().any(is_property) {
             self.properties.insert(name);
-            self.data.insert(name)
+            self.data_attributes.insert(name)
         } else {
             self.methods.insert(name)
         };
     }
 
-    /// The fields that `namedtuple("P", "x y")` or `namedtuple("P", ["x", "y"])` declares.
-    pub(super) fn named_tuple(&mut self, call: &'a ExprCall) {
-        let mut declare = |text: &'a str| self.data.extend(text.split([',', ' ']).filter(|name| !name.is_empty()));
+    /// Records the fields that `namedtuple("P", "x y")` or `namedtuple("P", ["x", "y"])` declares.
+    pub(super) fn add_named_tuple(&mut self, call: &'a ExprCall) {
+        let mut declare =
+            |text: &'a str| self.data_attributes.extend(text.split([',', ' ']).filter(|name| !name.is_empty()));
         match call.arguments.args.get(1) {
             Some(Expr::StringLiteral(fields)) => declare(fields.value.to_str()),
             Some(Expr::List(fields)) => {

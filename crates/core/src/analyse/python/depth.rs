@@ -1,55 +1,58 @@
-//! How deeply a program can nest, told from its tokens before it is parsed.
+//! An upper bound of the depth of a program's syntax tree, computed from its tokens before it is parsed.
 //!
-//! Parser, walks and the drop of a syntax tree recurse, so their depth must be known first. Every level of a tree costs
-//! at least one token. What leads back to an outer level is a comma, a closing bracket or the end of a statement, so the
-//! tokens since then, with those of the enclosing brackets, are never fewer than the levels.
+//! The parser, the visitors and the drop of a syntax tree are recursive, so the depth must be bounded first. Each level
+//! of the tree takes at least one token, and only a comma, a closing bracket or the end of a statement returns to an
+//! outer level. So the tokens since the last of these, with those of the enclosing brackets, are at least as many as
+//! the levels.
 
 use ruff_python_ast::token::TokenKind;
 use ruff_python_parser::{Mode, lexer};
 
-/// Brackets within brackets that CPython accepts.
-const BRACKETS: usize = 200;
-/// Blocks within blocks that CPython accepts.
-const BLOCKS: usize = 100;
-/// Levels that the parser is given at all.
-const DEEPEST: u32 = 4000;
-/// Levels that it is given on the caller's own stack.
-const SHALLOW: u32 = 250;
+/// The deepest nesting of brackets that CPython accepts.
+const MAX_BRACKETS: usize = 200;
+/// The deepest nesting of blocks that CPython accepts.
+const MAX_BLOCKS: usize = 100;
+/// The deepest tree that is parsed at all.
+const MAX_DEPTH: u32 = 4000;
+/// The depth from which a tree is parsed on a stack of its own.
+const MIN_DEEP: u32 = 250;
 
-/// Tokens that are read at all: more than half a megabyte of ordinary code. It bounds the time that hostile input takes.
-const TOKENS: usize = 150_000;
+/// The largest number of tokens that is read: more than half a megabyte of ordinary code. It bounds the time of
+/// analysis.
+const MAX_TOKENS: usize = 150_000;
 
-/// What a look at the tokens tells.
+/// The result of measuring a program's depth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Depth {
-    /// Any thread's stack will do.
+    /// The stack of any thread is sufficient.
     Shallow,
-    /// It wants a stack of its own.
+    /// The program must be analysed on a thread with a larger stack.
     Deep,
-    /// Python refuses it, for this reason.
-    Refused(&'static str),
-    /// It may be a program, but it is not looked into, for this reason.
+    /// The program is not valid Python, for this reason.
+    Invalid(&'static str),
+    /// The program is too large to be analysed, for this reason.
     Excessive(&'static str),
 }
 
-/// A bracket that is open, or at the bottom the line itself.
-struct Open {
+/// An open bracket; the lowest entry stands for the logical line.
+struct OpenBracket {
     closer: TokenKind,
-    /// Tokens counted when it opened.
+    /// The token count at the opening bracket.
     before: u32,
-    /// What a comma inside leads back to.
+    /// The token count that a comma inside resets to.
     base: u32,
 }
 
-pub(super) fn of(source: &str) -> Depth {
+/// Measures how deeply the syntax tree of a program may be nested.
+pub(super) fn measure(source: &str) -> Depth {
     let mut lexer = lexer::lex(source, Mode::Ipython);
-    let mut open = vec![Open { closer: TokenKind::Newline, before: 0, base: 0 }];
-    let (mut blocks, mut count, mut most) = (0usize, 0u32, 0u32);
-    for _ in 0..TOKENS {
+    let mut open = vec![OpenBracket { closer: TokenKind::Newline, before: 0, base: 0 }];
+    let (mut blocks, mut count, mut max_count) = (0usize, 0u32, 0u32);
+    for _ in 0..MAX_TOKENS {
         let token = lexer.next_token();
         match token {
-            TokenKind::EndOfFile => return ending(most, open.len()),
-            TokenKind::Unknown => return Depth::Refused("a character or a string cannot be read"),
+            TokenKind::EndOfFile => return classify(max_count, open.len()),
+            TokenKind::Unknown => return Depth::Invalid("a character or a string cannot be read"),
             TokenKind::Comment | TokenKind::NonLogicalNewline => continue,
             TokenKind::Newline => {
                 count = 0;
@@ -57,8 +60,8 @@ pub(super) fn of(source: &str) -> Depth {
             }
             TokenKind::Indent => {
                 blocks += 1;
-                if blocks > BLOCKS {
-                    return Depth::Refused("too many levels of indentation");
+                if blocks > MAX_BLOCKS {
+                    return Depth::Invalid("too many levels of indentation");
                 }
             }
             TokenKind::Dedent => blocks = blocks.saturating_sub(1),
@@ -70,42 +73,43 @@ pub(super) fn of(source: &str) -> Depth {
                     _ => TokenKind::Rbrace,
                 };
                 count += 1;
-                open.push(Open { closer, before: count, base: count });
-                if open.len() > BRACKETS + 1 {
-                    return Depth::Refused("too many nested brackets");
+                open.push(OpenBracket { closer, before: count, base: count });
+                if open.len() > MAX_BRACKETS + 1 {
+                    return Depth::Invalid("too many nested brackets");
                 }
             }
             TokenKind::Rpar | TokenKind::Rsqb | TokenKind::Rbrace => match open.pop() {
                 Some(bracket) if bracket.closer == token => count = bracket.before + 1,
-                _ => return Depth::Refused("a bracket is closed that was not opened"),
+                _ => return Depth::Invalid("a bracket is closed that was not opened"),
             },
             _ => {
                 count += 1;
-                if keeps_commas(token)
+                if may_contain_commas(token)
                     && let Some(bracket) = open.last_mut()
                 {
                     bracket.base = count;
                 }
             }
         }
-        most = most.max(count);
-        if most > DEEPEST {
+        max_count = max_count.max(count);
+        if max_count > MAX_DEPTH {
             return Depth::Excessive("it is nested too deeply to be looked into");
         }
     }
     Depth::Excessive("it is too long to be looked into")
 }
 
-fn ending(most: u32, open: usize) -> Depth {
-    match most {
-        _ if open > 1 => Depth::Refused("a bracket is never closed"),
-        0..SHALLOW => Depth::Shallow,
+fn classify(max_count: u32, open_brackets: usize) -> Depth {
+    match max_count {
+        _ if open_brackets > 1 => Depth::Invalid("a bracket is never closed"),
+        0..MIN_DEEP => Depth::Shallow,
         _ => Depth::Deep,
     }
 }
 
-/// True for words whose parameters or header can have commas, which do not end what the word began.
-fn keeps_commas(token: TokenKind) -> bool {
+/// Returns whether a token is a keyword whose parameters or header may contain commas, so that a comma does not end its
+/// level.
+fn may_contain_commas(token: TokenKind) -> bool {
     token.is_keyword()
         && !matches!(
             token,

@@ -1,7 +1,7 @@
-//! Names and attributes by which a program may do what its text does not say.
+//! Names and attributes through which a program can reach objects that its source does not name.
 
-/// A name by which a program may do what its text does not say.
-pub(super) fn name(name: &str) -> bool {
+/// Returns whether a builtin name gives access to arbitrary objects or executes code.
+pub(super) fn is_dynamic_name(name: &str) -> bool {
     matches!(
         name,
         "getattr"
@@ -23,8 +23,8 @@ pub(super) fn name(name: &str) -> bool {
     )
 }
 
-/// An attribute by which one module gives access to another, or to the interpreter.
-pub(super) fn attribute(name: &str) -> bool {
+/// Returns whether an attribute of a module gives access to another module, to the interpreter, or executes code.
+pub(super) fn is_dynamic_attribute(name: &str) -> bool {
     matches!(
         name,
         "os" | "sys"
@@ -73,10 +73,10 @@ pub(super) fn attribute(name: &str) -> bool {
             | "codegen"
             | "_os"
             | "_sys"
-    ) || (name.starts_with("__") && name.ends_with("__") && !is_plain_dunder(name))
+    ) || (name.starts_with("__") && name.ends_with("__") && !is_harmless_dunder(name))
 }
 
-fn is_plain_dunder(name: &str) -> bool {
+fn is_harmless_dunder(name: &str) -> bool {
     matches!(
         name,
         "__init__"

@@ -1,42 +1,43 @@
-//! Where a path leads, as far as its text can be seen.
+//! What the path argument of a file operation refers to, as far as it is a literal.
 
 use ruff_python_ast::{Expr, FStringPart, InterpolatedStringElement};
 use switchtower_contract::python::OWN_FOLDERS;
 
-use crate::analyse::profile::Reach;
+use crate::analyse::profile::FileScope;
 
-/// Arguments within arguments that are still followed.
-const STEPS: usize = 8;
+/// How many levels of nested calls are resolved.
+const MAX_DEPTH: usize = 8;
 
+/// What a file operation reads or writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Memory: a database without a file, a buffer.
-    Nowhere,
+pub(super) enum FileTarget {
+    /// A buffer, a database in memory, or a file descriptor.
+    Memory,
     Network,
-    File(Reach),
+    File(FileScope),
 }
 
-/// Where the argument of a file operation leads.
-pub(super) fn place(argument: Option<&Expr>) -> Place {
-    argument.map_or(Place::File(Reach::Unseen), |expr| within(expr, STEPS))
+/// Returns the target of a file operation with this path argument.
+pub(super) fn target(argument: Option<&Expr>) -> FileTarget {
+    argument.map_or(FileTarget::File(FileScope::Unseen), |expr| resolve(expr, MAX_DEPTH))
 }
 
-fn within(expr: &Expr, steps: usize) -> Place {
-    let Some(steps) = steps.checked_sub(1) else { return Place::File(Reach::Unseen) };
+fn resolve(expr: &Expr, steps: usize) -> FileTarget {
+    let Some(steps) = steps.checked_sub(1) else { return FileTarget::File(FileScope::Unseen) };
     match expr {
-        Expr::StringLiteral(literal) => text(literal.value.to_str(), true),
+        Expr::StringLiteral(literal) => classify(literal.value.to_str(), PathText::Whole),
         Expr::FString(string) => match string.value.as_slice().first() {
-            Some(FStringPart::Literal(literal)) => text(&literal.value, false),
+            Some(FStringPart::Literal(literal)) => classify(&literal.value, PathText::Prefix),
             Some(FStringPart::FString(part)) => match part.elements.first() {
-                Some(InterpolatedStringElement::Literal(literal)) => text(&literal.value, false),
-                _ => Place::File(Reach::Unseen),
+                Some(InterpolatedStringElement::Literal(literal)) => classify(&literal.value, PathText::Prefix),
+                _ => FileTarget::File(FileScope::Unseen),
             },
-            None => Place::File(Reach::Unseen),
+            None => FileTarget::File(FileScope::Unseen),
         },
         // "/data/" + name, Path("/data") / name
-        Expr::BinOp(binary) => within(&binary.left, steps),
-        // A file descriptor that is already open.
-        Expr::NumberLiteral(_) => Place::Nowhere,
+        Expr::BinOp(binary) => resolve(&binary.left, steps),
+        // A file descriptor that is open already.
+        Expr::NumberLiteral(_) => FileTarget::Memory,
         Expr::Call(call) => {
             let name = match &*call.func {
                 Expr::Name(name) => name.id.as_str(),
@@ -44,33 +45,42 @@ fn within(expr: &Expr, steps: usize) -> Place {
                 _ => "",
             };
             match name {
-                "StringIO" | "BytesIO" => Place::Nowhere,
-                "Path" | "PurePath" | "PosixPath" | "join" | "open" | "str" | "fspath" => {
-                    call.arguments.args.first().map_or(Place::File(Reach::Scratch), |first| within(first, steps))
-                }
-                _ => Place::File(Reach::Unseen),
+                "StringIO" | "BytesIO" => FileTarget::Memory,
+                "Path" | "PurePath" | "PosixPath" | "join" | "open" | "str" | "fspath" => call
+                    .arguments
+                    .args
+                    .first()
+                    .map_or(FileTarget::File(FileScope::Scratch), |first| resolve(first, steps)),
+                _ => FileTarget::File(FileScope::Unseen),
             }
         }
-        _ => Place::File(Reach::Unseen),
+        _ => FileTarget::File(FileScope::Unseen),
     }
 }
 
-/// Where a path's text leads; `whole` is false for what only begins it.
-fn text(path: &str, whole: bool) -> Place {
+/// How much of a path is a literal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PathText {
+    Whole,
+    Prefix,
+}
+
+/// Returns what a path with this text refers to.
+fn classify(path: &str, text: PathText) -> FileTarget {
     const REMOTE: [&str; 6] = ["http://", "https://", "ftp://", "s3://", "gs://", "hf://"];
     if REMOTE.iter().any(|scheme| path.starts_with(scheme)) {
-        return Place::Network;
+        return FileTarget::Network;
     }
     if path == ":memory:" {
-        return Place::Nowhere;
+        return FileTarget::Memory;
     }
-    let climbs = path.split('/').any(|part| part == "..");
+    let has_parent = path.split('/').any(|part| part == "..");
     let inside = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let scratch = OWN_FOLDERS.into_iter().chain(["/dev/null", "/dev/stdout", "/dev/stderr"]).any(inside);
-    let foreign = (path.starts_with('/') && !scratch) || path.starts_with("file:") || path.starts_with('~');
-    Place::File(match () {
-        () if climbs || foreign => Reach::Outside,
-        () if whole || scratch || !path.is_empty() => Reach::Scratch,
-        () => Reach::Unseen,
+    let outside = (path.starts_with('/') && !scratch) || path.starts_with("file:") || path.starts_with('~');
+    FileTarget::File(match () {
+        () if has_parent || outside => FileScope::Outside,
+        () if text == PathText::Whole || scratch || !path.is_empty() => FileScope::Scratch,
+        () => FileScope::Unseen,
     })
 }

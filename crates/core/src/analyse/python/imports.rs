@@ -1,4 +1,4 @@
-//! Which modules a program names, by which names it knows them, and what a dotted expression leads to.
+//! The imports of a program: its modules, the names that they bind, and what dotted expressions refer to.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -6,26 +6,26 @@ use std::collections::BTreeMap;
 use ruff_python_ast::{ExceptHandler, Expr, Stmt, StmtImport, StmtImportFrom, StmtTry};
 use ruff_text_size::{Ranged, TextSize};
 
-use super::modules::{self, Field};
+use super::modules::{self, Domain};
 
-/// A module named in an import.
+/// A module that the program imports.
 pub(super) struct ImportedModule<'a> {
     pub module: &'a str,
     pub optional: bool,
     pub used: Cell<bool>,
     pub at: TextSize,
-    pub field: Field,
+    pub domain: Domain,
 }
 
-/// Where a dotted expression leads: the segments of module and members, the first six of them.
+/// The path that a dotted expression refers to: the module's segments, then those of its members; at most six in all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Path<'a> {
+pub(super) struct DottedPath<'a> {
     segments: [&'a str; 6],
     len: usize,
 }
 
-impl<'a> Path<'a> {
-    fn of_module(dotted: &'a str) -> Self {
+impl<'a> DottedPath<'a> {
+    fn from_module(dotted: &'a str) -> Self {
         let mut path = Self::default();
         dotted.split('.').for_each(|segment| path.push(segment));
         path
@@ -38,7 +38,7 @@ impl<'a> Path<'a> {
         }
     }
 
-    fn then(mut self, segment: &'a str) -> Self {
+    fn joined(mut self, segment: &'a str) -> Self {
         self.push(segment);
         self
     }
@@ -48,73 +48,74 @@ impl<'a> Path<'a> {
     }
 }
 
-/// A name bound by an import, or by an assignment of what an import bound.
+/// The binding of a name by an import, or by an assignment from an imported name.
 #[derive(Clone, Copy)]
-struct Bound<'a> {
-    path: Path<'a>,
-    named: usize,
+struct Binding<'a> {
+    path: DottedPath<'a>,
+    module_index: usize,
 }
 
-/// All imports of a program. Scopes are not told apart: a name that is bound to a module anywhere is that module
-/// everywhere, which errs on the side of seeing too much.
+/// All imports of a program. Scopes are ignored: a name that is bound to a module anywhere counts as that module
+/// everywhere, which overestimates effects.
 #[derive(Default)]
 pub(super) struct Imports<'a> {
     pub modules: Vec<ImportedModule<'a>>,
-    /// A name that stands for two different things, the first found.
-    pub torn: Option<&'a str>,
-    /// Some module gives all its names.
-    pub starred: bool,
-    bound: BTreeMap<&'a str, Bound<'a>>,
-    /// Names that are given what an import bound, and how often.
-    aliases: BTreeMap<&'a str, usize>,
+    /// The first name that is bound to two different imports.
+    pub ambiguous_name: Option<&'a str>,
+    /// Whether there is a `from … import *`.
+    pub has_star_import: bool,
+    bindings: BTreeMap<&'a str, Binding<'a>>,
+    /// How often each name is bound by an assignment from an imported name.
+    alias_counts: BTreeMap<&'a str, usize>,
 }
 
 impl<'a> Imports<'a> {
-    pub(super) fn of(body: &'a [Stmt]) -> Self {
+    pub(super) fn collect(body: &'a [Stmt]) -> Self {
         let mut imports = Self::default();
-        imports.statements(body, false);
+        imports.visit_body(body, false);
         imports
     }
 
-    /// Where a name leads, if it was bound by an import. Asking marks the import as used.
-    pub(super) fn name(&self, name: &str) -> Option<Path<'a>> {
-        let bound = self.bound.get(name)?;
-        if let Some(named) = self.modules.get(bound.named) {
-            named.used.set(true);
+    /// Returns the path that a name refers to, if an import binds it. Marks the import as used.
+    pub(super) fn resolve_name(&self, name: &str) -> Option<DottedPath<'a>> {
+        let binding = self.bindings.get(name)?;
+        if let Some(imported) = self.modules.get(binding.module_index) {
+            imported.used.set(true);
         }
-        Some(bound.path)
+        Some(binding.path)
     }
 
-    /// Every name that an import bound.
-    pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
-        self.bound.keys().copied()
+    /// Returns the names that are bound by imports.
+    pub(super) fn bound_names(&self) -> impl Iterator<Item = &'a str> {
+        self.bindings.keys().copied()
     }
 
-    /// True where an import bound this name; marks nothing.
-    pub(super) fn binds(&self, name: &str) -> bool {
-        self.bound.contains_key(name)
+    /// Returns whether an import binds this name. Does not mark the import as used.
+    pub(super) fn is_bound(&self, name: &str) -> bool {
+        self.bindings.contains_key(name)
     }
 
-    /// Where an expression leads: a name, attributes of it, `getattr` and dynamic imports with literals.
-    pub(super) fn path(&self, expr: &'a Expr) -> Option<Path<'a>> {
-        self.path_within(expr, 6)
+    /// Returns the path that an expression refers to: a name, its attributes, `getattr` and dynamic imports with
+    /// literals.
+    pub(super) fn resolve(&self, expr: &'a Expr) -> Option<DottedPath<'a>> {
+        self.resolve_within(expr, 6)
     }
 
-    fn path_within(&self, expr: &'a Expr, steps: usize) -> Option<Path<'a>> {
+    fn resolve_within(&self, expr: &'a Expr, steps: usize) -> Option<DottedPath<'a>> {
         match expr {
-            Expr::Name(name) => self.name(&name.id),
+            Expr::Name(name) => self.resolve_name(&name.id),
             Expr::Attribute(attribute) => {
-                let path = self.path_within(&attribute.value, steps.checked_sub(1)?)?;
-                Some(path.then(attribute.attr.as_str()))
+                let path = self.resolve_within(&attribute.value, steps.checked_sub(1)?)?;
+                Some(path.joined(attribute.attr.as_str()))
             }
             Expr::Call(call) => {
-                if let Some(module) = dynamic(expr) {
-                    return Some(Path::of_module(module));
+                if let Some(module) = dynamic_import(expr) {
+                    return Some(DottedPath::from_module(module));
                 }
                 match (&*call.func, &*call.arguments.args) {
                     (Expr::Name(name), [object, Expr::StringLiteral(member), ..]) if name.id == "getattr" => {
-                        let path = self.path_within(object, steps.checked_sub(1)?)?;
-                        Some(path.then(member.value.to_str()))
+                        let path = self.resolve_within(object, steps.checked_sub(1)?)?;
+                        Some(path.joined(member.value.to_str()))
                     }
                     _ => None,
                 }
@@ -123,109 +124,111 @@ impl<'a> Imports<'a> {
         }
     }
 
-    fn statements(&mut self, body: &'a [Stmt], optional: bool) {
+    fn visit_body(&mut self, body: &'a [Stmt], optional: bool) {
         for statement in body {
-            self.statement(statement, optional);
+            self.visit_statement(statement, optional);
         }
     }
 
-    fn statement(&mut self, statement: &'a Stmt, optional: bool) {
+    fn visit_statement(&mut self, statement: &'a Stmt, optional: bool) {
         match statement {
-            Stmt::Import(import) => self.import(import, optional),
-            Stmt::ImportFrom(import) => self.import_from(import, optional),
+            Stmt::Import(import) => self.visit_import(import, optional),
+            Stmt::ImportFrom(import) => self.visit_import_from(import, optional),
             Stmt::Assign(assign) => {
                 if let [Expr::Name(target)] = assign.targets.as_slice() {
-                    self.alias(target.id.as_str(), &assign.value, optional);
+                    self.visit_assignment(target.id.as_str(), &assign.value, optional);
                 }
             }
-            Stmt::Try(block) => self.try_block(block, optional),
+            Stmt::Try(block) => self.visit_try(block, optional),
             Stmt::If(branch) => {
                 let checking = matches!(&*branch.test, Expr::Name(name) if name.id == "TYPE_CHECKING")
                     || matches!(&*branch.test, Expr::Attribute(test) if test.attr.as_str() == "TYPE_CHECKING");
-                self.statements(&branch.body, optional || checking);
-                branch.elif_else_clauses.iter().for_each(|clause| self.statements(&clause.body, optional));
+                self.visit_body(&branch.body, optional || checking);
+                branch.elif_else_clauses.iter().for_each(|clause| self.visit_body(&clause.body, optional));
             }
-            Stmt::FunctionDef(def) => self.statements(&def.body, optional),
-            Stmt::ClassDef(class) => self.statements(&class.body, optional),
+            Stmt::FunctionDef(def) => self.visit_body(&def.body, optional),
+            Stmt::ClassDef(class) => self.visit_body(&class.body, optional),
             Stmt::For(each) => {
-                self.statements(&each.body, optional);
-                self.statements(&each.orelse, optional);
+                self.visit_body(&each.body, optional);
+                self.visit_body(&each.orelse, optional);
             }
             Stmt::While(each) => {
-                self.statements(&each.body, optional);
-                self.statements(&each.orelse, optional);
+                self.visit_body(&each.body, optional);
+                self.visit_body(&each.orelse, optional);
             }
-            Stmt::With(with) => self.statements(&with.body, optional),
-            Stmt::Match(matched) => matched.cases.iter().for_each(|case| self.statements(&case.body, optional)),
+            Stmt::With(with) => self.visit_body(&with.body, optional),
+            Stmt::Match(matched) => matched.cases.iter().for_each(|case| self.visit_body(&case.body, optional)),
             _ => {}
         }
     }
 
-    fn try_block(&mut self, block: &'a StmtTry, optional: bool) {
-        let answered =
-            block.handlers.iter().any(|ExceptHandler::ExceptHandler(handler)| answers(handler.type_.as_deref()));
-        self.statements(&block.body, optional || answered);
+    fn visit_try(&mut self, block: &'a StmtTry, optional: bool) {
+        let catches = block
+            .handlers
+            .iter()
+            .any(|ExceptHandler::ExceptHandler(handler)| catches_import_error(handler.type_.as_deref()));
+        self.visit_body(&block.body, optional || catches);
         for ExceptHandler::ExceptHandler(handler) in &block.handlers {
-            self.statements(&handler.body, optional || answered);
+            self.visit_body(&handler.body, optional || catches);
         }
-        self.statements(&block.orelse, optional || answered);
-        self.statements(&block.finalbody, optional);
+        self.visit_body(&block.orelse, optional || catches);
+        self.visit_body(&block.finalbody, optional);
     }
 
-    fn import(&mut self, import: &'a StmtImport, optional: bool) {
+    fn visit_import(&mut self, import: &'a StmtImport, optional: bool) {
         for alias in &import.names {
             let module = alias.name.as_str();
-            let named = self.add(module, optional, import.start());
+            let module_index = self.add(module, optional, import.start());
             let (name, path) = match &alias.asname {
-                Some(name) => (name.as_str(), Path::of_module(module)),
+                Some(name) => (name.as_str(), DottedPath::from_module(module)),
                 None => {
                     let top = module.split('.').next().unwrap_or(module);
-                    (top, Path::of_module(top))
+                    (top, DottedPath::from_module(top))
                 }
             };
-            self.bind(name, Bound { path, named });
+            self.bind(name, Binding { path, module_index });
         }
     }
 
-    fn import_from(&mut self, import: &'a StmtImportFrom, optional: bool) {
+    fn visit_import_from(&mut self, import: &'a StmtImportFrom, optional: bool) {
         let module = import.module.as_ref().map_or(".", |name| name.as_str());
-        // A relative import finds no package here; its name says so.
+        // There is no package for a relative import: `.` stands for a module that no tier has.
         let module = if import.level > 0 { "." } else { module };
-        let named = self.add(module, optional, import.start());
+        let module_index = self.add(module, optional, import.start());
         for alias in &import.names {
             if &alias.name == "*" {
-                self.modules[named].used.set(true);
-                self.starred = true;
+                self.modules[module_index].used.set(true);
+                self.has_star_import = true;
                 continue;
             }
             let name = alias.asname.as_ref().unwrap_or(&alias.name);
-            let path = Path::of_module(module).then(alias.name.as_str());
-            self.bind(name.as_str(), Bound { path, named });
+            let path = DottedPath::from_module(module).joined(alias.name.as_str());
+            self.bind(name.as_str(), Binding { path, module_index });
         }
     }
 
-    /// `x = __import__("m")`, `x = importlib.import_module("m")`, and `x = m` of an imported m.
-    fn alias(&mut self, name: &'a str, value: &'a Expr, optional: bool) {
-        let before = self.bound.get(name).map(|bound| bound.path);
-        self.alias_of(name, value, optional);
-        if self.bound.get(name).map(|bound| bound.path) != before {
-            *self.aliases.entry(name).or_default() += 1;
+    /// Visits `x = __import__("m")`, `x = importlib.import_module("m")`, and `x = m` with an imported `m`.
+    fn visit_assignment(&mut self, name: &'a str, value: &'a Expr, optional: bool) {
+        let before = self.bindings.get(name).map(|binding| binding.path);
+        self.bind_alias(name, value, optional);
+        if self.bindings.get(name).map(|binding| binding.path) != before {
+            *self.alias_counts.entry(name).or_default() += 1;
         }
     }
 
-    /// How often a name is given what an import bound, by an assignment that says so.
-    pub(super) fn aliased(&self, name: &str) -> usize {
-        self.aliases.get(name).copied().unwrap_or_default()
+    /// Returns how often a name is bound by an assignment from an imported name.
+    pub(super) fn alias_count(&self, name: &str) -> usize {
+        self.alias_counts.get(name).copied().unwrap_or_default()
     }
 
-    fn alias_of(&mut self, name: &'a str, value: &'a Expr, optional: bool) {
-        if let Some(module) = dynamic(value) {
-            let named = self.add(module, optional, value.start());
-            self.bind(name, Bound { path: Path::of_module(module), named });
+    fn bind_alias(&mut self, name: &'a str, value: &'a Expr, optional: bool) {
+        if let Some(module) = dynamic_import(value) {
+            let module_index = self.add(module, optional, value.start());
+            self.bind(name, Binding { path: DottedPath::from_module(module), module_index });
         } else if let Expr::Name(other) = value
-            && let Some(bound) = self.bound.get(other.id.as_str()).copied()
+            && let Some(binding) = self.bindings.get(other.id.as_str()).copied()
         {
-            self.bind(name, bound);
+            self.bind(name, binding);
         }
     }
 
@@ -235,22 +238,22 @@ impl<'a> Imports<'a> {
             optional,
             used: Cell::new(false),
             at,
-            field: modules::field(module),
+            domain: modules::domain(module),
         });
         self.modules.len() - 1
     }
 
-    fn bind(&mut self, name: &'a str, bound: Bound<'a>) {
-        if let Some(before) = self.bound.insert(name, bound)
-            && before.path != bound.path
+    fn bind(&mut self, name: &'a str, binding: Binding<'a>) {
+        if let Some(before) = self.bindings.insert(name, binding)
+            && before.path != binding.path
         {
-            self.torn = self.torn.or(Some(name));
+            self.ambiguous_name = self.ambiguous_name.or(Some(name));
         }
     }
 }
 
-/// The module that a call imports by a literal name.
-pub(super) fn dynamic(expr: &Expr) -> Option<&str> {
+/// Returns the module that a call imports by a literal name.
+pub(super) fn dynamic_import(expr: &Expr) -> Option<&str> {
     let Expr::Call(call) = expr else { return None };
     let name = match &*call.func {
         Expr::Name(name) => name.id.as_str(),
@@ -265,14 +268,14 @@ pub(super) fn dynamic(expr: &Expr) -> Option<&str> {
     }
 }
 
-/// True for handlers that catch a failed import.
-fn answers(caught: Option<&Expr>) -> bool {
+/// Returns whether a handler of this exception type catches `ImportError`.
+fn catches_import_error(caught: Option<&Expr>) -> bool {
     match caught {
         None => true,
         Some(Expr::Name(name)) => {
             matches!(name.id.as_str(), "ImportError" | "ModuleNotFoundError" | "Exception" | "BaseException")
         }
-        Some(Expr::Tuple(tuple)) => tuple.elts.iter().any(|caught| answers(Some(caught))),
+        Some(Expr::Tuple(tuple)) => tuple.elts.iter().any(|caught| catches_import_error(Some(caught))),
         _ => false,
     }
 }

@@ -1,6 +1,6 @@
-//! The analyser for Python, with Ruff's own parser.
+//! The analyser for Python, based on Ruff's parser.
 //!
-//! A look at the tokens comes first, so that no input is nested too deeply for the stack.
+//! The tokens are checked before parsing, so that no input is nested too deeply for the stack.
 
 mod arrays;
 mod bounds;
@@ -33,39 +33,40 @@ use crate::request::SideEffects;
 
 pub(super) use prefix::side_effects_before_import;
 
-use cell::Cell;
+use cell::NotebookCell;
 use depth::Depth;
 use imports::Imports;
-use modules::Field;
-use survey::{Peak, Survey};
-use verdict::Input;
+use modules::Domain;
+use survey::{Metric, Survey};
+use verdict::Stdin;
 
-/// The stack of the thread that analyses deeply nested programs: virtual memory, of which only what is used is taken.
+/// The stack size of the thread that analyses deeply nested programs, in bytes of virtual memory; only used pages are
+/// allocated.
 const DEEP_STACK: usize = 128 << 20;
 
-/// Bytes of one element of an array or a list.
-const ELEMENT: f64 = 8.0;
+/// The size of an element of an array or a list.
+const ELEMENT_BYTES: f64 = 8.0;
 
 const PARSER_PANICKED: &str = "the parser cannot read it";
 
-/// Analyses a program: ordinary programs on the caller's thread, those that nest hundreds of levels on one of their own.
+/// Analyses a program: on the caller's thread, or on a thread with a larger stack if it is nested deeply.
 pub(super) fn analyse(program: &Program) -> Profile {
     let source = program.source.as_str();
-    let lines = Lines::of(source);
-    let cell = Cell::of(source);
-    let input = match program.stdin.as_deref() {
-        None => Input::Open,
-        Some("") => Input::Empty,
-        Some(_) => Input::Given,
+    let lines = Lines::new(source);
+    let cell = NotebookCell::parse(source);
+    let stdin = match program.stdin.as_deref() {
+        None => Stdin::NotGiven,
+        Some("") => Stdin::Empty,
+        Some(_) => Stdin::Given,
     };
     if source.contains('\0') {
         return unparsable("a NUL character", None, &lines);
     }
     let parser_panicked = || Profile::unknown(PARSER_PANICKED, lines.count());
-    let mut profile = match depth::of(cell.python) {
-        Depth::Shallow => catch_panic(|| parse(cell.python, input, &lines)).unwrap_or_else(parser_panicked),
-        Depth::Deep => on_deep_stack(|| parse(cell.python, input, &lines)).unwrap_or_else(parser_panicked),
-        Depth::Refused(reason) => unparsable(reason, None, &lines),
+    let mut profile = match depth::measure(cell.python) {
+        Depth::Shallow => catch_panic(|| parse(cell.python, stdin, &lines)).unwrap_or_else(parser_panicked),
+        Depth::Deep => on_deep_stack(|| parse(cell.python, stdin, &lines)).unwrap_or_else(parser_panicked),
+        Depth::Invalid(reason) => unparsable(reason, None, &lines),
         Depth::Excessive(reason) => Profile::unknown(reason, lines.count()),
     };
     cell.add_to(&mut profile);
@@ -79,7 +80,8 @@ pub(super) fn analyse(program: &Program) -> Profile {
     profile
 }
 
-/// Returns the module that a file in the working directory, where Python looks first, defines or belongs to.
+/// Returns the top-level module that a file belongs to, if it is in the working directory, where Python looks for
+/// modules first.
 fn module_of_file(path: &str) -> Option<&str> {
     let path = path.strip_prefix("/home/user/").unwrap_or(path);
     match path.split_once('/') {
@@ -89,23 +91,23 @@ fn module_of_file(path: &str) -> Option<&str> {
     }
 }
 
-fn parse(source: &str, input: Input, lines: &Lines) -> Profile {
+fn parse(source: &str, stdin: Stdin, lines: &Lines) -> Profile {
     let parsed = ruff_python_parser::parse_unchecked(source, ParseOptions::from(Mode::Ipython));
     let Some(parsed) = parsed.try_into_module() else { return unparsable("it is not a module", None, lines) };
     if let Some(error) = parsed.errors().first() {
         let profile = unparsable(&error.error.to_string(), Some(error.location.start()), lines);
-        // Error recovery may have nested more levels than the tokens showed.
+        // Error recovery may have produced a deeper tree than the tokens suggest.
         on_deep_stack(move || drop(parsed));
         return profile;
     }
-    profile(&parsed, input, lines)
+    profile(&parsed, stdin, lines)
 }
 
-fn profile(parsed: &Parsed<ModModule>, input: Input, lines: &Lines) -> Profile {
+fn profile(parsed: &Parsed<ModModule>, stdin: Stdin, lines: &Lines) -> Profile {
     let body: &[Stmt] = &parsed.syntax().body;
-    let imports = Imports::of(body);
-    let survey = Survey::of(body, &imports);
-    let verdict = verdict::of(body, &imports, &survey, input, lines);
+    let imports = Imports::collect(body);
+    let survey = Survey::collect(body, &imports);
+    let verdict = verdict::prove(body, &imports, &survey, stdin, lines);
     let (score, signals) = score::score(&measurements(&survey, &imports, lines));
     let seen = |effect: &StaticEffect| survey.effects[*effect as usize].is_some();
     Profile {
@@ -115,7 +117,7 @@ fn profile(parsed: &Parsed<ModModule>, input: Input, lines: &Lines) -> Profile {
         imports: list_imports(&imports, &survey, lines),
         effects: StaticEffect::ALL.into_iter().filter(seen).collect(),
         files: survey.files,
-        side_effects: side_effects::of(&imports, &survey),
+        side_effects: side_effects::estimate(&imports, &survey),
         memory: memory(&survey),
         verdict,
         parses: true,
@@ -126,73 +128,74 @@ fn profile(parsed: &Parsed<ModModule>, input: Input, lines: &Lines) -> Profile {
 
 /// Returns the bytes of what is created with a literal size: all arrays together, or the largest other object.
 fn memory(survey: &Survey<'_>) -> u64 {
-    (survey.elements.max(survey.allocation.value) * ELEMENT) as u64
+    (survey.elements.max(survey.allocation.value) * ELEMENT_BYTES) as u64
 }
 
 fn list_imports(imports: &Imports<'_>, survey: &Survey<'_>, lines: &Lines) -> Vec<Import> {
-    let named = imports.modules.iter().map(|named| Import {
-        module: named.module.to_owned(),
-        used: named.used.get(),
-        optional: named.optional,
-        line: lines.line(named.at),
+    let imported = imports.modules.iter().map(|imported| Import {
+        module: imported.module.to_owned(),
+        used: imported.used.get(),
+        optional: imported.optional,
+        line: lines.line(imported.at),
     });
-    // A dynamic import whose value is assigned to a name is among the modules already.
-    let known: BTreeSet<TextSize> = imports.modules.iter().map(|named| named.at).collect();
-    let dynamic = survey.dynamic.iter().filter(|(_, at)| !known.contains(at)).map(|(module, at)| Import {
+    // Dynamic imports whose value is assigned to a name are among the modules already.
+    let known: BTreeSet<TextSize> = imports.modules.iter().map(|imported| imported.at).collect();
+    let dynamic = survey.dynamic_imports.iter().filter(|(_, at)| !known.contains(at)).map(|(module, at)| Import {
         module: (*module).to_owned(),
         used: true,
         optional: false,
         line: lines.line(*at),
     });
-    named.chain(dynamic).collect()
+    imported.chain(dynamic).collect()
 }
 
-/// The profile of a program that Python itself refuses: it runs where it is cheapest, and Python prints the error.
+/// Returns the profile of a program that is not valid Python. It runs in the cheapest tier, where Python prints the
+/// error.
 fn unparsable(reason: &str, at: Option<TextSize>, lines: &Lines) -> Profile {
     let reason = Reason { text: reason.to_owned(), line: at.map(|at| lines.line(at)) };
-    let refused = Reason { text: format!("it cannot be parsed: {}", reason.text), line: reason.line };
+    let unparsed = Reason { text: format!("it cannot be parsed: {}", reason.text), line: reason.line };
     Profile {
         parses: false,
-        // What does not parse does not run.
+        // A program that does not parse does not run.
         side_effects: SideEffects::None,
-        verdict: Verdict { deterministic: false, reasons: vec![refused], doubt: None },
+        verdict: Verdict { deterministic: false, reasons: vec![unparsed], doubt: None },
         unread: Some(reason),
         ..Profile::unknown("", lines.count())
     }
 }
 
-/// What the score counts.
+/// Returns the measurements from which the score is computed.
 fn measurements(survey: &Survey<'_>, imports: &Imports<'_>, lines: &Lines) -> Measurements {
-    let measure = |peak: Peak| Measure { value: peak.value, line: Some(lines.line(peak.at)) };
-    let field = |field| class::line_of_field(imports, field).map(|at| lines.line(at));
-    let learning_modules = field(Field::Learn);
+    let measure = |metric: Metric| Measure { value: metric.value, line: Some(lines.line(metric.at)) };
+    let import_line = |domain| class::import_of_domain(imports, domain).map(|at| lines.line(at));
+    let learning_modules = import_line(Domain::MachineLearning);
     Measurements {
         statements: survey.statements,
         calls: survey.calls,
         loops: measure(survey.loops),
         nesting: measure(survey.nesting),
         iterations: measure(survey.iterations),
-        endless_loops: measure(survey.endless),
+        endless_loops: measure(survey.endless_loops),
         recursion: measure(survey.recursion),
         allocation: measure(survey.allocation),
-        // `fit` and `train` are names of other things too.
-        training: learning_modules.map_or(Measure::default(), |_| measure(survey.training)),
+        // Without a machine learning module, `fit` and `train` mean something else.
+        training: learning_modules.map_or(Measure::default(), |_| measure(survey.training_calls)),
         dynamic_code: measure(survey.dynamic_code),
-        symbolic_modules: field(Field::Symbolic),
-        data_modules: field(Field::Data),
-        plotting_modules: field(Field::Plot),
+        symbolic_modules: import_line(Domain::Symbolic),
+        data_modules: import_line(Domain::Data),
+        plotting_modules: import_line(Domain::Plotting),
         learning_modules,
         effects: survey.effects.map(|at| at.map(|at| lines.line(at))),
     }
 }
 
-/// Returns `None` where `work` panics: the parser's error recovery in notebook syntax can reach a state that it takes for
+/// Returns `None` if `work` panics: the parser's error recovery in notebook syntax can reach a state that it considers
 /// unreachable.
 fn catch_panic<T>(work: impl FnOnce() -> T) -> Option<T> {
     panic::catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
-/// Runs `work` on a thread with a large stack. Returns `None` where none can be started, or `work` panics.
+/// Runs `work` on a thread with a large stack. Returns `None` if the thread cannot be started or `work` panics.
 fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
     thread::scope(|scope| {
         let builder = thread::Builder::new().name("analyse".to_owned()).stack_size(DEEP_STACK);
@@ -200,14 +203,14 @@ fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
     })
 }
 
-/// Maps offsets to lines.
+/// Maps byte offsets to lines.
 struct Lines {
-    /// The offset at which each line after the first begins.
+    /// The byte offset at which each line after the first begins.
     starts: Vec<u32>,
 }
 
 impl Lines {
-    fn of(source: &str) -> Self {
+    fn new(source: &str) -> Self {
         let ends = source.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         Self { starts: ends.map(|(at, _)| u32::try_from(at + 1).unwrap_or(u32::MAX)).collect() }
     }

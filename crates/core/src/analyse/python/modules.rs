@@ -1,56 +1,56 @@
-//! What modules and their members mean: the work they are for, the world they touch.
+//! What is known of modules and their members: their domain, their effects, their use of randomness.
 
 use crate::analyse::profile::StaticEffect;
 
-/// The field of work that a module belongs to.
+/// The domain of work that a module belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Field {
-    /// The language's own library, and what nothing is known of.
-    Plain,
+pub(super) enum Domain {
+    /// The standard library, and unknown modules.
+    General,
     Math,
     Symbolic,
     Data,
-    Plot,
-    Learn,
+    Plotting,
+    MachineLearning,
     Network,
     Files,
 }
 
-/// The field of a module, by its top-level package where nothing narrower is known.
-pub(super) fn field(module: &str) -> Field {
+/// Returns the domain of a module, by its top-level package unless a submodule has its own.
+pub(super) fn domain(module: &str) -> Domain {
     match module {
         "urllib.request" | "urllib.robotparser" | "http.client" | "http.server" | "xmlrpc.client" => {
-            return Field::Network;
+            return Domain::Network;
         }
-        // Data sets, splits and measures: no training.
+        // Data sets, splits and metrics do not train a model.
         _ if ["datasets", "metrics", "model_selection", "utils"]
             .iter()
             .any(|part| module.split('.').take(2).eq(["sklearn", part])) =>
         {
-            return Field::Data;
+            return Domain::Data;
         }
         _ => {}
     }
     match top(module) {
-        "math" | "cmath" | "decimal" | "fractions" | "statistics" | "numbers" => Field::Math,
-        "sympy" | "mpmath" | "z3" => Field::Symbolic,
+        "math" | "cmath" | "decimal" | "fractions" | "statistics" | "numbers" => Domain::Math,
+        "sympy" | "mpmath" | "z3" => Domain::Symbolic,
         "numpy" | "pandas" | "scipy" | "polars" | "pyarrow" | "xarray" | "dask" | "numba" | "statsmodels"
         | "networkx" | "numpy_financial" | "Bio" | "openpyxl" | "xlrd" | "cv2" | "skimage" | "nltk" | "geopandas"
-        | "shapely" => Field::Data,
+        | "shapely" => Domain::Data,
         "matplotlib" | "seaborn" | "plotly" | "bokeh" | "altair" | "PIL" | "mpl_toolkits" | "pylab" | "wordcloud"
-        | "graphviz" | "turtle" | "tkinter" => Field::Plot,
+        | "graphviz" | "turtle" | "tkinter" => Domain::Plotting,
         "sklearn" | "torch" | "torchvision" | "tensorflow" | "keras" | "jax" | "flax" | "xgboost" | "lightgbm"
         | "catboost" | "transformers" | "datasets" | "pytorch_lightning" | "optuna" | "gensim" | "spacy" => {
-            Field::Learn
+            Domain::MachineLearning
         }
-        name if is_network(name) => Field::Network,
+        name if is_network(name) => Domain::Network,
         "shutil" | "glob" | "tempfile" | "pathlib" | "fileinput" | "zipfile" | "tarfile" | "sqlite3" | "filecmp"
-        | "dbm" | "shelve" => Field::Files,
-        _ => Field::Plain,
+        | "dbm" | "shelve" => Domain::Files,
+        _ => Domain::General,
     }
 }
 
-/// The top-level package of a dotted name.
+/// Returns the top-level package of a dotted name.
 pub(super) fn top(module: &str) -> &str {
     module.split('.').next().unwrap_or(module)
 }
@@ -112,16 +112,18 @@ fn is_network(top: &str) -> bool {
     )
 }
 
-/// What reading or calling this path asks the world for. Chance is not told here: it depends on seeds.
+/// Returns the effect of reading or calling this path. Randomness depends on seeds: see [`random_operation`].
 pub(super) fn effect(path: &[&str]) -> Option<StaticEffect> {
     use StaticEffect::{Clock, Display, Environment, Files, Network, Processes, Threads};
     Some(match path {
         ["urllib", "request" | "robotparser", ..] | ["http", "client" | "server", ..] | ["xmlrpc", ..] => Network,
-        ["asyncio", "open_connection" | "start_server", ..] | ["sklearn", "datasets", _, ..] if fetches(path) => {
+        ["asyncio", "open_connection" | "start_server", ..] | ["sklearn", "datasets", _, ..]
+            if is_download_or_connection(path) =>
+        {
             Network
         }
         ["seaborn", "load_dataset", ..] | ["nltk", "download", ..] => Network,
-        // Parsing what is there already.
+        // It only parses text.
         ["bs4", ..] => return None,
         [top, _, ..] if is_network(top) => Network,
 
@@ -169,7 +171,8 @@ pub(super) fn effect(path: &[&str]) -> Option<StaticEffect> {
     })
 }
 
-fn fetches(path: &[&str]) -> bool {
+/// Returns whether one of the paths of `asyncio` or `sklearn.datasets` uses the network.
+fn is_download_or_connection(path: &[&str]) -> bool {
     path[0] != "sklearn" || path[2].starts_with("fetch_")
 }
 
@@ -197,7 +200,7 @@ fn os_effect(path: &[&str], member: &str) -> Option<StaticEffect> {
     })
 }
 
-/// What a method of this name asks for, whatever it is called on.
+/// Returns the effect of a method with this name on any object.
 pub(super) fn method_effect(name: &str) -> Option<StaticEffect> {
     use StaticEffect::{Clock, Files};
     Some(match name {
@@ -209,59 +212,60 @@ pub(super) fn method_effect(name: &str) -> Option<StaticEffect> {
     })
 }
 
-/// A generator that the whole program shares, so that seeding it matters to all draws.
+/// A global random number generator: its seed determines all draws of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shared {
+pub(super) enum SharedGenerator {
     Python,
     Numpy,
 }
 
-/// What a path has to do with chance.
+/// What a call of a path does with random number generators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Chance {
-    /// Seeds a shared generator.
-    Seeds(Shared),
-    /// Draws from a shared generator.
-    Draws(Shared),
-    /// Makes a generator that is seeded by its first argument, or by the system without one.
-    Makes,
-    /// Asks the system: no seed helps.
-    Fresh,
-    /// Neither.
+pub(super) enum RandomOperation {
+    /// Seeds a global generator.
+    Seed(SharedGenerator),
+    /// Draws from a global generator.
+    Draw(SharedGenerator),
+    /// Creates a generator that is seeded by the first argument, or by the system if there is none.
+    CreateGenerator,
+    /// Draws from the system: no seed determines the result.
+    SystemEntropy,
+    /// Nothing.
     None,
 }
 
-pub(super) fn chance(path: &[&str]) -> Chance {
+/// Returns what a call of this path does with random number generators.
+pub(super) fn random_operation(path: &[&str]) -> RandomOperation {
     match path {
-        ["random", "seed"] => Chance::Seeds(Shared::Python),
-        ["random", "Random"] => Chance::Makes,
+        ["random", "seed"] => RandomOperation::Seed(SharedGenerator::Python),
+        ["random", "Random"] => RandomOperation::CreateGenerator,
         ["random", "SystemRandom", ..] | ["secrets", _, ..] | ["os" | "posix", "urandom" | "getrandom"] => {
-            Chance::Fresh
+            RandomOperation::SystemEntropy
         }
-        ["random", "setstate" | "getstate", ..] => Chance::Fresh,
-        ["random", _, ..] => Chance::Draws(Shared::Python),
-        ["uuid", "uuid1" | "uuid4" | "uuid6" | "uuid7", ..] => Chance::Fresh,
-        ["numpy", "random", "seed"] => Chance::Seeds(Shared::Numpy),
+        ["random", "setstate" | "getstate", ..] => RandomOperation::SystemEntropy,
+        ["random", _, ..] => RandomOperation::Draw(SharedGenerator::Python),
+        ["uuid", "uuid1" | "uuid4" | "uuid6" | "uuid7", ..] => RandomOperation::SystemEntropy,
+        ["numpy", "random", "seed"] => RandomOperation::Seed(SharedGenerator::Numpy),
         [
             "numpy",
             "random",
             "default_rng" | "RandomState" | "SeedSequence" | "PCG64" | "MT19937" | "Philox" | "SFC64" | "PCG64DXSM",
-        ] => Chance::Makes,
-        // It is given a bit generator, which tells.
-        ["numpy", "random", "Generator"] => Chance::None,
-        ["numpy", "random", _, ..] => Chance::Draws(Shared::Numpy),
+        ] => RandomOperation::CreateGenerator,
+        // The bit generator that is passed to it is checked instead.
+        ["numpy", "random", "Generator"] => RandomOperation::None,
+        ["numpy", "random", _, ..] => RandomOperation::Draw(SharedGenerator::Numpy),
         ["torch", "rand" | "randn" | "randint" | "randperm" | "normal" | "bernoulli" | "multinomial", ..] => {
-            Chance::Fresh
+            RandomOperation::SystemEntropy
         }
         ["tempfile", "mkstemp" | "mkdtemp" | "NamedTemporaryFile" | "TemporaryDirectory" | "mktemp", ..] => {
-            Chance::Fresh
+            RandomOperation::SystemEntropy
         }
-        ["Crypto" | "nacl", ..] => Chance::Fresh,
-        _ => Chance::None,
+        ["Crypto" | "nacl", ..] => RandomOperation::SystemEntropy,
+        _ => RandomOperation::None,
     }
 }
 
-/// Magics that run commands of the system. `sandboxes/python/lists.json` has the same.
+/// Magics that run shell commands. The same list is in `sandboxes/python/lists.json`.
 const SHELL_MAGICS: [&str; 20] = [
     "pip",
     "conda",
@@ -285,15 +289,15 @@ const SHELL_MAGICS: [&str; 20] = [
     "man",
 ];
 
-/// Returns whether a magic runs commands of the system.
+/// Returns whether a magic runs shell commands.
 pub(super) fn is_shell_magic(name: &str) -> bool {
     SHELL_MAGICS.contains(&name)
 }
 
 #[cfg(test)]
-mod shell_magics {
+mod tests {
     #[test]
-    fn those_of_the_analysis_are_those_of_the_python_inside() {
+    fn the_shell_magics_equal_those_of_the_python_in_the_sandboxes() {
         let lists: serde_json::Value =
             serde_json::from_str(include_str!("../../../../../sandboxes/python/lists.json")).unwrap();
         assert_eq!(lists["shell_magics"], serde_json::json!(super::SHELL_MAGICS));

@@ -1,4 +1,4 @@
-//! What a run may have left behind that ended at an import.
+//! The side effects of a program up to an import that failed.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use ruff_python_parser::{Mode, ParseOptions, Parsed};
 use ruff_text_size::Ranged as _;
 use switchtower_contract::Program;
 
-use super::cell::Cell;
+use super::cell::NotebookCell;
 use super::depth::{self, Depth};
 use super::imports::Imports;
 use super::modules;
@@ -15,45 +15,45 @@ use super::survey::Survey;
 use super::{Lines, catch_panic, module_of_file, side_effects};
 use crate::request::SideEffects;
 
-/// What a program may have left behind that ended with an exception at this line, where the line is an import at the top
-/// level of the program: only what stands before it has run. Anything else may have done all that the program can do.
+/// Returns the side effects that a program may have had when an exception ended it at `line` (from 1). If the line is
+/// an import at the top level, only the code before the import has run; otherwise the result is [`SideEffects::World`].
 pub(in crate::analyse) fn side_effects_before_import(program: &Program, line: u32) -> SideEffects {
     let source = program.source.as_str();
-    let is_plain = !source.contains('\0') && Cell::of(source).python == source;
-    if !is_plain || !matches!(depth::of(source), Depth::Shallow) {
+    let is_plain = !source.contains('\0') && NotebookCell::parse(source).python == source;
+    if !is_plain || !matches!(depth::measure(source), Depth::Shallow) {
         return SideEffects::World;
     }
     let own: BTreeSet<&str> = program.files.iter().filter_map(|file| module_of_file(&file.path)).collect();
-    let of_text = catch_panic(|| before(source, line, &own)).unwrap_or(SideEffects::World);
-    if program.files.is_empty() { of_text } else { of_text.max(SideEffects::Sandbox) }
+    let from_text = catch_panic(|| of_prefix(source, line, &own)).unwrap_or(SideEffects::World);
+    if program.files.is_empty() { from_text } else { from_text.max(SideEffects::Sandbox) }
 }
 
-fn before(source: &str, line: u32, own: &BTreeSet<&str>) -> SideEffects {
+fn of_prefix(source: &str, line: u32, own: &BTreeSet<&str>) -> SideEffects {
     let parsed = ruff_python_parser::parse_unchecked(source, ParseOptions::from(Mode::Ipython));
     let Some(parsed) = parsed.try_into_module() else { return SideEffects::World };
     if !parsed.errors().is_empty() {
         return SideEffects::World;
     }
-    let lines = Lines::of(source);
-    let Some(body) = body_before(&parsed, line, &lines) else { return SideEffects::World };
-    let imports = Imports::of(body);
-    let survey = Survey::of(body, &imports);
-    // What is among its own files runs the program's own code when it is imported.
-    if imports.modules.iter().any(|named| own.contains(modules::top(named.module))) {
+    let lines = Lines::new(source);
+    let Some(body) = statements_before_import(&parsed, line, &lines) else { return SideEffects::World };
+    let imports = Imports::collect(body);
+    let survey = Survey::collect(body, &imports);
+    // Importing a module from the program's own files runs code that is not analysed.
+    if imports.modules.iter().any(|imported| own.contains(modules::top(imported.module))) {
         return SideEffects::World;
     }
-    side_effects::of_prefix(&imports, &survey)
+    side_effects::estimate_of_prefix(&imports, &survey)
 }
 
-/// The statements before the import at this line; none where there is no import at the top level.
-fn body_before<'a>(parsed: &'a Parsed<ModModule>, line: u32, lines: &Lines) -> Option<&'a [Stmt]> {
+/// Returns the statements before the import at this line, or `None` if the line is not exactly one top-level import.
+fn statements_before_import<'a>(parsed: &'a Parsed<ModModule>, line: u32, lines: &Lines) -> Option<&'a [Stmt]> {
     let body: &[Stmt] = &parsed.syntax().body;
-    let is_there = |statement: &Stmt| {
+    let covers_line = |statement: &Stmt| {
         let range = statement.range();
         (lines.line(range.start())..=lines.line(range.end())).contains(&line)
     };
-    // Two statements on one line cannot be told apart.
-    let mut at_line = body.iter().enumerate().filter(|(_, statement)| is_there(statement));
+    // If the line has several statements, it is unknown which of them failed.
+    let mut at_line = body.iter().enumerate().filter(|(_, statement)| covers_line(statement));
     let (at, statement) = at_line.next()?;
     let is_import = matches!(statement, Stmt::Import(_) | Stmt::ImportFrom(_));
     (is_import && at_line.next().is_none()).then(|| &body[..at])
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_has_been_done_before_the_first_imports() {
+    fn the_first_imports_of_a_program_have_no_side_effects() {
         assert_eq!(before("import lightgbm\nopen('x', 'w')", 1), SideEffects::None);
         assert_eq!(
             before("\"\"\"Text.\"\"\"\nimport numpy as np\nimport lightgbm as lgb\nlgb.train()", 3),
@@ -85,14 +85,14 @@ mod tests {
     }
 
     #[test]
-    fn what_may_have_been_done_before_an_import_counts() {
+    fn code_before_an_import_that_may_have_side_effects_counts_as_the_world() {
         for (source, line) in [
             ("import requests\nrequests.post('https://x.org')\nimport lightgbm", 3),
             ("import unknown_to_us\nimport lightgbm", 2),
             ("!curl x.org\nimport lightgbm", 2),
             ("import os\nos.system('x')\nimport lightgbm", 3),
             ("from requests import *\nimport lightgbm", 2),
-            // Not at the top level, so that something behind it may have run before it.
+            // Not at the top level: code below the import may have run before it.
             ("import requests\nfor x in range(2):\n    if x:\n        import lightgbm\n    requests.get('u')", 4),
             ("def f():\n    import lightgbm\nf()", 2),
             ("import a; import b", 1),

@@ -1,41 +1,48 @@
-//! What running a program may leave behind, as far as its text shows.
+//! The side effects that a run of a program may have.
 //!
-//! Strict on one side only: whatever is not known to stay inside counts as reaching the world. It goes by what a program
-//! names. A module that is not known to be harmless, a name or an attribute by which interpreters are left (`getattr`,
-//! `__subclasses__`, `os`, `system`), code that makes code: each of them ends the proof.
+//! Conservative: a program that is not known to stay inside its sandbox counts as having effects on the world. The
+//! estimate is based on the names in the source: an unknown module, a name or attribute that gives access to arbitrary
+//! objects (`getattr`, `__subclasses__`, `os`, `system`), or dynamically created code results in
+//! [`SideEffects::World`].
 
 use super::imports::{ImportedModule, Imports};
-use super::modules::{Field, field, top};
+use super::modules::{Domain, domain, top};
 use super::survey::Survey;
 use crate::analyse::profile::StaticEffect;
 use crate::request::SideEffects;
 
-pub(super) fn of(imports: &Imports<'_>, survey: &Survey<'_>) -> SideEffects {
-    let named = imports.modules.iter().map(|named| named.module);
-    of_known(imports, survey, named.chain(dynamic(survey)).all(is_harmless))
+/// Returns the side effects that a run of the whole program may have.
+pub(super) fn estimate(imports: &Imports<'_>, survey: &Survey<'_>) -> SideEffects {
+    let imported = imports.modules.iter().map(|imported| imported.module);
+    combine(imports, survey, imported.chain(dynamic_modules(survey)).all(is_harmless))
 }
 
-/// As [`of`], for the beginning of a program: a module that it imports and does not use there has only been loaded.
-pub(super) fn of_prefix(imports: &Imports<'_>, survey: &Survey<'_>) -> SideEffects {
-    let named = imports.modules.iter();
-    let is_known =
-        |named: &ImportedModule<'_>| is_harmless(named.module) || !named.used.get() && loads_quietly(named.module);
-    of_known(imports, survey, named.into_iter().all(is_known) && dynamic(survey).all(is_harmless))
+/// Returns the side effects of the beginning of a program, like [`estimate`]. A module that is imported but not used
+/// there has only been loaded.
+pub(super) fn estimate_of_prefix(imports: &Imports<'_>, survey: &Survey<'_>) -> SideEffects {
+    let imported = imports.modules.iter();
+    let is_known = |imported: &ImportedModule<'_>| {
+        is_harmless(imported.module) || !imported.used.get() && is_harmless_to_load(imported.module)
+    };
+    combine(imports, survey, imported.into_iter().all(is_known) && dynamic_modules(survey).all(is_harmless))
 }
 
-fn dynamic<'a>(survey: &'a Survey<'_>) -> impl Iterator<Item = &'a str> {
-    survey.dynamic.iter().map(|(module, _)| *module)
+fn dynamic_modules<'a>(survey: &'a Survey<'_>) -> impl Iterator<Item = &'a str> {
+    survey.dynamic_imports.iter().map(|(module, _)| *module)
 }
 
-/// `known`: every module that it uses is one of which more is known than its name.
-fn of_known(imports: &Imports<'_>, survey: &Survey<'_>, known: bool) -> SideEffects {
+/// Combines the effects of a program. `all_modules_known` is false if it uses a module that may have unknown effects.
+fn combine(imports: &Imports<'_>, survey: &Survey<'_>, all_modules_known: bool) -> SideEffects {
     use StaticEffect::{Files, Magic, Network, Processes, Shell, Threads};
     let has = |effect: StaticEffect| survey.effects[effect as usize].is_some();
-    let leaves = survey.dynamic_code.value > 0.0 || survey.inner.is_some() || survey.way_out || survey.opens > 0;
-    if !known
-        || leaves
-        || imports.starred
-        || imports.torn.is_some()
+    let is_dynamic = survey.dynamic_code.value > 0.0
+        || survey.interpreter_access.is_some()
+        || survey.dynamic_access
+        || survey.uncalled_opens > 0;
+    if !all_modules_known
+        || is_dynamic
+        || imports.has_star_import
+        || imports.ambiguous_name.is_some()
         || [Network, Processes, Shell, Magic].into_iter().any(has)
     {
         SideEffects::World
@@ -46,10 +53,10 @@ fn of_known(imports: &Imports<'_>, survey: &Survey<'_>, known: bool) -> SideEffe
     }
 }
 
-/// A package that everybody knows, or a part of Python: to load it does nothing in the world. `antigravity` opens a
-/// browser, and what is not known may do anything.
-fn loads_quietly(module: &str) -> bool {
-    field(module) != Field::Plain
+/// Returns whether importing a module has no side effects: true for well-known packages and parts of the standard
+/// library, but not for `antigravity`, which opens a browser, or for unknown modules.
+fn is_harmless_to_load(module: &str) -> bool {
+    domain(module) != Domain::General
         || matches!(
             top(module),
             "configparser"
@@ -84,7 +91,8 @@ fn loads_quietly(module: &str) -> bool {
         )
 }
 
-/// A module whose members reach the world only by the paths that are known as effects.
+/// Returns whether the members of a module have no side effects other than those of the paths that are known as
+/// effects.
 fn is_harmless(module: &str) -> bool {
     matches!(
         top(module),
@@ -96,7 +104,7 @@ fn is_harmless(module: &str) -> bool {
             | "sqlite3" | "statistics" | "string" | "struct" | "sys" | "tempfile" | "textwrap" | "threading" | "time"
             | "timeit" | "traceback" | "types" | "typing" | "unicodedata" | "uuid" | "warnings" | "weakref"
             | "zipfile" | "zlib" | "zoneinfo"
-            // The packages that agents compute with.
+            // Scientific packages.
             | "numpy" | "numpy_financial" | "pandas" | "scipy" | "sympy" | "mpmath" | "statsmodels" | "networkx"
             | "matplotlib" | "mpl_toolkits" | "seaborn" | "plotly" | "PIL" | "sklearn" | "openpyxl" | "xlrd" | "Bio"
             | "dateutil" | "pytz" | "tabulate" | "bs4"

@@ -1,172 +1,189 @@
-//! What calls and reads of known names say.
+//! The effects of calls and of reads of known names.
 
 use ruff_python_ast::visitor::Visitor;
 use ruff_python_ast::{Expr, ExprCall};
 use ruff_text_size::{Ranged, TextSize};
 
 use super::Survey;
-use super::forms::{is_number, is_seed, literal};
-use crate::analyse::profile::{Reach, StaticEffect};
-use crate::analyse::python::modules::{self, Chance};
+use super::forms::{has_literal_seed, is_number_literal, string_literal};
+use crate::analyse::profile::{FileScope, StaticEffect};
+use crate::analyse::python::modules::{self, RandomOperation};
+use crate::analyse::python::random::{Execution, Scope};
 use crate::analyse::python::{arrays, files, imports};
 
 impl<'a> Survey<'a> {
-    /// A path is read, with or without being called.
-    pub(super) fn read(&mut self, path: &[&str], at: TextSize) {
+    /// Records a read of a path.
+    pub(super) fn add_read(&mut self, path: &[&str], at: TextSize) {
         match path {
             [] | [_] => return,
-            ["sys", "stdin", ..] => self.reads_input(at),
+            ["sys", "stdin", ..] => self.add_input_read(at),
             _ => {}
         }
         if let Some(effect) = modules::effect(path) {
             if effect != StaticEffect::Files {
-                self.saw(effect, at);
+                self.add_effect(effect, at);
             } else if self.effects[StaticEffect::Files as usize].is_none() {
-                self.file(Reach::Unseen, at);
+                self.add_file(FileScope::Unseen, at);
             }
         }
-        match modules::chance(path) {
-            Chance::Fresh => self.draws.fresh(at),
-            Chance::Draws(shared) => self.draws.draw(shared, at, !self.inside.is_empty()),
-            // Not called here, so nobody knows with what.
-            Chance::Seeds(_) | Chance::Makes => self.draws.fresh(at),
-            Chance::None => {}
+        match modules::random_operation(path) {
+            RandomOperation::SystemEntropy => self.random_draws.draw_system_entropy(at),
+            RandomOperation::Draw(shared) => self.random_draws.draw(shared, at, self.scope()),
+            // It is not called here, so its arguments are unknown.
+            RandomOperation::Seed(_) | RandomOperation::CreateGenerator => self.random_draws.draw_system_entropy(at),
+            RandomOperation::None => {}
         }
     }
 
-    /// A path is called.
-    pub(super) fn called(&mut self, path: &[&str], call: &'a ExprCall) {
+    /// Records a call of a path.
+    pub(super) fn add_path_call(&mut self, path: &[&str], call: &'a ExprCall) {
         let at = call.start();
-        match modules::chance(path) {
-            Chance::Seeds(shared) if is_seed(call) => {
-                // Its arguments are evaluated before it seeds.
-                self.draws.seed(shared, call.end(), self.certain.contains(&at));
+        match modules::random_operation(path) {
+            RandomOperation::Seed(shared) if has_literal_seed(call) => {
+                // The arguments are evaluated before the generator is seeded.
+                self.random_draws.seed(shared, call.end(), self.execution(at));
             }
-            Chance::Makes if is_seed(call) => {}
+            RandomOperation::CreateGenerator if has_literal_seed(call) => {}
             _ if modules::effect(path) == Some(StaticEffect::Files) => {
-                let place = files::place(call.arguments.args.first());
-                self.reached(place, at);
-                if modules::chance(path) == Chance::Fresh {
-                    self.draws.fresh(at);
+                let target = files::target(call.arguments.args.first());
+                self.add_file_target(target, at);
+                if modules::random_operation(path) == RandomOperation::SystemEntropy {
+                    self.random_draws.draw_system_entropy(at);
                 }
             }
-            _ => self.read(path, at),
+            _ => self.add_read(path, at),
         }
-        self.makes(arrays::elements(path, call, &self.bounds), at);
+        self.add_array(arrays::elements(path, call, &self.bounds), at);
         match path {
             ["math", "factorial" | "comb" | "perm", ..] => {
                 let size = call.arguments.args.first().and_then(|size| self.bounds.number(size));
-                self.allocation.raise(size.unwrap_or(0.0), at);
+                self.allocation.raise_to(size.unwrap_or(0.0), at);
             }
-            ["matplotlib" | "seaborn" | "plotly", _, ..] => self.drawing.more(at),
+            ["matplotlib" | "seaborn" | "plotly", _, ..] => self.plotting_calls.increment(at),
             ["itertools", "permutations" | "product" | "combinations", ..] => {
-                let rounds = self.bounds.selections(path[1], call);
-                self.iterations.raise(rounds * self.rounds, at);
+                let iterations = self.bounds.selections(path[1], call);
+                self.iterations.raise_to(iterations * self.enclosing_iterations, at);
             }
-            ["collections", "namedtuple"] => self.own.named_tuple(call),
+            ["collections", "namedtuple"] => self.definitions.add_named_tuple(call),
             ["importlib", "import_module"] => {
-                self.dynamic.extend(call.arguments.args.first().and_then(literal).map(|module| (module, at)));
+                self.dynamic_imports
+                    .extend(call.arguments.args.first().and_then(string_literal).map(|module| (module, at)));
             }
             _ => {}
         }
     }
 
-    /// An array of this many elements is made.
-    pub(super) fn makes(&mut self, elements: Option<f64>, at: TextSize) {
+    /// Records the creation of an array with this number of elements.
+    pub(super) fn add_array(&mut self, elements: Option<f64>, at: TextSize) {
         if let Some(elements) = elements {
-            self.allocation.raise(elements, at);
+            self.allocation.raise_to(elements, at);
             self.elements += elements;
         }
     }
 
-    pub(super) fn reads_input(&mut self, at: TextSize) {
-        self.input = Some(self.input.map_or(at, |before| before.min(at)));
+    /// Returns whether a call at this position certainly runs.
+    fn execution(&self, at: TextSize) -> Execution {
+        if self.certain_calls.contains(&at) { Execution::Certain } else { Execution::Possible }
     }
 
-    pub(super) fn file(&mut self, reach: Reach, at: TextSize) {
-        self.files = self.files.max(reach);
-        self.saw(StaticEffect::Files, at);
+    /// Returns whether the node that is being visited is in a function.
+    pub(super) fn scope(&self) -> Scope {
+        if self.enclosing_functions.is_empty() { Scope::Module } else { Scope::Function }
     }
 
-    pub(super) fn reached(&mut self, place: files::Place, at: TextSize) {
-        match place {
-            files::Place::Nowhere => {}
-            files::Place::Network => self.saw(StaticEffect::Network, at),
-            files::Place::File(reach) => self.file(reach, at),
+    pub(super) fn add_input_read(&mut self, at: TextSize) {
+        self.input_read = Some(self.input_read.map_or(at, |before| before.min(at)));
+    }
+
+    pub(super) fn add_file(&mut self, scope: FileScope, at: TextSize) {
+        self.files = self.files.max(scope);
+        self.add_effect(StaticEffect::Files, at);
+    }
+
+    pub(super) fn add_file_target(&mut self, target: files::FileTarget, at: TextSize) {
+        match target {
+            files::FileTarget::Memory => {}
+            files::FileTarget::Network => self.add_effect(StaticEffect::Network, at),
+            files::FileTarget::File(scope) => self.add_file(scope, at),
         }
     }
 
-    pub(super) fn builtin(&mut self, name: &'a str, call: &'a ExprCall) {
+    pub(super) fn add_name_call(&mut self, name: &'a str, call: &'a ExprCall) {
         let at = call.start();
         match name {
             "open" => {
-                self.opens -= 1;
-                self.reached(files::place(call.arguments.args.first()), at);
+                self.uncalled_opens -= 1;
+                self.add_file_target(files::target(call.arguments.args.first()), at);
             }
             "range" => {
-                let rounds = self.bounds.range(call).unwrap_or(0.0);
-                self.iterations.raise(rounds * self.rounds, at);
+                let iterations = self.bounds.range(call).unwrap_or(0.0);
+                self.iterations.raise_to(iterations * self.enclosing_iterations, at);
             }
-            "exec" | "eval" | "compile" => self.dynamic_code.more(at),
+            "exec" | "eval" | "compile" => self.dynamic_code.increment(at),
             "__import__" => {
-                self.dynamic.extend(call.arguments.args.first().and_then(literal).map(|module| (module, at)));
+                self.dynamic_imports
+                    .extend(call.arguments.args.first().and_then(string_literal).map(|module| (module, at)));
             }
-            "display" if !self.own.bound.contains(name) => self.saw(StaticEffect::Display, at),
+            "display" if !self.definitions.bound.contains(name) => self.add_effect(StaticEffect::Display, at),
             _ => {}
         }
-        if self.inside.contains(&name) {
-            self.recursion.more(at);
+        if self.enclosing_functions.contains(&name) {
+            self.recursion.increment(at);
         }
     }
 
-    pub(super) fn method(&mut self, name: &'a str, receiver: &'a Expr, call: &'a ExprCall) {
+    pub(super) fn add_method_call(&mut self, name: &'a str, receiver: &'a Expr, call: &'a ExprCall) {
         let at = call.start();
         match name {
-            "fit" | "fit_transform" | "fit_predict" | "backward" | "train" | "partial_fit" => self.training.more(at),
-            "plot" | "hist" | "scatter" | "bar" | "boxplot" | "savefig" | "set_title" | "imshow" => {
-                self.drawing.more(at);
+            "fit" | "fit_transform" | "fit_predict" | "backward" | "train" | "partial_fit" => {
+                self.training_calls.increment(at)
             }
-            "show" if call.arguments.args.is_empty() => self.saw(StaticEffect::Display, at),
+            "plot" | "hist" | "scatter" | "bar" | "boxplot" | "savefig" | "set_title" | "imshow" => {
+                self.plotting_calls.increment(at);
+            }
+            "show" if call.arguments.args.is_empty() => self.add_effect(StaticEffect::Display, at),
             "sample" | "rvs"
-                if !call.arguments.find_keyword("random_state").is_some_and(|seed| is_number(&seed.value)) =>
+                if !call.arguments.find_keyword("random_state").is_some_and(|seed| is_number_literal(&seed.value)) =>
             {
-                self.draws.fresh(at);
+                self.random_draws.draw_system_entropy(at);
             }
             _ => {}
         }
-        self.makes(arrays::drawn(name, call, &self.bounds), at);
+        self.add_array(arrays::drawn_elements(name, call, &self.bounds), at);
         match modules::method_effect(name) {
             Some(StaticEffect::Files) if name.starts_with("to_") => {
                 if let Some(target) = call.arguments.args.first() {
-                    self.reached(files::place(Some(target)), at);
+                    self.add_file_target(files::target(Some(target)), at);
                 }
             }
             Some(StaticEffect::Files) if name == "savefig" => {
-                self.reached(files::place(call.arguments.args.first()), at);
+                self.add_file_target(files::target(call.arguments.args.first()), at);
             }
-            Some(StaticEffect::Files) => self.reached(files::place(Some(receiver)), at),
-            Some(effect) => self.saw(effect, at),
+            Some(StaticEffect::Files) => self.add_file_target(files::target(Some(receiver)), at),
+            Some(effect) => self.add_effect(effect, at),
             None => {}
         }
-        if self.inside.contains(&name) && matches!(receiver, Expr::Name(own) if own.id == "self" || own.id == "cls") {
-            self.recursion.more(at);
+        if self.enclosing_functions.contains(&name)
+            && matches!(receiver, Expr::Name(own) if own.id == "self" || own.id == "cls")
+        {
+            self.recursion.increment(at);
         }
     }
 
-    pub(super) fn call(&mut self, call: &'a ExprCall) {
+    pub(super) fn visit_call(&mut self, call: &'a ExprCall) {
         self.calls += 1.0;
-        if let Some(path) = self.imports.path(&call.func) {
-            self.passes(path.segments());
-            self.called(path.segments(), call);
-            self.root(&call.func);
+        if let Some(path) = self.imports.resolve(&call.func) {
+            self.check_path(path.segments());
+            self.add_path_call(path.segments(), call);
+            self.add_dynamic_import_of(&call.func);
         } else {
             match &*call.func {
                 Expr::Name(name) => {
-                    self.builtin(name.id.as_str(), call);
+                    self.add_name_call(name.id.as_str(), call);
                     self.visit_expr(&call.func);
                 }
                 Expr::Attribute(attribute) => {
-                    self.method(attribute.attr.as_str(), &attribute.value, call);
+                    self.add_method_call(attribute.attr.as_str(), &attribute.value, call);
                     self.visit_expr(&attribute.value);
                 }
                 other => self.visit_expr(other),
@@ -175,17 +192,17 @@ impl<'a> Survey<'a> {
         self.visit_arguments(&call.arguments);
     }
 
-    /// What a path that was followed begins with may be an import by a call.
-    pub(super) fn root(&mut self, expr: &'a Expr) {
+    /// Records the dynamic import that a path begins with, if it does.
+    pub(super) fn add_dynamic_import_of(&mut self, expr: &'a Expr) {
         let mut expr = expr;
         while let Expr::Attribute(attribute) = expr {
             expr = &attribute.value;
         }
         if let Expr::Call(call) = expr {
-            if let Some(module) = imports::dynamic(expr) {
-                self.dynamic.push((module, call.start()));
+            if let Some(module) = imports::dynamic_import(expr) {
+                self.dynamic_imports.push((module, call.start()));
             } else if let Some(object) = call.arguments.args.first() {
-                self.root(object);
+                self.add_dynamic_import_of(object);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Forms that mean something by their shape alone.
+//! Syntactic forms that are recognised without context.
 
 use std::collections::BTreeSet;
 
@@ -10,21 +10,21 @@ pub(super) fn same_name(one: &Expr, other: &Expr) -> bool {
     matches!((one, other), (Expr::Name(one), Expr::Name(other)) if one.id == other.id)
 }
 
-pub(super) fn literal(expr: &Expr) -> Option<&str> {
+pub(super) fn string_literal(expr: &Expr) -> Option<&str> {
     match expr {
         Expr::StringLiteral(literal) => Some(literal.value.to_str()),
         _ => None,
     }
 }
 
-/// A number that stands in the source.
-pub(in crate::analyse::python) fn is_number(expr: &Expr) -> bool {
+/// Returns whether an expression is a number literal.
+pub(in crate::analyse::python) fn is_number_literal(expr: &Expr) -> bool {
     matches!(expr, Expr::NumberLiteral(_))
 }
 
-/// Seeded by a literal that is not `None`.
-pub(super) fn is_seed(call: &ExprCall) -> bool {
-    fn fixes(expr: &Expr) -> bool {
+/// Returns whether the seed of a call is a literal other than `None`.
+pub(super) fn has_literal_seed(call: &ExprCall) -> bool {
+    fn is_fixed_seed(expr: &Expr) -> bool {
         match expr {
             Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::BytesLiteral(_) => true,
             Expr::UnaryOp(unary) => matches!(&*unary.operand, Expr::NumberLiteral(_)),
@@ -34,10 +34,10 @@ pub(super) fn is_seed(call: &ExprCall) -> bool {
     let named = || {
         call.arguments.keywords.iter().find(|key| key.arg.as_ref().is_some_and(|name| name.as_str().ends_with("seed")))
     };
-    call.arguments.args.first().or_else(|| named().map(|key| &key.value)).is_some_and(fixes)
+    call.arguments.args.first().or_else(|| named().map(|key| &key.value)).is_some_and(is_fixed_seed)
 }
 
-pub(super) fn is_true(test: &Expr) -> bool {
+pub(super) fn is_always_true(test: &Expr) -> bool {
     match test {
         Expr::BooleanLiteral(literal) => literal.value,
         Expr::NumberLiteral(literal) => !matches!(&literal.value, Number::Int(int) if int.as_u8() == Some(0)),
@@ -45,9 +45,9 @@ pub(super) fn is_true(test: &Expr) -> bool {
     }
 }
 
-/// Where the calls begin that run once and in the order of the lines, if the program comes that far: a statement of the
-/// module that is nothing but a call, or one directly under `if __name__ == "__main__":`. Whatever else holds a call, an
-/// expression, a branch, a loop, a block that is entered or tried, a definition, may leave it out or run it later.
+/// Returns the start positions of the calls that run exactly once and in the order of the lines, unless the program
+/// ends before: expression statements of the module, and of a block directly under `if __name__ == "__main__":`. A call
+/// inside a larger expression, a branch, a loop, a `with` or `try` block, or a definition may be skipped or run later.
 pub(super) fn certain_calls(body: &[Stmt]) -> BTreeSet<TextSize> {
     fn call(statement: &Stmt) -> Option<TextSize> {
         match statement {
@@ -65,8 +65,8 @@ pub(super) fn certain_calls(body: &[Stmt]) -> BTreeSet<TextSize> {
     calls
 }
 
-/// The names of all functions and classes of a program.
-pub(super) fn defined(body: &[Stmt]) -> BTreeSet<&str> {
+/// Returns the names of all functions and classes of a program.
+pub(super) fn defined_names(body: &[Stmt]) -> BTreeSet<&str> {
     #[derive(Default)]
     struct Defined<'a>(BTreeSet<&'a str>);
 
@@ -80,7 +80,7 @@ pub(super) fn defined(body: &[Stmt]) -> BTreeSet<&str> {
             visitor::walk_stmt(self, statement);
         }
 
-        // No statement stands in an expression.
+        // Expressions contain no statements.
         fn visit_expr(&mut self, _expr: &'a Expr) {}
     }
 
@@ -96,22 +96,23 @@ fn is_main(test: &Expr) -> bool {
         && matches!(&*compare.comparators, [Expr::StringLiteral(main)] if main.value.to_str() == "__main__")
 }
 
-/// True where something in a loop's body may end the loop. `within` counts the loops in between, whose own `break` ends
-/// only them.
-pub(super) fn leaves(body: &[Stmt], within: usize) -> bool {
+/// Returns whether a statement in the body of a loop may exit the loop. `inner_loops` is the number of loops in
+/// between: a `break` exits only the innermost.
+pub(super) fn may_exit_loop(body: &[Stmt], inner_loops: usize) -> bool {
     body.iter().any(|statement| match statement {
-        Stmt::Break(_) => within == 0,
+        Stmt::Break(_) => inner_loops == 0,
         Stmt::Return(_) | Stmt::Raise(_) => true,
         Stmt::If(branch) => {
-            leaves(&branch.body, within) || branch.elif_else_clauses.iter().any(|clause| leaves(&clause.body, within))
+            may_exit_loop(&branch.body, inner_loops)
+                || branch.elif_else_clauses.iter().any(|clause| may_exit_loop(&clause.body, inner_loops))
         }
-        Stmt::For(each) => leaves(&each.body, within + 1) || leaves(&each.orelse, within),
-        Stmt::While(each) => leaves(&each.body, within + 1) || leaves(&each.orelse, within),
-        Stmt::With(with) => leaves(&with.body, within),
-        // Its exceptions leave too, so the loop is given the benefit of the doubt.
+        Stmt::For(each) => may_exit_loop(&each.body, inner_loops + 1) || may_exit_loop(&each.orelse, inner_loops),
+        Stmt::While(each) => may_exit_loop(&each.body, inner_loops + 1) || may_exit_loop(&each.orelse, inner_loops),
+        Stmt::With(with) => may_exit_loop(&with.body, inner_loops),
+        // An exception may exit the loop.
         Stmt::Try(_) => true,
-        Stmt::Match(matched) => matched.cases.iter().any(|case| leaves(&case.body, within)),
-        // Any call can raise; only those that mean to end the program count.
+        Stmt::Match(matched) => matched.cases.iter().any(|case| may_exit_loop(&case.body, inner_loops)),
+        // Any call can raise an exception; only those that are likely to end the loop count.
         Stmt::Expr(expr) => match &*expr.value {
             Expr::Call(call) => match &*call.func {
                 Expr::Name(name) => matches!(name.id.as_str(), "exit" | "quit" | "next" | "input"),

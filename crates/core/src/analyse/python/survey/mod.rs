@@ -1,4 +1,4 @@
-//! One walk over the syntax tree that gathers what there is to see: effects, loops, sizes, chance.
+//! One walk over the syntax tree that collects effects, loops, sizes, definitions and uses of randomness.
 
 use std::collections::BTreeSet;
 
@@ -11,32 +11,34 @@ use ruff_text_size::{Ranged, TextSize};
 mod calls;
 mod forms;
 
-pub(super) use self::forms::is_number;
-use self::forms::{certain_calls, defined, is_true, leaves, same_name};
+pub(super) use self::forms::is_number_literal;
+use self::forms::{certain_calls, defined_names, is_always_true, may_exit_loop, same_name};
 use super::bounds::Bounds;
 use super::definitions::Definitions;
 use super::dynamic_access;
 use super::imports::Imports;
 use super::modules;
-use super::random::Draws;
-use super::verdict::hazard::{gives_a_set, shows_the_interpreter};
-use crate::analyse::profile::{Reach, StaticEffect};
+use super::random::{RandomDraws, Scope};
+use super::verdict::hazard::{exposes_interpreter, produces_set};
+use crate::analyse::profile::{FileScope, StaticEffect};
 
-/// The largest of something, and where it was.
+/// A count or a maximum, and the position at which it was found.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Peak {
+pub(super) struct Metric {
     pub value: f64,
     pub at: TextSize,
 }
 
-impl Peak {
-    fn raise(&mut self, value: f64, at: TextSize) {
+impl Metric {
+    /// Raises a maximum to `value`, if that is larger.
+    fn raise_to(&mut self, value: f64, at: TextSize) {
         if value > self.value {
             *self = Self { value, at };
         }
     }
 
-    fn more(&mut self, at: TextSize) {
+    /// Adds one to a count. The position is that of the first occurrence.
+    fn increment(&mut self, at: TextSize) {
         if self.value == 0.0 {
             self.at = at;
         }
@@ -44,122 +46,127 @@ impl Peak {
     }
 }
 
+/// What the walk has collected.
 pub(super) struct Survey<'a> {
     imports: &'a Imports<'a>,
     bounds: Bounds<'a>,
-    pub draws: Draws,
+    pub random_draws: RandomDraws,
     /// Modules imported by a call with a literal name.
-    pub dynamic: Vec<(&'a str, TextSize)>,
-    /// The first sighting of each effect.
+    pub dynamic_imports: Vec<(&'a str, TextSize)>,
+    /// The first position of each effect.
     pub effects: [Option<TextSize>; StaticEffect::ALL.len()],
-    pub files: Reach,
-    /// Where the standard input is first read.
-    pub input: Option<TextSize>,
+    pub files: FileScope,
+    /// The first position at which the standard input is read.
+    pub input_read: Option<TextSize>,
 
     pub statements: f64,
     pub calls: f64,
-    pub functions: Peak,
-    pub classes: Peak,
-    pub loops: Peak,
-    pub nesting: Peak,
-    /// Rounds that literal bounds promise, nested loops multiplied.
-    pub iterations: Peak,
-    pub endless: Peak,
-    pub recursion: Peak,
-    /// Elements or bytes asked for at once.
-    pub allocation: Peak,
-    /// Elements of all arrays that are made with a literal size.
+    pub functions: Metric,
+    pub classes: Metric,
+    pub loops: Metric,
+    pub nesting: Metric,
+    /// The largest number of iterations that follows from literal bounds; those of nested loops are multiplied.
+    pub iterations: Metric,
+    pub endless_loops: Metric,
+    pub recursion: Metric,
+    /// The largest number of elements or bytes that is created at once.
+    pub allocation: Metric,
+    /// The elements of all arrays with a literal size.
     pub elements: f64,
-    pub training: Peak,
-    pub drawing: Peak,
-    pub dynamic_code: Peak,
+    pub training_calls: Metric,
+    pub plotting_calls: Metric,
+    pub dynamic_code: Metric,
     pub branches: f64,
-    /// A set is made or asked for somewhere, so that an order of hashes may show.
-    pub sets: bool,
-    /// Where it looks at frames or at the classes that the interpreter happens to have.
-    pub inner: Option<TextSize>,
-    /// It names something by which it may do what its text does not say.
-    pub way_out: bool,
-    /// Times that `open` is named beyond those that it is called.
-    pub opens: i32,
+    /// Whether the program may create a set, whose order depends on hashes.
+    pub has_sets: bool,
+    /// The first access to frames or to the interpreter's list of classes.
+    pub interpreter_access: Option<TextSize>,
+    /// Whether it may reach objects that its source does not name.
+    pub dynamic_access: bool,
+    /// The number of mentions of `open` other than calls.
+    pub uncalled_opens: i32,
 
-    /// The names that the program gives, as far as the walk has come.
-    pub own: Definitions<'a>,
-    /// The functions around this place.
-    inside: Vec<&'a str>,
-    /// This place is directly in a class.
+    /// The names that the program binds, as far as they have been visited.
+    pub definitions: Definitions<'a>,
+    /// The names of the functions around the node that is being visited.
+    enclosing_functions: Vec<&'a str>,
+    /// Whether the node that is being visited is directly in a class.
     in_class: bool,
-    depth: f64,
-    rounds: f64,
-    /// Calls that certainly run, once and in the order of the lines: statements of the module itself.
-    certain: BTreeSet<TextSize>,
-    /// Every function and class of the program, those further down included.
-    defined: BTreeSet<&'a str>,
+    /// The number of loops around the node that is being visited.
+    loop_depth: f64,
+    /// The product of the iterations of these loops.
+    enclosing_iterations: f64,
+    /// The calls that certainly run, once and in the order of the lines.
+    certain_calls: BTreeSet<TextSize>,
+    /// The names of all functions and classes of the program, including those that have not been visited yet.
+    defined_names: BTreeSet<&'a str>,
 }
 
 impl<'a> Survey<'a> {
-    pub(super) fn of(body: &'a [Stmt], imports: &'a Imports<'a>) -> Self {
+    pub(super) fn collect(body: &'a [Stmt], imports: &'a Imports<'a>) -> Self {
         let mut survey = Self {
             imports,
             bounds: Bounds::default(),
-            draws: Draws::default(),
-            dynamic: Vec::new(),
+            random_draws: RandomDraws::default(),
+            dynamic_imports: Vec::new(),
             effects: [None; StaticEffect::ALL.len()],
-            files: Reach::None,
-            input: None,
+            files: FileScope::None,
+            input_read: None,
             statements: 0.0,
             calls: 0.0,
-            functions: Peak::default(),
-            classes: Peak::default(),
-            loops: Peak::default(),
-            nesting: Peak::default(),
-            iterations: Peak::default(),
-            endless: Peak::default(),
-            recursion: Peak::default(),
-            allocation: Peak::default(),
+            functions: Metric::default(),
+            classes: Metric::default(),
+            loops: Metric::default(),
+            nesting: Metric::default(),
+            iterations: Metric::default(),
+            endless_loops: Metric::default(),
+            recursion: Metric::default(),
+            allocation: Metric::default(),
             elements: 0.0,
-            training: Peak::default(),
-            drawing: Peak::default(),
-            dynamic_code: Peak::default(),
+            training_calls: Metric::default(),
+            plotting_calls: Metric::default(),
+            dynamic_code: Metric::default(),
             branches: 0.0,
-            sets: false,
-            inner: None,
-            way_out: false,
-            opens: 0,
-            own: Definitions::default(),
-            inside: Vec::new(),
+            has_sets: false,
+            interpreter_access: None,
+            dynamic_access: false,
+            uncalled_opens: 0,
+            definitions: Definitions::default(),
+            enclosing_functions: Vec::new(),
             in_class: false,
-            depth: 0.0,
-            rounds: 1.0,
-            certain: BTreeSet::new(),
-            defined: BTreeSet::new(),
+            loop_depth: 0.0,
+            enclosing_iterations: 1.0,
+            certain_calls: BTreeSet::new(),
+            defined_names: BTreeSet::new(),
         };
-        survey.certain = certain_calls(body);
-        survey.defined = defined(body);
+        survey.certain_calls = certain_calls(body);
+        survey.defined_names = defined_names(body);
         survey.visit_body(body);
-        if let Some(at) = survey.draws.unseeded() {
-            survey.saw(StaticEffect::Randomness, at);
+        if let Some(at) = survey.random_draws.first_unseeded() {
+            survey.add_effect(StaticEffect::Randomness, at);
         }
         survey
     }
 
-    pub(super) fn saw(&mut self, effect: StaticEffect, at: TextSize) {
+    /// Records an effect at this position.
+    pub(super) fn add_effect(&mut self, effect: StaticEffect, at: TextSize) {
         let first = &mut self.effects[effect as usize];
         *first = Some(first.map_or(at, |before| before.min(at)));
     }
 
-    /// Runs the visits of a loop's body one level deeper.
-    fn looped(&mut self, rounds: f64, at: TextSize, visit: impl FnOnce(&mut Self)) {
-        let before = self.rounds;
-        self.rounds = (before * rounds.max(1.0)).min(1e300);
-        self.depth += 1.0;
-        self.nesting.raise(self.depth, at);
+    /// Visits the body of a loop with this number of iterations.
+    fn visit_loop(&mut self, iterations: f64, at: TextSize, visit: impl FnOnce(&mut Self)) {
+        let before = self.enclosing_iterations;
+        self.enclosing_iterations = (before * iterations.max(1.0)).min(1e300);
+        self.loop_depth += 1.0;
+        self.nesting.raise_to(self.loop_depth, at);
         visit(self);
-        self.depth -= 1.0;
-        self.rounds = before;
+        self.loop_depth -= 1.0;
+        self.enclosing_iterations = before;
     }
 
-    fn rounds_of(&self, iter: &Expr) -> f64 {
+    /// Returns the number of iterations over an iterable, or 1 if it is not known.
+    fn iterations_of(&self, iter: &Expr) -> f64 {
         match iter {
             Expr::Call(call) if matches!(&*call.func, Expr::Name(name) if name.id == "range") => {
                 self.bounds.range(call).unwrap_or(1.0)
@@ -177,31 +184,31 @@ impl<'a> Survey<'a> {
         };
         self.visit_expr(&first.iter);
         self.visit_expr(&first.target);
-        let rounds = self.rounds_of(&first.iter);
-        self.looped(rounds, first.start(), |survey| {
+        let iterations = self.iterations_of(&first.iter);
+        self.visit_loop(iterations, first.start(), |survey| {
             first.ifs.iter().for_each(|test| survey.visit_expr(test));
             survey.comprehension(rest, parts);
         });
     }
 
-    fn escape(&mut self, kind: IpyEscapeKind, value: &str, at: TextSize) {
+    fn add_ipython_command(&mut self, kind: IpyEscapeKind, value: &str, at: TextSize) {
         let shell = matches!(kind, IpyEscapeKind::Shell | IpyEscapeKind::ShCap)
             || value.split_whitespace().next().is_some_and(modules::is_shell_magic);
-        self.saw(if shell { StaticEffect::Shell } else { StaticEffect::Magic }, at);
+        self.add_effect(if shell { StaticEffect::Shell } else { StaticEffect::Magic }, at);
     }
 }
 
 impl Survey<'_> {
-    /// A path may lead through one module to another.
-    pub(super) fn passes(&mut self, path: &[&str]) {
-        self.way_out |= path.iter().skip(1).any(|segment| dynamic_access::attribute(segment));
+    /// Records whether a path gives access to arbitrary objects.
+    pub(super) fn check_path(&mut self, path: &[&str]) {
+        self.dynamic_access |= path.iter().skip(1).any(|segment| dynamic_access::is_dynamic_attribute(segment));
     }
 
-    fn attribute(&mut self, attribute: &ExprAttribute) {
-        self.sets |= gives_a_set(attribute.attr.as_str());
-        self.way_out |= dynamic_access::attribute(attribute.attr.as_str());
-        if shows_the_interpreter(attribute.attr.as_str()) {
-            self.inner.get_or_insert(attribute.start());
+    fn check_attribute(&mut self, attribute: &ExprAttribute) {
+        self.has_sets |= produces_set(attribute.attr.as_str());
+        self.dynamic_access |= dynamic_access::is_dynamic_attribute(attribute.attr.as_str());
+        if exposes_interpreter(attribute.attr.as_str()) {
+            self.interpreter_access.get_or_insert(attribute.start());
         }
     }
 }
@@ -212,32 +219,33 @@ impl<'a> Visitor<'a> for Survey<'a> {
         let at = statement.start();
         match statement {
             Stmt::FunctionDef(def) => {
-                self.functions.more(at);
+                self.functions.increment(at);
                 for decorator in &def.decorator_list {
                     self.visit_decorator(decorator);
-                    self.draws.own_code(at, !self.inside.is_empty());
+                    self.random_draws.record_own_code(at, self.scope());
                 }
                 self.visit_parameters(&def.parameters);
                 def.returns.iter().for_each(|returns| self.visit_annotation(returns));
-                self.own.bind(def.name.as_str());
+                self.definitions.bind(def.name.as_str());
                 if self.in_class {
-                    self.own.method(def.name.as_str(), &def.decorator_list);
+                    self.definitions.add_method(def.name.as_str(), &def.decorator_list);
                 } else {
-                    self.own.functions.insert(def.name.as_str());
+                    self.definitions.functions.insert(def.name.as_str());
                 }
-                let outer = (self.depth, self.rounds, self.in_class);
-                (self.depth, self.rounds, self.in_class) = (0.0, 1.0, false);
-                self.inside.push(def.name.as_str());
+                let outer = (self.loop_depth, self.enclosing_iterations, self.in_class);
+                (self.loop_depth, self.enclosing_iterations, self.in_class) = (0.0, 1.0, false);
+                self.enclosing_functions.push(def.name.as_str());
                 self.visit_body(&def.body);
-                self.inside.pop();
-                (self.depth, self.rounds, self.in_class) = outer;
+                self.enclosing_functions.pop();
+                (self.loop_depth, self.enclosing_iterations, self.in_class) = outer;
             }
             Stmt::ClassDef(class) => {
-                self.classes.more(at);
-                self.own.bind(class.name.as_str());
-                self.own.classes.insert(class.name.as_str());
+                self.classes.increment(at);
+                self.definitions.bind(class.name.as_str());
+                self.definitions.classes.insert(class.name.as_str());
                 class.decorator_list.iter().for_each(|decorator| self.visit_decorator(decorator));
-                self.own.inherits |= class.arguments.as_ref().is_some_and(|arguments| !arguments.args.is_empty());
+                self.definitions.has_base_classes |=
+                    class.arguments.as_ref().is_some_and(|arguments| !arguments.args.is_empty());
                 class.arguments.iter().for_each(|arguments| self.visit_arguments(arguments));
                 let outer = std::mem::replace(&mut self.in_class, true);
                 self.visit_body(&class.body);
@@ -245,43 +253,43 @@ impl<'a> Visitor<'a> for Survey<'a> {
             }
             Stmt::Assign(assign) => {
                 if let [Expr::Name(target)] = assign.targets.as_slice() {
-                    self.bounds.learn(target.id.as_str(), &assign.value);
+                    self.bounds.assign(target.id.as_str(), &assign.value);
                     if let Expr::Call(call) = &*assign.value
                         && let Expr::Name(class) = &*call.func
-                        && self.own.classes.contains(class.id.as_str())
+                        && self.definitions.classes.contains(class.id.as_str())
                     {
-                        *self.own.instances.entry(target.id.as_str()).or_default() += 1;
+                        *self.definitions.instance_counts.entry(target.id.as_str()).or_default() += 1;
                     }
                 }
                 if let ([target], Expr::BinOp(sum)) = (assign.targets.as_slice(), &*assign.value)
                     && same_name(target, &sum.left)
                     && same_name(target, &sum.right)
                 {
-                    self.allocation.raise(self.rounds.min(1000.0).exp2(), at);
+                    self.allocation.raise_to(self.enclosing_iterations.min(1000.0).exp2(), at);
                 }
                 visitor::walk_stmt(self, statement);
             }
-            // Doubled on every round.
+            // The value doubles in each iteration.
             Stmt::AugAssign(assign) => {
                 if matches!(assign.op, Operator::Add) && same_name(&assign.target, &assign.value) {
-                    self.allocation.raise(self.rounds.min(1000.0).exp2(), at);
+                    self.allocation.raise_to(self.enclosing_iterations.min(1000.0).exp2(), at);
                 }
                 visitor::walk_stmt(self, statement);
             }
             Stmt::For(each) => {
-                self.loops.more(at);
+                self.loops.increment(at);
                 self.visit_expr(&each.iter);
                 self.visit_expr(&each.target);
-                let rounds = self.rounds_of(&each.iter);
-                self.looped(rounds, at, |survey| survey.visit_body(&each.body));
+                let iterations = self.iterations_of(&each.iter);
+                self.visit_loop(iterations, at, |survey| survey.visit_body(&each.body));
                 self.visit_body(&each.orelse);
             }
             Stmt::While(each) => {
-                self.loops.more(at);
-                if is_true(&each.test) && !leaves(&each.body, 0) {
-                    self.endless.more(at);
+                self.loops.increment(at);
+                if is_always_true(&each.test) && !may_exit_loop(&each.body, 0) {
+                    self.endless_loops.increment(at);
                 }
-                self.looped(1.0, at, |survey| {
+                self.visit_loop(1.0, at, |survey| {
                     survey.visit_expr(&each.test);
                     survey.visit_body(&each.body);
                 });
@@ -291,51 +299,51 @@ impl<'a> Visitor<'a> for Survey<'a> {
                 self.branches += 1.0 + branch.elif_else_clauses.len() as f64;
                 visitor::walk_stmt(self, statement);
             }
-            Stmt::IpyEscapeCommand(command) => self.escape(command.kind, &command.value, at),
+            Stmt::IpyEscapeCommand(command) => self.add_ipython_command(command.kind, &command.value, at),
             _ => visitor::walk_stmt(self, statement),
         }
     }
 
     fn visit_expr(&mut self, expr: &'a Expr) {
-        self.sets |= matches!(expr, Expr::Set(_));
+        self.has_sets |= matches!(expr, Expr::Set(_));
         match expr {
             Expr::Call(call) => {
                 if let Expr::Attribute(method) = &*call.func {
-                    self.attribute(method);
+                    self.check_attribute(method);
                 }
-                self.call(call);
+                self.visit_call(call);
             }
             Expr::Name(name) => {
                 if name.ctx != ExprContext::Load {
-                    self.own.bind(name.id.as_str());
+                    self.definitions.bind(name.id.as_str());
                     if self.in_class {
-                        self.own.data.insert(name.id.as_str());
+                        self.definitions.data_attributes.insert(name.id.as_str());
                     }
                     return;
                 }
                 match name.id.as_str() {
-                    "input" => self.reads_input(name.start()),
-                    "set" | "frozenset" => self.sets = true,
-                    "open" => self.opens += 1,
-                    name => self.way_out |= dynamic_access::name(name),
+                    "input" => self.add_input_read(name.start()),
+                    "set" | "frozenset" => self.has_sets = true,
+                    "open" => self.uncalled_opens += 1,
+                    name => self.dynamic_access |= dynamic_access::is_dynamic_name(name),
                 }
-                if let Some(path) = self.imports.name(&name.id) {
-                    // A module that is handed on as a value: what is done with it is not seen.
-                    self.way_out |= path.segments().len() == 1;
-                    self.read(path.segments(), name.start());
+                if let Some(path) = self.imports.resolve_name(&name.id) {
+                    // A module is used as a value, which is not tracked.
+                    self.dynamic_access |= path.segments().len() == 1;
+                    self.add_read(path.segments(), name.start());
                 }
-                if self.inside.is_empty() && self.defined.contains(name.id.as_str()) {
-                    self.draws.own_code(name.start(), false);
+                if self.enclosing_functions.is_empty() && self.defined_names.contains(name.id.as_str()) {
+                    self.random_draws.record_own_code(name.start(), Scope::Module);
                 }
             }
             Expr::Attribute(attribute) => {
-                self.attribute(attribute);
-                if let Some(path) = self.imports.path(expr) {
-                    self.passes(path.segments());
-                    self.read(path.segments(), attribute.start());
-                    self.root(expr);
+                self.check_attribute(attribute);
+                if let Some(path) = self.imports.resolve(expr) {
+                    self.check_path(path.segments());
+                    self.add_read(path.segments(), attribute.start());
+                    self.add_dynamic_import_of(expr);
                 } else if attribute.ctx == ExprContext::Store {
-                    self.own.data.insert(attribute.attr.as_str());
+                    self.definitions.data_attributes.insert(attribute.attr.as_str());
                     self.visit_expr(&attribute.value);
                 } else {
                     self.visit_expr(&attribute.value);
@@ -346,16 +354,16 @@ impl<'a> Visitor<'a> for Survey<'a> {
                     && matches!(&*binary.left, Expr::List(_) | Expr::StringLiteral(_))
                 {
                     let size = self.bounds.number(&binary.right).unwrap_or(0.0);
-                    self.allocation.raise(size, binary.start());
+                    self.allocation.raise_to(size, binary.start());
                 }
                 if matches!(binary.op, Operator::Pow) {
-                    self.allocation.raise(self.bounds.digits(binary), binary.start());
+                    self.allocation.raise_to(self.bounds.digits(binary), binary.start());
                 }
                 visitor::walk_expr(self, expr);
             }
             Expr::ListComp(list) => self.comprehension(&list.generators, &[&list.elt]),
             Expr::SetComp(set) => {
-                self.sets = true;
+                self.has_sets = true;
                 self.comprehension(&set.generators, &[&set.elt]);
             }
             Expr::Generator(generator) => self.comprehension(&generator.generators, &[&generator.elt]),
@@ -366,29 +374,29 @@ impl<'a> Visitor<'a> for Survey<'a> {
             Expr::Dict(_) | Expr::Set(_) => {
                 visitor::walk_expr(self, expr);
             }
-            // Whatever it mentions may run without being mentioned again.
+            // The functions that it mentions may run when it is called.
             Expr::Lambda(_) => {
-                self.draws.own_code(expr.start(), !self.inside.is_empty());
+                self.random_draws.record_own_code(expr.start(), self.scope());
                 visitor::walk_expr(self, expr);
             }
             Expr::Yield(_) | Expr::YieldFrom(_) => {
-                self.own.generators.extend(self.inside.last().copied());
+                self.definitions.generators.extend(self.enclosing_functions.last().copied());
                 visitor::walk_expr(self, expr);
             }
-            Expr::IpyEscapeCommand(command) => self.escape(command.kind, &command.value, command.start()),
+            Expr::IpyEscapeCommand(command) => self.add_ipython_command(command.kind, &command.value, command.start()),
             _ => visitor::walk_expr(self, expr),
         }
     }
 
     fn visit_parameter(&mut self, parameter: &'a Parameter) {
-        self.own.bind(parameter.name.as_str());
+        self.definitions.bind(parameter.name.as_str());
         visitor::walk_parameter(self, parameter);
     }
 
     fn visit_except_handler(&mut self, handler: &'a ExceptHandler) {
         let ExceptHandler::ExceptHandler(caught) = handler;
         if let Some(name) = &caught.name {
-            self.own.bind(name.as_str());
+            self.definitions.bind(name.as_str());
         }
         visitor::walk_except_handler(self, handler);
     }
@@ -401,7 +409,7 @@ impl<'a> Visitor<'a> for Survey<'a> {
             _ => None,
         };
         if let Some(name) = name {
-            self.own.bind(name.as_str());
+            self.definitions.bind(name.as_str());
         }
         visitor::walk_pattern(self, pattern);
     }

@@ -1,10 +1,10 @@
-//! What catches an exception that tells how much room there was: how far a program came before memory, stack or time ran
-//! out differs from process to process, and a handler makes a result of it.
+//! Exception handlers that may catch the exhaustion of memory, stack or time. How far a program comes before that
+//! differs between processes, and a handler can make it part of the output.
 //!
-//! An exception is told from the others by its name. A handler is narrow where it names exceptions that mean the same
-//! everywhere. Everything else may catch `MemoryError`, `RecursionError` or an interrupt: `except Exception`, a bare
-//! `except`, `finally` (which may leave by another way), a context manager of the program's own. Such a program is proven
-//! only where it is so plain that nothing can run out: no loop, no recursion, nothing that makes much of little.
+//! A handler is narrow if it names only exceptions that are deterministic. Any other handler may catch `MemoryError`,
+//! `RecursionError` or an interrupt: `except Exception`, a bare `except`, `finally` (which may discard the exception),
+//! or an unknown context manager. A program with such a handler is proven only if its use of memory, stack and time is
+//! obviously bounded: no loops, no recursion, nothing that builds large values.
 
 use std::collections::BTreeSet;
 
@@ -19,65 +19,66 @@ use crate::analyse::python::imports::Imports;
 
 const REASON: &str = "what it does when memory, stack or time runs out may be caught";
 
-/// Ends the proof of a program that may catch what it cannot be asked about, and is not plain.
-pub(super) fn judge(body: &[Stmt], imports: &Imports<'_>, own: &Definitions<'_>, reasons: &mut Reasons) {
-    let mut handlers = Handlers { imports, own, broad: None };
-    handlers.visit_body(body);
-    let Some(at) = handlers.broad else { return };
-    let mut plain = Plain { imports, own, defined: BTreeSet::new(), inside: 0, is_plain: true };
-    plain.visit_body(body);
-    if !plain.is_plain {
+/// Rejects a program that may catch the exhaustion of a resource, unless its use of resources is bounded.
+pub(super) fn check(body: &[Stmt], imports: &Imports<'_>, definitions: &Definitions<'_>, reasons: &mut Reasons) {
+    let mut search = HandlerSearch { imports, definitions, broad_handler: None };
+    search.visit_body(body);
+    let Some(at) = search.broad_handler else { return };
+    let mut check =
+        BoundednessCheck { imports, definitions, defined: BTreeSet::new(), function_depth: 0, is_bounded: true };
+    check.visit_body(body);
+    if !check.is_bounded {
         reasons.add(at, || REASON.to_owned());
     }
 }
 
-/// Looks for the first handler that is not narrow.
-struct Handlers<'a, 'r> {
+/// Searches for the first handler that is not narrow.
+struct HandlerSearch<'a, 'r> {
     imports: &'r Imports<'a>,
-    own: &'r Definitions<'a>,
-    broad: Option<TextSize>,
+    definitions: &'r Definitions<'a>,
+    broad_handler: Option<TextSize>,
 }
 
-impl<'a> Handlers<'a, '_> {
+impl<'a> HandlerSearch<'a, '_> {
     fn is_narrow(&self, caught: &'a Expr) -> bool {
         match caught {
-            Expr::Tuple(kinds) => kinds.elts.iter().all(|kind| self.is_narrow(kind)),
-            Expr::Name(name) if self.own.bound.contains(name.id.as_str()) => {
-                self.own.classes.contains(name.id.as_str()) && self.own.is_bound_once(&name.id)
+            Expr::Tuple(types) => types.elts.iter().all(|kind| self.is_narrow(kind)),
+            Expr::Name(name) if self.definitions.bound.contains(name.id.as_str()) => {
+                self.definitions.classes.contains(name.id.as_str()) && self.definitions.is_bound_once(&name.id)
             }
-            Expr::Name(name) if !self.imports.binds(&name.id) => allowed::is_narrow(&name.id),
+            Expr::Name(name) if !self.imports.is_bound(&name.id) => allowed::is_narrow(&name.id),
             Expr::Name(_) | Expr::Attribute(_) => {
-                self.imports.path(caught).is_some_and(|path| allowed::is_narrow_member(path.segments()))
+                self.imports.resolve(caught).is_some_and(|path| allowed::is_narrow_member(path.segments()))
             }
             _ => false,
         }
     }
 
-    fn tries(&mut self, block: &'a StmtTry) {
+    fn check_try(&mut self, block: &'a StmtTry) {
         for ExceptHandler::ExceptHandler(handler) in &block.handlers {
             let narrow = handler.type_.as_deref().is_some_and(|caught| self.is_narrow(caught));
-            if !narrow && !passes_on(&handler.body, handler.name.as_deref()) {
-                self.broad.get_or_insert(handler.start());
+            if !narrow && !only_reraises(&handler.body, handler.name.as_deref()) {
+                self.broad_handler.get_or_insert(handler.start());
             }
         }
         if !block.finalbody.is_empty() || block.is_star {
-            self.broad.get_or_insert(block.start());
+            self.broad_handler.get_or_insert(block.start());
         }
     }
 
-    fn enters(&mut self, with: &'a StmtWith) {
-        let known = |entered: &'a Expr| {
+    fn check_with(&mut self, with: &'a StmtWith) {
+        let propagates = |entered: &'a Expr| {
             let Expr::Call(call) = entered else { return false };
-            self.imports.path(&call.func).is_some_and(|path| allowed::lets_pass(path.segments()))
+            self.imports.resolve(&call.func).is_some_and(|path| allowed::propagates_exceptions(path.segments()))
         };
-        if !with.items.iter().all(|item| known(&item.context_expr)) {
-            self.broad.get_or_insert(with.start());
+        if !with.items.iter().all(|item| propagates(&item.context_expr)) {
+            self.broad_handler.get_or_insert(with.start());
         }
     }
 }
 
-/// A literal, or a number that is made here.
-fn is_small(expr: &Expr) -> bool {
+/// Returns whether an expression is a literal or a conversion to a number.
+fn is_small_value(expr: &Expr) -> bool {
     match expr {
         Expr::Call(call) => {
             matches!(&*call.func, Expr::Name(name) if matches!(name.id.as_str(), "int" | "float" | "len" | "abs" | "bool"))
@@ -86,8 +87,8 @@ fn is_small(expr: &Expr) -> bool {
     }
 }
 
-/// A handler that only raises again what it caught.
-fn passes_on(body: &[Stmt], name: Option<&str>) -> bool {
+/// Returns whether a handler only raises the caught exception again.
+fn only_reraises(body: &[Stmt], name: Option<&str>) -> bool {
     match body {
         [Stmt::Raise(raise)] if raise.cause.is_none() => match raise.exc.as_deref() {
             None => true,
@@ -98,48 +99,48 @@ fn passes_on(body: &[Stmt], name: Option<&str>) -> bool {
     }
 }
 
-impl<'a> Visitor<'a> for Handlers<'a, '_> {
+impl<'a> Visitor<'a> for HandlerSearch<'a, '_> {
     fn visit_stmt(&mut self, statement: &'a Stmt) {
         match statement {
-            Stmt::Try(block) => self.tries(block),
-            Stmt::With(with) => self.enters(with),
+            Stmt::Try(block) => self.check_try(block),
+            Stmt::With(with) => self.check_with(with),
             _ => {}
         }
         visitor::walk_stmt(self, statement);
     }
 
-    // No statement stands in an expression.
+    // Expressions contain no statements.
     fn visit_expr(&mut self, _expr: &'a Expr) {}
 }
 
-/// Looks whether a program runs through in so few steps, and with so little room, that nothing can run out.
-struct Plain<'a, 'r> {
+/// Checks whether a program takes so few steps and so little memory that it cannot exhaust a resource.
+struct BoundednessCheck<'a, 'r> {
     imports: &'r Imports<'a>,
-    own: &'r Definitions<'a>,
-    /// Functions whose whole text has been passed: only those may be mentioned in others, so none calls itself.
+    definitions: &'r Definitions<'a>,
+    /// Functions that have been visited completely. Functions may mention only these, so that none is recursive.
     defined: BTreeSet<&'a str>,
-    /// Functions around this place.
-    inside: usize,
-    is_plain: bool,
+    /// The number of functions around the node that is being visited.
+    function_depth: usize,
+    is_bounded: bool,
 }
 
-impl<'a> Plain<'a, '_> {
-    fn no(&mut self) {
-        self.is_plain = false;
+impl<'a> BoundednessCheck<'a, '_> {
+    fn reject(&mut self) {
+        self.is_bounded = false;
     }
 
     fn call(&mut self, call: &'a ExprCall) {
-        let light = match &*call.func {
-            Expr::Name(name) if self.own.bound.contains(name.id.as_str()) => {
-                self.own.functions.contains(name.id.as_str()) && self.own.is_bound_once(&name.id)
+        let is_bounded = match &*call.func {
+            Expr::Name(name) if self.definitions.bound.contains(name.id.as_str()) => {
+                self.definitions.functions.contains(name.id.as_str()) && self.definitions.is_bound_once(&name.id)
             }
             Expr::Name(name) => {
                 matches!(name.id.as_str(), "int" | "float" | "str" | "len" | "isinstance" | "print" | "abs" | "bool")
                     || allowed::is_narrow(&name.id)
             }
             Expr::Attribute(attribute) => {
-                self.imports.path(&call.func).is_none()
-                    && !self.own.methods.contains(attribute.attr.as_str())
+                self.imports.resolve(&call.func).is_none()
+                    && !self.definitions.methods.contains(attribute.attr.as_str())
                     && matches!(
                         attribute.attr.as_str(),
                         "strip"
@@ -160,19 +161,19 @@ impl<'a> Plain<'a, '_> {
             }
             _ => false,
         };
-        if !light || call.arguments.keywords.iter().any(|keyword| keyword.arg.is_none()) {
-            self.no();
+        if !is_bounded || call.arguments.keywords.iter().any(|keyword| keyword.arg.is_none()) {
+            self.reject();
         }
     }
 }
 
-impl<'a> Visitor<'a> for Plain<'a, '_> {
+impl<'a> Visitor<'a> for BoundednessCheck<'a, '_> {
     fn visit_stmt(&mut self, statement: &'a Stmt) {
         match statement {
             Stmt::FunctionDef(def) => {
-                self.inside += 1;
+                self.function_depth += 1;
                 visitor::walk_stmt(self, statement);
-                self.inside -= 1;
+                self.function_depth -= 1;
                 self.defined.insert(def.name.as_str());
                 return;
             }
@@ -187,7 +188,7 @@ impl<'a> Visitor<'a> for Plain<'a, '_> {
             | Stmt::Import(_)
             | Stmt::ImportFrom(_)
             | Stmt::Assert(_) => {}
-            _ => self.no(),
+            _ => self.reject(),
         }
         visitor::walk_stmt(self, statement);
     }
@@ -195,27 +196,33 @@ impl<'a> Visitor<'a> for Plain<'a, '_> {
     fn visit_expr(&mut self, expr: &'a Expr) {
         match expr {
             Expr::Name(name) => {
-                let own = self.own.functions.contains(name.id.as_str());
-                if own && name.ctx == ExprContext::Load && self.inside > 0 && !self.defined.contains(name.id.as_str()) {
-                    self.no();
+                let own = self.definitions.functions.contains(name.id.as_str());
+                if own
+                    && name.ctx == ExprContext::Load
+                    && self.function_depth > 0
+                    && !self.defined.contains(name.id.as_str())
+                {
+                    self.reject();
                 }
             }
             Expr::Call(call) => self.call(call),
-            // What holds a thing twice, and is held twice itself, is long when it is printed.
-            Expr::List(list) if !list.elts.iter().all(Expr::is_literal_expr) => self.no(),
-            Expr::Set(set) if !set.elts.iter().all(Expr::is_literal_expr) => self.no(),
-            Expr::Dict(dict) if !dict.iter_values().all(Expr::is_literal_expr) => self.no(),
-            Expr::Tuple(tuple) if tuple.ctx == ExprContext::Load && !tuple.elts.iter().all(is_small) => self.no(),
+            // Nested collections that share elements can have a text of exponential length.
+            Expr::List(list) if !list.elts.iter().all(Expr::is_literal_expr) => self.reject(),
+            Expr::Set(set) if !set.elts.iter().all(Expr::is_literal_expr) => self.reject(),
+            Expr::Dict(dict) if !dict.iter_values().all(Expr::is_literal_expr) => self.reject(),
+            Expr::Tuple(tuple) if tuple.ctx == ExprContext::Load && !tuple.elts.iter().all(is_small_value) => {
+                self.reject()
+            }
             Expr::BinOp(binary) => {
                 let number = |side: &Expr| side.is_number_literal_expr();
-                let light = match binary.op {
+                let is_bounded = match binary.op {
                     Operator::Sub | Operator::Div | Operator::FloorDiv => true,
                     Operator::Mod => !binary.left.is_string_literal_expr() && number(&binary.right),
                     Operator::Add => number(&binary.left) || number(&binary.right),
                     _ => false,
                 };
-                if !light {
-                    self.no();
+                if !is_bounded {
+                    self.reject();
                 }
             }
             Expr::ListComp(_)
@@ -228,7 +235,7 @@ impl<'a> Visitor<'a> for Plain<'a, '_> {
             | Expr::TString(_)
             | Expr::Yield(_)
             | Expr::YieldFrom(_)
-            | Expr::Await(_) => self.no(),
+            | Expr::Await(_) => self.reject(),
             _ => {}
         }
         visitor::walk_expr(self, expr);

@@ -1,153 +1,167 @@
-//! Values that must not be seen, and the places where they are not.
+//! Values that differ between processes, and the usages in which the difference cannot reach the output.
 
-/// A value whose order or text differs from process to process.
+/// A kind of value whose order or text differs between processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hazard {
-    /// Its order follows hashes.
+    /// A set: its order depends on hashes.
     Set,
-    /// Its text is an address.
+    /// An iterator: its text is an address.
     Iterator,
-    /// Its text is an address; calling it is fine.
+    /// A function: its text is an address, but it may be called.
     Function,
-    /// Its text is an address; some of its methods are fine.
+    /// An object whose text is an address, with methods that may be called.
     Opaque,
-    /// Groups or windows of a table: their text is an address, their methods and elements are fine.
+    /// The groups or windows of a table: their text is an address, but their methods and elements may be used.
     Group,
-    /// A way into a table (`loc`, `str`): its text is an address, its methods and what it gives by a key are fine.
+    /// An accessor of a table (`loc`, `str`): its text is an address, but its methods and elements may be used.
     Accessor,
-    /// What is data of a table and a method of a list: in the second case its text is an address.
-    Method,
-    /// What `super()` gives: its text is an address, its methods are the program's own.
-    Parent,
-    /// The class of an object: its text is a name, but asked of it, what objects hold is something else, and its class
-    /// makes classes.
-    Kind,
+    /// An attribute that is data of a table but a method of a list, whose text is an address.
+    PossibleMethod,
+    /// The result of `super()`: its text is an address, its methods are the program's own.
+    SuperProxy,
+    /// The class of an object: its text is a name, but its attributes differ from those of its instances, and its own
+    /// class creates classes.
+    ClassObject,
 }
 
 impl Hazard {
-    /// True where a place shows neither order nor text.
-    pub(super) fn is_safe_in(self, place: Place) -> bool {
+    /// Returns whether this usage reveals neither order nor text.
+    pub(super) fn is_safe_as(self, usage: Usage) -> bool {
         match self {
-            Self::Set => matches!(place, Place::Bound | Place::Unordered | Place::SetReceiver | Place::EitherReceiver),
-            Self::Iterator => matches!(place, Place::Bound | Place::Unordered | Place::Consumed),
-            Self::Function => matches!(place, Place::Bound | Place::Callback | Place::Callee),
-            Self::Opaque => matches!(place, Place::Bound | Place::ObjectReceiver | Place::EitherReceiver),
-            Self::Kind => matches!(place, Place::Unordered | Place::Type | Place::Shown),
-            Self::Parent => matches!(place, Place::Holder) || place.is_receiver(),
-            Self::Group => matches!(place, Place::Bound | Place::Consumed | Place::Unordered) || place.is_receiver(),
-            Self::Accessor => matches!(place, Place::Element) || place.is_receiver(),
-            Self::Method => {
+            Self::Set => matches!(
+                usage,
+                Usage::Bound | Usage::OrderIndependent | Usage::SetReceiver | Usage::SetOrObjectReceiver
+            ),
+            Self::Iterator => matches!(usage, Usage::Bound | Usage::OrderIndependent | Usage::Consumed),
+            Self::Function => matches!(usage, Usage::Bound | Usage::Callback | Usage::Callee),
+            Self::Opaque => matches!(usage, Usage::Bound | Usage::ObjectReceiver | Usage::SetOrObjectReceiver),
+            Self::ClassObject => matches!(usage, Usage::OrderIndependent | Usage::Type | Usage::Formatted),
+            Self::SuperProxy => matches!(usage, Usage::AttributeBase) || usage.is_receiver(),
+            Self::Group => {
+                matches!(usage, Usage::Bound | Usage::Consumed | Usage::OrderIndependent) || usage.is_receiver()
+            }
+            Self::Accessor => matches!(usage, Usage::Subscripted) || usage.is_receiver(),
+            Self::PossibleMethod => {
                 matches!(
-                    place,
-                    Place::Bound | Place::Consumed | Place::Unordered | Place::Element | Place::Operand | Place::Holder
-                ) || place.is_receiver()
+                    usage,
+                    Usage::Bound
+                        | Usage::Consumed
+                        | Usage::OrderIndependent
+                        | Usage::Subscripted
+                        | Usage::Operand
+                        | Usage::AttributeBase
+                ) || usage.is_receiver()
             }
         }
     }
 
+    /// Returns the reason for rejecting a program in which the hazard may reach the output.
     pub(super) fn reason(self) -> &'static str {
         match self {
             Self::Set => "the order of a set differs from process to process",
             Self::Iterator => "an iterator is kept where its address could be printed",
             Self::Function => "a function is kept where its address could be printed",
-            Self::Method => "what may be a method is kept where its address could be printed",
-            Self::Kind => "the class of an object is kept, where more than its name may be asked of it",
-            Self::Opaque | Self::Parent | Self::Group | Self::Accessor => "an object is kept whose text is its address",
+            Self::PossibleMethod => "what may be a method is kept where its address could be printed",
+            Self::ClassObject => "the class of an object is kept, where more than its name may be asked of it",
+            Self::Opaque | Self::SuperProxy | Self::Group | Self::Accessor => {
+                "an object is kept whose text is its address"
+            }
         }
     }
 }
 
-/// What becomes of a value.
+/// How the value of an expression is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Anything: it may be printed, kept, returned.
-    Plain,
-    /// It is made a text, and gone.
-    Shown,
-    /// A single name of the program; the name is followed.
+pub(super) enum Usage {
+    /// In any way: it may be printed, stored or returned.
+    Unrestricted,
+    /// It is only converted to text.
+    Formatted,
+    /// It is bound to a single name, whose usages are checked.
     Bound,
-    /// Its elements are taken in order and the value itself is gone.
+    /// Its elements are read in order, and the value itself is discarded.
     Consumed,
-    /// Only what does not depend on order is taken: membership, length, truth.
-    Unordered,
-    /// A method is called on it that shows nothing of a set's order.
+    /// Only properties that do not depend on the order are read: membership, length, truth.
+    OrderIndependent,
+    /// A method is called on it that does not reveal the order of a set.
     SetReceiver,
-    /// A method is called on it that shows nothing of an object's address.
+    /// A method is called on it that does not reveal the address of an object.
     ObjectReceiver,
-    /// Both.
-    EitherReceiver,
-    /// Any other method of it is called.
-    Receiver,
-    /// An attribute of it is taken.
-    Holder,
-    /// An element of it is taken, by a key.
-    Element,
-    /// Arithmetic is done with it.
+    /// A method is called on it that reveals neither.
+    SetOrObjectReceiver,
+    /// Any other method is called on it.
+    OtherReceiver,
+    /// An attribute of it is read.
+    AttributeBase,
+    /// An element of it is read by a key.
+    Subscripted,
+    /// It is an operand of an arithmetic operator.
     Operand,
-    /// Something known calls it.
+    /// A known function calls it.
     Callback,
-    /// Something known calls it, or what it holds where it is a list or a dictionary.
-    Callbacks,
-    /// It is called here.
+    /// A known function calls it or, if it is a list, tuple or dictionary, its elements.
+    CallbackCollection,
+    /// It is called directly.
     Callee,
-    /// It names a type: annotations, `isinstance`, `except`.
+    /// It denotes a type: in an annotation, `isinstance` or `except`.
     Type,
 }
 
-impl Place {
-    /// True where a method is called on the value.
+impl Usage {
+    /// Returns whether a method is called on the value.
     pub(super) fn is_receiver(self) -> bool {
-        matches!(self, Self::SetReceiver | Self::ObjectReceiver | Self::EitherReceiver | Self::Receiver)
+        matches!(self, Self::SetReceiver | Self::ObjectReceiver | Self::SetOrObjectReceiver | Self::OtherReceiver)
     }
 }
 
-/// A set of places.
+/// A set of usages.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Places(u16);
+pub(super) struct Usages(u16);
 
-impl Places {
-    const ALL: [Place; 16] = [
-        Place::Plain,
-        Place::Shown,
-        Place::Bound,
-        Place::Consumed,
-        Place::Unordered,
-        Place::SetReceiver,
-        Place::ObjectReceiver,
-        Place::EitherReceiver,
-        Place::Receiver,
-        Place::Holder,
-        Place::Element,
-        Place::Operand,
-        Place::Callback,
-        Place::Callbacks,
-        Place::Callee,
-        Place::Type,
+impl Usages {
+    const ALL: [Usage; 16] = [
+        Usage::Unrestricted,
+        Usage::Formatted,
+        Usage::Bound,
+        Usage::Consumed,
+        Usage::OrderIndependent,
+        Usage::SetReceiver,
+        Usage::ObjectReceiver,
+        Usage::SetOrObjectReceiver,
+        Usage::OtherReceiver,
+        Usage::AttributeBase,
+        Usage::Subscripted,
+        Usage::Operand,
+        Usage::Callback,
+        Usage::CallbackCollection,
+        Usage::Callee,
+        Usage::Type,
     ];
 
-    pub(super) fn add(&mut self, place: Place) {
-        self.0 |= 1 << place as u16;
+    pub(super) fn add(&mut self, usage: Usage) {
+        self.0 |= 1 << usage as u16;
     }
 
-    pub(super) fn all(self, safe: impl Fn(Place) -> bool) -> bool {
-        Self::ALL.into_iter().all(|place| self.0 & (1 << place as u16) == 0 || safe(place))
+    /// Returns whether every usage in the set is safe.
+    pub(super) fn all(self, is_safe: impl Fn(Usage) -> bool) -> bool {
+        Self::ALL.into_iter().all(|usage| self.0 & (1 << usage as u16) == 0 || is_safe(usage))
     }
 }
 
-/// Attributes that are sets whatever they are asked of: views of a mapping under `-` and `&`, and what sympy calls the
-/// parts of an expression.
-pub(in crate::analyse::python) fn gives_a_set(attribute: &str) -> bool {
+/// Returns whether an attribute may yield a set: views of a mapping under `-` and `&`, methods of sets, and sympy's
+/// sets of symbols.
+pub(in crate::analyse::python) fn produces_set(attribute: &str) -> bool {
     matches!(attribute, "keys" | "items" | "union" | "intersection" | "difference" | "symmetric_difference")
         || is_set_attribute(attribute)
 }
 
-/// Sets of symbols: their order follows the hashes of names.
+/// Returns whether an attribute is one of sympy's sets of symbols, whose order depends on the hashes of names.
 pub(super) fn is_set_attribute(attribute: &str) -> bool {
     matches!(attribute, "free_symbols" | "bound_symbols" | "binary_symbols" | "atoms")
 }
 
-/// Attributes that lead out of the program into the interpreter that runs it.
-pub(in crate::analyse::python) fn shows_the_interpreter(attribute: &str) -> bool {
+/// Returns whether an attribute gives access to the state of the interpreter.
+pub(in crate::analyse::python) fn exposes_interpreter(attribute: &str) -> bool {
     matches!(
         attribute,
         "gi_frame"

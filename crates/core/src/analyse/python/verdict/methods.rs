@@ -1,7 +1,7 @@
-//! Every method that objects of builtin types and of allowed modules have.
+//! The names of all methods of builtin types and of the types of allowed modules.
 
-/// True for names that lead to a method of some object that a program can hold: its text would be an address.
-pub(super) fn is_foreign(name: &str) -> bool {
+/// Returns whether a builtin or library type has a method of this name: read without a call, its text is an address.
+pub(super) fn is_builtin_method(name: &str) -> bool {
     METHODS.binary_search(&name).is_ok()
 }
 
@@ -293,7 +293,7 @@ static METHODS: &[&str] = &[
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_table_is_sorted() {
+    fn the_method_table_is_sorted() {
         assert!(super::METHODS.is_sorted());
     }
 }

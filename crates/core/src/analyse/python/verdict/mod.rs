@@ -1,9 +1,10 @@
-//! Whether a program must give the same output in every process: a strict proof, or the reasons why there is none.
+//! The proof that a program produces the same output in every process, or the reasons why it is not proven.
 //!
-//! The proof goes by origin. Values whose order or text differs between processes (sets, iterators, functions, objects
-//! that print their address) are stopped where they are made: they may be used up on the spot, or be bound to a name of
-//! which every use is then followed. Everything else that a name can hold is harmless, so parameters, elements and
-//! attributes need no types. Whatever is not on the list of what is known ends the proof.
+//! The proof tracks hazards by origin. A value whose order or text differs between processes (a set, an iterator, a
+//! function, an object that prints its address) is checked where it is created: it must be consumed there, or be bound
+//! to a name whose usages are all checked. So names, parameters, elements and attributes never hold an unchecked
+//! hazard, and no types are needed. The proof is conservative: a program with anything that is not on the list of known
+//! names is rejected.
 
 mod allowed;
 mod handlers;
@@ -22,90 +23,93 @@ use super::imports::Imports;
 use super::survey::Survey;
 use crate::analyse::profile::{Reason, StaticEffect, Verdict};
 
-/// Reasons that are kept; one is enough.
-const KEPT: usize = 8;
-/// Rounds that may take a program past any deadline: being cut off is no result.
-const TOO_MANY_ROUNDS: f64 = 1e7;
-/// Elements, or digits, that may be more than there is room for.
-const TOO_MUCH_ROOM: f64 = 1e7;
+/// The number of reasons that are reported. One is sufficient to reject a program.
+const MAX_REASONS: usize = 8;
+/// Iterations beyond which a program may exceed its time limit, so that it has no result.
+const MAX_ITERATIONS: f64 = 1e7;
+/// Elements, or digits, beyond which a program may exceed its memory.
+const MAX_ALLOCATION: f64 = 1e7;
 
-/// Whether the standard input is given with the program, and so is part of it.
+/// Whether the standard input is part of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Input {
+pub(super) enum Stdin {
     Given,
-    /// Given, with nothing in it: as good as none where results are kept.
+    /// Given, but empty. For the decision whether a result is cached it counts as not given.
     Empty,
-    Open,
+    NotGiven,
 }
 
-pub(super) fn of(body: &[Stmt], imports: &Imports<'_>, survey: &Survey<'_>, input: Input, lines: &Lines) -> Verdict {
+/// Returns the verdict on a program.
+pub(super) fn prove(body: &[Stmt], imports: &Imports<'_>, survey: &Survey<'_>, stdin: Stdin, lines: &Lines) -> Verdict {
     let mut reasons = Reasons::default();
-    for named in &imports.modules {
-        if !allowed::module(named.module) {
-            reasons.add(named.at, || format!("the module {} is not known to give the same everywhere", named.module));
+    for imported in &imports.modules {
+        if !allowed::is_known_module(imported.module) {
+            reasons.add(imported.at, || {
+                format!("the module {} is not known to give the same everywhere", imported.module)
+            });
         }
     }
-    if let Some(name) = imports.torn {
+    if let Some(name) = imports.ambiguous_name {
         reasons.add(TextSize::default(), || format!("the name {name} stands for two imports"));
     }
-    // What is known of a name is known of what its import gives it.
-    let given = |name: &&str| {
-        let times = survey.own.times.get(name).copied().unwrap_or_default();
-        times > imports.aliased(name) || (times > 0 && allowed::builtin(name).is_some())
+    // The tables of known names describe an imported name only if it is not bound to anything else.
+    let is_rebound = |name: &&str| {
+        let bindings = survey.definitions.binding_counts.get(name).copied().unwrap_or_default();
+        bindings > imports.alias_count(name) || (bindings > 0 && allowed::builtin(name).is_some())
     };
-    if let Some(name) = imports.names().chain(["__name__"]).find(given) {
+    if let Some(name) = imports.bound_names().chain(["__name__"]).find(is_rebound) {
         reasons.add(TextSize::default(), || format!("the name {name} is given to something else too"));
     }
-    for (module, at) in &survey.dynamic {
+    for (module, at) in &survey.dynamic_imports {
         reasons.add(*at, || format!("the module {module} is imported by a call"));
     }
     for effect in StaticEffect::ALL {
         if let Some(at) = survey.effects[effect as usize] {
-            reasons.add(at, || asks(effect).to_owned());
+            reasons.add(at, || effect_reason(effect).to_owned());
         }
     }
-    if survey.iterations.value > TOO_MANY_ROUNDS || survey.endless.value > 0.0 {
-        reasons.add(survey.iterations.at.max(survey.endless.at), || "it may run until it is cut off".to_owned());
+    if survey.iterations.value > MAX_ITERATIONS || survey.endless_loops.value > 0.0 {
+        reasons.add(survey.iterations.at.max(survey.endless_loops.at), || "it may run until it is cut off".to_owned());
     }
-    if survey.allocation.value > TOO_MUCH_ROOM {
+    if survey.allocation.value > MAX_ALLOCATION {
         reasons.add(survey.allocation.at, || "it may need more room than there is".to_owned());
     }
-    if input == Input::Open
-        && let Some(at) = survey.input
+    if stdin == Stdin::NotGiven
+        && let Some(at) = survey.input_read
     {
         reasons.add(at, || "it reads an input that is not given with it".to_owned());
     }
-    handlers::judge(body, imports, &survey.own, &mut reasons);
-    // What the imports and effects say is cheap; only what passes them is worth the walk, and what has sets: a sandbox
-    // that sees every question to the world still does not see their order.
-    reasons.sets = survey.sets;
-    doubt(imports, survey, input, &mut reasons);
-    if reasons.found.is_empty() || survey.sets {
-        walk::judge(body, imports, &survey.own, &mut reasons);
+    handlers::check(body, imports, &survey.definitions, &mut reasons);
+    // The checks above are cheap. The walk is needed only for programs that pass them, and for programs with sets,
+    // because a sandbox that observes all effects does not observe the order of a set.
+    reasons.has_sets = survey.has_sets;
+    add_doubt(imports, survey, stdin, &mut reasons);
+    if reasons.found.is_empty() || survey.has_sets {
+        walk::check(body, imports, &survey.definitions, &mut reasons);
     }
     reasons.into_verdict(lines)
 }
 
-/// What no host sees happen, or what may happen another time.
-fn doubt(imports: &Imports<'_>, survey: &Survey<'_>, given: Input, reasons: &mut Reasons) {
-    let momentary = [StaticEffect::Clock, StaticEffect::Randomness, StaticEffect::Environment];
-    let asked = momentary.into_iter().find_map(|effect| Some((survey.effects[effect as usize]?, asks(effect))));
+/// Adds the first reason why a result must not be shared although the sandbox observed no effects.
+fn add_doubt(imports: &Imports<'_>, survey: &Survey<'_>, stdin: Stdin, reasons: &mut Reasons) {
+    let varying = [StaticEffect::Clock, StaticEffect::Randomness, StaticEffect::Environment];
+    let effect = varying.into_iter().find_map(|effect| Some((survey.effects[effect as usize]?, effect_reason(effect))));
     let dynamic =
         (survey.dynamic_code.value > 0.0).then_some((survey.dynamic_code.at, "it runs code that it makes itself"));
-    let inner = survey.inner.map(|at| (at, "it looks into the interpreter"));
-    let input = survey.input.map(|at| (at, "it may read an input that is not given with it"));
-    let input = input.filter(|_| given != Input::Given);
-    let unseen = imports.modules.iter().find(|named| !named.used.get() && is_momentary(named.module));
-    let unseen =
-        unseen.map(|named| (named.at, "it imports a module of clocks or chance, and where it uses it is not seen"));
-    reasons.doubt = asked.or(dynamic).or(inner).or(input).or(unseen);
+    let interpreter = survey.interpreter_access.map(|at| (at, "it looks into the interpreter"));
+    let input = survey.input_read.map(|at| (at, "it may read an input that is not given with it"));
+    let input = input.filter(|_| stdin != Stdin::Given);
+    let unused = imports.modules.iter().find(|imported| !imported.used.get() && is_varying_module(imported.module));
+    let unused = unused
+        .map(|imported| (imported.at, "it imports a module of clocks or chance, and where it uses it is not seen"));
+    reasons.doubt = effect.or(dynamic).or(interpreter).or(input).or(unused);
 }
 
-fn is_momentary(module: &str) -> bool {
+fn is_varying_module(module: &str) -> bool {
     matches!(module.split('.').next(), Some("random" | "secrets" | "uuid" | "time"))
 }
 
-fn asks(effect: StaticEffect) -> &'static str {
+fn effect_reason(effect: StaticEffect) -> &'static str {
     match effect {
         StaticEffect::Network => "it uses the network",
         StaticEffect::Files => "it uses files",
@@ -123,9 +127,9 @@ fn asks(effect: StaticEffect) -> &'static str {
 #[derive(Default)]
 struct Reasons {
     found: Vec<(TextSize, String)>,
-    /// The program has sets, so the walk goes on until their order shows.
-    sets: bool,
-    /// The first thing that speaks against keeping a result.
+    /// Whether the program may create sets, so that the walk continues until it finds a doubt.
+    has_sets: bool,
+    /// The first reason against sharing a result.
     doubt: Option<(TextSize, &'static str)>,
 }
 
@@ -136,7 +140,7 @@ impl Reasons {
         }
     }
 
-    /// A hazard is where it may be seen.
+    /// Adds a hazard whose order or text may reach the output.
     fn add_hazard(&mut self, hazard: Hazard, at: TextSize, text: impl FnOnce() -> String) {
         if hazard == Hazard::Set {
             self.doubt.get_or_insert((at, hazard.reason()));
@@ -145,12 +149,12 @@ impl Reasons {
     }
 
     fn is_full(&self) -> bool {
-        self.found.len() >= KEPT
+        self.found.len() >= MAX_REASONS
     }
 
-    /// Nothing more can be learnt.
-    fn is_settled(&self) -> bool {
-        self.is_full() && (!self.sets || self.doubt.is_some())
+    /// Returns whether the walk can add nothing more.
+    fn is_complete(&self) -> bool {
+        self.is_full() && (!self.has_sets || self.doubt.is_some())
     }
 
     fn into_verdict(mut self, lines: &Lines) -> Verdict {

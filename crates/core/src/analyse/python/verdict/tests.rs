@@ -1,4 +1,5 @@
-//! The proof, held against programs that differ and programs that do not. The programs stand in `tests/proof`.
+//! Tests of the proof with the corpus in `tests/proof`: programs whose output may differ, and programs whose output is
+//! always the same.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +13,7 @@ fn verdict(source: &str) -> Verdict {
     analyse(&Program::python(source)).verdict
 }
 
-/// Every program of a folder with its file and what it is about.
+/// Returns the programs in a folder of the corpus, each with its file and title.
 fn corpus(folder: &str) -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/proof").join(folder);
     let mut files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -30,7 +31,7 @@ fn corpus(folder: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn no_program_of_those_that_differ_is_proven() {
+fn no_program_in_differ_is_proven() {
     let programs = corpus("differ");
     assert!(programs.len() > 200, "{}", programs.len());
     let passed: Vec<_> = programs.iter().filter(|(_, source)| verdict(source).deterministic).collect();
@@ -38,7 +39,7 @@ fn no_program_of_those_that_differ_is_proven() {
 }
 
 #[test]
-fn every_program_of_those_that_are_the_same_is_proven() {
+fn every_program_in_same_is_proven() {
     let refused: Vec<_> = corpus("same")
         .into_iter()
         .map(|(name, source)| (name, verdict(&source)))
@@ -48,7 +49,7 @@ fn every_program_of_those_that_are_the_same_is_proven() {
     assert!(refused.is_empty(), "refused: {refused:#?}");
 }
 
-/// What draws, with its seed, which is one line, in the place of `SEED`.
+/// Programs that draw random numbers. `SEED` or `NPSEED` stands for the call that seeds the generator.
 const SEEDED: [&str; 9] = [
     "import random\nSEED\nprint(random.random())\n",
     "import random\nSEED\nxs = [1, 2, 3]\nrandom.shuffle(xs)\nprint(xs)\n",
@@ -61,7 +62,7 @@ const SEEDED: [&str; 9] = [
     "import numpy as np\ndef f(n):\n    return np.random.randint(0, 9, n)\nif __name__ == '__main__':\n    NPSEED\n    print(f(3))\n",
 ];
 
-/// What keeps a seed from having run, or from being one; nothing of it stands under `if __name__` as a block.
+/// Statements in which a seed may not run, or is not a seed. None is a block under `if __name__`.
 const GUARDS: [&str; 46] = [
     "pass",
     "0 and SEED",
@@ -112,14 +113,14 @@ const GUARDS: [&str; 46] = [
 ];
 
 #[test]
-fn a_seed_that_is_removed_moved_or_guarded_excuses_no_draw() {
+fn a_seed_that_is_removed_moved_or_guarded_determines_no_draw() {
     for program in SEEDED {
         let (mark, module) = if program.contains("NPSEED") { ("NPSEED", "np.random") } else { ("SEED", "random") };
         let seed = format!("{module}.seed(3)");
         let whole = program.replace(mark, &seed);
         assert!(verdict(&whole).deterministic, "{whole}\n{:?}", verdict(&whole).reasons);
         let mut broken = vec![format!("{}{seed}\n", program.replace(mark, "pass"))];
-        // The other generator's seed, and one that is not a literal.
+        // No seed, the other generator's seed, and one that is not a literal.
         broken.push(program.replace(mark, "import random, numpy as np; pass"));
         let other =
             if module == "random" { "import numpy as np; np.random.seed(3)" } else { "import random; random.seed(3)" };
@@ -138,7 +139,7 @@ fn a_seed_that_is_removed_moved_or_guarded_excuses_no_draw() {
 }
 
 #[test]
-fn a_program_that_brings_files_is_not_proven() {
+fn a_program_with_files_is_not_proven() {
     let file = File { path: "textwrap.py".to_owned(), content: b"import random\n".to_vec() };
     let source = "import textwrap\nprint(textwrap.dedent('a'))";
     assert!(verdict(source).deterministic);

@@ -1,10 +1,10 @@
 //! Methods, attributes and bases of builtin and allowed types.
 
 use super::science;
-use crate::analyse::python::verdict::hazard::{Hazard, Place};
+use crate::analyse::python::verdict::hazard::{Hazard, Usage};
 
-/// Methods of builtin and allowed types whose results hold no surprise.
-pub(in crate::analyse::python::verdict) fn method(name: &str) -> bool {
+/// Returns whether a method of builtin and allowed types has a deterministic result.
+pub(in crate::analyse::python::verdict) fn is_safe_method(name: &str) -> bool {
     matches!(
         name,
         // str, bytes
@@ -34,21 +34,21 @@ pub(in crate::analyse::python::verdict) fn method(name: &str) -> bool {
             | "choice" | "choices" | "shuffle" | "uniform" | "gauss" | "randrange"
             // dataclasses, tuples, enums
             | "_replace" | "_asdict" | "_make" | "with_traceback" | "add_note"
-            // what a program's own classes call on their parents
+            // methods that classes call on their parents
             | "__init__" | "__post_init__" | "__eq__" | "__lt__" | "__add__" | "__len__" | "__getitem__" | "__setitem__"
             | "__contains__" | "__enter__" | "__exit__"
             | "format"
-    ) || science::method(name)
+    ) || science::is_safe_method(name)
 }
 
-/// Methods that show nothing of a set's order.
-pub(in crate::analyse::python::verdict) fn set_method(name: &str) -> bool {
+/// Returns whether a method does not reveal the order of a set.
+pub(in crate::analyse::python::verdict) fn is_set_safe_method(name: &str) -> bool {
     matches!(name, "add" | "discard" | "remove" | "update" | "clear" | "issubset" | "issuperset" | "isdisjoint")
-        || made_by_method(name) == Some(Hazard::Set)
+        || method_hazard(name) == Some(Hazard::Set)
 }
 
-/// Methods that show nothing of the address of a hash, a buffer or a generator.
-pub(in crate::analyse::python::verdict) fn object_method(name: &str) -> bool {
+/// Returns whether a method does not reveal the address of a digest, a buffer or a random number generator.
+pub(in crate::analyse::python::verdict) fn is_object_safe_method(name: &str) -> bool {
     matches!(
         name,
         "hexdigest"
@@ -68,23 +68,23 @@ pub(in crate::analyse::python::verdict) fn object_method(name: &str) -> bool {
             | "uniform"
             | "gauss"
             | "randrange"
-    ) || science::object_method(name)
+    ) || science::is_object_safe_method(name)
 }
 
-/// What a method makes that must not be seen.
-pub(in crate::analyse::python::verdict) fn made_by_method(name: &str) -> Option<Hazard> {
+/// Returns the hazard that a method returns.
+pub(in crate::analyse::python::verdict) fn method_hazard(name: &str) -> Option<Hazard> {
     match name {
         "union" | "intersection" | "difference" | "symmetric_difference" => Some(Hazard::Set),
-        // Views are harmless to print, but `&` and `-` make sets of them.
+        // Views print their elements in order, but `&` and `-` turn them into sets.
         "keys" | "items" | "finditer" | "elements" => Some(Hazard::Iterator),
-        _ => science::made_by_method(name),
+        _ => science::method_hazard(name),
     }
 }
 
-/// Where the argument of a method goes.
-pub(in crate::analyse::python::verdict) fn method_argument(name: &str) -> Place {
+/// Returns how a method uses its arguments.
+pub(in crate::analyse::python::verdict) fn method_argument_usage(name: &str) -> Usage {
     match name {
-        "join" | "extend" | "extendleft" | "update" | "fromkeys" | "writelines" | "subtract" => Place::Consumed,
+        "join" | "extend" | "extendleft" | "update" | "fromkeys" | "writelines" | "subtract" => Usage::Consumed,
         "union"
         | "intersection"
         | "difference"
@@ -92,13 +92,13 @@ pub(in crate::analyse::python::verdict) fn method_argument(name: &str) -> Place 
         | "issubset"
         | "issuperset"
         | "isdisjoint"
-        | "isin" => Place::Unordered,
-        _ => Place::Plain,
+        | "isin" => Usage::OrderIndependent,
+        _ => Usage::Unrestricted,
     }
 }
 
-/// Attributes of builtin and allowed types that hold data.
-pub(in crate::analyse::python::verdict) fn attribute(name: &str) -> bool {
+/// Returns whether an attribute of builtin and allowed types holds data.
+pub(in crate::analyse::python::verdict) fn is_data_attribute(name: &str) -> bool {
     matches!(
         name,
         "real"
@@ -125,11 +125,11 @@ pub(in crate::analyse::python::verdict) fn attribute(name: &str) -> bool {
             | "prec"
             | "rounding"
             | "code"
-    ) || science::attribute(name)
+    ) || science::is_data_attribute(name)
 }
 
-/// Bases from which a class inherits a text without an address.
-pub(in crate::analyse::python::verdict) fn base(name: &str) -> bool {
+/// Returns whether a class inherits a text without an address from this base.
+pub(in crate::analyse::python::verdict) fn is_safe_base(name: &str) -> bool {
     matches!(
         name,
         "Enum"

@@ -1,6 +1,7 @@
-//! Exceptions that mean the same in every process, and contexts that let exceptions pass.
+//! Deterministic exceptions, and context managers that propagate exceptions.
 
-/// A builtin exception that tells nothing of memory, stack or time, and is no base of one that does.
+/// Returns whether a builtin exception is independent of memory, stack and time, and not a base class of one that is
+/// not.
 pub(in crate::analyse::python::verdict) fn is_narrow(name: &str) -> bool {
     matches!(
         name,
@@ -28,7 +29,7 @@ pub(in crate::analyse::python::verdict) fn is_narrow(name: &str) -> bool {
     )
 }
 
-/// The same of a module's exceptions.
+/// Like [`is_narrow`], for an exception of a module.
 pub(in crate::analyse::python::verdict) fn is_narrow_member(path: &[&str]) -> bool {
     matches!(
         path,
@@ -39,7 +40,7 @@ pub(in crate::analyse::python::verdict) fn is_narrow_member(path: &[&str]) -> bo
     )
 }
 
-/// What is entered by `with` and does nothing about an exception.
-pub(in crate::analyse::python::verdict) fn lets_pass(path: &[&str]) -> bool {
+/// Returns whether a context manager propagates all exceptions.
+pub(in crate::analyse::python::verdict) fn propagates_exceptions(path: &[&str]) -> bool {
     matches!(path, ["numpy", "errstate" | "printoptions"])
 }

@@ -1,6 +1,6 @@
-//! What is known to give the same result in every process: modules, their members, builtins, methods, attributes.
+//! The allow-list: modules, members, builtins, methods and attributes that are known to be deterministic.
 //!
-//! Everything here was looked at. What is not here is not known, and a program that uses it is not deterministic.
+//! Each entry was reviewed. A program that uses anything else is not proven deterministic.
 
 mod attributes;
 mod builtins;
@@ -10,33 +10,38 @@ mod tables;
 
 use super::hazard::Hazard;
 
-pub(super) use attributes::{attribute, base, made_by_method, method, method_argument, object_method, set_method};
-pub(super) use builtins::{argument, builtin, is_dangerous, is_replaced};
-pub(super) use exceptions::{is_narrow, is_narrow_member, lets_pass};
-pub(super) use science::{accessor, calls_back, hides, is_science, is_stored, objection, wants_a_seed};
-pub(super) use tables::{argument_kind, is_aggregate, is_kind};
+pub(super) use attributes::{
+    is_data_attribute, is_object_safe_method, is_safe_base, is_safe_method, is_set_safe_method, method_argument_usage,
+    method_hazard,
+};
+pub(super) use builtins::{SortKey, argument_usage, builtin, is_always_hazardous, may_be_replaced};
+pub(super) use exceptions::{is_narrow, is_narrow_member, propagates_exceptions};
+pub(super) use science::{
+    accessor, call_problem, is_science, is_settable_attribute, is_unsafe_member, requires_seed, takes_callback,
+};
+pub(super) use tables::{dtype_position, is_safe_aggregate, is_safe_dtype};
 
-/// What may be done with a member of a module, or a builtin.
+/// What is known of a member of a module, or of a builtin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Member {
-    /// A value like any other.
+    /// A value without hazards.
     Value,
-    /// A class that is only named: as a base, in annotations.
+    /// A class that may only be named: as a base class or in annotations.
     Type,
-    /// A class whose instances print what they hold; its arguments are used up.
+    /// A class whose instances print their contents; its arguments are consumed.
     Class,
-    /// A class or function that may keep or show its arguments.
-    Keeps,
-    /// A function that may call its first argument and uses the others up.
-    Calls,
-    /// A stream of the program.
+    /// A class or function that may store or print its arguments.
+    Retains,
+    /// A function that consumes its arguments, and may call the first.
+    Consumes,
+    /// A standard stream.
     Stream,
-    /// A function whose result must not be seen.
-    Makes(Hazard),
+    /// A function that returns a hazard.
+    Produces(Hazard),
 }
 
-/// Whether what is known under this name calls what it is given by this keyword, and keeps it to itself.
-pub(super) fn calls(callee: &str, keyword: &str) -> bool {
+/// Returns whether a known function of this name calls the argument of this keyword and does not store it.
+pub(super) fn is_callback_keyword(callee: &str, keyword: &str) -> bool {
     match keyword {
         "key" => matches!(
             callee,
@@ -65,8 +70,8 @@ pub(super) fn calls(callee: &str, keyword: &str) -> bool {
     }
 }
 
-/// A module that does nothing of note when it is imported, and has members that are known.
-pub(super) fn module(name: &str) -> bool {
+/// Returns whether a module is known: importing it has no effects, and its members are listed.
+pub(super) fn is_known_module(name: &str) -> bool {
     matches!(
         name,
         "__future__"
@@ -115,17 +120,17 @@ pub(super) fn module(name: &str) -> bool {
             | "uuid"
             | "warnings"
             | "zlib"
-    ) || science::module(name)
+    ) || science::is_known_module(name)
 }
 
-/// What is known of a member, by its whole path.
+/// Returns what is known of a member, by its full path.
 pub(super) fn member(path: &[&str]) -> Option<Member> {
-    use Member::{Calls, Class, Keeps, Makes, Stream, Type, Value};
+    use Member::{Class, Consumes, Produces, Retains, Stream, Type, Value};
     Some(match path {
         ["math" | "cmath", "pi" | "e" | "tau" | "inf" | "infj" | "pij"] => Value,
         ["math" | "cmath", "nan" | "nanj"] => return None,
-        ["math" | "cmath", name] if is_public(name) => Calls,
-        // Not groupby and tee, whose elements are iterators.
+        ["math" | "cmath", name] if is_public(name) => Consumes,
+        // Without groupby and tee, whose elements are iterators.
         [
             "itertools",
             "accumulate"
@@ -146,66 +151,68 @@ pub(super) fn member(path: &[&str]) -> Option<Member> {
             | "starmap"
             | "takewhile"
             | "zip_longest",
-        ] => Makes(Hazard::Iterator),
-        ["itertools", "chain", "from_iterable"] => Makes(Hazard::Iterator),
-        ["functools", "reduce"] => Calls,
-        ["functools", "cmp_to_key"] => Makes(Hazard::Function),
+        ] => Produces(Hazard::Iterator),
+        ["itertools", "chain", "from_iterable"] => Produces(Hazard::Iterator),
+        ["functools", "reduce"] => Consumes,
+        ["functools", "cmp_to_key"] => Produces(Hazard::Function),
         ["collections", "Counter" | "deque" | "OrderedDict" | "namedtuple"] => Class,
-        ["collections", "defaultdict" | "ChainMap"] => Keeps,
+        ["collections", "defaultdict" | "ChainMap"] => Retains,
         ["collections", "abc", name] if is_public(name) => Type,
-        ["heapq", "heappush" | "heappop" | "heapify" | "heappushpop" | "heapreplace"] => Keeps,
-        ["heapq", "nlargest" | "nsmallest"] => Calls,
-        ["bisect", "bisect" | "bisect_left" | "bisect_right" | "insort" | "insort_left" | "insort_right"] => Keeps,
+        ["heapq", "heappush" | "heappop" | "heapify" | "heappushpop" | "heapreplace"] => Retains,
+        ["heapq", "nlargest" | "nsmallest"] => Consumes,
+        ["bisect", "bisect" | "bisect_left" | "bisect_right" | "insort" | "insort_left" | "insort_right"] => Retains,
         [
             "operator",
             "attrgetter" | "methodcaller" | "call" | "is_" | "is_not" | "or_" | "and_" | "xor" | "ior" | "iand"
             | "ixor" | "isub" | "itruediv" | "ipow",
         ] => return None,
-        ["operator", name] if is_public(name) => Keeps,
+        ["operator", name] if is_public(name) => Retains,
         [
             "string",
             "ascii_letters" | "ascii_lowercase" | "ascii_uppercase" | "digits" | "hexdigits" | "octdigits"
             | "punctuation" | "printable" | "whitespace",
         ] => Value,
-        ["string", "capwords"] => Keeps,
-        ["re", "finditer"] => Makes(Hazard::Iterator),
-        ["re", "sub" | "subn" | "compile" | "match" | "search" | "fullmatch" | "findall" | "split" | "escape"] => Keeps,
+        ["string", "capwords"] => Retains,
+        ["re", "finditer"] => Produces(Hazard::Iterator),
+        ["re", "sub" | "subn" | "compile" | "match" | "search" | "fullmatch" | "findall" | "split" | "escape"] => {
+            Retains
+        }
         ["re", "error" | "PatternError"] => Class,
         ["re", flag] if flag.bytes().all(|b| b.is_ascii_uppercase()) => Value,
-        ["json", "dumps" | "loads"] | ["json", "JSONDecodeError"] => Keeps,
-        ["base64", name] if is_base_code(name) => Keeps,
-        ["binascii", "hexlify" | "unhexlify" | "crc32"] | ["html", "escape" | "unescape"] => Keeps,
-        ["textwrap", "dedent" | "indent" | "fill" | "wrap" | "shorten"] => Keeps,
-        ["zlib", "compress" | "decompress" | "crc32" | "adler32"] | ["hmac", "compare_digest"] => Keeps,
-        ["hashlib", "md5" | "new"] | ["hmac", "new"] => Makes(Hazard::Opaque),
-        ["hashlib", name] if name.starts_with("sha") || name.starts_with("blake2") => Makes(Hazard::Opaque),
-        ["struct", "pack" | "unpack" | "calcsize"] | ["array", "array"] => Keeps,
-        ["difflib", "get_close_matches"] => Keeps,
+        ["json", "dumps" | "loads"] | ["json", "JSONDecodeError"] => Retains,
+        ["base64", name] if is_base_code(name) => Retains,
+        ["binascii", "hexlify" | "unhexlify" | "crc32"] | ["html", "escape" | "unescape"] => Retains,
+        ["textwrap", "dedent" | "indent" | "fill" | "wrap" | "shorten"] => Retains,
+        ["zlib", "compress" | "decompress" | "crc32" | "adler32"] | ["hmac", "compare_digest"] => Retains,
+        ["hashlib", "md5" | "new"] | ["hmac", "new"] => Produces(Hazard::Opaque),
+        ["hashlib", name] if name.starts_with("sha") || name.starts_with("blake2") => Produces(Hazard::Opaque),
+        ["struct", "pack" | "unpack" | "calcsize"] | ["array", "array"] => Retains,
+        ["difflib", "get_close_matches"] => Retains,
         [
             "unicodedata",
             "normalize" | "name" | "category" | "lookup" | "numeric" | "decimal" | "digit" | "combining",
-        ] => Keeps,
-        ["datetime", "date" | "datetime" | "time" | "timedelta" | "timezone"] => Keeps,
-        ["datetime", "datetime", "strptime" | "fromisoformat" | "combine" | "fromordinal"] => Keeps,
-        ["datetime", "date" | "time", "fromisoformat" | "fromordinal"] => Keeps,
+        ] => Retains,
+        ["datetime", "date" | "datetime" | "time" | "timedelta" | "timezone"] => Retains,
+        ["datetime", "datetime", "strptime" | "fromisoformat" | "combine" | "fromordinal"] => Retains,
+        ["datetime", "date" | "time", "fromisoformat" | "fromordinal"] => Retains,
         ["datetime", "UTC"] | ["datetime", "timezone", "utc"] => Value,
         ["datetime", "date" | "datetime" | "time", "min" | "max"] => Value,
-        ["calendar", "isleap" | "leapdays" | "monthrange" | "weekday"] => Keeps,
-        ["decimal", "Decimal" | "getcontext"] => Keeps,
+        ["calendar", "isleap" | "leapdays" | "monthrange" | "weekday"] => Retains,
+        ["decimal", "Decimal" | "getcontext"] => Retains,
         ["decimal", name] if name.starts_with("ROUND_") || matches!(*name, "InvalidOperation" | "DivisionByZero") => {
             Value
         }
-        ["fractions", "Fraction"] | ["uuid", "UUID" | "uuid3" | "uuid5"] => Keeps,
-        ["fractions", "Fraction", "from_float" | "from_decimal"] => Keeps,
+        ["fractions", "Fraction"] | ["uuid", "UUID" | "uuid3" | "uuid5"] => Retains,
+        ["fractions", "Fraction", "from_float" | "from_decimal"] => Retains,
         ["uuid", name] if name.starts_with("NAMESPACE_") => Value,
         [
             "statistics",
             "mean" | "fmean" | "geometric_mean" | "harmonic_mean" | "median" | "median_low" | "median_high"
             | "median_grouped" | "mode" | "multimode" | "quantiles" | "stdev" | "pstdev" | "variance" | "pvariance"
             | "correlation" | "covariance" | "linear_regression",
-        ] => Calls,
+        ] => Consumes,
         ["numbers", name] if is_public(name) => Type,
-        ["typing", "cast" | "TypeVar" | "NewType"] => Keeps,
+        ["typing", "cast" | "TypeVar" | "NewType"] => Retains,
         [
             "typing",
             "List" | "Dict" | "Set" | "FrozenSet" | "Tuple" | "Optional" | "Union" | "Any" | "Callable" | "Iterable"
@@ -214,36 +221,38 @@ pub(super) fn member(path: &[&str]) -> Option<Member> {
             | "OrderedDict" | "Type" | "Self" | "Annotated" | "Hashable" | "Sized" | "Generator" | "AnyStr" | "Text"
             | "NoReturn" | "Never" | "Collection" | "Container" | "SupportsFloat" | "SupportsInt",
         ] => Type,
-        ["types", "SimpleNamespace"] => Keeps,
-        ["dataclasses", "dataclass" | "field" | "asdict" | "astuple" | "replace"] => Keeps,
+        ["types", "SimpleNamespace"] => Retains,
+        ["dataclasses", "dataclass" | "field" | "asdict" | "astuple" | "replace"] => Retains,
         ["enum", "Enum" | "IntEnum" | "StrEnum" | "Flag" | "IntFlag"] | ["abc", "ABC"] => Type,
-        ["enum", "auto"] => Keeps,
-        // Not pprint: what cannot be compared it orders by address, and what holds itself it shows by one.
-        ["copy", "copy" | "deepcopy"] => Keeps,
-        ["os", "path", "join" | "basename" | "dirname" | "splitext" | "split" | "normpath" | "isabs"] => Keeps,
+        ["enum", "auto"] => Retains,
+        // Without pprint: it orders incomparable objects by address, and prints the address of recursive ones.
+        ["copy", "copy" | "deepcopy"] => Retains,
+        ["os", "path", "join" | "basename" | "dirname" | "splitext" | "split" | "normpath" | "isabs"] => Retains,
         ["sys", "maxsize" | "maxunicode"] | ["sys", "float_info", _] => Value,
-        // Read from or written to, where they stand: their text is that of whoever listens.
+        // Only for reading and writing: their text differs between tiers.
         ["sys", "stdin" | "stdout" | "stderr"] => Stream,
-        ["sys", "exit" | "setrecursionlimit" | "set_int_max_str_digits"] => Keeps,
-        ["sys", "stdout" | "stderr", "write" | "flush"] | ["sys", "stdin", "read" | "readline" | "readlines"] => Keeps,
-        ["io", "StringIO" | "BytesIO"] => Makes(Hazard::Opaque),
-        ["random", "Random"] => Makes(Hazard::Opaque),
+        ["sys", "exit" | "setrecursionlimit" | "set_int_max_str_digits"] => Retains,
+        ["sys", "stdout" | "stderr", "write" | "flush"] | ["sys", "stdin", "read" | "readline" | "readlines"] => {
+            Retains
+        }
+        ["io", "StringIO" | "BytesIO"] => Produces(Hazard::Opaque),
+        ["random", "Random"] => Produces(Hazard::Opaque),
         ["random", "SystemRandom" | "getstate" | "setstate"] => return None,
-        ["random", name] if is_public(name) => Keeps,
+        ["random", name] if is_public(name) => Retains,
         [
             "urllib",
             "parse",
             "quote" | "quote_plus" | "unquote" | "unquote_plus" | "urlparse" | "urlsplit" | "urlunparse" | "urlunsplit"
             | "urljoin" | "urlencode" | "parse_qs" | "parse_qsl",
-        ] => Keeps,
-        ["warnings", "filterwarnings" | "simplefilter"] => Keeps,
+        ] => Retains,
+        ["warnings", "filterwarnings" | "simplefilter"] => Retains,
         ["__future__", _] => Value,
         _ => return science::member(path),
     })
 }
 
-/// Modules whose members make numbers that are not whole.
-pub(super) fn has_floats(module: &str) -> bool {
+/// Returns whether members of a module may return floating-point numbers.
+pub(super) fn is_float_module(module: &str) -> bool {
     matches!(
         module,
         "math"

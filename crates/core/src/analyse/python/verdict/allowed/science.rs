@@ -1,21 +1,22 @@
-//! What is known of numpy, pandas, scipy and scikit-learn: what gives the same on the same build and the same machine.
+//! The allow-list for numpy, pandas, scipy and scikit-learn: what is deterministic with the same build on the same
+//! machine.
 //!
-//! Not here, and so never deterministic: memory that nobody wrote (`empty`), dates that pandas reads from text (a time
-//! without a date is of today), whatever draws without a literal seed, more than one job, and messages of exceptions.
+//! Excluded, and so never proven: uninitialised memory (`empty`), dates that pandas parses from text (a time without a
+//! date is of today), random numbers without a literal seed, parallel jobs, and messages of exceptions.
 
 use ruff_python_ast::{Expr, ExprCall};
 
 use super::{Member, tables};
 use crate::analyse::python::modules::top;
-use crate::analyse::python::survey::is_number;
+use crate::analyse::python::survey::is_number_literal;
 use crate::analyse::python::verdict::hazard::Hazard;
 
-/// True for the packages of this file.
+/// Returns whether a module belongs to the packages of this file.
 pub(in crate::analyse::python::verdict) fn is_science(module: &str) -> bool {
     matches!(top(module), "numpy" | "pandas" | "scipy" | "sklearn")
 }
 
-pub(super) fn module(name: &str) -> bool {
+pub(super) fn is_known_module(name: &str) -> bool {
     matches!(
         name,
         "numpy"
@@ -47,7 +48,7 @@ pub(super) fn module(name: &str) -> bool {
 }
 
 pub(super) fn member(path: &[&str]) -> Option<Member> {
-    use Member::{Class, Keeps, Makes, Value};
+    use Member::{Class, Produces, Retains, Value};
     match path {
         ["numpy" | "pandas" | "scipy" | "sklearn", "__version__"] => Some(Value),
         ["numpy", rest @ ..] => numpy(rest),
@@ -63,10 +64,10 @@ pub(super) fn member(path: &[&str]) -> Option<Member> {
         | ["sklearn", "linear_model", "LinearRegression" | "Ridge" | "Lasso" | "ElasticNet"] => Some(Class),
         ["sklearn", "decomposition", "PCA"] | ["sklearn", "linear_model", "LogisticRegression"] => Some(Class),
         ["sklearn", "datasets", "load_iris" | "load_wine" | "load_breast_cancer" | "load_diabetes" | "load_digits"] => {
-            Some(Keeps)
+            Some(Retains)
         }
         ["sklearn", "datasets", "make_regression" | "make_classification" | "make_blobs" | "make_moons"]
-        | ["sklearn", "model_selection", "train_test_split"] => Some(Keeps),
+        | ["sklearn", "model_selection", "train_test_split"] => Some(Retains),
         [
             "sklearn",
             "metrics",
@@ -85,18 +86,18 @@ pub(super) fn member(path: &[&str]) -> Option<Member> {
             | "silhouette_score"
             | "adjusted_rand_score"
             | "root_mean_squared_error",
-        ] => Some(Keeps),
+        ] => Some(Retains),
         _ => None,
     }
     .map(|member| match path {
-        // An instance is told from others by its address where it is only named.
-        ["scipy", "stats", _] if member == Class => Makes(Hazard::Opaque),
+        // A frozen distribution prints its address.
+        ["scipy", "stats", _] if member == Class => Produces(Hazard::Opaque),
         _ => member,
     })
 }
 
 fn numpy(path: &[&str]) -> Option<Member> {
-    use Member::{Calls, Class, Keeps, Makes, Type, Value};
+    use Member::{Class, Consumes, Produces, Retains, Type, Value};
     Some(match path {
         ["pi" | "e" | "inf" | "nan" | "newaxis" | "euler_gamma"] => Value,
         ["ndarray" | "number" | "integer" | "floating" | "generic"] | ["typing", _] => Type,
@@ -104,13 +105,13 @@ fn numpy(path: &[&str]) -> Option<Member> {
             "float64" | "float32" | "float16" | "int64" | "int32" | "int16" | "int8" | "uint64" | "uint32" | "uint16"
             | "uint8" | "bool_" | "complex128" | "complex64" | "str_" | "object_" | "bool",
         ] => Class,
-        ["vectorize"] => Makes(Hazard::Function),
-        ["ndenumerate" | "ndindex"] => Makes(Hazard::Iterator),
-        ["errstate" | "printoptions"] => Makes(Hazard::Opaque),
-        ["apply_along_axis" | "fromfunction"] => Calls,
-        ["fromiter"] => Calls,
+        ["vectorize"] => Produces(Hazard::Function),
+        ["ndenumerate" | "ndindex"] => Produces(Hazard::Iterator),
+        ["errstate" | "printoptions"] => Produces(Hazard::Opaque),
+        ["apply_along_axis" | "fromfunction"] => Consumes,
+        ["fromiter"] => Consumes,
         ["poly1d"] | ["linalg", "LinAlgError"] => Class,
-        // Made and reshaped.
+        // Creating and reshaping.
         [
             "array" | "asarray" | "zeros" | "ones" | "full" | "zeros_like" | "ones_like" | "full_like" | "arange"
             | "linspace" | "logspace" | "geomspace" | "eye" | "identity" | "diag" | "meshgrid" | "tile" | "repeat"
@@ -119,8 +120,8 @@ fn numpy(path: &[&str]) -> Option<Member> {
             | "flipud" | "roll" | "rot90" | "append" | "insert" | "delete" | "pad" | "tri" | "tril" | "triu" | "vander"
             | "copy" | "broadcast_to" | "broadcast_shapes" | "atleast_1d" | "atleast_2d" | "swapaxes" | "moveaxis"
             | "indices" | "diag_indices" | "tril_indices" | "triu_indices" | "ix_" | "block" | "asmatrix" | "matrix",
-        ] => Keeps,
-        // Asked.
+        ] => Retains,
+        // Reductions and queries.
         [
             "sum" | "prod" | "mean" | "median" | "average" | "std" | "var" | "min" | "max" | "amin" | "amax" | "ptp"
             | "cumsum" | "cumprod" | "diff" | "gradient" | "percentile" | "quantile" | "nanmean" | "nansum" | "nanstd"
@@ -131,7 +132,7 @@ fn numpy(path: &[&str]) -> Option<Member> {
             | "union1d" | "intersect1d" | "setdiff1d" | "setxor1d" | "shape" | "ndim" | "size" | "clip" | "round"
             | "around" | "interp" | "trapezoid" | "take" | "choose" | "select" | "piecewise" | "nan_to_num" | "isreal"
             | "real" | "imag" | "angle" | "unwrap" | "iscomplex" | "isscalar" | "lexsort" | "ediff1d" | "fmod",
-        ] => Keeps,
+        ] => Retains,
         // Element by element.
         [
             "abs" | "absolute" | "fabs" | "sign" | "sqrt" | "cbrt" | "square" | "exp" | "exp2" | "expm1" | "log"
@@ -143,35 +144,35 @@ fn numpy(path: &[&str]) -> Option<Member> {
             | "logical_and" | "logical_or" | "logical_not" | "logical_xor" | "bitwise_and" | "bitwise_or"
             | "bitwise_xor" | "invert" | "left_shift" | "right_shift" | "gcd" | "lcm" | "reciprocal" | "negative"
             | "positive" | "conj" | "conjugate" | "heaviside" | "sinc" | "signbit" | "copysign",
-        ] => Keeps,
+        ] => Retains,
         // Linear algebra and polynomials.
         [
             "dot" | "matmul" | "inner" | "outer" | "cross" | "kron" | "vdot" | "tensordot" | "einsum" | "trace"
             | "roots" | "poly" | "polyfit" | "polyval" | "polyadd" | "polymul" | "polyder" | "polyint" | "polydiv",
-        ] => Keeps,
+        ] => Retains,
         [
             "linalg",
             "solve" | "inv" | "pinv" | "det" | "slogdet" | "eig" | "eigh" | "eigvals" | "eigvalsh" | "svd" | "qr"
             | "cholesky" | "norm" | "lstsq" | "matrix_rank" | "matrix_power" | "cond" | "multi_dot",
-        ] => Keeps,
+        ] => Retains,
         [
             "fft",
             "fft" | "ifft" | "rfft" | "irfft" | "fft2" | "ifft2" | "fftfreq" | "rfftfreq" | "fftshift" | "ifftshift",
-        ] => Keeps,
-        // Whether it is seeded is told by the survey.
+        ] => Retains,
+        // The survey checks whether it is seeded.
         ["random", "default_rng" | "RandomState" | "PCG64" | "MT19937" | "Philox" | "SFC64" | "Generator"] => {
-            Makes(Hazard::Opaque)
+            Produces(Hazard::Opaque)
         }
-        ["random", "seed"] => Keeps,
-        ["random", name] if is_draw(name) => Keeps,
+        ["random", "seed"] => Retains,
+        ["random", name] if is_draw(name) => Retains,
         ["finfo" | "iinfo"] => return None,
-        ["set_printoptions" | "seterr" | "array2string" | "array_str" | "array_repr"] => Keeps,
+        ["set_printoptions" | "seterr" | "array2string" | "array_str" | "array_repr"] => Retains,
         _ => return None,
     })
 }
 
-/// What numpy puts around an array, all of it written.
-const PADDINGS: [&str; 10] =
+/// The modes of `numpy.pad` that initialise all elements.
+const PAD_MODES: [&str; 10] =
     ["constant", "edge", "linear_ramp", "maximum", "mean", "median", "minimum", "reflect", "symmetric", "wrap"];
 
 fn is_draw(name: &str) -> bool {
@@ -212,32 +213,32 @@ fn is_draw(name: &str) -> bool {
 }
 
 fn pandas(path: &[&str]) -> Option<Member> {
-    use Member::{Class, Keeps, Value};
+    use Member::{Class, Retains, Value};
     Some(match path {
         ["DataFrame" | "Series" | "Index" | "MultiIndex" | "Categorical" | "RangeIndex"] => Class,
         ["NA"] => Value,
-        ["DataFrame", "from_dict" | "from_records"] => Keeps,
-        ["MultiIndex", "from_tuples" | "from_product" | "from_arrays"] => Keeps,
+        ["DataFrame", "from_dict" | "from_records"] => Retains,
+        ["MultiIndex", "from_tuples" | "from_product" | "from_arrays"] => Retains,
         [
             "concat" | "merge" | "pivot_table" | "pivot" | "crosstab" | "cut" | "qcut" | "get_dummies" | "melt"
             | "isna" | "isnull" | "notna" | "notnull" | "unique" | "factorize" | "to_numeric" | "set_option"
             | "read_csv" | "merge_ordered" | "wide_to_long",
-        ] => Keeps,
+        ] => Retains,
         _ => return None,
     })
 }
 
 fn scipy(path: &[&str]) -> Option<Member> {
-    use Member::{Calls, Class, Keeps, Makes, Value};
+    use Member::{Class, Consumes, Produces, Retains, Value};
     Some(match path {
-        // Frozen with its parameters; the instance shows its address.
+        // A call freezes the parameters; the instance prints its address.
         ["stats", name] if is_distribution(name) => Class,
         [
             "stats",
             name,
             "pdf" | "logpdf" | "pmf" | "logpmf" | "cdf" | "logcdf" | "sf" | "logsf" | "ppf" | "isf" | "mean" | "var"
             | "std" | "median" | "stats" | "entropy" | "interval" | "moment" | "fit" | "rvs",
-        ] if is_distribution(name) => Keeps,
+        ] if is_distribution(name) => Retains,
         [
             "stats",
             "ttest_ind" | "ttest_rel" | "ttest_1samp" | "pearsonr" | "spearmanr" | "kendalltau" | "linregress"
@@ -245,34 +246,34 @@ fn scipy(path: &[&str]) -> Option<Member> {
             | "ks_2samp" | "normaltest" | "levene" | "bartlett" | "friedmanchisquare" | "fisher_exact" | "zscore"
             | "skew" | "kurtosis" | "mode" | "iqr" | "rankdata" | "gmean" | "hmean" | "sem" | "entropy"
             | "percentileofscore" | "trim_mean" | "quantile" | "describe" | "binomtest" | "jarque_bera" | "variation",
-        ] => Keeps,
+        ] => Retains,
         [
             "optimize",
             "minimize" | "minimize_scalar" | "root" | "root_scalar" | "fsolve" | "brentq" | "bisect" | "newton"
             | "brenth" | "ridder" | "curve_fit" | "least_squares" | "fixed_point",
-        ] => Calls,
-        ["optimize", "linear_sum_assignment" | "nnls"] => Keeps,
-        ["integrate", "quad" | "dblquad" | "tplquad" | "odeint" | "solve_ivp"] => Calls,
-        ["integrate", "simpson" | "trapezoid" | "cumulative_trapezoid" | "romb"] => Keeps,
+        ] => Consumes,
+        ["optimize", "linear_sum_assignment" | "nnls"] => Retains,
+        ["integrate", "quad" | "dblquad" | "tplquad" | "odeint" | "solve_ivp"] => Consumes,
+        ["integrate", "simpson" | "trapezoid" | "cumulative_trapezoid" | "romb"] => Retains,
         [
             "linalg",
             "solve" | "inv" | "pinv" | "det" | "eig" | "eigh" | "eigvals" | "eigvalsh" | "svd" | "svdvals" | "qr"
             | "lu" | "lu_factor" | "lu_solve" | "cholesky" | "norm" | "lstsq" | "expm" | "logm" | "sqrtm" | "schur"
             | "null_space" | "orth" | "circulant" | "toeplitz" | "hilbert" | "hadamard" | "block_diag" | "companion"
             | "solve_triangular" | "solve_banded" | "kron",
-        ] => Keeps,
+        ] => Retains,
         [
             "interpolate",
             "interp1d" | "CubicSpline" | "UnivariateSpline" | "PchipInterpolator" | "Akima1DInterpolator",
-        ] => Makes(Hazard::Function),
+        ] => Produces(Hazard::Function),
         [
             "special",
             "comb" | "perm" | "factorial" | "factorial2" | "gamma" | "gammaln" | "loggamma" | "beta" | "betaln" | "erf"
             | "erfc" | "erfinv" | "expit" | "logit" | "binom" | "zeta" | "digamma" | "psi" | "j0" | "j1" | "jv" | "jn"
             | "yv" | "iv" | "kv" | "ellipk" | "ellipe" | "lambertw" | "softmax" | "logsumexp" | "xlogy" | "gammainc"
             | "gammaincc" | "betainc" | "ndtr" | "ndtri",
-        ] => Keeps,
-        ["constants", "convert_temperature"] => Keeps,
+        ] => Retains,
+        ["constants", "convert_temperature"] => Retains,
         [
             "constants",
             "value" | "unit" | "precision" | "find" | "lambda2nu" | "nu2lambda" | "test" | "codata" | "constants",
@@ -285,10 +286,10 @@ fn scipy(path: &[&str]) -> Option<Member> {
             "distance",
             "euclidean" | "cosine" | "cityblock" | "chebyshev" | "minkowski" | "hamming" | "jaccard" | "correlation"
             | "sqeuclidean" | "cdist" | "pdist" | "squareform" | "mahalanobis" | "canberra" | "braycurtis",
-        ] => Keeps,
-        ["fft", "fft" | "ifft" | "rfft" | "irfft" | "fftfreq" | "rfftfreq" | "fftshift" | "dct" | "idct"] => Keeps,
+        ] => Retains,
+        ["fft", "fft" | "ifft" | "rfft" | "irfft" | "fftfreq" | "rfftfreq" | "fftshift" | "dct" | "idct"] => Retains,
         ["signal", "find_peaks" | "convolve" | "correlate" | "butter" | "lfilter" | "filtfilt" | "savgol_filter"] => {
-            Keeps
+            Retains
         }
         _ => return None,
     })
@@ -324,13 +325,13 @@ fn is_distribution(name: &str) -> bool {
     )
 }
 
-/// Members that are the same every time only where a call says so.
-pub(in crate::analyse::python::verdict) fn wants_a_seed(path: &[&str]) -> bool {
+/// Returns whether a member is deterministic only with the right arguments of its call.
+pub(in crate::analyse::python::verdict) fn requires_seed(path: &[&str]) -> bool {
     matches!(path, ["sklearn", ..] | ["scipy", "stats", _, "rvs"])
 }
 
-/// Why a call of something known is not the same every time, for what it is given.
-pub(in crate::analyse::python::verdict) fn objection(path: &[&str], call: &ExprCall) -> Option<&'static str> {
+/// Returns why a call of a known function is not deterministic with its arguments, if it is not.
+pub(in crate::analyse::python::verdict) fn call_problem(path: &[&str], call: &ExprCall) -> Option<&'static str> {
     if !path.first().is_some_and(|module| is_science(module)) {
         return None;
     }
@@ -339,8 +340,8 @@ pub(in crate::analyse::python::verdict) fn objection(path: &[&str], call: &ExprC
         Expr::StringLiteral(text) => texts.contains(&text.value.to_str()),
         _ => false,
     };
-    let starred = !tables::takes_a_list(path) && call.arguments.args.iter().any(Expr::is_starred_expr);
-    if starred || call.arguments.keywords.iter().any(|keyword| keyword.arg.is_none()) {
+    let has_starred = !tables::is_variadic(path) && call.arguments.args.iter().any(Expr::is_starred_expr);
+    if has_starred || call.arguments.keywords.iter().any(|keyword| keyword.arg.is_none()) {
         return Some("its arguments are not written here");
     }
     if keyword("n_jobs").is_some() || keyword("workers").is_some() {
@@ -348,13 +349,13 @@ pub(in crate::analyse::python::verdict) fn objection(path: &[&str], call: &ExprC
     }
     if path == ["numpy", "pad"] {
         let mode = keyword("mode").or_else(|| call.arguments.args.get(2));
-        if mode.is_some_and(|mode| !is_text(mode, &PADDINGS)) {
+        if mode.is_some_and(|mode| !is_text(mode, &PAD_MODES)) {
             return Some("an edge is left as its memory was found");
         }
     }
-    // The draws of these are not seen by the survey.
-    let seeded = keyword("random_state").is_some_and(is_number);
-    let drawn = match path {
+    // The survey does not detect the draws of these.
+    let seeded = keyword("random_state").is_some_and(is_number_literal);
+    let draws = match path {
         ["sklearn", "datasets", maker] => maker.starts_with("make_"),
         ["sklearn", "metrics", _] => keyword("sample_size").is_some(),
         ["sklearn", "model_selection", _] | ["sklearn", "decomposition", _] | ["scipy", "stats", _, "rvs"] => true,
@@ -364,24 +365,24 @@ pub(in crate::analyse::python::verdict) fn objection(path: &[&str], call: &ExprC
         }
         _ => false,
     };
-    if drawn && !seeded {
+    if draws && !seeded {
         return Some("it draws randomness that no literal seed fixes");
     }
-    if ["random_state", "rng", "seed"].into_iter().filter_map(keyword).any(|seed| !is_number(seed)) {
+    if ["random_state", "rng", "seed"].into_iter().filter_map(keyword).any(|seed| !is_number_literal(seed)) {
         return Some("it draws randomness that no literal seed fixes");
     }
-    let unknown = [
+    let unknown_keywords = [
         "permutations",
         "parse_dates",
         "date_format",
         "converters",
         "date_parser",
         "engine",
-        // A reader that is kept shows its address.
+        // A reader prints its address.
         "chunksize",
         "iterator",
         "storage_options",
-        // What an algorithm leaves of its input, or makes of a NaN, nobody promises.
+        // What an algorithm leaves in its input, or returns for a NaN, is unspecified.
         "check_finite",
         "overwrite_a",
         "overwrite_b",
@@ -391,27 +392,27 @@ pub(in crate::analyse::python::verdict) fn objection(path: &[&str], call: &ExprC
         "overwrite_data",
         "overwrite_input",
         "lapack_driver",
-        // The order of hashes.
+        // Without sorting, the order depends on hashes.
         "sorted",
     ];
-    if unknown.into_iter().any(|name| keyword(name).is_some()) {
+    if unknown_keywords.into_iter().any(|name| keyword(name).is_some()) {
         return Some("nothing certain is known of what it is asked for");
     }
-    let most = match path {
-        // Below it stand what is left out above by its name.
+    let max_arguments = match path {
+        // The further positional arguments include those that are rejected above by keyword.
         ["scipy", "stats", test] if !is_distribution(test) => 3,
         ["pandas", "read_csv"] => 2,
         ["pandas", "pivot_table" | "crosstab"] => 4,
         ["scipy", "linalg", _] => 2,
         _ => usize::MAX,
     };
-    if call.arguments.args.len() > most {
+    if call.arguments.args.len() > max_arguments {
         return Some("nothing certain is known of what it is asked for");
     }
     if path == ["pandas", "set_option"] {
-        let shows =
+        let is_display_option =
             |option: &Expr| matches!(option, Expr::StringLiteral(name) if name.value.to_str().starts_with("display."));
-        if !call.arguments.args.first().is_some_and(shows) || call.arguments.args.len() != 2 {
+        if !call.arguments.args.first().is_some_and(is_display_option) || call.arguments.args.len() != 2 {
             return Some("an option changes more than what is displayed");
         }
     }
@@ -445,13 +446,13 @@ pub(in crate::analyse::python::verdict) fn objection(path: &[&str], call: &ExprC
     {
         return Some("a method of optimisation may tell how long it took");
     }
-    // By place: `minimize(f, x0, args, method)`, `solve_ivp(f, span, y0, method)`, `root_scalar(f, args, method)`.
+    // By position: `minimize(f, x0, args, method)`, `solve_ivp(f, span, y0, method)`, `root_scalar(f, args, method)`.
     if matches!(path, ["scipy", "optimize", "minimize" | "root" | "root_scalar" | "minimize_scalar"])
         && call.arguments.args.len() > 2
     {
         return Some("a method of optimisation may tell how long it took");
     }
-    // Its answer as a function shows an address.
+    // The solution as a function prints its address.
     if path == ["scipy", "integrate", "solve_ivp"]
         && (keyword("dense_output").is_some() || call.arguments.args.len() > 3)
     {
@@ -460,8 +461,8 @@ pub(in crate::analyse::python::verdict) fn objection(path: &[&str], call: &ExprC
     None
 }
 
-/// Methods of arrays, tables, distributions and models whose results hold no surprise.
-pub(in crate::analyse::python::verdict) fn method(name: &str) -> bool {
+/// Returns whether a method of arrays, tables, distributions and models has a deterministic result.
+pub(in crate::analyse::python::verdict) fn is_safe_method(name: &str) -> bool {
     matches!(
         name,
         // Arrays.
@@ -484,20 +485,20 @@ pub(in crate::analyse::python::verdict) fn method(name: &str) -> bool {
             | "infer_objects" | "combine_first" | "xs"
             // Text in tables.
             | "contains" | "len" | "extract" | "cat" | "slice" | "pad" | "get_dummies"
-            // Distributions and what is drawn from a seeded generator.
+            // Distributions and draws of a seeded generator.
             | "pdf" | "cdf" | "sf" | "ppf" | "pmf" | "isf" | "interval"
             | "integers" | "normal" | "standard_normal" | "permutation" | "exponential" | "poisson" | "binomial" | "randn"
             | "rand" | "beta" | "gamma" | "lognormal" | "multivariate_normal" | "random_sample"
             // Models.
             | "fit" | "predict" | "fit_transform" | "inverse_transform" | "score" | "predict_proba"
             | "decision_function" | "toarray" | "get_feature_names_out"
-            // What may draw: only where the survey sees it seeded.
+            // May draw random numbers: the survey checks whether it is seeded.
             | "sample"
     )
 }
 
-/// Methods of generators and distributions, which may be called on what shows an address.
-pub(super) fn object_method(name: &str) -> bool {
+/// Returns whether a method of random number generators and distributions does not reveal the address of the object.
+pub(super) fn is_object_safe_method(name: &str) -> bool {
     matches!(
         name,
         "pdf"
@@ -528,8 +529,8 @@ pub(super) fn object_method(name: &str) -> bool {
     )
 }
 
-/// What a method of a table makes that must not be seen.
-pub(super) fn made_by_method(name: &str) -> Option<Hazard> {
+/// Returns the hazard that a method of a table returns.
+pub(super) fn method_hazard(name: &str) -> Option<Hazard> {
     match name {
         "groupby" | "rolling" | "expanding" => Some(Hazard::Group),
         "iterrows" | "itertuples" => Some(Hazard::Iterator),
@@ -537,23 +538,23 @@ pub(super) fn made_by_method(name: &str) -> Option<Hazard> {
     }
 }
 
-/// Attributes that are no values but ways to them.
+/// Returns the hazard of an attribute of tables that gives access to their values.
 pub(in crate::analyse::python::verdict) fn accessor(name: &str) -> Option<Hazard> {
     match name {
         "loc" | "iloc" | "at" | "iat" | "str" => Some(Hazard::Accessor),
-        // Of a table they are data, of lists and dictionaries methods.
-        "index" | "values" => Some(Hazard::Method),
+        // They are data of tables, but methods of lists and dictionaries.
+        "index" | "values" => Some(Hazard::PossibleMethod),
         _ => None,
     }
 }
 
-/// Methods whose first argument is called, for itself or in a list or dictionary.
-pub(in crate::analyse::python::verdict) fn calls_back(name: &str) -> bool {
+/// Returns whether a method calls its first argument, or the elements of a list or dictionary in its place.
+pub(in crate::analyse::python::verdict) fn takes_callback(name: &str) -> bool {
     matches!(name, "apply" | "map" | "agg" | "aggregate" | "transform" | "filter")
 }
 
-/// Attributes that hold data, of every object that has them.
-pub(super) fn attribute(name: &str) -> bool {
+/// Returns whether an attribute holds data in every type that has it.
+pub(super) fn is_data_attribute(name: &str) -> bool {
     matches!(
         name,
         "shape" | "ndim" | "size" | "dtype" | "dtypes" | "columns" | "T" | "empty" | "nbytes" | "itemsize"
@@ -567,13 +568,14 @@ pub(super) fn attribute(name: &str) -> bool {
     )
 }
 
-/// Attributes of tables and arrays that a program may set: names and shapes.
-pub(in crate::analyse::python::verdict) fn is_stored(name: &str) -> bool {
+/// Returns whether a program may set an attribute of tables and arrays: names and shapes.
+pub(in crate::analyse::python::verdict) fn is_settable_attribute(name: &str) -> bool {
     matches!(name, "columns" | "index" | "name" | "names" | "shape")
 }
 
-/// Names under which arrays and tables have what is not allowed: a program's own must not hide it.
-pub(in crate::analyse::python::verdict) fn hides(name: &str) -> bool {
+/// Returns whether arrays and tables have a member of this name that is not allowed. A program's own member of the same
+/// name must not hide it.
+pub(in crate::analyse::python::verdict) fn is_unsafe_member(name: &str) -> bool {
     matches!(
         name,
         "sample"

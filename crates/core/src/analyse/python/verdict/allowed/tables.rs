@@ -1,8 +1,8 @@
-//! Texts that mean something to numpy and pandas: kinds of elements, and functions by their names.
+//! Strings that numpy and pandas interpret: dtypes, and names of functions.
 
-/// A function that pandas knows by this name, and that gives the same every time. By a name it finds any method, those
-/// that draw, or show an address, among them.
-pub(in crate::analyse::python::verdict) fn is_aggregate(name: &str) -> bool {
+/// Returns whether pandas finds a deterministic function by this name. Other names may find any method, including those
+/// that draw random numbers or print an address.
+pub(in crate::analyse::python::verdict) fn is_safe_aggregate(name: &str) -> bool {
     matches!(
         name,
         "abs"
@@ -44,12 +44,12 @@ pub(in crate::analyse::python::verdict) fn is_aggregate(name: &str) -> bool {
     )
 }
 
-/// A kind of elements that holds numbers, texts or objects: no dates, which are read from text, and no bytes, of which
-/// some may be nobody's.
-pub(in crate::analyse::python::verdict) fn is_kind(text: &str) -> bool {
+/// Returns whether a dtype holds numbers, text or objects. Dates are excluded, because they are parsed from text, and
+/// raw bytes, because some may be uninitialised.
+pub(in crate::analyse::python::verdict) fn is_safe_dtype(text: &str) -> bool {
     let plain = text.trim_start_matches(['<', '>', '=', '|']);
     let sized =
-        |kind: char| plain.strip_prefix(kind).is_some_and(|size| size.bytes().all(|byte| byte.is_ascii_digit()));
+        |code: char| plain.strip_prefix(code).is_some_and(|size| size.bytes().all(|byte| byte.is_ascii_digit()));
     matches!(
         text,
         "bool"
@@ -119,8 +119,8 @@ pub(in crate::analyse::python::verdict) fn is_kind(text: &str) -> bool {
     ) || sized('U')
 }
 
-/// Which of its arguments by place is a kind of elements.
-pub(in crate::analyse::python::verdict) fn argument_kind(path: &[&str]) -> Option<usize> {
+/// Returns the index of the positional argument that is a dtype.
+pub(in crate::analyse::python::verdict) fn dtype_position(path: &[&str]) -> Option<usize> {
     match path {
         ["numpy", "array" | "asarray" | "zeros" | "ones" | "zeros_like" | "ones_like" | "fromiter" | "identity"] => {
             Some(1)
@@ -136,8 +136,8 @@ pub(in crate::analyse::python::verdict) fn argument_kind(path: &[&str]) -> Optio
     }
 }
 
-/// Functions of numpy that take a list of arguments as long as one likes, and no kind of elements among them.
-pub(in crate::analyse::python::verdict) fn takes_a_list(path: &[&str]) -> bool {
+/// Returns whether a function of numpy takes any number of positional arguments, none of which is a dtype.
+pub(in crate::analyse::python::verdict) fn is_variadic(path: &[&str]) -> bool {
     matches!(
         path,
         ["numpy", "meshgrid" | "ix_" | "broadcast_shapes" | "atleast_1d" | "atleast_2d"]
@@ -147,17 +147,17 @@ pub(in crate::analyse::python::verdict) fn takes_a_list(path: &[&str]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_kind;
+    use super::is_safe_dtype;
 
     #[test]
-    fn no_kind_of_elements_is_known_that_is_a_date_or_raw_bytes() {
+    fn dates_and_raw_bytes_are_no_safe_dtypes() {
         for text in
             ["M8[s]", "<M8[ns]", "datetime64", "m8[s]", "timedelta64[ns]", "V8", "S8", "S", "a5", "g", "G", "i4,f8", ""]
         {
-            assert!(!is_kind(text), "{text}");
+            assert!(!is_safe_dtype(text), "{text}");
         }
         for text in ["int", "<f8", "|b1", "U10", "<U3", "O", "category", "Int64"] {
-            assert!(is_kind(text), "{text}");
+            assert!(is_safe_dtype(text), "{text}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Forms that mean something by their shape alone.
+//! Syntactic forms that are recognised without context.
 
 use ruff_python_ast::{Arguments, Expr, Number, Operator};
 
-/// The parts of a type are types.
+/// Returns the parts of a type expression, which are types too.
 pub(super) fn parts_of_type(expr: &Expr) -> impl Iterator<Item = &Expr> {
     let (one, other, many): (_, _, &[Expr]) = match expr {
         Expr::Subscript(subscript) => (Some(&*subscript.value), Some(&*subscript.slice), &[]),
@@ -13,15 +13,15 @@ pub(super) fn parts_of_type(expr: &Expr) -> impl Iterator<Item = &Expr> {
     one.into_iter().chain(other).chain(many)
 }
 
-/// Methods that Python calls with the other operand of an operator or a comparison.
-pub(super) fn is_operator(method: &str) -> bool {
+/// Returns whether Python calls a method with the other operand of an operator or a comparison.
+pub(super) fn is_operator_method(method: &str) -> bool {
     let name = method.trim_matches('_');
     method.starts_with("__")
         && matches!(name.trim_start_matches(['r', 'i']), "or" | "and" | "xor" | "sub" | "eq" | "ne" | "contains")
 }
 
-/// Methods that say what comes first, or what is true.
-pub(super) fn orders(method: &str) -> bool {
+/// Returns whether a method determines the order or the truth of objects.
+pub(super) fn is_ordering_method(method: &str) -> bool {
     matches!(method, "__lt__" | "__le__" | "__gt__" | "__ge__" | "__eq__" | "__ne__" | "__bool__" | "__len__")
 }
 
@@ -29,29 +29,29 @@ pub(super) fn is_set_operation(op: Operator) -> bool {
     matches!(op, Operator::BitAnd | Operator::BitOr | Operator::BitXor | Operator::Sub)
 }
 
-/// `x.keys()` and `x.items()`, of which operators make sets.
-pub(super) fn is_view(expr: &Expr) -> bool {
+/// Returns whether an expression is `x.keys()` or `x.items()`, which operators turn into sets.
+pub(super) fn is_mapping_view(expr: &Expr) -> bool {
     matches!(expr, Expr::Call(call) if matches!(&*call.func, Expr::Attribute(attribute) if matches!(attribute.attr.as_str(), "keys" | "items")))
 }
 
-/// True for names that Python itself looks for.
+/// Returns whether a name is special to Python: `__…__`.
 pub(super) fn is_special(name: &str) -> bool {
     name.len() > 4 && name.starts_with("__") && name.ends_with("__")
 }
 
-/// True for names that enumerations keep for themselves.
+/// Returns whether a name is reserved by enumerations: `_…_`.
 pub(super) fn is_reserved(name: &str) -> bool {
     name.len() > 2 && name.starts_with('_') && name.ends_with('_')
 }
 
-/// Members of modules that read the memory of what they are given.
+/// Returns whether a member of a module reads the memory of its arguments.
 pub(super) fn reads_memory(path: &[&str]) -> bool {
     matches!(path.first(), Some(&("hashlib" | "hmac" | "zlib" | "base64" | "binascii" | "struct" | "array")))
         && path.len() > 1
 }
 
-/// Arguments of `update` that are no array: a text made bytes, a dictionary, keywords.
-pub(super) fn is_update(arguments: &Arguments) -> bool {
+/// Returns whether no positional argument of `update` can be an array: each is encoded text, bytes or a dictionary.
+pub(super) fn is_safe_update(arguments: &Arguments) -> bool {
     arguments.args.iter().all(|argument| match argument {
         Expr::BytesLiteral(_) | Expr::Dict(_) => true,
         Expr::Call(call) => matches!(&*call.func, Expr::Attribute(method) if method.attr.as_str() == "encode"),
@@ -59,7 +59,7 @@ pub(super) fn is_update(arguments: &Arguments) -> bool {
     })
 }
 
-/// A dotted name, which does nothing when it is read.
+/// Returns whether an expression is a dotted name, whose evaluation has no effects.
 pub(super) fn is_dotted(expr: &Expr) -> bool {
     match expr {
         Expr::Name(_) => true,
@@ -68,8 +68,8 @@ pub(super) fn is_dotted(expr: &Expr) -> bool {
     }
 }
 
-/// The set of what stands here has an order whatever it holds: texts, or whole numbers.
-pub(super) fn is_ordered(set: &Expr) -> bool {
+/// Returns whether the elements of a set are totally ordered: all strings, or all integers.
+pub(super) fn is_totally_ordered(set: &Expr) -> bool {
     let of_one_kind = |elements: &[Expr]| {
         elements.iter().all(Expr::is_string_literal_expr)
             || elements.iter().all(
@@ -108,33 +108,33 @@ pub(super) fn is_ordered(set: &Expr) -> bool {
     }
 }
 
-/// The name that an expression is, or nothing that is a name.
-pub(super) fn held(expr: &Expr) -> &str {
+/// Returns the name that an expression consists of, or an empty string.
+pub(super) fn name_of(expr: &Expr) -> &str {
     match expr {
         Expr::Name(name) => name.id.as_str(),
         _ => "",
     }
 }
 
-/// A specification of how a value is printed that means the same for a date everywhere.
-pub(super) fn is_plain_spec(spec: &Expr) -> bool {
-    matches!(spec, Expr::StringLiteral(text) if is_the_same_everywhere(text.value.to_str()))
+/// Returns whether a format specification formats dates independently of locale and time zone.
+pub(super) fn is_portable_spec(spec: &Expr) -> bool {
+    matches!(spec, Expr::StringLiteral(text) if is_portable_date_format(text.value.to_str()))
 }
 
-/// True where a format string reads attributes or elements of what it is given.
-pub(super) fn looks_inside(format: &str) -> bool {
+/// Returns whether a format string reads attributes or elements of its arguments.
+pub(super) fn format_reads_members(format: &str) -> bool {
     format.split('{').skip(1).any(|field| {
         let name = field.split([':', '}', '!']).next().unwrap_or(field);
         name.contains(['.', '['])
     })
 }
 
-/// True for patterns that repeat what repeats: they can take time without end.
+/// Returns whether a pattern has nested repetitions, so that matching may take exponential time.
 pub(super) fn may_backtrack(pattern: &str) -> bool {
     ["+)+", "+)*", "*)+", "*)*", "+){", "*){"].iter().any(|twice| pattern.contains(twice))
 }
 
-/// True for date formats that do not depend on the place.
-pub(super) fn is_the_same_everywhere(format: &str) -> bool {
+/// Returns whether a date format is independent of locale and time zone.
+pub(super) fn is_portable_date_format(format: &str) -> bool {
     !["%s", "%Z", "%z", "%c", "%x", "%X", "%p"].iter().any(|code| format.contains(code))
 }
