@@ -9,7 +9,7 @@ use switchtower_contract::scripted::Scripted;
 use switchtower_core::analyse::{Class, analyse};
 use switchtower_core::cache::bars::Subject;
 use switchtower_core::cache::finding::Finding;
-use switchtower_core::cache::{self, CacheStatus, Digest, Fingerprint, Found, ResultCache, Scope};
+use switchtower_core::cache::{self, CacheStatus, Digest, Fingerprint, Lookup, ResultCache, Scope};
 use switchtower_core::clock::WallClock;
 use switchtower_core::decide::SharedRules;
 use switchtower_core::quota::{self, Quota};
@@ -91,11 +91,11 @@ fn cache(criterion: &mut Criterion) {
     let subject = Subject { program, class: Class::SimpleMath, rule: "default.local".into() };
     let cache = ResultCache::new(&cache::Config::default());
     runtime.block_on(async {
-        if let Found::Nothing(flight) = find(&cache, &key(), &subject, request.timeout).await {
+        if let Lookup::Run(flight) = find(&cache, &key(), &subject, request.timeout).await {
             let router = router();
             let answer = router.execute(request.clone(), None).await.expect("it prints a line");
             let kept = cache::StoredResult::new(&answer.tier, &answer.outcome, &answer.output);
-            flight.land(Finding::Observed(kept.expect("it came to its end")));
+            flight.complete(Finding::Observed(kept.expect("it came to its end")));
         }
     });
     criterion.bench_function("cache/fingerprint and hit", |bench| {
@@ -103,7 +103,7 @@ fn cache(criterion: &mut Criterion) {
     });
 }
 
-async fn find(cache: &ResultCache, key: &Fingerprint, subject: &Subject, patience: Duration) -> Found {
+async fn find(cache: &ResultCache, key: &Fingerprint, subject: &Subject, patience: Duration) -> Lookup {
     cache.find(key, subject, &"ada".into(), CacheMode::Use, true, patience).await
 }
 

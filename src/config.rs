@@ -24,15 +24,15 @@ use switchtower_server::service;
 pub struct Config {
     /// Where the server listens, who may call it, how long it waits for clients.
     pub http: service::Config,
-    /// The most that one request may contain or ask for.
+    /// The limits of one request.
     pub limits: RequestLimits,
     /// The routing rules.
     pub rules: Rules,
-    /// How many requests one caller may send.
+    /// The rate limit of each caller.
     pub quota: quota::Config,
-    /// How many bytes the server may hold for its callers.
+    /// How many bytes the server may hold for its callers: request bodies, files, cells and their histories.
     pub memory: memory::Config,
-    /// How many results are kept, how long, and for whom.
+    /// How many results are stored, for how long, and who shares them.
     pub cache: cache::Config,
     /// Limits over all tiers together, for programs and batches, beside each tier's own.
     pub queue: tier::queue::Overall,
@@ -44,9 +44,9 @@ pub struct Config {
     pub native: Native,
     /// Accounts of cloud sandboxes, each a tier by its name.
     pub clouds: Clouds,
-    /// How many sessions there may be, how long they live, and what their kernels may take.
+    /// How many sessions there may be, how long they live, and the limits of their kernels.
     pub sessions: session::Config,
-    /// What is kept of requests.
+    /// Which records are kept, and where.
     pub record: record::Config,
     /// The log on standard error.
     pub log: Log,

@@ -26,12 +26,7 @@ const TIERS: [&str; 3] = ["tiers.wasm", "tiers.native", "clouds.e2b.tier"];
 
 const SECTIONS: [Section; 20] = [
     Section { title: "`http`", tables: &["http"], source: "crates/server/src/service/config.rs", name: "Config" },
-    Section {
-        title: "`limits`",
-        tables: &["limits"],
-        source: "crates/core/src/request.rs",
-        name: "RequestLimits|Ceilings",
-    },
+    Section { title: "`limits`", tables: &["limits"], source: "crates/core/src/request.rs", name: "RequestLimits" },
     Section { title: "`rules`", tables: &["rules"], source: CONFIG, name: "Rules" },
     Section { title: "`quota`", tables: &["quota"], source: "crates/core/src/quota.rs", name: "Config" },
     Section { title: "`memory`", tables: &["memory"], source: "crates/core/src/memory.rs", name: "Config" },

@@ -1,10 +1,10 @@
-//! Timestamps that obey a paused runtime.
+//! The wall clock, which stops with a paused Tokio runtime.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-/// The wall clock: an origin, and tokio's time since then. Under a paused runtime it stands still with it.
+/// A wall clock: an origin, and Tokio's time since then.
 #[derive(Debug, Clone, Copy)]
 pub struct WallClock {
     origin: SystemTime,
@@ -12,22 +12,23 @@ pub struct WallClock {
 }
 
 impl WallClock {
-    /// The machine's own clock. Call it inside a runtime, once, at assembly.
-    #[allow(clippy::disallowed_methods, reason = "the one place that asks the machine what time it is")]
+    /// Returns a clock that starts at the system time. Call it inside a runtime, once, at assembly.
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads the system time")]
     pub fn real() -> Self {
         Self::starting_at(SystemTime::now())
     }
 
-    /// A clock that begins at `origin`, for simulations.
+    /// Returns a clock that starts at `origin`, for simulations.
     pub fn starting_at(origin: SystemTime) -> Self {
         Self { origin, started: Instant::now() }
     }
 
+    /// Returns the current time.
     pub fn now(&self) -> SystemTime {
         self.origin + self.started.elapsed()
     }
 
-    /// What time it is at a moment of the runtime's.
+    /// Returns the wall time at an instant of the runtime.
     pub fn at(&self, moment: Instant) -> SystemTime {
         match moment.checked_duration_since(self.started) {
             Some(after) => self.origin + after,
@@ -35,7 +36,7 @@ impl WallClock {
         }
     }
 
-    /// Milliseconds since 1970.
+    /// Returns the current time in milliseconds since the Unix epoch.
     pub fn unix_millis(&self) -> u64 {
         let since: Duration = self.now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

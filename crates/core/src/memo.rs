@@ -1,5 +1,5 @@
-//! Remembers profiles and decisions. Analysis and rules are pure, so a result holds while all inputs are equal; the inputs are
-//! stored with it. How busy the tiers are is an input only where a rule may read it.
+//! A cache of profiles and decisions. Analysis and rules are pure, so a decision is valid while all of its inputs are equal;
+//! they are stored with it. The load of the tiers is an input only if a rule may read it.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,20 +14,21 @@ use crate::decide::{DecideError, Decision, Rules};
 use crate::request::{CacheMode, Caller, Priority, Request, RequestKind};
 use crate::route::{TierName, TierStatus};
 
+/// The profiles of the latest programs, each with its last decision.
 pub(crate) struct Memo {
-    /// Protects what is remembered; held for a look-up.
-    known: Mutex<LruCache<Digest, Known>>,
+    /// Held for one look-up.
+    entries: Mutex<LruCache<Digest, MemoEntry>>,
 }
 
-struct Known {
+struct MemoEntry {
     profile: Arc<Profile>,
-    last: Option<(Question, Decision)>,
+    last: Option<(DecisionInputs, Decision)>,
 }
 
-/// Everything that a decision is made of, but the program.
+/// All inputs of a decision except the program.
 #[derive(PartialEq)]
-struct Question {
-    rules: Same<Rules>,
+struct DecisionInputs {
+    rules: ByAddress<Rules>,
     statuses: Vec<TierStatus>,
     kind: RequestKind,
     caller: Caller,
@@ -39,22 +40,22 @@ struct Question {
     memory: Option<u64>,
 }
 
-/// Equal only to the same allocation, which it keeps alive so that its address is not used again.
-struct Same<T>(Arc<T>);
+/// Compares by address. The `Arc` keeps the allocation alive, so its address is not reused.
+struct ByAddress<T>(Arc<T>);
 
-impl<T> PartialEq for Same<T> {
+impl<T> PartialEq for ByAddress<T> {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
-const MOST: NonZeroUsize = NonZeroUsize::new(1000).unwrap();
-/// Bytes of a source beyond which it is not remembered: few ask for such twice, and their profiles are large.
-const LARGE: usize = 64 << 10;
+const MAX_ENTRIES: NonZeroUsize = NonZeroUsize::new(1000).unwrap();
+/// Longest source in bytes that is kept: longer ones rarely repeat, and their profiles are large.
+const MAX_SOURCE_BYTES: usize = 64 << 10;
 
 impl Memo {
     pub(crate) fn new() -> Self {
-        Self { known: Mutex::new(LruCache::new(MOST)) }
+        Self { entries: Mutex::new(LruCache::new(MAX_ENTRIES)) }
     }
 
     /// Returns the request's profile and decision.
@@ -66,13 +67,13 @@ impl Memo {
         mut statuses: Vec<TierStatus>,
     ) -> (Arc<Profile>, Result<Decision, DecideError>) {
         if !rules.reads_load() {
-            // The rules get what the question has, so a decision never rests on what the question leaves out.
+            // The rules get the same statuses that are compared, so a decision cannot depend on the load.
             for status in &mut statuses {
                 (status.running, status.queued) = (0, 0);
             }
         }
-        let question = Question {
-            rules: Same(rules),
+        let inputs = DecisionInputs {
+            rules: ByAddress(rules),
             statuses,
             kind: request.kind,
             caller: request.caller.clone(),
@@ -83,28 +84,29 @@ impl Memo {
             timeout: request.timeout,
             memory: request.memory,
         };
-        let profile = match self.recall(&digest, &question) {
+        let profile = match self.find(&digest, &inputs) {
             Some((profile, Some(decision))) => return (profile, Ok(decision)),
             Some((profile, None)) => profile,
             None => Arc::new(analyse(&request.program)),
         };
-        let decision = question.rules.0.decide(request, &profile, &question.statuses);
-        if request.program.source.len() <= LARGE {
-            let last = decision.as_ref().ok().map(|decision| (question, decision.clone()));
-            self.known().put(digest, Known { profile: profile.clone(), last });
+        let decision = inputs.rules.0.decide(request, &profile, &inputs.statuses);
+        if request.program.source.len() <= MAX_SOURCE_BYTES {
+            let last = decision.as_ref().ok().map(|decision| (inputs, decision.clone()));
+            self.entries().put(digest, MemoEntry { profile: profile.clone(), last });
         }
         (profile, decision)
     }
 
-    fn recall(&self, digest: &Digest, question: &Question) -> Option<(Arc<Profile>, Option<Decision>)> {
-        let mut known = self.known();
-        let known = known.get(digest)?;
-        let decision = known.last.as_ref().filter(|(last, _)| last == question).map(|(_, decision)| decision.clone());
-        Some((known.profile.clone(), decision))
+    /// Returns the profile of a known program, and its decision if that was made from the same inputs.
+    fn find(&self, digest: &Digest, inputs: &DecisionInputs) -> Option<(Arc<Profile>, Option<Decision>)> {
+        let mut entries = self.entries();
+        let entry = entries.get(digest)?;
+        let decision = entry.last.as_ref().filter(|(last, _)| last == inputs).map(|(_, decision)| decision.clone());
+        Some((entry.profile.clone(), decision))
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, LruCache<Digest, Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn entries(&self) -> std::sync::MutexGuard<'_, LruCache<Digest, MemoEntry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -118,7 +120,7 @@ mod tests {
     use crate::seed::Seed;
     use crate::tier::{self, Tier, Tiers};
 
-    /// Whether the second decision, under another load, was the remembered one.
+    /// Returns whether the second decision, with another load, was the stored one.
     fn is_remembered(rules: Rules) -> bool {
         let backend = Arc::new(Scripted::new(1, Settings::default()));
         let tiers = Tiers::new([Tier::new("wasm".into(), backend, tier::Config::default(), &Seed::fixed(1))]);
@@ -130,7 +132,7 @@ mod tests {
             memo.decide(digest, &request, rules.clone(), statuses).1.unwrap()
         };
         decide(0);
-        memo.known().get_mut(&digest).unwrap().last.as_mut().unwrap().1.reason = "remembered".to_owned();
+        memo.entries().get_mut(&digest).unwrap().last.as_mut().unwrap().1.reason = "remembered".to_owned();
         decide(5).reason == "remembered"
     }
 

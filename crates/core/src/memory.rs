@@ -1,8 +1,8 @@
-//! One account of the bytes that the server holds for its callers: bodies that arrive, files, cells and their histories,
-//! descriptions of sandboxes, watchers.
+//! An account of the bytes that the server holds for its callers: request bodies, files, cells and their histories, options of
+//! sandboxes, watchers.
 //!
-//! What holds bytes has a [`Charge`]; dropping it gives them back. No caller may hold more than its share, nor more than
-//! what it leaves free for others, so that somebody who comes later always finds room.
+//! Everything that holds bytes has a [`Charge`], which returns them when it is dropped. A caller may hold no more than its
+//! share and no more than it leaves free, so there is always space for another caller.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,15 +12,15 @@ use switchtower_contract::byte_size;
 
 use crate::request::Caller;
 
-/// How many bytes the server may hold for its callers: bodies, files, cells and their histories.
+/// How many bytes the server may hold for its callers: request bodies, files, cells and their histories.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Bytes for all callers together.
+    /// Maximum for all callers together.
     #[serde(with = "byte_size")]
     pub total: u64,
-    /// Bytes for one caller, at least 1MiB and at most `total`. A caller never holds more than it leaves free, so alone half
-    /// of the total.
+    /// Maximum for one caller, at least 1MiB and at most `total`. A caller never holds more than it leaves free, so a single
+    /// caller holds at most half of the total.
     #[serde(with = "byte_size")]
     pub per_caller: u64,
 }
@@ -32,7 +32,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can.
+    /// Returns a message about the first invalid setting, beginning with its name; `None` if all are valid.
     pub fn problem(&self) -> Option<String> {
         if self.per_caller < (1 << 20) {
             return Some("per_caller must be at least 1MiB: with less no caller could do anything".to_owned());
@@ -43,7 +43,7 @@ impl Config {
     }
 }
 
-/// The account. Clones are the same account.
+/// The account. Clones share one balance.
 #[derive(Debug, Clone)]
 pub struct MemoryAccount(Arc<Inner>);
 
@@ -51,28 +51,28 @@ pub struct MemoryAccount(Arc<Inner>);
 struct Inner {
     config: Config,
     /// Held for a few instructions.
-    held: Mutex<Balances>,
+    balances: Mutex<Balances>,
 }
 
 #[derive(Debug, Default)]
 struct Balances {
     total: u64,
-    /// Callers that hold nothing are not in it.
+    /// Without callers that hold nothing.
     by_caller: HashMap<Arc<str>, u64>,
 }
 
-/// More bytes than there is room for. Nothing has changed.
+/// There is no space for more bytes. Nothing was charged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "no space left: {wanted} more bytes do not fit beside the {held} that this caller holds in sandboxes, files, cells and \
      uploads; it may hold {allowed} now: remove files or end sandboxes"
 )]
 pub struct NoSpace {
-    /// Bytes that were asked for.
+    /// Bytes requested in addition.
     pub wanted: u64,
     /// Bytes that the caller holds.
     pub held: u64,
-    /// Bytes that the caller may hold, by its share and by what others hold.
+    /// Bytes that the caller may hold now, given its share and what others hold.
     pub allowed: u64,
 }
 
@@ -83,11 +83,12 @@ impl Default for MemoryAccount {
 }
 
 impl MemoryAccount {
+    /// Returns an account with no bytes charged.
     pub fn new(config: &Config) -> Self {
-        Self(Arc::new(Inner { config: config.clone(), held: Mutex::default() }))
+        Self(Arc::new(Inner { config: config.clone(), balances: Mutex::default() }))
     }
 
-    /// Returns a charge of no bytes, to grow.
+    /// Returns a charge of zero bytes to a caller.
     pub fn open(&self, caller: &Caller) -> Charge {
         Charge { account: self.clone(), user: Arc::clone(&caller.user), bytes: Mutex::new(0) }
     }
@@ -95,7 +96,7 @@ impl MemoryAccount {
     /// Charges bytes to a caller.
     ///
     /// # Errors
-    /// There is no room for them.
+    /// There is no space for them.
     pub fn charge(&self, caller: &Caller, bytes: u64) -> Result<Charge, NoSpace> {
         let charge = self.open(caller);
         charge.resize(bytes)?;
@@ -104,45 +105,45 @@ impl MemoryAccount {
 
     /// Returns the bytes that are held for all callers.
     pub fn total(&self) -> u64 {
-        self.held().total
+        self.balances().total
     }
 
     /// Returns the bytes that are held for one caller.
     pub fn held_by(&self, caller: &Caller) -> u64 {
-        self.held().by_caller.get(&caller.user).copied().unwrap_or_default()
+        self.balances().by_caller.get(&caller.user).copied().unwrap_or_default()
     }
 
-    fn held(&self) -> MutexGuard<'_, Balances> {
-        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn balances(&self) -> MutexGuard<'_, Balances> {
+        self.0.balances.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self, user: &Arc<str>, wanted: u64) -> Result<(), NoSpace> {
         let Config { total, per_caller } = self.0.config;
-        let mut all = self.held();
-        let held = all.by_caller.get(user).copied().unwrap_or_default();
-        // What it holds afterwards is no more than what is free afterwards.
-        let allowed = per_caller.min(total.saturating_sub(all.total - held) / 2);
+        let mut balances = self.balances();
+        let held = balances.by_caller.get(user).copied().unwrap_or_default();
+        // After the charge, the caller holds no more than is free.
+        let allowed = per_caller.min(total.saturating_sub(balances.total - held) / 2);
         if held.saturating_add(wanted) > allowed {
             return Err(NoSpace { wanted, held, allowed });
         }
-        all.total += wanted;
-        *all.by_caller.entry(Arc::clone(user)).or_default() += wanted;
+        balances.total += wanted;
+        *balances.by_caller.entry(Arc::clone(user)).or_default() += wanted;
         Ok(())
     }
 
     fn give_back(&self, user: &Arc<str>, bytes: u64) {
-        let mut all = self.held();
-        all.total = all.total.saturating_sub(bytes);
-        if let Some(held) = all.by_caller.get_mut(user) {
+        let mut balances = self.balances();
+        balances.total = balances.total.saturating_sub(bytes);
+        if let Some(held) = balances.by_caller.get_mut(user) {
             *held = held.saturating_sub(bytes);
             if *held == 0 {
-                all.by_caller.remove(user);
+                balances.by_caller.remove(user);
             }
         }
     }
 }
 
-/// Bytes that are held for a caller, until it is dropped.
+/// Bytes charged to a caller until this is dropped.
 #[derive(Debug)]
 pub struct Charge {
     account: MemoryAccount,
@@ -152,25 +153,26 @@ pub struct Charge {
 }
 
 impl Charge {
-    fn locked(&self) -> MutexGuard<'_, u64> {
+    fn lock(&self) -> MutexGuard<'_, u64> {
         self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns the bytes charged.
     pub fn bytes(&self) -> u64 {
-        *self.locked()
+        *self.lock()
     }
 
-    /// Returns a charge of no bytes to the same caller.
+    /// Returns a charge of zero bytes to the same caller.
     pub fn another(&self) -> Self {
         Self { account: self.account.clone(), user: Arc::clone(&self.user), bytes: Mutex::new(0) }
     }
 
-    /// Charges so many bytes instead of those until now. Fewer always fit.
+    /// Sets the charge to this many bytes. Reducing it never fails.
     ///
     /// # Errors
-    /// There is no room for more; it is as it was.
+    /// There is no space for more; the charge is unchanged.
     pub fn resize(&self, to: u64) -> Result<(), NoSpace> {
-        let mut bytes = self.locked();
+        let mut bytes = self.lock();
         if to > *bytes {
             self.account.take(&self.user, to - *bytes)?;
         } else {
@@ -180,18 +182,18 @@ impl Charge {
         Ok(())
     }
 
-    /// Charges at least so many bytes.
+    /// Raises the charge to at least this many bytes.
     ///
     /// # Errors
-    /// There is no room for them; it is as it was.
+    /// There is no space for them; the charge is unchanged.
     pub fn reach(&self, at_least: u64) -> Result<(), NoSpace> {
         if at_least > self.bytes() { self.resize(at_least) } else { Ok(()) }
     }
 
-    /// Charges no more than so many bytes.
+    /// Reduces the charge to at most this many bytes.
     pub fn shrink(&self, at_most: u64) {
         if at_most < self.bytes() {
-            // Fewer always fit.
+            // Reducing a charge never fails.
             let _ = self.resize(at_most);
         }
     }
@@ -218,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_has_its_share_and_gets_it_back_when_it_drops_what_it_held() {
+    fn a_caller_is_limited_to_its_share_and_dropping_charges_returns_it() {
         let account = account(1000, 300);
         let ada = account.charge(&caller("ada"), 300).unwrap();
         let refused = account.charge(&caller("ada"), 1).unwrap_err();
@@ -230,16 +232,16 @@ mod tests {
         more.resize(200).unwrap();
         assert!(more.resize(201).is_err() && more.bytes() == 200);
         drop((ada, more));
-        assert_eq!((account.total(), account.held().by_caller.len()), (0, 0));
+        assert_eq!((account.total(), account.balances().by_caller.len()), (0, 0));
     }
 
     #[test]
-    fn whoever_comes_later_finds_room_however_much_others_hold() {
+    fn a_later_caller_always_finds_space_however_much_others_hold() {
         let account = account(1 << 20, 1 << 20);
         let mut charges = Vec::new();
         for number in 0..8 {
             let charge = account.open(&caller(&number.to_string()));
-            // As much as it gets.
+            // As much as fits.
             let mut bytes = 1 << 20;
             while charge.resize(bytes).is_err() {
                 bytes /= 2;
@@ -251,14 +253,14 @@ mod tests {
     }
 
     #[test]
-    fn the_refusal_has_all_numbers_and_says_what_to_do() {
+    fn the_error_has_all_numbers_and_says_what_to_do() {
         let text = account(100, 50).charge(&caller("ada"), 60).unwrap_err().to_string();
         insta::assert_snapshot!(text, @"no space left: 60 more bytes do not fit beside the 0 that this caller holds in sandboxes, files, cells and uploads; it may hold 50 now: remove files or end sandboxes");
     }
 
     proptest! {
         #[test]
-        fn whatever_is_asked_for_the_total_and_the_shares_hold(steps in prop::collection::vec((0..6_usize, 0..700_u64), 0..60)) {
+        fn the_total_and_the_shares_are_never_exceeded(steps in prop::collection::vec((0..6_usize, 0..700_u64), 0..60)) {
             let account = account(1000, 400);
             let charges: Vec<_> = (0..6).map(|at| account.open(&caller(["a", "b", "c"][at % 3]))).collect();
             for (at, bytes) in steps {

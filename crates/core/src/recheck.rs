@@ -1,7 +1,8 @@
-//! Stored results that are run again beside a hit, to compare: a sample, drawn from the router's seed.
+//! Rechecks: the programs of some cache hits run again, and their results are compared with the stored ones. The hits are a
+//! sample drawn from the router's seed.
 //!
-//! A recheck takes the least urgent place in the queue of the tier that made the result, and only of a local one: nothing
-//! is bought for it. Where one is under way already, a hit offers none, so that rechecks never fall behind.
+//! A recheck runs at low priority in the tier that produced the result, and only if that tier is local, so it costs nothing.
+//! While one is waiting, further hits offer none, so rechecks cannot pile up.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,20 +16,29 @@ use crate::request::{Caller, Priority, Request, SideEffects};
 use crate::route::{Leg, Route};
 use crate::tier::{Relay, Tiers, WalkOptions, WalkOutcome};
 
-/// Under which name rechecks take their turns in a queue.
+/// The user of rechecks in a tier's fair queue.
 const USER: &str = "switchtower recheck";
 
-/// Draws which hits are run again, and hands them on.
+/// Draws which hits are rechecked, and queues them.
 pub(crate) struct Rechecks {
     one_in: u32,
-    /// Protects the draws.
-    chance: Mutex<ChaCha8Rng>,
-    /// Room for one: whoever finds it taken offers nothing.
-    offered: mpsc::Sender<Recheck>,
-    taken: tokio::sync::Mutex<mpsc::Receiver<Recheck>>,
+    /// Held for one draw.
+    random: Mutex<ChaCha8Rng>,
+    /// A queue of one.
+    sender: mpsc::Sender<Recheck>,
+    receiver: tokio::sync::Mutex<mpsc::Receiver<Recheck>>,
 }
 
-/// A result to run again.
+/// Which hits are rechecked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Selection {
+    /// Those that the draw selects.
+    Sample,
+    /// All, whatever the draw.
+    Always,
+}
+
+/// A stored result whose program runs again.
 pub(crate) struct Recheck {
     request: Request,
     key: Fingerprint,
@@ -37,27 +47,28 @@ pub(crate) struct Recheck {
 }
 
 impl Rechecks {
-    /// `one_in`: of so many hits one, on average; zero: none.
-    pub(crate) fn new(one_in: u32, chance: ChaCha8Rng) -> Self {
-        let (offered, taken) = mpsc::channel(1);
-        Self { one_in, chance: Mutex::new(chance), offered, taken: tokio::sync::Mutex::new(taken) }
+    /// `one_in`: one in this many hits is rechecked, on average; zero: none is.
+    pub(crate) fn new(one_in: u32, random: ChaCha8Rng) -> Self {
+        let (sender, receiver) = mpsc::channel(1);
+        Self { one_in, random: Mutex::new(random), sender, receiver: tokio::sync::Mutex::new(receiver) }
     }
 
-    /// Takes this hit, where the draw falls on it or it is to be taken `in_any_case`, and none is under way.
-    pub(crate) fn offer(&self, in_any_case: bool, recheck: impl FnOnce() -> Recheck) {
+    /// Queues a recheck of this hit if it is selected and none is waiting.
+    pub(crate) fn offer(&self, selection: Selection, recheck: impl FnOnce() -> Recheck) {
         if self.one_in == 0 {
             return;
         }
-        let drawn = self.chance.lock().unwrap_or_else(PoisonError::into_inner).random_range(0..self.one_in);
-        if (drawn == 0 || in_any_case)
-            && let Ok(room) = self.offered.try_reserve()
+        let drawn = self.random.lock().unwrap_or_else(PoisonError::into_inner).random_range(0..self.one_in);
+        if (drawn == 0 || selection == Selection::Always)
+            && let Ok(permit) = self.sender.try_reserve()
         {
-            room.send(recheck());
+            permit.send(recheck());
         }
     }
 
+    /// Waits for the next recheck.
     pub(crate) async fn next(&self) -> Option<Recheck> {
-        self.taken.lock().await.recv().await
+        self.receiver.lock().await.recv().await
     }
 }
 
@@ -68,8 +79,7 @@ impl Recheck {
         Self { request, key, subject, stored: stored.clone() }
     }
 
-    /// Runs it in the tier that made the stored result, and compares the two. A run that does not come to an end of its own
-    /// says nothing.
+    /// Runs the program in the tier that produced the stored result, and compares the two results.
     pub(crate) async fn run(self, tiers: &Tiers, cache: &ResultCache) {
         let Self { request, key, subject, stored } = self;
         let local = tiers.get(&stored.tier).is_some_and(|tier| !tier.offer().effectful && !tier.offer().machine);
@@ -97,12 +107,12 @@ mod tests {
     use super::*;
     use crate::analyse::Class;
     use crate::cache::finding::Finding;
-    use crate::cache::{Config, Digest, Found, Scope};
+    use crate::cache::{Config, Digest, Lookup, Scope};
     use crate::request::{CacheMode, RequestLimits};
     use crate::seed::Seed;
     use crate::tier::{self, Tier};
 
-    /// A cache that holds a result of this program in a tier, and what is needed to run it again.
+    /// Returns a cache with a result of this program, and a recheck of it.
     async fn stored(script: &str, effectful: bool) -> (Tiers, ResultCache, Recheck) {
         let mut settings = Settings::default();
         settings.offer.effectful = effectful;
@@ -119,18 +129,18 @@ mod tests {
             .walk(&request, &WalkOptions::new(&request, SideEffects::None), &route, &mut relay, &mut attempts)
             .await
             .unwrap();
-        let kept = StoredResult::new(&walked.tier, &walked.outcome, &walked.output).unwrap();
+        let result = StoredResult::new(&walked.tier, &walked.outcome, &walked.output).unwrap();
         let find =
             async || cache.find(&key, &subject, &request.caller.user, CacheMode::Use, true, request.timeout).await;
-        let Found::Nothing(flight) = find().await else { panic!("nothing is stored yet") };
-        flight.land(Finding::Observed(kept));
-        let Found::Kept(kept, _) = find().await else { panic!("it is stored") };
-        let recheck = Recheck::new(&request, key, subject, &kept);
+        let Lookup::Run(flight) = find().await else { panic!("nothing is stored yet") };
+        flight.complete(Finding::Observed(result));
+        let Lookup::Stored(result, _) = find().await else { panic!("it is stored") };
+        let recheck = Recheck::new(&request, key, subject, &result);
         (tiers, cache, recheck)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stored_result_is_run_again_and_dropped_where_it_differs() {
+    async fn a_recheck_removes_a_stored_result_that_differs() {
         for (script, differences) in [("print 1", 0), ("random", 1)] {
             let (tiers, cache, recheck) = stored(script, false).await;
             recheck.run(&tiers, &cache).await;
@@ -140,14 +150,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_is_bought_to_run_a_stored_result_again() {
+    async fn results_of_effectful_tiers_are_not_rechecked() {
         let (tiers, cache, recheck) = stored("print 1", true).await;
         recheck.run(&tiers, &cache).await;
         assert_eq!(cache.counts().rechecked, 0);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_hit_in_so_many_is_run_again_and_one_at_a_time() {
+    async fn one_in_so_many_hits_is_rechecked_and_one_at_a_time() {
         let (.., recheck) = stored("print 1", false).await;
         let again = || Recheck {
             request: recheck.request.clone(),
@@ -158,16 +168,16 @@ mod tests {
         let rechecks = Rechecks::new(10, ChaCha8Rng::seed_from_u64(1));
         let mut offered = 0;
         for _ in 0..10_000 {
-            rechecks.offer(false, again);
-            offered += usize::from(rechecks.taken.lock().await.try_recv().is_ok());
+            rechecks.offer(Selection::Sample, again);
+            offered += usize::from(rechecks.receiver.lock().await.try_recv().is_ok());
         }
         assert!((900..1100).contains(&offered), "{offered}");
-        // Where nobody takes them, the next hits offer none.
-        (0..1000).for_each(|_| rechecks.offer(false, again));
-        assert!(rechecks.taken.lock().await.try_recv().is_ok());
-        assert!(rechecks.taken.lock().await.try_recv().is_err());
+        // While one is waiting, further hits offer none.
+        (0..1000).for_each(|_| rechecks.offer(Selection::Sample, again));
+        assert!(rechecks.receiver.lock().await.try_recv().is_ok());
+        assert!(rechecks.receiver.lock().await.try_recv().is_err());
         let none = Rechecks::new(0, ChaCha8Rng::seed_from_u64(1));
-        (0..1000).for_each(|_| none.offer(true, again));
-        assert!(none.taken.lock().await.try_recv().is_err());
+        (0..1000).for_each(|_| none.offer(Selection::Always, again));
+        assert!(none.receiver.lock().await.try_recv().is_err());
     }
 }

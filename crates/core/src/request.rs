@@ -1,4 +1,4 @@
-//! What a caller asks for: a program with the way it is to be run. A [`Request`] is valid once built.
+//! Requests: a program, who sent it, and how to run it. A [`Request`] is valid once built.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use switchtower_contract::{Isolation, Program, byte_size, rounded};
 use crate::route::TierName;
 use crate::schema::{Storable, micros};
 
-/// One request. Build it with [`Request::new`], which holds it against the [`RequestLimits`].
+/// One request. [`Request::new`] builds it and checks it against the [`RequestLimits`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
@@ -19,15 +19,15 @@ pub struct Request {
     pub program: Program,
     pub caller: Caller,
     pub priority: Priority,
-    /// The tier that the caller insists on; `None` leaves it to the rules.
+    /// The tier to run in; `None`: the rules choose.
     pub tier: Option<TierName>,
     /// The isolation floor: the weakest isolation that the caller accepts.
     pub isolation: Option<Isolation>,
     pub cache: CacheMode,
-    /// Wall time from the request to its answer: the program's own, in all tiers together, and every wait before it.
+    /// Wall time from the arrival of the request to its answer: all waits, and the program's time in all tiers together.
     #[serde(rename = "timeout_micros", with = "micros")]
     pub timeout: Duration,
-    /// Bytes of memory for the program; `None`: each tier's default.
+    /// Memory for the program, in bytes; `None`: each tier's default.
     #[serde(rename = "memory_bytes")]
     pub memory: Option<u64>,
 }
@@ -38,7 +38,10 @@ impl Storable for Request {
 }
 
 impl Request {
-    /// A request with the usual settings.
+    /// Returns a request of the default caller with default options.
+    ///
+    /// # Errors
+    /// The program exceeds a limit, or a path or a variable's name is invalid.
     pub fn new(program: Program, request_limits: &RequestLimits) -> Result<Self, Invalid> {
         Self {
             kind: RequestKind::Program,
@@ -54,7 +57,7 @@ impl Request {
         .checked(request_limits)
     }
 
-    /// Returns a command of the system, for the rules to route: it has no program, and nothing runs it as one.
+    /// Returns a request for a machine, for a command, a port or a file of a session. The rules route it; it has no program.
     pub fn command(caller: Caller, timeout: Duration) -> Self {
         Self {
             kind: RequestKind::Command,
@@ -69,7 +72,10 @@ impl Request {
         }
     }
 
-    /// Holds a request that was changed after building against the request_limits again.
+    /// Checks a request that was changed after it was built.
+    ///
+    /// # Errors
+    /// A field exceeds its limit, or a path or a variable's name is invalid.
     pub fn checked(self, request_limits: &RequestLimits) -> Result<Self, Invalid> {
         let program = &self.program;
         at_most("code", "bytes", program.source.len() as u64, request_limits.code)?;
@@ -108,7 +114,7 @@ fn at_most(field: &'static str, unit: &str, actual: u64, limit: u64) -> Result<(
     Err(Invalid::new(field, format!("at most {limit} {unit}, this has {actual}")))
 }
 
-/// A field with a value that is not allowed.
+/// A field with an invalid value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field} must be {allowed}")]
 pub struct Invalid {
@@ -118,43 +124,43 @@ pub struct Invalid {
 }
 
 impl Invalid {
+    /// Returns the error for a field; `allowed` ends the sentence "field must be …".
     pub fn new(field: &'static str, allowed: impl Into<String>) -> Self {
         Self { field, allowed: allowed.into() }
     }
 }
 
-/// The most that one request may contain or ask for.
+/// The limits of one request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RequestLimits {
-    /// Bytes of source text.
+    /// Maximum size of the source.
     #[serde(with = "byte_size")]
     pub code: u64,
-    /// Bytes of standard input; 0: none may be given.
+    /// Maximum size of standard input; 0: none is accepted.
     #[serde(with = "byte_size")]
     pub stdin: u64,
-    /// Bytes of all given files together; 0: only empty ones may be given.
+    /// Maximum size of all files together; 0: only empty files are accepted.
     #[serde(with = "byte_size")]
     pub files: u64,
-    /// Number of given files; 0: none may be given.
+    /// Maximum number of files; 0: none is accepted.
     pub file_count: u64,
-    /// Bytes of all environment variables, names and values together; 0: none may be given.
+    /// Maximum size of all environment variables together, names and values; 0: none is accepted.
     #[serde(with = "byte_size")]
     pub env: u64,
-    /// The longest time-out that a request may ask for.
+    /// Longest timeout that a request may set.
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
-    /// The time-out of a request that asks for none; at most `timeout`.
+    /// Timeout of a request that sets none; at most `timeout`.
     #[serde(with = "humantime_serde")]
     pub default_timeout: Duration,
-    /// The most memory that a request may ask for, at least 1MiB. A request that asks for none gets what its tier gives
-    /// (`default_memory`).
+    /// Maximum memory that a request may set, at least 1MiB. A request that sets none gets its tier's `default_memory`.
     #[serde(with = "byte_size")]
     pub memory: u64,
 }
 
 impl RequestLimits {
-    /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can.
+    /// Returns a message about the first invalid setting, beginning with its name; `None` if all are valid.
     pub fn problem(&self) -> Option<String> {
         if self.code == 0 {
             return Some("code must be at least 1B: with 0 no program would be accepted".to_owned());
@@ -185,25 +191,24 @@ impl Default for RequestLimits {
     }
 }
 
-/// Whoever asks.
+/// The sender of a request: a user, and the API key that authenticated the request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Caller {
     pub user: Arc<str>,
-    /// The name of the key that it showed; `None` where none is asked for.
+    /// The name of the key in the settings; `None` if the server requires no key.
     #[serde(default)]
     pub key: Option<Arc<str>>,
 }
 
 impl Caller {
-    /// Returns a caller that no key is asked of.
+    /// Returns a user without a key.
     pub fn named(user: impl Into<Arc<str>>) -> Self {
         Self { user: user.into(), key: None }
     }
-}
 
-impl Caller {
-    /// Returns the caller that any text stands for where no keys are set: `key-` and 128 bits of its hash. The text itself
-    /// is not kept, and nobody finds a second text for the same caller.
+    /// Returns the caller for a key that a client sent to a server without configured keys: the user is `key-` and 128 bits
+    /// of the key's hash, in hexadecimal. The key itself is not stored, and finding another key of the same user is
+    /// infeasible.
     pub fn of_key(key: &[u8]) -> Self {
         Self::named(format!("key-{}", &blake3::hash(key).to_hex()[..32]))
     }
@@ -219,16 +224,16 @@ impl Default for Caller {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RequestKind {
-    /// A program, in a sandbox that starts empty.
+    /// A program, in a fresh sandbox.
     #[default]
     Program,
     /// A cell, in a session.
     Cell,
-    /// A command of the system, a port or a file outside the scratch folders: what a session needs a machine for.
+    /// A shell command, a port, or a file outside the scratch folders: everything for which a session needs a machine.
     Command,
 }
 
-/// Who goes first in a queue.
+/// The priority of a request in a queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
@@ -238,15 +243,15 @@ pub enum Priority {
     Low,
 }
 
-/// What running a program may leave behind beyond its output, as far as its text shows.
+/// What a run of a program may change beyond its output, by static analysis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SideEffects {
-    /// Nothing: it may run twice, and another may run after it in the same place.
+    /// Nothing: it may run twice, and its sandbox may be reused.
     None,
-    /// Something in its sandbox: files, its own or given with it; threads. It may run twice.
+    /// Its sandbox: files that it writes or that came with the request, threads. It may run twice.
     Sandbox,
-    /// Something in the world: it must not run twice. Whatever cannot be read counts as this.
+    /// Something outside its sandbox: it must not run twice. A program that cannot be analysed is in this class.
     World,
 }
 
@@ -254,12 +259,12 @@ pub enum SideEffects {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CacheMode {
-    /// Take an answer from it, give an answer to it.
+    /// Return a stored result if there is one, and store the result of a run.
     #[default]
     Use,
-    /// Neither take nor give.
+    /// Run; neither return nor store a result.
     Bypass,
-    /// Run, and replace what the cache holds.
+    /// Run, and replace the stored result.
     Refresh,
 }
 
@@ -301,12 +306,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_caller_of_any_text_has_128_bits_of_its_hash_and_nothing_of_the_text() {
+    fn the_user_of_an_unknown_key_is_128_bits_of_its_hash() {
         let caller = Caller::of_key(b"any text");
         let digits = caller.user.strip_prefix("key-").unwrap();
         assert!(digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()), "{digits}");
         assert_eq!(caller, Caller::of_key(b"any text"));
-        // The last bit of the 128 tells callers apart too: no prefix of the hash is all that is looked at.
+        // Callers are compared by all 128 bits, not by a prefix.
         let other = Caller::of_key(b"any texu");
         assert!(caller != other && caller.user[4..12] != other.user[4..12] && caller.user[28..] != other.user[28..]);
     }

@@ -1,4 +1,4 @@
-//! Where a program may run: names of tiers, and an ordered list of them.
+//! Routes: names of tiers, and ordered lists of them.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use switchtower_contract::{Isolation, Language, Location, Modules, Price};
 
-/// A tier's name, as the configuration gives it.
+/// The name of a tier in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TierName(Arc<str>);
@@ -37,7 +37,7 @@ impl fmt::Display for TierName {
     }
 }
 
-/// Tiers to try, in this order.
+/// The tiers to try, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route(pub Vec<Leg>);
 
@@ -45,13 +45,13 @@ pub struct Route(pub Vec<Leg>);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leg {
     pub tier: TierName,
-    /// Wall time that the program may spend here before it moves on. The last leg of a route ignores it: a budget never
-    /// ends a program that has nowhere else to go.
+    /// Wall time that the program may use in this tier before it moves to the next. The last leg ignores it: without a next
+    /// tier, a budget does not end a program.
     pub budget: Option<Duration>,
 }
 
 impl Route {
-    /// A route of one tier.
+    /// Returns a route of one tier without a budget.
     pub fn only(tier: impl Into<TierName>) -> Self {
         Self(vec![Leg { tier: tier.into(), budget: None }])
     }
@@ -70,7 +70,7 @@ impl fmt::Display for Route {
     }
 }
 
-/// What a tier has and how it does at this moment: the facts that deciding needs.
+/// What a tier offers, and its current load: the facts about it that the rules get.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TierStatus {
     pub tier: TierName,
@@ -78,15 +78,20 @@ pub struct TierStatus {
     pub modules: Modules,
     pub isolation: Isolation,
     pub location: Location,
-    /// Its sandboxes are machines, with commands, files and ports.
+    /// Whether its sandboxes are machines, with commands, files and ports.
     pub machine: bool,
-    /// What one second of a sandbox costs. `None`: nothing.
+    /// Price of one second of a sandbox; `None`: free.
     pub price_per_second: Option<Price>,
+    /// Maximum memory of a program, in bytes.
     pub memory: u64,
+    /// Maximum wall time of a program.
     pub wall: Duration,
     /// False while its breaker is open or its backend is absent.
     pub up: bool,
+    /// Programs that run now.
     pub running: usize,
+    /// Requests that wait for a slot now.
     pub queued: usize,
+    /// Programs that may run at once.
     pub slots: usize,
 }

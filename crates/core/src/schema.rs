@@ -1,20 +1,20 @@
 //! The stored form of requests, decisions, attempts, records and results: JSON objects with a schema number.
 //!
-//! What was stored stays readable: each schema has golden files in `tests/golden`. A change of a stored type raises its
-//! number, and [`read`] learns to read the old form.
+//! Every stored schema stays readable: each one has golden files in `tests/golden`. A change of a stored type raises its
+//! schema number, and [`read`] then converts the earlier form.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// The field that holds the number.
+/// The field with the schema number.
 const FIELD: &str = "schema";
 
-/// A type that is stored.
+/// A type with a stored form.
 pub trait Storable: Serialize + DeserializeOwned {
-    /// Its name in messages and golden files.
+    /// The name of the type in messages and golden files.
     const NAME: &'static str;
-    /// The schema that [`write()`] writes.
+    /// The schema number that [`write()`] writes.
     const SCHEMA: u32;
 }
 
@@ -29,10 +29,10 @@ pub enum SchemaError {
     Malformed { name: &'static str, schema: u64, reason: String },
 }
 
-/// Returns the stored form.
+/// Returns the stored form of a value.
 ///
 /// # Errors
-/// The value has a number that JSON has not, such as NaN.
+/// The value is not a JSON object, or contains a number that JSON cannot represent, such as NaN.
 pub fn write<T: Storable>(value: &T) -> Result<Value, SchemaError> {
     let malformed = |reason: String| SchemaError::Malformed { name: T::NAME, schema: T::SCHEMA.into(), reason };
     let Value::Object(mut fields) = serde_json::to_value(value).map_err(|error| malformed(error.to_string()))? else {
@@ -42,10 +42,10 @@ pub fn write<T: Storable>(value: &T) -> Result<Value, SchemaError> {
     Ok(Value::Object(fields))
 }
 
-/// Reads a stored form.
+/// Returns the value of a stored form.
 ///
 /// # Errors
-/// It has no schema, a newer one, or fields that its schema has not.
+/// The schema number is missing or newer than [`Storable::SCHEMA`], or the fields do not fit the schema.
 pub fn read<T: Storable>(stored: Value) -> Result<T, SchemaError> {
     let Value::Object(mut fields) = stored else { return Err(SchemaError::NoSchema { name: T::NAME }) };
     let schema = fields.remove(FIELD).and_then(|number| number.as_u64());
@@ -75,7 +75,7 @@ pub(crate) mod micros {
     }
 }
 
-/// As [`micros`], for a duration that may be absent.
+/// Like [`micros`], for optional durations.
 pub(crate) mod optional_micros {
     use std::time::Duration;
 

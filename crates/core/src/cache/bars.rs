@@ -1,8 +1,8 @@
-//! What is kept out of the cache because it gave different results: a program at once, its class and rule after a few.
+//! Bars: programs, and pairs of class and rule, whose results are not cached because two runs of one request differed.
 //!
-//! A bar stays until the operator has looked and lifts it, since each one is a fault of the proof or of what a sandbox
-//! observes. Without bars there would be no end of them: after three programs their class and rule are barred
-//! together, so that there is a bounded number of each.
+//! A program is barred at its first difference, its class and rule after three such programs. A bar stays until the operator
+//! lifts it, because each difference is a defect of the static proof or of what a sandbox observes. Barring the class and rule
+//! also bounds the number of barred programs.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -15,35 +15,35 @@ use super::fingerprint::Digest;
 use crate::analyse::Class;
 use crate::route::TierName;
 
-/// Programs of one class and rule that may differ before all of them are barred.
+/// Number of programs of one class and rule with a difference from which the class and rule are barred.
 const RULE_AFTER: usize = 3;
-/// Differences that are shown to the operator, the last ones.
-const SHOWN: usize = 16;
-/// Bytes of each output that are shown.
-const SHOWN_BYTES: usize = 16 << 10;
+/// Number of differences that are reported to the operator, the latest ones.
+const MAX_DIFFERENCES: usize = 16;
+/// Bytes of each stdout that a difference reports.
+const MAX_STDOUT_BYTES: usize = 16 << 10;
 
-/// What a request is to the cache, beside its fingerprint: what may be barred.
+/// What a request can be barred by: its program, and its class and rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
     pub program: Digest,
     pub class: Class,
-    /// The rule that decided where it runs.
+    /// The rule that chose its route.
     pub rule: Arc<str>,
 }
 
-/// Two results of one request that differ.
+/// Two different results of one request.
 #[derive(Debug, Clone, Serialize)]
 pub struct Difference {
-    /// Of the program with its inputs.
+    /// The digest of the program with its inputs, in hexadecimal.
     pub program: String,
     pub class: &'static str,
     pub rule: Arc<str>,
     pub tier: TierName,
-    /// Digests of the two results.
+    /// The digests of the two results, in hexadecimal, the earlier one first.
     pub results: [String; 2],
-    /// Where they first differ; none where the earlier one is no longer there.
+    /// Position of the first difference; `None` if the earlier result is no longer stored.
     pub first: Option<Offset>,
-    /// What the two runs wrote to stdout, cut after some kilobytes; empty where it is no longer there.
+    /// The stdout of the two runs, at most 16 KiB each; empty if the earlier result is no longer stored.
     pub stdout: [String; 2],
     #[serde(skip)]
     pub at: Option<Instant>,
@@ -53,24 +53,26 @@ pub struct Difference {
 pub(super) struct Bars {
     programs: BTreeSet<Digest>,
     rules: BTreeSet<(Class, Arc<str>)>,
-    /// Programs that differed, by class and rule.
+    /// Programs with a difference, by class and rule.
     differed: BTreeMap<(Class, Arc<str>), BTreeSet<Digest>>,
-    shown: VecDeque<Difference>,
+    /// The latest differences, the oldest first.
+    differences: VecDeque<Difference>,
 }
 
 impl Bars {
     pub(super) fn has(&self, subject: &Subject) -> bool {
-        // Nothing is barred as a rule.
+        // The usual case: nothing is barred.
         !self.programs.is_empty()
             && (self.programs.contains(&subject.program) || self.rules.contains(&(subject.class, subject.rule.clone())))
     }
 
-    /// Bars the program, and after a few its class and rule. Returns whether those are barred now.
+    /// Bars the program, and its class and rule if [`RULE_AFTER`] of their programs differed. Returns whether the class and
+    /// rule are barred.
     pub(super) fn add(&mut self, subject: &Subject, difference: Difference) -> bool {
-        if self.shown.len() == SHOWN {
-            self.shown.pop_front();
+        if self.differences.len() == MAX_DIFFERENCES {
+            self.differences.pop_front();
         }
-        self.shown.push_back(difference);
+        self.differences.push_back(difference);
         let of_rule = (subject.class, subject.rule.clone());
         let differed = self.differed.entry(of_rule.clone()).or_default();
         if differed.len() < RULE_AFTER {
@@ -84,7 +86,7 @@ impl Bars {
         many
     }
 
-    /// Lifts all bars; how many programs they were.
+    /// Lifts all bars and returns how many programs were barred.
     pub(super) fn lift(&mut self) -> usize {
         let barred = self.programs.len();
         *self = Self::default();
@@ -96,7 +98,7 @@ impl Bars {
         Status {
             programs: self.programs.iter().map(Digest::hex).collect(),
             rules: rules.collect(),
-            differences: self.shown.iter().cloned().collect(),
+            differences: self.differences.iter().cloned().collect(),
         }
     }
 }
@@ -115,26 +117,28 @@ impl Difference {
         }
     }
 
-    /// With both outputs.
+    /// Adds the position of the first difference and the stdout of both runs.
     pub(super) fn with_outputs(mut self, first: Option<Offset>, stdout: [&str; 2]) -> Self {
         self.first = first;
         self.stdout = stdout.map(|text| {
-            let end = text.floor_char_boundary(SHOWN_BYTES);
+            let end = text.floor_char_boundary(MAX_STDOUT_BYTES);
             text[..end].to_owned()
         });
         self
     }
 }
 
-/// What is barred, and why. Outputs are the callers': this is for the operator only.
+/// What is barred, and the differences that led to it. It contains callers' output: for the operator only.
 #[derive(Debug, Clone, Serialize)]
 pub struct Status {
-    /// Digests of the programs.
+    /// The digests of the barred programs, in hexadecimal.
     pub programs: Vec<String>,
     pub rules: Vec<BarredRule>,
+    /// The latest differences, the oldest first.
     pub differences: Vec<Difference>,
 }
 
+/// A class and rule that are barred together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BarredRule {
     pub class: &'static str,

@@ -1,60 +1,61 @@
-//! What the end of a run says about its result: whether the same request must have the same one.
+//! Classification of a finished run: whether every run of the same request must have the same result.
 
 use switchtower_contract::{Effect, Exit, InterpreterId, Limits, Outcome, Output, Randomness};
 
 use super::StoredResult;
-use super::compare::shows_an_address;
+use super::compare::contains_address;
 use crate::analyse::Verdict;
 use crate::route::TierName;
 
-/// A run that ended.
+/// A finished run.
 pub struct Run<'a> {
     pub tier: &'a TierName,
-    /// Its tier sees everything that a program asks for.
+    /// Whether its tier observes every effect of a program.
     pub observes: bool,
     pub outcome: &'a Outcome,
     pub output: &'a Output,
-    /// What analysis says of the program.
+    /// The static analysis of the program.
     pub verdict: &'a Verdict,
     pub randomness: Randomness,
     pub limits: &'a Limits,
     pub interpreter: Option<InterpreterId>,
 }
 
-/// What a run's result may be used for.
+/// Whether a run's result may answer other requests.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Finding {
-    /// For this request only.
+    /// It may not: another run may have another result.
     Unique,
-    /// The sandbox saw that the program asked for nothing that differs from run to run: the result holds by itself.
+    /// It may: the sandbox observed that the program used nothing that differs between runs.
     Observed(StoredResult),
-    /// Nobody saw what the program asked for, and its text proves that it must be the same again: the result holds once a
-    /// run in another interpreter agrees.
+    /// It may once a run in another interpreter has the same result: the effects were not observed, but the static proof says
+    /// that the program is deterministic.
     Proven(StoredResult, InterpreterId),
 }
 
 impl Finding {
+    /// Classifies a finished run.
     pub fn of(run: &Run<'_>) -> Self {
-        let Some(kept) = StoredResult::new(run.tier, run.outcome, run.output) else { return Self::Unique };
+        let Some(result) = StoredResult::new(run.tier, run.outcome, run.output) else { return Self::Unique };
         let seeded = matches!(run.randomness, Randomness::Seeded(_));
         match run.outcome.observed {
-            // What the sandbox saw and what the program looks like must agree; a given seed settles both.
+            // Observation and analysis must agree. With a given seed, clock and randomness are the same in every run.
             Some(effects) if run.observes => {
-                let settled = |effect| seeded && matches!(effect, Effect::Clock | Effect::Randomness);
-                let pure = effects.iter().all(settled) && (run.verdict.doubt.is_none() || seeded);
-                if pure { Self::Observed(kept) } else { Self::Unique }
+                let fixed = |effect| seeded && matches!(effect, Effect::Clock | Effect::Randomness);
+                let pure = effects.iter().all(fixed) && (run.verdict.doubt.is_none() || seeded);
+                if pure { Self::Observed(result) } else { Self::Unique }
             }
-            // It was seen to ask for something, and may have asked for more.
+            // The tier observes only some effects, so there may have been others.
             Some(_) => Self::Unique,
-            // An exception's message is written by whatever raised it, which the proof does not look into.
+            // The proof does not cover the message of an exception, so only a program that finished is a candidate.
             None => match (run.outcome.exit, run.interpreter) {
                 (Exit::Finished(_), Some(interpreter))
                     if run.verdict.deterministic
                         && run.verdict.doubt.is_none()
-                        && !was_strained(run)
-                        && !shows_an_address(run.output) =>
+                        && !was_near_limit(run)
+                        && !contains_address(run.output) =>
                 {
-                    Self::Proven(kept, interpreter)
+                    Self::Proven(result, interpreter)
                 }
                 _ => Self::Unique,
             },
@@ -62,8 +63,9 @@ impl Finding {
     }
 }
 
-/// True where a run came so near to one of its limits that another might have been cut short there, or was, and caught it.
-fn was_strained(run: &Run<'_>) -> bool {
+/// Returns whether a run used more than half of its memory or time limit: another run might reach the limit, or this one did
+/// and caught the exception.
+fn was_near_limit(run: &Run<'_>) -> bool {
     let usage = &run.outcome.usage;
     usage.memory > run.limits.memory / 2 || usage.wall > run.limits.wall / 2
 }

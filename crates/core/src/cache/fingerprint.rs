@@ -1,7 +1,7 @@
-//! What makes two runs the same: every input, hashed from one canonical form.
+//! Cache keys: a hash of every input of a run in a canonical form.
 //!
-//! A wrong key hands one program's result to another, so the form is spelled out here: each part with its length or its
-//! number of parts before it, nothing left to a serialiser.
+//! A wrong key would give one program's result to another, so the form is written out here instead of left to a serialiser:
+//! before each part there is its length, or its number of parts.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,15 +12,17 @@ use super::Scope;
 use crate::request::{Caller, Request};
 use crate::route::TierName;
 
-/// Equal programs, inputs included, have equal digests.
+/// The digest of a program with its inputs: equal programs have equal digests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
-/// Equal runs have equal fingerprints: the same program under the same limits on tiers with the same runtimes.
+/// The cache key of a request: equal programs with equal limits, in the same scope and on tiers with the same runtimes, have
+/// equal fingerprints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 
-/// Which contract results were made under. It changes with the meaning of anything that a result holds.
+/// Version of the meaning of a result. It is raised when the meaning of any part of a result changes, so that keys of earlier
+/// versions match no more.
 const CONTRACT: u64 = 2;
 
 impl fmt::Display for Digest {
@@ -30,77 +32,77 @@ impl fmt::Display for Digest {
 }
 
 impl Digest {
+    /// Returns the digest of a program with its inputs.
     pub fn of(program: &Program) -> Self {
-        // Spelled out, so that a new field is a compile error and not a wrong key.
+        // Destructured, so that a new field is a compile error and not a wrong key.
         let Program { language, source, stdin, files, env, randomness } = program;
-        let mut form = Form::new();
-        form.text(language.name());
-        form.text(source);
-        form.option(stdin.as_ref(), |form, stdin| form.text(stdin));
-        form.number(files.len() as u64);
+        let mut hasher = CanonicalHasher::new();
+        hasher.text(language.name());
+        hasher.text(source);
+        hasher.option(stdin.as_ref(), |hasher, stdin| hasher.text(stdin));
+        hasher.number(files.len() as u64);
         for file in files {
-            form.text(&file.path);
-            form.bytes(&file.content);
+            hasher.text(&file.path);
+            hasher.bytes(&file.content);
         }
-        form.option(env.as_ref(), |form, env| {
-            form.number(env.len() as u64);
+        hasher.option(env.as_ref(), |hasher, env| {
+            hasher.number(env.len() as u64);
             for (name, value) in env {
-                form.text(name);
-                form.text(value);
+                hasher.text(name);
+                hasher.text(value);
             }
         });
         match randomness {
-            Randomness::Fresh => form.number(0),
+            Randomness::Fresh => hasher.number(0),
             Randomness::Seeded(seed) => {
-                form.number(1);
-                form.number(*seed);
+                hasher.number(1);
+                hasher.number(*seed);
             }
         }
-        Self(form.hash())
+        Self(hasher.finish())
     }
-}
 
-impl Digest {
     pub(super) fn hex(&self) -> String {
         blake3::Hash::from_bytes(self.0).to_hex().to_string()
     }
 }
 
 impl Fingerprint {
-    /// `digest` is that of the request's program; `runtimes` are the route's tiers, each with its runtime's id.
+    /// Returns the cache key of a request. `digest` is that of its program; `runtimes` are the tiers of its route, each with
+    /// its runtime's id.
     pub fn new<'a>(
         digest: &Digest,
         request: &Request,
         scope: Scope,
         runtimes: impl IntoIterator<Item = (&'a TierName, Arc<str>)>,
     ) -> Self {
-        let mut form = Form::new();
-        form.number(CONTRACT);
-        form.number(scope as u64);
+        let mut hasher = CanonicalHasher::new();
+        hasher.number(CONTRACT);
+        hasher.number(scope as u64);
         let Caller { user, key } = &request.caller;
         let (key, user) = match scope {
             Scope::Caller => (key.as_ref(), Some(user)),
             Scope::Key => (key.as_ref(), None),
             Scope::Shared => (None, None),
         };
-        form.option(key, |form, key| form.text(key));
-        form.option(user, |form, user| form.text(user));
-        form.bytes(&digest.0);
-        form.option(request.memory, Form::number);
-        form.number(request.timeout.as_secs());
-        form.number(u64::from(request.timeout.subsec_nanos()));
+        hasher.option(key, |hasher, key| hasher.text(key));
+        hasher.option(user, |hasher, user| hasher.text(user));
+        hasher.bytes(&digest.0);
+        hasher.option(request.memory, CanonicalHasher::number);
+        hasher.number(request.timeout.as_secs());
+        hasher.number(u64::from(request.timeout.subsec_nanos()));
         for (tier, runtime) in runtimes {
-            form.text(tier.as_str());
-            form.text(&runtime);
+            hasher.text(tier.as_str());
+            hasher.text(&runtime);
         }
-        Self(form.hash())
+        Self(hasher.finish())
     }
 }
 
-/// The canonical form of some parts, hashed as it is written.
-pub(super) struct Form(blake3::Hasher);
+/// Hashes the canonical form of values: numbers as eight bytes, everything of variable length with its length before it.
+pub(super) struct CanonicalHasher(blake3::Hasher);
 
-impl Form {
+impl CanonicalHasher {
     pub(super) fn new() -> Self {
         Self(blake3::Hasher::new())
     }
@@ -125,7 +127,7 @@ impl Form {
         }
     }
 
-    pub(super) fn hash(&self) -> [u8; 32] {
+    pub(super) fn finish(&self) -> [u8; 32] {
         *self.0.finalize().as_bytes()
     }
 }
@@ -140,7 +142,7 @@ mod tests {
     use super::*;
     use crate::request::RequestLimits;
 
-    /// Few and short texts, so that parts that were run together would often look the same.
+    /// Few and short texts, so that parts without a length before them would often look the same.
     fn text() -> impl Strategy<Value = String> {
         "[ab]{0,3}"
     }
@@ -183,13 +185,13 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 
         #[test]
-        fn runs_are_equal_exactly_when_their_keys_are(one in run(), two in run()) {
+        fn keys_are_equal_exactly_when_the_runs_are(one in run(), two in run()) {
             prop_assert_eq!(one == two, key(&one) == key(&two));
             prop_assert_eq!(key(&one), key(&one.clone()));
         }
 
         #[test]
-        fn any_input_changed_changes_the_key(run in run(), which in 0..10usize) {
+        fn a_change_of_any_input_changes_the_key(run in run(), which in 0..10usize) {
             let mut other = run.clone();
             match which {
                 0 => other.0.source.push('a'),
@@ -213,8 +215,8 @@ mod tests {
         }
     }
 
-    /// The fingerprint of one program, asked for by this user with this key.
-    fn asked_by(scope: Scope, key: Option<&str>, user: &str) -> Fingerprint {
+    /// Returns the fingerprint of a fixed program for a request of this user with this key.
+    fn key_for(scope: Scope, key: Option<&str>, user: &str) -> Fingerprint {
         let mut request = Request::new(Program::python("1"), &RequestLimits::default()).unwrap();
         request.caller = Caller { user: user.into(), key: key.map(Into::into) };
         Fingerprint::new(&Digest::of(&request.program), &request, scope, [])
@@ -223,7 +225,7 @@ mod tests {
     #[test]
     fn a_result_is_shared_exactly_within_its_scope() {
         let shares = |scope, one: (Option<&str>, &str), other: (Option<&str>, &str)| {
-            asked_by(scope, one.0, one.1) == asked_by(scope, other.0, other.1)
+            key_for(scope, one.0, one.1) == key_for(scope, other.0, other.1)
         };
         let (ada, bob, other_key) = ((Some("ci"), "ada"), (Some("ci"), "bob"), (Some("web"), "ada"));
         assert!(shares(Scope::Shared, ada, other_key) && shares(Scope::Shared, ada, (None, "eve")));
@@ -231,12 +233,12 @@ mod tests {
         assert!(shares(Scope::Key, (None, "ada"), (None, "bob")) && !shares(Scope::Key, ada, (None, "ada")));
         assert!(!shares(Scope::Caller, ada, bob) && !shares(Scope::Caller, ada, other_key));
         assert!(shares(Scope::Caller, ada, ada));
-        // What is no part of one scope's key is not mistaken for a part of another's.
-        assert_ne!(asked_by(Scope::Key, Some("x"), "u"), asked_by(Scope::Caller, None, "x"));
+        // A key in one scope does not equal a user in another.
+        assert_ne!(key_for(Scope::Key, Some("x"), "u"), key_for(Scope::Caller, None, "x"));
     }
 
     #[test]
-    fn how_urgently_a_request_is_meant_is_no_input() {
+    fn priority_is_not_part_of_the_key() {
         let request = Request::new(Program::python("1"), &RequestLimits::default()).unwrap();
         let other = Request { priority: crate::request::Priority::High, ..request.clone() };
         let key = |request: &Request| Fingerprint::new(&Digest::of(&request.program), request, Scope::Key, []);

@@ -1,4 +1,4 @@
-//! Single flight: of equal requests one runs, the others wait for how it lands.
+//! Single flight: of equal requests one runs (the leader), and the others (its followers) wait for its result.
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
@@ -14,74 +14,78 @@ use super::bars::{Bars, Difference, Status, Subject};
 use super::compare::{ResultDigest, first_difference};
 use super::finding::Finding;
 use super::fingerprint::Fingerprint;
-use super::memory::{Evidence, Memory};
-use super::verification::{Judgement, Verification};
+use super::store::{Evidence, ResultStore};
+use super::verification::{Comparison, Verification};
 use super::{CacheStatus, Config, Stored, StoredResult};
 
+/// The state of a cache, shared by its flights.
 pub(super) struct Shared {
-    /// Protects what is kept and who flies; held for a look-up and never over an await.
+    /// Held for one operation, never over an await.
     state: Mutex<State>,
 }
 
 struct State {
-    memory: Memory,
+    store: ResultStore,
     verification: Verification,
     bars: Bars,
     counts: Counts,
-    flights: HashMap<Fingerprint, Running>,
-    /// Requests whose last result could not be shared: their equals do not wait for each other.
+    flights: HashMap<Fingerprint, ActiveFlight>,
+    /// Requests whose last result could not be shared: equal requests do not wait for each other.
     unshared: LruCache<Fingerprint, ()>,
-    next: u64,
+    next_ticket: u64,
 }
 
-/// What is run for several requests.
-struct Running {
-    /// Whose request leads: it waits for its turn among this user's other requests.
+/// A run with a leader, and the requests that wait for its result.
+struct ActiveFlight {
+    /// The leader's user, behind whose other requests the leader is queued.
     user: Arc<str>,
-    /// The leader's program runs. Before that, no request of another user waits for it.
+    /// Whether the leader's program runs. Before that, no request of another user waits for it.
     started: bool,
-    /// By the order in which they came.
+    /// By ticket, in order of arrival.
     followers: BTreeMap<u64, Follower>,
 }
 
 struct Follower {
     user: Arc<str>,
-    landing: oneshot::Sender<FlightEnd>,
+    end: oneshot::Sender<FlightEnd>,
 }
 
 /// How a flight ends for a follower.
 pub(super) enum FlightEnd {
     Shared(Arc<StoredResult>),
-    /// The leader is gone without a result: it is your turn.
+    /// The leader was dropped without a result: the follower leads now.
     Leader(Flight),
-    /// The result holds for the leader only.
+    /// The leader's result cannot be shared: the follower runs itself.
     Alone,
 }
 
-/// What the cache did since its start.
+/// Counts since the cache was created.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Results that wait, or waited, for an independent run that agrees.
+    /// Results that became candidates.
     pub candidates: u64,
     /// Results that an independent run agreed with.
     pub verified: u64,
-    /// Stored results that were run again beside a hit.
+    /// Rechecks: hits whose program was run again.
     pub rechecked: u64,
-    /// Results of one request that differed.
+    /// Pairs of different results of one request.
     pub differences: u64,
 }
 
-/// What a request finds when it comes.
+/// How a request starts.
 pub(super) enum FlightStart {
-    Kept(Arc<StoredResult>),
+    /// There is a stored result.
+    Stored(Arc<StoredResult>),
     Leader(Flight),
     Follower(FollowerHandle),
+    /// It runs, and no other request waits for it.
     Alone,
-    /// Its program, or its class and rule, gave different results.
+    /// It runs, and its result is not stored: its program, or its class and rule, had different results.
     Barred,
 }
 
-/// A run that the cache hears of. Dropped without landing, it lets the next equal request run.
+/// A run whose result may go into the cache. Dropping the leader before [`complete`](Self::complete) makes the next follower
+/// the leader.
 #[must_use = "a flight that is dropped at once shares nothing"]
 pub struct Flight {
     shared: Arc<Shared>,
@@ -91,15 +95,16 @@ pub struct Flight {
 }
 
 enum Role {
-    /// Others may follow.
+    /// Other requests may wait for the result.
     Leader,
-    /// Nobody follows; the result may be kept.
+    /// No other request waits; the result may be stored.
     Alone,
-    /// The cache is left out.
+    /// The cache is not used.
     Bypass,
     /// The result is not stored.
     Barred,
-    Landed,
+    /// The flight has ended.
+    Completed,
 }
 
 impl Flight {
@@ -119,110 +124,115 @@ impl Flight {
         Self::new(shared, key, subject, Role::Barred)
     }
 
+    /// Returns the status of the answer: `Bypass` or `Miss`.
     pub fn status(&self) -> CacheStatus {
         if matches!(self.role, Role::Bypass) { CacheStatus::Bypass } else { CacheStatus::Miss }
     }
 
-    /// The interpreter that this run must not take place in to be a witness: that of the only run so far.
+    /// Returns the interpreter of the first run of a candidate: this run must use another one to be independent.
     pub fn avoid_interpreter(&self) -> Option<InterpreterId> {
         match self.role {
             Role::Leader | Role::Alone => self.shared.state().verification.candidate(&self.key, Instant::now()),
-            Role::Bypass | Role::Barred | Role::Landed => None,
+            Role::Bypass | Role::Barred | Role::Completed => None,
         }
     }
 
-    /// The program runs: from here on requests of other users may wait for its result too.
+    /// Records that the program runs: from now on requests of other users may wait for its result too.
     pub fn start(&self) {
         if matches!(self.role, Role::Leader)
-            && let Some(running) = self.shared.state().flights.get_mut(&self.key)
+            && let Some(flight) = self.shared.state().flights.get_mut(&self.key)
         {
-            running.started = true;
+            flight.started = true;
         }
     }
 
-    /// The run is over. What may be stored is, and is given to all who follow; else they run by themselves. Returns what
-    /// became of the result.
-    pub fn land(mut self, finding: Finding) -> Stored {
-        let role = std::mem::replace(&mut self.role, Role::Landed);
+    /// Ends the flight: stores the result and shares it with the followers if the finding allows it, else lets the followers
+    /// run themselves. Returns whether the result was stored.
+    pub fn complete(mut self, finding: Finding) -> Stored {
+        let role = std::mem::replace(&mut self.role, Role::Completed);
         let leads = match role {
-            Role::Bypass | Role::Barred | Role::Landed => return Stored::No,
+            Role::Bypass | Role::Barred | Role::Completed => return Stored::No,
             Role::Alone => false,
             Role::Leader => true,
         };
         let mut state = self.shared.state();
-        let stored = state.take(self.key, &self.subject, finding, Instant::now());
-        let kept = match &stored {
-            StoreOutcome::Kept(kept, _) => {
+        let outcome = state.apply(self.key, &self.subject, finding, Instant::now());
+        let shared_result = match &outcome {
+            StoreOutcome::Shared { result, .. } => {
                 state.unshared.pop(&self.key);
-                Some(kept.clone())
+                Some(result.clone())
             }
             StoreOutcome::Candidate | StoreOutcome::No => {
                 state.unshared.put(self.key, ());
                 None
             }
         };
-        let running = if leads { state.flights.remove(&self.key) } else { None };
+        let flight = if leads { state.flights.remove(&self.key) } else { None };
         drop(state);
-        for follower in running.into_iter().flat_map(|running| running.followers.into_values()) {
-            // A follower that left needs no landing.
-            let _ = follower.landing.send(kept.clone().map_or(FlightEnd::Alone, FlightEnd::Shared));
+        for follower in flight.into_iter().flat_map(|flight| flight.followers.into_values()) {
+            // Fails for a follower that has stopped waiting.
+            let _ = follower.end.send(shared_result.clone().map_or(FlightEnd::Alone, FlightEnd::Shared));
         }
-        match stored {
-            StoreOutcome::Kept(_, true) => Stored::Kept,
+        match outcome {
+            StoreOutcome::Shared { stored: true, .. } => Stored::Kept,
             StoreOutcome::Candidate => Stored::Candidate,
-            StoreOutcome::Kept(_, false) | StoreOutcome::No => Stored::No,
+            StoreOutcome::Shared { stored: false, .. } | StoreOutcome::No => Stored::No,
         }
     }
 }
 
-/// What became of a result.
+/// How the store took a result.
 enum StoreOutcome {
-    /// It may be given to those who follow; and whether it is stored.
-    Kept(Arc<StoredResult>, bool),
+    /// Followers may have it. `stored` is false if the store has no space for it.
+    Shared {
+        result: Arc<StoredResult>,
+        stored: bool,
+    },
     Candidate,
     No,
 }
 
 impl State {
-    fn take(&mut self, key: Fingerprint, subject: &Subject, finding: Finding, now: Instant) -> StoreOutcome {
+    fn apply(&mut self, key: Fingerprint, subject: &Subject, finding: Finding, now: Instant) -> StoreOutcome {
         match finding {
             Finding::Unique => StoreOutcome::No,
             _ if self.bars.has(subject) => StoreOutcome::No,
-            Finding::Observed(kept) => self.keep(key, subject, kept, Evidence::Observed, now),
-            Finding::Proven(kept, interpreter) => match self.verification.judge(key, &kept, interpreter, now) {
-                Judgement::Agrees => {
+            Finding::Observed(result) => self.store_result(key, subject, result, Evidence::Observed, now),
+            Finding::Proven(result, interpreter) => match self.verification.compare(key, &result, interpreter, now) {
+                Comparison::Agrees => {
                     self.counts.verified += 1;
-                    self.keep(key, subject, kept, Evidence::Agreed { rechecks: 0 }, now)
+                    self.store_result(key, subject, result, Evidence::Agreed { rechecks: 0 }, now)
                 }
-                Judgement::Candidate => {
+                Comparison::Candidate => {
                     self.counts.candidates += 1;
-                    self.memory.put(key, subject.clone(), Arc::new(kept), Evidence::Candidate, now);
+                    self.store.put(key, subject.clone(), Arc::new(result), Evidence::Candidate, now);
                     StoreOutcome::Candidate
                 }
-                Judgement::Differs(earlier) => {
-                    let earlier = (earlier, self.memory.peek(&key).filter(|earlier| earlier.tier == kept.tier));
-                    self.differ(key, subject, earlier, &kept, now);
+                Comparison::Differs(earlier) => {
+                    let earlier = (earlier, self.store.peek(&key).filter(|earlier| earlier.tier == result.tier));
+                    self.record_difference(key, subject, earlier, &result, now);
                     StoreOutcome::No
                 }
             },
         }
     }
 
-    fn keep(
+    fn store_result(
         &mut self,
         key: Fingerprint,
         subject: &Subject,
-        kept: StoredResult,
+        result: StoredResult,
         evidence: Evidence,
         now: Instant,
     ) -> StoreOutcome {
-        let kept = Arc::new(kept);
-        let stored = self.memory.put(key, subject.clone(), kept.clone(), evidence, now);
-        StoreOutcome::Kept(kept, stored)
+        let result = Arc::new(result);
+        let stored = self.store.put(key, subject.clone(), result.clone(), evidence, now);
+        StoreOutcome::Shared { result, stored }
     }
 
-    /// Two runs of one request had different results: an alert, and nothing of this is stored again before somebody looked.
-    fn differ(
+    /// Records that two runs of one request had different results: logs an error, bars the program, and removes the results
+    /// of everything that is barred.
+    fn record_difference(
         &mut self,
         key: Fingerprint,
         subject: &Subject,
@@ -254,38 +264,39 @@ impl State {
             );
         }
         self.verification.forget(&key);
-        let Self { memory, bars, .. } = self;
-        memory.remove_all(|subject| bars.has(subject));
+        let Self { store, bars, .. } = self;
+        store.remove_all(|subject| bars.has(subject));
     }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
         if matches!(self.role, Role::Leader) {
-            self.role = Role::Landed;
-            self.shared.pass_on(&self.key, &self.subject);
+            self.role = Role::Completed;
+            self.shared.promote_follower(&self.key, &self.subject);
         }
     }
 }
 
-/// A follower's place.
+/// A follower's entry in a flight, removed when it is dropped.
 pub(super) struct FollowerHandle {
     shared: Arc<Shared>,
     key: Fingerprint,
     ticket: u64,
-    landing: oneshot::Receiver<FlightEnd>,
+    end: oneshot::Receiver<FlightEnd>,
 }
 
 impl FollowerHandle {
-    pub(super) async fn landing(mut self) -> FlightEnd {
-        (&mut self.landing).await.unwrap_or(FlightEnd::Alone)
+    /// Waits until the flight has ended for this follower.
+    pub(super) async fn end(mut self) -> FlightEnd {
+        (&mut self.end).await.unwrap_or(FlightEnd::Alone)
     }
 }
 
 impl Drop for FollowerHandle {
     fn drop(&mut self) {
-        if let Some(running) = self.shared.state().flights.get_mut(&self.key) {
-            running.followers.remove(&self.ticket);
+        if let Some(flight) = self.shared.state().flights.get_mut(&self.key) {
+            flight.followers.remove(&self.ticket);
         }
     }
 }
@@ -294,13 +305,13 @@ impl Shared {
     pub(super) fn new(config: &Config) -> Arc<Self> {
         let unshared = LruCache::new(NonZeroUsize::new(config.max_entries).unwrap_or(NonZeroUsize::MIN));
         let state = State {
-            memory: Memory::new(config),
+            store: ResultStore::new(config),
             verification: Verification::new(config.max_digests, config.ttl),
             bars: Bars::default(),
             counts: Counts::default(),
             flights: HashMap::new(),
             unshared,
-            next: 0,
+            next_ticket: 0,
         };
         Arc::new(Self { state: Mutex::new(state) })
     }
@@ -309,7 +320,8 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `observed`: the sandbox that comes first sees what the program asks for.
+    /// Starts a request, or adds it to the flight of an equal one. `observed`: the first sandbox of its route observes the
+    /// program's effects.
     pub(super) fn join(
         self: &Arc<Self>,
         key: &Fingerprint,
@@ -323,57 +335,59 @@ impl Shared {
         if state.bars.has(subject) {
             return FlightStart::Barred;
         }
-        if let Some(kept) = state.memory.get(key, now) {
-            return FlightStart::Kept(kept);
+        if let Some(result) = state.store.get(key, now) {
+            return FlightStart::Stored(result);
         }
-        // What is not verified is not shared with those who come while it runs either.
+        // An unverified result is not shared with equal requests in flight either.
         let unverified = !observed && !state.verification.is_verified(key, now);
         if unverified || state.unshared.get(key).is_some() {
             return FlightStart::Alone;
         }
-        let Some(running) = state.flights.get_mut(key) else {
-            let running = Running { user: user.clone(), started: false, followers: BTreeMap::new() };
-            state.flights.insert(*key, running);
+        let Some(flight) = state.flights.get_mut(key) else {
+            let flight = ActiveFlight { user: user.clone(), started: false, followers: BTreeMap::new() };
+            state.flights.insert(*key, flight);
             return FlightStart::Leader(Flight::new(self, key, subject, Role::Leader));
         };
-        // Else one user's line of requests would hold up another's.
-        if !running.started && running.user != *user {
+        // Otherwise one user's queue would delay another user's request.
+        if !flight.started && flight.user != *user {
             return FlightStart::Alone;
         }
-        let (landed, landing) = oneshot::channel();
-        state.next += 1;
-        running.followers.insert(state.next, Follower { user: user.clone(), landing: landed });
-        FlightStart::Follower(FollowerHandle { shared: self.clone(), key: *key, ticket: state.next, landing })
+        let (sender, end) = oneshot::channel();
+        state.next_ticket += 1;
+        let ticket = state.next_ticket;
+        flight.followers.insert(ticket, Follower { user: user.clone(), end: sender });
+        FlightStart::Follower(FollowerHandle { shared: self.clone(), key: *key, ticket, end })
     }
 
-    /// The leader is gone: the first follower that is still there leads, those of its user follow it, and the others run by
-    /// themselves.
-    fn pass_on(self: &Arc<Self>, key: &Fingerprint, subject: &Subject) {
+    /// Replaces a leader that was dropped: the first follower that still waits leads, the other followers of its user follow
+    /// it, and the rest run themselves.
+    fn promote_follower(self: &Arc<Self>, key: &Fingerprint, subject: &Subject) {
         loop {
             let (next, others) = {
                 let mut state = self.state();
-                let Some(running) = state.flights.get_mut(key) else { return };
-                let Some((_, next)) = running.followers.pop_first() else {
+                let Some(flight) = state.flights.get_mut(key) else { return };
+                let Some((_, next)) = flight.followers.pop_first() else {
                     state.flights.remove(key);
                     return;
                 };
-                (running.user, running.started) = (next.user.clone(), false);
-                let others: Vec<_> = running.followers.extract_if(.., |_, other| other.user != next.user).collect();
+                (flight.user, flight.started) = (next.user.clone(), false);
+                let others: Vec<_> = flight.followers.extract_if(.., |_, other| other.user != next.user).collect();
                 (next, others)
             };
             for (_, other) in others {
-                let _left = other.landing.send(FlightEnd::Alone);
+                // Fails for a follower that has stopped waiting.
+                let _ = other.end.send(FlightEnd::Alone);
             }
-            match next.landing.send(FlightEnd::Leader(Flight::new(self, key, subject, Role::Leader))) {
+            match next.end.send(FlightEnd::Leader(Flight::new(self, key, subject, Role::Leader))) {
                 Ok(()) => return,
-                // It left in this moment. Its lead must not pass itself on: this loop does.
-                Err(FlightEnd::Leader(mut lead)) => lead.role = Role::Landed,
+                // The follower stopped waiting just now. Dropping its flight as a leader would call this function again.
+                Err(FlightEnd::Leader(mut lead)) => lead.role = Role::Completed,
                 Err(FlightEnd::Shared(_) | FlightEnd::Alone) => {}
             }
         }
     }
 
-    /// A stored result was run again beside a hit.
+    /// Compares a stored result with that of a recheck; `None`: the recheck has no comparable result.
     pub(super) fn recheck(
         &self,
         key: &Fingerprint,
@@ -385,15 +399,15 @@ impl Shared {
         state.counts.rechecked += 1;
         let equal = again.is_some_and(|again| first_difference(stored, again).is_none());
         if equal {
-            state.memory.confirm(key);
+            state.store.confirm(key);
         } else if let Some(again) = again {
             let earlier = (ResultDigest::of(stored), Some(stored.clone()));
-            state.differ(*key, subject, earlier, again, Instant::now());
+            state.record_difference(*key, subject, earlier, again, Instant::now());
         }
     }
 
-    pub(super) fn is_to_be_rechecked(&self, key: &Fingerprint) -> bool {
-        self.state().memory.is_to_be_rechecked(key)
+    pub(super) fn must_recheck(&self, key: &Fingerprint) -> bool {
+        self.state().store.must_recheck(key)
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -409,11 +423,11 @@ impl Shared {
     }
 
     pub(super) fn remove_expired(&self) {
-        self.state().memory.remove_expired(Instant::now());
+        self.state().store.remove_expired(Instant::now());
     }
 
-    pub(super) fn kept(&self) -> usize {
-        self.state().memory.len()
+    pub(super) fn stored_results(&self) -> usize {
+        self.state().store.len()
     }
 
     pub(super) fn in_flight(&self) -> usize {

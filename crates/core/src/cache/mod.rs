@@ -1,16 +1,17 @@
-//! Answers that may be given again, and equal requests in flight that run once.
+//! The result cache, and single flight for equal requests.
 //!
-//! Only a result that the same request must have again is stored: see [`finding`] and [`StoredResult::new`]. What a sandbox
-//! observed is stored at once. What rests on a proof alone is a candidate until a run in another interpreter has the same
-//! result: the third equal request is then the first hit. Of equal requests whose result is observed the first leads and the
-//! others follow; whichever way the leader ends, the next one leads, or all have its answer.
+//! A result is stored only if every run of the same request must have it: see [`finding`] and [`StoredResult::new`]. A result
+//! that the sandbox observed to be pure is stored at once. A result that rests on the static proof alone is a candidate until
+//! a run in another interpreter has the same result, so the third equal request is the first hit. Of equal requests in flight
+//! whose result will be observed, the first one (the leader) runs and the others (the followers) wait. They share its result;
+//! if it leaves none that can be shared, they run themselves; if the leader is dropped, the next follower leads.
 
 pub mod bars;
 mod compare;
 pub mod finding;
 pub mod fingerprint;
 mod flight;
-mod memory;
+mod store;
 mod verification;
 
 use std::sync::Arc;
@@ -31,47 +32,47 @@ use crate::route::TierName;
 use crate::schema::Storable;
 use flight::{FlightEnd, FlightStart, Shared};
 
-/// The cache.
+/// The result cache of a router.
 pub struct ResultCache {
     shared: Arc<Shared>,
     scope: Scope,
-    recheck: u32,
+    recheck_one_in: u32,
 }
 
-/// How many results are kept, how long, and for whom.
+/// How many results are stored, for how long, and who shares them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Results that are kept at once, the least recently used removed first; 0: nothing is cached.
+    /// Maximum number of stored results; the least recently used is removed first. 0: nothing is cached.
     pub max_entries: usize,
-    /// How long a result is kept; 0: nothing is cached.
+    /// How long a result is stored. 0: nothing is cached.
     #[serde(with = "humantime_serde")]
     pub ttl: Duration,
-    /// Bytes of all results that are kept; 0: nothing is cached.
+    /// Maximum size of all stored results together. 0: nothing is cached.
     #[serde(with = "byte_size")]
     pub max_bytes: usize,
-    /// Who may be given a result: `caller`, the same user with the same key; `key`, all users of the same key (everybody
-    /// where no keys are set); `shared`, everybody.
+    /// Who shares results: `caller`, requests of the same user with the same key; `key`, all users of the same key (all
+    /// callers if no keys are set); `shared`, all callers.
     pub scope: Scope,
-    /// Results whose digest is remembered, for 24 h longer than a result is kept, to compare later runs with; about 200 bytes
-    /// each.
+    /// Maximum number of result digests that are kept to compare later runs with; about 200 bytes each. A digest is kept 24 h
+    /// longer than a result.
     pub max_digests: usize,
-    /// One in this many hits is run again beside its answer, in local tiers only, and compared; of a result that was not
-    /// observed to be pure, each of the first hits until four runs agreed; 0: none is run again.
+    /// One in this many hits is also run again, in local tiers only, and compared with the stored result. A result that was
+    /// not observed to be pure is run again on each hit until four such runs agreed. 0: no hit is run again.
     pub recheck_one_in: u32,
 }
 
-/// Who may be given a result that a request of somebody else has made. A hit is faster than a run, so it tells that
-/// somebody in the scope has run the same program with the same inputs before.
+/// Which callers share a stored result. A hit is faster than a run, so its latency reveals that someone in the scope has run
+/// the same program with the same inputs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// The same user with the same key.
+    /// Requests of the same user with the same key.
     Caller,
-    /// All users of one key. Where no key is asked for, everybody.
+    /// All users of one key; all callers if the server requires no key.
     #[default]
     Key,
-    /// Everybody.
+    /// All callers.
     Shared,
 }
 
@@ -88,11 +89,11 @@ impl Default for Config {
     }
 }
 
-/// A result that may be given again.
+/// A result that answers equal requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoredResult {
-    /// The tier that made it.
+    /// The tier that produced it.
     pub tier: TierName,
     pub outcome: Outcome,
     pub output: Output,
@@ -104,12 +105,12 @@ impl Storable for StoredResult {
 }
 
 impl StoredResult {
-    /// A pure result, where it may be kept: the program came to its own end, with all it needed and all it said. What
-    /// was cut by time, memory or a missing part may end otherwise next time.
+    /// Returns the result of a run if the program reached its own end, lacked nothing and its output was not truncated.
+    /// Returns `None` for a run that a time or memory limit or a missing feature ended: the next one may end differently.
     pub fn new(tier: &TierName, outcome: &Outcome, output: &Output) -> Option<Self> {
-        let whole = outcome.unmet_need.is_none() && !outcome.truncated;
+        let complete = outcome.unmet_need.is_none() && !outcome.truncated;
         let ended = matches!(outcome.exit, Exit::Finished(_) | Exit::Raised);
-        (whole && ended).then(|| Self { tier: tier.clone(), outcome: outcome.clone(), output: output.clone() })
+        (complete && ended).then(|| Self { tier: tier.clone(), outcome: outcome.clone(), output: output.clone() })
     }
 
     fn size(&self) -> usize {
@@ -117,32 +118,34 @@ impl StoredResult {
     }
 }
 
-/// What became of a result in the cache.
+/// Whether a run's result was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stored {
-    /// It may be given to equal requests.
+    /// It answers equal requests from now on.
     Kept,
-    /// It waits for a run in another interpreter that has the same result.
+    /// It will be stored once a run in another interpreter has the same result.
     Candidate,
+    /// It was not stored.
     No,
 }
 
-/// What the cache did for an answer.
+/// How the cache was used for an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CacheStatus {
-    /// It was kept.
+    /// The answer is a stored result.
     Hit,
-    /// The program ran for it.
+    /// The program ran.
     Miss,
-    /// An equal request was running: this is its result.
+    /// The answer is the result of an equal request that was running.
     Coalesced,
-    /// The request did not want the cache.
+    /// The request asked not to use the cache.
     Bypass,
 }
 
 impl CacheStatus {
+    /// Returns the name that answers and metrics use.
     pub fn name(self) -> &'static str {
         match self {
             Self::Hit => "hit",
@@ -153,31 +156,35 @@ impl CacheStatus {
     }
 }
 
-/// What [`ResultCache::find`] comes back with.
-pub enum Found {
-    Kept(Arc<StoredResult>, CacheStatus),
-    /// The program has to run. Land the flight with its result.
-    Nothing(Flight),
+/// The result of [`ResultCache::find`].
+pub enum Lookup {
+    /// A result to answer with; the status is `Hit` or `Coalesced`.
+    Stored(Arc<StoredResult>, CacheStatus),
+    /// The program has to run. Its result goes to [`Flight::complete`].
+    Run(Flight),
 }
 
 impl ResultCache {
+    /// Returns an empty cache.
     pub fn new(config: &Config) -> Self {
-        Self { shared: Shared::new(config), scope: config.scope, recheck: config.recheck_one_in }
+        Self { shared: Shared::new(config), scope: config.scope, recheck_one_in: config.recheck_one_in }
     }
 
+    /// Returns which callers share results.
     pub fn scope(&self) -> Scope {
         self.scope
     }
 
-    /// Of so many hits one is to be run again; zero: none.
+    /// Returns how many hits there are for one that is run again; zero if none is.
     pub fn recheck_one_in(&self) -> u32 {
-        self.recheck
+        self.recheck_one_in
     }
 
-    /// Looks for an answer, or waits for that of an equal request in flight; at most for `wait_timeout`, then this request
-    /// runs by itself. `observed`: the first sandbox of its route sees what the program asks for; else nobody waits, since
-    /// the result would not be shared. `user`: no request waits for one of another user that has not begun to run, since
-    /// that waits for its turn among its own user's. Dropping the future leaves the flight as it is.
+    /// Returns a stored result, or waits for the result of an equal request in flight. After `wait_timeout` the request runs
+    /// itself. `observed` says that the first sandbox of the route observes the program's effects; if it does not, the
+    /// request does not wait, because the result would not be shared. A request does not wait for a leader of another `user`
+    /// that has not started to run, because that leader is queued behind its own user's requests. Dropping the future does
+    /// not affect the flight.
     pub async fn find(
         &self,
         key: &Fingerprint,
@@ -186,33 +193,34 @@ impl ResultCache {
         mode: CacheMode,
         observed: bool,
         wait_timeout: Duration,
-    ) -> Found {
-        let alone = || Found::Nothing(Flight::alone(&self.shared, key, subject));
+    ) -> Lookup {
+        let alone = || Lookup::Run(Flight::alone(&self.shared, key, subject));
         let follower = match mode {
-            CacheMode::Bypass => return Found::Nothing(Flight::bypass(&self.shared, key, subject)),
+            CacheMode::Bypass => return Lookup::Run(Flight::bypass(&self.shared, key, subject)),
             CacheMode::Refresh => return alone(),
             CacheMode::Use => match self.shared.join(key, subject, user, observed) {
-                FlightStart::Kept(kept) => return Found::Kept(kept, CacheStatus::Hit),
-                FlightStart::Leader(flight) => return Found::Nothing(flight),
+                FlightStart::Stored(result) => return Lookup::Stored(result, CacheStatus::Hit),
+                FlightStart::Leader(flight) => return Lookup::Run(flight),
                 FlightStart::Alone => return alone(),
-                FlightStart::Barred => return Found::Nothing(Flight::barred(&self.shared, key, subject)),
+                FlightStart::Barred => return Lookup::Run(Flight::barred(&self.shared, key, subject)),
                 FlightStart::Follower(follower) => follower,
             },
         };
-        match timeout(wait_timeout, follower.landing()).await {
-            Ok(FlightEnd::Shared(kept)) => Found::Kept(kept, CacheStatus::Coalesced),
-            Ok(FlightEnd::Leader(flight)) => Found::Nothing(flight),
+        match timeout(wait_timeout, follower.end()).await {
+            Ok(FlightEnd::Shared(result)) => Lookup::Stored(result, CacheStatus::Coalesced),
+            Ok(FlightEnd::Leader(flight)) => Lookup::Run(flight),
             Ok(FlightEnd::Alone) | Err(_) => alone(),
         }
     }
 
-    /// True where a hit of this result is to be run again in any case: it was not observed, and few runs agreed so far.
-    pub fn is_to_be_rechecked(&self, key: &Fingerprint) -> bool {
-        self.shared.is_to_be_rechecked(key)
+    /// Returns whether each hit of this result must be run again: the result was not observed to be pure, and fewer than four
+    /// rechecks agreed with it so far.
+    pub fn must_recheck(&self, key: &Fingerprint) -> bool {
+        self.shared.must_recheck(key)
     }
 
-    /// A stored result was run again beside a hit. What came out different bars it; a run without a comparable result
-    /// (`None`) says nothing.
+    /// Compares a stored result with that of a recheck. A different result bars the program and removes its stored results.
+    /// `None`, a recheck without a comparable result, changes nothing but the count of rechecks.
     pub fn compare(
         &self,
         key: &Fingerprint,
@@ -223,35 +231,38 @@ impl ResultCache {
         self.shared.recheck(key, subject, stored, again);
     }
 
+    /// Returns the counts since the cache was created.
     pub fn counts(&self) -> Counts {
         self.shared.counts()
     }
 
-    /// What is barred because it gave different results. Holds outputs of callers: for the operator only.
+    /// Returns what is barred because two runs had different results. The status contains callers' output: for the operator
+    /// only.
     pub fn bars(&self) -> Status {
         self.shared.bars()
     }
 
-    /// Lifts all bars; how many programs were barred.
+    /// Lifts all bars and returns how many programs were barred.
     pub fn lift_bars(&self) -> usize {
         self.shared.lift_bars()
     }
 
-    /// Removes the answers that are past their time: nobody gets them, and they hold memory until others push them out.
+    /// Removes expired results, which would hold memory until newer ones displace them.
     pub fn remove_expired(&self) {
         self.shared.remove_expired();
     }
 
-    /// Answers that are kept now, those past their time included.
+    /// Returns the number of stored results, expired ones included and candidates left out.
     pub fn len(&self) -> usize {
-        self.shared.kept()
+        self.shared.stored_results()
     }
 
+    /// Returns whether no result is stored.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Requests that lead a flight now.
+    /// Returns the number of flights that have a leader now.
     pub fn in_flight(&self) -> usize {
         self.shared.in_flight()
     }

@@ -30,36 +30,36 @@ fn result(stdout: &str) -> StoredResult {
     StoredResult::new(&"wasm".into(), &outcome(Exit::Finished(0)), &output).unwrap()
 }
 
-/// A result that the sandbox observed to be pure.
-fn kept(stdout: &str) -> Finding {
+/// Returns the finding of a run that the sandbox observed to be pure.
+fn observed(stdout: &str) -> Finding {
     Finding::Observed(result(stdout))
 }
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT: Duration = Duration::from_secs(30);
 
-async fn find(cache: &ResultCache, source: &str) -> Found {
-    cache.find(&key(source), &subject(source), &user("ada"), CacheMode::Use, true, PATIENCE).await
+async fn find(cache: &ResultCache, source: &str) -> Lookup {
+    cache.find(&key(source), &subject(source), &user("ada"), CacheMode::Use, true, WAIT).await
 }
 
 async fn flight(cache: &ResultCache, source: &str) -> Flight {
     match find(cache, source).await {
-        Found::Nothing(flight) => flight,
-        Found::Kept(..) => panic!("{source} is kept"),
+        Lookup::Run(flight) => flight,
+        Lookup::Stored(..) => panic!("{source} is stored"),
     }
 }
 
 async fn hit(cache: &ResultCache, source: &str) -> bool {
-    matches!(find(cache, source).await, Found::Kept(_, CacheStatus::Hit))
+    matches!(find(cache, source).await, Lookup::Stored(_, CacheStatus::Hit))
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_least_recently_used_goes_first_and_all_go_in_time() {
+async fn the_least_recently_used_result_is_evicted_first_and_every_result_expires() {
     let cache = ResultCache::new(&Config { max_entries: 2, ..Config::default() });
     for source in ["a", "b"] {
-        flight(&cache, source).await.land(kept(source));
+        flight(&cache, source).await.complete(observed(source));
     }
     assert!(hit(&cache, "a").await);
-    flight(&cache, "c").await.land(kept("c"));
+    flight(&cache, "c").await.complete(observed("c"));
     assert!(hit(&cache, "a").await && hit(&cache, "c").await && !hit(&cache, "b").await);
     advance(Duration::from_secs(299)).await;
     assert!(hit(&cache, "a").await);
@@ -68,11 +68,11 @@ async fn the_least_recently_used_goes_first_and_all_go_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_past_their_time_are_removed_although_nobody_asks_for_them() {
+async fn expired_results_are_removed_without_a_lookup() {
     let cache = ResultCache::new(&Config::default());
-    flight(&cache, "a").await.land(kept("a"));
+    flight(&cache, "a").await.complete(observed("a"));
     advance(Duration::from_secs(200)).await;
-    flight(&cache, "b").await.land(kept("b"));
+    flight(&cache, "b").await.complete(observed("b"));
     cache.remove_expired();
     assert_eq!(cache.len(), 2);
     advance(Duration::from_secs(100)).await;
@@ -82,130 +82,132 @@ async fn answers_past_their_time_are_removed_although_nobody_asks_for_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_answers_together_stay_within_their_bytes() {
+async fn all_results_together_stay_within_the_byte_limit() {
     let cache = ResultCache::new(&Config { max_bytes: 10_000, ..Config::default() });
     for number in 0..100 {
-        flight(&cache, &number.to_string()).await.land(kept(&"x".repeat(1000)));
+        flight(&cache, &number.to_string()).await.complete(observed(&"x".repeat(1000)));
     }
     assert!((1..10).contains(&cache.len()));
-    assert_eq!(flight(&cache, "big").await.land(kept(&"x".repeat(10_000))), Stored::No);
+    assert_eq!(flight(&cache, "big").await.complete(observed(&"x".repeat(10_000))), Stored::No);
     assert!(!hit(&cache, "big").await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn followers_share_what_their_leader_lands() {
+async fn followers_share_the_result_of_their_leader() {
     let cache = ResultCache::new(&Config::default());
     let leader = flight(&cache, "a").await;
-    let land = async {
+    let complete = async {
         yield_now().await;
-        leader.land(kept("a"));
+        leader.complete(observed("a"));
     };
-    let (one, two, ()) = tokio::join!(find(&cache, "a"), find(&cache, "a"), land);
+    let (one, two, ()) = tokio::join!(find(&cache, "a"), find(&cache, "a"), complete);
     for found in [one, two] {
-        assert!(matches!(found, Found::Kept(kept, CacheStatus::Coalesced) if kept.output.stdout == "a"));
+        assert!(matches!(found, Lookup::Stored(result, CacheStatus::Coalesced) if result.output.stdout == "a"));
     }
     assert_eq!(cache.in_flight(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_that_is_gone_lets_the_next_one_lead() {
+async fn the_next_follower_leads_when_the_leader_is_dropped() {
     let cache = ResultCache::new(&Config::default());
     let leader = flight(&cache, "a").await;
     let second = async {
         let flight = flight(&cache, "a").await;
-        flight.land(kept("second"));
+        flight.complete(observed("second"));
     };
-    let gives_up = timeout(Duration::from_secs(1), find(&cache, "a"));
+    let times_out = timeout(Duration::from_secs(1), find(&cache, "a"));
     let leave = async {
         tokio::time::sleep(Duration::from_secs(2)).await;
         drop(leader);
     };
-    // The follower that gave up is skipped, the one behind it leads, the last one shares.
-    let (gone, (), last, ()) = tokio::join!(gives_up, second, find(&cache, "a"), leave);
-    assert!(gone.is_err());
-    assert!(matches!(last, Found::Kept(kept, CacheStatus::Coalesced) if kept.output.stdout == "second"));
+    // The follower that timed out is skipped, the next one leads, the last one shares its result.
+    let (timed_out, (), last, ()) = tokio::join!(times_out, second, find(&cache, "a"), leave);
+    assert!(timed_out.is_err());
+    assert!(matches!(last, Lookup::Stored(result, CacheStatus::Coalesced) if result.output.stdout == "second"));
     assert_eq!(cache.in_flight(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_for_a_request_of_another_user_that_has_not_begun_to_run() {
+async fn a_request_does_not_wait_for_a_leader_of_another_user_that_has_not_started() {
     let cache = ResultCache::new(&Config::default());
-    let find = async |name| cache.find(&key("a"), &subject("a"), &user(name), CacheMode::Use, true, PATIENCE).await;
-    let Found::Nothing(leader) = find("ada").await else { panic!("nothing is stored") };
-    // It waits among a hundred others of its user.
-    assert!(matches!(timeout(Duration::ZERO, find("bob")).await, Ok(Found::Nothing(_))));
+    let find = async |name| cache.find(&key("a"), &subject("a"), &user(name), CacheMode::Use, true, WAIT).await;
+    let Lookup::Run(leader) = find("ada").await else { panic!("nothing is stored") };
+    // The leader is queued behind other requests of its user.
+    assert!(matches!(timeout(Duration::ZERO, find("bob")).await, Ok(Lookup::Run(_))));
     assert!(timeout(Duration::ZERO, find("ada")).await.is_err());
     leader.start();
     let leave = async {
         yield_now().await;
         drop(leader);
     };
-    // Its own user's next request leads, and has not begun either.
+    // The next request of the same user leads, and has not started either.
     let (own, other, ()) = tokio::join!(find("ada"), find("bob"), leave);
-    assert!(matches!((own, other), (Found::Nothing(_), Found::Nothing(_))));
-    let Found::Nothing(leader) = find("ada").await else { panic!("nothing is stored") };
+    assert!(matches!((own, other), (Lookup::Run(_), Lookup::Run(_))));
+    let Lookup::Run(leader) = find("ada").await else { panic!("nothing is stored") };
     leader.start();
-    let land = async {
+    let complete = async {
         yield_now().await;
-        leader.land(kept("a"));
+        leader.complete(observed("a"));
     };
-    let (other, ()) = tokio::join!(find("bob"), land);
-    assert!(matches!(other, Found::Kept(_, CacheStatus::Coalesced)));
+    let (other, ()) = tokio::join!(find("bob"), complete);
+    assert!(matches!(other, Lookup::Stored(_, CacheStatus::Coalesced)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_result_that_cannot_be_shared_is_not_waited_for_again() {
+async fn requests_do_not_wait_again_for_a_result_that_could_not_be_shared() {
     let cache = ResultCache::new(&Config::default());
     let leader = flight(&cache, "a").await;
-    let land = async {
+    let complete = async {
         yield_now().await;
-        leader.land(Finding::Unique);
+        leader.complete(Finding::Unique);
     };
-    let (found, ()) = tokio::join!(find(&cache, "a"), land);
-    assert!(matches!(found, Found::Nothing(_)));
+    let (found, ()) = tokio::join!(find(&cache, "a"), complete);
+    assert!(matches!(found, Lookup::Run(_)));
     let _one = flight(&cache, "a").await;
     let _two = flight(&cache, "a").await;
     assert_eq!(cache.in_flight(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_follower_waits_for_its_own_patience_only() {
+async fn a_follower_waits_no_longer_than_its_own_timeout() {
     let cache = ResultCache::new(&Config::default());
     let _leader = flight(&cache, "a").await;
     let found = cache.find(&key("a"), &subject("a"), &user("ada"), CacheMode::Use, true, Duration::from_secs(1)).await;
-    assert!(matches!(found, Found::Nothing(_)));
+    assert!(matches!(found, Lookup::Run(_)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn bypass_leaves_the_cache_alone_and_refresh_replaces() {
+async fn bypass_does_not_change_the_cache_and_refresh_replaces_the_result() {
     let cache = ResultCache::new(&Config::default());
-    flight(&cache, "a").await.land(kept("old"));
-    for (mode, says) in [(CacheMode::Bypass, "old"), (CacheMode::Refresh, "new")] {
-        let Found::Nothing(flight) = cache.find(&key("a"), &subject("a"), &user("ada"), mode, true, PATIENCE).await
-        else {
+    flight(&cache, "a").await.complete(observed("old"));
+    for (mode, expected) in [(CacheMode::Bypass, "old"), (CacheMode::Refresh, "new")] {
+        let Lookup::Run(flight) = cache.find(&key("a"), &subject("a"), &user("ada"), mode, true, WAIT).await else {
             panic!("{mode} runs")
         };
-        flight.land(kept("new"));
-        assert!(matches!(find(&cache, "a").await, Found::Kept(kept, _) if kept.output.stdout == says), "{mode}");
+        flight.complete(observed("new"));
+        assert!(
+            matches!(find(&cache, "a").await, Lookup::Stored(result, _) if result.output.stdout == expected),
+            "{mode}"
+        );
     }
 }
 
 #[test]
-fn only_a_whole_result_may_be_kept() {
+fn only_a_complete_result_can_be_stored() {
     let tier = TierName::from("wasm");
-    let may = |outcome: &Outcome| StoredResult::new(&tier, outcome, &Output::default()).is_some();
-    assert!(may(&outcome(Exit::Finished(3))) && may(&outcome(Exit::Raised)));
-    assert!(![Exit::TimedOut, Exit::OutOfMemory, Exit::Killed].into_iter().any(|exit| may(&outcome(exit))));
-    assert!(!may(&Outcome { truncated: true, ..outcome(Exit::Raised) }));
+    let can_be_stored = |outcome: &Outcome| StoredResult::new(&tier, outcome, &Output::default()).is_some();
+    assert!(can_be_stored(&outcome(Exit::Finished(3))) && can_be_stored(&outcome(Exit::Raised)));
+    assert!(![Exit::TimedOut, Exit::OutOfMemory, Exit::Killed].into_iter().any(|exit| can_be_stored(&outcome(exit))));
+    assert!(!can_be_stored(&Outcome { truncated: true, ..outcome(Exit::Raised) }));
     let unmet_need = Some(switchtower_contract::Need::Threads);
-    assert!(!may(&Outcome { unmet_need, ..outcome(Exit::Raised) }));
+    assert!(!can_be_stored(&Outcome { unmet_need, ..outcome(Exit::Raised) }));
 }
 
 fn verdict(deterministic: bool) -> Verdict {
     Verdict { deterministic, reasons: Vec::new(), doubt: None }
 }
 
-/// What becomes of a run with this end, in an interpreter of its own.
+/// Classifies a run with this outcome in an interpreter of its own.
 fn finding(outcome: &Outcome, stdout: &str, randomness: Randomness, deterministic: bool) -> Finding {
     let output = Output { stdout: stdout.to_owned(), ..Output::default() };
     let (verdict, limits, interpreter) = (verdict(deterministic), Limits::default(), Some(InterpreterId::next()));
@@ -223,7 +225,7 @@ fn finding(outcome: &Outcome, stdout: &str, randomness: Randomness, deterministi
 }
 
 #[test]
-fn what_was_observed_counts_more_than_what_was_foreseen() {
+fn observation_overrides_the_static_verdict() {
     let of = |effects: Option<&[Effect]>, randomness, deterministic| {
         let observed = effects.map(|effects| effects.iter().copied().collect());
         finding(&Outcome { observed, ..outcome(Exit::Finished(0)) }, "1", randomness, deterministic)
@@ -240,7 +242,7 @@ fn what_was_observed_counts_more_than_what_was_foreseen() {
 }
 
 #[test]
-fn a_run_that_nobody_saw_and_that_may_have_been_cut_short_is_no_candidate() {
+fn an_unobserved_run_that_may_have_been_cut_short_is_not_a_candidate() {
     let is_candidate = |change: &dyn Fn(&mut Outcome), stdout: &str| {
         let mut outcome = Outcome { observed: None, ..outcome(Exit::Finished(0)) };
         change(&mut outcome);
@@ -256,28 +258,28 @@ fn a_run_that_nobody_saw_and_that_may_have_been_cut_short_is_no_candidate() {
     assert!(!is_candidate(&|_| (), "<object at 0x7f3a5c0b1d90>"));
 }
 
-/// Runs a program that a sandbox cannot observe: what the cache gave, or what became of the result.
+/// Runs a program unobserved. Returns the stored stdout, or whether the result was stored.
 async fn unobserved(
     cache: &ResultCache,
     source: &str,
     stdout: &str,
     interpreter: InterpreterId,
 ) -> Result<String, Stored> {
-    match cache.find(&key(source), &subject(source), &user("ada"), CacheMode::Use, false, PATIENCE).await {
-        Found::Kept(kept, _) => Ok(kept.output.stdout.clone()),
-        Found::Nothing(flight) => Err(flight.land(Finding::Proven(result(stdout), interpreter))),
+    match cache.find(&key(source), &subject(source), &user("ada"), CacheMode::Use, false, WAIT).await {
+        Lookup::Stored(stored, _) => Ok(stored.output.stdout.clone()),
+        Lookup::Run(flight) => Err(flight.complete(Finding::Proven(result(stdout), interpreter))),
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_result_that_nobody_observed_is_a_hit_for_the_third_equal_request() {
+async fn an_unobserved_result_is_a_hit_for_the_third_equal_request() {
     let cache = ResultCache::new(&Config::default());
     let (one, two) = (InterpreterId::next(), InterpreterId::next());
     assert_eq!(unobserved(&cache, "a", "1", one).await, Err(Stored::Candidate));
-    // The same interpreter is no witness.
+    // A second run in the same interpreter is not independent.
     assert_eq!(unobserved(&cache, "a", "1", one).await, Err(Stored::Candidate));
-    let found = cache.find(&key("a"), &subject("a"), &user("ada"), CacheMode::Use, false, PATIENCE).await;
-    let Found::Nothing(flight) = found else { panic!("a candidate is given to nobody") };
+    let found = cache.find(&key("a"), &subject("a"), &user("ada"), CacheMode::Use, false, WAIT).await;
+    let Lookup::Run(flight) = found else { panic!("a candidate answers no request") };
     assert_eq!(flight.avoid_interpreter(), Some(one));
     drop(flight);
     assert_eq!(unobserved(&cache, "a", "1", two).await, Err(Stored::Kept));
@@ -286,13 +288,13 @@ async fn a_result_that_nobody_observed_is_a_hit_for_the_third_equal_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_verified_is_not_shared_with_those_who_come_meanwhile() {
+async fn an_unverified_result_is_not_shared_with_requests_in_flight() {
     let cache = ResultCache::new(&Config::default());
-    let find = async || cache.find(&key("a"), &subject("a"), &user("ada"), CacheMode::Use, false, PATIENCE).await;
-    let (Found::Nothing(first), Found::Nothing(second)) = (find().await, find().await) else { panic!("both run") };
+    let find = async || cache.find(&key("a"), &subject("a"), &user("ada"), CacheMode::Use, false, WAIT).await;
+    let (Lookup::Run(first), Lookup::Run(second)) = (find().await, find().await) else { panic!("both run") };
     assert_eq!(cache.in_flight(), 0);
-    assert_eq!(first.land(Finding::Proven(result("1"), InterpreterId::next())), Stored::Candidate);
-    assert_eq!(second.land(Finding::Proven(result("1"), InterpreterId::next())), Stored::Kept);
+    assert_eq!(first.complete(Finding::Proven(result("1"), InterpreterId::next())), Stored::Candidate);
+    assert_eq!(second.complete(Finding::Proven(result("1"), InterpreterId::next())), Stored::Kept);
 }
 
 #[tokio::test(start_paused = true)]
@@ -308,13 +310,13 @@ async fn a_verified_digest_outlives_its_result_by_a_day() {
     assert_eq!(unobserved(&cache, "a", "", again).await, Ok("1".to_owned()));
     advance(Duration::from_secs(24 * 3600 + 300)).await;
     assert_eq!(unobserved(&cache, "a", "1", next()).await, Err(Stored::Candidate));
-    // A candidate is remembered for as long.
+    // The digest of a candidate is kept equally long.
     advance(Duration::from_secs(24 * 3600)).await;
     assert_eq!(unobserved(&cache, "a", "1", next()).await, Err(Stored::Kept));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_difference_bars_its_program_and_after_a_few_its_class_and_rule() {
+async fn a_difference_bars_its_program_and_the_third_one_its_class_and_rule() {
     let cache = ResultCache::new(&Config::default());
     let next = InterpreterId::next;
     let differ = async |source: &str| {
@@ -329,7 +331,7 @@ async fn a_difference_bars_its_program_and_after_a_few_its_class_and_rule() {
     differ("b").await;
     assert_eq!(unobserved(&cache, "well", "", next()).await, Ok("1".to_owned()));
     differ("c").await;
-    // A third one: nothing of this class and rule is given any more, what was stored before included.
+    // After the third one, no result of this class and rule is returned, earlier ones included.
     assert_eq!(unobserved(&cache, "well", "1", next()).await, Err(Stored::No));
     assert!(!hit(&cache, "well").await);
     let status = cache.bars();
@@ -343,30 +345,30 @@ async fn a_difference_bars_its_program_and_after_a_few_its_class_and_rule() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_result_that_was_not_observed_is_run_again_beside_each_hit_until_four_more_runs_agree() {
+async fn an_unobserved_result_is_rechecked_on_each_hit_until_four_rechecks_agreed() {
     let cache = ResultCache::new(&Config::default());
     for _ in 0..2 {
         unobserved(&cache, "a", "1", InterpreterId::next()).await.unwrap_err();
     }
-    flight(&cache, "observed").await.land(kept("1"));
-    assert!(!cache.is_to_be_rechecked(&key("observed")));
-    let Found::Kept(stored, _) = find(&cache, "a").await else { panic!("it is stored") };
+    flight(&cache, "observed").await.complete(observed("1"));
+    assert!(!cache.must_recheck(&key("observed")));
+    let Lookup::Stored(stored, _) = find(&cache, "a").await else { panic!("it is stored") };
     for _ in 0..4 {
-        assert!(cache.is_to_be_rechecked(&key("a")));
-        // One that did not come to its end counts for nothing.
+        assert!(cache.must_recheck(&key("a")));
+        // A recheck without a result does not count.
         cache.compare(&key("a"), &subject("a"), &stored, None);
         cache.compare(&key("a"), &subject("a"), &stored, Some(&result("1")));
     }
-    assert!(!cache.is_to_be_rechecked(&key("a")));
+    assert!(!cache.must_recheck(&key("a")));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stored_result_that_comes_out_different_beside_a_hit_is_dropped() {
+async fn a_stored_result_is_removed_when_its_recheck_differs() {
     let cache = ResultCache::new(&Config::default());
-    flight(&cache, "a").await.land(kept("1"));
-    let Found::Kept(stored, _) = find(&cache, "a").await else { panic!("it is stored") };
+    flight(&cache, "a").await.complete(observed("1"));
+    let Lookup::Stored(stored, _) = find(&cache, "a").await else { panic!("it is stored") };
     cache.compare(&key("a"), &subject("a"), &stored, Some(&result("1")));
-    // A run that did not come to its end says nothing.
+    // A recheck without a result changes nothing.
     cache.compare(&key("a"), &subject("a"), &stored, None);
     assert!(hit(&cache, "a").await);
     cache.compare(&key("a"), &subject("a"), &stored, Some(&result("2")));

@@ -1,8 +1,8 @@
-//! Two runs for every result that nobody observed: the first makes a candidate, and only an independent run with the same
-//! result makes it one that may be stored.
+//! Verification of results that were not observed to be pure: the first run makes a candidate, and a run in another
+//! interpreter with the same result makes it storable.
 //!
-//! What is remembered is a digest, for [`BEYOND`] longer than a stored result lives: a later run that agrees is then stored
-//! at once. What two equal runs do not show (a date, a property of this host) is the proof's to exclude.
+//! Digests are kept [`EXTRA_TIME`] longer than results: the result of a later run that agrees is then stored at once. What two
+//! runs on one host have in common (the date, a property of the host) must be excluded by the static proof.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -16,77 +16,77 @@ use super::compare::ResultDigest;
 use super::fingerprint::Fingerprint;
 use crate::route::TierName;
 
-/// How much longer than a stored result its digest is remembered.
-const BEYOND: Duration = Duration::from_secs(24 * 3600);
+/// How much longer than a stored result its digest is kept.
+const EXTRA_TIME: Duration = Duration::from_secs(24 * 3600);
 
-/// The digests. Which of them are dropped first where there are too many costs runs and never the truth.
+/// The digests of unobserved results. Losing one costs another run, never correctness.
 pub(super) struct Verification {
-    known: LruCache<Fingerprint, Known>,
-    lasts: Duration,
+    digests: LruCache<Fingerprint, KnownDigest>,
+    lifetime: Duration,
 }
 
-struct Known {
+struct KnownDigest {
     digest: ResultDigest,
     tier: TierName,
-    /// The interpreter of the only run; none once two agreed.
+    /// The interpreter of the only run; `None` once two runs agreed.
     candidate: Option<InterpreterId>,
     until: Instant,
 }
 
-/// What one more run says.
+/// A run's result compared with that of earlier runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Judgement {
-    /// It is the first, or no other than the first one's interpreter has run it.
+pub(super) enum Comparison {
+    /// There is no result of another interpreter to compare it with.
     Candidate,
     /// An independent run had the same result.
     Agrees,
-    /// Another run had this other result.
+    /// An earlier run had this other result.
     Differs(ResultDigest),
 }
 
 impl Verification {
-    /// `ttl`: how long a stored result lives.
-    pub(super) fn new(digests: usize, ttl: Duration) -> Self {
-        let most = NonZeroUsize::new(digests).unwrap_or(NonZeroUsize::MIN);
-        Self { known: LruCache::new(most), lasts: ttl + BEYOND }
+    /// `max_digests`: number of digests that are kept; `ttl`: how long a result is stored.
+    pub(super) fn new(max_digests: usize, ttl: Duration) -> Self {
+        let max_digests = NonZeroUsize::new(max_digests).unwrap_or(NonZeroUsize::MIN);
+        Self { digests: LruCache::new(max_digests), lifetime: ttl + EXTRA_TIME }
     }
 
-    /// Takes in the result of a run in this interpreter.
-    pub(super) fn judge(
+    /// Compares the result of a run in this interpreter with the known digest, and records it.
+    pub(super) fn compare(
         &mut self,
         key: Fingerprint,
-        kept: &StoredResult,
+        result: &StoredResult,
         interpreter: InterpreterId,
         now: Instant,
-    ) -> Judgement {
-        let digest = ResultDigest::of(kept);
-        let until = now + self.lasts;
-        // Of another tier it is no witness.
-        let known = self.known.get_mut(&key).filter(|known| now < known.until && known.tier == kept.tier);
-        let judgement = match known {
-            Some(known) if known.digest != digest => Judgement::Differs(known.digest),
+    ) -> Comparison {
+        let digest = ResultDigest::of(result);
+        let until = now + self.lifetime;
+        // Results of different tiers are not compared.
+        let known = self.digests.get_mut(&key).filter(|known| now < known.until && known.tier == result.tier);
+        let comparison = match known {
+            Some(known) if known.digest != digest => Comparison::Differs(known.digest),
             Some(known) if known.candidate.is_none_or(|candidate| candidate != interpreter) => {
                 (known.candidate, known.until) = (None, until);
-                return Judgement::Agrees;
+                return Comparison::Agrees;
             }
-            _ => Judgement::Candidate,
+            _ => Comparison::Candidate,
         };
-        let known = Known { digest, tier: kept.tier.clone(), candidate: Some(interpreter), until };
-        self.known.put(key, known);
-        judgement
+        let known = KnownDigest { digest, tier: result.tier.clone(), candidate: Some(interpreter), until };
+        self.digests.put(key, known);
+        comparison
     }
 
-    /// The interpreter of the only run so far: the next one is to take place in another.
+    /// Returns the interpreter of the only run so far: the next run must use another one.
     pub(super) fn candidate(&self, key: &Fingerprint, now: Instant) -> Option<InterpreterId> {
-        self.known.peek(key).filter(|known| now < known.until)?.candidate
+        self.digests.peek(key).filter(|known| now < known.until)?.candidate
     }
 
-    /// True where two runs agreed.
+    /// Returns whether two runs agreed.
     pub(super) fn is_verified(&self, key: &Fingerprint, now: Instant) -> bool {
-        self.known.peek(key).is_some_and(|known| now < known.until && known.candidate.is_none())
+        self.digests.peek(key).is_some_and(|known| now < known.until && known.candidate.is_none())
     }
 
     pub(super) fn forget(&mut self, key: &Fingerprint) {
-        self.known.pop(key);
+        self.digests.pop(key);
     }
 }

@@ -1,4 +1,4 @@
-//! Counts of everything that is recorded: as Prometheus text, and as the JSON that existing dashboards read.
+//! Metrics of requests, tiers and the cache: as Prometheus text, and as JSON with the keys that existing dashboards read.
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
@@ -10,14 +10,14 @@ use prometheus_client::registry::{Registry, Unit};
 use serde_json::{Value, json};
 
 use super::Record;
-use super::clouds::Clouds;
+use super::tier_metrics::TierMetrics;
 use crate::cache::{CacheStatus, Counts};
 use crate::route::TierName;
 use crate::tier::breaker::State;
 use crate::tier::pool::Pool;
 use crate::tier::{Tier, Tiers};
 
-/// The counts.
+/// The metrics of a router.
 pub struct Metrics {
     registry: Registry,
     requests: Family<ByOutcome, Counter>,
@@ -32,15 +32,16 @@ pub struct Metrics {
     slots: Family<ByTier, Gauge>,
     results: Family<ByFate, Gauge>,
     records_dropped: Gauge,
-    clouds: Clouds,
+    by_tier: TierMetrics,
     totals: Totals,
 }
 
+/// Returns a count as the value of a gauge.
 pub(super) fn number(count: impl TryInto<i64>) -> i64 {
     count.try_into().unwrap_or(i64::MAX)
 }
 
-/// Sums that the JSON needs.
+/// Sums for the JSON.
 #[derive(Default)]
 struct Totals {
     requests: Counter,
@@ -51,7 +52,7 @@ struct Totals {
     remote: Remote,
 }
 
-/// What went to the tier named `e2b`.
+/// Sums of the tier named `e2b`.
 #[derive(Default)]
 struct Remote {
     answers: Counter,
@@ -80,7 +81,7 @@ struct ByAttempt {
     outcome: String,
 }
 
-/// What became of results in the cache since the start.
+/// A label of cached results: `candidate`, `verified`, `rechecked` or `different`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByFate {
     fate: &'static str,
@@ -96,10 +97,10 @@ impl EncodeLabelValue for Name {
     }
 }
 
-/// The tier that the JSON calls the remote one.
+/// The tier that the JSON reports as the remote one.
 const REMOTE: &str = "e2b";
 
-/// From 10 µs to about 3 minutes, each four times the last.
+/// Returns a histogram of seconds with buckets from 10 µs to about 3 minutes, each four times the one before.
 fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.000_01, 4.0, 13))
 }
@@ -115,24 +116,24 @@ impl Default for Metrics {
         let (running, queued, slots) = (Family::default(), Family::default(), Family::default());
         let results = Family::default();
         let records_dropped = Gauge::default();
-        registry.register("records_dropped", "Records that the sink did not get", records_dropped.clone());
-        registry.register("requests", "Requests by what became of them", requests.clone());
-        registry.register("answers", "Answers by the tier that made them", answers.clone());
-        registry.register("cache", "Answers by what the cache did", cache.clone());
+        registry.register("records_dropped", "Records that the sink did not write", records_dropped.clone());
+        registry.register("requests", "Finished requests by outcome", requests.clone());
+        registry.register("answers", "Answers by the tier that produced them", answers.clone());
+        registry.register("cache", "Answers by cache status", cache.clone());
         registry.register("attempts", "Tries of a program on a tier", attempts.clone());
-        registry.register_with_unit("took", "From request to answer", Unit::Seconds, took.clone());
-        registry.register_with_unit("waited", "For a slot and a sandbox", Unit::Seconds, waited.clone());
-        registry.register_with_unit("ran", "A program's run", Unit::Seconds, ran.clone());
+        registry.register_with_unit("took", "Time from request to answer", Unit::Seconds, took.clone());
+        registry.register_with_unit("waited", "Time waited for a slot and a sandbox", Unit::Seconds, waited.clone());
+        registry.register_with_unit("ran", "Time that a program ran", Unit::Seconds, ran.clone());
         registry.register("running", "Programs that run", running.clone());
         registry.register("queued", "Requests that wait for a slot", queued.clone());
         registry.register("slots", "Programs that may run at once", slots.clone());
         registry.register(
             "cache_results",
-            "Results that were candidates, verified by an independent run, run again beside a hit, or different",
+            "Results since the start: candidates, verified by an independent run, run again on a hit, different",
             results.clone(),
         );
-        let (clouds, totals) = (Clouds::default(), Totals::default());
-        clouds.register(&mut registry);
+        let (by_tier, totals) = (TierMetrics::default(), Totals::default());
+        by_tier.register(&mut registry);
         Self {
             registry,
             requests,
@@ -147,13 +148,14 @@ impl Default for Metrics {
             slots,
             results,
             records_dropped,
-            clouds,
+            by_tier,
             totals,
         }
     }
 }
 
 impl Metrics {
+    /// Counts a finished request.
     pub(super) fn count(&self, record: &Record) {
         self.totals.requests.inc();
         self.requests.get_or_create(&ByOutcome { outcome: record.outcome.clone() }).inc();
@@ -178,7 +180,7 @@ impl Metrics {
             self.attempts.get_or_create(&ByAttempt { tier: tier.clone(), outcome: attempt.outcome.clone() }).inc();
             self.waited.get_or_create(&ByTier { tier: tier.clone() }).observe(attempt.waited.as_secs_f64());
             self.ran.get_or_create(&ByTier { tier }).observe(attempt.ran.as_secs_f64());
-            let completed = ENDS.contains(&attempt.outcome.as_str());
+            let completed = EXITS.contains(&attempt.outcome.as_str());
             self.totals.enqueued.inc();
             self.totals.completed.inc_by(u64::from(completed));
             if attempt.tier.as_str() == REMOTE {
@@ -188,8 +190,8 @@ impl Metrics {
         }
     }
 
-    /// Takes in how the tiers and the cache stand at this moment.
-    pub fn see(&self, tiers: &Tiers, cache: Counts, records_dropped: u64) {
+    /// Sets the gauges to the current state of the tiers, the cache and the sink.
+    pub fn update(&self, tiers: &Tiers, cache: Counts, records_dropped: u64) {
         self.records_dropped.set(number(records_dropped));
         let Counts { candidates, verified, rechecked, differences } = cache;
         let fates =
@@ -197,27 +199,27 @@ impl Metrics {
         for (fate, count) in fates {
             self.results.get_or_create(&ByFate { fate }).set(number(count));
         }
-        tiers.iter().for_each(|tier| self.clouds.see(tier));
-        for standing in tiers.statuses() {
-            let label = ByTier { tier: Name(standing.tier.clone()) };
-            self.running.get_or_create(&label).set(number(standing.running));
-            self.queued.get_or_create(&label).set(number(standing.queued));
-            self.slots.get_or_create(&label).set(number(standing.slots));
+        tiers.iter().for_each(|tier| self.by_tier.update(tier));
+        for status in tiers.statuses() {
+            let label = ByTier { tier: Name(status.tier.clone()) };
+            self.running.get_or_create(&label).set(number(status.running));
+            self.queued.get_or_create(&label).set(number(status.queued));
+            self.slots.get_or_create(&label).set(number(status.slots));
         }
     }
 
-    /// In the text format that Prometheus scrapes (OpenMetrics).
+    /// Returns the metrics in Prometheus' text format (OpenMetrics).
     pub fn prometheus(&self) -> String {
         let mut text = String::new();
-        // Writing to a string fails only where a value cannot be written at all; then there is nothing to scrape.
+        // Fails only if a value cannot be encoded; then there is nothing to scrape.
         match encode(&mut text, &self.registry) {
             Ok(()) => text,
             Err(_) => String::new(),
         }
     }
 
-    /// The sums under the keys that existing dashboards know. What they call the pool, the breaker and the limiter are
-    /// those of the tier `e2b`; without it they are empty, closed and well.
+    /// Returns the sums as JSON with the keys that existing dashboards read. Pool, breaker and rate limiter are those of the
+    /// tier `e2b`; without that tier they are reported as empty, closed and healthy.
     pub fn json(&self, tiers: &Tiers) -> Value {
         let totals = &self.totals;
         let (hits, misses) = (totals.hits.get(), totals.misses.get());
@@ -262,12 +264,12 @@ impl Metrics {
     }
 }
 
-/// A program's own ends.
-const ENDS: [&str; 5] = ["finished", "raised", "timed_out", "out_of_memory", "killed"];
-/// Ends that are a tier's fault.
+/// Outcomes of attempts in which the program ended.
+const EXITS: [&str; 5] = ["finished", "raised", "timed_out", "out_of_memory", "killed"];
+/// Outcomes of attempts in which the tier failed.
 const FAULTS: [&str; 3] = ["unavailable", "refused", "lost"];
 
-/// A part of a whole; of nothing, nothing.
+/// Returns `part / whole`; 0 if `whole` is 0.
 fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
@@ -277,7 +279,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_json_has_the_keys_that_dashboards_know() {
+    fn the_json_has_the_keys_that_dashboards_read() {
         let json = Metrics::default().json(&Tiers::new([]));
         let keys = |part: &str| json[part].as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
         assert_eq!(json.as_object().unwrap().len(), 7);
@@ -290,9 +292,9 @@ mod tests {
     }
 
     #[test]
-    fn the_text_ends_as_openmetrics_wants() {
+    fn the_text_ends_as_openmetrics_requires() {
         let metrics = Metrics::default();
-        metrics.see(&Tiers::new([]), Counts::default(), 0);
+        metrics.update(&Tiers::new([]), Counts::default(), 0);
         assert!(metrics.prometheus().ends_with("# EOF\n"));
     }
 }

@@ -1,14 +1,14 @@
-//! One [`Record`] per request, however it ends. An [`OpenRecord`] that is dropped before it has an outcome becomes a record
-//! with the outcome `abandoned`.
+//! Records: one [`Record`] per request, however it ends. An [`OpenRecord`] that is dropped without an outcome is written with
+//! the outcome `abandoned`.
 //!
-//! The latest records stay in memory; all of them go to a [`sink::Sink`] where one is configured. Environment
-//! variables, standard input, files and output are in no record; the source is only where the settings say so.
+//! The latest records stay in memory; all of them go to a [`sink::Sink`] if one is configured. No record contains environment
+//! variables, standard input, files or output; the source is included only if the setting `record.source` is true.
 
-mod clouds;
 pub mod ledger;
 pub mod metrics;
 pub mod sink;
 pub mod summary;
+mod tier_metrics;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,12 +32,12 @@ use metrics::Metrics;
 use sink::{JsonLines, Sink, SinkQueue};
 use summary::ProfileSummary;
 
-/// What became of one request.
+/// The record of one request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
     pub id: String,
-    /// When it came, in milliseconds since 1970.
+    /// Time of arrival, in milliseconds since the Unix epoch.
     #[serde(rename = "at_unix_millis")]
     pub at: u64,
     pub user: Arc<str>,
@@ -47,24 +47,24 @@ pub struct Record {
     pub source_bytes: u64,
     /// The digest of the program with its inputs, in hexadecimal.
     pub program: Option<String>,
-    /// The source, where the setting `record.source` says so.
+    /// The source, if the setting `record.source` is true.
     #[serde(default)]
     pub source: Option<String>,
     pub profile: Option<ProfileSummary>,
-    /// Which rules decided: counts the sets of rules since the start of the server, from 1.
+    /// The number of the rule set that decided: 1 at the start of the server, one more with each reload.
     pub rules_revision: Option<u64>,
     pub decision: Option<Decision>,
     pub cache: Option<CacheStatus>,
-    /// The tier whose answer was given.
+    /// The tier that produced the answer.
     pub tier: Option<TierName>,
-    /// The program's exit, the refusal's name, or `abandoned`.
+    /// The program's exit, the name of the error, or `abandoned`.
     pub outcome: String,
     pub exit_code: Option<i32>,
     pub pure: Option<bool>,
-    /// Why there was no answer.
+    /// The error's message, if there was no answer.
     pub detail: Option<String>,
     pub attempts: Vec<Attempt>,
-    /// From its coming to its end.
+    /// Time from arrival to end.
     #[serde(rename = "took_micros", with = "micros")]
     pub took: Duration,
 }
@@ -74,15 +74,15 @@ impl Storable for Record {
     const SCHEMA: u32 = 1;
 }
 
-/// What is kept of requests.
+/// Which records are kept, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The latest records that are kept in memory; 0: none.
+    /// Maximum number of records in memory, the latest ones; 0: none.
     pub max_records: usize,
-    /// A file to which every record is appended as a line of JSON. Not set: none.
+    /// File to which every record is appended as a line of JSON. Not set: none.
     pub file: Option<PathBuf>,
-    /// Whether records hold the source of programs.
+    /// Whether records include the source of programs.
     pub source: bool,
 }
 
@@ -92,7 +92,7 @@ impl Default for Config {
     }
 }
 
-/// Opens records, and keeps and counts them when they close.
+/// Opens records, and writes them to the ledger, the metrics, the log and the sink when they are dropped.
 pub struct Recorder {
     wall: WallClock,
     with_source: bool,
@@ -102,6 +102,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
+    /// Returns a recorder, with a sink if the settings name a file; then it must be called inside a runtime.
     pub fn new(config: &Config, wall: WallClock) -> Self {
         let (ledger, metrics) = (Ledger::new(config.max_records), Metrics::default());
         let recorder = Self { wall, with_source: config.source, ledger, metrics, sink: None };
@@ -111,27 +112,27 @@ impl Recorder {
         }
     }
 
-    /// Sends every record to a sink too; up to `capacity` may wait for it. Call it inside a runtime.
+    /// Adds a sink that gets every record. Up to `capacity` records wait for it. Call it inside a runtime.
     #[must_use]
     pub fn with_sink(self, sink: impl Sink, capacity: usize) -> Self {
         Self { sink: Some(SinkQueue::start(sink, capacity)), ..self }
     }
 
-    /// Returns how many records the sink did not get.
+    /// Returns how many records the sink did not write.
     pub fn dropped(&self) -> u64 {
         self.sink.as_ref().map_or(0, SinkQueue::dropped)
     }
 
-    /// Waits until the sink has all records, at most for `limit`, and sends it none from then on.
+    /// Stops sending records to the sink, and waits until it has written the earlier ones, at most for `limit`.
     pub async fn close_sink(&self, limit: Duration) {
         if let Some(sink) = &self.sink
             && !sink.close(limit).await
         {
-            tracing::warn!("some records were not written: the sink did not take them in time");
+            tracing::warn!("some records were not written: the sink did not write them in time");
         }
     }
 
-    /// Opens the record of a request that has just come.
+    /// Opens the record of a request that has just arrived.
     pub fn open(&self, id: String, request: &Request) -> OpenRecord<'_> {
         let record = Record {
             id,
@@ -154,13 +155,15 @@ impl Recorder {
             attempts: Vec::new(),
             took: Duration::ZERO,
         };
-        OpenRecord { recorder: self, came: Instant::now(), record: Some(record), attempts: Vec::new() }
+        OpenRecord { recorder: self, arrived: Instant::now(), record: Some(record), attempts: Vec::new() }
     }
 
+    /// Returns the latest records.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
+    /// Returns the metrics, with gauges as of their last update.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
@@ -187,12 +190,12 @@ impl Recorder {
     }
 }
 
-/// A record that is still open. Dropping it writes it.
+/// The record of a request in progress. Dropping it writes it.
 pub struct OpenRecord<'a> {
     recorder: &'a Recorder,
-    came: Instant,
+    arrived: Instant,
     record: Option<Record>,
-    /// What was tried, in the order in which it ended.
+    /// The attempts, in the order in which they ended.
     pub attempts: Vec<Attempt>,
 }
 
@@ -202,7 +205,7 @@ impl OpenRecord<'_> {
         self.record.as_ref().map_or("", |record| &record.id)
     }
 
-    /// Records what analysis found, and which rules are to decide.
+    /// Records the analysis, and the number of the rule set that will decide.
     pub(crate) fn analysed(&mut self, program: &Digest, profile: &Profile, rules_revision: u64) {
         self.update(|record| {
             record.program = Some(program.to_string());
@@ -211,10 +214,12 @@ impl OpenRecord<'_> {
         });
     }
 
+    /// Records the decision.
     pub fn decided(&mut self, decision: &Decision) {
         self.update(|record| record.decision = Some(decision.clone()));
     }
 
+    /// Records the answer.
     pub fn answered(&mut self, tier: &TierName, outcome: &Outcome, cache: CacheStatus, pure: bool) {
         self.update(|record| {
             record.tier = Some(tier.clone());
@@ -225,7 +230,7 @@ impl OpenRecord<'_> {
         });
     }
 
-    /// Records that the caller got no answer, and returns the refusal with what was tried.
+    /// Records an error, and returns it with the attempts.
     pub fn refused(&mut self, error: Error) -> RequestError {
         self.update(|record| {
             record.outcome = error.name().to_owned();
@@ -245,7 +250,7 @@ impl Drop for OpenRecord<'_> {
     fn drop(&mut self) {
         if let Some(mut record) = self.record.take() {
             record.attempts = std::mem::take(&mut self.attempts);
-            record.took = self.came.elapsed();
+            record.took = self.arrived.elapsed();
             self.recorder.write(record);
         }
     }
@@ -259,16 +264,16 @@ mod tests {
     use crate::request::RequestLimits;
 
     #[tokio::test(start_paused = true)]
-    async fn an_entry_that_is_dropped_is_written_down_as_abandoned() {
+    async fn a_dropped_record_is_written_as_abandoned() {
         let recorder = Recorder::new(
             &Config { max_records: 2, ..Config::default() },
             WallClock::starting_at(std::time::UNIX_EPOCH),
         );
         let request = Request::new(Program::python("1"), &RequestLimits::default()).unwrap();
         for id in ["a", "b", "c"] {
-            let mut entry = recorder.open(id.to_owned(), &request);
+            let mut record = recorder.open(id.to_owned(), &request);
             if id == "c" {
-                entry.refused(Error::Quota { retry_after: Duration::from_secs(1) });
+                record.refused(Error::Quota { retry_after: Duration::from_secs(1) });
             }
             tokio::time::advance(Duration::from_millis(5)).await;
         }

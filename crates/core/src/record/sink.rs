@@ -1,5 +1,5 @@
-//! Records on their way out of the process: a bounded queue in front of a [`Sink`]. Answers never wait for a sink; a record
-//! for which the queue has no space is dropped and counted.
+//! Sinks: a bounded queue of records in front of a [`Sink`]. Answers never wait for a sink; a record for which the queue has no
+//! space is dropped and counted.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,29 +15,29 @@ use tokio::time::timeout;
 use super::Record;
 use crate::schema;
 
-/// Records that may wait for a sink.
+/// Maximum number of records that wait for the sink of a file.
 pub const QUEUE: usize = 4096;
-/// Records that a sink gets at once, at most.
+/// Maximum number of records in one call of a sink.
 const BATCH: usize = 256;
 
-/// Where records go. One call at a time.
+/// A destination of records. Its calls do not overlap.
 #[async_trait]
 pub trait Sink: Send + 'static {
-    /// Writes records, the oldest first. When it returns, they are written.
+    /// Writes records, the oldest first, and returns when they are written.
     ///
     /// # Errors
-    /// They are not written: the message for the log. They count as dropped.
+    /// A message for the log: the records were not written. They are counted as dropped.
     async fn write(&mut self, records: &[Arc<Record>]) -> Result<(), String>;
 }
 
-/// Appends records to a file, one JSON object a line, each in its stored form.
+/// A sink that appends records to a file in their stored form, one JSON object per line.
 pub struct JsonLines {
     path: PathBuf,
     file: Option<tokio::fs::File>,
 }
 
 impl JsonLines {
-    /// Writes to this file. It is opened, and created, with the first record; after an error it is opened again.
+    /// Returns a sink for this file. The first record opens or creates the file; after an error it is opened again.
     pub fn new(path: &Path) -> Self {
         Self { path: path.to_owned(), file: None }
     }
@@ -69,23 +69,23 @@ impl Sink for JsonLines {
 
 /// The queue in front of a sink, and the task that empties it.
 pub(super) struct SinkQueue {
-    /// `None` once it is closed.
+    /// `None` after [`close`](Self::close).
     sender: Mutex<Option<mpsc::Sender<Arc<Record>>>>,
     task: Mutex<Option<JoinHandle<()>>>,
     dropped: Arc<AtomicU64>,
 }
 
 impl SinkQueue {
-    /// Starts the task. Call it inside a runtime.
+    /// Starts the task that writes to the sink. Call it inside a runtime.
     pub(super) fn start(mut sink: impl Sink, capacity: usize) -> Self {
         let (sender, mut records) = mpsc::channel::<Arc<Record>>(capacity);
         let dropped = Arc::new(AtomicU64::new(0));
-        let lost = Arc::clone(&dropped);
+        let not_written = Arc::clone(&dropped);
         let task = tokio::spawn(async move {
             let mut batch = Vec::with_capacity(BATCH);
             while records.recv_many(&mut batch, BATCH).await > 0 {
                 if let Err(error) = sink.write(&batch).await {
-                    lost.fetch_add(batch.len() as u64, Ordering::Relaxed);
+                    not_written.fetch_add(batch.len() as u64, Ordering::Relaxed);
                     tracing::warn!(error, records = batch.len(), "records were not written");
                 }
                 batch.clear();
@@ -94,7 +94,7 @@ impl SinkQueue {
         Self { sender: Mutex::new(Some(sender)), task: Mutex::new(Some(task)), dropped }
     }
 
-    /// Hands a record over, or drops and counts it.
+    /// Queues a record; drops and counts it if the queue is full or closed.
     pub(super) fn send(&self, record: &Arc<Record>) {
         let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
         if sender.as_ref().is_none_or(|sender| sender.try_send(Arc::clone(record)).is_err()) {
@@ -107,7 +107,7 @@ impl SinkQueue {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Takes no more records and waits until the others are written, at most for `limit`. Returns false if some were left.
+    /// Closes the queue and waits until its records are written, at most for `limit`. Returns false if some were not.
     pub(super) async fn close(&self, limit: Duration) -> bool {
         drop(self.sender.lock().unwrap_or_else(PoisonError::into_inner).take());
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -139,7 +139,7 @@ mod tests {
     use crate::error::Error;
     use crate::request::{Request, RequestLimits};
 
-    /// A sink that takes this long for each call, and keeps the ids.
+    /// A sink whose calls take this long, and which collects the ids.
     struct Slow(Duration, Arc<Mutex<Vec<String>>>);
 
     #[async_trait]
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_slow_sink_delays_nothing_and_what_it_does_not_take_is_counted() {
+    async fn a_slow_sink_delays_no_answer_and_dropped_records_are_counted() {
         let written = Arc::new(Mutex::new(Vec::new()));
         let sink = Slow(Duration::from_secs(10), Arc::clone(&written));
         let recorder = recorder(&Config::default()).with_sink(sink, 4);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_file_has_a_readable_record_a_line_and_the_source_only_where_settings_say_so() {
+    async fn the_file_has_one_readable_record_per_line_and_the_source_only_if_it_is_configured() {
         let folder = tempfile::tempdir().unwrap();
         for (name, source) in [("without", false), ("with", true)] {
             let path = folder.path().join(name);

@@ -1,4 +1,4 @@
-//! What a record keeps of a program's analysis.
+//! The part of a program's analysis that its record contains.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,15 +13,15 @@ pub struct ProfileSummary {
     pub score: f64,
     pub signals: Vec<SignalSummary>,
     pub side_effects: SideEffects,
-    /// Bytes that its literal sizes and its files ask for.
+    /// Memory that the literal sizes in the program and its files require, in bytes.
     pub memory_bytes: u64,
-    /// Whether the static proof says that the same program has the same output.
+    /// Whether the static proof says that every run of the program has the same output.
     pub deterministic: bool,
-    /// Why not: the first few reasons.
+    /// The first reasons why it is not deterministic.
     pub reasons: Vec<String>,
 }
 
-/// One part of the score.
+/// One term of the score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignalSummary {

@@ -1,4 +1,4 @@
-//! Where answers are kept: strictly the most recently used, each for its time, all within a number of bytes.
+//! The stored results: least recently used first out, within a number of entries and of bytes, each for a limited time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,100 +10,103 @@ use super::bars::Subject;
 use super::fingerprint::Fingerprint;
 use super::{Config, StoredResult};
 
-pub(super) struct Memory {
+/// The stored results of a cache.
+pub(super) struct ResultStore {
     entries: LruCache<Fingerprint, CacheEntry>,
-    most: usize,
-    most_bytes: usize,
+    max_entries: usize,
+    max_bytes: usize,
     ttl: Duration,
     bytes: usize,
 }
 
 struct CacheEntry {
-    kept: Arc<StoredResult>,
+    result: Arc<StoredResult>,
     subject: Subject,
     evidence: Evidence,
     size: usize,
     since: Instant,
 }
 
-/// Why a result is here.
+/// Why a result is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Evidence {
-    /// It waits for an independent run that agrees, and is here for the comparison: nobody is given it.
+    /// For the comparison with an independent run; it answers no request.
     Candidate,
-    /// The sandbox saw that it must be the same again.
+    /// The sandbox observed it to be pure.
     Observed,
-    /// Two runs agreed, and so many more beside a hit.
+    /// Two independent runs agreed, and this many rechecks.
     Agreed { rechecks: u32 },
 }
 
-/// A result on which two runs agreed is run again beside each of its first hits, until so many agreed: where a program has
-/// few outcomes, two runs agree by luck.
-const RECHECKED: u32 = 4;
+/// Number of rechecks that must agree with a result on which two runs agreed: two runs of a program with few possible
+/// outcomes may agree by chance.
+const REQUIRED_RECHECKS: u32 = 4;
 
-impl Memory {
+impl ResultStore {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             entries: LruCache::unbounded(),
-            most: config.max_entries,
-            most_bytes: config.max_bytes,
+            max_entries: config.max_entries,
+            max_bytes: config.max_bytes,
             ttl: config.ttl,
             bytes: 0,
         }
     }
 
-    /// A use makes an answer the most recently used; it does not make it live longer.
+    /// Returns a result that may answer a request, and makes it the most recently used. Its time is not extended.
     pub(super) fn get(&mut self, key: &Fingerprint, now: Instant) -> Option<Arc<StoredResult>> {
         let entry = self.entries.get(key)?;
         if now - entry.since < self.ttl {
-            return (entry.evidence != Evidence::Candidate).then(|| entry.kept.clone());
+            return (entry.evidence != Evidence::Candidate).then(|| entry.result.clone());
         }
         self.remove(key);
         None
     }
 
-    /// The result under a key, a candidate too, for a comparison.
+    /// Returns the result with this key for a comparison, also if it is a candidate.
     pub(super) fn peek(&self, key: &Fingerprint) -> Option<Arc<StoredResult>> {
-        self.entries.peek(key).map(|entry| entry.kept.clone())
+        self.entries.peek(key).map(|entry| entry.result.clone())
     }
 
-    /// True where a hit of this result is to be run again in any case.
-    pub(super) fn is_to_be_rechecked(&self, key: &Fingerprint) -> bool {
+    /// Returns whether each hit of this result must be run again.
+    pub(super) fn must_recheck(&self, key: &Fingerprint) -> bool {
         let entry = self.entries.peek(key);
-        entry.is_some_and(|entry| matches!(entry.evidence, Evidence::Agreed { rechecks } if rechecks < RECHECKED))
+        entry.is_some_and(
+            |entry| matches!(entry.evidence, Evidence::Agreed { rechecks } if rechecks < REQUIRED_RECHECKS),
+        )
     }
 
-    /// One more run agreed.
+    /// Records a recheck that agreed.
     pub(super) fn confirm(&mut self, key: &Fingerprint) {
         if let Some(CacheEntry { evidence: Evidence::Agreed { rechecks }, .. }) = self.entries.peek_mut(key) {
             *rechecks = rechecks.saturating_add(1);
         }
     }
 
-    /// Drops every result of what a difference has barred.
+    /// Removes every result whose subject is barred.
     pub(super) fn remove_all(&mut self, barred: impl Fn(&Subject) -> bool) {
         let keys: Vec<Fingerprint> =
             self.entries.iter().filter(|(_, entry)| barred(&entry.subject)).map(|(key, _)| *key).collect();
         keys.iter().for_each(|key| self.remove(key));
     }
 
-    /// False: there is no room for it, or the cache is off.
+    /// Stores a result. Returns false if it is larger than the store, or the cache is disabled.
     pub(super) fn put(
         &mut self,
         key: Fingerprint,
         subject: Subject,
-        kept: Arc<StoredResult>,
+        result: Arc<StoredResult>,
         evidence: Evidence,
         now: Instant,
     ) -> bool {
         self.remove(&key);
-        let size = kept.size();
-        if size > self.most_bytes || self.most == 0 || self.ttl.is_zero() {
+        let size = result.size();
+        if size > self.max_bytes || self.max_entries == 0 || self.ttl.is_zero() {
             return false;
         }
         self.bytes += size;
-        self.entries.put(key, CacheEntry { kept, subject, evidence, size, since: now });
-        while self.entries.len() > self.most || self.bytes > self.most_bytes {
+        self.entries.put(key, CacheEntry { result, subject, evidence, size, since: now });
+        while self.entries.len() > self.max_entries || self.bytes > self.max_bytes {
             let Some((_, oldest)) = self.entries.pop_lru() else { break };
             self.bytes -= oldest.size;
         }
@@ -116,7 +119,7 @@ impl Memory {
         }
     }
 
-    /// Removes what nobody will get any more.
+    /// Removes expired results.
     pub(super) fn remove_expired(&mut self, now: Instant) {
         let is_expired = |entry: &CacheEntry| now - entry.since >= self.ttl;
         let expired = self.entries.iter().filter(|(_, entry)| is_expired(entry)).map(|(key, _)| *key);
@@ -126,7 +129,7 @@ impl Memory {
         }
     }
 
-    /// Results that may be given to others.
+    /// Returns the number of results that may answer requests.
     pub(super) fn len(&self) -> usize {
         self.entries.iter().filter(|(_, entry)| entry.evidence != Evidence::Candidate).count()
     }

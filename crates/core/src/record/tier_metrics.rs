@@ -1,4 +1,4 @@
-//! Figures of breakers, pools and accounts.
+//! Metrics of breakers, pools and cloud accounts, by tier.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
@@ -9,37 +9,37 @@ use super::metrics::{ByTier, Name, number};
 use crate::tier::Tier;
 use crate::tier::breaker::State;
 
-/// What breakers, pools and accounts say of themselves; taken in when somebody asks.
+/// Gauges of breakers, pools and accounts, set when metrics are read.
 #[derive(Default)]
-pub(super) struct Clouds {
+pub(super) struct TierMetrics {
     breaker: Family<ByTier, Gauge>,
     failures: Family<ByTier, Gauge>,
     sandboxes: Family<ByTierAndState, Gauge>,
     created: Family<ByTier, Gauge>,
     reused: Family<ByTier, Gauge>,
-    warm_hit_ratio: Family<ByTier, Real>,
+    warm_hit_ratio: Family<ByTier, FloatGauge>,
     health: Family<ByTier, Gauge>,
-    seconds: Family<ByTier, Real>,
-    cost: Family<ByTier, Real>,
+    seconds: Family<ByTier, FloatGauge>,
+    cost: Family<ByTier, FloatGauge>,
 }
 
-/// A figure that is no whole number.
-type Real = Gauge<f64, std::sync::atomic::AtomicU64>;
+type FloatGauge = Gauge<f64, std::sync::atomic::AtomicU64>;
 
-impl Clouds {
+impl TierMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register("breaker_state", "0 closed, 1 half open, 2 open", self.breaker.clone());
-        registry.register("breaker_failures", "Failures in a row", self.failures.clone());
-        registry.register("pool_sandboxes", "Sandboxes of a pool by what they do", self.sandboxes.clone());
+        registry.register("breaker_failures", "Consecutive failures", self.failures.clone());
+        registry.register("pool_sandboxes", "Sandboxes of a pool by state", self.sandboxes.clone());
         registry.register("pool_created", "Sandboxes that a pool has opened", self.created.clone());
-        registry.register("pool_reused", "Runs that found a sandbox warm", self.reused.clone());
-        registry.register("warm_hit_ratio", "The share of runs that found a sandbox warm", self.warm_hit_ratio.clone());
-        registry.register("rate_limiter_health", "From 0 to 100: calls that did well of late", self.health.clone());
-        registry.register("sandbox_bought_seconds", "Time of sandboxes that was bought", self.seconds.clone());
-        registry.register("cost_usd", "What it cost", self.cost.clone());
+        registry.register("pool_reused", "Runs that found a warm sandbox", self.reused.clone());
+        registry.register("warm_hit_ratio", "Share of runs that found a warm sandbox", self.warm_hit_ratio.clone());
+        registry.register("rate_limiter_health", "Recent calls that succeeded, 0 to 100", self.health.clone());
+        registry.register("sandbox_bought_seconds", "Sandbox time bought, idle time included", self.seconds.clone());
+        registry.register("cost_usd", "Price of the sandbox time bought, in US dollars", self.cost.clone());
     }
 
-    pub(super) fn see(&self, tier: &Tier) {
+    /// Sets the gauges of a tier.
+    pub(super) fn update(&self, tier: &Tier) {
         let label = ByTier { tier: Name(tier.name().clone()) };
         if let Some(breaker) = tier.breaker() {
             let status = breaker.status();
