@@ -221,7 +221,7 @@ async fn the_longest_idle_kernel_is_given_up_for_another_caller_and_its_next_cel
     assert_eq!(
         done.note.as_deref(),
         Some(
-            "its kernel is gone: it was idle for more than 5m, and another session needed its place; the context starts \
+            "its kernel is gone: it was idle for more than 5m, and another session needed a kernel; the context starts \
              anew: run its earlier cells again"
         )
     );
@@ -245,7 +245,7 @@ async fn a_kernel_in_which_a_cell_runs_is_not_given_up_and_an_idle_one_of_the_sa
     let (ran, ()) = tokio::join!(runs, needs);
     assert_eq!(ran.told(), "native: 2 | = 1");
     let gone = run(&second, "x").await.done.unwrap();
-    assert!(gone.restarted && gone.note.unwrap().contains("another session needed its place"));
+    assert!(gone.restarted && gone.note.unwrap().contains("another session needed a kernel"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -263,7 +263,7 @@ async fn a_callers_own_idle_kernel_is_given_up_for_its_next_session_and_a_refusa
     sleep(seconds(200)).await;
     assert_eq!(told(&second, "x = 2\nimport pandas\nx").await, "native: 2 | = 2");
     let gone = run(&first, "x").await.done.unwrap();
-    assert!(gone.restarted && gone.note.unwrap().contains("another session of the same caller needed its place"));
+    assert!(gone.restarted && gone.note.unwrap().contains("another session of the same caller needed a kernel"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -276,7 +276,7 @@ async fn a_given_up_kernel_is_reported_on_the_machine_too_that_its_session_has_m
     assert_eq!(told(&*open_for(&harness, "bob").await, NEEDY).await, "native: 1");
     first.promote("a command").await.unwrap();
     let gone = run(&first, "x").await.done.unwrap();
-    assert!(gone.restarted && gone.note.unwrap().contains("another session needed its place"));
+    assert!(gone.restarted && gone.note.unwrap().contains("another session needed a kernel"));
     assert_eq!(told(&first, "x").await, "e2b: 1 | NameError: x");
 }
 
@@ -406,7 +406,7 @@ async fn a_cell_that_needs_a_machine_moves_on_unless_its_kernel_holds_names_and_
     run(&session, "x = 1\nimport pandas").await;
     let wall = run(&session, NEEDIER).await;
     assert_eq!(wall.told(), "native: 2 | ModuleNotFoundError: No module named 'torch'");
-    let note = "it needs the module torch; what it did until then is done, and the next cell runs in e2b";
+    let note = "it needs the module torch; its effects so far remain, and the next cell runs in e2b";
     assert_eq!(wall.done.unwrap().note.as_deref(), Some(note));
     harness.machines.mood().refuses = Some(Fault::Refused { reason: "busy".to_owned(), retry_after: None });
     assert_eq!(told(&session, "x").await, "native: 3 | = 1");

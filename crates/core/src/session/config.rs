@@ -8,74 +8,74 @@ use switchtower_contract::byte_size;
 
 use crate::tier::queue;
 
-/// How many sessions there may be, how long they live, and what their kernels may take.
+/// How many sessions there may be, how long they live, and the limits of their kernels.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Sessions at once; 0: none can be created.
+    /// Maximum number of sessions; 0: none can be created.
     pub max_sessions: usize,
-    /// Sessions of one caller at once; 0: none can be created.
+    /// Maximum number of sessions of one caller; 0: none can be created.
     pub max_per_caller: usize,
-    /// Contexts of one session at once.
+    /// Maximum number of contexts of one session, at least 1.
     pub max_contexts: usize,
-    /// How long a session lives where its creation sets no time; each use through the native API starts that time again.
+    /// Lifetime of a session whose creation sets none. Each use through the native API restarts it.
     #[serde(with = "humantime_serde")]
     pub idle_timeout: Duration,
-    /// Longest time that a session may be given.
+    /// Longest lifetime that a client may set.
     #[serde(with = "humantime_serde")]
     pub max_lifetime: Duration,
-    /// Bytes of files that one session may hold on this server.
+    /// Maximum size of the files of one session on this server.
     #[serde(with = "byte_size")]
     pub files: u64,
-    /// Longest time that a cell may run. A client may set a shorter limit, not a longer one.
+    /// Longest time that a cell may take from its arrival to its answer. A client may set a shorter one.
     #[serde(with = "humantime_serde")]
     pub cell_timeout: Duration,
-    /// Bytes of stdout and stderr that are kept of one cell; 0: none.
+    /// Maximum stdout and stderr of one cell; the rest is dropped. 0: none is returned.
     #[serde(with = "byte_size")]
     pub output: u64,
-    /// Bytes that all local kernels together may hold. Above it, replayable kernels that have been idle for longest are
-    /// evicted: only their cells are kept, and are run again when the kernel is needed. 0: every idle one is.
+    /// Maximum memory of all local kernels together. Above it, the replayable kernels that have been idle longest are evicted:
+    /// only their cells are kept, and run again when the kernel is needed. 0: every idle replayable kernel is evicted.
     #[serde(with = "byte_size")]
     pub memory: u64,
-    /// A replayable kernel that has been idle for this long is evicted too.
+    /// Idle time after which a replayable kernel is evicted.
     #[serde(with = "humantime_serde")]
     pub evict_after: Duration,
-    /// A kernel whose cells take longer than this to run again is evicted last.
+    /// Kernels whose cells take longer than this to run again are evicted last, and only if `memory` is exceeded.
     #[serde(with = "humantime_serde")]
     pub expensive_rebuild: Duration,
-    /// A session's machine that has been idle for this long is put to sleep; it wakes with the next use. A machine on which
-    /// a command was started stays awake.
+    /// Idle time after which a session's machine is put to sleep; it wakes with the next use. A machine on which a command was
+    /// started stays awake.
     #[serde(with = "humantime_serde")]
     pub machine_idle: Duration,
-    /// Kernels at once that can be neither rebuilt nor evicted (those of tiers outside WebAssembly): each is held until its
-    /// context ends or moves to a machine. 0: there are none.
+    /// Maximum number of local kernels that can be neither rebuilt nor evicted (those outside WebAssembly). Each is held until
+    /// its context ends or moves to a machine. 0: none.
     pub max_native_kernels: usize,
-    /// Such kernels of one caller at once; 0: a quarter of all, at least 1.
+    /// Maximum number of such kernels of one caller; 0: a quarter of `max_native_kernels`, at least 1.
     pub max_native_kernels_per_caller: usize,
-    /// Such a kernel that has been idle for this long is given up when one more is needed than there may be. The next cell
+    /// Idle time after which such a kernel may be ended if another session needs one and the maximum is reached. The next cell
     /// of its context reports that.
     #[serde(with = "humantime_serde")]
     pub native_kernel_idle: Duration,
-    /// How cells wait for local kernels; replayable and other kernels have a queue each. Here `slots` = 0 means four per
-    /// core, 16 to 64, and `per_user` = 0 one per core, at least 4; `per_user` is always fewer than all slots, where there are
-    /// two or more. With the extra slots there are at most 200.
+    /// The queues of cells for local kernels, one for replayable kernels and one for the others. `slots` = 0 means four per
+    /// core, 16 to 64; `per_user` = 0 means one per core, at least 4. `per_user` is always less than `slots` if there are two
+    /// or more slots. `slots` and `extra_slots` are at most 200 together.
     pub queue: queue::Config,
 }
 
 impl Config {
-    /// Returns the queue's settings with the numbers that depend on this machine filled in.
+    /// Returns the queue's settings, with the values that depend on the number of cores filled in.
     pub fn cells(&self) -> queue::Config {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         queue_on(&self.queue, cores)
     }
 
-    /// Returns how many cells run at once, at most, in each of the two kinds of kernels, extra slots included.
+    /// Returns the maximum number of cells that run at once in each of the two kinds of kernels, extra slots included.
     pub fn cells_at_once(&self) -> usize {
         let cells = self.cells();
         cells.slots.saturating_add(cells.extra_slots)
     }
 
-    /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can.
+    /// Returns a message about the first invalid setting, beginning with its name; `None` if all are valid.
     pub fn problem(&self) -> Option<String> {
         if self.max_contexts == 0 {
             return Some("max_contexts must be at least 1: with 0 no session could run a cell".to_owned());
@@ -88,21 +88,22 @@ impl Config {
         if let Some(name) = times.into_iter().find_map(|(name, time)| time.is_zero().then_some(name)) {
             return Some(format!("{name} must be longer than 0s"));
         }
-        let most = self.cells_at_once();
-        let many = || format!("queue.slots and extra_slots are {most} together: they must be at most {MAX_CELLS}");
-        let queue = self.cells().problem().map(|wrong| format!("queue.{wrong}"));
-        queue.or_else(|| (most > MAX_CELLS).then(many))
+        let cells = self.cells_at_once();
+        let too_many = || format!("queue.slots and extra_slots are {cells} together: they must be at most {MAX_CELLS}");
+        let queue = self.cells().problem().map(|problem| format!("queue.{problem}"));
+        queue.or_else(|| (cells > MAX_CELLS).then(too_many))
     }
 
-    /// Returns how many kernels one caller may have that cannot be rebuilt.
+    /// Returns the maximum number of kernels of one caller that cannot be rebuilt.
     pub(super) fn native_kernels_per_caller(&self) -> usize {
         let quarter = self.max_native_kernels / 4;
-        let most = if self.max_native_kernels_per_caller == 0 { quarter } else { self.max_native_kernels_per_caller };
-        most.max(1)
+        let max = if self.max_native_kernels_per_caller == 0 { quarter } else { self.max_native_kernels_per_caller };
+        max.max(1)
     }
 }
 
-/// One caller never has every slot: however long its cells run, those of others find one.
+/// Returns the queue's settings on a machine with this many cores. One caller never gets every slot, so that its long cells do
+/// not block those of others.
 fn queue_on(queue: &queue::Config, cores: usize) -> queue::Config {
     let or = |count, otherwise| if count == 0 { otherwise } else { count };
     let slots = or(queue.slots, (4 * cores).clamp(16, 64));
@@ -110,8 +111,8 @@ fn queue_on(queue: &queue::Config, cores: usize) -> queue::Config {
     queue::Config { slots, per_user, ..queue.clone() }
 }
 
-/// Most cells that run at once in each of the two kinds of kernels: each has a connection to its worker process, which can
-/// be given this many descriptors.
+/// Maximum number of cells that run at once in each of the two kinds of kernels: each has a connection to its worker process,
+/// which can be given this many descriptors.
 const MAX_CELLS: usize = 200;
 
 impl Default for Config {
@@ -124,7 +125,7 @@ impl Default for Config {
             idle_timeout: seconds(15 * 60),
             max_lifetime: seconds(24 * 3600),
             files: 64 << 20,
-            // As long as a cloud sandbox may run one.
+            // The limit of a cloud sandbox.
             cell_timeout: seconds(45 * 60),
             output: 16 << 20,
             memory: 4 << 30,

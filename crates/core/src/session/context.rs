@@ -1,4 +1,4 @@
-//! One context of a session: an interpreter's state, and where it runs.
+//! One context of a session: the state of an interpreter, and its placement.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, Weak};
@@ -15,50 +15,50 @@ use super::placement::{ContextPlacement, LocalKernel, PlacedKernel};
 use crate::memory::Charge;
 use crate::route::TierName;
 
-/// A context. Cells sent to it run one after the other.
+/// A context. Its cells run one after the other.
 pub(super) struct Context {
     info: ContextInfo,
     /// Distinguishes its changes to files from those of others.
     writer: Writer,
     state: Mutex<ContextState>,
     memory: KernelMemory,
-    /// Pays for it.
+    /// The bytes of the context itself.
     _charge: Charge,
-    /// Interrupts the cells that were sent before it was restarted or closed.
+    /// Notifies the running and waiting cells when the context is restarted or closed.
     interrupts: watch::Sender<()>,
-    /// When a cell last began or ended in it.
+    /// When a cell last started or ended in it.
     used: std::sync::Mutex<Instant>,
     itself: Weak<Context>,
 }
 
-/// What belongs to the cell whose turn it is.
+/// The part of a context that the running cell holds locked.
 pub(super) struct ContextState {
-    /// Cells begun.
+    /// Cells started.
     count: u32,
-    /// What led to its names, in whichever local tiers that ran.
+    /// The cells that led to the current state, in all local tiers.
     history: History,
     kernel: PlacedKernel,
     memory: KernelMemory,
     /// The revision of the files that the local kernel has.
     seen_files: Revision,
-    /// A cell ended for want of this in a kernel that it could not leave: the next one begins on a machine.
+    /// What a cell lacked in a kernel that it could not leave: the next cell runs on a machine.
     pending_need: Option<Need>,
-    /// Its local kernel was given up: the next cell reports that instead of running.
+    /// Set when the local kernel was given up: the next cell reports that instead of running.
     given_up: Option<GivenUp>,
 }
 
-/// A kernel that was given up while no cell ran in it.
+/// A local kernel that was ended while it was idle, because another session needed one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct GivenUp {
     pub(super) tier: TierName,
     pub(super) why: String,
 }
 
-/// Bytes that a context's local kernel holds, as far as its last cell reported.
+/// Bytes that a context's local kernel holds, as its last cell reported.
 #[derive(Clone, Default)]
 struct KernelMemory(Arc<AtomicU64>);
 
-/// Bytes that an instance costs before its program asks for more: pages of the snapshot that it has changed.
+/// Bytes of a kernel in which no cell has run: the pages of the snapshot that it has changed.
 const EMPTY_KERNEL: u64 = 3 << 20;
 
 impl KernelMemory {
@@ -77,7 +77,7 @@ impl KernelMemory {
 }
 
 impl Context {
-    /// `charge` pays for it; its history is charged to the same caller.
+    /// `charge` has the bytes of the context; its history is charged to the same caller.
     pub(super) fn new(info: ContextInfo, number: u64, charge: Charge) -> Arc<Self> {
         let memory = KernelMemory::default();
         let state = ContextState::new(History::charged(charge.another()), memory.clone());
@@ -101,7 +101,7 @@ impl Context {
         &self.info.id
     }
 
-    /// Returns the folder that its cells begin in.
+    /// Returns the working folder that its cells start in.
     pub(super) fn folder(&self) -> &str {
         &self.info.folder
     }
@@ -126,7 +126,7 @@ impl Context {
         self.state.try_lock()
     }
 
-    /// Records that a cell begins or ends in it.
+    /// Records that a cell starts or ends in it.
     pub(super) fn touch(&self) {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
@@ -141,7 +141,7 @@ impl Context {
         self.interrupts.subscribe()
     }
 
-    /// Returns the bytes that its kernel takes on this machine.
+    /// Returns the bytes that its local kernel holds; 0 if it has none.
     pub(super) fn kernel_memory(&self) -> u64 {
         self.memory.get()
     }
@@ -170,13 +170,13 @@ impl ContextState {
         }
     }
 
-    /// Drops everything but who pays for it and where its memory is counted.
+    /// Resets it to the state of a new context.
     pub(super) fn clear(&mut self) {
         self.memory.clear();
         *self = Self::new(self.history.restart(), self.memory.clone());
     }
 
-    /// Drops all names and the count. The kernel on a machine stays, for its owner to restart.
+    /// Resets it to the state of a new context. A kernel on a machine is kept; the caller must restart it.
     pub(super) fn restart(&mut self) {
         let kernel = std::mem::take(&mut self.kernel);
         self.clear();
@@ -185,18 +185,18 @@ impl ContextState {
         }
     }
 
-    /// Counts one more cell, and returns its number.
+    /// Increments the count of cells, and returns it.
     pub(super) fn start_cell(&mut self) -> u32 {
         self.count += 1;
         self.count
     }
 
-    /// Returns how many cells have begun.
+    /// Returns the number of cells that have started.
     pub(super) fn count(&self) -> u32 {
         self.count
     }
 
-    /// Starts the count again, after a kernel on a machine has restarted.
+    /// Sets the count to zero, after a kernel on a machine has restarted.
     pub(super) fn reset_count(&mut self) {
         self.count = 0;
     }
@@ -231,7 +231,7 @@ impl ContextState {
         self.seen_files
     }
 
-    /// Returns the kernel that it has in `tier`, for a use that leaves its state as it is.
+    /// Returns the kernel that it has in `tier`, for a use that does not change the interpreter's state.
     pub(super) fn local_kernel(&mut self, tier: &TierName) -> Option<&mut Box<dyn Kernel>> {
         self.kernel.local_kernel(tier)
     }
@@ -240,14 +240,14 @@ impl ContextState {
         self.kernel.take_local(tier)
     }
 
-    /// Puts a kernel back that was taken and ran no cell to its end. One of another tier is dropped: the context is not
-    /// placed there.
+    /// Puts back a kernel that was taken and has completed no cell. If the context is not placed in `tier`, the kernel is
+    /// dropped.
     pub(super) fn return_local_kernel(&mut self, tier: &TierName, kernel: Box<dyn Kernel>) {
         drop(self.kernel.put_local(tier, kernel));
     }
 
-    /// Places it in a local tier, with the kernel that its last cell has run in. `grown`: bytes that this kernel holds
-    /// beyond those of an empty one.
+    /// Places it in a local tier, with the kernel in which its last cell ran. `grown`: bytes that the kernel holds in addition
+    /// to those of an empty one.
     pub(super) fn place_locally(
         &mut self,
         tier: &TierName,
@@ -263,7 +263,7 @@ impl ContextState {
         }
     }
 
-    /// Places it on the session's machine. What it was here is not needed any more.
+    /// Places it on the session's machine, and drops its local kernel and history.
     pub(super) fn place_remotely(&mut self, kernel: Box<dyn Kernel>) {
         let (count, given_up) = (self.count, self.given_up.take());
         self.clear();
@@ -274,7 +274,7 @@ impl ContextState {
         self.kernel.remote()
     }
 
-    /// Takes the kernel on the machine out of it: it is unplaced then.
+    /// Takes the kernel on the machine; the context is unplaced afterwards.
     pub(super) fn take_remote_kernel(&mut self) -> Option<Box<dyn Kernel>> {
         match std::mem::take(&mut self.kernel) {
             PlacedKernel::Remote(kernel) => Some(kernel),
@@ -285,7 +285,7 @@ impl ContextState {
         }
     }
 
-    /// Counts no memory for its local kernel, which is gone.
+    /// Sets the memory of its local kernel to zero, after the kernel was lost.
     pub(super) fn record_kernel_lost(&self) {
         self.memory.clear();
     }
@@ -296,7 +296,7 @@ impl ContextState {
         self.memory.clear();
     }
 
-    /// Ends its local kernel, with its names; the next cell reports why. Returns false where there is none.
+    /// Ends its local kernel and drops its state; the next cell reports `why`. Returns false if it has no local kernel.
     fn give_up_kernel(&mut self, why: &str) -> bool {
         let Some(tier) = self.local_tier().filter(|_| self.has_local_kernel()).cloned() else { return false };
         let count = self.count;

@@ -9,15 +9,15 @@ use super::ids::IdSource;
 use super::messages::ContextInfo;
 use crate::memory::{Charge, NoSpace};
 
-/// Bytes that a context takes beside its folder.
+/// Bytes charged for a context in addition to the name of its folder.
 const CONTEXT_BYTES: u64 = 2 << 10;
 
-/// A session's contexts, the default one first. There is always a default one.
+/// The contexts of one session, the default one first. There is always a default one.
 pub(super) struct Contexts {
     ids: Arc<IdSource>,
-    /// Charges what they cost to the session's owner.
+    /// A charge of zero bytes to the session's owner, from which those of contexts are opened.
     charge: Charge,
-    /// Held for a look.
+    /// Held for one look-up or change.
     list: Mutex<List>,
 }
 
@@ -29,7 +29,10 @@ struct List {
 }
 
 impl Contexts {
-    /// Returns the default context alone.
+    /// Returns a list with the default context.
+    ///
+    /// # Errors
+    /// The owner's share of memory is used up.
     pub(super) fn new(ids: Arc<IdSource>, charge: Charge) -> Result<Self, NoSpace> {
         let contexts = Self { ids, charge, list: Mutex::default() };
         contexts.add(&mut contexts.list(), HOME)?;
@@ -57,7 +60,7 @@ impl Contexts {
         self.list().contexts.clone()
     }
 
-    /// `None`: the default context.
+    /// Returns the context with this id; `None`: the default context.
     pub(super) fn find(&self, id: Option<&str>) -> Option<Arc<Context>> {
         let list = self.list();
         match id {
@@ -66,7 +69,10 @@ impl Contexts {
         }
     }
 
-    /// Opens one more. `Ok(None)`: there are `max` already.
+    /// Opens another context. `Ok(None)`: there are `max` already.
+    ///
+    /// # Errors
+    /// The owner's share of memory is used up.
     pub(super) fn open(&self, folder: &str, max: usize) -> Result<Option<ContextInfo>, NoSpace> {
         let mut list = self.list();
         if list.contexts.len() >= max {
@@ -75,8 +81,11 @@ impl Contexts {
         self.add(&mut list, folder).map(Some)
     }
 
-    /// Takes one out of the list. Where it was the last, a new default context takes its place, as E2B's interpreter does
-    /// it. `Ok(None)`: there is no such context.
+    /// Removes a context from the list, and returns it. The last one is replaced by a new default context, as in E2B's
+    /// interpreter. `Ok(None)`: there is no such context.
+    ///
+    /// # Errors
+    /// There is no space for the new default context; nothing is removed.
     pub(super) fn remove(&self, id: &str) -> Result<Option<Arc<Context>>, NoSpace> {
         let mut list = self.list();
         let Some(at) = list.contexts.iter().position(|context| context.id() == id) else { return Ok(None) };

@@ -1,9 +1,8 @@
-//! A limit on the bytes of files that are on their way to local kernels.
+//! A limit on the bytes of files in transfer to local kernels.
 //!
-//! File contents are shared by all who hold them, but a transfer to a kernel's process makes copies: the frame that is
-//! written, and what the process reads. Without a limit, many cells with many files at once would grow the server's memory
-//! beyond its settings. Nothing reports when a frame has been written, so a transfer is taken to last as long as its bytes
-//! take at a slow rate.
+//! File contents are shared within the server, but a transfer to a kernel's process copies them: into the frame that is written,
+//! and into the process. Without a limit, many cells with many files at once would exceed the memory settings. Nothing reports
+//! when a frame has been written, so a transfer is assumed to last as long as its bytes take at a slow rate.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +11,14 @@ use switchtower_contract::{Change, Content};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
-/// Bytes of a unit. Transfers of less than one are not limited.
+/// Bytes of a unit. Transfers of less than one unit are not limited.
 const UNIT_BYTES: u64 = 1 << 20;
-/// Units on their way at once.
+/// Maximum number of units in transfer.
 const MAX_UNITS: u32 = 128;
-/// Units that a kernel reads in a second, at least.
+/// Assumed transfer rate, in units per second.
 const UNITS_PER_SECOND: u32 = 32;
 
-/// The units that are free.
+/// The free units.
 pub(super) struct FileTransfers(Arc<Semaphore>);
 
 impl Default for FileTransfers {
@@ -29,7 +28,7 @@ impl Default for FileTransfers {
 }
 
 impl FileTransfers {
-    /// Waits until these may be on their way, first come, first served.
+    /// Waits until these changes may be transferred, in order of arrival.
     pub(super) async fn admit(&self, changes: &[Change]) {
         let bytes = |change: &Change| match &change.content {
             Content::File(content) => content.len() as u64,
@@ -40,7 +39,7 @@ impl FileTransfers {
         if units == 0 {
             return;
         }
-        // The semaphore is never closed.
+        // Cannot fail: the semaphore is never closed.
         let Ok(permit) = Arc::clone(&self.0).acquire_many_owned(units).await else { return };
         tokio::spawn(async move {
             sleep(Duration::from_secs(1) * units / UNITS_PER_SECOND).await;
@@ -70,7 +69,7 @@ mod tests {
         assert_eq!(began.elapsed(), Duration::ZERO);
         transfers.admit(&change(64)).await;
         assert_eq!(began.elapsed().as_secs(), 2);
-        // One that is larger than the limit takes all of it.
+        // A transfer that exceeds the limit takes all units.
         transfers.admit(&change(200)).await;
         assert_eq!(began.elapsed().as_secs(), 4);
     }

@@ -1,4 +1,4 @@
-//! The files of a session while it is local: a small tree in memory.
+//! The files of a session while it is local: a tree in memory.
 
 mod path;
 #[cfg(test)]
@@ -17,22 +17,22 @@ use crate::clock::WallClock;
 use crate::memory::{Charge, NoSpace};
 use tree::{Edit, Tree};
 
-/// A session's files. Before each cell, its kernel gets the changes that others made; after it, it reports its own.
+/// The files of one session. A kernel gets the changes of others before each cell, and reports its own after it.
 pub struct Files {
-    /// Locked for one look or one change.
+    /// Held for one look-up or change.
     tree: Mutex<Tree>,
     wall: WallClock,
     revisions: watch::Sender<Revision>,
 }
 
-/// Who made a change: a client, or one of the session's kernels.
+/// The author of a change: a client, or one of the session's kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writer {
     Client,
     Kernel(u64),
 }
 
-/// A point in the history of the files. Each change has a greater one.
+/// The number of a change to the files. Each change has a greater number than the one before.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Revision(pub u64);
 
@@ -58,7 +58,7 @@ pub enum FileError {
     NotFolder(String),
     #[error("the files of a session may have {max} bytes together")]
     Full { max: u64 },
-    /// The caller, or the server, holds as much as it may.
+    /// The caller's share of memory, or the server's memory, is used up.
     #[error(transparent)]
     NoSpace(#[from] NoSpace),
     #[error("{0}")]
@@ -69,26 +69,27 @@ pub enum FileError {
 }
 
 impl Files {
-    /// Returns an empty home folder and an empty /tmp. `max`: bytes of content. `charge` pays for what is held.
+    /// Returns an empty home folder and an empty /tmp. `max`: maximum bytes of content. The bytes held are charged to `charge`.
     pub fn new(wall: WallClock, max: u64, charge: Charge) -> Self {
         let tree = Tree::new(max, wall.now(), charge);
         Self { revisions: watch::Sender::new(tree.revision()), tree: Mutex::new(tree), wall }
     }
 
-    /// Returns the absolute path, without `.` and `..`; relative paths begin in the home folder, `/home/user`.
+    /// Returns the absolute form of a path, without `.` and `..`. Relative paths start in the home folder, `/home/user`.
     ///
     /// # Errors
-    /// `Invalid`: it has a NUL in it, or is longer than Linux allows.
+    /// `Invalid`: it contains a NUL, or is longer than Linux allows.
     pub fn absolute(path: &str) -> Result<String, FileError> {
         path::absolute(path)
     }
 
-    /// Returns whether a path is the session's own: below /home/user or /tmp. Any other path belongs to a machine.
+    /// Returns whether an absolute path is in the scratch folders, /home/user and /tmp. All other paths exist only on a
+    /// machine.
     pub fn is_scratch(absolute: &str) -> bool {
         path::is_scratch(absolute)
     }
 
-    /// Returns a file's content.
+    /// Returns the content of a file.
     ///
     /// # Errors
     /// `NotFound`, or `IsFolder`.
@@ -96,15 +97,15 @@ impl Files {
         self.tree().read(&scratch(path)?)
     }
 
-    /// Writes a file, and makes the folders above it.
+    /// Writes a file, and creates the folders above it.
     ///
     /// # Errors
-    /// `Full` or `NoSpace`; `IsFolder`: the path is one; `NotFolder`: a path above it is a file.
+    /// `Full` or `NoSpace`; `IsFolder`: the path is a folder; `NotFolder`: a path above it is a file.
     pub fn write(&self, path: &str, content: Bytes) -> Result<Entry, FileError> {
         self.change(path, |tree, path, edit| tree.write(path, content, edit))
     }
 
-    /// Describes a file or folder.
+    /// Returns the entry of a file or folder.
     ///
     /// # Errors
     /// `NotFound`.
@@ -112,7 +113,7 @@ impl Files {
         self.tree().stat(&scratch(path)?)
     }
 
-    /// Lists a folder, `depth` levels deep, at least one.
+    /// Returns the entries below a folder, down to `depth` levels (at least one).
     ///
     /// # Errors
     /// `NotFound`, or `NotFolder`.
@@ -120,10 +121,10 @@ impl Files {
         self.tree().list(&scratch(path)?, depth)
     }
 
-    /// Makes a folder, and the folders above it.
+    /// Creates a folder, and the folders above it.
     ///
     /// # Errors
-    /// `AlreadyExists`; `NotFolder`: the path, or one above it, is a file.
+    /// `AlreadyExists`; `NotFolder`: the path or one above it is a file.
     pub fn make_folder(&self, path: &str) -> Result<Entry, FileError> {
         self.change(path, Tree::make_folder)
     }
@@ -137,7 +138,7 @@ impl Files {
         self.change(from, |tree, from, edit| tree.rename(from, &to, edit))
     }
 
-    /// Removes a file, or a folder with all that is in it.
+    /// Removes a file, or a folder with everything in it.
     ///
     /// # Errors
     /// `NotFound`; `Invalid`: it is the home folder or /tmp.
@@ -145,23 +146,23 @@ impl Files {
         self.change(path, Tree::remove)
     }
 
-    /// Returns what anyone but `reader` has changed since `revision`, parents before children, each path once with what is
-    /// there now; and the revision of now.
+    /// Returns the changes of all other writers than `reader` since `revision`, parents before children, each path once with
+    /// its current content; and the current revision.
     pub fn changes_since(&self, revision: Revision, reader: Writer) -> (Vec<Change>, Revision) {
         let tree = self.tree();
         (tree.changes_since(revision, reader), tree.revision())
     }
 
-    /// Returns all files and folders, for a kernel that has none of them, and the revision of now.
+    /// Returns all files and folders, for a kernel that has none of them, and the current revision.
     pub fn snapshot(&self) -> (Vec<Change>, Revision) {
         let tree = self.tree();
         (tree.all(), tree.revision())
     }
 
-    /// Applies a kernel's changes, all or none. Paths outside the session's folders are the kernel's own and not kept.
+    /// Applies a kernel's changes, all or none. Paths outside the scratch folders are private to the kernel and are ignored.
     ///
     /// # Errors
-    /// `Full`, `NoSpace`, or `Invalid`: too many files. Nothing has changed then.
+    /// `Full`, `NoSpace`; `Invalid`: there are too many files; `Moved`. Nothing has changed then.
     pub fn apply(&self, changes: Vec<Change>, writer: Writer) -> Result<(), FileError> {
         if changes.is_empty() {
             return Ok(());
@@ -171,7 +172,7 @@ impl Files {
         if tree.closed {
             return Err(FileError::Moved);
         }
-        // Contents are shared with the copy, so only names are copied.
+        // The clone shares the contents; only names are copied.
         let mut next = tree.clone();
         for mut change in changes {
             change.path = path::absolute(&change.path)?;
@@ -194,24 +195,24 @@ impl Files {
         self.tree().paths()
     }
 
-    /// Closes the files for a move to a machine, and returns them. Changes are refused until [`reopen`](Self::reopen).
+    /// Closes the files for a move to a machine, and returns them. Changes fail with `Moved` until [`reopen`](Self::reopen).
     pub fn close(&self) -> Vec<Change> {
         let mut tree = self.tree();
         tree.closed = true;
         tree.all()
     }
 
-    /// Returns whether they are moving to a machine, or have moved.
+    /// Returns whether the files are moving to a machine, or have moved.
     pub fn is_closed(&self) -> bool {
         self.tree().closed
     }
 
-    /// Opens the files again: they stay here.
+    /// Opens the files again, after a move that failed.
     pub fn reopen(&self) {
         self.tree().closed = false;
     }
 
-    /// Drops all contents, for a session that has moved or ended. Names stay.
+    /// Drops the contents of all files, for a session that has moved or ended. The names are kept.
     pub fn drop_contents(&self) {
         self.tree().drop_contents();
     }
@@ -231,8 +232,8 @@ impl Files {
         self.revisions.subscribe()
     }
 
-    /// Returns every path below a folder with the revision of its last change, and whether it is a folder. `None`: there is
-    /// no such folder.
+    /// Returns every path below a folder with the revision of its last change and whether it is a folder. `None`: there is no
+    /// such folder.
     pub fn revisions(&self, folder: &str) -> Option<BTreeMap<String, (Revision, bool)>> {
         self.tree().revisions(&scratch(folder).ok()?)
     }
@@ -264,7 +265,10 @@ impl Files {
     }
 }
 
-/// Returns the absolute form of a path that is the session's own.
+/// Returns the absolute form of a path in the scratch folders.
+///
+/// # Errors
+/// `NotFound`: it is outside of them; `Invalid`.
 fn scratch(path: &str) -> Result<String, FileError> {
     let absolute = path::absolute(path)?;
     if path::is_scratch(&absolute) { Ok(absolute) } else { Err(FileError::NotFound(absolute)) }

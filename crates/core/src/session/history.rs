@@ -1,4 +1,4 @@
-//! The cells of a context as they ran, from which its state can be rebuilt here, or restored in another kernel.
+//! The history of a context: its cells as they ran, from which its state is rebuilt locally or restored in another kernel.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,10 +7,11 @@ use switchtower_contract::{Cell, CellOutcome, Change, Content, Effects, Exit, Ou
 
 use crate::memory::Charge;
 
-/// Bytes of cells, and of the files that came with them, that are kept of one context.
+/// Maximum size of one history, with the files that its cells were given.
 const MAX_BYTES: usize = 32 << 20;
 
-/// Bytes that a cell takes beside what its client sent, a variable beside its text, and a path beside its name.
+/// Bytes that are counted for a cell in addition to its parts, for a variable in addition to its text, and for a path in
+/// addition to its name.
 const CELL_BYTES: usize = 512;
 const VARIABLE_BYTES: usize = 96;
 const PATH_BYTES: usize = 64;
@@ -18,37 +19,38 @@ const PATH_BYTES: usize = 64;
 /// A cell that ran.
 pub(super) struct PastCell {
     pub(super) cell: Cell,
-    /// It was observed to ask the world for nothing.
+    /// Whether it was observed to use no clock, randomness, environment or identity.
     pub(super) pure: bool,
     pub(super) exit: Exit,
     cpu: Duration,
-    /// It did not come to its own end, or was refused what a machine has: run there, it would do what it did not do here.
+    /// Whether it was cut short, or lacked something that a machine has. On a machine it would have effects that it did not
+    /// have here, so it is not run again there.
     pub(super) incomplete: bool,
 }
 
-/// What led to the names of a context.
+/// The cells that led to the state of a context.
 #[derive(Default)]
 pub(super) struct History {
     cells: Vec<PastCell>,
-    /// Pays for all of it; `None`: nobody is charged.
+    /// The bytes of the history; `None`: they are not charged.
     charge: Option<Charge>,
-    /// A cell in a kernel that survives an interrupt. Where its end is not recorded, it was interrupted.
+    /// The cell that runs in a kernel that survives an interrupt. If its end is not recorded, it was interrupted.
     running: Option<Cell>,
     /// Bytes of the cells.
     size: usize,
     /// Bytes of the touched paths.
     path_size: usize,
-    /// The first cell that cannot be run again anywhere, and why.
+    /// The number of the first cell that is not kept, and the reason. Without it, the state cannot be restored.
     lost: Option<(u32, &'static str)>,
-    /// The first cell whose answers from the world are not known: run again, it may come to another state.
+    /// The number of the first cell without a tape: run again, it may lead to another state.
     unobserved: Option<u32>,
-    /// Paths that cells changed, or were given.
+    /// Paths that cells changed or were given.
     touched: BTreeSet<String>,
-    /// The first cell that changed a file, or may have.
+    /// The number of the first cell that changed files, or may have.
     first_write: Option<u32>,
 }
 
-/// A state that can be neither rebuilt nor restored.
+/// The state can be neither rebuilt nor restored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the state after cell {cell} cannot be rebuilt: {why}")]
 pub(super) struct NotReplayable {
@@ -63,12 +65,12 @@ impl NotReplayable {
 }
 
 impl History {
-    /// Returns an empty history that `charge` pays for.
+    /// Returns an empty history whose bytes are charged to `charge`.
     pub(super) fn charged(charge: Charge) -> Self {
         Self { charge: Some(charge), ..Self::default() }
     }
 
-    /// Returns an empty history, charged to the same caller.
+    /// Returns an empty history that is charged to the same caller.
     pub(super) fn restart(&self) -> Self {
         Self { charge: self.charge.as_ref().map(Charge::another), ..Self::default() }
     }
@@ -77,20 +79,20 @@ impl History {
         self.cells.is_empty() && self.running.is_none() && self.lost.is_none()
     }
 
-    /// Records that a cell begins in a kernel that survives an interrupt.
+    /// Records that a cell starts in a kernel that survives an interrupt.
     pub(super) fn begin(&mut self, cell: &Cell) {
         self.record_interrupted();
-        // The changes that it was given are given to the next cell again where it is interrupted.
+        // Without its changes to files: if it is interrupted, the next cell gets them again.
         let Cell { source, number, env, stdin, .. } = cell.clone();
         self.running = Some(Cell { source, number, env, stdin, ..Cell::default() });
     }
 
-    /// Forgets the cell that began: it did not run.
+    /// Removes the cell that was recorded as started: it did not run.
     pub(super) fn cancel(&mut self) {
         self.running = None;
     }
 
-    /// Records a cell that began and whose end was not recorded.
+    /// Records the started cell, whose end was not recorded, as interrupted.
     pub(super) fn record_interrupted(&mut self) {
         let Some(cell) = self.running.take() else { return };
         self.unobserved.get_or_insert(cell.number);
@@ -110,7 +112,7 @@ impl History {
         match &ran.tape {
             None => drop(self.unobserved.get_or_insert(cell.number)),
             Some(tape) if tape.incomplete => {
-                self.lose(cell.number, "it read the clock more often than is kept");
+                self.discard(cell.number, "it read the clock more often than is kept");
                 return;
             }
             Some(tape) => cell.tape = Some(tape.clone()),
@@ -134,13 +136,13 @@ impl History {
         }
         self.size += cell_bytes(&cell);
         if self.size > MAX_BYTES {
-            self.lose(cell.number, "it and the cells before it are too large to be kept");
+            self.discard(cell.number, "it and the cells before it are too large to be kept");
             return;
         }
         let bytes = (self.size + self.path_size) as u64;
         if self.charge.as_ref().is_some_and(|charge| charge.resize(bytes).is_err()) {
             let why = "there was no space left in its caller's share of memory to keep it and the cells before it";
-            self.lose(cell.number, why);
+            self.discard(cell.number, why);
             return;
         }
         let Outcome { exit, observed, unmet_need, usage, .. } = &ran.outcome;
@@ -149,8 +151,8 @@ impl History {
         self.cells.push(PastCell { cell, pure, exit: *exit, cpu: usage.cpu, incomplete });
     }
 
-    /// Drops what is kept: without this cell, the others are of no use.
-    fn lose(&mut self, cell: u32, why: &'static str) {
+    /// Drops all cells: without this one, the state cannot be restored from the others.
+    fn discard(&mut self, cell: u32, why: &'static str) {
         self.cells = Vec::new();
         self.touched = BTreeSet::new();
         (self.size, self.path_size) = (0, 0);
@@ -160,21 +162,19 @@ impl History {
         self.lost.get_or_insert((cell, why));
     }
 
-    /// Returns the cells to run again, here and to the same state, with what the world answered them.
+    /// Returns the cells with their tapes, to rebuild exactly the same state locally.
     ///
     /// # Errors
-    /// A cell is not kept, or the world's answers to it are not known.
+    /// A cell is not kept or has no tape.
     pub(super) fn replayable_cells(&self) -> Result<&[PastCell], NotReplayable> {
         match (self.lost, self.unobserved.or(self.running.as_ref().map(|cell| cell.number))) {
             (Some((cell, why)), _) => Err(NotReplayable::new(cell, why)),
-            (None, Some(cell)) => {
-                Err(NotReplayable::new(cell, "it ran where the world's answers to it are not recorded"))
-            }
+            (None, Some(cell)) => Err(NotReplayable::new(cell, "it ran where clock and randomness are not recorded")),
             (None, None) => Ok(&self.cells),
         }
     }
 
-    /// Returns all cells, to be run again in another kernel whose state is then compared with the original.
+    /// Returns all cells, to run them again in another kernel whose state is then compared with the exported one.
     ///
     /// # Errors
     /// A cell is not kept.
@@ -185,12 +185,12 @@ impl History {
         }
     }
 
-    /// Returns the processor time that a rebuild takes; `None` where there can be none.
+    /// Returns the processor time of a rebuild; `None` if the kernel cannot be rebuilt.
     pub(super) fn rebuild_cost(&self) -> Option<Duration> {
         self.replayable_cells().is_ok().then(|| self.cpu_time())
     }
 
-    /// Returns the processor time that the cells took.
+    /// Returns the processor time that the cells used.
     pub(super) fn cpu_time(&self) -> Duration {
         self.cells.iter().map(|past| past.cpu).sum()
     }
@@ -200,7 +200,7 @@ impl History {
         &self.touched
     }
 
-    /// Returns the number of the first cell that changed a file, or may have.
+    /// Returns the number of the first cell that changed files, or may have.
     pub(super) fn first_write(&self) -> Option<u32> {
         self.first_write.or(self.running.as_ref().map(|cell| cell.number))
     }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha20Rng;
 
-/// Draws ids that cannot be guessed.
+/// A source of ids that cannot be guessed.
 pub(super) struct IdSource(Mutex<ChaCha20Rng>);
 
 impl IdSource {
@@ -13,11 +13,12 @@ impl IdSource {
         Self(Mutex::new(random))
     }
 
+    /// Runs `draw` with the random generator.
     pub(super) fn draw<T>(&self, draw: impl FnOnce(&mut ChaCha20Rng) -> T) -> T {
         draw(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Returns `i` and twenty letters and digits, as E2B names sandboxes.
+    /// Returns a session id: `i` and twenty lowercase letters and digits, the form of E2B's sandbox ids.
     pub(super) fn session(&self) -> String {
         const LETTERS: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
         let mut id = String::from("i");

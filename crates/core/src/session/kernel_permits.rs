@@ -1,7 +1,7 @@
-//! Permits for kernels that cannot be rebuilt: how many there may be in all, and of one caller.
+//! Permits for local kernels that cannot be rebuilt: they limit the number of such kernels in all and of one caller.
 //!
-//! Such a kernel holds its memory for as long as its context lasts. Where one more is needed than there may be, the kernel
-//! that has been idle for longest is given up, provided it has been idle for long enough.
+//! Such a kernel holds its memory as long as its context exists. If a limit is reached, the kernel that has been idle longest is
+//! given up for a new one, provided it has been idle at least [`KernelLimits::idle`].
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -13,56 +13,57 @@ use tokio::time::Instant;
 use crate::error::Error;
 use crate::route::TierName;
 
-/// Shortest time after which a refused caller is told to retry.
+/// Shortest time to retry after that an error reports.
 const MIN_RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// The limits on kernels that cannot be rebuilt.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    /// Kernels at once.
+pub(super) struct KernelLimits {
+    /// Maximum number of kernels.
     pub(super) total: usize,
-    /// Kernels of one caller at once.
+    /// Maximum number of kernels of one caller.
     pub(super) per_caller: usize,
-    /// A kernel that has been idle for this long may be given up.
+    /// Idle time after which a kernel may be given up.
     pub(super) idle: Duration,
 }
 
-/// What holds a kernel and can give it up. Implemented by contexts, and by the tests' scripted holder.
+/// An owner of a kernel that can give it up. Implemented by contexts, and by the tests' scripted holder.
 pub(super) trait KernelHolder: Send + Sync {
-    /// Returns when a cell last began or ended.
+    /// Returns when a cell last started or ended.
     fn used_at(&self) -> Instant;
 
-    /// Ends the kernel; the next cell reports `why`. Returns false where there is none, or a cell runs in it.
+    /// Ends the kernel; the next cell reports `why`. Returns false if there is no kernel, or a cell runs in it.
     fn give_up_kernel(&self, why: &str) -> bool;
 }
 
-/// Who asks for a permit.
-pub(super) struct Applicant<'a> {
+/// A request for a permit.
+pub(super) struct PermitRequest<'a> {
     pub(super) caller: &'a Arc<str>,
-    /// Its session, whose other contexts keep their kernels.
+    /// The session; its other contexts are not made to give up their kernels.
     pub(super) session: &'a Arc<str>,
     pub(super) holder: Weak<dyn KernelHolder>,
 }
 
-/// The permits that are out.
+/// The permits in use.
 pub(super) struct KernelPermits {
-    limits: Limits,
-    /// Held for a look, and never while a kernel is given up: that takes its context's lock.
+    limits: KernelLimits,
+    /// Held for one look-up or change, and not while a kernel is given up, which locks its context.
     table: Mutex<Table>,
 }
 
 #[derive(Default)]
 struct Table {
     next: u64,
-    held: BTreeMap<u64, Entry>,
+    held: BTreeMap<u64, HeldPermit>,
 }
 
-struct Entry {
+struct HeldPermit {
     caller: Arc<str>,
     session: Arc<str>,
     holder: Weak<dyn KernelHolder>,
 }
 
-/// The right to one kernel, given back when it is dropped with the kernel.
+/// The right to one kernel. Dropping it, together with the kernel, returns it.
 pub(super) struct KernelPermit {
     permits: Arc<KernelPermits>,
     id: u64,
@@ -74,25 +75,25 @@ impl Drop for KernelPermit {
     }
 }
 
-/// Which limit stands in the way.
+/// The limit that a request for a permit has reached.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Full {
+enum ReachedLimit {
     Caller,
     Server,
 }
 
 impl Table {
-    fn full(&self, caller: &Arc<str>, limits: &Limits) -> Option<Full> {
-        let of_caller = self.held.values().filter(|entry| entry.caller == *caller).count();
+    fn reached_limit(&self, caller: &Arc<str>, limits: &KernelLimits) -> Option<ReachedLimit> {
+        let of_caller = self.held.values().filter(|permit| permit.caller == *caller).count();
         if of_caller >= limits.per_caller {
-            return Some(Full::Caller);
+            return Some(ReachedLimit::Caller);
         }
-        (self.held.len() >= limits.total).then_some(Full::Server)
+        (self.held.len() >= limits.total).then_some(ReachedLimit::Server)
     }
 }
 
 impl KernelPermits {
-    pub(super) fn new(limits: Limits) -> Arc<Self> {
+    pub(super) fn new(limits: KernelLimits) -> Arc<Self> {
         Arc::new(Self { limits, table: Mutex::default() })
     }
 
@@ -100,67 +101,73 @@ impl KernelPermits {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns a permit for one more kernel of `tier`. Where a limit is reached, the kernel that has been idle for longest
-    /// is given up: one of the caller's other sessions where it has its share, else anyone's.
+    /// Returns a permit for another kernel of `tier`. If a limit is reached, the kernel that has been idle longest is given
+    /// up: one of the caller's other sessions if it is the caller's limit, else one of any other session.
     ///
     /// # Errors
-    /// `LimitReached` for the caller's limit, `Overloaded` for the server's: none has been idle for long enough.
-    pub(super) fn acquire(self: &Arc<Self>, tier: &TierName, applicant: &Applicant<'_>) -> Result<KernelPermit, Error> {
-        let (full, candidates) = match self.try_acquire(applicant) {
+    /// No kernel has been idle long enough: `LimitReached` for the caller's limit, `Overloaded` for the server's.
+    pub(super) fn acquire(
+        self: &Arc<Self>,
+        tier: &TierName,
+        request: &PermitRequest<'_>,
+    ) -> Result<KernelPermit, Error> {
+        let (reached, candidates) = match self.try_acquire(request) {
             Ok(permit) => return Ok(permit),
-            Err(full) => (full, self.candidates(full, applicant)),
+            Err(reached) => (reached, self.candidates(reached, request)),
         };
         let now = Instant::now();
         let idle = |holder: &Arc<dyn KernelHolder>| now.duration_since(holder.used_at());
         for holder in candidates.iter().take_while(|holder| idle(holder) >= self.limits.idle) {
-            if !holder.give_up_kernel(&self.reason_to_give_up(full)) {
+            if !holder.give_up_kernel(&self.reason_to_give_up(reached)) {
                 continue;
             }
             tracing::info!(tier = tier.as_str(), "an idle kernel is given up for another session");
-            if let Ok(permit) = self.try_acquire(applicant) {
+            if let Ok(permit) = self.try_acquire(request) {
                 return Ok(permit);
             }
         }
         let soonest = candidates.iter().map(|holder| self.limits.idle.saturating_sub(idle(holder))).min();
-        Err(self.refusal(tier, full, soonest))
+        Err(self.error(tier, reached, soonest))
     }
 
-    fn try_acquire(self: &Arc<Self>, applicant: &Applicant<'_>) -> Result<KernelPermit, Full> {
+    fn try_acquire(self: &Arc<Self>, request: &PermitRequest<'_>) -> Result<KernelPermit, ReachedLimit> {
         let mut table = self.table();
-        if let Some(full) = table.full(applicant.caller, &self.limits) {
-            return Err(full);
+        if let Some(reached) = table.reached_limit(request.caller, &self.limits) {
+            return Err(reached);
         }
         table.next += 1;
         let id = table.next;
-        let (caller, session) = (Arc::clone(applicant.caller), Arc::clone(applicant.session));
-        table.held.insert(id, Entry { caller, session, holder: Weak::clone(&applicant.holder) });
+        let (caller, session) = (Arc::clone(request.caller), Arc::clone(request.session));
+        table.held.insert(id, HeldPermit { caller, session, holder: Weak::clone(&request.holder) });
         Ok(KernelPermit { permits: Arc::clone(self), id })
     }
 
-    /// Returns whose kernels may be given up, the longest idle first.
-    fn candidates(&self, full: Full, applicant: &Applicant<'_>) -> Vec<Arc<dyn KernelHolder>> {
+    /// Returns the holders whose kernels may be given up, the one that has been idle longest first.
+    fn candidates(&self, reached: ReachedLimit, request: &PermitRequest<'_>) -> Vec<Arc<dyn KernelHolder>> {
         let table = self.table();
-        let may = |entry: &&Entry| {
-            entry.session != *applicant.session && (full == Full::Server || entry.caller == *applicant.caller)
+        let may = |permit: &&HeldPermit| {
+            permit.session != *request.session && (reached == ReachedLimit::Server || permit.caller == *request.caller)
         };
-        let mut holders: Vec<_> = table.held.values().filter(may).filter_map(|entry| entry.holder.upgrade()).collect();
+        let mut holders: Vec<_> =
+            table.held.values().filter(may).filter_map(|permit| permit.holder.upgrade()).collect();
         drop(table);
         holders.sort_by_cached_key(|holder| holder.used_at());
         holders
     }
 
-    fn reason_to_give_up(&self, full: Full) -> String {
-        let whose = if full == Full::Caller { "another session of the same caller" } else { "another session" };
-        format!("it was idle for more than {}, and {whose} needed its place", rounded(self.limits.idle))
+    fn reason_to_give_up(&self, reached: ReachedLimit) -> String {
+        let session =
+            if reached == ReachedLimit::Caller { "another session of the same caller" } else { "another session" };
+        format!("it was idle for more than {}, and {session} needed a kernel", rounded(self.limits.idle))
     }
 
-    fn refusal(&self, tier: &TierName, full: Full, soonest: Option<Duration>) -> Error {
-        let Limits { total, per_caller, idle } = self.limits;
+    fn error(&self, tier: &TierName, reached: ReachedLimit, soonest: Option<Duration>) -> Error {
+        let KernelLimits { total, per_caller, idle } = self.limits;
         let kernels = |count: usize| if count == 1 { "1 kernel".to_owned() } else { format!("{count} kernels") };
         let wait = format!("wait until one of another session is idle for {}", rounded(idle));
         let retry_after = soonest.map(|left| left.max(MIN_RETRY_AFTER));
-        match full {
-            Full::Caller => Error::LimitReached {
+        match reached {
+            ReachedLimit::Caller => Error::LimitReached {
                 reason: format!(
                     "{tier} keeps {} for the sessions of one caller: end a session, restart or close a context that has \
                      one, or {wait}",
@@ -168,7 +175,7 @@ impl KernelPermits {
                 ),
                 retry_after,
             },
-            Full::Server => Error::Overloaded {
+            ReachedLimit::Server => Error::Overloaded {
                 reason: format!("{tier} keeps {} for all sessions together: end a session, or {wait}", kernels(total)),
                 retry_after: retry_after.unwrap_or(idle),
             },
@@ -206,7 +213,7 @@ mod tests {
         let weak: Weak<Holder> = Arc::downgrade(&holder);
         let (caller, session) = (Arc::from(caller), Arc::from(session));
         let permit =
-            permits.acquire(&"native".into(), &Applicant { caller: &caller, session: &session, holder: weak })?;
+            permits.acquire(&"native".into(), &PermitRequest { caller: &caller, session: &session, holder: weak })?;
         *holder.permit.lock().unwrap() = Some(permit);
         Ok(holder)
     }
@@ -216,7 +223,7 @@ mod tests {
     }
 
     fn permits(total: usize, per_caller: usize) -> Arc<KernelPermits> {
-        KernelPermits::new(Limits { total, per_caller, idle: Duration::from_secs(300) })
+        KernelPermits::new(KernelLimits { total, per_caller, idle: Duration::from_secs(300) })
     }
 
     fn retry_after(refused: Result<Arc<Holder>, Error>) -> Option<Duration> {
@@ -229,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_callers_own_idle_kernel_is_given_up_for_its_next_session_and_no_one_elses() {
+    async fn at_the_callers_limit_only_its_own_idle_kernel_is_given_up() {
         let permits = permits(8, 1);
         let other = acquire(&permits, "bob", "b1").unwrap();
         let first = acquire(&permits, "ada", "a1").unwrap();
@@ -250,7 +257,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn where_all_are_taken_the_longest_idle_is_given_up_and_none_in_which_a_cell_runs() {
+    async fn at_the_servers_limit_the_longest_idle_kernel_is_given_up_and_none_in_which_a_cell_runs() {
         let permits = permits(2, 2);
         let busy = acquire(&permits, "ada", "a1").unwrap();
         busy.busy.store(true, Ordering::Relaxed);
@@ -264,7 +271,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_refusal_names_the_limit_and_the_cheapest_way_out() {
+    async fn the_error_names_the_limit_and_the_cheapest_fix() {
         let permits = permits(1, 1);
         let _held = acquire(&permits, "ada", "a1").unwrap();
         let refused = |caller| acquire(&permits, caller, "other").err().unwrap().to_string();

@@ -1,4 +1,4 @@
-//! The machine of a session: leased from a tier of machines when it is first needed, and kept to the session's end.
+//! The machine of a session: leased from a tier of machines when it is first needed, and held until the session ends.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::tier::MachineLease;
 /// A machine that a session has moved to.
 pub(super) struct LeasedMachine {
     tier: TierName,
-    /// `None`: it was given back.
+    /// `None` after [`MachineSlot::give_back`].
     lease: Mutex<Option<MachineLease>>,
     machine: Arc<dyn Machine>,
 }
@@ -30,12 +30,12 @@ impl LeasedMachine {
         &self.machine
     }
 
-    /// Keeps it awake, or puts it to sleep.
+    /// Keeps it awake or puts it to sleep.
     pub(super) async fn maintain(&self, how: Maintenance) -> Result<(), Fault> {
         self.lease.lock().await.as_mut().ok_or_else(given_back)?.sandbox().maintain(how).await
     }
 
-    /// Makes it live for at least `time` from now.
+    /// Extends its lifetime to at least `time` from now.
     pub(super) async fn ensure_lifetime(&self, time: Duration) -> Result<(), Fault> {
         self.machine.ensure_lifetime(time).await
     }
@@ -51,7 +51,7 @@ impl LeasedMachine {
         self.machine.open_kernel(options).await
     }
 
-    /// Ends it, whoever still holds a reference.
+    /// Ends it, even if other references to it exist.
     async fn give_back(&self) {
         drop(self.lease.lock().await.take());
     }
@@ -61,34 +61,34 @@ fn given_back() -> Fault {
     Fault::Unavailable { reason: "the machine was given up".to_owned() }
 }
 
-/// A session's place for its one machine.
+/// Holds the machine of a session, once it has one.
 #[derive(Default)]
 pub(super) struct MachineSlot {
     /// Locked while the session moves. `None` before the move, and after the session's end.
     current: Mutex<Option<Arc<LeasedMachine>>>,
-    /// The same machine, for those who must not wait for a move. Set once, and never cleared.
-    arrived: SetOnce<Arc<LeasedMachine>>,
-    /// Something was started on the machine directly: what runs there is not seen here.
+    /// The same machine, for callers that must not wait for a move. Set once, never cleared.
+    machine: SetOnce<Arc<LeasedMachine>>,
+    /// Set when a client has started a process on the machine: the session does not know how long it runs.
     has_processes: OnceLock<()>,
 }
 
 impl MachineSlot {
-    /// Returns the machine once the session has moved to it.
+    /// Returns the machine, once the session has moved to it.
     pub(super) fn get(&self) -> Option<&Arc<LeasedMachine>> {
-        self.arrived.get()
+        self.machine.get()
     }
 
-    /// Waits for a move that is under way, then returns the machine where there is one.
-    pub(super) async fn settled(&self) -> Option<Arc<LeasedMachine>> {
+    /// Waits for a move that is in progress, then returns the machine if there is one.
+    pub(super) async fn after_move(&self) -> Option<Arc<LeasedMachine>> {
         self.current.lock().await.clone()
     }
 
     /// Resolves when the session has moved to a machine.
-    pub(super) async fn arrived(&self) {
-        self.arrived.wait().await;
+    pub(super) async fn moved(&self) {
+        self.machine.wait().await;
     }
 
-    /// Begins a move: no other begins before this one is over.
+    /// Starts a move, after one that is in progress has ended.
     pub(super) async fn begin_move(&self) -> MachineMove<'_> {
         MachineMove { slot: self, current: self.current.lock().await }
     }
@@ -100,7 +100,7 @@ impl MachineSlot {
         }
     }
 
-    /// Records that something may run on it that is not seen here.
+    /// Records that a client has started a process on the machine.
     pub(super) fn record_processes(&self) {
         let _ = self.has_processes.set(());
     }
@@ -110,22 +110,22 @@ impl MachineSlot {
     }
 }
 
-/// A session on its way to a machine. Dropped before [`complete`](Self::complete), the session stays local.
+/// A move of a session to a machine. If it is dropped before [`complete`](Self::complete), the session stays local.
 pub(super) struct MachineMove<'a> {
     slot: &'a MachineSlot,
     current: MutexGuard<'a, Option<Arc<LeasedMachine>>>,
 }
 
 impl MachineMove<'_> {
-    /// Returns the machine that the session has moved to before.
-    pub(super) fn earlier(&self) -> Option<&Arc<LeasedMachine>> {
+    /// Returns the machine if the session has moved already.
+    pub(super) fn existing(&self) -> Option<&Arc<LeasedMachine>> {
         self.current.as_ref()
     }
 
-    /// The session is on this machine from now on.
+    /// Completes the move: the session is on this machine from now on.
     pub(super) fn complete(&mut self, machine: Arc<LeasedMachine>) {
-        // The lock is held, and a session moves once.
-        let _ = self.slot.arrived.set(Arc::clone(&machine));
+        // Cannot fail: the lock is held, and a session moves once.
+        let _ = self.slot.machine.set(Arc::clone(&machine));
         *self.current = Some(machine);
     }
 }

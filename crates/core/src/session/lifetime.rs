@@ -1,4 +1,4 @@
-//! How long a session lives, and the state it is in.
+//! The lifetime of a session: its end, and whether it runs, is paused or has ended.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -13,7 +13,7 @@ use crate::clock::WallClock;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionState {
     Running,
-    /// Kept as it is; it must be resumed before its next use.
+    /// Its state is kept; it must be resumed before its next use.
     Paused,
     Ended,
 }
@@ -44,7 +44,7 @@ impl Lifetime {
         self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the state. A session whose time is over leaves `Running` at the first look.
+    /// Returns the state, after ending or pausing a running session whose time is over.
     pub(super) fn state(&self) -> SessionState {
         self.expire();
         *self.state.borrow()
@@ -60,7 +60,7 @@ impl Lifetime {
         }
     }
 
-    /// Changes the state. Returns false where nothing changes: it is in that state already, or has ended.
+    /// Changes the state. Returns false if it is in that state already or has ended.
     pub(super) fn transition_to(&self, next: SessionState) -> bool {
         self.state.send_if_modified(|now| {
             let changes = *now != SessionState::Ended && *now != next;
@@ -77,7 +77,7 @@ impl Lifetime {
         self.wake_waiters();
     }
 
-    /// Moves the end to `time` from now where it would come earlier.
+    /// Sets the end to `time` from now, unless it is later than that.
     pub(super) fn extend(&self, time: Duration) {
         let mut times = self.times();
         times.ends = times.ends.max(Instant::now() + time);
@@ -85,7 +85,7 @@ impl Lifetime {
         self.wake_waiters();
     }
 
-    /// Has those who wait for the end look at its time again.
+    /// Makes tasks that wait for the end read its time again.
     fn wake_waiters(&self) {
         self.state.send_modify(|_| {});
     }

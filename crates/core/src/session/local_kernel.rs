@@ -1,4 +1,4 @@
-//! The local kernel of a context: the one that it has, or one that its history rebuilds.
+//! The local kernel of a context: the existing one, or one rebuilt from its history.
 
 use std::time::Duration;
 
@@ -10,21 +10,21 @@ use super::session::Session;
 use crate::error::Error;
 use crate::tier::Tier;
 
-/// How much longer a cell that is run again may take than the longest cell: machines are busy.
+/// Time that a replayed cell may take in addition to `cell_timeout`, because the host may be busier than before.
 const REPLAY_MARGIN: Duration = Duration::from_secs(60);
 
 /// Why there is no kernel to run a cell in.
 pub(super) enum KernelUnavailable {
-    /// The history does not lead to the state again.
+    /// The history cannot rebuild the state.
     NotReplayable(NotReplayable),
     /// The tier failed.
     Fault(Fault),
-    /// None may be opened, or the state cannot be moved to it.
+    /// No kernel may be opened, or the state cannot be moved to it.
     Refused(Error),
 }
 
-/// Returns a context's kernel in `tier` as its last cell left it: the one that it has, or one rebuilt from its history.
-/// Whoever takes it puts it back after its cell.
+/// Returns a context's kernel in `tier` in the state after its last cell: the existing one, or one rebuilt from its history.
+/// The caller must put it back after its cell.
 pub(super) async fn take_or_rebuild(
     session: &Session,
     tier: &Tier,
@@ -36,8 +36,8 @@ pub(super) async fn take_or_rebuild(
     }
     let past_cells = state.history().replayable_cells().map_err(KernelUnavailable::NotReplayable)?;
     let mut kernel = tier.open_kernel(&session.kernel_options(context)).await.map_err(KernelUnavailable::Fault)?;
-    // The time that a cell slept counts as well, so it may need as long as it was allowed; and it must be refused the
-    // memory that it was refused then.
+    // A cell that slept sleeps again, so it may need all of its time. Its memory is limited as before, so that an allocation
+    // that failed fails again.
     let limits = Limits {
         wall: session.services().config.cell_timeout + REPLAY_MARGIN,
         memory: tier.memory(None),

@@ -1,5 +1,5 @@
-//! Maintenance of idle sessions: replayable kernels are evicted (their cells are kept, and are run again when the kernel is
-//! needed), machines are put to sleep, and machines in use are kept alive.
+//! Maintenance of sessions: idle replayable kernels are evicted (their cells are kept, and run again when the kernel is
+//! needed), idle machines are put to sleep, and the lifetime of machines in use is extended.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use super::lifetime::SessionState;
 use super::registry::Sessions;
 use super::session::Session;
 
-/// How often kernels are looked at.
+/// Time between two checks of kernels.
 const EVICTION_INTERVAL: Duration = Duration::from_secs(1);
-/// How often a machine's own lifetime is extended, and for how long from then.
+/// Time between two extensions of a machine's lifetime, and how long it lives from each.
 const MACHINE_INTERVAL: Duration = Duration::from_secs(60);
 const MACHINE_LIFETIME: Duration = Duration::from_secs(180);
 
@@ -50,22 +50,22 @@ struct Evictable {
     context: Arc<Context>,
 }
 
-/// Evicts kernels that have been idle for long, and then, while all hold more than they may, those that have been idle for
-/// longest; kernels that are expensive to rebuild last.
+/// Evicts kernels that have been idle for `evict_after`, and while all kernels hold more than `memory`, those that have been
+/// idle longest; kernels that are expensive to rebuild last.
 fn evict(sessions: &[Arc<Session>], config: &Config) {
     let (mut held, mut kernels) = (0, Vec::new());
     for session in sessions {
         for context in session.all_contexts().into_iter().filter(|context| context.kernel_memory() > 0) {
             held += context.kernel_memory();
-            // A cell runs in it.
+            // Locked while a cell runs in it.
             let Ok(state) = context.try_lock() else { continue };
             if !state.has_local_kernel() {
-                // A cell in it was interrupted, and the kernel with it.
+                // The kernel was dropped when its cell was interrupted.
                 held -= context.kernel_memory();
                 state.record_kernel_lost();
                 continue;
             }
-            // A kernel that cannot be rebuilt is not evicted, however long it is idle.
+            // A kernel that cannot be rebuilt is not evicted.
             let Some(cost) = state.history().rebuild_cost() else { continue };
             drop(state);
             kernels.push(Evictable { expensive: cost > config.expensive_rebuild, idle: session.idle(), context });
@@ -81,7 +81,7 @@ fn evict(sessions: &[Arc<Session>], config: &Config) {
     }
 }
 
-/// Keeps a session's machine alive while it is used, and puts it to sleep when it is not.
+/// Extends the lifetime of a session's machine if it is in use, and puts it to sleep otherwise.
 async fn maintain_machine(session: &Session, idle: Duration) {
     let Some(leased) = session.leased_machine() else { return };
     if session.state() != SessionState::Running {

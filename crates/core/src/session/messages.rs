@@ -1,4 +1,4 @@
-//! What clients send to sessions, and what they get back.
+//! Requests to sessions, and their answers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,19 +11,20 @@ use crate::route::TierName;
 /// The options of a session, set at its creation.
 #[derive(Debug, Clone)]
 pub struct CreateSession {
-    /// The template that E2B's clients name. It is kept and shown; a machine is made from its tier's own template.
+    /// The template that an E2B client names. It is only stored and returned: a machine uses its tier's own template.
     pub template: String,
-    /// How long the session lives unless its time is changed.
+    /// Initial lifetime.
     pub timeout: Duration,
     pub metadata: BTreeMap<String, String>,
     /// Environment variables of every cell and every command.
     pub env: BTreeMap<String, String>,
     pub at_end: AtEnd,
-    /// A call to the session while it is paused resumes it.
+    /// Whether a call to the paused session resumes it.
     pub auto_resume: bool,
-    /// The session must never reach a network: it stays local, where there is none.
+    /// Whether network access is forbidden. The session then never moves to a machine, because machines have a network.
     pub offline: bool,
-    /// Ports of its machine are open to requests without a token. Such a request never leases, wakes or keeps a machine.
+    /// Whether the ports of its machine accept requests without a token. Such a request never leases or wakes a machine or
+    /// extends its lifetime.
     pub public_ports: bool,
 }
 
@@ -41,19 +42,19 @@ pub struct ExecuteCell {
     /// The context to run it in; `None`: the default context.
     pub context: Option<String>,
     pub source: String,
-    /// Environment variables for this cell alone.
+    /// Additional environment variables of this cell.
     pub env: BTreeMap<String, String>,
     pub stdin: Option<String>,
     /// Longest time from its arrival to its answer; `None`: the setting `cell_timeout`.
     pub timeout: Option<Duration>,
 }
 
-/// What happens while a cell runs.
+/// An event of a running cell.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CellEvent {
-    /// Its turn has come. `number` is its execution count.
+    /// The cell has started. `number` is its execution count.
     Started { number: u32 },
-    /// `remote`: it comes from a machine, whose own interpreter has formatted the text of its values already.
+    /// Output of the cell. `remote`: it comes from a machine, whose interpreter has already formatted the text of values.
     Output { event: Event, remote: bool },
 }
 
@@ -66,20 +67,19 @@ pub struct CellAnswer {
     pub outcome: Outcome,
     pub tier: TierName,
     pub decision: Decision,
-    /// Why its context moved for this cell, to another local tier or with its session to a machine; `None` where it did
-    /// not move.
+    /// Why its context moved for this cell, to another local tier or to a machine; `None` if it did not move.
     pub moved: Option<String>,
-    /// What would have helped the cell.
+    /// How to get a better result, for example which tier or setting provides what the cell lacked.
     pub note: Option<String>,
-    /// The kernel ended with the cell: the next cell begins in a new one, at execution count 1.
+    /// Whether the kernel ended with the cell. The next cell then runs in a new kernel, with execution count 1.
     pub restarted: bool,
 }
 
-/// A context of a session, as clients see it.
+/// The public description of a context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContextInfo {
     pub id: String,
     pub language: String,
-    /// The folder that its cells begin in.
+    /// The working folder in which its cells start.
     pub folder: String,
 }

@@ -1,9 +1,9 @@
-//! Sandboxes that clients keep.
+//! Sessions: sandboxes that keep their state between requests.
 //!
-//! A session begins local: its contexts have kernels in local tiers, and its files are a tree in memory. A context moves to
-//! another local tier when a cell needs that. The session is *promoted* to a machine of its own when a cell, a file or a
-//! command needs one: earlier cells are run again there, what comes out different is copied, and what can be neither is an
-//! error that names the cell.
+//! A session starts local: its contexts have kernels in local tiers, and its files are a tree in memory. A context moves to
+//! another local tier if a cell needs that tier. The session is *promoted* to a machine of its own if a cell, a file or a
+//! command needs a machine: the earlier cells are run again there, values that come out different are copied, and a value
+//! that can be neither recomputed nor copied is an error that names the cell.
 //!
 //! The modules form layers. Each uses only those above it in this list:
 //!
@@ -74,7 +74,7 @@ mod tests {
         fs::read_dir(path).unwrap().flat_map(|entry| sources(&entry.unwrap().path())).collect()
     }
 
-    /// The session modules that a file uses: the first name after the `super::`s that lead to the session folder.
+    /// Returns the session modules that a file uses: the first name after the `super::`s that lead to the session folder.
     fn used(source: &str, depth: usize) -> BTreeSet<String> {
         let prefix = "super::".repeat(depth);
         let after = |line: &str| Some(line.trim_start().strip_prefix("use ")?.strip_prefix(&prefix)?.to_owned());

@@ -1,4 +1,4 @@
-//! Where a context runs, and the kernel that it has there.
+//! The placement of a context: unplaced, in a local tier, or on the session's machine; and its kernel there.
 
 use switchtower_contract::Kernel;
 
@@ -6,10 +6,10 @@ use super::kernel_permits::KernelPermit;
 use crate::route::TierName;
 use crate::tier::Tier;
 
-/// Where a context's names are.
+/// Where the state of a context is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ContextPlacement {
-    /// No cell has run, or nothing is left of those that did.
+    /// Nowhere: no cell has run, or the state was dropped.
     Unplaced,
     /// In a kernel of a local tier.
     Local { tier: TierName, rebuild: Rebuild },
@@ -17,23 +17,23 @@ pub(super) enum ContextPlacement {
     Remote,
 }
 
-/// How a lost local kernel comes back.
+/// How a lost local kernel is rebuilt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rebuild {
-    /// The cells of its history are run again, with the same answers of the world.
+    /// The cells of its history are run again with their tapes: the recorded clock readings and random seed.
     ByReplay,
-    /// Not at all: its names are lost with it.
+    /// Not at all: its state is lost with it.
     Never,
 }
 
 impl Rebuild {
-    /// Returns how kernels of a tier come back.
+    /// Returns how kernels of a tier are rebuilt.
     pub(super) fn of(tier: &Tier) -> Self {
         if tier.offer().replayable { Self::ByReplay } else { Self::Never }
     }
 }
 
-/// The kernel of a context, in the place where the context is.
+/// The kernel of a context, according to its placement.
 #[derive(Default)]
 pub(super) enum PlacedKernel {
     #[default]
@@ -42,17 +42,17 @@ pub(super) enum PlacedKernel {
     Remote(Box<dyn Kernel>),
 }
 
-/// A context's place in a local tier.
+/// A placement in a local tier.
 pub(super) struct LocalKernel {
     tier: TierName,
-    /// `None` where it was interrupted or evicted: then the history rebuilds it.
+    /// `None` after it was interrupted or evicted, until the history rebuilds it.
     kernel: Option<Box<dyn Kernel>>,
-    /// Of a kernel that cannot be rebuilt.
+    /// Set if and only if the kernel cannot be rebuilt.
     permit: Option<KernelPermit>,
 }
 
 impl LocalKernel {
-    /// `permit`: of a kernel that cannot be rebuilt, and of no other.
+    /// `permit` is given if and only if the kernel cannot be rebuilt.
     pub(super) fn new(tier: TierName, kernel: Box<dyn Kernel>, permit: Option<KernelPermit>) -> Self {
         Self { tier, kernel: Some(kernel), permit }
     }
@@ -85,7 +85,7 @@ impl PlacedKernel {
         }
     }
 
-    /// Returns the tier of its local kernel, present or to be rebuilt.
+    /// Returns the tier of its local kernel, whether that is present or has to be rebuilt.
     pub(super) fn local_tier(&self) -> Option<&TierName> {
         self.local().map(|local| &local.tier)
     }
@@ -97,17 +97,17 @@ impl PlacedKernel {
         }
     }
 
-    /// Returns the kernel in its place in `tier`, where there is one.
+    /// Returns the kernel in `tier`, if there is one.
     pub(super) fn local_kernel(&mut self, tier: &TierName) -> Option<&mut Box<dyn Kernel>> {
         self.local_mut(tier)?.kernel.as_mut()
     }
 
-    /// Takes the kernel out of its place in `tier`; the place stays.
+    /// Takes the kernel in `tier`; the placement is kept.
     pub(super) fn take_local(&mut self, tier: &TierName) -> Option<Box<dyn Kernel>> {
         self.local_mut(tier)?.kernel.take()
     }
 
-    /// Puts a kernel into the place in `tier`. Returns it where the context has no place there.
+    /// Sets the kernel in `tier`. Returns it if the context is not placed there.
     pub(super) fn put_local(&mut self, tier: &TierName, kernel: Box<dyn Kernel>) -> Option<Box<dyn Kernel>> {
         match self.local_mut(tier) {
             Some(local) => {
@@ -118,7 +118,7 @@ impl PlacedKernel {
         }
     }
 
-    /// Drops the local kernel; the place stays.
+    /// Drops the local kernel; the placement is kept.
     pub(super) fn drop_local(&mut self) {
         if let Self::Local(local) = self {
             local.kernel = None;

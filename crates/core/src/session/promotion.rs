@@ -1,4 +1,4 @@
-//! Promotion: the move of a session to a machine of its own, with its contexts and its files.
+//! Promotion: the move of a session to a machine of its own, with its contexts and files.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,13 +19,12 @@ use crate::request::{Priority, Request};
 use crate::route::TierName;
 use crate::tier::attempt::Attempt;
 
-/// Longest that a command, a port or a file waits for a session's first machine, which is how long E2B's clients wait for a
-/// call.
+/// Longest time that a command, a port or a file waits for a session's machine: the request timeout of E2B's clients.
 const PROMOTION_TIMEOUT: Duration = Duration::from_secs(60);
-/// Machines that are leased after the first, where one turns out to be gone.
+/// How often another machine is leased after one that turned out to be gone.
 const MAX_RETRIES: u32 = 2;
 
-/// A request for a machine, on behalf of a cell or a command.
+/// A request for a machine, for a cell or a command.
 pub(super) struct Promotion<'a> {
     /// Tiers of machines, the preferred one first.
     pub(super) tiers: &'a [TierName],
@@ -35,16 +34,16 @@ pub(super) struct Promotion<'a> {
 }
 
 impl Session {
-    /// Returns whether it has a machine, or could be given one.
+    /// Returns whether it has a machine or can move to one.
     pub fn can_promote(&self) -> bool {
         self.machine().is_some() || !self.options().offline && self.machine_tiers().is_ok_and(|tiers| !tiers.is_empty())
     }
 
-    /// Moves it to a machine for `need` ("a command", "the file /etc/hosts"). Returns the machine that it has, where it has
-    /// one.
+    /// Returns its machine, after moving it to one if it has none. `need` is the reason in words: "a command", "the file
+    /// /etc/hosts".
     ///
     /// # Errors
-    /// No machine is available, or the session's state cannot be moved.
+    /// The session does not run, no machine is available, or its state cannot be moved.
     pub async fn promote(&self, need: &str) -> Result<Arc<dyn Machine>, Error> {
         self.check_running()?;
         self.touch();
@@ -59,23 +58,23 @@ impl Session {
             let context = self.context(None)?;
             let mut state = tokio::select! {
                 biased;
-                // The cell whose turn it is has moved the session.
-                () = self.machine_slot().arrived() => return self.machine().ok_or_else(|| self.gone()),
+                // The running cell has moved the session.
+                () = self.machine_slot().moved() => return self.machine().ok_or_else(|| self.not_running()),
                 state = context.lock() => state,
             };
             let deadline = Instant::now() + PROMOTION_TIMEOUT;
             let promotion = Promotion { tiers: &tiers, reason: &reason, deadline, attempts: &mut Vec::new() };
             move_context(self, &context, &mut state, promotion).await?;
-            self.machine().ok_or_else(|| self.gone())
+            self.machine().ok_or_else(|| self.not_running())
         };
         tokio::select! {
             biased;
             promoted = promoted => promoted,
-            () = self.stopped() => Err(self.gone()),
+            () = self.stopped() => Err(self.not_running()),
         }
     }
 
-    /// Returns the tiers of machines that the rules send a command to.
+    /// Returns the tiers of machines in the route that the rules choose for a command.
     fn machine_tiers(&self) -> Result<Vec<TierName>, Error> {
         if self.options().offline {
             return Ok(Vec::new());
@@ -88,7 +87,7 @@ impl Session {
     }
 }
 
-/// Returns the refusal where a session has no machine and may not have one.
+/// Returns the error for a session that cannot have a machine.
 fn no_machine(session: &Session, reason: &str) -> Error {
     if session.options().offline {
         return Error::NoTier { reason: format!("{reason}, but this session was created without the internet") };
@@ -98,8 +97,7 @@ fn no_machine(session: &Session, reason: &str) -> Error {
     Error::NoTier { reason: format!("{reason}: {remedy}") }
 }
 
-/// Moves a context to the session's machine, which is leased where the session has none. On an error, everything stays where
-/// it is.
+/// Moves a context to the session's machine, after leasing one if the session has none. On an error, nothing has moved.
 pub(super) async fn move_context(
     session: &Session,
     context: &Context,
@@ -108,22 +106,22 @@ pub(super) async fn move_context(
 ) -> Result<(), Error> {
     let Promotion { tiers, reason, deadline, attempts } = promotion;
     let mut machine_move = session.machine_slot().begin_move().await;
-    if let Some(machine) = machine_move.earlier() {
-        return follow(session, context, state, machine).await;
+    if let Some(machine) = machine_move.existing() {
+        return move_to_existing(session, context, state, machine).await;
     }
     let mut retries = MAX_RETRIES;
     loop {
         let promotion = Promotion { tiers, reason, deadline, attempts: &mut *attempts };
         match move_session(session, context, state, promotion, &mut machine_move).await {
             Ok(()) => return Ok(()),
-            // A prewarmed machine may turn out to be gone: there are others.
+            // A prewarmed machine may turn out to be gone; another one may work.
             Err(Error::Unavailable { .. }) if retries > 0 && Instant::now() < deadline => retries -= 1,
             Err(error) => return Err(error),
         }
     }
 }
 
-/// Moves the session: this context, those in which no cell runs, and the files.
+/// Moves the session: this context, the contexts in which no cell runs, and the files.
 async fn move_session(
     session: &Session,
     context: &Context,
@@ -140,13 +138,13 @@ async fn move_session(
     let mut touched = state.history().touched_paths().clone();
     let others = restore_idle(session, &others, &destination, &mut touched).await;
 
-    // From here on nothing writes to the local files.
+    // From here on, nothing can change the local files.
     let (files, closed) = ClosedFiles::close(session.files());
     let applied = machine.apply(&file_corrections(&touched, files)).await;
     applied.map_err(|fault| Error::from_fault(tier.name(), &fault))?;
     closed.hand_over();
 
-    // All of it is on the machine now. Nothing is awaited from here on, so no part of it can be left out.
+    // Everything is on the machine now. Nothing is awaited from here on, so the move cannot be interrupted halfway.
     tracing::info!(session = session.id(), tier = tier.name().as_str(), reason, "a session moved to a machine");
     machine_move.complete(Arc::clone(&machine));
     session.files().drop_contents();
@@ -157,9 +155,9 @@ async fn move_session(
     Ok(())
 }
 
-/// Moves a context to the machine that others have moved to before. The files there have changed meanwhile: cells that wrote
-/// files are not run again, and the files that cells were given must be there as they were.
-async fn follow(
+/// Moves a context to the machine that the session has already. The files there may have changed since, so a context whose
+/// cells wrote files cannot move, and files that its cells were given must exist there unchanged.
+async fn move_to_existing(
     session: &Session,
     context: &Context,
     state: &mut ContextState,
@@ -167,7 +165,7 @@ async fn follow(
 ) -> Result<(), Error> {
     if let Some(cell) = state.history().first_write() {
         let why = NotReplayable::new(cell, "it wrote files, and those have changed on the machine since");
-        let reason = format!("the context cannot follow to {}: {why}", machine.tier());
+        let reason = format!("the context cannot move to {}: {why}", machine.tier());
         return Err(Error::NotMovable { reason });
     }
     let tier = session.services().tier(machine.tier())?;
@@ -177,7 +175,7 @@ async fn follow(
     Ok(())
 }
 
-/// Returns a kernel of the machine with a context's state. One in which the state was not restored as a whole is closed.
+/// Opens a kernel on the machine and restores a context's state in it. If that fails, the kernel is closed.
 async fn open_restored(
     session: &Session,
     context: &Context,
@@ -195,14 +193,14 @@ async fn open_restored(
     }
 }
 
-/// A context whose state is in a kernel of the machine as well.
+/// A context whose state has been restored in a kernel of the machine.
 struct RestoredContext<'a> {
     state: MutexGuard<'a, ContextState>,
     kernel: Box<dyn Kernel>,
 }
 
-/// Restores those contexts in which no cell runs; the others follow with their next cells. `touched` gets the paths that
-/// their cells touch.
+/// Restores the contexts in which no cell runs; the others move with their next cells. Adds the paths that their cells touch
+/// to `touched`.
 async fn restore_idle<'a>(
     session: &Session,
     contexts: &'a [Arc<Context>],
@@ -215,7 +213,7 @@ async fn restore_idle<'a>(
         if state.history().is_empty() {
             continue;
         }
-        // Where the restore fails, cells may have run there all the same.
+        // Added before the restore: if it fails, some cells may have run there.
         touched.extend(state.history().touched_paths().iter().cloned());
         match open_restored(session, context, &mut state, destination).await {
             Ok(kernel) => restored.push(RestoredContext { state, kernel }),
@@ -227,7 +225,7 @@ async fn restore_idle<'a>(
     restored
 }
 
-/// Leases a machine from the first of these tiers that has one.
+/// Leases a machine from the first of these tiers that has one available.
 async fn lease(session: &Session, promotion: Promotion<'_>) -> Result<LeasedMachine, Error> {
     let Promotion { tiers, reason, deadline, attempts } = promotion;
     let mut error = no_machine(session, reason);
@@ -250,16 +248,16 @@ async fn lease(session: &Session, promotion: Promotion<'_>) -> Result<LeasedMach
     Err(error)
 }
 
-/// The files of a session that are closed for its move. They open again when this is dropped before the machine has them.
+/// The files of a session, closed for its move. Dropping this before [`hand_over`](Self::hand_over) opens them again.
 struct ClosedFiles<'a>(Option<&'a Files>);
 
 impl<'a> ClosedFiles<'a> {
-    /// Closes the files, and returns what they are.
+    /// Closes the files, and returns them.
     fn close(files: &'a Files) -> (Vec<Change>, Self) {
         (files.close(), Self(Some(files)))
     }
 
-    /// Leaves them closed: the machine has them.
+    /// Leaves the files closed, because the machine has them.
     fn hand_over(mut self) {
         self.0 = None;
     }

@@ -1,4 +1,4 @@
-//! The registry of all sessions, and how many there may be.
+//! The registry of all sessions, with the limits on their number.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -15,16 +15,16 @@ use crate::memory::MemoryAccount;
 use crate::request::{Caller, Invalid, RequestLimits};
 use crate::router::Router;
 
-/// How long a caller with too many sessions is told to wait.
+/// Time to retry after that is reported when there are too many sessions.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// All sessions. Clones are the same registry.
+/// All sessions. Clones share one registry.
 #[derive(Clone)]
 pub struct Sessions(Arc<Registry>);
 
 struct Registry {
     services: Arc<Services>,
-    /// Held for a look.
+    /// Held for one look-up or change.
     sessions: Mutex<BTreeMap<String, Arc<Session>>>,
 }
 
@@ -41,12 +41,12 @@ impl Registry {
 }
 
 impl Sessions {
-    /// Returns a registry with a memory account of its own.
+    /// Returns an empty registry with its own memory account.
     pub fn new(router: Arc<Router>, config: &Config, request_limits: &RequestLimits) -> Self {
         Self::with_memory(router, config, request_limits, MemoryAccount::default())
     }
 
-    /// Returns a registry that charges what sessions hold to this account.
+    /// Returns an empty registry that charges the bytes of sessions to this account.
     pub fn with_memory(
         router: Arc<Router>,
         config: &Config,
@@ -57,16 +57,16 @@ impl Sessions {
         Self(Arc::new(Registry { services, sessions: Mutex::default() }))
     }
 
-    /// Creates a session. It costs no machine, and no kernel before its first cell. Call it inside a runtime.
+    /// Creates a session. It has no machine, and no kernel before its first cell. Call it inside a runtime.
     ///
     /// # Errors
-    /// `LimitReached`, `Overloaded`: the caller, or the server, has as many sessions as it may have. `NoSpace`: or holds as
-    /// many bytes. `Invalid`: its time is zero, or longer than allowed.
+    /// `LimitReached`: the caller has its maximum number of sessions. `Overloaded`: the server has its maximum number.
+    /// `NoSpace`: the caller's share of memory is used up. `Invalid`: the timeout is zero or longer than `max_lifetime`.
     pub async fn create(&self, caller: &Caller, options: CreateSession) -> Result<Arc<Session>, Error> {
         self.create_with_id(self.0.services.ids.session(), caller, options)
     }
 
-    /// Returns the session with this id, which is created where there is none.
+    /// Returns the session with this id, and creates it if there is none.
     ///
     /// # Errors
     /// As [`create`](Self::create).
@@ -107,12 +107,12 @@ impl Sessions {
         Ok(())
     }
 
-    /// Returns a session of this caller that has not ended.
+    /// Returns the session with this id if it is this caller's and has not ended.
     pub fn find(&self, caller: &Caller, id: &str) -> Option<Arc<Session>> {
         self.find_any(id).filter(|session| session.caller() == caller)
     }
 
-    /// Checks a token that was shown for the session with this id, in constant time and without a look at the session.
+    /// Checks a token for the session with this id, in constant time and without looking up the session.
     pub fn check_token(&self, kind: TokenKind, id: &str, shown: &[u8]) -> TokenCheck {
         self.0.services.tokens.check(kind, id, shown)
     }
@@ -122,7 +122,7 @@ impl Sessions {
         self.0.services.tokens.issue(TokenKind::Access, id)
     }
 
-    /// Returns a session that has not ended, whoever owns it: for callers that have shown its token.
+    /// Returns the session with this id if it has not ended, whoever its owner is: for clients with a token for it.
     pub fn find_any(&self, id: &str) -> Option<Arc<Session>> {
         let found = self.0.sessions().get(id).cloned();
         found.filter(|session| session.state() != SessionState::Ended)
@@ -141,20 +141,22 @@ impl Sessions {
         sessions.values().filter(|session| session.state() != SessionState::Ended).cloned().collect()
     }
 
+    /// Returns the router that decides for cells and runs programs.
     pub fn router(&self) -> &Arc<Router> {
         &self.0.services.router
     }
 
-    /// Returns the account that all that callers hold is charged to.
+    /// Returns the account of the bytes that the server holds for its callers.
     pub fn memory(&self) -> &MemoryAccount {
         &self.0.services.memory
     }
 
+    /// Returns the settings of sessions.
     pub fn config(&self) -> &Config {
         &self.0.services.config
     }
 
-    /// Ends all sessions and waits until they have given back what they had.
+    /// Ends all sessions and waits until their machines, files and contexts are freed.
     pub async fn close(&self) {
         let all = std::mem::take(&mut *self.0.sessions());
         for session in all.values() {
@@ -166,16 +168,16 @@ impl Sessions {
     }
 }
 
-/// Waits for a session's end, takes it out of the registry and frees what it has.
+/// Waits for a session's end, removes it from the registry and frees it.
 async fn clear_at_end(session: Arc<Session>, registry: Weak<Registry>) {
     loop {
         session.stopped().await;
         if session.state() == SessionState::Ended {
             break;
         }
-        // It was paused, by its time or by a call: its machine sleeps until it is resumed.
+        // Paused, because its time is over or by a call: its machine sleeps until the session is resumed.
         if let Err(error) = session.put_machine_to_sleep().await {
-            tracing::warn!(session = session.id(), %error, "a paused session's machine does not go to sleep");
+            tracing::warn!(session = session.id(), %error, "the machine of a paused session could not be put to sleep");
         }
         session.resumed().await;
     }

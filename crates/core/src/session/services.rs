@@ -1,11 +1,11 @@
-//! What all sessions share.
+//! The services that all sessions share.
 
 use std::sync::Arc;
 
 use super::config::Config;
 use super::file_transfers::FileTransfers;
 use super::ids::IdSource;
-use super::kernel_permits::{self, KernelPermits};
+use super::kernel_permits::{KernelLimits, KernelPermits};
 use super::placement::Rebuild;
 use super::tokens::Tokens;
 use crate::error::Error;
@@ -16,7 +16,7 @@ use crate::router::Router;
 use crate::tier::queue::FairQueue;
 use crate::tier::{Tier, Tiers};
 
-/// Handles to what all sessions share. None of it changes.
+/// Handles to the services that all sessions share.
 pub(super) struct Services {
     pub(super) router: Arc<Router>,
     pub(super) config: Config,
@@ -26,9 +26,9 @@ pub(super) struct Services {
     pub(super) tokens: Tokens,
     pub(super) memory: MemoryAccount,
     pub(super) file_transfers: FileTransfers,
-    /// Cells wait here for replayable kernels.
+    /// The queue of cells for replayable kernels.
     replayable_queue: FairQueue,
-    /// Cells wait here for the other local kernels.
+    /// The queue of cells for the other local kernels.
     native_queue: FairQueue,
 }
 
@@ -43,7 +43,7 @@ impl Services {
         let queue = |name| FairQueue::new(TierName::from(name), cells.clone());
         let ids = Arc::new(IdSource::new(router.seed().fork("sessions").strong_rng()));
         let tokens = ids.draw(Tokens::new);
-        let permits = kernel_permits::Limits {
+        let permits = KernelLimits {
             total: config.max_native_kernels,
             per_caller: config.native_kernels_per_caller(),
             idle: config.native_kernel_idle,
@@ -66,17 +66,17 @@ impl Services {
         self.router.tiers()
     }
 
-    /// Returns a tier of a route, or of a context's placement.
+    /// Returns the tier with this name.
     ///
     /// # Errors
-    /// `NoTier`: it does not exist.
+    /// `NoTier`: there is none.
     pub(super) fn tier(&self, name: &TierName) -> Result<&Tier, Error> {
         let none = || Error::NoTier { reason: format!("the tier {name} does not exist any more") };
         self.tiers().get(name).ok_or_else(none)
     }
 
-    /// Returns the queue for the local kernels of a tier. The two kinds of kernels have one each, so that long cells in one
-    /// kind hold up none in the other.
+    /// Returns the queue for the local kernels of a tier. Replayable and other kernels have a queue each, so that long cells
+    /// in one kind of kernel do not delay those in the other.
     pub(super) fn queue(&self, tier: &Tier) -> &FairQueue {
         match Rebuild::of(tier) {
             Rebuild::ByReplay => &self.replayable_queue,

@@ -1,4 +1,4 @@
-//! One sandbox that a client keeps: who owns it, how long it lives, and the parts that it consists of.
+//! One session: its owner, its lifetime, and its parts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,21 +20,21 @@ use crate::memory::{Charge, NoSpace};
 use crate::request::{Caller, Invalid};
 use crate::route::TierName;
 
-/// Bytes that a session takes beside its options.
+/// Bytes charged for a session in addition to the text of its options.
 const SESSION_BYTES: u64 = 8 << 10;
-/// Bytes that a variable, or a piece of metadata, takes beside its text.
+/// Bytes charged for an environment variable or a metadata entry in addition to its text.
 const PAIR_BYTES: u64 = 96;
 
 /// How a client uses a session's machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MachineUse {
-    /// A call that is over with its answer.
+    /// A call that leaves nothing running.
     Call,
-    /// It may leave something running.
+    /// A call that may leave a process running.
     StartsProcess,
 }
 
-/// A sandbox that a client keeps.
+/// A sandbox that keeps its state between requests.
 pub struct Session {
     id: Arc<str>,
     access_token: String,
@@ -46,7 +46,7 @@ pub struct Session {
     contexts: Contexts,
     files: Files,
     machine: MachineSlot,
-    /// Pays for its options.
+    /// The bytes of its options.
     charge: Charge,
 }
 
@@ -75,12 +75,12 @@ impl Session {
         })
     }
 
-    /// Returns a charge of no bytes to its owner, for something that belongs to it.
+    /// Returns a charge of zero bytes to its owner.
     pub fn open_charge(&self) -> Charge {
         self.charge.another()
     }
 
-    /// Returns its id: `i` and twenty letters and digits, as E2B's.
+    /// Returns its id: `i` and twenty lowercase letters and digits, the form of E2B's ids.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -89,21 +89,22 @@ impl Session {
         &self.id
     }
 
-    /// Returns what a client shows to use its cells, files and processes.
+    /// Returns the token for its cells, files and processes.
     pub fn access_token(&self) -> &str {
         &self.access_token
     }
 
-    /// Returns what a client shows to reach its ports, and the contexts of its interpreter.
+    /// Returns the token for its ports and for the contexts of its interpreter.
     pub fn traffic_token(&self) -> &str {
         &self.traffic_token
     }
 
+    /// Returns its owner.
     pub fn caller(&self) -> &Caller {
         &self.caller
     }
 
-    /// Returns what it was created with.
+    /// Returns the options that it was created with.
     pub fn options(&self) -> &CreateSession {
         &self.options
     }
@@ -125,14 +126,17 @@ impl Session {
 // === Its lifetime ===
 
 impl Session {
+    /// Returns when it was created.
     pub fn started_at(&self) -> SystemTime {
         self.lifetime.started_at()
     }
 
+    /// Returns when its time is over.
     pub fn ends_at(&self) -> SystemTime {
         self.lifetime.ends_at()
     }
 
+    /// Returns whether it runs, is paused or has ended.
     pub fn state(&self) -> SessionState {
         self.lifetime.state()
     }
@@ -142,7 +146,7 @@ impl Session {
         self.lifetime.set_timeout(time);
     }
 
-    /// Moves its end to `time` from now where it would come earlier.
+    /// Sets its end to `time` from now, unless it ends later than that.
     pub fn extend(&self, time: Duration) {
         self.lifetime.extend(time);
     }
@@ -155,14 +159,14 @@ impl Session {
         self.lifetime.idle()
     }
 
-    /// Keeps it as it is until it is resumed: what runs in it is ended, and a machine is put to sleep. Returns false where
-    /// it was paused already.
+    /// Pauses it until it is resumed: running cells are ended, and its machine is put to sleep. Returns false if it was
+    /// paused already.
     ///
     /// # Errors
-    /// It has ended, or its machine does not go to sleep.
+    /// It has ended, or its machine could not be put to sleep.
     pub async fn pause(&self) -> Result<bool, Error> {
         if self.state() == SessionState::Ended {
-            return Err(self.gone());
+            return Err(self.not_running());
         }
         let paused = self.lifetime.transition_to(SessionState::Paused);
         if paused {
@@ -171,24 +175,24 @@ impl Session {
         Ok(paused)
     }
 
-    /// Resumes it for at least `time` from now. Returns false where it was not paused.
+    /// Resumes it for at least `time` from now. Returns false if it was not paused.
     ///
     /// # Errors
     /// It has ended.
     pub async fn resume(&self, time: Duration) -> Result<bool, Error> {
         if self.state() == SessionState::Ended {
-            return Err(self.gone());
+            return Err(self.not_running());
         }
         self.lifetime.extend(time);
-        // A machine wakes with its next use.
+        // Its machine wakes with its next use.
         Ok(self.lifetime.transition_to(SessionState::Running))
     }
 
-    /// Ends it and all that runs in it. Returns false where it had ended already.
+    /// Ends it and everything that runs in it. Returns false if it had ended already.
     pub fn end(&self) -> bool {
         let ends = self.lifetime.transition_to(SessionState::Ended);
         if ends {
-            // Its owner has the bytes back at once.
+            // Returns the bytes to its owner at once, before `clear` frees the rest.
             self.files.drop_contents();
         }
         ends
@@ -199,7 +203,7 @@ impl Session {
         self.lifetime.ended().await;
     }
 
-    /// Resolves when it is paused or has ended: nothing runs in it any more.
+    /// Resolves when it is paused or has ended.
     pub async fn stopped(&self) {
         self.lifetime.stopped().await;
     }
@@ -208,8 +212,8 @@ impl Session {
         self.lifetime.resumed().await;
     }
 
-    /// Returns the refusal of a session that does not run.
-    pub(super) fn gone(&self) -> Error {
+    /// Returns the error for a use of the session while it is paused or after its end.
+    pub(super) fn not_running(&self) -> Error {
         match self.state() {
             SessionState::Paused => {
                 Error::Conflict { reason: format!("the session {} is paused: resume it first", self.id) }
@@ -221,12 +225,12 @@ impl Session {
     }
 
     pub(super) fn check_running(&self) -> Result<(), Error> {
-        if self.state() == SessionState::Running { Ok(()) } else { Err(self.gone()) }
+        if self.state() == SessionState::Running { Ok(()) } else { Err(self.not_running()) }
     }
 
-    /// Frees all that it has. A context in which a cell still runs is freed once the cell has ended.
+    /// Frees its machine, files and contexts. A context in which a cell runs is freed when the cell has ended.
     pub(super) async fn clear(&self) {
-        // The machine first, since it costs money: a cell whose client reads slowly keeps its context for a while.
+        // The machine first, because it costs money: a cell whose client reads slowly can delay its context.
         self.machine.give_back().await;
         self.files.drop_contents();
         for context in self.contexts.all() {
@@ -247,7 +251,10 @@ impl Session {
         self.contexts.all()
     }
 
-    /// `None`: the default context.
+    /// Returns the context with this id; `None`: the default context.
+    ///
+    /// # Errors
+    /// `Invalid`: there is no such context.
     pub(super) fn context(&self, id: Option<&str>) -> Result<Arc<Context>, Error> {
         self.contexts.find(id).ok_or_else(|| {
             let known: Vec<_> = self.contexts().into_iter().map(|context| context.id).collect();
@@ -255,14 +262,16 @@ impl Session {
         })
     }
 
+    /// Returns whether it has a context with this id.
     pub fn has_context(&self, id: &str) -> bool {
         self.contexts.find(Some(id)).is_some()
     }
 
-    /// Opens one more context. Its folder is made where it does not exist; `None`: the home folder.
+    /// Opens another context. Its working folder is created if it does not exist; `None`: the home folder.
     ///
     /// # Errors
-    /// The session does not run, has as many contexts as it may have, or its owner holds as much as it may hold.
+    /// The session does not run; `LimitReached`: it has the maximum number of contexts; `NoSpace`: its owner's share of
+    /// memory is used up.
     pub async fn open_context(&self, folder: Option<String>) -> Result<ContextInfo, Error> {
         self.check_running()?;
         let max = self.services.config.max_contexts;
@@ -271,11 +280,11 @@ impl Session {
         opened.ok_or_else(|| Error::LimitReached { reason: reason(), retry_after: None })
     }
 
-    /// Drops a context's names, ends what runs in it, and starts its count again. Returns false where there is no such
+    /// Restarts a context: ends its cells, drops its names and resets its execution count. Returns false if there is no such
     /// context.
     ///
     /// # Errors
-    /// The session does not run, or the machine that the context is on does not restart its kernel.
+    /// The session does not run, or its machine could not restart the kernel.
     pub async fn restart_context(&self, id: &str) -> Result<bool, Error> {
         self.check_running()?;
         let Some(context) = self.contexts.find(Some(id)) else { return Ok(false) };
@@ -289,10 +298,10 @@ impl Session {
         Ok(true)
     }
 
-    /// Closes a context and ends what runs in it. Returns false where there is no such context.
+    /// Closes a context and ends its cells. Returns false if there is no such context.
     ///
     /// # Errors
-    /// The session does not run, or there is no space for a new default context.
+    /// The session does not run, or there is no space for the new default context that replaces the last one.
     pub async fn close_context(&self, id: &str) -> Result<bool, Error> {
         self.check_running()?;
         let Some(closed) = self.contexts.remove(id)? else { return Ok(false) };
@@ -302,7 +311,7 @@ impl Session {
         if let Some(kernel) = state.take_remote_kernel()
             && let Err(fault) = kernel.close().await
         {
-            tracing::warn!(session = self.id(), context = id, %fault, "a closed context's kernel may live on");
+            tracing::warn!(session = self.id(), context = id, %fault, "the kernel of a closed context may still run");
         }
         Ok(true)
     }
@@ -311,7 +320,7 @@ impl Session {
 // === Its files and its machine ===
 
 impl Session {
-    /// Returns its files, which are held here while it is local.
+    /// Returns its local files. They are closed once it has moved to a machine.
     pub fn files(&self) -> &Files {
         &self.files
     }
@@ -320,12 +329,12 @@ impl Session {
         self.machine.get()
     }
 
-    /// Waits for a move that is under way: afterwards the files are here, or on the machine.
+    /// Waits for a move to a machine that is in progress. Afterwards the files are either local or on the machine.
     pub async fn wait_for_move(&self) {
-        drop(self.machine.settled().await);
+        drop(self.machine.after_move().await);
     }
 
-    /// Returns the machine that it has moved to; `None` while it is local.
+    /// Returns its machine; `None` while it is local.
     pub fn machine(&self) -> Option<Arc<dyn Machine>> {
         self.machine.get().map(|leased| Arc::clone(leased.machine()))
     }
@@ -335,7 +344,7 @@ impl Session {
         self.machine.get().map(|leased| leased.tier())
     }
 
-    /// Records a use of its machine that does not go through a cell.
+    /// Records a use of its machine by a client, outside of cells.
     pub fn record_machine_use(&self, how: MachineUse) {
         self.touch();
         if how == MachineUse::StartsProcess {
@@ -348,20 +357,20 @@ impl Session {
         self.options.public_ports && self.state() == SessionState::Running
     }
 
-    /// Returns its machine, where it has one that was not put to sleep.
+    /// Returns its machine if it has one that is awake and the session runs.
     pub fn awake_machine(&self) -> Option<Arc<dyn Machine>> {
         let is_awake = self.machine.has_processes() || self.idle() < self.services.config.machine_idle;
         self.machine().filter(|_| is_awake && self.state() == SessionState::Running)
     }
 
-    /// Puts its machine to sleep, where it has one.
+    /// Puts its machine to sleep, if it has one.
     pub(super) async fn put_machine_to_sleep(&self) -> Result<(), Error> {
         let Some(leased) = self.machine.get() else { return Ok(()) };
         leased.maintain(Maintenance::Asleep).await.map_err(|fault| Error::from_fault(leased.tier(), &fault))
     }
 }
 
-/// Adds the environment variables by which E2B's sandboxes know who they are.
+/// Adds the environment variables in which E2B's sandboxes have their own id and template.
 fn with_identity(mut options: CreateSession, id: &str) -> CreateSession {
     let identity = [("E2B_SANDBOX", "true"), ("E2B_SANDBOX_ID", id), ("E2B_TEMPLATE_ID", &options.template)];
     for (name, value) in identity.map(|(name, value)| (name.to_owned(), value.to_owned())) {

@@ -1,26 +1,26 @@
-//! Tokens of sandboxes: what a client shows to use one sandbox without its owner's key.
+//! Tokens that authorize the use of one session without its owner's key.
 //!
-//! A token is a keyed hash of its sandbox's id, so it is checked without a look at the registry: a refusal depends on the
-//! token alone and never says whether a sandbox exists. The key is drawn at the start of each server; a token of an
-//! earlier start is recognized by its prefix.
+//! A token is a keyed hash of the session's id. It is checked without looking up the session, so a refusal depends on the token
+//! alone and does not reveal whether the session exists. The key is drawn when the server starts; tokens of earlier starts are
+//! recognized by their prefix.
 
 use rand::Rng;
 
 /// What a token gives access to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenKind {
-    /// All of the sandbox: cells, files, processes (`envdAccessToken`).
+    /// Cells, files and processes (`envdAccessToken` of E2B).
     Access,
-    /// The ports of the sandbox and the contexts of its interpreter (`trafficAccessToken`).
+    /// Ports, and the contexts of the interpreter (`trafficAccessToken` of E2B).
     Traffic,
 }
 
-/// The result of checking a token that was shown for a sandbox.
+/// The result of checking a token for a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenCheck {
-    /// It belongs to the sandbox with this id, whether or not that still exists.
+    /// It is the token of the session with this id, whether or not that session exists.
     Valid,
-    /// It was issued by an earlier start of the server, whose sandboxes have all ended.
+    /// It was issued by an earlier start of the server, whose sessions have all ended.
     Stale,
     Invalid,
 }
@@ -34,10 +34,10 @@ impl TokenKind {
     }
 }
 
-/// The key of one start of the server.
+/// The token key of one start of the server.
 pub(super) struct Tokens {
     key: [u8; 32],
-    /// Distinguishes tokens of this start from those of others; eight hexadecimal digits.
+    /// Identifies tokens of this start; eight hexadecimal digits.
     start: String,
 }
 
@@ -45,13 +45,13 @@ pub(super) struct Tokens {
 const DIGITS: usize = 32;
 
 impl Tokens {
-    pub(super) fn new(chance: &mut impl Rng) -> Self {
+    pub(super) fn new(random: &mut impl Rng) -> Self {
         let mut key = [0; 32];
-        chance.fill_bytes(&mut key);
-        Self { key, start: format!("{:08x}", chance.next_u32()) }
+        random.fill_bytes(&mut key);
+        Self { key, start: format!("{:08x}", random.next_u32()) }
     }
 
-    /// Returns the token of the sandbox with this id.
+    /// Returns the token of the session with this id.
     pub(super) fn issue(&self, kind: TokenKind, id: &str) -> String {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update(kind.prefix().as_bytes()).update(b":").update(id.as_bytes());
@@ -60,7 +60,7 @@ impl Tokens {
 
     /// Checks a token in constant time.
     pub(super) fn check(&self, kind: TokenKind, id: &str, shown: &[u8]) -> TokenCheck {
-        // The equality of hashes takes the same time whatever is shown.
+        // Hashes are compared, so the time does not depend on the token.
         if blake3::hash(shown) == blake3::hash(self.issue(kind, id).as_bytes()) {
             return TokenCheck::Valid;
         }
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_valid_for_its_own_sandbox_and_its_own_kind_alone() {
+    fn a_token_is_valid_only_for_its_session_and_its_kind() {
         let of = |seed| Tokens::new(&mut Seed::fixed(seed).strong_rng());
         let (tokens, other) = (of(1), of(2));
         let token = tokens.issue(TokenKind::Access, "iabc");

@@ -1,4 +1,4 @@
-//! The local kernel that a cell runs in: made ready before the cell, and put back after it.
+//! The local kernel that a cell runs in: how it is made ready before the cell and put back after it.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::super::context::{Context, ContextState};
 use super::super::files::Revision;
-use super::super::kernel_permits::{Applicant, KernelPermit};
+use super::super::kernel_permits::{KernelPermit, PermitRequest};
 use super::super::local_kernel::{KernelUnavailable, take_or_rebuild};
 use super::super::placement::Rebuild;
 use super::super::session::Session;
@@ -16,21 +16,20 @@ use crate::error::Error;
 use crate::route::TierName;
 use crate::tier::{Relay, Tier};
 
-/// A kernel to run the next cell in, and the changes to files that it has not seen.
+/// A kernel for the next cell, and the changes to files that the kernel does not have.
 pub(super) struct ReadyKernel {
     pub(super) kernel: Box<dyn Kernel>,
-    /// Of a kernel that cannot be rebuilt, and that its context is not placed in yet.
+    /// Set if the kernel cannot be rebuilt and its context is not placed in it yet.
     pub(super) permit: Option<KernelPermit>,
     pub(super) changes: Vec<Change>,
-    /// The part of the changes that the history records, where it is not all: the rest exists once the cells before have
-    /// run again.
+    /// The changes that the history records, if these are only a part: a replay of the earlier cells makes the rest.
     pub(super) recorded_changes: Option<Vec<Change>>,
     /// The revision of the files that the kernel has with these changes.
     pub(super) revision: Revision,
 }
 
-/// Returns a kernel in `tier` for a context's next cell: the one that it has, or one rebuilt from its history; or a new one
-/// with its state, where the context moves to a tier whose kernels cannot be rebuilt.
+/// Returns a kernel in `tier` for a context's next cell: the existing one, or one rebuilt from its history; or a new one with
+/// its state, if the context moves to a tier whose kernels cannot be rebuilt.
 pub(super) async fn ready_kernel(
     session: &Session,
     tier: &Tier,
@@ -43,14 +42,14 @@ pub(super) async fn ready_kernel(
     let is_new = state.history().is_empty();
     let kernel = take_or_rebuild(session, tier, context, state).await?;
     let files = session.files();
-    // A new kernel has not even what this context wrote before it was restarted.
+    // A new kernel gets all files, those included that this context wrote before it was restarted.
     let (changes, revision) =
         if is_new { files.snapshot() } else { files.changes_since(state.seen_files(), context.writer()) };
     session.services().file_transfers.admit(&changes).await;
     Ok(ReadyKernel { kernel, permit: None, changes, recorded_changes: None, revision })
 }
 
-/// Returns a kernel of another local tier with a context's state. The context is placed there once a cell has run in it.
+/// Opens a kernel in another local tier with a context's state. The context is placed there once a cell has run in it.
 async fn move_to_tier(
     session: &Session,
     tier: &Tier,
@@ -58,9 +57,9 @@ async fn move_to_tier(
     state: &mut ContextState,
 ) -> Result<ReadyKernel, Error> {
     let services = session.services();
-    let applicant =
-        Applicant { caller: &session.caller().user, session: session.shared_id(), holder: context.as_holder() };
-    let permit = services.kernel_permits.acquire(tier.name(), &applicant)?;
+    let permit_request =
+        PermitRequest { caller: &session.caller().user, session: session.shared_id(), holder: context.as_holder() };
+    let permit = services.kernel_permits.acquire(tier.name(), &permit_request)?;
     let opened = tier.open_kernel(&session.kernel_options(context)).await;
     let mut kernel = opened.map_err(|fault| Error::from_fault(tier.name(), &fault))?;
     let moves = !state.history().is_empty();
@@ -76,8 +75,8 @@ async fn move_to_tier(
     Ok(ReadyKernel { kernel, permit: Some(permit), changes, recorded_changes, revision })
 }
 
-/// A kernel while a cell runs in it. When the run is dropped, a kernel that survives an interrupt goes back to its context;
-/// any other is dropped.
+/// A kernel in which a cell runs. Dropping it during the run returns a kernel that survives an interrupt to its context, and
+/// drops any other.
 pub(super) struct RunningKernel<'a> {
     kernel: Option<Box<dyn Kernel>>,
     tier: &'a TierName,
@@ -102,12 +101,12 @@ impl<'a> RunningKernel<'a> {
         }
     }
 
-    /// Takes the kernel out, for whoever decides what becomes of it.
+    /// Takes the kernel.
     pub(super) fn take(mut self) -> Option<Box<dyn Kernel>> {
         self.kernel.take()
     }
 
-    /// Puts the kernel back: no cell has begun in it.
+    /// Returns the kernel to its context, because no cell has started in it.
     pub(super) fn put_back(mut self) {
         self.return_kernel();
     }
@@ -127,7 +126,7 @@ impl Drop for RunningKernel<'_> {
     }
 }
 
-/// Runs a cell in a kernel; its output goes to the relay.
+/// Runs a cell in a kernel, and passes its output to the relay.
 pub(super) async fn run_relayed(
     kernel: &mut dyn Kernel,
     cell: &Cell,

@@ -1,4 +1,4 @@
-//! A cell in a local kernel, and what becomes of the kernel with it.
+//! The run of a cell in a local kernel.
 
 use std::time::Duration;
 
@@ -18,30 +18,30 @@ use crate::error::Error;
 use crate::tier::attempt::AttemptRecorder;
 use crate::tier::{Relay, Tier, overloaded};
 
-/// How a cell fared in a local tier.
+/// The outcome of a cell in a local tier.
 pub(super) enum LocalOutcome {
     Ran {
         outcome: Outcome,
-        /// The kernel ended with it, and its names are lost.
+        /// Whether the kernel ended with the cell; its state is lost then.
         restarted: bool,
         note: Option<String>,
     },
-    /// It needs what this tier does not provide. Its context is as it was.
-    Lacks(Need),
-    /// It cannot begin here. Its context is as it was.
+    /// The cell needs something that this tier does not provide. Its context is unchanged.
+    Unsupported(Need),
+    /// The cell cannot start here. Its context is unchanged.
     Refused(Error),
 }
 
-/// What a cell runs under in a local tier.
-struct Terms {
+/// The conditions under which a cell runs in a local tier.
+struct RunConditions {
     limits: Limits,
-    /// How long the output is held back, since the cell may move on.
+    /// How long the output is held back because the cell may move to another tier.
     hold_back: Duration,
-    /// The time of the whole request.
+    /// The timeout of the whole request.
     timeout: Duration,
     rebuild: Rebuild,
-    /// The context's names are in this tier and cannot be rebuilt: the cell does not leave its kernel in the middle, since
-    /// nothing could undo there what it has done.
+    /// Whether the context's state is in this tier and cannot be rebuilt. Then the cell never moves to another tier after it
+    /// has started, because its effects on the state cannot be undone.
     bound: bool,
 }
 
@@ -49,24 +49,24 @@ impl CellRun<'_> {
     /// Runs the cell in a kernel of a local tier.
     ///
     /// # Errors
-    /// It did not run to an end, and no other tier would change that.
+    /// The cell did not reach its end, and would not in another tier either.
     pub(super) async fn run_local(&mut self, leg: &LocalLeg) -> Result<LocalOutcome, Error> {
         let services = self.session.services();
         let tier = services.tier(&leg.tier)?;
-        let terms = self.terms(tier, leg);
+        let conditions = self.conditions(tier, leg);
         let slot = services.queue(tier).slot(&self.request.caller.user, self.request.priority).await;
         let _slot = slot.map_err(|refusal| Error::from(overloaded(tier.name(), refusal)))?;
         // A kernel that turns out to be lost is rebuilt once.
-        let mut may_retry = true;
+        let mut retry = Retry::Once;
         loop {
-            if let Some(outcome) = self.try_local(tier, &terms, may_retry).await? {
+            if let Some(outcome) = self.try_local(tier, &conditions, retry).await? {
                 return Ok(outcome);
             }
-            may_retry = false;
+            retry = Retry::Never;
         }
     }
 
-    fn terms(&self, tier: &Tier, leg: &LocalLeg) -> Terms {
+    fn conditions(&self, tier: &Tier, leg: &LocalLeg) -> RunConditions {
         let rebuild = Rebuild::of(tier);
         let bound = rebuild == Rebuild::Never && self.state.is_placed_in(tier.name());
         let budget = leg.budget.filter(|_| !bound);
@@ -79,61 +79,71 @@ impl CellRun<'_> {
             escalation,
         };
         let hold_back = if budget.is_some() { tier.config().hold_back } else { Duration::ZERO };
-        Terms { limits, hold_back, timeout, rebuild, bound }
+        RunConditions { limits, hold_back, timeout, rebuild, bound }
     }
 
     /// `None`: the kernel was lost, and the cell may be tried again.
-    async fn try_local(&mut self, tier: &Tier, terms: &Terms, may_retry: bool) -> Result<Option<LocalOutcome>, Error> {
+    async fn try_local(
+        &mut self,
+        tier: &Tier,
+        conditions: &RunConditions,
+        retry: Retry,
+    ) -> Result<Option<LocalOutcome>, Error> {
         let mut attempt = AttemptRecorder::new(tier.name(), &mut *self.attempts);
         let ready = match ready_kernel(self.session, tier, self.context, self.state).await {
             Ok(ready) => ready,
             Err(unavailable) => {
                 let (name, detail) = recorded(&unavailable);
                 attempt.finish(name, Some(detail));
-                return self.without_kernel(tier, terms, unavailable).map(Some);
+                return self.without_kernel(tier, conditions, unavailable).map(Some);
             }
         };
         let ReadyKernel { kernel, permit, changes, recorded_changes, revision } = ready;
         self.cell.changes = changes;
         attempt.start();
-        if terms.bound {
+        if conditions.bound {
             self.state.history_mut().begin(&self.cell);
         }
         let mut running = RunningKernel::new(kernel, tier.name(), self.state);
-        let ran = running.run(&self.cell, &terms.limits, terms.hold_back, self.relay).await;
-        let judgement = judge(ran, terms, may_retry);
-        let (name, detail) = judgement.recorded();
+        let ran = running.run(&self.cell, &conditions.limits, conditions.hold_back, self.relay).await;
+        let result = classify(ran, conditions, retry);
+        let (name, detail) = result.recorded();
         let wall = attempt.finish(name, detail);
-        let kernel = match &judgement {
-            Judgement::NotBegun(_) => {
+        let kernel = match &result {
+            RunResult::NotStarted(_) => {
                 running.put_back();
                 self.state.history_mut().cancel();
                 None
             }
             _ => running.take(),
         };
-        if let Judgement::Ended(ran) = judgement {
+        if let RunResult::Ended(ran) = result {
             if let Some(changes) = recorded_changes {
                 self.cell.changes = changes;
             }
-            let kept = kernel.filter(|_| ran.alive).map(|kernel| KeptKernel { kernel, permit, revision });
-            return self.finish(tier, terms, kept, ran).await.map(Some);
+            let alive = kernel.filter(|_| ran.alive).map(|kernel| LiveKernel { kernel, permit, revision });
+            return self.finish(tier, conditions, alive, ran).await.map(Some);
         }
         if kernel.is_some() {
             self.state.record_kernel_lost();
         }
         drop(kernel);
         self.relay.discard_attempt();
-        self.not_ended(tier, terms, judgement, wall)
+        self.not_ended(tier, conditions, result, wall)
     }
 
-    /// There is no kernel to run the cell in.
-    fn without_kernel(&mut self, tier: &Tier, terms: &Terms, why: KernelUnavailable) -> Result<LocalOutcome, Error> {
+    /// Returns the outcome of a cell for which there is no kernel.
+    fn without_kernel(
+        &mut self,
+        tier: &Tier,
+        conditions: &RunConditions,
+        why: KernelUnavailable,
+    ) -> Result<LocalOutcome, Error> {
         match why {
             KernelUnavailable::NotReplayable(why) => {
-                // Reported once: the context starts anew with its next cell.
+                // Reported once: the next cell starts with an empty context.
                 self.state.restart();
-                if terms.bound {
+                if conditions.bound {
                     return Ok(died("a cell in it was interrupted", Duration::ZERO));
                 }
                 Err(Error::NotMovable { reason: format!("{why}; the context starts anew") })
@@ -143,19 +153,19 @@ impl CellRun<'_> {
         }
     }
 
-    /// The cell ran to its end. `kernel`: none where it did not outlive the cell.
+    /// Records a cell that reached its end. `kernel`: `None` if the kernel ended with the cell.
     async fn finish(
         &mut self,
         tier: &Tier,
-        terms: &Terms,
-        kernel: Option<KeptKernel>,
+        conditions: &RunConditions,
+        kernel: Option<LiveKernel>,
         ran: CellOutcome,
     ) -> Result<LocalOutcome, Error> {
         let mut outcome = ran.outcome.clone();
-        let Some(KeptKernel { kernel, permit, revision }) = kernel else {
+        let Some(LiveKernel { kernel, permit, revision }) = kernel else {
             self.state.record_kernel_lost();
-            // A history leads to the state before the cell again, which is where a cell without time left is to leave it.
-            let restarted = terms.bound || outcome.exit != Exit::TimedOut;
+            // After a timeout, the history can rebuild the state before the cell, so the context is not restarted.
+            let restarted = conditions.bound || outcome.exit != Exit::TimedOut;
             if restarted {
                 self.state.restart();
             }
@@ -163,34 +173,34 @@ impl CellRun<'_> {
         };
         self.state.history_mut().record(std::mem::take(&mut self.cell), &ran);
         self.state.place_locally(tier.name(), kernel, permit, revision, outcome.usage.memory);
-        let not_kept = keep_files(self.session, ran.changes, self.context.writer()).await?;
+        let not_kept = apply_files(self.session, ran.changes, self.context.writer()).await?;
         let note = not_kept.and_then(|why| report_no_space(&mut outcome, self.relay, why));
         Ok(LocalOutcome::Ran { outcome, restarted: false, note })
     }
 
-    /// The cell did not run to its end. `None`: it may be tried again.
+    /// Returns the outcome of a cell that did not reach its end. `None`: it may be tried again.
     fn not_ended(
         &mut self,
         tier: &Tier,
-        terms: &Terms,
-        judgement: Judgement,
+        conditions: &RunConditions,
+        result: RunResult,
         wall: Duration,
     ) -> Result<Option<LocalOutcome>, Error> {
         let error = |fault: &Fault| Error::from_fault(tier.name(), fault);
-        match judgement {
-            Judgement::Ended(_) | Judgement::Retry(_) => Ok(None),
-            Judgement::OutOfTime(_) => {
-                let outcome = ended(Exit::TimedOut, terms.limits.wall);
+        match result {
+            RunResult::Ended(_) | RunResult::Retry(_) => Ok(None),
+            RunResult::OutOfTime(_) => {
+                let outcome = ended(Exit::TimedOut, conditions.limits.wall);
                 Ok(Some(LocalOutcome::Ran { outcome, restarted: false, note: None }))
             }
-            Judgement::MoveOn(need) => Ok(Some(LocalOutcome::Lacks(need))),
-            Judgement::KernelDied(fault) => {
-                // Its names are lost with it, as when a notebook's kernel dies.
+            RunResult::MoveOn(need) => Ok(Some(LocalOutcome::Unsupported(need))),
+            RunResult::KernelDied(fault) => {
+                // Its state is lost with it, as when the kernel of a notebook dies.
                 self.state.restart();
                 Ok(Some(died(&fault.detail(), wall)))
             }
-            Judgement::NotBegun(fault) if terms.bound => Err(error(&fault)),
-            Judgement::NotBegun(fault) | Judgement::Failed(fault) => match terms.rebuild {
+            RunResult::NotStarted(fault) if conditions.bound => Err(error(&fault)),
+            RunResult::NotStarted(fault) | RunResult::Failed(fault) => match conditions.rebuild {
                 Rebuild::ByReplay => Err(error(&fault)),
                 Rebuild::Never => Ok(Some(LocalOutcome::Refused(error(&fault)))),
             },
@@ -198,60 +208,69 @@ impl CellRun<'_> {
     }
 }
 
-/// A kernel that outlives its cell: its context is placed in it.
-struct KeptKernel {
+/// A kernel that is alive after its cell; its context is placed in it.
+struct LiveKernel {
     kernel: Box<dyn Kernel>,
     permit: Option<KernelPermit>,
     revision: Revision,
 }
 
-/// What a run in a local kernel came to.
+/// Whether a lost kernel is rebuilt to run the cell again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Retry {
+    Once,
+    Never,
+}
+
+/// The result of a run in a local kernel, and what follows from it.
 #[derive(Debug)]
-enum Judgement {
-    /// The cell came to its end.
+enum RunResult {
+    /// The cell reached its end.
     Ended(CellOutcome),
-    /// It needs what this tier does not provide, or more time than it has here.
+    /// The cell needs something that this tier does not provide, or more time than its budget here.
     MoveOn(Need),
-    /// It needs more time than the whole request has.
+    /// The cell needs more time than the whole request has.
     OutOfTime(Need),
-    /// The kernel refused it before it began.
-    NotBegun(Fault),
-    /// The kernel is gone, with names that cannot be rebuilt.
+    /// The kernel refused the cell before it started.
+    NotStarted(Fault),
+    /// The kernel is lost, and its state cannot be rebuilt.
     KernelDied(Fault),
-    /// The kernel is gone, and may be rebuilt for one more try.
+    /// The kernel is lost, and is rebuilt to run the cell again.
     Retry(Fault),
     Failed(Fault),
 }
 
-impl Judgement {
-    /// Returns the outcome and the detail of the attempt in its record.
+impl RunResult {
+    /// Returns the outcome and the detail for the record of the attempt.
     fn recorded(&self) -> (&'static str, Option<String>) {
         match self {
             Self::Ended(ran) => (ran.outcome.exit.name(), ran.outcome.unmet_need.as_ref().map(Need::to_string)),
             Self::MoveOn(need) | Self::OutOfTime(need) => ("unsupported", Some(need.to_string())),
-            Self::NotBegun(fault) | Self::KernelDied(fault) | Self::Retry(fault) | Self::Failed(fault) => {
+            Self::NotStarted(fault) | Self::KernelDied(fault) | Self::Retry(fault) | Self::Failed(fault) => {
                 (fault.name(), Some(fault.detail()))
             }
         }
     }
 }
 
-/// Judges a run. `may_retry`: its kernel may be rebuilt for one more try.
-fn judge(ran: Result<CellOutcome, Fault>, terms: &Terms, may_retry: bool) -> Judgement {
-    let Limits { wall, memory, escalation, .. } = terms.limits;
+/// Classifies the result of a run.
+fn classify(ran: Result<CellOutcome, Fault>, conditions: &RunConditions, retry: Retry) -> RunResult {
+    let Limits { wall, memory, escalation, .. } = conditions.limits;
     match ran {
         Ok(ran) if ran.outcome.exit == Exit::OutOfMemory && escalation == Escalation::OnNeed => {
-            Judgement::MoveOn(Need::Memory(memory))
+            RunResult::MoveOn(Need::Memory(memory))
         }
         // The cell was interrupted at its budget, and another tier gives it more time.
-        Ok(ran) if ran.outcome.exit == Exit::TimedOut && wall < terms.timeout => Judgement::MoveOn(Need::Time(wall)),
-        Ok(ran) => Judgement::Ended(ran),
-        Err(fault @ Fault::Refused { .. }) => Judgement::NotBegun(fault),
-        Err(fault) if terms.bound => Judgement::KernelDied(fault),
-        Err(Fault::Unsupported(need @ Need::Time(_))) if wall >= terms.timeout => Judgement::OutOfTime(need),
-        Err(Fault::Unsupported(need)) => Judgement::MoveOn(need),
-        Err(fault @ Fault::Lost { .. }) if may_retry => Judgement::Retry(fault),
-        Err(fault) => Judgement::Failed(fault),
+        Ok(ran) if ran.outcome.exit == Exit::TimedOut && wall < conditions.timeout => {
+            RunResult::MoveOn(Need::Time(wall))
+        }
+        Ok(ran) => RunResult::Ended(ran),
+        Err(fault @ Fault::Refused { .. }) => RunResult::NotStarted(fault),
+        Err(fault) if conditions.bound => RunResult::KernelDied(fault),
+        Err(Fault::Unsupported(need @ Need::Time(_))) if wall >= conditions.timeout => RunResult::OutOfTime(need),
+        Err(Fault::Unsupported(need)) => RunResult::MoveOn(need),
+        Err(fault @ Fault::Lost { .. }) if retry == Retry::Once => RunResult::Retry(fault),
+        Err(fault) => RunResult::Failed(fault),
     }
 }
 
@@ -263,26 +282,26 @@ fn recorded(unavailable: &KernelUnavailable) -> (&'static str, String) {
     }
 }
 
-/// Returns the end of a kernel that cannot be rebuilt, which is reported as the end of a notebook's kernel is.
+/// Returns the outcome of a cell whose kernel died and cannot be rebuilt.
 fn died(why: &str, wall: Duration) -> LocalOutcome {
     LocalOutcome::Ran { outcome: ended(Exit::Killed, wall), restarted: true, note: Some(kernel_gone_note(why)) }
 }
 
-/// Applies what a cell did to files, here or on the machine that its session has moved to meanwhile. Returns why they are
-/// not kept, where they are not.
-async fn keep_files(session: &Session, changes: Vec<Change>, writer: Writer) -> Result<Option<String>, Error> {
+/// Applies a cell's changes to files, locally or on the machine that the session has moved to meanwhile. Returns the reason if
+/// they are not kept.
+async fn apply_files(session: &Session, changes: Vec<Change>, writer: Writer) -> Result<Option<String>, Error> {
     if changes.is_empty() {
         return Ok(None);
     }
     let not_kept = |refused: FileError| format!("the files that this cell wrote are not kept: {refused}");
-    // Contents are shared with the copy.
+    // The clone shares the contents.
     match session.files().apply(changes.clone(), writer) {
         Ok(()) => return Ok(None),
-        // The session moves, or has moved, for another context's sake while this cell ran.
+        // The session moves, or has moved, for another context while this cell ran.
         Err(FileError::Moved) => {}
         Err(refused) => return Ok(Some(not_kept(refused))),
     }
-    match session.machine_slot().settled().await {
+    match session.machine_slot().after_move().await {
         Some(machine) => {
             let applied = machine.apply(&changes).await;
             applied.map_err(|fault| Error::from_fault(machine.tier(), &fault))?;
@@ -292,8 +311,8 @@ async fn keep_files(session: &Session, changes: Vec<Change>, writer: Writer) -> 
     }
 }
 
-/// Ends a cell whose files are not kept with the exception that Python has for that. A cell that ended with another one
-/// keeps it, and the reason is returned as its note.
+/// Ends a cell whose files are not kept with Python's exception for a full disk. A cell that did not finish keeps its outcome,
+/// and the reason is returned as its note.
 fn report_no_space(outcome: &mut Outcome, relay: &mut Relay, why: String) -> Option<String> {
     if !matches!(outcome.exit, Exit::Finished(_)) {
         return Some(why);
@@ -313,11 +332,11 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_secs(60);
 
-    fn terms(rebuild: Rebuild, bound: bool, budget: Option<u64>) -> Terms {
+    fn conditions(rebuild: Rebuild, bound: bool, budget: Option<u64>) -> RunConditions {
         let escalation = if budget.is_some() { Escalation::OnNeed } else { Escalation::Never };
         let wall = budget.map_or(TIMEOUT, Duration::from_secs);
         let limits = Limits { wall, memory: 1 << 20, output: 0, escalation };
-        Terms { limits, hold_back: Duration::ZERO, timeout: TIMEOUT, rebuild, bound }
+        RunConditions { limits, hold_back: Duration::ZERO, timeout: TIMEOUT, rebuild, bound }
     }
 
     fn ran(exit: Exit) -> Result<CellOutcome, Fault> {
@@ -337,20 +356,20 @@ mod tests {
         })
     }
 
-    fn name(judgement: &Judgement) -> &'static str {
-        match judgement {
-            Judgement::Ended(_) => "ended",
-            Judgement::MoveOn(_) => "move on",
-            Judgement::OutOfTime(_) => "out of time",
-            Judgement::NotBegun(_) => "not begun",
-            Judgement::KernelDied(_) => "kernel died",
-            Judgement::Retry(_) => "retry",
-            Judgement::Failed(_) => "failed",
+    fn name(result: &RunResult) -> &'static str {
+        match result {
+            RunResult::Ended(_) => "ended",
+            RunResult::MoveOn(_) => "move on",
+            RunResult::OutOfTime(_) => "out of time",
+            RunResult::NotStarted(_) => "not started",
+            RunResult::KernelDied(_) => "kernel died",
+            RunResult::Retry(_) => "retry",
+            RunResult::Failed(_) => "failed",
         }
     }
 
     #[test]
-    fn a_run_is_judged_by_its_end_by_whether_another_tier_follows_and_by_whether_its_names_can_be_rebuilt() {
+    fn a_run_is_classified_by_its_end_by_whether_another_tier_follows_and_by_whether_its_state_can_be_rebuilt() {
         let run = |name| match name {
             "finished" => ran(Exit::Finished(0)),
             "timed out" => ran(Exit::TimedOut),
@@ -358,22 +377,22 @@ mod tests {
             name => fault(name),
         };
         let runs = ["finished", "timed out", "out of memory", "module", "time", "refused", "lost", "unavailable"];
-        let free = terms(Rebuild::ByReplay, false, Some(10));
-        let last = terms(Rebuild::ByReplay, false, None);
-        let bound = terms(Rebuild::Never, true, None);
-        let judged = runs.map(|ran| {
-            let of = |terms: &Terms, may_retry| name(&judge(run(ran), terms, may_retry));
-            (ran, of(&free, true), of(&last, false), of(&bound, true))
+        let with_budget = conditions(Rebuild::ByReplay, false, Some(10));
+        let last = conditions(Rebuild::ByReplay, false, None);
+        let bound = conditions(Rebuild::Never, true, None);
+        let classified = runs.map(|ran| {
+            let class = |conditions: &RunConditions, retry| name(&classify(run(ran), conditions, retry));
+            (ran, class(&with_budget, Retry::Once), class(&last, Retry::Never), class(&bound, Retry::Once))
         });
         assert_eq!(
-            judged,
+            classified,
             [
                 ("finished", "ended", "ended", "ended"),
                 ("timed out", "move on", "ended", "ended"),
                 ("out of memory", "move on", "ended", "ended"),
                 ("module", "move on", "move on", "kernel died"),
                 ("time", "move on", "out of time", "kernel died"),
-                ("refused", "not begun", "not begun", "not begun"),
+                ("refused", "not started", "not started", "not started"),
                 ("lost", "retry", "failed", "kernel died"),
                 ("unavailable", "failed", "failed", "kernel died"),
             ]

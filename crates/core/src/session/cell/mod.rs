@@ -1,6 +1,6 @@
-//! A cell's way through its session: quota, its turn, the decision, the plan, its steps, the record.
+//! The execution of a cell: quota, the context's lock, decision, plan, steps, record.
 //!
-//! [`plan`](plan::plan) decides which steps the cell takes; [`CellRun`] takes them.
+//! [`plan`](plan::plan) decides the steps; [`CellRun`] takes them.
 
 mod kernel;
 mod local;
@@ -26,23 +26,22 @@ use crate::request::{CacheMode, Invalid, Request, RequestKind};
 use crate::tier::{DEADLINE_GRACE, Relay};
 use steps::{CellEnd, CellRun};
 
-/// A cell that has been admitted.
+/// A cell that the quota has admitted.
 struct Admitted<'a> {
     cell: ExecuteCell,
     request: &'a Request,
     events: &'a mpsc::Sender<CellEvent>,
     /// Changes when its context is restarted or closed.
     interrupts: watch::Receiver<()>,
-    /// The end of its time.
     deadline: Instant,
 }
 
 impl Session {
-    /// Runs a cell when its turn comes: cells of one context run one after the other. `events` gets `Started`, then its
-    /// output. Dropping the future ends the cell.
+    /// Runs a cell after the earlier cells of its context. `events` gets `Started`, then the output. Dropping the future ends
+    /// the cell.
     ///
     /// # Errors
-    /// Before `Started`: nothing ran. After it: the cell did not run to an end.
+    /// Before `Started`: nothing ran. After it: the cell did not reach its end.
     pub async fn execute(
         &self,
         cell: ExecuteCell,
@@ -53,7 +52,7 @@ impl Session {
         let answer = tokio::select! {
             biased;
             answer = run_and_record(self, cell, events) => answer,
-            () = self.stopped() => Err(self.gone().into()),
+            () = self.stopped() => Err(self.not_running().into()),
         };
         self.touch();
         answer
@@ -70,44 +69,44 @@ async fn run_and_record(
     let context = session.context(cell.context.as_deref())?;
     let request = request(session, &cell)?;
     let deadline = Instant::now() + request.timeout;
-    let mut entry = router.open(&request);
+    let mut record = router.open(&request);
     let admitted = Admitted { cell, request: &request, events, interrupts: context.interrupts(), deadline };
     let turn = async {
         let mut state = context.lock().await;
         context.touch();
-        run_in_turn(session, &context, &mut state, admitted, &mut entry).await
+        run_locked(session, &context, &mut state, admitted, &mut record).await
     };
-    // A cell that runs keeps its time itself. This bounds what comes before: its turn, a slot, its kernel, a machine, the
-    // transfer of its state.
+    // The kernel limits the time of a running cell. This limits everything before it: waiting for the context, a slot, a
+    // kernel, a machine, the transfer of the state.
     let answer = timeout_at(deadline + DEADLINE_GRACE, turn).await.unwrap_or_else(|_| Err(timed_out(&request)));
     context.touch();
     match answer {
         Ok(answer) => {
             let pure = answer.outcome.observed.is_some_and(Effects::is_empty);
-            entry.answered(&answer.tier, &answer.outcome, CacheStatus::Bypass, pure);
+            record.answered(&answer.tier, &answer.outcome, CacheStatus::Bypass, pure);
             Ok(answer)
         }
-        Err(error) => Err(entry.refused(error)),
+        Err(error) => Err(record.refused(error)),
     }
 }
 
-/// Decides where a cell runs, and runs it. The context's state is the cell's until it has ended.
-async fn run_in_turn(
+/// Decides where a cell runs, and runs it. `state` is the locked state of its context.
+async fn run_locked(
     session: &Session,
     context: &Context,
     state: &mut ContextState,
     admitted: Admitted<'_>,
-    entry: &mut OpenRecord<'_>,
+    record: &mut OpenRecord<'_>,
 ) -> Result<CellAnswer, Error> {
     let Admitted { cell: ExecuteCell { source, env, stdin, .. }, request, events, interrupts, deadline } = admitted;
     let decision = session.services().router.explain(request).decision?;
-    entry.decided(&decision);
+    record.decided(&decision);
     let number = state.start_cell();
-    // A client that has left drops this future.
+    // Nobody receives it if the client has left; then this future is dropped soon.
     let _ = events.send(CellEvent::Started { number }).await;
     let cell = Cell { source, number, env, stdin, ..Cell::default() };
 
-    let id = entry.id().to_owned();
+    let id = record.id().to_owned();
     let (output, mut outputs) = Events::channel();
     let mut relay = Relay::new(Some(output));
     let is_remote = AtomicBool::new(false);
@@ -120,7 +119,7 @@ async fn run_in_turn(
             cell,
             deadline,
             relay: &mut relay,
-            attempts: &mut entry.attempts,
+            attempts: &mut record.attempts,
             is_remote: &is_remote,
             interrupts,
         };
@@ -152,7 +151,7 @@ fn answer(
 ) -> CellAnswer {
     let CellEnd { outcome, tier, moved, restarted, note } = end;
     let tiers = session.services().tiers();
-    // A machine has all that there is: nothing would have helped the cell.
+    // No other tier has more than a machine, so there is nothing to recommend.
     let is_machine = tiers.get(&tier).is_some_and(|tier| tier.offer().machine);
     let unmet_need = outcome.unmet_need.as_ref().filter(|_| !is_machine);
     let note = note.or_else(|| unmet_need.map(|need| tiers.note(need, request.memory, &tier)));
@@ -161,10 +160,11 @@ fn answer(
 
 fn timed_out(request: &Request) -> Error {
     let timeout = rounded(request.timeout);
-    Error::TimedOut { reason: format!("after {timeout}: the cell had not ended, with all that it had to wait for") }
+    Error::TimedOut { reason: format!("after {timeout}: the cell had not ended, including all waits before it") }
 }
 
-/// Returns a cell as a request, which quota, analysis, rules and records look at. The session's files are in it by name.
+/// Returns the request of a cell, for quota, analysis, rules and records. It has the names of the session's files, without
+/// contents.
 fn request(session: &Session, cell: &ExecuteCell) -> Result<Request, Error> {
     let services = session.services();
     let mut program = Program::python(notebook_magics::without_display_magics(&cell.source));

@@ -1,7 +1,7 @@
-//! Notebook magics that change how IPython shows pictures or loads modules, and nothing else. Kernels ignore them, so they
-//! are no reason to lease a machine. `magics.py` of the kernels has the same list.
+//! Notebook magics that only change how IPython displays pictures or loads modules. Kernels ignore them, so they do not require
+//! a machine. `magics.py` of the kernels has the same list.
 
-/// Returns a cell with such magics replaced by `pass`, for analysis.
+/// Returns a cell with these magics replaced by `pass`, for analysis.
 pub(super) fn without_display_magics(source: &str) -> String {
     let line = |line: &str| {
         let indentation = line.len() - line.trim_start().len();

@@ -1,6 +1,6 @@
-//! The plan for a cell: which steps it takes, decided before any of them is taken.
+//! The plan of a cell: its steps, decided before the first one is taken.
 //!
-//! Everything here is a pure function of the route, what its tiers offer, and where the context is.
+//! Everything here is a pure function of the route, the offers of its tiers, and the placement of the context.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(super) struct OfferedLeg {
 pub(super) enum SessionOffer {
     /// Kernels in local sandboxes.
     Kernels,
-    /// A machine of its own.
+    /// Machines.
     Machine,
     /// Neither.
     Nothing,
@@ -31,7 +31,7 @@ pub(super) enum SessionOffer {
 /// Whether the session may use a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MachineAccess {
-    /// It has moved to one.
+    /// It has a machine.
     Leased,
     /// It may lease one.
     Allowed,
@@ -39,27 +39,27 @@ pub(super) enum MachineAccess {
     Forbidden,
 }
 
-/// What is true of the context and its session before the cell.
+/// The state of the context and its session before the cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Situation {
     pub(super) placement: ContextPlacement,
     pub(super) machine: MachineAccess,
-    /// The context's kernel, where it was given up since the last cell.
+    /// Set if the context's kernel was given up since the last cell.
     pub(super) given_up: Option<GivenUp>,
-    /// An earlier cell was refused what only a machine has, in a kernel that it could not leave.
+    /// Whether an earlier cell lacked something that only a machine has, in a kernel that it could not leave.
     pub(super) needs_machine: bool,
 }
 
 /// One step of a cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Report that the context's kernel was given up. The cell does not run: it may count on names that are gone.
+    /// Report that the context's kernel was given up. The cell does not run, because it may use names that are lost.
     ReportGivenUp(GivenUp),
-    /// Move the session to a machine; stay local where none is available now.
+    /// Move the session to a machine; stay local if none is available now.
     TryPromote(Vec<TierName>),
     /// Run the cell in a local kernel.
     RunLocal(LocalLeg),
-    /// Move the context to the session's machine, which is leased from one of these tiers where the session has none.
+    /// Move the context to the session's machine, after leasing one from these tiers if the session has none.
     Promote(Vec<TierName>),
     /// Run the cell in its kernel on the machine.
     RunRemote,
@@ -69,11 +69,11 @@ pub(super) enum Step {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LocalLeg {
     pub(super) tier: TierName,
-    /// How long the cell may run before it moves on; `None`: it ends here, whatever it needs.
+    /// How long the cell may run before it moves to the next tier; `None`: it does not move to another one.
     pub(super) budget: Option<Duration>,
 }
 
-/// The steps of a cell. Each is taken where the one before it did not end the cell.
+/// The steps of a cell. Each step is taken unless an earlier one ended the cell.
 pub(super) type Steps = VecDeque<Step>;
 
 /// Returns the steps of a cell.
@@ -95,7 +95,7 @@ pub(super) fn plan(route: &[OfferedLeg], situation: &Situation) -> Steps {
     }
     let has_local = !local.is_empty();
     steps.extend(local.into_iter().map(Step::RunLocal));
-    // Where there is neither, the promotion says why.
+    // With neither a local tier nor a machine, the promotion returns the error.
     if !machines.is_empty() || !has_local {
         steps.extend([Step::Promote(machines), Step::RunRemote]);
     }
@@ -108,8 +108,8 @@ fn machines(route: &[OfferedLeg], access: MachineAccess) -> Vec<TierName> {
     machines.map(|leg| leg.tier.clone()).collect()
 }
 
-/// Returns the local tiers that the cell may run in: those before the first machine of the route. A context whose names
-/// cannot be rebuilt stays where it is for every cell that could run locally at all.
+/// Returns the local tiers that the cell may run in: those before the first machine of the route. A context whose state cannot
+/// be rebuilt stays in its tier for every cell that may run in any local tier.
 fn local_legs(route: &[OfferedLeg], situation: &Situation, has_machines: bool) -> Vec<LocalLeg> {
     let is_machine =
         |leg: &&OfferedLeg| situation.machine != MachineAccess::Forbidden && leg.offer == SessionOffer::Machine;
@@ -129,24 +129,24 @@ fn local_legs(route: &[OfferedLeg], situation: &Situation, has_machines: bool) -
     legs
 }
 
-/// Returns the steps that are left after the cell ended in the tier of `leg` for want of something, where `has` says which
-/// other tiers may have it. Where none does, the cell runs in the same tier again, to its own exception.
-pub(super) fn steps_after_need(mut left: Steps, leg: &LocalLeg, has: impl Fn(&TierName) -> bool) -> Steps {
+/// Returns the remaining steps after the cell lacked something in the tier of `leg`. `provides` returns whether another tier
+/// may provide it. If none does, the cell runs in the same tier again, to its own exception.
+pub(super) fn steps_after_need(mut left: Steps, leg: &LocalLeg, provides: impl Fn(&TierName) -> bool) -> Steps {
     while let Some(step) = left.front() {
         match step {
-            Step::RunLocal(next) if !has(&next.tier) => drop(left.pop_front()),
+            Step::RunLocal(next) if !provides(&next.tier) => drop(left.pop_front()),
             _ => return left,
         }
     }
     [Step::RunLocal(LocalLeg { tier: leg.tier.clone(), budget: None })].into()
 }
 
-/// Returns the steps that are left after the session has moved to a machine for this cell.
+/// Returns the remaining steps after the session has moved to a machine for this cell.
 pub(super) fn steps_after_promotion() -> Steps {
     [Step::RunRemote].into()
 }
 
-/// Returns the tier of the machine that a later step would move to.
+/// Returns the preferred tier of the machine that a later step moves to.
 pub(super) fn next_machine(left: &Steps) -> Option<&TierName> {
     left.iter().find_map(|step| match step {
         Step::Promote(tiers) => tiers.first(),
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_plan_of_each_placement_for_each_route_and_each_access_to_machines() {
+    fn plans_for_each_route_placement_and_machine_access() {
         use MachineAccess::{Allowed, Forbidden, Leased};
         let routes = ["wasm:10 native e2b dedicated", "native e2b wasm", "e2b wasm", "wasm:10 native", "other"];
         let mut table = String::new();
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_that_was_given_up_is_reported_wherever_the_context_is() {
+    fn a_kernel_that_was_given_up_is_reported_for_every_placement() {
         for placed in ["unplaced", "wasm", "native", "remote"] {
             let given_up = Some(GivenUp { tier: "native".into(), why: "idle".to_owned() });
             let situation = Situation { given_up, needs_machine: true, ..situation(placed, MachineAccess::Allowed) };
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_an_earlier_cell_needed_is_tried_first_and_only_where_there_may_be_one() {
+    fn a_machine_that_an_earlier_cell_needed_is_tried_first_if_the_session_may_have_one() {
         let needing = |machine| Situation { needs_machine: true, ..situation("native", machine) };
         let steps = |legs, machine| written(&plan(&route(legs), &needing(machine)));
         assert_eq!(steps("wasm native e2b", MachineAccess::Allowed), "try(e2b) native! promote(e2b) remote");
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_need_the_cell_skips_the_tiers_that_lack_it_and_without_another_tier_it_runs_again_to_its_end() {
+    fn after_a_need_the_cell_skips_tiers_that_do_not_provide_it_and_without_another_tier_it_runs_again() {
         let ran = LocalLeg { tier: "wasm".into(), budget: Some(Duration::MAX) };
         let after = |legs: &str, having: &str| {
             let mut left = plan(&route(legs), &situation("unplaced", MachineAccess::Allowed));
@@ -315,9 +315,9 @@ mod tests {
             written(&steps_after_need(left, &ran, |tier| tier.as_str() == having))
         };
         assert_eq!(after("wasm native e2b", "native"), "native promote(e2b) remote");
-        assert_eq!(after("wasm native e2b", "nobody"), "promote(e2b) remote");
+        assert_eq!(after("wasm native e2b", "none"), "promote(e2b) remote");
         assert_eq!(after("wasm native", "native"), "native!");
-        assert_eq!(after("wasm native", "nobody"), "wasm!");
-        assert_eq!(after("wasm", "nobody"), "wasm!");
+        assert_eq!(after("wasm native", "none"), "wasm!");
+        assert_eq!(after("wasm", "none"), "wasm!");
     }
 }

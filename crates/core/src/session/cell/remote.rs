@@ -1,4 +1,4 @@
-//! A cell in its kernel on the session's machine.
+//! The run of a cell in a kernel on the session's machine.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::tier::{Tier, requested_delay};
 pub(super) struct RemoteEnd {
     pub(super) outcome: Outcome,
     pub(super) tier: TierName,
-    /// The kernel ended with it.
+    /// Whether the kernel ended with the cell.
     pub(super) restarted: bool,
 }
 
@@ -29,7 +29,7 @@ impl CellRun<'_> {
     /// The machine failed, or it is not known whether the cell has run.
     pub(super) async fn run_remote(&mut self) -> Result<RemoteEnd, Error> {
         let session = self.session;
-        let machine = session.machine_slot().settled().await.ok_or_else(|| session.gone())?;
+        let machine = session.machine_slot().after_move().await.ok_or_else(|| session.not_running())?;
         let tier = session.services().tier(machine.tier())?;
         let limits = Limits {
             wall: self.time_left().min(tier.offer().max_wall),
@@ -37,7 +37,7 @@ impl CellRun<'_> {
             output: session.services().config.output,
             escalation: Escalation::Never,
         };
-        // The files are on the machine.
+        // The files are on the machine already.
         let cell = Cell { changes: Vec::new(), ..std::mem::take(&mut self.cell) };
         let mut repeat = 0;
         loop {
@@ -63,7 +63,7 @@ impl CellRun<'_> {
         cell: &Cell,
         limits: &Limits,
     ) -> Result<Result<RemoteEnd, Fault>, Error> {
-        let Some(kernel) = self.state.remote_kernel() else { return Err(self.session.gone()) };
+        let Some(kernel) = self.state.remote_kernel() else { return Err(self.session.not_running()) };
         let mut attempt = AttemptRecorder::new(tier.name(), self.attempts);
         attempt.start();
         match run_relayed(kernel.as_mut(), cell, limits, Duration::ZERO, self.relay).await {
@@ -87,7 +87,7 @@ impl CellRun<'_> {
     }
 }
 
-/// Returns the refusal for a fault of the machine. A session whose machine does not answer any more ends.
+/// Returns the error for a fault of the machine. If the machine is lost and does not answer, the session is ended.
 async fn machine_failed(session: &Session, tier: &Tier, machine: &LeasedMachine, fault: &Fault) -> Error {
     let Fault::Lost { reason } = fault else { return Error::from_fault(tier.name(), fault) };
     if machine.ensure_lifetime(Duration::ZERO).await.is_err() {
@@ -97,8 +97,8 @@ async fn machine_failed(session: &Session, tier: &Tier, machine: &LeasedMachine,
     Error::Lost { reason: format!("{}: {reason}", tier.name()) }
 }
 
-/// Returns how long to wait before the cell is run again; `None` where it may have run already: a machine has a world around
-/// it, so what may have run is not run again.
+/// Returns how long to wait before the cell is run again; `None` if it is not. A cell that may have run is not run again,
+/// because on a machine it may have effects outside.
 fn pause_before_retry(tier: &Tier, fault: &Fault, repeat: u32) -> Option<Duration> {
     let again = fault.remedy(true) == Remedy::RetryHere;
     again.then(|| tier.pause(repeat, requested_delay(fault))).flatten()

@@ -1,4 +1,4 @@
-//! The walk along a cell's plan.
+//! The walk: takes the steps of a cell's plan.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -23,18 +23,17 @@ use crate::request::Request;
 use crate::route::{Leg, Route, TierName};
 use crate::tier::{Attempt, Relay};
 
-/// One cell, with all that its steps need.
+/// A cell and everything that its steps need.
 pub(super) struct CellRun<'a> {
     pub(super) session: &'a Session,
     pub(super) context: &'a Context,
     pub(super) state: &'a mut ContextState,
     pub(super) request: &'a Request,
     pub(super) cell: Cell,
-    /// The end of its time.
     pub(super) deadline: Instant,
     pub(super) relay: &'a mut Relay,
     pub(super) attempts: &'a mut Vec<Attempt>,
-    /// Set when its output begins to come from a machine.
+    /// Set before the cell runs on a machine, whose output is marked as remote.
     pub(super) is_remote: &'a AtomicBool,
     /// Changes when its context is restarted or closed.
     pub(super) interrupts: watch::Receiver<()>,
@@ -50,7 +49,7 @@ pub(super) struct CellEnd {
 }
 
 impl CellEnd {
-    /// The cell was ended with its kernel.
+    /// Returns the end of a cell that was killed with its kernel.
     fn killed(tier: TierName, wall: Duration, note: Option<String>) -> Self {
         Self { outcome: ended(Exit::Killed, wall), tier, moved: None, restarted: true, note }
     }
@@ -67,27 +66,27 @@ pub(super) fn kernel_gone_note(why: &str) -> String {
     format!("its kernel is gone: {why}")
 }
 
-/// What the steps so far have come to.
+/// The state between steps.
 struct Progress {
-    /// Why the cell goes on to the next step, which is also why its context moves.
+    /// Why the next step is taken; also the reason for a move of the context.
     reason: String,
-    /// Set once its context has moved.
+    /// The reason of the move, once the context has moved.
     moved: Option<String>,
-    /// The local tier that the context is in, or begins in.
+    /// The local tier of the context, or the first one of the plan.
     first_tier: Option<TierName>,
-    began: Instant,
+    started: Instant,
 }
 
 impl CellRun<'_> {
     /// Plans the cell and takes its steps until one ends it.
     ///
     /// # Errors
-    /// The cell did not run to an end.
+    /// The cell did not reach its end.
     pub(super) async fn run(&mut self, decision: &Decision) -> Result<CellEnd, Error> {
         let mut steps = plan(&self.offered(&decision.route), &self.situation());
         let first_tier = self.state.local_tier().or_else(|| first_local(&steps)).cloned();
         let reason = decision.reason.clone();
-        let mut progress = Progress { reason, moved: None, first_tier, began: Instant::now() };
+        let mut progress = Progress { reason, moved: None, first_tier, started: Instant::now() };
         while let Some(step) = steps.pop_front() {
             match step {
                 Step::ReportGivenUp(given_up) => return Ok(self.report_given_up(given_up)),
@@ -104,7 +103,7 @@ impl CellRun<'_> {
                 Step::RunRemote => return self.run_remote_step(progress).await,
             }
         }
-        // A plan ends with a step that ends the cell.
+        // Not reached: the last step of a plan ends the cell.
         Err(Error::NoTier { reason: progress.reason })
     }
 
@@ -142,7 +141,7 @@ impl CellRun<'_> {
         CellEnd::killed(tier, Duration::ZERO, Some(note))
     }
 
-    /// Returns whether the session has moved for what an earlier cell needed.
+    /// Moves the session to a machine because an earlier cell needed one. Returns false if none is available now.
     async fn try_promote(&mut self, tiers: &[TierName], progress: &mut Progress) -> Result<bool, Error> {
         let Some(need) = self.state.pending_need().cloned() else { return Ok(false) };
         self.state.set_pending_need(None);
@@ -152,7 +151,7 @@ impl CellRun<'_> {
                 progress.moved = Some(reason);
                 Ok(true)
             }
-            // The cell may do without.
+            // The cell may not need a machine.
             Err(Error::Unavailable { .. } | Error::Overloaded { .. }) => {
                 self.state.set_pending_need(Some(need));
                 Ok(false)
@@ -178,21 +177,21 @@ impl CellRun<'_> {
             biased;
             Ok(()) = interrupts.changed() => {
                 self.state.record_kernel_lost();
-                return Ok(Next::End(CellEnd::killed(leg.tier.clone(), progress.began.elapsed(), None)));
+                return Ok(Next::End(CellEnd::killed(leg.tier.clone(), progress.started.elapsed(), None)));
             }
             ran = self.run_local(leg) => ran?,
         };
         match ran {
             LocalOutcome::Ran { outcome, restarted, note } => {
-                let note = self.remember_need(leg, &outcome, &left).or(note);
+                let note = self.record_need(leg, &outcome, &left).or(note);
                 let moved = (progress.first_tier.as_ref() != Some(&leg.tier)).then(|| progress.reason.clone());
                 Ok(Next::End(CellEnd { outcome, tier: leg.tier.clone(), moved, restarted, note }))
             }
-            LocalOutcome::Lacks(need) => {
+            LocalOutcome::Unsupported(need) => {
                 progress.reason = format!("it needs {need}");
                 let (tiers, memory) = (self.session.services().tiers(), self.request.memory);
-                let has = |tier: &TierName| tiers.get(tier).is_some_and(|tier| tier.may_provide(&need, memory));
-                Ok(Next::Steps(steps_after_need(left, leg, has)))
+                let provides = |tier: &TierName| tiers.get(tier).is_some_and(|tier| tier.may_provide(&need, memory));
+                Ok(Next::Steps(steps_after_need(left, leg, provides)))
             }
             LocalOutcome::Refused(error) if left.is_empty() => Err(error),
             LocalOutcome::Refused(error) => {
@@ -202,9 +201,9 @@ impl CellRun<'_> {
         }
     }
 
-    /// Remembers what a cell was refused in a kernel that it could not leave, so that the next cell begins on a machine.
-    /// Returns the note that says so; `None` where there is no such need, or no machine to move to.
-    fn remember_need(&mut self, leg: &LocalLeg, outcome: &Outcome, left: &Steps) -> Option<String> {
+    /// Records what a cell lacked in a kernel that it could not leave, so that the next cell runs on a machine. Returns a note
+    /// about it; `None` if it lacked nothing, or there is no machine to move to.
+    fn record_need(&mut self, leg: &LocalLeg, outcome: &Outcome, left: &Steps) -> Option<String> {
         let machine = next_machine(left)?;
         let need = outcome.unmet_need.as_ref().filter(|_| outcome.exit == Exit::Raised)?;
         let tier = self.session.services().tiers().get(&leg.tier)?;
@@ -212,7 +211,7 @@ impl CellRun<'_> {
             return None;
         }
         self.state.set_pending_need(Some(need.clone()));
-        Some(format!("it needs {need}; what it did until then is done, and the next cell runs in {machine}"))
+        Some(format!("it needs {need}; its effects so far remain, and the next cell runs in {machine}"))
     }
 
     async fn run_remote_step(&mut self, progress: Progress) -> Result<CellEnd, Error> {
@@ -221,8 +220,8 @@ impl CellRun<'_> {
         let RemoteEnd { outcome, tier, restarted } = tokio::select! {
             biased;
             Ok(()) = interrupts.changed() => {
-                let tier = self.session.tier().ok_or_else(|| self.session.gone())?;
-                return Ok(CellEnd::killed(tier.clone(), progress.began.elapsed(), None));
+                let tier = self.session.tier().ok_or_else(|| self.session.not_running())?;
+                return Ok(CellEnd::killed(tier.clone(), progress.started.elapsed(), None));
             }
             ran = self.run_remote() => ran?,
         };

@@ -3,14 +3,14 @@
 use super::FileError;
 
 pub(super) use switchtower_contract::python::HOME;
-/// The folders that are a session's own.
+/// The scratch folders.
 pub(super) use switchtower_contract::python::OWN_FOLDERS as ROOTS;
 
-/// Bytes of the longest path, and of the longest name in it, as Linux has them.
+/// Longest path, and longest name in a path, in bytes: the limits of Linux.
 const MAX_PATH_BYTES: usize = 4095;
 const MAX_NAME_BYTES: usize = 255;
 
-/// Returns the absolute form of a path. Relative paths, and `~`, begin in the home folder.
+/// Returns the absolute form of a path. Relative paths and `~` start in the home folder.
 pub(super) fn absolute(path: &str) -> Result<String, FileError> {
     let invalid = |why: &str| Err(FileError::Invalid(format!("path {path:?} {why}")));
     if path.contains('\0') {
@@ -34,7 +34,7 @@ pub(super) fn absolute(path: &str) -> Result<String, FileError> {
     if absolute.len() > MAX_PATH_BYTES { invalid("is too long") } else { Ok(absolute) }
 }
 
-/// Returns whether a path is one of the session's folders, or below one.
+/// Returns whether a path is one of the scratch folders, or below one.
 pub(super) fn is_scratch(absolute: &str) -> bool {
     ROOTS.iter().any(|root| absolute.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
@@ -47,7 +47,7 @@ fn parent(path: &str) -> Option<&str> {
     path.rsplit_once('/').map(|(parent, _)| parent).filter(|parent| is_scratch(parent))
 }
 
-/// Returns the folders above a path, the nearest first, up to one of the session's own.
+/// Returns the folders above a path, the nearest first, up to a scratch folder.
 pub(super) fn above(absolute: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(absolute), |path| parent(path)).skip(1)
 }
@@ -59,8 +59,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_relative_path_begins_in_the_home_folder_and_no_path_leaves_the_root() {
-        for (path, is) in [
+    fn a_relative_path_starts_in_the_home_folder_and_no_path_leaves_the_root() {
+        for (path, expected) in [
             ("", HOME),
             ("~", HOME),
             ("a//b/", "/home/user/a/b"),
@@ -69,7 +69,7 @@ mod tests {
             ("../../../..", "/"),
             ("/tmp/../etc/./hosts", "/etc/hosts"),
         ] {
-            assert_eq!(absolute(path).unwrap(), is, "{path}");
+            assert_eq!(absolute(path).unwrap(), expected, "{path}");
         }
         assert!(
             absolute("a\0b").is_err() && absolute(&"a".repeat(256)).is_err() && absolute(&"a/".repeat(3000)).is_err()

@@ -5,8 +5,8 @@ use super::*;
 use crate::memory::{self, MemoryAccount};
 use crate::request::Caller;
 
-fn files(most: u64) -> Files {
-    Files::new(WallClock::starting_at(SystemTime::UNIX_EPOCH), most, MemoryAccount::default().open(&Caller::default()))
+fn files(max: u64) -> Files {
+    Files::new(WallClock::starting_at(SystemTime::UNIX_EPOCH), max, MemoryAccount::default().open(&Caller::default()))
 }
 
 fn change(path: &str, content: Content) -> Change {
@@ -18,7 +18,7 @@ fn file(text: &str) -> Content {
 }
 
 #[tokio::test]
-async fn a_file_brings_its_folders_and_a_folder_takes_its_files_along() {
+async fn writing_a_file_creates_its_folders_and_renaming_a_folder_moves_its_files() {
     let files = files(100);
     files.write("a/b/c", "one".into()).unwrap();
     files.write("/tmp/x", "two".into()).unwrap();
@@ -40,45 +40,45 @@ async fn a_file_brings_its_folders_and_a_folder_takes_its_files_along() {
 }
 
 #[tokio::test]
-async fn what_does_not_fit_changes_nothing() {
+async fn a_write_beyond_the_limit_changes_nothing() {
     let files = files(4);
     files.write("a", "1234".into()).unwrap();
-    let (before, mark) = files.snapshot();
+    let (before, revision) = files.snapshot();
     assert_eq!(files.write("b/c", "5".into()), Err(FileError::Full { max: 4 }));
     let changes = vec![change("/tmp/x", Content::Folder), change("/tmp/x/y", file("12345"))];
     assert_eq!(files.apply(changes, Writer::Kernel(1)), Err(FileError::Full { max: 4 }));
-    assert_eq!(files.snapshot(), (before, mark));
+    assert_eq!(files.snapshot(), (before, revision));
     files.write("a", "4321".into()).unwrap();
 }
 
 #[tokio::test]
-async fn a_kernel_hears_of_others_and_not_of_itself() {
+async fn a_kernel_gets_the_changes_of_others_and_not_its_own() {
     let files = files(100);
     let (one, two) = (Writer::Kernel(1), Writer::Kernel(2));
     files.write("a", "client".into()).unwrap();
     files.apply(vec![change("/tmp/k", file("one")), change("/usr/lib/x", file("own"))], one).unwrap();
-    let (of_one, mark) = files.changes_since(Revision::default(), one);
+    let (of_one, revision) = files.changes_since(Revision::default(), one);
     assert_eq!(of_one, [change("/home/user/a", file("client"))]);
     assert_eq!(files.changes_since(Revision::default(), two).0, [of_one[0].clone(), change("/tmp/k", file("one"))]);
-    assert_eq!(files.changes_since(mark, two).0, []);
-    // What is there already is no news.
+    assert_eq!(files.changes_since(revision, two).0, []);
+    // A change to the same content is no change.
     files.apply(vec![change("/home/user/a", file("client"))], two).unwrap();
-    assert_eq!(files.revision(), mark);
+    assert_eq!(files.revision(), revision);
 }
 
 #[tokio::test]
-async fn below_what_is_gone_nothing_else_is_told() {
+async fn changes_below_a_removed_folder_are_implied() {
     let files = files(100);
     files.write("a/b/c", "x".into()).unwrap();
-    let mark = files.revision();
+    let revision = files.revision();
     files.remove("a").unwrap();
-    assert_eq!(files.changes_since(mark, Writer::Kernel(1)).0, [change("/home/user/a", Content::Removed)]);
+    assert_eq!(files.changes_since(revision, Writer::Kernel(1)).0, [change("/home/user/a", Content::Removed)]);
     files.write("a", "a file now".into()).unwrap();
-    assert_eq!(files.changes_since(mark, Writer::Kernel(1)).0, [change("/home/user/a", file("a file now"))]);
+    assert_eq!(files.changes_since(revision, Writer::Kernel(1)).0, [change("/home/user/a", file("a file now"))]);
 }
 
 #[tokio::test]
-async fn whoever_watches_hears_of_every_change() {
+async fn watchers_are_notified_of_every_change() {
     let files = files(100);
     let mut watch = files.watch();
     files.write("a", "x".into()).unwrap();
@@ -96,7 +96,7 @@ enum Step {
     Rename(String, String),
     Remove(String),
     Apply(u64, Vec<(String, u8)>),
-    /// The kernel takes in what others did.
+    /// The kernel gets the changes of others.
     Read,
 }
 
@@ -117,14 +117,14 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_told_makes_the_same_tree(steps in prop::collection::vec(step(), 0..30)) {
+    fn applying_the_changes_makes_the_same_tree(steps in prop::collection::vec(step(), 0..30)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let _inside = runtime.enter();
         let (files, copy) = (files(20), files(1000));
-        let mut mark = Revision::default();
+        let mut revision = Revision::default();
         let reader = Writer::Kernel(9);
         for step in steps {
-            // Whether it works is not the question.
+            // A step may fail.
             let _ = match step {
                 Step::Write(path, size) => files.write(&path, vec![size; size.into()].into()).map(drop),
                 Step::Folder(path) => files.make_folder(&path).map(drop),
@@ -140,8 +140,8 @@ proptest! {
                     files.apply(what.into_iter().map(change).collect(), Writer::Kernel(who))
                 }
                 Step::Read => {
-                    let (changes, now) = files.changes_since(mark, reader);
-                    mark = now;
+                    let (changes, now) = files.changes_since(revision, reader);
+                    revision = now;
                     copy.apply(changes, Writer::Client)
                 }
             };
@@ -151,7 +151,7 @@ proptest! {
             }).sum();
             prop_assert_eq!(held as u64, files.size());
         }
-        copy.apply(files.changes_since(mark, reader).0, Writer::Client).unwrap();
+        copy.apply(files.changes_since(revision, reader).0, Writer::Client).unwrap();
         prop_assert_eq!(copy.snapshot().0, files.snapshot().0);
         let anew = self::files(1000);
         anew.apply(files.changes_since(Revision::default(), reader).0, Writer::Client).unwrap();
@@ -159,7 +159,7 @@ proptest! {
     }
 }
 
-/// Files that may take so many bytes with all that is around them.
+/// Returns files whose owner's share is this many bytes.
 fn charged(share: u64) -> (MemoryAccount, Files) {
     let account = MemoryAccount::new(&memory::Config { total: 2 * share, per_caller: share });
     let charge = account.open(&Caller::default());
@@ -167,14 +167,14 @@ fn charged(share: u64) -> (MemoryAccount, Files) {
 }
 
 #[tokio::test]
-async fn contents_names_and_removed_names_are_charged_until_they_are_gone() {
+async fn contents_names_and_removed_names_are_charged_until_the_files_are_dropped() {
     let (account, files) = charged(100_000);
     files.write("a", vec![0; 50_000].into()).unwrap();
     let with_one = account.total();
     assert!((50_000..51_000).contains(&with_one), "{with_one}");
     files.write("a", vec![0; 10].into()).unwrap();
     assert_eq!(account.total(), with_one - 49_990);
-    // A long name costs what it has, and goes on costing it when its file is gone.
+    // A long name is charged, and stays charged after its file is removed.
     let deep = format!("{}/f", ["n".repeat(200).as_str(); 15].join("/"));
     files.write(&deep, "x".into()).unwrap();
     let with_names = account.total();
@@ -186,10 +186,10 @@ async fn contents_names_and_removed_names_are_charged_until_they_are_gone() {
 }
 
 #[tokio::test]
-async fn what_the_account_has_no_room_for_changes_nothing_and_charges_nothing() {
+async fn a_write_beyond_the_callers_share_changes_nothing_and_charges_nothing() {
     let (account, files) = charged(10_000);
     files.write("a/b", vec![1; 4000].into()).unwrap();
-    let (before, mark, charged) = (files.snapshot().0, files.revision(), account.total());
+    let (before, revision, charged) = (files.snapshot().0, files.revision(), account.total());
     let no_space = |error: FileError| matches!(error, FileError::NoSpace(NoSpace { allowed: 10_000, .. }));
     assert!(no_space(files.write("c", vec![1; 6000].into()).unwrap_err()));
     assert!(no_space(files.write(&"x/".repeat(2000), Bytes::new()).unwrap_err()));
@@ -197,7 +197,7 @@ async fn what_the_account_has_no_room_for_changes_nothing_and_charges_nothing() 
     assert!(no_space(files.apply(changes, Writer::Kernel(1)).unwrap_err()));
     let more = ["m".repeat(250).as_str(); 12].join("/");
     assert!(no_space(files.rename("a", &more).unwrap_err()));
-    assert_eq!((files.snapshot().0, files.revision(), account.total()), (before, mark, charged));
+    assert_eq!((files.snapshot().0, files.revision(), account.total()), (before, revision, charged));
     files.remove("a").unwrap();
     files.write("c", vec![1; 6000].into()).unwrap();
     files.drop_contents();
@@ -207,7 +207,7 @@ async fn what_the_account_has_no_room_for_changes_nothing_and_charges_nothing() 
 
 proptest! {
     #[test]
-    fn the_charge_is_what_the_tree_costs_whatever_is_done(steps in prop::collection::vec((0..5_u8, 0..6_usize, 0..6_usize, 0..3000_usize), 0..40)) {
+    fn the_charge_always_equals_the_cost_of_the_tree(steps in prop::collection::vec((0..5_u8, 0..6_usize, 0..6_usize, 0..3000_usize), 0..40)) {
         let (account, files) = charged(12_000);
         let names = ["a", "a/b", "a/b/c", "/tmp/d", "/tmp/d/e", "/tmp/f"];
         for (what, one, other, size) in steps {
@@ -218,7 +218,7 @@ proptest! {
                 _ => files.apply(vec![change(&Files::absolute(names[one]).unwrap(), Content::File(vec![1; size].into()))], Writer::Kernel(1)),
             };
             prop_assert!(account.total() <= 12_000);
-            prop_assert_eq!(account.total(), files.tree().recounted());
+            prop_assert_eq!(account.total(), files.tree().recounted_cost());
         }
         drop(files);
         prop_assert_eq!(account.total(), 0);

@@ -1,4 +1,4 @@
-//! The tree of files: every path that exists or existed, with the revision of its last change and who made it.
+//! The tree of files: every path that exists or existed, with the revision and the writer of its last change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,24 +11,25 @@ use super::path::{self, ROOTS};
 use super::{Entry, FileError, Revision, Writer};
 use crate::memory::Charge;
 
-/// Paths of one session, removed ones included: their names take memory too.
+/// Maximum number of paths of one session. Removed ones are included, because their names take memory too.
 const MAX_PATHS: usize = 50_000;
-/// Bytes that a path takes beside its name and its content.
+/// Bytes charged for a path in addition to its name and content.
 const NODE_BYTES: u64 = 192;
 
-/// The files of one session. A path sorts before all that is below it. A call that fails has changed nothing, except
-/// `apply`.
+/// The files of one session. A path sorts before all paths below it. A method that fails has changed nothing, except `apply`.
 #[derive(Debug, Clone)]
 pub(super) struct Tree {
     nodes: BTreeMap<String, Node>,
+    /// Bytes of all contents.
     size: u64,
-    /// Bytes that all of it takes: contents, names and nodes.
+    /// Bytes of contents, names and nodes.
     cost: u64,
-    /// What is charged for it, at least its cost. Shared with the copy that `Files::apply` makes.
+    /// The bytes charged, at least `cost`. Shared with the clone that `Files::apply` makes.
     charge: Arc<Charge>,
+    /// Maximum of `size`.
     max: u64,
     revision: Revision,
-    /// The files are on a machine, or on their way to it.
+    /// Whether the files are on a machine, or moving to one.
     pub(super) closed: bool,
 }
 
@@ -64,7 +65,7 @@ impl NodeKind {
     }
 }
 
-/// Who makes a change, and when.
+/// The writer and the time of a change.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Edit {
     pub(super) writer: Writer,
@@ -78,7 +79,7 @@ impl Tree {
                 Node { kind: NodeKind::Folder, changed: Revision::default(), writer: Writer::Client, modified: at };
             (path.to_owned(), node)
         };
-        // The roots are part of the cost of a session.
+        // The scratch folders are not charged: they are part of the cost of a session.
         let (nodes, charge) = (ROOTS.iter().map(|path| root(path)).collect(), Arc::new(charge));
         Self { nodes, size: 0, cost: 0, charge, max, revision: Revision::default(), closed: false }
     }
@@ -96,17 +97,20 @@ impl Tree {
         self.size
     }
 
-    /// Returns the node of a path that exists.
-    fn live(&self, path: &str) -> Result<&Node, FileError> {
+    /// Returns the node of an existing path.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn existing(&self, path: &str) -> Result<&Node, FileError> {
         match self.nodes.get(path) {
             Some(node) if node.kind != NodeKind::Removed => Ok(node),
             _ => Err(FileError::NotFound(path.to_owned())),
         }
     }
 
-    /// Returns the nodes below a folder that exist.
+    /// Returns the existing nodes below a folder.
     fn below<'a>(&'a self, folder: &str) -> impl Iterator<Item = (&'a String, &'a Node)> + use<'a> {
-        // `0` comes after `/`.
+        // `0` is the character after `/`.
         self.nodes.range(format!("{folder}/")..format!("{folder}0")).filter(|(_, node)| node.kind != NodeKind::Removed)
     }
 
@@ -116,47 +120,49 @@ impl Tree {
     }
 
     pub(super) fn stat(&self, path: &str) -> Result<Entry, FileError> {
-        self.live(path).map(|node| Self::entry(path, node))
+        self.existing(path).map(|node| Self::entry(path, node))
     }
 
     pub(super) fn read(&self, path: &str) -> Result<Bytes, FileError> {
-        match &self.live(path)?.kind {
+        match &self.existing(path)?.kind {
             NodeKind::File(content) => Ok(content.clone()),
             NodeKind::Folder | NodeKind::Removed => Err(FileError::IsFolder(path.to_owned())),
         }
     }
 
-    fn folder(&self, path: &str) -> Result<(), FileError> {
-        match self.live(path)?.kind {
+    /// Checks that a path is an existing folder.
+    fn check_folder(&self, path: &str) -> Result<(), FileError> {
+        match self.existing(path)?.kind {
             NodeKind::Folder => Ok(()),
             NodeKind::File(_) | NodeKind::Removed => Err(FileError::NotFolder(path.to_owned())),
         }
     }
 
     pub(super) fn list(&self, path: &str, depth: u32) -> Result<Vec<Entry>, FileError> {
-        self.folder(path)?;
-        let deep = |below: &str| below[path.len() + 1..].split('/').count() as u64 <= u64::from(depth.max(1));
-        Ok(self.below(path).filter(|(below, _)| deep(below)).map(|(path, node)| Self::entry(path, node)).collect())
+        self.check_folder(path)?;
+        let is_listed = |below: &str| below[path.len() + 1..].split('/').count() as u64 <= u64::from(depth.max(1));
+        let listed = self.below(path).filter(|(below, _)| is_listed(below));
+        Ok(listed.map(|(path, node)| Self::entry(path, node)).collect())
     }
 
-    /// Returns every path below a folder with the revision of its last change, and whether it is a folder. `None`: there is
-    /// no such folder.
+    /// Returns every path below a folder with the revision of its last change and whether it is a folder. `None`: there is no
+    /// such folder.
     pub(super) fn revisions(&self, folder: &str) -> Option<BTreeMap<String, (Revision, bool)>> {
-        self.folder(folder).ok()?;
+        self.check_folder(folder).ok()?;
         let revision = |(path, node): (&String, &Node)| (path.clone(), (node.changed, node.kind == NodeKind::Folder));
         Some(self.below(folder).map(revision).collect())
     }
 
-    /// Returns the cost, counted again path by path.
+    /// Returns the cost, computed from all paths.
     #[cfg(test)]
-    pub(super) fn recounted(&self) -> u64 {
+    pub(super) fn recounted_cost(&self) -> u64 {
         let own = self.nodes.iter().filter(|(path, _)| !ROOTS.contains(&path.as_str()));
         own.map(|(path, node)| NODE_BYTES + path.len() as u64 + node.kind.size()).sum()
     }
 
-    /// Checks the limits for so many more paths with names of so many bytes, and `new` bytes of content in place of `old`.
-    /// Raises the charge to what the tree will cost.
-    fn check_room(&self, paths: usize, names: u64, old: u64, new: u64) -> Result<(), FileError> {
+    /// Checks the limits for `paths` more paths, with `names` bytes of names, and `new` bytes of content in place of `old`, and
+    /// raises the charge to the cost after that.
+    fn reserve(&self, paths: usize, names: u64, old: u64, new: u64) -> Result<(), FileError> {
         if (self.size - old).saturating_add(new) > self.max {
             return Err(FileError::Full { max: self.max });
         }
@@ -168,16 +174,17 @@ impl Tree {
         Ok(self.charge.reach(self.cost.saturating_add(grows))?)
     }
 
-    fn held(&self, path: &str) -> u64 {
+    /// Returns the bytes of content at a path.
+    fn content_size(&self, path: &str) -> u64 {
         self.nodes.get(path).map_or(0, |node| node.kind.size())
     }
 
-    /// Sets what is at a path, without a look at the paths around it.
+    /// Sets the node at a path, whatever is above or below it.
     fn put(&mut self, path: &str, kind: NodeKind, edit: Edit) -> Result<(), FileError> {
-        let (old, new) = (self.held(path), kind.size());
+        let (old, new) = (self.content_size(path), kind.size());
         let is_new = !self.nodes.contains_key(path);
         let name = if is_new { path.len() as u64 } else { 0 };
-        self.check_room(usize::from(is_new), name, old, new)?;
+        self.reserve(usize::from(is_new), name, old, new)?;
         self.size = self.size - old + new;
         self.cost = self.cost - old + new + name + if is_new { NODE_BYTES } else { 0 };
         self.revision.0 += 1;
@@ -187,11 +194,14 @@ impl Tree {
     }
 
     /// Returns the folders above a path that do not exist, the uppermost first.
-    fn missing<'a>(&self, path: &'a str) -> Result<Vec<&'a str>, FileError> {
+    ///
+    /// # Errors
+    /// `NotFolder`: a path above it is a file.
+    fn missing_folders<'a>(&self, path: &'a str) -> Result<Vec<&'a str>, FileError> {
         let mut missing = Vec::new();
         for above in path::above(path) {
-            if self.live(above).is_ok() {
-                self.folder(above)?;
+            if self.existing(above).is_ok() {
+                self.check_folder(above)?;
                 break;
             }
             missing.push(above);
@@ -200,35 +210,35 @@ impl Tree {
         Ok(missing)
     }
 
-    /// Sets what is at a path, and makes the folders above it.
-    fn grow(&mut self, path: &str, kind: NodeKind, edit: Edit) -> Result<(), FileError> {
-        let missing = self.missing(path)?;
+    /// Sets the node at a path, and creates the folders above it.
+    fn put_with_folders(&mut self, path: &str, kind: NodeKind, edit: Edit) -> Result<(), FileError> {
+        let missing = self.missing_folders(path)?;
         let names = missing.iter().map(|folder| folder.len()).sum::<usize>() + path.len();
-        self.check_room(missing.len() + 1, names as u64, self.held(path), kind.size())?;
+        self.reserve(missing.len() + 1, names as u64, self.content_size(path), kind.size())?;
         missing.into_iter().try_for_each(|folder| self.put(folder, NodeKind::Folder, edit))?;
         self.put(path, kind, edit)
     }
 
     pub(super) fn write(&mut self, path: &str, content: Bytes, edit: Edit) -> Result<Entry, FileError> {
-        if self.folder(path).is_ok() {
+        if self.check_folder(path).is_ok() {
             return Err(FileError::IsFolder(path.to_owned()));
         }
-        self.grow(path, NodeKind::File(content), edit)?;
+        self.put_with_folders(path, NodeKind::File(content), edit)?;
         self.stat(path)
     }
 
     pub(super) fn make_folder(&mut self, path: &str, edit: Edit) -> Result<Entry, FileError> {
-        match self.live(path).map(|node| &node.kind) {
+        match self.existing(path).map(|node| &node.kind) {
             Ok(NodeKind::Folder) => return Err(FileError::AlreadyExists(path.to_owned())),
             Ok(NodeKind::File(_) | NodeKind::Removed) => return Err(FileError::NotFolder(path.to_owned())),
             Err(_) => {}
         }
-        self.grow(path, NodeKind::Folder, edit)?;
+        self.put_with_folders(path, NodeKind::Folder, edit)?;
         self.stat(path)
     }
 
     pub(super) fn rename(&mut self, from: &str, to: &str, edit: Edit) -> Result<Entry, FileError> {
-        let moved = self.live(from)?.kind.clone();
+        let moved = self.existing(from)?.kind.clone();
         let stays = |path: &str| path::is_root(path).then(|| FileError::Invalid(format!("{path} stays where it is")));
         if let Some(error) = stays(from).or_else(|| stays(to)) {
             return Err(error);
@@ -239,7 +249,7 @@ impl Tree {
         if to.strip_prefix(from).is_some_and(|rest| rest.starts_with('/')) {
             return Err(FileError::Invalid(format!("{from} cannot move into itself")));
         }
-        match (&moved, self.live(to).map(|node| &node.kind)) {
+        match (&moved, self.existing(to).map(|node| &node.kind)) {
             (NodeKind::Folder, Ok(NodeKind::File(_))) => return Err(FileError::NotFolder(to.to_owned())),
             (NodeKind::File(_), Ok(NodeKind::Folder)) => return Err(FileError::IsFolder(to.to_owned())),
             (NodeKind::Folder, Ok(NodeKind::Folder)) if self.below(to).next().is_some() => {
@@ -249,12 +259,12 @@ impl Tree {
         }
         let below: Vec<(String, NodeKind)> =
             self.below(from).map(|(path, node)| (format!("{to}{}", &path[from.len()..]), node.kind.clone())).collect();
-        let missing = self.missing(to)?;
+        let missing = self.missing_folders(to)?;
         let names = missing.iter().copied().chain([to]).chain(below.iter().map(|(path, _)| path.as_str()));
         let names = names.map(str::len).sum::<usize>() as u64;
-        self.check_room(missing.len() + 1 + below.len(), names, 0, 0)?;
+        self.reserve(missing.len() + 1 + below.len(), names, 0, 0)?;
         self.clear(from, edit)?;
-        self.grow(to, moved, edit)?;
+        self.put_with_folders(to, moved, edit)?;
         for (path, kind) in below {
             self.put(&path, kind, edit)?;
         }
@@ -265,20 +275,20 @@ impl Tree {
         if path::is_root(path) {
             return Err(FileError::Invalid(format!("{path} cannot be removed")));
         }
-        self.live(path)?;
+        self.existing(path)?;
         self.clear(path, edit)
     }
 
-    /// Removes a path and all that is below it.
+    /// Removes a path and everything below it.
     fn clear(&mut self, path: &str, edit: Edit) -> Result<(), FileError> {
         let below: Vec<String> = self.below(path).map(|(path, _)| path.clone()).collect();
         below.iter().map(String::as_str).chain([path]).try_for_each(|path| self.put(path, NodeKind::Removed, edit))
     }
 
-    /// Brings a path into the state that a change describes, whatever was there.
+    /// Sets a path to the state that a change describes, replacing what was there.
     pub(super) fn apply(&mut self, change: Change, edit: Edit) -> Result<(), FileError> {
         let path = change.path.as_str();
-        let before = self.live(path).map(|node| node.kind.clone()).unwrap_or(NodeKind::Removed);
+        let before = self.existing(path).map(|node| node.kind.clone()).unwrap_or(NodeKind::Removed);
         let kind = match change.content {
             Content::File(content) => NodeKind::File(content),
             Content::Folder => NodeKind::Folder,
@@ -297,27 +307,28 @@ impl Tree {
         if let Some(file) = blocking {
             self.clear(&file, edit)?;
         }
-        self.grow(path, kind, edit)
+        self.put_with_folders(path, kind, edit)
     }
 
-    /// Returns what anyone but `reader` has changed since `revision`. The removal of paths below a removed folder, or below
-    /// one that is a file now, is implied and left out.
+    /// Returns the changes of all other writers than `reader` since `revision`. The removal of paths below a removed folder, or
+    /// below a folder that is a file now, is implied and left out.
     pub(super) fn changes_since(&self, revision: Revision, reader: Writer) -> Vec<Change> {
-        let mut ends: BTreeSet<&str> = BTreeSet::new();
+        // Paths that are no folder any more.
+        let mut leaves: BTreeSet<&str> = BTreeSet::new();
         let mut changes = Vec::new();
         for (path, node) in self.nodes.iter().filter(|(_, node)| node.changed > revision && node.writer != reader) {
-            if node.kind == NodeKind::Removed && path::above(path).any(|above| ends.contains(above)) {
+            if node.kind == NodeKind::Removed && path::above(path).any(|above| leaves.contains(above)) {
                 continue;
             }
             if node.kind != NodeKind::Folder {
-                ends.insert(path);
+                leaves.insert(path);
             }
             changes.push(Change { path: path.clone(), content: node.kind.content() });
         }
         changes
     }
 
-    /// Drops all contents. Names stay.
+    /// Drops all contents. The names are kept.
     pub(super) fn drop_contents(&mut self) {
         for node in self.nodes.values_mut() {
             if let NodeKind::File(content) = &mut node.kind {

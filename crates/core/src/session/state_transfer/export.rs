@@ -1,10 +1,9 @@
 //! The export of a context's state from its local kernel.
 //!
-//! The export uses up a kernel that can be rebuilt: it moves objects about, so the next state would not be the one that the
-//! history leads to. A kernel that cannot be rebuilt is asked and goes on. The effects of the export on it: classes of the
-//! program's own are asked for their parts as `pickle` asks (`__reduce_ex__`, `__getstate__`), the exception of a task that
-//! failed counts as seen, and lazy caches may be filled. Only a class whose `__reduce_ex__` changes its object is another
-//! one afterwards.
+//! A kernel that can be rebuilt is dropped after the export, because the export moves objects in memory and its state would no
+//! longer be the one that the history leads to. A kernel that cannot be rebuilt is kept. The export affects it as `pickle`
+//! would: it calls `__reduce_ex__` and `__getstate__` of the program's own classes, marks the exception of a failed task as
+//! retrieved, and may fill lazy caches. Only an object whose `__reduce_ex__` changes it is different afterwards.
 
 use serde_json::json;
 
@@ -18,7 +17,7 @@ use super::schema::ExportOptions;
 use crate::request::Priority;
 use crate::tier::overloaded;
 
-/// Returns the exported state of a context, as JSON.
+/// Returns the state of a context, as JSON.
 pub(super) async fn export(
     session: &Session,
     context: &Context,
@@ -36,7 +35,7 @@ pub(super) async fn export(
     {
         return kernel.run_internal(&code, EXPORT_TIMEOUT).await.map_err(KernelUnavailable::Fault);
     }
-    // A rebuild costs as much as the cells did: it waits for a slot as any cell does.
+    // A rebuild costs as much as the cells did, so it waits for a slot like any cell.
     let slot = session.services().queue(tier).slot(&session.caller().user, Priority::Normal).await;
     let refused = |refusal| KernelUnavailable::Refused(overloaded(tier.name(), refusal).into());
     let _slot = slot.map_err(refused)?;

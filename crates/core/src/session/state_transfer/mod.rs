@@ -1,7 +1,7 @@
-//! The transfer of a context's state into another kernel: of another local tier, or of the session's machine.
+//! The transfer of a context's state into a kernel of another local tier, or of the session's machine.
 //!
-//! The state is exported from the kernel that has it, then the cells are run again in the other kernel, which compares the
-//! result name by name and overwrites what differs.
+//! The state is exported from the current kernel. The other kernel then runs the cells again, compares the result with the
+//! exported state name by name, and overwrites values that differ.
 
 mod export;
 mod restore;
@@ -23,13 +23,13 @@ use super::session::Session;
 use crate::error::Error;
 use crate::tier::Tier;
 
-/// Longest that a local kernel may take to export its state. Another kernel is given this much, and the time of the cells.
+/// Longest time that a local kernel may take to export its state. A restore may take this long in addition to its cells.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The place of the kernel that a state is transferred into.
+/// Where the kernel is that a state is transferred into.
 pub(super) enum Destination<'a> {
     Machine(&'a MachineDestination<'a>),
-    /// Another local tier, with a kernel in which nothing has run.
+    /// In another local tier; no cell has run in the kernel.
     Local(&'a Tier),
 }
 
@@ -40,12 +40,12 @@ pub(super) struct MachineDestination<'a> {
     pub(super) files: MachineFiles,
 }
 
-/// Whether the session's files are on its machine when a context arrives there.
+/// Whether the session's files are on its machine when a context is restored there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MachineFiles {
-    /// They follow after the context.
+    /// They are written after the restore.
     Absent,
-    /// They are there, and others use them.
+    /// They are there, and other contexts use them.
     InUse,
 }
 
@@ -64,13 +64,13 @@ impl Destination<'_> {
         }
     }
 
-    /// Makes the kernel ready for code of ours, with one more file where that needs it.
+    /// Makes the kernel ready for internal code, and writes the file that the code needs.
     async fn prepare(&self, kernel: &mut dyn Kernel, file: Option<Change>) -> Result<(), Fault> {
         match (self, file) {
             (Self::Machine(to), Some(file)) => to.machine.apply(&[file]).await,
             (Self::Machine(_), None) => Ok(()),
             (Self::Local(tier), file) => {
-                // A local kernel starts with its first cell. An empty one counts as none, and leaves nothing.
+                // A local kernel starts with its first cell. An empty cell starts it without changing its state or count.
                 let cell = Cell { changes: file.into_iter().collect(), ..Cell::default() };
                 let (memory, escalation) = (tier.memory(None), Escalation::Never);
                 let limits = Limits { wall: EXPORT_TIMEOUT, memory, output: 0, escalation };
@@ -102,7 +102,7 @@ pub(super) async fn transfer(
     let not_movable =
         |why: NotReplayable| Error::NotMovable { reason: format!("the session cannot move to {}: {why}", tier.name()) };
     state.history_mut().record_interrupted();
-    // What can never be restored is not exported.
+    // A state that cannot be restored need not be exported.
     state.history().all_cells().map_err(not_movable)?;
     let count = state.count();
     let exported = export::export(session, context, state).await.map_err(|unavailable| match unavailable {
@@ -118,8 +118,8 @@ pub(super) async fn transfer(
     })
 }
 
-/// Returns the changes that give a place in which cells were run again the session's files: all that exist, and the removal
-/// of what the cells made again and was removed since.
+/// Returns the changes that set the files to those of the session after its cells were run again: all existing files, and
+/// before them the removal of files that the cells create and that were removed since.
 pub(super) fn file_corrections(touched: &BTreeSet<String>, files: Vec<Change>) -> Vec<Change> {
     let exists: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
     let removed = touched.iter().filter(|path| !exists.contains(path.as_str()));
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_cells_make_again_and_that_was_removed_since_is_removed_before_the_others_are_written() {
+    fn a_file_that_the_cells_create_and_that_was_removed_since_is_removed_before_the_others_are_written() {
         let touched = ["/tmp/a", "/tmp/b"].map(str::to_owned).into();
         let kept = Change { path: "/tmp/b".to_owned(), content: Content::Folder };
         let corrections = file_corrections(&touched, vec![kept.clone()]);

@@ -1,7 +1,7 @@
 //! The restore of an exported state in another kernel.
 //!
-//! The kernel runs the cells again, compares each name's digest with the exported one, overwrites what differs from the
-//! pickled values, and prints its verdict. `sandboxes/python/transfer` has the code that runs there.
+//! The kernel runs the cells again, compares the digest of each name with the exported one, overwrites values that differ with
+//! the exported pickled ones, and prints its verdict. The code that runs there is in `sandboxes/python/transfer`.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use super::super::history::{History, NotReplayable};
 use super::schema::{ReplayCell, RestoreRequest, Verdict};
 use super::{Destination, EXPORT_TIMEOUT, MachineFiles, sources};
 
-/// Longest that a kernel gets to restore, beside the time that the cells took.
+/// Longest time that a restore may take in addition to the cells.
 const RESTORE_TIMEOUT: Duration = EXPORT_TIMEOUT;
-/// A request of more bytes than this goes as a file, not as a literal of the code.
+/// Longest request in bytes that is sent as a literal in the code; a longer one is sent as a file.
 const MAX_LITERAL_BYTES: usize = 192 << 10;
 const REQUEST_FILE: &str = "/tmp/.switchtower-restore.json";
 
@@ -24,8 +24,8 @@ pub(super) enum RestoreError {
     Fault(Fault),
 }
 
-/// Restores the state that a history led to, as it was exported after its last cell, in `kernel`. `home`: the folder that
-/// the context began in.
+/// Restores an exported state in `kernel`. `history` has the cells that led to it, `last_cell` is the number of the last one,
+/// `home` is the working folder in which the context started.
 ///
 /// # Errors
 /// A name came out different and cannot be overwritten, or the kernel failed.
@@ -40,7 +40,7 @@ pub(super) async fn restore(
     let not_movable = |why: String| RestoreError::NotMovable(NotReplayable::new(last_cell, why));
     let exported: Value = serde_json::from_str(exported)
         .map_err(|error| not_movable(format!("its exported state cannot be read: {error}")))?;
-    // No other tier is slower than the one in which its cells ran first.
+    // The tier in which the cells ran first is the slowest one.
     let replay_time = RESTORE_TIMEOUT / 2 + history.cpu_time();
     let cells = history.all_cells().map_err(RestoreError::NotMovable)?;
     let request = RestoreRequest {
@@ -69,10 +69,10 @@ impl Verdict {
     }
 }
 
-/// A restore request on its way into a kernel.
+/// A restore request as code for a kernel.
 struct Delivery {
     code: String,
-    /// The request itself, where it is too large for a literal.
+    /// The request, if it is too large for a literal.
     file: Option<Change>,
 }
 

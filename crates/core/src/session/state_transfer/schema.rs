@@ -1,4 +1,4 @@
-//! The JSON that crosses between the host and the kernels of a state transfer.
+//! The JSON that the host and the kernels exchange in a state transfer.
 //!
 //! `state_transfer/schema.py` has the same types, and `sandboxes/python/schema.json` lists their fields.
 
@@ -12,26 +12,26 @@ use switchtower_contract::{Change, Content, Exit};
 
 use super::super::history::PastCell;
 
-/// What `export_state` is called with. The kernel itself adds the file names of cells.
+/// The argument of `export_state`. The kernel adds the file names of cells.
 #[derive(Debug, Serialize)]
 pub(super) struct ExportOptions<'a> {
-    /// The working directory that the session began with.
+    /// The initial working folder of the context.
     pub(super) home: &'a str,
-    /// The environment that it began with.
+    /// The initial environment variables of the session.
     pub(super) env: &'a BTreeMap<String, String>,
 }
 
-/// What `restore` is called with.
+/// The argument of `restore`.
 #[derive(Debug, Serialize)]
 pub(super) struct RestoreRequest<'a> {
     pub(super) cells: Vec<ReplayCell<'a>>,
-    /// What `export_state` returned: the host looks at none of it.
+    /// The result of `export_state`; opaque to the host.
     pub(super) state: &'a Value,
-    /// Seconds that the cells may take together.
+    /// Longest time that all cells together may take, in seconds.
     pub(super) time_limit_s: u64,
-    /// The working directory that the session began with.
+    /// The initial working folder of the context.
     pub(super) home: &'a str,
-    /// Whether others use the session's files there already.
+    /// Whether other contexts use the session's files there already.
     pub(super) files_in_use: bool,
 }
 
@@ -42,15 +42,15 @@ pub(super) struct ReplayCell<'a> {
     pub(super) code: &'a str,
     pub(super) env: &'a BTreeMap<String, String>,
     pub(super) changes: Vec<ReplayChange<'a>>,
-    /// It was seen to ask for neither clock, randomness, environment nor identity.
+    /// Whether it was observed to use no clock, randomness, environment or identity.
     pub(super) pure: bool,
-    /// It ended with an exception.
+    /// Whether it ended with an exception.
     pub(super) raised: bool,
-    /// It was cut short, or refused what is available there: it is not run again.
+    /// Whether it was cut short, or lacked something that is available there: it is not run again.
     pub(super) incomplete: bool,
 }
 
-/// A file or folder as the client left it before a cell.
+/// A file or folder that a cell was given.
 #[derive(Debug, Serialize)]
 pub(super) struct ReplayChange<'a> {
     path: &'a str,
@@ -88,22 +88,24 @@ impl<'a> From<&'a Change> for ReplayChange<'a> {
     }
 }
 
-/// What `restore` prints.
+/// The output of `restore`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "every field that the kernel sends has a name here")]
+#[allow(dead_code, reason = "deny_unknown_fields needs every field that the kernel sends")]
 pub(super) struct Verdict {
     pub(super) ok: bool,
-    /// How many cells ran.
+    /// Number of cells that ran.
     #[serde(default)]
     pub(super) replayed: Option<u32>,
     /// Names that were overwritten.
     #[serde(default)]
     pub(super) transferred: Vec<String>,
+    /// The cell that could not be restored.
     pub(super) cell: Option<u32>,
+    /// The name that could not be restored.
     pub(super) name: Option<String>,
     pub(super) reason: Option<String>,
-    /// Milliseconds that it took.
+    /// Duration in milliseconds.
     pub(super) ms: f64,
 }
 
@@ -124,7 +126,7 @@ mod tests {
         list.as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect()
     }
 
-    /// All fields of a type that this side writes, from samples that together have all.
+    /// Checks the fields that the host writes against the schema; `samples` together have all fields.
     fn assert_written(name: &str, samples: &[Value]) {
         let (required, optional) = (names(&schema(name)["required"]), names(&schema(name)["optional"]));
         let mut seen = BTreeSet::new();
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_host_writes_has_the_fields_of_the_schema() {
+    fn the_types_that_the_host_writes_have_the_fields_of_the_schema() {
         let env = BTreeMap::from([("A".to_owned(), "1".to_owned())]);
         let contents = [Content::File(b"x".to_vec().into()), Content::Folder, Content::Removed];
         let changes = contents.map(|content| Change { path: "/home/user/x".to_owned(), content });
@@ -168,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_has_the_fields_of_the_schema_and_no_other() {
+    fn a_verdict_has_exactly_the_fields_of_the_schema() {
         let schema = schema("Verdict");
         let value = |name: &str| match name {
             "ok" => json!(true),

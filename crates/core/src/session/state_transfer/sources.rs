@@ -1,8 +1,8 @@
-//! The Python of state transfer, as text: kernels elsewhere have no files of ours.
+//! The Python sources of state transfer as text, because kernels in other sandboxes do not have these files.
 
 use serde_json::json;
 
-/// Name and text of modules, in the order of their imports.
+/// Names and texts of modules, in the order in which they are loaded.
 type Sources = [(&'static str, &'static str)];
 
 macro_rules! source {
@@ -11,10 +11,10 @@ macro_rules! source {
     };
 }
 
-/// Makes modules of the texts below.
+/// The module that creates the other modules from their texts.
 const LOADER: &str = source!("/restore/modules.py");
 
-/// Runs the cells again in another kernel and overwrites what differs.
+/// The modules that run the cells again and overwrite values that differ.
 const RESTORE: &Sources = &[
     ("modules", source!("/restore/modules.py")),
     ("errors", source!("/restore/errors.py")),
@@ -28,7 +28,8 @@ const RESTORE: &Sources = &[
     ("restore", source!("/restore/restore.py")),
 ];
 
-/// Makes the digests. An exported state brings the text that made its own, which is this one where both are of one build.
+/// The modules that compute digests. An exported state contains the text that computed its digests, which equals this one if
+/// both come from one build.
 const DIGEST: &Sources = &[
     ("view", source!("/digest/view.py")),
     ("encoder", source!("/digest/encoder.py")),
@@ -40,11 +41,11 @@ const DIGEST: &Sources = &[
     ("groups", source!("/digest/groups.py")),
 ];
 
-/// The name under which the restoring package waits in `sys.modules`, and is bound while it runs.
+/// The name of the restoring package in `sys.modules`, and of the variable for it while it runs.
 const NAME: &str = "_switchtower_restore";
 
-/// Returns code that prepares a machine's kernel for a restore. Parsing that much text ahead saves tens of milliseconds of
-/// each move.
+/// Returns code that prepares a machine's kernel for a restore. Parsing the sources ahead saves tens of milliseconds in each
+/// move.
 pub fn restore_prelude() -> String {
     let (loader, restore, digest) = (json!(LOADER), json!(RESTORE), json!(DIGEST));
     format!(
@@ -53,8 +54,8 @@ pub fn restore_prelude() -> String {
     )
 }
 
-/// Returns code that restores a session. `request` is a Python expression: the JSON text, or the path of a file with it.
-/// It prints the verdict.
+/// Returns code that restores a state and prints the verdict. `request` is a Python expression: the JSON text, or the path of a
+/// file with it.
 pub(super) fn restore(request: &str) -> String {
     let (loader, restore) = (json!(LOADER), json!(RESTORE));
     format!(
