@@ -173,7 +173,7 @@ program.py: algorithm, score 1.180
   effects     randomness
   leaves      nothing behind
   same again  not sure
-              line 5: it draws randomness that no literal seed fixes
+              line 5: it draws random numbers without a literal seed
   route       wasm
   rule        default.local
   because     imports only random; asks for randomness: runs in wasm

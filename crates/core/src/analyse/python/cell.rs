@@ -35,6 +35,9 @@ impl<'a> NotebookCell<'a> {
         }
         profile.side_effects = SideEffects::World;
         profile.verdict.deterministic = false;
-        profile.verdict.reasons.push(Reason { text: format!("the cell is handed to %%{magic}"), line: None });
+        profile
+            .verdict
+            .reasons
+            .push(Reason { text: format!("the cell magic %%{magic} interprets the body"), line: None });
     }
 }

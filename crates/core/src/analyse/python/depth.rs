@@ -52,7 +52,7 @@ pub(super) fn measure(source: &str) -> Depth {
         let token = lexer.next_token();
         match token {
             TokenKind::EndOfFile => return classify(max_count, open.len()),
-            TokenKind::Unknown => return Depth::Invalid("a character or a string cannot be read"),
+            TokenKind::Unknown => return Depth::Invalid("a character is invalid or a string is not terminated"),
             TokenKind::Comment | TokenKind::NonLogicalNewline => continue,
             TokenKind::Newline => {
                 count = 0;
@@ -80,7 +80,7 @@ pub(super) fn measure(source: &str) -> Depth {
             }
             TokenKind::Rpar | TokenKind::Rsqb | TokenKind::Rbrace => match open.pop() {
                 Some(bracket) if bracket.closer == token => count = bracket.before + 1,
-                _ => return Depth::Invalid("a bracket is closed that was not opened"),
+                _ => return Depth::Invalid("a closing bracket has no opening bracket"),
             },
             _ => {
                 count += 1;
@@ -93,15 +93,15 @@ pub(super) fn measure(source: &str) -> Depth {
         }
         max_count = max_count.max(count);
         if max_count > MAX_DEPTH {
-            return Depth::Excessive("it is nested too deeply to be looked into");
+            return Depth::Excessive("it is nested too deeply to be analysed");
         }
     }
-    Depth::Excessive("it is too long to be looked into")
+    Depth::Excessive("it is too long to be analysed")
 }
 
 fn classify(max_count: u32, open_brackets: usize) -> Depth {
     match max_count {
-        _ if open_brackets > 1 => Depth::Invalid("a bracket is never closed"),
+        _ if open_brackets > 1 => Depth::Invalid("a bracket is not closed"),
         0..MIN_DEEP => Depth::Shallow,
         _ => Depth::Deep,
     }

@@ -47,7 +47,7 @@ const DEEP_STACK: usize = 128 << 20;
 /// The size of an element of an array or a list.
 const ELEMENT_BYTES: f64 = 8.0;
 
-const PARSER_PANICKED: &str = "the parser cannot read it";
+const PARSER_PANICKED: &str = "the parser failed";
 
 /// Analyses a program: on the caller's thread, or on a thread with a larger stack if it is nested deeply.
 pub(super) fn analyse(program: &Program) -> Profile {
@@ -60,7 +60,7 @@ pub(super) fn analyse(program: &Program) -> Profile {
         Some(_) => Stdin::Given,
     };
     if source.contains('\0') {
-        return unparsable("a NUL character", None, &lines);
+        return unparsable("the source contains a NUL character", None, &lines);
     }
     let parser_panicked = || Profile::unknown(PARSER_PANICKED, lines.count());
     let mut profile = match depth::measure(cell.python) {
@@ -71,9 +71,7 @@ pub(super) fn analyse(program: &Program) -> Profile {
     };
     cell.add_to(&mut profile);
     if !program.files.is_empty() {
-        profile
-            .verdict
-            .refuse("files are given with it, and an import may find them before the modules that are known");
+        profile.verdict.refuse("an import may find a file of the request instead of a known module");
         let own: BTreeSet<&str> = program.files.iter().filter_map(|file| module_of_file(&file.path)).collect();
         profile.imports.retain(|import| !own.contains(import.top()));
     }

@@ -17,7 +17,7 @@ use super::allowed;
 use crate::analyse::python::definitions::Definitions;
 use crate::analyse::python::imports::Imports;
 
-const REASON: &str = "what it does when memory, stack or time runs out may be caught";
+const REASON: &str = "a handler may catch the exhaustion of memory, stack or time";
 
 /// Rejects a program that may catch the exhaustion of a resource, unless its use of resources is bounded.
 pub(super) fn check(body: &[Stmt], imports: &Imports<'_>, definitions: &Definitions<'_>, reasons: &mut Reasons) {

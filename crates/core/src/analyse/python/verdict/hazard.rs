@@ -58,13 +58,13 @@ impl Hazard {
     /// Returns the reason for rejecting a program in which the hazard may reach the output.
     pub(super) fn reason(self) -> &'static str {
         match self {
-            Self::Set => "the order of a set differs from process to process",
-            Self::Iterator => "an iterator is kept where its address could be printed",
-            Self::Function => "a function is kept where its address could be printed",
-            Self::PossibleMethod => "what may be a method is kept where its address could be printed",
-            Self::ClassObject => "the class of an object is kept, where more than its name may be asked of it",
+            Self::Set => "the order of a set differs between processes",
+            Self::Iterator => "an iterator is used where its address could be printed",
+            Self::Function => "a function is used where its address could be printed",
+            Self::PossibleMethod => "an attribute that may be a method is used where its address could be printed",
+            Self::ClassObject => "the class of an object is used for more than its name",
             Self::Opaque | Self::SuperProxy | Self::Group | Self::Accessor => {
-                "an object is kept whose text is its address"
+                "an object is used where its address could be printed"
             }
         }
     }

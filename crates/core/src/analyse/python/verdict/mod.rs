@@ -44,13 +44,11 @@ pub(super) fn prove(body: &[Stmt], imports: &Imports<'_>, survey: &Survey<'_>, s
     let mut reasons = Reasons::default();
     for imported in &imports.modules {
         if !allowed::is_known_module(imported.module) {
-            reasons.add(imported.at, || {
-                format!("the module {} is not known to give the same everywhere", imported.module)
-            });
+            reasons.add(imported.at, || format!("module {} is not known to be deterministic", imported.module));
         }
     }
     if let Some(name) = imports.ambiguous_name {
-        reasons.add(TextSize::default(), || format!("the name {name} stands for two imports"));
+        reasons.add(TextSize::default(), || format!("the name {name} is bound to two different imports"));
     }
     // The tables of known names describe an imported name only if it is not bound to anything else.
     let is_rebound = |name: &&str| {
@@ -58,10 +56,10 @@ pub(super) fn prove(body: &[Stmt], imports: &Imports<'_>, survey: &Survey<'_>, s
         bindings > imports.alias_count(name) || (bindings > 0 && allowed::builtin(name).is_some())
     };
     if let Some(name) = imports.bound_names().chain(["__name__"]).find(is_rebound) {
-        reasons.add(TextSize::default(), || format!("the name {name} is given to something else too"));
+        reasons.add(TextSize::default(), || format!("the name {name} is also bound to something else"));
     }
     for (module, at) in &survey.dynamic_imports {
-        reasons.add(*at, || format!("the module {module} is imported by a call"));
+        reasons.add(*at, || format!("module {module} is imported dynamically"));
     }
     for effect in StaticEffect::ALL {
         if let Some(at) = survey.effects[effect as usize] {
@@ -69,15 +67,15 @@ pub(super) fn prove(body: &[Stmt], imports: &Imports<'_>, survey: &Survey<'_>, s
         }
     }
     if survey.iterations.value > MAX_ITERATIONS || survey.endless_loops.value > 0.0 {
-        reasons.add(survey.iterations.at.max(survey.endless_loops.at), || "it may run until it is cut off".to_owned());
+        reasons.add(survey.iterations.at.max(survey.endless_loops.at), || "it may exceed its time limit".to_owned());
     }
     if survey.allocation.value > MAX_ALLOCATION {
-        reasons.add(survey.allocation.at, || "it may need more room than there is".to_owned());
+        reasons.add(survey.allocation.at, || "it may exceed its memory limit".to_owned());
     }
     if stdin == Stdin::NotGiven
         && let Some(at) = survey.input_read
     {
-        reasons.add(at, || "it reads an input that is not given with it".to_owned());
+        reasons.add(at, || "it reads standard input, which is not given".to_owned());
     }
     handlers::check(body, imports, &survey.definitions, &mut reasons);
     // The checks above are cheap. The walk is needed only for programs that pass them, and for programs with sets,
@@ -95,13 +93,14 @@ fn add_doubt(imports: &Imports<'_>, survey: &Survey<'_>, stdin: Stdin, reasons: 
     let varying = [StaticEffect::Clock, StaticEffect::Randomness, StaticEffect::Environment];
     let effect = varying.into_iter().find_map(|effect| Some((survey.effects[effect as usize]?, effect_reason(effect))));
     let dynamic =
-        (survey.dynamic_code.value > 0.0).then_some((survey.dynamic_code.at, "it runs code that it makes itself"));
-    let interpreter = survey.interpreter_access.map(|at| (at, "it looks into the interpreter"));
-    let input = survey.input_read.map(|at| (at, "it may read an input that is not given with it"));
+        (survey.dynamic_code.value > 0.0).then_some((survey.dynamic_code.at, "it executes dynamically created code"));
+    let interpreter = survey.interpreter_access.map(|at| (at, "it inspects the interpreter"));
+    let input = survey.input_read.map(|at| (at, "it may read standard input, which is empty or not given"));
     let input = input.filter(|_| stdin != Stdin::Given);
     let unused = imports.modules.iter().find(|imported| !imported.used.get() && is_varying_module(imported.module));
-    let unused = unused
-        .map(|imported| (imported.at, "it imports a module of clocks or chance, and where it uses it is not seen"));
+    let unused = unused.map(|imported| {
+        (imported.at, "it imports a module for time or randomness, and the use of the module is not visible")
+    });
     reasons.doubt = effect.or(dynamic).or(interpreter).or(input).or(unused);
 }
 
@@ -114,13 +113,13 @@ fn effect_reason(effect: StaticEffect) -> &'static str {
         StaticEffect::Network => "it uses the network",
         StaticEffect::Files => "it uses files",
         StaticEffect::Processes => "it uses other processes",
-        StaticEffect::Environment => "it reads its environment",
+        StaticEffect::Environment => "it reads the environment",
         StaticEffect::Clock => "it reads the clock",
-        StaticEffect::Randomness => "it draws randomness that no literal seed fixes",
+        StaticEffect::Randomness => "it draws random numbers without a literal seed",
         StaticEffect::Threads => "it uses threads",
         StaticEffect::Display => "it uses a display",
-        StaticEffect::Shell => "it runs commands of the system",
-        StaticEffect::Magic => "it uses magics of a notebook",
+        StaticEffect::Shell => "it runs shell commands",
+        StaticEffect::Magic => "it uses notebook magics",
     }
 }
 

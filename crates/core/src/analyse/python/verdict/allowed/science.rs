@@ -342,15 +342,15 @@ pub(in crate::analyse::python::verdict) fn call_problem(path: &[&str], call: &Ex
     };
     let has_starred = !tables::is_variadic(path) && call.arguments.args.iter().any(Expr::is_starred_expr);
     if has_starred || call.arguments.keywords.iter().any(|keyword| keyword.arg.is_none()) {
-        return Some("its arguments are not written here");
+        return Some("some arguments are not written out in the call");
     }
     if keyword("n_jobs").is_some() || keyword("workers").is_some() {
-        return Some("it works with several at once");
+        return Some("it runs jobs in parallel");
     }
     if path == ["numpy", "pad"] {
         let mode = keyword("mode").or_else(|| call.arguments.args.get(2));
         if mode.is_some_and(|mode| !is_text(mode, &PAD_MODES)) {
-            return Some("an edge is left as its memory was found");
+            return Some("a padding mode may leave elements uninitialised");
         }
     }
     // The survey does not detect the draws of these.
@@ -366,10 +366,10 @@ pub(in crate::analyse::python::verdict) fn call_problem(path: &[&str], call: &Ex
         _ => false,
     };
     if draws && !seeded {
-        return Some("it draws randomness that no literal seed fixes");
+        return Some("it draws random numbers without a literal seed");
     }
     if ["random_state", "rng", "seed"].into_iter().filter_map(keyword).any(|seed| !is_number_literal(seed)) {
-        return Some("it draws randomness that no literal seed fixes");
+        return Some("it draws random numbers without a literal seed");
     }
     let unknown_keywords = [
         "permutations",
@@ -396,7 +396,7 @@ pub(in crate::analyse::python::verdict) fn call_problem(path: &[&str], call: &Ex
         "sorted",
     ];
     if unknown_keywords.into_iter().any(|name| keyword(name).is_some()) {
-        return Some("nothing certain is known of what it is asked for");
+        return Some("an argument of this call is not known to be deterministic");
     }
     let max_arguments = match path {
         // The further positional arguments include those that are rejected above by keyword.
@@ -407,13 +407,13 @@ pub(in crate::analyse::python::verdict) fn call_problem(path: &[&str], call: &Ex
         _ => usize::MAX,
     };
     if call.arguments.args.len() > max_arguments {
-        return Some("nothing certain is known of what it is asked for");
+        return Some("an argument of this call is not known to be deterministic");
     }
     if path == ["pandas", "set_option"] {
         let is_display_option =
             |option: &Expr| matches!(option, Expr::StringLiteral(name) if name.value.to_str().starts_with("display."));
         if !call.arguments.args.first().is_some_and(is_display_option) || call.arguments.args.len() != 2 {
-            return Some("an option changes more than what is displayed");
+            return Some("an option changes more than the display");
         }
     }
     let methods = [
@@ -444,19 +444,19 @@ pub(in crate::analyse::python::verdict) fn call_problem(path: &[&str], call: &Ex
     if matches!(path, ["scipy", "optimize" | "integrate", _])
         && keyword("method").is_some_and(|method| !is_text(method, &methods))
     {
-        return Some("a method of optimisation may tell how long it took");
+        return Some("a method of optimisation may report its run time");
     }
     // By position: `minimize(f, x0, args, method)`, `solve_ivp(f, span, y0, method)`, `root_scalar(f, args, method)`.
     if matches!(path, ["scipy", "optimize", "minimize" | "root" | "root_scalar" | "minimize_scalar"])
         && call.arguments.args.len() > 2
     {
-        return Some("a method of optimisation may tell how long it took");
+        return Some("a method of optimisation may report its run time");
     }
     // The solution as a function prints its address.
     if path == ["scipy", "integrate", "solve_ivp"]
         && (keyword("dense_output").is_some() || call.arguments.args.len() > 3)
     {
-        return Some("an object is kept whose text is its address");
+        return Some("an object is used where its address could be printed");
     }
     None
 }

@@ -120,28 +120,28 @@ impl<'a> Walk<'a, '_> {
         let arguments = &call.arguments;
         match (name, &*arguments.args) {
             ("type", [_]) if arguments.keywords.is_empty() => {}
-            ("type", _) => self.reject(call.start(), "a class is made by a call"),
-            ("iter", [_, _, ..]) => self.reject(call.start(), "an iterator is made of a function"),
+            ("type", _) => self.reject(call.start(), "a class is created by a call"),
+            ("iter", [_, _, ..]) => self.reject(call.start(), "an iterator is created from a function"),
             ("float" | "complex" | "sum" | "round" | "pow", _) => self.has_floats = true,
             _ => {}
         }
         match (name, &*arguments.args) {
             ("float", [Expr::StringLiteral(text)]) if text.value.to_str().to_ascii_lowercase().contains("nan") => {
-                self.reject(call.start(), "a NaN has no order");
+                self.reject(call.start(), "NaN cannot be ordered");
             }
             // The bytes of an array of objects are addresses.
             ("bytes" | "bytearray", _) if self.uses_science => {
-                self.reject(call.start(), "the memory of an array may be shown")
+                self.reject(call.start(), "the memory of an array may be printed")
             }
             ("str", [_, _, ..]) if self.uses_science => {
-                self.reject(call.start(), "the memory of an array may be shown")
+                self.reject(call.start(), "the memory of an array may be printed")
             }
             ("format", [_, spec]) if self.uses_dates && !is_portable_spec(spec) => {
-                self.reject(call.start(), "a date is printed as the place where it runs has it");
+                self.reject(call.start(), "the format of a date depends on the locale or the time zone");
             }
             // With two arguments, `str` reads the first as bytes.
             ("map", [Expr::Name(function), _, _, ..]) if self.uses_science && function.id == "str" => {
-                self.reject(call.start(), "the memory of an array may be shown");
+                self.reject(call.start(), "the memory of an array may be printed");
             }
             _ => {}
         }
@@ -183,10 +183,10 @@ impl<'a> Walk<'a, '_> {
         if let (["re", ..], Some(Expr::StringLiteral(pattern))) = (path, call.arguments.args.first())
             && may_backtrack(pattern.value.to_str())
         {
-            self.reject(call.start(), "a pattern may be searched for until it is cut off");
+            self.reject(call.start(), "matching a regular expression may exceed the time limit");
         }
         if path == ["copy", "deepcopy"] && (call.arguments.args.len() > 1 || !call.arguments.keywords.is_empty()) {
-            self.reject(call.start(), "the numbers of objects in memory may be shown");
+            self.reject(call.start(), "the identities of objects may be printed");
         }
         // These have the same effect as the operators.
         self.has_set_augmentation |= matches!(path, ["operator", "sub"]);
@@ -197,7 +197,7 @@ impl<'a> Walk<'a, '_> {
         let name = path.last().copied().unwrap_or_default();
         match member {
             None | Some(Member::Value | Member::Type | Member::Stream) => {
-                self.reasons.add(call.start(), || format!("nothing certain is known of {}", path.join(".")));
+                self.reasons.add(call.start(), || format!("{} is not known to be deterministic", path.join(".")));
             }
             Some(Member::Retains) if matches!(path, ["re", "sub" | "subn"]) => {
                 self.visit_known_arguments(name, &call.arguments, |_, index, _| {
@@ -248,17 +248,17 @@ impl<'a> Walk<'a, '_> {
         // which would start again.
         let special = is_special(name) && !(allowed::is_safe_method(name) && self.is_own_object(&attribute.value));
         if special || (!allowed::is_safe_method(name) && !own) {
-            self.reasons.add(attribute.attr.start(), || format!("nothing certain is known of the method {name}"));
+            self.reasons.add(attribute.attr.start(), || format!("method {name} is not known to be deterministic"));
         }
         match (name, &*attribute.value) {
             ("format", Expr::StringLiteral(text))
                 if !format_reads_members(text.value.to_str())
                     && (!self.uses_dates || is_portable_date_format(text.value.to_str())) => {}
-            ("format", _) => self.reject(call.start(), "a format may look inside its arguments"),
+            ("format", _) => self.reject(call.start(), "a format string may read members of its arguments"),
             ("join", Expr::StringLiteral(_) | Expr::FString(_)) => {}
-            ("join", _) if self.uses_science => self.reject(call.start(), "the memory of an array may be shown"),
+            ("join", _) if self.uses_science => self.reject(call.start(), "the memory of an array may be printed"),
             ("update", _) if self.uses_science && self.uses_digests && !is_safe_update(&call.arguments) => {
-                self.reject(call.start(), "the memory of an array may be shown");
+                self.reject(call.start(), "the memory of an array may be printed");
             }
             ("encode" | "to_bytes" | "from_bytes" | "digest" | "getvalue" | "fromhex", receiver)
                 if self.uses_science && (name != "getvalue" || !self.definitions.is_bound_once(name_of(receiver))) =>
@@ -267,7 +267,7 @@ impl<'a> Walk<'a, '_> {
             }
             ("strftime", _) if !matches!(&*call.arguments.args, [Expr::StringLiteral(format)] if is_portable_date_format(format.value.to_str())) =>
             {
-                self.reject(call.start(), "a date is printed as the place where it runs has it");
+                self.reject(call.start(), "the format of a date depends on the locale or the time zone");
             }
             _ => {}
         }
@@ -289,10 +289,10 @@ impl<'a> Walk<'a, '_> {
         }
         let takes_callback = self.uses_science && allowed::takes_callback(name);
         if takes_callback && call.arguments.find_keyword("args").is_some() {
-            self.reject(call.start(), "its arguments are not written here");
+            self.reject(call.start(), "some arguments are not written out in the call");
         }
         if takes_callback && call.arguments.args.iter().any(Expr::is_starred_expr) {
-            self.reject(call.start(), "its arguments are not written here");
+            self.reject(call.start(), "some arguments are not written out in the call");
         }
         if self.uses_science && name == "pivot_table" {
             call.arguments.args.get(3).into_iter().for_each(|function| self.check_callback_name(function));
@@ -375,7 +375,7 @@ impl<'a> Walk<'a, '_> {
             _ => false,
         };
         if of_class && self.definitions.properties.contains(name) {
-            self.reject(at, "a property is asked of its class, where its text is an address");
+            self.reject(at, "a property is read on its class, where its text is an address");
         }
         // An assigned attribute of `self` is data, unless a class inherits methods from elsewhere.
         let of_self = self.is_own_attribute(attribute);
@@ -420,9 +420,9 @@ impl<'a> Walk<'a, '_> {
         let own = self.is_own_object(&attribute.value);
         let deleted = attribute.ctx == ExprContext::Del && (!own || self.definitions.methods.contains(name));
         if is_special(name) || deleted {
-            self.reject(at, "what Python does with an object is changed");
+            self.reject(at, "it changes the behaviour of an object");
         } else if self.uses_science && !own && !allowed::is_settable_attribute(name) {
-            self.reject(at, "what a library does is changed");
+            self.reject(at, "it changes the behaviour of a library");
         }
     }
 
@@ -480,7 +480,7 @@ impl<'a> Walk<'a, '_> {
             None => false,
         };
         if !is_allowed || context != ExprContext::Load {
-            self.reasons.add(at, || format!("nothing certain is known of {} here", path.join(".")));
+            self.reasons.add(at, || format!("this use of {} is not known to be deterministic", path.join(".")));
         }
     }
 }

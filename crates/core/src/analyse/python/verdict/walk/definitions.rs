@@ -45,7 +45,7 @@ impl<'a> Walk<'a, '_> {
                 path.as_ref().is_some_and(|path| path.segments() == ["dataclasses", "dataclass"])
                     && arguments.is_some_and(|arguments| !arguments.keywords.is_empty());
             if !is_allowed {
-                self.reject(decorator.start(), "a decorator changes what a name stands for");
+                self.reject(decorator.start(), "a decorator may replace the function or class");
             }
             arguments.into_iter().for_each(|arguments| self.visit_plain_arguments(arguments));
         }
@@ -53,7 +53,7 @@ impl<'a> Walk<'a, '_> {
 
     pub(super) fn visit_function(&mut self, def: &'a StmtFunctionDef) {
         if def.is_async {
-            self.reject(def.start(), "it runs asynchronously");
+            self.reject(def.start(), "it uses asynchronous code");
         }
         if self.in_class
             && matches!(
@@ -61,13 +61,13 @@ impl<'a> Walk<'a, '_> {
                 "__del__" | "__hash__" | "__init_subclass__" | "__class_getitem__" | "__deepcopy__"
             )
         {
-            self.reasons.add(def.start(), || format!("Python calls {} when it sees fit", def.name.as_str()));
+            self.reasons.add(def.start(), || format!("Python may call {} at any time", def.name.as_str()));
         }
         if self.definitions.generators.contains(def.name.as_str())
             && def.name.starts_with("__")
             && &def.name != "__iter__"
         {
-            self.reject(def.start(), "Python makes an iterator of its own accord");
+            self.reject(def.start(), "Python may create an iterator implicitly");
         }
         let is_class_bound = def.name.as_str() == "__new__"
             || def
@@ -79,7 +79,7 @@ impl<'a> Walk<'a, '_> {
             && !self.definitions.properties.is_empty()
             && first.is_none_or(|own| own.parameter.name.as_str() != "cls")
         {
-            self.reject(def.start(), "a property may be asked of its class");
+            self.reject(def.start(), "a property may be read on its class");
         }
         self.visit_decorators(&def.decorator_list);
         self.visit_parameters(&def.parameters);
@@ -107,7 +107,7 @@ impl<'a> Walk<'a, '_> {
                 .any(|statement| matches!(statement, Stmt::FunctionDef(def) if &def.name == "__repr__"));
         if let Some(arguments) = &class.arguments {
             if !arguments.keywords.is_empty() {
-                self.reject(class.start(), "a class is made in a way of its own");
+                self.reject(class.start(), "a class has keyword arguments, such as a metaclass");
             }
             for base in &arguments.args {
                 let (own, name) = match base {
@@ -125,7 +125,7 @@ impl<'a> Walk<'a, '_> {
                     }
                     (false, name) if allowed::is_safe_base(name) => has_repr = true,
                     (false, "object" | "ABC" | "Generic" | "Protocol") => {}
-                    _ => self.reject(class.start(), "nothing certain is known of what a class inherits"),
+                    _ => self.reject(class.start(), "a base class is not known to be deterministic"),
                 }
                 if name != "object" {
                     self.visit_as(Usage::Type, base);
@@ -180,7 +180,7 @@ impl<'a> Walk<'a, '_> {
     /// Checks the assignment of a special name in a class.
     pub(super) fn check_special_name(&mut self, name: &str, at: TextSize) {
         if is_special(name) && !matches!(name, "__slots__" | "__doc__") {
-            self.reject(at, "a class changes what Python does with its objects");
+            self.reject(at, "a class assigns a special name, which changes its instances");
         }
     }
 }

@@ -55,11 +55,11 @@ pub(super) fn check(body: &[Stmt], imports: &Imports<'_>, definitions: &Definiti
     if let Some(imported) =
         imports.modules.iter().find(|imported| imported.module == "statistics" && !definitions.classes.is_empty())
     {
-        walk.reject(imported.at, "kinds of numbers are brought together in no order");
+        walk.reject(imported.at, "statistics may combine types of numbers in any order");
     }
     let own_buffer = ["StringIO", "BytesIO"].into_iter().find(|name| definitions.bound.contains(name));
     if let Some(name) = own_buffer.filter(|_| walk.uses_science) {
-        walk.reasons.add(TextSize::default(), || format!("nothing certain is known of {name}"));
+        walk.reasons.add(TextSize::default(), || format!("{name} is not known to be deterministic"));
     }
     walk.visit_body(body);
     walk.check_names();
@@ -137,7 +137,7 @@ impl<'a> Walk<'a, '_> {
             imports.modules.iter().find(|imported| imported.module == wanted).map(|imported| imported.at)
         };
         if let (Some(_), Some(at)) = (at("pandas").or(at("numpy")), at("datetime")) {
-            self.reject(at, "a table of dates reads texts, which may mean the present");
+            self.reject(at, "a table of dates parses text, which may mean the current time");
         }
     }
 
@@ -194,7 +194,7 @@ impl<'a> Walk<'a, '_> {
                         )
                 })
             {
-                self.reject(uses.first, "a property may be asked of its class, where its text is an address");
+                self.reject(uses.first, "a property may be read on its class, where its text is an address");
             }
             // Where the name is read, it may still be the builtin.
             if (self.definitions.bound.contains(name) || self.imports.is_bound(name))
@@ -203,7 +203,7 @@ impl<'a> Walk<'a, '_> {
                 continue;
             }
             match allowed::builtin(name) {
-                None => self.reasons.add(uses.first, || format!("nothing certain is known of {name}")),
+                None => self.reasons.add(uses.first, || format!("{name} is not known to be deterministic")),
                 Some(Member::Produces(hazard))
                     if !uses.usages.all(|usage| matches!(usage, Usage::Callee | Usage::Type)) =>
                 {
@@ -214,13 +214,13 @@ impl<'a> Walk<'a, '_> {
                         && matches!(name, "bytes" | "bytearray")
                         && !uses.usages.all(|usage| usage == Usage::Type) =>
                 {
-                    self.reject(uses.first, "the memory of an array may be shown");
+                    self.reject(uses.first, "the memory of an array may be printed");
                 }
                 Some(_)
                     if allowed::may_be_replaced(name)
                         && !uses.usages.all(|usage| matches!(usage, Usage::Callee | Usage::Callback)) =>
                 {
-                    self.reasons.add(uses.first, || format!("nothing certain is known of the text of {name}"));
+                    self.reasons.add(uses.first, || format!("the text of {name} may differ between tiers"));
                 }
                 Some(_) => {}
             }
@@ -233,11 +233,11 @@ impl<'a> Walk<'a, '_> {
                 || self.imports.is_bound(name)
                 || (!self.definitions.bound.contains(name) && allowed::builtin(name).is_some());
             if !known {
-                self.reject(at, "a library may find any method by a name that is not written here");
+                self.reject(at, "a library may look up any method by a name that is not a literal");
             }
         }
         if let Some(at) = self.kept_view.filter(|_| self.has_set_augmentation) {
-            self.reject(at, "a view of a mapping is kept where it may become a set");
+            self.reject(at, "a stored view of a mapping may become a set");
         }
         // `min` and `max` do not compare all pairs, so the order decides whether incomparable elements are compared.
         let shows = self.overrides_ordering || self.has_floats || self.binds_exceptions;
@@ -245,7 +245,7 @@ impl<'a> Walk<'a, '_> {
             let is_set =
                 name.is_empty() || self.name_hazards.get(name).is_some_and(|hazards| hazards.contains(&Hazard::Set));
             if is_set && (shows || one_end) {
-                self.reject(at, "what has no order among the elements of a set is left in the order of the set");
+                self.reject(at, "elements of a set that cannot be compared may keep the order of the set");
             }
         }
     }
@@ -302,7 +302,7 @@ impl<'a> Walk<'a, '_> {
     fn visit_generators(&mut self, generators: &'a [Comprehension]) {
         for generator in generators {
             if generator.is_async {
-                self.reject(generator.start(), "it runs asynchronously");
+                self.reject(generator.start(), "it uses asynchronous code");
             }
             self.visit_as(Usage::Consumed, &generator.iter);
             self.visit_expr(&generator.target);
@@ -348,7 +348,7 @@ impl<'a> Visitor<'a> for Walk<'a, '_> {
             }
             Stmt::For(each) => {
                 if each.is_async {
-                    self.reject(each.start(), "it runs asynchronously");
+                    self.reject(each.start(), "it uses asynchronous code");
                 }
                 self.visit_as(Usage::Consumed, &each.iter);
                 self.visit_expr(&each.target);
@@ -374,7 +374,7 @@ impl<'a> Visitor<'a> for Walk<'a, '_> {
             }
             Stmt::With(with) => {
                 if with.is_async {
-                    self.reject(with.start(), "it runs asynchronously");
+                    self.reject(with.start(), "it uses asynchronous code");
                 }
                 for item in &with.items {
                     // A context manager that is not bound is only entered and left.
@@ -385,9 +385,9 @@ impl<'a> Visitor<'a> for Walk<'a, '_> {
                 self.visit_body(&with.body);
             }
             Stmt::ImportFrom(import) if import.names.iter().any(|alias| &alias.name == "*") => {
-                self.reject(import.start(), "names are imported that are not written here");
+                self.reject(import.start(), "it imports all names of a module");
             }
-            Stmt::IpyEscapeCommand(_) => self.reject(statement.start(), "it uses magics of a notebook"),
+            Stmt::IpyEscapeCommand(_) => self.reject(statement.start(), "it uses notebook magics"),
             _ => visitor::walk_stmt(self, statement),
         }
     }
@@ -400,7 +400,7 @@ impl<'a> Visitor<'a> for Walk<'a, '_> {
         let ruff_python_ast::ExceptHandler::ExceptHandler(caught) = handler;
         self.binds_exceptions |= caught.name.is_some();
         if self.uses_science && caught.name.is_some() {
-            self.reject(caught.start(), "the message of an exception may name things in no order");
+            self.reject(caught.start(), "the message of an exception may list names in any order");
         }
         caught.type_.iter().for_each(|kind| self.visit_as(Usage::Type, kind));
         self.visit_body(&caught.body);
@@ -412,7 +412,7 @@ impl<'a> Visitor<'a> for Walk<'a, '_> {
         if let Some(spec) = &shown.format_spec {
             let known = |part: &InterpolatedStringElement| matches!(part, InterpolatedStringElement::Literal(text) if is_portable_date_format(&text.value));
             if self.uses_dates && !spec.elements.iter().all(known) {
-                self.reject(shown.start(), "a date is printed as the place where it runs has it");
+                self.reject(shown.start(), "the format of a date depends on the locale or the time zone");
             }
             spec.elements.iter().for_each(|part| self.visit_interpolated_string_element(part));
         }
@@ -574,14 +574,14 @@ impl<'a> Visitor<'a> for Walk<'a, '_> {
                 let text = text.value.to_str();
                 let present = ["now", "today"].iter().any(|word| text.trim().eq_ignore_ascii_case(word));
                 if present || text.contains("M8") || text.contains("datetime") {
-                    self.reject(at, "dates are read from text, which may mean the present");
+                    self.reject(at, "dates are parsed from text, which may mean the current time");
                 }
             }
             Expr::Yield(_) | Expr::YieldFrom(_) if self.lambda_depth > 0 => {
-                self.reject(at, "a lambda makes an iterator")
+                self.reject(at, "a lambda creates an iterator")
             }
             Expr::Await(_) | Expr::TString(_) | Expr::IpyEscapeCommand(_) => {
-                self.reject(at, "nothing certain is known of this form");
+                self.reject(at, "this syntax is not known to be deterministic");
             }
             _ => visitor::walk_expr(self, expr),
         }

@@ -7,7 +7,7 @@ use super::Walk;
 use crate::analyse::python::verdict::allowed;
 use crate::analyse::python::verdict::hazard::{Hazard, Usage};
 
-const SHOWS_MEMORY: &str = "the memory of an array may be shown";
+const SHOWS_MEMORY: &str = "the memory of an array may be printed";
 
 /// Returns the number of the positional argument that is a dtype, from 1, or 0 if there is none.
 fn dtype_number(path: &[&str]) -> usize {
@@ -34,7 +34,7 @@ impl<'a> Walk<'a, '_> {
             return;
         }
         if keywords.iter().any(|keyword| keyword.arg.is_none()) {
-            self.reject(call.start(), "its arguments are not written here");
+            self.reject(call.start(), "some arguments are not written out in the call");
         }
         let keyword = |name: &str| call.arguments.find_keyword(name).map(|keyword| &keyword.value);
         if keyword("encoding").is_some() {
@@ -43,7 +43,7 @@ impl<'a> Walk<'a, '_> {
         if let Some(condition) = keyword("where")
             && !keyword("out").is_some_and(|out| self.is_initialised(out))
         {
-            self.reject(condition.start(), "where the condition does not hold, memory is left as it was found");
+            self.reject(condition.start(), "elements for which the condition is false are not initialised");
         }
     }
 
@@ -62,7 +62,7 @@ impl<'a> Walk<'a, '_> {
     /// mean the current time.
     pub(super) fn check_dtype(&mut self, kind: &'a Expr) {
         if !self.is_safe_dtype(kind, 3) {
-            self.reject(kind.start(), "the kind of elements may be that of dates or of raw memory");
+            self.reject(kind.start(), "the dtype may be one of dates or of raw memory");
         }
     }
 
@@ -119,7 +119,7 @@ impl<'a> Walk<'a, '_> {
             && path[0] == "numpy"
             && kind.value.is_dict_expr()
         {
-            self.reject(kind.start(), "between its fields an element has memory that nobody wrote");
+            self.reject(kind.start(), "the padding between the fields of an element is not initialised");
         }
         // The positional arguments of these that are functions.
         let by_place = match path {
@@ -137,7 +137,7 @@ impl<'a> Walk<'a, '_> {
             Expr::Lambda(_) | Expr::NoneLiteral(_) => {}
             Expr::Name(name) => self.callbacks.push((name.id.as_str(), name.start())),
             Expr::Attribute(_) if self.imports.resolve(function).is_some() => {}
-            _ => self.reject(function.start(), "a library may find any method by a name that is not written here"),
+            _ => self.reject(function.start(), "a library may look up any method by a name that is not a literal"),
         }
     }
 
