@@ -168,7 +168,7 @@ mod tests {
         for number in 0..1000 {
             let program = source(number);
             let profile = analyse(&Program::python(&*program));
-            assert!(profile.parses, "{program}\n{:?}", profile.unread);
+            assert!(profile.parses, "{program}\n{:?}", profile.analysis_error);
             proven += usize::from(profile.verdict.deterministic);
             distinct.insert(program);
         }

@@ -26,7 +26,7 @@ pub struct Profile {
     /// Whether the language's parser accepts the program.
     pub parses: bool,
     /// Why the program was not analysed: it does not parse, or it is too long or nested too deeply. `None` if it was.
-    pub unread: Option<Reason>,
+    pub analysis_error: Option<Reason>,
     pub lines: u32,
 }
 
@@ -50,7 +50,7 @@ impl Profile {
                 doubt: Some(reason.clone()),
             },
             parses: true,
-            unread: Some(reason),
+            analysis_error: Some(reason),
             lines,
         }
     }
@@ -189,7 +189,7 @@ pub enum FileScope {
     /// Relative paths, and those in `/tmp` and `/home/user`, which are empty in every new sandbox.
     Scratch,
     /// Paths that are computed at run time.
-    Unseen,
+    Computed,
     /// Other absolute paths, and paths with `..`.
     Outside,
 }
@@ -199,7 +199,7 @@ impl FileScope {
         match self {
             Self::None => "none",
             Self::Scratch => "scratch",
-            Self::Unseen => "unseen",
+            Self::Computed => "computed",
             Self::Outside => "outside",
         }
     }

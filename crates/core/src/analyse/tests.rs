@@ -45,7 +45,7 @@ fn a_program_in_a_language_without_an_analyser_is_unproven_and_may_have_any_side
     assert_eq!((profile.class, profile.score, profile.lines), (Class::Unknown, 0.0, 2));
     assert_eq!((profile.side_effects, profile.memory), (SideEffects::World, 40));
     assert!(profile.parses && !profile.verdict.deterministic && profile.verdict.doubt.is_some());
-    assert_eq!(profile.unread.unwrap().text, "python programs are not analysed");
+    assert_eq!(profile.analysis_error.unwrap().text, "python programs are not analysed");
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn paths_determine_the_file_scope() {
         ("open('/etc/passwd')", FileScope::Outside),
         ("open('/tmpfoo')", FileScope::Outside),
         ("open('../a')", FileScope::Outside),
-        ("import sys\nopen(sys.argv[1])", FileScope::Unseen),
+        ("import sys\nopen(sys.argv[1])", FileScope::Computed),
         ("import pandas as pd, io\npd.read_csv(io.StringIO('a,b'))", FileScope::None),
         ("import sqlite3\nsqlite3.connect(':memory:')", FileScope::None),
     ] {
@@ -493,7 +493,7 @@ fn a_program_that_does_not_parse_has_a_reason_and_no_effects() {
         ["print(", "def f(:\n  pass", "x = 'abc", "a b", ")", "import os\nos.system('x'", "x\0y", "  x = 1\n y = 2"]
     {
         let profile = profile(source);
-        assert!(!profile.parses && profile.unread.is_some(), "{source:?}");
+        assert!(!profile.parses && profile.analysis_error.is_some(), "{source:?}");
         assert!(!profile.verdict.deterministic && profile.effects.is_empty() && profile.imports.is_empty());
     }
     for source in ["", "\u{feff}print(1)", "# nothing", "print('\\ud800')"] {

@@ -17,7 +17,10 @@ pub(super) fn facts(request: &Request, profile: &Profile, statuses: &[&TierStatu
     put("class", profile.class.name().into());
     put("score", profile.score.into());
     put("parses", profile.parses.into());
-    put("unread", profile.unread.as_ref().map_or_else(String::new, |reason| reason.text.clone()).into());
+    put(
+        "analysis_error",
+        profile.analysis_error.as_ref().map_or_else(String::new, |reason| reason.text.clone()).into(),
+    );
     put("deterministic", profile.verdict.deterministic.into());
     put("lines", INT::from(profile.lines).into());
     put("imports", list(needed.iter().copied()));

@@ -30,7 +30,7 @@ impl<'a> NotebookCell<'a> {
         profile.class = if shell { Class::Shell } else { Class::Unknown };
         if magic == "writefile" {
             profile.effects.insert(StaticEffect::Files);
-            profile.files = FileScope::Unseen;
+            profile.files = FileScope::Computed;
             profile.class = Class::Filesystem;
         }
         profile.side_effects = SideEffects::World;

@@ -49,7 +49,7 @@ pub(super) fn class(survey: &Survey<'_>, imports: &Imports<'_>) -> Class {
         return Class::Plotting;
     }
     if uses(Domain::Data) {
-        return if survey.files >= FileScope::Unseen && uses(Domain::Files) {
+        return if survey.files >= FileScope::Computed && uses(Domain::Files) {
             Class::Filesystem
         } else {
             Class::DataScience

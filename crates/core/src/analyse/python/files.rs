@@ -19,20 +19,20 @@ pub(super) enum FileTarget {
 
 /// Returns the target of a file operation with this path argument.
 pub(super) fn target(argument: Option<&Expr>) -> FileTarget {
-    argument.map_or(FileTarget::File(FileScope::Unseen), |expr| resolve(expr, MAX_DEPTH))
+    argument.map_or(FileTarget::File(FileScope::Computed), |expr| resolve(expr, MAX_DEPTH))
 }
 
 fn resolve(expr: &Expr, steps: usize) -> FileTarget {
-    let Some(steps) = steps.checked_sub(1) else { return FileTarget::File(FileScope::Unseen) };
+    let Some(steps) = steps.checked_sub(1) else { return FileTarget::File(FileScope::Computed) };
     match expr {
         Expr::StringLiteral(literal) => classify(literal.value.to_str(), PathText::Whole),
         Expr::FString(string) => match string.value.as_slice().first() {
             Some(FStringPart::Literal(literal)) => classify(&literal.value, PathText::Prefix),
             Some(FStringPart::FString(part)) => match part.elements.first() {
                 Some(InterpolatedStringElement::Literal(literal)) => classify(&literal.value, PathText::Prefix),
-                _ => FileTarget::File(FileScope::Unseen),
+                _ => FileTarget::File(FileScope::Computed),
             },
-            None => FileTarget::File(FileScope::Unseen),
+            None => FileTarget::File(FileScope::Computed),
         },
         // "/data/" + name, Path("/data") / name
         Expr::BinOp(binary) => resolve(&binary.left, steps),
@@ -51,10 +51,10 @@ fn resolve(expr: &Expr, steps: usize) -> FileTarget {
                     .args
                     .first()
                     .map_or(FileTarget::File(FileScope::Scratch), |first| resolve(first, steps)),
-                _ => FileTarget::File(FileScope::Unseen),
+                _ => FileTarget::File(FileScope::Computed),
             }
         }
-        _ => FileTarget::File(FileScope::Unseen),
+        _ => FileTarget::File(FileScope::Computed),
     }
 }
 
@@ -81,6 +81,6 @@ fn classify(path: &str, text: PathText) -> FileTarget {
     FileTarget::File(match () {
         () if has_parent || outside => FileScope::Outside,
         () if text == PathText::Whole || scratch || !path.is_empty() => FileScope::Scratch,
-        () => FileScope::Unseen,
+        () => FileScope::Computed,
     })
 }

@@ -119,7 +119,7 @@ fn profile(parsed: &Parsed<ModModule>, stdin: Stdin, lines: &Lines) -> Profile {
         memory: memory(&survey),
         verdict,
         parses: true,
-        unread: None,
+        analysis_error: None,
         lines: lines.count(),
     }
 }
@@ -157,7 +157,7 @@ fn unparsable(reason: &str, at: Option<TextSize>, lines: &Lines) -> Profile {
         // A program that does not parse does not run.
         side_effects: SideEffects::None,
         verdict: Verdict { deterministic: false, reasons: vec![unparsed], doubt: None },
-        unread: Some(reason),
+        analysis_error: Some(reason),
         ..Profile::unknown("", lines.count())
     }
 }

@@ -23,7 +23,7 @@ impl<'a> Survey<'a> {
             if effect != StaticEffect::Files {
                 self.add_effect(effect, at);
             } else if self.effects[StaticEffect::Files as usize].is_none() {
-                self.add_file(FileScope::Unseen, at);
+                self.add_file(FileScope::Computed, at);
             }
         }
         match modules::random_operation(path) {
