@@ -19,9 +19,9 @@ pub struct Attempt {
     /// Time from the program's start to the attempt's end.
     #[serde(rename = "ran_micros", with = "micros")]
     pub ran: Duration,
-    /// The program's exit, the tier's fault, `open` if the circuit breaker rejected the attempt, `overloaded` if no slot was
-    /// granted, `deadline` if the request's deadline passed before the program started, `lent` if a machine was leased, or
-    /// `abandoned` if the attempt was dropped.
+    /// The program's exit, the tier's fault, `open` if the circuit breaker rejected the attempt, `overloaded` if no
+    /// slot was granted, `deadline` if the request's deadline passed before the program started, `lent` if a machine
+    /// was leased, or `abandoned` if the attempt was dropped.
     pub outcome: String,
     pub detail: Option<String>,
     /// The delay that the backend requested before the next try.

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Most repeats of an attempt on the same tier; 0: none.
     pub retries: u32,
-    /// Upper bound of the first pause; it doubles with each repeat. The pause is drawn at random between 0 and the bound.
+    /// Upper bound of the first pause; it doubles with each repeat. The pause is drawn at random between 0 and the
+    /// bound.
     #[serde(with = "humantime_serde")]
     pub base_delay: Duration,
     /// Upper bound of every pause, however many repeats there were.
@@ -36,8 +37,8 @@ impl Default for Config {
 
 impl Config {
     /// Returns the pause before repeat number `repeat`, counted from 0: the delay that the backend requested
-    /// (`retry_after`) plus the jittered backoff. `None` if there are no repeats left, or if `retry_after` is longer than
-    /// `max_retry_after`.
+    /// (`retry_after`) plus the jittered backoff. `None` if there are no repeats left, or if `retry_after` is longer
+    /// than `max_retry_after`.
     pub fn pause(&self, repeat: u32, retry_after: Option<Duration>, rng: &mut impl Rng) -> Option<Duration> {
         let retry_after = retry_after.unwrap_or_default();
         if repeat >= self.retries || retry_after > self.max_retry_after {

@@ -1,9 +1,10 @@
 //! A circuit breaker that keeps requests away from an unavailable backend: closed allows every request, open none,
 //! half-open one probe at a time to find out whether the backend has recovered.
 //!
-//! A request counts as a failure if the backend was unavailable ([`Fault::Unavailable`]) for all of its retries. A request
-//! that succeeded on a retry does not count, so a backend that fails every fifth call stays in use. A refusal (rate limit,
-//! wrong key) shows that the backend responds, and a lost run may have been caused by the program, so neither counts.
+//! A request counts as a failure if the backend was unavailable ([`Fault::Unavailable`]) for all of its retries. A
+//! request that succeeded on a retry does not count, so a backend that fails every fifth call stays in use. A refusal
+//! (rate limit, wrong key) shows that the backend responds, and a lost run may have been caused by the program, so
+//! neither counts.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,7 +19,8 @@ use crate::route::TierName;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Consecutive failed requests that open the breaker, at least 1; a request counts once, however often it was retried.
+    /// Consecutive failed requests that open the breaker, at least 1; a request counts once, however often it was
+    /// retried.
     pub failures: u32,
     /// How long the breaker stays open before one request is allowed as a probe.
     #[serde(with = "humantime_serde")]
@@ -93,8 +95,8 @@ pub struct Open {
     pub retry_after: Duration,
 }
 
-/// Permission for one attempt, to be ended by [`record_outcome`](Self::record_outcome). A permit that is dropped without an
-/// outcome counts neither as success nor as failure; if it was the probe, the next request may probe.
+/// Permission for one attempt, to be ended by [`record_outcome`](Self::record_outcome). A permit that is dropped
+/// without an outcome counts neither as success nor as failure; if it was the probe, the next request may probe.
 #[must_use = "a permit records the outcome of its attempt"]
 pub struct Permit {
     tier: TierName,
@@ -198,7 +200,8 @@ impl Breaker {
     }
 }
 
-/// Logs a change of state as one structured event. Log searches and dashboards depend on the target and the field names.
+/// Logs a change of state as one structured event. Log searches and dashboards depend on the target and the field
+/// names.
 fn log_transition(tier: &TierName, event: &'static str, state: State, failures: u32) {
     let (tier, state) = (tier.as_str(), state.name());
     if state == State::Open.name() {

@@ -1,5 +1,5 @@
-//! A buffer between a run's events and a caller that may read slowly. Neither a program nor its slot waits for the reader:
-//! unread events are kept here. The output limit of a run bounds the buffer's size.
+//! A buffer between a run's events and a caller that may read slowly. Neither a program nor its slot waits for the
+//! reader: unread events are kept here. The output limit of a run bounds the buffer's size.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -25,7 +25,8 @@ impl EventBuffer {
         self.unsent.is_empty() && self.sending.is_none()
     }
 
-    /// Sends events until the buffer is empty. Cancel safe: after a cancelled call, the next one continues where it stopped.
+    /// Sends events until the buffer is empty. Cancel safe: after a cancelled call, the next one continues where it
+    /// stopped.
     pub(super) async fn deliver(&mut self) {
         loop {
             if self.sending.is_none() {

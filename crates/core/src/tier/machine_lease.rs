@@ -19,8 +19,8 @@ impl MachineLease {
 }
 
 impl Tier {
-    /// Leases a sandbox: waits for a slot in the queue, checks the breaker, opens the sandbox, and retries faults that a retry
-    /// may remedy, until `deadline`. Each try is added to `attempts` as it ends.
+    /// Leases a sandbox: waits for a slot in the queue, checks the breaker, opens the sandbox, and retries faults that
+    /// a retry may remedy, until `deadline`. Each try is added to `attempts` as it ends.
     ///
     /// # Errors
     /// The error of the last try, or [`WalkError::TimedOut`] at the deadline.

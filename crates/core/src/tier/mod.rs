@@ -1,5 +1,5 @@
-//! Tiers. A tier is a backend with a fair queue, a circuit breaker, a pool of warm sandboxes and retries. [`Tiers`] walks a
-//! request along its route.
+//! Tiers. A tier is a backend with a fair queue, a circuit breaker, a pool of warm sandboxes and retries. [`Tiers`]
+//! walks a request along its route.
 
 pub mod account;
 pub mod attempt;
@@ -64,15 +64,15 @@ pub struct Config {
     pub breaker: Option<breaker::Config>,
     /// The pool of warm sandboxes. Not set: each run opens its own sandbox, as in local tiers.
     pub pool: Option<pool::Config>,
-    /// How long the output of an attempt is held back, so that the caller does not see the output of an attempt that soon moves
-    /// to another tier; 0: not at all.
+    /// How long the output of an attempt is held back, so that the caller does not see the output of an attempt that
+    /// soon moves to another tier; 0: not at all.
     #[serde(with = "humantime_serde")]
     pub hold_back: Duration,
     /// Longest time to open a sandbox.
     #[serde(with = "humantime_serde")]
     pub open_timeout: Duration,
-    /// Time after the deadline of a run within which the backend must return; otherwise the run counts as lost. Backends end
-    /// programs at the deadline themselves; this bounds the wait for a backend that hangs.
+    /// Time after the deadline of a run within which the backend must return; otherwise the run counts as lost.
+    /// Backends end programs at the deadline themselves; this bounds the wait for a backend that hangs.
     #[serde(with = "humantime_serde")]
     pub grace_period: Duration,
     /// Most output that is kept of one run, stdout and stderr together; 0: none.
@@ -209,8 +209,8 @@ impl Tier {
         }
     }
 
-    /// Returns the permit of an attempt: the given one if the breaker still allows the attempt, otherwise a new one. `None` if
-    /// the tier has no breaker.
+    /// Returns the permit of an attempt: the given one if the breaker still allows the attempt, otherwise a new one.
+    /// `None` if the tier has no breaker.
     fn permit(&self, permit: Option<Permit>) -> Result<Option<Permit>, Open> {
         self.check_breaker(permit.as_ref())?;
         match (permit, &self.breaker) {
@@ -225,8 +225,8 @@ impl Tier {
         self.pool.as_ref().is_none_or(Pool::is_ready)
     }
 
-    /// Opens a sandbox, or leases one from the pool, for one run of at most `wall`. `attempt`: the number of the request's
-    /// attempt on this tier, from 1.
+    /// Opens a sandbox, or leases one from the pool, for one run of at most `wall`. `attempt`: the number of the
+    /// request's attempt on this tier, from 1.
     ///
     /// # Errors
     /// The backend's fault; `Unavailable` after `open_timeout`.
@@ -330,8 +330,8 @@ impl Tiers {
         &self.absent
     }
 
-    /// Returns how to enable the absent tiers, as alternatives joined by "or"; `None` if no remedy is known. `machine`: only
-    /// tiers that would provide machines.
+    /// Returns how to enable the absent tiers, as alternatives joined by "or"; `None` if no remedy is known. `machine`:
+    /// only tiers that would provide machines.
     pub fn remedies(&self, machine: bool) -> Option<String> {
         let absent = self.absent.iter().filter(|absent| absent.machine || !machine);
         let remedies: Vec<&str> = absent.filter_map(|absent| absent.remedy.as_deref()).collect();

@@ -1,10 +1,10 @@
-//! A pool of warm sandboxes: opened ahead of demand, leased for a run, reset and reused after a clean run, and checked while
-//! idle.
+//! A pool of warm sandboxes: opened ahead of demand, leased for a run, reset and reused after a clean run, and checked
+//! while idle.
 //!
-//! A semaphore with [`Config::max`] permits bounds the pool. Each sandbox holds one permit from before it is opened until after
-//! it has ended, so starting, warm and busy sandboxes are counted together, each exactly once. A caller that finds no warm
-//! sandbox waits for the next one that becomes available: opened for it, or returned by another caller. Opening a sandbox
-//! continues even if the caller that it was started for leaves.
+//! A semaphore with [`Config::max`] permits bounds the pool. Each sandbox holds one permit from before it is opened
+//! until after it has ended, so starting, warm and busy sandboxes are counted together, each exactly once. A caller
+//! that finds no warm sandbox waits for the next one that becomes available: opened for it, or returned by another
+//! caller. Opening a sandbox continues even if the caller that it was started for leaves.
 
 mod entry;
 mod lease;
@@ -42,8 +42,8 @@ pub struct Config {
     pub max: usize,
     /// Runs after which a sandbox is ended, at least 1.
     pub max_runs: u32,
-    /// Time awake after which a sandbox is ended. Runs are not interrupted: a sandbox that would reach this age during a run is
-    /// not used for it.
+    /// Time awake after which a sandbox is ended. Runs are not interrupted: a sandbox that would reach this age during
+    /// a run is not used for it.
     #[serde(with = "humantime_serde")]
     pub max_age: Duration,
     /// Time between two checks of the idle sandboxes.
@@ -52,8 +52,8 @@ pub struct Config {
     /// A sandbox that has been idle for this long is put to sleep; 0: never.
     #[serde(with = "humantime_serde")]
     pub sleep_after: Duration,
-    /// After which runs a sandbox is reused: `never`, none; `contained`, programs that according to analysis have no side
-    /// effects; `clean`, all programs that ended by themselves.
+    /// After which runs a sandbox is reused: `never`, none; `contained`, programs that according to analysis have no
+    /// side effects; `clean`, all programs that ended by themselves.
     pub reuse: Reuse,
     /// Sandboxes that must have been warm at once before `/ready` returns 200, at most `max`; 0: none.
     pub min_ready: usize,
@@ -94,8 +94,8 @@ impl Default for Config {
     }
 }
 
-/// After which runs a sandbox is reused; in any case only after a program that ended by itself, and only if the reset of the
-/// sandbox succeeds.
+/// After which runs a sandbox is reused; in any case only after a program that ended by itself, and only if the reset
+/// of the sandbox succeeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reuse {
@@ -139,7 +139,8 @@ struct Inner {
 
 /// Longest time to reset a sandbox.
 const RESET_TIMEOUT: Duration = Duration::from_secs(60);
-/// Pause after a failed opening before the next sandbox is opened ahead of demand; it doubles with each consecutive failure.
+/// Pause after a failed opening before the next sandbox is opened ahead of demand; it doubles with each consecutive
+/// failure.
 const FIRST_OPEN_PAUSE: Duration = Duration::from_secs(1);
 const MAX_OPEN_PAUSE: Duration = Duration::from_secs(60);
 
@@ -210,8 +211,8 @@ impl Pool {
         self.inner.config.min_ready == 0 || self.inner.state().was_ready
     }
 
-    /// Ends all idle sandboxes and opens no more. Returns after the pool's tasks have ended. Leased sandboxes end with their
-    /// leases.
+    /// Ends all idle sandboxes and opens no more. Returns after the pool's tasks have ended. Leased sandboxes end with
+    /// their leases.
     pub async fn close(&self) {
         let mut tasks = self.inner.close();
         tasks.shutdown().await;
@@ -240,8 +241,8 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens as many sandboxes as are needed and the capacity allows: for waiters at once, ahead of demand only after the pause
-    /// that follows a failed opening.
+    /// Opens as many sandboxes as are needed and the capacity allows: for waiters at once, ahead of demand only after
+    /// the pause that follows a failed opening.
     fn fill(self: &Arc<Self>) {
         let mut state = self.state();
         if state.closed {
@@ -259,14 +260,16 @@ impl Inner {
         for _ in 0..unserved.max(ahead) {
             let permit = match self.capacity.clone().try_acquire_owned() {
                 Ok(permit) => permit,
-                // The pool is full, and its warm sandboxes are too old for the runs of the waiters: replace the least recently used one.
+                // The pool is full, and its warm sandboxes are too old for the runs of the waiters: replace the least
+                // recently used one.
                 Err(_) if state.waiters.len() > state.starting && !state.warm.is_empty() => {
                     state.counts.retired += 1;
                     state.warm.remove(0).into_permit()
                 }
                 Err(_) => return,
             };
-            // The attempt of the waiter that the sandbox is opened for; ahead of demand, consecutive failures are counted.
+            // The attempt of the waiter that the sandbox is opened for; ahead of demand, consecutive failures are
+            // counted.
             let attempt = state.waiters.get(state.starting).map_or(state.failures + 1, |waiter| waiter.attempt);
             state.starting += 1;
             let task = OpenTask { inner: self.clone(), attempt };

@@ -1,18 +1,18 @@
 //! A fair queue for the slots of a tier.
 //!
-//! Within a priority (high, normal, low) users take turns, and each user's requests keep their order. A new user joins behind the
-//! users that already wait, so using many names gives no advantage over earlier users. Requests of a higher priority go first,
-//! with two exceptions that prevent starvation: a user overtakes another user's request of normal or high priority only once
-//! before that request's turn, and a request is promoted by one priority for each [`Config::ageing_interval`] in which its user
-//! was granted nothing.
+//! Within a priority (high, normal, low) users take turns, and each user's requests keep their order. A new user joins
+//! behind the users that already wait, so using many names gives no advantage over earlier users. Requests of a higher
+//! priority go first, with two exceptions that prevent starvation: a user overtakes another user's request of normal or
+//! high priority only once before that request's turn, and a request is promoted by one priority for each
+//! [`Config::ageing_interval`] in which its user was granted nothing.
 //!
-//! No user can exclude the others. Without extra slots, one user never holds all slots. With extra slots, a program that has run
-//! for longer than [`Config::time_slice`] no longer delays a user that has no program running: that user gets one of
-//! [`Config::extra_slots`]. If the queue is full, the user with the most waiting requests loses its newest one to a user with
-//! fewer.
+//! No user can exclude the others. Without extra slots, one user never holds all slots. With extra slots, a program
+//! that has run for longer than [`Config::time_slice`] no longer delays a user that has no program running: that user
+//! gets one of [`Config::extra_slots`]. If the queue is full, the user with the most waiting requests loses its newest
+//! one to a user with fewer.
 //!
-//! Tiers can share [overall limits](Overall). A request then waits for its tier's limit and the shared limit at once, so it never
-//! holds one while it waits for the other.
+//! Tiers can share [overall limits](Overall). A request then waits for its tier's limit and the shared limit at once,
+//! so it never holds one while it waits for the other.
 
 mod state;
 
@@ -42,13 +42,13 @@ pub struct FairQueue {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Programs that run at once, not counting those in extra slots. In a local tier at most the number of its worker processes
-    /// for programs.
+    /// Programs that run at once, not counting those in extra slots. In a local tier at most the number of its worker
+    /// processes for programs.
     pub slots: usize,
     /// Programs of one user that run at once; without extra slots always fewer than `slots`, if that is at least 2.
     pub per_user: usize,
-    /// Requests that may wait; 0: none. If the queue is full, a new request replaces the newest one of the user with the most
-    /// waiting requests, if its own user has fewer.
+    /// Requests that may wait; 0: none. If the queue is full, a new request replaces the newest one of the user with
+    /// the most waiting requests, if its own user has fewer.
     pub length: usize,
     /// Requests of one user that may wait, even if no other user waits. Not set: as many as `length`.
     pub length_per_user: Option<usize>,
@@ -58,12 +58,12 @@ pub struct Config {
     /// A waiting request is promoted by one priority after each such interval; 0: never.
     #[serde(with = "humantime_serde")]
     pub ageing_interval: Duration,
-    /// A program that has run for longer than this does not delay users that have no program running, as long as extra slots
-    /// are free.
+    /// A program that has run for longer than this does not delay users that have no program running, as long as extra
+    /// slots are free.
     #[serde(with = "humantime_serde")]
     pub time_slice: Duration,
-    /// Programs that run in addition to `slots`, each of a user that had no other program running when it started, at most 1024;
-    /// 0: none. In a local tier each is one more worker process.
+    /// Programs that run in addition to `slots`, each of a user that had no other program running when it started, at
+    /// most 1024; 0: none. In a local tier each is one more worker process.
     pub extra_slots: usize,
 }
 
@@ -143,8 +143,8 @@ pub struct Slot {
 /// Why a request got no slot.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The queue is full and no user has more waiting requests than this one, or this request was replaced by one of a user with
-    /// fewer. `share`: how many requests of one user may wait now, given the other users that wait.
+    /// The queue is full and no user has more waiting requests than this one, or this request was replaced by one of a
+    /// user with fewer. `share`: how many requests of one user may wait now, given the other users that wait.
     #[error("the queue is full: at most {length} requests may wait, {share} per user while other users wait")]
     QueueFull { length: usize, share: usize, retry_after: Duration },
     /// The user's own limit on waiting requests is reached.
@@ -211,7 +211,8 @@ impl FairQueue {
     pub async fn slot(&self, user: &Arc<str>, priority: Priority) -> Result<Slot, Refusal> {
         let joined = Instant::now();
         let (sender, mut granted) = oneshot::channel();
-        // The slot is a guard from here on: dropped before the grant, it leaves the queue; dropped later, it frees the slot.
+        // The slot is a guard from here on: dropped before the grant, it leaves the queue; dropped later, it frees the
+        // slot.
         let slot = self.shared.join(self.lane, user, priority, joined, sender)?;
         if granted.try_recv().is_ok() {
             return Ok(slot);

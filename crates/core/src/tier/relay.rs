@@ -1,8 +1,9 @@
 //! Relays a program's events to the caller across all of its attempts, without sending any output twice.
 //!
-//! The events of an attempt are held back at first, so that the caller does not see the output of an attempt that soon moves to
-//! another tier; then they are streamed. The output of a later attempt must start with the output that was already sent; that
-//! prefix is not sent again. If the output differs, the caller gets [`Event::Restart`] and the whole output of the later attempt.
+//! The events of an attempt are held back at first, so that the caller does not see the output of an attempt that soon
+//! moves to another tier; then they are streamed. The output of a later attempt must start with the output that was
+//! already sent; that prefix is not sent again. If the output differs, the caller gets [`Event::Restart`] and the whole
+//! output of the later attempt.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -97,8 +98,8 @@ impl Relay {
         self.take(event);
     }
 
-    /// Discards the current attempt. Output that was sent to the caller is remembered, so that the next attempt does not repeat
-    /// it.
+    /// Discards the current attempt. Output that was sent to the caller is remembered, so that the next attempt does
+    /// not repeat it.
     pub(crate) fn discard_attempt(&mut self) {
         if self.mode == Mode::Streaming && self.to.is_some() {
             self.sent = mem::take(&mut self.output);
@@ -236,8 +237,8 @@ mod tests {
 
     const HOLD_BACK: Duration = Duration::from_millis(250);
 
-    /// Relays these attempts, which send one event every 100 ms; the last attempt is the final one. Returns what the caller
-    /// receives.
+    /// Relays these attempts, which send one event every 100 ms; the last attempt is the final one. Returns what the
+    /// caller receives.
     async fn relay_attempts(attempts: &[&[Event]]) -> Vec<Event> {
         let (to, mut from) = Events::channel();
         let mut relay = Relay::new(Some(to));

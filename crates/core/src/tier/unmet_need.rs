@@ -1,5 +1,5 @@
-//! Notes about an unmet need: which of the tried tiers do not provide what a program needs, and why the other tiers, which
-//! may provide it, did not run the program.
+//! Notes about an unmet need: which of the tried tiers do not provide what a program needs, and why the other tiers,
+//! which may provide it, did not run the program.
 
 use switchtower_contract::Need;
 
@@ -9,8 +9,8 @@ use crate::request::Request;
 use crate::route::{Route, TierName};
 
 impl Tiers {
-    /// Returns the note for a program that ran in the tier `ran` and was tried in no other tier. `requested_memory`: the
-    /// memory limit that its request sets, in bytes.
+    /// Returns the note for a program that ran in the tier `ran` and was tried in no other tier. `requested_memory`:
+    /// the memory limit that its request sets, in bytes.
     pub(crate) fn note(&self, need: &Need, requested_memory: Option<u64>, ran: &TierName) -> String {
         let others = self.iter().filter(|tier| tier.name != *ran && tier.may_provide(need, requested_memory));
         let others: Vec<String> = others.map(|tier| not_on_route(&tier.name, None)).collect();

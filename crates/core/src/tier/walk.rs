@@ -1,10 +1,11 @@
 //! Walks a route: tries its tiers in order until one of them returns an outcome.
 //!
-//! [`Fault::remedy`] decides which faults let a program move to the next tier. The budget of a leg is ignored in a tier whose
-//! programs can have effects outside their sandbox; a program that started in such a tier moves on only if it had no such
-//! effects and ended because of an unmet need that a later tier may meet.
+//! [`Fault::remedy`] decides which faults let a program move to the next tier. The budget of a leg is ignored in a tier
+//! whose programs can have effects outside their sandbox; a program that started in such a tier moves on only if it had
+//! no such effects and ended because of an unmet need that a later tier may meet.
 //!
-//! The timeout of a request covers the whole walk: waiting for slots and sandboxes, all runs, and the pauses between attempts.
+//! The timeout of a request covers the whole walk: waiting for slots and sandboxes, all runs, and the pauses between
+//! attempts.
 
 use std::time::Duration;
 
@@ -72,7 +73,8 @@ pub enum WalkError {
     /// The program may have run with effects outside its sandbox, and its outcome is unknown. It was not run again.
     #[error("lost: {reason}")]
     Lost { reason: String },
-    /// The request's timeout passed before the program ended in any tier. If it ran, it had no effects outside its sandbox.
+    /// The request's timeout passed before the program ended in any tier. If it ran, it had no effects outside its
+    /// sandbox.
     #[error("timed out {reason}")]
     TimedOut { reason: String },
 }
@@ -90,8 +92,8 @@ pub(super) enum AttemptError {
     DeadlinePassed(&'static str),
 }
 
-/// Time after its deadline that a request waits for the outcome of a run. Backends end programs at the deadline themselves; the
-/// run of a backend that does not is abandoned.
+/// Time after its deadline that a request waits for the outcome of a run. Backends end programs at the deadline
+/// themselves; the run of a backend that does not is abandoned.
 pub(crate) const DEADLINE_GRACE: Duration = Duration::from_millis(250);
 
 impl Tiers {
@@ -196,8 +198,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Runs the program on one tier, with retries. The breaker records only the final outcome: a fault that a retry remedied
-    /// does not count as a failure.
+    /// Runs the program on one tier, with retries. The breaker records only the final outcome: a fault that a retry
+    /// remedied does not count as a failure.
     async fn run_on_tier(
         &mut self,
         tier: &Tier,
@@ -380,8 +382,8 @@ impl Walk<'_> {
     }
 }
 
-/// Returns the need that made a program raise in a tier that reports needs only after the program has ended. `None` unless the
-/// program may run again: nothing that it did until then can have had effects outside its sandbox.
+/// Returns the need that made a program raise in a tier that reports needs only after the program has ended. `None`
+/// unless the program may run again: nothing that it did until then can have had effects outside its sandbox.
 fn unmet_need(
     tier: &Tier,
     request: &Request,
@@ -418,8 +420,8 @@ pub(crate) fn requested_delay(fault: &Fault) -> Option<Duration> {
     }
 }
 
-/// Returns the need of a program that exceeded a limit of this tier which is lower than what the request allows (`remaining`
-/// time, `memory` in bytes). `None` if the attempt `is_final`.
+/// Returns the need of a program that exceeded a limit of this tier which is lower than what the request allows
+/// (`remaining` time, `memory` in bytes). `None` if the attempt `is_final`.
 fn exceeded_limit(
     outcome: &Outcome,
     limits: &Limits,
@@ -442,7 +444,8 @@ pub(crate) fn overloaded(tier: &TierName, refusal: Refusal) -> WalkError {
 }
 
 impl AttemptError {
-    /// Returns the error of a walk that ends with this attempt. `effectful`: the program must not run twice in this tier.
+    /// Returns the error of a walk that ends with this attempt. `effectful`: the program must not run twice in this
+    /// tier.
     pub(super) fn walk_error(self, tier: &Tier, effectful: bool) -> WalkError {
         let name = &tier.name;
         match self {

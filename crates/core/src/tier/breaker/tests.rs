@@ -202,8 +202,8 @@ proptest! {
                     }
                     Step::Succeed(_) | Step::Fail(_) | Step::Drop(_) => {}
                 }
-                let expected = if model.state == State::Open && model.left == 0 { State::HalfOpen } else { model.state };
-                prop_assert_eq!(breaker.status().state, expected);
+                let state = if model.state == State::Open && model.left == 0 { State::HalfOpen } else { model.state };
+                prop_assert_eq!(breaker.status().state, state);
                 prop_assert_eq!(breaker.status().failures, model.failures);
             }
             Ok(())

@@ -45,8 +45,8 @@ impl PoolEntry {
         self.awake_before + self.awake_since.map_or(Duration::ZERO, |since| now - since)
     }
 
-    /// Returns whether a run of at most `wall` ends before the sandbox reaches its maximum age. For runs longer than half of that
-    /// age, a remaining lifetime of half of it is enough.
+    /// Returns whether a run of at most `wall` ends before the sandbox reaches its maximum age. For runs longer than
+    /// half of that age, a remaining lifetime of half of it is enough.
     pub(super) fn can_serve(&self, now: Instant, wall: Duration, config: &Config) -> bool {
         self.age(now) + wall.min(config.max_age / 2) <= config.max_age
     }

@@ -27,7 +27,8 @@ impl Lease {
         self.entry.as_mut().map(PoolEntry::sandbox)
     }
 
-    /// Ends the lease after a run that ended by itself. The sandbox is reset and reused if the pool's settings allow it.
+    /// Ends the lease after a run that ended by itself. The sandbox is reset and reused if the pool's settings allow
+    /// it.
     pub fn release(mut self, side_effects: SideEffects) {
         let config = &self.inner.config;
         let Some(mut entry) = self.entry.take() else { return };
@@ -74,8 +75,8 @@ impl Drop for Lease {
     }
 }
 
-/// Resets a sandbox. Returns whether it succeeded. If the backend requests a delay, the reset is retried after it: replacing the
-/// sandbox instead would cost more calls to a backend that limits their rate.
+/// Resets a sandbox. Returns whether it succeeded. If the backend requests a delay, the reset is retried after it:
+/// replacing the sandbox instead would cost more calls to a backend that limits their rate.
 async fn reset(entry: &mut PoolEntry) -> bool {
     for _ in 0..MAX_RESETS {
         match timeout(RESET_TIMEOUT, entry.reset()).await {

@@ -33,8 +33,8 @@ pub(super) async fn run(pool: Weak<Inner>, every: Duration) {
 }
 
 impl Inner {
-    /// Takes the next idle sandbox that has not been checked in this round. Surplus sandboxes that have been idle for a whole
-    /// interval are ended instead.
+    /// Takes the next idle sandbox that has not been checked in this round. Surplus sandboxes that have been idle for a
+    /// whole interval are ended instead.
     fn take_unchecked(&self, round_start: Instant) -> Option<PoolEntry> {
         let mut state = self.state();
         let surplus = state.warm.len().saturating_sub(state.warm_target(round_start, &self.config));
@@ -93,8 +93,8 @@ impl WarmUseMonitor {
         }
     }
 
-    /// Returns whether to log a warning: in all checks of the last minute, `every` apart, sandboxes were taken and none of them
-    /// was warm.
+    /// Returns whether to log a warning: in all checks of the last minute, `every` apart, sandboxes were taken and none
+    /// of them was warm.
     fn is_unused(&mut self, counts: &Counts, warm: usize, every: Duration) -> bool {
         let unused = counts.taken > self.taken && counts.reused == self.reused && warm > 0;
         (self.taken, self.reused) = (counts.taken, counts.reused);

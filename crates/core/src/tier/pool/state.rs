@@ -63,8 +63,8 @@ impl State {
         if quiet { config.min } else { config.target }
     }
 
-    /// Takes the most recently returned warm sandbox that can serve a run of at most `wall`, preferably one that is awake. Sandboxes
-    /// that have reached their maximum age are ended.
+    /// Takes the most recently returned warm sandbox that can serve a run of at most `wall`, preferably one that is
+    /// awake. Sandboxes that have reached their maximum age are ended.
     pub(super) fn pick(&mut self, now: Instant, wall: Duration, config: &Config) -> Option<PoolEntry> {
         let before = self.warm.len();
         self.warm.retain(|entry| entry.age(now) < config.max_age);

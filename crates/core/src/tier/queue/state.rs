@@ -1,5 +1,5 @@
-//! The state of queues that share limits, and the decision which request gets the next slot. Nothing here waits or reads a
-//! clock.
+//! The state of queues that share limits, and the decision which request gets the next slot. Nothing here waits or
+//! reads a clock.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -50,7 +50,8 @@ struct User {
     turn: u64,
     /// Its last grant.
     last_grant: Option<LastGrant>,
-    /// One queue for each lane where a program of the user runs or waits. There is usually one, so no capacity is reserved.
+    /// One queue for each lane where a program of the user runs or waits. There is usually one, so no capacity is
+    /// reserved.
     queues: Vec<UserQueue>,
 }
 
@@ -107,8 +108,8 @@ impl Candidate<'_> {
     }
 }
 
-/// The lowest class whose requests cannot be overtaken twice by the same user. Requests of a lower class can: their callers have
-/// chosen to wait.
+/// The lowest class whose requests cannot be overtaken twice by the same user. Requests of a lower class can: their
+/// callers have chosen to wait.
 const LOWEST_PROTECTED_CLASS: usize = Priority::Normal as usize;
 
 impl State {
@@ -164,8 +165,8 @@ impl State {
         Ok(ticket)
     }
 
-    /// Ensures that one more request may wait in the lane `at`, if necessary by refusing the newest request of the user with the most
-    /// waiting requests. `waiting`: how many requests of the new request's user wait there.
+    /// Ensures that one more request may wait in the lane `at`, if necessary by refusing the newest request of the user
+    /// with the most waiting requests. `waiting`: how many requests of the new request's user wait there.
     fn ensure_queue_capacity(&mut self, at: usize, waiting: usize) -> Result<(), Refusal> {
         let lane = &self.lanes[at];
         if let Some(allowed) = lane.config.length_per_user.filter(|allowed| waiting >= *allowed) {
@@ -252,8 +253,8 @@ impl State {
         startable.filter_map(move |(name, user, queue)| {
             let config = &self.lanes[queue.lane].config;
             let (_, ticket, requested_class, since) = queue.first(config, now)?;
-            // Compared with other users, only the time since the user's last grant counts: many waiting requests of one user
-            // give it no advantage over users that wait for their first slot.
+            // Compared with other users, only the time since the user's last grant counts: many waiting requests of one
+            // user give it no advantage over users that wait for their first slot.
             let since = user.last_grant.map_or(since, |grant| grant.at.max(since));
             let last_grant = user.last_grant.map_or(0, |grant| grant.count);
             let class = aged_class(requested_class, since, config, now);
@@ -348,8 +349,8 @@ impl State {
 }
 
 impl Lane {
-    /// Estimates the time until a slot is free for one more request than the `waiting` ones, if `concurrent` of them run at once;
-    /// from 100 ms to 60 s.
+    /// Estimates the time until a slot is free for one more request than the `waiting` ones, if `concurrent` of them
+    /// run at once; from 100 ms to 60 s.
     fn retry_after(&self, waiting: usize, concurrent: usize) -> Duration {
         let ahead = u32::try_from(waiting.saturating_add(1)).unwrap_or(u32::MAX);
         let concurrent = u32::try_from(concurrent).unwrap_or(u32::MAX).max(1);
@@ -383,7 +384,8 @@ impl UserQueue {
         self.waiting.iter().map(VecDeque::len).sum()
     }
 
-    /// Returns the request that is next: its class after ageing, its ticket, its requested class, and since when it waits.
+    /// Returns the request that is next: its class after ageing, its ticket, its requested class, and since when it
+    /// waits.
     fn first(&self, config: &Config, now: Instant) -> Option<(usize, u64, usize, Instant)> {
         let heads = self.waiting.iter().enumerate().filter_map(|(class, waiting)| Some((class, waiting.front()?)));
         let ranked = heads.map(|(class, request)| {

@@ -16,8 +16,8 @@ fn user(name: &str) -> Arc<str> {
     name.into()
 }
 
-/// Queues these requests in this order, `apart` in time, while the only slot is busy. Returns the order in which they get it, as
-/// user and index.
+/// Queues these requests in this order, `apart` in time, while the only slot is busy. Returns the order in which they
+/// get it, as user and index.
 async fn grant_order(queue: FairQueue, requests: &[(&str, Priority)], apart: Duration) -> Vec<String> {
     let (queue, granted) = (Rc::new(queue), Rc::new(RefCell::new(Vec::new())));
     let busy = queue.slot(&user("busy"), Priority::High).await.unwrap();
@@ -86,7 +86,9 @@ async fn a_full_queue_refuses_with_a_time_to_retry_after() {
     };
     tokio::select! {
         _ = waiting => panic!("the slot is busy"),
-        refused = refused => assert!(matches!(refused, Some(Refusal::QueueFull { retry_after, .. }) if !retry_after.is_zero())),
+        refusal = refused => {
+            assert!(matches!(refusal, Some(Refusal::QueueFull { retry_after, .. }) if !retry_after.is_zero()));
+        }
     }
 }
 
@@ -405,8 +407,8 @@ async fn the_longest_possible_durations_mean_no_limit() {
     assert_eq!(queue.load(), Load { running: 1, queued: 0, slots: 1 });
 }
 
-/// A request of a random workload: when it arrives, its user, its priority, which of two tiers, how long it runs, and after which
-/// time it is cancelled; times in milliseconds.
+/// A request of a random workload: when it arrives, its user, its priority, which of two tiers, how long it runs, and
+/// after which time it is cancelled; times in milliseconds.
 type TestRequest = (u64, u8, u8, bool, u64, Option<u64>);
 
 fn workload() -> impl Strategy<Value = Vec<TestRequest>> {
@@ -432,7 +434,8 @@ proptest! {
         let queues = Queues::new(&overall);
         let config = Config {
             slots, per_user, extra_slots, length: 1000, length_per_user: None,
-            wait_timeout: Duration::from_secs(600), ageing_interval: Duration::from_millis(100), time_slice: Duration::from_millis(20),
+            wait_timeout: Duration::from_secs(600), ageing_interval: Duration::from_millis(100),
+            time_slice: Duration::from_millis(20),
         };
         let tiers = Rc::new(["one", "other"].map(|tier| queues.queue(tier.into(), config.clone())));
         let all_but_one = |slots: usize| slots.max(2) - 1;
