@@ -176,12 +176,12 @@ program.py: algorithm, score 1.180
               line 5: it draws random numbers without a literal seed
   route       wasm
   rule        default.local
-  because     imports only random; asks for randomness: runs in wasm
+  because     imports only random; uses randomness: runs in wasm
 ");
     }
 
     #[test]
-    fn a_program_that_nobody_may_take_says_why() {
+    fn a_program_that_no_tier_may_run_says_why() {
         insta::assert_snapshot!(explanation_view("1 + 1", Some(Isolation::MicroVm)), @r"
 program.py: simple_math, score 0.010
 
@@ -192,7 +192,7 @@ program.py: simple_math, score 0.010
   effects     none
   leaves      nothing behind
   same again  yes
-  route       none: no tier can run this: none is isolated by micro_vm or more
+  route       none: no tier can run this: none has isolation micro_vm or stronger
 ");
     }
 }

@@ -66,7 +66,7 @@ two contents: {"detail":"a file has either content or base64","field":"files[0].
 bad base64: {"detail":"files[0].base64 is not standard base64 with padding: Invalid symbol 63, offset 0.","field":"files[0].base64","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
 path out: {"allowed":"at paths that are not empty and contain neither NUL nor '..'","detail":"files must be at paths that are not empty and contain neither NUL nor '..'","field":"files","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
 env: {"allowed":"a string","detail":"env.A is 1, it must be a string","field":"env.A","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
-floor: {"detail":"no tier can run this: none is isolated by micro_vm or more","status":422,"title":"No tier can run this program","type":"urn:switchtower:problem:no-tier"}
+floor: {"detail":"no tier can run this: none has isolation micro_vm or stronger","status":422,"title":"No tier can run this program","type":"urn:switchtower:problem:no-tier"}
 "#);
     assert_eq!(harness.backend.counts().opened, 0);
 }

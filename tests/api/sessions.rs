@@ -157,7 +157,7 @@ async fn each_session_keeps_a_state_of_its_own_from_cell_to_cell() {
 {
   "decision": {
     "class": "unknown",
-    "reason": "it does not parse: Python itself says where, in the cheapest tier",
+    "reason": "the program does not parse; the cheapest tier reports the error",
     "route": [
       {
         "budget_ms": null,
@@ -366,7 +366,7 @@ event: error
 data: {"name":"KeyError","value":"four","traceback":"line 4\nKeyError: four\n","line":4}
 
 event: end
-data: {"id":"785403fedb0112b495692e3ef80f0fe7","number":2,"exit":"raised","exit_code":1,"truncated":false,"tier":"wasm","moved":null,"restarted":false,"decision":{"class":"unknown","score":0.0,"route":[{"tier":"wasm","budget_ms":null}],"rule":"default.unreadable","reason":"it does not parse: Python itself says where, in the cheapest tier"},"usage":{"wall_ms":2000.0,"cpu_ms":0.0,"memory_mb":1.0},"note":null}
+data: {"id":"785403fedb0112b495692e3ef80f0fe7","number":2,"exit":"raised","exit_code":1,"truncated":false,"tier":"wasm","moved":null,"restarted":false,"decision":{"class":"unknown","score":0.0,"route":[{"tier":"wasm","budget_ms":null}],"rule":"default.unreadable","reason":"the program does not parse; the cheapest tier reports the error"},"usage":{"wall_ms":2000.0,"cpu_ms":0.0,"memory_mb":1.0},"note":null}
 "#);
     // What is refused before the cell began has its status; after it, it is an event.
     let refused = client.harness.send(live(&client, &session, &json!({ "code": "x", "context": "none" }))).await;

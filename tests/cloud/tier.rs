@@ -354,7 +354,7 @@ async fn a_module_that_the_template_does_not_have_is_refused_before_anything_is_
     let Err(error) = harness.remote("import tensorflow as tf\nprint(tf.__version__)").await else {
         panic!("no answer")
     };
-    assert!(error.to_string().contains("the module tensorflow is not in e2b"), "{error}");
+    assert!(error.to_string().contains("tier e2b does not provide module tensorflow"), "{error}");
     assert_eq!(harness.fake.counts().api_calls, 0);
     // A module that the program installs itself is not refused.
     let installs = harness.router.explain(&remote("!pip install tensorflow\nimport tensorflow as tf\nprint(tf)"));

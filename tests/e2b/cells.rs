@@ -81,7 +81,7 @@ async fn a_cell_that_cannot_start_is_refused_with_a_status_unless_an_agent_can_f
     422 {"detail":[{"loc":["body"],"msg":"invalid type: integer `3`, expected a map at line 1 column 24","type":"value_error"}]} []
     400 code must be at most 1048576 bytes, this has 1048577 []
     200 {"name":"SandboxCapabilityError","traceback":"no tier can run this: a cell in r needs a cloud sandbox, but this session was created without the internet","type":"error","value":"no tier can run this: a cell in r needs a cloud sandbox, but this session was created without the internet"} {"type":"end_of_execution"} []
-    200 {"execution_count":1,"type":"number_of_executions"} {"name":"SandboxCapabilityError","traceback":"no tier can run this: wasm lacks pandas: runs in e2b, but this session was created without the internet","type":"error","value":"no tier can run this: wasm lacks pandas: runs in e2b, but this session was created without the internet"} {"type":"end_of_execution"} []
+    200 {"execution_count":1,"type":"number_of_executions"} {"name":"SandboxCapabilityError","traceback":"no tier can run this: tier wasm does not provide module pandas: runs in e2b, but this session was created without the internet","type":"error","value":"no tier can run this: tier wasm does not provide module pandas: runs in e2b, but this session was created without the internet"} {"type":"end_of_execution"} []
     429 rate limit exceeded; retry after 60s [60]
     "#);
 }

@@ -50,7 +50,7 @@ async fn a_cell_that_obviously_needs_the_other_tier_starts_there_or_moves_there_
     run(&used, "x = 1").await;
     let moved = run(&used, OBVIOUS).await;
     assert_eq!(moved.told(), "native: 2");
-    assert!(moved.done.unwrap().moved.unwrap().starts_with("wasm lacks pandas"));
+    assert!(moved.done.unwrap().moved.unwrap().starts_with("tier wasm does not provide module pandas"));
     assert_eq!(told(&used, "x").await, "native: 3 | = 1");
 }
 

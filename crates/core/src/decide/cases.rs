@@ -1,4 +1,4 @@
-//! Cases beside the rules: programs with the class, rule and route that they are to get.
+//! Test cases beside the rules: requests with the class, rule and route that they must get.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,29 +14,29 @@ use crate::analyse::analyse;
 use crate::request::{Caller, Request, RequestKind, RequestLimits};
 use crate::route::{TierName, TierStatus};
 
-/// How the cases of a folder went.
+/// The results of the cases of a folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct CaseReport {
     pub passed: usize,
-    pub failures: Vec<Failure>,
+    pub failures: Vec<CaseFailure>,
 }
 
-impl Report {
+impl CaseReport {
     pub fn is_good(&self) -> bool {
         self.failures.is_empty()
     }
 }
 
-/// A case that got something else.
+/// A case with another result than it expects.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub struct CaseFailure {
     pub file: PathBuf,
     pub case: String,
-    /// What was expected and what came.
+    /// Each difference between the expected and the actual result.
     pub differences: Vec<String>,
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CaseFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}: {}", self.file.display(), self.case, self.differences.join("; "))
     }
@@ -46,14 +46,14 @@ impl fmt::Display for Failure {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CaseFile {
-    tiers: BTreeMap<String, Tier>,
+    tiers: BTreeMap<String, CaseTier>,
     #[serde(default)]
     case: Vec<Case>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Tier {
+struct CaseTier {
     isolation: Isolation,
     #[serde(default = "local")]
     location: Location,
@@ -81,12 +81,12 @@ fn yes() -> bool {
 #[serde(deny_unknown_fields)]
 struct Case {
     name: String,
-    /// What the request runs; a program where this is left out.
+    /// What the request runs; default: a program.
     #[serde(default)]
     kind: RequestKind,
     #[serde(default)]
     code: String,
-    /// The tiers that stand, of those that the file describes; all of them where this is left out.
+    /// The configured tiers, of those that the file describes; default: all.
     tiers: Option<Vec<String>>,
     user: Option<String>,
     isolation: Option<Isolation>,
@@ -99,9 +99,9 @@ struct Case {
 }
 
 /// Runs every `*.cases.toml` of a folder against its rules.
-pub fn test(dir: &Path) -> Result<Report, RulesError> {
+pub fn test(dir: &Path) -> Result<CaseReport, RulesError> {
     let rules = Rules::load(dir)?;
-    let mut report = Report::default();
+    let mut report = CaseReport::default();
     let entries = fs::read_dir(dir).map_err(|error| RulesError::new(dir, None, error.to_string()))?;
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
     paths.retain(|path| path.to_string_lossy().ends_with(".cases.toml"));
@@ -117,7 +117,7 @@ pub fn test(dir: &Path) -> Result<Report, RulesError> {
             if differences.is_empty() {
                 report.passed += 1;
             } else {
-                report.failures.push(Failure { file: path.clone(), case: case.name.clone(), differences });
+                report.failures.push(CaseFailure { file: path.clone(), case: case.name.clone(), differences });
             }
         }
     }
@@ -125,7 +125,7 @@ pub fn test(dir: &Path) -> Result<Report, RulesError> {
 }
 
 impl Case {
-    fn run(&self, rules: &Rules, tiers: &BTreeMap<String, Tier>) -> Vec<String> {
+    fn run(&self, rules: &Rules, tiers: &BTreeMap<String, CaseTier>) -> Vec<String> {
         let names: Vec<&String> =
             self.tiers.as_ref().map_or_else(|| tiers.keys().collect(), |names| names.iter().collect());
         let unknown = names.iter().filter(|name| !tiers.contains_key(**name));
@@ -133,7 +133,7 @@ impl Case {
         if !unknown.is_empty() {
             return unknown;
         }
-        let statuses: Vec<TierStatus> = names.iter().map(|name| standing(name, &tiers[*name])).collect();
+        let statuses: Vec<TierStatus> = names.iter().map(|name| status(name, &tiers[*name])).collect();
         let request = match self.request() {
             Ok(request) => request,
             Err(difference) => return vec![difference],
@@ -181,7 +181,7 @@ impl Case {
     }
 }
 
-fn standing(name: &str, tier: &Tier) -> TierStatus {
+fn status(name: &str, tier: &CaseTier) -> TierStatus {
     TierStatus {
         tier: TierName::from(name),
         languages: Language::ALL.to_vec(),

@@ -1,4 +1,4 @@
-//! What rules are told: a profile, a request and the tiers, as a map.
+//! The facts that rules get: a map of the request, its profile and the tiers.
 
 use rhai::{Array, Dynamic, INT, Map};
 
@@ -6,11 +6,11 @@ use crate::analyse::{Profile, StaticEffect};
 use crate::request::Request;
 use crate::route::TierStatus;
 
-/// Names that rules are shown of one program's imports; hostile programs have thousands.
-const IMPORTS: usize = 64;
+/// Most modules in `imports`; hostile programs have thousands.
+const MAX_IMPORTS: usize = 64;
 
 pub(super) fn facts(request: &Request, profile: &Profile, statuses: &[&TierStatus]) -> Map {
-    let needed: Vec<&str> = profile.needed_modules().take(IMPORTS).collect();
+    let needed: Vec<&str> = profile.needed_modules().take(MAX_IMPORTS).collect();
     let mut facts = Map::new();
     let mut put = |name: &'static str, value: Dynamic| facts.insert(name.into(), value);
     put("kind", request.kind.name().into());
@@ -34,27 +34,27 @@ pub(super) fn facts(request: &Request, profile: &Profile, statuses: &[&TierStatu
     put("language", request.program.language.name().into());
     put("timeout_ms", count(request.timeout.as_millis()));
     put("memory_mb", count(request.memory.unwrap_or(0) >> 20));
-    put("tiers", statuses.iter().map(|standing| tier(standing, request, &needed)).collect::<Array>().into());
+    put("tiers", statuses.iter().map(|status| tier(status, request, &needed)).collect::<Array>().into());
     facts
 }
 
-fn tier(standing: &TierStatus, request: &Request, needed: &[&str]) -> Dynamic {
+fn tier(status: &TierStatus, request: &Request, needed: &[&str]) -> Dynamic {
     let mut tier = Map::new();
     let mut put = |name: &'static str, value: Dynamic| tier.insert(name.into(), value);
-    put("name", standing.tier.as_str().into());
-    put("up", standing.up.into());
-    put("isolation", standing.isolation.name().into());
-    put("location", standing.location.name().into());
-    put("machine", standing.machine.into());
-    put("cost", count(standing.price_per_second.map_or(0, |price| price.0)));
-    put("lacks", list(needed.iter().copied().filter(|module| !standing.modules.has(module))));
-    let fits = request.memory.is_none_or(|memory| memory <= standing.memory) && request.timeout <= standing.wall;
+    put("name", status.tier.as_str().into());
+    put("up", status.up.into());
+    put("isolation", status.isolation.name().into());
+    put("location", status.location.name().into());
+    put("machine", status.machine.into());
+    put("cost", count(status.price_per_second.map_or(0, |price| price.0)));
+    put("lacks", list(needed.iter().copied().filter(|module| !status.modules.has(module))));
+    let fits = request.memory.is_none_or(|memory| memory <= status.memory) && request.timeout <= status.wall;
     put("fits", fits.into());
-    put("memory_mb", count(standing.memory >> 20));
-    put("wall_ms", count(standing.wall.as_millis()));
-    put("running", count(standing.running as u64));
-    put("queued", count(standing.queued as u64));
-    put("slots", count(standing.slots as u64));
+    put("memory_mb", count(status.memory >> 20));
+    put("wall_ms", count(status.wall.as_millis()));
+    put("running", count(status.running as u64));
+    put("queued", count(status.queued as u64));
+    put("slots", count(status.slots as u64));
     tier.into()
 }
 
@@ -63,7 +63,7 @@ fn effects(profile: &Profile) -> Dynamic {
     known.map(|effect| (effect.name().into(), profile.effects.contains(&effect).into())).collect::<Map>().into()
 }
 
-/// What each signal adds to the score.
+/// Returns what each signal adds to the score.
 fn signals(profile: &Profile) -> Dynamic {
     profile
         .signals

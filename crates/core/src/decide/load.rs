@@ -1,10 +1,10 @@
-//! Whether rules read how busy the tiers are: the facts `running` and `queued`.
+//! Whether rules read the load of tiers: the facts `running` and `queued`.
 
-/// Functions that reach a map's values without their names.
-const WHOLE: [&str; 6] = ["keys", "values", "to_json", "to_debug", "debug", "get"];
+/// Functions that read values of a map without naming their keys in the text.
+const MAP_FUNCTIONS: [&str; 6] = ["keys", "values", "to_json", "to_debug", "debug", "get"];
 
-/// Returns true if a rule file may read `running` or `queued` of a tier: it has one of these names outside comment lines, or
-/// reaches values by a name that its text does not show.
+/// Returns true if a rule file may read `running` or `queued` of a tier: one of these names is outside comment lines, or
+/// the file reads values by keys that its text does not show.
 pub(super) fn is_read(text: &str) -> bool {
     let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
     let code = code.join("\n");
@@ -15,17 +15,17 @@ pub(super) fn is_read(text: &str) -> bool {
     };
     code.contains("running")
         || code.contains("queued")
-        || WHOLE.iter().any(|word| has_word(word))
+        || MAP_FUNCTIONS.iter().any(|word| has_word(word))
         || has_computed_index(&code)
 }
 
-/// Returns true if something is indexed by anything but a number or a text that is written out.
+/// Returns true if an index is anything but a literal number or a literal string.
 fn has_computed_index(code: &str) -> bool {
     code.match_indices('[').any(|(at, _)| {
         let before = code[..at].trim_end().chars().next_back();
         let is_index = before.is_some_and(|c| c.is_alphanumeric() || "_)]?\"'`}".contains(c));
         let index = code[at + 1..].split(']').next().unwrap_or_default().trim();
-        is_index && !is_number(index) && !is_plain_text(index)
+        is_index && !is_number(index) && !is_string(index)
     })
 }
 
@@ -33,7 +33,7 @@ fn is_number(index: &str) -> bool {
     !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn is_plain_text(index: &str) -> bool {
+fn is_string(index: &str) -> bool {
     let inner = index.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     inner.is_some_and(|inner| inner.chars().all(|c| c.is_alphanumeric() || c == '_'))
 }
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rule_that_may_read_the_load_is_seen_whichever_way_it_takes() {
+    fn every_way_to_read_the_load_is_detected() {
         for code in [
             "facts.tiers[0].queued > 3",
             "let t = facts.tiers[0]; t[\"running\"]",
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_names_neither_is_not_taken_for_one_that_reads_it() {
+    fn a_rule_that_reads_other_facts_does_not_count_as_reading_the_load() {
         for code in ["// running, queued", "facts.tiers[0].up", "let a = [1, x]; t[\"name\"]", "widget(t.lacks[0])"] {
             assert!(!is_read(code), "{code}");
         }

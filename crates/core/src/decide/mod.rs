@@ -1,8 +1,8 @@
 //! Profile → [`Decision`]: the rules say which tiers may run a program, in which order, and why.
 //!
-//! The policy is written in Rhai: facts in, route and reason out. It is pure and bounded: no clock, no chance, no files,
-//! a limited number of steps. What no rule may change is enforced here, around the rules: a tier that the request names,
-//! and the isolation below which nothing falls.
+//! Rules are written in Rhai: facts in, route and reason out. They are pure and bounded: no clock, no randomness, no files,
+//! a limited number of operations. Two things are enforced here, outside the rules: the tier that a request names, and
+//! the request's isolation floor.
 
 pub mod cases;
 mod engine;
@@ -21,10 +21,10 @@ use crate::request::Request;
 use crate::route::{Route, TierName, TierStatus};
 use crate::schema::Storable;
 
-pub use reload::{Reloaded, SharedRules, State};
+pub use reload::{Reloaded, RulesState, SharedRules};
 pub use rules::{Rules, RulesError};
 
-/// Where a program is to run, and why.
+/// The route of a program, and why it has this route.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decision {
@@ -35,7 +35,7 @@ pub struct Decision {
     /// The rule that decided, as `file.rule`; `request` where the caller named the tier.
     pub rule: String,
     pub reason: String,
-    /// Rule files that failed on this program and were passed over, each with its error.
+    /// The error of each rule file that failed for this program. The files after it decided.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<String>,
 }
@@ -45,17 +45,17 @@ impl Storable for Decision {
     const SCHEMA: u32 = 1;
 }
 
-/// There is no decision.
+/// Why there is no decision.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecideError {
     /// The request names a tier that is not configured.
-    #[error("unknown tier {name}: known are {}", listed(allowed))]
+    #[error("unknown tier {name}; configured tiers: {}", listed(allowed))]
     UnknownTier { name: TierName, allowed: Vec<TierName> },
-    /// Nothing that stands may run this request.
-    #[error("no tier may run this: {reason}")]
+    /// No configured tier may run this request.
+    #[error("no tier can run this: {reason}")]
     NoTier { reason: String },
-    /// The last rule file failed: the operator has to mend it.
-    #[error("the rules failed: {0}")]
+    /// The last rule file failed, or there is none: the operator has to fix the rules.
+    #[error("the routing rules failed: {0}")]
     Rules(#[from] RulesError),
 }
 
@@ -64,8 +64,8 @@ fn listed(names: &[TierName]) -> String {
 }
 
 impl Rules {
-    /// Decides. `statuses` has every tier that is configured; those below the request's isolation are not shown to the
-    /// rules.
+    /// Returns the decision for a request. `statuses` has every configured tier; the rules get those that reach the
+    /// request's isolation floor and run its language.
     pub fn decide(
         &self,
         request: &Request,
@@ -73,52 +73,53 @@ impl Rules {
         statuses: &[TierStatus],
     ) -> Result<Decision, DecideError> {
         if let Some(name) = &request.tier {
-            return named(name, request, profile, statuses);
+            return decide_named(name, request, profile, statuses);
         }
         let language = request.program.language;
         let allowed: Vec<&TierStatus> = statuses
             .iter()
-            .filter(|standing| reaches(standing, request.isolation) && standing.languages.contains(&language))
+            .filter(|status| reaches_floor(status, request.isolation) && status.languages.contains(&language))
             .collect();
         if allowed.is_empty() {
             let reason = match request.isolation {
                 _ if statuses.is_empty() => "none is configured".to_owned(),
-                Some(floor) if !statuses.iter().any(|standing| reaches(standing, Some(floor))) => {
-                    format!("none is isolated by {floor} or more")
+                Some(floor) if !statuses.iter().any(|status| reaches_floor(status, Some(floor))) => {
+                    format!("none has isolation {floor} or stronger")
                 }
                 _ => format!("none runs {language}"),
             };
             return Err(DecideError::NoTier { reason });
         }
-        let (verdict, skipped) = self.ask(request, profile, &allowed)?;
+        let (verdict, skipped) = self.evaluate(request, profile, &allowed)?;
         let (class, score) = (profile.class, profile.score);
         Ok(Decision { class, score, route: verdict.route, rule: verdict.rule, reason: verdict.reason, skipped })
     }
 }
 
-/// The caller's own choice: the rules are not asked, the floor holds.
-fn named(
+/// Returns the decision for a request that names its tier: no rule is evaluated, the isolation floor applies.
+fn decide_named(
     name: &TierName,
     request: &Request,
     profile: &Profile,
     statuses: &[TierStatus],
 ) -> Result<Decision, DecideError> {
-    let Some(standing) = statuses.iter().find(|standing| standing.tier == *name) else {
-        let allowed = statuses.iter().map(|standing| standing.tier.clone()).collect();
+    let Some(status) = statuses.iter().find(|status| status.tier == *name) else {
+        let allowed = statuses.iter().map(|status| status.tier.clone()).collect();
         return Err(DecideError::UnknownTier { name: name.clone(), allowed });
     };
     if let Some(floor) = request.isolation
-        && !reaches(standing, Some(floor))
+        && !reaches_floor(status, Some(floor))
     {
-        let reason = format!("{name} is isolated by {}, the request asks for {floor} or more", standing.isolation);
+        let reason =
+            format!("tier {name} has isolation {}; the request requires {floor} or stronger", status.isolation);
         return Err(DecideError::NoTier { reason });
     }
     let language = request.program.language;
-    if !standing.languages.contains(&language) {
-        return Err(DecideError::NoTier { reason: format!("{name} does not run {language}") });
+    if !status.languages.contains(&language) {
+        return Err(DecideError::NoTier { reason: format!("tier {name} does not run {language}") });
     }
-    if let Some(module) = lacking(profile, standing) {
-        let reason = format!("the module {module} is not in {name}: its template has no such package");
+    if let Some(module) = missing_module(profile, status) {
+        let reason = format!("tier {name} does not provide module {module}: its template has no such package");
         return Err(DecideError::NoTier { reason });
     }
     Ok(Decision {
@@ -126,21 +127,21 @@ fn named(
         score: profile.score,
         route: Route::only(name.as_str()),
         rule: "request".to_owned(),
-        reason: format!("the request names the tier {name}"),
+        reason: format!("the request names tier {name}"),
         skipped: Vec::new(),
     })
 }
 
-/// A module that the program cannot do without and that a machine of its own certainly has not: known at once, so nothing
-/// is bought to find it out. A program that installs what it needs is let through.
-fn lacking<'a>(profile: &'a Profile, standing: &TierStatus) -> Option<&'a str> {
+/// Returns a module that the program needs and the tier's machines certainly do not provide, so that no sandbox is created
+/// only for an ImportError. `None` for a program that may install modules.
+fn missing_module<'a>(profile: &'a Profile, status: &TierStatus) -> Option<&'a str> {
     let installs = [StaticEffect::Shell, StaticEffect::Processes, StaticEffect::Magic];
-    if !standing.machine || installs.iter().any(|effect| profile.effects.contains(effect)) {
+    if !status.machine || installs.iter().any(|effect| profile.effects.contains(effect)) {
         return None;
     }
-    profile.needed_modules().find(|module| !standing.modules.has(module))
+    profile.needed_modules().find(|module| !status.modules.has(module))
 }
 
-fn reaches(standing: &TierStatus, floor: Option<Isolation>) -> bool {
-    floor.is_none_or(|floor| standing.isolation >= floor)
+fn reaches_floor(status: &TierStatus, floor: Option<Isolation>) -> bool {
+    floor.is_none_or(|floor| status.isolation >= floor)
 }

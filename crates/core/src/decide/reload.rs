@@ -1,64 +1,64 @@
-//! Rules that can be replaced while they are used: a whole compiled set at once, or not at all.
+//! Rules that can be replaced while they are used, always as a whole compiled set.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::Serialize;
 
-use super::rules::{self, Rules, RulesError, Source};
+use super::rules::{self, RuleSource, Rules, RulesError};
 
-/// The rules in force, shared by all who decide.
+/// The rules in force, shared by all requests.
 pub struct SharedRules {
     dir: Option<PathBuf>,
-    /// Guards the set in force and what is known of the folder; held for a moment, never while compiling.
+    /// Locked for a moment, never while rules compile.
     inner: RwLock<Inner>,
 }
 
 struct Inner {
     rules: Arc<Rules>,
     version: u64,
-    /// What the folder held when it was last looked at, good or bad.
-    seen: Result<Vec<Source>, RulesError>,
+    /// The files of the folder at the last check, valid or not.
+    last_sources: Result<Vec<RuleSource>, RulesError>,
     error: Option<RulesError>,
 }
 
-/// What is in force, for reports.
+/// The state of the rules, for reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct State {
-    /// Counts the sets that were in force, from 1.
+pub struct RulesState {
+    /// The number of the set in force, from 1.
     pub version: u64,
     pub files: Vec<PathBuf>,
-    /// Why the folder's present files are not in force.
+    /// Why the present files of the folder are not in force.
     pub error: Option<RulesError>,
 }
 
-/// What a look at the folder led to.
+/// The result of a check that found changed files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reloaded {
     /// A new set is in force.
     Replaced { version: u64 },
-    /// The files changed and are wrong; the old set stands.
+    /// The files are invalid; the old set remains in force.
     Kept(RulesError),
 }
 
 impl SharedRules {
-    /// The built-in policy; there is no folder to look at.
+    /// Returns the built-in policy, without a folder to check.
     pub fn builtin() -> Self {
-        Self::with(Rules::builtin(), None, Ok(Vec::new()))
+        Self::new(Rules::builtin(), None, Ok(Vec::new()))
     }
 
-    /// The rules of a folder.
+    /// Loads the rules of a folder.
     pub fn load(dir: &Path) -> Result<Self, RulesError> {
         let sources = rules::sources(dir)?;
-        Ok(Self::with(Rules::compile(&sources)?, Some(dir.to_owned()), Ok(sources)))
+        Ok(Self::new(Rules::compile(&sources)?, Some(dir.to_owned()), Ok(sources)))
     }
 
-    fn with(rules: Rules, dir: Option<PathBuf>, seen: Result<Vec<Source>, RulesError>) -> Self {
-        let inner = Inner { rules: Arc::new(rules), version: 1, seen, error: None };
+    fn new(rules: Rules, dir: Option<PathBuf>, last_sources: Result<Vec<RuleSource>, RulesError>) -> Self {
+        let inner = Inner { rules: Arc::new(rules), version: 1, last_sources, error: None };
         Self { dir, inner: RwLock::new(inner) }
     }
 
-    /// The set in force. Whoever holds it goes on with it, whatever comes after.
+    /// Returns the set in force. A later replacement does not change it.
     pub fn current(&self) -> Arc<Rules> {
         Arc::clone(&self.inner.read().unwrap_or_else(PoisonError::into_inner).rules)
     }
@@ -69,7 +69,7 @@ impl SharedRules {
         (Arc::clone(&inner.rules), inner.version)
     }
 
-    /// Puts another set in force and gives its version.
+    /// Puts another set in force and returns its number.
     pub fn replace(&self, rules: Rules) -> u64 {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         inner.rules = Arc::new(rules);
@@ -78,22 +78,23 @@ impl SharedRules {
         inner.version
     }
 
-    pub fn state(&self) -> State {
+    /// Returns the number and the files of the set in force, and what is wrong with the present files.
+    pub fn state(&self) -> RulesState {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         let files = inner.rules.files().map(Path::to_owned).collect();
-        State { version: inner.version, files, error: inner.error.clone() }
+        RulesState { version: inner.version, files, error: inner.error.clone() }
     }
 
-    /// Looks at the folder, and where its files changed puts the new set in force or says what is wrong with it. Reads
-    /// files: call it from a thread that may block, every second or so, one caller at a time.
+    /// Reads the folder. Where its files changed, puts them in force or returns what is wrong with them; `None` where
+    /// nothing changed. Blocks on files: call it from a blocking thread, one call at a time.
     pub fn check(&self) -> Option<Reloaded> {
         let found = rules::sources(self.dir.as_deref()?);
         {
             let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-            if inner.seen == found {
+            if inner.last_sources == found {
                 return None;
             }
-            inner.seen.clone_from(&found);
+            inner.last_sources.clone_from(&found);
         }
         match found.and_then(|sources| Rules::compile(&sources)) {
             Ok(rules) => Some(Reloaded::Replaced { version: self.replace(rules) }),

@@ -16,25 +16,25 @@ use crate::decide::DecideError;
 use crate::request::Request;
 use crate::route::{Leg, Route, TierStatus};
 
-/// The policy that is in force where no folder has its own `default.rhai`.
+/// The built-in policy, for a folder without a `default.rhai`.
 const DEFAULT: &str = include_str!("../../../../router-rules/default.rhai");
 const DEFAULT_NAME: &str = "default";
 /// Most bytes of one rule file.
-const FILE_BYTES: u64 = 256 << 10;
+const MAX_FILE_BYTES: u64 = 256 << 10;
 
 /// A compiled set of rules: files in the order of their names, `default` last.
 pub struct Rules {
-    files: Vec<File>,
+    files: Vec<RuleFile>,
     reads_load: bool,
 }
 
-struct File {
+struct RuleFile {
     name: String,
     path: PathBuf,
     ast: AST,
 }
 
-/// What a rule says.
+/// The answer of one rule file.
 pub(super) struct Verdict {
     pub route: Route,
     pub rule: String,
@@ -45,7 +45,7 @@ pub(super) struct Verdict {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RulesError {
     pub file: PathBuf,
-    /// From 1.
+    /// The line, from 1, where the error has one.
     pub line: Option<usize>,
     pub message: String,
 }
@@ -68,19 +68,19 @@ impl RulesError {
     }
 
     fn unreadable(file: &Path, error: &std::io::Error) -> Self {
-        Self::new(file, None, format!("it cannot be read: {error}"))
+        Self::new(file, None, format!("cannot be read: {error}"))
     }
 }
 
 /// The text of one rule file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Source {
+pub(super) struct RuleSource {
     pub path: PathBuf,
     pub text: String,
 }
 
-/// Every rule file of a folder, in the order in which they are asked. A folder without `default.rhai` has the built-in.
-pub(super) fn sources(dir: &Path) -> Result<Vec<Source>, RulesError> {
+/// Returns every rule file of a folder in the order of evaluation. A folder without `default.rhai` gets the built-in one.
+pub(super) fn sources(dir: &Path) -> Result<Vec<RuleSource>, RulesError> {
     let unreadable = |error: std::io::Error| RulesError::unreadable(dir, &error);
     let mut paths = Vec::new();
     for entry in fs::read_dir(dir).map_err(unreadable)? {
@@ -90,63 +90,67 @@ pub(super) fn sources(dir: &Path) -> Result<Vec<Source>, RulesError> {
         }
     }
     paths.sort_by_key(|path| (path.file_stem().is_some_and(|stem| stem == DEFAULT_NAME), path.clone()));
-    let mut sources = paths.iter().map(|path| source(path)).collect::<Result<Vec<_>, _>>()?;
+    let mut sources = paths.iter().map(|path| read_source(path)).collect::<Result<Vec<_>, _>>()?;
     if paths.last().is_none_or(|path| path.file_stem().is_none_or(|stem| stem != DEFAULT_NAME)) {
         sources.push(builtin_source());
     }
     Ok(sources)
 }
 
-fn source(path: &Path) -> Result<Source, RulesError> {
+fn read_source(path: &Path) -> Result<RuleSource, RulesError> {
     let size = fs::metadata(path).map_err(|error| RulesError::unreadable(path, &error))?.len();
-    if size > FILE_BYTES {
-        return Err(RulesError::new(path, None, format!("it has {size} bytes, at most {FILE_BYTES} are read")));
+    if size > MAX_FILE_BYTES {
+        return Err(RulesError::new(
+            path,
+            None,
+            format!("a rule file may have at most {MAX_FILE_BYTES} bytes; this one has {size}"),
+        ));
     }
     let text = fs::read_to_string(path).map_err(|error| RulesError::unreadable(path, &error))?;
-    Ok(Source { path: path.to_owned(), text })
+    Ok(RuleSource { path: path.to_owned(), text })
 }
 
-fn builtin_source() -> Source {
-    Source { path: PathBuf::from("router-rules/default.rhai"), text: DEFAULT.to_owned() }
+fn builtin_source() -> RuleSource {
+    RuleSource { path: PathBuf::from("router-rules/default.rhai"), text: DEFAULT.to_owned() }
 }
 
 impl Rules {
-    /// The rules of a folder: all its `*.rhai`, compiled, or the first error.
+    /// Compiles every `*.rhai` of a folder; returns the first error.
     pub fn load(dir: &Path) -> Result<Self, RulesError> {
         Self::compile(&sources(dir)?)
     }
 
-    /// The policy that ships with this build.
+    /// Returns the built-in policy.
     pub fn builtin() -> Self {
-        Self::compile(&[builtin_source()]).expect("the built-in policy compiles: a test says so")
+        Self::compile(&[builtin_source()]).expect("the built-in policy compiles: tests evaluate it")
     }
 
-    pub(super) fn compile(sources: &[Source]) -> Result<Self, RulesError> {
+    pub(super) fn compile(sources: &[RuleSource]) -> Result<Self, RulesError> {
         let files = sources.iter().map(|source| {
-            let ast = engine().compile(&source.text).map_err(|error| syntax(&source.path, &error))?;
+            let ast = engine().compile(&source.text).map_err(|error| syntax_error(&source.path, &error))?;
             if !ast.iter_functions().any(|function| function.name == "decide" && function.params.len() == 1) {
-                return Err(RulesError::new(&source.path, None, "it has no function decide(facts)"));
+                return Err(RulesError::new(&source.path, None, "the file defines no function decide(facts)"));
             }
             let name = source.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            Ok(File { name, path: source.path.clone(), ast })
+            Ok(RuleFile { name, path: source.path.clone(), ast })
         });
         let reads_load = sources.iter().any(|source| load::is_read(&source.text));
         Ok(Self { files: files.collect::<Result<_, _>>()?, reads_load })
     }
 
-    /// Returns true if a rule may read how busy the tiers are. Where none does, the router shows them all idle, so that a
+    /// Returns true if a rule may read the load of tiers. Where none does, the rules see all tiers as idle, so that a
     /// decision can be remembered while the load changes.
     pub fn reads_load(&self) -> bool {
         self.reads_load
     }
 
-    /// The files of this set, in the order in which they are asked.
+    /// Returns the files of this set in the order of evaluation.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().map(|file| file.path.as_path())
     }
 
-    /// The first verdict, and the errors of the files that were passed over on the way.
-    pub(super) fn ask(
+    /// Evaluates the files in their order. Returns the first verdict, and the errors of the files that failed before it.
+    pub(super) fn evaluate(
         &self,
         request: &Request,
         profile: &Profile,
@@ -155,7 +159,7 @@ impl Rules {
         let mut skipped = Vec::new();
         let mut facts: Dynamic = facts(request, profile, statuses).into();
         let Some((last, first)) = self.files.split_last() else {
-            return Err(DecideError::NoTier { reason: "there are no rules".to_owned() });
+            return Err(RulesError::new(Path::new("router-rules"), None, "there is no rule file").into());
         };
         for file in first {
             match file.decide(facts.clone(), statuses) {
@@ -166,46 +170,49 @@ impl Rules {
         }
         match last.decide(facts.take(), statuses)? {
             Some(verdict) => Ok((verdict, skipped)),
-            None => Err(DecideError::NoTier { reason: "no rule names a tier that stands".to_owned() }),
+            None => Err(DecideError::NoTier {
+                reason: "no rule names a configured tier that the request allows".to_owned(),
+            }),
         }
     }
 }
 
-impl File {
+impl RuleFile {
     fn decide(&self, facts: Dynamic, statuses: &[&TierStatus]) -> Result<Option<Verdict>, RulesError> {
         let options = CallFnOptions::new().eval_ast(true).rewind_scope(true);
         let verdict = engine()
             .call_fn_with_options::<Dynamic>(options, &mut Scope::new(), &self.ast, "decide", (facts,))
-            .map_err(|error| failure(&self.path, &error))?;
+            .map_err(|error| runtime_error(&self.path, &error))?;
         if verdict.is_unit() {
             return Ok(None);
         }
-        let wrong = |message: &str| RulesError::new(&self.path, None, message);
-        let mut verdict =
-            verdict.try_cast::<Map>().ok_or_else(|| wrong("decide gives neither () nor #{ rule, reason, route }"))?;
+        let invalid = |message: &str| RulesError::new(&self.path, None, message);
+        let mut verdict = verdict
+            .try_cast::<Map>()
+            .ok_or_else(|| invalid("decide(facts) must return () or #{ rule, reason, route }"))?;
         let mut text = |name: &str| verdict.remove(name).and_then(|value| value.into_string().ok());
-        let reason = text("reason").ok_or_else(|| wrong("the verdict has no reason, which is a text"))?;
+        let reason = text("reason").ok_or_else(|| invalid("the verdict must have a reason, a string"))?;
         let rule = text("rule").map_or_else(|| self.name.clone(), |rule| format!("{}.{rule}", self.name));
         let legs = verdict.remove("route").and_then(Dynamic::try_cast::<Array>);
-        let legs = legs.ok_or_else(|| wrong("the verdict has no route, which is a list of tiers"))?;
+        let legs = legs.ok_or_else(|| invalid("the verdict must have a route, a list of tiers"))?;
         if let Some(name) = verdict.keys().next() {
-            return Err(wrong(&format!("the verdict has {name}: it may have rule, reason, route")));
+            return Err(invalid(&format!("unknown key {name} in the verdict; allowed are rule, reason, route")));
         }
-        let route = route(legs, statuses).map_err(|message| wrong(&message))?;
+        let route = route(legs, statuses).map_err(|message| invalid(&message))?;
         Ok((!route.0.is_empty()).then_some(Verdict { route, rule, reason }))
     }
 }
 
-/// The legs of a route whose tiers stand, each tier once. The last has no budget.
+/// Returns the route of a verdict: its tiers that the request allows, each once. The last leg has no budget.
 fn route(legs: Array, statuses: &[&TierStatus]) -> Result<Route, String> {
     let mut route = Route::default();
     for leg in legs {
-        let (name, budget) = if leg.is_map() { budgeted(leg)? } else { (text(leg)?, None) };
-        let standing = statuses.iter().find(|standing| standing.tier.as_str() == name);
-        if let Some(standing) = standing
-            && !route.tiers().any(|tier| *tier == standing.tier)
+        let (name, budget) = if leg.is_map() { leg_with_budget(leg)? } else { (tier_name(leg)?, None) };
+        let status = statuses.iter().find(|status| status.tier.as_str() == name);
+        if let Some(status) = status
+            && !route.tiers().any(|tier| *tier == status.tier)
         {
-            route.0.push(Leg { tier: standing.tier.clone(), budget });
+            route.0.push(Leg { tier: status.tier.clone(), budget });
         }
     }
     if let Some(last) = route.0.last_mut() {
@@ -214,38 +221,38 @@ fn route(legs: Array, statuses: &[&TierStatus]) -> Result<Route, String> {
     Ok(route)
 }
 
-fn budgeted(leg: Dynamic) -> Result<(String, Option<Duration>), String> {
+fn leg_with_budget(leg: Dynamic) -> Result<(String, Option<Duration>), String> {
     let mut leg = leg.try_cast::<Map>().unwrap_or_default();
-    let name = text(leg.remove("tier").ok_or("a leg has no tier")?)?;
+    let name = tier_name(leg.remove("tier").ok_or("a leg of the route has no tier")?)?;
     let budget = leg.remove("budget_ms").map(|budget| budget.as_int().ok().and_then(|ms| u64::try_from(ms).ok()));
     if let Some(other) = leg.keys().next() {
-        return Err(format!("a leg has {other}: it may have tier, budget_ms"));
+        return Err(format!("unknown key {other} in a leg of the route; allowed are tier, budget_ms"));
     }
     match budget {
-        Some(None | Some(0)) => Err("budget_ms is a whole number of milliseconds, at least 1".to_owned()),
+        Some(None | Some(0)) => Err("budget_ms must be an integer of at least 1".to_owned()),
         Some(Some(ms)) => Ok((name, Some(Duration::from_millis(ms)))),
         None => Ok((name, None)),
     }
 }
 
-fn text(value: Dynamic) -> Result<String, String> {
-    value.into_string().map_err(|kind| format!("a tier is named by a text, not by {kind}"))
+fn tier_name(value: Dynamic) -> Result<String, String> {
+    value.into_string().map_err(|kind| format!("a tier name must be a string, not {kind}"))
 }
 
-fn syntax(path: &Path, error: &ParseError) -> RulesError {
+fn syntax_error(path: &Path, error: &ParseError) -> RulesError {
     RulesError::new(path, error.1.line(), error.0.to_string())
 }
 
-/// What went wrong at its innermost place.
-fn failure(path: &Path, error: &EvalAltResult) -> RulesError {
+/// Returns the innermost error of nested calls, with its line.
+fn runtime_error(path: &Path, error: &EvalAltResult) -> RulesError {
     let (mut inner, mut position) = (error, error.position());
     while let EvalAltResult::ErrorInFunctionCall(_, _, within, _) = inner {
         inner = within;
         position = if inner.position().is_none() { position } else { inner.position() };
     }
-    let mut unplaced = inner.to_string();
-    if let Some(cut) = unplaced.find(" (line ") {
-        unplaced.truncate(cut);
+    let mut message = inner.to_string();
+    if let Some(position_text) = message.find(" (line ") {
+        message.truncate(position_text);
     }
-    RulesError::new(path, Position::line(position), unplaced)
+    RulesError::new(path, Position::line(position), message)
 }

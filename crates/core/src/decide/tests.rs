@@ -1,4 +1,4 @@
-//! What deciding promises.
+//! What deciding promises: the policy, the isolation floor, bounds of rules, reloading.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ fn request(code: &str) -> Request {
     Request::new(Program::python(code), &RequestLimits::default()).unwrap()
 }
 
-fn standing(name: &str, isolation: Isolation, modules: Modules) -> TierStatus {
+fn status(name: &str, isolation: Isolation, modules: Modules) -> TierStatus {
     TierStatus {
         tier: TierName::from(name),
         languages: vec![Language::Python],
@@ -36,9 +36,9 @@ fn standing(name: &str, isolation: Isolation, modules: Modules) -> TierStatus {
 
 fn statuses() -> Vec<TierStatus> {
     vec![
-        standing("wasm", Isolation::Wasm, Modules::named(["math", "requests", "random"])),
-        standing("native", Isolation::Process, Modules::named(["math", "requests", "numpy", "random"])),
-        standing("e2b", Isolation::MicroVm, Modules::Any),
+        status("wasm", Isolation::Wasm, Modules::named(["math", "requests", "random"])),
+        status("native", Isolation::Process, Modules::named(["math", "requests", "numpy", "random"])),
+        status("e2b", Isolation::MicroVm, Modules::Any),
     ]
 }
 
@@ -50,7 +50,7 @@ fn route(decision: &Decision) -> Vec<&str> {
     decision.route.tiers().map(TierName::as_str).collect()
 }
 
-/// A folder for one test, gone afterwards.
+/// A temporary folder, removed when dropped.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -100,7 +100,25 @@ fn a_decision_explains_itself() {
 }
 
 #[test]
-fn a_local_tier_has_a_budget_only_where_one_follows_that_may_do_better() {
+fn the_reason_says_what_no_tier_provides() {
+    let local = &statuses()[..2];
+    let reason = |code: &str, timeout: u64| {
+        let mut request = request(code);
+        request.timeout = Duration::from_secs(timeout);
+        let decision = Rules::builtin().decide(&request, &analyse(&request.program), local).unwrap();
+        assert_eq!((decision.rule.as_str(), route(&decision)), ("default.unmet", vec!["wasm", "native"]));
+        decision.reason
+    };
+    assert_eq!(reason("import torch\nprint(torch.zeros(1))", 1), "no tier provides module torch");
+    assert_eq!(reason("print(1)", 3600), "no tier allows the requested memory and time");
+    assert_eq!(
+        reason("import numpy\nprint(numpy.zeros(1))", 3600),
+        "no tier provides all imported modules with the requested memory and time"
+    );
+}
+
+#[test]
+fn a_local_tier_has_a_budget_only_where_a_faster_tier_follows() {
     let budgets = |decision: &Decision| decision.route.0.iter().map(|leg| leg.budget).collect::<Vec<_>>();
     let decision = decide(&Rules::builtin(), &request("print(1)")).unwrap();
     let (wasm, native) = (Some(Duration::from_secs(10)), Some(Duration::from_secs(60)));
@@ -110,25 +128,25 @@ fn a_local_tier_has_a_budget_only_where_one_follows_that_may_do_better() {
     assert_eq!((route(&decision), budgets(&decision)), (vec!["native", "e2b", "wasm"], vec![native, None, None]));
     let decision = Rules::builtin().decide(&heavy, &analyse(&heavy.program), &statuses()[..2]).unwrap();
     assert_eq!((route(&decision), budgets(&decision)), (vec!["native", "wasm"], vec![None, None]));
-    let alone = [standing("wasm", Isolation::Wasm, Modules::named(["math"]))];
+    let alone = [status("wasm", Isolation::Wasm, Modules::named(["math"]))];
     let heavy = request("import numpy\nprint(numpy.zeros(1))");
     let decision = Rules::builtin().decide(&heavy, &analyse(&heavy.program), &alone).unwrap();
     assert_eq!((route(&decision), decision.route.0[0].budget), (vec!["wasm"], None));
 }
 
 #[test]
-fn a_named_tier_is_taken_and_an_unknown_one_is_refused_with_the_known() {
+fn a_named_tier_is_the_route_and_an_unknown_one_is_refused_with_the_configured_tiers() {
     let mut request = request("print(1)");
     request.tier = Some("e2b".into());
     let decision = decide(&Rules::builtin(), &request).unwrap();
     assert_eq!((route(&decision), decision.rule.as_str()), (vec!["e2b"], "request"));
     request.tier = Some("moon".into());
     let refused = decide(&Rules::builtin(), &request).unwrap_err().to_string();
-    assert_eq!(refused, "unknown tier moon: known are wasm, native, e2b");
+    assert_eq!(refused, "unknown tier moon; configured tiers: wasm, native, e2b");
 }
 
 #[test]
-fn nothing_falls_below_the_isolation_floor() {
+fn no_route_falls_below_the_isolation_floor() {
     let mut request = request("print(1)");
     request.isolation = Some(Isolation::Wasm);
     assert_eq!(route(&decide(&Rules::builtin(), &request).unwrap()), ["wasm", "e2b"]);
@@ -141,18 +159,18 @@ fn nothing_falls_below_the_isolation_floor() {
 }
 
 fn compile(text: &str) -> Result<Rules, super::RulesError> {
-    Rules::compile(&[super::rules::Source { path: "x.rhai".into(), text: text.to_owned() }])
+    Rules::compile(&[super::rules::RuleSource { path: "x.rhai".into(), text: text.to_owned() }])
 }
 
 #[test]
-fn what_is_wrong_with_a_file_is_said_with_its_line() {
+fn an_error_in_a_rule_file_names_the_file_and_line() {
     let folder = Folder::new("wrong");
     for (text, line, message) in [
         ("fn decide(facts) {\n  let x = ;\n}", Some(2), "Unexpected ';'"),
         ("fn decide(facts) {\n\n  nothing\n}", Some(3), "Undefined variable: nothing"),
         ("fn decide(facts) { eval(\"1\") }", Some(1), "keyword 'eval' is disabled"),
         ("import \"x\" as y; fn decide(facts) { () }", Some(1), "import"),
-        ("fn decided(facts) { () }", None, "it has no function decide(facts)"),
+        ("fn decided(facts) { () }", None, "the file defines no function decide(facts)"),
     ] {
         folder.put("a.rhai", text);
         let error = Rules::load(&folder.0).err().expect(text);
@@ -162,14 +180,14 @@ fn what_is_wrong_with_a_file_is_said_with_its_line() {
 }
 
 #[test]
-fn a_rule_cannot_run_on_nor_sleep_nor_know_the_time() {
+fn a_rule_can_neither_loop_forever_nor_sleep_nor_read_the_clock() {
     for body in [
         "loop { }",
         "fn_that_is_not_there()",
         "sleep(1)",
         "timestamp()",
         "let a = []; loop { a.push(1); }",
-        "facts.misspelt",
+        "facts.misspelled",
         "42",
     ] {
         let rules = compile(&format!("fn decide(facts) {{ {body} }}")).unwrap();
@@ -180,7 +198,7 @@ fn a_rule_cannot_run_on_nor_sleep_nor_know_the_time() {
 }
 
 #[test]
-fn other_files_are_asked_before_the_default_and_may_have_no_opinion() {
+fn other_files_are_evaluated_before_the_default_and_may_have_no_opinion() {
     let folder = Folder::new("order");
     folder.put(
         "tenants.rhai",
@@ -196,7 +214,7 @@ fn other_files_are_asked_before_the_default_and_may_have_no_opinion() {
 }
 
 #[test]
-fn a_bad_file_leaves_the_old_set_standing_and_is_reported_once() {
+fn an_invalid_file_leaves_the_old_set_in_force_and_is_reported_once() {
     let folder = Folder::new("reload");
     folder.put("default.rhai", "fn decide(facts) { #{ reason: \"one\", route: [\"wasm\"] } }");
     let shared = SharedRules::load(&folder.0).unwrap();
@@ -204,9 +222,9 @@ fn a_bad_file_leaves_the_old_set_standing_and_is_reported_once() {
     assert_eq!(shared.check(), None);
 
     folder.put("default.rhai", "fn decide(facts) { #{ reason: \"two\", route: [\"wasm\"] } }");
-    let held = shared.current();
+    let earlier = shared.current();
     assert_eq!(shared.check(), Some(Reloaded::Replaced { version: 2 }));
-    assert_eq!((reason().as_str(), decide(&held, &request("1")).unwrap().reason.as_str()), ("two", "one"));
+    assert_eq!((reason().as_str(), decide(&earlier, &request("1")).unwrap().reason.as_str()), ("two", "one"));
 
     folder.put("default.rhai", "fn decide(facts) {");
     assert!(matches!(shared.check(), Some(Reloaded::Kept(_))));
