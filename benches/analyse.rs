@@ -1,7 +1,7 @@
-//! The time that it takes to analyse a program and to decide where it runs.
+//! The time to analyse a program and to decide where it runs.
 //!
-//! Targets on an idle machine: 60 µs for 1 KB of code, 300 µs for 10 KB, 25 µs for the decision alone, 100 ms for a hostile
-//! megabyte.
+//! Targets on an idle machine: 60 µs for 1 KB of code, 300 µs for 10 KB, 25 µs for the decision alone, 100 ms for a megabyte of
+//! hostile code.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -83,7 +83,7 @@ fn benches(c: &mut Criterion) {
         group.finish();
     }
 
-    // The most tokens that are analysed, then the largest source that a request may have.
+    // The most that is analysed, then the most that a request may have.
     let mut group = c.benchmark_group("hostile");
     group.sample_size(10);
     for (name, unit, tokens) in [

@@ -26,7 +26,7 @@ use switchtower_fake_e2b::{Fake, KernelMode, Latency, Plan, Settings};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 
-/// E2B without a network: it answers every call at once.
+/// E2B without a network: it answers every call immediately.
 struct InstantE2b {
     /// Whether programs never end.
     never_ends: AtomicBool,
@@ -131,16 +131,16 @@ async fn overhead() {
     let mut times = Vec::new();
     // Few enough not to reach the account's own limit of calls.
     for _ in 0..300 {
-        let asked = request("one");
+        let request = request("one");
         let started = Instant::now();
-        let answer = harness.router.execute(asked, None).await.expect("it answers");
+        let answer = harness.router.execute(request, None).await.expect("it answers");
         times.push(started.elapsed());
         assert_eq!(answer.output.stdout, "2\n");
         // A caller takes a moment for the answer; the sandbox is reset meanwhile.
         tokio::time::sleep(Duration::from_micros(200)).await;
     }
     let run = median(times);
-    // The same call by the transport alone.
+    // The same call with the transport alone.
     let mut bare = Vec::new();
     for _ in 0..4000 {
         let started = Instant::now();
@@ -193,7 +193,7 @@ async fn queued() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let held = resident().saturating_sub(before);
-    println!("10,000 requests that wait: {:.1} MB (target 60 MB)", held as f64 / f64::from(1 << 20));
+    println!("10,000 waiting requests: {:.1} MB (target 60 MB)", held as f64 / f64::from(1 << 20));
     waiting.iter().for_each(tokio::task::JoinHandle::abort);
 }
 

@@ -1,4 +1,4 @@
-//! What the line itself costs: a kept answer, and a program on a backend that takes no time.
+//! The time of the request path itself: a cached answer, and a program on a backend that takes no time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +39,7 @@ fn router() -> Router {
     })
 }
 
-/// About one kilobyte of ordinary code, and the script that answers for it.
+/// Returns about one kilobyte of ordinary code, with the script of its output.
 fn source() -> String {
     let mut source = String::from("#: print 499500\n");
     let mut number = 0;
@@ -59,19 +59,19 @@ fn line(criterion: &mut Criterion) {
     let runtime = runtime();
     let router = runtime.block_on(async { router() });
     let mut group = criterion.benchmark_group("line");
-    let kept = request(CacheMode::Use);
-    let found = runtime.block_on(router.execute(kept.clone(), None)).expect("the first run fills the cache");
-    assert_eq!(found.cache, CacheStatus::Miss);
-    group.bench_function("kept answer, the whole line", |bench| {
-        bench.to_async(&runtime).iter(|| router.execute(kept.clone(), None));
+    let cached = request(CacheMode::Use);
+    let first = runtime.block_on(router.execute(cached.clone(), None)).expect("the first run fills the cache");
+    assert_eq!(first.cache, CacheStatus::Miss);
+    group.bench_function("cached answer", |bench| {
+        bench.to_async(&runtime).iter(|| router.execute(cached.clone(), None));
     });
     let fresh = request(CacheMode::Bypass);
-    group.bench_function("scripted backend, the whole line", |bench| {
+    group.bench_function("scripted backend", |bench| {
         bench.to_async(&runtime).iter(|| router.execute(fresh.clone(), None));
     });
-    // A program that was never seen: what of the line is analysis.
+    // A new program each time: analysis is not remembered.
     let mut number = 0;
-    group.bench_function("scripted backend, the whole line, a new program", |bench| {
+    group.bench_function("scripted backend, a new program", |bench| {
         bench.to_async(&runtime).iter(|| {
             number += 1;
             let mut request = fresh.clone();
@@ -94,8 +94,8 @@ fn cache(criterion: &mut Criterion) {
         if let Lookup::Run(flight) = find(&cache, &key(), &subject, request.timeout).await {
             let router = router();
             let answer = router.execute(request.clone(), None).await.expect("it prints a line");
-            let kept = cache::StoredResult::new(&answer.tier, &answer.outcome, &answer.output);
-            flight.complete(Finding::Observed(kept.expect("it came to its end")));
+            let stored = cache::StoredResult::new(&answer.tier, &answer.outcome, &answer.output);
+            flight.complete(Finding::Observed(stored.expect("the program finished")));
         }
     });
     criterion.bench_function("cache/fingerprint and hit", |bench| {
@@ -103,8 +103,8 @@ fn cache(criterion: &mut Criterion) {
     });
 }
 
-async fn find(cache: &ResultCache, key: &Fingerprint, subject: &Subject, patience: Duration) -> Lookup {
-    cache.find(key, subject, &"ada".into(), CacheMode::Use, true, patience).await
+async fn find(cache: &ResultCache, key: &Fingerprint, subject: &Subject, timeout: Duration) -> Lookup {
+    cache.find(key, subject, &"ada".into(), CacheMode::Use, true, timeout).await
 }
 
 criterion_group!(benches, line, cache);

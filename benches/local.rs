@@ -1,7 +1,6 @@
-//! What running a program here costs: a fresh instance, one made ahead, worker processes, the whole way over HTTP.
+//! The time to run a program locally: in a fresh instance, in a prewarmed one, in worker processes, and over HTTP.
 //!
-//! `cargo bench --bench local`. Everything that is compared is measured in the same run; medians, since machines are
-//! noisy.
+//! `cargo bench --bench local`. Compared values are medians measured in the same run, because machines are noisy.
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
@@ -34,7 +33,7 @@ fn main() {
 
 criterion_group!(instances, fresh_instance);
 
-/// Made for one program and dropped after it, nothing ahead: the time between two answers.
+/// Measures the time between two answers if each program gets a fresh instance and none is prewarmed.
 fn fresh_instance(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime can be made");
     let guest = Compiled::locate(None, &|_| ()).expect("the guest can be used");
@@ -51,26 +50,26 @@ fn fresh_instance(criterion: &mut Criterion) {
 const PYTHON: Spec = Spec::new(Language::Python);
 
 async fn run(sandbox: &mut dyn switchtower_contract::Sandbox, program: &Program) -> Outcome {
-    let (events, mut said) = Events::channel();
-    let listening = tokio::spawn(async move { while said.recv().await.is_some() {} });
+    let (events, mut output) = Events::channel();
+    let listening = tokio::spawn(async move { while output.recv().await.is_some() {} });
     let outcome = sandbox.run(program, &Limits::default(), &events).await.expect("the program runs");
     drop(events);
     listening.await.expect("listening does not panic");
     outcome
 }
 
-/// One worker against two, and a program that finds an instance made ahead.
+/// Compares one worker with two, and measures a program in a prewarmed instance.
 async fn in_workers(guest: &Compiled) {
     let program = Program::python(SUM);
     let workers = start(guest, 1).await;
-    let mut inside = Vec::new();
+    let mut times = Vec::new();
     for _ in 0..200 {
-        // Time for the reserve to fill up again.
+        // Time to prewarm the next instance.
         tokio::time::sleep(Duration::from_millis(15)).await;
         let mut sandbox = workers.open(&PYTHON).await.expect("a worker is free");
-        inside.push(run(sandbox.as_mut(), &program).await.usage.wall);
+        times.push(run(sandbox.as_mut(), &program).await.usage.wall);
     }
-    println!("in a worker, instance made ahead: p50 {:?} (target 400 µs)", median(&mut inside));
+    println!("in a worker, prewarmed instance: p50 {:?} (target 400 µs)", median(&mut times));
     let one = throughput(&workers, 1).await;
     workers.shutdown().await;
     let workers = start(guest, 2).await;
@@ -87,7 +86,7 @@ async fn start(guest: &Compiled, workers: usize) -> Arc<WasmWorkers> {
 
 async fn throughput(workers: &Arc<WasmWorkers>, callers: usize) -> f64 {
     const EACH: usize = 1500;
-    let began = Instant::now();
+    let started = Instant::now();
     let calling: Vec<_> = (0..callers)
         .map(|_| {
             let workers = Arc::clone(workers);
@@ -103,14 +102,14 @@ async fn throughput(workers: &Arc<WasmWorkers>, callers: usize) -> f64 {
     for caller in calling {
         caller.await.expect("callers do not panic");
     }
-    (callers * EACH) as f64 / began.elapsed().as_secs_f64()
+    (callers * EACH) as f64 / started.elapsed().as_secs_f64()
 }
 
-/// The served program: every request runs, every request hits the cache, and a bare axum route with the same body.
+/// Measures the server: requests that run, requests that hit the cache, and a bare axum route with the same body.
 fn over_http(runtime: &Runtime) {
-    let began = Instant::now();
-    let server = Served::start();
-    println!("serve: ready after {:?} (target 1 s)", began.elapsed());
+    let started = Instant::now();
+    let server = ServerProcess::start();
+    println!("serve: ready after {:?} (target 1 s)", started.elapsed());
     let mut client = Client::to(server.address);
     for (name, pause) in [("one after the other", 0), ("10 ms apart", 10)] {
         let mut times: Vec<Duration> = (0..300)
@@ -125,7 +124,7 @@ fn over_http(runtime: &Runtime) {
     let question = r#"{"code": "print(sum(range(1000)))"}"#;
     let (_, answer) = client.post("/v1/execute", question);
     let bare = bare_axum(runtime, answer);
-    // In turn, so that a change of the machine's speed meets both.
+    // In turn, so that a change of the machine's speed affects both.
     let (mut hits, mut plain) = (Vec::new(), Vec::new());
     for _ in 0..5 {
         hits.push(per_second(server.address, question));
@@ -134,16 +133,16 @@ fn over_http(runtime: &Runtime) {
     let (hits, plain) = (median(&mut hits), median(&mut plain));
     println!("per second: cache hits {hits:.0}, bare axum {plain:.0}, ratio {:.2} (target 0.70)", hits / plain);
     println!("idle memory of server and workers: {} MB (target 200 MB)", server.memory() >> 20);
-    let began = Instant::now();
-    let said = Command::new(env!("CARGO_BIN_EXE_switchtower"))
+    let started = Instant::now();
+    let output = Command::new(env!("CARGO_BIN_EXE_switchtower"))
         .env("SWITCHTOWER_NATIVE_ENABLED", "false")
         .args(["run", "--quiet", "-c", "1+1"])
         .output();
-    assert!(said.expect("the program starts").stdout.starts_with(b"2"));
-    println!("run -c '1+1': {:?} (target 100 ms)", began.elapsed());
+    assert!(output.expect("the program starts").stdout.starts_with(b"2"));
+    println!("run -c '1+1': {:?} (target 100 ms)", started.elapsed());
 }
 
-/// A route that reads the same request and gives the same answer, and does nothing else.
+/// Starts a route that reads the same request and returns the same answer, and does nothing else.
 fn bare_axum(runtime: &Runtime, answer: Vec<u8>) -> SocketAddr {
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("loopback has a port");
     let address = listener.local_addr().expect("a bound socket has an address");
@@ -159,7 +158,7 @@ fn bare_axum(runtime: &Runtime, answer: Vec<u8>) -> SocketAddr {
 
 fn per_second(address: SocketAddr, body: &str) -> f64 {
     const EACH: usize = 4000;
-    let began = Instant::now();
+    let started = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -170,16 +169,16 @@ fn per_second(address: SocketAddr, body: &str) -> f64 {
             });
         }
     });
-    (2 * EACH) as f64 / began.elapsed().as_secs_f64()
+    (2 * EACH) as f64 / started.elapsed().as_secs_f64()
 }
 
-/// The real program, serving on a port of its own.
-struct Served {
+/// The real server as a process, on a port of its own.
+struct ServerProcess {
     process: Child,
     address: SocketAddr,
 }
 
-impl Served {
+impl ServerProcess {
     fn start() -> Self {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("loopback has a port").port();
         let process = Command::new(env!("CARGO_BIN_EXE_switchtower"))
@@ -189,11 +188,11 @@ impl Served {
             .spawn()
             .expect("the program starts");
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let served = Self { process, address };
-        while !served.ready() {
+        let server = Self { process, address };
+        while !server.ready() {
             std::thread::sleep(Duration::from_millis(2));
         }
-        served
+        server
     }
 
     fn ready(&self) -> bool {
@@ -204,7 +203,7 @@ impl Served {
             && answer.starts_with("HTTP/1.1 200")
     }
 
-    /// Bytes that the server and its children hold, shared pages counted once: proportional set size.
+    /// Returns the proportional set size of the server and its children in bytes: shared pages count once.
     fn memory(&self) -> u64 {
         let children = std::fs::read_dir("/proc").expect("Linux has /proc").flatten().filter_map(|entry| {
             let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
@@ -216,9 +215,9 @@ impl Served {
     }
 }
 
-impl Drop for Served {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The server may have ended by itself.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -230,7 +229,7 @@ fn proportional_memory(pid: u32) -> u64 {
     line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0) << 10
 }
 
-/// A client that costs little: one connection, kept alive.
+/// A client with little overhead: one persistent connection.
 struct Client(BufReader<TcpStream>);
 
 impl Client {
@@ -240,13 +239,13 @@ impl Client {
         Self(BufReader::new(stream))
     }
 
-    /// How long it took, and the body.
+    /// Sends a request and returns how long it took and the body.
     fn post(&mut self, path: &str, body: &str) -> (Duration, Vec<u8>) {
         let request = format!(
             "POST {path} HTTP/1.1\r\nhost: local\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
-        let began = Instant::now();
+        let started = Instant::now();
         self.0.get_mut().write_all(request.as_bytes()).expect("the server reads");
         let mut status = String::new();
         self.0.read_line(&mut status).expect("the server answers");
@@ -265,6 +264,6 @@ impl Client {
         }
         let mut answer = vec![0; length];
         self.0.read_exact(&mut answer).expect("the server answers");
-        (began.elapsed(), answer)
+        (started.elapsed(), answer)
     }
 }

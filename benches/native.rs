@@ -1,8 +1,8 @@
-//! What running a program in the scientific tier costs: with a child that waits, forked on demand, beside an interpreter
-//! that lives on, with two workers, at rest.
+//! The time to run a program in the scientific tier: with a prewarmed child, with one forked on demand, compared with a
+//! long-lived interpreter, and with two workers; and the memory of idle children.
 //!
-//! `cargo bench --bench native`, where the tier is installed (`SWITCHTOWER_NATIVE_FOLDER` names another folder than the
-//! usual one). Everything that is compared is measured in the same run; medians, since machines are noisy.
+//! `cargo bench --bench native`, if the tier is installed (`SWITCHTOWER_NATIVE_FOLDER` names a folder other than the default).
+//! Compared values are medians measured in the same run, because machines are noisy.
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
@@ -22,12 +22,12 @@ use tokio::runtime::Runtime;
 use measure::{machine, median};
 
 const SUM: &str = "print(1+1)";
-/// Imports included: what a data analyst's first cell does.
+/// The first cell of a data analyst, imports included.
 const GROUPBY: &str = "import numpy as np, pandas as pd
 df = pd.DataFrame({'k': np.arange(100000) % 97, 'v': np.arange(100000) * 0.5})
 print(df.groupby('k').v.agg(['mean', 'sum', 'std']).head(2))
 ";
-/// About 30 ms on the machine that it was written on.
+/// About 30 ms on the machine on which it was written.
 const COMPUTES: &str = "print(sum(i * i % 7 for i in range(400_000)))";
 const PYTHON: Spec = Spec::new(Language::Python);
 const RUNS: usize = 300;
@@ -54,18 +54,18 @@ async fn measure(installation: &Installation, profile: JailProfile) {
         profile: Some(profile),
         ..Config::default()
     };
-    let began = Instant::now();
+    let started = Instant::now();
     let Some(native) = start(installation, size(1, 4)).await else { return };
-    println!("worker ready with all packages, self-test included: {:?} (target 2 s)", began.elapsed());
-    let resting = Duration::from_millis(25);
-    let mut ready = times(&native, SUM, resting).await;
-    println!("{SUM}, a child waits: p50 {:?} (target 2.5 ms)", median(&mut ready));
-    let mut grouped = times(&native, GROUPBY, resting).await;
+    println!("worker ready with all packages, self-test included: {:?} (target 2 s)", started.elapsed());
+    let pause = Duration::from_millis(25);
+    let mut ready = times(&native, SUM, pause).await;
+    println!("{SUM}, prewarmed child: p50 {:?} (target 2.5 ms)", median(&mut ready));
+    let mut grouped = times(&native, GROUPBY, pause).await;
     let mut alone = interpreter(installation);
-    let (here, there) = (median(&mut grouped), median(&mut alone));
+    let (tier, interpreter) = (median(&mut grouped), median(&mut alone));
     println!(
-        "groupby of 100k rows: p50 {here:?}, in an interpreter that lives on {there:?}, ratio {:.2} (target 2)",
-        here.as_secs_f64() / there.as_secs_f64()
+        "groupby of 100k rows: p50 {tier:?}, in a long-lived interpreter {interpreter:?}, ratio {:.2} (target 2)",
+        tier.as_secs_f64() / interpreter.as_secs_f64()
     );
     idle().await;
     let (one, computing) = (throughput(&native, 1, SUM).await, throughput(&native, 1, COMPUTES).await);
@@ -73,9 +73,9 @@ async fn measure(installation: &Installation, profile: JailProfile) {
 
     let few = ["numpy", "pandas"].map(str::to_owned).to_vec();
     for (what, preload) in [("numpy and pandas", few), ("all packages", size(1, 0).preload)] {
-        let began = Instant::now();
+        let started = Instant::now();
         let Some(native) = start(installation, Config { preload, ..size(1, 0) }).await else { return };
-        println!("with {what} loaded: ready after {:?}, self-test included", began.elapsed());
+        println!("with {what} loaded: ready after {:?}, self-test included", started.elapsed());
         let mut forked = times(&native, SUM, Duration::ZERO).await;
         println!("{SUM}, forked on demand with {what} loaded: p50 {:?} (target 6 ms)", median(&mut forked));
         native.shutdown().await;
@@ -94,15 +94,15 @@ async fn start(installation: &Installation, size: Config) -> Option<Arc<Native>>
     match native.ensure_started().await {
         Ok(()) => Some(Arc::new(native)),
         Err(error) => {
-            println!("not here: {error}");
+            println!("not available: {error}");
             None
         }
     }
 }
 
 async fn run(sandbox: &mut dyn Sandbox, program: &Program) {
-    let (events, mut said) = Events::channel();
-    let listening = tokio::spawn(async move { while said.recv().await.is_some() {} });
+    let (events, mut output) = Events::channel();
+    let listening = tokio::spawn(async move { while output.recv().await.is_some() {} });
     let limits = Limits { memory: 512 << 20, ..Limits::default() };
     let outcome = sandbox.run(program, &limits, &events).await.expect("the program runs");
     assert_eq!(outcome.exit, Exit::Finished(0));
@@ -110,22 +110,22 @@ async fn run(sandbox: &mut dyn Sandbox, program: &Program) {
     listening.await.expect("listening does not panic");
 }
 
-/// `resting`: between two programs, time to fork the next child.
-async fn times(native: &Arc<Native>, source: &str, resting: Duration) -> Vec<Duration> {
+/// Returns the times of `RUNS` programs. `pause` between two programs is the time to fork the next child.
+async fn times(native: &Arc<Native>, source: &str, pause: Duration) -> Vec<Duration> {
     let program = Program::python(source);
     let mut times = Vec::with_capacity(RUNS);
     for _ in 0..RUNS {
-        tokio::time::sleep(resting).await;
-        let began = Instant::now();
+        tokio::time::sleep(pause).await;
+        let started = Instant::now();
         let mut sandbox = native.open(&PYTHON).await.expect("a worker is free");
         run(sandbox.as_mut(), &program).await;
-        times.push(began.elapsed());
+        times.push(started.elapsed());
     }
     times
 }
 
 async fn throughput(native: &Arc<Native>, callers: usize, source: &'static str) -> f64 {
-    let began = Instant::now();
+    let started = Instant::now();
     let calling: Vec<_> = (0..callers)
         .map(|_| {
             let native = Arc::clone(native);
@@ -141,10 +141,10 @@ async fn throughput(native: &Arc<Native>, callers: usize, source: &'static str) 
     for caller in calling {
         caller.await.expect("callers do not panic");
     }
-    (callers * RUNS) as f64 / began.elapsed().as_secs_f64()
+    (callers * RUNS) as f64 / started.elapsed().as_secs_f64()
 }
 
-/// The same Python with the same packages, without us: it imports once and is told to run the text again and again.
+/// Measures the same Python with the same packages without Switchtower: one process runs the program again and again.
 fn interpreter(installation: &Installation) -> Vec<Duration> {
     const LOOP: &str = "import sys, time, io\nsource = compile(sys.argv[1], '<program>', 'exec')\n\
         for line in sys.stdin:\n    began = time.perf_counter()\n    held, sys.stdout = sys.stdout, io.StringIO()\n    \
@@ -157,21 +157,21 @@ fn interpreter(installation: &Installation) -> Vec<Duration> {
         .stdout(Stdio::piped())
         .spawn()
         .expect("the installation's Python starts");
-    let (mut asks, mut answers) =
+    let (mut requests, mut answers) =
         (child.stdin.take().expect("piped"), BufReader::new(child.stdout.take().expect("piped")));
     let mut times = Vec::new();
     for _ in 0..50 {
-        writeln!(asks).expect("it reads");
+        writeln!(requests).expect("it reads");
         let mut line = String::new();
         answers.read_line(&mut line).expect("it answers");
         times.push(Duration::from_secs_f64(line.trim().parse().expect("a time")));
     }
-    drop(asks);
+    drop(requests);
     child.wait().expect("it ends");
     times
 }
 
-/// Private memory of the children that wait: what one more of them costs.
+/// Prints the private memory of idle children, the cost of one more of them.
 async fn idle() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     let own = std::process::id().to_string();
@@ -184,7 +184,7 @@ async fn idle() {
         .filter_map(|(process, _)| private(process))
         .collect();
     if children.is_empty() {
-        return println!("idle children: none seen");
+        return println!("idle children: none found");
     }
     println!(
         "idle child: {:.1} MB private, median of {} (target 4 MB); its worker {} MB private",
@@ -194,7 +194,7 @@ async fn idle() {
     );
 }
 
-/// Every process with its parent.
+/// Returns every process with its parent.
 fn processes() -> Vec<(String, String)> {
     let entries = std::fs::read_dir("/proc").expect("/proc is there").flatten();
     let numbers = entries.filter_map(|entry| entry.file_name().into_string().ok());
@@ -208,7 +208,7 @@ fn processes() -> Vec<(String, String)> {
         .collect()
 }
 
-/// Kilobytes that nobody else has.
+/// Returns the private memory of a process in kilobytes.
 fn private(process: &str) -> Option<u64> {
     let map = std::fs::read_to_string(format!("/proc/{process}/smaps_rollup")).ok()?;
     let lines = map.lines().filter(|line| line.starts_with("Private_"));

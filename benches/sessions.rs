@@ -1,18 +1,18 @@
-//! What a session costs: its creation, a cell, its memory, its move to the cloud. The server is a process of its own, the
-//! stand-in for E2B stands behind it and is measured beside it.
+//! The costs of a session: its creation, a cell, its memory, its move to the cloud. The server is a process of its own with the
+//! stand-in for E2B as its cloud; a second stand-in is measured for comparison.
 
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
-    reason = "a benchmark measures real time and may fail anywhere"
+    reason = "a benchmark measures real time and fails by a panic"
 )]
 
 #[path = "../sandboxes/fake-e2b/tests/sdk/clients.rs"]
 #[allow(dead_code, reason = "tests use the rest")]
 mod clients;
-#[path = "../tests/served.rs"]
+#[path = "../tests/server.rs"]
 #[allow(dead_code, reason = "tests use the rest")]
-mod served;
+mod server;
 
 use std::time::{Duration, Instant};
 
@@ -22,13 +22,13 @@ use futures_util::TryStreamExt as _;
 use serde_json::{Value, json};
 use switchtower_e2b::{HttpTransport, Transport as _};
 
-use served::{KEY, Server, StandIn};
+use server::{KEY, Server, StandIn};
 
-/// Sessions that are alive at once.
+/// Sessions that live at the same time.
 const LIVE: usize = 1000;
 const REPEATS: usize = 101;
 
-/// Somebody who calls one of the two servers.
+/// A client of one of the servers.
 struct Client {
     web: HttpTransport,
     origin: String,
@@ -79,12 +79,12 @@ fn median(mut times: Vec<Duration>) -> Duration {
 }
 
 async fn timed<T>(what: impl Future<Output = T>) -> (Duration, T) {
-    let began = Instant::now();
+    let started = Instant::now();
     let done = what.await;
-    (began.elapsed(), done)
+    (started.elapsed(), done)
 }
 
-/// Creation and a cell, over HTTP.
+/// Measures a creation and cells over HTTP.
 async fn calls(name: &str, client: &Client, repeats: usize) {
     let (mut creations, mut firsts, mut cells) = (Vec::new(), Vec::new(), Vec::new());
     let mut sessions = Vec::new();
@@ -102,7 +102,7 @@ async fn calls(name: &str, client: &Client, repeats: usize) {
     println!("{name}: create p50 {create:?}, first 1+1 p50 {first:?}, next 1+1 p50 {cell:?}");
 }
 
-/// The same through the official client.
+/// Measures the same with the official client.
 async fn sdk(name: &str, origin: &str) {
     const SCRIPT: &str = "
 import statistics, time
@@ -127,7 +127,7 @@ print(f'create p50 {statistics.median(t for t, _ in creations) * 1000:.2f} ms, r
     println!("{name}: {}", clients::run("the SDK", &mut python).await.trim());
 }
 
-/// Bytes that processes have for themselves alone.
+/// Returns the private memory of processes in bytes.
 fn private(processes: &[u32]) -> u64 {
     let of = |process: &u32| {
         let text = std::fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap_or_default();
@@ -137,17 +137,17 @@ fn private(processes: &[u32]) -> u64 {
     processes.iter().map(of).sum()
 }
 
-/// The server's process and its workers.
-fn family(server: u32) -> Vec<u32> {
+/// Returns the process of the server and those of its workers.
+fn processes_of(server: u32) -> Vec<u32> {
     let tasks = std::fs::read_dir(format!("/proc/{server}/task")).unwrap().flatten();
     let children = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
     let children: String = children.collect();
     std::iter::once(server).chain(children.split_whitespace().filter_map(|id| id.parse().ok())).collect()
 }
 
-/// Many sessions that live at once, each with some state.
+/// Measures many sessions that live at the same time, each with some state.
 async fn many(client: &Client, server: u32) {
-    let before = private(&family(server));
+    let before = private(&processes_of(server));
     let mut sessions = Vec::new();
     let (took, ()) = timed(async {
         for n in 0..LIVE {
@@ -157,7 +157,7 @@ async fn many(client: &Client, server: u32) {
         }
     })
     .await;
-    let each = (private(&family(server)) - before) / LIVE as u64;
+    let each = (private(&processes_of(server)) - before) / LIVE as u64;
     println!("{LIVE} live sessions: {:.1} MB each (target 8), made in {took:.1?}", each as f64 / 1e6);
     let mut cells = Vec::new();
     for (n, session) in sessions.iter().enumerate() {
@@ -185,8 +185,8 @@ const TEN: [&str; 10] = [
 ];
 const NEEDS: &str = "import subprocess\nprint(subprocess.run(['true']).returncode, len(shapes), total)";
 
-/// What moving costs a session of ten cells beyond what the cloud takes for a cell that does the same.
-async fn moves(client: &Client, there: &Client) {
+/// Measures a cell that moves a session of ten cells, compared with the same cell in a sandbox of the cloud.
+async fn moves(client: &Client, cloud: &Client) {
     let mut moving = Vec::new();
     let mut bare = Vec::new();
     for _ in 0..9 {
@@ -194,15 +194,15 @@ async fn moves(client: &Client, there: &Client) {
         for cell in TEN {
             client.run(&session, cell).await;
         }
-        // A warm sandbox stands ready, as it does in a pool that is not emptied.
+        // Time for the pool to open a warm sandbox.
         tokio::time::sleep(Duration::from_millis(1500)).await;
         moving.push(timed(client.run(&session, NEEDS)).await.0);
         client.kill(&session).await;
 
-        let sandbox = there.create().await;
-        there.run(&sandbox, &TEN.join("\n")).await;
-        bare.push(timed(there.run(&sandbox, NEEDS)).await.0);
-        there.kill(&sandbox).await;
+        let sandbox = cloud.create().await;
+        cloud.run(&sandbox, &TEN.join("\n")).await;
+        bare.push(timed(cloud.run(&sandbox, NEEDS)).await.0);
+        cloud.kill(&sandbox).await;
     }
     let (moving, bare) = (median(moving), median(bare));
     println!(
@@ -221,15 +221,15 @@ async fn main() {
     );
     let (theirs, behind) = (StandIn::start().await, StandIn::start().await);
     let server = Server::start_with(Some(&behind), &[]).await;
-    let (here, there) = (Client::new(&server.origin), Client::new(&theirs.origin));
-    calls("Switchtower", &here, REPEATS).await;
-    calls("the stand-in alone, a Python process each", &there, 15).await;
+    let (local, cloud) = (Client::new(&server.origin), Client::new(&theirs.origin));
+    calls("Switchtower", &local, REPEATS).await;
+    calls("the stand-in alone, a Python process each", &cloud, 15).await;
     sdk("Switchtower, Python SDK", &server.origin).await;
     sdk("the stand-in alone, Python SDK", &theirs.origin).await;
-    many(&here, server.child.id()).await;
-    moves(&here, &there).await;
+    many(&local, server.child.id()).await;
+    moves(&local, &cloud).await;
     server.signal("-TERM");
-    server.ended();
+    server.wait_for_log();
     behind.fake.close().await;
     theirs.fake.close().await;
 }

@@ -1,4 +1,4 @@
-//! Writes docs/configuration.md from the structs of the settings, and holds the page against them.
+//! Generates docs/configuration.md from the structs of the settings, and checks that the page is up to date.
 //!
 //! `UPDATE_DOCS=1 cargo test --workspace --test main configuration` writes it.
 
@@ -10,13 +10,14 @@ use regex::Regex;
 use serde_json::Value;
 use switchtower::config::Config;
 
-/// A section of the page: tables that have one struct, the source of it, and what stands above the settings.
+/// A section of the page: the tables of one struct.
 struct Section {
     title: &'static str,
     /// Paths of tables in the default settings.
     tables: &'static [&'static str],
+    /// The path of the source that has the struct.
     source: &'static str,
-    /// The struct, or two names of it.
+    /// The name of the struct.
     name: &'static str,
 }
 
@@ -106,7 +107,7 @@ place that set it, and what is allowed.
 /// A field of a settings struct.
 struct Field {
     name: String,
-    /// The type, as this page calls it.
+    /// The type, in the words of the page.
     kind: String,
     doc: String,
 }
@@ -117,7 +118,7 @@ fn read(path: &str) -> String {
 
 /// Returns the description above a struct, and its public fields.
 fn fields(source: &str, name: &str) -> (String, Vec<Field>) {
-    let start = Regex::new(&format!(r"(?m)^pub struct (?:{name}) \{{$")).unwrap();
+    let start = Regex::new(&format!(r"(?m)^pub struct {name} \{{$")).unwrap();
     let found = start.find(source).unwrap_or_else(|| panic!("there is no struct {name}"));
     let above: Vec<&str> =
         source[..found.start()].lines().rev().take_while(|line| line.starts_with(['/', '#'])).collect();
@@ -156,25 +157,27 @@ fn kind_of(kind: &str, with: &str) -> String {
     .to_owned()
 }
 
+/// Returns the table or value at a dotted path.
 fn at<'v>(settings: &'v Value, path: &str) -> &'v Value {
     path.split('.').fold(settings, |table, key| &table[key])
 }
 
-fn written(value: &Value) -> String {
+/// Returns a value as the page shows it.
+fn shown(value: &Value) -> String {
     match value {
         Value::Null => "not set".to_owned(),
         Value::Array(items) if items.is_empty() => "none".to_owned(),
-        Value::Array(items) => items.iter().map(written).collect::<Vec<_>>().join(", "),
+        Value::Array(items) => items.iter().map(shown).collect::<Vec<_>>().join(", "),
         Value::Object(table) if table.is_empty() => "none".to_owned(),
         Value::String(text) => format!("`{text}`"),
         other => format!("`{other}`"),
     }
 }
 
-/// Returns the default, by table where it differs.
+/// Returns the default of a setting, by table if it differs between tables.
 fn default_of(settings: &Value, section: &Section, name: &str) -> String {
     let values: Vec<(&str, String)> =
-        section.tables.iter().map(|table| (*table, written(&at(settings, table)[name]))).collect();
+        section.tables.iter().map(|table| (*table, shown(&at(settings, table)[name]))).collect();
     if values.iter().all(|(_, value)| *value == values[0].1) {
         return values[0].1.clone();
     }
@@ -187,7 +190,7 @@ fn page() -> String {
     let mut page = HEAD.to_owned();
     for section in &SECTIONS {
         let (about, fields) = fields(&read(section.source), section.name);
-        assert!(!about.is_empty(), "{} says nothing above its struct", section.title);
+        assert!(!about.is_empty(), "the struct of {} has no description", section.title);
         let _ =
             writeln!(page, "\n## {}\n\n{about}\n\n| setting | type | default | |\n|---|---|---|---|", section.title);
         for Field { name, kind, doc } in &fields {
@@ -195,7 +198,7 @@ fn page() -> String {
             let present = section.tables.iter().any(|table| at(&settings, table).get(name.as_str()).is_some());
             assert!(present, "{}: there is no setting {name}", section.title);
             let is_table = section.tables.iter().any(|table| at(&settings, table)[name.as_str()].is_object());
-            // Described in a section of its own; a table of secrets has no keys by default.
+            // A table with settings has a section of its own; a table of type `table` is empty by default.
             let (kind, default) = if is_table && kind != "table" {
                 ("table".to_owned(), "below".to_owned())
             } else {

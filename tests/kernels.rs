@@ -1,10 +1,10 @@
-//! Kernels for tests: a backend that keeps them, of a toy language, a statement a line:
+//! A scripted backend with kernels, for tests of sessions. Its cells are in a small language, one statement per line:
 //!
-//! `x = 3`, `x = PLACE` (here, native or there), `x += 1`, `x`, `print TEXT`, `env NAME`, `input`, `read PATH`,
-//! `write PATH TEXT`, `sleep SECONDS`, `work SECONDS` (it costs processor time), `raise NAME: TEXT`, `import MODULE`
-//! (only machines have any; native kernels have pandas), `exit` (the interpreter destroys itself), `die` (the kernel
-//! is lost) and `die once` (lost where nobody died so before). Also written as calls, `print("a")`, so that a cell is
-//! Python to whoever reads it before it runs.
+//! `x = 3`, `x = TIER` (`wasm`, `native` or `e2b`, by the kind of backend), `x += 1`, `x` (a result), `print TEXT`,
+//! `env NAME`, `input`, `read PATH`, `write PATH TEXT`, `sleep SECONDS`, `work SECONDS` (sleeps and counts as processor
+//! time), `raise NAME: TEXT`, `import MODULE` (machines have every module, native kernels have pandas), `exit` (the
+//! interpreter ends itself), `die` (the kernel is lost) and `die once` (lost only the first time in this backend). A
+//! statement may be written as a call, `print("a")`, where the analysis has to read the cell as Python.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -27,136 +27,138 @@ use tokio::time::{Instant, sleep, timeout};
 
 type Shared = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
 
-/// The backend. Clones are the same backend, so a test keeps one to look at.
+/// The backend. Clones share their state, so a test can keep one for inspection.
 #[derive(Clone)]
-pub(crate) struct Toy {
+pub(crate) struct ScriptedKernels {
     kind: Kind,
-    seen: Arc<Seen>,
+    state: Arc<BackendState>,
 }
 
-/// What its kernels are.
+/// The kind of a backend's kernels.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Made again from their cells.
-    Here,
-    /// Made again from nothing; they outlive a cell that is broken off.
+    /// Local, rebuilt by replay.
+    Replayable,
+    /// Local, not replayable; they survive an interrupt.
     Native,
     /// On a machine.
-    There,
+    Machine,
 }
 
 #[derive(Default)]
-struct Seen {
-    /// Kernels that were opened.
+struct BackendState {
+    /// Kernels opened so far.
     opened: AtomicU32,
-    /// Cells that run now.
+    /// Running cells.
     running: AtomicU32,
-    /// Kernels that live.
+    /// Live kernels.
     kernels: AtomicU32,
-    /// Sandboxes that live.
+    /// Live sandboxes.
     sandboxes: AtomicU32,
     deaths: AtomicU32,
     log: Mutex<Vec<String>>,
-    mood: Mutex<Mood>,
+    behaviour: Mutex<Behaviour>,
 }
 
-/// How it behaves from now on.
+/// How the backend behaves from now on.
 #[derive(Clone, Default)]
-pub(crate) struct Mood {
-    /// No sandbox is opened, for this reason.
-    pub(crate) refuses: Option<Fault>,
-    /// How long a machine takes for files that are brought to it.
-    pub(crate) applying: Duration,
-    /// So many of its sandboxes turn out to be gone when a kernel is asked of them.
-    pub(crate) vanished: u32,
-    /// What the world answers is more than is kept.
-    pub(crate) tears: bool,
-    /// A cell that is broken off does not heed that, and its kernel goes with it.
-    pub(crate) heedless: bool,
+pub(crate) struct Behaviour {
+    /// The fault of every attempt to open a sandbox or a local kernel.
+    pub(crate) open_fault: Option<Fault>,
+    /// How long a machine takes to apply changes of files.
+    pub(crate) apply_time: Duration,
+    /// The number of next sandboxes that turn out to be gone when a kernel is opened in them.
+    pub(crate) missing_sandboxes: u32,
+    /// Tapes are incomplete: the cell read more than a tape holds.
+    pub(crate) incomplete_tapes: bool,
+    /// A cell ignores an interrupt, so that its kernel is lost with it.
+    pub(crate) ignores_interrupts: bool,
 }
 
-impl Seen {
+impl BackendState {
     fn note(&self, what: impl Into<String>) {
         self.log.lock().unwrap().push(what.into());
     }
 }
 
-impl Toy {
-    /// Keeps kernels, each with files of its own.
-    pub(crate) fn here() -> Self {
-        Self { kind: Kind::Here, seen: Arc::default() }
+impl ScriptedKernels {
+    /// A backend whose kernels are local and replayable, each with files of its own.
+    pub(crate) fn replayable() -> Self {
+        Self { kind: Kind::Replayable, state: Arc::default() }
     }
 
-    /// The same, but nobody keeps what the world answers to their cells.
+    /// A backend whose kernels are local and not replayable: no tape is recorded.
     pub(crate) fn native() -> Self {
-        Self { kind: Kind::Native, seen: Arc::default() }
+        Self { kind: Kind::Native, state: Arc::default() }
     }
 
-    /// Its sandboxes are machines: their kernels share their files.
+    /// A backend whose sandboxes are machines. The kernels of a machine share its files.
     pub(crate) fn machines() -> Self {
-        Self { kind: Kind::There, seen: Arc::default() }
+        Self { kind: Kind::Machine, state: Arc::default() }
     }
 
+    /// Returns the number of kernels opened so far.
     pub(crate) fn opened(&self) -> u32 {
-        self.seen.opened.load(SeqCst)
+        self.state.opened.load(SeqCst)
     }
 
+    /// Returns the number of running cells.
     pub(crate) fn running(&self) -> u32 {
-        self.seen.running.load(SeqCst)
+        self.state.running.load(SeqCst)
     }
 
-    /// Kernels that live.
+    /// Returns the number of live kernels.
     pub(crate) fn kernels(&self) -> u32 {
-        self.seen.kernels.load(SeqCst)
+        self.state.kernels.load(SeqCst)
     }
 
-    /// Sandboxes that live.
+    /// Returns the number of live sandboxes.
     pub(crate) fn sandboxes(&self) -> u32 {
-        self.seen.sandboxes.load(SeqCst)
+        self.state.sandboxes.load(SeqCst)
     }
 
-    /// What was done with it since this was asked last: `opened` (a sandbox), `ran CELL`, `awake`, `asleep`, `lasts
-    /// 180`.
+    /// Takes the log of events since the last call: `opened` (a sandbox), `ran CELL`, `kept awake`, `asleep`,
+    /// `lifetime 180`.
     pub(crate) fn log(&self) -> Vec<String> {
-        std::mem::take(&mut self.seen.log.lock().unwrap())
+        std::mem::take(&mut self.state.log.lock().unwrap())
     }
 
-    pub(crate) fn mood(&self) -> MutexGuard<'_, Mood> {
-        self.seen.mood.lock().unwrap()
+    pub(crate) fn behaviour(&self) -> MutexGuard<'_, Behaviour> {
+        self.state.behaviour.lock().unwrap()
     }
 
-    fn kernel(&self, opening: &KernelOptions, files: Shared) -> Box<dyn Kernel> {
-        self.seen.opened.fetch_add(1, SeqCst);
-        self.seen.kernels.fetch_add(1, SeqCst);
-        let (seen, names) = (self.seen.clone(), BTreeMap::new());
-        Box::new(ToyKernel { kind: self.kind, seen, opening: opening.clone(), names, files, work: 0 })
+    fn kernel(&self, options: &KernelOptions, files: Shared) -> Box<dyn Kernel> {
+        self.state.opened.fetch_add(1, SeqCst);
+        self.state.kernels.fetch_add(1, SeqCst);
+        let (state, names) = (self.state.clone(), BTreeMap::new());
+        Box::new(ScriptedKernel { kind: self.kind, state, options: options.clone(), names, files, work: 0 })
     }
 }
 
 #[async_trait]
-impl Backend for Toy {
+impl Backend for ScriptedKernels {
     fn runtime(&self) -> Arc<str> {
-        "toy".into()
+        "scripted kernels".into()
     }
 
     fn offer(&self) -> Offer {
         Offer {
             languages: vec![Language::Python],
             modules: match self.kind {
-                Kind::Here => Modules::named(["math"]),
+                Kind::Replayable => Modules::named(["math"]),
                 Kind::Native => Modules::named(["math", "pandas"]),
-                Kind::There => Modules::Any,
+                Kind::Machine => Modules::Any,
             },
             isolation: match self.kind {
-                Kind::Here => Isolation::Wasm,
+                Kind::Replayable => Isolation::Wasm,
                 Kind::Native => Isolation::Process,
-                Kind::There => Isolation::MicroVm,
+                Kind::Machine => Isolation::MicroVm,
             },
-            location: if self.kind == Kind::There { Location::Remote } else { Location::Local },
-            machine: self.kind == Kind::There,
-            observes: self.kind == Kind::Here,
-            replayable: self.kind == Kind::Here,
-            effectful: self.kind == Kind::There,
+            location: if self.kind == Kind::Machine { Location::Remote } else { Location::Local },
+            machine: self.kind == Kind::Machine,
+            observes: self.kind == Kind::Replayable,
+            replayable: self.kind == Kind::Replayable,
+            effectful: self.kind == Kind::Machine,
             price_per_second: None,
             max_memory: 512 << 20,
             max_wall: Duration::from_secs(3600),
@@ -164,38 +166,38 @@ impl Backend for Toy {
     }
 
     async fn open(&self, _: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
-        if let Some(fault) = self.mood().refuses.clone() {
+        if let Some(fault) = self.behaviour().open_fault.clone() {
             return Err(fault);
         }
-        self.seen.note("opened");
-        self.seen.sandboxes.fetch_add(1, SeqCst);
-        Ok(Box::new(ToySandbox { toy: self.clone(), files: Shared::default() }))
+        self.state.note("opened");
+        self.state.sandboxes.fetch_add(1, SeqCst);
+        Ok(Box::new(ScriptedSandbox { backend: self.clone(), files: Shared::default() }))
     }
 
     fn kernels(&self) -> Option<&dyn Kernels> {
-        (self.kind != Kind::There).then_some(self as &dyn Kernels)
+        (self.kind != Kind::Machine).then_some(self as &dyn Kernels)
     }
 }
 
 #[async_trait]
-impl Kernels for Toy {
+impl Kernels for ScriptedKernels {
     async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        if let Some(fault) = self.mood().refuses.clone() {
+        if let Some(fault) = self.behaviour().open_fault.clone() {
             return Err(fault);
         }
         Ok(self.kernel(options, Shared::default()))
     }
 }
 
-struct ToySandbox {
-    toy: Toy,
+struct ScriptedSandbox {
+    backend: ScriptedKernels,
     files: Shared,
 }
 
 #[async_trait]
-impl Sandbox for ToySandbox {
+impl Sandbox for ScriptedSandbox {
     async fn run(&mut self, _: &Program, _: &Limits, _: &Events) -> Result<Outcome, Fault> {
-        Err(Fault::Unavailable { reason: "a toy runs cells only".to_owned() })
+        Err(Fault::Unavailable { reason: "this backend runs cells only".to_owned() })
     }
 
     async fn reset(&mut self) -> Result<(), Fault> {
@@ -203,7 +205,7 @@ impl Sandbox for ToySandbox {
     }
 
     async fn maintain(&mut self, how: Maintenance) -> Result<(), Fault> {
-        self.toy.seen.note(if how == Maintenance::Asleep { "asleep" } else { "awake" });
+        self.backend.state.note(if how == Maintenance::Asleep { "asleep" } else { "kept awake" });
         Ok(())
     }
 
@@ -212,37 +214,37 @@ impl Sandbox for ToySandbox {
     }
 
     fn machine(&self) -> Option<Arc<dyn Machine>> {
-        Some(Arc::new(ToyMachine { toy: self.toy.clone(), files: self.files.clone() }))
+        Some(Arc::new(ScriptedMachine { backend: self.backend.clone(), files: self.files.clone() }))
     }
 }
 
-impl Drop for ToySandbox {
+impl Drop for ScriptedSandbox {
     fn drop(&mut self) {
-        self.toy.seen.sandboxes.fetch_sub(1, SeqCst);
+        self.backend.state.sandboxes.fetch_sub(1, SeqCst);
     }
 }
 
-struct ToyMachine {
-    toy: Toy,
+struct ScriptedMachine {
+    backend: ScriptedKernels,
     files: Shared,
 }
 
 #[async_trait]
-impl Kernels for ToyMachine {
+impl Kernels for ScriptedMachine {
     async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        let mut mood = self.toy.mood();
-        if mood.vanished > 0 {
-            mood.vanished -= 1;
+        let mut behaviour = self.backend.behaviour();
+        if behaviour.missing_sandboxes > 0 {
+            behaviour.missing_sandboxes -= 1;
             return Err(Fault::Unavailable { reason: "it is gone".to_owned() });
         }
-        drop(mood);
-        Ok(self.toy.kernel(options, self.files.clone()))
+        drop(behaviour);
+        Ok(self.backend.kernel(options, self.files.clone()))
     }
 }
 
 #[async_trait]
-impl Machine for ToyMachine {
-    /// Its daemon has `/files?path=…`, for paths that need no escapes. All else is answered by what was asked.
+impl Machine for ScriptedMachine {
+    /// Answers `/files?path=…`, for paths without escapes, and `CreateWatcher`; every other request gets a description of itself.
     async fn call(&self, port: u16, request: Request<Bytes>) -> Result<Response<Body>, Fault> {
         let (parts, body) = request.into_parts();
         let path = parts.uri.query().and_then(|query| query.strip_prefix("path=")).unwrap_or_default();
@@ -256,7 +258,7 @@ impl Machine for ToyMachine {
                 (StatusCode::OK, json!([{ "path": path }]).to_string().into())
             }
             ("/filesystem.Filesystem/CreateWatcher", _) => {
-                (StatusCode::OK, json!({ "watcherId": "there" }).to_string().into())
+                (StatusCode::OK, json!({ "watcherId": "remote" }).to_string().into())
             }
             _ => {
                 let headers: BTreeMap<_, _> =
@@ -270,19 +272,19 @@ impl Machine for ToyMachine {
         };
         let mut response = Response::new(Box::pin(stream::iter([Ok(answer)])) as Body);
         *response.status_mut() = status;
-        response.headers_mut().insert("x-toy", "machine".parse().unwrap());
+        response.headers_mut().insert("x-answered-by", "machine".parse().unwrap());
         Ok(response)
     }
 
     async fn apply(&self, changes: &[Change]) -> Result<(), Fault> {
-        let takes = self.toy.mood().applying;
-        sleep(takes).await;
+        let apply_time = self.backend.behaviour().apply_time;
+        sleep(apply_time).await;
         apply(&self.files, changes);
         Ok(())
     }
 
     async fn ensure_lifetime(&self, time: Duration) -> Result<(), Fault> {
-        self.toy.seen.note(format!("lasts {}", time.as_secs()));
+        self.backend.state.note(format!("lifetime {}", time.as_secs()));
         Ok(())
     }
 }
@@ -298,23 +300,23 @@ fn apply(files: &Shared, changes: &[Change]) {
     }
 }
 
-struct ToyKernel {
+struct ScriptedKernel {
     kind: Kind,
-    seen: Arc<Seen>,
-    opening: KernelOptions,
+    state: Arc<BackendState>,
+    options: KernelOptions,
     names: BTreeMap<String, String>,
     files: Shared,
-    /// Seconds of processor time of the cell that runs.
+    /// Seconds of processor time of the running cell.
     work: u64,
 }
 
-impl Drop for ToyKernel {
+impl Drop for ScriptedKernel {
     fn drop(&mut self) {
-        self.seen.kernels.fetch_sub(1, SeqCst);
+        self.state.kernels.fetch_sub(1, SeqCst);
     }
 }
 
-/// How a statement did not go well.
+/// Why a cell ended before its last statement.
 enum Stop {
     Raised(Failure, Option<Need>),
     Exit,
@@ -322,11 +324,11 @@ enum Stop {
 }
 
 #[async_trait]
-impl Kernel for ToyKernel {
+impl Kernel for ScriptedKernel {
     async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<CellOutcome, Fault> {
-        let _counted = Counted::new(self.seen.clone());
+        let _running = RunningCell::new(self.state.clone());
         if !cell.source.is_empty() {
-            self.seen.note(format!("ran {}", cell.source.replace('\n', "; ")));
+            self.state.note(format!("ran {}", cell.source.replace('\n', "; ")));
         }
         self.work = 0;
         apply(&self.files, &cell.changes);
@@ -349,13 +351,13 @@ impl Kernel for ToyKernel {
         let usage = Usage { wall, cpu, memory: 1 << 20, ..Usage::default() };
         let outcome = Outcome { exit, observed: Some(Effects::NONE), truncated: false, usage, unmet_need };
         let own_end = matches!(exit, Exit::Finished(_) | Exit::Raised);
-        let Mood { tears: torn, heedless, .. } = self.seen.mood.lock().unwrap().clone();
-        let alive = own_end || self.kind == Kind::Native && exit == Exit::TimedOut && !heedless;
-        let tape = (self.kind == Kind::Here).then(|| Tape { incomplete: torn, ..Tape::default() });
+        let Behaviour { incomplete_tapes, ignores_interrupts, .. } = self.state.behaviour.lock().unwrap().clone();
+        let alive = own_end || self.kind == Kind::Native && exit == Exit::TimedOut && !ignores_interrupts;
+        let tape = (self.kind == Kind::Replayable).then(|| Tape { incomplete: incomplete_tapes, ..Tape::default() });
         Ok(CellOutcome { outcome, changes, tape, alive })
     }
 
-    /// It knows the two things that the host runs in kernels: to export the state, and to restore one.
+    /// Runs the two internal programs of the host: to export the state of a kernel, and to restore one.
     async fn run_internal(&mut self, code: &str, _: Duration) -> Result<String, Fault> {
         let Some((_, given)) = code.rsplit_once(".restore.restore(") else { return Ok(json!(self.names).to_string()) };
         let given = serde_json::Deserializer::from_str(given).into_iter::<String>().next();
@@ -373,16 +375,16 @@ impl Kernel for ToyKernel {
     }
 
     fn survives_interrupt(&self) -> bool {
-        self.kind != Kind::Here && !self.seen.mood.lock().unwrap().heedless
+        self.kind != Kind::Replayable && !self.state.behaviour.lock().unwrap().ignores_interrupts
     }
 }
 
-impl ToyKernel {
-    /// Runs the cells again and compares every name with what it was.
+impl ScriptedKernel {
+    /// Runs the cells again and compares the value of every name with the exported one.
     async fn restore(&mut self, given: &Value) -> Value {
         let cells = given["cells"].as_array().unwrap();
         let limits = Limits { wall: Duration::MAX, memory: 0, output: 0, escalation: Escalation::Never };
-        for told in cells {
+        for given_cell in cells {
             let change = |change: &Value| Change {
                 path: change["path"].as_str().unwrap().to_owned(),
                 content: match change["content"].as_str() {
@@ -392,24 +394,24 @@ impl ToyKernel {
                 },
             };
             let cell = Cell {
-                source: told["code"].as_str().unwrap().to_owned(),
-                changes: told["changes"].as_array().unwrap().iter().map(change).collect(),
+                source: given_cell["code"].as_str().unwrap().to_owned(),
+                changes: given_cell["changes"].as_array().unwrap().iter().map(change).collect(),
                 ..Cell::default()
             };
             apply(&self.files, &cell.changes);
-            if told["incomplete"] == true {
+            if given_cell["incomplete"] == true {
                 continue;
             }
-            self.seen.note(format!("ran {}", cell.source.replace('\n', "; ")));
-            let (events, mut said) = Events::channel();
+            self.state.note(format!("ran {}", cell.source.replace('\n', "; ")));
+            let (events, mut output) = Events::channel();
             let run = async {
                 let _ = self.statements(&cell, &limits, &events, &mut Vec::new()).await;
                 drop(events);
             };
-            tokio::join!(run, async { while said.recv().await.is_some() {} });
+            tokio::join!(run, async { while output.recv().await.is_some() {} });
         }
-        let mut told = given["state"].as_object().unwrap().iter();
-        match told.find(|(name, value)| self.names.get(*name).map(String::as_str) != value.as_str()) {
+        let mut exported = given["state"].as_object().unwrap().iter();
+        match exported.find(|(name, value)| self.names.get(*name).map(String::as_str) != value.as_str()) {
             None => json!({ "ok": true, "ms": 1 }),
             Some((name, _)) => {
                 let (sets, adds) = (format!("{name} ="), format!("{name} +="));
@@ -450,7 +452,7 @@ impl ToyKernel {
                     let (name, value) = what.split_once(": ").unwrap();
                     return raise(name, value);
                 }
-                ("import", _) if self.kind == Kind::There => {}
+                ("import", _) if self.kind == Kind::Machine => {}
                 ("import", "pandas") if self.kind == Kind::Native => {}
                 ("import", module) if limits.escalation == Escalation::OnNeed => {
                     return Err(Stop::Fault(Fault::Unsupported(Need::Module(module.to_owned()))));
@@ -460,11 +462,11 @@ impl ToyKernel {
                     return Err(Stop::Raised(failure, Some(Need::Module(module.to_owned()))));
                 }
                 ("exit", _) => return Err(Stop::Exit),
-                ("die", "once") if self.seen.deaths.fetch_add(1, SeqCst) > 0 => {}
+                ("die", "once") if self.state.deaths.fetch_add(1, SeqCst) > 0 => {}
                 ("die", _) => return Err(Stop::Fault(Fault::Lost { reason: "it died".to_owned() })),
                 ("print", text) => drop(events.send(Event::Stdout(format!("{text}\n"))).await),
                 ("env", name) => {
-                    let value = cell.env.get(name).or_else(|| self.opening.env.get(name));
+                    let value = cell.env.get(name).or_else(|| self.options.env.get(name));
                     events.send(Event::Stdout(format!("{}\n", value.map_or("-", |value| value)))).await;
                 }
                 ("input", _) => {
@@ -483,13 +485,13 @@ impl ToyKernel {
                     apply(&self.files, std::slice::from_ref(&change));
                     changes.push(change);
                 }
-                (name, "= PLACE") => {
-                    let place = match self.kind {
-                        Kind::Here => "here",
+                (name, "= TIER") => {
+                    let tier = match self.kind {
+                        Kind::Replayable => "wasm",
                         Kind::Native => "native",
-                        Kind::There => "there",
+                        Kind::Machine => "e2b",
                     };
-                    self.names.insert(name.to_owned(), place.to_owned());
+                    self.names.insert(name.to_owned(), tier.to_owned());
                 }
                 (name, rest) if rest.starts_with("= ") => {
                     self.names.insert(name.to_owned(), rest.trim_start_matches("= ").to_owned());
@@ -510,17 +512,17 @@ impl ToyKernel {
     }
 }
 
-/// A cell that runs.
-struct Counted(Arc<Seen>);
+/// Counts a running cell until it is dropped.
+struct RunningCell(Arc<BackendState>);
 
-impl Counted {
-    fn new(seen: Arc<Seen>) -> Self {
-        seen.running.fetch_add(1, SeqCst);
-        Self(seen)
+impl RunningCell {
+    fn new(state: Arc<BackendState>) -> Self {
+        state.running.fetch_add(1, SeqCst);
+        Self(state)
     }
 }
 
-impl Drop for Counted {
+impl Drop for RunningCell {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, SeqCst);
     }

@@ -1,6 +1,6 @@
-//! The product from outside: over HTTP, by the command line, in a simulation, with programs that agents send.
+//! Integration tests of the whole product: over HTTP, by the command line, in a simulation, and with programs of agents.
 
-#![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod api;
 mod backend;
@@ -14,7 +14,7 @@ mod kernels;
 mod native;
 mod proof;
 mod python_lists;
-mod served;
+mod server;
 mod session;
 mod simulation;
 mod structure;

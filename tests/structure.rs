@@ -1,4 +1,4 @@
-//! Keeps the layers inside `crates/core` apart, which Cargo cannot: each module imports only those that this table allows.
+//! Checks the layers inside `crates/core`, which Cargo cannot enforce: a module imports only the modules that the table allows.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
-/// A module of `crates/core/src` and the modules that it may import. A module may import only modules above its own line, so
-/// there are no circles; two on lines of one block do not import each other.
+/// Modules of `crates/core/src`, each with the modules that it may import. A module may import only modules above its own line,
+/// so that there are no cycles.
 const ALLOWED: [(&str, &[&str]); 17] = [
     // Vocabulary.
     ("route", &[]),
@@ -15,19 +15,19 @@ const ALLOWED: [(&str, &[&str]); 17] = [
     ("seed", &[]),
     ("schema", &[]),
     ("request", &["route", "schema"]),
-    // What is decided and counted without any tier.
+    // Decisions and accounts without any tier.
     ("memory", &["request"]),
     ("quota", &["request"]),
     ("analyse", &["request"]),
     ("decide", &["analyse", "request", "route", "schema"]),
     ("cache", &["analyse", "request", "route", "schema"]),
-    // Where programs run.
+    // Execution.
     ("tier", &["analyse", "request", "route", "schema", "seed"]),
     ("error", &["decide", "memory", "quota", "request", "route", "tier"]),
     ("memo", &["analyse", "cache", "decide", "request", "route"]),
     ("recheck", &["cache", "request", "route", "tier"]),
     ("record", &["analyse", "cache", "clock", "decide", "error", "request", "route", "schema", "tier"]),
-    // The request path, and sessions over it.
+    // The request path, and the sessions on top of it.
     (
         "router",
         &[
@@ -41,14 +41,14 @@ const ALLOWED: [(&str, &[&str]); 17] = [
     ),
 ];
 
-/// Modules that decide, and so never wait.
+/// Modules that only compute, and so do not depend on an asynchronous runtime.
 const WITHOUT_TOKIO: [&str; 2] = ["analyse", "decide"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/core/src")
 }
 
-/// Returns the sources of a module, its tests left out.
+/// Returns the sources of a module without its tests.
 fn sources(module: &str) -> Vec<(PathBuf, String)> {
     let mut files = vec![root().join(format!("{module}.rs"))];
     let mut folders = vec![root().join(module)];
@@ -67,14 +67,14 @@ fn sources(module: &str) -> Vec<(PathBuf, String)> {
     files.into_iter().filter_map(read).collect()
 }
 
-/// Returns a source without its comments and without the tests at its end.
+/// Returns a source without its comments and the tests at its end.
 fn program_text(source: &str) -> String {
     let source = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let code = source.lines().map(|line| line.split("//").next().unwrap_or_default());
     code.collect::<Vec<_>>().join("\n")
 }
 
-/// Returns the modules of this crate that a source names.
+/// Returns the modules of its crate that a source imports.
 fn imports(source: &str) -> BTreeSet<String> {
     let single = Regex::new(r"\bcrate::(\w+)").unwrap();
     let group = Regex::new(r"\bcrate::\{([^}]*)\}").unwrap();
@@ -110,7 +110,7 @@ fn a_module_of_the_core_imports_only_what_is_below_it() {
 }
 
 #[test]
-fn analysis_and_rules_know_no_runtime() {
+fn analysis_and_rules_do_not_depend_on_tokio() {
     let tokio = Regex::new(r"\btokio\b").unwrap();
     for module in WITHOUT_TOKIO {
         for (path, source) in sources(module) {

@@ -1,7 +1,7 @@
-//! Keeps private words out of what outsiders see: names of public items, messages, settings.
+//! Checks that the names of public items, messages and settings are plain terms of the field.
 //!
-//! The lists have exact identifiers and phrases that were replaced by the field's terms, not ordinary English. Kept on purpose: walk,
-//! relay, canary, zygote, tape, flight, lease, need, isolation floor, wall clock, home folder, a route's leg.
+//! The lists have exact identifiers and phrases that have been replaced, not ordinary English. Allowed on purpose: walk, relay,
+//! canary, zygote, tape, flight, lease, need, isolation floor, wall clock, home folder, a route's leg.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use regex::Regex;
 use serde_json::Value;
 use switchtower::config::Config;
 
-/// Names of types, functions, modules and fields that say nothing to a stranger, with what is written instead.
+/// Names of types, functions, modules and fields that are not allowed, with their replacements.
 const NAMES: &[(&str, &str)] = &[
     ("Asked", "the request's own name: CreateSession, ExecuteCell"),
     ("Said", "the event's own name: CellEvent, WorkerReport"),
@@ -63,7 +63,7 @@ const NAMES: &[(&str, &str)] = &[
     ("patience", "wait_timeout"),
 ];
 
-/// Phrases of messages, with what is written instead.
+/// Phrases of messages that are not allowed, with their replacements.
 const PHRASES: &[(&str, &str)] = &[
     ("A field holds what it may not", "Invalid field value"),
     ("This is switched off", "Disabled on this server"),
@@ -82,7 +82,7 @@ const PHRASES: &[(&str, &str)] = &[
     ("the door", "the API"),
 ];
 
-/// Settings' names, or parts of them between dots, with what is written instead.
+/// Names of settings, or parts of them between dots, that are not allowed, with their replacements.
 const SETTINGS: &[(&str, &str)] = &[
     ("ceilings", "limits"),
     ("most", "max_…"),
@@ -101,7 +101,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("grace", "grace_period"),
 ];
 
-/// Returns the Rust sources of the workspace that are built into programs: no tests, no benches, no build output.
+/// Returns the Rust sources of the workspace without tests, benches and build output.
 fn sources() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders: Vec<PathBuf> = ["src", "crates", "sandboxes"].map(|name| root.join(name)).to_vec();
@@ -119,17 +119,18 @@ fn sources() -> Vec<PathBuf> {
     files
 }
 
-/// Returns a source without its comments and without the tests at its end.
+/// Returns a source without its comments and the tests at its end.
 fn program_text(source: &str) -> String {
     let source = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let comment = Regex::new(r"(?m)(^|\s)//.*$").unwrap();
     comment.replace_all(source, "").into_owned()
 }
 
-fn in_sources(wrong: impl Fn(&str) -> Vec<String>) -> Vec<String> {
+/// Runs a check on every source and returns what it found, each with the path of the source.
+fn check_sources(check: impl Fn(&str) -> Vec<String>) -> Vec<String> {
     let found = sources().into_iter().flat_map(|path| {
         let text = program_text(&fs::read_to_string(&path).unwrap());
-        wrong(&text).into_iter().map(|what| format!("{}: {what}", path.display())).collect::<Vec<_>>()
+        check(&text).into_iter().map(|what| format!("{}: {what}", path.display())).collect::<Vec<_>>()
     });
     found.collect()
 }
@@ -139,7 +140,7 @@ fn public_names_are_terms_of_the_field() {
     let public =
         Regex::new(r"\bpub (?:async |unsafe |const )*(?:(?:fn|struct|enum|trait|type|mod|static|const) )?(\w+)")
             .unwrap();
-    let wrong = in_sources(|text| {
+    let wrong = check_sources(|text| {
         let named = public.captures_iter(text).filter_map(|found| {
             let (name, instead) = NAMES.iter().find(|(name, _)| *name == &found[1])?;
             Some(format!("`{name}` is public; write {instead}"))
@@ -152,7 +153,7 @@ fn public_names_are_terms_of_the_field() {
 #[test]
 fn messages_are_in_plain_words() {
     let literal = Regex::new(r#""(?:[^"\\]|\\.)*""#).unwrap();
-    let wrong = in_sources(|text| {
+    let wrong = check_sources(|text| {
         let found = literal.find_iter(text).flat_map(|literal| {
             let phrases = PHRASES.iter().filter(move |(phrase, _)| literal.as_str().contains(phrase));
             phrases.map(|(phrase, instead)| format!("a message has {phrase:?}; write {instead}"))
@@ -163,7 +164,7 @@ fn messages_are_in_plain_words() {
 }
 
 #[test]
-fn settings_say_what_they_bound() {
+fn names_of_settings_are_terms_of_the_field() {
     fn keys(value: &Value, found: &mut Vec<String>) {
         for (key, inner) in value.as_object().into_iter().flatten() {
             found.push(key.clone());

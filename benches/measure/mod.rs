@@ -1,6 +1,6 @@
-//! What all benchmarks say and reckon alike.
+//! Functions of all benchmarks.
 
-/// The machine that it runs on, and how busy that is.
+/// Returns a description of the machine and its load.
 pub(crate) fn machine() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find(|l| l.starts_with("model name")).and_then(|l| l.split(": ").nth(1)).unwrap_or("?");
@@ -10,7 +10,7 @@ pub(crate) fn machine() -> String {
     format!("{cores} cores, {model}, Linux {}, load {}", kernel.trim(), load.trim())
 }
 
-/// The middle one; machines are noisy.
+/// Returns the median.
 pub(crate) fn median<T: PartialOrd + Copy>(of: &mut [T]) -> T {
     of.sort_by(|a, b| a.partial_cmp(b).expect("no figure is NaN"));
     of[of.len() / 2]

@@ -1,4 +1,4 @@
-//! `POST /v1/execute` and its relatives, answered whole.
+//! `POST /v1/execute`, `/v1/batch`, `/v1/explain` and `/api/code/execute`, answered at once.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use crate::api::harness::TestHarness;
 #[tokio::test(start_paused = true)]
 async fn an_answer_has_every_field_of_the_run() {
     let harness = TestHarness::new();
-    let asked = json!({ "code": "x = 1\n#: print hello\n#: eprint careful\n#: sleep 20ms\n#: show 42", "user": "ada" });
-    let answer = harness.post("/v1/execute", &asked).await;
+    let body = json!({ "code": "x = 1\n#: print hello\n#: eprint careful\n#: sleep 20ms\n#: show 42", "user": "ada" });
+    let answer = harness.post("/v1/execute", &body).await;
     assert_eq!(answer.status, 200);
     insta::assert_snapshot!(answer.pretty(), @r#"
 {
@@ -66,15 +66,18 @@ async fn an_answer_has_every_field_of_the_run() {
 #[tokio::test(start_paused = true)]
 async fn the_status_is_200_however_a_program_ends() {
     let harness = TestHarness::new();
-    let mut ends = Vec::new();
+    let mut exits = Vec::new();
     for script in ["exit 3", "raise ValueError no such thing", "spin", "alloc 400", "kill"] {
-        let asked = json!({ "code": format!("#: {script}"), "timeout_ms": 500, "cache": "bypass" });
-        let answer = harness.post("/v1/execute", &asked).await;
+        let body = json!({ "code": format!("#: {script}"), "timeout_ms": 500, "cache": "bypass" });
+        let answer = harness.post("/v1/execute", &body).await;
         assert_eq!(answer.status, 200, "{script}");
         let error = answer.json["error"]["name"].as_str().unwrap_or("-").to_owned();
-        ends.push(format!("{} {} {error}", answer.json["exit"].as_str().unwrap(), answer.json["exit_code"]));
+        exits.push(format!("{} {} {error}", answer.json["exit"].as_str().unwrap(), answer.json["exit_code"]));
     }
-    assert_eq!(ends, ["finished 3 -", "raised 1 ValueError", "timed_out 124 -", "out_of_memory 137 -", "killed 137 -"]);
+    assert_eq!(
+        exits,
+        ["finished 3 -", "raised 1 ValueError", "timed_out 124 -", "out_of_memory 137 -", "killed 137 -"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -104,15 +107,15 @@ async fn a_program_gets_its_input_files_and_environment() {
 #[tokio::test(start_paused = true)]
 async fn pure_and_seeded_programs_are_answered_from_the_cache() {
     let harness = TestHarness::new();
-    for (asked, second) in [
+    for (body, second) in [
         (json!({ "code": "#: print 1" }), "hit"),
         (json!({ "code": "#: random" }), "miss"),
         (json!({ "code": "#: random", "deterministic": true, "seed": 7 }), "hit"),
         (json!({ "code": "#: print 2", "cache": "bypass" }), "bypass"),
     ] {
-        let first = harness.post("/v1/execute", &asked).await;
-        let again = harness.post("/v1/execute", &asked).await;
-        assert_eq!(again.json["cache"], second, "{asked}");
+        let first = harness.post("/v1/execute", &body).await;
+        let again = harness.post("/v1/execute", &body).await;
+        assert_eq!(again.json["cache"], second, "{body}");
         if second == "hit" {
             assert_eq!((&again.json["stdout"], &again.json["attempts"]), (&first.json["stdout"], &json!([])));
         }
@@ -122,15 +125,15 @@ async fn pure_and_seeded_programs_are_answered_from_the_cache() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_disconnects_ends_its_program() {
     let harness = TestHarness::new();
-    let asked = json!({ "code": "#: sleep 20s" });
-    let left = tokio::time::timeout(Duration::from_secs(1), harness.post("/v1/execute", &asked)).await;
-    assert!(left.is_err());
+    let body = json!({ "code": "#: sleep 20s" });
+    let answer = tokio::time::timeout(Duration::from_secs(1), harness.post("/v1/execute", &body)).await;
+    assert!(answer.is_err());
     let counts = harness.backend.counts();
     assert_eq!((counts.runs, counts.running, counts.live), (1, 0, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_legacy_form_answers_as_the_replaced_service_with_a_measured_time() {
+async fn the_legacy_path_answers_in_its_own_format_with_a_measured_time() {
     let harness = TestHarness::new();
     let code = "name = input(\"Enter your name: \")\nprint(f\"Hello, {name}!\")\n#: sleep 2ms\n#: print Enter your name: Hello, Alice!";
     let answer =
@@ -151,8 +154,8 @@ async fn the_legacy_form_answers_as_the_replaced_service_with_a_measured_time() 
 #[tokio::test(start_paused = true)]
 async fn an_explanation_runs_nothing() {
     let harness = TestHarness::new();
-    let asked = json!({ "code": "import math\nfor i in range(10):\n    print(math.sqrt(i))" });
-    let answer = harness.post("/v1/explain", &asked).await;
+    let body = json!({ "code": "import math\nfor i in range(10):\n    print(math.sqrt(i))" });
+    let answer = harness.post("/v1/explain", &body).await;
     assert_eq!(answer.status, 200);
     assert_eq!(harness.backend.counts().runs, 0);
     let signals = answer.json["profile"]["signals"].as_array().unwrap();

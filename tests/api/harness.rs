@@ -1,4 +1,4 @@
-//! A harness for tests: the whole line over a scripted backend.
+//! A harness for tests of the API: the whole request path over a scripted backend.
 
 use std::sync::Arc;
 
@@ -40,13 +40,17 @@ impl TestHarness {
         Self { backend, router, app }
     }
 
-    /// One that keeps sessions in these tiers. Nothing goes to its scripted backend.
-    pub(super) fn keeping(config: &Config, settings: &session::Config, tiers: Vec<(&str, Arc<dyn Backend>)>) -> Self {
-        Self::charged(config, settings, MemoryAccount::default(), tiers)
+    /// A harness with sessions in these tiers. Its scripted backend is not used.
+    pub(super) fn with_sessions(
+        config: &Config,
+        settings: &session::Config,
+        tiers: Vec<(&str, Arc<dyn Backend>)>,
+    ) -> Self {
+        Self::with_memory(config, settings, MemoryAccount::default(), tiers)
     }
 
-    /// The same with an account of what callers hold.
-    pub(super) fn charged(
+    /// The same with an account of the memory that callers hold.
+    pub(super) fn with_memory(
         config: &Config,
         settings: &session::Config,
         memory: MemoryAccount,
@@ -101,12 +105,12 @@ pub(super) fn get(path: &str) -> Request<Body> {
     Request::get(path).body(Body::empty()).unwrap()
 }
 
-/// A response, read to its end.
+/// A response with its whole body.
 pub(super) struct Answer {
     pub(super) status: u16,
     headers: HeaderMap,
     pub(super) text: String,
-    /// Null where the body is not JSON.
+    /// Null if the body is not JSON.
     pub(super) json: Value,
 }
 

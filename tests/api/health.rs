@@ -1,4 +1,4 @@
-//! What the harness says about itself.
+//! Health, readiness and metrics.
 
 use serde_json::json;
 use switchtower_core::clock::WallClock;
@@ -35,7 +35,7 @@ async fn health_has_its_three_keys_and_the_tiers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn metrics_have_the_keys_that_dashboards_know() {
+async fn metrics_have_the_keys_that_dashboards_use() {
     let harness = TestHarness::new();
     for _ in 0..2 {
         harness.post("/v1/execute", &json!({ "code": "#: print 1" })).await;
@@ -58,18 +58,18 @@ async fn metrics_have_the_keys_that_dashboards_know() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_starts_answers_503_until_it_is_ready() {
+async fn a_starting_server_answers_503_until_it_is_ready() {
     let harness = TestHarness::new();
     let (startup_handle, router) = startup(WallClock::starting_at(std::time::UNIX_EPOCH), false);
-    let ask = |path: &'static str| {
+    let send = |path: &'static str| {
         let router = router.clone();
         async move { Answer::read(router.oneshot(get(path)).await.unwrap()).await }
     };
-    let health = ask("/health").await;
+    let health = send("/health").await;
     assert_eq!((health.status, &health.json["status"]), (200, &json!("starting")));
-    let ready = ask("/ready").await;
+    let ready = send("/ready").await;
     assert_eq!((ready.status, ready.header("retry-after")), (503, "1"));
 
     startup_handle.set_ready(app(harness.router.clone(), &Default::default(), Default::default()));
-    assert_eq!(ask("/ready").await.status, 200);
+    assert_eq!(send("/ready").await.status, 200);
 }

@@ -13,8 +13,8 @@ use switchtower_server::api::{
 use switchtower_server::service::{Config, ProblemKind};
 
 use crate::api::harness::{Answer, TestHarness, get};
-use crate::api::schema::objections;
-use crate::kernels::Toy;
+use crate::api::schema::violations;
+use crate::kernels::ScriptedKernels;
 
 pub(super) fn document() -> Value {
     serde_json::from_str(DOCUMENT).unwrap()
@@ -36,8 +36,11 @@ async fn the_document_has_exactly_the_paths_of_the_api() {
     paths.sort_unstable();
     assert_eq!(described, paths);
 
-    let harness =
-        TestHarness::keeping(&Config::default(), &session::Config::default(), vec![("wasm", Arc::new(Toy::here()))]);
+    let harness = TestHarness::with_sessions(
+        &Config::default(),
+        &session::Config::default(),
+        vec![("wasm", Arc::new(ScriptedKernels::replayable()))],
+    );
     for (method, path) in PATHS {
         let session = harness.post("/v1/sessions", &json!({})).await.json;
         let named = |name: &Value| name.as_str().unwrap().to_owned();
@@ -116,16 +119,16 @@ async fn every_answer_is_valid_against_the_document() {
     ];
     let document = document();
     for (method, path, request) in requests {
-        fits(&document, method, path, &harness.send(request).await);
+        assert_matches(&document, method, path, &harness.send(request).await);
     }
-    // And the events of a stream.
+    // The events of a stream are described too.
     let mut request = post("/v1/execute", json!({ "code": "#: print 1; eprint 2; show 3; raise ValueError x" }));
     request.headers_mut().insert("accept", "text/event-stream".parse().unwrap());
-    events_fit(&document, "/v1/execute", &harness.send(request).await);
+    assert_events_match(&document, "/v1/execute", &harness.send(request).await);
 }
 
-/// The answer is described for this path as it came.
-pub(super) fn fits(document: &Value, method: &str, path: &str, answer: &Answer) {
+/// Asserts that the document describes this answer for this path.
+pub(super) fn assert_matches(document: &Value, method: &str, path: &str, answer: &Answer) {
     let described = &document["paths"][path][method]["responses"][answer.status.to_string()];
     assert!(described.is_object(), "{method} {path}: {} is not described: {}", answer.status, answer.text);
     let kind = answer.header("content-type");
@@ -136,18 +139,18 @@ pub(super) fn fits(document: &Value, method: &str, path: &str, answer: &Answer) 
     let schema = &described["content"][kind]["schema"];
     assert!(schema.is_object(), "{path}: {} {kind} is not described", answer.status);
     if kind.contains("json") {
-        assert_eq!(objections(document, schema, &answer.json), Vec::<String>::new(), "{path}: {}", answer.text);
+        assert_eq!(violations(document, schema, &answer.json), Vec::<String>::new(), "{path}: {}", answer.text);
     }
 }
 
-/// The stream's events are described for this path as they came.
-pub(super) fn events_fit(document: &Value, path: &str, answer: &Answer) {
+/// Asserts that the document describes the events of this stream for this path.
+pub(super) fn assert_events_match(document: &Value, path: &str, answer: &Answer) {
     let events = &document["paths"][path]["post"]["responses"]["200"]["content"]["text/event-stream"]["x-events"];
     for event in answer.text.split_terminator("\n\n") {
         let (name, data) = event.split_once('\n').unwrap();
         let name = name.trim_start_matches("event: ");
         let data: Value = serde_json::from_str(data.trim_start_matches("data: ")).unwrap();
         assert!(events[name].is_object(), "{path}: the event {name} is not described");
-        assert_eq!(objections(document, &events[name], &data), Vec::<String>::new(), "{event}");
+        assert_eq!(violations(document, &events[name], &data), Vec::<String>::new(), "{event}");
     }
 }

@@ -1,4 +1,4 @@
-//! What the native API refuses, and with which answers.
+//! Requests that the native API refuses, and its answers.
 
 use std::fmt::Write as _;
 
@@ -128,14 +128,14 @@ async fn an_unavailable_tier_is_a_503_with_retry_after() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_keys_only_their_holders_run_programs_and_each_is_its_own_caller() {
+async fn if_keys_are_configured_only_their_holders_run_programs() {
     let keys = [("ada", "0123456789abcdef"), ("bob", "fedcba9876543210")];
     let keys = keys.map(|(name, key)| (name.to_owned(), key.to_owned())).into();
     let harness = TestHarness::with(Config { keys, ..Config::default() });
-    let asked = json!({ "code": "#: print 1" });
+    let body = json!({ "code": "#: print 1" });
     let request = |name: &str, value: &str| {
         let request = Request::post("/v1/execute").header("content-type", "application/json");
-        request.header(name, value).body(Body::from(asked.to_string())).unwrap()
+        request.header(name, value).body(Body::from(body.to_string())).unwrap()
     };
     for (name, value, status) in [
         ("accept", "*/*", 401),

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-/// Every place where `value` is not what `schema` says; `document` holds the referenced parts.
-pub(super) fn objections(document: &Value, schema: &Value, value: &Value) -> Vec<String> {
+/// Returns every place where `value` violates `schema`; `document` has the referenced parts.
+pub(super) fn violations(document: &Value, schema: &Value, value: &Value) -> Vec<String> {
     let mut found = Vec::new();
     check(document, schema, value, "", &mut found);
     found
@@ -12,10 +12,10 @@ pub(super) fn objections(document: &Value, schema: &Value, value: &Value) -> Vec
 fn check(document: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
     if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
         let target = document.pointer(reference.trim_start_matches('#'));
-        return check(document, target.expect("a reference leads somewhere"), value, at, found);
+        return check(document, target.expect("a reference has a target"), value, at, found);
     }
     if let Some(choices) = schema.get("oneOf").and_then(Value::as_array) {
-        let fits = |choice: &&Value| objections(document, choice, value).is_empty();
+        let fits = |choice: &&Value| violations(document, choice, value).is_empty();
         if choices.iter().filter(fits).count() != 1 {
             found.push(format!("{at}: not exactly one of the choices fits {value}"));
         }
@@ -52,7 +52,7 @@ fn check(document: &Value, schema: &Value, value: &Value, at: &str, found: &mut 
         }
     }
     for required in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
-        if !object.contains_key(required.as_str().expect("names are text")) {
+        if !object.contains_key(required.as_str().expect("names are strings")) {
             found.push(format!("{at}.{required}: missing"));
         }
     }

@@ -1,4 +1,4 @@
-//! Sessions through the native API, over kernels of a toy language. Every answer is validated against the OpenAPI document.
+//! Sessions through the native API, over scripted kernels. Every answer is validated against the OpenAPI document.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use switchtower_server::service::Config;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::api::harness::{Answer, TestHarness};
-use crate::api::openapi::{document, events_fit, fits};
-use crate::kernels::Toy;
+use crate::api::openapi::{assert_events_match, assert_matches, document};
+use crate::kernels::ScriptedKernels;
 
 const ADA: &str = "key-of-ada-0123456789";
 const BOB: &str = "key-of-bob-0123456789";
 
-/// A harness that keeps sessions, and who speaks to it.
+/// A client of a harness with sessions, with the key that it sends.
 struct Client {
     harness: TestHarness,
-    toy: Toy,
+    kernels: ScriptedKernels,
     document: Value,
     key: &'static str,
 }
@@ -33,30 +33,30 @@ impl Client {
     }
 
     fn with(settings: &session::Config) -> Self {
-        let toy = Toy::here();
+        let kernels = ScriptedKernels::replayable();
         let keys = [("ada", ADA), ("bob", BOB)].map(|(name, key)| (name.to_owned(), key.to_owned()));
         let config = Config { keys: keys.into(), ..Config::default() };
-        let harness = TestHarness::keeping(&config, settings, vec![("wasm", Arc::new(toy.clone()))]);
-        Self { harness, toy, document: document(), key: ADA }
+        let harness = TestHarness::with_sessions(&config, settings, vec![("wasm", Arc::new(kernels.clone()))]);
+        Self { harness, kernels, document: document(), key: ADA }
     }
 
-    /// One in which a caller may hold so many bytes.
+    /// A client of a server on which each caller may hold this many bytes.
     fn with_share(per_caller: u64) -> Self {
-        let toy = Toy::here();
+        let kernels = ScriptedKernels::replayable();
         let keys = [("ada", ADA), ("bob", BOB)].map(|(name, key)| (name.to_owned(), key.to_owned()));
         let config = Config { keys: keys.into(), ..Config::default() };
         let memory = MemoryAccount::new(&memory::Config { total: 4 * per_caller, per_caller });
-        let tiers: Vec<(&str, Arc<dyn switchtower_contract::Backend>)> = vec![("wasm", Arc::new(toy.clone()))];
-        let harness = TestHarness::charged(&config, &session::Config::default(), memory, tiers);
-        Self { harness, toy, document: document(), key: ADA }
+        let tiers: Vec<(&str, Arc<dyn switchtower_contract::Backend>)> = vec![("wasm", Arc::new(kernels.clone()))];
+        let harness = TestHarness::with_memory(&config, &session::Config::default(), memory, tiers);
+        Self { harness, kernels, document: document(), key: ADA }
     }
 
     fn with_machines() -> Self {
-        let (toy, machines) = (Toy::here(), Toy::machines());
+        let (kernels, machines) = (ScriptedKernels::replayable(), ScriptedKernels::machines());
         let tiers: Vec<(&str, Arc<dyn switchtower_contract::Backend>)> =
-            vec![("wasm", Arc::new(toy.clone())), ("e2b", Arc::new(machines))];
-        let harness = TestHarness::keeping(&Config::default(), &session::Config::default(), tiers);
-        Self { harness, toy, document: document(), key: ADA }
+            vec![("wasm", Arc::new(kernels.clone())), ("e2b", Arc::new(machines))];
+        let harness = TestHarness::with_sessions(&Config::default(), &session::Config::default(), tiers);
+        Self { harness, kernels, document: document(), key: ADA }
     }
 
     fn request(&self, method: &str, path: &str, body: impl Into<Body>) -> Request<Body> {
@@ -66,7 +66,7 @@ impl Client {
 
     async fn send(&self, method: &str, path: &str, body: impl Into<Body>) -> Answer {
         let answer = self.harness.send(self.request(method, path, body)).await;
-        fits(&self.document, &method.to_lowercase(), &described(path), &answer);
+        assert_matches(&self.document, &method.to_lowercase(), &path_template(path), &answer);
         answer
     }
 
@@ -82,20 +82,20 @@ impl Client {
         self.send("POST", path, body.to_string()).await
     }
 
-    /// Opens a session: its path.
-    async fn open(&self, asked: Value) -> String {
-        let answer = self.post("/v1/sessions", asked).await;
+    /// Opens a session and returns its path.
+    async fn open(&self, body: Value) -> String {
+        let answer = self.post("/v1/sessions", body).await;
         assert_eq!(answer.status, 201, "{}", answer.text);
         let path = answer.header("location").to_owned();
         assert_eq!(path, format!("/v1/sessions/{}", answer.json["id"].as_str().unwrap()));
         path
     }
 
-    async fn execute(&self, session: &str, asked: Value) -> Answer {
-        self.post(&format!("{session}/execute"), asked).await
+    async fn execute(&self, session: &str, body: Value) -> Answer {
+        self.post(&format!("{session}/execute"), body).await
     }
 
-    /// Runs a cell that ends well: what it shows, or prints.
+    /// Runs a cell that must finish, and returns its result or else its output.
     async fn run(&self, session: &str, code: &str) -> String {
         let answer = self.execute(session, json!({ "code": code })).await;
         assert_eq!((answer.status, &answer.json["exit"]), (200, &json!("finished")), "{}", answer.text);
@@ -104,8 +104,8 @@ impl Client {
     }
 }
 
-/// The path as the description has it.
-fn described(path: &str) -> String {
+/// Returns the path as the OpenAPI document has it, with names for the ids.
+fn path_template(path: &str) -> String {
     let mut steps: Vec<&str> = path.split('?').next().unwrap().split('/').collect();
     for (at, name) in [(3, "{id}"), (5, "{context}")] {
         if let Some(step) = steps.get_mut(at) {
@@ -122,8 +122,8 @@ fn seconds(seconds: u64) -> Duration {
 #[tokio::test(start_paused = true)]
 async fn a_new_session_is_described_in_full_and_needs_no_body() {
     let client = Client::new();
-    let asked = json!({ "idle_ms": 60_000, "env": { "WHO": "ada" }, "metadata": { "project": "engine" } });
-    let answer = client.post("/v1/sessions", asked).await;
+    let body = json!({ "idle_ms": 60_000, "env": { "WHO": "ada" }, "metadata": { "project": "engine" } });
+    let answer = client.post("/v1/sessions", body).await;
     let mut body = answer.json.clone();
     for id in ["/id", "/contexts/0/id"] {
         let id = body.pointer_mut(id).unwrap();
@@ -140,7 +140,7 @@ async fn a_new_session_is_described_in_full_and_needs_no_body() {
     let bare = Request::post("/v1/sessions").header("x-api-key", ADA).body(Body::empty()).unwrap();
     let bare = client.harness.send(bare).await;
     assert_eq!((bare.status, &bare.json["idle_ms"]), (201, &json!(900_000)));
-    assert_eq!(client.toy.opened(), 1);
+    assert_eq!(client.kernels.opened(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -199,11 +199,11 @@ async fn each_session_keeps_a_state_of_its_own_from_cell_to_cell() {
 async fn a_cell_gets_its_input_variables_and_files() {
     let client = Client::new();
     let session = client.open(json!({ "env": { "A": "session" } })).await;
-    let asked = json!({
+    let body = json!({
         "code": "env A\ninput\nread /home/user/in.txt\nread /tmp/b", "env": { "A": "cell" }, "stdin": "typed\n",
         "files": [{ "path": "in.txt", "content": "one\n" }, { "path": "/tmp/b", "base64": "dHdvCg==" }],
     });
-    let answer = client.execute(&session, asked).await;
+    let answer = client.execute(&session, body).await;
     assert_eq!(answer.json["stdout"], "cell\ntyped\none\ntwo\n", "{}", answer.text);
     assert_eq!(client.run(&session, "env A\nread /tmp/b").await, "session\ntwo\n");
 }
@@ -236,19 +236,19 @@ async fn an_idle_session_ends_after_its_timeout_and_a_used_one_does_not() {
     let (used, idle) =
         (client.open(json!({ "idle_ms": 60_000 })).await, client.open(json!({ "idle_ms": 60_000 })).await);
     sleep(seconds(59)).await;
-    // Looking is no use of it.
+    // Reading a session does not count as use.
     assert_eq!(client.get(&idle).await.status, 200);
     client.run(&used, "x = 3").await;
     sleep(seconds(2)).await;
     assert_eq!(client.get(&idle).await.status, 410);
-    // A cell is a use for as long as it runs.
+    // A running cell counts as use.
     let long = client.execute(&used, json!({ "code": "sleep 200", "timeout_ms": 300_000 })).await;
     assert_eq!(long.json["exit"], "finished", "{}", long.text);
     sleep(seconds(59)).await;
     assert_eq!(client.run(&used, "x").await, "3");
     sleep(seconds(61)).await;
-    let over = client.execute(&used, json!({ "code": "x" })).await;
-    assert_eq!((over.status, over.json["type"].as_str().unwrap()), (410, "urn:switchtower:problem:gone"));
+    let ended = client.execute(&used, json!({ "code": "x" })).await;
+    assert_eq!((ended.status, ended.json["type"].as_str().unwrap()), (410, "urn:switchtower:problem:gone"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -258,11 +258,11 @@ async fn an_ended_session_answers_410_and_an_unknown_one_404() {
     let running = client.execute(&session, json!({ "code": "sleep 20" }));
     let ended = async {
         sleep(seconds(1)).await;
-        assert_eq!(client.toy.running(), 1);
+        assert_eq!(client.kernels.running(), 1);
         client.delete(&session).await.status
     };
     let (running, ended) = tokio::join!(running, ended);
-    assert_eq!((running.status, ended, client.toy.running()), (410, 204, 0));
+    assert_eq!((running.status, ended, client.kernels.running()), (410, 204, 0));
     for (method, path) in [("GET", ""), ("DELETE", ""), ("POST", "/contexts"), ("GET", "/files?path=/tmp/a")] {
         let answer = client.send(method, &format!("{session}{path}"), Body::empty()).await;
         assert_eq!(answer.status, 410, "{method} {path}");
@@ -279,8 +279,8 @@ async fn cells_of_one_context_run_in_sequence_and_those_of_two_concurrently() {
     let context = client.post(&format!("{session}/contexts"), json!({ "folder": "work" })).await;
     assert_eq!((context.status, &context.json["folder"]), (201, &json!("/home/user/work")));
     let cell = json!({ "code": "sleep 5" });
-    let mut there = cell.clone();
-    there["context"] = context.json["id"].clone();
+    let mut in_context = cell.clone();
+    in_context["context"] = context.json["id"].clone();
 
     let began = Instant::now();
     let (one, two) = tokio::join!(client.execute(&session, cell.clone()), client.execute(&session, cell.clone()));
@@ -288,7 +288,7 @@ async fn cells_of_one_context_run_in_sequence_and_those_of_two_concurrently() {
     assert_eq!(began.elapsed(), seconds(10));
 
     let began = Instant::now();
-    let (one, two) = tokio::join!(client.execute(&session, cell), client.execute(&session, there));
+    let (one, two) = tokio::join!(client.execute(&session, cell), client.execute(&session, in_context));
     assert_eq!((&one.json["number"], &two.json["number"]), (&json!(3), &json!(1)));
     assert_eq!(began.elapsed(), seconds(5));
 }
@@ -298,17 +298,17 @@ async fn contexts_have_variables_of_their_own_and_are_restarted_and_closed() {
     let client = Client::new();
     let session = client.open(json!({})).await;
     let id = client.post(&format!("{session}/contexts"), json!({})).await.json["id"].as_str().unwrap().to_owned();
-    let place = format!("{session}/contexts/{id}");
+    let path = format!("{session}/contexts/{id}");
     let in_context = |code: &str| json!({ "code": code, "context": id });
     client.run(&session, "x = 3").await;
     client.execute(&session, in_context("x = 4")).await;
     assert_eq!(client.run(&session, "x").await, "3");
-    assert_eq!(client.send("POST", &format!("{place}/restart"), Body::empty()).await.status, 204);
+    assert_eq!(client.send("POST", &format!("{path}/restart"), Body::empty()).await.status, 204);
     let answer = client.execute(&session, in_context("x")).await;
     assert_eq!((&answer.json["error"]["name"], &answer.json["number"]), (&json!("NameError"), &json!(1)));
-    assert_eq!(client.delete(&place).await.status, 204);
-    assert_eq!(client.delete(&place).await.status, 404);
-    assert_eq!(client.send("POST", &format!("{place}/restart"), Body::empty()).await.status, 404);
+    assert_eq!(client.delete(&path).await.status, 204);
+    assert_eq!(client.delete(&path).await.status, 404);
+    assert_eq!(client.send("POST", &format!("{path}/restart"), Body::empty()).await.status, 404);
     let answer = client.execute(&session, in_context("x")).await;
     assert_eq!((answer.status, &answer.json["field"]), (422, &json!("context")));
     for _ in 1..16 {
@@ -325,21 +325,22 @@ async fn a_client_that_disconnects_ends_its_cell_and_the_session_keeps_its_state
     client.run(&session, "x = 3").await;
     let cell = json!({ "code": "x = 4\nprint changed\nsleep 20" });
     assert!(timeout(seconds(2), client.execute(&session, cell.clone())).await.is_err());
-    assert_eq!((client.toy.running(), client.toy.opened()), (0, 1));
+    assert_eq!((client.kernels.running(), client.kernels.opened()), (0, 1));
     assert_eq!(client.run(&session, "x").await, "3");
-    assert_eq!(client.toy.opened(), 2);
+    assert_eq!(client.kernels.opened(), 2);
 
-    let mut events = client.harness.respond(live(&client, &session, &cell)).await.into_body().into_data_stream();
+    let mut events =
+        client.harness.respond(event_stream(&client, &session, &cell)).await.into_body().into_data_stream();
     assert!(events.next().await.unwrap().unwrap().starts_with(b"event: began"));
     assert!(events.next().await.unwrap().unwrap().starts_with(b"event: stdout"));
-    assert_eq!(client.toy.running(), 1);
+    assert_eq!(client.kernels.running(), 1);
     drop(events);
-    assert_eq!(client.toy.running(), 0);
+    assert_eq!(client.kernels.running(), 0);
     assert_eq!(client.run(&session, "x").await, "3");
 }
 
-fn live(client: &Client, session: &str, asked: &Value) -> Request<Body> {
-    let mut request = client.request("POST", &format!("{session}/execute"), asked.to_string());
+fn event_stream(client: &Client, session: &str, body: &Value) -> Request<Body> {
+    let mut request = client.request("POST", &format!("{session}/execute"), body.to_string());
     request.headers_mut().insert("accept", "text/event-stream".parse().unwrap());
     request
 }
@@ -350,8 +351,8 @@ async fn the_event_stream_has_the_number_then_the_events_then_the_end() {
     let session = client.open(json!({})).await;
     client.run(&session, "x = 3").await;
     let cell = json!({ "code": "print one\nsleep 2\nx\nraise KeyError: four" });
-    let answer = client.harness.send(live(&client, &session, &cell)).await;
-    events_fit(&client.document, "/v1/sessions/{id}/execute", &answer);
+    let answer = client.harness.send(event_stream(&client, &session, &cell)).await;
+    assert_events_match(&client.document, "/v1/sessions/{id}/execute", &answer);
     insta::assert_snapshot!(answer.text, @r#"
 event: began
 data: {"number":2}
@@ -368,11 +369,12 @@ data: {"name":"KeyError","value":"four","traceback":"line 4\nKeyError: four\n","
 event: end
 data: {"id":"785403fedb0112b495692e3ef80f0fe7","number":2,"exit":"raised","exit_code":1,"truncated":false,"tier":"wasm","moved":null,"restarted":false,"decision":{"class":"unknown","score":0.0,"route":[{"tier":"wasm","budget_ms":null}],"rule":"default.unreadable","reason":"the program does not parse; the cheapest tier reports the error"},"usage":{"wall_ms":2000.0,"cpu_ms":0.0,"memory_mb":1.0},"note":null}
 "#);
-    // What is refused before the cell began has its status; after it, it is an event.
-    let refused = client.harness.send(live(&client, &session, &json!({ "code": "x", "context": "none" }))).await;
+    // A refusal before the cell starts is a status; a failure after it is an event.
+    let refused =
+        client.harness.send(event_stream(&client, &session, &json!({ "code": "x", "context": "none" }))).await;
     assert_eq!((refused.status, refused.header("content-type")), (422, "application/problem+json"));
-    let lost = client.harness.send(live(&client, &session, &json!({ "code": "die" }))).await;
-    events_fit(&client.document, "/v1/sessions/{id}/execute", &lost);
+    let lost = client.harness.send(event_stream(&client, &session, &json!({ "code": "die" }))).await;
+    assert_events_match(&client.document, "/v1/sessions/{id}/execute", &lost);
     assert!(lost.text.starts_with("event: began\n") && lost.text.contains("\n\nevent: problem\n"), "{}", lost.text);
 }
 
@@ -430,14 +432,14 @@ async fn a_session_whose_kernel_was_lost_is_rebuilt_from_its_history() {
     let client = Client::new();
     let session = client.open(json!({})).await;
     client.run(&session, "x = 3\nwrite /tmp/a kept").await;
-    // Lost in the middle: it is made again, and the cell too.
+    // Lost while a cell runs: the kernel is rebuilt and the cell runs again.
     assert_eq!(client.run(&session, "die once\nx").await, "3");
-    assert_eq!(client.toy.opened(), 2);
-    // Lost several times: each answer says so, and the session stays usable.
+    assert_eq!(client.kernels.opened(), 2);
+    // Lost again by the same cell: the answer says so, and the session stays usable.
     assert_eq!(client.execute(&session, json!({ "code": "x = 4\ndie" })).await.status, 503);
     assert_eq!(client.run(&session, "x").await, "3");
     assert_eq!(client.run(&session, "read /tmp/a").await, "kept");
-    // One that destroyed itself takes its names along.
+    // A kernel that ended itself loses its names.
     let end = client.execute(&session, json!({ "code": "exit" })).await;
     assert_eq!((&end.json["exit"], &end.json["restarted"]), (&json!("killed"), &json!(true)));
     let anew = client.execute(&session, json!({ "code": "x" })).await;
@@ -505,7 +507,7 @@ async fn a_refusal_names_the_field_and_what_is_allowed() {
     ] {
         let answer = client.post(path, body).await;
         assert_eq!(answer.status, 422, "{path}: {}", answer.text);
-        text.push_str(&format!("{} {}: {}\n", described(path), answer.json["field"], answer.json["detail"]));
+        text.push_str(&format!("{} {}: {}\n", path_template(path), answer.json["field"], answer.json["detail"]));
     }
     insta::assert_snapshot!(text, @r#"
 /v1/sessions "timeout_ms": "there is no field timeout_ms: known here are idle_ms, env, metadata"
@@ -536,7 +538,7 @@ async fn a_caller_beyond_its_share_gets_all_numbers_and_others_are_unaffected() 
     let number = |name: &str| refused.json[name].as_u64().unwrap();
     assert_eq!(number("allowed"), 200_000);
     assert!(number("held") > 100_000 && number("wanted") >= 67_000, "{}", refused.text);
-    // So is a program with files of that size, before it runs.
+    // A program with files of that size is refused too, before it runs.
     let file = json!({ "path": "f", "content": "x".repeat(70_000) });
     let refused = client.post("/v1/execute", json!({ "code": "1", "files": [file] })).await;
     assert_eq!(refused.status, 507);

@@ -1,4 +1,4 @@
-//! The same runs, streamed as server-sent events.
+//! `POST /v1/execute`, answered by server-sent events.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 
 use crate::api::harness::TestHarness;
 
-fn live(asked: &Value) -> Request<Body> {
+fn event_stream(body: &Value) -> Request<Body> {
     Request::post("/v1/execute")
         .header("content-type", "application/json")
         .header("accept", "text/event-stream")
-        .body(Body::from(asked.to_string()))
+        .body(Body::from(body.to_string()))
         .unwrap()
 }
 
@@ -21,7 +21,7 @@ fn live(asked: &Value) -> Request<Body> {
 async fn events_are_streamed_and_the_end_repeats_no_output() {
     let harness = TestHarness::new();
     let code = "x = 1\n#: print one\n#: sleep 2s\n#: eprint two\n#: sleep 2s\n#: show 3\n#: raise KeyError four";
-    let answer = harness.send(live(&json!({ "code": code }))).await;
+    let answer = harness.send(event_stream(&json!({ "code": code }))).await;
     assert_eq!((answer.status, answer.header("content-type")), (200, "text/event-stream"));
     insta::assert_snapshot!(answer.text, @r#"
 event: stdout
@@ -42,17 +42,17 @@ data: {"id":"689405500b670cc6e9efab12e1c1daeb","exit":"raised","exit_code":1,"tr
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_printed_arrives_while_the_program_runs() {
+async fn output_arrives_while_the_program_runs() {
     let harness = TestHarness::new();
-    let asked = json!({ "code": "#: print one\n#: sleep 20s" });
+    let body = json!({ "code": "#: print one\n#: sleep 20s" });
     let started = tokio::time::Instant::now();
-    let mut body = harness.respond(live(&asked)).await.into_body().into_data_stream();
+    let mut body = harness.respond(event_stream(&body)).await.into_body().into_data_stream();
     let first = body.next().await.unwrap().unwrap();
     assert!(first.starts_with(b"event: stdout"), "{first:?}");
     assert!(started.elapsed() < Duration::from_secs(1));
     assert_eq!(harness.backend.counts().running, 1);
 
-    // The client leaves: its program ends with it.
+    // The client disconnects: its program ends with it.
     drop(body);
     let counts = harness.backend.counts();
     assert_eq!((counts.running, counts.live), (0, 0));
@@ -61,7 +61,7 @@ async fn what_is_printed_arrives_while_the_program_runs() {
 #[tokio::test(start_paused = true)]
 async fn a_silent_stream_is_kept_alive_by_comments() {
     let harness = TestHarness::new();
-    let answer = harness.send(live(&json!({ "code": "#: sleep 25s" }))).await;
+    let answer = harness.send(event_stream(&json!({ "code": "#: sleep 25s" }))).await;
     assert_eq!(answer.text.matches(":\n\n").count(), 1, "{}", answer.text);
     assert!(answer.text.contains("event: end"));
 }
@@ -69,6 +69,6 @@ async fn a_silent_stream_is_kept_alive_by_comments() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_before_the_start_has_its_status() {
     let harness = TestHarness::new();
-    let answer = harness.send(live(&json!({ "code": "1", "tier": "moon" }))).await;
+    let answer = harness.send(event_stream(&json!({ "code": "1", "tier": "moon" }))).await;
     assert_eq!((answer.status, answer.header("content-type")), (422, "application/problem+json"));
 }

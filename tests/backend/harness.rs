@@ -1,4 +1,4 @@
-//! The WebAssembly engines under test, made once for all tests, and a run with its output.
+//! The WebAssembly engines under test, created once for all tests, and runs with their output.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,8 +32,8 @@ pub(crate) fn harness() -> &'static TestHarness {
     static HARNESS: LazyLock<TestHarness> = LazyLock::new(|| {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let folder = std::env::var_os("SWITCHTOWER_WASM_CACHE").map(PathBuf::from);
-        let told = |stage| eprintln!("first use of the guest: {stage:?}");
-        let compiled = Compiled::locate(folder.as_deref(), &told).unwrap();
+        let report = |stage| eprintln!("first use of the guest: {stage:?}");
+        let compiled = Compiled::locate(folder.as_deref(), &report).unwrap();
         let in_process = InProcess::new(&compiled, 4, 0).unwrap();
         let command = PathBuf::from(env!("CARGO_BIN_EXE_switchtower"));
         let workers = runtime.block_on(WasmWorkers::start(&compiled, command, &[WORKER], SIZE)).unwrap();
@@ -90,7 +90,7 @@ impl TestProgram {
         self
     }
 
-    /// Lets a need escalate, as if another tier were available.
+    /// Lets a need escalate, as if there were another tier.
     pub(crate) fn on_need(mut self) -> Self {
         self.limits.escalation = Escalation::OnNeed;
         self

@@ -1,4 +1,4 @@
-//! Kernels: cells as in a notebook, and the same state again from the same tape.
+//! Kernels: cells that behave as in a notebook, and replay from a tape.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use switchtower_contract::{
 
 use super::harness::harness;
 
-/// A kernel and what it has run.
+/// A kernel with the number of its cells.
 pub(crate) struct Notebook {
     pub(crate) kernel: Box<dyn Kernel>,
     count: u32,
@@ -35,8 +35,8 @@ impl Notebook {
         (ran.unwrap(), output)
     }
 
-    /// The text of its last expression.
-    pub(crate) async fn shows(&mut self, source: &str) -> String {
+    /// Runs a cell that finishes, and returns the text of its last expression.
+    pub(crate) async fn value_of(&mut self, source: &str) -> String {
         let (ran, output) = self.run(source).await;
         assert_eq!(ran.outcome.exit, Exit::Finished(0), "{source}: {output:?}");
         text(&output).unwrap_or_default()
@@ -63,7 +63,7 @@ fn text(output: &Output) -> Option<String> {
     output.results.iter().find(|shown| shown.main).and_then(|shown| shown.data.get("text/plain").cloned())
 }
 
-/// What a cell of the data is and what is expected of it.
+/// A cell of the data with its expected results.
 struct Expected {
     code: String,
     text: Option<String>,
@@ -71,7 +71,7 @@ struct Expected {
     stdout: String,
 }
 
-/// The sessions beside this file; its README tells their form.
+/// Returns the sessions of the folder `cells`, whose README describes their format.
 fn sessions() -> BTreeMap<String, Vec<Expected>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/backend/cells");
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -87,25 +87,26 @@ fn sessions() -> BTreeMap<String, Vec<Expected>> {
 
 fn expected(cell: &str) -> Expected {
     let json = |text: &str| serde_json::from_str::<String>(text).unwrap();
-    let mut it = Expected { code: String::new(), text: None, error: None, stdout: String::new() };
+    let mut expected = Expected { code: String::new(), text: None, error: None, stdout: String::new() };
     let mut rest = cell;
     while let Some((line, after)) = rest.split_once('\n') {
-        if let Some(told) = line.strip_prefix("# text: ") {
-            it.text = Some(json(told));
-        } else if let Some(told) = line.strip_prefix("# stdout: ") {
-            it.stdout = json(told);
-        } else if let Some(told) = line.strip_prefix("# error: ") {
-            it.error = Some(told.to_owned());
+        if let Some(text) = line.strip_prefix("# text: ") {
+            expected.text = Some(json(text));
+        } else if let Some(stdout) = line.strip_prefix("# stdout: ") {
+            expected.stdout = json(stdout);
+        } else if let Some(error) = line.strip_prefix("# error: ") {
+            expected.error = Some(error.to_owned());
         } else if line != "# none" {
             break;
         }
         rest = after;
     }
-    it.code = rest.strip_suffix('\n').unwrap_or(rest).to_owned();
-    it
+    expected.code = rest.strip_suffix('\n').unwrap_or(rest).to_owned();
+    expected
 }
 
-pub(crate) async fn as_expected(backend: &dyn Backend) {
+/// Asserts that the cells of all sessions give the expected results.
+pub(crate) async fn assert_cells_as_expected(backend: &dyn Backend) {
     let mut wrong = String::new();
     let sessions = sessions();
     assert!(sessions.len() >= 15);
@@ -135,16 +136,16 @@ pub(crate) async fn as_expected(backend: &dyn Backend) {
 
 #[test]
 fn cells_behave_as_in_a_notebook_in_this_process() {
-    harness().block_on(as_expected(&harness().in_process));
+    harness().block_on(assert_cells_as_expected(&harness().in_process));
 }
 
 #[test]
 fn cells_behave_as_in_a_notebook_in_workers() {
-    harness().block_on(as_expected(&*harness().workers));
+    harness().block_on(assert_cells_as_expected(&*harness().workers));
 }
 
-/// Asks the world for all that it can be asked for.
-const ASKING: [&str; 4] = [
+/// Cells that use the clock, random numbers, addresses and the hash order.
+const NONDETERMINISTIC: [&str; 4] = [
     "import random, time, uuid, secrets, datetime\nseen = []",
     "for _ in range(20): seen.append((time.time(), time.perf_counter(), random.random()))",
     "time.sleep(0.5)\nseen += [uuid.uuid4(), secrets.token_hex(), datetime.datetime.now(), id(seen)]",
@@ -156,24 +157,24 @@ fn the_same_cells_with_the_same_tape_reach_the_same_state_in_another_worker() {
     harness().block_on(async {
         let backend = &*harness().workers;
         let (mut first, mut second) = (Notebook::open(backend).await, Notebook::open(backend).await);
-        for source in ASKING {
+        for source in NONDETERMINISTIC {
             let (ran, _) = first.run(source).await;
-            let tape = ran.tape.expect("kernels here keep what they were answered");
+            let tape = ran.tape.expect("these kernels record a tape");
             let cell = Cell { tape: Some(tape.clone()), ..second.cell(source) };
             let (again, _) = run(second.kernel.as_mut(), &cell, &Limits::default()).await;
             assert_eq!(again.unwrap().tape, Some(tape), "{source}");
         }
-        assert_eq!(first.shows("repr((seen, names))").await, second.shows("repr((seen, names))").await);
-        // And what is asked from here on is asked of the world.
-        assert_ne!(first.shows("uuid.uuid4().hex").await, second.shows("uuid.uuid4().hex").await);
+        assert_eq!(first.value_of("repr((seen, names))").await, second.value_of("repr((seen, names))").await);
+        // After the tape, the kernels use the real sources of randomness.
+        assert_ne!(first.value_of("uuid.uuid4().hex").await, second.value_of("uuid.uuid4().hex").await);
     });
 }
 
 #[test]
-fn a_cell_whose_files_are_too_large_to_report_is_lost_at_once_and_alone() {
+fn a_cell_whose_files_are_too_large_to_report_is_lost_and_no_other_kernel_is() {
     harness().block_on(async {
         let backend = &*harness().workers;
-        // One more than there are processes: one of them lives beside it.
+        // One more than there are processes, so that one of them shares the process of the notebook.
         let mut others = Vec::new();
         for _ in 0..3 {
             let mut other = Notebook::open(backend).await;
@@ -186,7 +187,7 @@ fn a_cell_whose_files_are_too_large_to_report_is_lost_at_once_and_alone() {
         let (ran, _) = run(notebook.kernel.as_mut(), &cell, &limits).await;
         assert!(matches!(&ran, Err(Fault::Lost { reason }) if reason.contains("too long")), "{ran:?}");
         for other in &mut others {
-            assert_eq!(other.shows("x").await, "1");
+            assert_eq!(other.value_of("x").await, "1");
         }
     });
 }
@@ -203,7 +204,7 @@ fn a_cell_that_diverges_from_its_tape_gives_no_tape() {
             assert_eq!(again.unwrap().tape, None);
         }
         let (polled, _) = notebook.run("for _ in range(10_000): time.time()").await;
-        assert!(polled.tape.unwrap().incomplete, "who polls the clock is not run again");
+        assert!(polled.tape.unwrap().incomplete, "a cell that polls the clock is not replayed");
     });
 }
 
@@ -222,9 +223,9 @@ fn changes_of_files_from_outside_reach_the_next_cell_and_its_own_are_reported() 
         let (ran, output) = run(notebook.kernel.as_mut(), &cell, &Limits::default()).await;
         let mut changes = ran.unwrap().changes;
         changes.sort_by(|one, other| one.path.cmp(&other.path));
-        let told =
+        let expected =
             [change("/home/user/old", Content::Removed), change("/tmp/made/b", Content::File(b"abab".to_vec().into()))];
-        assert_eq!(changes, told, "{output:?}");
+        assert_eq!(changes, expected, "{output:?}");
         let (ran, _) = notebook.run("open('/tmp/made/b').read()").await;
         assert_eq!(ran.changes, []);
     });
@@ -247,7 +248,7 @@ fn a_kernel_that_was_ended_from_outside_fails_as_lost() {
                 let (after, _) = run(notebook.kernel.as_mut(), &cell, &Limits::default()).await;
                 assert!(matches!(after, Err(Fault::Lost { .. })), "{after:?}");
                 notebook.kernel.restart().await.unwrap();
-                assert_eq!(notebook.shows("'x' in globals()").await, "False");
+                assert_eq!(notebook.value_of("'x' in globals()").await, "False");
             }
         }
     });
@@ -284,6 +285,6 @@ fn internal_code_sees_the_kernel_and_leaves_no_trace() {
         notebook.run("x = 41").await;
         let code = "import sys\ny = sys.modules['__main__'].x + 1\nprint(y)";
         assert_eq!(notebook.kernel.run_internal(code, Duration::from_secs(5)).await.unwrap(), "42\n");
-        assert_eq!(notebook.shows("'y' in globals(), len(In)").await, "(False, 3)");
+        assert_eq!(notebook.value_of("'y' in globals(), len(In)").await, "(False, 3)");
     });
 }

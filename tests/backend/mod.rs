@@ -1,4 +1,4 @@
-//! The WebAssembly tier with the real guest: promises to the tier and to Python programs.
+//! The WebAssembly tier with the real guest: its promises to the tier and to Python programs.
 
 pub(crate) mod harness;
 pub(crate) mod kernels;
@@ -16,11 +16,11 @@ use switchtower_contract::conformance::{PYTHON, TestPrograms, run_kernel_suite, 
 
 use harness::harness;
 
-/// Python that lacks numpy; its deadlines are kept by the engine, on a machine that may be busy.
+/// Python without numpy. The engine enforces the deadlines, on a machine that may be busy.
 const PROGRAMS: TestPrograms =
     TestPrograms { missing_module: Some(("import numpy", "numpy")), tolerance: Duration::from_millis(500), ..PYTHON };
 
-fn conforms(backend: &dyn Backend) {
+fn assert_conforms(backend: &dyn Backend) {
     let report = harness().block_on(run_suite(backend, &PROGRAMS));
     report.verdict().unwrap();
     assert!(report.kept.len() >= 25, "{report}");
@@ -31,10 +31,10 @@ fn conforms(backend: &dyn Backend) {
 
 #[test]
 fn the_engine_in_this_process_passes_the_conformance_suite() {
-    conforms(&harness().in_process);
+    assert_conforms(&harness().in_process);
 }
 
 #[test]
 fn the_engine_in_worker_processes_passes_the_conformance_suite() {
-    conforms(&*harness().workers);
+    assert_conforms(&*harness().workers);
 }

@@ -1,10 +1,10 @@
-//! What this tier cannot do is reported as a need, and never answered wrongly.
+//! A program that this tier cannot run is reported as a need and never answered wrongly.
 
 use switchtower_contract::{Exit, Fault, Need};
 
 use super::harness::test_program;
 
-/// A program, the kind of its need, and the exception that it sees where no other tier can take it.
+/// Programs, each with the kind of its need and with its exception if there is no other tier.
 const NEEDS: [(&str, &str, &str); 19] = [
     ("import numpy", "module", "ModuleNotFoundError"),
     ("from pandas import DataFrame", "module", "ModuleNotFoundError"),
@@ -42,7 +42,7 @@ fn a_need_escalates_if_another_tier_is_available() {
 }
 
 #[test]
-fn without_another_tier_a_program_sees_its_own_exception_and_the_need_is_reported() {
+fn without_another_tier_a_program_gets_its_own_exception_and_the_need_is_reported() {
     for (source, kind, exception) in NEEDS {
         let ran = test_program(source).in_worker();
         assert_eq!((ran.exit(), ran.raised()), (Exit::Raised, exception), "{source}: {ran:#?}");
@@ -64,7 +64,7 @@ fn a_need_has_its_detail() {
 }
 
 #[test]
-fn what_every_machine_refuses_is_no_need() {
+fn an_error_that_every_tier_would_raise_is_not_a_need() {
     for source in [
         "open('missing.txt')",
         "open('/tmp/missing.txt')",

@@ -1,11 +1,11 @@
-//! Random numbers and clocks: programs that read them are never pure, and a seed fixes both.
+//! Random numbers and clocks: a program that reads them is never pure, and a seed makes both deterministic.
 
 use switchtower_contract::{Effect, Effects};
 
 use super::harness::{stdout_of, test_program};
 
 #[test]
-fn two_random_numbers_differ_and_are_observed_by_every_way() {
+fn every_source_of_random_numbers_is_observed_and_differs_between_runs() {
     for source in [
         "import random; print(random.random())",
         "from random import random; print(random())",
@@ -41,7 +41,7 @@ fn two_random_numbers_differ_and_are_observed_by_every_way() {
 }
 
 #[test]
-fn reading_the_clock_is_observed_by_every_way() {
+fn every_way_to_read_the_clock_is_observed() {
     for source in [
         "import time; print(time.time())",
         "import time; print(time.time_ns(), time.monotonic_ns(), time.perf_counter_ns())",
@@ -69,7 +69,7 @@ fn reading_the_clock_is_observed_by_every_way() {
 }
 
 #[test]
-fn reading_the_own_identity_is_observed() {
+fn every_way_to_read_the_identity_of_the_process_is_observed() {
     for source in [
         "import os; print(os.getpid())",
         "import socket; print(socket.gethostname())",
@@ -101,7 +101,7 @@ fn a_program_with_a_literal_seed_and_without_a_clock_is_pure() {
     }
 }
 
-/// Everything that could differ between two runs, or between two machines.
+/// A program that prints everything that may differ between two runs or two machines.
 const EVERYTHING: &str = "\
 import asyncio, datetime, os, random, secrets, tempfile, time, uuid
 class A:
@@ -142,11 +142,11 @@ fn input_and_environment_are_observed_only_if_they_were_not_given() {
     assert!(test_program(read).in_worker().observed().has(Effect::Stdin));
     assert_eq!(test_program(read).with_stdin("").in_worker().observed(), Effects::NONE);
     assert_eq!(stdout_of("print(1)"), "1\n");
-    let look = "import os; print(os.environ.get('HOME'), os.getenv('USER'))";
-    assert!(test_program(look).in_worker().observed().has(Effect::Environment));
-    let mut given = test_program(look);
-    given.program.env = Some([("USER".to_owned(), "ada".to_owned())].into());
-    let given = given.in_worker();
-    assert_eq!(given.observed(), Effects::NONE);
-    assert!(given.stdout().ends_with(" ada\n"), "{given:?}");
+    let read_environment = "import os; print(os.environ.get('HOME'), os.getenv('USER'))";
+    assert!(test_program(read_environment).in_worker().observed().has(Effect::Environment));
+    let mut with_variables = test_program(read_environment);
+    with_variables.program.env = Some([("USER".to_owned(), "ada".to_owned())].into());
+    let with_variables = with_variables.in_worker();
+    assert_eq!(with_variables.observed(), Effects::NONE);
+    assert!(with_variables.stdout().ends_with(" ada\n"), "{with_variables:?}");
 }

@@ -5,7 +5,7 @@ use switchtower_contract::Exit;
 use super::harness::{stdout_of, test_program};
 
 #[test]
-fn exiting_gives_the_code_that_a_shell_would_see() {
+fn exiting_gives_the_exit_code_of_a_shell() {
     for (source, code) in [
         ("import sys; sys.exit()", 0),
         ("import sys; sys.exit(3)", 3),
@@ -20,8 +20,8 @@ fn exiting_gives_the_code_that_a_shell_would_see() {
         assert_eq!(ran.exit(), Exit::Finished(code), "{source}");
         assert_eq!((ran.output.error, ran.output.results.len()), (None, 0), "{source}");
     }
-    let told = test_program("import sys; sys.exit('it is over')").in_worker();
-    assert_eq!((told.exit(), told.output.stderr.as_str()), (Exit::Finished(1), "it is over\n"));
+    let message = test_program("import sys; sys.exit('it is over')").in_worker();
+    assert_eq!((message.exit(), message.output.stderr.as_str()), (Exit::Finished(1), "it is over\n"));
 }
 
 #[test]
@@ -73,7 +73,7 @@ FrozenInstanceError cannot assign to field 'x'
 }
 
 #[test]
-fn coroutines_sleep_side_by_side_and_it_costs_no_time() {
+fn coroutines_sleep_concurrently_and_without_real_time() {
     let source = "\
 import asyncio, time
 async def work(name, pause):
@@ -167,7 +167,7 @@ fn the_last_expression_is_shown_as_a_notebook_shows_it() {
 }
 
 #[test]
-fn files_that_a_program_writes_can_be_read_by_every_way() {
+fn files_that_a_program_writes_can_be_read_in_every_way() {
     let source = "\
 import csv, glob, io, json, os, pathlib, shutil, tempfile, zipfile
 with open('/tmp/a.txt', 'w') as f:

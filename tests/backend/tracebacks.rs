@@ -1,4 +1,4 @@
-//! Uncaught exceptions, shown as CPython 3.14 shows them, without frames of the runtime.
+//! Tracebacks of uncaught exceptions are those of CPython 3.14, without frames of the runtime.
 
 use switchtower_contract::Exit;
 

@@ -1,4 +1,4 @@
-//! Worker processes that are killed, and runs whose callers leave.
+//! Worker processes that are killed, and runs whose callers disconnect.
 
 use std::process::Command;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::harness::{Alias, TestProgram, first_event, harness, open, test_progra
 
 const ENDLESS: &str = "print('begun')\nwhile True: pass";
 
-async fn answers(workers: &WasmWorkers) {
+async fn assert_answers(workers: &WasmWorkers) {
     assert_eq!(test_program("print(1 + 1)").run(workers).await.stdout(), "2\n");
 }
 
@@ -21,7 +21,7 @@ fn a_killed_worker_costs_one_program() {
     let harness = harness();
     harness.block_on(async {
         let workers = harness.own_workers(&alias, 1).await;
-        answers(&workers).await;
+        assert_answers(&workers).await;
         let [process] = &alias.processes()[..] else { panic!("one worker") };
 
         let TestProgram { program, limits } = test_program(ENDLESS);
@@ -35,7 +35,7 @@ fn a_killed_worker_costs_one_program() {
         };
         assert!(matches!(lost, Err(Fault::Lost { .. })), "{lost:?}");
         drop(sandbox);
-        answers(&workers).await;
+        assert_answers(&workers).await;
         assert!(!alias.processes().contains(process), "another one took its place");
 
         workers.shutdown().await;
@@ -51,10 +51,10 @@ fn an_idle_worker_that_is_killed_is_replaced() {
         let workers = harness.own_workers(&alias, 1).await;
         let [process] = &alias.processes()[..] else { panic!("one worker") };
         assert!(Command::new("kill").args(["-KILL", process]).status().unwrap().success());
-        // The program may be the one that finds out; then it did not run, and is tried again, as a tier does.
+        // The program may be the one that finds the worker dead. Then it did not run, and a tier would retry it.
         let ran = test_program("print(1)").run(&workers).await;
         assert!(matches!(ran.ended, Ok(_) | Err(Fault::Unavailable { .. } | Fault::Lost { .. })), "{ran:?}");
-        answers(&workers).await;
+        assert_answers(&workers).await;
         workers.shutdown().await;
     });
 }
@@ -72,10 +72,10 @@ fn a_worker_outlives_the_thread_that_it_was_started_from() {
     let processes = alias.processes();
     assert_eq!(processes.len(), 1);
     runtime.block_on(async {
-        answers(&workers).await;
-        // It would be dead by now, and another in its place.
+        assert_answers(&workers).await;
+        // A worker that ended with the thread would have been replaced by now.
         tokio::time::sleep(Duration::from_millis(200)).await;
-        answers(&workers).await;
+        assert_answers(&workers).await;
         assert_eq!(alias.processes(), processes, "it is the same one");
         workers.shutdown().await;
     });
@@ -89,7 +89,7 @@ fn a_run_that_is_dropped_frees_its_worker_within_200_ms() {
         let workers = harness.own_workers(&alias, 1).await;
         let processes = alias.processes();
         let mut best = Duration::MAX;
-        // The best of three: a machine that is busy with something else may be late once.
+        // The best of three: a busy machine may be late once.
         for _ in 0..3 {
             let TestProgram { program, limits } = test_program(ENDLESS);
             let (events, mut from) = Events::channel();
@@ -100,11 +100,11 @@ fn a_run_that_is_dropped_frees_its_worker_within_200_ms() {
             }
             drop(sandbox);
             let left = Instant::now();
-            answers(&workers).await;
+            assert_answers(&workers).await;
             best = best.min(left.elapsed());
         }
         assert!(best <= Duration::from_millis(200), "{best:?}");
-        assert_eq!(alias.processes(), processes, "the engine heeds: nobody had to be killed");
+        assert_eq!(alias.processes(), processes, "the engine stops the program without a kill");
         workers.shutdown().await;
     });
 }
@@ -113,8 +113,8 @@ fn a_run_that_is_dropped_frees_its_worker_within_200_ms() {
 fn programs_wait_for_a_worker_and_all_get_an_answer() {
     let harness = harness();
     harness.block_on(async {
-        let trials: Vec<TestProgram> = (0..20).map(|n| test_program(&format!("print({n} ** 2)"))).collect();
-        let ran = futures_util::future::join_all(trials.iter().map(|trial| trial.run(&*harness.workers))).await;
+        let programs: Vec<TestProgram> = (0..20).map(|n| test_program(&format!("print({n} ** 2)"))).collect();
+        let ran = futures_util::future::join_all(programs.iter().map(|program| program.run(&*harness.workers))).await;
         for (n, ran) in ran.iter().enumerate() {
             assert_eq!((ran.exit(), ran.stdout()), (Exit::Finished(0), format!("{}\n", n * n).as_str()));
         }

@@ -1,9 +1,9 @@
-//! The command itself: what it prints, and the code it ends with. Programs run in the real engine.
+//! The command line: output and exit codes. Programs run in the real engine.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-/// How a command ended.
+/// The exit code and output of a command.
 struct Ended {
     code: i32,
     out: String,
@@ -25,7 +25,7 @@ fn switchtower(arguments: &[&str], input: &str) -> Ended {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it is built");
     // A command that reads nothing may have ended already.
-    let _ = child.stdin.take().expect("it was asked for").write_all(input.as_bytes());
+    let _ = child.stdin.take().expect("its input is a pipe").write_all(input.as_bytes());
     let ended = child.wait_with_output().expect("it ends");
     let text = |bytes| String::from_utf8(bytes).expect("it prints text");
     Ended { code: ended.status.code().expect("no signal"), out: text(ended.stdout), err: text(ended.stderr) }
@@ -98,7 +98,7 @@ fn the_exit_code_is_the_programs_own() {
 }
 
 #[test]
-fn a_program_comes_from_standard_input_or_gets_it() {
+fn standard_input_is_the_program_or_its_input() {
     assert_eq!(switchtower(&["run", "-"], "print('from here')").out, "from here\n");
     let echo = ["run", "--stdin", "-", "-c", "print(input('? '))"];
     assert_eq!(switchtower(&echo, "text\n").out, "? text\n");
@@ -108,7 +108,7 @@ fn a_program_comes_from_standard_input_or_gets_it() {
 }
 
 #[test]
-fn what_contradicts_itself_is_refused_with_two() {
+fn wrong_or_contradictory_arguments_end_with_exit_code_2() {
     for arguments in [
         &["run"][..],
         &["run", "a.py", "-c", "1"],

@@ -1,5 +1,5 @@
-//! The conformance suite of backends, run by the client against the stand-in with real Python, and against E2B itself where
-//! there is a key.
+//! The conformance suite of backends, run by the client against the stand-in with real Python, and against E2B itself if there is
+//! a key.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +36,7 @@ async fn the_client_keeps_every_promise_over_real_kernels() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn e2b_itself_keeps_every_promise_where_there_is_a_key() {
+async fn e2b_itself_keeps_every_promise_if_there_is_a_key() {
     let Ok(key) = std::env::var("E2B_API_KEY") else {
         eprintln!("skipped: E2B_API_KEY is not set, so the suite was not run against the cloud");
         return;

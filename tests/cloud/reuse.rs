@@ -29,8 +29,11 @@ async fn variables_and_files_of_one_program_are_not_visible_to_the_next() {
     let second = "import os, builtins\nprint('secret' in globals(), os.listdir('.'), os.path.exists('/tmp/deep'), \
                   hasattr(builtins, 'leak'))";
     let answer = harness.remote(second).await.unwrap();
-    let seen = &answer.output.stdout;
-    assert!(seen.starts_with("False [") && !seen.contains("mine.txt") && seen.ends_with("False False\n"), "{seen}");
+    let stdout = &answer.output.stdout;
+    assert!(
+        stdout.starts_with("False [") && !stdout.contains("mine.txt") && stdout.ends_with("False False\n"),
+        "{stdout}"
+    );
     assert_eq!(harness.fake.counts().created, 1, "it was the same sandbox");
     harness.close().await;
 }
@@ -58,12 +61,12 @@ async fn an_interpreter_that_dies_affects_its_own_program_only() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_of_one_request_are_not_visible_to_the_next() {
     let harness = single(pool::Reuse::Contained);
-    let mut giving = remote("print(1)");
+    let mut with_file = remote("print(1)");
     // In a folder that exists already, so that listing it shows no new entry.
-    giving.program.files = vec![File { path: "/var/tmp/deep/given.txt".to_owned(), content: b"mine".to_vec() }];
-    assert!(harness.run(giving).await.is_ok());
-    let looks = "import os\nprint(os.path.exists('/var/tmp/deep/given.txt'))";
-    assert_eq!(harness.remote(looks).await.unwrap().output.stdout, "False\n");
+    with_file.program.files = vec![File { path: "/var/tmp/deep/given.txt".to_owned(), content: b"mine".to_vec() }];
+    assert!(harness.run(with_file).await.is_ok());
+    let second = "import os\nprint(os.path.exists('/var/tmp/deep/given.txt'))";
+    assert_eq!(harness.remote(second).await.unwrap().output.stdout, "False\n");
     assert_eq!(harness.fake.counts().created, 2, "the sandbox with the files was not reused");
     harness.close().await;
 }

@@ -15,7 +15,7 @@ use switchtower_e2b::{Address, Config, E2b, HttpTransport, Identity, Key, Livene
 use switchtower_fake_e2b::{Fake, KernelMode, Plan, Settings};
 use tokio::net::TcpListener;
 
-use crate::served::{ADMIN, KEY, Server, StandIn, switchtower};
+use crate::server::{ADMIN, KEY, Server, StandIn, switchtower};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_sandboxes_of_a_killed_server_are_ended_by_the_next_one() {
@@ -27,7 +27,7 @@ async fn the_sandboxes_of_a_killed_server_are_ended_by_the_next_one() {
         ("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_BUDGET_FILE", file.to_str().unwrap()),
     ];
     let first = Server::start_with(Some(&stand_in), &budget).await;
-    stand_in.until("warm", |fake| fake.running().len() >= 3).await;
+    stand_in.wait_until("warm", |fake| fake.running().len() >= 3).await;
     let (status, answer) =
         first.run("import os\nprint(os.environ['E2B_SANDBOX'], 'E2B_API_KEY' in os.environ)", "e2b").await;
     assert_eq!((status, answer["stdout"].as_str()), (200, Some("true False\n")), "{answer}");
@@ -36,26 +36,27 @@ async fn the_sandboxes_of_a_killed_server_are_ended_by_the_next_one() {
 
     // Killed while it works.
     let body = json!({ "code": "import time\ntime.sleep(60)", "tier": "e2b" });
-    let load = futures_util::future::join_all((0..4).map(|_| first.try_ask("POST", "/v1/execute", None, body.clone())));
+    let load =
+        futures_util::future::join_all((0..4).map(|_| first.try_call("POST", "/v1/execute", None, body.clone())));
     let killed = async {
-        stand_in.until("busy", |fake| fake.counts().executions >= 8).await;
+        stand_in.wait_until("busy", |fake| fake.counts().executions >= 8).await;
         first.signal("-KILL");
     };
     let (broken, ()) = tokio::join!(load, killed);
     assert!(broken.iter().all(Result::is_err));
-    let mut log = first.ended();
+    let mut log = first.wait_for_log();
     let left = stand_in.fake.running();
     assert!(left.len() >= 3, "{left:?}");
 
     let created = stand_in.fake.counts().created;
     let second = Server::start_with(Some(&stand_in), &budget).await;
-    let (_, spent) = second.ask("GET", "/v1/admin/tiers/e2b/budget", Some(ADMIN), Value::Null).await;
+    let (_, spent) = second.call("GET", "/v1/admin/tiers/e2b/budget", Some(ADMIN), Value::Null).await;
     assert!(spent["count"].as_u64().unwrap() >= created && spent["limit"] == 100, "{spent}, {created} created before");
-    stand_in.until("swept", |fake| fake.running().iter().all(|id| !left.contains(id))).await;
-    stand_in.until("warm again", |fake| fake.running().len() >= 3).await;
+    stand_in.wait_until("swept", |fake| fake.running().iter().all(|id| !left.contains(id))).await;
+    stand_in.wait_until("warm again", |fake| fake.running().len() >= 3).await;
     second.signal("-TERM");
-    log.push_str(&second.ended());
-    stand_in.until("nothing is left", |fake| fake.running().is_empty()).await;
+    log.push_str(&second.wait_for_log());
+    stand_in.wait_until("nothing is left", |fake| fake.running().is_empty()).await;
     assert_eq!(stand_in.fake.counts().leaked(), 0);
 
     assert!(!log.contains(KEY), "the key is in the log");
@@ -78,12 +79,12 @@ async fn the_sandboxes_of_a_zombie_server_are_ended_with_those_that_appear_later
     let stand_in = StandIn::start().await;
     let often = [("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_SWEEP_INTERVAL", "1s")];
     let first = Server::start_with(Some(&stand_in), &often).await;
-    stand_in.until("warm", |fake| fake.running().len() >= 3).await;
+    stand_in.wait_until("warm", |fake| fake.running().len() >= 3).await;
     // Another server that runs, with the same account and the same owner.
     let sibling = Server::start_with(Some(&stand_in), &often).await;
-    stand_in.until("warm", |fake| fake.running().len() >= 6).await;
+    stand_in.wait_until("warm", |fake| fake.running().len() >= 6).await;
     let of_sibling = async || {
-        let (_, tiers) = sibling.ask("GET", "/v1/admin/tiers", Some(ADMIN), Value::Null).await;
+        let (_, tiers) = sibling.call("GET", "/v1/admin/tiers", Some(ADMIN), Value::Null).await;
         let e2b = tiers.as_array().unwrap().iter().find(|tier| tier["tier"] == "e2b").unwrap().clone();
         let ids = e2b["account"]["detail"]["sandboxes"].as_array().unwrap_or_else(|| panic!("{e2b}")).clone();
         ids.iter().map(|live| live["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
@@ -95,9 +96,10 @@ async fn the_sandboxes_of_a_zombie_server_are_ended_with_those_that_appear_later
     stand_in.fake.set_faults("create.slow=100%:3s".parse().unwrap());
     let created = stand_in.fake.counts().created;
     let body = json!({ "code": "import time, requests\ntime.sleep(60)", "tier": "e2b" });
-    let load = futures_util::future::join_all((0..2).map(|_| first.try_ask("POST", "/v1/execute", None, body.clone())));
+    let load =
+        futures_util::future::join_all((0..2).map(|_| first.try_call("POST", "/v1/execute", None, body.clone())));
     let killed = async {
-        stand_in.until("busy", |fake| fake.counts().executions >= 8).await;
+        stand_in.wait_until("busy", |fake| fake.counts().executions >= 8).await;
         tokio::time::sleep(Duration::from_millis(500)).await;
         first.signal("-KILL");
     };
@@ -110,11 +112,11 @@ async fn the_sandboxes_of_a_zombie_server_are_ended_with_those_that_appear_later
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
     let second = Server::start_with(Some(&stand_in), &often).await;
-    stand_in.until("its pending creations appear", |fake| fake.counts().created > created).await;
+    stand_in.wait_until("its pending creations appear", |fake| fake.counts().created > created).await;
 
     // Within an interval after the last one has appeared, only sandboxes of running servers exist.
     let of = async |server: &Server| {
-        let (_, tiers) = server.ask("GET", "/v1/admin/tiers", Some(ADMIN), Value::Null).await;
+        let (_, tiers) = server.call("GET", "/v1/admin/tiers", Some(ADMIN), Value::Null).await;
         let e2b = tiers.as_array().unwrap().iter().find(|tier| tier["tier"] == "e2b").unwrap().clone();
         e2b["account"]["detail"]["sandboxes"]
             .as_array()
@@ -137,12 +139,12 @@ async fn the_sandboxes_of_a_zombie_server_are_ended_with_those_that_appear_later
     }
     assert_eq!(of_sibling().await, kept, "the sandboxes of a running server are not touched");
     assert_eq!(stand_in.fake.running().iter().filter(|id| kept.contains(id)).count(), 3);
-    first.ended();
+    first.wait_for_log();
     for server in [second, sibling] {
         server.signal("-TERM");
-        server.ended();
+        server.wait_for_log();
     }
-    stand_in.until("nothing is left", |fake| fake.running().is_empty()).await;
+    stand_in.wait_until("nothing is left", |fake| fake.running().is_empty()).await;
     stand_in.fake.close().await;
 }
 
@@ -168,7 +170,7 @@ async fn doctor_and_health_report_a_template_that_does_not_exist_and_how_to_fix_
     assert_eq!(stand_in.fake.counts().created, 0, "the check created no sandbox");
     let server = Server::start_with(Some(&stand_in), &[("E2B_TEMPLATE_ID", "staging")]).await;
     let e2b = async || {
-        let (_, health) = server.ask("GET", "/health", None, Value::Null).await;
+        let (_, health) = server.call("GET", "/health", None, Value::Null).await;
         health["tiers"].as_array().unwrap().iter().find(|tier| tier["tier"] == "e2b").unwrap().clone()
     };
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
@@ -179,7 +181,7 @@ async fn doctor_and_health_report_a_template_that_does_not_exist_and_how_to_fix_
     let problem = e2b().await["problem"].as_str().unwrap().to_owned();
     assert!(problem.contains("template 'staging' not found") && problem.contains("E2B_TEMPLATE_ID"), "{problem}");
     server.signal("-TERM");
-    server.ended();
+    server.wait_for_log();
     stand_in.fake.close().await;
 }
 
@@ -187,7 +189,7 @@ async fn doctor_and_health_report_a_template_that_does_not_exist_and_how_to_fix_
 async fn only_the_operator_sees_and_resets_the_cloud_tier() {
     let stand_in = StandIn::start().await;
     let server = Server::start(Some(&stand_in)).await;
-    let get = async |path: &str, key| server.ask("GET", path, key, Value::Null).await;
+    let get = async |path: &str, key| server.call("GET", path, key, Value::Null).await;
     assert_eq!(get("/v1/admin/tiers", None).await.0, 401);
     assert_eq!(get("/v1/admin/tiers", Some("another")).await.0, 401);
 
@@ -229,8 +231,8 @@ async fn only_the_operator_sees_and_resets_the_cloud_tier() {
         assert!(metrics_text.contains(&format!("switchtower_{metric}{{tier=\"e2b\"}}")), "{metric}: {metrics_text}");
     }
     server.signal("-TERM");
-    server.ended();
-    stand_in.until("nothing is left", |fake| fake.running().is_empty()).await;
+    server.wait_for_log();
+    stand_in.wait_until("nothing is left", |fake| fake.running().is_empty()).await;
     stand_in.fake.close().await;
 }
 
@@ -294,10 +296,10 @@ async fn without_a_key_a_program_fails_by_itself_and_the_answer_says_what_would_
     let detail =
         "no tier can run this: the tier e2b is absent: E2B_API_KEY is not set; set E2B_API_KEY to run this remotely";
     assert_eq!(problem["detail"], detail);
-    let (_, health) = server.ask("GET", "/health", None, Value::Null).await;
+    let (_, health) = server.call("GET", "/health", None, Value::Null).await;
     assert_eq!(health["e2bKey"], "missing");
     server.signal("-TERM");
-    server.ended();
+    server.wait_for_log();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

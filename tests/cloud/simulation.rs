@@ -1,5 +1,5 @@
-//! The cloud tier for hours on a paused clock: many users, faults, callers that leave. What E2B would see is recorded and checked
-//! against the promises. The same seed gives the same run.
+//! The cloud tier for hours on a paused clock: many users, faults, callers that disconnect. The calls that E2B receives are
+//! recorded and checked against the promises. The same seed gives the same run.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,7 @@ use super::in_process::InProcess;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What E2B receives.
+/// The calls that E2B receives.
 #[derive(Default)]
 struct Observations {
     creations: Vec<Instant>,
@@ -121,7 +121,7 @@ fn run_simulation<T>(simulation: impl Future<Output = T>) -> T {
 enum RequestEnd {
     Answered(String, Vec<String>),
     Refused(&'static str),
-    Left,
+    Disconnected,
 }
 
 async fn busy_hours(seed: u64, faults: &str) -> (Vec<RequestEnd>, u64) {
@@ -157,7 +157,7 @@ async fn busy_hours(seed: u64, faults: &str) -> (Vec<RequestEnd>, u64) {
                         RequestEnd::Answered(answer.output.stdout, attempted)
                     }
                     Some(Err(error)) => RequestEnd::Refused(error.error.name()),
-                    None => RequestEnd::Left,
+                    None => RequestEnd::Disconnected,
                 };
                 (effectful, number, end)
             })
@@ -206,7 +206,7 @@ fn limits_hold_for_hours_nothing_leaks_and_the_same_seed_gives_the_same_run() {
         let (one, two) = (run_simulation(busy_hours(seed, faults)), run_simulation(busy_hours(seed, faults)));
         assert_eq!(one, two, "seed {seed} gave two different runs");
         let answered = one.0.iter().filter(|end| matches!(end, RequestEnd::Answered(..))).count();
-        let left = one.0.iter().filter(|end| matches!(end, RequestEnd::Left)).count();
+        let left = one.0.iter().filter(|end| matches!(end, RequestEnd::Disconnected)).count();
         assert!(answered + left >= 595, "{answered} answered, {left} left");
     }
 }
@@ -322,7 +322,7 @@ fn of_three_percent_silent_deletions_none_reaches_callers() {
 }
 
 #[test]
-fn a_user_with_many_requests_takes_nothing_from_the_others() {
+fn a_user_with_many_requests_does_not_reduce_the_shares_of_others() {
     run_simulation(async {
         let Simulation { harness, .. } = simulate_account(1, Settings { plan: Plan::Unlimited, ..scripted() }, {
             let mut cloud = Cloud::default();
@@ -358,7 +358,7 @@ fn a_user_with_many_requests_takes_nothing_from_the_others() {
             let (user, times) = worker.await.unwrap();
             done[user] += f64::from(times);
         }
-        // Jain's index: 1 where all have the same.
+        // Jain's index of fairness: 1 if all shares are equal.
         let (sum, squares) = (done.iter().sum::<f64>(), done.iter().map(|x| x * x).sum::<f64>());
         let jain = sum * sum / (6.0 * squares);
         assert!(jain >= 0.95, "{jain}: {done:?}");

@@ -93,9 +93,9 @@ async fn a_rate_limit_is_waited_out_and_the_record_has_both_waits() {
     let attempt = &answer.attempts[0];
     let attempted = attempts_of(&answer);
     assert_eq!((attempted[0].as_str(), attempted.last().unwrap().as_str()), ("e2b refused", "e2b finished"));
-    let (asked, paused) = (attempt.retry_after.unwrap(), attempt.paused.unwrap());
-    assert!(asked >= SECOND && paused >= asked, "{asked:?} {paused:?}");
-    assert!(started.elapsed() >= asked);
+    let (retry_after, paused) = (attempt.retry_after.unwrap(), attempt.paused.unwrap());
+    assert!(retry_after >= SECOND && paused >= retry_after, "{retry_after:?} {paused:?}");
+    assert!(started.elapsed() >= retry_after);
     harness.close().await;
 }
 
@@ -121,7 +121,7 @@ async fn a_rate_limit_without_a_retry_time_costs_half_a_minute() {
     assert_eq!(harness.fake.counts().created, 1);
     harness.close().await;
 
-    // Where the time limit is shorter than that wait, the refusal is immediate.
+    // If the time limit is shorter than that wait, the refusal is immediate.
     let rates = Rates { send_retry_after: false, ..Rates::default() };
     let harness = TestHarness::new(Settings { rates, ..faulty("execute.429=100%x1") }, high_limits());
     let started = Instant::now();
@@ -145,8 +145,8 @@ async fn two_failures_before_a_success_are_three_attempts_with_growing_pauses() 
     harness.close().await;
 }
 
-/// The metric events of one test's thread. One subscriber serves the whole process: with one for a single thread, an event
-/// that another thread meets first is disabled for all.
+/// The metric events of the thread of one test. The subscriber is that of the whole process: with a subscriber of one thread, an
+/// event that another thread emits first is disabled for all threads.
 struct ThreadLog;
 
 thread_local! {
@@ -290,7 +290,7 @@ async fn a_sandbox_that_was_deleted_elsewhere_fails_no_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_program_that_may_have_run_runs_again_only_where_it_has_no_side_effects() {
+async fn a_program_that_may_have_run_runs_again_only_if_it_has_no_side_effects() {
     // The first executions are Switchtower's own: the pool is filled before the fault is set.
     let harness = TestHarness::new(scripted(), high_limits());
     harness.start();

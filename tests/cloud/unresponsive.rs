@@ -10,7 +10,7 @@ use tokio::net::TcpSocket;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
-use crate::served::{KEY, Server, StandIn, switchtower};
+use crate::server::{KEY, Server, StandIn, switchtower};
 
 /// How a service does not respond.
 #[derive(Debug, Clone, Copy)]
@@ -133,7 +133,7 @@ async fn a_server_answers_at_the_time_limit_for_programs_batches_and_cells() {
     let program = json!({ "code": "print(1)", "tier": "e2b", "timeout_ms": 2000 });
     let timed = async |path: &str, body: Value| {
         let started = Instant::now();
-        let (status, answer) = server.ask("POST", path, None, body).await;
+        let (status, answer) = server.call("POST", path, None, body).await;
         let took = started.elapsed();
         assert!(took <= TIMEOUT + TOLERANCE, "{path}: {took:?}");
         assert!(took >= TIMEOUT - TOLERANCE, "{path}: {took:?}: {answer}");
@@ -153,13 +153,13 @@ async fn a_server_answers_at_the_time_limit_for_programs_batches_and_cells() {
     answers["answers"].as_array().unwrap().iter().for_each(is_late);
 
     // A session that needs a machine for the first time.
-    let (status, session) = server.ask("POST", "/v1/sessions", None, json!({})).await;
+    let (status, session) = server.call("POST", "/v1/sessions", None, json!({})).await;
     assert!(status < 300, "{session}");
     let path = format!("/v1/sessions/{}/execute", session["id"].as_str().unwrap());
     let (status, problem) = timed(&path, json!({ "code": "!echo 1", "timeout_ms": 2000 })).await;
     assert_eq!((status, problem["type"].as_str()), (504, Some("urn:switchtower:problem:timed-out")), "{problem}");
     server.signal("-KILL");
-    server.ended();
+    server.wait_for_log();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -176,6 +176,6 @@ async fn sandboxes_that_do_not_respond_are_abandoned_in_time_and_ended() {
     let stderr = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert!(took <= TIMEOUT + TOLERANCE + own, "{took:?}: {stderr}");
     assert_eq!(ended.status.code(), Some(124), "{stderr}");
-    stand_in.until("ended", |fake| fake.counts().created == 1 && fake.running().is_empty()).await;
+    stand_in.wait_until("ended", |fake| fake.counts().created == 1 && fake.running().is_empty()).await;
     stand_in.fake.close().await;
 }

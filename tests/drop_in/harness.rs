@@ -1,6 +1,6 @@
-//! The whole line in this process: the real kernel, and the stand-in with a real Python on a port.
+//! The assembled product in this process: real local kernels, and the stand-in with a real Python on a port.
 
-use crate::served::StandIn;
+use crate::server::StandIn;
 use switchtower::assemble::{Assembly, against_stand_in};
 use switchtower::config::Config;
 use switchtower_core::session::Sessions;
@@ -28,7 +28,7 @@ impl TestHarness {
 
     pub(super) async fn close(self) {
         self.assembled.close().await;
-        self.stand_in.until("nothing is left", |fake| fake.running().is_empty()).await;
+        self.stand_in.wait_until("nothing is left", |fake| fake.running().is_empty()).await;
         self.stand_in.fake.close().await;
     }
 }

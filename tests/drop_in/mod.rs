@@ -1,4 +1,4 @@
-//! Clients of E2B, unmodified, against the real server; and sessions that move, with real interpreters on both sides.
+//! Unmodified clients of E2B against the real server, and sessions that move, with real interpreters on both sides.
 
 mod again;
 #[path = "../../sandboxes/fake-e2b/tests/sdk/clients.rs"]

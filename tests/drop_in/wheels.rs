@@ -8,7 +8,7 @@ use tokio::process::{Child, Command};
 
 use super::clients::{installed, run};
 
-/// A folder of wheels that is served. Gone when it is dropped.
+/// A server of a folder of wheels. It ends when this is dropped.
 pub(super) struct Wheels {
     pub(super) url: String,
     _server: Child,
@@ -18,7 +18,7 @@ impl Wheels {
     pub(super) async fn of(packages: &[&str]) -> Self {
         let folder = installed("wheels", packages, async |folder| download(folder, packages).await).await;
         let mut server = Command::new("python3");
-        // Unbuffered: it says its port at once.
+        // Unbuffered, so that it prints its port immediately.
         server.args(["-u", "-m", "http.server", "--bind", "127.0.0.1", "0", "--directory"]).arg(folder);
         let server = server.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
         let mut server = server.spawn().unwrap();

@@ -1,4 +1,4 @@
-//! Who may use a sandbox: every route of its ports and of the control plane, with all kinds of credentials.
+//! Access to a sandbox: every route of its ports and of the control plane, with all kinds of credentials.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,7 +50,7 @@ const ROUTES: [(u16, &str, &str); 29] = [
     (65535, "GET /", ""),
 ];
 
-/// Every route of the control plane that is about one sandbox, and one about all of a caller's.
+/// Every route of the control plane for one sandbox, and the list of a caller's sandboxes.
 const CONTROL: [&str; 11] = [
     "GET /sandboxes/ID",
     "DELETE /sandboxes/ID",
@@ -65,15 +65,15 @@ const CONTROL: [&str; 11] = [
     "GET /v2/sandboxes",
 ];
 
-fn keyed() -> Client {
+fn client_with_keys() -> Client {
     let keys = [("ada", ADA), ("bob", BOB)].map(|(name, key)| (name.to_owned(), key.to_owned()));
     let config = Config { keys: keys.into(), ..Config::default() };
-    let mut client = Client::of(TestHarness::new(), &config);
+    let mut client = Client::over(TestHarness::new(), &config);
     client.key = ADA;
     client
 }
 
-/// A call with nothing but the name of its sandbox, by headers or by the host.
+/// Returns a call without credentials that names its sandbox by headers or by the host.
 fn bare(sandbox: &Sandbox, by_host: bool, (port, call, body): (u16, &str, &str), context: &str) -> Request<Body> {
     let call = call.replace("CONTEXT", context);
     let request = without(sandbox.to(port, &call, body.to_owned()), "x-access-token");
@@ -84,7 +84,7 @@ fn bare(sandbox: &Sandbox, by_host: bool, (port, call, body): (u16, &str, &str),
     without(without(with(request, "host", &host), "e2b-sandbox-id"), "e2b-sandbox-port")
 }
 
-/// A refusal without the name of the sandbox in it.
+/// Returns the status and the body of a refusal, without the sandbox's id.
 fn refusal(answer: &Answer, sandbox: &Sandbox) -> (u16, String) {
     (answer.status, answer.text.replace(&sandbox.id, "ID"))
 }
@@ -96,7 +96,7 @@ async fn context(client: &Client, sandbox: &Sandbox) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn no_route_of_a_sandbox_is_open_to_a_stranger_or_reveals_whether_it_exists() {
-    for client in [keyed(), Client::new()] {
+    for client in [client_with_keys(), Client::new()] {
         let (sandbox, other, ended) =
             (client.create(json!({})).await, client.create(json!({})).await, client.create(json!({})).await);
         client.execute(&sandbox, "x = 1").await;
@@ -106,7 +106,7 @@ async fn no_route_of_a_sandbox_is_open_to_a_stranger_or_reveals_whether_it_exist
         let never = Sandbox { id: "i0123456789abcdefghij".to_owned(), token: String::new(), traffic: String::new() };
         let expires = client.call(&format!("GET /sandboxes/{}", sandbox.id), Value::Null).await.json["endAt"].clone();
 
-        let shown: [&[(&str, &str)]; 9] = [
+        let credentials: [&[(&str, &str)]; 9] = [
             &[],
             &[("x-access-token", "")],
             &[("x-access-token", "wrong")],
@@ -119,7 +119,7 @@ async fn no_route_of_a_sandbox_is_open_to_a_stranger_or_reveals_whether_it_exist
         ];
         for route in ROUTES {
             for by_host in [false, true] {
-                for headers in shown {
+                for headers in credentials {
                     let send = async |to: &Sandbox| {
                         let mut request = bare(to, by_host, route, &of_sandbox);
                         for (name, value) in headers {
@@ -135,7 +135,7 @@ async fn no_route_of_a_sandbox_is_open_to_a_stranger_or_reveals_whether_it_exist
                 }
             }
         }
-        // Nothing was touched, lent or prolonged.
+        // No state was changed, no machine leased and no timeout extended.
         assert_eq!(client.execute(&sandbox, "x").await, "number 2 | result 1 | end");
         assert_eq!(context(&client, &sandbox).await, of_sandbox);
         let read = |path: &str| client.send(sandbox.to(ENVD, &format!("GET /files?path={path}"), Body::empty()));
@@ -152,19 +152,19 @@ async fn no_route_of_a_sandbox_is_open_to_a_stranger_or_reveals_whether_it_exist
 #[tokio::test(start_paused = true)]
 async fn every_route_of_a_sandbox_is_open_to_its_token_and_its_owners_key() {
     for (port, call, body) in ROUTES {
-        let client = keyed();
+        let client = client_with_keys();
         let mut statuses = Vec::new();
-        for shown in [("x-access-token", ""), ("x-api-key", ADA), ("authorization", &format!("Bearer {ADA}"))] {
+        for credentials in [("x-access-token", ""), ("x-api-key", ADA), ("authorization", &format!("Bearer {ADA}"))] {
             let sandbox = client.create(json!({})).await;
             client.send(sandbox.to(ENVD, "POST /files?path=/tmp/kept", "kept")).await;
             let of_sandbox = context(&client, &sandbox).await;
             let request = bare(&sandbox, false, (port, call, body), &of_sandbox);
-            let value = if shown.1.is_empty() { &sandbox.token } else { shown.1 };
-            let answer = client.send(with(request, shown.0, value)).await;
+            let value = if credentials.1.is_empty() { &sandbox.token } else { credentials.1 };
+            let answer = client.send(with(request, credentials.0, value)).await;
             assert!(
                 !matches!(answer.status, 401 | 403 | 502),
                 "{port} {call} {}: {}",
-                shown.0,
+                credentials.0,
                 answer.status_and_body()
             );
             statuses.push(answer.status);
@@ -193,8 +193,8 @@ async fn a_traffic_token_is_valid_for_contexts_and_ports_but_not_for_cells_and_f
 #[tokio::test(start_paused = true)]
 async fn a_paused_sandbox_is_resumed_only_with_its_token() {
     let client = Client::new();
-    let sleeper = json!({ "timeout": 10, "autoPause": true, "autoResume": { "enabled": true } });
-    let sandbox = client.create(sleeper).await;
+    let pausing = json!({ "timeout": 10, "autoPause": true, "autoResume": { "enabled": true } });
+    let sandbox = client.create(pausing).await;
     client.call(&format!("POST /sandboxes/{}/pause", sandbox.id), json!({})).await;
     for route in ROUTES {
         client.send(bare(&sandbox, false, route, "x")).await;
@@ -213,11 +213,11 @@ async fn calls_to_public_ports_start_no_machine_and_extend_no_timeout() {
     let call = (8080, "GET /page", "");
     assert_eq!(client.send(bare(&public, true, call, "")).await.status, 401);
     assert_eq!(client.harness.machines.sandboxes(), 0);
-    // Its owner brings the machine; then everybody may ask.
+    // A call of the owner promotes the session; then the port is open to everybody.
     assert_eq!(client.send(public.to(8080, "GET /page", Body::empty())).await.status, 200);
     let open = client.send(bare(&public, true, call, "")).await;
     assert_eq!((open.status, &open.json["port"]), (200, &json!(8080)));
-    // Wrong credentials of the page's own are none of ours.
+    // Credentials for the page itself are not checked.
     let own = with(bare(&public, true, call, ""), "authorization", "Bearer of-the-page");
     assert_eq!(client.send(own).await.status, 200);
     assert_eq!(client.send(bare(&public, false, (ENVD, "GET /health", ""), "")).await.status, 401);
@@ -227,11 +227,11 @@ async fn calls_to_public_ports_start_no_machine_and_extend_no_timeout() {
 
 #[tokio::test(start_paused = true)]
 async fn the_control_plane_does_not_show_sandboxes_of_another_key() {
-    for client in [keyed(), Client::new()] {
+    for client in [client_with_keys(), Client::new()] {
         let sandbox = client.create(json!({})).await;
         for call in CONTROL {
             let (method, path) = call.split_once(' ').unwrap();
-            let ask = async |id: &str, key: Option<&str>| {
+            let call_as = async |id: &str, key: Option<&str>| {
                 let mut request = Request::builder().method(method).uri(path.replace("ID", id));
                 if let Some(key) = key {
                     request = request.header("x-api-key", key);
@@ -240,19 +240,19 @@ async fn the_control_plane_does_not_show_sandboxes_of_another_key() {
                 let answer = client.send(request.body(body).unwrap()).await;
                 (answer.status, answer.text.replace(id, "ID"))
             };
-            assert_eq!(ask(&sandbox.id, None).await.0, 401, "{call}");
-            let strangers = ask(&sandbox.id, Some(BOB)).await;
-            assert_eq!(strangers, ask("i0123456789abcdefghij", Some(BOB)).await, "{call}");
-            assert!(matches!(strangers.0, 404 | 501) || strangers.1 == "[]", "{call}: {strangers:?}");
-            // A sandbox's token is no key.
-            assert!(matches!(ask(&sandbox.id, Some(&sandbox.token)).await.0, 401 | 404 | 501 | 200), "{call}");
+            assert_eq!(call_as(&sandbox.id, None).await.0, 401, "{call}");
+            let refused = call_as(&sandbox.id, Some(BOB)).await;
+            assert_eq!(refused, call_as("i0123456789abcdefghij", Some(BOB)).await, "{call}");
+            assert!(matches!(refused.0, 404 | 501) || refused.1 == "[]", "{call}: {refused:?}");
+            // A sandbox's token is not an API key.
+            assert!(matches!(call_as(&sandbox.id, Some(&sandbox.token)).await.0, 401 | 404 | 501 | 200), "{call}");
         }
         assert_eq!(client.call(&format!("GET /sandboxes/{}", sandbox.id), Value::Null).await.json["state"], "running");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_configured_keys_callers_are_told_apart_by_128_bits_of_their_keys() {
+async fn without_configured_keys_callers_are_distinguished_by_128_bits_of_their_keys() {
     let client = Client::new();
     client.create(json!({})).await;
     let all = client.harness.sessions.list_all();
@@ -263,7 +263,7 @@ async fn without_configured_keys_callers_are_told_apart_by_128_bits_of_their_key
 
 #[tokio::test(start_paused = true)]
 async fn no_body_of_an_unauthorized_request_is_read() {
-    let client = keyed();
+    let client = client_with_keys();
     let sandbox = client.create(json!({})).await;
     let polled = Arc::new(AtomicBool::new(false));
     let body = || {
@@ -277,7 +277,7 @@ async fn no_body_of_an_unauthorized_request_is_read() {
     for (port, call, _) in ROUTES {
         let mut request = without(sandbox.to(port, &call.replace("CONTEXT", "x"), body()), "x-access-token");
         assert_eq!(client.send(request).await.status, 401, "{port} {call}");
-        // Nor is one read for a caller who is not the owner.
+        // No body is read for a caller who is not the owner either.
         request = without(sandbox.to(port, &call.replace("CONTEXT", "x"), body()), "x-access-token");
         assert_eq!(client.send(with(request, "x-api-key", BOB)).await.status, 502, "{port} {call}");
         refused += 1;
@@ -309,6 +309,7 @@ async fn no_body_of_an_unauthorized_request_is_read() {
     assert_eq!((refused, polled.load(Ordering::Relaxed)), (ROUTES.len() + 16, false));
 }
 
+/// Returns a request by a signed link with a wrong signature.
 fn forged(number: usize) -> Request<Body> {
     let signature = STANDARD_NO_PAD.encode(Sha256::digest(number.to_string())).replace('+', "%2B");
     let mut request = Request::get(format!("/files?path=/tmp/a&signature=v1_{signature}")).body(Body::empty()).unwrap();
@@ -317,7 +318,7 @@ fn forged(number: usize) -> Request<Body> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_an_address_that_guesses_signed_links_has_to_wait() {
+async fn only_an_address_that_guesses_signatures_is_rate_limited() {
     let client = Client::new();
     let sandbox = client.create(json!({})).await;
     client.send(sandbox.to(ENVD, "POST /files?path=/tmp/a", "kept")).await;

@@ -1,4 +1,4 @@
-//! The code interpreter of a sandbox, line by line.
+//! The code interpreter of a sandbox, row by row.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ async fn a_cell_is_answered_with_the_rows_that_e2b_sends() {
     let sandbox = client.create(json!({ "envVars": { "A": "sandbox", "B": "sandbox" } })).await;
     client.execute(&sandbox, "x = 'it'").await;
     let code = "print hi\nx\nenv A\nenv B\nenv E2B_SANDBOX\nraise KeyError: none";
-    let asked = json!({ "code": code, "context_id": null, "language": "python", "env_vars": { "A": "cell" } });
-    let answer = client.send(sandbox.cell(&asked)).await;
+    let body = json!({ "code": code, "context_id": null, "language": "python", "env_vars": { "A": "cell" } });
+    let answer = client.send(sandbox.cell(&body)).await;
     assert_eq!((answer.status, answer.header("content-type")), (200, "application/x-ndjson"));
     insta::assert_snapshot!(answer.text, @r#"
     {"execution_count":2,"type":"number_of_executions"}
@@ -48,19 +48,19 @@ async fn keepalives_are_sent_every_five_seconds_and_a_later_failure_is_a_row() {
     let (first, second) = tokio::join!(first, second);
     assert_eq!(first, "number 1 | keepalive | end");
     let failed = "error SandboxUnavailableError: unavailable: wasm: lost: it died | end";
-    let waits = "keepalive | number 2 | keepalive | keepalive";
-    // It ran twice, and before the second time the first cell ran again.
-    assert_eq!(second, format!("{waits} | keepalive | keepalive | keepalive | {failed}"));
+    let first_run = "keepalive | number 2 | keepalive | keepalive";
+    // The cell ran twice; before the second time the first cell was replayed.
+    assert_eq!(second, format!("{first_run} | keepalive | keepalive | keepalive | {failed}"));
     assert_eq!(client.execute(&sandbox, "x = 1\nx").await, "number 3 | keepalive | result 1 | end");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cell_that_cannot_start_is_refused_with_a_status_unless_an_agent_can_fix_it() {
+async fn a_cell_that_cannot_start_is_refused_with_a_status_or_with_an_error_row_if_its_code_is_the_cause() {
     let plan = Plan { quota: quota::Config { per_minute: 1, burst: 2 }, ..Plan::default() };
-    let client = Client::planned(plan);
+    let client = Client::with_plan(plan);
     let sandbox = client.create(json!({ "allow_internet_access": false })).await;
     let mut text = String::new();
-    for asked in [
+    for body in [
         json!({ "code": "x", "context_id": "none" }),
         json!({ "code": "x", "context_id": "none", "language": "python" }),
         json!({ "source": "x" }),
@@ -70,7 +70,7 @@ async fn a_cell_that_cannot_start_is_refused_with_a_status_unless_an_agent_can_f
         json!({ "code": "import pandas\npandas.x = 1" }),
         json!({ "code": "x" }),
     ] {
-        let answer = client.send(sandbox.cell(&asked)).await;
+        let answer = client.send(sandbox.cell(&body)).await;
         let after = answer.header("retry-after");
         text.push_str(&format!("{} [{after}]\n", answer.status_and_body().trim_end().replace('\n', " ")));
     }
@@ -95,9 +95,9 @@ async fn a_client_that_disconnects_ends_its_cell() {
     let mut pieces = response.into_body().into_data_stream();
     assert!(pieces.next().await.unwrap().is_ok());
     let alive = tokio::time::timeout(seconds(3), pieces.next()).await;
-    assert!(alive.is_err() && client.harness.here.running() == 1);
+    assert!(alive.is_err() && client.harness.wasm.running() == 1);
     drop(pieces);
-    assert_eq!(client.harness.here.running(), 0);
+    assert_eq!(client.harness.wasm.running(), 0);
     assert_eq!(client.execute(&sandbox, "x").await, "number 3 | result 1 | end");
 }
 
@@ -111,7 +111,7 @@ async fn a_sandbox_that_ends_or_pauses_closes_the_stream_of_its_cell() {
         assert_eq!(response.status(), 200);
         let pieces: Vec<_> = response.into_body().into_data_stream().collect().await;
         assert_eq!((pieces.len(), began.elapsed()), (4, seconds(12)), "{pieces:?}");
-        assert!(pieces.last().unwrap().is_err() && client.harness.here.running() == 0);
+        assert!(pieces.last().unwrap().is_err() && client.harness.wasm.running() == 0);
         assert_eq!(client.send(sandbox.cell(&json!({ "code": "x" }))).await.status, 502);
     }
 }
@@ -123,13 +123,13 @@ async fn a_cell_that_is_promoted_to_a_machine_is_one_stream() {
     client.execute(&sandbox, "x = 1").await;
     let code = "x += 1\nprint(\"a\")\nsleep(1)\nimport pandas\nx\nenv(\"A\")";
     assert_eq!(client.execute(&sandbox, code).await, "number 2 | stdout a | result 2 | stdout sandbox | end");
-    let code = "x = 'PLACE'\nx";
-    assert_eq!(client.execute(&sandbox, code).await, "number 3 | result 'PLACE' | end");
-    assert_eq!((client.harness.machines.sandboxes(), client.harness.here.kernels()), (1, 0));
+    let code = "x = 'VALUE'\nx";
+    assert_eq!(client.execute(&sandbox, code).await, "number 3 | result 'VALUE' | end");
+    assert_eq!((client.harness.machines.sandboxes(), client.harness.wasm.kernels()), (1, 0));
 }
 
-async fn open(client: &Client, sandbox: &Sandbox, asked: Value) -> (u16, Value) {
-    let answer = client.send(sandbox.to(INTERPRETER, "POST /contexts", asked.to_string())).await;
+async fn open(client: &Client, sandbox: &Sandbox, body: Value) -> (u16, Value) {
+    let answer = client.send(sandbox.to(INTERPRETER, "POST /contexts", body.to_string())).await;
     (answer.status, if answer.json.is_null() { json!(answer.text) } else { answer.json })
 }
 
@@ -152,12 +152,12 @@ async fn contexts_are_opened_listed_restarted_and_closed() {
     assert_eq!(call("POST /contexts/ID/restart").await, "200 null");
     assert_eq!(run("x").await, "number 1 | error NameError: x | end");
     assert_eq!(call("DELETE /contexts/ID").await, "200 null");
-    for gone in ["DELETE /contexts/ID", "POST /contexts/ID/restart"] {
-        assert_eq!(call(gone).await, "404 Context ID not found");
+    for closed in ["DELETE /contexts/ID", "POST /contexts/ID/restart"] {
+        assert_eq!(call(closed).await, "404 Context ID not found");
     }
     assert_eq!(call("GET /nothing").await, "404 Not Found");
-    let nowhere = open(&client, &sandbox, json!({ "cwd": "/etc" })).await;
-    assert_eq!(nowhere, (500, json!("Failed to create context: no directory /etc")));
+    let unknown = open(&client, &sandbox, json!({ "cwd": "/etc" })).await;
+    assert_eq!(unknown, (500, json!("Failed to create context: no directory /etc")));
     let (status, message) = open(&client, &sandbox, json!({ "language": "r" })).await;
     assert_eq!(status, 500);
     let why = "no tier can run this: a context for r needs a cloud sandbox: set E2B_API_KEY";
@@ -171,12 +171,12 @@ async fn restarting_a_context_ends_the_cell_that_runs_in_it() {
     let listed = client.send(sandbox.to(INTERPRETER, "GET /contexts", Body::empty())).await;
     let restart = format!("POST /contexts/{}/restart", listed.json[0]["id"].as_str().unwrap());
     let began = Instant::now();
-    let restarts = async {
+    let restart_later = async {
         sleep(seconds(1)).await;
         let restarted = client.send(sandbox.to(INTERPRETER, &restart, Body::empty())).await;
         (restarted.status_and_body(), began.elapsed())
     };
-    let (cell, restarted) = tokio::join!(client.execute(&sandbox, "x = 1\nsleep 100"), restarts);
+    let (cell, restarted) = tokio::join!(client.execute(&sandbox, "x = 1\nsleep 100"), restart_later);
     assert_eq!(restarted, ("200 null".to_owned(), seconds(1)));
     assert_eq!(cell, "number 1 | error ContextRestarting: Context was restarted | end");
     assert_eq!(client.execute(&sandbox, "x").await, "number 1 | error NameError: x | end");
@@ -215,7 +215,8 @@ async fn cells_in_sandboxes_of_one_key_take_no_more_than_twice_as_long_beside_en
 #[tokio::test(start_paused = true)]
 async fn a_sandbox_whose_kernel_was_given_to_another_key_gets_the_reason() {
     let sessions = Config { max_native_kernels: 1, native_kernel_idle: seconds(300), ..Config::default() };
-    let mut client = Client::planned(Plan { sessions, native: true, cloud: Cloud::Absent("none"), ..Plan::default() });
+    let mut client =
+        Client::with_plan(Plan { sessions, native: true, cloud: Cloud::Absent("none"), ..Plan::default() });
     let first = client.create(json!({ "timeout": 3600 })).await;
     client.execute(&first, "x = 1\nimport pandas").await;
     sleep(seconds(301)).await;

@@ -1,4 +1,4 @@
-//! The control plane: every status and every body that clients tell causes apart by.
+//! The control plane: the statuses and bodies by which clients distinguish the causes of an error.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -10,19 +10,19 @@ use tokio::time::sleep;
 use super::harness::{Client, Sandbox};
 use crate::session::harness::{Plan, TestHarness, seconds};
 
-/// A description without what chance drew.
-fn known(mut body: Value) -> String {
+/// Returns a description of a sandbox without its random fields.
+fn without_random_fields(mut body: Value) -> String {
     for name in ["sandboxID", "envdAccessToken", "trafficAccessToken"] {
-        if let Some(drawn) = body.get_mut(name) {
-            assert!(drawn.as_str().unwrap().len() > 20);
-            *drawn = "…".into();
+        if let Some(random) = body.get_mut(name) {
+            assert!(random.as_str().unwrap().len() > 20);
+            *random = "…".into();
         }
     }
     body.to_string()
 }
 
 #[tokio::test(start_paused = true)]
-async fn both_ways_to_create_a_sandbox_answer_alike_with_their_own_default_timeout() {
+async fn both_paths_that_create_a_sandbox_answer_alike_with_their_own_default_timeout() {
     let client = Client::new();
     let body = json!({ "templateID": "t:prod", "metadata": { "a": "b" }, "envVars": { "K": "V" } });
     let mut ends = Vec::new();
@@ -30,14 +30,14 @@ async fn both_ways_to_create_a_sandbox_answer_alike_with_their_own_default_timeo
         let created = client.call(&format!("POST {path}"), body.clone()).await;
         assert_eq!(created.status, 201);
         insta::allow_duplicates! {
-            insta::assert_snapshot!(known(created.json.clone()), @r#"{"alias":"t:prod","clientID":"switchtower","domain":null,"envdAccessToken":"…","envdVersion":"0.5.7","sandboxID":"…","templateID":"t:prod","trafficAccessToken":"…"}"#);
+            insta::assert_snapshot!(without_random_fields(created.json.clone()), @r#"{"alias":"t:prod","clientID":"switchtower","domain":null,"envdAccessToken":"…","envdVersion":"0.5.7","sandboxID":"…","templateID":"t:prod","trafficAccessToken":"…"}"#);
         }
         let id = created.json["sandboxID"].as_str().unwrap();
         assert!(id.starts_with('i') && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()), "{id}");
         let detail = client.call(&format!("GET /sandboxes/{id}"), Value::Null).await;
         ends.push(format!("{}", detail.json["endAt"]));
         if path == "/sandboxes" {
-            insta::assert_snapshot!(known(detail.json), @r#"{"alias":"t:prod","clientID":"switchtower","cpuCount":2,"diskSizeMB":10240,"domain":null,"endAt":"2025-07-31T02:15:06.023Z","envdAccessToken":"…","envdVersion":"0.5.7","lifecycle":{"autoResume":false,"onTimeout":"kill"},"memoryMB":2048,"metadata":{"a":"b"},"sandboxID":"…","startedAt":"2025-07-31T02:14:51.023Z","state":"running","templateID":"t:prod"}"#);
+            insta::assert_snapshot!(without_random_fields(detail.json), @r#"{"alias":"t:prod","clientID":"switchtower","cpuCount":2,"diskSizeMB":10240,"domain":null,"endAt":"2025-07-31T02:15:06.023Z","envdAccessToken":"…","envdVersion":"0.5.7","lifecycle":{"autoResume":false,"onTimeout":"kill"},"memoryMB":2048,"metadata":{"a":"b"},"sandboxID":"…","startedAt":"2025-07-31T02:14:51.023Z","state":"running","templateID":"t:prod"}"#);
         }
     }
     assert_eq!(ends, [r#""2025-07-31T02:19:51.023Z""#, r#""2025-07-31T02:15:06.023Z""#]);
@@ -48,7 +48,7 @@ async fn an_impossible_request_is_refused_with_a_status_that_clients_know() {
     let client = Client::new();
     let sandbox = client.create(json!({})).await;
     let mut text = String::new();
-    let mut asks = async |call: &str, body: Value| {
+    let mut record = async |call: &str, body: Value| {
         let answer = client.call(&call.replace("ID", &sandbox.id), body).await;
         text.push_str(&format!(
             "{call}: {} [{}]\n",
@@ -57,18 +57,18 @@ async fn an_impossible_request_is_refused_with_a_status_that_clients_know() {
         ));
     };
     let template = |rest: (&str, Value)| json!({ "templateID": "t", rest.0: rest.1 });
-    asks("POST /v2/sandboxes", json!({})).await;
-    asks("POST /v2/sandboxes", template(("timeout", json!(86_401)))).await;
-    asks("POST /v2/sandboxes", template(("timeout", json!(0)))).await;
-    asks("POST /v2/sandboxes", template(("mcp", json!({ "x": {} })))).await;
-    asks("POST /v2/sandboxes", template(("volumeMounts", json!([{ "name": "v" }])))).await;
-    asks("POST /v2/sandboxes", template(("network", json!({ "rules": { "x": [] } })))).await;
-    asks("POST /sandboxes/ID/timeout", json!({ "timeout": 1e9 })).await;
-    asks("POST /sandboxes/ID/snapshots", json!({})).await;
-    asks("GET /templates", Value::Null).await;
-    asks("PUT /sandboxes/ID", Value::Null).await;
-    asks("GET /v2/sandboxes?state=dead", Value::Null).await;
-    asks("GET /sandboxes/inone", Value::Null).await;
+    record("POST /v2/sandboxes", json!({})).await;
+    record("POST /v2/sandboxes", template(("timeout", json!(86_401)))).await;
+    record("POST /v2/sandboxes", template(("timeout", json!(0)))).await;
+    record("POST /v2/sandboxes", template(("mcp", json!({ "x": {} })))).await;
+    record("POST /v2/sandboxes", template(("volumeMounts", json!([{ "name": "v" }])))).await;
+    record("POST /v2/sandboxes", template(("network", json!({ "rules": { "x": [] } })))).await;
+    record("POST /sandboxes/ID/timeout", json!({ "timeout": 1e9 })).await;
+    record("POST /sandboxes/ID/snapshots", json!({})).await;
+    record("GET /templates", Value::Null).await;
+    record("PUT /sandboxes/ID", Value::Null).await;
+    record("GET /v2/sandboxes?state=dead", Value::Null).await;
+    record("GET /sandboxes/inone", Value::Null).await;
     insta::assert_snapshot!(text, @r#"
     POST /v2/sandboxes: 400 {"code":400,"message":"Error when parsing request: missing field `templateID` at line 1 column 2"} [false]
     POST /v2/sandboxes: 400 {"code":400,"message":"Timeout cannot be greater than 24 hours"} [false]
@@ -122,8 +122,8 @@ async fn a_sandbox_is_paused_resumed_extended_and_killed() {
     assert_eq!(call("POST /sandboxes/ID/pause", json!({})).await.status, 409);
     assert_eq!(ends().await, "paused 02:16:01");
     sleep(seconds(3600)).await;
-    let woken = call("POST /sandboxes/ID/connect", json!({ "timeout": 20 })).await;
-    assert_eq!((woken.status, woken.json["envdAccessToken"].as_str()), (201, Some(sandbox.token.as_str())));
+    let resumed = call("POST /sandboxes/ID/connect", json!({ "timeout": 20 })).await;
+    assert_eq!((resumed.status, resumed.json["envdAccessToken"].as_str()), (201, Some(sandbox.token.as_str())));
     assert_eq!(client.execute(&sandbox, "x").await, "number 2 | result 1 | end");
     assert_eq!(call("POST /sandboxes/ID/pause", json!({})).await.status, 204);
     assert_eq!(call("POST /sandboxes/ID/resume", json!({ "timeout": 20 })).await.status, 201);
@@ -149,11 +149,11 @@ async fn the_list_is_filtered_and_paged() {
     let list = async |path: &str| {
         let answer = client.call(&format!("GET {path}"), Value::Null).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
-        let place = |body: &Value| all.iter().position(|sandbox| body["sandboxID"] == sandbox.id.as_str()).unwrap();
-        let places: Vec<usize> = answer.json.as_array().unwrap().iter().map(place).collect();
-        (places, answer.header("x-next-token").to_owned())
+        let index = |body: &Value| all.iter().position(|sandbox| body["sandboxID"] == sandbox.id.as_str()).unwrap();
+        let indices: Vec<usize> = answer.json.as_array().unwrap().iter().map(index).collect();
+        (indices, answer.header("x-next-token").to_owned())
     };
-    for (path, places) in [
+    for (path, indices) in [
         ("/sandboxes", vec![1, 0]),
         ("/v2/sandboxes", vec![2, 1, 0]),
         ("/v2/sandboxes?order=asc", vec![0, 1, 2]),
@@ -163,10 +163,10 @@ async fn the_list_is_filtered_and_paged() {
         ("/v2/sandboxes?template=two", vec![1]),
         ("/v2/sandboxes?metadata=who%3Dnobody", vec![]),
     ] {
-        assert_eq!(list(path).await, (places, String::new()), "{path}");
+        assert_eq!(list(path).await, (indices, String::new()), "{path}");
     }
     let (first, token) = list("/v2/sandboxes?limit=2").await;
-    // One that ends between two pages moves none of the others.
+    // The end of a sandbox between two pages does not shift the others.
     client.call(&format!("DELETE /sandboxes/{}", all[1].id), Value::Null).await;
     let (second, last) = list(&format!("/v2/sandboxes?limit=2&nextToken={token}")).await;
     assert_eq!((first, second, last.as_str()), (vec![2, 1], vec![0], ""));
@@ -194,7 +194,7 @@ async fn each_key_is_a_caller_and_where_keys_are_configured_only_those_are_valid
     );
 
     let keys = [("ada".to_owned(), "key-of-ada-0123456789".to_owned())].into();
-    let mut client = Client::of(TestHarness::new(), &Config { keys, ..Config::default() });
+    let mut client = Client::over(TestHarness::new(), &Config { keys, ..Config::default() });
     assert_eq!(client.call("GET /v2/sandboxes", Value::Null).await.status_and_body(), expected);
     client.key = "key-of-ada-0123456789";
     client.create(json!({})).await;
@@ -204,7 +204,7 @@ async fn each_key_is_a_caller_and_where_keys_are_configured_only_those_are_valid
 #[tokio::test(start_paused = true)]
 async fn a_callers_own_limit_is_a_429_and_a_full_server_a_503() {
     let sessions = session::Config { max_per_caller: 1, max_sessions: 2, ..session::Config::default() };
-    let mut client = Client::planned(Plan { sessions, ..Plan::default() });
+    let mut client = Client::with_plan(Plan { sessions, ..Plan::default() });
     let body = json!({ "templateID": "t" });
     client.create(json!({})).await;
     let mut text = String::new();

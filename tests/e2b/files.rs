@@ -20,16 +20,16 @@ async fn files_are_uploaded_as_a_form_or_raw_and_downloaded_unchanged() {
     let form = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"/tmp/one\"\r\n\r\n1\r\n\
         --b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"sub/two\"\r\n\r\n2\r\n--b--\r\n";
     let form = |call: &str| with(sandbox.to(ENVD, call, form), "content-type", "multipart/form-data; boundary=b");
-    let told = client.send(form("POST /files")).await;
+    let uploaded = client.send(form("POST /files")).await;
     let entry = |path: &str, name: &str| json!({ "path": path, "name": name, "type": "file" });
     let all = json!([entry("/tmp/one", "one"), entry("/home/user/sub/two", "two")]);
-    assert_eq!((told.status, told.json), (200, all));
-    // A path that is named goes before the names in the form.
-    let told = client.send(form("POST /files?path=/tmp/named&username=user")).await;
-    assert_eq!(told.json[0], entry("/tmp/named", "named"));
+    assert_eq!((uploaded.status, uploaded.json), (200, all));
+    // The path of the query takes precedence over the names in the form.
+    let uploaded = client.send(form("POST /files?path=/tmp/named&username=user")).await;
+    assert_eq!(uploaded.json[0], entry("/tmp/named", "named"));
     let bytes = sandbox.to(ENVD, "POST /files?path=a%20b", "\u{fffd}\0");
-    let told = client.send(with(bytes, "content-type", "application/octet-stream")).await;
-    assert_eq!(told.json, json!([entry("/home/user/a b", "a b")]));
+    let uploaded = client.send(with(bytes, "content-type", "application/octet-stream")).await;
+    assert_eq!(uploaded.json, json!([entry("/home/user/a b", "a b")]));
     for (path, content) in [("/tmp/one", "1"), ("/home/user/sub/two", "2"), ("a%20b", "\u{fffd}\0")] {
         let read = client.send(sandbox.to(ENVD, &format!("GET /files?path={path}"), Body::empty())).await;
         assert_eq!((read.status, read.text.as_str()), (200, content));
@@ -44,7 +44,7 @@ async fn files_are_uploaded_as_a_form_or_raw_and_downloaded_unchanged() {
 #[tokio::test(start_paused = true)]
 async fn a_file_that_is_not_available_is_refused_as_envd_does() {
     let sessions = session::Config { files: 10, ..session::Config::default() };
-    let client = Client::planned(Plan { sessions, cloud: Cloud::Absent("none"), ..Plan::default() });
+    let client = Client::with_plan(Plan { sessions, cloud: Cloud::Absent("none"), ..Plan::default() });
     let sandbox = client.create(json!({})).await;
     let mut text = String::new();
     for (call, kind, coding) in [
@@ -83,7 +83,7 @@ async fn a_file_that_is_not_available_is_refused_as_envd_does() {
     "#);
 }
 
-fn signature(sandbox: &Sandbox, operation: &str, path: &str, until: u64) -> String {
+fn signed_link(sandbox: &Sandbox, operation: &str, path: &str, until: u64) -> String {
     let signed = format!("{path}:{operation}::{}:{until}", sandbox.token);
     let signature = STANDARD_NO_PAD.encode(Sha256::digest(signed)).replace('+', "%2B");
     format!("/files?path={path}&signature=v1_{signature}&signature_expiration={until}")
@@ -94,9 +94,9 @@ async fn a_signed_link_needs_neither_a_token_nor_the_id_of_its_sandbox() {
     let client = Client::new();
     let (sandbox, _other) = (client.create(json!({})).await, client.create(json!({})).await);
     let until = 1_753_928_091 + 60;
-    let write = Request::post(signature(&sandbox, "write", "/tmp/a", until)).body(Body::from("linked")).unwrap();
+    let write = Request::post(signed_link(&sandbox, "write", "/tmp/a", until)).body(Body::from("linked")).unwrap();
     assert_eq!(client.send(write).await.status, 200);
-    let link = signature(&sandbox, "read", "/tmp/a", until);
+    let link = signed_link(&sandbox, "read", "/tmp/a", until);
     let read = || Request::get(&link).header("host", "localhost:3001").body(Body::empty()).unwrap();
     assert_eq!(client.send(read()).await.status_and_body(), "200 linked");
     let named = || without(sandbox.to(ENVD, &format!("GET {link}"), Body::empty()), "x-access-token");
@@ -113,12 +113,12 @@ async fn a_signed_link_needs_neither_a_token_nor_the_id_of_its_sandbox() {
 async fn a_link_without_a_sandbox_id_is_checked_against_the_1024_sandboxes_used_last_and_the_refusal_says_what_to_do() {
     const RECENT: usize = 1024;
     let sessions = session::Config { max_per_caller: 4000, ..session::Config::default() };
-    let client = Client::planned(Plan { sessions, ..Plan::default() });
+    let client = Client::with_plan(Plan { sessions, ..Plan::default() });
     let (old, used) = (client.create(json!({})).await, client.create(json!({})).await);
     for sandbox in [&old, &used] {
         client.send(sandbox.to(ENVD, "POST /files?path=/tmp/a", "linked")).await;
     }
-    let link = |sandbox: &Sandbox| signature(sandbox, "read", "/tmp/a", 1_753_928_091 + 60);
+    let link = |sandbox: &Sandbox| signed_link(sandbox, "read", "/tmp/a", 1_753_928_091 + 60);
     let open = |link: String| Request::get(link).header("host", "localhost:3001").body(Body::empty()).unwrap();
     let create = async |count: usize| {
         for _ in 0..count {
@@ -127,7 +127,7 @@ async fn a_link_without_a_sandbox_id_is_checked_against_the_1024_sandboxes_used_
     };
     let ended = client.create(json!({})).await;
     client.call(&format!("DELETE /sandboxes/{}", ended.id), Value::Null).await;
-    // With these two, as many as are tried: one that has ended does not count.
+    // Together with `old` and `used`, as many as are tried. The sandbox that has ended does not count.
     create(RECENT - 2).await;
     assert_eq!(client.send(open(link(&old))).await.status_and_body(), "200 linked");
     assert_eq!(client.send(open(link(&used))).await.status_and_body(), "200 linked");
@@ -194,19 +194,22 @@ async fn a_watcher_collects_changes_until_it_is_polled() {
     client.send(sandbox.to(ENVD, "POST /files?path=/tmp/d/a", "1")).await;
     client.execute(&sandbox, "write /tmp/b cell").await;
     let events = call(&sandbox, "GetWatcherEvents", id.clone()).await;
-    let told = |events: &Value| {
+    let list = |events: &Value| {
         let event = |event: &Value| format!("{} {}", event["name"], event["type"]).replace(['"'], "");
         events["events"].as_array().unwrap().iter().map(event).collect::<Vec<_>>().join(", ")
     };
     let made = |name: &str| format!("{name} EVENT_TYPE_CREATE, {name} EVENT_TYPE_WRITE");
-    assert_eq!(told(&events.json), format!("{}, d EVENT_TYPE_CREATE, {}", made("b"), made("d/a")));
+    assert_eq!(list(&events.json), format!("{}, d EVENT_TYPE_CREATE, {}", made("b"), made("d/a")));
     assert_eq!(call(&sandbox, "GetWatcherEvents", id.clone()).await.json, json!({ "events": [] }));
     assert_eq!(call(&other, "GetWatcherEvents", id.clone()).await.status, 404);
     assert_eq!(call(&sandbox, "CreateWatcher", json!({ "path": "/tmp/b" })).await.status, 400);
-    // On a machine it goes on under the same name.
+    // After a promotion the watcher keeps its id.
     client.execute(&sandbox, "import pandas").await;
-    let there = call(&sandbox, "GetWatcherEvents", id.clone()).await;
-    assert_eq!((there.header("x-toy"), &there.json["body"]), ("machine", &json!(r#"{"watcherId":"there"}"#)));
+    let remote = call(&sandbox, "GetWatcherEvents", id.clone()).await;
+    assert_eq!(
+        (remote.header("x-answered-by"), &remote.json["body"]),
+        ("machine", &json!(r#"{"watcherId":"remote"}"#))
+    );
     assert_eq!(call(&sandbox, "RemoveWatcher", id.clone()).await.json["uri"], "/filesystem.Filesystem/RemoveWatcher");
     assert_eq!(call(&other, "RemoveWatcher", id).await.status, 404);
 }
@@ -219,22 +222,22 @@ async fn a_watch_streams_changes_and_keepalives() {
     let response = client.respond(with(watch, "keepalive-ping-interval", "50")).await;
     assert_eq!(response.headers()["content-type"], "application/connect+json");
     let began = Instant::now();
-    let watches = async {
-        let (mut pieces, mut told) = (response.into_body().into_data_stream(), String::new());
+    let watch = async {
+        let (mut pieces, mut received) = (response.into_body().into_data_stream(), String::new());
         while let Some(Ok(piece)) = pieces.next().await {
-            told.push_str(&format!("{} s: {}\n", began.elapsed().as_secs(), frames(&piece).join(", ")));
+            received.push_str(&format!("{} s: {}\n", began.elapsed().as_secs(), frames(&piece).join(", ")));
         }
-        told.push_str(&format!("{} s: broken off", began.elapsed().as_secs()));
-        told
+        received.push_str(&format!("{} s: broken off", began.elapsed().as_secs()));
+        received
     };
-    let writes = async {
+    let write = async {
         sleep(seconds(10)).await;
         client.send(sandbox.to(ENVD, "POST /files?path=/tmp/a", "1")).await;
         sleep(seconds(10)).await;
         client.execute(&sandbox, "write /tmp/a cell\nwrite /tmp/d/deeper x").await;
     };
-    let (told, ()) = tokio::join!(watches, writes);
-    insta::assert_snapshot!(told, @r#"
+    let (received, ()) = tokio::join!(watch, write);
+    insta::assert_snapshot!(received, @r#"
     0 s: 0 {"start":{}}
     10 s: 0 {"filesystem":{"name":"a","type":"EVENT_TYPE_CREATE"}}, 0 {"filesystem":{"name":"a","type":"EVENT_TYPE_WRITE"}}
     20 s: 0 {"filesystem":{"name":"a","type":"EVENT_TYPE_WRITE"}}, 0 {"filesystem":{"name":"d","type":"EVENT_TYPE_CREATE"}}
@@ -244,6 +247,6 @@ async fn a_watch_streams_changes_and_keepalives() {
     let sandbox = client.create(json!({})).await;
     let nothing = sandbox.streamed("filesystem.Filesystem/WatchDir", &json!({ "path": "/tmp/none" }));
     let nothing = client.send(nothing).await;
-    let said = r#"2 {"error":{"code":"not_found","message":"path \"/tmp/none\" does not exist"}}"#;
-    assert_eq!((nothing.status, frames(&nothing.bytes)), (200, vec![said.to_owned()]));
+    let error = r#"2 {"error":{"code":"not_found","message":"path \"/tmp/none\" does not exist"}}"#;
+    assert_eq!((nothing.status, frames(&nothing.bytes)), (200, vec![error.to_owned()]));
 }

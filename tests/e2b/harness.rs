@@ -1,4 +1,4 @@
-//! A client of the E2B API that speaks as the SDKs do.
+//! A client of the E2B API that sends the requests of the SDKs.
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, Response};
@@ -20,7 +20,7 @@ pub(super) struct Client {
     pub(super) key: &'static str,
 }
 
-/// A sandbox, as its creation told of it.
+/// A sandbox with the tokens that its creation returned.
 pub(super) struct Sandbox {
     pub(super) id: String,
     pub(super) token: String,
@@ -29,21 +29,21 @@ pub(super) struct Sandbox {
 
 impl Client {
     pub(super) fn new() -> Self {
-        Self::of(TestHarness::new(), &Config::default())
+        Self::over(TestHarness::new(), &Config::default())
     }
 
     pub(super) fn without_machines() -> Self {
-        Self::of(TestHarness::without_machines(), &Config::default())
+        Self::over(TestHarness::without_machines(), &Config::default())
     }
 
-    pub(super) fn planned(plan: Plan) -> Self {
-        Self::of(TestHarness::of(plan), &Config::default())
+    pub(super) fn with_plan(plan: Plan) -> Self {
+        Self::over(TestHarness::with_plan(plan), &Config::default())
     }
 
-    pub(super) fn of(harness: TestHarness, config: &Config) -> Self {
+    pub(super) fn over(harness: TestHarness, config: &Config) -> Self {
         let (request_limits, sessions) = (RequestLimits::default(), Some(harness.sessions.clone()));
-        let around = api::AppState { request_limits: request_limits.clone(), sessions, ..api::AppState::default() };
-        let native = api::app(harness.router.clone(), config, around);
+        let state = api::AppState { request_limits: request_limits.clone(), sessions, ..api::AppState::default() };
+        let native = api::app(harness.router.clone(), config, state);
         let app = e2b::app(native, harness.sessions.clone(), config, &request_limits);
         Self { harness, app, key: "e2b_one" }
     }
@@ -56,7 +56,7 @@ impl Client {
         Answer::read(self.respond(request).await).await
     }
 
-    /// A call to the control plane.
+    /// Sends a call to the control plane.
     pub(super) async fn call(&self, call: &str, body: Value) -> Answer {
         let (method, path) = call.split_once(' ').unwrap();
         let request = Request::builder().method(method).uri(path).header("x-api-key", self.key);
@@ -64,16 +64,16 @@ impl Client {
         self.send(request.header("content-type", "application/json").body(body).unwrap()).await
     }
 
-    pub(super) async fn create(&self, asked: Value) -> Sandbox {
+    pub(super) async fn create(&self, options: Value) -> Sandbox {
         let mut body = json!({ "templateID": "code-interpreter-v1" });
-        body.as_object_mut().unwrap().extend(asked.as_object().unwrap().clone());
+        body.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
         let answer = self.call("POST /v2/sandboxes", body).await;
         assert_eq!(answer.status, 201, "{}", answer.text);
         let text = |name: &str| answer.json[name].as_str().unwrap().to_owned();
         Sandbox { id: text("sandboxID"), token: text("envdAccessToken"), traffic: text("trafficAccessToken") }
     }
 
-    /// Runs a cell: the lines, without their times.
+    /// Runs a cell and returns its rows in short, without their times.
     pub(super) async fn execute(&self, sandbox: &Sandbox, code: &str) -> String {
         let answer = self.send(sandbox.cell(&json!({ "code": code }))).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
@@ -82,7 +82,7 @@ impl Client {
 }
 
 impl Sandbox {
-    /// A call to a port of it.
+    /// Returns a call to a port of the sandbox.
     pub(super) fn to(&self, port: u16, call: &str, body: impl Into<Body>) -> Request<Body> {
         let (method, path) = call.split_once(' ').unwrap();
         let request = Request::builder().method(method).uri(path).header("host", "localhost:3001");
@@ -90,16 +90,16 @@ impl Sandbox {
         request.header("x-access-token", &self.token).body(body.into()).unwrap()
     }
 
-    pub(super) fn cell(&self, asked: &Value) -> Request<Body> {
-        self.to(INTERPRETER, "POST /execute", asked.to_string())
+    pub(super) fn cell(&self, body: &Value) -> Request<Body> {
+        self.to(INTERPRETER, "POST /execute", body.to_string())
     }
 
-    /// A unary call to envd.
+    /// Returns a unary call to envd.
     pub(super) fn rpc(&self, method: &str, message: &Value) -> Request<Body> {
         with(self.to(ENVD, &format!("POST /{method}"), message.to_string()), "content-type", "application/json")
     }
 
-    /// A call to envd that is answered by a stream.
+    /// Returns a call to envd that is answered by a stream.
     pub(super) fn streamed(&self, method: &str, message: &Value) -> Request<Body> {
         let request = self.to(ENVD, &format!("POST /{method}"), framed(message));
         with(request, "content-type", "application/connect+json")
@@ -121,7 +121,7 @@ fn framed(message: &Value) -> Vec<u8> {
     [&[0], &u32::try_from(message.len()).unwrap().to_be_bytes()[..], message.as_bytes()].concat()
 }
 
-/// The messages of a stream: `flag message`.
+/// Returns the messages of a stream as `flag message`.
 pub(super) fn frames(mut bytes: &[u8]) -> Vec<String> {
     let mut frames = Vec::new();
     while let Some(([flag, length @ ..], rest)) = bytes.split_first_chunk::<5>() {
@@ -132,14 +132,14 @@ pub(super) fn frames(mut bytes: &[u8]) -> Vec<String> {
     frames
 }
 
-/// A response, read to its end.
+/// A response with its whole body.
 pub(super) struct Answer {
     pub(super) status: u16,
     headers: HeaderMap,
     pub(super) bytes: Vec<u8>,
-    /// Empty where the body is no text.
+    /// Empty if the body is not text.
     pub(super) text: String,
-    /// Null where the body is not JSON.
+    /// Null if the body is not JSON.
     pub(super) json: Value,
 }
 
@@ -156,12 +156,12 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// Status and body.
+    /// Returns the status and the body: `200 text`.
     pub(super) fn status_and_body(&self) -> String {
         format!("{} {}", self.status, self.text)
     }
 
-    /// Lines of a cell in short: `number 1 | stdout a | result 3 | error N: v | end`.
+    /// Returns the rows of a cell in short: `number 1 | stdout a | result 3 | error N: v | end`.
     pub(super) fn lines(&self) -> String {
         let line = |line: &str| {
             let line: Value = serde_json::from_str(line).unwrap();

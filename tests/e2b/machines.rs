@@ -1,4 +1,4 @@
-//! What only a machine has: processes, ports, the rest of its files.
+//! Processes, ports and files outside the home folder, which only a machine has.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ fn start(sandbox: &Sandbox) -> Request<Body> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_machines_a_process_is_refused_by_an_error_of_the_protocol() {
+async fn without_machines_a_process_is_refused_by_a_connect_error() {
     let client = Client::without_machines();
     let sandbox = client.create(json!({})).await;
-    // It does not wait for the cell that runs.
+    // The refusal does not wait for the running cell.
     let (cell, (started, waited)) = tokio::join!(client.execute(&sandbox, "sleep 4"), async {
         let began = Instant::now();
         (client.send(start(&sandbox)).await, began.elapsed())
@@ -27,10 +27,10 @@ async fn without_machines_a_process_is_refused_by_an_error_of_the_protocol() {
     assert_eq!((cell.as_str(), waited), ("number 1 | end", Duration::ZERO));
     assert_eq!((started.status, started.header("content-type")), (200, "application/connect+json"));
     let why = "a command needs a cloud sandbox: set E2B_API_KEY";
-    let said = format!(r#"2 {{"error":{{"code":"permission_denied","message":"{why}"}}}}"#);
-    assert_eq!(frames(&started.bytes), [said]);
-    let walled = Client::new();
-    let started = walled.send(start(&walled.create(json!({ "allow_internet_access": false })).await)).await;
+    let error = format!(r#"2 {{"error":{{"code":"permission_denied","message":"{why}"}}}}"#);
+    assert_eq!(frames(&started.bytes), [error]);
+    let offline = Client::new();
+    let started = offline.send(start(&offline.create(json!({ "allow_internet_access": false })).await)).await;
     assert!(frames(&started.bytes)[0].contains("but this session was created without the internet"));
     let list = client.send(sandbox.rpc("process.Process/List", &json!({}))).await;
     assert_eq!(list.status_and_body(), r#"200 {"processes":[]}"#);
@@ -44,7 +44,7 @@ async fn without_machines_a_process_is_refused_by_an_error_of_the_protocol() {
 #[tokio::test(start_paused = true)]
 async fn a_command_fails_when_the_cloud_is_full_and_the_sandbox_stays_usable() {
     let client = Client::new();
-    client.harness.machines.mood().refuses =
+    client.harness.machines.behaviour().open_fault =
         Some(Fault::Refused { reason: "20 are running".into(), retry_after: None });
     let sandbox = client.create(json!({})).await;
     client.execute(&sandbox, "x = 1").await;
@@ -76,7 +76,7 @@ async fn a_command_is_forwarded_without_this_servers_credentials_and_with_the_se
         request = with(request, name, value);
     }
     let echo = client.send(request).await;
-    assert_eq!((echo.status, echo.header("x-toy")), (200, "machine"));
+    assert_eq!((echo.status, echo.header("x-answered-by")), (200, "machine"));
     let headers: Vec<&String> = echo.json["headers"].as_object().unwrap().keys().collect();
     assert_eq!(headers, ["authorization", "connect-timeout-ms", "content-type"]);
     assert_eq!((&echo.json["port"], &echo.json["uri"]), (&json!(ENVD), &json!("/process.Process/Start")));
@@ -84,14 +84,14 @@ async fn a_command_is_forwarded_without_this_servers_credentials_and_with_the_se
     let message: Value = serde_json::from_str(&body[body.find('{').unwrap()..]).unwrap();
     let envs = &message["process"]["envs"];
     assert_eq!((&envs["A"], &envs["B"], &envs["E2B_SANDBOX"]), (&json!("own"), &json!("session"), &json!("true")));
-    // All of it is there now, the files too.
-    for (path, told) in [("/tmp/a", "200 given"), ("/etc/none", "404 ")] {
+    // The session is on the machine now, with its files and variables.
+    for (path, expected) in [("/tmp/a", "200 given"), ("/etc/none", "404 ")] {
         let read = client.send(sandbox.to(ENVD, &format!("GET /files?path={path}"), Body::empty())).await;
-        assert_eq!(read.status_and_body(), told);
+        assert_eq!(read.status_and_body(), expected);
     }
     let envs = client.send(sandbox.to(ENVD, "GET /envs", Body::empty())).await;
     assert_eq!(envs.json["B"], "session");
-    assert_eq!((client.harness.machines.sandboxes(), client.harness.here.opened()), (1, 0));
+    assert_eq!((client.harness.machines.sandboxes(), client.harness.wasm.opened()), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,5 +107,5 @@ async fn ports_other_languages_and_files_outside_the_home_folder_promote_a_sessi
     let file = client.create(json!({})).await;
     assert_eq!(client.send(file.to(ENVD, "POST /files?path=/opt/a", "1")).await.status, 200);
     assert_eq!(client.execute(&file, "read /opt/a").await, "number 1 | stdout 1 | end");
-    assert_eq!((client.harness.machines.sandboxes(), client.harness.here.opened()), (3, 0));
+    assert_eq!((client.harness.machines.sandboxes(), client.harness.wasm.opened()), (3, 0));
 }

@@ -1,4 +1,4 @@
-//! The E2B API without a port, over kernels and machines of a toy language, on a paused clock.
+//! The E2B API without a port, over scripted kernels and machines, on a paused clock.
 
 mod access;
 mod cells;

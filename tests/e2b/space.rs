@@ -1,4 +1,4 @@
-//! What a caller may hold: its share of the server's memory, and what it is told beyond it.
+//! The share of the server's memory that a caller may hold, and the answers beyond it.
 
 use axum::body::Body;
 use serde_json::{Value, json};
@@ -8,11 +8,11 @@ use super::harness::{Client, ENVD, INTERPRETER, Sandbox, frames};
 use crate::session::harness::{Cloud, Plan, caller};
 
 fn client(cloud: Cloud, total: u64, per_caller: u64) -> Client {
-    Client::planned(Plan { cloud, memory: memory::Config { total, per_caller }, ..Plan::default() })
+    Client::with_plan(Plan { cloud, memory: memory::Config { total, per_caller }, ..Plan::default() })
 }
 
-/// One with no machine to move to, and so many bytes for each caller.
-fn small(share: u64) -> Client {
+/// A client of a server without machines, on which each caller may hold `share` bytes.
+fn local_client(share: u64) -> Client {
     client(Cloud::Absent("none"), 4 * share, share)
 }
 
@@ -23,7 +23,7 @@ async fn upload(client: &Client, sandbox: &Sandbox, path: &str, bytes: usize) ->
 
 #[tokio::test(start_paused = true)]
 async fn a_caller_whose_share_is_full_gets_e2bs_status_and_others_are_unaffected() {
-    let mut client = small(1_000_000);
+    let mut client = local_client(1_000_000);
     let (one, two) = (client.create(json!({})).await, client.create(json!({})).await);
     assert_eq!(upload(&client, &one, "/tmp/a", 600_000).await.0, 200);
     let (status, message) = upload(&client, &two, "/tmp/a", 600_000).await;
@@ -34,11 +34,11 @@ async fn a_caller_whose_share_is_full_gets_e2bs_status_and_others_are_unaffected
         client.call("POST /v2/sandboxes", json!({ "templateID": "t", "metadata": { "m": "x".repeat(500_000) } }));
     let create = create.await;
     assert_eq!((create.status, create.header("should-retry"), &create.json["code"]), (507, "false", &json!(507)));
-    // Somebody else has a share of its own.
+    // Another caller has a share of its own.
     client.key = "e2b_two";
     let other = client.create(json!({})).await;
     assert_eq!(upload(&client, &other, "/tmp/a", 600_000).await.0, 200);
-    // What is given up is there again.
+    // Released memory is available again.
     client.key = "e2b_one";
     client.call(&format!("DELETE /sandboxes/{}", one.id), Value::Null).await;
     assert_eq!(upload(&client, &two, "/tmp/a", 600_000).await.0, 200);
@@ -75,7 +75,7 @@ async fn many_callers_together_stay_within_the_total_and_a_late_one_gets_its_sha
 
 #[tokio::test(start_paused = true)]
 async fn a_file_that_does_not_fit_locally_goes_to_a_machine_and_the_local_memory_is_released() {
-    let client = client(Cloud::There, 4_000_000, 1_000_000);
+    let client = client(Cloud::Available, 4_000_000, 1_000_000);
     let sandbox = client.create(json!({})).await;
     assert_eq!(upload(&client, &sandbox, "/tmp/a", 500_000).await.0, 200);
     let moved = client.send(sandbox.to(ENVD, "POST /files?path=/tmp/b", vec![7; 495_000])).await;
@@ -87,12 +87,12 @@ async fn a_file_that_does_not_fit_locally_goes_to_a_machine_and_the_local_memory
 
 #[tokio::test(start_paused = true)]
 async fn a_cell_whose_files_do_not_fit_ends_with_pythons_own_exception() {
-    let client = small(200_000);
+    let client = local_client(200_000);
     let sandbox = client.create(json!({})).await;
     upload(&client, &sandbox, "/tmp/a", 120_000).await;
-    let told = client.execute(&sandbox, &format!("write /tmp/b {}", "x".repeat(45_000))).await;
-    let begins = "number 1 | error OSError: [Errno 28] No space left on device: the files that this cell wrote are not kept: no space left";
-    assert!(told.starts_with(begins) && told.ends_with("| end"), "{told}");
+    let output = client.execute(&sandbox, &format!("write /tmp/b {}", "x".repeat(45_000))).await;
+    let start = "number 1 | error OSError: [Errno 28] No space left on device: the files that this cell wrote are not kept: no space left";
+    assert!(output.starts_with(start) && output.ends_with("| end"), "{output}");
     assert_eq!(client.send(sandbox.to(ENVD, "GET /files?path=/tmp/b", Body::empty())).await.status, 404);
     assert_eq!(client.send(sandbox.to(ENVD, "GET /files?path=/tmp/a", Body::empty())).await.status, 200);
     client.send(sandbox.rpc("filesystem.Filesystem/Remove", &json!({ "path": "/tmp/a" }))).await;
@@ -105,7 +105,7 @@ async fn a_cell_whose_files_do_not_fit_ends_with_pythons_own_exception() {
 
 #[tokio::test(start_paused = true)]
 async fn cells_contexts_watchers_variables_and_ids_are_charged_and_all_of_it_is_released_at_the_end() {
-    let client = small(300_000);
+    let client = local_client(300_000);
     let memory = client.harness.sessions.memory().clone();
     let mut before = memory.total();
     assert_eq!(before, 0);
@@ -140,7 +140,7 @@ async fn cells_contexts_watchers_variables_and_ids_are_charged_and_all_of_it_is_
     let again = client.send(sandbox.rpc("filesystem.Filesystem/CreateWatcher", &watch)).await;
     assert_eq!(again.status, 200);
     client.call(&format!("DELETE /sandboxes/{}", sandbox.id), Value::Null).await;
-    // Watchers of a sandbox that has ended go with the next one.
+    // Watchers of a sandbox that has ended are removed when the next watcher is created.
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     let other = client.create(json!({})).await;
     client.send(other.rpc("filesystem.Filesystem/CreateWatcher", &json!({ "path": "/tmp" }))).await;
@@ -150,14 +150,14 @@ async fn cells_contexts_watchers_variables_and_ids_are_charged_and_all_of_it_is_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_history_that_does_not_fit_is_dropped_and_a_cell_that_needs_it_says_so() {
-    let client = small(150_000);
+async fn a_history_that_does_not_fit_is_dropped_and_cells_go_on() {
+    let client = local_client(150_000);
     let sandbox = client.create(json!({})).await;
     client.execute(&sandbox, &format!("x = 1\nprint {}", "c".repeat(30_000))).await;
     upload(&client, &sandbox, "/tmp/fill", 70_000).await;
-    // The body of the cell fits, what is kept of it does not.
-    let told = client.execute(&sandbox, &format!("print {}\nx", "c".repeat(9_000))).await;
-    assert!(told.starts_with("number 2 | stdout ccc") && told.ends_with("c | result 1 | end"), "{told}");
+    // The body of the cell fits, its entry in the history does not.
+    let output = client.execute(&sandbox, &format!("print {}\nx", "c".repeat(9_000))).await;
+    assert!(output.starts_with("number 2 | stdout ccc") && output.ends_with("c | result 1 | end"), "{output}");
     let held = client.harness.sessions.memory().total();
     assert!(held < 90_000, "{held}");
 }

@@ -1,4 +1,4 @@
-//! What remains of a server that is killed, from the first moment of its start on; and starts despite the leftovers of others.
+//! Nothing remains of a server that is killed, at any moment of its start; a server starts despite the leftovers of others.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -10,15 +10,15 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::harness::{Alias, NativeHarness, harness, print_line};
-use crate::served::switchtower;
+use crate::server::switchtower;
 
-/// All processes of a killed server are gone after this.
+/// The longest time until all processes of a killed server have ended.
 const ENDED_WITHIN: Duration = Duration::from_secs(2);
-/// And what it had on disk and in control groups, where it lived long enough to start its cleanup process; on a machine that
-/// is busy the kernel takes seconds until a group is empty.
+/// The longest time until its files and control groups are removed, if it lived long enough to start its cleanup process. On a
+/// busy machine the kernel takes seconds until a group is empty.
 const CLEARED_WITHIN: Duration = Duration::from_secs(30);
 
-/// A folder whose path is in the command line of every process of a server, its workers and their children.
+/// A server with a folder whose path is in the command line of each of its processes, workers and their children.
 struct MarkedServer {
     folder: tempfile::TempDir,
     alias: Alias,
@@ -37,7 +37,7 @@ impl MarkedServer {
         self.folder.path().join("tmp")
     }
 
-    /// The server, on a port of its own.
+    /// Starts the server on a port of its own.
     fn serve(&self, profile: &str) -> Child {
         let mut command = Command::new(self.folder.path().join("switchtower"));
         for (name, value) in switchtower(None).get_envs() {
@@ -52,7 +52,7 @@ impl MarkedServer {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    /// The command lines of its processes that live.
+    /// Returns the command lines of its running processes.
     fn processes(&self) -> Vec<String> {
         let marks = [self.folder.path(), self.alias.folder()].map(|path| path.to_str().unwrap().to_owned());
         let numbers = fs::read_dir("/proc").unwrap().flatten();
@@ -66,7 +66,7 @@ impl MarkedServer {
     }
 }
 
-/// Control groups of the workers that a process started.
+/// Returns the control groups of the workers of a server.
 fn groups_of(server: u32) -> Vec<PathBuf> {
     let name = format!("switchtower-native-{server}-");
     let mut found = Vec::new();
@@ -83,10 +83,10 @@ fn groups_of(server: u32) -> Vec<PathBuf> {
     found
 }
 
-/// Waits until it is so, and says how long that took; none: it was not.
-async fn within(time: Duration, is_so: impl Fn() -> bool) -> Option<Duration> {
+/// Waits until a condition holds, and returns how long that took; `None`: it does not hold after `time`.
+async fn within(time: Duration, condition: impl Fn() -> bool) -> Option<Duration> {
     let began = Instant::now();
-    while !is_so() {
+    while !condition() {
         if began.elapsed() > time {
             return None;
         }
@@ -99,9 +99,9 @@ fn mounts() -> usize {
     fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count()
 }
 
-/// One server that is killed after so long. Says how long its last process took to end, and how long it took until nothing
-/// was left, where that is promised.
-async fn killed_after(marked: &MarkedServer, profile: &str, life: Duration) -> (Duration, Duration) {
+/// Starts a server and kills it after `life`. Returns how long its last process took to end, and how long it took until its
+/// files and control groups were removed.
+async fn kill_after(marked: &MarkedServer, profile: &str, life: Duration) -> (Duration, Duration) {
     let mut server = marked.serve(profile);
     let number = server.id();
     sleep(life).await;
@@ -109,7 +109,7 @@ async fn killed_after(marked: &MarkedServer, profile: &str, life: Duration) -> (
     server.wait().unwrap();
     let ended = within(ENDED_WITHIN, || marked.processes().is_empty()).await;
     let ended = ended.unwrap_or_else(|| panic!("{profile}, after {life:?}: left are {:#?}", marked.processes()));
-    // A server that is killed before its cleanup process is there leaves what the next start removes.
+    // The leftovers of a server that is killed before it has a cleanup process are removed by the next start.
     if life < Duration::from_secs(1) {
         return (ended, ended);
     }
@@ -125,23 +125,23 @@ async fn a_server_that_is_killed_while_it_starts_leaves_nothing() {
     for profile in ["auto", "reduced"] {
         let marked = MarkedServer::new(harness, &format!("remains-{profile}"));
         for life in [0, 50, 200, 1000, 3000] {
-            killed_after(&marked, profile, Duration::from_millis(life)).await;
+            kill_after(&marked, profile, Duration::from_millis(life)).await;
         }
-        // What no cleanup process removed, the next start does; and what it makes itself it takes along.
+        // The next start removes the leftovers, and at its own end everything that it created.
         let mut last = marked.serve(profile);
         let number = last.id();
         sleep(Duration::from_secs(3)).await;
         assert!(Command::new("kill").args(["-TERM", &number.to_string()]).status().unwrap().success());
         last.wait().unwrap();
         assert!(within(ENDED_WITHIN, || marked.processes().is_empty()).await.is_some(), "{:?}", marked.processes());
-        // It may have been ended while it started: then its cleanup process is the last to end.
+        // If it was ended while it started, its cleanup process is the last to end.
         let cleared = within(CLEARED_WITHIN, || groups_of(number).is_empty() && marked.folders().is_empty()).await;
         assert!(cleared.is_some(), "{profile}: {:?}, {:?}", groups_of(number), marked.folders());
     }
     assert_eq!(mounts(), mounted);
 }
 
-/// Rounds of the long form, at moments spread over the start: `cargo test --test main -- --ignored killed_a_hundred_times`.
+/// The long form, with kills spread over the start: `cargo test --test main -- --ignored killed_a_hundred_times`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes"]
 async fn servers_that_are_killed_a_hundred_times_leave_nothing() {
@@ -150,7 +150,7 @@ async fn servers_that_are_killed_a_hundred_times_leave_nothing() {
     let mut slowest = (Duration::ZERO, Duration::ZERO);
     for round in 0_u64..100 {
         let profile = if round % 3 == 2 { "reduced" } else { "auto" };
-        let (ended, cleared) = killed_after(&marked, profile, Duration::from_millis(round * 37 % 3500)).await;
+        let (ended, cleared) = kill_after(&marked, profile, Duration::from_millis(round * 37 % 3500)).await;
         slowest = (slowest.0.max(ended), slowest.1.max(cleared));
     }
     print_line(&format!(
@@ -159,9 +159,8 @@ async fn servers_that_are_killed_a_hundred_times_leave_nothing() {
     ));
 }
 
-/// What a user finds in a folder for temporary files that others use too: folders, files and links under every name that
-/// it might take, of root's.
-fn clutter(folder: &Path, elsewhere: &Path) {
+/// Creates folders, files and links of root in a shared folder for temporary files, under the names that a server may use.
+fn create_leftovers(folder: &Path, elsewhere: &Path) {
     let next = std::process::id();
     for number in next..next + 3000 {
         fs::create_dir(folder.join(format!("switchtower-native-{number}-0"))).unwrap();
@@ -176,14 +175,14 @@ fn clutter(folder: &Path, elsewhere: &Path) {
     fs::write(folder.join("switchtower-scratch-file"), "root's").unwrap();
 }
 
-/// Runs a command in a view of the files in which the folder `$1` can be reached, although `$0` above it is closed to others;
-/// `$2` is where it is kept for a moment.
-const OPEN: &str = "mount --rbind \"$1\" \"$2\"; mount -t tmpfs -o mode=755 tmpfs \"$0\"; mkdir -p \"$1\"
+/// Runs a command in a mount namespace in which the folder `$1` is reachable although its parent `$0` is closed to other users;
+/// `$2` is a temporary mount point.
+const MAKE_REACHABLE: &str = "mount --rbind \"$1\" \"$2\"; mount -t tmpfs -o mode=755 tmpfs \"$0\"; mkdir -p \"$1\"
 mount --rbind \"$2\" \"$1\"; shift 2; exec \"$@\"";
 
-/// Where the compiled guest is; made where it is not there yet.
+/// Returns the folder of the compiled guest, which is compiled if it does not exist.
 fn guest_cache() -> PathBuf {
-    let _made = crate::backend::harness::harness();
+    let _compiled = crate::backend::harness::harness();
     let named = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let usual = || named("XDG_CACHE_HOME").or_else(|| named("HOME").map(|home| home.join(".cache")));
     named("SWITCHTOWER_WASM_CACHE").unwrap_or_else(|| usual().unwrap().join("switchtower"))
@@ -195,7 +194,7 @@ fn an_ordinary_user_starts_the_reduced_profile_despite_leftovers_of_others() {
     let mut able = Command::new("setpriv");
     able.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "true"]).stderr(Stdio::null());
     if !able.status().is_ok_and(|status| status.success()) {
-        print_line("skipped: leftovers of root's; only root can make them and become another user");
+        print_line("skipped: leftovers of root; only root can create them and become another user");
         return;
     }
     let shared = tempfile::tempdir().unwrap();
@@ -208,7 +207,7 @@ fn an_ordinary_user_starts_the_reduced_profile_despite_leftovers_of_others() {
     fs::set_permissions(&temporary, fs::Permissions::from_mode(0o1777)).unwrap();
     fs::write(elsewhere.join("precious"), "x").unwrap();
     fs::set_permissions(&elsewhere, fs::Permissions::from_mode(0o777)).unwrap();
-    clutter(&temporary, &elsewhere);
+    create_leftovers(&temporary, &elsewhere);
     let count = |folder: &Path| fs::read_dir(folder).unwrap().count();
     let before = count(&temporary);
 
@@ -218,11 +217,11 @@ fn an_ordinary_user_starts_the_reduced_profile_despite_leftovers_of_others() {
     for compiled in fs::read_dir(guest_cache()).unwrap().map(|entry| entry.unwrap().path()) {
         fs::copy(&compiled, cache.join(compiled.file_name().unwrap())).unwrap();
     }
-    let given = Command::new("chown").args(["-R", "65534:65534"]).arg(&own).status();
-    assert!(given.unwrap().success());
+    let chown = Command::new("chown").args(["-R", "65534:65534"]).arg(&own).status();
+    assert!(chown.unwrap().success());
     assert!(Command::new("chmod").args(["-R", "go-w"]).arg(&own).status().unwrap().success());
 
-    // The product may lie where this user cannot go, and so may the Python.
+    // The executable and the Python may be in folders that this user cannot read.
     let program = shared.path().join("switchtower");
     fs::copy(env!("CARGO_BIN_EXE_switchtower"), &program).unwrap();
     let (interpreter, kept) = (harness.installation.interpreter(), shared.path().join("python"));
@@ -233,7 +232,7 @@ fn an_ordinary_user_starts_the_reduced_profile_despite_leftovers_of_others() {
         Some(closed) => {
             fs::create_dir(&kept).unwrap();
             let mut command = Command::new("unshare");
-            command.args(["--mount", "sh", "-ec", OPEN]).arg(closed).arg(home).arg(&kept);
+            command.args(["--mount", "sh", "-ec", MAKE_REACHABLE]).arg(closed).arg(home).arg(&kept);
             command
         }
     };
@@ -244,11 +243,11 @@ fn an_ordinary_user_starts_the_reduced_profile_despite_leftovers_of_others() {
     let doctor = command.stdin(Stdio::null()).output().unwrap();
     let printed = format!("{}{}", String::from_utf8_lossy(&doctor.stdout), String::from_utf8_lossy(&doctor.stderr));
     if printed.contains("must be able to read") || printed.contains("it is not installed in") {
-        print_line("skipped: the installation lies where other users cannot read it");
+        print_line("skipped: other users cannot read the folder of the installation");
         return;
     }
     assert!(printed.contains("reduced profile"), "{printed}");
-    assert_eq!(count(&temporary), before, "its own folder is gone, and it touched no other");
+    assert_eq!(count(&temporary), before, "its own folder is removed, and no other was touched");
     assert!(elsewhere.join("precious").exists());
 }
 
@@ -262,14 +261,14 @@ async fn running_programs_and_kernels_end_with_a_killed_server() {
         ("SWITCHTOWER_NATIVE_WORKERS", "1"),
         ("SWITCHTOWER_NATIVE_KERNEL_WORKERS", "1"),
     ];
-    let mut server = crate::served::Server::start_with(None, &variables).await;
-    let (status, session) = server.ask("POST", "/v1/sessions", None, json!({})).await;
+    let mut server = crate::server::Server::start_with(None, &variables).await;
+    let (status, session) = server.call("POST", "/v1/sessions", None, json!({})).await;
     assert_eq!(status, 201, "{session}");
     let path = format!("/v1/sessions/{}/execute", session["id"].as_str().unwrap());
-    let (_, cell) = server.ask("POST", &path, None, json!({ "code": "import numpy" })).await;
+    let (_, cell) = server.call("POST", &path, None, json!({ "code": "import numpy" })).await;
     assert_eq!(cell["tier"], "native", "{cell}");
     let endless = "open('/tmp/begun', 'w').write('x' * (1 << 20))\nwhile True: pass";
-    let program = server.try_ask("POST", "/v1/execute", None, json!({ "code": endless, "tier": "native" }));
+    let program = server.try_call("POST", "/v1/execute", None, json!({ "code": endless, "tier": "native" }));
     let killed = async {
         // While the program runs.
         sleep(Duration::from_millis(500)).await;

@@ -1,4 +1,4 @@
-//! The installation under test, made once for all tests, and the tier from it in both profiles of the jail.
+//! The installation under test, created once for all tests, and its tier in both profiles of the jail.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 
 use crate::backend::harness::{TestProgram, TestRun, test_program};
 
-/// The tier in both profiles, each with workers of its own, which start when they are first used.
+/// The tier in both profiles, each with workers of its own, which start on first use.
 pub(super) struct NativeHarness {
     runtime: Runtime,
     pub(super) installation: Installation,
@@ -25,13 +25,13 @@ pub(super) struct NativeHarness {
 /// The profiles of the jail.
 pub(super) const PROFILES: [JailProfile; 2] = [JailProfile::Full, JailProfile::Reduced];
 
-/// Two workers without a limited lifetime.
+/// Returns the settings of two workers without a limited lifetime.
 pub(super) fn size(profile: JailProfile) -> Config {
     let lifetime = WorkerLifetime { max_runs: u64::MAX, max_age: Duration::from_secs(3600) };
     Config { workers: 2, kernel_workers: 1, prewarmed: 2, lifetime, profile: Some(profile), ..Config::default() }
 }
 
-/// Returns the harness; `None`, with a message, where the tier is not available on this machine.
+/// Returns the harness; `None`, with a message, if the tier is not available on this machine.
 pub(super) fn harness() -> Option<&'static NativeHarness> {
     static HARNESS: LazyLock<Option<NativeHarness>> = LazyLock::new(|| {
         let installation = Installation::locate(Some(&folder()?)).unwrap();
@@ -55,9 +55,9 @@ impl NativeHarness {
         }
     }
 
-    /// Returns the profiles that this machine allows. Where namespaces are forbidden it is one, with a message.
+    /// Returns the profiles that this machine allows: one, with a message, if namespaces are forbidden.
     pub(super) fn profiles(&self) -> &'static [JailProfile] {
-        static TELL: Once = Once::new();
+        static MESSAGE: Once = Once::new();
         static NAMESPACES: LazyLock<bool> = LazyLock::new(|| {
             let mut probe = Command::new("unshare");
             probe.args(["--user", "--map-root-user", "--mount", "--net", "--ipc", "--uts", "--pid", "--fork", "true"]);
@@ -67,7 +67,7 @@ impl NativeHarness {
         if *NAMESPACES {
             return &PROFILES;
         }
-        TELL.call_once(|| print_line("skipped: the full profile; namespaces are forbidden here"));
+        MESSAGE.call_once(|| print_line("skipped: the full profile; namespaces are forbidden here"));
         &PROFILES[1..]
     }
 
@@ -100,7 +100,7 @@ pub(crate) fn folder() -> Option<PathBuf> {
         if let Some(folder) = std::env::var_os("SWITCHTOWER_NATIVE_FOLDER") {
             return Some(folder.into());
         }
-        match installed() {
+        match install() {
             Ok(folder) => Some(folder),
             Err(why) => {
                 print_line(&format!("skipped: the scientific tier cannot be installed here: {why}"));
@@ -111,24 +111,24 @@ pub(crate) fn folder() -> Option<PathBuf> {
     FOLDER.clone()
 }
 
-/// Checks whether this Python can be embedded.
-const QUESTION: &str = "import interpreter\ninterpreter.check(interpreter.running())";
+/// A program that fails if its Python cannot be embedded.
+const CHECK: &str = "import interpreter\ninterpreter.check(interpreter.running())";
 
-/// Installs it in the target folder. `Err`: this machine's Python cannot be embedded.
-fn installed() -> Result<PathBuf, String> {
+/// Installs the tier in the target folder. `Err`: this machine's Python cannot be embedded.
+fn install() -> Result<PathBuf, String> {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("sandboxes/native");
-    let able = Command::new("python3").args(["-c", QUESTION]).env("PYTHONPATH", &scripts).output();
-    let able = able.map_err(|error| format!("python3: {error}"))?;
-    if !able.status.success() {
-        let told = String::from_utf8_lossy(&able.stderr).trim_end().to_owned();
-        let refusal = told.lines().next_back().and_then(|line| line.strip_prefix("interpreter.Refused: "));
-        return Err(refusal.unwrap_or_else(|| panic!("{told}")).to_owned());
+    let check = Command::new("python3").args(["-c", CHECK]).env("PYTHONPATH", &scripts).output();
+    let check = check.map_err(|error| format!("python3: {error}"))?;
+    if !check.status.success() {
+        let message = String::from_utf8_lossy(&check.stderr).trim_end().to_owned();
+        let refusal = message.lines().next_back().and_then(|line| line.strip_prefix("interpreter.Refused: "));
+        return Err(refusal.unwrap_or_else(|| panic!("{message}")).to_owned());
     }
-    // target/debug/deps/main-0123: the one that is in use.
+    // This test is target/debug/deps/main-0123.
     let test = std::env::current_exe().unwrap();
     let target = test.ancestors().nth(3).unwrap();
     let folder = target.join("native");
-    // One of several test processes installs it, and the others wait.
+    // One of several test processes installs the tier; the others wait for it.
     let lock = File::create(target.join("native.lock")).unwrap();
     lock.lock().unwrap();
     let mut install = Command::new("python3");
@@ -206,25 +206,25 @@ pub(super) fn parent_of(number: u32) -> Option<u32> {
 /// Returns the folder for private files in the configuration of a worker.
 pub(super) fn scratch_of(worker: u32) -> PathBuf {
     let line = fs::read(format!("/proc/{worker}/cmdline")).unwrap();
-    let told: serde_json::Value = serde_json::from_slice(line.split(|byte| *byte == 0).nth(1).unwrap()).unwrap();
-    told["scratch"].as_str().unwrap().into()
+    let config: serde_json::Value = serde_json::from_slice(line.split(|byte| *byte == 0).nth(1).unwrap()).unwrap();
+    config["scratch"].as_str().unwrap().into()
 }
 
 pub(super) fn kill(process: u32) {
     assert!(Command::new("kill").args(["-KILL", &process.to_string()]).status().unwrap().success());
 }
 
-/// Waits until a condition holds: processes take a moment to end.
-pub(super) async fn until(what: &str, is_so: impl Fn() -> bool) {
+/// Waits until a condition holds; panics with its description after 20 seconds.
+pub(super) async fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let waiting = async {
-        while !is_so() {
+        while !condition() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap_or_else(|_| panic!("still not: {what}"));
 }
 
-/// Runs a program in each profile; returns nothing where the tier is not available.
+/// Runs a program in each profile; returns nothing if the tier is not available.
 pub(super) fn run_in_profiles(program: &TestProgram) -> Vec<TestRun> {
     let Some(harness) = harness() else { return Vec::new() };
     harness.profiles().iter().map(|profile| harness.block_on(program.run(harness.of(*profile)))).collect()

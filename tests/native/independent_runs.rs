@@ -1,4 +1,4 @@
-//! Two runs in independent interpreters, and workers that take over for one that has ended.
+//! Runs in independent interpreters, and workers that replace one that has ended.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use switchtower_contract::{
 use switchtower_native::{Config, Native};
 use tokio::time::{Instant, timeout};
 
-use super::harness::{harness, kill, size, until};
+use super::harness::{harness, kill, size, wait_until};
 
-/// Shows the hash seed and the layout of memory.
-const SHOWS: &str = "print(hash('text'), id(object))";
+/// Prints values that depend on the hash seed and on the layout of memory.
+const PRINT_HASH_AND_ADDRESS: &str = "print(hash('text'), id(object))";
 
-/// Runs a program where `spec` allows: what it printed, and the interpreter that it ran in.
+/// Runs a program in a sandbox of `spec`; returns its output and its interpreter.
 async fn run(native: &Native, spec: &Spec, source: &str) -> (String, InterpreterId) {
-    let (stdout, _, interpreter) = ended(native, spec, source).await;
+    let (stdout, _, interpreter) = run_fully(native, spec, source).await;
     (stdout, interpreter)
 }
 
-/// As [`run`], with how it ended.
-async fn ended(native: &Native, spec: &Spec, source: &str) -> (String, Outcome, InterpreterId) {
+/// Runs a program as [`run`] does; also returns its outcome.
+async fn run_fully(native: &Native, spec: &Spec, source: &str) -> (String, Outcome, InterpreterId) {
     let (events, mut from) = Events::channel();
     let program = Program::python(source);
     let mut sandbox = native.open(spec).await.unwrap();
@@ -46,16 +46,16 @@ fn a_run_apart_from_another_has_its_own_hash_seed_and_layout() {
         let native = harness.of(*harness.profiles().last().unwrap());
         let any = Spec::new(Language::Python);
         for _ in 0..3 {
-            let (first, interpreter) = run(native, &any, SHOWS).await;
+            let (first, interpreter) = run(native, &any, PRINT_HASH_AND_ADDRESS).await;
             let apart = Spec { avoid_interpreter: Some(interpreter), ..any.clone() };
-            let (second, other) = run(native, &apart, SHOWS).await;
+            let (second, other) = run(native, &apart, PRINT_HASH_AND_ADDRESS).await;
             assert!(interpreter != other && first != second, "{first}{second}");
         }
     });
 }
 
-/// Programs whose two runs agree today, and differ tomorrow or elsewhere; and some that never differ.
-const ASKS: [(&str, Option<Effect>); 14] = [
+/// Programs, each with its observed effect. Two runs of them agree today; those with an effect differ tomorrow or elsewhere.
+const PROGRAMS: [(&str, Option<Effect>); 14] = [
     ("import datetime\nprint(datetime.date.today())", Some(Effect::Clock)),
     ("import pandas as pd\nprint(pd.Timestamp('now').date())", Some(Effect::Clock)),
     ("import pandas as pd\nprint(pd.to_datetime('today').year)", Some(Effect::Clock)),
@@ -79,18 +79,18 @@ const ASKS: [(&str, Option<Effect>); 14] = [
 fn nondeterminism_that_two_equal_runs_hide_is_observed() {
     let Some(harness) = harness() else { return };
     for profile in harness.profiles() {
-        for (source, asks) in ASKS {
+        for (source, expected) in PROGRAMS {
             let any = Spec::new(Language::Python);
-            let (_, outcome, _) = harness.block_on(ended(harness.of(*profile), &any, source));
-            let noticed = outcome.observed.unwrap_or(Effects::NONE);
-            assert_eq!(asks.is_some(), !noticed.is_empty(), "{profile:?}: {source}: {outcome:?}");
-            assert!(asks.is_none_or(|effect| noticed.has(effect)), "{profile:?}: {source}: {outcome:?}");
+            let (_, outcome, _) = harness.block_on(run_fully(harness.of(*profile), &any, source));
+            let observed = outcome.observed.unwrap_or(Effects::NONE);
+            assert_eq!(expected.is_some(), !observed.is_empty(), "{profile:?}: {source}: {outcome:?}");
+            assert!(expected.is_none_or(|effect| observed.has(effect)), "{profile:?}: {source}: {outcome:?}");
         }
     }
 }
 
 #[test]
-fn the_other_workers_take_over_while_one_is_restarted() {
+fn the_other_workers_run_all_programs_while_one_is_restarted() {
     let Some(harness) = harness() else { return };
     let alias = harness.alias("spare");
     harness.block_on(async {
@@ -100,14 +100,14 @@ fn the_other_workers_take_over_while_one_is_restarted() {
         let workers = alias.workers();
         assert_eq!(workers.len(), 2);
         kill(workers[0]);
-        until("it is gone", || !alias.workers().contains(&workers[0])).await;
-        // Until it is back: a start with all packages takes seconds.
+        wait_until("the killed worker is gone", || !alias.workers().contains(&workers[0])).await;
+        // Until the worker is back: its start with all packages takes seconds.
         let mut answered = 0;
         while alias.workers().len() < 2 || answered < 3 {
-            let asked = Instant::now();
+            let started = Instant::now();
             let ran = timeout(Duration::from_secs(5), run(&native, &Spec::new(Language::Python), "print(1 + 1)")).await;
-            assert_eq!(ran.expect("another worker takes it").0, "2\n");
-            assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+            assert_eq!(ran.expect("another worker runs it").0, "2\n");
+            assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
             answered += 1;
         }
         native.shutdown().await;

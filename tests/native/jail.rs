@@ -11,11 +11,11 @@ use switchtower_contract::Fault;
 use switchtower_native::JailProfile;
 use switchtower_native::{Config, Native};
 
-use super::harness::{NativeHarness, harness, parent_of, scratch_of, size, until};
+use super::harness::{NativeHarness, harness, parent_of, scratch_of, size, wait_until};
 use super::hostile_cases::{CASES, Case, LOOT};
 use crate::backend::harness::{TestRun, test_program};
 use crate::workloads::hostile::{canaries, folders};
-use crate::workloads::items::beside;
+use crate::workloads::items::workloads_folder;
 
 /// The time limit of endless programs, and that of programs that end by themselves on a busy machine.
 const ENDLESS: Duration = Duration::from_secs(1);
@@ -26,7 +26,7 @@ const LATEST: Duration = Duration::from_secs(6);
 /// Returns the programs by name: those beside this file, and those beside the repository, if there are any.
 fn programs() -> BTreeMap<String, String> {
     let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/native/hostile");
-    let theirs = beside().map(|folder| folder.join("hostile"));
+    let theirs = workloads_folder().map(|folder| folder.join("hostile"));
     let paths = |folder: PathBuf| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut paths: Vec<PathBuf> = [Some(ours), theirs].into_iter().flatten().flat_map(paths).collect();
     paths.retain(|path| path.extension().is_some_and(|end| end == "py"));
@@ -43,41 +43,41 @@ fn end(ran: &TestRun) -> String {
     }
 }
 
-/// Returns what is not as expected.
-fn faults(case: &Case, profile: JailProfile, ran: &TestRun, limit: Duration) -> Vec<String> {
-    let mut faults = Vec::new();
+/// Returns every difference from the expectations.
+fn differences(case: &Case, profile: JailProfile, ran: &TestRun, limit: Duration) -> Vec<String> {
+    let mut found = Vec::new();
     let expected = if profile == JailProfile::Full { case.full } else { case.reduced };
     if !expected.split('|').any(|expected| expected == end(ran)) {
-        faults.push(format!("it ended as {:?}, not as {expected:?}", end(ran)));
+        found.push(format!("it ended as {:?}, not as {expected:?}", end(ran)));
     }
     if ran.took > limit + LATEST {
-        faults.push(format!("it used its worker for {:?}", ran.took));
+        found.push(format!("it used its worker for {:?}", ran.took));
     }
     let shown = format!("{:?}", ran.output.results.first());
-    let said = [&ran.output.stdout, &ran.output.stderr, &shown];
+    let printed = [&ran.output.stdout, &ran.output.stderr, &shown];
     for loot in LOOT {
-        if said.iter().any(|text| text.contains(loot)) {
-            faults.push(format!("it printed {loot:?}"));
+        if printed.iter().any(|text| text.contains(loot)) {
+            found.push(format!("it printed {loot:?}"));
         }
     }
-    for words in case.says {
-        if !said.iter().any(|text| text.contains(words)) {
-            faults.push(format!("it did not print {words:?}"));
+    for words in case.prints {
+        if !printed.iter().any(|text| text.contains(words)) {
+            found.push(format!("it did not print {words:?}"));
         }
     }
-    if !faults.is_empty() {
+    if !found.is_empty() {
         let cut = |text: &str| text.chars().take(300).collect::<String>();
-        faults.push(format!("stdout {:?}, stderr {:?}, {}", cut(said[0]), cut(said[1]), cut(said[2])));
+        found.push(format!("stdout {:?}, stderr {:?}, {}", cut(printed[0]), cut(printed[1]), cut(printed[2])));
     }
-    faults
+    found
 }
 
-async fn answers(native: &Native) {
+async fn assert_answers(native: &Native) {
     let next = test_program("print(1 + 1)").run(native).await;
     assert_eq!(next.stdout(), "2\n");
 }
 
-/// Returns system-wide objects that programs could leave.
+/// Returns system-wide objects that programs might leave.
 fn leftovers() -> BTreeSet<String> {
     let lines =
         |path: &str| fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>();
@@ -92,7 +92,7 @@ fn leftovers() -> BTreeSet<String> {
         .collect()
 }
 
-/// Returns the files and links below a folder; none where it does not exist.
+/// Returns the files and links below a folder; none if it does not exist.
 fn files_below(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
@@ -108,7 +108,7 @@ fn check_hostile_programs(harness: &NativeHarness, profile: JailProfile) {
     let native = Native::new(alias.installation(), Config { workers: 1, ..size(profile) });
     let programs = programs();
     harness.block_on(async {
-        answers(&native).await;
+        assert_answers(&native).await;
         let [worker] = alias.workers()[..] else { panic!("one worker") };
         let scratch = scratch_of(worker);
         let (canaries_before, folders_before, leftovers_before) = (canaries(), folders(), leftovers());
@@ -120,9 +120,9 @@ fn check_hostile_programs(harness: &NativeHarness, profile: JailProfile) {
             let expected = if profile == JailProfile::Full { case.full } else { case.reduced };
             let limit = if expected.contains("timed_out") { ENDLESS } else { ENOUGH };
             let ran = test_program(&source).within(limit).run(&native).await;
-            wrong.extend(faults(case, profile, &ran, limit).into_iter().map(|fault| format!("{name}: {fault}")));
-            // There is one worker, so that the same one answers.
-            answers(&native).await;
+            wrong.extend(differences(case, profile, &ran, limit).into_iter().map(|it| format!("{name}: {it}")));
+            // There is only one worker, so the same one answers.
+            assert_answers(&native).await;
             assert_eq!(alias.workers(), [worker], "after {name}");
         }
         assert!(wrong.is_empty(), "{profile:?}:\n{}", wrong.join("\n"));
@@ -131,12 +131,12 @@ fn check_hostile_programs(harness: &NativeHarness, profile: JailProfile) {
         let quiet = || {
             children().len() <= size(profile).prewarmed && children().iter().all(|it| parent_of(*it) == Some(worker))
         };
-        until("no process beside the worker and its prewarmed children", quiet).await;
+        wait_until("no process beside the worker and its prewarmed children", quiet).await;
         assert_eq!(files_below(&scratch), [] as [PathBuf; 0]);
         assert_eq!((canaries(), folders()), (canaries_before, folders_before));
         assert_eq!(leftovers().difference(&leftovers_before).collect::<Vec<_>>(), [] as [&String; 0]);
         native.shutdown().await;
-        until("no process at all", || alias.processes().is_empty()).await;
+        wait_until("no process at all", || alias.processes().is_empty()).await;
         drop(native);
         assert!(!scratch.exists(), "the folder is removed with its backend");
     });
@@ -168,7 +168,7 @@ const GREEDY: [&str; 6] = [
 ];
 
 #[test]
-fn programs_beside_greedy_ones_all_get_the_right_answer() {
+fn programs_beside_greedy_ones_all_get_the_right_output() {
     let Some(harness) = harness() else { return };
     for profile in harness.profiles() {
         let native = harness.of(*profile);
@@ -199,18 +199,18 @@ fn a_killed_worker_costs_one_program_and_its_children_end_with_it() {
         let alias = harness.alias("killed");
         let native = Native::new(alias.installation(), Config { workers: 1, ..size(*profile) });
         harness.block_on(async {
-            answers(&native).await;
+            assert_answers(&native).await;
             let before = alias.processes();
             let [worker] = alias.workers()[..] else { panic!("one worker") };
             super::harness::kill(worker);
             // The program may be the one that fails; a tier would retry it.
             let ran = test_program("print(1)").run(&native).await;
             assert!(matches!(ran.ended, Ok(_) | Err(Fault::Unavailable { .. } | Fault::Lost { .. })), "{ran:?}");
-            answers(&native).await;
-            until("its children have ended", || alias.processes().iter().all(|process| !before.contains(process)))
+            assert_answers(&native).await;
+            wait_until("its children have ended", || alias.processes().iter().all(|process| !before.contains(process)))
                 .await;
             native.shutdown().await;
-            until("no process at all", || alias.processes().is_empty()).await;
+            wait_until("no process at all", || alias.processes().is_empty()).await;
         });
     }
 }

@@ -1,4 +1,4 @@
-//! Kernels: children that live on from cell to cell.
+//! Kernels: child processes that keep their state from cell to cell.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use switchtower_contract::{Backend as _, Cell, Change, Content, Escalation, Exit
 use switchtower_native::{Config, Native};
 use tokio::time::timeout;
 
-use super::harness::{harness, kill, size, until};
-use crate::backend::kernels::{Notebook, as_expected, run};
+use super::harness::{harness, kill, size, wait_until};
+use crate::backend::kernels::{Notebook, assert_cells_as_expected, run};
 
-/// A cell has this long; after that it is interrupted.
+/// Limits under which a cell is interrupted soon.
 const SHORT: Limits =
     Limits { wall: Duration::from_millis(300), memory: 256 << 20, output: 1 << 20, escalation: Escalation::Never };
 
@@ -17,11 +17,11 @@ const SHORT: Limits =
 fn cells_behave_as_in_a_notebook() {
     let Some(harness) = harness() else { return };
     let profile = harness.profiles()[0];
-    harness.block_on(as_expected(harness.of(profile)));
+    harness.block_on(assert_cells_as_expected(harness.of(profile)));
 }
 
 #[test]
-fn names_last_from_cell_to_cell_and_kernels_are_separate() {
+fn names_are_kept_from_cell_to_cell_and_kernels_are_separate() {
     let Some(harness) = harness() else { return };
     for profile in harness.profiles() {
         let native = harness.of(*profile);
@@ -29,15 +29,15 @@ fn names_last_from_cell_to_cell_and_kernels_are_separate() {
             let (mut one, mut other) = (Notebook::open(native).await, Notebook::open(native).await);
             one.run("import pandas as pd\ndf = pd.DataFrame({'a': [1, 2]})\nopen('/tmp/mine', 'w').write('1')").await;
             other.run("df = 'another'").await;
-            assert_eq!(one.shows("int(df.a.sum())").await, "3");
-            assert_eq!(other.shows("import os\ndf, os.path.exists('/tmp/mine')").await, "('another', False)");
+            assert_eq!(one.value_of("int(df.a.sum())").await, "3");
+            assert_eq!(other.value_of("import os\ndf, os.path.exists('/tmp/mine')").await, "('another', False)");
             assert_ne!(
-                one.shows("import random\nrandom.random()").await,
-                other.shows("import random\nrandom.random()").await
+                one.value_of("import random\nrandom.random()").await,
+                other.value_of("import random\nrandom.random()").await
             );
             one.kernel.restart().await.unwrap();
-            assert_eq!(one.shows("'df' in globals()").await, "False");
-            assert_eq!(other.shows("df").await, "'another'");
+            assert_eq!(one.value_of("'df' in globals()").await, "False");
+            assert_eq!(other.value_of("df").await, "'another'");
         });
     }
 }
@@ -71,7 +71,7 @@ fn changes_of_files_from_outside_reach_the_next_cell_and_its_own_are_reported() 
 }
 
 #[test]
-fn files_count_as_memory_of_the_cell_that_writes_them_alone() {
+fn files_count_as_memory_only_of_the_cell_that_writes_them() {
     let Some(harness) = harness() else { return };
     for profile in harness.profiles() {
         harness.block_on(async {
@@ -80,7 +80,7 @@ fn files_count_as_memory_of_the_cell_that_writes_them_alone() {
                           for n in range(40): file.write(chunk)";
             let writes = notebook.run(source).await.0.outcome.usage.memory;
             assert!(writes >= 40 << 20, "{profile:?} {writes}");
-            // A process knows the most memory of its whole life alone, so that counts again; files do not.
+            // The peak memory of a process is known only for its whole life, so it counts again; files do not.
             let computes = notebook.run("1 + 1").await.0.outcome.usage.memory;
             assert!(computes + (36 << 20) <= writes, "{profile:?} {computes} {writes}");
         });
@@ -97,18 +97,18 @@ fn kernel_workers_end_when_they_are_idle_and_start_again_with_the_next_kernel() 
     harness.block_on(async {
         native.ensure_started().await.unwrap();
         let mut notebook = Notebook::open(&native).await;
-        assert_eq!(notebook.shows("x = 1\nx").await, "1");
+        assert_eq!(notebook.value_of("x = 1\nx").await, "1");
         assert_eq!(alias.workers().len(), 2);
-        // Much longer than they may be idle: there is a kernel.
+        // Longer than the idle timeout; the worker stays because it has a kernel.
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert_eq!(notebook.shows("x").await, "1");
+        assert_eq!(notebook.value_of("x").await, "1");
         drop(notebook);
-        until("the one that runs programs is left", || alias.workers().len() == 1).await;
+        wait_until("only the worker for programs is left", || alias.workers().len() == 1).await;
         let mut another = Notebook::open(&native).await;
-        assert_eq!(another.shows("'x' in globals()").await, "False");
+        assert_eq!(another.value_of("'x' in globals()").await, "False");
         assert_eq!(alias.workers().len(), 2);
         native.shutdown().await;
-        until("no process at all", || alias.processes().is_empty()).await;
+        wait_until("no process at all", || alias.processes().is_empty()).await;
     });
 }
 
@@ -125,7 +125,7 @@ fn a_cell_past_its_deadline_is_interrupted_and_the_names_stay() {
                 let ran = ran.unwrap();
                 assert_eq!((ran.outcome.exit, ran.alive), (Exit::TimedOut, true), "{source}: {output:?}");
             }
-            assert_eq!(notebook.shows("x").await, "42");
+            assert_eq!(notebook.value_of("x").await, "42");
         });
     }
 }
@@ -140,7 +140,7 @@ fn a_cancelled_cell_leaves_its_names_and_the_next_one_reports_its_files() {
             let cell = notebook.cell("x = 2\nopen('/tmp/left', 'w').write('yes')\nwhile True: pass");
             let limits = Limits::default();
             let running = run(notebook.kernel.as_mut(), &cell, &limits);
-            assert!(timeout(SHORT.wall, running).await.is_err(), "whoever asked leaves");
+            assert!(timeout(SHORT.wall, running).await.is_err(), "the caller leaves");
             let (ran, output) = notebook.run("x").await;
             assert_eq!(
                 ran.changes,
@@ -167,7 +167,7 @@ fn a_cell_that_ignores_interrupts_or_ends_its_interpreter_ends_its_kernel() {
                 let mut notebook = Notebook::open(native).await;
                 notebook.run("x = 1").await;
                 let cell = notebook.cell(source);
-                // What ends by itself has all the time that it needs on a busy machine.
+                // A cell that ends by itself gets the time that it needs on a busy machine.
                 let limits = if exit == Exit::TimedOut { SHORT } else { Limits::default() };
                 let (ran, _) = run(notebook.kernel.as_mut(), &cell, &limits).await;
                 let ran = ran.unwrap();
@@ -176,9 +176,9 @@ fn a_cell_that_ignores_interrupts_or_ends_its_interpreter_ends_its_kernel() {
                 let (after, _) = run(notebook.kernel.as_mut(), &cell, &Limits::default()).await;
                 assert!(matches!(after, Err(Fault::Lost { .. })), "{after:?}");
                 notebook.kernel.restart().await.unwrap();
-                assert_eq!(notebook.shows("'x' in globals()").await, "False");
+                assert_eq!(notebook.value_of("'x' in globals()").await, "False");
             }
-            assert_eq!(beside.shows("y").await, "1");
+            assert_eq!(beside.value_of("y").await, "1");
         });
     }
 }
@@ -211,7 +211,7 @@ fn internal_code_sees_the_kernel_and_leaves_no_trace() {
         notebook.run("x = 41").await;
         let code = "import sys\ny = sys.modules['__main__'].x + 1\nprint(y)";
         assert_eq!(notebook.kernel.run_internal(code, Duration::from_secs(5)).await.unwrap(), "42\n");
-        assert_eq!(notebook.shows("'y' in globals(), len(In)").await, "(False, 3)");
+        assert_eq!(notebook.value_of("'y' in globals(), len(In)").await, "(False, 3)");
     });
 }
 
@@ -244,10 +244,10 @@ fn the_kernels_of_a_killed_worker_are_lost_and_new_ones_can_be_opened() {
         let (after, _) = run(notebook.kernel.as_mut(), &cell, &Limits::default()).await;
         assert!(matches!(after, Err(Fault::Lost { .. } | Fault::Unavailable { .. })), "{after:?}");
         let mut next = Notebook::open(&native).await;
-        assert_eq!(next.shows("1 + 1").await, "2");
+        assert_eq!(next.value_of("1 + 1").await, "2");
         drop((notebook, next));
         native.shutdown().await;
-        until("no process at all", || alias.processes().is_empty()).await;
+        wait_until("no process at all", || alias.processes().is_empty()).await;
     });
 }
 
@@ -269,9 +269,9 @@ fn a_kernel_beyond_the_limit_can_be_opened_after_another_has_closed() {
             let (refused, _) = run(second.kernel.as_mut(), &cell, &Limits::default()).await;
             assert!(matches!(refused, Err(Fault::Refused { .. })), "{refused:?}");
         }
-        assert_eq!(first.shows("x").await, "1");
+        assert_eq!(first.value_of("x").await, "1");
         drop(first);
-        assert_eq!(second.shows("2 + 2").await, "4");
+        assert_eq!(second.value_of("2 + 2").await, "4");
         drop(second);
         native.shutdown().await;
     });

@@ -1,7 +1,7 @@
-//! The scientific tier with its real worker, in both profiles of the jail: promises to the tier, to Python programs, and what
-//! hostile programs cannot do.
+//! The scientific tier with its real worker, in both profiles of the jail: its promises to the tier and to Python programs, and
+//! hostile programs.
 //!
-//! Where this machine's Python cannot be embedded, these tests report that and pass.
+//! If the Python of this machine cannot be embedded, these tests report that and pass.
 
 mod crash_cleanup;
 mod harness;

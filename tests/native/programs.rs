@@ -1,4 +1,4 @@
-//! Promises of this tier to Python programs.
+//! The promises of the native tier to Python programs.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,8 +13,7 @@ use crate::backend::harness::{TestProgram, first_event, open, test_program};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Python that lacks nothing that it is asked for but this; its deadlines are kept by its worker, on a machine that may
-/// be busy.
+/// Only this module is missing. The worker enforces the deadlines, on a machine that may be busy.
 const PROGRAMS: TestPrograms = TestPrograms {
     missing_module: Some(("import tensorflow", "tensorflow")),
     tolerance: Duration::from_millis(500),
@@ -65,10 +64,10 @@ fn figures_are_shown_in_order_with_the_output_and_open_ones_at_the_end() {
                 drop(events);
                 ended
             };
-            let mut seen = Vec::new();
+            let mut received = Vec::new();
             let (ended, ()) = tokio::join!(run, async {
                 while let Some(event) = from.recv().await {
-                    seen.push(match event {
+                    received.push(match event {
                         Event::Stdout(text) => text,
                         Event::Result { data, main: false } => {
                             // Base64 of a PNG's first bytes.
@@ -80,12 +79,12 @@ fn figures_are_shown_in_order_with_the_output_and_open_ones_at_the_end() {
                 }
             });
             assert_eq!(ended.unwrap().exit, Exit::Finished(0));
-            assert_eq!(seen.concat(), "before\nfigure\nbetween\nfigure\nafter\nfigure\n");
+            assert_eq!(received.concat(), "before\nfigure\nbetween\nfigure\nafter\nfigure\n");
         });
     }
 }
 
-/// The value of the last expression, by its types.
+/// Returns the value of the last expression by MIME type, in each profile.
 fn shown(source: &str) -> Vec<BTreeMap<String, String>> {
     let last = |ran: crate::backend::harness::TestRun| {
         ran.stdout();
@@ -135,17 +134,17 @@ fn displayed_values_keep_their_order_with_the_output() {
                 sandbox.run(&program, &limits, &events).await.unwrap();
                 drop(events);
             };
-            let mut seen = String::new();
+            let mut received = String::new();
             tokio::join!(run, async {
                 while let Some(event) = from.recv().await {
                     match event {
-                        Event::Stdout(text) => seen.push_str(&text),
-                        Event::Result { data, .. } => seen.push_str(&format!("[{}]", data["text/plain"])),
+                        Event::Stdout(text) => received.push_str(&text),
+                        Event::Result { data, .. } => received.push_str(&format!("[{}]", data["text/plain"])),
                         event => panic!("{event:?}"),
                     }
                 }
             });
-            assert_eq!(seen, expected);
+            assert_eq!(received, expected);
         });
     }
 }
@@ -204,7 +203,7 @@ SyntaxError: '(' was never closed
 }
 
 #[test]
-fn exiting_gives_the_code_that_a_shell_would_see() {
+fn exiting_gives_the_exit_code_of_a_shell() {
     for (source, code, stdout, stderr) in [
         ("import sys; sys.exit()", 0, "", ""),
         ("import sys; sys.exit(3)", 3, "", ""),
@@ -230,7 +229,7 @@ fn exiting_gives_the_code_that_a_shell_would_see() {
 }
 
 #[test]
-fn memory_ends_in_an_exception_that_can_be_caught_and_else_ends_the_program() {
+fn the_memory_limit_is_an_exception_that_can_be_caught_and_otherwise_ends_the_program() {
     for source in [
         "import numpy as np\nnp.ones((1 << 30,))",
         "x = []\nwhile True: x.append(bytearray(1_000_000))",
@@ -267,7 +266,7 @@ fn files_count_as_memory_even_if_they_are_removed_before_the_end() {
     let both = "chunk = b'x' * (1 << 20)\nfor n in range(60):\n    \
                 for path in (f'/tmp/{n}', f'/home/user/{n}'): open(path, 'wb').write(chunk)\nprint('120 MB')";
     for used in used(both) {
-        // Its memory is limited to 256 MB and its files to 128.
+        // The memory of a program is limited to 256 MB, its files to 128 MB.
         assert!((120 * MB..150 * MB).contains(&used), "{used}");
     }
     let removed = "import os, time\nopen('/tmp/large', 'wb').write(b'x' * (80 << 20))\ntime.sleep(0.3)\n\
@@ -314,7 +313,7 @@ fn output_is_cut_at_its_limit_and_reported_as_truncated() {
     {
         assert_eq!((ran.exit(), ran.outcome().truncated), (Exit::Finished(0), true));
         let kept = ran.output.stdout.len() + ran.output.stderr.len();
-        // A character that the limit cuts in two is replaced by one that may be longer.
+        // A character that the limit cuts in two is replaced by another one, which may be longer.
         assert!(((1 << 20) - 4..=(1 << 20) + 4).contains(&kept), "{kept}");
     }
     for ran in run_in_profiles(&test_program("print('x' * (1 << 20), end='')")) {
@@ -360,7 +359,7 @@ fn unseeded_values_differ_between_runs() {
     assert_eq!(drawn.len(), count, "{runs:?}");
 }
 
-/// A program, its need, and the exception that it sees where no other tier can take it.
+/// Programs, each with its need and with its exception if there is no other tier.
 const NEEDS: [(&str, &str, &str); 10] = [
     ("import tensorflow", "the module tensorflow", "ModuleNotFoundError"),
     ("__import__('tor' + 'ch')", "the module torch", "ModuleNotFoundError"),
@@ -416,7 +415,7 @@ fn memory_time_and_seeded_clocks_are_needs() {
 }
 
 #[test]
-fn what_every_machine_refuses_is_no_need() {
+fn an_error_that_every_tier_would_raise_is_not_a_need() {
     for source in
         ["open('missing.txt')", "open('/tmp/missing.txt')", "import os; os.rmdir('nothing')", "open('/tmp')", "1 / 0"]
     {

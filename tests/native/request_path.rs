@@ -1,5 +1,5 @@
-//! The tier on the whole request path, with real processes: what is routed to it, what escalates to it and from it, and how
-//! its absence is reported.
+//! The native tier on the whole request path, with real processes: the programs that are routed to it, those that escalate to it
+//! and from it, and the report of its absence.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,9 +8,9 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
-use super::harness::{Alias, harness, scratch_of, until};
-use crate::fairness::is_kept;
-use crate::served::{Server, StandIn, switchtower};
+use super::harness::{Alias, harness, scratch_of, wait_until};
+use crate::fairness::assert_fair;
+use crate::server::{Server, StandIn, switchtower};
 
 async fn start(stand_in: Option<&StandIn>, folder: &Path) -> Server {
     start_workers(stand_in, folder, "1").await
@@ -28,7 +28,7 @@ async fn start_workers(stand_in: Option<&StandIn>, folder: &Path, workers: &str)
 }
 
 async fn execute(server: &Server, body: Value) -> Value {
-    let (status, answer) = server.ask("POST", "/v1/execute", None, body).await;
+    let (status, answer) = server.call("POST", "/v1/execute", None, body).await;
     assert_eq!(status, 200, "{answer}");
     answer
 }
@@ -37,7 +37,7 @@ async fn answer(server: &Server, code: &str) -> Value {
     execute(server, json!({ "code": code })).await
 }
 
-/// The tiers that were run_in_profiles, in order, and what came of it.
+/// Returns the attempts as `tier outcome`, in order.
 fn attempts(answer: &Value) -> Vec<String> {
     let attempts = answer["attempts"].as_array().unwrap().iter();
     attempts.map(|it| format!("{} {}", it["tier"].as_str().unwrap(), it["outcome"].as_str().unwrap())).collect()
@@ -62,7 +62,7 @@ async fn programs_start_on_the_cheapest_tier_and_move_on_when_they_need_more() {
     let plain = answer(&server, "print(1 + 1)").await;
     assert_eq!(plain["tier"], "wasm", "{plain}");
 
-    // By its text it would go on for years.
+    // By its text it would run for years.
     let heavy =
         "for a in range(10**9):\n    for b in range(10**9):\n        if b > 2: break\n    if a > 2: break\nprint(a, b)";
     let heavy = answer(&server, heavy).await;
@@ -70,7 +70,7 @@ async fn programs_start_on_the_cheapest_tier_and_move_on_when_they_need_more() {
     assert!(heavy["decision"]["reason"].as_str().unwrap().starts_with("heavy computation"), "{heavy}");
 
     let floor = execute(&server, json!({ "code": "import numpy\nprint('there')", "isolation": "wasm" })).await;
-    assert_ne!(floor["tier"], "native", "a floor is a floor: {floor}");
+    assert_ne!(floor["tier"], "native", "an isolation floor holds: {floor}");
 
     let found = answer(&server, "print(__import__('num' + 'py').arange(4).sum())").await;
     assert_eq!(found["stdout"], "6\n", "{found}");
@@ -83,8 +83,8 @@ async fn programs_start_on_the_cheapest_tier_and_move_on_when_they_need_more() {
     assert_eq!(attempts(&network), ["native unsupported", "e2b finished"], "{network}");
 
     server.signal("-TERM");
-    server.ended();
-    until("nothing is left", || alias.processes().is_empty()).await;
+    server.wait_for_log();
+    wait_until("nothing is left", || alias.processes().is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -101,11 +101,11 @@ async fn endless_programs_of_other_callers_do_not_delay_a_small_one() {
             ("SWITCHTOWER_NATIVE_KERNEL_WORKERS", "1"),
         ];
         variables.extend(set);
-        let server = Server::start_as_usual(&variables).await;
-        is_kept(&server, "native", callers).await;
+        let server = Server::start_with_default_workers(&variables).await;
+        assert_fair(&server, "native", callers).await;
         server.signal("-TERM");
-        server.ended();
-        until("nothing is left", || alias.processes().is_empty()).await;
+        server.wait_for_log();
+        wait_until("nothing is left", || alias.processes().is_empty()).await;
     }
 }
 
@@ -129,8 +129,8 @@ async fn a_result_is_cached_if_two_workers_agree() {
         assert_eq!(first["stdout"] == third["stdout"], again == "hit");
     }
     server.signal("-TERM");
-    server.ended();
-    until("nothing is left", || alias.processes().is_empty()).await;
+    server.wait_for_log();
+    wait_until("nothing is left", || alias.processes().is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -140,22 +140,22 @@ async fn a_killed_server_leaves_no_process_and_the_next_one_removes_its_folder()
     let scratch = scratch_of(alias.processes()[0]);
     assert!(scratch.exists());
     server.signal("-KILL");
-    server.ended();
-    until("no process is left", || alias.processes().is_empty()).await;
+    server.wait_for_log();
+    wait_until("no process is left", || alias.processes().is_empty()).await;
 
     let next = start(None, alias.folder()).await;
     assert!(!scratch.exists(), "{}", scratch.display());
     assert_eq!(answer(&next, "import numpy\nprint(1)").await["tier"], "native");
     let scratch = scratch_of(alias.processes()[0]);
     next.signal("-TERM");
-    next.ended();
-    until("nothing is left", || alias.processes().is_empty() && !scratch.exists()).await;
+    next.wait_for_log();
+    wait_until("nothing is left", || alias.processes().is_empty() && !scratch.exists()).await;
 }
 
 /// Runs a cell.
 async fn cell(server: &Server, session: &str, code: &str) -> Value {
     let path = format!("/v1/sessions/{session}/execute");
-    let (status, answer) = server.ask("POST", &path, None, json!({ "code": code })).await;
+    let (status, answer) = server.call("POST", &path, None, json!({ "code": code })).await;
     assert_eq!(status, 200, "{answer}");
     answer
 }
@@ -163,7 +163,7 @@ async fn cell(server: &Server, session: &str, code: &str) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_moves_to_the_tier_when_a_cell_needs_it_and_keeps_its_names() {
     let Some((alias, server)) = server_with_alias("session", None).await else { return };
-    let (status, session) = server.ask("POST", "/v1/sessions", None, json!({})).await;
+    let (status, session) = server.call("POST", "/v1/sessions", None, json!({})).await;
     assert_eq!(status, 201, "{session}");
     let session = session["id"].as_str().unwrap();
 
@@ -179,14 +179,14 @@ async fn a_session_moves_to_the_tier_when_a_cell_needs_it_and_keeps_its_names() 
 
     let third = cell(&server, session, "drawn").await;
     assert_eq!(third["tier"], "native", "{third}");
-    assert_eq!(third["results"], drawn["results"], "what was drawn there is what it is here");
+    assert_eq!(third["results"], drawn["results"], "the random value is transferred");
     let fourth = cell(&server, session, "df = pd.DataFrame({'a': x})\ndf").await;
     assert!(fourth["results"][0]["data"]["text/html"].as_str().is_some_and(|html| html.contains("<table")), "{fourth}");
     assert_eq!(cell(&server, session, "int(df.a.sum())").await["results"][0]["data"]["text/plain"], "6");
 
     server.signal("-TERM");
-    server.ended();
-    until("nothing is left", || alias.processes().is_empty()).await;
+    server.wait_for_log();
+    wait_until("nothing is left", || alias.processes().is_empty()).await;
 }
 
 fn command(arguments: &[&str], folder: &Path) -> Output {
@@ -214,8 +214,8 @@ fn the_run_command_uses_the_tier_without_a_server() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unusable_tier_is_absent_with_its_reason_and_how_to_fix_it() {
-    let nowhere = tempfile::tempdir().unwrap();
-    let mut cases = vec![(None, nowhere.path().join("nothing"), "it is not installed in")];
+    let empty = tempfile::tempdir().unwrap();
+    let mut cases = vec![(None, empty.path().join("nothing"), "it is not installed in")];
     if let Some(harness) = harness() {
         let alias = harness.alias("broken");
         let worker = alias.folder().join("switchtower-native");
@@ -243,7 +243,7 @@ async fn an_unusable_tier_is_absent_with_its_reason_and_how_to_fix_it() {
     }
     for (_alias, folder, reason) in cases {
         let server = start(None, &folder).await;
-        let (_, health) = server.ask("GET", "/health", None, Value::Null).await;
+        let (_, health) = server.call("GET", "/health", None, Value::Null).await;
         let text = health.to_string();
         assert!(text.contains(reason), "{text}");
         let numpy = answer(&server, "import numpy").await;
@@ -252,10 +252,10 @@ async fn an_unusable_tier_is_absent_with_its_reason_and_how_to_fix_it() {
             (Some("wasm"), Some("ModuleNotFoundError"))
         );
         server.signal("-TERM");
-        server.ended();
+        server.wait_for_log();
 
-        let looked = command(&["doctor"], &folder);
-        let looked = String::from_utf8_lossy(&looked.stdout).into_owned();
-        assert!(looked.contains(reason) && looked.contains("install.py"), "{looked}");
+        let report = command(&["doctor"], &folder);
+        let report = String::from_utf8_lossy(&report.stdout).into_owned();
+        assert!(report.contains(reason) && report.contains("install.py"), "{report}");
     }
 }

@@ -1,35 +1,34 @@
-//! The proof of determinism against the workers that it speaks for: programs from the grammar, the kept corpus, and the
-//! workloads, each in two workers.
+//! Checks the proof of determinism: programs of the grammar, of the corpus and of the workloads run in two workers each.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use crate::native::{folder, print_line};
 
-/// Runs `fuzz-proof` with these arguments; nothing where the scientific tier cannot be on this machine.
-fn fuzz(arguments: &[&str]) -> Option<Output> {
+/// Runs `fuzz-proof` with these arguments; returns `None` if the scientific tier is not available on this machine.
+fn fuzz_proof(arguments: &[&str]) -> Option<Output> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_switchtower"));
     command.arg("fuzz-proof").args(arguments).env("SWITCHTOWER_NATIVE_FOLDER", folder()?);
     Some(command.output().unwrap())
 }
 
-/// All agree, and what was said of it.
-fn agreed(output: &Output) -> String {
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-    print_line(said.trim_end());
-    said
+/// Asserts that the workers agree on every program, and returns the report.
+fn assert_agreement(output: &Output) -> String {
+    let report = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{report}\n{}", String::from_utf8_lossy(&output.stderr));
+    print_line(report.trim_end());
+    report
 }
 
 #[test]
-fn what_the_proof_passes_of_two_thousand_programs_is_the_same_in_two_workers() {
-    let Some(output) = fuzz(&["--programs", "2000", "--seed", "11"]) else { return };
-    let said = agreed(&output);
-    assert!(said.starts_with("2000 programs, ") && said.ends_with(" 0 differ\n"), "{said}");
+fn the_proven_ones_of_two_thousand_programs_are_the_same_in_two_workers() {
+    let Some(output) = fuzz_proof(&["--programs", "2000", "--seed", "11"]) else { return };
+    let report = assert_agreement(&output);
+    assert!(report.starts_with("2000 programs, ") && report.ends_with(" 0 differ\n"), "{report}");
 }
 
 #[test]
-fn two_workers_show_that_programs_differ_which_the_proof_refuses() {
+fn programs_that_the_proof_refuses_differ_in_two_workers_and_are_shrunk() {
     let mut items = String::new();
     for (name, source) in [
         ("hashes", "x = 1\nprint({'a', 'b', 'c', 'd', 'e', 'f'})\n"),
@@ -42,18 +41,18 @@ fn two_workers_show_that_programs_differ_which_the_proof_refuses() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("differ.jsonl");
     std::fs::write(&file, &items).unwrap();
-    let Some(output) = fuzz(&["--refused-too", "--workload", file.to_str().unwrap()]) else { return };
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    // Shrunk to what differs, in the form of the corpus.
-    assert!(said.contains("#: hashes\nprint({'a', 'b', 'c', 'd', 'e', 'f'})\n# one worker: "), "{said}");
-    assert!(said.contains("#: chance\nimport random\nprint(random.random())\n"), "{said}");
-    assert!(said.contains("#: addresses\nclass A:\n    pass\nprint(A())\n# one worker: "), "{said}");
-    assert!(said.ends_with("4 programs, 1 proven, 0 of them not kept, 3 differ\n"), "{said}");
+    let Some(output) = fuzz_proof(&["--refused-too", "--workload", file.to_str().unwrap()]) else { return };
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{report}");
+    // Shrunk to what differs, in the format of the corpus.
+    assert!(report.contains("#: hashes\nprint({'a', 'b', 'c', 'd', 'e', 'f'})\n# one worker: "), "{report}");
+    assert!(report.contains("#: chance\nimport random\nprint(random.random())\n"), "{report}");
+    assert!(report.contains("#: addresses\nclass A:\n    pass\nprint(A())\n# one worker: "), "{report}");
+    assert!(report.ends_with("4 programs, 1 proven, 0 of them not kept, 3 differ\n"), "{report}");
 }
 
 #[test]
-fn the_kept_programs_that_are_the_same_are_so_in_two_workers() {
+fn the_deterministic_programs_of_the_corpus_are_the_same_in_two_workers() {
     let mut items = String::new();
     for file in ["plain.py", "science.py"] {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/proof/same").join(file);
@@ -65,14 +64,14 @@ fn the_kept_programs_that_are_the_same_are_so_in_two_workers() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("same.jsonl");
     std::fs::write(&file, &items).unwrap();
-    let Some(output) = fuzz(&["--workload", file.to_str().unwrap()]) else { return };
+    let Some(output) = fuzz_proof(&["--workload", file.to_str().unwrap()]) else { return };
     let count = items.lines().count();
-    let said = agreed(&output);
-    assert_eq!(said, format!("{count} programs, {count} proven, 0 of them not kept, 0 differ\n"));
+    let report = assert_agreement(&output);
+    assert_eq!(report, format!("{count} programs, {count} proven, 0 of them not kept, 0 differ\n"));
 }
 
 #[test]
-fn what_the_proof_passes_of_the_workloads_is_the_same_in_two_workers() {
+fn the_proven_programs_of_the_workloads_are_the_same_in_two_workers() {
     let folder = std::env::var_os("SWITCHTOWER_WORKLOADS")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/workloads"), PathBuf::from);
     let file = folder.join("dev.jsonl");
@@ -82,7 +81,7 @@ fn what_the_proof_passes_of_the_workloads_is_the_same_in_two_workers() {
             folder.display()
         ));
     }
-    if let Some(output) = fuzz(&["--workload", file.to_str().unwrap()]) {
-        agreed(&output);
+    if let Some(output) = fuzz_proof(&["--workload", file.to_str().unwrap()]) {
+        assert_agreement(&output);
     }
 }

@@ -1,5 +1,5 @@
-//! A harness for tests of sessions: a local toy backend whose kernels can be rebuilt, where asked for another one whose
-//! kernels cannot, and one whose sandboxes are machines.
+//! A harness for tests of sessions: a local backend with replayable kernels, optionally a second local one with kernels that
+//! are not replayable, and one whose sandboxes are machines. All three are scripted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,14 +20,14 @@ use switchtower_core::session::{AtEnd, CellAnswer, CellEvent, Config, CreateSess
 use switchtower_core::tier::{self, AbsentTier, Tier, Tiers, breaker};
 use tokio::sync::mpsc;
 
-use crate::kernels::Toy;
+use crate::kernels::ScriptedKernels;
 
-/// What a harness is built from.
+/// The options of a harness.
 #[derive(Default)]
 pub(crate) struct Plan {
     pub(crate) sessions: Config,
     pub(crate) cloud: Cloud,
-    /// The second local tier.
+    /// Whether there is the second local tier.
     pub(crate) native: bool,
     pub(crate) quota: quota::Config,
     pub(crate) memory: memory::Config,
@@ -36,65 +36,66 @@ pub(crate) struct Plan {
 #[derive(Default)]
 pub(crate) enum Cloud {
     #[default]
-    There,
-    /// How to enable it.
+    Available,
+    /// Not configured; how to enable it.
     Absent(&'static str),
-    /// Failures in a row after which its breaker opens for a minute.
-    Guarded(u32),
+    /// Available, with a breaker that opens for a minute after this many failures in a row.
+    WithBreaker(u32),
 }
 
 pub(crate) struct TestHarness {
-    pub(crate) here: Toy,
-    pub(crate) native: Toy,
-    pub(crate) machines: Toy,
+    pub(crate) wasm: ScriptedKernels,
+    pub(crate) native: ScriptedKernels,
+    pub(crate) machines: ScriptedKernels,
     pub(crate) router: Arc<Router>,
     pub(crate) sessions: Sessions,
 }
 
 impl TestHarness {
     pub(crate) fn new() -> Self {
-        Self::of(Plan::default())
+        Self::with_plan(Plan::default())
     }
 
     pub(crate) fn without_machines() -> Self {
-        Self::of(Plan { cloud: Cloud::Absent("set E2B_API_KEY"), ..Plan::default() })
+        Self::with_plan(Plan { cloud: Cloud::Absent("set E2B_API_KEY"), ..Plan::default() })
     }
 
     pub(crate) fn with_native() -> Self {
-        Self::of(Plan { native: true, ..Plan::default() })
+        Self::with_plan(Plan { native: true, ..Plan::default() })
     }
 
-    pub(crate) fn of(plan: Plan) -> Self {
-        let (here, native, machines) = (Toy::here(), Toy::native(), Toy::machines());
+    pub(crate) fn with_plan(plan: Plan) -> Self {
+        let wasm = ScriptedKernels::replayable();
+        let (native, machines) = (ScriptedKernels::native(), ScriptedKernels::machines());
         let seed = Seed::fixed(1);
-        let tier = |name: &str, toy: &Toy, breaker| {
-            let backend: Arc<dyn Backend> = Arc::new(toy.clone());
+        let tier = |name: &str, kernels: &ScriptedKernels, breaker| {
+            let backend: Arc<dyn Backend> = Arc::new(kernels.clone());
             let config = tier::Config { breaker, ..tier::Config::default() };
             Tier::new(name.into(), backend, config, &seed.fork("tiers"))
         };
-        let near = [("wasm", &here)].into_iter().chain(plan.native.then_some(("native", &native)));
-        let near = near.map(|(name, toy)| tier(name, toy, None));
+        let local = [("wasm", &wasm)].into_iter().chain(plan.native.then_some(("native", &native)));
+        let local = local.map(|(name, kernels)| tier(name, kernels, None));
         let tiers = match plan.cloud {
-            Cloud::There => Tiers::new(near.chain([tier("e2b", &machines, None)])),
-            Cloud::Guarded(failures) => {
+            Cloud::Available => Tiers::new(local.chain([tier("e2b", &machines, None)])),
+            Cloud::WithBreaker(failures) => {
                 let breaker = breaker::Config { failures, open_for: Duration::from_secs(60) };
-                Tiers::new(near.chain([tier("e2b", &machines, Some(breaker))]))
+                Tiers::new(local.chain([tier("e2b", &machines, Some(breaker))]))
             }
             Cloud::Absent(remedy) => {
                 let (reason, remedy) = ("no key".to_owned(), Some(remedy.to_owned()));
-                Tiers::new(near).with_absent(vec![AbsentTier { tier: "e2b".into(), reason, remedy, machine: true }])
+                Tiers::new(local).with_absent(vec![AbsentTier { tier: "e2b".into(), reason, remedy, machine: true }])
             }
         };
-        let (router, sessions) = over(tiers, &plan);
-        Self { here, native, machines, router, sessions }
+        let (router, sessions) = assemble(tiers, &plan);
+        Self { wasm, native, machines, router, sessions }
     }
 
     pub(crate) async fn open(&self) -> Arc<Session> {
-        self.sessions.create(&caller("ada"), asked()).await.unwrap()
+        self.sessions.create(&caller("ada"), options()).await.unwrap()
     }
 
-    pub(crate) async fn open_with(&self, asked: CreateSession) -> Arc<Session> {
-        self.sessions.create(&caller("ada"), asked).await.unwrap()
+    pub(crate) async fn open_with(&self, options: CreateSession) -> Arc<Session> {
+        self.sessions.create(&caller("ada"), options).await.unwrap()
     }
 
     /// Runs maintenance for this long.
@@ -103,8 +104,8 @@ impl TestHarness {
     }
 }
 
-/// Sessions over these tiers.
-pub(crate) fn over(tiers: Tiers, plan: &Plan) -> (Arc<Router>, Sessions) {
+/// Returns a router and sessions over these tiers.
+pub(crate) fn assemble(tiers: Tiers, plan: &Plan) -> (Arc<Router>, Sessions) {
     let wall = WallClock::starting_at(UNIX_EPOCH + Duration::from_millis(1_753_928_091_023));
     let router = Arc::new(Router::new(Parts {
         quota: Quota::new(&plan.quota),
@@ -128,8 +129,8 @@ pub(crate) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Options of a session of an hour, with nothing special.
-pub(crate) fn asked() -> CreateSession {
+/// Returns the options of a session with a timeout of an hour and no others.
+pub(crate) fn options() -> CreateSession {
     CreateSession {
         template: "code-interpreter-v1".to_owned(),
         timeout: seconds(3600),
@@ -142,52 +143,52 @@ pub(crate) fn asked() -> CreateSession {
     }
 }
 
-/// A cell's output and its answer.
-pub(crate) struct Heard {
-    /// Its output, piece by piece: `2 | a | = 3 | KeyError: x`.
-    pub(crate) said: String,
-    pub(crate) done: Result<CellAnswer, Error>,
+/// The output of a cell and its result.
+pub(crate) struct CellRun {
+    /// The number of the cell and its events: `2 | a | = 3 | KeyError: x`.
+    pub(crate) output: String,
+    pub(crate) result: Result<CellAnswer, Error>,
 }
 
-impl Heard {
-    /// Returns where it ran, and its output.
-    pub(crate) fn told(&self) -> String {
-        match &self.done {
-            Ok(done) => format!("{}: {}", done.tier, self.said),
-            Err(error) => format!("{} / {error}", self.said),
+impl CellRun {
+    /// Returns the tier and the output: `wasm: 2 | a`. Of a cell that failed, the output and the error: `2 | a / unavailable`.
+    pub(crate) fn transcript(&self) -> String {
+        match &self.result {
+            Ok(answer) => format!("{}: {}", answer.tier, self.output),
+            Err(error) => format!("{} / {error}", self.output),
         }
     }
 
     pub(crate) fn error(&self) -> String {
-        self.done.as_ref().unwrap_err().to_string()
+        self.result.as_ref().unwrap_err().to_string()
     }
 }
 
-pub(crate) async fn run(session: &Session, source: &str) -> Heard {
+pub(crate) async fn run(session: &Session, source: &str) -> CellRun {
     execute(session, ExecuteCell { source: source.to_owned(), ..ExecuteCell::default() }).await
 }
 
-pub(crate) async fn run_in(session: &Session, context: &str, source: &str) -> Heard {
+pub(crate) async fn run_in(session: &Session, context: &str, source: &str) -> CellRun {
     let context = Some(context.to_owned());
     execute(session, ExecuteCell { context, source: source.to_owned(), ..ExecuteCell::default() }).await
 }
 
-/// Runs a cell, and returns where it ran and its output.
-pub(crate) async fn told(session: &Session, source: &str) -> String {
-    run(session, source).await.told()
+/// Runs a cell and returns its transcript.
+pub(crate) async fn transcript(session: &Session, source: &str) -> String {
+    run(session, source).await.transcript()
 }
 
-pub(crate) async fn execute(session: &Session, cell: ExecuteCell) -> Heard {
-    let (to, mut from) = mpsc::channel(64);
+pub(crate) async fn execute(session: &Session, cell: ExecuteCell) -> CellRun {
+    let (sender, mut receiver) = mpsc::channel(64);
     let run = async {
-        let done = session.execute(cell, &to).await;
-        drop(to);
-        done
+        let result = session.execute(cell, &sender).await;
+        drop(sender);
+        result
     };
-    let listens = async {
-        let mut said = Vec::new();
-        while let Some(one) = from.recv().await {
-            said.push(match one {
+    let collect = async {
+        let mut output = Vec::new();
+        while let Some(event) = receiver.recv().await {
+            output.push(match event {
                 CellEvent::Started { number } => number.to_string(),
                 CellEvent::Output { event, .. } => match event {
                     Event::Stdout(text) | Event::Stderr(text) => text.trim_end().replace('\n', " "),
@@ -197,8 +198,8 @@ pub(crate) async fn execute(session: &Session, cell: ExecuteCell) -> Heard {
                 },
             });
         }
-        said.join(" | ")
+        output.join(" | ")
     };
-    let (done, said) = tokio::join!(run, listens);
-    Heard { said, done: done.map_err(Error::from) }
+    let (result, output) = tokio::join!(run, collect);
+    CellRun { output, result: result.map_err(Error::from) }
 }

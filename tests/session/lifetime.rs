@@ -7,52 +7,52 @@ use switchtower_core::session::{AtEnd, Config, CreateSession, ExecuteCell, Sessi
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::harness::{Plan, TestHarness, asked, caller, run, seconds, told};
+use super::harness::{Plan, TestHarness, caller, options, run, seconds, transcript};
 
 #[tokio::test(start_paused = true)]
-async fn a_session_ends_at_its_time_and_a_cell_with_it() {
+async fn a_session_ends_at_its_timeout_and_a_cell_with_it() {
     let harness = TestHarness::new();
-    let session = harness.open_with(CreateSession { timeout: seconds(10), ..asked() }).await;
+    let session = harness.open_with(CreateSession { timeout: seconds(10), ..options() }).await;
     let began = Instant::now();
     let cell = run(&session, "sleep 100").await;
-    assert_eq!((cell.said.as_str(), began.elapsed()), ("1", seconds(10)));
-    assert!(matches!(cell.done, Err(Error::Gone { .. })));
-    assert_eq!((session.state(), harness.here.kernels()), (SessionState::Ended, 0));
+    assert_eq!((cell.output.as_str(), began.elapsed()), ("1", seconds(10)));
+    assert!(matches!(cell.result, Err(Error::Gone { .. })));
+    assert_eq!((session.state(), harness.wasm.kernels()), (SessionState::Ended, 0));
     assert!(harness.sessions.find_any(session.id()).is_none() && harness.sessions.list_all().is_empty());
     assert!(session.promote("a command").await.is_err() && session.resume(seconds(10)).await.is_err());
     assert_eq!(harness.machines.sandboxes(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn killing_a_session_frees_all_that_it_has_whoever_still_holds_a_reference() {
+async fn killing_a_session_frees_everything_it_has_even_while_references_to_it_exist() {
     let harness = TestHarness::new();
     let session = harness.open().await;
     let other = session.open_context(None).await.unwrap().id;
     super::harness::run_in(&session, &other, "x = 1").await;
     run(&session, "import pandas\npandas.x = 1").await;
-    assert_eq!((harness.machines.sandboxes(), harness.machines.kernels(), harness.here.kernels()), (1, 2, 0));
-    let kills = async {
+    assert_eq!((harness.machines.sandboxes(), harness.machines.kernels(), harness.wasm.kernels()), (1, 2, 0));
+    let kill = async {
         sleep(seconds(5)).await;
         assert_eq!(harness.machines.running(), 1);
         session.end()
     };
-    let (cell, killed) = tokio::join!(run(&session, "sleep 50"), kills);
-    assert!(killed && !session.end() && matches!(cell.done, Err(Error::Gone { .. })));
+    let (cell, killed) = tokio::join!(run(&session, "sleep 50"), kill);
+    assert!(killed && !session.end() && matches!(cell.result, Err(Error::Gone { .. })));
     sleep(seconds(1)).await;
-    assert_eq!((harness.machines.sandboxes(), harness.machines.kernels(), harness.here.kernels()), (0, 0, 0));
+    assert_eq!((harness.machines.sandboxes(), harness.machines.kernels(), harness.wasm.kernels()), (0, 0, 0));
     assert_eq!(harness.machines.running(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_machine_ends_with_its_session_even_where_a_client_reads_nothing_more() {
+async fn a_machine_ends_with_its_session_even_if_a_client_stops_reading() {
     let harness = TestHarness::new();
     let session = harness.open().await;
     session.promote("a command").await.unwrap();
-    let (to, mut said) = mpsc::channel(1);
+    let (sender, mut receiver) = mpsc::channel(1);
     let cell = ExecuteCell { source: "sleep 50".to_owned(), ..ExecuteCell::default() };
-    let mut cell = Box::pin(session.execute(cell, &to));
-    // Nobody looks after the cell from here on.
-    assert!(timeout(seconds(1), &mut cell).await.is_err() && said.recv().await.is_some());
+    let mut cell = Box::pin(session.execute(cell, &sender));
+    // From here on the future of the cell is not polled.
+    assert!(timeout(seconds(1), &mut cell).await.is_err() && receiver.recv().await.is_some());
     session.end();
     sleep(seconds(1)).await;
     assert_eq!(harness.machines.sandboxes(), 0);
@@ -65,21 +65,21 @@ async fn closing_the_registry_ends_every_session_and_every_machine() {
     sessions[0].promote("a command").await.unwrap();
     run(&sessions[1], "x = 1").await;
     harness.sessions.close().await;
-    assert_eq!((harness.machines.sandboxes(), harness.here.kernels()), (0, 0));
+    assert_eq!((harness.machines.sandboxes(), harness.wasm.kernels()), (0, 0));
     assert!(sessions.iter().all(|session| session.state() == SessionState::Ended));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_pauses_at_its_end_resumes_with_its_state() {
     let harness = TestHarness::new();
-    let session = harness.open_with(CreateSession { timeout: seconds(10), at_end: AtEnd::Pause, ..asked() }).await;
+    let session = harness.open_with(CreateSession { timeout: seconds(10), at_end: AtEnd::Pause, ..options() }).await;
     run(&session, "x = 1").await;
     sleep(seconds(10)).await;
     assert_eq!(session.state(), SessionState::Paused);
     assert!(run(&session, "x").await.error().contains("is paused"));
     sleep(seconds(3600)).await;
     assert!(session.resume(seconds(20)).await.unwrap());
-    assert_eq!(told(&session, "x").await, "wasm: 2 | = 1");
+    assert_eq!(transcript(&session, "x").await, "wasm: 2 | = 1");
     sleep(seconds(19)).await;
     assert_eq!(session.state(), SessionState::Running);
     sleep(seconds(1)).await;
@@ -90,8 +90,8 @@ async fn a_session_that_pauses_at_its_end_resumes_with_its_state() {
 #[tokio::test(start_paused = true)]
 async fn sessions_are_limited_per_caller_and_in_all_and_contexts_per_session_and_ended_ones_do_not_count() {
     let sessions = Config { max_sessions: 3, max_per_caller: 2, max_contexts: 2, ..Config::default() };
-    let harness = TestHarness::of(Plan { sessions, ..Plan::default() });
-    let open = async |user: &str| harness.sessions.create(&caller(user), asked()).await;
+    let harness = TestHarness::with_plan(Plan { sessions, ..Plan::default() });
+    let open = async |user: &str| harness.sessions.create(&caller(user), options()).await;
     let first = open("ada").await.unwrap();
     open("ada").await.unwrap();
     assert!(matches!(open("ada").await, Err(Error::LimitReached { retry_after: Some(_), .. })));
@@ -101,7 +101,7 @@ async fn sessions_are_limited_per_caller_and_in_all_and_contexts_per_session_and
     open("bob").await.unwrap();
     for timeout in [0, 86_401] {
         let wrong =
-            harness.sessions.create(&caller("eve"), CreateSession { timeout: seconds(timeout), ..asked() }).await;
+            harness.sessions.create(&caller("eve"), CreateSession { timeout: seconds(timeout), ..options() }).await;
         assert!(matches!(wrong, Err(Error::Invalid(_))), "{timeout}");
     }
     let id = bobs.open_context(None).await.unwrap().id;

@@ -1,36 +1,36 @@
-//! The machine of a session: kept alive, put to sleep, given back.
+//! The machine of a session: kept alive, put to sleep, returned to its provider.
 
 use switchtower_core::session::{AtEnd, Config, CreateSession, ExecuteCell, MachineUse, SessionState};
 use tokio::time::sleep;
 
-use super::harness::{Plan, TestHarness, asked, execute, run, seconds, told};
+use super::harness::{Plan, TestHarness, execute, options, run, seconds, transcript};
 
-fn day() -> CreateSession {
-    CreateSession { timeout: seconds(86_400), ..asked() }
+fn one_day() -> CreateSession {
+    CreateSession { timeout: seconds(86_400), ..options() }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_machine_is_kept_alive_while_it_is_used_and_sleeps_when_it_is_not() {
     let harness = TestHarness::new();
-    let session = harness.open_with(day()).await;
+    let session = harness.open_with(one_day()).await;
     session.promote("a command").await.unwrap();
     harness.machines.log();
     harness.run_maintenance(seconds(599)).await;
     let log = harness.machines.log();
-    assert!(log.len() >= 9 && log.iter().all(|what| what == "lasts 180"), "{log:?}");
+    assert!(log.len() >= 9 && log.iter().all(|what| what == "lifetime 180"), "{log:?}");
     harness.run_maintenance(seconds(3600)).await;
     let log = harness.machines.log();
     assert!(!log.is_empty() && log.iter().all(|what| what == "asleep"), "{log:?}");
     run(&session, "x = 1").await;
     harness.machines.log();
     harness.run_maintenance(seconds(60)).await;
-    assert_eq!(harness.machines.log(), ["lasts 180"]);
+    assert_eq!(harness.machines.log(), ["lifetime 180"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_machine_on_which_a_process_was_started_stays_awake() {
     let harness = TestHarness::new();
-    let session = harness.open_with(day()).await;
+    let session = harness.open_with(one_day()).await;
     session.promote("a command").await.unwrap();
     session.record_machine_use(MachineUse::StartsProcess);
     harness.run_maintenance(seconds(7200)).await;
@@ -40,38 +40,38 @@ async fn a_machine_on_which_a_process_was_started_stays_awake() {
 #[tokio::test(start_paused = true)]
 async fn a_machine_does_not_sleep_while_a_cell_runs() {
     let sessions = Config { machine_idle: seconds(60), ..Config::default() };
-    let harness = TestHarness::of(Plan { sessions, ..Plan::default() });
-    let session = harness.open_with(day()).await;
+    let harness = TestHarness::with_plan(Plan { sessions, ..Plan::default() });
+    let session = harness.open_with(one_day()).await;
     session.promote("a command").await.unwrap();
     harness.machines.log();
     let cell = ExecuteCell { source: "sleep 280".to_owned(), ..ExecuteCell::default() };
-    let (heard, ()) = tokio::join!(execute(&session, cell), harness.run_maintenance(seconds(280)));
-    assert_eq!(heard.told(), "e2b: 1");
+    let (cell, ()) = tokio::join!(execute(&session, cell), harness.run_maintenance(seconds(280)));
+    assert_eq!(cell.transcript(), "e2b: 1");
     let log = harness.machines.log();
-    assert!(log.contains(&"lasts 180".to_owned()) && !log.contains(&"asleep".to_owned()), "{log:?}");
+    assert!(log.contains(&"lifetime 180".to_owned()) && !log.contains(&"asleep".to_owned()), "{log:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_paused_session_lets_its_machine_sleep_until_it_is_resumed() {
     let harness = TestHarness::new();
-    let session = harness.open_with(CreateSession { at_end: AtEnd::Pause, timeout: seconds(100), ..asked() }).await;
+    let session = harness.open_with(CreateSession { at_end: AtEnd::Pause, timeout: seconds(100), ..options() }).await;
     run(&session, "x = 1").await;
     session.promote("a command").await.unwrap();
     harness.machines.log();
-    // Its time is over.
+    // The session reaches its timeout.
     harness.run_maintenance(seconds(500)).await;
     assert_eq!(session.state(), SessionState::Paused);
-    assert_eq!(harness.machines.log(), ["lasts 180", "asleep"]);
+    assert_eq!(harness.machines.log(), ["lifetime 180", "asleep"]);
     assert!(run(&session, "x").await.error().contains("is paused"));
     assert!(session.resume(seconds(100)).await.unwrap());
-    assert_eq!(told(&session, "x").await, "e2b: 2 | = 1");
-    // Somebody says so: what runs is broken off.
+    assert_eq!(transcript(&session, "x").await, "e2b: 2 | = 1");
+    // An explicit pause interrupts the running cell.
     harness.machines.log();
-    let pauses = async {
+    let pause = async {
         sleep(seconds(5)).await;
         session.pause().await.unwrap()
     };
-    let (cell, paused) = tokio::join!(run(&session, "sleep 50"), pauses);
+    let (cell, paused) = tokio::join!(run(&session, "sleep 50"), pause);
     assert!(paused && cell.error().contains("is paused") && !session.pause().await.unwrap());
     harness.run_maintenance(seconds(500)).await;
     let log = harness.machines.log();

@@ -1,5 +1,5 @@
-//! Sessions without an API: kernels of a toy language, local and on machines, on a paused clock; and real kernels where the
-//! state itself matters.
+//! Sessions without an API, over scripted kernels, local and on machines, on a paused clock; over real kernels where the state
+//! itself matters.
 
 mod eviction;
 mod fairness;

@@ -1,5 +1,5 @@
-//! State that moves from one real kernel here to another. The second tier is the first again, but nobody keeps what the
-//! world answers there: as in any tier whose kernels nothing makes again.
+//! The transfer of state from one real kernel to another. The second tier has the same backend as the first, wrapped so that
+//! its kernels record no tape and cannot be rebuilt.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use switchtower_contract::{
 use switchtower_core::seed::Seed;
 use switchtower_core::tier::{self, Tier, Tiers};
 
-use super::harness::{Plan, asked, caller, over, run, told};
+use super::harness::{Plan, assemble, caller, options, run, transcript};
 use crate::backend::harness::harness;
 
-struct Forgetful(Arc<dyn Backend>);
+struct Unreplayable(Arc<dyn Backend>);
 
-struct ForgetfulKernel(Box<dyn Kernel>);
+struct UnreplayableKernel(Box<dyn Kernel>);
 
 #[async_trait]
-impl Backend for Forgetful {
+impl Backend for Unreplayable {
     fn offer(&self) -> Offer {
         Offer { observes: false, replayable: false, isolation: Isolation::Process, ..self.0.offer() }
     }
@@ -38,23 +38,23 @@ impl Backend for Forgetful {
 }
 
 #[async_trait]
-impl Kernels for Forgetful {
+impl Kernels for Unreplayable {
     async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
         let kernels = self.0.kernels().expect("the tier keeps kernels");
-        Ok(Box::new(ForgetfulKernel(kernels.open_kernel(options).await?)))
+        Ok(Box::new(UnreplayableKernel(kernels.open_kernel(options).await?)))
     }
 }
 
 #[async_trait]
-impl Kernel for ForgetfulKernel {
+impl Kernel for UnreplayableKernel {
     async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<CellOutcome, Fault> {
-        let mut ran = self.0.run(cell, limits, events).await?;
-        (ran.tape, ran.outcome.observed) = (None, None);
-        Ok(ran)
+        let mut outcome = self.0.run(cell, limits, events).await?;
+        (outcome.tape, outcome.outcome.observed) = (None, None);
+        Ok(outcome)
     }
 
-    async fn run_internal(&mut self, code: &str, most: Duration) -> Result<String, Fault> {
-        self.0.run_internal(code, most).await
+    async fn run_internal(&mut self, code: &str, timeout: Duration) -> Result<String, Fault> {
+        self.0.run_internal(code, timeout).await
     }
 
     async fn restart(&mut self) -> Result<(), Fault> {
@@ -62,7 +62,7 @@ impl Kernel for ForgetfulKernel {
     }
 }
 
-/// A cell that the rules send to the second tier first.
+/// A cell that the rules route to the second tier first.
 const MOVES: &str = "import threading\nthreading.main_thread().name";
 
 #[test]
@@ -72,9 +72,9 @@ fn names_of_all_kinds_are_restored_in_the_other_kernel_and_one_that_cannot_be_is
             Tier::new(name.into(), backend, tier::Config::default(), &Seed::fixed(1))
         };
         let workers: Arc<dyn Backend> = harness().workers.clone();
-        let tiers = Tiers::new([tier("wasm", workers.clone()), tier("native", Arc::new(Forgetful(workers)))]);
-        let (_router, sessions) = over(tiers, &Plan::default());
-        let open = async || sessions.create(&caller("ada"), asked()).await.unwrap();
+        let tiers = Tiers::new([tier("wasm", workers.clone()), tier("native", Arc::new(Unreplayable(workers)))]);
+        let (_router, sessions) = assemble(tiers, &Plan::default());
+        let open = async || sessions.create(&caller("ada"), options()).await.unwrap();
 
         let session = open().await;
         let cells = [
@@ -84,24 +84,24 @@ fn names_of_all_kinds_are_restored_in_the_other_kernel_and_one_that_cannot_be_is
             "text = 'x' * 300_000\n6 * 7",
         ];
         for cell in cells {
-            assert!(told(&session, cell).await.starts_with("wasm: "));
+            assert!(transcript(&session, cell).await.starts_with("wasm: "));
         }
-        let look = "x, held[0] == x, p.v is held, f(2), began, len(text), _4, Out[4], open('/tmp/a').read()";
-        let before = told(&session, look).await.replace("wasm: 5", "");
+        let values = "x, held[0] == x, p.v is held, f(2), began, len(text), _4, Out[4], open('/tmp/a').read()";
+        let before = transcript(&session, values).await.replace("wasm: 5", "");
         let moved = run(&session, MOVES).await;
-        assert_eq!(moved.told(), "native: 6 | = 'MainThread'");
-        assert!(moved.done.unwrap().moved.unwrap().contains("threads"));
-        assert_eq!(told(&session, look).await.replace("native: 7", ""), before);
-        assert_eq!(told(&session, "held.append(2)\nraise KeyError('no')").await, "native: 8 | KeyError: 'no'");
-        assert_eq!(told(&session, "p.v[1], list(session for session in [1])").await, "native: 9 | = (2, [1])");
+        assert_eq!(moved.transcript(), "native: 6 | = 'MainThread'");
+        assert!(moved.result.unwrap().moved.unwrap().contains("threads"));
+        assert_eq!(transcript(&session, values).await.replace("native: 7", ""), before);
+        assert_eq!(transcript(&session, "held.append(2)\nraise KeyError('no')").await, "native: 8 | KeyError: 'no'");
+        assert_eq!(transcript(&session, "p.v[1], list(session for session in [1])").await, "native: 9 | = (2, [1])");
 
         let session = open().await;
-        told(&session, "import random\ndrawn = (random.random() for _ in range(9))\nnext(drawn) < 1").await;
+        transcript(&session, "import random\ndrawn = (random.random() for _ in range(9))\nnext(drawn) < 1").await;
         let stays = run(&session, MOVES).await.error();
         assert!(
             stays.contains("cannot move to native: the state after cell 1 ") && stays.contains("drawn: "),
             "{stays}"
         );
-        assert_eq!(told(&session, "next(drawn) < 1").await, "wasm: 3 | = True");
+        assert_eq!(transcript(&session, "next(drawn) < 1").await, "wasm: 3 | = True");
     });
 }

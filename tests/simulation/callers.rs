@@ -1,4 +1,4 @@
-//! Many users who ask, listen and leave as a seed says.
+//! Simulated callers: the requests of many users, some of them streamed, some disconnected early, all drawn from a seed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,61 +13,63 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::world::World;
 
-/// What a caller is about to ask.
+/// A request and how its caller behaves.
 #[derive(Clone)]
-pub(crate) struct Asked {
+pub(crate) struct SimulatedRequest {
     pub(crate) request: Request,
-    /// What every answer must print; `None`: something new each time.
-    pub(crate) says: Option<String>,
+    /// The output of every answer; `None`: it differs each time.
+    pub(crate) expected: Option<String>,
+    /// When the request is sent, from the start of the simulation.
     at: Duration,
-    leaves: Option<Duration>,
-    listens: bool,
+    disconnects_after: Option<Duration>,
+    streams: bool,
 }
 
 pub(crate) enum Ending {
     Answered(Box<Answer>),
     Refused(Error),
-    Left,
+    Disconnected,
 }
 
-/// What became of it, as the caller saw it.
-pub(crate) struct Told {
-    pub(crate) asked: Asked,
+/// The end of a request as its caller sees it.
+pub(crate) struct CallResult {
+    pub(crate) call: SimulatedRequest,
     pub(crate) ending: Ending,
     pub(crate) took: Duration,
-    /// What a listener heard.
-    pub(crate) heard: Option<Output>,
+    /// The output that was streamed, if the caller asked for a stream.
+    pub(crate) streamed: Option<Output>,
 }
 
-pub(crate) async fn all(world: &World, seed: u64, requests: usize) -> Vec<Told> {
-    let mut chance = Seed::fixed(seed).fork("callers").rng();
-    let asked: Vec<_> = (0..requests).map(|number| ask(number, &mut chance)).collect();
-    let callers: Vec<_> = asked.into_iter().map(|asked| tokio::spawn(call(world.router.clone(), asked))).collect();
-    let mut told = Vec::new();
+/// Runs all callers and returns the results in the order of the requests.
+pub(crate) async fn run_callers(world: &World, seed: u64, requests: usize) -> Vec<CallResult> {
+    let mut random = Seed::fixed(seed).fork("callers").rng();
+    let calls: Vec<_> = (0..requests).map(|number| draw_request(number, &mut random)).collect();
+    let callers: Vec<_> = calls.into_iter().map(|call| tokio::spawn(execute(world.router.clone(), call))).collect();
+    let mut results = Vec::new();
     for caller in callers {
-        told.push(caller.await.unwrap());
+        results.push(caller.await.unwrap());
     }
-    told
+    results
 }
 
-async fn call(router: Arc<switchtower_core::router::Router>, asked: Asked) -> Told {
-    sleep(asked.at).await;
+async fn execute(router: Arc<switchtower_core::router::Router>, call: SimulatedRequest) -> CallResult {
+    sleep(call.at).await;
     let started = Instant::now();
-    let (events, listener) = if asked.listens {
+    let (events, listener) = if call.streams {
         let (events, mut from) = Events::channel();
         let listener = tokio::spawn(async move {
-            let mut heard = Output::default();
+            let mut streamed = Output::default();
             while let Some(event) = from.recv().await {
-                heard.push(event);
+                streamed.push(event);
             }
-            heard
+            streamed
         });
         (Some(events), Some(listener))
     } else {
         (None, None)
     };
-    let execute = router.execute(asked.request.clone(), events);
-    let ended = match asked.leaves {
+    let execute = router.execute(call.request.clone(), events);
+    let ended = match call.disconnects_after {
         Some(after) => timeout(after, execute).await.ok(),
         None => Some(execute.await),
     };
@@ -75,25 +77,25 @@ async fn call(router: Arc<switchtower_core::router::Router>, asked: Asked) -> To
     let ending = match ended {
         Some(Ok(answer)) => Ending::Answered(Box::new(answer)),
         Some(Err(refused)) => Ending::Refused(refused.error),
-        None => Ending::Left,
+        None => Ending::Disconnected,
     };
-    let heard = match listener {
+    let streamed = match listener {
         Some(listener) => Some(listener.await.unwrap()),
         None => None,
     };
-    Told { asked, ending, took, heard }
+    CallResult { call, ending, took, streamed }
 }
 
-fn ask(number: usize, chance: &mut impl Rng) -> Asked {
-    // A third of everything comes from one greedy user.
-    let user = if chance.random_ratio(1, 3) { 0 } else { chance.random_range(1..20) };
-    let (source, says) = program(number, chance);
-    // Shared programs are the same for all; the others say whose they are.
-    let shared = says.is_some() && chance.random_ratio(1, 2);
+fn draw_request(number: usize, random: &mut impl Rng) -> SimulatedRequest {
+    // A third of the requests comes from one greedy user.
+    let user = if random.random_ratio(1, 3) { 0 } else { random.random_range(1..20) };
+    let (source, expected) = program(number, random);
+    // Half of the programs with a fixed output are the same for all users; the others name their user.
+    let shared = expected.is_some() && random.random_ratio(1, 2);
     let source = if shared { source } else { format!("# user {user}\n{source}") };
     let mut request = Request::new(Program::python(source), &RequestLimits::default()).unwrap();
     request.caller.user = format!("user {user}").into();
-    request.priority = [Priority::High, Priority::Normal, Priority::Low][chance.random_range(0..3)];
+    request.priority = [Priority::High, Priority::Normal, Priority::Low][random.random_range(0..3)];
     if request.program.source.contains("while True") {
         request.timeout = Duration::from_secs(3);
     }
@@ -103,58 +105,58 @@ fn ask(number: usize, chance: &mut impl Rng) -> Asked {
     if request.program.source.contains("socket") {
         request.isolation = Some(Isolation::MicroVm);
     }
-    request.cache = match chance.random_range(0..10) {
+    request.cache = match random.random_range(0..10) {
         0 => CacheMode::Bypass,
         1 => CacheMode::Refresh,
         _ => CacheMode::Use,
     };
-    let mut at = Duration::from_micros(chance.random_range(0..120_000_000));
-    if chance.random_ratio(1, 2) {
-        // Half of them come in crowds, some of each a little later: no request waits for one of another user that has not
-        // begun to run.
-        let later = Duration::from_millis(chance.random_range(0..3) * 10);
+    let mut at = Duration::from_micros(random.random_range(0..120_000_000));
+    if random.random_ratio(1, 2) {
+        // Half of them come in bursts, some of each burst a little later: no request waits for one of another user that has
+        // not started to run.
+        let later = Duration::from_millis(random.random_range(0..3) * 10);
         at = Duration::from_secs(at.as_secs() / 5 * 5) + later;
     }
-    Asked {
+    SimulatedRequest {
         request,
-        says,
+        expected,
         at,
-        leaves: chance.random_ratio(1, 10).then(|| Duration::from_millis(chance.random_range(0..500))),
-        listens: chance.random_ratio(1, 3),
+        disconnects_after: random.random_ratio(1, 10).then(|| Duration::from_millis(random.random_range(0..500))),
+        streams: random.random_ratio(1, 3),
     }
 }
 
-/// A program and what it prints. The Python is what is analysed; the script is what happens.
-fn program(number: usize, chance: &mut impl Rng) -> (String, Option<String>) {
-    let some = chance.random_range(0..40);
-    let says = |text: String| Some(text + "\n");
-    match chance.random_range(0..100) {
-        0..40 => (format!("print({some})\n#: sleep {some}ms; print {some}"), says(some.to_string())),
+/// Returns a program and its output. The Python is analysed; the script in its comments is what the backend does.
+fn program(number: usize, random: &mut impl Rng) -> (String, Option<String>) {
+    let some = random.random_range(0..40);
+    let prints = |text: String| Some(text + "\n");
+    match random.random_range(0..100) {
+        0..40 => (format!("print({some})\n#: sleep {some}ms; print {some}"), prints(some.to_string())),
         40..55 => ("import random\nprint(random.random())\n#: sleep 3ms; random".to_owned(), None),
         // The scripted backend's first draw of this seed.
-        55..60 => ("seeded = print\n#: random".to_owned(), says(SEEDED.to_owned())),
+        55..60 => ("seeded = print\n#: random".to_owned(), prints(SEEDED.to_owned())),
         60..70 => (
             format!("import pandas\nprint(pandas.DataFrame([{some}]))\n#: need module pandas; print {some}"),
-            says(some.to_string()),
+            prints(some.to_string()),
         ),
-        // What it needs shows only after its output has begun to flow.
+        // The need shows only after some output was sent.
         70..75 => (
             format!(
                 "__import__('pan' + 'das')\nprint({some})\n#: print {some}; sleep 400ms; need module pandas; print later"
             ),
-            says(format!("{some}\nlater")),
+            prints(format!("{some}\nlater")),
         ),
         75..83 => (
             format!("import socket\nsocket.create_connection(('example.org', 80))\n#: touch {number}; print sent"),
-            says("sent".to_owned()),
+            prints("sent".to_owned()),
         ),
         83..85 => ("while True: pass\n#: spin".to_owned(), Some(String::new())),
         85..93 => {
-            (format!("raise ValueError({some})\n#: print before; raise ValueError {some}"), says("before".to_owned()))
+            (format!("raise ValueError({some})\n#: print before; raise ValueError {some}"), prints("before".to_owned()))
         }
         _ => (
             format!("print('often', {some})\n#: print often {some}; sleep 300ms; fault lost 10%"),
-            says(format!("often {some}")),
+            prints(format!("often {some}")),
         ),
     }
 }

@@ -1,5 +1,5 @@
-//! The whole router on a paused clock: thousands of requests of many users, with faults, and callers who leave. The same
-//! seed tells the same story.
+//! The whole router on a paused clock: thousands of requests of many users, with faults and callers that disconnect. Equal
+//! seeds give equal runs.
 
 mod callers;
 mod fairness;
@@ -11,140 +11,140 @@ use std::time::Duration;
 use switchtower_contract::Randomness;
 use switchtower_core::cache::CacheStatus;
 
-use callers::{Ending, Told};
+use callers::{CallResult, Ending};
 use world::{World, tiers};
 
 const REQUESTS: usize = 2000;
 
-/// Everything that can be seen of a story afterwards.
-struct Story {
+/// The observable results of a simulation.
+struct Simulation {
     world: World,
-    told: Vec<Told>,
+    results: Vec<CallResult>,
     records: Vec<serde_json::Value>,
 }
 
-fn story(seed: u64) -> Story {
+fn simulate(seed: u64) -> Simulation {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let world = World::new(seed);
-        let told = callers::all(&world, seed, REQUESTS).await;
+        let results = callers::run_callers(&world, seed, REQUESTS).await;
         let records = world.router.recorder().ledger().all();
         let records = records.iter().map(|record| serde_json::to_value(&**record).unwrap()).collect();
-        Story { world, told, records }
+        Simulation { world, results, records }
     })
 }
 
-/// Holds a story against everything that was promised.
-fn check(story: &Story) {
-    everything_is_recorded_once(story);
-    limits_hold(story);
-    nobody_starves(story);
-    nothing_is_left_behind(story);
-    the_cache_does_not_lie(story);
-    effects_happen_at_most_once(story);
-    listeners_hear_what_the_answer_says(story);
+/// Asserts every promise for a simulation.
+fn check(simulation: &Simulation) {
+    every_request_is_recorded_once(simulation);
+    limits_hold(simulation);
+    nobody_starves(simulation);
+    nothing_is_left_behind(simulation);
+    cached_outputs_are_right(simulation);
+    effects_happen_at_most_once(simulation);
+    streams_equal_the_answers(simulation);
 }
 
-fn everything_is_recorded_once(Story { told, records, .. }: &Story) {
-    assert_eq!(records.len(), told.len());
+fn every_request_is_recorded_once(Simulation { results, records, .. }: &Simulation) {
+    assert_eq!(records.len(), results.len());
     let ids: BTreeSet<_> = records.iter().map(|record| record["id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), records.len());
-    let left = told.iter().filter(|told| matches!(told.ending, Ending::Left)).count();
+    let disconnected = results.iter().filter(|result| matches!(result.ending, Ending::Disconnected)).count();
     let abandoned = records.iter().filter(|record| record["outcome"] == "abandoned").count();
-    assert_eq!(abandoned, left);
-    let cut = |record: &&serde_json::Value| record["attempts"].as_array().unwrap().iter().any(abandoned_there);
-    assert!(records.iter().filter(cut).all(|record| record["outcome"] == "abandoned"));
-    assert!(records.iter().any(|record| cut(&record)));
-    for told in told {
-        if let Ending::Answered(answer) = &told.ending {
+    assert_eq!(abandoned, disconnected);
+    let in_attempt = |record: &&serde_json::Value| record["attempts"].as_array().unwrap().iter().any(was_abandoned);
+    assert!(records.iter().filter(in_attempt).all(|record| record["outcome"] == "abandoned"));
+    assert!(records.iter().any(|record| in_attempt(&record)));
+    for result in results {
+        if let Ending::Answered(answer) = &result.ending {
             let record = records.iter().find(|record| record["id"] == answer.id.as_str()).unwrap();
             assert_eq!(record["outcome"], answer.outcome.exit.name());
         }
     }
 }
 
-fn abandoned_there(attempt: &serde_json::Value) -> bool {
+fn was_abandoned(attempt: &serde_json::Value) -> bool {
     attempt["outcome"] == "abandoned"
 }
 
-fn limits_hold(Story { world, .. }: &Story) {
+fn limits_hold(Simulation { world, .. }: &Simulation) {
     for (name, slots) in tiers().iter().map(|tier| (tier.name, tier.slots)) {
         assert!(world.backends[name].counts().most_live <= slots as u64, "{name}");
-        assert!(world.watches[name].most_of_one_user() <= world::PER_USER, "{name}");
+        assert!(world.user_counts[name].max_of_one_user() <= world::PER_USER, "{name}");
     }
 }
 
-fn nobody_starves(Story { told, .. }: &Story) {
-    let refused: BTreeMap<_, usize> = told.iter().fold(BTreeMap::new(), |mut sum, told| {
-        if let Ending::Refused(error) = &told.ending {
+fn nobody_starves(Simulation { results, .. }: &Simulation) {
+    let refused: BTreeMap<_, usize> = results.iter().fold(BTreeMap::new(), |mut sum, result| {
+        if let Ending::Refused(error) = &result.ending {
             *sum.entry(error.name()).or_default() += 1;
         }
         sum
     });
-    // Refusals of a tier that failed, or that lost a program with effects. Few wait for longer than they have time.
+    // A tier failed or lost a program with effects, or, for few requests, the time limit passed in the queue.
     assert!(refused.keys().all(|name| ["unavailable", "lost", "deadline"].contains(name)), "{refused:?}");
-    assert!(refused.get("deadline").is_none_or(|late| late * 100 <= told.len()), "{refused:?} of {}", told.len());
-    let longest = told.iter().map(|told| told.took).max().unwrap_or_default();
+    assert!(refused.get("deadline").is_none_or(|late| late * 100 <= results.len()), "{refused:?} of {}", results.len());
+    let longest = results.iter().map(|result| result.took).max().unwrap_or_default();
     let timeout = switchtower_core::request::RequestLimits::default().default_timeout;
     assert!(longest <= timeout + Duration::from_millis(500), "{longest:?}");
 }
 
-fn nothing_is_left_behind(Story { world, .. }: &Story) {
+fn nothing_is_left_behind(Simulation { world, .. }: &Simulation) {
     for (name, backend) in &world.backends {
         let counts = backend.counts();
         assert_eq!((counts.live, counts.running), (0, 0), "{name}");
     }
-    for standing in world.router.tiers().statuses() {
-        assert_eq!((standing.running, standing.queued), (0, 0), "{}", standing.tier);
+    for status in world.router.tiers().statuses() {
+        assert_eq!((status.running, status.queued), (0, 0), "{}", status.tier);
     }
     assert_eq!(world.router.cache().in_flight(), 0);
 }
 
-fn the_cache_does_not_lie(Story { told, .. }: &Story) {
-    let (mut seen, mut spared, mut shared) = (BTreeSet::new(), 0, 0);
-    for told in told {
-        let Ending::Answered(answer) = &told.ending else { continue };
-        match &told.asked.says {
-            Some(says) => assert_eq!(&answer.output.stdout, says, "{}", told.asked.request.program.source),
-            None => assert!(told.asked.request.program.randomness == Randomness::Fresh),
+fn cached_outputs_are_right(Simulation { results, .. }: &Simulation) {
+    let (mut random_outputs, mut hits, mut shared) = (BTreeSet::new(), 0, 0);
+    for result in results {
+        let Ending::Answered(answer) = &result.ending else { continue };
+        match &result.call.expected {
+            Some(expected) => assert_eq!(&answer.output.stdout, expected, "{}", result.call.request.program.source),
+            None => assert!(result.call.request.program.randomness == Randomness::Fresh),
         }
         match answer.cache {
-            CacheStatus::Hit => spared += 1,
+            CacheStatus::Hit => hits += 1,
             CacheStatus::Coalesced => shared += 1,
             CacheStatus::Miss | CacheStatus::Bypass => {}
         }
-        if told.asked.says.is_none() {
+        if result.call.expected.is_none() {
             assert!(!answer.pure && matches!(answer.cache, CacheStatus::Miss | CacheStatus::Bypass));
-            assert!(seen.insert(answer.output.stdout.clone()), "an answer made by chance was given twice");
+            assert!(random_outputs.insert(answer.output.stdout.clone()), "a random output was returned twice");
         }
     }
-    assert!(spared > 50 && shared > 0, "{spared} from the cache, {shared} shared");
+    assert!(hits > 50 && shared > 0, "{hits} from the cache, {shared} shared");
 }
 
-fn effects_happen_at_most_once(Story { world, .. }: &Story) {
+fn effects_happen_at_most_once(Simulation { world, .. }: &Simulation) {
     let touched = world.backends["e2b"].touched();
     assert!(!touched.is_empty() && touched.values().all(|times| *times == 1), "{touched:?}");
 }
 
-fn listeners_hear_what_the_answer_says(Story { told, .. }: &Story) {
-    for told in told {
-        if let (Ending::Answered(answer), Some(heard)) = (&told.ending, &told.heard) {
-            assert_eq!(heard, &answer.output, "{}", told.asked.request.program.source);
+fn streams_equal_the_answers(Simulation { results, .. }: &Simulation) {
+    for result in results {
+        if let (Ending::Answered(answer), Some(streamed)) = (&result.ending, &result.streamed) {
+            assert_eq!(streamed, &answer.output, "{}", result.call.request.program.source);
         }
     }
 }
 
 #[test]
-fn the_same_seed_tells_the_same_story_and_every_promise_is_kept() {
+fn the_same_seed_gives_the_same_run_and_every_promise_is_kept() {
     for seed in 1..=4 {
-        let (one, two) = (story(seed), story(seed));
+        let (one, two) = (simulate(seed), simulate(seed));
         check(&one);
-        let bytes = |story: &Story| serde_json::to_vec(&story.records).unwrap();
-        assert!(bytes(&one) == bytes(&two), "seed {seed} told two stories");
+        let bytes = |simulation: &Simulation| serde_json::to_vec(&simulation.records).unwrap();
+        assert!(bytes(&one) == bytes(&two), "seed {seed} gave two different runs");
     }
 }
 
 #[test]
-fn another_seed_tells_another_story() {
-    assert_ne!(story(1).records, story(2).records);
+fn another_seed_gives_another_run() {
+    assert_ne!(simulate(1).records, simulate(2).records);
 }

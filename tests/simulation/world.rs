@@ -24,17 +24,17 @@ pub(crate) const PER_USER: usize = 2;
 pub(crate) struct World {
     pub(crate) router: Arc<Router>,
     pub(crate) backends: BTreeMap<&'static str, Scripted>,
-    pub(crate) watches: BTreeMap<&'static str, Watch>,
+    pub(crate) user_counts: BTreeMap<&'static str, UserCounts>,
 }
 
-/// One tier of the world.
-pub(crate) struct Sketch {
+/// The settings of one scripted tier.
+pub(crate) struct TierPlan {
     pub(crate) name: &'static str,
     pub(crate) slots: usize,
     settings: Settings,
 }
 
-pub(crate) fn tiers() -> [Sketch; 3] {
+pub(crate) fn tiers() -> [TierPlan; 3] {
     let millis = |from, to| Duration::from_millis(from)..Duration::from_millis(to);
     let offer = |modules, isolation, observes, effectful| Offer {
         languages: vec![Language::Python],
@@ -52,7 +52,7 @@ pub(crate) fn tiers() -> [Sketch; 3] {
     let rates = |unavailable, refused, lost| FaultRates { unavailable, refused, lost };
     let local = ["math", "random", "time"];
     [
-        Sketch {
+        TierPlan {
             name: "wasm",
             slots: 4,
             settings: Settings {
@@ -64,7 +64,7 @@ pub(crate) fn tiers() -> [Sketch; 3] {
                 kernels: None,
             },
         },
-        Sketch {
+        TierPlan {
             name: "native",
             slots: 2,
             settings: Settings {
@@ -81,7 +81,7 @@ pub(crate) fn tiers() -> [Sketch; 3] {
                 kernels: None,
             },
         },
-        Sketch {
+        TierPlan {
             name: "e2b",
             slots: 5,
             settings: Settings {
@@ -98,10 +98,10 @@ pub(crate) fn tiers() -> [Sketch; 3] {
 
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
-        let (mut backends, mut watches, mut built) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        for (Sketch { name, slots, settings }, number) in tiers().into_iter().zip(1..) {
+        let (mut backends, mut user_counts, mut built) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        for (TierPlan { name, slots, settings }, number) in tiers().into_iter().zip(1..) {
             let backend = Scripted::new(seed * 10 + number, settings);
-            let watch = Watch::default();
+            let counts = UserCounts::default();
             let config = tier::Config {
                 queue: queue::Config {
                     slots,
@@ -111,10 +111,10 @@ impl World {
                 },
                 ..tier::Config::default()
             };
-            let watched = Watched { backend: backend.clone(), watch: watch.clone() };
+            let watched = CountingBackend { backend: backend.clone(), counts: counts.clone() };
             built.push(Tier::new(name.into(), Arc::new(watched), config, &Seed::fixed(seed)));
             backends.insert(name, backend);
-            watches.insert(name, watch);
+            user_counts.insert(name, counts);
         }
         let wall = WallClock::starting_at(UNIX_EPOCH);
         let router = Router::new(Parts {
@@ -126,27 +126,27 @@ impl World {
             wall,
             seed: Seed::fixed(seed),
         });
-        Self { router: Arc::new(router), backends, watches }
+        Self { router: Arc::new(router), backends, user_counts }
     }
 }
 
-/// Counts what runs at once for each user. A program says whose it is in a line of its own.
+/// Counts the programs of each user that run concurrently. A program names its user in a comment.
 #[derive(Clone, Default)]
-pub(crate) struct Watch(Arc<Mutex<BTreeMap<String, (usize, usize)>>>);
+pub(crate) struct UserCounts(Arc<Mutex<BTreeMap<String, (usize, usize)>>>);
 
-impl Watch {
-    pub(crate) fn most_of_one_user(&self) -> usize {
+impl UserCounts {
+    pub(crate) fn max_of_one_user(&self) -> usize {
         self.0.lock().unwrap().values().map(|(_, most)| *most).max().unwrap_or(0)
     }
 }
 
-struct Watched {
+struct CountingBackend {
     backend: Scripted,
-    watch: Watch,
+    counts: UserCounts,
 }
 
 #[async_trait]
-impl Backend for Watched {
+impl Backend for CountingBackend {
     fn offer(&self) -> Offer {
         self.backend.offer()
     }
@@ -157,7 +157,7 @@ impl Backend for Watched {
 
     async fn open(&self, spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
         let sandbox = self.backend.open(spec).await?;
-        Ok(Box::new(WatchedSandbox { sandbox, watch: self.watch.clone() }))
+        Ok(Box::new(CountingSandbox { sandbox, counts: self.counts.clone() }))
     }
 
     fn kernels(&self) -> Option<&dyn Kernels> {
@@ -165,16 +165,16 @@ impl Backend for Watched {
     }
 }
 
-struct WatchedSandbox {
+struct CountingSandbox {
     sandbox: Box<dyn Sandbox>,
-    watch: Watch,
+    counts: UserCounts,
 }
 
 #[async_trait]
-impl Sandbox for WatchedSandbox {
+impl Sandbox for CountingSandbox {
     async fn run(&mut self, program: &Program, limits: &Limits, events: &Events) -> Result<Outcome, Fault> {
         let user = program.source.lines().find_map(|line| line.strip_prefix("# user "));
-        let _busy = user.map(|user| Busy::start(&self.watch, user));
+        let _running = user.map(|user| RunningProgram::start(&self.counts, user));
         self.sandbox.run(program, limits, events).await
     }
 
@@ -195,19 +195,19 @@ impl Sandbox for WatchedSandbox {
     }
 }
 
-struct Busy(Watch, String);
+struct RunningProgram(UserCounts, String);
 
-impl Busy {
-    fn start(watch: &Watch, user: &str) -> Self {
-        let mut users = watch.0.lock().unwrap();
+impl RunningProgram {
+    fn start(counts: &UserCounts, user: &str) -> Self {
+        let mut users = counts.0.lock().unwrap();
         let (now, most) = users.entry(user.to_owned()).or_default();
         *now += 1;
         *most = (*most).max(*now);
-        Self(watch.clone(), user.to_owned())
+        Self(counts.clone(), user.to_owned())
     }
 }
 
-impl Drop for Busy {
+impl Drop for RunningProgram {
     fn drop(&mut self) {
         self.0.0.lock().unwrap().get_mut(&self.1).unwrap().0 -= 1;
     }

@@ -1,4 +1,4 @@
-//! Programs that try to break out, to exhaust or to deceive: each costs at most itself.
+//! Programs that try to break out, to exhaust resources or to deceive: none affects any other.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,15 +8,15 @@ use std::time::{Duration, SystemTime};
 use switchtower_contract::Fault;
 use tokio::time::Instant;
 
-use super::each;
+use super::for_each;
 use super::items::{hostile, items};
 use crate::backend::harness::{Alias, harness, test_program};
 
 const LIMIT: Duration = Duration::from_secs(2);
-/// Beyond its limit a program gets the worker's grace, and whatever a busy machine adds.
+/// The longest time of a program: its limit, the worker's grace period, and the delay of a busy machine.
 const LATEST: Duration = Duration::from_secs(6);
 
-/// Paths that the programs try to write, to replace or to make.
+/// Paths that the programs try to write, replace or create.
 const CANARIES: [&str; 16] = [
     "/tmp/x",
     "/tmp/s",
@@ -36,15 +36,16 @@ const CANARIES: [&str; 16] = [
     "/usr/downloaded_script.py",
 ];
 
-/// What a program would print that had reached the machine.
+/// Texts that a program would print only after breaking out.
 const LOOT: [&str; 5] = ["uid=0", "root:x:0", "root:*:", "CARGO_", "LINKED"];
 
+/// Returns the size and modification time of each canary that exists.
 pub(crate) fn canaries() -> BTreeMap<&'static str, Option<(u64, SystemTime)>> {
     let state = |path: &str| fs::symlink_metadata(path).ok().map(|found| (found.len(), found.modified().unwrap()));
     CANARIES.into_iter().map(|path| (path, state(path))).collect()
 }
 
-/// The names in folders that a program could want to leave something in.
+/// Returns the names in folders in which a program might leave files.
 pub(crate) fn folders() -> BTreeMap<&'static str, Vec<String>> {
     let names = |folder: &str| {
         let entries = fs::read_dir(Path::new(folder)).into_iter().flatten().flatten();
@@ -56,7 +57,7 @@ pub(crate) fn folders() -> BTreeMap<&'static str, Vec<String>> {
 }
 
 #[test]
-fn hostile_programs_harm_nobody_but_themselves() {
+fn hostile_programs_affect_only_themselves() {
     let mut programs = items(|item| item.category == "hostile");
     programs.extend(hostile());
     if programs.is_empty() {
@@ -64,10 +65,10 @@ fn hostile_programs_harm_nobody_but_themselves() {
     }
     let alias = Alias::new("hostile");
     let harness = harness();
-    let workers = harness.block_on(harness.own_workers(&alias, super::AT_ONCE));
+    let workers = harness.block_on(harness.own_workers(&alias, super::CONCURRENCY));
     let (canaries_before, folders_before) = (canaries(), folders());
 
-    let ends = each(&programs, |item| {
+    let ends = for_each(&programs, |item| {
         let workers = &workers;
         async move {
             let mut attempt = test_program(&item.code).within(LIMIT);
@@ -76,8 +77,8 @@ fn hostile_programs_harm_nobody_but_themselves() {
             let ran = attempt.run(workers).await;
             assert!(started.elapsed() < LATEST, "{} held its worker for {:?}", item.id, started.elapsed());
             for loot in LOOT {
-                let said = [&ran.output.stdout, &ran.output.stderr].into_iter().any(|text| text.contains(loot));
-                assert!(!said, "{}: {:?}", item.id, ran.output);
+                let printed = [&ran.output.stdout, &ran.output.stderr].into_iter().any(|text| text.contains(loot));
+                assert!(!printed, "{}: {:?}", item.id, ran.output);
             }
             let next = test_program("print(1 + 1)").run(workers).await;
             assert_eq!(next.stdout(), "2\n", "after {}", item.id);
@@ -91,7 +92,7 @@ fn hostile_programs_harm_nobody_but_themselves() {
 
     assert_eq!(canaries(), canaries_before);
     assert_eq!(folders(), folders_before);
-    assert_eq!(alias.processes().len(), super::AT_ONCE, "no process beside the workers");
+    assert_eq!(alias.processes().len(), super::CONCURRENCY, "no process beside the workers");
     harness.block_on(workers.shutdown());
     let mut counts = BTreeMap::new();
     ends.iter().for_each(|end| *counts.entry(end).or_insert(0) += 1);

@@ -1,7 +1,7 @@
-//! Programs of the kind that agents send, through the whole line over the WebAssembly tier.
+//! Programs of the kind that agents send, on the whole request path over the WebAssembly tier.
 //!
-//! They lie beside the repository, in `../shared/workloads`, or where `SWITCHTOWER_WORKLOADS` says. Where they are not
-//! there, these tests say so and pass.
+//! They are in the folder `../shared/workloads` beside the repository, or in the one that `SWITCHTOWER_WORKLOADS` names. If there
+//! is no such folder, these tests report that and pass.
 
 mod cache;
 pub(crate) mod hostile;
@@ -25,10 +25,10 @@ use switchtower_core::tier::{Tier, Tiers};
 use crate::backend::harness::harness;
 use items::Item;
 
-/// Programs at once: as many as there are workers.
-const AT_ONCE: usize = 2;
+/// Programs that run concurrently: as many as there are workers.
+const CONCURRENCY: usize = 2;
 
-/// The line as the product is assembled, over the harness's workers.
+/// Returns a router as the product assembles it, over the harness's workers.
 fn router() -> Router {
     let seed = Seed::fixed(1);
     let wall = WallClock::real();
@@ -52,7 +52,7 @@ async fn execute(router: &Router, item: &Item, cache: CacheMode, timeout: Durati
     router.execute(request, None).await.unwrap_or_else(|error| panic!("{}: {error}", item.id))
 }
 
-/// Does something with every item, a few at once.
-fn each<'a, T, F: Future<Output = T>>(items: &'a [Item], act: impl FnMut(&'a Item) -> F) -> Vec<T> {
-    harness().block_on(futures_util::stream::iter(items.iter().map(act)).buffer_unordered(AT_ONCE).collect())
+/// Runs `act` for every item, a few concurrently.
+fn for_each<'a, T, F: Future<Output = T>>(items: &'a [Item], act: impl FnMut(&'a Item) -> F) -> Vec<T> {
+    harness().block_on(futures_util::stream::iter(items.iter().map(act)).buffer_unordered(CONCURRENCY).collect())
 }

@@ -1,4 +1,4 @@
-//! The same output as CPython gives, and every difference known with its cause.
+//! The output is the same as that of CPython, and every difference is listed with its cause.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use switchtower_core::request::CacheMode;
 use switchtower_core::router::Answer;
 
 use super::items::{Item, items};
-use super::{each, execute, router};
+use super::{execute, for_each, router};
 
 /// The share that must be equal, in percent.
 const SHARE: usize = 99;
@@ -17,11 +17,11 @@ const SHARE: usize = 99;
 fn programs_of_the_standard_library_and_sympy_print_what_cpython_prints() {
     let core = items(|item| {
         let category = ["simple_math", "algorithm", "symbolic"].contains(&item.category.as_str());
-        category && item.deterministic && item.is_at_home()
+        category && item.deterministic && item.runs_in_wasm()
     });
     let router = router();
     let numbers = Numbers::new();
-    let missed = each(&core, |item| {
+    let missed = for_each(&core, |item| {
         let (router, numbers) = (&router, &numbers);
         async move {
             let answer = execute(router, item, CacheMode::Bypass, Duration::from_secs(60)).await;
@@ -40,7 +40,7 @@ fn programs_of_the_standard_library_and_sympy_print_what_cpython_prints() {
     assert!((core.len() - missed.len()) * 100 >= core.len() * SHARE, "{missed:?}");
 }
 
-/// The items that `tests/parity.md` lists with a cause.
+/// Returns the items that `tests/parity.md` lists with a cause.
 fn listed() -> BTreeSet<String> {
     let rows = include_str!("../parity.md").lines().filter_map(|line| line.strip_prefix("| dev-"));
     rows.map(|row| {
@@ -57,7 +57,7 @@ fn is_equal(item: &Item, answer: &Answer, numbers: &Numbers) -> bool {
     ended && numbers.are_close(&answer.output.stdout, item.expected_stdout.as_deref().unwrap_or_default())
 }
 
-/// Floats in a text: they are held against each other as numbers, all else letter by letter.
+/// Compares texts: floats as numbers, everything else character by character.
 struct Numbers(Regex);
 
 impl Numbers {
@@ -75,7 +75,7 @@ impl Numbers {
 }
 
 #[test]
-fn floats_are_compared_as_numbers_and_words_letter_by_letter() {
+fn floats_are_compared_as_numbers_and_text_character_by_character() {
     let numbers = Numbers::new();
     assert!(numbers.are_close("x = 0.1 y\n", "x = 0.10000000001 y"));
     assert!(!numbers.are_close("x = 0.1", "x = 0.2"));

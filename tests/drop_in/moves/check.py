@@ -1,20 +1,20 @@
-"""Moves the sessions in this folder from one native Python to others, and looks whether they noticed.
+"""Moves the sessions in this folder from one native Python to others and compares their state before and after.
 
     python3 check.py [--local PYTHON] [--cloud PYTHON ...] [case ...]
 
-A case is a file of cells, `# %%` before each; the last one is run on both sides after the move and must give the same.
-`# %% given notes.txt=text` lays a file out before a cell, `# %% env NAME=value` sets a variable for one cell, and a
-line `# impure` marks a cell which asks for clock, randomness, environment or identity (a real host sees that by itself), `# cut`
-one that a real host would call incomplete: it is not run again.
-The first line is what is expected: `# moves`, `# moves: x, y` (these are transferred) or `# fails: cell 3: words`.
-A second line `# needs sympy` allows a cloud that lacks it to say so.
-`--local guest:SWITCHTOWER` has the local side in the guest, by that binary.
-Where IPython is installed in a Python, its shell is the cloud kernel; `plain:PYTHON` asks for a bare stand-in.
+A case is a file of cells, with `# %%` before each. The last cell runs on both sides after the move and must give equal results.
+`# %% given notes.txt=text` writes a file before a cell, and `# %% env NAME=value` sets a variable for one cell. A line `# impure`
+marks a cell that uses clock, randomness, environment or identity (a real host observes this), `# cut` a cell that a real host
+would report as incomplete: it is not run again.
+The first line is the expectation: `# moves`, `# moves: x, y` (these names are transferred) or `# fails: cell 3: words`.
+A second line `# needs sympy` allows a failure on a cloud side that lacks this module.
+`--local guest:SWITCHTOWER` runs the local side in the guest, by this binary.
+The cloud kernel is IPython's shell; for `plain:PYTHON` it is a minimal notebook without IPython.
 """
 
 import sys
 
-sys.path.pop(0)  # the cases here are no modules
+sys.path.pop(0)  # the cases beside this script are not modules
 
 import argparse
 import ast
@@ -37,21 +37,21 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 PYTHON = ROOT + "/sandboxes/python"
 # Folders with parts of the package `_switchtower`.
 PACKAGE = [PYTHON + "/transfer/_switchtower", PYTHON + "/shared/_switchtower"]
-PLACE = "/tmp/switchtower-moves"
-HOME = PLACE + "/home"
+WORK = "/tmp/switchtower-moves"
+HOME = WORK + "/home"
 AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 
 def read(path):
-    """One case: what is expected, and its cells."""
+    """Returns one case: its expectation and its cells."""
     with open(path) as file:
         head, *cells = file.read().split("# %%")
-    told = []
+    described = []
     for number, cell in enumerate(cells, 1):
         options, _, code = cell.partition("\n")
         kind, _, rest = options.strip().partition(" ")
         name, _, value = rest.partition("=")
-        told.append({
+        described.append({
             "number": number, "code": code.rstrip("\n"), "raised": False, "incomplete": "# cut" in code,
             "pure": "# impure" not in code and "# cut" not in code,
             "env": {name: value} if kind == "env" else {},
@@ -60,10 +60,10 @@ def read(path):
         })
     expected, *needs = [line.lstrip("# ") for line in head.strip().splitlines()]
     needs = needs[0].removeprefix("needs ") if needs else None
-    return {"case": os.path.basename(path)[:-3], "expected": expected, "needs": needs, "cells": told}
+    return {"case": os.path.basename(path)[:-3], "expected": expected, "needs": needs, "cells": described}
 
 
-def fresh():
+def reset_home():
     shutil.rmtree(HOME, ignore_errors=True)
     os.makedirs(HOME)
     os.chdir(HOME)
@@ -72,7 +72,7 @@ def fresh():
 
 
 class Notebook:
-    """The smallest thing that runs cells: what the guest's kernel and our stand-in have in common."""
+    """A minimal kernel, with the common functions of the guest's kernel and the stand-in's."""
 
     def __init__(self, file_name):
         self.main = types.ModuleType("__main__")
@@ -103,23 +103,23 @@ class Notebook:
         return value
 
 
-def told(run, code):
-    """What a cell prints, gives and raises."""
+def observe(run, code):
+    """Runs a cell and returns what it prints, its value and its exception."""
     printed = io.StringIO()
-    given = raised = None
+    value = raised = None
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
         try:
-            given = repr(run(code))
+            value = repr(run(code))
         except BaseException as error:
             raised = f"{type(error).__name__}: {error}"
-    return {"printed": printed.getvalue(), "given": given, "raised": raised}
+    return {"printed": printed.getvalue(), "value": value, "raised": raised}
 
 
 def local(case):
-    fresh()
+    reset_home()
     package = sys.modules.setdefault("_switchtower", types.ModuleType("_switchtower"))
     package.__path__ = PACKAGE
-    # The guest's own asks a real host.
+    # The guest's own module calls a real host.
     process_info = sys.modules["_switchtower.process_info"] = types.ModuleType("_switchtower.process_info")
     process_info.GIVEN = {}
     package.process_info = process_info
@@ -134,7 +134,7 @@ def local(case):
             with open(change["path"], "wb") as file:
                 file.write(base64.b64decode(change["content"]))
         os.environ.update(cell["env"])
-        ended.append(told(book.run_cell, cell["code"]))
+        ended.append(observe(book.run_cell, cell["code"]))
         for name in cell["env"]:
             os.environ.pop(name, None)
         cell["raised"] = ended[-1]["raised"] is not None
@@ -143,17 +143,17 @@ def local(case):
     state = export_state(json.dumps({"env": environment, "home": HOME, "max_bytes": 4 << 20}))
     took = time.perf_counter() - began
     assert list(before) == list(book.user_ns) and all(before[k] is book.user_ns[k] for k in before), "disturbed"
-    shutil.rmtree(PLACE + "/" + case["case"], ignore_errors=True)
-    shutil.copytree(HOME, PLACE + "/" + case["case"])
+    shutil.rmtree(WORK + "/" + case["case"], ignore_errors=True)
+    shutil.copytree(HOME, WORK + "/" + case["case"])
     data = {"cells": cells, "state": json.loads(state), "time_limit_s": 20, "home": HOME, "files_in_use": False}
-    return {"data": data, "ended": ended, "ms": took * 1000, "check": told(book.run_cell, check["code"]),
+    return {"data": data, "ended": ended, "ms": took * 1000, "check": observe(book.run_cell, check["code"]),
             "size": len(state)}
 
 
 def guest(binary, case):
-    """The local side in the guest itself, as one program of Switchtower's: a stand-in for its sessions."""
-    os.makedirs(PLACE + "/given", exist_ok=True)
-    given = {"check.txt": os.path.abspath(__file__), "case.json": PLACE + "/given/case.json"}
+    """Runs the local side in the guest, as one program of Switchtower."""
+    os.makedirs(WORK + "/given", exist_ok=True)
+    given = {"check.txt": os.path.abspath(__file__), "case.json": WORK + "/given/case.json"}
     for part in PACKAGE:
         for folder, _, names in os.walk(part):
             for name in names:
@@ -165,7 +165,7 @@ def guest(binary, case):
             with open(path, "w") as file:
                 json.dump(case, file)
         else:
-            shutil.copy(path, f"{PLACE}/given/{name}")
+            shutil.copy(path, f"{WORK}/given/{name}")
     program = (
         "import json, os, sys\n"
         "for name in os.listdir('.'):\n"
@@ -180,17 +180,17 @@ def guest(binary, case):
         "check['PACKAGE'] = ['/tmp/package']\n"
         "answer = json.dumps(check['local'](case))\n"
         "_ = sys.stdout.write('ANSWER' + answer)\n")
-    files = [part for name in given for part in ("--file", f"{PLACE}/given/{name}")]
+    files = [part for name in given for part in ("--file", f"{WORK}/given/{name}")]
     ran = subprocess.run([binary, "run", "--tier", "wasm", "--memory-mb", "1000", *files, "-c", program],
                          capture_output=True, text=True)
-    shutil.rmtree(PLACE + "/" + case["case"], ignore_errors=True)
-    os.makedirs(PLACE + "/" + case["case"])
+    shutil.rmtree(WORK + "/" + case["case"], ignore_errors=True)
+    os.makedirs(WORK + "/" + case["case"])
     answer = ran.stdout.partition("ANSWER")[2]
     return json.loads(answer) if answer else {"broken": ran.stdout[-500:] + ran.stderr[-1500:]}
 
 
 def restore_sources():
-    """Returns name and text of the restoring modules, in the order in which the host sends them."""
+    """Returns the names and sources of the modules of the restore, in the order in which the host sends them."""
     with open(ROOT + "/crates/core/src/session/state_transfer/sources.rs") as file:
         names = list(dict.fromkeys(re.findall(r"/restore/(\w+)\.py", file.read())))
     folder = PYTHON + "/transfer/_switchtower/state_transfer/restore"
@@ -198,9 +198,9 @@ def restore_sources():
 
 
 def cloud(case, plain):
-    fresh()
+    reset_home()
     asyncio.set_event_loop(asyncio.new_event_loop())
-    path = PLACE + "/move.json"
+    path = WORK + "/move.json"
     with open(path, "w") as file:
         json.dump(case["data"], file)
     sources = restore_sources()
@@ -227,21 +227,21 @@ def cloud(case, plain):
             return result.result
 
     names = set(shell.user_ns)
-    restored = told(run, hidden)
+    restored = observe(run, hidden)
     if restored["raised"]:
         return {"verdict": {"ok": False, "reason": "restore raised " + restored["raised"]}}
     try:
         verdict = json.loads(restored["printed"])
     except ValueError:
         return {"verdict": {"ok": False, "reason": "restore printed " + restored["printed"]}}
-    shutil.copytree(PLACE + "/" + case["case"], HOME, dirs_exist_ok=True)
+    shutil.copytree(WORK + "/" + case["case"], HOME, dirs_exist_ok=True)
     left = [name for name in set(shell.user_ns) - names if "switchtower" in name]
     assert not left, left
-    return {"verdict": verdict, "check": told(run, case["check"]) if verdict["ok"] else None}
+    return {"verdict": verdict, "check": observe(run, case["check"]) if verdict["ok"] else None}
 
 
 def in_child(function, *arguments):
-    """Each case has a process of its own, forked so that it starts at once."""
+    """Runs a function in a forked process, one for each case."""
     out, into = os.pipe()
     child = os.fork()
     if child == 0:
@@ -260,43 +260,43 @@ def in_child(function, *arguments):
     return json.loads(answer or '{"broken": "the process ended"}')
 
 
-def side(orders):
-    """The part that runs in another Python: orders by file, answers by file."""
-    with open(orders) as file:
-        order = json.load(file)
-    if order["side"] == "cloud" and not order["plain"]:
+def side(job_file):
+    """Runs a job in this Python. The job and the answers are files."""
+    with open(job_file) as file:
+        job = json.load(file)
+    if job["side"] == "cloud" and not job["plain"]:
         import IPython.core.interactiveshell  # noqa: F401
     answers = []
-    for case in order["cases"]:
-        code = case["code_check"] if order["side"] == "cloud" else None
-        if order["side"] == "local":
+    for case in job["cases"]:
+        code = case["code_check"] if job["side"] == "cloud" else None
+        if job["side"] == "local":
             answers.append(in_child(local, case))
         else:
-            answers.append(in_child(cloud, {**case, "check": code}, order["plain"]))
-    with open(orders + ".out", "w") as file:
+            answers.append(in_child(cloud, {**case, "check": code}, job["plain"]))
+    with open(job_file + ".out", "w") as file:
         json.dump(answers, file)
 
 
-def ask(python, seed, order):
-    path = PLACE + "/orders.json"
+def run_side(python, seed, job):
+    path = WORK + "/job.json"
     with open(path, "w") as file:
-        json.dump(order, file)
+        json.dump(job, file)
     environment = {**os.environ, "PYTHONHASHSEED": str(seed)}
     subprocess.run([python, os.path.abspath(__file__), "--side", path], check=True, env=environment)
     with open(path + ".out") as file:
         return json.load(file)
 
 
-def judge(case, here, there):
-    """What is wrong, or none."""
-    verdict, expected = there["verdict"], case["expected"]
+def judge(case, local_result, cloud_result):
+    """Returns what is wrong, or None."""
+    verdict, expected = cloud_result["verdict"], case["expected"]
     if expected.startswith("fails"):
         _, cell, words = (part.strip() for part in expected.split(":", 2))
         if verdict["ok"]:
             return f"moved, transferring {verdict['transferred']}"
-        said = f"{verdict.get('name')} {verdict['reason']}"
-        if f"cell {verdict.get('cell')}" != cell or words not in said:
-            return f"failed otherwise: {verdict}"
+        message = f"{verdict.get('name')} {verdict['reason']}"
+        if f"cell {verdict.get('cell')}" != cell or words not in message:
+            return f"failed for another reason: {verdict}"
         return None
     if not verdict["ok"]:
         if case["needs"] and f"No module named '{case['needs']}'" in verdict["reason"]:
@@ -305,8 +305,8 @@ def judge(case, here, there):
     wanted = {name.strip() for name in expected.partition(":")[2].split(",") if name.strip()}
     if not wanted <= set(verdict["transferred"]):
         return f"transferred only {verdict['transferred']}"
-    if here["check"] != there["check"]:
-        return f"came out different:\n    here  {here['check']}\n    there {there['check']}"
+    if local_result["check"] != cloud_result["check"]:
+        return f"results differ:\n    local {local_result['check']}\n    cloud {cloud_result['check']}"
     return None
 
 
@@ -320,35 +320,36 @@ def main():
     options = options.parse_args()
     if options.side:
         return side(options.side)
-    os.makedirs(PLACE, exist_ok=True)
+    os.makedirs(WORK, exist_ok=True)
     names = sorted(name for name in os.listdir(HERE) if name.endswith(".py") and name != "check.py")
     paths = [os.path.join(HERE, name) for name in names]
     cases = [case for case in map(read, paths) if not options.cases or case["case"] in options.cases]
     if options.local.startswith("guest:"):
-        heres = [guest(options.local.removeprefix("guest:"), case) for case in cases]
+        local_results = [guest(options.local.removeprefix("guest:"), case) for case in cases]
     else:
-        heres = ask(options.local, 0, {"side": "local", "cases": cases})
+        local_results = run_side(options.local, 0, {"side": "local", "cases": cases})
     wrong = 0
-    for case, here in zip(cases, heres):
-        if "broken" in here:
-            print(f"{case['case']}: local side broke\n{here['broken']}")
+    for case, local_result in zip(cases, local_results):
+        if "broken" in local_result:
+            print(f"{case['case']}: the local side failed\n{local_result['broken']}")
             wrong += 1
-    good = [(case, here) for case, here in zip(cases, heres) if "broken" not in here]
+    good = [(case, local_result) for case, local_result in zip(cases, local_results) if "broken" not in local_result]
     for python in options.cloud or ["plain:" + sys.executable]:
         plain = python.startswith("plain:")
-        sent = [{**here, "case": case["case"], "code_check": case["cells"][-1]["code"]} for case, here in good]
-        theres = ask(python.removeprefix("plain:"), 7, {"side": "cloud", "plain": plain, "cases": sent})
+        sent = [{**local_result, "case": case["case"], "code_check": case["cells"][-1]["code"]} for case, local_result in good]
+        cloud_results = run_side(python.removeprefix("plain:"), 7, {"side": "cloud", "plain": plain, "cases": sent})
         slow = []
-        for (case, here), there in zip(good, theres):
-            why = there["broken"] if "broken" in there else judge(case, here, there)
-            slow.append(there.get("verdict", {}).get("ms", 0))
-            if why:
+        for (case, local_result), cloud_result in zip(good, cloud_results):
+            problem = cloud_result["broken"] if "broken" in cloud_result else judge(case, local_result, cloud_result)
+            slow.append(cloud_result.get("verdict", {}).get("ms", 0))
+            if problem:
                 wrong += 1
-                print(f"{case['case']} -> {python}: {why}")
+                print(f"{case['case']} -> {python}: {problem}")
             elif options.v:
-                print(f"{case['case']} -> {python}: export {here['ms']:.1f} ms, restore {slow[-1]} ms, {there['verdict']}")
+                times = f"export {local_result['ms']:.1f} ms, restore {slow[-1]} ms"
+                print(f"{case['case']} -> {python}: {times}, {cloud_result['verdict']}")
         print(f"{python}: {len(good)} cases, restore median {sorted(slow)[len(slow) // 2]} ms")
-    times = sorted(here["ms"] for _, here in good)
+    times = sorted(local_result["ms"] for _, local_result in good)
     print(f"export median {times[len(times) // 2]:.2f} ms; {wrong} wrong")
     return wrong
 

@@ -1,17 +1,17 @@
-"""An agent of smolagents with its code in a sandbox, and a model that says what is written here.
+"""Runs an agent of smolagents whose code runs in a sandbox, with scripted answers of the model.
 
     E2B_API_KEY=… E2B_API_URL=http://… E2B_SANDBOX_URL=http://… python3 agent.py > transcript
 
 Packages: smolagents==1.26.0 e2b==2.63.0 e2b-code-interpreter==2.11.5.
 
-The first cell of every agent is `!pip install numpy pillow`, in any order, and the second one, that has the tools,
-imports both at its top: smolagents makes that of its own `final_answer`. It takes the network, or a folder of wheels:
+The first cell of every agent is `!pip install numpy pillow`, in any order; the second one, which defines the tools, imports
+both: smolagents generates this for its `final_answer`. The packages come from the network or from a folder of wheels:
 
     python3 -m pip download --dest wheels numpy pillow idna     # for the Python of the sandboxes
-    AGENT_WHEELS=$PWD/wheels … python3 agent.py > transcript    # not under /tmp, which sandboxes have of their own
+    AGENT_WHEELS=$PWD/wheels … python3 agent.py > transcript    # not under /tmp, which each sandbox has of its own
 
-Each line has `step` and `saw`, as those of python.py. Every cell that the executor sends is told, with a digest of its
-code and how it begins; `code`, `traceback` and `logs` are for readers. It asserts the final answers.
+Each line has `step` and `result`, as those of python.py. Every cell that the executor sends is recorded with the start and a
+digest of its code; `code`, `traceback` and `logs` are for readers. The script asserts the final answers.
 """
 
 import datetime
@@ -25,7 +25,7 @@ import sys
 import time
 import warnings
 
-# smolagents writes imports in the order of a set; so its code is the same on each run.
+# smolagents writes imports in the order of a set. With a fixed hash seed its code is the same on each run.
 if os.environ.get("PYTHONHASHSEED") != "0":
     os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "PYTHONHASHSEED": "0"})
 warnings.filterwarnings("ignore")
@@ -47,36 +47,36 @@ FORMS = [
 ]
 
 
-def same(value):
+def normalized(value):
     if isinstance(value, str):
         for form, name in FORMS:
             value = form.sub(name, value)
         return value
     if isinstance(value, dict):
-        return {key: same(item) for key, item in value.items()}
-    return [same(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {key: normalized(item) for key, item in value.items()}
+    return [normalized(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def tell(step, saw, **aside):
-    print(json.dumps({"step": step, "saw": same(saw), **same(aside)}, ensure_ascii=False), flush=True)
+def record(step, result, **details):
+    print(json.dumps({"step": step, "result": normalized(result), **normalized(details)}, ensure_ascii=False), flush=True)
 
 
-class Scripted(Model):
-    """Says one answer after the other, whatever it is told."""
+class ScriptedModel(Model):
+    """A model that returns the given answers one after the other, whatever its input."""
 
-    def __init__(self, name, thoughts):
+    def __init__(self, name, answers):
         super().__init__(model_id="scripted")
-        self.name, self.thoughts, self.said = name, thoughts, 0
+        self.name, self.answers, self.count = name, answers, 0
 
     def generate(self, messages, **_):
-        code = self.thoughts[self.said]
-        self.said += 1
-        content = f"Thought: step {self.said}.\n<code>\n{code}\n</code>"
+        code = self.answers[self.count]
+        self.count += 1
+        content = f"Thought: step {self.count}.\n<code>\n{code}\n</code>"
         return ChatMessage(role=MessageRole.ASSISTANT, content=content)
 
 
-class Overheard(e2b_code_interpreter.Sandbox):
-    """The sandbox of the SDK; each cell is told."""
+class RecordingSandbox(e2b_code_interpreter.Sandbox):
+    """The sandbox of the SDK. It records each cell."""
 
     chapter = ""
     cells = 0
@@ -85,7 +85,7 @@ class Overheard(e2b_code_interpreter.Sandbox):
         execution = super().run_code(code, *arguments, **named)
         type(self).cells += 1
         seen = {
-            "begins": code.strip().split("\n")[0][:100],
+            "start": code.strip().split("\n")[0][:100],
             "length": len(code),
             "sha256": hashlib.sha256(code.encode()).hexdigest()[:16],
             "count": execution.execution_count,
@@ -94,28 +94,28 @@ class Overheard(e2b_code_interpreter.Sandbox):
             "results": [[one.is_main_result, one.text, list(one.formats())] for one in execution.results],
             "error": execution.error and [execution.error.name, execution.error.value],
         }
-        aside = {"traceback": execution.error.traceback} if execution.error else {}
+        details = {"traceback": execution.error.traceback} if execution.error else {}
         if code.startswith("!pip install "):
-            # Packages come in the order of a set. How pip says what it did is of its version and of what was there.
-            seen["begins"] = "!pip install " + " ".join(sorted(code.split()[2:]))
-            aside["logs"] = seen.pop("stdout") + seen.pop("stderr")
+            # The packages are in the order of a set. The output of pip depends on its version and on what was installed.
+            seen["start"] = "!pip install " + " ".join(sorted(code.split()[2:]))
+            details["logs"] = seen.pop("stdout") + seen.pop("stderr")
             del seen["sha256"]
-        tell(f"{self.chapter}: cell {self.cells}", seen, code=code, **aside)
+        record(f"{self.chapter}: cell {self.cells}", seen, code=code, **details)
         return execution
 
     def kill(self, *arguments, **named):
         killed = super().kill(*arguments, **named)
-        tell(f"{self.chapter}: kill", killed)
+        record(f"{self.chapter}: kill", killed)
         return killed
 
 
-# The executor takes it from there.
-e2b_code_interpreter.Sandbox = Overheard
+# The executor imports the class from this module.
+e2b_code_interpreter.Sandbox = RecordingSandbox
 
 
 @tool
 def exchange_rate(currency: str, day: int = 1) -> float:
-    """Says what one unit costs.
+    """Returns the price of one unit.
 
     Args:
         currency: Its three letters.
@@ -131,18 +131,18 @@ def exchange_rate(currency: str, day: int = 1) -> float:
 
 @tool
 def shout(text: str) -> str:
-    """Says it louder.
+    """Returns the text in capitals.
 
     Args:
-        text: What to say.
+        text: The text.
     """
     return text.upper() + "!"
 
 
-def run(chapter, thoughts, answer, tools=(), variables=None, imports=(), **named):
-    Overheard.chapter, Overheard.cells = chapter, 0
-    begun = time.monotonic()
-    model = Scripted(chapter, thoughts)
+def run(chapter, answers, answer, tools=(), variables=None, imports=(), **named):
+    RecordingSandbox.chapter, RecordingSandbox.cells = chapter, 0
+    started = time.monotonic()
+    model = ScriptedModel(chapter, answers)
     with CodeAgent(
         tools=list(tools),
         model=model,
@@ -150,16 +150,16 @@ def run(chapter, thoughts, answer, tools=(), variables=None, imports=(), **named
         executor_kwargs={"metadata": {"of": "agent"}, "timeout": 120, "envs": ENVS},
         additional_authorized_imports=list(imports),
         verbosity_level=LogLevel.OFF,
-        max_steps=len(thoughts),
+        max_steps=len(answers),
     ) as agent:
         found = agent.run(f"The task of {chapter}.", additional_args=variables, **named)
         for number, one in enumerate(one for one in agent.memory.steps if isinstance(one, ActionStep)):
             error = one.error and [type(one.error).__name__, str(one.error).strip().split("\n")[-1]]
-            tell(f"{chapter}: step {number + 1}", {"output": repr(one.action_output)[:500], "error": error,
+            record(f"{chapter}: step {number + 1}", {"output": repr(one.action_output)[:500], "error": error,
                  "final": one.is_final_answer}, logs=one.observations)  # fmt: skip
-    tell(f"{chapter}: answer", repr(found)[:500])
+    record(f"{chapter}: answer", repr(found)[:500])
     assert found == answer, f"{chapter}: {found!r} is not {answer!r}"
-    print(f"{chapter}: {time.monotonic() - begun:.1f} s", file=sys.stderr)
+    print(f"{chapter}: {time.monotonic() - started:.1f} s", file=sys.stderr)
 
 
 def main():
@@ -204,7 +204,7 @@ def main():
         ],
         (datetime.datetime(2026, 1, 2, 3, 4), decimal.Decimal("1.10"), {1, 2}, b"bytes", {1: "one"}, "inner",
          "xn--kda4b0koi.pl", "v" * 50_000),  # fmt: skip
-        # Installed before anything else.
+        # The executor installs this package first.
         imports=["idna"],
     )
 
@@ -213,11 +213,11 @@ try:
     main()
     end = 0
 except BaseException as error:
-    tell("broke off", [type(error).__name__, str(error)])
+    record("broke off", [type(error).__name__, str(error)])
     import traceback
 
     traceback.print_exc()
     end = 1
-# The SDK's own transport sometimes aborts when the interpreter tears down (e2b 2.63.0): what was to be seen was seen.
+# The SDK's own transport sometimes aborts at the end of the interpreter (e2b 2.63.0); the transcript is complete by then.
 sys.stdout.flush()
 os._exit(end)

@@ -1,11 +1,11 @@
-"""An older client of E2B in its debug mode, which knows no addresses but those of this machine.
+"""Drives an older client of E2B in its debug mode, in which all addresses are on this machine.
 
     E2B_DEBUG=true E2B_API_KEY=… python3 debug.py
 
-Packages: e2b==1.11.1 e2b-code-interpreter==1.5.2, whose way into other servers is this mode only: the control plane at
-localhost:3000, envd at localhost:49983, the interpreter at localhost:49999, all by plain HTTP. Only creation reaches
-the control plane; calls of envd have the token that it answered with, those of the interpreter say nothing of whose
-they are. It asserts. Newer clients create nothing in this mode, and say that they are for `debug_sandbox_id`.
+Packages: e2b==1.11.1 e2b-code-interpreter==1.5.2. With these versions, this mode is the only way to use another server: the
+control plane at localhost:3000, envd at localhost:49983, the interpreter at localhost:49999, all by plain HTTP. Only the
+creation of a sandbox reaches the control plane; calls of envd have the token of its answer, and calls of the interpreter do
+not name their sandbox. The script asserts its results. Newer clients create no sandbox in this mode and name `debug_sandbox_id`.
 """
 
 import faulthandler
@@ -29,9 +29,9 @@ def raises(kind, function, *arguments, **named):
     raise AssertionError(f"{kind.__name__} was expected")
 
 
-def created(**wish):
-    """Older clients make a sandbox by calling the class."""
-    return Sandbox.create(**wish) if hasattr(Sandbox, "create") else Sandbox(**wish)
+def create_sandbox(**options):
+    """Creates a sandbox; with older clients by a call of the class."""
+    return Sandbox.create(**options) if hasattr(Sandbox, "create") else Sandbox(**options)
 
 
 def cells(sandbox):
@@ -58,7 +58,7 @@ def files(sandbox):
     assert sandbox.run_code("open('/home/user/note.txt').read()").text == "hello"
     sandbox.files.write("relative.bin", b"\x00\xff")
     assert bytes(sandbox.files.read("relative.bin", format="bytes")) == b"\x00\xff"
-    # Newer clients have a call of its own for several.
+    # Newer clients have another method for several files.
     several = getattr(sandbox.files, "write_files", sandbox.files.write)
     several([{"path": "/tmp/one", "data": "1"}, {"path": "/tmp/two", "data": "2"}])
     assert {"note.txt", "relative.bin"} <= {one.name for one in sandbox.files.list("/home/user")}
@@ -82,7 +82,7 @@ def commands(sandbox):
 
 
 def stdin(sandbox):
-    """Older clients always open it, and cannot say so."""
+    """Returns the option that opens stdin; older clients always open it and have no option."""
     import inspect
 
     return {"stdin": True} if "stdin" in inspect.signature(sandbox.commands._start).parameters else {}
@@ -90,7 +90,7 @@ def stdin(sandbox):
 
 def life(sandbox):
     assert sandbox.is_running()
-    # Neither is sent in this mode: a sandbox ends by its time only. The older client says nothing of how it went.
+    # Neither call is sent in this mode: a sandbox ends only at its timeout. The older client returns None.
     sandbox.set_timeout(60)
     assert sandbox.kill() in (True, None)
     assert sandbox.is_running()
@@ -98,7 +98,7 @@ def life(sandbox):
 
 def main():
     faulthandler.dump_traceback_later(120, exit=True)
-    sandbox = created(timeout=120, metadata={"of": "debug"}, envs={"CREATED": "yes"})
+    sandbox = create_sandbox(timeout=120, metadata={"of": "debug"}, envs={"CREATED": "yes"})
     print("sandbox", sandbox.sandbox_id)
     for chapter in (cells, files, commands, life):
         chapter(sandbox)

@@ -1,18 +1,18 @@
-// Drives E2B's JavaScript SDK through each of its calls, and writes what was seen: one JSON object a line.
+// Drives E2B's JavaScript SDK through each of its functions and writes a transcript: one JSON object per line.
 //
 //     E2B_API_KEY=… E2B_API_URL=http://… E2B_SANDBOX_URL=http://… node javascript.mjs > transcript
 //
-// Packages: e2b@2.51.0 @e2b/code-interpreter@2.8.0. Node looks for them beside the script. Whoever answers at these
-// addresses must know one key only. Lines are as those of python.py: `traceback` and `message` are for readers.
+// Packages: e2b@2.51.0 @e2b/code-interpreter@2.8.0. Node looks for them beside the script. The server at these addresses must
+// accept only the key of E2B_API_KEY. The lines have the format of python.py.
 import { createHash, randomUUID } from 'node:crypto'
 import { CommandExitError, Sandbox } from '@e2b/code-interpreter'
 
-// This run's sandboxes among those of others.
+// Distinguishes the sandboxes of this run from those of others.
 const RUN = randomUUID()
-// Longest that one cell is waited for, unless a step is about that.
-const PATIENCE = 30_000
+// The time limit of a cell, except in steps about time limits.
+const TIMEOUT_MS = 30_000
 
-const known = new Map()
+const placeholders = new Map()
 const FORMS = [
   [/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, '<uuid>'],
   [/\b0x[0-9a-f]{5,}/g, '<address>'],
@@ -23,38 +23,38 @@ const FORMS = [
   [/signature_expiration=\d+/g, 'signature_expiration=<time>'],
 ]
 
-/** Without what is another on each run. */
-function same(value) {
+/** Returns a value with placeholders for what differs between runs. */
+function normalized(value) {
   if (typeof value === 'string') {
-    for (const [text, name] of known) value = value.replaceAll(text, name)
+    for (const [text, name] of placeholders) value = value.replaceAll(text, name)
     for (const [form, name] of FORMS) value = value.replace(form, name)
     return value
   }
-  if (Array.isArray(value)) return value.map(same)
+  if (Array.isArray(value)) return value.map(normalized)
   if (value && typeof value === 'object') {
-    return Object.fromEntries(Object.entries(value).map(([key, item]) => [same(key), same(item)]))
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [normalized(key), normalized(item)]))
   }
   return value
 }
 
-function tell(step, saw, aside = {}) {
-  console.log(JSON.stringify({ step, saw: same(saw ?? null), ...same(aside) }))
+function record(step, result, details = {}) {
+  console.log(JSON.stringify({ step, result: normalized(result ?? null), ...normalized(details) }))
 }
 
 function refusal(error) {
-  const saw = { raises: error?.name === 'Error' ? error.constructor.name : error?.name }
+  const result = { raises: error?.name === 'Error' ? error.constructor.name : error?.name }
   if (error instanceof CommandExitError) {
-    Object.assign(saw, { exitCode: error.exitCode, stdout: error.stdout, stderr: error.stderr, error: error.error })
+    Object.assign(result, { exitCode: error.exitCode, stdout: error.stdout, stderr: error.stderr, error: error.error })
   }
-  return saw
+  return result
 }
 
-/** Tells what a call gives, or what it raises. */
+/** Records what a call returns or throws. */
 async function step(name, call) {
   try {
-    tell(name, await call())
+    record(name, await call())
   } catch (error) {
-    tell(name, refusal(error), { message: String(error?.message) })
+    record(name, refusal(error), { message: String(error?.message) })
   }
 }
 
@@ -63,18 +63,18 @@ const digest = (text) => ({
   sha256: createHash('sha256').update(text).digest('hex').slice(0, 16),
 })
 
-function resultSeen(result) {
+function describeResult(result) {
   const names = 'text html markdown svg png jpeg pdf latex json javascript data chart'.split(' ')
   const seen = { main: result.isMainResult, formats: result.formats() }
   for (const name of names) if (result[name] != null) seen[name] = result[name]
   return seen
 }
 
-function executionSeen(ran) {
+function describeExecution(ran) {
   const seen = { count: ran.executionCount, text: ran.text }
-  // In how many pieces output comes is a matter of time.
+  // The number of pieces of the output depends on timing.
   for (const name of ['stdout', 'stderr']) if (ran.logs[name].length) seen[name] = ran.logs[name].join('')
-  if (ran.results.length) seen.results = ran.results.map(resultSeen)
+  if (ran.results.length) seen.results = ran.results.map(describeResult)
   if (ran.error) {
     const lines = ran.error.traceback.split('\n').filter((line) => line.trim())
     seen.error = { name: ran.error.name, value: ran.error.value, first: lines[0], last: lines.at(-1) }
@@ -83,17 +83,17 @@ function executionSeen(ran) {
   return seen
 }
 
-/** Tells how a cell went. */
+/** Runs a cell and records its execution. */
 async function run(name, sandbox, code, options = {}) {
   try {
-    const ran = await sandbox.runCode(code, { timeoutMs: PATIENCE, ...options })
-    tell(name, executionSeen(ran), ran.error ? { traceback: ran.error.traceback } : {})
+    const ran = await sandbox.runCode(code, { timeoutMs: TIMEOUT_MS, ...options })
+    record(name, describeExecution(ran), ran.error ? { traceback: ran.error.traceback } : {})
   } catch (error) {
-    tell(name, refusal(error), { message: String(error?.message) })
+    record(name, refusal(error), { message: String(error?.message) })
   }
 }
 
-/** Neighbours of one kind as one. */
+/** Returns the events with consecutive pieces of one stream joined. */
 function merged(events) {
   const all = []
   for (const [kind, text] of events) {
@@ -103,25 +103,25 @@ function merged(events) {
   return all
 }
 
-async function created(template, options = {}) {
-  const wish = { metadata: { run: RUN }, timeoutMs: 300_000, ...options }
-  const sandbox = await (template ? Sandbox.create(template, wish) : Sandbox.create(wish))
-  known.set(sandbox.sandboxId, '<sandbox>')
+async function createSandbox(template, options = {}) {
+  const settings = { metadata: { run: RUN }, timeoutMs: 300_000, ...options }
+  const sandbox = await (template ? Sandbox.create(template, settings) : Sandbox.create(settings))
+  placeholders.set(sandbox.sandboxId, '<sandbox>')
   return sandbox
 }
 
-const entrySeen = (entry) => {
+const describeEntry = (entry) => {
   const seen = { name: entry.name, path: entry.path, type: entry.type }
-  // A folder's size is of a file system.
+  // The size of a folder depends on the file system.
   if (entry.size != null && entry.type === 'file') seen.size = entry.size
   return seen
 }
-const entriesSeen = (entries) => entries.map(entrySeen).sort((a, b) => (a.path < b.path ? -1 : 1))
-const commandSeen = ({ exitCode, stdout, stderr, error }) => ({ exitCode, stdout, stderr, error })
-const infoSeen = (info) => ({
+const describeEntries = (entries) => entries.map(describeEntry).sort((a, b) => (a.path < b.path ? -1 : 1))
+const describeCommand = ({ exitCode, stdout, stderr, error }) => ({ exitCode, stdout, stderr, error })
+const describeInfo = (info) => ({
   id: info.sandboxId, template: info.templateId, name: info.name, metadata: info.metadata, state: info.state,
   cpus: info.cpuCount, memory: info.memoryMB, envd: info.envdVersion,
-  lasts: Math.round((info.endAt - info.startedAt) / 1000),
+  lifetime: Math.round((info.endAt - info.startedAt) / 1000),
 })
 const pause = (time) => new Promise((done) => setTimeout(done, time))
 
@@ -168,7 +168,7 @@ const chapters = {
       onStdout: push('stdout', (it) => it.line), onStderr: push('stderr', (it) => it.line),
       onResult: push('result', (it) => it.text), onError: push('error', (it) => it.name),
     })
-    tell('cells: order of callbacks', merged(events))
+    record('cells: order of callbacks', merged(events))
     await run('cells: late', sandbox, 'y = 5\nimport time\ntime.sleep(60)', { timeoutMs: 1000 })
     await run('cells: state is kept', sandbox, 'x, y')
     await run('cells: python', sandbox, '1 + 1', { language: 'python' })
@@ -178,13 +178,13 @@ const chapters = {
     await run('contexts: default one', sandbox, "z = 'default'")
     const before = (await sandbox.listCodeContexts()).length
     const context = await sandbox.createCodeContext({ cwd: '/tmp' })
-    known.set(context.id, '<context>')
-    tell('contexts: created', { id: context.id, language: context.language, cwd: context.cwd })
+    placeholders.set(context.id, '<context>')
+    record('contexts: created', { id: context.id, language: context.language, cwd: context.cwd })
     await run('contexts: cwd', sandbox, "import os\nos.getcwd(), 'z' in globals()", { context })
     await run('contexts: own state', sandbox, "z = 'own'\nz", { context })
     await run('contexts: default is as it was', sandbox, 'z')
     const listed = await sandbox.listCodeContexts()
-    tell('contexts: list', [listed.length - before, listed.filter((it) => it.id === context.id).map((it) => it.cwd)])
+    record('contexts: list', [listed.length - before, listed.filter((it) => it.id === context.id).map((it) => it.cwd)])
     await step('contexts: restart', () => sandbox.restartCodeContext(context))
     await run('contexts: restarted', sandbox, "'z' in globals()", { context })
     await step('contexts: remove', () => sandbox.removeCodeContext(context.id))
@@ -194,7 +194,7 @@ const chapters = {
 
   async files(sandbox) {
     const fs = sandbox.files
-    await step('files: write', async () => entrySeen(await fs.write('deep/er/note.txt', 'hello')))
+    await step('files: write', async () => describeEntry(await fs.write('deep/er/note.txt', 'hello')))
     await step('files: read', () => fs.read('deep/er/note.txt'))
     await run('files: a cell reads', sandbox, "open('deep/er/note.txt').read()")
     await run('files: a cell writes', sandbox, "open('/tmp/made', 'wb').write(bytes([0, 255]))")
@@ -207,46 +207,46 @@ const chapters = {
     })
     const bytes = new Uint8Array([1, 2, 3])
     const several = [{ path: '/tmp/one', data: '1' }, { path: 'two', data: bytes.buffer }]
-    await step('files: several', async () => (await fs.write(several)).map(entrySeen))
-    await step('files: write a blob', async () => entrySeen(await fs.write('/tmp/blob', new Blob(['blob']))))
-    await step('files: write a stream', async () => entrySeen(await fs.write('/tmp/s', new Blob(['st']).stream())))
+    await step('files: several', async () => (await fs.write(several)).map(describeEntry))
+    await step('files: write a blob', async () => describeEntry(await fs.write('/tmp/blob', new Blob(['blob']))))
+    await step('files: write a stream', async () => describeEntry(await fs.write('/tmp/s', new Blob(['st']).stream())))
     await step('files: streamed', () => fs.read('/tmp/s'))
-    await step('files: list', async () => entriesSeen(await fs.list('deep')))
-    await step('files: list to a depth', async () => entriesSeen(await fs.list('deep', { depth: 2 })))
+    await step('files: list', async () => describeEntries(await fs.list('deep')))
+    await step('files: list to a depth', async () => describeEntries(await fs.list('deep', { depth: 2 })))
     await step('files: exists', async () => [await fs.exists('two'), await fs.exists('three')])
-    await step('files: info', async () => entrySeen(await fs.getInfo('two')))
-    await step('files: rename', async () => entrySeen(await fs.rename('two', '/tmp/three')))
+    await step('files: info', async () => describeEntry(await fs.getInfo('two')))
+    await step('files: rename', async () => describeEntry(await fs.rename('two', '/tmp/three')))
     await step('files: make a folder', async () => [await fs.makeDir('new'), await fs.makeDir('new')])
     await step('files: remove', () => fs.remove('/tmp/three'))
     await step('files: removed', () => fs.exists('/tmp/three'))
     await step('files: read what is not there', () => fs.read('nowhere'))
     await step('files: list what is not there', () => fs.list('nowhere'))
-    known.set(process.env.E2B_SANDBOX_URL.replace(/\/$/, ''), '<origin>')
+    placeholders.set(process.env.E2B_SANDBOX_URL.replace(/\/$/, ''), '<origin>')
     const headers = { 'E2b-Sandbox-Id': sandbox.sandboxId, 'E2b-Sandbox-Port': '49983' }
     const url = await sandbox.downloadUrl('/tmp/one')
-    tell('files: downloadUrl', url)
+    record('files: downloadUrl', url)
     await step('files: download', async () => (await fetch(url, { headers })).text())
     const to = await sandbox.uploadUrl('/tmp/up')
-    tell('files: uploadUrl', to)
+    record('files: uploadUrl', to)
     await step('files: upload', async () => {
       const body = new FormData()
       body.append('file', new Blob(['uploaded']), 'up')
       return [(await fetch(to, { method: 'POST', headers, body })).status, await fs.read('/tmp/up')]
     })
     await step('files: watchDir', async () => typeof (await fs.watchDir('/tmp', () => {})))
-    tell('files: host', sandbox.getHost(8000))
+    record('files: host', sandbox.getHost(8000))
   },
 
   async life(sandbox) {
-    await step('life: info', async () => infoSeen(await sandbox.getInfo()))
+    await step('life: info', async () => describeInfo(await sandbox.getInfo()))
     await step('life: runs', () => sandbox.isRunning())
     const before = (await sandbox.getInfo()).endAt
     await step('life: setTimeout', () => sandbox.setTimeout(600_000))
-    tell('life: ends later', (await sandbox.getInfo()).endAt - before > 200_000)
+    record('life: ends later', (await sandbox.getInfo()).endAt - before > 200_000)
     await step('life: metrics', async () => (await sandbox.getMetrics()).map((it) => it.cpuCount))
     const query = { metadata: { run: RUN } }
     await step('life: listed', () => pages({ query }))
-    const other = await created(undefined, { metadata: { run: RUN, n: '2' } })
+    const other = await createSandbox(undefined, { metadata: { run: RUN, n: '2' } })
     await step('life: in pages', async () => (await pages({ query, limit: 1 })).map((it) => it.length))
     await step('life: by metadata', () => pages({ query: { metadata: { run: RUN, n: '2' } } }))
     await step('life: kill another', () => Sandbox.kill(other.sandboxId))
@@ -270,7 +270,7 @@ const chapters = {
     await step('life: files are over', () => again.files.read('/tmp/x'))
     await step('life: commands are over', () => again.commands.run('echo 1'))
     await step('life: wrong key', () => Sandbox.create({ apiKey: 'e2b_wrong' }))
-    const short = await created(undefined, { timeoutMs: 1000 })
+    const short = await createSandbox(undefined, { timeoutMs: 1000 })
     await pause(1600)
     await step('life: its time is over', () => short.isRunning())
     await run('life: a cell after its time', short, '1')
@@ -291,7 +291,7 @@ const chapters = {
   async commands(sandbox) {
     const shell = sandbox.commands
     const command = (name, text, options) =>
-      step(`commands: ${name}`, async () => commandSeen(await shell.run(text, options)))
+      step(`commands: ${name}`, async () => describeCommand(await shell.run(text, options)))
     await run('commands: a cell before', sandbox, "before = [1]\nopen('/tmp/by_cell', 'w').write('by a cell')")
     await command('echo', 'echo out; echo err >&2')
     await command('environment and cwd', 'echo $CREATED $K; basename $PWD', { envs: { K: 'v' }, cwd: '/tmp' })
@@ -303,19 +303,19 @@ const chapters = {
     await command('callbacks', 'echo 1; sleep 0.2; echo 2 >&2', {
       onStdout: (text) => void events.push(['stdout', text]), onStderr: (text) => void events.push(['stderr', text]),
     })
-    tell('commands: order of callbacks', merged(events))
+    record('commands: order of callbacks', merged(events))
     const sleeper = await shell.run('sleep 100', { background: true })
     await step('commands: list', async () => {
       return (await shell.list()).filter((it) => it.pid === sleeper.pid).map((it) => it.args)
     })
     await step('commands: kill', () => sleeper.kill())
-    await step('commands: killed', async () => commandSeen(await sleeper.wait()))
+    await step('commands: killed', async () => describeCommand(await sleeper.wait()))
     await step('commands: kill again', () => shell.kill(sleeper.pid))
     const reader = await shell.run('read line; echo got $line', { background: true, stdin: true })
     await step('commands: stdin', () => shell.sendStdin(reader.pid, 'it\n'))
-    await step('commands: stdin was read', async () => commandSeen(await reader.wait()))
+    await step('commands: stdin was read', async () => describeCommand(await reader.wait()))
     const late = await shell.run('sleep 0.5; echo late', { background: true })
-    await step('commands: connect', async () => commandSeen(await (await shell.connect(late.pid)).wait()))
+    await step('commands: connect', async () => describeCommand(await (await shell.connect(late.pid)).wait()))
     await command('timeout', 'sleep 100', { timeoutMs: 1000 })
     await step('commands: terminal', async () => typeof (await sandbox.pty.create({ cols: 80, rows: 24, onData() {} })))
     await run('commands: a cell after', sandbox, 'before')
@@ -328,20 +328,20 @@ const creations = {
   life: ['mine:v1', { metadata: { run: RUN, odd: 'a b&c=d', ż: 'ó' }, timeoutMs: 120_000 }],
   commands: [undefined, { envs: { CREATED: 'yes' } }],
 }
-const asked = process.argv.slice(2)
-for (const name of asked.length ? asked : Object.keys(chapters)) {
-  const begun = Date.now()
+const names = process.argv.slice(2)
+for (const name of names.length ? names : Object.keys(chapters)) {
+  const started = Date.now()
   let sandbox
   try {
-    sandbox = await created(...(creations[name] ?? []))
+    sandbox = await createSandbox(...(creations[name] ?? []))
     await chapters[name](sandbox)
   } catch (error) {
-    tell(`${name}: broke off`, refusal(error), { message: String(error?.message) })
+    record(`${name}: broke off`, refusal(error), { message: String(error?.message) })
     console.error(error)
     code = 1
   }
-  await sandbox?.kill().catch((error) => console.error(`${name}: its sandbox is not killed:`, error))
-  console.error(`${name}: ${(Date.now() - begun) / 1000} s`)
+  await sandbox?.kill().catch((error) => console.error(`${name}: its sandbox could not be killed:`, error))
+  console.error(`${name}: ${(Date.now() - started) / 1000} s`)
 }
-// The SDK keeps timers that would hold the process.
+// Timers of the SDK would keep the process alive.
 process.exit(code)

@@ -1,17 +1,17 @@
-"""Drives E2B's Python SDK through what it can do, and writes what was seen: one JSON object a line.
+"""Drives E2B's Python SDK through all its functions and writes a transcript: one JSON object per line.
 
     E2B_API_KEY=… E2B_API_URL=http://… E2B_SANDBOX_URL=http://… python3 python.py > transcript
     … python3 python.py state errors > transcript       # these chapters only
 
-Packages: e2b==2.63.0 e2b-code-interpreter==2.11.5. Whoever answers at these addresses must know one key only, that of
-E2B_API_KEY: a wrong one is tried too.
+Packages: e2b==2.63.0 e2b-code-interpreter==2.11.5. The server at these addresses must accept only the key of E2B_API_KEY: a
+wrong one is tried too.
 
-Each line has `step` and `saw`. What `saw` holds is the same wherever a program ran; ids, addresses, times and paths of
-temporary files are written as what they are, as in <sandbox>. `traceback` and `message` are for readers: frames and the
-wording of refusals may differ.
+Each line has `step` and `result`. `result` is the same wherever a program ran: ids, addresses, times and paths of temporary
+files are replaced by placeholders such as <sandbox>. `traceback` and `message` are for readers only: frames and the wording
+of refusals may differ.
 
-Chapters that can stay where they began come first, each with a sandbox of its own: a session that needed the cloud once
-stays there.
+Chapters whose sandboxes can stay local come first. Each chapter has a sandbox of its own, because a session that was once
+promoted to the cloud stays there.
 """
 
 import asyncio
@@ -32,15 +32,15 @@ import uuid
 from e2b.sandbox.commands.command_handle import CommandExitException
 from e2b_code_interpreter import AsyncSandbox, Context, Sandbox, SandboxQuery, SandboxState
 
-# Longest that one cell is waited for, unless a step is about that.
-PATIENCE = 30
-# This run's sandboxes among those of others.
+# The time limit of a cell in seconds, except in steps about time limits.
+TIMEOUT_S = 30
+# Distinguishes the sandboxes of this run from those of others.
 RUN = str(uuid.uuid4())
 CHAPTERS = {}
 
 # ── The transcript ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-known = {}
+placeholders = {}
 FORMS = [
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "<uuid>"),
     (re.compile(r"\b0x[0-9a-f]{5,}"), "<address>"),
@@ -49,104 +49,104 @@ FORMS = [
     (re.compile(r"\S*interactiveshell\.py:\d+"), "interactiveshell.py"),
     (re.compile(r"signature=[\w%-]+"), "signature=<signature>"),
     (re.compile(r"signature_expiration=\d+"), "signature_expiration=<time>"),
-    # The rest of these sentences is of a version of Python, or of where it lies.
+    # The rest of these messages depends on the version and the location of Python.
     (re.compile(r"maximum recursion depth exceeded.*"), "maximum recursion depth exceeded"),
     (re.compile(r"(cannot import name '\w+' from '\w+') \(.*\)"), r"\1"),
 ]
 
 
-def same(value):
-    """Without what is another on each run."""
+def normalized(value):
+    """Returns a value with placeholders for what differs between runs."""
     if isinstance(value, str):
-        for text, name in known.items():
+        for text, name in placeholders.items():
             value = value.replace(text, name)
         for form, name in FORMS:
             value = form.sub(name, value)
         return value
     if isinstance(value, dict):
-        return {same(key): same(item) for key, item in value.items()}
+        return {normalized(key): normalized(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [same(item) for item in value]
+        return [normalized(item) for item in value]
     return value
 
 
-def tell(step, saw, **aside):
-    line = {"step": step, "saw": same(saw), **same(aside)}
+def record(step, result, **details):
+    line = {"step": step, "result": normalized(result), **normalized(details)}
     print(json.dumps(line, ensure_ascii=False), flush=True)
 
 
 def refusal(error):
-    saw = {"raises": type(error).__name__}
+    result = {"raises": type(error).__name__}
     if isinstance(error, CommandExitException):
-        saw.update(exit_code=error.exit_code, stdout=error.stdout, stderr=error.stderr, error=error.error)
-    return saw
+        result.update(exit_code=error.exit_code, stdout=error.stdout, stderr=error.stderr, error=error.error)
+    return result
 
 
 def step(name, function, *arguments, **named):
-    """Tells what a call gives, or what it raises."""
+    """Records what a call returns or raises."""
     try:
-        saw = function(*arguments, **named)
+        result = function(*arguments, **named)
     except Exception as error:
-        tell(name, refusal(error), message=str(error))
+        record(name, refusal(error), message=str(error))
         return None
-    tell(name, saw)
-    return saw
+    record(name, result)
+    return result
 
 
 def digest(text):
     return {"length": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()[:16]}
 
 
-def result_seen(result):
+def describe_result(result):
     fields = {name: getattr(result, name) for name in ("text", "html", "markdown", "svg", "png", "jpeg", "pdf", "latex",
               "json", "javascript", "data", "chart", "extra")}  # fmt: skip
     return {"main": result.is_main_result, **{name: value for name, value in fields.items() if value not in (None, {})}}
 
 
-def error_seen(error):
+def describe_error(error):
     lines = [line for line in error.traceback.split("\n") if line.strip()] or [""]
     seen = {"name": error.name, "value": error.value, "first": lines[0], "last": lines[-1]}
     return {**seen, "cell": "Cell In[" in error.traceback}
 
 
-def execution_seen(execution):
+def describe_execution(execution):
     seen = {"count": execution.execution_count}
-    # In how many pieces output comes is a matter of time.
+    # The number of pieces of the output depends on timing.
     for name, pieces in (("stdout", execution.logs.stdout), ("stderr", execution.logs.stderr)):
         if pieces:
             seen[name] = "".join(pieces)
     if execution.results:
-        seen["results"] = [result_seen(result) for result in execution.results]
+        seen["results"] = [describe_result(result) for result in execution.results]
     if execution.error:
-        seen["error"] = error_seen(execution.error)
+        seen["error"] = describe_error(execution.error)
     return seen
 
 
-def told(name, execution, brief=False):
-    seen = execution_seen(execution)
+def record_execution(name, execution, brief=False):
+    seen = describe_execution(execution)
     if brief:
         for kind in ("stdout", "stderr"):
             if kind in seen:
                 seen[kind] = digest(seen[kind])
         for result in seen.get("results", []):
             result["text"] = digest(result["text"])
-    tell(name, seen, **({"traceback": execution.error.traceback} if execution.error else {}))
+    record(name, seen, **({"traceback": execution.error.traceback} if execution.error else {}))
     return execution
 
 
 def run(name, sandbox, code, brief=False, **named):
-    """Tells how a cell went."""
-    named.setdefault("timeout", PATIENCE)
+    """Runs a cell and records its execution."""
+    named.setdefault("timeout", TIMEOUT_S)
     try:
         execution = sandbox.run_code(code, **named)
     except Exception as error:
-        tell(name, refusal(error), message=str(error))
+        record(name, refusal(error), message=str(error))
         return None
-    return told(name, execution, brief)
+    return record_execution(name, execution, brief)
 
 
 def merged(events):
-    """Neighbours of one kind as one."""
+    """Returns the events with consecutive pieces of one stream joined."""
     all = []
     for kind, text in events:
         if all and all[-1][0] == kind and kind in ("stdout", "stderr"):
@@ -157,12 +157,12 @@ def merged(events):
 
 
 class Listener:
-    """What callbacks were called with, in their order."""
+    """Collects the arguments of callbacks in their order."""
 
     def __init__(self):
         self.events, self.kinds, self.times = [], set(), []
 
-    def hear(self, kind, text):
+    def callback(self, kind, text):
         def callback(message):
             self.times.append(time.monotonic())
             self.kinds.add(type(message).__name__)
@@ -172,35 +172,35 @@ class Listener:
 
     def callbacks(self):
         return dict(
-            on_stdout=self.hear("stdout", lambda message: message.line),
-            on_stderr=self.hear("stderr", lambda message: message.line),
-            on_result=self.hear("result", lambda result: result.text),
-            on_error=self.hear("error", lambda error: error.name),
+            on_stdout=self.callback("stdout", lambda message: message.line),
+            on_stderr=self.callback("stderr", lambda message: message.line),
+            on_result=self.callback("result", lambda result: result.text),
+            on_error=self.callback("error", lambda error: error.name),
         )
 
-    def seen(self):
+    def merged_events(self):
         return merged(self.events)
 
 
-def created(*arguments, **named):
+def create_sandbox(*arguments, **named):
     named.setdefault("metadata", {"run": RUN})
     named.setdefault("timeout", 300)
     sandbox = Sandbox.create(*arguments, **named)
-    known[sandbox.sandbox_id] = "<sandbox>"
+    placeholders[sandbox.sandbox_id] = "<sandbox>"
     return sandbox
 
 
 def chapter(function=None, **creation):
-    """A chapter has a sandbox of its own, that ends with it."""
+    """Registers a chapter. It runs with a sandbox of its own, which ends with it."""
 
-    def keep(function):
+    def register(function):
         CHAPTERS[function.__name__] = (function, creation)
         return function
 
-    return keep(function) if function else keep
+    return register(function) if function else register
 
 
-# ── Cells that stay where they are ────────────────────────────────────────────────────────────────────────────────────
+# ── Cells that stay local ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @chapter
@@ -363,14 +363,14 @@ def streams(sandbox):
     listener = Listener()
     run("streams: callbacks", sandbox, "print(1)\nprint(2, file=sys.stderr)\nprint(3)\ndisplay(4)\nprint(5)\n1/0",
         **listener.callbacks())  # fmt: skip
-    tell("streams: order of callbacks", [listener.seen(), sorted(listener.kinds)])
+    record("streams: order of callbacks", [listener.merged_events(), sorted(listener.kinds)])
     listener = Listener()
     run("streams: over time", sandbox, "import time\nfor n in range(4):\n    print(n)\n    time.sleep(0.25)\n'end'",
         **listener.callbacks())  # fmt: skip
-    tell("streams: as it goes", [listener.seen(), listener.times[-1] - listener.times[0] > 0.4])
+    record("streams: as it goes", [listener.merged_events(), listener.times[-1] - listener.times[0] > 0.4])
     listener = Listener()
     run("streams: main result is called back", sandbox, "display('shown')\n'last'", **listener.callbacks())
-    tell("streams: results in order", listener.seen())
+    record("streams: results in order", listener.merged_events())
 
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -461,8 +461,8 @@ def errors(sandbox):
         "    def __init__(self, value):\n        self.value = value\n"
         "raise FinalAnswerException('safe:' + 'v' * 500)")  # fmt: skip
     long = "class Long(BaseException):\n    pass\nraise Long('safe:' + 'v' * 100_000)"
-    execution = sandbox.run_code(long, timeout=PATIENCE)
-    tell("errors: a value of 100 kB is whole", [execution.error.name, digest(execution.error.value)])
+    execution = sandbox.run_code(long, timeout=TIMEOUT_S)
+    record("errors: a value of 100 kB is whole", [execution.error.name, digest(execution.error.value)])
     run("errors: ExceptionGroup", sandbox, "raise ExceptionGroup('many', [ValueError('a'), TypeError('b')])")
     run("errors: note", sandbox, "e = ValueError('noted')\ne.add_note('a note')\nraise e")
     run("errors: caught by hand", sandbox, "import traceback\ntry:\n    1 / 0\nexcept ZeroDivisionError:\n"
@@ -572,7 +572,7 @@ def late(sandbox):
     run("late: state is kept again", sandbox, "y, n > 0")
     listener = Listener()
     run("late: output before it", sandbox, "print('begun')\ntime.sleep(60)", timeout=1, **listener.callbacks())
-    tell("late: output was called back", listener.seen())
+    record("late: output was called back", listener.merged_events())
     run("late: awaited", sandbox, "import asyncio\nawait asyncio.sleep(60)", timeout=1)
     run("late: goes on", sandbox, "y + 1")
     run("late: without a limit", sandbox, "time.sleep(0.2)\n'slept'", timeout=0)
@@ -586,23 +586,23 @@ def shared(sandbox):
     """Two handles on one sandbox."""
     run("shared: set by the first", sandbox, "common = ['first']")
     other = Sandbox.connect(sandbox.sandbox_id)
-    tell("shared: same id", other.sandbox_id == sandbox.sandbox_id)
+    record("shared: same id", other.sandbox_id == sandbox.sandbox_id)
     run("shared: seen by the second", other, "common.append('second')\ncommon")
     run("shared: seen by the first", sandbox, "common")
     again = sandbox.connect()
     run("shared: by its own connect", again, "len(common)")
-    tell("shared: id again", again.sandbox_id == sandbox.sandbox_id)
+    record("shared: id again", again.sandbox_id == sandbox.sandbox_id)
 
 
 @chapter
 def separate(sandbox):
-    """Two sandboxes do not know of each other."""
-    with created() as other:
+    """Two sandboxes share nothing."""
+    with create_sandbox() as other:
         run("separate: one", sandbox, "v = 'one'\nimport math\nmath.mark = 1")
         run("separate: other", other, "import math\n'v' in globals(), hasattr(math, 'mark')")
         run("separate: file in one", sandbox, "open('/tmp/mark', 'w').write('m')")
         run("separate: not in the other", other, "import os\nos.path.exists('/tmp/mark')")
-        tell("separate: ids", sandbox.sandbox_id != other.sandbox_id)
+        record("separate: ids", sandbox.sandbox_id != other.sandbox_id)
 
 
 @chapter(envs={"CREATED": "yes"})
@@ -610,43 +610,43 @@ def contexts(sandbox):
     run("contexts: default one", sandbox, "z = 'default'")
     before = len(sandbox.list_code_contexts())
     context = sandbox.create_code_context(cwd="/tmp")
-    known[context.id] = "<context>"
-    tell("contexts: created", [type(context).__name__, context.id, context.language, context.cwd])
+    placeholders[context.id] = "<context>"
+    record("contexts: created", [type(context).__name__, context.id, context.language, context.cwd])
     run("contexts: cwd", sandbox, "import os\nos.getcwd()", context=context)
     run("contexts: environment", sandbox, "os.environ.get('CREATED')", context=context)
     run("contexts: own state", sandbox, "'z' in globals()", context=context)
     run("contexts: own counting", sandbox, "z = 'other'\nz", context=context)
     run("contexts: default is as it was", sandbox, "z")
     listed = sandbox.list_code_contexts()
-    tell("contexts: list", [len(listed) - before, [one.cwd for one in listed if one.id == context.id]])
+    record("contexts: list", [len(listed) - before, [one.cwd for one in listed if one.id == context.id]])
     second = sandbox.create_code_context(language="python")
-    known[second.id] = "<context>"
-    tell("contexts: created without a folder", [second.language, second.cwd])
+    placeholders[second.id] = "<context>"
+    record("contexts: created without a folder", [second.language, second.cwd])
     run("contexts: writes a file", sandbox, "open('/tmp/between', 'w').write('it')", context=context)
     run("contexts: files are common", sandbox, "open('/tmp/between').read()", context=second)
     ends = []
 
     def sleep(context):
-        sandbox.run_code("import time; time.sleep(0.8)", context=context, timeout=PATIENCE)
+        sandbox.run_code("import time; time.sleep(0.8)", context=context, timeout=TIMEOUT_S)
         ends.append(time.monotonic())
 
-    # Once each, so that their interpreters are there.
-    sandbox.run_code("1", context=context, timeout=PATIENCE)
-    begun = time.monotonic()
+    # One run in each, so that their interpreters are started.
+    sandbox.run_code("1", context=context, timeout=TIMEOUT_S)
+    started = time.monotonic()
     threads = [threading.Thread(target=sleep, args=(one,)) for one in (context, second)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    tell("contexts: two of them run side by side", [len(ends), max(ends) - begun < 1.5])
+    record("contexts: two of them run side by side", [len(ends), max(ends) - started < 1.5])
     ends.clear()
-    begun = time.monotonic()
+    started = time.monotonic()
     threads = [threading.Thread(target=sleep, args=(context,)) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    tell("contexts: one runs one after another", [len(ends), max(ends) - begun > 1.55])
+    record("contexts: one runs one after another", [len(ends), max(ends) - started > 1.55])
     run("contexts: keeps its state", sandbox, "z", context=context)
     step("contexts: restart", sandbox.restart_code_context, context)
     run("contexts: restarted", sandbox, "'z' in globals()", context=context)
@@ -656,37 +656,37 @@ def contexts(sandbox):
     run("contexts: removed", sandbox, "1", context=context)
     step("contexts: remove again", sandbox.remove_code_context, context)
     step("contexts: remove by id", sandbox.remove_code_context, second.id)
-    tell("contexts: as many as before", len(sandbox.list_code_contexts()) == before)
+    record("contexts: as many as before", len(sandbox.list_code_contexts()) == before)
     unknown = Context(context_id="00000000-0000-0000-0000-000000000000", language="python", cwd="/")
     run("contexts: unknown", sandbox, "1", context=unknown)
     step("contexts: unknown is not restarted", sandbox.restart_code_context, unknown)
     run("contexts: context and language", sandbox, "1", context=unknown, language="python")
     run("contexts: language by name", sandbox, "z", language="python")
     default = sandbox.list_code_contexts()[0]
-    known[default.id] = "<context>"
-    tell("contexts: default one is first", [default.language, default.cwd])
+    placeholders[default.id] = "<context>"
+    record("contexts: default one is first", [default.language, default.cwd])
     run("contexts: default one by its id", sandbox, "z", context=default)
     step("contexts: default one restarts", sandbox.restart_code_context, default)
     run("contexts: default one is new", sandbox, "'z' in globals()")
     step("contexts: no such folder", sandbox.create_code_context, cwd="/no/such/folder")
 
 
-def entry_seen(entry):
+def describe_entry(entry):
     seen = {"name": entry.name, "path": entry.path, "type": entry.type and entry.type.value}
-    # A folder's size is of a file system.
+    # The size of a folder depends on the file system.
     if getattr(entry, "size", None) is not None and seen["type"] == "file":
         seen["size"] = entry.size
     return seen
 
 
-def entries_seen(entries):
-    return sorted((entry_seen(entry) for entry in entries), key=lambda seen: seen["path"])
+def describe_entries(entries):
+    return sorted((describe_entry(entry) for entry in entries), key=lambda seen: seen["path"])
 
 
 @chapter
 def files(sandbox):
     fs = sandbox.files
-    step("files: write", lambda: entry_seen(fs.write("deep/er/note.txt", "hello")))
+    step("files: write", lambda: describe_entry(fs.write("deep/er/note.txt", "hello")))
     step("files: read", fs.read, "deep/er/note.txt")
     step("files: read by its whole path", fs.read, "/home/user/deep/er/note.txt")
     run("files: a cell reads it", sandbox, "open('/home/user/deep/er/note.txt').read()")
@@ -699,35 +699,35 @@ def files(sandbox):
     run("files: a cell opens and keeps", sandbox, "f = open('/tmp/kept', 'w')\nf.write('one ')")
     run("files: a cell goes on writing", sandbox, "f.write('two')\nf.close()")
     step("files: written over two cells", fs.read, "/tmp/kept")
-    step("files: overwrite", lambda: entry_seen(fs.write("/tmp/kept", "new")))
+    step("files: overwrite", lambda: describe_entry(fs.write("/tmp/kept", "new")))
     run("files: a cell sees it new", sandbox, "open('/tmp/kept').read()")
-    step("files: bytes", lambda: entry_seen(fs.write("/tmp/b", b"\x00\xff\r\n")))
+    step("files: bytes", lambda: describe_entry(fs.write("/tmp/b", b"\x00\xff\r\n")))
     step("files: bytes back", lambda: list(fs.read("/tmp/b", format="bytes")))
-    step("files: file object", lambda: entry_seen(fs.write("/tmp/io", io.BytesIO(b"from a file"))))
-    step("files: text file object", lambda: entry_seen(fs.write("/tmp/tio", io.StringIO("żółć"))))
+    step("files: file object", lambda: describe_entry(fs.write("/tmp/io", io.BytesIO(b"from a file"))))
+    step("files: text file object", lambda: describe_entry(fs.write("/tmp/tio", io.StringIO("żółć"))))
     step("files: text back", fs.read, "/tmp/tio")
-    step("files: stream", lambda: entry_seen(fs.write("streamed", iter([b"a" * 70_000, b"b"]))))
+    step("files: stream", lambda: describe_entry(fs.write("streamed", iter([b"a" * 70_000, b"b"]))))
     step("files: stream back", lambda: digest(b"".join(fs.read("streamed", format="stream")).decode()))
-    step("files: octet stream", lambda: entry_seen(fs.write("/tmp/octets", b"oc", use_octet_stream=True)))
-    step("files: empty", lambda: [entry_seen(fs.write("/tmp/empty", "")), fs.read("/tmp/empty")])
-    step("files: odd names", lambda: [entry_seen(fs.write("/tmp/a b&c=é?.txt", "odd")), fs.read("/tmp/a b&c=é?.txt")])
-    step("files: 1 MB", lambda: [entry_seen(fs.write("/tmp/mega", "m" * 1_000_000)), digest(fs.read("/tmp/mega"))])
+    step("files: octet stream", lambda: describe_entry(fs.write("/tmp/octets", b"oc", use_octet_stream=True)))
+    step("files: empty", lambda: [describe_entry(fs.write("/tmp/empty", "")), fs.read("/tmp/empty")])
+    step("files: odd names", lambda: [describe_entry(fs.write("/tmp/a b&c=é?.txt", "odd")), fs.read("/tmp/a b&c=é?.txt")])
+    step("files: 1 MB", lambda: [describe_entry(fs.write("/tmp/mega", "m" * 1_000_000)), digest(fs.read("/tmp/mega"))])
     run("files: a cell sees 1 MB", sandbox, "os.path.getsize('/tmp/mega')")
     many = [{"path": "/tmp/one", "data": "1"}, {"path": "two", "data": b"22"}, {"path": "new/three", "data": "333"}]
-    step("files: several", lambda: [entry_seen(one) for one in fs.write_files(many)])
+    step("files: several", lambda: [describe_entry(one) for one in fs.write_files(many)])
     step("files: none", fs.write_files, [])
     run("files: a cell lists", sandbox, "sorted(os.listdir('/home/user/new'))")
-    step("files: list", lambda: entries_seen(fs.list("deep")))
-    step("files: list to a depth", lambda: entries_seen(fs.list("deep", depth=2)))
+    step("files: list", lambda: describe_entries(fs.list("deep")))
+    step("files: list to a depth", lambda: describe_entries(fs.list("deep", depth=2)))
     step("files: list home", lambda: [one.name for one in fs.list("/home/user") if not one.name.startswith(".")])
     step("files: list to depth 0", lambda: len(fs.list("deep", depth=0)))
     step("files: list what is not there", fs.list, "/tmp/nowhere")
     step("files: list a file", fs.list, "/tmp/one")
     step("files: exists", lambda: [fs.exists("two"), fs.exists("/tmp"), fs.exists("nowhere")])
-    step("files: info", lambda: entry_seen(fs.get_info("two")))
-    step("files: info of a folder", lambda: entry_seen(fs.get_info("deep")))
+    step("files: info", lambda: describe_entry(fs.get_info("two")))
+    step("files: info of a folder", lambda: describe_entry(fs.get_info("deep")))
     step("files: info of what is not there", fs.get_info, "nowhere")
-    step("files: rename", lambda: entry_seen(fs.rename("two", "/tmp/three")))
+    step("files: rename", lambda: describe_entry(fs.rename("two", "/tmp/three")))
     step("files: renamed", lambda: [fs.exists("two"), fs.read("/tmp/three")])
     step("files: rename what is not there", fs.rename, "two", "/tmp/four")
     step("files: make a folder", fs.make_dir, "fresh/folder")
@@ -735,7 +735,7 @@ def files(sandbox):
     run("files: a cell sees the folder", sandbox, "os.path.isdir('/home/user/fresh/folder')")
     run("files: a cell makes, renames, removes", sandbox, "os.mkdir('/tmp/d')\nopen('/tmp/d/a', 'w').close()\n"
         "os.rename('/tmp/d/a', '/tmp/d/b')\nos.remove('/tmp/three')\nos.listdir('/tmp/d')")  # fmt: skip
-    step("files: as the cell left it", lambda: [fs.exists("/tmp/three"), entries_seen(fs.list("/tmp/d"))])
+    step("files: as the cell left it", lambda: [fs.exists("/tmp/three"), describe_entries(fs.list("/tmp/d"))])
     step("files: remove", fs.remove, "/tmp/one")
     step("files: remove a folder", fs.remove, "deep")
     step("files: removed", lambda: [fs.exists("/tmp/one"), fs.exists("deep")])
@@ -756,10 +756,10 @@ def files(sandbox):
         "json.load(open('/tmp/j.json'))")  # fmt: skip
 
 
-def fetched(url, headers=None, data=None):
+def fetch(url, headers=None, data=None):
     request = urllib.request.Request(url, headers=headers or {}, data=data)
     try:
-        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
             return [answer.status, answer.read().decode()]
     except urllib.error.HTTPError as error:
         return [error.code]
@@ -768,51 +768,51 @@ def fetched(url, headers=None, data=None):
 @chapter
 def links(sandbox):
     """Links that need no token."""
-    known[os.environ["E2B_SANDBOX_URL"].rstrip("/")] = "<origin>"
+    placeholders[os.environ["E2B_SANDBOX_URL"].rstrip("/")] = "<origin>"
     to = {"E2b-Sandbox-Id": sandbox.sandbox_id, "E2b-Sandbox-Port": "49983"}
     sandbox.files.write("/tmp/linked", "linked")
     url = sandbox.download_url("/tmp/linked")
-    tell("links: download_url", url)
-    step("links: download", fetched, url, to)
-    tell("links: for a while", sandbox.download_url("/tmp/linked", use_signature_expiration=60))
-    step("links: download for a while", fetched, sandbox.download_url("/tmp/linked", use_signature_expiration=60), to)
-    step("links: too late", fetched, sandbox.download_url("/tmp/linked", use_signature_expiration=-60), to)
-    step("links: another path", fetched, url.replace("linked", "other"), to)
-    step("links: without a signature", fetched, url.split("&signature")[0].split("?signature")[0], to)
+    record("links: download_url", url)
+    step("links: download", fetch, url, to)
+    record("links: for a while", sandbox.download_url("/tmp/linked", use_signature_expiration=60))
+    step("links: download for a while", fetch, sandbox.download_url("/tmp/linked", use_signature_expiration=60), to)
+    step("links: too late", fetch, sandbox.download_url("/tmp/linked", use_signature_expiration=-60), to)
+    step("links: another path", fetch, url.replace("linked", "other"), to)
+    step("links: without a signature", fetch, url.split("&signature")[0].split("?signature")[0], to)
     url = sandbox.upload_url("/tmp/uploaded")
-    tell("links: upload_url", url)
+    record("links: upload_url", url)
     form = (b'--edge\r\nContent-Disposition: form-data; name="file"; filename="u"\r\n'
             b"Content-Type: text/plain\r\n\r\nuploaded\r\n--edge--\r\n")  # fmt: skip
     to_form = {**to, "Content-Type": "multipart/form-data; boundary=edge"}
-    step("links: upload", lambda: [fetched(url, to_form, form)[0], sandbox.files.read("/tmp/uploaded")])
-    step("links: download with the link of an upload", fetched, url, to)
+    step("links: upload", lambda: [fetch(url, to_form, form)[0], sandbox.files.read("/tmp/uploaded")])
+    step("links: download with the link of an upload", fetch, url, to)
     step("links: hosts", sandbox.get_host, 8000)
 
 
-# ── Life ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Lifetime ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def info_seen(info):
+def describe_info(info):
     seen = {name: getattr(info, name) for name in ("sandbox_id", "template_id", "name", "metadata", "cpu_count",
             "memory_mb", "envd_version")}  # fmt: skip
-    lasts = round((info.end_at - info.started_at).total_seconds())
-    return {**seen, "state": info.state.value, "lasts": lasts}
+    lifetime = round((info.end_at - info.started_at).total_seconds())
+    return {**seen, "state": info.state.value, "lifetime": lifetime}
 
 
 @chapter(template="mine:v1", metadata={"run": RUN, "odd": "a b&c=d", "ż": "ó"}, timeout=120)
 def life(sandbox):
-    step("life: info", lambda: info_seen(sandbox.get_info()))
-    step("life: info by id", lambda: info_seen(Sandbox.get_info(sandbox.sandbox_id)))
+    step("life: info", lambda: describe_info(sandbox.get_info()))
+    step("life: info by id", lambda: describe_info(Sandbox.get_info(sandbox.sandbox_id)))
     step("life: runs", sandbox.is_running)
     before = sandbox.get_info().end_at
     step("life: set_timeout", sandbox.set_timeout, 600)
-    tell("life: ends later", 400 < (sandbox.get_info().end_at - before).total_seconds() < 600)
+    record("life: ends later", 400 < (sandbox.get_info().end_at - before).total_seconds() < 600)
     step("life: set_timeout by id", Sandbox.set_timeout, sandbox.sandbox_id, 60)
-    tell("life: ends sooner", (sandbox.get_info().end_at - before).total_seconds() < 0)
+    record("life: ends sooner", (sandbox.get_info().end_at - before).total_seconds() < 0)
     step("life: connect does not shorten", lambda: Sandbox.connect(sandbox.sandbox_id, timeout=10).sandbox_id)
-    tell("life: ends as before", (sandbox.get_info().end_at - before).total_seconds() > -70)
+    record("life: ends as before", (sandbox.get_info().end_at - before).total_seconds() > -70)
     step("life: connect lengthens", lambda: Sandbox.connect(sandbox.sandbox_id, timeout=900).sandbox_id)
-    tell("life: ends much later", (sandbox.get_info().end_at - before).total_seconds() > 700)
+    record("life: ends much later", (sandbox.get_info().end_at - before).total_seconds() > 700)
     step("life: metrics", lambda: [(one.cpu_count, one.mem_total) for one in sandbox.get_metrics()])
     step("life: odd metadata is found", lambda: len(Sandbox.list(query=SandboxQuery(
         metadata={"run": RUN, "odd": "a b&c=d", "ż": "ó"})).next_items()))  # fmt: skip
@@ -854,14 +854,14 @@ def life(sandbox):
 
 @chapter(sandbox=False)
 def ends():
-    short = created(timeout=1)
-    sleeper = created(timeout=1, lifecycle={"on_timeout": "pause"})
+    short = create_sandbox(timeout=1)
+    sleeper = create_sandbox(timeout=1, lifecycle={"on_timeout": "pause"})
     run("ends: while it lasts", sleeper, "kept = 1")
-    with created() as whole:
+    with create_sandbox() as whole:
         run("ends: within a block", whole, "1")
     step("ends: after the block", whole.is_running)
     try:
-        with created() as broken:
+        with create_sandbox() as broken:
             raise KeyError("for the block's end")
     except KeyError:
         step("ends: after a block that broke", broken.is_running)
@@ -874,9 +874,9 @@ def ends():
     step("ends: wakes", lambda: sleeper.connect(timeout=60).sandbox_id)
     run("ends: kept", sleeper, "kept")
     step("ends: kill", sleeper.kill)
-    running = created(timeout=2)
+    running = create_sandbox(timeout=2)
     run("ends: in the middle of a cell", running, "import time\ntime.sleep(20)")
-    step("ends: killed elsewhere", lambda: Sandbox.kill(created().sandbox_id))
+    step("ends: killed elsewhere", lambda: Sandbox.kill(create_sandbox().sandbox_id))
     step("ends: unknown", Sandbox.connect, "inosuchsandboxanywhere")
     step("ends: unknown info", Sandbox.get_info, "inosuchsandboxanywhere")
     step("ends: unknown kill", Sandbox.kill, "inosuchsandboxanywhere")
@@ -897,16 +897,16 @@ def creations():
     for name, way in ways.items():
 
         def one():
-            with created(**way) as sandbox:
-                return [info_seen(sandbox.get_info()), sandbox.run_code("6 * 7", timeout=PATIENCE).text]
+            with create_sandbox(**way) as sandbox:
+                return [describe_info(sandbox.get_info()), sandbox.run_code("6 * 7", timeout=TIMEOUT_S).text]
 
         step(f"creations: {name}", one)
-    step("creations: too long", created, timeout=60 * 60 * 24 * 365)
+    step("creations: too long", create_sandbox, timeout=60 * 60 * 24 * 365)
 
 
 @chapter(sandbox=False)
 def lists():
-    all = [created(metadata={"run": RUN, "of": "lists", "n": str(n)}) for n in range(3)]
+    all = [create_sandbox(metadata={"run": RUN, "of": "lists", "n": str(n)}) for n in range(3)]
     ids = {one.sandbox_id for one in all}
     mine = SandboxQuery(metadata={"run": RUN, "of": "lists"})
 
@@ -938,19 +938,19 @@ def keys():
     step("keys: wrong one", Sandbox.create, api_key="e2b_wrong")
     step("keys: wrong one lists", lambda: Sandbox.list(api_key="e2b_wrong").next_items())
     step("keys: wrong one connects", Sandbox.connect, "inosuchsandboxanywhere", api_key="e2b_wrong")
-    sandbox = created()
+    sandbox = create_sandbox()
     step("keys: wrong one kills", Sandbox.kill, sandbox.sandbox_id, api_key="e2b_wrong")
     step("keys: still there", sandbox.is_running)
     to = {"E2b-Sandbox-Id": sandbox.sandbox_id, "Content-Type": "application/json"}
     origin = os.environ["E2B_SANDBOX_URL"].rstrip("/")
     body = json.dumps({"code": "1"}).encode()
-    step("keys: a cell without a token", fetched, f"{origin}/execute", {**to, "E2b-Sandbox-Port": "49999"}, body)
-    step("keys: a call without a token", fetched, f"{origin}/filesystem.Filesystem/ListDir",
+    step("keys: a cell without a token", fetch, f"{origin}/execute", {**to, "E2b-Sandbox-Port": "49999"}, body)
+    step("keys: a call without a token", fetch, f"{origin}/filesystem.Filesystem/ListDir",
          {**to, "E2b-Sandbox-Port": "49983"}, b'{"path": "/tmp"}')  # fmt: skip
     wrong = {**to, "E2b-Sandbox-Port": "49999", "X-Access-Token": "wrong"}
-    step("keys: a cell with a wrong token", fetched, f"{origin}/execute", wrong, body)
-    step("keys: health of the interpreter", fetched, f"{origin}/health", {**to, "E2b-Sandbox-Port": "49999"})
-    step("keys: health of the sandbox", fetched, f"{origin}/health", {**to, "E2b-Sandbox-Port": "49983"})
+    step("keys: a cell with a wrong token", fetch, f"{origin}/execute", wrong, body)
+    step("keys: health of the interpreter", fetch, f"{origin}/health", {**to, "E2b-Sandbox-Port": "49999"})
+    step("keys: health of the sandbox", fetch, f"{origin}/health", {**to, "E2b-Sandbox-Port": "49983"})
     sandbox.kill()
 
 
@@ -958,57 +958,57 @@ def keys():
 def asynchronous():
     async def all():
         sandbox = await AsyncSandbox.create(metadata={"run": RUN}, envs={"CREATED": "yes"}, timeout=300)
-        known[sandbox.sandbox_id] = "<sandbox>"
+        placeholders[sandbox.sandbox_id] = "<sandbox>"
         async with sandbox:
-            told("asynchronous: a cell", await sandbox.run_code("x = 2 ** 10\nx"))
-            told("asynchronous: state", await sandbox.run_code("x + 1"))
+            record_execution("asynchronous: a cell", await sandbox.run_code("x = 2 ** 10\nx"))
+            record_execution("asynchronous: state", await sandbox.run_code("x + 1"))
             events = []
 
-            async def hear(message):
+            async def stdout(message):
                 events.append(["stdout", message.line])
 
             def result(one):
                 events.append(["result", one.text])
 
-            told("asynchronous: callbacks", await sandbox.run_code("print('a')\ndisplay('b')\n'c'", on_stdout=hear,
+            record_execution("asynchronous: callbacks", await sandbox.run_code("print('a')\ndisplay('b')\n'c'", on_stdout=stdout,
                  on_result=result))  # fmt: skip
-            tell("asynchronous: order of callbacks", merged(events))
-            told("asynchronous: error", await sandbox.run_code("1 / 0"))
+            record("asynchronous: order of callbacks", merged(events))
+            record_execution("asynchronous: error", await sandbox.run_code("1 / 0"))
             await sandbox.files.write("a", "b")
-            tell("asynchronous: file", [await sandbox.files.read("a"), await sandbox.files.exists("c")])
-            told("asynchronous: a cell reads it", await sandbox.run_code("open('/home/user/a').read()"))
+            record("asynchronous: file", [await sandbox.files.read("a"), await sandbox.files.exists("c")])
+            record_execution("asynchronous: a cell reads it", await sandbox.run_code("open('/home/user/a').read()"))
             context = await sandbox.create_code_context(cwd="/tmp")
-            known[context.id] = "<context>"
-            told("asynchronous: context", await sandbox.run_code("import os\nos.getcwd()", context=context))
+            placeholders[context.id] = "<context>"
+            record_execution("asynchronous: context", await sandbox.run_code("import os\nos.getcwd()", context=context))
             await sandbox.remove_code_context(context)
-            tell("asynchronous: info", info_seen(await sandbox.get_info()))
+            record("asynchronous: info", describe_info(await sandbox.get_info()))
             try:
                 await sandbox.run_code("import time\ntime.sleep(60)", timeout=1)
             except Exception as error:
-                tell("asynchronous: late", refusal(error), message=str(error))
-            told("asynchronous: kept", await sandbox.run_code("x"))
-            # Cells of one context wait for each other, whoever sends them.
+                record("asynchronous: late", refusal(error), message=str(error))
+            record_execution("asynchronous: kept", await sandbox.run_code("x"))
+            # Cells of one context run one after another, whichever client sends them.
             several = await asyncio.gather(*(sandbox.run_code(f"x += {n}\nx") for n in (1, 10, 100)))
-            tell("asynchronous: cells at once", [max(int(one.text) for one in several), len({one.execution_count
+            record("asynchronous: cells at once", [max(int(one.text) for one in several), len({one.execution_count
                  for one in several})])  # fmt: skip
-        tell("asynchronous: over", await sandbox.is_running())
+        record("asynchronous: over", await sandbox.is_running())
         several = await asyncio.gather(*(AsyncSandbox.create(metadata={"run": RUN}, timeout=300) for _ in range(4)))
         for one in several:
-            known[one.sandbox_id] = "<sandbox>"
+            placeholders[one.sandbox_id] = "<sandbox>"
         cells = [one.run_code(f"n = {n}\nimport time\ntime.sleep(0.3)\nn") for n, one in enumerate(several)]
-        tell("asynchronous: several", [one.text for one in await asyncio.gather(*cells)])
-        tell("asynchronous: killed", await asyncio.gather(*(one.kill() for one in several)))
+        record("asynchronous: several", [one.text for one in await asyncio.gather(*cells)])
+        record("asynchronous: killed", await asyncio.gather(*(one.kill() for one in several)))
         try:
             await several[0].run_code("1")
         except Exception as error:
-            tell("asynchronous: after its end", refusal(error), message=str(error))
+            record("asynchronous: after its end", refusal(error), message=str(error))
         pager = AsyncSandbox.list(query=SandboxQuery(metadata={"run": RUN}))
-        tell("asynchronous: none left", len(await pager.next_items()))
+        record("asynchronous: none left", len(await pager.next_items()))
 
     asyncio.run(all())
 
 
-# ── What may need more than is here ───────────────────────────────────────────────────────────────────────────────────
+# ── Cells that may need the cloud ─────────────────────────────────────────────────────────────────────────────────────
 
 
 @chapter
@@ -1054,7 +1054,7 @@ def beyond(sandbox):
 
 @chapter
 def thread_first(sandbox):
-    """What needs the cloud comes in the middle of a cell that has done something already."""
+    """A cell needs the cloud after it has had effects."""
     run("thread_first: a counter", sandbox, "count = 0\ndef up():\n    global count\n    count += 1\n"
         "    return count\nup()")  # fmt: skip
     run("thread_first: prints, then needs more", sandbox, "print('before', up())\nimport threading\n"
@@ -1090,7 +1090,7 @@ def languages(sandbox):
     run("languages: python still", sandbox, "2 + 2")
 
 
-def command_seen(done):
+def describe_command(done):
     return {"exit_code": done.exit_code, "stdout": done.stdout, "stderr": done.stderr, "error": done.error}
 
 
@@ -1099,7 +1099,7 @@ def commands(sandbox):
     shell = sandbox.commands
 
     def command(name, *arguments, **named):
-        step(f"commands: {name}", lambda: command_seen(shell.run(*arguments, **named)))
+        step(f"commands: {name}", lambda: describe_command(shell.run(*arguments, **named)))
 
     run("commands: a cell before", sandbox, "before = [1]\nopen('/tmp/by_cell', 'w').write('by a cell')")
     command("echo", "echo out; echo err >&2")
@@ -1122,92 +1122,92 @@ def commands(sandbox):
     step("commands: 200 kB", lambda: digest(shell.run("head -c 200000 /dev/zero | tr '\\0' x").stdout))
     events, times = [], []
 
-    def hear(kind):
+    def collect(kind):
         def callback(text):
             times.append(time.monotonic())
             events.append([kind, text])
 
         return callback
 
-    command("callbacks", "echo 1; sleep 0.3; echo 2 >&2; sleep 0.3; echo 3", on_stdout=hear("stdout"),
-            on_stderr=hear("stderr"))  # fmt: skip
-    tell("commands: order of callbacks", [merged(events), times[-1] - times[0] > 0.3])
+    command("callbacks", "echo 1; sleep 0.3; echo 2 >&2; sleep 0.3; echo 3", on_stdout=collect("stdout"),
+            on_stderr=collect("stderr"))  # fmt: skip
+    record("commands: order of callbacks", [merged(events), times[-1] - times[0] > 0.3])
     handle = shell.run("sleep 100", background=True)
     listed = [one for one in shell.list() if one.pid == handle.pid]
-    tell("commands: list", [[one.cmd, one.args, one.cwd, one.tag] for one in listed])
+    record("commands: list", [[one.cmd, one.args, one.cwd, one.tag] for one in listed])
     step("commands: kill", handle.kill)
-    step("commands: killed", lambda: command_seen(handle.wait()))
+    step("commands: killed", lambda: describe_command(handle.wait()))
     step("commands: kill again", shell.kill, handle.pid)
-    tell("commands: not listed", [one for one in shell.list() if one.pid == handle.pid])
+    record("commands: not listed", [one for one in shell.list() if one.pid == handle.pid])
     handle = shell.run("echo begun; sleep 0.5; echo ended", background=True)
-    step("commands: background", lambda: command_seen(handle.wait()))
+    step("commands: background", lambda: describe_command(handle.wait()))
     handle = shell.run("sleep 0.5; echo late; exit 2", background=True)
     other = shell.connect(handle.pid)
-    step("commands: connect", lambda: command_seen(other.wait()))
-    step("commands: both", lambda: command_seen(handle.wait()))
+    step("commands: connect", lambda: describe_command(other.wait()))
+    step("commands: both", lambda: describe_command(handle.wait()))
     step("commands: connect to nothing", shell.connect, 999_999)
     handle = shell.run("read line; echo got $line", background=True, stdin=True)
     step("commands: stdin", shell.send_stdin, handle.pid, "it\n")
-    step("commands: stdin was read", lambda: command_seen(handle.wait()))
+    step("commands: stdin was read", lambda: describe_command(handle.wait()))
     handle = shell.run("cat", background=True, stdin=True)
     shell.send_stdin(handle.pid, "all")
     step("commands: close stdin", shell.close_stdin, handle.pid)
-    step("commands: stdin was all", lambda: command_seen(handle.wait()))
+    step("commands: stdin was all", lambda: describe_command(handle.wait()))
     step("commands: stdin of nothing", shell.send_stdin, 999_999, "x")
     command("timeout", "echo begun; sleep 100", timeout=1)
     handle = shell.run("sleep 100", background=True)
     handle.disconnect()
-    tell("commands: disconnected runs on", len([one for one in shell.list() if one.pid == handle.pid]))
+    record("commands: disconnected runs on", len([one for one in shell.list() if one.pid == handle.pid]))
     step("commands: kill by pid", shell.kill, handle.pid)
     step("commands: pieces", lambda: merged([["stdout", out] if out else ["stderr", err] for out, err, _ in
          shell.run("echo 1; sleep 0.2; echo 2 >&2", background=True)]))  # fmt: skip
     run("commands: a cell after", sandbox, "before")
-    step("commands: background server", lambda: command_seen(shell.run(
+    step("commands: background server", lambda: describe_command(shell.run(
         "nohup sleep 1000 > /dev/null 2>&1 & echo started")))  # fmt: skip
 
 
 @chapter
 def absent(sandbox):
-    """What a stand-in may not have: how it says so."""
+    """Functions that a server may not support: its refusals."""
     step("absent: watch_dir", lambda: type(sandbox.files.watch_dir("/tmp")).__name__)
     step("absent: terminal", lambda: type(sandbox.pty.create(size=__import__("e2b").PtySize(24, 80))).__name__)
     step("absent: snapshot", lambda: type(sandbox.create_snapshot()).__name__)
     step("absent: network", lambda: sandbox.update_network({"allow_out": []}))
-    step("absent: gzip", lambda: entry_seen(sandbox.files.write("/tmp/z", "z", gzip=True)))
-    step("absent: user", lambda: command_seen(sandbox.commands.run("echo 1", user="root")))
+    step("absent: gzip", lambda: describe_entry(sandbox.files.write("/tmp/z", "z", gzip=True)))
+    step("absent: user", lambda: describe_command(sandbox.commands.run("echo 1", user="root")))
     run("absent: a cell after", sandbox, "1")
 
 
-# ── All of it ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Main ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def main(names):
-    # A hang is to be seen, not waited for.
+    # Shows where the script hangs, if it does.
     faulthandler.dump_traceback_later(280, exit=True)
     code = 0
     for name in names or CHAPTERS:
         function, creation = CHAPTERS[name]
-        begun, sandbox = time.monotonic(), None
+        started, sandbox = time.monotonic(), None
         try:
             if creation.get("sandbox", True):
-                sandbox = created(**creation)
+                sandbox = create_sandbox(**creation)
                 function(sandbox)
             else:
                 function()
         except Exception as error:
-            tell(f"{name}: broke off", refusal(error), message=str(error))
+            record(f"{name}: broke off", refusal(error), message=str(error))
             traceback.print_exc()
             code = 1
         finally:
             try:
                 _ = sandbox and sandbox.kill()
             except Exception as error:
-                print(f"{name}: its sandbox is not killed: {error}", file=sys.stderr)
-        print(f"{name}: {time.monotonic() - begun:.1f} s", file=sys.stderr, flush=True)
+                print(f"{name}: its sandbox could not be killed: {error}", file=sys.stderr)
+        print(f"{name}: {time.monotonic() - started:.1f} s", file=sys.stderr, flush=True)
     return code
 
 
 end = main(sys.argv[1:])
-# The SDK's own transport sometimes aborts when the interpreter tears down (e2b 2.63.0): what was to be seen was seen.
+# The SDK's own transport sometimes aborts at the end of the interpreter (e2b 2.63.0); the transcript is complete by then.
 sys.stdout.flush()
 os._exit(end)

@@ -1,4 +1,4 @@
-//! The real server with the stand-in behind it, each listening on a port of its own.
+//! The real server as a process, and the stand-in for E2B in this process, each on a port of its own.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 pub(crate) const KEY: &str = "e2b_5ec7e75ec7e75ec7e7";
 pub(crate) const ADMIN: &str = "0123456789abcdef-admin";
 
-/// A stand-in that listens.
+/// A stand-in for E2B that listens on a port.
 pub(crate) struct StandIn {
     pub(crate) fake: Fake,
     pub(crate) origin: String,
@@ -27,7 +27,7 @@ impl StandIn {
         Self::start_as(None).await
     }
 
-    /// One that takes no other key than this.
+    /// Starts a stand-in that accepts only this key.
     pub(crate) async fn start_with_key(key: &str) -> Self {
         Self::start_as(Some(key.to_owned())).await
     }
@@ -45,10 +45,10 @@ impl StandIn {
         Self { fake, origin }
     }
 
-    /// Waits until it is so.
-    pub(crate) async fn until(&self, what: &str, is_so: impl Fn(&Fake) -> bool) {
+    /// Waits until a condition holds; panics with its description after a minute.
+    pub(crate) async fn wait_until(&self, what: &str, condition: impl Fn(&Fake) -> bool) {
         let waiting = async {
-            while !is_so(&self.fake) {
+            while !condition(&self.fake) {
                 sleep(Duration::from_millis(20)).await;
             }
         };
@@ -56,7 +56,7 @@ impl StandIn {
     }
 }
 
-/// A command of ours with nothing of the tester's own settings.
+/// Returns the `switchtower` command without the settings of the user who runs the tests.
 pub(crate) fn switchtower(stand_in: Option<&StandIn>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_switchtower"));
     for (name, _) in std::env::vars() {
@@ -64,9 +64,9 @@ pub(crate) fn switchtower(stand_in: Option<&StandIn>) -> Command {
             command.env_remove(name);
         }
     }
-    // Whether the scientific tier is installed here is no matter of most tests.
-    // What outlives a server is not the tester's own.
+    // Files that outlive a server are not written to the user's own folder.
     command.env("XDG_STATE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/state"));
+    // Most tests do not depend on the scientific tier.
     command.env("SWITCHTOWER_HTTP_ADMIN_KEY", ADMIN).env("SWITCHTOWER_NATIVE_ENABLED", "false");
     if let Some(StandIn { origin, .. }) = stand_in {
         command.env("E2B_API_KEY", KEY).env("E2B_API_URL", origin).env("E2B_SANDBOX_URL", origin);
@@ -75,7 +75,7 @@ pub(crate) fn switchtower(stand_in: Option<&StandIn>) -> Command {
     command
 }
 
-/// A server of ours, and all that it logs.
+/// A running server and its log.
 pub(crate) struct Server {
     pub(crate) child: Child,
     pub(crate) origin: String,
@@ -83,16 +83,16 @@ pub(crate) struct Server {
 }
 
 impl Drop for Server {
-    /// A test that fails leaves nothing running. Its workers die with it.
+    /// Ends the server of a test that failed. Its workers end with it.
     fn drop(&mut self) {
-        // It has ended already where all went well.
+        // The server has ended already if the test succeeded.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 impl Server {
-    /// Ready for programs when this returns.
+    /// Starts a server with one worker process and waits until it is ready.
     pub(crate) async fn start(stand_in: Option<&StandIn>) -> Self {
         Self::start_with(stand_in, &[]).await
     }
@@ -101,8 +101,8 @@ impl Server {
         Self::start_as(stand_in, variables, &["--workers", "1"]).await
     }
 
-    /// With the number of worker processes that a server has by itself.
-    pub(crate) async fn start_as_usual(variables: &[(&str, &str)]) -> Self {
+    /// Starts a server with the default number of worker processes.
+    pub(crate) async fn start_with_default_workers(variables: &[(&str, &str)]) -> Self {
         Self::start_as(None, variables, &[]).await
     }
 
@@ -112,16 +112,16 @@ impl Server {
         command.args(["serve", "--port", "0", "--log", "json"]).args(flags);
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
-        let (tell, told) = tokio::sync::oneshot::channel();
+        let (sender, receiver) = tokio::sync::oneshot::channel();
         let log = std::thread::spawn(move || {
-            let (mut log, mut tell) = (String::new(), Some(tell));
+            let (mut log, mut sender) = (String::new(), Some(sender));
             let mut line = String::new();
             while lines.read_line(&mut line).is_ok_and(|read| read > 0) {
                 if let Some((_, rest)) = line.split_once("http://")
                     && line.contains("is open")
-                    && let Some(tell) = tell.take()
+                    && let Some(sender) = sender.take()
                 {
-                    let _ = tell.send(format!("http://{}", rest.split(' ').next().unwrap_or_default()));
+                    let _ = sender.send(format!("http://{}", rest.split(' ').next().unwrap_or_default()));
                 }
                 log.push_str(&line);
                 line.clear();
@@ -129,15 +129,16 @@ impl Server {
             let _ = lines.read_to_string(&mut log);
             log
         });
-        let origin = timeout(Duration::from_secs(180), told).await.expect("it opens").expect("it says where");
+        let origin =
+            timeout(Duration::from_secs(180), receiver).await.expect("it starts").expect("it logs its address");
         Self { child, origin, log: Some(log) }
     }
 
-    pub(crate) async fn ask(&self, method: &str, path: &str, key: Option<&str>, body: Value) -> (u16, Value) {
-        self.try_ask(method, path, key, body).await.unwrap()
+    pub(crate) async fn call(&self, method: &str, path: &str, key: Option<&str>, body: Value) -> (u16, Value) {
+        self.try_call(method, path, key, body).await.unwrap()
     }
 
-    pub(crate) async fn try_ask(
+    pub(crate) async fn try_call(
         &self,
         method: &str,
         path: &str,
@@ -157,7 +158,7 @@ impl Server {
     }
 
     pub(crate) async fn run(&self, code: &str, tier: &str) -> (u16, Value) {
-        self.ask("POST", "/v1/execute", None, json!({ "code": code, "tier": tier })).await
+        self.call("POST", "/v1/execute", None, json!({ "code": code, "tier": tier })).await
     }
 
     pub(crate) fn signal(&self, name: &str) {
@@ -165,8 +166,8 @@ impl Server {
         assert!(Command::new("kill").args([name, &number]).status().unwrap().success());
     }
 
-    /// Its whole log, once it has ended.
-    pub(crate) fn ended(mut self) -> String {
+    /// Waits until the server has ended, and returns its whole log.
+    pub(crate) fn wait_for_log(mut self) -> String {
         self.child.wait().unwrap();
         self.log.take().unwrap().join().unwrap()
     }
