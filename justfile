@@ -1,11 +1,11 @@
-# What CI runs.
+# Runs the checks of CI.
 check:
     .ci/run
 
-# Licences, advisories, sources. Needs cargo-deny.
+# Checks licences, advisories and sources of dependencies. Requires cargo-deny.
 deny:
     cargo deny check
 
-# Benchmarks, on a quiet machine.
+# Runs the benchmarks. Use an idle machine.
 bench:
     cargo bench
