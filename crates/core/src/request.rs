@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use switchtower_contract::{Isolation, Program, byte_size, rounded};
 
 use crate::route::TierName;
-use crate::schema::{Storable, micros};
+use crate::schema::Storable;
 
 /// One request. [`Request::new`] builds it and checks it against the [`RequestLimits`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub struct Request {
     pub isolation: Option<Isolation>,
     pub cache: CacheMode,
     /// Wall time from the arrival of the request to its answer: all waits, and the program's time in all tiers together.
-    #[serde(rename = "timeout_micros", with = "micros")]
+    #[serde(rename = "timeout_micros", with = "switchtower_contract::stored::micros")]
     pub timeout: Duration,
     /// Memory for the program, in bytes; `None`: each tier's default.
     #[serde(rename = "memory_bytes")]

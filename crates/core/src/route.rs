@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use switchtower_contract::stored::optional_micros;
 use switchtower_contract::{Isolation, Language, Location, Modules, Price};
 
 /// The name of a tier in the configuration.
@@ -47,6 +48,7 @@ pub struct Leg {
     pub tier: TierName,
     /// Wall time that the program may use in this tier before it moves to the next. The last leg ignores it: without a next
     /// tier, a budget does not end a program.
+    #[serde(rename = "budget_micros", with = "optional_micros")]
     pub budget: Option<Duration>,
 }
 

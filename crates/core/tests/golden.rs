@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchtower_contract::{
-    Effects, Event, Exit, File, Isolation, Language, MimeBundle, Need, Outcome, Output, Program, Randomness, Usage,
+    Effect, Event, Exit, File, Isolation, Language, MimeBundle, Need, Outcome, Output, Program, Randomness, Usage,
 };
 use switchtower_core::analyse::Class;
 use switchtower_core::cache::{CacheStatus, StoredResult};
@@ -59,7 +59,7 @@ fn decision() -> Decision {
 fn outcome() -> Outcome {
     Outcome {
         exit: Exit::Finished(3),
-        observed: Some(Effects::default()),
+        observed: Some([Effect::Clock].into_iter().collect()),
         truncated: false,
         usage: Usage { wall: Duration::from_millis(7), ..Usage::default() },
         unmet_need: Some(Need::Module("pandas".to_owned())),

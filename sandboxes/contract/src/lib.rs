@@ -20,6 +20,7 @@ pub mod python;
 pub mod rounded;
 #[cfg(feature = "scripted")]
 pub mod scripted;
+pub mod stored;
 
 pub use backend::{Backend, InterpreterId, Isolation, Location, Maintenance, Modules, Offer, Sandbox, Spec};
 pub use events::{Event, Events, MimeBundle, Output};

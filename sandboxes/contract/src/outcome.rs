@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::fault::Need;
+use crate::stored::micros;
 
 /// The result of a run that took place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,8 +97,8 @@ impl Effect {
     }
 }
 
-/// A set of [`Effect`]s.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// A set of [`Effect`]s. Text formats have it as a list of names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Effects(u8);
 
 impl Effects {
@@ -120,6 +121,22 @@ impl Effects {
     }
 }
 
+impl Serialize for Effects {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() { serializer.collect_seq(self.iter()) } else { self.0.serialize(serializer) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Effects {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            Ok(Vec::<Effect>::deserialize(deserializer)?.into_iter().collect())
+        } else {
+            u8::deserialize(deserializer).map(Self)
+        }
+    }
+}
+
 impl FromIterator<Effect> for Effects {
     fn from_iter<I: IntoIterator<Item = Effect>>(effects: I) -> Self {
         let mut set = Self::NONE;
@@ -133,11 +150,15 @@ impl FromIterator<Effect> for Effects {
 /// The resources that a run used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
+    #[serde(rename = "wall_micros", with = "micros")]
     pub wall: Duration,
+    #[serde(rename = "cpu_micros", with = "micros")]
     pub cpu: Duration,
     /// Peak memory in bytes beyond what the interpreter starts with, including private files where they are counted apart.
+    #[serde(rename = "memory_bytes")]
     pub memory: u64,
     /// What the provider bills for this run; zero for local backends.
+    #[serde(rename = "price_nanodollars")]
     pub price: Price,
 }
 

@@ -45,11 +45,13 @@ impl Program {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct File {
     pub path: String,
+    #[serde(with = "crate::stored::bytes_or_base64")]
     pub content: Vec<u8>,
 }
 
 /// The source of a program's clock and randomness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Randomness {
     /// The real clock and the operating system's randomness.
     Fresh,

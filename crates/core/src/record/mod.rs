@@ -25,7 +25,7 @@ use crate::decide::Decision;
 use crate::error::{Error, RequestError};
 use crate::request::{Priority, Request};
 use crate::route::TierName;
-use crate::schema::{Storable, micros};
+use crate::schema::Storable;
 use crate::tier::attempt::Attempt;
 use ledger::Ledger;
 use metrics::Metrics;
@@ -65,7 +65,7 @@ pub struct Record {
     pub detail: Option<String>,
     pub attempts: Vec<Attempt>,
     /// Time from arrival to end.
-    #[serde(rename = "took_micros", with = "micros")]
+    #[serde(rename = "took_micros", with = "switchtower_contract::stored::micros")]
     pub took: Duration,
 }
 

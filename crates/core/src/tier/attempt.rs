@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use switchtower_contract::stored::{micros, optional_micros};
 use tokio::time::Instant;
 
 use crate::route::TierName;
-use crate::schema::{Storable, micros, optional_micros};
+use crate::schema::Storable;
 
 /// One try of a program on one tier.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
