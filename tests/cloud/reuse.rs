@@ -8,11 +8,12 @@ use switchtower_fake_e2b::{Fake, KernelMode, Plan, Settings};
 use super::harness::{TestHarness, remote};
 use super::in_process::account;
 
-/// Returns a harness with a single sandbox.
+/// Returns a harness with at most one sandbox at a time. None is created ahead of demand, so that the number of those that
+/// were created says which program got a fresh one.
 fn single(reuse: pool::Reuse) -> TestHarness {
     let mut cloud = Cloud::default();
     cloud.account.limits.creations_per_second = Some(100);
-    cloud.tier.pool = Some(pool::Config { min: 0, target: 1, max: 1, reuse, ..pool::Config::default() });
+    cloud.tier.pool = Some(pool::Config { min: 0, target: 0, max: 1, reuse, ..pool::Config::default() });
     let settings = Settings { plan: Plan::Unlimited, kernels: KernelMode::python(), ..Settings::default() };
     let fake = Fake::new(settings);
     let account = account(&fake, cloud.account);
