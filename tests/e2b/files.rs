@@ -142,6 +142,20 @@ async fn a_link_without_a_sandbox_id_is_checked_against_the_1024_sandboxes_used_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_caller_with_many_sandboxes_does_not_make_the_links_of_others_fail() {
+    let mut client = Client::new();
+    let sandbox = client.create(json!({})).await;
+    client.send(sandbox.to(ENVD, "POST /files?path=/tmp/a", "linked")).await;
+    client.key = "e2b_two";
+    for _ in 0..1500 {
+        client.create(json!({})).await;
+    }
+    let link = signed_link(&sandbox, "read", "/tmp/a", 1_753_928_091 + 60);
+    let open = Request::get(link).header("host", "localhost:3001").body(Body::empty()).unwrap();
+    assert_eq!(client.send(open).await.status_and_body(), "200 linked");
+}
+
+#[tokio::test(start_paused = true)]
 async fn folders_are_created_listed_moved_and_removed() {
     let client = Client::without_machines();
     let sandbox = client.create(json!({})).await;

@@ -1,11 +1,14 @@
 //! The most recently used sandboxes: a signed link without a sandbox id can only belong to one of them.
 //!
 //! A signature is a hash of a sandbox's token, so the sandbox it was made for is found by trying tokens. Their number is
-//! bounded here, so that an unauthenticated request costs the same however many sandboxes there are.
+//! bounded here, so that an unauthenticated request costs the same however many sandboxes there are. When the list is full,
+//! the caller with the most entries loses its oldest, so a caller with many sandboxes does not make the links of others fail.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use switchtower_core::request::Caller;
 use switchtower_core::session::{Session, SessionState};
 
 /// Maximum number of sandboxes, and so of tokens that are tried for one link: about 0.2 ms of hashing.
@@ -21,13 +24,40 @@ pub(super) struct RecentSandboxes {
 #[derive(Default)]
 struct Uses {
     /// By the number of their last use.
-    sandboxes: BTreeMap<u64, Weak<Session>>,
+    sandboxes: BTreeMap<u64, Entry>,
     last_use: HashMap<String, u64>,
     next: u64,
 }
 
-fn is_alive(session: &Weak<Session>) -> bool {
-    session.upgrade().is_some_and(|session| session.state() != SessionState::Ended)
+struct Entry {
+    session: Weak<Session>,
+    caller: Caller,
+}
+
+impl Entry {
+    /// Returns the session while it has not ended.
+    fn alive(&self) -> Option<Arc<Session>> {
+        self.session.upgrade().filter(|session| session.state() != SessionState::Ended)
+    }
+}
+
+impl Uses {
+    /// Removes what has ended and, where that frees no place, the oldest entry of the caller that has the most.
+    fn make_place(&mut self) {
+        self.sandboxes.retain(|_, entry| entry.alive().is_some());
+        if self.sandboxes.len() >= MAX_SANDBOXES {
+            let mut counts: HashMap<&Caller, (usize, u64)> = HashMap::new();
+            for (number, entry) in &self.sandboxes {
+                counts.entry(&entry.caller).or_insert((0, *number)).0 += 1;
+            }
+            // Of callers with equally many, the one with the oldest entry.
+            let most = counts.into_values().max_by_key(|(count, oldest)| (*count, Reverse(*oldest)));
+            if let Some((_, oldest)) = most {
+                self.sandboxes.remove(&oldest);
+            }
+        }
+        self.last_use.retain(|_, number| self.sandboxes.contains_key(number));
+    }
 }
 
 impl RecentSandboxes {
@@ -38,26 +68,19 @@ impl RecentSandboxes {
     /// Records that the access token of a sandbox was given out or used.
     pub(super) fn record_use(&self, session: &Arc<Session>) {
         let mut uses = self.uses();
-        let Uses { sandboxes, last_use, next } = &mut *uses;
-        match last_use.get(session.id()) {
-            Some(number) => drop(sandboxes.remove(number)),
-            None if last_use.len() < MAX_SANDBOXES => {}
-            None => {
-                sandboxes.retain(|_, session| is_alive(session));
-                if sandboxes.len() >= MAX_SANDBOXES {
-                    sandboxes.pop_first();
-                }
-                last_use.retain(|_, number| sandboxes.contains_key(number));
-            }
+        if let Some(number) = uses.last_use.get(session.id()).copied() {
+            uses.sandboxes.remove(&number);
+        } else if uses.last_use.len() >= MAX_SANDBOXES {
+            uses.make_place();
         }
-        sandboxes.insert(*next, Arc::downgrade(session));
-        last_use.insert(session.id().to_owned(), *next);
-        *next += 1;
+        let number = uses.next;
+        uses.next += 1;
+        uses.sandboxes.insert(number, Entry { session: Arc::downgrade(session), caller: session.caller().clone() });
+        uses.last_use.insert(session.id().to_owned(), number);
     }
 
     /// Returns the sandboxes that have not ended, the most recently used first.
     pub(super) fn list(&self) -> Vec<Arc<Session>> {
-        let alive = |session: &Weak<Session>| session.upgrade().filter(|it| it.state() != SessionState::Ended);
-        self.uses().sandboxes.values().rev().filter_map(alive).collect()
+        self.uses().sandboxes.values().rev().filter_map(Entry::alive).collect()
     }
 }
