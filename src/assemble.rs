@@ -83,7 +83,8 @@ impl Assembly {
         }
     }
 
-    /// Ends the worker processes and the cloud sandboxes and waits for them. Call it when no request is running.
+    /// Ends the worker processes and the cloud sandboxes and waits for them, and for the records that are on their way to
+    /// their sink. Call it when no request is running.
     pub async fn close(self) {
         if !self.close_within(clouds::CLOSING).await {
             tracing::warn!("a cloud did not confirm that all sandboxes have ended; the next start ends what is left");
@@ -95,7 +96,8 @@ impl Assembly {
     pub async fn close_within(self, most: Duration) -> bool {
         self.sessions.close().await;
         self.router.tiers().close().await;
-        let all_ended = self.clouds.close(most).await;
+        let recorder = self.router.recorder();
+        let (all_ended, ()) = tokio::join!(self.clouds.close(most), recorder.close_sink(most.min(FLUSH_TIMEOUT)));
         self.native.close().await;
         if let Some(workers) = self.workers {
             workers.shutdown().await;
@@ -103,6 +105,9 @@ impl Assembly {
         all_ended
     }
 }
+
+/// The longest time that a shutdown waits for the records' sink.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Builds everything with a WebAssembly engine inside this process, for one program. Call it inside a runtime. `tell` gets a
 /// line about each slow step.
@@ -303,7 +308,7 @@ fn router(
         rules: load_rules(&config.rules)?,
         cache: ResultCache::new(&config.cache),
         tiers,
-        recorder: Recorder::new(&config.record, wall),
+        recorder: Recorder::new(&config.record, wall).map_err(BuildError::new)?,
         wall,
         seed,
     })))

@@ -4,7 +4,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::serve::{ListenerExt as _, TapIo};
 use clap::Args;
@@ -23,9 +22,6 @@ use super::terminal;
 use crate::assemble::{self, Assembly};
 use crate::config::{Config, LogFormat};
 use crate::resident;
-
-/// How long a server that ends waits for records to be written.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
@@ -215,9 +211,7 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, CliError
         task.abort();
     }
     if let Some(built) = built {
-        let router = Arc::clone(&built.router);
         built.close().await;
-        router.recorder().close_sink(FLUSH_TIMEOUT).await;
     }
     if drained != Drained::Complete {
         tracing::warn!("some programs were cancelled: they had not finished at the deadline");

@@ -95,7 +95,7 @@ fn router(tiers: Vec<(&str, Arc<dyn Backend>)>) -> Arc<Router> {
         rules: SharedRules::builtin(),
         cache: ResultCache::new(&cache::Config::default()),
         tiers: Tiers::new(tiers.into_iter().map(tier)),
-        recorder: Recorder::new(&record::Config::default(), wall),
+        recorder: Recorder::new(&record::Config::default(), wall).unwrap(),
         wall,
         seed,
     }))

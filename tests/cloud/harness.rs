@@ -58,7 +58,7 @@ impl TestHarness {
             rules: SharedRules::builtin(),
             cache: ResultCache::new(&cache::Config::default()),
             tiers: Tiers::new([local_tier, cloud_tier]),
-            recorder: Recorder::new(&record::Config::default(), wall),
+            recorder: Recorder::new(&record::Config::default(), wall).unwrap(),
             wall,
             seed,
         }));

@@ -112,7 +112,7 @@ pub(crate) fn assemble(tiers: Tiers, plan: &Plan) -> (Arc<Router>, Sessions) {
         rules: SharedRules::builtin(),
         cache: ResultCache::new(&cache::Config::default()),
         tiers,
-        recorder: Recorder::new(&record::Config::default(), wall),
+        recorder: Recorder::new(&record::Config::default(), wall).unwrap(),
         wall,
         seed: Seed::fixed(1),
     }));

@@ -44,7 +44,7 @@ fn app(seed: u64, cores: usize) -> axum::Router {
         rules: SharedRules::builtin(),
         cache: ResultCache::new(&cache::Config::default()),
         tiers: Tiers::new([tier("wasm", wasm, 1), tier("native", native, 2)]),
-        recorder: Recorder::new(&record::Config::default(), wall),
+        recorder: Recorder::new(&record::Config::default(), wall).unwrap(),
         wall,
         seed: Seed::fixed(seed),
     });

@@ -122,7 +122,7 @@ impl World {
             rules: SharedRules::builtin(),
             cache: ResultCache::new(&cache::Config::default()),
             tiers: Tiers::new(built),
-            recorder: Recorder::new(&record::Config::default(), wall),
+            recorder: Recorder::new(&record::Config::default(), wall).unwrap(),
             wall,
             seed: Seed::fixed(seed),
         });

@@ -38,7 +38,7 @@ fn router() -> Router {
         rules: SharedRules::builtin(),
         cache: ResultCache::new(&Default::default()),
         tiers: Tiers::new([tier]),
-        recorder: Recorder::new(&Default::default(), wall),
+        recorder: Recorder::new(&Default::default(), wall).unwrap(),
         wall,
         seed,
     })

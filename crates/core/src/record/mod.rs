@@ -2,7 +2,8 @@
 //! the outcome `abandoned`.
 //!
 //! The latest records stay in memory; all of them go to a [`sink::Sink`] if one is configured. No record contains environment
-//! variables, standard input, files or output; the source is included only if the setting `record.source` is true.
+//! variables, standard input, files or output. The source is only in records that go to the sink, and only if the setting
+//! `record.source` is true.
 
 pub mod ledger;
 pub mod metrics;
@@ -29,7 +30,7 @@ use crate::schema::Storable;
 use crate::tier::attempt::Attempt;
 use ledger::Ledger;
 use metrics::Metrics;
-use sink::{JsonLines, Sink, SinkQueue};
+use sink::{FileError, JsonLines, Sink, SinkQueue};
 use summary::ProfileSummary;
 
 /// The record of one request.
@@ -82,7 +83,7 @@ pub struct Config {
     pub max_records: usize,
     /// File to which every record is appended as a line of JSON. Not set: none.
     pub file: Option<PathBuf>,
-    /// Whether records include the source of programs.
+    /// Whether records in `file` include the source of programs. Records in memory never do.
     pub source: bool,
 }
 
@@ -103,13 +104,16 @@ pub struct Recorder {
 
 impl Recorder {
     /// Returns a recorder, with a sink if the settings name a file; then it must be called inside a runtime.
-    pub fn new(config: &Config, wall: WallClock) -> Self {
+    ///
+    /// # Errors
+    /// `record.file` cannot be opened; the message names it.
+    pub fn new(config: &Config, wall: WallClock) -> Result<Self, FileError> {
         let (ledger, metrics) = (Ledger::new(config.max_records), Metrics::default());
         let recorder = Self { wall, with_source: config.source, ledger, metrics, sink: None };
-        match &config.file {
-            Some(path) => recorder.with_sink(JsonLines::new(path), sink::QUEUE),
+        Ok(match &config.file {
+            Some(path) => recorder.with_sink(JsonLines::open(path)?, sink::QUEUE),
             None => recorder,
-        }
+        })
     }
 
     /// Adds a sink that gets every record. Up to `capacity` records wait for it. Call it inside a runtime.
@@ -182,9 +186,13 @@ impl Recorder {
             "request"
         );
         self.metrics.count(&record);
-        let record = Arc::new(record);
+        let mut record = Arc::new(record);
         if let Some(sink) = &self.sink {
             sink.send(&record);
+        }
+        // A caller chooses how long its sources are, and thousands of records stay in memory.
+        if record.source.is_some() {
+            record = Arc::new(Record { source: None, ..Record::clone(&record) });
         }
         self.ledger.write(record);
     }
@@ -268,7 +276,8 @@ mod tests {
         let recorder = Recorder::new(
             &Config { max_records: 2, ..Config::default() },
             WallClock::starting_at(std::time::UNIX_EPOCH),
-        );
+        )
+        .unwrap();
         let request = Request::new(Program::python("1"), &RequestLimits::default()).unwrap();
         for id in ["a", "b", "c"] {
             let mut record = recorder.open(id.to_owned(), &request);

@@ -1,6 +1,7 @@
 //! Sinks: a bounded queue of records in front of a [`Sink`]. Answers never wait for a sink; a record for which the queue has no
 //! space is dropped and counted.
 
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::io::AsyncWriteExt as _;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -17,8 +18,12 @@ use crate::schema;
 
 /// Maximum number of records that wait for the sink of a file.
 pub const QUEUE: usize = 4096;
+/// Maximum size of the sources in these records together, in KiB. Callers choose the length of a source.
+const QUEUE_KIB: usize = 64 << 10;
 /// Maximum number of records in one call of a sink.
 const BATCH: usize = 256;
+/// Permissions of a file of records.
+const MODE: u32 = 0o600;
 
 /// A destination of records. Its calls do not overlap.
 #[async_trait]
@@ -30,26 +35,46 @@ pub trait Sink: Send + 'static {
     async fn write(&mut self, records: &[Arc<Record>]) -> Result<(), String>;
 }
 
-/// A sink that appends records to a file in their stored form, one JSON object per line.
+/// The file of records cannot be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("record.file cannot be written: {path}: {reason}")]
+pub struct FileError {
+    path: String,
+    reason: String,
+}
+
+/// A sink that appends records to a file in their stored form, one JSON object per line. Only its owner can read the file,
+/// because records have the names of users and may have sources.
 pub struct JsonLines {
     path: PathBuf,
+    /// `None` after an error, until it is opened again.
     file: Option<tokio::fs::File>,
+    /// The last write failed, maybe in the middle of a line.
+    is_torn: bool,
 }
 
 impl JsonLines {
-    /// Returns a sink for this file. The first record opens or creates the file; after an error it is opened again.
-    pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), file: None }
+    /// Opens the file for appending; creates it if it does not exist. After an error it is opened again.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        let opened = std::fs::OpenOptions::new().append(true).create(true).mode(MODE).open(path);
+        let file = opened.map_err(|error| FileError { path: path.display().to_string(), reason: error.to_string() })?;
+        Ok(Self { path: path.to_owned(), file: Some(tokio::fs::File::from_std(file)), is_torn: false })
     }
 
-    async fn append(&mut self, lines: &[u8]) -> std::io::Result<()> {
+    async fn append(&mut self, lines: &str) -> std::io::Result<()> {
         let mut file = match self.file.take() {
             Some(file) => file,
-            None => tokio::fs::OpenOptions::new().append(true).create(true).open(&self.path).await?,
+            None => tokio::fs::OpenOptions::new().append(true).create(true).mode(MODE).open(&self.path).await?,
         };
-        file.write_all(lines).await?;
+        if std::mem::replace(&mut self.is_torn, true) {
+            file.write_all(b"\n").await?;
+        }
+        file.write_all(lines.as_bytes()).await?;
         file.flush().await?;
-        self.file = Some(file);
+        (self.file, self.is_torn) = (Some(file), false);
         Ok(())
     }
 }
@@ -63,14 +88,22 @@ impl Sink for JsonLines {
             lines.push_str(&line.to_string());
             lines.push('\n');
         }
-        self.append(lines.as_bytes()).await.map_err(|error| format!("{}: {error}", self.path.display()))
+        self.append(&lines).await.map_err(|error| format!("{}: {error}", self.path.display()))
     }
+}
+
+/// A record in the queue, with the memory that it takes there.
+struct Queued {
+    record: Arc<Record>,
+    _memory: OwnedSemaphorePermit,
 }
 
 /// The queue in front of a sink, and the task that empties it.
 pub(super) struct SinkQueue {
     /// `None` after [`close`](Self::close).
-    sender: Mutex<Option<mpsc::Sender<Arc<Record>>>>,
+    sender: Mutex<Option<mpsc::Sender<Queued>>>,
+    /// A permit for each kibibyte of source.
+    memory: Arc<Semaphore>,
     task: Mutex<Option<JoinHandle<()>>>,
     dropped: Arc<AtomicU64>,
 }
@@ -78,26 +111,36 @@ pub(super) struct SinkQueue {
 impl SinkQueue {
     /// Starts the task that writes to the sink. Call it inside a runtime.
     pub(super) fn start(mut sink: impl Sink, capacity: usize) -> Self {
-        let (sender, mut records) = mpsc::channel::<Arc<Record>>(capacity);
+        let (sender, mut records) = mpsc::channel::<Queued>(capacity);
         let dropped = Arc::new(AtomicU64::new(0));
         let not_written = Arc::clone(&dropped);
         let task = tokio::spawn(async move {
             let mut batch = Vec::with_capacity(BATCH);
             while records.recv_many(&mut batch, BATCH).await > 0 {
-                if let Err(error) = sink.write(&batch).await {
-                    not_written.fetch_add(batch.len() as u64, Ordering::Relaxed);
-                    tracing::warn!(error, records = batch.len(), "records were not written");
+                let records: Vec<_> = batch.iter().map(|queued: &Queued| Arc::clone(&queued.record)).collect();
+                if let Err(error) = sink.write(&records).await {
+                    not_written.fetch_add(records.len() as u64, Ordering::Relaxed);
+                    tracing::warn!(error, records = records.len(), "records were not written");
                 }
                 batch.clear();
             }
         });
-        Self { sender: Mutex::new(Some(sender)), task: Mutex::new(Some(task)), dropped }
+        let memory = Arc::new(Semaphore::new(QUEUE_KIB));
+        Self { sender: Mutex::new(Some(sender)), memory, task: Mutex::new(Some(task)), dropped }
     }
 
     /// Queues a record; drops and counts it if the queue is full or closed.
     pub(super) fn send(&self, record: &Arc<Record>) {
+        let source = record.source.as_ref().map_or(0, String::len).div_ceil(1024);
+        let memory =
+            u32::try_from(source).ok().and_then(|kib| Arc::clone(&self.memory).try_acquire_many_owned(kib).ok());
+        let queued = memory.map(|memory| Queued { record: Arc::clone(record), _memory: memory });
         let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
-        if sender.as_ref().is_none_or(|sender| sender.try_send(Arc::clone(record)).is_err()) {
+        let is_sent = match (&*sender, queued) {
+            (Some(sender), Some(queued)) => sender.try_send(queued).is_ok(),
+            _ => false,
+        };
+        if !is_sent {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -152,7 +195,7 @@ mod tests {
     }
 
     fn recorder(config: &Config) -> Recorder {
-        Recorder::new(config, WallClock::starting_at(std::time::UNIX_EPOCH))
+        Recorder::new(config, WallClock::starting_at(std::time::UNIX_EPOCH)).unwrap()
     }
 
     fn record(recorder: &Recorder, count: u32) {
@@ -200,8 +243,40 @@ mod tests {
             // Stored times are whole microseconds.
             let stored = |record: &Arc<Record>| schema::read::<Record>(schema::write(&**record).unwrap()).unwrap();
             let kept: Vec<Record> = recorder.ledger().all().iter().map(stored).collect();
-            assert_eq!(records.collect::<Vec<_>>(), kept);
+            assert!(kept.iter().all(|record| record.source.is_none()));
+            assert_eq!(records.map(|record| Record { source: None, ..record }).collect::<Vec<_>>(), kept);
             assert_eq!(recorder.dropped(), 0);
         }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_refused_by_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = JsonLines::open(&folder.path().join("missing/records")).err().unwrap().to_string();
+        assert!(error.starts_with("record.file cannot be written: ") && error.contains("missing/records"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_file_is_its_owners_alone_and_a_torn_line_spoils_no_other() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("records");
+        let mut lines = JsonLines::open(&path).unwrap();
+        lines.append("{}\n{\"torn").await.unwrap();
+        lines.is_torn = true;
+        lines.append("[]\n").await.unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{}\n{\"torn\n[]\n");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sources_on_their_way_have_a_bound_in_bytes() {
+        let recorder = recorder(&Config { source: true, ..Config::default() })
+            .with_sink(Slow(Duration::MAX, Arc::default()), QUEUE);
+        let request = Request::new(Program::python("#".repeat(1 << 20)), &RequestLimits::default()).unwrap();
+        for number in 0..100 {
+            drop(recorder.open(number.to_string(), &request));
+        }
+        assert_eq!(recorder.dropped(), 100 - (QUEUE_KIB as u64 >> 10));
     }
 }
