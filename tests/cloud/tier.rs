@@ -505,7 +505,7 @@ async fn waiting_for_a_limit_counts_against_the_callers_time_and_the_error_says_
     let late = harness.run(request_of(2 * SECOND, 1)).await;
     assert!(started.elapsed() <= 2 * SECOND + Duration::from_millis(500), "{:?}", started.elapsed());
     let Err(RequestError { error: Error::TimedOut { reason }, attempts }) = late else { panic!("{late:?}") };
-    assert!(reason.contains("after 2s while waiting for the tier e2b"), "{reason}");
+    assert!(reason.contains("after 2s while waiting for tier e2b"), "{reason}");
     assert_eq!(attempts.len(), 1);
     assert_eq!(harness.run(request_of(200 * SECOND, 2)).await.unwrap().output.stdout, "2\n");
     harness.close().await;

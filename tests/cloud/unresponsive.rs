@@ -119,7 +119,7 @@ fn the_command_ends_at_its_time_limit_however_a_service_does_not_respond() {
         let stderr = String::from_utf8_lossy(&ended.stderr).into_owned();
         assert!(took <= TIMEOUT + TOLERANCE + own, "{kind:?}, TLS {tls}: {took:?}, of which its own {own:?}: {stderr}");
         assert_eq!(ended.status.code(), Some(124), "{kind:?}: {stderr}");
-        assert!(stderr.contains("timed out after 2s while waiting for the tier e2b"), "{kind:?}: {stderr}");
+        assert!(stderr.contains("timed out after 2s while waiting for tier e2b"), "{kind:?}: {stderr}");
         assert!(stderr.contains("the cloud did not confirm that its sandbox has ended"), "{kind:?}: {stderr}");
     }
 }
@@ -142,7 +142,7 @@ async fn a_server_answers_at_the_time_limit_for_programs_batches_and_cells() {
     let is_late = |problem: &Value| {
         assert_eq!(problem["type"], "urn:switchtower:problem:timed-out", "{problem}");
         let detail = problem["detail"].as_str().unwrap();
-        assert!(detail.starts_with("timed out after 2s while waiting for the tier e2b"), "{detail}");
+        assert!(detail.starts_with("timed out after 2s while waiting for tier e2b"), "{detail}");
     };
     let (status, problem) = timed("/v1/execute", program.clone()).await;
     assert_eq!(status, 504);

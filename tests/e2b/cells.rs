@@ -225,8 +225,8 @@ async fn a_sandbox_whose_kernel_was_given_to_another_key_gets_the_reason() {
     assert_eq!(client.execute(&second, "x = 2\nimport pandas\nx").await, "number 1 | result 2 | end");
     assert_eq!(
         client.execute(&first, "x").await,
-        "number 2 | stderr [switchtower] its kernel is gone: it was idle for more than 5m, and another session needed its \
-         place; the context starts anew: run its earlier cells again | error ContextRestarting: Context was restarted | end"
+        "number 2 | stderr [switchtower] its kernel is gone: it was idle for more than 5m, and another session needed a \
+         kernel; the context starts anew: run its earlier cells again | error ContextRestarting: Context was restarted | end"
     );
     assert_eq!(client.execute(&first, "x").await, "number 1 | error NameError: x | end");
 }
