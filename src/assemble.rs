@@ -53,8 +53,8 @@ pub enum NativeReport {
     /// It is disabled in the settings.
     Disabled,
     Absent(AbsentTier),
-    /// It runs programs: which Python, whether its jail is the full one, and the jail's layers by name, each in force or with
-    /// the reason why not.
+    /// It runs programs: which Python, whether its jail is the full one, and the jail's layers by name, each in force
+    /// or with the reason why not.
     Working {
         python: String,
         packages: usize,
@@ -73,8 +73,8 @@ pub struct Assembly {
 }
 
 impl Assembly {
-    /// Runs the background work for as long as it is polled: ends the cloud sandboxes that earlier processes left, warms new
-    /// ones, maintains sessions, runs a sample of stored results again.
+    /// Runs the background work for as long as it is polled: ends the cloud sandboxes that earlier processes left,
+    /// warms new ones, maintains sessions, runs a sample of stored results again.
     pub fn maintain(&self) -> impl Future<Output = ()> + use<> {
         let clouds = self.clouds.maintain(Arc::clone(&self.router));
         let (sessions, router) = (self.sessions.clone(), Arc::clone(&self.router));
@@ -83,7 +83,7 @@ impl Assembly {
         }
     }
 
-    /// Ends the worker processes and the cloud sandboxes and waits for them, and for the records that are on their way to
+    /// Ends the worker processes and the cloud sandboxes and waits for them, and until pending records are written to
     /// their sink. Call it when no request is running.
     pub async fn close(self) {
         if !self.close_within(clouds::CLOSING).await {
@@ -91,8 +91,8 @@ impl Assembly {
         }
     }
 
-    /// As [`Assembly::close`], but waits at most this long for cloud sandboxes to end. Returns false where one may be left in
-    /// its account.
+    /// As [`Assembly::close`], but waits at most this long for cloud sandboxes to end. Returns false where one may be
+    /// left in its account.
     pub async fn close_within(self, most: Duration) -> bool {
         self.sessions.close().await;
         self.router.tiers().close().await;
@@ -109,13 +109,13 @@ impl Assembly {
 /// The longest time that a shutdown waits for the records' sink.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Builds everything with a WebAssembly engine inside this process, for one program. Call it inside a runtime. `tell` gets a
-/// line about each slow step.
+/// Builds everything with a WebAssembly engine inside this process, for one program. Call it inside a runtime. `report`
+/// gets a line about each slow step.
 ///
 /// # Errors
 /// The rules or the guest cannot be used.
-pub fn in_process(config: &Config, tell: &dyn Fn(&str)) -> Result<Assembly, BuildError> {
-    let guest = guest(config, tell)?;
+pub fn in_process(config: &Config, report: &dyn Fn(&str)) -> Result<Assembly, BuildError> {
+    let guest = guest(config, report)?;
     let engine: Arc<dyn Backend> = Arc::new(InProcess::new(&guest, 1, 0).map_err(BuildError::new)?);
     let wall = WallClock::real();
     let clouds = Clouds::for_command(config, wall);
@@ -127,15 +127,15 @@ pub fn in_process(config: &Config, tell: &dyn Fn(&str)) -> Result<Assembly, Buil
     Ok(with_sessions(config, router, None, native, clouds))
 }
 
-/// Builds everything with a WebAssembly engine inside this process and with pools in a cloud that takes any key, for measuring
-/// against a stand-in, whose address is in `config`. Call it inside a runtime.
+/// Builds everything with a WebAssembly engine inside this process and with pools in a cloud that takes any key, for
+/// measuring against a stand-in, whose address is in `config`. Call it inside a runtime.
 ///
 /// # Errors
 /// The rules or the guest cannot be used.
-pub fn against_stand_in(config: &Config, tell: &dyn Fn(&str)) -> Result<Assembly, BuildError> {
+pub fn against_stand_in(config: &Config, report: &dyn Fn(&str)) -> Result<Assembly, BuildError> {
     let (threads, queue) = fit_queue(cores(), &config.tiers.wasm.queue);
     let engine: Arc<dyn Backend> =
-        Arc::new(InProcess::new(&guest(config, tell)?, threads, 1).map_err(BuildError::new)?);
+        Arc::new(InProcess::new(&guest(config, report)?, threads, 1).map_err(BuildError::new)?);
     let wall = WallClock::real();
     let clouds = Clouds::with(config, wall, |_| Key::new("stand-in").map_err(|why| why.to_string()));
     let mut backends = clouds.tiers(config, true);
@@ -145,16 +145,16 @@ pub fn against_stand_in(config: &Config, tell: &dyn Fn(&str)) -> Result<Assembly
     Ok(with_sessions(config, router, None, native, clouds))
 }
 
-/// Most processes that keep kernels where the settings leave the number to the machine. Any number of cells runs in each, so
-/// more of them would only limit what one fault takes with it.
+/// Most processes that keep kernels where the settings leave the number to the machine. Any number of cells runs in
+/// each, so more of them would only limit what one fault takes with it.
 const MAX_KERNEL_WORKERS: usize = 8;
 
-/// Builds everything for a server, with programs in jailed worker processes. A tier that cannot be created is absent, and the
-/// router has the reason.
+/// Builds everything for a server, with programs in jailed worker processes. A tier that cannot be created is absent,
+/// and the router has the reason.
 ///
 /// # Errors
 /// The rules cannot be used.
-pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembly, BuildError> {
+pub async fn with_workers(config: &Config, report: fn(&str)) -> Result<Assembly, BuildError> {
     let (count, queue) = fit_queue(config.wasm.workers, &config.tiers.wasm.queue);
     let cells = config.sessions.cells_at_once();
     let size = workers::Config {
@@ -167,7 +167,7 @@ pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembly, B
     let wall = WallClock::real();
     let clouds = Clouds::for_server(config, wall);
     let mut backends = clouds.tiers(config, true);
-    let (workers, native) = tokio::join!(start_workers(config, size, tell), NativeTier::for_server(config));
+    let (workers, native) = tokio::join!(start_workers(config, size, report), NativeTier::for_server(config));
     backends.extend(native.backends(config));
     match workers {
         Ok(workers) => {
@@ -185,8 +185,8 @@ pub async fn with_workers(config: &Config, tell: fn(&str)) -> Result<Assembly, B
     }
 }
 
-/// Returns the numbers that are in force where the settings leave them to this machine or ask for more than it gives, by
-/// setting. The worker processes include those for extra slots.
+/// Returns the numbers that are in force where the settings leave them to this machine or ask for more than it gives,
+/// by setting. The worker processes include those for extra slots.
 pub fn derived(config: &Config) -> Vec<(&'static str, usize)> {
     let (wasm, wasm_queue) = fit_queue(config.wasm.workers, &config.tiers.wasm.queue);
     let (native, native_queue) = fit_native_queue(config);
@@ -222,9 +222,9 @@ pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
-/// Returns how many worker processes a tier has, extra slots included, and its queue with as many slots as it has processes.
-/// `workers` is the setting; 0: one per core, and no more than there are slots. With more slots than processes, requests
-/// would wait for a process in no order instead of in the fair queue.
+/// Returns how many worker processes a tier has, extra slots included, and its queue with as many slots as it has
+/// processes. `workers` is the setting; 0: one per core, and no more than there are slots. With more slots than
+/// processes, requests would wait for a process in no order instead of in the fair queue.
 fn fit_queue(workers: usize, queue: &queue::Config) -> (usize, queue::Config) {
     let workers = if workers == 0 { cores().min(queue.slots) } else { workers };
     let slots = queue.slots.min(workers);
@@ -247,10 +247,10 @@ fn with_sessions(
 ///
 /// # Errors
 /// The worker does not start.
-pub async fn check_jail(config: &Config, tell: fn(&str)) -> Result<Vec<(String, Result<(), String>)>, BuildError> {
+pub async fn check_jail(config: &Config, report: fn(&str)) -> Result<Vec<(String, Result<(), String>)>, BuildError> {
     let size =
         workers::Config { workers: 1, kernel_workers: 0, concurrent_cells: 0, kernels_per_worker: 0, prewarmed: 0 };
-    let workers = start_workers(config, size, tell).await?;
+    let workers = start_workers(config, size, report).await?;
     let layers = workers.layers().iter().map(|layer| (layer.name.clone(), layer.status.clone())).collect();
     workers.shutdown().await;
     Ok(layers)
@@ -259,9 +259,9 @@ pub async fn check_jail(config: &Config, tell: fn(&str)) -> Result<Vec<(String, 
 /// The command, and the arguments before those that [`workers::main`] takes, that lead to [`run_worker`].
 const WORKER: [&str; 1] = ["worker"];
 
-async fn start_workers(config: &Config, size: workers::Config, tell: fn(&str)) -> Result<WasmWorkers, BuildError> {
+async fn start_workers(config: &Config, size: workers::Config, report: fn(&str)) -> Result<WasmWorkers, BuildError> {
     let settings = config.clone();
-    let guest = tokio::task::spawn_blocking(move || guest(&settings, &tell)).await.map_err(BuildError::new)??;
+    let guest = tokio::task::spawn_blocking(move || guest(&settings, &report)).await.map_err(BuildError::new)??;
     let program = std::env::current_exe().map_err(BuildError::new)?;
     WasmWorkers::start(&guest, program, &WORKER, size).await.map_err(BuildError::new)
 }
@@ -275,9 +275,9 @@ pub fn run_worker(guest: &Path, prewarmed: usize, kernels: usize) -> Result<(), 
 }
 
 /// Returns the compiled guest. The first use on a machine unpacks and compiles it, some tens of seconds.
-fn guest(config: &Config, tell: &dyn Fn(&str)) -> Result<Compiled, BuildError> {
+fn guest(config: &Config, report: &dyn Fn(&str)) -> Result<Compiled, BuildError> {
     let progress = |stage| {
-        tell(match stage {
+        report(match stage {
             SetupStage::Unpacking => "first use on this machine: unpacking the guest",
             SetupStage::Compiling => "compiling the guest for this processor, some tens of seconds",
             SetupStage::ListingModules => "listing the modules of the guest",
@@ -325,7 +325,8 @@ pub fn load_rules(config: &config::Rules) -> Result<SharedRules, BuildError> {
         .map_or_else(|| Ok(SharedRules::builtin()), |dir| SharedRules::load(dir).map_err(BuildError::new))
 }
 
-/// Loads changed rules for as long as it is polled. Rules that cannot be used are logged, and the old ones stay in force.
+/// Loads changed rules for as long as it is polled. Rules that cannot be used are logged, and the old ones stay in
+/// force.
 pub async fn reload_rules(router: Arc<Router>, every: Duration) {
     let mut tick = tokio::time::interval(every);
     loop {
@@ -363,7 +364,7 @@ mod tests {
         assert_eq!(processes(4, 1, 1), (4, 1));
         assert_eq!(processes(8, 6, 1), (8, 6));
         assert_eq!(processes(8, 6, 0), (8, 6));
-        // By the cores that there are, and no more than can be used.
+        // One per core, and no more than the queue can use.
         assert_eq!(processes(0, 1, 2), (3, 1));
         assert_eq!(processes(0, usize::MAX, 0), (cores(), cores()));
     }

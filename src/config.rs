@@ -89,8 +89,8 @@ impl Default for Tiers {
     fn default() -> Self {
         let queue = |extra_slots| tier::queue::Config { extra_slots, ..tier::queue::Config::default() };
         let wasm = tier::Config { queue: queue(4), ..tier::Config::default() };
-        // The packages themselves take memory, in each process too, and a command starts the tier when the first program needs
-        // it.
+        // The packages themselves take memory, in each process too, and a command starts the tier when the first
+        // program needs it.
         let native = tier::Config {
             default_memory: 512 << 20,
             open_timeout: Duration::from_secs(90),
@@ -107,11 +107,11 @@ impl Default for Tiers {
 pub struct Wasm {
     /// The name of its tier in rules, requests and answers.
     pub tier: TierName,
-    /// Worker processes of a server that run programs, beside one for each extra slot (`tiers.wasm.queue.extra_slots`); 0:
-    /// one per core, and no more than there are slots.
+    /// Worker processes of a server that run programs, beside one for each extra slot (`tiers.wasm.queue.extra_slots`);
+    /// 0: one per core, and no more than there are slots.
     pub workers: usize,
-    /// Worker processes that keep the kernels of sessions; 0: two per core, at most 8. Each runs as many cells at once as
-    /// `sessions.queue` allows.
+    /// Worker processes that keep the kernels of sessions; 0: two per core, at most 8. Each runs as many cells at once
+    /// as `sessions.queue` allows.
     pub kernel_workers: usize,
     /// Kernels that one of these processes keeps, at least 1.
     pub kernels_per_worker: usize,
@@ -144,25 +144,25 @@ pub struct Native {
     pub tier: TierName,
     /// The folder of its installation. Not set: the one in the user's data folder.
     pub folder: Option<PathBuf>,
-    /// Which jail its programs run in: `auto`, the full one where the system allows namespaces, else the reduced one; `full`,
-    /// with namespaces, and no such tier where they are forbidden; `reduced`, without namespaces.
+    /// Which jail its programs run in: `auto`, the full one where the system allows namespaces, else the reduced one;
+    /// `full`, with namespaces, and no such tier where they are forbidden; `reduced`, without namespaces.
     pub profile: Profile,
-    /// Worker processes of a server that run programs, beside one for each extra slot (`tiers.native.queue.extra_slots`); 0:
-    /// one per core, and no more than there are slots.
+    /// Worker processes of a server that run programs, beside one for each extra slot
+    /// (`tiers.native.queue.extra_slots`); 0: one per core, and no more than there are slots.
     pub workers: usize,
     /// Worker processes that keep the kernels of sessions; 0: one per core. Each runs as many cells at once as
     /// `sessions.queue` allows.
     pub kernel_workers: usize,
     /// Kernels that one of these processes keeps, at least 1.
     pub kernels_per_worker: usize,
-    /// These processes end after this time without a kernel, which frees their memory; the next cell that needs one waits
-    /// until they have started again, about 2.5 s. 0: they never end.
+    /// These processes end after this time without a kernel, which frees their memory; the next cell that needs one
+    /// waits until they have started again, about 2.5 s. 0: they never end.
     #[serde(with = "humantime_serde")]
     pub kernel_worker_idle: Duration,
     /// Jailed children that each worker process keeps ready; 0: none.
     pub prewarmed: usize,
-    /// Packages that a worker process imports before its first program. Other packages are imported by the programs that use
-    /// them.
+    /// Packages that a worker process imports before its first program. Other packages are imported by the programs
+    /// that use them.
     pub preload: Vec<String>,
     /// Programs after which a worker process is replaced by a fresh one, at least 1.
     pub max_runs_per_worker: u64,
@@ -172,8 +172,8 @@ pub struct Native {
     /// Bytes that a program may hold in files; 0: only empty files.
     #[serde(with = "byte_size")]
     pub scratch_bytes: u64,
-    /// Bytes of memory of one worker process with all its programs and kernels, where it may create a control group; 0: its
-    /// share of the machine's memory, between 1GiB and 4GiB.
+    /// Bytes of memory of one worker process with all its programs and kernels, where it may create a control group; 0:
+    /// its share of the machine's memory, between 1GiB and 4GiB.
     #[serde(with = "byte_size")]
     pub worker_memory: u64,
 }
@@ -388,8 +388,8 @@ fn as_table(config: &Config) -> Result<Value, ConfigError> {
 }
 
 impl Config {
-    /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can. What
-    /// only a server must not do is [`service::Config::exposure_problem`]'s.
+    /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can.
+    /// What only a server must not do is [`service::Config::exposure_problem`]'s.
     fn problem(&self) -> Option<String> {
         let clouds = self.clouds.0.iter().flat_map(|(name, cloud)| {
             let account = (format!("clouds.{name}.account"), cloud.account.problem());

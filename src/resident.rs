@@ -1,4 +1,4 @@
-//! Returns memory to the system that is no longer used: that of large requests and of expired results.
+//! Returns unused memory to the system: that of large requests and of expired results.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,35 +6,36 @@ use std::time::Duration;
 use switchtower_core::router::Router;
 use switchtower_worker::memory;
 
-/// How often it is looked at.
-const EVERY: Duration = Duration::from_secs(10);
-/// How often answers that are past their time are looked for.
-const EXPIRED: Duration = Duration::from_secs(60);
-/// So many bytes more than after the last time are worth the work.
-const WORTH: u64 = 16 << 20;
+/// The interval between two checks of resident memory.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// The interval between two removals of expired answers.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
+/// Growth in bytes, since memory was last released, above which it is released again.
+const MIN_GROWTH: u64 = 16 << 20;
 
-/// Bytes that this process held at the best of times since memory was given back last.
+/// The lowest number of resident bytes of this process since memory was last released.
 #[derive(Debug, Default)]
 struct LowMark(u64);
 
 impl LowMark {
-    /// Whether there may be enough to give back.
+    /// Returns whether resident memory has grown enough to release memory.
     fn is_exceeded(&mut self, resident: u64) -> bool {
         self.0 = self.0.min(resident);
-        resident >= self.0.saturating_add(WORTH)
+        resident >= self.0.saturating_add(MIN_GROWTH)
     }
 }
 
-/// Gives back what is free, now and then, for as long as it is polled. At most [`WORTH`] bytes that nobody needs are held
-/// beyond [`EVERY`], and what lies on pages of memory that is in use.
-pub(crate) async fn give_back() {
-    let mut tick = tokio::time::interval(EVERY);
+/// Releases free memory for as long as it is polled. At most [`MIN_GROWTH`] unused bytes are held for longer than
+/// [`CHECK_INTERVAL`], and free bytes on pages that also hold used ones.
+pub(crate) async fn release_unused_memory() {
+    let mut tick = tokio::time::interval(CHECK_INTERVAL);
     let mut mark = LowMark::default();
     loop {
         tick.tick().await;
         let Some(resident) = memory::resident() else { return };
         if mark.is_exceeded(resident) {
-            // It takes the locks of the allocator one after the other, some milliseconds each where there is much.
+            // It takes the locks of the allocator one after the other, for some milliseconds each if much memory is
+            // free.
             if tokio::task::spawn_blocking(memory::release_free_memory).await.is_err() {
                 return;
             }
@@ -43,13 +44,13 @@ pub(crate) async fn give_back() {
     }
 }
 
-/// Removes answers from the cache that are past their time, and gives their memory back, for as long as it is polled.
+/// Removes expired answers from the cache and releases their memory, for as long as it is polled.
 pub(crate) async fn remove_expired_answers(router: Arc<Router>) {
-    let mut tick = tokio::time::interval(EXPIRED);
+    let mut tick = tokio::time::interval(EXPIRY_INTERVAL);
     loop {
         tick.tick().await;
         router.cache().remove_expired();
-        // What is freed stays this process's, so it is not seen to hold more.
+        // Freed memory stays resident, so the check of resident memory would not notice it.
         if tokio::task::spawn_blocking(memory::release_free_memory).await.is_err() {
             return;
         }
@@ -61,11 +62,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_given_back_when_it_has_grown_by_enough_since_it_was_least() {
+    fn memory_is_released_when_it_has_grown_enough_since_its_lowest_value() {
         let mut mark = LowMark(100 << 20);
         assert!(!mark.is_exceeded(110 << 20));
         assert!(mark.is_exceeded(116 << 20));
         assert!(!mark.is_exceeded(50 << 20));
-        assert!(mark.is_exceeded(66 << 20), "it had become less by itself");
+        assert!(mark.is_exceeded(66 << 20), "the lowest value since then was 50 MiB");
     }
 }

@@ -1,4 +1,4 @@
-//! Cloud accounts from settings: their keys, their addresses, who we are in them.
+//! Builds cloud accounts from the settings: their keys, their addresses, and the identity of this process in them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,24 +20,24 @@ use super::NamedBackend;
 use super::process::ThisProcess;
 use crate::config::{Cloud, Config};
 
-/// The accounts that there are keys for.
+/// The cloud accounts whose keys are set, and the tiers that are absent, each with the reason.
 #[derive(Default)]
 pub(super) struct Clouds {
     accounts: Vec<(TierName, E2b)>,
     pub(super) absent: Vec<AbsentTier>,
 }
 
-/// Longest that ending our sandboxes may take when a server closes.
+/// The longest time that a closing server takes to end its sandboxes.
 pub(super) const CLOSING: Duration = Duration::from_secs(15);
-/// Longest that looking for what earlier processes left may hold up the first sandbox.
+/// The longest time that the first sweep for sandboxes of earlier processes delays the pools.
 const SWEEPING: Duration = Duration::from_secs(20);
 /// The shortest time between two sweeps.
 const SOONEST: Duration = Duration::from_secs(1);
-/// How often the budgets forget what is older than an hour, and paused sandboxes are looked at.
+/// The interval at which the budgets drop entries older than an hour and the leases of paused sandboxes are renewed.
 const HOURLY: Duration = Duration::from_secs(3600);
 
 impl Clouds {
-    /// For a server: its budgets are kept on disk.
+    /// Returns the accounts of a server, which keeps its budgets on disk.
     pub(super) fn for_server(config: &Config, wall: WallClock) -> Self {
         let mut config = config.clone();
         for (name, cloud) in &mut config.clouds.0 {
@@ -49,19 +49,20 @@ impl Clouds {
         Self::with(&config, wall, key_from)
     }
 
-    /// For a command beside it: the file is the server's, and a second writer would set it back.
+    /// Returns the accounts of a command, without budget files: these belong to the server, and a second writer would
+    /// overwrite its counts.
     pub(super) fn for_command(config: &Config, wall: WallClock) -> Self {
         let mut config = config.clone();
         config.clouds.0.values_mut().for_each(|cloud| cloud.account.budget_file = None);
         Self::with(&config, wall, key_from)
     }
 
-    /// With keys that come from elsewhere than the environment.
+    /// Returns the accounts of the settings, with the keys that `key` returns by the name of their variable.
     pub(super) fn with(config: &Config, wall: WallClock, key: impl Fn(&str) -> Result<Key, String>) -> Self {
         let mut clouds = Self::default();
         let mut egress = EgressRates::default();
         let process = std::cell::OnceCell::new();
-        // Only where there is an account: it writes a file.
+        // Created only when there is an account, because it writes a file.
         let this_process =
             || process.get_or_init(|| Arc::new(ThisProcess::new(state_folder(), random_number(), wall.now()))).clone();
         for (name, cloud) in &config.clouds.0 {
@@ -73,7 +74,7 @@ impl Clouds {
         clouds
     }
 
-    /// As tiers; without pools where only one program is to run.
+    /// Returns the accounts as tiers; without pools if `pooled` is false, for a process that runs one program.
     pub(super) fn tiers(&self, config: &Config, pooled: bool) -> Vec<NamedBackend> {
         let backends = |(name, account): &(TierName, E2b)| {
             let mut tier = config.clouds.0.get(name).map(|cloud| cloud.tier.clone()).unwrap_or_default();
@@ -85,25 +86,25 @@ impl Clouds {
         self.accounts.iter().map(backends).collect()
     }
 
-    /// With its account's figures, where it has one.
+    /// Adds the status of its account to a tier that has one.
     pub(super) fn with_account_status(&self, tier: Tier) -> Tier {
         let Some((_, account)) = self.accounts.iter().find(|(name, _)| name == tier.name()) else { return tier };
         let account = account.clone();
         tier.with_account(Arc::new(move || account_status(&account)))
     }
 
-    /// Looks after the accounts: ends what other processes left in them, at once and then again and again; begins to warm
-    /// what is kept warm; looks whether their templates are there. Goes on for as long as it is polled.
+    /// Maintains the accounts for as long as it is polled: ends the sandboxes that other processes left in them, at
+    /// once and at every sweep interval; checks that their templates exist; starts to fill the pools of warm sandboxes.
     pub(super) fn maintain(&self, router: Arc<switchtower_core::router::Router>) -> impl Future<Output = ()> + use<> {
         let accounts = self.accounts.clone();
         async move {
             let all = accounts.iter().map(|(name, account)| async {
-                let looked = async {
+                let first_sweep = async {
                     sweep(name, account).await;
-                    look_for_template(name, account).await;
+                    check_template(name, account).await;
                 };
-                if timeout(SWEEPING, looked).await.is_err() {
-                    tracing::warn!(tier = name.as_str(), "looking for sandboxes that were left took too long");
+                if timeout(SWEEPING, first_sweep).await.is_err() {
+                    tracing::warn!(tier = name.as_str(), "the first sweep for leftover sandboxes took too long");
                 }
                 if let Some(tier) = router.tiers().get(name) {
                     tier.start();
@@ -114,14 +115,14 @@ impl Clouds {
         }
     }
 
-    /// Ends every sandbox, once nobody asks any more, `most` at most. False: one may be left.
+    /// Ends every sandbox when no request is running, within `most`. Returns false if one may be left.
     pub(super) async fn close(&self, most: Duration) -> bool {
         let all = join_all(self.accounts.iter().map(|(_, account)| account.close(most))).await;
         all.into_iter().all(|ended| ended)
     }
 }
 
-/// Sweeps one account again and again.
+/// Sweeps one account at its sweep interval, for as long as it is polled.
 async fn maintain(name: &TierName, account: &E2b) {
     let interval = account.sweep_interval();
     let pause = if interval.is_zero() { HOURLY } else { interval.max(SOONEST) };
@@ -132,7 +133,7 @@ async fn maintain(name: &TierName, account: &E2b) {
             sweep(name, account).await;
         }
         if account.has_template_problem() {
-            look_for_template(name, account).await;
+            check_template(name, account).await;
         }
         if hour.elapsed() >= HOURLY {
             hour = Instant::now();
@@ -146,24 +147,27 @@ async fn sweep(name: &TierName, account: &E2b) {
     let tier = name.as_str();
     match account.sweep().await {
         Ok(0) => {}
-        Ok(swept) => tracing::warn!(tier, swept, "sandboxes that were left are ended"),
-        Err(error) => tracing::warn!(tier, %error, "sandboxes that may have been left are not known"),
+        Ok(swept) => tracing::warn!(tier, swept, "ended leftover sandboxes of processes that no longer run"),
+        Err(error) => tracing::warn!(tier, %error, "cannot list leftover sandboxes"),
     }
 }
 
-async fn look_for_template(name: &TierName, account: &E2b) {
+async fn check_template(name: &TierName, account: &E2b) {
     if let Err(error) = account.find_template().await {
         tracing::warn!(tier = name.as_str(), %error, "no sandbox can be created");
     }
 }
 
-/// A number that no other process draws.
+/// Returns a random number that identifies this process.
 fn random_number() -> u64 {
     use rand::Rng as _;
     Seed::from_system().map_or(0, |seed| seed.fork("process").rng().next_u64())
 }
 
-/// The key that an environment variable holds; in words, why there is none.
+/// Returns the key in an environment variable.
+///
+/// # Errors
+/// The variable is not set or is not a key; the message says which.
 fn key_from(variable: &str) -> Result<Key, String> {
     let text = std::env::var(variable).map_err(|_| format!("{variable} is not set"))?;
     Key::new(&text).map_err(|why| format!("{variable} holds no key: {why}"))
@@ -183,7 +187,7 @@ fn account(
     let mut settings = cloud.account.clone();
     let key = key(&settings.key_variable)
         .map_err(|why| absent(why, Some(format!("set {} to run this remotely", settings.key_variable))))?;
-    // The variables of E2B's own SDKs speak of E2B, not of whatever else is configured beside it.
+    // The variables of E2B's SDKs apply to the account `e2b` only, not to other configured clouds.
     let is_e2b = name.as_str() == "e2b";
     let variable = |name: &str| std::env::var(name).ok().filter(|text| is_e2b && !text.is_empty());
     let api = settings.api_url.clone().or_else(|| variable("E2B_API_URL"));
@@ -201,13 +205,14 @@ fn account(
     let identity = identity(settings.owner.clone(), &this_process());
     let web = HttpTransport::new().map_err(|error| absent(format!("no client: {error}"), None))?;
     let now = Arc::new(move || wall.now());
-    // All accounts here leave by the same address, and what a service counts by address they share.
+    // All accounts of this process have the same source address and share the limits that a service counts by address.
     let egress = egress.towards(&address);
     let account = E2b::with_egress(egress, settings, address, key, Arc::new(web), identity, now);
     Ok(account.with_prelude(session::restore_prelude()))
 }
 
-/// Clients of this server set the same variables; with them in the server's environment it would ask itself.
+/// Returns whether an API address is this server's own. Its clients set `E2B_API_URL` to it; with the same variable in
+/// the server's environment, the server would call itself.
 fn is_own_address(api: &str, config: &Config) -> bool {
     let port = format!(":{}", config.http.port);
     let rest = api.split_once("://").map_or(api, |(_, rest)| rest);
@@ -232,7 +237,7 @@ fn account_status(account: &E2b) -> Account {
     }
 }
 
-/// Who this process is in an account.
+/// Returns the identity that the sandboxes of this process have in an account.
 fn identity(owner: Option<String>, process: &Arc<ThisProcess>) -> Identity {
     let owner = owner.unwrap_or_else(|| {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -248,23 +253,23 @@ fn state_folder() -> Option<PathBuf> {
     Some(folder.join("switchtower"))
 }
 
-/// What looking at an account found.
+/// The result of checking an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccountCheck {
-    /// It answers, and the key is good.
+    /// The API answers and accepts the key.
     Reachable { api: String, template: String },
-    /// There is none, with the reason and how to enable it.
+    /// There is no account, with the reason and how to enable it.
     Absent(AbsentTier),
-    /// It answers, and no sandbox can be created in it: its template is not there.
+    /// The API answers, and no sandbox can be created because the template does not exist.
     NoTemplate { tier: TierName, template: String, error: String },
-    /// It does not answer as it should.
+    /// The API does not answer, or answers with an error.
     Failing { tier: TierName, error: String },
 }
 
-/// Longest that one account is waited for.
+/// The longest time to wait for the answer of one account.
 const REACHING: Duration = Duration::from_secs(20);
 
-/// Asks every account whether it is there.
+/// Checks every account: its API, its key and its template.
 pub async fn check_accounts(config: &Config) -> Vec<AccountCheck> {
     let clouds = Clouds::for_command(config, WallClock::real());
     let mut found: Vec<AccountCheck> = clouds.absent.iter().cloned().map(AccountCheck::Absent).collect();
@@ -286,10 +291,10 @@ pub async fn check_accounts(config: &Config) -> Vec<AccountCheck> {
     found
 }
 
-/// The account of one tier, for a look into its template.
+/// Returns the account of one tier, to inspect its template.
 ///
 /// # Errors
-/// There is none, and why.
+/// The tier has no account; the message gives the reason.
 pub fn cloud_account(config: &Config, tier: &str) -> Result<E2b, super::BuildError> {
     let Clouds { accounts, absent } = Clouds::for_command(config, WallClock::real());
     if let Some((_, account)) = accounts.into_iter().find(|(name, _)| name.as_str() == tier) {

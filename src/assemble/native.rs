@@ -1,4 +1,4 @@
-//! The native tier from settings: a server starts it at once, a command when a program needs it.
+//! Builds the native tier from the settings. A server starts it at once, a command when a program needs it.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::config::{Config, Profile};
 
-/// The tier's backend, or why it is absent; neither where it is disabled.
+/// The tier's backend, or the reason why it is absent; neither if it is disabled.
 #[derive(Default)]
 pub(super) struct NativeTier {
     pub(super) backend: Option<Arc<Native>>,
@@ -40,9 +40,9 @@ impl NativeTier {
         match backend.ensure_started().await {
             Ok(()) => located,
             Err(error) => {
-                // Others may have come up, or left something.
+                // Other workers may have started, or left files.
                 backend.shutdown().await;
-                let remedy = Some(error.update().unwrap_or("`switchtower doctor` looks at it").to_owned());
+                let remedy = Some(error.update().unwrap_or("see `switchtower doctor`").to_owned());
                 let absent =
                     AbsentTier { tier: config.native.tier.clone(), reason: error.to_string(), remedy, machine: false };
                 Self { backend: None, absent: Some(absent) }
@@ -128,8 +128,8 @@ pub async fn check_native(config: &Config) -> NativeReport {
     let Some(backend) = backend else { return absent.map_or(NativeReport::Disabled, NativeReport::Absent) };
     if let Err(error) = backend.ensure_started().await {
         backend.shutdown().await;
-        let anew = "the message names what does not hold; `python3 sandboxes/native/install.py` installs it anew";
-        let remedy = Some(error.update().unwrap_or(anew).to_owned());
+        let reinstall = "see the message; `python3 sandboxes/native/install.py` reinstalls it";
+        let remedy = Some(error.update().unwrap_or(reinstall).to_owned());
         let tier = config.native.tier.clone();
         return NativeReport::Absent(AbsentTier { tier, reason: error.to_string(), remedy, machine: false });
     }
@@ -140,12 +140,12 @@ pub async fn check_native(config: &Config) -> NativeReport {
     NativeReport::Working { python, packages, full, layers }
 }
 
-/// Two workers of the native tier that share nothing: each has started its own interpreter, so their hash seeds and
-/// their addresses differ.
+/// Two workers of the native tier that share no state: each has its own interpreter, so their hash seeds and memory
+/// addresses differ.
 pub struct IndependentWorkers([Arc<Native>; 2]);
 
 impl IndependentWorkers {
-    /// Starts both.
+    /// Starts both workers.
     ///
     /// # Errors
     /// The tier is disabled or not installed, or a worker does not start.
@@ -179,12 +179,12 @@ impl IndependentWorkers {
         Ok(witnesses)
     }
 
-    /// Both, each as a backend of its own.
+    /// Returns both workers, each as a backend of its own.
     pub fn backends(&self) -> [Arc<dyn Backend>; 2] {
         self.0.clone().map(|backend| backend as Arc<dyn Backend>)
     }
 
-    /// Ends their processes.
+    /// Ends the processes of both workers.
     pub async fn close(self) {
         for backend in self.0 {
             backend.shutdown().await;

@@ -1,4 +1,4 @@
-//! The native tier of a build without it: absent, with a sentence that says so.
+//! The native tier in a build without the Cargo feature `native`: absent, with the reason.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use switchtower_core::tier::AbsentTier;
 use super::{BuildError, NamedBackend, NativeReport};
 use crate::config::Config;
 
-const REASON: &str = "this build of Switchtower does not have it";
+const REASON: &str = "this build of Switchtower does not include it";
 const REMEDY: &str = "build with the Cargo feature `native`";
 
-/// The tier as far as it is known here: why it is absent.
+/// The reason why the tier is absent; `None` if it is disabled.
 #[derive(Default)]
 pub(super) struct NativeTier {
     pub(super) absent: Option<AbsentTier>,
@@ -43,11 +43,11 @@ pub async fn check_native(config: &Config) -> NativeReport {
     if config.native.enabled { NativeReport::Absent(absent(config)) } else { NativeReport::Disabled }
 }
 
-/// Two workers of the native tier, of which this build has none.
+/// Replaces the workers of the native tier, which this build does not have.
 pub enum IndependentWorkers {}
 
 impl IndependentWorkers {
-    /// Refuses: there is no such tier.
+    /// Returns an error: this build has no native tier.
     ///
     /// # Errors
     /// Always.
@@ -55,12 +55,12 @@ impl IndependentWorkers {
         Err(BuildError::new(format!("the native tier is needed, and {REASON}; {REMEDY}")))
     }
 
-    /// Returns both, each as a backend of its own.
+    /// Returns both workers, each as a backend of its own.
     pub fn backends(&self) -> [Arc<dyn Backend>; 2] {
         match *self {}
     }
 
-    /// Ends their processes.
+    /// Ends the processes of both workers.
     pub async fn close(self) {
         match self {}
     }

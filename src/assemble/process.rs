@@ -1,10 +1,11 @@
-//! Which process this is, and whether another one still lives: what the metadata of cloud sandboxes is compared by.
+//! Identifies this process and finds out whether another one is alive, by the process names in the metadata of cloud
+//! sandboxes.
 //!
-//! A process calls itself by the boot of its machine, its pid namespace, its number in it, the moment of its start and a
-//! number drawn by chance. In the same boot and namespace `/proc` tells exactly whether it lives: a zombie does not. A
-//! process of another container, or from before the machine started anew, has another `/proc`. It is looked up by a file
-//! that each process locks for its life, in the state folder: the kernel gives the lock back however a process ends. Where
-//! the folder is not shared, nothing is known of it.
+//! The name of a process consists of the boot id of its machine, its pid namespace, its pid in that namespace, its
+//! start time and a random number. In the same boot and pid namespace, `/proc` gives an exact answer; a zombie counts
+//! as dead. A process of another container, or from before a reboot, has another `/proc`. It is looked up by a file in
+//! the state folder that each process keeps locked while it lives: the kernel releases the lock however the process
+//! ends. Without a shared state folder the answer is [`Liveness::Unknown`].
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
@@ -13,28 +14,29 @@ use std::time::{Duration, SystemTime};
 
 use switchtower_e2b::Liveness;
 
-/// What a process is told apart by. Its text goes into the account, so it names nothing of the machine but numbers.
+/// The name of a process. Its text is stored in the cloud account, so it contains numbers only, no names of the
+/// machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Name {
     boot: String,
     namespace: String,
     number: u32,
-    /// In the kernel's ticks after the boot; the same number is used again later.
+    /// The start time, in kernel ticks after the boot. It distinguishes processes that had the same pid.
     start: String,
     chance: String,
 }
 
-/// This process as others know it.
+/// The identity of this process, which other processes can check.
 pub(super) struct ThisProcess {
     name: Name,
     proc: PathBuf,
-    /// Where processes lock their files; none where there is no such folder.
+    /// The folder in which processes lock their files; `None` without a state folder.
     locks: Option<PathBuf>,
     /// Held until the process ends.
     _lock: Option<Lock>,
 }
 
-/// The locked file of this process. Dropped, it is gone.
+/// The locked file of this process, removed on drop.
 struct Lock {
     path: PathBuf,
     _file: File,
@@ -42,22 +44,22 @@ struct Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // One that stays says the same: nobody holds it.
+        // A file that cannot be removed means the same: no process holds its lock.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// The folder of the locked files.
+/// The name of the folder with the locked files.
 const LOCKS: &str = "processes";
-/// Age after which a file that no process holds is removed: every server that must know that its process ended knows it by then.
-const FORGOTTEN: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The age at which the file of a dead process is removed; by then every server has ended that process's sandboxes.
+const FILE_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl ThisProcess {
-    /// `state` is the folder in which this user's servers keep what outlives them; `chance` is a number that no other
-    /// process draws; `now` is what the files there are dated by.
+    /// Creates and locks the file of this process in `state`, the folder in which this user's servers keep what
+    /// outlives them. `chance` is a random number; `now` is compared with the dates of files to remove old ones.
     pub(super) fn new(state: Option<PathBuf>, chance: u64, now: SystemTime) -> Self {
         if let Some(folder) = &state {
-            forget(&folder.join(LOCKS), now);
+            remove_old_files(&folder.join(LOCKS), now);
         }
         Self::of(Path::new("/proc"), state, chance)
     }
@@ -67,7 +69,7 @@ impl ThisProcess {
         let boot: String = read("sys/kernel/random/boot_id").chars().filter(char::is_ascii_hexdigit).collect();
         let namespace = fs::read_link(proc.join("self/ns/pid")).unwrap_or_default();
         let namespace: String = namespace.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
-        // As this `/proc` numbers it, for the others are looked up in it too.
+        // The pid as this `/proc` shows it: other processes are looked up in the same `/proc`.
         let stat = Stat::parse(&read("self/stat"));
         let (number, start) = stat.map_or((0, String::new()), |stat| (stat.number, stat.start));
         let name = Name { boot, namespace, number, start, chance: format!("{chance:016x}") };
@@ -76,32 +78,32 @@ impl ThisProcess {
         Self { name, proc: proc.to_owned(), locks, _lock: lock }
     }
 
-    /// What this process calls itself.
+    /// Returns the name of this process.
     pub(super) fn text(&self) -> String {
         self.name.text()
     }
 
-    /// Whether the process lives that called itself so.
+    /// Returns whether the process with this name is alive.
     pub(super) fn liveness(&self, process: &str) -> Liveness {
         let Some(other) = Name::parse(process) else { return Liveness::Unknown };
         let own = &self.name;
         let comparable = !own.boot.is_empty() && !own.namespace.is_empty() && !own.start.is_empty();
         if comparable && (&other.boot, &other.namespace) == (&own.boot, &own.namespace) {
-            return self.look(&other);
+            return self.liveness_from_proc(&other);
         }
-        self.locks.as_deref().map_or(Liveness::Unknown, |folder| locked(&folder.join(process)))
+        self.locks.as_deref().map_or(Liveness::Unknown, |folder| liveness_from_lock(&folder.join(process)))
     }
 
-    /// By what `/proc` says.
-    fn look(&self, other: &Name) -> Liveness {
+    /// Looks up in `/proc` whether a process of the same boot and pid namespace is alive.
+    fn liveness_from_proc(&self, other: &Name) -> Liveness {
         match fs::read_to_string(self.proc.join(other.number.to_string()).join("stat")) {
             Ok(stat) => match Stat::parse(&stat) {
-                // Its number belongs to another process by now, or it has ended and only its parent has not looked.
+                // The pid belongs to another process by now, or the process is a zombie.
                 Some(stat) if stat.start != other.start || stat.has_ended => Liveness::Dead,
                 Some(_) => Liveness::Alive,
                 None => Liveness::Unknown,
             },
-            // `/proc` may hide the processes of other users, but not that there is one.
+            // `/proc` may hide the processes of other users; a signal reveals that one exists.
             Err(error) if error.kind() == ErrorKind::NotFound => match exists(other.number) {
                 Some(false) => Liveness::Dead,
                 Some(true) | None => Liveness::Unknown,
@@ -129,13 +131,13 @@ impl Name {
 struct Stat {
     number: u32,
     start: String,
-    /// It is a zombie, or about to be none.
+    /// Whether the process is a zombie or is being removed.
     has_ended: bool,
 }
 
 impl Stat {
     fn parse(line: &str) -> Option<Self> {
-        // The name stands in parentheses and may hold anything, so the fields are counted behind it.
+        // The name is in parentheses and may contain any character, so the fields are counted after it.
         let (head, rest) = line.rsplit_once(')')?;
         let number = head.split_whitespace().next()?.parse().ok()?;
         let mut fields = rest.split_whitespace();
@@ -144,7 +146,7 @@ impl Stat {
     }
 }
 
-/// Whether there is a process of this number; none where that cannot be asked.
+/// Returns whether a process with this pid exists; `None` if the kernel does not answer.
 fn exists(number: u32) -> Option<bool> {
     let number = rustix::process::Pid::from_raw(i32::try_from(number).ok()?)?;
     match rustix::process::test_kill_process(number) {
@@ -155,7 +157,7 @@ fn exists(number: u32) -> Option<bool> {
     }
 }
 
-/// Makes and locks the file of this process. Others see it under its name only once it is locked.
+/// Creates and locks the file of this process. It gets its final name only once it is locked.
 fn lock(folder: &Path, name: &str) -> std::io::Result<Lock> {
     fs::create_dir_all(folder)?;
     let (new, path) = (folder.join(format!("{name}.new")), folder.join(name));
@@ -165,10 +167,10 @@ fn lock(folder: &Path, name: &str) -> std::io::Result<Lock> {
     Ok(Lock { path, _file: file })
 }
 
-/// Whether a process holds this file.
-fn locked(path: &Path) -> Liveness {
+/// Returns whether a process holds the lock of this file.
+fn liveness_from_lock(path: &Path) -> Liveness {
     let Ok(file) = File::open(path) else { return Liveness::Unknown };
-    // Over a network each machine may keep locks of its own, and then one that is free here says nothing.
+    // On a network file system each machine may have its own locks; a lock that is free here proves nothing.
     if !is_local(&file) {
         return Liveness::Unknown;
     }
@@ -179,20 +181,20 @@ fn locked(path: &Path) -> Liveness {
     }
 }
 
-/// Whether this machine's kernel keeps the file's locks.
+/// Returns whether the locks of this file are managed by this machine's kernel.
 fn is_local(file: &File) -> bool {
-    /// NFS, SMB in its three ages, 9P, FUSE, Ceph, AFS.
+    /// NFS, three versions of SMB, 9P, FUSE, Ceph, AFS.
     const REMOTE: [u32; 8] =
         [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997, 0x6573_5546, 0x00c3_6400, 0x5346_414f];
-    // The kernel's numbers of file systems are 32 bits wide, whatever the type of the field is here.
+    // File system types are 32 bits wide; the type of the field depends on the platform.
     rustix::fs::fstatfs(file).is_ok_and(|of| !REMOTE.contains(&((of.f_type as u64 & 0xffff_ffff) as u32)))
 }
 
-/// Removes old files that nobody holds.
-fn forget(folder: &Path, now: SystemTime) {
+/// Removes the files of dead processes that are older than [`FILE_MAX_AGE`].
+fn remove_old_files(folder: &Path, now: SystemTime) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let age = entry.metadata().and_then(|of| of.modified()).ok().and_then(|at| now.duration_since(at).ok());
-        if age.is_some_and(|age| age >= FORGOTTEN) && locked(&entry.path()) == Liveness::Dead {
+        if age.is_some_and(|age| age >= FILE_MAX_AGE) && liveness_from_lock(&entry.path()) == Liveness::Dead {
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -231,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zombie_and_one_whose_number_was_used_again_are_dead() {
+    fn a_zombie_and_a_process_whose_pid_was_reused_are_dead() {
         let proc = proc("b00t", "4026");
         let here = ThisProcess::of(proc.path(), None, 7);
         assert_eq!(here.text(), "b00.4026.1.500.0000000000000007");
@@ -241,7 +243,7 @@ mod tests {
         };
         assert_eq!(lives("S", 900), Liveness::Alive);
         assert_eq!(lives("R", 900), Liveness::Alive);
-        assert_eq!(lives("T", 900), Liveness::Alive, "it is stopped, and may go on");
+        assert_eq!(lives("T", 900), Liveness::Alive, "a stopped process can continue");
         for state in ["Z", "X", "x"] {
             assert_eq!(lives(state, 900), Liveness::Dead, "{state}");
         }
@@ -250,7 +252,7 @@ mod tests {
         assert_eq!(here.liveness(&name("b00", "4026", 77, 900)), Liveness::Unknown);
         // A number that no process has on any machine.
         assert_eq!(here.liveness(&name("b00", "4026", 0x7fff_fff0, 900)), Liveness::Dead);
-        // There is one, and this `/proc` does not show it.
+        // A process with this pid exists, but this `/proc` does not show it.
         assert_eq!(here.liveness(&name("b00", "4026", std::process::id(), 900)), Liveness::Unknown);
     }
 
@@ -258,18 +260,18 @@ mod tests {
     fn a_process_of_another_boot_or_namespace_is_looked_up_by_its_lock_and_is_unknown_without_one() {
         let (one, two, state) = (proc("aa", "1"), proc("aa", "2"), tempfile::tempdir().unwrap());
         let folder = || Some(state.path().to_owned());
-        // Each is number 1 and started at the same tick: containers of one host.
+        // Both have pid 1 and the same start time, as containers of one host do.
         let (first, second) = (ThisProcess::of(one.path(), folder(), 1), ThisProcess::of(two.path(), folder(), 2));
         assert_eq!(second.liveness(&first.text()), Liveness::Alive);
         assert_eq!(first.liveness(&second.text()), Liveness::Alive);
         let text = first.text();
         let path = state.path().join("processes").join(&text);
         assert!(path.exists());
-        // As if it had been killed: its file stays, and nobody holds it.
+        // As if it had been killed: its file remains, without a lock.
         drop(first);
         fs::write(&path, "").unwrap();
         assert_eq!(second.liveness(&text), Liveness::Dead);
-        // Nothing is known of one that shares no folder.
+        // Without a shared state folder the state of the other process is unknown.
         let apart = ThisProcess::of(one.path(), None, 3);
         assert_eq!(apart.liveness(&second.text()), Liveness::Unknown);
         assert_eq!(second.liveness(&apart.text()), Liveness::Unknown);
@@ -279,22 +281,22 @@ mod tests {
     }
 
     #[test]
-    fn a_process_knows_itself_by_the_real_proc() {
+    fn a_process_finds_itself_alive_in_the_real_proc() {
         let here = ThisProcess::new(None, 9, SystemTime::UNIX_EPOCH);
         assert_eq!(here.liveness(&here.text()), Liveness::Alive);
     }
 
     #[test]
-    fn files_that_nobody_holds_are_removed_after_a_week() {
+    fn files_without_a_lock_are_removed_after_a_week() {
         let (proc, state) = (proc("aa", "1"), tempfile::tempdir().unwrap());
         let here = ThisProcess::of(proc.path(), Some(state.path().to_owned()), 1);
         let folder = state.path().join("processes");
         let old = folder.join("aa.9.1.1.1");
         fs::write(&old, "").unwrap();
         let now = fs::metadata(&old).unwrap().modified().unwrap();
-        forget(&folder, now);
+        remove_old_files(&folder, now);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
-        forget(&folder, now + FORGOTTEN + Duration::from_secs(60));
+        remove_old_files(&folder, now + FILE_MAX_AGE + Duration::from_secs(60));
         let left: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, [here.text().as_str()]);
     }

@@ -1,5 +1,5 @@
-//! `switchtower bench`: measurements against the stand-in for E2B, which keeps to a plan's limits and to published
-//! latencies, and of callers beside each other in a local tier.
+//! `switchtower bench`: measures a load against the stand-in for E2B, which enforces a plan's limits and has published
+//! latencies, and fairness between callers of a local tier.
 
 mod fairness;
 #[cfg(feature = "fake")]
@@ -33,30 +33,31 @@ pub(super) struct Bench {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Six users with two heavy queries each, at once: the load under which a pool without limits, breaker and queue took
-    /// 27 to 320 seconds a query and met E2B's rate limits.
+    /// Run two heavy queries for each of six users at once: the load under which a pool without limits, breaker and
+    /// queue took 27 to 320 seconds a query and ran into E2B's rate limits.
     SeedLoad(SeedLoad),
-    /// Small programs of some callers beside programs without end of others, in a local tier.
+    /// Measure small programs of some callers while other callers run endless ones in the same local tier.
     Fairness(Fairness),
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Ends with 0 where 95 of 100 small programs take no longer than twice that of them alone, and a slice.")]
+Exits with 0 if the 95th percentile of the small programs beside endless ones is at most twice that without them, plus one
+time slice of the tier's queue.")]
 struct Fairness {
-    /// The tier in which all of them run.
+    /// The tier in which all programs run.
     #[arg(long, value_name = "TIER", default_value = "wasm")]
     tier: String,
-    /// Callers with programs without end.
+    /// The number of callers with endless programs.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(0..=20))]
     greedy: u16,
-    /// Callers with small programs.
+    /// The number of callers with small programs.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
     modest: u16,
-    /// How long each part is measured.
+    /// The duration of each measurement.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
     time: Duration,
-    /// As JSON.
+    /// Print the report as JSON.
     #[arg(long)]
     json: bool,
 }
@@ -89,7 +90,7 @@ impl Fairness {
                 )
             };
             terminal::out(&format!(
-                "{} with small programs, {} with programs without end, in {}; allowed: p95 of {:.1} ms\n\n\
+                "{} with small programs, {} with endless programs, in {}; allowed: p95 of {:.1} ms\n\n\
                  {:<8} {:>9} {:>10} {:>8} {:>11} {:>7}\n{}{}",
                 self.modest,
                 self.greedy,
@@ -109,7 +110,7 @@ impl Fairness {
     }
 }
 
-/// The value that this share of the sorted ones does not pass.
+/// Returns the value at this percentile of sorted durations; `share` is between 0 and 1.
 fn percentile(sorted: &[Duration], share: f64) -> Duration {
     let at = (sorted.len() as f64 * share).ceil() as usize;
     sorted.get(at.saturating_sub(1)).copied().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! `switchtower breaker`: shows a running server's circuit breakers, and closes one.
+//! `switchtower breaker`: shows the circuit breakers of a running server, and closes one.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -21,12 +21,12 @@ pub(super) struct Breaker {
 
 #[derive(Debug, Clone, Subcommand)]
 enum Action {
-    /// Print the state, the failures in a row, and when a probe may go.
+    /// Print the state, the consecutive failures, and the time until a probe is allowed.
     Show {
         #[arg(value_name = "TIER", default_value = "e2b")]
         tier: String,
     },
-    /// Close it, whatever failures it has counted.
+    /// Close the breaker, regardless of its failures.
     Reset {
         #[arg(value_name = "TIER", default_value = "e2b")]
         tier: String,

@@ -1,4 +1,4 @@
-//! `switchtower cache`: what a running server's cache counted and bars, and lifting the bars by hand.
+//! `switchtower cache`: shows the counts and bars of a running server's result cache, and lifts the bars.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -23,7 +23,7 @@ pub(super) struct Cache {
 enum Action {
     /// Print the counts, and the programs and rules that are barred because two runs of one request differed.
     Show,
-    /// Lift all bars, after a look at why they are there.
+    /// Lift all bars. Look at their reasons first.
     Reset,
 }
 

@@ -1,8 +1,8 @@
-//! How many files this process may open: each connection is one.
+//! The limit on open files of this process, each of whose connections needs one.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Files that a server opens beside its clients' connections: workers, the cloud, logs.
+/// Files that a server needs besides those of client connections: for workers, cloud connections and logs.
 const OTHERS: u64 = 256;
 
 /// Raises the soft limit on open files to the hard one.
@@ -17,7 +17,7 @@ pub(super) fn raise_limit() {
     }
 }
 
-/// Returns how many connections there can be, where that is fewer than `wanted`, and a sentence that says so.
+/// Returns the number of connections that the limit allows and a message, if that is fewer than `wanted`.
 pub(super) fn shortage(wanted: usize) -> Option<(usize, String)> {
     let limit = getrlimit(Resource::Nofile).current?;
     short(wanted, limit)

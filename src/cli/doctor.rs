@@ -1,4 +1,4 @@
-//! `switchtower doctor`: checks everything that running needs, and says how to fix what is missing.
+//! `switchtower doctor`: checks everything that is needed to run programs, and prints how to fix what is missing.
 
 use std::fmt::Write as _;
 use std::net::TcpListener;
@@ -17,9 +17,9 @@ use crate::config::Config;
 
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
-#[command(after_help = "Ends with 125 when something is missing that stops programs from running, else with 0.")]
+#[command(after_help = "Exits with 125 if programs cannot run, else with 0.")]
 pub(super) struct Doctor {
-    /// As JSON.
+    /// Print the checks as JSON.
     #[arg(long)]
     json: bool,
 }
@@ -38,9 +38,9 @@ struct Check {
 #[serde(rename_all = "snake_case")]
 enum State {
     Ok,
-    /// Programs run, but something is weaker or absent.
+    /// Programs run, but an optional part is absent or a protection is not in force.
     Missing,
-    /// Programs do not run.
+    /// Programs or the server cannot run.
     Broken,
 }
 
@@ -58,7 +58,7 @@ impl Doctor {
     pub(super) fn doctor(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
         let checks = match crate::config::load(file, serde_json::json!({})) {
             Ok(config) => {
-                // What only a server needs: `run` takes no notice of it.
+                // A requirement of `serve` only; `run` works without it.
                 let settings = match config.http.exposure_problem() {
                     Some(problem) => Check::failed(
                         State::Broken,
@@ -66,10 +66,10 @@ impl Doctor {
                         problem,
                         "change the setting named here; `serve` refuses it",
                     ),
-                    None => Check::ok("settings", "they fit together"),
+                    None => Check::ok("settings", "valid"),
                 };
                 let mut checks = vec![settings];
-                checks.extend(look(&config)?);
+                checks.extend(check_all(&config)?);
                 checks
             }
             Err(error) => {
@@ -87,7 +87,7 @@ impl Doctor {
     }
 }
 
-fn look(config: &Config) -> Result<Vec<Check>, CliError> {
+fn check_all(config: &Config) -> Result<Vec<Check>, CliError> {
     let mut checks = vec![rules(config), program(config)?];
     checks.extend(jail(config)?);
     checks.extend(native(config)?);
@@ -96,14 +96,14 @@ fn look(config: &Config) -> Result<Vec<Check>, CliError> {
     Ok(checks)
 }
 
-/// Every cloud account is asked whether it answers and takes its key. No sandbox is made.
+/// Checks that every cloud account answers and accepts its key. Creates no sandbox.
 fn clouds(config: &Config) -> Result<Vec<Check>, CliError> {
     let found = super::runtime(1)?.block_on(assemble::check_accounts(config));
     Ok(found
         .into_iter()
         .map(|reached| match reached {
             AccountCheck::Reachable { api, template } => {
-                Check::ok("E2B", format!("{api} answers and takes the key; template {template}"))
+                Check::ok("E2B", format!("{api} answers and accepts the key; template {template}"))
             }
             AccountCheck::Absent(AbsentTier { tier, reason, remedy, .. }) => {
                 let remedy = remedy.unwrap_or_else(|| "see the message".to_owned());
@@ -112,13 +112,13 @@ fn clouds(config: &Config) -> Result<Vec<Check>, CliError> {
             AccountCheck::NoTemplate { tier, template, error } => {
                 let remedy = format!(
                     "build it in this account (`switchtower template show` prints the one that ships with Switchtower, \
-                     `e2b template build` builds it), or name one that is there: it is {template} by \
-                     clouds.{tier}.account.template, or by E2B_TEMPLATE_ID"
+                     `e2b template build` builds it), or name one that exists: {template} is set by \
+                     clouds.{tier}.account.template or E2B_TEMPLATE_ID"
                 );
                 Check::failed(State::Missing, format!("tier {tier}"), error, remedy)
             }
             AccountCheck::Failing { tier, error } => {
-                let remedy = "`switchtower template check` looks into its template once it answers";
+                let remedy = "once it answers, `switchtower template check` checks its template";
                 Check::failed(State::Missing, format!("tier {tier}"), error, remedy)
             }
         })
@@ -129,22 +129,22 @@ fn rules(config: &Config) -> Check {
     match assemble::load_rules(&config.rules) {
         Ok(_) => Check::ok(
             "rules",
-            config.rules.folder.as_ref().map_or("the built-in ones".into(), |d| d.display().to_string()),
+            config.rules.folder.as_ref().map_or("built-in rules".into(), |d| d.display().to_string()),
         ),
         Err(error) => {
-            Check::failed(State::Broken, "rules", error.to_string(), "`switchtower rules check DIR` names the line")
+            Check::failed(State::Broken, "rules", error.to_string(), "`switchtower rules check DIR` prints the line")
         }
     }
 }
 
-/// The one test that counts: a program through the whole line.
+/// Runs a program through the whole request path.
 fn program(config: &Config) -> Result<Check, CliError> {
     const WHAT: &str = "a program";
     super::runtime(1)?.block_on(async {
         let assembly = match assemble::in_process(config, &terminal::note) {
             Ok(assembly) => assembly,
             Err(error) => {
-                let remedy = "see the step that failed; SWITCHTOWER_GUEST names a guest made elsewhere";
+                let remedy = "see the step that failed; SWITCHTOWER_GUEST can name a guest built elsewhere";
                 return Ok(Check::failed(State::Broken, WHAT, error.to_string(), remedy));
             }
         };
@@ -156,14 +156,14 @@ fn program(config: &Config) -> Result<Check, CliError> {
             }
             Ok(answer) => {
                 let detail = format!("`6 * 7` ended as {}", answer.outcome.exit.name());
-                Check::failed(State::Broken, WHAT, detail, "the guest is damaged: remove its cache, it is made again")
+                Check::failed(State::Broken, WHAT, detail, "the guest is damaged: remove its cache, and it is rebuilt")
             }
             Err(error) => Check::failed(State::Broken, WHAT, error.to_string(), "see the message"),
         })
     })
 }
 
-/// The scientific tier, after a worker of it has proved itself.
+/// Checks the scientific tier with the self-test of one worker.
 fn native(config: &Config) -> Result<Vec<Check>, CliError> {
     let tier = config.native.tier.as_str();
     Ok(match super::runtime(1)?.block_on(assemble::check_native(config)) {
@@ -175,19 +175,18 @@ fn native(config: &Config) -> Result<Vec<Check>, CliError> {
         NativeReport::Working { python, packages, full, layers } => {
             let profile = if full { "full" } else { "reduced" };
             let detail = format!("Python {python} with {packages} packages, {profile} profile; its self-test passed");
-            let well = Check::ok(format!("tier {tier}"), detail);
-            [well].into_iter().chain(layers.into_iter().map(|found| layer(tier, found))).collect()
+            let passed = Check::ok(format!("tier {tier}"), detail);
+            [passed].into_iter().chain(layers.into_iter().map(|found| layer(tier, found))).collect()
         }
     })
 }
 
-/// One layer of a jail.
-fn layer(whose: &str, (name, standing): (String, Result<(), String>)) -> Check {
-    match standing {
+/// Returns the check of one layer of a jail.
+fn layer(whose: &str, (name, status): (String, Result<(), String>)) -> Check {
+    match status {
         Ok(()) => Check::ok(format!("{whose}: {name}"), "in force"),
         Err(why) => {
-            let remedy =
-                "the other layers are in force without it; a newer kernel, or a container that allows it, has it";
+            let remedy = "the other layers are in force without it; use a newer kernel, or a container that allows it";
             Check::failed(State::Missing, format!("{whose}: {name}"), why, remedy)
         }
     }
@@ -197,7 +196,7 @@ fn jail(config: &Config) -> Result<Vec<Check>, CliError> {
     Ok(match super::runtime(1)?.block_on(assemble::check_jail(config, terminal::note)) {
         Ok(layers) => layers.into_iter().map(|found| layer("jail", found)).collect(),
         Err(error) => {
-            let remedy = "`serve` has no tier without workers; `run` does without them";
+            let remedy = "`serve` has no WebAssembly tier without workers; `run` does not need them";
             vec![Check::failed(State::Broken, "a worker", error.to_string(), remedy)]
         }
     })
@@ -208,7 +207,7 @@ fn port(config: &Config) -> Check {
     match TcpListener::bind(address) {
         Ok(_) => Check::ok("port", format!("{address} is free")),
         Err(error) => {
-            let remedy = "a server may be running there; `serve --port` takes another";
+            let remedy = "a server may be running there; set another port with `serve --port`";
             Check::failed(State::Missing, "port", format!("{address}: {error}"), remedy)
         }
     }
@@ -238,12 +237,12 @@ mod tests {
     #[test]
     fn a_check_that_fails_says_how_to_fix_it() {
         let checks = [
-            Check::ok("rules", "the built-in ones"),
+            Check::ok("rules", "built-in rules"),
             Check::failed(State::Missing, "E2B key", "E2B_API_KEY is not set", "set it to use cloud sandboxes"),
             Check::failed(State::Broken, "a program", "no guest", "see the step that failed"),
         ];
         insta::assert_snapshot!(text(&checks), @r"
-ok      rules      the built-in ones
+ok      rules      built-in rules
 absent  E2B key    E2B_API_KEY is not set
                    → set it to use cloud sandboxes
 BROKEN  a program  no guest

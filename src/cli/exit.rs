@@ -1,4 +1,4 @@
-//! Exit codes: the program's own passes through, ours are few.
+//! Exit codes: a program's own code is passed through; the codes of Switchtower are listed here.
 
 use switchtower_core::error::{Error, RequestError};
 use switchtower_core::request::Invalid;
@@ -8,9 +8,9 @@ use crate::config::ConfigError;
 
 /// An argument, a setting or an input is wrong. Nothing ran.
 pub(super) const USAGE: u8 = 2;
-/// Switchtower could not do it.
+/// Switchtower failed; the request may be valid.
 pub(super) const FAILED: u8 = 125;
-/// SIGINT, as a shell counts it.
+/// Interrupted by SIGINT: 128 + 2, as in a shell.
 pub(super) const INTERRUPTED: u8 = 130;
 
 /// Why a command failed: its exit code and its message.

@@ -1,4 +1,4 @@
-//! `switchtower explain`: the whole sum, with lines, and what follows from it.
+//! `switchtower explain`: prints a program's score, signal by signal with lines, and the decision that follows.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -21,7 +21,7 @@ pub(super) struct Explain {
     source: Source,
     #[command(flatten)]
     inputs: Inputs,
-    /// As JSON, in the form of POST /v1/explain.
+    /// Print as JSON, in the form of POST /v1/explain.
     #[arg(long)]
     json: bool,
 }
@@ -49,36 +49,36 @@ impl Explain {
     }
 }
 
-/// An explanation for people.
+/// Returns an explanation as text.
 pub(super) fn text(name: &str, explanation: &Explanation) -> String {
     let profile = &explanation.profile;
     let mut text = format!("{name}: {}, score {:.3}\n", profile.class.name(), profile.score);
-    sum(profile, &mut text);
+    write_signals(profile, &mut text);
     let imports: Vec<String> = profile.imports.iter().filter(|i| i.used).map(|i| i.module.clone()).collect();
     let effects: Vec<&str> = profile.effects.iter().map(|effect| effect.name()).collect();
-    row(&mut text, "imports", &listed(&imports));
-    row(&mut text, "effects", &listed(&effects));
-    row(&mut text, "leaves", left(profile.side_effects));
+    write_row(&mut text, "imports", &listed(&imports));
+    write_row(&mut text, "effects", &listed(&effects));
+    write_row(&mut text, "leaves", describe(profile.side_effects));
     if profile.verdict.deterministic {
-        row(&mut text, "same again", "yes");
+        write_row(&mut text, "same again", "yes");
     } else {
-        row(&mut text, "same again", "not sure");
+        write_row(&mut text, "same again", "not sure");
         for reason in &profile.verdict.reasons {
-            row(&mut text, "", &located(reason));
+            write_row(&mut text, "", &located(reason));
         }
     }
     match &explanation.decision {
         Ok(decision) => {
-            row(&mut text, "route", &decision.route.to_string());
-            row(&mut text, "rule", &decision.rule);
-            row(&mut text, "because", &decision.reason);
+            write_row(&mut text, "route", &decision.route.to_string());
+            write_row(&mut text, "rule", &decision.rule);
+            write_row(&mut text, "because", &decision.reason);
         }
-        Err(error) => row(&mut text, "route", &format!("none: {error}")),
+        Err(error) => write_row(&mut text, "route", &format!("none: {error}")),
     }
     text
 }
 
-fn left(side_effects: SideEffects) -> &'static str {
+fn describe(side_effects: SideEffects) -> &'static str {
     match side_effects {
         SideEffects::None => "nothing behind",
         SideEffects::Sandbox => "something in its sandbox",
@@ -86,7 +86,7 @@ fn left(side_effects: SideEffects) -> &'static str {
     }
 }
 
-fn sum(profile: &Profile, text: &mut String) {
+fn write_signals(profile: &Profile, text: &mut String) {
     if profile.signals.is_empty() {
         return;
     }
@@ -100,7 +100,7 @@ fn sum(profile: &Profile, text: &mut String) {
     text.push('\n');
 }
 
-fn row(text: &mut String, name: &str, value: &str) {
+fn write_row(text: &mut String, name: &str, value: &str) {
     let _ = writeln!(text, "  {name:<12}{value}");
 }
 
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn an_explanation_prints_the_whole_sum_with_lines() {
+    fn an_explanation_prints_every_signal_with_its_line() {
         let source =
             "import random\n\nfor i in range(100):\n    for j in range(100):\n        print(i * j, random.random())\n";
         insta::assert_snapshot!(explanation_view(source, None), @r"
@@ -181,7 +181,7 @@ program.py: algorithm, score 1.180
     }
 
     #[test]
-    fn a_program_that_no_tier_may_run_says_why() {
+    fn a_program_that_no_tier_may_run_is_explained_with_the_reason() {
         insta::assert_snapshot!(explanation_view("1 + 1", Some(Isolation::MicroVm)), @r"
 program.py: simple_math, score 0.010
 

@@ -22,37 +22,38 @@ Examples:
 It runs programs as plain Python processes with your rights: it is no sandbox, and listens on loopback only. SIGINT and
 SIGTERM end it; what it counted is its last line, as JSON.")]
 pub(super) struct FakeE2b {
-    /// Where to listen, on loopback; port 0 takes any that is free.
+    /// The address to listen on, which must be loopback; port 0 picks a free one.
     #[arg(long, value_name = "ADDRESS:PORT", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 3002)))]
     listen: SocketAddr,
-    /// Whose limits to enforce: hobby, pro, enterprise or unlimited.
+    /// The plan whose limits are enforced: hobby, pro, enterprise or unlimited.
     #[arg(long, value_name = "PLAN", default_value = "hobby")]
     plan: Plan,
-    /// How long calls take: none, or e2b-2026 for what is published of the cloud.
+    /// The latencies of calls: none, or e2b-2026 for the published latencies of the cloud.
     #[arg(long, value_name = "PROFILE", default_value = "none")]
     latency: Latency,
-    /// What goes wrong and how often, as `create.500=20%,execute.cut=3%:…`; see the README for all of them.
+    /// Faults and their rates, as `create.500=20%,execute.cut=3%:…`; the README lists all faults.
     #[arg(long, value_name = "FAULTS", default_value = "")]
     faults: Faults,
-    /// Refuse executions beyond this many a minute, as the cloud does at times.
+    /// Refuse executions beyond this many a minute, as the cloud sometimes does.
     #[arg(long, value_name = "N")]
     executions_per_minute: Option<u32>,
-    /// A template that exists, with the build tag in it; several may be given. Without any, every template exists.
+    /// A template that exists, with its build tag; may be given more than once. Without this option every template
+    /// exists.
     #[arg(long, value_name = "NAME=TAG", value_parser = template)]
     template: Vec<(String, String)>,
-    /// The only key that is accepted; without it, any is.
+    /// The only key that is accepted; without this option every key is accepted.
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     /// The Python that runs programs.
     #[arg(long, value_name = "PROGRAM", default_value = "python3")]
     python: PathBuf,
-    /// The same number draws the same latencies and faults.
+    /// The seed: the same number gives the same latencies and faults.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 }
 
 fn template(text: &str) -> Result<(String, String), String> {
-    let (name, tag) = text.split_once('=').ok_or("it has the form name=tag")?;
+    let (name, tag) = text.split_once('=').ok_or("must have the form name=tag")?;
     Ok((name.to_owned(), tag.to_owned()))
 }
 
@@ -61,7 +62,7 @@ impl FakeE2b {
         if !self.listen.ip().is_loopback() {
             let address = self.listen.ip();
             return Err(CliError::usage(format!(
-                "{address} is not loopback: anyone who reaches it can run anything here"
+                "{address} is not loopback: anyone who can connect to it can run any program on this machine"
             )));
         }
         super::runtime(0)?.block_on(async {
@@ -71,7 +72,9 @@ impl FakeE2b {
             let address = listener.local_addr().unwrap_or(self.listen);
             let mut signals = super::serve::Signals::new()?;
             let fake = Fake::new(self.settings());
-            terminal::note(&format!("a stand-in for E2B listens on http://{address}; for its clients:"));
+            terminal::note(&format!(
+                "a stand-in for E2B listens on http://{address}; set these variables for its clients:"
+            ));
             let origin = format!("http://{address}");
             terminal::err(&format!(
                 "export E2B_API_KEY=anything\nexport E2B_API_URL={origin}\nexport E2B_SANDBOX_URL={origin}\n"

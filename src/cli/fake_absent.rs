@@ -1,4 +1,4 @@
-//! `switchtower fake-e2b` and `bench seed-load` in a build without the stand-in for E2B: refused.
+//! `switchtower fake-e2b` and `bench seed-load` in a build without the stand-in for E2B: both return an error.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::exit::CliError;
 
-/// Arguments of a command that this build does not have: any.
+/// The arguments of a command that this build does not include; all are accepted.
 #[derive(Debug, Args)]
 pub(super) struct FakeE2b {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
@@ -15,7 +15,8 @@ pub(super) struct FakeE2b {
 
 impl FakeE2b {
     pub(super) fn serve(&self) -> Result<ExitCode, CliError> {
-        let why = "this build of Switchtower does not have the stand-in for E2B; build with the Cargo feature `fake`";
+        let why =
+            "this build of Switchtower does not include the stand-in for E2B; build with the Cargo feature `fake`";
         Err(CliError::usage(why))
     }
 }

@@ -1,4 +1,4 @@
-//! What a program is given on the command line: its source, its input, its files, its environment.
+//! Arguments that give a program its source, standard input, files and environment.
 
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
@@ -8,7 +8,7 @@ use switchtower_contract::{File, Language, Program, Randomness};
 
 use super::exit::CliError;
 
-/// Where the source is.
+/// Arguments that give the source.
 #[derive(Debug, Args)]
 pub(super) struct Source {
     /// The program; `-` reads it from standard input.
@@ -28,13 +28,13 @@ impl Source {
         }
     }
 
-    /// What to call it in front of people.
+    /// Returns the name of the source for messages.
     pub(super) fn name(&self) -> String {
         self.file.as_ref().filter(|f| f.as_os_str() != "-").map_or("<code>".to_owned(), |f| f.display().to_string())
     }
 }
 
-/// What goes in beside the source.
+/// Arguments that give a program's inputs.
 #[derive(Debug, Args)]
 pub(super) struct Inputs {
     /// Standard input of the program, from a file; `-` passes on this command's own.
@@ -43,13 +43,13 @@ pub(super) struct Inputs {
     /// Standard input of the program, as text.
     #[arg(long, value_name = "TEXT")]
     input: Option<String>,
-    /// A variable that the program sees; may be given more than once.
+    /// An environment variable of the program; may be given more than once.
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     env: Vec<(String, String)>,
-    /// A file laid into the program's working directory; may be given more than once.
+    /// A file to copy into the program's working directory; may be given more than once.
     #[arg(long = "file", value_name = "PATH")]
     files: Vec<PathBuf>,
-    /// A virtual clock and seeded randomness: the same program gives the same bytes anywhere.
+    /// Use a virtual clock and seeded randomness: the same program prints the same bytes on any machine.
     #[arg(long)]
     deterministic: bool,
     /// The seed of --deterministic.
@@ -58,14 +58,14 @@ pub(super) struct Inputs {
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("it has the form NAME=VALUE")?;
+    let (name, value) = text.split_once('=').ok_or("must have the form NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }
 
 impl Inputs {
     pub(super) fn program(&self, source: &Source) -> Result<Program, CliError> {
-        let from_here = |path: &Option<PathBuf>| path.as_ref().is_some_and(|path| path.as_os_str() == "-");
-        if from_here(&source.file) && from_here(&self.stdin) {
+        let is_stdin = |path: &Option<PathBuf>| path.as_ref().is_some_and(|path| path.as_os_str() == "-");
+        if is_stdin(&source.file) && is_stdin(&self.stdin) {
             return Err(CliError::usage("standard input cannot be both the program and its input"));
         }
         let stdin = match (&self.stdin, &self.input) {
@@ -83,7 +83,8 @@ impl Inputs {
     }
 }
 
-/// A relative path below here keeps its folders; any other file is known to the program by its last name.
+/// Reads a file for the program. A relative path below the current folder keeps its folders; of any other only the file
+/// name is kept.
 fn file(path: &Path) -> Result<File, CliError> {
     let below = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     let name = if below { Some(path.as_os_str()) } else { path.file_name() };

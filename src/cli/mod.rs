@@ -35,13 +35,13 @@ use crate::config::{Log, LogFormat};
 
 pub use exit::CliError;
 
-/// Runs an agent's code where it is cheapest to run safely.
+/// Runs code that AI agents write where it is cheapest to run safely.
 #[derive(Debug, Parser)]
 #[command(name = "switchtower", version, about, after_help = AFTER, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// The configuration file (TOML). Environment variables go over it, flags over those.
+    /// The configuration file (TOML). Environment variables override it, and flags override both.
     #[arg(long, global = true, value_name = "FILE", env = "SWITCHTOWER_CONFIG")]
     config: Option<PathBuf>,
 }
@@ -58,36 +58,36 @@ A message of ours on standard error begins with `switchtower:`; `run --json` tel
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a program here, in a fresh sandbox, and show what it prints as it prints it.
+    /// Run a program from this process, in a fresh sandbox, and show its output as it is printed.
     Run(run::Run),
-    /// Answer requests over HTTP.
+    /// Serve requests over HTTP.
     Serve(serve::Serve),
-    /// Say where a program would run and why, line by line. Runs nothing.
+    /// Explain where a program would run and why, signal by signal. Runs nothing.
     Explain(explain::Explain),
-    /// Check routing rules, or run the cases beside them.
+    /// Check routing rules, or run their test cases.
     Rules(rules::Rules),
-    /// Check everything that running needs, and say how to fix what is missing.
+    /// Check everything that is needed to run programs, and print how to fix what is missing.
     Doctor(doctor::Doctor),
     /// Run a file of programs and report the results per category.
     Workload(workload::Workload),
     /// Measure a load against the stand-in for E2B, or fairness between callers.
     Bench(bench::Bench),
-    /// Show or check the template that the cloud tier expects: its tag, its content, whether the cloud has it.
+    /// Show or check the template that the cloud tier expects: its tag, its files, and whether the cloud has it.
     Template(template::Template),
     /// Show the circuit breakers of a running server, or close one.
     Breaker(breaker::Breaker),
-    /// Show what a running server's cache counted and bars, or lift the bars.
+    /// Show the counts and bars of a running server's result cache, or lift the bars.
     Cache(cache::Cache),
-    /// Start a stand-in for E2B on loopback: the same wire, a plan's limits, latencies, faults.
+    /// Start a stand-in for E2B on loopback: the same protocol, a plan's limits, latencies, faults.
     FakeE2b(fake::FakeE2b),
-    /// Search for programs that the proof of determinism passes and whose runs differ; for developers.
+    /// Search for programs that the proof of determinism passes although their runs differ; for developers.
     #[command(hide = true)]
     FuzzProof(fuzz_proof::FuzzProof),
-    /// Print the settings in force, keys masked.
+    /// Print the settings in force, with keys masked.
     Config(settings::Show),
     /// Print the version.
     Version,
-    /// A jailed worker process; started by `serve`, never by hand.
+    /// Run as a jailed worker process; `serve` starts it.
     #[command(hide = true)]
     Worker { guest: PathBuf, prewarmed: usize, kernels: usize },
 }
@@ -124,7 +124,7 @@ pub fn main() -> ExitCode {
     })
 }
 
-/// Returns a runtime with this many threads beside the blocking ones; 0: one per core.
+/// Returns a runtime with this many worker threads; 0: one per core.
 fn runtime(threads: usize) -> Result<Runtime, CliError> {
     let mut builder = Builder::new_multi_thread();
     if threads > 0 {

@@ -1,4 +1,4 @@
-//! Calls of a running server's operator paths, with the admin key that is set here as there.
+//! Calls the admin API of a running server, with the admin key of the same settings.
 
 use std::path::Path;
 
@@ -11,45 +11,47 @@ use switchtower_e2b::{HttpTransport, Transport as _};
 
 use super::exit::CliError;
 
-/// What every command says that calls them.
+/// The help text of every command that calls the admin API.
 pub(super) const HELP: &str = "\
 The server must have an admin key (http.admin_key, or SWITCHTOWER_HTTP_ADMIN_KEY); the same setting is read here.";
 
-/// Which server.
+/// The argument that selects a server.
 #[derive(Debug, Args)]
 pub(super) struct Server {
-    /// Where the server is; on this machine, at the port that is set, where it is not given.
+    /// The URL of the server; by default this machine, at the port in the settings.
     #[arg(long, global = true, value_name = "URL", env = "CODE_EXECUTION_URL")]
     server: Option<String>,
 }
 
-/// A server, and the key to its operator paths.
+/// A client of one server's admin API.
 pub(super) struct Operator {
     server: String,
     key: String,
 }
 
 impl Server {
+    /// Returns a client of the selected server.
+    ///
     /// # Errors
     /// The settings cannot be read, or have no admin key.
     pub(super) fn operator(&self, file: Option<&Path>) -> Result<Operator, CliError> {
         let config = crate::config::load(file, serde_json::json!({}))?;
         let key = config.http.admin_key.ok_or_else(|| {
             CliError::usage(
-                "there is no admin key: set http.admin_key, or SWITCHTOWER_HTTP_ADMIN_KEY, as at the server",
+                "there is no admin key: set http.admin_key or SWITCHTOWER_HTTP_ADMIN_KEY to the server's admin key",
             )
         })?;
-        let here = || format!("http://localhost:{}", config.http.port);
-        let server = self.server.as_deref().map_or_else(here, |server| server.trim_end_matches('/').to_owned());
+        let local = || format!("http://localhost:{}", config.http.port);
+        let server = self.server.as_deref().map_or_else(local, |server| server.trim_end_matches('/').to_owned());
         Ok(Operator { server, key })
     }
 }
 
 impl Operator {
-    /// Returns the server's JSON.
+    /// Returns the server's answer.
     ///
     /// # Errors
-    /// There is no answer, or the server refuses; says why.
+    /// The server does not answer, or refuses; the message gives the reason.
     pub(super) fn call(&self, method: &str, path: &str) -> Result<Value, CliError> {
         let Self { server, key } = self;
         let request = Request::builder()

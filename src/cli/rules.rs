@@ -1,4 +1,4 @@
-//! `switchtower rules`: whether a folder of rules compiles, and whether it does what its cases say.
+//! `switchtower rules`: compiles a folder of rules, and runs its test cases.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -19,15 +19,15 @@ pub(super) struct Rules {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Compile every rule of a folder; ends with 2 at the first that is wrong.
+    /// Compile every rule of a folder; exits with 2 at the first error.
     Check(Folder),
-    /// Run the cases beside the rules; ends with 1 when one gets something else.
+    /// Run the test cases of a folder; exits with 1 if one fails.
     Test(Folder),
 }
 
 #[derive(Debug, Args)]
 struct Folder {
-    /// The folder; by default the one of the settings, or ./router-rules.
+    /// The folder; by default the one in the settings, else ./router-rules.
     #[arg(value_name = "DIR")]
     dir: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! `switchtower run`: one program, here, now.
+//! `switchtower run`: runs one program from this process.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -31,34 +31,34 @@ pub(super) struct Run {
     source: Source,
     #[command(flatten)]
     inputs: Inputs,
-    /// Wall time until the answer: the program's own, all tiers together, and every wait before it.
+    /// Wall time until the answer: the program's own in all tiers together, and every wait before it.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
-    /// Memory that the program may take.
+    /// Memory that the program may use.
     #[arg(long, value_name = "MB")]
     memory_mb: Option<u64>,
     /// Run in this tier only.
     #[arg(long, value_name = "TIER")]
     tier: Option<String>,
-    /// The weakest wall that is accepted: process, wasm or micro_vm.
+    /// The weakest isolation level that is accepted: process, wasm or micro_vm.
     #[arg(long, value_name = "LEVEL")]
     isolation: Option<Isolation>,
     /// Print the whole answer as JSON instead of the program's output.
     #[arg(long)]
     json: bool,
-    /// First say, on standard error, where it will run and why, line by line.
+    /// First explain on standard error where the program will run and why, signal by signal.
     #[arg(short = 'v', long, visible_alias = "verbose")]
     explain: bool,
-    /// Nothing of ours on standard error while all goes well.
+    /// Do not print on standard error where the program ran and why.
     #[arg(short, long, conflicts_with = "explain")]
     quiet: bool,
 }
 
-/// How much longer than its program a sandbox lives: for what goes before, and after.
+/// Time added to the time-out for the lifetime of a cloud sandbox: for the steps before and after the program.
 const BEYOND: Duration = Duration::from_secs(120);
-/// Longest that ending it is waited for.
+/// The longest time to wait for the end of a cloud sandbox.
 const CLOSING: Duration = Duration::from_secs(15);
-/// How long is waited for that where the time-out has passed.
+/// The time to wait for it after the request's time-out has passed.
 const LAST: Duration = Duration::from_millis(100);
 
 impl Run {
@@ -67,13 +67,13 @@ impl Run {
         let mut request = Request::new(self.inputs.program(&self.source)?, &config.limits)?;
         request.tier = self.tier.as_deref().filter(|name| *name != "auto").map(TierName::from);
         request.isolation = self.isolation;
-        // One program in one process: there is nothing to take from, and nobody to give to.
+        // The cache of a process that runs one program has no use.
         request.cache = CacheMode::Bypass;
         request.timeout = self.timeout.unwrap_or(request.timeout);
         request.memory = self.memory_mb.map(|megabytes| megabytes.saturating_mul(1 << 20));
         let request = request.checked(&config.limits)?;
         for cloud in config.clouds.0.values_mut() {
-            // A sandbox that outlives this command, whatever becomes of it, does so for no longer than it needs to.
+            // Bounds the lifetime of a sandbox that outlives this command, for example because it was killed.
             let account = &mut cloud.account;
             account.lifetime = account.lifetime.min(request.timeout.saturating_add(BEYOND));
         }
@@ -85,15 +85,15 @@ impl Run {
                 terminal::err(&explain::text(&self.source.name(), &assembly.router.explain(&request)));
             }
             let deadline = Instant::now() + request.timeout;
-            let running = self.answered(&assembly.router, request);
+            let running = self.print_answer(&assembly.router, request);
             let done = tokio::select! {
                 done = running => done,
                 _ = tokio::signal::ctrl_c() => {
                     Err(CliError { code: INTERRUPTED, message: "interrupted; the program was ended".to_owned() })
                 }
             };
-            // A cloud sandbox that ran it is ended before we leave, within the time that was given; and where that is over, the
-            // call that ends it is sent at least.
+            // Ends the cloud sandbox that ran the program, within the rest of the time-out; if none is left, at least
+            // the call is sent.
             let left = deadline.saturating_duration_since(Instant::now()).clamp(LAST, CLOSING);
             if !timeout(left + LAST / 2, assembly.close_within(left)).await.unwrap_or(false) {
                 terminal::note(&format!(
@@ -104,12 +104,12 @@ impl Run {
             }
             done
         });
-        // A host's name that is still being looked up is not waited for.
+        // Does not wait for pending host name look-ups.
         runtime.shutdown_background();
         ended
     }
 
-    async fn answered(&self, router: &Arc<Router>, request: Request) -> Result<ExitCode, CliError> {
+    async fn print_answer(&self, router: &Arc<Router>, request: Request) -> Result<ExitCode, CliError> {
         let timeout = request.timeout;
         let answer = if self.json {
             let answer = router.execute(request, None).await?;
@@ -118,8 +118,8 @@ impl Run {
             terminal::out(&format!("{text}\n"));
             answer
         } else {
-            let answer = live(router, request).await?;
-            if let Some(end) = own_end(answer.outcome.exit, timeout) {
+            let answer = run_live(router, request).await?;
+            if let Some(end) = end_note(answer.outcome.exit, timeout) {
                 terminal::note(&end);
             }
             if answer.outcome.truncated {
@@ -133,13 +133,13 @@ impl Run {
             }
             answer
         };
-        // The kernel keeps eight bits of an exit code; so does every shell.
+        // An exit code has eight bits.
         Ok(ExitCode::from((answer.outcome.exit.code() & 0xff) as u8))
     }
 }
 
-/// Runs it and shows what it says as it says it.
-async fn live(router: &Router, request: Request) -> Result<Answer, CliError> {
+/// Runs a program and shows its output as it is printed.
+async fn run_live(router: &Router, request: Request) -> Result<Answer, CliError> {
     let (to, mut events) = Events::channel();
     let mut running = std::pin::pin!(router.execute(request, Some(to)));
     let answer = loop {
@@ -161,11 +161,11 @@ fn show(event: Event) {
         Event::Stderr(text) => terminal::err(&text),
         Event::Result { data, .. } => terminal::out(&shown(&data)),
         Event::Error(failure) => terminal::err(&format!("{}\n", failure.traceback.trim_end())),
-        Event::Restart => terminal::note("another tier took over: the output starts again"),
+        Event::Restart => terminal::note("the program runs again in another tier: its output starts anew"),
     }
 }
 
-/// A value as a REPL shows it; one that has no text is named by its types.
+/// Returns a value as a REPL shows it; for one without text, its media types.
 fn shown(data: &MimeBundle) -> String {
     match data.get("text/plain") {
         Some(text) => format!("{text}\n"),
@@ -173,16 +173,16 @@ fn shown(data: &MimeBundle) -> String {
     }
 }
 
-fn own_end(exit: Exit, timeout: Duration) -> Option<String> {
+fn end_note(exit: Exit, timeout: Duration) -> Option<String> {
     match exit {
         Exit::Finished(_) | Exit::Raised => None,
         Exit::TimedOut => Some(format!("the program was ended: it took longer than {}", rounded(timeout))),
-        Exit::OutOfMemory => Some("the program was ended: it took more memory than it may".to_owned()),
+        Exit::OutOfMemory => Some("the program was ended: it exceeded its memory limit".to_owned()),
         Exit::Killed => Some("the program destroyed its own interpreter".to_owned()),
     }
 }
 
-/// One line: where it ran, how long, why there.
+/// Returns one line: the tier, the time, and the reason for the tier.
 fn where_and_why(answer: &Answer) -> String {
     let decision = &answer.decision;
     let mut line = format!("ran in {}, {:.1} ms", answer.tier, millis(answer.outcome.usage.wall));

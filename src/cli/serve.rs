@@ -33,23 +33,23 @@ Examples:
 
 The first start compiles the guest; until that is done /ready answers 503.")]
 pub(super) struct Serve {
-    /// Where to listen: an address, or an address and a port. Beyond loopback a key is required.
+    /// The address to listen on, with or without a port. Beyond loopback a key is required.
     #[arg(long, value_name = "ADDRESS[:PORT]", value_parser = listen)]
     listen: Option<Listen>,
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
-    /// Worker processes of the WebAssembly tier, beside those for its extra slots; by default one per core, and no more than
-    /// it has slots.
+    /// Worker processes of the WebAssembly tier, without those for extra slots; by default one per core, at most one
+    /// per slot.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
-    /// A folder of routing rules, instead of the built-in ones; changes are taken up while running.
+    /// A folder of routing rules that replaces the built-in ones; changes are loaded while the server runs.
     #[arg(long, value_name = "DIR")]
     rules: Option<PathBuf>,
-    /// The form of the log on standard error.
+    /// The format of the log on standard error.
     #[arg(long, value_enum)]
     log: Option<LogFormat>,
-    /// Also serves E2B clients in debug mode (E2B_DEBUG=true), which know the ports 3000, 49983 and 49999 of this machine
-    /// by heart. Nobody is asked for a token there.
+    /// Also serve E2B clients in debug mode (E2B_DEBUG=true), which always use the ports 3000, 49983 and 49999 of this
+    /// machine. No token is required on these ports.
     #[arg(long)]
     e2b_debug: bool,
 }
@@ -65,7 +65,7 @@ fn listen(text: &str) -> Result<Listen, String> {
     let text = text.trim_matches(['[', ']']);
     whole
         .or_else(|_| text.parse().map(|address| Listen { address, port: None }))
-        .map_err(|_| "it has the form 127.0.0.1 or 127.0.0.1:3001".to_owned())
+        .map_err(|_| "must have the form 127.0.0.1 or 127.0.0.1:3001".to_owned())
 }
 
 impl Serve {
@@ -96,20 +96,20 @@ impl Serve {
         super::log(&config.log)?;
         let runtime = super::runtime(0)?;
         let ended = runtime.block_on(serve(config, self.e2b_debug));
-        // A guest that is still being compiled is not waited for.
+        // Does not wait for a guest that is still being compiled.
         runtime.shutdown_background();
         ended
     }
 }
 
-/// Small answers must not wait for the acknowledgement of earlier ones.
-fn prompt(listener: TcpListener) -> TapIo<TcpListener, fn(&mut TcpStream)> {
+/// Disables Nagle's algorithm: small answers must not wait for the acknowledgement of earlier ones.
+fn without_delay(listener: TcpListener) -> TapIo<TcpListener, fn(&mut TcpStream)> {
     listener.tap_io(|connection| {
         let _ = connection.set_nodelay(true);
     })
 }
 
-/// Listens, with so many connections that wait until they are accepted.
+/// Listens on an address; `backlog` is the number of connections that can wait to be accepted.
 fn bind(address: SocketAddr, backlog: u32) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
@@ -117,16 +117,16 @@ fn bind(address: SocketAddr, backlog: u32) -> std::io::Result<TcpListener> {
     socket.listen(backlog)
 }
 
-/// The ports that E2B's clients know in debug mode, on loopback.
+/// Listens on the loopback ports that E2B clients use in debug mode.
 async fn debug_listeners() -> Result<Vec<(u16, TcpListener)>, CliError> {
     let mut listeners = Vec::new();
     for port in debug::PORTS {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|error| {
-            let why = "it is one of the three that --e2b-debug needs, and E2B clients let no other be set";
+            let why = "--e2b-debug needs this port: E2B clients cannot use another one";
             CliError::failed(format!("cannot listen on 127.0.0.1:{port}: {error}; {why}"))
         })?;
         listeners.push((port, listener));
-        // `localhost` may mean this one; a machine without IPv6 has none.
+        // `localhost` may resolve to this address; a machine without IPv6 does not have it.
         listeners.extend(TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await.ok().map(|listener| (port, listener)));
     }
     Ok(listeners)
@@ -140,7 +140,9 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, CliError
     }
     let address = config.http.listen();
     let listener = bind(address, config.http.backlog).map_err(|error| {
-        CliError::failed(format!("cannot listen on {address}: {error}; is another server there? --port takes another"))
+        CliError::failed(format!(
+            "cannot listen on {address}: {error}; is another server running there? set another port with --port"
+        ))
     })?;
     let address = listener.local_addr().unwrap_or(address);
     let debug_listeners = if e2b_debug { debug_listeners().await? } else { Vec::new() };
@@ -155,19 +157,19 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, CliError
     let mut debugging = tokio::task::JoinSet::new();
     for (port, listener) in debug_listeners {
         let (stopped, app, http) = (until(stopped.clone()), debug::app(port, app.clone()), http.clone());
-        debugging.spawn(async move { service::serve(prompt(listener), stopped, app, &http).await });
+        debugging.spawn(async move { service::serve(without_delay(listener), stopped, app, &http).await });
     }
     let stopped = until(stopped);
-    let mut serving = tokio::spawn(async move { service::serve(prompt(listener), stopped, app, &http).await });
+    let mut serving = tokio::spawn(async move { service::serve(without_delay(listener), stopped, app, &http).await });
 
-    // Built, or interrupted while building: a build that is under way ends with the process.
+    // A signal interrupts the build; unfinished work ends with the process.
     let built = tokio::select! {
         built = assemble::with_workers(&config, terminal::note) => Some(built?),
         () = signals.next() => None,
     };
     let mut reloading = None;
     let mut upkeep = None;
-    let giving_back = tokio::spawn(resident::give_back());
+    let releasing = tokio::spawn(resident::release_unused_memory());
     let mut expiring = None;
     if let Some(assembly) = &built {
         upkeep = Some(tokio::spawn(assembly.maintain()));
@@ -192,7 +194,7 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, CliError
         reloading = Some(tokio::spawn(assemble::reload_rules(Arc::clone(router), config.rules.reload_interval)));
         signals.next().await;
     }
-    tracing::info!(deadline = %switchtower_contract::rounded(config.http.drain_timeout), "draining; a second signal ends it at once");
+    tracing::info!(deadline = %switchtower_contract::rounded(config.http.drain_timeout), "draining; a second signal ends the process at once");
     drop(stop);
     let drained = tokio::select! {
         drained = &mut serving => drained.unwrap_or(Drained::Cancelled(0)),
@@ -204,17 +206,17 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, CliError
     };
     while let Some(ended) = debugging.join_next().await {
         if !matches!(ended, Ok(Drained::Complete)) {
-            tracing::warn!("some programs of E2B clients in debug mode were cancelled");
+            tracing::warn!("cancelled some programs of E2B clients in debug mode");
         }
     }
-    for task in reloading.into_iter().chain(upkeep).chain(expiring).chain([giving_back]) {
+    for task in reloading.into_iter().chain(upkeep).chain(expiring).chain([releasing]) {
         task.abort();
     }
     if let Some(built) = built {
         built.close().await;
     }
     if drained != Drained::Complete {
-        tracing::warn!("some programs were cancelled: they had not finished at the deadline");
+        tracing::warn!("cancelled some programs that had not ended at the drain deadline");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,4 +1,4 @@
-//! `switchtower config`: the settings in force, and nothing secret.
+//! `switchtower config`: prints the settings in force, without secrets.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -14,8 +14,8 @@ use crate::config::Config;
 /// Arguments of `config`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Every setting has a variable: http.port is SWITCHTOWER_HTTP_PORT, and so on. What is printed can be used as a file: the numbers that
-this machine decides are comments at its end.")]
+Every setting has an environment variable: http.port is SWITCHTOWER_HTTP_PORT, and so on. The output can be used as a
+configuration file. Comments at its end show the numbers that depend on this machine.")]
 pub(super) struct Show {}
 
 impl Show {

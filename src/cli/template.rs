@@ -1,4 +1,5 @@
-//! `switchtower template`: the template that the cloud tier expects, its tag, and whether the cloud has it.
+//! `switchtower template`: shows the template that the cloud tier expects and its tag, and checks that the cloud has
+//! it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -25,27 +26,27 @@ pub(super) struct Template {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Print the tag that follows from a Dockerfile and a list of packages.
+    /// Print the tag of a Dockerfile and a list of packages.
     Tag {
-        /// A folder with e2b.Dockerfile and packages.txt; the ones that ship with this build where none is given.
+        /// A folder with e2b.Dockerfile and packages.txt; by default those that ship with this build.
         #[arg(value_name = "DIR")]
         folder: Option<PathBuf>,
-        /// Also write it into the folder's file build-tag, which the Dockerfile copies.
+        /// Also write the tag to the file build-tag in the folder, which the Dockerfile copies.
         #[arg(long, requires = "folder")]
         write: bool,
     },
-    /// Print what the template is made of, and how to build it; with a folder, write its files there.
+    /// Print the files of the template and how to build it; with --write, write the files to a folder.
     Show {
-        /// Where to write e2b.Dockerfile, e2b.toml, packages.txt and build-tag.
+        /// The folder to write e2b.Dockerfile, e2b.toml, packages.txt and build-tag to.
         #[arg(long, value_name = "DIR")]
         write: Option<PathBuf>,
     },
-    /// Open one sandbox and hold it against its tag and its modules. It is bought for some seconds.
+    /// Open one sandbox and check the template's tag and modules in it. Costs some seconds of a sandbox.
     Check {
-        /// The tier whose template is looked at.
+        /// The tier whose template is checked.
         #[arg(long, value_name = "TIER", default_value = "e2b")]
         tier: String,
-        /// As JSON.
+        /// Print the result as JSON.
         #[arg(long)]
         json: bool,
     },
@@ -104,7 +105,7 @@ fn check(file: Option<&Path>, tier: &str, json: bool) -> Result<ExitCode, CliErr
     let config = crate::config::load(file, serde_json::json!({}))?;
     let settings = config.clouds.0.get(tier).map(|cloud| &cloud.account);
     let (expected, promised) = settings.map_or((None, None), |account| (account.tag(), account.promised()));
-    // Where nothing is promised, the template that ships with this build is what is usually meant.
+    // Without configured modules, expects those of the template that ships with this build.
     let modules = promised.unwrap_or_else(|| template::modules(template::PACKAGES));
     let cloud = crate::assemble::cloud_account(&config, tier)?;
     let backoff = config.clouds.0.get(tier).map(|cloud| cloud.tier.backoff.clone()).unwrap_or_default();
@@ -127,10 +128,10 @@ fn check(file: Option<&Path>, tier: &str, json: bool) -> Result<ExitCode, CliErr
         });
         terminal::out(&format!("{report:#}\n"));
     } else {
-        let mark = |well: bool| if well { "ok    " } else { "WRONG " };
-        let expected = expected.as_deref().unwrap_or("none in particular");
+        let mark = |ok: bool| if ok { "ok    " } else { "WRONG " };
+        let expected = expected.as_deref().unwrap_or("any");
         let tag = found.unwrap_or("none");
-        terminal::out(&format!("{} tag {tag}, expected is {expected}\n", mark(tag_fits)));
+        terminal::out(&format!("{} tag {tag}, expected {expected}\n", mark(tag_fits)));
         for module in &modules {
             match inspection.failed.get(module) {
                 None => terminal::out(&format!("{} {module}\n", mark(true))),
@@ -142,7 +143,8 @@ fn check(file: Option<&Path>, tier: &str, json: bool) -> Result<ExitCode, CliErr
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
-/// Looks into a sandbox. One that is refused for now, as by a 429, is asked for again as the tier's settings say.
+/// Inspects the template in a sandbox. Retries a creation that is refused temporarily, as by a 429, with the tier's
+/// backoff.
 async fn inspect(cloud: &E2b, modules: &BTreeSet<String>, backoff: &backoff::Config) -> Result<TemplateReport, String> {
     let mut random = Seed::from_system().map_err(|error| format!("no randomness: {error}"))?.fork("template").rng();
     let mut repeat = 0;

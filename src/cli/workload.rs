@@ -1,4 +1,4 @@
-//! `switchtower workload`: a file of programs through the whole line, and how they did.
+//! `switchtower workload`: runs a file of programs through the whole request path and reports the results.
 
 mod likeness;
 mod score;
@@ -27,25 +27,25 @@ use score::{Item, Score, rows, table};
 Each line of the file is a JSON object with id, category, code, stdin, expected_stdout, expected_error_type and
 deterministic; only id and code are required. Programs run one after the other, none from the cache.
 
-An output is equal byte for byte, or as numbers: whole numbers the same, others within a millionth of the larger, words
-the same but for runs of white space. Where the numbers are the same among other words, the text differs.")]
+An output is equal byte for byte, or equal as numbers: whole numbers are the same, other numbers are within a millionth of
+the larger one, and words are the same except for runs of white space. If only the words differ, the text differs.")]
 pub(super) struct Workload {
     /// The programs, one JSON object a line.
     #[arg(value_name = "FILE.jsonl")]
     file: PathBuf,
-    /// Wall time that each program may take.
+    /// The time-out of each program, wall time.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
     timeout: Duration,
-    /// Only this category; may be given more than once.
+    /// Run only this category; may be given more than once.
     #[arg(long, value_name = "NAME")]
     category: Vec<String>,
-    /// Run all of them in this tier only.
+    /// Run all programs in this tier only.
     #[arg(long, value_name = "TIER")]
     tier: Option<String>,
-    /// Rows and failures as JSON.
+    /// Print rows and failures as JSON.
     #[arg(long)]
     json: bool,
-    /// Name every program that did something else than expected.
+    /// List every program whose result is not as expected.
     #[arg(long)]
     failures: bool,
 }
@@ -56,7 +56,7 @@ impl Workload {
         let items = self.items()?;
         let scores = super::runtime(1)?.block_on(async {
             let assembly = crate::assemble::in_process(&config, &terminal::note)?;
-            self.is_there(&assembly.router, &config.limits)?;
+            self.ensure_tier(&assembly.router, &config.limits)?;
             let mut scores = Vec::with_capacity(items.len());
             for item in &items {
                 progress(scores.len(), items.len());
@@ -109,8 +109,8 @@ impl Workload {
         self.tier.as_deref().filter(|name| *name != "auto").map(TierName::from)
     }
 
-    /// A tier that is not there would fail every program: say so once, before the first.
-    fn is_there(&self, router: &Router, request_limits: &RequestLimits) -> Result<(), CliError> {
+    /// Returns an error if the tier is absent, since it would fail every program.
+    fn ensure_tier(&self, router: &Router, request_limits: &RequestLimits) -> Result<(), CliError> {
         let mut request = Request::new(Program::python(""), request_limits)?;
         request.tier = self.tier();
         router.explain(&request).decision?;
@@ -133,7 +133,7 @@ impl Workload {
     }
 }
 
-/// A bar, on a terminal only.
+/// Shows a progress bar, on a terminal only.
 fn progress(done: usize, of: usize) {
     const WIDTH: usize = 40;
     if !std::io::stderr().is_terminal() {

@@ -83,8 +83,8 @@ const OTHERS: [&str; 5] = [
     "SWITCHTOWER_WORKLOADS",
 ];
 
-/// Returns the layers that environment variables make, each in every way that its text can be read: `SWITCHTOWER_HTTP_PORT`
-/// is `http.port`, and so on for every setting of `known`. `SWITCHTOWER_PORT` is short for it.
+/// Returns the layers that environment variables make, each in every way that its text can be read:
+/// `SWITCHTOWER_HTTP_PORT` is `http.port`, and so on for every setting of `known`. `SWITCHTOWER_PORT` is short for it.
 pub(super) fn environment(
     known: &Value,
     variables: impl Iterator<Item = (String, String)>,
@@ -131,8 +131,9 @@ fn collect<'a>(value: &'a Value, at: &mut Vec<String>, leaves: &mut Vec<(Vec<Str
     }
 }
 
-/// Reads a variable's text as what its setting is: numbers and switches as such, lists as `a,b,…` or as TOML or JSON has them,
-/// tables as `name=value,…` or as TOML or JSON has them. What cannot be read stays a text, for the setting to refuse.
+/// Reads a variable's text as what its setting is: numbers and switches as such, lists as `a,b,…` or as TOML or JSON
+/// has them, tables as `name=value,…` or as TOML or JSON has them. What cannot be read stays a text, for the setting to
+/// refuse.
 fn read(name: &str, text: &str, value: &Value) -> Result<Vec<Value>, ConfigError> {
     Ok(vec![match value {
         Value::Number(_) => number(text).unwrap_or_else(|| Value::from(text)),

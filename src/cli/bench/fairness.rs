@@ -1,4 +1,4 @@
-//! Small programs of some callers beside programs without end of others, in a local tier with its worker processes.
+//! Measures small programs of some callers while others run endless ones, in a local tier with its worker processes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,42 +17,42 @@ use super::percentile;
 use crate::assemble;
 use crate::config::Config;
 
-/// Who asks for what.
+/// The callers of a measurement and what they run.
 pub(super) struct Callers {
     pub(super) tier: TierName,
-    /// Callers with programs without end.
+    /// The number of callers with endless programs.
     pub(super) greedy: usize,
-    /// Callers with small programs, one after the other.
+    /// The number of callers that run small programs, one after the other.
     pub(super) modest: usize,
-    /// How long small programs are measured, alone and beside the others.
+    /// The duration of each measurement: of small programs alone, and beside endless ones.
     pub(super) time: Duration,
 }
 
-/// What the callers with small programs saw.
+/// The times of small programs, and whether they are within the allowed limit.
 #[derive(Debug, Serialize)]
 pub(super) struct FairnessReport {
     pub(super) alone: Times,
     pub(super) beside: Times,
-    /// The 95th percentile beside the others is no more than this: twice that alone, and a slice.
+    /// The limit of the 95th percentile beside endless programs: twice the one without them, plus one time slice.
     pub(super) allowed_ms: f64,
     pub(super) is_kept: bool,
 }
 
-/// How long small programs took.
+/// The times of small programs from request to answer.
 #[derive(Debug, Serialize)]
 pub(super) struct Times {
     pub(super) answered: usize,
     pub(super) median_ms: f64,
     pub(super) p95_ms: f64,
     pub(super) longest_ms: f64,
-    /// Jain's index of how many each caller had answered: 1 where all had the same.
+    /// Jain's index of the number of answers of each caller: 1 if all callers had the same number.
     pub(super) jain: f64,
 }
 
-/// Requests of a greedy caller at a time.
-const CROWD: usize = 50;
-/// Longest that programs may take to hold every slot.
-const FILLING: Duration = Duration::from_secs(30);
+/// Concurrent requests of each greedy caller.
+const GREEDY_REQUESTS: usize = 50;
+/// The longest time to wait until endless programs have every slot.
+const FILL_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Callers {
     pub(super) async fn measure(&self, config: &Config) -> Result<FairnessReport, CliError> {
@@ -67,10 +67,10 @@ impl Callers {
             return Err(CliError::usage(format!("there is no tier {}", self.tier)));
         };
         let (slice, slots) = (tier.config().queue.time_slice, tier.status().slots);
-        let alone = self.small(router, config).await?;
+        let alone = self.measure_small(router, config).await?;
         let mut endless = JoinSet::new();
-        for number in 0..self.greedy * CROWD {
-            // Each a program of its own, so that none waits for another's result.
+        for number in 0..self.greedy * GREEDY_REQUESTS {
+            // Each program is different, so that none waits for another's result.
             let code = format!("# {number}\nn = 0\nwhile True: n += 1");
             let mut request = self.request(config, &code, format!("greedy {}", number % self.greedy))?;
             request.timeout = config.limits.timeout;
@@ -79,10 +79,10 @@ impl Callers {
             endless.spawn(async move { router.execute(request, None).await.map(drop) });
         }
         let began = Instant::now();
-        while self.greedy > 0 && tier.status().running < slots && began.elapsed() < FILLING {
+        while self.greedy > 0 && tier.status().running < slots && began.elapsed() < FILL_TIMEOUT {
             sleep(Duration::from_millis(10)).await;
         }
-        let beside = self.small(router, config).await;
+        let beside = self.measure_small(router, config).await;
         endless.shutdown().await;
         let (beside, slice) = (beside?, slice.as_secs_f64() * 1e3);
         let allowed_ms = 2.0 * alone.p95_ms + slice;
@@ -97,8 +97,8 @@ impl Callers {
         Ok(request)
     }
 
-    /// Small programs of every modest caller, for as long as is measured.
-    async fn small(&self, router: &Arc<Router>, config: &Config) -> Result<Times, CliError> {
+    /// Runs small programs of every modest caller for the duration of one measurement.
+    async fn measure_small(&self, router: &Arc<Router>, config: &Config) -> Result<Times, CliError> {
         let mut callers = JoinSet::new();
         let until = Instant::now() + self.time;
         for number in 0..self.modest {
@@ -107,9 +107,9 @@ impl Callers {
             callers.spawn(async move {
                 let mut took = Vec::new();
                 while took.is_empty() || Instant::now() < until {
-                    let came = Instant::now();
+                    let started = Instant::now();
                     router.execute(request.clone(), None).await?;
-                    took.push(came.elapsed());
+                    took.push(started.elapsed());
                     sleep(Duration::from_millis(5)).await;
                 }
                 Ok::<_, switchtower_core::error::Error>(took)
@@ -133,7 +133,7 @@ impl Callers {
     }
 }
 
-/// Jain's index of shares: 1 where all are the same, one n-th where one of n has everything.
+/// Returns Jain's index of shares: 1 if all are the same, 1/n if one of n has everything.
 fn jain(shares: &[f64]) -> f64 {
     let (sum, squares) = (shares.iter().sum::<f64>(), shares.iter().map(|share| share * share).sum::<f64>());
     if squares == 0.0 { 1.0 } else { sum * sum / (shares.len() as f64 * squares) }
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn jains_index_is_one_for_equal_shares_and_an_nth_where_one_has_all() {
+    fn jains_index_is_1_for_equal_shares_and_1_of_n_when_one_has_everything() {
         assert_eq!((jain(&[3.0, 3.0, 3.0]), jain(&[5.0, 0.0, 0.0, 0.0]), jain(&[])), (1.0, 0.25, 1.0));
     }
 }

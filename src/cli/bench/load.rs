@@ -1,4 +1,4 @@
-//! One round of the load: a stand-in, a server in front of it, twelve queries at once.
+//! Runs the load once: a stand-in, a router that uses it, twelve queries at once.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,22 +20,22 @@ use super::queries::QUERIES;
 use crate::assemble::{self, Assembly};
 use crate::config::Config;
 
-/// What the stand-in is like, and what we know of it.
+/// The settings of the stand-in, and whether the limiter is given its rate.
 pub(super) struct Load {
     pub(super) plan: Plan,
     pub(super) latency: Latency,
     pub(super) executions_per_minute: u32,
-    /// Whether our limiter knows that rate.
+    /// Whether the client's limiter is given this rate; if not, it adapts to refusals.
     pub(super) known: bool,
     pub(super) python: PathBuf,
 }
 
-/// How a round went.
+/// The result of one run of the load.
 #[derive(Serialize)]
 pub(super) struct LoadReport {
     pub(super) queries: Vec<Query>,
     pub(super) answered: usize,
-    /// Answers that were a rate limit's.
+    /// Queries that failed because of a rate limit.
     pub(super) surfaced: usize,
     #[serde(serialize_with = "seconds")]
     pub(super) median: Duration,
@@ -47,7 +47,7 @@ pub(super) struct LoadReport {
     pub(super) cost_usd: f64,
 }
 
-/// How one query went.
+/// The result of one query.
 #[derive(Serialize)]
 pub(super) struct Query {
     user: &'static str,
@@ -71,11 +71,11 @@ impl Query {
     }
 }
 
-/// Longest that the pool may take to be warm before the load begins.
-const WARMING: Duration = Duration::from_secs(60);
+/// The longest time to wait for a warm pool before the load begins.
+const WARM_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Load {
-    /// `tier`: where all programs are sent; none leaves it to the rules.
+    /// Runs the load. All programs run in `tier`; with `None` the rules decide.
     pub(super) async fn measure(&self, config: &Config, tier: Option<&str>) -> Result<LoadReport, CliError> {
         let failed = |error: std::io::Error| CliError::failed(error.to_string());
         let rates = Rates { executions_per_minute: Some(self.executions_per_minute), burst: 5, ..Rates::default() };
@@ -92,13 +92,13 @@ impl Load {
         let served = tokio::spawn(switchtower_fake_e2b::serve(listener, fake.clone(), async { drop(stopped.await) }));
 
         let assembly = assemble::against_stand_in(&self.settings(config, &origin), &terminal::note)?;
-        let story = self.report(&assembly, config, tier).await;
+        let report = self.run(&assembly, config, tier).await;
         assembly.close().await;
         drop(stop);
         let counts = fake.counts();
         fake.close().await;
         served.abort();
-        Ok(LoadReport { counts, ..story? })
+        Ok(LoadReport { counts, ..report? })
     }
 
     /// The settings of a server that uses the stand-in.
@@ -109,7 +109,7 @@ impl Load {
             let account = &mut cloud.account;
             (account.api_url, account.sandbox_url) = (Some(origin.to_owned()), Some(origin.to_owned()));
             (account.template, account.build_tag, account.modules) = (None, None, Vec::new());
-            // The stand-in is not what the hour's budget is for.
+            // The hourly budget is for real sandboxes only.
             (account.budget_file, account.limits.max_per_hour) = (None, None);
             account.limits.plan = match self.plan {
                 Plan::Hobby => limits::Plan::Hobby,
@@ -123,14 +123,14 @@ impl Load {
         config
     }
 
-    async fn report(&self, assembly: &Assembly, config: &Config, tier: Option<&str>) -> Result<LoadReport, CliError> {
+    async fn run(&self, assembly: &Assembly, config: &Config, tier: Option<&str>) -> Result<LoadReport, CliError> {
         let router = &assembly.router;
-        let upkeep = tokio::spawn(assembly.maintain());
+        let maintenance = tokio::spawn(assembly.maintain());
         let cloud = router.tiers().get(&TierName::from("e2b"));
         let pool = cloud.and_then(Tier::pool);
         let warm = || pool.is_none_or(|pool| pool.status().warm >= pool.status().target);
         let started = Instant::now();
-        while !warm() && started.elapsed() < WARMING {
+        while !warm() && started.elapsed() < WARM_TIMEOUT {
             sleep(Duration::from_millis(50)).await;
         }
         let mut running = Vec::new();
@@ -147,8 +147,8 @@ impl Load {
                 let took = started.elapsed();
                 match answer {
                     Ok(answer) => {
-                        let well = answer.outcome.exit == switchtower_contract::Exit::Finished(0);
-                        let error = (!well).then(|| format!("{name} {}", answer.outcome.exit.name()));
+                        let succeeded = answer.outcome.exit == switchtower_contract::Exit::Finished(0);
+                        let error = (!succeeded).then(|| format!("{name} {}", answer.outcome.exit.name()));
                         let (tier, attempts) = (Some(answer.tier.to_string()), answer.attempts);
                         Query { user, tier, took, attempts, error }
                     }
@@ -162,7 +162,7 @@ impl Load {
         for query in running {
             queries.push(query.await.map_err(|error| CliError::failed(error.to_string()))?);
         }
-        upkeep.abort();
+        maintenance.abort();
         let mut took: Vec<Duration> = queries.iter().map(|query| query.took).collect();
         took.sort_unstable();
         let is_limit = |query: &&Query| query.error.as_ref().is_some_and(|error| error.contains("rate limit"));

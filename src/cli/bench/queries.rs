@@ -1,4 +1,4 @@
-//! Twelve programs that compute for about a second each in native Python, as agents write them for questions of numbers.
+//! Twelve programs, as agents write them for numerical questions; each computes for about a second in native Python.
 
 pub(super) const QUERIES: [(&str, &str); 12] = [
     (

@@ -1,4 +1,4 @@
-//! `switchtower bench seed-load`: a heavy load against the stand-in, beside older figures.
+//! `switchtower bench seed-load`: measures a heavy load against the stand-in and prints it beside earlier figures.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -12,30 +12,31 @@ use super::load::{Load, LoadReport};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Prints a table: how long each query took then and takes now, all of it in cloud sandboxes, and as the rules send it.")]
+Prints a table of the seconds that each query took in the earlier system and takes now: with all queries in cloud sandboxes,
+and routed by the rules.")]
 pub(super) struct SeedLoad {
-    /// Whose limits the stand-in enforces.
+    /// The plan whose limits the stand-in enforces.
     #[arg(long, value_name = "PLAN", default_value = "hobby")]
     plan: Plan,
-    /// How long its calls take.
+    /// The latencies of the stand-in's calls.
     #[arg(long, value_name = "PROFILE", default_value = "e2b-2026")]
     latency: Latency,
-    /// It refuses executions beyond this many a minute.
+    /// Executions a minute above which the stand-in refuses.
     #[arg(long, value_name = "N", default_value_t = 120)]
     executions_per_minute: u32,
-    /// Do not tell our limiter of that rate: it finds out by being refused.
+    /// Leave this rate out of the client's limiter, which then adapts to refusals.
     #[arg(long)]
     blind: bool,
     /// The Python that the stand-in runs programs with.
     #[arg(long, value_name = "PROGRAM", default_value = "python3")]
     python: std::path::PathBuf,
-    /// As JSON.
+    /// Print the report as JSON.
     #[arg(long)]
     json: bool,
 }
 
-/// Seconds of the first query of each user, in the system that this one replaces: before anything was done, and with a
-/// pool and serialised creation. From its own load test; `None`: it never ended.
+/// Seconds of the first query of each user in the system that this one replaces, from its own load test: first without
+/// changes (`None`: the query did not end), then with a pool and serialised creation.
 pub(super) const THEN: [(&str, Option<u32>, u32); 6] = [
     ("Alice", None, 57),
     ("Bob", None, 201),
@@ -75,7 +76,7 @@ impl SeedLoad {
             self.plan,
             self.latency,
             self.executions_per_minute,
-            if self.blind { ", not known to us" } else { "" },
+            if self.blind { ", unknown to the client" } else { "" },
         );
         text.push_str("                  seconds until answered\n");
         text.push_str("user    query    then   improved    now, all remote    now, as routed\n");

@@ -1,4 +1,4 @@
-//! Runs one program in two sandboxes and compares what the two printed.
+//! Runs one program in two sandboxes and compares the outputs.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use switchtower_contract::{Backend, Events, Exit, Fault, Output, Program, Spec};
 
 use super::limits;
 
-/// What a run printed, and how it ended.
+/// The output of a run, and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Observation {
     pub(super) exit: Exit,
@@ -17,8 +17,8 @@ pub(crate) struct Observation {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Comparison {
     Same,
-    /// Neither came to its end, so nothing would be kept.
-    NotKept,
+    /// Neither run ended by itself, so neither result would be cached.
+    NotCacheable,
     Differ(Box<(Observation, Observation)>),
 }
 
@@ -29,28 +29,28 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// Runs a program in both.
+    /// Runs a program in both backends.
     ///
     /// # Errors
-    /// One of them did not run it, twice in a row.
+    /// A backend failed to run it twice in a row.
     pub(super) async fn run(&self, program: &Program) -> Result<Comparison, String> {
         let (one, other) = tokio::join!(observe(&*self.one, program), observe(&*self.other, program));
         let (one, other) = (one.map_err(|fault| fault.to_string())?, other.map_err(|fault| fault.to_string())?);
-        let kept = |observation: &Observation| matches!(observation.exit, Exit::Finished(_));
+        let cacheable = |observation: &Observation| matches!(observation.exit, Exit::Finished(_));
         Ok(match one == other {
-            _ if !kept(&one) && !kept(&other) => Comparison::NotKept,
+            _ if !cacheable(&one) && !cacheable(&other) => Comparison::NotCacheable,
             true => Comparison::Same,
             false => Comparison::Differ(Box::new((one, other))),
         })
     }
 
-    /// Whether it differs in any of so many tries.
+    /// Returns whether the outputs differ in any of this many tries.
     pub(super) async fn differs(&self, program: &Program, tries: usize) -> bool {
-        self.show(program, tries).await.is_some()
+        self.find_difference(program, tries).await.is_some()
     }
 
-    /// What it said the first time that it differed.
-    pub(super) async fn show(&self, program: &Program, tries: usize) -> Option<(Observation, Observation)> {
+    /// Returns the first pair of outputs that differ, within this many tries.
+    pub(super) async fn find_difference(&self, program: &Program, tries: usize) -> Option<(Observation, Observation)> {
         for _ in 0..tries {
             if let Ok(Comparison::Differ(observation)) = self.run(program).await {
                 return Some(*observation);
@@ -60,15 +60,15 @@ impl Pair {
     }
 }
 
-/// A worker that was lost is asked for once more: another one has taken its place.
+/// Runs a program, and once more if its worker was lost, since another worker has replaced it.
 async fn observe(backend: &dyn Backend, program: &Program) -> Result<Observation, Fault> {
-    match once(backend, program).await {
-        Err(_) => once(backend, program).await,
+    match run_once(backend, program).await {
+        Err(_) => run_once(backend, program).await,
         observation => observation,
     }
 }
 
-async fn once(backend: &dyn Backend, program: &Program) -> Result<Observation, Fault> {
+async fn run_once(backend: &dyn Backend, program: &Program) -> Result<Observation, Fault> {
     let mut sandbox = backend.open(&Spec::new(program.language)).await?;
     let (events, mut from) = Events::channel();
     let mut output = Output::default();
@@ -102,8 +102,8 @@ mod tests {
     use super::*;
     use crate::cli::fuzz_proof::shrink;
 
-    /// Runs no Python: a line `print(hash)` says what differs from worker to worker, `print(time)` from run to run, any
-    /// other `print` itself, and `raise` raises.
+    /// Interprets lines without Python: `print(hash)` prints a text that differs between workers, `print(time)` one
+    /// that differs between runs, any other `print` its argument, and `raise` ends the run with an exception.
     struct Scripted {
         hash: &'static str,
         runs: AtomicU64,
@@ -147,7 +147,7 @@ mod tests {
         async fn run(&mut self, program: &Program, _limits: &Limits, events: &Events) -> Result<Outcome, Fault> {
             let mut exit = Exit::Finished(0);
             for line in program.source.lines() {
-                let said = match line {
+                let text = match line {
                     "print(hash)" => self.0.to_owned(),
                     "print(time)" => self.1.to_string(),
                     "raise" => {
@@ -156,7 +156,7 @@ mod tests {
                     }
                     line => line.strip_prefix("print").unwrap_or_default().to_owned(),
                 };
-                events.send(Event::Stdout(said)).await;
+                events.send(Event::Stdout(text)).await;
             }
             Ok(Outcome { exit, observed: None, truncated: false, usage: Usage::default(), unmet_need: None })
         }
@@ -188,16 +188,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_two_workers_say_differently_is_seen_where_either_would_be_kept() {
+    async fn outputs_that_differ_between_workers_are_found_if_either_could_be_cached() {
         assert_eq!(compared("print(1)\nx = 1\n").await, Comparison::Same);
         assert!(matches!(compared("print(hash)\n").await, Comparison::Differ(_)));
         assert!(matches!(compared("print(time)\n").await, Comparison::Differ(_)));
-        assert_eq!(compared("print(hash)\nraise\n").await, Comparison::NotKept);
+        assert_eq!(compared("print(hash)\nraise\n").await, Comparison::NotCacheable);
     }
 
-    /// A proof that passes everything: what is unsound is found, and made small.
+    /// With a proof that passes every program, an unsound one is found and shrunk.
     #[tokio::test]
-    async fn what_an_unsound_proof_passes_is_caught_and_shrunk() {
+    async fn a_program_that_an_unsound_proof_passes_is_found_and_shrunk() {
         let source = "x = 1\nprint(x)\nfor y in x:\n    print(y)\nprint(hash)\nz = 2\n";
         let pair = pair();
         let differs = async |source: &str| pair.differs(&Program::python(source), 3).await;

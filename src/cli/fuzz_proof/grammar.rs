@@ -1,25 +1,25 @@
-//! Programs from a grammar: the rules stand in `grammar.txt`.
+//! Generates programs from the grammar in `grammar.txt`.
 //!
-//! A rule is a name in brackets and its alternatives, one a line; `<name>` in an alternative stands for a rule, `\n` for
-//! the end of a line, `\\n` for one in a text. A program is a few lines that make values under fixed names, then lines that use them, and in front
-//! of all the imports of what is named.
+//! A rule is a name in brackets, followed by its alternatives, one a line. In an alternative, `<name>` is replaced by
+//! an alternative of that rule, `\n` ends a line, and `\\n` is a newline in a string. A program consists of the imports
+//! that it needs, a few lines that assign values to fixed names, and lines that use them.
 
 use std::collections::BTreeMap;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// How deep rules are followed before the plainest alternative is taken.
-const DEEPEST: usize = 7;
-/// Lines that use the values, at least and at most.
+/// The nesting depth from which the simplest alternative is taken.
+const MAX_DEPTH: usize = 7;
+/// The number of lines that use the values.
 const LINES: std::ops::RangeInclusive<usize> = 1..=3;
 
-/// The names under which values are made.
+/// The names that values are assigned to.
 const VALUES: [&str; 9] = ["a", "b", "c", "df", "g", "o", "s", "X", "y"];
-/// Lines that are made before one is taken as it is.
+/// The number of lines to try before one is taken without a check.
 const TRIES: usize = 20;
 
-/// What is imported where this is named.
+/// Imports, each with the text that needs it.
 const IMPORTS: [(&str, &str); 27] = [
     ("np.", "import numpy as np\n"),
     ("pd.", "import pandas as pd\n"),
@@ -55,7 +55,7 @@ pub(super) struct Grammar {
 }
 
 impl Grammar {
-    pub(super) fn known() -> Self {
+    pub(super) fn built_in() -> Self {
         let mut rules: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         let mut name = "";
         for line in include_str!("grammar.txt").lines().filter(|line| !line.is_empty() && !line.starts_with("## ")) {
@@ -67,17 +67,17 @@ impl Grammar {
         Self { rules }
     }
 
-    /// The statements of a program. Of two, one is made without a look at what it comes to; in the other a line is added
-    /// only where `passes` holds of the program with it, if one is found: so it goes along the border from inside.
-    pub(super) fn program(&self, chance: &mut ChaCha8Rng, passes: impl Fn(&str) -> bool) -> Vec<String> {
-        let guided = chance.random_range(0..2) == 1;
-        let kind = self.any("kind", chance);
-        let mut parts: Vec<String> = self.made(kind, chance, 0).lines_of();
+    /// Returns the statements of a program. Half of the programs are random; in the other half each added line keeps
+    /// `passes` true if such a line is found, so these programs are close to the limit of what the proof passes.
+    pub(super) fn program(&self, rng: &mut ChaCha8Rng, passes: impl Fn(&str) -> bool) -> Vec<String> {
+        let guided = rng.random_range(0..2) == 1;
+        let kind = self.pick("kind", rng);
+        let mut parts: Vec<String> = self.expand(kind, rng, 0).lines_of();
         let uses = if kind.contains("science") { "use_science" } else { "use_plain" };
         let names = assigned(&parts);
-        for _ in 0..chance.random_range(LINES) {
-            let mut lines = || self.made(self.any(uses, chance), chance, 0);
-            // Most lines are about values that are there; now and then one is not.
+        for _ in 0..rng.random_range(LINES) {
+            let mut lines = || self.expand(self.pick(uses, rng), rng, 0);
+            // Most lines use names that have values; a few do not.
             let before = &parts;
             let fits = |line: &String| {
                 let with = || with_imports(before.iter().cloned().chain(line.lines_of()).collect()).concat();
@@ -90,12 +90,12 @@ impl Grammar {
         with_imports(parts)
     }
 
-    fn any(&self, rule: &str, chance: &mut ChaCha8Rng) -> &'static str {
+    fn pick(&self, rule: &str, rng: &mut ChaCha8Rng) -> &'static str {
         let alternatives = &self.rules[rule];
-        alternatives[chance.random_range(0..alternatives.len())]
+        alternatives[rng.random_range(0..alternatives.len())]
     }
 
-    fn made(&self, alternative: &str, chance: &mut ChaCha8Rng, depth: usize) -> String {
+    fn expand(&self, alternative: &str, rng: &mut ChaCha8Rng, depth: usize) -> String {
         let mut text = String::new();
         let mut rest = alternative;
         while let Some(at) = rest.find('<') {
@@ -107,12 +107,12 @@ impl Grammar {
             }
             text += &rest[..at];
             let alternatives = &self.rules[name];
-            let plainest = alternatives.iter().min_by_key(|it| (it.matches('<').count(), it.len()));
-            let chosen = match plainest {
-                Some(plainest) if depth >= DEEPEST => plainest,
-                _ => alternatives[chance.random_range(0..alternatives.len())],
+            let simplest = alternatives.iter().min_by_key(|it| (it.matches('<').count(), it.len()));
+            let chosen = match simplest {
+                Some(simplest) if depth >= MAX_DEPTH => simplest,
+                _ => alternatives[rng.random_range(0..alternatives.len())],
             };
-            text += &self.made(chosen, chance, depth + 1);
+            text += &self.expand(chosen, rng, depth + 1);
             rest = &rest[at + name.len() + 2..];
         }
         text + rest
@@ -125,12 +125,12 @@ fn with_imports(parts: Vec<String>) -> Vec<String> {
     needed.map(|(_, import)| (*import).to_owned()).chain(parts).collect()
 }
 
-/// The names that a program's beginning gives values to.
+/// Returns the names that the first lines of a program assign.
 fn assigned(parts: &[String]) -> Vec<String> {
     parts.iter().filter_map(|line| Some(line.split_once(" = ")?.0.to_owned())).collect()
 }
 
-/// True where none of the [`VALUES`] is mentioned that is not there.
+/// Returns whether a line uses only those of the [`VALUES`] that are in `names`.
 fn mentions_only(line: &str, names: &[String]) -> bool {
     let words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
     words.filter(|word| VALUES.contains(word)).all(|word| names.iter().any(|name| name == word))
@@ -141,7 +141,7 @@ fn is_name(name: &str) -> bool {
 }
 
 trait LinesOf {
-    /// The statements of a text whose lines are parted by `\n` as it is written in the rules.
+    /// Returns the statements of a text in which `\n` ends a line, as in the rules.
     fn lines_of(&self) -> Vec<String>;
 }
 
@@ -160,8 +160,8 @@ mod tests {
     use switchtower_core::seed::Seed;
 
     #[test]
-    fn the_same_seed_makes_the_same_programs_and_they_are_python() {
-        let grammar = Grammar::known();
+    fn the_same_seed_generates_the_same_programs_and_they_parse() {
+        let grammar = Grammar::built_in();
         let passes = |source: &str| analyse(&Program::python(source)).verdict.deterministic;
         let source = |number: u64| grammar.program(&mut Seed::fixed(number).rng(), passes).concat();
         let (mut proven, mut distinct) = (0, std::collections::BTreeSet::new());
@@ -173,7 +173,7 @@ mod tests {
             distinct.insert(program);
         }
         assert_eq!(source(7), source(7));
-        // Most are new, and the proof passes neither nearly all of them nor nearly none.
+        // Most are distinct, and the proof passes some of them, neither nearly all nor nearly none.
         println!("{} distinct, {proven} proven", distinct.len());
         assert!(distinct.len() > 950, "{}", distinct.len());
         assert!((300..800).contains(&proven), "{proven}");

@@ -1,7 +1,7 @@
-//! A program made smaller as long as it still does what it was found for.
+//! Shrinks a program while a property still holds.
 
-/// Takes away what can be taken away: halves first, then single parts, until nothing more can go. `holds` says whether
-/// what is left still does it.
+/// Removes statements while `holds` is true of the remaining source: halves first, then single ones, until no more can
+/// be removed.
 pub(super) async fn shrink(mut parts: Vec<String>, holds: impl AsyncFn(&str) -> bool) -> String {
     let mut size = parts.len().div_ceil(2).max(1);
     loop {
@@ -24,16 +24,17 @@ pub(super) async fn shrink(mut parts: Vec<String>, holds: impl AsyncFn(&str) -> 
     }
 }
 
-/// The statements of a source, by its lines: what is indented, closes brackets or goes on belongs to what stands above.
+/// Splits a source into statements by its lines: a line that is indented, closes a bracket or continues a compound
+/// statement belongs to the lines above it.
 pub(super) fn parts(source: &str) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();
     for line in source.split_inclusive('\n') {
-        let goes_on = line.trim().is_empty()
+        let continues = line.trim().is_empty()
             || line.starts_with([' ', '\t', ')', ']', '}', '#'])
             || ["else", "elif", "except", "finally"].iter().any(|word| line.starts_with(word));
         let decorated = parts.last().is_some_and(|part| part.starts_with('@') && part.lines().count() == 1);
         match parts.last_mut() {
-            Some(part) if goes_on || decorated => part.push_str(line),
+            Some(part) if continues || decorated => part.push_str(line),
             _ => parts.push(line.to_owned()),
         }
     }
@@ -50,7 +51,7 @@ mod tests {
     use super::{parts, shrink};
 
     #[tokio::test]
-    async fn what_has_nothing_to_do_with_it_is_taken_away() {
+    async fn statements_that_do_not_matter_are_removed() {
         let source = "import random\nx = 1\ndef f():\n    return x\n\n@g\ndef h():\n    pass\nprint(f())\ny = 2\n";
         assert_eq!(parts(source).len(), 6);
         let left =
@@ -59,7 +60,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_made_smaller_stays_as_it_is() {
+    async fn a_source_that_cannot_be_shrunk_stays_as_it_is() {
         let source = "a\nb\nc";
         assert_eq!(shrink(parts(source), async |source: &str| source == "a\nb\nc\n").await, "a\nb\nc\n");
         assert_eq!(shrink(parts(source), async |_: &str| true).await.lines().count(), 1);

@@ -1,21 +1,21 @@
-//! How like an output is to the one that was expected: numbers as numbers, the rest word by word.
+//! Compares an output with the expected one: numbers as numbers, the rest word by word.
 //!
-//! A number stands by itself: no letter, digit or underscore touches it, so `float64` and `3rd` are words. Whole numbers
-//! must be the same; where either has a point or an exponent, they may differ by a millionth of the larger, or by a
-//! thousand-millionth near zero. Of what stands between the numbers, runs of white space count as one space.
+//! A number has no letter, digit or underscore next to it, so `float64` and `3rd` are words. Whole numbers must be
+//! equal; if either number has a point or an exponent, they may differ by a millionth of the larger one, or by 1e-9
+//! near zero. Between numbers, a run of white space counts as one space.
 
 use serde::Serialize;
 
-/// What numbers may differ by, as a part of the larger one.
+/// The allowed difference of two numbers, relative to the larger one.
 const RELATIVE: f64 = 1e-6;
-/// And in any case.
+/// The difference of two numbers that is always allowed.
 const ABSOLUTE: f64 = 1e-9;
 
-/// Best first.
+/// How an output compares with the expected one, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Likeness {
-    /// Byte for byte.
+    /// Equal byte for byte.
     Equal,
     /// The same words, and the same numbers within the tolerance.
     Close,
@@ -35,13 +35,13 @@ impl Likeness {
             && is.numbers.iter().zip(&expected.numbers).all(|(is, expected)| are_close(is, expected));
         match (same, is.words == expected.words) {
             (true, true) => Self::Close,
-            // Without a number there is nothing that is the same.
+            // Without numbers, other words are a wrong output.
             (true, false) if !is.numbers.is_empty() => Self::TextDiffers,
             _ => Self::Wrong,
         }
     }
 
-    /// What was expected, as far as numbers are numbers.
+    /// Returns whether the output is the expected one, within the tolerance of numbers.
     pub(super) fn is_as_expected(self) -> bool {
         self <= Self::Close
     }
@@ -56,10 +56,10 @@ fn are_close(one: &str, other: &str) -> bool {
     }
 }
 
-/// A text taken apart.
+/// The numbers and the words of a text.
 struct Parts<'t> {
     numbers: Vec<&'t str>,
-    /// With a NUL in the place of each number.
+    /// The rest of the text, with a NUL in place of each number.
     words: String,
 }
 
@@ -91,7 +91,7 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Bytes of the number that a text begins with; zero where it begins with none.
+/// Returns the length in bytes of the number at the start of a text; 0 if there is none.
 fn number(text: &str) -> usize {
     let bytes = text.as_bytes();
     let digits = |from: usize| bytes[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -125,7 +125,7 @@ mod tests {
     use super::Likeness::{self, Close, Equal, TextDiffers, Wrong};
 
     #[test]
-    fn numbers_are_held_against_each_other_as_numbers_and_words_as_words() {
+    fn numbers_are_compared_as_numbers_and_words_as_words() {
         for (is, expected, likeness) in [
             ("x = 0.1\n", "x = 0.1\n", Equal),
             ("x = 0.1", "x = 0.10000000001\n", Close),
@@ -153,7 +153,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn likeness_is_the_same_from_both_sides(one in "[-+.eE0-2a\u{e9} \n]{0,9}", two in "[-+.eE0-2a\u{e9} \n]{0,9}") {
+        fn likeness_is_symmetric(one in "[-+.eE0-2a\u{e9} \n]{0,9}", two in "[-+.eE0-2a\u{e9} \n]{0,9}") {
             prop_assert_eq!(Likeness::of(&one, &two), Likeness::of(&two, &one));
             prop_assert_eq!(Likeness::of(&one, &one), Equal);
             let padded = format!(" {one}\n");

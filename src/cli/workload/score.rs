@@ -1,4 +1,4 @@
-//! How a workload went: each program held against what it was expected to do, and the table of all.
+//! The result of each program of a workload compared with the expected one, and the table of all.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use switchtower_server::service::millis;
 
 use super::likeness::Likeness;
 
-/// One program of a workload file. Fields that are not named here are left alone.
+/// One program of a workload file. Other fields are ignored.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Item {
     pub(super) id: String,
@@ -20,27 +20,27 @@ pub(super) struct Item {
     pub(super) code: String,
     pub(super) stdin: Option<String>,
     pub(super) expected_stdout: Option<String>,
-    /// The exception's name; `Timeout`; `Exit3` and `Signal9` for other ends.
+    /// The expected end: the name of an exception, `Timeout`, an exit code as `Exit3`, or a signal as `Signal9`.
     pub(super) expected_error_type: Option<String>,
-    /// False: the output differs from run to run, so it is not compared.
+    /// `false`: the output differs from run to run and is not compared.
     pub(super) deterministic: Option<bool>,
 }
 
-/// How one program did.
+/// The result of one program.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Score {
     pub(super) id: String,
     pub(super) category: String,
-    /// None where it got no answer.
+    /// The tier that ran it; `None` if it got no answer.
     pub(super) tier: Option<String>,
-    /// Not there where the output is not compared.
+    /// `None` if the output is not compared.
     pub(super) output: Option<Likeness>,
     pub(super) error_equal: bool,
-    /// The error that it ended with, in the words of the file.
+    /// The error that it ended with, in the form of `expected_error_type`.
     pub(super) error: Option<String>,
     #[serde(serialize_with = "as_millis")]
     pub(super) took: Duration,
-    /// What was printed; only kept of those that failed.
+    /// The standard output; kept only of a program that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) stdout: Option<String>,
 }
@@ -73,12 +73,12 @@ impl Score {
     }
 }
 
-/// Which signal ended an interpreter depends on where it runs.
+/// Returns whether two ends are the same. The number of a signal is not compared: it depends on the tier.
 fn same_end(is: Option<&str>, expected: Option<&str>) -> bool {
     is == expected || (is == Some("Signal") && expected.is_some_and(|end| end.starts_with("Signal")))
 }
 
-/// A program's end in the words of a workload file; nothing where all was well.
+/// Returns a program's end in the form of `expected_error_type`; `None` if it succeeded.
 fn ended(answer: &Answer) -> Option<String> {
     match (answer.outcome.exit, &answer.output.error) {
         (Exit::Finished(0), _) => None,
@@ -91,17 +91,17 @@ fn ended(answer: &Answer) -> Option<String> {
     }
 }
 
-/// One line of the table.
+/// One row of the table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Row {
     pub(super) category: String,
     pub(super) items: usize,
-    /// Answers by the tier that gave them.
+    /// The number of answers of each tier.
     pub(super) tiers: BTreeMap<String, usize>,
     pub(super) outputs_compared: usize,
-    /// Byte for byte.
+    /// Outputs that are equal byte for byte.
     pub(super) outputs_equal: usize,
-    /// Those among them, and those whose numbers are the same as numbers.
+    /// Outputs that are equal byte for byte or as numbers.
     pub(super) outputs_as_expected: usize,
     pub(super) texts_differ: usize,
     pub(super) outputs_wrong: usize,
@@ -138,7 +138,7 @@ impl Row {
     }
 }
 
-/// A row per category, and one for all.
+/// Returns a row for each category, and one for all programs.
 pub(super) fn rows(scores: &[Score]) -> Vec<Row> {
     let mut by_category: BTreeMap<&str, Vec<&Score>> = BTreeMap::new();
     for score in scores {
@@ -149,7 +149,7 @@ pub(super) fn rows(scores: &[Score]) -> Vec<Row> {
     rows
 }
 
-/// The table for people.
+/// Returns the table as text.
 pub(super) fn table(rows: &[Row]) -> String {
     let mut text = format!(
         "{:<18}{:>7}  {:<24}{:>14}{:>12}{:>14}{:>8}{:>13}{:>10}{:>10}\n",
