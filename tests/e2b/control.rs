@@ -186,7 +186,7 @@ async fn each_key_is_a_caller_and_where_keys_are_configured_only_those_are_valid
     }
     client.key = "";
     let refused = client.call("GET /v2/sandboxes", Value::Null).await;
-    let expected = r#"401 {"code":401,"message":"Invalid API key: send one that this server knows as X-API-Key"}"#;
+    let expected = r#"401 {"code":401,"message":"Invalid API key: send a key of this server as X-API-Key"}"#;
     assert_eq!(refused.status_and_body(), expected);
     assert_eq!(
         client.send(Request::get("/v2/sandboxes").body(Body::empty()).unwrap()).await.status_and_body(),

@@ -1,4 +1,4 @@
-//! Holds the layers of this crate: the APIs are built on [`service`](crate::service), and no API imports another.
+//! Checks the layers of this crate: the APIs are built on [`service`](crate::service), and no API imports another.
 
 use std::fs;
 use std::path::{Path, PathBuf};

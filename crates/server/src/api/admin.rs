@@ -65,8 +65,8 @@ pub(super) async fn usage(State(api): State<Arc<ApiState>>, Path(name): Path<Str
     Ok(Json(tier(&api, &name)?.account().ok_or_else(|| missing(&name, "account"))?.usage))
 }
 
-/// `GET /v1/admin/cache`: the counters of the cache, and the requests that it bars because two runs of one differed, with
-/// both outputs.
+/// `GET /v1/admin/cache`: the counters of the cache, and the requests that it bars because two runs of one differed,
+/// with both outputs.
 pub(super) async fn cache(State(api): State<Arc<ApiState>>) -> Json<Value> {
     let cache = api.router.cache();
     Json(json!({ "entries": cache.len(), "counts": cache.counts(), "barred": cache.bars() }))

@@ -1,5 +1,5 @@
-//! `POST /v1/batch`: runs several programs of one request concurrently and answers in their order. Together they may be as
-//! large as one request.
+//! `POST /v1/batch`: runs several programs of one request concurrently and answers in their order. Together they may be
+//! as large as one request.
 
 use std::sync::Arc;
 
@@ -33,8 +33,8 @@ pub(super) async fn batch(
     let (body, _charge) = api.read_json(&caller, BodyKind::Program, request).await?;
     let request_limits = &api.request_limits;
     let requests = Fields::of_body(body, &BATCH_FIELDS)?.list("requests", MAX_PROGRAMS)?;
-    // One task for each, so that the analysis of a hundred programs does not delay other callers. All end when the client
-    // disconnects.
+    // One task for each, so that the analysis of a hundred programs does not delay other callers. All end when the
+    // client disconnects.
     let mut running = JoinSet::new();
     let mut answers = vec![Value::Null; requests.len()];
     for (at, request) in requests.into_iter().enumerate() {

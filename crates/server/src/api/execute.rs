@@ -1,4 +1,5 @@
-//! Runs programs: in the native form, whole or as events, and in the form of the service that this one replaces.
+//! Runs programs: in the native form, as one answer or as events, and in the form of the service that this one
+//! replaces.
 
 use std::sync::Arc;
 
@@ -18,8 +19,8 @@ use crate::service::attempts::millis;
 use crate::service::body_limits::BodyKind;
 use crate::service::problem::Problem;
 
-/// `POST /v1/execute`. When the client disconnects, this future or the stream that it returned is dropped, which ends the
-/// program.
+/// `POST /v1/execute`. When the client disconnects, this future or the stream that it returned is dropped, which ends
+/// the program.
 pub(super) async fn execute(
     State(api): State<Arc<ApiState>>,
     Extension(caller): Extension<Caller>,

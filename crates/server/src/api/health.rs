@@ -16,7 +16,7 @@ use crate::service::startup::health_fields;
 /// `GET /health`: 200 as long as the process answers; `status` is `degraded` when no tier is up.
 pub(super) async fn health(State(api): State<Arc<ApiState>>) -> Json<Value> {
     let statuses = api.router.tiers().statuses();
-    let status = if statuses.iter().any(|standing| standing.up) { "healthy" } else { "degraded" };
+    let status = if statuses.iter().any(|status| status.up) { "healthy" } else { "degraded" };
     let mut body = health_fields(status, api.router.wall(), api.e2b_key);
     body["tiers"] = tiers(&api, &statuses);
     Json(body)
@@ -25,7 +25,7 @@ pub(super) async fn health(State(api): State<Arc<ApiState>>) -> Json<Value> {
 /// `GET /ready`: 200 when a tier is up and all pools have their minimum of ready sandboxes (`min_ready`), else 503.
 pub(super) async fn ready(State(api): State<Arc<ApiState>>) -> (StatusCode, Json<Value>) {
     let statuses = api.router.tiers().statuses();
-    let ready = statuses.iter().any(|standing| standing.up) && api.router.tiers().iter().all(Tier::is_ready);
+    let ready = statuses.iter().any(|status| status.up) && api.router.tiers().iter().all(Tier::is_ready);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(json!({ "ready": ready, "tiers": tiers(&api, &statuses) })))
 }

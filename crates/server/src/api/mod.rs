@@ -1,7 +1,7 @@
 //! The native API: JSON and event streams over HTTP.
 //!
-//! [`app`] returns the whole API as a router, which needs no port. [`service::serve`](crate::service::serve) serves it on
-//! a listener.
+//! [`app`] returns the whole API as a router, which needs no port. [`service::serve`](crate::service::serve) serves it
+//! on a listener.
 
 mod admin;
 mod batch;

@@ -32,7 +32,7 @@ pub const FIELDS: [&str; 14] = [
     "seed",
 ];
 
-/// Every field of one given file.
+/// Every field of a file in a request.
 pub const FILE_FIELDS: [&str; 3] = ["path", "content", "base64"];
 
 /// Every field of `POST /api/code/execute`.
@@ -93,7 +93,7 @@ pub(super) fn legacy_request(body: Value, request_limits: &RequestLimits, caller
     Ok(Request { caller, ..Request::new(program, request_limits)? })
 }
 
-/// Parses a new session. Its time-out is `idle_ms`, which each use starts anew.
+/// Parses a new session. Its time-out is `idle_ms`, which restarts with each use.
 pub(super) fn session(
     body: Value,
     request_limits: &RequestLimits,

@@ -20,13 +20,14 @@ use crate::service::json_body;
 use crate::service::keys::{AdminKey, ApiKeys};
 use crate::service::problem::{Problem, ProblemKind};
 
-/// What the API is given beside the router and its settings.
+/// Optional parts of the API, besides the router and its settings.
 #[derive(Clone, Default)]
 pub struct AppState {
     pub request_limits: RequestLimits,
     /// Whether an E2B key is configured.
     pub e2b_key: bool,
-    /// The sessions of all clients, those of the E2B API included. Without them the paths under `/v1/sessions` answer 404.
+    /// The sessions of all clients, those of the E2B API included. Without them the paths under `/v1/sessions` answer
+    /// 404.
     pub sessions: Option<Sessions>,
 }
 
@@ -111,7 +112,7 @@ impl ApiState {
         if request.body().is_end_stream() {
             return Ok(json!({}));
         }
-        // What is kept of the body is charged where it is kept.
+        // Parts of the body that are stored are charged by their owners.
         let (body, _charge) = self.read_json(caller, kind, request).await?;
         Ok(body)
     }

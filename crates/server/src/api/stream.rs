@@ -20,8 +20,8 @@ use super::response::{AnswerBody, ResultView};
 use crate::service::live::{LiveItem, LiveRun};
 use crate::service::problem::Problem;
 
-/// Time within which a refusal is still sent as an HTTP status. After it, or after the first event, the stream has begun,
-/// and a refusal is an event named `problem`.
+/// Time within which a refusal is still sent as an HTTP status. After it, or after the first event, the stream has
+/// begun, and a refusal is an event named `problem`.
 const STATUS_GRACE: Duration = Duration::from_secs(1);
 
 /// Whether the client accepts server-sent events.

@@ -1,4 +1,4 @@
-//! Who may use a sandbox: a request shows the sandbox's token, a signature made with it, or the key of its owner.
+//! Authorizes requests to a sandbox: by the sandbox's token, a signature made with it, or the key of its owner.
 //!
 //! A refusal depends only on what was shown and never on whether the sandbox exists, so that ids cannot be probed.
 
@@ -23,7 +23,7 @@ const TRAFFIC_HEADER: &str = "e2b-traffic-access-token";
 /// What a request has shown for a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Access {
-    /// It came by a debug port, which needs no token.
+    /// The request came by a debug port, which needs no token.
     Trusted,
     Token,
     TrafficToken,
@@ -74,7 +74,7 @@ impl Access {
             match state.sessions.check_token(kind, &address.id, token.as_bytes()) {
                 TokenCheck::Valid => return Ok(access),
                 TokenCheck::Stale => return Err(Box::new(errors::sandbox_not_running(&address.id))),
-                // A wrong token is refused, whatever else is shown.
+                // A wrong token is refused, even together with another valid credential.
                 TokenCheck::Invalid => return Ok(Self::None),
             }
         }
@@ -83,7 +83,7 @@ impl Access {
         Ok(caller.map_or(Self::None, Self::Key))
     }
 
-    /// Whether it is valid for a port of this sandbox, which exists.
+    /// Returns whether this is valid for a port of this existing sandbox.
     pub(super) fn allows(&self, session: &Session, port: Option<u16>) -> bool {
         match self {
             Self::Trusted | Self::Token | Self::TrafficToken | Self::Link => true,

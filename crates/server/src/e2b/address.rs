@@ -1,4 +1,4 @@
-//! Which sandbox and which of its ports a request is for.
+//! The sandbox and the port that a request is for.
 
 use axum::http::{HeaderMap, header};
 pub(super) use switchtower_e2b_wire::control::{ENVD_PORT, INTERPRETER_PORT};
@@ -12,7 +12,8 @@ pub(super) struct Address {
 }
 
 impl Address {
-    /// Returns the address in the headers, or in a host like `49999-ID.domain`; `None` when the request names no sandbox.
+    /// Returns the address in the headers, or in a host like `49999-ID.domain`; `None` when the request names no
+    /// sandbox.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         if let Some(id) = text("e2b-sandbox-id") {

@@ -1,4 +1,4 @@
-//! Who calls: the holder of an API key.
+//! The caller of a request: the holder of an API key.
 
 use axum::http::HeaderMap;
 use switchtower_core::request::Caller;
@@ -6,8 +6,8 @@ use switchtower_core::request::Caller;
 use super::debug::{self, DebugPort};
 use super::state::E2bState;
 
-/// Returns the caller of a request, or `None` without a valid key. Without configured keys any key is valid, and each key
-/// is a caller of its own. The key itself is not kept.
+/// Returns the caller of a request, or `None` without a valid key. Without configured keys any key is valid, and each
+/// key is a caller of its own. The key itself is not kept.
 pub(super) fn identify(state: &E2bState, headers: &HeaderMap, debug_port: Option<DebugPort>) -> Option<Caller> {
     if !state.keys.is_empty() {
         return state.keys.caller(headers).ok();

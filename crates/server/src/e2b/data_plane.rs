@@ -1,5 +1,5 @@
-//! Requests to a port of a sandbox: authorizes them, wakes the sandbox, and passes them to envd, to the interpreter, or to
-//! the machine of the sandbox.
+//! Requests to a port of a sandbox: authorizes them, wakes the sandbox, and passes them to envd, to the interpreter, or
+//! to the machine of the sandbox.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -47,8 +47,8 @@ async fn add_address(State((port, inner)): State<(u16, Router)>, mut request: Re
     }
 }
 
-/// Whether a request comes from a browser that shows a page of another origin, or that was led here under another host
-/// name. The debug ports require no key, so such pages could run programs.
+/// Returns whether a request comes from a browser page of another origin, or was sent to another host name (DNS
+/// rebinding). The debug ports require no key, so such pages could run programs.
 fn is_foreign(headers: &HeaderMap) -> bool {
     let host = |text: &str| {
         let host = text.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(text, |(host, _)| host);

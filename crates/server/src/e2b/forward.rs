@@ -12,8 +12,8 @@ use switchtower_e2b_wire::errors;
 use super::address::ENVD_PORT;
 use super::response;
 
-/// Headers that are not forwarded: those of the connection, and credentials for this server. The machine's own credentials
-/// are added by its client.
+/// Headers that are not forwarded: those of the connection, and credentials for this server. The machine's own
+/// credentials are added by its client.
 const DROPPED_HEADERS: [&str; 15] = [
     "connection",
     "keep-alive",
@@ -33,7 +33,7 @@ const DROPPED_HEADERS: [&str; 15] = [
     "expect",
 ];
 
-/// Sends a request on and gives the answer back as it comes.
+/// Forwards a request and streams the response back.
 pub(super) async fn forward(
     session: &Session,
     machine: &dyn Machine,
@@ -41,13 +41,13 @@ pub(super) async fn forward(
     parts: Parts,
     body: Bytes,
 ) -> Response {
-    // What is started there may go on without anybody asking for it again.
+    // A process that the request started may run on without further requests.
     let starts = parts.uri.path() == "/process.Process/Start" || port != ENVD_PORT;
     session.record_machine_use(if starts { MachineUse::StartsProcess } else { MachineUse::Call });
     send(session, machine, port, parts, body).await
 }
 
-/// The same, without counting as a use of the session.
+/// Forwards a request without counting it as a use of the session.
 pub(super) async fn send(session: &Session, machine: &dyn Machine, port: u16, parts: Parts, body: Bytes) -> Response {
     let mut request = Request::new(body);
     *request.method_mut() = parts.method;

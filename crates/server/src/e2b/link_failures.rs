@@ -1,4 +1,4 @@
-//! How often an address may show a wrong signature: each one may cost a trial of many tokens.
+//! Limits how often an address may send a wrong signature: each one may cost a hash for every recent sandbox.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};

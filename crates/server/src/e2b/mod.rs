@@ -1,8 +1,8 @@
-//! The API that E2B's clients speak: the control plane, the code interpreter and envd, on one port with the native API.
+//! The API for E2B's clients: the control plane, the code interpreter and envd, on one port with the native API.
 //!
 //! A request that names a sandbox, by its headers or by a host like `49999-ID.domain`, is for the data plane of that
-//! sandbox; all others are routed by their path. A signed link to a file may name no sandbox: its signature says which one
-//! it is for.
+//! sandbox; all others are routed by their path. A signed link to a file may name no sandbox: it is found by the
+//! signature.
 //!
 //! Modules import downward: `data_plane` and `control` the services `envd` and `interpreter`, these `forward` and
 //! `sandbox_handle`, these `access`, `signed_link` and `debug`, these `state`, `response` and `address`.
@@ -47,8 +47,8 @@ struct Dispatcher {
     by_path: Router,
 }
 
-/// Returns the E2B API with `native` behind it, which gets every request that is not for E2B. Both have the same keys,
-/// limits and time-outs.
+/// Returns the E2B API combined with `native`, which handles every request that is not for E2B. Both have the same
+/// keys, limits and time-outs.
 pub fn app(native: Router, sessions: Sessions, config: &Config, request_limits: &RequestLimits) -> Router {
     let bodies = BodyReader::new(config, request_limits, Some(&sessions));
     let state = Arc::new(E2bState {

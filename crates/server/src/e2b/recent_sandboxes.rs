@@ -1,8 +1,9 @@
 //! The most recently used sandboxes: a signed link without a sandbox id can only belong to one of them.
 //!
-//! A signature is a hash of a sandbox's token, so the sandbox it was made for is found by trying tokens. Their number is
-//! bounded here, so that an unauthenticated request costs the same however many sandboxes there are. When the list is full,
-//! the caller with the most entries loses its oldest, so a caller with many sandboxes does not make the links of others fail.
+//! A signature is a hash of a sandbox's token, so the sandbox it was made for is found by trying tokens. Their number
+//! is bounded here, so that an unauthenticated request costs the same however many sandboxes there are. When the list
+//! is full, the caller with the most entries loses its oldest, so a caller with many sandboxes does not make the links
+//! of others fail.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -42,7 +43,8 @@ impl Entry {
 }
 
 impl Uses {
-    /// Removes what has ended and, where that frees no place, the oldest entry of the caller that has the most.
+    /// Removes sandboxes that have ended and, if that frees no entry, the oldest entry of the caller with the most
+    /// entries.
     fn make_place(&mut self) {
         self.sandboxes.retain(|_, entry| entry.alive().is_some());
         if self.sandboxes.len() >= MAX_SANDBOXES {

@@ -1,8 +1,8 @@
 //! Signed links to files: the holder of a sandbox's token can make one for somebody without the token.
 //!
 //! A link with the sandbox's host (`49983-ID.domain`) costs one hash. A link with the address of this server names no
-//! sandbox, so the tokens of the most recently used sandboxes are tried, a bounded number. What the trials have in common
-//! is hashed once, so the length of a path counts once. An address that keeps showing wrong links has to wait.
+//! sandbox, so the tokens of the most recently used sandboxes are tried, a bounded number. What the trials have in
+//! common is hashed once, so the length of a path counts once. An address that keeps showing wrong links has to wait.
 
 use std::net::IpAddr;
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use switchtower_core::route::TierName;
 use switchtower_core::tier::Attempt;
 
-/// One attempt to run it.
+/// One attempt to run a program.
 #[derive(Serialize)]
 pub(crate) struct AttemptView<'a> {
     tier: &'a TierName,

@@ -9,8 +9,8 @@ use switchtower_core::request::RequestLimits;
 /// What a body is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BodyKind {
-    /// `POST /v1/execute`, `/v1/batch`, `/v1/explain`, `/api/code/execute`, `/v1/sessions/{id}/execute`; `POST /execute` of
-    /// a sandbox's interpreter.
+    /// `POST /v1/execute`, `/v1/batch`, `/v1/explain`, `/api/code/execute`, `/v1/sessions/{id}/execute`; `POST
+    /// /execute` of a sandbox's interpreter.
     Program,
     /// `POST /v1/sessions`.
     Session,
@@ -47,8 +47,8 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
 impl BodyLimits {
-    /// Returns the maximum bytes of such a body. Escapes and base64 make a body larger than its content, so the limit is
-    /// twice the sum of the limits of its parts; each part is checked against its own limit afterwards.
+    /// Returns the maximum bytes of such a body. Escapes and base64 make a body larger than its content, so the limit
+    /// is twice the sum of the limits of its parts; each part is checked against its own limit afterwards.
     pub(crate) fn bytes(&self, kind: BodyKind) -> u64 {
         let RequestLimits { code, stdin, files, env, .. } = self.request_limits;
         match kind {

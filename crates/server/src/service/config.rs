@@ -14,12 +14,13 @@ pub struct Config {
     pub address: IpAddr,
     /// The TCP port; 0: the system chooses a free one, which the log names.
     pub port: u16,
-    /// The keys of callers: name = key, each of 16 characters or more. With none, no key is asked for.
+    /// The keys of callers: name = key, each of 16 characters or more. Without any, requests need no key.
     pub keys: BTreeMap<String, String>,
-    /// The key for `/v1/admin`, of 16 characters or more. No other key is accepted there. Not set: these paths are disabled.
+    /// The key for `/v1/admin`, of 16 characters or more. No other key is accepted there. Not set: these paths are
+    /// disabled.
     pub admin_key: Option<String>,
-    /// Connections at once. For one more, the one that has been silent longest is closed, one without a complete request
-    /// first; where all are busy, the new one waits. Never more than the limit on open files allows.
+    /// Connections at once. For one more, the one that has been silent longest is closed, one without a complete
+    /// request first; where all are busy, the new one waits. Never more than the limit on open files allows.
     pub max_connections: usize,
     /// Connections of one peer address at once; 0: any number. Behind a proxy all clients share its address.
     pub max_connections_per_address: usize,
@@ -28,8 +29,8 @@ pub struct Config {
     /// Time from the start of a connection until the head of its first request is complete.
     #[serde(with = "humantime_serde")]
     pub head_timeout: Duration,
-    /// Time that a client may take for the head of a later request, for the next piece of a body, and for reading a piece of
-    /// an answer; also how long an idle connection is kept.
+    /// Time that a client may take for the head of a later request, for the next piece of a body, and for reading a
+    /// piece of an answer; also how long an idle connection is kept.
     #[serde(with = "humantime_serde")]
     pub client_timeout: Duration,
     /// How long running programs may go on after SIGTERM or SIGINT; 0: they are cancelled at once.

@@ -1,4 +1,4 @@
-//! The open connections: how many there may be, and which one is closed for a new one at the limit.
+//! The open connections: limits their number, and chooses the one to close for a new one at a limit.
 //!
 //! Closed first are connections that have not sent a whole request yet, then connections between two requests, then
 //! connections whose client has stopped in the middle of a body. Within each group the one that has been silent longest
@@ -195,7 +195,7 @@ impl Connection {
         self.shared.stage() == Stage::New as u8
     }
 
-    /// Sets what it is doing from now on.
+    /// Sets the stage of the connection.
     pub(super) fn set_stage(&self, stage: Stage) {
         if self.shared.stage() == stage as u8 {
             return;

@@ -1,5 +1,5 @@
-//! What every HTTP API of the server shares: keys, body limits, time-outs, connections and their draining, live streams,
-//! and errors as responses. The APIs are built on it and never on each other.
+//! What every HTTP API of the server shares: keys, body limits, time-outs, connections and their draining, live
+//! streams, and errors as responses. The APIs are built on it and never on each other.
 
 pub(crate) mod attempts;
 pub(crate) mod body;

@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-/// The address of the other end of a connection, as an extension of its requests. Behind a proxy it is that of the proxy.
+/// The address of the other end of a connection, as an extension of its requests. Behind a proxy it is that of the
+/// proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddress(pub IpAddr);
 

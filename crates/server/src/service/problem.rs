@@ -13,7 +13,7 @@ use switchtower_core::tier::Attempt;
 
 use super::attempts::AttemptView;
 
-/// What was refused. The slug is part of the API: it never changes and is never used again for another thing.
+/// The kind of a problem. Its slug is part of the API: it never changes and is never reused for another kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProblemKind {
     Malformed,
@@ -76,7 +76,7 @@ impl ProblemKind {
                 ("unsupported-media", "Unsupported media type", StatusCode::UNSUPPORTED_MEDIA_TYPE)
             }
             Self::Starting => ("starting", "Server starting", StatusCode::SERVICE_UNAVAILABLE),
-            // The same problem: the operator reads in the log what is wrong.
+            // One problem for callers; the log has the cause.
             Self::Internal => Self::Refused(error::Kind::Rules).parts(),
             Self::Refused(kind) => {
                 let class = kind.class();
@@ -86,7 +86,7 @@ impl ProblemKind {
         }
     }
 
-    /// The stable identifier, an URN.
+    /// The stable identifier, a URN.
     pub fn urn(self) -> String {
         format!("urn:switchtower:problem:{}", self.parts().0)
     }
@@ -96,7 +96,7 @@ impl ProblemKind {
     }
 }
 
-/// One refusal: what, why, and what would be accepted.
+/// A problem: its kind, the reason, and what is accepted.
 #[derive(Debug, Clone)]
 pub struct Problem {
     pub kind: ProblemKind,
@@ -113,26 +113,26 @@ impl Problem {
         Self { kind: kind.into(), detail: detail.into(), members: Map::new(), retry_after: None, allow: None }
     }
 
-    /// A field that holds what it may not.
+    /// Returns the problem of an invalid field.
     pub fn field(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(error::Kind::Invalid, detail).with("field", field.into())
     }
 
-    /// With one more member.
+    /// Adds a member.
     #[must_use]
     pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
         self.members.insert(member.to_owned(), value.into());
         self
     }
 
-    /// Says when to come back, in the header (whole seconds, rounded up) and exactly in the body.
+    /// Adds the time after which to retry: to the header in whole seconds, rounded up, and to the body in milliseconds.
     #[must_use]
     pub fn retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
         self.with("retry_after_ms", u64::try_from(after.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// The methods that the path has.
+    /// Adds the header with the methods of the path.
     #[must_use]
     pub fn allow(mut self, methods: &'static str) -> Self {
         self.allow = Some(methods);

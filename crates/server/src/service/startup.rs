@@ -28,7 +28,7 @@ impl StartupHandle {
     }
 }
 
-/// Returns a router that answers with the API of the handle once that is set. Until then `/health` says `starting`, and
+/// Returns a router that answers with the API of the handle once that is set. Before, `/health` reports `starting`, and
 /// every other path answers 503 with `Retry-After`.
 pub fn startup(wall: WallClock, e2b_key: bool) -> (StartupHandle, Router) {
     let handle = StartupHandle { app: Arc::default(), wall, e2b_key };

@@ -7,7 +7,7 @@ use switchtower_core::error::Error;
 use switchtower_core::session::Session;
 use tokio::time::timeout;
 
-/// The idle time-out of the session starts anew when this is created, and again when it is dropped.
+/// The idle time-out of the session restarts when this is created, and again when it is dropped.
 pub(super) struct SessionUse {
     session: Arc<Session>,
 }

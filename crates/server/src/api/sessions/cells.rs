@@ -28,8 +28,8 @@ use crate::service::problem::Problem;
 /// Maximum number of events that wait for the client. A slow client slows the cell down.
 const EVENT_BUFFER: usize = 64;
 
-/// `POST /v1/sessions/{id}/execute`. When the client disconnects, this future or the stream that it returned is dropped,
-/// which ends the cell; the session keeps the state that it had before the cell.
+/// `POST /v1/sessions/{id}/execute`. When the client disconnects, this future or the stream that it returned is
+/// dropped, which ends the cell; the session keeps the state that it had before the cell.
 pub(super) async fn execute(
     State(api): State<Arc<ApiState>>,
     Extension(caller): Extension<Caller>,

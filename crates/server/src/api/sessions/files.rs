@@ -118,7 +118,7 @@ async fn read_remote(machine: &dyn Machine, path: &str) -> Result<Body, Problem>
 /// Returns the machine of a session that has been promoted.
 async fn machine(session: &Session) -> Result<Option<Arc<dyn Machine>>, Error> {
     match session.machine() {
-        // It is there already: this tells that it is session_use.
+        // The machine exists already; `promote` records the use and returns it.
         Some(_) => session.promote("its files").await.map(Some),
         None => Ok(None),
     }

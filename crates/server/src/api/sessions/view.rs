@@ -10,7 +10,7 @@ use switchtower_core::session::{ContextInfo, Session, SessionState};
 pub(super) struct SessionView {
     id: String,
     state: &'static str,
-    /// It ends after this time without a use.
+    /// The session ends after this time without a use.
     idle_ms: u64,
     created_at: String,
     expires_at: String,

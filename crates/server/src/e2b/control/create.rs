@@ -26,7 +26,8 @@ const V1_TIMEOUT: f64 = 15.0;
 /// Default time-out of `POST /v2/sandboxes`, in seconds.
 const V2_TIMEOUT: f64 = 300.0;
 
-/// The body of a request for a sandbox. Ignoring a field that is not listed here changes nothing that a client relies on.
+/// The body of a request for a sandbox. Ignoring a field that is not listed here changes nothing that a client relies
+/// on.
 #[derive(Deserialize)]
 struct Options {
     #[serde(rename = "templateID")]
@@ -78,7 +79,7 @@ async fn create(
     let options = options.into_session(default_timeout, sessions.config().max_lifetime);
     let options = options.map_err(|message| bad_request(&message))?;
     let session = if debug_port.is_some() {
-        // In debug mode there is one sandbox, whatever was asked for.
+        // In debug mode there is one sandbox, and the options are ignored.
         debug::session(state).await.map_err(|error| Box::new(response::refused(&error)))?
     } else {
         sessions.create(caller, options).await.map_err(|error| refused(state, &error))?
@@ -136,7 +137,7 @@ impl Options {
         })
     }
 
-    /// Whether some or all of the internet is to be out of the sandbox's reach.
+    /// Returns whether the options restrict the sandbox's access to the internet.
     fn restricts_network(&self) -> bool {
         let denied = self.network.as_ref().and_then(|network| network.get("denyOut"));
         self.allow_internet_access == Some(false) || denied.is_some_and(|denied| !is_empty(denied))

@@ -44,7 +44,7 @@ pub(super) fn routes(state: &Arc<E2bState>) -> Router {
         .with_state(Arc::clone(state))
 }
 
-/// Answers for a path that E2B has and this server has not.
+/// Answers requests to a path of E2B that this server does not implement.
 async fn unsupported(uri: Uri) -> Response {
     response::permanent(StatusCode::NOT_IMPLEMENTED, &format!("{} is not supported by Switchtower", uri.path()))
 }
@@ -62,7 +62,7 @@ async fn require_key(State(state): State<Arc<E2bState>>, mut request: Request, n
             next.run(request).await
         }
         None => {
-            let message = "Invalid API key: send one that this server knows as X-API-Key";
+            let message = "Invalid API key: send a key of this server as X-API-Key";
             errors::api(StatusCode::UNAUTHORIZED, message).into_response()
         }
     }

@@ -53,7 +53,7 @@ pub(super) async fn call(watchers: &Watchers, sandbox: SandboxHandle, request: R
         .await
         .map_err(|error| body_refusal(&sandbox, kind, &parts, &error))?;
     if sandbox.session.files().is_closed() {
-        // It is being promoted: its files are on their way to the machine.
+        // During a promotion the files are transferred to the machine.
         sandbox.session.wait_for_move().await;
     }
     if let Some(machine) = sandbox.session.machine() {
@@ -63,7 +63,7 @@ pub(super) async fn call(watchers: &Watchers, sandbox: SandboxHandle, request: R
     let body = body.bytes;
     match reply {
         LocalReply::Response(response) => match sandbox.session.machine() {
-            // It was promoted in between, so the files that were just written may not have been transferred.
+            // The session was promoted meanwhile, so the files that were just written may not have been transferred.
             Some(machine) if path == "/files" && response.status().is_success() => {
                 Ok(forward_call(watchers, &sandbox, machine.as_ref(), parts, body).await)
             }

@@ -1,5 +1,5 @@
-//! Starts of processes on the machine of a session. The machine was created without the session's environment variables,
-//! so they are added to each request.
+//! Starts of processes on the machine of a session. The machine was created without the session's environment
+//! variables, so they are added to each request.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! Watches of a folder: its changes as a stream, or collected until a client polls them.
 //!
-//! Changes are found by comparing two snapshots of the folder, so of several changes between two snapshots only the last
-//! state is reported.
+//! Changes are found by comparing two snapshots of the folder, so of several changes between two snapshots only the
+//! last state is reported.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

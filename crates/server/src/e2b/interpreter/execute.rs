@@ -67,8 +67,8 @@ pub(super) async fn execute(
     }
 }
 
-/// Returns the answer to a cell that did not run. An error that a retry does not change is sent as an exception of the cell,
-/// since agents read those.
+/// Returns the answer to a cell that did not run. An error that a retry does not change is sent as an exception of the
+/// cell, since agents read those.
 fn refused(sandbox: &SandboxHandle, error: &Error) -> Result<Response, Refusal> {
     if sandbox.session.state() != SessionState::Running {
         return Err(sandbox.not_running());

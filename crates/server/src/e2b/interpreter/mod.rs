@@ -1,6 +1,6 @@
 //! The code interpreter of a sandbox: contexts, and cells that run in them.
 //!
-//! Python runs in the session, wherever that is. Other languages have kernels only on a machine.
+//! Python runs in the session, locally or on its machine. Other languages have kernels only on a machine.
 
 mod execute;
 mod row_stream;
@@ -78,7 +78,7 @@ fn described(context: &ContextInfo) -> Value {
     json!({ "id": context.id, "language": context.language, "cwd": context.folder })
 }
 
-/// Those of the session, and those of other languages on its machine.
+/// Lists the contexts of the session, and those of other languages on its machine.
 async fn contexts(sandbox: &SandboxHandle, parts: Parts) -> Response {
     let mut all: Vec<Value> = sandbox.session.contexts().iter().map(described).collect();
     if let Some(machine) = sandbox.session.machine() {
@@ -95,13 +95,13 @@ async fn contexts(sandbox: &SandboxHandle, parts: Parts) -> Response {
 }
 
 async fn open(sandbox: &SandboxHandle, parts: Parts, body: Bytes) -> Result<Response, Refusal> {
-    let asked: NewContext = parse(&body)?;
+    let options: NewContext = parse(&body)?;
     let failed = |why: &str| text(StatusCode::INTERNAL_SERVER_ERROR, &format!("Failed to create context: {why}"));
-    match asked.language.as_deref().filter(|language| !is_python(language)) {
-        None if !is_folder(sandbox, asked.cwd.as_deref()) => {
-            Err(failed(&format!("no directory {}", asked.cwd.unwrap_or_default())))
+    match options.language.as_deref().filter(|language| !is_python(language)) {
+        None if !is_folder(sandbox, options.cwd.as_deref()) => {
+            Err(failed(&format!("no directory {}", options.cwd.unwrap_or_default())))
         }
-        None => match sandbox.session.open_context(asked.cwd).await {
+        None => match sandbox.session.open_context(options.cwd).await {
             Ok(context) => Ok(Json(described(&context)).into_response()),
             Err(error) => Err(Box::new(response::refused_as_text(&error))),
         },
@@ -114,13 +114,14 @@ async fn open(sandbox: &SandboxHandle, parts: Parts, body: Bytes) -> Result<Resp
     }
 }
 
-/// Whether a context can begin there. What is on a machine, the machine knows; elsewhere only the session's own folders are.
+/// Returns whether a context can start in a folder. A machine checks its own folders; without one only the session's
+/// folders exist.
 fn is_folder(sandbox: &SandboxHandle, path: Option<&str>) -> bool {
     let Some(path) = path.filter(|_| sandbox.session.machine().is_none()) else { return true };
     sandbox.session.files().stat(path).is_ok_and(|entry| entry.folder)
 }
 
-/// What became of a context; one that the session does not know may be the machine's own.
+/// Returns the result of a change to a context. A context that is not the session's may be the machine's.
 async fn changed(
     sandbox: &SandboxHandle,
     id: &str,

@@ -1,4 +1,4 @@
-//! The response to a cell: its rows as they come, and keepalives between them.
+//! The streamed response to a cell: its rows, and keepalives between them.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The rows that a cell is answered with.
+//! The rows of the response to a cell.
 
 use std::time::SystemTime;
 
