@@ -24,22 +24,22 @@ pub trait Backend: Send + Sync {
     /// Returns what this backend provides. It may change while the process runs.
     fn offer(&self) -> Offer;
 
-    /// Returns an id of everything about the runtime that can change a result: the guest's hash, the packages' versions,
-    /// the BUILD_TAG, the processor's features where code is native. Part of every cache key. Empty while it is not
-    /// known: then no result is stored. It changes only when sandboxes that are opened from then on differ.
+    /// Returns an id of everything about the runtime that can change a result: the guest's hash, the packages'
+    /// versions, the BUILD_TAG, the processor's features where code is native. Part of every cache key. Empty while it
+    /// is not known: then no result is stored. It changes only when sandboxes that are opened from then on differ.
     fn runtime(&self) -> Arc<str>;
 
     /// Opens a sandbox in which nothing has run yet.
     async fn open(&self, spec: &Spec) -> Result<Box<dyn Sandbox>, Fault>;
 
-    /// Opens a sandbox as [`open`](Self::open) does. `attempt` is the number of this try of the same request, from 1, for
-    /// backends that record it.
+    /// Opens a sandbox as [`open`](Self::open) does. `attempt` is the number of this try of the same request, from 1,
+    /// for backends that record it.
     async fn open_attempt(&self, spec: &Spec, _attempt: u32) -> Result<Box<dyn Sandbox>, Fault> {
         self.open(spec).await
     }
 
-    /// Returns what opens kernels, each in a sandbox of its own, for backends that can keep many at little cost. A machine
-    /// opens kernels too, see [`Machine`].
+    /// Returns what opens kernels, each in a sandbox of its own, for backends that can keep many at little cost. A
+    /// machine opens kernels too, see [`Machine`].
     fn kernels(&self) -> Option<&dyn Kernels>;
 }
 
@@ -57,8 +57,8 @@ pub trait Sandbox: Send {
     /// After `Err` it must not be used again.
     async fn maintain(&mut self, how: Maintenance) -> Result<(), Fault>;
 
-    /// Returns the id of the interpreter in which the last run took place. `None`: not known, so two runs cannot be shown
-    /// to be independent of each other.
+    /// Returns the id of the interpreter in which the last run took place. `None`: not known, so two runs cannot be
+    /// shown to be independent of each other.
     fn interpreter(&self) -> Option<InterpreterId>;
 
     /// Returns the sandbox as a machine, where it is one.

@@ -13,12 +13,11 @@ pub const FORM: &str = "a size in bytes, or with a unit: 512MiB is 512 × 1024²
 /// The units of 1024, largest first.
 const UNITS: [(&str, u32); 6] = [("EiB", 60), ("PiB", 50), ("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
 
-/// Returns the number of bytes that a text such as `1048576`, `512MiB`, `2GB` or `1.5 GiB` names. What is left of a fraction
-/// below one byte is cut off.
+/// Returns the number of bytes of a text such as `1048576`, `512MiB`, `2GB` or `1.5 GiB`, rounded down to whole bytes.
 ///
 /// # Errors
-/// The text is no size, or more than 2⁶⁴ − 1 bytes. A unit without its B (`512M`) is refused, for it is read as 1000² by some
-/// and as 1024² by others.
+/// The text is no size, or more than 2⁶⁴ − 1 bytes. A unit without its B (`512M`) is refused, because some read it as
+/// 1000² and others as 1024².
 pub fn parse(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let has_unit = text.ends_with(['b', 'B']);
@@ -95,7 +94,7 @@ mod tests {
             ("1.5GiB", 3 << 29),
             ("0.5KiB", 512),
             ("7B", 7),
-            // One third of a byte is left of this one.
+            // This one has a third of a byte, which is cut off.
             ("0.001KiB", 1),
             // More digits than a float has.
             ("9007199254740993", 9_007_199_254_740_993),

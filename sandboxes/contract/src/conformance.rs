@@ -1,8 +1,8 @@
 //! The suite that every backend passes: the promises on which a tier relies.
 //!
 //! A promise is a sentence and a check. The programs that a check runs come from [`TestPrograms`], so backends of any
-//! language, and the scripted one, are held to the same promises. A backend that runs programs in real time is tested in
-//! real time, the scripted one under a paused clock.
+//! language, and the scripted one, are held to the same promises. A backend that runs programs in real time is tested
+//! in real time, the scripted one under a paused clock.
 
 mod kernels;
 mod machines;
@@ -147,7 +147,7 @@ async fn collect<T>(run: impl AsyncFnOnce(Events) -> T) -> (T, Vec<Event>, Durat
         }
     };
     let took = started.elapsed();
-    // All events have been sent by now, so nothing is waited for.
+    // All events have been sent by now, so this does not wait.
     while let Ok(event) = from.try_recv() {
         seen.push(event);
     }

@@ -36,8 +36,8 @@ pub enum Remedy {
 }
 
 impl Fault {
-    /// Decides what may be tried again; nothing else does. `effectful`: the run could reach something outside its sandbox
-    /// (the network, another system), so what may have run must not run twice.
+    /// Decides what may be tried again; nothing else does. `effectful`: the run could reach something outside its
+    /// sandbox (the network, another system), so what may have run must not run twice.
     pub fn remedy(&self, effectful: bool) -> Remedy {
         match self {
             Self::Unavailable { .. } => Remedy::RetryHere,

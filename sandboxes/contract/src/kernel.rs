@@ -24,8 +24,8 @@ pub trait Kernels: Send + Sync {
 /// kernel too unless it [survives that](Kernel::survives_interrupt).
 #[async_trait]
 pub trait Kernel: Send {
-    /// Runs a cell to its end. All events have been sent when this returns. After a fault the kernel is gone, unless the
-    /// fault is `Refused`: then nothing ran.
+    /// Runs a cell to its end. All events have been sent when this returns. After a fault the kernel is gone, unless
+    /// the fault is `Refused`: then nothing ran.
     async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<CellOutcome, Fault>;
 
     /// Runs code of Switchtower's own in the kernel and returns what it prints. The code has a namespace of its own and
@@ -40,8 +40,8 @@ pub trait Kernel: Send {
         Ok(())
     }
 
-    /// Returns whether the kernel keeps its state when a cell is interrupted: when its run is dropped, or reaches its time
-    /// limit.
+    /// Returns whether the kernel keeps its state when a cell is interrupted: when its run is dropped, or reaches its
+    /// time limit.
     fn survives_interrupt(&self) -> bool {
         false
     }
@@ -100,8 +100,8 @@ impl fmt::Debug for Change {
     }
 }
 
-/// The clock readings and the randomness that a cell was given. With the same ones, the same interpreter reaches the same
-/// state.
+/// The clock readings and the randomness that a cell was given. With the same ones, the same interpreter reaches the
+/// same state.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tape {
     /// The seed of its random stream.
@@ -118,7 +118,8 @@ pub struct CellOutcome {
     pub outcome: Outcome,
     /// What the cell changed in files, for backends that keep files in the kernel.
     pub changes: Vec<Change>,
-    /// The clock and randomness it was given, for backends whose kernels can be rebuilt by running the same cells again.
+    /// The clock and randomness it was given, for backends whose kernels can be rebuilt by running the same cells
+    /// again.
     pub tape: Option<Tape>,
     /// Whether the kernel can run the next cell.
     pub alive: bool,

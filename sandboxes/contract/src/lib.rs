@@ -1,5 +1,4 @@
-//! The contract between the router and the places where code runs: the traits that every backend implements, and their
-//! vocabulary.
+//! The contract between the router and its backends: the traits that every backend implements, and their vocabulary.
 //!
 //! A [`Backend`] opens sandboxes; a [`Sandbox`] is one live, isolated environment. A run takes a [`Program`] and its
 //! [`Limits`], writes to a stream of [`Events`], and ends in an [`Outcome`] (the program's own end) or in a [`Fault`]

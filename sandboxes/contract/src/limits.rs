@@ -27,6 +27,6 @@ impl Default for Limits {
 pub enum Escalation {
     /// Ends the run at once with [`Fault::Unsupported`](crate::Fault::Unsupported): another tier can take it.
     OnNeed,
-    /// Raises an exception in the program, which goes on; the outcome names the need.
+    /// Raises an exception in the program, which continues; the outcome names the need.
     Never,
 }

@@ -19,10 +19,10 @@ pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, Fault>> + Send>>;
 #[async_trait]
 pub trait Machine: Kernels {
     /// Sends an HTTP request to a port of the machine. Only path and query of its URI are used; credentials that the
-    /// machine's own services ask for are added. Dropping the future or the body closes the connection.
+    /// machine's own services require are added. Dropping the future or the body closes the connection.
     async fn call(&self, port: u16, request: Request<Bytes>) -> Result<Response<Body>, Fault>;
 
-    /// Creates, replaces and removes files as these changes say, in order.
+    /// Creates, replaces and removes files by these changes, in order.
     async fn apply(&self, changes: &[Change]) -> Result<(), Fault>;
 
     /// Wakes the machine if it sleeps, and extends its life to at least this long from now.

@@ -11,13 +11,13 @@ use crate::stored::micros;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     pub exit: Exit,
-    /// The effects that the host saw: all of them, where [`Offer::observes`](crate::Offer) is set. `None`: none was seen,
-    /// and this backend does not see all.
+    /// The effects that the host saw: all of them, where [`Offer::observes`](crate::Offer) is set. `None`: none was
+    /// seen, and this backend does not see all.
     pub observed: Option<Effects>,
     /// Output was cut at its limit.
     pub truncated: bool,
     pub usage: Usage,
-    /// What the program needed and did not get, where the limits said [`Escalation::Never`](crate::Escalation).
+    /// What the program needed and did not get, under [`Escalation::Never`](crate::Escalation).
     pub unmet_need: Option<Need>,
 }
 
@@ -78,7 +78,7 @@ pub enum Effect {
     Environment,
     /// Standard input beyond what was given.
     Stdin,
-    /// The identity of the process: its number, its host's name.
+    /// The identity of the process: its pid, its host name.
     Identity,
 }
 
@@ -154,7 +154,8 @@ pub struct Usage {
     pub wall: Duration,
     #[serde(rename = "cpu_micros", with = "micros")]
     pub cpu: Duration,
-    /// Peak memory in bytes beyond what the interpreter starts with, including private files where they are counted apart.
+    /// Peak memory in bytes beyond what the interpreter starts with, including private files where they are counted
+    /// apart.
     #[serde(rename = "memory_bytes")]
     pub memory: u64,
     /// What the provider bills for this run; zero for local backends.

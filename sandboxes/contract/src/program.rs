@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct Program {
     pub language: Language,
     pub source: String,
-    /// The whole of standard input. `None`: none was given, so reading it is an [`Effect`](crate::Effect); `Some("")` is
-    /// an input that is known to be empty.
+    /// The whole of standard input. `None`: none was given, so reading it is an [`Effect`](crate::Effect); `Some("")`
+    /// is an input that is known to be empty.
     pub stdin: Option<String>,
     /// Files that are written to the scratch file system before the start.
     pub files: Vec<File>,
@@ -55,7 +55,8 @@ pub struct File {
 pub enum Randomness {
     /// The real clock and the operating system's randomness.
     Fresh,
-    /// A virtual clock and a random stream, both derived from this seed: the same program prints the same bytes anywhere.
+    /// A virtual clock and a random stream, both derived from this seed: the same program prints the same bytes
+    /// anywhere.
     Seeded(u64),
 }
 

@@ -1,9 +1,9 @@
 //! A backend for tests that follows a script: its delays, faults and output are drawn from one seed, so the same seed
 //! gives the same run.
 //!
-//! It runs no language. A program's source is a script of [directives](script), one per line or separated by `;`. If any
-//! line begins with `#:`, only those lines are the script, so a real program can carry its script in comments. All waiting
-//! is tokio's: under a paused clock, hours take milliseconds.
+//! It runs no language. A program's source is a script of [directives](script), one per line or separated by `;`. If
+//! any line begins with `#:`, only those lines are the script, so a real program can carry its script in comments. All
+//! waiting is tokio's: under a paused clock, hours take milliseconds.
 
 mod kernel;
 mod machine;
@@ -54,11 +54,12 @@ pub struct Settings {
     /// The time that a run takes beyond what its script sleeps, drawn for each.
     pub run_time: Range<Duration>,
     pub fault_rates: FaultRates,
-    /// The kernels that the backend opens, or its machines where `offer.machine` is set. `None`: the backend opens none.
+    /// The kernels that the backend opens, or its machines where `offer.machine` is set. `None`: the backend opens
+    /// none.
     pub kernels: Option<AfterInterrupt>,
 }
 
-/// What becomes of a kernel when a cell is interrupted, see [`Kernel::survives_interrupt`](crate::Kernel).
+/// What happens to a kernel when a cell is interrupted, see [`Kernel::survives_interrupt`](crate::Kernel).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterInterrupt {
     Lost,
@@ -358,7 +359,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_program_does_what_its_script_says() {
+    async fn a_program_follows_its_script() {
         let backend = Scripted::default();
         let (ended, output) = run(&backend, "print a; eprint b\nsleep 20ms; random; exit 3").await;
         let outcome = ended.unwrap();

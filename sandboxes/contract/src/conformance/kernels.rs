@@ -38,7 +38,7 @@ pub(super) async fn all(suite: &Suite<'_>, report: &mut Report) {
         close: "after a kernel is closed, another one opens",
         deadline: "a cell that never ends is ended at its deadline",
         output_limit: "a cell's output is cut at its limit, and the outcome says so",
-        interrupt: "a kernel survives the interruption of a cell exactly if it says so",
+        interrupt: "a kernel survives the interruption of a cell exactly if it promises to",
         environment: "a cell sees the variables of its kernel and its own",
         stdin: "a cell can read the stdin that it was given, and no other",
         changes: "changes from outside are made before the cell runs",
@@ -110,7 +110,7 @@ impl<'a> Notebook<'a> {
         Ok(report)
     }
 
-    /// Checks that the variable set by [`TestPrograms::set`](super::TestPrograms) is there.
+    /// Checks that the variable of [`TestPrograms::set`](super::TestPrograms) is set.
     pub(super) async fn is_set(&mut self) -> Checked {
         let report = self.run_ok(self.suite.programs.get).await?;
         report.check(report.output.stdout == "1\n")

@@ -48,7 +48,7 @@ async fn files(suite: &Suite<'_>) -> Checked {
         report.check(report.output.stdout == content)?;
     }
     let removed = Change { content: Content::Removed, ..given_file("") };
-    // Removing what is not there is no error.
+    // Removing a missing file is no error.
     for _ in 0..2 {
         machine.apply(std::slice::from_ref(&removed)).await.map_err(|fault| format!("removing failed: {fault}"))?;
     }

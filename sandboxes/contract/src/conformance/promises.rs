@@ -50,7 +50,7 @@ pub(super) async fn all(suite: &Suite<'_>, report: &mut Report) {
             pure: "a program that reads nothing from outside has no effects",
             clock: "reading the clock is observed",
             randomness: "drawing randomness is observed",
-            stdin_asked: "reading a stdin that was not given is observed, one that was given is not",
+            stdin_read: "reading a stdin that was not given is observed, one that was given is not",
             seeded: "a given seed gives the same bytes",
         }
     }
@@ -263,7 +263,7 @@ async fn randomness(suite: &Suite<'_>) -> Checked {
     observed(suite, suite.programs.random, Some(Effect::Randomness)).await
 }
 
-async fn stdin_asked(suite: &Suite<'_>) -> Checked {
+async fn stdin_read(suite: &Suite<'_>) -> Checked {
     observed(suite, suite.programs.read, Some(Effect::Stdin)).await?;
     let ran = suite.run(&suite.program(suite.programs.read).with_stdin("given\n")).await?;
     check(ran.outcome()?.observed.is_some_and(|seen| !seen.has(Effect::Stdin)), &ran)

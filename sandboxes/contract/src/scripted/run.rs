@@ -55,7 +55,7 @@ impl Workspace {
     }
 }
 
-/// Brings files into the state that these changes say; scripts know no folders.
+/// Applies changes to files; scripts have no folders.
 pub(super) fn apply(files: &Files, changes: &[Change]) {
     let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
     for change in changes {
