@@ -230,7 +230,7 @@ async fn an_unusable_tier_is_absent_with_its_reason_and_how_to_fix_it() {
         (manifest["protocol"], manifest["version"]) = (json!(1000), json!("9.9.9"));
         std::fs::write(&path, manifest.to_string()).unwrap();
         let folder = alias.folder().to_owned();
-        cases.push((Some(alias), folder, "the worker (version 9.9.9) speaks protocol 1000"));
+        cases.push((Some(alias), folder, "the worker (version 9.9.9) uses protocol 1000"));
 
         // The ready report that workers sent before there were protocol versions.
         let alias = harness.alias("worker-before-protocols");

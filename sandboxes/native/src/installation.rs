@@ -187,7 +187,7 @@ mod tests {
     fn an_installation_of_another_protocol_or_of_none_is_refused_with_the_command_that_updates_it() {
         assert!(located(&format!(r#""protocol": {}, "version": "1.2.3","#, protocol::PROTOCOL)).is_ok());
         let other = located(r#""protocol": 1000, "version": "9.9.9","#).unwrap_err();
-        assert!(other.reason.contains("(version 9.9.9) speaks protocol 1000, this switchtower"), "{other}");
+        assert!(other.reason.contains("(version 9.9.9) uses protocol 1000, this switchtower"), "{other}");
         let before = located("").unwrap_err();
         assert!(before.reason.contains("the worker is older than protocol versions"), "{before}");
         for refused in [other, before] {

@@ -1,5 +1,5 @@
-//! Canaries: programs whose outcome is known. A new worker runs them, on the same path as every other program, before it
-//! is given any.
+//! Canaries: programs whose outcome is known. A new worker runs them, on the same path as every other program, before
+//! it is given any.
 
 use switchtower_contract::{Events, Fault, Limits, Outcome, Output, Program};
 

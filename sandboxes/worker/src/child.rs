@@ -1,5 +1,5 @@
-//! The worker's side: reads commands from the socket on descriptor 0, one program at a time, and from the connections that
-//! were sent over it, one cell at a time on each.
+//! The worker's side: reads commands from the socket on descriptor 0, one program at a time, and from the connections
+//! that were sent over it, one cell at a time on each.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -20,8 +20,8 @@ use crate::protocol::{self, Started};
 
 /// Runs programs and cells in a worker.
 pub trait Engine {
-    /// Runs a program to its end and reports what it prints, and at last [`program_ended`](Reporter::program_ended). The call
-    /// may clean up after that. It looks at `cancel` from time to time.
+    /// Runs a program to its end and reports what it prints, and at last [`program_ended`](Reporter::program_ended).
+    /// The call may clean up after that. It looks at `cancel` from time to time.
     fn run(&mut self, program: Program, limits: Limits, reporter: &Reporter, cancel: Cancel);
 
     /// Runs a cell in this kernel, which it creates where options are given. The last report is
@@ -49,8 +49,8 @@ pub struct CellToRun {
     pub cell: Cell,
 }
 
-/// Whether the program that runs is to be ended: the parent has sent something, or has closed the connection. While a
-/// program runs it sends nothing but a cancellation.
+/// Whether the running program is to be ended: the parent has sent a frame or closed the connection. While a program
+/// runs it sends only a cancellation.
 pub struct Cancel(Arc<UnixStream>);
 
 impl Cancel {
@@ -59,9 +59,9 @@ impl Cancel {
     }
 }
 
-/// Returns whether there is something to read from the parent, or its end of the connection is closed.
+/// Returns whether bytes from the parent can be read, or its end of the connection is closed.
 pub fn has_input_or_eof(parent: &UnixStream) -> bool {
-    // An error (EAGAIN) says that there is nothing to read yet.
+    // An error (EAGAIN) means that no byte has arrived yet.
     recv(parent, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT).is_ok()
 }
 
@@ -104,7 +104,7 @@ impl Reporter {
     }
 
     fn send(&self, frame: io::Result<Vec<u8>>) -> bool {
-        // KernelCount over a blocking write on purpose: frames of two threads must not mix.
+        // The lock is held during a blocking write on purpose: frames of two threads must not mix.
         let socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         frame.and_then(|frame| (&**socket).write_all(&frame)).is_ok()
     }
@@ -121,8 +121,8 @@ pub struct Parent {
 }
 
 impl Parent {
-    /// Takes the connections over, makes this process end with its parent, and closes all other inherited descriptors. Call it
-    /// first of all: until then this process may outlive the parent.
+    /// Takes the connections over, makes this process end with its parent, and closes all other inherited descriptors.
+    /// Call it first of all: until then this process may outlive the parent.
     ///
     /// # Errors
     /// This process was not started as a worker, or the parent has ended already.
@@ -151,10 +151,10 @@ impl Parent {
     }
 }
 
-/// Runs a worker whose engine has threads, until the parent closes the first connection. `prepare` opens what is needed for
-/// the given number of connections for cells; then the process enters its jail; then `begin` makes the engine (threads start
-/// here, and inherit the jail); then commands are read, on a thread for each connection. `stack`: bytes of stack for each of
-/// these threads.
+/// Runs a worker whose engine has threads, until the parent closes the first connection. `prepare` opens what is needed
+/// for the given number of connections for cells; then the process enters its jail; then `begin` makes the engine
+/// (threads start here, and inherit the jail); then commands are read, on a thread for each connection. `stack`: bytes
+/// of stack for each of these threads.
 ///
 /// # Errors
 /// A step failed. The reason has been reported to the parent.
@@ -219,7 +219,7 @@ fn serve_commands(parent: &Arc<UnixStream>, reporter: &Reporter, mut engine: imp
 fn parent_socket() -> io::Result<UnixStream> {
     // SAFETY: descriptor 0 is the socket that the parent gave, and nothing else in this process uses standard input.
     let socket = UnixStream::from(unsafe { OwnedFd::from_raw_fd(0) });
-    // Fails where descriptor 0 is no socket: a worker was started by hand.
+    // Fails if descriptor 0 is no socket because the worker was started by hand.
     socket.local_addr()?;
     Ok(socket)
 }

@@ -64,8 +64,8 @@ impl Connection {
         self.reports.next_bytes().await
     }
 
-    /// Sends a command and waits for its final report; cancels it when `caller_left` resolves. `time_limit` is the time that
-    /// the command may take, without the grace period.
+    /// Sends a command and waits for its final report; cancels it when `caller_left` resolves. `time_limit` is the time
+    /// that the command may take, without the grace period.
     pub(crate) async fn execute(
         &mut self,
         command: &WorkerCommand,

@@ -80,8 +80,8 @@ fn prefix_of(length: usize) -> io::Result<[u8; 4]> {
     Ok(u32::try_from(length).map_err(io::Error::other)?.to_le_bytes())
 }
 
-/// Returns a report as a frame. A last report that is too long for a frame becomes a fault that says so: without it the
-/// caller would wait until the deadline, and the process would then be killed with all other kernels in it.
+/// Returns a report as a frame. A last report that is too long for a frame becomes a fault with that reason: without it
+/// the caller would wait until the deadline, and the process would then be killed with all other kernels in it.
 ///
 /// # Errors
 /// It is too long, and not the last report of anything.
@@ -141,7 +141,7 @@ pub fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<T> {
 /// Writes one frame.
 ///
 /// # Errors
-/// As [`write()`].
+/// The same as of [`write()`].
 pub async fn send<T: Serialize>(to: &mut (impl AsyncWrite + Unpin), frame: &T) -> io::Result<()> {
     to.write_all(&encode(frame)?).await
 }
@@ -160,7 +160,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     /// Reads the next frame.
     ///
     /// # Errors
-    /// As [`read()`].
+    /// The same as of [`read()`].
     pub async fn next<T: DeserializeOwned>(&mut self) -> io::Result<T> {
         let end = self.fill().await?;
         let frame = decode(&self.bytes[4..end]);
@@ -252,8 +252,8 @@ mod tests {
         assert!(encode_report(&WorkerReport::Event(Event::Stdout(text()))).is_err());
     }
 
-    /// A change of a frame raises [`PROTOCOL`](crate::protocol::PROTOCOL) and records the new bytes here: workers of another
-    /// version are refused by that number; without it they would misread the frames.
+    /// A change of a frame raises [`PROTOCOL`](crate::protocol::PROTOCOL) and records the new bytes here: workers of
+    /// another version are refused by that number; without it they would misread the frames.
     #[test]
     fn the_bytes_of_each_frame_are_those_of_this_protocol() {
         assert_eq!(crate::protocol::PROTOCOL, 1);

@@ -1,9 +1,9 @@
-//! The jail of a worker: bounds what a process could do whose WebAssembly engine has been broken.
+//! The jail of a worker: limits what the process can do if a program breaks out of its WebAssembly engine.
 //!
 //! A worker has no environment, its sockets, no file and no other thread when it enters; afterwards it can compute,
-//! allocate memory, use its sockets and start threads. The layers are independent, and each may be missing on some kernels:
-//! [`enter`] returns which are in force. No layer stops faults of the kernel in the remaining system calls, or what can be
-//! learnt from timing.
+//! allocate memory, use its sockets and start threads. The layers are independent, and each may be missing on some
+//! kernels: [`enter`] returns which are in force. No layer protects against bugs of the kernel in the remaining system
+//! calls, or against timing side channels.
 
 use std::io;
 
@@ -16,7 +16,7 @@ use crate::parent::ParentProcess;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer {
     pub name: String,
-    /// `Err`: it is not in force here, and why.
+    /// `Err`: the layer is not in force, with the reason.
     pub status: Result<(), String>,
 }
 

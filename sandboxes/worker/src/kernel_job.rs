@@ -37,12 +37,12 @@ impl Drop for CountGuard {
 /// Exclusive use of a kernel. A cell whose caller has left holds it until the cell has ended.
 pub(crate) type KernelLock = OwnedMutexGuard<()>;
 
-/// What a supervisor gives its process to do.
+/// A job that a supervisor sends to its process.
 pub(crate) enum KernelJob {
     Cell {
         kernel: KernelNumber,
         options: KernelOptions,
-        /// Set when the worker has been told to create the kernel.
+        /// Set when the command to create the kernel has been sent to the worker.
         is_created: Arc<AtomicBool>,
         closings: Arc<KernelClosings>,
         cell: Box<Cell>,
@@ -62,7 +62,7 @@ pub(crate) enum KernelJob {
     Close {
         kernel: KernelNumber,
         locks: Arc<Mutex<()>>,
-        /// `None`: a cell of the kernel may still run, and is waited for.
+        /// `None`: a cell of the kernel may still run, and the job waits for it.
         lock: Option<KernelLock>,
         /// `None`: the kernel is restarted, and stays in the count.
         counted: Option<CountedKernel>,
@@ -122,7 +122,7 @@ impl KernelJob {
         match self {
             Self::Cell { kernel, options, is_created, closings, cell, limits, events, mut reply, guards } => {
                 if reply.is_closed() {
-                    // Its caller left while it waited: the kernel is as it was.
+                    // The caller left while the job waited; the kernel is unchanged.
                     return (Condition::Usable, Box::new(|| ()));
                 }
                 let options = (!is_created.swap(true, Ordering::Relaxed)).then_some(options);
@@ -151,7 +151,7 @@ impl KernelJob {
                 }
                 drop(events);
                 let answer = move || {
-                    // The caller may have left; then nobody waits for this.
+                    // An error means that the caller has left.
                     let _ = reply.send(outcome);
                     drop(guards);
                 };
@@ -193,7 +193,7 @@ impl KernelJob {
     pub(crate) fn reject(self, error: &StartError) {
         let why = || Fault::Unavailable { reason: error.to_string() };
         match self {
-            // The caller may have left.
+            // An error means that the caller has left.
             Self::Cell { reply, .. } => drop(reply.send(Err(why()))),
             Self::Internal { reply, .. } => drop(reply.send(Err(why()))),
             Self::Close { .. } => {}

@@ -17,10 +17,10 @@ use crate::kernel_job::{
 use crate::kernel_supervisor::supervise_kernels;
 use crate::process::LaunchConfig;
 
-/// How many processes have kernels, and what the kernels may do.
+/// The number of processes with kernels, and the limits of the kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KernelConfig {
-    /// Processes.
+    /// The number of processes.
     pub workers: usize,
     /// Cells that run in one process at once.
     pub concurrent_cells: usize,
@@ -32,7 +32,7 @@ pub struct KernelConfig {
 
 /// Connections of a process beyond one for each concurrent cell: for short jobs, such as closing a kernel.
 const SPARE_CONNECTIONS: usize = 2;
-/// When a cell may be tried again that found the queue of its process full.
+/// The time after which a cell may be retried that found the queue of its process full.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A few worker processes with kernels. A process that ends takes its kernels with it; their next cells fail.
@@ -78,8 +78,8 @@ impl KernelPool {
         Self { workers, next_number: AtomicU64::new(0), config, stop, supervisors: Mutex::new(supervisors) }
     }
 
-    /// Returns a new kernel in the worker with the fewest cells, and of those in the one with the fewest kernels. The worker
-    /// creates it with its first cell.
+    /// Returns a new kernel in the worker with the fewest cells, and of those in the one with the fewest kernels. The
+    /// worker creates it with its first cell.
     pub fn open(&self, options: &KernelOptions) -> Box<dyn Kernel> {
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let load =
@@ -102,7 +102,7 @@ impl KernelPool {
 
     /// Ends every worker and waits for it.
     pub async fn shutdown(&self) {
-        // An error says that all supervisors have ended.
+        // An error means that all supervisors have ended.
         let _ = self.stop.send(true);
         let mut supervisors = self.supervisors.lock().await;
         while supervisors.join_next().await.is_some() {}
@@ -114,9 +114,9 @@ struct PooledKernel {
     worker: KernelWorker,
     number: KernelNumber,
     options: KernelOptions,
-    /// Bytes that it may have until a cell gives a limit.
+    /// The memory limit in bytes until a cell sets one.
     memory: u64,
-    /// The worker has been told to create it.
+    /// The command to create it has been sent to the worker.
     is_created: Arc<AtomicBool>,
     /// Serialises the jobs of this kernel.
     locks: Arc<Mutex<()>>,
@@ -136,7 +136,7 @@ impl Drop for PooledKernel {
 }
 
 impl PooledKernel {
-    /// Creates the kernel by an empty cell: what runs first is internal code.
+    /// Creates the kernel with an empty cell, for internal code that runs before the first cell.
     async fn create(&mut self) -> Result<(), Fault> {
         // An empty cell prints nothing.
         let (events, _) = Events::channel();
@@ -153,7 +153,7 @@ impl PooledKernel {
         let _ = self.worker.jobs.send(job);
     }
 
-    /// Waits until no other job of this kernel runs, and takes a place in the queue of its process.
+    /// Waits until no other job of this kernel runs, and takes a slot in the queue of its process.
     async fn admit(&self) -> Result<(KernelLock, QueuedCell), Fault> {
         let lock = Arc::clone(&self.locks).lock_owned().await;
         let counted = CountGuard::new(&self.worker.cells);

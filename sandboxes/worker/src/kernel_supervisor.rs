@@ -17,7 +17,7 @@ struct KernelProcess {
     age: Age,
 }
 
-/// What a job leaves.
+/// The result of a job for the supervisor.
 enum FinishedJob {
     /// Its connection, which can be used again. The caller has its answer.
     Usable(Connection),
@@ -38,8 +38,8 @@ impl KernelProcess {
     }
 }
 
-/// Keeps one worker process running until `stop` is set. Jobs wait in the queue while there is no process. A process that
-/// has served its lifetime is replaced when the next one is ready and `has_no_kernels` holds.
+/// Keeps one worker process running until `stop` is set. Jobs wait in the queue while there is no process. A process
+/// that has served its lifetime is replaced when the next one is ready and `has_no_kernels` holds.
 pub(crate) async fn supervise_kernels(
     config: LaunchConfig,
     mut queue: mpsc::UnboundedReceiver<KernelJob>,
@@ -114,7 +114,7 @@ pub(crate) async fn supervise_kernels(
             Some(started) = next.join_next() => {
                 running.age = Age::start(config.lifetime);
                 match started {
-                    // The old process has got a kernel meanwhile, which it keeps.
+                    // The old process has got a kernel meanwhile and stays.
                     Ok(Ok(_)) if !running.jobs.is_empty() || !has_no_kernels() => {}
                     Ok(Ok(process)) => {
                         if let Some(old) = current.replace(KernelProcess::new(process, &config)) {

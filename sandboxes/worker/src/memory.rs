@@ -1,7 +1,7 @@
 //! Returns freed memory to the system.
 //!
-//! The C library keeps freed memory for later requests, in an arena for nearly every thread; without this a process that
-//! waits would hold it for good.
+//! The C library keeps freed memory for later requests, in an arena for nearly every thread; without this an idle
+//! process would never return it.
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 /// A worker that has been idle for this long returns its free memory.
 pub const IDLE: Duration = Duration::from_secs(5);
 
-/// Returns free memory to the system. Takes some milliseconds where there is much of it.
+/// Returns free memory to the system. Takes some milliseconds if much memory is free.
 pub fn release_free_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     #[allow(unsafe_code, reason = "malloc_trim has no safe wrapper")]
@@ -21,7 +21,7 @@ pub fn release_free_memory() {
     }
 }
 
-/// Returns the bytes that this process has in memory; `None` where the system does not say.
+/// Returns the resident bytes of this process; `None` if the system does not report them.
 pub fn resident() -> Option<u64> {
     /// The smallest page size of all supported systems; where pages are larger, growth is noticed later.
     const PAGE: u64 = 4096;
@@ -29,8 +29,8 @@ pub fn resident() -> Option<u64> {
     statm.split(' ').nth(1)?.parse::<u64>().ok().map(|pages| pages * PAGE)
 }
 
-/// Waits until the next command can be read, and returns free memory once if that takes longer than [`IDLE`]. For a worker's
-/// thread that reads commands.
+/// Waits until the next command can be read, and returns free memory once if that takes longer than [`IDLE`]. For a
+/// worker's thread that reads commands.
 pub fn release_while_idle(commands: BorrowedFd<'_>) {
     if !is_readable_within(commands, IDLE) {
         release_free_memory();
@@ -39,7 +39,7 @@ pub fn release_while_idle(commands: BorrowedFd<'_>) {
 
 fn is_readable_within(descriptor: BorrowedFd<'_>, time: Duration) -> bool {
     let time = Timespec::try_from(time).ok();
-    // An error is left to the read that follows.
+    // The read that follows reports an error.
     poll(&mut [PollFd::from_borrowed_fd(descriptor, PollFlags::IN)], time.as_ref()).map_or(true, |ready| ready > 0)
 }
 

@@ -7,9 +7,9 @@ use switchtower_contract::{Event, MimeBundle};
 /// Takes the events of one run, in order. Returns false once the receiver has left.
 pub type SendEvent = Box<dyn FnMut(Event) -> bool + Send>;
 
-/// Text is sent on when so many bytes of it have been gathered …
+/// Text is sent on when this many bytes of it are pending …
 const CHUNK: usize = 16 << 10;
-/// … or when the oldest of it has waited this long.
+/// … or when the oldest pending byte has waited this long.
 const MAX_DELAY: Duration = Duration::from_millis(15);
 /// Most bytes of shown values in one run, beside its text.
 const MAX_VALUE_BYTES: u64 = 16 << 20;
@@ -32,7 +32,7 @@ pub struct OutputBuffer {
     remaining_text: u64,
     remaining_values: u64,
     truncated: bool,
-    /// The text of an object's address was among the output.
+    /// Whether the output contained the address of an object.
     has_address: bool,
     has_receiver: bool,
 }
@@ -63,7 +63,7 @@ impl OutputBuffer {
         self.truncated
     }
 
-    /// Returns whether the program showed an object's address, which is another in another process.
+    /// Returns whether the program printed an object's address, which differs between processes.
     pub fn has_address(&self) -> bool {
         self.has_address
     }
@@ -96,8 +96,8 @@ impl OutputBuffer {
         }
     }
 
-    /// Sends on text that has waited long enough. Called on every tick of the deadline's clock, so that output arrives in
-    /// time however rarely a program writes.
+    /// Sends on text that has waited long enough. Called on every tick of the deadline's clock, so that output arrives
+    /// in time however rarely a program writes.
     pub fn tick(&mut self) {
         if self.pending_since.is_some_and(|since| now() - since >= MAX_DELAY) {
             self.send_whole_characters();
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn output_is_cut_at_its_limit_and_says_so() {
+    fn output_is_cut_at_its_limit_and_marked_as_truncated() {
         let (mut output, events) = recorded(4);
         output.write(StdStream::Stdout, b"abc");
         output.write(StdStream::Stderr, b"def");

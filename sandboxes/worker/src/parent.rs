@@ -2,8 +2,8 @@
 //!
 //! `PR_SET_PDEATHSIG` alone leaves four gaps, all of which have left processes behind: the parent may have ended before
 //! the call; a change of user, group or capabilities clears the setting; a fork does not inherit it; and it is bound to
-//! the thread that started the process. [`ParentProcess::bind`] covers the first three: call it first of all, again after
-//! each change of credentials, and in each forked process. `spawn.rs` covers the last one.
+//! the thread that started the process. [`ParentProcess::bind`] covers the first three: call it first of all, again
+//! after each change of credentials, and in each forked process. `spawn.rs` covers the last one.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -30,7 +30,7 @@ impl ParentProcess {
 
         let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
         let mut length = libc::socklen_t::try_from(size_of_val(&peer)).map_err(io::Error::other)?;
-        // SAFETY: the pointers are to a structure of ours, as large as the length says, and both outlive the call.
+        // SAFETY: the pointers are to a structure of ours, whose size is the given length, and both outlive the call.
         let got = unsafe {
             libc::getsockopt(
                 socket.as_raw_fd(),
@@ -48,7 +48,8 @@ impl ParentProcess {
         Self { pid: i32::try_from(pid).unwrap_or(i32::MAX) }
     }
 
-    /// Returns the current parent of this process. It is the expected one only after a [`bind`](Self::bind) that still holds.
+    /// Returns the current parent of this process. It is the expected one only after a [`bind`](Self::bind) that still
+    /// holds.
     pub fn current() -> Self {
         Self::with_pid(std::os::unix::process::parent_id())
     }

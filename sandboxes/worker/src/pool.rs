@@ -16,12 +16,12 @@ use crate::jail::Layer;
 use crate::process::{LaunchConfig, Process, StartError};
 use crate::supervisor::{Availability, Reply, Work, supervise};
 
-/// How many workers there are, and how they are started.
+/// The number of workers, and how they are started.
 #[derive(Debug, Clone)]
 pub struct PoolConfig {
     pub launch: LaunchConfig,
-    /// Programs that run at once. More than there are cores share them, and none is faster for it. At least two, so that
-    /// one works while another is being replaced.
+    /// Programs that run at once. More than there are cores share them, and none is faster for it. At least two, so
+    /// that one works while another is being replaced.
     pub workers: usize,
 }
 
@@ -110,7 +110,7 @@ impl WorkerPool {
     pub async fn shutdown(&self) {
         self.idle.permits.close();
         self.idle.changed.notify_waiters();
-        // An error says that all supervisors have ended.
+        // An error means that all supervisors have ended.
         let _ = self.stop.send(true);
         let mut supervisors = self.supervisors.lock().await;
         while supervisors.join_next().await.is_some() {}
@@ -127,7 +127,8 @@ impl IdleWorkers {
         self.changed.notify_waiters();
     }
 
-    /// Waits for a worker that is up: another one than `avoid_interpreter`, if such a one is idle. `None`: the pool is shut down.
+    /// Waits for a worker that is up: another one than `avoid_interpreter`, if such a one is idle. `None`: the pool is
+    /// shut down.
     async fn pop(&self, avoid_interpreter: Option<InterpreterId>) -> Option<(Worker, OwnedSemaphorePermit)> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
         loop {
@@ -145,9 +146,9 @@ impl IdleWorkers {
         }
     }
 
-    /// Removes the best idle worker: one that is up and not `avoid_interpreter`, else any that is up; of equals the one that has
-    /// been idle longest, which has had the most time to prepare. `None` where all are being started. Where every worker
-    /// fails to start, one of those: it then says why.
+    /// Removes the best idle worker: one that is up and not `avoid_interpreter`, else any that is up; of equals the one
+    /// that has been idle longest, which has had the most time to prepare. `None` where all are being started. If every
+    /// worker fails to start, one of those: its answer has the reason.
     fn pick(&self, avoid_interpreter: Option<InterpreterId>) -> Option<Worker> {
         let mut state = self.state();
         let availability: Vec<Availability> = state.iter().map(Worker::availability).collect();
@@ -247,7 +248,7 @@ impl Work for ProgramJob {
         let (outcome, condition) = process.run(program, limits, &events, reply.closed()).await;
         drop(events);
         let interpreter = Some(process.interpreter);
-        // The caller may have left; then nobody waits for this.
+        // An error means that the caller has left.
         (condition, Box::new(move || drop(reply.send((outcome, interpreter)))))
     }
 

@@ -2,8 +2,8 @@
 //!
 //! A folder has a random name and is accessible to its owner alone, so that nothing that another user put into the same
 //! parent folder can take its place. While its process lives, the process holds a lock on it, which the kernel releases
-//! however the process ends: [`PrivateFolder::sweep`] removes exactly the folders that no process has locked. A process
-//! number in the name could not say that: numbers are used again, and differ between PID namespaces.
+//! however the process ends: [`PrivateFolder::sweep`] removes exactly the folders that no process has locked. A pid
+//! in the name would not suffice: pids are reused, and differ between PID namespaces.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io;
@@ -51,9 +51,9 @@ impl PrivateFolder {
         &self.path
     }
 
-    /// Removes the folders in `parent` whose names begin with `prefix` and whose processes have ended. Where other users
-    /// may write to `parent`, only this user's folders are removed. Links are not followed. Returns how many such folders
-    /// could not be removed completely.
+    /// Removes the folders in `parent` whose names begin with `prefix` and whose processes have ended. Where other
+    /// users may write to `parent`, only this user's folders are removed. Links are not followed. Returns how many such
+    /// folders could not be removed completely.
     pub fn sweep(parent: &Path, prefix: &str) -> usize {
         let Ok(entries) = fs::read_dir(parent) else { return 0 };
         let is_ours_alone = fs::metadata(parent).is_ok_and(|it| it.uid() == user() && it.mode() & OTHERS_WRITE == 0);
@@ -133,8 +133,8 @@ fn with_path<T>(path: &Path, result: io::Result<T>) -> io::Result<T> {
     result.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
-/// Removes a folder and everything in it, as far as this user may. No other process may change it meanwhile. Each folder in
-/// it is first moved to the top, so that no depth exhausts descriptors, the stack or the length of a path.
+/// Removes a folder and everything in it, as far as this user may. No other process may change it meanwhile. Each
+/// folder in it is first moved to the top, so that no depth exhausts descriptors, the stack or the length of a path.
 pub fn remove_tree(top: &Path) {
     let mut moved = 0_u64;
     while let Ok(found) = fs::read_dir(top) {

@@ -32,7 +32,7 @@ pub struct LaunchConfig {
     pub lifetime: Option<WorkerLifetime>,
     /// Connections beside the first, which cells run on. 0: the worker has no kernels.
     pub connections: usize,
-    /// How a worker of this version is installed in place of one of another, as the end of a sentence.
+    /// How to install a worker of this version in place of another, as the end of a sentence.
     pub update: String,
 }
 
@@ -54,7 +54,7 @@ impl LaunchConfig {
 /// How long the parent waits for a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// From the start of the process to its ready report, without the canaries.
+    /// The time from the start of the process to its ready report, without the canaries.
     pub ready: Duration,
     /// After its deadline a program has this long to be stopped by its worker; then the worker is killed.
     pub grace: Duration,
@@ -66,8 +66,8 @@ impl Default for Timeouts {
     }
 }
 
-/// After what a worker is replaced by a new one. What all programs of a worker share (a hash seed, an address layout, leaked
-/// memory) is then made anew.
+/// When a worker is replaced by a new one. This renews what all programs of a worker share: a hash seed, an address
+/// layout, leaked memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WorkerLifetime {
     /// Programs, cells and other jobs.
@@ -151,8 +151,8 @@ impl Process {
         Ok(process)
     }
 
-    /// Executes a command on the first connection; see [`Connection::execute`]. Where the connection closes, the fault says
-    /// how the process ended.
+    /// Executes a command on the first connection; see [`Connection::execute`]. If the connection closes, the fault
+    /// describes how the process ended.
     pub(crate) async fn execute(
         &mut self,
         command: &WorkerCommand,
@@ -254,11 +254,11 @@ mod tests {
     #[allow(clippy::disallowed_methods, reason = "a process starts in real time")]
     async fn a_process_of_another_protocol_is_refused_at_once_and_not_waited_for() {
         let began = Instant::now();
-        // A ready report from before there were protocol versions; one of protocol 127, version 9.
+        // A ready report from before protocol versions; one of protocol 127, version 9.
         let before = started_with(r"\013\000\000\000\000\001\007seccomp\000").await;
         assert!(before.starts_with("the worker is older than protocol versions"), "{before}");
         let other = started_with(r"\026\000\000\000switchtower worker\n\177\0019").await;
-        assert!(other.starts_with("the worker (version 9) speaks protocol 127"), "{other}");
+        assert!(other.starts_with("the worker (version 9) uses protocol 127"), "{other}");
         assert!(began.elapsed() < Timeouts::default().ready, "{:?}", began.elapsed());
     }
 }

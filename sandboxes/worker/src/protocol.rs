@@ -1,9 +1,9 @@
-//! The protocol version, and the first frame of a worker: its ready report, which says which protocol it speaks.
+//! The protocol version, and the first frame of a worker: its ready report, which contains the worker's protocol.
 //!
-//! The executable of a worker can be of another version than the process that starts it: the scientific tier is installed on
-//! its own, and an upgrade replaces files under a running server. The beginning of a ready report therefore has a form that
-//! never changes: `MAGIC`, then the protocol (postcard, `u32`) and the version (postcard, `String`). What follows belongs
-//! to that protocol. WorkerPool from before there were protocol versions began with another byte.
+//! The executable of a worker can be of another version than the process that starts it: the scientific tier is
+//! installed separately, and an upgrade replaces files under a running server. The beginning of a ready report
+//! therefore has a format that never changes: `MAGIC`, then the protocol (postcard, `u32`) and the version (postcard,
+//! `String`). The rest belongs to that protocol. Workers from before protocol versions began with another byte.
 
 use std::fmt;
 use std::io;
@@ -13,22 +13,22 @@ use serde::{Deserialize, Serialize};
 use crate::jail::Layer;
 use crate::process::StartError;
 
-/// The protocol that this version speaks. Raise it with every change of what crosses to a worker and back: a frame, a type of
-/// the contract in it, the settings in an argument. A test holds it against the frames' bytes.
+/// The protocol of this version. Raise it with every change of the data between parent and worker: a frame, a type of
+/// the contract in it, the settings in an argument. A test compares it with the frames' bytes.
 pub const PROTOCOL: u32 = 1;
-/// The version that a worker reports, for messages. The protocol alone decides.
+/// The version that a worker reports, for messages. Only the protocol decides whether it is used.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// How every ready report begins. No frame from before there were protocol versions begins with this.
+/// The first bytes of every ready report. No frame from before protocol versions begins with these.
 const MAGIC: &[u8] = b"switchtower worker\n";
 
-/// What a worker sends first: the layers of its jail once it can take programs, or why it cannot start.
+/// The content of the first frame: the layers of the jail once the worker can run programs, or why it cannot start.
 pub(crate) type Started = Result<Vec<Layer>, String>;
 
 /// A worker of another protocol version. It gets no programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProtocolMismatch {
-    /// `None`: it is from before there were protocol versions.
+    /// `None`: the worker is from before protocol versions.
     pub protocol: Option<u32>,
     pub version: Option<String>,
 }
@@ -36,18 +36,18 @@ pub struct ProtocolMismatch {
 impl fmt::Display for ProtocolMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.protocol, &self.version) {
-            (Some(protocol), Some(version)) => write!(f, "the worker (version {version}) speaks protocol {protocol}")?,
-            (Some(protocol), None) => write!(f, "the worker speaks protocol {protocol}")?,
+            (Some(protocol), Some(version)) => write!(f, "the worker (version {version}) uses protocol {protocol}")?,
+            (Some(protocol), None) => write!(f, "the worker uses protocol {protocol}")?,
             (None, _) => write!(f, "the worker is older than protocol versions")?,
         }
-        write!(f, ", this switchtower (version {VERSION}) speaks protocol {PROTOCOL}")
+        write!(f, ", this switchtower (version {VERSION}) uses protocol {PROTOCOL}")
     }
 }
 
-/// Checks that a worker speaks this version's protocol.
+/// Checks that a worker uses this version's protocol.
 ///
 /// # Errors
-/// It speaks another.
+/// It uses another one.
 pub fn check(protocol: Option<u32>, version: Option<&str>) -> Result<(), ProtocolMismatch> {
     if protocol == Some(PROTOCOL) {
         Ok(())
@@ -62,11 +62,12 @@ pub(crate) fn encode(started: &Started) -> io::Result<Vec<u8>> {
     bytes.and_then(|bytes| postcard::to_extend(started, bytes)).map_err(io::Error::other)
 }
 
-/// Decides what the first frame of a worker means: the layers of its jail, or why it is not used. `update` says how a worker
-/// of this version is installed, as a sentence's end.
+/// Reads the first frame of a worker: the layers of its jail, or why the worker is not used. `update` is the end of a
+/// sentence: how to install a worker of this version.
 ///
 /// # Errors
-/// `Protocol`: it is of another version; whatever else it says cannot be understood. `Failed`: it cannot start, and why.
+/// `Protocol`: it is of another version, so the rest of the frame is not read. `Failed`: it cannot start, with the
+/// reason.
 pub(crate) fn accept(frame: &[u8], update: &str) -> Result<Vec<Layer>, StartError> {
     let refuse = |mismatch| StartError::Protocol { mismatch, update: update.to_owned() };
     let greeting = frame.strip_prefix(MAGIC).and_then(|rest| postcard::take_from_bytes::<Greeting>(rest).ok());
@@ -109,22 +110,25 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_of_another_protocol_is_refused_with_the_update_whatever_it_says_besides() {
+    fn a_worker_of_another_protocol_is_refused_with_the_update_regardless_of_the_rest() {
         for rest in [&b""[..], b"\xff\xff\xff", &encode(&Err("its settings cannot be read".into())).unwrap()] {
-            let said = refusal(&report_of(PROTOCOL + 1, "9.9.9", rest));
-            let expected = format!("the worker (version 9.9.9) speaks protocol {}, this switchtower", PROTOCOL + 1);
-            assert!(said.starts_with(&expected) && said.ends_with(UPDATE), "{said}");
+            let message = refusal(&report_of(PROTOCOL + 1, "9.9.9", rest));
+            let expected = format!("the worker (version 9.9.9) uses protocol {}, this switchtower", PROTOCOL + 1);
+            assert!(message.starts_with(&expected) && message.ends_with(UPDATE), "{message}");
         }
-        // A version with the same protocol is as good as this one.
+        // Another version with the same protocol is accepted.
         assert!(accept(&report_of(PROTOCOL, "9.9.9", &[0, 0]), UPDATE).is_ok());
     }
 
     #[test]
-    fn a_worker_from_before_there_were_protocol_versions_is_refused_with_the_update() {
-        // Its ready report with one layer, its failure, and what no version has sent.
+    fn a_worker_from_before_protocol_versions_is_refused_with_the_update() {
+        // A ready report with one layer, a failure, and frames that no version has sent.
         for frame in [&b"\x00\x01\x07seccomp\x00"[..], b"\x01\x1bits settings cannot be read", b"", MAGIC] {
-            let said = refusal(frame);
-            assert!(said.starts_with("the worker is older than protocol versions") && said.ends_with(UPDATE), "{said}");
+            let message = refusal(frame);
+            assert!(
+                message.starts_with("the worker is older than protocol versions") && message.ends_with(UPDATE),
+                "{message}"
+            );
         }
     }
 

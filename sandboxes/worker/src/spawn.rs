@@ -1,6 +1,6 @@
 //! Starts processes on one thread that lives as long as this process.
 //!
-//! The signal that ends a worker with its parent (`parent.rs`) is sent when the *thread* ends that started it, and the
+//! The signal that ends a worker with its parent (`parent.rs`) is sent when the *thread* that started it ends, and the
 //! threads of a runtime may end earlier than the server.
 
 use std::any::Any;
@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 type Task = Box<dyn FnOnce() + Send>;
 
-/// Bytes of stack of that thread: starting a process takes little, and the process has a stack of its own.
+/// The stack of that thread in bytes: starting a process takes little, and the process has a stack of its own.
 const STACK: usize = 256 << 10;
 
 static STARTER: LazyLock<io::Result<mpsc::Sender<Task>>> = LazyLock::new(|| {

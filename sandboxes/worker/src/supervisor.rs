@@ -1,5 +1,5 @@
-//! Supervises one worker process: gives it one piece of work at a time, and starts another when it ends or has served its
-//! lifetime.
+//! Supervises one worker process: gives it one piece of work at a time, and starts another when it ends or has served
+//! its lifetime.
 
 use std::time::Duration;
 
@@ -25,8 +25,8 @@ pub(crate) enum Availability {
     Failing,
 }
 
-/// Answers the caller of a piece of work. A supervisor calls it after a broken process is out of use, so that the caller's
-/// next work does not go to that process.
+/// Answers the caller of a piece of work. A supervisor calls it after a broken process is out of use, so that the
+/// caller's next work does not go to that process.
 pub(crate) type Reply = Box<dyn FnOnce() + Send>;
 
 /// A piece of work for a worker process.
@@ -54,7 +54,7 @@ impl Age {
             || self.expires_at.is_some_and(|at| at <= Instant::now())
     }
 
-    /// Resolves at this time; never where there is none.
+    /// Resolves at this time; `None`: never.
     pub(crate) async fn wait_until(expires_at: Option<Instant>) {
         match expires_at {
             Some(at) => sleep_until(at).await,
@@ -63,8 +63,9 @@ impl Age {
     }
 }
 
-/// Keeps one worker process running until `stop` is set. It may begin without a process: work waits in the queue meanwhile.
-/// A process that has served its lifetime is replaced when the next one is ready and `may_replace` allows it.
+/// Keeps one worker process running until `stop` is set. It may begin without a process: work waits in the queue
+/// meanwhile. A process that has served its lifetime is replaced when the next one is ready and `may_replace` allows
+/// it.
 pub(crate) async fn supervise<W: Work>(
     mut current: Option<Process>,
     config: LaunchConfig,
@@ -111,7 +112,7 @@ pub(crate) async fn supervise<W: Work>(
             Some(started) = next.join_next() => {
                 age = Age::start(config.lifetime);
                 match started {
-                    // The old process has got something meanwhile that it must keep.
+                    // The old process has got work or kernels meanwhile that it must keep.
                     Ok(Ok(_)) if !may_replace() => {}
                     Ok(Ok(process)) => {
                         set_availability(Availability::Up(process.interpreter));
@@ -166,7 +167,7 @@ pub(crate) fn warn_of_no_replacement(error: &dyn std::fmt::Display) {
 
 /// Resolves when the workers are shut down, or when the sender has been dropped.
 pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // An error says that the sender has been dropped.
+    // An error means that the sender has been dropped.
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
