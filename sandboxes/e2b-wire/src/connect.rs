@@ -52,12 +52,12 @@ impl Code {
         Self::Internal,
     ];
 
-    /// Returns the code that the protocol spells like this.
+    /// Returns the code with this name in the protocol.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|code| code.name() == name)
     }
 
-    /// Returns the code as the protocol spells it.
+    /// Returns the name of the code in the protocol.
     pub fn name(self) -> &'static str {
         match self {
             Self::InvalidArgument => "invalid_argument",
@@ -96,8 +96,8 @@ impl Error {
         json!({ "code": self.code.name(), "message": self.message })
     }
 
-    /// Returns the error in the form that a call with these headers expects: the last frame of a stream with status 200,
-    /// or an HTTP status with a JSON body.
+    /// Returns the error in the form that a call with these headers expects: the last frame of a stream with status
+    /// 200, or an HTTP status with a JSON body.
     pub fn response(&self, headers: &HeaderMap) -> Response {
         if is_stream(headers) {
             return stream(Body::from(end_frame(Some(self))));
@@ -111,7 +111,8 @@ pub fn is_stream(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/connect+"))
 }
 
-/// Reads the one message of a call: the whole body of a unary call, the first frame of a stream. No bytes count as `{}`.
+/// Reads the one message of a call: the whole body of a unary call, the first frame of a stream. No bytes count as
+/// `{}`.
 ///
 /// # Errors
 /// The frame is incomplete, ends the stream or is too large; or the message is not what the method takes.

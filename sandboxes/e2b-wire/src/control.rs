@@ -1,4 +1,4 @@
-//! The control plane: sandboxes as it describes them, and what its requests carry.
+//! The control plane: its representations of sandboxes, and the bodies of its requests.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -12,7 +12,8 @@ pub const ENVD_PORT: u16 = 49983;
 /// The port of the code interpreter inside a sandbox.
 pub const INTERPRETER_PORT: u16 = 49999;
 
-/// The version of envd whose features are served: uploads as they are, standard input that can be closed, a default user.
+/// The version of envd whose features are served: uploads as they are, standard input that can be closed, a default
+/// user.
 pub const ENVD_VERSION: &str = "0.5.7";
 
 /// Seconds that a sandbox lives where the request gives no time-out: created by `/sandboxes`, or refreshed.
@@ -20,7 +21,7 @@ pub const SHORT_TIMEOUT_SECONDS: u64 = 15;
 /// Seconds that a sandbox lives where the request gives no time-out: created by `/v2/sandboxes`, or connected to.
 pub const LONG_TIMEOUT_SECONDS: u64 = 300;
 
-/// Most sandboxes of a page of the list, and the number where none was asked for.
+/// The maximum and default number of sandboxes in a page of the list.
 pub const PAGE_SIZE: usize = 100;
 
 /// Processors, memory and disk that sandboxes are described with. E2B's default template has these.
@@ -51,13 +52,13 @@ pub struct Sandbox<'a> {
     /// The id of the machine that it runs on. Clients add it to that of the sandbox, and it is ignored.
     pub client: &'a str,
     pub template: &'a str,
-    /// What calls to envd and to the interpreter show.
+    /// The token of calls to envd and to the interpreter.
     pub access_token: &'a str,
-    /// What calls to the other ports show, where they need a token.
+    /// The token of calls to the other ports, if they require one.
     pub traffic_token: Option<&'a str>,
 }
 
-/// What the list says beyond [`Sandbox`].
+/// The fields of a list entry beyond those of [`Sandbox`].
 #[derive(Debug, Clone, Copy)]
 pub struct Details<'a> {
     pub started: SystemTime,

@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-/// The message of a refusal for a rate.
+/// The message of a refusal for exceeding a rate.
 pub const RATE_LIMITED: &str = "Rate limit exceeded, please try again later.";
 
 /// Returns an error in the form of the control plane and of envd.
@@ -18,7 +18,7 @@ pub fn text(status: StatusCode, message: &str) -> Response {
     (status, message.to_owned()).into_response()
 }
 
-/// Returns the interpreter's answer to a body that is not what it should be, as FastAPI writes it.
+/// Returns the interpreter's answer to an invalid body, in the form of FastAPI.
 pub fn invalid_body(error: &serde_json::Error) -> Response {
     let kind = if error.is_data() { "value_error" } else { "json_invalid" };
     let detail = json!({ "detail": [{ "type": kind, "loc": ["body"], "msg": error.to_string() }] });
@@ -43,7 +43,7 @@ pub fn port_not_open(id: &str, port: u16) -> Response {
     (StatusCode::BAD_GATEWAY, Json(body)).into_response()
 }
 
-/// Returns the answer to a call into a sandbox that shows neither its token nor a valid signature.
+/// Returns the answer to a call into a sandbox with neither its token nor a valid signature.
 pub fn unauthorized() -> Response {
     let message = "unauthorized access, please provide a valid access token or method signing if supported";
     api(StatusCode::UNAUTHORIZED, message)
@@ -54,7 +54,7 @@ pub fn unknown_context(id: &str) -> Response {
     text(StatusCode::NOT_FOUND, &format!("Context {id} not found"))
 }
 
-/// Whether a refusal says when to come back in `Retry-After` too; proxies may remove that header.
+/// Whether a refusal also has the retry time in `Retry-After`; proxies may remove that header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryAfter {
     Sent,

@@ -1,11 +1,11 @@
-//! E2B's wire from the server's side: Connect frames, multipart forms, rows of an execution, error bodies, and the JSON
-//! of the control plane and of envd.
+//! The server side of E2B's wire protocol: Connect frames, multipart forms, rows of an execution, error bodies, and the
+//! JSON of the control plane and of envd.
 //!
 //! Switchtower's E2B API and the stand-in for E2B both serve with this crate. The client crate `switchtower-e2b` has
-//! readers and writers of its own and does not depend on this one, so that a misreading of the protocol in one of the two
-//! fails a test instead of cancelling itself out.
+//! readers and writers of its own and does not depend on this one, so that a misreading of the protocol in one of the
+//! two fails a test instead of cancelling itself out.
 //!
-//! | module | what it has |
+//! | module | content |
 //! |---|---|
 //! | [`connect`] | the Connect protocol with JSON: frames, error codes and their HTTP statuses |
 //! | [`multipart`] | forms with files, as `POST /files` takes them |

@@ -10,7 +10,7 @@ use multer::Multipart;
 /// Most parts of a form.
 pub const MAX_PARTS: usize = 10_000;
 
-/// Bytes that the reader is given at a time. It copies what it is given, so this bounds what it holds beside the parts.
+/// Bytes that are passed to the reader at a time. It copies them, so this bounds its memory besides the parts.
 const PIECE_BYTES: usize = 64 << 10;
 
 /// A part of a form.
@@ -20,14 +20,14 @@ pub struct Part {
     pub field: String,
     /// Empty where the part has none.
     pub file_name: String,
-    /// A copy: it keeps no other byte of the body alive.
+    /// A copy, so that it does not keep the rest of the body in memory.
     pub content: Bytes,
 }
 
 /// The body is not a form that is read here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FormError {
-    /// The spelling is E2B's.
+    /// The message is E2B's.
     #[error("error parsing multipart form")]
     Malformed,
     #[error("error parsing multipart form: more than {MAX_PARTS} parts")]

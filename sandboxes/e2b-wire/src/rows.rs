@@ -33,7 +33,7 @@ pub enum TextForm {
     Final,
 }
 
-/// Whether a value is that of the last expression, or was displayed on the way.
+/// Whether a value is that of the last expression, or was displayed by a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResultKind {
     Main,
@@ -87,7 +87,7 @@ pub fn result<'a>(
     row.into()
 }
 
-/// Parses a list or an object of a type whose name does not say that it is JSON.
+/// Parses a list or an object of a type that is not marked as JSON.
 fn structured(text: &str) -> Option<Value> {
     text.starts_with(['{', '[']).then(|| serde_json::from_str(text).ok()).flatten()
 }
@@ -102,7 +102,7 @@ pub fn error(name: &str, value: &str, traceback: &str) -> Value {
     json!({ "type": "error", "name": name, "value": value, "traceback": traceback })
 }
 
-/// The error of an execution whose kernel was started anew under it.
+/// The error of an execution whose kernel was restarted meanwhile.
 pub fn context_restarted() -> Value {
     error("ContextRestarting", "Context was restarted", "")
 }
@@ -166,7 +166,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn each_row_is_one_line_whatever_its_text_is(texts in prop::collection::vec("(\n|\r|\\\\|\"|ä|\u{2028}|.){0,12}", 0..5)) {
+        fn each_row_is_one_line_with_any_text(texts in prop::collection::vec("(\n|\r|\\\\|\"|ä|\u{2028}|.){0,12}", 0..5)) {
             let rows: Vec<Value> = texts.iter().map(|text| error("E", text, text)).collect();
             let sent = encode(&rows);
             let lines = sent.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());

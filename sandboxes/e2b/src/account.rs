@@ -104,7 +104,7 @@ pub struct SandboxStatus {
 
 /// The key of the metadata that numbers the creations of a process.
 const CREATION: &str = "switchtower-creation";
-/// Pauses before the looks for the sandbox of a creation that failed.
+/// Pauses before each search for the sandbox of a creation that failed.
 const STRAY_LOOKUPS: [Duration; 4] =
     [Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(60)];
 /// Attempts to end a sandbox, and the pause after the first one; it doubles.
@@ -128,8 +128,8 @@ impl Account {
 
     /// Creates a sandbox. `attempt` is the number of this try of its request, from 1.
     ///
-    /// The creation continues when the caller leaves, and its sandbox is ended then: a creation that was cancelled could leave
-    /// a sandbox that no process knows.
+    /// The creation continues when the caller leaves, and its sandbox is ended then: cancelling a creation could leave
+    /// a sandbox that no process tracks.
     pub(crate) async fn create(self: &Arc<Self>, attempt: u32) -> Result<SandboxGuard, CallError> {
         self.forget_expired();
         let reservation = self.limits.creation().await?;
@@ -178,7 +178,7 @@ impl Account {
                 }
                 if error.may_have_run {
                     let account = self.clone();
-                    // It may run all the same, so it keeps counting against the cap.
+                    // The sandbox may still be running, so it keeps counting against the cap.
                     let reservation = reservation.created();
                     self.state().tasks.spawn(async move { account.end_stray(&number, reservation).await });
                 } else {
@@ -204,7 +204,7 @@ impl Account {
         metadata
     }
 
-    /// Ends the sandbox of a creation that failed, where there is one all the same: its response may have been lost.
+    /// Ends the sandbox of a creation that failed, if one exists because only the response was lost.
     async fn end_stray(&self, number: &str, reservation: SandboxReservation) {
         let metadata = self.metadata_of(number);
         let pairs: Vec<(&str, &str)> = metadata.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
@@ -260,8 +260,8 @@ impl Account {
         }
     }
 
-    /// Renews the leases of sandboxes that were paused for half of them: each is resumed for a moment. Sandboxes that are
-    /// about to be used are left alone.
+    /// Renews the leases of sandboxes that were paused for half of them: each is resumed for a moment. Sandboxes that
+    /// are about to be used are left alone.
     pub(crate) async fn renew_leases(&self) {
         let due: Vec<WeakSandbox> = {
             let state = self.state();
@@ -328,12 +328,12 @@ impl Account {
         }
     }
 
-    /// Waits at most `limit` until all creations and kills in progress are done. Those that remain are cancelled. Returns
-    /// whether every sandbox is known to have ended.
+    /// Waits at most `limit` until all creations and kills in progress are done. Those that remain are cancelled.
+    /// Returns whether every sandbox is known to have ended.
     pub(crate) async fn close(&self, limit: Duration) -> bool {
         let all = async {
             loop {
-                // Taken out, since tasks that end may add others.
+                // Taken out of the lock, since tasks that end may add others.
                 let mut tasks = std::mem::take(&mut self.state().tasks);
                 if tasks.is_empty() {
                     return;
@@ -357,8 +357,8 @@ impl Account {
         state.unconfirmed.remove(id);
     }
 
-    /// Takes in the list of all sandboxes: those of this process whose end was not confirmed, and which are not in it, have
-    /// ended.
+    /// Processes the list of all sandboxes: sandboxes of this process whose end was not confirmed and that are not in
+    /// the list have ended.
     pub(crate) fn reconcile(&self, listed: &[ListedSandbox], process: &str) {
         let ours = listed.iter().filter(|sandbox| sandbox.metadata.get(PROCESS).is_some_and(|of| of == process));
         let existing: BTreeSet<&str> = ours.map(|sandbox| sandbox.id.as_str()).collect();

@@ -1,4 +1,4 @@
-//! The addresses of an account's API and sandboxes. Any service with E2B's wire is configured by these three.
+//! The addresses of an account's API and sandboxes: three settings, for any service with E2B's wire protocol.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -14,14 +14,14 @@ const DOMAIN: &str = "e2b.app";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     api: String,
-    /// One origin for all sandboxes; headers say which one.
+    /// One origin for all sandboxes; headers select the sandbox.
     shared: Option<String>,
     domain: String,
 }
 
 impl Address {
-    /// Returns the addresses for the values of `E2B_API_URL`, `E2B_SANDBOX_URL` and `E2B_DOMAIN`; those of E2B itself where
-    /// they are `None`.
+    /// Returns the addresses for the values of `E2B_API_URL`, `E2B_SANDBOX_URL` and `E2B_DOMAIN`; those of E2B itself
+    /// where they are `None`.
     pub fn new(api: Option<&str>, sandbox: Option<&str>, domain: Option<&str>) -> Self {
         let trimmed = |url: &str| url.trim_end_matches('/').to_owned();
         let domain = domain.unwrap_or(DOMAIN).to_owned();
@@ -39,7 +39,7 @@ impl Address {
         self.shared.as_deref().unwrap_or(&self.domain)
     }
 
-    /// Returns the origin of a sandbox's port. `domain` is what the response to its creation says.
+    /// Returns the origin of a sandbox's port. `domain` is from the response to its creation.
     pub(crate) fn sandbox(&self, id: &str, port: u16, domain: Option<&str>) -> String {
         if let Some(shared) = &self.shared {
             return shared.clone();

@@ -39,7 +39,7 @@ pub struct E2b {
     prelude: Arc<str>,
 }
 
-/// Longest that one program may run: a sandbox lives for at most an hour on the smallest plan.
+/// The maximum time of one program: a sandbox lives for at most an hour on the smallest plan.
 const MAX_WALL: Duration = Duration::from_secs(45 * 60);
 
 impl E2b {
@@ -55,7 +55,8 @@ impl E2b {
         Self::with_egress(Egress::unshared(), config, address, key, transport, identity, now)
     }
 
-    /// As [`E2b::new`], for a process with several accounts: E2B counts some rates by the address that calls come from.
+    /// Returns a backend as [`E2b::new`] does, for a process with several accounts: E2B counts some rates by source
+    /// address.
     pub fn with_egress(
         egress: Egress,
         config: Config,
@@ -86,9 +87,9 @@ impl E2b {
         self
     }
 
-    /// Ends orphaned sandboxes of the account: those of processes that have ended, and those that this one has lost. Returns how
-    /// many were ended. Call it regularly: a creation of a process that has ended may take effect later, and its paused
-    /// sandboxes count as orphans only after a day.
+    /// Ends orphaned sandboxes of the account: those of processes that have ended, and those that this one has lost.
+    /// Returns how many were ended. Call it regularly: a creation of a process that has ended may take effect later,
+    /// and its paused sandboxes count as orphans only after a day.
     ///
     /// # Errors
     /// E2B does not list the sandboxes. Sandboxes that were listed and could not be ended are in the log.
@@ -96,8 +97,8 @@ impl E2b {
         orphans::sweep(&self.account, &self.identity).await
     }
 
-    /// Renews the leases of this process's paused sandboxes, so that no other process takes them for orphans. Call it at least
-    /// once an hour.
+    /// Renews the leases of this process's paused sandboxes, so that no other process takes them for orphans. Call it
+    /// at least once an hour.
     pub async fn renew_leases(&self) {
         self.account.renew_leases().await;
     }
@@ -105,14 +106,14 @@ impl E2b {
     /// Checks that the service responds, accepts the key and has the template. Creates nothing.
     ///
     /// # Errors
-    /// It does not. The message says why and how to fix it.
+    /// One of these fails. The message has the reason and how to fix it.
     pub async fn check_access(&self) -> Result<(), CallError> {
         orphans::check_access(&self.account).await?;
         self.find_template().await
     }
 
-    /// Checks whether the template exists, and keeps the answer for [`E2b::status`]. A service that does not tell counts as one
-    /// that has it.
+    /// Checks whether the template exists, and keeps the answer for [`E2b::status`]. A service that does not answer
+    /// this question counts as one that has it.
     ///
     /// # Errors
     /// The template does not exist, or the service does not respond.
@@ -139,8 +140,8 @@ impl E2b {
         self.account.has_template_problem()
     }
 
-    /// Waits at most `limit` until every dropped sandbox is ended. Returns `false` where one may remain; its lifetime ends it, or
-    /// the next sweep of a server with this account.
+    /// Waits at most `limit` until every dropped sandbox is ended. Returns `false` where one may remain; its lifetime
+    /// ends it, or the next sweep of a server with this account.
     pub async fn close(&self, limit: Duration) -> bool {
         self.account.close(limit).await
     }
@@ -149,13 +150,13 @@ impl E2b {
         self.account.status()
     }
 
-    /// Returns the account's limits, for calls that are made elsewhere.
+    /// Returns the account's limits, for calls outside of this crate.
     pub fn limits(&self) -> &Limits {
         &self.account.limits
     }
 
-    /// Opens a sandbox and imports these modules in it. Returns its build tag, the modules that failed, and the installed
-    /// packages.
+    /// Opens a sandbox and imports these modules in it. Returns its build tag, the modules that failed, and the
+    /// installed packages.
     ///
     /// # Errors
     /// No sandbox can be opened.
@@ -217,7 +218,7 @@ impl E2b {
     }
 }
 
-/// What a sandbox of a template has.
+/// The result of inspecting a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateReport {
     /// The build tag. `None` where there is no such file.

@@ -1,4 +1,4 @@
-//! The hourly budget of creations. It is a limit of our own, below E2B's, and outlives the process.
+//! The hourly budget of creations. It is a limit of Switchtower, below E2B's, and outlives the process.
 
 mod alerts;
 mod file;
@@ -15,14 +15,15 @@ use switchtower_contract::rounded;
 use self::file::File;
 use self::hourly_counts::{HOUR, HourlyCounts};
 
-/// Returns the wall time. When the clock jumps forward, creations are forgotten too early; when it is set back, too late.
+/// Returns the wall time. When the clock jumps forward, creations are forgotten too early; when it is set back, too
+/// late.
 pub type Now = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// Creations in a sliding hour, to the second, and counts of other operations.
 ///
-/// A budget in a file writes it at each creation, before the creation starts: some kilobytes. Other operations are written with
-/// the next creation or sweep, or when the budget is dropped. The file is for one process. Where several use it by accident,
-/// the last writer wins, so each can spend nearly the whole budget.
+/// A budget in a file writes it at each creation, before the creation starts: some kilobytes. Other operations are
+/// written with the next creation or sweep, or when the budget is dropped. The file is for one process. Where several
+/// use it by accident, the last writer wins, so each can spend nearly the whole budget.
 pub struct Budget {
     limit: Option<u32>,
     now: Now,
@@ -69,11 +70,11 @@ impl Budget {
         Self { limit, now, counts: Mutex::default(), file: None }
     }
 
-    /// Returns a budget in this file: JSON, replaced atomically, created with its folders, readable only by its owner (0600). It
-    /// survives the process, but not always the machine: writes are not forced to disk.
+    /// Returns a budget in this file: JSON, replaced atomically, created with its folders, readable only by its owner
+    /// (0600). It survives the process, but not always the machine: writes are not forced to disk.
     ///
-    /// A file that cannot be read is renamed to `….damaged` with a warning, and the budget starts at zero. Where the file cannot
-    /// be written, one warning is logged, and the budget continues in memory.
+    /// A file that cannot be read is renamed to `….damaged` with a warning, and the budget starts at zero. Where the
+    /// file cannot be written, one warning is logged, and the budget continues in memory.
     pub fn in_file(path: PathBuf, limit: Option<u32>, now: Now) -> Self {
         let file = File::new(path);
         let counts = file.read();
@@ -91,7 +92,7 @@ impl Budget {
     /// Counts one creation.
     ///
     /// # Errors
-    /// The budget is used up. Says when the next creation is allowed.
+    /// The budget is used up. The error has the time until the next creation is allowed.
     pub fn spend(&self) -> Result<(), BudgetExceeded> {
         let now = (self.now)();
         {
@@ -145,7 +146,8 @@ impl Budget {
         match self.limit {
             Some(limit) if count >= limit => {
                 alerts::log_refusal(count, limit);
-                // With a limit that was lowered, more than the oldest creation has to leave the hour; with one of 0, none helps.
+                // With a limit that was lowered, more than the oldest creation has to leave the hour; with one of 0,
+                // none helps.
                 let retry_after = counts.time_until_below(limit, now).unwrap_or(HOUR);
                 Err(BudgetExceeded { count, limit, retry_after })
             }

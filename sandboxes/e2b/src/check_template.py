@@ -14,7 +14,7 @@ def _switchtower_check_template(names: "list[str]") -> None:
             found = None
         if found is None:
             missing.append(name)
-    # What native code chooses its way by.
+    # The processor features that native code dispatches on.
     identifying = {
         "vendor_id",
         "cpu family",

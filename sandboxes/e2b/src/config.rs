@@ -1,4 +1,4 @@
-//! The settings of one service with E2B's wire.
+//! The settings of one service with E2B's wire protocol.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,30 +9,32 @@ use switchtower_contract::{Price, byte_size};
 use crate::limits;
 use crate::template;
 
-/// One account of one service with E2B's wire.
+/// One account of one service with E2B's wire protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The URL of the API. Not set: for the tier `e2b` the variable `E2B_API_URL`, else E2B's own.
     pub api_url: Option<String>,
-    /// One origin for all sandboxes. Not set: for the tier `e2b` the variable `E2B_SANDBOX_URL`, else a host for each sandbox.
+    /// One origin for all sandboxes. Not set: for the tier `e2b` the variable `E2B_SANDBOX_URL`, else a host for each
+    /// sandbox.
     pub sandbox_url: Option<String>,
     /// The domain of API and sandboxes. Not set: for the tier `e2b` the variable `E2B_DOMAIN`, else `e2b.app`.
     pub domain: Option<String>,
     /// The environment variable that holds the key. The key itself is never a setting.
     pub key_variable: String,
-    /// The template of sandboxes. Not set: for the tier `e2b` the variable `E2B_TEMPLATE_ID`, else `code-interpreter-v1`.
+    /// The template of sandboxes. Not set: for the tier `e2b` the variable `E2B_TEMPLATE_ID`, else
+    /// `code-interpreter-v1`.
     pub template: Option<String>,
-    /// The tag that every sandbox must have in `/etc/build-tag`; `own`: that of the template that ships with Switchtower.
-    /// Not set: nothing is checked, and no result of this tier is cached.
+    /// The tag that every sandbox must have in `/etc/build-tag`; `own`: that of the template that ships with
+    /// Switchtower. Not set: nothing is checked, and no result of this tier is cached.
     pub build_tag: Option<String>,
     /// Names of the modules that the template has beyond Python's own. Empty: those of Switchtower's template where
     /// `build_tag` is `own`, else not known.
     pub modules: Vec<String>,
     /// Whether programs in its sandboxes reach the internet.
     pub internet: bool,
-    /// How long a sandbox lives after it was last created, used or renewed. The service ends it then, even when this server
-    /// is gone.
+    /// How long a sandbox lives after it was last created, used or renewed. The service ends it then, even when this
+    /// server is gone.
     #[serde(with = "humantime_serde")]
     pub lifetime: Duration,
     /// Longest time that reading the build tag may take.
@@ -43,18 +45,18 @@ pub struct Config {
     /// Memory of the template; for the price.
     #[serde(with = "byte_size")]
     pub memory: u64,
-    /// Memory that a kernel gives a program without being told. The same as `tier.default_memory`, or each run sets it.
+    /// Memory that a kernel gives a program by default. The same as `tier.default_memory`, or each run sets it.
     #[serde(with = "byte_size")]
     pub default_memory: u64,
     /// Price of a processor for a second, in billionths of a dollar. The default is from E2B's price list of 2026.
     pub nanodollars_per_cpu_second: u64,
-    /// Price of a gigabyte (1024³ bytes) of memory for a second, in billionths of a dollar. The default is from E2B's price
-    /// list of 2026.
+    /// Price of a gigabyte (1024³ bytes) of memory for a second, in billionths of a dollar. The default is from E2B's
+    /// price list of 2026.
     pub nanodollars_per_gigabyte_second: u64,
     /// Whose sandboxes these are, for people who look at the account. Not set: the host's name.
     pub owner: Option<String>,
-    /// Time between two sweeps, in which a server ends the sandboxes in the account that no living process holds; at least
-    /// 1s. The first is at its start. 0: only that one.
+    /// Time between two sweeps, in which a server ends the sandboxes in the account that no living process holds; at
+    /// least 1s. The first is at its start. 0: only that one.
     #[serde(with = "humantime_serde")]
     pub sweep_interval: Duration,
     /// The file in which a server keeps the hour's budget across restarts. Not set: one in the user's state folder.

@@ -29,7 +29,7 @@ impl ConnectionLimiter {
 
 #[async_trait]
 impl Transport for ConnectionLimiter {
-    /// Refuses at once where the limit is reached: open calls may last for hours.
+    /// Refuses at once if the limit is reached, since open calls may last for hours.
     async fn send(&self, request: Request<Bytes>) -> Result<Response<BodyStream>, TransportError> {
         let Ok(permit) = self.permits.clone().try_acquire_owned() else {
             let reason = format!("the sandbox has {} open connections, which is its limit; close some", self.limit);

@@ -17,11 +17,11 @@ use crate::limits::{CallClass, Limits};
 use crate::request::{ApiRequest, parse_json};
 use crate::transport::Transport;
 
-/// Longest that E2B may take to create or to resume a sandbox: its SDKs wait as long.
+/// The maximum time to create or to resume a sandbox, the same as in E2B's SDKs.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Longest that any other call may take.
+/// The maximum time of any other call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
-/// Times that a call is repeated at once where E2B fails.
+/// The number of immediate retries when E2B fails.
 const REPEATS: u32 = 1;
 /// Most pages of a list that are read; a page of E2B has 100 sandboxes.
 const MAX_PAGES: usize = 100;
@@ -61,7 +61,7 @@ pub(crate) struct SandboxAccess {
     pub(crate) domain: Option<String>,
 }
 
-/// The template that a name leads to.
+/// The template with a name.
 #[derive(Deserialize)]
 struct TemplateAlias {
     #[serde(rename = "templateID")]
@@ -74,8 +74,7 @@ struct Tag {
     tag: String,
 }
 
-/// Whether the service does not tell about templates, or not about this one: it belongs to another team, which may have
-/// shared it.
+/// Returns whether the service does not list templates, or not this one: a template of another team may be shared.
 fn is_unknown(error: &CallError) -> bool {
     error.cause == Cause::UnknownPath || error.status == Some(403)
 }
@@ -90,13 +89,13 @@ pub(crate) struct ListedSandbox {
     pub(crate) state: String,
     #[serde(default)]
     pub(crate) metadata: BTreeMap<String, String>,
-    /// When E2B ends it; of a paused one, when it was paused.
+    /// The time at which E2B ends it; of a paused sandbox, the time at which it was paused.
     #[serde(default)]
     end_at: Option<String>,
 }
 
 impl ListedSandbox {
-    /// Returns when it ends, or was paused; `None` where the service does not say.
+    /// Returns the time at which it ends or was paused; `None` if the service does not send it.
     pub(crate) fn ends(&self) -> Option<SystemTime> {
         let time: jiff::Timestamp = self.end_at.as_deref()?.parse().ok()?;
         Some(time.into())
@@ -140,8 +139,8 @@ impl ControlPlane {
         parse_json(&body)
     }
 
-    /// Checks whether this key may use a template: a name or an id, with or without `:tag`. A service without such paths
-    /// counts as one that has the template.
+    /// Checks whether this key may use a template: a name or an id, with or without `:tag`. A service without such
+    /// paths counts as one that has the template.
     pub(crate) async fn find_template(&self, template: &str) -> Result<(), CallError> {
         let (name, tag) = template.split_once(':').map_or((template, None), |(name, tag)| (name, Some(tag)));
         let missing = |message: String| CallError {
@@ -172,7 +171,7 @@ impl ControlPlane {
         let Some(tag) = tag else { return Ok(()) };
         let tags = self.call(Method::GET, &format!("/templates/{}/tags", percent_encode(&id)), None).await;
         let tags: Vec<Tag> = match tags {
-            // A response in an unknown form says nothing.
+            // A response in an unknown form proves nothing.
             Ok((_, body)) => match parse_json(&body) {
                 Ok(tags) => tags,
                 Err(_) => return Ok(()),

@@ -18,7 +18,7 @@ use crate::error::{CallError, Cause};
 use crate::limits::CallClass;
 use crate::sandbox_client::SandboxClient;
 
-/// Longest that a call about files may take, their content included.
+/// The maximum time of a call for files, including their content.
 const FILE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time beyond its own time-out that a command is waited for.
 const GRACE_PERIOD: Duration = Duration::from_secs(5);
@@ -40,7 +40,8 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Returns size and time of a file, which tell whether it has changed. `None` for a folder: it changes with its content.
+    /// Returns the size and the time of a file, by which changes are detected. `None` for a folder: it changes with its
+    /// content.
     pub(crate) fn fingerprint(&self) -> Option<(String, String)> {
         let is_file = self.kind == "FILE_TYPE_FILE";
         is_file.then(|| (self.size.to_string(), self.modified_time.clone().unwrap_or_default()))
@@ -130,7 +131,7 @@ async fn read_events(mut body: crate::transport::BodyStream, limit: Duration) ->
     let (mut frames, mut stdout, mut stderr, mut exit) = (FrameReader::default(), Vec::new(), Vec::new(), None);
     loop {
         let piece = timeout_at(deadline, body.next()).await;
-        let piece = piece.map_err(|_| CallError::unexpected("a command did not end in its time"))?;
+        let piece = piece.map_err(|_| CallError::unexpected("a command did not end within its time limit"))?;
         let Some(piece) = piece else { return Err(CallError::unexpected("a command's stream broke off")) };
         frames.add(&piece.map_err(|error| CallError::from_transport(&error))?);
         while let Some(frame) = frames.next().map_err(|_| CallError::unexpected("a frame is too long"))? {
@@ -151,7 +152,8 @@ async fn read_events(mut body: crate::transport::BodyStream, limit: Duration) ->
                 }
                 Frame::End(None) => {
                     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                    let exit_code = exit.ok_or_else(|| CallError::unexpected("a command ended without an end"))?;
+                    let exit_code = exit
+                        .ok_or_else(|| CallError::unexpected("the stream of a command ended without its exit code"))?;
                     return Ok(CommandResult { exit_code, stdout: text(&stdout), stderr: text(&stderr) });
                 }
             }
@@ -199,7 +201,8 @@ async fn unary<T: serde::de::DeserializeOwned>(
     client.call_limited(call).await
 }
 
-/// Returns the content type and the body of a form with these files: fields named `file` whose file names are the paths.
+/// Returns the content type and the body of a form with these files: fields named `file` whose file names are the
+/// paths.
 fn multipart(files: &[(&str, &[u8])]) -> (String, Bytes) {
     // The first of these names that no content contains.
     let boundary = (0u32..)

@@ -9,7 +9,7 @@ use switchtower_contract::Fault;
 use crate::limits::{CallClass, LimitExceeded, Limits};
 use crate::transport::{Delivery, TransportError};
 
-/// A call to E2B that failed, or that our own limits refused.
+/// A call to E2B that failed, or that the limits of this process refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.text())]
 pub struct CallError {
@@ -17,7 +17,7 @@ pub struct CallError {
     pub status: Option<u16>,
     pub message: String,
     pub retry_after: Option<Duration>,
-    /// E2B may have carried the call out all the same.
+    /// Whether E2B may have executed the call.
     pub may_have_run: bool,
 }
 
@@ -30,7 +30,7 @@ pub enum Cause {
     Template,
     /// Too many calls of this class.
     RateLimit,
-    /// As many sandboxes run as the plan allows.
+    /// The plan's number of concurrent sandboxes is reached.
     ConcurrencyCap,
     /// E2B has no capacity.
     Capacity,
@@ -40,7 +40,7 @@ pub enum Cause {
     Transition,
     /// E2B failed.
     Server,
-    /// No answer came.
+    /// No response arrived.
     Network,
     /// E2B does not accept the request.
     InvalidRequest,
@@ -60,9 +60,9 @@ pub enum CallKind {
     Sandbox,
 }
 
-/// Wait after a rate limit without `Retry-After`: the time that users of the SDKs settled on.
+/// The wait after a rate limit without `Retry-After`, as users of the SDKs recommend.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(30);
-/// Wait before another connection to a sandbox that has as many as it may.
+/// The wait before another connection to a sandbox at its limit of connections.
 const CONNECTION_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The body of an error, of the control plane or of the proxy.
@@ -83,7 +83,7 @@ impl CallError {
         // A gateway that lost the sandbox's response answers with these; bodies of E2B's own proxy have a code.
         let may_have_run = match call {
             CallKind::Execute => matches!(status.as_u16(), 502 | 504) && parsed.code.is_none(),
-            // The sandbox may exist all the same.
+            // The sandbox may exist nevertheless.
             CallKind::Create => status.is_server_error(),
             CallKind::Control | CallKind::Sandbox => false,
         };
@@ -102,12 +102,12 @@ impl CallError {
         }
     }
 
-    /// Whether our own limits refused the call before anything was sent.
+    /// Returns whether the limits of this process refused the call before anything was sent.
     pub(crate) fn is_local_refusal(&self) -> bool {
         self.status.is_none() && matches!(self.cause, Cause::RateLimit | Cause::ConcurrencyCap)
     }
 
-    /// Returns the error of a response that is not what the protocol says.
+    /// Returns the error of a response that does not follow the protocol.
     pub(crate) fn unexpected(what: &str) -> Self {
         let message = short(what);
         Self { cause: Cause::Server, status: None, message, retry_after: None, may_have_run: true }
@@ -155,7 +155,7 @@ impl CallError {
             Cause::Template => format!(
                 "E2B does not have the template{status}: {message}; check E2B_TEMPLATE_ID, and that the template was built in this account"
             ),
-            // The message of our own limits, before anything was sent.
+            // The message of this process's limits: nothing was sent.
             Cause::RateLimit | Cause::ConcurrencyCap if self.status.is_none() => message.clone(),
             Cause::RateLimit => format!("E2B's rate limit{status}: {message}"),
             Cause::ConcurrencyCap => format!("E2B's cap of concurrent sandboxes{status}: {message}"),
@@ -204,8 +204,8 @@ fn cause(call: CallKind, status: u16, headers: &HeaderMap, body: &Body) -> Cause
     }
 }
 
-/// Whether a 429 is for the cap of concurrent sandboxes. Refusals for the rate carry its headers; the text decides only where
-/// none of these is there.
+/// Whether a 429 is for the cap of concurrent sandboxes. Refusals for the rate carry its headers; the text decides only
+/// where none of these is there.
 fn is_concurrency_cap(headers: &HeaderMap, body: &Body) -> bool {
     let rate_headers = ["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "retry-after"];
     !rate_headers.iter().any(|name| headers.contains_key(*name))
@@ -249,7 +249,7 @@ impl Limits {
     }
 }
 
-/// A refusal by our own limits, in the form of E2B's.
+/// A refusal by the limits of this process, in the form of E2B's.
 impl From<LimitExceeded> for CallError {
     fn from(exceeded: LimitExceeded) -> Self {
         let cause = match exceeded {

@@ -1,21 +1,21 @@
-//! The metadata of sandboxes that says which process they belong to, so that another process can end orphans.
+//! The metadata of sandboxes that identifies their process, so that another process can end orphans.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The keys of the metadata. `MANAGED` is the same for every sandbox of Switchtower, whoever its owner is.
+/// The keys of the metadata. `MANAGED` is the same for every sandbox of Switchtower, regardless of its owner.
 pub(crate) const MANAGED: (&str, &str) = ("switchtower-lease", "1");
 pub(crate) const OWNER: &str = "switchtower-owner";
 pub(crate) const PROCESS: &str = "switchtower-process";
 
-/// Identifies this process, and tells whether another one still runs.
+/// Identifies this process, and finds out whether another one still runs.
 #[derive(Clone)]
 pub struct Identity {
     /// The owner of the sandboxes, for people who look at the account.
     pub owner: String,
     /// Identifies this process among all processes, earlier and later ones included.
     pub process: String,
-    /// Tells whether the process with this identifier runs.
+    /// Returns whether the process with this identifier runs.
     pub liveness: Arc<dyn Fn(&str) -> Liveness + Send + Sync>,
 }
 
@@ -25,7 +25,8 @@ pub enum Liveness {
     Alive,
     /// It has certainly ended: its sandboxes are ended at once.
     Dead,
-    /// It cannot be seen from here, as in another container: its sandboxes are ended when they were not renewed.
+    /// It cannot be checked from this process, as in another container: its sandboxes are ended when they were not
+    /// renewed.
     Unknown,
 }
 

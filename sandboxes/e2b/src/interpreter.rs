@@ -150,8 +150,8 @@ pub(crate) async fn new_context(client: &SandboxClient, folder: Option<&str>) ->
     client.call_limited(call).await
 }
 
-/// Restarts a context's kernel: what runs ends, and its variables are lost. This also repairs a context that hangs after a
-/// run was cancelled.
+/// Restarts a context's kernel: what runs ends, and its variables are lost. This also repairs a context that hangs
+/// after a run was cancelled.
 pub(crate) async fn restart_context(client: &SandboxClient, context: &Context) -> Result<(), CallError> {
     let path = format!("/contexts/{}/restart", context.id);
     let call = async || {

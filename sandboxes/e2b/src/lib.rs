@@ -1,12 +1,12 @@
-//! E2B cloud sandboxes as a backend, or those of another service with the same wire.
+//! Cloud sandboxes of E2B, or of another service with the same wire protocol, as a backend.
 //!
-//! Limits: side effects of programs are not observed, so no result counts as pure by observation. A program may become root
-//! in its virtual machine, and what it changes outside of the scratch folders is not undone: a sandbox is reused only after
-//! programs without side effects. E2B does not report processor time. Programs are Python only.
+//! Limits: side effects of programs are not observed, so no result counts as pure by observation. A program may become
+//! root in its virtual machine, and what it changes outside of the scratch folders is not undone: a sandbox is reused
+//! only after programs without side effects. E2B does not report processor time. Programs are Python only.
 //!
-//! [`E2b`] opens sandboxes in one account. Each is checked against its template's build tag and modules before its first use,
-//! ended when it is dropped, and ended by a later process where this one was killed. The account's [`limits`] are kept before
-//! E2B has to refuse a call. Every failed call has one [`Cause`].
+//! [`E2b`] opens sandboxes in one account. Each is checked against its template's build tag and modules before its
+//! first use, ended when it is dropped, and ended by a later process where this one was killed. The account's
+//! [`limits`] are enforced before E2B has to refuse a call. Every failed call has one [`Cause`].
 
 mod account;
 mod address;

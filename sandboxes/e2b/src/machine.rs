@@ -20,9 +20,9 @@ use crate::sandbox_client::SandboxClient;
 use crate::sandbox_guard::{MARGIN, SharedSandbox, WeakSandbox};
 
 pub(crate) struct CloudMachine {
-    /// Does not keep the sandbox alive: it ends with the lease, whoever still has the machine.
+    /// A weak reference: the sandbox ends with the lease, even if the machine is still referenced.
     pub(crate) sandbox: WeakSandbox,
-    /// The sandbox's default context, which is prepared already. The first kernel takes it over.
+    /// The sandbox's default context, which is already prepared and becomes the first kernel.
     pub(crate) default_context: Context,
     pub(crate) has_kernels: Arc<AtomicBool>,
     pub(crate) prelude: Prelude,

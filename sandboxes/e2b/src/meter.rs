@@ -13,9 +13,9 @@ pub(crate) struct Meter(Arc<Mutex<Sum>>);
 
 #[derive(Default)]
 struct Sum {
-    /// Of sandboxes that do not run any more.
+    /// The time of sandboxes that have ended.
     past: Duration,
-    /// When those that run began to, by number.
+    /// The start of each running sandbox, by number.
     running: Vec<(u64, Instant)>,
     next: u64,
 }

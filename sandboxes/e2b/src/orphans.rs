@@ -1,9 +1,10 @@
 //! Orphans: sandboxes of processes that have ended, and sandboxes that this process has lost.
 //!
-//! Sandboxes of a process that is known to have ended are ended at once. Whether a process in another container, or from
-//! before a reboot, still runs is not known here, but a running process renews its sandboxes. E2B itself ends a running
-//! sandbox that was not renewed for its lifetime. It never ends a paused one: a running process resumes each of its paused
-//! sandboxes for a moment before half of [`LEASE`] has passed, so one that was paused for longer is an orphan.
+//! Sandboxes of a process that is known to have ended are ended at once. Whether a process in another container, or
+//! from before a reboot, still runs is not known here, but a running process renews its sandboxes. E2B itself ends a
+//! running sandbox that was not renewed for its lifetime. It never ends a paused one: a running process resumes each of
+//! its paused sandboxes for a moment before half of [`LEASE`] has passed, so one that was paused for longer is an
+//! orphan.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +15,7 @@ use crate::control::ListedSandbox;
 use crate::error::CallError;
 use crate::identity::{Identity, Liveness, MANAGED, PROCESS};
 
-/// How long a paused sandbox is left alone whose process may still run.
+/// The time after which a paused sandbox whose process may still run counts as an orphan.
 pub(crate) const LEASE: Duration = Duration::from_secs(24 * 3600);
 /// Sandboxes that are ended in parallel.
 const PARALLEL_KILLS: usize = 8;

@@ -9,7 +9,7 @@ def _switchtower_prelude(path: str, memory: int) -> None:
     import warnings
     from typing import Any
 
-    # `sys.exit` is how a program ends; a notebook's advice on it is no output of the program.
+    # `sys.exit` ends a program; IPython's advice about it is not part of the program's output.
     warnings.filterwarnings("ignore", message="To exit: use 'exit', 'quit', or Ctrl-D.")
     resource: Any
     try:
@@ -47,7 +47,7 @@ def _switchtower_prelude(path: str, memory: int) -> None:
         return line[:-1] if line.endswith("\n") else line
 
     def before_cell(*_: object) -> None:
-        # The inputs of one run are not the next one's: the file is removed.
+        # The file is removed, so that the next run does not get these inputs.
         stdin, limit = "", memory
         try:
             with open(path) as file:

@@ -11,7 +11,7 @@ const PRELUDE: &str = include_str!("prelude.py");
 const KERNEL_OPTIONS: &str = include_str!("kernel_options.py");
 const CHECK_TEMPLATE: &str = include_str!("check_template.py");
 
-/// What the check of a template found.
+/// The result of the check of a template.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TemplateCheck {
@@ -30,7 +30,7 @@ struct RunInputs<'a> {
     memory: u64,
 }
 
-/// The code that every kernel of a sandbox is prepared with.
+/// The code that prepares every kernel of a sandbox.
 #[derive(Clone)]
 pub(crate) struct Prelude {
     /// The file with the inputs of a run. The kernel removes it before the program's first line.
@@ -55,15 +55,16 @@ impl Prelude {
         )
     }
 
-    /// Returns the path and the content of the file with a run's inputs. `None` where it has no stdin and the usual memory.
+    /// Returns the path and the content of the file with a run's inputs. `None` where it has no stdin and the usual
+    /// memory.
     pub(crate) fn run_inputs(&self, stdin: Option<&str>, memory: u64) -> Option<(String, String)> {
         let is_usual = stdin.is_none_or(str::is_empty) && memory == self.memory;
         (!is_usual).then(|| (self.inputs_path.clone(), json!(RunInputs { stdin, memory }).to_string()))
     }
 }
 
-/// Returns code that turns a prepared kernel into one that keeps state: with these variables, in this folder, with IPython's
-/// behaviour.
+/// Returns code that turns a prepared kernel into one that keeps state: with these variables, in this folder, with
+/// IPython's behaviour.
 pub(crate) fn options_code(options: &KernelOptions) -> String {
     let (env, folder) = (json!(options.env), json!(options.folder));
     // These JSON texts are valid Python, except for `null`.
@@ -80,14 +81,14 @@ pub(crate) fn check_code(modules: &BTreeSet<String>) -> String {
 mod tests {
     use super::*;
 
-    /// The fields of what crosses to Python, as `sandboxes/python/schema.json` lists them.
+    /// The fields of the values that are passed to Python, as `sandboxes/python/schema.json` lists them.
     fn fields(name: &str) -> Vec<String> {
         let all: serde_json::Value = serde_json::from_str(include_str!("../../python/schema.json")).unwrap();
         serde_json::from_value(all["e2b"][name].clone()).unwrap()
     }
 
     #[test]
-    fn what_crosses_to_python_has_the_fields_of_the_schema() {
+    fn values_that_are_passed_to_python_have_the_fields_of_the_schema() {
         let inputs = json!(RunInputs { stdin: Some("x"), memory: 1 });
         let mut listed = fields("RunInputs");
         listed.sort();

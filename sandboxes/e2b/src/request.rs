@@ -66,7 +66,7 @@ impl ApiRequest {
         })
     }
 
-    /// Sends the call. Returns the response when its headers are here; its body is yet to be read.
+    /// Sends the call. Returns the response when its headers have arrived; its body is not read yet.
     pub(crate) async fn send(self, transport: &dyn Transport) -> Result<Response<BodyStream>, CallError> {
         let (call, deadline) = (self.call, self.deadline);
         let response = async {
@@ -78,7 +78,7 @@ impl ApiRequest {
                 return Ok(response);
             }
             let (head, body) = response.into_parts();
-            // The status says enough where the body breaks off.
+            // If the body breaks off, the status is enough.
             let body = read_all(body, MAX_ERROR_BYTES).await.unwrap_or_default();
             Err(CallError::from_response(call, head.status, &head.headers, &body))
         };

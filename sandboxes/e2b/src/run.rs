@@ -9,7 +9,7 @@ use crate::error::CallError;
 use crate::interpreter::{self, Context, ExecutionReservation, Row};
 use crate::sandbox_client::{SandboxClient, is_transient};
 
-/// Longest that code of Switchtower's own may take.
+/// The maximum time of internal code.
 pub(crate) const INTERNAL_RUN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Most bytes of values that are passed on in one run: pictures and tables.
 const MAX_RESULT_BYTES: usize = 16 << 20;
@@ -47,7 +47,7 @@ pub(crate) struct RunEnd {
     pub(crate) count: u64,
 }
 
-/// What has arrived of an execution.
+/// The part of an execution that has arrived.
 #[derive(Default)]
 struct Progress {
     has_begun: bool,
@@ -183,7 +183,7 @@ impl Progress {
     }
 }
 
-/// Runs code of Switchtower's own that may run twice: it is repeated where E2B fails. Returns what it prints.
+/// Runs internal code that may run twice: it is repeated when E2B fails. Returns its output.
 pub(crate) async fn run_internal(client: &SandboxClient, context: &Context, code: &str) -> Result<String, CallError> {
     match run_internal_within(client, context, code, INTERNAL_RUN_TIMEOUT).await {
         Err(error) if is_transient(&error) => run_internal_within(client, context, code, INTERNAL_RUN_TIMEOUT).await,
@@ -191,7 +191,7 @@ pub(crate) async fn run_internal(client: &SandboxClient, context: &Context, code
     }
 }
 
-/// As [`run_internal`], once, for code that must not run twice or takes longer.
+/// Runs internal code as [`run_internal`] does, but without retries: for code that must not run twice or takes longer.
 pub(crate) async fn run_internal_within(
     client: &SandboxClient,
     context: &Context,
@@ -236,8 +236,8 @@ fn is_out_of_memory(name: &str, value: &str) -> bool {
     python::MEMORY_ERRORS.contains(&name) && (value.is_empty() || value.starts_with("Unable to allocate"))
 }
 
-/// Returns what the template does not provide by the message of an exception: a module, a part of one, a shared library.
-/// Messages of the program's own, and modules in its own files, do not count.
+/// Returns what the template does not provide by the message of an exception: a module, a part of one, a shared
+/// library. Messages of the program's own, and modules in its own files, do not count.
 fn unmet_need(name: &str, value: &str) -> Option<Need> {
     let module = |module: &str| {
         let is_name = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_');
@@ -261,7 +261,8 @@ fn unmet_need(name: &str, value: &str) -> Option<Need> {
             if let Some((missing, _)) = value.strip_prefix("`Import ").and_then(|rest| rest.split_once('`')) {
                 return module(missing);
             }
-            // `cannot import name 'b' from 'a' (/usr/lib/python3/a.py)`; of a partially initialized module nothing is missing.
+            // `cannot import name 'b' from 'a' (/usr/lib/python3/a.py)`; of a partially initialized module nothing is
+            // missing.
             let rest = value.strip_prefix("cannot import name ")?;
             let (part, from) = rest.split_once(" from '")?;
             let (package, place) = from.split_once('\'')?;

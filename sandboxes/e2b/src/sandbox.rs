@@ -33,13 +33,14 @@ pub(crate) struct CloudSandbox {
     needs_restart: bool,
     /// A new one after each restart of the context.
     interpreter: InterpreterId,
-    /// Kernels were opened: no program runs here any more, and a reset fails. Shared with the machine, which opens them.
+    /// Kernels were opened: no program runs here any more, and a reset fails. Shared with the machine, which opens
+    /// them.
     has_kernels: Arc<AtomicBool>,
 }
 
 impl CloudSandbox {
-    /// Prepares the default context of a new sandbox, and records the entries of its scratch folders. `further` is code that
-    /// prepares every kernel after Switchtower's own.
+    /// Prepares the default context of a new sandbox, and records the entries of its scratch folders. `further` is code
+    /// that prepares every kernel after Switchtower's own.
     pub(crate) async fn prepare(guard: SandboxGuard, further: Arc<str>) -> Result<Self, CallError> {
         let context = interpreter::first_context(&guard.client).await?;
         let id = guard.client.id().to_owned();

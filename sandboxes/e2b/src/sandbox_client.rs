@@ -62,8 +62,8 @@ impl SandboxClient {
         self.request(CallKind::Sandbox, ENVD, method, path, deadline)
     }
 
-    /// Makes an idempotent call within the limits and records its outcome. It is repeated where E2B fails: such failures are
-    /// short, and without a repetition the whole sandbox would be lost.
+    /// Makes an idempotent call within the limits and records its outcome. It is repeated where E2B fails: such
+    /// failures are short, and without a repetition the whole sandbox would be lost.
     pub(crate) async fn call_limited<T, F>(&self, call: impl Fn() -> F) -> Result<T, CallError>
     where
         F: Future<Output = Result<T, CallError>>,

@@ -33,7 +33,8 @@ pub fn modules(packages: &str) -> BTreeSet<String> {
     lines.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
 
-/// Returns the modules that need no package: `sys.stdlib_module_names` of Python 3.12, and what the template has in any case.
+/// Returns the modules that need no package: `sys.stdlib_module_names` of Python 3.12, and what the template has in any
+/// case.
 pub fn standard_library() -> BTreeSet<String> {
     STANDARD_LIBRARY.split_whitespace().map(str::to_owned).collect()
 }

@@ -1,4 +1,5 @@
-//! The transport to E2B: one HTTP call at a time. [`HttpTransport`] uses the network; tests use transports of their own.
+//! The transport to E2B: one HTTP call at a time. [`HttpTransport`] uses the network; tests use transports of their
+//! own.
 
 use std::pin::Pin;
 use std::time::Duration;

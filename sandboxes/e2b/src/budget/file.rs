@@ -59,7 +59,7 @@ fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
         _ => (),
     }
     let mut options = OpenOptions::new();
-    // A new file has our mode, and is not somebody's link.
+    // A new file has this mode, and cannot be a link of another user.
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);

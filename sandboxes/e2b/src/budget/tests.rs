@@ -11,7 +11,7 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Returns a wall_clock clock that follows tokio's clock.
+/// Returns a wall clock that follows tokio's clock.
 fn wall_clock() -> Now {
     let started = Instant::now();
     Arc::new(move || UNIX_EPOCH + Duration::from_secs(1_800_000_000) + started.elapsed())
@@ -43,8 +43,8 @@ impl Drop for Folder {
 struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Log {
-    /// Returns the events of a call. A second subscriber exists meanwhile: with only one, tracing asks the first thread that meets
-    /// an event whether it is enabled, and the answer from another test's thread is no.
+    /// Returns the events of a call. A second subscriber exists meanwhile: with only one, tracing caches whether an
+    /// event is enabled for the first thread that reaches it, which may be another test's.
     fn of(act: impl FnOnce()) -> Vec<String> {
         let (log, other) = (Self::default(), Dispatch::new(Self::default()));
         tracing::subscriber::with_default(log.clone(), act);
@@ -85,7 +85,7 @@ impl Subscriber for Log {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_hour_slides_and_a_refusal_says_when_the_next_creation_is_allowed() {
+async fn the_hour_slides_and_a_refusal_has_the_time_until_the_next_creation() {
     let budget = Budget::in_memory(Some(3), wall_clock());
     for _ in 0..3 {
         budget.spend().unwrap();

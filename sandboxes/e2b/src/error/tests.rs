@@ -81,14 +81,14 @@ fn every_response_has_one_cause() {
 }
 
 #[test]
-fn a_wrong_key_is_not_tried_again_and_says_how_to_fix_it() {
+fn a_wrong_key_is_not_retried_and_the_message_has_the_fix() {
     let fault = error(CallKind::Create, 401, r#"{"code":401,"message":"Invalid API key"}"#, None).fault();
     assert_eq!(fault.remedy(true), Remedy::TryNextTier);
     assert!(fault.to_string().contains("check that E2B_API_KEY"), "{fault}");
 }
 
 #[test]
-fn a_rate_limit_is_retried_when_it_says_or_after_half_a_minute() {
+fn a_rate_limit_is_retried_after_its_retry_time_or_half_a_minute() {
     let wait = |after| match error(CallKind::Execute, 429, "Rate limit exceeded", after).execution_fault() {
         Fault::Refused { retry_after, .. } => retry_after,
         other => panic!("{other:?}"),

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-/// Calls that are limited together. E2B counts creations among the lifecycle calls too, and executions among the operations:
-/// such calls need a reservation of both classes.
+/// Calls that are limited together. E2B counts creations among the lifecycle calls too, and executions among the
+/// operations: such calls need a reservation of both classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CallClass {

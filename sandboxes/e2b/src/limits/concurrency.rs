@@ -8,13 +8,14 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::LimitExceeded;
 
-/// The account's concurrent sandboxes, as far as this process knows.
+/// The account's concurrent sandboxes of this process.
 pub(crate) struct ConcurrencyLimit {
     cap: usize,
     permits: Arc<Semaphore>,
     /// One caller waits at a time, so that no other one has a permit while the account is full.
     turn: Semaphore,
-    /// Until when the account counts as full, although fewer sandboxes are known here. Held for a few instructions.
+    /// The time until which the account counts as full, although this process has fewer sandboxes. Held for a few
+    /// instructions.
     full_until: Mutex<Instant>,
 }
 
@@ -25,7 +26,8 @@ pub struct SandboxReservation {
     _permit: OwnedSemaphorePermit,
 }
 
-/// How long the account counts as full after E2B says so, and the retry time of refusals: when a sandbox ends is not known.
+/// How long the account counts as full after E2B has reported that, and the retry time of refusals: it is not known
+/// when a sandbox ends.
 const FULL_TIME: Duration = Duration::from_secs(5);
 
 impl ConcurrencyLimit {
@@ -37,7 +39,7 @@ impl ConcurrencyLimit {
     /// Waits until one more sandbox may run, in the order of calls.
     ///
     /// # Errors
-    /// None may before the deadline.
+    /// None may run before the deadline.
     pub(crate) async fn reserve(&self, deadline: Instant) -> Result<SandboxReservation, LimitExceeded> {
         let wait = async {
             let turn = self.turn.acquire().await?;
@@ -53,7 +55,7 @@ impl ConcurrencyLimit {
     /// Waits while the account counts as full.
     ///
     /// # Errors
-    /// It does beyond the deadline.
+    /// It is full beyond the deadline.
     pub(crate) async fn wait_while_full(&self, deadline: Instant) -> Result<(), LimitExceeded> {
         loop {
             let until = self.full_until();
@@ -67,7 +69,7 @@ impl ConcurrencyLimit {
         }
     }
 
-    /// Records that E2B says that the account is full.
+    /// Records that E2B has reported the account as full.
     pub(crate) fn set_full(&self) {
         *self.full_until.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + FULL_TIME;
     }

@@ -22,13 +22,14 @@ pub struct Config {
     pub creations_per_second: Option<u32>,
     /// Sandboxes that may run at once, at least 1. Not set: by the plan (20, 100, 1100).
     pub max_concurrent: Option<usize>,
-    /// Programs that may start in a minute while the service does not refuse, at least 1. E2B publishes no number for these.
+    /// Programs that may start in a minute while the service does not refuse, at least 1. E2B publishes no number for
+    /// these.
     pub executions_per_minute: u32,
-    /// Sandboxes that this server may create in an hour; 0: none. Not set: as many as the rate allows. Sensible numbers are
-    /// 50 for a free account, 100 for Pro, 500 for Enterprise.
+    /// Sandboxes that this server may create in an hour; 0: none. Not set: as many as the rate allows. Sensible numbers
+    /// are 50 for a free account, 100 for Pro, 500 for Enterprise.
     pub max_per_hour: Option<u32>,
-    /// Connections to one sandbox at once, at least 1: commands, streams, watchers and port proxies together. E2B refuses
-    /// more than 2,500, and connections that are kept for the next call count there too.
+    /// Connections to one sandbox at once, at least 1: commands, streams, watchers and port proxies together. E2B
+    /// refuses more than 2,500, and connections that are kept for the next call count there too.
     pub max_connections_per_sandbox: usize,
     /// Longest wait for one of these limits; after it the request is refused, with the time to retry at.
     #[serde(with = "humantime_serde")]

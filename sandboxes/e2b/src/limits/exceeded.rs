@@ -10,13 +10,13 @@ use crate::budget::BudgetExceeded;
 /// A limit is reached. Nothing was sent to E2B, and nothing is reserved.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LimitExceeded {
-    /// As many calls have started as the rate allows, or E2B has asked for a pause.
+    /// The rate is reached, or E2B has requested a pause.
     #[error("rate limit of {} reached; retry after {}", class.plural(), rounded(*.retry_after))]
     Rate { class: CallClass, retry_after: Duration },
-    /// As many sandboxes run as the account may have.
+    /// The account's number of concurrent sandboxes is reached.
     #[error("limit of {cap} concurrent sandboxes reached; retry after {}", rounded(*.retry_after))]
     Concurrency { cap: usize, retry_after: Duration },
-    /// Our own hourly budget of creations is used up.
+    /// The hourly budget of creations is used up.
     #[error("hourly budget of {limit} sandboxes used up, {count} created; retry after {}", rounded(*.retry_after))]
     Budget { count: u32, limit: u32, retry_after: Duration },
 }

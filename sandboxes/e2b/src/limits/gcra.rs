@@ -22,8 +22,8 @@ impl Gcra {
     pub(crate) fn new(limit: u32, window: Duration, burst: u32, now: Instant) -> Self {
         let limit = limit.max(1);
         let burst = burst.clamp(1, limit);
-        // After a burst at the start of the window, `n` calls take `(n - burst) * interval`, which must be the whole window for
-        // `limit + 1`. Rounded up: one nanosecond less would allow one call too many.
+        // After a burst at the start of the window, `n` calls take `(n - burst) * interval`, which must be the whole
+        // window for `limit + 1`. Rounded up: one nanosecond less would allow one call too many.
         let steps = u128::from(limit - burst + 1);
         Self { interval: nanos(window.as_nanos().div_ceil(steps)), burst, due: now, held_until: now }
     }
@@ -31,7 +31,7 @@ impl Gcra {
     /// Starts a call now.
     ///
     /// # Errors
-    /// None may start now. Returns when the next one may.
+    /// No call may start now. Returns the time from which the next one may.
     pub(crate) fn take(&mut self, now: Instant) -> Result<(), Instant> {
         let next = self.next(now);
         if next > now {
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_lasts_whatever_happens_to_the_interval_and_ends_without_a_burst() {
+    fn a_hold_lasts_through_changes_of_the_interval_and_ends_without_a_burst() {
         let now = Instant::now();
         let mut gcra = Gcra::new(60, SECOND * 60, 10, now);
         gcra.hold(now + SECOND * 20);

@@ -1,9 +1,10 @@
-//! The limits of one E2B account, obeyed here before E2B has to refuse: creations, calls, executions, and running sandboxes.
+//! The limits of one E2B account, enforced before E2B has to refuse: creations, calls, executions, and running
+//! sandboxes.
 //!
-//! Every call is reserved before it is sent. Reservations are made in order, and refused with a retry time where the wait would
-//! be too long. The rates hold at E2B's side, however long calls are in flight: a reservation is free again only a whole window
-//! after its call has ended ([`CallReservation`]). Where other processes use the account, E2B refuses nevertheless:
-//! [`Limits::rate_limited`] and [`Limits::concurrency_capped`] then delay the next calls.
+//! Every call is reserved before it is sent. Reservations are made in order, and refused with a retry time where the
+//! wait would be too long. The rates hold at E2B's side, however long calls are in flight: a reservation is free again
+//! only a whole window after its call has ended ([`CallReservation`]). Where other processes use the account, E2B
+//! refuses nevertheless: [`Limits::rate_limited`] and [`Limits::concurrency_capped`] then delay the next calls.
 //!
 //! All accounts of this process share the rates that E2B counts by address ([`EgressRates`]).
 
@@ -58,8 +59,8 @@ pub struct Limits {
     budget: Budget,
 }
 
-/// The reservation of one creation, held while the sandbox is being created. Dropped before there is one, it no longer counts
-/// against the cap; it still counts against the rate and the budget, since E2B may have counted the call.
+/// The reservation of one creation, held while the sandbox is being created. Dropped before there is one, it no longer
+/// counts against the cap; it still counts against the rate and the budget, since E2B may have counted the call.
 #[must_use = "the reservation is held until the sandbox exists"]
 #[derive(Debug)]
 pub struct CreationReservation {
@@ -77,7 +78,7 @@ impl CreationReservation {
 
 /// The pause after a refusal without a retry time.
 const DEFAULT_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause that a refusal can cause. A header that says more is a mistake, or not E2B's.
+/// The longest pause that a refusal can cause. A longer one in a header is a mistake, or not E2B's.
 const MAX_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 impl Limits {
@@ -99,8 +100,8 @@ impl Limits {
     }
 
     /// Waits until a sandbox may be created, in the order of calls: at the plan's rate, with at most
-    /// [`Plan::max_creations_in_flight`] in flight, under the cap of concurrent sandboxes, and within the hourly budget. Dropping
-    /// the future reserves nothing.
+    /// [`Plan::max_creations_in_flight`] in flight, under the cap of concurrent sandboxes, and within the hourly
+    /// budget. Dropping the future reserves nothing.
     ///
     /// # Errors
     /// The budget is used up, or none may be created within [`Config::wait_timeout`].
@@ -159,9 +160,9 @@ impl Limits {
         self.reserve(CallClass::Operation).await
     }
 
-    /// Records that E2B refused a call for its rate (429). No call of that class starts before `retry_after`, or for a second
-    /// where there is none; executions have half their rate from then on. This counts as a failed call: do not report it to
-    /// [`Limits::failed`] too.
+    /// Records that E2B refused a call for its rate (429). No call of that class starts before `retry_after`, by
+    /// default one second; executions then continue at half their rate. This counts as a failed call: do not report it
+    /// to [`Limits::failed`] too.
     pub fn rate_limited(&self, class: CallClass, retry_after: Option<Duration>) {
         let pause = retry_after.unwrap_or(DEFAULT_PAUSE).min(MAX_PAUSE);
         self.limiter(class).rate_limited(pause);
@@ -169,8 +170,8 @@ impl Limits {
         tracing::debug!(class = class.name(), pause = %rounded(pause), "E2B refused a call for its rate");
     }
 
-    /// Records that E2B counts more concurrent sandboxes than this process: another one uses the account. No sandbox starts for 5
-    /// seconds.
+    /// Records that E2B counts more concurrent sandboxes than this process: another one uses the account. No sandbox
+    /// starts for 5 seconds.
     pub fn concurrency_capped(&self) {
         self.concurrency.set_full();
     }

@@ -1,5 +1,5 @@
-//! E2B's plans and their limits. The numbers are from E2B's documentation (<https://e2b.dev/docs/sandbox/rate-limits>), except
-//! where a comment says otherwise.
+//! E2B's plans and their limits. The numbers are from E2B's documentation (<https://e2b.dev/docs/sandbox/rate-limits>),
+//! unless a comment gives another source.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +14,8 @@ pub enum Plan {
 }
 
 impl Plan {
-    /// Returns how many sandboxes may be created in a second. Enterprise accounts have individual rates: 50 is a guess, to be set by
-    /// [`Config::creations_per_second`](super::Config::creations_per_second).
+    /// Returns how many sandboxes may be created in a second. Enterprise accounts have individual rates: 50 is a guess,
+    /// to be set by [`Config::creations_per_second`](super::Config::creations_per_second).
     pub fn creations_per_second(self) -> u32 {
         match self {
             Self::Hobby => 1,
@@ -24,8 +24,8 @@ impl Plan {
         }
     }
 
-    /// Returns how many creations may be in flight at once. This is our own limit: a creation takes seconds, and more than start
-    /// in one second only queue at E2B.
+    /// Returns how many creations may be in flight at once. This is our own limit: a creation takes seconds, and more
+    /// than start in one second only queue at E2B.
     pub fn max_creations_in_flight(self) -> usize {
         match self {
             Self::Hobby => 1,
@@ -34,8 +34,8 @@ impl Plan {
         }
     }
 
-    /// Returns how many sandboxes may run at once; paused ones do not count. Pro accounts can buy more, Enterprise accounts have
-    /// at least this many.
+    /// Returns how many sandboxes may run at once; paused ones do not count. Pro accounts can buy more, Enterprise
+    /// accounts have at least this many.
     pub fn max_concurrent(self) -> usize {
         match self {
             Self::Hobby => 20,

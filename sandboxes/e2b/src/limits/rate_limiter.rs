@@ -40,8 +40,8 @@ struct State {
     rate_limited: u64,
 }
 
-/// The reservation of one call. Hold it until the response begins: until then the call may still arrive. Dropped without a
-/// call, it counts as one all the same.
+/// The reservation of one call. Hold it until the response begins: until then the call may still arrive. A
+/// reservation that is dropped without a call counts like a call.
 #[must_use = "a reservation is held until the response of its call has begun"]
 pub struct CallReservation(Arc<RateLimiter>);
 
@@ -125,7 +125,7 @@ impl RateLimiter {
         }
     }
 
-    /// Records that E2B refused a call for its rate, and accepts none for `retry_after`.
+    /// Records that E2B refused a call for its rate and accepts none for `retry_after`.
     pub(crate) fn rate_limited(&self, retry_after: Duration) {
         let now = Instant::now();
         let until = now + retry_after;
@@ -183,7 +183,7 @@ impl Turn<'_> {
     /// Reserves a call, if one may start now.
     ///
     /// # Errors
-    /// None may. Returns what to wait for.
+    /// No call may start now. Returns what to wait for.
     pub(crate) fn try_reserve(&self) -> Result<CallReservation, Wait> {
         let now = Instant::now();
         let mut state = self.limiter.state();
@@ -194,7 +194,7 @@ impl Turn<'_> {
         Ok(CallReservation(self.limiter.clone()))
     }
 
-    /// Waits as [`Turn::try_reserve`] says.
+    /// Waits for what [`Turn::try_reserve`] returned.
     ///
     /// # Errors
     /// The wait is longer than the deadline allows.

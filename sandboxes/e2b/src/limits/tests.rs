@@ -142,7 +142,7 @@ async fn an_account_that_others_have_filled_starts_no_sandbox_for_five_seconds()
     advance(2 * SECOND).await;
     drop(limits.sandbox().await.unwrap());
     assert_eq!(started.elapsed(), 5 * SECOND);
-    // This also delays a caller that waits already.
+    // This also delays a caller that is already waiting.
     let limits = account(long_wait(Plan::Hobby));
     drop(limits.creation().await.unwrap());
     let mut waiting = pin!(limits.creation());
@@ -266,8 +266,8 @@ impl Provider {
     }
 }
 
-/// Returns the time until a call arrives, and the time from then until its response: up to 300 ms of transport each, sometimes
-/// much more.
+/// Returns the time until a call arrives, and the time from then until its response: up to 300 ms of transport each,
+/// sometimes much more.
 fn latencies(random: &mut ChaCha8Rng, takes: u64) -> (Duration, Duration) {
     let mut way = || {
         let late = random.random_ratio(1, 50);
@@ -342,7 +342,7 @@ async fn no_window_of_any_rate_is_exceeded_however_long_calls_are_in_flight() {
             task.await.unwrap();
         }
         assert_eq!(provider.refused.load(Ordering::SeqCst), 0, "{kind:?}");
-        // Hardly slower than the rate allows.
+        // Only slightly slower than the rate allows.
         let rate = window * u32::try_from(count / limit + 1).unwrap();
         assert!(started.elapsed() < rate + window / 4, "{kind:?}: {:?}", started.elapsed());
     }

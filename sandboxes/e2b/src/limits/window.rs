@@ -1,12 +1,15 @@
-//! A rate limit as the provider may count it: by the arrival of calls, which is not seen here. Pure: the time is an argument.
+//! A rate limit as the provider may count it: by the arrival of calls, which is not seen here. Pure: the time is an
+//! argument.
 //!
-//! A call arrives at some moment between its start and its end. So each call occupies one of as many positions as the window
-//! allows, from its start until a whole window after its end. Two calls in the same position then arrive at least a window
-//! apart, however long each was in flight, and no window has more arrivals than there are positions. With starts alone, two
-//! calls that started a second apart arrive closer together whenever the first was slower than the second.
+//! A call arrives at some moment between its start and its end. So each call occupies one of as many positions as the
+//! window allows, from its start until a whole window after its end. Two calls in the same position then arrive at
+//! least a window apart, however long each was in flight, and no window has more arrivals than there are positions.
+//! With starts alone, two calls that started a second apart arrive closer together whenever the first was slower than
+//! the second.
 //!
-//! The cost is the duration of a call: one creation of 0.5 s a second becomes one in 1.5 s. A fixed margin would cost about as
-//! much, and would be too small for the first call that is slower than all before. For long windows the cost is negligible:
+//! The cost is the duration of a call: one creation of 0.5 s a second becomes one in 1.5 s. A fixed margin would cost
+//! about as much, and would be too small for the first call that is slower than all before. For long windows the cost
+//! is negligible:
 //! 0.1 s of 30 s.
 
 use std::collections::VecDeque;
@@ -35,7 +38,8 @@ pub(crate) enum Wait {
     ForEnd,
 }
 
-/// In windows with more positions than this, ends within this part of the window are stored as one, so the list stays short.
+/// In windows with more positions than this, ends within this part of the window are stored as one, so the list stays
+/// short.
 const MAX_ENTRIES: u32 = 1024;
 
 impl Window {
@@ -47,7 +51,7 @@ impl Window {
     /// Checks whether one more call may start now.
     ///
     /// # Errors
-    /// None may. Returns what to wait for.
+    /// No call may start now. Returns what to wait for.
     pub(crate) fn check(&mut self, now: Instant) -> Result<(), Wait> {
         while let Some((_, count)) = self.ended.pop_front_if(|(at, _)| *at <= now) {
             self.ended_count -= count;
