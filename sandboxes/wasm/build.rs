@@ -1,20 +1,20 @@
-//! Makes the guest: CPython for WASI with the Python of `PYTHON`, as one WebAssembly component.
+//! Builds the guest: CPython for WASI with the Python modules of `PYTHON`, as one WebAssembly component.
 //!
-//! It is made of pinned, hash-checked wheels from PyPI and kept in `target/guest/<hash of its inputs>`, so it is made
-//! once for all profiles. `SWITCHTOWER_GUEST` names a ready-made one (`guest.wasm.zst` of another build) for machines
-//! without a network.
+//! It is built from pinned, hash-checked wheels from PyPI and kept in `target/guest/<hash of its inputs>`, so it is
+//! built once for all profiles. `SWITCHTOWER_GUEST` names a prebuilt one (`guest.wasm.zst` of another build) for
+//! machines without a network.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Changes when the recipe below makes another guest from the same files.
+/// The version of the build steps. Change it when they build another guest from the same files.
 const RECIPE: &str = "1";
-/// The recipe's other inputs: the interface, the lists of wheels, the source of constant bytes.
+/// The other inputs of the build: the interface, the lists of wheels, the source of constant bytes.
 const GUEST: &str = "guest";
-/// Folders of Python sources, and where each is in the guest. They are laid over each other: a package may have modules
-/// in several of them.
+/// Folders of Python sources, and where each is in the guest. They are merged: a package may have modules in
+/// several of them.
 const PYTHON: [(&str, &str); 4] = [
     ("../python/shared", ""),
     ("../python/wasm", ""),
@@ -30,14 +30,14 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=SWITCHTOWER_GUEST");
     if let Err(Failed { step, why, fix }) = make() {
-        for line in format!("the Python guest could not be made.\nstep: {step}\nwhy:  {why}\nfix:  {fix}").lines() {
+        for line in format!("the Python guest could not be built.\nstep: {step}\nwhy:  {why}\nfix:  {fix}").lines() {
             println!("cargo::error={line}");
         }
         std::process::exit(1);
     }
 }
 
-/// Which step failed, and what is to be done about it.
+/// The step that failed, the reason, and the fix.
 struct Failed {
     step: &'static str,
     why: String,
@@ -68,7 +68,7 @@ fn make() -> Result<(), Failed> {
     let kept = shared_folder(&out).join(&hash[..32]);
     let made = kept.join("guest.wasm.zst");
     if !made.is_file() {
-        fs::create_dir_all(&kept).map_err(io("making a folder for the guest"))?;
+        fs::create_dir_all(&kept).map_err(io("creating a folder for the guest"))?;
         build(&kept, &made)?;
     }
     fs::copy(&made, &carried).map(drop).map_err(io("copying the guest"))
@@ -80,7 +80,7 @@ fn shared_folder(out: &Path) -> PathBuf {
     target.and_then(|build| build.parent()?.parent()).unwrap_or(out).join("guest")
 }
 
-/// Everything that the guest is made of.
+/// Returns a hash of everything that the guest is built from.
 fn hash_of_inputs() -> std::io::Result<String> {
     let mut files = Vec::new();
     let mut folders: Vec<_> = [GUEST].into_iter().chain(PYTHON.map(|(folder, _)| folder)).map(PathBuf::from).collect();
@@ -109,7 +109,7 @@ fn hash_of_inputs() -> std::io::Result<String> {
 
 fn build(kept: &Path, made: &Path) -> Result<(), Failed> {
     let source = Path::new(GUEST);
-    // Another profile's build may be making the same guest at this moment.
+    // The build of another profile may be building the same guest now.
     let work = kept.join(format!("work-{}", std::process::id()));
     let (tools, packages) = (work.join("tools"), work.join("packages"));
     for (folder, list) in [(&tools, "tools.txt"), (&packages, "packages.txt")] {
@@ -120,7 +120,7 @@ fn build(kept: &Path, made: &Path) -> Result<(), Failed> {
             .arg(folder)
             .arg("-r")
             .arg(source.join(list));
-        run(&mut pip, "installing the wheels that make the guest (pip)", FIX_PIP)?;
+        run(&mut pip, "installing the wheels of the guest (pip)", FIX_PIP)?;
     }
 
     let constant = work.join("getrandom.so");
@@ -128,8 +128,8 @@ fn build(kept: &Path, made: &Path) -> Result<(), Failed> {
     cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&constant).arg(source.join("getrandom.c"));
     run(&mut cc, "compiling the source of constant bytes (cc)", "install a C compiler (gcc)")?;
 
-    // The snapshot's Python writes bytecode beside its sources, and would take it from there the next time: every
-    // snapshot is made from sources alone, so that all are alike.
+    // Python writes bytecode next to its sources and would use it in the next build. Every snapshot is built from
+    // sources alone, so that all are identical.
     let app = work.join("app");
     let failed = |e: std::io::Error| Failed { step: "copying the guest's sources", why: e.to_string(), fix: FIX_IO };
     for (folder, place) in PYTHON {
@@ -155,8 +155,8 @@ fn build(kept: &Path, made: &Path) -> Result<(), Failed> {
         .env_remove("VIRTUAL_ENV");
     run(
         &mut snapshot,
-        "making the snapshot (componentize-py)",
-        "see what it says above; it needs about 2 GB of memory; remove target/guest to begin anew",
+        "building the snapshot (componentize-py)",
+        "see its output above; it needs about 2 GB of memory; remove target/guest to start again",
     )?;
 
     let failed = |e: std::io::Error| Failed { step: "compressing the guest", why: e.to_string(), fix: FIX_IO };
@@ -178,7 +178,7 @@ fn copy_sources(from: &Path, to: &Path) -> std::io::Result<()> {
         } else if path.extension() == Some(OsStr::new("py")) {
             let copy = to.join(name);
             if copy.exists() {
-                return Err(std::io::Error::other(format!("{} is there twice", path.display())));
+                return Err(std::io::Error::other(format!("{} exists twice", path.display())));
             }
             fs::copy(&path, copy)?;
         }

@@ -1,4 +1,4 @@
-//! The guest compiled for this machine: made once, kept in a cache folder, and mapped into memory for use.
+//! The guest compiled for this machine: built once, stored in a cache folder, and mapped into memory.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -33,10 +33,10 @@ pub enum SetupStage {
 /// The age at which compiled guests of other versions are removed.
 const MAX_UNUSED_AGE: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// Called at the beginning of each step of the first use.
+/// A function that is called at the beginning of each step of the first use.
 pub type Progress<'a> = &'a dyn Fn(SetupStage);
 
-/// Why the guest cannot be used.
+/// The reason why the guest cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum GuestError {
     #[error("no folder for the compiled guest: set HOME, XDG_CACHE_HOME or wasm.cache")]
@@ -49,7 +49,7 @@ pub enum GuestError {
     Unpack(io::Error),
     #[error("the guest could not be compiled: {0}")]
     Compile(wasmtime::Error),
-    #[error("{} cannot be loaded ({source}): remove it, and it is made again", path.display())]
+    #[error("{} cannot be loaded ({source}): remove it, and it is compiled again", path.display())]
     Load { path: PathBuf, source: wasmtime::Error },
     #[error("the modules of the guest cannot be listed: {0}")]
     ListModules(String),
@@ -58,11 +58,12 @@ pub enum GuestError {
 }
 
 impl Compiled {
-    /// Finds the compiled guest in `folder` (by default `switchtower` in the user's cache folder), or makes it, which takes
-    /// some tens of seconds, once. Two processes that start at the same time both make it; the second file replaces the first.
+    /// Finds the compiled guest in `folder` (by default `switchtower` in the user's cache folder), or compiles it,
+    /// which takes some tens of seconds, once. Two processes that start at the same time both compile it; the second
+    /// file replaces the first.
     ///
     /// # Errors
-    /// See [`GuestError`]; every message says how to fix it.
+    /// See [`GuestError`]; every message has a fix.
     pub fn locate(folder: Option<&Path>, progress: Progress<'_>) -> Result<Self, GuestError> {
         let folder = private_folder(folder)?;
         let compatible = compatibility()?;
@@ -157,7 +158,7 @@ fn write_whole(path: &Path, content: &[u8]) -> Result<(), GuestError> {
     let part = path.with_extension(format!("{PARTIAL}{}", std::process::id()));
     let written =
         fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&part).and_then(|mut file| {
-            // Locked until it is complete: other processes see by the lock that it is not abandoned.
+            // Locked until it is complete: the lock shows other processes that it is not abandoned.
             file.try_lock()?;
             file.write_all(content)?;
             fs::rename(&part, path)
@@ -185,7 +186,7 @@ fn remove_abandoned_parts(path: &Path) {
     }
 }
 
-/// Removes old compiled guests of other versions, 100 MB each. One that is still in use somewhere is made again.
+/// Removes old compiled guests of other versions, 100 MB each. One that is still needed is compiled again.
 fn remove_outdated(folder: &Path, current: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for path in entries.flatten().map(|entry| entry.path()) {

@@ -1,4 +1,4 @@
-//! The engine and the linked guest, of which every instance is made.
+//! The engine and the linked guest, from which every instance is created.
 
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
@@ -11,20 +11,22 @@ use crate::bindings;
 use crate::host::{Host, TABLE_ELEMENTS};
 use crate::wasi;
 
-/// Most bytes of linear memory of one instance: the snapshot of about 100 MB, and the largest memory limit of a program.
+/// Most bytes of linear memory of one instance: the snapshot of about 100 MB, and the largest memory limit of a
+/// program.
 pub(crate) const MAX_MEMORY: usize = 1 << 30;
 /// Bytes of stack for a guest that recurses through C: with less, deeply nested JSON traps where CPython raises
 /// RecursionError.
 const WASM_STACK: usize = 64 << 20;
-/// Bytes of stack of a thread that runs a guest: the guest's stack, and the host's calls on top. It is reserved, not used.
+/// Bytes of stack of a thread that runs a guest: the guest's stack, and the host's calls on top. It is reserved, not
+/// used.
 pub(crate) const THREAD_STACK: usize = 512 << 20;
 /// How often a running guest checks its deadline: the precision of deadlines.
 const TICK: Duration = Duration::from_millis(1);
 /// Bytes of a finished instance that stay resident for the next one in its slot: more than programs write to.
 const KEEP_RESIDENT: usize = 256 << 20;
-/// The same where there are many instances: the memory of a large one is returned.
+/// The same with many instances, so that the memory of a large one is returned.
 const KEEP_RESIDENT_OF_MANY: usize = 8 << 20;
-/// From so many instances on there are many.
+/// The number of instances from which they count as many.
 const MANY: u32 = 64;
 
 /// Returns the engine's configuration, which compiled guests depend on.
@@ -74,7 +76,7 @@ impl Image {
     /// Maps a compiled guest into memory.
     ///
     /// # Safety
-    /// The file must be what [`Engine::precompile_component`] made: it is run as it is.
+    /// The file must be the output of [`Engine::precompile_component`]: it is executed without checks.
     #[allow(unsafe_code, reason = "compiled guests are machine code; the caller guarantees the file")]
     pub(crate) unsafe fn load(compiled: &Path, instances: u32) -> wasmtime::Result<Arc<Self>> {
         let engine = engine(instances)?;

@@ -1,4 +1,4 @@
-//! The guest that the build made, embedded in the executable.
+//! The guest from the build, embedded in the executable.
 
 /// The component, compressed.
 pub(crate) static COMPRESSED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/guest.wasm.zst"));

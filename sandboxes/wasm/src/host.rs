@@ -16,7 +16,8 @@ use crate::run::{Cancel, Run, Stop};
 /// Entries of the guest's function table: it has about 20,000.
 pub(crate) const TABLE_ELEMENTS: usize = 50_000;
 
-/// The run, shared by the store's data and its WASI objects. The lock is short and never held over a call into the guest.
+/// The run, shared by the store's data and its WASI objects. The lock is short and never held over a call into the
+/// guest.
 #[derive(Clone)]
 pub(crate) struct SharedRun(Arc<Mutex<Run>>);
 

@@ -75,11 +75,11 @@ fn no_thread(error: std::io::Error) -> Fault {
     Fault::Unavailable { reason: format!("no thread for a program: {error}") }
 }
 
-/// What a runner thread executes next.
+/// A task for a runner thread.
 type Task = Box<dyn FnOnce(&Runner) + Send>;
 
-/// A thread that runs one program after the other, each in an instance of its own. It ends after this is dropped and its
-/// last program has ended.
+/// A thread that runs one program after the other, each in an instance of its own. It ends after this is dropped and
+/// its last program has ended.
 struct RunnerThread {
     tasks: mpsc::Sender<Task>,
 }
@@ -131,7 +131,7 @@ impl Sandbox for RunnerThread {
                 limits,
                 send: Box::new(move |event| events.send_blocking(event)),
                 cancel: Box::new(move || cancelled.load(Ordering::Relaxed)),
-                // The caller may have left; then nobody waits for this.
+                // An error means that the caller has left.
                 done: Box::new(move |outcome| drop(done.send(outcome))),
             });
         })
@@ -160,7 +160,7 @@ impl Sandbox for RunnerThread {
 struct ThreadKernel {
     thread: RunnerThread,
     opening: KernelOptions,
-    /// Its first cell has been given.
+    /// Whether its first cell has been sent.
     is_created: bool,
 }
 

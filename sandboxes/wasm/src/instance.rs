@@ -1,4 +1,4 @@
-//! An instance of the guest: made, warmed up, then given to one program or kept as a kernel, and dropped.
+//! An instance of the guest: created, warmed up, then used for one program or as a kernel, and dropped.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use crate::host::Host;
 use crate::run::{Cancel, Run, Stop};
 use crate::wasi;
 
-/// Runs in every instance before its program, and writes to the pages that most programs write to. Every instance runs it,
-/// made ahead or not, so that all instances are identical to the last address.
+/// Runs in every instance before its program, and writes to the pages that most programs write to. Every instance runs
+/// it, made ahead or not, so that all instances are identical to the last address.
 const WARM_UP: &str = "import math\nfor i in range(3): print(f'{math.sqrt(i):.2f}')\n1+1";
 
 /// Most bytes that internal code may print: the whole state of a kernel.
@@ -64,8 +64,8 @@ impl Instance {
         self.outcome(ended, limits, cpu)
     }
 
-    /// Runs a cell; from the first one on this instance is a kernel. After a fault, or where the outcome says that it is not
-    /// alive, nothing else may run in it.
+    /// Runs a cell; with the first one this instance becomes a kernel. After a fault, or an outcome with `alive` false,
+    /// nothing else may run in it.
     pub(crate) fn cell(
         &mut self,
         image: &Image,
@@ -197,8 +197,8 @@ fn stopped(error: &wasmtime::Error, denied_memory: bool, limits: &Limits) -> Res
         Some(Stop::Cancelled) => return Err(Fault::Lost { reason: "cancelled".into() }),
         None => {}
     }
-    // `abort`, a fatal error of the interpreter, a stack overflow: it ended itself. The interpreter also aborts where it
-    // cannot continue without memory.
+    // `abort`, a fatal error of the interpreter, a stack overflow: it ended itself. The interpreter also aborts where
+    // it cannot continue without memory.
     if denied_memory {
         return match limits.escalation {
             Escalation::OnNeed => Err(Fault::Unsupported(Need::Memory(limits.memory))),

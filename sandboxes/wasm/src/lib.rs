@@ -1,11 +1,11 @@
 //! Python in WebAssembly: CPython for WASI with its standard library and sympy in a memory snapshot, run by wasmtime.
 //!
 //! Every program gets a fresh instance of the snapshot. Not supported: modules with native code (numpy), threads, other
-//! processes, the network, files outside its own memory; machine integers have 32 bits. The host observes every call that
-//! makes a result nondeterministic, so that pure results can be recognised.
+//! processes, the network, files outside its own memory; machine integers have 32 bits. The host observes every call
+//! that makes a result nondeterministic, so that pure results can be recognised.
 //!
-//! [`InProcess`] runs programs on threads of this process; [`WasmWorkers`] in jailed processes of their own, one per core,
-//! since threads of one process do not scale (they share one memory map).
+//! [`InProcess`] runs programs on threads of this process; [`WasmWorkers`] in jailed processes of their own, one per
+//! core, since threads of one process do not scale (they share one memory map).
 
 mod bindings;
 mod compiled;

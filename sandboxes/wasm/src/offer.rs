@@ -1,4 +1,4 @@
-//! What this tier offers.
+//! The offer of this backend.
 
 use std::time::Duration;
 

@@ -41,13 +41,13 @@ struct GuestKernel {
     opening: KernelOptions,
 }
 
-/// Runs programs on the calling thread, which needs [`THREAD_STACK`] bytes of stack. Several threads may call it at once,
-/// each for another kernel.
+/// Runs programs on the calling thread, which needs [`THREAD_STACK`] bytes of stack. Several threads may call it at
+/// once, each for another kernel.
 pub(crate) struct Runner {
     image: Arc<Image>,
     prewarmed: Arc<Prewarmed>,
-    /// WASI's blocking calls poll futures that are always ready. Without this runtime they would start one with threads and
-    /// descriptors of its own.
+    /// WASI's blocking calls poll futures that are always ready. Without this runtime they would start one with threads
+    /// and descriptors of its own.
     context: Runtime,
     /// Idle kernels. The lock is short.
     kernels: Mutex<HashMap<u64, GuestKernel>>,

@@ -37,8 +37,8 @@ pub(crate) fn context(run: &SharedRun) -> WasiCtx {
         .build()
 }
 
-/// Makes waiting on a clock advance the instance's own clock without blocking: the deadline's epochs cannot interrupt a host
-/// call, so that a host call must not wait.
+/// Makes waiting on a clock advance the instance's own clock without blocking: the deadline's epochs cannot interrupt a
+/// host call, so that a host call must not wait.
 pub(crate) fn sleep_without_waiting(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut clock = linker.instance("wasi:clocks/monotonic-clock@0.2.12")?;

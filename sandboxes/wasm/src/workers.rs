@@ -19,8 +19,8 @@ use crate::runner::{CellRun, Prewarmed, ProgramRun, Runner};
 /// A worker reports that it is ready when its instances are made ahead, or after this long.
 const PREWARM_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// A cell that does not end within its grace period takes all kernels of its process with it. Many cells share the cores, so
-/// that it has more time than a program, which is alone in its process.
+/// A cell that does not end within its grace period takes all kernels of its process with it. Many cells share the
+/// cores, so that it has more time than a program, which is alone in its process.
 const KERNEL_GRACE: Duration = Duration::from_secs(1);
 
 /// The WebAssembly tier in worker processes: some for programs, some for kernels.
@@ -45,8 +45,8 @@ pub struct Config {
 }
 
 impl WasmWorkers {
-    /// Starts the processes and waits for those that run programs. `program` is this executable, and `arguments` make it call
-    /// [`main`] with three more: the compiled guest, the number of instances made ahead, and the most kernels.
+    /// Starts the processes and waits for those that run programs. `program` is this executable, and `arguments` make
+    /// it call [`main`] with three more: the compiled guest, the number of instances made ahead, and the most kernels.
     ///
     /// # Errors
     /// A worker cannot be started.
