@@ -34,7 +34,7 @@ pub(crate) struct Rechecks {
 pub(crate) enum Selection {
     /// Those that the draw selects.
     Sample,
-    /// All, whatever the draw.
+    /// All, without a random draw.
     Always,
 }
 

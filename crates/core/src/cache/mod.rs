@@ -140,7 +140,7 @@ pub enum CacheStatus {
     Miss,
     /// The answer is the result of an equal request that was running.
     Coalesced,
-    /// The request asked not to use the cache.
+    /// The request bypasses the cache.
     Bypass,
 }
 

@@ -17,7 +17,7 @@ use crate::tier::{Attempt, WalkError};
 /// The pause before a retry where the refusal states none.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// A refusal. Its [`Class`] says whose fault it is, whether to retry, and what each API answers.
+/// A refusal. Its [`Class`] determines whose fault it is, whether to retry, and what each API answers.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
     /// The caller sends more requests than its rate allows. Nothing ran.
@@ -51,7 +51,7 @@ pub enum Error {
     /// The routing rules failed: the operator has to fix them.
     #[error("the routing rules failed: {reason}")]
     Rules { reason: String },
-    /// The caller has as many of something as it may have, until it closes one. `reason` says which.
+    /// The caller has reached a limit until it closes something; `reason` names it.
     #[error("limit reached: {reason}")]
     LimitReached { reason: String, retry_after: Option<Duration> },
     /// A session's state can neither be moved to the tier that a request needs nor be rebuilt. `reason` names the cell.
@@ -60,7 +60,7 @@ pub enum Error {
     /// An operation or option that this server, or this tier, does not provide.
     #[error("unsupported: {reason}")]
     Unsupported { reason: String },
-    /// The state of a thing does not allow the operation. `reason` says which state does.
+    /// The state of the resource does not allow the operation. `reason` names the state that does.
     #[error("conflict: {reason}")]
     Conflict { reason: String },
 }

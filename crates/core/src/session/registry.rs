@@ -122,7 +122,7 @@ impl Sessions {
         self.0.services.tokens.issue(TokenKind::Access, id)
     }
 
-    /// Returns the session with this id if it has not ended, whoever its owner is: for clients with a token for it.
+    /// Returns the session with this id if it has not ended, regardless of its owner: for clients with a token for it.
     pub fn find_any(&self, id: &str) -> Option<Arc<Session>> {
         let found = self.0.sessions().get(id).cloned();
         found.filter(|session| session.state() != SessionState::Ended)

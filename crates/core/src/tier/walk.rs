@@ -38,7 +38,7 @@ pub struct WalkOutcome {
     pub note: Option<String>,
 }
 
-/// What a walk needs to know in addition to its request and route.
+/// The inputs of a walk besides its request and route.
 #[derive(Clone, Copy)]
 pub struct WalkOptions<'a> {
     /// The program's side effects. A program with effects on the world that may have run is not run again.
@@ -383,7 +383,7 @@ impl Walk<'_> {
 }
 
 /// Returns the need that made a program raise in a tier that reports needs only after the program has ended. `None`
-/// unless the program may run again: nothing that it did until then can have had effects outside its sandbox.
+/// unless the program may run again: nothing that it has done can have had effects outside its sandbox.
 fn unmet_need(
     tier: &Tier,
     request: &Request,

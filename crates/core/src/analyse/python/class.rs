@@ -64,7 +64,7 @@ pub(super) fn class(survey: &Survey<'_>, imports: &Imports<'_>) -> Class {
     if has_dynamic || has_general || is_algorithm(survey) { Class::Algorithm } else { Class::SimpleMath }
 }
 
-/// Returns whether a module says nothing about the work that is done, such as `typing`.
+/// Returns whether importing a module, such as `typing`, gives no hint of the kind of work.
 fn is_notation(module: &str) -> bool {
     matches!(modules::top(module), "__future__" | "typing" | "datetime" | "calendar")
 }

@@ -34,7 +34,7 @@ pub(super) enum Depth {
     Excessive(&'static str),
 }
 
-/// An open bracket; the lowest entry stands for the logical line.
+/// An open bracket; the lowest entry represents the logical line.
 struct OpenBracket {
     closer: TokenKind,
     /// The token count at the opening bracket.

@@ -192,7 +192,7 @@ impl<'a> Imports<'a> {
 
     fn visit_import_from(&mut self, import: &'a StmtImportFrom, optional: bool) {
         let module = import.module.as_ref().map_or(".", |name| name.as_str());
-        // There is no package for a relative import: `.` stands for a module that no tier has.
+        // There is no package for a relative import: `.` represents a module that no tier has.
         let module = if import.level > 0 { "." } else { module };
         let module_index = self.add(module, optional, import.start());
         for alias in &import.names {

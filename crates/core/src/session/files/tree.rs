@@ -179,7 +179,7 @@ impl Tree {
         self.nodes.get(path).map_or(0, |node| node.kind.size())
     }
 
-    /// Sets the node at a path, whatever is above or below it.
+    /// Sets the node at a path without checking the nodes above and below it.
     fn put(&mut self, path: &str, kind: NodeKind, edit: Edit) -> Result<(), FileError> {
         let (old, new) = (self.content_size(path), kind.size());
         let is_new = !self.nodes.contains_key(path);
