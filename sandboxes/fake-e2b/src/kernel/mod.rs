@@ -1,5 +1,6 @@
 //! Kernels: what runs the code of one context.
 
+mod messages;
 mod python;
 mod scripted;
 

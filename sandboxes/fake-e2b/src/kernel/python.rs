@@ -2,21 +2,22 @@
 //!
 //! Limits: Python only; no charts from matplotlib figures, no rich help, few magics.
 //!
-//! A driver in the process reads requests on its standard input and answers on its standard output, one JSON text a line.
-//! The program's own streams are pipes that the driver reads.
+//! A driver in the process reads [requests](Request) on its standard input and writes [answers](Answer) to its standard
+//! output. The program's own streams are pipes that the driver reads.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::json;
 use switchtower_e2b_wire::rows;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{ChildStdin, ChildStdout};
 use tokio::time::{Instant, sleep_until};
 
+use super::messages::{Answer, Request};
 use super::{CellCode, Kernel, KernelState};
 use crate::namespace::{Namespace, ProcessGroup};
 use crate::row_stream::RowSender;
@@ -47,7 +48,7 @@ const INTERRUPT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct PythonKernel {
     namespace: Arc<Namespace>,
     cwd: String,
-    modules: serde_json::Value,
+    modules: Option<BTreeSet<String>>,
     process: Option<Process>,
 }
 
@@ -59,31 +60,26 @@ struct Process {
 }
 
 impl PythonKernel {
-    pub(crate) fn new(
-        namespace: Arc<Namespace>,
-        cwd: &str,
-        modules: Option<&std::collections::BTreeSet<String>>,
-    ) -> Self {
-        Self { namespace, cwd: cwd.to_owned(), modules: json!(modules), process: None }
+    pub(crate) fn new(namespace: Arc<Namespace>, cwd: &str, modules: Option<&BTreeSet<String>>) -> Self {
+        Self { namespace, cwd: cwd.to_owned(), modules: modules.cloned(), process: None }
     }
 
     async fn start(&self) -> std::io::Result<Process> {
         let python = self.namespace.python().await;
         let args = ["-c".to_owned(), BOOTSTRAP.to_owned(), DRIVER.len().to_string()];
-        let mut command =
-            self.namespace.command(Path::new(&python), &args, &self.cwd, &std::collections::BTreeMap::new()).await;
+        let mut command = self.namespace.command(Path::new(&python), &args, &self.cwd, &BTreeMap::new()).await;
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut group = ProcessGroup(command.spawn()?);
         let no_pipe = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
         let mut requests = group.0.stdin.take().ok_or_else(no_pipe)?;
         let mut answers = BufReader::new(group.0.stdout.take().ok_or_else(no_pipe)?).lines();
-        let sandbox = json!({"modules": self.modules, "root": self.namespace.root_on_host()});
-        let greeting = async {
-            requests.write_all(format!("{DRIVER}{sandbox}\n").as_bytes()).await?;
-            answers.next_line().await
+        let setup = Request::Setup { modules: self.modules.as_ref(), root: self.namespace.root_on_host() }.line()?;
+        let first_answer = async {
+            requests.write_all(format!("{DRIVER}{setup}").as_bytes()).await?;
+            answers.next_line().await?.map(|line| Answer::parse(&line)).transpose()
         };
-        match greeting.await {
-            Ok(Some(line)) if line == "ready" => {}
+        match first_answer.await {
+            Ok(Some(Answer::Ready {})) => {}
             _ => return Err(std::io::Error::other(format!("{} is not a Python that runs here", python.display()))),
         }
         Ok(Process { group, requests, answers })
@@ -101,19 +97,19 @@ impl PythonKernel {
 }
 
 impl Process {
-    async fn request(&mut self, request: &serde_json::Value) -> std::io::Result<()> {
-        self.requests.write_all(format!("{request}\n").as_bytes()).await
+    async fn request(&mut self, request: &Request<'_>) -> std::io::Result<()> {
+        self.requests.write_all(request.line()?.as_bytes()).await
     }
 
     async fn run(&mut self, cell: &CellCode, rows: &RowSender) -> std::io::Result<KernelState> {
-        self.request(&json!({"run": cell.code, "env": cell.env})).await?;
+        self.request(&Request::Run { code: &cell.code, env: &cell.env }).await?;
         let mut interrupted_until: Option<Instant> = None;
         loop {
             let answer = tokio::select! {
                 answer = self.answers.next_line() => answer?,
                 () = rows.closed(), if interrupted_until.is_none() => {
                     interrupted_until = Some(Instant::now() + INTERRUPT_TIMEOUT);
-                    self.request(&json!({"interrupt": true})).await?;
+                    self.request(&Request::Interrupt {}).await?;
                     continue;
                 }
                 () = sleep_until(interrupted_until.unwrap_or_else(Instant::now)), if interrupted_until.is_some() => {
@@ -121,16 +117,16 @@ impl Process {
                     return Ok(KernelState::Dead);
                 }
             };
-            match answer {
-                Some(line) if line == "done" => return Ok(KernelState::Idle),
-                // The program ended its interpreter.
-                Some(line) if line == "left" => {
+            let Some(line) = answer else { return Ok(KernelState::Dead) };
+            match Answer::parse(&line)? {
+                Answer::Done {} => return Ok(KernelState::Idle),
+                Answer::Left {} => {
                     self.group.end().await;
                     return Ok(KernelState::Idle);
                 }
-                Some(line) if interrupted_until.is_none() => rows.send_encoded(line).await,
-                Some(_) => {}
-                None => return Ok(KernelState::Dead),
+                Answer::Row { row } if interrupted_until.is_none() => rows.send_encoded(row).await,
+                Answer::Row { .. } => {}
+                Answer::Ready {} => return Err(std::io::Error::other("the driver is ready in the middle of a cell")),
             }
         }
     }
@@ -140,7 +136,7 @@ impl Process {
 impl Kernel for PythonKernel {
     async fn run(&mut self, cell: &CellCode, rows: &RowSender) -> KernelState {
         let state = match self.process().await {
-            // A pipe breaks when the interpreter dies.
+            // A pipe breaks when the interpreter dies; an answer that is none of the driver's is treated alike.
             Ok(process) => Ok(process.run(cell, rows).await.unwrap_or(KernelState::Dead)),
             Err(e) => Err(e),
         };

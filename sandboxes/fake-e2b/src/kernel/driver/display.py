@@ -116,6 +116,6 @@ def result(data: Any, main: Any) -> Any:
 
 def display(*values: Any, raw: Any=False, **_: Any) -> None:
     for value in values:
-        SHELL.out.say(result(value if raw else bundle(value), False))
+        SHELL.out.send_row(result(value if raw else bundle(value), False))
 
 

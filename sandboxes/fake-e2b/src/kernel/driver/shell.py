@@ -76,7 +76,7 @@ class Shell(Magics):
 
     async def execute(self, code: str) -> None:
         self.execution_count += 1
-        self.out.say({"type": "number_of_executions", "execution_count": self.execution_count})
+        self.out.send_row({"type": "number_of_executions", "execution_count": self.execution_count})
         if not code.strip():
             return
         self.user_ns["In"].append(code)
@@ -90,7 +90,7 @@ class Shell(Magics):
                 ns["Out"][self.execution_count] = value
                 ns["___"], ns["__"], ns["_"] = ns.get("__"), ns.get("_"), value
                 self.drain()
-                self.out.say(result(bundle(value), True))
+                self.out.send_row(result(bundle(value), True))
             show_figures()
             self.drain()
         except BaseException as error:
@@ -117,7 +117,7 @@ class Shell(Magics):
             print(f"UsageError: {error}", file=sys.stderr)
         name, value, traceback = error_parts(error)
         self.drain()
-        self.out.say({"type": "error", "name": name, "value": value, "traceback": traceback})
+        self.out.send_row({"type": "error", "name": name, "value": value, "traceback": traceback})
 
     def drain(self) -> None:
         for tap in self.taps:
@@ -154,7 +154,7 @@ def get_ipython() -> Any:
 def main() -> None:
     global SHELL
     wire = Wire()
-    sandbox = wire.order()
+    setup = wire.request()
     # The driver's own child processes and threads must not be the ones that a signal meets.
     SHELL = Shell(wire)
     sys.stdout, sys.stderr = Stream("stdout", 1, SHELL.out), Stream("stderr", 2, SHELL.out)
@@ -162,43 +162,46 @@ def main() -> None:
     builtins.input = no_input
     sys.argv, sys.path[0] = ["ipykernel_launcher.py"], ""
     os.register_at_fork(after_in_child=after_fork)
-    prepare_imports(sandbox["modules"])
-    prepare_paths(sandbox["root"])
+    prepare_imports(setup["modules"])
+    prepare_paths(setup["root"])
     cells, running = queue.SimpleQueue(), threading.Event()
     main_thread = threading.main_thread().ident
 
     def listen() -> None:
-        while order := wire.order():
-            if "run" in order:
-                cells.put(order)
-            elif running.is_set():
-                signal.pthread_kill(main_thread, signal.SIGINT)
-        os._exit(0)
+        try:
+            while request := wire.request():
+                if request["type"] == "run":
+                    cells.put(request)
+                elif running.is_set():
+                    signal.pthread_kill(main_thread, signal.SIGINT)
+        finally:
+            # Also after an invalid request: to the host this is an interpreter that died.
+            os._exit(0)
 
     threading.Thread(target=listen, daemon=True).start()
     # An interrupt that comes when nothing runs is for nobody.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    wire.write(b"ready\n")
+    wire.send("ready")
     while True:
-        order = cells.get()
+        request = cells.get()
         before = dict(os.environ)
-        os.environ.update(order["env"])
+        os.environ.update(request["env"])
         importlib.invalidate_caches()
         try:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             SHELL.out.muted = False
             running.set()
-            SHELL.run(order["run"])
+            SHELL.run(request["code"])
         except KeyboardInterrupt:
             pass
         finally:
             running.clear()
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for name in order["env"]:
+        for name in request["env"]:
             if name in before:
                 os.environ[name] = before[name]
             else:
                 os.environ.pop(name, None)
         SHELL.out.flush()
         SHELL.out.muted = True
-        wire.write(b"left\n" if SHELL.leaving else b"done\n")
+        wire.send("left" if SHELL.leaving else "done")

@@ -54,7 +54,7 @@ class Out:
             text, self.texts = "".join(self.texts), []
             if text and not self.muted:
                 text = text.encode("utf-8", "replace").decode("utf-8")
-                self.wire.send({"type": self.kind, "text": text, "timestamp": now()})
+                self.wire.send_row({"type": self.kind, "text": text, "timestamp": now()})
 
     def flusher(self) -> None:
         while True:
@@ -63,10 +63,11 @@ class Out:
             self.something.clear()
             self.flush()
 
-    def say(self, line: Any) -> None:
+    def send_row(self, row: Any) -> None:
+        """Sends a row, after the text that was written before it."""
         with self.lock:
             self.flush()
-            self.wire.send(line)
+            self.wire.send_row(row)
 
 
 class Tap:

@@ -1,10 +1,44 @@
-# The wire: orders come in on one descriptor, lines go out on another; the program sees neither.
+# Messages between the host and the driver, one JSON object a line: requests on one descriptor, answers on another. The
+# program has neither descriptor. `kernel/messages.rs` has the same messages; `sandboxes/python/schema.json` lists them.
 import ast, asyncio, base64, builtins, datetime, importlib, inspect, io, json, linecache, os, re, signal, subprocess
 import sys, threading, time, tokenize, types, zlib, queue
 from typing import Any
 
 # The one shell, once `main` has made it.
 SHELL: Any = None
+
+# The fields of each message besides its `type`, and the types that a field may have.
+REQUESTS: dict[str, dict[str, tuple[type, ...]]] = {
+    # modules: the top-level modules that cells may import besides the standard library; None: all that are installed.
+    # root: the sandbox's folder on the host where namespaces are not used, else None.
+    "setup": {"modules": (list, type(None)), "root": (str, type(None))},
+    # env: variables for this cell alone.
+    "run": {"code": (str,), "env": (dict,)},
+    "interrupt": {},
+}
+ANSWERS: dict[str, dict[str, tuple[type, ...]]] = {
+    # Waits for its first cell.
+    "ready": {},
+    # The cell has ended.
+    "done": {},
+    # The cell has ended and called `exit` or `quit`: the interpreter is to be replaced.
+    "left": {},
+    # row: a row of the execution as JSON text, which the host passes on to the client as it is.
+    "row": {"row": (str,)},
+}
+
+
+def check_message(message: Any, kinds: dict[str, dict[str, tuple[type, ...]]]) -> None:
+    """Raises an error unless a message has exactly the fields of its type."""
+    kind = message.get("type")
+    if kind not in kinds:
+        raise ValueError(f"message type {kind!r} is unknown; allowed are {', '.join(kinds)}")
+    fields = kinds[kind]
+    if message.keys() != {"type", *fields}:
+        raise ValueError(f"message {kind} has the fields {[*message]}, and should have {['type', *fields]}")
+    for name, allowed in fields.items():
+        if not isinstance(message[name], allowed):
+            raise TypeError(f"field {name} of message {kind} has a value of type {type(message[name]).__name__}")
 
 
 def _move(number: int, mode: Any) -> Any:
@@ -16,25 +50,34 @@ def _move(number: int, mode: Any) -> Any:
 
 class Wire:
     def __init__(self) -> None:
-        self.orders = io.BufferedReader(_move(0, "rb"))
-        self.lines = _move(1, "wb")
+        self.requests = io.BufferedReader(_move(0, "rb"))
+        self.answers = _move(1, "wb")
         self.lock = threading.Lock()
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         os.close(nothing)
 
-    def send(self, line: Any) -> None:
-        self.write(json.dumps(line, default=repr).encode("utf-8", "surrogatepass") + b"\n")
-
-    def write(self, data: Any) -> None:
+    def send(self, kind: str, **fields: Any) -> None:
+        message = {"type": kind, **fields}
+        check_message(message, ANSWERS)
+        data = json.dumps(message).encode() + b"\n"
         with self.lock:
             view = memoryview(data)
             while view:
-                view = view[self.lines.write(view) :]
+                view = view[self.answers.write(view) :]
 
-    def order(self) -> Any:
-        line = self.orders.readline()
-        return json.loads(line) if line else None
+    def send_row(self, row: Any) -> None:
+        # JSON in JSON, because a row may have numbers that only Python's JSON has, like NaN.
+        self.send("row", row=json.dumps(row, default=repr))
+
+    def request(self) -> Any:
+        """Returns the next request, or None when the host has closed its end."""
+        line = self.requests.readline()
+        if not line:
+            return None
+        request = json.loads(line)
+        check_message(request, REQUESTS)
+        return request
 
 
 def now() -> Any:

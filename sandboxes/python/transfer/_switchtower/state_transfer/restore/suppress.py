@@ -39,7 +39,7 @@ def suppress_output(shell: Any) -> Iterator[None]:
         put(stream, "write", lambda text: len(text))
     put(getattr(shell, "display_pub", None), "publish", ignore)
     put(getattr(shell, "display_pub", None), "clear_output", ignore)
-    put(getattr(shell, "out", None), "say", ignore)
+    put(getattr(shell, "out", None), "send_row", ignore)
     descriptors = []
     with contextlib.suppress(OSError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
