@@ -12,7 +12,7 @@ use crate::latency::Operation;
 pub(super) fn check(fake: &Fake, headers: &HeaderMap) -> Result<(), Refusal> {
     let state = &fake.state;
     state.sandboxes.count(|counts| counts.api_calls += 1);
-    let refuse = |message: &str| Err(Box::new(api(StatusCode::UNAUTHORIZED, message)));
+    let refuse = |message: &str| Err(api(StatusCode::UNAUTHORIZED, message).into());
     let key = headers.get("x-api-key").map(HeaderValue::as_bytes).unwrap_or_default();
     if state.faults.triggers(FaultKind::Auth, &state.random) {
         return refuse("Invalid API key");

@@ -5,7 +5,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 use switchtower_e2b_wire::control::{
     CPU_COUNT, DISK_MB, LONG_TIMEOUT_SECONDS, Lifetime, MEMORY_MB, SHORT_TIMEOUT_SECONDS,
 };
@@ -23,47 +23,51 @@ fn parse(body: &[u8]) -> Result<Lifetime, Refusal> {
     if body.is_empty() {
         return Ok(Lifetime::default());
     }
-    let bad = |error| Box::new(api(StatusCode::BAD_REQUEST, &format!("Error when parsing request: {error}")));
+    let bad = |error| api(StatusCode::BAD_REQUEST, &format!("Error when parsing request: {error}")).into();
     serde_json::from_slice(body).map_err(bad)
 }
 
-pub(super) async fn get(State(fake): State<Fake>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    if let Err(refusal) = check_and_wait(&fake, &headers).await {
-        return *refusal;
-    }
+pub(super) async fn get(
+    State(fake): State<Fake>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Refusal> {
+    check_and_wait(&fake, &headers).await?;
     fake.state.sandboxes.count(|counts| counts.gets += 1);
     if fake.state.faults.triggers(FaultKind::Get500, &fake.state.random) {
-        return api(StatusCode::INTERNAL_SERVER_ERROR, "Error getting sandbox");
+        return Err(api(StatusCode::INTERNAL_SERVER_ERROR, "Error getting sandbox").into());
     }
-    let entry = fake.state.sandboxes.get(&id);
-    entry.map_or_else(|| unknown_sandbox(&id), |entry| Json(view::detail(&fake, &entry)).into_response())
+    let entry = fake.state.sandboxes.get(&id).ok_or_else(|| unknown_sandbox(&id))?;
+    Ok(Json(view::detail(&fake, &entry)))
 }
 
-pub(super) async fn kill(State(fake): State<Fake>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    if let Err(refusal) = check_and_wait(&fake, &headers).await {
-        return *refusal;
-    }
+pub(super) async fn kill(
+    State(fake): State<Fake>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Refusal> {
+    check_and_wait(&fake, &headers).await?;
     if fake.state.faults.triggers(FaultKind::Kill500, &fake.state.random) {
-        return api(StatusCode::INTERNAL_SERVER_ERROR, "Error killing sandbox");
+        return Err(api(StatusCode::INTERNAL_SERVER_ERROR, "Error killing sandbox").into());
     }
-    if fake.state.sandboxes.end(&id, EndReason::Killed).await {
-        StatusCode::NO_CONTENT.into_response()
-    } else {
-        unknown_sandbox(&id)
-    }
+    let ended = fake.state.sandboxes.end(&id, EndReason::Killed).await;
+    if ended { Ok(StatusCode::NO_CONTENT) } else { Err(unknown_sandbox(&id).into()) }
 }
 
-async fn set_end(fake: Fake, id: String, headers: HeaderMap, body: Bytes, deadline: Deadline) -> Response {
-    let set = async {
-        check_and_wait(&fake, &headers).await?;
-        fake.state.sandboxes.count(|counts| counts.timeouts_set += 1);
-        let asked = parse(&body)?;
-        let seconds = asked.timeout.or(asked.duration).unwrap_or(SHORT_TIMEOUT_SECONDS as f64);
-        let lifetime = lifetime::allowed(&fake, seconds)?;
-        let set = fake.state.sandboxes.set_end(&id, lifetime, deadline);
-        if set { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(Box::new(unknown_sandbox(&id))) }
-    };
-    set.await.unwrap_or_else(|refusal: Refusal| *refusal)
+async fn set_end(
+    fake: Fake,
+    id: String,
+    headers: HeaderMap,
+    body: Bytes,
+    deadline: Deadline,
+) -> Result<StatusCode, Refusal> {
+    check_and_wait(&fake, &headers).await?;
+    fake.state.sandboxes.count(|counts| counts.timeouts_set += 1);
+    let requested = parse(&body)?;
+    let seconds = requested.timeout.or(requested.duration).unwrap_or(SHORT_TIMEOUT_SECONDS as f64);
+    let lifetime = lifetime::allowed(&fake, seconds)?;
+    let set = fake.state.sandboxes.set_end(&id, lifetime, deadline);
+    if set { Ok(StatusCode::NO_CONTENT) } else { Err(unknown_sandbox(&id).into()) }
 }
 
 pub(super) async fn set_timeout(
@@ -71,7 +75,7 @@ pub(super) async fn set_timeout(
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Bytes,
-) -> Response {
+) -> Result<StatusCode, Refusal> {
     set_end(fake, id, headers, body, Deadline::Set).await
 }
 
@@ -80,18 +84,20 @@ pub(super) async fn refresh(
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Bytes,
-) -> Response {
+) -> Result<StatusCode, Refusal> {
     set_end(fake, id, headers, body, Deadline::Extend).await
 }
 
-pub(super) async fn pause(State(fake): State<Fake>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    if let Err(refusal) = check_and_wait(&fake, &headers).await {
-        return *refusal;
-    }
+pub(super) async fn pause(
+    State(fake): State<Fake>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Refusal> {
+    check_and_wait(&fake, &headers).await?;
     match fake.state.sandboxes.pause(&id) {
-        Some(true) => StatusCode::NO_CONTENT.into_response(),
-        Some(false) => api(StatusCode::CONFLICT, &format!("Sandbox '{id}' is already paused")),
-        None => unknown_sandbox(&id),
+        Some(true) => Ok(StatusCode::NO_CONTENT),
+        Some(false) => Err(api(StatusCode::CONFLICT, &format!("Sandbox '{id}' is already paused")).into()),
+        None => Err(unknown_sandbox(&id).into()),
     }
 }
 
@@ -101,10 +107,10 @@ pub(super) async fn resume(
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Bytes,
-) -> Response {
+) -> Result<Response, Refusal> {
     // A call without a key is refused below.
     if fake.state.sandboxes.running(&id).is_some() && headers.contains_key("x-api-key") {
-        return api(StatusCode::CONFLICT, &format!("Sandbox {id} is already running"));
+        return Err(api(StatusCode::CONFLICT, &format!("Sandbox {id} is already running")).into());
     }
     connect(State(fake), Path(id), headers, body).await
 }
@@ -115,36 +121,34 @@ pub(super) async fn connect(
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Bytes,
-) -> Response {
-    let connected = async {
-        check_and_wait(&fake, &headers).await?;
-        let asked = parse(&body)?;
-        let lifetime = lifetime::allowed(&fake, asked.timeout.unwrap_or(LONG_TIMEOUT_SECONDS as f64))?;
-        let sandboxes = &fake.state.sandboxes;
-        if sandboxes.set_end(&id, lifetime, Deadline::Extend) {
-            let entry = sandboxes.get(&id).ok_or_else(|| unknown_sandbox(&id))?;
-            return Ok(Json(view::connection(&entry)).into_response());
-        }
-        let resumed = sandboxes.resume(&id, lifetime).ok_or_else(|| unknown_sandbox(&id))?;
-        let entry = resumed.map_err(|error| not_created(error, &fake.state.settings.rates))?;
-        Ok((StatusCode::CREATED, Json(view::connection(&entry))).into_response())
-    };
-    connected.await.unwrap_or_else(|refusal: Refusal| *refusal)
+) -> Result<Response, Refusal> {
+    check_and_wait(&fake, &headers).await?;
+    let timeout = parse(&body)?.timeout.unwrap_or(LONG_TIMEOUT_SECONDS as f64);
+    let lifetime = lifetime::allowed(&fake, timeout)?;
+    let sandboxes = &fake.state.sandboxes;
+    if sandboxes.set_end(&id, lifetime, Deadline::Extend) {
+        let entry = sandboxes.get(&id).ok_or_else(|| unknown_sandbox(&id))?;
+        return Ok(Json(view::connection(&entry)).into_response());
+    }
+    let resumed = sandboxes.resume(&id, lifetime).ok_or_else(|| unknown_sandbox(&id))?;
+    let entry = resumed.map_err(|error| not_created(error, &fake.state.settings.rates))?;
+    Ok((StatusCode::CREATED, Json(view::connection(&entry))).into_response())
 }
 
 /// Answers with constants: nothing is measured.
-pub(super) async fn metrics(State(fake): State<Fake>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    if let Err(refusal) = check_and_wait(&fake, &headers).await {
-        return *refusal;
-    }
+pub(super) async fn metrics(
+    State(fake): State<Fake>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Refusal> {
+    check_and_wait(&fake, &headers).await?;
     if fake.state.sandboxes.get(&id).is_none() {
-        return unknown_sandbox(&id);
+        return Err(unknown_sandbox(&id).into());
     }
     let clock = &fake.state.clock;
-    Json(json!([{
+    Ok(Json(json!([{
         "timestamp": switchtower_e2b_wire::control::timestamp(clock.now()), "timestampUnix": clock.unix_seconds(),
         "cpuCount": CPU_COUNT, "cpuUsedPct": 0.5, "memUsed": 256 << 20, "memTotal": MEMORY_MB << 20,
         "memCache": 64 << 20, "diskUsed": 1 << 30, "diskTotal": DISK_MB << 20,
-    }]))
-    .into_response()
+    }])))
 }

@@ -48,7 +48,7 @@ pub(super) async fn with_long_timeout(State(fake): State<Fake>, headers: HeaderM
 
 async fn answer(fake: Fake, headers: HeaderMap, body: Bytes, default_timeout: f64) -> Response {
     if let Err(refusal) = api_key::check(&fake, &headers) {
-        return *refusal;
+        return refusal.into_response();
     }
     let task_fake = fake.clone();
     // As with E2B, a client that leaves does not stop its creation: it has to find and end the sandbox itself.
@@ -57,7 +57,7 @@ async fn answer(fake: Fake, headers: HeaderMap, body: Bytes, default_timeout: f6
         Ok(Ok(entry)) => (StatusCode::CREATED, Json(view::connection(&entry))).into_response(),
         Ok(Err(refusal)) => {
             fake.state.sandboxes.count(|counts| counts.create_refused += 1);
-            *refusal
+            refusal.into_response()
         }
         Err(_) => api(StatusCode::INTERNAL_SERVER_ERROR, "Failed to create sandbox"),
     }
@@ -65,7 +65,7 @@ async fn answer(fake: Fake, headers: HeaderMap, body: Bytes, default_timeout: f6
 
 async fn create(fake: &Fake, body: &[u8], default_timeout: f64) -> Result<SandboxEntry, Refusal> {
     let state = &fake.state;
-    let bad = |error| Box::new(api(StatusCode::BAD_REQUEST, &format!("Error when parsing request: {error}")));
+    let bad = |error| api(StatusCode::BAD_REQUEST, &format!("Error when parsing request: {error}"));
     let body: Body = serde_json::from_slice(body).map_err(bad)?;
     let mut template = find_template(&state.settings, &body.template)?;
     let lifetime = lifetime::allowed(fake, body.timeout.unwrap_or(default_timeout))?;
@@ -86,8 +86,8 @@ async fn create(fake: &Fake, body: &[u8], default_timeout: f64) -> Result<Sandbo
         auto_pause: body.auto_pause.unwrap_or_default(),
     };
     let sandbox = Sandbox::new(new, &template, &state.kernels, state.clock, &state.random)
-        .map_err(|e| Box::new(api(StatusCode::INTERNAL_SERVER_ERROR, &format!("Failed to place sandbox: {e}"))))?;
-    state.sandboxes.add(sandbox, lifetime).map_err(|error| Box::new(not_created(error, rates)))
+        .map_err(|e| api(StatusCode::INTERNAL_SERVER_ERROR, &format!("Failed to place sandbox: {e}")))?;
+    state.sandboxes.add(sandbox, lifetime).map_err(|error| not_created(error, rates).into())
 }
 
 async fn apply_faults(fake: &Fake) -> Result<(), Refusal> {
@@ -98,17 +98,17 @@ async fn apply_faults(fake: &Fake) -> Result<(), Refusal> {
     }
     if faults.triggers(FaultKind::Create429, random) {
         let response = api(StatusCode::TOO_MANY_REQUESTS, RATE_LIMITED);
-        return Err(Box::new(rate_limited(response, None, &fake.state.settings.rates)));
+        return Err(rate_limited(response, None, &fake.state.settings.rates).into());
     }
     if faults.triggers(FaultKind::Create500, random) {
-        return Err(Box::new(api(StatusCode::INTERNAL_SERVER_ERROR, "Failed to place sandbox")));
+        return Err(api(StatusCode::INTERNAL_SERVER_ERROR, "Failed to place sandbox").into());
     }
     if faults.triggers(FaultKind::Create503, random) {
         let body = serde_json::json!({
             "code": 503, "message": "No sandbox capacity is available right now, please try again later",
             "error_code": "sandbox_capacity_unavailable",
         });
-        return Err(Box::new((StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()));
+        return Err((StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response().into());
     }
     Ok(())
 }
@@ -121,7 +121,7 @@ fn find_template(settings: &Settings, name: &str) -> Result<Template, Refusal> {
     }
     let bare = base.rsplit('/').next().unwrap_or(base);
     let known = [name, base, bare].into_iter().find_map(|name| settings.templates.get_key_value(name));
-    let not_found = |message: String| Err(Box::new(api(StatusCode::NOT_FOUND, &message)));
+    let not_found = |message: String| Err(api(StatusCode::NOT_FOUND, &message).into());
     match (known, tag) {
         (None, _) => not_found(format!("template '{base}' not found")),
         (Some((known, template)), Some(tag)) if known != name && template.tag != tag => {

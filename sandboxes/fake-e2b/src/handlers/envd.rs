@@ -7,35 +7,31 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use switchtower_e2b_wire::control::{CPU_COUNT, DISK_MB, INTERPRETER_PORT, MEMORY_MB};
 
+use super::errors::Refusal;
 use super::target;
 use crate::fake::Fake;
 
-pub(super) async fn health(State(fake): State<Fake>, headers: HeaderMap) -> Response {
-    if let Err(refusal) = target::sandbox(&fake, &headers) {
-        return *refusal;
-    }
-    match target::address(&headers) {
+pub(super) async fn health(State(fake): State<Fake>, headers: HeaderMap) -> Result<Response, Refusal> {
+    target::sandbox(&fake, &headers)?;
+    Ok(match target::address(&headers) {
         Some((port, _)) if port == INTERPRETER_PORT.to_string() => Json("OK").into_response(),
         _ => StatusCode::NO_CONTENT.into_response(),
-    }
+    })
 }
 
-pub(super) async fn envs(State(fake): State<Fake>, headers: HeaderMap) -> Response {
-    match target::sandbox_with_token(&fake, &headers) {
-        Ok(sandbox) => Json(&sandbox.env).into_response(),
-        Err(refusal) => *refusal,
-    }
+pub(super) async fn envs(State(fake): State<Fake>, headers: HeaderMap) -> Result<Response, Refusal> {
+    let sandbox = target::sandbox_with_token(&fake, &headers)?;
+    Ok(Json(&sandbox.env).into_response())
 }
 
-pub(super) async fn init(State(fake): State<Fake>, headers: HeaderMap) -> Response {
-    target::sandbox(&fake, &headers).map_or_else(|refusal| *refusal, |_| StatusCode::NO_CONTENT.into_response())
+pub(super) async fn init(State(fake): State<Fake>, headers: HeaderMap) -> Result<StatusCode, Refusal> {
+    target::sandbox(&fake, &headers)?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
-pub(super) async fn metrics(State(fake): State<Fake>, headers: HeaderMap) -> Response {
-    match target::sandbox_with_token(&fake, &headers) {
-        Ok(_) => Json(figures(&fake)).into_response(),
-        Err(refusal) => *refusal,
-    }
+pub(super) async fn metrics(State(fake): State<Fake>, headers: HeaderMap) -> Result<Json<Value>, Refusal> {
+    target::sandbox_with_token(&fake, &headers)?;
+    Ok(Json(figures(&fake)))
 }
 
 /// Returns constants: nothing is measured.

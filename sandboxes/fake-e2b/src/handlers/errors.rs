@@ -1,15 +1,27 @@
-//! Refusals that depend on the stand-in's settings.
+//! Refusals: responses that end a handler early.
 
 use axum::http::{HeaderValue, StatusCode, Uri};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use switchtower_e2b_wire::errors::{RATE_LIMITED, RetryAfter, add_rate_headers, api};
 
 use crate::rate::RateExceeded;
 use crate::sandboxes::CreateError;
 use crate::settings::Rates;
 
-/// Boxed, for a response is large.
-pub(super) type Refusal = Box<Response>;
+/// A response that ends a handler early. Boxed, because a response is large.
+pub(super) struct Refusal(Box<Response>);
+
+impl From<Response> for Refusal {
+    fn from(response: Response) -> Self {
+        Self(Box::new(response))
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}
 
 /// Returns the control plane's answer to a creation, or a resumption, that is refused.
 pub(super) fn not_created(error: CreateError, rates: &Rates) -> Response {

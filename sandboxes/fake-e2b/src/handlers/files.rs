@@ -21,7 +21,6 @@ use super::target;
 use crate::disk::{DiskError, HOME, absolute};
 use crate::fake::Fake;
 use crate::faults::FaultKind;
-use crate::latency::Operation;
 use crate::sandbox::Sandbox;
 
 #[derive(Deserialize)]
@@ -34,7 +33,7 @@ pub(super) struct FileQuery {
 }
 
 impl FileQuery {
-    /// Whether the query has a valid signature, made with the sandbox's token, which stands for the token.
+    /// Whether the query has a valid signature, made with the sandbox's token. It replaces the token.
     fn is_signed(&self, fake: &Fake, sandbox: &Sandbox, operation: &str) -> bool {
         let Some(signature) = &self.signature else { return false };
         let (path, user) = (self.path.as_deref().unwrap_or_default(), self.username.as_deref().unwrap_or_default());
@@ -49,14 +48,14 @@ impl FileQuery {
     }
 }
 
-/// Returns the sandbox, once the request may use its files and no fault strikes.
-fn open(fake: &Fake, headers: &HeaderMap, query: &FileQuery, operation: &str) -> Result<Arc<Sandbox>, Refusal> {
-    let sandbox = target::sandbox(fake, headers)?;
+/// Simulates the latency of a call, then returns the sandbox if the request may use its files and no fault is injected.
+async fn open(fake: &Fake, headers: &HeaderMap, query: &FileQuery, operation: &str) -> Result<Arc<Sandbox>, Refusal> {
+    let sandbox = target::delayed_sandbox(fake, headers).await?;
     if !target::has_token(&sandbox, headers) && !query.is_signed(fake, &sandbox, operation) {
-        return Err(Box::new(unauthorized()));
+        return Err(unauthorized().into());
     }
     if fake.state.faults.triggers(FaultKind::Files500, &fake.state.random) {
-        return Err(Box::new(api(StatusCode::INTERNAL_SERVER_ERROR, "error opening file: injected fault")));
+        return Err(api(StatusCode::INTERNAL_SERVER_ERROR, "error opening file: injected fault").into());
     }
     Ok(sandbox)
 }
@@ -70,17 +69,16 @@ fn failed(error: &DiskError) -> Response {
     api(status, &error.to_string())
 }
 
-pub(super) async fn read(State(fake): State<Fake>, Query(query): Query<FileQuery>, headers: HeaderMap) -> Response {
-    fake.simulate_latency(Operation::Other).await;
-    let sandbox = match open(&fake, &headers, &query, "read") {
-        Ok(sandbox) => sandbox,
-        Err(refusal) => return *refusal,
-    };
+pub(super) async fn read(
+    State(fake): State<Fake>,
+    Query(query): Query<FileQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let sandbox = open(&fake, &headers, &query, "read").await?;
     fake.state.sandboxes.count(|counts| counts.file_reads += 1);
-    match sandbox.disk.read(&absolute(query.path.as_deref().unwrap_or_default(), HOME)) {
-        Ok(content) => ([(header::CONTENT_TYPE, "application/octet-stream")], content).into_response(),
-        Err(error) => failed(&error),
-    }
+    let path = absolute(query.path.as_deref().unwrap_or_default(), HOME);
+    let content = sandbox.disk.read(&path).map_err(|error| failed(&error))?;
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], content).into_response())
 }
 
 pub(super) async fn write(
@@ -88,16 +86,9 @@ pub(super) async fn write(
     Query(query): Query<FileQuery>,
     headers: HeaderMap,
     body: Bytes,
-) -> Response {
-    fake.simulate_latency(Operation::Other).await;
-    let sandbox = match open(&fake, &headers, &query, "write") {
-        Ok(sandbox) => sandbox,
-        Err(refusal) => return *refusal,
-    };
-    match write_all(&fake, &sandbox, &query, &headers, body).await {
-        Ok(files) => Json(files).into_response(),
-        Err(refusal) => *refusal,
-    }
+) -> Result<Json<Vec<Value>>, Refusal> {
+    let sandbox = open(&fake, &headers, &query, "write").await?;
+    write_all(&fake, &sandbox, &query, &headers, body).await.map(Json)
 }
 
 /// Writes one file that is the body, or those of a form.
@@ -108,7 +99,7 @@ async fn write_all(
     headers: &HeaderMap,
     body: Bytes,
 ) -> Result<Vec<Value>, Refusal> {
-    let bad = |message: &str| Box::new(api(StatusCode::BAD_REQUEST, message));
+    let bad = |message: &str| Refusal::from(api(StatusCode::BAD_REQUEST, message));
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
         return Err(bad("this stand-in takes no compressed uploads"));

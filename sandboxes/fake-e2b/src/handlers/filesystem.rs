@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use switchtower_e2b_wire::connect::{self, Code, Error};
 use switchtower_e2b_wire::files::{Entry, EntryKind};
 
+use super::errors::Refusal;
 use super::target;
 use crate::disk::{self, DiskError, HOME, Modified, absolute};
 use crate::fake::Fake;
-use crate::latency::Operation;
 use crate::sandbox::Sandbox;
 
 /// The fields of all messages together.
@@ -31,21 +31,14 @@ pub(super) async fn call(
     Path(method): Path<String>,
     headers: HeaderMap,
     body: Bytes,
-) -> Response {
-    fake.simulate_latency(Operation::Other).await;
-    let sandbox = match target::sandbox_with_token(&fake, &headers) {
-        Ok(sandbox) => sandbox,
-        Err(refusal) => return *refusal,
-    };
+) -> Result<Response, Refusal> {
+    let sandbox = target::delayed_sandbox_with_token(&fake, &headers).await?;
     let answered = if connect::is_stream(&headers) {
         Err(unimplemented(&method))
     } else {
         unary(&fake, &sandbox, &method, &headers, &body)
     };
-    match answered {
-        Ok(answer) => Json(answer).into_response(),
-        Err(error) => error.response(&headers),
-    }
+    Ok(answered.map_or_else(|error| error.response(&headers), |answer| Json(answer).into_response()))
 }
 
 fn unimplemented(method: &str) -> Error {
@@ -53,20 +46,20 @@ fn unimplemented(method: &str) -> Error {
 }
 
 fn unary(fake: &Fake, sandbox: &Sandbox, method: &str, headers: &HeaderMap, body: &[u8]) -> Result<Value, Error> {
-    let asked: FilesystemRequest = connect::read_message(headers, body)?;
+    let request: FilesystemRequest = connect::read_message(headers, body)?;
     let (disk, path) = (&sandbox.disk, |path: &str| absolute(path, HOME));
     let entry = |entry: Result<disk::Entry, DiskError>| {
         entry.map(|entry| json!({ "entry": describe(fake, &entry) })).map_err(|error| failed(&error))
     };
     match method {
-        "Stat" => entry(disk.stat(&path(&asked.path))),
-        "MakeDir" => entry(disk.make_folder(&path(&asked.path))),
-        "Move" => entry(disk.rename(&path(&asked.source), &path(&asked.destination))),
+        "Stat" => entry(disk.stat(&path(&request.path))),
+        "MakeDir" => entry(disk.make_folder(&path(&request.path))),
+        "Move" => entry(disk.rename(&path(&request.source), &path(&request.destination))),
         "ListDir" => {
-            let entries = disk.list(&path(&asked.path), asked.depth).map_err(|error| failed(&error))?;
+            let entries = disk.list(&path(&request.path), request.depth).map_err(|error| failed(&error))?;
             Ok(json!({ "entries": entries.iter().map(|entry| describe(fake, entry)).collect::<Vec<_>>() }))
         }
-        "Remove" => disk.remove(&path(&asked.path)).map(|()| json!({})).map_err(|error| failed(&error)),
+        "Remove" => disk.remove(&path(&request.path)).map(|()| json!({})).map_err(|error| failed(&error)),
         method => Err(unimplemented(method)),
     }
 }

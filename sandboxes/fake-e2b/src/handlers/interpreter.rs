@@ -43,7 +43,7 @@ pub(super) async fn execute(State(fake): State<Fake>, headers: HeaderMap, body: 
         Ok(response) => response,
         Err(refusal) => {
             fake.state.sandboxes.count(|counts| counts.execute_refused += 1);
-            *refusal
+            refusal.into_response()
         }
     }
 }
@@ -55,7 +55,7 @@ async fn start(fake: &Fake, headers: &HeaderMap, body: &[u8]) -> Result<Response
     let sandboxes = &fake.state.sandboxes;
     if let Err(exceeded) = sandboxes.take_execution() {
         let response = text(StatusCode::TOO_MANY_REQUESTS, RATE_LIMITED);
-        return Err(Box::new(rate_limited(response, Some(exceeded), &fake.state.settings.rates)));
+        return Err(rate_limited(response, Some(exceeded), &fake.state.settings.rates).into());
     }
     apply_faults(fake, &sandbox.id).await?;
     let context = find_context(&sandbox, request.context_id.as_deref(), request.language.as_deref())?;
@@ -63,7 +63,7 @@ async fn start(fake: &Fake, headers: &HeaderMap, body: &[u8]) -> Result<Response
     fake.simulate_latency(if is_first { Operation::FirstRun } else { Operation::Run }).await;
     // It may have ended while time passed.
     if sandboxes.running(&sandbox.id).is_none() {
-        return Err(Box::new(sandbox_not_running(&sandbox.id)));
+        return Err(sandbox_not_running(&sandbox.id).into());
     }
     sandboxes.count(|counts| counts.executions += 1);
     let (rows, body) = RowSender::channel();
@@ -102,17 +102,17 @@ async fn apply_faults(fake: &Fake, id: &str) -> Result<(), Refusal> {
     }
     if faults.triggers(FaultKind::Execute429, random) {
         let response = text(StatusCode::TOO_MANY_REQUESTS, RATE_LIMITED);
-        return Err(Box::new(rate_limited(response, None, &fake.state.settings.rates)));
+        return Err(rate_limited(response, None, &fake.state.settings.rates).into());
     }
     if faults.triggers(FaultKind::Execute502, random) {
-        return Err(Box::new(sandbox_not_running(id)));
+        return Err(sandbox_not_running(id).into());
     }
     if faults.triggers(FaultKind::Execute500, random) {
-        return Err(Box::new(text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")));
+        return Err(text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error").into());
     }
     if faults.triggers(FaultKind::Vanish, random) {
         fake.state.sandboxes.end_soon(id, EndReason::Vanished);
-        return Err(Box::new(sandbox_not_running(id)));
+        return Err(sandbox_not_running(id).into());
     }
     Ok(())
 }
@@ -120,11 +120,11 @@ async fn apply_faults(fake: &Fake, id: &str) -> Result<(), Refusal> {
 /// Returns the context with this id, or the default one.
 fn find_context(sandbox: &Sandbox, id: Option<&str>, language: Option<&str>) -> Result<Arc<Context>, Refusal> {
     let contexts = sandbox.contexts();
-    let missing = |id: &str| Box::new(unknown_context(id));
+    let missing = |id: &str| Refusal::from(unknown_context(id));
     match (id, language) {
         (Some(_), Some(_)) => {
             let message = "Only one of context_id or language can be provided";
-            Err(Box::new(text(StatusCode::BAD_REQUEST, message)))
+            Err(text(StatusCode::BAD_REQUEST, message).into())
         }
         (Some(id), None) => contexts.iter().find(|context| context.id == id).cloned().ok_or_else(|| missing(id)),
         (None, language) => {
@@ -140,7 +140,7 @@ fn require_python(language: Option<&str>) -> Result<(), Refusal> {
         None | Some("python" | "python3" | "py") => Ok(()),
         Some(other) => {
             let message = format!("Failed to create context: this stand-in has no kernel for {other}");
-            Err(Box::new(text(StatusCode::INTERNAL_SERVER_ERROR, &message)))
+            Err(text(StatusCode::INTERNAL_SERVER_ERROR, &message).into())
         }
     }
 }
@@ -149,66 +149,61 @@ fn describe(context: &Context) -> Value {
     json!({ "id": context.id, "language": context.language, "cwd": context.cwd })
 }
 
-/// Returns the sandbox of a call about contexts, once no fault strikes.
-fn open(fake: &Fake, headers: &HeaderMap) -> Result<Arc<Sandbox>, Refusal> {
-    let sandbox = target::sandbox(fake, headers)?;
+/// Simulates the latency of a call about contexts, then returns its sandbox if no fault is injected.
+async fn open(fake: &Fake, headers: &HeaderMap) -> Result<Arc<Sandbox>, Refusal> {
+    let sandbox = target::delayed_sandbox(fake, headers).await?;
     if fake.state.faults.triggers(FaultKind::Contexts500, &fake.state.random) {
         let message = "Failed to create context: injected fault";
-        return Err(Box::new(text(StatusCode::INTERNAL_SERVER_ERROR, message)));
+        return Err(text(StatusCode::INTERNAL_SERVER_ERROR, message).into());
     }
     Ok(sandbox)
 }
 
-pub(super) async fn contexts(State(fake): State<Fake>, headers: HeaderMap) -> Response {
-    fake.simulate_latency(Operation::Other).await;
-    match open(&fake, &headers) {
-        Ok(sandbox) => {
-            let all: Vec<Value> = sandbox.contexts().iter().map(|context| describe(context)).collect();
-            Json(all).into_response()
-        }
-        Err(refusal) => *refusal,
+pub(super) async fn contexts(State(fake): State<Fake>, headers: HeaderMap) -> Result<Json<Vec<Value>>, Refusal> {
+    let sandbox = open(&fake, &headers).await?;
+    let all = sandbox.contexts().iter().map(|context| describe(context)).collect();
+    Ok(Json(all))
+}
+
+pub(super) async fn create_context(
+    State(fake): State<Fake>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Value>, Refusal> {
+    let sandbox = open(&fake, &headers).await?;
+    let new: NewContext = serde_json::from_slice(&body).map_err(|error| invalid_body(&error))?;
+    require_python(new.language.as_deref())?;
+    let cwd = absolute(new.cwd.as_deref().unwrap_or(HOME), HOME);
+    if !sandbox.disk.stat(&cwd).is_ok_and(|entry| entry.is_folder) {
+        let message = format!("Failed to create context: no directory {cwd}");
+        return Err(text(StatusCode::INTERNAL_SERVER_ERROR, &message).into());
     }
+    let context = Arc::new(sandbox.new_context(fake.state.random.uuid(), &cwd));
+    sandbox.contexts().push(context.clone());
+    fake.state.sandboxes.count(|counts| counts.contexts += 1);
+    Ok(Json(describe(&context)))
 }
 
-pub(super) async fn create_context(State(fake): State<Fake>, headers: HeaderMap, body: Bytes) -> Response {
-    fake.simulate_latency(Operation::Other).await;
-    let created = || {
-        let sandbox = open(&fake, &headers)?;
-        let new: NewContext = serde_json::from_slice(&body).map_err(|error| invalid_body(&error))?;
-        require_python(new.language.as_deref())?;
-        let cwd = absolute(new.cwd.as_deref().unwrap_or(HOME), HOME);
-        if !sandbox.disk.stat(&cwd).is_ok_and(|entry| entry.is_folder) {
-            let message = format!("Failed to create context: no directory {cwd}");
-            return Err(Box::new(text(StatusCode::INTERNAL_SERVER_ERROR, &message)));
-        }
-        let context = Arc::new(sandbox.new_context(fake.state.random.uuid(), &cwd));
-        sandbox.contexts().push(context.clone());
-        fake.state.sandboxes.count(|counts| counts.contexts += 1);
-        Ok(Json(describe(&context)).into_response())
-    };
-    created().unwrap_or_else(|refusal: Refusal| *refusal)
+pub(super) async fn restart_context(
+    State(fake): State<Fake>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Refusal> {
+    let sandbox = open(&fake, &headers).await?;
+    find_context(&sandbox, Some(&id), None)?.discard_kernel(DiscardReason::Restart);
+    Ok(Json(Value::Null))
 }
 
-pub(super) async fn restart_context(State(fake): State<Fake>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    fake.simulate_latency(Operation::Other).await;
-    let context = open(&fake, &headers).and_then(|sandbox| find_context(&sandbox, Some(&id), None));
-    match context {
-        Ok(context) => {
-            context.discard_kernel(DiscardReason::Restart);
-            Json(Value::Null).into_response()
-        }
-        Err(refusal) => *refusal,
-    }
-}
-
-pub(super) async fn remove_context(State(fake): State<Fake>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    fake.simulate_latency(Operation::Other).await;
-    let sandbox = match open(&fake, &headers) {
-        Ok(sandbox) => sandbox,
-        Err(refusal) => return *refusal,
-    };
+pub(super) async fn remove_context(
+    State(fake): State<Fake>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Refusal> {
+    let sandbox = open(&fake, &headers).await?;
     let mut contexts = sandbox.contexts();
-    let Some(at) = contexts.iter().position(|context| context.id == id) else { return unknown_context(&id) };
+    let Some(at) = contexts.iter().position(|context| context.id == id) else {
+        return Err(unknown_context(&id).into());
+    };
     if at == 0 {
         // A sandbox always has a default context.
         let new = Arc::new(sandbox.new_context(fake.state.random.uuid(), HOME));
@@ -216,5 +211,5 @@ pub(super) async fn remove_context(State(fake): State<Fake>, Path(id): Path<Stri
     } else {
         contexts.remove(at).discard_kernel(DiscardReason::Restart);
     }
-    Json(Value::Null).into_response()
+    Ok(Json(Value::Null))
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use switchtower_e2b_wire::control::{PAGE_SIZE, metadata_filter};
 
 use super::api_key::check_and_wait;
+use super::errors::Refusal;
 use super::view;
 use crate::fake::Fake;
 use crate::sandboxes::{SandboxEntry, SandboxState};
@@ -15,18 +16,25 @@ use crate::sandboxes::{SandboxEntry, SandboxState};
 type QueryPairs = Query<Vec<(String, String)>>;
 
 /// The older list: running sandboxes.
-pub(super) async fn running(State(fake): State<Fake>, query: QueryPairs, headers: HeaderMap) -> Response {
+pub(super) async fn running(
+    State(fake): State<Fake>,
+    query: QueryPairs,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
     page(fake, query.0, headers, "running").await
 }
 
-pub(super) async fn all(State(fake): State<Fake>, query: QueryPairs, headers: HeaderMap) -> Response {
+pub(super) async fn all(State(fake): State<Fake>, query: QueryPairs, headers: HeaderMap) -> Result<Response, Refusal> {
     page(fake, query.0, headers, "running,paused").await
 }
 
-async fn page(fake: Fake, query: Vec<(String, String)>, headers: HeaderMap, default_states: &str) -> Response {
-    if let Err(refusal) = check_and_wait(&fake, &headers).await {
-        return *refusal;
-    }
+async fn page(
+    fake: Fake,
+    query: Vec<(String, String)>,
+    headers: HeaderMap,
+    default_states: &str,
+) -> Result<Response, Refusal> {
+    check_and_wait(&fake, &headers).await?;
     fake.state.sandboxes.count(|counts| counts.lists += 1);
     let values = |name: &'static str| query.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str());
     let mut states: Vec<&str> = values("state").flat_map(|states| states.split(',')).collect();
@@ -53,5 +61,5 @@ async fn page(fake: Fake, query: Vec<(String, String)>, headers: HeaderMap, defa
     {
         response.headers_mut().insert("x-next-token", token);
     }
-    response
+    Ok(response)
 }

@@ -19,9 +19,9 @@ use serde_json::{Value, json};
 use switchtower_e2b_wire::connect::{self, Code, Error};
 use tokio::sync::mpsc;
 
+use super::errors::Refusal;
 use super::target;
 use crate::fake::Fake;
-use crate::latency::Operation;
 use crate::process::{CommandEvent, CommandSpec, RunningCommand};
 use crate::sandbox::Sandbox;
 
@@ -54,18 +54,14 @@ pub(super) async fn call(
     Path(method): Path<String>,
     headers: HeaderMap,
     body: Bytes,
-) -> Response {
-    fake.simulate_latency(Operation::Other).await;
-    let sandbox = match target::sandbox_with_token(&fake, &headers) {
-        Ok(sandbox) => sandbox,
-        Err(refusal) => return *refusal,
-    };
+) -> Result<Response, Refusal> {
+    let sandbox = target::delayed_sandbox_with_token(&fake, &headers).await?;
     let answered = if connect::is_stream(&headers) {
         streaming(&fake, &sandbox, &method, &headers, &body).await
     } else {
         unary(&sandbox, &method, &headers, &body).await.map(|answer| Json(answer).into_response())
     };
-    answered.unwrap_or_else(|error| error.response(&headers))
+    Ok(answered.unwrap_or_else(|error| error.response(&headers)))
 }
 
 fn unimplemented(what: &str) -> Error {

@@ -7,6 +7,7 @@ use switchtower_e2b_wire::errors::{sandbox_not_running, text, unauthorized};
 
 use super::errors::Refusal;
 use crate::fake::Fake;
+use crate::latency::Operation;
 use crate::sandbox::Sandbox;
 
 /// Returns the port and the id of the sandbox: from the headers, or from a host like `49999-ID.domain`. The port is empty
@@ -21,12 +22,12 @@ pub(super) fn address(headers: &HeaderMap) -> Option<(String, String)> {
     Some((port.to_owned(), id.to_owned()))
 }
 
-/// Returns the sandbox that a request is for. Refused: it names none, or one that does not run.
+/// Returns the sandbox that a request is for. Refuses a request that names none, or one that does not run.
 pub(super) fn sandbox(fake: &Fake, headers: &HeaderMap) -> Result<Arc<Sandbox>, Refusal> {
     let Some((_, id)) = address(headers) else {
-        return Err(Box::new(text(StatusCode::BAD_REQUEST, "missing header")));
+        return Err(text(StatusCode::BAD_REQUEST, "missing header").into());
     };
-    fake.state.sandboxes.running(&id).ok_or_else(|| Box::new(sandbox_not_running(&id)))
+    fake.state.sandboxes.running(&id).ok_or_else(|| sandbox_not_running(&id).into())
 }
 
 /// Whether a request has the sandbox's token.
@@ -34,8 +35,20 @@ pub(super) fn has_token(sandbox: &Sandbox, headers: &HeaderMap) -> bool {
     headers.get("x-access-token").is_some_and(|token| token.as_bytes() == sandbox.token.as_bytes())
 }
 
-/// As [`sandbox`], for paths that need its token.
+/// As [`sandbox`]. Refuses a request without the sandbox's token too.
 pub(super) fn sandbox_with_token(fake: &Fake, headers: &HeaderMap) -> Result<Arc<Sandbox>, Refusal> {
     let sandbox = sandbox(fake, headers)?;
-    if has_token(&sandbox, headers) { Ok(sandbox) } else { Err(Box::new(unauthorized())) }
+    if has_token(&sandbox, headers) { Ok(sandbox) } else { Err(unauthorized().into()) }
+}
+
+/// Simulates the latency of a call, then returns [`sandbox`].
+pub(super) async fn delayed_sandbox(fake: &Fake, headers: &HeaderMap) -> Result<Arc<Sandbox>, Refusal> {
+    fake.simulate_latency(Operation::Other).await;
+    sandbox(fake, headers)
+}
+
+/// Simulates the latency of a call, then returns [`sandbox_with_token`].
+pub(super) async fn delayed_sandbox_with_token(fake: &Fake, headers: &HeaderMap) -> Result<Arc<Sandbox>, Refusal> {
+    fake.simulate_latency(Operation::Other).await;
+    sandbox_with_token(fake, headers)
 }
