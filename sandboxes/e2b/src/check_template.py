@@ -14,7 +14,7 @@ def _switchtower_check_template(names: "list[str]") -> None:
             found = None
         if found is None:
             missing.append(name)
-    # The processor features that native code dispatches on.
+    # The processor fields that native code dispatches on. `sandboxes/native/src/processor.rs` has the same.
     identifying = {
         "vendor_id",
         "cpu family",

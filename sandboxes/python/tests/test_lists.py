@@ -1,5 +1,6 @@
-"""Lists that Rust or the stand-in for E2B have too are those of `lists.json`."""
+"""Lists that several files have are equal: most are those of `lists.json`."""
 
+import ast
 import json
 import re
 import unittest
@@ -7,7 +8,8 @@ import unittest
 import package
 
 LISTS = json.loads((package.PYTHON / "lists.json").read_text())
-DRIVER = package.PYTHON.parent / "fake-e2b" / "src" / "kernel" / "driver"
+SANDBOXES = package.PYTHON.parent
+DRIVER = SANDBOXES / "fake-e2b" / "src" / "kernel" / "driver"
 
 
 class Lists(unittest.TestCase):
@@ -35,6 +37,13 @@ class Lists(unittest.TestCase):
         self.assertEqual(names["KEYS"], {**LISTS["representations"], **own})
         methods = {"_repr_e2b_data_": "e2b/data", "_repr_e2b_chart_": "e2b/chart"}
         self.assertEqual(names["METHODS"], {**LISTS["display_methods"], **methods})
+
+    def test_both_native_tiers_identify_a_processor_by_the_same_fields(self):
+        rust = (SANDBOXES / "native" / "src" / "processor.rs").read_text()
+        fields = re.search(r"^const FIELDS: .*? = \[(.*?)\];", rust, re.MULTILINE | re.DOTALL).group(1)
+        script = ast.parse((SANDBOXES / "e2b" / "src" / "check_template.py").read_text())
+        sets = [ast.literal_eval(node) for node in ast.walk(script) if isinstance(node, ast.Set)]
+        self.assertEqual(sets, [set(re.findall(r'"(.*?)"', fields))])
 
 
 if __name__ == "__main__":
