@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::server::Server;
 
-/// The longest that a small program may take, whatever other callers run.
+/// The longest that a small program may take, under any load by other callers.
 const MAX_LATENCY: Duration = Duration::from_secs(1);
 
 /// Sends endless programs of this many callers, each in more requests than it has slots, of every priority and in a batch.

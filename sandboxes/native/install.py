@@ -3,7 +3,7 @@
     python3 sandboxes/native/install.py [--into DIR]
 
 The Python that runs this is the one that will be embedded. DIR is replaced as a whole, and only when all has gone well.
-Only the standard library is used, and old Pythons must be able to read this file, so that they can be told.
+Only the standard library is used, and old Pythons must be able to read this file, so that they are refused with a message.
 """
 
 import argparse
@@ -346,7 +346,7 @@ def linked(worker: str, python: Interpreter) -> str:
 
 
 def protocol_of(worker: str) -> Any:
-    """The protocol that the worker speaks, and its version."""
+    """Returns the number of the protocol that the worker implements, and the worker's version."""
     try:
         done = subprocess.run(
             [worker, "protocol"],
@@ -356,8 +356,8 @@ def protocol_of(worker: str) -> Any:
             stderr=subprocess.DEVNULL,
             universal_newlines=True,
         )
-        said = json.loads(done.stdout)
-        return {"protocol": int(said["protocol"]), "version": str(said["version"])}
+        report = json.loads(done.stdout)
+        return {"protocol": int(report["protocol"]), "version": str(report["version"])}
     except (OSError, ValueError, KeyError, TypeError):
         raise Refused(
             "{} does not report its protocol version".format(worker),
@@ -365,7 +365,7 @@ def protocol_of(worker: str) -> Any:
         ) from None
 
 
-# Small things
+# Helpers
 
 
 def hashed(path: str) -> Optional[str]:

@@ -1,6 +1,6 @@
 """The Python that is to be embedded: what it is made of, and whether it will do.
 
-Old Pythons must be able to read this file, so that they can be told that they are too old.
+Old Pythons must be able to read this file, so that they are refused with a message.
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import Any, Callable, Iterable, List, Optional, Tuple
 OLDEST = (3, 11)
 NEWEST = (3, 14)
 
-#: Where the system keeps its libraries: programs can read these folders wherever they run.
+#: Folders of the system's libraries. Programs can read them in every jail.
 SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
 
 
@@ -26,7 +26,7 @@ class Refused(Exception):
 
 
 class Interpreter:
-    """A Python, by what it says of itself."""
+    """A Python interpreter, described by what it reports."""
 
     def __init__(
         self, version: Tuple[int, ...], implementation: str, free_threaded: bool, home: str, library: Any

@@ -78,7 +78,7 @@ impl TestHarness {
         self.router.execute(request, None).await
     }
 
-    /// Runs a program in the cloud, whatever the rules say.
+    /// Runs a program in the cloud, without applying the rules.
     pub(super) async fn remote(&self, source: &str) -> Result<Answer, RequestError> {
         self.run(remote(source)).await
     }

@@ -474,7 +474,7 @@ async fn a_sandbox_whose_creation_had_no_response_is_found_and_ended() {
     let account = account_with_transport(LostResponse::new(&fake), high_limits().account, "one", |_| Liveness::Dead);
     let spec = switchtower_contract::Spec::new(switchtower_contract::Language::Python);
     assert!(switchtower_contract::Backend::open(&account, &spec).await.is_err());
-    assert_eq!(fake.running().len(), 1, "it was created, and its client does not know");
+    assert_eq!(fake.running().len(), 1, "it was created, and its client has no answer");
     account.close(60 * SECOND).await;
     assert_eq!((fake.running().len(), fake.counts().killed), (0, 1));
 }

@@ -1,4 +1,4 @@
-//! No caller delays the cells of others, whatever its own cells do and however many there are.
+//! No caller delays the cells of others, independent of the kind and the number of its own cells.
 
 use std::sync::Arc;
 use std::time::Duration;

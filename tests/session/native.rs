@@ -359,7 +359,7 @@ async fn a_pause_keeps_the_names_and_an_idle_kernel_is_not_evicted() {
     let (cell, _) = tokio::join!(run(&session, "x += 1\nsleep(50)"), pause);
     assert!(cell.error().contains("is paused"));
     session.resume(seconds(100)).await.unwrap();
-    // As in every kernel that is interrupted, the effects of the cell until then remain.
+    // As in every kernel that is interrupted, the effects of the cell before the interrupt remain.
     assert_eq!(transcript(&session, "x").await, "native: 4 | = 2");
     assert_eq!((harness.native.opened(), harness.native.running()), (1, 0));
     // A kernel that ignores the interrupt is lost, and that is reported as any other loss.

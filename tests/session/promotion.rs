@@ -25,7 +25,7 @@ async fn a_cell_that_turns_out_to_need_a_machine_runs_there_from_the_state_befor
     assert_eq!(moved.transcript(), "e2b: 2 | a | b | = 2");
     assert_eq!(moved.result.unwrap().moved.as_deref(), Some("it needs the module pandas"));
     assert_eq!(harness.machines.log()[..2], ["opened", "ran x = 1; print done"]);
-    // The session stays on the machine, whatever its next cells need.
+    // The session stays on the machine, even if its next cells need less.
     assert_eq!(transcript(&session, "x").await, "e2b: 3 | = 2");
     assert_eq!((harness.wasm.kernels(), harness.machines.sandboxes()), (0, 1));
 }

@@ -12,7 +12,7 @@
 //! | `execute.cut` | the program runs, and its stream breaks off before the end |
 //! | `vanish` | the sandbox ends when a run starts, without notice |
 //! | `wedge` | after a client has left a run, its context sends keepalives only, until it is restarted |
-//! | `tag.wrong` | a new sandbox has another build tag than was asked for |
+//! | `tag.wrong` | a new sandbox has another build tag than was requested |
 //! | `auth` | the control plane refuses the key |
 //! | `files.500` `contexts.500` `get.500` `kill.500` | such a request fails |
 

@@ -24,7 +24,7 @@ use crate::disk::{HOME, HostFolder};
 
 const INIT: &str = include_str!("init.sh");
 /// Runs its arguments, unless the process with the number `$0` has ended already: then it ended before the new process
-/// could ask to end with it.
+/// could register to end with it.
 const UNLESS_ORPHANED: &str = "[ \"$PPID\" = \"$0\" ] && exec \"$@\"";
 /// Longest that the namespaces may take to set up.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -174,8 +174,8 @@ impl Namespace {
         self.folder.remove();
     }
 
-    /// Kills the processes that have this sandbox's folder in their environment: without namespaces nothing else tells them
-    /// apart. Ids come from a seed, so other stand-ins may have the same; the folder belongs to this sandbox only.
+    /// Kills the processes that have this sandbox's folder in their environment: without namespaces nothing else identifies
+    /// them. Ids come from a seed, so other stand-ins may have the same; the folder belongs to this sandbox only.
     fn kill_by_environment(&self) {
         let mark = self.folder.root().as_os_str().as_encoded_bytes();
         let Ok(processes) = std::fs::read_dir("/proc") else { return };

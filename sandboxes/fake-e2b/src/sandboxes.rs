@@ -129,7 +129,7 @@ impl Sandboxes {
 
     /// Adds a new sandbox.
     pub(crate) fn add(self: &Arc<Self>, sandbox: Sandbox, lifetime: Duration) -> Result<SandboxEntry, CreateError> {
-        // The same moment as in the sandbox, so that the wire shows exactly the lifetime that was asked for.
+        // The same moment as in the sandbox, so that the wire shows exactly the requested lifetime.
         let now = sandbox.started;
         let (timer, ends) = watch::channel(now + lifetime);
         let sandbox = Arc::new(sandbox);

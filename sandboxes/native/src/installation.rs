@@ -20,7 +20,7 @@ const SITE: &str = "site";
 #[derive(Debug, Clone, Deserialize)]
 struct Manifest {
     format: u32,
-    /// The protocol that the worker speaks; none in manifests from before there were protocol versions.
+    /// The protocol that the worker implements; none in manifests from before there were protocol versions.
     protocol: Option<u32>,
     /// The version of the worker.
     version: Option<String>,

@@ -20,7 +20,7 @@ fn main() {
 fn link() {
     let given = env::var("SWITCHTOWER_LIBPYTHON_DIR").ok().filter(|folder| !folder.is_empty());
     if let Some(folder) = given.or_else(|| pyo3_build_config::get().lib_dir().map(str::to_owned)) {
-        // The old kind of path, which goes before what an environment says.
+        // The old kind of path, which has precedence over the environment's.
         println!("cargo:rustc-link-arg-bins=-Wl,--disable-new-dtags,-rpath,{folder}");
     }
     // The jail's own `open`, `stat` and their like must be found before the C library's.

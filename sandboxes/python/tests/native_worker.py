@@ -87,7 +87,7 @@ def child(work, stdin=None, moves=False):
         )
 
 
-def _child(work, stdin, moves, out, err, given, told):
+def _child(work, stdin, moves, out, err, given, returned):
     from _switchtower import entry
 
     stub = sys.modules["_switchtower_host"]
@@ -101,8 +101,8 @@ def _child(work, stdin, moves, out, err, given, told):
         stub.moves = moves
 
         def report(ending):
-            pickle.dump((ending, stub.shown, stub.lacked), told)
-            told.flush()
+            pickle.dump((ending, stub.shown, stub.lacked), returned)
+            returned.flush()
 
         stub.report = report
 
@@ -115,10 +115,10 @@ def _child(work, stdin, moves, out, err, given, told):
         report(work(entry))
         os._real_exit(0)
     _, status = os.waitpid(started, 0)
-    for file in (out, err, told):
+    for file in (out, err, returned):
         file.seek(0)
     try:
-        ending, shown, lacked = pickle.load(told)
+        ending, shown, lacked = pickle.load(returned)
     except EOFError:
         ending, shown, lacked = ("died", status), [], []
     return Ran(ending, shown, lacked, out.read().decode(), err.read().decode())
@@ -447,20 +447,20 @@ class Kernels(Case):
         text = error = None
         stdout, lines = "", cell.split("\n")
         while lines and lines[0].startswith(("# text: ", "# stdout: ", "# error: ", "# none")):
-            kind, _, told = lines.pop(0)[2:].partition(": ")
+            kind, _, expected = lines.pop(0)[2:].partition(": ")
             if kind == "text":
-                text = json.loads(told)
+                text = json.loads(expected)
             elif kind == "error":
-                error = told
+                error = expected
             elif kind == "stdout":
-                stdout = json.loads(told)
+                stdout = json.loads(expected)
         return "\n".join(lines).removesuffix("\n"), text, error, stdout
 
     def test_an_interrupt_ends_the_cell_and_not_the_kernel(self):
         def late(entry):
-            told = run_cell(entry, (None, None), "x = 1", 1, {}, False, [])
+            returned = run_cell(entry, (None, None), "x = 1", 1, {}, False, [])
             os.kill(os.getpid(), signal.SIGINT)
-            return [told, run_cell(entry, None, "x", 2, {}, False, [])]
+            return [returned, run_cell(entry, None, "x", 2, {}, False, [])]
 
         signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
         for busy in ("while True: pass", "import time; time.sleep(60)", "await __import__('asyncio').sleep(60)",
@@ -486,13 +486,13 @@ class Kernels(Case):
             "open('new/b', 'w').write('b'); open('a.txt', 'w').write('ba'); os.remove('old'); shutil.rmtree('gone')",
             "open('a.txt').read()", {"source": "", "changes": [(f"{HOME}/new", None)]}, "os.path.exists('new')",
         )  # fmt: skip
-        told = [[(path.removeprefix(HOME + "/"), content) for path, content in made] for _, made in ran.ending]
-        self.assertEqual(told[0], [("new", True)])
+        returned = [[(path.removeprefix(HOME + "/"), content) for path, content in made] for _, made in ran.ending]
+        self.assertEqual(returned[0], [("new", True)])
         self.assertEqual(
-            sorted(told[1], key=str),
+            sorted(returned[1], key=str),
             sorted([("old", None), ("gone", None), ("a.txt", b"ba"), ("new/b", b"b")], key=str),
         )
-        self.assertEqual(told[2:], [[], [], []])
+        self.assertEqual(returned[2:], [[], [], []])
         self.assertEqual(ran.shown[-1][0]["text/plain"], "False")
 
     def test_more_than_can_be_told_is_said(self):

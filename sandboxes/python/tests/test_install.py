@@ -50,9 +50,9 @@ class WhatCanBeEmbedded(unittest.TestCase):
         self.assertIn("free-threaded", self.refused(free_threaded=True))
 
     def test_without_a_shared_library_it_says_what_to_install(self):
-        said = self.refused(library=None)
+        message = self.refused(library=None)
         for part in ("no shared library", "libpython3.12-dev", "--enable-shared", "uv python install 3.12"):
-            self.assertIn(part, said)
+            self.assertIn(part, message)
 
     def test_an_old_python_can_read_far_enough_to_say_so(self):
         for file in ("install.py", "interpreter.py"):
@@ -60,7 +60,7 @@ class WhatCanBeEmbedded(unittest.TestCase):
 
     def test_the_library_must_have_the_name_that_is_linked_to(self):
         with tempfile.TemporaryDirectory() as folder:
-            told = {
+            variables = {
                 "Py_ENABLE_SHARED": 1,
                 "LIBDIR": "/install/lib",
                 "LDLIBRARY": "libp.so",
@@ -69,10 +69,10 @@ class WhatCanBeEmbedded(unittest.TestCase):
             there = pathlib.Path(folder, "lib")
             there.mkdir()
             (there / "libp.so.1.0").touch()
-            self.assertIsNone(interpreter.library(told.get, folder))
+            self.assertIsNone(interpreter.library(variables.get, folder))
             (there / "libp.so").touch()
-            self.assertEqual(interpreter.library(told.get, folder), str(there / "libp.so.1.0"))
-            self.assertIsNone(interpreter.library({**told, "Py_ENABLE_SHARED": 0}.get, folder))
+            self.assertEqual(interpreter.library(variables.get, folder), str(there / "libp.so.1.0"))
+            self.assertIsNone(interpreter.library({**variables, "Py_ENABLE_SHARED": 0}.get, folder))
 
     def test_folders_of_the_system_and_folders_in_others_are_left_out(self):
         folders = ["/usr/lib/python3.12", "/opt/p/lib/python3.12", "/opt/p/lib", "/opt/other"]

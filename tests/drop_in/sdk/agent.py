@@ -62,7 +62,7 @@ def record(step, result, **details):
 
 
 class ScriptedModel(Model):
-    """A model that returns the given answers one after the other, whatever its input."""
+    """A model that returns the given answers one after the other, independent of its input."""
 
     def __init__(self, name, answers):
         super().__init__(model_id="scripted")

@@ -1,4 +1,4 @@
-# Takes what the worker is ordered to do next, and answers for it, wherever a descriptor leads to the worker's parent.
+# Reads the commands that the worker's parent sends and answers them, on every descriptor that leads to the parent.
 import os, socket, struct
 for number in (0, *range(4, 64)):
     try:

@@ -1,4 +1,4 @@
-# Sends descriptors over the channel for results, until whoever reads it has none left.
+# Sends descriptors over the channel for results, until the reader has none left.
 import array, os, socket
 channel = socket.socket(fileno=3)
 files = [os.open("/tmp/f%d" % n, os.O_CREAT | os.O_RDWR) for n in range(20)]

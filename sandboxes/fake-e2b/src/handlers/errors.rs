@@ -39,7 +39,7 @@ pub(super) fn not_created(error: CreateError, rates: &Rates) -> Response {
     }
 }
 
-/// Adds when to come back; in a second where no rate says otherwise.
+/// Adds the headers that name the time of a retry; one second if no rate was exceeded.
 pub(super) fn rate_limited(mut response: Response, exceeded: Option<RateExceeded>, rates: &Rates) -> Response {
     let (seconds, limit) =
         exceeded.map_or((1, 1), |rate| (rate.retry_after.as_secs_f64().ceil() as u64, rate.bucket_size));

@@ -57,13 +57,13 @@ async fn one_context_runs_cells_in_turn_and_two_run_them_in_parallel() {
     let client = Client::new(settings());
     let sandbox = client.open().await;
     let context = client.call_sandbox(&sandbox, "POST", "/contexts", &json!({"cwd": "/tmp"})).await.json();
-    let begun = tokio::time::Instant::now();
+    let start = tokio::time::Instant::now();
     tokio::join!(client.run(&sandbox, "#: sleep 1s"), client.run(&sandbox, "#: sleep 1s"));
-    assert_eq!(begun.elapsed().as_secs(), 2);
-    let begun = tokio::time::Instant::now();
+    assert_eq!(start.elapsed().as_secs(), 2);
+    let start = tokio::time::Instant::now();
     let other = json!({"code": "#: sleep 1s", "context_id": context["id"]});
     tokio::join!(client.run(&sandbox, "#: sleep 1s"), client.call_sandbox(&sandbox, "POST", "/execute", &other));
-    assert_eq!(begun.elapsed().as_secs(), 1);
+    assert_eq!(start.elapsed().as_secs(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,9 +72,9 @@ async fn an_execution_ends_when_its_client_leaves() {
     let sandbox = client.open().await;
     let left = tokio::time::timeout(Duration::from_secs(1), client.run(&sandbox, "#: sleep 100s")).await;
     assert!(left.is_err());
-    let begun = tokio::time::Instant::now();
+    let start = tokio::time::Instant::now();
     assert_eq!(client.run(&sandbox, "#: print 1").await.status, 200);
-    assert!(begun.elapsed() < Duration::from_secs(1));
+    assert!(start.elapsed() < Duration::from_secs(1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -49,11 +49,11 @@ async fn refused_executions_did_not_run_and_cut_ones_did() {
 #[tokio::test(start_paused = true)]
 async fn slow_faults_take_as_long_as_they_say() {
     let client = Client::with_faults("create.slow=100%:3s,execute.slow=100%:2s").await;
-    let begun = tokio::time::Instant::now();
+    let start = tokio::time::Instant::now();
     let sandbox = client.open().await;
-    assert_eq!(begun.elapsed().as_secs(), 3);
+    assert_eq!(start.elapsed().as_secs(), 3);
     client.run(&sandbox, "#: print 1").await;
-    assert_eq!(begun.elapsed().as_secs(), 5);
+    assert_eq!(start.elapsed().as_secs(), 5);
 }
 
 #[tokio::test(start_paused = true)]

@@ -117,17 +117,17 @@ async fn only_the_configured_key_and_templates_are_accepted() {
 #[tokio::test(start_paused = true)]
 async fn a_burst_of_creations_is_slower_than_one_creation() {
     let client = Client::new(Settings { latency: Latency::E2b2026, ..settings() });
-    let begun = tokio::time::Instant::now();
+    let start = tokio::time::Instant::now();
     let sandbox = client.open().await;
-    let alone = begun.elapsed();
+    let alone = start.elapsed();
     assert!((250..900).contains(&alone.as_millis()), "{alone:?}");
-    let begun = tokio::time::Instant::now();
+    let start = tokio::time::Instant::now();
     let all = futures_util::future::join_all((0..100).map(|_| client.create())).await;
     assert!(all.iter().all(|created| created.status == 201));
-    assert!((850..1500).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
-    let begun = tokio::time::Instant::now();
+    assert!((850..1500).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+    let start = tokio::time::Instant::now();
     client.run(&sandbox, "#: print 1").await;
-    let first = begun.elapsed();
+    let first = start.elapsed();
     client.run(&sandbox, "#: print 1").await;
-    assert!(begun.elapsed() - first < first, "the first run is the slow one");
+    assert!(start.elapsed() - first < first, "the first run is the slow one");
 }

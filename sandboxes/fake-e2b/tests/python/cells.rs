@@ -80,7 +80,7 @@ ZeroDivisionError: division by zero";
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn output_arrives_whoever_writes_it() {
+async fn output_of_the_program_and_of_its_child_processes_arrives() {
     let harness = TestHarness::new().await;
     let ran = harness.run("import os, sys, subprocess\nprint('a' * 200_000)").await;
     assert_eq!(ran.stdout.len(), 200_001);

@@ -51,8 +51,8 @@ def run_code(sandbox):
     assert sandbox.run_code("'x' in globals()").text == "False"
     assert sandbox.run_code("open('/etc/build-tag').read()").text == "v1"
     seen = []
-    told = dict(on_stdout=seen.append, on_stderr=seen.append, on_result=seen.append, on_error=seen.append)
-    sandbox.run_code("print(1); import sys; print(2, file=sys.stderr); display(3); 1/0", **told)
+    callbacks = dict(on_stdout=seen.append, on_stderr=seen.append, on_result=seen.append, on_error=seen.append)
+    sandbox.run_code("print(1); import sys; print(2, file=sys.stderr); display(3); 1/0", **callbacks)
     assert [type(one).__name__ for one in seen] == ["OutputMessage", "OutputMessage", "Result", "ExecutionError"], seen
     raises(TimeoutException, sandbox.run_code, "y = 5\nimport time; time.sleep(60)", timeout=1)
     assert sandbox.run_code("y").text == "5"
@@ -63,12 +63,12 @@ def contexts(sandbox):
     assert sandbox.run_code("import os; z = 1; os.getcwd()", context=context).text == "/tmp"
     assert sandbox.run_code("'z' in globals()").text == "False"
     assert {context.id} < {one.id for one in sandbox.list_code_contexts()}
-    begun = time.time()
+    start = time.time()
     other = threading.Thread(target=sandbox.run_code, args=("import time; time.sleep(0.5)",))
     other.start()
     sandbox.run_code("import time; time.sleep(0.5)", context=context)
     other.join()
-    assert time.time() - begun < 0.95, "contexts run side by side"
+    assert time.time() - start < 0.95, "contexts run side by side"
     sandbox.restart_code_context(context)
     assert sandbox.run_code("'z' in globals()", context=context).text == "False"
     sandbox.remove_code_context(context)
@@ -179,9 +179,9 @@ async def asynchronous():
 def main():
     sandbox = Sandbox.create("mine:v1", envs={"CREATED": "yes"})
     for chapter in (run_code, contexts, files, commands):
-        begun = time.time()
+        start = time.time()
         chapter(sandbox)
-        print(chapter.__name__, round(time.time() - begun, 2), flush=True)
+        print(chapter.__name__, round(time.time() - start, 2), flush=True)
     sandbox.kill()
     life(str(time.time()))
     asyncio.run(asynchronous())

@@ -65,9 +65,9 @@ impl FrameBuffer {
         let Some(prefix) = self.0.first_chunk::<4>() else { return Ok(None) };
         let end = 4 + frames::length(*prefix)?;
         let Some(frame) = self.0.get(4..end) else { return Ok(None) };
-        let said = frames::decode(frame)?;
+        let message = frames::decode(frame)?;
         self.0.drain(..end);
-        Ok(Some(said))
+        Ok(Some(message))
     }
 }
 

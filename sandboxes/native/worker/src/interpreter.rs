@@ -44,9 +44,9 @@ impl Interpreter {
         set_variable("MPLBACKEND", "Agg");
         huge_pages::reserve_arenas();
         initialize(&settings.home)?;
-        let begun = Python::attach(|py| begin(py, settings)).map_err(|error| error.to_string());
+        let prepared = Python::attach(|py| begin(py, settings)).map_err(|error| error.to_string());
         huge_pages::release_rest();
-        begun
+        prepared
     }
 
     /// Prepares a child, after it has entered its jail.

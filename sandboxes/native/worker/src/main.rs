@@ -46,7 +46,7 @@ fn main() -> ExitCode {
         }
         _ => {}
     }
-    // First of all: until then this process may outlive its parent.
+    // First of all: before this call, the process may outlive its parent.
     let parent = match Parent::connect() {
         Ok(parent) => parent,
         Err(error) => {

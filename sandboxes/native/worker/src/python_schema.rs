@@ -52,7 +52,7 @@ pub(crate) fn check(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// Returns the arguments of `entry.run_program`: Python refuses one that is missing and one that it does not know.
+/// Returns the arguments of `entry.run_program`. Python refuses missing and unknown ones.
 pub(crate) fn program<'py>(py: Python<'py>, program: &Program) -> PyResult<Bound<'py, PyDict>> {
     let files: Vec<_> = program.files.iter().map(|file| (&file.path, PyBytes::new(py, &file.content))).collect();
     let arguments = PyDict::new(py);

@@ -115,12 +115,12 @@ impl Zygote {
 
     /// Runs a new child: installs its descriptors, enters its jail, prepares its interpreter.
     fn enter_child(&self, py: Python<'_>, theirs: pipes::ChildEnds) -> ! {
-        let begun = theirs.install().map_err(|error| error.to_string()).and_then(|socket| {
+        let entered = theirs.install().map_err(|error| error.to_string()).and_then(|socket| {
             self.jail.enter_child().map_err(|error| error.to_string())?;
             self.interpreter.born(py).map_err(|error| error.to_string())?;
             Ok(socket)
         });
-        match begun {
+        match entered {
             Ok(socket) => child_main::run(py, &self.interpreter, socket),
             Err(reason) => {
                 eprintln!("{reason}");
@@ -148,9 +148,9 @@ impl Zygote {
         let mut child = self.child()?;
         let processor = limits.wall.as_secs() + 2;
         let given = ToChild::Program { program, on_need: limits.escalation == Escalation::OnNeed };
-        let begun =
+        let assigned =
             child.forked().limit(limits.memory, Some(processor)).and_then(|()| child.assign(&given, &self.processes));
-        if let Err(error) = begun {
+        if let Err(error) = assigned {
             let reason = format!("a child ended before its run: {error}");
             return Err(Fault::Unavailable { reason });
         }

@@ -290,7 +290,7 @@ def install() -> None:
 
     _multiprocessing.SemLock = SemLock
     multiprocessing.util.spawnv_passfds = _spawn
-    # The address of a network card is asked of other programs; without any, a random one is drawn.
+    # These functions run other programs to find the address of a network card; without them, a random one is drawn.
     uuid._GETTERS = []
     # The executable's own hook calls for these events alone; one in Python costs a call at every event.
     listen = getattr(_switchtower_host, "watch", None)

@@ -224,7 +224,7 @@ def _ignore_interrupt(number: int, frame: object) -> None:
 
 
 def _apply_options(options: tuple[Mapping[str, str] | None, str | None] | None) -> str | None:
-    """Makes this child a kernel, or adds to one that has begun. Returns the folder that the kernel is to begin in."""
+    """Makes this child a kernel, or updates a kernel that exists. Returns the folder in which the kernel starts."""
     if options is None and kernel.has_begun():
         return None
     given = KernelOptions(*(options or ({}, None)))

@@ -14,7 +14,7 @@ from .paths import HOME, is_program
 library_folders: tuple[str, ...] = ()
 
 _IMPORTING = ("<frozen importlib._bootstrap", "/switchtower/")
-# Packages that pandas has no use of its own for: it wants them because the program asked for what they do.
+# Files of pandas that import optional packages, only when the program uses a function that needs one.
 _FOR_PANDAS = ("pandas/compat/_optional.py", "pandas/io/")
 
 

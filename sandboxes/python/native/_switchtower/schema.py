@@ -1,4 +1,4 @@
-"""What crosses between the worker's executable and its Python.
+"""The data that the worker's executable and its Python exchange.
 
 The executable passes fields by name, and compares the fields of these tuples with its own when it starts.
 """
@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 
 class Finished(NamedTuple):
-    """A program or cell that came to its end."""
+    """A program or cell that finished without an exception."""
 
     kind: str  # "finished"
     code: int
 
 
 class Raised(NamedTuple):
-    """A program or cell that an exception went through."""
+    """A program or cell that ended with an exception."""
 
     kind: str  # "raised"
     name: str
@@ -27,14 +27,14 @@ class Raised(NamedTuple):
 
 
 class KernelOptions(NamedTuple):
-    """What a kernel begins with."""
+    """The environment variables and the working folder with which a kernel starts."""
 
     env: Mapping[str, str] | None
     folder: str | None
 
 
 class Change(NamedTuple):
-    """What became of a path: its content, True for a folder, None for what is gone."""
+    """The state of a path after a change: the content of a file, True for a folder, None for a removed path."""
 
     path: str
     content: bytes | bool | None

@@ -172,8 +172,8 @@ class Image(DisplayObject):
         if self.data is not None and not isinstance(self.data, bytes):
             raise TypeError(f"{type(self).__name__} expects bytes, not {self.data!r}")
         if self.format is None:
-            begun = self.data or b""
-            self.format = next((kind for start, kind in self._BEGINNINGS if begun.startswith(start)), "png")
+            data = self.data or b""
+            self.format = next((kind for start, kind in self._BEGINNINGS if data.startswith(start)), "png")
         self.format = "jpeg" if self.format.lower() == "jpg" else self.format.lower()
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[Any, Any]:
@@ -200,9 +200,9 @@ class IFrame:
     def _repr_html_(self) -> str:
         from urllib.parse import urlencode
 
-        asked = "?" + urlencode(self.params) if self.params else ""
+        query = "?" + urlencode(self.params) if self.params else ""
         return (f'\n        <iframe\n            width="{self.width}"\n            height="{self.height}"\n'
-                f'            src="{self.src}{asked}"\n            frameborder="0"\n            allowfullscreen\n'
+                f'            src="{self.src}{query}"\n            frameborder="0"\n            allowfullscreen\n'
                 f'            {" ".join(self.extras)}\n        ></iframe>\n        ')  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Runs a notebook's cells one after another in one `__main__`, as IPython's kernel does.
 
-Cells are run in a task of one event loop that lasts as long as the kernel: what one cell has begun goes on whenever a
+Cells are run in a task of one event loop that lasts as long as the kernel: tasks that one cell starts continue whenever a
 later one awaits something.
 """
 
@@ -54,7 +54,7 @@ class Kernel:
         self.kept: dict[int, Any] = {}
         # The last three results and sources, as the kernel gave them: a cell may have taken the names for itself.
         self.results, self.sources = ["", "", ""], ["", "", ""]
-        self.begun = self.leaving = self.has_stdin = False
+        self.has_begun = self.leaving = self.has_stdin = False
         self.future = 0
         self.loop = Loop()
         self.context = contextvars.copy_context()
@@ -69,7 +69,7 @@ class Kernel:
 
     def begin(self, folder: str | None) -> None:
         """Makes this the one kernel of this instance."""
-        self.begun = True
+        self.has_begun = True
         sys.modules["__main__"] = self.main
         builtins.__dict__.pop("_", None)
         builtins.display, builtins.input = ipython.display, self._input
@@ -83,11 +83,11 @@ class Kernel:
         """Runs a cell. Raises `Raised` where an exception goes through."""
         if not code.strip():
             return
-        asked = code.strip()
+        command = code.strip()
         self.number = number
         source = magics.normalize(code)
         self._remember(code, source)
-        if asked in ("exit", "quit") and self.names.get(asked) is self.given[asked]:
+        if command in ("exit", "quit") and self.names.get(command) is self.given[command]:
             self.leaving = True
         else:
             try:
@@ -113,7 +113,7 @@ class Kernel:
         named = source.encode("utf-8", "surrogatepass")
         filename = f"{CELLS}{zlib.crc32(named)}.py"
         while filename in tracebacks.cell_numbers:
-            # Equal cells would share a name, and then nothing would say which one defined a function.
+            # Equal cells would share a name, and then the one that defined a function could not be identified.
             named += b"\n"
             filename = f"{CELLS}{zlib.crc32(named)}.py"
         tracebacks.set_cell_number(filename, self.number)
@@ -258,7 +258,7 @@ def run(cell: Any) -> None:
     kernel = _kernel
     host.reset()
     scratch.apply(cell.changes)
-    if not kernel.begun:
+    if not kernel.has_begun:
         kernel.begin(cell.folder)
     scratch.mark()
     kernel.has_stdin = cell.has_stdin
@@ -275,12 +275,12 @@ def run(cell: Any) -> None:
 
 def has_begun() -> bool:
     """Returns whether a cell or code of the host's own ran in this kernel."""
-    return _kernel.begun
+    return _kernel.has_begun
 
 
 def begin(folder: str | None) -> None:
-    """Begins the kernel in a folder, unless it has begun."""
-    if not _kernel.begun:
+    """Starts the kernel in a folder, unless it has started."""
+    if not _kernel.has_begun:
         _kernel.begin(folder)
 
 

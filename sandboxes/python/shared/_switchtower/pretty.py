@@ -1,6 +1,6 @@
 """Values as IPython's pretty printer lays them out: `repr`, broken over lines where it is wider than a screen.
 
-A group of things is broken at all its places or at none, outer groups before inner ones. Objects may take part with
+A group of values is broken at all its places or at none, outer groups before inner ones. Objects may take part with
 `_repr_pretty_(printer, cycle)`, so the printer's methods have the names that IPython documents.
 """
 

@@ -21,7 +21,7 @@ def environment() -> dict[str, str]:
 
 
 def identity() -> None:
-    """Notes that the program asks for its identity; once in a program or cell is enough."""
+    """Reports to the host that the program reads its identity, once for each program or cell."""
     global _identified
     if awake and not _identified:
         _identified = True

@@ -1,4 +1,4 @@
-"""The process as a program sees it: its environment and its identity, both asked of the host."""
+"""The process as a program sees it: its environment and its identity, both read from the host."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Environment(os._Environ):
         data = {os.fsencode(k): os.fsencode(v) for k, v in host.environment().items()}
         self._apply_for_cell(data)
         if host.awake:
-            # An instance attribute from now on, so that the host is asked once. While the snapshot is made there is none.
+            # An instance attribute from now on, so that the host is called once. While the snapshot is made there is none.
             self._data = data
         return data
 
     def set_for_cell(self, variables: Iterable[tuple[str, str]]) -> None:
-        """Sets variables until `restore` is called. The host is not asked for the others."""
+        """Sets variables until `restore` is called. The other variables are not read from the host."""
         self._for_cell = {self.encodekey(name): self.encodevalue(value) for name, value in variables}
         if "_data" in self.__dict__:
             self._apply_for_cell(self._data)
@@ -74,12 +74,12 @@ def before_exit() -> None:
 
 
 def _identified(name: str, answer: Any) -> Any:
-    def ask() -> Any:
+    def read() -> Any:
         host.identity()
         return answer
 
-    ask.__name__ = ask.__qualname__ = name
-    return ask
+    read.__name__ = read.__qualname__ = name
+    return read
 
 
 _id, _hash = builtins.id, builtins.hash

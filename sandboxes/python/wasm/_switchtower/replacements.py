@@ -1,4 +1,4 @@
-"""Replaces functions wherever they have been bound.
+"""Replaces functions in every place where they have been bound.
 
 Modules take functions from each other when they are imported (`from os import open`, default arguments), so replacing
 one attribute is not enough.

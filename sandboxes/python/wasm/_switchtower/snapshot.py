@@ -44,7 +44,7 @@ def load() -> Any:
 
 
 def _import_sympy() -> None:
-    # sympy asks ctypes for the size of one C type while it is imported.
+    # sympy reads from ctypes the size of one C type while it is imported.
     ctypes = types.ModuleType("ctypes")
     ctypes.c_long, ctypes.sizeof = int, lambda kind: 4
     sys.modules["ctypes"] = ctypes

@@ -53,7 +53,7 @@ def _no_name() -> BaseException:
 class _Offline(socket.socket):
     """A socket that can be made, set up and closed, but not connected."""
 
-    # Made without the operating system: there is no network to ask for one.
+    # Made without the operating system: there is no network.
     def __init__(self, family: Any = -1, type: Any = -1, proto: Any = -1, fileno: Any = None) -> None:
         self._io_refs, self._closed = 0, False
         self._family = socket.AF_INET if family == -1 else family
@@ -250,6 +250,6 @@ def install(replacements: Replacements) -> None:
     for kind, name in ((_HTTPSConnection, "HTTPSConnection"), (_HTTPSHandler, "HTTPSHandler")):
         kind.__name__ = kind.__qualname__ = name
     replacements.put(sqlite3, "connect", _connect_sqlite)
-    # The address of a network card is asked of other programs; without any, a random one is drawn.
+    # These functions run other programs to find the address of a network card; without them, a random one is drawn.
     uuid._GETTERS = []
     os._exit = _leave

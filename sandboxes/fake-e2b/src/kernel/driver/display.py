@@ -1,4 +1,4 @@
-# Results: every representation that a value has.
+# Results of cells, in all representations that a value has.
 KEYS = {
     "text/plain": "text",
     "text/html": "html",
@@ -29,7 +29,7 @@ METHODS = {
 
 
 def pretty(value: Any) -> Any:
-    """As repr, over several lines where it is long."""
+    """Returns the repr of a value, broken over several lines if it is a long container."""
     import pprint
 
     if type(value) in (list, dict, tuple, set, frozenset):
@@ -65,15 +65,15 @@ def is_a(value: Any, module: Any, name: str) -> bool:
 
 
 def bundle(value: Any) -> Any:
-    """MIME type to data."""
+    """Returns the representations of a value: MIME type to data."""
     data = {}
     if isinstance(value, type):
         return {"text/plain": pretty(value)}
     whole = getattr(value, "_repr_mimebundle_", None)
     if callable(whole):
         try:
-            told = whole(include=None, exclude=None)
-            data.update(told[0] if isinstance(told, tuple) else told or {})
+            returned = whole(include=None, exclude=None)
+            data.update(returned[0] if isinstance(returned, tuple) else returned or {})
         except NotImplementedError:
             pass
     for method, mime in METHODS.items():
@@ -81,12 +81,13 @@ def bundle(value: Any) -> Any:
         if mime in data or not callable(function):
             continue
         try:
-            told = function()
+            returned = function()
         except NotImplementedError:
             continue
-        told = told[0] if isinstance(told, tuple) and len(told) == 2 else told
-        if told is not None:
-            data[mime] = told
+        if isinstance(returned, tuple) and len(returned) == 2:
+            returned = returned[0]
+        if returned is not None:
+            data[mime] = returned
     if is_a(value, "matplotlib", "Figure"):
         data.setdefault("image/png", figure_png(value))
     if is_a(value, "pandas", "DataFrame"):

@@ -1,4 +1,4 @@
-# What programs import that is not here, or is another here: IPython, matplotlib's pictures, a template's modules.
+# Imports that differ here: IPython is replaced, matplotlib shows its figures as results, and a template limits the modules.
 class Shown:
     """One of IPython's display objects."""
 
@@ -40,7 +40,7 @@ def ipython_modules() -> None:
 
     shows.Image, shows.display = Image, display
     for kind in (*(getattr(shows, name) for name in kinds), Image):
-        # As IPython has it: what a session names is compared by where it comes from.
+        # The names that IPython has: a session's values are compared by the module and name of their class.
         kind.__module__, kind.__qualname__ = "IPython.core.display", kind.__name__
     shows.clear_output = lambda wait=False: None
     display.__module__ = "IPython.core.display_functions"
@@ -76,7 +76,7 @@ def show_figures(*_: Any, **__: Any) -> None:
 
 
 class Backend:
-    """Loads the matplotlib backend that shows figures here, when matplotlib asks for it."""
+    """Loads the matplotlib backend that sends figures as results."""
 
     name = "_switchtower_backend"
 
@@ -90,13 +90,13 @@ class Backend:
 
 
 class Finder:
-    """The first to be asked for a module."""
+    """Finds modules, before all other finders: refuses those that the template does not have."""
 
     def __init__(self, allowed: Any) -> None:
         self.allowed = None if allowed is None else set(allowed)
 
     def find_spec(self, name: str, path: Any=None, target: Any=None) -> Any:
-        if self.allowed is not None and "." not in name and self.is_asked_by_a_cell():
+        if self.allowed is not None and "." not in name and self.is_imported_by_a_cell():
             if name not in self.allowed and name not in sys.stdlib_module_names:
                 raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         if name == Backend.name:
@@ -118,7 +118,7 @@ class Finder:
             spec.loader.exec_module = exec_module
         return spec
 
-    def is_asked_by_a_cell(self) -> bool:
+    def is_imported_by_a_cell(self) -> bool:
         frame = sys._getframe(2)
         while frame and "importlib" in frame.f_code.co_filename:
             frame = frame.f_back

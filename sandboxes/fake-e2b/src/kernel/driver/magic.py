@@ -1,4 +1,4 @@
-# Lines that are no Python: !commands, %magics, %%cells.
+# IPython's syntax beside Python: !commands, %magics, %%cells.
 class UsageError(Exception):
     pass
 
@@ -17,7 +17,7 @@ def as_python(match: Any) -> str:
 
 
 def transform(code: str) -> str:
-    """Python source of a cell. Only lines that Python cannot read are looked at."""
+    """Returns the Python source of a cell. Only lines with a syntax error are transformed."""
     if code.lstrip().startswith("%%"):
         head, _, body = code.lstrip().partition("\n")
         name, _, text = head[2:].partition(" ")
@@ -43,7 +43,7 @@ def transform(code: str) -> str:
 
 
 def expand(command: str, names: Any) -> Any:
-    """{expressions} and $names, where the program has them."""
+    """Replaces {expressions} and $names by their values; those that cannot be evaluated remain."""
 
     def value(match: Any) -> Any:
         text = match.group(1) or match.group(2)
@@ -56,7 +56,7 @@ def expand(command: str, names: Any) -> Any:
 
 
 class Magics:
-    """What a program reaches by get_ipython() that is magic."""
+    """The magics: methods of what `get_ipython()` returns."""
 
     def system(self, command: str) -> None:
         child = subprocess.Popen(["/bin/bash", "-c", expand(command, self.user_ns)], stdin=subprocess.DEVNULL,
@@ -97,9 +97,9 @@ class Magics:
         importlib.invalidate_caches()
 
     def line_time(self, line: Any) -> Any:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         value = self.run_now(line)
-        took = time.perf_counter() - begun
+        took = time.perf_counter() - start
         print(f"CPU times: total: {took:.3g} s\nWall time: {took:.3g} s")
         return value
 

@@ -1,4 +1,5 @@
-# Without namespaces: the sandbox's paths are paths in its folder. What opens files by C code does not know of this.
+# Without namespaces, functions of `os` and `open` translate the sandbox's paths to paths in its folder on the host. Files
+# that C code opens are not translated.
 OWN = ("/home/user", "/tmp", "/var/tmp", "/run/e2b", "/etc/build-tag")
 ONE = ("open stat lstat listdir scandir mkdir remove unlink rmdir chdir access chmod utime walk truncate "
        "readlink statvfs").split()  # fmt: skip
@@ -39,7 +40,7 @@ def prepare_paths(root: Any) -> None:
             setattr(os, name, placed(getattr(os, name), many))
     builtins.open = io.open = placed(open, 1)
     os.getcwd = cwd
-    # What asks for this by identity is to find the new ones.
+    # These sets are looked up by the function itself, so they need the new functions too.
     for known in (os.supports_follow_symlinks, os.supports_dir_fd, os.supports_effective_ids, os.supports_fd):
         known.update(getattr(os, name) for name in ONE + TWO)
 

@@ -18,7 +18,7 @@ class Events:
 
 
 class Cell:
-    """What callbacks before a cell are given."""
+    """The argument of callbacks that run before a cell."""
 
     def __init__(self, code: str) -> None:
         self.raw_cell, self.store_history, self.silent = code, True, False
@@ -43,7 +43,7 @@ class Shell(Magics):
         self.leaving = True
 
     def compiled(self, source: str) -> Any:
-        """The code of a cell, and that of its last expression; or none, where it has none."""
+        """Returns the code of a cell and the code of its last expression, which is None if there is none."""
         source = transform(straight(source))
         filename = f"/tmp/ipykernel_{os.getpid()}/{zlib.crc32(source.encode('utf-8', 'replace'))}.py"
         self.cells[filename] = self.execution_count
@@ -56,7 +56,7 @@ class Shell(Magics):
         return compile(tree, filename, "exec", flags), last
 
     async def run_source(self, source: str) -> Any:
-        """Runs Python and gives the value of its last expression."""
+        """Runs Python and returns the value of its last expression."""
         value = None
         for code in self.compiled(source):
             value = code and eval(code, self.user_ns)
@@ -126,7 +126,7 @@ class Shell(Magics):
 
 
 def straight(source: str) -> Any:
-    """Without empty lines at its head and without the indentation of its first line."""
+    """Returns a source without the empty lines at its start and without the indentation of its first line."""
     lines = source.split("\n")
     while len(lines) > 1 and not lines[0].strip():
         lines.pop(0)
@@ -135,7 +135,7 @@ def straight(source: str) -> Any:
 
 
 def ends_silently(source: str) -> bool:
-    """Whether the last thing in a cell, but for comments, is a semicolon."""
+    """Returns whether the last token of a cell, apart from comments, is a semicolon."""
     last = None
     try:
         for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -155,7 +155,6 @@ def main() -> None:
     global SHELL
     wire = Wire()
     setup = wire.request()
-    # The driver's own child processes and threads must not be the ones that a signal meets.
     SHELL = Shell(wire)
     sys.stdout, sys.stderr = Stream("stdout", 1, SHELL.out), Stream("stderr", 2, SHELL.out)
     sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
@@ -179,7 +178,7 @@ def main() -> None:
             os._exit(0)
 
     threading.Thread(target=listen, daemon=True).start()
-    # An interrupt that comes when nothing runs is for nobody.
+    # An interrupt that arrives when no cell runs is ignored.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     wire.send("ready")
     while True:

@@ -1,8 +1,8 @@
-# stdout and stderr: what is written here is a line after a moment, or when something else is said.
+# stdout and stderr: text is gathered for a moment and sent as one row, earlier if another row is sent.
 class Stream(io.TextIOBase):
     encoding = "UTF-8"
     errors = "strict"
-    # How long text is gathered.
+    # Seconds for which text is gathered.
     MOMENT = 0.02
 
     def __init__(self, name: str, number: int, out: Any) -> None:
@@ -30,13 +30,13 @@ class Stream(io.TextIOBase):
 
 
 class Out:
-    """Both streams: the order among them is kept."""
+    """Sends the rows of both streams in the order in which they were written."""
 
     def __init__(self, wire: Any) -> None:
         self.wire = wire
         self.lock = threading.RLock()
         self.kind, self.texts = None, []
-        # Between cells nobody listens to what threads say.
+        # Between cells, output of threads is discarded.
         self.muted = True
         self.something = threading.Event()
         threading.Thread(target=self.flusher, daemon=True).start()
@@ -71,7 +71,7 @@ class Out:
 
 
 class Tap:
-    """What is written to a descriptor itself, by children and by C code."""
+    """Reads what child processes and C code write to a descriptor."""
 
     def __init__(self, number: int, kind: str, out: Any) -> None:
         self.number, self.kind, self.out = number, kind, out
@@ -107,7 +107,7 @@ class Tap:
                 self.seen.set()
 
     def drain(self) -> None:
-        """Waits until all that was written here has been read."""
+        """Waits until everything that was written to the descriptor has been read, for a second at most."""
         self.seen.clear()
         try:
             os.write(self.number, self.mark())
@@ -117,7 +117,7 @@ class Tap:
 
 
 def after_fork() -> None:
-    """A forked child has no threads of ours: it writes to the descriptors, which its parent reads."""
+    """Lets a forked child, which has none of the driver's threads, write to the descriptors that its parent reads."""
     sys.stdout = sys.__stdout__ = open(1, "w", closefd=False, buffering=1)
     sys.stderr = sys.__stderr__ = open(2, "w", closefd=False, buffering=1)
 

@@ -1,4 +1,4 @@
-# Errors, in the plain form of IPython.
+# Errors as rows: name, value and a traceback in IPython's plain form.
 def frames_of(error: BaseException) -> list[Any]:
     frames, tb = [], error.__traceback__
     while tb:
@@ -27,7 +27,7 @@ def frame_text(frame: Any, number: int) -> str:
 
 
 def error_parts(error: BaseException) -> Any:
-    """The name, the value, the traceback."""
+    """Returns the name, the value and the traceback of an error."""
     name = type(error).__name__
     try:
         value = str(error)

@@ -1,6 +1,6 @@
-"""The JSON of a state transfer: what the exporting kernel, the host and the restoring kernel send each other.
+"""The JSON of a state transfer, which the exporting kernel, the host and the restoring kernel exchange.
 
-`sandboxes/python/schema.json` lists the same fields, and tests hold these types and the host's against it.
+`sandboxes/python/schema.json` lists the same fields; tests compare these types and the host's with it.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from typing import Any, NotRequired, TypedDict
 
 
 class ExportOptions(TypedDict, total=False):
-    """What `export_state` is called with."""
+    """The options of `export_state`."""
 
     # File name of a cell's code, as tracebacks name it, to the cell's number. Without it any number in the name counts.
     files: dict[str, int]
-    # The environment that the session began with.
+    # The environment variables with which the session started.
     env: dict[str, str]
-    # The working directory that it began with.
+    # The working directory in which the session started.
     home: str
-    # How many bytes of pickles there may be.
+    # Limit in bytes of all pickles.
     max_bytes: int
 
 
@@ -54,7 +54,7 @@ class Settings(TypedDict):
 
 
 class ExportedState(TypedDict):
-    """What `export_state` returns. The host looks at none of it."""
+    """The result of `export_state`. The host does not read its fields."""
 
     groups: list[Group]
     settings: Settings
@@ -83,7 +83,7 @@ class Cell(TypedDict):
     # Variables for this cell alone.
     env: dict[str, str]
     changes: list[Change]
-    # Whether it was seen to ask for neither clock, randomness, environment nor identity.
+    # Whether it read neither clock, randomness, environment nor identity when it ran.
     pure: bool
     # Whether it ended with an exception.
     raised: bool
@@ -92,20 +92,20 @@ class Cell(TypedDict):
 
 
 class RestoreRequest(TypedDict):
-    """What `restore` is called with."""
+    """The argument of `restore`."""
 
     cells: list[Cell]
     state: ExportedState
-    # For all cells together.
+    # Seconds for all cells together.
     time_limit_s: float
-    # The working directory that the session began with.
+    # The working directory in which the session started.
     home: str
     # Whether others use the session's files here already.
     files_in_use: bool
 
 
 class Verdict(TypedDict):
-    """What `restore` returns: how many cells ran and which names were overwritten, or the reason why it failed."""
+    """The result of `restore`: how many cells ran and which names were overwritten, or the reason why it failed."""
 
     ok: bool
     replayed: NotRequired[int]

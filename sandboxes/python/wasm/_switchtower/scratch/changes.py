@@ -1,7 +1,7 @@
 """Changes of the tree: from outside between two cells, and by a cell itself.
 
-Contents are never compared: every change of a node is counted where it is made. The tree is walked only where the count
-says that something changed at all.
+Contents are never compared: every change of a node is counted where it is made. The tree is walked only if the count
+has changed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Encodes values into one digest.
 
-A digest is equal for equal state, whatever the Python version, the word size or the hash seed. Both sides of a state
+A digest is equal for equal state, independent of the Python version, the word size and the hash seed. Both sides of a state
 transfer run this very text: the exporting kernel imports this package and sends its sources along. So its modules import
 only each other and what every kernel has.
 """
@@ -107,7 +107,7 @@ class Encoder:
             value = Contents(value)
         try:
             self._encode(value)
-        except Exception:  # classes can refuse whatever they are asked
+        except Exception:  # classes can raise from any method
             self.stack.clear()
             self.write_opaque(value, "an object that cannot be looked at")
             self.lossy.setdefault(key, "an object that cannot be looked at")

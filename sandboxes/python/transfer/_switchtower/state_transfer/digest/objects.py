@@ -64,7 +64,7 @@ def encode_object(encoder: Encoder, value: Any) -> None:
 
 
 def _encode_visible(encoder: Encoder, value: Any, layout: ClassLayout) -> None:
-    """Encodes all that an object of the program's class holds, whatever its `__reduce__` says."""
+    """Encodes all that an object of the program's class holds, without using its `__reduce__`."""
     encoder.write(b"o")
     parts: list[Any] = [type(value)]
     if layout.content is not None:

@@ -13,7 +13,7 @@ _STREAMS = ("__stdout__", "__stderr__", "__stdin__", "stdout", "stderr", "stdin"
 
 
 class View:
-    """The program's modules and names, and the number of the cell that a source file stands for."""
+    """The program's modules and names, and the number of the cell that a source file belongs to."""
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ from . import pickled, settings
 if TYPE_CHECKING:
     from ..schema import ExportedState, ExportOptions, Group
 
-# Bytes of pickles, where the host does not say another limit.
+# Limit in bytes of all pickles, unless the host sets another.
 MAX_BYTES = 32 << 20
 
 

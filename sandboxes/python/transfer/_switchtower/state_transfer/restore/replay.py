@@ -148,7 +148,7 @@ class Replay:
 
     def _name_file(self, source: str, code: str, number: int) -> str:
         """Returns the file name under which tracebacks and `inspect` find the cell later."""
-        # Equal cells would share a file name, and then nothing would say which one defined a function.
+        # Equal cells would share a file name, and then the one that defined a function could not be identified.
         repeats = self._repeats[source] = self._repeats.get(source, -1) + 1
         source += "\n" * repeats
         cache = getattr(getattr(self.shell, "compile", None), "cache", None)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 
 from .source import parse
 
-# Built-in functions that ask nothing by themselves.
+# Built-in functions that by themselves read neither clock, randomness, environment nor identity.
 _PURE = frozenset(
     "abs all any ascii bin bool bytearray bytes callable chr complex dict divmod enumerate filter float format "
     "frozenset getattr hasattr hex int isinstance issubclass iter len list map max memoryview min next oct open ord "
@@ -62,7 +62,7 @@ class TaintAnalysis:
         self._reach: dict[str, set[str]] = {}
         # Function to what it changes in a module.
         self._changing: dict[str, str] = {}
-        # Names made of nothing that could ask when it is used.
+        # Names whose values are pure when they are used.
         self._harmless: set[str] = set()
         trees = [(number, parse(source), impure, incomplete) for number, source, impure, incomplete in cells]
         self._constant = _bound_once(tree for _, tree, _, _ in trees) & set(plain)
@@ -76,7 +76,7 @@ class TaintAnalysis:
             self._read_statement(number, statement, impure)
         if tree.body and isinstance(tree.body[-1], ast.Expr):
             self.bound[f"Out[{number}]"] = number
-            if impure and not self._asks_nothing(tree.body[-1]):
+            if impure and not self._is_pure(tree.body[-1]):
                 self.tainted.add(f"Out[{number}]")
 
     def _read_statement(self, number: int, statement: ast.stmt, impure: bool) -> None:
@@ -84,7 +84,7 @@ class TaintAnalysis:
         self._modules |= imports
         for name in stores | imports:
             self.bound[name] = number
-        harmless = self._asks_nothing(statement)
+        harmless = self._is_pure(statement)
         self._link(statement, mentions, stores, harmless)
         reached = self._closure(mentions)
         changes = self._changes(statement)
@@ -143,8 +143,8 @@ class TaintAnalysis:
         for name in data:
             self._reach.setdefault(name, set()).update(data - {name})
 
-    def _asks_nothing(self, node: ast.AST) -> bool:
-        """Returns whether it calls only pure built-in functions, on what asks nothing itself."""
+    def _is_pure(self, node: ast.AST) -> bool:
+        """Returns whether an expression calls only pure built-in functions, on pure values."""
         stored = {
             part.id for part in ast.walk(node) if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load)
         }
@@ -211,12 +211,12 @@ class TaintAnalysis:
                 self.unchecked.append((number, reason))
 
     def _is_plain_change(self, statement: ast.stmt) -> bool:
-        """Returns whether a statement is a change whose new value asks nothing."""
+        """Returns whether a statement is a change with a pure new value."""
         if isinstance(statement, (ast.Assign, ast.AugAssign)):
-            return self._asks_nothing(statement.value)
+            return self._is_pure(statement.value)
         if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
             call = statement.value
-            return all(self._asks_nothing(part) for part in [*call.args, *(k.value for k in call.keywords)]) and (
+            return all(self._is_pure(part) for part in [*call.args, *(k.value for k in call.keywords)]) and (
                 self._changes(ast.Expr(call)) is not None
             )
         return isinstance(statement, ast.Delete)
