@@ -169,14 +169,14 @@ impl IndependentWorkers {
                 BuildError::new(format!("the native tier is needed: {}", why.as_deref().unwrap_or("it is disabled")))
             })
         };
-        let witnesses = Self([one()?, one()?]);
-        for backend in &witnesses.0 {
+        let workers = Self([one()?, one()?]);
+        for backend in &workers.0 {
             if let Err(error) = backend.ensure_started().await {
-                witnesses.close().await;
+                workers.close().await;
                 return Err(BuildError::new(error));
             }
         }
-        Ok(witnesses)
+        Ok(workers)
     }
 
     /// Returns both workers, each as a backend of its own.

@@ -128,7 +128,7 @@ async fn run(programs: impl Iterator<Item = Candidate>, pair: &Pair, refused_too
     Ok(counts)
 }
 
-/// The number of paired runs before a program counts as unchanged: two outputs may agree by rng.
+/// The number of paired runs before a program counts as unchanged: two outputs may agree by chance.
 const TRIES: usize = 3;
 
 fn is_proven(source: &str, stdin: Option<&String>) -> bool {

@@ -48,13 +48,13 @@ struct Cli {
 
 const AFTER: &str = "\
 Exit codes:
-  0 … 255  `run` ends as the program does: its own exit code, 1 after an exception, 124 when its time was over,
-           137 when it took too much memory or destroyed its interpreter
+  0 … 255  `run` returns the program's exit code: its own, 1 after an exception, 124 after its time-out,
+           137 when it exceeded its memory limit or destroyed its interpreter
   2        an argument, a setting or an input is wrong; nothing ran
-  125      Switchtower itself could not do it; standard error says why
+  125      Switchtower itself failed; standard error has the reason
   126      no tier may run this program
   130      interrupted
-A message of ours on standard error begins with `switchtower:`; `run --json` tells a program's end from ours for sure.";
+Switchtower's own error messages begin with `switchtower:`; `run --json` shows whether the program or Switchtower failed.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -168,11 +168,11 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, CliError
         () = signals.next() => None,
     };
     let mut reloading = None;
-    let mut upkeep = None;
+    let mut maintenance = None;
     let releasing = tokio::spawn(resident::release_unused_memory());
     let mut expiring = None;
     if let Some(assembly) = &built {
-        upkeep = Some(tokio::spawn(assembly.maintain()));
+        maintenance = Some(tokio::spawn(assembly.maintain()));
     }
     if let Some(Assembly { router, sessions, .. }) = &built {
         let state = api::AppState { request_limits: config.limits.clone(), e2b_key, sessions: Some(sessions.clone()) };
@@ -209,7 +209,7 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, CliError
             tracing::warn!("cancelled some programs of E2B clients in debug mode");
         }
     }
-    for task in reloading.into_iter().chain(upkeep).chain(expiring).chain([releasing]) {
+    for task in reloading.into_iter().chain(maintenance).chain(expiring).chain([releasing]) {
         task.abort();
     }
     if let Some(built) = built {
