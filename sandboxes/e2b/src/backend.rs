@@ -244,6 +244,9 @@ async fn read_tag(
     }
 }
 
+/// The languages of programs that run in this backend.
+const LANGUAGES: [Language; 1] = [Language::Python];
+
 #[async_trait]
 impl Backend for E2b {
     fn offer(&self) -> Offer {
@@ -252,7 +255,7 @@ impl Backend for E2b {
             None => Modules::Any,
         };
         Offer {
-            languages: vec![Language::Python],
+            languages: LANGUAGES.to_vec(),
             modules,
             isolation: Isolation::MicroVm,
             location: Location::Remote,
@@ -275,7 +278,7 @@ impl Backend for E2b {
     }
 
     async fn open_attempt(&self, spec: &Spec, attempt: u32) -> Result<Box<dyn Sandbox>, Fault> {
-        if spec.language != Language::Python {
+        if !LANGUAGES.contains(&spec.language) {
             return Err(Fault::Unsupported(Need::Language(spec.language.name().to_owned())));
         }
         match self.open_checked(attempt).await {

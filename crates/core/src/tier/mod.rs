@@ -233,8 +233,11 @@ impl Tier {
     async fn sandbox(&self, spec: &Spec, wall: Duration, attempt: u32) -> Result<SandboxGuard, Fault> {
         let limit = self.config.open_timeout;
         let sandbox = async {
-            match self.pool.as_ref().filter(|pool| pool.supports(spec)) {
-                Some(pool) => pool.take_attempt(wall, attempt).await.map(SandboxGuard::Leased),
+            match self.pool.as_ref().filter(|_| self.offer.languages.contains(&spec.language)) {
+                // Its sandboxes are opened before their runs are known, so that only the language is kept of the spec.
+                Some(pool) => {
+                    pool.take_attempt(&Spec::new(spec.language), wall, attempt).await.map(SandboxGuard::Leased)
+                }
                 None => self.backend.open_attempt(spec, attempt).await.map(SandboxGuard::Owned),
             }
         };

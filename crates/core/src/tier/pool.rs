@@ -1,6 +1,9 @@
 //! A pool of warm sandboxes: opened ahead of demand, leased for a run, reset and reused after a clean run, and checked
 //! while idle.
 //!
+//! Sandboxes are kept by the [`Spec`] that they were opened for, and a caller gets one of its own spec. Callers of all
+//! specs are served in the order of their arrival: if the pool is full, a sandbox of another spec is ended for them.
+//!
 //! A semaphore with [`Config::max`] permits bounds the pool. Each sandbox holds one permit from before it is opened
 //! until after it has ended, so starting, warm and busy sandboxes are counted together, each exactly once. A caller
 //! that finds no warm sandbox waits for the next one that becomes available: opened for it, or returned by another
@@ -34,11 +37,13 @@ pub use status::{Counts, Status};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Sandboxes that are kept, asleep, after no request has arrived for `sleep_after`; 0: none. At most `target`.
+    /// Sandboxes that are kept, asleep, after no request has arrived for `sleep_after`; 0: none. At most `target`. They
+    /// are counted for each language that has been requested, and for the tier's first one.
     pub min: usize,
     /// Idle sandboxes that are kept warm while requests arrive, and opened at the start; 0: none. At most `max`.
+    /// They are counted for each language: for the tier's first one from the start, for others from their first request.
     pub target: usize,
-    /// Most sandboxes at once: warm, busy and starting together, at least 1.
+    /// Most sandboxes at once: warm, busy and starting, all languages together; at least 1.
     pub max: usize,
     /// Runs after which a sandbox is ended, at least 1.
     pub max_runs: u32,
@@ -55,7 +60,8 @@ pub struct Config {
     /// After which runs a sandbox is reused: `never`, none; `contained`, programs that according to analysis have no
     /// side effects; `clean`, all programs that ended by themselves.
     pub reuse: Reuse,
-    /// Sandboxes that must have been warm at once before `/ready` returns 200, at most `max`; 0: none.
+    /// Sandboxes that must have been warm at once before `/ready` returns 200, of all languages together, at most
+    /// `max`; 0: none.
     pub min_ready: usize,
 }
 
@@ -125,7 +131,6 @@ pub struct Pool {
 struct Inner {
     tier: TierName,
     backend: Arc<dyn Backend>,
-    spec: Spec,
     config: Config,
     /// Longest time to open a sandbox.
     open_timeout: Duration,
@@ -145,20 +150,16 @@ const FIRST_OPEN_PAUSE: Duration = Duration::from_secs(1);
 const MAX_OPEN_PAUSE: Duration = Duration::from_secs(60);
 
 impl Pool {
-    /// Returns a pool that opens no sandbox before [`start`](Self::start) or the first [`take`](Self::take).
+    /// Returns a pool that opens no sandbox before [`start`](Self::start) or the first [`take`](Self::take). `spec`: the
+    /// spec of the sandboxes that [`start`](Self::start) opens.
     pub fn new(tier: TierName, backend: Arc<dyn Backend>, spec: Spec, config: Config, open_timeout: Duration) -> Self {
         let max = config.max.clamp(1, Semaphore::MAX_PERMITS);
         let config =
             Config { max, target: config.target.min(max), min: config.min.min(config.target).min(max), ..config };
         let capacity = Arc::new(Semaphore::new(max));
-        let (check_requested, state) = (Notify::new(), Mutex::new(State::new()));
-        let inner = Inner { tier, backend, spec, config, open_timeout, capacity, check_requested, state };
+        let (check_requested, state) = (Notify::new(), Mutex::new(State::new(spec)));
+        let inner = Inner { tier, backend, config, open_timeout, capacity, check_requested, state };
         Self { inner: Arc::new(inner) }
-    }
-
-    /// Returns whether the pool's sandboxes run the language of this spec.
-    pub fn supports(&self, spec: &Spec) -> bool {
-        self.inner.spec.language == spec.language
     }
 
     /// Opens the first sandboxes and starts the maintenance task. Call this once, inside a tokio runtime.
@@ -168,19 +169,20 @@ impl Pool {
         self.inner.state().tasks.spawn(maintenance);
     }
 
-    /// Leases a fresh sandbox that will not reach its maximum age within a run of at most `wall`.
+    /// Leases a fresh sandbox of this spec that will not reach its maximum age within a run of at most `wall`. The pool
+    /// keeps sandboxes of a spec warm from the first call for it on, and forgets no spec: the caller must use few.
     ///
     /// # Errors
     /// The sandbox that was opened for this call failed to open, or the pool is closed.
-    pub async fn take(&self, wall: Duration) -> Result<Lease, Fault> {
-        self.take_attempt(wall, 1).await
+    pub async fn take(&self, spec: &Spec, wall: Duration) -> Result<Lease, Fault> {
+        self.take_attempt(spec, wall, 1).await
     }
 
     /// As [`take`](Self::take). `attempt`: the number of the request's attempt on this tier, from 1.
     ///
     /// # Errors
     /// As [`take`](Self::take).
-    pub async fn take_attempt(&self, wall: Duration, attempt: u32) -> Result<Lease, Fault> {
+    pub async fn take_attempt(&self, spec: &Spec, wall: Duration, attempt: u32) -> Result<Lease, Fault> {
         let warm = {
             let mut state = self.inner.state();
             let now = Instant::now();
@@ -188,13 +190,13 @@ impl Pool {
                 return Err(Fault::Unavailable { reason: "the pool is closed".to_owned() });
             }
             state.counts.taken += 1;
-            state.last_taken = now;
-            if let Some(entry) = state.pick(now, wall, &self.inner.config) {
+            state.spec_state(spec).last_taken = now;
+            if let Some(entry) = state.pick(spec, now, wall, &self.inner.config) {
                 state.counts.reused += 1;
                 Ok(entry)
             } else {
                 let (sender, receiver) = oneshot::channel();
-                state.waiters.push_back(Waiter { wall, attempt, sender });
+                state.waiters.push_back(Waiter { spec: spec.clone(), wall, attempt, sender });
                 Err(lease::PendingLease::new(self.inner.clone(), receiver))
             }
         };
@@ -249,40 +251,62 @@ impl Inner {
             return;
         }
         while state.tasks.try_join_next().is_some() {}
-        let unserved = state.waiters.len().saturating_sub(state.starting);
-        let available = state.warm.len() + state.starting;
-        let now = Instant::now();
-        let ahead = if now < state.open_ahead_from {
-            0
-        } else {
-            (state.warm_target(now, &self.config) + state.waiters.len()).saturating_sub(available)
-        };
-        for _ in 0..unserved.max(ahead) {
+        while let Some(at) = state.first_unserved() {
             let permit = match self.capacity.clone().try_acquire_owned() {
                 Ok(permit) => permit,
-                // The pool is full, and its warm sandboxes are too old for the runs of the waiters: replace the least
-                // recently used one.
-                Err(_) if state.waiters.len() > state.starting && !state.warm.is_empty() => {
+                // The pool is full, and its warm sandboxes are of other specs or too old for the runs of the waiters:
+                // replace the least recently used one.
+                Err(_) if !state.warm.is_empty() => {
                     state.counts.retired += 1;
                     state.warm.remove(0).into_permit()
                 }
                 Err(_) => return,
             };
-            // The attempt of the waiter that the sandbox is opened for; ahead of demand, consecutive failures are
-            // counted.
-            let attempt = state.waiters.get(state.starting).map_or(state.failures + 1, |waiter| waiter.attempt);
-            state.starting += 1;
-            let task = OpenTask { inner: self.clone(), attempt };
-            state.tasks.spawn(task.run(permit));
+            self.open_for(&mut state, at, permit);
+        }
+        let now = Instant::now();
+        while let Some(below) = state.first_below_target(now, &self.config) {
+            let Ok(permit) = self.capacity.clone().try_acquire_owned() else { return };
+            // Ahead of demand, consecutive failures are counted as attempts.
+            let (spec, attempt) = (below.spec.clone(), below.failures + 1);
+            self.open(&mut state, spec, attempt, permit);
         }
     }
 
-    /// Hands a sandbox to the first waiter whose run it can serve, or adds it to the warm ones.
-    fn make_available(&self, mut entry: PoolEntry) {
+    /// Starts to open a sandbox for the waiter at this index.
+    fn open_for(self: &Arc<Self>, state: &mut State, at: usize, permit: OwnedSemaphorePermit) {
+        let (spec, attempt) = (state.waiters[at].spec.clone(), state.waiters[at].attempt);
+        self.open(state, spec, attempt, permit);
+    }
+
+    /// Starts to open a sandbox that holds this permit.
+    fn open(self: &Arc<Self>, state: &mut State, spec: Spec, attempt: u32, permit: OwnedSemaphorePermit) {
+        state.spec_state(&spec).starting += 1;
+        let task = OpenTask { inner: self.clone(), spec, attempt };
+        state.tasks.spawn(task.run(permit));
+    }
+
+    /// Hands a sandbox to the first waiter whose run it can serve, or adds it to the warm ones. If a caller of another
+    /// spec has waited for longer and the pool is full, the sandbox is ended and one is opened for that caller.
+    fn make_available(self: &Arc<Self>, mut entry: PoolEntry) {
         let mut state = self.state();
         let now = Instant::now();
         state.waiters.retain(|waiter| !waiter.sender.is_closed());
-        while let Some(at) = state.waiters.iter().position(|waiter| entry.can_serve(now, waiter.wall, &self.config)) {
+        loop {
+            let can_serve =
+                |waiter: &Waiter| waiter.spec == *entry.spec() && entry.can_serve(now, waiter.wall, &self.config);
+            let served = state.waiters.iter().position(can_serve);
+            let other = state.first_unserved().filter(|at| state.waiters[*at].spec != *entry.spec());
+            if let Some(other) = other.filter(|other| served.is_none_or(|served| *other < served)) {
+                if let Ok(permit) = self.capacity.clone().try_acquire_owned() {
+                    self.open_for(&mut state, other, permit);
+                    continue;
+                }
+                state.counts.retired += 1;
+                self.open_for(&mut state, other, entry.into_permit());
+                return;
+            }
+            let Some(at) = served else { break };
             let Some(Waiter { sender, .. }) = state.waiters.remove(at) else { break };
             match sender.send(Ok(entry)) {
                 Ok(()) => return,
@@ -297,15 +321,17 @@ impl Inner {
         }
     }
 
-    /// Records a failed opening and reports its fault to the first waiter.
-    fn report_failure(&self, fault: Fault) {
+    /// Records a failed opening and reports its fault to the first waiter of its spec.
+    fn report_failure(&self, spec: &Spec, fault: Fault) {
         let mut state = self.state();
         state.counts.errors += 1;
-        state.failures += 1;
-        let pause = FIRST_OPEN_PAUSE.saturating_mul(2u32.saturating_pow(state.failures - 1)).min(MAX_OPEN_PAUSE);
-        state.open_ahead_from = Instant::now() + pause;
+        let spec_state = state.spec_state(spec);
+        spec_state.failures += 1;
+        let pause = FIRST_OPEN_PAUSE.saturating_mul(2u32.saturating_pow(spec_state.failures - 1)).min(MAX_OPEN_PAUSE);
+        spec_state.open_ahead_from = Instant::now() + pause;
         let mut fault = Err(fault);
-        while let Some(Waiter { sender, .. }) = state.waiters.pop_front() {
+        while let Some(at) = state.waiters.iter().position(|waiter| waiter.spec == *spec) {
+            let Some(Waiter { sender, .. }) = state.waiters.remove(at) else { return };
             match sender.send(fault) {
                 Ok(()) => return,
                 Err(returned) => fault = returned,
@@ -317,28 +343,29 @@ impl Inner {
 /// A task that opens a sandbox. It is counted as starting until it is dropped.
 struct OpenTask {
     inner: Arc<Inner>,
+    spec: Spec,
     attempt: u32,
 }
 
 impl OpenTask {
     async fn run(self, permit: OwnedSemaphorePermit) {
-        let inner = self.inner.clone();
+        let (inner, spec) = (self.inner.clone(), self.spec.clone());
         let timed_out =
             |_| Err(Fault::Unavailable { reason: format!("no sandbox opened within {}", rounded(inner.open_timeout)) });
-        let opened = timeout(inner.open_timeout, inner.backend.open_attempt(&inner.spec, self.attempt)).await;
+        let opened = timeout(inner.open_timeout, inner.backend.open_attempt(&spec, self.attempt)).await;
         let opened = opened.unwrap_or_else(timed_out);
         drop(self);
         match opened {
             Ok(sandbox) => {
                 let mut state = inner.state();
                 state.counts.created += 1;
-                state.failures = 0;
+                state.spec_state(&spec).failures = 0;
                 drop(state);
-                inner.make_available(PoolEntry::new(sandbox, permit));
+                inner.make_available(PoolEntry::new(sandbox, permit, spec));
             }
             Err(fault) => {
                 drop(permit);
-                inner.report_failure(fault);
+                inner.report_failure(&spec, fault);
             }
         }
         inner.fill();
@@ -347,7 +374,7 @@ impl OpenTask {
 
 impl Drop for OpenTask {
     fn drop(&mut self) {
-        self.inner.state().starting -= 1;
+        self.inner.state().spec_state(&self.spec).starting -= 1;
     }
 }
 

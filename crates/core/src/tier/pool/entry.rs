@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use switchtower_contract::{Fault, Maintenance, Sandbox};
+use switchtower_contract::{Fault, Maintenance, Sandbox, Spec};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
@@ -13,6 +13,7 @@ pub(super) struct PoolEntry {
     sandbox: Box<dyn Sandbox>,
     /// Declared after the sandbox, so that the sandbox is dropped before its capacity is released.
     permit: OwnedSemaphorePermit,
+    spec: Spec,
     pub(super) runs: u32,
     /// Time awake before `awake_since`.
     awake_before: Duration,
@@ -34,10 +35,15 @@ pub struct SandboxStatus {
 }
 
 impl PoolEntry {
-    pub(super) fn new(sandbox: Box<dyn Sandbox>, permit: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(sandbox: Box<dyn Sandbox>, permit: OwnedSemaphorePermit, spec: Spec) -> Self {
         let now = Instant::now();
         let (awake_before, awake_since) = (Duration::ZERO, Some(now));
-        Self { sandbox, permit, runs: 0, awake_before, awake_since, idle_since: now, checked_at: now }
+        Self { sandbox, permit, spec, runs: 0, awake_before, awake_since, idle_since: now, checked_at: now }
+    }
+
+    /// Returns what the sandbox was opened for.
+    pub(super) fn spec(&self) -> &Spec {
+        &self.spec
     }
 
     /// Returns the time that the sandbox has been awake.

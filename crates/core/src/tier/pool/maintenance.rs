@@ -37,11 +37,7 @@ impl Inner {
     /// whole interval are ended instead.
     fn take_unchecked(&self, round_start: Instant) -> Option<PoolEntry> {
         let mut state = self.state();
-        let surplus = state.warm.len().saturating_sub(state.warm_target(round_start, &self.config));
-        if surplus > 0
-            && let Some(at) =
-                state.warm.iter().position(|entry| entry.idle(round_start) >= self.config.maintenance_interval)
-        {
+        if let Some(at) = state.first_surplus(round_start, &self.config) {
             state.counts.retired += 1;
             let removed = state.warm.remove(at);
             drop(state);
@@ -52,7 +48,7 @@ impl Inner {
         Some(state.warm.remove(at))
     }
 
-    async fn check(&self, mut entry: PoolEntry) {
+    async fn check(self: &Arc<Self>, mut entry: PoolEntry) {
         let now = Instant::now();
         if entry.age(now) >= self.config.max_age {
             self.state().counts.retired += 1;

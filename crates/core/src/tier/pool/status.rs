@@ -52,14 +52,15 @@ impl Pool {
         let state = self.inner.state();
         let size = config.max - self.inner.capacity.available_permits();
         let (warm, now) = (state.warm.len(), Instant::now());
+        let starting = state.specs.iter().map(|state| state.starting).sum();
         let counts = state.counts;
         let ratio = if counts.taken == 0 { 0.0 } else { counts.reused as f64 / counts.taken as f64 };
         Status {
             size,
             warm,
             asleep: state.warm.iter().filter(|entry| entry.is_asleep()).count(),
-            busy: size.saturating_sub(warm + state.starting),
-            starting: state.starting,
+            busy: size.saturating_sub(warm + starting),
+            starting,
             waiting: state.waiters.len(),
             min: config.min,
             target: config.target,
