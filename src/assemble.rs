@@ -1,15 +1,26 @@
 //! Builds the router and everything under it from the settings: the only module that names a concrete backend.
 
+#[cfg(feature = "e2b")]
+mod clouds;
+#[cfg(not(feature = "e2b"))]
+#[path = "assemble/clouds_absent.rs"]
 mod clouds;
 #[cfg(feature = "native")]
 mod native;
 #[cfg(not(feature = "native"))]
 #[path = "assemble/native_absent.rs"]
 mod native;
+#[cfg(not(all(feature = "wasm", feature = "native", feature = "e2b")))]
+mod not_built;
+#[cfg(feature = "e2b")]
 mod process;
+#[cfg(feature = "wasm")]
+mod wasm;
+#[cfg(not(feature = "wasm"))]
+#[path = "assemble/wasm_absent.rs"]
+mod wasm;
 
 use std::num::NonZero;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,15 +37,16 @@ use switchtower_core::seed::Seed;
 use switchtower_core::session::Sessions;
 use switchtower_core::tier::queue::{self, Queues};
 use switchtower_core::tier::{self, AbsentTier, Tier, Tiers};
-use switchtower_e2b::Key;
-use switchtower_wasm::workers;
-use switchtower_wasm::{Compiled, InProcess, SetupStage, WasmWorkers};
 
 use crate::config::{self, Config};
 use clouds::Clouds;
-pub use clouds::{AccountCheck, check_accounts, cloud_account};
+pub use clouds::check_accounts;
+#[cfg(feature = "e2b")]
+pub use clouds::cloud_account;
 use native::NativeTier;
 pub use native::{IndependentWorkers, check_native};
+use wasm::WasmTier;
+pub use wasm::{check_workers, run_worker};
 
 /// These settings cannot be built on this machine; the message says what is missing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,11 +75,36 @@ pub enum NativeReport {
     },
 }
 
+/// The state of the WebAssembly workers, as `doctor` reports it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WasmReport {
+    Absent(AbsentTier),
+    /// A worker did not start.
+    Failed(BuildError),
+    /// A worker started: its jail's layers by name, each in force or with the reason why not.
+    Working {
+        layers: Vec<(String, Result<(), String>)>,
+    },
+}
+
+/// The result of checking an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccountCheck {
+    /// The API answers and accepts the key.
+    Reachable { api: String, template: String },
+    /// There is no account, with the reason and how to enable it.
+    Absent(AbsentTier),
+    /// The API answers, and no sandbox can be created because the template does not exist.
+    NoTemplate { tier: TierName, template: String, error: String },
+    /// The API does not answer, or answers with an error.
+    Failing { tier: TierName, error: String },
+}
+
 /// The router, the sessions and the tiers of one process, ready to run programs.
 pub struct Assembly {
     pub router: Arc<Router>,
     pub sessions: Sessions,
-    workers: Option<Arc<WasmWorkers>>,
+    wasm: WasmTier,
     native: NativeTier,
     clouds: Clouds,
 }
@@ -99,9 +136,7 @@ impl Assembly {
         let recorder = self.router.recorder();
         let (all_ended, ()) = tokio::join!(self.clouds.close(most), recorder.close_sink(most.min(FLUSH_TIMEOUT)));
         self.native.close().await;
-        if let Some(workers) = self.workers {
-            workers.shutdown().await;
-        }
+        self.wasm.close().await;
         all_ended
     }
 }
@@ -115,16 +150,12 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// # Errors
 /// The rules or the guest cannot be used.
 pub fn in_process(config: &Config, report: &dyn Fn(&str)) -> Result<Assembly, BuildError> {
-    let guest = guest(config, report)?;
-    let engine: Arc<dyn Backend> = Arc::new(InProcess::new(&guest, 1, 0).map_err(BuildError::new)?);
+    let wasm = WasmTier::for_command(config, report)?;
     let wall = WallClock::real();
     let clouds = Clouds::for_command(config, wall);
-    let mut backends = clouds.tiers(config, false);
-    backends.push((config.wasm.tier.clone(), engine, config.tiers.wasm.clone()));
     let native = NativeTier::for_command(config);
-    backends.extend(native.backends(config));
-    let router = router(config, wall, backends, &clouds, &native, Vec::new())?;
-    Ok(with_sessions(config, router, None, native, clouds))
+    let backends = backends(config, &wasm, &native, clouds.tiers(config, false));
+    assembly(config, wall, backends, wasm, native, clouds)
 }
 
 /// Builds everything with a WebAssembly engine inside this process and with pools in a cloud that takes any key, for
@@ -132,17 +163,14 @@ pub fn in_process(config: &Config, report: &dyn Fn(&str)) -> Result<Assembly, Bu
 ///
 /// # Errors
 /// The rules or the guest cannot be used.
+#[cfg(feature = "e2b")]
 pub fn against_stand_in(config: &Config, report: &dyn Fn(&str)) -> Result<Assembly, BuildError> {
-    let (threads, queue) = fit_queue(cores(), &config.tiers.wasm.queue);
-    let engine: Arc<dyn Backend> =
-        Arc::new(InProcess::new(&guest(config, report)?, threads, 1).map_err(BuildError::new)?);
+    let wasm = WasmTier::for_measurement(config, report)?;
     let wall = WallClock::real();
-    let clouds = Clouds::with(config, wall, |_| Key::new("stand-in").map_err(|why| why.to_string()));
-    let mut backends = clouds.tiers(config, true);
-    backends.push((config.wasm.tier.clone(), engine, tier::Config { queue, ..config.tiers.wasm.clone() }));
+    let clouds = Clouds::against_stand_in(config, wall);
     let native = NativeTier::default();
-    let router = router(config, wall, backends, &clouds, &native, Vec::new())?;
-    Ok(with_sessions(config, router, None, native, clouds))
+    let backends = backends(config, &wasm, &native, clouds.tiers(config, true));
+    assembly(config, wall, backends, wasm, native, clouds)
 }
 
 /// Most processes that keep kernels where the settings leave the number to the machine. Any number of cells runs in
@@ -155,34 +183,15 @@ const MAX_KERNEL_WORKERS: usize = 8;
 /// # Errors
 /// The rules cannot be used.
 pub async fn with_workers(config: &Config, report: fn(&str)) -> Result<Assembly, BuildError> {
-    let (count, queue) = fit_queue(config.wasm.workers, &config.tiers.wasm.queue);
-    let cells = config.sessions.cells_at_once();
-    let size = workers::Config {
-        workers: count,
-        kernel_workers: wasm_kernel_workers(config),
-        concurrent_cells: cells,
-        kernels_per_worker: config.wasm.kernels_per_worker,
-        prewarmed: config.wasm.prewarmed,
-    };
     let wall = WallClock::real();
     let clouds = Clouds::for_server(config, wall);
-    let mut backends = clouds.tiers(config, true);
-    let (workers, native) = tokio::join!(start_workers(config, size, report), NativeTier::for_server(config));
-    backends.extend(native.backends(config));
-    match workers {
-        Ok(workers) => {
-            let workers = Arc::new(workers);
-            let tier = tier::Config { queue, ..config.tiers.wasm.clone() };
-            backends.push((config.wasm.tier.clone(), Arc::clone(&workers) as Arc<dyn Backend>, tier));
-            let router = router(config, wall, backends, &clouds, &native, Vec::new())?;
-            Ok(with_sessions(config, router, Some(workers), native, clouds))
-        }
-        Err(BuildError(reason)) => {
-            let absent = vec![AbsentTier { tier: config.wasm.tier.clone(), reason, remedy: None, machine: false }];
-            let router = router(config, wall, backends, &clouds, &native, absent)?;
-            Ok(with_sessions(config, router, None, native, clouds))
-        }
-    }
+    let (wasm, native) = tokio::join!(WasmTier::for_server(config, report), NativeTier::for_server(config));
+    let backends = backends(config, &wasm, &native, clouds.tiers(config, true));
+    assembly(config, wall, backends, wasm, native, clouds)
+}
+
+fn backends(config: &Config, wasm: &WasmTier, native: &NativeTier, clouds: Vec<NamedBackend>) -> Vec<NamedBackend> {
+    clouds.into_iter().chain(wasm.backends()).chain(native.backends(config)).collect()
 }
 
 /// Returns the numbers that are in force where the settings leave them to this machine or ask for more than it gives,
@@ -231,59 +240,18 @@ fn fit_queue(workers: usize, queue: &queue::Config) -> (usize, queue::Config) {
     (workers.max(slots + queue.extra_slots), queue::Config { slots, ..queue.clone() })
 }
 
-fn with_sessions(
+fn assembly(
     config: &Config,
-    router: Arc<Router>,
-    workers: Option<Arc<WasmWorkers>>,
+    wall: WallClock,
+    backends: Vec<NamedBackend>,
+    wasm: WasmTier,
     native: NativeTier,
     clouds: Clouds,
-) -> Assembly {
+) -> Result<Assembly, BuildError> {
+    let router = router(config, wall, backends, &wasm, &native, &clouds)?;
     let memory = MemoryAccount::new(&config.memory);
     let sessions = Sessions::with_memory(Arc::clone(&router), &config.sessions, &config.limits, memory);
-    Assembly { router, sessions, workers, native, clouds }
-}
-
-/// Starts a WebAssembly worker and returns the layers of its jail by name, each in force or with the reason why not.
-///
-/// # Errors
-/// The worker does not start.
-pub async fn check_jail(config: &Config, report: fn(&str)) -> Result<Vec<(String, Result<(), String>)>, BuildError> {
-    let size =
-        workers::Config { workers: 1, kernel_workers: 0, concurrent_cells: 0, kernels_per_worker: 0, prewarmed: 0 };
-    let workers = start_workers(config, size, report).await?;
-    let layers = workers.layers().iter().map(|layer| (layer.name.clone(), layer.status.clone())).collect();
-    workers.shutdown().await;
-    Ok(layers)
-}
-
-/// The command, and the arguments before those that [`workers::main`] takes, that lead to [`run_worker`].
-const WORKER: [&str; 1] = ["worker"];
-
-async fn start_workers(config: &Config, size: workers::Config, report: fn(&str)) -> Result<WasmWorkers, BuildError> {
-    let settings = config.clone();
-    let guest = tokio::task::spawn_blocking(move || guest(&settings, &report)).await.map_err(BuildError::new)??;
-    let program = std::env::current_exe().map_err(BuildError::new)?;
-    WasmWorkers::start(&guest, program, &WORKER, size).await.map_err(BuildError::new)
-}
-
-/// Runs a worker process until its parent ends it. Call it before anything else is opened or started.
-///
-/// # Errors
-/// The worker could not start, or its parent sent something that is not a command.
-pub fn run_worker(guest: &Path, prewarmed: usize, kernels: usize) -> Result<(), BuildError> {
-    workers::main(guest, prewarmed, kernels).map_err(BuildError::new)
-}
-
-/// Returns the compiled guest. The first use on a machine unpacks and compiles it, some tens of seconds.
-fn guest(config: &Config, report: &dyn Fn(&str)) -> Result<Compiled, BuildError> {
-    let progress = |stage| {
-        report(match stage {
-            SetupStage::Unpacking => "first use on this machine: unpacking the guest",
-            SetupStage::Compiling => "compiling the guest for this processor, some tens of seconds",
-            SetupStage::ListingModules => "listing the modules of the guest",
-        });
-    };
-    Compiled::locate(config.wasm.cache.as_deref(), &progress).map_err(BuildError::new)
+    Ok(Assembly { router, sessions, wasm, native, clouds })
 }
 
 type NamedBackend = (TierName, Arc<dyn Backend>, tier::Config);
@@ -292,11 +260,11 @@ fn router(
     config: &Config,
     wall: WallClock,
     backends: Vec<NamedBackend>,
-    clouds: &Clouds,
+    wasm: &WasmTier,
     native: &NativeTier,
-    mut absent: Vec<AbsentTier>,
+    clouds: &Clouds,
 ) -> Result<Arc<Router>, BuildError> {
-    absent.extend(clouds.absent.iter().chain(&native.absent).cloned());
+    let absent = wasm.absent.iter().chain(&clouds.absent).chain(&native.absent).cloned().collect();
     let seed = Seed::from_system().map_err(|error| BuildError(format!("no randomness: {error}")))?;
     let of_tiers = seed.fork("tiers");
     let tiers = backends.into_iter().map(|(name, backend, config)| Tier::new(name, backend, config, &of_tiers));

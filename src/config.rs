@@ -1,9 +1,13 @@
 //! All settings: one struct of the modules' structs. Defaults, then a file, then the environment, then flags.
 
+#[cfg(feature = "e2b")]
+mod clouds;
+#[cfg(not(feature = "e2b"))]
+#[path = "config/clouds_absent.rs"]
+mod clouds;
 mod layers;
 mod wording;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +17,9 @@ use switchtower_contract::byte_size;
 use switchtower_core::request::RequestLimits;
 use switchtower_core::route::TierName;
 
+#[cfg(feature = "e2b")]
+pub use clouds::Cloud;
+pub use clouds::Clouds;
 pub use layers::ConfigError;
 
 use switchtower_core::{cache, memory, quota, record, session, tier};
@@ -234,52 +241,6 @@ pub enum Profile {
     Reduced,
 }
 
-/// Accounts by the names of their tiers. `e2b` is there unless it is taken out by a key that is not set; any other name
-/// is one more service, region or template, such as `dedicated`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Clouds(pub BTreeMap<TierName, Cloud>);
-
-impl Default for Clouds {
-    fn default() -> Self {
-        Self([(TierName::from("e2b"), Cloud::default())].into())
-    }
-}
-
-/// A tier of cloud sandboxes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Cloud {
-    /// The account: its address, key, template, price and limits.
-    pub account: switchtower_e2b::Config,
-    /// The tier: its queue, retries, breaker and pool.
-    pub tier: tier::Config,
-}
-
-impl Default for Cloud {
-    fn default() -> Self {
-        let seconds = Duration::from_secs;
-        let tier = tier::Config {
-            // Three retries after 1, 2 and 4 seconds at most; a rate limit that says when is waited out.
-            backoff: tier::backoff::Config {
-                retries: 3,
-                base_delay: seconds(1),
-                max_delay: seconds(10),
-                max_retry_after: seconds(60),
-            },
-            queue: tier::queue::Config { wait_timeout: seconds(120), ..tier::queue::Config::default() },
-            breaker: Some(tier::breaker::Config::default()),
-            pool: Some(tier::pool::Config::default()),
-            open_timeout: seconds(90),
-            // It may have to wake, to wait for a right, to restart a kernel.
-            grace_period: seconds(150),
-            default_memory: switchtower_e2b::Config::default().default_memory,
-            ..tier::Config::default()
-        };
-        Self { account: switchtower_e2b::Config::default(), tier }
-    }
-}
-
 /// The log on standard error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -391,10 +352,6 @@ impl Config {
     /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can.
     /// What only a server must not do is [`service::Config::exposure_problem`]'s.
     fn problem(&self) -> Option<String> {
-        let clouds = self.clouds.0.iter().flat_map(|(name, cloud)| {
-            let account = (format!("clouds.{name}.account"), cloud.account.problem());
-            [account, (format!("clouds.{name}.tier"), cloud.tier.problem())]
-        });
         let own = [
             ("http", self.http.problem()),
             ("limits", self.limits.problem()),
@@ -408,12 +365,13 @@ impl Config {
             ("native", self.native.problem()),
             ("sessions", self.sessions.problem()),
         ];
-        let own = own.into_iter().map(|(table, problem)| (table.to_owned(), problem));
-        own.chain(clouds).find_map(|(table, problem)| Some(format!("{table}.{}", problem?)))
+        let own = own.into_iter().find_map(|(table, problem)| Some(format!("{table}.{}", problem?)));
+        own.or_else(|| self.clouds.problem().map(|problem| format!("clouds.{problem}")))
     }
 }
 
-#[cfg(test)]
+// The examples have cloud tiers.
+#[cfg(all(test, feature = "e2b"))]
 mod tests {
     use serde_json::json;
 

@@ -16,8 +16,8 @@ use switchtower_e2b::limits::EgressRates;
 use switchtower_e2b::{Address, Cause, E2b, HttpTransport, Identity, Key};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::NamedBackend;
 use super::process::ThisProcess;
+use super::{AccountCheck, NamedBackend};
 use crate::config::{Cloud, Config};
 
 /// The cloud accounts whose keys are set, and the tiers that are absent, each with the reason.
@@ -57,8 +57,13 @@ impl Clouds {
         Self::with(&config, wall, key_from)
     }
 
+    /// Returns the accounts of a measurement against a stand-in, which accepts any key.
+    pub(super) fn against_stand_in(config: &Config, wall: WallClock) -> Self {
+        Self::with(config, wall, |_| Key::new("stand-in").map_err(|why| why.to_string()))
+    }
+
     /// Returns the accounts of the settings, with the keys that `key` returns by the name of their variable.
-    pub(super) fn with(config: &Config, wall: WallClock, key: impl Fn(&str) -> Result<Key, String>) -> Self {
+    fn with(config: &Config, wall: WallClock, key: impl Fn(&str) -> Result<Key, String>) -> Self {
         let mut clouds = Self::default();
         let mut egress = EgressRates::default();
         let process = std::cell::OnceCell::new();
@@ -251,19 +256,6 @@ fn state_folder() -> Option<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let folder = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
     Some(folder.join("switchtower"))
-}
-
-/// The result of checking an account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AccountCheck {
-    /// The API answers and accepts the key.
-    Reachable { api: String, template: String },
-    /// There is no account, with the reason and how to enable it.
-    Absent(AbsentTier),
-    /// The API answers, and no sandbox can be created because the template does not exist.
-    NoTemplate { tier: TierName, template: String, error: String },
-    /// The API does not answer, or answers with an error.
-    Failing { tier: TierName, error: String },
 }
 
 /// The longest time to wait for the answer of one account.

@@ -5,11 +5,8 @@ use std::sync::Arc;
 use switchtower_contract::Backend;
 use switchtower_core::tier::AbsentTier;
 
-use super::{BuildError, NamedBackend, NativeReport};
+use super::{BuildError, NamedBackend, NativeReport, not_built};
 use crate::config::Config;
-
-const REASON: &str = "this build of Switchtower does not include it";
-const REMEDY: &str = "build with the Cargo feature `native`";
 
 /// The reason why the tier is absent; `None` if it is disabled.
 #[derive(Default)]
@@ -18,8 +15,7 @@ pub(super) struct NativeTier {
 }
 
 fn absent(config: &Config) -> AbsentTier {
-    let tier = config.native.tier.clone();
-    AbsentTier { tier, reason: REASON.to_owned(), remedy: Some(REMEDY.to_owned()), machine: false }
+    not_built::tier(config.native.tier.clone(), "native", false)
 }
 
 impl NativeTier {
@@ -52,7 +48,7 @@ impl IndependentWorkers {
     /// # Errors
     /// Always.
     pub async fn start(_config: &Config) -> Result<Self, BuildError> {
-        Err(BuildError::new(format!("the native tier is needed, and {REASON}; {REMEDY}")))
+        Err(not_built::error("the native tier", "native"))
     }
 
     /// Returns both workers, each as a backend of its own.

@@ -2,11 +2,11 @@
 //! latencies, and fairness between callers of a local tier.
 
 mod fairness;
-#[cfg(feature = "fake")]
+#[cfg(all(feature = "e2b", feature = "fake"))]
 mod load;
-#[cfg(feature = "fake")]
+#[cfg(all(feature = "e2b", feature = "fake"))]
 mod queries;
-#[cfg(feature = "fake")]
+#[cfg(all(feature = "e2b", feature = "fake"))]
 mod seed_load;
 
 use std::path::Path;
@@ -16,12 +16,12 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use switchtower_core::route::TierName;
 
+#[cfg(not(all(feature = "e2b", feature = "fake")))]
+use super::absent::Absent as SeedLoad;
 use super::exit::CliError;
-#[cfg(not(feature = "fake"))]
-use super::fake::FakeE2b as SeedLoad;
 use super::terminal;
 use fairness::{Callers, Times};
-#[cfg(feature = "fake")]
+#[cfg(all(feature = "e2b", feature = "fake"))]
 use seed_load::SeedLoad;
 
 /// Arguments of `bench`.
@@ -65,10 +65,10 @@ struct Fairness {
 impl Bench {
     pub(super) fn bench(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
         match &self.action {
-            #[cfg(feature = "fake")]
+            #[cfg(all(feature = "e2b", feature = "fake"))]
             Action::SeedLoad(load) => load.run(file),
-            #[cfg(not(feature = "fake"))]
-            Action::SeedLoad(load) => load.serve(),
+            #[cfg(not(all(feature = "e2b", feature = "fake")))]
+            Action::SeedLoad(load) => load.refuse("this measurement", "the Cargo features `e2b` and `fake`"),
             Action::Fairness(fairness) => fairness.run(file),
         }
     }

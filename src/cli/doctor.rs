@@ -12,7 +12,7 @@ use switchtower_core::tier::AbsentTier;
 
 use super::exit::{CliError, FAILED};
 use super::terminal;
-use crate::assemble::{self, AccountCheck, NativeReport};
+use crate::assemble::{self, AccountCheck, NativeReport, WasmReport};
 use crate::config::Config;
 
 /// Arguments of `doctor`.
@@ -105,10 +105,7 @@ fn clouds(config: &Config) -> Result<Vec<Check>, CliError> {
             AccountCheck::Reachable { api, template } => {
                 Check::ok("E2B", format!("{api} answers and accepts the key; template {template}"))
             }
-            AccountCheck::Absent(AbsentTier { tier, reason, remedy, .. }) => {
-                let remedy = remedy.unwrap_or_else(|| "see the message".to_owned());
-                Check::failed(State::Missing, format!("tier {tier}"), reason, remedy)
-            }
+            AccountCheck::Absent(absent) => absent_tier(absent),
             AccountCheck::NoTemplate { tier, template, error } => {
                 let remedy = format!(
                     "build it in this account (`switchtower template show` prints the one that ships with Switchtower, \
@@ -168,10 +165,7 @@ fn native(config: &Config) -> Result<Vec<Check>, CliError> {
     let tier = config.native.tier.as_str();
     Ok(match super::runtime(1)?.block_on(assemble::check_native(config)) {
         NativeReport::Disabled => Vec::new(),
-        NativeReport::Absent(AbsentTier { reason, remedy, .. }) => {
-            let remedy = remedy.unwrap_or_else(|| "see the message".to_owned());
-            vec![Check::failed(State::Missing, format!("tier {tier}"), reason, remedy)]
-        }
+        NativeReport::Absent(absent) => vec![absent_tier(absent)],
         NativeReport::Working { python, packages, full, layers } => {
             let profile = if full { "full" } else { "reduced" };
             let detail = format!("Python {python} with {packages} packages, {profile} profile; its self-test passed");
@@ -193,13 +187,19 @@ fn layer(whose: &str, (name, status): (String, Result<(), String>)) -> Check {
 }
 
 fn jail(config: &Config) -> Result<Vec<Check>, CliError> {
-    Ok(match super::runtime(1)?.block_on(assemble::check_jail(config, terminal::note)) {
-        Ok(layers) => layers.into_iter().map(|found| layer("jail", found)).collect(),
-        Err(error) => {
+    Ok(match super::runtime(1)?.block_on(assemble::check_workers(config, terminal::note)) {
+        WasmReport::Working { layers } => layers.into_iter().map(|found| layer("jail", found)).collect(),
+        WasmReport::Absent(absent) => vec![absent_tier(absent)],
+        WasmReport::Failed(error) => {
             let remedy = "`serve` has no WebAssembly tier without workers; `run` does not need them";
             vec![Check::failed(State::Broken, "a worker", error.to_string(), remedy)]
         }
     })
+}
+
+fn absent_tier(absent: AbsentTier) -> Check {
+    let remedy = absent.remedy.unwrap_or_else(|| "see the message".to_owned());
+    Check::failed(State::Missing, format!("tier {}", absent.tier), absent.reason, remedy)
 }
 
 fn port(config: &Config) -> Check {

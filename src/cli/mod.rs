@@ -1,5 +1,7 @@
 //! The command line: parses arguments, runs a command, returns its exit code.
 
+#[cfg(not(all(feature = "e2b", feature = "fake")))]
+mod absent;
 mod bench;
 mod breaker;
 mod cache;
@@ -9,16 +11,18 @@ mod exit;
 mod explain;
 #[cfg(feature = "fake")]
 mod fake;
-#[cfg(not(feature = "fake"))]
-#[path = "fake_absent.rs"]
-mod fake;
 mod fuzz_proof;
 mod input;
+#[cfg(feature = "e2b")]
+mod operator;
+#[cfg(not(feature = "e2b"))]
+#[path = "operator_absent.rs"]
 mod operator;
 mod rules;
 mod run;
 mod serve;
 mod settings;
+#[cfg(feature = "e2b")]
 mod template;
 mod terminal;
 mod workload;
@@ -32,6 +36,14 @@ use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
+#[cfg(not(feature = "fake"))]
+use absent::Absent as FakeE2b;
+#[cfg(not(feature = "e2b"))]
+use absent::Absent as Template;
+#[cfg(feature = "fake")]
+use fake::FakeE2b;
+#[cfg(feature = "e2b")]
+use template::Template;
 
 pub use exit::CliError;
 
@@ -73,13 +85,13 @@ enum Command {
     /// Measure a load against the stand-in for E2B, or fairness between callers.
     Bench(bench::Bench),
     /// Show or check the template that the cloud tier expects: its tag, its files, and whether the cloud has it.
-    Template(template::Template),
+    Template(Template),
     /// Show the circuit breakers of a running server, or close one.
     Breaker(breaker::Breaker),
     /// Show the counts and bars of a running server's result cache, or lift the bars.
     Cache(cache::Cache),
     /// Start a stand-in for E2B on loopback: the same protocol, a plan's limits, latencies, faults.
-    FakeE2b(fake::FakeE2b),
+    FakeE2b(FakeE2b),
     /// Search for programs that the proof of determinism passes although their runs differ; for developers.
     #[command(hide = true)]
     FuzzProof(fuzz_proof::FuzzProof),
@@ -104,10 +116,16 @@ pub fn main() -> ExitCode {
         Command::Doctor(doctor) => doctor.doctor(file),
         Command::Workload(workload) => workload.workload(file),
         Command::Bench(bench) => bench.bench(file),
+        #[cfg(feature = "e2b")]
         Command::Template(template) => template.template(file),
+        #[cfg(not(feature = "e2b"))]
+        Command::Template(template) => template.refuse("the cloud tiers", "the Cargo feature `e2b`"),
         Command::Breaker(breaker) => breaker.breaker(file),
         Command::Cache(cache) => cache.cache(file),
+        #[cfg(feature = "fake")]
         Command::FakeE2b(fake) => fake.serve(),
+        #[cfg(not(feature = "fake"))]
+        Command::FakeE2b(fake) => fake.refuse("the stand-in for E2B", "the Cargo feature `fake`"),
         Command::FuzzProof(fuzz) => fuzz.fuzz_proof(file),
         Command::Config(show) => show.show(file),
         Command::Version => {

@@ -72,12 +72,8 @@ impl Run {
         request.timeout = self.timeout.unwrap_or(request.timeout);
         request.memory = self.memory_mb.map(|megabytes| megabytes.saturating_mul(1 << 20));
         let request = request.checked(&config.limits)?;
-        for cloud in config.clouds.0.values_mut() {
-            // Bounds the lifetime of a sandbox that outlives this command, for example because it was killed.
-            let account = &mut cloud.account;
-            account.lifetime = account.lifetime.min(request.timeout.saturating_add(BEYOND));
-        }
-        let lifetime = config.clouds.0.values().map(|cloud| cloud.account.lifetime).max().unwrap_or_default();
+        // Bounds the lifetime of a sandbox that outlives this command, for example because it was killed.
+        let lifetime = config.clouds.limit_lifetimes(request.timeout.saturating_add(BEYOND));
         let runtime = super::runtime(1)?;
         let ended = runtime.block_on(async {
             let assembly = crate::assemble::in_process(&config, &terminal::note)?;

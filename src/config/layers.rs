@@ -22,6 +22,8 @@ pub(super) const OPEN: [&str; 1] = ["http.keys"];
 
 /// The table of cloud accounts, which may have any names.
 const CLOUDS: &str = "clouds";
+/// How the variables of its settings begin.
+const CLOUD_VARIABLES: &str = "SWITCHTOWER_CLOUDS_";
 
 /// Lays `over` on `base`, key by key. A key that `base` does not have is refused by name.
 pub(super) fn lay(base: &mut Value, over: Value, place: &str) -> Result<(), ConfigError> {
@@ -45,8 +47,8 @@ fn lay_at(base: &mut Value, over: Value, at: &str, place: &str) -> Result<(), Co
                 }
                 // A tier of its own, with everything that the first one has by default.
                 None if at == CLOUDS => {
-                    let fresh = serde_json::to_value(super::Cloud::default())
-                        .map_err(|error| ConfigError::new("the defaults", error.to_string()))?;
+                    let fresh = super::clouds::defaults()
+                        .map_err(|error| ConfigError::new(place, format!("{path} cannot be set: {error}")))?;
                     lay_at(base.entry(key).or_insert(fresh), value, &path, place)
                 }
                 None => Err(ConfigError::new(place, unknown(&path, &key, at, base))),
@@ -95,6 +97,11 @@ pub(super) fn environment(
     ours.map(|(name, text)| {
         let wanted = if name == "SWITCHTOWER_PORT" { "SWITCHTOWER_HTTP_PORT" } else { name.as_str() };
         let (path, value) = names.iter().position(|name| name == wanted).map(|at| &leaves[at]).ok_or_else(|| {
+            if name.starts_with(CLOUD_VARIABLES)
+                && let Err(error) = super::clouds::defaults()
+            {
+                return ConfigError::new(&name, format!("it cannot be set: {error}"));
+            }
             let hint = closest(wanted, names.iter().map(String::as_str));
             let hint = hint.map_or_else(String::new, |name| format!("did you mean {name}? "));
             ConfigError::new(&name, format!("this names no setting; {hint}`switchtower config` lists all"))

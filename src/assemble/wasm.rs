@@ -1,0 +1,131 @@
+//! The WebAssembly tier from settings: an engine in this process for one command, jailed worker processes for a server.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use switchtower_contract::Backend;
+use switchtower_core::tier::{self, AbsentTier};
+use switchtower_wasm::workers;
+use switchtower_wasm::{Compiled, InProcess, SetupStage, WasmWorkers};
+
+use super::{BuildError, NamedBackend, WasmReport, fit_queue, wasm_kernel_workers};
+use crate::config::Config;
+
+/// The tier's backend, or why it is absent.
+pub(super) struct WasmTier {
+    backend: Option<NamedBackend>,
+    /// The processes of a server.
+    workers: Option<Arc<WasmWorkers>>,
+    pub(super) absent: Option<AbsentTier>,
+}
+
+impl WasmTier {
+    /// Returns the tier for one command: an engine in this process.
+    ///
+    /// # Errors
+    /// The guest cannot be used.
+    pub(super) fn for_command(config: &Config, report: &dyn Fn(&str)) -> Result<Self, BuildError> {
+        Self::in_process(config, 1, 0, config.tiers.wasm.clone(), report)
+    }
+
+    /// Returns the tier for a measurement: an engine in this process, for as many programs at once as a server runs.
+    ///
+    /// # Errors
+    /// The guest cannot be used.
+    #[cfg(feature = "e2b")]
+    pub(super) fn for_measurement(config: &Config, report: &dyn Fn(&str)) -> Result<Self, BuildError> {
+        let (threads, queue) = fit_queue(super::cores(), &config.tiers.wasm.queue);
+        Self::in_process(config, threads, 1, tier::Config { queue, ..config.tiers.wasm.clone() }, report)
+    }
+
+    fn in_process(
+        config: &Config,
+        threads: usize,
+        prewarmed: usize,
+        tier: tier::Config,
+        report: &dyn Fn(&str),
+    ) -> Result<Self, BuildError> {
+        let engine = InProcess::new(&guest(config, report)?, threads, prewarmed).map_err(BuildError::new)?;
+        let engine: Arc<dyn Backend> = Arc::new(engine);
+        Ok(Self { backend: Some((config.wasm.tier.clone(), engine, tier)), workers: None, absent: None })
+    }
+
+    /// Returns the tier for a server, after its worker processes have started.
+    pub(super) async fn for_server(config: &Config, report: fn(&str)) -> Self {
+        let (count, queue) = fit_queue(config.wasm.workers, &config.tiers.wasm.queue);
+        let size = workers::Config {
+            workers: count,
+            kernel_workers: wasm_kernel_workers(config),
+            concurrent_cells: config.sessions.cells_at_once(),
+            kernels_per_worker: config.wasm.kernels_per_worker,
+            prewarmed: config.wasm.prewarmed,
+        };
+        let name = config.wasm.tier.clone();
+        match start_workers(config, size, report).await {
+            Ok(workers) => {
+                let workers = Arc::new(workers);
+                let backend = Arc::clone(&workers) as Arc<dyn Backend>;
+                let tier = tier::Config { queue, ..config.tiers.wasm.clone() };
+                Self { backend: Some((name, backend, tier)), workers: Some(workers), absent: None }
+            }
+            Err(BuildError(reason)) => {
+                let absent = AbsentTier { tier: name, reason, remedy: None, machine: false };
+                Self { backend: None, workers: None, absent: Some(absent) }
+            }
+        }
+    }
+
+    pub(super) fn backends(&self) -> Option<NamedBackend> {
+        self.backend.clone()
+    }
+
+    pub(super) async fn close(self) {
+        if let Some(workers) = self.workers {
+            workers.shutdown().await;
+        }
+    }
+}
+
+/// Starts a WebAssembly worker, looks at its jail and ends it.
+pub async fn check_workers(config: &Config, report: fn(&str)) -> WasmReport {
+    let size =
+        workers::Config { workers: 1, kernel_workers: 0, concurrent_cells: 0, kernels_per_worker: 0, prewarmed: 0 };
+    match start_workers(config, size, report).await {
+        Ok(workers) => {
+            let layers = workers.layers().iter().map(|layer| (layer.name.clone(), layer.status.clone())).collect();
+            workers.shutdown().await;
+            WasmReport::Working { layers }
+        }
+        Err(error) => WasmReport::Failed(error),
+    }
+}
+
+/// The command, and the arguments before those that [`workers::main`] takes, that lead to [`run_worker`].
+const WORKER: [&str; 1] = ["worker"];
+
+async fn start_workers(config: &Config, size: workers::Config, report: fn(&str)) -> Result<WasmWorkers, BuildError> {
+    let settings = config.clone();
+    let guest = tokio::task::spawn_blocking(move || guest(&settings, &report)).await.map_err(BuildError::new)??;
+    let program = std::env::current_exe().map_err(BuildError::new)?;
+    WasmWorkers::start(&guest, program, &WORKER, size).await.map_err(BuildError::new)
+}
+
+/// Runs a worker process until its parent ends it. Call it before anything else is opened or started.
+///
+/// # Errors
+/// The worker could not start, or its parent sent something that is not a command.
+pub fn run_worker(guest: &Path, prewarmed: usize, kernels: usize) -> Result<(), BuildError> {
+    workers::main(guest, prewarmed, kernels).map_err(BuildError::new)
+}
+
+/// Returns the compiled guest. The first use on a machine unpacks and compiles it, some tens of seconds.
+fn guest(config: &Config, report: &dyn Fn(&str)) -> Result<Compiled, BuildError> {
+    let progress = |stage| {
+        report(match stage {
+            SetupStage::Unpacking => "first use on this machine: unpacking the guest",
+            SetupStage::Compiling => "compiling the guest for this processor, some tens of seconds",
+            SetupStage::ListingModules => "listing the modules of the guest",
+        });
+    };
+    Compiled::locate(config.wasm.cache.as_deref(), &progress).map_err(BuildError::new)
+}
