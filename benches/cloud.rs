@@ -164,7 +164,7 @@ async fn overhead() {
 async fn refusals() {
     let nothing = Arc::new(InstantE2b { never_ends: AtomicBool::new(false), is_down: AtomicBool::new(true) });
     let mut cloud = high_limits();
-    (cloud.tier.pool, cloud.tier.backoff.retries) = (None, 0);
+    (cloud.tier.pool, cloud.tier.backoff.max_retries) = (None, 0);
     let harness = harness(nothing, "http://e2b.bench", cloud);
     let mut times = Vec::new();
     for at in 0..1005 {

@@ -125,7 +125,7 @@ pub struct Wasm {
     /// Instances that each worker process makes ahead; 0: none.
     pub prewarmed: usize,
     /// The folder for the compiled guest. Not set: the user's cache folder.
-    pub cache: Option<PathBuf>,
+    pub cache_folder: Option<PathBuf>,
 }
 
 impl Wasm {
@@ -137,7 +137,14 @@ impl Wasm {
 
 impl Default for Wasm {
     fn default() -> Self {
-        Self { tier: "wasm".into(), workers: 0, kernel_workers: 0, kernels_per_worker: 1024, prewarmed: 4, cache: None }
+        Self {
+            tier: "wasm".into(),
+            workers: 0,
+            kernel_workers: 0,
+            kernels_per_worker: 1024,
+            prewarmed: 4,
+            cache_folder: None,
+        }
     }
 }
 
@@ -153,7 +160,7 @@ pub struct Native {
     pub folder: Option<PathBuf>,
     /// Which jail its programs run in: `auto`, the full one where the system allows namespaces, else the reduced one;
     /// `full`, with namespaces, and no such tier where they are forbidden; `reduced`, without namespaces.
-    pub profile: Profile,
+    pub jail_profile: JailProfileSetting,
     /// Worker processes of a server that run programs, beside one for each extra slot
     /// (`tiers.native.queue.extra_slots`); 0: one per core, and no more than there are slots.
     pub workers: usize,
@@ -182,7 +189,7 @@ pub struct Native {
     /// Bytes of memory of one worker process with all its programs and kernels, where it may create a control group; 0:
     /// its share of the machine's memory, between 1GiB and 4GiB.
     #[serde(with = "byte_size")]
-    pub worker_memory: u64,
+    pub max_worker_memory: u64,
 }
 
 impl Native {
@@ -214,7 +221,7 @@ impl Default for Native {
             enabled: true,
             tier: "native".into(),
             folder: None,
-            profile: Profile::Auto,
+            jail_profile: JailProfileSetting::Auto,
             workers: 0,
             kernel_workers: 0,
             kernels_per_worker: 32,
@@ -224,7 +231,7 @@ impl Default for Native {
             max_runs_per_worker: 5000,
             max_worker_age: Duration::from_secs(3600),
             scratch_bytes: 128 << 20,
-            worker_memory: 0,
+            max_worker_memory: 0,
         }
     }
 }
@@ -232,7 +239,7 @@ impl Default for Native {
 /// The jail of the scientific tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Profile {
+pub enum JailProfileSetting {
     /// The full ones where the system allows them, else the reduced ones.
     Auto,
     /// With namespaces; where they are forbidden there is no such tier.
@@ -409,7 +416,7 @@ mod tests {
         insta::assert_snapshot!(of_file("[http]\nclient_timeout = 30"), @"a.toml: http.client_timeout must be a duration such as 30s, 5m or 1h, not 30");
         insta::assert_snapshot!(of_file("[http.keys]\nci = 1234567890123456"), @"a.toml: http.keys.ci must be a text");
         insta::assert_snapshot!(of_file("[native]\nenabled = \"no\""), @r#"a.toml: native.enabled must be true or false, not "no""#);
-        insta::assert_snapshot!(of_file("[tiers.wasm.breaker]\nfailure = 3"), @"a.toml: there is no setting tiers.wasm.breaker.failure (known in tiers.wasm.breaker: failures, open_for)");
+        insta::assert_snapshot!(of_file("[tiers.wasm.breaker]\nfailure = 3"), @"a.toml: there is no setting tiers.wasm.breaker.failure (known in tiers.wasm.breaker: failure_threshold, open_for)");
         insta::assert_snapshot!(of_file("[limits]\ncode = \"1M\""), @r#"a.toml: limits.code: "1M" is not a size in bytes, or with a unit: 512MiB is 512 × 1024², 512MB is 512 × 1000²"#);
         insta::assert_snapshot!(of_variable("SWITCHTOWER_HTTP_PORT", "eighty"), @r#"SWITCHTOWER_HTTP_PORT: http.port must be a whole number between 0 and 65535, not "eighty""#);
         insta::assert_snapshot!(of_variable("SWITCHTOWER_HTTP_PORT", "80000"), @"SWITCHTOWER_HTTP_PORT: http.port must be a whole number between 0 and 65535, not 80000");
@@ -417,7 +424,7 @@ mod tests {
         insta::assert_snapshot!(of_variable("SWITCHTOWER_CEILINGS_CODE", "80"), @"SWITCHTOWER_CEILINGS_CODE: this names no setting; did you mean SWITCHTOWER_LIMITS_CODE? `switchtower config` lists all");
         insta::assert_snapshot!(of_variable("SWITCHTOWER_HTTP_KEYS", "secret"), @r#"SWITCHTOWER_HTTP_KEYS: it has the form name=value,name=value or {name = "value"}"#);
         insta::assert_snapshot!(of_variable("SWITCHTOWER_CACHE_MAX_BYTES", "-5"), @r#"SWITCHTOWER_CACHE_MAX_BYTES: cache.max_bytes: "-5" is not a size in bytes, or with a unit: 512MiB is 512 × 1024², 512MB is 512 × 1000²"#);
-        insta::assert_snapshot!(of_variable("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_MAX_PER_HOUR", "many"), @r#"SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_MAX_PER_HOUR: clouds.e2b.account.limits.max_per_hour must be a whole number between 0 and 4294967295, not "many""#);
+        insta::assert_snapshot!(of_variable("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_MAX_CREATIONS_PER_HOUR", "many"), @r#"SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_MAX_CREATIONS_PER_HOUR: clouds.e2b.account.limits.max_creations_per_hour must be a whole number between 0 and 4294967295, not "many""#);
     }
 
     #[test]
@@ -460,13 +467,13 @@ mod tests {
     #[test]
     fn a_setting_without_a_default_is_read_as_what_it_is() {
         let set = variables(&[
-            ("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_MAX_PER_HOUR", "100"),
+            ("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_MAX_CREATIONS_PER_HOUR", "100"),
             ("SWITCHTOWER_HTTP_ADMIN_KEY", "1234567890123456"),
             ("SWITCHTOWER_CLOUDS_E2B_TIER_POOL_TARGET", "5"),
         ]);
         let config = layered(None, set, json!({})).unwrap();
         let e2b = &config.clouds.0["e2b"];
-        assert_eq!(e2b.account.limits.max_per_hour, Some(100));
+        assert_eq!(e2b.account.limits.max_creations_per_hour, Some(100));
         assert_eq!(config.http.admin_key.as_deref(), Some("1234567890123456"));
         assert_eq!(e2b.tier.pool.as_ref().unwrap().target, 5);
     }
@@ -509,11 +516,11 @@ mod tests {
         insta::assert_snapshot!(refused("SWITCHTOWER_RULES_RELOAD_INTERVAL", "0s"), @"SWITCHTOWER_RULES_RELOAD_INTERVAL: rules.reload_interval must be longer than 0s");
         insta::assert_snapshot!(refused("SWITCHTOWER_QUOTA_BURST", "0"), @"SWITCHTOWER_QUOTA_BURST: quota.burst must be at least 1: with 0 no request would be accepted");
         insta::assert_snapshot!(refused("SWITCHTOWER_MEMORY_PER_CALLER", "1GiB"), @"SWITCHTOWER_MEMORY_PER_CALLER: memory.per_caller is 1GiB: it must be at most memory.total, 512MiB");
-        insta::assert_snapshot!(refused("SWITCHTOWER_LIMITS_DEFAULT_TIMEOUT", "10m"), @"SWITCHTOWER_LIMITS_DEFAULT_TIMEOUT: limits.default_timeout is 10m: it must be at most limits.timeout, 5m");
-        insta::assert_snapshot!(refused("SWITCHTOWER_CLOUDS_E2B_TIER_BREAKER_FAILURES", "0"), @"SWITCHTOWER_CLOUDS_E2B_TIER_BREAKER_FAILURES: clouds.e2b.tier.breaker.failures must be at least 1: with 0 the breaker would never close");
+        insta::assert_snapshot!(refused("SWITCHTOWER_LIMITS_DEFAULT_TIMEOUT", "10m"), @"SWITCHTOWER_LIMITS_DEFAULT_TIMEOUT: limits.default_timeout is 10m: it must be at most limits.max_timeout, 5m");
+        insta::assert_snapshot!(refused("SWITCHTOWER_CLOUDS_E2B_TIER_BREAKER_FAILURE_THRESHOLD", "0"), @"SWITCHTOWER_CLOUDS_E2B_TIER_BREAKER_FAILURE_THRESHOLD: clouds.e2b.tier.breaker.failure_threshold must be at least 1: with 0 the breaker would never close");
         insta::assert_snapshot!(refused("SWITCHTOWER_CLOUDS_E2B_TIER_POOL_MAX", "0"), @"SWITCHTOWER_CLOUDS_E2B_TIER_POOL_MAX: clouds.e2b.tier.pool.max must be at least 1: with 0 nothing would ever run");
         insta::assert_snapshot!(refused("SWITCHTOWER_CLOUDS_E2B_TIER_POOL_MIN_READY", "11"), @"SWITCHTOWER_CLOUDS_E2B_TIER_POOL_MIN_READY: clouds.e2b.tier.pool.min_ready is 11: it must be at most max, 10, or the server is never ready");
-        insta::assert_snapshot!(refused("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_MAX_CONCURRENT", "0"), @"SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_MAX_CONCURRENT: clouds.e2b.account.limits.max_concurrent must be at least 1: with 0 nothing would ever run");
+        insta::assert_snapshot!(refused("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_MAX_SANDBOXES", "0"), @"SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_MAX_SANDBOXES: clouds.e2b.account.limits.max_sandboxes must be at least 1: with 0 nothing would ever run");
         insta::assert_snapshot!(refused("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIFETIME", "0s"), @"SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIFETIME: clouds.e2b.account.lifetime must be longer than 0s");
         insta::assert_snapshot!(refused("SWITCHTOWER_NATIVE_MAX_RUNS_PER_WORKER", "0"), @"SWITCHTOWER_NATIVE_MAX_RUNS_PER_WORKER: native.max_runs_per_worker must be at least 1: with 0 no program would ever run");
         insta::assert_snapshot!(refused("SWITCHTOWER_HTTP_MAX_CONNECTIONS", "0"), @"SWITCHTOWER_HTTP_MAX_CONNECTIONS: http.max_connections must be at least 1: with 0 nobody could connect");

@@ -60,7 +60,7 @@ impl StandIn {
 pub(crate) fn switchtower(stand_in: Option<&StandIn>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_switchtower"));
     for (name, _) in std::env::vars() {
-        if (name.starts_with("SWITCHTOWER_") && name != "SWITCHTOWER_WASM_CACHE") || name.starts_with("E2B_") {
+        if (name.starts_with("SWITCHTOWER_") && name != "SWITCHTOWER_WASM_CACHE_FOLDER") || name.starts_with("E2B_") {
             command.env_remove(name);
         }
     }

@@ -99,6 +99,13 @@ const SETTINGS: &[(&str, &str)] = &[
     ("scratch", "scratch_bytes"),
     ("slice", "time_slice"),
     ("grace", "grace_period"),
+    ("hold_back", "output_delay"),
+    ("output", "max_output"),
+    ("retries", "max_retries"),
+    ("failures", "failure_threshold"),
+    ("worker_memory", "max_worker_memory"),
+    ("max_concurrent", "max_sandboxes"),
+    ("max_per_hour", "max_creations_per_hour"),
 ];
 
 /// Returns the Rust sources of the workspace without tests, benches and build output.

@@ -42,7 +42,7 @@ impl Clouds {
         let mut config = config.clone();
         for (name, cloud) in &mut config.clouds.0 {
             let account = &mut cloud.account;
-            if account.limits.max_per_hour.is_some() && account.budget_file.is_none() {
+            if account.limits.max_creations_per_hour.is_some() && account.budget_file.is_none() {
                 account.budget_file = state_folder().map(|folder| folder.join(format!("{name}-budget.json")));
             }
         }

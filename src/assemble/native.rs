@@ -9,7 +9,7 @@ use switchtower_native::{Installation, JailProfile, Native};
 use super::{
     BuildError, NamedBackend, NativeReport, fit_native_queue as fit_queue, native_kernel_workers as kernel_workers,
 };
-use crate::config::{Config, Profile};
+use crate::config::{Config, JailProfileSetting};
 
 /// The tier's backend, or the reason why it is absent; neither if it is disabled.
 #[derive(Default)]
@@ -99,19 +99,19 @@ fn size(config: &Config) -> switchtower_native::Config {
             max_runs: native.max_runs_per_worker,
             max_age: native.max_worker_age,
         },
-        profile: jail_profile(native.profile),
+        profile: jail_profile(native.jail_profile),
         scratch_bytes: native.scratch_bytes,
         memory: config.tiers.native.default_memory,
-        worker_memory: (native.worker_memory > 0).then_some(native.worker_memory),
+        max_worker_memory: (native.max_worker_memory > 0).then_some(native.max_worker_memory),
     }
 }
 
 /// Returns the jail that the setting asks for; `None` leaves it to the backend.
-fn jail_profile(profile: Profile) -> Option<JailProfile> {
-    match profile {
-        Profile::Auto => None,
-        Profile::Full => Some(JailProfile::Full),
-        Profile::Reduced => Some(JailProfile::Reduced),
+fn jail_profile(setting: JailProfileSetting) -> Option<JailProfile> {
+    match setting {
+        JailProfileSetting::Auto => None,
+        JailProfileSetting::Full => Some(JailProfile::Full),
+        JailProfileSetting::Reduced => Some(JailProfile::Reduced),
     }
 }
 

@@ -127,5 +127,5 @@ fn guest(config: &Config, report: &dyn Fn(&str)) -> Result<Compiled, BuildError>
             SetupStage::ListingModules => "listing the modules of the guest",
         });
     };
-    Compiled::locate(config.wasm.cache.as_deref(), &progress).map_err(BuildError::new)
+    Compiled::locate(config.wasm.cache_folder.as_deref(), &progress).map_err(BuildError::new)
 }

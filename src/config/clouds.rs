@@ -36,7 +36,7 @@ impl Default for Cloud {
         let tier = tier::Config {
             // Three retries after 1, 2 and 4 seconds at most; a rate limit that says when is waited out.
             backoff: tier::backoff::Config {
-                retries: 3,
+                max_retries: 3,
                 base_delay: seconds(1),
                 max_delay: seconds(10),
                 max_retry_after: seconds(60),

@@ -31,7 +31,7 @@ const WORKER: &str = "worker";
 pub(crate) fn harness() -> &'static TestHarness {
     static HARNESS: LazyLock<TestHarness> = LazyLock::new(|| {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let folder = std::env::var_os("SWITCHTOWER_WASM_CACHE").map(PathBuf::from);
+        let folder = std::env::var_os("SWITCHTOWER_WASM_CACHE_FOLDER").map(PathBuf::from);
         let report = |stage| eprintln!("first use of the guest: {stage:?}");
         let compiled = Compiled::locate(folder.as_deref(), &report).unwrap();
         let in_process = InProcess::new(&compiled, 4, 0).unwrap();

@@ -14,7 +14,7 @@ fn switchtower(arguments: &[&str], input: &str) -> Ended {
     let mut command = Command::new(env!("CARGO_BIN_EXE_switchtower"));
     // Settings of the user who runs the tests are ignored, except the folder of the compiled guest.
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SWITCHTOWER_")) {
-        if name != "SWITCHTOWER_WASM_CACHE" {
+        if name != "SWITCHTOWER_WASM_CACHE_FOLDER" {
             command.env_remove(name);
         }
     }

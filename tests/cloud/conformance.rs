@@ -22,7 +22,7 @@ async fn the_client_keeps_every_promise_over_real_kernels() {
     let fake = Fake::new(Settings { plan: Plan::Unlimited, kernels: KernelMode::python(), ..Settings::default() });
     let mut config = Config::default();
     config.limits.creations_per_second = Some(1000);
-    config.limits.max_concurrent = Some(100);
+    config.limits.max_sandboxes = Some(100);
     let account = account(&fake, config);
     let report = run_suite(&account, &PROGRAMS).await;
     report.verdict().unwrap();

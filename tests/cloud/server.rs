@@ -23,7 +23,7 @@ async fn the_sandboxes_of_a_killed_server_are_ended_by_the_next_one() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("deep/budget.json");
     let budget = [
-        ("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_MAX_PER_HOUR", "100"),
+        ("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_MAX_CREATIONS_PER_HOUR", "100"),
         ("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_BUDGET_FILE", file.to_str().unwrap()),
     ];
     let first = Server::start_with(Some(&stand_in), &budget).await;

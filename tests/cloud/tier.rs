@@ -416,7 +416,7 @@ async fn sandboxes_of_an_ended_process_are_ended_and_those_of_a_running_one_are_
 #[tokio::test(start_paused = true)]
 async fn the_hourly_budget_refuses_with_its_retry_time() {
     let mut cloud = high_limits();
-    cloud.account.limits.max_per_hour = Some(4);
+    cloud.account.limits.max_creations_per_hour = Some(4);
     cloud.tier.pool = None;
     let harness = TestHarness::new(faulty(""), cloud);
     for _ in 0..4 {

@@ -46,7 +46,7 @@ impl MarkedServer {
                 None => command.env_remove(name),
             };
         }
-        command.env("TMPDIR", self.temporary()).env("SWITCHTOWER_NATIVE_PROFILE", profile);
+        command.env("TMPDIR", self.temporary()).env("SWITCHTOWER_NATIVE_JAIL_PROFILE", profile);
         command.env("SWITCHTOWER_NATIVE_ENABLED", "true").env("SWITCHTOWER_NATIVE_FOLDER", self.alias.folder());
         command.args(["serve", "--port", "0", "--workers", "1"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
@@ -185,7 +185,7 @@ fn guest_cache() -> PathBuf {
     let _compiled = crate::backend::harness::harness();
     let named = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let usual = || named("XDG_CACHE_HOME").or_else(|| named("HOME").map(|home| home.join(".cache")));
-    named("SWITCHTOWER_WASM_CACHE").unwrap_or_else(|| usual().unwrap().join("switchtower"))
+    named("SWITCHTOWER_WASM_CACHE_FOLDER").unwrap_or_else(|| usual().unwrap().join("switchtower"))
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn an_ordinary_user_starts_the_reduced_profile_despite_leftovers_of_others() {
     };
     command.args(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program);
     command.args(["doctor"]).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", &own);
-    command.env("TMPDIR", &temporary).env("SWITCHTOWER_NATIVE_PROFILE", "reduced");
+    command.env("TMPDIR", &temporary).env("SWITCHTOWER_NATIVE_JAIL_PROFILE", "reduced");
     command.env("SWITCHTOWER_NATIVE_FOLDER", harness.installation.folder());
     let doctor = command.stdin(Stdio::null()).output().unwrap();
     let printed = format!("{}{}", String::from_utf8_lossy(&doctor.stdout), String::from_utf8_lossy(&doctor.stderr));

@@ -29,7 +29,7 @@ async fn an_idle_kernel_is_evicted_and_its_cells_run_again_once_when_it_is_neede
 
 #[tokio::test(start_paused = true)]
 async fn above_the_memory_limit_the_longest_idle_kernel_is_evicted_first_and_expensive_ones_last() {
-    let sessions = Config { memory: 2 * KERNEL, ..Config::default() };
+    let sessions = Config { max_kernel_memory: 2 * KERNEL, ..Config::default() };
     let harness = TestHarness::with_plan(Plan { sessions, ..Plan::default() });
     let mut opened = Vec::new();
     for cell in ["x = 0\nwork 3", "x = 1", "x = 2", "x = 3"] {
@@ -50,7 +50,7 @@ async fn above_the_memory_limit_the_longest_idle_kernel_is_evicted_first_and_exp
 
 #[tokio::test(start_paused = true)]
 async fn a_kernel_in_use_or_that_cannot_be_rebuilt_is_not_evicted() {
-    let sessions = Config { memory: 0, ..Config::default() };
+    let sessions = Config { max_kernel_memory: 0, ..Config::default() };
     let harness = TestHarness::with_plan(Plan { sessions, ..Plan::default() });
     let (busy, incomplete) = (harness.open().await, harness.open().await);
     run(&busy, "x = 1").await;

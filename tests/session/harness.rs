@@ -77,8 +77,8 @@ impl TestHarness {
         let local = local.map(|(name, kernels)| tier(name, kernels, None));
         let tiers = match plan.cloud {
             Cloud::Available => Tiers::new(local.chain([tier("e2b", &machines, None)])),
-            Cloud::WithBreaker(failures) => {
-                let breaker = breaker::Config { failures, open_for: Duration::from_secs(60) };
+            Cloud::WithBreaker(failure_threshold) => {
+                let breaker = breaker::Config { failure_threshold, open_for: Duration::from_secs(60) };
                 Tiers::new(local.chain([tier("e2b", &machines, Some(breaker))]))
             }
             Cloud::Absent(remedy) => {

@@ -343,7 +343,7 @@ async fn restarting_or_closing_a_context_releases_its_kernel_and_ends_the_cell_i
 
 #[tokio::test(start_paused = true)]
 async fn a_pause_keeps_the_names_and_an_idle_kernel_is_not_evicted() {
-    let sessions = Config { memory: 0, evict_after: seconds(1), ..Config::default() };
+    let sessions = Config { max_kernel_memory: 0, evict_after: seconds(1), ..Config::default() };
     let harness = TestHarness::with_plan(Plan { sessions, native: true, ..Plan::default() });
     let session = harness.open_with(CreateSession { timeout: seconds(100), at_end: AtEnd::Pause, ..options() }).await;
     run(&session, "x = 1\nimport pandas").await;

@@ -94,11 +94,14 @@ impl Request {
                 return Err(Invalid::new("files", "at paths that are not empty and contain neither NUL nor '..'"));
             }
         }
-        if self.timeout.is_zero() || self.timeout > request_limits.timeout {
-            return Err(Invalid::new("timeout_ms", format!("between 1 and {}", request_limits.timeout.as_millis())));
+        if self.timeout.is_zero() || self.timeout > request_limits.max_timeout {
+            return Err(Invalid::new(
+                "timeout_ms",
+                format!("between 1 and {}", request_limits.max_timeout.as_millis()),
+            ));
         }
-        if self.memory.is_some_and(|memory| memory < (1 << 20) || memory > request_limits.memory) {
-            return Err(Invalid::new("memory_mb", format!("between 1 and {}", request_limits.memory >> 20)));
+        if self.memory.is_some_and(|memory| memory < (1 << 20) || memory > request_limits.max_memory) {
+            return Err(Invalid::new("memory_mb", format!("between 1 and {}", request_limits.max_memory >> 20)));
         }
         if self.caller.user.len() > 256 {
             return Err(Invalid::new("user", "at most 256 bytes"));
@@ -150,13 +153,13 @@ pub struct RequestLimits {
     pub env: u64,
     /// Longest timeout that a request may set.
     #[serde(with = "humantime_serde")]
-    pub timeout: Duration,
-    /// Timeout of a request that sets none; at most `timeout`.
+    pub max_timeout: Duration,
+    /// Timeout of a request that sets none; at most `max_timeout`.
     #[serde(with = "humantime_serde")]
     pub default_timeout: Duration,
     /// Maximum memory that a request may set, at least 1MiB. A request that sets none gets its tier's `default_memory`.
     #[serde(with = "byte_size")]
-    pub memory: u64,
+    pub max_memory: u64,
 }
 
 impl RequestLimits {
@@ -168,11 +171,11 @@ impl RequestLimits {
         if self.default_timeout.is_zero() {
             return Some("default_timeout must be longer than 0s".to_owned());
         }
-        if self.default_timeout > self.timeout {
-            let (default, most) = (rounded(self.default_timeout), rounded(self.timeout));
-            return Some(format!("default_timeout is {default}: it must be at most limits.timeout, {most}"));
+        if self.default_timeout > self.max_timeout {
+            let (default, most) = (rounded(self.default_timeout), rounded(self.max_timeout));
+            return Some(format!("default_timeout is {default}: it must be at most limits.max_timeout, {most}"));
         }
-        (self.memory < (1 << 20)).then(|| "memory must be at least 1MiB".to_owned())
+        (self.max_memory < (1 << 20)).then(|| "max_memory must be at least 1MiB".to_owned())
     }
 }
 
@@ -184,9 +187,9 @@ impl Default for RequestLimits {
             files: 8 << 20,
             file_count: 256,
             env: 64 << 10,
-            timeout: Duration::from_secs(300),
+            max_timeout: Duration::from_secs(300),
             default_timeout: Duration::from_secs(30),
-            memory: 2048 << 20,
+            max_memory: 2048 << 20,
         }
     }
 }

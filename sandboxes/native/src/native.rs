@@ -62,7 +62,7 @@ pub struct Config {
     pub memory: u64,
     /// Most bytes of memory of one process and all its children, where a control group can be made. `None`: its share of the
     /// machine's memory, between 1 and 4 GiB.
-    pub worker_memory: Option<u64>,
+    pub max_worker_memory: Option<u64>,
 }
 
 impl Default for Config {
@@ -80,7 +80,7 @@ impl Default for Config {
             profile: None,
             scratch_bytes: 128 << 20,
             memory: 512 << 20,
-            worker_memory: None,
+            max_worker_memory: None,
         }
     }
 }
@@ -187,7 +187,7 @@ impl Native {
             scratch_bytes: self.config.scratch_bytes,
             scratch_entries: 8192,
             threads: THREADS,
-            memory_total: Some(self.config.worker_memory.unwrap_or_else(|| cgroups::share(together))),
+            memory_total: Some(self.config.max_worker_memory.unwrap_or_else(|| cgroups::share(together))),
             threads_total: Some(THREADS.saturating_mul((self.config.prewarmed + kernels + SPARE) as u64)),
         }
     }

@@ -39,7 +39,7 @@ pub type Progress<'a> = &'a dyn Fn(SetupStage);
 /// The reason why the guest cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum GuestError {
-    #[error("no folder for the compiled guest: set HOME, XDG_CACHE_HOME or wasm.cache")]
+    #[error("no folder for the compiled guest: set HOME, XDG_CACHE_HOME or wasm.cache_folder")]
     NoFolder,
     #[error("{}: {source}", path.display())]
     Folder { path: PathBuf, source: io::Error },

@@ -73,7 +73,7 @@ impl Callers {
             // Each program is different, so that none waits for another's result.
             let code = format!("# {number}\nn = 0\nwhile True: n += 1");
             let mut request = self.request(config, &code, format!("greedy {}", number % self.greedy))?;
-            request.timeout = config.limits.timeout;
+            request.timeout = config.limits.max_timeout;
             request.priority = [Priority::High, Priority::Normal, Priority::Low][number % 3];
             let router = Arc::clone(router);
             endless.spawn(async move { router.execute(request, None).await.map(drop) });

@@ -110,7 +110,7 @@ impl Load {
             (account.api_url, account.sandbox_url) = (Some(origin.to_owned()), Some(origin.to_owned()));
             (account.template, account.build_tag, account.modules) = (None, None, Vec::new());
             // The hourly budget is for real sandboxes only.
-            (account.budget_file, account.limits.max_per_hour) = (None, None);
+            (account.budget_file, account.limits.max_creations_per_hour) = (None, None);
             account.limits.plan = match self.plan {
                 Plan::Hobby => limits::Plan::Hobby,
                 Plan::Pro => limits::Plan::Pro,

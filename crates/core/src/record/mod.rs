@@ -3,7 +3,7 @@
 //!
 //! The latest records stay in memory; all of them go to a [`sink::Sink`] if one is configured. No record contains environment
 //! variables, standard input, files or output. The source is only in records that go to the sink, and only if the setting
-//! `record.source` is true.
+//! `record.include_source` is true.
 
 pub mod ledger;
 pub mod metrics;
@@ -48,7 +48,7 @@ pub struct Record {
     pub source_bytes: u64,
     /// The digest of the program with its inputs, in hexadecimal.
     pub program: Option<String>,
-    /// The source, if the setting `record.source` is true.
+    /// The source, if the setting `record.include_source` is true.
     #[serde(default)]
     pub source: Option<String>,
     pub profile: Option<ProfileSummary>,
@@ -84,12 +84,12 @@ pub struct Config {
     /// File to which every record is appended as a line of JSON. Not set: none.
     pub file: Option<PathBuf>,
     /// Whether records in `file` include the source of programs. Records in memory never do.
-    pub source: bool,
+    pub include_source: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_records: 10_000, file: None, source: false }
+        Self { max_records: 10_000, file: None, include_source: false }
     }
 }
 
@@ -109,7 +109,7 @@ impl Recorder {
     /// `record.file` cannot be opened; the message names it.
     pub fn new(config: &Config, wall: WallClock) -> Result<Self, FileError> {
         let (ledger, metrics) = (Ledger::new(config.max_records), Metrics::default());
-        let recorder = Self { wall, with_source: config.source, ledger, metrics, sink: None };
+        let recorder = Self { wall, with_source: config.include_source, ledger, metrics, sink: None };
         Ok(match &config.file {
             Some(path) => recorder.with_sink(JsonLines::open(path)?, sink::QUEUE),
             None => recorder,

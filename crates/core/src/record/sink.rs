@@ -232,13 +232,13 @@ mod tests {
     #[tokio::test]
     async fn the_file_has_one_readable_record_per_line_and_the_source_only_if_it_is_configured() {
         let folder = tempfile::tempdir().unwrap();
-        for (name, source) in [("without", false), ("with", true)] {
+        for (name, include_source) in [("without", false), ("with", true)] {
             let path = folder.path().join(name);
-            let recorder = recorder(&Config { file: Some(path.clone()), source, ..Config::default() });
+            let recorder = recorder(&Config { file: Some(path.clone()), include_source, ..Config::default() });
             record(&recorder, 3);
             recorder.close_sink(Duration::from_secs(60)).await;
             let text = std::fs::read_to_string(path).unwrap();
-            assert_eq!(text.contains("secret = 1"), source);
+            assert_eq!(text.contains("secret = 1"), include_source);
             let records = text.lines().map(|line| schema::read::<Record>(serde_json::from_str(line).unwrap()).unwrap());
             // Stored times are whole microseconds.
             let stored = |record: &Arc<Record>| schema::read::<Record>(schema::write(&**record).unwrap()).unwrap();
@@ -271,7 +271,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn sources_on_their_way_have_a_bound_in_bytes() {
-        let recorder = recorder(&Config { source: true, ..Config::default() })
+        let recorder = recorder(&Config { include_source: true, ..Config::default() })
             .with_sink(Slow(Duration::MAX, Arc::default()), QUEUE);
         let request = Request::new(Program::python("#".repeat(1 << 20)), &RequestLimits::default()).unwrap();
         for number in 0..100 {

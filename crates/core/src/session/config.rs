@@ -24,23 +24,24 @@ pub struct Config {
     /// Longest lifetime that a client may set.
     #[serde(with = "humantime_serde")]
     pub max_lifetime: Duration,
-    /// Maximum size of the files of one session on this server.
+    /// Maximum size of all files of one session on this server.
     #[serde(with = "byte_size")]
-    pub files: u64,
+    pub max_file_bytes: u64,
     /// Longest time that a cell may take from its arrival to its answer. A client may set a shorter one.
     #[serde(with = "humantime_serde")]
     pub cell_timeout: Duration,
     /// Maximum stdout and stderr of one cell; the rest is dropped. 0: none is returned.
     #[serde(with = "byte_size")]
-    pub output: u64,
+    pub max_output: u64,
     /// Maximum memory of all local kernels together. Above it, the replayable kernels that have been idle longest are evicted:
     /// only their cells are kept, and run again when the kernel is needed. 0: every idle replayable kernel is evicted.
     #[serde(with = "byte_size")]
-    pub memory: u64,
+    pub max_kernel_memory: u64,
     /// Idle time after which a replayable kernel is evicted.
     #[serde(with = "humantime_serde")]
     pub evict_after: Duration,
-    /// Kernels whose cells take longer than this to run again are evicted last, and only if `memory` is exceeded.
+    /// Kernels whose cells take longer than this to run again are evicted last, and only if `max_kernel_memory` is
+    /// exceeded.
     #[serde(with = "humantime_serde")]
     pub expensive_rebuild: Duration,
     /// Idle time after which a session's machine is put to sleep; it wakes with the next use. A machine on which a command was
@@ -124,11 +125,11 @@ impl Default for Config {
             max_contexts: 16,
             idle_timeout: seconds(15 * 60),
             max_lifetime: seconds(24 * 3600),
-            files: 64 << 20,
+            max_file_bytes: 64 << 20,
             // The limit of a cloud sandbox.
             cell_timeout: seconds(45 * 60),
-            output: 16 << 20,
-            memory: 4 << 30,
+            max_output: 16 << 20,
+            max_kernel_memory: 4 << 30,
             evict_after: seconds(10 * 60),
             expensive_rebuild: seconds(2),
             machine_idle: seconds(10 * 60),

@@ -50,7 +50,7 @@ struct Evictable {
     context: Arc<Context>,
 }
 
-/// Evicts kernels that have been idle for `evict_after`, and while all kernels hold more than `memory`, those that have been
+/// Evicts kernels that have been idle for `evict_after`, and while all kernels hold more than `max_kernel_memory`, those that have been
 /// idle longest; kernels that are expensive to rebuild last.
 fn evict(sessions: &[Arc<Session>], config: &Config) {
     let (mut held, mut kernels) = (0, Vec::new());
@@ -73,7 +73,7 @@ fn evict(sessions: &[Arc<Session>], config: &Config) {
     }
     kernels.sort_by_key(|kernel| (kernel.expensive, std::cmp::Reverse(kernel.idle)));
     for Evictable { expensive, idle, context } in kernels {
-        if (idle >= config.evict_after && !expensive) || held > config.memory {
+        if (idle >= config.evict_after && !expensive) || held > config.max_kernel_memory {
             let Ok(mut state) = context.try_lock() else { continue };
             held -= context.kernel_memory();
             state.evict();

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Most repeats of an attempt on the same tier; 0: none.
-    pub retries: u32,
+    pub max_retries: u32,
     /// Upper bound of the first pause; it doubles with each repeat. The pause is drawn at random between 0 and the
     /// bound.
     #[serde(with = "humantime_serde")]
@@ -27,7 +27,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            retries: 2,
+            max_retries: 2,
             base_delay: Duration::from_millis(20),
             max_delay: Duration::from_secs(1),
             max_retry_after: Duration::from_secs(1),
@@ -41,7 +41,7 @@ impl Config {
     /// than `max_retry_after`.
     pub fn pause(&self, repeat: u32, retry_after: Option<Duration>, rng: &mut impl Rng) -> Option<Duration> {
         let retry_after = retry_after.unwrap_or_default();
-        if repeat >= self.retries || retry_after > self.max_retry_after {
+        if repeat >= self.max_retries || retry_after > self.max_retry_after {
             return None;
         }
         let bound = self.base_delay.saturating_mul(2u32.saturating_pow(repeat)).min(self.max_delay);
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_the_maximum_and_repeats_are_bounded() {
-        let config = Config { retries: 12, ..Config::default() };
+        let config = Config { max_retries: 12, ..Config::default() };
         let mut rng = Seed::fixed(1).rng();
         for repeat in 0..12 {
             let bound = (config.base_delay * 2u32.pow(repeat)).min(config.max_delay);
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn three_retries_pause_at_most_one_two_and_four_seconds_and_never_more_than_ten() {
         let config = Config {
-            retries: 3,
+            max_retries: 3,
             base_delay: Duration::from_secs(1),
             max_delay: Duration::from_secs(10),
             ..Config::default()
@@ -79,7 +79,7 @@ mod tests {
             let pauses: Vec<_> = (0..4).map(|repeat| config.pause(repeat, None, &mut rng)).collect();
             assert!(pauses.iter().zip([1, 2, 4]).all(|(pause, bound)| pause.unwrap() <= Duration::from_secs(bound)));
             assert_eq!(pauses[3], None);
-            let late = Config { retries: 9, ..config.clone() }.pause(8, None, &mut rng);
+            let late = Config { max_retries: 9, ..config.clone() }.pause(8, None, &mut rng);
             assert!(late.unwrap() <= Duration::from_secs(10));
         }
     }

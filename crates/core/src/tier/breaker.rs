@@ -21,7 +21,7 @@ use crate::route::TierName;
 pub struct Config {
     /// Consecutive failed requests that open the breaker, at least 1; a request counts once, however often it was
     /// retried.
-    pub failures: u32,
+    pub failure_threshold: u32,
     /// How long the breaker stays open before one request is allowed as a probe.
     #[serde(with = "humantime_serde")]
     pub open_for: Duration,
@@ -30,8 +30,8 @@ pub struct Config {
 impl Config {
     /// Returns the first invalid setting: a message that starts with its name. `None` if all are valid.
     pub fn problem(&self) -> Option<String> {
-        if self.failures == 0 {
-            return Some("failures must be at least 1: with 0 the breaker would never close".to_owned());
+        if self.failure_threshold == 0 {
+            return Some("failure_threshold must be at least 1: with 0 the breaker would never close".to_owned());
         }
         self.open_for.is_zero().then(|| "open_for must be longer than 0s".to_owned())
     }
@@ -39,7 +39,7 @@ impl Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { failures: 5, open_for: Duration::from_secs(60) }
+        Self { failure_threshold: 5, open_for: Duration::from_secs(60) }
     }
 }
 
@@ -134,7 +134,7 @@ enum Admission {
 
 impl Breaker {
     pub fn new(tier: TierName, config: Config) -> Self {
-        let config = Config { failures: config.failures.max(1), ..config };
+        let config = Config { failure_threshold: config.failure_threshold.max(1), ..config };
         let inner = Inner { phase: Phase::Closed, failures: 0, opened: 0, generation: 0 };
         Self { tier, config, inner: Arc::new(Mutex::new(inner)) }
     }
@@ -272,7 +272,7 @@ impl Permit {
             }
             None if inner.phase == Phase::Closed => {
                 inner.failures += 1;
-                if inner.failures >= self.config.failures {
+                if inner.failures >= self.config.failure_threshold {
                     inner.open();
                     log_transition(&self.tier, "circuit_opened", State::Open, inner.failures);
                 }

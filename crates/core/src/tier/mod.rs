@@ -67,7 +67,7 @@ pub struct Config {
     /// How long the output of an attempt is held back, so that the caller does not see the output of an attempt that
     /// soon moves to another tier; 0: not at all.
     #[serde(with = "humantime_serde")]
-    pub hold_back: Duration,
+    pub output_delay: Duration,
     /// Longest time to open a sandbox.
     #[serde(with = "humantime_serde")]
     pub open_timeout: Duration,
@@ -106,7 +106,7 @@ impl Default for Config {
             backoff: backoff::Config::default(),
             breaker: None,
             pool: None,
-            hold_back: Duration::from_millis(250),
+            output_delay: Duration::from_millis(250),
             open_timeout: Duration::from_secs(30),
             grace_period: Duration::from_secs(5),
             max_output: 1 << 20,

@@ -67,7 +67,7 @@ impl Relay {
     /// Relays the events of an attempt until the run is over and its last event has arrived.
     pub(crate) async fn attempt(
         &mut self,
-        hold_back: Duration,
+        output_delay: Duration,
         mut from: mpsc::Receiver<Event>,
         mut is_over: oneshot::Receiver<()>,
     ) {
@@ -75,16 +75,16 @@ impl Relay {
         self.held.clear();
         self.error = None;
         self.mode = Mode::Holding;
-        if hold_back.is_zero() || self.to.is_none() {
+        if output_delay.is_zero() || self.to.is_none() {
             self.release();
         }
-        let mut hold_back = std::pin::pin!(sleep_until(Instant::now() + hold_back));
+        let mut output_delay = std::pin::pin!(sleep_until(Instant::now() + output_delay));
         loop {
             tokio::select! {
                 biased;
                 Some(event) = from.recv() => self.take(event),
                 _ = &mut is_over => break,
-                () = &mut hold_back, if self.mode == Mode::Holding => self.release(),
+                () = &mut output_delay, if self.mode == Mode::Holding => self.release(),
                 () = self.deliver(), if self.to.as_ref().is_some_and(|to| !to.is_empty()) => {}
             }
         }
@@ -235,7 +235,7 @@ impl MatchedPrefix {
 mod tests {
     use super::*;
 
-    const HOLD_BACK: Duration = Duration::from_millis(250);
+    const OUTPUT_DELAY: Duration = Duration::from_millis(250);
 
     /// Relays these attempts, which send one event every 100 ms; the last attempt is the final one. Returns what the
     /// caller receives.
@@ -254,7 +254,7 @@ mod tests {
                     }
                     let _ = over.send(());
                 };
-                tokio::join!(run, relay.attempt(HOLD_BACK, from, is_over));
+                tokio::join!(run, relay.attempt(OUTPUT_DELAY, from, is_over));
             }
             relay.finish();
             relay.deliver().await;

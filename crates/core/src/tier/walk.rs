@@ -341,8 +341,8 @@ impl Walk<'_> {
             ran
         };
         // If no later tier can continue the program, there is no reason to hold its output back.
-        let hold_back = if is_final { Duration::ZERO } else { tier.config.hold_back };
-        let (ran, ()) = tokio::join!(run, self.relay.attempt(hold_back, from, is_over));
+        let output_delay = if is_final { Duration::ZERO } else { tier.config.output_delay };
+        let (ran, ()) = tokio::join!(run, self.relay.attempt(output_delay, from, is_over));
         let result = match ran {
             // The program needs more time than the whole request allows, which no other tier can provide.
             Err(Fault::Unsupported(Need::Time(_))) if wall >= remaining => Ok(timed_out(wall)),

@@ -70,7 +70,8 @@ pub(crate) struct BodyReader {
 impl BodyReader {
     /// Returns a reader that charges bodies to the account of the sessions, or to one of its own without sessions.
     pub(crate) fn new(config: &Config, request_limits: &RequestLimits, sessions: Option<&Sessions>) -> Self {
-        let files = sessions.map_or_else(|| session::Config::default().files, |sessions| sessions.config().files);
+        let files = sessions
+            .map_or_else(|| session::Config::default().max_file_bytes, |sessions| sessions.config().max_file_bytes);
         let memory = sessions.map(|sessions| sessions.memory().clone()).unwrap_or_default();
         Self {
             memory,

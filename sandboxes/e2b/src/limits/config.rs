@@ -21,13 +21,13 @@ pub struct Config {
     /// Sandboxes that may be created in a second, at least 1. Not set: by the plan (1, 5, 50).
     pub creations_per_second: Option<u32>,
     /// Sandboxes that may run at once, at least 1. Not set: by the plan (20, 100, 1100).
-    pub max_concurrent: Option<usize>,
+    pub max_sandboxes: Option<usize>,
     /// Programs that may start in a minute while the service does not refuse, at least 1. E2B publishes no number for
     /// these.
     pub executions_per_minute: u32,
     /// Sandboxes that this server may create in an hour; 0: none. Not set: as many as the rate allows. Sensible numbers
     /// are 50 for a free account, 100 for Pro, 500 for Enterprise.
-    pub max_per_hour: Option<u32>,
+    pub max_creations_per_hour: Option<u32>,
     /// Connections to one sandbox at once, at least 1: commands, streams, watchers and port proxies together. E2B
     /// refuses more than 2,500, and connections that are kept for the next call count there too.
     pub max_connections_per_sandbox: usize,
@@ -41,7 +41,7 @@ impl Config {
     pub fn problem(&self) -> Option<String> {
         let counts = [
             ("creations_per_second", self.creations_per_second == Some(0)),
-            ("max_concurrent", self.max_concurrent == Some(0)),
+            ("max_sandboxes", self.max_sandboxes == Some(0)),
             ("executions_per_minute", self.executions_per_minute == 0),
             ("max_connections_per_sandbox", self.max_connections_per_sandbox == 0),
         ];
@@ -55,9 +55,9 @@ impl Default for Config {
         Self {
             plan: Plan::default(),
             creations_per_second: None,
-            max_concurrent: None,
+            max_sandboxes: None,
             executions_per_minute: 600,
-            max_per_hour: None,
+            max_creations_per_hour: None,
             max_connections_per_sandbox: 2_400,
             wait_timeout: Duration::from_secs(30),
         }

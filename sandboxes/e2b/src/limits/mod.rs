@@ -82,7 +82,7 @@ const DEFAULT_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 impl Limits {
-    /// Returns the limits of an account without recent calls. The budget was made with [`Config::max_per_hour`].
+    /// Returns the limits of an account without recent calls. The budget was made with [`Config::max_creations_per_hour`].
     pub fn new(config: &Config, budget: Budget, egress: Egress) -> Self {
         let now = Instant::now();
         Self {
@@ -92,7 +92,7 @@ impl Limits {
             egress,
             execution: config.execution(now),
             creations_in_flight: Arc::new(Semaphore::new(config.plan.max_creations_in_flight())),
-            concurrency: ConcurrencyLimit::new(config.max_concurrent.unwrap_or(config.plan.max_concurrent()), now),
+            concurrency: ConcurrencyLimit::new(config.max_sandboxes.unwrap_or(config.plan.max_sandboxes()), now),
             connections_per_sandbox: config.max_connections_per_sandbox.max(1),
             health: Mutex::new(Health::full()),
             budget,

@@ -36,7 +36,7 @@ impl Plan {
 
     /// Returns how many sandboxes may run at once; paused ones do not count. Pro accounts can buy more, Enterprise
     /// accounts have at least this many.
-    pub fn max_concurrent(self) -> usize {
+    pub fn max_sandboxes(self) -> usize {
         match self {
             Self::Hobby => 20,
             Self::Pro => 100,

@@ -12,7 +12,7 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn account(config: Config) -> Arc<Limits> {
-    let limit = config.max_per_hour;
+    let limit = config.max_creations_per_hour;
     Arc::new(Limits::new(&config, Budget::in_memory(limit, Arc::new(|| UNIX_EPOCH)), Egress::unshared()))
 }
 
@@ -41,7 +41,7 @@ impl Observed {
 
 /// Runs creations that arrive, fail, end and are abandoned at random.
 async fn random_load(plan: Plan, cap: usize, seed: u64) {
-    let limits = account(Config { max_concurrent: Some(cap), ..long_wait(plan) });
+    let limits = account(Config { max_sandboxes: Some(cap), ..long_wait(plan) });
     let seen = Arc::new(Observed::default());
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut tasks = Vec::new();
@@ -101,7 +101,7 @@ async fn a_dropped_creation_frees_everything_but_the_rate() {
 
 #[tokio::test(start_paused = true)]
 async fn callers_that_leave_the_queue_delay_nobody_and_spend_nothing() {
-    let limits = account(Config { max_concurrent: Some(1), max_per_hour: Some(2), ..long_wait(Plan::Hobby) });
+    let limits = account(Config { max_sandboxes: Some(1), max_creations_per_hour: Some(2), ..long_wait(Plan::Hobby) });
     let sandbox = limits.creation().await.unwrap().created();
     {
         let (mut first, mut second) = (pin!(limits.creation()), pin!(limits.creation()));
@@ -121,7 +121,7 @@ async fn callers_that_leave_the_queue_delay_nobody_and_spend_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_resumed_sandbox_counts_against_the_cap_and_nothing_else() {
-    let limits = account(Config { max_concurrent: Some(2), max_per_hour: Some(0), ..Config::default() });
+    let limits = account(Config { max_sandboxes: Some(2), max_creations_per_hour: Some(0), ..Config::default() });
     let (one, _two) = (limits.sandbox().await.unwrap(), limits.sandbox().await.unwrap());
     let started = Instant::now();
     let full = limits.sandbox().await.unwrap_err();
@@ -279,7 +279,7 @@ fn latencies(random: &mut ChaCha8Rng, takes: u64) -> (Duration, Duration) {
 
 /// Makes so many creations as fast as the limits allow. Returns how many the provider refused, and how long they took.
 async fn creations(plan: Plan, count: u32, takes: u64, seed: u64) -> (usize, Duration) {
-    let limits = account(Config { wait_timeout: MAX_WAIT, max_concurrent: Some(1_000_000), ..long_wait(plan) });
+    let limits = account(Config { wait_timeout: MAX_WAIT, max_sandboxes: Some(1_000_000), ..long_wait(plan) });
     let provider = Provider::new(plan.creations_per_second() as usize, SECOND);
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let started = Instant::now();
@@ -378,7 +378,7 @@ async fn accounts_behind_one_address_share_the_rates_by_address_and_no_others() 
 
 #[tokio::test(start_paused = true)]
 async fn status_and_settings_have_the_documented_keys() {
-    let config: Config = serde_json::from_str(r#"{"plan":"pro","max_concurrent":7,"wait_timeout":"5s"}"#).unwrap();
+    let config: Config = serde_json::from_str(r#"{"plan":"pro","max_sandboxes":7,"wait_timeout":"5s"}"#).unwrap();
     let limits = account(config);
     let _place = limits.creation().await.unwrap().created();
     drop(limits.execution().await.unwrap());

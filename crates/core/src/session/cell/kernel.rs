@@ -92,11 +92,11 @@ impl<'a> RunningKernel<'a> {
         &mut self,
         cell: &Cell,
         limits: &Limits,
-        hold_back: Duration,
+        output_delay: Duration,
         relay: &mut Relay,
     ) -> Result<CellOutcome, Fault> {
         match &mut self.kernel {
-            Some(kernel) => run_relayed(kernel.as_mut(), cell, limits, hold_back, relay).await,
+            Some(kernel) => run_relayed(kernel.as_mut(), cell, limits, output_delay, relay).await,
             None => Err(Fault::Lost { reason: "there is no kernel".to_owned() }),
         }
     }
@@ -131,7 +131,7 @@ pub(super) async fn run_relayed(
     kernel: &mut dyn Kernel,
     cell: &Cell,
     limits: &Limits,
-    hold_back: Duration,
+    output_delay: Duration,
     relay: &mut Relay,
 ) -> Result<CellOutcome, Fault> {
     let (events, from) = Events::channel();
@@ -141,6 +141,6 @@ pub(super) async fn run_relayed(
         let _ = over.send(());
         ran
     };
-    let (ran, ()) = tokio::join!(run, relay.attempt(hold_back, from, is_over));
+    let (ran, ()) = tokio::join!(run, relay.attempt(output_delay, from, is_over));
     ran
 }

@@ -36,7 +36,7 @@ pub(super) enum LocalOutcome {
 struct RunConditions {
     limits: Limits,
     /// How long the output is held back because the cell may move to another tier.
-    hold_back: Duration,
+    output_delay: Duration,
     /// The timeout of the whole request.
     timeout: Duration,
     rebuild: Rebuild,
@@ -75,11 +75,11 @@ impl CellRun<'_> {
         let limits = Limits {
             wall: timeout.min(budget.unwrap_or(timeout)),
             memory: tier.memory(self.request.memory),
-            output: self.session.services().config.output,
+            output: self.session.services().config.max_output,
             escalation,
         };
-        let hold_back = if budget.is_some() { tier.config().hold_back } else { Duration::ZERO };
-        RunConditions { limits, hold_back, timeout, rebuild, bound }
+        let output_delay = if budget.is_some() { tier.config().output_delay } else { Duration::ZERO };
+        RunConditions { limits, output_delay, timeout, rebuild, bound }
     }
 
     /// `None`: the kernel was lost, and the cell may be tried again.
@@ -105,7 +105,7 @@ impl CellRun<'_> {
             self.state.history_mut().begin(&self.cell);
         }
         let mut running = RunningKernel::new(kernel, tier.name(), self.state);
-        let ran = running.run(&self.cell, &conditions.limits, conditions.hold_back, self.relay).await;
+        let ran = running.run(&self.cell, &conditions.limits, conditions.output_delay, self.relay).await;
         let result = classify(ran, conditions, retry);
         let (name, detail) = result.recorded();
         let wall = attempt.finish(name, detail);
@@ -336,7 +336,7 @@ mod tests {
         let escalation = if budget.is_some() { Escalation::OnNeed } else { Escalation::Never };
         let wall = budget.map_or(TIMEOUT, Duration::from_secs);
         let limits = Limits { wall, memory: 1 << 20, output: 0, escalation };
-        RunConditions { limits, hold_back: Duration::ZERO, timeout: TIMEOUT, rebuild, bound }
+        RunConditions { limits, output_delay: Duration::ZERO, timeout: TIMEOUT, rebuild, bound }
     }
 
     fn ran(exit: Exit) -> Result<CellOutcome, Fault> {

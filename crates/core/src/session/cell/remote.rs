@@ -34,7 +34,7 @@ impl CellRun<'_> {
         let limits = Limits {
             wall: self.time_left().min(tier.offer().max_wall),
             memory: tier.memory(self.request.memory),
-            output: session.services().config.output,
+            output: session.services().config.max_output,
             escalation: Escalation::Never,
         };
         // The files are on the machine already.
