@@ -34,8 +34,13 @@ impl TestHarness {
     }
 
     pub(super) fn with(config: Config) -> Self {
+        Self::with_recorder(config, recorder())
+    }
+
+    /// A harness whose records go to this recorder.
+    pub(super) fn with_recorder(config: Config, recorder: Recorder) -> Self {
         let backend = Scripted::default();
-        let router = router(vec![("wasm", Arc::new(backend.clone()))]);
+        let router = router(vec![("wasm", Arc::new(backend.clone()))], recorder);
         let app = api::app(Arc::clone(&router), &config, api::AppState::default());
         Self { backend, router, app }
     }
@@ -56,7 +61,7 @@ impl TestHarness {
         memory: MemoryAccount,
         tiers: Vec<(&str, Arc<dyn Backend>)>,
     ) -> Self {
-        let router = router(tiers);
+        let router = router(tiers, recorder());
         let request_limits = RequestLimits::default();
         let sessions = Some(Sessions::with_memory(Arc::clone(&router), settings, &request_limits, memory));
         let app = api::app(
@@ -85,9 +90,17 @@ impl TestHarness {
     }
 }
 
-fn router(tiers: Vec<(&str, Arc<dyn Backend>)>) -> Arc<Router> {
+fn wall() -> WallClock {
+    WallClock::starting_at(std::time::UNIX_EPOCH + std::time::Duration::from_millis(1_753_928_091_023))
+}
+
+/// Returns a recorder without a sink.
+pub(super) fn recorder() -> Recorder {
+    Recorder::new(&record::Config::default(), wall()).unwrap()
+}
+
+fn router(tiers: Vec<(&str, Arc<dyn Backend>)>, recorder: Recorder) -> Arc<Router> {
     let seed = Seed::fixed(1);
-    let wall = WallClock::starting_at(std::time::UNIX_EPOCH + std::time::Duration::from_millis(1_753_928_091_023));
     let tier =
         |(name, backend): (&str, _)| Tier::new(name.into(), backend, tier::Config::default(), &seed.fork("tiers"));
     Arc::new(Router::new(Parts {
@@ -95,8 +108,8 @@ fn router(tiers: Vec<(&str, Arc<dyn Backend>)>) -> Arc<Router> {
         rules: SharedRules::builtin(),
         cache: ResultCache::new(&cache::Config::default()),
         tiers: Tiers::new(tiers.into_iter().map(tier)),
-        recorder: Recorder::new(&record::Config::default(), wall).unwrap(),
-        wall,
+        recorder,
+        wall: wall(),
         seed,
     }))
 }

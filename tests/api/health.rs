@@ -1,12 +1,29 @@
 //! Health, readiness and metrics.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
 use serde_json::json;
 use switchtower_core::clock::WallClock;
+use switchtower_core::record::Record;
+use switchtower_core::record::sink::Sink;
 use switchtower_server::api::app;
-use switchtower_server::service::startup;
+use switchtower_server::service::{Config, startup};
 use tower::ServiceExt as _;
 
-use crate::api::harness::{Answer, TestHarness, get};
+use crate::api::harness::{Answer, TestHarness, get, recorder};
+use crate::api::openapi::{assert_matches, document};
+
+/// A sink that cannot write.
+struct Broken;
+
+#[async_trait]
+impl Sink for Broken {
+    async fn write(&mut self, _: &[Arc<Record>]) -> Result<(), String> {
+        Err("the disk is full".to_owned())
+    }
+}
 
 #[tokio::test(start_paused = true)]
 async fn health_has_its_three_keys_and_the_tiers() {
@@ -15,6 +32,7 @@ async fn health_has_its_three_keys_and_the_tiers() {
     insta::assert_snapshot!(answer.pretty(), @r#"
 {
   "e2bKey": "missing",
+  "records_dropped": 0,
   "status": "healthy",
   "tiers": [
     {
@@ -32,6 +50,18 @@ async fn health_has_its_three_keys_and_the_tiers() {
 "#);
     let ready = harness.get("/ready").await;
     assert_eq!((ready.status, &ready.json["ready"]), (200, &json!(true)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_counts_the_records_that_the_sink_did_not_write() {
+    let harness = TestHarness::with_recorder(Config::default(), recorder().with_sink(Broken, 8));
+    for _ in 0..3 {
+        harness.post("/v1/execute", &json!({ "code": "#: print 1", "cache": "bypass" })).await;
+    }
+    harness.router.recorder().close_sink(Duration::from_secs(1)).await;
+    let health = harness.get("/health").await;
+    assert_matches(&document(), "get", "/health", &health);
+    assert_eq!((&health.json["records_dropped"], &health.json["status"]), (&json!(3), &json!("healthy")));
 }
 
 #[tokio::test(start_paused = true)]
