@@ -1,14 +1,18 @@
 //! The OpenAPI document: it has every path and field, and every answer is valid against it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
+use switchtower_core::request::{MAX_USER_BYTES, MIN_MEMORY, RequestLimits};
 use switchtower_core::session;
+use switchtower_core::session::files::{MAX_NAME_BYTES, MAX_PATH_BYTES};
 use switchtower_server::api::{
-    BATCH_FIELDS, CELL_FIELDS, CONTEXT_FIELDS, DOCUMENT, FIELDS, FILE_FIELDS, LEGACY_FIELDS, PATHS, SESSION_FIELDS,
+    BATCH_FIELDS, CELL_FIELDS, CONTEXT_FIELDS, DOCUMENT, FIELDS, FILE_FIELDS, LEGACY_FIELDS, MAX_PROGRAMS, MIN_IDLE,
+    PATHS, SESSION_FIELDS,
 };
 use switchtower_server::service::{Config, ProblemKind};
 
@@ -72,6 +76,131 @@ fn the_document_has_every_field_and_every_problem() {
     assert_eq!(fields("OpenContext"), CONTEXT_FIELDS.into());
     assert_eq!(fields("Cell"), CELL_FIELDS.into());
     assert_eq!(schemas["Problem"]["properties"]["type"]["enum"], json!(ProblemKind::ALL.map(ProblemKind::urn)));
+}
+
+/// The bounds of each field of a request, by `Schema.field`; of an object of strings those of its values, as `Schema.field.*`.
+fn documented_bounds(document: &Value) -> BTreeMap<String, Value> {
+    let bounds = |schema: &Value| -> Value {
+        let kept = schema.as_object().unwrap().iter().filter(|(key, value)| {
+            key.starts_with("min") || key.starts_with("max") || (*key == "default" && value.is_number())
+        });
+        kept.map(|(key, value)| (key.clone(), value.clone())).collect::<serde_json::Map<_, _>>().into()
+    };
+    let mut found = BTreeMap::new();
+    for name in ["Execute", "File", "Batch", "LegacyExecute", "OpenSession", "OpenContext", "Cell"] {
+        for (field, schema) in document["components"]["schemas"][name]["properties"].as_object().unwrap() {
+            found.insert(format!("{name}.{field}"), bounds(schema));
+            if schema["additionalProperties"].is_object() {
+                found.insert(format!("{name}.{field}.*"), bounds(&schema["additionalProperties"]));
+            }
+        }
+    }
+    let body = &document["paths"]["/v1/sessions/{id}/files"]["put"]["requestBody"]["content"];
+    found.insert("a session's file".to_owned(), bounds(&body["application/octet-stream"]["schema"]));
+    found
+}
+
+#[test]
+fn the_bounds_of_request_fields_are_those_that_the_code_enforces() {
+    let (limits, sessions) = (RequestLimits::default(), session::Config::default());
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap();
+    let timeout =
+        json!({ "minimum": 1, "maximum": millis(limits.max_timeout), "default": millis(limits.default_timeout) });
+    let base64 = limits.files.div_ceil(3) * 4;
+    let bounds = [
+        ("Execute.code", json!({ "maxLength": limits.code })),
+        ("Execute.stdin", json!({ "maxLength": limits.stdin })),
+        ("Execute.files", json!({ "maxItems": limits.file_count })),
+        ("Execute.env.*", json!({ "maxLength": limits.env })),
+        ("Execute.timeout_ms", timeout.clone()),
+        ("Execute.memory_mb", json!({ "minimum": MIN_MEMORY >> 20, "maximum": limits.max_memory >> 20 })),
+        ("Execute.user", json!({ "maxLength": MAX_USER_BYTES })),
+        ("Execute.seed", json!({ "minimum": 0, "maximum": u64::MAX, "default": 0 })),
+        ("File.path", json!({ "minLength": 1 })),
+        ("File.content", json!({ "maxLength": limits.files })),
+        ("File.base64", json!({ "maxLength": base64 })),
+        ("Batch.requests", json!({ "minItems": 1, "maxItems": MAX_PROGRAMS })),
+        ("LegacyExecute.code", json!({ "maxLength": limits.code })),
+        ("LegacyExecute.input", json!({ "maxLength": limits.stdin })),
+        (
+            "OpenSession.idle_ms",
+            json!({
+                "minimum": millis(MIN_IDLE),
+                "maximum": millis(sessions.max_lifetime),
+                "default": millis(sessions.idle_timeout),
+            }),
+        ),
+        ("OpenSession.env.*", json!({ "maxLength": limits.env })),
+        ("OpenSession.metadata.*", json!({ "maxLength": limits.env })),
+        ("Cell.code", json!({ "maxLength": limits.code })),
+        ("Cell.stdin", json!({ "maxLength": limits.stdin })),
+        ("Cell.files", json!({ "maxItems": limits.file_count })),
+        ("Cell.env.*", json!({ "maxLength": limits.env })),
+        ("Cell.timeout_ms", timeout),
+        ("a session's file", json!({ "maxLength": sessions.max_file_bytes })),
+    ];
+    let mut expected: BTreeMap<String, Value> = bounds.map(|(field, bounds)| (field.to_owned(), bounds)).into();
+    // Texts that are compared with names, flags, objects whose values have the bounds, and paths, whose bounds hold after `.`
+    // and `..` are resolved.
+    let unbounded = [
+        "Execute.language",
+        "Execute.env",
+        "Execute.priority",
+        "Execute.tier",
+        "Execute.isolation",
+        "Execute.cache",
+        "Execute.deterministic",
+        "LegacyExecute.language",
+        "OpenSession.env",
+        "OpenSession.metadata",
+        "OpenContext.folder",
+        "Cell.context",
+        "Cell.env",
+    ];
+    expected.extend(unbounded.map(|field| (field.to_owned(), json!({}))));
+    assert_eq!(documented_bounds(&document()), expected);
+}
+
+#[test]
+fn the_document_names_the_settings_of_its_bounds_with_their_defaults() {
+    let settings = json!({ "limits": RequestLimits::default(), "sessions": session::Config::default() });
+    let document = document();
+    let schemas = &document["components"]["schemas"];
+    let described = [
+        ("Execute", "code", &["limits.code"][..]),
+        ("Execute", "stdin", &["limits.stdin"]),
+        ("Execute", "files", &["limits.file_count", "limits.files"]),
+        ("Execute", "env", &["limits.env"]),
+        ("Execute", "timeout_ms", &["limits.max_timeout", "limits.default_timeout"]),
+        ("Execute", "memory_mb", &["limits.max_memory"]),
+        ("File", "content", &["limits.files"]),
+        ("File", "base64", &["limits.files"]),
+        ("LegacyExecute", "code", &["limits.code"]),
+        ("LegacyExecute", "input", &["limits.stdin"]),
+        ("OpenSession", "idle_ms", &["sessions.max_lifetime", "sessions.idle_timeout"]),
+        ("OpenSession", "env", &["limits.env"]),
+        ("OpenSession", "metadata", &["limits.env"]),
+        ("Cell", "code", &["limits.code"]),
+        ("Cell", "stdin", &["limits.stdin"]),
+        ("Cell", "files", &["limits.file_count", "limits.files"]),
+        ("Cell", "env", &["limits.env"]),
+        ("Cell", "timeout_ms", &["limits.max_timeout", "limits.default_timeout"]),
+    ];
+    for (schema, field, names) in described {
+        let text = schemas[schema]["properties"][field]["description"].as_str().unwrap();
+        for name in names {
+            let (table, key) = name.split_once('.').unwrap();
+            let value = &settings[table][key];
+            let default = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let sentence = format!("{name}, {default} by default");
+            assert!(text.contains(&sentence), "{schema}.{field} does not say {sentence:?}: {text}");
+        }
+    }
+    let paths = format!("At most {MAX_PATH_BYTES} bytes as an absolute path, and {MAX_NAME_BYTES} bytes for each name");
+    for text in [&schemas["File"]["properties"]["path"], &schemas["OpenContext"]["properties"]["folder"]] {
+        let text = text["description"].as_str().unwrap();
+        assert!(text.to_lowercase().contains(&paths.to_lowercase()), "{text}");
+    }
 }
 
 #[test]

@@ -11,6 +11,11 @@ use switchtower_contract::{Isolation, Program, byte_size, rounded};
 use crate::route::TierName;
 use crate::schema::Storable;
 
+/// Maximum length of a user's name, in bytes.
+pub const MAX_USER_BYTES: usize = 256;
+/// Minimum memory that a request may set, in bytes.
+pub const MIN_MEMORY: u64 = 1 << 20;
+
 /// One request. [`Request::new`] builds it and checks it against the [`RequestLimits`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -100,11 +105,11 @@ impl Request {
                 format!("between 1 and {}", request_limits.max_timeout.as_millis()),
             ));
         }
-        if self.memory.is_some_and(|memory| memory < (1 << 20) || memory > request_limits.max_memory) {
+        if self.memory.is_some_and(|memory| memory < MIN_MEMORY || memory > request_limits.max_memory) {
             return Err(Invalid::new("memory_mb", format!("between 1 and {}", request_limits.max_memory >> 20)));
         }
-        if self.caller.user.len() > 256 {
-            return Err(Invalid::new("user", "at most 256 bytes"));
+        if self.caller.user.len() > MAX_USER_BYTES {
+            return Err(Invalid::new("user", format!("at most {MAX_USER_BYTES} bytes")));
         }
         Ok(self)
     }
@@ -175,7 +180,7 @@ impl RequestLimits {
             let (default, most) = (rounded(self.default_timeout), rounded(self.max_timeout));
             return Some(format!("default_timeout is {default}: it must be at most limits.max_timeout, {most}"));
         }
-        (self.max_memory < (1 << 20)).then(|| "max_memory must be at least 1MiB".to_owned())
+        (self.max_memory < MIN_MEMORY).then(|| "max_memory must be at least 1MiB".to_owned())
     }
 }
 

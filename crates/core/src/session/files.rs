@@ -13,9 +13,11 @@ use bytes::Bytes;
 use switchtower_contract::Change;
 use tokio::sync::watch;
 
+pub use path::{MAX_NAME_BYTES, MAX_PATH_BYTES};
+use tree::{Edit, Tree};
+
 use crate::clock::WallClock;
 use crate::memory::{Charge, NoSpace};
-use tree::{Edit, Tree};
 
 /// The files of one session. A kernel gets the changes of others before each cell, and reports its own after it.
 pub struct Files {

@@ -22,7 +22,7 @@ use crate::service::problem::{Problem, ProblemKind};
 pub const BATCH_FIELDS: [&str; 1] = ["requests"];
 
 /// Maximum number of programs in one request.
-const MAX_PROGRAMS: usize = 100;
+pub const MAX_PROGRAMS: usize = 100;
 
 /// Each answer is that of `POST /v1/execute`, or its problem: a refusal does not affect the other programs.
 pub(super) async fn batch(

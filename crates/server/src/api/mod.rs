@@ -26,10 +26,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use switchtower_core::router::Router;
 
-pub use batch::BATCH_FIELDS;
+pub use batch::{BATCH_FIELDS, MAX_PROGRAMS};
 pub use explain::explanation_view;
 pub use openapi::DOCUMENT;
-pub use parse::{CELL_FIELDS, CONTEXT_FIELDS, FIELDS, FILE_FIELDS, LEGACY_FIELDS, SESSION_FIELDS};
+pub use parse::{CELL_FIELDS, CONTEXT_FIELDS, FIELDS, FILE_FIELDS, LEGACY_FIELDS, MIN_IDLE, SESSION_FIELDS};
 pub use response::AnswerBody;
 pub use state::AppState;
 

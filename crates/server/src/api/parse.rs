@@ -51,7 +51,7 @@ pub const CONTEXT_FIELDS: [&str; 1] = ["folder"];
 const TEMPLATE: &str = "base";
 
 /// Minimum of `idle_ms`.
-const MIN_IDLE: Duration = Duration::from_secs(1);
+pub const MIN_IDLE: Duration = Duration::from_secs(1);
 
 /// Parses a request in the native form. A `user` in the body replaces that of the caller, who holds the key.
 pub(super) fn request(body: Value, request_limits: &RequestLimits, caller: Caller) -> Result<Request, Problem> {

@@ -6,9 +6,10 @@ pub(super) use switchtower_contract::python::HOME;
 /// The scratch folders.
 pub(super) use switchtower_contract::python::OWN_FOLDERS as ROOTS;
 
-/// Longest path, and longest name in a path, in bytes: the limits of Linux.
-const MAX_PATH_BYTES: usize = 4095;
-const MAX_NAME_BYTES: usize = 255;
+/// Maximum length of an absolute path, in bytes: the limit of Linux.
+pub const MAX_PATH_BYTES: usize = 4095;
+/// Maximum length of a name in a path, in bytes: the limit of Linux.
+pub const MAX_NAME_BYTES: usize = 255;
 
 /// Returns the absolute form of a path. Relative paths and `~` start in the home folder.
 pub(super) fn absolute(path: &str) -> Result<String, FileError> {
