@@ -22,6 +22,7 @@ struct Section {
 }
 
 const CONFIG: &str = "src/config.rs";
+const LOCAL: &str = "src/config/local.rs";
 const QUEUE: &str = "crates/core/src/tier/queue.rs";
 const TIERS: [&str; 3] = ["tiers.wasm", "tiers.native", "clouds.e2b.tier"];
 
@@ -63,8 +64,8 @@ const SECTIONS: [Section; 20] = [
         source: "crates/core/src/tier/pool.rs",
         name: "Config",
     },
-    Section { title: "`wasm`", tables: &["wasm"], source: CONFIG, name: "Wasm" },
-    Section { title: "`native`", tables: &["native"], source: CONFIG, name: "Native" },
+    Section { title: "`wasm`", tables: &["wasm"], source: LOCAL, name: "Wasm" },
+    Section { title: "`native`", tables: &["native"], source: LOCAL, name: "Native" },
     Section {
         title: "`clouds.NAME.account`",
         tables: &["clouds.e2b.account"],

@@ -1,11 +1,13 @@
 //! The jail: a zygote enters it once, and then each of its children.
 #![allow(unsafe_code, reason = "processes have no safe wrapper in libc")]
 
+mod layers;
+mod setup;
+
 use std::cell::RefCell;
-use std::fs::{DirBuilder, File, Permissions, set_permissions};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,9 +26,9 @@ use crate::oom_priority::OomPriority;
 use crate::private_tmpfs::PrivateTmpfs;
 use crate::report_pipe::{pipe, receive, send};
 use crate::seccomp::SeccompFilters;
-use crate::sys::{ProcFs, check, move_above_child_fds, prctl, with_context};
+use crate::sys::{ProcFs, check, prctl, with_context};
 use crate::system_paths::{self, HOME, TMP};
-use crate::{cgroup, credentials, mounts, path_interpose, resource_limits, self_test};
+use crate::{cgroup, credentials, mounts, path_map, resource_limits, self_test};
 
 /// The highest descriptor that a child keeps.
 const LAST_FD: RawFd = 3;
@@ -215,7 +217,7 @@ impl Jail {
             landlock.clone().of("landlock")?;
         }
         if let Some(scratch) = &scratch {
-            path_interpose::start(&scratch.folder, &self.untranslated());
+            path_map::start(&scratch.folder, &self.untranslated());
         }
         self.filters.apply().of("seccomp")?;
         Ok(landlock)
@@ -266,124 +268,6 @@ impl Jail {
         PrivateTmpfs::make(*scratch_bytes, *scratch_entries, readable).map(|files| Some(Arc::new(files)))
     }
 
-    /// Enters the jail without testing it.
-    fn set_up(
-        config: &JailConfig,
-        profile: JailProfile,
-        proc: ProcFs,
-        parent: ParentProcess,
-    ) -> Result<Self, JailError> {
-        let filters = SeccompFilters::new(profile).of("seccomp")?;
-        // SAFETY: the calls take numbers; a failure of setsid is harmless.
-        let own_pidfd = unsafe {
-            libc::setsid();
-            check(libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0)).of("jail")?
-        };
-        let own_pidfd = move_above_child_fds(own_pidfd as RawFd).of("jail")?;
-        let (own, no_own_user) = match credentials::choose_user(proc) {
-            Ok(own) => (Some(own), String::new()),
-            Err(why) => (None, why),
-        };
-        let mut jail = Self {
-            profile,
-            config: config.clone(),
-            proc,
-            own_pidfd,
-            filters,
-            capabilities: Ok(Capabilities::None),
-            own_user: own.is_some(),
-            no_own_user,
-            folder: None,
-            next_child: RefCell::default(),
-            layers: Vec::new(),
-            oom_priority: OomPriority::set(proc),
-            reduced_reason: String::new(),
-        };
-        match profile {
-            JailProfile::Full => jail.set_up_full(own)?,
-            JailProfile::Reduced => jail.set_up_reduced(own)?,
-        }
-        // The change of user has cleared the setting, and the parent may have ended in between.
-        parent.bind().of("dies with its parent")?;
-        prctl(libc::PR_SET_NO_NEW_PRIVS, 1).of("no new privileges")?;
-        match &jail.folder {
-            Some(folder) => {
-                let mut files = FileAccess { read: jail.readable(), write: vec![folder.path().to_owned()] };
-                files.read.push("/proc".into());
-                files.restrict().of("landlock")?;
-                if let Some(scratch) = jail.new_child_folder().of("private files")? {
-                    path_interpose::start(&scratch.folder, &jail.untranslated());
-                }
-            }
-            None => {
-                if let Some(files) = jail.new_tmpfs().of("private files")? {
-                    files.attach(&config.readable).of("private files")?;
-                }
-            }
-        }
-        Ok(jail)
-    }
-
-    fn set_up_full(&mut self, own: Option<u32>) -> Result<(), JailError> {
-        let user = if own.is_none() { libc::CLONE_NEWUSER } else { 0 };
-        let ids = Ids::current();
-        mounts::unshare(mounts::NAMESPACES | user).of("namespaces")?;
-        if own.is_none() {
-            ids.map(self.proc).of("user namespace")?;
-        }
-        mounts::enter(&self.config.readable).of("file tree")?;
-        if let Some(own) = own {
-            // Root has assembled the tree; from here on the process is an own user with a user namespace.
-            credentials::become_user(own).of("own user")?;
-            let ids = Ids::current();
-            mounts::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS).of("user namespace")?;
-            ids.map(self.proc).of("user namespace")?;
-        }
-        credentials::check_readable(&self.config.readable).of("own user")
-    }
-
-    fn set_up_reduced(&mut self, own: Option<u32>) -> Result<(), JailError> {
-        self.folder = Some(make_zygote_folder(&self.config.scratch, own).of("private files")?);
-        if let Some(own) = own {
-            prctl(libc::PR_SET_KEEPCAPS, 1).of("own user")?;
-            credentials::become_user(own).of("own user")?;
-            if let Err(unreadable) = credentials::check_readable(&self.config.readable) {
-                self.capabilities = Err(format!("one is kept, CAP_DAC_READ_SEARCH: {unreadable}"));
-                credentials::drop_capabilities_except(Capabilities::Reading).map_err(|_| unreadable).of("own user")?;
-            }
-            prctl(libc::PR_SET_KEEPCAPS, 0).of("own user")?;
-        }
-        if self.capabilities.is_ok() {
-            credentials::drop_capabilities_except(Capabilities::None).of("no capabilities")?;
-        }
-        credentials::check_readable(&self.config.readable).of("own user")
-    }
-
-    /// Tries the full profile in a forked process, because layers that have been entered cannot be left.
-    fn probe_full_profile(config: &JailConfig, proc: ProcFs) -> Result<(), JailError> {
-        let layer = "full profile";
-        let (from, to) = pipe().of(layer)?;
-        let zygote = ParentProcess::with_pid(std::process::id());
-        // SAFETY: this process has one thread and no interpreter yet.
-        match check(unsafe { libc::fork() }).of(layer)? {
-            0 => {
-                let result = || {
-                    zygote.bind().of(layer)?;
-                    Self::set_up(config, JailProfile::Full, proc, zygote)?.test_child().map(drop)
-                };
-                send(File::from(to), &result())
-            }
-            pid => {
-                drop(to);
-                let result = receive(File::from(from), layer);
-                let mut status = 0;
-                // SAFETY: the pointer is to a number that outlives the call.
-                check(unsafe { libc::waitpid(pid as i32, &raw mut status, 0) }).of(layer)?;
-                result
-            }
-        }
-    }
-
     /// Runs the self-test in a child in its jail. Returns the status of Landlock there.
     fn test_child(&self) -> Result<Result<(), String>, JailError> {
         let layer = "test child";
@@ -413,60 +297,10 @@ impl Jail {
             }
         }
     }
-
-    /// Returns the report of all layers.
-    fn report_layers(&self, landlock: Result<(), String>, group: Result<(), String>) -> Vec<Layer> {
-        let layer = |name: &str, status| Layer { name: name.to_owned(), status };
-        let full = match self.profile {
-            JailProfile::Full => Ok(()),
-            JailProfile::Reduced => Err(self.reduced_reason.clone()),
-        };
-        let threads = match (self.profile, self.own_user) {
-            (JailProfile::Full, _) => Ok(()),
-            (JailProfile::Reduced, true) => Err("all children share the kernel's limit; each is watched".to_owned()),
-            (JailProfile::Reduced, false) => Err("the user has other processes; each child is watched".to_owned()),
-        };
-        let user = if self.own_user || full.is_ok() { Ok(()) } else { Err(self.no_own_user.clone()) };
-        let capabilities = self.capabilities.clone().map(drop);
-        let mut layers: Vec<Layer> =
-            ["user namespace", "mount namespace", "network namespace", "pid namespace", "ipc namespace", "file tree"]
-                .map(|name| layer(name, full.clone()))
-                .into();
-        layers.extend([
-            layer("limit of private files", full.clone().map_err(|_| "each child is watched".to_owned())),
-            layer("limit of threads", threads),
-            layer("own user", user),
-            layer("no capabilities", capabilities),
-            layer("resource limits", Ok(())),
-            layer("no new privileges", Ok(())),
-            layer("dies with its parent", Ok(())),
-            layer("not traceable", Ok(())),
-            layer("landlock", landlock),
-            layer("seccomp", Ok(())),
-            layer("cgroup", group),
-        ]);
-        layers
-    }
 }
 
 /// How many children the limit of one user's threads is for, in the reduced profile.
 const CHILDREN_PER_USER: u64 = 16;
-
-/// The beginning of the names of zygotes' folders.
-const ZYGOTE_FOLDER: &str = "zygote-";
-
-/// Makes the folder for the children of one zygote, owned by its future user. Removes what killed zygotes have left first.
-fn make_zygote_folder(scratch: &Path, own: Option<u32>) -> io::Result<PrivateFolder> {
-    with_context(scratch.display(), DirBuilder::new().recursive(true).mode(0o700).create(scratch))?;
-    PrivateFolder::sweep(scratch, ZYGOTE_FOLDER);
-    let folder = PrivateFolder::create(scratch, ZYGOTE_FOLDER)?;
-    if let Some(own) = own {
-        // It may traverse the folder and not list it.
-        with_context(scratch.display(), set_permissions(scratch, Permissions::from_mode(0o711)))?;
-        with_context(folder.path().display(), std::os::unix::fs::chown(folder.path(), Some(own), Some(own)))?;
-    }
-    Ok(folder)
-}
 
 /// Returns whether the process of a pidfd has ended.
 fn has_ended(pidfd: RawFd) -> bool {

@@ -51,6 +51,7 @@ mod mounts;
 pub mod observation;
 mod oom_priority;
 pub mod path_interpose;
+mod path_map;
 mod private_tmpfs;
 mod process_id;
 mod report_pipe;

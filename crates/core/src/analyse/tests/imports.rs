@@ -1,0 +1,41 @@
+//! Imports, and the modules that a program needs.
+
+use switchtower_contract::{File, Program};
+
+use super::profile;
+use crate::analyse::analyse;
+
+#[test]
+fn an_import_is_used_only_if_its_name_is_read() {
+    let profile = profile("import numpy\nimport math as m\nfrom os import path, sep\nprint(m.pi, sep)\n");
+    let used: Vec<_> = profile.imports.iter().map(|import| (import.module.as_str(), import.used)).collect();
+    assert_eq!(used, [("numpy", false), ("math", true), ("os", true)]);
+    assert_eq!(profile.needed_modules().collect::<Vec<_>>(), ["math", "os"]);
+}
+
+#[test]
+fn an_import_whose_failure_is_handled_is_optional() {
+    let source = "try:\n    import ujson as json\nexcept ImportError:\n    import json\nprint(json.dumps(1))";
+    assert!(profile(source).imports.iter().all(|import| import.optional));
+    assert!(profile("from numpy import *\nprint(zeros(3))").imports[0].used);
+}
+
+#[test]
+fn dynamic_imports_with_a_literal_are_imports() {
+    for source in [
+        "print(__import__('pandas').__version__)",
+        "import importlib\nprint(importlib.import_module('pandas').DataFrame())",
+        "from importlib import import_module\npd = import_module('pandas')\nprint(pd.DataFrame())",
+    ] {
+        assert!(profile(source).needed_modules().any(|module| module == "pandas"), "{source}");
+    }
+}
+
+#[test]
+fn a_module_among_the_files_of_a_program_is_not_required_of_a_tier() {
+    let files = ["mine.py", "/home/user/package/part.py", "data.csv", "/tmp/elsewhere.py"];
+    let files = files.map(|path| File { path: path.to_owned(), content: vec![] }).to_vec();
+    let source = "import mine, package.part, data, elsewhere, pandas\nprint(mine, package, data, elsewhere, pandas)";
+    let profile = analyse(&Program { files, ..Program::python(source) });
+    assert_eq!(profile.needed_modules().collect::<Vec<_>>(), ["data", "elsewhere", "pandas"]);
+}

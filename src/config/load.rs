@@ -1,0 +1,91 @@
+//! Reads the settings: a file over the defaults, the environment over the file, flags over all.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::layers::ConfigError;
+use super::{Config, layers, wording};
+
+/// Returns the settings in force. `flags` is a table like the file's, with only what was given.
+///
+/// # Errors
+/// The first setting that does not fit, with the place that it was given at.
+pub fn load(file: Option<&Path>, flags: Value) -> Result<Config, ConfigError> {
+    let text = match file {
+        Some(path) => Some((
+            path.display().to_string(),
+            std::fs::read_to_string(path)
+                .map_err(|error| ConfigError::new(path.display().to_string(), error.to_string()))?,
+        )),
+        None => None,
+    };
+    layered(text, std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))), flags)
+}
+
+pub(super) fn layered(
+    file: Option<(String, String)>,
+    variables: impl Iterator<Item = (String, String)>,
+    flags: Value,
+) -> Result<Config, ConfigError> {
+    let mut settings = Settings::default();
+    if let Some((place, text)) = file {
+        let table = toml::from_str(&text).map_err(|error| ConfigError::new(&place, error.to_string()))?;
+        settings.lay(place, vec![table])?;
+    }
+    // After the file, which may name further clouds.
+    for (place, readings) in layers::environment(&as_table(&settings.config)?, variables)? {
+        settings.lay(place, readings)?;
+    }
+    settings.lay("the flags".to_owned(), vec![flags])?;
+    match settings.config.problem() {
+        Some(problem) => Err(ConfigError::new(settings.place(&problem), problem)),
+        None => Ok(settings.config),
+    }
+}
+
+/// Settings, and the layers that they come from.
+#[derive(Default)]
+struct Settings {
+    config: Config,
+    /// What each place has set, in the order in which they were laid.
+    layers: Vec<(String, Value)>,
+}
+
+impl Settings {
+    /// Lays a layer, in the first reading of it that fits, so that a wrong type is blamed on the place that brought it.
+    fn lay(&mut self, place: String, readings: Vec<Value>) -> Result<(), ConfigError> {
+        let mut wrong = None;
+        for layer in readings {
+            let mut all = as_table(&self.config)?;
+            let laid = layers::lay(&mut all, layer.clone(), &place).and_then(|()| {
+                serde_path_to_error::deserialize(&all).map_err(|error| {
+                    let message = wording::refusal(&error.path().to_string(), &error.inner().to_string());
+                    ConfigError::new(&place, message)
+                })
+            });
+            match laid {
+                Ok(config) => {
+                    self.config = config;
+                    self.layers.push((place, layer));
+                    return Ok(());
+                }
+                Err(error) => {
+                    wrong.get_or_insert(error);
+                }
+            }
+        }
+        wrong.map_or(Ok(()), Err)
+    }
+
+    /// Returns the last place that has set the setting with which `problem` begins.
+    fn place(&self, problem: &str) -> &str {
+        let setting = problem.split(' ').next().unwrap_or_default();
+        let sets = |layer: &Value| setting.split('.').try_fold(layer, |table, key| table.get(key)).is_some();
+        self.layers.iter().rev().find(|(_, layer)| sets(layer)).map_or("the settings", |(place, _)| place)
+    }
+}
+
+fn as_table(config: &Config) -> Result<Value, ConfigError> {
+    serde_json::to_value(config).map_err(|error| ConfigError::new("the settings", error.to_string()))
+}

@@ -1,0 +1,157 @@
+//! Reading and refusing settings.
+
+use serde_json::json;
+
+use super::load::layered;
+use super::*;
+
+fn variables(pairs: &[(&str, &str)]) -> impl Iterator<Item = (String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<Vec<_>>().into_iter()
+}
+
+#[test]
+fn a_flag_goes_over_a_variable_and_a_variable_over_the_file() {
+    let file = "[http]\nport = 1\nclient_timeout = \"5s\"\nmax_connections = 7\nkeys = { ci = \"0123456789abcdef\" }";
+    let set = variables(&[("SWITCHTOWER_PORT", "2"), ("SWITCHTOWER_HTTP_CLIENT_TIMEOUT", "6s"), ("PATH", "/bin")]);
+    let config = layered(Some(("a file".into(), file.into())), set, json!({ "http": { "port": 3 } })).unwrap();
+    assert_eq!(
+        (config.http.port, config.http.client_timeout, config.http.max_connections),
+        (3, Duration::from_secs(6), 7)
+    );
+    assert_eq!(config.http.keys["ci"], "0123456789abcdef");
+    assert_eq!(config.limits, RequestLimits::default());
+}
+
+#[test]
+fn a_setting_that_does_not_exist_or_does_not_fit_is_named_with_its_place() {
+    let of_file =
+        |text: &str| layered(Some(("a.toml".into(), text.into())), variables(&[]), json!({})).unwrap_err().to_string();
+    let of_variable = |name, value| layered(None, variables(&[(name, value)]), json!({})).unwrap_err().to_string();
+    insta::assert_snapshot!(of_file("[log]\nformat = \"xml\""), @"a.toml: log.format must be `text` or `json`, not `xml`");
+    insta::assert_snapshot!(of_file("[log]\nfromat = \"json\""), @"a.toml: there is no setting log.fromat; did you mean format? (known in log: filter, format)");
+    insta::assert_snapshot!(of_file("[cache]\nentries = 5"), @"a.toml: there is no setting cache.entries; did you mean max_entries? (known in cache: max_bytes, max_digests, max_entries, recheck_one_in, scope, ttl)");
+    insta::assert_snapshot!(of_file("http = 3"), @"a.toml: http is a table, it cannot be a single value");
+    insta::assert_snapshot!(of_file("[http]\nport = -1"), @"a.toml: http.port must be a whole number between 0 and 65535, not -1");
+    insta::assert_snapshot!(of_file("[http]\nclient_timeout = 30"), @"a.toml: http.client_timeout must be a duration such as 30s, 5m or 1h, not 30");
+    insta::assert_snapshot!(of_file("[http.keys]\nci = 1234567890123456"), @"a.toml: http.keys.ci must be a text");
+    insta::assert_snapshot!(of_file("[native]\nenabled = \"no\""), @r#"a.toml: native.enabled must be true or false, not "no""#);
+    insta::assert_snapshot!(of_file("[tiers.wasm.breaker]\nfailure = 3"), @"a.toml: there is no setting tiers.wasm.breaker.failure (known in tiers.wasm.breaker: failure_threshold, open_for)");
+    insta::assert_snapshot!(of_file("[limits]\ncode = \"1M\""), @r#"a.toml: limits.code: "1M" is not a size in bytes, or with a unit: 512MiB is 512 × 1024², 512MB is 512 × 1000²"#);
+    insta::assert_snapshot!(of_variable("SWITCHTOWER_HTTP_PORT", "eighty"), @r#"SWITCHTOWER_HTTP_PORT: http.port must be a whole number between 0 and 65535, not "eighty""#);
+    insta::assert_snapshot!(of_variable("SWITCHTOWER_HTTP_PORT", "80000"), @"SWITCHTOWER_HTTP_PORT: http.port must be a whole number between 0 and 65535, not 80000");
+    insta::assert_snapshot!(of_variable("SWITCHTOWER_HTPP_PORT", "80"), @"SWITCHTOWER_HTPP_PORT: this names no setting; did you mean SWITCHTOWER_HTTP_PORT? `switchtower config` lists all");
+    insta::assert_snapshot!(of_variable("SWITCHTOWER_CEILINGS_CODE", "80"), @"SWITCHTOWER_CEILINGS_CODE: this names no setting; did you mean SWITCHTOWER_LIMITS_CODE? `switchtower config` lists all");
+    insta::assert_snapshot!(of_variable("SWITCHTOWER_HTTP_KEYS", "secret"), @r#"SWITCHTOWER_HTTP_KEYS: it has the form name=value,name=value or {name = "value"}"#);
+    insta::assert_snapshot!(of_variable("SWITCHTOWER_CACHE_MAX_BYTES", "-5"), @r#"SWITCHTOWER_CACHE_MAX_BYTES: cache.max_bytes: "-5" is not a size in bytes, or with a unit: 512MiB is 512 × 1024², 512MB is 512 × 1000²"#);
+    insta::assert_snapshot!(of_variable("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_MAX_CREATIONS_PER_HOUR", "many"), @r#"SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_MAX_CREATIONS_PER_HOUR: clouds.e2b.account.limits.max_creations_per_hour must be a whole number between 0 and 4294967295, not "many""#);
+}
+
+#[test]
+fn a_list_is_read_in_each_of_its_forms_and_a_wrong_item_is_named() {
+    let set = |text| layered(None, variables(&[("SWITCHTOWER_NATIVE_PRELOAD", text)]), json!({}));
+    let preload = |text| set(text).unwrap().native.preload;
+    for text in ["numpy,pandas", "numpy, pandas", r#"["numpy","pandas"]"#, "['numpy', \"pandas\",]"] {
+        assert_eq!(preload(text), ["numpy", "pandas"], "{text}");
+    }
+    assert!(preload("").is_empty() && preload("[]").is_empty());
+    let refused = |text| set(text).unwrap_err().to_string();
+    insta::assert_snapshot!(refused("numpy,,pandas"), @r#"SWITCHTOWER_NATIVE_PRELOAD: item 2 is empty; it has the form a,b or ["a", "b"]"#);
+    insta::assert_snapshot!(refused("[\"numpy\", 3]"), @r#"SWITCHTOWER_NATIVE_PRELOAD: item 2 is 3, it must be a text; it has the form a,b or ["a", "b"]"#);
+    insta::assert_snapshot!(refused("[\"numpy\""), @r#"SWITCHTOWER_NATIVE_PRELOAD: ["numpy" is no list; it has the form a,b or ["a", "b"]"#);
+    insta::assert_snapshot!(refused("numpy,scikit-learn"), @r#"SWITCHTOWER_NATIVE_PRELOAD: native.preload has "scikit-learn", which is not the name of a package"#);
+    let keys = |text| layered(None, variables(&[("SWITCHTOWER_HTTP_KEYS", text)]), json!({})).unwrap().http.keys;
+    let expected = [("ci".to_owned(), "0123456789abcdef".to_owned())];
+    for text in ["ci=0123456789abcdef", r#"{"ci": "0123456789abcdef"}"#, r#"{ci = "0123456789abcdef"}"#] {
+        assert_eq!(keys(text), expected.clone().into(), "{text}");
+    }
+}
+
+#[test]
+fn a_size_is_read_with_and_without_a_unit() {
+    let set = variables(&[("SWITCHTOWER_MEMORY_TOTAL", "2GB"), ("SWITCHTOWER_LIMITS_CODE", "4096")]);
+    let file = "[cache]\nmax_bytes = \"16 MiB\"\n[native]\nscratch_bytes = 1048576";
+    let config = layered(Some(("a file".into(), file.into())), set, json!({})).unwrap();
+    assert_eq!((config.memory.total, config.limits.code), (2_000_000_000, 4096));
+    assert_eq!((config.cache.max_bytes, config.native.scratch_bytes), (16 << 20, 1 << 20));
+}
+
+#[test]
+fn a_variable_sets_what_only_the_file_has_named() {
+    let file = "[clouds.dedicated.account]\ntemplate = \"big\"";
+    let set = variables(&[("SWITCHTOWER_CLOUDS_DEDICATED_TIER_POOL_MAX", "3")]);
+    let config = layered(Some(("a file".into(), file.into())), set, json!({})).unwrap();
+    assert_eq!(config.clouds.0["dedicated"].tier.pool.as_ref().unwrap().max, 3);
+}
+
+#[test]
+fn a_setting_without_a_default_is_read_as_what_it_is() {
+    let set = variables(&[
+        ("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_MAX_CREATIONS_PER_HOUR", "100"),
+        ("SWITCHTOWER_HTTP_ADMIN_KEY", "1234567890123456"),
+        ("SWITCHTOWER_CLOUDS_E2B_TIER_POOL_TARGET", "5"),
+    ]);
+    let config = layered(None, set, json!({})).unwrap();
+    let e2b = &config.clouds.0["e2b"];
+    assert_eq!(e2b.account.limits.max_creations_per_hour, Some(100));
+    assert_eq!(config.http.admin_key.as_deref(), Some("1234567890123456"));
+    assert_eq!(e2b.tier.pool.as_ref().unwrap().target, 5);
+}
+
+#[test]
+fn another_cloud_has_the_settings_of_the_first_but_for_what_is_said() {
+    let file = "[clouds.dedicated.account]\ntemplate = \"big\"\n[clouds.dedicated.tier.queue]\nslots = 2";
+    let config = layered(Some(("a file".into(), file.into())), variables(&[]), json!({})).unwrap();
+    let (e2b, dedicated) = (&config.clouds.0["e2b"], &config.clouds.0["dedicated"]);
+    assert_eq!((dedicated.account.template(), dedicated.tier.queue.slots), ("big", 2));
+    assert_eq!((&dedicated.tier.pool, &dedicated.tier.backoff), (&e2b.tier.pool, &e2b.tier.backoff));
+    assert_eq!(e2b, &Cloud::default());
+    let wrong = "[clouds.dedicated.account]\ntemplat = \"big\"";
+    let error = layered(Some(("a file".into(), wrong.into())), variables(&[]), json!({})).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("a file: there is no setting clouds.dedicated.account.templat; did you mean template?"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_server_listens_on_loopback_3001_and_needs_a_key_beyond_it() {
+    let config = layered(None, variables(&[]), json!({})).unwrap();
+    assert_eq!(config.http.listen().to_string(), "127.0.0.1:3001");
+    assert_eq!(config.http.exposure_problem(), None);
+    let wide = layered(None, variables(&[("SWITCHTOWER_HTTP_ADDRESS", "0.0.0.0")]), json!({})).unwrap();
+    assert!(wide.http.exposure_problem().unwrap().contains("http.keys"));
+}
+
+#[test]
+fn a_setting_with_which_nothing_could_run_is_refused_by_its_name_and_its_place() {
+    let refused = |name, value| layered(None, variables(&[(name, value)]), json!({})).unwrap_err().to_string();
+    insta::assert_snapshot!(refused("SWITCHTOWER_TIERS_WASM_QUEUE_SLOTS", "0"), @"SWITCHTOWER_TIERS_WASM_QUEUE_SLOTS: tiers.wasm.queue.slots must be at least 1: with 0 nothing would ever run");
+    insta::assert_snapshot!(refused("SWITCHTOWER_TIERS_NATIVE_QUEUE_PER_USER", "0"), @"SWITCHTOWER_TIERS_NATIVE_QUEUE_PER_USER: tiers.native.queue.per_user must be at least 1: with 0 nothing would ever run");
+    insta::assert_snapshot!(refused("SWITCHTOWER_CLOUDS_E2B_TIER_QUEUE_LENGTH_PER_USER", "0"), @"SWITCHTOWER_CLOUDS_E2B_TIER_QUEUE_LENGTH_PER_USER: clouds.e2b.tier.queue.length_per_user must be at least 1 (length = 0 lets no request wait)");
+    insta::assert_snapshot!(refused("SWITCHTOWER_SESSIONS_QUEUE_SLOTS", "300"), @"SWITCHTOWER_SESSIONS_QUEUE_SLOTS: sessions.queue.slots and extra_slots are 308 together: they must be at most 200");
+    insta::assert_snapshot!(refused("SWITCHTOWER_QUEUE_SLOTS", "0"), @"SWITCHTOWER_QUEUE_SLOTS: queue.slots must be at least 1: with 0 nothing would ever run");
+    insta::assert_snapshot!(refused("SWITCHTOWER_RULES_RELOAD_INTERVAL", "0s"), @"SWITCHTOWER_RULES_RELOAD_INTERVAL: rules.reload_interval must be longer than 0s");
+    insta::assert_snapshot!(refused("SWITCHTOWER_QUOTA_BURST", "0"), @"SWITCHTOWER_QUOTA_BURST: quota.burst must be at least 1: with 0 no request would be accepted");
+    insta::assert_snapshot!(refused("SWITCHTOWER_MEMORY_PER_CALLER", "1GiB"), @"SWITCHTOWER_MEMORY_PER_CALLER: memory.per_caller is 1GiB: it must be at most memory.total, 512MiB");
+    insta::assert_snapshot!(refused("SWITCHTOWER_LIMITS_DEFAULT_TIMEOUT", "10m"), @"SWITCHTOWER_LIMITS_DEFAULT_TIMEOUT: limits.default_timeout is 10m: it must be at most limits.max_timeout, 5m");
+    insta::assert_snapshot!(refused("SWITCHTOWER_CLOUDS_E2B_TIER_BREAKER_FAILURE_THRESHOLD", "0"), @"SWITCHTOWER_CLOUDS_E2B_TIER_BREAKER_FAILURE_THRESHOLD: clouds.e2b.tier.breaker.failure_threshold must be at least 1: with 0 the breaker would never close");
+    insta::assert_snapshot!(refused("SWITCHTOWER_CLOUDS_E2B_TIER_POOL_MAX", "0"), @"SWITCHTOWER_CLOUDS_E2B_TIER_POOL_MAX: clouds.e2b.tier.pool.max must be at least 1: with 0 nothing would ever run");
+    insta::assert_snapshot!(refused("SWITCHTOWER_CLOUDS_E2B_TIER_POOL_MIN_READY", "11"), @"SWITCHTOWER_CLOUDS_E2B_TIER_POOL_MIN_READY: clouds.e2b.tier.pool.min_ready is 11: it must be at most max, 10, or the server is never ready");
+    insta::assert_snapshot!(refused("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_MAX_SANDBOXES", "0"), @"SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_MAX_SANDBOXES: clouds.e2b.account.limits.max_sandboxes must be at least 1: with 0 nothing would ever run");
+    insta::assert_snapshot!(refused("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIFETIME", "0s"), @"SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIFETIME: clouds.e2b.account.lifetime must be longer than 0s");
+    insta::assert_snapshot!(refused("SWITCHTOWER_NATIVE_MAX_RUNS_PER_WORKER", "0"), @"SWITCHTOWER_NATIVE_MAX_RUNS_PER_WORKER: native.max_runs_per_worker must be at least 1: with 0 no program would ever run");
+    insta::assert_snapshot!(refused("SWITCHTOWER_HTTP_MAX_CONNECTIONS", "0"), @"SWITCHTOWER_HTTP_MAX_CONNECTIONS: http.max_connections must be at least 1: with 0 nobody could connect");
+    insta::assert_snapshot!(refused("SWITCHTOWER_HTTP_KEYS", "ci=short"), @"SWITCHTOWER_HTTP_KEYS: http.keys.ci is too short: a key has at least 16 characters");
+    let set = variables(&[("SWITCHTOWER_QUEUE_SLOTS", "6"), ("SWITCHTOWER_QUEUE_PER_USER", "2")]);
+    let overall = tier::queue::Overall { slots: Some(6), per_user: Some(2) };
+    assert_eq!(layered(None, set, json!({})).unwrap().queue, overall);
+    assert!(!Config::default().queue.is_set());
+}
+
+#[test]
+fn what_is_printed_as_the_settings_in_force_can_be_read_as_a_file() {
+    let text = toml::to_string(&Config::default()).unwrap();
+    assert_eq!(layered(Some(("printed".into(), text)), variables(&[]), json!({})).unwrap(), Config::default());
+}
