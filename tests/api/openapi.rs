@@ -137,7 +137,7 @@ fn the_bounds_of_request_fields_are_those_that_the_code_enforces() {
         ("Cell.files", json!({ "maxItems": limits.file_count })),
         ("Cell.env.*", json!({ "maxLength": limits.env })),
         ("Cell.timeout_ms", timeout),
-        ("a session's file", json!({ "maxLength": sessions.max_file_bytes })),
+        ("a session's file", json!({ "maxLength": sessions.max_files_size })),
     ];
     let mut expected: BTreeMap<String, Value> = bounds.map(|(field, bounds)| (field.to_owned(), bounds)).into();
     // Texts that are compared with names, flags, objects whose values have the bounds, and paths, whose bounds hold after `.`

@@ -398,7 +398,7 @@ async fn the_number_of_sessions_is_limited() {
 
 #[tokio::test(start_paused = true)]
 async fn files_are_written_and_read_and_cells_see_them() {
-    let client = Client::with(&session::Config { max_file_bytes: 1000, ..session::Config::default() });
+    let client = Client::with(&session::Config { max_files_size: 1000, ..session::Config::default() });
     let session = client.open(json!({})).await;
     let at = |path: &str| format!("{session}/files?path={path}");
     assert_eq!(client.send("PUT", &at("/tmp/a"), "given").await.status, 204);

@@ -89,7 +89,7 @@ async fn an_ended_or_paused_sandbox_is_not_found_and_one_with_auto_resume_is_res
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_too_large_or_too_slow_is_refused_at_once() {
-    let sessions = session::Config { max_file_bytes: 1000, ..session::Config::default() };
+    let sessions = session::Config { max_files_size: 1000, ..session::Config::default() };
     let client = Client::with_plan(Plan { sessions, cloud: Cloud::Absent(""), ..Plan::default() });
     let sandbox = client.create(json!({})).await;
     let mut text = String::new();

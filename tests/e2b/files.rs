@@ -43,7 +43,7 @@ async fn files_are_uploaded_as_a_form_or_raw_and_downloaded_unchanged() {
 
 #[tokio::test(start_paused = true)]
 async fn a_file_that_is_not_available_is_refused_as_envd_does() {
-    let sessions = session::Config { max_file_bytes: 10, ..session::Config::default() };
+    let sessions = session::Config { max_files_size: 10, ..session::Config::default() };
     let client = Client::with_plan(Plan { sessions, cloud: Cloud::Absent("none"), ..Plan::default() });
     let sandbox = client.create(json!({})).await;
     let mut text = String::new();

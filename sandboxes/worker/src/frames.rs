@@ -256,7 +256,7 @@ mod tests {
     /// another version are refused by that number; without it they would misread the frames.
     #[test]
     fn the_bytes_of_each_frame_are_those_of_this_protocol() {
-        assert_eq!(crate::protocol::PROTOCOL, 1);
+        assert_eq!(crate::protocol::PROTOCOL, 2);
         let limits = || Limits { wall: Duration::from_secs(3), memory: 5, output: 7, ..Limits::default() };
         let (program, cell) = (Program::python("a"), Cell { source: "b".into(), ..Cell::default() });
         let orders = [
@@ -292,7 +292,7 @@ mod tests {
         assert_eq!(frames, FRAMES);
     }
 
-    /// Of protocol 1.
+    /// Of protocol 2.
     const FRAMES: [&str; 10] = [
         "00000161000000000300050701",
         "0101010000016200000000000300050701",
@@ -300,8 +300,8 @@ mod tests {
         "0301",
         "04",
         "00000164",
-        "0100000000000000000000000105",
-        "020000000000000000000000010501017001010000000000000000000000000000000000000000000000000000000000000000000001",
+        "010000000000000000000105",
+        "02000000000000000000010501017001010000000000000000000000000000000000000000000000000000000000000000000001",
         "0301020165",
         "04",
     ];

@@ -26,7 +26,7 @@ pub struct Config {
     pub max_lifetime: Duration,
     /// Maximum size of all files of one session on this server.
     #[serde(with = "byte_size")]
-    pub max_file_bytes: u64,
+    pub max_files_size: u64,
     /// Longest time that a cell may take from its arrival to its answer. A client may set a shorter one.
     #[serde(with = "humantime_serde")]
     pub cell_timeout: Duration,
@@ -125,7 +125,7 @@ impl Default for Config {
             max_contexts: 16,
             idle_timeout: seconds(15 * 60),
             max_lifetime: seconds(24 * 3600),
-            max_file_bytes: 64 << 20,
+            max_files_size: 64 << 20,
             // The limit of a cloud sandbox.
             cell_timeout: seconds(45 * 60),
             max_output: 16 << 20,

@@ -65,7 +65,7 @@ impl Session {
             traffic_token: services.tokens.issue(TokenKind::Traffic, &id),
             id: id.into(),
             lifetime: Lifetime::new(wall, options.timeout, options.at_end),
-            files: Files::new(wall, services.config.max_file_bytes, services.memory.open(&caller)),
+            files: Files::new(wall, services.config.max_files_size, services.memory.open(&caller)),
             contexts: Contexts::new(Arc::clone(&services.ids), charge.another())?,
             machine: MachineSlot::default(),
             caller,

@@ -71,7 +71,7 @@ impl BodyReader {
     /// Returns a reader that charges bodies to the account of the sessions, or to one of its own without sessions.
     pub(crate) fn new(config: &Config, request_limits: &RequestLimits, sessions: Option<&Sessions>) -> Self {
         let files = sessions
-            .map_or_else(|| session::Config::default().max_file_bytes, |sessions| sessions.config().max_file_bytes);
+            .map_or_else(|| session::Config::default().max_files_size, |sessions| sessions.config().max_files_size);
         let memory = sessions.map(|sessions| sessions.memory().clone()).unwrap_or_default();
         Self {
             memory,

@@ -80,7 +80,7 @@ pub(super) async fn call(watchers: &Watchers, sandbox: SandboxHandle, request: R
 fn body_refusal(sandbox: &SandboxHandle, kind: BodyKind, parts: &Parts, error: &BodyError) -> Refusal {
     let too_large = matches!(error, BodyError::TooLarge(_));
     if too_large && matches!(kind, BodyKind::Upload | BodyKind::LocalUpload) {
-        let full = FileError::Full { max: sandbox.state.sessions.config().max_file_bytes };
+        let full = FileError::Full { max: sandbox.state.sessions.config().max_files_size };
         return Box::new(errors::api(StatusCode::INSUFFICIENT_STORAGE, &full.to_string()));
     }
     if matches!(error, BodyError::NoSpace(_)) && is_rpc(&parts.headers, parts.uri.path()) {
@@ -145,7 +145,7 @@ fn metrics(sandbox: &SandboxHandle) -> serde_json::Value {
         "ts": sessions.router().wall().unix_millis() / 1000,
         "cpu_count": 1, "cpu_used_pct": 0.0,
         "mem_total": 0, "mem_used": 0, "mem_cache": 0,
-        "disk_used": sandbox.session.files().size(), "disk_total": sessions.config().max_file_bytes,
+        "disk_used": sandbox.session.files().size(), "disk_total": sessions.config().max_files_size,
     })
 }
 
