@@ -89,7 +89,7 @@ fn harness(transport: Arc<dyn Transport>, origin: &str, cloud: Cloud) -> CloudRo
         rules: SharedRules::builtin(),
         cache: ResultCache::new(&cache::Config::default()),
         tiers: Tiers::new([tier]),
-        recorder: Recorder::new(&record::Config::default(), wall).unwrap(),
+        recorder: Recorder::new(&record::Config::default(), wall).expect("no file is configured"),
         wall,
         seed,
     });

@@ -33,7 +33,7 @@ fn router() -> Router {
         rules: SharedRules::builtin(),
         cache: ResultCache::new(&cache::Config::default()),
         tiers: Tiers::new([tier]),
-        recorder: Recorder::new(&record::Config::default(), wall).unwrap(),
+        recorder: Recorder::new(&record::Config::default(), wall).expect("no file is configured"),
         wall,
         seed,
     })

@@ -136,7 +136,7 @@ impl<'a> Survey<'a> {
         let at = call.start();
         match name {
             "fit" | "fit_transform" | "fit_predict" | "backward" | "train" | "partial_fit" => {
-                self.training_calls.increment(at)
+                self.training_calls.increment(at);
             }
             "plot" | "hist" | "scatter" | "bar" | "boxplot" | "savefig" | "set_title" | "imshow" => {
                 self.plotting_calls.increment(at);

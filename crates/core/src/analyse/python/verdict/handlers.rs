@@ -211,7 +211,7 @@ impl<'a> Visitor<'a> for BoundednessCheck<'a, '_> {
             Expr::Set(set) if !set.elts.iter().all(Expr::is_literal_expr) => self.reject(),
             Expr::Dict(dict) if !dict.iter_values().all(Expr::is_literal_expr) => self.reject(),
             Expr::Tuple(tuple) if tuple.ctx == ExprContext::Load && !tuple.elts.iter().all(is_small_value) => {
-                self.reject()
+                self.reject();
             }
             Expr::BinOp(binary) => {
                 let number = |side: &Expr| side.is_number_literal_expr();

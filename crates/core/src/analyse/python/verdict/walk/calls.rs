@@ -131,10 +131,10 @@ impl<'a> Walk<'a, '_> {
             }
             // The bytes of an array of objects are addresses.
             ("bytes" | "bytearray", _) if self.uses_science => {
-                self.reject(call.start(), "the memory of an array may be printed")
+                self.reject(call.start(), "the memory of an array may be printed");
             }
             ("str", [_, _, ..]) if self.uses_science => {
-                self.reject(call.start(), "the memory of an array may be printed")
+                self.reject(call.start(), "the memory of an array may be printed");
             }
             ("format", [_, spec]) if self.uses_dates && !is_portable_spec(spec) => {
                 self.reject(call.start(), "the format of a date depends on the locale or the time zone");

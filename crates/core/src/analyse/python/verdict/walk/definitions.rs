@@ -121,7 +121,7 @@ impl<'a> Walk<'a, '_> {
                 match (own, name) {
                     // Its definition is checked like this one.
                     (true, name) if self.definitions.classes.contains(name) && !self.imports.is_bound(name) => {
-                        has_repr = true
+                        has_repr = true;
                     }
                     (false, name) if allowed::is_safe_base(name) => has_repr = true,
                     (false, "object" | "ABC" | "Generic" | "Protocol") => {}

@@ -175,7 +175,7 @@ impl<'a> Walk<'a, '_> {
                 self.check_ordered_read(how, &either.orelse);
             }
             Expr::Name(name) => {
-                self.ordered_reads.push((name.id.as_str(), elements.start(), how == "min" || how == "max"))
+                self.ordered_reads.push((name.id.as_str(), elements.start(), how == "min" || how == "max"));
             }
             _ if self.hazard_of(elements) == Some(Hazard::Set) => {
                 self.ordered_reads.push(("", elements.start(), how == "min" || how == "max"));

@@ -275,7 +275,7 @@ impl<'a> Visitor<'a> for Walk<'a, '_> {
                 }
             }
             Expr::Yield(_) | Expr::YieldFrom(_) if self.lambda_depth > 0 => {
-                self.reject(at, "a lambda creates an iterator")
+                self.reject(at, "a lambda creates an iterator");
             }
             Expr::Await(_) | Expr::TString(_) | Expr::IpyEscapeCommand(_) => {
                 self.reject(at, "this syntax is not known to be deterministic");
