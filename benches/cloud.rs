@@ -107,7 +107,7 @@ fn high_limits() -> Cloud {
 
 fn request(user: &str) -> Request {
     let request = Request::new(Program::python("print(1 + 1)"), &RequestLimits::default())
-        .expect("it is within the request_limits");
+        .expect("the request is within the limits");
     Request { cache: CacheMode::Bypass, caller: Caller::named(user), ..request }
 }
 

@@ -52,7 +52,7 @@ fn source() -> String {
 
 fn request(cache: CacheMode) -> Request {
     let request = Request::new(Program::python(source()), &RequestLimits::default());
-    Request { cache, ..request.expect("it is within the request_limits") }
+    Request { cache, ..request.expect("the request is within the limits") }
 }
 
 fn line(criterion: &mut Criterion) {

@@ -89,8 +89,16 @@ async fn the_sandboxes_of_a_zombie_server_are_ended_with_those_that_appear_later
         let ids = e2b["account"]["detail"]["sandboxes"].as_array().unwrap_or_else(|| panic!("{e2b}")).clone();
         ids.iter().map(|live| live["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    let kept = of_sibling().await;
-    assert_eq!(kept.len(), 3);
+    // The stand-in counts a sandbox before its server has the answer.
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    let kept = loop {
+        let ids = of_sibling().await;
+        if ids.len() == 3 {
+            break ids;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{ids:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
 
     // Creations take three seconds from now on, so that some are in flight when the server is killed.
     stand_in.fake.set_faults("create.slow=100%:3s".parse().unwrap());
