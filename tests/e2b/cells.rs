@@ -80,8 +80,8 @@ async fn a_cell_that_cannot_start_is_refused_with_a_status_or_with_an_error_row_
     422 {"detail":[{"loc":["body"],"msg":"missing field `code` at line 1 column 14","type":"value_error"}]} []
     422 {"detail":[{"loc":["body"],"msg":"invalid type: integer `3`, expected a map at line 1 column 24","type":"value_error"}]} []
     400 code must be at most 1048576 bytes, this has 1048577 []
-    200 {"name":"SandboxCapabilityError","traceback":"no tier can run this: a cell in r needs a cloud sandbox, but this session was created without the internet","type":"error","value":"no tier can run this: a cell in r needs a cloud sandbox, but this session was created without the internet"} {"type":"end_of_execution"} []
-    200 {"execution_count":1,"type":"number_of_executions"} {"name":"SandboxCapabilityError","traceback":"no tier can run this: tier wasm does not provide module pandas: runs in e2b, but this session was created without the internet","type":"error","value":"no tier can run this: tier wasm does not provide module pandas: runs in e2b, but this session was created without the internet"} {"type":"end_of_execution"} []
+    200 {"name":"SandboxStateError","traceback":"a cell in r needs a cloud sandbox, but this session was created without the internet: create the sandbox with internet access","type":"error","value":"a cell in r needs a cloud sandbox, but this session was created without the internet: create the sandbox with internet access"} {"type":"end_of_execution"} []
+    200 {"execution_count":1,"type":"number_of_executions"} {"name":"SandboxStateError","traceback":"tier wasm does not provide module pandas: runs in e2b, but this session was created without the internet: create the sandbox with internet access","type":"error","value":"tier wasm does not provide module pandas: runs in e2b, but this session was created without the internet: create the sandbox with internet access"} {"type":"end_of_execution"} []
     429 rate limit exceeded; retry after 60s [60]
     "#);
 }

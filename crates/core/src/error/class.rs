@@ -168,7 +168,7 @@ impl Kind {
                 e2b: e2b(429, 429, "resource_exhausted", "SandboxLimitError", Status),
             },
             Self::NotMovable => Class {
-                name: "not_movable", slug: "not-movable", title: "The session's state cannot be moved",
+                name: "not_movable", slug: "not-movable", title: "The session cannot be moved",
                 party: Caller, retry: AfterChange, status: 409, exit_code: 125,
                 e2b: e2b(409, 409, "failed_precondition", "SandboxStateError", Exception),
             },

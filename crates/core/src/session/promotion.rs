@@ -43,7 +43,8 @@ impl Session {
     /// /etc/hosts".
     ///
     /// # Errors
-    /// The session does not run, no machine is available, or its state cannot be moved.
+    /// The session does not run, or no machine is available. `NotMovable`: it was created without internet access, or its
+    /// state cannot be moved.
     pub async fn promote(&self, need: &str) -> Result<Arc<dyn Machine>, Error> {
         self.check_running()?;
         self.touch();
@@ -90,7 +91,8 @@ impl Session {
 /// Returns the error for a session that cannot have a machine.
 fn no_machine(session: &Session, reason: &str) -> Error {
     if session.options().offline {
-        return Error::NoTier { reason: format!("{reason}, but this session was created without the internet") };
+        let remedy = "this session was created without the internet: create the sandbox with internet access";
+        return Error::NotMovable { reason: format!("{reason}, but {remedy}") };
     }
     let remedy = session.services().tiers().remedies(true);
     let remedy = remedy.unwrap_or_else(|| "none may be used here".to_owned());
