@@ -50,10 +50,10 @@ def main(arguments: Sequence[str]) -> None:
             worker = given(options.worker, python) if options.worker else built(python, options.debug)
             done = install(into, python, worker, REQUIREMENTS)
     except Refused as refused:
-        sys.exit("cannot install the scientific tier.\nwhy:  {}\nmend: {}".format(refused, refused.mend))
+        sys.exit("cannot install the scientific tier.\nwhy:  {}\nfix:  {}".format(refused, refused.fix))
     except OSError as error:
-        mend = "see that there is room, and a right to write"
-        sys.exit("cannot install the scientific tier.\nwhy:  {}\nmend: {}".format(error, mend))
+        fix = "free disk space, and choose a folder that you may write to with --into"
+        sys.exit("cannot install the scientific tier.\nwhy:  {}\nfix:  {}".format(error, fix))
     except KeyboardInterrupt:
         sys.exit("stopped; what was installed before is as it was")
     if not done:

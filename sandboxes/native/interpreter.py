@@ -18,11 +18,11 @@ SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
 
 
 class Refused(Exception):
-    """It cannot be done, and why; what is to be done about it."""
+    """Why the installation is refused, and how to fix it."""
 
-    def __init__(self, why: str, mend: str) -> None:
+    def __init__(self, why: str, fix: str) -> None:
         super().__init__(why)
-        self.mend = mend
+        self.fix = fix
 
 
 class Interpreter:

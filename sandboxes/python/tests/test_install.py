@@ -36,7 +36,7 @@ class WhatCanBeEmbedded(unittest.TestCase):
     def refused(self, **other):
         with self.assertRaises(Refused) as caught:
             interpreter.check(python(**other))
-        return f"{caught.exception} / {caught.exception.mend}"
+        return f"{caught.exception} / {caught.exception.fix}"
 
     def test_a_python_with_a_shared_library_will_do(self):
         interpreter.check(python())
