@@ -23,7 +23,7 @@ use crate::service::problem::Problem;
 pub struct ExplanationView<'a> {
     profile: &'a Profile,
     decision: Option<DecisionView<'a>>,
-    undecided: Option<String>,
+    decision_error: Option<String>,
 }
 
 /// Returns an explanation in the form of the API.
@@ -31,7 +31,7 @@ pub fn explanation_view(explanation: &Explanation) -> ExplanationView<'_> {
     ExplanationView {
         profile: &explanation.profile,
         decision: explanation.decision.as_ref().ok().map(DecisionView::from),
-        undecided: explanation.decision.as_ref().err().map(ToString::to_string),
+        decision_error: explanation.decision.as_ref().err().map(ToString::to_string),
     }
 }
 
