@@ -219,9 +219,9 @@ fn internal_code_sees_the_kernel_and_leaves_no_trace() {
 fn a_kernel_starts_in_its_folder_with_its_variables() {
     let Some(harness) = harness() else { return };
     harness.block_on(async {
-        let opening =
+        let options =
             KernelOptions { env: [("TOKEN".into(), "t".into())].into(), folder: Some("/home/user/project".into()) };
-        let mut kernel = harness.of(harness.profiles()[0]).kernels().unwrap().open_kernel(&opening).await.unwrap();
+        let mut kernel = harness.of(harness.profiles()[0]).kernels().unwrap().open_kernel(&options).await.unwrap();
         let source = "import os\nprint(os.getcwd(), os.environ['TOKEN'])".to_owned();
         let cell = Cell { source, number: 1, ..Cell::default() };
         let (_, output) = run(kernel.as_mut(), &cell, &Limits::default()).await;

@@ -141,8 +141,8 @@ async fn read_events(mut body: crate::transport::BodyStream, limit: Duration) ->
                     if let Some(data) = event.event.data {
                         for (to, from) in [(&mut stdout, data.stdout), (&mut stderr, data.stderr)] {
                             let bytes = from.and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
-                            let room = MAX_OUTPUT_BYTES.saturating_sub(to.len());
-                            to.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                            let remaining = MAX_OUTPUT_BYTES.saturating_sub(to.len());
+                            to.extend_from_slice(&bytes[..bytes.len().min(remaining)]);
                         }
                     }
                     exit = event.event.end.map(|end| end.exit_code).or(exit);

@@ -144,10 +144,10 @@ impl Progress {
 
     /// Sends output, up to the limit.
     async fn send_output(&mut self, mut text: String, limits: &Limits, events: &Events, event: fn(String) -> Event) {
-        let room = usize::try_from(limits.output.saturating_sub(self.output)).unwrap_or(usize::MAX);
-        if text.len() > room {
+        let remaining = usize::try_from(limits.output.saturating_sub(self.output)).unwrap_or(usize::MAX);
+        if text.len() > remaining {
             self.truncated = true;
-            text.truncate(text.floor_char_boundary(room));
+            text.truncate(text.floor_char_boundary(remaining));
         }
         self.output += text.len() as u64;
         if !text.is_empty() {

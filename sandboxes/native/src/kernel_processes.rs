@@ -35,12 +35,12 @@ impl KernelProcesses {
     /// The processes cannot be started.
     pub(crate) async fn open(
         &self,
-        opening: &KernelOptions,
+        options: &KernelOptions,
         idle: Option<Duration>,
         start: impl Future<Output = Result<KernelPool, StartError>> + Send,
     ) -> Result<Box<dyn Kernel>, StartError> {
         let mut running = self.running.lock().await;
-        let kernel = self.started(&mut running, idle, start).await?.open(opening);
+        let kernel = self.started(&mut running, idle, start).await?.open(options);
         Ok(Box::new(CountedKernel { kernel, _counted: CountGuard::new(&self.open) }))
     }
 

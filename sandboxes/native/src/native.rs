@@ -230,8 +230,8 @@ impl Backend for Native {
 
 #[async_trait]
 impl Kernels for Native {
-    async fn open_kernel(&self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
-        let opened = self.kernels.open(opening, self.config.kernel_worker_idle, self.start_kernels()).await;
+    async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+        let opened = self.kernels.open(options, self.config.kernel_worker_idle, self.start_kernels()).await;
         opened.map_err(|error| refused(&error))
     }
 }

@@ -132,7 +132,7 @@ def run(code, files=(), env=None, stdin=None, moves=False):
     )
 
 
-def cells(*codes, opening=(None, None), **options):
+def cells(*codes, kernel_options=(None, None), **options):
     """The endings and changes of cells in one kernel."""
 
     def work(entry):
@@ -143,7 +143,7 @@ def cells(*codes, opening=(None, None), **options):
             )
             if given["interrupt"]:
                 signal.setitimer(signal.ITIMER_REAL, given["interrupt"])
-            ran.append(run_cell(entry, opening if number == 1 else None, given["source"], number, given["env"],
+            ran.append(run_cell(entry, kernel_options if number == 1 else None, given["source"], number, given["env"],
                                   options.get("stdin") is not None, given["changes"]))  # fmt: skip
         return ran
 
@@ -511,7 +511,7 @@ class Kernels(Case):
 
     def test_variables_are_lent_and_the_working_directory_is_the_one_asked_for(self):
         ran = cells({"source": "import os\n[os.environ['A'], os.environ['B'], os.getcwd()]", "env": {"B": "cell"}},
-                    "[os.environ['A'], 'B' in os.environ]", opening=({"A": "kernel"}, HOME + "/deep"))  # fmt: skip
+                    "[os.environ['A'], 'B' in os.environ]", kernel_options=({"A": "kernel"}, HOME + "/deep"))  # fmt: skip
         self.assertEqual([json.loads(d["application/json"]) for d, _ in ran.shown],
                          [["kernel", "cell", HOME + "/deep"], ["kernel", False]])  # fmt: skip
 

@@ -43,7 +43,7 @@ from wit_world import (
     Change,
     Content_File,
     Content_Folder,
-    Content_Gone,
+    Content_Removed,
     Ending_Finished,
     Ending_Raised,
     Failure,
@@ -84,13 +84,13 @@ def _scratch_content(content: Any) -> Any:
     """Returns the content of a path as the scratch file system has it."""
     if isinstance(content, Content_File):
         return content.value
-    return scratch.FOLDER if isinstance(content, Content_Folder) else scratch.GONE
+    return scratch.FOLDER if isinstance(content, Content_Folder) else scratch.REMOVED
 
 
 def _wire_content(content: Any) -> Any:
     if content is scratch.FOLDER:
         return Content_Folder()
-    return Content_Gone() if content is scratch.GONE else Content_File(content)
+    return Content_Removed() if content is scratch.REMOVED else Content_File(content)
 
 
 def warm_up() -> None:

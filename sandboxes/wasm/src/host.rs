@@ -63,7 +63,7 @@ impl Host {
     /// Assigns the instance to this cell. The memory of earlier cells counts against the limit.
     pub(crate) fn assign_cell(
         &mut self,
-        opening: &KernelOptions,
+        options: &KernelOptions,
         cell: &Cell,
         limits: &Limits,
         send: SendEvent,
@@ -71,7 +71,7 @@ impl Host {
     ) {
         self.memory.max = limits.memory;
         self.memory.denied = false;
-        *self.run.lock() = Run::for_cell(opening, cell, limits, send, cancel);
+        *self.run.lock() = Run::for_cell(options, cell, limits, send, cancel);
     }
 
     /// Returns the peak of memory in bytes beyond the snapshot.

@@ -65,9 +65,9 @@ impl Backend for InProcess {
 
 #[async_trait]
 impl Kernels for InProcess {
-    async fn open_kernel(&self, opening: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
+    async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
         let thread = RunnerThread::start(Arc::clone(&self.image), Arc::clone(&self.prewarmed)).map_err(no_thread)?;
-        Ok(Box::new(ThreadKernel { thread, opening: opening.clone(), is_created: false }))
+        Ok(Box::new(ThreadKernel { thread, options: options.clone(), is_created: false }))
     }
 }
 
@@ -159,7 +159,7 @@ impl Sandbox for RunnerThread {
 /// A kernel on a thread of its own.
 struct ThreadKernel {
     thread: RunnerThread,
-    opening: KernelOptions,
+    options: KernelOptions,
     /// Whether its first cell has been sent.
     is_created: bool,
 }
@@ -169,14 +169,14 @@ impl Kernel for ThreadKernel {
     async fn run(&mut self, cell: &Cell, limits: &Limits, events: &Events) -> Result<CellOutcome, Fault> {
         let left = CancelOnDrop::default();
         let (cancelled, events) = (Arc::clone(&left.0), events.clone());
-        let opening = (!self.is_created).then(|| self.opening.clone());
+        let options = (!self.is_created).then(|| self.options.clone());
         self.is_created = true;
         let (cell, limits) = (cell.clone(), limits.clone());
         self.thread
             .run_task(move |runner, done| {
                 runner.cell(CellRun {
                     kernel: 0,
-                    opening,
+                    options,
                     cell,
                     limits,
                     send: Box::new(move |event| events.send_blocking(event)),

@@ -69,7 +69,7 @@ impl Instance {
     pub(crate) fn cell(
         &mut self,
         image: &Image,
-        opening: &KernelOptions,
+        options: &KernelOptions,
         cell: &Cell,
         limits: &Limits,
         send: SendEvent,
@@ -79,12 +79,12 @@ impl Instance {
             code: cell.source.clone(),
             number: cell.number,
             environment: cell.env.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
-            folder: opening.folder.clone(),
+            folder: options.folder.clone(),
             has_stdin: cell.stdin.is_some(),
             changes: cell.changes.iter().map(to_guest).collect(),
         };
         let cpu = thread_cpu_time();
-        self.store.data_mut().assign_cell(opening, cell, limits, send, cancel);
+        self.store.data_mut().assign_cell(options, cell, limits, send, cancel);
         self.store.set_epoch_deadline(1);
         let left = {
             let _ticking = image.ticking();
@@ -174,7 +174,7 @@ fn to_guest(change: &Change) -> wit::Change {
     let content = match &change.content {
         Content::File(content) => wit::Content::File(content.to_vec()),
         Content::Folder => wit::Content::Folder,
-        Content::Removed => wit::Content::Gone,
+        Content::Removed => wit::Content::Removed,
     };
     wit::Change { path: change.path.clone(), content }
 }
@@ -183,7 +183,7 @@ fn from_guest(change: wit::Change) -> Change {
     let content = match change.content {
         wit::Content::File(content) => Content::File(content.into()),
         wit::Content::Folder => Content::Folder,
-        wit::Content::Gone => Content::Removed,
+        wit::Content::Removed => Content::Removed,
     };
     Change { path: change.path, content }
 }

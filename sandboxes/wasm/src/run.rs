@@ -89,7 +89,7 @@ impl Run {
     }
 
     pub(crate) fn for_cell(
-        opening: &KernelOptions,
+        options: &KernelOptions,
         cell: &Cell,
         limits: &Limits,
         send: SendEvent,
@@ -104,7 +104,7 @@ impl Run {
             stdin: Bytes::from(cell.stdin.clone().unwrap_or_default()),
             // Without standard input the guest raises by itself, which is no effect.
             stdin_given: true,
-            environment: opening.env.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+            environment: options.env.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
             environment_given: true,
             cancel,
             effects: Effects::NONE,

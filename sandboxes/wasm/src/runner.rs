@@ -26,7 +26,7 @@ pub(crate) struct ProgramRun {
 pub(crate) struct CellRun {
     pub(crate) kernel: u64,
     /// Given where the kernel is to be created.
-    pub(crate) opening: Option<KernelOptions>,
+    pub(crate) options: Option<KernelOptions>,
     pub(crate) cell: Cell,
     pub(crate) limits: Limits,
     pub(crate) send: SendEvent,
@@ -38,7 +38,7 @@ pub(crate) struct CellRun {
 /// An instance that is a kernel.
 struct GuestKernel {
     instance: Instance,
-    opening: KernelOptions,
+    options: KernelOptions,
 }
 
 /// Runs programs on the calling thread, which needs [`THREAD_STACK`] bytes of stack. Several threads may call it at
@@ -78,14 +78,14 @@ impl Runner {
     pub(crate) fn cell(&self, job: CellRun) {
         let _entered = self.context.enter();
         let _busy = self.prewarmed.busy();
-        let kernel = match job.opening {
-            Some(opening) => self.instance().map(|instance| GuestKernel { instance, opening }),
+        let kernel = match job.options {
+            Some(options) => self.instance().map(|instance| GuestKernel { instance, options }),
             None => self.kernels().remove(&job.kernel).ok_or_else(gone),
         };
         match kernel {
             Ok(mut kernel) => {
-                let GuestKernel { instance, opening } = &mut kernel;
-                let ran = instance.cell(&self.image, opening, &job.cell, &job.limits, job.send, job.cancel);
+                let GuestKernel { instance, options } = &mut kernel;
+                let ran = instance.cell(&self.image, options, &job.cell, &job.limits, job.send, job.cancel);
                 // Before the outcome is sent: the next cell may come to another thread at once.
                 let gone = if ran.as_ref().is_ok_and(|ran| ran.alive) {
                     self.kernels().insert(job.kernel, kernel)

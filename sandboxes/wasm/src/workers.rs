@@ -157,7 +157,7 @@ impl Engine for Guest {
         let done = reporter.clone();
         self.0.cell(CellRun {
             kernel,
-            opening: cell.options,
+            options: cell.options,
             cell: cell.cell,
             limits,
             send: sending(reporter),

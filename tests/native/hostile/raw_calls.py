@@ -1,4 +1,4 @@
-# Calls of the system that change the walls themselves.
+# System calls that would change the jail itself.
 import ctypes
 libc = ctypes.CDLL(None, use_errno=True)
 calls = {

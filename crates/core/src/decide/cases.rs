@@ -141,7 +141,7 @@ impl Case {
         let profile = analyse(&request.program);
         match rules.decide(&request, &profile, &statuses) {
             Ok(decision) => self.differences(&decision),
-            Err(undecided) => vec![undecided.to_string()],
+            Err(error) => vec![error.to_string()],
         }
     }
 

@@ -166,14 +166,14 @@ impl From<WalkError> for Error {
 }
 
 impl From<QuotaExceeded> for Error {
-    fn from(exhausted: QuotaExceeded) -> Self {
-        Self::Quota { retry_after: exhausted.retry_after }
+    fn from(exceeded: QuotaExceeded) -> Self {
+        Self::Quota { retry_after: exceeded.retry_after }
     }
 }
 
 impl From<DecideError> for Error {
-    fn from(undecided: DecideError) -> Self {
-        match undecided {
+    fn from(error: DecideError) -> Self {
+        match error {
             DecideError::UnknownTier { allowed, .. } => {
                 Self::Invalid(Invalid::new("tier", format!("one of {}", allowed.join(", "))))
             }

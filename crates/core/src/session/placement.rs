@@ -9,7 +9,7 @@ use crate::tier::Tier;
 /// Where the state of a context is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ContextPlacement {
-    /// Nowhere: no cell has run, or the state was dropped.
+    /// No kernel: no cell has run, or the state was dropped.
     Unplaced,
     /// In a kernel of a local tier.
     Local { tier: TierName, rebuild: Rebuild },

@@ -27,7 +27,7 @@ static AUDIT_HOOK: OnceLock<AuditHook> = OnceLock::new();
 /// Calls `hook` with each of these events and its arguments, from now on. An exception of the hook is raised in the program.
 #[pyfunction]
 #[allow(unsafe_code, reason = "audit hooks have no safe wrapper in pyo3")]
-pub(crate) fn watch(events: Vec<String>, hook: Py<PyAny>) -> PyResult<()> {
+pub(crate) fn add_audit_hook(events: Vec<String>, hook: Py<PyAny>) -> PyResult<()> {
     let mut events: Vec<Vec<u8>> = events.into_iter().map(String::into_bytes).collect();
     events.sort_unstable();
     if AUDIT_HOOK.set(AuditHook { events, hook }).is_err() {

@@ -72,10 +72,10 @@ fn execute(py: Python<'_>, interpreter: &Interpreter, message: ToChild) -> PyRes
             send(&FromChild::Observed(observation::observed().map(effect).collect()))?;
             Ok(FromChild::Ended(ended))
         }
-        ToChild::Cell { opening, cell, on_need } => {
+        ToChild::Cell { options, cell, on_need } => {
             prepare(on_need, cell.stdin.as_deref())?;
             interpreter
-                .cell(py, opening.as_ref(), &cell)
+                .cell(py, options.as_ref(), &cell)
                 .map(|(ending, changes)| FromChild::CellEnded { ending, changes })
         }
         ToChild::Internal(code) => {
@@ -141,7 +141,7 @@ pub(crate) fn module(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
     module.add_function(wrap_pyfunction!(show, &module)?)?;
     module.add_function(wrap_pyfunction!(report_need, &module)?)?;
     module.add_function(wrap_pyfunction!(leave, &module)?)?;
-    module.add_function(wrap_pyfunction!(crate::audit_hook::watch, &module)?)?;
+    module.add_function(wrap_pyfunction!(crate::audit_hook::add_audit_hook, &module)?)?;
     Ok(module)
 }
 

@@ -17,7 +17,7 @@ pub(crate) enum ToChild {
         on_need: bool,
     },
     Cell {
-        opening: Option<KernelOptions>,
+        options: Option<KernelOptions>,
         cell: Cell,
         on_need: bool,
     },

@@ -85,7 +85,7 @@ impl Zygote {
     #[allow(unsafe_code, reason = "poll has no safe wrapper in std")]
     fn poll(&self, connections: &[ServedConnection]) -> PollResult {
         let mut all = Vec::with_capacity(connections.len() * 2);
-        let mut watch = |fd: RawFd, reads: bool, writes: bool| {
+        let mut add = |fd: RawFd, reads: bool, writes: bool| {
             let events = if reads { libc::POLLIN } else { 0 } | if writes { libc::POLLOUT } else { 0 };
             if fd >= 0 && events != 0 {
                 all.push(libc::pollfd { fd, events, revents: 0 });
@@ -94,13 +94,13 @@ impl Zygote {
         let mut within = self.preparation_pause().or_else(|| (!self.has_released_memory).then_some(memory::IDLE));
         for ServedConnection { connection, running } in connections {
             let reads = running.as_ref().is_none_or(|running| running.run.is_cancellable());
-            watch(connection.descriptor(), reads, !connection.reports().is_empty());
+            add(connection.descriptor(), reads, !connection.reports().is_empty());
             let Some(running) = running else { continue };
             let congested = connection.reports().is_congested();
             let ([socket, stdout, stderr, pidfd], writes) = running.run.descriptors(congested);
-            watch(socket, !congested, writes);
+            add(socket, !congested, writes);
             for fd in [stdout, stderr, pidfd] {
-                watch(fd, true, false);
+                add(fd, true, false);
             }
             within = Some(within.unwrap_or(TICK).min(running.run.next_step_within().max(Duration::from_millis(1))));
         }
@@ -146,7 +146,7 @@ impl Zygote {
         match running.run.step(&self.context(), signals) {
             None => *slot = Some(running),
             Some(end) => {
-                let report = self.finish(running, end);
+                let report = self.final_report(running, end);
                 connection.reports().push(&report);
             }
         }
@@ -200,9 +200,9 @@ impl Zygote {
     }
 
     /// Returns the last report of a command. Its kernel can take the next cell before the report is sent.
-    fn finish(&mut self, command: RunningCommand, end: Option<ProcessEnd>) -> WorkerReport {
+    fn final_report(&mut self, command: RunningCommand, end: Option<ProcessEnd>) -> WorkerReport {
         let RunningCommand { run, kind } = command;
-        let (RunOutcome { ended, changes, alive }, mut child) = run.finish(end, &self.context());
+        let (RunOutcome { ended, changes, alive }, mut child) = run.into_outcome(end, &self.context());
         match kind {
             CommandKind::Program => {
                 self.retire(child);

@@ -67,10 +67,10 @@ impl Interpreter {
     pub(crate) fn cell(
         &self,
         py: Python<'_>,
-        opening: Option<&KernelOptions>,
+        options: Option<&KernelOptions>,
         cell: &Cell,
     ) -> PyResult<(RunEnd, Vec<Change>)> {
-        let arguments = python_schema::cell(py, opening, cell)?;
+        let arguments = python_schema::cell(py, options, cell)?;
         python_schema::cell_result(&self.entry.bind(py).call_method("run_cell", (), Some(&arguments))?)
     }
 

@@ -166,7 +166,7 @@ impl SupervisedRun {
     }
 
     /// Returns the outcome of the run, and the child.
-    pub(crate) fn finish(self, end: Option<ProcessEnd>, context: &SuperviseContext<'_>) -> (RunOutcome, Child) {
+    pub(crate) fn into_outcome(self, end: Option<ProcessEnd>, context: &SuperviseContext<'_>) -> (RunOutcome, Child) {
         let Self {
             mut child,
             kind,

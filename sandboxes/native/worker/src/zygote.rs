@@ -178,12 +178,12 @@ impl Zygote {
     pub(crate) fn start_cell(
         &mut self,
         number: KernelNumber,
-        opening: Option<KernelOptions>,
+        options: Option<KernelOptions>,
         cell: Cell,
         limits: Limits,
         connection: &Connection,
     ) -> Result<SupervisedRun, Fault> {
-        let mut child = match (self.kernels.remove(&number), &opening) {
+        let mut child = match (self.kernels.remove(&number), &options) {
             (Some(child), None) => child,
             (_, Some(_)) if self.kernels.len() + self.busy_kernels >= self.max_kernels => {
                 let reason = format!("this worker has {} kernels, the maximum", self.max_kernels);
@@ -198,7 +198,7 @@ impl Zygote {
             (None, None) => return Err(Fault::Lost { reason: "the kernel has ended".to_owned() }),
         };
         child.signal(libc::SIGCONT);
-        let given = ToChild::Cell { opening, cell, on_need: limits.escalation == Escalation::OnNeed };
+        let given = ToChild::Cell { options, cell, on_need: limits.escalation == Escalation::OnNeed };
         if let Err(error) = child.assign(&given, &self.processes) {
             self.retire(child);
             return Err(Fault::Lost { reason: format!("the kernel has ended: {error}") });

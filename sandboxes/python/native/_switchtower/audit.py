@@ -293,8 +293,8 @@ def install() -> None:
     # These functions run other programs to find the address of a network card; without them, a random one is drawn.
     uuid._GETTERS = []
     # The executable's own hook calls for these events alone; one in Python costs a call at every event.
-    listen = getattr(_switchtower_host, "watch", None)
-    if listen is None:
+    add_audit_hook = getattr(_switchtower_host, "add_audit_hook", None)
+    if add_audit_hook is None:
         sys.addaudithook(on_event)
     else:
-        listen(list(_HANDLERS), on_event)
+        add_audit_hook(list(_HANDLERS), on_event)

@@ -14,7 +14,7 @@ from typing import Any
 from . import host, imports
 from .paths import HOME, OWN_FOLDERS
 
-FOLDER, GONE = True, None
+FOLDER, REMOVED = True, None
 # What a cell may leave in all, in bytes.
 MAX_BYTES = 64 << 20
 # Clocks of file systems are coarse: a file that is younger may be changed again without getting another time. In ns.
@@ -60,10 +60,10 @@ def is_own(path: Any) -> bool:
 
 
 def apply(changes: Iterable[tuple[str, Any]]) -> None:
-    """Applies changes from outside: pairs of a path and its content (bytes), `FOLDER` or `GONE`."""
+    """Applies changes from outside: pairs of a path and its content (bytes), `FOLDER` or `REMOVED`."""
     for path, content in changes:
         path = os.path.join(HOME, path)
-        if content is GONE:
+        if content is REMOVED:
             _remove(path)
         elif content is FOLDER:
             _make_folder(path)
@@ -149,7 +149,7 @@ def take_changes() -> Any:
             above = os.path.dirname(path)
             # A removed folder includes what was in it.
             if above not in before or above in now and stat.S_ISDIR(now[above][0]):
-                changes.append((path, GONE))
+                changes.append((path, REMOVED))
     for path, status in now.items():
         old = before.get(path)
         if stat.S_ISDIR(status[0]):

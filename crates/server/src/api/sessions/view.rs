@@ -27,7 +27,7 @@ pub(super) struct ContextView {
 
 impl SessionView {
     pub(super) fn of(session: &Session) -> Self {
-        let asked = session.options();
+        let options = session.options();
         Self {
             id: session.id().to_owned(),
             state: match session.state() {
@@ -35,11 +35,11 @@ impl SessionView {
                 SessionState::Paused => "paused",
                 SessionState::Ended => "ended",
             },
-            idle_ms: u64::try_from(asked.timeout.as_millis()).unwrap_or(u64::MAX),
+            idle_ms: u64::try_from(options.timeout.as_millis()).unwrap_or(u64::MAX),
             created_at: timestamp(session.started_at()),
             expires_at: timestamp(session.ends_at()),
             tier: tier(session),
-            metadata: asked.metadata.clone(),
+            metadata: options.metadata.clone(),
             contexts: session.contexts().into_iter().map(ContextView::from).collect(),
         }
     }

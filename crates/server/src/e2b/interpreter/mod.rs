@@ -74,17 +74,17 @@ fn unknown_context(id: &str) -> Refusal {
     Box::new(errors::unknown_context(id))
 }
 
-fn described(context: &ContextInfo) -> Value {
+fn context_view(context: &ContextInfo) -> Value {
     json!({ "id": context.id, "language": context.language, "cwd": context.folder })
 }
 
 /// Lists the contexts of the session, and those of other languages on its machine.
 async fn contexts(sandbox: &SandboxHandle, parts: Parts) -> Response {
-    let mut all: Vec<Value> = sandbox.session.contexts().iter().map(described).collect();
+    let mut all: Vec<Value> = sandbox.session.contexts().iter().map(context_view).collect();
     if let Some(machine) = sandbox.session.machine() {
         let answer = forward::forward(&sandbox.session, machine.as_ref(), INTERPRETER_PORT, parts, Bytes::new()).await;
-        let (status, patience) = (answer.status(), sandbox.state.bodies.timeout);
-        let whole = body::read_response(answer.into_body(), 1 << 20, patience).await;
+        let (status, timeout) = (answer.status(), sandbox.state.bodies.timeout);
+        let whole = body::read_response(answer.into_body(), 1 << 20, timeout).await;
         let of_machine: Vec<Value> = match whole {
             Ok(bytes) if status.is_success() => serde_json::from_slice(&bytes).unwrap_or_default(),
             Ok(_) | Err(_) => Vec::new(),
@@ -102,7 +102,7 @@ async fn open(sandbox: &SandboxHandle, parts: Parts, body: Bytes) -> Result<Resp
             Err(failed(&format!("no directory {}", options.cwd.unwrap_or_default())))
         }
         None => match sandbox.session.open_context(options.cwd).await {
-            Ok(context) => Ok(Json(described(&context)).into_response()),
+            Ok(context) => Ok(Json(context_view(&context)).into_response()),
             Err(error) => Err(Box::new(response::refused_as_text(&error))),
         },
         Some(language) => match sandbox.session.promote(&format!("a context for {language}")).await {

@@ -6,12 +6,12 @@ Links do not exist; modes are kept and not enforced.
 """
 
 from .calls import install
-from .changes import FOLDER, GONE, apply, mark, reset, take_changes
+from .changes import FOLDER, REMOVED, apply, mark, reset, take_changes
 from .tree import clear, set_working_directory, tree, write_files
 
 __all__ = [
     "FOLDER",
-    "GONE",
+    "REMOVED",
     "apply",
     "clear",
     "set_working_directory",

@@ -13,7 +13,7 @@ from typing import Any
 from ..paths import OWN_FOLDERS
 from .tree import Node, absolute, node_at, tree
 
-FOLDER, GONE = "folder", "gone"
+FOLDER, REMOVED = "folder", "removed"
 
 # Path -> the node there and its version, parents first; and the count of changes it was taken at.
 _seen: dict[str, tuple[Node, int]] = {}
@@ -21,13 +21,13 @@ _version = -1
 
 
 def apply(changes: Iterable[tuple[str, Any]]) -> None:
-    """Applies changes from outside: pairs of a path and its content (bytes), `FOLDER` or `GONE`."""
+    """Applies changes from outside: pairs of a path and its content (bytes), `FOLDER` or `REMOVED`."""
     for path, content in changes:
         path = absolute(path)
         above, _, name = path.rpartition("/")
         if not name:
             continue
-        if content is GONE:
+        if content is REMOVED:
             folder = node_at(above or "/")
             if folder is not None and folder.folder and folder.content.pop(name, None) is not None:
                 tree.change()
@@ -80,7 +80,7 @@ def take_changes() -> Any:
             above = path.rpartition("/")[0]
             # A removed folder includes what was in it.
             if above not in before or above in now and now[above][0].folder:
-                changes.append((path, GONE))
+                changes.append((path, REMOVED))
     for path, (node, version) in now.items():
         old, old_version = before.get(path, (None, None))
         if node.folder:
