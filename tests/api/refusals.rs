@@ -49,23 +49,23 @@ async fn a_refusal_names_the_field_and_what_is_allowed() {
     }
     insta::assert_snapshot!(text, @r#"
 unknown field: {"allowed":["code","language","stdin","files","env","timeout_ms","memory_mb","user","priority","tier","isolation","cache","deterministic","seed"],"detail":"there is no field codee: known here are code, language, stdin, files, env, timeout_ms, memory_mb, user, priority, tier, isolation, cache, deterministic, seed","field":"codee","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
-missing: {"allowed":"a string","detail":"code is missing, it must be a string","field":"code","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
-wrong type: {"allowed":"a string","detail":"code is 1, it must be a string","field":"code","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
-wrong type inside: {"allowed":"a string","detail":"files[1].path is 3, it must be a string","field":"files[1].path","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
-not an object: {"detail":"the body is a list, it must be an object","field":"the body","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
-language: {"allowed":["python"],"detail":"language is \"cobol\", it must be one of python","field":"language","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
+missing: {"allowed":"a string","detail":"code must be a string; it is missing","field":"code","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
+wrong type: {"allowed":"a string","detail":"code must be a string, not 1","field":"code","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
+wrong type inside: {"allowed":"a string","detail":"files[1].path must be a string, not 3","field":"files[1].path","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
+not an object: {"detail":"the body must be an object, not a list","field":"the body","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
+language: {"allowed":["python"],"detail":"language must be one of python, not \"cobol\"","field":"language","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
 tier: {"allowed":"one of wasm","detail":"tier must be one of wasm","field":"tier","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
-priority: {"allowed":["high","normal","low"],"detail":"priority is \"urgent\", it must be one of high, normal, low","field":"priority","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
-cache: {"allowed":["use","bypass","refresh"],"detail":"cache is \"no\", it must be one of use, bypass, refresh","field":"cache","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
-isolation: {"allowed":["process","wasm","micro_vm"],"detail":"isolation is \"none\", it must be one of process, wasm, micro_vm","field":"isolation","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
+priority: {"allowed":["high","normal","low"],"detail":"priority must be one of high, normal, low, not \"urgent\"","field":"priority","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
+cache: {"allowed":["use","bypass","refresh"],"detail":"cache must be one of use, bypass, refresh, not \"no\"","field":"cache","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
+isolation: {"allowed":["process","wasm","micro_vm"],"detail":"isolation must be one of process, wasm, micro_vm, not \"none\"","field":"isolation","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
 timeout: {"allowed":"between 1 and 300000","detail":"timeout_ms must be between 1 and 300000","field":"timeout_ms","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
-negative: {"allowed":"a whole number from 0","detail":"timeout_ms is -5, it must be a whole number from 0","field":"timeout_ms","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
+negative: {"allowed":"a whole number from 0","detail":"timeout_ms must be a whole number from 0, not -5","field":"timeout_ms","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
 memory: {"allowed":"between 1 and 2048","detail":"memory_mb must be between 1 and 2048","field":"memory_mb","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
 seed alone: {"detail":"a seed needs \"deterministic\": true","field":"seed","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
 two contents: {"detail":"a file has either content or base64","field":"files[0].content","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
 bad base64: {"detail":"files[0].base64 is not standard base64 with padding: Invalid symbol 63, offset 0.","field":"files[0].base64","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
 path out: {"allowed":"at paths that are not empty and contain neither NUL nor '..'","detail":"files must be at paths that are not empty and contain neither NUL nor '..'","field":"files","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
-env: {"allowed":"a string","detail":"env.A is 1, it must be a string","field":"env.A","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
+env: {"allowed":"a string","detail":"env.A must be a string, not 1","field":"env.A","status":422,"title":"Invalid field value","type":"urn:switchtower:problem:invalid"}
 floor: {"detail":"no tier can run this: none has isolation micro_vm or stronger","status":422,"title":"No tier can run this program","type":"urn:switchtower:problem:no-tier"}
 "#);
     assert_eq!(harness.backend.counts().opened, 0);

@@ -22,7 +22,7 @@ impl Fields {
     fn of(value: Value, at: String, known: &[&str]) -> Result<Self, Problem> {
         let Value::Object(fields) = value else {
             let what = if at.is_empty() { "the body" } else { at.as_str() };
-            return Err(Problem::field(what, format!("{what} is {}, it must be an object", kind(&value))));
+            return Err(Problem::field(what, format!("{what} must be an object, not {}", kind(&value))));
         };
         let prefix = if at.is_empty() { at } else { format!("{at}.") };
         if let Some(unknown) = fields.keys().find(|name| !known.contains(&name.as_str())) {
@@ -45,7 +45,7 @@ impl Fields {
 
     fn mismatch(&self, name: &str, value: &Value, wanted: &str) -> Problem {
         let path = self.path(name);
-        let detail = format!("{path} is {}, it must be {wanted}", kind(value));
+        let detail = format!("{path} must be {wanted}, not {}", kind(value));
         Problem::field(path, detail).with("allowed", wanted)
     }
 
@@ -60,7 +60,7 @@ impl Fields {
     pub(super) fn required_text(&mut self, name: &str) -> Result<String, Problem> {
         self.text(name)?.ok_or_else(|| {
             let path = self.path(name);
-            let detail = format!("{path} is missing, it must be a string");
+            let detail = format!("{path} must be a string; it is missing");
             Problem::field(path, detail).with("allowed", "a string")
         })
     }
@@ -88,7 +88,7 @@ impl Fields {
         let Some(text) = self.text(name)? else { return Ok(None) };
         text.parse().map(Some).map_err(|_| {
             let path = self.path(name);
-            let detail = format!("{path} is {text:?}, it must be one of {}", allowed.join(", "));
+            let detail = format!("{path} must be one of {}, not {text:?}", allowed.join(", "));
             Problem::field(path, detail).with("allowed", allowed.to_vec())
         })
     }
@@ -100,7 +100,7 @@ impl Fields {
             Some(Value::Array(items)) if (1..=max).contains(&items.len()) => Ok(items),
             Some(Value::Array(items)) => {
                 let path = self.path(name);
-                let detail = format!("{path} has {} items, it must be {wanted}", items.len());
+                let detail = format!("{path} must be {wanted}, not {} items", items.len());
                 Err(Problem::field(path, detail).with("allowed", wanted))
             }
             Some(other) => Err(self.mismatch(name, &other, &wanted)),
