@@ -10,8 +10,21 @@ use serde::{Deserializer, Serializer, de};
 /// What a size may look like, for messages.
 pub const FORM: &str = "a size in bytes, or with a unit: 512MiB is 512 × 1024², 512MB is 512 × 1000²";
 
-/// The units of 1024, largest first.
-const UNITS: [(&str, u32); 6] = [("EiB", 60), ("PiB", 50), ("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+/// The units and their bytes, largest first.
+const UNITS: [(&str, u64); 12] = [
+    ("EiB", 1 << 60),
+    ("EB", 1_000_000_000_000_000_000),
+    ("PiB", 1 << 50),
+    ("PB", 1_000_000_000_000_000),
+    ("TiB", 1 << 40),
+    ("TB", 1_000_000_000_000),
+    ("GiB", 1 << 30),
+    ("GB", 1_000_000_000),
+    ("MiB", 1 << 20),
+    ("MB", 1_000_000),
+    ("KiB", 1 << 10),
+    ("KB", 1000),
+];
 
 /// Returns the number of bytes of a text such as `1048576`, `512MiB`, `2GB` or `1.5 GiB`, rounded down to whole bytes.
 ///
@@ -32,10 +45,10 @@ pub fn parse(text: &str) -> Result<u64, String> {
     })
 }
 
-/// Returns a size as [`parse`] reads it, exactly: with the largest unit of 1024 that leaves a whole number.
+/// Returns a size as [`parse`] reads it, exactly: with the largest unit, of 1000 or of 1024, that leaves a whole number.
 pub fn format(bytes: u64) -> String {
-    let unit = UNITS.iter().find(|(_, bits)| bytes > 0 && bytes.trailing_zeros() >= *bits);
-    unit.map_or_else(|| format!("{bytes}B"), |(name, bits)| format!("{}{name}", bytes >> bits))
+    let unit = UNITS.iter().find(|(_, size)| bytes > 0 && bytes.is_multiple_of(*size));
+    unit.map_or_else(|| format!("{bytes}B"), |(name, size)| format!("{}{name}", bytes / size))
 }
 
 /// Writes a size with its unit.
@@ -121,13 +134,30 @@ mod tests {
 
     #[test]
     fn what_is_printed_is_read_as_the_same_size() {
-        let printed =
-            [(0, "0B"), (1000, "1000B"), (1024, "1KiB"), (3 << 29, "1536MiB"), (4 << 30, "4GiB"), (1 << 63, "8EiB")];
+        let printed = [
+            (0, "0B"),
+            (999, "999B"),
+            (1000, "1KB"),
+            (1024, "1KiB"),
+            (1_500_000, "1500KB"),
+            (512_000_000, "512MB"),
+            (512 << 20, "512MiB"),
+            (3 << 29, "1536MiB"),
+            (2_000_000_000, "2GB"),
+            (4 << 30, "4GiB"),
+            (3_000_000_000_000, "3TB"),
+            (7_000_000_000_000_000, "7PB"),
+            (18_000_000_000_000_000_000, "18EB"),
+            (1 << 63, "8EiB"),
+            // Both a multiple of 1000 and of 1024: the larger unit that divides it.
+            (1_024_000, "1000KiB"),
+            (1000 << 20, "1000MiB"),
+        ];
         for (bytes, text) in printed {
             assert_eq!(format(bytes), text);
         }
         for bytes in
-            printed.map(|(bytes, _)| bytes).into_iter().chain([1, 1023, (1 << 20) + 1, u64::MAX, u64::MAX - 1023])
+            printed.map(|(bytes, _)| bytes).into_iter().chain([1, 1023, 1001, (1 << 20) + 1, u64::MAX, u64::MAX - 1023])
         {
             assert_eq!(parse(&format(bytes)), Ok(bytes));
         }
