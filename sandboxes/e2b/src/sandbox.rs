@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use switchtower_contract::python::HOME;
 use switchtower_contract::{Events, Fault, InterpreterId, Limits, Machine, Maintenance, Outcome, Program, Sandbox};
 use tokio::time::{Instant, timeout_at};
 
@@ -19,7 +20,7 @@ use crate::sandbox_client::SandboxClient;
 use crate::sandbox_guard::{MARGIN, SandboxGuard, SharedSandbox};
 
 /// Folders that programs may write to. A reset removes what a program left there.
-const SCRATCH_FOLDERS: [&str; 4] = ["/home/user", "/tmp", "/var/tmp", "/dev/shm"];
+const SCRATCH_FOLDERS: [&str; 4] = [HOME, "/tmp", "/var/tmp", "/dev/shm"];
 
 pub(crate) struct CloudSandbox {
     shared: SharedSandbox,
@@ -127,7 +128,7 @@ async fn write_inputs(
 ) -> Result<(), CallError> {
     let mut files: Vec<(String, &[u8])> = Vec::with_capacity(program.files.len() + 1);
     for file in &program.files {
-        let path = if file.path.starts_with('/') { file.path.clone() } else { format!("/home/user/{}", file.path) };
+        let path = if file.path.starts_with('/') { file.path.clone() } else { format!("{HOME}/{}", file.path) };
         files.push((path, &file.content));
     }
     let inputs = prelude.run_inputs(program.stdin.as_deref(), limits.memory);

@@ -16,6 +16,7 @@ use crate::kernel::{Change, Content};
 use crate::limits::{Escalation, Limits};
 use crate::outcome::{Effect, Effects, Exit, Failure, Outcome, Usage};
 use crate::program::{Program, Randomness};
+use crate::python::HOME;
 
 pub(super) struct Run<'a> {
     backend: &'a Scripted,
@@ -69,7 +70,7 @@ pub(super) fn apply(files: &Files, changes: &[Change]) {
 
 /// Returns the absolute form of a path that may be relative to the home folder.
 pub(super) fn home_path(path: &str) -> String {
-    if path.starts_with('/') { path.to_owned() } else { format!("/home/user/{path}") }
+    if path.starts_with('/') { path.to_owned() } else { format!("{HOME}/{path}") }
 }
 
 /// Why a run ends before its last directive.

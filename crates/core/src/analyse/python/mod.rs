@@ -26,6 +26,7 @@ use ruff_python_ast::{ModModule, Stmt};
 use ruff_python_parser::{Mode, ParseOptions, Parsed};
 use ruff_text_size::TextSize;
 use switchtower_contract::Program;
+use switchtower_contract::python::HOME;
 
 use super::profile::{Import, Profile, Reason, StaticEffect, Verdict};
 use super::score::{self, Measure, Measurements};
@@ -81,7 +82,7 @@ pub(super) fn analyse(program: &Program) -> Profile {
 /// Returns the top-level module that a file belongs to, if it is in the working directory, where Python looks for
 /// modules first.
 fn module_of_file(path: &str) -> Option<&str> {
-    let path = path.strip_prefix("/home/user/").unwrap_or(path);
+    let path = path.strip_prefix(HOME).and_then(|below| below.strip_prefix('/')).unwrap_or(path);
     match path.split_once('/') {
         None => path.strip_suffix(".py"),
         Some(("", _)) => None,
