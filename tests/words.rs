@@ -1,4 +1,4 @@
-//! Checks that the names of public items, messages and settings are plain terms of the field.
+//! Checks that the names of public items, messages, docstrings and settings are plain terms of the field.
 //!
 //! The lists have exact identifiers and phrases that have been replaced, not ordinary English. Allowed on purpose: walk, relay,
 //! canary, zygote, tape, flight, lease, need, isolation floor, wall clock, home folder, a route's leg.
@@ -61,6 +61,24 @@ const NAMES: &[(&str, &str)] = &[
     ("glue", "into its caller"),
     ("ceilings", "limits"),
     ("patience", "wait_timeout"),
+    ("Near", "LocalOutcome"),
+    ("Here", "Local"),
+    ("There", "Remote"),
+    ("Nowhere", "Unplaced"),
+    ("Place", "Placement, RouteLeg"),
+    ("Places", "Route"),
+    ("Home", "LeasedMachine"),
+    ("Given", "ToChild, the request's own name"),
+    ("Running", "RunningCommand, SupervisedRun"),
+    ("Gone", "KernelUnavailable"),
+    ("Room", "KernelPermit"),
+    ("parcel", "the pickled value"),
+    ("attend", "supervise"),
+    ("rest", "push"),
+    ("rise", "pop"),
+    ("tells", "report"),
+    ("ways_out", "dynamic_access"),
+    ("draws", "random"),
 ];
 
 /// Phrases of messages that are not allowed, with their replacements.
@@ -76,6 +94,8 @@ const PHRASES: &[(&str, &str)] = &[
     ("come back in", "retry after"),
     ("has not the module", "does not provide module"),
     ("to mend", "to fix"),
+    ("mend:", "fix:"),
+    ("It has ended", "Session ended"),
     ("what would bring it", "how to enable it"),
     ("whoever", "the caller, the client, the user"),
     ("the house", "the server"),
@@ -108,21 +128,22 @@ const SETTINGS: &[(&str, &str)] = &[
     ("max_per_hour", "max_creations_per_hour"),
 ];
 
-/// Returns the Rust sources of the workspace without tests, benches and build output.
-fn sources() -> Vec<PathBuf> {
+/// Returns the files in these folders whose names end like this, without tests, benches and build output.
+fn files(folders: &[&str], ending: &str) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut folders: Vec<PathBuf> = ["src", "crates", "sandboxes"].map(|name| root.join(name)).to_vec();
+    let mut folders: Vec<PathBuf> = folders.iter().map(|name| root.join(name)).collect();
     let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap().flatten() {
             let (path, name) = (entry.path(), entry.file_name());
             if path.is_dir() && !["tests", "target", "benches"].iter().any(|out| name == *out) {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") && name != "tests.rs" {
+            } else if name.to_string_lossy().ends_with(ending) && name != "tests.rs" {
                 files.push(path);
             }
         }
     }
+    assert!(!files.is_empty(), "no file ends with {ending}");
     files
 }
 
@@ -133,13 +154,38 @@ fn program_text(source: &str) -> String {
     comment.replace_all(source, "").into_owned()
 }
 
-/// Runs a check on every source and returns what it found, each with the path of the source.
+/// Runs a check on every Rust source and returns what it found, each with the path of the source.
 fn check_sources(check: impl Fn(&str) -> Vec<String>) -> Vec<String> {
-    let found = sources().into_iter().flat_map(|path| {
-        let text = program_text(&fs::read_to_string(&path).unwrap());
+    check_files(&files(&["src", "crates", "sandboxes"], ".rs"), |text| check(&program_text(text)))
+}
+
+/// Runs a check on files and returns what it found, each with the path of the file.
+fn check_files(files: &[PathBuf], check: impl Fn(&str) -> Vec<String>) -> Vec<String> {
+    let found = files.iter().flat_map(|path| {
+        let text = fs::read_to_string(path).unwrap();
         check(&text).into_iter().map(|what| format!("{}: {what}", path.display())).collect::<Vec<_>>()
     });
     found.collect()
+}
+
+/// Returns what is wrong with the literals of a text. A line break within a literal counts as a space.
+fn wrong_phrases<'t>(literals: impl Iterator<Item = &'t str>) -> Vec<String> {
+    let line_break = Regex::new(r"\s*\\?\n\s*").unwrap();
+    let wrong = literals.flat_map(|literal| {
+        let literal = line_break.replace_all(literal, " ").into_owned();
+        let phrases = PHRASES.iter().filter(move |(phrase, _)| literal.contains(phrase));
+        phrases.map(|(phrase, instead)| format!("a text has {phrase:?}; write {instead}"))
+    });
+    wrong.collect()
+}
+
+/// Returns the string literals of a Python source, docstrings included.
+fn python_literals(source: &str) -> Vec<&str> {
+    let token = Regex::new(
+        r#"(?s)"""(?:[^\\]|\\.)*?"""|'''(?:[^\\]|\\.)*?'''|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|\#[^\n]*"#,
+    )
+    .unwrap();
+    token.find_iter(source).map(|found| found.as_str()).filter(|token| !token.starts_with('#')).collect()
 }
 
 #[test]
@@ -158,16 +204,21 @@ fn public_names_are_terms_of_the_field() {
 }
 
 #[test]
-fn messages_are_in_plain_words() {
+fn messages_and_docstrings_are_in_plain_words() {
     let literal = Regex::new(r#""(?:[^"\\]|\\.)*""#).unwrap();
-    let wrong = check_sources(|text| {
-        let found = literal.find_iter(text).flat_map(|literal| {
-            let phrases = PHRASES.iter().filter(move |(phrase, _)| literal.as_str().contains(phrase));
-            phrases.map(|(phrase, instead)| format!("a message has {phrase:?}; write {instead}"))
-        });
-        found.collect()
-    });
+    let of_literals = |text: &str| wrong_phrases(literal.find_iter(text).map(|found| found.as_str()));
+    let mut wrong = check_sources(of_literals);
+    wrong.extend(check_files(&files(&["crates/server/src"], "openapi.json"), of_literals));
+    wrong.extend(check_files(&files(&["sandboxes"], ".py"), |text| wrong_phrases(python_literals(text).into_iter())));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn literals_of_python_are_found_without_comments() {
+    let source =
+        "# a \"b\nx = \"c # d\"  # 'e'\ndef f():\n    \"\"\"g\n    \"h\" i.\"\"\"\n    return 'j\\'k', f\"l\"\n";
+    assert_eq!(python_literals(source), ["\"c # d\"", "\"\"\"g\n    \"h\" i.\"\"\"", "'j\\'k'", "\"l\""]);
+    assert_eq!(wrong_phrases(["\"\"\"See\n    the house.\"\"\""].into_iter()).len(), 1);
 }
 
 #[test]
