@@ -8,6 +8,7 @@ use std::time::Duration;
 use lru::LruCache;
 use switchtower_contract::Isolation;
 
+use crate::analyse::summary::ProfileSummary;
 use crate::analyse::{Profile, analyse};
 use crate::cache::Digest;
 use crate::decide::{DecideError, Decision, Rules};
@@ -20,8 +21,15 @@ pub(crate) struct Memo {
     entries: Mutex<LruCache<Digest, MemoEntry>>,
 }
 
+/// The analysis of a program, and the part of it that records have.
+#[derive(Clone)]
+pub(crate) struct Analysis {
+    pub(crate) profile: Arc<Profile>,
+    pub(crate) summary: Arc<ProfileSummary>,
+}
+
 struct MemoEntry {
-    profile: Arc<Profile>,
+    analysis: Analysis,
     last: Option<(DecisionInputs, Decision)>,
 }
 
@@ -58,14 +66,14 @@ impl Memo {
         Self { entries: Mutex::new(LruCache::new(MAX_ENTRIES)) }
     }
 
-    /// Returns the request's profile and decision.
+    /// Returns the request's analysis and decision.
     pub(crate) fn decide(
         &self,
         digest: Digest,
         request: &Request,
         rules: Arc<Rules>,
         mut statuses: Vec<TierStatus>,
-    ) -> (Arc<Profile>, Result<Decision, DecideError>) {
+    ) -> (Analysis, Result<Decision, DecideError>) {
         if !rules.reads_load() {
             // The rules get the same statuses that are compared, so a decision cannot depend on the load.
             for status in &mut statuses {
@@ -84,25 +92,28 @@ impl Memo {
             timeout: request.timeout,
             memory: request.memory,
         };
-        let profile = match self.find(&digest, &inputs) {
-            Some((profile, Some(decision))) => return (profile, Ok(decision)),
-            Some((profile, None)) => profile,
-            None => Arc::new(analyse(&request.program)),
+        let analysis = match self.find(&digest, &inputs) {
+            Some((analysis, Some(decision))) => return (analysis, Ok(decision)),
+            Some((analysis, None)) => analysis,
+            None => {
+                let profile = analyse(&request.program);
+                Analysis { summary: Arc::new((&profile).into()), profile: Arc::new(profile) }
+            }
         };
-        let decision = inputs.rules.0.decide(request, &profile, &inputs.statuses);
+        let decision = inputs.rules.0.decide(request, &analysis.profile, &inputs.statuses);
         if request.program.source.len() <= MAX_SOURCE_BYTES {
             let last = decision.as_ref().ok().map(|decision| (inputs, decision.clone()));
-            self.entries().put(digest, MemoEntry { profile: profile.clone(), last });
+            self.entries().put(digest, MemoEntry { analysis: analysis.clone(), last });
         }
-        (profile, decision)
+        (analysis, decision)
     }
 
-    /// Returns the profile of a known program, and its decision if that was made from the same inputs.
-    fn find(&self, digest: &Digest, inputs: &DecisionInputs) -> Option<(Arc<Profile>, Option<Decision>)> {
+    /// Returns the analysis of a known program, and its decision if that was made from the same inputs.
+    fn find(&self, digest: &Digest, inputs: &DecisionInputs) -> Option<(Analysis, Option<Decision>)> {
         let mut entries = self.entries();
         let entry = entries.get(digest)?;
         let decision = entry.last.as_ref().filter(|(last, _)| last == inputs).map(|(_, decision)| decision.clone());
-        Some((entry.profile.clone(), decision))
+        Some((entry.analysis.clone(), decision))
     }
 
     fn entries(&self) -> std::sync::MutexGuard<'_, LruCache<Digest, MemoEntry>> {

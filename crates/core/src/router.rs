@@ -14,7 +14,7 @@ use crate::cache::{CacheStatus, Digest, Fingerprint, Lookup, ResultCache, Stored
 use crate::clock::WallClock;
 use crate::decide::{Decision, SharedRules};
 use crate::error::{Error, RequestError};
-use crate::memo::Memo;
+use crate::memo::{Analysis, Memo};
 use crate::quota::Quota;
 use crate::recheck::{Recheck, Rechecks, Selection};
 use crate::record::metrics::Metrics;
@@ -114,8 +114,8 @@ impl Router {
         }
         let digest = Digest::of(&request.program);
         let (rules, revision) = rules.current_revision();
-        let (profile, decision) = self.memo.decide(digest, request, rules, tiers.statuses());
-        record.analysed(&digest, &profile, revision);
+        let (Analysis { profile, summary }, decision) = self.memo.decide(digest, request, rules, tiers.statuses());
+        record.analysed(&digest, summary, revision);
         let decision = decision?;
         record.decided(&decision);
 
@@ -178,7 +178,7 @@ impl Router {
     pub fn explain(&self, request: &Request) -> Explanation {
         let Parts { rules, tiers, .. } = &self.parts;
         let digest = Digest::of(&request.program);
-        let (profile, decision) = self.memo.decide(digest, request, rules.current(), tiers.statuses());
+        let (Analysis { profile, .. }, decision) = self.memo.decide(digest, request, rules.current(), tiers.statuses());
         let decision = self.absent_tier(request).map_or_else(|| decision.map_err(Error::from), Err);
         Explanation { profile, decision }
     }
@@ -197,8 +197,8 @@ impl Router {
         let digest = Digest::of(&request.program);
         let Parts { rules, tiers, .. } = &self.parts;
         let (rules, revision) = rules.current_revision();
-        let (profile, _) = self.memo.decide(digest, request, rules, tiers.statuses());
-        record.analysed(&digest, &profile, revision);
+        let (analysis, _) = self.memo.decide(digest, request, rules, tiers.statuses());
+        record.analysed(&digest, analysis.summary, revision);
         record
     }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,10 +11,10 @@ use switchtower_contract::{
     Effect, Event, Exit, File, Isolation, Language, MimeBundle, Need, Outcome, Output, Program, Randomness, Usage,
 };
 use switchtower_core::analyse::Class;
+use switchtower_core::analyse::summary::{ProfileSummary, SignalSummary};
 use switchtower_core::cache::{CacheStatus, StoredResult};
 use switchtower_core::decide::Decision;
 use switchtower_core::record::Record;
-use switchtower_core::record::summary::{ProfileSummary, SignalSummary};
 use switchtower_core::request::{CacheMode, Caller, Priority, Request, RequestLimits, SideEffects};
 use switchtower_core::route::{Leg, Route};
 use switchtower_core::schema::{self, SchemaError, Storable};
@@ -111,7 +112,7 @@ fn a_record_has_its_golden_form() {
         source_bytes: 8,
         program: Some("00ff".to_owned()),
         source: None,
-        profile: Some(ProfileSummary {
+        profile: Some(Arc::new(ProfileSummary {
             class: Class::DataScience,
             score: 0.5,
             signals: vec![signal],
@@ -119,7 +120,7 @@ fn a_record_has_its_golden_form() {
             memory_bytes: 1000,
             deterministic: false,
             reasons: vec!["reads the clock".to_owned()],
-        }),
+        })),
         rules_revision: Some(2),
         decision: Some(decision()),
         cache: Some(CacheStatus::Miss),

@@ -7,6 +7,7 @@
 mod profile;
 mod python;
 mod score;
+pub mod summary;
 #[cfg(test)]
 mod tests;
 

@@ -8,7 +8,6 @@
 pub mod ledger;
 pub mod metrics;
 pub mod sink;
-pub mod summary;
 mod tier_metrics;
 
 use std::path::PathBuf;
@@ -19,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use switchtower_contract::{Language, Outcome};
 use tokio::time::Instant;
 
-use crate::analyse::Profile;
+use crate::analyse::summary::ProfileSummary;
 use crate::cache::{CacheStatus, Digest};
 use crate::clock::WallClock;
 use crate::decide::Decision;
@@ -31,7 +30,6 @@ use crate::tier::attempt::Attempt;
 use ledger::Ledger;
 use metrics::Metrics;
 use sink::{FileError, JsonLines, Sink, SinkQueue};
-use summary::ProfileSummary;
 
 /// The record of one request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,7 +49,7 @@ pub struct Record {
     /// The source, if the setting `record.include_source` is true.
     #[serde(default)]
     pub source: Option<String>,
-    pub profile: Option<ProfileSummary>,
+    pub profile: Option<Arc<ProfileSummary>>,
     /// The number of the rule set that decided: 1 at the start of the server, one more with each reload.
     pub rules_revision: Option<u64>,
     pub decision: Option<Decision>,
@@ -214,10 +212,10 @@ impl OpenRecord<'_> {
     }
 
     /// Records the analysis, and the number of the rule set that will decide.
-    pub(crate) fn analysed(&mut self, program: &Digest, profile: &Profile, rules_revision: u64) {
+    pub(crate) fn analysed(&mut self, program: &Digest, profile: Arc<ProfileSummary>, rules_revision: u64) {
         self.update(|record| {
             record.program = Some(program.to_string());
-            record.profile = Some(profile.into());
+            record.profile = Some(profile);
             record.rules_revision = Some(rules_revision);
         });
     }

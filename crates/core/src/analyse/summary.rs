@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::analyse::{Class, Profile};
+use super::{Class, Profile, Signal};
 use crate::request::SideEffects;
 
 /// The part of a [`Profile`] that is stored.
@@ -32,7 +32,7 @@ pub struct SignalSummary {
 
 impl From<&Profile> for ProfileSummary {
     fn from(profile: &Profile) -> Self {
-        let signal = |signal: &crate::analyse::Signal| SignalSummary {
+        let signal = |signal: &Signal| SignalSummary {
             name: signal.name.to_owned(),
             weight: signal.weight,
             value: signal.value,
