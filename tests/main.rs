@@ -11,6 +11,7 @@ mod drop_in;
 mod e2b;
 mod fairness;
 mod kernels;
+mod metrics;
 mod native;
 mod proof;
 mod python_lists;

@@ -1,5 +1,7 @@
 //! Metrics of requests, tiers and the cache: as Prometheus text, and as JSON with the keys that existing dashboards read.
 
+use std::sync::atomic::Ordering;
+
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -31,7 +33,7 @@ pub struct Metrics {
     queued: Family<ByTier, Gauge>,
     slots: Family<ByTier, Gauge>,
     results: Family<ByFate, Gauge>,
-    records_dropped: Gauge,
+    records_dropped: Counter,
     by_tier: TierMetrics,
     totals: Totals,
 }
@@ -115,7 +117,7 @@ impl Default for Metrics {
         let ran = Family::new_with_constructor(seconds as fn() -> Histogram);
         let (running, queued, slots) = (Family::default(), Family::default(), Family::default());
         let results = Family::default();
-        let records_dropped = Gauge::default();
+        let records_dropped = Counter::default();
         registry.register("records_dropped", "Records that the sink did not write", records_dropped.clone());
         registry.register("requests", "Finished requests by outcome", requests.clone());
         registry.register("answers", "Answers by the tier that produced them", answers.clone());
@@ -190,9 +192,10 @@ impl Metrics {
         }
     }
 
-    /// Sets the gauges to the current state of the tiers, the cache and the sink.
+    /// Sets the gauges to the current state of the tiers and the cache, and the counter of dropped records to the sink's count.
     pub fn update(&self, tiers: &Tiers, cache: Counts, records_dropped: u64) {
-        self.records_dropped.set(number(records_dropped));
+        // A counter never decreases, so a reader with an older count does not replace a newer one.
+        self.records_dropped.inner().fetch_max(records_dropped, Ordering::Relaxed);
         let Counts { candidates, verified, rechecked, differences } = cache;
         let fates =
             [("candidate", candidates), ("verified", verified), ("rechecked", rechecked), ("different", differences)];
