@@ -24,6 +24,7 @@ struct Section {
 const CONFIG: &str = "src/config.rs";
 const LOCAL: &str = "src/config/local.rs";
 const QUEUE: &str = "crates/core/src/tier/queue.rs";
+const SESSIONS: &str = "crates/core/src/session/config.rs";
 const TIERS: [&str; 3] = ["tiers.wasm", "tiers.native", "clouds.e2b.tier"];
 
 const SECTIONS: [Section; 20] = [
@@ -78,8 +79,8 @@ const SECTIONS: [Section; 20] = [
         source: "sandboxes/e2b/src/limits/config.rs",
         name: "Config",
     },
-    Section { title: "`sessions`", tables: &["sessions"], source: "crates/core/src/session/config.rs", name: "Config" },
-    Section { title: "`sessions.queue`", tables: &["sessions.queue"], source: QUEUE, name: "Config" },
+    Section { title: "`sessions`", tables: &["sessions"], source: SESSIONS, name: "Config" },
+    Section { title: "`sessions.queue`", tables: &["sessions.queue"], source: SESSIONS, name: "CellQueue" },
     Section { title: "`record`", tables: &["record"], source: "crates/core/src/record/mod.rs", name: "Config" },
     Section { title: "`log`", tables: &["log"], source: CONFIG, name: "Log" },
 ];

@@ -130,6 +130,8 @@ fn a_setting_with_which_nothing_could_run_is_refused_by_its_name_and_its_place()
     insta::assert_snapshot!(refused("SWITCHTOWER_TIERS_WASM_QUEUE_SLOTS", "0"), @"SWITCHTOWER_TIERS_WASM_QUEUE_SLOTS: tiers.wasm.queue.slots must be at least 1: with 0 nothing would ever run");
     insta::assert_snapshot!(refused("SWITCHTOWER_TIERS_NATIVE_QUEUE_PER_USER", "0"), @"SWITCHTOWER_TIERS_NATIVE_QUEUE_PER_USER: tiers.native.queue.per_user must be at least 1: with 0 nothing would ever run");
     insta::assert_snapshot!(refused("SWITCHTOWER_CLOUDS_E2B_TIER_QUEUE_LENGTH_PER_USER", "0"), @"SWITCHTOWER_CLOUDS_E2B_TIER_QUEUE_LENGTH_PER_USER: clouds.e2b.tier.queue.length_per_user must be at least 1 (length = 0 lets no request wait)");
+    insta::assert_snapshot!(refused("SWITCHTOWER_SESSIONS_QUEUE_SLOTS", "0"), @"SWITCHTOWER_SESSIONS_QUEUE_SLOTS: sessions.queue.slots must be at least 1: with 0 nothing would ever run");
+    insta::assert_snapshot!(refused("SWITCHTOWER_SESSIONS_QUEUE_PER_USER", "0"), @"SWITCHTOWER_SESSIONS_QUEUE_PER_USER: sessions.queue.per_user must be at least 1: with 0 nothing would ever run");
     insta::assert_snapshot!(refused("SWITCHTOWER_SESSIONS_QUEUE_SLOTS", "300"), @"SWITCHTOWER_SESSIONS_QUEUE_SLOTS: sessions.queue.slots and extra_slots are 308 together: they must be at most 200");
     insta::assert_snapshot!(refused("SWITCHTOWER_QUEUE_SLOTS", "0"), @"SWITCHTOWER_QUEUE_SLOTS: queue.slots must be at least 1: with 0 nothing would ever run");
     insta::assert_snapshot!(refused("SWITCHTOWER_RULES_RELOAD_INTERVAL", "0s"), @"SWITCHTOWER_RULES_RELOAD_INTERVAL: rules.reload_interval must be longer than 0s");

@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use switchtower_contract::{Backend, Event};
 use switchtower_core::seed::Seed;
-use switchtower_core::session::{CellEvent, Config, ExecuteCell, Session, Sessions};
-use switchtower_core::tier::{self, Tier, Tiers, queue};
+use switchtower_core::session::{CellEvent, CellQueue, Config, ExecuteCell, Session, Sessions};
+use switchtower_core::tier::{self, Tier, Tiers};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -159,8 +159,15 @@ fn jain(shares: &[f64]) -> f64 {
 #[tokio::test(start_paused = true)]
 async fn callers_that_want_more_than_their_share_get_equal_shares_however_many_cells_they_send() {
     // Each of three callers would fill its share, and there are fewer slots than they want together.
-    let cells = queue::Config { slots: 8, per_user: 4, wait_timeout: seconds(3600), ..queue::Config::default() };
-    let sessions = Config { queue: cells, ..Config::default() };
+    // Without extra slots, which would hide an idle slot.
+    let queue = CellQueue {
+        slots: Some(8),
+        per_user: Some(4),
+        wait_timeout: seconds(3600),
+        extra_slots: 0,
+        ..CellQueue::default()
+    };
+    let sessions = Config { queue, ..Config::default() };
     let harness = TestHarness::with_plan(Plan { sessions, cloud: Cloud::Absent("none"), ..Plan::default() });
     let until = Instant::now() + seconds(300);
     let completed_cells = async |user: &str, count: usize| {
@@ -188,8 +195,10 @@ async fn callers_that_want_more_than_their_share_get_equal_shares_however_many_c
 
 #[tokio::test(start_paused = true)]
 async fn one_caller_never_has_every_slot_whatever_the_settings_say() {
-    for (slots, per_user) in [(1, 1), (2, 16), (16, 16), (0, 1000), (0, 0)] {
-        let queue = queue::Config { slots, per_user, ..Config::default().queue };
+    for (slots, per_user) in
+        [(Some(1), Some(1)), (Some(2), Some(16)), (Some(16), Some(16)), (None, Some(1000)), (None, None)]
+    {
+        let queue = CellQueue { slots, per_user, ..CellQueue::default() };
         let sessions = Config { queue, ..Config::default() };
         let harness = TestHarness::with_plan(Plan { sessions, cloud: Cloud::Absent("none"), ..Plan::default() });
         let modest = harness.sessions.create(&caller("bob"), options()).await.unwrap();
@@ -202,7 +211,7 @@ async fn one_caller_never_has_every_slot_whatever_the_settings_say() {
         let began = Instant::now();
         assert_eq!(transcript(&modest, "x = 2\nx").await, "wasm: 1 | = 2");
         let waited = began.elapsed();
-        assert!(waited <= Duration::from_millis(250), "{waited:?}: {slots} slots, {per_user} of one caller");
+        assert!(waited <= Duration::from_millis(250), "{waited:?}: {slots:?} slots, {per_user:?} of one caller");
         others.shutdown().await;
     }
 }

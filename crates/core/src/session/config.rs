@@ -57,17 +57,79 @@ pub struct Config {
     /// of its context reports that.
     #[serde(with = "humantime_serde")]
     pub native_kernel_idle: Duration,
-    /// The queues of cells for local kernels, one for replayable kernels and one for the others. `slots` = 0 means four per
-    /// core, 16 to 64; `per_user` = 0 means one per core, at least 4. `per_user` is always less than `slots` if there are two
-    /// or more slots. `slots` and `extra_slots` are at most 200 together.
-    pub queue: queue::Config,
+    /// The queues of cells for local kernels, one for replayable kernels and one for the others.
+    pub queue: CellQueue,
+}
+
+/// How many cells run at once in local kernels and how cells are queued, in each of the two queues.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CellQueue {
+    /// Cells that run at once, not counting those in extra slots; at most 200 together with `extra_slots`. Not set: four per
+    /// core, 16 to 64.
+    pub slots: Option<usize>,
+    /// Cells of one caller that run at once; always fewer than `slots`, if that is at least 2. Not set: one per core, at
+    /// least 4.
+    pub per_user: Option<usize>,
+    /// Cells that may wait; 0: none. If the queue is full, a new cell replaces the newest one of the caller with the most
+    /// waiting cells, if its own caller has fewer.
+    pub length: usize,
+    /// Cells of one caller that may wait, even if no other caller waits. Not set: as many as `length`.
+    pub length_per_user: Option<usize>,
+    /// Longest time that a cell waits for a slot before it is refused.
+    #[serde(with = "humantime_serde")]
+    pub wait_timeout: Duration,
+    /// A waiting cell is promoted by one priority after each such interval; 0: never.
+    #[serde(with = "humantime_serde")]
+    pub ageing_interval: Duration,
+    /// A cell that has run for longer than this does not delay callers that have no cell running, as long as extra slots are
+    /// free.
+    #[serde(with = "humantime_serde")]
+    pub time_slice: Duration,
+    /// Cells that run in addition to `slots`, each of a caller that had no other cell running when it started; 0: none.
+    pub extra_slots: usize,
+}
+
+impl Default for CellQueue {
+    fn default() -> Self {
+        let queue = queue::Config::default();
+        Self {
+            slots: None,
+            per_user: None,
+            length: queue.length,
+            length_per_user: queue.length_per_user,
+            wait_timeout: queue.wait_timeout,
+            ageing_interval: queue.ageing_interval,
+            time_slice: queue.time_slice,
+            extra_slots: 8,
+        }
+    }
+}
+
+impl CellQueue {
+    /// Returns the queue's settings on a machine with this many cores. One caller never gets every slot, so that its long
+    /// cells do not block those of others.
+    fn on(&self, cores: usize) -> queue::Config {
+        let slots = self.slots.unwrap_or((4 * cores).clamp(16, 64));
+        let per_user = self.per_user.unwrap_or(cores.max(4)).min(slots.saturating_sub(1).max(1));
+        queue::Config {
+            slots,
+            per_user,
+            length: self.length,
+            length_per_user: self.length_per_user,
+            wait_timeout: self.wait_timeout,
+            ageing_interval: self.ageing_interval,
+            time_slice: self.time_slice,
+            extra_slots: self.extra_slots,
+        }
+    }
 }
 
 impl Config {
     /// Returns the queue's settings, with the values that depend on the number of cores filled in.
     pub fn cells(&self) -> queue::Config {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        queue_on(&self.queue, cores)
+        self.queue.on(cores)
     }
 
     /// Returns the maximum number of cells that run at once in each of the two kinds of kernels, extra slots included.
@@ -103,15 +165,6 @@ impl Config {
     }
 }
 
-/// Returns the queue's settings on a machine with this many cores. One caller never gets every slot, so that its long cells do
-/// not block those of others.
-fn queue_on(queue: &queue::Config, cores: usize) -> queue::Config {
-    let or = |count, otherwise| if count == 0 { otherwise } else { count };
-    let slots = or(queue.slots, (4 * cores).clamp(16, 64));
-    let per_user = or(queue.per_user, cores.max(4)).min((slots - 1).max(1));
-    queue::Config { slots, per_user, ..queue.clone() }
-}
-
 /// Maximum number of cells that run at once in each of the two kinds of kernels: each has a connection to its worker process,
 /// which can be given this many descriptors.
 const MAX_CELLS: usize = 200;
@@ -136,7 +189,7 @@ impl Default for Config {
             max_native_kernels: 32,
             max_native_kernels_per_caller: 0,
             native_kernel_idle: seconds(5 * 60),
-            queue: queue::Config { slots: 0, per_user: 0, extra_slots: 8, ..queue::Config::default() },
+            queue: CellQueue::default(),
         }
     }
 }

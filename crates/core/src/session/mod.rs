@@ -38,7 +38,7 @@ mod session;
 mod state_transfer;
 mod tokens;
 
-pub use config::Config;
+pub use config::{CellQueue, Config};
 pub use lifetime::SessionState;
 pub use messages::{AtEnd, CellAnswer, CellEvent, ContextInfo, CreateSession, ExecuteCell};
 pub use registry::Sessions;
