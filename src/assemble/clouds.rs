@@ -10,7 +10,7 @@ use switchtower_core::clock::WallClock;
 use switchtower_core::route::TierName;
 use switchtower_core::seed::Seed;
 use switchtower_core::session;
-use switchtower_core::tier::account::Account;
+use switchtower_core::tier::account::AccountSnapshot;
 use switchtower_core::tier::{AbsentTier, Tier};
 use switchtower_e2b::limits::EgressRates;
 use switchtower_e2b::{Address, Cause, E2b, HttpTransport, Identity, Key};
@@ -227,10 +227,10 @@ fn is_own_address(api: &str, config: &Config) -> bool {
     })
 }
 
-fn account_status(account: &E2b) -> Account {
+fn account_status(account: &E2b) -> AccountSnapshot {
     let (status, limits) = (account.status(), account.limits());
     let json = |value: Result<serde_json::Value, serde_json::Error>| value.unwrap_or_default();
-    Account {
+    AccountSnapshot {
         health: status.limits.health,
         available_tokens: status.limits.execution.available as f64,
         sandbox_seconds: status.cost.sandbox_seconds,

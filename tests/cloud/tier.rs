@@ -7,7 +7,7 @@ use switchtower::config::Cloud;
 use switchtower_contract::{Event, Events, Exit};
 use switchtower_core::cache::{CacheStatus, Stored};
 use switchtower_core::error::{Error, RequestError};
-use switchtower_core::tier::breaker::State;
+use switchtower_core::tier::breaker::BreakerState;
 use switchtower_core::tier::pool;
 use switchtower_e2b::Liveness;
 use switchtower_fake_e2b::{Plan, Rates, Settings, Template};
@@ -246,7 +246,7 @@ async fn five_failures_open_the_breaker_then_refusals_are_instant_and_local_work
         assert!(harness.remote(&harmless("a")).await.is_err());
     }
     let breaker = harness.cloud().breaker().unwrap();
-    assert_eq!((breaker.status().state, breaker.status().failures), (State::Open, 5));
+    assert_eq!((breaker.status().state, breaker.status().failures), (BreakerState::Open, 5));
     let (calls, started) = (harness.fake.counts().api_calls, Instant::now());
     let Err(RequestError { error: Error::Unavailable { retry_after, reason }, attempts }) =
         harness.remote(&harmless("a")).await
@@ -263,7 +263,7 @@ async fn five_failures_open_the_breaker_then_refusals_are_instant_and_local_work
     harness.fake.set_faults("".parse().unwrap());
     advance(60 * SECOND).await;
     assert_eq!(harness.remote(&harmless("b")).await.unwrap().output.stdout, "b\n");
-    assert_eq!(breaker.status().state, State::Closed);
+    assert_eq!(breaker.status().state, BreakerState::Closed);
     harness.close().await;
 }
 

@@ -28,7 +28,7 @@ struct State {
     store: ResultStore,
     verification: Verification,
     bars: Bars,
-    counts: Counts,
+    counts: CacheCounts,
     flights: HashMap<Fingerprint, ActiveFlight>,
     /// Requests whose last result could not be shared: equal requests do not wait for each other.
     unshared: LruCache<Fingerprint, ()>,
@@ -61,7 +61,7 @@ pub(super) enum FlightEnd {
 
 /// Counts since the cache was created.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
+pub struct CacheCounts {
     /// Results that became candidates.
     pub candidates: u64,
     /// Results that an independent run agreed with.
@@ -308,7 +308,7 @@ impl Shared {
             store: ResultStore::new(config),
             verification: Verification::new(config.max_digests, config.ttl),
             bars: Bars::default(),
-            counts: Counts::default(),
+            counts: CacheCounts::default(),
             flights: HashMap::new(),
             unshared,
             next_ticket: 0,
@@ -410,7 +410,7 @@ impl Shared {
         self.state().store.must_recheck(key)
     }
 
-    pub(super) fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> CacheCounts {
         self.state().counts
     }
 

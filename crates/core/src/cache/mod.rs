@@ -23,7 +23,7 @@ use switchtower_contract::{Exit, Outcome, Output};
 use tokio::time::timeout;
 
 pub use fingerprint::{Digest, Fingerprint};
-pub use flight::{Counts, Flight};
+pub use flight::{CacheCounts, Flight};
 
 use bars::{Status, Subject};
 
@@ -232,7 +232,7 @@ impl ResultCache {
     }
 
     /// Returns the counts since the cache was created.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> CacheCounts {
         self.shared.counts()
     }
 

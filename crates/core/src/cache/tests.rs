@@ -284,7 +284,7 @@ async fn an_unobserved_result_is_a_hit_for_the_third_equal_request() {
     drop(flight);
     assert_eq!(unobserved(&cache, "a", "1", two).await, Err(Stored::Kept));
     assert_eq!(unobserved(&cache, "a", "", two).await, Ok("1".to_owned()));
-    assert_eq!(cache.counts(), Counts { candidates: 2, verified: 1, ..Counts::default() });
+    assert_eq!(cache.counts(), CacheCounts { candidates: 2, verified: 1, ..CacheCounts::default() });
 }
 
 #[tokio::test(start_paused = true)]

@@ -35,7 +35,7 @@ struct RuleFile {
 }
 
 /// The answer of one rule file.
-pub(super) struct Verdict {
+pub(super) struct RuleVerdict {
     pub route: Route,
     pub rule: String,
     pub reason: String,
@@ -155,7 +155,7 @@ impl Rules {
         request: &Request,
         profile: &Profile,
         statuses: &[&TierStatus],
-    ) -> Result<(Verdict, Vec<String>), DecideError> {
+    ) -> Result<(RuleVerdict, Vec<String>), DecideError> {
         let mut skipped = Vec::new();
         let mut facts: Dynamic = facts(request, profile, statuses).into();
         let Some((last, first)) = self.files.split_last() else {
@@ -178,7 +178,7 @@ impl Rules {
 }
 
 impl RuleFile {
-    fn decide(&self, facts: Dynamic, statuses: &[&TierStatus]) -> Result<Option<Verdict>, RulesError> {
+    fn decide(&self, facts: Dynamic, statuses: &[&TierStatus]) -> Result<Option<RuleVerdict>, RulesError> {
         let options = CallFnOptions::new().eval_ast(true).rewind_scope(true);
         let verdict = engine()
             .call_fn_with_options::<Dynamic>(options, &mut Scope::new(), &self.ast, "decide", (facts,))
@@ -199,7 +199,7 @@ impl RuleFile {
             return Err(invalid(&format!("unknown key {name} in the verdict; allowed are rule, reason, route")));
         }
         let route = route(legs, statuses).map_err(|message| invalid(&message))?;
-        Ok((!route.0.is_empty()).then_some(Verdict { route, rule, reason }))
+        Ok((!route.0.is_empty()).then_some(RuleVerdict { route, rule, reason }))
     }
 }
 

@@ -51,7 +51,7 @@ pub struct E2bClass {
 
 /// One row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Class {
+pub struct ErrorClass {
     /// One word for records and metrics.
     pub name: &'static str,
     /// The last part of the problem's URN. It is API: it never changes and never gets another meaning.
@@ -106,78 +106,78 @@ impl Kind {
 
     /// Returns the row of this kind.
     #[rustfmt::skip]
-    pub const fn class(self) -> Class {
+    pub const fn class(self) -> ErrorClass {
         use CellForm::{Exception, Status};
         use Party::{Caller, Operator, Provider};
         use Retry::{AfterChange, AtOnce, Later, MayRunTwice};
 
         match self {
-            Self::Quota => Class {
+            Self::Quota => ErrorClass {
                 name: "quota", slug: "quota", title: "Rate limit exceeded",
                 party: Caller, retry: Later, status: 429, exit_code: 125,
                 e2b: e2b(429, 429, "resource_exhausted", "SandboxQuotaError", Status),
             },
-            Self::Overloaded => Class {
+            Self::Overloaded => ErrorClass {
                 name: "overloaded", slug: "overloaded", title: "Server overloaded",
                 party: Provider, retry: Later, status: 503, exit_code: 125,
                 e2b: e2b(503, 429, "resource_exhausted", "SandboxUnavailableError", Status),
             },
-            Self::Invalid => Class {
+            Self::Invalid => ErrorClass {
                 name: "invalid", slug: "invalid", title: "Invalid field value",
                 party: Caller, retry: AfterChange, status: 422, exit_code: 2,
                 e2b: e2b(400, 500, "permission_denied", "SandboxCapabilityError", Status),
             },
-            Self::NoTier => Class {
+            Self::NoTier => ErrorClass {
                 name: "no_tier", slug: "no-tier", title: "No tier can run this program",
                 party: Operator, retry: AfterChange, status: 422, exit_code: 126,
                 e2b: e2b(422, 500, "permission_denied", "SandboxCapabilityError", Exception),
             },
-            Self::Unavailable => Class {
+            Self::Unavailable => ErrorClass {
                 name: "unavailable", slug: "unavailable", title: "No tier is available",
                 party: Provider, retry: Later, status: 503, exit_code: 125,
                 e2b: e2b(503, 500, "internal", "SandboxUnavailableError", Status),
             },
-            Self::Lost => Class {
+            Self::Lost => ErrorClass {
                 name: "lost", slug: "lost", title: "The program may have run; its outcome is unknown",
                 party: Provider, retry: MayRunTwice, status: 502, exit_code: 125,
                 e2b: e2b(500, 500, "internal", "SandboxLostError", Exception),
             },
-            Self::TimedOut => Class {
+            Self::TimedOut => ErrorClass {
                 name: "deadline", slug: "timed-out", title: "The timeout passed before the program ran to its end",
                 party: Provider, retry: AtOnce, status: 504, exit_code: 124,
                 e2b: e2b(504, 504, "deadline_exceeded", "SandboxTimeoutError", Status),
             },
-            Self::Gone => Class {
+            Self::Gone => ErrorClass {
                 name: "gone", slug: "gone", title: "Session ended",
                 party: Caller, retry: AfterChange, status: 410, exit_code: 125,
                 e2b: e2b(404, 500, "internal", "SandboxUnavailableError", Status),
             },
-            Self::NoSpace => Class {
+            Self::NoSpace => ErrorClass {
                 name: "no_space", slug: "no-space", title: "No space left for this caller",
                 party: Caller, retry: AfterChange, status: 507, exit_code: 125,
                 e2b: e2b(507, 507, "resource_exhausted", "OSError", Exception),
             },
-            Self::Rules => Class {
+            Self::Rules => ErrorClass {
                 name: "rules", slug: "internal", title: "Internal server error",
                 party: Operator, retry: AfterChange, status: 500, exit_code: 125,
                 e2b: e2b(500, 500, "internal", "SandboxUnavailableError", Status),
             },
-            Self::LimitReached => Class {
+            Self::LimitReached => ErrorClass {
                 name: "limit_reached", slug: "limit-reached", title: "Limit reached",
                 party: Caller, retry: AfterChange, status: 429, exit_code: 125,
                 e2b: e2b(429, 429, "resource_exhausted", "SandboxLimitError", Status),
             },
-            Self::NotMovable => Class {
+            Self::NotMovable => ErrorClass {
                 name: "not_movable", slug: "not-movable", title: "The session cannot be moved",
                 party: Caller, retry: AfterChange, status: 409, exit_code: 125,
                 e2b: e2b(409, 409, "failed_precondition", "SandboxStateError", Exception),
             },
-            Self::Unsupported => Class {
+            Self::Unsupported => ErrorClass {
                 name: "unsupported", slug: "unsupported", title: "Not supported here",
                 party: Operator, retry: AfterChange, status: 501, exit_code: 126,
                 e2b: e2b(501, 501, "unimplemented", "SandboxCapabilityError", Exception),
             },
-            Self::Conflict => Class {
+            Self::Conflict => ErrorClass {
                 name: "conflict", slug: "conflict", title: "Not possible in the present state",
                 party: Caller, retry: AfterChange, status: 409, exit_code: 125,
                 e2b: e2b(409, 409, "failed_precondition", "SandboxStateError", Status),

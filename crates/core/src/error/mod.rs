@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use switchtower_contract::{Fault, rounded};
 
-pub use self::class::{Class, Kind};
+pub use self::class::{ErrorClass, Kind};
 use crate::decide::DecideError;
 use crate::memory::NoSpace;
 use crate::quota::QuotaExceeded;
@@ -17,7 +17,7 @@ use crate::tier::{Attempt, WalkError};
 /// The pause before a retry where the refusal states none.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// A refusal. Its [`Class`] determines whose fault it is, whether to retry, and what each API answers.
+/// A refusal. Its [`ErrorClass`] determines whose fault it is, whether to retry, and what each API answers.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
     /// The caller sends more requests than its rate allows. Nothing ran.
@@ -86,7 +86,7 @@ impl Error {
         }
     }
 
-    pub fn class(&self) -> Class {
+    pub fn class(&self) -> ErrorClass {
         self.kind().class()
     }
 

@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 
 use super::Record;
 use super::tier_metrics::TierMetrics;
-use crate::cache::{CacheStatus, Counts};
+use crate::cache::{CacheCounts, CacheStatus};
 use crate::route::TierName;
-use crate::tier::breaker::State;
+use crate::tier::breaker::BreakerState;
 use crate::tier::pool::Pool;
 use crate::tier::{Tier, Tiers};
 
@@ -193,10 +193,10 @@ impl Metrics {
     }
 
     /// Sets the gauges to the current state of the tiers and the cache, and the counter of dropped records to the sink's count.
-    pub fn update(&self, tiers: &Tiers, cache: Counts, records_dropped: u64) {
+    pub fn update(&self, tiers: &Tiers, cache: CacheCounts, records_dropped: u64) {
         // A counter never decreases, so a reader with an older count does not replace a newer one.
         self.records_dropped.inner().fetch_max(records_dropped, Ordering::Relaxed);
-        let Counts { candidates, verified, rechecked, differences } = cache;
+        let CacheCounts { candidates, verified, rechecked, differences } = cache;
         let fates =
             [("candidate", candidates), ("verified", verified), ("rechecked", rechecked), ("different", differences)];
         for (fate, count) in fates {
@@ -251,7 +251,7 @@ impl Metrics {
                 "successRate": share(totals.completed.get(), totals.enqueued.get()),
             },
             "circuitBreaker": {
-                "state": breaker.unwrap_or(State::Closed),
+                "state": breaker.unwrap_or(BreakerState::Closed),
                 "failureRate": failure_rate,
             },
             "cache": { "hits": hits, "misses": misses, "hitRate": share(hits, hits + misses) },
@@ -297,7 +297,7 @@ mod tests {
     #[test]
     fn the_text_ends_as_openmetrics_requires() {
         let metrics = Metrics::default();
-        metrics.update(&Tiers::new([]), Counts::default(), 0);
+        metrics.update(&Tiers::new([]), CacheCounts::default(), 0);
         assert!(metrics.prometheus().ends_with("# EOF\n"));
     }
 }

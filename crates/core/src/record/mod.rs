@@ -29,7 +29,7 @@ use crate::schema::Storable;
 use crate::tier::attempt::Attempt;
 use ledger::Ledger;
 use metrics::Metrics;
-use sink::{FileError, JsonLines, Sink, SinkQueue};
+use sink::{JsonLines, RecordFileError, Sink, SinkQueue};
 
 /// The record of one request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -105,7 +105,7 @@ impl Recorder {
     ///
     /// # Errors
     /// `record.file` cannot be opened; the message names it.
-    pub fn new(config: &Config, wall: WallClock) -> Result<Self, FileError> {
+    pub fn new(config: &Config, wall: WallClock) -> Result<Self, RecordFileError> {
         let (ledger, metrics) = (Ledger::new(config.max_records), Metrics::default());
         let recorder = Self { wall, with_source: config.include_source, ledger, metrics, sink: None };
         Ok(match &config.file {

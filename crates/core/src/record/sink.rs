@@ -38,7 +38,7 @@ pub trait Sink: Send + 'static {
 /// The file of records cannot be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("record.file cannot be written: {path}: {reason}")]
-pub struct FileError {
+pub struct RecordFileError {
     path: String,
     reason: String,
 }
@@ -58,9 +58,10 @@ impl JsonLines {
     ///
     /// # Errors
     /// It cannot be opened.
-    pub fn open(path: &Path) -> Result<Self, FileError> {
+    pub fn open(path: &Path) -> Result<Self, RecordFileError> {
         let opened = std::fs::OpenOptions::new().append(true).create(true).mode(MODE).open(path);
-        let file = opened.map_err(|error| FileError { path: path.display().to_string(), reason: error.to_string() })?;
+        let file =
+            opened.map_err(|error| RecordFileError { path: path.display().to_string(), reason: error.to_string() })?;
         Ok(Self { path: path.to_owned(), file: Some(tokio::fs::File::from_std(file)), is_torn: false })
     }
 

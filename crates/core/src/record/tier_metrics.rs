@@ -7,7 +7,7 @@ use prometheus_client::registry::Registry;
 
 use super::metrics::{ByTier, Name, number};
 use crate::tier::Tier;
-use crate::tier::breaker::State;
+use crate::tier::breaker::BreakerState;
 
 /// Gauges of breakers, pools and accounts, set when metrics are read.
 #[derive(Default)]
@@ -44,9 +44,9 @@ impl TierMetrics {
         if let Some(breaker) = tier.breaker() {
             let status = breaker.status();
             let state = match status.state {
-                State::Closed => 0,
-                State::HalfOpen => 1,
-                State::Open => 2,
+                BreakerState::Closed => 0,
+                BreakerState::HalfOpen => 1,
+                BreakerState::Open => 2,
             };
             self.breaker.get_or_create(&label).set(state);
             self.failures.get_or_create(&label).set(i64::from(status.failures));

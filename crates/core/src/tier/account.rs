@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// A snapshot of an account.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Account {
+pub struct AccountSnapshot {
     /// The percentage of recent calls that succeeded, 0 to 100.
     pub health: u8,
     /// The number of programs that may start now, limited by the provider's rate limit.
@@ -27,4 +27,4 @@ pub struct Account {
 }
 
 /// Returns a snapshot of the account.
-pub type AccountReader = Arc<dyn Fn() -> Account + Send + Sync>;
+pub type AccountReader = Arc<dyn Fn() -> AccountSnapshot + Send + Sync>;

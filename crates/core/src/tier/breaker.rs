@@ -54,13 +54,13 @@ pub struct Breaker {
 /// The state of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum BreakerState {
     Closed,
     Open,
     HalfOpen,
 }
 
-impl State {
+impl BreakerState {
     /// Returns the name that logs and dashboards use.
     pub fn name(self) -> &'static str {
         match self {
@@ -74,7 +74,7 @@ impl State {
 /// A snapshot of a breaker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Status {
-    pub state: State,
+    pub state: BreakerState,
     /// Consecutive failures.
     pub failures: u32,
     /// How often the breaker has opened since the server started.
@@ -158,7 +158,7 @@ impl Breaker {
             Admission::Probe => {
                 if !matches!(inner.phase, Phase::HalfOpen { .. }) {
                     inner.generation += 1;
-                    log_transition(&self.tier, "circuit_half_open", State::HalfOpen, inner.failures);
+                    log_transition(&self.tier, "circuit_half_open", BreakerState::HalfOpen, inner.failures);
                 }
                 inner.phase = Phase::HalfOpen { probing: true };
                 Some(inner.generation)
@@ -176,7 +176,7 @@ impl Breaker {
         (inner.phase, inner.failures) = (Phase::Closed, 0);
         inner.generation += 1;
         if previous != Phase::Closed {
-            log_transition(&self.tier, "circuit_reset", State::Closed, 0);
+            log_transition(&self.tier, "circuit_reset", BreakerState::Closed, 0);
         }
     }
 
@@ -187,10 +187,10 @@ impl Breaker {
             _ => None,
         };
         let state = match inner.phase {
-            Phase::Closed => State::Closed,
-            Phase::OpenSince(_) if retry_after.is_none() => State::HalfOpen,
-            Phase::OpenSince(_) => State::Open,
-            Phase::HalfOpen { .. } => State::HalfOpen,
+            Phase::Closed => BreakerState::Closed,
+            Phase::OpenSince(_) if retry_after.is_none() => BreakerState::HalfOpen,
+            Phase::OpenSince(_) => BreakerState::Open,
+            Phase::HalfOpen { .. } => BreakerState::HalfOpen,
         };
         Status { state, failures: inner.failures, opened: inner.opened, retry_after }
     }
@@ -202,9 +202,9 @@ impl Breaker {
 
 /// Logs a change of state as one structured event. Log searches and dashboards depend on the target and the field
 /// names.
-fn log_transition(tier: &TierName, event: &'static str, state: State, failures: u32) {
+fn log_transition(tier: &TierName, event: &'static str, state: BreakerState, failures: u32) {
     let (tier, state) = (tier.as_str(), state.name());
-    if state == State::Open.name() {
+    if state == BreakerState::Open.name() {
         tracing::error!(target: "e2b_metrics", event, tier, circuitBreakerState = state, failures, "[E2B_METRICS]");
     } else {
         tracing::info!(target: "e2b_metrics", event, tier, circuitBreakerState = state, failures, "[E2B_METRICS]");
@@ -253,7 +253,7 @@ impl Permit {
         match self.probe.take() {
             Some(generation) if generation == inner.generation => {
                 (inner.phase, inner.failures) = (Phase::Closed, 0);
-                log_transition(&self.tier, "circuit_closed", State::Closed, 0);
+                log_transition(&self.tier, "circuit_closed", BreakerState::Closed, 0);
             }
             Some(_) => {}
             // An attempt that began before the breaker opened does not close it.
@@ -268,13 +268,13 @@ impl Permit {
             Some(generation) if generation == inner.generation => {
                 inner.failures += 1;
                 inner.open();
-                log_transition(&self.tier, "circuit_probe_failed", State::Open, inner.failures);
+                log_transition(&self.tier, "circuit_probe_failed", BreakerState::Open, inner.failures);
             }
             None if inner.phase == Phase::Closed => {
                 inner.failures += 1;
                 if inner.failures >= self.config.failure_threshold {
                     inner.open();
-                    log_transition(&self.tier, "circuit_opened", State::Open, inner.failures);
+                    log_transition(&self.tier, "circuit_opened", BreakerState::Open, inner.failures);
                 }
             }
             Some(_) | None => {}

@@ -32,7 +32,7 @@ pub use walk::{WalkError, WalkOptions, WalkOutcome};
 use crate::request::SideEffects;
 use crate::route::{Route, TierName, TierStatus};
 use crate::seed::Seed;
-use account::{Account, AccountReader};
+use account::{AccountReader, AccountSnapshot};
 use breaker::{Breaker, Open, Permit};
 use pool::Pool;
 use queue::{FairQueue, Queues};
@@ -197,7 +197,7 @@ impl Tier {
     }
 
     /// Returns a snapshot of the backend's account, if it has one.
-    pub fn account(&self) -> Option<Account> {
+    pub fn account(&self) -> Option<AccountSnapshot> {
         self.account.as_ref().map(|read| read())
     }
 

@@ -31,7 +31,7 @@ use entry::PoolEntry;
 pub use entry::SandboxStatus;
 pub use lease::Lease;
 use state::{State, Waiter};
-pub use status::{Counts, Status};
+pub use status::{PoolCounts, Status};
 
 /// How many sandboxes the pool keeps, and how long each is used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -142,7 +142,7 @@ pub struct Slot {
 
 /// Why a request got no slot.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum SlotRefusal {
     /// The queue is full and no user has more waiting requests than this one, or this request was replaced by one of a
     /// user with fewer. `share`: how many requests of one user may wait now, given the other users that wait.
     #[error("the queue is full: at most {length} requests may wait, {share} per user while other users wait")]
@@ -154,7 +154,7 @@ pub enum Refusal {
     TimedOut { waited: Duration, retry_after: Duration },
 }
 
-impl Refusal {
+impl SlotRefusal {
     /// Returns an estimate of the time until a slot may be free.
     pub fn retry_after(&self) -> Duration {
         let (Self::QueueFull { retry_after, .. }
@@ -208,7 +208,7 @@ impl FairQueue {
     ///
     /// # Errors
     /// Too many requests wait, or no slot was free within `wait_timeout`; with the time after which to retry.
-    pub async fn slot(&self, user: &Arc<str>, priority: Priority) -> Result<Slot, Refusal> {
+    pub async fn slot(&self, user: &Arc<str>, priority: Priority) -> Result<Slot, SlotRefusal> {
         let joined = Instant::now();
         let (sender, mut granted) = oneshot::channel();
         // The slot is a guard from here on: dropped before the grant, it leaves the queue; dropped later, it frees the
@@ -225,7 +225,7 @@ impl FairQueue {
             Ok(Ok(Ok(())) | Err(_)) => Ok(slot),
             Err(_) => {
                 let retry_after = self.shared.state().retry_after(self.lane);
-                Err(Refusal::TimedOut { waited: joined.elapsed(), retry_after })
+                Err(SlotRefusal::TimedOut { waited: joined.elapsed(), retry_after })
             }
         }
     }
@@ -257,7 +257,7 @@ impl Shared {
         priority: Priority,
         now: Instant,
         sender: GrantSender,
-    ) -> Result<Slot, Refusal> {
+    ) -> Result<Slot, SlotRefusal> {
         let mut state = self.state();
         let ticket = state.join(lane, user, priority, now, sender)?;
         state.grant(now);

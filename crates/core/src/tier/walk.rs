@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::attempt::{Attempt, AttemptRecorder};
 use super::breaker::{Open, Permit};
-use super::queue::Refusal;
+use super::queue::SlotRefusal;
 use super::relay::Relay;
 use super::{Tier, Tiers};
 use crate::analyse;
@@ -86,7 +86,7 @@ type Completed = (Outcome, Option<InterpreterId>);
 pub(super) enum AttemptError {
     /// The circuit breaker is open.
     Open(Open),
-    NoSlot(Refusal),
+    NoSlot(SlotRefusal),
     Fault(Fault),
     /// The deadline passed before the program started; what the attempt was waiting for.
     DeadlinePassed(&'static str),
@@ -438,7 +438,7 @@ fn exceeded_limit(
 }
 
 /// Returns the error of a request that was granted no slot.
-pub(crate) fn overloaded(tier: &TierName, refusal: Refusal) -> WalkError {
+pub(crate) fn overloaded(tier: &TierName, refusal: SlotRefusal) -> WalkError {
     let retry_after = refusal.retry_after();
     WalkError::Overloaded { reason: format!("{tier}: {refusal}"), retry_after }
 }

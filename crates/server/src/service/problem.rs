@@ -26,7 +26,7 @@ pub enum ProblemKind {
     UnsupportedMedia,
     Starting,
     Internal,
-    /// A refusal of the request path, by the table of [`error::Class`].
+    /// A refusal of the request path, by the table of [`error::ErrorClass`].
     Refused(error::Kind),
 }
 

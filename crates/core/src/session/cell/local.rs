@@ -57,12 +57,12 @@ impl CellRun<'_> {
         let slot = services.queue(tier).slot(&self.request.caller.user, self.request.priority).await;
         let _slot = slot.map_err(|refusal| Error::from(overloaded(tier.name(), refusal)))?;
         // A kernel that turns out to be lost is rebuilt once.
-        let mut retry = Retry::Once;
+        let mut retry = CellRetry::Once;
         loop {
             if let Some(outcome) = self.try_local(tier, &conditions, retry).await? {
                 return Ok(outcome);
             }
-            retry = Retry::Never;
+            retry = CellRetry::Never;
         }
     }
 
@@ -87,7 +87,7 @@ impl CellRun<'_> {
         &mut self,
         tier: &Tier,
         conditions: &RunConditions,
-        retry: Retry,
+        retry: CellRetry,
     ) -> Result<Option<LocalOutcome>, Error> {
         let mut attempt = AttemptRecorder::new(tier.name(), &mut *self.attempts);
         let ready = match ready_kernel(self.session, tier, self.context, self.state).await {
@@ -217,7 +217,7 @@ struct LiveKernel {
 
 /// Whether a lost kernel is rebuilt to run the cell again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Retry {
+enum CellRetry {
     Once,
     Never,
 }
@@ -254,7 +254,7 @@ impl RunResult {
 }
 
 /// Classifies the result of a run.
-fn classify(ran: Result<CellOutcome, Fault>, conditions: &RunConditions, retry: Retry) -> RunResult {
+fn classify(ran: Result<CellOutcome, Fault>, conditions: &RunConditions, retry: CellRetry) -> RunResult {
     let Limits { wall, memory, escalation, .. } = conditions.limits;
     match ran {
         Ok(ran) if ran.outcome.exit == Exit::OutOfMemory && escalation == Escalation::OnNeed => {
@@ -269,7 +269,7 @@ fn classify(ran: Result<CellOutcome, Fault>, conditions: &RunConditions, retry: 
         Err(fault) if conditions.bound => RunResult::KernelDied(fault),
         Err(Fault::Unsupported(need @ Need::Time(_))) if wall >= conditions.timeout => RunResult::OutOfTime(need),
         Err(Fault::Unsupported(need)) => RunResult::MoveOn(need),
-        Err(fault @ Fault::Lost { .. }) if retry == Retry::Once => RunResult::Retry(fault),
+        Err(fault @ Fault::Lost { .. }) if retry == CellRetry::Once => RunResult::Retry(fault),
         Err(fault) => RunResult::Failed(fault),
     }
 }
@@ -382,7 +382,7 @@ mod tests {
         let bound = conditions(Rebuild::Never, true, None);
         let classified = runs.map(|ran| {
             let class = |conditions: &RunConditions, retry| name(&classify(run(ran), conditions, retry));
-            (ran, class(&with_budget, Retry::Once), class(&last, Retry::Never), class(&bound, Retry::Once))
+            (ran, class(&with_budget, CellRetry::Once), class(&last, CellRetry::Never), class(&bound, CellRetry::Once))
         });
         assert_eq!(
             classified,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use switchtower_contract::{Change, Content, Fault, Kernel};
 
 use super::super::history::{History, NotReplayable};
-use super::schema::{ReplayCell, RestoreRequest, Verdict};
+use super::schema::{ReplayCell, RestoreRequest, RestoreVerdict};
 use super::{Destination, EXPORT_TIMEOUT, MachineFiles, sources};
 
 /// Longest time that a restore may take in addition to the cells.
@@ -53,12 +53,12 @@ pub(super) async fn restore(
     let Delivery { code, file } = Delivery::of(json!(request).to_string());
     destination.prepare(kernel, file).await.map_err(RestoreError::Fault)?;
     let printed = kernel.run_internal(&code, replay_time + RESTORE_TIMEOUT).await.map_err(RestoreError::Fault)?;
-    let verdict: Verdict = serde_json::from_str(printed.trim())
+    let verdict: RestoreVerdict = serde_json::from_str(printed.trim())
         .map_err(|error| not_movable(format!("the kernel there printed {printed:?}: {error}")))?;
     verdict.check(last_cell).map_err(RestoreError::NotMovable)
 }
 
-impl Verdict {
+impl RestoreVerdict {
     fn check(self, last_cell: u32) -> Result<(), NotReplayable> {
         if self.ok {
             return Ok(());

@@ -92,7 +92,7 @@ impl<'a> From<&'a Change> for ReplayChange<'a> {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "deny_unknown_fields needs every field that the kernel sends")]
-pub(super) struct Verdict {
+pub(super) struct RestoreVerdict {
     pub(super) ok: bool,
     /// Number of cells that ran.
     #[serde(default)]
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_verdict_has_exactly_the_fields_of_the_schema() {
-        let schema = schema("Verdict");
+        let schema = schema("RestoreVerdict");
         let value = |name: &str| match name {
             "ok" => json!(true),
             "transferred" => json!(["x"]),
@@ -180,7 +180,7 @@ mod tests {
         };
         let fields = names(&schema["required"]).into_iter().chain(names(&schema["optional"]));
         let whole: Map<_, _> = fields.map(|name| (name.clone(), value(&name))).collect();
-        let read = |fields: &Map<String, Value>| serde_json::from_value::<Verdict>(json!(fields));
+        let read = |fields: &Map<String, Value>| serde_json::from_value::<RestoreVerdict>(json!(fields));
         read(&whole).unwrap();
         for name in names(&schema["required"]) {
             let mut less = whole.clone();

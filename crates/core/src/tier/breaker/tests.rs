@@ -24,14 +24,14 @@ async fn five_consecutive_failures_open_the_breaker_for_a_minute() {
     record_failures(&breaker, 4);
     breaker.permit().unwrap().record_outcome(None);
     record_failures(&breaker, 4);
-    assert_eq!(breaker.status().state, State::Closed);
+    assert_eq!(breaker.status().state, BreakerState::Closed);
     record_failures(&breaker, 1);
-    assert_eq!(breaker.status().state, State::Open);
+    assert_eq!(breaker.status().state, BreakerState::Open);
     assert_eq!(breaker.check(), Err(Open { retry_after: Duration::from_secs(60) }));
     advance(Duration::from_millis(59_900)).await;
     assert!(breaker.permit().is_err());
     advance(Duration::from_millis(100)).await;
-    assert_eq!(breaker.status().state, State::HalfOpen);
+    assert_eq!(breaker.status().state, BreakerState::HalfOpen);
     assert!(breaker.permit().is_ok());
 }
 
@@ -43,7 +43,7 @@ async fn refusals_and_lost_runs_do_not_count_as_failures() {
         breaker.permit().unwrap().record_outcome(Some(&refused));
         breaker.permit().unwrap().record_outcome(Some(&Fault::Lost { reason: "cut".to_owned() }));
     }
-    assert_eq!((breaker.status().state, breaker.status().failures), (State::Closed, 0));
+    assert_eq!((breaker.status().state, breaker.status().failures), (BreakerState::Closed, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -57,7 +57,7 @@ async fn one_probe_at_a_time_decides_whether_the_breaker_closes() {
     assert_eq!(breaker.status().retry_after, Some(Duration::from_secs(60)));
     advance(Duration::from_secs(60)).await;
     breaker.permit().unwrap().record_outcome(None);
-    assert_eq!(breaker.status().state, State::Closed);
+    assert_eq!(breaker.status().state, BreakerState::Closed);
     assert_eq!((breaker.status().failures, breaker.status().opened), (0, 2));
 }
 
@@ -68,7 +68,7 @@ async fn after_a_probe_is_dropped_the_next_request_may_probe() {
     advance(Duration::from_secs(60)).await;
     drop(breaker.permit().unwrap());
     breaker.permit().unwrap().record_outcome(None);
-    assert_eq!(breaker.status().state, State::Closed);
+    assert_eq!(breaker.status().state, BreakerState::Closed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -78,7 +78,7 @@ async fn an_attempt_that_began_before_the_breaker_opened_changes_nothing() {
     record_failures(&breaker, 5);
     succeeds.record_outcome(None);
     fails.record_outcome(Some(&unavailable()));
-    assert_eq!((breaker.status().state, breaker.status().opened), (State::Open, 1));
+    assert_eq!((breaker.status().state, breaker.status().opened), (BreakerState::Open, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -89,7 +89,7 @@ async fn a_reset_closes_the_breaker_and_an_earlier_probe_cannot_reopen_it() {
     let probe = breaker.permit().unwrap();
     breaker.reset();
     probe.record_outcome(Some(&unavailable()));
-    assert_eq!((breaker.status().state, breaker.status().failures), (State::Closed, 0));
+    assert_eq!((breaker.status().state, breaker.status().failures), (BreakerState::Closed, 0));
 }
 
 /// A step of the property test. The index selects one of the open permits.
@@ -118,7 +118,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// A reference model of a circuit breaker.
 #[derive(Debug)]
 struct Model {
-    state: State,
+    state: BreakerState,
     failures: u32,
     /// Seconds until a probe is allowed.
     left: u64,
@@ -128,9 +128,9 @@ struct Model {
 }
 
 impl Model {
-    fn transition_to(&mut self, state: State) {
+    fn transition_to(&mut self, state: BreakerState) {
         (self.state, self.changes) = (state, self.changes + 1);
-        self.left = if state == State::Open { 60 } else { 0 };
+        self.left = if state == BreakerState::Open { 60 } else { 0 };
     }
 
     fn probing(&self) -> bool {
@@ -144,23 +144,23 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
             let breaker = breaker();
-            let mut model = Model { state: State::Closed, failures: 0, left: 0, permits: vec![], changes: 0 };
+            let mut model = Model { state: BreakerState::Closed, failures: 0, left: 0, permits: vec![], changes: 0 };
             let mut permits: Vec<Permit> = Vec::new();
             for step in steps {
                 match step {
                     Step::TakePermit => {
                         let allowed = match model.state {
-                            State::Closed => true,
-                            State::Open => model.left == 0,
-                            State::HalfOpen => !model.probing(),
+                            BreakerState::Closed => true,
+                            BreakerState::Open => model.left == 0,
+                            BreakerState::HalfOpen => !model.probing(),
                         };
                         let permit = breaker.permit();
                         prop_assert_eq!(permit.is_ok(), allowed);
                         if let Ok(permit) = permit {
-                            if model.state == State::Open {
-                                model.transition_to(State::HalfOpen);
+                            if model.state == BreakerState::Open {
+                                model.transition_to(BreakerState::HalfOpen);
                             }
-                            model.permits.push((model.changes, model.state == State::HalfOpen));
+                            model.permits.push((model.changes, model.state == BreakerState::HalfOpen));
                             permits.push(permit);
                         }
                     }
@@ -168,9 +168,9 @@ proptest! {
                         permits.remove(at).record_outcome(None);
                         let (taken_at, probe) = model.permits.remove(at);
                         if probe && taken_at == model.changes {
-                            model.transition_to(State::Closed);
+                            model.transition_to(BreakerState::Closed);
                             model.failures = 0;
-                        } else if !probe && model.state == State::Closed {
+                        } else if !probe && model.state == BreakerState::Closed {
                             model.failures = 0;
                         }
                     }
@@ -179,11 +179,11 @@ proptest! {
                         let (taken_at, probe) = model.permits.remove(at);
                         if probe && taken_at == model.changes {
                             model.failures += 1;
-                            model.transition_to(State::Open);
-                        } else if !probe && model.state == State::Closed {
+                            model.transition_to(BreakerState::Open);
+                        } else if !probe && model.state == BreakerState::Closed {
                             model.failures += 1;
                             if model.failures >= 5 {
-                                model.transition_to(State::Open);
+                                model.transition_to(BreakerState::Open);
                             }
                         }
                     }
@@ -197,12 +197,12 @@ proptest! {
                     }
                     Step::Reset => {
                         breaker.reset();
-                        model.transition_to(State::Closed);
+                        model.transition_to(BreakerState::Closed);
                         model.failures = 0;
                     }
                     Step::Succeed(_) | Step::Fail(_) | Step::Drop(_) => {}
                 }
-                let state = if model.state == State::Open && model.left == 0 { State::HalfOpen } else { model.state };
+                let state = if model.state == BreakerState::Open && model.left == 0 { BreakerState::HalfOpen } else { model.state };
                 prop_assert_eq!(breaker.status().state, state);
                 prop_assert_eq!(breaker.status().failures, model.failures);
             }

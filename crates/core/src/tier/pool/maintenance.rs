@@ -7,7 +7,7 @@ use switchtower_contract::Maintenance;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::entry::PoolEntry;
-use super::{Counts, Inner};
+use super::{Inner, PoolCounts};
 
 /// Longest time to check one sandbox.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(20);
@@ -81,7 +81,7 @@ impl WarmUseMonitor {
         let (counts, warm) = (state.counts, state.warm.len());
         drop(state);
         if self.is_unused(&counts, warm, inner.config.maintenance_interval) {
-            let Counts { taken, reused, .. } = counts;
+            let PoolCounts { taken, reused, .. } = counts;
             tracing::warn!(
                 target: "e2b_metrics", event = "pool_unused", tier = inner.tier.as_str(), warm, taken, reused,
                 "[E2B_METRICS]"
@@ -91,7 +91,7 @@ impl WarmUseMonitor {
 
     /// Returns whether to log a warning: in all checks of the last minute, `every` apart, sandboxes were taken and none
     /// of them was warm.
-    fn is_unused(&mut self, counts: &Counts, warm: usize, every: Duration) -> bool {
+    fn is_unused(&mut self, counts: &PoolCounts, warm: usize, every: Duration) -> bool {
         let unused = counts.taken > self.taken && counts.reused == self.reused && warm > 0;
         (self.taken, self.reused) = (counts.taken, counts.reused);
         if !unused {
@@ -114,7 +114,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_warning_is_logged_if_requests_use_no_warm_sandbox_for_a_minute() {
         let every = Duration::from_secs(30);
-        let counts = |taken, reused| Counts { taken, reused, ..Counts::default() };
+        let counts = |taken, reused| PoolCounts { taken, reused, ..PoolCounts::default() };
         let mut monitor = WarmUseMonitor::default();
         assert!(!monitor.is_unused(&counts(3, 0), 3, every));
         tokio::time::advance(every).await;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::Config;
 use super::entry::PoolEntry;
-use super::status::Counts;
+use super::status::PoolCounts;
 
 pub(super) struct State {
     /// Idle sandboxes, the most recently returned one last.
@@ -22,7 +22,7 @@ pub(super) struct State {
     /// Whether `min_ready` sandboxes have been warm at once.
     pub(super) was_ready: bool,
     pub(super) closed: bool,
-    pub(super) counts: Counts,
+    pub(super) counts: PoolCounts,
     /// Maintenance, and the openings and resets in progress.
     pub(super) tasks: JoinSet<()>,
 }
@@ -71,7 +71,7 @@ impl State {
             specs: vec![SpecState::new(spec)],
             was_ready: false,
             closed: false,
-            counts: Counts::default(),
+            counts: PoolCounts::default(),
             tasks: JoinSet::new(),
         }
     }

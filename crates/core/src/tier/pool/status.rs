@@ -8,7 +8,7 @@ use super::entry::SandboxStatus;
 
 /// Counters since the pool was created.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
+pub struct PoolCounts {
     pub created: u64,
     /// Sandboxes requested by runs and machine leases.
     pub taken: u64,
@@ -40,7 +40,7 @@ pub struct Status {
     pub target: usize,
     pub max: usize,
     #[serde(flatten)]
-    pub counts: Counts,
+    pub counts: PoolCounts,
     /// `reused` divided by `taken`; 0 if nothing was taken.
     pub warm_hit_ratio: f64,
     pub sandboxes: Vec<SandboxStatus>,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{Config, Load, Overall, Refusal};
+use super::{Config, Load, Overall, SlotRefusal};
 use crate::request::Priority;
 
 /// The state of all queues that share limits.
@@ -70,7 +70,7 @@ struct UserQueue {
 }
 
 /// Sends a waiting request its grant or its refusal.
-pub(super) type GrantSender = oneshot::Sender<Result<(), Refusal>>;
+pub(super) type GrantSender = oneshot::Sender<Result<(), SlotRefusal>>;
 
 struct WaitingRequest {
     ticket: u64,
@@ -147,7 +147,7 @@ impl State {
         priority: Priority,
         now: Instant,
         sender: GrantSender,
-    ) -> Result<u64, Refusal> {
+    ) -> Result<u64, SlotRefusal> {
         let known = self.users.get(user);
         let waiting = known.and_then(|user| user.queue(lane)).map_or(0, UserQueue::waiting);
         // A request that could start at once is not refused because others wait for limits of their own.
@@ -167,10 +167,10 @@ impl State {
 
     /// Ensures that one more request may wait in the lane `at`, if necessary by refusing the newest request of the user
     /// with the most waiting requests. `waiting`: how many requests of the new request's user wait there.
-    fn ensure_queue_capacity(&mut self, at: usize, waiting: usize) -> Result<(), Refusal> {
+    fn ensure_queue_capacity(&mut self, at: usize, waiting: usize) -> Result<(), SlotRefusal> {
         let lane = &self.lanes[at];
         if let Some(allowed) = lane.config.length_per_user.filter(|allowed| waiting >= *allowed) {
-            return Err(Refusal::UserQueueFull {
+            return Err(SlotRefusal::UserQueueFull {
                 allowed,
                 retry_after: lane.retry_after(waiting, lane.config.per_user),
             });
@@ -189,7 +189,7 @@ impl State {
         }
         let users = waiting_users + usize::from(waiting == 0);
         let share = length.checked_div(users).unwrap_or(length).max(1).min(length);
-        let full = |retry_after| Refusal::QueueFull { length, share, retry_after };
+        let full = |retry_after| SlotRefusal::QueueFull { length, share, retry_after };
         match longest.filter(|longest| longest.waiting() > waiting + 1) {
             Some(longest) => {
                 let retry_after = lane.retry_after(longest.waiting(), lane.config.per_user);

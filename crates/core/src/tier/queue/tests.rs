@@ -87,7 +87,7 @@ async fn a_full_queue_refuses_with_a_time_to_retry_after() {
     tokio::select! {
         _ = waiting => panic!("the slot is busy"),
         refusal = refused => {
-            assert!(matches!(refusal, Some(Refusal::QueueFull { retry_after, .. }) if !retry_after.is_zero()));
+            assert!(matches!(refusal, Some(SlotRefusal::QueueFull { retry_after, .. }) if !retry_after.is_zero()));
         }
     }
 }
@@ -98,12 +98,12 @@ async fn waiting_is_bounded() {
         FairQueue::new("tier".into(), Config { slots: 1, wait_timeout: Duration::from_secs(3), ..Config::default() });
     let _busy = queue.slot(&user("a"), Priority::Normal).await.unwrap();
     let refusal = queue.slot(&user("b"), Priority::Normal).await.err().unwrap();
-    assert!(matches!(refusal, Refusal::TimedOut { waited, .. } if waited >= Duration::from_secs(3)), "{refusal:?}");
+    assert!(matches!(refusal, SlotRefusal::TimedOut { waited, .. } if waited >= Duration::from_secs(3)), "{refusal:?}");
     assert_eq!(queue.load().queued, 0);
 }
 
 /// Requests a slot without waiting. `Err(None)`: the request would have to wait.
-async fn try_slot(queue: &FairQueue, name: &str, priority: Priority) -> Result<Slot, Option<Refusal>> {
+async fn try_slot(queue: &FairQueue, name: &str, priority: Priority) -> Result<Slot, Option<SlotRefusal>> {
     match timeout(Duration::ZERO, queue.slot(&user(name), priority)).await {
         Ok(Ok(slot)) => Ok(slot),
         Ok(Err(refusal)) => Err(Some(refusal)),
@@ -117,8 +117,8 @@ fn queue_endless(
     name: &'static str,
     priority: Priority,
     count: usize,
-) -> Rc<RefCell<Vec<Refusal>>> {
-    let refused: Rc<RefCell<Vec<Refusal>>> = Rc::default();
+) -> Rc<RefCell<Vec<SlotRefusal>>> {
+    let refused: Rc<RefCell<Vec<SlotRefusal>>> = Rc::default();
     for _ in 0..count {
         let (queue, refused) = (queue.clone(), refused.clone());
         spawn_local(async move {
@@ -292,7 +292,7 @@ async fn a_full_queue_refuses_requests_of_the_user_with_the_most_to_admit_anothe
             settle().await;
             assert!(others.iter().all(|refused| refused.borrow().is_empty()));
             let refusal = try_slot(&queue, "late", Priority::High).await.err().unwrap();
-            assert!(matches!(refusal, Some(Refusal::QueueFull { share: 1, .. })), "{refusal:?}");
+            assert!(matches!(refusal, Some(SlotRefusal::QueueFull { share: 1, .. })), "{refusal:?}");
             assert_eq!(queue.load().queued, 10);
         })
         .await;
@@ -315,7 +315,7 @@ async fn a_full_queue_refuses_the_newest_request_of_the_lowest_priority() {
         biased;
         _ = older => panic!("the slot is busy"),
         _ = high => panic!("the slot is busy"),
-        replaced = newer => assert!(matches!(replaced.err(), Some(Refusal::QueueFull { share: 1, .. }))),
+        replaced = newer => assert!(matches!(replaced.err(), Some(SlotRefusal::QueueFull { share: 1, .. }))),
         queued = refused => panic!("the newer request was not refused: {queued} requests wait"),
     }
 }
@@ -505,7 +505,7 @@ proptest! {
                 let (queue_of_task, waiting_in_task) = (queue.clone(), waiting.clone());
                 spawn_local(async move {
                     let refusal = queue_of_task.slot(&user(&name.to_string()), priority).await.err();
-                    assert!(matches!(refusal, Some(Refusal::QueueFull { .. })));
+                    assert!(matches!(refusal, Some(SlotRefusal::QueueFull { .. })));
                     *waiting_in_task.borrow_mut().get_mut(&name).unwrap() -= 1;
                 });
                 yield_now().await;

@@ -104,7 +104,7 @@ class RestoreRequest(TypedDict):
     files_in_use: bool
 
 
-class Verdict(TypedDict):
+class RestoreVerdict(TypedDict):
     """The result of `restore`: how many cells ran and which names were overwritten, or the reason why it failed."""
 
     ok: bool

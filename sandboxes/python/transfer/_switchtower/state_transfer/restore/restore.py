@@ -28,7 +28,7 @@ from .reconcile import Reconciliation
 from .replay import Replay
 
 if TYPE_CHECKING:
-    from ..schema import RestoreRequest, Verdict
+    from ..schema import RestoreRequest, RestoreVerdict
 
 _DIGEST_PACKAGE = "_switchtower_digest"
 # Digest packages that were loaded, with the sources that they were made of.
@@ -47,7 +47,7 @@ def prepare(sources: Iterable[Sequence[str]]) -> types.ModuleType:
 
 
 def restore(given: str) -> str:
-    """Returns the verdict as JSON (`Verdict`); `given` is JSON, too (`RestoreRequest`), or the path of a file with it."""
+    """Returns the verdict as JSON (`RestoreVerdict`); `given` is JSON, too (`RestoreRequest`), or the path of a file with it."""
     began = time.perf_counter()
     if not given.lstrip().startswith("{"):
         with open(given, encoding="utf-8") as file:
@@ -62,7 +62,7 @@ def restore(given: str) -> str:
     return json.dumps(verdict)
 
 
-def _verdict(replay: Replay) -> Verdict:
+def _verdict(replay: Replay) -> RestoreVerdict:
     try:
         replay.run()
         transferred = Reconciliation(replay, prepare(replay.state["digest_sources"])).run()
