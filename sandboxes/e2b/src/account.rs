@@ -17,17 +17,17 @@ use crate::control::{ControlPlane, CreateSandbox, ListedSandbox, SandboxAccess};
 use crate::error::{CallError, Cause};
 use crate::identity::{Identity, PROCESS};
 use crate::key::Key;
-use crate::limits::{self, Limits, SandboxReservation};
+use crate::limits::{self, AccountLimits, SandboxReservation};
 use crate::meter::{AccountCost, BillingTimer, Meter};
 use crate::orphans::LEASE;
 use crate::sandbox_client::SandboxClient;
-use crate::sandbox_guard::{SandboxGuard, WeakSandbox};
+use crate::sandbox_guard::{CloudSandboxGuard, WeakSandbox};
 use crate::transport::Transport;
 
 pub(crate) struct Account {
     pub(crate) config: Config,
     pub(crate) control: ControlPlane,
-    pub(crate) limits: Arc<Limits>,
+    pub(crate) limits: Arc<AccountLimits>,
     transport: Arc<dyn Transport>,
     address: Address,
     metadata: BTreeMap<String, String>,
@@ -91,12 +91,12 @@ pub struct AccountStatus {
     pub template_problem: Option<String>,
     #[serde(flatten)]
     pub cost: AccountCost,
-    pub sandboxes: Vec<SandboxStatus>,
+    pub sandboxes: Vec<CloudSandboxStatus>,
 }
 
 /// A sandbox that exists.
 #[derive(Debug, Clone, Serialize)]
-pub struct SandboxStatus {
+pub struct CloudSandboxStatus {
     pub id: String,
     pub age_ms: u64,
     pub asleep: bool,
@@ -116,7 +116,7 @@ impl Account {
         address: Address,
         key: Key,
         transport: Arc<dyn Transport>,
-        limits: Limits,
+        limits: AccountLimits,
         identity: &Identity,
         now: Now,
     ) -> Self {
@@ -130,7 +130,7 @@ impl Account {
     ///
     /// The creation continues when the caller leaves, and its sandbox is ended then: cancelling a creation could leave
     /// a sandbox that no process tracks.
-    pub(crate) async fn create(self: &Arc<Self>, attempt: u32) -> Result<SandboxGuard, CallError> {
+    pub(crate) async fn create(self: &Arc<Self>, attempt: u32) -> Result<CloudSandboxGuard, CallError> {
         self.forget_expired();
         let reservation = self.limits.creation().await?;
         let (sender, receiver) = oneshot::channel();
@@ -147,7 +147,7 @@ impl Account {
         self: Arc<Self>,
         reservation: limits::CreationReservation,
         attempt: u32,
-    ) -> Result<SandboxGuard, CallError> {
+    ) -> Result<CloudSandboxGuard, CallError> {
         let started = Instant::now();
         let number = self.start_creation();
         let metadata = self.metadata_of(&number);
@@ -225,7 +225,12 @@ impl Account {
         self.state().pending.remove(number);
     }
 
-    fn add(self: &Arc<Self>, access: SandboxAccess, number: &str, reservation: SandboxReservation) -> SandboxGuard {
+    fn add(
+        self: &Arc<Self>,
+        access: SandboxAccess,
+        number: &str,
+        reservation: SandboxReservation,
+    ) -> CloudSandboxGuard {
         let running = (reservation, self.meter.start());
         let mut state = self.state();
         state.created += 1;
@@ -234,7 +239,7 @@ impl Account {
         state.pending.remove(number);
         drop(state);
         let client = SandboxClient::new(self.transport.clone(), self.limits.clone(), self.address.clone(), access);
-        SandboxGuard::new(self.clone(), client, running)
+        CloudSandboxGuard::new(self.clone(), client, running)
     }
 
     pub(crate) fn start_billing(&self) -> BillingTimer {
@@ -411,7 +416,11 @@ impl Account {
             sandboxes: state
                 .live
                 .iter()
-                .map(|(id, live)| SandboxStatus { id: id.clone(), age_ms: age(live), asleep: live.paused.is_some() })
+                .map(|(id, live)| CloudSandboxStatus {
+                    id: id.clone(),
+                    age_ms: age(live),
+                    asleep: live.paused.is_some(),
+                })
                 .collect(),
             limits: self.limits.status(),
         }

@@ -17,7 +17,7 @@ use crate::envd;
 use crate::error::{CallError, Cause};
 use crate::identity::Identity;
 use crate::key::Key;
-use crate::limits::{Egress, Limits};
+use crate::limits::{AccountLimits, Egress};
 use crate::orphans;
 use crate::prelude::{TemplateCheck, check_code};
 use crate::runtime_id::RuntimeId;
@@ -70,7 +70,7 @@ impl E2b {
             Some(file) => Budget::in_file(file.clone(), config.limits.max_creations_per_hour, now.clone()),
             None => Budget::in_memory(config.limits.max_creations_per_hour, now.clone()),
         };
-        let limits = Limits::new(&config.limits, budget, egress);
+        let limits = AccountLimits::new(&config.limits, budget, egress);
         let (tag, promised) = (config.tag(), config.promised());
         let template = config.template();
         // Without a tag, the template may change at any time.
@@ -151,7 +151,7 @@ impl E2b {
     }
 
     /// Returns the account's limits, for calls outside of this crate.
-    pub fn limits(&self) -> &Limits {
+    pub fn limits(&self) -> &AccountLimits {
         &self.account.limits
     }
 

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::address::Address;
 use crate::error::{CallError, CallKind, Cause};
 use crate::key::Key;
-use crate::limits::{CallClass, Limits};
+use crate::limits::{AccountLimits, CallClass};
 use crate::request::{ApiRequest, parse_json};
 use crate::transport::Transport;
 
@@ -34,7 +34,7 @@ pub(crate) struct ControlPlane {
     transport: Arc<dyn Transport>,
     address: Address,
     key: Key,
-    limits: Arc<Limits>,
+    limits: Arc<AccountLimits>,
     /// The service has only the paths from before 2026.
     has_old_paths: AtomicBool,
 }
@@ -103,7 +103,7 @@ impl ListedSandbox {
 }
 
 impl ControlPlane {
-    pub(crate) fn new(transport: Arc<dyn Transport>, address: Address, key: Key, limits: Arc<Limits>) -> Self {
+    pub(crate) fn new(transport: Arc<dyn Transport>, address: Address, key: Key, limits: Arc<AccountLimits>) -> Self {
         Self { transport, address, key, limits, has_old_paths: AtomicBool::new(false) }
     }
 

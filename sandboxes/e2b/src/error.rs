@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use switchtower_contract::Fault;
 
-use crate::limits::{CallClass, LimitExceeded, Limits};
+use crate::limits::{AccountLimits, CallClass, LimitExceeded};
 use crate::transport::{Delivery, TransportError};
 
 /// A call to E2B that failed, or that the limits of this process refused.
@@ -227,7 +227,7 @@ fn short(text: &str) -> String {
     }
 }
 
-impl Limits {
+impl AccountLimits {
     /// Records how a call ended, so that the limits follow E2B's refusals and failures.
     pub(crate) fn record_outcome(&self, class: CallClass, error: Option<&CallError>) {
         let Some(error) = error else { return self.succeeded(class) };

@@ -23,7 +23,7 @@ const MAX_ROW_BYTES: usize = 32 << 20;
 
 /// A context: a kernel with its variables.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(crate) struct Context {
+pub(crate) struct CloudContext {
     pub(crate) id: String,
     pub(crate) language: String,
 }
@@ -126,14 +126,14 @@ impl ResultValue {
 }
 
 /// Returns the default context, which exists from the start.
-pub(crate) async fn first_context(client: &SandboxClient) -> Result<Context, CallError> {
+pub(crate) async fn first_context(client: &SandboxClient) -> Result<CloudContext, CallError> {
     let call = async || {
         client
             .interpreter(CallKind::Sandbox, Method::GET, "/contexts", KERNEL_TIMEOUT)
             .send_and_parse(client.transport.as_ref())
             .await
     };
-    let contexts: Vec<Context> = client.call_limited(call).await?;
+    let contexts: Vec<CloudContext> = client.call_limited(call).await?;
     match contexts.into_iter().find(|context| context.language == "python") {
         Some(context) => Ok(context),
         None => new_context(client, None).await,
@@ -141,7 +141,7 @@ pub(crate) async fn first_context(client: &SandboxClient) -> Result<Context, Cal
 }
 
 /// Creates a context in this folder.
-pub(crate) async fn new_context(client: &SandboxClient, folder: Option<&str>) -> Result<Context, CallError> {
+pub(crate) async fn new_context(client: &SandboxClient, folder: Option<&str>) -> Result<CloudContext, CallError> {
     let body = json!({ "language": "python", "cwd": folder.unwrap_or(switchtower_contract::python::HOME) });
     let call = async || {
         let request = client.interpreter(CallKind::Sandbox, Method::POST, "/contexts", KERNEL_TIMEOUT).json(&body);
@@ -152,7 +152,7 @@ pub(crate) async fn new_context(client: &SandboxClient, folder: Option<&str>) ->
 
 /// Restarts a context's kernel: what runs ends, and its variables are lost. This also repairs a context that hangs
 /// after a run was cancelled.
-pub(crate) async fn restart_context(client: &SandboxClient, context: &Context) -> Result<(), CallError> {
+pub(crate) async fn restart_context(client: &SandboxClient, context: &CloudContext) -> Result<(), CallError> {
     let path = format!("/contexts/{}/restart", context.id);
     let call = async || {
         let request = client.interpreter(CallKind::Sandbox, Method::POST, &path, KERNEL_TIMEOUT);
@@ -162,7 +162,7 @@ pub(crate) async fn restart_context(client: &SandboxClient, context: &Context) -
 }
 
 /// Ends a context.
-pub(crate) async fn remove_context(client: &SandboxClient, context: &Context) -> Result<(), CallError> {
+pub(crate) async fn remove_context(client: &SandboxClient, context: &CloudContext) -> Result<(), CallError> {
     let path = format!("/contexts/{}", context.id);
     let call = async || {
         let request = client.interpreter(CallKind::Sandbox, Method::DELETE, &path, KERNEL_TIMEOUT);
@@ -189,7 +189,7 @@ pub(crate) async fn reserve_execution(client: &SandboxClient) -> Result<Executio
 pub(crate) async fn execute(
     client: &SandboxClient,
     reservation: ExecutionReservation,
-    context: &Context,
+    context: &CloudContext,
     code: &str,
     env: Option<&BTreeMap<String, String>>,
 ) -> Result<RowStream, CallError> {

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::envd;
 use crate::error::CallError;
-use crate::interpreter::{self, Context};
+use crate::interpreter::{self, CloudContext};
 use crate::machine;
 use crate::prelude::{self, Prelude};
 use crate::run::{self, Run, RunKind};
@@ -20,7 +20,7 @@ const RECOVERY_TIME: Duration = Duration::from_secs(3);
 
 pub(crate) struct CloudKernel {
     sandbox: SharedSandbox,
-    context: Context,
+    context: CloudContext,
     prelude: Prelude,
     options: KernelOptions,
     preparation: Preparation,
@@ -59,7 +59,7 @@ pub(crate) enum Preparation {
 impl CloudKernel {
     pub(crate) fn new(
         sandbox: SharedSandbox,
-        context: Context,
+        context: CloudContext,
         prelude: Prelude,
         options: KernelOptions,
         preparation: Preparation,

@@ -36,7 +36,7 @@ mod sandbox_guard;
 pub mod template;
 mod transport;
 
-pub use account::{AccountStatus, SandboxStatus};
+pub use account::{AccountStatus, CloudSandboxStatus};
 pub use address::Address;
 pub use backend::{E2b, TemplateReport};
 pub use config::Config;

@@ -12,7 +12,7 @@ use switchtower_contract::{Body, Change, Content, Fault, Kernel, KernelOptions, 
 
 use crate::envd;
 use crate::error::{CallError, Cause};
-use crate::interpreter::{self, Context};
+use crate::interpreter::{self, CloudContext};
 use crate::kernel::{CloudKernel, Preparation};
 use crate::limits::CallClass;
 use crate::prelude::Prelude;
@@ -23,7 +23,7 @@ pub(crate) struct CloudMachine {
     /// A weak reference: the sandbox ends with the lease, even if the machine is still referenced.
     pub(crate) sandbox: WeakSandbox,
     /// The sandbox's default context, which is already prepared and becomes the first kernel.
-    pub(crate) default_context: Context,
+    pub(crate) default_context: CloudContext,
     pub(crate) has_kernels: Arc<AtomicBool>,
     pub(crate) prelude: Prelude,
 }

@@ -6,7 +6,7 @@ use switchtower_contract::{Event, Events, Exit, Failure, Fault, Limits, Need, Ou
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::CallError;
-use crate::interpreter::{self, Context, ExecutionReservation, Row};
+use crate::interpreter::{self, CloudContext, ExecutionReservation, Row};
 use crate::sandbox_client::{SandboxClient, is_transient};
 
 /// The maximum time of internal code.
@@ -19,7 +19,7 @@ const MAX_KEEPALIVES: u32 = 3;
 /// A program to be run.
 pub(crate) struct Run<'a> {
     pub(crate) client: &'a SandboxClient,
-    pub(crate) context: &'a Context,
+    pub(crate) context: &'a CloudContext,
     pub(crate) price: Price,
     pub(crate) kind: RunKind,
     pub(crate) deadline: Instant,
@@ -184,7 +184,11 @@ impl Progress {
 }
 
 /// Runs internal code that may run twice: it is repeated when E2B fails. Returns its output.
-pub(crate) async fn run_internal(client: &SandboxClient, context: &Context, code: &str) -> Result<String, CallError> {
+pub(crate) async fn run_internal(
+    client: &SandboxClient,
+    context: &CloudContext,
+    code: &str,
+) -> Result<String, CallError> {
     match run_internal_within(client, context, code, INTERNAL_RUN_TIMEOUT).await {
         Err(error) if is_transient(&error) => run_internal_within(client, context, code, INTERNAL_RUN_TIMEOUT).await,
         done => done,
@@ -194,7 +198,7 @@ pub(crate) async fn run_internal(client: &SandboxClient, context: &Context, code
 /// Runs internal code as [`run_internal`] does, but without retries: for code that must not run twice or takes longer.
 pub(crate) async fn run_internal_within(
     client: &SandboxClient,
-    context: &Context,
+    context: &CloudContext,
     code: &str,
     limit: Duration,
 ) -> Result<String, CallError> {

@@ -12,12 +12,12 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::envd::{self, Entry};
 use crate::error::{CallError, Cause};
-use crate::interpreter::{self, Context};
+use crate::interpreter::{self, CloudContext};
 use crate::machine::CloudMachine;
 use crate::prelude::Prelude;
 use crate::run::{self, Run, RunKind};
 use crate::sandbox_client::SandboxClient;
-use crate::sandbox_guard::{MARGIN, SandboxGuard, SharedSandbox};
+use crate::sandbox_guard::{CloudSandboxGuard, MARGIN, SharedSandbox};
 
 /// Folders that programs may write to. A reset removes what a program left there.
 const SCRATCH_FOLDERS: [&str; 4] = [HOME, "/tmp", "/var/tmp", "/dev/shm"];
@@ -26,7 +26,7 @@ pub(crate) struct CloudSandbox {
     shared: SharedSandbox,
     id: String,
     /// The default context. The first kernel takes it over.
-    context: Context,
+    context: CloudContext,
     /// The entries of the scratch folders before the first program.
     initial_entries: BTreeMap<String, Entry>,
     prelude: Prelude,
@@ -42,7 +42,7 @@ pub(crate) struct CloudSandbox {
 impl CloudSandbox {
     /// Prepares the default context of a new sandbox, and records the entries of its scratch folders. `further` is code
     /// that prepares every kernel after Switchtower's own.
-    pub(crate) async fn prepare(guard: SandboxGuard, further: Arc<str>) -> Result<Self, CallError> {
+    pub(crate) async fn prepare(guard: CloudSandboxGuard, further: Arc<str>) -> Result<Self, CallError> {
         let context = interpreter::first_context(&guard.client).await?;
         let id = guard.client.id().to_owned();
         let prelude = Prelude::new(&id, guard.account.config.default_memory, further);

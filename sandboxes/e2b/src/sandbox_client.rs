@@ -11,7 +11,7 @@ use crate::address::{Address, ENVD, INTERPRETER};
 use crate::connections::ConnectionLimiter;
 use crate::control::SandboxAccess;
 use crate::error::{CallError, CallKind, Cause};
-use crate::limits::{CallClass, Limits};
+use crate::limits::{AccountLimits, CallClass};
 use crate::request::ApiRequest;
 use crate::transport::{BodyStream, Transport, TransportError};
 
@@ -28,7 +28,7 @@ pub(crate) fn is_transient(error: &CallError) -> bool {
 pub(crate) struct SandboxClient {
     /// Limits the connections to this sandbox.
     pub(crate) transport: Arc<ConnectionLimiter>,
-    pub(crate) limits: Arc<Limits>,
+    pub(crate) limits: Arc<AccountLimits>,
     address: Address,
     access: SandboxAccess,
 }
@@ -36,7 +36,7 @@ pub(crate) struct SandboxClient {
 impl SandboxClient {
     pub(crate) fn new(
         transport: Arc<dyn Transport>,
-        limits: Arc<Limits>,
+        limits: Arc<AccountLimits>,
         address: Address,
         access: SandboxAccess,
     ) -> Self {

@@ -16,7 +16,7 @@ use crate::sandbox_client::SandboxClient;
 pub(crate) const MARGIN: Duration = Duration::from_secs(60);
 
 /// A sandbox of this process. Dropping it ends the sandbox.
-pub(crate) struct SandboxGuard {
+pub(crate) struct CloudSandboxGuard {
     pub(crate) account: Arc<Account>,
     pub(crate) client: SandboxClient,
     /// `None` while it is paused: then it does not count against the cap, and is not billed.
@@ -25,7 +25,7 @@ pub(crate) struct SandboxGuard {
     ends: Instant,
 }
 
-impl SandboxGuard {
+impl CloudSandboxGuard {
     /// Returns the guard of a sandbox that was created this moment.
     pub(crate) fn new(
         account: Arc<Account>,
@@ -89,7 +89,7 @@ impl SandboxGuard {
 
 /// A shared sandbox, without keeping it alive.
 #[derive(Clone)]
-pub(crate) struct WeakSandbox(Weak<Mutex<SandboxGuard>>);
+pub(crate) struct WeakSandbox(Weak<Mutex<CloudSandboxGuard>>);
 
 impl WeakSandbox {
     /// Returns the sandbox while it has not ended.
@@ -111,10 +111,10 @@ impl WeakSandbox {
 
 /// A sandbox with several users: kernels that run side by side. It ends when the last of them is dropped.
 #[derive(Clone)]
-pub(crate) struct SharedSandbox(Arc<Mutex<SandboxGuard>>);
+pub(crate) struct SharedSandbox(Arc<Mutex<CloudSandboxGuard>>);
 
 impl SharedSandbox {
-    pub(crate) fn new(guard: SandboxGuard) -> Self {
+    pub(crate) fn new(guard: CloudSandboxGuard) -> Self {
         Self(Arc::new(Mutex::new(guard)))
     }
 
@@ -122,7 +122,7 @@ impl SharedSandbox {
         WeakSandbox(Arc::downgrade(&self.0))
     }
 
-    pub(crate) async fn lock(&self) -> MutexGuard<'_, SandboxGuard> {
+    pub(crate) async fn lock(&self) -> MutexGuard<'_, CloudSandboxGuard> {
         self.0.lock().await
     }
 
@@ -140,7 +140,7 @@ impl SharedSandbox {
     }
 }
 
-impl Drop for SandboxGuard {
+impl Drop for CloudSandboxGuard {
     fn drop(&mut self) {
         self.account.end(self.client.id().to_owned(), self.running.take(), self.ends);
     }

@@ -4,7 +4,8 @@
 //! Every call is reserved before it is sent. Reservations are made in order, and refused with a retry time where the
 //! wait would be too long. The rates hold at E2B's side, however long calls are in flight: a reservation is free again
 //! only a whole window after its call has ended ([`CallReservation`]). Where other processes use the account, E2B
-//! refuses nevertheless: [`Limits::rate_limited`] and [`Limits::concurrency_capped`] then delay the next calls.
+//! refuses nevertheless: [`AccountLimits::rate_limited`] and [`AccountLimits::concurrency_capped`] then delay the next
+//! calls.
 //!
 //! All accounts of this process share the rates that E2B counts by address ([`EgressRates`]).
 
@@ -44,7 +45,7 @@ use self::rate_limiter::RateLimiter;
 use crate::budget::Budget;
 
 /// The limits of one account.
-pub struct Limits {
+pub struct AccountLimits {
     plan: Plan,
     wait_timeout: Duration,
     creation: Arc<RateLimiter>,
@@ -81,7 +82,7 @@ const DEFAULT_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause that a refusal can cause. A longer one in a header is a mistake, or not E2B's.
 const MAX_PAUSE: Duration = Duration::from_secs(60 * 60);
 
-impl Limits {
+impl AccountLimits {
     /// Returns the limits of an account without recent calls. The budget was made with [`Config::max_creations_per_hour`].
     pub fn new(config: &Config, budget: Budget, egress: Egress) -> Self {
         let now = Instant::now();
@@ -162,7 +163,7 @@ impl Limits {
 
     /// Records that E2B refused a call for its rate (429). No call of that class starts before `retry_after`, by
     /// default one second; executions then continue at half their rate. This counts as a failed call: do not report it
-    /// to [`Limits::failed`] too.
+    /// to [`AccountLimits::failed`] too.
     pub fn rate_limited(&self, class: CallClass, retry_after: Option<Duration>) {
         let pause = retry_after.unwrap_or(DEFAULT_PAUSE).min(MAX_PAUSE);
         self.limiter(class).rate_limited(pause);

@@ -11,9 +11,9 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn account(config: Config) -> Arc<Limits> {
+fn account(config: Config) -> Arc<AccountLimits> {
     let limit = config.max_creations_per_hour;
-    Arc::new(Limits::new(&config, Budget::in_memory(limit, Arc::new(|| UNIX_EPOCH)), Egress::unshared()))
+    Arc::new(AccountLimits::new(&config, Budget::in_memory(limit, Arc::new(|| UNIX_EPOCH)), Egress::unshared()))
 }
 
 fn long_wait(plan: Plan) -> Config {
@@ -354,7 +354,7 @@ async fn accounts_behind_one_address_share_the_rates_by_address_and_no_others() 
     let address = |api: &str| crate::address::Address::new(Some(api), None, None);
     let of = |egress: Egress| {
         let config = Config { wait_timeout: Duration::ZERO, executions_per_minute: 1, ..Config::default() };
-        Limits::new(&config, Budget::in_memory(None, Arc::new(|| UNIX_EPOCH)), egress)
+        AccountLimits::new(&config, Budget::in_memory(None, Arc::new(|| UNIX_EPOCH)), egress)
     };
     let (one, two) =
         (of(rates.towards(&address("https://api.x.org"))), of(rates.towards(&address("https://API.x.org/"))));
