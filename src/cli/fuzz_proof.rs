@@ -13,7 +13,7 @@ use switchtower_contract::{Limits, Program};
 use switchtower_core::analyse::analyse;
 use switchtower_core::seed::Seed;
 
-use self::compare::{Comparison, Observation, Pair};
+use self::compare::{Comparison, Pair, RunObservation};
 use self::grammar::Grammar;
 use super::exit::CliError;
 use super::terminal;
@@ -144,7 +144,7 @@ fn limits() -> Limits {
     Limits { wall: std::time::Duration::from_secs(10), ..Limits::default() }
 }
 
-fn print_difference(name: &str, source: &str, observation: &Option<(Observation, Observation)>) {
+fn print_difference(name: &str, source: &str, observation: &Option<(RunObservation, RunObservation)>) {
     let mut text = format!("#: {name}\n{source}");
     if let Some((one, other)) = observation {
         text += &format!("# one worker: {one:?}\n# the other:  {other:?}\n");

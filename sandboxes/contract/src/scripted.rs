@@ -82,7 +82,7 @@ pub struct FaultRates {
 
 /// What has happened so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct ScriptedCounts {
     /// Sandboxes that were opened.
     pub opened: u64,
     /// Sandboxes that are open now.
@@ -103,7 +103,7 @@ pub struct Counts {
 
 struct State {
     random: Splitmix,
-    counts: Counts,
+    counts: ScriptedCounts,
     next_open: VecDeque<Fault>,
     next_run: VecDeque<Fault>,
     next_maintain: VecDeque<Fault>,
@@ -140,7 +140,7 @@ impl Scripted {
     pub fn new(seed: u64, settings: Settings) -> Self {
         let state = State {
             random: Splitmix::new(seed),
-            counts: Counts::default(),
+            counts: ScriptedCounts::default(),
             next_open: VecDeque::new(),
             next_run: VecDeque::new(),
             next_maintain: VecDeque::new(),
@@ -150,7 +150,7 @@ impl Scripted {
     }
 
     /// Returns what has happened so far.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> ScriptedCounts {
         self.state().counts
     }
 
@@ -395,6 +395,6 @@ mod tests {
         let backend = Scripted::default();
         let left = tokio::time::timeout(Duration::from_millis(5), run(&backend, "sleep 1s")).await;
         assert!(left.is_err());
-        assert_eq!(backend.counts(), Counts { opened: 1, most_live: 1, runs: 1, ..Counts::default() });
+        assert_eq!(backend.counts(), ScriptedCounts { opened: 1, most_live: 1, runs: 1, ..ScriptedCounts::default() });
     }
 }

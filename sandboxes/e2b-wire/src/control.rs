@@ -47,7 +47,7 @@ impl State {
 
 /// A sandbox, as both servers describe it.
 #[derive(Debug, Clone, Copy)]
-pub struct Sandbox<'a> {
+pub struct SandboxInfo<'a> {
     pub id: &'a str,
     /// The id of the machine that it runs on. Clients add it to that of the sandbox, and it is ignored.
     pub client: &'a str,
@@ -58,7 +58,7 @@ pub struct Sandbox<'a> {
     pub traffic_token: Option<&'a str>,
 }
 
-/// The fields of a list entry beyond those of [`Sandbox`].
+/// The fields of a list entry beyond those of [`SandboxInfo`].
 #[derive(Debug, Clone, Copy)]
 pub struct Details<'a> {
     pub started: SystemTime,
@@ -68,7 +68,7 @@ pub struct Details<'a> {
     pub state: State,
 }
 
-impl Sandbox<'_> {
+impl SandboxInfo<'_> {
     /// Returns the answer to a creation or a connection.
     pub fn connection(&self) -> Value {
         let mut connection = json!({
@@ -108,7 +108,7 @@ pub fn timestamp(time: SystemTime) -> String {
 /// The bodies of requests that set how long a sandbox lives. Both are seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
 #[serde(default)]
-pub struct Lifetime {
+pub struct LifetimeRequest {
     pub timeout: Option<f64>,
     /// The name in `refreshes`.
     pub duration: Option<f64>,

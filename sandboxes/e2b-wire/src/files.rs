@@ -8,7 +8,7 @@ use crate::control::timestamp;
 
 /// A file or a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry<'a> {
+pub struct EntryInfo<'a> {
     /// Absolute.
     pub path: &'a str,
     pub kind: EntryKind,
@@ -27,7 +27,7 @@ pub enum EntryKind {
     Folder,
 }
 
-impl Entry<'_> {
+impl EntryInfo<'_> {
     /// Returns the entry in the messages of `filesystem.Filesystem`.
     pub fn json(&self) -> Value {
         let mut entry = json!({
@@ -76,7 +76,8 @@ mod tests {
 
     #[test]
     fn permissions_look_like_those_of_ls() {
-        let entry = |kind, mode| Entry { path: "/x", kind, size: 0, mode, modified: UNIX_EPOCH, symlink_target: None };
+        let entry =
+            |kind, mode| EntryInfo { path: "/x", kind, size: 0, mode, modified: UNIX_EPOCH, symlink_target: None };
         assert_eq!(entry(EntryKind::File, 0o644).permissions(), "-rw-r--r--");
         assert_eq!(entry(EntryKind::Folder, 0o755).permissions(), "drwxr-xr-x");
     }

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use switchtower_e2b_wire::rows;
 use tokio::sync::watch;
 
-use crate::kernel::{CellCode, Kernel, KernelState};
+use crate::kernel::{CellCode, ContextKernel, KernelState};
 use crate::row_stream::RowSender;
 
 /// Makes a new kernel for a context.
-pub(crate) type KernelFactory = Arc<dyn Fn() -> Box<dyn Kernel> + Send + Sync>;
+pub(crate) type KernelFactory = Arc<dyn Fn() -> Box<dyn ContextKernel> + Send + Sync>;
 
 pub(crate) struct Context {
     pub(crate) id: String,
@@ -24,7 +24,7 @@ pub(crate) struct Context {
 /// A kernel with its queue. A restart discards the slot with all that wait in it, and takes a new one.
 struct KernelSlot {
     /// Executions run one after another. `None` before the first.
-    kernel: tokio::sync::Mutex<Option<Box<dyn Kernel>>>,
+    kernel: tokio::sync::Mutex<Option<Box<dyn ContextKernel>>>,
     /// The known fault of E2B's server: nothing runs here any more.
     is_wedged: AtomicBool,
     discarded: watch::Sender<Option<DiscardReason>>,

@@ -25,10 +25,10 @@ use crate::random::SeededRandom;
 
 /// A list of faults.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Faults(Vec<Fault>);
+pub struct Faults(Vec<InjectedFault>);
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Fault {
+struct InjectedFault {
     kind: FaultKind,
     percent: f64,
     delay: Option<Duration>,
@@ -158,7 +158,7 @@ impl FromStr for Faults {
     }
 }
 
-fn parse_fault(text: &str) -> Result<Fault, InvalidFault> {
+fn parse_fault(text: &str) -> Result<InjectedFault, InvalidFault> {
     let invalid = |reason: &str| InvalidFault { fault: text.to_owned(), reason: reason.to_owned() };
     let (name, rest) = text.split_once('=').unwrap_or((text, "100%"));
     let known = || format!("the names are {}", NAMES.map(|(name, _)| name).join(", "));
@@ -184,7 +184,7 @@ fn parse_fault(text: &str) -> Result<Fault, InvalidFault> {
     if !(0.0..=100.0).contains(&percent) {
         return Err(invalid("the percentage must be between 0 and 100"));
     }
-    Ok(Fault { kind: *kind, percent, delay, remaining })
+    Ok(InjectedFault { kind: *kind, percent, delay, remaining })
 }
 
 fn parse_duration(text: &str) -> Option<Duration> {

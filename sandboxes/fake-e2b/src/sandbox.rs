@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::clock::WallClock;
 use crate::context::{Context, DiscardReason, KernelFactory};
 use crate::disk::{Disk, HOME, HostFolder, MemoryDisk};
-use crate::kernel::{Kernel, PythonKernel, ScriptedKernel, backend};
+use crate::kernel::{ContextKernel, PythonKernel, ScriptedKernel, backend};
 use crate::namespace::{Interpreter, Namespace};
 use crate::process::Processes;
 use crate::random::SeededRandom;
@@ -140,7 +140,7 @@ impl Sandbox {
         let (modules, mut env) = (self.modules.clone(), self.env.clone());
         env.insert("E2B_SANDBOX".to_owned(), "true".to_owned());
         env.insert("E2B_SANDBOX_ID".to_owned(), self.id.clone());
-        let new_kernel: KernelFactory = Arc::new(move || -> Box<dyn Kernel> {
+        let new_kernel: KernelFactory = Arc::new(move || -> Box<dyn ContextKernel> {
             match &environment {
                 Environment::Python(namespace) => {
                     Box::new(PythonKernel::new(namespace.clone(), &kernel_cwd, modules.as_ref()))

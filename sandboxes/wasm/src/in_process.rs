@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::compiled::{Compiled, GuestError};
 use crate::engine::{Image, THREAD_STACK};
-use crate::runner::{CellRun, Prewarmed, ProgramRun, Runner};
+use crate::runner::{GuestCellRun, Prewarmed, ProgramRun, Runner};
 
 /// Most kernels in one process.
 const MAX_KERNELS: usize = 64;
@@ -174,7 +174,7 @@ impl Kernel for ThreadKernel {
         let (cell, limits) = (cell.clone(), limits.clone());
         self.thread
             .run_task(move |runner, done| {
-                runner.cell(CellRun {
+                runner.cell(GuestCellRun {
                     kernel: 0,
                     options,
                     cell,

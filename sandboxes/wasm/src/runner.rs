@@ -23,7 +23,7 @@ pub(crate) struct ProgramRun {
 }
 
 /// A cell to run in a kernel.
-pub(crate) struct CellRun {
+pub(crate) struct GuestCellRun {
     pub(crate) kernel: u64,
     /// Given where the kernel is to be created.
     pub(crate) options: Option<KernelOptions>,
@@ -75,7 +75,7 @@ impl Runner {
     }
 
     /// Runs a cell; its kernel is kept for the next one if it is alive.
-    pub(crate) fn cell(&self, job: CellRun) {
+    pub(crate) fn cell(&self, job: GuestCellRun) {
         let _entered = self.context.enter();
         let _busy = self.prewarmed.busy();
         let kernel = match job.options {

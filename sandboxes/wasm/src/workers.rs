@@ -14,7 +14,7 @@ use switchtower_worker::{KernelConfig, KernelPool, LaunchConfig, PoolConfig, Sta
 
 use crate::compiled::{self, Compiled};
 use crate::engine::THREAD_STACK;
-use crate::runner::{CellRun, Prewarmed, ProgramRun, Runner};
+use crate::runner::{GuestCellRun, Prewarmed, ProgramRun, Runner};
 
 /// A worker reports that it is ready when its instances are made ahead, or after this long.
 const PREWARM_TIMEOUT: Duration = Duration::from_millis(200);
@@ -155,7 +155,7 @@ impl Engine for Guest {
 
     fn run_cell(&mut self, kernel: u64, cell: CellToRun, limits: Limits, reporter: &Reporter, cancel: child::Cancel) {
         let done = reporter.clone();
-        self.0.cell(CellRun {
+        self.0.cell(GuestCellRun {
             kernel,
             options: cell.options,
             cell: cell.cell,

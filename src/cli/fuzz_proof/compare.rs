@@ -8,7 +8,7 @@ use super::limits;
 
 /// The output of a run, and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Observation {
+pub(crate) struct RunObservation {
     pub(super) exit: Exit,
     pub(super) output: Output,
 }
@@ -19,7 +19,7 @@ pub(super) enum Comparison {
     Same,
     /// Neither run ended by itself, so neither result would be cached.
     NotCacheable,
-    Differ(Box<(Observation, Observation)>),
+    Differ(Box<(RunObservation, RunObservation)>),
 }
 
 /// Two backends that share neither hash seeds nor addresses.
@@ -36,7 +36,7 @@ impl Pair {
     pub(super) async fn run(&self, program: &Program) -> Result<Comparison, String> {
         let (one, other) = tokio::join!(observe(&*self.one, program), observe(&*self.other, program));
         let (one, other) = (one.map_err(|fault| fault.to_string())?, other.map_err(|fault| fault.to_string())?);
-        let cacheable = |observation: &Observation| matches!(observation.exit, Exit::Finished(_));
+        let cacheable = |observation: &RunObservation| matches!(observation.exit, Exit::Finished(_));
         Ok(match one == other {
             _ if !cacheable(&one) && !cacheable(&other) => Comparison::NotCacheable,
             true => Comparison::Same,
@@ -50,7 +50,11 @@ impl Pair {
     }
 
     /// Returns the first pair of outputs that differ, within this many tries.
-    pub(super) async fn find_difference(&self, program: &Program, tries: usize) -> Option<(Observation, Observation)> {
+    pub(super) async fn find_difference(
+        &self,
+        program: &Program,
+        tries: usize,
+    ) -> Option<(RunObservation, RunObservation)> {
         for _ in 0..tries {
             if let Ok(Comparison::Differ(observation)) = self.run(program).await {
                 return Some(*observation);
@@ -61,14 +65,14 @@ impl Pair {
 }
 
 /// Runs a program, and once more if its worker was lost, since another worker has replaced it.
-async fn observe(backend: &dyn Backend, program: &Program) -> Result<Observation, Fault> {
+async fn observe(backend: &dyn Backend, program: &Program) -> Result<RunObservation, Fault> {
     match run_once(backend, program).await {
         Err(_) => run_once(backend, program).await,
         observation => observation,
     }
 }
 
-async fn run_once(backend: &dyn Backend, program: &Program) -> Result<Observation, Fault> {
+async fn run_once(backend: &dyn Backend, program: &Program) -> Result<RunObservation, Fault> {
     let mut sandbox = backend.open(&Spec::new(program.language)).await?;
     let (events, mut from) = Events::channel();
     let mut output = Output::default();
@@ -86,7 +90,7 @@ async fn run_once(backend: &dyn Backend, program: &Program) -> Result<Observatio
     while let Ok(event) = from.try_recv() {
         output.push(event);
     }
-    Ok(Observation { exit: outcome.exit, output })
+    Ok(RunObservation { exit: outcome.exit, output })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use switchtower_e2b_wire::control::{
-    CPU_COUNT, DISK_MB, LONG_TIMEOUT_SECONDS, Lifetime, MEMORY_MB, SHORT_TIMEOUT_SECONDS,
+    CPU_COUNT, DISK_MB, LONG_TIMEOUT_SECONDS, LifetimeRequest, MEMORY_MB, SHORT_TIMEOUT_SECONDS,
 };
 use switchtower_e2b_wire::errors::{api, unknown_sandbox};
 
@@ -19,9 +19,9 @@ use crate::faults::FaultKind;
 use crate::sandboxes::{Deadline, EndReason};
 
 /// Parses a body; an empty one is an empty object.
-fn parse(body: &[u8]) -> Result<Lifetime, Refusal> {
+fn parse(body: &[u8]) -> Result<LifetimeRequest, Refusal> {
     if body.is_empty() {
-        return Ok(Lifetime::default());
+        return Ok(LifetimeRequest::default());
     }
     let bad = |error| api(StatusCode::BAD_REQUEST, &format!("Error when parsing request: {error}")).into();
     serde_json::from_slice(body).map_err(bad)

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use switchtower_e2b_wire::connect::{self, Code, Error};
-use switchtower_e2b_wire::files::{Entry, EntryKind};
+use switchtower_e2b_wire::files::{EntryInfo, EntryKind};
 
 use super::errors::Refusal;
 use super::target;
@@ -76,7 +76,7 @@ fn failed(error: &DiskError) -> Error {
 }
 
 fn describe(fake: &Fake, entry: &disk::Entry) -> Value {
-    let described = Entry {
+    let described = EntryInfo {
         path: &entry.path,
         kind: if entry.is_folder { EntryKind::Folder } else { EntryKind::File },
         size: entry.size,

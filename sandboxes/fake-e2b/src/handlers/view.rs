@@ -1,7 +1,7 @@
 //! Sandboxes as the control plane describes them.
 
 use serde_json::Value;
-use switchtower_e2b_wire::control::{Details, Sandbox, State};
+use switchtower_e2b_wire::control::{Details, SandboxInfo, State};
 
 use crate::fake::Fake;
 use crate::sandboxes::{SandboxEntry, SandboxState};
@@ -9,9 +9,9 @@ use crate::sandboxes::{SandboxEntry, SandboxState};
 /// The machine that every sandbox claims to run on.
 const CLIENT: &str = "6532622b";
 
-fn sandbox(entry: &SandboxEntry) -> Sandbox<'_> {
+fn sandbox(entry: &SandboxEntry) -> SandboxInfo<'_> {
     let sandbox = &entry.sandbox;
-    Sandbox {
+    SandboxInfo {
         id: &sandbox.id,
         client: CLIENT,
         template: &sandbox.template,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// What the host sends. The driver ends where a request has a field more or less, or of another type.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum Request<'a> {
+pub(super) enum DriverRequest<'a> {
     /// The first request.
     Setup {
         /// The top-level modules that cells may import besides the standard library. `None`: all that are installed.
@@ -30,7 +30,7 @@ pub(super) enum Request<'a> {
 /// What the driver sends. No variant is a unit: serde accepts further fields in those.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum Answer {
+pub(super) enum DriverAnswer {
     /// The driver waits for its first cell.
     Ready {},
     /// The cell has ended.
@@ -41,14 +41,14 @@ pub(super) enum Answer {
     Row { row: String },
 }
 
-impl Request<'_> {
+impl DriverRequest<'_> {
     /// Returns the request as a line.
     pub(super) fn line(&self) -> std::io::Result<String> {
         Ok(serde_json::to_string(self)? + "\n")
     }
 }
 
-impl Answer {
+impl DriverAnswer {
     pub(super) fn parse(line: &str) -> std::io::Result<Self> {
         Ok(serde_json::from_str(line)?)
     }
@@ -93,10 +93,10 @@ mod tests {
     fn requests_have_the_fields_of_the_schema() {
         let modules = BTreeSet::from(["numpy".to_owned()]);
         let requests = [
-            Request::Setup { modules: Some(&modules), root: Some(Path::new("/tmp/root")) },
-            Request::Setup { modules: None, root: None },
-            Request::Run { code: "1", env: &BTreeMap::new() },
-            Request::Interrupt {},
+            DriverRequest::Setup { modules: Some(&modules), root: Some(Path::new("/tmp/root")) },
+            DriverRequest::Setup { modules: None, root: None },
+            DriverRequest::Run { code: "1", env: &BTreeMap::new() },
+            DriverRequest::Interrupt {},
         ];
         assert_listed(&requests.map(|request| serde_json::to_value(request).unwrap()), &listed("requests"));
     }
@@ -107,14 +107,14 @@ mod tests {
             let mut answer = json!({ "type": kind });
             for (name, types) in fields.as_object().unwrap() {
                 assert_eq!(types, &json!(["string"]), "{kind}.{name}");
-                assert!(Answer::parse(&answer.to_string()).is_err(), "{kind} without {name}");
+                assert!(DriverAnswer::parse(&answer.to_string()).is_err(), "{kind} without {name}");
                 answer[name] = 1.into();
-                assert!(Answer::parse(&answer.to_string()).is_err(), "{kind} with a number as {name}");
+                assert!(DriverAnswer::parse(&answer.to_string()).is_err(), "{kind} with a number as {name}");
                 answer[name] = "text".into();
             }
-            Answer::parse(&answer.to_string()).unwrap();
+            DriverAnswer::parse(&answer.to_string()).unwrap();
             answer["further"] = 1.into();
-            assert!(Answer::parse(&answer.to_string()).is_err(), "{kind} with a further field");
+            assert!(DriverAnswer::parse(&answer.to_string()).is_err(), "{kind} with a further field");
         }
     }
 

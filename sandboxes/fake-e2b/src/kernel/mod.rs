@@ -15,7 +15,7 @@ pub(crate) use scripted::{ScriptedKernel, backend};
 
 /// An interpreter with its state. Dropping it ends it.
 #[async_trait]
-pub(crate) trait Kernel: Send {
+pub(crate) trait ContextKernel: Send {
     /// Runs a cell and sends its rows, the count first, without the row that ends an execution. A client that leaves
     /// interrupts the cell; this returns when the interpreter is idle again.
     async fn run(&mut self, cell: &CellCode, rows: &RowSender) -> KernelState;

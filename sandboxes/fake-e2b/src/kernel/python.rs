@@ -2,8 +2,8 @@
 //!
 //! Limits: Python only; no charts from matplotlib figures, no rich help, few magics.
 //!
-//! A driver in the process reads [requests](Request) on its standard input and writes [answers](Answer) to its standard
-//! output. The program's own streams are pipes that the driver reads.
+//! A driver in the process reads [requests](DriverRequest) on its standard input and writes [answers](DriverAnswer) to
+//! its standard output. The program's own streams are pipes that the driver reads.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -17,8 +17,8 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{ChildStdin, ChildStdout};
 use tokio::time::{Instant, sleep_until};
 
-use super::messages::{Answer, Request};
-use super::{CellCode, Kernel, KernelState};
+use super::messages::{DriverAnswer, DriverRequest};
+use super::{CellCode, ContextKernel, KernelState};
 use crate::namespace::{Namespace, ProcessGroup};
 use crate::row_stream::RowSender;
 
@@ -73,13 +73,14 @@ impl PythonKernel {
         let no_pipe = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
         let mut requests = group.0.stdin.take().ok_or_else(no_pipe)?;
         let mut answers = BufReader::new(group.0.stdout.take().ok_or_else(no_pipe)?).lines();
-        let setup = Request::Setup { modules: self.modules.as_ref(), root: self.namespace.root_on_host() }.line()?;
+        let setup =
+            DriverRequest::Setup { modules: self.modules.as_ref(), root: self.namespace.root_on_host() }.line()?;
         let first_answer = async {
             requests.write_all(format!("{DRIVER}{setup}").as_bytes()).await?;
-            answers.next_line().await?.map(|line| Answer::parse(&line)).transpose()
+            answers.next_line().await?.map(|line| DriverAnswer::parse(&line)).transpose()
         };
         match first_answer.await {
-            Ok(Some(Answer::Ready {})) => {}
+            Ok(Some(DriverAnswer::Ready {})) => {}
             _ => return Err(std::io::Error::other(format!("{} is not a Python that runs here", python.display()))),
         }
         Ok(Process { group, requests, answers })
@@ -97,19 +98,19 @@ impl PythonKernel {
 }
 
 impl Process {
-    async fn request(&mut self, request: &Request<'_>) -> std::io::Result<()> {
+    async fn request(&mut self, request: &DriverRequest<'_>) -> std::io::Result<()> {
         self.requests.write_all(request.line()?.as_bytes()).await
     }
 
     async fn run(&mut self, cell: &CellCode, rows: &RowSender) -> std::io::Result<KernelState> {
-        self.request(&Request::Run { code: &cell.code, env: &cell.env }).await?;
+        self.request(&DriverRequest::Run { code: &cell.code, env: &cell.env }).await?;
         let mut interrupted_until: Option<Instant> = None;
         loop {
             let answer = tokio::select! {
                 answer = self.answers.next_line() => answer?,
                 () = rows.closed(), if interrupted_until.is_none() => {
                     interrupted_until = Some(Instant::now() + INTERRUPT_TIMEOUT);
-                    self.request(&Request::Interrupt {}).await?;
+                    self.request(&DriverRequest::Interrupt {}).await?;
                     continue;
                 }
                 () = sleep_until(interrupted_until.unwrap_or_else(Instant::now)), if interrupted_until.is_some() => {
@@ -118,22 +119,24 @@ impl Process {
                 }
             };
             let Some(line) = answer else { return Ok(KernelState::Dead) };
-            match Answer::parse(&line)? {
-                Answer::Done {} => return Ok(KernelState::Idle),
-                Answer::Left {} => {
+            match DriverAnswer::parse(&line)? {
+                DriverAnswer::Done {} => return Ok(KernelState::Idle),
+                DriverAnswer::Left {} => {
                     self.group.end().await;
                     return Ok(KernelState::Idle);
                 }
-                Answer::Row { row } if interrupted_until.is_none() => rows.send_encoded(row).await,
-                Answer::Row { .. } => {}
-                Answer::Ready {} => return Err(std::io::Error::other("the driver is ready in the middle of a cell")),
+                DriverAnswer::Row { row } if interrupted_until.is_none() => rows.send_encoded(row).await,
+                DriverAnswer::Row { .. } => {}
+                DriverAnswer::Ready {} => {
+                    return Err(std::io::Error::other("the driver is ready in the middle of a cell"));
+                }
             }
         }
     }
 }
 
 #[async_trait]
-impl Kernel for PythonKernel {
+impl ContextKernel for PythonKernel {
     async fn run(&mut self, cell: &CellCode, rows: &RowSender) -> KernelState {
         let state = match self.process().await {
             // A pipe breaks when the interpreter dies; an answer that is none of the driver's is treated alike.

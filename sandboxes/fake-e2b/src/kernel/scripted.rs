@@ -16,7 +16,7 @@ use switchtower_contract::{
 
 use switchtower_e2b_wire::rows::{self, ResultKind, TextForm};
 
-use super::{CellCode, Kernel, KernelState};
+use super::{CellCode, ContextKernel, KernelState};
 use crate::clock::WallClock;
 use crate::disk::MemoryDisk;
 use crate::row_stream::RowSender;
@@ -93,7 +93,7 @@ impl ScriptedKernel {
 }
 
 #[async_trait]
-impl Kernel for ScriptedKernel {
+impl ContextKernel for ScriptedKernel {
     async fn run(&mut self, cell: &CellCode, rows: &RowSender) -> KernelState {
         self.count += 1;
         rows.send(&rows::execution_count(self.count)).await;

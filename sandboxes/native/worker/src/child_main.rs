@@ -12,7 +12,7 @@ use switchtower_contract::Effect;
 use switchtower_jail::observation;
 use switchtower_worker::frames;
 
-use crate::child_protocol::{self, FromChild, RunEnd, ToChild};
+use crate::child_protocol::{self, ChildRunEnd, FromChild, ToChild};
 use crate::interpreter::Interpreter;
 
 /// The socket to the worker, in a child.
@@ -115,11 +115,11 @@ fn set_stdin(text: &str) -> io::Result<()> {
 }
 
 /// Reports an exception in the runtime's own Python as that of the program.
-fn failed(py: Python<'_>, error: &PyErr) -> RunEnd {
+fn failed(py: Python<'_>, error: &PyErr) -> ChildRunEnd {
     let name = error.get_type(py).name().map_or_else(|_| "Exception".to_owned(), |name| name.to_string());
     let value = error.value(py).to_string();
     let traceback = format!("{name}: {value}\n");
-    RunEnd::Raised(switchtower_contract::Failure { name, value, traceback, line: None })
+    ChildRunEnd::Raised(switchtower_contract::Failure { name, value, traceback, line: None })
 }
 
 fn send(report: &FromChild) -> io::Result<()> {

@@ -34,13 +34,13 @@ pub(crate) enum FromChild {
     /// The effects that a program's libc calls had, sent at its end.
     Observed(Effects),
     /// The end of a program or of internal code.
-    Ended(RunEnd),
+    Ended(ChildRunEnd),
     /// The end of a cell.
-    CellEnded { ending: RunEnd, changes: Vec<Change> },
+    CellEnded { ending: ChildRunEnd, changes: Vec<Change> },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum RunEnd {
+pub(crate) enum ChildRunEnd {
     Finished(i32),
     Raised(Failure),
 }

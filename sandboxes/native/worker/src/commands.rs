@@ -20,11 +20,11 @@ use crate::zygote::{InternalOutput, Zygote};
 /// A connection and its command.
 struct ServedConnection {
     connection: Connection,
-    running: Option<RunningCommand>,
+    running: Option<ServedCommand>,
 }
 
 /// A command that runs.
-struct RunningCommand {
+struct ServedCommand {
     run: SupervisedRun,
     kind: CommandKind,
 }
@@ -162,7 +162,7 @@ impl Zygote {
         let report = match command {
             WorkerCommand::RunProgram { program, limits } => match self.start_program(program, limits, connection) {
                 Ok(run) => {
-                    *slot = Some(RunningCommand { run, kind: CommandKind::Program });
+                    *slot = Some(ServedCommand { run, kind: CommandKind::Program });
                     return;
                 }
                 Err(fault) => WorkerReport::ProgramEnded(Err(fault)),
@@ -171,7 +171,7 @@ impl Zygote {
                 match self.start_cell(kernel, options, cell, limits, connection) {
                     Ok(run) => {
                         self.busy_kernels += 1;
-                        *slot = Some(RunningCommand { run, kind: CommandKind::Cell(kernel) });
+                        *slot = Some(ServedCommand { run, kind: CommandKind::Cell(kernel) });
                         return;
                     }
                     Err(fault) => WorkerReport::CellEnded(Err(fault)),
@@ -181,7 +181,7 @@ impl Zygote {
                 match self.start_internal(kernel, code, max_time) {
                     Ok((run, printed)) => {
                         self.busy_kernels += 1;
-                        *slot = Some(RunningCommand { run, kind: CommandKind::Internal(kernel, printed) });
+                        *slot = Some(ServedCommand { run, kind: CommandKind::Internal(kernel, printed) });
                         return;
                     }
                     Err(fault) => WorkerReport::InternalOutput(Err(fault)),
@@ -200,8 +200,8 @@ impl Zygote {
     }
 
     /// Returns the last report of a command. Its kernel can take the next cell before the report is sent.
-    fn final_report(&mut self, command: RunningCommand, end: Option<ProcessEnd>) -> WorkerReport {
-        let RunningCommand { run, kind } = command;
+    fn final_report(&mut self, command: ServedCommand, end: Option<ProcessEnd>) -> WorkerReport {
+        let ServedCommand { run, kind } = command;
         let (RunOutcome { ended, changes, alive }, mut child) = run.into_outcome(end, &self.context());
         match kind {
             CommandKind::Program => {

@@ -11,7 +11,7 @@ use switchtower_contract::{Cell, Change, KernelOptions, Program, python};
 use switchtower_native::worker_config::WorkerConfig;
 
 use crate::child_main;
-use crate::child_protocol::RunEnd;
+use crate::child_protocol::ChildRunEnd;
 use crate::huge_pages;
 use crate::python_schema;
 
@@ -59,7 +59,7 @@ impl Interpreter {
         self.entry.bind(py).call_method0("warm_up").map(drop)
     }
 
-    pub(crate) fn program(&self, py: Python<'_>, program: &Program) -> PyResult<RunEnd> {
+    pub(crate) fn program(&self, py: Python<'_>, program: &Program) -> PyResult<ChildRunEnd> {
         let arguments = python_schema::program(py, program)?;
         python_schema::ending(&self.entry.bind(py).call_method("run_program", (), Some(&arguments))?)
     }
@@ -69,12 +69,12 @@ impl Interpreter {
         py: Python<'_>,
         options: Option<&KernelOptions>,
         cell: &Cell,
-    ) -> PyResult<(RunEnd, Vec<Change>)> {
+    ) -> PyResult<(ChildRunEnd, Vec<Change>)> {
         let arguments = python_schema::cell(py, options, cell)?;
         python_schema::cell_result(&self.entry.bind(py).call_method("run_cell", (), Some(&arguments))?)
     }
 
-    pub(crate) fn own(&self, py: Python<'_>, code: &str) -> PyResult<RunEnd> {
+    pub(crate) fn own(&self, py: Python<'_>, code: &str) -> PyResult<ChildRunEnd> {
         let arguments = python_schema::internal(py, code)?;
         python_schema::ending(&self.entry.bind(py).call_method("run_internal", (), Some(&arguments))?)
     }

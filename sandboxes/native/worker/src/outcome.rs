@@ -8,8 +8,8 @@ use switchtower_contract::{
 use switchtower_jail::ProcessEnd;
 
 use crate::child_main;
-use crate::child_protocol::RunEnd;
-use crate::supervise::RunKind;
+use crate::child_protocol::ChildRunEnd;
+use crate::supervise::ChildRunKind;
 
 /// The outcome of a run.
 pub(crate) struct RunOutcome {
@@ -34,11 +34,11 @@ pub(crate) enum Stop {
 
 /// Everything that was observed of a run.
 pub(crate) struct Observations {
-    pub(crate) kind: RunKind,
+    pub(crate) kind: ChildRunKind,
     /// Why the worker stopped it, if it did.
     pub(crate) stop: Option<Stop>,
     /// What it reported as its end.
-    pub(crate) reported_end: Option<(RunEnd, Vec<Change>)>,
+    pub(crate) reported_end: Option<(ChildRunEnd, Vec<Change>)>,
     /// How its process ended, if it has.
     pub(crate) end: Option<ProcessEnd>,
     pub(crate) unmet_need: Option<Need>,
@@ -52,9 +52,9 @@ impl Observations {
     /// Returns the outcome, and the exception that ended the run, if one did.
     pub(crate) fn evaluate(self, limits: &Limits) -> (RunOutcome, Option<Failure>) {
         let Self { kind, stop, reported_end, end, unmet_need, observed, usage, truncated } = self;
-        let alive = end.is_none() && kind != RunKind::Program;
+        let alive = end.is_none() && kind != ChildRunKind::Program;
         // Internal code does not move to another tier, and neither does a kernel that lives on.
-        let escalates = limits.escalation == Escalation::OnNeed && kind != RunKind::Internal && !alive;
+        let escalates = limits.escalation == Escalation::OnNeed && kind != ChildRunKind::Internal && !alive;
         let (reported, changes) =
             reported_end.map_or((None, Vec::new()), |(reported, changes)| (Some(reported), changes));
         let (exit, failure) = match (stop, reported) {
@@ -65,8 +65,8 @@ impl Observations {
             }
             (Some(Stop::Violation), _) => (Ok(Exit::Killed), None),
             (Some(Stop::TimedOut), _) => (Ok(Exit::TimedOut), None),
-            (None, Some(RunEnd::Finished(code))) => (Ok(Exit::Finished(code)), None),
-            (None, Some(RunEnd::Raised(failure))) => {
+            (None, Some(ChildRunEnd::Finished(code))) => (Ok(Exit::Finished(code)), None),
+            (None, Some(ChildRunEnd::Raised(failure))) => {
                 let out_of_memory =
                     python::MEMORY_ERRORS.contains(&failure.name.rsplit('.').next().unwrap_or_default());
                 (Ok(if out_of_memory { Exit::OutOfMemory } else { Exit::Raised }), Some(failure))
@@ -118,14 +118,14 @@ mod tests {
 
     fn evaluate(
         stop: Option<Stop>,
-        reported_end: Option<RunEnd>,
+        reported_end: Option<ChildRunEnd>,
         status: Option<i32>,
         escalation: Escalation,
     ) -> RunOutcome {
         let end =
             status.map(|status| ProcessEnd { status: ExitStatus::from_raw(status), cpu: Duration::ZERO, peak: 0 });
         let reported_end = reported_end.map(|reported_end| (reported_end, Vec::new()));
-        let (kind, usage) = (RunKind::Program, Usage::default());
+        let (kind, usage) = (ChildRunKind::Program, Usage::default());
         let observed =
             Observations { kind, stop, reported_end, end, unmet_need: None, observed: None, usage, truncated: false };
         observed.evaluate(&Limits { escalation, ..Limits::default() }).0
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn what_a_program_says_of_its_end_counts_only_where_nothing_stopped_it() {
-        let reported = || Some(RunEnd::Finished(0));
+        let reported = || Some(ChildRunEnd::Finished(0));
         assert_eq!(exit(evaluate(None, reported(), None, Escalation::Never)), Exit::Finished(0));
         assert_eq!(exit(evaluate(Some(Stop::TimedOut), reported(), Some(9), Escalation::Never)), Exit::TimedOut);
         assert_eq!(exit(evaluate(Some(Stop::Violation), reported(), Some(9), Escalation::Never)), Exit::Killed);
@@ -165,7 +165,7 @@ mod tests {
     fn too_little_time_or_memory_is_a_need_where_another_tier_stands_ready() {
         let failure =
             |name: &str| Failure { name: name.into(), value: String::new(), traceback: String::new(), line: None };
-        let raised = |name| evaluate(None, Some(RunEnd::Raised(failure(name))), None, Escalation::OnNeed).ended;
+        let raised = |name| evaluate(None, Some(ChildRunEnd::Raised(failure(name))), None, Escalation::OnNeed).ended;
         assert!(matches!(raised("MemoryError"), Err(Fault::Unsupported(Need::Memory(_)))));
         assert!(matches!(raised("_ArrayMemoryError"), Err(Fault::Unsupported(Need::Memory(_)))));
         assert_eq!(raised("NoMemoryError").unwrap().exit, Exit::Raised);

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict as _, PyBool, PyBytes, PyDict};
 use switchtower_contract::{Cell, Change, Content, Failure, KernelOptions, Program};
 
-use crate::child_protocol::RunEnd;
+use crate::child_protocol::ChildRunEnd;
 
 /// Fields of the tuples that Python returns, in their order.
 const TUPLES: [(&str, &[&str]); 5] = [
@@ -82,17 +82,17 @@ pub(crate) fn internal<'py>(py: Python<'py>, code: &str) -> PyResult<Bound<'py, 
 }
 
 /// Reads what `entry.run_program` and `entry.run_internal` return.
-pub(crate) fn ending(returned: &Bound<'_, PyAny>) -> PyResult<RunEnd> {
+pub(crate) fn ending(returned: &Bound<'_, PyAny>) -> PyResult<ChildRunEnd> {
     Ok(match returned.extract()? {
-        PythonEnding::Finished { code } => RunEnd::Finished(code),
+        PythonEnding::Finished { code } => ChildRunEnd::Finished(code),
         PythonEnding::Raised { name, value, traceback, line } => {
-            RunEnd::Raised(Failure { name, value, traceback, line })
+            ChildRunEnd::Raised(Failure { name, value, traceback, line })
         }
     })
 }
 
 /// Reads what `entry.run_cell` returns.
-pub(crate) fn cell_result(returned: &Bound<'_, PyAny>) -> PyResult<(RunEnd, Vec<Change>)> {
+pub(crate) fn cell_result(returned: &Bound<'_, PyAny>) -> PyResult<(ChildRunEnd, Vec<Change>)> {
     let result: CellResult<'_> = returned.extract()?;
     let changes = result.changes.into_iter();
     let changes = changes.map(|PythonChange { path, content }| Ok(Change { path, content: from_python(&content)? }));

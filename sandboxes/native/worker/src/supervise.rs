@@ -9,7 +9,7 @@ use switchtower_jail::ProcessEnd;
 use switchtower_worker::output::{OutputBuffer, StdStream};
 
 use crate::child::Child;
-use crate::child_protocol::{FromChild, RunEnd};
+use crate::child_protocol::{ChildRunEnd, FromChild};
 use crate::outcome::{Observations, RunOutcome, Stop};
 use crate::proc_table::ProcTable;
 
@@ -24,7 +24,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The kind of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RunKind {
+pub(crate) enum ChildRunKind {
     Program,
     Cell,
     Internal,
@@ -60,7 +60,7 @@ pub(crate) struct Signals {
 /// A child and its run.
 pub(crate) struct SupervisedRun {
     child: Child,
-    kind: RunKind,
+    kind: ChildRunKind,
     limits: Limits,
     output: OutputBuffer,
     started: Instant,
@@ -69,7 +69,7 @@ pub(crate) struct SupervisedRun {
     stop: Option<Stop>,
     /// Why and when it was interrupted.
     interrupted: Option<(Stop, Instant)>,
-    reported_end: Option<(RunEnd, Vec<Change>)>,
+    reported_end: Option<(ChildRunEnd, Vec<Change>)>,
     unmet_need: Option<Need>,
     observed: Option<Effects>,
     last_count: Instant,
@@ -82,7 +82,7 @@ pub(crate) struct SupervisedRun {
 
 impl SupervisedRun {
     /// Starts to supervise a child that has just been given its message.
-    pub(crate) fn new(child: Child, kind: RunKind, limits: Limits, output: OutputBuffer) -> Self {
+    pub(crate) fn new(child: Child, kind: ChildRunKind, limits: Limits, output: OutputBuffer) -> Self {
         let (started, memory_before) = (now(), child.memory_at_start());
         Self {
             child,
@@ -187,9 +187,9 @@ impl SupervisedRun {
             None => (child.used(), child.peak(context.processes)),
         };
         match kind {
-            RunKind::Program => child.count_files_finally(),
+            ChildRunKind::Program => child.count_files_finally(),
             // The files of a kernel stay.
-            RunKind::Cell | RunKind::Internal => drop(child.count_files()),
+            ChildRunKind::Cell | ChildRunKind::Internal => drop(child.count_files()),
         }
         let memory = peak.saturating_sub(memory_before).saturating_add(child.files());
         let usage = Usage { wall: now() - started, cpu, memory, price: Price::default() };
@@ -274,13 +274,13 @@ impl SupervisedRun {
                         self.unmet_need.get_or_insert(need);
                     }
                 }
-                (FromChild::Observed(effects), RunKind::Program) if self.observed.is_none() => {
+                (FromChild::Observed(effects), ChildRunKind::Program) if self.observed.is_none() => {
                     self.observed = Some(effects);
                 }
-                (FromChild::Ended(reported_end), RunKind::Program | RunKind::Internal) => {
+                (FromChild::Ended(reported_end), ChildRunKind::Program | ChildRunKind::Internal) => {
                     self.reported_end = Some((reported_end, Vec::new()));
                 }
-                (FromChild::CellEnded { ending, changes }, RunKind::Cell) => {
+                (FromChild::CellEnded { ending, changes }, ChildRunKind::Cell) => {
                     self.reported_end = Some((ending, changes));
                 }
                 (FromChild::Observed(_) | FromChild::Ended(_) | FromChild::CellEnded { .. }, _) => return false,
@@ -301,7 +301,7 @@ impl SupervisedRun {
             None => None,
         };
         match (why, &self.interrupted) {
-            (Some(why), None) if self.kind == RunKind::Program => self.stop_with(why),
+            (Some(why), None) if self.kind == ChildRunKind::Program => self.stop_with(why),
             (Some(why), None) => {
                 self.interrupted = Some((why, time));
                 self.child.signal(libc::SIGINT);

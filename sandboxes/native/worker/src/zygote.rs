@@ -21,7 +21,7 @@ use crate::connection::Connection;
 use crate::interpreter::Interpreter;
 use crate::pipes;
 use crate::proc_table::ProcTable;
-use crate::supervise::{ChildLimits, RunKind, SuperviseContext, SupervisedRun};
+use crate::supervise::{ChildLimits, ChildRunKind, SuperviseContext, SupervisedRun};
 
 /// How long the worker must be idle before it forks or warms up a child.
 const IDLE_BEFORE_FORK: Duration = Duration::from_millis(1);
@@ -155,7 +155,7 @@ impl Zygote {
             return Err(Fault::Unavailable { reason });
         }
         let output = OutputBuffer::open(connection.reports().sending(), limits.output);
-        Ok(SupervisedRun::new(child, RunKind::Program, limits, output))
+        Ok(SupervisedRun::new(child, ChildRunKind::Program, limits, output))
     }
 
     /// Kills a child without waiting for its end, which takes longer than most programs run.
@@ -204,7 +204,7 @@ impl Zygote {
             return Err(Fault::Lost { reason: format!("the kernel has ended: {error}") });
         }
         let output = OutputBuffer::open(connection.reports().sending(), limits.output);
-        Ok(SupervisedRun::new(child, RunKind::Cell, limits, output))
+        Ok(SupervisedRun::new(child, ChildRunKind::Cell, limits, output))
     }
 
     /// Returns a kernel after a cell. It is stopped between its cells, so that threads that it left use no processor time.
@@ -250,7 +250,7 @@ impl Zygote {
             }),
             limits.output,
         );
-        Ok((SupervisedRun::new(child, RunKind::Internal, limits, output), printed))
+        Ok((SupervisedRun::new(child, ChildRunKind::Internal, limits, output), printed))
     }
 
     /// Returns how long to wait before the next preparation; `None` where there is nothing to prepare.

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 use switchtower_core::session::{AtEnd, Session, SessionState};
-use switchtower_e2b_wire::control::{Details, Sandbox, State};
+use switchtower_e2b_wire::control::{Details, SandboxInfo, State};
 
 /// E2B's clients require a client id; it identifies nothing here.
 const CLIENT: &str = "switchtower";
 
-fn describe(session: &Session) -> Sandbox<'_> {
-    Sandbox {
+fn describe(session: &Session) -> SandboxInfo<'_> {
+    SandboxInfo {
         id: session.id(),
         client: CLIENT,
         template: &session.options().template,

@@ -80,7 +80,7 @@ fn json(answer: &Value) -> LocalReply {
 
 fn entry_json(entry: &Entry) -> Value {
     let (kind, mode) = if entry.folder { (EntryKind::Folder, 0o755) } else { (EntryKind::File, 0o644) };
-    let described = files::Entry {
+    let described = files::EntryInfo {
         path: &entry.path,
         kind,
         size: entry.size,
