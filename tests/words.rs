@@ -3,6 +3,7 @@
 //! The lists have exact identifiers and phrases that have been replaced, not ordinary English. Allowed on purpose: walk, relay,
 //! canary, zygote, tape, flight, lease, need, isolation floor, wall clock, home folder, a route's leg.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -128,6 +129,18 @@ const SETTINGS: &[(&str, &str)] = &[
     ("max_per_hour", "max_creations_per_hour"),
 ];
 
+/// Names that several public types have, with the reason. Every other public type has a name of its own.
+const SHARED_TYPE_NAMES: &[(&str, &str)] = &[
+    ("Config", "the settings of a module, written with it: `quota::Config`"),
+    ("Settings", "the settings of a test double, written with it: `scripted::Settings`"),
+    ("Status", "the snapshot of a module for operators, written with it: `pool::Status`"),
+    ("Error", "the error of a module, written with it: `connect::Error`"),
+    ("Native", "the section `native` of the configuration, and the backend that it configures"),
+    ("Rules", "the section `rules` of the configuration, and what it configures"),
+    ("Tiers", "the section `tiers` of the configuration, and what it configures"),
+    ("Plan", "E2B's plans, for its client and for the stand-in, which import nothing of each other"),
+];
+
 /// Returns the files in these folders whose names end like this, without tests, benches and build output.
 fn files(folders: &[&str], ending: &str) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -201,6 +214,27 @@ fn public_names_are_terms_of_the_field() {
         named.collect()
     });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_public_type_shares_its_name_with_no_other() {
+    let public = Regex::new(r"(?m)^\s*pub (?:unsafe )?(?:struct|enum|trait|type|union) (\w+)").unwrap();
+    let mut declared: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    for path in files(&["src", "crates", "sandboxes"], ".rs") {
+        // Where a feature is off, a module `…_absent` replaces another one and has the same names.
+        if path.to_string_lossy().ends_with("_absent.rs") {
+            continue;
+        }
+        let text = program_text(&fs::read_to_string(&path).unwrap());
+        for found in public.captures_iter(&text) {
+            declared.entry(found[1].to_owned()).or_default().push(path.clone());
+        }
+    }
+    declared.retain(|_, paths| paths.len() > 1);
+    for (name, reason) in SHARED_TYPE_NAMES {
+        assert!(declared.remove(*name).is_some(), "only one public type is named {name}; remove its line ({reason})");
+    }
+    assert!(declared.is_empty(), "public types with the same name; qualify one of each: {declared:#?}");
 }
 
 #[test]
