@@ -83,6 +83,25 @@ async fn a_file_that_is_not_available_is_refused_as_envd_does() {
     "#);
 }
 
+#[tokio::test(start_paused = true)]
+async fn files_that_are_moving_are_refused_as_a_fault_and_not_as_a_sandbox_that_is_gone() {
+    let client = Client::new();
+    let sandbox = client.create(json!({})).await;
+    let session = client.harness.sessions.find_any(&sandbox.id).unwrap();
+    session.files().close();
+    let upload = || sandbox.to(ENVD, "POST /files?path=/tmp/a", "1");
+    let folder = || sandbox.rpc("filesystem.Filesystem/MakeDir", &json!({ "path": "/tmp/b" }));
+    for (request, code) in [(upload(), json!(500)), (folder(), json!("internal"))] {
+        let answer = client.send(request).await;
+        assert_eq!((answer.status, &answer.json["code"]), (500, &code));
+        assert_eq!(answer.json["message"], "the files are on the session's machine");
+    }
+    session.files().reopen();
+    for request in [upload(), folder()] {
+        assert_eq!(client.send(request).await.status, 200);
+    }
+}
+
 fn signed_link(sandbox: &Sandbox, operation: &str, path: &str, until: u64) -> String {
     let signed = format!("{path}:{operation}::{}:{until}", sandbox.token);
     let signature = STANDARD_NO_PAD.encode(Sha256::digest(signed)).replace('+', "%2B");

@@ -125,7 +125,7 @@ impl Kind {
             Self::Invalid => ErrorClass {
                 name: "invalid", slug: "invalid", title: "Invalid field value",
                 party: Caller, retry: AfterChange, status: 422, exit_code: 2,
-                e2b: e2b(400, 500, "permission_denied", "SandboxCapabilityError", Status),
+                e2b: e2b(400, 400, "invalid_argument", "SandboxCapabilityError", Status),
             },
             Self::NoTier => ErrorClass {
                 name: "no_tier", slug: "no-tier", title: "No tier can run this program",

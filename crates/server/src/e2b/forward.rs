@@ -2,10 +2,11 @@
 
 use axum::body::{Body, Bytes};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, Request, Response as Answer, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, Request, Response as Answer, Uri, header};
 use axum::response::Response;
 use futures_util::TryStreamExt as _;
 use switchtower_contract::{Fault, Machine};
+use switchtower_core::error::Kind;
 use switchtower_core::session::{MachineUse, Session};
 use switchtower_e2b_wire::errors;
 
@@ -73,7 +74,7 @@ fn given_back(answer: Answer<switchtower_contract::Body>) -> Response {
 pub(super) fn failed(session: &Session, fault: &Fault) -> Response {
     match fault {
         Fault::Refused { reason, retry_after } => {
-            let mut response = errors::api(StatusCode::TOO_MANY_REQUESTS, reason);
+            let mut response = errors::api(response::envd_status_of(Kind::Overloaded), reason);
             if let Some(after) = retry_after {
                 response::add_retry_after(response.headers_mut(), *after);
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use switchtower_core::error::Error;
+use switchtower_core::error::{Error, Kind};
 use switchtower_e2b_wire::errors::{self, RetryAfter, add_rate_headers, api, text};
 
 /// A refusal; boxed, for a response is large.
@@ -24,19 +24,34 @@ pub(super) fn unknown_sandbox(id: &str) -> Response {
     response
 }
 
+/// Returns a refusal of this kind whose message is E2B's, and which the clients of the control plane must not retry.
+pub(super) fn permanent_of(kind: Kind, message: &str) -> Response {
+    permanent(status_of(kind), message)
+}
+
+/// Returns the status of this kind in the control plane and in the interpreter.
+pub(super) fn status_of(kind: Kind) -> StatusCode {
+    status(kind.class().e2b.status)
+}
+
+/// Returns the status of this kind in envd.
+pub(super) fn envd_status_of(kind: Kind) -> StatusCode {
+    status(kind.class().e2b.envd_status)
+}
+
 /// Returns a status of the table of refusals.
-pub(super) fn status(code: u16) -> StatusCode {
+fn status(code: u16) -> StatusCode {
     StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// Returns an error in the form of the control plane and of envd.
 pub(super) fn refused(error: &Error) -> Response {
-    with_retry(error, api(status(error.class().e2b.status), &error.public_message()))
+    with_retry(error, api(status_of(error.kind()), &error.public_message()))
 }
 
 /// Returns an error in the form of the interpreter.
 pub(super) fn refused_as_text(error: &Error) -> Response {
-    with_retry(error, text(status(error.class().e2b.status), &error.public_message()))
+    with_retry(error, text(status_of(error.kind()), &error.public_message()))
 }
 
 /// Adds when to retry, or that a retry does not help.

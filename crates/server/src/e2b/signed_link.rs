@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use switchtower_core::error::Kind;
 use switchtower_e2b_wire::errors;
 
 use super::address::{Address, ENVD_PORT};
@@ -119,7 +120,7 @@ fn check_rate(state: &E2bState, request: &Request) -> Result<Option<IpAddr>, Ref
     let address = request.extensions().get::<PeerAddress>().map(|peer| peer.0);
     let Some(wait) = state.link_failures.wait(address) else { return Ok(address) };
     let message = "too many wrong signatures from this address; retry later";
-    let mut response = errors::api(StatusCode::TOO_MANY_REQUESTS, message);
+    let mut response = errors::api(response::status_of(Kind::Quota), message);
     response::add_retry_after(response.headers_mut(), wait);
     Err(Box::new(response))
 }

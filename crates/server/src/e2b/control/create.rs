@@ -95,7 +95,7 @@ fn refused(state: &E2bState, error: &Error) -> Refusal {
     }
     let max = state.sessions.config().max_per_caller;
     let message = format!("you have reached the maximum number of concurrent sandboxes ({max})");
-    Box::new(response::permanent(StatusCode::TOO_MANY_REQUESTS, &message))
+    Box::new(response::permanent_of(Kind::LimitReached, &message))
 }
 
 impl Options {

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::json;
+use switchtower_core::error::Kind;
 use switchtower_core::request::Caller;
 use switchtower_core::session::SessionState;
 use switchtower_e2b_wire::control::{CPU_COUNT, DISK_MB, MEMORY_MB, timestamp};
@@ -83,7 +84,7 @@ pub(super) async fn pause((State(state), Path(id), Extension(caller)): SandboxRe
 }
 
 fn conflict<T>(message: &str) -> Result<T, Refusal> {
-    Err(Box::new(response::permanent(StatusCode::CONFLICT, message)))
+    Err(Box::new(response::permanent_of(Kind::Conflict, message)))
 }
 
 /// Resumes a paused sandbox: the older form of [`connect`], which refuses a running one.

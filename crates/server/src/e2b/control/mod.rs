@@ -14,6 +14,7 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
+use switchtower_core::error::Kind;
 use switchtower_e2b_wire::errors;
 
 use super::caller;
@@ -46,7 +47,7 @@ pub(super) fn routes(state: &Arc<E2bState>) -> Router {
 
 /// Answers requests to a path of E2B that this server does not implement.
 async fn unsupported(uri: Uri) -> Response {
-    response::permanent(StatusCode::NOT_IMPLEMENTED, &format!("{} is not supported by Switchtower", uri.path()))
+    response::permanent_of(Kind::Unsupported, &format!("{} is not supported by Switchtower", uri.path()))
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Response {

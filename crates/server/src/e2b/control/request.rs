@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
+use switchtower_core::error::Kind;
 use switchtower_core::request::Caller;
 use switchtower_core::session::Session;
 
@@ -28,7 +29,7 @@ pub(super) async fn read_json<T: DeserializeOwned>(
 }
 
 pub(super) fn bad_request(message: &str) -> Refusal {
-    Box::new(response::permanent(StatusCode::BAD_REQUEST, message))
+    Box::new(response::permanent_of(Kind::Invalid, message))
 }
 
 /// Returns a time-out in seconds as a duration of whole seconds, rounded up.

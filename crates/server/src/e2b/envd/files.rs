@@ -5,7 +5,7 @@ use axum::body::Bytes;
 use axum::extract::Query;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::Value;
 use switchtower_core::session::files::{FileError, Files};
@@ -14,6 +14,7 @@ use switchtower_e2b_wire::files::written;
 use switchtower_e2b_wire::multipart::read_form;
 
 use super::super::sandbox_handle::SandboxHandle;
+use super::file_error::file_response;
 use super::local_reply::{LocalReply, reply_for_machine_path};
 use crate::service::body::ChargedBody;
 
@@ -28,16 +29,10 @@ impl FileQuery {
     }
 }
 
-fn error_response(error: &FileError) -> Response {
-    let status = match error {
-        FileError::NotFound(_) => StatusCode::NOT_FOUND,
-        FileError::AlreadyExists(_) | FileError::IsFolder(_) | FileError::NotFolder(_) | FileError::Invalid(_) => {
-            StatusCode::BAD_REQUEST
-        }
-        FileError::Full { .. } | FileError::NoSpace(_) => StatusCode::INSUFFICIENT_STORAGE,
-        FileError::Moved => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    errors::api(status, &error.to_string())
+/// Returns the reply to a call that failed.
+fn failed(error: &FileError) -> LocalReply {
+    let response = file_response(error);
+    if *error == FileError::Moved { LocalReply::Moved(response) } else { LocalReply::Response(response) }
 }
 
 pub(super) fn read(sandbox: &SandboxHandle, parts: &Parts) -> LocalReply {
@@ -49,7 +44,7 @@ pub(super) fn read(sandbox: &SandboxHandle, parts: &Parts) -> LocalReply {
         let content = sandbox.session.files().read(&path)?;
         Ok(LocalReply::Response(([(header::CONTENT_TYPE, "application/octet-stream")], content).into_response()))
     };
-    read().unwrap_or_else(|error| LocalReply::Response(error_response(&error)))
+    read().unwrap_or_else(|error| failed(&error))
 }
 
 /// Writes one file from the body, or several from the parts of a form. If one of them needs a machine, all are written
@@ -91,10 +86,10 @@ pub(super) async fn write(sandbox: &SandboxHandle, parts: &Parts, body: &Charged
     };
     match reply {
         LocalReply::Response(response) => LocalReply::Response(response),
-        // The body is sent to the machine, so it is charged again.
-        LocalReply::NeedsMachine(need) => match body.charge.reach(charged) {
-            Ok(()) => LocalReply::NeedsMachine(need),
-            Err(no_space) => LocalReply::Response(error_response(&no_space.into())),
+        // The body is used again, so it is charged again.
+        reply => match body.charge.reach(charged) {
+            Ok(()) => reply,
+            Err(no_space) => failed(&no_space.into()),
         },
     }
 }
@@ -105,7 +100,7 @@ fn reply_to_failed_write(sandbox: &SandboxHandle, error: &FileError) -> LocalRep
         FileError::Full { .. } | FileError::NoSpace(_) if sandbox.session.can_promote() => {
             LocalReply::NeedsMachine("files of that size".to_owned())
         }
-        error => LocalReply::Response(error_response(error)),
+        error => failed(error),
     }
 }
 

@@ -21,8 +21,32 @@ pub(super) fn call(
     parts: &Parts,
     body: &[u8],
 ) -> LocalReply {
-    try_call(watchers, sandbox, method, parts, body)
-        .unwrap_or_else(|error| LocalReply::Response(error.response(&parts.headers)))
+    match try_call(watchers, sandbox, method, parts, body) {
+        Ok(reply) => reply,
+        Err(CallError::Refused(error)) => LocalReply::Response(error.response(&parts.headers)),
+        Err(CallError::File(error)) => {
+            let response = connect_error(&error).response(&parts.headers);
+            if error == FileError::Moved { LocalReply::Moved(response) } else { LocalReply::Response(response) }
+        }
+    }
+}
+
+/// Why a call failed.
+enum CallError {
+    Refused(Error),
+    File(FileError),
+}
+
+impl From<Error> for CallError {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<FileError> for CallError {
+    fn from(error: FileError) -> Self {
+        Self::File(error)
+    }
 }
 
 fn try_call(
@@ -31,10 +55,9 @@ fn try_call(
     method: &str,
     parts: &Parts,
     body: &[u8],
-) -> Result<LocalReply, Error> {
+) -> Result<LocalReply, CallError> {
     let message: FilesystemMessage = connect::read_message(&parts.headers, body)?;
     let session_files = sandbox.session.files();
-    let absolute = |path: &str| Files::absolute(path).map_err(|error| connect_error(&error));
     match method {
         "GetWatcherEvents" => return Ok(json(&watchers.events(&sandbox.session, &message.watcher)?)),
         "RemoveWatcher" => {
@@ -44,33 +67,31 @@ fn try_call(
         _ => {}
     }
     let (path, to) = match method {
-        "Move" => (absolute(&message.source)?, Some(absolute(&message.destination)?)),
-        _ => (absolute(&message.path)?, None),
+        "Move" => (Files::absolute(&message.source)?, Some(Files::absolute(&message.destination)?)),
+        _ => (Files::absolute(&message.path)?, None),
     };
     if let Some(outside) = [Some(&path), to.as_ref()].into_iter().flatten().find(|path| !Files::is_scratch(path)) {
-        return reply_for_machine_path(sandbox, outside).map_err(|error| connect_error(&error));
+        return Ok(reply_for_machine_path(sandbox, outside)?);
     }
-    let entry = |entry: Result<Entry, FileError>| {
-        entry.map(|entry| json(&json!({ "entry": entry_json(&entry) }))).map_err(|error| connect_error(&error))
-    };
+    let entry = |entry: Entry| json(&json!({ "entry": entry_json(&entry) }));
     Ok(match (method, to) {
-        ("Stat", _) => entry(session_files.stat(&path))?,
-        ("MakeDir", _) => entry(session_files.make_folder(&path))?,
-        ("Move", Some(to)) => entry(session_files.rename(&path, &to))?,
+        ("Stat", _) => entry(session_files.stat(&path)?),
+        ("MakeDir", _) => entry(session_files.make_folder(&path)?),
+        ("Move", Some(to)) => entry(session_files.rename(&path, &to)?),
         ("ListDir", _) => {
-            let entries = session_files.list(&path, message.depth).map_err(|error| connect_error(&error))?;
+            let entries = session_files.list(&path, message.depth)?;
             json(&json!({ "entries": entries.iter().map(entry_json).collect::<Vec<_>>() }))
         }
         ("Remove", _) => {
             match session_files.remove(&path) {
                 // Removing a missing file succeeds.
                 Ok(()) | Err(FileError::NotFound(_)) => json(&json!({})),
-                Err(error) => return Err(connect_error(&error)),
+                Err(error) => return Err(error.into()),
             }
         }
         ("CreateWatcher", _) => json(&watchers.create(&sandbox.session, &path, message.recursive)?),
         ("WatchDir", _) => LocalReply::Response(watch::stream(sandbox, &path, message.recursive, parts, body)?),
-        (other, _) => return Err(Error::new(Code::Unimplemented, format!("unknown method {other}"))),
+        (other, _) => return Err(Error::new(Code::Unimplemented, format!("unknown method {other}")).into()),
     })
 }
 

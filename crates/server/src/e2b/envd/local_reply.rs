@@ -9,6 +9,8 @@ pub(super) enum LocalReply {
     Response(Response),
     /// The call needs a machine; the text names what for.
     NeedsMachine(String),
+    /// The session is moving to a machine, or has moved, and its files with it. The response is for a move that does not end.
+    Moved(Response),
 }
 
 /// Returns the reply for a path outside the session's own folders, which only a machine may have.

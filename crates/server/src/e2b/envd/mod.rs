@@ -19,7 +19,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use switchtower_contract::Machine;
-use switchtower_core::error::Error;
+use switchtower_core::error::{Error, Kind};
 use switchtower_core::session::files::FileError;
 use switchtower_e2b_wire::connect::{self, Code};
 use switchtower_e2b_wire::errors;
@@ -30,6 +30,7 @@ use super::response::{self, Refusal};
 use super::sandbox_handle::SandboxHandle;
 use crate::service::body::{BodyError, ChargedBody};
 use crate::service::body_limits::BodyKind;
+use file_error::{connect_code, file_response};
 use local_reply::LocalReply;
 pub(super) use watch::Watchers;
 
@@ -59,10 +60,18 @@ pub(super) async fn call(watchers: &Watchers, sandbox: SandboxHandle, request: R
     if let Some(machine) = sandbox.session.machine() {
         return Ok(forward_call(watchers, &sandbox, machine.as_ref(), parts, body.bytes).await);
     }
-    let reply = call_local(watchers, &sandbox, &parts, &body).await;
+    let mut reply = call_local(watchers, &sandbox, &parts, &body).await;
+    if let LocalReply::Moved(_) = reply {
+        // A promotion has begun since the check above. If it fails, the files are here again.
+        sandbox.session.wait_for_move().await;
+        if let Some(machine) = sandbox.session.machine() {
+            return Ok(forward_call(watchers, &sandbox, machine.as_ref(), parts, body.bytes).await);
+        }
+        reply = call_local(watchers, &sandbox, &parts, &body).await;
+    }
     let body = body.bytes;
     match reply {
-        LocalReply::Response(response) => match sandbox.session.machine() {
+        LocalReply::Response(response) | LocalReply::Moved(response) => match sandbox.session.machine() {
             // The session was promoted meanwhile, so the files that were just written may not have been transferred.
             Some(machine) if path == "/files" && response.status().is_success() => {
                 Ok(forward_call(watchers, &sandbox, machine.as_ref(), parts, body).await)
@@ -81,10 +90,10 @@ fn body_refusal(sandbox: &SandboxHandle, kind: BodyKind, parts: &Parts, error: &
     let too_large = matches!(error, BodyError::TooLarge(_));
     if too_large && matches!(kind, BodyKind::Upload | BodyKind::LocalUpload) {
         let full = FileError::Full { max: sandbox.state.sessions.config().max_files_size };
-        return Box::new(errors::api(StatusCode::INSUFFICIENT_STORAGE, &full.to_string()));
+        return Box::new(file_response(&full));
     }
     if matches!(error, BodyError::NoSpace(_)) && is_rpc(&parts.headers, parts.uri.path()) {
-        return Box::new(connect::Error::new(Code::ResourceExhausted, error.to_string()).response(&parts.headers));
+        return Box::new(connect::Error::new(connect_code(Kind::NoSpace), error.to_string()).response(&parts.headers));
     }
     Box::new(errors::api(error.status(), &error.to_string()))
 }
@@ -155,26 +164,12 @@ fn refused(error: &Error, need: &str, parts: &Parts) -> Response {
         Error::NoTier { reason } | Error::NotMovable { reason } => reason.clone(),
         other => format!("{need} needs a cloud sandbox: {}", other.public_message()),
     };
-    let class = error.class().e2b;
     if is_rpc(&parts.headers, parts.uri.path()) {
-        return connect::Error::new(Code::from_name(class.connect).unwrap_or(Code::Internal), sentence)
-            .response(&parts.headers);
+        return connect::Error::new(connect_code(error.kind()), sentence).response(&parts.headers);
     }
-    errors::api(response::status(class.envd_status), &sentence)
+    errors::api(response::envd_status_of(error.kind()), &sentence)
 }
 
 fn is_rpc(headers: &HeaderMap, path: &str) -> bool {
     connect::is_stream(headers) || path.starts_with("/process.") || path.starts_with("/filesystem.")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_code_of_the_table_of_refusals_is_known() {
-        for kind in switchtower_core::error::Kind::ALL {
-            assert!(Code::from_name(kind.class().e2b.connect).is_some(), "{kind:?}");
-        }
-    }
 }
