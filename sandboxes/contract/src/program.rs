@@ -24,8 +24,13 @@ pub struct Program {
 impl Program {
     /// Returns a Python program without inputs.
     pub fn python(source: impl Into<String>) -> Self {
+        Self::new(Language::Python, source)
+    }
+
+    /// Returns a program without inputs.
+    pub fn new(language: Language, source: impl Into<String>) -> Self {
         Self {
-            language: Language::Python,
+            language,
             source: source.into(),
             stdin: None,
             files: Vec::new(),

@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use switchtower_contract::Language;
 
 use crate::error::{CallError, CallKind};
 use crate::limits::{CallClass, CallReservation};
@@ -134,7 +135,7 @@ pub(crate) async fn first_context(client: &SandboxClient) -> Result<CloudContext
             .await
     };
     let contexts: Vec<CloudContext> = client.call_limited(call).await?;
-    match contexts.into_iter().find(|context| context.language == "python") {
+    match contexts.into_iter().find(|context| context.language == Language::default().name()) {
         Some(context) => Ok(context),
         None => new_context(client, None).await,
     }
@@ -142,7 +143,8 @@ pub(crate) async fn first_context(client: &SandboxClient) -> Result<CloudContext
 
 /// Creates a context in this folder.
 pub(crate) async fn new_context(client: &SandboxClient, folder: Option<&str>) -> Result<CloudContext, CallError> {
-    let body = json!({ "language": "python", "cwd": folder.unwrap_or(switchtower_contract::python::HOME) });
+    let body =
+        json!({ "language": Language::default().name(), "cwd": folder.unwrap_or(switchtower_contract::python::HOME) });
     let call = async || {
         let request = client.interpreter(CallKind::Sandbox, Method::POST, "/contexts", KERNEL_TIMEOUT).json(&body);
         request.send_and_parse(client.transport.as_ref()).await

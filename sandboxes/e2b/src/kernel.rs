@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use switchtower_contract::{Cell, CellOutcome, Events, Exit, Fault, Kernel, KernelOptions, Limits, Program};
+use switchtower_contract::{Cell, CellOutcome, Events, Exit, Fault, Kernel, KernelOptions, Language, Limits, Program};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::envd;
@@ -115,7 +115,7 @@ impl Kernel for CloudKernel {
         };
         let ready = timeout_at(deadline, ready).await.map_err(|_| run::too_late())?;
         let (client, reservation) = ready.map_err(|error: CallError| error.fault())?;
-        let program = Program { env: Some(cell.env.clone()), ..Program::python(cell.source.clone()) };
+        let program = Program { env: Some(cell.env.clone()), ..Program::new(Language::default(), cell.source.clone()) };
         let price = self.sandbox.lock().await.account.price_per_second();
         let guard = RunGuard(&mut self.interrupted);
         let run = Run { client: &client, context: &self.context, price, kind: RunKind::Cell, deadline };

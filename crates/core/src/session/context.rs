@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, Weak};
 
-use switchtower_contract::{Kernel, Need};
+use switchtower_contract::{Kernel, Language, Need};
 use tokio::sync::{Mutex, MutexGuard, TryLockError, watch};
 use tokio::time::Instant;
 
@@ -104,6 +104,11 @@ impl Context {
     /// Returns the working folder that its cells start in.
     pub(super) fn folder(&self) -> &str {
         &self.info.folder
+    }
+
+    /// Returns the language of its cells.
+    pub(super) fn language(&self) -> Language {
+        self.info.language
     }
 
     pub(super) fn writer(&self) -> Writer {

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use switchtower_contract::Language;
 use switchtower_contract::python::HOME;
 
 use super::context::Context;
@@ -46,7 +47,7 @@ impl Contexts {
     fn add(&self, list: &mut List, folder: &str) -> Result<ContextInfo, NoSpace> {
         let charge = self.charge.another();
         charge.resize(CONTEXT_BYTES + 2 * folder.len() as u64)?;
-        let info = ContextInfo { id: self.ids.uuid(), language: "python".to_owned(), folder: folder.to_owned() };
+        let info = ContextInfo { id: self.ids.uuid(), language: Language::default(), folder: folder.to_owned() };
         list.contexts.push(Context::new(info.clone(), list.opened, charge));
         list.opened += 1;
         Ok(info)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use switchtower_contract::{Event, Outcome};
+use switchtower_contract::{Event, Language, Outcome};
 
 use crate::decide::Decision;
 use crate::route::TierName;
@@ -79,7 +79,7 @@ pub struct CellAnswer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContextInfo {
     pub id: String,
-    pub language: String,
+    pub language: Language,
     /// The working folder in which its cells start.
     pub folder: String,
 }

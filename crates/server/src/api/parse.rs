@@ -85,11 +85,9 @@ pub(super) fn request(body: Value, request_limits: &RequestLimits, caller: Calle
 /// Parses a request in the form of the service that this one replaces.
 pub(super) fn legacy_request(body: Value, request_limits: &RequestLimits, caller: Caller) -> Result<Request, Problem> {
     let mut fields = Fields::of_body(body, &LEGACY_FIELDS)?;
-    let program = Program {
-        language: language(&mut fields)?,
-        stdin: fields.text("input")?,
-        ..Program::python(fields.required_text("code")?)
-    };
+    let language = language(&mut fields)?;
+    let stdin = fields.text("input")?;
+    let program = Program { stdin, ..Program::new(language, fields.required_text("code")?) };
     Ok(Request { caller, ..Request::new(program, request_limits)? })
 }
 
@@ -109,7 +107,7 @@ pub(super) fn session(
         None => config.idle_timeout.min(config.max_lifetime),
     };
     let env = env(&mut fields)?;
-    Request::new(Program { env: Some(env.clone()), ..Program::python("") }, request_limits)?;
+    Request::new(Program { env: Some(env.clone()), ..Program::new(Language::default(), "") }, request_limits)?;
     let metadata: BTreeMap<_, _> = fields.texts("metadata")?.unwrap_or_default().into_iter().collect();
     let size = metadata.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum::<u64>();
     if size > request_limits.env {
@@ -134,7 +132,7 @@ pub(super) fn cell(body: Value, request_limits: &RequestLimits) -> Result<(Execu
         stdin: fields.text("stdin")?,
         files: files(&mut fields)?,
         env: Some(env(&mut fields)?),
-        ..Program::python(fields.required_text("code")?)
+        ..Program::new(Language::default(), fields.required_text("code")?)
     };
     let context = fields.text("context")?;
     let timeout = fields.number("timeout_ms")?.map(Duration::from_millis);

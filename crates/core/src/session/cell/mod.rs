@@ -11,7 +11,7 @@ mod steps;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use switchtower_contract::{Cell, Effects, Events, File, Program, rounded};
+use switchtower_contract::{Cell, Effects, Events, File, Language, Program, rounded};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
@@ -67,7 +67,7 @@ async fn run_and_record(
     let router = &session.services().router;
     router.admit(session.caller())?;
     let context = session.context(cell.context.as_deref())?;
-    let request = request(session, &cell)?;
+    let request = request(session, context.language(), &cell)?;
     let deadline = Instant::now() + request.timeout;
     let mut record = router.open(&request);
     let admitted = Admitted { cell, request: &request, events, interrupts: context.interrupts(), deadline };
@@ -165,9 +165,9 @@ fn timed_out(request: &Request) -> Error {
 
 /// Returns the request of a cell, for quota, analysis, rules and records. It has the names of the session's files, without
 /// contents.
-fn request(session: &Session, cell: &ExecuteCell) -> Result<Request, Error> {
+fn request(session: &Session, language: Language, cell: &ExecuteCell) -> Result<Request, Error> {
     let services = session.services();
-    let mut program = Program::python(notebook_magics::without_display_magics(&cell.source));
+    let mut program = Program::new(language, notebook_magics::without_display_magics(&cell.source));
     program.stdin.clone_from(&cell.stdin);
     program.env = Some(cell.env.clone());
     let mut request = Request::new(program, &services.request_limits)?;

@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use switchtower_contract::Language;
 use switchtower_core::session::ContextInfo;
 use switchtower_e2b_wire::errors;
 
@@ -67,7 +68,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
 }
 
 fn is_python(language: &str) -> bool {
-    matches!(language.to_ascii_lowercase().as_str(), "python" | "python3" | "py")
+    language.parse() == Ok(Language::Python)
 }
 
 fn unknown_context(id: &str) -> Refusal {
@@ -75,7 +76,7 @@ fn unknown_context(id: &str) -> Refusal {
 }
 
 fn context_view(context: &ContextInfo) -> Value {
-    json!({ "id": context.id, "language": context.language, "cwd": context.folder })
+    json!({ "id": context.id, "language": context.language.name(), "cwd": context.folder })
 }
 
 /// Lists the contexts of the session, and those of other languages on its machine.
@@ -89,7 +90,7 @@ async fn contexts(sandbox: &SandboxHandle, parts: Parts) -> Response {
             Ok(bytes) if status.is_success() => serde_json::from_slice(&bytes).unwrap_or_default(),
             Ok(_) | Err(_) => Vec::new(),
         };
-        all.extend(of_machine.into_iter().filter(|context| context["language"] != "python"));
+        all.extend(of_machine.into_iter().filter(|context| context["language"] != Language::Python.name()));
     }
     Json(all).into_response()
 }
