@@ -17,7 +17,7 @@ async fn a_session_ends_at_its_timeout_and_a_cell_with_it() {
     let cell = run(&session, "sleep 100").await;
     assert_eq!((cell.output.as_str(), began.elapsed()), ("1", seconds(10)));
     assert!(matches!(cell.result, Err(Error::Gone { .. })));
-    assert_eq!((session.state(), harness.wasm.kernels()), (SessionState::Ended, 0));
+    assert_eq!((session.lifetime().state(), harness.wasm.kernels()), (SessionState::Ended, 0));
     assert!(harness.sessions.find_any(session.id()).is_none() && harness.sessions.list_all().is_empty());
     assert!(session.promote("a command").await.is_err() && session.resume(seconds(10)).await.is_err());
     assert_eq!(harness.machines.sandboxes(), 0);
@@ -66,7 +66,7 @@ async fn closing_the_registry_ends_every_session_and_every_machine() {
     run(&sessions[1], "x = 1").await;
     harness.sessions.close().await;
     assert_eq!((harness.machines.sandboxes(), harness.wasm.kernels()), (0, 0));
-    assert!(sessions.iter().all(|session| session.state() == SessionState::Ended));
+    assert!(sessions.iter().all(|session| session.lifetime().state() == SessionState::Ended));
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,15 +75,15 @@ async fn a_session_that_pauses_at_its_end_resumes_with_its_state() {
     let session = harness.open_with(CreateSession { timeout: seconds(10), at_end: AtEnd::Pause, ..options() }).await;
     run(&session, "x = 1").await;
     sleep(seconds(10)).await;
-    assert_eq!(session.state(), SessionState::Paused);
+    assert_eq!(session.lifetime().state(), SessionState::Paused);
     assert!(run(&session, "x").await.error().contains("is paused"));
     sleep(seconds(3600)).await;
     assert!(session.resume(seconds(20)).await.unwrap());
     assert_eq!(transcript(&session, "x").await, "wasm: 2 | = 1");
     sleep(seconds(19)).await;
-    assert_eq!(session.state(), SessionState::Running);
+    assert_eq!(session.lifetime().state(), SessionState::Running);
     sleep(seconds(1)).await;
-    assert_eq!(session.state(), SessionState::Paused);
+    assert_eq!(session.lifetime().state(), SessionState::Paused);
     assert!(session.end() && harness.sessions.find_any(session.id()).is_none());
 }
 

@@ -93,7 +93,7 @@ async fn restarting_a_context_ends_the_cell_that_runs_in_it_and_those_that_wait_
             session.promote("a command").await.unwrap();
         }
         run(&session, "x = 1").await;
-        let id = session.contexts().remove(0).id;
+        let id = session.contexts().infos().remove(0).id;
         let began = Instant::now();
         let restart = async {
             sleep(seconds(1)).await;

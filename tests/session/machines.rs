@@ -60,7 +60,7 @@ async fn a_paused_session_lets_its_machine_sleep_until_it_is_resumed() {
     harness.machines.log();
     // The session reaches its timeout.
     harness.run_maintenance(seconds(500)).await;
-    assert_eq!(session.state(), SessionState::Paused);
+    assert_eq!(session.lifetime().state(), SessionState::Paused);
     assert_eq!(harness.machines.log(), ["lifetime 180", "asleep"]);
     assert!(run(&session, "x").await.error().contains("is paused"));
     assert!(session.resume(seconds(100)).await.unwrap());

@@ -37,7 +37,7 @@ async fn a_cell_that_turns_out_to_need_the_native_tier_runs_there_from_the_state
     assert_eq!(harness.native.log()[0], "ran x = 1; print done");
     let stays = run(&session, "x").await;
     assert_eq!((stays.transcript().as_str(), stays.result.unwrap().moved), ("native: 3 | = 2", None));
-    assert!(session.machine().is_none() && session.tier().is_none());
+    assert!(session.machine().is_none() && session.machine_slot().tier().is_none());
     assert_eq!(kernel_counts(&harness), (0, 1, 0));
 }
 
@@ -325,7 +325,7 @@ async fn restarting_or_closing_a_context_releases_its_kernel_and_ends_the_cell_i
     let harness =
         TestHarness::with_plan(Plan { sessions, native: true, cloud: Cloud::Absent("none"), ..Plan::default() });
     let session = harness.open().await;
-    let id = session.contexts().remove(0).id;
+    let id = session.contexts().infos().remove(0).id;
     run(&session, "x = 1\nimport pandas").await;
     let restart = async {
         sleep(seconds(1)).await;

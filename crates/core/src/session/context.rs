@@ -1,9 +1,10 @@
 //! One context of a session: the state of an interpreter, and its placement.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, Weak};
 
-use switchtower_contract::{Kernel, Language, Need};
+use switchtower_contract::{Kernel, KernelOptions, Language, Need};
 use tokio::sync::{Mutex, MutexGuard, TryLockError, watch};
 use tokio::time::Instant;
 
@@ -109,6 +110,11 @@ impl Context {
     /// Returns the language of its cells.
     pub(super) fn language(&self) -> Language {
         self.info.language
+    }
+
+    /// Returns the options of its kernels. `env`: the environment variables of the session.
+    pub(super) fn kernel_options(&self, env: &BTreeMap<String, String>) -> KernelOptions {
+        KernelOptions { env: env.clone(), folder: Some(self.info.folder.clone()) }
     }
 
     pub(super) fn writer(&self) -> Writer {

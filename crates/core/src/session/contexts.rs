@@ -8,13 +8,15 @@ use switchtower_contract::python::HOME;
 use super::context::Context;
 use super::ids::IdSource;
 use super::messages::ContextInfo;
+use crate::error::Error;
 use crate::memory::{Charge, NoSpace};
+use crate::request::Invalid;
 
 /// Bytes charged for a context in addition to the name of its folder.
 const CONTEXT_BYTES: u64 = 2 << 10;
 
 /// The contexts of one session, the default one first. There is always a default one.
-pub(super) struct Contexts {
+pub struct Contexts {
     ids: Arc<IdSource>,
     /// A charge of zero bytes to the session's owner, from which those of contexts are opened.
     charge: Charge,
@@ -53,7 +55,8 @@ impl Contexts {
         Ok(info)
     }
 
-    pub(super) fn infos(&self) -> Vec<ContextInfo> {
+    /// Returns the descriptions of all contexts, the default one first.
+    pub fn infos(&self) -> Vec<ContextInfo> {
         self.list().contexts.iter().map(|context| context.info().clone()).collect()
     }
 
@@ -68,6 +71,22 @@ impl Contexts {
             None => list.contexts.first().cloned(),
             Some(id) => list.contexts.iter().find(|context| context.id() == id).cloned(),
         }
+    }
+
+    /// Returns the context with this id; `None`: the default context.
+    ///
+    /// # Errors
+    /// `Invalid`: there is no such context.
+    pub(super) fn get(&self, id: Option<&str>) -> Result<Arc<Context>, Error> {
+        self.find(id).ok_or_else(|| {
+            let known: Vec<_> = self.infos().into_iter().map(|context| context.id).collect();
+            Invalid::new("context", format!("one of {}", known.join(", "))).into()
+        })
+    }
+
+    /// Returns whether there is a context with this id.
+    pub fn contains(&self, id: &str) -> bool {
+        self.find(Some(id)).is_some()
     }
 
     /// Opens another context. `Ok(None)`: there are `max` already.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use switchtower_contract::{Change, Fault, Kernel, KernelOptions, Machine, Maintenance};
 use tokio::sync::{Mutex, MutexGuard, SetOnce};
 
+use crate::error::Error;
 use crate::route::TierName;
 use crate::tier::MachineLease;
 
@@ -63,7 +64,7 @@ fn given_back() -> Fault {
 
 /// Holds the machine of a session, once it has one.
 #[derive(Default)]
-pub(super) struct MachineSlot {
+pub struct MachineSlot {
     /// Locked while the session moves. `None` before the move, and after the session's end.
     current: Mutex<Option<Arc<LeasedMachine>>>,
     /// The same machine, for callers that must not wait for a move. Set once, never cleared.
@@ -76,6 +77,22 @@ impl MachineSlot {
     /// Returns the machine, once the session has moved to it.
     pub(super) fn get(&self) -> Option<&Arc<LeasedMachine>> {
         self.machine.get()
+    }
+
+    /// Returns the tier of the machine; `None` while the session is local.
+    pub fn tier(&self) -> Option<&TierName> {
+        self.get().map(|leased| leased.tier())
+    }
+
+    /// Waits for a move to the machine that is in progress. Afterwards the files are either local or on the machine.
+    pub async fn wait_for_move(&self) {
+        drop(self.after_move().await);
+    }
+
+    /// Puts the machine to sleep, if there is one.
+    pub(super) async fn put_to_sleep(&self) -> Result<(), Error> {
+        let Some(leased) = self.get() else { return Ok(()) };
+        leased.maintain(Maintenance::Asleep).await.map_err(|fault| Error::from_fault(leased.tier(), &fault))
     }
 
     /// Waits for a move that is in progress, then returns the machine if there is one.

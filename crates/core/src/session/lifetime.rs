@@ -19,7 +19,7 @@ pub enum SessionState {
 }
 
 /// The state of one session and the time at which it ends.
-pub(super) struct Lifetime {
+pub struct Lifetime {
     wall: WallClock,
     started: Instant,
     at_end: AtEnd,
@@ -45,7 +45,7 @@ impl Lifetime {
     }
 
     /// Returns the state, after ending or pausing a running session whose time is over.
-    pub(super) fn state(&self) -> SessionState {
+    pub fn state(&self) -> SessionState {
         self.expire();
         *self.state.borrow()
     }
@@ -72,13 +72,13 @@ impl Lifetime {
     }
 
     /// Sets the end to `time` from now.
-    pub(super) fn set_timeout(&self, time: Duration) {
+    pub fn set_timeout(&self, time: Duration) {
         self.times().ends = Instant::now() + time;
         self.wake_waiters();
     }
 
     /// Sets the end to `time` from now, unless it is later than that.
-    pub(super) fn extend(&self, time: Duration) {
+    pub fn extend(&self, time: Duration) {
         let mut times = self.times();
         times.ends = times.ends.max(Instant::now() + time);
         drop(times);
@@ -100,16 +100,18 @@ impl Lifetime {
         self.times().used.elapsed()
     }
 
-    pub(super) fn started_at(&self) -> SystemTime {
+    /// Returns when the session was created.
+    pub fn started_at(&self) -> SystemTime {
         self.wall.at(self.started)
     }
 
-    pub(super) fn ends_at(&self) -> SystemTime {
+    /// Returns when its time is over.
+    pub fn ends_at(&self) -> SystemTime {
         self.wall.at(self.times().ends)
     }
 
     /// Resolves when the session is paused or has ended.
-    pub(super) async fn stopped(&self) {
+    pub async fn stopped(&self) {
         self.until(|state| state != SessionState::Running).await;
     }
 
@@ -119,7 +121,7 @@ impl Lifetime {
     }
 
     /// Resolves when the session has ended.
-    pub(super) async fn ended(&self) {
+    pub async fn ended(&self) {
         self.until(|state| state == SessionState::Ended).await;
     }
 

@@ -39,7 +39,7 @@ impl Sessions {
 
     /// Returns the bytes that local kernels hold.
     pub fn kernel_memory(&self) -> u64 {
-        self.list_all().iter().flat_map(|session| session.all_contexts()).map(|context| context.kernel_memory()).sum()
+        self.list_all().iter().flat_map(|session| session.contexts().all()).map(|context| context.kernel_memory()).sum()
     }
 }
 
@@ -55,7 +55,7 @@ struct Evictable {
 fn evict(sessions: &[Arc<Session>], config: &Config) {
     let (mut held, mut kernels) = (0, Vec::new());
     for session in sessions {
-        for context in session.all_contexts().into_iter().filter(|context| context.kernel_memory() > 0) {
+        for context in session.contexts().all().into_iter().filter(|context| context.kernel_memory() > 0) {
             held += context.kernel_memory();
             // Locked while a cell runs in it.
             let Ok(state) = context.try_lock() else { continue };
@@ -68,7 +68,11 @@ fn evict(sessions: &[Arc<Session>], config: &Config) {
             // A kernel that cannot be rebuilt is not evicted.
             let Some(cost) = state.history().rebuild_cost() else { continue };
             drop(state);
-            kernels.push(Evictable { expensive: cost > config.expensive_rebuild, idle: session.idle(), context });
+            kernels.push(Evictable {
+                expensive: cost > config.expensive_rebuild,
+                idle: session.lifetime().idle(),
+                context,
+            });
         }
     }
     kernels.sort_by_key(|kernel| (kernel.expensive, std::cmp::Reverse(kernel.idle)));
@@ -83,14 +87,14 @@ fn evict(sessions: &[Arc<Session>], config: &Config) {
 
 /// Extends the lifetime of a session's machine if it is in use, and puts it to sleep otherwise.
 async fn maintain_machine(session: &Session, idle: Duration) {
-    let Some(leased) = session.leased_machine() else { return };
-    if session.state() != SessionState::Running {
+    let Some(leased) = session.machine_slot().get() else { return };
+    if session.lifetime().state() != SessionState::Running {
         return;
     }
-    let in_use = session.idle() < idle || session.machine_slot().has_processes() || runs_cell(session);
+    let in_use = session.lifetime().idle() < idle || session.machine_slot().has_processes() || runs_cell(session);
     let maintained: Result<(), Fault> = if in_use {
         leased.ensure_lifetime(MACHINE_LIFETIME).await
-    } else if session.idle() < idle + MACHINE_INTERVAL * 2 {
+    } else if session.lifetime().idle() < idle + MACHINE_INTERVAL * 2 {
         leased.maintain(Maintenance::Asleep).await
     } else {
         // It sleeps already.
@@ -102,5 +106,5 @@ async fn maintain_machine(session: &Session, idle: Duration) {
 }
 
 fn runs_cell(session: &Session) -> bool {
-    session.all_contexts().iter().any(|context| context.try_lock().is_err())
+    session.contexts().all().iter().any(|context| context.try_lock().is_err())
 }

@@ -39,7 +39,9 @@ mod state_transfer;
 mod tokens;
 
 pub use config::{CellQueue, Config};
-pub use lifetime::SessionState;
+pub use contexts::Contexts;
+pub use leased_machine::MachineSlot;
+pub use lifetime::{Lifetime, SessionState};
 pub use messages::{AtEnd, CellAnswer, CellEvent, ContextInfo, CreateSession, ExecuteCell};
 pub use registry::Sessions;
 pub use session::{MachineUse, Session};

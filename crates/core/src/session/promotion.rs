@@ -47,7 +47,7 @@ impl Session {
     /// state cannot be moved.
     pub async fn promote(&self, need: &str) -> Result<Arc<dyn Machine>, Error> {
         self.check_running()?;
-        self.touch();
+        self.lifetime().touch();
         if let Some(machine) = self.machine() {
             return Ok(machine);
         }
@@ -56,7 +56,7 @@ impl Session {
             return Err(no_machine(self, &reason));
         }
         let promoted = async {
-            let context = self.context(None)?;
+            let context = self.contexts().get(None)?;
             let mut state = tokio::select! {
                 biased;
                 // The running cell has moved the session.
@@ -71,7 +71,7 @@ impl Session {
         tokio::select! {
             biased;
             promoted = promoted => promoted,
-            () = self.stopped() => Err(self.not_running()),
+            () = self.lifetime().stopped() => Err(self.not_running()),
         }
     }
 
@@ -136,7 +136,7 @@ async fn move_session(
     let tier = session.services().tier(machine.tier())?;
     let destination = MachineDestination { tier, machine: &machine, files: MachineFiles::Absent };
     let kernel = open_restored(session, context, state, &destination).await?;
-    let others: Vec<_> = session.all_contexts().into_iter().filter(|other| other.id() != context.id()).collect();
+    let others: Vec<_> = session.contexts().all().into_iter().filter(|other| other.id() != context.id()).collect();
     let mut touched = state.history().touched_paths().clone();
     let others = restore_idle(session, &others, &destination, &mut touched).await;
 
@@ -184,7 +184,7 @@ async fn open_restored(
     state: &mut ContextState,
     destination: &MachineDestination<'_>,
 ) -> Result<Box<dyn Kernel>, Error> {
-    let opened = destination.machine.open_kernel(&session.kernel_options(context)).await;
+    let opened = destination.machine.open_kernel(&context.kernel_options(&session.options().env)).await;
     let mut kernel = opened.map_err(|fault| Error::from_fault(destination.tier.name(), &fault))?;
     match transfer(session, context, state, &Destination::Machine(destination), &mut kernel).await {
         Ok(()) => Ok(kernel),

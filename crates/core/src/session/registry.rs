@@ -83,7 +83,7 @@ impl Sessions {
             return Err(Invalid::new("timeout", format!("between 1 and {} seconds", max.as_secs())).into());
         }
         let mut sessions = self.0.sessions();
-        sessions.retain(|_, session| session.state() != SessionState::Ended);
+        sessions.retain(|_, session| session.lifetime().state() != SessionState::Ended);
         self.check_count(&sessions, caller)?;
         let session = Arc::new(Session::new(id, caller.clone(), options, Arc::clone(&self.0.services))?);
         sessions.insert(session.id().to_owned(), Arc::clone(&session));
@@ -125,20 +125,20 @@ impl Sessions {
     /// Returns the session with this id if it has not ended, regardless of its owner: for clients with a token for it.
     pub fn find_any(&self, id: &str) -> Option<Arc<Session>> {
         let found = self.0.sessions().get(id).cloned();
-        found.filter(|session| session.state() != SessionState::Ended)
+        found.filter(|session| session.lifetime().state() != SessionState::Ended)
     }
 
     /// Returns a caller's sessions that have not ended, the newest first.
     pub fn list(&self, caller: &Caller) -> Vec<Arc<Session>> {
         let mut all: Vec<_> = self.list_all().into_iter().filter(|session| session.caller() == caller).collect();
-        all.sort_by_key(|session| (std::cmp::Reverse(session.started_at()), session.id().to_owned()));
+        all.sort_by_key(|session| (std::cmp::Reverse(session.lifetime().started_at()), session.id().to_owned()));
         all
     }
 
     /// Returns all sessions that have not ended.
     pub fn list_all(&self) -> Vec<Arc<Session>> {
         let sessions = self.0.sessions();
-        sessions.values().filter(|session| session.state() != SessionState::Ended).cloned().collect()
+        sessions.values().filter(|session| session.lifetime().state() != SessionState::Ended).cloned().collect()
     }
 
     /// Returns the router that decides for cells and runs programs.
@@ -171,15 +171,15 @@ impl Sessions {
 /// Waits for a session's end, removes it from the registry and frees it.
 async fn clear_at_end(session: Arc<Session>, registry: Weak<Registry>) {
     loop {
-        session.stopped().await;
-        if session.state() == SessionState::Ended {
+        session.lifetime().stopped().await;
+        if session.lifetime().state() == SessionState::Ended {
             break;
         }
         // Paused, because its time is over or by a call: its machine sleeps until the session is resumed.
-        if let Err(error) = session.put_machine_to_sleep().await {
+        if let Err(error) = session.machine_slot().put_to_sleep().await {
             tracing::warn!(session = session.id(), %error, "the machine of a paused session could not be put to sleep");
         }
-        session.resumed().await;
+        session.lifetime().resumed().await;
     }
     if let Some(registry) = registry.upgrade() {
         registry.sessions().remove(session.id());

@@ -2,23 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use switchtower_contract::Machine;
 use switchtower_contract::python::HOME;
-use switchtower_contract::{KernelOptions, Machine, Maintenance};
 
-use super::context::Context;
 use super::contexts::Contexts;
 use super::files::Files;
-use super::leased_machine::{LeasedMachine, MachineSlot};
+use super::leased_machine::MachineSlot;
 use super::lifetime::{Lifetime, SessionState};
 use super::messages::{ContextInfo, CreateSession};
 use super::services::Services;
 use super::tokens::TokenKind;
 use crate::error::Error;
 use crate::memory::{Charge, NoSpace};
-use crate::request::{Caller, Invalid};
-use crate::route::TierName;
+use crate::request::Caller;
 
 /// Bytes charged for a session in addition to the text of its options.
 const SESSION_BYTES: u64 = 8 << 10;
@@ -112,51 +110,14 @@ impl Session {
     pub(super) fn services(&self) -> &Services {
         &self.services
     }
-
-    pub(super) fn machine_slot(&self) -> &MachineSlot {
-        &self.machine
-    }
-
-    /// Returns the options of a kernel for one of its contexts.
-    pub(super) fn kernel_options(&self, context: &Context) -> KernelOptions {
-        KernelOptions { env: self.options.env.clone(), folder: Some(context.folder().to_owned()) }
-    }
 }
 
 // === Its lifetime ===
 
 impl Session {
-    /// Returns when it was created.
-    pub fn started_at(&self) -> SystemTime {
-        self.lifetime.started_at()
-    }
-
-    /// Returns when its time is over.
-    pub fn ends_at(&self) -> SystemTime {
-        self.lifetime.ends_at()
-    }
-
-    /// Returns whether it runs, is paused or has ended.
-    pub fn state(&self) -> SessionState {
-        self.lifetime.state()
-    }
-
-    /// Sets its end to `time` from now.
-    pub fn set_timeout(&self, time: Duration) {
-        self.lifetime.set_timeout(time);
-    }
-
-    /// Sets its end to `time` from now, unless it ends later than that.
-    pub fn extend(&self, time: Duration) {
-        self.lifetime.extend(time);
-    }
-
-    pub(super) fn touch(&self) {
-        self.lifetime.touch();
-    }
-
-    pub(super) fn idle(&self) -> Duration {
-        self.lifetime.idle()
+    /// Returns its lifetime: whether it runs, since when and until when.
+    pub fn lifetime(&self) -> &Lifetime {
+        &self.lifetime
     }
 
     /// Pauses it until it is resumed: running cells are ended, and its machine is put to sleep. Returns false if it was
@@ -165,12 +126,12 @@ impl Session {
     /// # Errors
     /// It has ended, or its machine could not be put to sleep.
     pub async fn pause(&self) -> Result<bool, Error> {
-        if self.state() == SessionState::Ended {
+        if self.lifetime.state() == SessionState::Ended {
             return Err(self.not_running());
         }
         let paused = self.lifetime.transition_to(SessionState::Paused);
         if paused {
-            self.put_machine_to_sleep().await?;
+            self.machine.put_to_sleep().await?;
         }
         Ok(paused)
     }
@@ -180,7 +141,7 @@ impl Session {
     /// # Errors
     /// It has ended.
     pub async fn resume(&self, time: Duration) -> Result<bool, Error> {
-        if self.state() == SessionState::Ended {
+        if self.lifetime.state() == SessionState::Ended {
             return Err(self.not_running());
         }
         self.lifetime.extend(time);
@@ -198,23 +159,9 @@ impl Session {
         ends
     }
 
-    /// Resolves when it has ended.
-    pub async fn ended(&self) {
-        self.lifetime.ended().await;
-    }
-
-    /// Resolves when it is paused or has ended.
-    pub async fn stopped(&self) {
-        self.lifetime.stopped().await;
-    }
-
-    pub(super) async fn resumed(&self) {
-        self.lifetime.resumed().await;
-    }
-
     /// Returns the error for a use of the session while it is paused or after its end.
     pub(super) fn not_running(&self) -> Error {
-        match self.state() {
+        match self.lifetime.state() {
             SessionState::Paused => {
                 Error::Conflict { reason: format!("the session {} is paused: resume it first", self.id) }
             }
@@ -225,7 +172,7 @@ impl Session {
     }
 
     pub(super) fn check_running(&self) -> Result<(), Error> {
-        if self.state() == SessionState::Running { Ok(()) } else { Err(self.not_running()) }
+        if self.lifetime.state() == SessionState::Running { Ok(()) } else { Err(self.not_running()) }
     }
 
     /// Frees its machine, files and contexts. A context in which a cell runs is freed when the cell has ended.
@@ -242,29 +189,9 @@ impl Session {
 // === Its contexts ===
 
 impl Session {
-    /// Returns its contexts, the default one first.
-    pub fn contexts(&self) -> Vec<ContextInfo> {
-        self.contexts.infos()
-    }
-
-    pub(super) fn all_contexts(&self) -> Vec<Arc<Context>> {
-        self.contexts.all()
-    }
-
-    /// Returns the context with this id; `None`: the default context.
-    ///
-    /// # Errors
-    /// `Invalid`: there is no such context.
-    pub(super) fn context(&self, id: Option<&str>) -> Result<Arc<Context>, Error> {
-        self.contexts.find(id).ok_or_else(|| {
-            let known: Vec<_> = self.contexts().into_iter().map(|context| context.id).collect();
-            Invalid::new("context", format!("one of {}", known.join(", "))).into()
-        })
-    }
-
-    /// Returns whether it has a context with this id.
-    pub fn has_context(&self, id: &str) -> bool {
-        self.contexts.find(Some(id)).is_some()
+    /// Returns its contexts.
+    pub fn contexts(&self) -> &Contexts {
+        &self.contexts
     }
 
     /// Opens another context. Its working folder is created if it does not exist; `None`: the home folder.
@@ -325,13 +252,9 @@ impl Session {
         &self.files
     }
 
-    pub(super) fn leased_machine(&self) -> Option<&Arc<LeasedMachine>> {
-        self.machine.get()
-    }
-
-    /// Waits for a move to a machine that is in progress. Afterwards the files are either local or on the machine.
-    pub async fn wait_for_move(&self) {
-        drop(self.machine.after_move().await);
+    /// Returns the place of its machine, which is empty while the session is local.
+    pub fn machine_slot(&self) -> &MachineSlot {
+        &self.machine
     }
 
     /// Returns its machine; `None` while it is local.
@@ -339,34 +262,18 @@ impl Session {
         self.machine.get().map(|leased| Arc::clone(leased.machine()))
     }
 
-    /// Returns the tier of its machine; `None` while it is local.
-    pub fn tier(&self) -> Option<&TierName> {
-        self.machine.get().map(|leased| leased.tier())
-    }
-
     /// Records a use of its machine by a client, outside of cells.
     pub fn record_machine_use(&self, how: MachineUse) {
-        self.touch();
+        self.lifetime.touch();
         if how == MachineUse::StartsProcess {
             self.machine.record_processes();
         }
     }
 
-    /// Returns whether it runs and the ports of its machine are open to requests without a token.
-    pub fn has_public_ports(&self) -> bool {
-        self.options.public_ports && self.state() == SessionState::Running
-    }
-
     /// Returns its machine if it has one that is awake and the session runs.
     pub fn awake_machine(&self) -> Option<Arc<dyn Machine>> {
-        let is_awake = self.machine.has_processes() || self.idle() < self.services.config.machine_idle;
-        self.machine().filter(|_| is_awake && self.state() == SessionState::Running)
-    }
-
-    /// Puts its machine to sleep, if it has one.
-    pub(super) async fn put_machine_to_sleep(&self) -> Result<(), Error> {
-        let Some(leased) = self.machine.get() else { return Ok(()) };
-        leased.maintain(Maintenance::Asleep).await.map_err(|fault| Error::from_fault(leased.tier(), &fault))
+        let is_awake = self.machine.has_processes() || self.lifetime.idle() < self.services.config.machine_idle;
+        self.machine().filter(|_| is_awake && self.lifetime.state() == SessionState::Running)
     }
 }
 

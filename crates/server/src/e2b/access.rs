@@ -5,7 +5,7 @@
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use switchtower_core::request::Caller;
-use switchtower_core::session::{Session, TokenCheck, TokenKind};
+use switchtower_core::session::{Session, SessionState, TokenCheck, TokenKind};
 use switchtower_e2b_wire::errors;
 
 use super::address::{Address, ENVD_PORT, INTERPRETER_PORT};
@@ -88,7 +88,7 @@ impl Access {
         match self {
             Self::Trusted | Self::Token | Self::TrafficToken | Self::Link => true,
             Self::Key(caller) => caller == session.caller(),
-            Self::None => !matches!(port, Some(ENVD_PORT | INTERPRETER_PORT) | None) && session.has_public_ports(),
+            Self::None => !matches!(port, Some(ENVD_PORT | INTERPRETER_PORT) | None) && has_public_ports(session),
         }
     }
 
@@ -101,4 +101,9 @@ impl Access {
             }
         })
     }
+}
+
+/// Returns whether the sandbox runs and its ports are open to requests without a token.
+fn has_public_ports(session: &Session) -> bool {
+    session.options().public_ports && session.lifetime().state() == SessionState::Running
 }

@@ -60,7 +60,7 @@ pub(super) async fn handle(
 /// Resumes a paused sandbox that was created with `autoResume`.
 async fn wake(sandbox: &SandboxHandle) -> Result<(), Refusal> {
     let session = &sandbox.session;
-    match session.state() {
+    match session.lifetime().state() {
         SessionState::Running => Ok(()),
         SessionState::Paused if session.options().auto_resume => {
             let timeout = session.options().timeout.max(MIN_WOKEN_TIMEOUT);

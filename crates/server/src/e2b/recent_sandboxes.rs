@@ -38,7 +38,7 @@ struct Entry {
 impl Entry {
     /// Returns the session while it has not ended.
     fn alive(&self) -> Option<Arc<Session>> {
-        self.session.upgrade().filter(|session| session.state() != SessionState::Ended)
+        self.session.upgrade().filter(|session| session.lifetime().state() != SessionState::Ended)
     }
 }
 

@@ -48,13 +48,13 @@ impl Session {
         events: &mpsc::Sender<CellEvent>,
     ) -> Result<CellAnswer, RequestError> {
         self.check_running()?;
-        self.touch();
+        self.lifetime().touch();
         let answer = tokio::select! {
             biased;
             answer = run_and_record(self, cell, events) => answer,
-            () = self.stopped() => Err(self.not_running().into()),
+            () = self.lifetime().stopped() => Err(self.not_running().into()),
         };
-        self.touch();
+        self.lifetime().touch();
         answer
     }
 }
@@ -66,7 +66,7 @@ async fn run_and_record(
 ) -> Result<CellAnswer, RequestError> {
     let router = &session.services().router;
     router.admit(session.caller())?;
-    let context = session.context(cell.context.as_deref())?;
+    let context = session.contexts().get(cell.context.as_deref())?;
     let request = request(session, context.language(), &cell)?;
     let deadline = Instant::now() + request.timeout;
     let mut record = router.open(&request);

@@ -119,7 +119,7 @@ impl CellRun<'_> {
     }
 
     fn situation(&self) -> Situation {
-        let machine = if self.session.leased_machine().is_some() {
+        let machine = if self.session.machine_slot().get().is_some() {
             MachineAccess::Leased
         } else if self.session.options().offline {
             MachineAccess::Forbidden
@@ -220,7 +220,7 @@ impl CellRun<'_> {
         let RemoteEnd { outcome, tier, restarted } = tokio::select! {
             biased;
             Ok(()) = interrupts.changed() => {
-                let tier = self.session.tier().ok_or_else(|| self.session.not_running())?;
+                let tier = self.session.machine_slot().tier().ok_or_else(|| self.session.not_running())?;
                 return Ok(CellEnd::killed(tier.clone(), progress.started.elapsed(), None));
             }
             ran = self.run_remote() => ran?,

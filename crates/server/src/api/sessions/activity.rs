@@ -30,7 +30,7 @@ impl SessionUse {
         loop {
             match timeout(interval, &mut future).await {
                 Ok(output) => return output,
-                Err(_) => self.session.extend(self.idle_timeout()),
+                Err(_) => self.session.lifetime().extend(self.idle_timeout()),
             }
         }
     }
@@ -42,6 +42,6 @@ impl SessionUse {
 
 impl Drop for SessionUse {
     fn drop(&mut self) {
-        self.session.extend(self.idle_timeout());
+        self.session.lifetime().extend(self.idle_timeout());
     }
 }

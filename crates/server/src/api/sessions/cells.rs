@@ -41,7 +41,7 @@ pub(super) async fn execute(
     let (cell, files) = parse::cell(body, &api.request_limits)?;
     let session_use = SessionUse::begin(api.session(&caller, &id)?).await?;
     // A cell for an unknown context is refused below, so its files are not written.
-    if cell.context.as_ref().is_none_or(|context| session_use.session().has_context(context)) {
+    if cell.context.as_ref().is_none_or(|context| session_use.session().contexts().contains(context)) {
         let files = files.into_iter().map(|file| (file.path, file.content.into())).collect();
         session_use.run(session_files::put(session_use.session(), files)).await?;
     }

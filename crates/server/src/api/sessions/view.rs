@@ -30,17 +30,17 @@ impl SessionView {
         let options = session.options();
         Self {
             id: session.id().to_owned(),
-            state: match session.state() {
+            state: match session.lifetime().state() {
                 SessionState::Running => "running",
                 SessionState::Paused => "paused",
                 SessionState::Ended => "ended",
             },
             idle_ms: u64::try_from(options.timeout.as_millis()).unwrap_or(u64::MAX),
-            created_at: timestamp(session.started_at()),
-            expires_at: timestamp(session.ends_at()),
+            created_at: timestamp(session.lifetime().started_at()),
+            expires_at: timestamp(session.lifetime().ends_at()),
             tier: tier(session),
             metadata: options.metadata.clone(),
-            contexts: session.contexts().into_iter().map(ContextView::from).collect(),
+            contexts: session.contexts().infos().into_iter().map(ContextView::from).collect(),
         }
     }
 }
@@ -53,7 +53,7 @@ impl From<ContextInfo> for ContextView {
 
 /// Returns the tier of the session.
 fn tier(session: &Session) -> String {
-    session.tier().map_or_else(|| "local".to_owned(), ToString::to_string)
+    session.machine_slot().tier().map_or_else(|| "local".to_owned(), ToString::to_string)
 }
 
 /// ISO 8601 with milliseconds, UTC.

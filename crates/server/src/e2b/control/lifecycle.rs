@@ -57,7 +57,7 @@ pub(super) async fn end((State(state), Path(id), Extension(caller)): SandboxRequ
 pub(super) async fn set_timeout((State(state), Path(id), Extension(caller)): SandboxRequest, body: Body) -> Response {
     let set = async {
         let session = find_sandbox(&state, &caller, &id)?;
-        session.set_timeout(read_timeout(&state, &caller, body, DEFAULT_TIMEOUT).await?);
+        session.lifetime().set_timeout(read_timeout(&state, &caller, body, DEFAULT_TIMEOUT).await?);
         Ok(StatusCode::NO_CONTENT)
     };
     into_response(set.await)
@@ -66,7 +66,7 @@ pub(super) async fn set_timeout((State(state), Path(id), Extension(caller)): San
 pub(super) async fn refresh((State(state), Path(id), Extension(caller)): SandboxRequest, body: Body) -> Response {
     let set = async {
         let session = find_sandbox(&state, &caller, &id)?;
-        session.extend(read_timeout(&state, &caller, body, DEFAULT_TIMEOUT).await?);
+        session.lifetime().extend(read_timeout(&state, &caller, body, DEFAULT_TIMEOUT).await?);
         Ok(StatusCode::NO_CONTENT)
     };
     into_response(set.await)
@@ -90,7 +90,7 @@ fn conflict<T>(message: &str) -> Result<T, Refusal> {
 /// Resumes a paused sandbox: the older form of [`connect`], which refuses a running one.
 pub(super) async fn resume((State(state), Path(id), Extension(caller)): SandboxRequest, body: Body) -> Response {
     match find_sandbox(&state, &caller, &id) {
-        Ok(session) if session.state() == SessionState::Running => {
+        Ok(session) if session.lifetime().state() == SessionState::Running => {
             into_response(conflict::<StatusCode>(&format!("Sandbox {id} is already running")))
         }
         Ok(_) => connect((State(state), Path(id), Extension(caller)), body).await,
@@ -105,13 +105,13 @@ pub(super) async fn connect((State(state), Path(id), Extension(caller)): Sandbox
         let max = state.sessions.config().max_lifetime;
         let time = read_timeout(&state, &caller, body, DEFAULT_CONNECT_TIMEOUT.min(max.as_secs_f64())).await?;
         let mut status = StatusCode::OK;
-        if session.state() == SessionState::Paused {
+        if session.lifetime().state() == SessionState::Paused {
             let resumed = session.resume(time).await.map_err(|error| Box::new(response::refused(&error)))?;
             status = if resumed { StatusCode::CREATED } else { StatusCode::OK };
         }
-        session.extend(time);
+        session.lifetime().extend(time);
         state.recent_sandboxes.record_use(&session);
-        match session.state() {
+        match session.lifetime().state() {
             SessionState::Running | SessionState::Paused => Ok((status, Json(view::connection(&session)))),
             SessionState::Ended => Err(Box::new(response::unknown_sandbox(&id))),
         }

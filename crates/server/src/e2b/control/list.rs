@@ -48,12 +48,12 @@ fn page(
     let mut all = state.sessions.list(caller);
     all.retain(|session| {
         let options = session.options();
-        query.states.contains(&session.state())
+        query.states.contains(&session.lifetime().state())
             && query.template.as_ref().is_none_or(|template| *template == options.template)
             && query.metadata.iter().all(|(key, value)| options.metadata.get(key) == Some(value))
     });
     let mut all: Vec<_> =
-        all.into_iter().map(|session| (Cursor::of(session.started_at(), session.id()), session)).collect();
+        all.into_iter().map(|session| (Cursor::of(session.lifetime().started_at(), session.id()), session)).collect();
     all.sort_by(|(one, _), (other, _)| one.cmp(other));
     if !query.oldest_first {
         all.reverse();

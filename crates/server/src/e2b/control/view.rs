@@ -20,10 +20,10 @@ fn describe(session: &Session) -> SandboxInfo<'_> {
 
 fn details(session: &Session) -> Details<'_> {
     Details {
-        started: session.started_at(),
-        ends: session.ends_at(),
+        started: session.lifetime().started_at(),
+        ends: session.lifetime().ends_at(),
         metadata: &session.options().metadata,
-        state: if session.state() == SessionState::Paused { State::Paused } else { State::Running },
+        state: if session.lifetime().state() == SessionState::Paused { State::Paused } else { State::Running },
     }
 }
 

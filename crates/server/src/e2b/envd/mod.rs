@@ -55,7 +55,7 @@ pub(super) async fn call(watchers: &Watchers, sandbox: SandboxHandle, request: R
         .map_err(|error| body_refusal(&sandbox, kind, &parts, &error))?;
     if sandbox.session.files().is_closed() {
         // During a promotion the files are transferred to the machine.
-        sandbox.session.wait_for_move().await;
+        sandbox.session.machine_slot().wait_for_move().await;
     }
     if let Some(machine) = sandbox.session.machine() {
         return Ok(forward_call(watchers, &sandbox, machine.as_ref(), parts, body.bytes).await);
@@ -63,7 +63,7 @@ pub(super) async fn call(watchers: &Watchers, sandbox: SandboxHandle, request: R
     let mut reply = call_local(watchers, &sandbox, &parts, &body).await;
     if let LocalReply::Moved(_) = reply {
         // A promotion has begun since the check above. If it fails, the files are here again.
-        sandbox.session.wait_for_move().await;
+        sandbox.session.machine_slot().wait_for_move().await;
         if let Some(machine) = sandbox.session.machine() {
             return Ok(forward_call(watchers, &sandbox, machine.as_ref(), parts, body.bytes).await);
         }

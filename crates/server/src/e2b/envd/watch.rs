@@ -137,7 +137,7 @@ impl WatchStream {
         self.request.as_ref()?;
         let keepalive_at = Instant::now() + self.keepalive_interval;
         loop {
-            if self.session.state() == SessionState::Ended {
+            if self.session.lifetime().state() == SessionState::Ended {
                 self.request = None;
                 return Some(once(Err(std::io::ErrorKind::ConnectionReset.into())));
             }
@@ -202,7 +202,7 @@ impl Watchers {
             .map_err(|error| connect_error(&error))?;
         let mut watchers = self.lock();
         watchers.retain(|_, watcher| {
-            watcher.session.upgrade().is_some_and(|session| session.state() != SessionState::Ended)
+            watcher.session.upgrade().is_some_and(|session| session.lifetime().state() != SessionState::Ended)
         });
         let of_session = watchers.values().filter(|watcher| watcher.is_of(session)).count();
         if of_session >= MAX_WATCHERS {

@@ -40,7 +40,7 @@ pub(super) async fn execute(
         (Some(_), Some(_)) => {
             return Err(text(StatusCode::BAD_REQUEST, "Only one of context_id or language can be provided"));
         }
-        (Some(id), None) if session.has_context(id) => None,
+        (Some(id), None) if session.contexts().contains(id) => None,
         // A context of another language exists only on a machine.
         (Some(id), None) if session.machine().is_none() => return Err(unknown_context(id)),
         (Some(id), None) => Some(format!("the context {id}")),
@@ -70,7 +70,7 @@ pub(super) async fn execute(
 /// Returns the answer to a cell that did not run. An error that a retry does not change is sent as an exception of the
 /// cell, since agents read those.
 fn refused(sandbox: &SandboxHandle, error: &Error) -> Result<Response, Refusal> {
-    if sandbox.session.state() != SessionState::Running {
+    if sandbox.session.lifetime().state() != SessionState::Running {
         return Err(sandbox.not_running());
     }
     match error.class().e2b.form {

@@ -81,7 +81,7 @@ fn context_view(context: &ContextInfo) -> Value {
 
 /// Lists the contexts of the session, and those of other languages on its machine.
 async fn contexts(sandbox: &SandboxHandle, parts: Parts) -> Response {
-    let mut all: Vec<Value> = sandbox.session.contexts().iter().map(context_view).collect();
+    let mut all: Vec<Value> = sandbox.session.contexts().infos().iter().map(context_view).collect();
     if let Some(machine) = sandbox.session.machine() {
         let answer = forward::forward(&sandbox.session, machine.as_ref(), INTERPRETER_PORT, parts, Bytes::new()).await;
         let (status, timeout) = (answer.status(), sandbox.state.bodies.timeout);

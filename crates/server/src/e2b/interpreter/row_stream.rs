@@ -52,7 +52,7 @@ impl CellStream {
             answer
         });
         let ending_session = Arc::clone(&session);
-        let session_end = Box::pin(async move { ending_session.ended().await });
+        let session_end = Box::pin(async move { ending_session.lifetime().ended().await });
         Self { session, wall, run: Some(run), session_end, cell_error: CellError::None }
     }
 
@@ -83,7 +83,7 @@ impl CellStream {
             Ok(Next::Row(row)) => Some(Ok(encode(&[row]))),
             Ok(Next::End(end)) => match *end {
                 Ok(answer) => Some(Ok(self.end_rows(&answer))),
-                Err(_) if self.session.state() != SessionState::Running => Some(self.cut()),
+                Err(_) if self.session.lifetime().state() != SessionState::Running => Some(self.cut()),
                 Err(refused) => Some(Ok(encode(&rows::refusal(&refused.error)))),
             },
             Ok(Next::Cut) => Some(self.cut()),
