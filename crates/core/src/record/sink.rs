@@ -1,16 +1,17 @@
 //! Sinks: a bounded queue of records in front of a [`Sink`]. Answers never wait for a sink; a record for which the queue has no
 //! space is dropped and counted.
 
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
 use super::Record;
@@ -44,39 +45,20 @@ pub struct RecordFileError {
 }
 
 /// A sink that appends records to a file in their stored form, one JSON object per line. Only its owner can read the file,
-/// because records have the names of users and may have sources.
+/// because records have the names of users and may have sources. A file that was removed or replaced is created again.
 pub struct JsonLines {
-    path: PathBuf,
-    /// `None` after an error, until it is opened again.
-    file: Option<tokio::fs::File>,
-    /// The last write failed, maybe in the middle of a line.
-    is_torn: bool,
+    file: Arc<Mutex<RecordFile>>,
 }
 
 impl JsonLines {
     /// Opens the file for appending; creates it if it does not exist. After an error it is opened again.
     ///
     /// # Errors
-    /// It cannot be opened.
+    /// It cannot be opened, or is neither a regular file nor a character device.
     pub fn open(path: &Path) -> Result<Self, RecordFileError> {
-        let opened = std::fs::OpenOptions::new().append(true).create(true).mode(MODE).open(path);
-        let file =
-            opened.map_err(|error| RecordFileError { path: path.display().to_string(), reason: error.to_string() })?;
-        Ok(Self { path: path.to_owned(), file: Some(tokio::fs::File::from_std(file)), is_torn: false })
-    }
-
-    async fn append(&mut self, lines: &str) -> std::io::Result<()> {
-        let mut file = match self.file.take() {
-            Some(file) => file,
-            None => tokio::fs::OpenOptions::new().append(true).create(true).mode(MODE).open(&self.path).await?,
-        };
-        if std::mem::replace(&mut self.is_torn, true) {
-            file.write_all(b"\n").await?;
-        }
-        file.write_all(lines.as_bytes()).await?;
-        file.flush().await?;
-        (self.file, self.is_torn) = (Some(file), false);
-        Ok(())
+        let file = RecordFile::open(path)
+            .map_err(|error| RecordFileError { path: path.display().to_string(), reason: error.to_string() })?;
+        Ok(Self { file: Arc::new(Mutex::new(file)) })
     }
 }
 
@@ -89,8 +71,58 @@ impl Sink for JsonLines {
             lines.push_str(&line.to_string());
             lines.push('\n');
         }
-        self.append(&lines).await.map_err(|error| format!("{}: {error}", self.path.display()))
+        let file = Arc::clone(&self.file);
+        let written = spawn_blocking(move || file.lock().unwrap_or_else(PoisonError::into_inner).append(&lines));
+        written.await.map_err(|error| error.to_string())?
     }
+}
+
+/// A file of lines. Its methods block.
+struct RecordFile {
+    path: PathBuf,
+    /// `None` after an error, until it is opened again.
+    file: Option<File>,
+}
+
+impl RecordFile {
+    fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), file: Some(open_lines(path)?) })
+    }
+
+    /// Appends whole lines.
+    fn append(&mut self, lines: &str) -> Result<(), String> {
+        let file = self.file.take().filter(|file| is_at(file, &self.path));
+        let written = file.map_or_else(|| open_lines(&self.path), Ok).and_then(|mut file| {
+            file.write_all(lines.as_bytes())?;
+            Ok(file)
+        });
+        self.file = Some(written.map_err(|error| format!("{}: {error}", self.path.display()))?);
+        Ok(())
+    }
+}
+
+/// Opens a file for appending lines: a line that a failed write left unfinished is ended.
+fn open_lines(path: &Path) -> io::Result<File> {
+    // Opening a named pipe waits for its reader.
+    let is_suitable = |file: fs::Metadata| file.is_file() || file.file_type().is_char_device();
+    if fs::metadata(path).is_ok_and(|file| !is_suitable(file)) {
+        return Err(io::Error::other("it is neither a regular file nor a character device"));
+    }
+    let mut file = fs::OpenOptions::new().read(true).append(true).create(true).mode(MODE).open(path)?;
+    let (metadata, mut last) = (file.metadata()?, [b'\n']);
+    if metadata.is_file() && metadata.len() > 0 {
+        file.read_exact_at(&mut last, metadata.len() - 1)?;
+    }
+    if last != [b'\n'] {
+        file.write_all(b"\n")?;
+    }
+    Ok(file)
+}
+
+/// Returns whether the path still leads to this file, which may have been removed or replaced.
+fn is_at(file: &File, path: &Path) -> bool {
+    let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    fs::metadata(path).is_ok_and(|at| file.metadata().is_ok_and(|file| id(file) == id(at)))
 }
 
 /// A record in the queue, with the memory that it takes there.
@@ -238,7 +270,7 @@ mod tests {
             let recorder = recorder(&Config { file: Some(path.clone()), include_source, ..Config::default() });
             record(&recorder, 3);
             recorder.close_sink(Duration::from_secs(60)).await;
-            let text = std::fs::read_to_string(path).unwrap();
+            let text = fs::read_to_string(path).unwrap();
             assert_eq!(text.contains("secret = 1"), include_source);
             let records = text.lines().map(|line| schema::read::<Record>(serde_json::from_str(line).unwrap()).unwrap());
             // Stored times are whole microseconds.
@@ -253,21 +285,36 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_written_is_refused_by_its_name() {
         let folder = tempfile::tempdir().unwrap();
-        let error = JsonLines::open(&folder.path().join("missing/records")).err().unwrap().to_string();
-        assert!(error.starts_with("record.file cannot be written: ") && error.contains("missing/records"), "{error}");
+        let missing = folder.path().join("missing/records");
+        for path in [missing.as_path(), folder.path()] {
+            let error = JsonLines::open(path).err().unwrap().to_string();
+            assert!(error.starts_with(&format!("record.file cannot be written: {}: ", path.display())), "{error}");
+        }
     }
 
-    #[tokio::test]
-    async fn the_file_is_its_owners_alone_and_a_torn_line_spoils_no_other() {
+    #[test]
+    fn the_file_is_its_owners_alone_and_an_unfinished_line_spoils_no_other() {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("records");
-        let mut lines = JsonLines::open(&path).unwrap();
-        lines.append("{}\n{\"torn").await.unwrap();
-        lines.is_torn = true;
-        lines.append("[]\n").await.unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{}\n{\"torn\n[]\n");
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
+        RecordFile::open(&path).unwrap().append("{}\n{\"torn").unwrap();
+        RecordFile::open(&path).unwrap().append("[]\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{}\n{\"torn\n[]\n");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
+    }
+
+    #[test]
+    fn a_file_that_was_removed_or_replaced_is_created_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, rotated) = (folder.path().join("records"), folder.path().join("rotated"));
+        let mut file = RecordFile::open(&path).unwrap();
+        file.append("1\n").unwrap();
+        fs::rename(&path, &rotated).unwrap();
+        file.append("2\n").unwrap();
+        fs::remove_file(&path).unwrap();
+        file.append("3\n").unwrap();
+        let read = |path| fs::read_to_string(path).unwrap();
+        assert_eq!((read(&rotated), read(&path)), ("1\n".to_owned(), "3\n".to_owned()));
     }
 
     #[tokio::test(start_paused = true)]
