@@ -152,7 +152,7 @@ mod tests {
         request.isolation = isolation;
         let profile = analyse(&request.program);
         let decision = Rules::builtin().decide(&request, &profile, &[wasm]).map_err(Error::from);
-        text("program.py", &Explanation { profile: Arc::new(profile), decision })
+        text("program.py", &Explanation { profile: Arc::new(profile), decision: decision.map(Arc::new) })
     }
 
     #[test]

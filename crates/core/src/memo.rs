@@ -30,7 +30,7 @@ pub(crate) struct Analysis {
 
 struct MemoEntry {
     analysis: Analysis,
-    last: Option<(DecisionInputs, Decision)>,
+    last: Option<(DecisionInputs, Arc<Decision>)>,
 }
 
 /// All inputs of a decision except the program.
@@ -73,7 +73,7 @@ impl Memo {
         request: &Request,
         rules: Arc<Rules>,
         mut statuses: Vec<TierStatus>,
-    ) -> (Analysis, Result<Decision, DecideError>) {
+    ) -> (Analysis, Result<Arc<Decision>, DecideError>) {
         if !rules.reads_load() {
             // The rules get the same statuses that are compared, so a decision cannot depend on the load.
             for status in &mut statuses {
@@ -100,7 +100,7 @@ impl Memo {
                 Analysis { summary: Arc::new((&profile).into()), profile: Arc::new(profile) }
             }
         };
-        let decision = inputs.rules.0.decide(request, &analysis.profile, &inputs.statuses);
+        let decision = inputs.rules.0.decide(request, &analysis.profile, &inputs.statuses).map(Arc::new);
         if request.program.source.len() <= MAX_SOURCE_BYTES {
             let last = decision.as_ref().ok().map(|decision| (inputs, decision.clone()));
             self.entries().put(digest, MemoEntry { analysis: analysis.clone(), last });
@@ -109,7 +109,7 @@ impl Memo {
     }
 
     /// Returns the analysis of a known program, and its decision if that was made from the same inputs.
-    fn find(&self, digest: &Digest, inputs: &DecisionInputs) -> Option<(Analysis, Option<Decision>)> {
+    fn find(&self, digest: &Digest, inputs: &DecisionInputs) -> Option<(Analysis, Option<Arc<Decision>>)> {
         let mut entries = self.entries();
         let entry = entries.get(digest)?;
         let decision = entry.last.as_ref().filter(|(last, _)| last == inputs).map(|(_, decision)| decision.clone());
@@ -143,7 +143,10 @@ mod tests {
             memo.decide(digest, &request, rules.clone(), statuses).1.unwrap()
         };
         decide(0);
-        memo.entries().get_mut(&digest).unwrap().last.as_mut().unwrap().1.reason = "remembered".to_owned();
+        let mut entries = memo.entries();
+        let stored = &mut entries.get_mut(&digest).unwrap().last.as_mut().unwrap().1;
+        Arc::get_mut(stored).unwrap().reason = "remembered".to_owned();
+        drop(entries);
         decide(5).reason == "remembered"
     }
 

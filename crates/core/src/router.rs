@@ -60,7 +60,7 @@ pub struct Answer {
     pub pure: bool,
     /// Whether the result was stored in the cache.
     pub stored: Stored,
-    pub decision: Decision,
+    pub decision: Arc<Decision>,
     /// Empty if nothing ran for this request.
     pub attempts: Vec<Attempt>,
     /// How to get a better result, for example which tier or setting provides what the program lacked.
@@ -71,7 +71,7 @@ pub struct Answer {
 #[derive(Debug, Clone)]
 pub struct Explanation {
     pub profile: Arc<Profile>,
-    pub decision: Result<Decision, Error>,
+    pub decision: Result<Arc<Decision>, Error>,
 }
 
 impl Router {
@@ -117,7 +117,7 @@ impl Router {
         let (Analysis { profile, summary }, decision) = self.memo.decide(digest, request, rules, tiers.statuses());
         record.analysed(&digest, summary, revision);
         let decision = decision?;
-        record.decided(&decision);
+        record.decided(Arc::clone(&decision));
 
         let current_key = || Fingerprint::new(&digest, request, cache.scope(), tiers.runtimes(&decision.route));
         let (key, observed) = (current_key(), tiers.first_tier_observes(&decision.route));
@@ -256,7 +256,7 @@ impl Router {
 async fn stored_answer(
     result: &StoredResult,
     cache: CacheStatus,
-    decision: Decision,
+    decision: Arc<Decision>,
     events: Option<Events>,
     record: &OpenRecord<'_>,
 ) -> Answer {

@@ -12,7 +12,7 @@ use switchtower_contract::{
 };
 use switchtower_core::analyse::Class;
 use switchtower_core::analyse::summary::{ProfileSummary, SignalSummary};
-use switchtower_core::cache::{CacheStatus, StoredResult};
+use switchtower_core::cache::{CacheStatus, Digest, StoredResult};
 use switchtower_core::decide::Decision;
 use switchtower_core::record::Record;
 use switchtower_core::request::{CacheMode, Caller, Priority, Request, RequestLimits, SideEffects};
@@ -110,7 +110,7 @@ fn a_record_has_its_golden_form() {
         priority: Priority::Normal,
         language: Language::Python,
         source_bytes: 8,
-        program: Some("00ff".to_owned()),
+        program: Some(Digest::of(&Program::python("print(1)"))),
         source: None,
         profile: Some(Arc::new(ProfileSummary {
             class: Class::DataScience,
@@ -122,10 +122,10 @@ fn a_record_has_its_golden_form() {
             reasons: vec!["reads the clock".to_owned()],
         })),
         rules_revision: Some(2),
-        decision: Some(decision()),
+        decision: Some(Arc::new(decision())),
         cache: Some(CacheStatus::Miss),
         tier: Some("e2b".into()),
-        outcome: "finished".to_owned(),
+        outcome: "finished".into(),
         exit_code: Some(0),
         pure: Some(false),
         detail: None,

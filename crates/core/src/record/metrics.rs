@@ -1,5 +1,6 @@
 //! Metrics of requests, tiers and the cache: as Prometheus text, and as JSON with the keys that existing dashboards read.
 
+use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 
 use prometheus_client::encoding::text::encode;
@@ -64,7 +65,7 @@ struct Remote {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByOutcome {
-    outcome: String,
+    outcome: Cow<'static, str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

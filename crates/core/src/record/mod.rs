@@ -10,6 +10,7 @@ pub mod metrics;
 pub mod sink;
 mod tier_metrics;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,20 +45,20 @@ pub struct Record {
     pub language: Language,
     /// Length of the source in bytes.
     pub source_bytes: u64,
-    /// The digest of the program with its inputs, in hexadecimal.
-    pub program: Option<String>,
+    /// The digest of the program with its inputs.
+    pub program: Option<Digest>,
     /// The source, if the setting `record.include_source` is true.
     #[serde(default)]
     pub source: Option<String>,
     pub profile: Option<Arc<ProfileSummary>>,
     /// The number of the rule set that decided: 1 at the start of the server, one more with each reload.
     pub rules_revision: Option<u64>,
-    pub decision: Option<Decision>,
+    pub decision: Option<Arc<Decision>>,
     pub cache: Option<CacheStatus>,
     /// The tier that produced the answer.
     pub tier: Option<TierName>,
     /// The program's exit, the name of the error, or `abandoned`.
-    pub outcome: String,
+    pub outcome: Cow<'static, str>,
     pub exit_code: Option<i32>,
     pub pure: Option<bool>,
     /// The error's message, if there was no answer.
@@ -150,7 +151,7 @@ impl Recorder {
             decision: None,
             cache: None,
             tier: None,
-            outcome: "abandoned".to_owned(),
+            outcome: "abandoned".into(),
             exit_code: None,
             pure: None,
             detail: None,
@@ -174,7 +175,7 @@ impl Recorder {
         tracing::info!(
             id = record.id,
             user = &*record.user,
-            outcome = record.outcome,
+            outcome = &*record.outcome,
             tier = record.tier.as_ref().map(TierName::as_str),
             cache = record.cache.map(CacheStatus::name),
             rule = record.decision.as_ref().map(|decision| decision.rule.as_str()),
@@ -214,22 +215,22 @@ impl OpenRecord<'_> {
     /// Records the analysis, and the number of the rule set that will decide.
     pub(crate) fn analysed(&mut self, program: &Digest, profile: Arc<ProfileSummary>, rules_revision: u64) {
         self.update(|record| {
-            record.program = Some(program.to_string());
+            record.program = Some(*program);
             record.profile = Some(profile);
             record.rules_revision = Some(rules_revision);
         });
     }
 
     /// Records the decision.
-    pub fn decided(&mut self, decision: &Decision) {
-        self.update(|record| record.decision = Some(decision.clone()));
+    pub fn decided(&mut self, decision: Arc<Decision>) {
+        self.update(|record| record.decision = Some(decision));
     }
 
     /// Records the answer.
     pub fn answered(&mut self, tier: &TierName, outcome: &Outcome, cache: CacheStatus, pure: bool) {
         self.update(|record| {
             record.tier = Some(tier.clone());
-            record.outcome = outcome.exit.name().to_owned();
+            record.outcome = outcome.exit.name().into();
             record.exit_code = Some(outcome.exit.code());
             record.cache = Some(cache);
             record.pure = Some(pure);
@@ -239,7 +240,7 @@ impl OpenRecord<'_> {
     /// Records an error, and returns it with the attempts.
     pub fn refused(&mut self, error: Error) -> RequestError {
         self.update(|record| {
-            record.outcome = error.name().to_owned();
+            record.outcome = error.name().into();
             record.detail = Some(error.to_string());
         });
         RequestError { error, attempts: self.attempts.clone() }
@@ -286,7 +287,7 @@ mod tests {
         }
         let outcomes: Vec<_> =
             recorder.ledger().all().iter().map(|r| (r.id.clone(), r.outcome.clone(), r.at)).collect();
-        assert_eq!(outcomes, [("b".to_owned(), "abandoned".to_owned(), 5), ("c".to_owned(), "quota".to_owned(), 10)]);
+        assert_eq!(outcomes, [("b".to_owned(), "abandoned".into(), 5), ("c".to_owned(), "quota".into(), 10)]);
         assert!(recorder.ledger().find("a").is_none() && recorder.ledger().find("c").is_some());
         assert_eq!(recorder.metrics().json(&crate::tier::Tiers::new([]))["orchestrator"]["totalRequests"], 3);
     }

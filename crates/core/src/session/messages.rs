@@ -1,6 +1,7 @@
 //! Requests to sessions, and their answers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use switchtower_contract::{Event, Language, Outcome};
@@ -66,7 +67,7 @@ pub struct CellAnswer {
     pub number: u32,
     pub outcome: Outcome,
     pub tier: TierName,
-    pub decision: Decision,
+    pub decision: Arc<Decision>,
     /// Why its context moved for this cell, to another local tier or to a machine; `None` if it did not move.
     pub moved: Option<String>,
     /// How to get a better result, for example which tier or setting provides what the cell lacked.

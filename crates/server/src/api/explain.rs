@@ -30,7 +30,7 @@ pub struct ExplanationView<'a> {
 pub fn explanation_view(explanation: &Explanation) -> ExplanationView<'_> {
     ExplanationView {
         profile: &explanation.profile,
-        decision: explanation.decision.as_ref().ok().map(DecisionView::from),
+        decision: explanation.decision.as_ref().ok().map(|decision| DecisionView::from(&**decision)),
         decision_error: explanation.decision.as_ref().err().map(ToString::to_string),
     }
 }

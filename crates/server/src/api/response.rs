@@ -67,7 +67,7 @@ impl<'a> AnswerBody<'a> {
             cache: answer.cache.name(),
             pure: answer.pure,
             stored: answer.stored,
-            decision: DecisionView::from(&answer.decision),
+            decision: DecisionView::from(&*answer.decision),
             attempts: answer.attempts.iter().map(AttemptView::from).collect(),
             usage: UsageView::from(&answer.outcome.usage),
             note: answer.note.as_deref(),

@@ -9,6 +9,7 @@ mod plan;
 mod remote;
 mod steps;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use switchtower_contract::{Cell, Effects, Events, File, Language, Program, rounded};
@@ -100,7 +101,7 @@ async fn run_locked(
 ) -> Result<CellAnswer, Error> {
     let Admitted { cell: ExecuteCell { source, env, stdin, .. }, request, events, interrupts, deadline } = admitted;
     let decision = session.services().router.explain(request).decision?;
-    record.decided(&decision);
+    record.decided(Arc::clone(&decision));
     let number = state.start_cell();
     // Nobody receives it if the client has left; then this future is dropped soon.
     let _ = events.send(CellEvent::Started { number }).await;
@@ -144,7 +145,7 @@ async fn run_locked(
 fn answer(
     session: &Session,
     request: &Request,
-    decision: Decision,
+    decision: Arc<Decision>,
     id: String,
     number: u32,
     end: CellEnd,

@@ -114,7 +114,7 @@ impl<'a> CellBody<'a> {
             tier: &done.tier,
             moved: done.moved.as_deref(),
             restarted: done.restarted,
-            decision: DecisionView::from(&done.decision),
+            decision: DecisionView::from(&*done.decision),
             usage: UsageView::from(&done.outcome.usage),
             note: done.note.as_deref(),
         }

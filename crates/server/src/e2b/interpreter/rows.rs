@@ -137,7 +137,7 @@ mod tests {
         };
         let answer = |exit, restarted, truncated| CellAnswer {
             id: String::new(),
-            decision: decision.clone(),
+            decision: std::sync::Arc::new(decision.clone()),
             moved: None,
             number: 1,
             outcome: Outcome {
