@@ -27,7 +27,7 @@ mod template;
 mod terminal;
 mod workload;
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -106,9 +106,29 @@ enum Command {
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let done = Cli::try_parse().map_or_else(|message| Ok(print(&message)), run);
+    let done = done.and_then(|code| match terminal::output_error() {
+        None => Ok(code),
+        Some(error) => Err(CliError::failed(format!("cannot write to standard output: {error}"))),
+    });
+    done.unwrap_or_else(|error| {
+        terminal::note(&error.message);
+        ExitCode::from(error.code)
+    })
+}
+
+/// Prints the help, the version or what is wrong with the arguments, and returns the exit code.
+fn print(message: &clap::Error) -> ExitCode {
+    let printed = message.print().and_then(|()| std::io::stdout().flush());
+    if !message.use_stderr() {
+        terminal::record_output(printed);
+    }
+    ExitCode::from(u8::try_from(message.exit_code()).unwrap_or(exit::USAGE))
+}
+
+fn run(cli: Cli) -> Result<ExitCode, CliError> {
     let file = cli.config.as_deref();
-    let done = match cli.command {
+    match cli.command {
         Command::Run(run) => run.run(file),
         Command::Serve(serve) => serve.serve(file),
         Command::Explain(explain) => explain.explain(file),
@@ -135,11 +155,7 @@ pub fn main() -> ExitCode {
         Command::Worker { guest, prewarmed, kernels } => {
             crate::assemble::run_worker(&guest, prewarmed, kernels).map(|()| ExitCode::SUCCESS).map_err(CliError::from)
         }
-    };
-    done.unwrap_or_else(|error| {
-        terminal::note(&error.message);
-        ExitCode::from(error.code)
-    })
+    }
 }
 
 /// Returns a runtime with this many worker threads; 0: one per core.

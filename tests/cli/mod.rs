@@ -10,7 +10,7 @@ struct Ended {
     err: String,
 }
 
-fn switchtower(arguments: &[&str], input: &str) -> Ended {
+fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_switchtower"));
     // Settings of the user who runs the tests are ignored, except the folder of the compiled guest.
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SWITCHTOWER_")) {
@@ -22,6 +22,11 @@ fn switchtower(arguments: &[&str], input: &str) -> Ended {
         command.env_remove(name);
     }
     command.current_dir(env!("CARGO_MANIFEST_DIR")).args(arguments);
+    command
+}
+
+fn switchtower(arguments: &[&str], input: &str) -> Ended {
+    let mut command = command(arguments);
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it is built");
     // A command that reads nothing may have ended already.
@@ -132,4 +137,30 @@ fn wrong_or_contradictory_arguments_end_with_exit_code_2() {
         assert!(!ended.err.is_empty(), "{arguments:?}");
     }
     assert_eq!(switchtower(&["run", "--isolation", "micro_vm", "-c", "1"], "").code, 126);
+}
+
+#[test]
+fn output_that_cannot_be_written_ends_with_exit_code_125() {
+    for arguments in [
+        &["--help"][..],
+        &["run", "--help"],
+        &["--version"],
+        &["version"],
+        &["config"],
+        &["explain", "-c", "1"],
+        &["run", "-c", "1"],
+        &["run", "-c", "raise SystemExit(7) if print(1) is None else 0"],
+        &["run", "--json", "-c", "1"],
+    ] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("it exists");
+        let ended = command(arguments).stdin(Stdio::null()).stdout(full).output().expect("it is built");
+        let err = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(125), "{arguments:?}: {err}");
+        assert!(err.contains("switchtower: cannot write to standard output: "), "{arguments:?}: {err}");
+        // A closed pipe is no error.
+        let (reader, closed) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let ended = command(arguments).stdin(Stdio::null()).stdout(closed).output().expect("it is built");
+        assert!(matches!(ended.status.code(), Some(0 | 7)), "{arguments:?}: {:?}", ended.status);
+    }
 }
