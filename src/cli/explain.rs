@@ -29,7 +29,7 @@ pub(super) struct Explain {
 impl Explain {
     pub(super) fn explain(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
         let config = crate::config::load(file, serde_json::json!({}))?;
-        let request = Request::new(self.inputs.program(&self.source)?, &config.limits)?;
+        let request = Request::new(self.inputs.program(&self.source, &config.limits)?, &config.limits)?;
         let explanation = super::runtime(1)?.block_on(async {
             let assembly = crate::assemble::in_process(&config, &terminal::note)?;
             Ok::<_, BuildError>(assembly.router.explain(&request))

@@ -16,6 +16,7 @@ use switchtower_core::seed::Seed;
 use self::compare::{Comparison, Pair, RunObservation};
 use self::grammar::Grammar;
 use super::exit::CliError;
+use super::input::json_lines;
 use super::terminal;
 use crate::assemble::IndependentWorkers;
 
@@ -169,13 +170,7 @@ struct Item {
 }
 
 fn workload(file: &Path) -> Result<Vec<Candidate>, CliError> {
-    let name = file.display();
-    let text =
-        std::fs::read_to_string(file).map_err(|error| CliError::usage(format!("cannot read {name}: {error}")))?;
-    let item = |(line, number): (&str, usize)| {
-        let item: Item =
-            serde_json::from_str(line).map_err(|error| CliError::usage(format!("{name}, line {number}: {error}")))?;
-        Ok(Candidate { name: item.id, parts: shrink::parts(&item.code), stdin: item.stdin })
-    };
-    text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty()).map(item).collect()
+    let items: Vec<Item> = json_lines(file)?;
+    let candidate = |item: Item| Candidate { name: item.id, parts: shrink::parts(&item.code), stdin: item.stdin };
+    Ok(items.into_iter().map(candidate).collect())
 }

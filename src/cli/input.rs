@@ -1,10 +1,12 @@
-//! Arguments that give a program its source, standard input, files and environment.
+//! Arguments that give a program its source, standard input, files and environment, and files with a program a line.
 
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
+use serde::de::DeserializeOwned;
 use switchtower_contract::{File, Language, Program, Randomness};
+use switchtower_core::request::{Invalid, RequestLimits};
 
 use super::exit::CliError;
 
@@ -20,10 +22,10 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn read(&self) -> Result<String, CliError> {
+    fn read(&self, limit: u64) -> Result<String, CliError> {
         match (&self.code, &self.file) {
             (Some(code), _) => Ok(code.clone()),
-            (None, Some(file)) => text(file),
+            (None, Some(file)) => text("code", file, limit),
             (None, None) => Err(CliError::usage("a program is required: FILE, - or -c CODE")),
         }
     }
@@ -63,47 +65,109 @@ fn variable(text: &str) -> Result<(String, String), String> {
 }
 
 impl Inputs {
-    pub(super) fn program(&self, source: &Source) -> Result<Program, CliError> {
+    /// Returns the program. Reads no more of a file than the limits allow, and one byte.
+    ///
+    /// # Errors
+    /// A file cannot be read or exceeds its limit, or standard input would be read twice.
+    pub(super) fn program(&self, source: &Source, limits: &RequestLimits) -> Result<Program, CliError> {
         let is_stdin = |path: &Option<PathBuf>| path.as_ref().is_some_and(|path| path.as_os_str() == "-");
         if is_stdin(&source.file) && is_stdin(&self.stdin) {
             return Err(CliError::usage("standard input cannot be both the program and its input"));
         }
         let stdin = match (&self.stdin, &self.input) {
-            (Some(file), _) => Some(text(file)?),
+            (Some(file), _) => Some(text("stdin", file, limits.stdin)?),
             (None, input) => input.clone(),
         };
         Ok(Program {
             language: Language::default(),
-            source: source.read()?,
+            source: source.read(limits.code)?,
             stdin,
-            files: self.files.iter().map(|path| file(path)).collect::<Result<_, _>>()?,
+            files: files(&self.files, limits.files)?,
             env: (!self.env.is_empty()).then(|| self.env.iter().cloned().collect()),
             randomness: if self.deterministic { Randomness::Seeded(self.seed) } else { Randomness::Fresh },
         })
     }
 }
 
-/// Reads a file for the program. A relative path below the current folder keeps its folders; of any other only the file
-/// name is kept.
-fn file(path: &Path) -> Result<File, CliError> {
+/// Reads files for the program, at most `limit` bytes together.
+fn files(paths: &[PathBuf], limit: u64) -> Result<Vec<File>, CliError> {
+    let mut left = limit;
+    let mut files = Vec::with_capacity(paths.len());
+    for path in paths {
+        let name = name(path)?;
+        let content = bytes(path, left)?.ok_or_else(|| too_large("files", limit))?;
+        left = left.saturating_sub(content.len() as u64);
+        files.push(File { path: name, content });
+    }
+    Ok(files)
+}
+
+/// Returns the name of a file for the program. A relative path below the current folder keeps its folders; of any other
+/// only the file name is kept.
+fn name(path: &Path) -> Result<String, CliError> {
     let below = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     let name = if below { Some(path.as_os_str()) } else { path.file_name() };
     let name = name
         .and_then(|name| name.to_str())
         .ok_or_else(|| CliError::usage(format!("{}: a file for the program needs a name in UTF-8", path.display())))?;
-    Ok(File { path: name.to_owned(), content: bytes(path)? })
+    Ok(name.to_owned())
 }
 
-fn text(path: &Path) -> Result<String, CliError> {
-    String::from_utf8(bytes(path)?).map_err(|_| CliError::usage(format!("{} is not UTF-8 text", path.display())))
+fn text(field: &'static str, path: &Path, limit: u64) -> Result<String, CliError> {
+    let bytes = bytes(path, limit)?.ok_or_else(|| too_large(field, limit))?;
+    String::from_utf8(bytes).map_err(|_| CliError::usage(format!("{} is not UTF-8 text", path.display())))
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, CliError> {
-    let mut bytes = Vec::new();
+/// Reads a file; `None` if it has more than `limit` bytes.
+fn bytes(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, CliError> {
     let read = if path.as_os_str() == "-" {
-        std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+        read_at_most(std::io::stdin(), limit)
     } else {
-        std::fs::read(path)
+        std::fs::File::open(path).and_then(|file| read_at_most(file, limit))
     };
-    read.map_err(|error| CliError::usage(format!("cannot read {}: {error}", path.display())))
+    read.map_err(|error| unreadable(path, &error))
+}
+
+fn read_at_most(from: impl Read, limit: u64) -> std::io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    from.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= limit).then_some(bytes))
+}
+
+fn too_large(field: &'static str, limit: u64) -> CliError {
+    Invalid::new(field, format!("at most {limit} bytes, this has more")).into()
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> CliError {
+    CliError::usage(format!("cannot read {}: {error}", path.display()))
+}
+
+/// Maximum length of a line of a file of programs, in bytes: more than a program, its input and its expected output at
+/// the default limits need in JSON.
+const MAX_LINE_BYTES: u64 = 64 << 20;
+
+/// Reads a file with one JSON object a line. Empty lines are skipped.
+///
+/// # Errors
+/// The file cannot be read, or a line is too long or has another form.
+pub(super) fn json_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, CliError> {
+    let file = std::fs::File::open(path).map_err(|error| unreadable(path, &error))?;
+    let mut file = BufReader::new(file);
+    let (mut items, mut line) = (Vec::new(), Vec::new());
+    for number in 1_u64.. {
+        line.clear();
+        let read = file.by_ref().take(MAX_LINE_BYTES + 1).read_until(b'\n', &mut line);
+        if read.map_err(|error| unreadable(path, &error))? == 0 {
+            break;
+        }
+        let refused = |why: &str| CliError::usage(format!("{}, line {number}: {why}", path.display()));
+        if line.len() as u64 > MAX_LINE_BYTES {
+            return Err(refused(&format!("a line must be at most {MAX_LINE_BYTES} bytes, this has more")));
+        }
+        let text = std::str::from_utf8(&line).map_err(|_| refused("not UTF-8 text"))?.trim();
+        if !text.is_empty() {
+            items.push(serde_json::from_str(text).map_err(|error| refused(&error.to_string()))?);
+        }
+    }
+    Ok(items)
 }

@@ -64,7 +64,7 @@ const LAST: Duration = Duration::from_millis(100);
 impl Run {
     pub(super) fn run(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
         let mut config = crate::config::load(file, serde_json::json!({}))?;
-        let mut request = Request::new(self.inputs.program(&self.source)?, &config.limits)?;
+        let mut request = Request::new(self.inputs.program(&self.source, &config.limits)?, &config.limits)?;
         request.tier = self.tier.as_deref().filter(|name| *name != "auto").map(TierName::from);
         request.isolation = self.isolation;
         // The cache of a process that runs one program has no use.

@@ -17,6 +17,7 @@ use switchtower_core::router::Router;
 use tokio::time::Instant;
 
 use super::exit::CliError;
+use super::input::json_lines;
 use super::terminal;
 use likeness::Likeness;
 use score::{Item, Score, rows, table};
@@ -87,13 +88,7 @@ impl Workload {
 
     fn items(&self) -> Result<Vec<Item>, CliError> {
         let name = self.file.display();
-        let text = std::fs::read_to_string(&self.file)
-            .map_err(|error| CliError::usage(format!("cannot read {name}: {error}")))?;
-        let item = |(line, number): (&str, usize)| {
-            serde_json::from_str(line).map_err(|error| CliError::usage(format!("{name}, line {number}: {error}")))
-        };
-        let mut items: Vec<Item> =
-            text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty()).map(item).collect::<Result<_, _>>()?;
+        let mut items: Vec<Item> = json_lines(&self.file)?;
         let categories: BTreeSet<&str> = items.iter().map(|item| item.category.as_str()).collect();
         if let Some(unknown) = self.category.iter().find(|category| !categories.contains(category.as_str())) {
             let known = categories.into_iter().collect::<Vec<_>>().join(", ");

@@ -1,5 +1,7 @@
 //! Reads the settings: a file over the defaults, the environment over the file, flags over all.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use serde_json::Value;
@@ -7,20 +9,34 @@ use serde_json::Value;
 use super::layers::ConfigError;
 use super::{Config, layers, wording};
 
+/// Maximum size of a settings file, in bytes.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
 /// Returns the settings in force. `flags` is a table like the file's, with only what was given.
 ///
 /// # Errors
 /// The first setting that does not fit, with the place that it was given at.
 pub fn load(file: Option<&Path>, flags: Value) -> Result<Config, ConfigError> {
     let text = match file {
-        Some(path) => Some((
-            path.display().to_string(),
-            std::fs::read_to_string(path)
-                .map_err(|error| ConfigError::new(path.display().to_string(), error.to_string()))?,
-        )),
+        Some(path) => {
+            let place = path.display().to_string();
+            let text = read(path).map_err(|message| ConfigError::new(&place, message))?;
+            Some((place, text))
+        }
         None => None,
     };
     layered(text, std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))), flags)
+}
+
+/// Reads a settings file, of an endless one no more than the limit and one byte.
+fn read(path: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
+    read.map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(format!("a settings file must be at most {MAX_FILE_BYTES} bytes, this has more"));
+    }
+    String::from_utf8(bytes).map_err(|_| "not UTF-8 text".to_owned())
 }
 
 pub(super) fn layered(

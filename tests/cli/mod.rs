@@ -164,3 +164,24 @@ fn output_that_cannot_be_written_ends_with_exit_code_125() {
         assert!(matches!(ended.status.code(), Some(0 | 7)), "{arguments:?}: {:?}", ended.status);
     }
 }
+
+#[test]
+fn an_input_larger_than_its_limit_is_refused_before_all_of_it_is_read() {
+    for (arguments, limit) in [
+        (&["run", "/dev/zero"][..], "code must be at most 1048576 bytes"),
+        (&["explain", "/dev/zero"], "code must be at most 1048576 bytes"),
+        (&["run", "--stdin", "/dev/zero", "-c", "1"], "stdin must be at most 4194304 bytes"),
+        (&["run", "--file", "/dev/zero", "-c", "1"], "files must be at most 8388608 bytes"),
+        (&["run", "--file", "README.md", "--file", "/dev/zero", "-c", "1"], "files must be at most 8388608 bytes"),
+        (&["workload", "/dev/zero"], "/dev/zero, line 1: a line must be at most 67108864 bytes"),
+        (&["--config", "/dev/zero", "config"], "/dev/zero: a settings file must be at most 1048576 bytes"),
+    ] {
+        let ended = switchtower(arguments, "");
+        assert_eq!((ended.code, ended.out.as_str()), (2, ""), "{arguments:?}: {}", ended.err);
+        assert!(ended.err.contains(limit), "{arguments:?}: {}", ended.err);
+    }
+    // An input of just the limit is accepted.
+    let program = format!("print(1) #{}", "x".repeat((1 << 20) - "print(1) #".len()));
+    assert_eq!(switchtower(&["run", "-"], &program).out, "1\n");
+    assert_eq!(switchtower(&["run", "-"], &format!("{program}x")).code, 2);
+}
