@@ -149,7 +149,7 @@ const MAX_LINE_BYTES: u64 = 64 << 20;
 /// Reads a file with one JSON object a line. Empty lines are skipped.
 ///
 /// # Errors
-/// The file cannot be read, or a line is too long or has another form.
+/// The file cannot be read or has no objects, or a line is too long or has another form.
 pub(super) fn json_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, CliError> {
     let file = std::fs::File::open(path).map_err(|error| unreadable(path, &error))?;
     let mut file = BufReader::new(file);
@@ -168,6 +168,12 @@ pub(super) fn json_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, Cli
         if !text.is_empty() {
             items.push(serde_json::from_str(text).map_err(|error| refused(&error.to_string()))?);
         }
+    }
+    if items.is_empty() {
+        let name = path.display();
+        return Err(CliError::usage(format!(
+            "{name} has no programs: each line must be a JSON object with `id` and `code`"
+        )));
     }
     Ok(items)
 }

@@ -21,7 +21,7 @@ pub(super) struct Rules {
 enum Action {
     /// Compile every rule of a folder; exits with 2 at the first error.
     Check(Folder),
-    /// Run the test cases of a folder; exits with 1 if one fails.
+    /// Run the test cases of a folder; exits with 1 if one fails, with 2 if there are none.
     Test(Folder),
 }
 
@@ -55,7 +55,14 @@ impl Rules {
                 Ok(ExitCode::SUCCESS)
             }
             Action::Test(folder) => {
-                let report = cases::test(&folder.path(file)?).map_err(|e| CliError::usage(e.to_string()))?;
+                let path = folder.path(file)?;
+                let report = cases::test(&path).map_err(|e| CliError::usage(e.to_string()))?;
+                if report.passed == 0 && report.failures.is_empty() {
+                    return Err(CliError::usage(format!(
+                        "{} has no test cases: each is a table `[[case]]` in a file named *.cases.toml",
+                        path.display()
+                    )));
+                }
                 let mut text = String::new();
                 for failure in &report.failures {
                     let _ = writeln!(text, "FAILED  {failure}");

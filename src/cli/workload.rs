@@ -91,10 +91,12 @@ impl Workload {
         let mut items: Vec<Item> = json_lines(&self.file)?;
         let categories: BTreeSet<&str> = items.iter().map(|item| item.category.as_str()).collect();
         if let Some(unknown) = self.category.iter().find(|category| !categories.contains(category.as_str())) {
-            let known = categories.into_iter().collect::<Vec<_>>().join(", ");
-            return Err(CliError::usage(format!(
-                "there is no category {unknown} in {name}; its categories are {known}"
-            )));
+            let named: Vec<&str> = categories.into_iter().filter(|category| !category.is_empty()).collect();
+            let known = match named.as_slice() {
+                [] => "its programs have no `category`".to_owned(),
+                named => format!("its categories are {}", named.join(", ")),
+            };
+            return Err(CliError::usage(format!("there is no category {unknown} in {name}; {known}")));
         }
         items.retain(|item| self.category.is_empty() || self.category.contains(&item.category));
         Ok(items)

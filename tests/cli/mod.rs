@@ -1,6 +1,7 @@
 //! The command line: output and exit codes. Programs run in the real engine.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// The exit code and output of a command.
@@ -114,6 +115,8 @@ fn standard_input_is_the_program_or_its_input() {
 
 #[test]
 fn wrong_or_contradictory_arguments_end_with_exit_code_2() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let workload = one_program(folder.path());
     for arguments in [
         &["run"][..],
         &["run", "a.py", "-c", "1"],
@@ -125,7 +128,7 @@ fn wrong_or_contradictory_arguments_end_with_exit_code_2() {
         &["run", "--isolation", "paper", "-c", "1"],
         &["run", "--memory-mb", "0", "-c", "1"],
         &["run", "--tier", "moon", "-c", "1"],
-        &["workload", "--tier", "moon", "/dev/null"],
+        &["workload", "--tier", "moon", &workload],
         &["run", "there-is-no-such-file.py"],
         &["serve", "--listen", "127.0.0.1:1", "--port", "2"],
         &["serve", "--listen", "0.0.0.0"],
@@ -184,4 +187,28 @@ fn an_input_larger_than_its_limit_is_refused_before_all_of_it_is_read() {
     let program = format!("print(1) #{}", "x".repeat((1 << 20) - "print(1) #".len()));
     assert_eq!(switchtower(&["run", "-"], &program).out, "1\n");
     assert_eq!(switchtower(&["run", "-"], &format!("{program}x")).code, 2);
+}
+
+/// Writes a workload of one program without a category, and returns its path.
+fn one_program(folder: &Path) -> String {
+    let path = folder.join("one.jsonl");
+    std::fs::write(&path, "{\"id\": \"one\", \"code\": \"1\"}\n\n").expect("a writable folder");
+    path.display().to_string()
+}
+
+#[test]
+fn a_folder_without_cases_and_a_file_without_programs_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::copy("router-rules/default.rhai", folder.path().join("default.rhai")).expect("the built-in rules");
+    let (rules, workload) = (folder.path().display().to_string(), one_program(folder.path()));
+    for (arguments, message) in [
+        (&["rules", "test", &rules][..], "has no test cases: each is a table `[[case]]` in a file named *.cases.toml"),
+        (&["workload", "/dev/null"], "/dev/null has no programs: each line must be a JSON object"),
+        (&["workload", "--category", "nope", &workload], "one.jsonl; its programs have no `category`"),
+    ] {
+        let ended = switchtower(arguments, "");
+        assert_eq!((ended.code, ended.out.as_str()), (2, ""), "{arguments:?}: {}", ended.err);
+        assert!(ended.err.contains(message), "{arguments:?}: {}", ended.err);
+    }
+    assert_eq!(switchtower(&["rules", "test", "router-rules"], "").code, 0);
 }
