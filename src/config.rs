@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use switchtower_contract::duration;
 use switchtower_core::request::RequestLimits;
 
 #[cfg(feature = "e2b")]
@@ -69,7 +70,7 @@ pub struct Rules {
     /// A folder of `*.rhai` files. Not set: the built-in rules.
     pub folder: Option<PathBuf>,
     /// Time between two looks of a running server for changed rules.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub reload_interval: Duration,
 }
 

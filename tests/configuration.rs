@@ -97,7 +97,7 @@ prints the settings in force, keys masked, and what they come to on this machine
 
 | type | how it is written |
 |---|---|
-| duration | `\"250ms\"`, `\"30s\"`, `\"1h 30m\"` |
+| duration | `\"250ms\"`, `\"30s\"`, `\"1h 30m\"`; at most 10 years |
 | size | bytes (`1048576`), or with a unit: `\"512MiB\"` is 512 × 1024² bytes, `\"512MB\"` is 512 × 1000² |
 | list | in a file `[\"a\", \"b\"]`; in a variable the same, or `a,b` |
 | table | in a file `{ name = \"value\" }`; in a variable the same, or `name=value,name=value` |

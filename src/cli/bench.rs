@@ -55,7 +55,7 @@ struct Fairness {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
     modest: u16,
     /// The duration of each measurement.
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = switchtower_contract::duration::parse)]
     time: Duration,
     /// Print the report as JSON.
     #[arg(long)]

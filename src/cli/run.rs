@@ -32,7 +32,7 @@ pub(super) struct Run {
     #[command(flatten)]
     inputs: Inputs,
     /// Wall time until the answer: the program's own in all tiers together, and every wait before it.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = switchtower_contract::duration::parse)]
     timeout: Option<Duration>,
     /// Memory that the program may use.
     #[arg(long, value_name = "MB")]

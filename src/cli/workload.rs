@@ -35,7 +35,7 @@ pub(super) struct Workload {
     #[arg(value_name = "FILE.jsonl")]
     file: PathBuf,
     /// The time-out of each program, wall time.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
+    #[arg(long, value_name = "TIME", value_parser = switchtower_contract::duration::parse, default_value = "30s")]
     timeout: Duration,
     /// Run only this category; may be given more than once.
     #[arg(long, value_name = "NAME")]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use switchtower_contract::byte_size;
+use switchtower_contract::{byte_size, duration};
 use switchtower_core::route::TierName;
 use switchtower_core::tier;
 
@@ -97,7 +97,7 @@ pub struct Native {
     pub kernels_per_worker: usize,
     /// These processes end after this time without a kernel, which frees their memory; the next cell that needs one
     /// waits until they have started again, about 2.5 s. 0: they never end.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub kernel_worker_idle: Duration,
     /// Jailed children that each worker process keeps ready; 0: none.
     pub prewarmed: usize,
@@ -107,7 +107,7 @@ pub struct Native {
     /// Programs after which a worker process is replaced by a fresh one, at least 1.
     pub max_runs_per_worker: u64,
     /// Time after which a worker process is replaced by a fresh one.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub max_worker_age: Duration,
     /// Bytes that a program may hold in files; 0: only empty files.
     #[serde(with = "byte_size")]

@@ -153,6 +153,27 @@ fn a_setting_with_which_nothing_could_run_is_refused_by_its_name_and_its_place()
 }
 
 #[test]
+fn a_duration_of_more_than_ten_years_is_refused_in_every_setting() {
+    let all = serde_json::to_value(Config::default()).unwrap();
+    let is_duration = |text: &str| duration::parse(text).is_ok();
+    let durations = layers::leaves(&all).into_iter().filter(|(_, value)| value.as_str().is_some_and(is_duration));
+    let names: Vec<String> = durations.map(|(path, _)| layers::variable(&path)).collect();
+    assert!(names.len() > 50, "{names:?}");
+    for name in &names {
+        for value in ["11y", "584000000000y", "99999999999999999999y"] {
+            let error = layered(None, variables(&[(name, value)]), json!({})).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{name}: ")), "{error}");
+            let end = format!(" must be a duration of at most 10 years, not \"{value}\"");
+            assert!(error.ends_with(&end), "{error}");
+        }
+    }
+    let longest = layered(None, variables(&[("SWITCHTOWER_HTTP_CLIENT_TIMEOUT", "10y")]), json!({})).unwrap();
+    assert_eq!(longest.http.client_timeout, duration::MAX);
+    let refused = layered(None, variables(&[("SWITCHTOWER_HTTP_CLIENT_TIMEOUT", "11y")]), json!({})).unwrap_err();
+    insta::assert_snapshot!(refused.to_string(), @r#"SWITCHTOWER_HTTP_CLIENT_TIMEOUT: http.client_timeout must be a duration of at most 10 years, not "11y""#);
+}
+
+#[test]
 fn what_is_printed_as_the_settings_in_force_can_be_read_as_a_file() {
     let text = toml::to_string(&Config::default()).unwrap();
     assert_eq!(layered(Some(("printed".into(), text)), variables(&[]), json!({})).unwrap(), Config::default());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use switchtower_contract::{Isolation, Program, byte_size, rounded};
+use switchtower_contract::{Isolation, Program, byte_size, duration, rounded};
 
 use crate::route::TierName;
 use crate::schema::Storable;
@@ -157,10 +157,10 @@ pub struct RequestLimits {
     #[serde(with = "byte_size")]
     pub env: u64,
     /// Longest timeout that a request may set.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub max_timeout: Duration,
     /// Timeout of a request that sets none; at most `max_timeout`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub default_timeout: Duration,
     /// Maximum memory that a request may set, at least 1MiB. A request that sets none gets its tier's `default_memory`.
     #[serde(with = "byte_size")]

@@ -8,6 +8,7 @@ pub mod backend;
 pub mod byte_size;
 #[cfg(feature = "scripted")]
 pub mod conformance;
+pub mod duration;
 pub mod events;
 pub mod fault;
 pub mod kernel;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use switchtower_contract::{Price, byte_size};
+use switchtower_contract::{Price, byte_size, duration};
 
 use crate::limits;
 use crate::template;
@@ -35,10 +35,10 @@ pub struct Config {
     pub internet: bool,
     /// How long a sandbox lives after it was last created, used or renewed. The service ends it then, even when this
     /// server is gone.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub lifetime: Duration,
     /// Longest time that reading the build tag may take.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub build_tag_timeout: Duration,
     /// Processors of the template, at least 1; for the price.
     pub cpus: u32,
@@ -57,7 +57,7 @@ pub struct Config {
     pub owner: Option<String>,
     /// Time between two sweeps, in which a server ends the sandboxes in the account that no living process holds; at
     /// least 1s. The first is at its start. 0: only that one.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub sweep_interval: Duration,
     /// The file in which a server keeps the hour's budget across restarts. Not set: one in the user's state folder.
     pub budget_file: Option<PathBuf>,

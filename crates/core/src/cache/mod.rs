@@ -18,8 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use switchtower_contract::byte_size;
 use switchtower_contract::{Exit, Outcome, Output};
+use switchtower_contract::{byte_size, duration};
 use tokio::time::timeout;
 
 pub use fingerprint::{Digest, Fingerprint};
@@ -46,7 +46,7 @@ pub struct Config {
     /// Maximum number of stored results; the least recently used is removed first. 0: nothing is cached.
     pub max_entries: usize,
     /// How long a result is stored. 0: nothing is cached.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub ttl: Duration,
     /// Maximum size of all stored results together. 0: nothing is cached.
     #[serde(with = "byte_size")]

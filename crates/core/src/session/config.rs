@@ -4,7 +4,7 @@ use std::num::NonZero;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use switchtower_contract::byte_size;
+use switchtower_contract::{byte_size, duration};
 
 use crate::tier::queue;
 
@@ -19,16 +19,16 @@ pub struct Config {
     /// Maximum number of contexts of one session, at least 1.
     pub max_contexts: usize,
     /// Lifetime of a session whose creation sets none. Each use through the native API restarts it.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub idle_timeout: Duration,
     /// Longest lifetime that a client may set.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub max_lifetime: Duration,
     /// Maximum size of all files of one session on this server.
     #[serde(with = "byte_size")]
     pub max_files_size: u64,
     /// Longest time that a cell may take from its arrival to its answer. A client may set a shorter one.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub cell_timeout: Duration,
     /// Maximum stdout and stderr of one cell; the rest is dropped. 0: none is returned.
     #[serde(with = "byte_size")]
@@ -38,15 +38,15 @@ pub struct Config {
     #[serde(with = "byte_size")]
     pub max_kernel_memory: u64,
     /// Idle time after which a replayable kernel is evicted.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub evict_after: Duration,
     /// Kernels whose cells take longer than this to run again are evicted last, and only if `max_kernel_memory` is
     /// exceeded.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub expensive_rebuild: Duration,
     /// Idle time after which a session's machine is put to sleep; it wakes with the next use. A machine on which a command was
     /// started stays awake.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub machine_idle: Duration,
     /// Maximum number of local kernels that can be neither rebuilt nor evicted (those outside WebAssembly). Each is held until
     /// its context ends or moves to a machine. 0: none.
@@ -55,7 +55,7 @@ pub struct Config {
     pub max_native_kernels_per_caller: usize,
     /// Idle time after which such a kernel may be ended if another session needs one and the maximum is reached. The next cell
     /// of its context reports that.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub native_kernel_idle: Duration,
     /// The queues of cells for local kernels, one for replayable kernels and one for the others.
     pub queue: CellQueue,
@@ -77,14 +77,14 @@ pub struct CellQueue {
     /// Cells of one caller that may wait, even if no other caller waits. Not set: as many as `length`.
     pub length_per_user: Option<usize>,
     /// Longest time that a cell waits for a slot before it is refused.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub wait_timeout: Duration,
     /// A waiting cell is promoted by one priority after each such interval; 0: never.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub ageing_interval: Duration,
     /// A cell that has run for longer than this does not delay callers that have no cell running, as long as extra slots are
     /// free.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub time_slice: Duration,
     /// Cells that run in addition to `slots`, each of a caller that had no other cell running when it started; 0: none.
     pub extra_slots: usize,

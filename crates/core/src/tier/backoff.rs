@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
+use switchtower_contract::duration;
 
 /// How often an attempt is repeated on the same tier, and how long the pauses between attempts are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,14 +14,14 @@ pub struct Config {
     pub max_retries: u32,
     /// Upper bound of the first pause; it doubles with each repeat. The pause is drawn at random between 0 and the
     /// bound.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub base_delay: Duration,
     /// Upper bound of every pause, however many repeats there were.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub max_delay: Duration,
     /// Longest delay that is accepted from a backend, as in `Retry-After`. If a backend requests more, the next tier is
     /// tried.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub max_retry_after: Duration,
 }
 

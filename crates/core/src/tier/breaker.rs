@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use switchtower_contract::Fault;
+use switchtower_contract::{Fault, duration};
 use tokio::time::Instant;
 
 use crate::route::TierName;
@@ -23,7 +23,7 @@ pub struct Config {
     /// retried.
     pub failure_threshold: u32,
     /// How long the breaker stays open before one request is allowed as a probe.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub open_for: Duration,
 }
 

@@ -20,7 +20,9 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use switchtower_contract::{Backend, Fault, Kernel, KernelOptions, Kernels, Need, Offer, Spec, byte_size, rounded};
+use switchtower_contract::{
+    Backend, Fault, Kernel, KernelOptions, Kernels, Need, Offer, Spec, byte_size, duration, rounded,
+};
 use tokio::time::timeout;
 
 pub use attempt::Attempt;
@@ -66,14 +68,14 @@ pub struct Config {
     pub pool: Option<pool::Config>,
     /// How long the output of an attempt is held back, so that the caller does not see the output of an attempt that
     /// soon moves to another tier; 0: not at all.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub output_delay: Duration,
     /// Longest time to open a sandbox.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub open_timeout: Duration,
     /// Time after the deadline of a run within which the backend must return; otherwise the run counts as lost.
     /// Backends end programs at the deadline themselves; this bounds the wait for a backend that hangs.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub grace_period: Duration,
     /// Most output that is kept of one run, stdout and stderr together; 0: none.
     #[serde(with = "byte_size")]

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use switchtower_contract::{Backend, Fault, Spec, rounded};
+use switchtower_contract::{Backend, Fault, Spec, duration, rounded};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -49,13 +49,13 @@ pub struct Config {
     pub max_runs: u32,
     /// Time awake after which a sandbox is ended. Runs are not interrupted: a sandbox that would reach this age during
     /// a run is not used for it.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub max_age: Duration,
     /// Time between two checks of the idle sandboxes.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub maintenance_interval: Duration,
     /// A sandbox that has been idle for this long is put to sleep; 0: never.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub sleep_after: Duration,
     /// After which runs a sandbox is reused: `never`, none; `contained`, programs that according to analysis have no
     /// side effects; `clean`, all programs that ended by themselves.

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use switchtower_contract::rounded;
+use switchtower_contract::{duration, rounded};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -53,14 +53,14 @@ pub struct Config {
     /// Requests of one user that may wait, even if no other user waits. Not set: as many as `length`.
     pub length_per_user: Option<usize>,
     /// Longest time that a request waits for a slot before it is refused.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub wait_timeout: Duration,
     /// A waiting request is promoted by one priority after each such interval; 0: never.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub ageing_interval: Duration,
     /// A program that has run for longer than this does not delay users that have no program running, as long as extra
     /// slots are free.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub time_slice: Duration,
     /// Programs that run in addition to `slots`, each of a user that had no other program running when it started, at
     /// most 1024; 0: none. In a local tier each is one more worker process.

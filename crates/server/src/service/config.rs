@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use switchtower_contract::duration;
 
 /// Where the server listens, who may call it, how long it waits for clients.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,17 +28,17 @@ pub struct Config {
     /// Connections that the kernel holds until they are accepted. `net.core.somaxconn` may lower it.
     pub backlog: u32,
     /// Time from the start of a connection until the head of its first request is complete.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub head_timeout: Duration,
     /// Time that a client may take for the head of a later request, for the next piece of a body, and for reading a
     /// piece of an answer; also how long an idle connection is kept.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub client_timeout: Duration,
     /// How long running programs may go on after SIGTERM or SIGINT; 0: they are cancelled at once.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub drain_timeout: Duration,
     /// Time between the comments that keep a silent event stream open.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub keep_alive_interval: Duration,
 }
 

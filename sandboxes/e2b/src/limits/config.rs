@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use switchtower_contract::duration;
 use tokio::time::Instant;
 
 use super::adaptive::AdaptiveRate;
@@ -32,7 +33,7 @@ pub struct Config {
     /// refuses more than 2,500, and connections that are kept for the next call count there too.
     pub max_connections_per_sandbox: usize,
     /// Longest wait for one of these limits; after it the request is refused, with the time to retry at.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub wait_timeout: Duration,
 }
 
