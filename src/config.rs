@@ -120,12 +120,14 @@ impl Config {
             ("rules", self.rules.problem()),
             ("quota", self.quota.problem()),
             ("memory", self.memory.problem()),
+            ("cache", self.cache.problem()),
             ("queue", self.queue.problem()),
             ("tiers.wasm", self.tiers.wasm.problem()),
             ("tiers.native", self.tiers.native.problem()),
             ("wasm", self.wasm.problem()),
             ("native", self.native.problem()),
             ("sessions", self.sessions.problem()),
+            ("record", self.record.problem()),
         ];
         let own = own.into_iter().find_map(|(table, problem)| Some(format!("{table}.{}", problem?)));
         own.or_else(|| self.clouds.problem().map(|problem| format!("clouds.{problem}")))

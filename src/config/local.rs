@@ -40,15 +40,15 @@ impl Default for Tiers {
 pub struct Wasm {
     /// The name of its tier in rules, requests and answers.
     pub tier: TierName,
-    /// Worker processes of a server that run programs, beside one for each extra slot (`tiers.wasm.queue.extra_slots`);
-    /// 0: one per core, and no more than there are slots.
+    /// Worker processes of a server that run programs, beside one for each extra slot (`tiers.wasm.queue.extra_slots`),
+    /// at most 1024; 0: one per core, and no more than there are slots.
     pub workers: usize,
-    /// Worker processes that keep the kernels of sessions; 0: two per core, at most 8. Each runs as many cells at once
-    /// as `sessions.queue` allows.
+    /// Worker processes that keep the kernels of sessions, at most 1024; 0: two per core, at most 8. Each runs as many
+    /// cells at once as `sessions.queue` allows.
     pub kernel_workers: usize,
-    /// Kernels that one of these processes keeps, at least 1.
+    /// Kernels that one of these processes keeps, at least 1, at most 10,000.
     pub kernels_per_worker: usize,
-    /// Instances that each worker process makes ahead; 0: none.
+    /// Instances that each worker process makes ahead, at most 1000; 0: none.
     pub prewarmed: usize,
     /// The folder for the compiled guest. Not set: the user's cache folder.
     pub cache_folder: Option<PathBuf>,
@@ -56,9 +56,31 @@ pub struct Wasm {
 
 impl Wasm {
     pub(super) fn problem(&self) -> Option<String> {
-        (self.kernels_per_worker == 0)
-            .then(|| "kernels_per_worker must be at least 1: with 0 no session could run a cell".to_owned())
+        if self.kernels_per_worker == 0 {
+            return Some("kernels_per_worker must be at least 1: with 0 no session could run a cell".to_owned());
+        }
+        excess(self.workers, self.kernel_workers, self.kernels_per_worker, self.prewarmed)
     }
+}
+
+/// Upper limit of each number of worker processes.
+const MAX_WORKERS: usize = 1024;
+/// Upper limit of the kernels of one worker process, each with 4 GiB of address space in WebAssembly: a process has
+/// 128 TiB.
+const MAX_KERNELS_PER_WORKER: usize = 10_000;
+/// Upper limit of the instances or children that one worker process makes ahead.
+const MAX_PREWARMED: usize = 1000;
+
+/// Returns a message about the first of these settings of a local backend that is too large, beginning with its name.
+fn excess(workers: usize, kernel_workers: usize, kernels_per_worker: usize, prewarmed: usize) -> Option<String> {
+    let counts = [
+        ("workers", workers, MAX_WORKERS),
+        ("kernel_workers", kernel_workers, MAX_WORKERS),
+        ("kernels_per_worker", kernels_per_worker, MAX_KERNELS_PER_WORKER),
+        ("prewarmed", prewarmed, MAX_PREWARMED),
+    ];
+    let (name, count, max) = counts.into_iter().find(|(_, count, max)| count > max)?;
+    Some(format!("{name} is {count}: it must be at most {max}"))
 }
 
 impl Default for Wasm {
@@ -88,18 +110,18 @@ pub struct Native {
     /// `full`, with namespaces, and no such tier where they are forbidden; `reduced`, without namespaces.
     pub jail_profile: JailProfileSetting,
     /// Worker processes of a server that run programs, beside one for each extra slot
-    /// (`tiers.native.queue.extra_slots`); 0: one per core, and no more than there are slots.
+    /// (`tiers.native.queue.extra_slots`), at most 1024; 0: one per core, and no more than there are slots.
     pub workers: usize,
-    /// Worker processes that keep the kernels of sessions; 0: one per core. Each runs as many cells at once as
-    /// `sessions.queue` allows.
+    /// Worker processes that keep the kernels of sessions, at most 1024; 0: one per core. Each runs as many cells at
+    /// once as `sessions.queue` allows.
     pub kernel_workers: usize,
-    /// Kernels that one of these processes keeps, at least 1.
+    /// Kernels that one of these processes keeps, at least 1, at most 10,000.
     pub kernels_per_worker: usize,
     /// These processes end after this time without a kernel, which frees their memory; the next cell that needs one
     /// waits until they have started again, about 2.5 s. 0: they never end.
     #[serde(with = "duration")]
     pub kernel_worker_idle: Duration,
-    /// Jailed children that each worker process keeps ready; 0: none.
+    /// Jailed children that each worker process keeps ready, at most 1000; 0: none.
     pub prewarmed: usize,
     /// Packages that a worker process imports before its first program. Other packages are imported by the programs
     /// that use them.
@@ -134,7 +156,10 @@ impl Native {
         if self.max_runs_per_worker == 0 {
             return Some("max_runs_per_worker must be at least 1: with 0 no program would ever run".to_owned());
         }
-        self.max_worker_age.is_zero().then(|| "max_worker_age must be longer than 0s".to_owned())
+        if self.max_worker_age.is_zero() {
+            return Some("max_worker_age must be longer than 0s".to_owned());
+        }
+        excess(self.workers, self.kernel_workers, self.kernels_per_worker, self.prewarmed)
     }
 }
 

@@ -174,6 +174,33 @@ fn a_duration_of_more_than_ten_years_is_refused_in_every_setting() {
 }
 
 #[test]
+fn a_count_that_sizes_a_table_or_a_number_of_processes_has_a_maximum() {
+    let counts = [
+        ("cache.max_entries", 10_000_000),
+        ("cache.max_digests", 10_000_000),
+        ("wasm.workers", 1024),
+        ("wasm.kernel_workers", 1024),
+        ("wasm.kernels_per_worker", 10_000),
+        ("wasm.prewarmed", 1000),
+        ("native.workers", 1024),
+        ("native.kernel_workers", 1024),
+        ("native.kernels_per_worker", 10_000),
+        ("native.prewarmed", 1000),
+        ("clouds.e2b.tier.pool.max", 10_000),
+        ("record.max_records", 1_000_000),
+    ];
+    for (setting, max) in counts {
+        let variable = layers::variable(&setting.split('.').map(str::to_owned).collect::<Vec<_>>());
+        let set = |value: u64| layered(None, variables(&[(&variable, &value.to_string())]), json!({}));
+        assert!(set(max).is_ok(), "{setting}");
+        for value in [max + 1, u64::MAX] {
+            let error = set(value).unwrap_err().to_string();
+            assert_eq!(error, format!("{variable}: {setting} is {value}: it must be at most {max}"));
+        }
+    }
+}
+
+#[test]
 fn what_is_printed_as_the_settings_in_force_can_be_read_as_a_file() {
     let text = toml::to_string(&Config::default()).unwrap();
     assert_eq!(layered(Some(("printed".into(), text)), variables(&[]), json!({})).unwrap(), Config::default());

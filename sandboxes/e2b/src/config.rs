@@ -147,7 +147,8 @@ impl Config {
     /// Returns the price of a sandbox for one second.
     pub fn price_per_second(&self) -> Price {
         let gigabytes = (u128::from(self.memory) * u128::from(self.nanodollars_per_gigabyte_second)) >> 30;
-        Price(u64::from(self.cpus) * self.nanodollars_per_cpu_second + u64::try_from(gigabytes).unwrap_or(u64::MAX))
+        let cpus = u64::from(self.cpus).saturating_mul(self.nanodollars_per_cpu_second);
+        Price(cpus.saturating_add(u64::try_from(gigabytes).unwrap_or(u64::MAX)))
     }
 }
 

@@ -43,7 +43,7 @@ pub struct ResultCache {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Maximum number of stored results; the least recently used is removed first. 0: nothing is cached.
+    /// Maximum number of stored results, at most 10,000,000; the least recently used is removed first. 0: nothing is cached.
     pub max_entries: usize,
     /// How long a result is stored. 0: nothing is cached.
     #[serde(with = "duration")]
@@ -54,8 +54,8 @@ pub struct Config {
     /// Who shares results: `caller`, requests of the same user with the same key; `key`, all users of the same key (all
     /// callers if no keys are set); `shared`, all callers.
     pub scope: Scope,
-    /// Maximum number of result digests that are kept to compare later runs with; about 200 bytes each. A digest is kept 24 h
-    /// longer than a result.
+    /// Maximum number of result digests that are kept to compare later runs with, at most 10,000,000; about 200 bytes each. A
+    /// digest is kept 24 h longer than a result.
     pub max_digests: usize,
     /// One in this many hits is also run again, in local tiers only, and compared with the stored result. A result that was
     /// not observed to be pure is run again on each hit until four such runs agreed. 0: no hit is run again.
@@ -86,6 +86,18 @@ impl Default for Config {
             max_digests: 20_000,
             recheck_one_in: 200,
         }
+    }
+}
+
+/// Upper limit of `max_entries` and `max_digests`: a table of this size is allocated at the start, about 300 MB.
+const MAX_TABLE_ENTRIES: usize = 10_000_000;
+
+impl Config {
+    /// Returns a message about the first invalid setting, beginning with its name; `None` if all are valid.
+    pub fn problem(&self) -> Option<String> {
+        let counts = [("max_entries", self.max_entries), ("max_digests", self.max_digests)];
+        let (name, count) = counts.into_iter().find(|(_, count)| *count > MAX_TABLE_ENTRIES)?;
+        Some(format!("{name} is {count}: it must be at most {MAX_TABLE_ENTRIES}"))
     }
 }
 

@@ -78,7 +78,7 @@ impl Storable for Record {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Maximum number of records in memory, the latest ones; 0: none.
+    /// Maximum number of records in memory, the latest ones, at most 1,000,000; 0: none.
     pub max_records: usize,
     /// File to which every record is appended as a line of JSON. Not set: none.
     pub file: Option<PathBuf>,
@@ -89,6 +89,17 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self { max_records: 10_000, file: None, include_source: false }
+    }
+}
+
+/// Upper limit of `max_records`: all are in memory, about 1 KB each.
+const MAX_RECORDS: usize = 1_000_000;
+
+impl Config {
+    /// Returns a message about the first invalid setting, beginning with its name; `None` if all are valid.
+    pub fn problem(&self) -> Option<String> {
+        let count = self.max_records;
+        (count > MAX_RECORDS).then(|| format!("max_records is {count}: it must be at most {MAX_RECORDS}"))
     }
 }
 

@@ -43,7 +43,7 @@ pub struct Config {
     /// Idle sandboxes that are kept warm while requests arrive, and opened at the start; 0: none. At most `max`.
     /// They are counted for each language: for the tier's first one from the start, for others from their first request.
     pub target: usize,
-    /// Most sandboxes at once: warm, busy and starting, all languages together; at least 1.
+    /// Most sandboxes at once: warm, busy and starting, all languages together; at least 1, at most 10,000.
     pub max: usize,
     /// Runs after which a sandbox is ended, at least 1.
     pub max_runs: u32,
@@ -65,11 +65,17 @@ pub struct Config {
     pub min_ready: usize,
 }
 
+/// Upper limit of `max`: while all callers wait, so many sandboxes are opened.
+const MAX_SANDBOXES: usize = 10_000;
+
 impl Config {
     /// Returns the first invalid setting: a message that starts with its name. `None` if all are valid.
     pub fn problem(&self) -> Option<String> {
         if self.max == 0 {
             return Some("max must be at least 1: with 0 nothing would ever run".to_owned());
+        }
+        if self.max > MAX_SANDBOXES {
+            return Some(format!("max is {}: it must be at most {MAX_SANDBOXES}", self.max));
         }
         if self.max_runs == 0 {
             return Some("max_runs must be at least 1: with 0 nothing would ever run".to_owned());
