@@ -46,7 +46,7 @@ pub(super) fn layered(
 ) -> Result<Config, ConfigError> {
     let mut settings = Settings::default();
     if let Some((place, text)) = file {
-        let table = toml::from_str(&text).map_err(|error| ConfigError::new(&place, error.to_string()))?;
+        let table = toml::from_str(&text).map_err(|error| ConfigError::new(&place, syntax_problem(&text, &error)))?;
         settings.lay(place, vec![table])?;
     }
     // After the file, which may name further clouds.
@@ -58,6 +58,15 @@ pub(super) fn layered(
         Some(problem) => Err(ConfigError::new(settings.place(&problem), problem)),
         None => Ok(settings.config),
     }
+}
+
+/// Returns what is wrong with a file and where. Without the line itself, which the error's display has: it may hold a key.
+fn syntax_problem(text: &str, error: &toml::de::Error) -> String {
+    let message = error.message();
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return message.to_owned() };
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("line {line}, column {column}: {message}")
 }
 
 /// Settings, and the layers that they come from.

@@ -201,6 +201,25 @@ fn a_count_that_sizes_a_table_or_a_number_of_processes_has_a_maximum() {
 }
 
 #[test]
+fn an_error_in_a_files_syntax_has_its_place_but_not_the_line_which_may_hold_a_key() {
+    let lines = [
+        "a = 'SECRETSECRETSECRET",
+        "a = \"SECRETSECRETSECRET",
+        "a = SECRETSECRETSECRET",
+        "a = 'SECRETSECRETSECRET' b",
+        "a = \"SECRET\\qSECRETSECRET\"",
+        "a SECRETSECRETSECRET",
+        "a = 'x'\na = 'SECRETSECRETSECRET'",
+    ];
+    for line in lines {
+        let file = format!("[http.keys]\n{line}\n");
+        let error = layered(Some(("a.toml".into(), file)), variables(&[]), json!({})).unwrap_err().to_string();
+        assert!(error.starts_with("a.toml: line ") && error.contains(", column "), "{error}");
+        assert!(!error.contains("SECRET") && !error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
 fn what_is_printed_as_the_settings_in_force_can_be_read_as_a_file() {
     let text = toml::to_string(&Config::default()).unwrap();
     assert_eq!(layered(Some(("printed".into(), text)), variables(&[]), json!({})).unwrap(), Config::default());
