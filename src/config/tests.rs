@@ -133,6 +133,8 @@ fn a_setting_with_which_nothing_could_run_is_refused_by_its_name_and_its_place()
     insta::assert_snapshot!(refused("SWITCHTOWER_SESSIONS_QUEUE_SLOTS", "0"), @"SWITCHTOWER_SESSIONS_QUEUE_SLOTS: sessions.queue.slots must be at least 1: with 0 nothing would ever run");
     insta::assert_snapshot!(refused("SWITCHTOWER_SESSIONS_QUEUE_PER_USER", "0"), @"SWITCHTOWER_SESSIONS_QUEUE_PER_USER: sessions.queue.per_user must be at least 1: with 0 nothing would ever run");
     insta::assert_snapshot!(refused("SWITCHTOWER_SESSIONS_QUEUE_SLOTS", "300"), @"SWITCHTOWER_SESSIONS_QUEUE_SLOTS: sessions.queue.slots and extra_slots are 308 together: they must be at most 200");
+    insta::assert_snapshot!(refused("SWITCHTOWER_SESSIONS_MAX_SESSIONS", "0"), @"SWITCHTOWER_SESSIONS_MAX_SESSIONS: sessions.max_sessions must be at least 1: with 0 no session could be created");
+    insta::assert_snapshot!(refused("SWITCHTOWER_SESSIONS_MAX_PER_CALLER", "0"), @"SWITCHTOWER_SESSIONS_MAX_PER_CALLER: sessions.max_per_caller must be at least 1: with 0 no session could be created");
     insta::assert_snapshot!(refused("SWITCHTOWER_QUEUE_SLOTS", "0"), @"SWITCHTOWER_QUEUE_SLOTS: queue.slots must be at least 1: with 0 nothing would ever run");
     insta::assert_snapshot!(refused("SWITCHTOWER_RULES_RELOAD_INTERVAL", "0s"), @"SWITCHTOWER_RULES_RELOAD_INTERVAL: rules.reload_interval must be longer than 0s");
     insta::assert_snapshot!(refused("SWITCHTOWER_QUOTA_BURST", "0"), @"SWITCHTOWER_QUOTA_BURST: quota.burst must be at least 1: with 0 no request would be accepted");

@@ -12,9 +12,9 @@ use crate::tier::queue;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Maximum number of sessions; 0: none can be created.
+    /// Maximum number of sessions, at least 1.
     pub max_sessions: usize,
-    /// Maximum number of sessions of one caller; 0: none can be created.
+    /// Maximum number of sessions of one caller, at least 1.
     pub max_per_caller: usize,
     /// Maximum number of contexts of one session, at least 1.
     pub max_contexts: usize,
@@ -140,6 +140,10 @@ impl Config {
 
     /// Returns a message about the first invalid setting, beginning with its name; `None` if all are valid.
     pub fn problem(&self) -> Option<String> {
+        let counts = [("max_sessions", self.max_sessions), ("max_per_caller", self.max_per_caller)];
+        if let Some(name) = counts.into_iter().find_map(|(name, count)| (count == 0).then_some(name)) {
+            return Some(format!("{name} must be at least 1: with 0 no session could be created"));
+        }
         if self.max_contexts == 0 {
             return Some("max_contexts must be at least 1: with 0 no session could run a cell".to_owned());
         }
