@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use switchtower_contract::{Isolation, Language, Location, Modules, Price, Program};
 
+use super::rules::read_text;
 use super::{Decision, Rules, RulesError};
 use crate::analyse::analyse;
 use crate::request::{Caller, Request, RequestKind, RequestLimits};
@@ -107,7 +108,7 @@ pub fn test(dir: &Path) -> Result<CaseReport, RulesError> {
     paths.retain(|path| path.to_string_lossy().ends_with(".cases.toml"));
     paths.sort();
     for path in paths {
-        let text = fs::read_to_string(&path).map_err(|error| RulesError::new(&path, None, error.to_string()))?;
+        let text = read_text(&path)?;
         let file: CaseFile = toml::from_str(&text).map_err(|error| {
             let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
             RulesError::new(&path, line, error.message())

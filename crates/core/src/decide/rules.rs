@@ -1,7 +1,8 @@
 //! A compiled set of rule files.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::route::{Leg, Route, TierStatus};
 /// The built-in policy, for a folder without a `default.rhai`.
 const DEFAULT: &str = include_str!("../../../../router-rules/default.rhai");
 const DEFAULT_NAME: &str = "default";
-/// Most bytes of one rule file.
+/// Most bytes of one file of rules or cases.
 const MAX_FILE_BYTES: u64 = 256 << 10;
 
 /// A compiled set of rules: files in the order of their names, `default` last.
@@ -90,24 +91,31 @@ pub(super) fn sources(dir: &Path) -> Result<Vec<RuleSource>, RulesError> {
         }
     }
     paths.sort_by_key(|path| (path.file_stem().is_some_and(|stem| stem == DEFAULT_NAME), path.clone()));
-    let mut sources = paths.iter().map(|path| read_source(path)).collect::<Result<Vec<_>, _>>()?;
+    let source = |path: &PathBuf| Ok(RuleSource { text: read_text(path)?, path: path.clone() });
+    let mut sources = paths.iter().map(source).collect::<Result<Vec<_>, RulesError>>()?;
     if paths.last().is_none_or(|path| path.file_stem().is_none_or(|stem| stem != DEFAULT_NAME)) {
         sources.push(builtin_source());
     }
     Ok(sources)
 }
 
-fn read_source(path: &Path) -> Result<RuleSource, RulesError> {
-    let size = fs::metadata(path).map_err(|error| RulesError::unreadable(path, &error))?.len();
-    if size > MAX_FILE_BYTES {
-        return Err(RulesError::new(
-            path,
-            None,
-            format!("a rule file may have at most {MAX_FILE_BYTES} bytes; this one has {size}"),
-        ));
+/// Returns the text of a file of rules or cases.
+///
+/// # Errors
+/// The path is not a regular file or a link to one (opening a pipe would block), or the file is too large or not UTF-8.
+pub(super) fn read_text(path: &Path) -> Result<String, RulesError> {
+    let unreadable = |error: std::io::Error| RulesError::unreadable(path, &error);
+    if !fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(RulesError::new(path, None, "is not a regular file; remove it from the folder of the rules"));
     }
-    let text = fs::read_to_string(path).map_err(|error| RulesError::unreadable(path, &error))?;
-    Ok(RuleSource { path: path.to_owned(), text })
+    // The bound applies to what is read: the size in the metadata may be out of date.
+    let mut file = File::open(path).map_err(unreadable)?.take(MAX_FILE_BYTES + 1);
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(RulesError::new(path, None, format!("has more than {MAX_FILE_BYTES} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|_| RulesError::new(path, None, "is not UTF-8 text"))
 }
 
 fn builtin_source() -> RuleSource {

@@ -236,6 +236,37 @@ fn an_invalid_file_leaves_the_old_set_in_force_and_is_reported_once() {
     assert_eq!((reason().as_str(), shared.state().error), ("three", None));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_pipe_or_a_large_file_among_the_rules_is_reported_by_name_and_never_read_to_the_end() {
+    use std::process::Command;
+
+    let folder = Folder::new("irregular");
+    folder.put("default.rhai", "fn decide(facts) { #{ reason: \"one\", route: [\"wasm\"] } }");
+    let shared = SharedRules::load(&folder.0).unwrap();
+    let made = |name: &str| Command::new("mkfifo").arg(folder.0.join(name)).status().unwrap().success();
+    let refused = |shared: &SharedRules, name: &str, message: &str| {
+        let Some(Reloaded::Kept(error)) = shared.check() else { panic!("{name} is accepted") };
+        assert!(error.file.ends_with(name) && error.message.contains(message), "{error}");
+        assert_eq!(Rules::load(&folder.0).err(), Some(error));
+        fs::remove_file(folder.0.join(name)).unwrap();
+        assert!(matches!(shared.check(), Some(Reloaded::Replaced { .. })), "{name}");
+    };
+    assert!(made("pipe.rhai"));
+    refused(&shared, "pipe.rhai", "not a regular file");
+    std::os::unix::fs::symlink("/dev/zero", folder.0.join("zero.rhai")).unwrap();
+    refused(&shared, "zero.rhai", "not a regular file");
+    folder.put("large.rhai", &format!("fn decide(facts) {{ () }}\n//{}", "x".repeat(256 << 10)));
+    refused(&shared, "large.rhai", "more than 262144 bytes");
+
+    assert!(made("pipe.cases.toml"));
+    assert!(cases::test(&folder.0).unwrap_err().message.contains("not a regular file"));
+    fs::remove_file(folder.0.join("pipe.cases.toml")).unwrap();
+    fs::rename(folder.0.join("default.rhai"), folder.0.join("target")).unwrap();
+    std::os::unix::fs::symlink("target", folder.0.join("default.rhai")).unwrap();
+    assert!(Rules::load(&folder.0).is_ok(), "a link to a regular file is read");
+}
+
 #[test]
 fn every_fact_is_documented() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/rules.md");
