@@ -72,6 +72,9 @@ pub(super) fn text(name: &str, explanation: &Explanation) -> String {
             write_row(&mut text, "route", &decision.route.to_string());
             write_row(&mut text, "rule", &decision.rule);
             write_row(&mut text, "because", &decision.reason);
+            for error in &decision.skipped {
+                write_row(&mut text, "skipped", error);
+            }
         }
         Err(error) => write_row(&mut text, "route", &format!("none: {error}")),
     }
@@ -133,6 +136,10 @@ mod tests {
     use switchtower_core::route::TierStatus;
 
     fn explanation_view(source: &str, isolation: Option<Isolation>) -> String {
+        explained_by(&Rules::builtin(), source, isolation)
+    }
+
+    fn explained_by(rules: &Rules, source: &str, isolation: Option<Isolation>) -> String {
         let wasm = TierStatus {
             tier: "wasm".into(),
             languages: vec![Language::Python],
@@ -151,7 +158,7 @@ mod tests {
         let mut request = Request::new(Program::python(source), &RequestLimits::default()).unwrap();
         request.isolation = isolation;
         let profile = analyse(&request.program);
-        let decision = Rules::builtin().decide(&request, &profile, &[wasm]).map_err(Error::from);
+        let decision = rules.decide(&request, &profile, &[wasm]).map_err(Error::from);
         text("program.py", &Explanation { profile: Arc::new(profile), decision: decision.map(Arc::new) })
     }
 
@@ -178,6 +185,15 @@ program.py: algorithm, score 1.180
   rule        default.local
   because     imports only random; uses randomness: runs in wasm
 ");
+    }
+
+    #[test]
+    fn a_rule_file_that_was_passed_over_is_shown_with_its_error() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("broken.rhai"), "fn decide(facts) {\n  throw \"no\"\n}").unwrap();
+        let text = explained_by(&Rules::load(folder.path()).unwrap(), "1 + 1", None);
+        let skipped = text.lines().find(|line| line.starts_with("  skipped     broken.rhai, line 2: "));
+        assert!(skipped.is_some() && text.contains("  rule        default.local\n"), "{text}");
     }
 
     #[test]

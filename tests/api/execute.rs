@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use switchtower_core::decide::Rules;
 
 use crate::api::harness::TestHarness;
+use crate::api::openapi::{assert_matches, document};
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_has_every_field_of_the_run() {
@@ -162,6 +164,24 @@ async fn an_explanation_runs_nothing() {
     let sum: f64 = signals.iter().map(|s| s["weight"].as_f64().unwrap() * s["value"].as_f64().unwrap()).sum();
     assert!((sum - answer.json["profile"]["score"].as_f64().unwrap()).abs() < 1e-9);
     assert_eq!(answer.json["decision"]["route"], json!([{ "tier": "wasm", "budget_ms": null }]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decision_shows_the_rule_files_that_were_passed_over() {
+    let harness = TestHarness::new();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("broken.rhai"), "fn decide(facts) {\n  facts.misspelled\n}").unwrap();
+    let without = harness.post("/v1/explain", &json!({ "code": "1" })).await;
+    assert_eq!(without.json["decision"].get("skipped"), None);
+    harness.router.rules().replace(Rules::load(folder.path()).unwrap());
+    for path in ["/v1/explain", "/v1/execute"] {
+        let answer = harness.post(path, &json!({ "code": "#: print 1" })).await;
+        assert_matches(&document(), "post", path, &answer);
+        let decision = &answer.json["decision"];
+        assert_eq!(decision["rule"], "default.local", "{path}");
+        let skipped = decision["skipped"].as_array().unwrap();
+        assert!(skipped.len() == 1 && skipped[0].as_str().unwrap().starts_with("broken.rhai, line 2: "), "{skipped:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

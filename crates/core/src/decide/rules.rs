@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::time::Duration;
 
 use rhai::{AST, Array, CallFnOptions, Dynamic, EvalAltResult, Map, ParseError, Position, Scope};
@@ -33,6 +34,8 @@ struct RuleFile {
     name: String,
     path: PathBuf,
     ast: AST,
+    /// The log has one warning about the file for each compiled set.
+    warning: Once,
 }
 
 /// The answer of one rule file.
@@ -140,7 +143,7 @@ impl Rules {
                 return Err(RulesError::new(&source.path, None, "the file defines no function decide(facts)"));
             }
             let name = source.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            Ok(RuleFile { name, path: source.path.clone(), ast })
+            Ok(RuleFile { name, path: source.path.clone(), ast, warning: Once::new() })
         });
         let reads_load = sources.iter().any(|source| load::is_read(&source.text));
         Ok(Self { files: files.collect::<Result<_, _>>()?, reads_load })
@@ -173,7 +176,7 @@ impl Rules {
             match file.decide(facts.clone(), statuses) {
                 Ok(Some(verdict)) => return Ok((verdict, skipped)),
                 Ok(None) => {}
-                Err(error) => skipped.push(error.to_string()),
+                Err(error) => skipped.push(file.skip(error)),
             }
         }
         match last.decide(facts.take(), statuses)? {
@@ -186,6 +189,16 @@ impl Rules {
 }
 
 impl RuleFile {
+    /// Logs the first error of this file, and returns the error for the decision: with the name of the file, not its folder,
+    /// because callers see it.
+    fn skip(&self, error: RulesError) -> String {
+        self.warning.call_once(|| {
+            tracing::warn!(%error, "a rule file failed for a program and was passed over; the next file decides");
+        });
+        let file = self.path.file_name().map_or_else(|| self.path.clone(), PathBuf::from);
+        RulesError { file, ..error }.to_string()
+    }
+
     fn decide(&self, facts: Dynamic, statuses: &[&TierStatus]) -> Result<Option<RuleVerdict>, RulesError> {
         let options = CallFnOptions::new().eval_ast(true).rewind_scope(true);
         let verdict = engine()

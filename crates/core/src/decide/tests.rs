@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use switchtower_contract::{Isolation, Language, Location, Modules, Price, Program};
@@ -208,9 +210,55 @@ fn other_files_are_evaluated_before_the_default_and_may_have_no_opinion() {
     let rules = Rules::load(&folder.0).unwrap();
     let decision = decide(&rules, &request("print(1)")).unwrap();
     assert_eq!((decision.rule.as_str(), route(&decision)), ("tenants.r", vec!["e2b"]));
-    assert!(decision.skipped[0].contains("broken.rhai, line 2"), "{:?}", decision.skipped);
+    assert!(decision.skipped[0].starts_with("broken.rhai, line 2: "), "{:?}", decision.skipped);
+    assert_eq!(decision.skipped.len(), 1);
     let heavy = decide(&rules, &request("for i in range(10**9):\n    print(i)")).unwrap();
     assert_eq!(heavy.rule, "default.heavy");
+}
+
+#[test]
+fn a_file_that_is_passed_over_is_logged_once_for_each_compiled_set() {
+    let folder = Folder::new("logged");
+    folder.put("broken.rhai", "fn decide(facts) { throw 1 }");
+    folder.put("odd.rhai", "fn decide(facts) { 42 }");
+    let logged = |rules: &Rules| {
+        let warnings = Warnings::default();
+        tracing::subscriber::with_default(warnings.clone(), || {
+            for _ in 0..3 {
+                assert_eq!(decide(rules, &request("print(1)")).unwrap().skipped.len(), 2);
+            }
+        });
+        warnings.0.load(Ordering::Relaxed)
+    };
+    let rules = Rules::load(&folder.0).unwrap();
+    assert_eq!((logged(&rules), logged(&rules)), (2, 0));
+    assert_eq!(logged(&Rules::load(&folder.0).unwrap()), 2);
+}
+
+/// Counts the warnings in the log.
+#[derive(Clone, Default)]
+struct Warnings(Arc<AtomicUsize>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
 }
 
 #[test]

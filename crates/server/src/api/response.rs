@@ -83,6 +83,8 @@ pub(crate) struct DecisionView<'a> {
     route: Vec<LegView<'a>>,
     rule: &'a str,
     reason: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    skipped: &'a [String],
 }
 
 impl<'a> From<&'a Decision> for DecisionView<'a> {
@@ -95,6 +97,7 @@ impl<'a> From<&'a Decision> for DecisionView<'a> {
             route: decision.route.0.iter().map(leg).collect(),
             rule: &decision.rule,
             reason: &decision.reason,
+            skipped: &decision.skipped,
         }
     }
 }
