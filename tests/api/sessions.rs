@@ -523,6 +523,24 @@ async fn a_refusal_names_the_field_and_what_is_allowed() {
 /v1/sessions/{id}/contexts "cwd": "there is no field cwd: known here are folder"
 /v1/sessions/{id}/contexts "folder": "folder must be a string, not 3"
 "#);
+    for (call, field) in [
+        ("GET /v1/sessions/%ff", "id"),
+        ("DELETE /v1/sessions/a%C3", "id"),
+        ("POST /v1/sessions/%ff/execute", "id"),
+        ("POST /v1/sessions/%ff/contexts", "id"),
+        ("DELETE /v1/sessions/a/contexts/%ff", "context"),
+        ("POST /v1/sessions/a/contexts/%ff/restart", "context"),
+        ("GET /v1/sessions/%ff/files?path=/tmp/a", "id"),
+        ("PUT /v1/sessions/%ff/files?path=/tmp/a", "id"),
+    ] {
+        let (method, path) = call.split_once(' ').unwrap();
+        let answer = client.send(method, path, "{}").await;
+        assert_eq!((answer.status, &answer.json["field"]), (422, &json!(field)), "{call}: {}", answer.text);
+        assert_eq!(answer.json["detail"], format!("{field} must be UTF-8 after percent-decoding"), "{call}");
+    }
+    for path in ["/v1/sessions/%00", "/v1/sessions/%2F..%2F", "/v1/sessions/%F0%9F%98%80", "/v1/sessions/%zz"] {
+        assert_eq!(client.get(path).await.status, 404, "{path}");
+    }
     let answer = client.harness.send(client.request("PATCH", &session, Body::empty())).await;
     assert_eq!((answer.status, answer.header("allow")), (405, "GET, HEAD, DELETE"));
 }

@@ -69,6 +69,7 @@ async fn an_impossible_request_is_refused_with_a_status_that_clients_know() {
     record("PUT /sandboxes/ID", Value::Null).await;
     record("GET /v2/sandboxes?state=dead", Value::Null).await;
     record("GET /sandboxes/inone", Value::Null).await;
+    record("GET /sandboxes/%ff", Value::Null).await;
     insta::assert_snapshot!(text, @r#"
     POST /v2/sandboxes: 400 {"code":400,"message":"Error when parsing request: missing field `templateID` at line 1 column 2"} [false]
     POST /v2/sandboxes: 400 {"code":400,"message":"Timeout cannot be greater than 24 hours"} [false]
@@ -82,6 +83,7 @@ async fn an_impossible_request_is_refused_with_a_status_that_clients_know() {
     PUT /sandboxes/ID: 405 {"code":405,"message":"/sandboxes/ID has no PUT"} [false]
     GET /v2/sandboxes?state=dead: 400 {"code":400,"message":"state must be running or paused, not \"dead\""} [false]
     GET /sandboxes/inone: 404 {"code":404,"message":"Sandbox \"inone\" doesn't exist or you don't have access to it"} [false]
+    GET /sandboxes/%ff: 400 {"code":400,"message":"The id of the sandbox must be UTF-8 after percent-decoding"} [false]
     "#);
     for call in [
         "DELETE /sandboxes/inone",
@@ -93,6 +95,8 @@ async fn an_impossible_request_is_refused_with_a_status_that_clients_know() {
         "GET /sandboxes/inone/metrics",
     ] {
         assert_eq!(client.call(call, Value::Null).await.status, 404, "{call}");
+        let answer = client.call(&call.replace("inone", "a%C3"), Value::Null).await;
+        assert_eq!((answer.status, &answer.json["code"]), (400, &json!(400)), "{call}: {}", answer.text);
     }
 }
 

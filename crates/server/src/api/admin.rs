@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use switchtower_core::tier::Tier;
 use switchtower_core::tier::breaker::Breaker;
 use switchtower_core::tier::pool::Pool;
 
+use super::path_names::PathNames;
 use super::state::ApiState;
 use crate::service::problem::{Problem, ProblemKind};
 
@@ -47,7 +48,7 @@ pub(super) async fn tiers(State(api): State<Arc<ApiState>>) -> Json<Value> {
 /// `POST /v1/admin/tiers/{tier}/breaker/reset`: closes the breaker and forgets its failures.
 pub(super) async fn reset_breaker(
     State(api): State<Arc<ApiState>>,
-    Path(name): Path<String>,
+    PathNames(name): PathNames<String>,
 ) -> Result<Json<Value>, Problem> {
     let tier = tier(&api, &name)?;
     let breaker = tier.breaker().ok_or_else(|| missing(&name, "breaker"))?;
@@ -56,12 +57,18 @@ pub(super) async fn reset_breaker(
 }
 
 /// `GET /v1/admin/tiers/{tier}/budget`: the budget of sandboxes for an hour.
-pub(super) async fn budget(State(api): State<Arc<ApiState>>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+pub(super) async fn budget(
+    State(api): State<Arc<ApiState>>,
+    PathNames(name): PathNames<String>,
+) -> Result<Json<Value>, Problem> {
     Ok(Json(tier(&api, &name)?.account().ok_or_else(|| missing(&name, "account"))?.budget))
 }
 
 /// `GET /v1/admin/tiers/{tier}/usage`: the calls of the account in the last hour.
-pub(super) async fn usage(State(api): State<Arc<ApiState>>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+pub(super) async fn usage(
+    State(api): State<Arc<ApiState>>,
+    PathNames(name): PathNames<String>,
+) -> Result<Json<Value>, Problem> {
     Ok(Json(tier(&api, &name)?.account().ok_or_else(|| missing(&name, "account"))?.usage))
 }
 

@@ -12,6 +12,7 @@ mod health;
 mod known_sessions;
 mod openapi;
 mod parse;
+mod path_names;
 mod response;
 mod sessions;
 mod state;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::sse::Event as SseEvent;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -16,6 +16,7 @@ use switchtower_core::session::{CellAnswer, CellEvent};
 use tokio::sync::mpsc;
 
 use super::super::parse;
+use super::super::path_names::PathNames;
 use super::super::response::{DecisionView, ResultView, UsageView};
 use super::super::state::ApiState;
 use super::super::stream;
@@ -33,7 +34,7 @@ const EVENT_BUFFER: usize = 64;
 pub(super) async fn execute(
     State(api): State<Arc<ApiState>>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    PathNames(id): PathNames<String>,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let wants_events = stream::accepts_events(request.headers());

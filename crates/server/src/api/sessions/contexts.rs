@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use switchtower_core::request::Caller;
 use switchtower_core::session::files::Files;
 
 use super::super::parse;
+use super::super::path_names::PathNames;
 use super::super::state::ApiState;
 use super::activity::SessionUse;
 use super::view::ContextView;
@@ -20,7 +21,7 @@ use crate::service::problem::{Problem, ProblemKind};
 pub(super) async fn open(
     State(api): State<Arc<ApiState>>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    PathNames(id): PathNames<String>,
     request: Request<Body>,
 ) -> Result<(StatusCode, Json<ContextView>), Problem> {
     let folder = parse::context(api.read_optional_json(&caller, BodyKind::Context, request).await?)?;
@@ -35,7 +36,7 @@ pub(super) async fn open(
 pub(super) async fn restart(
     State(api): State<Arc<ApiState>>,
     Extension(caller): Extension<Caller>,
-    Path((id, context)): Path<(String, String)>,
+    PathNames((id, context)): PathNames<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let session_use = SessionUse::begin(api.session(&caller, &id)?).await?;
     let restarted = session_use.run(session_use.session().restart_context(&context)).await?;
@@ -46,7 +47,7 @@ pub(super) async fn restart(
 pub(super) async fn close(
     State(api): State<Arc<ApiState>>,
     Extension(caller): Extension<Caller>,
-    Path((id, context)): Path<(String, String)>,
+    PathNames((id, context)): PathNames<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let session_use = SessionUse::begin(api.session(&caller, &id)?).await?;
     let closed = session_use.run(session_use.session().close_context(&context)).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Query, Request, State};
 use axum::http::{Request as Call, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::TryStreamExt as _;
@@ -18,6 +18,7 @@ use switchtower_core::session::Session;
 use switchtower_core::session::files::{FileError, Files};
 
 use super::super::fields::Fields;
+use super::super::path_names::PathNames;
 use super::super::state::ApiState;
 use super::activity::SessionUse;
 use crate::service::body;
@@ -34,7 +35,7 @@ const TRANSFER_RETRY: Duration = Duration::from_secs(1);
 pub(super) async fn read(
     State(api): State<Arc<ApiState>>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    PathNames(id): PathNames<String>,
     uri: Uri,
 ) -> Result<Response, Problem> {
     let path = path(&uri)?;
@@ -50,7 +51,7 @@ pub(super) async fn read(
 pub(super) async fn write(
     State(api): State<Arc<ApiState>>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    PathNames(id): PathNames<String>,
     request: Request<Body>,
 ) -> Result<StatusCode, Problem> {
     let path = path(request.uri())?;

@@ -9,7 +9,7 @@ mod view;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use switchtower_core::request::Caller;
 
 use super::parse;
+use super::path_names::PathNames;
 use super::state::ApiState;
 use crate::service::body_limits::BodyKind;
 use crate::service::problem::Problem;
@@ -60,7 +61,7 @@ async fn list(State(api): State<Arc<ApiState>>, Extension(caller): Extension<Cal
 async fn get_session(
     State(api): State<Arc<ApiState>>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    PathNames(id): PathNames<String>,
 ) -> Result<Json<SessionView>, Problem> {
     let session = api.session(&caller, &id)?;
     Ok(Json(SessionView::of(&session)))
@@ -70,7 +71,7 @@ async fn get_session(
 async fn end(
     State(api): State<Arc<ApiState>>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    PathNames(id): PathNames<String>,
 ) -> Result<StatusCode, Problem> {
     api.session(&caller, &id)?.end();
     Ok(StatusCode::NO_CONTENT)

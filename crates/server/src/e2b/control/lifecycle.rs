@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -17,7 +17,7 @@ use switchtower_e2b_wire::control::{CPU_COUNT, DISK_MB, MEMORY_MB, timestamp};
 
 use super::super::response::{self, Refusal};
 use super::super::state::E2bState;
-use super::request::{bad_request, find_sandbox, into_response, parse_timeout, read_json};
+use super::request::{SandboxName, bad_request, find_sandbox, into_response, parse_timeout, read_json};
 use super::view;
 
 /// The body of every request that sets a time-out.
@@ -40,13 +40,13 @@ async fn read_timeout(state: &E2bState, caller: &Caller, body: Body, default: f6
     parse_timeout(seconds, state.sessions.config().max_lifetime).map_err(|message| bad_request(&message))
 }
 
-type SandboxRequest = (State<Arc<E2bState>>, Path<String>, Extension<Caller>);
+type SandboxRequest = (State<Arc<E2bState>>, SandboxName, Extension<Caller>);
 
-pub(super) async fn detail((State(state), Path(id), Extension(caller)): SandboxRequest) -> Response {
+pub(super) async fn detail((State(state), SandboxName(id), Extension(caller)): SandboxRequest) -> Response {
     into_response(find_sandbox(&state, &caller, &id).map(|session| Json(view::detail(&session))))
 }
 
-pub(super) async fn end((State(state), Path(id), Extension(caller)): SandboxRequest) -> Response {
+pub(super) async fn end((State(state), SandboxName(id), Extension(caller)): SandboxRequest) -> Response {
     match find_sandbox(&state, &caller, &id) {
         Ok(session) if session.end() => StatusCode::NO_CONTENT.into_response(),
         Ok(_) => response::unknown_sandbox(&id),
@@ -54,7 +54,10 @@ pub(super) async fn end((State(state), Path(id), Extension(caller)): SandboxRequ
     }
 }
 
-pub(super) async fn set_timeout((State(state), Path(id), Extension(caller)): SandboxRequest, body: Body) -> Response {
+pub(super) async fn set_timeout(
+    (State(state), SandboxName(id), Extension(caller)): SandboxRequest,
+    body: Body,
+) -> Response {
     let set = async {
         let session = find_sandbox(&state, &caller, &id)?;
         session.lifetime().set_timeout(read_timeout(&state, &caller, body, DEFAULT_TIMEOUT).await?);
@@ -63,7 +66,10 @@ pub(super) async fn set_timeout((State(state), Path(id), Extension(caller)): San
     into_response(set.await)
 }
 
-pub(super) async fn refresh((State(state), Path(id), Extension(caller)): SandboxRequest, body: Body) -> Response {
+pub(super) async fn refresh(
+    (State(state), SandboxName(id), Extension(caller)): SandboxRequest,
+    body: Body,
+) -> Response {
     let set = async {
         let session = find_sandbox(&state, &caller, &id)?;
         session.lifetime().extend(read_timeout(&state, &caller, body, DEFAULT_TIMEOUT).await?);
@@ -72,7 +78,7 @@ pub(super) async fn refresh((State(state), Path(id), Extension(caller)): Sandbox
     into_response(set.await)
 }
 
-pub(super) async fn pause((State(state), Path(id), Extension(caller)): SandboxRequest) -> Response {
+pub(super) async fn pause((State(state), SandboxName(id), Extension(caller)): SandboxRequest) -> Response {
     let paused = async {
         match find_sandbox(&state, &caller, &id)?.pause().await {
             Ok(true) => Ok(StatusCode::NO_CONTENT),
@@ -88,18 +94,21 @@ fn conflict<T>(message: &str) -> Result<T, Refusal> {
 }
 
 /// Resumes a paused sandbox: the older form of [`connect`], which refuses a running one.
-pub(super) async fn resume((State(state), Path(id), Extension(caller)): SandboxRequest, body: Body) -> Response {
+pub(super) async fn resume((State(state), SandboxName(id), Extension(caller)): SandboxRequest, body: Body) -> Response {
     match find_sandbox(&state, &caller, &id) {
         Ok(session) if session.lifetime().state() == SessionState::Running => {
             into_response(conflict::<StatusCode>(&format!("Sandbox {id} is already running")))
         }
-        Ok(_) => connect((State(state), Path(id), Extension(caller)), body).await,
+        Ok(_) => connect((State(state), SandboxName(id), Extension(caller)), body).await,
         Err(refused) => *refused,
     }
 }
 
 /// Resumes a paused sandbox, or extends the time-out of a running one.
-pub(super) async fn connect((State(state), Path(id), Extension(caller)): SandboxRequest, body: Body) -> Response {
+pub(super) async fn connect(
+    (State(state), SandboxName(id), Extension(caller)): SandboxRequest,
+    body: Body,
+) -> Response {
     let connected = async {
         let session = find_sandbox(&state, &caller, &id)?;
         let max = state.sessions.config().max_lifetime;
@@ -120,7 +129,7 @@ pub(super) async fn connect((State(state), Path(id), Extension(caller)): Sandbox
 }
 
 /// Returns the current figures. Only the size of the files is measured.
-pub(super) async fn metrics((State(state), Path(id), Extension(caller)): SandboxRequest) -> Response {
+pub(super) async fn metrics((State(state), SandboxName(id), Extension(caller)): SandboxRequest) -> Response {
     let metrics = find_sandbox(&state, &caller, &id).map(|session| {
         let wall = state.sessions.router().wall();
         let total = MEMORY_MB << 20;

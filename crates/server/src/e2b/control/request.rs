@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::extract::{FromRequestParts, Path};
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use switchtower_core::error::Kind;
@@ -15,6 +17,22 @@ use super::super::address::sandbox_id;
 use super::super::response::{self, Refusal};
 use super::super::state::E2bState;
 use crate::service::body_limits::BodyKind;
+
+/// The id of a sandbox in the path of a request, as [`Path`]; rejections have the form of the control plane.
+pub(super) struct SandboxName(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for SandboxName {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(id)) => Ok(Self(id)),
+            Err(_) => {
+                Err(response::permanent_of(Kind::Invalid, "The id of the sandbox must be UTF-8 after percent-decoding"))
+            }
+        }
+    }
+}
 
 /// Reads a body as JSON; an empty one is an empty object.
 pub(super) async fn read_json<T: DeserializeOwned>(
