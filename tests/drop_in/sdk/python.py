@@ -855,8 +855,9 @@ def life(sandbox):
 @chapter(sandbox=False)
 def ends():
     short = create_sandbox(timeout=1)
-    sleeper = create_sandbox(timeout=1, lifecycle={"on_timeout": "pause"})
+    sleeper = create_sandbox(timeout=30, lifecycle={"on_timeout": "pause"})
     run("ends: while it lasts", sleeper, "kept = 1")
+    sleeper.set_timeout(1)
     with create_sandbox() as whole:
         run("ends: within a block", whole, "1")
     step("ends: after the block", whole.is_running)
