@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use switchtower_contract::{Backend as _, Cell, Change, Content, Escalation, Exit, Fault, KernelOptions, Limits, Need};
 use switchtower_native::{Config, Native};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::harness::{harness, kill, size, wait_until};
 use crate::backend::kernels::{Notebook, assert_cells_as_expected, run};
@@ -271,6 +271,15 @@ fn a_kernel_beyond_the_limit_can_be_opened_after_another_has_closed() {
         }
         assert_eq!(first.value_of("x").await, "1");
         drop(first);
+        // The worker closes the first kernel a moment later.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let cell = second.cell("2 + 2");
+            let (ran, _) = run(second.kernel.as_mut(), &cell, &Limits::default()).await;
+            let Err(refused) = ran else { break };
+            assert!(matches!(refused, Fault::Refused { .. }) && Instant::now() < deadline, "{refused:?}");
+            sleep(Duration::from_millis(10)).await;
+        }
         assert_eq!(second.value_of("2 + 2").await, "4");
         drop(second);
         native.shutdown().await;
