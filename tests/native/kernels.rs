@@ -100,7 +100,7 @@ fn kernel_workers_end_when_they_are_idle_and_start_again_with_the_next_kernel() 
         assert_eq!(notebook.value_of("x = 1\nx").await, "1");
         assert_eq!(alias.workers().len(), 2);
         // Longer than the idle timeout; the worker stays because it has a kernel.
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        sleep(Duration::from_secs(1)).await;
         assert_eq!(notebook.value_of("x").await, "1");
         drop(notebook);
         wait_until("only the worker for programs is left", || alias.workers().len() == 1).await;
