@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::Tier;
 use super::attempt::{Attempt, AttemptRecorder};
 use super::sandbox_guard::SandboxGuard;
-use super::walk::{AttemptError, DEADLINE, NO_SANDBOX, WalkError, requested_delay};
+use super::walk::{AttemptError, NO_SANDBOX, WalkError, requested_delay};
 use crate::request::{Caller, Priority};
 
 /// A leased sandbox. It does not count in its tier's pool. Dropping the lease ends the sandbox.
@@ -42,24 +42,13 @@ impl Tier {
                 }
                 Err(error) => error,
             };
+            let (outcome, detail) = error.recorded();
+            recorder.finish(outcome, Some(detail));
             let pause = match &error {
-                AttemptError::Fault(fault) => {
-                    recorder.finish(fault.name(), Some(fault.detail()));
-                    let may_retry = fault.remedy(false) == Remedy::RetryHere;
-                    may_retry.then(|| self.pause(repeat, requested_delay(fault))).flatten()
+                AttemptError::Fault(fault) if fault.remedy(false) == Remedy::RetryHere => {
+                    self.pause(repeat, requested_delay(fault))
                 }
-                AttemptError::Open(open) => {
-                    recorder.finish("open", Some(open.to_string()));
-                    None
-                }
-                AttemptError::NoSlot(refusal) => {
-                    recorder.finish("overloaded", Some(refusal.to_string()));
-                    None
-                }
-                AttemptError::DeadlinePassed(missing) => {
-                    recorder.finish(DEADLINE, Some((*missing).to_owned()));
-                    None
-                }
+                _ => None,
             };
             match pause {
                 Some(pause) if Instant::now() + pause < deadline => sleep(pause).await,

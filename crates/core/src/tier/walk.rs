@@ -9,20 +9,18 @@
 
 use std::time::Duration;
 
-use switchtower_contract::{
-    Escalation, Events, Exit, Fault, InterpreterId, Limits, Need, Outcome, Output, Remedy, Spec, Usage, rounded,
-};
-use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use switchtower_contract::{Escalation, Fault, InterpreterId, Limits, Outcome, Output, Remedy, rounded};
+use tokio::time::{Instant, sleep};
 
-use super::attempt::{Attempt, AttemptRecorder};
+use super::attempt::Attempt;
 use super::breaker::{Open, Permit};
 use super::queue::SlotRefusal;
 use super::relay::Relay;
 use super::{Tier, Tiers};
-use crate::analyse;
 use crate::request::{Request, SideEffects};
 use crate::route::{Leg, Route, TierName};
+
+mod one_attempt;
 
 /// The result of a walk in which a tier ran the program to its end.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,8 +108,7 @@ impl Tiers {
         attempts: &mut Vec<Attempt>,
     ) -> Result<WalkOutcome, WalkError> {
         let mut legs = self.usable_legs(request, route);
-        let WalkOptions { side_effects, deadline, avoid_interpreter, on_start } = *options;
-        let mut walk = Walk { request, side_effects, deadline, avoid_interpreter, on_start, relay, attempts };
+        let mut walk = Walk { request, options, relay, attempts };
         let mut walk_error = WalkError::NoTier { reason: format!("no tier of the route {route} can run it") };
         let mut at = 0;
         while let Some(&(tier, leg)) = legs.get(at) {
@@ -133,7 +130,7 @@ impl Tiers {
                     walk_error = WalkError::NoTier { reason: format!("it needs {need}") };
                 }
                 Err(error) => {
-                    walk_error = error.walk_error(tier, tier.is_effectful(side_effects));
+                    walk_error = error.walk_error(tier, tier.is_effectful(options.side_effects));
                     if matches!(walk_error, WalkError::Lost { .. }) {
                         break;
                     }
@@ -159,11 +156,7 @@ impl Tiers {
 
 struct Walk<'a> {
     request: &'a Request,
-    side_effects: SideEffects,
-    avoid_interpreter: Option<InterpreterId>,
-    on_start: &'a (dyn Fn() + Send + Sync),
-    /// When the request's timeout ends.
-    deadline: Instant,
+    options: &'a WalkOptions<'a>,
     relay: &'a mut Relay,
     attempts: &'a mut Vec<Attempt>,
 }
@@ -171,7 +164,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// Returns the time until the request's deadline.
     fn time_left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
+        self.options.deadline.saturating_duration_since(Instant::now())
     }
 
     /// Returns the error of a request whose timeout has passed. `last`: the error of the last tier, `tier`.
@@ -238,7 +231,7 @@ impl Walk<'_> {
                 // A probe is a single attempt.
                 AttemptError::Fault(Fault::Unavailable { .. }) if permit.as_ref().is_some_and(Permit::is_probe) => None,
                 AttemptError::Fault(fault)
-                    if fault.remedy(tier.is_effectful(self.side_effects)) == Remedy::RetryHere =>
+                    if fault.remedy(tier.is_effectful(self.options.side_effects)) == Remedy::RetryHere =>
                 {
                     tier.pause(repeat, requested_delay(fault))
                 }
@@ -257,183 +250,19 @@ impl Walk<'_> {
             repeat += 1;
         }
     }
-
-    async fn attempt(
-        &mut self,
-        tier: &Tier,
-        limits: &Limits,
-        later: &[(&Tier, &Leg)],
-        number: u32,
-        permit: &mut Option<Permit>,
-    ) -> Result<Completed, AttemptError> {
-        let deadline = self.deadline;
-        // A program that ends because of an unmet need moves on if there is a later tier and it may run twice.
-        let is_final = later.is_empty() || tier.is_effectful(self.side_effects);
-        let mut recorder = AttemptRecorder::new(&tier.name, self.attempts);
-        let caller = &self.request.caller;
-        // Checked before the queue, so that a request does not wait for a slot only to be rejected.
-        if let Err(open) = tier.check_breaker(permit.as_ref()) {
-            recorder.finish("open", Some(open.to_string()));
-            return Err(AttemptError::Open(open));
-        }
-        let slot = match timeout_at(deadline, tier.queue.slot(&caller.user, self.request.priority)).await {
-            Ok(Ok(slot)) => slot,
-            Ok(Err(refusal)) => {
-                recorder.finish("overloaded", Some(refusal.to_string()));
-                return Err(AttemptError::NoSlot(refusal));
-            }
-            Err(_) => {
-                recorder.finish(DEADLINE, Some(NO_SLOT.to_owned()));
-                return Err(AttemptError::DeadlinePassed(NO_SLOT));
-            }
-        };
-        // Checked again after the queue: the breaker may have opened meanwhile.
-        match tier.permit(permit.take()) {
-            Ok(current) => *permit = current,
-            Err(open) => {
-                recorder.finish("open", Some(open.to_string()));
-                return Err(AttemptError::Open(open));
-            }
-        }
-        let (events, from) = Events::channel();
-        let (over, is_over) = oneshot::channel();
-        let (program, side_effects) = (&self.request.program, self.side_effects);
-        let spec = Spec { language: program.language, avoid_interpreter: self.avoid_interpreter };
-        let (on_start, mut interpreter) = (self.on_start, None);
-        let mut deadline_passed = false;
-        // The program's time limit, and the request's remaining time when the program started.
-        let (mut wall, mut remaining) = (limits.wall, limits.wall);
-        let run = async {
-            // The slot is released after the sandbox, and both before the caller has read the last event.
-            let _slot = slot;
-            let ran = async {
-                let opening = tier.sandbox(&spec, limits.wall, number);
-                let Ok(opened) = timeout_at(deadline, opening).await else {
-                    deadline_passed = true;
-                    return Err(Fault::Unavailable { reason: NO_SANDBOX.to_owned() });
-                };
-                let mut guard = opened?;
-                remaining = deadline.saturating_duration_since(Instant::now());
-                wall = limits.wall.min(remaining);
-                let limits = Limits { wall, ..limits.clone() };
-                recorder.start();
-                on_start();
-                let longest = (wall + tier.config.grace_period).min(remaining + DEADLINE_GRACE);
-                let ran = match timeout(longest, guard.sandbox()?.run(program, &limits, &events)).await {
-                    Ok(ran) => ran,
-                    // The program has used all of its time.
-                    Err(_) if Instant::now() >= deadline => Ok(timed_out(wall)),
-                    Err(_) => Err(Fault::Lost { reason: "run did not return within its grace period".to_owned() }),
-                };
-                interpreter = guard.sandbox()?.interpreter();
-                match &ran {
-                    Ok(Outcome { exit: Exit::Finished(_) | Exit::Raised, .. }) => guard.release(side_effects),
-                    // Nothing ran in it: a rate limit is no reason to pay for another sandbox.
-                    Err(Fault::Refused { .. }) => guard.release(SideEffects::None),
-                    // A program that was interrupted may still be running inside.
-                    Ok(_) | Err(Fault::Unsupported(_)) => drop(guard),
-                    Err(Fault::Unavailable { .. } | Fault::Lost { .. }) => guard.discard(),
-                }
-                ran
-            }
-            .await;
-            let _ = over.send(());
-            ran
-        };
-        // If no later tier can continue the program, there is no reason to hold its output back.
-        let output_delay = if is_final { Duration::ZERO } else { tier.config.output_delay };
-        let (ran, ()) = tokio::join!(run, self.relay.attempt(output_delay, from, is_over));
-        let result = match ran {
-            // The program needs more time than the whole request allows, which no other tier can provide.
-            Err(Fault::Unsupported(Need::Time(_))) if wall >= remaining => Ok(timed_out(wall)),
-            Ok(outcome) => {
-                let memory = self.request.memory;
-                let need = exceeded_limit(&outcome, &Limits { wall, ..limits.clone() }, remaining, memory, is_final);
-                let need = match limits.escalation {
-                    Escalation::OnNeed => need,
-                    // The program ended by itself. That outcome is final unless a later tier may provide what it needs.
-                    Escalation::Never => need
-                        .or_else(|| unmet_need(tier, self.request, side_effects, &outcome, self.relay))
-                        .filter(|need| later.iter().any(|(tier, _)| tier.may_provide(need, memory))),
-                };
-                match need.filter(|_| Instant::now() < deadline) {
-                    Some(need) => Err(Fault::Unsupported(need)),
-                    None => Ok(outcome),
-                }
-            }
-            failed => failed,
-        };
-        if deadline_passed {
-            recorder.finish(DEADLINE, Some(NO_SANDBOX.to_owned()));
-            self.relay.discard_attempt();
-            return Err(AttemptError::DeadlinePassed(NO_SANDBOX));
-        }
-        match &result {
-            Ok(outcome) => recorder.finish(outcome.exit.name(), outcome.unmet_need.as_ref().map(Need::to_string)),
-            Err(fault) => {
-                self.relay.discard_attempt();
-                recorder.finish(fault.name(), Some(fault.detail()))
-            }
-        };
-        if let (Err(fault), Some(attempt)) = (&result, self.attempts.last_mut()) {
-            attempt.retry_after = requested_delay(fault);
-        }
-        result.map(|outcome| (outcome, interpreter)).map_err(AttemptError::Fault)
-    }
-}
-
-/// Returns the need that made a program raise in a tier that reports needs only after the program has ended. `None`
-/// unless the program may run again: nothing that it has done can have had effects outside its sandbox.
-fn unmet_need(
-    tier: &Tier,
-    request: &Request,
-    side_effects: SideEffects,
-    outcome: &Outcome,
-    relay: &Relay,
-) -> Option<Need> {
-    let need = outcome.unmet_need.clone().filter(|_| outcome.exit == Exit::Raised)?;
-    if !tier.is_effectful(side_effects) {
-        return Some(need);
-    }
-    // Analysis found effects on the world, but the program may have ended before it reached them.
-    let line = relay.error_line().filter(|_| matches!(need, Need::Module(_) | Need::Library(_)))?;
-    let effects_until_then = analyse::side_effects_before_import(&request.program, line);
-    (!tier.is_effectful(effects_until_then)).then_some(need)
 }
 
 /// The outcome of an attempt whose request reached its deadline before the program started.
-pub(super) const DEADLINE: &str = "deadline";
+const DEADLINE: &str = "deadline";
+/// What such an attempt was waiting for.
 const NO_SLOT: &str = "no slot was free";
 pub(super) const NO_SANDBOX: &str = "no sandbox was ready";
-
-/// Returns the outcome of a program that used all of its time, `wall`.
-fn timed_out(wall: Duration) -> Outcome {
-    let usage = Usage { wall, ..Usage::default() };
-    Outcome { exit: Exit::TimedOut, observed: None, truncated: false, usage, unmet_need: None }
-}
 
 /// Returns the delay that a backend requested before the next try.
 pub(crate) fn requested_delay(fault: &Fault) -> Option<Duration> {
     match fault {
         Fault::Refused { retry_after, .. } => *retry_after,
         Fault::Unavailable { .. } | Fault::Lost { .. } | Fault::Unsupported(_) => None,
-    }
-}
-
-/// Returns the need of a program that exceeded a limit of this tier which is lower than what the request allows
-/// (`remaining` time, `memory` in bytes). `None` if the attempt `is_final`.
-fn exceeded_limit(
-    outcome: &Outcome,
-    limits: &Limits,
-    remaining: Duration,
-    memory: Option<u64>,
-    is_final: bool,
-) -> Option<Need> {
-    match outcome.exit {
-        _ if is_final => None,
-        Exit::TimedOut if limits.wall < remaining => Some(Need::Time(limits.wall)),
-        Exit::OutOfMemory if memory.is_none_or(|memory| limits.memory < memory) => Some(Need::Memory(limits.memory)),
-        _ => None,
     }
 }
 
@@ -444,6 +273,16 @@ pub(crate) fn overloaded(tier: &TierName, refusal: SlotRefusal) -> WalkError {
 }
 
 impl AttemptError {
+    /// Returns the outcome and the detail of the attempt's record.
+    pub(super) fn recorded(&self) -> (&'static str, String) {
+        match self {
+            Self::Open(open) => ("open", open.to_string()),
+            Self::NoSlot(refusal) => ("overloaded", refusal.to_string()),
+            Self::DeadlinePassed(missing) => (DEADLINE, (*missing).to_owned()),
+            Self::Fault(fault) => (fault.name(), fault.detail()),
+        }
+    }
+
     /// Returns the error of a walk that ends with this attempt. `effectful`: the program must not run twice in this
     /// tier.
     pub(super) fn walk_error(self, tier: &Tier, effectful: bool) -> WalkError {

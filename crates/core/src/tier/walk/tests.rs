@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use switchtower_contract::scripted::{Scripted, Settings};
-use switchtower_contract::{Event, Modules, Program};
-use tokio::time::Instant;
+use switchtower_contract::{Event, Events, Exit, Modules, Need, Program, Spec};
+use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::request::RequestLimits;
