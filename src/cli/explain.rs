@@ -58,11 +58,11 @@ pub(super) fn text(name: &str, explanation: &Explanation) -> String {
     let effects: Vec<&str> = profile.effects.iter().map(|effect| effect.name()).collect();
     write_row(&mut text, "imports", &listed(&imports));
     write_row(&mut text, "effects", &listed(&effects));
-    write_row(&mut text, "leaves", describe(profile.side_effects));
+    write_row(&mut text, "side effects", describe(profile.side_effects));
     if profile.verdict.deterministic {
-        write_row(&mut text, "same again", "yes");
+        write_row(&mut text, "deterministic", "yes");
     } else {
-        write_row(&mut text, "same again", "not sure");
+        write_row(&mut text, "deterministic", "not proven");
         for reason in &profile.verdict.reasons {
             write_row(&mut text, "", &located(reason));
         }
@@ -71,7 +71,7 @@ pub(super) fn text(name: &str, explanation: &Explanation) -> String {
         Ok(decision) => {
             write_row(&mut text, "route", &decision.route.to_string());
             write_row(&mut text, "rule", &decision.rule);
-            write_row(&mut text, "because", &decision.reason);
+            write_row(&mut text, "reason", &decision.reason);
             for error in &decision.skipped {
                 write_row(&mut text, "skipped", error);
             }
@@ -83,9 +83,9 @@ pub(super) fn text(name: &str, explanation: &Explanation) -> String {
 
 fn describe(side_effects: SideEffects) -> &'static str {
     match side_effects {
-        SideEffects::None => "nothing behind",
-        SideEffects::Sandbox => "something in its sandbox",
-        SideEffects::World => "perhaps something in the world",
+        SideEffects::None => "none",
+        SideEffects::Sandbox => "in its sandbox",
+        SideEffects::World => "possibly outside its sandbox",
     }
 }
 
@@ -104,7 +104,7 @@ fn write_signals(profile: &Profile, text: &mut String) {
 }
 
 fn write_row(text: &mut String, name: &str, value: &str) {
-    let _ = writeln!(text, "  {name:<12}{value}");
+    let _ = writeln!(text, "  {name:<15}{value}");
 }
 
 fn listed<T: AsRef<str>>(items: &[T]) -> String {
@@ -176,14 +176,14 @@ program.py: algorithm, score 1.180
   loop_nesting           0.500        1.00     0.500      4
   randomness             0.200        1.00     0.200      5
 
-  imports     random
-  effects     randomness
-  leaves      nothing behind
-  same again  not sure
-              line 5: it draws random numbers without a literal seed
-  route       wasm
-  rule        default.local
-  because     imports only random; uses randomness: runs in wasm
+  imports        random
+  effects        randomness
+  side effects   none
+  deterministic  not proven
+                 line 5: it draws random numbers without a literal seed
+  route          wasm
+  rule           default.local
+  reason         imports only random; uses randomness: runs in wasm
 ");
     }
 
@@ -192,8 +192,8 @@ program.py: algorithm, score 1.180
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("broken.rhai"), "fn decide(facts) {\n  throw \"no\"\n}").unwrap();
         let text = explained_by(&Rules::load(folder.path()).unwrap(), "1 + 1", None);
-        let skipped = text.lines().find(|line| line.starts_with("  skipped     broken.rhai, line 2: "));
-        assert!(skipped.is_some() && text.contains("  rule        default.local\n"), "{text}");
+        let skipped = text.lines().find(|line| line.starts_with("  skipped        broken.rhai, line 2: "));
+        assert!(skipped.is_some() && text.contains("  rule           default.local\n"), "{text}");
     }
 
     #[test]
@@ -204,11 +204,11 @@ program.py: simple_math, score 0.010
   signal                weight       value      adds   line
   statements             0.010        1.00     0.010
 
-  imports     none
-  effects     none
-  leaves      nothing behind
-  same again  yes
-  route       none: no tier can run this: none has isolation micro_vm or stronger
+  imports        none
+  effects        none
+  side effects   none
+  deterministic  yes
+  route          none: no tier can run this: none has isolation micro_vm or stronger
 ");
     }
 }
