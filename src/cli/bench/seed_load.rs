@@ -26,7 +26,7 @@ pub(super) struct SeedLoad {
     executions_per_minute: u32,
     /// Leave this rate out of the client's limiter, which then adapts to refusals.
     #[arg(long)]
-    blind: bool,
+    rate_unknown: bool,
     /// The Python that the stand-in runs programs with.
     #[arg(long, value_name = "PROGRAM", default_value = "python3")]
     python: std::path::PathBuf,
@@ -53,7 +53,7 @@ impl SeedLoad {
             plan: self.plan,
             latency: self.latency,
             executions_per_minute: self.executions_per_minute,
-            known: !self.blind,
+            known: !self.rate_unknown,
             python: self.python.clone(),
         };
         let (remote, routed) = super::super::runtime(0)?.block_on(async {
@@ -76,7 +76,7 @@ impl SeedLoad {
             self.plan,
             self.latency,
             self.executions_per_minute,
-            if self.blind { ", unknown to the client" } else { "" },
+            if self.rate_unknown { ", unknown to the client" } else { "" },
         );
         text.push_str("                  seconds until answered\n");
         text.push_str("user    query    then   improved    now, all remote    now, as routed\n");
