@@ -11,7 +11,7 @@ use switchtower_core::cache::bars::Subject;
 use switchtower_core::cache::finding::Finding;
 use switchtower_core::cache::{self, CacheStatus, Digest, Fingerprint, Lookup, ResultCache, Scope};
 use switchtower_core::clock::WallClock;
-use switchtower_core::decide::SharedRules;
+use switchtower_core::decide::{Rules, SharedRules};
 use switchtower_core::quota::{self, Quota};
 use switchtower_core::record::{self, Recorder};
 use switchtower_core::request::{CacheMode, Request, RequestLimits};
@@ -24,18 +24,20 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().expect("a runtime needs threads and a timer")
 }
 
+fn tiers() -> Tiers {
+    Tiers::new([Tier::new("wasm".into(), Arc::new(Scripted::default()), tier::Config::default(), &Seed::fixed(1))])
+}
+
 fn router() -> Router {
     let wall = WallClock::real();
-    let seed = Seed::fixed(1);
-    let tier = Tier::new("wasm".into(), Arc::new(Scripted::default()), tier::Config::default(), &seed);
     Router::new(Parts {
         quota: Quota::new(&quota::Config::default()),
         rules: SharedRules::builtin(),
         cache: ResultCache::new(&cache::Config::default()),
-        tiers: Tiers::new([tier]),
+        tiers: tiers(),
         recorder: Recorder::new(&record::Config::default(), wall).expect("no file is configured"),
         wall,
-        seed,
+        seed: Seed::fixed(1),
     })
 }
 
@@ -80,6 +82,8 @@ fn line(criterion: &mut Criterion) {
         });
     });
     group.bench_function("analysis of that program", |bench| bench.iter(|| analyse(&fresh.program)));
+    let (rules, profile, statuses) = (Rules::builtin(), analyse(&fresh.program), tiers().statuses());
+    group.bench_function("decision for that program", |bench| bench.iter(|| rules.decide(&fresh, &profile, &statuses)));
     group.finish();
 }
 
