@@ -34,7 +34,7 @@ use switchtower_core::record::Recorder;
 use switchtower_core::route::TierName;
 use switchtower_core::router::{Parts, Router};
 use switchtower_core::seed::Seed;
-use switchtower_core::session::Sessions;
+use switchtower_core::session::{self, Sessions};
 use switchtower_core::tier::queue::{self, Queues};
 use switchtower_core::tier::{self, AbsentTier, Tier, Tiers};
 
@@ -250,7 +250,10 @@ fn assembly(
 ) -> Result<Assembly, BuildError> {
     let router = router(config, wall, backends, &wasm, &native, &clouds)?;
     let memory = MemoryAccount::new(&config.memory);
-    let sessions = Sessions::with_memory(Arc::clone(&router), &config.sessions, &config.limits, memory);
+    let templates = config.clouds.0.values().map(|cloud| cloud.account.template().to_owned());
+    let known = config.sessions.templates.iter().cloned().chain(templates).collect();
+    let session_config = session::Config { templates: known, ..config.sessions.clone() };
+    let sessions = Sessions::with_memory(Arc::clone(&router), &session_config, &config.limits, memory);
     Ok(Assembly { router, sessions, wasm, native, clouds })
 }
 

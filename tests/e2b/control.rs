@@ -64,8 +64,22 @@ async fn an_impossible_request_is_refused_with_a_status_that_clients_know() {
     record("POST /v2/sandboxes", template(("volumeMounts", json!([{ "name": "v" }])))).await;
     record("POST /v2/sandboxes", template(("network", json!({ "rules": { "x": [] } })))).await;
     record("POST /sandboxes/ID/timeout", json!({ "timeout": 1e9 })).await;
+    record("POST /sandboxes/ID/timeout", json!({ "timeout": 60, "memory": false })).await;
+    record("POST /sandboxes/ID/pause", json!({ "memory": false })).await;
+    record("POST /v2/sandboxes/ID/connect", json!({ "timeout": 60, "memory": false })).await;
     record("POST /sandboxes/ID/snapshots", json!({})).await;
+    record("POST /sandboxes/ID/fork", json!({ "count": 2 })).await;
+    record("POST /sandboxes/inone/snapshots", json!({})).await;
+    record("POST /sandboxes/inone/fork", json!({})).await;
+    record("GET /v2/sandboxes/inone/logs", Value::Null).await;
     record("GET /templates", Value::Null).await;
+    record("POST /v3/templates", json!({ "name": "t" })).await;
+    record("POST /templates/tags", json!({ "target": "t:a", "tags": ["b"] })).await;
+    record("GET /volumes", Value::Null).await;
+    record("GET /sandboxes/ID/metrics?start=2&end=1", Value::Null).await;
+    record("GET /sandboxes/ID/metrics?start=-1", Value::Null).await;
+    record("GET /sandboxes/metrics", Value::Null).await;
+    record("GET /snapshots?limit=0", Value::Null).await;
     record("PUT /sandboxes/ID", Value::Null).await;
     record("GET /v2/sandboxes?state=dead", Value::Null).await;
     record("GET /sandboxes/inone", Value::Null).await;
@@ -74,12 +88,26 @@ async fn an_impossible_request_is_refused_with_a_status_that_clients_know() {
     POST /v2/sandboxes: 400 {"code":400,"message":"Error when parsing request: missing field `templateID` at line 1 column 2"} [false]
     POST /v2/sandboxes: 400 {"code":400,"message":"Timeout cannot be greater than 24 hours"} [false]
     POST /v2/sandboxes: 400 {"code":400,"message":"Timeout must be a number of seconds, 1 or more"} [false]
-    POST /v2/sandboxes: 400 {"code":400,"message":"mcp is not supported by Switchtower"} [false]
-    POST /v2/sandboxes: 400 {"code":400,"message":"volumeMounts is not supported by Switchtower"} [false]
-    POST /v2/sandboxes: 400 {"code":400,"message":"network.rules is not supported by Switchtower"} [false]
+    POST /v2/sandboxes: 400 {"code":400,"message":"Failed to start MCP gateway: mcp is not supported by Switchtower: leave it out"} [false]
+    POST /v2/sandboxes: 400 {"code":400,"message":"volumeMounts is not supported by Switchtower: leave it out"} [false]
+    POST /v2/sandboxes: 400 {"code":400,"message":"network.rules is not supported by Switchtower: leave it out"} [false]
     POST /sandboxes/ID/timeout: 400 {"code":400,"message":"Timeout cannot be greater than 24 hours"} [false]
-    POST /sandboxes/ID/snapshots: 501 {"code":501,"message":"/sandboxes/ID/snapshots is not supported by Switchtower"} [false]
-    GET /templates: 501 {"code":501,"message":"/templates is not supported by Switchtower"} [false]
+    POST /sandboxes/ID/timeout: 400 {"code":400,"message":"memory is not supported by Switchtower: leave it out"} [false]
+    POST /sandboxes/ID/pause: 400 {"code":400,"message":"memory: false is not supported by Switchtower, which always keeps the memory of a paused sandbox: leave it out"} [false]
+    POST /v2/sandboxes/ID/connect: 400 {"code":400,"message":"memory: false is not supported by Switchtower, which always keeps the memory of a paused sandbox: leave it out"} [false]
+    POST /sandboxes/ID/snapshots: 400 {"code":400,"message":"snapshots are not supported by Switchtower: copy its files into a new sandbox instead"} [false]
+    POST /sandboxes/ID/fork: 400 {"code":400,"message":"forking a sandbox is not supported by Switchtower: copy its files into a new sandbox instead"} [false]
+    POST /sandboxes/inone/snapshots: 404 {"code":404,"message":"Sandbox \"inone\" doesn't exist or you don't have access to it"} [false]
+    POST /sandboxes/inone/fork: 404 {"code":404,"message":"Sandbox \"inone\" doesn't exist or you don't have access to it"} [false]
+    GET /v2/sandboxes/inone/logs: 404 {"code":404,"message":"Sandbox \"inone\" doesn't exist or you don't have access to it"} [false]
+    GET /templates: 400 {"code":400,"message":"building, tagging and listing templates is not supported by Switchtower, whose machines have the template of their tier: use E2B's own API for it (unset E2B_API_URL), then name the template in the setting clouds.e2b.account.template"} [false]
+    POST /v3/templates: 400 {"code":400,"message":"building, tagging and listing templates is not supported by Switchtower, whose machines have the template of their tier: use E2B's own API for it (unset E2B_API_URL), then name the template in the setting clouds.e2b.account.template"} [false]
+    POST /templates/tags: 400 {"code":400,"message":"building, tagging and listing templates is not supported by Switchtower, whose machines have the template of their tier: use E2B's own API for it (unset E2B_API_URL), then name the template in the setting clouds.e2b.account.template"} [false]
+    GET /volumes: 400 {"code":400,"message":"/volumes is not supported by Switchtower"} [false]
+    GET /sandboxes/ID/metrics?start=2&end=1: 400 {"code":400,"message":"start, 2, must not be after end, 1"} [false]
+    GET /sandboxes/ID/metrics?start=-1: 400 {"code":400,"message":"start must be a whole number of seconds since 1970, not \"-1\""} [false]
+    GET /sandboxes/metrics: 400 {"code":400,"message":"sandbox_ids must be 1 to 100 ids of sandboxes, separated by commas"} [false]
+    GET /snapshots?limit=0: 400 {"code":400,"message":"limit must be a number from 1 to 100, not \"0\""} [false]
     PUT /sandboxes/ID: 405 {"code":405,"message":"/sandboxes/ID has no PUT"} [false]
     GET /v2/sandboxes?state=dead: 400 {"code":400,"message":"state must be running or paused, not \"dead\""} [false]
     GET /sandboxes/inone: 404 {"code":404,"message":"Sandbox \"inone\" doesn't exist or you don't have access to it"} [false]
@@ -93,6 +121,7 @@ async fn an_impossible_request_is_refused_with_a_status_that_clients_know() {
         "POST /sandboxes/inone/resume",
         "POST /v2/sandboxes/inone/connect",
         "GET /sandboxes/inone/metrics",
+        "POST /sandboxes/inone/fork",
     ] {
         assert_eq!(client.call(call, Value::Null).await.status, 404, "{call}");
         let answer = client.call(&call.replace("inone", "a%C3"), Value::Null).await;
@@ -135,9 +164,55 @@ async fn a_sandbox_is_paused_resumed_extended_and_killed() {
     assert_eq!(call("DELETE /sandboxes/ID", Value::Null).await.status_and_body(), "204 ");
     assert_eq!(call("DELETE /sandboxes/ID", Value::Null).await.status, 404);
     assert_eq!(call("GET /sandboxes/ID", Value::Null).await.status, 404);
-    let metrics = client.create(json!({})).await.id;
-    let metrics = client.call(&format!("GET /sandboxes/{metrics}/metrics"), Value::Null).await;
-    assert_eq!((metrics.status, metrics.json[0]["cpuCount"].as_u64()), (200, Some(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_are_those_of_the_interval_that_was_asked_for() {
+    let client = Client::new();
+    let sandbox = client.create(json!({})).await;
+    sleep(seconds(100)).await;
+    let samples = async |query: &str| {
+        let answer = client.call(&format!("GET /sandboxes/{}/metrics{query}", sandbox.id), Value::Null).await;
+        assert_eq!(answer.status, 200, "{query}: {}", answer.text);
+        answer.json.as_array().unwrap().clone()
+    };
+    let all = samples("").await;
+    let at = all[0]["timestampUnix"].as_u64().unwrap();
+    assert_eq!((all.len(), all[0]["cpuCount"].as_u64(), at % 5), (1, Some(2), 0));
+    for (query, count) in [
+        (format!("?start={at}&end={at}"), 1),
+        (format!("?start={}", at - 100), 1),
+        (format!("?end={}", at + 1), 1),
+        (format!("?start={}", at + 1), 0),
+        (format!("?end={}", at - 1), 0),
+        (format!("?start={}&end={}", at - 3600, at - 1800), 0),
+    ] {
+        assert_eq!(samples(&query).await.len(), count, "{query}");
+    }
+    // Of several sandboxes, those of the caller.
+    let ids = format!("GET /sandboxes/metrics?sandbox_ids={},inone", sandbox.id);
+    let several = client.call(&ids, Value::Null).await;
+    let listed: Vec<&String> = several.json["sandboxes"].as_object().unwrap().keys().collect();
+    assert_eq!((several.status, listed), (200, vec![&sandbox.id]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_template_is_found_by_its_name_and_an_unknown_one_is_not() {
+    let client = Client::new();
+    let get = async |path: &str| client.call(&format!("GET {path}"), Value::Null).await.status_and_body();
+    for name in ["base", "code-interpreter-v1", "base:prod", "mastra-0a1b"] {
+        let bare = name.split(':').next().unwrap();
+        let found = format!(r#"200 {{"public":true,"templateID":"{bare}"}}"#);
+        assert_eq!(get(&format!("/templates/aliases/{name}")).await, found);
+        assert_eq!(get(&format!("/templates/{name}/tags")).await, "200 []");
+    }
+    for path in ["/templates/aliases/nothing", "/templates/nothing/tags", "/templates/nothing"] {
+        let refused = get(path).await;
+        assert!(refused.starts_with(r#"404 {"code":404,"message":"template 'nothing' not found"#), "{path}: {refused}");
+    }
+    // The SDKs delete a snapshot as a template: there is none.
+    assert_eq!(client.call("DELETE /templates/snap:default", Value::Null).await.status, 404);
+    assert_eq!(get("/snapshots?sandboxID=i1&name=snap&limit=5").await, "200 []");
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,6 +240,10 @@ async fn the_list_is_filtered_and_paged() {
         ("/v2/sandboxes?state=running,paused&metadata=who%3Da%252520b", vec![2, 0]),
         ("/v2/sandboxes?state=running&metadata=who%3Da%20b", vec![0]),
         ("/v2/sandboxes?template=two", vec![1]),
+        ("/v2/sandboxes?startedAfter=2025-07-31T02:14:52.023Z", vec![2, 1]),
+        ("/v2/sandboxes?startedAfter=2025-07-31T04:14:53.023%2B02:00&template=one", vec![2]),
+        ("/v2/sandboxes?startedAfter=2025-07-31T02:14:53.024Z", vec![]),
+        ("/v2/sandboxes?metadata=who%3Da%20b%26who%3Dc", vec![]),
         ("/v2/sandboxes?metadata=who%3Dnobody", vec![]),
     ] {
         assert_eq!(list(path).await, (indices, String::new()), "{path}");

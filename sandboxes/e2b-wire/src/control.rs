@@ -1,7 +1,7 @@
 //! The control plane: its representations of sandboxes, and the bodies of its requests.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
@@ -105,6 +105,23 @@ pub fn timestamp(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::MAX).to_string()
 }
 
+/// Returns a time in seconds since 1970 as [`timestamp`] does.
+pub fn unix_timestamp(seconds: u64) -> String {
+    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX).to_string()
+}
+
+/// Returns a time in whole seconds since 1970; 0 for earlier ones.
+pub fn unix_seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Reads a time in the form of ISO 8601 with an offset. A `+` that a client did not encode arrives as a space.
+pub fn parse_timestamp(text: &str) -> Option<SystemTime> {
+    let time: jiff::Timestamp = text.trim().replace(' ', "+").parse().ok()?;
+    Some(time.into())
+}
+
 /// The bodies of requests that set how long a sandbox lives. Both are seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
 #[serde(default)]
@@ -115,11 +132,11 @@ pub struct LifetimeRequest {
 }
 
 /// Reads the `metadata` filter of a list, after the query itself was decoded: `a=b&c=d`, each part percent-encoded once
-/// more by the SDKs before they encode the pairs as a query.
-pub fn metadata_filter(text: &str) -> Vec<(String, String)> {
+/// more by the SDKs before they encode the pairs as a query. `None`: a part has no `=`.
+pub fn metadata_filter(text: &str) -> Option<Vec<(String, String)>> {
     let decode_twice = |text: &str| decode(&decode(text));
     let pair = |pair: &str| pair.split_once('=').map(|(key, value)| (decode_twice(key), decode_twice(value)));
-    text.split('&').filter_map(pair).collect()
+    text.split('&').filter(|part| !part.is_empty()).map(pair).collect()
 }
 
 /// Decodes a part of a query; what is no escape stays as it is.
@@ -129,14 +146,29 @@ fn decode(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn metadata_is_encoded_twice_inside_the_query() {
-        let pairs = metadata_filter("user=a%2520b&k=%2526%25C3%25A4");
+        let pairs = metadata_filter("user=a%2520b&k=%2526%25C3%25A4&").unwrap();
         assert_eq!(pairs, [("user", "a b"), ("k", "&ä")].map(|(k, v)| (k.to_owned(), v.to_owned())));
         // By hand it is encoded once.
-        assert_eq!(metadata_filter("user=ä b"), [("user".to_owned(), "ä b".to_owned())]);
+        assert_eq!(metadata_filter("user=ä b"), Some(vec![("user".to_owned(), "ä b".to_owned())]));
+        assert_eq!(metadata_filter("a=1&user"), None);
         assert_eq!(decode("100% %zz +"), "100% %zz  ");
+    }
+
+    #[test]
+    fn a_time_has_an_offset_and_may_have_lost_its_plus_sign() {
+        let time = Some(UNIX_EPOCH + Duration::from_secs(1_000_000_000));
+        for text in ["2001-09-09T01:46:40Z", "2001-09-09T03:46:40.000+02:00", "2001-09-09T01:46:40 00:00"] {
+            assert_eq!(parse_timestamp(text), time, "{text}");
+        }
+        assert_eq!(unix_timestamp(1_000_000_000), "2001-09-09T01:46:40Z");
+        for text in ["", "yesterday", "2001-09-09T01:46:40", "1000000000"] {
+            assert_eq!(parse_timestamp(text), None, "{text}");
+        }
     }
 }

@@ -18,6 +18,9 @@ pub struct Config {
     pub max_per_caller: usize,
     /// Maximum number of contexts of one session, at least 1.
     pub max_contexts: usize,
+    /// Names of the templates that clients of E2B find when they look one up; `*` at the end of one stands for anything.
+    /// Those of the cloud tiers are found as well. A creation may name any template: a machine has that of its tier.
+    pub templates: Vec<String>,
     /// Lifetime of a session whose creation sets none. Each use through the native API restarts it.
     #[serde(with = "duration")]
     pub idle_timeout: Duration,
@@ -138,6 +141,14 @@ impl Config {
         cells.slots.saturating_add(cells.extra_slots)
     }
 
+    /// Returns whether clients of E2B find a template of this name, which has no tag.
+    pub fn has_template(&self, name: &str) -> bool {
+        self.templates.iter().any(|known| match known.strip_suffix('*') {
+            Some(start) => name.starts_with(start),
+            None => name == known.split(':').next().unwrap_or_default(),
+        })
+    }
+
     /// Returns a message about the first invalid setting, beginning with its name; `None` if all are valid.
     pub fn problem(&self) -> Option<String> {
         let counts = [("max_sessions", self.max_sessions), ("max_per_caller", self.max_per_caller)];
@@ -180,6 +191,7 @@ impl Default for Config {
             max_sessions: 4000,
             max_per_caller: 2000,
             max_contexts: 16,
+            templates: ["base", "code-interpreter-v1", "mastra-*"].map(str::to_owned).to_vec(),
             idle_timeout: seconds(15 * 60),
             max_lifetime: seconds(24 * 3600),
             max_files_size: 64 << 20,

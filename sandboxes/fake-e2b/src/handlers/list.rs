@@ -41,7 +41,7 @@ async fn page(
     if states.is_empty() {
         states = default_states.split(',').collect();
     }
-    let metadata: Vec<(String, String)> = values("metadata").flat_map(metadata_filter).collect();
+    let metadata: Vec<(String, String)> = values("metadata").filter_map(metadata_filter).flatten().collect();
     let limit = values("limit").next().and_then(|limit| limit.parse().ok()).unwrap_or(PAGE_SIZE).clamp(1, PAGE_SIZE);
     let mut entries: Vec<SandboxEntry> = fake.state.sandboxes.all();
     entries.retain(|entry| {

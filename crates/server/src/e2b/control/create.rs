@@ -18,7 +18,7 @@ use switchtower_core::session::{AtEnd, CreateSession};
 use super::super::debug::{self, DebugPort};
 use super::super::response::{self, Refusal};
 use super::super::state::E2bState;
-use super::request::{bad_request, into_response, parse_timeout, read_json};
+use super::request::{bad_request, check_rest, into_response, is_empty, parse_timeout, read_json, unsupported};
 use super::view;
 
 /// Default time-out of `POST /sandboxes`, in seconds.
@@ -26,8 +26,7 @@ const V1_TIMEOUT: f64 = 15.0;
 /// Default time-out of `POST /v2/sandboxes`, in seconds.
 const V2_TIMEOUT: f64 = 300.0;
 
-/// The body of a request for a sandbox. Ignoring a field that is not listed here changes nothing that a client relies
-/// on.
+/// The body of a request for a sandbox.
 #[derive(Deserialize)]
 struct Options {
     #[serde(rename = "templateID")]
@@ -44,9 +43,14 @@ struct Options {
     allow_internet_access: Option<bool>,
     network: Option<BTreeMap<String, Value>>,
     mcp: Option<Value>,
-    iam: Option<Value>,
-    #[serde(rename = "volumeMounts")]
-    volumes: Option<Value>,
+    /// Whether calls to the sandbox need its token. They always do; the SDKs send it.
+    #[serde(rename = "secure")]
+    _secure: Option<bool>,
+    /// Whether memory is kept over the pause at the end of its time. It always is.
+    #[serde(rename = "autoPauseMemory")]
+    auto_pause_memory: Option<bool>,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
 }
 
 pub(super) async fn create_v1(
@@ -120,9 +124,8 @@ impl Options {
         if env.iter().any(is_invalid) {
             return Err("envVars must have names that are not empty and contain neither '=' nor NUL".to_owned());
         }
-        let auto_resume = match self.auto_resume {
-            Some(Value::Bool(enabled)) => enabled,
-            Some(policy) => policy["enabled"].as_bool().unwrap_or_default(),
+        let auto_resume = match &self.auto_resume {
+            Some(policy) => read_auto_resume(policy)?,
             None => false,
         };
         Ok(CreateSession {
@@ -145,11 +148,17 @@ impl Options {
 
     /// Refuses options whose omission would weaken isolation or lose data.
     fn check_supported(&self) -> Result<(), String> {
-        let refuse = |what: &str| Err(format!("{what} is not supported by Switchtower"));
-        for (name, value) in [("mcp", &self.mcp), ("iam", &self.iam), ("volumeMounts", &self.volumes)] {
-            if value.as_ref().is_some_and(|value| !is_empty(value)) {
-                return refuse(name);
-            }
+        check_rest("", &self.rest)?;
+        if self.mcp.as_ref().is_some_and(|mcp| !mcp.is_null()) {
+            // The words with which the SDKs report a gateway that does not start.
+            return Err(format!("Failed to start MCP gateway: {}", unsupported("mcp")));
+        }
+        if self.auto_pause_memory == Some(false) && self.auto_pause == Some(true) {
+            return Err(
+                "autoPauseMemory: false is not supported by Switchtower, which always keeps the memory of a paused \
+                        sandbox: leave it out"
+                    .to_owned(),
+            );
         }
         for (rule, value) in self.network.iter().flatten() {
             let is_supported = match rule.as_str() {
@@ -160,20 +169,21 @@ impl Options {
                 _ => is_empty(value),
             };
             if !is_supported {
-                return refuse(&format!("network.{rule}"));
+                return Err(unsupported(&format!("network.{rule}")));
             }
         }
         Ok(())
     }
 }
 
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Array(list) => list.is_empty(),
-        Value::Object(object) => object.is_empty(),
-        Value::Bool(true) | Value::Number(_) | Value::String(_) => false,
-    }
+/// Reads `autoResume`: a boolean, or an object with the boolean `enabled` and no other field.
+fn read_auto_resume(policy: &Value) -> Result<bool, String> {
+    let enabled = match policy {
+        Value::Bool(enabled) => Some(*enabled),
+        Value::Object(fields) if fields.len() == 1 => fields.get("enabled").and_then(Value::as_bool),
+        _ => None,
+    };
+    enabled.ok_or_else(|| r#"autoResume must be {"enabled": true} or {"enabled": false}"#.to_owned())
 }
 
 #[cfg(test)]
@@ -227,7 +237,14 @@ mod tests {
         };
         assert!(refused(json!({ "network": { "rules": { "x": [] } } })).starts_with("network.rules"));
         assert!(refused(json!({ "network": { "allowPublicTraffic": 1 } })).starts_with("network.allowPublicTraffic"));
-        assert!(refused(json!({ "mcp": { "x": {} } })).starts_with("mcp"));
+        // An empty gateway is one, too.
+        for mcp in [json!({ "x": {} }), json!({})] {
+            assert!(refused(json!({ "mcp": mcp })).starts_with("Failed to start MCP gateway: mcp"));
+        }
+        assert!(refused(json!({ "iam": { "tokens": { "a": {} } } })).starts_with("iam"));
+        assert!(refused(json!({ "autoPause": true, "autoPauseMemory": false })).starts_with("autoPauseMemory"));
+        assert!(refused(json!({ "autoResume": { "enabled": true, "onlyFor": "me" } })).starts_with("autoResume"));
+        assert!(refused(json!({ "anythingNew": 1 })).starts_with("anythingNew"));
         assert!(refused(json!({ "volumeMounts": [{ "name": "v" }] })).starts_with("volumeMounts"));
         assert!(refused(json!({ "envVars": { "A=B": "" } })).contains("envVars"));
         assert_eq!(refused(json!({ "timeout": 3601 })), "Timeout cannot be greater than 1 hours");

@@ -1,55 +1,47 @@
 //! Lists sandboxes: filters, order, pages.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::Value;
 use switchtower_core::request::Caller;
 use switchtower_core::session::SessionState;
-use switchtower_e2b_wire::control::{PAGE_SIZE, metadata_filter};
+use switchtower_e2b_wire::control::metadata_filter;
 
 use super::super::response::Refusal;
 use super::super::state::E2bState;
+use super::query::{KnownQuery, RawQuery};
 use super::request::{bad_request, into_response};
 use super::view;
 
-type QueryPairs = Vec<(String, String)>;
-
 /// `GET /sandboxes`: running sandboxes, unless the query names other states.
-pub(super) async fn list_running(
-    state: State<Arc<E2bState>>,
-    query: Query<QueryPairs>,
-    caller: Extension<Caller>,
-) -> Response {
+pub(super) async fn list_running(state: State<Arc<E2bState>>, query: RawQuery, caller: Extension<Caller>) -> Response {
     into_response(page(&state, &query, &caller, &[SessionState::Running]))
 }
 
 /// `GET /v2/sandboxes`: running and paused sandboxes, unless the query names other states.
-pub(super) async fn list_all(
-    state: State<Arc<E2bState>>,
-    query: Query<QueryPairs>,
-    caller: Extension<Caller>,
-) -> Response {
+pub(super) async fn list_all(state: State<Arc<E2bState>>, query: RawQuery, caller: Extension<Caller>) -> Response {
     into_response(page(&state, &query, &caller, &[SessionState::Running, SessionState::Paused]))
 }
 
 fn page(
     state: &E2bState,
-    query: &QueryPairs,
+    query: &RawQuery,
     caller: &Caller,
     default_states: &[SessionState],
 ) -> Result<Response, Refusal> {
     let query = ListQuery::read(query, default_states).map_err(|message| bad_request(&message))?;
     let mut all = state.sessions.list(caller);
+    let running = all.iter().filter(|session| session.lifetime().state() == SessionState::Running).count();
     all.retain(|session| {
         let options = session.options();
         query.states.contains(&session.lifetime().state())
-            && query.template.as_ref().is_none_or(|template| *template == options.template)
+            && query.template.as_ref().is_none_or(|template| is_of(&options.template, template))
+            && query.started_after.is_none_or(|time| session.lifetime().started_at() >= time)
             && query.metadata.iter().all(|(key, value)| options.metadata.get(key) == Some(value))
     });
     let mut all: Vec<_> =
@@ -66,12 +58,18 @@ fn page(
     all.truncate(query.max);
     let body: Vec<Value> = all.iter().map(|(_, session)| view::list_entry(session)).collect();
     let mut response = Json(body).into_response();
+    response.headers_mut().insert("x-total-running", running.into());
     if let (true, Some((last, _))) = (more, all.last())
         && let Ok(token) = HeaderValue::try_from(last.token())
     {
         response.headers_mut().insert("x-next-token", token);
     }
     Ok(response)
+}
+
+/// Returns whether a sandbox of `template` belongs to `wanted`: a template with its tag, or without for all of its tags.
+fn is_of(template: &str, wanted: &str) -> bool {
+    template == wanted || template.split_once(':').is_some_and(|(name, _)| name == wanted)
 }
 
 /// The position of a sandbox in the list.
@@ -97,42 +95,52 @@ impl Cursor {
     }
 }
 
+/// The names in the query of a list.
+const NAMES: [&str; 7] = ["metadata", "state", "order", "startedAfter", "template", "limit", "nextToken"];
+
 /// The query of a list.
 #[derive(Debug, PartialEq, Eq)]
 struct ListQuery {
     states: Vec<SessionState>,
-    metadata: BTreeMap<String, String>,
+    metadata: Vec<(String, String)>,
     template: Option<String>,
+    /// Sandboxes that were started at this time or later.
+    started_after: Option<SystemTime>,
     max: usize,
     after: Option<Cursor>,
     oldest_first: bool,
 }
 
 impl ListQuery {
-    fn read(query: &QueryPairs, default_states: &[SessionState]) -> Result<Self, String> {
-        let values = |name: &'static str| {
-            let named = query.iter().filter(move |(key, _)| key.strip_suffix("[]").unwrap_or(key) == name);
-            named.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
-        };
+    fn read(query: &RawQuery, default_states: &[SessionState]) -> Result<Self, String> {
+        let query = KnownQuery::read(query, &NAMES)?;
         let state = |name: &str| match name {
             "running" => Ok(SessionState::Running),
             "paused" => Ok(SessionState::Paused),
             other => Err(format!("state must be running or paused, not {other:?}")),
         };
         let states: Vec<SessionState> =
-            values("state").flat_map(|states| states.split(',')).map(state).collect::<Result<_, _>>()?;
-        let after = values("nextToken").next();
+            query.all("state").flat_map(|states| states.split(',')).map(state).collect::<Result<_, _>>()?;
+        let pairs = |text: &str| {
+            metadata_filter(text)
+                .ok_or_else(|| format!("metadata must be pairs such as user=ada&app=prod, not {text:?}"))
+        };
+        let metadata: Vec<_> = query.all("metadata").map(pairs).collect::<Result<_, _>>()?;
+        let after = query.one("nextToken")?;
         let after = after.map(|token| Cursor::parse(token).ok_or("nextToken is invalid")).transpose()?;
-        let max = values("limit").next().map_or(Ok(PAGE_SIZE), |limit| {
-            limit.parse().map_err(|_| format!("limit must be a number from 1 to {PAGE_SIZE}, not {limit:?}"))
-        })?;
+        let oldest_first = match query.one("order")? {
+            Some("asc") => true,
+            Some("desc") | None => false,
+            Some(other) => return Err(format!("order must be asc or desc, not {other:?}")),
+        };
         Ok(Self {
             states: if states.is_empty() { default_states.to_vec() } else { states },
-            metadata: values("metadata").flat_map(metadata_filter).collect(),
-            template: values("template").next().map(str::to_owned),
-            max: max.clamp(1, PAGE_SIZE),
+            metadata: metadata.into_iter().flatten().collect(),
+            template: query.one("template")?.map(str::to_owned),
+            started_after: query.time("startedAfter")?,
+            max: query.limit()?,
             after,
-            oldest_first: values("order").next() == Some("asc"),
+            oldest_first,
         })
     }
 }
@@ -141,8 +149,8 @@ impl ListQuery {
 mod tests {
     use super::*;
 
-    fn query(text: &str) -> QueryPairs {
-        Query::try_from_uri(&format!("http://x/?{text}").parse().unwrap()).unwrap().0
+    fn query(text: &str) -> RawQuery {
+        RawQuery::try_from_uri(&format!("http://x/?{text}").parse().unwrap()).unwrap()
     }
 
     #[test]
@@ -150,20 +158,40 @@ mod tests {
         let text = "metadata=user%3Da%252520b%26k%3D%252526%2525C3%2525A4&state=running,paused";
         let list = ListQuery::read(&query(text), &[]).unwrap();
         let pairs: Vec<_> = list.metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        assert_eq!(pairs, [("k", "&ä"), ("user", "a b")]);
+        assert_eq!(pairs, [("user", "a b"), ("k", "&ä")]);
         assert_eq!(list.states, [SessionState::Running, SessionState::Paused]);
         // By hand it is encoded once.
-        assert_eq!(ListQuery::read(&query("metadata=user%3D%C3%A4%20b"), &[]).unwrap().metadata["user"], "ä b");
+        let by_hand = ListQuery::read(&query("metadata=user%3D%C3%A4%20b"), &[]).unwrap().metadata;
+        assert_eq!(by_hand, [("user".to_owned(), "ä b".to_owned())]);
     }
 
     #[test]
-    fn a_page_has_a_bounded_size_a_valid_start_and_known_states() {
-        let list =
-            ListQuery::read(&query("limit=1000&order=asc&nextToken=5-iabc&state="), &[SessionState::Running]).unwrap();
-        assert_eq!((list.max, list.oldest_first, list.states), (PAGE_SIZE, true, vec![SessionState::Running]));
+    fn a_filter_that_is_not_understood_is_refused_and_never_ignored() {
+        let text = "limit=100&order=asc&nextToken=5-iabc&state=&startedAfter=2026-08-21T09:30:00%2B00:00";
+        let list = ListQuery::read(&query(text), &[SessionState::Running]).unwrap();
+        assert_eq!((list.max, list.oldest_first, list.states), (100, true, vec![SessionState::Running]));
         assert_eq!(list.after.map(|cursor| cursor.token()).as_deref(), Some("5-iabc"));
-        for wrong in ["limit=x", "state=dead", "nextToken=x"] {
-            assert!(ListQuery::read(&query(wrong), &[]).is_err(), "{wrong}");
+        assert!(list.started_after.is_some());
+        for (wrong, names) in [
+            ("limit=x", "limit"),
+            ("limit=0", "limit"),
+            ("limit=101", "limit"),
+            ("limit=1&limit=2", "limit"),
+            ("state=dead", "state"),
+            ("nextToken=x", "nextToken"),
+            ("order=up", "order"),
+            ("startedAfter=yesterday", "startedAfter"),
+            ("metadata=user", "metadata"),
+            ("teamID=t", "teamID"),
+        ] {
+            let refused = ListQuery::read(&query(wrong), &[]).unwrap_err();
+            assert!(refused.contains(names), "{wrong}: {refused}");
         }
+    }
+
+    #[test]
+    fn a_template_without_a_tag_is_found_with_every_tag() {
+        assert!(is_of("t:prod", "t") && is_of("t", "t") && is_of("t:prod", "t:prod"));
+        assert!(!is_of("t", "t:prod") && !is_of("tt", "t") && !is_of("t:prod", "prod"));
     }
 }

@@ -3,7 +3,10 @@
 mod create;
 mod lifecycle;
 mod list;
+mod metrics;
+mod query;
 mod request;
+mod templates;
 mod view;
 
 use std::sync::Arc;
@@ -33,10 +36,23 @@ pub(super) fn routes(state: &Arc<E2bState>) -> Router {
         .route("/sandboxes/{id}/resume", post(lifecycle::resume))
         .route("/sandboxes/{id}/connect", post(lifecycle::connect))
         .route("/v2/sandboxes/{id}/connect", post(lifecycle::connect))
-        .route("/sandboxes/{id}/metrics", get(lifecycle::metrics))
-        .route("/sandboxes/{id}/{action}", any(unsupported))
-        .route("/v2/sandboxes/{id}/{action}", any(unsupported));
-    for path in ["/templates", "/v2/templates", "/v3/templates", "/snapshots", "/volumes"] {
+        .route("/sandboxes/{id}/metrics", get(metrics::of_sandbox))
+        .route("/sandboxes/metrics", get(metrics::of_sandboxes))
+        .route("/sandboxes/{id}/{action}", any(lifecycle::refuse_action))
+        .route("/v2/sandboxes/{id}/{action}", any(lifecycle::refuse_action))
+        .route("/templates/aliases/{name}", get(templates::by_alias))
+        .route("/templates/{name}/tags", get(templates::tags))
+        .route("/templates/tags", any(templates::refuse))
+        .route("/templates/{name}", any(templates::refuse_known))
+        .route("/snapshots", get(templates::snapshots));
+    for path in ["/templates", "/templates/{name}/{part}", "/templates/{name}/{part}/{build}"] {
+        routes = routes.route(path, any(templates::refuse));
+    }
+    routes = routes.route("/templates/{name}/{part}/{build}/{action}", any(templates::refuse));
+    for path in ["/v2/templates", "/v3/templates"] {
+        routes = routes.route(path, any(templates::refuse)).route(&format!("{path}/{{*rest}}"), any(templates::refuse));
+    }
+    for path in ["/volumes", "/secrets", "/teams", "/api-keys", "/access-tokens"] {
         routes = routes.route(path, any(unsupported)).route(&format!("{path}/{{*rest}}"), any(unsupported));
     }
     routes
@@ -47,7 +63,7 @@ pub(super) fn routes(state: &Arc<E2bState>) -> Router {
 
 /// Answers requests to a path of E2B that this server does not implement.
 async fn unsupported(uri: Uri) -> Response {
-    response::permanent_of(Kind::Unsupported, &format!("{} is not supported by Switchtower", uri.path()))
+    response::permanent_of(Kind::Invalid, &format!("{} is not supported by Switchtower", uri.path()))
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Response {

@@ -1,5 +1,6 @@
 //! What the handlers of the control plane read from requests.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use switchtower_core::error::Kind;
 use switchtower_core::request::Caller;
 use switchtower_core::session::Session;
@@ -34,6 +36,23 @@ impl<S: Send + Sync> FromRequestParts<S> for SandboxName {
     }
 }
 
+/// The id of a sandbox and what is asked of it, in the path of a request.
+pub(super) struct SandboxAction {
+    pub(super) id: String,
+    pub(super) action: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for SandboxAction {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        match Path::<(String, String)>::from_request_parts(parts, state).await {
+            Ok(Path((id, action))) => Ok(Self { id, action }),
+            Err(_) => Err(*bad_request("The path must be UTF-8 after percent-decoding")),
+        }
+    }
+}
+
 /// Reads a body as JSON; an empty one is an empty object.
 pub(super) async fn read_json<T: DeserializeOwned>(
     state: &E2bState,
@@ -44,6 +63,32 @@ pub(super) async fn read_json<T: DeserializeOwned>(
     let body = body.map_err(|error| Box::new(response::permanent(error.status(), &error.to_string())))?.bytes;
     let text = if body.trim_ascii().is_empty() { b"{}".as_slice() } else { &body };
     serde_json::from_slice(text).map_err(|error| bad_request(&format!("Error when parsing request: {error}")))
+}
+
+/// Refuses fields that were not read, unless they are empty: no option is ignored. `parent`: the field that has them.
+///
+/// # Errors
+/// A field has a value.
+pub(super) fn check_rest(parent: &str, rest: &BTreeMap<String, Value>) -> Result<(), String> {
+    match rest.iter().find(|(_, value)| !is_empty(value)) {
+        Some((name, _)) => Err(unsupported(&format!("{parent}{name}"))),
+        None => Ok(()),
+    }
+}
+
+/// Returns the refusal of an option.
+pub(super) fn unsupported(option: &str) -> String {
+    format!("{option} is not supported by Switchtower: leave it out")
+}
+
+/// Returns whether a value says no more than its absence.
+pub(super) fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Array(list) => list.is_empty(),
+        Value::Object(object) => object.is_empty(),
+        Value::Bool(true) | Value::Number(_) | Value::String(_) => false,
+    }
 }
 
 pub(super) fn bad_request(message: &str) -> Refusal {
