@@ -24,7 +24,7 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchtower_contract::Backend;
+use switchtower_contract::{Backend, Location};
 use switchtower_core::cache::ResultCache;
 use switchtower_core::clock::WallClock;
 use switchtower_core::decide::{Reloaded, SharedRules};
@@ -274,6 +274,12 @@ fn router(
     let queues = config.queue.is_set().then(|| Queues::new(&config.queue));
     let share_limits = |tier: Tier| if let Some(queues) = &queues { tier.with_shared_limits(queues) } else { tier };
     let tiers = Tiers::new(tiers.map(|tier| share_limits(clouds.with_account_status(tier)))).with_absent(absent);
+    let has_remote = tiers.statuses().iter().any(|status| status.location == Location::Remote);
+    if config.rules.force_remote && !has_remote {
+        let message =
+            "rules.force_remote is set, but there is no remote tier: set E2B_API_KEY, or leave the setting out";
+        return Err(BuildError(message.to_owned()));
+    }
     Ok(Arc::new(Router::new(Parts {
         quota: Quota::new(&config.quota),
         rules: load_rules(&config.rules)?,
@@ -290,10 +296,11 @@ fn router(
 /// # Errors
 /// They cannot be used; the message says where.
 pub fn load_rules(config: &config::Rules) -> Result<SharedRules, BuildError> {
-    config
-        .folder
-        .as_deref()
-        .map_or_else(|| Ok(SharedRules::builtin()), |dir| SharedRules::load(dir).map_err(BuildError::new))
+    match config.folder.as_deref() {
+        Some(folder) => SharedRules::load(folder).map_err(BuildError::new),
+        None if config.force_remote => Ok(SharedRules::force_remote()),
+        None => Ok(SharedRules::builtin()),
+    }
 }
 
 /// Loads changed rules for as long as it is polled. Rules that cannot be used are logged, and the old ones stay in

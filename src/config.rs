@@ -69,6 +69,9 @@ pub struct Config {
 pub struct Rules {
     /// A folder of `*.rhai` files. Not set: the built-in rules.
     pub folder: Option<PathBuf>,
+    /// Send everything to remote tiers, whatever it costs: to measure what the local tiers save. A request that names a
+    /// tier still gets that one. Cannot be combined with `folder`.
+    pub force_remote: bool,
     /// Time between two looks of a running server for changed rules.
     #[serde(with = "duration")]
     pub reload_interval: Duration,
@@ -76,13 +79,18 @@ pub struct Rules {
 
 impl Rules {
     fn problem(&self) -> Option<String> {
+        if self.force_remote && self.folder.is_some() {
+            return Some(
+                "force_remote cannot be combined with folder: rules of your own decide where programs run".to_owned(),
+            );
+        }
         self.reload_interval.is_zero().then(|| "reload_interval must be longer than 0s".to_owned())
     }
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { folder: None, reload_interval: Duration::from_secs(1) }
+        Self { folder: None, force_remote: false, reload_interval: Duration::from_secs(1) }
     }
 }
 

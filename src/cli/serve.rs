@@ -45,6 +45,9 @@ pub(super) struct Serve {
     /// A folder of routing rules that replaces the built-in ones; changes are loaded while the server runs.
     #[arg(long, value_name = "DIR")]
     rules: Option<PathBuf>,
+    /// Send everything to remote tiers, whatever it costs, to measure what the local tiers save.
+    #[arg(long, conflicts_with = "rules")]
+    force_remote: bool,
     /// The format of the log on standard error.
     #[arg(long, value_enum)]
     log: Option<LogFormat>,
@@ -84,6 +87,7 @@ impl Serve {
         set("http", "port", self.port.or(of_listen).map(|port| json!(port)));
         set("wasm", "workers", self.workers.map(|workers| json!(workers)));
         set("rules", "folder", self.rules.as_ref().map(|dir| json!(dir)));
+        set("rules", "force_remote", self.force_remote.then(|| json!(true)));
         set("log", "format", self.log.map(|format| json!(format)));
         Ok(flags)
     }

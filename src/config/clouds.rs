@@ -40,6 +40,7 @@ impl Default for Cloud {
                 base_delay: seconds(1),
                 max_delay: seconds(10),
                 max_retry_after: seconds(60),
+                jitter: tier::backoff::Jitter::Full,
             },
             queue: tier::queue::Config { wait_timeout: seconds(120), ..tier::queue::Config::default() },
             breaker: Some(tier::breaker::Config::default()),

@@ -154,6 +154,17 @@ async fn the_legacy_path_answers_in_its_own_format_with_a_measured_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_legacy_path_returns_the_code_where_no_tier_can_execute_it() {
+    let harness = TestHarness::new();
+    let answer = harness.post("/api/code/execute", &json!({ "code": "#: fault unavailable" })).await;
+    assert_eq!((answer.status, &answer.json["success"]), (200, &json!(false)), "{}", answer.text);
+    assert_eq!((&answer.json["class"], &answer.json["code"]), (&json!("not_executed"), &json!("#: fault unavailable")));
+    assert!(!answer.json["reason"].as_str().unwrap().is_empty());
+    let refused = harness.post("/api/code/execute", &json!({ "code": 3 })).await;
+    assert_eq!(refused.status, 422, "what the caller has to change is refused: {}", refused.text);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_explanation_runs_nothing() {
     let harness = TestHarness::new();
     let body = json!({ "code": "import math\nfor i in range(10):\n    print(math.sqrt(i))" });

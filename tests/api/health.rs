@@ -85,6 +85,7 @@ async fn metrics_have_the_keys_that_dashboards_use() {
     }
     assert_eq!((&metrics["orchestrator"]["totalRequests"], &metrics["cache"]["hits"]), (&json!(2), &json!(1)));
     assert!(harness.get("/metrics").await.text.contains("switchtower_"));
+    assert_eq!(harness.get("/metrics.json").await.json, harness.get("/v1/metrics").await.json);
 }
 
 #[tokio::test(start_paused = true)]

@@ -229,6 +229,21 @@ async fn only_the_operator_sees_and_resets_the_cloud_tier() {
     let (_, usage) = get("/v1/admin/tiers/e2b/usage", Some(ADMIN)).await;
     assert!(usage["byOperation"]["sandbox_create"].as_u64() == budget["count"].as_u64(), "{usage} {budget}");
     assert_eq!(get("/v1/admin/tiers/wasm/budget", Some(ADMIN)).await.0, 404);
+    assert_eq!(get("/v1/admin/pool", None).await.0, 401);
+    // The sandbox of the last run is reset before it is idle again.
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    let used = loop {
+        let (_, pools) = get("/v1/admin/pool", Some(ADMIN)).await;
+        let pool = &pools.as_array().unwrap().iter().find(|pool| pool["tier"] == "e2b").unwrap()["pool"];
+        let idle = pool["sandboxes"].as_array().unwrap();
+        if let Some(used) = idle.iter().find(|sandbox| sandbox["runs"].as_u64() > Some(0)) {
+            break used.clone();
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{pools}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(stand_in.fake.running().iter().any(|id| used["id"] == **id), "{used}");
+    assert!(used["build_tag"].is_null() && used["checked_ms"].is_u64(), "{used}");
     let (_, metrics) = get("/v1/metrics", None).await;
     assert!(metrics["pool"]["created"].as_u64().unwrap() >= 1 && metrics["cost"]["usd"].as_f64().unwrap() > 0.0);
     let call = Request::get(format!("{}/metrics", server.origin)).body(Bytes::new()).unwrap();

@@ -254,7 +254,7 @@ async fn five_failures_open_the_breaker_then_refusals_are_instant_and_local_work
         panic!("no answer")
     };
     assert!(started.elapsed() < Duration::from_millis(5));
-    assert!(retry_after.unwrap() > 50 * SECOND && reason.contains("breaker is open"), "{reason}");
+    assert!(retry_after.unwrap() > 50 * SECOND && reason.contains("Circuit breaker is OPEN"), "{reason}");
     assert_eq!(attempts[0].outcome, "open");
     assert_eq!(harness.fake.counts().api_calls, calls, "E2B is not called");
     assert_eq!(harness.run(request(&harmless("local"))).await.unwrap().tier.as_str(), "wasm");

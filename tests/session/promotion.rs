@@ -217,8 +217,8 @@ async fn if_no_machine_is_available_the_error_says_so_and_when_to_retry() {
     insta::assert_snapshot!(text, @r"
     unavailable: e2b: refused: 20 are running [7]
     unavailable: e2b: refused: 20 are running [7]
-    unavailable: e2b: the circuit breaker is open [59]
-    unavailable: e2b: the circuit breaker is open [59]
+    unavailable: e2b: Circuit breaker is OPEN [59]
+    unavailable: e2b: Circuit breaker is OPEN [59]
     tier wasm does not provide module pandas: runs in e2b, but this session was created without the internet: create the sandbox with internet access [0]
     a command needs a cloud sandbox, but this session was created without the internet: create the sandbox with internet access [0]
     its own exception [0]

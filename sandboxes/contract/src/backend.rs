@@ -63,6 +63,20 @@ pub trait Sandbox: Send {
 
     /// Returns the sandbox as a machine, where it is one.
     fn machine(&self) -> Option<Arc<dyn Machine>>;
+
+    /// Returns how the sandbox's provider knows it, for operators. A sandbox without a provider has no label.
+    fn label(&self) -> SandboxLabel {
+        SandboxLabel::default()
+    }
+}
+
+/// How the provider of a sandbox knows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SandboxLabel {
+    /// The provider's id of the sandbox.
+    pub id: Option<String>,
+    /// The build tag that was read in the sandbox when it was opened. `None` if it is not checked.
+    pub build_tag: Option<String>,
 }
 
 /// How an idle sandbox is kept.

@@ -22,7 +22,9 @@ pub mod rounded;
 pub mod scripted;
 pub mod stored;
 
-pub use backend::{Backend, InterpreterId, Isolation, Location, Maintenance, Modules, Offer, Sandbox, Spec};
+pub use backend::{
+    Backend, InterpreterId, Isolation, Location, Maintenance, Modules, Offer, Sandbox, SandboxLabel, Spec,
+};
 pub use events::{Event, Events, MimeBundle, Output};
 pub use fault::{Fault, Need, Remedy};
 pub use kernel::{Cell, CellOutcome, Change, Content, Kernel, KernelOptions, Kernels, Tape};

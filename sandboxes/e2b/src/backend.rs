@@ -163,7 +163,7 @@ impl E2b {
     pub async fn inspect(&self, modules: &BTreeSet<String>) -> Result<TemplateReport, CallError> {
         let guard = self.account.create(1).await?;
         let tag = read_tag(&guard.client, self.account.config.build_tag_timeout).await?;
-        let sandbox = CloudSandbox::prepare(guard, self.prelude.clone()).await?;
+        let sandbox = CloudSandbox::prepare(guard, tag.clone(), self.prelude.clone()).await?;
         let list = serde_json::json!(modules);
         let code = format!(
             "import importlib, json\nfailed = {{}}\nfor name in {list}:\n    try:\n        importlib.import_module(name)\n    \
@@ -179,6 +179,7 @@ impl E2b {
     /// Opens a sandbox, and checks its build tag and its modules.
     async fn open_checked(&self, attempt: u32) -> Result<CloudSandbox, CallError> {
         let guard = self.account.create(attempt).await?;
+        let mut build_tag = None;
         if let Some(expected) = &self.tag {
             let tag = read_tag(&guard.client, self.account.config.build_tag_timeout).await?;
             if tag.as_deref() != Some(expected) {
@@ -191,8 +192,9 @@ impl E2b {
                 let message = format!("the template has build tag {found}, expected {expected}");
                 return Err(CallError { may_have_run: false, ..CallError::unexpected(&message) });
             }
+            build_tag = tag;
         }
-        let sandbox = CloudSandbox::prepare(guard, self.prelude.clone()).await?;
+        let sandbox = CloudSandbox::prepare(guard, build_tag, self.prelude.clone()).await?;
         if self.promised.is_none() && self.tag.is_some() {
             // No modules are promised: the check is for the processor only, which the keys of stored results need.
             let printed = sandbox.run_internal(&check_code(&BTreeSet::new())).await?;

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use switchtower_contract::python::HOME;
-use switchtower_contract::{Events, Fault, InterpreterId, Limits, Machine, Maintenance, Outcome, Program, Sandbox};
+use switchtower_contract::{
+    Events, Fault, InterpreterId, Limits, Machine, Maintenance, Outcome, Program, Sandbox, SandboxLabel,
+};
 use tokio::time::{Instant, timeout_at};
 
 use crate::envd::{self, Entry};
@@ -25,6 +27,8 @@ const SCRATCH_FOLDERS: [&str; 4] = [HOME, "/tmp", "/var/tmp", "/dev/shm"];
 pub(crate) struct CloudSandbox {
     shared: SharedSandbox,
     id: String,
+    /// The build tag that was read in it; `None` if it is not checked.
+    build_tag: Option<String>,
     /// The default context. The first kernel takes it over.
     context: CloudContext,
     /// The entries of the scratch folders before the first program.
@@ -42,7 +46,11 @@ pub(crate) struct CloudSandbox {
 impl CloudSandbox {
     /// Prepares the default context of a new sandbox, and records the entries of its scratch folders. `further` is code
     /// that prepares every kernel after Switchtower's own.
-    pub(crate) async fn prepare(guard: CloudSandboxGuard, further: Arc<str>) -> Result<Self, CallError> {
+    pub(crate) async fn prepare(
+        guard: CloudSandboxGuard,
+        build_tag: Option<String>,
+        further: Arc<str>,
+    ) -> Result<Self, CallError> {
         let context = interpreter::first_context(&guard.client).await?;
         let id = guard.client.id().to_owned();
         let prelude = Prelude::new(&id, guard.account.config.default_memory, further);
@@ -52,7 +60,7 @@ impl CloudSandbox {
         let interpreter = InterpreterId::next();
         let (initial_entries, needs_restart, has_kernels) = (BTreeMap::new(), false, Arc::default());
         let mut sandbox =
-            Self { shared, id, context, initial_entries, prelude, needs_restart, interpreter, has_kernels };
+            Self { shared, id, build_tag, context, initial_entries, prelude, needs_restart, interpreter, has_kernels };
         sandbox.run_internal(&sandbox.prelude.code()).await?;
         sandbox.initial_entries = list_scratch(&sandbox.shared.client().await).await?;
         Ok(sandbox)
@@ -196,6 +204,10 @@ impl Sandbox for CloudSandbox {
 
     fn interpreter(&self) -> Option<InterpreterId> {
         Some(self.interpreter)
+    }
+
+    fn label(&self) -> SandboxLabel {
+        SandboxLabel { id: Some(self.id.clone()), build_tag: self.build_tag.clone() }
     }
 
     fn machine(&self) -> Option<Arc<dyn Machine>> {

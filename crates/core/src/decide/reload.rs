@@ -47,6 +47,11 @@ impl SharedRules {
         Self::new(Rules::builtin(), None, Ok(Vec::new()))
     }
 
+    /// Returns the policy that sends everything to remote tiers, without a folder to check.
+    pub fn force_remote() -> Self {
+        Self::new(Rules::force_remote(), None, Ok(Vec::new()))
+    }
+
     /// Loads the rules of a folder.
     pub fn load(dir: &Path) -> Result<Self, RulesError> {
         let sources = rules::sources(dir)?;

@@ -21,6 +21,8 @@ use crate::route::{Leg, Route, TierStatus};
 /// The built-in policy, for a folder without a `default.rhai`.
 const DEFAULT: &str = include_str!("../../../../router-rules/default.rhai");
 const DEFAULT_NAME: &str = "default";
+/// The policy that prefers no local tier.
+const FORCE_REMOTE: &str = include_str!("../../../../router-rules/force-remote/remote.rhai");
 /// Most bytes of one file of rules or cases.
 const MAX_FILE_BYTES: u64 = 256 << 10;
 
@@ -134,6 +136,13 @@ impl Rules {
     /// Returns the built-in policy.
     pub fn builtin() -> Self {
         Self::compile(&[builtin_source()]).expect("the built-in policy compiles: tests evaluate it")
+    }
+
+    /// Returns the policy that sends everything to remote tiers. Where a request allows none, the built-in policy decides.
+    pub fn force_remote() -> Self {
+        let path = PathBuf::from("router-rules/force-remote/remote.rhai");
+        Self::compile(&[RuleSource { path, text: FORCE_REMOTE.to_owned() }, builtin_source()])
+            .expect("the policy compiles: tests evaluate it")
     }
 
     pub(super) fn compile(sources: &[RuleSource]) -> Result<Self, RulesError> {

@@ -74,6 +74,18 @@ impl Drop for Folder {
 }
 
 #[test]
+fn everything_goes_to_remote_tiers_where_they_are_forced_and_elsewhere_only_if_there_is_none() {
+    let rules = Rules::force_remote();
+    for code in ["1", "import numpy", "for (", "import os; os.system('ls')"] {
+        let decision = decide(&rules, &request(code)).unwrap();
+        assert_eq!((route(&decision), decision.rule.as_str()), (vec!["e2b"], "remote.forced"), "{code}");
+    }
+    let request = request("1");
+    let local = rules.decide(&request, &analyse(&request.program), &statuses()[..1]).unwrap();
+    assert_eq!(route(&local), ["wasm"]);
+}
+
+#[test]
 fn the_cases_beside_the_policy_pass() {
     let report = cases::test(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../router-rules")).unwrap();
     let failures: Vec<String> = report.failures.iter().map(ToString::to_string).collect();

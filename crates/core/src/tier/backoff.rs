@@ -1,4 +1,4 @@
-//! Pauses between attempts on the same tier: exponential backoff with full jitter.
+//! Pauses between attempts on the same tier: exponential backoff, with full jitter unless it is switched off.
 
 use std::time::Duration;
 
@@ -12,17 +12,28 @@ use switchtower_contract::duration;
 pub struct Config {
     /// Most repeats of an attempt on the same tier; 0: none.
     pub max_retries: u32,
-    /// Upper bound of the first pause; it doubles with each repeat. The pause is drawn at random between 0 and the
-    /// bound.
+    /// Upper bound of the first pause; it doubles with each repeat.
     #[serde(with = "duration")]
     pub base_delay: Duration,
     /// Upper bound of every pause, however many repeats there were.
     #[serde(with = "duration")]
     pub max_delay: Duration,
+    /// `full`: each pause is drawn at random between 0 and its upper bound, so that attempts that failed together are
+    /// not repeated together. `none`: each pause is as long as its upper bound.
+    pub jitter: Jitter,
     /// Longest delay that is accepted from a backend, as in `Retry-After`. If a backend requests more, the next tier is
     /// tried.
     #[serde(with = "duration")]
     pub max_retry_after: Duration,
+}
+
+/// How the length of a pause is chosen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Jitter {
+    #[default]
+    Full,
+    None,
 }
 
 impl Default for Config {
@@ -31,6 +42,7 @@ impl Default for Config {
             max_retries: 2,
             base_delay: Duration::from_millis(20),
             max_delay: Duration::from_secs(1),
+            jitter: Jitter::default(),
             max_retry_after: Duration::from_secs(1),
         }
     }
@@ -38,7 +50,7 @@ impl Default for Config {
 
 impl Config {
     /// Returns the pause before repeat number `repeat`, counted from 0: the delay that the backend requested
-    /// (`retry_after`) plus the jittered backoff. `None` if there are no repeats left, or if `retry_after` is longer
+    /// (`retry_after`) plus the backoff. `None` if there are no repeats left, or if `retry_after` is longer
     /// than `max_retry_after`.
     pub fn pause(&self, repeat: u32, retry_after: Option<Duration>, rng: &mut impl Rng) -> Option<Duration> {
         let retry_after = retry_after.unwrap_or_default();
@@ -46,8 +58,11 @@ impl Config {
             return None;
         }
         let bound = self.base_delay.saturating_mul(2u32.saturating_pow(repeat)).min(self.max_delay);
-        // Full jitter: attempts that failed together are not repeated together.
-        Some(retry_after + bound.mul_f64(rng.random_range(0.0..=1.0)))
+        let backoff = match self.jitter {
+            Jitter::Full => bound.mul_f64(rng.random_range(0.0..=1.0)),
+            Jitter::None => bound,
+        };
+        Some(retry_after + backoff)
     }
 }
 
@@ -83,6 +98,22 @@ mod tests {
             let late = Config { max_retries: 9, ..config.clone() }.pause(8, None, &mut rng);
             assert!(late.unwrap() <= Duration::from_secs(10));
         }
+    }
+
+    #[test]
+    fn without_jitter_three_retries_pause_exactly_one_two_and_four_seconds() {
+        let config = Config {
+            max_retries: 3,
+            base_delay: Duration::from_secs(1),
+            max_delay: Duration::from_secs(10),
+            jitter: Jitter::None,
+            ..Config::default()
+        };
+        let mut rng = Seed::fixed(3).rng();
+        let pauses: Vec<_> = (0..4).map(|repeat| config.pause(repeat, None, &mut rng)).collect();
+        assert_eq!(pauses, [Some(1), Some(2), Some(4), None].map(|pause| pause.map(Duration::from_secs)));
+        let late = Config { max_retries: 9, ..config }.pause(8, None, &mut rng);
+        assert_eq!(late, Some(Duration::from_secs(10)));
     }
 
     #[test]

@@ -90,7 +90,7 @@ fn millis<S: serde::Serializer>(time: &Option<Duration>, serializer: S) -> Resul
 
 /// The breaker allows no attempt now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the circuit breaker is open")]
+#[error("Circuit breaker is OPEN")]
 pub struct Open {
     pub retry_after: Duration,
 }

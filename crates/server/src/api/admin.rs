@@ -45,6 +45,12 @@ pub(super) async fn tiers(State(api): State<Arc<ApiState>>) -> Json<Value> {
     Json(present.chain(absent).collect())
 }
 
+/// `GET /v1/admin/pool`: the pool of every tier that has one, with each idle sandbox.
+pub(super) async fn pools(State(api): State<Arc<ApiState>>) -> Json<Value> {
+    let with_pool = api.router.tiers().iter().filter_map(|tier| Some((tier.name(), tier.pool()?.status())));
+    Json(with_pool.map(|(tier, pool)| json!({ "tier": tier, "pool": pool })).collect())
+}
+
 /// `POST /v1/admin/tiers/{tier}/breaker/reset`: closes the breaker and forgets its failures.
 pub(super) async fn reset_breaker(
     State(api): State<Arc<ApiState>>,

@@ -8,7 +8,9 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Serialize;
+use serde_json::Value;
 use switchtower_contract::Exit;
+use switchtower_core::error;
 use switchtower_core::request::Caller;
 use switchtower_core::router::Answer;
 
@@ -39,8 +41,22 @@ pub(super) async fn execute(
 /// The answer in the form of the replaced service.
 #[derive(Serialize)]
 struct Legacy {
+    /// False if the program was not executed, as far as is known.
     success: bool,
     data: LegacyData,
+    #[serde(flatten)]
+    not_executed: Option<NotExecuted>,
+}
+
+/// What clients of the replaced service show where a program could not be executed: its code, and why.
+#[derive(Serialize)]
+struct NotExecuted {
+    /// `not_executed`, or `outcome_unknown` where the program may have run.
+    class: &'static str,
+    reason: String,
+    code: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -51,20 +67,36 @@ struct LegacyData {
     execution_time: String,
 }
 
-/// `POST /api/code/execute`.
+/// `POST /api/code/execute`. Where no tier can execute the program now, the answer says so with the status 200, because
+/// the clients of the replaced service then show the code; what the caller has to change is refused as elsewhere.
 pub(super) async fn execute_legacy(
     State(api): State<Arc<ApiState>>,
     Extension(caller): Extension<Caller>,
     request: Request<Raw>,
 ) -> Result<Response, Problem> {
     let (body, _charge) = api.read_json(&caller, BodyKind::Program, request).await?;
-    let answer = api.router.execute(parse::legacy_request(body, &api.request_limits, caller)?, None).await?;
+    let request = parse::legacy_request(body, &api.request_limits, caller)?;
+    let code = request.program.source.clone();
+    let answer = match api.router.execute(request, None).await.map_err(Problem::from) {
+        Ok(answer) => answer,
+        Err(problem) if problem.kind.status().is_server_error() => return Ok(not_executed(problem, code)),
+        Err(problem) => return Err(problem),
+    };
     let data = LegacyData {
         output: printed(&answer),
         error: answer.outcome.exit != Exit::Finished(0),
         execution_time: format!("{:.2} ms", millis(answer.outcome.usage.wall)),
     };
-    Ok(Json(Legacy { success: true, data }).into_response())
+    Ok(Json(Legacy { success: true, data, not_executed: None }).into_response())
+}
+
+fn not_executed(problem: Problem, code: String) -> Response {
+    let retry_after_ms = problem.members.get("retry_after_ms").and_then(Value::as_u64);
+    let data = LegacyData { output: String::new(), error: true, execution_time: format!("{:.2} ms", 0.0) };
+    let lost = problem.kind == error::Kind::Lost.into();
+    let class = if lost { "outcome_unknown" } else { "not_executed" };
+    let not_executed = Some(NotExecuted { class, reason: problem.detail, code, retry_after_ms });
+    Json(Legacy { success: false, data, not_executed }).into_response()
 }
 
 /// Returns everything that the program printed, followed by its failure, if it failed.

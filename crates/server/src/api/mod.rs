@@ -39,7 +39,7 @@ use crate::service::config::Config;
 use crate::service::problem::{Problem, ProblemKind};
 
 /// Every method and path of the API. `/v1/openapi.json` describes exactly these.
-pub const PATHS: [(&str, &str); 25] = [
+pub const PATHS: [(&str, &str); 26] = [
     ("post", "/v1/execute"),
     ("post", "/v1/batch"),
     ("post", "/v1/explain"),
@@ -60,12 +60,17 @@ pub const PATHS: [(&str, &str); 25] = [
     ("get", "/v1/metrics"),
     ("get", "/v1/openapi.json"),
     ("get", "/v1/admin/tiers"),
+    ("get", "/v1/admin/pool"),
     ("get", "/v1/admin/tiers/{tier}/budget"),
     ("get", "/v1/admin/tiers/{tier}/usage"),
     ("post", "/v1/admin/tiers/{tier}/breaker/reset"),
     ("get", "/v1/admin/cache"),
     ("post", "/v1/admin/cache/bars/reset"),
 ];
+
+/// Further names of paths, which the services that this one replaces had, each with the method and the path that it
+/// stands for.
+pub const ALIASES: [(&str, &str, &str); 2] = [("post", "/batch", "/v1/batch"), ("get", "/metrics.json", "/v1/metrics")];
 
 /// Returns the API.
 pub fn app(router: Arc<Router>, config: &Config, app: AppState) -> axum::Router {
@@ -78,6 +83,8 @@ pub fn app(router: Arc<Router>, config: &Config, app: AppState) -> axum::Router 
         .route("/api/code/execute", post(execute::execute_legacy))
         .route("/metrics", get(health::prometheus))
         .route("/v1/metrics", get(health::metrics))
+        .route("/batch", post(batch::batch))
+        .route("/metrics.json", get(health::metrics))
         .route_layer(from_fn_with_state(Arc::clone(&api), require_key));
     let public = axum::Router::new()
         .route("/health", get(health::health))
@@ -85,6 +92,7 @@ pub fn app(router: Arc<Router>, config: &Config, app: AppState) -> axum::Router 
         .route("/v1/openapi.json", get(openapi::document));
     let admin = axum::Router::new()
         .route("/v1/admin/tiers", get(admin::tiers))
+        .route("/v1/admin/pool", get(admin::pools))
         .route("/v1/admin/tiers/{tier}/budget", get(admin::budget))
         .route("/v1/admin/tiers/{tier}/usage", get(admin::usage))
         .route("/v1/admin/tiers/{tier}/breaker/reset", post(admin::reset_breaker))
@@ -119,7 +127,9 @@ async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
         pattern.clone().count() == path.clone().count()
             && pattern.zip(path).all(|(one, other)| one == other || one.starts_with('{'))
     };
-    let methods: Vec<&str> = PATHS.iter().filter(|(_, path)| matches(path)).map(|(method, _)| *method).collect();
+    let aliases = ALIASES.iter().map(|(method, alias, _)| (*method, *alias));
+    let known = PATHS.into_iter().chain(aliases);
+    let methods: Vec<&str> = known.filter(|(_, path)| matches(path)).map(|(method, _)| method).collect();
     let allowed = match methods.as_slice() {
         ["get"] => "GET, HEAD",
         ["get", "post"] => "GET, HEAD, POST",

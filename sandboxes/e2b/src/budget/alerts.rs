@@ -16,7 +16,7 @@ pub(super) fn log_creation(before: u32, limit: u32) {
     }
     if before * 100 <= ALERT_PERCENT * limit && count * 100 > ALERT_PERCENT * limit {
         let percent = percent(count, limit);
-        tracing::error!(target: "e2b_metrics", event = "rate_limit_alert", count, limit, percent, "[E2B_METRICS]");
+        tracing::warn!(target: "e2b_metrics", event = "rate_limit_alert", count, limit, percent, "[E2B_METRICS]");
     }
 }
 

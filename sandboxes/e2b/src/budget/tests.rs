@@ -145,7 +145,7 @@ async fn a_warning_comes_at_80_percent_an_alert_above_90_and_an_event_for_each_r
         format!("{level} e2b_metrics message=[E2B_METRICS] event=\"{event}\" count={count} limit=100 percent={count}")
     };
     assert_eq!(Log::of(|| until(90)), [line(Level::WARN, "rate_limit_warning", 80)]);
-    assert_eq!(Log::of(|| until(100)), [line(Level::ERROR, "rate_limit_alert", 91)]);
+    assert_eq!(Log::of(|| until(100)), [line(Level::WARN, "rate_limit_alert", 91)]);
     let refused = line(Level::WARN, "rate_limit_exceeded", 100);
     assert_eq!(Log::of(|| (0..2).for_each(|_| assert!(budget.spend().is_err()))), [refused.clone(), refused]);
     // The next hour crosses the thresholds again.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use switchtower_contract::{Fault, Maintenance, Sandbox, Spec};
+use switchtower_contract::{Fault, Maintenance, Sandbox, SandboxLabel, Spec};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
@@ -24,13 +24,17 @@ pub(super) struct PoolEntry {
 }
 
 /// A snapshot of an idle sandbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SandboxStatus {
+    #[serde(flatten)]
+    pub label: SandboxLabel,
     pub runs: u32,
     /// Milliseconds awake.
     pub age_ms: u64,
     /// Milliseconds since its last run.
     pub idle_ms: u64,
+    /// Milliseconds since it was last found alive: by a check, or by a run and the reset after it.
+    pub checked_ms: u64,
     pub asleep: bool,
 }
 
@@ -116,7 +120,13 @@ impl PoolEntry {
 
     pub(super) fn status(&self, now: Instant) -> SandboxStatus {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let (age_ms, idle_ms) = (millis(self.age(now)), millis(self.idle(now)));
-        SandboxStatus { runs: self.runs, age_ms, idle_ms, asleep: self.is_asleep() }
+        SandboxStatus {
+            label: self.sandbox.label(),
+            runs: self.runs,
+            age_ms: millis(self.age(now)),
+            idle_ms: millis(self.idle(now)),
+            checked_ms: millis(now - self.checked_at),
+            asleep: self.is_asleep(),
+        }
     }
 }
