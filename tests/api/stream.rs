@@ -42,6 +42,23 @@ data: {"id":"689405500b670cc6e9efab12e1c1daeb","exit":"raised","exit_code":1,"tr
 }
 
 #[tokio::test(start_paused = true)]
+async fn every_event_is_ascii_whatever_the_program_writes() {
+    let harness = TestHarness::new();
+    let odd = "\u{b}-\u{c}-\u{1c}-\u{1d}-\u{1e}-\u{85}-\u{2028}-\u{2029}-\u{1f600}";
+    let code = format!("#: print a{odd}b\n#: show 'a{odd}b'\n#: raise KeyError a{odd}b");
+    let text = harness.send(event_stream(&json!({ "code": code }))).await.text;
+    assert!(text.is_ascii() && !text.contains(|it: char| it.is_ascii_control() && it != '\n'), "{text}");
+    let events = text.split("\n\n").filter_map(|event| event.split_once("\ndata: "));
+    let events: Vec<(&str, Value)> =
+        events.map(|(name, data)| (&name["event: ".len()..], serde_json::from_str(data).unwrap())).collect();
+    let event = |name: &str| &events.iter().find(|(of, _)| *of == name).unwrap().1;
+    assert_eq!(event("stdout")["text"], format!("a{odd}b\n"));
+    assert_eq!(event("result")["data"]["text/plain"], format!("'a{odd}b'"));
+    assert_eq!(event("error")["value"], format!("a{odd}b"));
+    assert!(event("error")["traceback"].as_str().unwrap().contains(odd));
+}
+
+#[tokio::test(start_paused = true)]
 async fn output_arrives_while_the_program_runs() {
     let harness = TestHarness::new();
     let body = json!({ "code": "#: print one\n#: sleep 20s" });

@@ -36,6 +36,27 @@ async fn a_cell_is_answered_with_the_rows_that_e2b_sends() {
     assert_eq!(client.execute(&sandbox, "x").await, "number 1 | error NameError: x | end");
 }
 
+/// Characters at which clients end lines besides `\n`, and one that UTF-16 writes as two units.
+const ODD: &str = "\u{b}-\u{c}-\u{1c}-\u{1d}-\u{1e}-\u{85}-\u{2028}-\u{2029}-\u{1f600}";
+
+#[tokio::test(start_paused = true)]
+async fn every_row_is_one_line_of_ascii_whatever_the_program_writes() {
+    let client = Client::without_machines();
+    let sandbox = client.create(json!({})).await;
+    let code = format!("x = 'a{ODD}b'\nx\nprint a{ODD}b\nraise E{ODD}E: a{ODD}b");
+    let answer = client.send(sandbox.cell(&json!({ "code": code }))).await;
+    assert!(answer.text.is_ascii(), "{}", answer.text);
+    let controls = ['\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\r'];
+    assert!(!answer.text.contains(controls), "{}", answer.text);
+    let rows: Vec<Value> = answer.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let row = |kind: &str| rows.iter().find(|row| row["type"] == kind).unwrap();
+    assert_eq!(row("result")["text"], format!("a{ODD}b"));
+    assert_eq!(row("stdout")["text"], format!("a{ODD}b\n"));
+    let error = row("error");
+    assert_eq!((&error["name"], &error["value"]), (&json!(format!("E{ODD}E")), &json!(format!("a{ODD}b"))));
+    assert!(error["traceback"].as_str().unwrap().contains(ODD));
+}
+
 #[tokio::test(start_paused = true)]
 async fn keepalives_are_sent_every_five_seconds_and_a_later_failure_is_a_row() {
     let client = Client::without_machines();

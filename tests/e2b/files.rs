@@ -278,6 +278,9 @@ async fn a_watch_streams_changes_and_keepalives() {
     100 s: broken off
     "#);
     let sandbox = client.create(json!({})).await;
+    let odd = sandbox.streamed("filesystem.Filesystem/WatchDir", &json!({ "path": "/tmp/\u{2028}\u{1f600}" }));
+    let odd = client.send(odd).await;
+    assert!(odd.bytes.is_ascii() && frames(&odd.bytes)[0].contains(r"/tmp/\\u{2028}\ud83d\ude00"), "{}", odd.text);
     let nothing = sandbox.streamed("filesystem.Filesystem/WatchDir", &json!({ "path": "/tmp/none" }));
     let nothing = client.send(nothing).await;
     let error = r#"2 {"error":{"code":"not_found","message":"path \"/tmp/none\" does not exist"}}"#;

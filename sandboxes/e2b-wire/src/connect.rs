@@ -10,6 +10,8 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::ascii;
+
 /// Most bytes of one message in a frame.
 pub const MAX_MESSAGE_BYTES: usize = 16 << 20;
 
@@ -194,7 +196,7 @@ pub fn end_frame(error: Option<&Error>) -> Bytes {
 }
 
 fn write_frame(flags: u8, message: &Value) -> Bytes {
-    let message = message.to_string();
+    let message = ascii::to_string(message).expect("a JSON value always serializes");
     let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
     [&[flags], length.to_be_bytes().as_slice(), message.as_bytes()].concat().into()
 }

@@ -7,6 +7,7 @@
 //!
 //! | module | content |
 //! |---|---|
+//! | [`ascii`] | JSON in ASCII, the form of every line and frame |
 //! | [`connect`] | the Connect protocol with JSON: frames, error codes and their HTTP statuses |
 //! | [`multipart`] | forms with files, as `POST /files` takes them |
 //! | [`rows`] | the newline-delimited JSON that `POST /execute` answers with |
@@ -14,6 +15,7 @@
 //! | [`control`] | sandboxes as the control plane describes them, and its requests |
 //! | [`files`] | files and folders as envd describes them |
 
+pub mod ascii;
 pub mod connect;
 pub mod control;
 pub mod errors;

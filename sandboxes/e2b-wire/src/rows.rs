@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use crate::ascii;
+
 /// A row is sent at least this often: a keepalive where there is nothing else.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -116,9 +118,10 @@ pub fn end() -> Value {
     json!({ "type": "end_of_execution" })
 }
 
-/// Returns rows as they are sent: each with a line end.
+/// Returns rows as they are sent: each one line of ASCII.
 pub fn encode(rows: &[Value]) -> Bytes {
-    rows.iter().flat_map(|row| [row.to_string(), "\n".to_owned()]).collect::<String>().into()
+    let line = |row| ascii::to_string(row).expect("a JSON value always serializes") + "\n";
+    rows.iter().map(line).collect::<String>().into()
 }
 
 #[cfg(test)]

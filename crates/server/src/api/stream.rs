@@ -15,6 +15,7 @@ use switchtower_core::error::RequestError;
 use switchtower_core::memory::Charge;
 use switchtower_core::request::Request;
 use switchtower_core::router::Router;
+use switchtower_e2b_wire::ascii;
 
 use super::response::{AnswerBody, ResultView};
 use crate::service::live::{LiveItem, LiveRun};
@@ -78,6 +79,6 @@ pub(super) fn event(event: Event) -> SseEvent {
 }
 
 pub(super) fn named(name: &str, data: &impl Serialize) -> SseEvent {
-    let data = serde_json::to_string(data).expect("maps with text keys and finite numbers always serialize");
+    let data = ascii::to_string(data).expect("maps with text keys and finite numbers always serialize");
     SseEvent::default().event(name).data(data)
 }

@@ -117,7 +117,7 @@ mod tests {
         let rows: Vec<Value> = all.into_iter().map(|event| of_event(event, now)).collect();
         insta::assert_snapshot!(String::from_utf8_lossy(&encode(&rows)), @r#"
         {"execution_count":3,"type":"number_of_executions"}
-        {"text":"hä\n","timestamp":"2026-11-20T10:19:28.368520+00:00","type":"stdout"}
+        {"text":"h\u00e4\n","timestamp":"2026-11-20T10:19:28.368520+00:00","type":"stdout"}
         {"chart":{"type":"bar"},"extra":{"application/x-own":"o","application/x-tree":{"k":[1]}},"is_main_result":true,"json":[1],"png":"aGk=","text":"[1]","type":"result"}
         {"extra":{},"is_main_result":false,"text":"it''s","type":"result"}
         {"extra":{},"is_main_result":false,"text":"'it''s'","type":"result"}
