@@ -1,10 +1,13 @@
 //! Forwards requests to the machine of a session, and streams its responses back.
 
+use std::io;
+use std::sync::Arc;
+
 use axum::body::{Body, Bytes};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Request, Response as Answer, Uri, header};
 use axum::response::Response;
-use futures_util::TryStreamExt as _;
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use switchtower_contract::{Fault, Machine};
 use switchtower_core::error::Kind;
 use switchtower_core::session::{MachineUse, Session};
@@ -36,7 +39,7 @@ const DROPPED_HEADERS: [&str; 15] = [
 
 /// Forwards a request and streams the response back.
 pub(super) async fn forward(
-    session: &Session,
+    session: &Arc<Session>,
     machine: &dyn Machine,
     port: u16,
     parts: Parts,
@@ -49,7 +52,13 @@ pub(super) async fn forward(
 }
 
 /// Forwards a request without counting it as a use of the session.
-pub(super) async fn send(session: &Session, machine: &dyn Machine, port: u16, parts: Parts, body: Bytes) -> Response {
+pub(super) async fn send(
+    session: &Arc<Session>,
+    machine: &dyn Machine,
+    port: u16,
+    parts: Parts,
+    body: Bytes,
+) -> Response {
     let mut request = Request::new(body);
     *request.method_mut() = parts.method;
     *request.uri_mut() = without_signature(&parts.uri);
@@ -57,17 +66,36 @@ pub(super) async fn send(session: &Session, machine: &dyn Machine, port: u16, pa
     // The length is set again for this body.
     request.headers_mut().remove(header::CONTENT_LENGTH);
     match machine.call(port, request).await {
-        Ok(answer) => given_back(answer),
+        Ok(answer) => given_back(session, answer),
         Err(fault) => failed(session, &fault),
     }
 }
 
-fn given_back(answer: Answer<switchtower_contract::Body>) -> Response {
+fn given_back(session: &Arc<Session>, answer: Answer<switchtower_contract::Body>) -> Response {
     let (parts, body) = answer.into_parts();
-    let mut response = Response::new(Body::from_stream(body.map_err(std::io::Error::other)));
+    let session = Arc::clone(session);
+    let stopped = async move { session.lifetime().stopped().await };
+    let mut response = Response::new(Body::from_stream(broken_off(body.map_err(io::Error::other), stopped)));
     *response.status_mut() = parts.status;
     *response.headers_mut() = passing(&parts.headers);
     response
+}
+
+/// Returns a body that breaks off when `stopped` resolves: its machine may take a while to end, and a client that waits
+/// for a command learns from the broken connection that it has to look whether its sandbox still runs.
+fn broken_off(
+    body: impl Stream<Item = Result<Bytes, io::Error>> + Send + 'static,
+    stopped: impl Future<Output = ()> + Send + 'static,
+) -> impl Stream<Item = Result<Bytes, io::Error>> {
+    let state = Some((Box::pin(body), Box::pin(stopped)));
+    stream::unfold(state, async |state| {
+        let (mut body, mut stopped) = state?;
+        tokio::select! {
+            biased;
+            () = &mut stopped => Some((Err(io::ErrorKind::ConnectionReset.into()), None)),
+            piece = body.next() => piece.map(|piece| (piece, Some((body, stopped)))),
+        }
+    })
 }
 
 /// The machine did not answer.
@@ -115,6 +143,19 @@ mod tests {
     use axum::http::HeaderValue;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_body_without_an_end_breaks_off_when_its_sandbox_stops() {
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let body = stream::iter([Ok(Bytes::from_static(b"output"))]).chain(stream::pending());
+        let mut body = Box::pin(broken_off(body, async { drop(stopped.await) }));
+        assert_eq!(body.next().await.unwrap().unwrap(), "output");
+        stop.send(()).unwrap();
+        assert_eq!(body.next().await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        assert!(body.next().await.is_none());
+        let whole = broken_off(stream::iter([Ok(Bytes::from_static(b"all"))]), std::future::pending());
+        assert_eq!(whole.map(Result::unwrap).collect::<Vec<_>>().await, ["all"]);
+    }
 
     #[test]
     fn credentials_for_this_server_and_headers_of_the_connection_are_not_forwarded() {
