@@ -311,6 +311,6 @@ async fn a_request_that_is_not_for_e2b_goes_to_the_native_api() {
     let get = |path: &str| Request::get(path).header("host", "localhost:3001").body(Body::empty()).unwrap();
     assert_eq!(client.send(get("/health")).await.json["status"], "healthy");
     assert!(client.send(get("/metrics")).await.text.starts_with("# HELP"));
-    let nothing = client.send(get("/files?path=/tmp/a")).await;
+    let nothing = client.send(get("/nothing?path=/tmp/a")).await;
     assert_eq!((nothing.status, nothing.header("content-type")), (404, "application/problem+json"));
 }

@@ -122,10 +122,15 @@ async fn a_signed_link_needs_neither_a_token_nor_the_id_of_its_sandbox() {
     assert_eq!(client.send(named()).await.status_and_body(), "200 linked");
     let other_path = link.replace("/tmp/a", "/tmp/b");
     let forged = without(sandbox.to(ENVD, &format!("GET {other_path}"), Body::empty()), "x-access-token");
-    assert_eq!(client.send(forged).await.status, 401);
+    let invalid = r#"401 {"code":401,"message":"invalid signature"}"#;
+    assert_eq!(client.send(forged).await.status_and_body(), invalid);
+    let unsigned = Request::get("/files?path=/tmp/a").body(Body::empty()).unwrap();
+    let missing = r#"401 {"code":401,"message":"missing signature query parameter"}"#;
+    assert_eq!(client.send(unsigned).await.status_and_body(), missing);
     sleep(seconds(61)).await;
-    assert_eq!(client.send(named()).await.status, 401);
-    assert_eq!(client.send(read()).await.status, 401);
+    let expired = r#"401 {"code":401,"message":"signature is already expired"}"#;
+    assert_eq!(client.send(named()).await.status_and_body(), expired);
+    assert_eq!(client.send(read()).await.status_and_body(), expired);
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,8 +159,9 @@ async fn a_link_without_a_sandbox_id_is_checked_against_the_1024_sandboxes_used_
     assert_eq!(client.send(open(link(&used))).await.status_and_body(), "200 linked");
     let refused = client.send(open(link(&old))).await;
     assert_eq!(refused.status, 401);
-    let message = refused.json["message"].as_str().unwrap();
-    assert!(message.contains("49983-SANDBOX_ID.DOMAIN") && message.contains("E2b-Sandbox-Id"), "{message}");
+    assert_eq!(refused.json["message"], "invalid signature");
+    let hint = refused.json["hint"].as_str().unwrap();
+    assert!(hint.contains("49983-SANDBOX_ID.DOMAIN") && hint.contains("E2b-Sandbox-Id"), "{hint}");
     let hosted = with(open(link(&old)), "host", &format!("49983-{}.e2b.localhost:3001", old.id));
     assert_eq!(client.send(hosted).await.status_and_body(), "200 linked");
 }

@@ -66,7 +66,7 @@ async fn dispatch(State(dispatcher): State<Dispatcher>, request: Request) -> Res
     let Dispatcher { state, watchers, by_path } = dispatcher;
     let address = match Address::of(request.headers()) {
         Some(address) => Some(address),
-        None if SignedLink::is_link(&request) => match SignedLink::find(&state, &request) {
+        None if SignedLink::is_for_file(&request) => match SignedLink::find(&state, &request) {
             Ok(address) => Some(address),
             Err(refusal) => return *refusal,
         },

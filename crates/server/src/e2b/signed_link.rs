@@ -6,11 +6,14 @@
 
 use std::net::IpAddr;
 
+use axum::Json;
 use axum::extract::{Query, Request};
 use axum::http::{Method, StatusCode, Uri};
+use axum::response::IntoResponse as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::Deserialize;
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use switchtower_core::error::Kind;
 use switchtower_e2b_wire::errors;
@@ -35,6 +38,28 @@ struct LinkQuery {
     signature_expiration: Option<u64>,
 }
 
+/// Why a link is refused. The messages are E2B's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LinkError {
+    Missing,
+    Invalid,
+    Expired,
+}
+
+impl LinkError {
+    fn message(self) -> &'static str {
+        match self {
+            Self::Missing => "missing signature query parameter",
+            Self::Invalid => "invalid signature",
+            Self::Expired => "signature is already expired",
+        }
+    }
+
+    fn refusal(self) -> Refusal {
+        Box::new(errors::api(StatusCode::UNAUTHORIZED, self.message()))
+    }
+}
+
 /// A request for a file with a signature.
 pub(super) struct SignedLink {
     /// The signature in the link.
@@ -46,28 +71,38 @@ pub(super) struct SignedLink {
 }
 
 impl SignedLink {
-    /// Whether a request shows a signature, right or wrong, in place of a token.
-    pub(super) fn is_link(request: &Request) -> bool {
-        let (method, uri) = (request.method(), request.uri());
-        let has_signature = |query: &str| query.split('&').any(|pair| pair.starts_with("signature="));
-        uri.path() == "/files"
-            && matches!(*method, Method::GET | Method::POST)
-            && uri.query().is_some_and(has_signature)
+    /// Whether a request is for a file: without a token it needs a signature.
+    pub(super) fn is_for_file(request: &Request) -> bool {
+        request.uri().path() == "/files" && matches!(*request.method(), Method::GET | Method::POST)
     }
 
-    /// Reads a link. Returns `None` when it has expired or its signature is malformed. `now`: seconds since 1970.
-    fn read(method: &Method, uri: &Uri, now: u64) -> Option<Self> {
+    /// Whether a request shows a signature, right or wrong, in place of a token.
+    pub(super) fn is_link(request: &Request) -> bool {
+        let has_signature = |query: &str| query.split('&').any(|pair| pair.starts_with("signature="));
+        Self::is_for_file(request) && request.uri().query().is_some_and(has_signature)
+    }
+
+    /// Reads a link. `now`: seconds since 1970.
+    ///
+    /// # Errors
+    /// It has no signature or a malformed one, or has expired.
+    fn read(method: &Method, uri: &Uri, now: u64) -> Result<Self, LinkError> {
         let operation = if *method == Method::GET { "read" } else { "write" };
-        uri.query().filter(|query| query.len() <= MAX_QUERY_BYTES)?;
-        let link = Query::<LinkQuery>::try_from_uri(uri).ok()?.0;
-        if link.signature_expiration.is_some_and(|until| until < now) {
-            return None;
+        if uri.query().is_some_and(|query| query.len() > MAX_QUERY_BYTES) {
+            return Err(LinkError::Invalid);
         }
-        let signature = STANDARD_NO_PAD.decode(link.signature?.strip_prefix("v1_")?).ok()?;
-        let digest = blake3::Hash::from_bytes(signature.try_into().ok()?);
+        let link = Query::<LinkQuery>::try_from_uri(uri).map_err(|_| LinkError::Invalid)?.0;
+        let signature = link.signature.filter(|signature| !signature.is_empty()).ok_or(LinkError::Missing)?;
+        // A link shows its own end, so this reveals nothing about the sandbox, whether or not the signature is right.
+        if link.signature_expiration.is_some_and(|until| until < now) {
+            return Err(LinkError::Expired);
+        }
+        let signature = signature.strip_prefix("v1_").and_then(|text| STANDARD_NO_PAD.decode(text).ok());
+        let signature = signature.and_then(|bytes| bytes.try_into().ok()).ok_or(LinkError::Invalid)?;
+        let digest = blake3::Hash::from_bytes(signature);
         let prefix = Sha256::new_with_prefix(format!("{}:{operation}:{}:", link.path, link.username));
         let suffix = link.signature_expiration.map_or_else(String::new, |until| format!(":{until}"));
-        Some(Self { digest, prefix, suffix })
+        Ok(Self { digest, prefix, suffix })
     }
 
     /// Whether it was made with this token. The comparison takes constant time.
@@ -76,7 +111,7 @@ impl SignedLink {
         blake3::Hash::from_bytes(made.into()) == self.digest
     }
 
-    fn of(state: &E2bState, request: &Request) -> Option<Self> {
+    fn of(state: &E2bState, request: &Request) -> Result<Self, LinkError> {
         let now = state.sessions.router().wall().unix_millis() / 1000;
         Self::read(request.method(), request.uri(), now)
     }
@@ -88,11 +123,13 @@ impl SignedLink {
     pub(super) fn check(state: &E2bState, id: &str, request: &Request) -> Result<(), Refusal> {
         let address = check_rate(state, request)?;
         let token = state.sessions.access_token(id);
-        if Self::of(state, request).is_some_and(|signed| signed.is_made_with(&token)) {
-            return Ok(());
-        }
+        let error = match Self::of(state, request) {
+            Ok(signed) if signed.is_made_with(&token) => return Ok(()),
+            Ok(_) => LinkError::Invalid,
+            Err(error) => error,
+        };
         state.link_failures.record(address);
-        Err(Box::new(errors::unauthorized()))
+        Err(error.refusal())
     }
 
     /// Finds the sandbox of a link that names none, among the most recently used ones.
@@ -103,15 +140,25 @@ impl SignedLink {
         let address = check_rate(state, request)?;
         let find =
             |link: Self| state.recent_sandboxes.list().into_iter().find(|it| link.is_made_with(it.access_token()));
-        if let Some(session) = Self::of(state, request).and_then(find) {
+        let signed = match Self::of(state, request) {
+            Ok(signed) => signed,
+            Err(error) => {
+                state.link_failures.record(address);
+                return Err(error.refusal());
+            }
+        };
+        if let Some(session) = find(signed) {
             return Ok(Address { id: session.id().to_owned(), port: Some(ENVD_PORT) });
         }
         state.link_failures.record(address);
-        let message = format!(
-            "the signature is expired, wrong, or of none of the {MAX_SANDBOXES} most recently used sandboxes: for an older \
-             sandbox use the host {ENVD_PORT}-SANDBOX_ID.DOMAIN, or send the header E2b-Sandbox-Id"
+        // The message is E2B's; what else may be the cause here is beside it.
+        let hint = format!(
+            "it may also be of a sandbox that is not among the {MAX_SANDBOXES} most recently used ones: for that use the \
+             host {ENVD_PORT}-SANDBOX_ID.DOMAIN, or send the header E2b-Sandbox-Id"
         );
-        Err(Box::new(errors::api(StatusCode::UNAUTHORIZED, &message)))
+        let status = StatusCode::UNAUTHORIZED;
+        let body = json!({ "code": status.as_u16(), "message": LinkError::Invalid.message(), "hint": hint });
+        Err(Box::new((status, Json(body)).into_response()))
     }
 }
 
@@ -131,7 +178,7 @@ mod tests {
 
     fn is_valid(query: &str, method: &Method, token: &str, now: u64) -> bool {
         let uri = format!("http://x/files?{query}").parse().unwrap();
-        SignedLink::read(method, &uri, now).is_some_and(|signed| signed.is_made_with(token))
+        SignedLink::read(method, &uri, now).is_ok_and(|signed| signed.is_made_with(token))
     }
 
     #[test]
