@@ -254,6 +254,10 @@ impl Machine for ScriptedMachine {
                 None => (StatusCode::NOT_FOUND, Bytes::new()),
             },
             ("/files", _) => {
+                let metadata = parts.headers.iter().filter(|(name, _)| name.as_str().starts_with("x-metadata-"));
+                for (name, value) in metadata {
+                    self.backend.state.note(format!("{path} {name}: {}", value.to_str().unwrap()));
+                }
                 self.files.lock().unwrap().insert(path.to_owned(), body.to_vec());
                 (StatusCode::OK, json!([{ "path": path }]).to_string().into())
             }

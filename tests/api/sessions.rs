@@ -412,13 +412,15 @@ async fn files_are_written_and_read_and_cells_see_them() {
     for (method, path, status) in [
         ("GET", "/tmp/none", 404),
         ("GET", "/etc/hosts", 404),
-        ("PUT", "/etc/hosts", 404),
-        ("PUT", "/tmp/../etc/hosts", 404),
+        ("PUT", "/etc/hosts", 422),
+        ("PUT", "/tmp/../etc/hosts", 422),
         ("GET", "/tmp", 422),
         ("PUT", "/tmp", 422),
     ] {
         assert_eq!(client.send(method, &at(path), "x").await.status, status, "{method} {path}");
     }
+    let outside = client.send("PUT", &at("/etc/hosts"), "x").await;
+    assert_eq!((&outside.json["field"], &outside.json["allowed"]), (&json!("path"), &json!(["/home/user", "/tmp"])));
     assert_eq!(client.send("PUT", &at("/tmp/c"), "x".repeat(1001)).await.status, 413);
     assert_eq!(client.send("PUT", &at("/tmp/c"), "x".repeat(1000)).await.status, 413);
     let unnamed = client.get(&format!("{session}/files")).await;

@@ -178,11 +178,24 @@ async fn contexts_are_opened_listed_restarted_and_closed() {
     }
     assert_eq!(call("GET /nothing").await, "404 Not Found");
     let unknown = open(&client, &sandbox, json!({ "cwd": "/etc" })).await;
-    assert_eq!(unknown, (500, json!("Failed to create context: no directory /etc")));
+    let why = "path \"/etc\" is outside /home/user and /tmp, the folders of this session: use a path there, or set E2B_API_KEY";
+    assert_eq!(unknown, (422, json!(why)));
+    let unknown = open(&client, &sandbox, json!({ "cwd": "/tmp/none" })).await;
+    assert_eq!(unknown, (500, json!("Failed to create context: no directory /tmp/none")));
     let (status, message) = open(&client, &sandbox, json!({ "language": "r" })).await;
     assert_eq!(status, 500);
     let why = "no tier can run this: a context for r needs a cloud sandbox: set E2B_API_KEY";
     assert_eq!(message, json!(format!("Failed to create context: {why}")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_context_in_a_folder_that_only_a_machine_has_moves_the_session_to_one() {
+    let client = Client::new();
+    let sandbox = client.create(json!({})).await;
+    client.execute(&sandbox, "x = 1").await;
+    let (status, id) = open(&client, &sandbox, json!({ "cwd": "/root" })).await;
+    assert_eq!((status, client.harness.machines.sandboxes()), (200, 1), "{id}");
+    assert_eq!(client.execute(&sandbox, "x").await, "number 2 | result 1 | end");
 }
 
 #[tokio::test(start_paused = true)]

@@ -30,14 +30,14 @@ async fn both_paths_that_create_a_sandbox_answer_alike_with_their_own_default_ti
         let created = client.call(&format!("POST {path}"), body.clone()).await;
         assert_eq!(created.status, 201);
         insta::allow_duplicates! {
-            insta::assert_snapshot!(without_random_fields(created.json.clone()), @r#"{"alias":"t:prod","clientID":"switchtower","domain":null,"envdAccessToken":"…","envdVersion":"0.5.7","sandboxID":"…","templateID":"t:prod","trafficAccessToken":"…"}"#);
+            insta::assert_snapshot!(without_random_fields(created.json.clone()), @r#"{"alias":"t:prod","clientID":"switchtower","domain":null,"envdAccessToken":"…","envdVersion":"0.6.4","sandboxID":"…","templateID":"t:prod","trafficAccessToken":"…"}"#);
         }
         let id = created.json["sandboxID"].as_str().unwrap();
         assert!(id.starts_with('i') && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()), "{id}");
         let detail = client.call(&format!("GET /sandboxes/{id}"), Value::Null).await;
         ends.push(format!("{}", detail.json["endAt"]));
         if path == "/sandboxes" {
-            insta::assert_snapshot!(without_random_fields(detail.json), @r#"{"alias":"t:prod","clientID":"switchtower","cpuCount":2,"diskSizeMB":10240,"domain":null,"endAt":"2025-07-31T02:15:06.023Z","envdAccessToken":"…","envdVersion":"0.5.7","lifecycle":{"autoResume":false,"onTimeout":"kill"},"memoryMB":2048,"metadata":{"a":"b"},"sandboxID":"…","startedAt":"2025-07-31T02:14:51.023Z","state":"running","templateID":"t:prod"}"#);
+            insta::assert_snapshot!(without_random_fields(detail.json), @r#"{"alias":"t:prod","clientID":"switchtower","cpuCount":2,"diskSizeMB":10240,"domain":null,"endAt":"2025-07-31T02:15:06.023Z","envdAccessToken":"…","envdVersion":"0.6.4","lifecycle":{"autoResume":false,"onTimeout":"kill"},"memoryMB":2048,"metadata":{"a":"b"},"sandboxID":"…","startedAt":"2025-07-31T02:14:51.023Z","state":"running","templateID":"t:prod"}"#);
         }
     }
     assert_eq!(ends, [r#""2025-07-31T02:19:51.023Z""#, r#""2025-07-31T02:15:06.023Z""#]);

@@ -108,7 +108,7 @@ async fn a_body_that_is_too_large_or_too_slow_is_refused_at_once() {
     413 the body has more than 27459584 bytes
     408 the body did not arrive in time
     POST /files?path=/tmp/a
-    507 {"code":507,"message":"the files of a session may have 1000 bytes together"}
+    507 {"code":507,"message":"the files of a session may have 1000 bytes together: remove some"}
     408 {"code":408,"message":"the body did not arrive in time"}
     POST /filesystem.Filesystem/Stat
     413 {"code":413,"message":"the body has more than 1048576 bytes"}

@@ -1,9 +1,13 @@
 //! envd while a sandbox is local: files, folders, watches.
 
+use std::io::Write as _;
+
 use axum::body::Body;
 use axum::http::Request;
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -57,7 +61,10 @@ async fn a_file_that_is_not_available_is_refused_as_envd_does() {
         ("POST /files", "", ""),
         ("POST /files", "multipart/form-data; boundary=b", ""),
         ("POST /files?path=/tmp/a", "", "gzip"),
+        ("POST /files?path=/tmp/a", "", "br"),
         ("POST /files?path=/tmp/a", "", ""),
+        ("POST /files?path=a&username=root", "", ""),
+        ("GET /files?path=a&username=ada", "", ""),
         ("GET /nothing", "", ""),
     ] {
         let mut request = sandbox.to(ENVD, call, "eleven bytes");
@@ -71,15 +78,164 @@ async fn a_file_that_is_not_available_is_refused_as_envd_does() {
     insta::assert_snapshot!(text, @r#"
     GET /files?path=/tmp/none: 404 {"code":404,"message":"path \"/tmp/none\" does not exist"}
     GET /files?path=/tmp: 400 {"code":400,"message":"path is a directory: \"/tmp\""}
-    GET /files?path=/etc/hosts: 404 {"code":404,"message":"path \"/etc/hosts\" does not exist"}
+    GET /files?path=/etc/hosts: 404 {"code":404,"message":"path \"/etc/hosts\" is outside /home/user and /tmp, the folders of this session: use a path there, or none"}
     GET /files?path=/tmp/%00: 400 {"code":400,"message":"path \"/tmp/\\0\" has a NUL in it"}
-    POST /files?path=/etc/hosts: 404 {"code":404,"message":"path \"/etc/hosts\" does not exist"}
+    POST /files?path=/etc/hosts: 403 {"code":403,"message":"path \"/etc/hosts\" is outside /home/user and /tmp, the folders of this session: use a path there, or none"}
     POST /files?path=/tmp: 400 {"code":400,"message":"path is a directory: \"/tmp\""}
     POST /files: 400 {"code":400,"message":"path is required"}
     POST /files: 400 {"code":400,"message":"error parsing multipart form"}
-    POST /files?path=/tmp/a: 400 {"code":400,"message":"compressed uploads are not supported"}
-    POST /files?path=/tmp/a: 507 {"code":507,"message":"the files of a session may have 10 bytes together"}
+    POST /files?path=/tmp/a: 400 {"code":400,"message":"the body is not valid gzip: invalid gzip header"}
+    POST /files?path=/tmp/a: 400 {"code":400,"message":"the Content-Encoding of a body must be gzip or identity"}
+    POST /files?path=/tmp/a: 507 {"code":507,"message":"the files of a session may have 10 bytes together: remove some"}
+    POST /files?path=a&username=root: 403 {"code":403,"message":"path \"/root/a\" is outside /home/user and /tmp, the folders of this session: use a path there, or none"}
+    GET /files?path=a&username=ada: 401 {"code":401,"message":"user \"ada\" does not exist: use \"user\" or \"root\""}
     GET /nothing: 404 {"code":404,"message":"there is nothing at /nothing"}
+    "#);
+}
+
+fn gzip(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_compressed_upload_is_stored_as_it_was_before_its_compression() {
+    let sessions = session::Config { max_files_size: 1000, ..session::Config::default() };
+    let client = Client::with_plan(Plan { sessions, cloud: Cloud::Absent("none"), ..Plan::default() });
+    let sandbox = client.create(json!({})).await;
+    let upload = async |call: &str, kind: &str, body: Vec<u8>| {
+        let request = with(sandbox.to(ENVD, call, body), "content-encoding", "gzip");
+        client.send(with(request, "content-type", kind)).await
+    };
+    let raw = upload("POST /files?path=/tmp/a", "application/octet-stream", gzip(b"plain")).await;
+    assert_eq!((raw.status, &raw.json[0]["path"]), (200, &json!("/tmp/a")));
+    let form = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"/tmp/b\"\r\n\r\nform\r\n--b--\r\n";
+    let form = upload("POST /files", "multipart/form-data; boundary=b", gzip(form.as_bytes())).await;
+    assert_eq!((form.status, &form.json[0]["path"]), (200, &json!("/tmp/b")));
+    for (path, content) in [("/tmp/a", "plain"), ("/tmp/b", "form")] {
+        let read = client.send(sandbox.to(ENVD, &format!("GET /files?path={path}"), Body::empty())).await;
+        assert_eq!(read.text, content);
+    }
+    let held = client.harness.sessions.memory().total();
+    // Both are larger than they look: one than the files may be, one than a body may be.
+    for size in [2000, 64 << 20] {
+        let bomb = upload("POST /files?path=/tmp/c", "application/octet-stream", gzip(&vec![0; size])).await;
+        assert_eq!((bomb.status, bomb.text.contains("1000 bytes together")), (507, true), "{}", bomb.text);
+    }
+    assert_eq!(client.harness.sessions.memory().total(), held);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_compressed_upload_that_needs_a_machine_is_forwarded_as_it_came() {
+    let sessions = session::Config { max_files_size: 1000, ..session::Config::default() };
+    let client = Client::with_plan(Plan { sessions, ..Plan::default() });
+    let sandbox = client.create(json!({})).await;
+    let body = gzip(&[0; 2000]);
+    let upload = with(sandbox.to(ENVD, "POST /files?path=/tmp/a", body.clone()), "content-encoding", "gzip");
+    let answer = client.send(upload).await;
+    assert_eq!((answer.status, answer.header("x-answered-by")), (200, "machine"));
+    assert_eq!(client.harness.machines.sandboxes(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_of_an_upload_is_shown_with_the_file_until_it_is_uploaded_again() {
+    let client = Client::without_machines();
+    let sandbox = client.create(json!({})).await;
+    let upload = async |call: &str, headers: &[(&'static str, &str)]| {
+        let mut request = sandbox.to(ENVD, call, "1");
+        for (name, value) in headers {
+            request = with(request, name, value);
+        }
+        client.send(request).await
+    };
+    let metadata = json!({ "author": "ada", "purpose": "test" });
+    let headers = [("x-metadata-author", "ada"), ("x-metadata-purpose", "test")];
+    let written = upload("POST /files?path=d/a", &headers).await;
+    assert_eq!(written.json[0]["metadata"], metadata);
+    let call = async |method: &str, message: Value| {
+        client.send(sandbox.rpc(&format!("filesystem.Filesystem/{method}"), &message)).await.json
+    };
+    assert_eq!(call("Stat", json!({ "path": "d/a" })).await["entry"]["metadata"], metadata);
+    assert_eq!(call("ListDir", json!({ "path": "d" })).await["entries"][0]["metadata"], metadata);
+    let moved = call("Move", json!({ "source": "d/a", "destination": "/tmp/b" })).await;
+    assert_eq!(moved["entry"]["metadata"], metadata);
+    let again = upload("POST /files?path=/tmp/b", &[]).await;
+    assert_eq!((again.status, &again.json[0]["metadata"]), (200, &Value::Null));
+    assert_eq!(call("Stat", json!({ "path": "/tmp/b" })).await["entry"]["metadata"], Value::Null);
+    let long = "v".repeat(4096);
+    let refused = upload("POST /files?path=/tmp/c", &[("x-metadata-k", &long)]).await;
+    assert_eq!(
+        refused.status_and_body(),
+        r#"400 {"code":400,"message":"the metadata of a file may have 4096 bytes together"}"#
+    );
+    assert_eq!(call("Stat", json!({ "path": "/tmp/c" })).await["code"], "not_found");
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_moves_with_its_file_to_a_machine() {
+    let client = Client::new();
+    let sandbox = client.create(json!({})).await;
+    let upload = |path: &str| sandbox.to(ENVD, &format!("POST /files?path={path}"), "1");
+    client.send(with(upload("/tmp/a"), "x-metadata-author", "ada")).await;
+    client.send(upload("/tmp/b")).await;
+    client.execute(&sandbox, "import pandas").await;
+    let log = client.harness.machines.log();
+    let with_metadata: Vec<_> = log.iter().filter(|line| line.contains("x-metadata")).collect();
+    assert_eq!(with_metadata, ["/tmp/a x-metadata-author: ada"]);
+    let read = client.send(sandbox.to(ENVD, "GET /files?path=/tmp/a", Body::empty())).await;
+    assert_eq!((read.text.as_str(), read.header("x-answered-by")), ("1", "machine"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_boot_id_of_a_sandbox_is_its_own_and_stays_the_same_over_a_pause() {
+    let client = Client::new();
+    let (sandbox, other) = (client.create(json!({})).await, client.create(json!({})).await);
+    let boot_id = async |sandbox: &Sandbox| {
+        let read = sandbox.to(ENVD, "GET /files?path=/proc/sys/kernel/random/boot_id", Body::empty());
+        let read = client.send(read).await;
+        assert_eq!((read.status, read.text.len()), (200, 37), "{}", read.text);
+        read.text
+    };
+    let before = boot_id(&sandbox).await;
+    assert_ne!(before, boot_id(&other).await);
+    client.call(&format!("POST /sandboxes/{}/pause", sandbox.id), json!({})).await;
+    client.call(&format!("POST /v2/sandboxes/{}/connect", sandbox.id), json!({})).await;
+    assert_eq!(boot_id(&sandbox).await, before);
+    assert_eq!(client.harness.machines.sandboxes(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_outside_the_own_folders_is_refused_as_a_permission_with_what_is_allowed() {
+    let client = Client::without_machines();
+    let sandbox = client.create(json!({})).await;
+    client.send(sandbox.to(ENVD, "POST /files?path=/tmp/a", "1")).await;
+    let mut text = String::new();
+    for (user, method, message) in [
+        ("user", "MakeDir", json!({ "path": "/workspace" })),
+        ("root", "MakeDir", json!({ "path": "d" })),
+        ("root", "Stat", json!({ "path": "/tmp/a" })),
+        ("user", "Move", json!({ "source": "/tmp/a", "destination": "/opt/a" })),
+        ("user", "Remove", json!({ "path": "/etc" })),
+        ("user", "ListDir", json!({ "path": "/" })),
+        ("user", "CreateWatcher", json!({ "path": "/etc" })),
+        ("ada", "Stat", json!({ "path": "/tmp/a" })),
+    ] {
+        let request = sandbox.rpc(&format!("filesystem.Filesystem/{method}"), &message);
+        let shown = format!("Basic {}", STANDARD.encode(format!("{user}:")));
+        let answer = client.send(with(request, "authorization", &shown)).await;
+        let detail = answer.json["message"].as_str().unwrap_or_default();
+        text.push_str(&format!("{user} {method} {message}: {} {} {detail}\n", answer.status, answer.json["code"]));
+    }
+    insta::assert_snapshot!(text, @r#"
+    user MakeDir {"path":"/workspace"}: 403 "permission_denied" path "/workspace" is outside /home/user and /tmp, the folders of this session: use a path there, or set E2B_API_KEY
+    root MakeDir {"path":"d"}: 403 "permission_denied" path "/root/d" is outside /home/user and /tmp, the folders of this session: use a path there, or set E2B_API_KEY
+    root Stat {"path":"/tmp/a"}: 200 null 
+    user Move {"destination":"/opt/a","source":"/tmp/a"}: 403 "permission_denied" path "/opt/a" is outside /home/user and /tmp, the folders of this session: use a path there, or set E2B_API_KEY
+    user Remove {"path":"/etc"}: 403 "permission_denied" path "/etc" is outside /home/user and /tmp, the folders of this session: use a path there, or set E2B_API_KEY
+    user ListDir {"path":"/"}: 404 "not_found" path "/" is outside /home/user and /tmp, the folders of this session: use a path there, or set E2B_API_KEY
+    user CreateWatcher {"path":"/etc"}: 404 "not_found" path "/etc" is outside /home/user and /tmp, the folders of this session: use a path there, or set E2B_API_KEY
+    ada Stat {"path":"/tmp/a"}: 401 "unauthenticated" user "ada" does not exist: use "user" or "root"
     "#);
 }
 
@@ -206,15 +362,15 @@ async fn folders_are_created_listed_moved_and_removed() {
     }
     insta::assert_snapshot!(text, @r#"
     Stat {"path":"/tmp/d/a"}: 200 {"entry":{"group":"user","mode":420,"modifiedTime":"2025-07-31T02:14:51.023Z","name":"a","owner":"user","path":"/tmp/d/a","permissions":"-rw-r--r--","size":"5","type":"FILE_TYPE_FILE"}}
-    MakeDir {"path":"d"}: 200 {"entry":{"group":"user","mode":493,"modifiedTime":"2025-07-31T02:14:51.023Z","name":"d","owner":"user","path":"/home/user/d","permissions":"drwxr-xr-x","size":"0","type":"FILE_TYPE_DIRECTORY"}}
+    MakeDir {"path":"d"}: 200 {"entry":{"group":"user","mode":493,"modifiedTime":"2025-07-31T02:14:51.023Z","name":"d","owner":"user","path":"/home/user/d","permissions":"drwxr-xr-x","size":"4096","type":"FILE_TYPE_DIRECTORY"}}
     MakeDir {"path":"/home/user/d"}: 409 {"code":"already_exists","message":"path already exists: \"/home/user/d\""}
     Move {"destination":"d/b","source":"/tmp/d/a"}: 200 {"entry":{"group":"user","mode":420,"modifiedTime":"2025-07-31T02:14:51.023Z","name":"b","owner":"user","path":"/home/user/d/b","permissions":"-rw-r--r--","size":"5","type":"FILE_TYPE_FILE"}}
-    ListDir {"depth":2,"path":"/home/user"}: 200 {"entries":[{"group":"user","mode":493,"modifiedTime":"2025-07-31T02:14:51.023Z","name":"d","owner":"user","path":"/home/user/d","permissions":"drwxr-xr-x","size":"0","type":"FILE_TYPE_DIRECTORY"},{"group":"user","mode":420,"modifiedTime":"2025-07-31T02:14:51.023Z","name":"b","owner":"user","path":"/home/user/d/b","permissions":"-rw-r--r--","size":"5","type":"FILE_TYPE_FILE"}]}
+    ListDir {"depth":2,"path":"/home/user"}: 200 {"entries":[{"group":"user","mode":493,"modifiedTime":"2025-07-31T02:14:51.023Z","name":"d","owner":"user","path":"/home/user/d","permissions":"drwxr-xr-x","size":"4096","type":"FILE_TYPE_DIRECTORY"},{"group":"user","mode":420,"modifiedTime":"2025-07-31T02:14:51.023Z","name":"b","owner":"user","path":"/home/user/d/b","permissions":"-rw-r--r--","size":"5","type":"FILE_TYPE_FILE"}]}
     Remove {"path":"d"}: 200 {}
     Remove {"path":"d"}: 200 {}
     Stat {"path":"d"}: 404 {"code":"not_found","message":"path \"/home/user/d\" does not exist"}
     ListDir {"path":"/home/user/none"}: 404 {"code":"not_found","message":"path \"/home/user/none\" does not exist"}
-    ListDir {"path":"/etc"}: 404 {"code":"not_found","message":"path \"/etc\" does not exist"}
+    ListDir {"path":"/etc"}: 404 {"code":"not_found","message":"path \"/etc\" is outside /home/user and /tmp, the folders of this session: use a path there, or set E2B_API_KEY"}
     Remove {"path":"/tmp"}: 400 {"code":"invalid_argument","message":"/tmp cannot be removed"}
     Fly {"path":"/tmp"}: 501 {"code":"unimplemented","message":"unknown method Fly"}
     Stat 3: 400 {"code":"invalid_argument","message":"unmarshal message: invalid type: integer `3`, expected struct FilesystemMessage at line 1 column 1"}
@@ -238,7 +394,8 @@ async fn a_watcher_collects_changes_until_it_is_polled() {
         events["events"].as_array().unwrap().iter().map(event).collect::<Vec<_>>().join(", ")
     };
     let made = |name: &str| format!("{name} EVENT_TYPE_CREATE, {name} EVENT_TYPE_WRITE");
-    assert_eq!(list(&events.json), format!("{}, d EVENT_TYPE_CREATE, {}", made("b"), made("d/a")));
+    let uploaded = format!("{}, d/a EVENT_TYPE_CHMOD", made("d/a"));
+    assert_eq!(list(&events.json), format!("{}, d EVENT_TYPE_CREATE, {uploaded}", made("b")));
     assert_eq!(call(&sandbox, "GetWatcherEvents", id.clone()).await.json, json!({ "events": [] }));
     assert_eq!(call(&other, "GetWatcherEvents", id.clone()).await.status, 404);
     assert_eq!(call(&sandbox, "CreateWatcher", json!({ "path": "/tmp/b" })).await.status, 400);
@@ -251,6 +408,26 @@ async fn a_watcher_collects_changes_until_it_is_polled() {
     );
     assert_eq!(call(&sandbox, "RemoveWatcher", id.clone()).await.json["uri"], "/filesystem.Filesystem/RemoveWatcher");
     assert_eq!(call(&other, "RemoveWatcher", id).await.status, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_has_the_entry_of_its_path_if_the_watch_wants_it_and_the_path_still_exists() {
+    let client = Client::without_machines();
+    let sandbox = client.create(json!({})).await;
+    let call = async |method: &str, message: Value| {
+        client.send(sandbox.rpc(&format!("filesystem.Filesystem/{method}"), &message)).await.json
+    };
+    client.send(sandbox.to(ENVD, "POST /files?path=/tmp/old", "1")).await;
+    let options = json!({ "path": "/tmp", "includeEntry": true, "allowNetworkMounts": true });
+    let id = json!({ "watcherId": call("CreateWatcher", options).await["watcherId"] });
+    client.send(sandbox.to(ENVD, "POST /files?path=/tmp/new", "12")).await;
+    call("Remove", json!({ "path": "/tmp/old" })).await;
+    let events = call("GetWatcherEvents", id).await;
+    let events: Vec<_> = events["events"].as_array().unwrap().iter().map(|it| (&it["type"], &it["entry"])).collect();
+    assert_eq!(events[0], (&json!("EVENT_TYPE_REMOVE"), &Value::Null));
+    let entry = &call("Stat", json!({ "path": "/tmp/new" })).await["entry"];
+    assert_eq!(entry["size"], "2");
+    assert_eq!(events[1..].iter().map(|(_, it)| *it).collect::<Vec<_>>(), [entry, entry, entry]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -278,15 +455,18 @@ async fn a_watch_streams_changes_and_keepalives() {
     let (received, ()) = tokio::join!(watch, write);
     insta::assert_snapshot!(received, @r#"
     0 s: 0 {"start":{}}
-    10 s: 0 {"filesystem":{"name":"a","type":"EVENT_TYPE_CREATE"}}, 0 {"filesystem":{"name":"a","type":"EVENT_TYPE_WRITE"}}
+    10 s: 0 {"filesystem":{"name":"a","type":"EVENT_TYPE_CREATE"}}, 0 {"filesystem":{"name":"a","type":"EVENT_TYPE_WRITE"}}, 0 {"filesystem":{"name":"a","type":"EVENT_TYPE_CHMOD"}}
     20 s: 0 {"filesystem":{"name":"a","type":"EVENT_TYPE_WRITE"}}, 0 {"filesystem":{"name":"d","type":"EVENT_TYPE_CREATE"}}
     70 s: 0 {"keepalive":{}}
     100 s: broken off
     "#);
     let sandbox = client.create(json!({})).await;
-    let odd = sandbox.streamed("filesystem.Filesystem/WatchDir", &json!({ "path": "/tmp/\u{2028}\u{1f600}" }));
+    let unary = sandbox.rpc("filesystem.Filesystem/MakeDir", &json!({ "path": "/tmp/\u{2028}\u{1f600}" }));
+    let unary = client.send(unary).await;
+    assert!(unary.bytes.is_ascii() && unary.text.contains(r"\u2028\ud83d\ude00"), "{}", unary.text);
+    let odd = sandbox.streamed("filesystem.Filesystem/WatchDir", &json!({ "path": "/tmp/none\u{2028}\u{1f600}" }));
     let odd = client.send(odd).await;
-    assert!(odd.bytes.is_ascii() && frames(&odd.bytes)[0].contains(r"/tmp/\\u{2028}\ud83d\ude00"), "{}", odd.text);
+    assert!(odd.bytes.is_ascii() && frames(&odd.bytes)[0].contains(r"/tmp/none\\u{2028}\ud83d\ude00"), "{}", odd.text);
     let nothing = sandbox.streamed("filesystem.Filesystem/WatchDir", &json!({ "path": "/tmp/none" }));
     let nothing = client.send(nothing).await;
     let error = r#"2 {"error":{"code":"not_found","message":"path \"/tmp/none\" does not exist"}}"#;

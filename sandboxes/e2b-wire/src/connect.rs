@@ -2,7 +2,6 @@
 //!
 //! A frame is one byte of flags, the length of the message as four bytes (big-endian), and the message.
 
-use axum::Json;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -34,6 +33,7 @@ pub enum Code {
     NotFound,
     AlreadyExists,
     PermissionDenied,
+    Unauthenticated,
     ResourceExhausted,
     Unimplemented,
     DeadlineExceeded,
@@ -42,11 +42,12 @@ pub enum Code {
 }
 
 impl Code {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::InvalidArgument,
         Self::NotFound,
         Self::AlreadyExists,
         Self::PermissionDenied,
+        Self::Unauthenticated,
         Self::ResourceExhausted,
         Self::Unimplemented,
         Self::DeadlineExceeded,
@@ -66,6 +67,7 @@ impl Code {
             Self::NotFound => "not_found",
             Self::AlreadyExists => "already_exists",
             Self::PermissionDenied => "permission_denied",
+            Self::Unauthenticated => "unauthenticated",
             Self::ResourceExhausted => "resource_exhausted",
             Self::Unimplemented => "unimplemented",
             Self::DeadlineExceeded => "deadline_exceeded",
@@ -81,6 +83,7 @@ impl Code {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::AlreadyExists => StatusCode::CONFLICT,
             Self::PermissionDenied => StatusCode::FORBIDDEN,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
             Self::Unimplemented => StatusCode::NOT_IMPLEMENTED,
             Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
@@ -104,7 +107,7 @@ impl Error {
         if is_stream(headers) {
             return stream(Body::from(end_frame(Some(self))));
         }
-        (self.code.status(), Json(self.json())).into_response()
+        (self.code.status(), unary(&self.json())).into_response()
     }
 }
 
@@ -195,8 +198,17 @@ pub fn end_frame(error: Option<&Error>) -> Bytes {
     write_frame(END_OF_STREAM, &error.map_or_else(|| json!({}), |error| json!({ "error": error.json() })))
 }
 
+/// Returns the answer to a unary call.
+pub fn unary(message: &Value) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], json_of(message)).into_response()
+}
+
+fn json_of(message: &Value) -> String {
+    ascii::to_string(message).expect("a JSON value always serializes")
+}
+
 fn write_frame(flags: u8, message: &Value) -> Bytes {
-    let message = ascii::to_string(message).expect("a JSON value always serializes");
+    let message = json_of(message);
     let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
     [&[flags], length.to_be_bytes().as_slice(), message.as_bytes()].concat().into()
 }

@@ -12,10 +12,6 @@ pub const ENVD_PORT: u16 = 49983;
 /// The port of the code interpreter inside a sandbox.
 pub const INTERPRETER_PORT: u16 = 49999;
 
-/// The version of envd whose features are served: uploads as they are, standard input that can be closed, a default
-/// user.
-pub const ENVD_VERSION: &str = "0.5.7";
-
 /// Seconds that a sandbox lives where the request gives no time-out: created by `/sandboxes`, or refreshed.
 pub const SHORT_TIMEOUT_SECONDS: u64 = 15;
 /// Seconds that a sandbox lives where the request gives no time-out: created by `/v2/sandboxes`, or connected to.
@@ -56,6 +52,8 @@ pub struct SandboxInfo<'a> {
     pub access_token: &'a str,
     /// The token of calls to the other ports, if they require one.
     pub traffic_token: Option<&'a str>,
+    /// The version of envd whose features are served: clients ask only for those.
+    pub envd_version: &'a str,
 }
 
 /// The fields of a list entry beyond those of [`SandboxInfo`].
@@ -73,7 +71,7 @@ impl SandboxInfo<'_> {
     pub fn connection(&self) -> Value {
         let mut connection = json!({
             "templateID": self.template, "alias": self.template, "sandboxID": self.id, "clientID": self.client,
-            "envdVersion": ENVD_VERSION, "envdAccessToken": self.access_token, "domain": null,
+            "envdVersion": self.envd_version, "envdAccessToken": self.access_token, "domain": null,
         });
         if let Some(token) = self.traffic_token {
             connection["trafficAccessToken"] = token.into();
@@ -85,7 +83,7 @@ impl SandboxInfo<'_> {
     pub fn list_entry(&self, details: &Details<'_>) -> Value {
         json!({
             "templateID": self.template, "alias": self.template, "sandboxID": self.id, "clientID": self.client,
-            "startedAt": timestamp(details.started), "endAt": timestamp(details.ends), "envdVersion": ENVD_VERSION,
+            "startedAt": timestamp(details.started), "endAt": timestamp(details.ends), "envdVersion": self.envd_version,
             "cpuCount": CPU_COUNT, "memoryMB": MEMORY_MB, "diskSizeMB": DISK_MB, "metadata": details.metadata,
             "state": details.state.name(),
         })

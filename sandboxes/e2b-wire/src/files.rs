@@ -1,5 +1,6 @@
 //! Files and folders as envd describes them.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
@@ -19,6 +20,8 @@ pub struct EntryInfo<'a> {
     pub modified: SystemTime,
     /// Where a symbolic link leads.
     pub symlink_target: Option<&'a str>,
+    /// The client's own names and values.
+    pub metadata: Option<&'a BTreeMap<String, String>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +51,9 @@ impl EntryInfo<'_> {
         if let Some(target) = self.symlink_target {
             entry["symlinkTarget"] = target.into();
         }
+        if let Some(metadata) = self.metadata {
+            entry["metadata"] = json!(metadata);
+        }
         entry
     }
 
@@ -60,8 +66,12 @@ impl EntryInfo<'_> {
 }
 
 /// Returns a file in the answer to an upload.
-pub fn written(path: &str) -> Value {
-    json!({ "path": path, "name": name(path), "type": "file" })
+pub fn written(path: &str, metadata: Option<&BTreeMap<String, String>>) -> Value {
+    let mut entry = json!({ "path": path, "name": name(path), "type": "file" });
+    if let Some(metadata) = metadata {
+        entry["metadata"] = json!(metadata);
+    }
+    entry
 }
 
 fn name(path: &str) -> &str {
@@ -76,8 +86,15 @@ mod tests {
 
     #[test]
     fn permissions_look_like_those_of_ls() {
-        let entry =
-            |kind, mode| EntryInfo { path: "/x", kind, size: 0, mode, modified: UNIX_EPOCH, symlink_target: None };
+        let entry = |kind, mode| EntryInfo {
+            path: "/x",
+            kind,
+            size: 0,
+            mode,
+            modified: UNIX_EPOCH,
+            symlink_target: None,
+            metadata: None,
+        };
         assert_eq!(entry(EntryKind::File, 0o644).permissions(), "-rw-r--r--");
         assert_eq!(entry(EntryKind::Folder, 0o755).permissions(), "drwxr-xr-x");
     }

@@ -1,5 +1,6 @@
 //! The files of a session while it is local: a tree in memory.
 
+mod metadata;
 mod path;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use switchtower_contract::Change;
 use tokio::sync::watch;
 
+pub use metadata::FileMetadata;
 pub use path::{MAX_NAME_BYTES, MAX_PATH_BYTES};
 use tree::{Edit, Tree};
 
@@ -45,6 +47,26 @@ pub struct Entry {
     pub folder: bool,
     pub size: u64,
     pub modified: SystemTime,
+    pub metadata: FileMetadata,
+}
+
+/// What a watch compares of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PathState {
+    /// The revision of its last change.
+    pub changed: Revision,
+    pub folder: bool,
+    /// The author of its last change.
+    pub writer: Writer,
+}
+
+/// What a call does at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PathUse {
+    /// It looks for what is there. Outside of the session's folders, nothing is.
+    Read,
+    /// It changes what is there.
+    Write,
 }
 
 /// Why a call about files failed.
@@ -58,8 +80,14 @@ pub enum FileError {
     IsFolder(String),
     #[error("path is not a directory: {0:?}")]
     NotFolder(String),
-    #[error("the files of a session may have {max} bytes together")]
+    /// A path that only a machine can have. `remedy`: what would give the session one.
+    #[error("path {path:?} is outside {}, the folders of this session: {}", path::ROOTS.join(" and "), advice(.remedy.as_deref()))]
+    Outside { path: String, path_use: PathUse, remedy: Option<String> },
+    #[error("the files of a session may have {max} bytes together: remove some")]
     Full { max: u64 },
+    /// Removed paths take memory too, so removing some does not help.
+    #[error("a session may have {max} files and folders, removed ones included: use another session")]
+    TooMany { max: usize },
     /// The caller's share of memory, or the server's memory, is used up.
     #[error(transparent)]
     NoSpace(#[from] NoSpace),
@@ -82,7 +110,15 @@ impl Files {
     /// # Errors
     /// `Invalid`: it contains a NUL, or is longer than Linux allows.
     pub fn absolute(path: &str) -> Result<String, FileError> {
-        path::absolute(path)
+        path::absolute(path, path::HOME)
+    }
+
+    /// Returns the absolute form of a path for a user with this home folder.
+    ///
+    /// # Errors
+    /// As [`absolute`](Self::absolute).
+    pub fn absolute_from(path: &str, home: &str) -> Result<String, FileError> {
+        path::absolute(path, home)
     }
 
     /// Returns whether an absolute path is in the scratch folders, /home/user and /tmp. All other paths exist only on a
@@ -96,15 +132,23 @@ impl Files {
     /// # Errors
     /// `NotFound`, or `IsFolder`.
     pub fn read(&self, path: &str) -> Result<Bytes, FileError> {
-        self.tree().read(&scratch(path)?)
+        self.tree().read(&scratch(path, PathUse::Read)?)
     }
 
-    /// Writes a file, and creates the folders above it.
+    /// Writes a file without metadata, and creates the folders above it.
     ///
     /// # Errors
     /// `Full` or `NoSpace`; `IsFolder`: the path is a folder; `NotFolder`: a path above it is a file.
     pub fn write(&self, path: &str, content: Bytes) -> Result<Entry, FileError> {
-        self.change(path, |tree, path, edit| tree.write(path, content, edit))
+        self.write_with(path, content, FileMetadata::default())
+    }
+
+    /// Writes a file with metadata, which replaces the metadata that it had, and creates the folders above it.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_with(&self, path: &str, content: Bytes, metadata: FileMetadata) -> Result<Entry, FileError> {
+        self.change(path, |tree, path, edit| tree.write(path, content, metadata, edit))
     }
 
     /// Returns the entry of a file or folder.
@@ -112,7 +156,7 @@ impl Files {
     /// # Errors
     /// `NotFound`.
     pub fn stat(&self, path: &str) -> Result<Entry, FileError> {
-        self.tree().stat(&scratch(path)?)
+        self.tree().stat(&scratch(path, PathUse::Read)?)
     }
 
     /// Returns the entries below a folder, down to `depth` levels (at least one).
@@ -120,7 +164,7 @@ impl Files {
     /// # Errors
     /// `NotFound`, or `NotFolder`.
     pub fn list(&self, path: &str, depth: u32) -> Result<Vec<Entry>, FileError> {
-        self.tree().list(&scratch(path)?, depth)
+        self.tree().list(&scratch(path, PathUse::Read)?, depth)
     }
 
     /// Creates a folder, and the folders above it.
@@ -136,7 +180,7 @@ impl Files {
     /// # Errors
     /// `NotFound`; `AlreadyExists`, `IsFolder`, `NotFolder`: `to` cannot be replaced; `Invalid`: `to` is below `from`.
     pub fn rename(&self, from: &str, to: &str) -> Result<Entry, FileError> {
-        let to = scratch(to)?;
+        let to = scratch(to, PathUse::Write)?;
         self.change(from, |tree, from, edit| tree.rename(from, &to, edit))
     }
 
@@ -164,7 +208,7 @@ impl Files {
     /// Applies a kernel's changes, all or none. Paths outside the scratch folders are private to the kernel and are ignored.
     ///
     /// # Errors
-    /// `Full`, `NoSpace`; `Invalid`: there are too many files; `Moved`. Nothing has changed then.
+    /// `Full`, `TooMany`, `NoSpace`; `Moved`. Nothing has changed then.
     pub fn apply(&self, changes: Vec<Change>, writer: Writer) -> Result<(), FileError> {
         if changes.is_empty() {
             return Ok(());
@@ -177,7 +221,7 @@ impl Files {
         // The clone shares the contents; only names are copied.
         let mut next = tree.clone();
         for mut change in changes {
-            change.path = path::absolute(&change.path)?;
+            change.path = Self::absolute(&change.path)?;
             if path::is_scratch(&change.path)
                 && let Err(error) = next.apply(change, edit)
             {
@@ -190,6 +234,11 @@ impl Files {
         tree.update_charge();
         self.notify(&tree);
         Ok(())
+    }
+
+    /// Returns the paths of the files that have metadata, with it.
+    pub fn all_metadata(&self) -> Vec<(String, FileMetadata)> {
+        self.tree().all_metadata()
     }
 
     /// Returns the paths of all files and folders.
@@ -214,7 +263,7 @@ impl Files {
         self.tree().closed = false;
     }
 
-    /// Drops the contents of all files, for a session that has moved or ended. The names are kept.
+    /// Drops the contents and metadata of all files, for a session that has moved or ended. The names are kept.
     pub fn drop_contents(&self) {
         self.tree().drop_contents();
     }
@@ -234,10 +283,9 @@ impl Files {
         self.revisions.subscribe()
     }
 
-    /// Returns every path below a folder with the revision of its last change and whether it is a folder. `None`: there is no
-    /// such folder.
-    pub fn revisions(&self, folder: &str) -> Option<BTreeMap<String, (Revision, bool)>> {
-        self.tree().revisions(&scratch(folder).ok()?)
+    /// Returns the state of every path below a folder. `None`: there is no such folder.
+    pub fn states(&self, folder: &str) -> Option<BTreeMap<String, PathState>> {
+        self.tree().states(&scratch(folder, PathUse::Read).ok()?)
     }
 
     fn tree(&self) -> MutexGuard<'_, Tree> {
@@ -249,7 +297,7 @@ impl Files {
         path: &str,
         change: impl FnOnce(&mut Tree, &str, Edit) -> Result<T, FileError>,
     ) -> Result<T, FileError> {
-        let path = scratch(path)?;
+        let path = scratch(path, PathUse::Write)?;
         let edit = Edit { writer: Writer::Client, at: self.wall.now() };
         let mut tree = self.tree();
         if tree.closed {
@@ -270,8 +318,14 @@ impl Files {
 /// Returns the absolute form of a path in the scratch folders.
 ///
 /// # Errors
-/// `NotFound`: it is outside of them; `Invalid`.
-fn scratch(path: &str) -> Result<String, FileError> {
-    let absolute = path::absolute(path)?;
-    if path::is_scratch(&absolute) { Ok(absolute) } else { Err(FileError::NotFound(absolute)) }
+/// `Outside`; `Invalid`.
+fn scratch(path: &str, path_use: PathUse) -> Result<String, FileError> {
+    let path = Files::absolute(path)?;
+    if path::is_scratch(&path) { Ok(path) } else { Err(FileError::Outside { path, path_use, remedy: None }) }
+}
+
+/// Returns what the caller of a path outside of the session's folders can do.
+fn advice(remedy: Option<&str>) -> String {
+    let other = remedy.map_or_else(String::new, |remedy| format!(", or {remedy}"));
+    format!("use a path there{other}")
 }

@@ -1,10 +1,10 @@
 //! Promotion: the move of a session to a machine of its own, with its contexts and files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchtower_contract::{Change, Kernel, Machine};
+use switchtower_contract::{Change, Content, Kernel, Machine};
 use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
@@ -37,6 +37,14 @@ impl Session {
     /// Returns whether it has a machine or can move to one.
     pub fn can_promote(&self) -> bool {
         self.machine().is_some() || !self.options().offline && self.machine_tiers().is_ok_and(|tiers| !tiers.is_empty())
+    }
+
+    /// Returns what would let it move to a machine; `None` if nothing is known.
+    pub fn machine_remedy(&self) -> Option<String> {
+        if self.options().offline {
+            return Some("create the sandbox with internet access".to_owned());
+        }
+        self.services().tiers().remedies(true)
     }
 
     /// Returns its machine, after moving it to one if it has none. `need` is the reason in words: "a command", "the file
@@ -142,8 +150,14 @@ async fn move_session(
 
     // From here on, nothing can change the local files.
     let (files, closed) = ClosedFiles::close(session.files());
+    let contents: BTreeMap<_, _> = files.iter().map(|file| (file.path.clone(), file.content.clone())).collect();
     let applied = machine.apply(&file_corrections(&touched, files)).await;
     applied.map_err(|fault| Error::from_fault(tier.name(), &fault))?;
+    for (path, metadata) in session.files().all_metadata() {
+        let Some(Content::File(content)) = contents.get(&path) else { continue };
+        let written = machine.write_with(&path, content.clone(), &metadata).await;
+        written.map_err(|fault| Error::from_fault(tier.name(), &fault))?;
+    }
     closed.hand_over();
 
     // Everything is on the machine now. Nothing is awaited from here on, so the move cannot be interrupted halfway.

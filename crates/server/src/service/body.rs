@@ -36,6 +36,8 @@ pub(crate) enum BodyError {
     TimedOut,
     #[error("the body ended early: {0}")]
     Incomplete(String),
+    #[error("the body is not valid gzip: {0}")]
+    NotGzip(String),
     #[error(transparent)]
     NoSpace(#[from] NoSpace),
 }
@@ -45,7 +47,7 @@ impl BodyError {
         match self {
             Self::TooLarge(_) | Self::TooManyValues => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
-            Self::Incomplete(_) => StatusCode::BAD_REQUEST,
+            Self::Incomplete(_) | Self::NotGzip(_) => StatusCode::BAD_REQUEST,
             Self::NoSpace(_) => StatusCode::INSUFFICIENT_STORAGE,
         }
     }

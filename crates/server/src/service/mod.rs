@@ -6,6 +6,7 @@ pub(crate) mod body;
 pub(crate) mod body_limits;
 pub(crate) mod config;
 mod connections;
+pub(crate) mod gunzip;
 pub(crate) mod json_body;
 pub(crate) mod keys;
 pub(crate) mod live;

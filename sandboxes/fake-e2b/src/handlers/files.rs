@@ -121,7 +121,7 @@ async fn write_all(
         }
         let entry = sandbox.disk.write(&absolute(path, HOME), &file.content).map_err(|error| failed(&error))?;
         fake.state.sandboxes.count(|counts| counts.file_writes += 1);
-        answer.push(written(&entry.path));
+        answer.push(written(&entry.path, None));
     }
     Ok(answer)
 }

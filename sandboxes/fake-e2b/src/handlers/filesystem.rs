@@ -1,10 +1,9 @@
 //! envd's `filesystem.Filesystem`. Watches are not implemented.
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use switchtower_e2b_wire::connect::{self, Code, Error};
@@ -38,7 +37,7 @@ pub(super) async fn call(
     } else {
         unary(&fake, &sandbox, &method, &headers, &body)
     };
-    Ok(answered.map_or_else(|error| error.response(&headers), |answer| Json(answer).into_response()))
+    Ok(answered.map_or_else(|error| error.response(&headers), |answer| connect::unary(&answer)))
 }
 
 fn unimplemented(method: &str) -> Error {
@@ -86,6 +85,7 @@ fn describe(fake: &Fake, entry: &disk::Entry) -> Value {
             Modified::System(time) => time,
         },
         symlink_target: entry.symlink.as_deref(),
+        metadata: None,
     };
     described.json()
 }

@@ -6,6 +6,10 @@ use switchtower_e2b_wire::control::{Details, SandboxInfo, State};
 use crate::fake::Fake;
 use crate::sandboxes::{SandboxEntry, SandboxState};
 
+/// The version of envd whose features are served: uploads as they are, standard input that can be closed, a default
+/// user.
+const ENVD_VERSION: &str = "0.5.7";
+
 /// The machine that every sandbox claims to run on.
 const CLIENT: &str = "6532622b";
 
@@ -17,6 +21,7 @@ fn sandbox(entry: &SandboxEntry) -> SandboxInfo<'_> {
         template: &sandbox.template,
         access_token: &sandbox.token,
         traffic_token: None,
+        envd_version: ENVD_VERSION,
     }
 }
 

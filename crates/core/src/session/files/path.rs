@@ -12,15 +12,15 @@ pub const MAX_PATH_BYTES: usize = 4095;
 pub const MAX_NAME_BYTES: usize = 255;
 
 /// Returns the absolute form of a path. Relative paths and `~` start in the home folder.
-pub(super) fn absolute(path: &str) -> Result<String, FileError> {
+pub(super) fn absolute(path: &str, home: &str) -> Result<String, FileError> {
     let invalid = |why: &str| Err(FileError::Invalid(format!("path {path:?} {why}")));
     if path.contains('\0') {
         return invalid("has a NUL in it");
     }
     let (start, rest) = match path.strip_prefix('~') {
-        Some(rest) if rest.is_empty() || rest.starts_with('/') => (HOME, rest),
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => (home, rest),
         _ if path.starts_with('/') => ("", path),
-        _ => (HOME, path),
+        _ => (home, path),
     };
     let mut parts: Vec<&str> = Vec::new();
     for part in start.split('/').chain(rest.split('/')) {
@@ -70,11 +70,10 @@ mod tests {
             ("../../../..", "/"),
             ("/tmp/../etc/./hosts", "/etc/hosts"),
         ] {
-            assert_eq!(absolute(path).unwrap(), expected, "{path}");
+            assert_eq!(absolute(path, HOME).unwrap(), expected, "{path}");
         }
-        assert!(
-            absolute("a\0b").is_err() && absolute(&"a".repeat(256)).is_err() && absolute(&"a/".repeat(3000)).is_err()
-        );
+        assert!(["a\0b", &"a".repeat(256), &"a/".repeat(3000)].iter().all(|path| absolute(path, HOME).is_err()));
+        assert_eq!(absolute("~/a", "/root").unwrap(), "/root/a");
         assert!(is_scratch("/tmp") && is_scratch("/home/user/a") && !is_scratch("/tmpa") && !is_scratch("/home"));
         assert_eq!(above("/tmp/a/b").collect::<Vec<_>>(), ["/tmp/a", "/tmp"]);
     }
@@ -82,9 +81,9 @@ mod tests {
     proptest! {
         #[test]
         fn an_absolute_path_is_its_own_absolute_form(path in "[a.~/]{0,20}") {
-            let once = absolute(&path).unwrap();
+            let once = absolute(&path, HOME).unwrap();
             prop_assert!(once.starts_with('/') && !once.contains("//") && !once.split('/').any(|part| part == ".."));
-            prop_assert_eq!(absolute(&once).unwrap(), once);
+            prop_assert_eq!(absolute(&once, HOME).unwrap(), once);
         }
     }
 }

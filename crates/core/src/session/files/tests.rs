@@ -86,7 +86,36 @@ async fn watchers_are_notified_of_every_change() {
     assert_eq!(*watch.borrow_and_update(), files.revision());
     assert!(files.write("b/", Bytes::from(vec![0; 101])).is_err());
     assert!(!watch.has_changed().unwrap());
-    assert_eq!(files.revisions("/home/user").unwrap().keys().collect::<Vec<_>>(), ["/home/user/a"]);
+    assert_eq!(files.states("/home/user").unwrap().keys().collect::<Vec<_>>(), ["/home/user/a"]);
+}
+
+#[tokio::test]
+async fn metadata_moves_with_its_file_and_lasts_until_the_next_upload() {
+    let files = files(100);
+    let author = FileMetadata::new([("author", b"ada".as_slice())]).unwrap();
+    files.write_with("d/a", "1".into(), author.clone()).unwrap();
+    files.rename("d", "e").unwrap();
+    assert_eq!(files.stat("e/a").unwrap().metadata, author);
+    assert_eq!(files.list("e", 1).unwrap()[0].metadata, author);
+    // A program opens the same file and writes it: its attributes stay.
+    files.apply(vec![change("/home/user/e/a", file("2"))], Writer::Kernel(1)).unwrap();
+    assert_eq!(files.all_metadata(), [("/home/user/e/a".to_owned(), author)]);
+    files.write("e/a", "3".into()).unwrap();
+    assert_eq!(files.stat("e/a").unwrap().metadata, FileMetadata::default());
+}
+
+#[tokio::test]
+async fn the_number_of_paths_is_limited_and_removed_ones_count() {
+    let files = files(100);
+    let max = (0..).find_map(|number| match files.write(&format!("/tmp/{number}"), Bytes::new()) {
+        Err(FileError::TooMany { max }) => Some((number, max)),
+        written => written.map(|_| None).unwrap(),
+    });
+    // Beside the two scratch folders.
+    assert_eq!(max, Some((49_998, 50_000)));
+    files.remove("/tmp/0").unwrap();
+    assert_eq!(files.make_folder("/tmp/new"), Err(FileError::TooMany { max: 50_000 }));
+    files.write("/tmp/0", "again".into()).unwrap();
 }
 
 #[derive(Debug, Clone)]
@@ -212,7 +241,11 @@ proptest! {
         let names = ["a", "a/b", "a/b/c", "/tmp/d", "/tmp/d/e", "/tmp/f"];
         for (what, one, other, size) in steps {
             let _ = match what {
-                0 | 1 => files.write(names[one], vec![0; size].into()).map(drop),
+                0 => files.write(names[one], vec![0; size].into()).map(drop),
+                1 => {
+                    let metadata = FileMetadata::new([("k", vec![b'v'; size / 2].as_slice())]).unwrap();
+                    files.write_with(names[one], vec![0; size].into(), metadata).map(drop)
+                }
                 2 => files.rename(names[one], names[other]).map(drop),
                 3 => files.remove(names[one]),
                 _ => files.apply(vec![change(&Files::absolute(names[one]).unwrap(), Content::File(vec![1; size].into()))], Writer::Kernel(1)),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use switchtower_contract::{Change, Content};
 
 use super::path::{self, ROOTS};
-use super::{Entry, FileError, Revision, Writer};
+use super::{Entry, FileError, FileMetadata, PathState, Revision, Writer};
 use crate::memory::Charge;
 
 /// Maximum number of paths of one session. Removed ones are included, because their names take memory too.
@@ -36,6 +36,8 @@ pub(super) struct Tree {
 #[derive(Debug, Clone)]
 struct Node {
     kind: NodeKind,
+    /// Of a file.
+    metadata: FileMetadata,
     changed: Revision,
     writer: Writer,
     modified: SystemTime,
@@ -75,8 +77,13 @@ pub(super) struct Edit {
 impl Tree {
     pub(super) fn new(max: u64, at: SystemTime, charge: Charge) -> Self {
         let root = |path: &str| {
-            let node =
-                Node { kind: NodeKind::Folder, changed: Revision::default(), writer: Writer::Client, modified: at };
+            let node = Node {
+                kind: NodeKind::Folder,
+                metadata: FileMetadata::default(),
+                changed: Revision::default(),
+                writer: Writer::Client,
+                modified: at,
+            };
             (path.to_owned(), node)
         };
         // The scratch folders are not charged: they are part of the cost of a session.
@@ -116,7 +123,8 @@ impl Tree {
 
     fn entry(path: &str, node: &Node) -> Entry {
         let folder = node.kind == NodeKind::Folder;
-        Entry { path: path.to_owned(), folder, size: node.kind.size(), modified: node.modified }
+        let metadata = node.metadata.clone();
+        Entry { path: path.to_owned(), folder, size: node.kind.size(), modified: node.modified, metadata }
     }
 
     pub(super) fn stat(&self, path: &str) -> Result<Entry, FileError> {
@@ -145,30 +153,32 @@ impl Tree {
         Ok(listed.map(|(path, node)| Self::entry(path, node)).collect())
     }
 
-    /// Returns every path below a folder with the revision of its last change and whether it is a folder. `None`: there is no
-    /// such folder.
-    pub(super) fn revisions(&self, folder: &str) -> Option<BTreeMap<String, (Revision, bool)>> {
+    /// Returns the state of every path below a folder. `None`: there is no such folder.
+    pub(super) fn states(&self, folder: &str) -> Option<BTreeMap<String, PathState>> {
         self.check_folder(folder).ok()?;
-        let revision = |(path, node): (&String, &Node)| (path.clone(), (node.changed, node.kind == NodeKind::Folder));
-        Some(self.below(folder).map(revision).collect())
+        let state = |node: &Node| PathState {
+            changed: node.changed,
+            folder: node.kind == NodeKind::Folder,
+            writer: node.writer,
+        };
+        Some(self.below(folder).map(|(path, node)| (path.clone(), state(node))).collect())
     }
 
     /// Returns the cost, computed from all paths.
     #[cfg(test)]
     pub(super) fn recounted_cost(&self) -> u64 {
         let own = self.nodes.iter().filter(|(path, _)| !ROOTS.contains(&path.as_str()));
-        own.map(|(path, node)| NODE_BYTES + path.len() as u64 + node.kind.size()).sum()
+        own.map(|(path, node)| NODE_BYTES + path.len() as u64 + node.kind.size() + node.metadata.bytes()).sum()
     }
 
-    /// Checks the limits for `paths` more paths, with `names` bytes of names, and `new` bytes of content in place of `old`, and
-    /// raises the charge to the cost after that.
+    /// Checks the limits for `paths` more paths, with `names` bytes of names and metadata, and `new` bytes of content in place of
+    /// `old`, and raises the charge to the cost after that.
     fn reserve(&self, paths: usize, names: u64, old: u64, new: u64) -> Result<(), FileError> {
         if (self.size - old).saturating_add(new) > self.max {
             return Err(FileError::Full { max: self.max });
         }
         if self.nodes.len().saturating_add(paths) > MAX_PATHS {
-            let message = format!("a session may have {MAX_PATHS} files and folders, removed ones included");
-            return Err(FileError::Invalid(message));
+            return Err(FileError::TooMany { max: MAX_PATHS });
         }
         let grows = (names + NODE_BYTES * paths as u64 + new).saturating_sub(old);
         Ok(self.charge.reach(self.cost.saturating_add(grows))?)
@@ -179,16 +189,22 @@ impl Tree {
         self.nodes.get(path).map_or(0, |node| node.kind.size())
     }
 
+    /// Returns the metadata of the file at a path.
+    fn metadata(&self, path: &str) -> FileMetadata {
+        self.nodes.get(path).map(|node| node.metadata.clone()).unwrap_or_default()
+    }
+
     /// Sets the node at a path without checking the nodes above and below it.
-    fn put(&mut self, path: &str, kind: NodeKind, edit: Edit) -> Result<(), FileError> {
+    fn put(&mut self, path: &str, kind: NodeKind, metadata: FileMetadata, edit: Edit) -> Result<(), FileError> {
         let (old, new) = (self.content_size(path), kind.size());
+        let (old_metadata, new_metadata) = (self.metadata(path).bytes(), metadata.bytes());
         let is_new = !self.nodes.contains_key(path);
         let name = if is_new { path.len() as u64 } else { 0 };
-        self.reserve(usize::from(is_new), name, old, new)?;
+        self.reserve(usize::from(is_new), name + new_metadata.saturating_sub(old_metadata), old, new)?;
         self.size = self.size - old + new;
-        self.cost = self.cost - old + new + name + if is_new { NODE_BYTES } else { 0 };
+        self.cost = self.cost - old - old_metadata + new + new_metadata + name + if is_new { NODE_BYTES } else { 0 };
         self.revision.0 += 1;
-        let node = Node { kind, changed: self.revision, writer: edit.writer, modified: edit.at };
+        let node = Node { kind, metadata, changed: self.revision, writer: edit.writer, modified: edit.at };
         self.nodes.insert(path.to_owned(), node);
         Ok(())
     }
@@ -211,19 +227,35 @@ impl Tree {
     }
 
     /// Sets the node at a path, and creates the folders above it.
-    fn put_with_folders(&mut self, path: &str, kind: NodeKind, edit: Edit) -> Result<(), FileError> {
+    fn put_with_folders(
+        &mut self,
+        path: &str,
+        kind: NodeKind,
+        metadata: FileMetadata,
+        edit: Edit,
+    ) -> Result<(), FileError> {
         let missing = self.missing_folders(path)?;
-        let names = missing.iter().map(|folder| folder.len()).sum::<usize>() + path.len();
-        self.reserve(missing.len() + 1, names as u64, self.content_size(path), kind.size())?;
-        missing.into_iter().try_for_each(|folder| self.put(folder, NodeKind::Folder, edit))?;
-        self.put(path, kind, edit)
+        let new: Vec<&str> =
+            missing.iter().copied().chain([path]).filter(|path| !self.nodes.contains_key(*path)).collect();
+        let names = new.iter().map(|path| path.len()).sum::<usize>() as u64 + metadata.bytes();
+        self.reserve(new.len(), names, self.content_size(path), kind.size())?;
+        for folder in missing {
+            self.put(folder, NodeKind::Folder, FileMetadata::default(), edit)?;
+        }
+        self.put(path, kind, metadata, edit)
     }
 
-    pub(super) fn write(&mut self, path: &str, content: Bytes, edit: Edit) -> Result<Entry, FileError> {
+    pub(super) fn write(
+        &mut self,
+        path: &str,
+        content: Bytes,
+        metadata: FileMetadata,
+        edit: Edit,
+    ) -> Result<Entry, FileError> {
         if self.check_folder(path).is_ok() {
             return Err(FileError::IsFolder(path.to_owned()));
         }
-        self.put_with_folders(path, NodeKind::File(content), edit)?;
+        self.put_with_folders(path, NodeKind::File(content), metadata, edit)?;
         self.stat(path)
     }
 
@@ -233,12 +265,12 @@ impl Tree {
             Ok(NodeKind::File(_) | NodeKind::Removed) => return Err(FileError::NotFolder(path.to_owned())),
             Err(_) => {}
         }
-        self.put_with_folders(path, NodeKind::Folder, edit)?;
+        self.put_with_folders(path, NodeKind::Folder, FileMetadata::default(), edit)?;
         self.stat(path)
     }
 
     pub(super) fn rename(&mut self, from: &str, to: &str, edit: Edit) -> Result<Entry, FileError> {
-        let moved = self.existing(from)?.kind.clone();
+        let Node { kind: moved, metadata, .. } = self.existing(from)?.clone();
         let stays = |path: &str| path::is_root(path).then(|| FileError::Invalid(format!("{path} stays where it is")));
         if let Some(error) = stays(from).or_else(|| stays(to)) {
             return Err(error);
@@ -257,16 +289,17 @@ impl Tree {
             }
             _ => {}
         }
-        let below: Vec<(String, NodeKind)> =
-            self.below(from).map(|(path, node)| (format!("{to}{}", &path[from.len()..]), node.kind.clone())).collect();
+        let below: Vec<(String, Node)> =
+            self.below(from).map(|(path, node)| (format!("{to}{}", &path[from.len()..]), node.clone())).collect();
         let missing = self.missing_folders(to)?;
         let names = missing.iter().copied().chain([to]).chain(below.iter().map(|(path, _)| path.as_str()));
-        let names = names.map(str::len).sum::<usize>() as u64;
+        let of_files = metadata.bytes() + below.iter().map(|(_, node)| node.metadata.bytes()).sum::<u64>();
+        let names = names.map(str::len).sum::<usize>() as u64 + of_files;
         self.reserve(missing.len() + 1 + below.len(), names, 0, 0)?;
         self.clear(from, edit)?;
-        self.put_with_folders(to, moved, edit)?;
-        for (path, kind) in below {
-            self.put(&path, kind, edit)?;
+        self.put_with_folders(to, moved, metadata, edit)?;
+        for (path, Node { kind, metadata, .. }) in below {
+            self.put(&path, kind, metadata, edit)?;
         }
         self.stat(to)
     }
@@ -282,10 +315,12 @@ impl Tree {
     /// Removes a path and everything below it.
     fn clear(&mut self, path: &str, edit: Edit) -> Result<(), FileError> {
         let below: Vec<String> = self.below(path).map(|(path, _)| path.clone()).collect();
-        below.iter().map(String::as_str).chain([path]).try_for_each(|path| self.put(path, NodeKind::Removed, edit))
+        let mut all = below.iter().map(String::as_str).chain([path]);
+        all.try_for_each(|path| self.put(path, NodeKind::Removed, FileMetadata::default(), edit))
     }
 
-    /// Sets a path to the state that a change describes, replacing what was there.
+    /// Sets a path to the state that a change describes, replacing what was there. A file that is written anew keeps its
+    /// metadata.
     pub(super) fn apply(&mut self, change: Change, edit: Edit) -> Result<(), FileError> {
         let path = change.path.as_str();
         let before = self.existing(path).map(|node| node.kind.clone()).unwrap_or(NodeKind::Removed);
@@ -297,6 +332,10 @@ impl Tree {
         if before == kind || path::is_root(path) {
             return Ok(());
         }
+        let metadata = match kind {
+            NodeKind::File(_) => self.metadata(path),
+            NodeKind::Folder | NodeKind::Removed => FileMetadata::default(),
+        };
         if before != NodeKind::Removed {
             self.clear(path, edit)?;
         }
@@ -307,7 +346,7 @@ impl Tree {
         if let Some(file) = blocking {
             self.clear(&file, edit)?;
         }
-        self.put_with_folders(path, kind, edit)
+        self.put_with_folders(path, kind, metadata, edit)
     }
 
     /// Returns the changes of all other writers than `reader` since `revision`. The removal of paths below a removed folder, or
@@ -328,16 +367,23 @@ impl Tree {
         changes
     }
 
-    /// Drops all contents. The names are kept.
+    /// Drops all contents and metadata. The names are kept.
     pub(super) fn drop_contents(&mut self) {
         for node in self.nodes.values_mut() {
             if let NodeKind::File(content) = &mut node.kind {
                 *content = Bytes::new();
             }
+            self.cost -= std::mem::take(&mut node.metadata).bytes();
         }
         self.cost -= self.size;
         self.size = 0;
         self.update_charge();
+    }
+
+    /// Returns the files that have metadata, with it.
+    pub(super) fn all_metadata(&self) -> Vec<(String, FileMetadata)> {
+        let with_metadata = self.nodes.iter().filter(|(_, node)| node.metadata.pairs().is_some());
+        with_metadata.map(|(path, node)| (path.clone(), node.metadata.clone())).collect()
     }
 
     pub(super) fn paths(&self) -> Vec<String> {

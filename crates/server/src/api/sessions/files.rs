@@ -11,11 +11,12 @@ use axum::http::{Request as Call, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::TryStreamExt as _;
 use serde_json::Value;
+use switchtower_contract::python::OWN_FOLDERS;
 use switchtower_contract::{Change, Content, Fault, Machine};
 use switchtower_core::error::{self, Error};
 use switchtower_core::request::Caller;
 use switchtower_core::session::Session;
-use switchtower_core::session::files::{FileError, Files};
+use switchtower_core::session::files::{FileError, Files, PathUse};
 
 use super::super::fields::Fields;
 use super::super::path_names::PathNames;
@@ -23,6 +24,7 @@ use super::super::state::ApiState;
 use super::activity::SessionUse;
 use crate::service::body;
 use crate::service::body_limits::BodyKind;
+use crate::service::gunzip::{Coding, gunzip};
 use crate::service::json_body::body_problem;
 use crate::service::problem::{Problem, ProblemKind};
 
@@ -59,7 +61,12 @@ pub(super) async fn write(
     let (parts, body) = request.into_parts();
     let written = async {
         let body = api.bodies().read(&caller, BodyKind::File, &parts.headers, body).await;
-        let body::ChargedBody { bytes, charge } = body.map_err(|error| body_problem(&error))?;
+        let body::ChargedBody { mut bytes, charge } = body.map_err(|error| body_problem(&error))?;
+        let coding = Coding::of(&parts.headers).map_err(|message| Problem::field("content-encoding", message))?;
+        if coding == Coding::Gzip {
+            let max = api.bodies().limits.bytes(BodyKind::File);
+            bytes = gunzip(&bytes, max, &charge).await.map_err(|error| body_problem(&error))?;
+        }
         if session_use.session().machine().is_none() {
             // The file keeps these bytes and charges them itself.
             charge.shrink(0);
@@ -92,7 +99,7 @@ pub(super) async fn put(session: &Session, files: Vec<(String, Bytes)>) -> Resul
 /// Writes all files, or none if one of them is outside the session's own folders.
 fn put_local(files_of_session: &Files, files: &[(String, Bytes)]) -> Result<(), FileError> {
     if let Some((path, _)) = files.iter().find(|(path, _)| !Files::is_scratch(path)) {
-        return Err(FileError::NotFound(path.clone()));
+        return Err(FileError::Outside { path: path.clone(), path_use: PathUse::Write, remedy: None });
     }
     files.iter().try_for_each(|(path, content)| files_of_session.write(path, content.clone()).map(drop))
 }
@@ -148,11 +155,17 @@ fn encoded(path: &str) -> String {
 fn file_problem(error: FileError) -> Problem {
     let detail = error.to_string();
     match error {
-        FileError::NotFound(_) => Problem::new(ProblemKind::NotFound, detail),
+        FileError::NotFound(_) | FileError::Outside { path_use: PathUse::Read, .. } => {
+            Problem::new(ProblemKind::NotFound, detail)
+        }
         FileError::AlreadyExists(_) | FileError::IsFolder(_) | FileError::NotFolder(_) | FileError::Invalid(_) => {
             Problem::field("path", detail)
         }
+        FileError::Outside { path_use: PathUse::Write, .. } => {
+            Problem::field("path", detail).with("allowed", OWN_FOLDERS.to_vec())
+        }
         FileError::Full { max } => Problem::new(ProblemKind::TooLarge, detail).with("allowed", max),
+        FileError::TooMany { max } => Problem::new(ProblemKind::TooLarge, detail).with("allowed", max),
         FileError::NoSpace(no_space) => Error::from(no_space).into(),
         FileError::Moved => Problem::new(error::Kind::Unavailable, detail).retry_after(TRANSFER_RETRY),
     }

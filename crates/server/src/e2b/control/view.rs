@@ -4,6 +4,10 @@ use serde_json::{Value, json};
 use switchtower_core::session::{AtEnd, Session, SessionState};
 use switchtower_e2b_wire::control::{Details, SandboxInfo, State};
 
+/// The version of envd whose features are served: uploads as they are or compressed, metadata of files, watches whose
+/// events have their entries, watches of network mounts.
+const ENVD_VERSION: &str = "0.6.4";
+
 /// E2B's clients require a client id; it identifies nothing here.
 const CLIENT: &str = "switchtower";
 
@@ -15,6 +19,7 @@ fn describe(session: &Session) -> SandboxInfo<'_> {
         access_token: session.access_token(),
         // The SDKs send it with calls to the interpreter, users with calls to other ports.
         traffic_token: Some(session.traffic_token()),
+        envd_version: ENVD_VERSION,
     }
 }
 

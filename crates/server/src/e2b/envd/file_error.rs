@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 use switchtower_core::error::Kind;
-use switchtower_core::session::files::FileError;
+use switchtower_core::session::files::{FileError, PathUse};
 use switchtower_e2b_wire::connect::{self, Code};
 use switchtower_e2b_wire::errors;
 
@@ -12,18 +12,23 @@ use super::super::response;
 /// Returns the kind of the refusal. `None`: the path does not exist, which is no refusal.
 fn kind(error: &FileError) -> Option<Kind> {
     match error {
-        FileError::NotFound(_) => None,
+        FileError::NotFound(_) | FileError::Outside { path_use: PathUse::Read, .. } => None,
+        FileError::Outside { path_use: PathUse::Write, .. } => Some(Kind::NoTier),
         FileError::AlreadyExists(_) | FileError::IsFolder(_) | FileError::NotFolder(_) | FileError::Invalid(_) => {
             Some(Kind::Invalid)
         }
-        FileError::Full { .. } | FileError::NoSpace(_) => Some(Kind::NoSpace),
+        FileError::Full { .. } | FileError::TooMany { .. } | FileError::NoSpace(_) => Some(Kind::NoSpace),
         FileError::Moved => Some(Kind::Unavailable),
     }
 }
 
 /// Returns the answer of `/files`.
 pub(super) fn file_response(error: &FileError) -> Response {
-    let status = kind(error).map_or(StatusCode::NOT_FOUND, response::envd_status_of);
+    let status = match error {
+        // As for a folder that the user may not write to. A status of 500 would look like a failure of the server.
+        FileError::Outside { path_use: PathUse::Write, .. } => StatusCode::FORBIDDEN,
+        error => kind(error).map_or(StatusCode::NOT_FOUND, response::envd_status_of),
+    };
     errors::api(status, &error.to_string())
 }
 

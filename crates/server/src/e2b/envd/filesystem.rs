@@ -1,10 +1,8 @@
 //! `filesystem.Filesystem` for a session without a machine.
 
-use axum::Json;
 use axum::http::request::Parts;
-use axum::response::IntoResponse;
 use serde_json::{Value, json};
-use switchtower_core::session::files::{Entry, FileError, Files};
+use switchtower_core::session::files::{Entry, FileError, Files, PathUse};
 use switchtower_e2b_wire::connect::{self, Code, Error};
 use switchtower_e2b_wire::files::{self, EntryKind};
 
@@ -12,7 +10,8 @@ use super::super::sandbox_handle::SandboxHandle;
 use super::file_error::connect_error;
 use super::local_reply::{LocalReply, reply_for_machine_path};
 use super::messages::FilesystemMessage;
-use super::watch::{self, Watchers};
+use super::user::{User, unknown_user};
+use super::watch::{self, WatchOptions, Watchers};
 
 pub(super) fn call(
     watchers: &Watchers,
@@ -66,13 +65,26 @@ fn try_call(
         }
         _ => {}
     }
+    let user = User::of(parts);
+    if let User::Other(name) = &user {
+        if sandbox.session.can_promote() {
+            return Ok(LocalReply::NeedsMachine(format!("the user {name}")));
+        }
+        return Err(Error::new(Code::Unauthenticated, unknown_user(name)).into());
+    }
+    let absolute = |path: &str| Files::absolute_from(path, user.home());
     let (path, to) = match method {
-        "Move" => (Files::absolute(&message.source)?, Some(Files::absolute(&message.destination)?)),
-        _ => (Files::absolute(&message.path)?, None),
+        "Move" => (absolute(&message.source)?, Some(absolute(&message.destination)?)),
+        _ => (absolute(&message.path)?, None),
     };
     if let Some(outside) = [Some(&path), to.as_ref()].into_iter().flatten().find(|path| !Files::is_scratch(path)) {
-        return Ok(reply_for_machine_path(sandbox, outside)?);
+        let path_use = match method {
+            "MakeDir" | "Move" | "Remove" => PathUse::Write,
+            _ => PathUse::Read,
+        };
+        return Ok(reply_for_machine_path(sandbox, outside, path_use)?);
     }
+    let watch_options = WatchOptions::of(&message);
     let entry = |entry: Entry| json(&json!({ "entry": entry_json(&entry) }));
     Ok(match (method, to) {
         ("Stat", _) => entry(session_files.stat(&path)?),
@@ -89,25 +101,30 @@ fn try_call(
                 Err(error) => return Err(error.into()),
             }
         }
-        ("CreateWatcher", _) => json(&watchers.create(&sandbox.session, &path, message.recursive)?),
-        ("WatchDir", _) => LocalReply::Response(watch::stream(sandbox, &path, message.recursive, parts, body)?),
+        ("CreateWatcher", _) => json(&watchers.create(&sandbox.session, &path, watch_options)?),
+        ("WatchDir", _) => LocalReply::Response(watch::stream(sandbox, &path, watch_options, parts, body)?),
         (other, _) => return Err(Error::new(Code::Unimplemented, format!("unknown method {other}")).into()),
     })
 }
 
 fn json(answer: &Value) -> LocalReply {
-    LocalReply::Response(Json(answer).into_response())
+    LocalReply::Response(connect::unary(answer))
 }
 
-fn entry_json(entry: &Entry) -> Value {
-    let (kind, mode) = if entry.folder { (EntryKind::Folder, 0o755) } else { (EntryKind::File, 0o644) };
+/// Bytes of a folder as Linux reports it: one block.
+const FOLDER_BYTES: u64 = 4096;
+
+pub(super) fn entry_json(entry: &Entry) -> Value {
+    let (kind, mode, size) =
+        if entry.folder { (EntryKind::Folder, 0o755, FOLDER_BYTES) } else { (EntryKind::File, 0o644, entry.size) };
     let described = files::EntryInfo {
         path: &entry.path,
         kind,
-        size: entry.size,
+        size,
         mode,
         modified: entry.modified,
         symlink_target: None,
+        metadata: entry.metadata.pairs(),
     };
     described.json()
 }

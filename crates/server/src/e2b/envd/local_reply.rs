@@ -1,7 +1,7 @@
 //! How a call to a sandbox without a machine ends.
 
 use axum::response::Response;
-use switchtower_core::session::files::FileError;
+use switchtower_core::session::files::{FileError, PathUse};
 
 use super::super::sandbox_handle::SandboxHandle;
 
@@ -16,11 +16,15 @@ pub(super) enum LocalReply {
 /// Returns the reply for a path outside the session's own folders, which only a machine may have.
 ///
 /// # Errors
-/// `NotFound`: the session cannot be promoted to a machine.
-pub(super) fn reply_for_machine_path(sandbox: &SandboxHandle, path: &str) -> Result<LocalReply, FileError> {
+/// `Outside`: the session cannot be promoted to a machine.
+pub(super) fn reply_for_machine_path(
+    sandbox: &SandboxHandle,
+    path: &str,
+    path_use: PathUse,
+) -> Result<LocalReply, FileError> {
     if sandbox.session.can_promote() {
         Ok(LocalReply::NeedsMachine(format!("the file {path}")))
     } else {
-        Err(FileError::NotFound(path.to_owned()))
+        Err(FileError::Outside { path: path.to_owned(), path_use, remedy: sandbox.session.machine_remedy() })
     }
 }

@@ -11,6 +11,11 @@ pub(super) struct FilesystemMessage {
     pub(super) source: String,
     pub(super) destination: String,
     pub(super) recursive: bool,
-    #[serde(rename = "watcherId")]
+    #[serde(rename = "includeEntry", alias = "include_entry")]
+    pub(super) include_entry: bool,
+    /// Without a machine there are no network mounts, so there is nothing that it would allow.
+    #[serde(rename = "allowNetworkMounts", alias = "allow_network_mounts")]
+    pub(super) allow_network_mounts: bool,
+    #[serde(rename = "watcherId", alias = "watcher_id")]
     pub(super) watcher: String,
 }

@@ -9,6 +9,7 @@ mod filesystem;
 mod local_reply;
 mod messages;
 mod process;
+mod user;
 mod watch;
 
 use axum::Json;
@@ -130,9 +131,7 @@ async fn call_local(watchers: &Watchers, sandbox: &SandboxHandle, parts: &Parts,
             let method = method("/filesystem.Filesystem").unwrap_or_default();
             filesystem::call(watchers, sandbox, method, parts, &body.bytes)
         }
-        (&Method::POST, "/process.Process/List") => {
-            LocalReply::Response(Json(json!({ "processes": [] })).into_response())
-        }
+        (&Method::POST, "/process.Process/List") => LocalReply::Response(connect::unary(&json!({ "processes": [] }))),
         (&Method::POST, "/process.Process/Start") => LocalReply::NeedsMachine("a command".to_owned()),
         (&Method::POST, _) if method("/process.Process").is_some() => {
             // Without a machine there is no process to reach.

@@ -14,7 +14,7 @@ use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use switchtower_contract::Machine;
 use switchtower_core::memory::Charge;
-use switchtower_core::session::files::{FileError, Files, Revision};
+use switchtower_core::session::files::{FileError, Files, PathState, Revision, Writer};
 use switchtower_core::session::{Session, SessionState};
 use switchtower_e2b_wire::connect::{self, Code, Error};
 use tokio::time::Instant;
@@ -23,6 +23,7 @@ use super::super::address::ENVD_PORT;
 use super::super::forward;
 use super::super::sandbox_handle::SandboxHandle;
 use super::file_error::connect_error;
+use super::filesystem::entry_json;
 use super::messages::FilesystemMessage;
 use crate::service::body;
 
@@ -38,24 +39,48 @@ const WATCHER_BYTES: u64 = 4096;
 /// Bytes that a path takes beside its name.
 const PATH_BYTES: u64 = 96;
 
-/// Paths with the revision of their last change, and whether they are folders.
-type Paths = BTreeMap<String, (Revision, bool)>;
+type Paths = BTreeMap<String, PathState>;
+
+/// The options of a watch.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct WatchOptions {
+    recursive: bool,
+    /// Whether an event has the entry of its path, if that still exists.
+    include_entry: bool,
+    allow_network_mounts: bool,
+}
+
+impl WatchOptions {
+    pub(super) fn of(message: &FilesystemMessage) -> Self {
+        let FilesystemMessage { recursive, include_entry, allow_network_mounts, .. } = *message;
+        Self { recursive, include_entry, allow_network_mounts }
+    }
+
+    /// Returns the request that creates the same watch on a machine.
+    fn request(self, folder: &str) -> Value {
+        let Self { recursive, include_entry, allow_network_mounts } = self;
+        json!({
+            "path": folder, "recursive": recursive, "includeEntry": include_entry,
+            "allowNetworkMounts": allow_network_mounts,
+        })
+    }
+}
 
 /// What a folder contained at the last check.
 struct FolderSnapshot {
     folder: String,
-    recursive: bool,
+    options: WatchOptions,
     paths: Paths,
     charge: Charge,
 }
 
 impl FolderSnapshot {
     /// `charge` is resized to the memory of the snapshot.
-    fn new(files: &Files, folder: &str, recursive: bool, charge: Charge) -> Result<Self, FileError> {
+    fn new(files: &Files, folder: &str, options: WatchOptions, charge: Charge) -> Result<Self, FileError> {
         if !files.stat(folder)?.folder {
             return Err(FileError::NotFolder(folder.to_owned()));
         }
-        let mut snapshot = Self { folder: folder.to_owned(), recursive, paths: BTreeMap::new(), charge };
+        let mut snapshot = Self { folder: folder.to_owned(), options, paths: BTreeMap::new(), charge };
         let paths = snapshot.scan(files);
         snapshot.replace(paths)?;
         Ok(snapshot)
@@ -69,8 +94,8 @@ impl FolderSnapshot {
     }
 
     fn scan(&self, files: &Files) -> Paths {
-        let mut paths = files.revisions(&self.folder).unwrap_or_default();
-        paths.retain(|path, _| self.recursive || !self.name(path).contains('/'));
+        let mut paths = files.states(&self.folder).unwrap_or_default();
+        paths.retain(|path, _| self.options.recursive || !self.name(path).contains('/'));
         paths
     }
 
@@ -86,12 +111,22 @@ impl FolderSnapshot {
     fn events(&mut self, files: &Files) -> Result<Vec<Value>, FileError> {
         let paths = self.scan(files);
         let before = self.replace(paths)?;
-        let event = |path: &str, kind: &str| json!({ "name": self.name(path), "type": format!("EVENT_TYPE_{kind}") });
+        let event = |path: &str, kind: &str| {
+            let mut event = json!({ "name": self.name(path), "type": format!("EVENT_TYPE_{kind}") });
+            if self.options.include_entry
+                && let Ok(entry) = files.stat(path)
+            {
+                event["entry"] = entry_json(&entry);
+            }
+            event
+        };
         let removed = before.keys().filter(|path| !self.paths.contains_key(*path)).map(|path| event(path, "REMOVE"));
-        let changed = self.paths.iter().flat_map(|(path, (mark, folder))| match before.get(path) {
-            None if *folder => vec![event(path, "CREATE")],
+        let changed = self.paths.iter().flat_map(|(path, state)| match before.get(path) {
+            None if state.folder => vec![event(path, "CREATE")],
+            // envd sets the owner of a file that it has created.
+            None if state.writer == Writer::Client => ["CREATE", "WRITE", "CHMOD"].map(|kind| event(path, kind)).into(),
             None => vec![event(path, "CREATE"), event(path, "WRITE")],
-            Some((old, _)) if old != mark && !folder => vec![event(path, "WRITE")],
+            Some(old) if old.changed != state.changed && !state.folder => vec![event(path, "WRITE")],
             Some(_) => Vec::new(),
         });
         Ok(removed.chain(changed).collect())
@@ -102,11 +137,11 @@ impl FolderSnapshot {
 pub(super) fn stream(
     sandbox: &SandboxHandle,
     folder: &str,
-    recursive: bool,
+    options: WatchOptions,
     parts: &Parts,
     body: &[u8],
 ) -> Result<Response, Error> {
-    let snapshot = FolderSnapshot::new(sandbox.session.files(), folder, recursive, sandbox.session.open_charge())
+    let snapshot = FolderSnapshot::new(sandbox.session.files(), folder, options, sandbox.session.open_charge())
         .map_err(|error| connect_error(&error))?;
     let keepalive = parts.headers.get("keepalive-ping-interval").and_then(|value| value.to_str().ok()?.parse().ok());
     let watch = WatchStream {
@@ -197,8 +232,8 @@ impl Watchers {
         self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn create(&self, session: &Arc<Session>, folder: &str, recursive: bool) -> Result<Value, Error> {
-        let snapshot = FolderSnapshot::new(session.files(), folder, recursive, session.open_charge())
+    pub(super) fn create(&self, session: &Arc<Session>, folder: &str, options: WatchOptions) -> Result<Value, Error> {
+        let snapshot = FolderSnapshot::new(session.files(), folder, options, session.open_charge())
             .map_err(|error| connect_error(&error))?;
         let mut watchers = self.lock();
         watchers.retain(|_, watcher| {
@@ -253,10 +288,7 @@ impl Watchers {
         let (machine_id, folder) = {
             let watchers = self.lock();
             let watcher = watchers.get(&message.watcher).filter(|watcher| watcher.is_of(session))?;
-            (
-                watcher.machine_id.clone(),
-                json!({ "path": watcher.snapshot.folder, "recursive": watcher.snapshot.recursive }),
-            )
+            (watcher.machine_id.clone(), watcher.snapshot.options.request(&watcher.snapshot.folder))
         };
         let send = async |path: &str, message: Value| {
             let mut parts = parts.clone();
@@ -296,6 +328,7 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::*;
+    use switchtower_contract::{Change, Content};
     use switchtower_core::clock::WallClock;
     use switchtower_core::memory::MemoryAccount;
     use switchtower_core::request::Caller;
@@ -307,22 +340,35 @@ mod tests {
         let files = Files::new(WallClock::starting_at(UNIX_EPOCH), 100, open());
         files.write("old", "x".into()).unwrap();
         files.write("d/deep", "x".into()).unwrap();
-        let mut flat = FolderSnapshot::new(&files, "/home/user", false, open()).unwrap();
-        let mut deep = FolderSnapshot::new(&files, "/home/user", true, open()).unwrap();
+        let mut flat = FolderSnapshot::new(&files, "/home/user", WatchOptions::default(), open()).unwrap();
+        let recursive = WatchOptions { recursive: true, ..WatchOptions::default() };
+        let mut deep = FolderSnapshot::new(&files, "/home/user", recursive, open()).unwrap();
         files.remove("old").unwrap();
         files.write("d/deep", "y".into()).unwrap();
         files.write("new", "1".into()).unwrap();
         files.write("new", "2".into()).unwrap();
         files.write("/tmp/elsewhere", "x".into()).unwrap();
+        let of_kernel = Change { path: "/home/user/of_kernel".to_owned(), content: Content::File("1".into()) };
+        files.apply(vec![of_kernel], Writer::Kernel(1)).unwrap();
         let lines = |events: Result<Vec<Value>, FileError>| -> Vec<String> {
             let text = |event: Value| format!("{} {}", event["name"], event["type"]).replace(['"'], "");
             events.unwrap().into_iter().map(text).collect()
         };
-        let (gone, made, written) = ("old EVENT_TYPE_REMOVE", "new EVENT_TYPE_CREATE", "new EVENT_TYPE_WRITE");
-        assert_eq!(lines(flat.events(&files)), [gone, made, written]);
-        assert_eq!(lines(deep.events(&files)), [gone, "d/deep EVENT_TYPE_WRITE", made, written]);
+        let gone = "old EVENT_TYPE_REMOVE";
+        let made = [
+            "new EVENT_TYPE_CREATE",
+            "new EVENT_TYPE_WRITE",
+            "new EVENT_TYPE_CHMOD",
+            "of_kernel EVENT_TYPE_CREATE",
+            "of_kernel EVENT_TYPE_WRITE",
+        ];
+        assert_eq!(lines(flat.events(&files)), [[gone].as_slice(), &made].concat());
+        assert_eq!(lines(deep.events(&files)), [[gone, "d/deep EVENT_TYPE_WRITE"].as_slice(), &made].concat());
         assert_eq!(lines(deep.events(&files)), [""; 0]);
-        assert!(matches!(FolderSnapshot::new(&files, "/home/user/new", false, open()), Err(FileError::NotFolder(_))));
+        assert!(matches!(
+            FolderSnapshot::new(&files, "/home/user/new", recursive, open()),
+            Err(FileError::NotFolder(_))
+        ));
         drop((files, flat, deep));
         assert_eq!(account.total(), 0);
     }

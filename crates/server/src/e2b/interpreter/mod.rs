@@ -16,7 +16,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use switchtower_contract::Language;
+use switchtower_core::error::Error;
 use switchtower_core::session::ContextInfo;
+use switchtower_core::session::files::{FileError, Files, PathUse};
 use switchtower_e2b_wire::errors;
 
 use super::address::INTERPRETER_PORT;
@@ -98,6 +100,15 @@ async fn contexts(sandbox: &SandboxHandle, parts: Parts) -> Response {
 async fn open(sandbox: &SandboxHandle, parts: Parts, body: Bytes) -> Result<Response, Refusal> {
     let options: NewContext = parse(&body)?;
     let failed = |why: &str| text(StatusCode::INTERNAL_SERVER_ERROR, &format!("Failed to create context: {why}"));
+    if let Some(folder) = machine_folder(sandbox, options.cwd.as_deref())
+        && let Err(error) = sandbox.session.promote(&format!("the folder {folder}")).await
+    {
+        let (path, path_use) = (folder, PathUse::Read);
+        let outside = FileError::Outside { path, path_use, remedy: sandbox.session.machine_remedy() };
+        let is_local = matches!(error, Error::NoTier { .. });
+        let message = if is_local { outside.to_string() } else { error.public_message() };
+        return Err(text(response::status_of(error.kind()), &message));
+    }
     match options.language.as_deref().filter(|language| !is_python(language)) {
         None if !is_folder(sandbox, options.cwd.as_deref()) => {
             Err(failed(&format!("no directory {}", options.cwd.unwrap_or_default())))
@@ -115,6 +126,12 @@ async fn open(sandbox: &SandboxHandle, parts: Parts, body: Bytes) -> Result<Resp
     }
 }
 
+/// Returns the folder if only a machine can have it, and the session has none.
+fn machine_folder(sandbox: &SandboxHandle, path: Option<&str>) -> Option<String> {
+    let path = path.filter(|_| sandbox.session.machine().is_none())?;
+    Files::absolute(path).ok().filter(|folder| !Files::is_scratch(folder))
+}
+
 /// Returns whether a context can start in a folder. A machine checks its own folders; without one only the session's
 /// folders exist.
 fn is_folder(sandbox: &SandboxHandle, path: Option<&str>) -> bool {
@@ -126,7 +143,7 @@ fn is_folder(sandbox: &SandboxHandle, path: Option<&str>) -> bool {
 async fn changed(
     sandbox: &SandboxHandle,
     id: &str,
-    changed: Result<bool, switchtower_core::error::Error>,
+    changed: Result<bool, Error>,
     parts: Parts,
     body: Bytes,
 ) -> Result<Response, Refusal> {

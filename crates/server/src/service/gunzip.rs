@@ -1,0 +1,142 @@
+//! Decompresses bodies within limits: of size, of memory per caller, and of time at once on a thread.
+
+use std::io::Read as _;
+
+use axum::body::Bytes;
+use axum::http::{HeaderMap, header};
+use flate2::bufread::MultiGzDecoder;
+use switchtower_core::memory::Charge;
+
+use super::body::BodyError;
+
+/// Bytes that are decompressed before other requests get the thread.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// How the body of a request is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Coding {
+    Identity,
+    Gzip,
+}
+
+impl Coding {
+    /// Returns the coding that the headers of a request name.
+    ///
+    /// # Errors
+    /// It is another one, or there are several. The error is a message.
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, String> {
+        let mut named = headers.get_all(header::CONTENT_ENCODING).into_iter();
+        let (first, second) = (named.next(), named.next());
+        let name = first.map_or("identity", |value| value.to_str().unwrap_or_default().trim());
+        match (name, second) {
+            (name, None) if name.eq_ignore_ascii_case("identity") || name.is_empty() => Ok(Self::Identity),
+            (name, None) if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") => Ok(Self::Gzip),
+            _ => Err("the Content-Encoding of a body must be gzip or identity".to_owned()),
+        }
+    }
+}
+
+/// Decompresses a gzip body of at most `max` bytes. They are charged beside what the charge holds already, and stay
+/// charged; after an error the charge is as before.
+///
+/// # Errors
+/// `TooLarge`, `NoSpace`; `NotGzip`: the body is not in gzip's format, or ends early.
+pub(crate) async fn gunzip(compressed: &[u8], max: u64, charge: &Charge) -> Result<Bytes, BodyError> {
+    let before = charge.bytes();
+    let plain = decompress(compressed, max, charge, before).await;
+    let length = plain.as_ref().map_or(0, |plain| plain.len() as u64);
+    charge.shrink(before + length);
+    plain
+}
+
+async fn decompress(compressed: &[u8], max: u64, charge: &Charge, before: u64) -> Result<Bytes, BodyError> {
+    let mut decoder = MultiGzDecoder::new(compressed);
+    let mut plain = Vec::new();
+    loop {
+        if plain.len() == plain.capacity() {
+            // Doubled, but no more than the maximum and the one byte that shows that it is exceeded.
+            let capacity = (plain.capacity() * 2)
+                .max(PIECE_BYTES)
+                .min(usize::try_from(max).unwrap_or(usize::MAX).saturating_add(1));
+            charge.reach(before + capacity as u64)?;
+            plain.reserve_exact(capacity - plain.len());
+        }
+        let piece = PIECE_BYTES.min(plain.capacity() - plain.len()) as u64;
+        let read = decoder.by_ref().take(piece).read_to_end(&mut plain);
+        let read = read.map_err(|error| BodyError::NotGzip(error.to_string()))?;
+        if plain.len() as u64 > max {
+            return Err(BodyError::TooLarge(max));
+        }
+        if read == 0 {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    plain.shrink_to_fit();
+    Ok(plain.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use axum::http::HeaderValue;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use switchtower_core::memory::{self, MemoryAccount};
+    use switchtower_core::request::Caller;
+
+    use super::*;
+
+    fn gzip(plain: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(plain).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn open(share: u64) -> (MemoryAccount, Charge) {
+        let account = MemoryAccount::new(&memory::Config { total: 2 * share, per_caller: share });
+        let charge = account.open(&Caller::default());
+        (account, charge)
+    }
+
+    #[tokio::test]
+    async fn any_number_of_members_is_decompressed_and_charged_once() {
+        let (account, charge) = open(1 << 30);
+        charge.resize(7).unwrap();
+        let plain: Vec<u8> = (0..3_000_000_u32).map(|number| number.to_le_bytes()[1]).collect();
+        let both = [gzip(&plain), gzip(b"end")].concat();
+        let read = gunzip(&both, 1 << 30, &charge).await.unwrap();
+        assert_eq!(read, [plain.as_slice(), b"end"].concat());
+        assert_eq!(account.total(), 7 + read.len() as u64);
+        assert_eq!(gunzip(&gzip(b""), 0, &charge).await.unwrap(), "");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_grows_beyond_its_limits_or_is_not_gzip_is_refused_and_not_charged() {
+        let bomb = gzip(&vec![0; 64 << 20]);
+        assert!(bomb.len() < 100_000);
+        let (account, charge) = open(1 << 30);
+        assert_eq!(gunzip(&bomb, 1000, &charge).await, Err(BodyError::TooLarge(1000)));
+        assert_eq!(gunzip(&gzip(&[0; 1000]), 1000, &charge).await.unwrap().len(), 1000);
+        charge.shrink(0);
+        let (small_account, small) = open(4 << 20);
+        assert!(matches!(gunzip(&bomb, 1 << 30, &small).await, Err(BodyError::NoSpace(_))));
+        for broken in [b"".as_slice(), b"plain", &gzip(b"whole")[..20], &[gzip(b"a"), b"tail".to_vec()].concat()] {
+            assert!(matches!(gunzip(broken, 1000, &charge).await, Err(BodyError::NotGzip(_))), "{broken:?}");
+        }
+        assert_eq!((account.total(), small_account.total()), (0, 0));
+    }
+
+    #[test]
+    fn only_gzip_and_identity_are_read() {
+        let of = |names: &[&'static str]| {
+            Coding::of(&names.iter().map(|name| (header::CONTENT_ENCODING, HeaderValue::from_static(name))).collect())
+        };
+        assert_eq!(
+            (of(&[]), of(&["identity"]), of(&["GZIP"])),
+            (Ok(Coding::Identity), Ok(Coding::Identity), Ok(Coding::Gzip))
+        );
+        assert!(of(&["br"]).is_err() && of(&["gzip, br"]).is_err() && of(&["gzip", "gzip"]).is_err());
+    }
+}
