@@ -79,10 +79,13 @@ class Digests(unittest.TestCase):
         def generate():
             yield 1
 
-        seen = main_with(g=generate(), f=iter([1]), lock=__import__("threading").Lock())
+        ended = generate()
+        self.assertEqual(list(ended), [1])
+        seen = main_with(g=generate(), ended=ended, f=iter([1]), lock=__import__("threading").Lock())
         encoders = groups.encode_each(seen, seen.roots())
         self.assertEqual(encoders["g"].opaque, {"g": "a generator"})
-        self.assertEqual(encoders["lock"].opaque, {"lock": "a lock"})
+        for name in ("ended", "f", "lock"):
+            self.assertEqual(encoders[name].opaque, {}, name)
 
     def test_an_object_that_refuses_to_be_read_is_opaque_and_not_fatal(self):
         class Refuses(enum.Enum):

@@ -7,7 +7,8 @@ A case is a file of cells, with `# %%` before each. The last cell runs on both s
 marks a cell that uses clock, randomness, environment or identity (a real host observes this), `# cut` a cell that a real host
 would report as incomplete: it is not run again.
 The first line is the expectation: `# moves`, `# moves: x, y` (these names are transferred) or `# fails: cell 3: words`.
-A second line `# needs sympy` allows a failure on a cloud side that lacks this module.
+A second line `# needs sympy` allows a failure on a cloud side that lacks this module; a line `# packages: numpy pandas` names
+modules without which a case is left out (`threads`: it needs a Python with threads).
 `--local guest:SWITCHTOWER` runs the local side in the guest, by this binary.
 The cloud kernel is IPython's shell; for `plain:PYTHON` it is a minimal notebook without IPython.
 """
@@ -58,9 +59,21 @@ def read(path):
             "changes": [{"path": name, "content": base64.b64encode(value.encode()).decode()}]
                        if kind == "given" else [],
         })
-    expected, *needs = [line.lstrip("# ") for line in head.strip().splitlines()]
-    needs = needs[0].removeprefix("needs ") if needs else None
-    return {"case": os.path.basename(path)[:-3], "expected": expected, "needs": needs, "cells": described}
+    expected, *rest = [line.lstrip("# ") for line in head.strip().splitlines()]
+    needs = next((line.removeprefix("needs ") for line in rest if line.startswith("needs ")), None)
+    packages = next((line.removeprefix("packages: ").split() for line in rest if line.startswith("packages: ")), [])
+    name = os.path.basename(path)[:-3]
+    return {"case": name, "expected": expected, "needs": needs, "packages": packages, "cells": described}
+
+
+def without(case, python):
+    """Returns the modules that a case needs and a Python lacks."""
+    if python.startswith("guest:"):
+        return case["packages"]
+    names = [name for name in case["packages"] if name != "threads"]
+    code = "import importlib.util, sys; print(*(n for n in sys.argv[1:] if importlib.util.find_spec(n) is None))"
+    found = subprocess.run([python, "-c", code, *names], capture_output=True, text=True, check=True) if names else None
+    return found.stdout.split() if found else []
 
 
 def reset_home():
@@ -324,6 +337,9 @@ def main():
     names = sorted(name for name in os.listdir(HERE) if name.endswith(".py") and name != "check.py")
     paths = [os.path.join(HERE, name) for name in names]
     cases = [case for case in map(read, paths) if not options.cases or case["case"] in options.cases]
+    if skipped := [case["case"] for case in cases if without(case, options.local)]:
+        print(f"left out, for their packages are missing: {', '.join(skipped)}")
+        cases = [case for case in cases if case["case"] not in skipped]
     if options.local.startswith("guest:"):
         local_results = [guest(options.local.removeprefix("guest:"), case) for case in cases]
     else:

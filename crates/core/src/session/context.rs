@@ -242,9 +242,9 @@ impl ContextState {
         self.seen_files
     }
 
-    /// Returns the kernel that it has in `tier`, for a use that does not change the interpreter's state.
-    pub(super) fn local_kernel(&mut self, tier: &TierName) -> Option<&mut Box<dyn Kernel>> {
-        self.kernel.local_kernel(tier)
+    /// Returns the kernel that it has in `tier`, for a use that does not change the interpreter's state, and the history.
+    pub(super) fn local_kernel(&mut self, tier: &TierName) -> Option<(&mut Box<dyn Kernel>, &History)> {
+        self.kernel.local_kernel(tier).map(|kernel| (kernel, &self.history))
     }
 
     pub(super) fn take_local_kernel(&mut self, tier: &TierName) -> Option<Box<dyn Kernel>> {

@@ -13,7 +13,10 @@ use super::files::Files;
 use super::history::NotReplayable;
 use super::leased_machine::{LeasedMachine, MachineMove};
 use super::session::Session;
-use super::state_transfer::{Destination, MachineDestination, MachineFiles, file_corrections, transfer};
+use super::state_transfer::{
+    Destination, ExportedState, MachineDestination, MachineFiles, export_ahead, file_corrections, restore_exported,
+    transfer,
+};
 use crate::error::Error;
 use crate::request::{Priority, Request};
 use crate::route::TierName;
@@ -119,10 +122,15 @@ pub(super) async fn move_context(
     if let Some(machine) = machine_move.existing() {
         return move_to_existing(session, context, state, machine).await;
     }
+    // A state that cannot move is found before a machine is leased.
+    let exported = match available(session, tiers) {
+        Some(tier) => export_ahead(session, context, state, tier).await?,
+        None => None,
+    };
     let mut retries = MAX_RETRIES;
     loop {
         let promotion = Promotion { tiers, reason, deadline, attempts: &mut *attempts };
-        match move_session(session, context, state, promotion, &mut machine_move).await {
+        match move_session(session, context, state, exported.as_ref(), promotion, &mut machine_move).await {
             Ok(()) => return Ok(()),
             // A prewarmed machine may turn out to be gone; another one may work.
             Err(Error::Unavailable { .. }) if retries > 0 && Instant::now() < deadline => retries -= 1,
@@ -131,11 +139,18 @@ pub(super) async fn move_context(
     }
 }
 
+/// Returns the first of these tiers from which a machine may be leased now.
+fn available<'a>(session: &Session, tiers: &'a [TierName]) -> Option<&'a TierName> {
+    let tier = |name: &&TierName| session.services().tiers().get(name).is_some_and(|tier| tier.status().up);
+    tiers.iter().find(tier)
+}
+
 /// Moves the session: this context, the contexts in which no cell runs, and the files.
 async fn move_session(
     session: &Session,
     context: &Context,
     state: &mut ContextState,
+    exported: Option<&ExportedState>,
     promotion: Promotion<'_>,
     machine_move: &mut MachineMove<'_>,
 ) -> Result<(), Error> {
@@ -143,7 +158,7 @@ async fn move_session(
     let machine = Arc::new(lease(session, promotion).await?);
     let tier = session.services().tier(machine.tier())?;
     let destination = MachineDestination { tier, machine: &machine, files: MachineFiles::Absent };
-    let kernel = open_restored(session, context, state, &destination).await?;
+    let kernel = open_restored(session, context, state, exported, &destination).await?;
     let others: Vec<_> = session.contexts().all().into_iter().filter(|other| other.id() != context.id()).collect();
     let mut touched = state.history().touched_paths().clone();
     let others = restore_idle(session, &others, &destination, &mut touched).await;
@@ -186,21 +201,28 @@ async fn move_to_existing(
     }
     let tier = session.services().tier(machine.tier())?;
     let destination = MachineDestination { tier, machine, files: MachineFiles::InUse };
-    let kernel = open_restored(session, context, state, &destination).await?;
+    let kernel = open_restored(session, context, state, None, &destination).await?;
     state.place_remotely(kernel);
     Ok(())
 }
 
-/// Opens a kernel on the machine and restores a context's state in it. If that fails, the kernel is closed.
+/// Opens a kernel on the machine and restores a context's state in it, which is exported now unless it has been. If that
+/// fails, the kernel is closed.
 async fn open_restored(
     session: &Session,
     context: &Context,
     state: &mut ContextState,
+    exported: Option<&ExportedState>,
     destination: &MachineDestination<'_>,
 ) -> Result<Box<dyn Kernel>, Error> {
     let opened = destination.machine.open_kernel(&context.kernel_options(&session.options().env)).await;
     let mut kernel = opened.map_err(|fault| Error::from_fault(destination.tier.name(), &fault))?;
-    match transfer(session, context, state, &Destination::Machine(destination), &mut kernel).await {
+    let destination = Destination::Machine(destination);
+    let restored = match exported {
+        Some(exported) => restore_exported(context, state, exported, &destination, &mut kernel).await,
+        None => transfer(session, context, state, &destination, &mut kernel).await,
+    };
+    match restored {
         Ok(()) => Ok(kernel),
         Err(error) => {
             drop(kernel.close().await);
@@ -231,7 +253,7 @@ async fn restore_idle<'a>(
         }
         // Added before the restore: if it fails, some cells may have run there.
         touched.extend(state.history().touched_paths().iter().cloned());
-        match open_restored(session, context, &mut state, destination).await {
+        match open_restored(session, context, &mut state, None, destination).await {
             Ok(kernel) => restored.push(RestoredContext { state, kernel }),
             Err(error) => {
                 tracing::info!(session = session.id(), context = context.id(), %error, "a context cannot move yet");

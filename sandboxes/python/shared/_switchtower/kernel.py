@@ -303,6 +303,11 @@ def names() -> tuple[dict[str, Any], dict[str, Any]]:
     return _kernel.names, _kernel.given
 
 
+def cells_context() -> contextvars.Context:
+    """Returns the context that the cells run in."""
+    return _kernel.context
+
+
 def reset() -> None:
     """Makes a fresh kernel."""
     global _kernel

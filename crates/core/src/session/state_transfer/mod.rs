@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use switchtower_contract::{Cell, Change, Content, Escalation, Exit, Fault, Kernel, Limits};
 
+pub(super) use export::ExportedState;
 pub use sources::restore_prelude;
 
 use super::context::{Context, ContextState};
@@ -21,6 +22,7 @@ use super::leased_machine::LeasedMachine;
 use super::local_kernel::{KernelUnavailable, run_silently};
 use super::session::Session;
 use crate::error::Error;
+use crate::route::TierName;
 use crate::tier::Tier;
 
 /// Longest time that a local kernel may take to export its state. A restore may take this long in addition to its cells.
@@ -84,23 +86,20 @@ impl Destination<'_> {
     }
 }
 
-/// Transfers a context's state into another kernel.
+/// Returns a context's state, before there is a kernel to restore it in. `None`: it has none. `tier` is where it is to go.
 ///
 /// # Errors
 /// `NotMovable`: part of the state can be neither recomputed nor copied; the message names the cell. Or a tier failed.
-pub(super) async fn transfer(
+pub(super) async fn export_ahead(
     session: &Session,
     context: &Context,
     state: &mut ContextState,
-    destination: &Destination<'_>,
-    kernel: &mut Box<dyn Kernel>,
-) -> Result<(), Error> {
+    tier: &TierName,
+) -> Result<Option<ExportedState>, Error> {
     if state.history().is_empty() {
-        return Ok(());
+        return Ok(None);
     }
-    let tier = destination.tier();
-    let not_movable =
-        |why: NotReplayable| Error::NotMovable { reason: format!("the session cannot move to {}: {why}", tier.name()) };
+    let not_movable = |why: NotReplayable| not_movable(tier, &why);
     state.history_mut().record_interrupted();
     // A state that cannot be restored need not be exported.
     state.history().all_cells().map_err(not_movable)?;
@@ -110,11 +109,53 @@ pub(super) async fn transfer(
         KernelUnavailable::Fault(fault) => not_movable(NotReplayable::new(count, fault.detail())),
         KernelUnavailable::Refused(error) => error,
     })?;
+    match exported.stuck {
+        Some(verdict) => Err(verdict
+            .check(count)
+            .map_or_else(not_movable, |()| Error::NotMovable { reason: format!("the session cannot move to {tier}") })),
+        None => Ok(Some(exported)),
+    }
+}
+
+fn not_movable(tier: &TierName, why: &NotReplayable) -> Error {
+    Error::NotMovable { reason: format!("the session cannot move to {tier}: {why}") }
+}
+
+/// Transfers a context's state into another kernel.
+///
+/// # Errors
+/// As [`export_ahead`]. Or a tier failed.
+pub(super) async fn transfer(
+    session: &Session,
+    context: &Context,
+    state: &mut ContextState,
+    destination: &Destination<'_>,
+    kernel: &mut Box<dyn Kernel>,
+) -> Result<(), Error> {
+    match export_ahead(session, context, state, destination.tier().name()).await? {
+        Some(exported) => restore_exported(context, state, &exported, destination, kernel).await,
+        None => Ok(()),
+    }
+}
+
+/// Restores a context's exported state in another kernel.
+///
+/// # Errors
+/// `NotMovable`: part of the state came out different there and cannot be copied; the message names the cell. Or a tier failed.
+pub(super) async fn restore_exported(
+    context: &Context,
+    state: &mut ContextState,
+    exported: &ExportedState,
+    destination: &Destination<'_>,
+    kernel: &mut Box<dyn Kernel>,
+) -> Result<(), Error> {
+    let tier = destination.tier().name();
+    let count = state.count();
     let restored =
-        restore::restore(context.folder(), state.history(), count, &exported, destination, kernel.as_mut()).await;
+        restore::restore(context.folder(), state.history(), count, &exported.state, destination, kernel.as_mut()).await;
     restored.map_err(|failed| match failed {
-        restore::RestoreError::NotMovable(why) => not_movable(why),
-        restore::RestoreError::Fault(fault) => Error::from_fault(tier.name(), &fault),
+        restore::RestoreError::NotMovable(why) => not_movable(tier, &why),
+        restore::RestoreError::Fault(fault) => Error::from_fault(tier, &fault),
     })
 }
 

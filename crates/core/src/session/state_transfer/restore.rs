@@ -15,7 +15,7 @@ use super::{Destination, EXPORT_TIMEOUT, MachineFiles, sources};
 /// Longest time that a restore may take in addition to the cells.
 const RESTORE_TIMEOUT: Duration = EXPORT_TIMEOUT;
 /// Longest request in bytes that is sent as a literal in the code; a longer one is sent as a file.
-const MAX_LITERAL_BYTES: usize = 192 << 10;
+pub(super) const MAX_LITERAL_BYTES: usize = 192 << 10;
 const REQUEST_FILE: &str = "/tmp/.switchtower-restore.json";
 
 /// Why a state was not restored.
@@ -33,19 +33,17 @@ pub(super) async fn restore(
     home: &str,
     history: &History,
     last_cell: u32,
-    exported: &str,
+    exported: &Value,
     destination: &Destination<'_>,
     kernel: &mut dyn Kernel,
 ) -> Result<(), RestoreError> {
     let not_movable = |why: String| RestoreError::NotMovable(NotReplayable::new(last_cell, why));
-    let exported: Value = serde_json::from_str(exported)
-        .map_err(|error| not_movable(format!("its exported state cannot be read: {error}")))?;
     // The tier in which the cells ran first is the slowest one.
     let replay_time = RESTORE_TIMEOUT / 2 + history.cpu_time();
     let cells = history.all_cells().map_err(RestoreError::NotMovable)?;
     let request = RestoreRequest {
         cells: cells.iter().map(ReplayCell::from).collect(),
-        state: &exported,
+        state: exported,
         time_limit_s: replay_time.as_secs(),
         home,
         files_in_use: destination.files() == MachineFiles::InUse,
@@ -59,7 +57,7 @@ pub(super) async fn restore(
 }
 
 impl RestoreVerdict {
-    fn check(self, last_cell: u32) -> Result<(), NotReplayable> {
+    pub(super) fn check(self, last_cell: u32) -> Result<(), NotReplayable> {
         if self.ok {
             return Ok(());
         }

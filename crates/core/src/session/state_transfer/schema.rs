@@ -21,6 +21,13 @@ pub(super) struct ExportOptions<'a> {
     pub(super) env: &'a BTreeMap<String, String>,
 }
 
+/// The argument of `predict`.
+#[derive(Debug, Serialize)]
+pub(super) struct PredictionRequest<'a> {
+    pub(super) cells: Vec<ReplayCell<'a>>,
+    pub(super) groups: Vec<Value>,
+}
+
 /// The argument of `restore`.
 #[derive(Debug, Serialize)]
 pub(super) struct RestoreRequest<'a> {
@@ -61,6 +68,13 @@ pub(super) struct ReplayChange<'a> {
     folder: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     removed: bool,
+}
+
+impl<'a> ReplayCell<'a> {
+    /// Returns a cell without the files that it was given.
+    pub(super) fn without_changes(past: &'a PastCell) -> Self {
+        Self { changes: Vec::new(), ..Self::from(past) }
+    }
 }
 
 impl<'a> From<&'a PastCell> for ReplayCell<'a> {

@@ -24,6 +24,7 @@ const RESTORE: &Sources = &[
     ("replay", source!("/restore/replay.py")),
     ("settings", source!("/restore/settings.py")),
     ("taint", source!("/restore/taint.py")),
+    ("prediction", source!("/restore/prediction.py")),
     ("reconcile", source!("/restore/reconcile.py")),
     ("restore", source!("/restore/restore.py")),
 ];
@@ -36,6 +37,11 @@ const DIGEST: &Sources = &[
     ("definitions", source!("/digest/definitions.py")),
     ("objects", source!("/digest/objects.py")),
     ("values", source!("/digest/values.py")),
+    ("forms", source!("/digest/forms.py")),
+    ("streams", source!("/digest/streams.py")),
+    ("threads", source!("/digest/threads.py")),
+    ("databases", source!("/digest/databases.py")),
+    ("suspended", source!("/digest/suspended.py")),
     ("arrays", source!("/digest/arrays.py")),
     ("table", source!("/digest/table.py")),
     ("groups", source!("/digest/groups.py")),
@@ -51,6 +57,18 @@ pub fn restore_prelude() -> String {
     format!(
         "(lambda names, sys: (exec({loader}, names), sys.modules.__setitem__('{NAME}', names['load']('{NAME}', \
          {restore})), sys.modules['{NAME}'].restore.prepare({digest})))({{}}, __import__('sys'))[0]\n"
+    )
+}
+
+/// Returns code that prints a verdict on the restore of a state, to be run in the kernel that exported it. `request` is a Python
+/// expression: the JSON text.
+pub(super) fn predict(request: &str) -> String {
+    const NEEDED: [&str; 4] = ["modules", "source", "taint", "prediction"];
+    let needed: Vec<_> = RESTORE.iter().filter(|(name, _)| NEEDED.contains(name)).collect();
+    let (loader, needed) = (json!(LOADER), json!(needed));
+    format!(
+        "names = {{}}\nexec({loader}, names)\n\
+         print(names['load']('_switchtower_prediction', {needed}).prediction.predict({request}))\n"
     )
 }
 

@@ -37,7 +37,7 @@ def encode_array(encoder: Encoder, value: Any) -> None:
         encoder.push([Marker(b"at"), offset_in(value, base), value.strides, base])
         return
     if hasattr(value.base, "dtype") and value.size:
-        encoder.lossy.setdefault(encoder.key, "a view of another array")
+        encoder.note_view(value.base)
     _encode_items(encoder, value)
 
 

@@ -73,6 +73,8 @@ class Encoder:
         self.opaque: dict[str, str] = {}
         # Key to what a pickle would leave out there.
         self.lossy: dict[str, str] = {}
+        # Ids of arrays that others are views of in a way that a pickle does not keep, with the number of those views.
+        self.viewed: dict[int, int] = {}
         # Whether a library's object was encoded by its pickle.
         self.library = False
         self.key = ""
@@ -161,6 +163,16 @@ class Encoder:
         """Adds a value whose state cannot be seen: `what` it is, and `about` it what can be."""
         self.write(b"?%s %s;" % (type(value).__name__.encode(), about))
         self.opaque.setdefault(self.key, what)
+
+    def note_view(self, base: Any) -> None:
+        """Notes that the value is a view of an array. A pickle has a copy of it, which matters where both can be reached."""
+        self.view.kept.append(base)
+        self.viewed[id(base)] = self.viewed.get(id(base), 0) + 1
+
+    def note_shared_views(self) -> None:
+        """Notes as lossy a view whose array can be reached in another way too."""
+        if any(count > 1 or place in self.memo for place, count in self.viewed.items()):
+            self.lossy.setdefault(self.key, "a view of another array")
 
     def encode_tuple(self, value: tuple[Any, ...]) -> None:
         """Whether equal tuples are one object is the compiler's choice, so each is encoded in full; but not without end."""

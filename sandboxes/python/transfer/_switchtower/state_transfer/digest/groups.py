@@ -47,7 +47,7 @@ def group(encoders: Mapping[str, Encoder]) -> list[list[str]]:
 
     for key, encoder in encoders.items():
         first = lead(key)
-        for place in encoder.memo:
+        for place in (*encoder.memo, *encoder.viewed):
             other = owner.setdefault(place, key)
             if other is not key:
                 leader[lead(other)] = first

@@ -8,20 +8,22 @@ import decimal
 import enum
 import fractions
 import functools
-import io
 import pathlib
 import re
 import types
 import weakref
 from typing import Any
 
-from . import arrays, definitions, objects, values
+from . import arrays, databases, definitions, objects, streams, suspended, threads, values
 from .encoder import Contents, Encode, Encoder, Marker
+from .forms import Form
 from .view import View
 
-_ITERATORS = (zip, map, filter, enumerate, reversed)
+_FORMS = {**streams.FORMS, **threads.FORMS, **suspended.FORMS}
+# Of classes that were looked up before.
+_found: dict[type, Form | None] = {}
+_NAMED_FORMS = {**streams.NAMED, **threads.NAMED, **databases.NAMED, **suspended.NAMED}
 _RANGE_ITERATORS = (type(iter(range(1))), type(iter(range(1 << 99))))
-_FILES = (io.FileIO, io.BufferedReader, io.BufferedWriter, io.BufferedRandom, io.TextIOWrapper)
 _IMMUTABLE = (
     decimal.Decimal,
     fractions.Fraction,
@@ -57,9 +59,6 @@ _BY_TYPE: dict[type, Encode] = {
     types.BuiltinFunctionType: definitions.encode_builtin,
     types.ModuleType: lambda e, v: e.write(b"m%s;" % v.__name__.encode()),
     types.CellType: definitions.encode_closure_cell,
-    types.GeneratorType: objects.encode_suspended,
-    types.CoroutineType: objects.encode_suspended,
-    types.AsyncGeneratorType: objects.encode_suspended,
     types.MappingProxyType: lambda e, v: e.push([Marker(b"proxy"), dict(v)]),
     type({}.keys()): lambda e, v: e.push([Marker(b"keys"), v.mapping]),
     type({}.values()): lambda e, v: e.push([Marker(b"values"), v.mapping]),
@@ -93,14 +92,11 @@ _SHARED: frozenset[Encode] = frozenset(
         values.encode_list,
         values.encode_dict,
         values.encode_set,
-        values.encode_file,
         values.encode_iterator,
-        values.encode_lock,
         values.encode_range_iterator,
         values.encode_future,
         definitions.encode_closure_cell,
         definitions.encode_cached_function,
-        objects.encode_suspended,
         objects.encode_object,
         arrays.encode_array,
         arrays.encode_generator,
@@ -112,13 +108,28 @@ _SHARED: frozenset[Encode] = frozenset(
 )
 
 
+def find_form(kind: type) -> Form | None:
+    """Returns the form of a library's class; None where it has none."""
+    if kind not in _found:
+        known = _FORMS.get(kind) or _NAMED_FORMS.get((kind.__module__, kind.__name__))
+        _found[kind] = known or streams.choose(kind) or threads.choose(kind) or suspended.choose(kind)
+    return _found[kind]
+
+
+def encode_form(encoder: Encoder, value: Any) -> None:
+    """Encodes a value of a class that has a form."""
+    form = find_form(type(value))
+    assert form is not None
+    form.encode(encoder, value)
+
+
 class Table:
     """The encodings of one view's values."""
 
     def __init__(self, view: View) -> None:
         self._view = view
         self.by_type = dict(_BY_TYPE)
-        self.shared = _SHARED
+        self.shared = _SHARED | {encode_form}
 
     def choose(self, value: Any) -> Encode:
         """Returns the encoding of a value whose type is not in `by_type`."""
@@ -139,9 +150,9 @@ class Table:
             return known
         if isinstance(value, _IMMUTABLE):
             return values.encode_immutable
-        if isinstance(value, _FILES):
-            return values.encode_file
-        if kind.__module__ == "itertools" or kind in _ITERATORS:
+        if find_form(kind) is not None:
+            return encode_form
+        if kind.__module__ == "itertools":
             return values.encode_iterator
         if kind.__module__ == "typing" or kind in (types.GenericAlias, getattr(types, "UnionType", None)):
             return values.encode_annotation
@@ -153,8 +164,6 @@ class Table:
             return objects.encode_object
         if kind.__module__ in ("_asyncio", "asyncio.futures", "asyncio.tasks") and hasattr(kind, "cancelled"):
             return values.encode_future
-        if kind.__name__ in ("lock", "RLock") and kind.__module__ in ("_thread", "threading"):
-            return values.encode_lock
         if kind.__module__ == "random" and kind.__name__ == "SystemRandom":
             return values.encode_stateless
         return None

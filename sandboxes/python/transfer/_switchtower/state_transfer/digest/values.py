@@ -83,14 +83,6 @@ def _text_of_immutable(value: Any) -> object:
     return repr(value) if isinstance(value, datetime.timedelta) else str(value)
 
 
-def encode_file(encoder: Encoder, value: Any) -> None:
-    if id(value) in encoder.view.streams:
-        encode_object(encoder, value)
-        return
-    about = f"{getattr(value, 'name', '')} {getattr(value, 'mode', '')} {value.closed}"
-    encoder.write_opaque(value, "an open file" if not value.closed else "a closed file", about.encode())
-
-
 def encode_iterator(encoder: Encoder, value: Any) -> None:
     what = with_article(f"{type(value).__name__} iterator")
     encoder.write_opaque(value, what)
@@ -115,11 +107,6 @@ def encode_sympy(encoder: Encoder, value: Any) -> None:
         encoder.write(f"y{sys.modules['sympy'].srepr(value)};".encode())
     except Exception:
         encode_object(encoder, value)
-
-
-def encode_lock(encoder: Encoder, value: Any) -> None:
-    locked = value.locked() if hasattr(value, "locked") and type(value).__name__ == "lock" else ""
-    encoder.write_opaque(value, "a lock", str(locked).encode())
 
 
 def encode_future(encoder: Encoder, value: Any) -> None:

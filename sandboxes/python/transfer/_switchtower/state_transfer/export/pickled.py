@@ -12,6 +12,7 @@ from typing import Any
 
 from ..digest.arrays import offset_in, owner_of
 from ..digest.definitions import SET_BY_PYTHON, data_attributes
+from ..digest.table import find_form
 from ..digest.view import View
 
 _CALLABLES = types.FunctionType, types.BuiltinFunctionType, types.MethodType, type
@@ -57,6 +58,8 @@ class Pickler(pickle.Pickler):
             public = self._view.public(thing)
             if public:
                 return getattr, (sys.modules[public[0]], public[1])
+        elif type(thing).__module__ not in self._view.modules and (form := find_form(type(thing))) is not None:
+            return form.reduce(thing) or NotImplemented
         return NotImplemented
 
 

@@ -19,7 +19,21 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...paths import HOME
-from ..digest import arrays, definitions, encoder, groups, objects, table, values, view
+from ..digest import (
+    arrays,
+    databases,
+    definitions,
+    encoder,
+    forms,
+    groups,
+    objects,
+    streams,
+    suspended,
+    table,
+    threads,
+    values,
+    view,
+)
 from ..digest.view import View
 from . import pickled, settings
 
@@ -40,7 +54,21 @@ def _source_of(module: types.ModuleType) -> str:
 # Read when this is imported: later there may be no file system to read them from. In the order of their imports.
 _DIGEST_SOURCES = [
     [module.__name__.rpartition(".")[2], _source_of(module)]
-    for module in (view, encoder, definitions, objects, values, arrays, table, groups)
+    for module in (
+        view,
+        encoder,
+        definitions,
+        objects,
+        values,
+        forms,
+        streams,
+        threads,
+        databases,
+        suspended,
+        arrays,
+        table,
+        groups,
+    )
 ]
 
 # Modules in whose place a sandbox puts its own functions.
@@ -74,6 +102,9 @@ def export_state(options: str = "{}") -> str:
     given: ExportOptions = json.loads(options)
     streams = sys.stdout, sys.stderr
     main = sys.modules["__main__"]
+    kernel: Any = sys.modules.get("_switchtower.kernel")
+    if kernel is not None:
+        threads.set_context(kernel.cells_context())
     files: Mapping[str, int | None] | None = given.get("files")
     homes = (given.get("home") or HOME, "/tmp/")
     seen = View(main, CellNumbers() if files is None else files, homes, alias=_public_name, known=_known_modules)
@@ -106,6 +137,8 @@ def _groups(seen: View, roots: Mapping[str, Any], max_bytes: int) -> list[Group]
         for name in names:
             opaque.update(encoders[name].opaque)
             lossy.update(encoders[name].lossy)
+        together.note_shared_views()
+        lossy.update(together.lossy)
         entry: Group = {"names": names, "digest": together.digest(), "opaque": opaque}
         if together.library:
             entry["loose_digest"] = groups.encode_together(seen, members, loose=True).digest()

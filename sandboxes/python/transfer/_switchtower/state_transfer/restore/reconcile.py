@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import base64
+import io
 import pickle
-import re
 import types
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .errors import NotTransferable
+from .prediction import bare, describe_opaque, is_never_named
 from .settings import apply_settings
 from .taint import PLAIN_TYPES, TaintAnalysis
 
 if TYPE_CHECKING:
     from ..schema import Cell, Group
     from .replay import Replay
+
+
+class _Unpickler(pickle.Unpickler):
+    """Finds functions of the digest package, which has another name here."""
+
+    def __init__(self, file: io.BytesIO, digest: Any) -> None:
+        super().__init__(file)
+        self._digest = digest
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Returns a function or class by its name."""
+        package, _, part = module.rpartition(".")
+        if package.endswith("state_transfer.digest"):
+            return getattr(getattr(self._digest, part), name)
+        return super().find_class(module, name)
 
 
 class Reconciliation:
@@ -82,12 +98,10 @@ class Reconciliation:
         """Returns whether a group holds what cannot be compared, and a cell may have made it otherwise this time."""
         if not group["opaque"] or not (differing or self._is_impure()):
             return False
-        return bool(self._analyse(differing).tainted & {_bare(name) for name in group["names"]})
+        return bool(self._analyse(differing).tainted & {bare(name) for name in group["names"]})
 
     def _is_never_named(self, name: str) -> bool:
-        """Returns whether a name came with all the names of a module, of which this version has fewer, and was never used."""
-        sources = "\n".join(cell["code"] for cell in self._replay.cells)
-        return "import *" in sources and re.search(rf"\b{re.escape(name)}\b", sources) is None
+        return is_never_named(name, (cell["code"] for cell in self._replay.cells))
 
     def _is_impure(self) -> bool:
         return any(not cell["pure"] or self._ended_differently(cell) for cell in self._replay.cells)
@@ -101,10 +115,10 @@ class Reconciliation:
                 (cell["number"], cell["code"], not cell["pure"] or self._ended_differently(cell), cell["incomplete"])
                 for cell in self._replay.cells
             ]
-            opaque = {_bare(name) for group in self._groups for name in group["opaque"]}
+            opaque = {bare(name) for group in self._groups for name in group["opaque"]}
             names = self._replay.names
             plain = {name for name in names if type(names[name]) in PLAIN_TYPES}
-            self._analysis = TaintAnalysis(cells, {_bare(name) for name in differing}, opaque, plain)
+            self._analysis = TaintAnalysis(cells, {bare(name) for name in differing}, opaque, plain)
         return self._analysis
 
     def _check_modules(self, differing: Collection[str]) -> None:
@@ -118,7 +132,8 @@ class Reconciliation:
             self._give_up(group, group.get("reason") or "it cannot be transferred")
         names = group["names"]
         try:
-            values, classes, functions = pickle.loads(base64.b64decode(group["pickled"]))
+            pickled = io.BytesIO(base64.b64decode(group["pickled"]))
+            values, classes, functions = _Unpickler(pickled, self._digest).load()
         except ImportError as error:
             self._give_up(group, f"it needs a module that is not there ({error})")
         except Exception as error:
@@ -193,19 +208,13 @@ class Reconciliation:
         opaque = group["opaque"]
         if name is None:
             name = next((each for each in group["names"] if each in opaque), group["names"][0])
-        number = self._analyse(set()).bound.get(_bare(name))
+        number = self._analyse(set()).bound.get(bare(name))
         cell = next((cell for cell in self._replay.cells if cell["number"] == number), None)
         raised = self._replay.raised.get(number) if number is not None else None
         if raised is not None and not (cell and cell["raised"]):
             reason = f"its cell raised an exception there ({raised}), and {reason}"
         elif name in opaque:
-            made = f"{opaque[name]} whose making was not the same there"
-            reason = f"{made} can be neither replayed nor transferred: {reason}"
+            reason = describe_opaque(opaque[name], reason)
         else:
             reason = f"running the cells again gave another value, and {reason}"
         raise NotTransferable(reason, number, name) from None
-
-
-def _bare(key: str) -> str:
-    """Returns the name in `__main__` through which a root is reached."""
-    return key if key.startswith("Out[") else key.partition(".")[0]

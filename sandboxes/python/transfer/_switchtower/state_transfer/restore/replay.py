@@ -138,6 +138,7 @@ class Replay:
         """Runs it in a loop of its own: the kernel's is busy running us."""
         if self.loop is None:
             self.loop = asyncio.new_event_loop()
+            self.loop.is_of_replay = True  # type: ignore[attr-defined]
             skip_waits(self.loop)
         running = asyncio._get_running_loop()
         asyncio._set_running_loop(None)

@@ -1,0 +1,257 @@
+"""Forms of files and archives that are closed, and of what reads and writes them."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import io
+import itertools
+import os
+import shutil
+import types
+import weakref
+from typing import Any
+
+from .encoder import Encoder
+from .forms import Form, Parts
+from .objects import encode_object
+
+_BUFFERS = {kind.__name__: kind for kind in (io.BufferedReader, io.BufferedWriter, io.BufferedRandom)}
+_COMPRESSED = {"GzipFile": "gzip", "BZ2File": "bz2", "LZMAFile": "lzma"}
+_MEMORY = {kind.__name__: kind for kind in (io.BytesIO, io.StringIO)}
+_DIALECT = "delimiter quotechar doublequote skipinitialspace lineterminator quoting escapechar strict".split()
+
+
+def encode_open_file(encoder: Encoder, value: Any) -> None:
+    """Encodes a file that is open: its position and what it holds back cannot be seen without changing it."""
+    if id(value) in encoder.view.streams:
+        encode_object(encoder, value)
+        return
+    about = f"{getattr(value, 'name', '')} {getattr(value, 'mode', '')}"
+    encoder.write_opaque(value, "an open file", about.encode())
+
+
+def _layers(stream: Any) -> list[Parts] | None:
+    """Returns what a closed stream is made of, the innermost first; None if it is open or has other layers."""
+    if not stream.closed:
+        return None
+    kind = type(stream).__name__
+    if isinstance(stream, io.TextIOWrapper):
+        inner = _layers(stream.buffer)
+        layer: Parts = ("text", stream.encoding, stream.errors, getattr(stream, "mode", None))
+    elif type(stream) in _BUFFERS.values():
+        inner, layer = _layers(stream.raw), (kind,)
+    elif type(stream) in _MEMORY.values():
+        inner, layer = [], (kind,)
+    elif kind in _COMPRESSED and type(stream).__module__ == _COMPRESSED[kind]:
+        # Versions spell the mode as a number or as text.
+        inner, layer = [], (kind, str(getattr(stream, "name", "")), _is_written(stream))
+    elif isinstance(stream, io.RawIOBase) and hasattr(stream, "name") and hasattr(stream, "mode"):
+        inner, layer = [], ("raw", stream.name, stream.mode.replace("x", "w"))
+    else:
+        return None
+    return None if inner is None else [*inner, layer]
+
+
+def _is_written(stream: Any) -> bool:
+    mode = getattr(stream, "mode", "")
+    return mode == 2 or str(mode)[:1] in ("w", "x", "a")
+
+
+def _parts_of_stream(stream: Any) -> Parts | None:
+    layers = _layers(stream)
+    return None if layers is None else (layers,)
+
+
+def _seen_of_stream(stream: Any) -> Parts | None:
+    layers = _layers(stream)
+    if layers is None:
+        return None
+    # A file without a name has the number of its descriptor, which the system chose.
+    return ([tuple("number" if type(part) is int else part for part in layer) for layer in layers],)
+
+
+def make_stream(layers: list[Parts]) -> Any:
+    """Returns a closed stream."""
+    made: Any = None
+    for kind, *rest in layers:
+        if kind == "raw":
+            made = io.FileIO(os.devnull, rest[1])
+            made.name = rest[0]
+        elif kind == "text":
+            made = io.TextIOWrapper(made, encoding=rest[0], errors=rest[1])
+            if rest[2] is not None:
+                made.mode = rest[2]
+        elif kind in _BUFFERS:
+            made = _BUFFERS[kind](made)
+        elif kind in _MEMORY:
+            made = _MEMORY[kind]()
+        else:
+            made = _make_compressed(kind, *rest)
+    made.close()
+    return made
+
+
+def _make_compressed(kind: str, name: str, written: bool) -> Any:
+    mode, module = "wb" if written else "rb", importlib.import_module(_COMPRESSED[kind])
+    if kind != "GzipFile":
+        return getattr(module, kind)(io.BytesIO(), mode)
+    made = module.GzipFile("", mode, fileobj=io.BytesIO())
+    made.name = name
+    return made
+
+
+def _parts_of_temporary_file(value: Any) -> Parts | None:
+    layers = _layers(value.file)
+    return None if layers is None else (layers, value.name, getattr(value, "delete", True))
+
+
+def make_temporary_file(layers: list[Parts], name: str, delete: bool) -> Any:
+    made = importlib.import_module("tempfile")._TemporaryFileWrapper(make_stream(layers), name, False)
+    made.delete = delete
+    return made
+
+
+def make_temporary_folder(name: str, alive: bool) -> Any:
+    """Returns the object of a temporary folder that is there already, or is gone already."""
+    made: Any = object.__new__(importlib.import_module("tempfile").TemporaryDirectory)
+    made.name, made._ignore_cleanup_errors, made._delete = name, False, True
+    made._finalizer = weakref.finalize(made, shutil.rmtree, name, True)
+    if not alive:
+        made._finalizer.detach()
+    return made
+
+
+def _parts_of_zip(value: Any) -> Parts | None:
+    return None if value.fp else (value.filename, value.mode, value.comment, value.compression, value.filelist)
+
+
+def _seen_of_zip(value: Any) -> Parts | None:
+    if value.fp is not None:
+        return None
+    # Versions compress to different sizes.
+    inside = [(each.filename, each.file_size, each.CRC, each.date_time) for each in value.filelist]
+    return value.filename, value.mode, value.comment, inside
+
+
+def make_zip(filename: Any, mode: str, comment: bytes, compression: int, inside: list[Any]) -> Any:
+    made = importlib.import_module("zipfile").ZipFile(io.BytesIO(), "w")
+    made.close()
+    made.filename, made.mode, made._comment, made.compression = filename, mode, comment, compression
+    made.filelist, made.NameToInfo = inside, {each.filename: each for each in inside}
+    return made
+
+
+def make_tar(name: Any, mode: str) -> Any:
+    made = importlib.import_module("tarfile").TarFile(fileobj=io.BytesIO(), mode="w")
+    made.close()
+    made.name, made.mode = name, mode
+    return made
+
+
+def _dialect(value: Any) -> list[Any]:
+    return [getattr(value.dialect, name) for name in _DIALECT]
+
+
+def _parts_of_writer(value: Any) -> Parts | None:
+    for part in gc.get_referents(value):
+        if isinstance(part, (types.BuiltinMethodType, types.MethodType)) and part.__name__ == "write":
+            return part.__self__, _dialect(value)
+    return None
+
+
+def make_writer(file: Any, dialect: list[Any]) -> Any:
+    return importlib.import_module("csv").writer(file, **dict(zip(_DIALECT, dialect)))
+
+
+def _parts_of_reader(value: Any) -> Parts | None:
+    source = next((part for part in gc.get_referents(value) if hasattr(part, "__next__")), None)
+    if type(source) is itertools.chain:  # one that `make_reader` made
+        (source,) = (
+            part[-1] for each in gc.get_referents(source) for part in gc.get_referents(each) if type(part) is tuple
+        )
+    return None if source is None else (source, _dialect(value), value.line_num)
+
+
+def make_reader(source: Any, dialect: list[Any], lines: int) -> Any:
+    """Returns a reader that has read some lines."""
+    made = importlib.import_module("csv").reader(
+        itertools.chain(itertools.repeat("", lines), source), **dict(zip(_DIALECT, dialect))
+    )
+    for _ in range(lines):
+        next(made)
+    return made
+
+
+def _seen_of_book(value: Any) -> Parts | None:
+    """Returns what a pandas writer of a workbook is, once it is closed."""
+    if not value._handles.handle.closed:
+        return None
+    return type(value).__name__, str(value._handles.handle.name), list(value.sheets)
+
+
+def _seen_of_table_reader(value: Any) -> Parts | None:
+    """Returns what a pandas reader of parts of a table is, once it is closed."""
+    return (value.chunksize, value._currow) if value.handles is None or value.handles.handle.closed else None
+
+
+def _plain_attributes(value: Any) -> dict[str, Any]:
+    plain = (str, int, float, bytes, bool, type(None), tuple)
+    return {name: each for name, each in vars(value).items() if isinstance(each, plain)}
+
+
+def _parts_of_picture(value: Any) -> Parts | None:
+    """Returns what a picture is whose file was closed before its pixels were read."""
+    return (type(value), _plain_attributes(value)) if value._im is None and getattr(value, "fp", 0) is None else None
+
+
+def make_picture(kind: Any, attributes: dict[str, Any]) -> Any:
+    made = kind.__new__(kind)
+    for name, each in {"info": {}, "_im": None, "fp": None, "tile": [], "palette": None, **attributes}.items():
+        vars(made)[name] = each
+    return made
+
+
+def _parts_of_pen(value: Any) -> Parts | None:
+    return value._image, value.mode, value.fontmode, value.fill, value.font, value.ink
+
+
+def make_pen(picture: Any, mode: str, font_mode: str, fill: Any, font: Any, ink: Any) -> Any:
+    made = importlib.import_module("PIL.ImageDraw").Draw(picture, mode)
+    made.fontmode, made.fill, made.font, made.ink = font_mode, fill, font, ink
+    return made
+
+
+_STREAM = Form("closed file", _parts_of_stream, make_stream, _seen_of_stream, encode_open_file)
+
+_CLOSED = Form("closed file", _parts_of_stream, make_stream, _seen_of_stream)
+_TEMPORARY_FOLDER = Form("temporary folder", lambda value: (value.name, value._finalizer.alive), make_temporary_folder)
+
+FORMS: dict[type, Form] = dict.fromkeys(_MEMORY.values(), _CLOSED)
+
+# By module and name, for classes of modules that may not be imported.
+NAMED: dict[tuple[str, str], Form] = {
+    **{(module, name): _CLOSED for name, module in _COMPRESSED.items()},
+    ("tempfile", "_TemporaryFileWrapper"): Form("temporary file", _parts_of_temporary_file, make_temporary_file),
+    ("tempfile", "TemporaryDirectory"): _TEMPORARY_FOLDER,
+    ("zipfile", "ZipFile"): Form("closed archive", _parts_of_zip, make_zip, _seen_of_zip),
+    ("tarfile", "TarFile"): Form(
+        "closed archive", lambda value: (value.name, value.mode) if value.closed else None, make_tar
+    ),
+    ("_csv", "writer"): Form("csv writer", _parts_of_writer, make_writer),
+    ("_csv", "reader"): Form("csv reader", _parts_of_reader, make_reader),
+    ("PIL.ImageDraw", "ImageDraw"): Form("pen of a picture", _parts_of_pen, make_pen),
+}
+
+
+def choose(kind: type) -> Form | None:
+    """Returns the form of a library's class that is known by what it derives from."""
+    names = {base.__name__ for base in kind.__mro__}
+    package = kind.__module__.partition(".")[0]
+    if package == "pandas" and "ExcelWriter" in names:
+        return Form("closed workbook", _seen_of_book)
+    if package == "pandas" and "TextFileReader" in names:
+        return Form("closed reader of a table", _seen_of_table_reader)
+    if package == "PIL" and "ImageFile" in names:
+        return Form("closed picture", _parts_of_picture, make_picture)
+    return _STREAM if issubclass(kind, (io.RawIOBase, *_BUFFERS.values(), io.TextIOWrapper)) else None

@@ -1,0 +1,160 @@
+"""Forms of locks, of threads that ended, and of what waits for nothing."""
+
+from __future__ import annotations
+
+import _thread
+import asyncio
+import contextvars
+import importlib
+import re
+import threading
+from typing import Any
+
+from .forms import Form, Parts
+
+_LOCK, _RLOCK = type(threading.Lock()), type(threading.RLock())
+_MISSING = "a value that is not set", 0
+# The context that the cells run in, if it is another than the current one.
+_context: contextvars.Context | None = None
+
+
+def set_context(context: contextvars.Context | None) -> None:
+    """Sets the context in which context variables have the values that the cells see."""
+    global _context
+    _context = context
+
+
+def make_lock(locked: bool) -> Any:
+    made = threading.Lock()
+    if locked:
+        made.acquire()
+    return made
+
+
+def _parts_of_rlock(value: Any) -> Parts | None:
+    """Returns how often the thread that asks holds a lock; None if another one holds it."""
+    text = repr(value)
+    if "unlocked" in text:
+        return (0,)
+    count = re.search(r"count=(\d+)", text)
+    return (int(count[1]),) if count and value._is_owned() else None
+
+
+def make_rlock(count: int) -> Any:
+    made = threading.RLock()
+    for _ in range(count):
+        made.acquire()
+    return made
+
+
+def _parts_of_condition(value: Any) -> Parts | None:
+    return None if value._waiters else (value._lock,)
+
+
+def make_local(names: dict[str, Any]) -> Any:
+    made = threading.local()
+    vars(made).update(names)
+    return made
+
+
+def _parts_of_thread(value: Any) -> Parts | None:
+    return (value.name, value.daemon) if value._started.is_set() and not value.is_alive() else None
+
+
+def make_thread(name: str, daemon: bool) -> Any:
+    """Returns a thread that ended."""
+    made = threading.Thread(target=int, name=name, daemon=daemon)
+    made.start()
+    made.join()
+    return made
+
+
+def _parts_of_pool(value: Any) -> Parts | None:
+    """Returns what a pool of threads is while none of them works."""
+    with value._shutdown_lock:
+        ended = all(not thread.is_alive() for thread in value._threads)
+        idle = value._work_queue.empty() and value._idle_semaphore._value >= len(value._threads)
+        if not (ended if value._shutdown else idle):
+            return None
+        return value._max_workers, value._thread_name_prefix, value._shutdown
+
+
+def make_pool(workers: int, prefix: str, ended: bool) -> Any:
+    made = importlib.import_module("concurrent.futures").ThreadPoolExecutor(workers, prefix)
+    if ended:
+        made.shutdown()
+    return made
+
+
+def _parts_of_future(value: Any) -> Parts | None:
+    if not value.done() or value.cancelled():
+        return None
+    error = value.exception()
+    return (None if error is not None else value.result(), error)
+
+
+def make_future(result: Any, error: BaseException | None) -> Any:
+    made = importlib.import_module("concurrent.futures").Future()
+    if error is not None:
+        made.set_exception(error)
+    else:
+        made.set_result(result)
+    return made
+
+
+def _parts_of_variable(value: Any) -> Parts:
+    """Returns name, default and value of a context variable."""
+    try:
+        default = contextvars.Context().run(value.get)
+    except LookupError:
+        default = _MISSING
+    return value.name, default, value.get(_MISSING) if _context is None else _context.get(value, _MISSING)
+
+
+def make_variable(name: str, default: Any, value: Any) -> Any:
+    made: Any = contextvars.ContextVar(name) if default == _MISSING else contextvars.ContextVar(name, default=default)
+    if value not in (_MISSING, default):
+        made.set(value)
+    return made
+
+
+def _parts_of_loop(value: Any) -> Parts:
+    # The loop of a replay ends with it.
+    return (value.is_closed() or hasattr(value, "is_of_replay"),)
+
+
+def make_loop(is_closed: bool) -> Any:
+    """Returns the kernel's event loop, or a closed one."""
+    if is_closed:
+        made = asyncio.new_event_loop()
+        made.close()
+        return made
+    return asyncio._get_running_loop() or asyncio.get_event_loop_policy().get_event_loop()
+
+
+def make_queue() -> Any:
+    return importlib.import_module("queue").SimpleQueue()
+
+
+FORMS: dict[type, Form] = {
+    _LOCK: Form("lock", lambda value: (value.locked(),), make_lock),
+    _RLOCK: Form("lock", _parts_of_rlock, make_rlock),
+    threading.Condition: Form("condition", _parts_of_condition, threading.Condition),
+    _thread._local: Form("values of a thread", lambda value: (dict(vars(value)),), make_local),
+    threading.Thread: Form("thread that ended", _parts_of_thread, make_thread),
+    contextvars.ContextVar: Form("context variable", _parts_of_variable, make_variable),
+    contextvars.Context: Form("context", lambda value: None if len(value) else (), contextvars.Context),
+}
+
+NAMED: dict[tuple[str, str], Form] = {
+    ("_queue", "SimpleQueue"): Form("queue", lambda value: () if value.empty() else None, make_queue),
+    ("concurrent.futures.thread", "ThreadPoolExecutor"): Form("pool of threads", _parts_of_pool, make_pool),
+    ("concurrent.futures._base", "Future"): Form("future", _parts_of_future, make_future),
+}
+
+_LOOP = Form("event loop", _parts_of_loop, make_loop)
+
+
+def choose(kind: type) -> Form | None:
+    """Returns the form of a library's class that is known by what it derives from."""
+    return _LOOP if issubclass(kind, asyncio.AbstractEventLoop) else None

@@ -1,0 +1,14 @@
+# moves
+# packages: threads
+# %%
+# impure
+import time
+began = time.time()
+import shelve
+with shelve.open("kept") as shelf:
+    shelf["a"] = began
+# %%
+try:
+    shelf["a"]
+except ValueError as error:
+    print(error)
