@@ -29,6 +29,11 @@ pub trait Backend: Send + Sync {
     /// is not known: then no result is stored. It changes only when sandboxes that are opened from then on differ.
     fn runtime(&self) -> Arc<str>;
 
+    /// Returns the packages that programs find: a distribution's name and its version. Empty where that is not known.
+    fn packages(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
     /// Opens a sandbox in which nothing has run yet.
     async fn open(&self, spec: &Spec) -> Result<Box<dyn Sandbox>, Fault>;
 

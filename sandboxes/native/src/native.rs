@@ -219,6 +219,10 @@ impl Backend for Native {
         Arc::clone(&self.runtime)
     }
 
+    fn packages(&self) -> Vec<(String, String)> {
+        self.installation.packages().iter().map(|(name, version)| (name.clone(), version.clone())).collect()
+    }
+
     async fn open(&self, spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
         self.programs().await.map_err(|error| refused(&error))?.open(spec).await
     }

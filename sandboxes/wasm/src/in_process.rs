@@ -52,6 +52,10 @@ impl Backend for InProcess {
         Arc::clone(&self.runtime)
     }
 
+    fn packages(&self) -> Vec<(String, String)> {
+        crate::offer::packages()
+    }
+
     async fn open(&self, _spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
         RunnerThread::start(Arc::clone(&self.image), Arc::clone(&self.prewarmed))
             .map(|thread| Box::new(thread) as Box<dyn Sandbox>)

@@ -11,6 +11,18 @@ const MEMORY: u64 = 512 << 20;
 /// The longest run.
 const WALL: Duration = Duration::from_secs(3600);
 
+/// What the guest was built with.
+const REQUIREMENTS: &str = include_str!("../guest/packages.txt");
+
+/// Returns the guest's packages and their versions.
+pub(crate) fn packages() -> Vec<(String, String)> {
+    let pinned = |line: &str| {
+        let (name, version) = line.split_whitespace().next()?.split_once("==")?;
+        Some((name.to_owned(), version.to_owned()))
+    };
+    REQUIREMENTS.lines().filter_map(pinned).collect()
+}
+
 pub(crate) fn offer(compiled: &Compiled) -> Offer {
     Offer {
         languages: vec![Language::Python],

@@ -105,6 +105,10 @@ impl Backend for WasmWorkers {
         self.programs.runtime()
     }
 
+    fn packages(&self) -> Vec<(String, String)> {
+        crate::offer::packages()
+    }
+
     async fn open(&self, spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
         self.programs.open(spec).await
     }

@@ -15,6 +15,8 @@ use switchtower_contract::{Language, Program};
 
 use crate::request::SideEffects;
 
+pub use python::{EscapeCommand, escape_commands};
+
 pub use profile::{Class, FileScope, Import, Profile, Reason, Signal, StaticEffect, Verdict};
 
 /// Bytes of memory that a table takes for each byte of the text file that it is read from.

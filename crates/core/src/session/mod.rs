@@ -7,7 +7,7 @@
 //!
 //! The modules form layers. Each uses only those above it in this list:
 //!
-//! 1. `config`, `files`, `file_transfers`, `history`, `ids`, `kernel_permits`, `messages`, `tokens`: parts without a session
+//! 1. `config`, `files`, `file_transfers`, `history`, `ids`, `kernel_permits`, `messages`, `pip`, `tokens`: parts without a session
 //! 2. `lifetime`, `placement`
 //! 3. `context`, `leased_machine`, `services`
 //! 4. `contexts`
@@ -29,6 +29,7 @@ mod lifetime;
 mod local_kernel;
 mod maintenance;
 mod messages;
+mod pip;
 mod placement;
 mod promotion;
 mod registry;
@@ -56,7 +57,7 @@ mod tests {
 
     /// The modules, lowest layer first. Modules of one layer do not use each other.
     const LAYERS: [&[&str]; 11] = [
-        &["config", "files", "file_transfers", "history", "ids", "kernel_permits", "messages", "tokens"],
+        &["config", "files", "file_transfers", "history", "ids", "kernel_permits", "messages", "pip", "tokens"],
         &["lifetime", "placement"],
         &["context", "leased_machine", "services"],
         &["contexts"],

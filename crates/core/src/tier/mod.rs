@@ -171,6 +171,11 @@ impl Tier {
         self.backend.runtime()
     }
 
+    /// Returns the packages that programs find in this tier, and their versions.
+    pub fn packages(&self) -> Vec<(String, String)> {
+        self.backend.packages()
+    }
+
     pub fn status(&self) -> TierStatus {
         let load = self.queue.load();
         TierStatus {

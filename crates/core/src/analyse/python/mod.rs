@@ -9,6 +9,7 @@ mod class;
 mod definitions;
 mod depth;
 mod dynamic_access;
+mod escape_commands;
 mod files;
 mod imports;
 mod modules;
@@ -32,6 +33,7 @@ use super::profile::{Import, Profile, Reason, StaticEffect, Verdict};
 use super::score::{self, Measure, Measurements};
 use crate::request::SideEffects;
 
+pub use escape_commands::{EscapeCommand, escape_commands};
 pub(super) use prefix::side_effects_before_import;
 
 use cell::NotebookCell;

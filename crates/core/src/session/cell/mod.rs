@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::context::{Context, ContextState};
 use super::messages::{CellAnswer, CellEvent, ExecuteCell};
+use super::pip;
 use super::session::Session;
 use crate::cache::CacheStatus;
 use crate::decide::Decision;
@@ -68,7 +69,7 @@ async fn run_and_record(
     let router = &session.services().router;
     router.admit(session.caller())?;
     let context = session.contexts().get(cell.context.as_deref())?;
-    let request = request(session, context.language(), &cell)?;
+    let (cell, request) = with_answers_of_pip(session, &context, cell)?;
     let deadline = Instant::now() + request.timeout;
     let mut record = router.open(&request);
     let admitted = Admitted { cell, request: &request, events, interrupts: context.interrupts(), deadline };
@@ -162,6 +163,57 @@ fn answer(
 fn timed_out(request: &Request) -> Error {
     let timeout = rounded(request.timeout);
     Error::TimedOut { reason: format!("after {timeout}: the cell had not ended, including all waits before it") }
+}
+
+/// Returns the cell and its request. Commands for pip are replaced by their output where the local tiers have the packages, unless
+/// the cell goes to a machine, which has a pip of its own.
+fn with_answers_of_pip(
+    session: &Session,
+    context: &Context,
+    cell: ExecuteCell,
+) -> Result<(ExecuteCell, Request), Error> {
+    let language = context.language();
+    let Some(source) = answered_source(session, context, &cell.source) else {
+        let request = request(session, language, &cell)?;
+        return Ok((cell, request));
+    };
+    let answered = ExecuteCell { source, ..cell.clone() };
+    let answered_request = request(session, language, &answered)?;
+    let tiers = session.services().tiers();
+    let decision = session.services().router.explain(&answered_request).decision;
+    let first = decision.ok().and_then(|decision| decision.route.tiers().next().cloned());
+    let is_machine = first.and_then(|tier| tiers.get(&tier)).is_some_and(|tier| tier.offer().machine);
+    if is_machine && session.can_promote() {
+        let request = request(session, language, &cell)?;
+        return Ok((cell, request));
+    }
+    Ok((answered, answered_request))
+}
+
+fn answered_source(session: &Session, context: &Context, source: &str) -> Option<String> {
+    if !source.contains("pip") || context.language() != Language::Python || session.machine().is_some() {
+        return None;
+    }
+    let tiers = session.services().tiers();
+    let mut packages = pip::Packages::default();
+    for tier in tiers.iter().filter(|tier| tier.kernels().is_some()) {
+        for (name, version) in tier.packages() {
+            packages.add(&name, &version);
+        }
+    }
+    let remedy = tiers.remedies(false);
+    let remedy = remedy.map_or_else(
+        || "its operator can add packages to the scientific tier with sandboxes/native/install.py".to_owned(),
+        |remedies| format!("to have more packages, {remedies}"),
+    );
+    let read = |path: &str| {
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("{}/{path}", context.folder()) };
+        let content = session.files().read(&path).ok()?;
+        String::from_utf8(content.to_vec()).ok()
+    };
+    let around =
+        pip::Surroundings { packages: &packages, machine: session.can_promote(), remedy: &remedy, read: &read };
+    pip::rewrite(source, &around)
 }
 
 /// Returns the request of a cell, for quota, analysis, rules and records. It has the names of the session's files, without

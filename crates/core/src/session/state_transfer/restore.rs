@@ -42,7 +42,10 @@ pub(super) async fn restore(
     let replay_time = RESTORE_TIMEOUT / 2 + history.cpu_time();
     let cells = history.all_cells().map_err(RestoreError::NotMovable)?;
     let request = RestoreRequest {
-        cells: cells.iter().map(ReplayCell::from).collect(),
+        cells: match destination {
+            Destination::Machine(_) => cells.iter().map(ReplayCell::for_machine).collect(),
+            Destination::Local(_) => cells.iter().map(ReplayCell::from).collect(),
+        },
         state: exported,
         time_limit_s: replay_time.as_secs(),
         home,

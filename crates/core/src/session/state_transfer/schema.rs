@@ -2,6 +2,7 @@
 //!
 //! `state_transfer/schema.py` has the same types, and `sandboxes/python/schema.json` lists their fields.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
@@ -11,6 +12,7 @@ use serde_json::Value;
 use switchtower_contract::{Change, Content, Exit};
 
 use super::super::history::PastCell;
+use super::super::pip;
 
 /// The argument of `export_state`. The kernel adds the file names of cells.
 #[derive(Debug, Serialize)]
@@ -46,7 +48,7 @@ pub(super) struct RestoreRequest<'a> {
 #[derive(Debug, Serialize)]
 pub(super) struct ReplayCell<'a> {
     pub(super) number: u32,
-    pub(super) code: &'a str,
+    pub(super) code: Cow<'a, str>,
     pub(super) env: &'a BTreeMap<String, String>,
     pub(super) changes: Vec<ReplayChange<'a>>,
     /// Whether it was observed to use no clock, randomness, environment or identity.
@@ -71,6 +73,11 @@ pub(super) struct ReplayChange<'a> {
 }
 
 impl<'a> ReplayCell<'a> {
+    /// Returns a cell for a machine, whose own pip does what was answered here.
+    pub(super) fn for_machine(past: &'a PastCell) -> Self {
+        Self { code: pip::original(&past.cell.source), ..Self::from(past) }
+    }
+
     /// Returns a cell without the files that it was given.
     pub(super) fn without_changes(past: &'a PastCell) -> Self {
         Self { changes: Vec::new(), ..Self::from(past) }
@@ -81,7 +88,7 @@ impl<'a> From<&'a PastCell> for ReplayCell<'a> {
     fn from(past: &'a PastCell) -> Self {
         Self {
             number: past.cell.number,
-            code: &past.cell.source,
+            code: Cow::Borrowed(&past.cell.source),
             env: &past.cell.env,
             changes: past.cell.changes.iter().map(ReplayChange::from).collect(),
             pure: past.pure && !past.incomplete,
@@ -159,7 +166,7 @@ mod tests {
         let changes = contents.map(|content| Change { path: "/home/user/x".to_owned(), content });
         let cell = ReplayCell {
             number: 1,
-            code: "1",
+            code: Cow::Borrowed("1"),
             env: &env,
             changes: changes.iter().map(ReplayChange::from).collect(),
             pure: true,
