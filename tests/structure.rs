@@ -37,7 +37,10 @@ const ALLOWED: [(&str, &[&str]); 17] = [
     ),
     (
         "session",
-        &["cache", "clock", "decide", "error", "memory", "record", "request", "route", "router", "seed", "tier"],
+        &[
+            "analyse", "cache", "clock", "decide", "error", "memory", "record", "request", "route", "router", "seed",
+            "tier",
+        ],
     ),
 ];
 

@@ -30,7 +30,7 @@ fn cases() -> BTreeMap<String, Case> {
     });
     cases
         .map(|path| (std::fs::read_to_string(&path).unwrap(), path))
-        // The first tier has neither packages nor threads.
+        // The first tier is not native.
         .filter(|(text, _)| !text.lines().take(3).any(|line| line.starts_with("# packages: ")))
         .map(|(text, path)| {
             let (head, cells) = text.split_once("# %%\n").unwrap();

@@ -8,7 +8,7 @@ marks a cell that uses clock, randomness, environment or identity (a real host o
 would report as incomplete: it is not run again.
 The first line is the expectation: `# moves`, `# moves: x, y` (these names are transferred) or `# fails: cell 3: words`.
 A second line `# needs sympy` allows a failure on a cloud side that lacks this module; a line `# packages: numpy pandas` names
-modules without which a case is left out (`threads`: it needs a Python with threads).
+modules without which a case is left out (`native`: the first tier is native, with threads and a Python like that of the other).
 `--local guest:SWITCHTOWER` runs the local side in the guest, by this binary.
 The cloud kernel is IPython's shell; for `plain:PYTHON` it is a minimal notebook without IPython.
 """
@@ -70,7 +70,7 @@ def without(case, python):
     """Returns the modules that a case needs and a Python lacks."""
     if python.startswith("guest:"):
         return case["packages"]
-    names = [name for name in case["packages"] if name != "threads"]
+    names = [name for name in case["packages"] if name != "native"]
     code = "import importlib.util, sys; print(*(n for n in sys.argv[1:] if importlib.util.find_spec(n) is None))"
     found = subprocess.run([python, "-c", code, *names], capture_output=True, text=True, check=True) if names else None
     return found.stdout.split() if found else []

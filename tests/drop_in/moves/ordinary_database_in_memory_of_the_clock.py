@@ -1,4 +1,5 @@
 # moves: db
+# packages: native
 # %%
 # impure
 import time

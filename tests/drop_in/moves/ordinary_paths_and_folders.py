@@ -1,4 +1,5 @@
 # moves
+# packages: native
 # %%
 # impure
 import time

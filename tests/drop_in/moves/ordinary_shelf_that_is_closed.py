@@ -1,5 +1,5 @@
 # moves
-# packages: threads
+# packages: native
 # %%
 # impure
 import time
