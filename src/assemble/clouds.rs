@@ -204,7 +204,7 @@ fn account(
         let reason = format!("its address is {}, which is this server's own", address.api());
         return Err(absent(
             reason,
-            Some("unset E2B_API_URL for the server; it is for the server's clients".to_owned()),
+            Some("unset E2B_API_URL and E2B_DOMAIN for the server; they are for the server's clients".to_owned()),
         ));
     }
     let identity = identity(settings.owner.clone(), &this_process());
@@ -216,14 +216,19 @@ fn account(
     Ok(account.with_prelude(session::restore_prelude()))
 }
 
-/// Returns whether an API address is this server's own. Its clients set `E2B_API_URL` to it; with the same variable in
-/// the server's environment, the server would call itself.
+/// Returns whether an API address is this server's own. Its clients set `E2B_API_URL` or `E2B_DOMAIN` to it; with the
+/// same variable in the server's environment, the server would call itself.
 fn is_own_address(api: &str, config: &Config) -> bool {
     let port = format!(":{}", config.http.port);
     let rest = api.split_once("://").map_or(api, |(_, rest)| rest);
     let host = rest.split('/').next().unwrap_or(rest);
+    if config.http.domain.as_ref().is_some_and(|domain| host == domain || host == format!("api.{domain}")) {
+        return true;
+    }
     host.strip_suffix(&port).is_some_and(|host| {
-        host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+        host == "localhost"
+            || host.ends_with(".localhost")
+            || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
     })
 }
 

@@ -63,6 +63,7 @@ async fn open_as(sessions: &Sessions, offline: bool) -> Arc<Session> {
         auto_resume: false,
         offline,
         public_ports: false,
+        open_interpreter: false,
     };
     sessions.create(&switchtower_core::request::Caller::default(), options).await.unwrap()
 }

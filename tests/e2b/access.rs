@@ -158,6 +158,10 @@ async fn every_route_of_a_sandbox_is_open_to_its_token_and_its_owners_key() {
             let sandbox = client.create(json!({})).await;
             client.send(sandbox.to(ENVD, "POST /files?path=/tmp/kept", "kept")).await;
             let of_sandbox = context(&client, &sandbox).await;
+            if !matches!(port, ENVD | INTERPRETER) {
+                // Without a machine no port is open.
+                client.promote(&sandbox).await;
+            }
             let request = bare(&sandbox, false, (port, call, body), &of_sandbox);
             let value = if credentials.1.is_empty() { &sandbox.token } else { credentials.1 };
             let answer = client.send(with(request, credentials.0, value)).await;
@@ -213,8 +217,11 @@ async fn calls_to_public_ports_start_no_machine_and_extend_no_timeout() {
     let call = (8080, "GET /page", "");
     assert_eq!(client.send(bare(&public, true, call, "")).await.status, 401);
     assert_eq!(client.harness.machines.sandboxes(), 0);
-    // A call of the owner promotes the session; then the port is open to everybody.
-    assert_eq!(client.send(public.to(8080, "GET /page", Body::empty())).await.status, 200);
+    // Without a machine nothing listens, and a call of the owner acquires none either.
+    let closed = client.send(public.to(8080, "GET /page", Body::empty())).await;
+    assert_eq!((closed.status, &closed.json["message"]), (502, &json!("The sandbox is running but port is not open")));
+    assert_eq!(client.harness.machines.sandboxes(), 0);
+    client.promote(&public).await;
     let open = client.send(bare(&public, true, call, "")).await;
     assert_eq!((open.status, &open.json["port"]), (200, &json!(8080)));
     // Credentials for the page itself are not checked.
@@ -335,4 +342,32 @@ async fn only_an_address_that_guesses_signatures_is_rate_limited() {
     assert_eq!(client.send(open()).await.status_and_body(), "200 kept");
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     assert_eq!(client.send(forged(0)).await.status, 401);
+}
+
+#[tokio::test(start_paused = true)]
+async fn cells_need_no_token_only_in_a_sandbox_whose_client_asked_for_that() {
+    let client = Client::new();
+    for (path, secure, is_open) in [
+        // As SDK 1 does by default, which sends no token with cells.
+        ("/sandboxes", json!(false), true),
+        ("/sandboxes", Value::Null, true),
+        ("/sandboxes", json!(true), false),
+        ("/v2/sandboxes", Value::Null, false),
+        ("/v2/sandboxes", json!(true), false),
+    ] {
+        let body = json!({ "templateID": "t", "secure": secure, "timeout": 60 });
+        let created = client.call(&format!("POST {path}"), body).await.json;
+        let text = |name: &str| created[name].as_str().unwrap().to_owned();
+        let sandbox =
+            Sandbox { id: text("sandboxID"), token: text("envdAccessToken"), traffic: text("trafficAccessToken") };
+        let cell = (INTERPRETER, "POST /execute", r#"{"code":"1"}"#);
+        let status = async |route| client.send(bare(&sandbox, true, route, "")).await.status;
+        assert_eq!(status(cell).await, if is_open { 200 } else { 401 }, "{path} {secure}");
+        // Files, commands and ports need a token.
+        for route in [(ENVD, "GET /files?path=/tmp/a", ""), (ENVD, "GET /health", ""), (8080, "GET /", "")] {
+            assert_eq!(status(route).await, 401, "{path} {secure} {route:?}");
+        }
+        client.call(&format!("POST /sandboxes/{}/pause", sandbox.id), json!({})).await;
+        assert_eq!(status(cell).await, 401, "{path} {secure}");
+    }
 }

@@ -7,7 +7,7 @@ use switchtower_core::session;
 use switchtower_server::service::Config;
 use tokio::time::sleep;
 
-use super::harness::{Client, Sandbox};
+use super::harness::{Client, ENVD, Sandbox, with};
 use crate::session::harness::{Plan, TestHarness, seconds};
 
 /// Returns a description of a sandbox without its random fields.
@@ -30,14 +30,14 @@ async fn both_paths_that_create_a_sandbox_answer_alike_with_their_own_default_ti
         let created = client.call(&format!("POST {path}"), body.clone()).await;
         assert_eq!(created.status, 201);
         insta::allow_duplicates! {
-            insta::assert_snapshot!(without_random_fields(created.json.clone()), @r#"{"alias":"t:prod","clientID":"switchtower","domain":null,"envdAccessToken":"…","envdVersion":"0.6.4","sandboxID":"…","templateID":"t:prod","trafficAccessToken":"…"}"#);
+            insta::assert_snapshot!(without_random_fields(created.json.clone()), @r#"{"alias":"t:prod","clientID":"switchtower","domain":"set-http-domain.invalid","envdAccessToken":"…","envdVersion":"0.6.4","sandboxID":"…","templateID":"t:prod","trafficAccessToken":"…"}"#);
         }
         let id = created.json["sandboxID"].as_str().unwrap();
         assert!(id.starts_with('i') && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()), "{id}");
         let detail = client.call(&format!("GET /sandboxes/{id}"), Value::Null).await;
         ends.push(format!("{}", detail.json["endAt"]));
         if path == "/sandboxes" {
-            insta::assert_snapshot!(without_random_fields(detail.json), @r#"{"alias":"t:prod","clientID":"switchtower","cpuCount":2,"diskSizeMB":10240,"domain":null,"endAt":"2025-07-31T02:15:06.023Z","envdAccessToken":"…","envdVersion":"0.6.4","lifecycle":{"autoResume":false,"onTimeout":"kill"},"memoryMB":2048,"metadata":{"a":"b"},"sandboxID":"…","startedAt":"2025-07-31T02:14:51.023Z","state":"running","templateID":"t:prod"}"#);
+            insta::assert_snapshot!(without_random_fields(detail.json), @r#"{"alias":"t:prod","clientID":"switchtower","cpuCount":2,"diskSizeMB":10240,"domain":"set-http-domain.invalid","endAt":"2025-07-31T02:15:06.023Z","envdAccessToken":"…","envdVersion":"0.6.4","lifecycle":{"autoResume":false,"onTimeout":"kill"},"memoryMB":2048,"metadata":{"a":"b"},"sandboxID":"…","startedAt":"2025-07-31T02:14:51.023Z","state":"running","templateID":"t:prod"}"#);
         }
     }
     assert_eq!(ends, [r#""2025-07-31T02:19:51.023Z""#, r#""2025-07-31T02:15:06.023Z""#]);
@@ -313,4 +313,80 @@ async fn a_request_that_is_not_for_e2b_goes_to_the_native_api() {
     assert!(client.send(get("/metrics")).await.text.starts_with("# HELP"));
     let nothing = client.send(get("/nothing?path=/tmp/a")).await;
     assert_eq!((nothing.status, nothing.header("content-type")), (404, "application/problem+json"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_debug_mode_its_sandbox_needs_no_creation_and_no_key() {
+    const ID: &str = "debug_sandbox_id";
+    let keys = [("ada".to_owned(), "e2b_ada_0123456789".to_owned())].into();
+    for (call, status) in [
+        ("POST /sandboxes/ID/connect", 200),
+        ("POST /v2/sandboxes/ID/connect", 200),
+        ("GET /sandboxes/ID", 200),
+        ("POST /sandboxes/ID/timeout", 204),
+    ] {
+        let client = Client::over(TestHarness::new(), &Config { keys: Clone::clone(&keys), ..Config::default() });
+        let (method, path) = call.split_once(' ').unwrap();
+        let request = |id: &str| {
+            let body = if method == "POST" { Body::from("{}") } else { Body::empty() };
+            Request::builder().method(method).uri(path.replace("ID", id)).body(body).unwrap()
+        };
+        let connected = client.send_to_debug_port(3000, request(ID)).await;
+        assert_eq!(connected.status, status, "{call}: {}", connected.text);
+        if status == 200 {
+            assert_eq!(connected.json["sandboxID"], ID, "{call}");
+        }
+        // Only this sandbox, and only by the debug ports.
+        assert_eq!(client.send_to_debug_port(3000, request("iother")).await.status, 401, "{call}");
+        assert_eq!(client.send(request(ID)).await.status, 401, "{call}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_answer_names_a_domain_that_is_not_the_clouds() {
+    let domains = async |client: &Client, host: &str| {
+        let send = async |call: &str, body: Value| {
+            let (method, path) = call.split_once(' ').unwrap();
+            let request = Request::builder().method(method).uri(path).header("x-api-key", client.key);
+            let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+            client.send(request.header("host", host).body(body).unwrap()).await
+        };
+        let created = send("POST /v2/sandboxes", json!({ "templateID": "t" })).await;
+        let id = created.json["sandboxID"].as_str().unwrap().to_owned();
+        let mut answers = vec![created.json["domain"].clone()];
+        for (call, body) in [
+            ("POST /v2/sandboxes/ID/connect", json!({})),
+            ("POST /sandboxes/ID/connect", json!({})),
+            ("GET /sandboxes/ID", Value::Null),
+        ] {
+            answers.push(send(&call.replace("ID", &id), body).await.json["domain"].clone());
+        }
+        assert!(answers.iter().all(|domain| *domain == answers[0]), "{answers:?}");
+        answers[0].as_str().unwrap().to_owned()
+    };
+    let client = Client::new();
+    assert_eq!(domains(&client, "127.0.0.1:3001").await, "localhost:3001");
+    assert_eq!(domains(&client, "api.boxes.example").await, "boxes.example");
+    assert_eq!(domains(&client, "api.e2b.app").await, "set-http-domain.invalid");
+    assert_eq!(domains(&client, "192.0.2.1:3001").await, "set-http-domain.invalid");
+    let config = Config { domain: Some("boxes.example:8443".to_owned()), ..Config::default() };
+    let client = Client::over(TestHarness::new(), &config);
+    assert_eq!(domains(&client, "127.0.0.1:3001").await, "boxes.example:8443");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_of_the_control_plane_may_name_its_sandbox_in_headers_too() {
+    let client = Client::new();
+    let sandbox = client.create(json!({})).await;
+    for (call, status) in [
+        ("POST /sandboxes/ID/connect", 200),
+        ("POST /v2/sandboxes/ID/connect", 200),
+        ("GET /sandboxes/ID", 200),
+        ("DELETE /sandboxes/ID", 204),
+    ] {
+        // As e2b 2.20 does.
+        let request = with(sandbox.to(ENVD, &call.replace("ID", &sandbox.id), Body::empty()), "x-api-key", client.key);
+        let answer = client.send(request).await;
+        assert_eq!(answer.status, status, "{call}: {}", answer.text);
+    }
 }

@@ -48,8 +48,21 @@ impl Client {
         Self { harness, app, key: "e2b_one" }
     }
 
+    /// Moves a sandbox to a machine, by a command.
+    pub(super) async fn promote(&self, sandbox: &Sandbox) {
+        let process = json!({ "process": { "cmd": "/bin/true" } });
+        let started = self.send(sandbox.streamed("process.Process/Start", &process)).await;
+        assert_eq!((started.status, started.header("x-answered-by")), (200, "machine"), "{}", started.text);
+    }
+
     pub(super) async fn respond(&self, request: Request<Body>) -> Response<Body> {
         self.app.clone().oneshot(request).await.unwrap_or_else(|never| match never {})
+    }
+
+    /// Sends a request to a port of debug mode.
+    pub(super) async fn send_to_debug_port(&self, port: u16, request: Request<Body>) -> Answer {
+        let app = e2b::debug::app(port, self.app.clone());
+        Answer::read(app.oneshot(request).await.unwrap_or_else(|never| match never {})).await
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Answer {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use switchtower_contract::Fault;
 use tokio::time::Instant;
 
-use super::harness::{Client, ENVD, INTERPRETER, Sandbox, frames, with};
+use super::harness::{Client, ENVD, INTERPRETER, Sandbox, frames, with, without};
 
 fn start(sandbox: &Sandbox) -> Request<Body> {
     let process = json!({ "cmd": "/bin/bash", "args": ["-l", "-c", "echo hi"], "envs": { "A": "own" } });
@@ -50,12 +50,10 @@ async fn a_command_fails_when_the_cloud_is_full_and_the_sandbox_stays_usable() {
     client.execute(&sandbox, "x = 1").await;
     let started = client.send(start(&sandbox)).await;
     let outside = client.send(sandbox.to(ENVD, "GET /files?path=/etc/hosts", Body::empty())).await;
-    let port = client.send(sandbox.to(8080, "GET /", Body::empty())).await;
-    let (text, retry) = (frames(&started.bytes).join("\n"), port.header("retry-after"));
-    insta::assert_snapshot!(format!("{text}\n{}\n{} [{retry}]", outside.status_and_body(), port.status_and_body()), @r#"
+    let text = frames(&started.bytes).join("\n");
+    insta::assert_snapshot!(format!("{text}\n{}", outside.status_and_body()), @r#"
     2 {"error":{"code":"internal","message":"a command needs a cloud sandbox: unavailable: e2b: refused: 20 are running"}}
     500 {"code":500,"message":"the file /etc/hosts needs a cloud sandbox: unavailable: e2b: refused: 20 are running"}
-    503 {"code":503,"message":"unavailable: e2b: refused: 20 are running"} [1]
     "#);
     assert_eq!(client.execute(&sandbox, "x").await, "number 2 | result 1 | end");
 }
@@ -95,11 +93,8 @@ async fn a_command_is_forwarded_without_this_servers_credentials_and_with_the_se
 }
 
 #[tokio::test(start_paused = true)]
-async fn ports_other_languages_and_files_outside_the_home_folder_promote_a_session() {
+async fn other_languages_and_files_outside_the_home_folder_promote_a_session() {
     let client = Client::new();
-    let port = client.create(json!({})).await;
-    let echo = client.send(port.to(8080, "GET /page?q=1", Body::empty())).await;
-    assert_eq!((&echo.json["port"], &echo.json["uri"]), (&json!(8080), &json!("/page?q=1")));
     let language = client.create(json!({})).await;
     let echo = client.send(language.cell(&json!({ "code": "1", "language": "js" }))).await;
     assert_eq!((&echo.json["port"], &echo.json["uri"]), (&json!(INTERPRETER), &json!("/execute")));
@@ -107,5 +102,53 @@ async fn ports_other_languages_and_files_outside_the_home_folder_promote_a_sessi
     let file = client.create(json!({})).await;
     assert_eq!(client.send(file.to(ENVD, "POST /files?path=/opt/a", "1")).await.status, 200);
     assert_eq!(client.execute(&file, "read /opt/a").await, "number 1 | stdout 1 | end");
-    assert_eq!((client.harness.machines.sandboxes(), client.harness.wasm.opened()), (3, 0));
+    assert_eq!((client.harness.machines.sandboxes(), client.harness.wasm.opened()), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_is_reached_at_the_domain_of_the_answer_and_never_acquires_a_machine() {
+    let client = Client::new();
+    let sandbox = client.create(json!({})).await;
+    // As the client makes the address from the answer: `get_host(8000)`.
+    let detail = client.call(&format!("GET /sandboxes/{}", sandbox.id), Value::Null).await;
+    let host = format!("8000-{}.{}", sandbox.id, detail.json["domain"].as_str().unwrap());
+    let by_host = |call: &str| {
+        let request = with(sandbox.to(8000, call, Body::empty()), "host", &host);
+        without(without(without(request, "e2b-sandbox-id"), "e2b-sandbox-port"), "x-access-token")
+    };
+    let call = |call: &str| with(by_host(call), "e2b-traffic-access-token", &sandbox.traffic);
+    let closed = client.send(call("GET /")).await;
+    let expected = json!({
+        "sandboxId": sandbox.id, "message": "The sandbox is running but port is not open", "port": 8000, "code": 502
+    });
+    assert_eq!((closed.status, &closed.json, client.harness.machines.sandboxes()), (502, &expected, 0));
+    client.promote(&sandbox).await;
+    let page = client.send(call("GET /page?q=1")).await;
+    assert_eq!((page.status, &page.json["port"], &page.json["uri"]), (200, &json!(8000), &json!("/page?q=1")));
+    assert_eq!(page.json["headers"], json!({}));
+    assert_eq!(client.send(by_host("GET /page?q=1")).await.status, 401);
+    let socket = with(with(call("GET /socket"), "connection", "Upgrade"), "upgrade", "WebSocket");
+    let refused = client.send(socket).await;
+    assert_eq!(refused.status, 501, "{}", refused.text);
+    assert!(refused.json["message"].as_str().unwrap().contains("use HTTP requests"), "{}", refused.text);
+    let ignored = with(with(call("GET /page"), "connection", "Upgrade"), "upgrade", "h2c");
+    assert_eq!(client.send(ignored).await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_opens_a_port_is_not_passed_to_the_program_behind_it_and_other_credentials_are() {
+    let client = Client::new();
+    let sandbox = client.create(json!({})).await;
+    client.promote(&sandbox).await;
+    let headers = async |credentials: [(&'static str, &str); 2]| {
+        let request = without(sandbox.to(8000, "GET /", Body::empty()), "x-access-token");
+        let request = credentials.into_iter().fold(request, |request, (name, value)| with(request, name, value));
+        let echo = client.send(request).await;
+        assert_eq!(echo.status, 200, "{}", echo.text);
+        echo.json["headers"].clone()
+    };
+    let own = "Bearer of-the-page";
+    let passed = json!({ "authorization": own });
+    assert_eq!(headers([("e2b-traffic-access-token", &sandbox.traffic), ("authorization", own)]).await, passed);
+    assert_eq!(headers([("x-api-key", client.key), ("authorization", own)]).await, passed);
 }

@@ -140,6 +140,7 @@ pub(crate) fn options() -> CreateSession {
         auto_resume: false,
         offline: false,
         public_ports: false,
+        open_interpreter: false,
     }
 }
 

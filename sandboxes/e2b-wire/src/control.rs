@@ -54,6 +54,8 @@ pub struct SandboxInfo<'a> {
     pub traffic_token: Option<&'a str>,
     /// The version of envd whose features are served: clients ask only for those.
     pub envd_version: &'a str,
+    /// The domain of its ports, with the port of the server; `None`: the client's own.
+    pub domain: Option<&'a str>,
 }
 
 /// The fields of a list entry beyond those of [`SandboxInfo`].
@@ -71,7 +73,7 @@ impl SandboxInfo<'_> {
     pub fn connection(&self) -> Value {
         let mut connection = json!({
             "templateID": self.template, "alias": self.template, "sandboxID": self.id, "clientID": self.client,
-            "envdVersion": self.envd_version, "envdAccessToken": self.access_token, "domain": null,
+            "envdVersion": self.envd_version, "envdAccessToken": self.access_token, "domain": self.domain,
         });
         if let Some(token) = self.traffic_token {
             connection["trafficAccessToken"] = token.into();
@@ -93,7 +95,7 @@ impl SandboxInfo<'_> {
     pub fn detail(&self, details: &Details<'_>) -> Value {
         let mut detail = self.list_entry(details);
         detail["envdAccessToken"] = self.access_token.into();
-        detail["domain"] = Value::Null;
+        detail["domain"] = self.domain.into();
         detail
     }
 }

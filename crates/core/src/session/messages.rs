@@ -27,6 +27,8 @@ pub struct CreateSession {
     /// Whether the ports of its machine accept requests without a token. Such a request never leases or wakes a machine or
     /// extends its lifetime.
     pub public_ports: bool,
+    /// Whether cells run for everybody who knows the session's id.
+    pub open_interpreter: bool,
 }
 
 /// What happens to a session when its time is over.

@@ -122,6 +122,7 @@ pub(super) fn session(
         auto_resume: false,
         offline: false,
         public_ports: false,
+        open_interpreter: false,
     })
 }
 

@@ -31,7 +31,8 @@ pub(super) enum Access {
     Link,
     /// The key of this caller, who must be the sandbox's owner.
     Key(Caller),
-    /// Nothing valid. Only ports that their owner has made public are open to it.
+    /// Nothing valid. Only ports that their owner has made public are open to it, and an interpreter that was created
+    /// without a token.
     None,
 }
 
@@ -55,7 +56,8 @@ impl Access {
         let is_allowed = match (&access, address.port) {
             (Self::TrafficToken, Some(ENVD_PORT)) => false,
             (Self::TrafficToken, Some(INTERPRETER_PORT)) => !is_cell,
-            (Self::None, Some(ENVD_PORT | INTERPRETER_PORT) | None) => false,
+            // Whether a sandbox has an open interpreter or public ports is seen later.
+            (Self::None, Some(ENVD_PORT) | None) => false,
             (Self::Trusted | Self::Token | Self::TrafficToken | Self::Link | Self::Key(_) | Self::None, _) => true,
         };
         if is_allowed { Ok(access) } else { Err(Box::new(errors::unauthorized())) }
@@ -88,7 +90,19 @@ impl Access {
         match self {
             Self::Trusted | Self::Token | Self::TrafficToken | Self::Link => true,
             Self::Key(caller) => caller == session.caller(),
-            Self::None => !matches!(port, Some(ENVD_PORT | INTERPRETER_PORT) | None) && has_public_ports(session),
+            Self::None => match port {
+                Some(ENVD_PORT) | None => false,
+                Some(INTERPRETER_PORT) => session.options().open_interpreter && is_running(session),
+                Some(_) => session.options().public_ports && is_running(session),
+            },
+        }
+    }
+
+    /// Removes this server's key from a request that has shown it as `Authorization`, which is forwarded to programs in
+    /// the sandbox otherwise.
+    pub(super) fn remove_key(&self, headers: &mut HeaderMap) {
+        if matches!(self, Self::Key(_)) && !headers.contains_key("x-api-key") {
+            headers.remove(header::AUTHORIZATION);
         }
     }
 
@@ -103,7 +117,7 @@ impl Access {
     }
 }
 
-/// Returns whether the sandbox runs and its ports are open to requests without a token.
-fn has_public_ports(session: &Session) -> bool {
-    session.options().public_ports && session.lifetime().state() == SessionState::Running
+/// Requests without a token never wake a sandbox.
+fn is_running(session: &Session) -> bool {
+    session.lifetime().state() == SessionState::Running
 }

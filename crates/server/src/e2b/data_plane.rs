@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::Response;
 use switchtower_contract::Machine;
+use switchtower_core::error::Kind;
 use switchtower_core::session::{MachineUse, SessionState};
 use switchtower_e2b_wire::errors;
 
@@ -31,9 +32,10 @@ pub(super) async fn handle(
     state: &Arc<E2bState>,
     watchers: &Watchers,
     address: Address,
-    request: Request,
+    mut request: Request,
 ) -> Result<Response, Refusal> {
     let access = Access::of(state, &address, &request)?;
+    access.remove_key(request.headers_mut());
     let Address { id, port } = address;
     let session = if access == Access::Trusted {
         debug::session(state).await.map_err(|error| Box::new(response::refused(&error)))?
@@ -45,7 +47,7 @@ pub(super) async fn handle(
         state.recent_sandboxes.record_use(&session);
     }
     let sandbox = SandboxHandle { state: Arc::clone(state), session };
-    if access == Access::None {
+    if access == Access::None && port != Some(INTERPRETER_PORT) {
         return call_public_port(&sandbox, port, request).await;
     }
     wake(&sandbox).await?;
@@ -70,14 +72,11 @@ async fn wake(sandbox: &SandboxHandle) -> Result<(), Refusal> {
     }
 }
 
-/// Calls a port that a program in the sandbox may listen on, which needs a machine.
+/// Calls a port that a program in the sandbox may listen on. Without a machine nothing listens, and a new machine would
+/// have no program that does, so none is acquired.
 async fn call_port(sandbox: &SandboxHandle, port: u16, request: Request) -> Result<Response, Refusal> {
     let session = &sandbox.session;
-    if session.machine().is_none() && !session.can_promote() {
-        return Err(Box::new(errors::port_not_open(session.id(), port)));
-    }
-    let machine = session.promote(&format!("the port {port}")).await;
-    let machine = machine.map_err(|error| Box::new(response::refused(&error)))?;
+    let Some(machine) = session.machine() else { return Err(Box::new(errors::port_not_open(session.id(), port))) };
     session.record_machine_use(MachineUse::StartsProcess);
     forward_request(sandbox, machine.as_ref(), port, request).await
 }
@@ -98,6 +97,13 @@ async fn forward_request(
     request: Request,
 ) -> Result<Response, Refusal> {
     let (parts, stream) = request.into_parts();
+    let upgrade = parts.headers.get(header::UPGRADE).and_then(|protocol| protocol.to_str().ok()).unwrap_or_default();
+    // Other protocols may be ignored by the rules of HTTP.
+    if upgrade.trim().eq_ignore_ascii_case("websocket") {
+        let message = "WebSocket is not supported by Switchtower on the ports of a sandbox: use HTTP requests, or server-sent \
+                       events for what the program sends";
+        return Err(Box::new(errors::api(response::status_of(Kind::Unsupported), message)));
+    }
     let body = sandbox.read(BodyKind::Port, &parts.headers, stream).await;
     let body = body.map_err(|error| Box::new(errors::api(error.status(), &error.to_string())))?;
     Ok(forward::send(&sandbox.session, machine, port, parts, body.bytes).await)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 use switchtower_core::error::Error;
 use switchtower_core::request::Caller;
@@ -62,6 +62,12 @@ fn is_foreign(headers: &HeaderMap) -> bool {
     is_other(header::ORIGIN) || is_other(header::HOST)
 }
 
+/// Returns whether a path of the control plane is one of the debug sandbox.
+pub(super) fn is_for_sandbox(uri: &Uri) -> bool {
+    let path = uri.path().strip_prefix("/v2").unwrap_or(uri.path());
+    path.strip_prefix("/sandboxes/").is_some_and(|rest| rest.split('/').next() == Some(SANDBOX))
+}
+
 pub(super) fn caller() -> Caller {
     Caller::named("debug")
 }
@@ -81,6 +87,7 @@ pub(super) async fn session(state: &E2bState) -> Result<Arc<Session>, Error> {
         auto_resume: true,
         offline: false,
         public_ports: false,
+        open_interpreter: false,
     };
     sessions.open_with_id(SANDBOX, &caller(), options).await
 }

@@ -5,7 +5,7 @@
 //! signature.
 //!
 //! Modules import downward: `data_plane` and `control` the services `envd` and `interpreter`, these `forward` and
-//! `sandbox_handle`, these `access`, `signed_link` and `debug`, these `state`, `response` and `address`.
+//! `sandbox_handle`, these `access`, `signed_link` and `debug`, these `state`, `response`, `domain` and `address`.
 
 mod access;
 mod address;
@@ -13,6 +13,7 @@ mod caller;
 mod control;
 mod data_plane;
 pub mod debug;
+mod domain;
 mod envd;
 mod forward;
 mod interpreter;
@@ -32,7 +33,7 @@ use switchtower_core::request::RequestLimits;
 use switchtower_core::session::Sessions;
 use tower::ServiceExt as _;
 
-use self::address::Address;
+use self::address::{Address, ENVD_PORT};
 use self::envd::Watchers;
 use self::signed_link::SignedLink;
 use self::state::E2bState;
@@ -54,6 +55,7 @@ pub fn app(native: Router, sessions: Sessions, config: &Config, request_limits: 
     let state = Arc::new(E2bState {
         sessions,
         keys: ApiKeys::new(&config.keys),
+        domain: config.domain.clone(),
         bodies,
         recent_sandboxes: Default::default(),
         link_failures: Default::default(),
@@ -65,6 +67,8 @@ pub fn app(native: Router, sessions: Sessions, config: &Config, request_limits: 
 async fn dispatch(State(dispatcher): State<Dispatcher>, request: Request) -> Response {
     let Dispatcher { state, watchers, by_path } = dispatcher;
     let address = match Address::of(request.headers()) {
+        // Some versions of the SDK name the sandbox in the headers of calls to the control plane, too.
+        Some(address) if address.port == Some(ENVD_PORT) && control::is_path(request.uri().path()) => None,
         Some(address) => Some(address),
         None if SignedLink::is_for_file(&request) => match SignedLink::find(&state, &request) {
             Ok(address) => Some(address),

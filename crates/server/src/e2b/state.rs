@@ -10,6 +10,8 @@ use crate::service::keys::ApiKeys;
 pub(super) struct E2bState {
     pub(super) sessions: Sessions,
     pub(super) keys: ApiKeys,
+    /// The domain of sandboxes in the settings.
+    pub(super) domain: Option<String>,
     pub(super) bodies: BodyReader,
     /// The sandboxes that a signed link without a sandbox id may belong to.
     pub(super) recent_sandboxes: RecentSandboxes,

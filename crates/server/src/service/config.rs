@@ -20,6 +20,10 @@ pub struct Config {
     /// The key for `/v1/admin`, of 16 characters or more. No other key is accepted there. Not set: these paths are
     /// disabled.
     pub admin_key: Option<String>,
+    /// The domain that E2B's clients reach sandboxes by, with its port unless that is 443: a sandbox's ports are at
+    /// `PORT-ID.DOMAIN`, the API at `api.DOMAIN`, and these names must lead to this server. Not set: what follows
+    /// `api.` in the host that a client called, `localhost` for clients on this machine, else a name that does not exist.
+    pub domain: Option<String>,
     /// Connections at once. For one more, the one that has been silent longest is closed, one without a complete
     /// request first; where all are busy, the new one waits. Never more than the limit on open files allows.
     pub max_connections: usize,
@@ -42,6 +46,40 @@ pub struct Config {
     pub keep_alive_interval: Duration,
 }
 
+/// The domains of E2B itself. Their names never lead to this server.
+const E2B_DOMAINS: [&str; 3] = ["e2b.app", "e2b.dev", "e2b.pro"];
+
+/// Whether a text is a host name, with a port or without, that can be a domain of sandboxes: no address, and not E2B's.
+pub(crate) fn is_domain(text: &str) -> bool {
+    let (name, port) = split_port(text);
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let is_of_e2b = |own: &&str| {
+        let name = name.to_ascii_lowercase();
+        name.strip_suffix(*own).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    };
+    // The labels `PORT-ID` come before it, in at most 253 bytes together. The last label of an address is a number.
+    let last = name.rsplit('.').next().unwrap_or_default();
+    name.len() <= 180
+        && name.split('.').all(is_label)
+        && !last.bytes().all(|byte| byte.is_ascii_digit())
+        && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+        && !E2B_DOMAINS.iter().any(is_of_e2b)
+}
+
+/// Splits a host into its name and its port, if it has one.
+pub(crate) fn split_port(host: &str) -> (&str, Option<&str>) {
+    match host.rsplit_once(':') {
+        // The colons of an IPv6 address are in brackets.
+        Some((name, port)) if !port.contains(']') => (name, Some(port)),
+        _ => (host, None),
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -49,6 +87,7 @@ impl Default for Config {
             port: 3001,
             keys: BTreeMap::new(),
             admin_key: None,
+            domain: None,
             max_connections: 1024,
             max_connections_per_address: 0,
             backlog: 4096,
@@ -73,6 +112,11 @@ impl Config {
         }
         if self.admin_key.as_ref().is_some_and(|key| key.len() < 16) {
             return Some("admin_key is too short: a key has at least 16 characters".to_owned());
+        }
+        if let Some(domain) = self.domain.as_ref().filter(|domain| !is_domain(domain)) {
+            return Some(format!(
+                "domain must be a host name of your own, with a port or without, such as boxes.example:3001, not {domain:?}"
+            ));
         }
         if let Some(name) = [("max_connections", self.max_connections), ("backlog", self.backlog as usize)]
             .into_iter()

@@ -22,6 +22,7 @@ fn sandbox(entry: &SandboxEntry) -> SandboxInfo<'_> {
         access_token: &sandbox.token,
         traffic_token: None,
         envd_version: ENVD_VERSION,
+        domain: None,
     }
 }
 

@@ -18,13 +18,23 @@ use switchtower_core::session::{AtEnd, CreateSession};
 use super::super::debug::{self, DebugPort};
 use super::super::response::{self, Refusal};
 use super::super::state::E2bState;
-use super::request::{bad_request, check_rest, into_response, is_empty, parse_timeout, read_json, unsupported};
+use super::request::{Domain, bad_request, check_rest, into_response, is_empty, parse_timeout, read_json, unsupported};
 use super::view;
 
-/// Default time-out of `POST /sandboxes`, in seconds.
-const V1_TIMEOUT: f64 = 15.0;
-/// Default time-out of `POST /v2/sandboxes`, in seconds.
-const V2_TIMEOUT: f64 = 300.0;
+/// What differs between the versions of the path.
+#[derive(Clone, Copy)]
+struct Version {
+    /// The default time-out, in seconds.
+    timeout: f64,
+    /// Whether a sandbox may be used without its token where the request does not say so. Clients of that time send no
+    /// token with cells.
+    is_open: bool,
+}
+
+/// `POST /sandboxes`.
+const V1: Version = Version { timeout: 15.0, is_open: true };
+/// `POST /v2/sandboxes`.
+const V2: Version = Version { timeout: 300.0, is_open: false };
 
 /// The body of a request for a sandbox.
 #[derive(Deserialize)]
@@ -41,11 +51,10 @@ struct Options {
     #[serde(rename = "autoResume")]
     auto_resume: Option<Value>,
     allow_internet_access: Option<bool>,
+    /// Whether calls need the sandbox's token.
+    secure: Option<bool>,
     network: Option<BTreeMap<String, Value>>,
     mcp: Option<Value>,
-    /// Whether calls to the sandbox need its token. They always do; the SDKs send it.
-    #[serde(rename = "secure")]
-    _secure: Option<bool>,
     /// Whether memory is kept over the pause at the end of its time. It always is.
     #[serde(rename = "autoPauseMemory")]
     auto_pause_memory: Option<bool>,
@@ -57,30 +66,33 @@ pub(super) async fn create_v1(
     State(state): State<Arc<E2bState>>,
     Extension(caller): Extension<Caller>,
     debug_port: Option<Extension<DebugPort>>,
+    domain: Domain,
     body: Body,
 ) -> Response {
-    into_response(create(&state, &caller, debug_port, body, V1_TIMEOUT).await)
+    into_response(create(&state, &caller, debug_port, &domain, body, V1).await)
 }
 
 pub(super) async fn create_v2(
     State(state): State<Arc<E2bState>>,
     Extension(caller): Extension<Caller>,
     debug_port: Option<Extension<DebugPort>>,
+    domain: Domain,
     body: Body,
 ) -> Response {
-    into_response(create(&state, &caller, debug_port, body, V2_TIMEOUT).await)
+    into_response(create(&state, &caller, debug_port, &domain, body, V2).await)
 }
 
 async fn create(
     state: &E2bState,
     caller: &Caller,
     debug_port: Option<Extension<DebugPort>>,
+    Domain(domain): &Domain,
     body: Body,
-    default_timeout: f64,
+    version: Version,
 ) -> Result<impl IntoResponse, Refusal> {
     let options: Options = read_json(state, caller, body).await?;
     let sessions = &state.sessions;
-    let options = options.into_session(default_timeout, sessions.config().max_lifetime);
+    let options = options.into_session(version, sessions.config().max_lifetime);
     let options = options.map_err(|message| bad_request(&message))?;
     let session = if debug_port.is_some() {
         // In debug mode there is one sandbox, and the options are ignored.
@@ -89,7 +101,7 @@ async fn create(
         sessions.create(caller, options).await.map_err(|error| refused(state, &error))?
     };
     state.recent_sandboxes.record_use(&session);
-    Ok((StatusCode::CREATED, Json(view::connection(&session))))
+    Ok((StatusCode::CREATED, Json(view::connection(&session, domain))))
 }
 
 /// Returns the answer to a failed creation. At the caller's own limit a retry does not help, so it is not offered.
@@ -107,10 +119,10 @@ impl Options {
     ///
     /// # Errors
     /// An option is invalid or cannot be kept.
-    fn into_session(self, default_timeout: f64, max_timeout: Duration) -> Result<CreateSession, String> {
+    fn into_session(self, version: Version, max_timeout: Duration) -> Result<CreateSession, String> {
         self.check_supported()?;
         let timeout =
-            parse_timeout(self.timeout.unwrap_or(default_timeout.min(max_timeout.as_secs_f64())), max_timeout)?;
+            parse_timeout(self.timeout.unwrap_or(version.timeout.min(max_timeout.as_secs_f64())), max_timeout)?;
         if timeout.is_zero() {
             return Err("Timeout must be a number of seconds, 1 or more".to_owned());
         }
@@ -137,6 +149,7 @@ impl Options {
             auto_resume,
             offline,
             public_ports,
+            open_interpreter: !self.secure.unwrap_or(!version.is_open),
         })
     }
 
@@ -194,7 +207,7 @@ mod tests {
 
     fn session_options(body: Value) -> Result<CreateSession, String> {
         let options: Options = serde_json::from_value(body).map_err(|wrong| wrong.to_string())?;
-        options.into_session(V2_TIMEOUT, Duration::from_secs(3600))
+        options.into_session(V2, Duration::from_secs(3600))
     }
 
     #[test]

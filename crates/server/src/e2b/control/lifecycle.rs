@@ -18,7 +18,7 @@ use switchtower_core::session::{AtEnd, Session, SessionState};
 use super::super::response::{self, Refusal};
 use super::super::state::E2bState;
 use super::request::{
-    SandboxAction, SandboxName, bad_request, check_rest, find_sandbox, into_response, parse_timeout, read_json,
+    Domain, SandboxAction, SandboxName, bad_request, check_rest, find_sandbox, into_response, parse_timeout, read_json,
     unsupported,
 };
 use super::view;
@@ -108,8 +108,11 @@ async fn read_timeout(
 
 type SandboxRequest = (State<Arc<E2bState>>, SandboxName, Extension<Caller>);
 
-pub(super) async fn detail((State(state), SandboxName(id), Extension(caller)): SandboxRequest) -> Response {
-    into_response(find_sandbox(&state, &caller, &id).map(|session| Json(view::detail(&session))))
+pub(super) async fn detail(
+    (State(state), SandboxName(id), Extension(caller)): SandboxRequest,
+    Domain(domain): Domain,
+) -> Response {
+    into_response(find_sandbox(&state, &caller, &id).map(|session| Json(view::detail(&session, &domain))))
 }
 
 pub(super) async fn end((State(state), SandboxName(id), Extension(caller)): SandboxRequest) -> Response {
@@ -162,13 +165,17 @@ fn conflict<T>(message: &str) -> Result<T, Refusal> {
 }
 
 /// Resumes a paused sandbox: the older form of [`connect`], which refuses a running one.
-pub(super) async fn resume((State(state), SandboxName(id), Extension(caller)): SandboxRequest, body: Body) -> Response {
+pub(super) async fn resume(
+    (State(state), SandboxName(id), Extension(caller)): SandboxRequest,
+    Domain(domain): Domain,
+    body: Body,
+) -> Response {
     let resumed = async {
         let session = find_sandbox(&state, &caller, &id)?;
         if session.lifetime().state() == SessionState::Running {
             return conflict(&format!("Sandbox {id} is already running"));
         }
-        wake(&state, &session, body, Allowed::Resume { at_end: session.options().at_end }).await
+        wake(&state, &session, &domain, body, Allowed::Resume { at_end: session.options().at_end }).await
     };
     into_response(resumed.await)
 }
@@ -176,11 +183,12 @@ pub(super) async fn resume((State(state), SandboxName(id), Extension(caller)): S
 /// Resumes a paused sandbox, or extends the time-out of a running one.
 pub(super) async fn connect(
     (State(state), SandboxName(id), Extension(caller)): SandboxRequest,
+    Domain(domain): Domain,
     body: Body,
 ) -> Response {
     let connected = async {
         let session = find_sandbox(&state, &caller, &id)?;
-        wake(&state, &session, body, Allowed::Connect).await
+        wake(&state, &session, &domain, body, Allowed::Connect).await
     };
     into_response(connected.await)
 }
@@ -188,6 +196,7 @@ pub(super) async fn connect(
 async fn wake(
     state: &E2bState,
     session: &Arc<Session>,
+    domain: &str,
     body: Body,
     allowed: Allowed,
 ) -> Result<(StatusCode, Json<Value>), Refusal> {
@@ -201,7 +210,7 @@ async fn wake(
     session.lifetime().extend(time);
     state.recent_sandboxes.record_use(session);
     match session.lifetime().state() {
-        SessionState::Running | SessionState::Paused => Ok((status, Json(view::connection(session)))),
+        SessionState::Running | SessionState::Paused => Ok((status, Json(view::connection(session, domain)))),
         SessionState::Ended => Err(Box::new(response::unknown_sandbox(session.id()))),
     }
 }

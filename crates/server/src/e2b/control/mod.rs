@@ -21,7 +21,7 @@ use switchtower_core::error::Kind;
 use switchtower_e2b_wire::errors;
 
 use super::caller;
-use super::debug::DebugPort;
+use super::debug::{self, DebugPort};
 use super::response;
 use super::state::E2bState;
 
@@ -61,6 +61,12 @@ pub(super) fn routes(state: &Arc<E2bState>) -> Router {
         .with_state(Arc::clone(state))
 }
 
+/// Returns whether a path is one of the control plane's sandboxes. Nothing in a sandbox has such a path.
+pub(super) fn is_path(path: &str) -> bool {
+    let path = path.strip_prefix("/v2").unwrap_or(path);
+    path.strip_prefix("/sandboxes").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// Answers requests to a path of E2B that this server does not implement.
 async fn unsupported(uri: Uri) -> Response {
     response::permanent_of(Kind::Invalid, &format!("{} is not supported by Switchtower", uri.path()))
@@ -73,6 +79,16 @@ async fn method_not_allowed(method: Method, uri: Uri) -> Response {
 /// Refuses requests without a valid key, and adds the caller to the others.
 async fn require_key(State(state): State<Arc<E2bState>>, mut request: Request, next: Next) -> Response {
     let debug_port = request.extensions().get::<DebugPort>().copied();
+    if debug_port.is_some() && debug::is_for_sandbox(request.uri()) {
+        // Clients connect to it by its name, without having created it.
+        return match debug::session(&state).await {
+            Ok(session) => {
+                request.extensions_mut().insert(session.caller().clone());
+                next.run(request).await
+            }
+            Err(error) => response::refused(&error),
+        };
+    }
     match caller::identify(&state, request.headers(), debug_port) {
         Some(caller) => {
             request.extensions_mut().insert(caller);

@@ -16,6 +16,7 @@ use switchtower_core::request::Caller;
 use switchtower_core::session::Session;
 
 use super::super::address::sandbox_id;
+use super::super::domain;
 use super::super::response::{self, Refusal};
 use super::super::state::E2bState;
 use crate::service::body_limits::BodyKind;
@@ -50,6 +51,17 @@ impl<S: Send + Sync> FromRequestParts<S> for SandboxAction {
             Ok(Path((id, action))) => Ok(Self { id, action }),
             Err(_) => Err(*bad_request("The path must be UTF-8 after percent-decoding")),
         }
+    }
+}
+
+/// The domain of sandboxes in the answer to a request.
+pub(super) struct Domain(pub String);
+
+impl FromRequestParts<Arc<E2bState>> for Domain {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<E2bState>) -> Result<Self, Self::Rejection> {
+        Ok(Self(domain::of_request(state.domain.as_deref(), &parts.headers)))
     }
 }
 

@@ -11,7 +11,7 @@ const ENVD_VERSION: &str = "0.6.4";
 /// E2B's clients require a client id; it identifies nothing here.
 const CLIENT: &str = "switchtower";
 
-fn describe(session: &Session) -> SandboxInfo<'_> {
+fn describe<'a>(session: &'a Session, domain: Option<&'a str>) -> SandboxInfo<'a> {
     SandboxInfo {
         id: session.id(),
         client: CLIENT,
@@ -20,6 +20,7 @@ fn describe(session: &Session) -> SandboxInfo<'_> {
         // The SDKs send it with calls to the interpreter, users with calls to other ports.
         traffic_token: Some(session.traffic_token()),
         envd_version: ENVD_VERSION,
+        domain,
     }
 }
 
@@ -33,19 +34,19 @@ fn details(session: &Session) -> Details<'_> {
 }
 
 /// Returns the answer to a creation or a connection.
-pub(super) fn connection(session: &Session) -> Value {
-    describe(session).connection()
+pub(super) fn connection(session: &Session, domain: &str) -> Value {
+    describe(session, Some(domain)).connection()
 }
 
 /// Returns an entry of the list.
 pub(super) fn list_entry(session: &Session) -> Value {
-    describe(session).list_entry(&details(session))
+    describe(session, None).list_entry(&details(session))
 }
 
 /// Returns the answer to `GET /sandboxes/{id}`.
-pub(super) fn detail(session: &Session) -> Value {
+pub(super) fn detail(session: &Session, domain: &str) -> Value {
     let options = session.options();
-    let mut detail = describe(session).detail(&details(session));
+    let mut detail = describe(session, Some(domain)).detail(&details(session));
     detail["lifecycle"] = json!({
         "onTimeout": if options.at_end == AtEnd::Pause { "pause" } else { "kill" },
         "autoResume": options.auto_resume,
