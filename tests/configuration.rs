@@ -27,8 +27,14 @@ const QUEUE: &str = "crates/core/src/tier/queue.rs";
 const SESSIONS: &str = "crates/core/src/session/config.rs";
 const TIERS: [&str; 3] = ["tiers.wasm", "tiers.native", "clouds.e2b.tier"];
 
-const SECTIONS: [Section; 20] = [
+const SECTIONS: [Section; 21] = [
     Section { title: "`http`", tables: &["http"], source: "crates/server/src/service/config.rs", name: "Config" },
+    Section {
+        title: "`http.tls`",
+        tables: &["http.tls"],
+        source: "crates/server/src/service/tls.rs",
+        name: "TlsSettings",
+    },
     Section { title: "`limits`", tables: &["limits"], source: "crates/core/src/request.rs", name: "RequestLimits" },
     Section { title: "`rules`", tables: &["rules"], source: CONFIG, name: "Rules" },
     Section { title: "`quota`", tables: &["quota"], source: "crates/core/src/quota.rs", name: "Config" },

@@ -4,6 +4,7 @@
 
 mod api;
 mod backend;
+mod certificate;
 mod cli;
 mod cloud;
 mod configuration;

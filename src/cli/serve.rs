@@ -12,7 +12,7 @@ use switchtower_core::clock::WallClock;
 use switchtower_core::tier::AbsentTier;
 use switchtower_server::api;
 use switchtower_server::e2b::{self, debug};
-use switchtower_server::service::{self, Drained};
+use switchtower_server::service::{self, Drained, ServerTls};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -97,9 +97,10 @@ impl Serve {
         if let Some(problem) = config.http.exposure_problem() {
             return Err(CliError::usage(problem));
         }
+        let tls = ServerTls::load(&config.http.tls).map_err(CliError::usage)?;
         super::log(&config.log)?;
         let runtime = super::runtime(0)?;
-        let ended = runtime.block_on(serve(config, self.e2b_debug));
+        let ended = runtime.block_on(serve(config, tls, self.e2b_debug));
         // Does not wait for a guest that is still being compiled.
         runtime.shutdown_background();
         ended
@@ -136,7 +137,7 @@ async fn debug_listeners() -> Result<Vec<(u16, TcpListener)>, CliError> {
     Ok(listeners)
 }
 
-async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, CliError> {
+async fn serve(mut config: Config, tls: Option<ServerTls>, e2b_debug: bool) -> Result<ExitCode, CliError> {
     descriptors::raise_limit();
     if let Some((most, sentence)) = descriptors::shortage(config.http.max_connections) {
         terminal::note(&sentence);
@@ -161,10 +162,15 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, CliError
     let mut debugging = tokio::task::JoinSet::new();
     for (port, listener) in debug_listeners {
         let (stopped, app, http) = (until(stopped.clone()), debug::app(port, app.clone()), http.clone());
-        debugging.spawn(async move { service::serve(without_delay(listener), stopped, app, &http).await });
+        debugging.spawn(async move { service::serve(without_delay(listener), stopped, app, &http, None).await });
     }
     let stopped = until(stopped);
-    let mut serving = tokio::spawn(async move { service::serve(without_delay(listener), stopped, app, &http).await });
+    let with_tls = tls.clone();
+    let mut serving =
+        tokio::spawn(
+            async move { service::serve(without_delay(listener), stopped, app, &http, with_tls.as_ref()).await },
+        );
+    let renewing = tls.clone().map(|tls| tokio::spawn(tls.reload(config.http.tls.reload_interval)));
 
     // A signal interrupts the build; unfinished work ends with the process.
     let built = tokio::select! {
@@ -179,7 +185,12 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, CliError
         maintenance = Some(tokio::spawn(assembly.maintain()));
     }
     if let Some(Assembly { router, sessions, .. }) = &built {
-        let state = api::AppState { request_limits: config.limits.clone(), e2b_key, sessions: Some(sessions.clone()) };
+        let state = api::AppState {
+            request_limits: config.limits.clone(),
+            e2b_key,
+            sessions: Some(sessions.clone()),
+            tls: tls.clone(),
+        };
         let native = api::app(Arc::clone(router), &config.http, state);
         startup_handle.set_ready(e2b::app(native, sessions.clone(), &config.http, &config.limits));
         for AbsentTier { tier, reason, remedy, .. } in router.tiers().absent() {
@@ -191,6 +202,11 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, CliError
         terminal::note(&format!("http://{address} is open, tiers: {tiers}"));
         let origin = format!("http://{address}");
         terminal::note(&format!("for programs that use E2B's SDK: E2B_API_URL={origin} E2B_SANDBOX_URL={origin}"));
+        if tls.is_some() {
+            // No client accepts a certificate for `*.localhost`, so there is no domain to suggest.
+            let domain = config.http.domain.clone().unwrap_or_else(|| format!("DOMAIN:{}", address.port()));
+            terminal::note(&format!("https://{address} is open too; for older E2B SDKs: E2B_DOMAIN={domain}"));
+        }
         if e2b_debug {
             terminal::note("E2B clients with E2B_DEBUG=true are served on 127.0.0.1:3000, :49983 and :49999");
         }
@@ -213,7 +229,7 @@ async fn serve(mut config: Config, e2b_debug: bool) -> Result<ExitCode, CliError
             tracing::warn!("cancelled some programs of E2B clients in debug mode");
         }
     }
-    for task in reloading.into_iter().chain(maintenance).chain(expiring).chain([releasing]) {
+    for task in reloading.into_iter().chain(maintenance).chain(expiring).chain(renewing).chain([releasing]) {
         task.abort();
     }
     if let Some(built) = built {

@@ -44,7 +44,8 @@ impl TestServer {
         let (connect, pipes) = mpsc::channel(8);
         let (stop, stopped) = oneshot::channel();
         let app = harness.app.clone();
-        let done = tokio::spawn(async move { serve(Pipes(pipes), async { drop(stopped.await) }, app, &config).await });
+        let done =
+            tokio::spawn(async move { serve(Pipes(pipes), async { drop(stopped.await) }, app, &config, None).await });
         Self { harness, connect, stop, done }
     }
 

@@ -45,6 +45,14 @@ impl TestHarness {
         Self { backend, router, app }
     }
 
+    /// A harness with this state of the API.
+    pub(super) fn with_state(config: &Config, state: api::AppState) -> Self {
+        let backend = Scripted::default();
+        let router = router(vec![("wasm", Arc::new(backend.clone()))], recorder());
+        let app = api::app(Arc::clone(&router), config, state);
+        Self { backend, router, app }
+    }
+
     /// A harness with sessions in these tiers. Its scripted backend is not used.
     pub(super) fn with_sessions(
         config: &Config,

@@ -9,3 +9,4 @@ mod refusals;
 mod schema;
 mod sessions;
 mod stream;
+mod tls;

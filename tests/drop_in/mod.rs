@@ -4,6 +4,7 @@ mod again;
 #[path = "../../sandboxes/fake-e2b/tests/sdk/clients.rs"]
 mod clients;
 mod harness;
+mod hosts;
 mod moves;
 mod parity;
 mod sdk;

@@ -13,7 +13,7 @@ use crate::server::{KEY, Server, StandIn};
 /// The key of Switchtower.
 const OURS: &str = "e2b_0123456789abcdef0123456789abcdef01234567";
 
-fn script(name: &str) -> PathBuf {
+pub(super) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/drop_in/sdk").join(name)
 }
 

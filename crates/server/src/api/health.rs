@@ -13,7 +13,8 @@ use switchtower_core::tier::Tier;
 use super::state::ApiState;
 use crate::service::startup::health_fields;
 
-/// `GET /health`: 200 as long as the process answers; `status` is `degraded` when no tier is up. `records_dropped` counts the
+/// `GET /health`: 200 as long as the process answers; `status` is `degraded` when no tier is up. `tls.problem`
+/// says why changed files of the certificate are not in force. `records_dropped` counts the
 /// records that the sink did not write.
 pub(super) async fn health(State(api): State<Arc<ApiState>>) -> Json<Value> {
     let statuses = api.router.tiers().statuses();
@@ -21,6 +22,9 @@ pub(super) async fn health(State(api): State<Arc<ApiState>>) -> Json<Value> {
     let mut body = health_fields(status, api.router.wall(), api.e2b_key);
     body["records_dropped"] = api.router.recorder().dropped().into();
     body["tiers"] = tiers(&api, &statuses);
+    if let Some(tls) = &api.tls {
+        body["tls"] = json!({ "problem": tls.problem() });
+    }
     Json(body)
 }
 

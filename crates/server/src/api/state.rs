@@ -13,6 +13,7 @@ use switchtower_core::router::Router;
 use switchtower_core::session::{Session, Sessions};
 
 use super::known_sessions::KnownSessions;
+use crate::service::ServerTls;
 use crate::service::body::BodyReader;
 use crate::service::body_limits::BodyKind;
 use crate::service::config::Config;
@@ -29,6 +30,8 @@ pub struct AppState {
     /// The sessions of all clients, those of the E2B API included. Without them the paths under `/v1/sessions` answer
     /// 404.
     pub sessions: Option<Sessions>,
+    /// The certificate, if the server has one.
+    pub tls: Option<ServerTls>,
 }
 
 impl fmt::Debug for AppState {
@@ -47,6 +50,7 @@ pub(super) struct ApiState {
     pub(super) admin_key: AdminKey,
     pub(super) request_limits: RequestLimits,
     pub(super) e2b_key: bool,
+    pub(super) tls: Option<ServerTls>,
     pub(super) known_sessions: KnownSessions,
     bodies: BodyReader,
     sessions: Option<Sessions>,
@@ -54,7 +58,7 @@ pub(super) struct ApiState {
 
 impl ApiState {
     pub(super) fn new(router: Arc<Router>, config: &Config, app: AppState) -> Self {
-        let AppState { request_limits, e2b_key, sessions } = app;
+        let AppState { request_limits, e2b_key, sessions, tls } = app;
         Self {
             router,
             config: config.clone(),
@@ -64,6 +68,7 @@ impl ApiState {
             known_sessions: KnownSessions::default(),
             request_limits,
             e2b_key,
+            tls,
             sessions,
         }
     }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use switchtower_contract::duration;
 
+use super::tls::TlsSettings;
+
 /// Where the server listens, who may call it, how long it waits for clients.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -24,6 +26,8 @@ pub struct Config {
     /// `PORT-ID.DOMAIN`, the API at `api.DOMAIN`, and these names must lead to this server. Not set: what follows
     /// `api.` in the host that a client called, `localhost` for clients on this machine, else a name that does not exist.
     pub domain: Option<String>,
+    /// TLS on the same port.
+    pub tls: TlsSettings,
     /// Connections at once. For one more, the one that has been silent longest is closed, one without a complete
     /// request first; where all are busy, the new one waits. Never more than the limit on open files allows.
     pub max_connections: usize,
@@ -88,6 +92,7 @@ impl Default for Config {
             keys: BTreeMap::new(),
             admin_key: None,
             domain: None,
+            tls: TlsSettings::default(),
             max_connections: 1024,
             max_connections_per_address: 0,
             backlog: 4096,
@@ -117,6 +122,9 @@ impl Config {
             return Some(format!(
                 "domain must be a host name of your own, with a port or without, such as boxes.example:3001, not {domain:?}"
             ));
+        }
+        if let Some(problem) = self.tls.problem() {
+            return Some(problem);
         }
         if let Some(name) = [("max_connections", self.max_connections), ("backlog", self.backlog as usize)]
             .into_iter()

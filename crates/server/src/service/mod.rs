@@ -4,6 +4,7 @@
 pub(crate) mod attempts;
 pub(crate) mod body;
 pub(crate) mod body_limits;
+mod client_stream;
 pub(crate) mod config;
 mod connections;
 pub(crate) mod gunzip;
@@ -15,6 +16,7 @@ pub(crate) mod problem;
 mod request_tracking;
 mod serve;
 pub(crate) mod startup;
+mod tls;
 mod write_timeout;
 
 pub use attempts::millis;
@@ -23,3 +25,4 @@ pub use peer::{Peer, PeerAddress};
 pub use problem::{Problem, ProblemKind};
 pub use serve::{Drained, serve};
 pub use startup::{StartupHandle, startup};
+pub use tls::{CertificateChange, ServerTls, TlsSettings};

@@ -16,10 +16,13 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tower::ServiceExt as _;
 
+use super::client_stream::ClientStream;
 use super::config::Config;
 use super::connections::{Connection, Connections, NotAdmitted};
 use super::peer::{Peer, PeerAddress};
+use super::problem::{Problem, ProblemKind};
 use super::request_tracking::{RequestGuard, track_request, track_response};
+use super::tls::{Protocol, ServerTls};
 use super::write_timeout::WriteTimeout;
 
 /// Maximum bytes of a request's head: the longest signed link and 16 KiB of headers.
@@ -45,13 +48,14 @@ struct Timeouts {
     client: Duration,
 }
 
-/// Serves `app` until `shutdown`, then drains: accepts no more connections, closes idle ones, lets requests in progress
+/// Serves `app`, over TLS too if there is a certificate, until `shutdown`, then drains: accepts no more connections, closes idle ones, lets requests in progress
 /// finish within `config.drain_timeout`, and cancels the rest.
 pub async fn serve<L: Listener<Addr: Peer>>(
     mut listener: L,
     shutdown: impl Future<Output = ()>,
     app: Router,
     config: &Config,
+    tls: Option<&ServerTls>,
 ) -> Drained {
     let table = Connections::new(config.max_connections, config.max_connections_per_address);
     let timeouts = Timeouts { first_head: config.head_timeout, client: config.client_timeout };
@@ -64,7 +68,7 @@ pub async fn serve<L: Listener<Addr: Peer>>(
         if let Some((io, address)) = pending.take() {
             match table.admit(address.ip()) {
                 Ok(connection) => {
-                    connections.spawn(serve_one(io, app.clone(), timeouts, stopping.clone(), connection));
+                    connections.spawn(serve_one(io, app.clone(), tls.cloned(), timeouts, stopping.clone(), connection));
                 }
                 Err(NotAdmitted::AddressFull) => {}
                 Err(NotAdmitted::Full) => pending = Some((io, address)),
@@ -89,10 +93,17 @@ pub async fn serve<L: Listener<Addr: Peer>>(
     Drained::Cancelled(cancelled)
 }
 
+/// Refuses plain HTTP of other machines on a port with TLS.
+async fn refuse_plain_http() -> Problem {
+    let detail = "plain HTTP of other machines is off (http.tls.plain_http): use https://";
+    Problem::new(ProblemKind::Forbidden, detail)
+}
+
 /// Serves one connection until it ends. Dropping this drops its requests in progress, which ends their programs.
 async fn serve_one<Io>(
     io: Io,
-    app: Router,
+    mut app: Router,
+    tls: Option<ServerTls>,
     timeouts: Timeouts,
     mut stopping: watch::Receiver<bool>,
     connection: Connection,
@@ -100,16 +111,41 @@ async fn serve_one<Io>(
     Io: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let connection = Arc::new(connection);
-    let mut io = WriteTimeout::new(io, timeouts.client, Arc::clone(&connection));
+    let mut io = WriteTimeout::new(io, timeouts.client);
     let mut head = std::pin::pin!(sleep(timeouts.first_head));
     // A connection has no buffers before its first byte.
-    tokio::select! {
+    let first = tokio::select! {
         biased;
         () = connection.wait_for_close() => return,
         _ = stopping.wait_for(|stop| *stop) => return,
-        has_begun = io.wait_for_first_byte() => if !has_begun { return },
+        first = io.wait_for_first_byte() => first,
         () = &mut head => return,
+    };
+    let Some(first) = first else { return };
+    let protocol = tls.as_ref().map_or(Protocol::Plain, |tls| tls.protocol(first, connection.address()));
+    if protocol == Protocol::Refused {
+        app = Router::new().fallback(refuse_plain_http);
     }
+    let io = match tls.filter(|_| protocol == Protocol::Tls) {
+        None => ClientStream::plain(io, Arc::clone(&connection)),
+        Some(tls) => {
+            // A connection in its handshake is new: it counts, may be closed for another, and has the time of a head.
+            let accepted = tokio::select! {
+                biased;
+                () = connection.wait_for_close() => return,
+                _ = stopping.wait_for(|stop| *stop) => return,
+                accepted = Box::pin(tls.accept(io)) => accepted,
+                () = &mut head => return,
+            };
+            match accepted {
+                Ok(io) => ClientStream::tls(io, Arc::clone(&connection)),
+                Err(error) => {
+                    tracing::debug!(%error, "a TLS handshake failed");
+                    return;
+                }
+            }
+        }
+    };
     let request_connection = Arc::clone(&connection);
     let service = service_fn(move |request: Request<Incoming>| {
         let guard = RequestGuard::begin(&request_connection);

@@ -2,20 +2,16 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use super::connections::Connection;
-
 /// Fails with `TimedOut` when a write has made no progress for `timeout`.
 pub(super) struct WriteTimeout<Io> {
     io: Io,
     timeout: Duration,
-    connection: Arc<Connection>,
     /// The first byte, until it is read.
     first: Option<u8>,
     /// Runs while a write is pending.
@@ -23,8 +19,8 @@ pub(super) struct WriteTimeout<Io> {
 }
 
 impl<Io> WriteTimeout<Io> {
-    pub(super) fn new(io: Io, timeout: Duration, connection: Arc<Connection>) -> Self {
-        Self { io, timeout, connection, first: None, timer: None }
+    pub(super) fn new(io: Io, timeout: Duration) -> Self {
+        Self { io, timeout, first: None, timer: None }
     }
 
     fn check_timeout<T>(&mut self, poll: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
@@ -42,10 +38,11 @@ impl<Io> WriteTimeout<Io> {
 }
 
 impl<Io: AsyncRead + Unpin> WriteTimeout<Io> {
-    /// Waits for the first byte of the client. Returns `false` when it has closed the connection.
-    pub(super) async fn wait_for_first_byte(&mut self) -> bool {
+    /// Waits for the first byte of the client, which is read again after that. Returns `None` when it has closed the
+    /// connection.
+    pub(super) async fn wait_for_first_byte(&mut self) -> Option<u8> {
         self.first = self.io.read_u8().await.ok();
-        self.first.is_some()
+        self.first
     }
 }
 
@@ -84,9 +81,6 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<Io> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.io).poll_flush(cx);
-        if matches!(poll, Poll::Ready(Ok(()))) {
-            self.connection.record_flush();
-        }
         self.check_timeout(poll, cx)
     }
 
