@@ -120,7 +120,7 @@ const describeEntries = (entries) => entries.map(describeEntry).sort((a, b) => (
 const describeCommand = ({ exitCode, stdout, stderr, error }) => ({ exitCode, stdout, stderr, error })
 const describeInfo = (info) => ({
   id: info.sandboxId, template: info.templateId, name: info.name, metadata: info.metadata, state: info.state,
-  cpus: info.cpuCount, memory: info.memoryMB, envd: info.envdVersion,
+  cpus: info.cpuCount, memory: info.memoryMB,
   lifetime: Math.round((info.endAt - info.startedAt) / 1000),
 })
 const pause = (time) => new Promise((done) => setTimeout(done, time))

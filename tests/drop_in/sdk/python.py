@@ -744,7 +744,7 @@ def files(sandbox):
     step("files: read a folder", fs.read, "/tmp")
     step("files: stream what is not there", fs.read, "nowhere", format="stream")
     step("files: write on a folder", fs.write, "/tmp", "x")
-    step("files: with metadata", fs.write, "/tmp/meta", "x", metadata={"k": "v"})
+    step("files: with metadata", lambda: fs.write("/tmp/meta", "x", metadata={"k": "v"}).metadata)
     run("files: pathlib", sandbox, "from pathlib import Path\nPath('/tmp/p').write_text('p')\n"
         "Path('/tmp/p').read_text(), Path('/tmp/p').exists(), Path.home().name")  # fmt: skip
     run("files: temporary", sandbox, "import tempfile\nwith tempfile.NamedTemporaryFile('w+') as t:\n"
@@ -794,7 +794,7 @@ def links(sandbox):
 
 def describe_info(info):
     seen = {name: getattr(info, name) for name in ("sandbox_id", "template_id", "name", "metadata", "cpu_count",
-            "memory_mb", "envd_version")}  # fmt: skip
+            "memory_mb")}  # fmt: skip
     lifetime = round((info.end_at - info.started_at).total_seconds())
     return {**seen, "state": info.state.value, "lifetime": lifetime}
 

@@ -7,21 +7,21 @@ mod row_stream;
 mod rows;
 
 use axum::Json;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, Request as MachineRequest, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use switchtower_contract::Language;
+use switchtower_contract::{Language, Machine};
 use switchtower_core::error::Error;
 use switchtower_core::session::ContextInfo;
 use switchtower_core::session::files::{FileError, Files, PathUse};
 use switchtower_e2b_wire::errors;
 
-use super::address::INTERPRETER_PORT;
+use super::address::{ENVD_PORT, INTERPRETER_PORT};
 use super::forward;
 use super::response::{self, Refusal};
 use super::sandbox_handle::SandboxHandle;
@@ -100,14 +100,18 @@ async fn contexts(sandbox: &SandboxHandle, parts: Parts) -> Response {
 async fn open(sandbox: &SandboxHandle, parts: Parts, body: Bytes) -> Result<Response, Refusal> {
     let options: NewContext = parse(&body)?;
     let failed = |why: &str| text(StatusCode::INTERNAL_SERVER_ERROR, &format!("Failed to create context: {why}"));
-    if let Some(folder) = machine_folder(sandbox, options.cwd.as_deref())
-        && let Err(error) = sandbox.session.promote(&format!("the folder {folder}")).await
-    {
-        let (path, path_use) = (folder, PathUse::Read);
-        let outside = FileError::Outside { path, path_use, remedy: sandbox.session.machine_remedy() };
-        let is_local = matches!(error, Error::NoTier { .. });
-        let message = if is_local { outside.to_string() } else { error.public_message() };
-        return Err(text(response::status_of(error.kind()), &message));
+    if let Some(folder) = machine_folder(sandbox, options.cwd.as_deref()) {
+        match sandbox.session.promote(&format!("the folder {folder}")).await {
+            Ok(machine) if has_folder(sandbox, machine.as_ref(), &folder).await => {}
+            Ok(_) => return Err(failed(&format!("no directory {folder}"))),
+            Err(error) => {
+                let (path, path_use) = (folder, PathUse::Read);
+                let outside = FileError::Outside { path, path_use, remedy: sandbox.session.machine_remedy() };
+                let is_local = matches!(error, Error::NoTier { .. });
+                let message = if is_local { outside.to_string() } else { error.public_message() };
+                return Err(text(response::status_of(error.kind()), &message));
+            }
+        }
     }
     match options.language.as_deref().filter(|language| !is_python(language)) {
         None if !is_folder(sandbox, options.cwd.as_deref()) => {
@@ -130,6 +134,20 @@ async fn open(sandbox: &SandboxHandle, parts: Parts, body: Bytes) -> Result<Resp
 fn machine_folder(sandbox: &SandboxHandle, path: Option<&str>) -> Option<String> {
     let path = path.filter(|_| sandbox.session.machine().is_none())?;
     Files::absolute(path).ok().filter(|folder| !Files::is_scratch(folder))
+}
+
+/// Returns whether a machine has a folder. If it does not answer, the first cell of the context finds out.
+async fn has_folder(sandbox: &SandboxHandle, machine: &dyn Machine, folder: &str) -> bool {
+    let request = MachineRequest::post("/filesystem.Filesystem/Stat").header("content-type", "application/json");
+    let Ok(request) = request.body(json!({ "path": folder }).to_string().into()) else { return true };
+    let Ok(answer) = machine.call(ENVD_PORT, request).await else { return true };
+    let (parts, body) = answer.into_parts();
+    if parts.status == StatusCode::NOT_FOUND {
+        return false;
+    }
+    let whole = body::read_response(Body::from_stream(body), 1 << 16, sandbox.state.bodies.timeout).await;
+    let stat: Value = whole.ok().and_then(|whole| serde_json::from_slice(&whole).ok()).unwrap_or_default();
+    stat["entry"]["type"] != "FILE_TYPE_FILE"
 }
 
 /// Returns whether a context can start in a folder. A machine checks its own folders; without one only the session's
