@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use switchtower_contract::{
     Backend, Body, Cell, CellOutcome, Change, Content, Effects, Escalation, Event, Events, Exit, Failure, Fault,
     InterpreterId, Isolation, Kernel, KernelOptions, Kernels, Language, Limits, Location, Machine, Maintenance,
-    Modules, Need, Offer, Outcome, Program, Sandbox, Spec, Tape, Usage,
+    Modules, Need, NetworkPolicy, Offer, Outcome, Program, Sandbox, Spec, Tape, Usage,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -165,11 +165,14 @@ impl Backend for ScriptedKernels {
         }
     }
 
-    async fn open(&self, _: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
+    async fn open(&self, spec: &Spec) -> Result<Box<dyn Sandbox>, Fault> {
         if let Some(fault) = self.behaviour().open_fault.clone() {
             return Err(fault);
         }
         self.state.note("opened");
+        if !spec.network.is_open() {
+            self.state.note(format!("network {}", spec.network.deny_out.join(" ")));
+        }
         self.state.sandboxes.fetch_add(1, SeqCst);
         Ok(Box::new(ScriptedSandbox { backend: self.clone(), files: Shared::default() }))
     }
@@ -284,6 +287,11 @@ impl Machine for ScriptedMachine {
         let apply_time = self.backend.behaviour().apply_time;
         sleep(apply_time).await;
         apply(&self.files, changes);
+        Ok(())
+    }
+
+    async fn set_network(&self, network: &NetworkPolicy) -> Result<(), Fault> {
+        self.backend.state.note(format!("network {}", network.deny_out.join(" ")));
         Ok(())
     }
 

@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
+use serde_json::{Value, json};
 use switchtower::config::Cloud;
-use switchtower_contract::{Event, Events, Exit};
+use switchtower_contract::{Event, Events, Exit, NetworkPolicy};
 use switchtower_core::cache::{CacheStatus, Stored};
 use switchtower_core::error::{Error, RequestError};
+use switchtower_core::request::{Caller, Priority};
 use switchtower_core::tier::breaker::BreakerState;
 use switchtower_core::tier::pool;
 use switchtower_e2b::Liveness;
 use switchtower_fake_e2b::{Plan, Rates, Settings, Template};
 use tokio::time::{Instant, advance, sleep};
+use tower::ServiceExt as _;
 
 use super::harness::{TestHarness, attempts_of, remote, request, scripted};
 
@@ -175,7 +179,7 @@ impl ThreadLog {
     /// Returns the creations that were logged since the last call: the event and the number of the attempt.
     fn take_creations() -> Vec<(String, u64)> {
         let text = String::from_utf8(LINES.take()).unwrap();
-        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         let creations = lines.filter(|line| line["event"].as_str().is_some_and(|event| event.contains("create")));
         creations.map(|line| (line["event"].as_str().unwrap().to_owned(), line["attempt"].as_u64().unwrap())).collect()
     }
@@ -531,4 +535,53 @@ async fn a_sandbox_that_another_client_paused_is_resumed_for_the_next_program() 
     // One is resumed, and another one may be opened for the pool.
     assert!(harness.fake.counts().resumed >= 1 && harness.fake.counts().created <= created + 1);
     harness.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_with_a_network_policy_is_created_with_it_and_is_never_one_of_the_pool() {
+    let policy = NetworkPolicy {
+        internet: Some(false),
+        allow_out: vec!["1.1.1.1".to_owned()],
+        deny_out: vec!["8.8.8.8".to_owned()],
+        private_ports: true,
+        host: Some("a.example:${PORT}".to_owned()),
+    };
+    for operator_allows_internet in [true, false] {
+        let mut cloud = high_limits();
+        cloud.account.internet = operator_allows_internet;
+        let harness = TestHarness::new(scripted(), cloud);
+        harness.start();
+        sleep(SECOND * 20).await;
+        let pooled = harness.fake.running();
+        assert!(!pooled.is_empty());
+        let (caller, deadline, mut attempts) = (Caller::default(), Instant::now() + SECOND * 60, Vec::new());
+        let lease = harness.cloud().lease_machine(&caller, Priority::Normal, &policy, deadline, &mut attempts);
+        let mut lease = lease.await.unwrap();
+        let machine = harness.fake.running().into_iter().find(|id| !pooled.contains(id)).unwrap();
+        let asked_for = async || {
+            let request = Request::get(format!("/sandboxes/{machine}")).header("x-api-key", "e2b_0123456789abcdef");
+            let answer = harness.fake.app().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+            let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+            let detail: Value = serde_json::from_slice(&body).unwrap();
+            (detail["allowInternetAccess"].clone(), detail["network"].clone())
+        };
+        let mut rules = json!({
+            "allowOut": ["1.1.1.1"], "denyOut": ["8.8.8.8"], "allowPublicTraffic": false,
+            "maskRequestHost": "a.example:${PORT}",
+        });
+        if !operator_allows_internet {
+            rules.as_object_mut().unwrap().remove("allowOut");
+        }
+        assert_eq!(asked_for().await, (json!(false), rules));
+        // What it reaches is replaced; how its ports are reached stays.
+        let open = NetworkPolicy { deny_out: vec!["9.9.9.9".to_owned()], ..NetworkPolicy::OPEN };
+        lease.sandbox().machine().unwrap().set_network(&open).await.unwrap();
+        let rules =
+            json!({ "denyOut": ["9.9.9.9"], "allowPublicTraffic": false, "maskRequestHost": "a.example:${PORT}" });
+        assert_eq!(asked_for().await, (json!(operator_allows_internet), rules));
+        drop(lease);
+        sleep(SECOND * 20).await;
+        assert!(!harness.fake.running().contains(&machine), "it was kept");
+        harness.close().await;
+    }
 }

@@ -6,12 +6,12 @@ use switchtower_core::session::ExecuteCell;
 use tokio::sync::mpsc;
 
 use super::harness::TestHarness;
-use super::moves::{open_offline, run};
+use super::moves::{open, run};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interrupted_kernel_is_rebuilt_with_the_sleeps_random_values_and_refusals_of_its_history() {
-    let harness = TestHarness::open().await;
-    let session = open_offline(&harness.sessions).await;
+    let harness = TestHarness::open_without_cloud().await;
+    let session = open(&harness.sessions).await;
     for cell in [
         "import random, time, uuid\nslept = time.time()\ntime.sleep(200)\nslept = time.time() - slept",
         // More memory than a cell gets, and less than the tier has.

@@ -13,12 +13,22 @@ pub(super) struct TestHarness {
 
 impl TestHarness {
     pub(super) async fn open() -> Self {
-        let stand_in = StandIn::start().await;
+        Self::with(Config::default(), StandIn::start().await)
+    }
+
+    /// Opens a product whose sessions stay local.
+    pub(super) async fn open_without_cloud() -> Self {
         let mut config = Config::default();
-        let cloud = config.clouds.0.get_mut("e2b").unwrap();
-        cloud.account.limits.creations_per_second = Some(50);
-        cloud.account.api_url = Some(stand_in.origin.clone());
-        cloud.account.sandbox_url = Some(stand_in.origin.clone());
+        config.clouds.0.clear();
+        Self::with(config, StandIn::start().await)
+    }
+
+    fn with(mut config: Config, stand_in: StandIn) -> Self {
+        for cloud in config.clouds.0.values_mut() {
+            cloud.account.limits.creations_per_second = Some(50);
+            cloud.account.api_url = Some(stand_in.origin.clone());
+            cloud.account.sandbox_url = Some(stand_in.origin.clone());
+        }
         let assembled = against_stand_in(&config, &|_| {}).unwrap();
         for tier in assembled.router.tiers().iter() {
             tier.start();

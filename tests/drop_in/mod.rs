@@ -8,4 +8,5 @@ mod hosts;
 mod moves;
 mod parity;
 mod sdk;
+mod versions;
 mod wheels;

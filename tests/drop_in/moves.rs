@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use switchtower_contract::Output;
+use switchtower_contract::{NetworkPolicy, Output};
 use switchtower_core::error::Error;
 use switchtower_core::session::{AtEnd, CellEvent, CreateSession, ExecuteCell, Session, Sessions};
 use tokio::sync::mpsc;
@@ -44,16 +44,7 @@ fn cases() -> BTreeMap<String, Case> {
         .collect()
 }
 
-async fn open(sessions: &Sessions) -> Arc<Session> {
-    open_as(sessions, false).await
-}
-
-/// Opens a session that stays local.
-pub(super) async fn open_offline(sessions: &Sessions) -> Arc<Session> {
-    open_as(sessions, true).await
-}
-
-async fn open_as(sessions: &Sessions, offline: bool) -> Arc<Session> {
+pub(super) async fn open(sessions: &Sessions) -> Arc<Session> {
     let options = CreateSession {
         template: "base".to_owned(),
         timeout: Duration::from_secs(600),
@@ -61,7 +52,7 @@ async fn open_as(sessions: &Sessions, offline: bool) -> Arc<Session> {
         env: BTreeMap::new(),
         at_end: AtEnd::Kill,
         auto_resume: false,
-        offline,
+        network: NetworkPolicy::OPEN,
         public_ports: false,
         open_interpreter: false,
     };

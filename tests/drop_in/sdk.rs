@@ -18,7 +18,7 @@ pub(super) fn script(name: &str) -> PathBuf {
 }
 
 /// Sets the three variables of a client of E2B and removes all others.
-fn set_variables<'a>(command: &'a mut Command, origin: &str, key: &str) -> &'a mut Command {
+pub(super) fn set_variables<'a>(command: &'a mut Command, origin: &str, key: &str) -> &'a mut Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("E2B_")) {
         command.env_remove(name);
     }

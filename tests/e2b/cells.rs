@@ -77,8 +77,8 @@ async fn keepalives_are_sent_every_five_seconds_and_a_later_failure_is_a_row() {
 
 #[tokio::test(start_paused = true)]
 async fn a_cell_that_cannot_start_is_refused_with_a_status_or_with_an_error_row_if_its_code_is_the_cause() {
-    let plan = Plan { quota: quota::Config { per_minute: 1, burst: 2 }, ..Plan::default() };
-    let client = Client::with_plan(plan);
+    let (quota, cloud) = (quota::Config { per_minute: 1, burst: 2 }, Cloud::Absent("set E2B_API_KEY"));
+    let client = Client::with_plan(Plan { quota, cloud, ..Plan::default() });
     let sandbox = client.create(json!({ "allow_internet_access": false })).await;
     let mut text = String::new();
     for body in [
@@ -101,8 +101,8 @@ async fn a_cell_that_cannot_start_is_refused_with_a_status_or_with_an_error_row_
     422 {"detail":[{"loc":["body"],"msg":"missing field `code` at line 1 column 14","type":"value_error"}]} []
     422 {"detail":[{"loc":["body"],"msg":"invalid type: integer `3`, expected a map at line 1 column 24","type":"value_error"}]} []
     400 code must be at most 1048576 bytes, this has 1048577 []
-    200 {"name":"SandboxStateError","traceback":"a cell in r needs a cloud sandbox, but this session was created without the internet: create the sandbox with internet access","type":"error","value":"a cell in r needs a cloud sandbox, but this session was created without the internet: create the sandbox with internet access"} {"type":"end_of_execution"} []
-    200 {"execution_count":1,"type":"number_of_executions"} {"name":"SandboxStateError","traceback":"tier wasm does not provide module pandas: runs in e2b, but this session was created without the internet: create the sandbox with internet access","type":"error","value":"tier wasm does not provide module pandas: runs in e2b, but this session was created without the internet: create the sandbox with internet access"} {"type":"end_of_execution"} []
+    200 {"name":"SandboxCapabilityError","traceback":"no tier can run this: a cell in r needs a cloud sandbox: set E2B_API_KEY","type":"error","value":"no tier can run this: a cell in r needs a cloud sandbox: set E2B_API_KEY"} {"type":"end_of_execution"} []
+    200 {"execution_count":1,"type":"number_of_executions"} {"name":"ModuleNotFoundError","traceback":"line 1\nModuleNotFoundError: No module named 'pandas'\n","type":"error","value":"No module named 'pandas'"} {"text":"[switchtower] it needs the module pandas; set E2B_API_KEY\n","timestamp":"2025-07-31T02:14:51.023000+00:00","type":"stderr"} {"type":"end_of_execution"} []
     429 rate limit exceeded; retry after 60s [60]
     "#);
 }

@@ -37,7 +37,7 @@ async fn both_paths_that_create_a_sandbox_answer_alike_with_their_own_default_ti
         let detail = client.call(&format!("GET /sandboxes/{id}"), Value::Null).await;
         ends.push(format!("{}", detail.json["endAt"]));
         if path == "/sandboxes" {
-            insta::assert_snapshot!(without_random_fields(detail.json), @r#"{"alias":"t:prod","clientID":"switchtower","cpuCount":2,"diskSizeMB":10240,"domain":"set-http-domain.invalid","endAt":"2025-07-31T02:15:06.023Z","envdAccessToken":"…","envdVersion":"0.6.4","lifecycle":{"autoResume":false,"onTimeout":"kill"},"memoryMB":2048,"metadata":{"a":"b"},"sandboxID":"…","startedAt":"2025-07-31T02:14:51.023Z","state":"running","templateID":"t:prod"}"#);
+            insta::assert_snapshot!(without_random_fields(detail.json), @r#"{"alias":"t:prod","allowInternetAccess":null,"clientID":"switchtower","cpuCount":2,"diskSizeMB":10240,"domain":"set-http-domain.invalid","endAt":"2025-07-31T02:15:06.023Z","envdAccessToken":"…","envdVersion":"0.6.4","lifecycle":{"autoResume":false,"onTimeout":"kill"},"memoryMB":2048,"metadata":{"a":"b"},"network":{"allowPublicTraffic":false},"sandboxID":"…","startedAt":"2025-07-31T02:14:51.023Z","state":"running","templateID":"t:prod"}"#);
         }
     }
     assert_eq!(ends, [r#""2025-07-31T02:19:51.023Z""#, r#""2025-07-31T02:15:06.023Z""#]);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use switchtower_contract::{Backend, Event};
+use switchtower_contract::{Backend, Event, NetworkPolicy};
 use switchtower_core::cache::{self, ResultCache};
 use switchtower_core::clock::WallClock;
 use switchtower_core::decide::SharedRules;
@@ -138,7 +138,7 @@ pub(crate) fn options() -> CreateSession {
         env: BTreeMap::new(),
         at_end: AtEnd::Kill,
         auto_resume: false,
-        offline: false,
+        network: NetworkPolicy::OPEN,
         public_ports: false,
         open_interpreter: false,
     }

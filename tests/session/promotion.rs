@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use switchtower_contract::Fault;
+use switchtower_contract::{Fault, NetworkPolicy};
 use switchtower_core::error::Error;
 use switchtower_core::session::CreateSession;
 use tokio::time::{Instant, sleep, timeout};
@@ -190,15 +190,14 @@ async fn if_no_machine_is_available_the_error_says_so_and_when_to_retry() {
     let refused = Fault::Refused { reason: "20 are running".to_owned(), retry_after: Some(seconds(7)) };
     let down = Fault::Unavailable { reason: "nobody answers".to_owned() };
     let mut text = String::new();
-    for (cloud, fault, offline) in [
-        (Cloud::Available, Some(refused), false),
-        (Cloud::WithBreaker(1), Some(down), false),
-        (Cloud::Available, None, true),
-        (Cloud::Absent("set E2B_API_KEY"), None, false),
+    for (cloud, fault) in [
+        (Cloud::Available, Some(refused)),
+        (Cloud::WithBreaker(1), Some(down)),
+        (Cloud::Absent("set E2B_API_KEY"), None),
     ] {
         let harness = TestHarness::with_plan(Plan { cloud, ..Plan::default() });
         harness.machines.behaviour().open_fault = fault;
-        let session = harness.open_with(CreateSession { offline, ..options() }).await;
+        let session = harness.open_with(options()).await;
         run(&session, "x = 1").await;
         for error in
             [run(&session, OBVIOUSLY_NEEDS_MACHINE).await.result.err(), session.promote("a command").await.err()]
@@ -219,9 +218,23 @@ async fn if_no_machine_is_available_the_error_says_so_and_when_to_retry() {
     unavailable: e2b: refused: 20 are running [7]
     unavailable: e2b: Circuit breaker is OPEN [59]
     unavailable: e2b: Circuit breaker is OPEN [59]
-    tier wasm does not provide module pandas: runs in e2b, but this session was created without the internet: create the sandbox with internet access [0]
-    a command needs a cloud sandbox, but this session was created without the internet: create the sandbox with internet access [0]
     its own exception [0]
     no tier can run this: a command needs a cloud sandbox: set E2B_API_KEY [0]
     ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restricted_session_gets_a_machine_that_was_opened_for_its_policy_and_keeps_later_changes() {
+    let harness = TestHarness::with_plan(Plan::default());
+    let deny = |address: &str| NetworkPolicy { deny_out: vec![address.to_owned()], ..NetworkPolicy::OPEN };
+    let session = harness.open_with(CreateSession { network: deny("0.0.0.0/0"), ..options() }).await;
+    // Changed before there is a machine: it is opened with the policy of that time.
+    session.set_network(deny("8.8.8.8")).await.unwrap();
+    session.promote("a command").await.unwrap();
+    session.set_network(deny("1.1.1.1")).await.unwrap();
+    let log: Vec<String> = harness.machines.log().into_iter().filter(|event| event.starts_with("network")).collect();
+    assert_eq!(log, ["network 8.8.8.8", "network 1.1.1.1"]);
+    assert_eq!(session.network(), deny("1.1.1.1"));
+    session.end();
+    assert!(session.set_network(NetworkPolicy::OPEN).await.is_err());
 }

@@ -168,12 +168,42 @@ pub struct Spec {
     /// The interpreter of an earlier run. Another one is preferred, so that the two runs are independent of each other;
     /// [`Sandbox::interpreter`] returns the one that was used.
     pub avoid_interpreter: Option<InterpreterId>,
+    /// What its machine may reach. Only backends of machines keep a policy that is not open.
+    pub network: NetworkPolicy,
 }
 
 impl Spec {
     /// Returns a spec that any interpreter of this language satisfies.
     pub const fn new(language: Language) -> Self {
-        Self { language, avoid_interpreter: None }
+        Self { language, avoid_interpreter: None, network: NetworkPolicy::OPEN }
+    }
+}
+
+/// What a machine may reach on the internet, and who may reach its ports.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NetworkPolicy {
+    /// Whether it reaches the internet: all of it, or with `false` only what `allow_out` names. `None`: not set, which
+    /// means all of it.
+    pub internet: Option<bool>,
+    /// Addresses, ranges and names that it reaches even if another rule denies them.
+    pub allow_out: Vec<String>,
+    /// Addresses and ranges that it does not reach.
+    pub deny_out: Vec<String>,
+    /// The service that runs the machine requires its token for calls to the machine's ports.
+    pub private_ports: bool,
+    /// The host name that programs on the ports see in requests. `None`: the one that was called.
+    pub host: Option<String>,
+}
+
+impl NetworkPolicy {
+    /// The policy that restricts nothing.
+    pub const OPEN: Self =
+        Self { internet: None, allow_out: Vec::new(), deny_out: Vec::new(), private_ports: false, host: None };
+
+    /// Returns whether any machine satisfies the policy. For another one a machine must be opened.
+    pub fn is_open(&self) -> bool {
+        let Self { internet, allow_out, deny_out, private_ports, host } = self;
+        *internet != Some(false) && allow_out.is_empty() && deny_out.is_empty() && !private_ports && host.is_none()
     }
 }
 

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use http::{Request, Response};
 
+use crate::backend::NetworkPolicy;
 use crate::fault::Fault;
 use crate::kernel::{Change, Kernels};
 
@@ -24,6 +25,9 @@ pub trait Machine: Kernels {
 
     /// Creates, replaces and removes files by these changes, in order.
     async fn apply(&self, changes: &[Change]) -> Result<(), Fault>;
+
+    /// Replaces what the machine reaches on the internet. Its ports keep their policy.
+    async fn set_network(&self, network: &NetworkPolicy) -> Result<(), Fault>;
 
     /// Wakes the machine if it sleeps, and extends its life to at least this long from now.
     async fn ensure_lifetime(&self, at_least: Duration) -> Result<(), Fault>;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
-use switchtower_contract::Price;
+use switchtower_contract::{NetworkPolicy, Price};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -130,13 +130,17 @@ impl Account {
     ///
     /// The creation continues when the caller leaves, and its sandbox is ended then: cancelling a creation could leave
     /// a sandbox that no process tracks.
-    pub(crate) async fn create(self: &Arc<Self>, attempt: u32) -> Result<CloudSandboxGuard, CallError> {
+    pub(crate) async fn create(
+        self: &Arc<Self>,
+        network: &NetworkPolicy,
+        attempt: u32,
+    ) -> Result<CloudSandboxGuard, CallError> {
         self.forget_expired();
         let reservation = self.limits.creation().await?;
         let (sender, receiver) = oneshot::channel();
-        let account = self.clone();
+        let (account, network) = (self.clone(), network.clone());
         self.state().tasks.spawn(async move {
-            let created = account.create_reserved(reservation, attempt).await;
+            let created = account.create_reserved(reservation, &network, attempt).await;
             // Where the caller has left, dropping the guard ends the sandbox.
             drop(sender.send(created));
         });
@@ -146,6 +150,7 @@ impl Account {
     async fn create_reserved(
         self: Arc<Self>,
         reservation: limits::CreationReservation,
+        network: &NetworkPolicy,
         attempt: u32,
     ) -> Result<CloudSandboxGuard, CallError> {
         let started = Instant::now();
@@ -155,7 +160,7 @@ impl Account {
             template: self.config.template(),
             lifetime: self.config.lifetime,
             metadata: &metadata,
-            internet: self.config.internet,
+            network: &self.allowed_network(network),
         };
         let created = self.control.create(&new).await;
         let duration = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -187,6 +192,19 @@ impl Account {
                 Err(error)
             }
         }
+    }
+
+    /// Returns a policy as far as the account's settings allow it: without the internet, nothing is reached.
+    fn allowed_network(&self, network: &NetworkPolicy) -> NetworkPolicy {
+        if self.config.internet {
+            return network.clone();
+        }
+        NetworkPolicy { internet: Some(false), allow_out: Vec::new(), ..network.clone() }
+    }
+
+    /// Replaces what a sandbox reaches on the internet.
+    pub(crate) async fn set_network(&self, id: &str, network: &NetworkPolicy) -> Result<(), CallError> {
+        self.control.set_network(id, &self.allowed_network(network)).await
     }
 
     /// Returns the number of a new creation.

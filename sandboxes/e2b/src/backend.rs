@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use switchtower_contract::{
-    Backend, Fault, Isolation, Kernels, Language, Location, Modules, Need, Offer, Sandbox, Spec,
+    Backend, Fault, Isolation, Kernels, Language, Location, Modules, Need, NetworkPolicy, Offer, Sandbox, Spec,
 };
 
 use crate::account::{Account, AccountStatus};
@@ -161,7 +161,7 @@ impl E2b {
     /// # Errors
     /// No sandbox can be opened.
     pub async fn inspect(&self, modules: &BTreeSet<String>) -> Result<TemplateReport, CallError> {
-        let guard = self.account.create(1).await?;
+        let guard = self.account.create(&NetworkPolicy::OPEN, 1).await?;
         let tag = read_tag(&guard.client, self.account.config.build_tag_timeout).await?;
         let sandbox = CloudSandbox::prepare(guard, tag.clone(), self.prelude.clone()).await?;
         let list = serde_json::json!(modules);
@@ -177,8 +177,8 @@ impl E2b {
     }
 
     /// Opens a sandbox, and checks its build tag and its modules.
-    async fn open_checked(&self, attempt: u32) -> Result<CloudSandbox, CallError> {
-        let guard = self.account.create(attempt).await?;
+    async fn open_checked(&self, network: &NetworkPolicy, attempt: u32) -> Result<CloudSandbox, CallError> {
+        let guard = self.account.create(network, attempt).await?;
         let mut build_tag = None;
         if let Some(expected) = &self.tag {
             let tag = read_tag(&guard.client, self.account.config.build_tag_timeout).await?;
@@ -283,7 +283,7 @@ impl Backend for E2b {
         if !LANGUAGES.contains(&spec.language) {
             return Err(Fault::Unsupported(Need::Language(spec.language.name().to_owned())));
         }
-        match self.open_checked(attempt).await {
+        match self.open_checked(&spec.network, attempt).await {
             Ok(sandbox) => Ok(Box::new(sandbox)),
             Err(error) => Err(error.fault()),
         }

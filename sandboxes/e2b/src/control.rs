@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
+use switchtower_contract::NetworkPolicy;
 
 use crate::address::Address;
 use crate::error::{CallError, CallKind, Cause};
@@ -45,7 +46,7 @@ pub(crate) struct CreateSandbox<'a> {
     pub(crate) template: &'a str,
     pub(crate) lifetime: Duration,
     pub(crate) metadata: &'a BTreeMap<String, String>,
-    pub(crate) internet: bool,
+    pub(crate) network: &'a NetworkPolicy,
 }
 
 /// How to reach a running sandbox.
@@ -108,14 +109,24 @@ impl ControlPlane {
     }
 
     pub(crate) async fn create(&self, new: &CreateSandbox<'_>) -> Result<SandboxAccess, CallError> {
-        let body = json!({
+        let mut body = json!({
             "templateID": new.template,
             "timeout": new.lifetime.as_secs(),
             "metadata": new.metadata,
-            "allow_internet_access": new.internet,
+            "allow_internet_access": new.network.internet.unwrap_or(true),
             "autoPause": false,
             "secure": true,
         });
+        let mut rules = outgoing(new.network);
+        if new.network.private_ports {
+            rules.insert("allowPublicTraffic".to_owned(), false.into());
+        }
+        if let Some(host) = &new.network.host {
+            rules.insert("maskRequestHost".to_owned(), host.as_str().into());
+        }
+        if !rules.is_empty() {
+            body["network"] = rules.into();
+        }
         self.post_with_fallback(
             CallKind::Create,
             "/v2/sandboxes",
@@ -216,6 +227,13 @@ impl ControlPlane {
         self.call(Method::POST, &format!("/sandboxes/{id}/timeout"), Some(&body)).await.map(drop)
     }
 
+    /// Replaces what a sandbox reaches on the internet. Rules that are not sent are removed.
+    pub(crate) async fn set_network(&self, id: &str, network: &NetworkPolicy) -> Result<(), CallError> {
+        let mut body = outgoing(network);
+        body.insert("allow_internet_access".to_owned(), network.internet.unwrap_or(true).into());
+        self.call(Method::PUT, &format!("/sandboxes/{id}/network"), Some(&body.into())).await.map(drop)
+    }
+
     /// Pauses a sandbox: nothing in it runs, and nothing is billed. Succeeds where it is paused already.
     pub(crate) async fn pause(&self, id: &str) -> Result<(), CallError> {
         match self.call(Method::POST, &format!("/sandboxes/{id}/pause"), Some(&json!({}))).await {
@@ -232,12 +250,7 @@ impl ControlPlane {
         }
     }
 
-    async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&serde_json::Value>,
-    ) -> Result<(HeaderMap, Bytes), CallError> {
+    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(HeaderMap, Bytes), CallError> {
         let mut repeats = REPEATS;
         loop {
             let reservation = self.limits.lifecycle().await?;
@@ -259,7 +272,7 @@ impl ControlPlane {
         call: CallKind,
         new: &str,
         old: &str,
-        body: &serde_json::Value,
+        body: &Value,
         deadline: Duration,
         class: CallClass,
     ) -> Result<SandboxAccess, CallError> {
@@ -290,6 +303,12 @@ impl ControlPlane {
         self.limits.record_outcome(class, response.as_ref().err());
         response.map_err(|error| CallError { message: self.key.mask(&error.message), ..error })
     }
+}
+
+/// Returns the rules of a policy for what a sandbox reaches.
+fn outgoing(network: &NetworkPolicy) -> Map<String, Value> {
+    let rules = [("allowOut", &network.allow_out), ("denyOut", &network.deny_out)];
+    rules.into_iter().filter(|(_, list)| !list.is_empty()).map(|(name, list)| (name.to_owned(), json!(list))).collect()
 }
 
 /// Returns a text percent-encoded for a query.

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{Request, Response};
-use switchtower_contract::{Body, Change, Content, Fault, Kernel, KernelOptions, Kernels, Machine};
+use switchtower_contract::{Body, Change, Content, Fault, Kernel, KernelOptions, Kernels, Machine, NetworkPolicy};
 
 use crate::envd;
 use crate::error::{CallError, Cause};
@@ -72,6 +72,16 @@ impl Machine for CloudMachine {
     async fn apply(&self, changes: &[Change]) -> Result<(), Fault> {
         let applied = async { apply(&self.shared()?.running(MARGIN).await?, changes).await };
         applied.await.map_err(|error| error.fault())
+    }
+
+    async fn set_network(&self, network: &NetworkPolicy) -> Result<(), Fault> {
+        let set = async {
+            let shared = self.shared()?;
+            let client = shared.running(MARGIN).await?;
+            let account = shared.lock().await.account.clone();
+            account.set_network(client.id(), network).await
+        };
+        set.await.map_err(|error| error.fault())
     }
 
     async fn ensure_lifetime(&self, at_least: Duration) -> Result<(), Fault> {

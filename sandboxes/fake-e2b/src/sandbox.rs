@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde::Deserialize;
+use serde_json::{Map, Value};
 use switchtower_contract::scripted::Scripted;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -29,6 +31,10 @@ pub(crate) struct Sandbox {
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) started: Instant,
     pub(crate) auto_pause: bool,
+    /// What it was asked to reach and to be reached by. Nothing enforces it. Held for a few instructions.
+    network: Mutex<NetworkRules>,
+    /// What calls to its other ports require, if `allowPublicTraffic` is false.
+    pub(crate) traffic_token: Option<String>,
     pub(crate) disk: Disk,
     pub(crate) processes: Processes,
     environment: Environment,
@@ -61,6 +67,16 @@ pub(crate) struct NewSandbox {
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) auto_pause: bool,
+    pub(crate) network: NetworkRules,
+}
+
+/// What a sandbox is asked to reach and to be reached by.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub(crate) struct NetworkRules {
+    #[serde(rename = "allow_internet_access")]
+    pub(crate) internet: Option<bool>,
+    #[serde(default)]
+    pub(crate) network: Map<String, Value>,
 }
 
 impl KernelKind {
@@ -110,6 +126,9 @@ impl Sandbox {
             env: new.env,
             started: Instant::now(),
             auto_pause: new.auto_pause,
+            traffic_token: (new.network.network.get("allowPublicTraffic") == Some(&Value::Bool(false)))
+                .then(|| format!("ta_{}", random.alphanumeric(24))),
+            network: Mutex::new(new.network),
             disk,
             processes,
             environment,
@@ -123,6 +142,19 @@ impl Sandbox {
         let context = sandbox.new_context(random.uuid(), HOME);
         sandbox.contexts().push(Arc::new(context));
         Ok(sandbox)
+    }
+
+    pub(crate) fn network(&self) -> NetworkRules {
+        self.network.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Replaces what it reaches; how its ports are reached stays as it is.
+    pub(crate) fn set_network(&self, internet: Option<bool>, mut rules: Map<String, Value>) {
+        let mut network = self.network.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in ["allowPublicTraffic", "maskRequestHost"] {
+            rules.extend(network.network.remove(name).map(|value| (name.to_owned(), value)));
+        }
+        *network = NetworkRules { internet, network: rules };
     }
 
     /// Returns `true` for the first execution, once.

@@ -54,8 +54,8 @@ pub enum Error {
     /// The caller has reached a limit until it closes something; `reason` names it.
     #[error("limit reached: {reason}")]
     LimitReached { reason: String, retry_after: Option<Duration> },
-    /// A session cannot move to the tier that a request needs: its state can neither be moved nor rebuilt, or the session was
-    /// created without internet access. `reason` names the cell or the option.
+    /// A session cannot move to the tier that a request needs: its state can neither be moved nor rebuilt. `reason` names the
+    /// cell.
     #[error("{reason}")]
     NotMovable { reason: String },
     /// An operation or option that this server, or this tier, does not provide.

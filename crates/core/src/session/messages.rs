@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchtower_contract::{Event, Language, Outcome};
+use switchtower_contract::{Event, Language, NetworkPolicy, Outcome};
 
 use crate::decide::Decision;
 use crate::route::TierName;
@@ -22,8 +22,8 @@ pub struct CreateSession {
     pub at_end: AtEnd,
     /// Whether a call to the paused session resumes it.
     pub auto_resume: bool,
-    /// Whether network access is forbidden. The session then never moves to a machine, because machines have a network.
-    pub offline: bool,
+    /// What its machine may reach. No local tier reaches a network.
+    pub network: NetworkPolicy,
     /// Whether the ports of its machine accept requests without a token. Such a request never leases or wakes a machine or
     /// extends its lifetime.
     pub public_ports: bool,

@@ -39,14 +39,11 @@ pub(super) struct Promotion<'a> {
 impl Session {
     /// Returns whether it has a machine or can move to one.
     pub fn can_promote(&self) -> bool {
-        self.machine().is_some() || !self.options().offline && self.machine_tiers().is_ok_and(|tiers| !tiers.is_empty())
+        self.machine().is_some() || self.machine_tiers().is_ok_and(|tiers| !tiers.is_empty())
     }
 
     /// Returns what would let it move to a machine; `None` if nothing is known.
     pub fn machine_remedy(&self) -> Option<String> {
-        if self.options().offline {
-            return Some("create the sandbox with internet access".to_owned());
-        }
         self.services().tiers().remedies(true)
     }
 
@@ -54,8 +51,7 @@ impl Session {
     /// /etc/hosts".
     ///
     /// # Errors
-    /// The session does not run, or no machine is available. `NotMovable`: it was created without internet access, or its
-    /// state cannot be moved.
+    /// The session does not run, or no machine is available. `NotMovable`: its state cannot be moved.
     pub async fn promote(&self, need: &str) -> Result<Arc<dyn Machine>, Error> {
         self.check_running()?;
         self.lifetime().touch();
@@ -88,9 +84,6 @@ impl Session {
 
     /// Returns the tiers of machines in the route that the rules choose for a command.
     fn machine_tiers(&self) -> Result<Vec<TierName>, Error> {
-        if self.options().offline {
-            return Ok(Vec::new());
-        }
         let services = self.services();
         let request = Request::command(self.caller().clone(), services.request_limits.default_timeout);
         let decision = services.router.explain(&request).decision?;
@@ -101,10 +94,6 @@ impl Session {
 
 /// Returns the error for a session that cannot have a machine.
 fn no_machine(session: &Session, reason: &str) -> Error {
-    if session.options().offline {
-        let remedy = "this session was created without the internet: create the sandbox with internet access";
-        return Error::NotMovable { reason: format!("{reason}, but {remedy}") };
-    }
     let remedy = session.services().tiers().remedies(true);
     let remedy = remedy.unwrap_or_else(|| "none may be used here".to_owned());
     Error::NoTier { reason: format!("{reason}: {remedy}") }
@@ -267,9 +256,11 @@ async fn restore_idle<'a>(
 async fn lease(session: &Session, promotion: Promotion<'_>) -> Result<LeasedMachine, Error> {
     let Promotion { tiers, reason, deadline, attempts } = promotion;
     let mut error = no_machine(session, reason);
+    let network = session.network();
     for name in tiers {
         let tier = session.services().tier(name)?;
-        let mut lease = match tier.lease_machine(session.caller(), Priority::Normal, deadline, attempts).await {
+        let mut lease = match tier.lease_machine(session.caller(), Priority::Normal, &network, deadline, attempts).await
+        {
             Ok(lease) => lease,
             Err(refused) => {
                 error = refused.into();

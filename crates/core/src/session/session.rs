@@ -1,11 +1,11 @@
 //! One session: its owner, its lifetime, and its parts.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use switchtower_contract::Machine;
 use switchtower_contract::python::HOME;
+use switchtower_contract::{Machine, NetworkPolicy};
 
 use super::contexts::Contexts;
 use super::files::Files;
@@ -44,6 +44,8 @@ pub struct Session {
     contexts: Contexts,
     files: Files,
     machine: MachineSlot,
+    /// What its machine may reach. Held for a few instructions.
+    network: Mutex<NetworkPolicy>,
     /// The bytes of its options.
     charge: Charge,
 }
@@ -57,7 +59,9 @@ impl Session {
     ) -> Result<Self, NoSpace> {
         let options = with_identity(options, &id);
         let wall = *services.router.wall();
-        let charge = services.memory.charge(&caller, SESSION_BYTES + options_bytes(&options))?;
+        let charge = services
+            .memory
+            .charge(&caller, SESSION_BYTES + options_bytes(&options) + network_bytes(&options.network))?;
         Ok(Self {
             access_token: services.tokens.issue(TokenKind::Access, &id),
             traffic_token: services.tokens.issue(TokenKind::Traffic, &id),
@@ -66,6 +70,7 @@ impl Session {
             files: Files::new(wall, services.config.max_files_size, services.memory.open(&caller)),
             contexts: Contexts::new(Arc::clone(&services.ids), charge.another())?,
             machine: MachineSlot::default(),
+            network: Mutex::new(options.network.clone()),
             caller,
             options,
             services,
@@ -270,6 +275,31 @@ impl Session {
         }
     }
 
+    /// Returns what its machine may reach.
+    pub fn network(&self) -> NetworkPolicy {
+        self.network.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Replaces what its machine may reach, now or once it has one. A move in progress ends before that.
+    ///
+    /// # Errors
+    /// It does not run; `NoSpace`: its owner's share of memory is used up; the machine did not accept the policy, and
+    /// keeps the old one.
+    pub async fn set_network(&self, network: NetworkPolicy) -> Result<(), Error> {
+        self.check_running()?;
+        self.lifetime.touch();
+        let machine_move = self.machine.begin_move().await;
+        let bytes = |network: &NetworkPolicy| SESSION_BYTES + options_bytes(&self.options) + network_bytes(network);
+        self.charge.resize(bytes(&network).max(bytes(&self.network())))?;
+        if let Some(leased) = machine_move.existing() {
+            let set = leased.machine().set_network(&network).await;
+            set.map_err(|fault| Error::from_fault(leased.tier(), &fault))?;
+        }
+        self.charge.resize(bytes(&network))?;
+        *self.network.lock().unwrap_or_else(PoisonError::into_inner) = network;
+        Ok(())
+    }
+
     /// Returns its machine if it has one that is awake and the session runs.
     pub fn awake_machine(&self) -> Option<Arc<dyn Machine>> {
         let is_awake = self.machine.has_processes() || self.lifetime.idle() < self.services.config.machine_idle;
@@ -286,10 +316,16 @@ fn with_identity(mut options: CreateSession, id: &str) -> CreateSession {
     options
 }
 
+/// Returns the bytes of a policy.
+fn network_bytes(network: &NetworkPolicy) -> u64 {
+    let names = network.allow_out.iter().chain(&network.deny_out).chain(&network.host);
+    names.map(|name| name.len() as u64 + PAIR_BYTES).sum()
+}
+
 /// Returns the bytes of the text in a session's options.
 fn options_bytes(options: &CreateSession) -> u64 {
     let pairs = |pairs: &BTreeMap<String, String>| {
         pairs.iter().map(|(name, value)| (name.len() + value.len()) as u64 + PAIR_BYTES).sum::<u64>()
     };
-    options.template.len() as u64 + pairs(&options.metadata) + pairs(&options.env)
+    options.template.len() as u64 + network_bytes(&options.network) + pairs(&options.metadata) + pairs(&options.env)
 }

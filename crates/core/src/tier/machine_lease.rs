@@ -1,6 +1,6 @@
 //! A sandbox of a tier that is leased for longer than one run.
 
-use switchtower_contract::{Language, Remedy, Sandbox, Spec};
+use switchtower_contract::{Language, NetworkPolicy, Remedy, Sandbox, Spec};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Tier;
@@ -20,7 +20,8 @@ impl MachineLease {
 
 impl Tier {
     /// Leases a sandbox: waits for a slot in the queue, checks the breaker, opens the sandbox, and retries faults that
-    /// a retry may remedy, until `deadline`. Each try is added to `attempts` as it ends.
+    /// a retry may remedy, until `deadline`. Each try is added to `attempts` as it ends. The machine keeps `network`: if
+    /// that is not open, it does not come from the pool.
     ///
     /// # Errors
     /// The error of the last try, or [`WalkError::TimedOut`] at the deadline.
@@ -28,13 +29,16 @@ impl Tier {
         &self,
         caller: &Caller,
         priority: Priority,
+        network: &NetworkPolicy,
         deadline: Instant,
         attempts: &mut Vec<Attempt>,
     ) -> Result<MachineLease, WalkError> {
         let mut repeat = 0;
         loop {
             let mut recorder = AttemptRecorder::new(self.name(), attempts);
-            let leased = timeout_at(deadline, self.lease_once(caller, priority, repeat + 1, &mut recorder)).await;
+            let spec = Spec { network: network.clone(), ..Spec::new(Language::default()) };
+            let leased =
+                timeout_at(deadline, self.lease_once(caller, priority, &spec, repeat + 1, &mut recorder)).await;
             let error = match leased.unwrap_or(Err(AttemptError::DeadlinePassed(NO_SANDBOX))) {
                 Ok(lease) => {
                     recorder.finish("lent", None);
@@ -62,6 +66,7 @@ impl Tier {
         &self,
         caller: &Caller,
         priority: Priority,
+        spec: &Spec,
         attempt: u32,
         recorder: &mut AttemptRecorder<'_>,
     ) -> Result<MachineLease, AttemptError> {
@@ -70,7 +75,7 @@ impl Tier {
         let _slot = self.queue.slot(&caller.user, priority).await.map_err(AttemptError::NoSlot)?;
         let permit = self.permit(None).map_err(AttemptError::Open)?;
         recorder.start();
-        let opened = self.sandbox(&Spec::new(Language::default()), self.config.open_timeout, attempt).await;
+        let opened = self.sandbox(spec, self.config.open_timeout, attempt).await;
         if let Some(permit) = permit {
             permit.record_outcome(opened.as_ref().err());
         }

@@ -240,7 +240,9 @@ impl Tier {
     async fn sandbox(&self, spec: &Spec, wall: Duration, attempt: u32) -> Result<SandboxGuard, Fault> {
         let limit = self.config.open_timeout;
         let sandbox = async {
-            match self.pool.as_ref().filter(|_| self.offer.languages.contains(&spec.language)) {
+            // A machine of the pool has no policy, and one with a policy never enters it.
+            let is_pooled = self.offer.languages.contains(&spec.language) && spec.network.is_open();
+            match self.pool.as_ref().filter(|_| is_pooled) {
                 // Its sandboxes are opened before their runs are known, so that only the language is kept of the spec.
                 Some(pool) => {
                     pool.take_attempt(&Spec::new(spec.language), wall, attempt).await.map(SandboxGuard::Leased)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use switchtower_contract::{File, Isolation, Language, Program, Randomness};
+use switchtower_contract::{File, Isolation, Language, NetworkPolicy, Program, Randomness};
 use switchtower_core::request::{CacheMode, Caller, Invalid, Priority, Request, RequestLimits};
 use switchtower_core::route::TierName;
 use switchtower_core::session::{self, AtEnd, ExecuteCell};
@@ -120,7 +120,7 @@ pub(super) fn session(
         env,
         at_end: AtEnd::Kill,
         auto_resume: false,
-        offline: false,
+        network: NetworkPolicy::OPEN,
         public_ports: false,
         open_interpreter: false,
     })

@@ -7,6 +7,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
+use switchtower_contract::NetworkPolicy;
 use switchtower_core::error::Error;
 use switchtower_core::request::Caller;
 use switchtower_core::session::{AtEnd, CreateSession, Session};
@@ -85,7 +86,7 @@ pub(super) async fn session(state: &E2bState) -> Result<Arc<Session>, Error> {
         env: BTreeMap::new(),
         at_end: AtEnd::Kill,
         auto_resume: true,
-        offline: false,
+        network: NetworkPolicy::OPEN,
         public_ports: false,
         open_interpreter: false,
     };

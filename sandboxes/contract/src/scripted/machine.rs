@@ -11,6 +11,7 @@ use http::{Request, Response};
 use super::kernel::ScriptedKernel;
 use super::run::apply;
 use super::{AfterInterrupt, Files, Scripted};
+use crate::backend::NetworkPolicy;
 use crate::fault::Fault;
 use crate::kernel::{Change, Kernel, KernelOptions, Kernels};
 use crate::machine::{Body, Machine};
@@ -51,6 +52,10 @@ impl Machine for ScriptedMachine {
         self.check_open()?;
         apply(&self.files, changes);
         Ok(())
+    }
+
+    async fn set_network(&self, _network: &NetworkPolicy) -> Result<(), Fault> {
+        self.check_open()
     }
 
     async fn ensure_lifetime(&self, _at_least: Duration) -> Result<(), Fault> {

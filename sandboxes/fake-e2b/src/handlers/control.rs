@@ -5,7 +5,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use switchtower_e2b_wire::control::{
     CPU_COUNT, DISK_MB, LONG_TIMEOUT_SECONDS, LifetimeRequest, MEMORY_MB, SHORT_TIMEOUT_SECONDS,
 };
@@ -133,6 +133,20 @@ pub(super) async fn connect(
     let resumed = sandboxes.resume(&id, lifetime).ok_or_else(|| unknown_sandbox(&id))?;
     let entry = resumed.map_err(|error| not_created(error, &fake.state.settings.rates))?;
     Ok((StatusCode::CREATED, Json(view::connection(&entry))).into_response())
+}
+
+/// Replaces what a sandbox reaches.
+pub(super) async fn set_network(
+    State(fake): State<Fake>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Json(mut rules): Json<Map<String, Value>>,
+) -> Result<StatusCode, Refusal> {
+    check_and_wait(&fake, &headers).await?;
+    let entry = fake.state.sandboxes.running(&id).ok_or_else(|| unknown_sandbox(&id))?;
+    let internet = rules.remove("allow_internet_access").and_then(|internet| internet.as_bool());
+    entry.set_network(internet, rules);
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Answers with constants: nothing is measured.

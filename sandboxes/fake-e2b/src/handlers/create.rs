@@ -18,7 +18,7 @@ use super::{api_key, lifetime, view};
 use crate::fake::Fake;
 use crate::faults::FaultKind;
 use crate::latency::Operation;
-use crate::sandbox::{NewSandbox, Sandbox};
+use crate::sandbox::{NetworkRules, NewSandbox, Sandbox};
 use crate::sandboxes::SandboxEntry;
 use crate::settings::{Settings, Template};
 
@@ -34,6 +34,8 @@ struct Body {
     env: Option<BTreeMap<String, String>>,
     #[serde(rename = "autoPause")]
     auto_pause: Option<bool>,
+    #[serde(flatten)]
+    network: NetworkRules,
 }
 
 /// `POST /sandboxes`.
@@ -84,6 +86,7 @@ async fn create(fake: &Fake, body: &[u8], default_timeout: f64) -> Result<Sandbo
         metadata: body.metadata.unwrap_or_default(),
         env: body.env.unwrap_or_default(),
         auto_pause: body.auto_pause.unwrap_or_default(),
+        network: body.network,
     };
     let sandbox = Sandbox::new(new, &template, &state.kernels, state.clock, &state.random)
         .map_err(|e| api(StatusCode::INTERNAL_SERVER_ERROR, &format!("Failed to place sandbox: {e}")))?;

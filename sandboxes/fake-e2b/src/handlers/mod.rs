@@ -23,7 +23,7 @@ mod view;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{any, delete, get, post};
+use axum::routing::{any, delete, get, post, put};
 
 use crate::fake::Fake;
 
@@ -41,6 +41,7 @@ pub(crate) fn app(fake: Fake) -> Router {
         .route("/sandboxes/{id}/resume", post(control::resume))
         .route("/sandboxes/{id}/connect", post(control::connect))
         .route("/v2/sandboxes/{id}/connect", post(control::connect))
+        .route("/sandboxes/{id}/network", put(control::set_network))
         .route("/sandboxes/{id}/metrics", get(control::metrics))
         .route("/templates/aliases/{name}", get(templates::by_name))
         .route("/templates/{id}", get(templates::by_id))

@@ -1,6 +1,6 @@
 //! Sandboxes as the control plane describes them.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use switchtower_e2b_wire::control::{Details, SandboxInfo, State};
 
 use crate::fake::Fake;
@@ -20,7 +20,7 @@ fn sandbox(entry: &SandboxEntry) -> SandboxInfo<'_> {
         client: CLIENT,
         template: &sandbox.template,
         access_token: &sandbox.token,
-        traffic_token: None,
+        traffic_token: sandbox.traffic_token.as_deref(),
         envd_version: ENVD_VERSION,
         domain: None,
     }
@@ -51,5 +51,9 @@ pub(super) fn list_entry(fake: &Fake, entry: &SandboxEntry) -> Value {
 
 /// Returns the answer to a request for one sandbox.
 pub(super) fn detail(fake: &Fake, entry: &SandboxEntry) -> Value {
-    sandbox(entry).detail(&details(fake, entry))
+    let mut detail = sandbox(entry).detail(&details(fake, entry));
+    let network = entry.sandbox.network();
+    detail["allowInternetAccess"] = json!(network.internet);
+    detail["network"] = network.network.into();
+    detail
 }

@@ -59,10 +59,15 @@ pub(crate) async fn python_with(name: &str, packages: &[&str]) -> PathBuf {
 
 /// Returns the folder in which Node finds its SDK; a script that uses it must be in the same folder.
 pub(crate) async fn javascript() -> PathBuf {
-    installed("javascript", &JAVASCRIPT, async |folder| {
+    javascript_with("javascript", &JAVASCRIPT).await
+}
+
+/// Returns the folder in which Node finds these packages; a script that uses them must be in the same folder.
+pub(crate) async fn javascript_with(name: &str, packages: &[&str]) -> PathBuf {
+    installed(name, packages, async |folder| {
         std::fs::write(folder.join("package.json"), "{\"private\": true, \"type\": \"module\"}").unwrap();
         let mut npm = Command::new("npm");
-        npm.args(["install", "--no-audit", "--no-fund", "--loglevel=error"]).args(JAVASCRIPT);
+        npm.args(["install", "--no-audit", "--no-fund", "--loglevel=error"]).args(packages);
         run("npm install", npm.current_dir(folder)).await;
     })
     .await

@@ -35,8 +35,6 @@ pub(super) enum MachineAccess {
     Leased,
     /// It may lease one.
     Allowed,
-    /// It was created without network access, which machines have.
-    Forbidden,
 }
 
 /// The state of the context and its session before the cell.
@@ -84,7 +82,7 @@ pub(super) fn plan(route: &[OfferedLeg], situation: &Situation) -> Steps {
     if situation.placement == ContextPlacement::Remote {
         return [Step::RunRemote].into();
     }
-    let machines = machines(route, situation.machine);
+    let machines = machines(route);
     if situation.machine == MachineAccess::Leased {
         return [Step::Promote(machines), Step::RunRemote].into();
     }
@@ -102,18 +100,15 @@ pub(super) fn plan(route: &[OfferedLeg], situation: &Situation) -> Steps {
     steps
 }
 
-fn machines(route: &[OfferedLeg], access: MachineAccess) -> Vec<TierName> {
-    let allowed = access != MachineAccess::Forbidden;
-    let machines = route.iter().filter(|leg| allowed && leg.offer == SessionOffer::Machine);
+fn machines(route: &[OfferedLeg]) -> Vec<TierName> {
+    let machines = route.iter().filter(|leg| leg.offer == SessionOffer::Machine);
     machines.map(|leg| leg.tier.clone()).collect()
 }
 
 /// Returns the local tiers that the cell may run in: those before the first machine of the route. A context whose state cannot
 /// be rebuilt stays in its tier for every cell that may run in any local tier.
 fn local_legs(route: &[OfferedLeg], situation: &Situation, has_machines: bool) -> Vec<LocalLeg> {
-    let is_machine =
-        |leg: &&OfferedLeg| situation.machine != MachineAccess::Forbidden && leg.offer == SessionOffer::Machine;
-    let before = route.iter().take_while(|leg| !is_machine(leg));
+    let before = route.iter().take_while(|leg| leg.offer != SessionOffer::Machine);
     let mut legs: Vec<LocalLeg> = before
         .filter(|leg| leg.offer == SessionOffer::Kernels)
         .map(|leg| LocalLeg { tier: leg.tier.clone(), budget: Some(leg.budget.unwrap_or(Duration::MAX)) })
@@ -206,84 +201,64 @@ mod tests {
 
     #[test]
     fn plans_for_each_route_placement_and_machine_access() {
-        use MachineAccess::{Allowed, Forbidden, Leased};
+        use MachineAccess::{Allowed, Leased};
         let routes = ["wasm:10 native e2b dedicated", "native e2b wasm", "e2b wasm", "wasm:10 native", "other"];
         let mut table = String::new();
         for legs in routes {
             writeln!(table, "{legs}").unwrap();
-            for (access, machine) in [("allowed", Allowed), ("leased", Leased), ("forbidden", Forbidden)] {
+            for (access, machine) in [("allowed", Allowed), ("leased", Leased)] {
                 for placed in ["unplaced", "wasm", "native", "remote"] {
                     let steps = plan(&route(legs), &situation(placed, machine));
-                    writeln!(table, "  {access:<9} {placed:<8} -> {}", written(&steps)).unwrap();
+                    writeln!(table, "  {access:<7} {placed:<8} -> {}", written(&steps)).unwrap();
                 }
             }
         }
         insta::assert_snapshot!(table, @r"
         wasm:10 native e2b dedicated
-          allowed   unplaced -> wasm:10 native promote(e2b|dedicated) remote
-          allowed   wasm     -> wasm:10 native promote(e2b|dedicated) remote
-          allowed   native   -> native! promote(e2b|dedicated) remote
-          allowed   remote   -> remote
-          leased    unplaced -> promote(e2b|dedicated) remote
-          leased    wasm     -> promote(e2b|dedicated) remote
-          leased    native   -> promote(e2b|dedicated) remote
-          leased    remote   -> remote
-          forbidden unplaced -> wasm:10 native!
-          forbidden wasm     -> wasm:10 native!
-          forbidden native   -> native!
-          forbidden remote   -> remote
+          allowed unplaced -> wasm:10 native promote(e2b|dedicated) remote
+          allowed wasm     -> wasm:10 native promote(e2b|dedicated) remote
+          allowed native   -> native! promote(e2b|dedicated) remote
+          allowed remote   -> remote
+          leased  unplaced -> promote(e2b|dedicated) remote
+          leased  wasm     -> promote(e2b|dedicated) remote
+          leased  native   -> promote(e2b|dedicated) remote
+          leased  remote   -> remote
         native e2b wasm
-          allowed   unplaced -> native promote(e2b) remote
-          allowed   wasm     -> native promote(e2b) remote
-          allowed   native   -> native! promote(e2b) remote
-          allowed   remote   -> remote
-          leased    unplaced -> promote(e2b) remote
-          leased    wasm     -> promote(e2b) remote
-          leased    native   -> promote(e2b) remote
-          leased    remote   -> remote
-          forbidden unplaced -> native wasm!
-          forbidden wasm     -> native wasm!
-          forbidden native   -> native!
-          forbidden remote   -> remote
+          allowed unplaced -> native promote(e2b) remote
+          allowed wasm     -> native promote(e2b) remote
+          allowed native   -> native! promote(e2b) remote
+          allowed remote   -> remote
+          leased  unplaced -> promote(e2b) remote
+          leased  wasm     -> promote(e2b) remote
+          leased  native   -> promote(e2b) remote
+          leased  remote   -> remote
         e2b wasm
-          allowed   unplaced -> promote(e2b) remote
-          allowed   wasm     -> promote(e2b) remote
-          allowed   native   -> promote(e2b) remote
-          allowed   remote   -> remote
-          leased    unplaced -> promote(e2b) remote
-          leased    wasm     -> promote(e2b) remote
-          leased    native   -> promote(e2b) remote
-          leased    remote   -> remote
-          forbidden unplaced -> wasm!
-          forbidden wasm     -> wasm!
-          forbidden native   -> native!
-          forbidden remote   -> remote
+          allowed unplaced -> promote(e2b) remote
+          allowed wasm     -> promote(e2b) remote
+          allowed native   -> promote(e2b) remote
+          allowed remote   -> remote
+          leased  unplaced -> promote(e2b) remote
+          leased  wasm     -> promote(e2b) remote
+          leased  native   -> promote(e2b) remote
+          leased  remote   -> remote
         wasm:10 native
-          allowed   unplaced -> wasm:10 native!
-          allowed   wasm     -> wasm:10 native!
-          allowed   native   -> native!
-          allowed   remote   -> remote
-          leased    unplaced -> promote() remote
-          leased    wasm     -> promote() remote
-          leased    native   -> promote() remote
-          leased    remote   -> remote
-          forbidden unplaced -> wasm:10 native!
-          forbidden wasm     -> wasm:10 native!
-          forbidden native   -> native!
-          forbidden remote   -> remote
+          allowed unplaced -> wasm:10 native!
+          allowed wasm     -> wasm:10 native!
+          allowed native   -> native!
+          allowed remote   -> remote
+          leased  unplaced -> promote() remote
+          leased  wasm     -> promote() remote
+          leased  native   -> promote() remote
+          leased  remote   -> remote
         other
-          allowed   unplaced -> promote() remote
-          allowed   wasm     -> promote() remote
-          allowed   native   -> promote() remote
-          allowed   remote   -> remote
-          leased    unplaced -> promote() remote
-          leased    wasm     -> promote() remote
-          leased    native   -> promote() remote
-          leased    remote   -> remote
-          forbidden unplaced -> promote() remote
-          forbidden wasm     -> promote() remote
-          forbidden native   -> promote() remote
-          forbidden remote   -> remote
+          allowed unplaced -> promote() remote
+          allowed wasm     -> promote() remote
+          allowed native   -> promote() remote
+          allowed remote   -> remote
+          leased  unplaced -> promote() remote
+          leased  wasm     -> promote() remote
+          leased  native   -> promote() remote
+          leased  remote   -> remote
         ");
     }
 
@@ -302,7 +277,6 @@ mod tests {
         let steps = |legs, machine| written(&plan(&route(legs), &needing(machine)));
         assert_eq!(steps("wasm native e2b", MachineAccess::Allowed), "try(e2b) native! promote(e2b) remote");
         assert_eq!(steps("wasm native", MachineAccess::Allowed), "native!");
-        assert_eq!(steps("wasm native e2b", MachineAccess::Forbidden), "native!");
         assert_eq!(steps("wasm native e2b", MachineAccess::Leased), "promote(e2b) remote");
     }
 

@@ -119,13 +119,8 @@ impl CellRun<'_> {
     }
 
     fn situation(&self) -> Situation {
-        let machine = if self.session.machine_slot().get().is_some() {
-            MachineAccess::Leased
-        } else if self.session.options().offline {
-            MachineAccess::Forbidden
-        } else {
-            MachineAccess::Allowed
-        };
+        let machine =
+            if self.session.machine_slot().get().is_some() { MachineAccess::Leased } else { MachineAccess::Allowed };
         Situation {
             placement: self.state.placement(),
             machine,

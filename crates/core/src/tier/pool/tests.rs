@@ -306,7 +306,8 @@ async fn a_failed_opening_is_reported_to_a_caller_of_its_spec() {
     let (backend, other) = (TwoSpecs::new(), other_spec());
     let pool = backend.pool(Config { min: 0, target: 0, max: 2, ..Config::default() });
     backend.scripted.fail_open(Fault::Unavailable { reason: "first".to_owned() });
-    let (of_other, of_python) = tokio::join!(pool.take(&other, SECOND), pool.take(&PYTHON, SECOND));
+    let python = PYTHON;
+    let (of_other, of_python) = tokio::join!(pool.take(&other, SECOND), pool.take(&python, SECOND));
     assert_eq!(of_other.err(), Some(Fault::Unavailable { reason: "first".to_owned() }));
     assert!(of_python.is_ok());
     assert_eq!((backend.opened(&PYTHON), backend.opened(&other)), (1, 1));

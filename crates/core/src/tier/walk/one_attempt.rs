@@ -112,7 +112,7 @@ struct Ran {
 impl SandboxRun<'_> {
     async fn run(&self, events: &Events, recorder: &mut AttemptRecorder<'_>) -> Result<Ran, AttemptError> {
         let &Self { tier, request, options, limits, number } = self;
-        let spec = Spec { language: request.program.language, avoid_interpreter: options.avoid_interpreter };
+        let spec = Spec { avoid_interpreter: options.avoid_interpreter, ..Spec::new(request.program.language) };
         let opened = timeout_at(options.deadline, tier.sandbox(&spec, limits.wall, number)).await;
         let opened = opened.map_err(|_| AttemptError::DeadlinePassed(NO_SANDBOX))?;
         let mut guard = opened.map_err(AttemptError::Fault)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
@@ -18,7 +18,8 @@ use switchtower_core::session::{AtEnd, CreateSession};
 use super::super::debug::{self, DebugPort};
 use super::super::response::{self, Refusal};
 use super::super::state::E2bState;
-use super::request::{Domain, bad_request, check_rest, into_response, is_empty, parse_timeout, read_json, unsupported};
+use super::network::NetworkOptions;
+use super::request::{Domain, bad_request, check_rest, into_response, parse_timeout, read_json, unsupported};
 use super::view;
 
 /// What differs between the versions of the path.
@@ -53,7 +54,7 @@ struct Options {
     allow_internet_access: Option<bool>,
     /// Whether calls need the sandbox's token.
     secure: Option<bool>,
-    network: Option<BTreeMap<String, Value>>,
+    network: Option<NetworkOptions>,
     mcp: Option<Value>,
     /// Whether memory is kept over the pause at the end of its time. It always is.
     #[serde(rename = "autoPauseMemory")]
@@ -67,8 +68,12 @@ pub(super) async fn create_v1(
     Extension(caller): Extension<Caller>,
     debug_port: Option<Extension<DebugPort>>,
     domain: Domain,
+    headers: HeaderMap,
     body: Body,
 ) -> Response {
+    if headers.contains_key("idempotency-key") {
+        return *bad_request(&unsupported("the header Idempotency-Key"));
+    }
     into_response(create(&state, &caller, debug_port, &domain, body, V1).await)
 }
 
@@ -77,8 +82,12 @@ pub(super) async fn create_v2(
     Extension(caller): Extension<Caller>,
     debug_port: Option<Extension<DebugPort>>,
     domain: Domain,
+    headers: HeaderMap,
     body: Body,
 ) -> Response {
+    if headers.contains_key("idempotency-key") {
+        return *bad_request(&unsupported("the header Idempotency-Key"));
+    }
     into_response(create(&state, &caller, debug_port, &domain, body, V2).await)
 }
 
@@ -126,10 +135,9 @@ impl Options {
         if timeout.is_zero() {
             return Err("Timeout must be a number of seconds, 1 or more".to_owned());
         }
-        // No local tier reaches the network; a machine does.
-        let offline = self.restricts_network();
-        let public = self.network.as_ref().and_then(|network| network.get("allowPublicTraffic"));
-        let public_ports = public == Some(&Value::Bool(true));
+        let network = self.network.unwrap_or_default();
+        let public_ports = network.allow_public_traffic == Some(true);
+        let network = network.into_policy(self.allow_internet_access)?;
         let env = self.env.unwrap_or_default();
         let is_invalid =
             |(name, value): (&String, &String)| name.is_empty() || name.contains(['=', '\0']) || value.contains('\0');
@@ -147,16 +155,10 @@ impl Options {
             env,
             at_end: if self.auto_pause == Some(true) { AtEnd::Pause } else { AtEnd::Kill },
             auto_resume,
-            offline,
+            network,
             public_ports,
             open_interpreter: !self.secure.unwrap_or(!version.is_open),
         })
-    }
-
-    /// Returns whether the options restrict the sandbox's access to the internet.
-    fn restricts_network(&self) -> bool {
-        let denied = self.network.as_ref().and_then(|network| network.get("denyOut"));
-        self.allow_internet_access == Some(false) || denied.is_some_and(|denied| !is_empty(denied))
     }
 
     /// Refuses options whose omission would weaken isolation or lose data.
@@ -172,18 +174,6 @@ impl Options {
                         sandbox: leave it out"
                     .to_owned(),
             );
-        }
-        for (rule, value) in self.network.iter().flatten() {
-            let is_supported = match rule.as_str() {
-                // Read by `restricts_network`.
-                "allowOut" | "denyOut" | "maskRequestHost" => true,
-                // Unless it is true, ports require a token.
-                "allowPublicTraffic" => value.is_boolean() || value.is_null(),
-                _ => is_empty(value),
-            };
-            if !is_supported {
-                return Err(unsupported(&format!("network.{rule}")));
-            }
         }
         Ok(())
     }
@@ -230,16 +220,6 @@ mod tests {
     }
 
     #[test]
-    fn any_restriction_of_the_network_makes_a_sandbox_offline() {
-        let is_offline = |body: Value| serde_json::from_value::<Options>(body).unwrap().restricts_network();
-        assert!(is_offline(json!({ "templateID": "t", "allow_internet_access": false })));
-        assert!(is_offline(
-            json!({ "templateID": "t", "network": { "denyOut": ["0.0.0.0/0"], "allowOut": ["1.1.1.1"] } })
-        ));
-        assert!(!is_offline(json!({ "templateID": "t", "network": { "denyOut": [] }, "allow_internet_access": true })));
-    }
-
-    #[test]
     fn an_option_that_cannot_be_kept_is_refused_by_name() {
         let refused = |rest: Value| {
             let mut body = json!({ "templateID": "t" });
@@ -249,7 +229,6 @@ mod tests {
             session_options(body).unwrap_err()
         };
         assert!(refused(json!({ "network": { "rules": { "x": [] } } })).starts_with("network.rules"));
-        assert!(refused(json!({ "network": { "allowPublicTraffic": 1 } })).starts_with("network.allowPublicTraffic"));
         // An empty gateway is one, too.
         for mcp in [json!({ "x": {} }), json!({})] {
             assert!(refused(json!({ "mcp": mcp })).starts_with("Failed to start MCP gateway: mcp"));

@@ -4,6 +4,7 @@ mod create;
 mod lifecycle;
 mod list;
 mod metrics;
+mod network;
 mod query;
 mod request;
 mod templates;
@@ -16,7 +17,7 @@ use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{any, get, post, put};
 use switchtower_core::error::Kind;
 use switchtower_e2b_wire::errors;
 
@@ -36,6 +37,7 @@ pub(super) fn routes(state: &Arc<E2bState>) -> Router {
         .route("/sandboxes/{id}/resume", post(lifecycle::resume))
         .route("/sandboxes/{id}/connect", post(lifecycle::connect))
         .route("/v2/sandboxes/{id}/connect", post(lifecycle::connect))
+        .route("/sandboxes/{id}/network", put(network::update))
         .route("/sandboxes/{id}/metrics", get(metrics::of_sandbox))
         .route("/sandboxes/metrics", get(metrics::of_sandboxes))
         .route("/sandboxes/{id}/{action}", any(lifecycle::refuse_action))

@@ -94,7 +94,7 @@ pub(super) fn unsupported(option: &str) -> String {
 }
 
 /// Returns whether a value says no more than its absence.
-pub(super) fn is_empty(value: &Value) -> bool {
+fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
         Value::Array(list) => list.is_empty(),

@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 use switchtower_core::session::{AtEnd, Session, SessionState};
 use switchtower_e2b_wire::control::{Details, SandboxInfo, State};
 
+use super::network;
+
 /// The version of envd whose features are served: uploads as they are or compressed, metadata of files, watches whose
 /// events have their entries, watches of network mounts.
 const ENVD_VERSION: &str = "0.6.4";
@@ -47,6 +49,9 @@ pub(super) fn list_entry(session: &Session) -> Value {
 pub(super) fn detail(session: &Session, domain: &str) -> Value {
     let options = session.options();
     let mut detail = describe(session, Some(domain)).detail(&details(session));
+    let (internet, network) = network::describe(session);
+    detail["allowInternetAccess"] = internet;
+    detail["network"] = network.into();
     detail["lifecycle"] = json!({
         "onTimeout": if options.at_end == AtEnd::Pause { "pause" } else { "kill" },
         "autoResume": options.auto_resume,
