@@ -17,6 +17,7 @@ use crate::jail::{self, Layer};
 use crate::memory;
 use crate::parent::ParentProcess;
 use crate::protocol::{self, Started};
+use crate::signals;
 
 /// Runs programs and cells in a worker.
 pub trait Engine {
@@ -164,6 +165,7 @@ pub fn serve<P, E: Engine + Clone + Send + 'static>(
     begin: impl FnOnce(P) -> Result<E, String>,
 ) -> io::Result<()> {
     let Parent { first, connections, reporter, process } = Parent::connect()?;
+    signals::ignore_ending();
     let started = prepare(connections.len())
         .and_then(|prepared| jail::enter(process).map(|layers| (prepared, layers)).map_err(|e| e.to_string()))
         .and_then(|(prepared, layers)| begin(prepared).map(|engine| (engine, layers)))

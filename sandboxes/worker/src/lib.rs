@@ -24,6 +24,7 @@ mod pool;
 pub mod private_folder;
 mod process;
 pub mod protocol;
+pub mod signals;
 mod spawn;
 mod supervisor;
 

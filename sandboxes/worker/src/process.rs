@@ -124,6 +124,8 @@ impl Process {
             .stdin(Stdio::from(OwnedFd::from(workers_end)))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
+            // A signal to the process group of this process, as a terminal sends it, is not for its workers.
+            .process_group(0)
             .kill_on_drop(true);
         let mut child = spawn(command).await.map_err(spawn_error)?;
         if let Some(stderr) = child.stderr.take() {

@@ -156,6 +156,11 @@ impl Sessions {
         &self.0.services.config
     }
 
+    /// Refuses every cell that waits for a slot, now and from now on; what runs goes on. Call it when the process ends.
+    pub fn refuse_waiting(&self) {
+        self.0.services.refuse_waiting();
+    }
+
     /// Ends all sessions and waits until their machines, files and contexts are freed.
     pub async fn close(&self) {
         let all = std::mem::take(&mut *self.0.sessions());

@@ -75,6 +75,12 @@ impl Services {
         self.tiers().get(name).ok_or_else(none)
     }
 
+    /// Refuses every cell that waits for a slot, now and from now on; what runs goes on.
+    pub(super) fn refuse_waiting(&self) {
+        self.replayable_queue.refuse_waiting();
+        self.native_queue.refuse_waiting();
+    }
+
     /// Returns the queue for the local kernels of a tier. Replayable and other kernels have a queue each, so that long cells
     /// in one kind of kernel do not delay those in the other.
     pub(super) fn queue(&self, tier: &Tier) -> &FairQueue {

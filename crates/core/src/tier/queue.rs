@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use switchtower_contract::{duration, rounded};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::request::Priority;
@@ -81,6 +81,10 @@ impl Default for Config {
         }
     }
 }
+
+/// The time after which a request may be repeated that was refused because the process ends: another process may have
+/// taken its place by then.
+const RESTART: Duration = Duration::from_secs(1);
 
 /// Upper limit of `extra_slots`: in a local tier each is a worker process.
 const MAX_EXTRA_SLOTS: usize = 1024;
@@ -152,6 +156,9 @@ pub enum SlotRefusal {
     UserQueueFull { allowed: usize, retry_after: Duration },
     #[error("no slot was free within {}", rounded(*.waited))]
     TimedOut { waited: Duration, retry_after: Duration },
+    /// The process ends: only what runs already goes on.
+    #[error("the server is shutting down")]
+    ShuttingDown { retry_after: Duration },
 }
 
 impl SlotRefusal {
@@ -159,7 +166,8 @@ impl SlotRefusal {
     pub fn retry_after(&self) -> Duration {
         let (Self::QueueFull { retry_after, .. }
         | Self::UserQueueFull { retry_after, .. }
-        | Self::TimedOut { retry_after, .. }) = self;
+        | Self::TimedOut { retry_after, .. }
+        | Self::ShuttingDown { retry_after }) = self;
         *retry_after
     }
 }
@@ -180,7 +188,9 @@ pub struct Queues(Arc<Shared>);
 
 impl Queues {
     pub fn new(overall: &Overall) -> Self {
-        Self(Arc::new(Shared { state: Mutex::new(State::new(overall)), changed: Notify::new() }))
+        let (state, changed, shutting_down) =
+            (Mutex::new(State::new(overall)), Notify::new(), watch::Sender::new(false));
+        Self(Arc::new(Shared { state, changed, shutting_down }))
     }
 
     /// Adds a queue under the shared limits.
@@ -196,6 +206,8 @@ struct Shared {
     state: Mutex<State>,
     /// Wakes the task that grants extra slots after a request has joined or left.
     changed: Notify,
+    /// Whether no request may wait any more.
+    shutting_down: watch::Sender<bool>,
 }
 
 impl FairQueue {
@@ -207,7 +219,8 @@ impl FairQueue {
     /// Waits for a slot. Dropping the future removes the request from the queue.
     ///
     /// # Errors
-    /// Too many requests wait, or no slot was free within `wait_timeout`; with the time after which to retry.
+    /// Too many requests wait, no slot was free within `wait_timeout`, or [`refuse_waiting`](Self::refuse_waiting) was
+    /// called; with the time after which to retry.
     pub async fn slot(&self, user: &Arc<str>, priority: Priority) -> Result<Slot, SlotRefusal> {
         let joined = Instant::now();
         let (sender, mut granted) = oneshot::channel();
@@ -219,8 +232,18 @@ impl FairQueue {
         }
         let tier = self.tier.as_str();
         tracing::info!(target: "e2b_metrics", event = "request_queued", tier, user = &**user, "[E2B_METRICS]");
+        let mut shutting_down = self.shared.shutting_down.subscribe();
+        let granted = async {
+            tokio::select! {
+                biased;
+                granted = granted => granted,
+                _ = shutting_down.wait_for(|shutting_down| *shutting_down) => {
+                    Ok(Err(SlotRefusal::ShuttingDown { retry_after: RESTART }))
+                }
+            }
+        };
         match timeout(self.wait_timeout, granted).await {
-            Ok(Ok(Err(replaced))) => Err(replaced),
+            Ok(Ok(Err(refusal))) => Err(refusal),
             // The sender is dropped only with the queue's state, which this guard keeps alive.
             Ok(Ok(Ok(())) | Err(_)) => Ok(slot),
             Err(_) => {
@@ -228,6 +251,11 @@ impl FairQueue {
                 Err(SlotRefusal::TimedOut { waited: joined.elapsed(), retry_after })
             }
         }
+    }
+
+    /// Refuses every request that waits for a slot, now and from now on, in all queues that share limits with this one.
+    pub fn refuse_waiting(&self) {
+        self.shared.shutting_down.send_replace(true);
     }
 
     pub fn load(&self) -> Load {

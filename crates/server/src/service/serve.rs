@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::Request;
 use axum::serve::Listener;
+use futures_util::FutureExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -27,6 +28,8 @@ use super::write_timeout::WriteTimeout;
 
 /// Maximum bytes of a request's head: the longest signed link and 16 KiB of headers.
 const MAX_HEAD_BYTES: usize = 32 << 10;
+/// Time at shutdown within which the first request of a new connection is still answered.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(250);
 /// Maximum bytes that are read ahead of what a request's handler has taken.
 const READ_AHEAD_BYTES: usize = 64 << 10;
 
@@ -82,7 +85,15 @@ pub async fn serve<L: Listener<Addr: Peer>>(
             accepted = listener.accept(), if pending.is_none() => pending = Some(accepted),
         }
     }
-    drop((listener, pending));
+    // Connections that the kernel has established already hold requests: each gets its answer.
+    let mut established = pending;
+    while connections.len() < config.max_connections {
+        let Some((io, address)) = established.take().or_else(|| listener.accept().now_or_never()) else { break };
+        if let Ok(connection) = table.admit(address.ip()) {
+            connections.spawn(serve_one(io, app.clone(), tls.cloned(), timeouts, stopping.clone(), connection));
+        }
+    }
+    drop((listener, established));
     let _ = stop.send(true);
     let remaining = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(config.drain_timeout, remaining).await.is_ok() {
@@ -97,6 +108,12 @@ pub async fn serve<L: Listener<Addr: Peer>>(
 async fn refuse_plain_http() -> Problem {
     let detail = "plain HTTP of other machines is off (http.tls.plain_http): use https://";
     Problem::new(ProblemKind::Forbidden, detail)
+}
+
+/// Resolves [`FIRST_REQUEST_GRACE`] after the server has begun to stop.
+async fn stopped_for_long(mut stopping: watch::Receiver<bool>) {
+    drop(stopping.wait_for(|stop| *stop).await);
+    sleep(FIRST_REQUEST_GRACE).await;
 }
 
 /// Serves one connection until it ends. Dropping this drops its requests in progress, which ends their programs.
@@ -117,8 +134,8 @@ async fn serve_one<Io>(
     let first = tokio::select! {
         biased;
         () = connection.wait_for_close() => return,
-        _ = stopping.wait_for(|stop| *stop) => return,
         first = io.wait_for_first_byte() => first,
+        () = stopped_for_long(stopping.clone()) => return,
         () = &mut head => return,
     };
     let Some(first) = first else { return };
@@ -133,8 +150,8 @@ async fn serve_one<Io>(
             let accepted = tokio::select! {
                 biased;
                 () = connection.wait_for_close() => return,
-                _ = stopping.wait_for(|stop| *stop) => return,
                 accepted = Box::pin(tls.accept(io)) => accepted,
+                () = stopped_for_long(stopping.clone()) => return,
                 () = &mut head => return,
             };
             match accepted {
@@ -177,11 +194,19 @@ async fn serve_one<Io>(
             std::future::pending::<()>().await;
         }
     };
+    // What has arrived of the first request is answered: hyper would close a connection that has had none.
+    let stop = async {
+        drop(stopping.wait_for(|stop| *stop).await);
+        if connection.is_new() {
+            sleep(FIRST_REQUEST_GRACE).await;
+        }
+    };
     let ended = tokio::select! {
+        biased;
         ended = served.as_mut() => ended,
         () = connection.wait_for_close() => return,
         () = first_head_timed_out => return,
-        () = async { drop(stopping.wait_for(|stop| *stop).await) } => {
+        () = stop => {
             served.as_mut().graceful_shutdown();
             served.await
         }

@@ -29,11 +29,15 @@ pub(crate) fn set(config: &JailConfig, threads: Option<u64>) -> io::Result<()> {
         limit(libc::RLIMIT_NPROC, threads)?;
     }
     // A write beyond the limit is an error and does not kill; Rust's message about its stack must not appear in programs.
+    // The worker ignores the signals that end all processes of a service; a program has what every process begins with.
     let dispositions = [
         (libc::SIGXFSZ, libc::SIG_IGN),
         (libc::SIGPIPE, libc::SIG_IGN),
         (libc::SIGSEGV, libc::SIG_DFL),
         (libc::SIGBUS, libc::SIG_DFL),
+        (libc::SIGTERM, libc::SIG_DFL),
+        (libc::SIGHUP, libc::SIG_DFL),
+        (libc::SIGQUIT, libc::SIG_DFL),
     ];
     for (signal, disposition) in dispositions {
         // SAFETY: neither disposition is a function.

@@ -27,6 +27,7 @@ use switchtower_native::worker_config::WorkerConfig;
 use switchtower_worker::child::Parent;
 use switchtower_worker::jail::Layer;
 use switchtower_worker::protocol::{PROTOCOL, VERSION};
+use switchtower_worker::signals;
 
 use interpreter::Interpreter;
 use proc_table::ProcTable;
@@ -79,6 +80,8 @@ fn work(config: &WorkerConfig) -> Result<(Zygote, Vec<Layer>), String> {
     let processes = ProcTable::open().map_err(|error| format!("/proc: {error}"))?;
     let jail = Jail::enter(&jail(config)).map_err(|error| error.to_string())?;
     let interpreter = Interpreter::start(config)?;
+    // Not before: Python remembers what it found at its start, and programs see that.
+    signals::ignore_ending();
     let threads = processes.threads().map_err(|error| format!("the threads cannot be counted: {error}"))?;
     if threads != 1 {
         return Err(format!("a package started threads ({threads} run): forking would break them"));
