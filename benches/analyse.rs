@@ -56,6 +56,7 @@ fn statuses() -> Vec<TierStatus> {
         memory: 1 << 30,
         wall: Duration::from_secs(600),
         up: true,
+        starting: false,
         running: 0,
         queued: 0,
         slots: 8,

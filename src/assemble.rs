@@ -35,6 +35,7 @@ use switchtower_core::route::TierName;
 use switchtower_core::router::{Parts, Router};
 use switchtower_core::seed::Seed;
 use switchtower_core::session::{self, Sessions};
+use switchtower_core::tier::late::LateBackend;
 use switchtower_core::tier::queue::{self, Queues};
 use switchtower_core::tier::{self, AbsentTier, Tier, Tiers};
 
@@ -183,9 +184,20 @@ const MAX_KERNEL_WORKERS: usize = 8;
 /// # Errors
 /// The rules cannot be used.
 pub async fn with_workers(config: &Config, report: fn(&str)) -> Result<Assembly, BuildError> {
+    let assembly = starting(config, report)?;
+    assembly.router.tiers().wait_until_started().await;
+    Ok(assembly)
+}
+
+/// Builds everything for a server, as [`with_workers`] does, and returns while the worker processes start: what is routed
+/// to their tiers waits for that. Call it inside a runtime.
+///
+/// # Errors
+/// The rules cannot be used.
+pub fn starting(config: &Config, report: fn(&str)) -> Result<Assembly, BuildError> {
     let wall = WallClock::real();
     let clouds = Clouds::for_server(config, wall);
-    let (wasm, native) = tokio::join!(WasmTier::for_server(config, report), NativeTier::for_server(config));
+    let (wasm, native) = (WasmTier::for_server(config, report), NativeTier::for_server(config, report));
     let backends = backends(config, &wasm, &native, clouds.tiers(config, true));
     assembly(config, wall, backends, wasm, native, clouds)
 }
@@ -257,7 +269,31 @@ fn assembly(
     Ok(Assembly { router, sessions, wasm, native, clouds })
 }
 
-type NamedBackend = (TierName, Arc<dyn Backend>, tier::Config);
+type NamedBackend = (TierName, TierBackend, tier::Config);
+
+/// The backend of a tier.
+#[derive(Clone)]
+enum TierBackend {
+    /// It can run programs.
+    Started(Arc<dyn Backend>),
+    /// It starts while the server answers.
+    Late(Arc<LateBackend>),
+}
+
+/// Reports that the start of a tier has ended.
+#[cfg(any(feature = "wasm", feature = "native"))]
+fn end_start(late: &LateBackend, tier: &TierName, started: Result<Arc<dyn Backend>, AbsentTier>, report: fn(&str)) {
+    match started {
+        Ok(backend) => {
+            report(&format!("the tier {tier} is open"));
+            late.open(backend);
+        }
+        Err(absent) => {
+            report(&absent.to_string());
+            late.fail(absent);
+        }
+    }
+}
 
 fn router(
     config: &Config,
@@ -270,7 +306,10 @@ fn router(
     let absent = wasm.absent.iter().chain(&clouds.absent).chain(&native.absent).cloned().collect();
     let seed = Seed::from_system().map_err(|error| BuildError(format!("no randomness: {error}")))?;
     let of_tiers = seed.fork("tiers");
-    let tiers = backends.into_iter().map(|(name, backend, config)| Tier::new(name, backend, config, &of_tiers));
+    let tiers = backends.into_iter().map(|(name, backend, config)| match backend {
+        TierBackend::Started(backend) => Tier::new(name, backend, config, &of_tiers),
+        TierBackend::Late(backend) => Tier::late(name, backend, config, &of_tiers),
+    });
     let queues = config.queue.is_set().then(|| Queues::new(&config.queue));
     let share_limits = |tier: Tier| if let Some(queues) = &queues { tier.with_shared_limits(queues) } else { tier };
     let tiers = Tiers::new(tiers.map(|tier| share_limits(clouds.with_account_status(tier)))).with_absent(absent);

@@ -131,7 +131,21 @@ impl Server {
         });
         let origin =
             timeout(Duration::from_secs(180), receiver).await.expect("it starts").expect("it logs its address");
-        Self { child, origin, log: Some(log) }
+        let server = Self { child, origin, log: Some(log) };
+        timeout(Duration::from_secs(180), server.wait_until_started()).await.expect("its tiers start");
+        server
+    }
+
+    /// Waits until no tier is starting.
+    async fn wait_until_started(&self) {
+        loop {
+            let (_, health) = self.call("GET", "/health", None, Value::Null).await;
+            let tiers = health["tiers"].as_array().cloned().unwrap_or_default();
+            if health["status"] != "starting" && tiers.iter().all(|tier| tier["starting"].is_null()) {
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
     }
 
     pub(crate) async fn call(&self, method: &str, path: &str, key: Option<&str>, body: Value) -> (u16, Value) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use switchtower_contract::{Backend, rounded};
+use switchtower_contract::rounded;
 use switchtower_core::clock::WallClock;
 use switchtower_core::route::TierName;
 use switchtower_core::seed::Seed;
@@ -17,7 +17,7 @@ use switchtower_e2b::{Address, Cause, E2b, HttpTransport, Identity, Key};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::process::ThisProcess;
-use super::{AccountCheck, NamedBackend};
+use super::{AccountCheck, NamedBackend, TierBackend};
 use crate::config::{Cloud, Config};
 
 /// The cloud accounts whose keys are set, and the tiers that are absent, each with the reason.
@@ -86,7 +86,7 @@ impl Clouds {
             if !pooled {
                 tier.pool = None;
             }
-            (name.clone(), Arc::new(account.clone()) as Arc<dyn Backend>, tier)
+            (name.clone(), TierBackend::Started(Arc::new(account.clone())), tier)
         };
         self.accounts.iter().map(backends).collect()
     }

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use switchtower_contract::Backend;
 use switchtower_core::tier::AbsentTier;
+use switchtower_core::tier::late::LateBackend;
 use switchtower_native::{Installation, JailProfile, Native};
+use tokio::task::JoinHandle;
 
 use super::{
-    BuildError, NamedBackend, NativeReport, fit_native_queue as fit_queue, native_kernel_workers as kernel_workers,
+    BuildError, NamedBackend, NativeReport, TierBackend, end_start, fit_native_queue as fit_queue,
+    native_kernel_workers as kernel_workers,
 };
 use crate::config::{Config, JailProfileSetting};
 
@@ -15,6 +18,8 @@ use crate::config::{Config, JailProfileSetting};
 #[derive(Default)]
 pub(super) struct NativeTier {
     pub(super) backend: Option<Arc<Native>>,
+    /// The start of a server's processes.
+    start: Option<(Arc<LateBackend>, JoinHandle<()>)>,
     pub(super) absent: Option<AbsentTier>,
 }
 
@@ -33,21 +38,28 @@ impl NativeTier {
         )
     }
 
-    /// Returns the tier for a server, after its processes have passed their self-test.
-    pub(super) async fn for_server(config: &Config) -> Self {
-        let located = Self::located(config, size(config));
-        let Some(backend) = &located.backend else { return located };
-        match backend.ensure_started().await {
-            Ok(()) => located,
-            Err(error) => {
-                // Other workers may have started, or left files.
-                backend.shutdown().await;
-                let remedy = Some(error.update().unwrap_or("see `switchtower doctor`").to_owned());
-                let absent =
-                    AbsentTier { tier: config.native.tier.clone(), reason: error.to_string(), remedy, machine: false };
-                Self { backend: None, absent: Some(absent) }
-            }
-        }
+    /// Returns the tier for a server. Its processes start from now on; it is open once they have passed their self-test.
+    pub(super) fn for_server(config: &Config, report: fn(&str)) -> Self {
+        let mut located = Self::located(config, size(config));
+        let Some(backend) = located.backend.clone() else { return located };
+        let late =
+            LateBackend::new("its workers import their packages and test their jail", backend.kernels().is_some());
+        late.set_offer(backend.offer(), backend.packages());
+        let (starting, tier) = (Arc::clone(&late), config.native.tier.clone());
+        let start = async move {
+            let started = match backend.ensure_started().await {
+                Ok(()) => Ok(backend as Arc<dyn Backend>),
+                Err(error) => {
+                    // Other workers may have started, or left files.
+                    backend.shutdown().await;
+                    let remedy = Some(error.update().unwrap_or("see `switchtower doctor`").to_owned());
+                    Err(AbsentTier { tier: tier.clone(), reason: error.to_string(), remedy, machine: false })
+                }
+            };
+            end_start(&starting, &tier, started, report);
+        };
+        located.start = Some((late, tokio::spawn(start)));
+        located
     }
 
     fn located(config: &Config, size: switchtower_native::Config) -> Self {
@@ -55,30 +67,35 @@ impl NativeTier {
             return Self::default();
         }
         match Installation::locate(config.native.folder.as_deref()) {
-            Ok(installation) => Self { backend: Some(Arc::new(Native::new(installation, size))), absent: None },
+            Ok(installation) => {
+                let backend = Some(Arc::new(Native::new(installation, size)));
+                Self { backend, ..Self::default() }
+            }
             Err(missing) => {
                 let tier = config.native.tier.clone();
-                Self {
-                    backend: None,
-                    absent: Some(AbsentTier {
-                        tier,
-                        reason: missing.reason,
-                        remedy: Some(missing.remedy),
-                        machine: false,
-                    }),
-                }
+                let remedy = Some(missing.remedy);
+                let absent = AbsentTier { tier, reason: missing.reason, remedy, machine: false };
+                Self { absent: Some(absent), ..Self::default() }
             }
         }
     }
 
     pub(super) fn backends(&self, config: &Config) -> Option<NamedBackend> {
-        let backend = Arc::clone(self.backend.as_ref()?) as Arc<dyn Backend>;
+        let backend = Arc::clone(self.backend.as_ref()?);
+        let backend = match &self.start {
+            Some((late, _)) => TierBackend::Late(Arc::clone(late)),
+            None => TierBackend::Started(backend),
+        };
         let mut tier = config.tiers.native.clone();
         tier.queue = fit_queue(config).1;
         Some((config.native.tier.clone(), backend, tier))
     }
 
     pub(super) async fn close(self) {
+        if let Some((_, start)) = self.start {
+            start.abort();
+            let _ = start.await;
+        }
         if let Some(backend) = self.backend {
             backend.shutdown().await;
         }
@@ -124,7 +141,7 @@ pub async fn check_native(config: &Config) -> NativeReport {
         prewarmed: 1,
         ..size(config)
     };
-    let NativeTier { backend, absent } = NativeTier::located(config, one);
+    let NativeTier { backend, absent, .. } = NativeTier::located(config, one);
     let Some(backend) = backend else { return absent.map_or(NativeReport::Disabled, NativeReport::Absent) };
     if let Err(error) = backend.ensure_started().await {
         backend.shutdown().await;

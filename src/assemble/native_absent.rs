@@ -23,7 +23,7 @@ impl NativeTier {
         Self { absent: config.native.enabled.then(|| absent(config)) }
     }
 
-    pub(super) async fn for_server(config: &Config) -> Self {
+    pub(super) fn for_server(config: &Config, _report: fn(&str)) -> Self {
         Self::for_command(config)
     }
 

@@ -4,18 +4,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 use switchtower_contract::Backend;
+use switchtower_core::tier::late::LateBackend;
 use switchtower_core::tier::{self, AbsentTier};
 use switchtower_wasm::workers;
 use switchtower_wasm::{Compiled, InProcess, SetupStage, WasmWorkers};
+use tokio::task::JoinHandle;
 
-use super::{BuildError, NamedBackend, WasmReport, fit_queue, wasm_kernel_workers};
+use super::{BuildError, NamedBackend, TierBackend, WasmReport, end_start, fit_queue, wasm_kernel_workers};
 use crate::config::Config;
 
 /// The tier's backend, or why it is absent.
 pub(super) struct WasmTier {
     backend: Option<NamedBackend>,
-    /// The processes of a server.
-    workers: Option<Arc<WasmWorkers>>,
+    /// The start of a server's processes.
+    start: Option<JoinHandle<Option<Arc<WasmWorkers>>>>,
     pub(super) absent: Option<AbsentTier>,
 }
 
@@ -46,12 +48,12 @@ impl WasmTier {
         report: &dyn Fn(&str),
     ) -> Result<Self, BuildError> {
         let engine = InProcess::new(&guest(config, report)?, threads, prewarmed).map_err(BuildError::new)?;
-        let engine: Arc<dyn Backend> = Arc::new(engine);
-        Ok(Self { backend: Some((config.wasm.tier.clone(), engine, tier)), workers: None, absent: None })
+        let engine = TierBackend::Started(Arc::new(engine));
+        Ok(Self { backend: Some((config.wasm.tier.clone(), engine, tier)), start: None, absent: None })
     }
 
-    /// Returns the tier for a server, after its worker processes have started.
-    pub(super) async fn for_server(config: &Config, report: fn(&str)) -> Self {
+    /// Returns the tier for a server. Its worker processes start from now on.
+    pub(super) fn for_server(config: &Config, report: fn(&str)) -> Self {
         let (count, queue) = fit_queue(config.wasm.workers, &config.tiers.wasm.queue);
         let size = workers::Config {
             workers: count,
@@ -61,18 +63,19 @@ impl WasmTier {
             prewarmed: config.wasm.prewarmed,
         };
         let name = config.wasm.tier.clone();
-        match start_workers(config, size, report).await {
-            Ok(workers) => {
-                let workers = Arc::new(workers);
-                let backend = Arc::clone(&workers) as Arc<dyn Backend>;
-                let tier = tier::Config { queue, ..config.tiers.wasm.clone() };
-                Self { backend: Some((name, backend, tier)), workers: Some(workers), absent: None }
-            }
-            Err(BuildError(reason)) => {
-                let absent = AbsentTier { tier: name, reason, remedy: None, machine: false };
-                Self { backend: None, workers: None, absent: Some(absent) }
-            }
-        }
+        let late = LateBackend::new("it looks for its compiled guest", size.kernel_workers > 0);
+        let (starting, settings, tier) = (Arc::clone(&late), config.clone(), name.clone());
+        let start = async move {
+            let started = start_late(&starting, &settings, size, report).await.map(Arc::new);
+            let workers = started.as_ref().ok().cloned();
+            let started = started.map(|workers| workers as Arc<dyn Backend>);
+            let absent = |BuildError(reason)| AbsentTier { tier: tier.clone(), reason, remedy: None, machine: false };
+            end_start(&starting, &tier, started.map_err(absent), report);
+            workers
+        };
+        let tier = tier::Config { queue, ..config.tiers.wasm.clone() };
+        let backend = Some((name, TierBackend::Late(late), tier));
+        Self { backend, start: Some(tokio::spawn(start)), absent: None }
     }
 
     pub(super) fn backends(&self) -> Option<NamedBackend> {
@@ -80,7 +83,11 @@ impl WasmTier {
     }
 
     pub(super) async fn close(self) {
-        if let Some(workers) = self.workers {
+        let Some(start) = self.start else { return };
+        if !start.is_finished() {
+            start.abort();
+        }
+        if let Ok(Some(workers)) = start.await {
             workers.shutdown().await;
         }
     }
@@ -104,8 +111,24 @@ pub async fn check_workers(config: &Config, report: fn(&str)) -> WasmReport {
 const WORKER: [&str; 1] = ["worker"];
 
 async fn start_workers(config: &Config, size: workers::Config, report: fn(&str)) -> Result<WasmWorkers, BuildError> {
-    let settings = config.clone();
+    start_late(&LateBackend::new("", false), config, size, report).await
+}
+
+/// Starts the worker processes; `late` gets each step, and the offer as soon as it is known.
+async fn start_late(
+    late: &Arc<LateBackend>,
+    config: &Config,
+    size: workers::Config,
+    report: fn(&str),
+) -> Result<WasmWorkers, BuildError> {
+    let (settings, step) = (config.clone(), Arc::clone(late));
+    let report = move |text: &str| {
+        step.set_step(text);
+        report(text);
+    };
     let guest = tokio::task::spawn_blocking(move || guest(&settings, &report)).await.map_err(BuildError::new)??;
+    late.set_offer(guest.offer(), guest.packages());
+    late.set_step("its workers load the guest and test their jail");
     let program = std::env::current_exe().map_err(BuildError::new)?;
     WasmWorkers::start(&guest, program, &WORKER, size).await.map_err(BuildError::new)
 }

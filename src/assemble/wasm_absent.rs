@@ -26,7 +26,7 @@ impl WasmTier {
         Self::for_command(config, report)
     }
 
-    pub(super) async fn for_server(config: &Config, _report: fn(&str)) -> Self {
+    pub(super) fn for_server(config: &Config, _report: fn(&str)) -> Self {
         Self { absent: Some(absent(config)) }
     }
 

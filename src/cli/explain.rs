@@ -151,6 +151,7 @@ mod tests {
             memory: 512 << 20,
             wall: Duration::from_secs(300),
             up: true,
+            starting: false,
             running: 0,
             queued: 0,
             slots: 6,

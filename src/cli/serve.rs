@@ -9,7 +9,8 @@ use axum::serve::{ListenerExt as _, TapIo};
 use clap::Args;
 use serde_json::json;
 use switchtower_core::clock::WallClock;
-use switchtower_core::tier::AbsentTier;
+use switchtower_core::route::TierName;
+use switchtower_core::tier::{Tier, Tiers};
 use switchtower_server::api;
 use switchtower_server::e2b::{self, debug};
 use switchtower_server::service::{self, Drained, ServerTls};
@@ -31,7 +32,8 @@ Examples:
   switchtower serve --port 8080 --workers 4 --log json
   SWITCHTOWER_HTTP_KEYS=ci=0123456789abcdef switchtower serve --listen 0.0.0.0
 
-The first start compiles the guest; until that is done /ready answers 503.")]
+The server answers at once. A program waits, within its time-out, while the tier that it is routed to starts: some
+seconds, and longer at the first start, which compiles the guest. /ready answers 503 until all tiers have started.")]
 pub(super) struct Serve {
     /// The address to listen on, with or without a port. Beyond loopback a key is required.
     #[arg(long, value_name = "ADDRESS[:PORT]", value_parser = listen)]
@@ -172,49 +174,35 @@ async fn serve(mut config: Config, tls: Option<ServerTls>, e2b_debug: bool) -> R
         );
     let renewing = tls.clone().map(|tls| tokio::spawn(tls.reload(config.http.tls.reload_interval)));
 
-    // A signal interrupts the build; unfinished work ends with the process.
-    let built = tokio::select! {
-        built = assemble::with_workers(&config, terminal::note) => Some(built?),
-        () = signals.next() => None,
+    let built = assemble::starting(&config, terminal::note)?;
+    let Assembly { router, sessions, .. } = &built;
+    let state = api::AppState {
+        request_limits: config.limits.clone(),
+        e2b_key,
+        sessions: Some(sessions.clone()),
+        tls: tls.clone(),
     };
-    let mut reloading = None;
-    let mut maintenance = None;
-    let releasing = tokio::spawn(resident::release_unused_memory());
-    let mut expiring = None;
-    if let Some(assembly) = &built {
-        maintenance = Some(tokio::spawn(assembly.maintain()));
+    let native = api::app(Arc::clone(router), &config.http, state);
+    startup_handle.set_ready(e2b::app(native, sessions.clone(), &config.http, &config.limits));
+    announce(address, router.tiers());
+    if tls.is_some() {
+        // No client accepts a certificate for `*.localhost`, so there is no domain to suggest.
+        let domain = config.http.domain.clone().unwrap_or_else(|| format!("DOMAIN:{}", address.port()));
+        terminal::note(&format!("https://{address} is open too; for older E2B SDKs: E2B_DOMAIN={domain}"));
     }
-    if let Some(Assembly { router, sessions, .. }) = &built {
-        let state = api::AppState {
-            request_limits: config.limits.clone(),
-            e2b_key,
-            sessions: Some(sessions.clone()),
-            tls: tls.clone(),
-        };
-        let native = api::app(Arc::clone(router), &config.http, state);
-        startup_handle.set_ready(e2b::app(native, sessions.clone(), &config.http, &config.limits));
-        for AbsentTier { tier, reason, remedy, .. } in router.tiers().absent() {
-            let remedy = remedy.as_ref().map_or_else(String::new, |remedy| format!("; {remedy}"));
-            terminal::note(&format!("the tier {tier} is absent: {reason}{remedy}"));
-        }
-        let tiers: Vec<String> = router.tiers().statuses().iter().map(|s| s.tier.to_string()).collect();
-        let tiers = if tiers.is_empty() { "none".to_owned() } else { tiers.join(", ") };
-        terminal::note(&format!("http://{address} is open, tiers: {tiers}"));
-        let origin = format!("http://{address}");
-        terminal::note(&format!("for programs that use E2B's SDK: E2B_API_URL={origin} E2B_SANDBOX_URL={origin}"));
-        if tls.is_some() {
-            // No client accepts a certificate for `*.localhost`, so there is no domain to suggest.
-            let domain = config.http.domain.clone().unwrap_or_else(|| format!("DOMAIN:{}", address.port()));
-            terminal::note(&format!("https://{address} is open too; for older E2B SDKs: E2B_DOMAIN={domain}"));
-        }
-        if e2b_debug {
-            terminal::note("E2B clients with E2B_DEBUG=true are served on 127.0.0.1:3000, :49983 and :49999");
-        }
-        expiring = Some(tokio::spawn(resident::remove_expired_answers(Arc::clone(router))));
-        reloading = Some(tokio::spawn(assemble::reload_rules(Arc::clone(router), config.rules.reload_interval)));
-        signals.next().await;
+    if e2b_debug {
+        terminal::note("E2B clients with E2B_DEBUG=true are served on 127.0.0.1:3000, :49983 and :49999");
     }
+    let background = [
+        tokio::spawn(built.maintain()),
+        tokio::spawn(resident::release_unused_memory()),
+        tokio::spawn(resident::remove_expired_answers(Arc::clone(router))),
+        tokio::spawn(assemble::reload_rules(Arc::clone(router), config.rules.reload_interval)),
+    ];
+    signals.next().await;
     tracing::info!(deadline = %switchtower_contract::rounded(config.http.drain_timeout), "draining; a second signal ends the process at once");
+    router.tiers().refuse_waiting();
+    sessions.refuse_waiting();
     drop(stop);
     let drained = tokio::select! {
         drained = &mut serving => drained.unwrap_or(Drained::Cancelled(0)),
@@ -229,16 +217,32 @@ async fn serve(mut config: Config, tls: Option<ServerTls>, e2b_debug: bool) -> R
             tracing::warn!("cancelled some programs of E2B clients in debug mode");
         }
     }
-    for task in reloading.into_iter().chain(maintenance).chain(expiring).chain(renewing).chain([releasing]) {
+    for task in background.into_iter().chain(renewing) {
         task.abort();
     }
-    if let Some(built) = built {
-        built.close().await;
-    }
+    built.close().await;
     if drained != Drained::Complete {
         tracing::warn!("cancelled some programs that had not ended at the drain deadline");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the address, the tiers, and which of them are absent or starting.
+fn announce(address: SocketAddr, tiers: &Tiers) {
+    for absent in tiers.absent() {
+        terminal::note(&absent.to_string());
+    }
+    let starting: Vec<&TierName> = tiers.starting().map(|(tier, _)| tier).collect();
+    let open = tiers.iter().map(Tier::name).filter(|tier| !starting.contains(tier));
+    let list = |names: Vec<&str>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let open = list(open.map(TierName::as_str).collect());
+    let starting = match starting.is_empty() {
+        true => String::new(),
+        false => format!("; starting: {}", list(starting.into_iter().map(TierName::as_str).collect())),
+    };
+    terminal::note(&format!("http://{address} is open, tiers: {open}{starting}"));
+    let origin = format!("http://{address}");
+    terminal::note(&format!("for programs that use E2B's SDK: E2B_API_URL={origin} E2B_SANDBOX_URL={origin}"));
 }
 
 /// SIGTERM and SIGINT.

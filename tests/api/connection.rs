@@ -56,8 +56,12 @@ impl TestServer {
     }
 
     async fn execute(&self, code: &str) -> DuplexStream {
+        self.execute_as("somebody", code).await
+    }
+
+    async fn execute_as(&self, user: &str, code: &str) -> DuplexStream {
         let mut pipe = self.connect().await;
-        let body = json!({ "code": code }).to_string();
+        let body = json!({ "code": code, "user": user, "cache": "bypass" }).to_string();
         let head = format!(
             "POST /v1/execute HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
             body.len()
@@ -100,6 +104,40 @@ async fn draining_answers_requests_in_progress_and_accepts_no_new_ones() {
     assert!(read_to_end(&mut busy).await.contains(r#""stdout":"done\n""#));
     assert_eq!(server.done.await.unwrap(), Drained::Complete);
     assert!(server.connect.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_shutdown_queued_requests_are_refused_at_once_and_running_ones_finish() {
+    let server = TestServer::with(Config::default());
+    let slots = server.harness.router.tiers().statuses()[0].slots;
+    let mut running = Vec::new();
+    for user in 0..slots {
+        running.push(server.execute_as(&format!("user-{user}"), "#: sleep 5s\n#: print done").await);
+    }
+    timeout(Duration::from_secs(1), server.wait_for_running(slots as u64)).await.unwrap();
+    let mut queued = Vec::new();
+    for _ in 0..3 {
+        queued.push(server.execute_as("user-0", "#: print late").await);
+    }
+    let all_queued = async {
+        while server.harness.router.tiers().statuses()[0].queued < 3 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(1), all_queued).await.unwrap();
+    // This one has not been read yet when the server stops.
+    queued.push(server.execute_as("user-0", "#: print last").await);
+    server.harness.router.tiers().refuse_waiting();
+    drop(server.stop);
+    for mut pipe in queued {
+        let answer = timeout(Duration::from_secs(1), read_to_end(&mut pipe)).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: 1\r\n"), "{answer}");
+        assert!(answer.contains("the server is shutting down"), "{answer}");
+    }
+    for mut pipe in running {
+        assert!(read_to_end(&mut pipe).await.contains(r#""stdout":"done\n""#));
+    }
+    assert_eq!(server.done.await.unwrap(), Drained::Complete);
 }
 
 #[tokio::test(start_paused = true)]

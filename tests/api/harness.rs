@@ -17,6 +17,7 @@ use switchtower_core::request::RequestLimits;
 use switchtower_core::router::{Parts, Router};
 use switchtower_core::seed::Seed;
 use switchtower_core::session::{self, Sessions};
+use switchtower_core::tier::late::LateBackend;
 use switchtower_core::tier::{self, Tier, Tiers};
 use switchtower_server::api;
 use switchtower_server::service::Config;
@@ -51,6 +52,17 @@ impl TestHarness {
         let router = router(vec![("wasm", Arc::new(backend.clone()))], recorder());
         let app = api::app(Arc::clone(&router), config, state);
         Self { backend, router, app }
+    }
+
+    /// A harness whose only tier starts: its backend is given to it later.
+    pub(super) fn starting() -> (Self, Arc<LateBackend>) {
+        let backend = Scripted::default();
+        let late = LateBackend::new("its workers load the guest", false);
+        let seed = Seed::fixed(1);
+        let tier = Tier::late("wasm".into(), Arc::clone(&late), tier::Config::default(), &seed);
+        let router = router_of(Tiers::new([tier]), recorder(), seed);
+        let app = api::app(Arc::clone(&router), &Config::default(), api::AppState::default());
+        (Self { backend, router, app }, late)
     }
 
     /// A harness with sessions in these tiers. Its scripted backend is not used.
@@ -111,11 +123,15 @@ fn router(tiers: Vec<(&str, Arc<dyn Backend>)>, recorder: Recorder) -> Arc<Route
     let seed = Seed::fixed(1);
     let tier =
         |(name, backend): (&str, _)| Tier::new(name.into(), backend, tier::Config::default(), &seed.fork("tiers"));
+    router_of(Tiers::new(tiers.into_iter().map(tier)), recorder, seed.clone())
+}
+
+fn router_of(tiers: Tiers, recorder: Recorder, seed: Seed) -> Arc<Router> {
     Arc::new(Router::new(Parts {
         quota: Quota::new(&quota::Config::default()),
         rules: SharedRules::builtin(),
         cache: ResultCache::new(&cache::Config::default()),
-        tiers: Tiers::new(tiers.into_iter().map(tier)),
+        tiers,
         recorder,
         wall: wall(),
         seed,

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
+use switchtower_contract::Backend as _;
 use switchtower_core::clock::WallClock;
 use switchtower_core::record::Record;
 use switchtower_core::record::sink::Sink;
+use switchtower_core::tier::AbsentTier;
 use switchtower_server::api::app;
 use switchtower_server::service::{Config, startup};
+use tokio::time::{Instant, sleep};
 use tower::ServiceExt as _;
 
 use crate::api::harness::{Answer, TestHarness, get, recorder};
@@ -86,6 +89,64 @@ async fn metrics_have_the_keys_that_dashboards_use() {
     assert_eq!((&metrics["orchestrator"]["totalRequests"], &metrics["cache"]["hits"]), (&json!(2), &json!(1)));
     assert!(harness.get("/metrics").await.text.contains("switchtower_"));
     assert_eq!(harness.get("/metrics.json").await.json, harness.get("/v1/metrics").await.json);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_answers_while_a_tier_starts_and_says_which_and_why() {
+    let (harness, late) = TestHarness::starting();
+    let execute = json!({ "code": "#: print 1", "timeout_ms": 5000 });
+    // Its offer is not known yet, then its workers start.
+    for known in [false, true] {
+        if known {
+            late.set_offer(harness.backend.offer(), Vec::new());
+        }
+        for path in ["/v1/openapi.json", "/metrics", "/v1/metrics"] {
+            assert_eq!(harness.get(path).await.status, 200, "{path}");
+        }
+        let (health, ready) = (harness.get("/health").await, harness.get("/ready").await);
+        assert_matches(&document(), "get", "/health", &health);
+        assert_matches(&document(), "get", "/ready", &ready);
+        assert_eq!((health.status, &health.json["status"]), (200, &json!("starting")));
+        assert_eq!((ready.status, &ready.json["ready"]), (503, &json!(false)));
+        let tier = &ready.json["tiers"][0];
+        assert_eq!(
+            (&tier["tier"], &tier["up"], &tier["starting"], &tier["reason"]),
+            (&json!("wasm"), &json!(false), &json!(true), &json!("its workers load the guest"))
+        );
+        // A program waits no longer than its time-out.
+        let began = Instant::now();
+        let refused = harness.post("/v1/execute", &execute).await;
+        assert!(began.elapsed() <= Duration::from_secs(5), "{}", refused.text);
+        assert!(refused.status == 504 && refused.text.contains("it is still starting"), "{}", refused.text);
+    }
+    let waiting = harness.post("/v1/execute", &execute);
+    let opening = async {
+        sleep(Duration::from_secs(2)).await;
+        late.open(Arc::new(harness.backend.clone()));
+    };
+    let (answer, ()) = tokio::join!(waiting, opening);
+    assert_eq!((answer.status, &answer.json["stdout"]), (200, &json!("1\n")), "{}", answer.text);
+    assert_eq!(
+        (harness.get("/ready").await.status, &harness.get("/health").await.json["status"]),
+        (200, &json!("healthy"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_waits_for_a_tier_that_cannot_start_is_refused_at_once_with_the_reason() {
+    let (harness, late) = TestHarness::starting();
+    late.set_offer(harness.backend.offer(), Vec::new());
+    let absent = AbsentTier { tier: "wasm".into(), reason: "no memory".to_owned(), remedy: None, machine: false };
+    let execute = json!({ "code": "#: print 1" });
+    let failing = async {
+        sleep(Duration::from_secs(2)).await;
+        late.fail(absent);
+    };
+    let (began, (refused, ())) = (Instant::now(), tokio::join!(harness.post("/v1/execute", &execute), failing));
+    assert!(refused.status == 503 && refused.text.contains("no memory"), "{}", refused.text);
+    assert_eq!(began.elapsed(), Duration::from_secs(2));
+    let ready = harness.get("/ready").await.json;
+    assert_eq!((&ready["tiers"][0]["reason"], &ready["tiers"][0]["starting"]), (&json!("no memory"), &json!(null)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -88,8 +88,10 @@ pub struct TierStatus {
     pub memory: u64,
     /// Maximum wall time of a program.
     pub wall: Duration,
-    /// False while its breaker is open or its backend is absent.
+    /// False while its breaker is open or its backend is starting.
     pub up: bool,
+    /// Whether its backend is starting: what is routed to it waits for that.
+    pub starting: bool,
     /// Programs that run now.
     pub running: usize,
     /// Requests that wait for a slot now.

@@ -109,6 +109,7 @@ impl Router {
         let Parts { quota, rules, cache, tiers, .. } = &self.parts;
         quota.admit(&request.caller)?;
 
+        tiers.wait_for_offers(request, deadline).await?;
         if let Some(error) = self.absent_tier(request) {
             return Err(error);
         }
@@ -205,9 +206,8 @@ impl Router {
     /// Returns the error for a request that names a tier which is configured but absent.
     fn absent_tier(&self, request: &Request) -> Option<Error> {
         let wanted = request.tier.as_ref()?;
-        let absent = self.parts.tiers.absent().iter().find(|absent| absent.tier == *wanted)?;
-        let remedy = absent.remedy.as_ref().map_or_else(String::new, |remedy| format!("; {remedy}"));
-        Some(Error::NoTier { reason: format!("the tier {wanted} is absent: {}{remedy}", absent.reason) })
+        let absent = self.parts.tiers.absent().find(|absent| absent.tier == *wanted)?;
+        Some(Error::NoTier { reason: absent.to_string() })
     }
 
     /// Returns the routing rules.

@@ -117,6 +117,25 @@ pub struct Offer {
     pub max_wall: Duration,
 }
 
+impl Offer {
+    /// Returns the offer of a backend that can run nothing.
+    pub fn nothing() -> Self {
+        Self {
+            languages: Vec::new(),
+            modules: Modules::named::<&str>([]),
+            isolation: Isolation::Process,
+            location: Location::Local,
+            machine: false,
+            observes: false,
+            replayable: false,
+            effectful: false,
+            price_per_second: None,
+            max_memory: 0,
+            max_wall: Duration::ZERO,
+        }
+    }
+}
+
 /// Where a sandbox runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -13,6 +13,7 @@ use switchtower_contract::{Escalation, Event, Limits, Program};
 use crate::engine::{self, Image};
 use crate::guest;
 use crate::instance::Instance;
+use crate::offer;
 
 /// A compiled guest on disk.
 #[derive(Debug, Clone)]
@@ -90,6 +91,16 @@ impl Compiled {
             }
         };
         Ok(Self { path, runtime, modules: Arc::new(modules) })
+    }
+
+    /// Returns what a tier with this guest offers.
+    pub fn offer(&self) -> switchtower_contract::Offer {
+        offer::offer(self)
+    }
+
+    /// Returns the packages that programs find in it, and their versions.
+    pub fn packages(&self) -> Vec<(String, String)> {
+        offer::packages()
     }
 
     /// Returns its path.

@@ -194,6 +194,7 @@ fn status(name: &str, tier: &CaseTier) -> TierStatus {
         memory: tier.memory_mb.unwrap_or(8 << 10) << 20,
         wall: Duration::from_millis(tier.wall_ms.unwrap_or(3_600_000)),
         up: tier.up,
+        starting: false,
         running: 0,
         queued: 0,
         slots: 8,

@@ -43,6 +43,7 @@ fn tier(status: &TierStatus, request: &Request, needed: &[&str]) -> Dynamic {
     let mut put = |name: &'static str, value: Dynamic| tier.insert(name.into(), value);
     put("name", status.tier.as_str().into());
     put("up", status.up.into());
+    put("starting", status.starting.into());
     put("isolation", status.isolation.name().into());
     put("location", status.location.name().into());
     put("machine", status.machine.into());

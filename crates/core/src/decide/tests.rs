@@ -30,6 +30,7 @@ fn status(name: &str, isolation: Isolation, modules: Modules) -> TierStatus {
         memory: 1 << 30,
         wall: Duration::from_secs(600),
         up: true,
+        starting: false,
         running: 0,
         queued: 0,
         slots: 4,

@@ -6,6 +6,7 @@ pub mod attempt;
 pub mod backoff;
 pub mod breaker;
 mod event_buffer;
+pub mod late;
 mod machine_lease;
 pub mod pool;
 pub mod queue;
@@ -15,7 +16,10 @@ mod unmet_need;
 mod walk;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
@@ -23,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use switchtower_contract::{
     Backend, Fault, Kernel, KernelOptions, Kernels, Need, Offer, Spec, byte_size, duration, rounded,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 pub use attempt::Attempt;
 pub use machine_lease::MachineLease;
@@ -31,11 +35,12 @@ pub use relay::Relay;
 pub(crate) use walk::{DEADLINE_GRACE, overloaded, requested_delay};
 pub use walk::{WalkError, WalkOptions, WalkOutcome};
 
-use crate::request::SideEffects;
+use crate::request::{Request, SideEffects};
 use crate::route::{Route, TierName, TierStatus};
 use crate::seed::Seed;
 use account::{AccountReader, AccountSnapshot};
 use breaker::{Breaker, Open, Permit};
+use late::LateBackend;
 use pool::Pool;
 use queue::{FairQueue, Queues};
 use sandbox_guard::SandboxGuard;
@@ -44,6 +49,8 @@ use sandbox_guard::SandboxGuard;
 pub struct Tier {
     name: TierName,
     backend: Arc<dyn Backend>,
+    /// That backend, if it starts while the server answers.
+    late: Option<Arc<LateBackend>>,
     offer: Offer,
     config: Config,
     queue: FairQueue,
@@ -127,7 +134,30 @@ impl Tier {
         let pool = config.pool.clone().zip(language).map(|(pool, language)| {
             Pool::new(name.clone(), backend.clone(), Spec::new(language), pool, config.open_timeout)
         });
-        Self { name, backend, offer, config, queue, breaker, pool, account: None, rng }
+        Self { name, backend, late: None, offer, config, queue, breaker, pool, account: None, rng }
+    }
+
+    /// Returns the tier of a backend that starts while the server answers. It has no pool.
+    pub fn late(name: TierName, backend: Arc<LateBackend>, config: Config, seed: &Seed) -> Self {
+        let config = Config { pool: None, ..config };
+        Self { late: Some(Arc::clone(&backend)), ..Self::new(name, backend, config, seed) }
+    }
+
+    /// Returns whether its offer is known and its start has not failed.
+    fn is_present(&self) -> bool {
+        self.late.as_ref().is_none_or(|late| late.usable_offer().is_some())
+    }
+
+    /// Returns what the start of its backend waits for; `None` once that has ended.
+    pub fn starting(&self) -> Option<String> {
+        self.late.as_ref().and_then(|late| late.starting())
+    }
+
+    /// Waits until the start of its backend has ended.
+    pub(crate) async fn wait_until_started(&self) {
+        if let Some(late) = &self.late {
+            late.wait_for_end().await;
+        }
     }
 
     /// Puts the tier's queue under limits that it shares with other tiers. Call this before any request is queued.
@@ -163,7 +193,7 @@ impl Tier {
     }
 
     pub fn offer(&self) -> &Offer {
-        &self.offer
+        self.late.as_ref().and_then(|late| late.usable_offer()).unwrap_or(&self.offer)
     }
 
     /// Returns the current [runtime id](Backend::runtime) of the backend.
@@ -178,17 +208,19 @@ impl Tier {
 
     pub fn status(&self) -> TierStatus {
         let load = self.queue.load();
+        let (offer, starting) = (self.offer(), self.starting().is_some());
         TierStatus {
             tier: self.name.clone(),
-            languages: self.offer.languages.clone(),
-            modules: self.offer.modules.clone(),
-            isolation: self.offer.isolation,
-            location: self.offer.location,
-            machine: self.offer.machine,
-            price_per_second: self.offer.price_per_second,
-            memory: self.offer.max_memory,
-            wall: self.offer.max_wall,
-            up: self.breaker.as_ref().is_none_or(|breaker| breaker.check().is_ok()),
+            languages: offer.languages.clone(),
+            modules: offer.modules.clone(),
+            isolation: offer.isolation,
+            location: offer.location,
+            machine: offer.machine,
+            price_per_second: offer.price_per_second,
+            memory: offer.max_memory,
+            wall: offer.max_wall,
+            starting,
+            up: !starting && self.breaker.as_ref().is_none_or(|breaker| breaker.check().is_ok()),
             running: load.running,
             queued: load.queued,
             slots: load.slots,
@@ -238,10 +270,12 @@ impl Tier {
     /// # Errors
     /// The backend's fault; `Unavailable` after `open_timeout`.
     async fn sandbox(&self, spec: &Spec, wall: Duration, attempt: u32) -> Result<SandboxGuard, Fault> {
+        // Bounded by the deadline of the request.
+        self.wait_until_started().await;
         let limit = self.config.open_timeout;
         let sandbox = async {
             // A machine of the pool has no policy, and one with a policy never enters it.
-            let is_pooled = self.offer.languages.contains(&spec.language) && spec.network.is_open();
+            let is_pooled = self.offer().languages.contains(&spec.language) && spec.network.is_open();
             match self.pool.as_ref().filter(|_| is_pooled) {
                 // Its sandboxes are opened before their runs are known, so that only the language is kept of the spec.
                 Some(pool) => {
@@ -274,15 +308,15 @@ impl Tier {
 
     /// Returns the memory limit of a program in this tier, in bytes. `requested`: the limit that its request sets.
     pub(crate) fn memory(&self, requested: Option<u64>) -> u64 {
-        requested.unwrap_or(self.config.default_memory).min(self.offer.max_memory)
+        requested.unwrap_or(self.config.default_memory).min(self.offer().max_memory)
     }
 
     /// Returns whether this tier may provide what a program needs; true for needs that only a run can check.
     /// `requested_memory`: the memory limit that its request sets, in bytes.
     pub(crate) fn may_provide(&self, need: &Need, requested_memory: Option<u64>) -> bool {
         match need {
-            Need::Module(module) => self.offer.modules.has(module),
-            Need::Files(_) | Need::Network(_) | Need::Process(_) => self.offer.effectful,
+            Need::Module(module) => self.offer().modules.has(module),
+            Need::Files(_) | Need::Network(_) | Need::Process(_) => self.offer().effectful,
             Need::Memory(bytes) => self.memory(requested_memory) > *bytes,
             Need::Library(_) | Need::Threads | Need::Time(_) | Need::Language(_) => true,
         }
@@ -290,7 +324,7 @@ impl Tier {
 
     /// Returns whether a program with these side effects must not run twice in this tier.
     fn is_effectful(&self, side_effects: SideEffects) -> bool {
-        self.offer.effectful && side_effects == SideEffects::World
+        self.offer().effectful && side_effects == SideEffects::World
     }
 
     /// Returns the pause before repeat number `repeat`, from 0; see [`backoff::Config::pause`].
@@ -302,7 +336,8 @@ impl Tier {
 
 /// The configured tiers.
 pub struct Tiers {
-    present: BTreeMap<TierName, Tier>,
+    /// Those included whose backends are starting or have failed to start.
+    configured: BTreeMap<TierName, Tier>,
     absent: Vec<AbsentTier>,
 }
 
@@ -318,9 +353,17 @@ pub struct AbsentTier {
     pub machine: bool,
 }
 
+impl fmt::Display for AbsentTier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { tier, reason, remedy, .. } = self;
+        let remedy = remedy.as_ref().map_or_else(String::new, |remedy| format!("; {remedy}"));
+        write!(f, "the tier {tier} is absent: {reason}{remedy}")
+    }
+}
+
 impl Tiers {
     pub fn new(tiers: impl IntoIterator<Item = Tier>) -> Self {
-        Self { present: tiers.into_iter().map(|tier| (tier.name.clone(), tier)).collect(), absent: Vec::new() }
+        Self { configured: tiers.into_iter().map(|tier| (tier.name.clone(), tier)).collect(), absent: Vec::new() }
     }
 
     /// Sets the tiers that could not be created.
@@ -331,28 +374,90 @@ impl Tiers {
     }
 
     pub fn get(&self, name: &TierName) -> Option<&Tier> {
-        self.present.get(name)
+        self.configured.get(name).filter(|tier| tier.is_present())
     }
 
+    /// Returns the tiers that requests can be routed to.
     pub fn iter(&self) -> impl Iterator<Item = &Tier> {
-        self.present.values()
+        self.configured.values().filter(|tier| tier.is_present())
     }
 
-    pub fn absent(&self) -> &[AbsentTier] {
-        &self.absent
+    /// Returns the tiers that could not be created, those included whose start has failed.
+    pub fn absent(&self) -> impl Iterator<Item = &AbsentTier> {
+        let failed = self.configured.values().filter_map(|tier| tier.late.as_ref()?.absent());
+        self.absent.iter().chain(failed)
+    }
+
+    /// Returns the tiers whose backends have not started yet, each with what it waits for.
+    pub fn starting(&self) -> impl Iterator<Item = (&TierName, String)> {
+        self.configured.values().filter_map(|tier| Some((&tier.name, tier.starting()?)))
+    }
+
+    /// Waits while a request cannot be routed only because a tier starts whose offer is not known: the tier that it
+    /// names, or any where no tier is present.
+    ///
+    /// # Errors
+    /// `TimedOut`: the request's deadline has passed.
+    pub(crate) async fn wait_for_offers(&self, request: &Request, deadline: Instant) -> Result<(), WalkError> {
+        timeout_at(deadline, self.offers_known(request.tier.as_ref())).await.map_err(|_| {
+            let names: Vec<&str> = self.starting().map(|(tier, _)| tier.as_str()).collect();
+            let (after, names) = (rounded(request.timeout), names.join(", "));
+            WalkError::TimedOut {
+                reason: format!("after {after} while waiting for tier {names}: it is still starting"),
+            }
+        })
+    }
+
+    async fn offers_known(&self, named: Option<&TierName>) {
+        loop {
+            let unknown = |tier: &&Tier| tier.starting().is_some() && !tier.is_present();
+            let named_or_any = |tier: &&Tier| named.is_none_or(|name| tier.name == *name);
+            if named.is_none() && self.iter().next().is_some() {
+                return;
+            }
+            let tiers = self.configured.values().filter(named_or_any).filter(unknown);
+            let awaited: Vec<&LateBackend> = tiers.filter_map(|tier| tier.late.as_deref()).collect();
+            if awaited.is_empty() {
+                return;
+            }
+            let mut known: Vec<_> = awaited.into_iter().map(|late| Box::pin(late.wait_for_offer())).collect();
+            poll_fn(|cx| {
+                let is_any_known = known.iter_mut().any(|known| known.as_mut().poll(cx).is_ready());
+                if is_any_known { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        }
+    }
+
+    /// Waits until no tier is starting.
+    pub async fn wait_until_started(&self) {
+        for tier in self.configured.values() {
+            tier.wait_until_started().await;
+        }
     }
 
     /// Returns how to enable the absent tiers, as alternatives joined by "or"; `None` if no remedy is known. `machine`:
     /// only tiers that would provide machines.
     pub fn remedies(&self, machine: bool) -> Option<String> {
-        let absent = self.absent.iter().filter(|absent| absent.machine || !machine);
+        let absent = self.absent().filter(|absent| absent.machine || !machine);
         let remedies: Vec<&str> = absent.filter_map(|absent| absent.remedy.as_deref()).collect();
         (!remedies.is_empty()).then(|| remedies.join(", or "))
     }
 
+    /// Refuses every request that waits for a slot or for the start of a tier, now and from now on; what runs goes on.
+    pub fn refuse_waiting(&self) {
+        for tier in self.configured.values() {
+            tier.queue.refuse_waiting();
+            if let Some(late) = tier.late.as_ref().filter(|late| late.starting().is_some()) {
+                let (tier, reason) = (tier.name.clone(), "the server is shutting down".to_owned());
+                late.fail(AbsentTier { tier, reason, remedy: None, machine: false });
+            }
+        }
+    }
+
     /// Closes the pools of all tiers.
     pub async fn close(&self) {
-        for tier in self.iter() {
+        for tier in self.configured.values() {
             tier.close().await;
         }
     }
@@ -364,7 +469,7 @@ impl Tiers {
 
     /// Returns whether the first present tier of a route observes what a program does.
     pub fn first_tier_observes(&self, route: &Route) -> bool {
-        route.tiers().find_map(|name| self.get(name)).is_some_and(|tier| tier.offer.observes)
+        route.tiers().find_map(|name| self.get(name)).is_some_and(|tier| tier.offer().observes)
     }
 
     pub fn statuses(&self) -> Vec<TierStatus> {

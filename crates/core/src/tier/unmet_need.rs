@@ -62,11 +62,11 @@ fn reason_not_used(tier: &Tier, request: &Request, route: &Route, attempts: &[At
     if !route.tiers().any(|of_route| of_route == name) {
         return not_on_route(name, request.tier.as_ref());
     }
-    if !tier.offer.languages.contains(&request.program.language) {
+    if !tier.offer().languages.contains(&request.program.language) {
         return format!("tier {name} may provide it, but does not run {}", request.program.language.name());
     }
-    if let Some(floor) = request.isolation.filter(|floor| tier.offer.isolation < *floor) {
-        let (level, floor) = (tier.offer.isolation.name(), floor.name());
+    if let Some(floor) = request.isolation.filter(|floor| tier.offer().isolation < *floor) {
+        let (level, floor) = (tier.offer().isolation.name(), floor.name());
         return format!(
             "tier {name} may provide it, but its isolation level is {level} and the request requires at least {floor}"
         );

@@ -148,8 +148,8 @@ impl Tiers {
     fn usable_legs<'a>(&'a self, request: &Request, route: &'a Route) -> Vec<(&'a Tier, &'a Leg)> {
         let present = route.0.iter().filter_map(|leg| Some((self.get(&leg.tier)?, leg)));
         present
-            .filter(|(tier, _)| tier.offer.languages.contains(&request.program.language))
-            .filter(|(tier, _)| request.isolation.is_none_or(|floor| tier.offer.isolation >= floor))
+            .filter(|(tier, _)| tier.offer().languages.contains(&request.program.language))
+            .filter(|(tier, _)| request.isolation.is_none_or(|floor| tier.offer().isolation >= floor))
             .collect()
     }
 }
@@ -181,10 +181,10 @@ impl Walk<'_> {
 
     /// Returns the limits of a run. `is_last`: no later tier could continue the program.
     fn limits(&self, tier: &Tier, leg: &Leg, is_last: bool) -> Limits {
-        let is_final = is_last || tier.offer.effectful;
+        let is_final = is_last || tier.offer().effectful;
         let budget = if is_final { None } else { leg.budget };
         Limits {
-            wall: self.time_left().min(budget.unwrap_or(Duration::MAX)).min(tier.offer.max_wall),
+            wall: self.time_left().min(budget.unwrap_or(Duration::MAX)).min(tier.offer().max_wall),
             memory: tier.memory(self.request.memory),
             output: tier.config.max_output,
             escalation: if is_final { Escalation::Never } else { Escalation::OnNeed },
@@ -257,6 +257,7 @@ const DEADLINE: &str = "deadline";
 /// What such an attempt was waiting for.
 const NO_SLOT: &str = "no slot was free";
 pub(super) const NO_SANDBOX: &str = "no sandbox was ready";
+const STARTING: &str = "it is still starting";
 
 /// Returns the delay that a backend requested before the next try.
 pub(crate) fn requested_delay(fault: &Fault) -> Option<Duration> {

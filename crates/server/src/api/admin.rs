@@ -40,7 +40,6 @@ pub(super) async fn tiers(State(api): State<Arc<ApiState>>) -> Json<Value> {
     });
     let absent = tiers
         .absent()
-        .iter()
         .map(|absent| json!({ "tier": absent.tier, "up": false, "reason": absent.reason, "remedy": absent.remedy }));
     Json(present.chain(absent).collect())
 }

@@ -13,12 +13,16 @@ use switchtower_core::tier::Tier;
 use super::state::ApiState;
 use crate::service::startup::health_fields;
 
-/// `GET /health`: 200 as long as the process answers; `status` is `degraded` when no tier is up. `tls.problem`
-/// says why changed files of the certificate are not in force. `records_dropped` counts the
+/// `GET /health`: 200 as long as the process answers; `status` is `starting` or `degraded` when no tier is up.
+/// `tls.problem` says why changed files of the certificate are not in force. `records_dropped` counts the
 /// records that the sink did not write.
 pub(super) async fn health(State(api): State<Arc<ApiState>>) -> Json<Value> {
     let statuses = api.router.tiers().statuses();
-    let status = if statuses.iter().any(|status| status.up) { "healthy" } else { "degraded" };
+    let status = match api.router.tiers().starting().next() {
+        _ if statuses.iter().any(|status| status.up) => "healthy",
+        Some(_) => "starting",
+        None => "degraded",
+    };
     let mut body = health_fields(status, api.router.wall(), api.e2b_key);
     body["records_dropped"] = api.router.recorder().dropped().into();
     body["tiers"] = tiers(&api, &statuses);
@@ -28,10 +32,13 @@ pub(super) async fn health(State(api): State<Arc<ApiState>>) -> Json<Value> {
     Json(body)
 }
 
-/// `GET /ready`: 200 when a tier is up and all pools have their minimum of ready sandboxes (`min_ready`), else 503.
+/// `GET /ready`: 200 when no tier is starting, one is up, and all pools have their minimum of ready sandboxes
+/// (`min_ready`); else 503.
 pub(super) async fn ready(State(api): State<Arc<ApiState>>) -> (StatusCode, Json<Value>) {
     let statuses = api.router.tiers().statuses();
-    let ready = statuses.iter().any(|status| status.up) && api.router.tiers().iter().all(Tier::is_ready);
+    let tiers_of_router = api.router.tiers();
+    let has_started = tiers_of_router.starting().next().is_none();
+    let ready = has_started && statuses.iter().any(|status| status.up) && tiers_of_router.iter().all(Tier::is_ready);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(json!({ "ready": ready, "tiers": tiers(&api, &statuses) })))
 }
@@ -47,13 +54,22 @@ fn tiers(api: &ApiState, statuses: &[TierStatus]) -> Value {
             "slots": s.slots,
         });
         let account = api.router.tiers().get(&s.tier).and_then(Tier::account);
+        if let Some(reason) = api.router.tiers().get(&s.tier).and_then(Tier::starting) {
+            status["starting"] = true.into();
+            status["reason"] = reason.into();
+        }
         if let Some(problem) = account.and_then(|account| account.problem) {
             status["problem"] = problem.into();
         }
         status
     };
-    let absent = api.router.tiers().absent().iter().map(|a| json!({ "tier": a.tier, "up": false, "reason": a.reason }));
-    statuses.iter().map(status).chain(absent).collect()
+    let tiers = api.router.tiers();
+    let absent = tiers.absent().map(|a| json!({ "tier": a.tier, "up": false, "reason": a.reason }));
+    // Nothing else is known of them yet.
+    let unknown = tiers.starting().filter(|(tier, _)| tiers.get(tier).is_none());
+    let unknown =
+        unknown.map(|(tier, reason)| json!({ "tier": tier, "up": false, "starting": true, "reason": reason }));
+    statuses.iter().map(status).chain(unknown).chain(absent).collect()
 }
 
 /// `GET /metrics`, for Prometheus.

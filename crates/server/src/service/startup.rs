@@ -46,7 +46,7 @@ async fn dispatch(State(handle): State<StartupHandle>, request: Request<Body>) -
     if request.uri().path() == "/health" {
         return Json(health_fields("starting", &handle.wall, handle.e2b_key)).into_response();
     }
-    let detail = "the tiers are starting; the first start takes longer, because it compiles the WebAssembly guest";
+    let detail = "the server is starting";
     Problem::new(ProblemKind::Starting, detail).retry_after(Duration::from_secs(1)).into_response()
 }
 

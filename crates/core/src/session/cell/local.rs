@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use switchtower_contract::{
-    CellOutcome, Change, Escalation, Event, Exit, Failure, Fault, Kernel, Limits, Need, Outcome,
+    CellOutcome, Change, Escalation, Event, Exit, Failure, Fault, Kernel, Limits, Need, Outcome, rounded,
 };
+use tokio::time::timeout_at;
 
 use super::super::files::{FileError, Revision, Writer};
 use super::super::kernel_permits::KernelPermit;
@@ -54,6 +55,11 @@ impl CellRun<'_> {
         let services = self.session.services();
         let tier = services.tier(&leg.tier)?;
         let conditions = self.conditions(tier, leg);
+        if timeout_at(self.deadline, tier.wait_until_started()).await.is_err() {
+            let after = rounded(self.request.timeout);
+            let reason = format!("after {after} while waiting for tier {}: it is still starting", tier.name());
+            return Err(Error::TimedOut { reason });
+        }
         let slot = services.queue(tier).slot(&self.request.caller.user, self.request.priority).await;
         let _slot = slot.map_err(|refusal| Error::from(overloaded(tier.name(), refusal)))?;
         // A kernel that turns out to be lost is rebuilt once.

@@ -101,6 +101,7 @@ async fn run_locked(
     record: &mut OpenRecord<'_>,
 ) -> Result<CellAnswer, Error> {
     let Admitted { cell: ExecuteCell { source, env, stdin, .. }, request, events, interrupts, deadline } = admitted;
+    session.services().tiers().wait_for_offers(request, deadline).await?;
     let decision = session.services().router.explain(request).decision?;
     record.decided(Arc::clone(&decision));
     let number = state.start_cell();

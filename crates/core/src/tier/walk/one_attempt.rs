@@ -9,7 +9,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::super::attempt::AttemptRecorder;
 use super::super::breaker::Permit;
 use super::super::queue::Slot;
-use super::{AttemptError, Completed, DEADLINE_GRACE, NO_SANDBOX, NO_SLOT, Walk, WalkOptions, requested_delay};
+use super::{
+    AttemptError, Completed, DEADLINE_GRACE, NO_SANDBOX, NO_SLOT, STARTING, Walk, WalkOptions, requested_delay,
+};
 use crate::analyse;
 use crate::request::{Request, SideEffects};
 use crate::route::Leg;
@@ -114,7 +116,8 @@ impl SandboxRun<'_> {
         let &Self { tier, request, options, limits, number } = self;
         let spec = Spec { avoid_interpreter: options.avoid_interpreter, ..Spec::new(request.program.language) };
         let opened = timeout_at(options.deadline, tier.sandbox(&spec, limits.wall, number)).await;
-        let opened = opened.map_err(|_| AttemptError::DeadlinePassed(NO_SANDBOX))?;
+        let missing = if tier.starting().is_some() { STARTING } else { NO_SANDBOX };
+        let opened = opened.map_err(|_| AttemptError::DeadlinePassed(missing))?;
         let mut guard = opened.map_err(AttemptError::Fault)?;
         let remaining = options.deadline.saturating_duration_since(Instant::now());
         let wall = limits.wall.min(remaining);
