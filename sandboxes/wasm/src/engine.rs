@@ -14,9 +14,10 @@ use crate::wasi;
 /// Most bytes of linear memory of one instance: the snapshot of about 100 MB, and the largest memory limit of a
 /// program.
 pub(crate) const MAX_MEMORY: usize = 1 << 30;
-/// Bytes of stack for a guest that recurses through C: with less, deeply nested JSON traps where CPython raises
-/// RecursionError.
-const WASM_STACK: usize = 64 << 20;
+/// Bytes of stack for a guest that recurses through C. The guest checks the depth of its own stack, in its memory, and
+/// raises RecursionError; what recurses without using that, such as the end of a list nested a million times, needs
+/// this one.
+const WASM_STACK: usize = 320 << 20;
 /// Bytes of stack of a thread that runs a guest: the guest's stack, and the host's calls on top. It is reserved, not
 /// used.
 pub(crate) const THREAD_STACK: usize = 512 << 20;

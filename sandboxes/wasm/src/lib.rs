@@ -18,6 +18,7 @@ mod instance;
 mod offer;
 mod run;
 mod runner;
+mod thread_stack;
 mod wasi;
 pub mod workers;
 

@@ -11,6 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::engine::{Image, THREAD_STACK};
 use crate::instance::Instance;
 use crate::run::Cancel;
+use crate::thread_stack;
 
 /// One program to run.
 pub(crate) struct ProgramRun {
@@ -72,6 +73,7 @@ impl Runner {
             }
             Err(fault) => (job.done)(Err(fault)),
         }
+        thread_stack::release_unused();
     }
 
     /// Runs a cell; its kernel is kept for the next one if it is alive.
@@ -98,6 +100,7 @@ impl Runner {
             }
             Err(fault) => (job.done)(Err(fault)),
         }
+        thread_stack::release_unused();
     }
 
     /// Runs internal code outside a kernel's names.
