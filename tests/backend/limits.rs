@@ -65,6 +65,59 @@ fn the_deadline_is_a_need_if_another_tier_is_available() {
     assert_eq!(ran.ended, Err(Fault::Unsupported(Need::Time(wall))));
 }
 
+/// Prints to both streams without a line's end.
+const UNFINISHED: &str = "import os, sys\nprint('ha', end='')\nsys.stdout.buffer.write(b'lf')\n\
+    print('no', 'te', sep='', end='', file=sys.stderr)\n";
+
+#[test]
+fn what_was_written_before_a_program_was_ended_arrives_without_a_lines_end_too() {
+    let ends = [
+        ("while True: pass", SECOND, Exit::TimedOut),
+        ("import time; time.sleep(3600)", SECOND, Exit::TimedOut),
+        ("x = 'x'\nwhile True: x += x", 60 * SECOND, Exit::OutOfMemory),
+        ("os._exit(3)", 60 * SECOND, Exit::Finished(3)),
+    ];
+    for (end, wall, exit) in ends {
+        let program = test_program(&format!("{UNFINISHED}{end}")).within(wall);
+        for ran in [program.in_worker(), program.in_process()] {
+            assert_eq!(
+                (ran.exit(), &*ran.output.stdout, &*ran.output.stderr),
+                (exit, "half", "note"),
+                "{end}: {ran:?}"
+            );
+        }
+    }
+    let large = "import sys\nprint('x' * 3_000_000, end='')\nsys.stdout.buffer.write(bytearray(b'y') * 3_000_000)\n\
+        while True: pass";
+    let mut large = test_program(large).within(3 * SECOND);
+    large.limits.output = 10_000_000;
+    assert_eq!(large.in_worker().output.stdout.len(), 6_000_000);
+}
+
+#[test]
+fn a_deeply_nested_value_ends_as_in_cpython_and_never_kills_the_interpreter() {
+    // The end of such a value recurses as deep as it is nested.
+    for (make, depth) in [
+        ("[x]", 1_000_000),
+        ("(x,)", 1_000_000),
+        ("x.__call__", 1_000_000),
+        ("{1: x}", 500_000),
+        ("functools.partial(str, x)", 300_000),
+    ] {
+        let source =
+            format!("import functools\nx = int.__add__\nfor _ in range({depth}): x = {make}\ndel x\nprint('end')");
+        assert_eq!(test_program(&source).within(60 * SECOND).in_worker().stdout(), "end\n", "{make}");
+    }
+    let raise = "import json, pickle\nx = []\nfor _ in range(100_000): x = [x]\n\
+        for deep in (repr, json.dumps, pickle.dumps, lambda x: x == eval(repr(x)), lambda x: json.loads('[' * 100_000),\n\
+        \x20       lambda x: compile('-' * 100_000 + '1', 'x', 'exec'), lambda x: compile('a' + '.b' * 100_000, 'x', 'exec')):\n\
+        \x20   try: deep(x)\n\
+        \x20   except (RecursionError, MemoryError) as error: print(type(error).__name__)";
+    let errors = test_program(raise).within(60 * SECOND).in_worker();
+    assert_eq!(errors.stdout().lines().count(), 7, "{errors:?}");
+    next_program_runs();
+}
+
 const BOMB: &str = "x = []\nwhile True: x.append(bytearray(1_000_000))";
 
 #[test]

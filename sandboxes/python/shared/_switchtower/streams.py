@@ -1,10 +1,12 @@
-"""Standard streams. The host reads and writes them; these only keep lines together."""
+"""Standard streams. The host reads and writes them. Nothing is held back on the way out: what was written has arrived
+however the program ends, killed in the middle of a line too. The host gathers it."""
 
 from __future__ import annotations
 
 import io
 import sys
 from _io import FileIO
+from collections.abc import Callable
 from typing import Any
 
 
@@ -15,25 +17,45 @@ def _raw(number: int, mode: str, name: str) -> FileIO:
 
 
 def _text(buffer: Any, mode: str, **options: Any) -> io.TextIOWrapper:
+    # No line end is translated, as on every system but Windows.
     stream = io.TextIOWrapper(buffer, "utf-8", newline="\n", **options)
     stream.mode = mode
     return stream
 
 
+def _writer(number: int, name: str) -> io.BufferedWriter[FileIO]:
+    """Returns a writer that holds nothing back."""
+    raw = _raw(number, "wb", name)
+    buffer = io.BufferedWriter(raw)
+    buffer.write = _whole(raw.write)  # type: ignore[method-assign]
+    return buffer
+
+
+def _whole(write_some: Callable[[Any], int | None]) -> Callable[[Any], int]:
+    """Returns a function that writes all of its bytes: WASI takes a part of many, and a signal cuts a write short."""
+
+    def write(data: Any, /) -> int:
+        written = write_some(data) or 0
+        if written != len(data):
+            left = memoryview(data).cast("B")
+            size = len(left)
+            while written < size:
+                written += write_some(left[written:]) or 0
+        return written
+
+    return write
+
+
 def _out() -> io.TextIOWrapper:
-    buffer = io.BufferedWriter(_raw(1, "wb", "<stdout>"))
-    return _text(buffer, "w", errors="strict", line_buffering=True)
+    return _text(_writer(1, "<stdout>"), "w", errors="strict", line_buffering=True, write_through=True)
 
 
 def _err() -> io.TextIOWrapper:
-    buffer = io.BufferedWriter(_raw(2, "wb", "<stderr>"))
-    return _text(buffer, "w", errors="backslashreplace", line_buffering=True)
+    return _text(_writer(2, "<stderr>"), "w", errors="backslashreplace", line_buffering=True, write_through=True)
 
 
 def _in() -> io.TextIOWrapper:
-    stream = io.TextIOWrapper(io.BufferedReader(_raw(0, "rb", "<stdin>")), "utf-8", errors="surrogateescape")
-    stream.mode = "r"
-    return stream
+    return _text(io.BufferedReader(_raw(0, "rb", "<stdin>")), "r", errors="surrogateescape")
 
 
 def install() -> None:
