@@ -1,6 +1,6 @@
 //! Python's behaviour for programs: exits, imports, definitions, files.
 
-use switchtower_contract::Exit;
+use switchtower_contract::{Exit, File};
 
 use super::harness::{stdout_of, test_program};
 
@@ -22,6 +22,84 @@ fn exiting_gives_the_exit_code_of_a_shell() {
     }
     let message = test_program("import sys; sys.exit('it is over')").in_worker();
     assert_eq!((message.exit(), message.output.stderr.as_str()), (Exit::Finished(1), "it is over\n"));
+}
+
+#[test]
+fn a_program_is_a_script_at_a_path() {
+    let source = "\
+import argparse, inspect, os, sys, __main__
+print(__file__, sys.argv, sys.path[0], os.getcwd(), __name__, __main__.__file__ == __file__)
+print(os.path.dirname(os.path.abspath(__file__)), len(open(__file__).read()), os.listdir())
+def f(): pass
+print(inspect.getsource(f), argparse.ArgumentParser().parse_args([]), argparse.ArgumentParser().prog)
+";
+    let expected = format!(
+        "/home/user/main.py ['/home/user/main.py'] /home/user /home/user __main__ True\n/home/user {} ['main.py']\n\
+         def f(): pass\n Namespace() main.py\n",
+        source.len()
+    );
+    assert_eq!(stdout_of(source), expected);
+    // One that does not name its file sees only its own.
+    assert_eq!(stdout_of("import os; print(os.listdir())"), "[]\n");
+    let warned = test_program("import warnings\nwarnings.warn('careful')").in_worker();
+    assert_eq!(
+        warned.output.stderr, "/home/user/main.py:2: UserWarning: careful\n  warnings.warn('careful')\n",
+        "{warned:?}"
+    );
+    let mut given = test_program("print(open(__file__).read(), open('main.py').read())");
+    given.program.files.push(File { path: "main.py".to_owned(), content: b"mine".to_vec() });
+    assert_eq!(given.in_worker().stdout(), "mine mine\n");
+}
+
+#[test]
+fn a_byte_order_mark_and_a_declared_encoding_are_accepted() {
+    assert_eq!(stdout_of("\u{feff}print('é', __file__[-3:])\n"), "é .py\n");
+    assert_eq!(stdout_of("# -*- coding: latin-1 -*-\nprint('é')"), "é\n");
+    assert_eq!(stdout_of("\u{feff}# coding: utf-8\nprint('é')"), "é\n");
+}
+
+#[test]
+fn standard_input_is_not_changed_and_ends_as_in_cpython() {
+    let source = "import sys\nprint([input('name? '), input(), sys.stdin.readline(), sys.stdin.read()])";
+    let ran = test_program(source).with_stdin("a\r\nb\nc\rd\r\ne\n\nf").in_worker();
+    assert_eq!(ran.stdout(), "name? ['a\\r', 'b', 'c\\rd\\r\\n', 'e\\n\\nf']\n");
+    let ended = test_program("print(input('a '))\ninput('b ')").with_stdin("last").in_worker();
+    let failure = ended.output.error.unwrap();
+    assert_eq!((ended.output.stdout.as_str(), failure.name.as_str()), ("a last\nb ", "EOFError"));
+    assert_eq!(failure.value, "EOF when reading a line");
+}
+
+#[test]
+fn modules_beside_a_program_and_folders_of_them_are_found() {
+    let source = "\
+import helper, package.inner, plain.deep.leaf, random, os
+from plain import top
+print(helper.X, helper.__file__, package.inner.Y, plain.deep.leaf.Z, top.Z, random.MINE, list(plain.__path__))
+os.makedirs('made/later')
+open('made/later/one.py', 'w').write('W = 5')
+import made.later.one
+print(made.later.one.W, made.__spec__.loader is not None)
+try:
+    import made.nothing
+except ModuleNotFoundError as error:
+    print(error)
+";
+    let mut program = test_program(source);
+    for (path, content) in [
+        ("helper.py", "X = 1"),
+        ("package/__init__.py", "from .inner import Y"),
+        ("package/inner.py", "Y = 2"),
+        ("plain/top.py", "from .deep.leaf import Z"),
+        ("plain/deep/leaf.py", "Z = 3"),
+        // Goes before the standard library's.
+        ("random.py", "MINE = 4"),
+        // Does not.
+        ("json/data.py", "1 / 0"),
+    ] {
+        program.program.files.push(File { path: path.to_owned(), content: content.into() });
+    }
+    let expected = "1 /home/user/helper.py 2 3 3 4 ['/home/user/plain']\n5 True\nNo module named 'made.nothing'\n";
+    assert_eq!(program.in_worker().stdout(), expected);
 }
 
 #[test]

@@ -14,17 +14,17 @@ fn traceback(source: &str) -> String {
 fn an_exception_shows_the_programs_frames_and_nothing_else() {
     insta::assert_snapshot!(traceback("def half(x):\n    return x / 0\n\nprint(half(1) + 2)"), @r#"
 Traceback (most recent call last):
-  File "<program>", line 4, in <module>
+  File "/home/user/main.py", line 4, in <module>
     print(half(1) + 2)
           ~~~~^^^
-  File "<program>", line 2, in half
+  File "/home/user/main.py", line 2, in half
     return x / 0
            ~~^~~
 ZeroDivisionError: division by zero
 "#);
     insta::assert_snapshot!(traceback("1 / 0"), @r#"
 Traceback (most recent call last):
-  File "<program>", line 1, in <module>
+  File "/home/user/main.py", line 1, in <module>
     1 / 0
     ~~^~~
 ZeroDivisionError: division by zero
@@ -41,7 +41,7 @@ except KeyError as error:
     raise RuntimeError('no luck') from error";
     insta::assert_snapshot!(traceback(caused), @r#"
 Traceback (most recent call last):
-  File "<program>", line 2, in <module>
+  File "/home/user/main.py", line 2, in <module>
     {}['key']
     ~~^^^^^^^
 KeyError: 'key'
@@ -50,14 +50,14 @@ a note
 The above exception was the direct cause of the following exception:
 
 Traceback (most recent call last):
-  File "<program>", line 5, in <module>
+  File "/home/user/main.py", line 5, in <module>
     raise RuntimeError('no luck') from error
 RuntimeError: no luck
 "#);
     let group = "raise ExceptionGroup('two', [ValueError(1), TypeError('x')])";
     insta::assert_snapshot!(traceback(group), @r#"
 + Exception Group Traceback (most recent call last):
-|   File "<program>", line 1, in <module>
+|   File "/home/user/main.py", line 1, in <module>
 |     raise ExceptionGroup('two', [ValueError(1), TypeError('x')])
 | ExceptionGroup: two (2 sub-exceptions)
 +-+---------------- 1 ----------------
@@ -71,19 +71,19 @@ RuntimeError: no luck
 #[test]
 fn a_syntax_error_has_cpythons_message() {
     insta::assert_snapshot!(traceback("x = (1,\nprint(x"), @r#"
-  File "<program>", line 2
+  File "/home/user/main.py", line 2
     print(x
          ^
 SyntaxError: '(' was never closed
 "#);
     insta::assert_snapshot!(traceback("if True:\nprint(1)"), @r#"
-  File "<program>", line 2
+  File "/home/user/main.py", line 2
     print(1)
     ^^^^^
 IndentationError: expected an indented block after 'if' statement on line 1
 "#);
     insta::assert_snapshot!(traceback("print 'hello'"), @r#"
-  File "<program>", line 1
+  File "/home/user/main.py", line 1
     print 'hello'
     ^^^^^^^^^^^^^
 SyntaxError: Missing parentheses in call to 'print'. Did you mean print(...)?
@@ -94,14 +94,14 @@ SyntaxError: Missing parentheses in call to 'print'. Did you mean print(...)?
 fn a_misspelt_name_is_suggested() {
     insta::assert_snapshot!(traceback("length = 3\nprint(lenght)"), @r#"
 Traceback (most recent call last):
-  File "<program>", line 2, in <module>
+  File "/home/user/main.py", line 2, in <module>
     print(lenght)
           ^^^^^^
 NameError: name 'lenght' is not defined. Did you mean: 'length'?
 "#);
     insta::assert_snapshot!(traceback("import math\nmath.squrt(2)"), @r#"
 Traceback (most recent call last):
-  File "<program>", line 2, in <module>
+  File "/home/user/main.py", line 2, in <module>
     math.squrt(2)
     ^^^^^^^^^^
 AttributeError: module 'math' has no attribute 'squrt'. Did you mean: 'sqrt'?
@@ -112,7 +112,7 @@ AttributeError: module 'math' has no attribute 'squrt'. Did you mean: 'sqrt'?
 fn frames_of_the_standard_library_are_shown() {
     insta::assert_snapshot!(traceback("import json\njson.loads('{')"), @r#"
 Traceback (most recent call last):
-  File "<program>", line 2, in <module>
+  File "/home/user/main.py", line 2, in <module>
     json.loads('{')
     ~~~~~~~~~~^^^^^
   File "/python/json/__init__.py", line 346, in loads
@@ -133,7 +133,7 @@ fn a_program_can_print_its_own_traceback() {
     let source = "import traceback\ntry:\n    int('x')\nexcept ValueError:\n    print(traceback.format_exc(), end='')";
     insta::assert_snapshot!(test_program(source).in_worker().stdout(), @r#"
 Traceback (most recent call last):
-  File "<program>", line 3, in <module>
+  File "/home/user/main.py", line 3, in <module>
     int('x')
     ~~~^^^^^
 ValueError: invalid literal for int() with base 10: 'x'

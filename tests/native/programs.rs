@@ -150,6 +150,54 @@ fn displayed_values_keep_their_order_with_the_output() {
 }
 
 #[test]
+fn what_was_written_before_a_program_was_ended_arrives_without_a_lines_end_too() {
+    let unfinished = "import os, sys\nprint('ha', end='')\nsys.stdout.buffer.write(b'lf')\n\
+        print('no', 'te', sep='', end='', file=sys.stderr)\n";
+    for (end, exit) in [
+        ("while True: pass", Exit::TimedOut),
+        ("import time; time.sleep(3600)", Exit::TimedOut),
+        ("x = bytearray(1 << 40)", Exit::OutOfMemory),
+        ("os._exit(3)", Exit::Finished(3)),
+    ] {
+        for ran in run_in_profiles(&test_program(&format!("{unfinished}{end}")).within(Duration::from_secs(2))) {
+            assert_eq!(
+                (ran.exit(), &*ran.output.stdout, &*ran.output.stderr),
+                (exit, "half", "note"),
+                "{end}: {ran:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_program_is_a_script_at_a_path_with_its_modules_beside_it() {
+    let source = "\
+import argparse, os, sys, plain.leaf, random
+print(__file__, sys.argv, sys.path[0], os.getcwd(), __name__)
+print(len(open(__file__).read()), sorted(os.listdir()), plain.leaf.Z, random.MINE, argparse.ArgumentParser().prog)
+";
+    let mut program = test_program(source);
+    for (path, content) in [("plain/leaf.py", "Z = 3"), ("random.py", "MINE = 4")] {
+        program.program.files.push(File { path: path.to_owned(), content: content.into() });
+    }
+    let expected = format!(
+        "/home/user/main.py ['/home/user/main.py'] /home/user /home/user __main__\n\
+         {} ['main.py', 'plain', 'random.py'] 3 4 main.py\n",
+        source.len()
+    );
+    for ran in run_in_profiles(&program) {
+        assert_eq!(ran.stdout(), expected);
+    }
+    for printed in stdouts_of("\u{feff}import os\nprint('é', os.listdir())") {
+        assert_eq!(printed, "é []\n");
+    }
+    let lines = test_program("import sys\nprint([input(), sys.stdin.read()])").with_stdin("a\r\nb\r\n");
+    for ran in run_in_profiles(&lines) {
+        assert_eq!(ran.stdout(), "['a\\r', 'b\\r\\n']\n");
+    }
+}
+
+#[test]
 fn input_reads_the_given_text_to_its_end() {
     let source = "import sys\nprint(input('name? '))\nprint([line.strip() for line in sys.stdin])\n\
                   try: input()\nexcept EOFError: print('over')";
@@ -183,9 +231,9 @@ fn a_traceback_has_only_the_programs_frames() {
         insta::allow_duplicates! {
             insta::assert_snapshot!(traceback, @r#"
 Traceback (most recent call last):
-  File "<program>", line 4, in <module>
+  File "/home/user/main.py", line 4, in <module>
     print(half(1) + 2)
-  File "<program>", line 2, in half
+  File "/home/user/main.py", line 2, in half
     return x / 0
 ZeroDivisionError: division by zero
 "#);
@@ -194,7 +242,7 @@ ZeroDivisionError: division by zero
     for traceback in tracebacks("x = (1,\nprint(x") {
         insta::allow_duplicates! {
             insta::assert_snapshot!(traceback, @r#"
-  File "<program>", line 2
+  File "/home/user/main.py", line 2
     print(x
 SyntaxError: '(' was never closed
 "#);

@@ -11,7 +11,7 @@ import gc
 import linecache
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import wit_world
@@ -51,9 +51,10 @@ from wit_world import (
 
 
 class WitWorld(wit_world.WitWorld):
-    def execute(self, code: str, files: Iterable[Any]) -> Any:
+    def execute(self, code: str, files: Sequence[Any]) -> Any:
         host.awake = True
         scratch.write_files(files)
+        program.prefer_files(file.path for file in files)
         try:
             return Ending_Finished(program.execute(code))
         except program.Raised as raised:

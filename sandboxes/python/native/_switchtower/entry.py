@@ -34,7 +34,7 @@ from . import (
     tracebacks,
     warmup,
 )
-from .paths import HOME, MAIN_SCRIPT
+from .paths import HOME, PROGRAM
 from .schema import CellResult, Change, Finished, KernelOptions, Raised
 from .state_transfer.export import state
 
@@ -130,7 +130,7 @@ def _isolated() -> Iterator[None]:
     finally:
         atexit._run_exitfuncs = run_exits
     sys.modules["__main__"] = main
-    sys.path[:], sys.argv = path, [MAIN_SCRIPT]
+    sys.path[:], sys.argv = path, [PROGRAM]
     linecache.clearcache()
 
 
@@ -165,6 +165,7 @@ def run_program(
 
     def run() -> int:
         scratch.write_files(files)
+        program.prefer_files(path for path, _ in files)
         return program.execute(code)
 
     return _ended(run)

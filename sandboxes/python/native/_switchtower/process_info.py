@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import host, matplotlib_figures
-from .paths import EXECUTABLE, HOME, MAIN_SCRIPT
+from .paths import EXECUTABLE, HOME, PROGRAM
 
 # Variables that are set although no caller gave them.
 GIVEN = {"HOME": HOME, "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
@@ -67,7 +67,7 @@ _leave.__module__ = "posix"
 def install() -> None:
     os._exit = sys.modules["posix"]._exit = _leave
     sys.executable = sys._base_executable = EXECUTABLE
-    sys.argv = [MAIN_SCRIPT]
-    sys.orig_argv = ["python3", "main.py"]
+    sys.argv = [PROGRAM]
+    sys.orig_argv = ["python3", PROGRAM]
     # No bytecode is written beside modules that a program wrote.
     sys.dont_write_bytecode = True

@@ -1,15 +1,13 @@
 """Paths inside a sandbox, and the file names that the caller's code is compiled under."""
 
-# The file name of a program's code.
-PROGRAM = "<program>"
 # The folder in the file names of cells: a name of its own for each, as IPython's kernel has them.
 CELLS = "/tmp/ipykernel_2/"
 # The working directory. What is below it and below /tmp is the program's own.
 HOME = "/home/user"
+# A program is a script at this path: in tracebacks, `__file__` and `sys.argv`.
+PROGRAM = HOME + "/main.py"
 # Folders that are the program's own, with what is below them.
 OWN_FOLDERS = (HOME, "/tmp")
-# The program in `sys.argv`.
-MAIN_SCRIPT = HOME + "/main.py"
 # `sys.executable`.
 EXECUTABLE = "/usr/bin/python3"
 

@@ -8,13 +8,17 @@ import atexit
 import builtins
 import inspect
 import linecache
+import posixpath
 import sys
 import types
+from collections.abc import Iterable
 from typing import Any
 
 from . import failure, process_info, representations, streams
-from .paths import PROGRAM
+from .paths import HOME, PROGRAM
 
+# Modules beside those in C that CPython loads before the first line of a script.
+_LOADED_AT_START = frozenset("abc codecs encodings genericpath io linecache os posixpath site stat zipimport".split())
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 
@@ -24,13 +28,19 @@ class Raised(Exception):
 
 def execute(code: str) -> int:
     """Runs a program. Returns its exit code, or raises `Raised` where an exception goes through."""
+    # As a file may, the text may begin with a byte order mark.
+    code = code.removeprefix("\ufeff")
     main = types.ModuleType("__main__")
     main.__builtins__ = builtins
+    main.__dict__.update(__file__=PROGRAM, __cached__=None)
     sys.modules["__main__"] = main
+    sys.argv, sys.orig_argv = [PROGRAM], ["python3", PROGRAM]
     linecache.cache[PROGRAM] = (len(code), None, code.splitlines(True), PROGRAM)
     status = 0
     try:
         try:
+            if _names_its_file(code):
+                _write_file(code)
             _run(code, main.__dict__)
         finally:
             process_info.before_exit()
@@ -46,6 +56,32 @@ def execute(code: str) -> int:
         raise Raised(described) from None
     streams.flush()
     return status
+
+
+def prefer_files(paths: Iterable[str]) -> None:
+    """Lets an import find a program's files before modules of their names that are loaded already, for speed: the
+    interpreter of a script has loaded few when it starts."""
+    for path in paths:
+        parts = posixpath.relpath(posixpath.join(HOME, path), HOME).split("/")
+        name = parts[0].removesuffix(".py") if len(parts) == 1 else parts[0]
+        is_module = parts[0].endswith(".py") if len(parts) == 1 else parts[1] == "__init__.py"
+        if is_module and name not in _LOADED_AT_START and name not in sys.builtin_module_names:
+            for loaded in [loaded for loaded in sys.modules if loaded == name or loaded.startswith(name + ".")]:
+                del sys.modules[loaded]
+
+
+def _names_its_file(code: str) -> bool:
+    """Returns whether a program may look at its own file. For the others there is none, as in a notebook: a listing of
+    the working directory shows the program's own files and nothing else."""
+    return "__file__" in code or "argv" in code or "getsource" in code
+
+
+def _write_file(code: str) -> None:
+    try:
+        with open(PROGRAM, "x", encoding="utf-8", errors="surrogatepass", newline="") as file:
+            file.write(code)
+    except FileExistsError:
+        pass  # a file that came with the program
 
 
 def _run(code: str, names: dict[str, Any]) -> None:

@@ -146,11 +146,22 @@ class Finder(importlib.abc.MetaPathFinder):
             if spec.submodule_search_locations is not None:
                 spec.submodule_search_locations.append(os.path.dirname(found[1]))
             return spec
+        if folders := _own_folders(name, path):
+            # A folder of the program's without `__init__.py`: as in CPython, every module goes before it.
+            spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
+            spec.submodule_search_locations = folders
+            return spec
         if name in _FOR_PROCESSES:
             host.report_need("PROCESS", "multiprocessing")
         elif ("." not in name or name.startswith("IPython.")) and _wanted_by_the_program():
             host.report_need("MODULE", name.partition(".")[0])
         return None
+
+
+def _own_folders(name: str, path: Any) -> list[str]:
+    tail = name.rpartition(".")[2]
+    folders = [os.path.join(folder or os.getcwd(), tail) for folder in (sys.path if path is None else path)]
+    return [folder for folder in folders if os.path.isdir(folder)]
 
 
 def _wanted_by_the_program() -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import host
-from .paths import EXECUTABLE, MAIN_SCRIPT, is_program
+from .paths import EXECUTABLE, PROGRAM, is_program
 from .replacements import Replacements
 
 # Variables that are set although no caller gave them.
@@ -130,5 +130,5 @@ def install(replacements: Replacements) -> None:
     platform._uname_cache = None
     platform._platform_cache.clear()
     sys.executable = sys._base_executable = EXECUTABLE
-    sys.argv = [MAIN_SCRIPT]
-    sys.orig_argv = ["python3", "main.py"]
+    sys.argv = [PROGRAM]
+    sys.orig_argv = ["python3", PROGRAM]
