@@ -17,6 +17,9 @@ def _switchtower_set_options(env: "dict[str, str]", folder: "str | None") -> Non
 
     shell = get_ipython()  # type: ignore[name-defined]  # noqa: F821
     read = shell.user_ns.pop("input", None)
+    # A notebook is no script.
+    if shell.user_ns.pop("__file__", None) is not None:
+        sys.argv = shell._switchtower_argv
 
     def before_cell(*_: object) -> None:
         # The prelude's own callback has set the input by now.

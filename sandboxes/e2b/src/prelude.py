@@ -1,6 +1,7 @@
 # Runs once in every fresh kernel, before any program: gives programs their standard input and their memory limit, and
-# lets them exit without a warning. It binds no name of the program's but `input`. `path` is the file with a run's
-# inputs; `memory` are the bytes that a program has without any.
+# lets them exit without a warning, and makes a program the script that it is in the other tiers: at the same path, which
+# is in `sys.argv` and `__file__`. It binds no name of the program's but `input` and `__file__`. `path` is the file with
+# a run's inputs; `memory` are the bytes that a program has without any.
 def _switchtower_prelude(path: str, memory: int) -> None:
     import io
     import json
@@ -46,7 +47,20 @@ def _switchtower_prelude(path: str, memory: int) -> None:
             raise EOFError("EOF when reading a line")
         return line[:-1] if line.endswith("\n") else line
 
-    def before_cell(*_: object) -> None:
+    def write_script(info: Any) -> None:
+        # As in the other tiers, only a program that names its file has one.
+        code = getattr(info, "raw_cell", None) or ""
+        if shell.user_ns.get("__file__") != script or not any(
+            word in code for word in ("__file__", "argv", "getsource")
+        ):
+            return
+        try:
+            with open(script, "x", encoding="utf-8", newline="") as file:
+                file.write(code)
+        except OSError:
+            pass
+
+    def before_cell(info: object = None) -> None:
         # The file is removed, so that the next run does not get these inputs.
         stdin, limit = "", memory
         try:
@@ -59,7 +73,10 @@ def _switchtower_prelude(path: str, memory: int) -> None:
             pass
         sys.stdin = io.StringIO(stdin)
         limit_memory(limit)
+        write_script(info)
 
     shell = get_ipython()  # type: ignore[name-defined]  # noqa: F821
-    shell.user_ns["input"] = read
+    script = "/home/user/main.py"
+    shell.user_ns.update(input=read, __file__=script)
+    shell._switchtower_argv, sys.argv = sys.argv, [script]
     shell.events.register("pre_run_cell", before_cell)

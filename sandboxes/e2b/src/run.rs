@@ -73,8 +73,12 @@ impl Run<'_> {
     ) -> Result<RunEnd, Fault> {
         let (started, deadline) = (Instant::now(), self.deadline);
         let mut progress = Progress::default();
-        let opened =
-            interpreter::execute(self.client, reservation, self.context, &program.source, program.env.as_ref());
+        // A script's text may begin with a byte order mark; E2B's interpreter refuses one.
+        let source = match self.kind {
+            RunKind::Program => program.source.strip_prefix('\u{feff}').unwrap_or(&program.source),
+            RunKind::Cell => &program.source,
+        };
+        let opened = interpreter::execute(self.client, reservation, self.context, source, program.env.as_ref());
         let mut rows = match timeout_at(deadline, opened).await {
             Ok(opened) => opened.map_err(|error| error.execution_fault())?,
             Err(_) => return Ok(self.end(started, progress, Exit::TimedOut, false)),
