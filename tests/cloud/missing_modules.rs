@@ -138,8 +138,8 @@ async fn a_module_that_no_cloud_has_is_tried_in_each_and_the_note_names_them() {
     let note = walked.note.unwrap();
     assert_eq!(
         note,
-        "it needs the module no_such_module_anywhere, which none of the tried tiers provides (e2b, dedicated); \
-         no configured tier provides it"
+        "it needs the module no_such_module_anywhere, which none of the tried tiers provides (e2b, dedicated); if \
+         it is your own, add no_such_module_anywhere.py or its folder to the files; no configured tier provides it"
     );
     let errors = received.iter().filter(|event| matches!(event, Event::Error(_))).count();
     assert_eq!((errors, received.len()), (1, 1), "{received:?}");

@@ -35,6 +35,11 @@ pub fn side_effects_before_import(program: &Program, line: u32) -> SideEffects {
     }
 }
 
+/// Returns whether a module's top-level name is that of a well-known package, rather than of a module of the caller's.
+pub fn is_known_package(top: &str) -> bool {
+    python::is_known_package(top)
+}
+
 type Analyser = fn(&Program) -> Profile;
 
 /// Returns the analyser of a language, if it has one. Programs without an analyser run with an unknown profile.

@@ -5,6 +5,7 @@ use switchtower_contract::Need;
 
 use super::attempt::Attempt;
 use super::{Tier, Tiers};
+use crate::analyse;
 use crate::request::Request;
 use crate::route::{Route, TierName};
 
@@ -49,11 +50,21 @@ impl Tiers {
         if !others.is_empty() {
             return format!("it needs {need}{tried}; {}", others.join("; "));
         }
-        match self.remedies(matches!(need, Need::Network(_) | Need::Process(_) | Need::Files(_))) {
-            Some(remedy) => format!("it needs {need}{tried}; {remedy}"),
-            None => format!("it needs {need}{tried}; no configured tier provides it"),
+        let remedy = self.remedies(matches!(need, Need::Network(_) | Need::Process(_) | Need::Files(_)));
+        match (own_module(need), remedy) {
+            (Some(own), Some(remedy)) => format!("it needs {need}{tried}; {own}, or {remedy}"),
+            (Some(own), None) => format!("it needs {need}{tried}; {own}; no configured tier provides it"),
+            (None, Some(remedy)) => format!("it needs {need}{tried}; {remedy}"),
+            (None, None) => format!("it needs {need}{tried}; no configured tier provides it"),
         }
     }
+}
+
+/// Returns the cheapest remedy for a module that is no known package: it may be the caller's own.
+fn own_module(need: &Need) -> Option<String> {
+    let Need::Module(module) = need else { return None };
+    let top = module.split('.').next().unwrap_or(module);
+    (!analyse::is_known_package(top)).then(|| format!("if it is your own, add {top}.py or its folder to the files"))
 }
 
 /// Returns why a tier that may provide the need did not run the program to its end.

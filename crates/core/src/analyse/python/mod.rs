@@ -34,6 +34,7 @@ use super::score::{self, Measure, Measurements};
 use crate::request::SideEffects;
 
 pub use escape_commands::{EscapeCommand, escape_commands};
+pub(super) use modules::is_known_package;
 pub(super) use prefix::side_effects_before_import;
 
 use cell::NotebookCell;
@@ -78,7 +79,20 @@ pub(super) fn analyse(program: &Program) -> Profile {
         let own: BTreeSet<&str> = program.files.iter().filter_map(|file| module_of_file(&file.path)).collect();
         profile.imports.retain(|import| !own.contains(import.top()));
     }
+    // A program that names the file of a module may write it; where it does not, the import reports the need.
+    let named: BTreeSet<String> = profile.imports.iter().map(|import| import.top().to_owned()).collect();
+    let named: BTreeSet<String> = named.into_iter().filter(|module| names_file(cell.python, module)).collect();
+    if !named.is_empty() {
+        profile.verdict.refuse("an import may find a file that the program writes");
+        profile.imports.retain(|import| !named.contains(import.top()));
+    }
     profile
+}
+
+/// Returns whether a program's text has the file name of a module that is no known package.
+fn names_file(source: &str, module: &str) -> bool {
+    let is_whole = |at: usize| !source[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '.');
+    !is_known_package(module) && source.match_indices(&format!("{module}.py")).any(|(at, _)| is_whole(at))
 }
 
 /// Returns the top-level module that a file belongs to, if it is in the working directory, where Python looks for

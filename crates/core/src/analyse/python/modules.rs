@@ -50,6 +50,63 @@ pub(super) fn domain(module: &str) -> Domain {
     }
 }
 
+/// Returns whether a top-level name is that of a well-known package or of a part of CPython, which a module of the
+/// caller's own is unlikely to have.
+pub(in crate::analyse) fn is_known_package(top: &str) -> bool {
+    top.starts_with('_')
+        || domain(top) != Domain::General
+        || matches!(
+            top,
+            "bz2"
+                | "ctypes"
+                | "curses"
+                | "fcntl"
+                | "grp"
+                | "lzma"
+                | "mmap"
+                | "pwd"
+                | "resource"
+                | "readline"
+                | "syslog"
+                | "termios"
+                | "tty"
+                | "pty"
+                | "multiprocessing"
+                | "IPython"
+                | "bs4"
+                | "docx"
+                | "flask"
+                | "django"
+                | "fastapi"
+                | "gymnasium"
+                | "hypothesis"
+                | "imageio"
+                | "ipywidgets"
+                | "jinja2"
+                | "joblib"
+                | "lxml"
+                | "markdown"
+                | "nbformat"
+                | "orjson"
+                | "pip"
+                | "pkg_resources"
+                | "psutil"
+                | "pydantic"
+                | "pygame"
+                | "pypdf"
+                | "pytest"
+                | "regex"
+                | "reportlab"
+                | "rich"
+                | "setuptools"
+                | "sqlalchemy"
+                | "tabulate"
+                | "toolz"
+                | "tqdm"
+                | "yaml"
+        )
+}
+
 /// Returns the top-level package of a dotted name.
 pub(super) fn top(module: &str) -> &str {
     module.split('.').next().unwrap_or(module)

@@ -99,7 +99,8 @@ async fn a_need_that_no_tier_can_meet_is_raised_in_the_program_and_noted() {
     assert_eq!(report.attempts, ["local unsupported", "local raised"]);
     let walked = report.result.unwrap();
     assert_eq!(walked.output.error.unwrap().name, "ModuleNotFoundError");
-    let note = "it needs the module nowhere; no configured tier provides it";
+    let note = "it needs the module nowhere; if it is your own, add nowhere.py or its folder to the files; \
+                no configured tier provides it";
     assert_eq!(walked.note.as_deref(), Some(note));
     assert_eq!(fixture.strong.counts().opened, 0);
     let note = walk(&fixture.tiers, "need module pandas", &Route::only("local")).await.result.unwrap().note.unwrap();
