@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use clap::Args;
 use serde::de::DeserializeOwned;
 use switchtower_contract::{File, Language, Program, Randomness};
+use switchtower_core::analyse::analyse;
 use switchtower_core::request::{Invalid, RequestLimits};
 
 use super::exit::CliError;
@@ -30,6 +31,12 @@ impl Source {
         }
     }
 
+    /// Returns the folder of the program's file, in which Python looks for modules first.
+    fn folder(&self) -> Option<PathBuf> {
+        let file = self.file.as_ref().filter(|file| file.as_os_str() != "-")?;
+        file.parent().map(Path::to_owned)
+    }
+
     /// Returns the name of the source for messages.
     pub(super) fn name(&self) -> String {
         self.file.as_ref().filter(|f| f.as_os_str() != "-").map_or("<code>".to_owned(), |f| f.display().to_string())
@@ -48,7 +55,8 @@ pub(super) struct Inputs {
     /// An environment variable of the program; may be given more than once.
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     env: Vec<(String, String)>,
-    /// A file to copy into the program's working directory; may be given more than once.
+    /// A file or folder to copy into the program's working directory; may be given more than once. Modules beside FILE that
+    /// the program imports are copied without.
     #[arg(long = "file", value_name = "PATH")]
     files: Vec<PathBuf>,
     /// Use a virtual clock and seeded randomness: the same program prints the same bytes on any machine.
@@ -78,28 +86,109 @@ impl Inputs {
             (Some(file), _) => Some(text("stdin", file, limits.stdin)?),
             (None, input) => input.clone(),
         };
+        let code = source.read(limits.code)?;
+        let mut files = FilesToCopy::new(limits.files);
+        for path in &self.files {
+            files.add(path, &name(path)?, Copied::All)?;
+        }
+        if let Some(folder) = source.folder() {
+            files.add_modules(&folder, &code)?;
+        }
         Ok(Program {
             language: Language::default(),
-            source: source.read(limits.code)?,
+            source: code,
             stdin,
-            files: files(&self.files, limits.files)?,
+            files: files.files,
             env: (!self.env.is_empty()).then(|| self.env.iter().cloned().collect()),
             randomness: if self.deterministic { Randomness::Seeded(self.seed) } else { Randomness::Fresh },
         })
     }
 }
 
-/// Reads files for the program, at most `limit` bytes together.
-fn files(paths: &[PathBuf], limit: u64) -> Result<Vec<File>, CliError> {
-    let mut left = limit;
-    let mut files = Vec::with_capacity(paths.len());
-    for path in paths {
-        let name = name(path)?;
-        let content = bytes(path, left)?.ok_or_else(|| too_large("files", limit))?;
-        left = left.saturating_sub(content.len() as u64);
-        files.push(File { path: name, content });
+/// What of a folder is copied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Copied {
+    All,
+    /// Files with Python's code.
+    Modules,
+}
+
+/// The files for a program.
+struct FilesToCopy {
+    files: Vec<File>,
+    /// Most bytes of all files together.
+    limit: u64,
+    left: u64,
+}
+
+impl FilesToCopy {
+    fn new(limit: u64) -> Self {
+        Self { files: Vec::new(), limit, left: limit }
     }
-    Ok(files)
+
+    /// Reads a file, or what is below a folder except for hidden files and compiled modules.
+    fn add(&mut self, path: &Path, name: &str, copied: Copied) -> Result<(), CliError> {
+        if !path.is_dir() {
+            let content = bytes(path, self.left)?.ok_or_else(|| too_large("files", self.limit))?;
+            self.left = self.left.saturating_sub(content.len() as u64);
+            self.files.push(File { path: name.to_owned(), content });
+            return Ok(());
+        }
+        for (inside, entry) in entries(path)? {
+            let is_copied = copied == Copied::All || entry.is_dir() || inside.ends_with(".py");
+            if is_copied && !inside.starts_with('.') && inside != "__pycache__" {
+                let name = if name == "." { inside } else { format!("{}/{inside}", name.trim_end_matches('/')) };
+                self.add(&entry, &name, copied)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the modules in the folder of a program that it imports, and those that they import.
+    fn add_modules(&mut self, folder: &Path, code: &str) -> Result<(), CliError> {
+        let mut next = self.files.len();
+        let mut source = code.to_owned();
+        loop {
+            for import in analyse(&Program::python(source)).imports {
+                let module = import.top();
+                let (file, package) = (format!("{module}.py"), format!("{module}/"));
+                let is_given = self.files.iter().any(|given| given.path == file || given.path.starts_with(&package));
+                if module.is_empty() || is_given {
+                    continue;
+                }
+                let inside = folder.join(module);
+                if folder.join(&file).is_file() {
+                    self.add(&folder.join(&file), &file, Copied::Modules)?;
+                } else if inside.join("__init__.py").is_file() || has_modules(&inside) {
+                    self.add(&inside, module, Copied::Modules)?;
+                }
+            }
+            let Some(file) = self.files.get(next) else { return Ok(()) };
+            source =
+                if file.path.ends_with(".py") { String::from_utf8_lossy(&file.content).into() } else { String::new() };
+            next += 1;
+        }
+    }
+}
+
+/// Returns whether a folder has modules, so that it is a package without `__init__.py`.
+fn has_modules(folder: &Path) -> bool {
+    entries(folder).is_ok_and(|entries| entries.iter().any(|(name, _)| name.ends_with(".py")))
+}
+
+/// Returns the names and paths of the files and folders in a folder, sorted. Links to folders are left out: they may
+/// lead in a circle.
+fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, CliError> {
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|error| unreadable(folder, &error))? {
+        let entry = entry.map_err(|error| unreadable(folder, &error))?;
+        let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+        if !is_link || entry.path().is_file() {
+            entries.push((name(Path::new(&entry.file_name()))?, entry.path()));
+        }
+    }
+    entries.sort();
+    Ok(entries)
 }
 
 /// Returns the name of a file for the program. A relative path below the current folder keeps its folders; of any other
