@@ -212,3 +212,33 @@ fn a_folder_without_cases_and_a_file_without_programs_are_refused() {
     }
     assert_eq!(switchtower(&["rules", "test", "router-rules"], "").code, 0);
 }
+
+#[test]
+fn modules_beside_a_program_and_folders_that_are_given_go_with_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |path: &str, text: &str| {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a writable folder");
+        std::fs::write(path, text).expect("a writable folder");
+    };
+    write("main.py", "import helper, package.deep, plain.leaf\nprint(helper.X, package.deep.Y, plain.leaf.Z)");
+    write("helper.py", "from other import X");
+    write("other.py", "X = 1");
+    write("package/__init__.py", "");
+    write("package/deep.py", "Y = 2");
+    write("plain/leaf.py", "Z = 3");
+    write("unrelated.py", "1 / 0");
+    write("data/inner/numbers.txt", "4");
+    write("data/.hidden", "5");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let ended = switchtower(&["run", "--quiet", &path("main.py")], "");
+    assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (0, "1 2 3\n", ""));
+    let list = "import os\nprint([(f, n) for f, _, n in os.walk('.')])\nprint(open('data/inner/numbers.txt').read())";
+    let ended = switchtower(&["run", "--quiet", "--file", &path("data"), "-c", list], "");
+    let listed = "[('.', []), ('./data', []), ('./data/inner', ['numbers.txt'])]\n4\n";
+    assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (0, listed, ""));
+    let missing = switchtower(&["run", "-c", "import helper"], "");
+    let note =
+        "it needs the module helper; if it is your own, add helper.py or its folder to the files, or set E2B_API_KEY";
+    assert!(missing.err.contains(note), "{}", missing.err);
+}

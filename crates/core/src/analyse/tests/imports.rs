@@ -39,3 +39,18 @@ fn a_module_among_the_files_of_a_program_is_not_required_of_a_tier() {
     let profile = analyse(&Program { files, ..Program::python(source) });
     assert_eq!(profile.needed_modules().collect::<Vec<_>>(), ["data", "elsewhere", "pandas"]);
 }
+
+#[test]
+fn a_module_whose_file_the_program_names_is_not_required_of_a_tier_and_not_trusted() {
+    let source = "open('helper.py', 'w').write('import random; X = random.random()')\nimport helper, other\nprint(helper, other)";
+    let written = profile(source);
+    assert_eq!(written.needed_modules().collect::<Vec<_>>(), ["other"]);
+    assert!(!written.verdict.deterministic);
+    for source in [
+        "import pandas\nprint(pandas.__version__)  # see pandas.py",
+        "import helper\nprint(helper)  # my_helper.py",
+        "import helper\nprint(helper)",
+    ] {
+        assert_eq!(profile(source).needed_modules().count(), 1, "{source}");
+    }
+}
