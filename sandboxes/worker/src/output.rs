@@ -100,7 +100,19 @@ impl OutputBuffer {
     /// in time however rarely a program writes.
     pub fn tick(&mut self) {
         if self.pending_since.is_some_and(|since| now() - since >= MAX_DELAY) {
-            self.send_whole_characters();
+            self.send_lines();
+        }
+    }
+
+    /// Sends on the pending lines. One that has no end yet waits anew: programs write a line's text and its end one after
+    /// the other. Where there is no other line, it is sent on.
+    fn send_lines(&mut self) {
+        let whole = self.pending.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let begun = if whole == 0 { Vec::new() } else { self.pending.split_off(whole) };
+        self.send_whole_characters();
+        if !begun.is_empty() {
+            self.pending.extend(begun);
+            self.pending_since = Some(now());
         }
     }
 
@@ -199,6 +211,22 @@ mod tests {
         output.write(StdStream::Stdout, &"é".as_bytes()[1..]);
         output.flush();
         assert_eq!(*events.lock().unwrap(), [Event::Stdout("é".into())]);
+    }
+
+    #[test]
+    fn a_line_without_its_end_waits_for_it_but_not_behind_nothing() {
+        let (mut output, events) = recorded(100);
+        output.write(StdStream::Stdout, b"one\ntw");
+        output.send_lines();
+        assert_eq!(*events.lock().unwrap(), [Event::Stdout("one\n".into())]);
+        assert!(output.pending_since.is_some());
+        output.write(StdStream::Stdout, b"o\n");
+        output.send_lines();
+        output.write(StdStream::Stdout, b"thr");
+        output.send_lines();
+        let events: Vec<Event> = events.lock().unwrap().clone();
+        assert_eq!(events[1..], [Event::Stdout("two\n".into()), Event::Stdout("thr".into())]);
+        assert!(output.pending_since.is_none());
     }
 
     #[test]
