@@ -27,6 +27,8 @@ numpy pandas matplotlib.pyplot sympy scipy.stats scipy.optimize scipy.signal skl
 sklearn.model_selection sklearn.datasets PIL.Image pandas.plotting._matplotlib
 """.split()
 
+DATA, CHART = "application/vnd.e2b.data+json", "application/vnd.e2b.chart+json"
+
 
 def embedded_files():
     """Returns name and text of the package's files, as the executable holds them."""
@@ -543,6 +545,9 @@ class Kernels(Case):
             "df.describe()",
             "%config InlineBackend.figure_format = 'retina'",
         )
+        for data, _ in ran.shown:
+            for mime in (DATA, CHART):
+                data.pop(mime, None)
         self.assertEqual([(sorted(d), main) for d, main in ran.shown],
                          [(["text/plain"], True), (["image/png", "text/plain"], False),
                           (["text/html", "text/plain"], True)])  # fmt: skip
@@ -600,6 +605,81 @@ def restore_sources():
     folder = PYTHON / "transfer" / "_switchtower" / "state_transfer" / "restore"
     names = dict.fromkeys(re.findall(r"/restore/(\w+)\.py", rust))
     return [(name, (folder / f"{name}.py").read_text()) for name in names]
+
+
+class ResultData(Case):
+    """What E2B's SDK offers as `.chart`, `.data` and `.json` of a result."""
+
+    def charts(self, *codes):
+        ran = cells(*(f"import matplotlib.pyplot as plt, numpy as np\n{code}\nplt.show()" for code in codes))
+        for ending, _ in ran.ending:
+            self.assertEqual(ending, ("finished", 0), ran)
+        return [json.loads(data[CHART]) for data, _ in ran.shown]
+
+    @needs("e2b_charts")
+    def test_a_figure_has_its_chart(self):
+        line, bar, pie, scatter, box, several, unknown = self.charts(
+            "plt.plot([1, 2], [3, 4], label='a'); plt.title('t'); plt.xlabel('time (s)')",
+            "plt.bar(['x', 'y'], [1, 2], label='g')",
+            "plt.pie([3, 1], labels=['x', 'y'])",
+            "plt.scatter(np.array([1, 2]), np.array([3, np.nan]))",
+            "plt.boxplot([[1, 2, 3], [2, 3, 4]])",
+            "fig, axes = plt.subplots(1, 2); axes[0].plot([1]); axes[1].bar([1], [2]); fig.suptitle('two')",
+            "plt.gca().add_artist(plt.Circle((0, 0), 1)); plt.plot([1]); plt.title('circle')",
+        )
+        self.assertEqual((line["type"], line["title"], line["x_unit"]), ("line", "t", "s"))
+        self.assertEqual(line["elements"], [{"label": "a", "points": [[1, 3], [2, 4]]}])
+        self.assertEqual(bar["elements"], [{"label": "x", "group": "g", "value": 1.0},
+                                           {"label": "y", "group": "g", "value": 2.0}])  # fmt: skip
+        self.assertEqual([(part["label"], part["angle"]) for part in pie["elements"]], [("x", 270), ("y", 90)])
+        self.assertEqual(scatter["elements"][0]["points"], [[1, 3], [None, None]])
+        self.assertEqual([part["median"] for part in box["elements"]], [2, 3])
+        self.assertEqual((several["type"], several["title"]), ("superchart", "two"))
+        self.assertEqual([chart["type"] for chart in several["elements"]], ["line", "bar"])
+        self.assertEqual((unknown["type"], unknown["elements"]), ("unknown", []))
+
+    @needs("e2b_charts")
+    def test_a_chart_that_cannot_be_read_is_empty_and_the_picture_is_there(self):
+        ran = cells(
+            "import matplotlib.pyplot as plt\nax = plt.gca(); ax.plot([1])\nax.get_title = lambda: 1 / 0\nplt.show()"
+        )
+        self.assertEqual((ran.shown[0][0][CHART], ran.err), ("{}", ""))
+        self.assertIn("image/png", ran.shown[0][0])
+
+    @needs("pandas")
+    def test_a_table_has_its_columns(self):
+        ran = cells("import pandas as pd\npd.DataFrame({'a': [1, 2], 2: [0.5, None], 'd': pd.to_datetime(['2024-01-02', None])})",
+                    "pd.DataFrame({'a': [complex(1, 2)]})", "pd.DataFrame({'a': range(600_000)})", "1")  # fmt: skip
+        columns = json.loads(ran.shown[0][0][DATA])
+        self.assertEqual(columns, {"a": [1, 2], "2": [0.5, None], "d": ["2024-01-02T00:00:00", "NaT"]})
+        for data, _ in ran.shown[1:]:
+            self.assertNotIn(DATA, data)
+
+    @needs("pandas", "matplotlib.pyplot")
+    def test_programs_outside_of_notebooks_have_neither(self):
+        ran = run("import pandas as pd\npd.DataFrame({'a': [1, 2]}).plot()\ndisplay(pd.DataFrame({'a': [1]}))")
+        self.assertEqual([mime for data, _ in ran.shown for mime in data if mime in (DATA, CHART)], [])
+
+    @needs("orjson", "numpy")
+    def test_lists_and_dicts_with_numpys_values_are_json(self):
+        ran = cells("import numpy as np\n{1: np.float64(0.5), 'a': np.arange(3), None: [np.int64(2), float('nan')]}")
+        self.assertEqual(json.loads(ran.shown[0][0]["application/json"]), {"1": 0.5, "a": [0, 1, 2], "null": [2, None]})
+
+    @needs("PIL.Image", "matplotlib.pyplot")
+    def test_a_picture_that_is_saved_or_shown_is_displayed(self):
+        ran = cells(
+            "from PIL import Image\nimage = Image.new('RGBA', (4, 4))\nimage.save('a.png')\nprint('saved')",
+            "image.show()",
+            "import io, pathlib\nimage.save(io.BytesIO(), 'PNG')\nimage.save(pathlib.Path('b.png'))",
+            "image.save('/nowhere/a.png')",
+            "import inspect\nlist(inspect.signature(Image.Image.save).parameters)[:3]",
+        )
+        self.assertEqual(ran.stream.split("\n")[0], "\x010saved")
+        self.assertEqual(["image/png" in data for data, _ in ran.shown], [True, True, True, False])
+        self.assertEqual(ran.ending[3][0][1], "FileNotFoundError")
+        self.assertNotIn("switchtower", ran.ending[3][0][3])
+        self.assertEqual(json.loads(ran.shown[3][0]["application/json"]), ["self", "fp", "format"])
+        self.assertEqual(self.finished(run("from PIL import Image\nImage.new('RGB', (4, 4)).save('a.png')")).shown, [])
 
 
 class StateTransfer(Case):

@@ -28,6 +28,7 @@ from . import (
     program,
     randomness,
     representations,
+    result_data,
     scratch,
     shell,
     streams,
@@ -70,7 +71,9 @@ def prepare(modules: Iterable[str]) -> list[str]:
     representations.install()
     representations.structured = True
     matplotlib_figures.install()
+    result_data.install()
     failed = [error for error in map(_import, [*warmup.STANDARD, *modules]) if error]
+    result_data.install_in_libraries()
     for name in (*_THREADS, "JOBLIB_MULTIPROCESSING"):
         os.environ.pop(name, None)
     took["import"] = time.perf_counter() - began
@@ -234,6 +237,8 @@ def _apply_options(options: tuple[Mapping[str, str] | None, str | None] | None) 
         scratch.set_working_directory(given.folder or HOME)
         return None
     process_info.environment.begin(given.env or {})
+    if "PIL.Image" not in sys.modules and not _import("PIL.Image"):
+        result_data.install_in_libraries()
     pandas = sys.modules.get("pandas")
     if pandas is not None:
         # What pandas sees in a notebook: no terminal that would have a width.

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import base64
 import builtins
-import json
-import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from . import host
+from . import host, json_values
 from .failure import clean
 from .pretty import pretty
 
@@ -17,8 +15,8 @@ from .pretty import pretty
 notebook = False
 # Whether lists and dictionaries are JSON as well outside of notebooks.
 structured = False
-# Functions that return further representations of a value: pairs of MIME type and data.
-extra: list[Callable[[Any], Iterable[tuple[str, Any]]]] = []
+# Functions that return further representations of a value: pairs of MIME type and bytes, or text that stays as it is.
+extra: list[Callable[[Any], Iterable[tuple[str, str | bytes]]]] = []
 
 METHODS = (
     ("_repr_html_", "text/html"),
@@ -44,7 +42,9 @@ def mime_bundle(value: Any) -> list[tuple[str, str]]:
             return []
     data = [("text/plain", clean(pretty(value) if notebook else repr(value)))]
     if (notebook or structured) and isinstance(value, (list, dict)):
-        data.extend(("application/json", text) for text in _json(value))
+        text = json_values.of_container(value)
+        if text is not None:
+            data.append(("application/json", text))
     if type(value) in _PLAIN or isinstance(value, type):
         return data
     given = _call_method(value, "_repr_mimebundle_", include=None, exclude=None)
@@ -60,38 +60,10 @@ def mime_bundle(value: Any) -> list[tuple[str, str]]:
         if thing is not None:
             data.append((mime, encode(mime, thing)))
     for representations in extra:
-        data.extend((mime, encode(mime, thing)) for mime, thing in representations(value))
+        data.extend(
+            (mime, thing if isinstance(thing, str) else encode(mime, thing)) for mime, thing in representations(value)
+        )
     return data
-
-
-def _json(value: Any) -> Iterator[str]:
-    """Yields the JSON of a list or dict, where it is all JSON."""
-    try:
-        if _is_json(value, 0):
-            text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-            text.encode()
-            yield text
-    except (ValueError, TypeError, RecursionError):
-        pass
-
-
-def _is_json(value: Any, depth: int) -> bool:
-    # As deep as the encoder of E2B's kernel goes.
-    if depth > 250:
-        return False
-    if isinstance(value, dict):
-        if not all(type(key) is str for key in value):
-            return False
-        value = value.values()
-    kinds = set(map(type, value))
-    if int in kinds and not all(-(1 << 63) <= n < 1 << 64 for n in value if type(n) is int):
-        return False
-    if float in kinds and not all(math.isfinite(n) for n in value if type(n) is float):
-        return False
-    inside = kinds - {int, float, str, bool, type(None)}
-    if not all(issubclass(kind, (list, tuple, dict)) for kind in inside):
-        return False
-    return not inside or all(_is_json(below, depth + 1) for below in value if type(below) in inside)
 
 
 def _call_method(value: Any, method: str, **options: Any) -> Any:
@@ -110,8 +82,8 @@ def encode(mime: str, thing: Any) -> str:
         return base64.b64encode(thing).decode()
     if mime == "application/json" or mime.endswith("+json") or isinstance(thing, (dict, list)):
         try:
-            return json.dumps(thing)
-        except (TypeError, ValueError, RecursionError):
+            return json_values.of_message(thing)
+        except TypeError:
             pass
     return clean(thing if isinstance(thing, str) else str(thing))
 
