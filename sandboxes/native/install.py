@@ -232,7 +232,9 @@ def fetch(site: str, requirements: str) -> None:
                 "pip could not install the packages", "the wheels need glibc 2.28 or newer; see what pip says above"
             )
         raise Refused("pip could not install the packages", "see what it says above; it must reach a package index")
-    shutil.rmtree(os.path.join(site, "bin"), ignore_errors=True)
+    # Commands and their manual pages; a folder here would be taken for a module.
+    for folder in ("bin", "etc", "share"):
+        shutil.rmtree(os.path.join(site, folder), ignore_errors=True)
 
 
 def compile_ahead(site: str, later: str) -> None:
@@ -259,7 +261,20 @@ def compile_ahead(site: str, later: str) -> None:
 
 
 #: Packages that are imported under another name than that which they are installed by.
-IMPORTED = {"scikit-learn": "sklearn", "python-dateutil": "dateutil", "pillow": "PIL", "fonttools": "fontTools"}
+IMPORTED = {
+    "attrs": "attr",
+    "beautifulsoup4": "bs4",
+    "fonttools": "fontTools",
+    "ipython": "IPython",
+    "markdown-it-py": "markdown_it",
+    "opencv-python-headless": "cv2",
+    "pillow": "PIL",
+    "python-dateutil": "dateutil",
+    "python-docx": "docx",
+    "pyyaml": "yaml",
+    "scikit-image": "skimage",
+    "scikit-learn": "sklearn",
+}
 
 
 def probed(site: str, packages: Iterable[str]) -> Dict[str, Any]:

@@ -5,13 +5,15 @@ take for each Python, processor and C library below. pip answers from the index 
 nothing but metadata.
 """
 
+import itertools
 import json
 import pathlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -22,22 +24,35 @@ PROCESSORS = ("x86_64", "aarch64")
 GLIBCS = (28, 41)
 
 
+class Machine(NamedTuple):
+    python: str
+    processor: str
+    glibc: int
+
+
+OLDEST = Machine(PYTHONS[0], PROCESSORS[0], GLIBCS[0])
+
+
 def main() -> None:
-    roots = HERE / "requirements.in"
-    pins = sorted("{}=={}".format(*pin) for pin in pinned(resolved(PYTHONS[0], PROCESSORS[0], GLIBCS[0], roots)))
+    write("requirements.txt", "requirements.in", pins_of("requirements.in"))
+
+
+def pins_of(root: str) -> list[str]:
+    """Name and version of all packages that go with a list."""
+    return sorted("{}=={}".format(*pin) for pin in pinned(resolved(OLDEST, str(HERE / root))))
+
+
+def write(made: str, root: str, pins: Sequence[str]) -> None:
+    """Writes a file with the hash of every wheel that the packages may come in."""
     hashes: dict[str, set[str]] = {pin: set() for pin in pins}
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as listed:
+    machines = [Machine(*each) for each in itertools.product(PYTHONS, PROCESSORS, GLIBCS)]
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as listed, ThreadPoolExecutor(4) as several:
         listed.write("\n".join(pins))
         listed.flush()
-        for python in PYTHONS:
-            for processor in PROCESSORS:
-                for glibc in GLIBCS:
-                    print(f"python {python}, {processor}, glibc 2.{glibc}", file=sys.stderr)
-                    for (name, version), digest in pinned(
-                        resolved(python, processor, glibc, listed.name, "--no-deps")
-                    ).items():
-                        hashes[f"{name}=={version}"].add(digest)
-    (HERE / "requirements.txt").write_text(text(hashes))
+        for report in several.map(lambda machine: resolved(machine, listed.name, "--no-deps"), machines):
+            for (name, version), digest in pinned(report).items():
+                hashes[f"{name}=={version}"].add(digest)
+    (HERE / made).write_text(text(root, hashes))
 
 
 def platforms(processor: str, glibc: int) -> Iterator[str]:
@@ -49,8 +64,10 @@ def platforms(processor: str, glibc: int) -> Iterator[str]:
             yield f"{older[minor]}_{processor}"
 
 
-def resolved(python: str, processor: str, glibc: int, requirements: object, *options: str) -> list[Any]:
+def resolved(machine: Machine, requirements: str, *options: str) -> list[Any]:
     """What pip would install there: its own report."""
+    python, processor, glibc = machine
+    print(f"python {python}, {processor}, glibc 2.{glibc}", file=sys.stderr)
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-"]
     command += [
         "--disable-pip-version-check",
@@ -63,7 +80,7 @@ def resolved(python: str, processor: str, glibc: int, requirements: object, *opt
     ]
     for platform in platforms(processor, glibc):
         command += ["--platform", platform]
-    done = subprocess.run([*command, *options, "-r", str(requirements)], stdout=subprocess.PIPE)
+    done = subprocess.run([*command, *options, "-r", requirements], stdout=subprocess.PIPE)
     if done.returncode != 0:
         sys.exit(f"pip finds no wheels for Python {python}, {processor}, glibc 2.{glibc}: see above")
     return json.loads(done.stdout)["install"]
@@ -81,9 +98,9 @@ def pinned(report: Iterable[Any]) -> dict[tuple[str, str], str]:
     return pins
 
 
-def text(hashes: Mapping[str, Iterable[str]]) -> str:
+def text(root: str, hashes: Mapping[str, Iterable[str]]) -> str:
     served = f"CPython {PYTHONS[0]} to {PYTHONS[-1]}, {' and '.join(PROCESSORS)}, glibc 2.{GLIBCS[0]} or newer"
-    lines = [f"# Made by pin.py from requirements.in, for {served}."]
+    lines = [f"# Made by pin.py from {root}, for {served}."]
     for pin, digests in hashes.items():
         lines += [" \\\n    ".join([pin, *(f"--hash=sha256:{digest}" for digest in sorted(digests))])]
     return "\n".join(lines) + "\n"

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -200,6 +201,17 @@ class Installing(unittest.TestCase):
         with self.assertRaises(Refused) as caught:
             install.given("/bin/sh", self.python)
         self.assertIn("is linked to no Python", str(caught.exception))
+
+
+class Pinned(unittest.TestCase):
+    def test_what_is_listed_is_pinned_with_hashes(self):
+        def versions(text):
+            return dict(re.findall(r"^([a-z0-9-]+)==([^\s\\]+)", text, re.MULTILINE))
+
+        listed, text = versions((HERE / "requirements.in").read_text()), (HERE / "requirements.txt").read_text()
+        self.assertEqual(listed.items() - versions(text).items(), set())
+        for pin in text.replace(" \\\n", " ").splitlines()[1:]:
+            self.assertIn("--hash=sha256:", pin)
 
 
 #: The real one, which the tests with a worker that is any file replace.
