@@ -269,7 +269,7 @@ fn a_cell_that_needs_more_escalates_before_it_sees_an_error() {
             assert_eq!(output.error, None);
         }
         let mut notebook = Notebook::open(&harness().in_process).await;
-        for source in ["!ls", "%timeit 1", "get_ipython()"] {
+        for source in ["!ls", "%prun 1", "get_ipython().events"] {
             let cell = notebook.cell(source);
             let (ran, _) = run(notebook.kernel.as_mut(), &cell, &limits).await;
             assert!(matches!(ran, Err(Fault::Unsupported(_))), "{source}: {ran:?}");

@@ -555,8 +555,8 @@ class Kernels(Case):
 
     def test_leaving_and_a_shell_that_is_not_there(self):
         self.assertEqual(cells("exit()").ending, ("left", 0))
-        self.assertEqual(cells("get_ipython()").lacked, [("LANGUAGE", "IPython's shell")])
-        self.assertEqual(cells("!ls", "%timeit 1").lacked, [("PROCESS", "ls"), ("LANGUAGE", "%timeit 1")])
+        self.assertEqual(cells("get_ipython().events").lacked, [("LANGUAGE", "IPython's shell: events")])
+        self.assertEqual(cells("!ls", "%prun 1").lacked, [("PROCESS", "ls"), ("LANGUAGE", "%prun 1")])
 
     def test_own_code_sees_the_kernel_and_leaves_no_trace(self):
         def work(entry):
@@ -607,6 +607,42 @@ def restore_sources():
     return [(name, (folder / f"{name}.py").read_text()) for name in names]
 
 
+class Packages(Case):
+    @needs("pandas", "matplotlib.pyplot")
+    def test_optional_packages_of_pandas_serve_it(self):
+        absent = [
+            name for name in ("pyarrow", "lxml", "jinja2", "openpyxl", "tabulate") if not importlib.util.find_spec(name)
+        ]
+        if absent:
+            self.skipTest(f"not installed: {', '.join(absent)}")
+        self.prints(
+            "import io, pandas as pd\n"
+            "df = pd.DataFrame({'a': [1, 2], 'b': ['x', 'y']})\n"
+            "df.to_parquet('a.parquet'); df.to_feather('a.feather'); df.to_excel('a.xlsx', index=False)\n"
+            "for read in (pd.read_parquet('a.parquet'), pd.read_feather('a.feather'), pd.read_excel('a.xlsx'),\n"
+            "             pd.read_html(io.StringIO(df.to_html(index=False)))[0], pd.read_xml(io.StringIO(df.to_xml(index=False)))):\n"
+            "    print(read.equals(df), end=' ')\n"
+            "print(df.to_latex().split()[0], df.to_markdown().count('|'), '<style' in df.style.to_html())\n",
+            "True True True True True \\begin{tabular}{lrl} 16 True\n",
+        )
+
+    def test_plotly_shows_its_figures_without_a_browser(self):
+        if not importlib.util.find_spec("plotly"):
+            self.skipTest("not installed: plotly")
+        ran = cells("import plotly.graph_objects as go\nfig = go.Figure(go.Bar(y=[1, 2]))\nfig", "fig.show()")
+        self.assertEqual([ending[0] for ending, _ in ran.ending], ["finished"] * 2)
+        figures = [data for data, _ in ran.shown if "application/vnd.plotly.v1+json" in data]
+        self.assertEqual(len(figures), 2)
+        for data in figures:
+            self.assertEqual(json.loads(data["application/vnd.plotly.v1+json"])["data"][0]["type"], "bar")
+            self.assertIn("<div", data["text/html"])
+        self.assertEqual([need for need, _ in ran.lacked if need != "FILES"], [])
+
+    def test_what_is_not_preloaded_is_not_loaded(self):
+        for name in ("pyarrow", "numba", "cv2", "plotly", "bokeh", "IPython.core.ultratb", "nltk"):
+            self.assertNotIn(name, sys.modules)
+
+
 class ResultData(Case):
     """What E2B's SDK offers as `.chart`, `.data` and `.json` of a result."""
 
@@ -623,7 +659,7 @@ class ResultData(Case):
             "plt.bar(['x', 'y'], [1, 2], label='g')",
             "plt.pie([3, 1], labels=['x', 'y'])",
             "plt.scatter(np.array([1, 2]), np.array([3, np.nan]))",
-            "plt.boxplot([[1, 2, 3], [2, 3, 4]])",
+            "plt.boxplot([[85, 90, 78, 92, 88], [75, 82, 88, 79, 86]], patch_artist=True)",
             "fig, axes = plt.subplots(1, 2); axes[0].plot([1]); axes[1].bar([1], [2]); fig.suptitle('two')",
             "plt.gca().add_artist(plt.Circle((0, 0), 1)); plt.plot([1]); plt.title('circle')",
         )
@@ -633,7 +669,7 @@ class ResultData(Case):
                                            {"label": "y", "group": "g", "value": 2.0}])  # fmt: skip
         self.assertEqual([(part["label"], part["angle"]) for part in pie["elements"]], [("x", 270), ("y", 90)])
         self.assertEqual(scatter["elements"][0]["points"], [[1, 3], [None, None]])
-        self.assertEqual([part["median"] for part in box["elements"]], [2, 3])
+        self.assertEqual([part["median"] for part in box["elements"]], [88, 82])
         self.assertEqual((several["type"], several["title"]), ("superchart", "two"))
         self.assertEqual([chart["type"] for chart in several["elements"]], ["line", "bar"])
         self.assertEqual((unknown["type"], unknown["elements"]), ("unknown", []))
@@ -654,6 +690,22 @@ class ResultData(Case):
         self.assertEqual(columns, {"a": [1, 2], "2": [0.5, None], "d": ["2024-01-02T00:00:00", "NaT"]})
         for data, _ in ran.shown[1:]:
             self.assertNotIn(DATA, data)
+
+    @needs("matplotlib.pyplot")
+    def test_captured_figures_are_kept_and_can_be_shown(self):
+        ran = cells("%%capture out\nimport matplotlib.pyplot as plt\nplt.plot([1])", "out.show()")
+        self.assertEqual(
+            [sorted(set(data) - {CHART}) for data, _ in ran.shown], [["text/plain"], ["image/png", "text/plain"]]
+        )
+
+    @needs("sympy")
+    def test_formulas_are_printed_as_a_cell_wishes(self):
+        ran = cells("import sympy\nsympy.init_printing()\nx = sympy.Symbol('x')", "x**2 / 3", "[x**2]")
+        self.assertEqual(ran.shown[0][0]["text/plain"], " 2\nx \n──\n3 ")
+        self.assertEqual(ran.shown[0][0]["text/latex"], "$\\displaystyle \\frac{x^{2}}{3}$")
+        self.assertIn("x^{2}", ran.shown[1][0]["text/latex"])
+        # It looks for LaTeX with files of its own.
+        self.assertEqual([need for need, _ in ran.lacked if need != "FILES"], [])
 
     @needs("pandas", "matplotlib.pyplot")
     def test_programs_outside_of_notebooks_have_neither(self):

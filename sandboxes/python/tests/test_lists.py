@@ -25,6 +25,11 @@ class Lists(unittest.TestCase):
     def test_magics_that_run_commands(self):
         self.assertEqual(package.module("magics").SHELL_MAGICS, set(LISTS["shell_magics"]))
 
+    def test_magics_of_the_kernels(self):
+        magics = package.module("magics")
+        self.assertEqual(magics.LINE_MAGICS, set(LISTS["line_magics"]))
+        self.assertEqual(magics.CELL_MAGICS, set(LISTS["cell_magics"]))
+
     def test_representations(self):
         self.assertEqual(dict(package.module("representations").METHODS), LISTS["display_methods"])
         self.assertEqual({"text/plain", *LISTS["display_methods"].values()}, LISTS["representations"].keys())

@@ -11,8 +11,7 @@ magics = package.module("magics")
 
 def python_of(code):
     """Returns the cell's Python as the kernel gets it."""
-    source = magics.normalize(code)
-    magics.report_need(source, {})
+    source, _ = magics.split_cell(magics.normalize(code), {})
     try:
         compile(source, "<test>", "exec")
     except SyntaxError as error:
@@ -29,10 +28,25 @@ class Magics(unittest.TestCase):
         self.assertEqual(magics.normalize(">>> x = 1\n... y"), "x = 1\ny\n")
         self.assertEqual(magics.normalize("x\r\ny"), "x\ny\n")
 
-    def test_magics_without_effect_are_dropped(self):
-        self.assertEqual(python_of("%matplotlib inline\nx = 1"), "pass\nx = 1\n")
-        self.assertEqual(python_of("if 1:\n    %load_ext autoreload"), "if 1:\n    pass\n")
+    def test_magics_that_kernels_run_become_calls(self):
+        for code, python in (
+            ("%matplotlib inline\nx = 1", "get_ipython().run_line_magic('matplotlib', 'inline')\nx = 1\n"),
+            ("if 1:\n    %time f('a')", "if 1:\n    get_ipython().run_line_magic('time', \"f('a')\")\n"),
+            ("x = %timeit -o f()", "x = get_ipython().run_line_magic('timeit', '-o f()')\n"),
+            ("%%timeit -n1\nf()\n", "get_ipython().run_cell_magic('timeit', '-n1', 'f()\\n')"),
+            ("len?", "get_ipython().run_line_magic('pinfo', 'len')\n"),
+            ("??len", "get_ipython().run_line_magic('pinfo2', 'len')\n"),
+            ("who", "get_ipython().run_line_magic('who', '')"),
+            ("cd deep", "get_ipython().run_line_magic('cd', 'deep')"),
+        ):
+            self.assertEqual(python_of(code), python)
         self.assertEqual(needs, [])
+
+    def test_a_magic_that_surrounds_a_cell_leaves_its_lines_where_they_are(self):
+        self.assertEqual(magics.split_cell("%%capture out\nx = 1\n", {}), ("\nx = 1\n", ("capture", "out")))
+
+    def test_a_name_of_a_cell_is_no_magic(self):
+        self.assertEqual(magics.split_cell("who", {"who": 1}), ("who", None))
 
     def test_commands_are_a_need_for_processes(self):
         for code, detail in (("!ls -l", "ls -l"), ("%pip install x", "pip install x"), ("files = !ls", "ls"),
@@ -41,8 +55,8 @@ class Magics(unittest.TestCase):
                 python_of(code)
             self.assertEqual(needs.pop(), ("PROCESS", detail))
 
-    def test_other_magics_and_questions_are_a_need_for_the_shell(self):
-        for code, detail in (("%timeit 1", "%timeit 1"), ("%%time\n1", "%time"), ("len?", "len?"), ("who", "%who")):
+    def test_other_magics_are_a_need_for_the_shell(self):
+        for code, detail in (("%prun f()", "%prun f()"), ("%%cython\n1", "%cython"), ("load a.py", "%load a.py")):
             with self.assertRaises(magics.UsageError):
                 python_of(code)
             self.assertEqual(needs.pop(), ("LANGUAGE", detail))

@@ -22,6 +22,7 @@ from _switchtower import (
     heap,
     host,
     imports,
+    interactive_shell,
     ipython,
     kernel,
     os_errors,
@@ -131,7 +132,7 @@ failure.install()
 imports.install()
 imports.drop_modules(imports.MISSING)
 representations.install()
-ipython.install()
+ipython.install(interactive_shell.InteractiveShell, interactive_shell.TerminalInteractiveShell)
 randomness.install(replacements)
 replacements.spread(keep=(unsupported, sys.modules["_switchtower.scratch.files"], streams))
 del replacements

@@ -21,9 +21,11 @@ from . import (
     failure,
     host,
     imports,
+    interactive_shell,
     ipython,
     kernel,
     matplotlib_figures,
+    plotly_figures,
     process_info,
     program,
     randomness,
@@ -67,12 +69,14 @@ def prepare(modules: Iterable[str]) -> list[str]:
     os.environ.update(dict.fromkeys(_THREADS, "1"), JOBLIB_MULTIPROCESSING="0")
     failure.install()
     ipython.get_ipython = shell.get_ipython
-    ipython.install()
+    ipython.install(interactive_shell.InteractiveShell, interactive_shell.TerminalInteractiveShell)
     representations.install()
     representations.structured = True
     matplotlib_figures.install()
+    plotly_figures.install()
     result_data.install()
-    failed = [error for error in map(_import, [*warmup.STANDARD, *modules]) if error]
+    with _hidden("pyarrow"):
+        failed = [error for error in map(_import, [*warmup.STANDARD, *modules]) if error]
     result_data.install_in_libraries()
     for name in (*_THREADS, "JOBLIB_MULTIPROCESSING"):
         os.environ.pop(name, None)
@@ -91,6 +95,17 @@ def prepare(modules: Iterable[str]) -> list[str]:
     gc.collect()
     gc.freeze()
     return failed
+
+
+@contextlib.contextmanager
+def _hidden(name: str) -> Iterator[None]:
+    """Hides a package from those that import it where it is installed. pandas would keep its text in pyarrow then: the
+    zygote would have a thread and 30 MB more, and E2B's templates, where a session may move to, could not read it."""
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 def _import(name: str) -> str | None:

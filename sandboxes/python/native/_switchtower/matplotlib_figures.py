@@ -118,3 +118,4 @@ def clear_caches() -> None:
 
 def install() -> None:
     representations.extra.append(_pictures)
+    representations.before_end.append(flush)

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import ipython, json_values, representations
+from .representations import CHART, DATA
 
-DATA, CHART = "application/vnd.e2b.data+json", "application/vnd.e2b.chart+json"
 # A table with more values, or whose JSON is longer, has no data: all results of a cell share 16 MiB.
 _MAX_VALUES = 500_000
 _MAX_BYTES = 4 << 20

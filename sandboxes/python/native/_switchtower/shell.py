@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-from . import host, imports, kernel, magics, representations, tracebacks
+from . import imports, kernel, magics, representations, tracebacks
 from .paths import CELLS, is_program
 
 # Set while code of the host's own runs.
@@ -21,13 +21,13 @@ _shell = None
 
 
 def get_ipython() -> Any:
-    """Returns the shell. A cell that calls it needs IPython; libraries only look whether there is one."""
+    """Returns the shell of a cell. Of the libraries sympy gets it, which registers formatters; to the others, which
+    would display with it what only a browser can, there is none."""
     file = sys._getframe(1).f_code.co_filename
     if _shell is not None:
         return None if file.startswith("/") else _shell
-    if representations.notebook and (is_program(file) or imports.is_program_file(file)):
-        host.report_need("LANGUAGE", "IPython's shell")
-    return None
+    own = is_program(file) or imports.is_program_file(file) or "/sympy/interactive/" in file
+    return kernel.shell() if representations.notebook and own else None
 
 
 @contextlib.contextmanager

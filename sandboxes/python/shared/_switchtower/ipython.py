@@ -279,11 +279,13 @@ def _displaying(mime: str) -> Any:
     return display_one
 
 
-def get_ipython() -> None:
-    """Returns None: there is no shell here. In a cell the need is reported; a program outside of notebooks has none."""
-    if representations.notebook:
-        host.report_need("LANGUAGE", "IPython's shell")
-    return None
+# The shell of the kernel's cells, once there is one.
+current_shell: Any = None
+
+
+def get_ipython() -> Any:
+    """Returns the shell of a cell. A program outside of notebooks has none."""
+    return current_shell if representations.notebook else None
 
 
 def _missing(name: str) -> None:
@@ -302,8 +304,8 @@ def _module(name: str, names: Any, package: bool = False) -> Any:
     return module
 
 
-def install() -> None:
-    """Makes the package, which is in no file."""
+def install(shell: type, terminal_shell: type) -> None:
+    """Makes the package, which is in no file, with the classes of its shells."""
     kinds = (
         DisplayObject,
         TextDisplayObject,
@@ -343,9 +345,14 @@ def install() -> None:
     core.display_functions = _module("IPython.core.display_functions", functions)
     core.getipython = _module("IPython.core.getipython", {"get_ipython": get_ipython})
     core.error = _module("IPython.core.error", errors)
+    core.interactiveshell = _module("IPython.core.interactiveshell", {"InteractiveShell": shell})
+    terminal = _module("IPython.terminal", {}, package=True)
+    terminal.interactiveshell = _module(
+        "IPython.terminal.interactiveshell", {"TerminalInteractiveShell": terminal_shell}
+    )
     lib = _module("IPython.lib", {}, package=True)
     lib.pretty = _module("IPython.lib.pretty", {"pretty": pretty.pretty, "PrettyPrinter": pretty.Printer})
     _module("IPython", {
-        "display": shown, "core": core, "lib": lib, "get_ipython": get_ipython, "version_info": VERSION,
+        "display": shown, "core": core, "lib": lib, "terminal": terminal, "get_ipython": get_ipython, "version_info": VERSION,
         "__version__": ".".join(map(str, VERSION[:3])),
     }, package=True)  # fmt: skip

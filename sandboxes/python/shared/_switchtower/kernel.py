@@ -8,6 +8,7 @@ import __future__
 
 import ast
 import builtins
+import contextlib
 import contextvars
 import inspect
 import linecache
@@ -18,7 +19,18 @@ import zlib
 from collections.abc import Coroutine
 from typing import Any
 
-from . import host, ipython, magics, process_info, representations, scratch, streams, tracebacks
+from . import (
+    host,
+    interactive_shell,
+    ipython,
+    magic_functions,
+    magics,
+    process_info,
+    representations,
+    scratch,
+    streams,
+    tracebacks,
+)
 from .clock import Loop
 from .paths import CELLS
 from .program import Raised, ends_with_semicolon
@@ -58,6 +70,8 @@ class Kernel:
         self.future = 0
         self.loop = Loop()
         self.context = contextvars.copy_context()
+        self.shell = interactive_shell.InteractiveShell(self)
+        self.number = 0
         leave = _Exit(self)
         self.names.update(
             __builtins__=builtins, __builtin__=builtins, In=self.history, Out=self.kept, _ih=self.history,
@@ -73,6 +87,8 @@ class Kernel:
         sys.modules["__main__"] = self.main
         builtins.__dict__.pop("_", None)
         builtins.display, builtins.input = ipython.display, self._input
+        builtins.get_ipython = ipython.get_ipython  # type: ignore[attr-defined]
+        ipython.current_shell = self.shell
         representations.notebook = True
         sys.argv = ["ipykernel_launcher.py"]
         sys.path[:1] = [""]
@@ -109,7 +125,7 @@ class Kernel:
         names[f"_i{number}"] = self.sources[0]
 
     def _run(self, source: str) -> None:
-        magics.report_need(source, self.names)
+        source, surrounding = magics.split_cell(source, self.names)
         named = source.encode("utf-8", "surrogatepass")
         filename = f"{CELLS}{zlib.crc32(named)}.py"
         while filename in tracebacks.cell_numbers:
@@ -134,16 +150,23 @@ class Kernel:
             self.future = flags & _FUTURE
         if last is not None:
             codes.append(compile(last, filename, "eval", flags, dont_inherit=True))
-        self._await(self._evaluate(codes, shown))
+        around: Any = contextlib.nullcontext()
+        if surrounding is not None:
+            around = magic_functions.wrapper(self, *surrounding)
+        self._await(self._evaluate(codes, shown, around))
 
-    async def _evaluate(self, codes: list[types.CodeType], shown: bool) -> BaseException | None:
+    async def _evaluate(self, codes: list[types.CodeType], shown: bool, around: Any) -> BaseException | None:
         """Runs the code. Returns the exception that went through: it must not go through the event loop."""
         value = None
         try:
-            for code in codes:
-                value = eval(code, self.names)
-                if code.co_flags & inspect.CO_COROUTINE:
-                    value = await value
+            with around:
+                for code in codes:
+                    value = eval(code, self.names)
+                    if code.co_flags & inspect.CO_COROUTINE:
+                        value = await value
+                if shown and value is not None and getattr(around, "shows_within", False):
+                    self._show(value)
+                    shown = False
             if shown and value is not None:
                 self._show(value)
         except BaseException as error:
@@ -308,13 +331,19 @@ def cells_context() -> contextvars.Context:
     return _kernel.context
 
 
+def shell() -> interactive_shell.InteractiveShell:
+    """Returns what `get_ipython()` returns in a cell."""
+    return _kernel.shell
+
+
 def reset() -> None:
     """Makes a fresh kernel."""
     global _kernel
     _kernel.loop.close()
     _kernel = Kernel()
-    representations.notebook = False
+    representations.notebook, ipython.current_shell = False, None
     builtins.display, builtins.input = representations.display, _read_line
-    builtins.__dict__.pop("_", None)
+    for name in ("_", "get_ipython"):
+        builtins.__dict__.pop(name, None)
     tracebacks.reset()
     scratch.reset()

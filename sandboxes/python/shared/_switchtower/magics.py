@@ -1,7 +1,8 @@
 """Lines of a notebook that are no Python: !commands, %magics, %%cells, questions.
 
-Only text that Python cannot parse is examined. What needs a machine with commands, or IPython itself, is reported to
-the host before anything of the cell has run.
+Only text that Python cannot parse is examined. Magics that kernels here have become calls of the shell's methods, as
+in IPython. What needs a machine with commands, or IPython itself, is reported to the host before anything of the cell
+has run.
 """
 
 from __future__ import annotations
@@ -16,18 +17,24 @@ from . import host
 # Indentation; the name that is assigned the result; the kind; the rest.
 _LINE = re.compile(r"^(\s*)(?:([\w\s,.\[\]'\"]+?)\s*=\s*)?(!{1,2}|%{1,2})(?!=)(.*)$")
 _QUESTION = re.compile(r"^\s*(\?{1,2}\s*%{0,2}[\w.*]+|%{0,2}[\w.*\[\]'\"]+\s*\?{1,2})\s*$")
-# Magics that change how IPython shows pictures or loads modules: they have no effect here.
-_WITHOUT_EFFECT = re.compile(r"^(matplotlib\b|autoreload\b|(re)?load_ext\s+autoreload\s*$|config\s+InlineBackend\b)")
+# Magics that kernels here run themselves.
+LINE_MAGICS = frozenset(
+    "time timeit who who_ls whos reset history hist pwd cd env set_env run precision matplotlib autoreload colors autosave "
+    "config load_ext reload_ext xmode pinfo pinfo2 pdef pdoc psource".split()
+)
+CELL_MAGICS = frozenset("time timeit capture writefile file html HTML latex markdown javascript js svg SVG".split())
+# Of these, the ones that surround the cell, which is run as every other.
+SURROUNDING = frozenset({"time", "capture"})
 # Magics that are run by another program.
 SHELL_MAGICS = frozenset(
     "pip conda mamba micromamba uv bash sh script sx system cat cp ls ll lx mkdir mv rm rmdir man".split()
 )
 # Line magics that need no % where they are all of a cell.
 _WITHOUT_PERCENT = SHELL_MAGICS - {"bash", "sh", "script"} | frozenset(
-    "cd pwd env time timeit who whos run load history".split()
+    "cd pwd env time timeit who who_ls whos run load history hist".split()
 )
 # Of these, the ones that Python reads as a name.
-_VALID_NAMES = frozenset("pwd ls ll lx who whos history".split())
+_VALID_NAMES = frozenset("cd env pwd ls ll lx who who_ls whos hist history".split())
 
 
 class UsageError(Exception):
@@ -54,23 +61,41 @@ def normalize(code: str) -> str:
     return "\n".join(lines)
 
 
-def report_need(code: str, names: Container[str]) -> None:
-    """Reports the need of a cell that is a magic although Python can parse it, or that begins as one."""
+def split_cell(code: str, names: Container[str]) -> tuple[str, tuple[str, str] | None]:
+    """Returns the Python of a cell that is a magic as a whole, other cells as they are; and the name and the line of a
+    magic that surrounds the cell. Reports the need of what is not known here."""
     if code.startswith("%%"):
-        head = code.partition("\n")[0][2:]
-        _refuse(head, f"Cell magic `%%{head.split()[0] if head.split() else ''}` not found.")
+        head, _, body = code.partition("\n")
+        name, _, line = head[2:].partition(" ")
+        if name not in CELL_MAGICS:
+            refuse(head[2:].strip(), f"Cell magic `%%{name}` not found.")
+        if name in SURROUNDING and (body.strip() or name == "capture"):
+            return "\n" + body, (name, line.strip())
+        if name == "time":
+            return _call("time", line.strip()), None
+        return f"get_ipython().run_cell_magic({name!r}, {line.strip()!r}, {body!r})", None
     word = code.strip()
     if word in _VALID_NAMES and word not in names:
-        _refuse(word, f"name '{word}' is not defined")
+        if word not in LINE_MAGICS:
+            refuse(word, f"name '{word}' is not defined")
+        return _call(word, ""), None
+    return code, None
+
+
+def _call(name: str, line: str) -> str:
+    return f"get_ipython().run_line_magic({name!r}, {line!r})"
 
 
 def to_python(code: str, error: SyntaxError) -> str:
-    """Returns the source without harmless magics. Raises `error` where it has none that Python could not parse."""
+    """Returns the source with calls in the place of magics. Raises `error` where it has none that Python could not
+    parse."""
     lines = code.split("\n")
     if len(lines) == 1 or not any(lines[1:]):
         word, _, rest = code.strip().partition(" ")
         if word in _WITHOUT_PERCENT and rest and not rest.startswith("="):
-            _refuse(code.strip(), f"Line magic function `%{word}` not found.")
+            if word not in LINE_MAGICS:
+                refuse(code.strip(), f"Line magic function `%{word}` not found.")
+            return _call(word, rest.strip())
     met = False
     for _ in range(len(lines)):
         try:
@@ -83,7 +108,7 @@ def to_python(code: str, error: SyntaxError) -> str:
         if found is None:
             break
         met = True
-        lines[found] = _without_effect(lines[found])
+        lines[found] = _as_call(lines[found])
     if not met:
         raise error
     return "\n".join(lines)
@@ -93,21 +118,23 @@ def _is_magic(line: str) -> re.Match[str] | None:
     return _LINE.match(line) or _QUESTION.match(line)
 
 
-def _without_effect(line: str) -> str:
+def _as_call(line: str) -> str:
     match = _LINE.match(line)
     if match is None:
-        _refuse(line.strip(), "no help on objects here", "")
+        text = line.strip()
+        name = text.strip("?").strip()
+        return line[: len(line) - len(line.lstrip())] + _call("pinfo2" if "??" in text else "pinfo", name)
     indentation, target, kind, rest = match.groups()
-    rest = rest.strip()
+    name, _, argument = rest.strip().partition(" ")
     if kind.startswith("!"):
-        _refuse("!" + rest, None)
-    if not target and _WITHOUT_EFFECT.match(rest):
-        return f"{indentation}pass"
-    _refuse(rest, f"Line magic function `%{rest.split()[0] if rest else ''}` not found.")
+        refuse("!" + rest.strip(), None)
+    if kind == "%%" or name not in LINE_MAGICS:
+        refuse(rest.strip(), f"Line magic function `%{name}` not found.")
+    return f"{indentation}{f'{target} = ' if target else ''}{_call(name, argument.strip())}"
 
 
-def _refuse(text: str, message: str | None, sign: str = "%") -> NoReturn:
-    """Reports the need. Raises an error where no other tier can take the cell."""
+def refuse(text: str, message: str | None, sign: str = "%") -> NoReturn:
+    """Reports the need of a magic or a command. Raises an error where no other tier can take the cell."""
     words = text.split()
     command = text.startswith("!") or bool(words) and words[0] in SHELL_MAGICS
     shown = text.lstrip("!").strip() if command else sign + text

@@ -13,7 +13,7 @@ import inspect
 import os
 import re
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 try:
@@ -28,11 +28,19 @@ LONGEST = 1000
 # Types whose repr has no line breaks and cannot be replaced.
 _SCALARS = frozenset({int, float, complex, bool, str, bytes, type(None), range})
 _BRACKETS: dict[type, tuple[str, str]] = {list: ("[", "]"), tuple: ("(", ")")}
+# Returns the function that a cell registered for a type or one of its bases: `None` until one is registered.
+find_registered: Callable[[type], Any] | None = None
+# How numbers with a point are written (`%precision`), if not as they are.
+float_format: str | None = None
 
 
 def pretty(value: Any) -> Any:
     """Returns the text of a value."""
     kind = type(value)
+    if float_format is not None or find_registered is not None:
+        printer = Printer()
+        printer.pretty(value)
+        return printer.finish()
     if kind in _SCALARS:
         return repr(value)
     brackets = _BRACKETS.get(kind)
@@ -172,8 +180,9 @@ class Printer:
 
     def pretty(self, value: Any) -> Any:
         """Adds a value."""
-        if type(value) in _SCALARS:
-            text = repr(value)
+        kind = type(value)
+        if kind in _SCALARS and (find_registered is None or find_registered(kind) is None):
+            text = float_format % value if kind is float and float_format is not None else repr(value)
             if not self.buffer:
                 return self.text(text)
             # The groups hold no place, and count all the same where groups are taken off the list.
@@ -260,6 +269,9 @@ class Printer:
 
 def _printer_of(value: Any) -> Any:
     """Returns how a value is printed: by the first of its classes that is known or has a method for it."""
+    registered = None if find_registered is None else find_registered(type(value))
+    if registered is not None:
+        return registered
     kind = _attribute(value, "__class__") or type(value)
     for cls in getattr(kind, "__mro__", (kind,)):
         print_value = _BY_TYPE.get(cls) or _BY_NAME.get((_attribute(cls, "__module__"), _attribute(cls, "__name__")))
@@ -460,7 +472,7 @@ def _exception(value: Any, p: Printer, cycle: bool) -> None:
     p.pretty(_Call(name, *getattr(value, "args", ())))
 
 
-_BY_TYPE = {
+_BY_TYPE: dict[type, Any] = {
     **dict.fromkeys((int, float, str, bytes, range, slice, types.MethodType, datetime.datetime, datetime.timedelta,
                      bool, type(None), type(Ellipsis), type(NotImplemented)), _as_repr),
     tuple: _sequence("(", ")"),

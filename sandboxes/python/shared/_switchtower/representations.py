@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import builtins
-from collections.abc import Callable, Iterable
+import traceback
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from . import host, json_values
@@ -17,6 +18,10 @@ notebook = False
 structured = False
 # Functions that return further representations of a value: pairs of MIME type and bytes, or text that stays as it is.
 extra: list[Callable[[Any], Iterable[tuple[str, str | bytes]]]] = []
+# Functions that show what a cell leaves to its end.
+before_end: list[Callable[[], None]] = []
+# The formatters in which cells registered functions, by MIME type.
+registered: dict[str, Any] = {}
 
 METHODS = (
     ("_repr_html_", "text/html"),
@@ -29,6 +34,9 @@ METHODS = (
     ("_repr_json_", "application/json"),
     ("_repr_javascript_", "application/javascript"),
 )
+# What E2B's SDK reads besides: the columns of a table, the contents of a chart.
+DATA, CHART = "application/vnd.e2b.data+json", "application/vnd.e2b.chart+json"
+_DATA_METHODS = (("_repr_e2b_data_", DATA), ("_repr_e2b_chart_", CHART))
 # Values of these types have only their repr: methods are not looked for.
 _PLAIN = frozenset({int, float, complex, bool, str, bytes, list, tuple, dict, set, frozenset, range})
 
@@ -40,6 +48,26 @@ def mime_bundle(value: Any) -> list[tuple[str, str]]:
         if callable(displays) and not isinstance(value, type):
             displays(value)
             return []
+        if registered:
+            return list({**dict(_mime_bundle(value)), **dict(_as_registered(value))}.items())
+    return _mime_bundle(value)
+
+
+def _as_registered(value: Any) -> Iterator[tuple[str, str]]:
+    """Yields what functions that cells registered make of a value; that of its text is called by the printer."""
+    for mime, formatter in registered.items():
+        function = formatter.find(type(value)) if mime != "text/plain" else None
+        if function is not None:
+            try:
+                thing = function(value)
+            except Exception:
+                traceback.print_exc()  # as in a notebook: the other representations are shown
+                continue
+            if thing is not None:
+                yield mime, encode(mime, thing)
+
+
+def _mime_bundle(value: Any) -> list[tuple[str, str]]:
     data = [("text/plain", clean(pretty(value) if notebook else repr(value)))]
     if (notebook or structured) and isinstance(value, (list, dict)):
         text = json_values.of_container(value)
@@ -53,7 +81,7 @@ def mime_bundle(value: Any) -> list[tuple[str, str]]:
     if isinstance(given, dict):
         rich = {mime: encode(mime, thing) for mime, thing in given.items() if thing is not None}
         return list({**dict(data), **rich}.items())
-    for method, mime in METHODS:
+    for method, mime in (*METHODS, *_DATA_METHODS) if notebook else METHODS:
         thing = _call_method(value, method)
         if isinstance(thing, tuple) and mime != "application/json":
             thing = thing[0]  # data with metadata

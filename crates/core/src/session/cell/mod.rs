@@ -221,7 +221,7 @@ fn answered_source(session: &Session, context: &Context, source: &str) -> Option
 /// contents.
 fn request(session: &Session, language: Language, cell: &ExecuteCell) -> Result<Request, Error> {
     let services = session.services();
-    let mut program = Program::new(language, notebook_magics::without_display_magics(&cell.source));
+    let mut program = Program::new(language, notebook_magics::without_local_magics(&cell.source));
     program.stdin.clone_from(&cell.stdin);
     program.env = Some(cell.env.clone());
     let mut request = Request::new(program, &services.request_limits)?;
