@@ -89,7 +89,7 @@ impl Serve {
         set("http", "port", self.port.or(of_listen).map(|port| json!(port)));
         set("wasm", "workers", self.workers.map(|workers| json!(workers)));
         set("rules", "folder", self.rules.as_ref().map(|dir| json!(dir)));
-        set("rules", "force_remote", self.force_remote.then(|| json!(true)));
+        set("rules", "force_remote", self.force_remote.then_some(json!(true)));
         set("log", "format", self.log.map(|format| json!(format)));
         Ok(flags)
     }
