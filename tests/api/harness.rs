@@ -123,7 +123,7 @@ fn router(tiers: Vec<(&str, Arc<dyn Backend>)>, recorder: Recorder) -> Arc<Route
     let seed = Seed::fixed(1);
     let tier =
         |(name, backend): (&str, _)| Tier::new(name.into(), backend, tier::Config::default(), &seed.fork("tiers"));
-    router_of(Tiers::new(tiers.into_iter().map(tier)), recorder, seed.clone())
+    router_of(Tiers::new(tiers.into_iter().map(tier)), recorder, seed)
 }
 
 fn router_of(tiers: Tiers, recorder: Recorder, seed: Seed) -> Arc<Router> {
