@@ -262,8 +262,7 @@ fn assembly(
 ) -> Result<Assembly, BuildError> {
     let router = router(config, wall, backends, &wasm, &native, &clouds)?;
     let memory = MemoryAccount::new(&config.memory);
-    let templates = config.clouds.0.values().map(|cloud| cloud.account.template().to_owned());
-    let known = config.sessions.templates.iter().cloned().chain(templates).collect();
+    let known = config.sessions.templates.iter().cloned().chain(config.clouds.templates()).collect();
     let session_config = session::Config { templates: known, ..config.sessions.clone() };
     let sessions = Sessions::with_memory(Arc::clone(&router), &session_config, &config.limits, memory);
     Ok(Assembly { router, sessions, wasm, native, clouds })

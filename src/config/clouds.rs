@@ -56,6 +56,11 @@ impl Default for Cloud {
 }
 
 impl Clouds {
+    /// Returns the template of each account.
+    pub fn templates(&self) -> impl Iterator<Item = String> {
+        self.0.values().map(|cloud| cloud.account.template().to_owned())
+    }
+
     /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can.
     pub(super) fn problem(&self) -> Option<String> {
         let mut problems = self.0.iter().flat_map(|(name, cloud)| {
