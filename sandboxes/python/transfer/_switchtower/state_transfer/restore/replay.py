@@ -183,7 +183,9 @@ class Replay:
             if int(name[2:]) not in sources:
                 del names[name]
         names.update((f"_i{number}", code) for number, code in sources.items())
-        if hasattr(shell, "execution_count"):
+        # The shell of a local kernel takes the numbers of its cells from its host: there it is a property.
+        is_fixed = isinstance(getattr(type(shell), "execution_count", None), property)
+        if hasattr(shell, "execution_count") and not is_fixed:
             shell.execution_count = last
         history = getattr(shell, "history_manager", None)
         if history is not None:
