@@ -272,6 +272,10 @@ type NamedBackend = (TierName, TierBackend, tier::Config);
 
 /// The backend of a tier.
 #[derive(Clone)]
+#[cfg_attr(
+    not(any(feature = "wasm", feature = "native", feature = "e2b")),
+    expect(dead_code, reason = "a build without tiers makes none")
+)]
 enum TierBackend {
     /// It can run programs.
     Started(Arc<dyn Backend>),
