@@ -80,19 +80,30 @@ pub(super) fn analyse(program: &Program) -> Profile {
         profile.imports.retain(|import| !own.contains(import.top()));
     }
     // A program that names the file of a module may write it; where it does not, the import reports the need.
-    let named: BTreeSet<String> = profile.imports.iter().map(|import| import.top().to_owned()).collect();
-    let named: BTreeSet<String> = named.into_iter().filter(|module| names_file(cell.python, module)).collect();
-    if !named.is_empty() {
+    let named = named_modules(cell.python);
+    if profile.imports.iter().any(|import| named.contains(import.top())) {
         profile.verdict.refuse("an import may find a file that the program writes");
-        profile.imports.retain(|import| !named.contains(import.top()));
+        profile.imports.retain(|import| !named.contains(import.top()) || is_known_package(import.top()));
     }
     profile
 }
 
-/// Returns whether a program's text has the file name of a module that is no known package.
-fn names_file(source: &str, module: &str) -> bool {
-    let is_whole = |at: usize| !source[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '.');
-    !is_known_package(module) && source.match_indices(&format!("{module}.py")).any(|(at, _)| is_whole(at))
+/// Returns the words of a program's text that may be modules which it writes: the names of files and folders in paths that
+/// end with `.py`, and where a package's `__init__.py` is among them, the texts that may be its folder.
+fn named_modules(source: &str) -> BTreeSet<&str> {
+    let is_in_path = |c: char| c.is_alphanumeric() || c == '_' || c == '/';
+    let mut named = BTreeSet::new();
+    for (end, _) in source.match_indices(".py") {
+        let before = source[..end].trim_end_matches(is_in_path);
+        if !before.ends_with('.') {
+            named.extend(source[before.len()..end].split('/').filter(|part| !part.is_empty()));
+        }
+    }
+    if named.contains("__init__") {
+        let is_name = |text: &&str| text.chars().all(|c| c.is_alphanumeric() || c == '_');
+        named.extend(source.split(['"', '\'']).filter(is_name));
+    }
+    named
 }
 
 /// Returns the top-level module that a file belongs to, if it is in the working directory, where Python looks for

@@ -18,6 +18,10 @@ fn a_program_that_does_not_parse_has_a_reason_and_no_effects() {
     }
 }
 
+fn names(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("m{number:x}")).collect()
+}
+
 /// Returns programs that are made to be expensive to analyse.
 fn hostile() -> Vec<String> {
     let mib = 1 << 20;
@@ -62,6 +66,10 @@ fn hostile() -> Vec<String> {
         format!("x = {}1", "- ".repeat(3900)),
         format!("x = {}1", "a + ".repeat(1900)),
         format!("a{}", ".b".repeat(1900)),
+        // Many imports, and much that looks like their files.
+        format!("import {}\n#{}", names(48_000).join(","), repeated("m", mib / 2)),
+        format!("import {}\n#{}", names(48_000).join(","), repeated("m1.py/", mib / 2)),
+        names(30_000).iter().map(|name| format!("import {name}\n")).collect(),
     ]
 }
 

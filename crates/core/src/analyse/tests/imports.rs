@@ -47,6 +47,17 @@ fn a_module_whose_file_the_program_names_is_not_required_of_a_tier_and_not_trust
     assert_eq!(written.needed_modules().collect::<Vec<_>>(), ["other"]);
     assert!(!written.verdict.deterministic);
     for source in [
+        "import os\nos.mkdir('tools')\nopen('tools/__init__.py', 'w')\nimport tools\nprint(tools)",
+        "import os\nopen(os.path.join('tools', '__init__.py'), 'w')\nimport tools\nprint(tools)",
+        "open('/home/user/tools/part.py', 'w')\nimport tools.part\nprint(tools)",
+    ] {
+        let written = profile(source);
+        assert!(!written.needed_modules().any(|module| module == "tools"), "{source}");
+        assert!(!written.verdict.deterministic, "{source}");
+    }
+    let shadowed = profile("open('json.py', 'w').write('X = 1')\nimport json\nprint(json.X)");
+    assert!(!shadowed.verdict.deterministic, "CPython imports the file");
+    for source in [
         "import pandas\nprint(pandas.__version__)  # see pandas.py",
         "import helper\nprint(helper)  # my_helper.py",
         "import helper\nprint(helper)",
