@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use clap::Args;
 use serde::de::DeserializeOwned;
 use switchtower_contract::{File, Language, Program, Randomness};
-use switchtower_core::analyse::analyse;
+use switchtower_core::analyse::{analyse, is_known_package};
 use switchtower_core::request::{Invalid, RequestLimits};
 
 use super::exit::CliError;
@@ -55,8 +55,8 @@ pub(super) struct Inputs {
     /// An environment variable of the program; may be given more than once.
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     env: Vec<(String, String)>,
-    /// A file or folder to copy into the program's working directory; may be given more than once. Modules beside FILE that
-    /// the program imports are copied without.
+    /// A file or folder to copy into the program's working directory, a folder without its hidden files; may be given more
+    /// than once. Modules beside FILE that the program imports are copied without.
     #[arg(long = "file", value_name = "PATH")]
     files: Vec<PathBuf>,
     /// Use a virtual clock and seeded randomness: the same program prints the same bytes on any machine.
@@ -135,7 +135,9 @@ impl FilesToCopy {
             return Ok(());
         }
         for (inside, entry) in entries(path)? {
-            let is_copied = copied == Copied::All || entry.is_dir() || inside.ends_with(".py");
+            // Reading a pipe would wait for its writer.
+            let is_file = entry.is_file() && (copied == Copied::All || inside.ends_with(".py"));
+            let is_copied = entry.is_dir() || is_file;
             if is_copied && !inside.starts_with('.') && inside != "__pycache__" {
                 let name = if name == "." { inside } else { format!("{}/{inside}", name.trim_end_matches('/')) };
                 self.add(&entry, &name, copied)?;
@@ -159,7 +161,7 @@ impl FilesToCopy {
                 let inside = folder.join(module);
                 if folder.join(&file).is_file() {
                     self.add(&folder.join(&file), &file, Copied::Modules)?;
-                } else if inside.join("__init__.py").is_file() || has_modules(&inside) {
+                } else if inside.join("__init__.py").is_file() || has_modules(&inside) && !is_known_package(module) {
                     self.add(&inside, module, Copied::Modules)?;
                 }
             }
@@ -171,7 +173,8 @@ impl FilesToCopy {
     }
 }
 
-/// Returns whether a folder has modules, so that it is a package without `__init__.py`.
+/// Returns whether a folder has modules, so that it is a package without `__init__.py`. An installed package of its name
+/// goes before it.
 fn has_modules(folder: &Path) -> bool {
     entries(folder).is_ok_and(|entries| entries.iter().any(|(name, _)| name.ends_with(".py")))
 }
