@@ -283,18 +283,33 @@ enum TierBackend {
     Late(Arc<LateBackend>),
 }
 
-/// Reports that the start of a tier has ended.
+/// The start of a tier. Dropped before its end, for example by a panic, it has failed: nobody waits for it any longer.
 #[cfg(any(feature = "wasm", feature = "native"))]
-fn end_start(late: &LateBackend, tier: &TierName, started: Result<Arc<dyn Backend>, AbsentTier>, report: fn(&str)) {
-    match started {
-        Ok(backend) => {
-            report(&format!("the tier {tier} is open"));
-            late.open(backend);
+struct TierStart {
+    late: Arc<LateBackend>,
+    tier: TierName,
+    report: fn(&str),
+}
+
+#[cfg(any(feature = "wasm", feature = "native"))]
+impl TierStart {
+    /// Ends the start, and reports it.
+    fn end(&self, started: Result<Arc<dyn Backend>, AbsentTier>) {
+        let (message, counts) = match started {
+            Ok(backend) => (format!("the tier {} is open", self.tier), self.late.open(backend)),
+            Err(absent) => (absent.to_string(), self.late.fail(absent)),
+        };
+        if counts {
+            (self.report)(&message);
         }
-        Err(absent) => {
-            report(&absent.to_string());
-            late.fail(absent);
-        }
+    }
+}
+
+#[cfg(any(feature = "wasm", feature = "native"))]
+impl Drop for TierStart {
+    fn drop(&mut self) {
+        let (tier, reason) = (self.tier.clone(), "its start was broken off".to_owned());
+        self.end(Err(AbsentTier { tier, reason, remedy: None, machine: false }));
     }
 }
 

@@ -9,7 +9,7 @@ use switchtower_native::{Installation, JailProfile, Native};
 use tokio::task::JoinHandle;
 
 use super::{
-    BuildError, NamedBackend, NativeReport, TierBackend, end_start, fit_native_queue as fit_queue,
+    BuildError, NamedBackend, NativeReport, TierBackend, TierStart, fit_native_queue as fit_queue,
     native_kernel_workers as kernel_workers,
 };
 use crate::config::{Config, JailProfileSetting};
@@ -45,7 +45,8 @@ impl NativeTier {
         let late =
             LateBackend::new("its workers import their packages and test their jail", backend.kernels().is_some());
         late.set_offer(backend.offer(), backend.packages());
-        let (starting, tier) = (Arc::clone(&late), config.native.tier.clone());
+        let tier = config.native.tier.clone();
+        let tier_start = TierStart { late: Arc::clone(&late), tier: tier.clone(), report };
         let start = async move {
             let started = match backend.ensure_started().await {
                 Ok(()) => Ok(backend as Arc<dyn Backend>),
@@ -56,7 +57,7 @@ impl NativeTier {
                     Err(AbsentTier { tier: tier.clone(), reason: error.to_string(), remedy, machine: false })
                 }
             };
-            end_start(&starting, &tier, started, report);
+            tier_start.end(started);
         };
         located.start = Some((late, tokio::spawn(start)));
         located

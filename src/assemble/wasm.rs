@@ -10,7 +10,7 @@ use switchtower_wasm::workers;
 use switchtower_wasm::{Compiled, InProcess, SetupStage, WasmWorkers};
 use tokio::task::JoinHandle;
 
-use super::{BuildError, NamedBackend, TierBackend, WasmReport, end_start, fit_queue, wasm_kernel_workers};
+use super::{BuildError, NamedBackend, TierBackend, TierStart, WasmReport, fit_queue, wasm_kernel_workers};
 use crate::config::Config;
 
 /// The tier's backend, or why it is absent.
@@ -65,12 +65,16 @@ impl WasmTier {
         let name = config.wasm.tier.clone();
         let late = LateBackend::new("it looks for its compiled guest", size.kernel_workers > 0);
         let (starting, settings, tier) = (Arc::clone(&late), config.clone(), name.clone());
+        let tier_start = TierStart { late: Arc::clone(&late), tier: tier.clone(), report };
         let start = async move {
-            let started = start_late(&starting, &settings, size, report).await.map(Arc::new);
+            let step = Arc::clone(&starting);
+            let set_step = move |text: &str| step.set_step(text);
+            let set_guest = |guest: &Compiled| starting.set_offer(guest.offer(), guest.packages());
+            let started = start_workers(&settings, size, report, set_step, set_guest).await.map(Arc::new);
             let workers = started.as_ref().ok().cloned();
             let started = started.map(|workers| workers as Arc<dyn Backend>);
             let absent = |BuildError(reason)| AbsentTier { tier: tier.clone(), reason, remedy: None, machine: false };
-            end_start(&starting, &tier, started.map_err(absent), report);
+            tier_start.end(started.map_err(absent));
             workers
         };
         let tier = tier::Config { queue, ..config.tiers.wasm.clone() };
@@ -97,7 +101,7 @@ impl WasmTier {
 pub async fn check_workers(config: &Config, report: fn(&str)) -> WasmReport {
     let size =
         workers::Config { workers: 1, kernel_workers: 0, concurrent_cells: 0, kernels_per_worker: 0, prewarmed: 0 };
-    match start_workers(config, size, report).await {
+    match start_workers(config, size, report, |_| (), |_| ()).await {
         Ok(workers) => {
             let layers = workers.layers().iter().map(|layer| (layer.name.clone(), layer.status.clone())).collect();
             workers.shutdown().await;
@@ -110,25 +114,22 @@ pub async fn check_workers(config: &Config, report: fn(&str)) -> WasmReport {
 /// The command, and the arguments before those that [`workers::main`] takes, that lead to [`run_worker`].
 const WORKER: [&str; 1] = ["worker"];
 
-async fn start_workers(config: &Config, size: workers::Config, report: fn(&str)) -> Result<WasmWorkers, BuildError> {
-    start_late(&LateBackend::new("", false), config, size, report).await
-}
-
-/// Starts the worker processes; `late` gets each step, and the offer as soon as it is known.
-async fn start_late(
-    late: &Arc<LateBackend>,
+/// Starts the worker processes. `set_step` gets each step, `set_guest` the guest as soon as it is known.
+async fn start_workers(
     config: &Config,
     size: workers::Config,
     report: fn(&str),
+    set_step: impl Fn(&str) + Clone + Send + 'static,
+    set_guest: impl Fn(&Compiled),
 ) -> Result<WasmWorkers, BuildError> {
-    let (settings, step) = (config.clone(), Arc::clone(late));
+    let (settings, set_setup_step) = (config.clone(), set_step.clone());
     let report = move |text: &str| {
-        step.set_step(text);
+        set_setup_step(text);
         report(text);
     };
     let guest = tokio::task::spawn_blocking(move || guest(&settings, &report)).await.map_err(BuildError::new)??;
-    late.set_offer(guest.offer(), guest.packages());
-    late.set_step("its workers load the guest and test their jail");
+    set_guest(&guest);
+    set_step("its workers load the guest and test their jail");
     let program = std::env::current_exe().map_err(BuildError::new)?;
     WasmWorkers::start(&guest, program, &WORKER, size).await.map_err(BuildError::new)
 }

@@ -150,6 +150,27 @@ async fn a_program_that_waits_for_a_tier_that_cannot_start_is_refused_at_once_wi
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_program_that_waits_for_a_tier_at_shutdown_may_be_sent_again() {
+    for is_offer_known in [false, true] {
+        for execute in [json!({ "code": "#: print 1" }), json!({ "code": "#: print 1", "tier": "wasm" })] {
+            let (harness, late) = TestHarness::starting();
+            if is_offer_known {
+                late.set_offer(harness.backend.offer(), Vec::new());
+            }
+            let shutdown = async {
+                sleep(Duration::from_secs(2)).await;
+                harness.router.tiers().refuse_waiting();
+            };
+            let (began, (refused, ())) =
+                (Instant::now(), tokio::join!(harness.post("/v1/execute", &execute), shutdown));
+            assert_eq!((refused.status, refused.header("retry-after")), (503, "1"), "{}", refused.text);
+            assert!(refused.text.contains("the server is shutting down"), "{}", refused.text);
+            assert_eq!(began.elapsed(), Duration::from_secs(2));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_starting_server_answers_503_until_it_is_ready() {
     let harness = TestHarness::new();
     let (startup_handle, router) = startup(WallClock::starting_at(std::time::UNIX_EPOCH), false);

@@ -10,19 +10,25 @@ use switchtower_contract::{Backend, Fault, Kernel, KernelOptions, Kernels, Need,
 use tokio::sync::watch;
 
 use super::AbsentTier;
+use super::queue::SlotRefusal;
 
 /// A backend that starts. It is created with [`LateBackend::new`], and the one who starts it reports the steps.
 pub struct LateBackend {
     /// Whether the backend opens kernels.
     kernels: bool,
-    offer: OnceLock<Offer>,
-    /// The packages that programs will find.
-    packages: OnceLock<Vec<(String, String)>>,
+    /// With the packages that programs will find.
+    offer: OnceLock<(Offer, Vec<(String, String)>)>,
     /// What it waits for.
     step: Mutex<String>,
-    end: OnceLock<Result<Arc<dyn Backend>, AbsentTier>>,
+    end: OnceLock<Result<Arc<dyn Backend>, NotStarted>>,
     /// Changes when the offer becomes known, and when the start has ended.
     changes: watch::Sender<()>,
+}
+
+/// Why a start ended without a backend.
+enum NotStarted {
+    Absent(AbsentTier),
+    ShuttingDown,
 }
 
 impl LateBackend {
@@ -31,7 +37,6 @@ impl LateBackend {
         Arc::new(Self {
             kernels,
             offer: OnceLock::new(),
-            packages: OnceLock::new(),
             step: Mutex::new(step.into()),
             end: OnceLock::new(),
             changes: watch::Sender::new(()),
@@ -45,31 +50,47 @@ impl LateBackend {
 
     /// Sets what the backend will offer, and the packages that programs will find. The first call counts.
     pub fn set_offer(&self, offer: Offer, packages: Vec<(String, String)>) {
-        let _ = self.packages.set(packages);
-        let _ = self.offer.set(offer);
+        let _ = self.offer.set((offer, packages));
         self.changes.send_replace(());
     }
 
-    /// Ends the start: `backend` runs programs from now on. The first call of this or of [`fail`](Self::fail) counts.
-    pub fn open(&self, backend: Arc<dyn Backend>) {
-        let _ = self.offer.set(backend.offer());
-        let _ = self.end.set(Ok(backend));
-        self.changes.send_replace(());
+    /// Ends the start: `backend` runs programs from now on. Returns false if the start had ended before.
+    pub fn open(&self, backend: Arc<dyn Backend>) -> bool {
+        let _ = self.offer.set((backend.offer(), backend.packages()));
+        self.end_with(Ok(backend))
     }
 
-    /// Ends the start: the tier is absent.
-    pub fn fail(&self, absent: AbsentTier) {
-        let _ = self.end.set(Err(absent));
+    /// Ends the start: the tier is absent. Returns false if the start had ended before.
+    pub fn fail(&self, absent: AbsentTier) -> bool {
+        self.end_with(Err(NotStarted::Absent(absent)))
+    }
+
+    /// Ends the start because the server shuts down: what waits for it is refused.
+    pub(super) fn shut_down(&self) {
+        self.end_with(Err(NotStarted::ShuttingDown));
+    }
+
+    fn end_with(&self, end: Result<Arc<dyn Backend>, NotStarted>) -> bool {
+        let is_first = self.end.set(end).is_ok();
         self.changes.send_replace(());
+        is_first
     }
 
     /// Returns the offer, if it is known and the start has not failed.
     pub(super) fn usable_offer(&self) -> Option<&Offer> {
-        self.offer.get().filter(|_| !matches!(self.end.get(), Some(Err(_))))
+        let (offer, _) = self.offer.get()?;
+        self.absent().is_none().then_some(offer)
     }
 
     pub(super) fn absent(&self) -> Option<&AbsentTier> {
-        self.end.get()?.as_ref().err()
+        match self.end.get()? {
+            Err(NotStarted::Absent(absent)) => Some(absent),
+            Ok(_) | Err(NotStarted::ShuttingDown) => None,
+        }
+    }
+
+    pub(super) fn is_shutting_down(&self) -> bool {
+        matches!(self.end.get(), Some(Err(NotStarted::ShuttingDown)))
     }
 
     /// Returns what the start waits for; `None` once it has ended.
@@ -101,7 +122,13 @@ impl LateBackend {
         self.wait_for_end().await;
         match self.end.get() {
             Some(Ok(backend)) => Ok(backend),
-            Some(Err(absent)) => Err(Fault::Refused { reason: absent.reason.clone(), retry_after: None }),
+            Some(Err(NotStarted::Absent(absent))) => {
+                Err(Fault::Refused { reason: absent.reason.clone(), retry_after: None })
+            }
+            Some(Err(NotStarted::ShuttingDown)) => {
+                let refusal = SlotRefusal::shutting_down();
+                Err(Fault::Refused { reason: refusal.to_string(), retry_after: Some(refusal.retry_after()) })
+            }
             None => Err(Fault::Unavailable { reason: "it did not start".to_owned() }),
         }
     }
@@ -110,7 +137,7 @@ impl LateBackend {
 #[async_trait]
 impl Backend for LateBackend {
     fn offer(&self) -> Offer {
-        self.offer.get().cloned().unwrap_or_else(Offer::nothing)
+        self.offer.get().map_or_else(Offer::nothing, |(offer, _)| offer.clone())
     }
 
     fn runtime(&self) -> Arc<str> {
@@ -120,7 +147,7 @@ impl Backend for LateBackend {
     fn packages(&self) -> Vec<(String, String)> {
         match self.end.get() {
             Some(Ok(backend)) => backend.packages(),
-            _ => self.packages.get().cloned().unwrap_or_default(),
+            _ => self.offer.get().map(|(_, packages)| packages.clone()).unwrap_or_default(),
         }
     }
 
@@ -145,5 +172,79 @@ impl Kernels for LateBackend {
     async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {
         let unsupported = || Fault::Unsupported(Need::Language("a kernel that keeps its state".to_owned()));
         self.started().await?.kernels().ok_or_else(unsupported)?.open_kernel(options).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use switchtower_contract::scripted::{Scripted, Settings};
+    use switchtower_contract::{Location, Program};
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+    use crate::request::{Request, RequestLimits};
+    use crate::seed::Seed;
+    use crate::tier::{Config, StartWaitError, Tier, Tiers, WalkError};
+
+    /// A local tier that starts beside a remote one that is up.
+    fn tiers() -> (Tiers, Arc<LateBackend>) {
+        let seed = Seed::fixed(1);
+        let mut settings = Settings::default();
+        settings.offer.location = Location::Remote;
+        let remote = Tier::new("cloud".into(), Arc::new(Scripted::new(1, settings)), Config::default(), &seed);
+        let late = LateBackend::new("it looks for its guest", false);
+        (Tiers::new([remote, Tier::late("local".into(), Arc::clone(&late), Config::default(), &seed)]), late)
+    }
+
+    fn request() -> Request {
+        let request = Request::new(Program::python("1"), &RequestLimits::default()).unwrap();
+        Request { timeout: Duration::from_secs(30), ..request }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_waits_half_of_its_time_for_a_local_tier_before_a_remote_one_is_bought() {
+        let (tiers, late) = tiers();
+        let (request, began) = (request(), Instant::now());
+        let deadline = began + request.timeout;
+        let offered = async {
+            sleep(Duration::from_secs(4)).await;
+            late.set_offer(Scripted::default().offer(), Vec::new());
+        };
+        let (waited, ()) = tokio::join!(tiers.wait_for_offers(&request, deadline), offered);
+        assert!(waited.is_ok() && tiers.iter().any(|tier| tier.name().as_str() == "local"));
+        assert_eq!(began.elapsed(), Duration::from_secs(4));
+
+        let (tiers, _late) = self::tiers();
+        let began = Instant::now();
+        assert!(tiers.wait_for_offers(&request, began + request.timeout).await.is_ok());
+        assert_eq!(began.elapsed(), Duration::from_secs(15));
+        let named = Request { tier: Some("local".into()), ..request };
+        let (began, deadline) = (Instant::now(), Instant::now() + named.timeout);
+        assert!(matches!(tiers.wait_for_offers(&named, deadline).await, Err(WalkError::TimedOut { .. })));
+        assert_eq!(began.elapsed(), Duration::from_secs(30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_shutdown_what_waits_for_a_start_is_refused_at_once_as_overload() {
+        let (tiers, _late) = tiers();
+        let (request, began) = (Request { tier: Some("local".into()), ..request() }, Instant::now());
+        let deadline = began + request.timeout;
+        let shutdown = async {
+            sleep(Duration::from_secs(2)).await;
+            tiers.refuse_waiting();
+        };
+        let (waited, ()) = tokio::join!(tiers.wait_for_offers(&request, deadline), shutdown);
+        let Err(WalkError::Overloaded { reason, retry_after }) = waited else { panic!("{waited:?}") };
+        assert!(reason.contains("shutting down") && !retry_after.is_zero(), "{reason}");
+        assert_eq!(began.elapsed(), Duration::from_secs(2));
+
+        let (tiers, late) = self::tiers();
+        late.set_offer(Scripted::default().offer(), Vec::new());
+        tiers.refuse_waiting();
+        let refused = tiers.get(&"local".into()).unwrap().wait_until_started(deadline).await;
+        assert!(matches!(refused, Err(StartWaitError::Refused(_))));
+        assert!(!late.open(Arc::new(Scripted::default())), "the start has ended already");
     }
 }

@@ -25,7 +25,7 @@ use std::time::Duration;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use switchtower_contract::{
-    Backend, Fault, Kernel, KernelOptions, Kernels, Need, Offer, Spec, byte_size, duration, rounded,
+    Backend, Fault, Kernel, KernelOptions, Kernels, Location, Need, Offer, Spec, byte_size, duration, rounded,
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -42,7 +42,7 @@ use account::{AccountReader, AccountSnapshot};
 use breaker::{Breaker, Open, Permit};
 use late::LateBackend;
 use pool::Pool;
-use queue::{FairQueue, Queues};
+use queue::{FairQueue, Queues, SlotRefusal};
 use sandbox_guard::SandboxGuard;
 
 /// A backend with its queue, retries, circuit breaker and pool.
@@ -153,11 +153,15 @@ impl Tier {
         self.late.as_ref().and_then(|late| late.starting())
     }
 
-    /// Waits until the start of its backend has ended.
-    pub(crate) async fn wait_until_started(&self) {
-        if let Some(late) = &self.late {
-            late.wait_for_end().await;
-        }
+    /// Waits until the start of its backend has ended, before a slot is asked for: a request that waits here takes none from
+    /// others.
+    ///
+    /// # Errors
+    /// The deadline has passed, or the server shuts down.
+    pub(crate) async fn wait_until_started(&self, deadline: Instant) -> Result<(), StartWaitError> {
+        let Some(late) = &self.late else { return Ok(()) };
+        timeout_at(deadline, late.wait_for_end()).await.map_err(|_| StartWaitError::DeadlinePassed)?;
+        if late.is_shutting_down() { Err(StartWaitError::Refused(SlotRefusal::shutting_down())) } else { Ok(()) }
     }
 
     /// Puts the tier's queue under limits that it shares with other tiers. Call this before any request is queued.
@@ -270,8 +274,6 @@ impl Tier {
     /// # Errors
     /// The backend's fault; `Unavailable` after `open_timeout`.
     async fn sandbox(&self, spec: &Spec, wall: Duration, attempt: u32) -> Result<SandboxGuard, Fault> {
-        // Bounded by the deadline of the request.
-        self.wait_until_started().await;
         let limit = self.config.open_timeout;
         let sandbox = async {
             // A machine of the pool has no policy, and one with a policy never enters it.
@@ -334,6 +336,12 @@ impl Tier {
     }
 }
 
+/// Why a request no longer waits for the start of a tier.
+pub(crate) enum StartWaitError {
+    DeadlinePassed,
+    Refused(SlotRefusal),
+}
+
 /// The configured tiers.
 pub struct Tiers {
     /// Those included whose backends are starting or have failed to start.
@@ -393,34 +401,44 @@ impl Tiers {
         self.configured.values().filter_map(|tier| Some((&tier.name, tier.starting()?)))
     }
 
-    /// Waits while a request cannot be routed only because a tier starts whose offer is not known: the tier that it
-    /// names, or any where no tier is present.
+    /// Waits while a request cannot be routed well only because a tier starts whose offer is not known: the tier that it
+    /// names, or any where no local tier is present. For half of the request's time where another tier is present.
     ///
     /// # Errors
-    /// `TimedOut`: the request's deadline has passed.
+    /// `TimedOut`: the request's deadline has passed. `Overloaded`: the server shuts down.
     pub(crate) async fn wait_for_offers(&self, request: &Request, deadline: Instant) -> Result<(), WalkError> {
-        timeout_at(deadline, self.offers_known(request.tier.as_ref())).await.map_err(|_| {
-            let names: Vec<&str> = self.starting().map(|(tier, _)| tier.as_str()).collect();
-            let (after, names) = (rounded(request.timeout), names.join(", "));
-            WalkError::TimedOut {
-                reason: format!("after {after} while waiting for tier {names}: it is still starting"),
+        let named = request.tier.as_ref();
+        let has_another = named.is_none() && self.iter().next().is_some();
+        let until = if has_another { deadline - request.timeout / 2 } else { deadline };
+        match timeout_at(until, self.offers_known(named)).await {
+            Ok(known) => known,
+            Err(_) if has_another => Ok(()),
+            Err(_) => {
+                let names: Vec<&str> = self.starting().map(|(tier, _)| tier.as_str()).collect();
+                let (after, names) = (rounded(request.timeout), names.join(", "));
+                let reason = format!("after {after} while waiting for tier {names}: it is still starting");
+                Err(WalkError::TimedOut { reason })
             }
-        })
+        }
     }
 
-    async fn offers_known(&self, named: Option<&TierName>) {
+    async fn offers_known(&self, named: Option<&TierName>) -> Result<(), WalkError> {
         loop {
-            let unknown = |tier: &&Tier| tier.starting().is_some() && !tier.is_present();
-            let named_or_any = |tier: &&Tier| named.is_none_or(|name| tier.name == *name);
-            if named.is_none() && self.iter().next().is_some() {
-                return;
+            if named.is_none() && self.iter().any(|tier| tier.offer().location == Location::Local) {
+                return Ok(());
             }
-            let tiers = self.configured.values().filter(named_or_any).filter(unknown);
-            let awaited: Vec<&LateBackend> = tiers.filter_map(|tier| tier.late.as_deref()).collect();
+            let wanted = self.configured.values().filter(|tier| named.is_none_or(|name| tier.name == *name));
+            let unknown = wanted.filter(|tier| !tier.is_present());
+            let unknown: Vec<(&TierName, &LateBackend)> =
+                unknown.filter_map(|tier| Some((&tier.name, tier.late.as_deref()?))).collect();
+            if let Some((tier, _)) = unknown.iter().find(|(_, late)| late.is_shutting_down()) {
+                return Err(overloaded(tier, SlotRefusal::shutting_down()));
+            }
+            let awaited: Vec<_> = unknown.iter().filter(|(_, late)| late.starting().is_some()).collect();
             if awaited.is_empty() {
-                return;
+                return Ok(());
             }
-            let mut known: Vec<_> = awaited.into_iter().map(|late| Box::pin(late.wait_for_offer())).collect();
+            let mut known: Vec<_> = awaited.iter().map(|(_, late)| Box::pin(late.wait_for_offer())).collect();
             poll_fn(|cx| {
                 let is_any_known = known.iter_mut().any(|known| known.as_mut().poll(cx).is_ready());
                 if is_any_known { Poll::Ready(()) } else { Poll::Pending }
@@ -431,8 +449,8 @@ impl Tiers {
 
     /// Waits until no tier is starting.
     pub async fn wait_until_started(&self) {
-        for tier in self.configured.values() {
-            tier.wait_until_started().await;
+        for late in self.configured.values().filter_map(|tier| tier.late.as_ref()) {
+            late.wait_for_end().await;
         }
     }
 
@@ -448,9 +466,8 @@ impl Tiers {
     pub fn refuse_waiting(&self) {
         for tier in self.configured.values() {
             tier.queue.refuse_waiting();
-            if let Some(late) = tier.late.as_ref().filter(|late| late.starting().is_some()) {
-                let (tier, reason) = (tier.name.clone(), "the server is shutting down".to_owned());
-                late.fail(AbsentTier { tier, reason, remedy: None, machine: false });
+            if let Some(late) = &tier.late {
+                late.shut_down();
             }
         }
     }

@@ -162,6 +162,11 @@ pub enum SlotRefusal {
 }
 
 impl SlotRefusal {
+    /// Returns the refusal of what waits when the process ends.
+    pub(super) fn shutting_down() -> Self {
+        Self::ShuttingDown { retry_after: RESTART }
+    }
+
     /// Returns an estimate of the time until a slot may be free.
     pub fn retry_after(&self) -> Duration {
         let (Self::QueueFull { retry_after, .. }
@@ -238,7 +243,7 @@ impl FairQueue {
                 biased;
                 granted = granted => granted,
                 _ = shutting_down.wait_for(|shutting_down| *shutting_down) => {
-                    Ok(Err(SlotRefusal::ShuttingDown { retry_after: RESTART }))
+                    Ok(Err(SlotRefusal::shutting_down()))
                 }
             }
         };

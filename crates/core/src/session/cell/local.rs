@@ -5,7 +5,6 @@ use std::time::Duration;
 use switchtower_contract::{
     CellOutcome, Change, Escalation, Event, Exit, Failure, Fault, Kernel, Limits, Need, Outcome, rounded,
 };
-use tokio::time::timeout_at;
 
 use super::super::files::{FileError, Revision, Writer};
 use super::super::kernel_permits::KernelPermit;
@@ -17,7 +16,7 @@ use super::plan::LocalLeg;
 use super::steps::{CellRun, ended, kernel_gone_note};
 use crate::error::Error;
 use crate::tier::attempt::AttemptRecorder;
-use crate::tier::{Relay, Tier, overloaded};
+use crate::tier::{Relay, StartWaitError, Tier, overloaded};
 
 /// The outcome of a cell in a local tier.
 pub(super) enum LocalOutcome {
@@ -55,11 +54,14 @@ impl CellRun<'_> {
         let services = self.session.services();
         let tier = services.tier(&leg.tier)?;
         let conditions = self.conditions(tier, leg);
-        if timeout_at(self.deadline, tier.wait_until_started()).await.is_err() {
-            let after = rounded(self.request.timeout);
-            let reason = format!("after {after} while waiting for tier {}: it is still starting", tier.name());
-            return Err(Error::TimedOut { reason });
-        }
+        tier.wait_until_started(self.deadline).await.map_err(|error| match error {
+            StartWaitError::DeadlinePassed => {
+                let after = rounded(self.request.timeout);
+                let reason = format!("after {after} while waiting for tier {}: it is still starting", tier.name());
+                Error::TimedOut { reason }
+            }
+            StartWaitError::Refused(refusal) => overloaded(tier.name(), refusal).into(),
+        })?;
         let slot = services.queue(tier).slot(&self.request.caller.user, self.request.priority).await;
         let _slot = slot.map_err(|refusal| Error::from(overloaded(tier.name(), refusal)))?;
         // A kernel that turns out to be lost is rebuilt once.
@@ -108,7 +110,7 @@ impl CellRun<'_> {
         self.cell.changes = changes;
         attempt.start();
         if conditions.bound {
-            self.state.history_mut().begin(&self.cell);
+            self.state.history_mut().begin(&self.cell, self.sent.as_deref());
         }
         let mut running = RunningKernel::new(kernel, tier.name(), self.state);
         let ran = running.run(&self.cell, &conditions.limits, conditions.output_delay, self.relay).await;
@@ -177,7 +179,7 @@ impl CellRun<'_> {
             }
             return Ok(LocalOutcome::Ran { outcome, restarted, note: None });
         };
-        self.state.history_mut().record(std::mem::take(&mut self.cell), &ran);
+        self.state.history_mut().record(std::mem::take(&mut self.cell), self.sent.take(), &ran);
         self.state.place_locally(tier.name(), kernel, permit, revision, outcome.usage.memory);
         let not_kept = apply_files(self.session, ran.changes, self.context.writer()).await?;
         let note = not_kept.and_then(|why| report_no_space(&mut outcome, self.relay, why));

@@ -15,8 +15,8 @@ use super::{
 use crate::analyse;
 use crate::request::{Request, SideEffects};
 use crate::route::Leg;
-use crate::tier::Tier;
 use crate::tier::relay::Relay;
+use crate::tier::{StartWaitError, Tier};
 
 impl Walk<'_> {
     /// Runs the program once on a tier. `number`: the number of the attempt on this tier, from 1.
@@ -75,13 +75,17 @@ impl Walk<'_> {
     }
 }
 
-/// Waits for a slot of the tier, and takes a permit of its breaker.
+/// Waits until the tier has started and for a slot of it, and takes a permit of its breaker.
 async fn admit(
     tier: &Tier,
     request: &Request,
     deadline: Instant,
     permit: &mut Option<Permit>,
 ) -> Result<Slot, AttemptError> {
+    tier.wait_until_started(deadline).await.map_err(|error| match error {
+        StartWaitError::DeadlinePassed => AttemptError::DeadlinePassed(STARTING),
+        StartWaitError::Refused(refusal) => AttemptError::NoSlot(refusal),
+    })?;
     // Checked before the queue, so that a request does not wait for a slot only to be rejected.
     tier.check_breaker(permit.as_ref()).map_err(AttemptError::Open)?;
     let slot = timeout_at(deadline, tier.queue.slot(&request.caller.user, request.priority)).await;
@@ -116,8 +120,7 @@ impl SandboxRun<'_> {
         let &Self { tier, request, options, limits, number } = self;
         let spec = Spec { avoid_interpreter: options.avoid_interpreter, ..Spec::new(request.program.language) };
         let opened = timeout_at(options.deadline, tier.sandbox(&spec, limits.wall, number)).await;
-        let missing = if tier.starting().is_some() { STARTING } else { NO_SANDBOX };
-        let opened = opened.map_err(|_| AttemptError::DeadlinePassed(missing))?;
+        let opened = opened.map_err(|_| AttemptError::DeadlinePassed(NO_SANDBOX))?;
         let mut guard = opened.map_err(AttemptError::Fault)?;
         let remaining = options.deadline.saturating_duration_since(Instant::now());
         let wall = limits.wall.min(remaining);
