@@ -19,6 +19,8 @@ const PATH_BYTES: usize = 64;
 /// A cell that ran.
 pub(super) struct PastCell {
     pub(super) cell: Cell,
+    /// What the client sent, where pip was answered in it.
+    pub(super) sent: Option<String>,
     /// Whether it was observed to use no clock, randomness, environment or identity.
     pub(super) pure: bool,
     pub(super) exit: Exit,
@@ -28,6 +30,12 @@ pub(super) struct PastCell {
     pub(super) incomplete: bool,
 }
 
+/// A cell that runs.
+struct RunningCell {
+    cell: Cell,
+    sent: Option<String>,
+}
+
 /// The cells that led to the state of a context.
 #[derive(Default)]
 pub(super) struct History {
@@ -35,7 +43,7 @@ pub(super) struct History {
     /// The bytes of the history; `None`: they are not charged.
     charge: Option<Charge>,
     /// The cell that runs in a kernel that survives an interrupt. If its end is not recorded, it was interrupted.
-    running: Option<Cell>,
+    running: Option<RunningCell>,
     /// Bytes of the cells.
     size: usize,
     /// Bytes of the touched paths.
@@ -80,11 +88,12 @@ impl History {
     }
 
     /// Records that a cell starts in a kernel that survives an interrupt.
-    pub(super) fn begin(&mut self, cell: &Cell) {
+    pub(super) fn begin(&mut self, cell: &Cell, sent: Option<&str>) {
         self.record_interrupted();
         // Without its changes to files: if it is interrupted, the next cell gets them again.
         let Cell { source, number, env, stdin, .. } = cell.clone();
-        self.running = Some(Cell { source, number, env, stdin, ..Cell::default() });
+        let cell = Cell { source, number, env, stdin, ..Cell::default() };
+        self.running = Some(RunningCell { cell, sent: sent.map(str::to_owned) });
     }
 
     /// Removes the cell that was recorded as started: it did not run.
@@ -94,16 +103,16 @@ impl History {
 
     /// Records the started cell, whose end was not recorded, as interrupted.
     pub(super) fn record_interrupted(&mut self) {
-        let Some(cell) = self.running.take() else { return };
+        let Some(RunningCell { cell, sent }) = self.running.take() else { return };
         self.unobserved.get_or_insert(cell.number);
         self.first_write.get_or_insert(cell.number);
         let usage = Usage::default();
         let outcome = Outcome { exit: Exit::Killed, observed: None, truncated: false, usage, unmet_need: None };
-        self.push(cell, &CellOutcome { outcome, changes: Vec::new(), tape: None, alive: true });
+        self.push(cell, sent, &CellOutcome { outcome, changes: Vec::new(), tape: None, alive: true });
     }
 
     /// Records a cell that has run.
-    pub(super) fn record(&mut self, mut cell: Cell, ran: &CellOutcome) {
+    pub(super) fn record(&mut self, mut cell: Cell, sent: Option<String>, ran: &CellOutcome) {
         self.running = None;
         self.touch(cell.changes.iter().chain(&ran.changes));
         if !ran.changes.is_empty() {
@@ -117,7 +126,7 @@ impl History {
             }
             Some(tape) => cell.tape = Some(tape.clone()),
         }
-        self.push(cell, ran);
+        self.push(cell, sent, ran);
     }
 
     /// Adds paths. Where the history is lost, no cell is run again, so they are not needed.
@@ -130,11 +139,11 @@ impl History {
         }
     }
 
-    fn push(&mut self, cell: Cell, ran: &CellOutcome) {
+    fn push(&mut self, cell: Cell, sent: Option<String>, ran: &CellOutcome) {
         if self.lost.is_some() {
             return;
         }
-        self.size += cell_bytes(&cell);
+        self.size += cell_bytes(&cell) + sent.as_ref().map_or(0, String::len);
         if self.size > MAX_BYTES {
             self.discard(cell.number, "it and the cells before it are too large to be kept");
             return;
@@ -148,7 +157,7 @@ impl History {
         let Outcome { exit, observed, unmet_need, usage, .. } = &ran.outcome;
         let incomplete = unmet_need.is_some() || !matches!(exit, Exit::Finished(_) | Exit::Raised);
         let pure = observed.is_some_and(Effects::is_empty);
-        self.cells.push(PastCell { cell, pure, exit: *exit, cpu: usage.cpu, incomplete });
+        self.cells.push(PastCell { cell, sent, pure, exit: *exit, cpu: usage.cpu, incomplete });
     }
 
     /// Drops all cells: without this one, the state cannot be restored from the others.
@@ -167,7 +176,7 @@ impl History {
     /// # Errors
     /// A cell is not kept or has no tape.
     pub(super) fn replayable_cells(&self) -> Result<&[PastCell], NotReplayable> {
-        match (self.lost, self.unobserved.or(self.running.as_ref().map(|cell| cell.number))) {
+        match (self.lost, self.unobserved.or(self.running.as_ref().map(|running| running.cell.number))) {
             (Some((cell, why)), _) => Err(NotReplayable::new(cell, why)),
             (None, Some(cell)) => Err(NotReplayable::new(cell, "it ran where clock and randomness are not recorded")),
             (None, None) => Ok(&self.cells),
@@ -202,7 +211,7 @@ impl History {
 
     /// Returns the number of the first cell that changed files, or may have.
     pub(super) fn first_write(&self) -> Option<u32> {
-        self.first_write.or(self.running.as_ref().map(|cell| cell.number))
+        self.first_write.or(self.running.as_ref().map(|running| running.cell.number))
     }
 }
 

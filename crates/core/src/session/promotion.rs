@@ -146,7 +146,12 @@ async fn move_session(
     let reason = promotion.reason;
     let machine = Arc::new(lease(session, promotion).await?);
     let tier = session.services().tier(machine.tier())?;
-    let destination = MachineDestination { tier, machine: &machine, files: MachineFiles::Absent };
+    let destination = MachineDestination {
+        tier,
+        machine: &machine,
+        files: MachineFiles::Absent,
+        is_online: session.network().is_open(),
+    };
     let kernel = open_restored(session, context, state, exported, &destination).await?;
     let others: Vec<_> = session.contexts().all().into_iter().filter(|other| other.id() != context.id()).collect();
     let mut touched = state.history().touched_paths().clone();
@@ -189,7 +194,8 @@ async fn move_to_existing(
         return Err(Error::NotMovable { reason });
     }
     let tier = session.services().tier(machine.tier())?;
-    let destination = MachineDestination { tier, machine, files: MachineFiles::InUse };
+    let destination =
+        MachineDestination { tier, machine, files: MachineFiles::InUse, is_online: session.network().is_open() };
     let kernel = open_restored(session, context, state, None, &destination).await?;
     state.place_remotely(kernel);
     Ok(())

@@ -31,6 +31,8 @@ use steps::{CellEnd, CellRun};
 /// A cell that the quota has admitted.
 struct Admitted<'a> {
     cell: ExecuteCell,
+    /// What the client sent, where pip was answered in it.
+    sent: Option<String>,
     request: &'a Request,
     events: &'a mpsc::Sender<CellEvent>,
     /// Changes when its context is restarted or closed.
@@ -69,10 +71,10 @@ async fn run_and_record(
     let router = &session.services().router;
     router.admit(session.caller())?;
     let context = session.contexts().get(cell.context.as_deref())?;
-    let (cell, request) = with_answers_of_pip(session, &context, cell)?;
+    let WithAnswersOfPip { cell, sent, request } = with_answers_of_pip(session, &context, cell)?;
     let deadline = Instant::now() + request.timeout;
     let mut record = router.open(&request);
-    let admitted = Admitted { cell, request: &request, events, interrupts: context.interrupts(), deadline };
+    let admitted = Admitted { cell, sent, request: &request, events, interrupts: context.interrupts(), deadline };
     let turn = async {
         let mut state = context.lock().await;
         context.touch();
@@ -100,7 +102,8 @@ async fn run_locked(
     admitted: Admitted<'_>,
     record: &mut OpenRecord<'_>,
 ) -> Result<CellAnswer, Error> {
-    let Admitted { cell: ExecuteCell { source, env, stdin, .. }, request, events, interrupts, deadline } = admitted;
+    let Admitted { cell, sent, request, events, interrupts, deadline } = admitted;
+    let ExecuteCell { source, env, stdin, .. } = cell;
     session.services().tiers().wait_for_offers(request, deadline).await?;
     let decision = session.services().router.explain(request).decision?;
     record.decided(Arc::clone(&decision));
@@ -120,6 +123,7 @@ async fn run_locked(
             state,
             request,
             cell,
+            sent,
             deadline,
             relay: &mut relay,
             attempts: &mut record.attempts,
@@ -166,41 +170,46 @@ fn timed_out(request: &Request) -> Error {
     Error::TimedOut { reason: format!("after {timeout}: the cell had not ended, including all waits before it") }
 }
 
+/// Longest file of requirements that is read for an answer of pip.
+const MAX_REQUIREMENTS_BYTES: usize = 64 << 10;
+
+/// A cell and its request.
+struct WithAnswersOfPip {
+    cell: ExecuteCell,
+    /// What the client sent, where pip was answered in it.
+    sent: Option<String>,
+    request: Request,
+}
+
 /// Returns the cell and its request. Commands for pip are replaced by their output where the local tiers have the packages, unless
 /// the cell goes to a machine, which has a pip of its own.
-fn with_answers_of_pip(
-    session: &Session,
-    context: &Context,
-    cell: ExecuteCell,
-) -> Result<(ExecuteCell, Request), Error> {
+fn with_answers_of_pip(session: &Session, context: &Context, cell: ExecuteCell) -> Result<WithAnswersOfPip, Error> {
     let language = context.language();
-    let Some(source) = answered_source(session, context, &cell.source) else {
+    let as_sent = |cell| {
         let request = request(session, language, &cell)?;
-        return Ok((cell, request));
+        Ok(WithAnswersOfPip { cell, sent: None, request })
     };
+    let Some(source) = answered_source(session, context, &cell.source) else { return as_sent(cell) };
     let answered = ExecuteCell { source, ..cell.clone() };
-    let answered_request = request(session, language, &answered)?;
-    let tiers = session.services().tiers();
-    let decision = session.services().router.explain(&answered_request).decision;
+    // The answers may make it too long.
+    let Ok(request) = request(session, language, &answered) else { return as_sent(cell) };
+    let decision = session.services().router.explain(&request).decision;
     let first = decision.ok().and_then(|decision| decision.route.tiers().next().cloned());
-    let is_machine = first.and_then(|tier| tiers.get(&tier)).is_some_and(|tier| tier.offer().machine);
-    if is_machine && session.can_promote() {
-        let request = request(session, language, &cell)?;
-        return Ok((cell, request));
+    let first = first.and_then(|tier| session.services().tiers().get(&tier));
+    if first.is_some_and(|tier| tier.offer().machine) && session.can_promote() {
+        return as_sent(cell);
     }
-    Ok((answered, answered_request))
+    Ok(WithAnswersOfPip { cell: answered, sent: Some(cell.source), request })
 }
 
 fn answered_source(session: &Session, context: &Context, source: &str) -> Option<String> {
-    if !source.contains("pip") || context.language() != Language::Python || session.machine().is_some() {
+    if !pip::may_be_asked(source) || context.language() != Language::Python || session.machine().is_some() {
         return None;
     }
     let tiers = session.services().tiers();
     let mut packages = pip::Packages::default();
     for tier in tiers.iter().filter(|tier| tier.kernels().is_some()) {
-        for (name, version) in tier.packages() {
-            packages.add(&name, &version);
-        }
+        packages.add_tier(!tier.offer().replayable, tier.packages());
     }
     let remedy = tiers.remedies(false);
     let remedy = remedy.map_or_else(
@@ -210,6 +219,9 @@ fn answered_source(session: &Session, context: &Context, source: &str) -> Option
     let read = |path: &str| {
         let path = if path.starts_with('/') { path.to_owned() } else { format!("{}/{path}", context.folder()) };
         let content = session.files().read(&path).ok()?;
+        if content.len() > MAX_REQUIREMENTS_BYTES {
+            return None;
+        }
         String::from_utf8(content.to_vec()).ok()
     };
     let around =

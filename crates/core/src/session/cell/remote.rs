@@ -38,7 +38,10 @@ impl CellRun<'_> {
             escalation: Escalation::Never,
         };
         // The files are on the machine already.
-        let cell = Cell { changes: Vec::new(), ..std::mem::take(&mut self.cell) };
+        let mut cell = Cell { changes: Vec::new(), ..std::mem::take(&mut self.cell) };
+        if let Some(sent) = self.sent.take() {
+            cell.source = sent;
+        }
         let mut repeat = 0;
         loop {
             let fault = match self.try_remote(tier, &cell, &limits).await? {

@@ -30,6 +30,8 @@ pub(super) struct CellRun<'a> {
     pub(super) state: &'a mut ContextState,
     pub(super) request: &'a Request,
     pub(super) cell: Cell,
+    /// What the client sent, where pip was answered in it: a machine has a pip of its own.
+    pub(super) sent: Option<String>,
     pub(super) deadline: Instant,
     pub(super) relay: &'a mut Relay,
     pub(super) attempts: &'a mut Vec<Attempt>,

@@ -1,14 +1,16 @@
 //! pip's command line, and the answers.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::Surroundings;
 use super::requirement::Requirement;
 
 const SITE: &str = "/usr/local/lib/python3/site-packages";
-/// What comes with every Python, in a version that suits everybody.
-const BUNDLED: [&str; 3] = ["pip", "setuptools", "wheel"];
+/// The version of pip whose answers these are.
 const PIP_VERSION: &str = "25.3";
+/// Most requirements of one command. A command with more is run by a machine's pip.
+const MAX_REQUIREMENTS: usize = 200;
 /// Options that change nothing here.
 const IGNORED: [&str; 17] = [
     "-U",
@@ -59,13 +61,15 @@ impl CommandLine {
     /// `None`: it runs something else than pip, or has something that only a shell understands.
     pub(super) fn parse(line: &str) -> Option<Self> {
         let mut all = Vec::new();
-        let mut silent = false;
-        for words in split(line)? {
-            let mut words: Vec<String> = words;
+        for mut words in split(line)? {
+            let mut silent = false;
             words.retain(|word| {
                 silent |= matches!(word.as_str(), ">/dev/null" | "1>/dev/null" | "&>/dev/null");
                 !matches!(word.as_str(), ">/dev/null" | "1>/dev/null" | "&>/dev/null" | "2>/dev/null" | "2>&1")
             });
+            if words.iter().any(|word| word.contains(['<', '>']) && !word.starts_with(|c: char| c.is_alphanumeric())) {
+                return None;
+            }
             let words = after_pip(&words)?;
             all.push(if silent { [&["-q".to_owned()], words].concat() } else { words.to_vec() });
         }
@@ -112,6 +116,8 @@ fn split(line: &str) -> Option<Vec<Vec<String>>> {
                 }
                 commands.push(std::mem::take(&mut words));
             }
+            // Only as a part of `2>&1` and `&>/dev/null`.
+            (None, '&') if word != "2>" && (!word.is_empty() || rest.peek() != Some(&'>')) => return None,
             (None, '|' | ';' | '`' | '$' | '\\' | '*' | '(') => return None,
             (None, '#') if word.is_empty() => break,
             (None, c) => word.push(c),
@@ -145,8 +151,8 @@ fn answer(words: &[String], around: &Surroundings<'_>) -> Option<Answer> {
     let (first, rest) = words.split_first()?;
     let text = match *first {
         "install" => return install(rest, quiet, around),
-        "--version" | "-V" => format!("pip {PIP_VERSION} from {SITE}/pip (python 3)"),
-        "freeze" => freeze(around),
+        "--version" | "-V" if rest.is_empty() => format!("pip {PIP_VERSION} from {SITE}/pip (python 3)"),
+        "freeze" if rest.is_empty() => freeze(around),
         "list" => match rest {
             [] | ["--format=columns"] => list(around),
             ["--format=freeze"] | ["--format", "freeze"] => freeze(around),
@@ -203,25 +209,31 @@ fn requirements(words: &[&str], around: &Surroundings<'_>) -> Option<Vec<Require
             Some(path) => found.extend(requirements_of(&(around.read)(path)?)?),
             None => found.push(Requirement::parse(word)?),
         }
+        if found.len() > MAX_REQUIREMENTS {
+            return None;
+        }
     }
     Some(found)
 }
 
 fn requirements_of(text: &str) -> Option<Vec<Requirement>> {
     let lines = text.lines().map(|line| line.split(" #").next().unwrap_or_default().trim());
-    lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(Requirement::parse).collect()
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.take(MAX_REQUIREMENTS + 1).map(Requirement::parse).collect()
 }
 
 fn version_of<'a>(requirement: &Requirement, around: &'a Surroundings<'_>) -> Option<&'a str> {
-    if BUNDLED.contains(&requirement.name.as_str()) {
-        return Some(PIP_VERSION);
+    if requirement.name == "pip" {
+        return requirement.allows(PIP_VERSION).then_some(PIP_VERSION);
     }
-    let versions = around.packages.0.get(&requirement.name)?;
-    versions.iter().map(String::as_str).find(|version| requirement.allows(version))
+    let versions = around.packages.versions(&requirement.name);
+    versions.iter().all(|version| requirement.allows(version)).then(|| versions.first().copied()).flatten()
 }
 
 fn missing(requirement: &Requirement, around: &Surroundings<'_>) -> Answer {
-    let versions = around.packages.0.get(&requirement.name).map_or("none".to_owned(), |versions| versions.join(", "));
+    let versions: BTreeSet<&str> = around.packages.versions(&requirement.name).into_iter().collect();
+    let versions = Vec::from_iter(versions).join(", ");
+    let versions = if versions.is_empty() { "none" } else { &versions };
     let text = format!(
         "ERROR: Could not find a version that satisfies the requirement {0} (from versions: {versions})\n\
          ERROR: No matching distribution found for {0}\nnote: this sandbox has no package index: {1}",
@@ -230,19 +242,16 @@ fn missing(requirement: &Requirement, around: &Surroundings<'_>) -> Answer {
     Answer { text, code: 1 }
 }
 
-fn entries<'a>(around: &'a Surroundings<'_>) -> impl Iterator<Item = (&'a str, &'a str)> {
-    around.packages.0.iter().filter_map(|(name, versions)| Some((name.as_str(), versions.last()?.as_str())))
-}
-
 fn freeze(around: &Surroundings<'_>) -> String {
-    entries(around).map(|(name, version)| format!("{name}=={version}")).collect::<Vec<_>>().join("\n")
+    around.packages.all().iter().map(|(name, version)| format!("{name}=={version}")).collect::<Vec<_>>().join("\n")
 }
 
 fn list(around: &Surroundings<'_>) -> String {
-    let width = entries(around).map(|(name, _)| name.len()).max().unwrap_or(0).max("Package".len());
+    let packages = around.packages.all();
+    let width = packages.keys().map(|name| name.len()).max().unwrap_or(0).max("Package".len());
     let rule = |length| "-".repeat(length);
     let mut text = format!("{:width$} Version\n{} -------", "Package", rule(width));
-    for (name, version) in entries(around) {
+    for (name, version) in packages {
         let _ = write!(text, "\n{name:width$} {version}");
     }
     text

@@ -24,7 +24,7 @@ pub(in super::super) struct ExportedState {
     /// What `export_state` returned.
     pub(super) state: Value,
     /// Why no kernel can restore it, as far as that is known before one has tried; `None`: it may be restored.
-    pub(super) stuck: Option<RestoreVerdict>,
+    pub(super) stuck: Option<NotReplayable>,
 }
 
 /// Returns the state of a context.
@@ -37,13 +37,14 @@ pub(super) async fn export(
         ContextPlacement::Local { tier, rebuild } => session.services().tiers().get(&tier).map(|tier| (tier, rebuild)),
         ContextPlacement::Unplaced | ContextPlacement::Remote => None,
     };
-    let none = NotReplayable::new(state.count(), "no local tier has its kernel");
+    let last_cell = state.count();
+    let none = NotReplayable::new(last_cell, "no local tier has its kernel");
     let (tier, rebuild) = placed.ok_or(KernelUnavailable::NotReplayable(none))?;
     let code = export_code(session, context);
     if rebuild == Rebuild::Never
         && let Some((kernel, history)) = state.local_kernel(tier.name())
     {
-        return run_export(kernel.as_mut(), &code, history).await;
+        return run_export(kernel.as_mut(), &code, history, last_cell).await;
     }
     // A rebuild costs as much as the cells did, so it waits for a slot like any cell.
     let slot = session.services().queue(tier).slot(&session.caller().user, Priority::Normal).await;
@@ -51,13 +52,14 @@ pub(super) async fn export(
     let _slot = slot.map_err(refused)?;
     let mut kernel = take_or_rebuild(session, tier, context, state).await?;
     state.record_kernel_lost();
-    run_export(kernel.as_mut(), &code, state.history()).await
+    run_export(kernel.as_mut(), &code, state.history(), last_cell).await
 }
 
 async fn run_export(
     kernel: &mut dyn Kernel,
     code: &str,
     history: &History,
+    last_cell: u32,
 ) -> Result<ExportedState, KernelUnavailable> {
     let printed = kernel.run_internal(code, EXPORT_TIMEOUT).await.map_err(KernelUnavailable::Fault)?;
     let unreadable = |error| {
@@ -69,7 +71,7 @@ async fn run_export(
         Some(code) => {
             let printed = kernel.run_internal(&code, EXPORT_TIMEOUT).await.map_err(KernelUnavailable::Fault)?;
             let verdict: RestoreVerdict = serde_json::from_str(printed.trim()).map_err(unreadable)?;
-            Some(verdict).filter(|verdict| !verdict.ok)
+            verdict.check(last_cell).err()
         }
         None => None,
     };

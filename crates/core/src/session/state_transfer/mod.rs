@@ -40,6 +40,8 @@ pub(super) struct MachineDestination<'a> {
     pub(super) tier: &'a Tier,
     pub(super) machine: &'a LeasedMachine,
     pub(super) files: MachineFiles,
+    /// Whether the machine reaches the whole internet, so that its pip finds packages.
+    pub(super) is_online: bool,
 }
 
 /// Whether the session's files are on its machine when a context is restored there.
@@ -110,9 +112,7 @@ pub(super) async fn export_ahead(
         KernelUnavailable::Refused(error) => error,
     })?;
     match exported.stuck {
-        Some(verdict) => Err(verdict
-            .check(count)
-            .map_or_else(not_movable, |()| Error::NotMovable { reason: format!("the session cannot move to {tier}") })),
+        Some(why) => Err(not_movable(why)),
         None => Ok(Some(exported)),
     }
 }

@@ -43,8 +43,9 @@ pub(super) async fn restore(
     let cells = history.all_cells().map_err(RestoreError::NotMovable)?;
     let request = RestoreRequest {
         cells: match destination {
-            Destination::Machine(_) => cells.iter().map(ReplayCell::for_machine).collect(),
-            Destination::Local(_) => cells.iter().map(ReplayCell::from).collect(),
+            Destination::Machine(to) if to.is_online => cells.iter().map(ReplayCell::for_machine).collect(),
+            // Without the internet, pip would try for longer than a restore may take.
+            Destination::Machine(_) | Destination::Local(_) => cells.iter().map(ReplayCell::from).collect(),
         },
         state: exported,
         time_limit_s: replay_time.as_secs(),

@@ -2,7 +2,6 @@
 //!
 //! `state_transfer/schema.py` has the same types, and `sandboxes/python/schema.json` lists their fields.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
@@ -12,7 +11,6 @@ use serde_json::Value;
 use switchtower_contract::{Change, Content, Exit};
 
 use super::super::history::PastCell;
-use super::super::pip;
 
 /// The argument of `export_state`. The kernel adds the file names of cells.
 #[derive(Debug, Serialize)]
@@ -48,7 +46,7 @@ pub(super) struct RestoreRequest<'a> {
 #[derive(Debug, Serialize)]
 pub(super) struct ReplayCell<'a> {
     pub(super) number: u32,
-    pub(super) code: Cow<'a, str>,
+    pub(super) code: &'a str,
     pub(super) env: &'a BTreeMap<String, String>,
     pub(super) changes: Vec<ReplayChange<'a>>,
     /// Whether it was observed to use no clock, randomness, environment or identity.
@@ -75,7 +73,7 @@ pub(super) struct ReplayChange<'a> {
 impl<'a> ReplayCell<'a> {
     /// Returns a cell for a machine, whose own pip does what was answered here.
     pub(super) fn for_machine(past: &'a PastCell) -> Self {
-        Self { code: pip::original(&past.cell.source), ..Self::from(past) }
+        Self { code: past.sent.as_deref().unwrap_or(&past.cell.source), ..Self::from(past) }
     }
 
     /// Returns a cell without the files that it was given.
@@ -88,7 +86,7 @@ impl<'a> From<&'a PastCell> for ReplayCell<'a> {
     fn from(past: &'a PastCell) -> Self {
         Self {
             number: past.cell.number,
-            code: Cow::Borrowed(&past.cell.source),
+            code: &past.cell.source,
             env: &past.cell.env,
             changes: past.cell.changes.iter().map(ReplayChange::from).collect(),
             pure: past.pure && !past.incomplete,
@@ -135,7 +133,9 @@ mod tests {
     use std::collections::BTreeSet;
 
     use serde_json::{Map, json};
+    use switchtower_contract::{Cell, CellOutcome, Outcome, Usage};
 
+    use super::super::super::history::History;
     use super::*;
 
     fn schema(name: &str) -> Value {
@@ -166,7 +166,7 @@ mod tests {
         let changes = contents.map(|content| Change { path: "/home/user/x".to_owned(), content });
         let cell = ReplayCell {
             number: 1,
-            code: Cow::Borrowed("1"),
+            code: "1",
             env: &env,
             changes: changes.iter().map(ReplayChange::from).collect(),
             pure: true,
@@ -188,6 +188,28 @@ mod tests {
         };
         assert_written("RestoreRequest", &[json!(request)]);
         assert_written("ExportOptions", &[json!(ExportOptions { home: "/home/user", env: &env })]);
+    }
+
+    #[test]
+    fn a_machine_gets_what_the_client_sent_and_other_kernels_the_answers_of_pip() {
+        let outcome = Outcome {
+            exit: Exit::Finished(0),
+            observed: None,
+            truncated: false,
+            usage: Usage::default(),
+            unmet_need: None,
+        };
+        let ran = CellOutcome { outcome, changes: Vec::new(), tape: None, alive: true };
+        let cell = |source: &str| Cell { source: source.to_owned(), number: 1, ..Cell::default() };
+        let mut history = History::default();
+        history.record(cell("print('satisfied')"), Some("!pip install numpy".to_owned()), &ran);
+        history.begin(&cell("print('broken off')"), Some("!pip install sympy"));
+        history.record_interrupted();
+        history.record(cell("1"), None, &ran);
+        let cells = history.all_cells().unwrap();
+        let codes = |of: fn(&PastCell) -> ReplayCell<'_>| cells.iter().map(|past| of(past).code).collect::<Vec<_>>();
+        assert_eq!(codes(|past| ReplayCell::for_machine(past)), ["!pip install numpy", "!pip install sympy", "1"]);
+        assert_eq!(codes(|past| ReplayCell::from(past)), ["print('satisfied')", "print('broken off')", "1"]);
     }
 
     #[test]
