@@ -25,7 +25,7 @@ pub(crate) fn release_unused() {
     // Pages begin at multiples of this on every system that the guest runs on.
     let end = frame.saturating_sub(KEEP) & !((64 << 10) - 1);
     if let Some(unused) = end.checked_sub(low as usize).filter(|unused| *unused < size) {
-        // SAFETY: the range is part of this thread's stack and lies below every frame that is in use.
+        // SAFETY: the range is part of this thread's stack and is below every frame that is in use.
         let _ = unsafe { libc::madvise(low, unused, libc::MADV_DONTNEED) };
     }
 }

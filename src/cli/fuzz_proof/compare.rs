@@ -99,8 +99,7 @@ mod tests {
 
     use async_trait::async_trait;
     use switchtower_contract::{
-        Event, InterpreterId, Isolation, Kernels, Language, Limits, Location, Machine, Maintenance, Modules, Offer,
-        Outcome, Sandbox, Usage,
+        Event, InterpreterId, Kernels, Language, Limits, Machine, Maintenance, Modules, Offer, Outcome, Sandbox, Usage,
     };
 
     use super::*;
@@ -121,15 +120,9 @@ mod tests {
             Offer {
                 languages: vec![Language::Python],
                 modules: Modules::Any,
-                isolation: Isolation::Process,
-                location: Location::Local,
-                machine: false,
-                observes: false,
-                replayable: false,
-                effectful: false,
-                price_per_second: None,
                 max_memory: 1 << 30,
                 max_wall: std::time::Duration::from_secs(60),
+                ..Offer::nothing()
             }
         }
 

@@ -18,7 +18,7 @@ pub struct Config {
     pub max_per_caller: usize,
     /// Maximum number of contexts of one session, at least 1.
     pub max_contexts: usize,
-    /// Names of the templates that clients of E2B find when they look one up; `*` at the end of one stands for anything.
+    /// Names of the templates that clients of E2B find when they look one up; `*` at the end of one matches anything.
     /// Those of the cloud tiers are found as well. A creation may name any template: a machine has that of its tier.
     pub templates: Vec<String>,
     /// Lifetime of a session whose creation sets none. Each use through the native API restarts it.

@@ -68,8 +68,8 @@ pub const PATHS: [(&str, &str); 26] = [
     ("post", "/v1/admin/cache/bars/reset"),
 ];
 
-/// Further names of paths, which the services that this one replaces had, each with the method and the path that it
-/// stands for.
+/// Further names of paths, which the services that this one replaces had, each with the method and the path of which
+/// it is another name.
 pub const ALIASES: [(&str, &str, &str); 2] = [("post", "/batch", "/v1/batch"), ("get", "/metrics.json", "/v1/metrics")];
 
 /// Returns the API.
