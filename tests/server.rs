@@ -71,6 +71,8 @@ pub(crate) fn switchtower(stand_in: Option<&StandIn>) -> Command {
     if let Some(StandIn { origin, .. }) = stand_in {
         command.env("E2B_API_KEY", KEY).env("E2B_API_URL", origin).env("E2B_SANDBOX_URL", origin);
         command.env("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_CREATIONS_PER_SECOND", "50");
+        // A pool that is filled from the start.
+        command.env("SWITCHTOWER_CLOUDS_E2B_TIER_POOL_FOLLOW_DEMAND", "false");
     }
     command
 }

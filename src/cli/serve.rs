@@ -4,10 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::serve::{ListenerExt as _, TapIo};
 use clap::Args;
 use serde_json::json;
+use switchtower_contract::{Price, rounded};
 use switchtower_core::clock::WallClock;
 use switchtower_core::route::TierName;
 use switchtower_core::tier::{Tier, Tiers};
@@ -200,7 +202,7 @@ async fn serve(mut config: Config, tls: Option<ServerTls>, e2b_debug: bool) -> R
         tokio::spawn(assemble::reload_rules(Arc::clone(router), config.rules.reload_interval)),
     ];
     signals.next().await;
-    tracing::info!(deadline = %switchtower_contract::rounded(config.http.drain_timeout), "draining; a second signal ends the process at once");
+    tracing::info!(deadline = %rounded(config.http.drain_timeout), "draining; a second signal ends the process at once");
     router.tiers().refuse_waiting();
     sessions.refuse_waiting();
     drop(stop);
@@ -241,8 +243,27 @@ fn announce(address: SocketAddr, tiers: &Tiers) {
         false => format!("; starting: {}", list(starting.into_iter().map(TierName::as_str).collect())),
     };
     terminal::note(&format!("http://{address} is open, tiers: {open}{starting}"));
+    tiers.iter().filter_map(idle_cost).for_each(|cost| terminal::note(&cost));
     let origin = format!("http://{address}");
     terminal::note(&format!("for programs that use E2B's SDK: E2B_API_URL={origin} E2B_SANDBOX_URL={origin}"));
+}
+
+/// Returns what the pool of a tier costs without any request, if its sandboxes are paid for.
+fn idle_cost(tier: &Tier) -> Option<String> {
+    let (price, pool) = (tier.offer().price_per_second?, tier.pool()?.config());
+    let (name, target, kept) = (tier.name(), pool.target, pool.kept_from_start() as u64);
+    if kept == 0 {
+        return Some(format!(
+            "{name}: nothing is bought before a request needs it; up to {target} sandboxes are kept warm while many do"
+        ));
+    }
+    let hour = Price(price.0 * kept).of(Duration::from_secs(3600)).dollars();
+    let sleep = match pool.sleep_after.is_zero() {
+        true => String::new(),
+        false => format!(", less after {} without requests, when they sleep", rounded(pool.sleep_after)),
+    };
+    let sandboxes = if kept == 1 { "1 idle sandbox" } else { &format!("{kept} idle sandboxes") };
+    Some(format!("{name}: keeps {sandboxes}: ${hour:.2} an hour, ${:.0} a month{sleep}", hour * 24.0 * 30.0))
 }
 
 /// SIGTERM and SIGINT.

@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use switchtower_e2b::limits::CreationBudget;
+
 use super::load::layered;
 use super::*;
 
@@ -43,7 +45,7 @@ fn a_setting_that_does_not_exist_or_does_not_fit_is_named_with_its_place() {
     insta::assert_snapshot!(of_variable("SWITCHTOWER_CEILINGS_CODE", "80"), @"SWITCHTOWER_CEILINGS_CODE: this names no setting; did you mean SWITCHTOWER_LIMITS_CODE? `switchtower config` lists all");
     insta::assert_snapshot!(of_variable("SWITCHTOWER_HTTP_KEYS", "secret"), @r#"SWITCHTOWER_HTTP_KEYS: it has the form name=value,name=value or {name = "value"}"#);
     insta::assert_snapshot!(of_variable("SWITCHTOWER_CACHE_MAX_BYTES", "-5"), @r#"SWITCHTOWER_CACHE_MAX_BYTES: cache.max_bytes: "-5" is not a size in bytes, or with a unit: 512MiB is 512 × 1024², 512MB is 512 × 1000²"#);
-    insta::assert_snapshot!(of_variable("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_MAX_CREATIONS_PER_HOUR", "many"), @r#"SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_MAX_CREATIONS_PER_HOUR: clouds.e2b.account.limits.max_creations_per_hour must be a whole number between 0 and 4294967295, not "many""#);
+    insta::assert_snapshot!(of_variable("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_MAX_CREATIONS_PER_HOUR", "many"), @r#"SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_MAX_CREATIONS_PER_HOUR: clouds.e2b.account.limits.max_creations_per_hour must be a whole number between 0 and 4294967295, or "plan", not "many""#);
 }
 
 #[test]
@@ -92,7 +94,7 @@ fn a_setting_without_a_default_is_read_as_what_it_is() {
     ]);
     let config = layered(None, set, json!({})).unwrap();
     let e2b = &config.clouds.0["e2b"];
-    assert_eq!(e2b.account.limits.max_creations_per_hour, Some(100));
+    assert_eq!(e2b.account.limits.max_creations_per_hour, Some(CreationBudget::Number(100)));
     assert_eq!(config.http.admin_key.as_deref(), Some("1234567890123456"));
     assert_eq!(e2b.tier.pool.as_ref().unwrap().target, 5);
 }
@@ -142,7 +144,7 @@ fn a_setting_with_which_nothing_could_run_is_refused_by_its_name_and_its_place()
     insta::assert_snapshot!(refused("SWITCHTOWER_LIMITS_DEFAULT_TIMEOUT", "10m"), @"SWITCHTOWER_LIMITS_DEFAULT_TIMEOUT: limits.default_timeout is 10m: it must be at most limits.max_timeout, 5m");
     insta::assert_snapshot!(refused("SWITCHTOWER_CLOUDS_E2B_TIER_BREAKER_FAILURE_THRESHOLD", "0"), @"SWITCHTOWER_CLOUDS_E2B_TIER_BREAKER_FAILURE_THRESHOLD: clouds.e2b.tier.breaker.failure_threshold must be at least 1: with 0 the breaker would never close");
     insta::assert_snapshot!(refused("SWITCHTOWER_CLOUDS_E2B_TIER_POOL_MAX", "0"), @"SWITCHTOWER_CLOUDS_E2B_TIER_POOL_MAX: clouds.e2b.tier.pool.max must be at least 1: with 0 nothing would ever run");
-    insta::assert_snapshot!(refused("SWITCHTOWER_CLOUDS_E2B_TIER_POOL_MIN_READY", "11"), @"SWITCHTOWER_CLOUDS_E2B_TIER_POOL_MIN_READY: clouds.e2b.tier.pool.min_ready is 11: it must be at most max, 10, or the server is never ready");
+    insta::assert_snapshot!(refused("SWITCHTOWER_CLOUDS_E2B_TIER_POOL_MIN_READY", "11"), @"SWITCHTOWER_CLOUDS_E2B_TIER_POOL_MIN_READY: clouds.e2b.tier.pool.min_ready is 11: it must be at most min, 0, the sandboxes that are kept from the start, or the server is never ready");
     insta::assert_snapshot!(refused("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_MAX_SANDBOXES", "0"), @"SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIMITS_MAX_SANDBOXES: clouds.e2b.account.limits.max_sandboxes must be at least 1: with 0 nothing would ever run");
     insta::assert_snapshot!(refused("SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIFETIME", "0s"), @"SWITCHTOWER_CLOUDS_E2B_ACCOUNT_LIFETIME: clouds.e2b.account.lifetime must be longer than 0s");
     insta::assert_snapshot!(refused("SWITCHTOWER_NATIVE_MAX_RUNS_PER_WORKER", "0"), @"SWITCHTOWER_NATIVE_MAX_RUNS_PER_WORKER: native.max_runs_per_worker must be at least 1: with 0 no program would ever run");

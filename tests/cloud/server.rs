@@ -73,6 +73,42 @@ async fn the_sandboxes_of_a_killed_server_are_ended_by_the_next_one() {
     stand_in.fake.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_requests_nothing_is_bought_unless_the_settings_say_so_and_the_start_says_what_it_costs() {
+    let stand_in = StandIn::start().await;
+    for (settings, expected) in [
+        (
+            &[("SWITCHTOWER_CLOUDS_E2B_TIER_POOL_FOLLOW_DEMAND", "true")][..],
+            "e2b: nothing is bought before a request needs it; up to 3 sandboxes are kept warm while many do",
+        ),
+        // E2B's price of two processors and two gigabytes is 37 millionths of a dollar a second.
+        (
+            &[("SWITCHTOWER_CLOUDS_E2B_TIER_POOL_SLEEP_AFTER", "0s")],
+            "e2b: keeps 3 idle sandboxes: $0.40 an hour, $288 a month",
+        ),
+        (
+            &[
+                ("SWITCHTOWER_CLOUDS_E2B_TIER_POOL_FOLLOW_DEMAND", "true"),
+                ("SWITCHTOWER_CLOUDS_E2B_TIER_POOL_MIN", "1"),
+            ],
+            "e2b: keeps 1 idle sandbox: $0.13 an hour, $96 a month, less after 5m without requests, when they sleep",
+        ),
+    ] {
+        let server = Server::start_with(Some(&stand_in), settings).await;
+        // A program that runs here needs no sandbox.
+        let (status, answer) = server.run("print(1 + 1)", "wasm").await;
+        assert_eq!((status, answer["stdout"].as_str()), (200, Some("2\n")), "{answer}");
+        let created = stand_in.fake.counts().created;
+        server.signal("-TERM");
+        let log = server.wait_for_log();
+        assert!(log.lines().any(|line| line == format!("switchtower: {expected}")), "{expected}: {log}");
+        if expected.contains("nothing") {
+            assert_eq!(created, 0);
+        }
+    }
+    stand_in.fake.close().await;
+}
+
 /// A killed server that was not waited for is a zombie, whose process number is still taken.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_sandboxes_of_a_zombie_server_are_ended_with_those_that_appear_later() {
@@ -224,7 +260,7 @@ async fn only_the_operator_sees_and_resets_the_cloud_tier() {
     assert_eq!(server.run("print(1)", "e2b").await.0, 200);
 
     let (_, budget) = get("/v1/admin/tiers/e2b/budget", Some(ADMIN)).await;
-    assert_eq!(budget["limit"], Value::Null);
+    assert_eq!(budget["limit"], 50, "the number of the plan, where the log begins to warn");
     assert!(budget["count"].as_u64().unwrap() >= 3 && budget["exceeded"] == false, "{budget}");
     let (_, usage) = get("/v1/admin/tiers/e2b/usage", Some(ADMIN)).await;
     assert!(usage["byOperation"]["sandbox_create"].as_u64() == budget["count"].as_u64(), "{usage} {budget}");

@@ -13,6 +13,7 @@ use switchtower_core::request::{Caller, Priority};
 use switchtower_core::tier::breaker::BreakerState;
 use switchtower_core::tier::pool;
 use switchtower_e2b::Liveness;
+use switchtower_e2b::limits::CreationBudget;
 use switchtower_fake_e2b::{Plan, Rates, Settings, Template};
 use tokio::time::{Instant, advance, sleep};
 use tower::ServiceExt as _;
@@ -25,9 +26,11 @@ fn faulty(faults: &str) -> Settings {
     Settings { faults: faults.parse().unwrap(), plan: Plan::Unlimited, ..scripted() }
 }
 
-/// Returns settings whose limits no test reaches.
+/// Returns settings whose limits no test reaches, with a pool that is filled from the start.
 fn high_limits() -> Cloud {
     let mut cloud = Cloud::default();
+    let pool = cloud.tier.pool.get_or_insert_default();
+    (pool.min, pool.follow_demand) = (2, false);
     cloud.account.limits.creations_per_second = Some(100);
     cloud.account.limits.executions_per_minute = 60_000;
     cloud
@@ -420,7 +423,7 @@ async fn sandboxes_of_an_ended_process_are_ended_and_those_of_a_running_one_are_
 #[tokio::test(start_paused = true)]
 async fn the_hourly_budget_refuses_with_its_retry_time() {
     let mut cloud = high_limits();
-    cloud.account.limits.max_creations_per_hour = Some(4);
+    cloud.account.limits.max_creations_per_hour = Some(CreationBudget::Number(4));
     cloud.tier.pool = None;
     let harness = TestHarness::new(faulty(""), cloud);
     for _ in 0..4 {

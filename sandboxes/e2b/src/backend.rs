@@ -67,8 +67,8 @@ impl E2b {
         now: Now,
     ) -> Self {
         let budget = match &config.budget_file {
-            Some(file) => Budget::in_file(file.clone(), config.limits.max_creations_per_hour, now.clone()),
-            None => Budget::in_memory(config.limits.max_creations_per_hour, now.clone()),
+            Some(file) => Budget::in_file(file.clone(), config.limits.hourly_limit(), now.clone()),
+            None => Budget::in_memory(config.limits.hourly_limit(), now.clone()),
         };
         let limits = AccountLimits::new(&config.limits, budget, egress);
         let (tag, promised) = (config.tag(), config.promised());

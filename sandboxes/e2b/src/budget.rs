@@ -25,7 +25,7 @@ pub type Now = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 /// written with the next creation or sweep, or when the budget is dropped. The file is for one process. Where several
 /// use it by accident, the last writer wins, so each can spend nearly the whole budget.
 pub struct Budget {
-    limit: Option<u32>,
+    limit: HourlyLimit,
     now: Now,
     /// Held to count. Taken inside the file's lock where both are held.
     counts: Mutex<HourlyCounts>,
@@ -33,17 +33,25 @@ pub struct Budget {
     file: Option<Mutex<File>>,
 }
 
+/// A number of creations in an hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HourlyLimit {
+    pub creations: u32,
+    /// Whether creations beyond it are refused. If not, the log has warnings.
+    pub is_enforced: bool,
+}
+
 /// The usage of a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct BudgetStatus {
     /// Creations in the last hour.
     pub count: u32,
-    /// Creations allowed in an hour. `None`: no limit.
-    pub limit: Option<u32>,
-    /// Whether the next creation is refused.
+    /// Creations in an hour that are allowed, or above which the log has warnings.
+    pub limit: u32,
+    /// Whether the limit is reached. Where it is enforced, the next creation is refused.
     pub exceeded: bool,
-    /// Creations that are still allowed now. `None` without a limit.
-    pub remaining: Option<u32>,
+    /// Creations until the limit is reached.
+    pub remaining: u32,
 }
 
 /// The operations of the last hour.
@@ -66,7 +74,7 @@ pub struct BudgetExceeded {
 
 impl Budget {
     /// Returns a budget in memory, which a restart forgets.
-    pub fn in_memory(limit: Option<u32>, now: Now) -> Self {
+    pub fn in_memory(limit: HourlyLimit, now: Now) -> Self {
         Self { limit, now, counts: Mutex::default(), file: None }
     }
 
@@ -75,7 +83,7 @@ impl Budget {
     ///
     /// A file that cannot be read is renamed to `….damaged` with a warning, and the budget starts at zero. Where the
     /// file cannot be written, one warning is logged, and the budget continues in memory.
-    pub fn in_file(path: PathBuf, limit: Option<u32>, now: Now) -> Self {
+    pub fn in_file(path: PathBuf, limit: HourlyLimit, now: Now) -> Self {
         let file = File::new(path);
         let counts = file.read();
         Self { limit, now, counts: Mutex::new(counts), file: Some(Mutex::new(file)) }
@@ -85,8 +93,9 @@ impl Budget {
     pub fn check(&self) -> BudgetStatus {
         let now = (self.now)();
         let count = self.counts().creations(now);
-        let remaining = self.limit.map(|limit| limit.saturating_sub(count));
-        BudgetStatus { count, limit: self.limit, exceeded: remaining == Some(0), remaining }
+        let limit = self.limit.creations;
+        let remaining = limit.saturating_sub(count);
+        BudgetStatus { count, limit, exceeded: remaining == 0, remaining }
     }
 
     /// Counts one creation.
@@ -100,9 +109,7 @@ impl Budget {
             let count = counts.creations(now);
             self.check_limit(&counts, count, now)?;
             counts.count_creation(now);
-            if let Some(limit) = self.limit {
-                alerts::log_creation(count, limit);
-            }
+            alerts::log_creation(count, self.limit.creations);
         }
         self.save();
         Ok(())
@@ -143,16 +150,15 @@ impl Budget {
     }
 
     fn check_limit(&self, counts: &HourlyCounts, count: u32, now: SystemTime) -> Result<(), BudgetExceeded> {
-        match self.limit {
-            Some(limit) if count >= limit => {
-                alerts::log_refusal(count, limit);
-                // With a limit that was lowered, more than the oldest creation has to leave the hour; with one of 0,
-                // none helps.
-                let retry_after = counts.time_until_below(limit, now).unwrap_or(HOUR);
-                Err(BudgetExceeded { count, limit, retry_after })
-            }
-            _ => Ok(()),
+        let limit = self.limit.creations;
+        if count < limit || !self.limit.is_enforced {
+            return Ok(());
         }
+        alerts::log_refusal(count, limit);
+        // With a limit that was lowered, more than the oldest creation has to leave the hour; with one of 0, none
+        // helps.
+        let retry_after = counts.time_until_below(limit, now).unwrap_or(HOUR);
+        Err(BudgetExceeded { count, limit, retry_after })
     }
 
     fn save(&self) {

@@ -128,7 +128,7 @@ impl Load {
         let maintenance = tokio::spawn(assembly.maintain());
         let cloud = router.tiers().get(&TierName::from("e2b"));
         let pool = cloud.and_then(Tier::pool);
-        let warm = || pool.is_none_or(|pool| pool.status().warm >= pool.status().target);
+        let warm = || pool.is_none_or(|pool| pool.status().warm >= pool.status().wanted);
         let started = Instant::now();
         while !warm() && started.elapsed() < WARM_TIMEOUT {
             sleep(Duration::from_millis(50)).await;

@@ -1,6 +1,9 @@
 //! A pool of warm sandboxes: opened ahead of demand, leased for a run, reset and reused after a clean run, and checked
 //! while idle.
 //!
+//! Idle sandboxes cost as much as busy ones. So as many are kept as recent arrivals are likely to need, and without
+//! requests none, unless the settings say otherwise.
+//!
 //! Sandboxes are kept by the [`Spec`] that they were opened for, and a caller gets one of its own spec. Callers of all
 //! specs are served in the order of their arrival: if the pool is full, a sandbox of another spec is ended for them.
 //!
@@ -9,6 +12,7 @@
 //! that finds no warm sandbox waits for the next one that becomes available: opened for it, or returned by another
 //! caller. Opening a sandbox continues even if the caller that it was started for leaves.
 
+mod demand;
 mod entry;
 mod lease;
 mod maintenance;
@@ -37,12 +41,19 @@ pub use status::{PoolCounts, Status};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Sandboxes that are kept, asleep, after no request has arrived for `sleep_after`; 0: none. At most `target`. They
-    /// are counted for each language that has been requested, and for the tier's first one.
+    /// Idle sandboxes that are kept from the start and without requests; one that has been idle for `sleep_after` is
+    /// asleep. 0: none. At most `target`. They are counted for each language: for the tier's first one from the start,
+    /// for others from their first request.
     pub min: usize,
-    /// Idle sandboxes that are kept warm while requests arrive, and opened at the start; 0: none. At most `max`.
-    /// They are counted for each language: for the tier's first one from the start, for others from their first request.
+    /// Most idle sandboxes that are kept warm ahead of requests, counted as those of `min`. 0: none. At most `max`.
     pub target: usize,
+    /// Whether the number of idle sandboxes follows demand: between `min` and `target`, as many as recent requests
+    /// are likely to need while one opens. If not, `target` are kept, from the start, until no request has arrived for
+    /// `sleep_after`.
+    pub follow_demand: bool,
+    /// How long a sandbox stays idle that is more than are kept.
+    #[serde(with = "duration")]
+    pub surplus_idle: Duration,
     /// Most sandboxes at once: warm, busy and starting, all languages together; at least 1, at most 10,000.
     pub max: usize,
     /// Runs after which a sandbox is ended, at least 1.
@@ -60,8 +71,8 @@ pub struct Config {
     /// After which runs a sandbox is reused: `never`, none; `contained`, programs that according to analysis have no
     /// side effects; `clean`, all programs that ended by themselves.
     pub reuse: Reuse,
-    /// Sandboxes that must have been warm at once before `/ready` returns 200, of all languages together, at most
-    /// `max`; 0: none.
+    /// Sandboxes that must have been warm at once before `/ready` returns 200; 0: none. At most those that are kept from
+    /// the start: `min`, or `target` where they do not follow demand.
     pub min_ready: usize,
 }
 
@@ -80,9 +91,13 @@ impl Config {
         if self.max_runs == 0 {
             return Some("max_runs must be at least 1: with 0 nothing would ever run".to_owned());
         }
-        if self.min_ready > self.max {
-            let (ready, max) = (self.min_ready, self.max);
-            return Some(format!("min_ready is {ready}: it must be at most max, {max}, or the server is never ready"));
+        let (ready, kept) = (self.min_ready, self.kept_from_start());
+        if ready > kept {
+            let setting = if self.follow_demand { "min" } else { "target" };
+            return Some(format!(
+                "min_ready is {ready}: it must be at most {setting}, {kept}, the sandboxes that are kept from the start, \
+                 or the server is never ready"
+            ));
         }
         let times = [("max_age", self.max_age), ("maintenance_interval", self.maintenance_interval)];
         let zero = times.into_iter().find_map(|(name, time)| time.is_zero().then_some(name))?;
@@ -90,12 +105,22 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Returns how many sandboxes are opened at the start and kept without requests until they sleep.
+    pub fn kept_from_start(&self) -> usize {
+        let kept = if self.follow_demand { self.min } else { self.target };
+        kept.min(self.target).min(self.max)
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
-            min: 2,
+            min: 0,
             target: 3,
             max: 10,
+            follow_demand: true,
+            surplus_idle: Duration::from_secs(10),
             max_runs: 50,
             max_age: Duration::from_secs(3600),
             maintenance_interval: Duration::from_secs(30),
@@ -171,7 +196,7 @@ impl Pool {
     /// Opens the first sandboxes and starts the maintenance task. Call this once, inside a tokio runtime.
     pub fn start(&self) {
         self.inner.fill();
-        let maintenance = maintenance::run(Arc::downgrade(&self.inner), self.inner.config.maintenance_interval);
+        let maintenance = maintenance::run(Arc::downgrade(&self.inner), self.inner.config.clone());
         self.inner.state().tasks.spawn(maintenance);
     }
 
@@ -196,7 +221,7 @@ impl Pool {
                 return Err(Fault::Unavailable { reason: "the pool is closed".to_owned() });
             }
             state.counts.taken += 1;
-            state.spec_state(spec).last_taken = now;
+            state.spec_state(spec).record_arrival(now);
             if let Some(entry) = state.pick(spec, now, wall, &self.inner.config) {
                 state.counts.reused += 1;
                 Ok(entry)
@@ -212,6 +237,11 @@ impl Pool {
             Err(pending) => pending.entry().await?,
         };
         Ok(Lease::new(self.inner.clone(), entry))
+    }
+
+    /// Returns the settings in force.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
     }
 
     /// Returns whether [`Config::min_ready`] sandboxes have been warm at once.
@@ -358,6 +388,7 @@ impl OpenTask {
         let (inner, spec) = (self.inner.clone(), self.spec.clone());
         let timed_out =
             |_| Err(Fault::Unavailable { reason: format!("no sandbox opened within {}", rounded(inner.open_timeout)) });
+        let started = Instant::now();
         let opened = timeout(inner.open_timeout, inner.backend.open_attempt(&spec, self.attempt)).await;
         let opened = opened.unwrap_or_else(timed_out);
         drop(self);
@@ -365,7 +396,7 @@ impl OpenTask {
             Ok(sandbox) => {
                 let mut state = inner.state();
                 state.counts.created += 1;
-                state.spec_state(&spec).failures = 0;
+                state.spec_state(&spec).record_opening(started.elapsed());
                 drop(state);
                 inner.make_available(PoolEntry::new(sandbox, permit, spec));
             }

@@ -84,9 +84,25 @@ impl Subscriber for Log {
     fn exit(&self, _: &span::Id) {}
 }
 
+fn enforced(creations: u32) -> HourlyLimit {
+    HourlyLimit { creations, is_enforced: true }
+}
+
+fn only_warned(creations: u32) -> HourlyLimit {
+    HourlyLimit { creations, is_enforced: false }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_is_not_enforced_warns_and_refuses_nothing() {
+    let budget = Budget::in_memory(only_warned(10), wall_clock());
+    let events = Log::of(|| (0..30).for_each(|_| budget.spend().unwrap()));
+    assert_eq!(events.len(), 2, "{events:?}");
+    assert_eq!(budget.check(), BudgetStatus { count: 30, limit: 10, exceeded: true, remaining: 0 });
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_hour_slides_and_a_refusal_has_the_time_until_the_next_creation() {
-    let budget = Budget::in_memory(Some(3), wall_clock());
+    let budget = Budget::in_memory(enforced(3), wall_clock());
     for _ in 0..3 {
         budget.spend().unwrap();
         advance(600 * SECOND).await;
@@ -103,7 +119,7 @@ async fn the_hour_slides_and_a_refusal_has_the_time_until_the_next_creation() {
 
 #[tokio::test(start_paused = true)]
 async fn no_creation_leaves_before_its_hour_is_over() {
-    let budget = Budget::in_memory(None, wall_clock());
+    let budget = Budget::in_memory(only_warned(50), wall_clock());
     advance(SECOND / 2).await;
     budget.spend().unwrap();
     advance(3600 * SECOND - SECOND / 10).await;
@@ -114,7 +130,7 @@ async fn no_creation_leaves_before_its_hour_is_over() {
 
 #[tokio::test(start_paused = true)]
 async fn status_and_operations_have_the_documented_keys() {
-    let budget = Budget::in_memory(Some(100), wall_clock());
+    let budget = Budget::in_memory(enforced(100), wall_clock());
     (0..45).for_each(|_| budget.spend().unwrap());
     (0..5).for_each(|_| budget.count("execution"));
     let json = |value: &dyn Fn() -> serde_json::Result<String>| value().unwrap();
@@ -126,19 +142,13 @@ async fn status_and_operations_have_the_documented_keys() {
         json(&|| serde_json::to_string(&budget.operations())),
         r#"{"totalRequests":50,"byOperation":{"execution":5,"sandbox_create":45}}"#
     );
-    let unbounded = Budget::in_memory(None, wall_clock());
-    unbounded.spend().unwrap();
-    assert_eq!(
-        json(&|| serde_json::to_string(&unbounded.check())),
-        r#"{"count":1,"limit":null,"exceeded":false,"remaining":null}"#
-    );
     advance(3661 * SECOND).await;
     assert_eq!(budget.operations(), OperationCounts::default());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_warning_comes_at_80_percent_an_alert_above_90_and_an_event_for_each_refusal() {
-    let budget = Budget::in_memory(Some(100), wall_clock());
+    let budget = Budget::in_memory(enforced(100), wall_clock());
     let until = |count| while budget.check().count < count && budget.spend().is_ok() {};
     assert_eq!(Log::of(|| until(79)), [""; 0]);
     let line = |level: Level, event: &str, count: u32| {
@@ -156,7 +166,7 @@ async fn a_warning_comes_at_80_percent_an_alert_above_90_and_an_event_for_each_r
 #[tokio::test(start_paused = true)]
 async fn a_restart_forgets_no_creation_and_allows_no_more() {
     let (folder, now) = (Folder::new(), wall_clock());
-    let open = |limit| Budget::in_file(folder.file(), Some(limit), now.clone());
+    let open = |limit| Budget::in_file(folder.file(), enforced(limit), now.clone());
     let budget = open(3);
     budget.spend().unwrap();
     advance(1800 * SECOND).await;
@@ -191,13 +201,13 @@ async fn a_damaged_file_is_renamed_and_logged() {
     for damage in ["", "{\"creations\":{\"17", "{\"creations\":[]}", "\u{0}"] {
         fs::write(&path, damage).unwrap();
         let events = Log::of(|| {
-            let budget = Budget::in_file(path.clone(), Some(3), wall_clock());
+            let budget = Budget::in_file(path.clone(), enforced(3), wall_clock());
             assert_eq!(budget.check().count, 0);
             budget.spend().unwrap();
         });
         assert!(events.len() == 1 && events[0].starts_with("WARN"), "{events:?}");
         assert_eq!(fs::read_to_string(path.with_file_name("budget.json.damaged")).unwrap(), damage);
-        assert_eq!(Budget::in_file(path.clone(), Some(3), wall_clock()).check().count, 1);
+        assert_eq!(Budget::in_file(path.clone(), enforced(3), wall_clock()).check().count, 1);
     }
     // Valid JSON with absurd numbers does not panic.
     fs::write(
@@ -205,7 +215,7 @@ async fn a_damaged_file_is_renamed_and_logged() {
         format!("{{\"creations\":{{\"{0}\":{1}}},\"operations\":{{\"x\":{{\"{0}\":{0}}}}}}}", u64::MAX, u32::MAX),
     )
     .unwrap();
-    assert_eq!(Budget::in_file(path.clone(), Some(3), wall_clock()).check().count, 0);
+    assert_eq!(Budget::in_file(path.clone(), enforced(3), wall_clock()).check().count, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -219,7 +229,7 @@ async fn a_file_that_cannot_be_written_is_logged_once_and_the_budget_still_limit
 }
 
 fn write_into(blocked: &Path) {
-    let budget = Budget::in_file(blocked.join("budget.json"), Some(2), wall_clock());
+    let budget = Budget::in_file(blocked.join("budget.json"), enforced(2), wall_clock());
     (0..2).for_each(|_| budget.spend().unwrap());
     assert!(budget.spend().is_err());
 }

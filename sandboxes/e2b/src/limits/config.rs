@@ -11,7 +11,8 @@ use super::adaptive::AdaptiveRate;
 use super::gcra::Gcra;
 use super::rate_limiter::RateLimiter;
 use super::window::Window;
-use super::{CallClass, Plan};
+use super::{CallClass, CreationBudget, Plan};
+use crate::budget::HourlyLimit;
 
 /// What an account may do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,9 +27,9 @@ pub struct Config {
     /// Programs that may start in a minute while the service does not refuse, at least 1. E2B publishes no number for
     /// these.
     pub executions_per_minute: u32,
-    /// Sandboxes that this server may create in an hour; 0: none. Not set: as many as the rate allows. Sensible numbers
-    /// are 50 for a free account, 100 for Pro, 500 for Enterprise.
-    pub max_creations_per_hour: Option<u32>,
+    /// Sandboxes that this server may create in an hour: a number, 0 for none, or `plan`: 50, 100 or 500 by the plan.
+    /// Not set: as many as the rate allows, with warnings in the log towards and above the plan's number.
+    pub max_creations_per_hour: Option<CreationBudget>,
     /// Connections to one sandbox at once, at least 1: commands, streams, watchers and port proxies together. E2B
     /// refuses more than 2,500, and connections that are kept for the next call count there too.
     pub max_connections_per_sandbox: usize,
@@ -69,6 +70,12 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl Config {
+    pub(crate) fn hourly_limit(&self) -> HourlyLimit {
+        let budget = self.max_creations_per_hour;
+        let creations = budget.unwrap_or(CreationBudget::Plan).creations(self.plan);
+        HourlyLimit { creations, is_enforced: budget.is_some() }
+    }
+
     /// Returns the rate limiter of creations. It has no burst: a burst after a creation would exceed the rate.
     pub(crate) fn creation(&self, now: Instant) -> Arc<RateLimiter> {
         let limit = self.creations_per_second.unwrap_or(self.plan.creations_per_second());

@@ -13,6 +13,7 @@ mod adaptive;
 mod call_class;
 mod concurrency;
 mod config;
+mod creation_budget;
 mod egress;
 mod exceeded;
 mod gcra;
@@ -32,6 +33,7 @@ use tokio::time::{Instant, timeout_at};
 pub use self::call_class::CallClass;
 pub use self::concurrency::SandboxReservation;
 pub use self::config::Config;
+pub use self::creation_budget::CreationBudget;
 pub use self::egress::{Egress, EgressRates};
 pub use self::exceeded::LimitExceeded;
 pub use self::plan::Plan;
@@ -83,7 +85,7 @@ const DEFAULT_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 impl AccountLimits {
-    /// Returns the limits of an account without recent calls. The budget was made with [`Config::max_creations_per_hour`].
+    /// Returns the limits of an account without recent calls. The budget was made for the same [`Config`].
     pub fn new(config: &Config, budget: Budget, egress: Egress) -> Self {
         let now = Instant::now();
         Self {

@@ -24,6 +24,16 @@ impl Plan {
         }
     }
 
+    /// Returns a sensible number of sandboxes for an hour, of which E2B says nothing: a guard against mistakes that cost
+    /// money.
+    pub fn creations_per_hour(self) -> u32 {
+        match self {
+            Self::Hobby => 50,
+            Self::Pro => 100,
+            Self::Enterprise => 500,
+        }
+    }
+
     /// Returns how many creations may be in flight at once. This is our own limit: a creation takes seconds, and more
     /// than start in one second only queue at E2B.
     pub fn max_creations_in_flight(self) -> usize {

@@ -12,7 +12,7 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn account(config: Config) -> Arc<AccountLimits> {
-    let limit = config.max_creations_per_hour;
+    let limit = config.hourly_limit();
     Arc::new(AccountLimits::new(&config, Budget::in_memory(limit, Arc::new(|| UNIX_EPOCH)), Egress::unshared()))
 }
 
@@ -101,7 +101,11 @@ async fn a_dropped_creation_frees_everything_but_the_rate() {
 
 #[tokio::test(start_paused = true)]
 async fn callers_that_leave_the_queue_delay_nobody_and_spend_nothing() {
-    let limits = account(Config { max_sandboxes: Some(1), max_creations_per_hour: Some(2), ..long_wait(Plan::Hobby) });
+    let limits = account(Config {
+        max_sandboxes: Some(1),
+        max_creations_per_hour: Some(CreationBudget::Number(2)),
+        ..long_wait(Plan::Hobby)
+    });
     let sandbox = limits.creation().await.unwrap().created();
     {
         let (mut first, mut second) = (pin!(limits.creation()), pin!(limits.creation()));
@@ -121,7 +125,11 @@ async fn callers_that_leave_the_queue_delay_nobody_and_spend_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_resumed_sandbox_counts_against_the_cap_and_nothing_else() {
-    let limits = account(Config { max_sandboxes: Some(2), max_creations_per_hour: Some(0), ..Config::default() });
+    let limits = account(Config {
+        max_sandboxes: Some(2),
+        max_creations_per_hour: Some(CreationBudget::Number(0)),
+        ..Config::default()
+    });
     let (one, _two) = (limits.sandbox().await.unwrap(), limits.sandbox().await.unwrap());
     let started = Instant::now();
     let full = limits.sandbox().await.unwrap_err();
@@ -354,7 +362,7 @@ async fn accounts_behind_one_address_share_the_rates_by_address_and_no_others() 
     let address = |api: &str| crate::address::Address::new(Some(api), None, None);
     let of = |egress: Egress| {
         let config = Config { wait_timeout: Duration::ZERO, executions_per_minute: 1, ..Config::default() };
-        AccountLimits::new(&config, Budget::in_memory(None, Arc::new(|| UNIX_EPOCH)), egress)
+        AccountLimits::new(&config, Budget::in_memory(config.hourly_limit(), Arc::new(|| UNIX_EPOCH)), egress)
     };
     let (one, two) =
         (of(rates.towards(&address("https://api.x.org"))), of(rates.towards(&address("https://API.x.org/"))));
@@ -387,7 +395,7 @@ async fn status_and_settings_have_the_documented_keys() {
     assert_eq!((&status["health"], &status["running"], &status["cap"]), (&100.into(), &1.into(), &7.into()));
     assert_eq!((&status["creation"]["perSecond"], &status["creation"]["available"]), (&5.0.into(), &0.into()));
     assert_eq!(status["byOperation"], serde_json::json!({"execution": 1, "sandbox_create": 1}));
-    assert_eq!(status["budget"]["limit"], serde_json::Value::Null);
+    assert_eq!(status["budget"]["limit"], 100);
     let messages = [
         LimitExceeded::Rate { class: CallClass::Creation, retry_after: SECOND },
         LimitExceeded::Concurrency { cap: 20, retry_after: 5 * SECOND },

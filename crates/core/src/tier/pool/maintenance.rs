@@ -1,5 +1,6 @@
 //! Maintenance of idle sandboxes: checks that they are alive, ends surplus ones, puts them to sleep.
 
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -7,24 +8,39 @@ use switchtower_contract::Maintenance;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::entry::PoolEntry;
-use super::{Inner, PoolCounts};
+use super::{Config, Inner, PoolCounts};
 
 /// Longest time to check one sandbox.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Checks the idle sandboxes at every interval and when a check is requested. Ends when the pool is dropped.
-pub(super) async fn run(pool: Weak<Inner>, every: Duration) {
-    let mut tick = interval(every.max(Duration::from_millis(10)));
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+/// Most and least time between two looks for surplus sandboxes.
+const SURPLUS_INTERVALS: RangeInclusive<Duration> = Duration::from_millis(250)..=Duration::from_secs(10);
+
+/// Checks the idle sandboxes at every interval and when a check is requested, and ends surplus ones. Ends when the pool
+/// is dropped.
+pub(super) async fn run(pool: Weak<Inner>, config: Config) {
+    let every = |time: Duration| {
+        let mut tick = interval(time);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tick
+    };
+    let (least, most) = SURPLUS_INTERVALS.into_inner();
+    let mut surplus = every((config.surplus_idle / 4).clamp(least, most));
+    let mut tick = every(config.maintenance_interval.max(Duration::from_millis(10)));
     tick.tick().await;
     let mut monitor = WarmUseMonitor::default();
     loop {
         let Some(inner) = pool.upgrade() else { return };
         tokio::select! {
+            _ = surplus.tick() => {
+                inner.end_surplus();
+                continue;
+            }
             _ = tick.tick() => monitor.check(&inner),
             () = inner.check_requested.notified() => {}
         }
         let round_start = Instant::now();
+        inner.end_surplus();
         while let Some(entry) = inner.take_unchecked(round_start) {
             inner.check(entry).await;
         }
@@ -33,17 +49,22 @@ pub(super) async fn run(pool: Weak<Inner>, every: Duration) {
 }
 
 impl Inner {
-    /// Takes the next idle sandbox that has not been checked in this round. Surplus sandboxes that have been idle for a
-    /// whole interval are ended instead.
+    /// Ends the idle sandboxes that are more than are kept.
+    fn end_surplus(&self) {
+        let mut removed = Vec::new();
+        let mut state = self.state();
+        let now = Instant::now();
+        while let Some(at) = state.first_surplus(now, &self.config) {
+            state.counts.retired += 1;
+            removed.push(state.warm.remove(at));
+        }
+        drop(state);
+        drop(removed);
+    }
+
+    /// Takes the next idle sandbox that has not been checked in this round.
     fn take_unchecked(&self, round_start: Instant) -> Option<PoolEntry> {
         let mut state = self.state();
-        if let Some(at) = state.first_surplus(round_start, &self.config) {
-            state.counts.retired += 1;
-            let removed = state.warm.remove(at);
-            drop(state);
-            drop(removed);
-            return self.take_unchecked(round_start);
-        }
         let at = state.warm.iter().position(|entry| entry.checked_at < round_start)?;
         Some(state.warm.remove(at))
     }

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Config;
+use super::demand::Demand;
 use super::entry::PoolEntry;
 use super::status::PoolCounts;
 
@@ -36,7 +37,8 @@ pub(super) struct SpecState {
     pub(super) failures: u32,
     /// No sandbox is opened ahead of demand before this time.
     pub(super) open_ahead_from: Instant,
-    pub(super) last_taken: Instant,
+    last_taken: Instant,
+    demand: Demand,
 }
 
 /// A caller that waits for a sandbox.
@@ -52,11 +54,25 @@ pub(super) struct Waiter {
 impl SpecState {
     fn new(spec: Spec) -> Self {
         let now = Instant::now();
-        Self { spec, starting: 0, failures: 0, open_ahead_from: now, last_taken: now }
+        Self { spec, starting: 0, failures: 0, open_ahead_from: now, last_taken: now, demand: Demand::new(now) }
     }
 
-    /// Returns how many idle sandboxes to keep: `target`, or `min` after no request has arrived for `sleep_after`.
-    fn warm_target(&self, now: Instant, config: &Config) -> usize {
+    pub(super) fn record_arrival(&mut self, now: Instant) {
+        self.last_taken = now;
+        self.demand.record_arrival(now);
+    }
+
+    /// Records an opening that succeeded.
+    pub(super) fn record_opening(&mut self, took: Duration) {
+        self.failures = 0;
+        self.demand.record_opening(took);
+    }
+
+    /// Returns how many idle sandboxes to keep.
+    pub(super) fn wanted(&self, now: Instant, config: &Config) -> usize {
+        if config.follow_demand {
+            return self.demand.sandboxes(now).clamp(config.min, config.target);
+        }
         let quiet = !config.sleep_after.is_zero() && now - self.last_taken >= config.sleep_after;
         if quiet { config.min } else { config.target }
     }
@@ -99,16 +115,16 @@ impl State {
         self.specs.iter().find(|state| {
             let waiting = self.waiters.iter().filter(|waiter| waiter.spec == state.spec).count();
             let available = self.warm_of(&state.spec) + state.starting;
-            now >= state.open_ahead_from && available < state.warm_target(now, config) + waiting
+            now >= state.open_ahead_from && available < state.wanted(now, config) + waiting
         })
     }
 
-    /// Returns the index of the first surplus sandbox that has been idle for `maintenance_interval`.
+    /// Returns the index of the first surplus sandbox that has been idle for `surplus_idle`.
     pub(super) fn first_surplus(&self, now: Instant, config: &Config) -> Option<usize> {
-        let is_surplus = |state: &&SpecState| self.warm_of(&state.spec) > state.warm_target(now, config);
+        let is_surplus = |state: &&SpecState| self.warm_of(&state.spec) > state.wanted(now, config);
         let surplus: Vec<&SpecState> = self.specs.iter().filter(is_surplus).collect();
         self.warm.iter().position(|entry| {
-            entry.idle(now) >= config.maintenance_interval && surplus.iter().any(|state| state.spec == *entry.spec())
+            entry.idle(now) >= config.surplus_idle && surplus.iter().any(|state| state.spec == *entry.spec())
         })
     }
 

@@ -36,6 +36,8 @@ pub struct Status {
     pub starting: usize,
     /// Callers that wait for a sandbox.
     pub waiting: usize,
+    /// Idle sandboxes that are kept at this moment.
+    pub wanted: usize,
     pub min: usize,
     pub target: usize,
     pub max: usize,
@@ -52,6 +54,7 @@ impl Pool {
         let state = self.inner.state();
         let size = config.max - self.inner.capacity.available_permits();
         let (warm, now) = (state.warm.len(), Instant::now());
+        let wanted = state.specs.iter().map(|state| state.wanted(now, config)).sum();
         let starting = state.specs.iter().map(|state| state.starting).sum();
         let counts = state.counts;
         let ratio = if counts.taken == 0 { 0.0 } else { counts.reused as f64 / counts.taken as f64 };
@@ -62,6 +65,7 @@ impl Pool {
             busy: size.saturating_sub(warm + starting),
             starting,
             waiting: state.waiters.len(),
+            wanted,
             min: config.min,
             target: config.target,
             max: config.max,

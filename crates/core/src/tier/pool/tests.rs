@@ -11,6 +11,11 @@ fn scripted() -> Scripted {
     Scripted::new(1, Settings { open_time: SECOND..SECOND, ..Settings::default() })
 }
 
+/// The settings of a pool whose number of idle sandboxes does not follow demand.
+fn fixed() -> Config {
+    Config { min: 2, follow_demand: false, surplus_idle: 30 * SECOND, ..Config::default() }
+}
+
 fn pool(backend: &Scripted, config: Config) -> Pool {
     Pool::new("e2b".into(), Arc::new(backend.clone()), PYTHON, config, 60 * SECOND)
 }
@@ -31,16 +36,64 @@ async fn warmed(backend: &Scripted, config: Config) -> Pool {
 #[tokio::test(start_paused = true)]
 async fn three_sandboxes_are_warm_soon_after_the_start() {
     let backend = scripted();
-    let pool = warmed(&backend, Config { min_ready: 3, ..Config::default() }).await;
+    let pool = warmed(&backend, Config { min_ready: 3, ..fixed() }).await;
     let status = pool.status();
     assert_eq!((status.warm, status.size, status.counts.created), (3, 3, 3));
     assert!(pool.is_ready());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_burst_never_opens_more_than_the_maximum_and_afterwards_the_target_is_kept() {
+async fn without_requests_no_sandbox_is_opened_and_few_requests_cost_little_more_than_their_runs() {
+    let backend = scripted();
+    let pool = warmed(&backend, Config::default()).await;
+    assert_eq!((pool.status().size, pool.is_ready()), (0, true));
+    // Two or three programs a minute, half of which leave nothing behind.
+    let mut idle = 0;
+    for program in 0..50 {
+        let mut lease = pool.take(&PYTHON, SECOND).await.unwrap();
+        run(&mut lease, "sleep 1s").await;
+        lease.release(if program % 2 == 0 { SideEffects::None } else { SideEffects::Sandbox });
+        for _ in 0..25 {
+            sleep(SECOND).await;
+            idle += pool.status().warm;
+        }
+    }
+    assert!(idle <= 25 * 13, "{idle} seconds idle after 25 runs with a reset");
+    sleep(12 * SECOND).await;
+    assert_eq!(backend.counts().live, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn under_steady_demand_requests_find_warm_sandboxes_which_end_soon_after_the_last_one() {
     let backend = scripted();
     let pool = Arc::new(warmed(&backend, Config::default()).await);
+    let mut waited = 0;
+    for request in 0..200 {
+        let before = Instant::now();
+        let lease = pool.take(&PYTHON, SECOND).await.unwrap();
+        waited += usize::from(request >= 100 && before.elapsed() > Duration::ZERO);
+        // Not released: as a session's machine, it never comes back.
+        drop(lease);
+        sleep(SECOND).await;
+    }
+    assert_eq!((waited, pool.status().wanted), (0, 3), "{:?}", pool.status());
+    sleep(75 * SECOND).await;
+    assert_eq!((pool.status().wanted, backend.counts().live), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_minimum_is_kept_without_requests() {
+    let backend = scripted();
+    let pool = warmed(&backend, Config { min: 1, min_ready: 1, ..Config::default() }).await;
+    assert!((pool.status().warm, pool.is_ready()) == (1, true));
+    sleep(400 * SECOND).await;
+    assert_eq!((pool.status().warm, pool.status().asleep), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_never_opens_more_than_the_maximum_and_afterwards_the_target_is_kept() {
+    let backend = scripted();
+    let pool = Arc::new(warmed(&backend, fixed()).await);
     let callers: Vec<_> = (0..30)
         .map(|_| {
             let pool = pool.clone();
@@ -65,7 +118,7 @@ async fn a_burst_never_opens_more_than_the_maximum_and_afterwards_the_target_is_
 #[tokio::test(start_paused = true)]
 async fn the_run_after_the_fiftieth_gets_another_sandbox() {
     let backend = scripted();
-    let pool = warmed(&backend, Config { target: 1, max: 1, ..Config::default() }).await;
+    let pool = warmed(&backend, Config { target: 1, max: 1, ..fixed() }).await;
     for _ in 0..50 {
         pool.take(&PYTHON, SECOND).await.unwrap().release(SideEffects::None);
     }
@@ -77,7 +130,7 @@ async fn the_run_after_the_fiftieth_gets_another_sandbox() {
 #[tokio::test(start_paused = true)]
 async fn a_sandbox_with_side_effects_of_a_run_is_not_reused() {
     let backend = scripted();
-    let pool = warmed(&backend, Config { target: 1, max: 1, ..Config::default() }).await;
+    let pool = warmed(&backend, Config { target: 1, max: 1, ..fixed() }).await;
     let mut lease = pool.take(&PYTHON, SECOND).await.unwrap();
     run(&mut lease, "set kept 1").await;
     lease.release(SideEffects::Sandbox);
@@ -95,7 +148,7 @@ async fn a_sandbox_with_side_effects_of_a_run_is_not_reused() {
 #[tokio::test(start_paused = true)]
 async fn a_sandbox_is_ended_after_an_hour_but_never_during_a_run() {
     let backend = scripted();
-    let config = Config { target: 1, max: 2, sleep_after: Duration::ZERO, ..Config::default() };
+    let config = Config { target: 1, max: 2, sleep_after: Duration::ZERO, ..fixed() };
     let pool = warmed(&backend, config).await;
     advance(3580 * SECOND).await;
     // During a run of a minute the sandbox would become older than an hour, so the run gets another one.
@@ -112,7 +165,7 @@ async fn a_sandbox_is_ended_after_an_hour_but_never_during_a_run() {
 #[tokio::test(start_paused = true)]
 async fn idle_sandboxes_are_checked_and_replaced_if_they_have_ended() {
     let backend = scripted();
-    let pool = warmed(&backend, Config::default()).await;
+    let pool = warmed(&backend, fixed()).await;
     backend.fail_maintain(Fault::Unavailable { reason: "deleted".to_owned() });
     sleep(32 * SECOND).await;
     assert_eq!((pool.status().counts.evicted, pool.status().counts.created, pool.status().warm), (1, 4, 3));
@@ -122,7 +175,7 @@ async fn idle_sandboxes_are_checked_and_replaced_if_they_have_ended() {
 #[tokio::test(start_paused = true)]
 async fn idle_sandboxes_sleep_and_the_next_run_wakes_one() {
     let backend = scripted();
-    let pool = warmed(&backend, Config::default()).await;
+    let pool = warmed(&backend, fixed()).await;
     sleep(400 * SECOND).await;
     let status = pool.status();
     assert_eq!((status.warm, status.asleep), (2, 2), "only the minimum is kept without requests");
@@ -141,7 +194,7 @@ async fn idle_sandboxes_sleep_and_the_next_run_wakes_one() {
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_stops_waiting_loses_no_sandbox_and_holds_no_capacity() {
     let backend = scripted();
-    let pool = pool(&backend, Config { target: 0, min: 0, max: 1, ..Config::default() });
+    let pool = pool(&backend, Config { target: 0, min: 0, max: 1, ..fixed() });
     assert!(timeout(SECOND / 2, pool.take(&PYTHON, SECOND)).await.is_err());
     sleep(SECOND).await;
     assert_eq!(
@@ -162,7 +215,7 @@ async fn a_caller_that_stops_waiting_loses_no_sandbox_and_holds_no_capacity() {
 async fn a_failed_opening_is_reported_to_one_caller_and_retried_ever_more_slowly() {
     let fault_rates = FaultRates { unavailable: 1000, ..FaultRates::default() };
     let backend = Scripted::new(1, Settings { fault_rates, ..Settings::default() });
-    let pool = warmed(&backend, Config::default()).await;
+    let pool = warmed(&backend, fixed()).await;
     assert!(pool.take(&PYTHON, SECOND).await.is_err());
     let before = pool.status().counts.errors;
     sleep(60 * SECOND).await;
@@ -174,7 +227,7 @@ async fn a_failed_opening_is_reported_to_one_caller_and_retried_ever_more_slowly
 #[tokio::test(start_paused = true)]
 async fn a_closed_pool_keeps_no_sandbox() {
     let backend = scripted();
-    let pool = warmed(&backend, Config::default()).await;
+    let pool = warmed(&backend, fixed()).await;
     let lease = pool.take(&PYTHON, SECOND).await.unwrap();
     pool.close().await;
     assert_eq!(backend.counts().live, 1);
@@ -186,7 +239,7 @@ async fn a_closed_pool_keeps_no_sandbox() {
 #[tokio::test(start_paused = true)]
 async fn a_leased_machine_uses_no_capacity_of_the_pool() {
     let backend = scripted();
-    let pool = warmed(&backend, Config { min: 1, target: 1, max: 1, ..Config::default() }).await;
+    let pool = warmed(&backend, Config { min: 1, target: 1, max: 1, ..fixed() }).await;
     let mut machines = Vec::new();
     for _ in 0..3 {
         machines.push(pool.take(&PYTHON, SECOND).await.unwrap().into_sandbox().unwrap());
@@ -249,7 +302,7 @@ fn other_spec() -> Spec {
 #[tokio::test(start_paused = true)]
 async fn a_caller_gets_a_sandbox_of_its_own_spec_and_each_spec_is_kept_warm_once_it_is_used() {
     let (backend, other) = (TwoSpecs::new(), other_spec());
-    let pool = backend.pool(Config { min: 1, target: 2, max: 10, ..Config::default() });
+    let pool = backend.pool(Config { min: 1, target: 2, max: 10, ..fixed() });
     pool.start();
     sleep(2 * SECOND).await;
     assert_eq!((backend.opened(&PYTHON), backend.opened(&other)), (2, 0), "nobody has requested the other one");
@@ -274,7 +327,7 @@ async fn a_caller_gets_a_sandbox_of_its_own_spec_and_each_spec_is_kept_warm_once
 #[tokio::test(start_paused = true)]
 async fn all_specs_share_the_maximum_and_callers_are_served_in_the_order_of_their_arrival() {
     let (backend, other) = (TwoSpecs::new(), other_spec());
-    let pool = backend.pool(Config { min: 2, target: 2, max: 2, ..Config::default() });
+    let pool = backend.pool(Config { min: 2, target: 2, max: 2, ..fixed() });
     pool.start();
     sleep(2 * SECOND).await;
     // Two idle sandboxes of Python fill the pool: the first other callers end them.
@@ -304,7 +357,7 @@ async fn all_specs_share_the_maximum_and_callers_are_served_in_the_order_of_thei
 #[tokio::test(start_paused = true)]
 async fn a_failed_opening_is_reported_to_a_caller_of_its_spec() {
     let (backend, other) = (TwoSpecs::new(), other_spec());
-    let pool = backend.pool(Config { min: 0, target: 0, max: 2, ..Config::default() });
+    let pool = backend.pool(Config { min: 0, target: 0, max: 2, ..fixed() });
     backend.scripted.fail_open(Fault::Unavailable { reason: "first".to_owned() });
     let python = PYTHON;
     let (of_other, of_python) = tokio::join!(pool.take(&other, SECOND), pool.take(&python, SECOND));
@@ -316,7 +369,7 @@ async fn a_failed_opening_is_reported_to_a_caller_of_its_spec() {
 #[tokio::test(start_paused = true)]
 async fn an_idle_sandbox_of_another_spec_is_ended_where_the_pool_is_full() {
     let (backend, other) = (TwoSpecs::new(), other_spec());
-    let pool = backend.pool(Config { min: 0, target: 0, max: 1, ..Config::default() });
+    let pool = backend.pool(Config { min: 0, target: 0, max: 1, ..fixed() });
     pool.take(&PYTHON, SECOND).await.unwrap().release(SideEffects::None);
     sleep(SECOND).await;
     assert_eq!((pool.status().warm, backend.live()), (1, 1));
