@@ -8,6 +8,7 @@ mod clouds;
 mod layers;
 mod load;
 mod local;
+mod profile;
 #[cfg(all(test, feature = "e2b"))]
 mod tests;
 mod wording;
@@ -23,8 +24,9 @@ use switchtower_core::request::RequestLimits;
 pub use clouds::Cloud;
 pub use clouds::Clouds;
 pub use layers::ConfigError;
-pub use load::load;
+pub use load::{SettingsSource, load, load_with_flags};
 pub use local::{JailProfileSetting, Native, Tiers, Wasm};
+pub use profile::SettingsProfile;
 
 use switchtower_core::{cache, memory, quota, record, session, tier};
 use switchtower_server::service;
@@ -33,6 +35,8 @@ use switchtower_server::service;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// The set of settings that the others are laid over.
+    pub profile: SettingsProfile,
     /// Where the server listens, who may call it, how long it waits for clients.
     pub http: service::Config,
     /// The limits of one request.

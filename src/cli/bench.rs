@@ -9,7 +9,6 @@ mod queries;
 #[cfg(all(feature = "e2b", feature = "fake"))]
 mod seed_load;
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use switchtower_core::route::TierName;
 use super::absent::Absent as SeedLoad;
 use super::exit::CliError;
 use super::terminal;
+use crate::config::SettingsSource;
 use fairness::{Callers, Times};
 #[cfg(all(feature = "e2b", feature = "fake"))]
 use seed_load::SeedLoad;
@@ -63,20 +63,20 @@ struct Fairness {
 }
 
 impl Bench {
-    pub(super) fn bench(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
+    pub(super) fn bench(&self, source: &SettingsSource) -> Result<ExitCode, CliError> {
         match &self.action {
             #[cfg(all(feature = "e2b", feature = "fake"))]
-            Action::SeedLoad(load) => load.run(file),
+            Action::SeedLoad(load) => load.run(source),
             #[cfg(not(all(feature = "e2b", feature = "fake")))]
             Action::SeedLoad(load) => load.refuse("this measurement", "the Cargo features `e2b` and `fake`"),
-            Action::Fairness(fairness) => fairness.run(file),
+            Action::Fairness(fairness) => fairness.run(source),
         }
     }
 }
 
 impl Fairness {
-    fn run(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
-        let config = crate::config::load(file, serde_json::json!({}))?;
+    fn run(&self, source: &SettingsSource) -> Result<ExitCode, CliError> {
+        let config = crate::config::load(source)?;
         let (greedy, modest) = (usize::from(self.greedy), usize::from(self.modest));
         let callers = Callers { tier: TierName::from(self.tier.as_str()), greedy, modest, time: self.time };
         let report = super::runtime(0)?.block_on(callers.measure(&config))?;

@@ -1,6 +1,5 @@
 //! `switchtower breaker`: shows the circuit breakers of a running server, and closes one.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -8,6 +7,7 @@ use clap::{Args, Subcommand};
 use super::exit::CliError;
 use super::operator::{HELP, Server};
 use super::terminal;
+use crate::config::SettingsSource;
 
 /// Arguments of `breaker`.
 #[derive(Debug, Args)]
@@ -34,8 +34,8 @@ enum Action {
 }
 
 impl Breaker {
-    pub(super) fn breaker(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
-        let operator = self.server.operator(file)?;
+    pub(super) fn breaker(&self, source: &SettingsSource) -> Result<ExitCode, CliError> {
+        let operator = self.server.operator(source)?;
         let text = match &self.action {
             Action::Show { tier } => {
                 let tiers = operator.call("GET", "/v1/admin/tiers")?;

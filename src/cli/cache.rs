@@ -1,6 +1,5 @@
 //! `switchtower cache`: shows the counts and bars of a running server's result cache, and lifts the bars.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -8,6 +7,7 @@ use clap::{Args, Subcommand};
 use super::exit::CliError;
 use super::operator::{HELP, Server};
 use super::terminal;
+use crate::config::SettingsSource;
 
 /// Arguments of `cache`.
 #[derive(Debug, Args)]
@@ -28,8 +28,8 @@ enum Action {
 }
 
 impl Cache {
-    pub(super) fn cache(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
-        let operator = self.server.operator(file)?;
+    pub(super) fn cache(&self, source: &SettingsSource) -> Result<ExitCode, CliError> {
+        let operator = self.server.operator(source)?;
         let answer = match &self.action {
             Action::Show => operator.call("GET", "/v1/admin/cache")?,
             Action::Reset => operator.call("POST", "/v1/admin/cache/bars/reset")?,

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::net::TcpListener;
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -13,7 +12,7 @@ use switchtower_core::tier::AbsentTier;
 use super::exit::{CliError, FAILED};
 use super::terminal;
 use crate::assemble::{self, AccountCheck, NativeReport, WasmReport};
-use crate::config::Config;
+use crate::config::{Config, SettingsSource};
 
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
@@ -55,8 +54,8 @@ impl Check {
 }
 
 impl Doctor {
-    pub(super) fn doctor(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
-        let checks = match crate::config::load(file, serde_json::json!({})) {
+    pub(super) fn doctor(&self, source: &SettingsSource) -> Result<ExitCode, CliError> {
+        let checks = match crate::config::load(source) {
             Ok(config) => {
                 // A requirement of `serve` only; `run` works without it.
                 let settings = match config.http.exposure_problem() {

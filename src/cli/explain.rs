@@ -1,7 +1,6 @@
 //! `switchtower explain`: prints a program's score, signal by signal with lines, and the decision that follows.
 
 use std::fmt::Write as _;
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -13,6 +12,7 @@ use super::exit::CliError;
 use super::input::{Inputs, Source};
 use super::terminal;
 use crate::assemble::BuildError;
+use crate::config::SettingsSource;
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
@@ -27,8 +27,8 @@ pub(super) struct Explain {
 }
 
 impl Explain {
-    pub(super) fn explain(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
-        let config = crate::config::load(file, serde_json::json!({}))?;
+    pub(super) fn explain(&self, source: &SettingsSource) -> Result<ExitCode, CliError> {
+        let config = crate::config::load(source)?;
         let request = Request::new(self.inputs.program(&self.source, &config.limits)?, &config.limits)?;
         let explanation = super::runtime(1)?.block_on(async {
             let assembly = crate::assemble::in_process(&config, &terminal::note)?;

@@ -19,6 +19,7 @@ use super::exit::CliError;
 use super::input::json_lines;
 use super::terminal;
 use crate::assemble::IndependentWorkers;
+use crate::config::SettingsSource;
 
 /// The number of differences after which it stops: shrinking each one takes long.
 const MOST_DIFFERENCES: usize = 20;
@@ -64,8 +65,8 @@ struct Counts {
 }
 
 impl FuzzProof {
-    pub(super) fn fuzz_proof(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
-        let config = crate::config::load(file, serde_json::json!({}))?;
+    pub(super) fn fuzz_proof(&self, source: &SettingsSource) -> Result<ExitCode, CliError> {
+        let config = crate::config::load(source)?;
         let programs: Box<dyn Iterator<Item = Candidate>> = match &self.workload {
             Some(file) => Box::new(workload(file)?.into_iter()),
             None => Box::new(generate(self.seed, self.programs)),

@@ -35,7 +35,7 @@ use clap::{Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Log, LogFormat};
+use crate::config::{Log, LogFormat, SettingsSource};
 #[cfg(not(feature = "fake"))]
 use absent::Absent as FakeE2b;
 #[cfg(not(feature = "e2b"))]
@@ -53,9 +53,8 @@ pub use exit::CliError;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// The configuration file (TOML). Environment variables override it, and flags override both.
-    #[arg(long, global = true, value_name = "FILE", env = "SWITCHTOWER_CONFIG")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    source: SettingsSource,
 }
 
 const AFTER: &str = "\
@@ -127,27 +126,27 @@ fn print(message: &clap::Error) -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<ExitCode, CliError> {
-    let file = cli.config.as_deref();
+    let source = &cli.source;
     match cli.command {
-        Command::Run(run) => run.run(file),
-        Command::Serve(serve) => serve.serve(file),
-        Command::Explain(explain) => explain.explain(file),
-        Command::Rules(rules) => rules.rules(file),
-        Command::Doctor(doctor) => doctor.doctor(file),
-        Command::Workload(workload) => workload.workload(file),
-        Command::Bench(bench) => bench.bench(file),
+        Command::Run(run) => run.run(source),
+        Command::Serve(serve) => serve.serve(source),
+        Command::Explain(explain) => explain.explain(source),
+        Command::Rules(rules) => rules.rules(source),
+        Command::Doctor(doctor) => doctor.doctor(source),
+        Command::Workload(workload) => workload.workload(source),
+        Command::Bench(bench) => bench.bench(source),
         #[cfg(feature = "e2b")]
-        Command::Template(template) => template.template(file),
+        Command::Template(template) => template.template(source),
         #[cfg(not(feature = "e2b"))]
         Command::Template(template) => template.refuse("the cloud tiers", "the Cargo feature `e2b`"),
-        Command::Breaker(breaker) => breaker.breaker(file),
-        Command::Cache(cache) => cache.cache(file),
+        Command::Breaker(breaker) => breaker.breaker(source),
+        Command::Cache(cache) => cache.cache(source),
         #[cfg(feature = "fake")]
         Command::FakeE2b(fake) => fake.serve(),
         #[cfg(not(feature = "fake"))]
         Command::FakeE2b(fake) => fake.refuse("the stand-in for E2B", "the Cargo feature `fake`"),
-        Command::FuzzProof(fuzz) => fuzz.fuzz_proof(file),
-        Command::Config(show) => show.show(file),
+        Command::FuzzProof(fuzz) => fuzz.fuzz_proof(source),
+        Command::Config(show) => show.show(source),
         Command::Version => {
             terminal::out(&format!("switchtower {}\n", env!("CARGO_PKG_VERSION")));
             Ok(ExitCode::SUCCESS)

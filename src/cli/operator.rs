@@ -1,7 +1,5 @@
 //! Calls the admin API of a running server, with the admin key of the same settings.
 
-use std::path::Path;
-
 use bytes::Bytes;
 use clap::Args;
 use futures_util::StreamExt as _;
@@ -10,6 +8,7 @@ use serde_json::Value;
 use switchtower_e2b::{HttpTransport, Transport as _};
 
 use super::exit::CliError;
+use crate::config::SettingsSource;
 
 /// The help text of every command that calls the admin API.
 pub(super) const HELP: &str = "\
@@ -34,8 +33,8 @@ impl Server {
     ///
     /// # Errors
     /// The settings cannot be read, or have no admin key.
-    pub(super) fn operator(&self, file: Option<&Path>) -> Result<Operator, CliError> {
-        let config = crate::config::load(file, serde_json::json!({}))?;
+    pub(super) fn operator(&self, source: &SettingsSource) -> Result<Operator, CliError> {
+        let config = crate::config::load(source)?;
         let key = config.http.admin_key.ok_or_else(|| {
             CliError::usage(
                 "there is no admin key: set http.admin_key or SWITCHTOWER_HTTP_ADMIN_KEY to the server's admin key",

@@ -1,11 +1,10 @@
 //! Calls of a running server's operator paths in a build without an HTTP client: refused.
 
-use std::path::Path;
-
 use clap::Args;
 use serde_json::Value;
 
 use super::exit::CliError;
+use crate::config::SettingsSource;
 
 /// What every command says that would call them.
 pub(super) const HELP: &str = "\
@@ -27,7 +26,7 @@ impl Server {
     ///
     /// # Errors
     /// Always.
-    pub(super) fn operator(&self, _file: Option<&Path>) -> Result<Operator, CliError> {
+    pub(super) fn operator(&self, _source: &SettingsSource) -> Result<Operator, CliError> {
         Err(CliError::usage(
             "this build of Switchtower has no HTTP client to call a server with; build with the Cargo feature `e2b`",
         ))

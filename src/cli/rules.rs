@@ -1,7 +1,7 @@
 //! `switchtower rules`: compiles a folder of rules, and runs its test cases.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -9,6 +9,7 @@ use switchtower_core::decide::{self, cases};
 
 use super::exit::CliError;
 use super::terminal;
+use crate::config::SettingsSource;
 
 /// Arguments of `rules`.
 #[derive(Debug, Args)]
@@ -33,20 +34,20 @@ struct Folder {
 }
 
 impl Folder {
-    fn path(&self, file: Option<&Path>) -> Result<PathBuf, CliError> {
+    fn path(&self, source: &SettingsSource) -> Result<PathBuf, CliError> {
         if let Some(dir) = &self.dir {
             return Ok(dir.clone());
         }
-        let set = crate::config::load(file, serde_json::json!({}))?.rules.folder;
+        let set = crate::config::load(source)?.rules.folder;
         Ok(set.unwrap_or_else(|| PathBuf::from("router-rules")))
     }
 }
 
 impl Rules {
-    pub(super) fn rules(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
+    pub(super) fn rules(&self, source: &SettingsSource) -> Result<ExitCode, CliError> {
         match &self.action {
             Action::Check(folder) => {
-                let rules = decide::Rules::load(&folder.path(file)?).map_err(|e| CliError::usage(e.to_string()))?;
+                let rules = decide::Rules::load(&folder.path(source)?).map_err(|e| CliError::usage(e.to_string()))?;
                 let mut text = String::new();
                 for path in rules.files() {
                     let _ = writeln!(text, "ok  {}", path.display());
@@ -55,7 +56,7 @@ impl Rules {
                 Ok(ExitCode::SUCCESS)
             }
             Action::Test(folder) => {
-                let path = folder.path(file)?;
+                let path = folder.path(source)?;
                 let report = cases::test(&path).map_err(|e| CliError::usage(e.to_string()))?;
                 if report.passed == 0 && report.failures.is_empty() {
                     return Err(CliError::usage(format!(

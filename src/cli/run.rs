@@ -1,6 +1,5 @@
 //! `switchtower run`: runs one program from this process.
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +16,7 @@ use tokio::time::{Instant, timeout};
 use super::exit::{CliError, INTERRUPTED};
 use super::input::{Inputs, Source};
 use super::{explain, terminal};
+use crate::config::SettingsSource;
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
@@ -62,8 +62,8 @@ const CLOSING: Duration = Duration::from_secs(15);
 const LAST: Duration = Duration::from_millis(100);
 
 impl Run {
-    pub(super) fn run(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
-        let mut config = crate::config::load(file, serde_json::json!({}))?;
+    pub(super) fn run(&self, source: &SettingsSource) -> Result<ExitCode, CliError> {
+        let mut config = crate::config::load(source)?;
         let mut request = Request::new(self.inputs.program(&self.source, &config.limits)?, &config.limits)?;
         request.tier = self.tier.as_deref().filter(|name| *name != "auto").map(TierName::from);
         request.isolation = self.isolation;

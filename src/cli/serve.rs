@@ -1,7 +1,7 @@
 //! `switchtower serve`: serves the HTTP APIs until a signal.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use super::descriptors;
 use super::exit::CliError;
 use super::terminal;
 use crate::assemble::{self, Assembly};
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, LogFormat, SettingsSource};
 use crate::resident;
 
 /// Arguments of `serve`.
@@ -96,8 +96,8 @@ impl Serve {
         Ok(flags)
     }
 
-    pub(super) fn serve(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
-        let config = crate::config::load(file, self.flags()?)?;
+    pub(super) fn serve(&self, source: &SettingsSource) -> Result<ExitCode, CliError> {
+        let config = crate::config::load_with_flags(source, self.flags()?)?;
         if let Some(problem) = config.http.exposure_problem() {
             return Err(CliError::usage(problem));
         }

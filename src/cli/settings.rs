@@ -1,7 +1,6 @@
 //! `switchtower config`: prints the settings in force, without secrets.
 
 use std::fmt::Write as _;
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -9,7 +8,7 @@ use clap::Args;
 use super::exit::CliError;
 use super::terminal;
 use crate::assemble;
-use crate::config::Config;
+use crate::config::{Config, SettingsSource};
 
 /// Arguments of `config`.
 #[derive(Debug, Args)]
@@ -19,8 +18,8 @@ configuration file. Comments at its end show the numbers that depend on this mac
 pub(super) struct Show {}
 
 impl Show {
-    pub(super) fn show(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
-        let config = crate::config::load(file, serde_json::json!({}))?;
+    pub(super) fn show(&self, source: &SettingsSource) -> Result<ExitCode, CliError> {
+        let config = crate::config::load(source)?;
         terminal::out(&text(config, assemble::cores()).map_err(|error| CliError::failed(error.to_string()))?);
         Ok(ExitCode::SUCCESS)
     }

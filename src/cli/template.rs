@@ -13,6 +13,7 @@ use switchtower_e2b::{E2b, TemplateReport, template};
 
 use super::exit::{CliError, FAILED};
 use super::terminal;
+use crate::config::SettingsSource;
 
 /// Arguments of `template`.
 #[derive(Debug, Args)]
@@ -55,11 +56,11 @@ enum Action {
 const FILES: [&str; 2] = ["e2b.Dockerfile", "packages.txt"];
 
 impl Template {
-    pub(super) fn template(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
+    pub(super) fn template(&self, source: &SettingsSource) -> Result<ExitCode, CliError> {
         match &self.action {
             Action::Tag { folder, write } => tag(folder.as_deref(), *write),
             Action::Show { write } => show(write.as_deref()),
-            Action::Check { tier, json } => check(file, tier, *json),
+            Action::Check { tier, json } => check(source, tier, *json),
         }
     }
 }
@@ -101,8 +102,8 @@ fn show(write: Option<&Path>) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn check(file: Option<&Path>, tier: &str, json: bool) -> Result<ExitCode, CliError> {
-    let config = crate::config::load(file, serde_json::json!({}))?;
+fn check(source: &SettingsSource, tier: &str, json: bool) -> Result<ExitCode, CliError> {
+    let config = crate::config::load(source)?;
     let settings = config.clouds.0.get(tier).map(|cloud| &cloud.account);
     let (expected, promised) = settings.map_or((None, None), |account| (account.tag(), account.promised()));
     // Without configured modules, expects those of the template that ships with this build.

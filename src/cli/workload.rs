@@ -5,7 +5,7 @@ mod score;
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::exit::CliError;
 use super::input::json_lines;
 use super::terminal;
+use crate::config::SettingsSource;
 use likeness::Likeness;
 use score::{Item, Score, rows, table};
 
@@ -52,8 +53,8 @@ pub(super) struct Workload {
 }
 
 impl Workload {
-    pub(super) fn workload(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
-        let config = crate::config::load(file, serde_json::json!({}))?;
+    pub(super) fn workload(&self, source: &SettingsSource) -> Result<ExitCode, CliError> {
+        let config = crate::config::load(source)?;
         let items = self.items()?;
         let scores = super::runtime(1)?.block_on(async {
             let assembly = crate::assemble::in_process(&config, &terminal::note)?;

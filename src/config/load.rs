@@ -1,23 +1,42 @@
-//! Reads the settings: a file over the defaults, the environment over the file, flags over all.
+//! Reads the settings: a profile over the defaults, a file over the profile, the environment over the file, flags over all.
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::layers::ConfigError;
-use super::{Config, layers, wording};
+use super::{Config, SettingsProfile, layers, wording};
 
 /// Maximum size of a settings file, in bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// Returns the settings in force. `flags` is a table like the file's, with only what was given.
+/// Where the settings of a command come from, beside its environment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+pub struct SettingsSource {
+    /// The configuration file (TOML). Environment variables override it, and flags override both.
+    #[arg(long = "config", global = true, value_name = "FILE", env = "SWITCHTOWER_CONFIG")]
+    pub file: Option<PathBuf>,
+    /// A named set of settings that all others override.
+    #[arg(long, global = true, value_enum, value_name = "NAME")]
+    pub profile: Option<SettingsProfile>,
+}
+
+/// Returns the settings in force.
 ///
 /// # Errors
 /// The first setting that does not fit, with the place that it was given at.
-pub fn load(file: Option<&Path>, flags: Value) -> Result<Config, ConfigError> {
-    let text = match file {
+pub fn load(source: &SettingsSource) -> Result<Config, ConfigError> {
+    load_with_flags(source, json!({}))
+}
+
+/// Returns the settings in force. `flags` is a table like the file's, with only what was given.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with_flags(source: &SettingsSource, mut flags: Value) -> Result<Config, ConfigError> {
+    let text = match &source.file {
         Some(path) => {
             let place = path.display().to_string();
             let text = read(path).map_err(|message| ConfigError::new(&place, message))?;
@@ -25,6 +44,9 @@ pub fn load(file: Option<&Path>, flags: Value) -> Result<Config, ConfigError> {
         }
         None => None,
     };
+    if let Some(profile) = source.profile {
+        flags["profile"] = json!(profile);
+    }
     layered(text, std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))), flags)
 }
 
@@ -45,15 +67,30 @@ pub(super) fn layered(
     flags: Value,
 ) -> Result<Config, ConfigError> {
     let mut settings = Settings::default();
-    if let Some((place, text)) = file {
-        let table = toml::from_str(&text).map_err(|error| ConfigError::new(&place, syntax_problem(&text, &error)))?;
-        settings.lay(place, vec![table])?;
+    let file = match file {
+        Some((place, text)) => {
+            let table = toml::from_str::<Value>(&text);
+            Some((place.clone(), table.map_err(|error| ConfigError::new(&place, syntax_problem(&text, &error)))?))
+        }
+        None => None,
+    };
+    // With the clouds that the file names.
+    let mut known = Settings::default();
+    if let Some((place, table)) = &file {
+        known.lay(place.clone(), vec![table.clone()])?;
     }
-    // After the file, which may name further clouds.
-    for (place, readings) in layers::environment(&as_table(&settings.config)?, variables)? {
+    let mut laid: Vec<(String, Vec<Value>)> = file.into_iter().map(|(place, table)| (place, vec![table])).collect();
+    laid.extend(layers::environment(&as_table(&known.config)?, variables)?);
+    laid.push(("the flags".to_owned(), vec![flags]));
+    // Below all others, whichever of them names it.
+    if let Some(profile) = laid.iter().rev().find_map(|(_, readings)| SettingsProfile::named_in(readings)) {
+        let table =
+            toml::from_str(profile.settings()).map_err(|error| ConfigError::new("the profile", error.message()))?;
+        settings.lay("the profile".to_owned(), vec![table])?;
+    }
+    for (place, readings) in laid {
         settings.lay(place, readings)?;
     }
-    settings.lay("the flags".to_owned(), vec![flags])?;
     match settings.config.problem() {
         Some(problem) => Err(ConfigError::new(settings.place(&problem), problem)),
         None => Ok(settings.config),

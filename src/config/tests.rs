@@ -228,3 +228,33 @@ fn what_is_printed_as_the_settings_in_force_can_be_read_as_a_file() {
     let text = toml::to_string(&Config::default()).unwrap();
     assert_eq!(layered(Some(("printed".into(), text)), variables(&[]), json!({})).unwrap(), Config::default());
 }
+
+#[test]
+fn a_profile_comes_before_all_other_settings_whichever_of_them_names_it() {
+    let pool = |config: &Config| config.clouds.0["e2b"].tier.pool.clone().unwrap();
+    let file = ("a.toml".to_owned(), "[clouds.e2b.tier.pool]\nmax = 7".to_owned());
+    let by_flag = layered(Some(file), variables(&[]), json!({ "profile": "seed" })).unwrap();
+    let by_variable = layered(None, variables(&[("SWITCHTOWER_PROFILE", "seed")]), json!({})).unwrap();
+    let file = ("a.toml".to_owned(), "profile = \"seed\"\n[queue]\nslots = 4".to_owned());
+    let by_file = layered(Some(file), variables(&[]), json!({})).unwrap();
+    assert_eq!([pool(&by_flag).max, pool(&by_variable).max, pool(&by_file).max], [7, 10, 10]);
+    assert_eq!([by_flag.queue.slots, by_variable.queue.slots, by_file.queue.slots], [Some(6), Some(6), Some(4)]);
+
+    let seed = by_variable;
+    let pool = pool(&seed);
+    assert_eq!((pool.min, pool.target, pool.max, pool.min_ready, pool.follow_demand), (2, 3, 10, 3, false));
+    assert_eq!((seed.queue.slots, seed.queue.per_user), (Some(6), Some(2)));
+    let account = &seed.clouds.0["e2b"].account;
+    assert_eq!(
+        (account.template.as_deref(), account.build_tag.as_deref()),
+        (Some("prod-all"), Some("npf-20250805-003130"))
+    );
+    assert_eq!(account.build_tag_timeout, Duration::from_secs(3));
+    assert_eq!(seed.limits.max_timeout, Duration::from_secs(120));
+    let per_hour = |plan| account.limits.max_creations_per_hour.unwrap().creations(plan);
+    use switchtower_e2b::limits::Plan;
+    assert_eq!([per_hour(Plan::Hobby), per_hour(Plan::Pro), per_hour(Plan::Enterprise)], [50, 100, 500]);
+
+    let wrong = layered(None, variables(&[("SWITCHTOWER_PROFILE", "sed")]), json!({})).unwrap_err();
+    insta::assert_snapshot!(wrong, @"SWITCHTOWER_PROFILE: profile must be `default` or `seed`, not `sed`");
+}

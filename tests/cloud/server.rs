@@ -83,7 +83,7 @@ async fn without_requests_nothing_is_bought_unless_the_settings_say_so_and_the_s
         ),
         // E2B's price of two processors and two gigabytes is 37 millionths of a dollar a second.
         (
-            &[("SWITCHTOWER_CLOUDS_E2B_TIER_POOL_SLEEP_AFTER", "0s")],
+            &[("SWITCHTOWER_PROFILE", "seed"), ("SWITCHTOWER_CLOUDS_E2B_TIER_POOL_SLEEP_AFTER", "0s")],
             "e2b: keeps 3 idle sandboxes: $0.40 an hour, $288 a month",
         ),
         (

@@ -1,6 +1,5 @@
 //! `switchtower bench seed-load`: measures a heavy load against the stand-in and prints it beside earlier figures.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -9,11 +8,12 @@ use switchtower_fake_e2b::{Latency, Plan};
 use super::super::exit::{CliError, FAILED};
 use super::super::terminal;
 use super::load::{Load, LoadReport};
+use crate::config::{SettingsProfile, SettingsSource};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Prints a table of the seconds that each query took in the earlier system and takes now: with all queries in cloud sandboxes,
-and routed by the rules.")]
+and routed by the rules. The settings are those of the profile `seed`, unless --profile names another one.")]
 pub(super) struct SeedLoad {
     /// The plan whose limits the stand-in enforces.
     #[arg(long, value_name = "PLAN", default_value = "hobby")]
@@ -47,8 +47,10 @@ pub(super) const THEN: [(&str, Option<u32>, u32); 6] = [
 ];
 
 impl SeedLoad {
-    pub(super) fn run(&self, file: Option<&Path>) -> Result<ExitCode, CliError> {
-        let config = crate::config::load(file, serde_json::json!({}))?;
+    pub(super) fn run(&self, source: &SettingsSource) -> Result<ExitCode, CliError> {
+        // The pool and the limits of the system whose load this is.
+        let profile = Some(source.profile.unwrap_or(SettingsProfile::Seed));
+        let config = crate::config::load(&SettingsSource { profile, ..source.clone() })?;
         let load = Load {
             plan: self.plan,
             latency: self.latency,
