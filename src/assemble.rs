@@ -91,14 +91,12 @@ pub enum WasmReport {
 /// The result of checking an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccountCheck {
-    /// The API answers and accepts the key.
-    Reachable { api: String, template: String },
+    /// The API answers and accepts the key; `limits`: what the account may do.
+    Reachable { api: String, template: String, build_tag: Option<String>, limits: String },
     /// There is no account, with the reason and how to enable it.
     Absent(AbsentTier),
-    /// The API answers, and no sandbox can be created because the template does not exist.
-    NoTemplate { tier: TierName, template: String, error: String },
-    /// The API does not answer, or answers with an error.
-    Failing { tier: TierName, error: String },
+    /// The API does not answer, answers with an error, or does not have the template.
+    Failing { tier: TierName, code: &'static str, error: String, remedy: String },
 }
 
 /// The router, the sessions and the tiers of one process, ready to run programs.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use switchtower_contract::rounded;
 use switchtower_core::clock::WallClock;
 use switchtower_core::route::TierName;
 use switchtower_core::seed::Seed;
@@ -13,7 +12,7 @@ use switchtower_core::session;
 use switchtower_core::tier::account::AccountSnapshot;
 use switchtower_core::tier::{AbsentTier, Tier};
 use switchtower_e2b::limits::EgressRates;
-use switchtower_e2b::{Address, Cause, E2b, HttpTransport, Identity, Key};
+use switchtower_e2b::{Address, CallError, Cause, E2b, HttpTransport, Identity, Key};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::process::ThisProcess;
@@ -272,17 +271,39 @@ pub async fn check_accounts(config: &Config) -> Vec<AccountCheck> {
     let mut found: Vec<AccountCheck> = clouds.absent.iter().cloned().map(AccountCheck::Absent).collect();
     for (tier, account) in &clouds.accounts {
         let status = account.status();
+        let failed = |error: &CallError, remedy: Option<String>| AccountCheck::Failing {
+            tier: tier.clone(),
+            code: error.cause.code(),
+            error: error.finding(),
+            remedy: remedy
+                .or_else(|| Some(error.cause.remedy()?.to_owned()))
+                .unwrap_or_else(|| "see the message".to_owned()),
+        };
         let reached = timeout(REACHING, account.check_access()).await;
         found.push(match reached {
-            Ok(Ok(())) => AccountCheck::Reachable { api: status.api, template: status.template },
+            Ok(Ok(())) => {
+                let build_tag = config.clouds.0.get(tier).and_then(|cloud| cloud.account.build_tag.clone());
+                let limits = &status.limits;
+                let limits = format!(
+                    "plan {}: {} creations a second, {} sandboxes at once, {} an hour",
+                    limits.plan.name(),
+                    limits.creation.per_second,
+                    limits.cap,
+                    limits.budget.limit,
+                );
+                AccountCheck::Reachable { api: status.api, template: status.template, build_tag, limits }
+            }
             Ok(Err(error)) if error.cause == Cause::Template => {
-                AccountCheck::NoTemplate { tier: tier.clone(), template: status.template, error: error.to_string() }
+                let remedy = format!(
+                    "build it in this account (`switchtower template show` prints the one that ships with Switchtower, \
+                     `e2b template build` builds it), or name one that exists: {} is set by \
+                     clouds.{tier}.account.template or E2B_TEMPLATE_ID",
+                    status.template
+                );
+                failed(&error, Some(remedy))
             }
-            Ok(Err(error)) => AccountCheck::Failing { tier: tier.clone(), error: error.to_string() },
-            Err(_) => {
-                let error = format!("{} did not answer within {}", status.api, rounded(REACHING));
-                AccountCheck::Failing { tier: tier.clone(), error }
-            }
+            Ok(Err(error)) => failed(&error, None),
+            Err(_) => failed(&CallError::timed_out(&status.api, REACHING), None),
         });
     }
     found

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::process::ExitCode;
 
 use clap::Args;
-use switchtower_contract::{Exit, Program};
+use switchtower_contract::{Exit, Program, rounded};
 use switchtower_core::request::{CacheMode, Request};
 use switchtower_core::tier::AbsentTier;
 
@@ -28,6 +28,9 @@ pub(super) struct Doctor {
 struct Check {
     what: String,
     state: State,
+    /// What failed, for programs that read it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
@@ -45,11 +48,11 @@ enum State {
 
 impl Check {
     fn ok(what: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { what: what.into(), state: State::Ok, detail: detail.into(), remedy: None }
+        Self { what: what.into(), state: State::Ok, code: None, detail: detail.into(), remedy: None }
     }
 
     fn failed(state: State, what: impl Into<String>, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { what: what.into(), state, detail: detail.into(), remedy: Some(remedy.into()) }
+        Self { what: what.into(), state, code: None, detail: detail.into(), remedy: Some(remedy.into()) }
     }
 }
 
@@ -101,21 +104,21 @@ fn clouds(config: &Config) -> Result<Vec<Check>, CliError> {
     Ok(found
         .into_iter()
         .map(|reached| match reached {
-            AccountCheck::Reachable { api, template } => {
-                Check::ok("E2B", format!("{api} answers and accepts the key; template {template}"))
+            AccountCheck::Reachable { api, template, build_tag, limits } => {
+                let modules = match build_tag {
+                    Some(tag) => format!("each sandbox must have the build tag {tag}"),
+                    None => {
+                        "its modules are not known before a program fails to import one: `switchtower template check` \
+                             looks, a build_tag promises them"
+                            .to_owned()
+                    }
+                };
+                Check::ok("E2B", format!("{api} answers and accepts the key; {limits}; template {template}, {modules}"))
             }
             AccountCheck::Absent(absent) => absent_tier(absent),
-            AccountCheck::NoTemplate { tier, template, error } => {
-                let remedy = format!(
-                    "build it in this account (`switchtower template show` prints the one that ships with Switchtower, \
-                     `e2b template build` builds it), or name one that exists: {template} is set by \
-                     clouds.{tier}.account.template or E2B_TEMPLATE_ID"
-                );
-                Check::failed(State::Missing, format!("tier {tier}"), error, remedy)
-            }
-            AccountCheck::Failing { tier, error } => {
-                let remedy = "once it answers, `switchtower template check` checks its template";
-                Check::failed(State::Missing, format!("tier {tier}"), error, remedy)
+            AccountCheck::Failing { tier, code, error, remedy } => {
+                let failed = Check::failed(State::Missing, format!("tier {tier}"), error, remedy);
+                Check { code: Some(code), ..failed }
             }
         })
         .collect())
@@ -146,9 +149,16 @@ fn program(config: &Config) -> Result<Check, CliError> {
         };
         let mut request = Request::new(Program::python("6 * 7"), &config.limits)?;
         request.cache = CacheMode::Bypass;
+        let most = rounded(request.timeout);
         Ok(match assembly.router.execute(request, None).await {
             Ok(answer) if answer.outcome.exit == Exit::Finished(0) => {
-                Check::ok(WHAT, format!("`6 * 7` ran in {}", answer.tier))
+                let took = answer.outcome.usage.wall;
+                Check::ok(WHAT, format!("`6 * 7` ran in {} in {}, of at most {most}", answer.tier, rounded(took)))
+            }
+            Ok(answer) if answer.outcome.exit == Exit::TimedOut => {
+                let detail = format!("`6 * 7` did not end within {most}");
+                let remedy = "see whether the machine is overloaded; limits.default_timeout is the time-out of requests that set none";
+                Check { code: Some("timed_out"), ..Check::failed(State::Broken, WHAT, detail, remedy) }
             }
             Ok(answer) => {
                 let detail = format!("`6 * 7` ended as {}", answer.outcome.exit.name());
@@ -215,7 +225,7 @@ fn port(config: &Config) -> Check {
 fn text(checks: &[Check]) -> String {
     let width = checks.iter().map(|check| check.what.len()).max().unwrap_or(0);
     let mut text = String::new();
-    for Check { what, state, detail, remedy } in checks {
+    for Check { what, state, detail, remedy, .. } in checks {
         let mark = match state {
             State::Ok => "ok    ",
             State::Missing => "absent",

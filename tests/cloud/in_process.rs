@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::{Request, Response};
 use futures_util::StreamExt as _;
-use switchtower_e2b::{Address, BodyStream, Config, Delivery, E2b, Identity, Key, Liveness, Transport, TransportError};
+use switchtower_e2b::{
+    Address, BodyStream, Config, Delivery, E2b, Identity, Key, Liveness, Transport, TransportError, TransportErrorKind,
+};
 use switchtower_fake_e2b::Fake;
 use tower::ServiceExt as _;
 
@@ -20,7 +22,11 @@ impl Transport for InProcess {
         let request = request.map(Body::from);
         let response = self.0.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         Ok(response.map(|body| {
-            let broken = |error: axum::Error| TransportError { reason: error.to_string(), delivery: Delivery::Unknown };
+            let broken = |error: axum::Error| TransportError {
+                kind: TransportErrorKind::Other,
+                reason: error.to_string(),
+                delivery: Delivery::Unknown,
+            };
             Box::pin(body.into_data_stream().map(move |piece| piece.map_err(broken))) as BodyStream
         }))
     }
@@ -44,7 +50,11 @@ impl Transport for LostResponse {
         let creates = request.method() == "POST" && request.uri().path() == "/v2/sandboxes";
         let response = self.inner.send(request).await;
         if creates && !self.has_lost.swap(true, Ordering::Relaxed) {
-            return Err(TransportError { reason: "connection reset".to_owned(), delivery: Delivery::Unknown });
+            return Err(TransportError {
+                kind: TransportErrorKind::Other,
+                reason: "connection reset".to_owned(),
+                delivery: Delivery::Unknown,
+            });
         }
         response
     }

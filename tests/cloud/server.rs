@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::http::Request;
+use axum::http::{Request, StatusCode};
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use serde_json::{Value, json};
@@ -15,6 +15,7 @@ use switchtower_e2b::{Address, Config, E2b, HttpTransport, Identity, Key, Livene
 use switchtower_fake_e2b::{Fake, KernelMode, Plan, Settings};
 use tokio::net::TcpListener;
 
+use crate::certificate::Certificate;
 use crate::server::{ADMIN, KEY, Server, StandIn, switchtower};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -193,6 +194,44 @@ async fn the_sandboxes_of_a_zombie_server_are_ended_with_those_that_appear_later
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doctor_names_what_keeps_it_from_the_cloud_and_what_to_do() {
+    let refusing = async |status: u16| {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let status = StatusCode::from_u16(status).unwrap();
+        let app = axum::Router::new().fallback(move || async move { (status, r#"{"code":1,"message":"no"}"#) });
+        tokio::spawn(axum::serve(listener, app).into_future());
+        origin
+    };
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let certificate = Certificate::new();
+    let (own, key) = (certificate.certificate(), certificate.key());
+    let tls = [
+        ("SWITCHTOWER_HTTP_TLS_CERTIFICATE", own.to_str().unwrap()),
+        ("SWITCHTOWER_HTTP_TLS_KEY", key.to_str().unwrap()),
+    ];
+    let with_tls = Server::start_with(None, &tls).await;
+    let folder = tempfile::tempdir().unwrap();
+    for (origin, code, remedy) in [
+        (format!("http://{closed}"), "connection_refused", "E2B_API_URL"),
+        (refusing(401).await, "unauthorized", "E2B_API_KEY"),
+        (refusing(429).await, "rate_limit", "wait"),
+        (refusing(500).await, "server_error", "see the message"),
+        (with_tls.origin.replace("http:", "https:"), "certificate_not_accepted", "issuer"),
+        ("http://nowhere.invalid".to_owned(), "host_not_found", "DNS"),
+    ] {
+        let mut doctor = switchtower(None);
+        doctor.env("E2B_API_KEY", KEY).env("E2B_API_URL", &origin).args(["doctor", "--json"]).current_dir(&folder);
+        let ended = tokio::task::spawn_blocking(move || doctor.output()).await.unwrap().unwrap();
+        let findings: Value = serde_json::from_slice(&ended.stdout).unwrap();
+        let finding = findings.as_array().unwrap().iter().find(|finding| finding["what"] == "tier e2b");
+        let finding = finding.unwrap_or_else(|| panic!("{findings}"));
+        assert_eq!(finding["code"], code, "{finding}");
+        assert!(finding["remedy"].as_str().unwrap().contains(remedy), "{finding}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doctor_and_health_report_a_template_that_does_not_exist_and_how_to_fix_it() {
     let templates = [("prod".to_owned(), switchtower_fake_e2b::Template::default())].into();
     let stand_in = StandIn::start_with(Settings { templates, plan: Plan::Unlimited, ..Settings::default() }).await;
@@ -332,15 +371,17 @@ async fn connections_are_reused() {
         (Key::new("any").unwrap(), Arc::new(HttpTransport::new().unwrap()), switchtower_core::clock::WallClock::real());
     let account = E2b::new(Config::default(), address, key, web, identity, Arc::new(move || wall.now()));
     let mut sandbox = account.open(&Spec::new(Language::Python)).await.unwrap();
+    let opened = count.load(Ordering::Relaxed);
     for _ in 0..20 {
         let (events, _from) = Events::channel();
         sandbox.run(&Program::python("print(1)"), &Limits::default(), &events).await.unwrap();
     }
+    let connections = count.load(Ordering::Relaxed);
     drop(sandbox);
     account.close(Duration::from_secs(10)).await;
-    let (connections, calls) = (count.load(Ordering::Relaxed), fake.counts().executions);
-    // Four folders are listed in parallel.
-    assert!(connections <= 6 && calls >= 20, "{connections} connections, {calls} executions");
+    // Each is one handshake where there is TLS. Four folders are listed in parallel.
+    assert!(opened <= 6 && connections == opened, "{opened} connections to open it, {connections} with the runs");
+    assert!(fake.counts().executions >= 20);
     fake.close().await;
 }
 

@@ -10,7 +10,7 @@ use futures_util::Stream;
 use http::{Request, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::transport::{BodyStream, Delivery, Transport, TransportError};
+use crate::transport::{BodyStream, Delivery, Transport, TransportError, TransportErrorKind};
 
 /// A transport with a limit of open calls. Each holds a connection until its response has been read or is dropped:
 /// commands, streams, watchers and port proxies too.
@@ -33,7 +33,11 @@ impl Transport for ConnectionLimiter {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<BodyStream>, TransportError> {
         let Ok(permit) = self.permits.clone().try_acquire_owned() else {
             let reason = format!("the sandbox has {} open connections, which is its limit; close some", self.limit);
-            return Err(TransportError { reason, delivery: Delivery::TooManyConnections });
+            return Err(TransportError {
+                kind: TransportErrorKind::Other,
+                reason,
+                delivery: Delivery::TooManyConnections,
+            });
         };
         let response = self.inner.send(request).await?;
         Ok(response.map(|pieces| Box::pin(CountedBody { pieces, _permit: permit }) as BodyStream))

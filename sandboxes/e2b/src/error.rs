@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
-use switchtower_contract::Fault;
+use switchtower_contract::{Fault, rounded};
 
 use crate::limits::{AccountLimits, CallClass, LimitExceeded};
-use crate::transport::{Delivery, TransportError};
+use crate::transport::{Delivery, TransportError, TransportErrorKind};
 
 /// A call to E2B that failed, or that the limits of this process refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +41,7 @@ pub enum Cause {
     /// E2B failed.
     Server,
     /// No response arrived.
-    Network,
+    Network(TransportErrorKind),
     /// E2B does not accept the request.
     InvalidRequest,
     /// The service does not have the path: it is older than this client.
@@ -94,7 +94,7 @@ impl CallError {
     pub(crate) fn from_transport(error: &TransportError) -> Self {
         let full = error.delivery == Delivery::TooManyConnections;
         Self {
-            cause: if full { Cause::RateLimit } else { Cause::Network },
+            cause: if full { Cause::RateLimit } else { Cause::Network(error.kind) },
             status: None,
             message: short(&error.reason),
             retry_after: full.then_some(CONNECTION_RETRY_AFTER),
@@ -105,6 +105,13 @@ impl CallError {
     /// Returns whether the limits of this process refused the call before anything was sent.
     pub(crate) fn is_local_refusal(&self) -> bool {
         self.status.is_none() && matches!(self.cause, Cause::RateLimit | Cause::ConcurrencyCap)
+    }
+
+    /// Returns the error of a check that this service did not answer within `most`.
+    pub fn timed_out(api: &str, most: Duration) -> Self {
+        let cause = Cause::Network(TransportErrorKind::TimedOut);
+        let message = format!("{api}, within {}", rounded(most));
+        Self { cause, status: None, message, retry_after: None, may_have_run: false }
     }
 
     /// Returns the error of a response that does not follow the protocol.
@@ -139,36 +146,89 @@ impl CallError {
                 Fault::Refused { reason, retry_after: Some(self.retry_after.unwrap_or(DEFAULT_RETRY_AFTER)) }
             }
             _ if call == CallKind::Execute && self.may_have_run => Fault::Lost { reason },
-            Cause::Capacity | Cause::Gone | Cause::Transition | Cause::Server | Cause::Network | Cause::UnknownPath => {
-                Fault::Unavailable { reason }
-            }
+            Cause::Capacity
+            | Cause::Gone
+            | Cause::Transition
+            | Cause::Server
+            | Cause::Network(_)
+            | Cause::UnknownPath => Fault::Unavailable { reason },
         }
     }
 
     fn text(&self) -> String {
-        let status = self.status.map_or_else(String::new, |status| format!(" ({status})"));
-        let message = &self.message;
-        match self.cause {
-            Cause::Authentication => {
-                format!("E2B refused the key{status}: {message}; check that E2B_API_KEY holds a key of this account")
-            }
-            Cause::Template => format!(
-                "E2B does not have the template{status}: {message}; check E2B_TEMPLATE_ID, and that the template was built in this account"
-            ),
-            // The message of this process's limits: nothing was sent.
-            Cause::RateLimit | Cause::ConcurrencyCap if self.status.is_none() => message.clone(),
-            Cause::RateLimit => format!("E2B's rate limit{status}: {message}"),
-            Cause::ConcurrencyCap => format!("E2B's cap of concurrent sandboxes{status}: {message}"),
-            Cause::Capacity => format!("E2B has no capacity{status}: {message}"),
-            Cause::Gone => format!("the sandbox is gone{status}: {message}"),
-            Cause::Transition => format!("the sandbox is changing state{status}: {message}"),
-            Cause::Server => format!("E2B failed{status}: {message}"),
-            Cause::Network => {
-                format!("no response from E2B: {message}; check the network, and E2B_API_URL where it is set")
-            }
-            Cause::InvalidRequest => format!("E2B does not accept the request{status}: {message}"),
-            Cause::UnknownPath => format!("the service does not have this path{status}: {message}"),
+        match self.cause.remedy().filter(|_| !self.is_local_refusal()) {
+            Some(remedy) => format!("{}; {remedy}", self.finding()),
+            None => self.finding(),
         }
+    }
+
+    /// Returns what is wrong, without what can be done.
+    pub fn finding(&self) -> String {
+        let status = self.status.map_or_else(String::new, |status| format!(" ({status})"));
+        let what = match self.cause {
+            // The message of this process's limits: nothing was sent.
+            _ if self.is_local_refusal() => return self.message.clone(),
+            Cause::Authentication => "E2B refused the key",
+            Cause::Template => "E2B does not have the template",
+            Cause::RateLimit => "E2B's rate limit",
+            Cause::ConcurrencyCap => "E2B's cap of concurrent sandboxes",
+            Cause::Capacity => "E2B has no capacity",
+            Cause::Gone => "the sandbox is gone",
+            Cause::Transition => "the sandbox is changing state",
+            Cause::Server => "E2B failed",
+            Cause::Network(TransportErrorKind::ConnectionRefused) => "nothing listens at the address of E2B's service",
+            Cause::Network(TransportErrorKind::TimedOut) => "E2B did not answer in time",
+            Cause::Network(TransportErrorKind::HostNotFound) => "the host of E2B's service was not found",
+            Cause::Network(TransportErrorKind::Certificate) => "the certificate of E2B's service is not accepted",
+            Cause::Network(TransportErrorKind::Other) => "no response from E2B",
+            Cause::InvalidRequest => "E2B does not accept the request",
+            Cause::UnknownPath => "the service does not have this path",
+        };
+        format!("{what}{status}: {}", self.message)
+    }
+}
+
+impl Cause {
+    /// Returns the name of the cause, for programs that read it.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Authentication => "unauthorized",
+            Self::Template => "template_not_found",
+            Self::RateLimit => "rate_limit",
+            Self::ConcurrencyCap => "concurrency_cap",
+            Self::Capacity => "no_capacity",
+            Self::Gone => "gone",
+            Self::Transition => "transition",
+            Self::Server => "server_error",
+            Self::Network(TransportErrorKind::ConnectionRefused) => "connection_refused",
+            Self::Network(TransportErrorKind::TimedOut) => "timed_out",
+            Self::Network(TransportErrorKind::HostNotFound) => "host_not_found",
+            Self::Network(TransportErrorKind::Certificate) => "certificate_not_accepted",
+            Self::Network(TransportErrorKind::Other) => "network",
+            Self::InvalidRequest => "invalid_request",
+            Self::UnknownPath => "unknown_path",
+        }
+    }
+
+    /// Returns what an operator can do, if anything.
+    pub fn remedy(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Authentication => "check that E2B_API_KEY holds a key of this account",
+            Self::Template => "check E2B_TEMPLATE_ID, and that the template was built in this account",
+            Self::RateLimit => "wait, or lower account.limits to what others with this key leave",
+            Self::ConcurrencyCap => "end sandboxes that others hold, or use a plan with more",
+            Self::Network(TransportErrorKind::ConnectionRefused) => {
+                "check that the service runs where E2B_API_URL and E2B_SANDBOX_URL say; E2B's own needs neither"
+            }
+            Self::Network(TransportErrorKind::TimedOut) => "check the network, and a firewall or proxy on the way",
+            Self::Network(TransportErrorKind::HostNotFound) => "check the name in E2B_API_URL or E2B_DOMAIN, and DNS",
+            Self::Network(TransportErrorKind::Certificate) => {
+                "check the address, the clock, and that the system trusts the certificate's issuer (SSL_CERT_FILE)"
+            }
+            Self::Network(TransportErrorKind::Other) => "check the network, and E2B_API_URL where it is set",
+            Self::UnknownPath => "check that E2B_API_URL is the address of E2B's API or of a service like it",
+            Self::Capacity | Self::Gone | Self::Transition | Self::Server | Self::InvalidRequest => return None,
+        })
     }
 }
 
@@ -237,7 +297,7 @@ impl AccountLimits {
         match error.cause {
             Cause::RateLimit => self.rate_limited(class, error.retry_after),
             Cause::ConcurrencyCap => self.concurrency_capped(),
-            Cause::Capacity | Cause::Server | Cause::Network => self.failed(class),
+            Cause::Capacity | Cause::Server | Cause::Network(_) => self.failed(class),
             // These are about the request, not about the account.
             Cause::Authentication
             | Cause::Template

@@ -10,7 +10,7 @@ use switchtower_contract::rounded;
 use tokio::time::timeout;
 
 use crate::error::{CallError, CallKind};
-use crate::transport::{BodyStream, Delivery, Transport, TransportError};
+use crate::transport::{BodyStream, Delivery, Transport, TransportError, TransportErrorKind};
 
 /// Most bytes of a response that is read whole.
 const MAX_RESPONSE_BYTES: usize = 64 << 20;
@@ -61,6 +61,7 @@ impl ApiRequest {
             *headers = self.headers;
         }
         request.body(body).map_err(|error| TransportError {
+            kind: TransportErrorKind::Other,
             reason: format!("the address cannot be used: {error}"),
             delivery: Delivery::NotSent,
         })
@@ -109,7 +110,8 @@ pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, CallErro
 }
 
 fn timed_out(deadline: Duration) -> TransportError {
-    TransportError { reason: format!("none within {}", rounded(deadline)), delivery: Delivery::Unknown }
+    let reason = format!("none within {}", rounded(deadline));
+    TransportError { kind: TransportErrorKind::TimedOut, reason, delivery: Delivery::Unknown }
 }
 
 async fn read_all(mut body: BodyStream, limit: usize) -> Result<Bytes, TransportError> {
@@ -118,7 +120,7 @@ async fn read_all(mut body: BodyStream, limit: usize) -> Result<Bytes, Transport
         let piece = piece?;
         if whole.len() + piece.len() > limit {
             let reason = format!("the response has more than {limit} bytes");
-            return Err(TransportError { reason, delivery: Delivery::Unknown });
+            return Err(TransportError { kind: TransportErrorKind::Other, reason, delivery: Delivery::Unknown });
         }
         whole.extend_from_slice(&piece);
     }

@@ -1,6 +1,8 @@
 //! The transport to E2B: one HTTP call at a time. [`HttpTransport`] uses the network; tests use transports of their
 //! own.
 
+use std::error::Error;
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -23,8 +25,22 @@ pub trait Transport: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct TransportError {
+    pub kind: TransportErrorKind,
     pub reason: String,
     pub delivery: Delivery,
+}
+
+/// What an operator has to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TransportErrorKind {
+    /// Nothing listens at the address.
+    ConnectionRefused,
+    TimedOut,
+    /// The host's name has no address.
+    HostNotFound,
+    /// The service's certificate is not accepted.
+    Certificate,
+    Other,
 }
 
 /// Whether a call that failed may have been received.
@@ -80,16 +96,42 @@ impl Transport for HttpTransport {
         }
         let pieces: BodyStream =
             Box::pin(response.bytes_stream().map(|piece| piece.map_err(|error| transport_error(&error))));
-        builder.body(pieces).map_err(|error| TransportError { reason: error.to_string(), delivery: Delivery::Unknown })
+        builder.body(pieces).map_err(|error| TransportError {
+            kind: TransportErrorKind::Other,
+            reason: error.to_string(),
+            delivery: Delivery::Unknown,
+        })
     }
 }
 
 fn transport_error(error: &reqwest::Error) -> TransportError {
     let delivery = if error.is_connect() || error.is_builder() { Delivery::NotSent } else { Delivery::Unknown };
+    let sources = std::iter::successors(error.source(), |inner: &&'_ (dyn Error + 'static)| (*inner).source());
+    let kind = sources.filter_map(kind_of).next();
+    let kind =
+        kind.unwrap_or(if error.is_timeout() { TransportErrorKind::TimedOut } else { TransportErrorKind::Other });
     // The innermost message says most; the outermost may contain the whole address.
-    let mut source: &dyn std::error::Error = error;
+    let mut source: &dyn Error = error;
     while let Some(inner) = source.source() {
         source = inner;
     }
-    TransportError { reason: source.to_string(), delivery }
+    TransportError { kind, reason: source.to_string(), delivery }
+}
+
+/// Returns what one error of a chain says about the kind of the whole.
+fn kind_of(error: &(dyn Error + 'static)) -> Option<TransportErrorKind> {
+    // The resolver's error has no type of its own.
+    if error.to_string().starts_with("dns error") {
+        return Some(TransportErrorKind::HostNotFound);
+    }
+    if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+        return Some(TransportErrorKind::Certificate);
+    }
+    let io: &std::io::Error = error.downcast_ref()?;
+    match io.kind() {
+        ErrorKind::ConnectionRefused => Some(TransportErrorKind::ConnectionRefused),
+        ErrorKind::TimedOut => Some(TransportErrorKind::TimedOut),
+        // Its source is that of the error inside it, which it is asked for instead.
+        _ => kind_of(io.get_ref()?),
+    }
 }

@@ -105,10 +105,51 @@ fn a_call_that_may_have_run_is_lost_and_one_that_cannot_have_run_is_not() {
     assert!(matches!(gone.execution_fault(), Fault::Unavailable { .. }));
     let gateway = error(CallKind::Execute, 502, "<html>bad gateway</html>", None);
     assert!(matches!(gateway.execution_fault(), Fault::Lost { .. }));
-    let cut = CallError::from_transport(&TransportError { reason: "reset".into(), delivery: Delivery::Unknown });
+    let cut = CallError::from_transport(&TransportError {
+        kind: TransportErrorKind::Other,
+        reason: "reset".into(),
+        delivery: Delivery::Unknown,
+    });
     assert!(matches!(cut.execution_fault(), Fault::Lost { .. }));
     assert!(matches!(cut.fault(), Fault::Unavailable { .. }));
-    let unreached =
-        CallError::from_transport(&TransportError { reason: "refused".into(), delivery: Delivery::NotSent });
+    let unreached = CallError::from_transport(&TransportError {
+        kind: TransportErrorKind::ConnectionRefused,
+        reason: "refused".into(),
+        delivery: Delivery::NotSent,
+    });
     assert!(matches!(unreached.execution_fault(), Fault::Unavailable { .. }));
+}
+
+#[test]
+fn each_network_failure_has_a_code_and_a_remedy_of_its_own() {
+    use TransportErrorKind::{Certificate, ConnectionRefused, HostNotFound, Other, TimedOut};
+    let all = [ConnectionRefused, TimedOut, HostNotFound, Certificate, Other].map(Cause::Network);
+    let all = [Cause::Authentication, Cause::Template, Cause::RateLimit].into_iter().chain(all);
+    let mut seen = std::collections::BTreeSet::new();
+    for cause in all {
+        let error = CallError { cause, status: Some(1), message: "m".into(), retry_after: None, may_have_run: false };
+        let (text, remedy) = (error.to_string(), cause.remedy().unwrap());
+        assert!(text.ends_with(remedy) && !error.finding().contains(remedy), "{text}");
+        assert!(seen.insert(cause.code()) && seen.insert(remedy), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_does_not_answer_is_timed_out() {
+    struct Silent;
+
+    #[async_trait::async_trait]
+    impl crate::Transport for Silent {
+        async fn send(
+            &self,
+            _: http::Request<bytes::Bytes>,
+        ) -> Result<http::Response<crate::BodyStream>, TransportError> {
+            std::future::pending().await
+        }
+    }
+
+    let wait = Duration::from_secs(5);
+    let request = crate::request::ApiRequest::new(CallKind::Control, http::Method::GET, "http://a".to_owned(), wait);
+    let error = request.send(&Silent).await.err().unwrap();
+    assert_eq!(error.cause, Cause::Network(TransportErrorKind::TimedOut));
 }

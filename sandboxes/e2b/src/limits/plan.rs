@@ -14,6 +14,15 @@ pub enum Plan {
 }
 
 impl Plan {
+    /// Returns the name, as settings have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hobby => "hobby",
+            Self::Pro => "pro",
+            Self::Enterprise => "enterprise",
+        }
+    }
+
     /// Returns how many sandboxes may be created in a second. Enterprise accounts have individual rates: 50 is a guess,
     /// to be set by [`Config::creations_per_second`](super::Config::creations_per_second).
     pub fn creations_per_second(self) -> u32 {
