@@ -5,6 +5,8 @@ mod absent;
 mod bench;
 mod breaker;
 mod cache;
+mod checklist;
+mod checks;
 mod descriptors;
 mod doctor;
 mod exit;
@@ -94,7 +96,7 @@ enum Command {
     /// Search for programs that the proof of determinism passes although their runs differ; for developers.
     #[command(hide = true)]
     FuzzProof(fuzz_proof::FuzzProof),
-    /// Print the settings in force, with keys masked.
+    /// Print the settings in force, with keys masked, or check them before a deployment.
     Config(settings::Show),
     /// Print the version.
     Version,

@@ -1,12 +1,12 @@
-//! `switchtower config`: prints the settings in force, without secrets.
+//! `switchtower config`: prints the settings in force, without secrets, or checks them.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use super::exit::CliError;
-use super::terminal;
+use super::{checklist, checks, terminal};
 use crate::assemble;
 use crate::config::{Config, SettingsSource};
 
@@ -15,11 +15,27 @@ use crate::config::{Config, SettingsSource};
 #[command(after_help = "\
 Every setting has an environment variable: http.port is SWITCHTOWER_HTTP_PORT, and so on. The output can be used as a
 configuration file. Comments at its end show the numbers that depend on this machine.")]
-pub(super) struct Show {}
+pub(super) struct Show {
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Check nine points before a deployment, without starting anything; `doctor` tries what they set.
+    Check {
+        /// Print the checks as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
 
 impl Show {
     pub(super) fn show(&self, source: &SettingsSource) -> Result<ExitCode, CliError> {
         let config = crate::config::load(source)?;
+        if let Some(Action::Check { json }) = self.action {
+            return checks::print(&checklist::checks(&config), json);
+        }
         terminal::out(&text(config, assemble::cores()).map_err(|error| CliError::failed(error.to_string()))?);
         Ok(ExitCode::SUCCESS)
     }

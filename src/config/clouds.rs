@@ -1,6 +1,7 @@
 //! The settings of cloud accounts.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,47 @@ impl Clouds {
     /// Returns the template of each account.
     pub fn templates(&self) -> impl Iterator<Item = String> {
         self.0.values().map(|cloud| cloud.account.template().to_owned())
+    }
+
+    /// Returns the variable of each account's key.
+    pub fn key_variables(&self) -> impl Iterator<Item = (&TierName, &str)> {
+        self.0.iter().map(|(name, cloud)| (name, cloud.account.key_variable.as_str()))
+    }
+
+    /// Returns the file of each budget that is enforced and has one of its own.
+    pub fn budget_files(&self) -> impl Iterator<Item = &Path> {
+        self.0.values().filter_map(|cloud| cloud.account.budget_file.as_deref())
+    }
+
+    /// Returns the limits that do not fit each other or the account's plan, each in a sentence that begins with the
+    /// setting.
+    pub fn doubtful_limits(&self) -> Vec<String> {
+        let mut doubts = Vec::new();
+        for (name, cloud) in &self.0 {
+            let limits = &cloud.account.limits;
+            let mut doubt = |setting: &str, value: u64, most: u64, of: &str| {
+                if value > most {
+                    doubts.push(format!("clouds.{name}.{setting} is {value}, above {of}, {most}"));
+                }
+            };
+            let plan = limits.plan;
+            let of_plan = format!("what the plan {} allows", plan.name());
+            let cap = limits.max_sandboxes.unwrap_or(plan.max_sandboxes()) as u64;
+            let rate = limits.creations_per_second.unwrap_or(plan.creations_per_second());
+            let rate_setting = "account.limits.creations_per_second";
+            doubt(rate_setting, rate.into(), plan.creations_per_second().into(), &of_plan);
+            doubt("account.limits.max_sandboxes", cap, plan.max_sandboxes() as u64, &of_plan);
+            let pool = cloud.tier.pool.as_ref().map_or(0, |pool| pool.max as u64);
+            doubt("tier.pool.max", pool, cap, "the sandboxes that the account may run");
+            if limits.max_creations_per_hour.is_none() {
+                let per_hour = plan.creations_per_hour();
+                doubts.push(format!(
+                    "clouds.{name}.account.limits.max_creations_per_hour is not set: above {per_hour} the log only warns; \
+                     \"plan\" enforces it"
+                ));
+            }
+        }
+        doubts
     }
 
     /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can.

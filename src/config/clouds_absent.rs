@@ -1,9 +1,11 @@
 //! The settings of cloud accounts in a build without the cloud tiers: none, and each is refused.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use switchtower_core::route::TierName;
 
 /// Accounts of cloud sandboxes, of which this build has none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +16,21 @@ impl Clouds {
     /// Returns no templates: there are no accounts.
     pub fn templates(&self) -> impl Iterator<Item = String> {
         std::iter::empty()
+    }
+
+    /// Returns no keys.
+    pub fn key_variables(&self) -> impl Iterator<Item = (&TierName, &str)> {
+        std::iter::empty()
+    }
+
+    /// Returns no files.
+    pub fn budget_files(&self) -> impl Iterator<Item = &Path> {
+        std::iter::empty()
+    }
+
+    /// Returns no limits.
+    pub fn doubtful_limits(&self) -> Vec<String> {
+        Vec::new()
     }
 
     pub(super) fn problem(&self) -> Option<String> {
