@@ -1,6 +1,6 @@
 //! Decompresses bodies within limits: of size, of memory per caller, and of time at once on a thread.
 
-use std::io::Read as _;
+use std::io::{self, BufRead, Read};
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, header};
@@ -9,8 +9,40 @@ use switchtower_core::memory::Charge;
 
 use super::body::BodyError;
 
-/// Bytes that are decompressed before other requests get the thread.
+/// Decompressed bytes after which other requests get the thread.
 const PIECE_BYTES: usize = 256 << 10;
+/// Compressed bytes after which other requests get the thread. Few of them may take long: an empty member is 20 bytes,
+/// and its decoder is set up anew.
+const INPUT_PIECE_BYTES: usize = 64 << 10;
+
+/// A compressed body that blocks after [`INPUT_PIECE_BYTES`] until it is refilled.
+struct Pieces<'a> {
+    compressed: &'a [u8],
+    /// Bytes that may still be read before it blocks.
+    budget: usize,
+}
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.fill_buf()?.read(into)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
+impl BufRead for Pieces<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.budget == 0 && !self.compressed.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(&self.compressed[..self.budget.min(self.compressed.len())])
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.compressed = &self.compressed[bytes..];
+        self.budget -= bytes;
+    }
+}
 
 /// How the body of a request is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +82,7 @@ pub(crate) async fn gunzip(compressed: &[u8], max: u64, charge: &Charge) -> Resu
 }
 
 async fn decompress(compressed: &[u8], max: u64, charge: &Charge, before: u64) -> Result<Bytes, BodyError> {
-    let mut decoder = MultiGzDecoder::new(compressed);
+    let mut decoder = MultiGzDecoder::new(Pieces { compressed, budget: INPUT_PIECE_BYTES });
     let mut plain = Vec::new();
     loop {
         if plain.len() == plain.capacity() {
@@ -62,12 +94,17 @@ async fn decompress(compressed: &[u8], max: u64, charge: &Charge, before: u64) -
             plain.reserve_exact(capacity - plain.len());
         }
         let piece = PIECE_BYTES.min(plain.capacity() - plain.len()) as u64;
-        let read = decoder.by_ref().take(piece).read_to_end(&mut plain);
-        let read = read.map_err(|error| BodyError::NotGzip(error.to_string()))?;
+        decoder.get_mut().budget = INPUT_PIECE_BYTES;
+        let is_end = match decoder.by_ref().take(piece).read_to_end(&mut plain) {
+            Ok(read) => read == 0,
+            // What was decompressed until then is in `plain`, and the decoder goes on from there.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(error) => return Err(BodyError::NotGzip(error.to_string())),
+        };
         if plain.len() as u64 > max {
             return Err(BodyError::TooLarge(max));
         }
-        if read == 0 {
+        if is_end {
             break;
         }
         tokio::task::yield_now().await;
@@ -78,6 +115,7 @@ async fn decompress(compressed: &[u8], max: u64, charge: &Charge, before: u64) -
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::io::Write as _;
 
     use axum::http::HeaderValue;
@@ -110,6 +148,43 @@ mod tests {
         assert_eq!(read, [plain.as_slice(), b"end"].concat());
         assert_eq!(account.total(), 7 + read.len() as u64);
         assert_eq!(gunzip(&gzip(b""), 0, &charge).await.unwrap(), "");
+    }
+
+    #[tokio::test]
+    async fn other_requests_get_the_thread_between_the_pieces_of_a_body_of_nothing_but_empty_members() {
+        let members = gzip(b"").repeat(50_000);
+        let (_, charge) = open(1 << 30);
+        let turns = Cell::new(0);
+        let others = async {
+            loop {
+                turns.set(turns.get() + 1);
+                tokio::task::yield_now().await;
+            }
+        };
+        let plain = tokio::select! {
+            biased;
+            plain = gunzip(&members, 1000, &charge) => plain,
+            () = others => unreachable!("it has no end"),
+        };
+        assert_eq!(plain.unwrap(), "");
+        assert!(turns.get() >= members.len() / INPUT_PIECE_BYTES, "{} turns", turns.get());
+    }
+
+    #[tokio::test]
+    async fn a_body_is_the_same_wherever_a_piece_of_it_ends() {
+        let (_, charge) = open(1 << 30);
+        let plain: Vec<u8> =
+            (0..40_000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+        let body = gzip(&plain);
+        // The end of the first piece moves through the last bytes of a member, its trailer, and the next header.
+        for shift in 0..40 {
+            let before = vec![7; INPUT_PIECE_BYTES - shift];
+            let mut stored = GzEncoder::new(Vec::new(), Compression::none());
+            stored.write_all(&before).unwrap();
+            let both = [stored.finish().unwrap(), body.clone()].concat();
+            let read = gunzip(&both, 1 << 30, &charge).await.unwrap();
+            assert_eq!(read, [before, plain.clone()].concat(), "{shift}");
+        }
     }
 
     #[tokio::test]
