@@ -24,6 +24,9 @@ const MAX_RULES: usize = 1000;
 /// Maximum bytes of one rule: the longest name of a host, with room for a port.
 const MAX_RULE_BYTES: usize = 300;
 
+/// Fields whose empty value is a restriction too: no servers, or no public ports. Only a creation has the latter two.
+const NEVER_EMPTY: [&str; 3] = ["dnsServers", "allowPublicTraffic", "maskRequestHost"];
+
 /// The field `network` of a creation.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -64,9 +67,9 @@ impl NetworkOptions {
 impl Outgoing {
     /// Adds these rules to a policy. `parent`: the field that has them.
     fn into_policy(self, parent: &str, policy: NetworkPolicy) -> Result<NetworkPolicy, String> {
-        // An empty list forbids all of these servers, unlike an absent one.
-        if self.rest.get("dnsServers").is_some_and(|servers| !servers.is_null()) {
-            return Err(unsupported(&format!("{parent}dnsServers")));
+        let is_given = |name: &&str| self.rest.get(*name).is_some_and(|value| !value.is_null());
+        if let Some(name) = NEVER_EMPTY.into_iter().find(is_given) {
+            return Err(unsupported(&format!("{parent}{name}")));
         }
         check_rest(parent, &self.rest)?;
         let (allow_out, deny_out) = (self.allow_out.unwrap_or_default(), self.deny_out.unwrap_or_default());
@@ -176,5 +179,22 @@ mod tests {
             assert!(policy(network.clone(), None).unwrap_err().starts_with(name), "{name}");
         }
         assert!(policy(json!({ "allowPublicTraffic": 1 }), None).is_err());
+    }
+
+    #[test]
+    fn an_update_refuses_what_only_a_creation_sets_even_where_its_value_is_empty() {
+        let update = |body: Value| {
+            let body: UpdateBody = serde_json::from_value(body).unwrap();
+            body.outgoing.into_policy("", NetworkPolicy::OPEN)
+        };
+        for (body, name) in [
+            (json!({ "allowPublicTraffic": false }), "allowPublicTraffic"),
+            (json!({ "allowPublicTraffic": true }), "allowPublicTraffic"),
+            (json!({ "maskRequestHost": "" }), "maskRequestHost"),
+            (json!({ "dnsServers": [] }), "dnsServers"),
+        ] {
+            assert_eq!(update(body).unwrap_err(), unsupported(name));
+        }
+        assert!(update(json!({ "allowPublicTraffic": null, "maskRequestHost": null, "rules": {} })).unwrap().is_open());
     }
 }
