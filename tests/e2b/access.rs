@@ -66,8 +66,13 @@ const CONTROL: [&str; 11] = [
 ];
 
 fn client_with_keys() -> Client {
+    client_with(Config::default())
+}
+
+/// Returns a client of a server with these settings and with keys.
+fn client_with(config: Config) -> Client {
     let keys = [("ada", ADA), ("bob", BOB)].map(|(name, key)| (name.to_owned(), key.to_owned()));
-    let config = Config { keys: keys.into(), ..Config::default() };
+    let config = Config { keys: keys.into(), ..config };
     let mut client = Client::over(TestHarness::new(), &config);
     client.key = ADA;
     client
@@ -369,5 +374,32 @@ async fn cells_need_no_token_only_in_a_sandbox_whose_client_asked_for_that() {
         }
         client.call(&format!("POST /sandboxes/{}/pause", sandbox.id), json!({})).await;
         assert_eq!(status(cell).await, 401, "{path} {secure}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_operator_decides_whether_cells_may_need_no_token_and_with_keys_they_do_by_default() {
+    let with_setting = |open_interpreters| Config { open_interpreters, ..Config::default() };
+    for (client, is_allowed) in [
+        (client_with(with_setting(None)), false),
+        (client_with(with_setting(Some(false))), false),
+        (client_with(with_setting(Some(true))), true),
+        (Client::new(), true),
+        (Client::over(TestHarness::new(), &with_setting(Some(false))), false),
+    ] {
+        let create = async |path: &str, secure: Value| {
+            client.call(&format!("POST {path}"), json!({ "templateID": "t", "secure": secure })).await
+        };
+        let default = create("/sandboxes", Value::Null).await;
+        let id = default.json["sandboxID"].as_str().unwrap().to_owned();
+        let sandbox = Sandbox { id, token: String::new(), traffic: String::new() };
+        let cell = bare(&sandbox, true, (INTERPRETER, "POST /execute", r#"{"code":"1"}"#), "");
+        assert_eq!(client.send(cell).await.status, if is_allowed { 200 } else { 401 });
+        for path in ["/sandboxes", "/v2/sandboxes"] {
+            let open = create(path, json!(false)).await;
+            assert_eq!(open.status, if is_allowed { 201 } else { 400 }, "{}", open.text);
+            assert_eq!(open.text.contains("http.open_interpreters"), !is_allowed, "{}", open.text);
+            assert_eq!(create(path, json!(true)).await.status, 201);
+        }
     }
 }

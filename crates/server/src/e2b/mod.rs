@@ -56,6 +56,7 @@ pub fn app(native: Router, sessions: Sessions, config: &Config, request_limits: 
         sessions,
         keys: ApiKeys::new(&config.keys),
         domain: config.domain.clone(),
+        allows_open_interpreters: config.allows_open_interpreters(),
         bodies,
         recent_sandboxes: Default::default(),
         link_failures: Default::default(),

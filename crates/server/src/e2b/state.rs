@@ -12,6 +12,8 @@ pub(super) struct E2bState {
     pub(super) keys: ApiKeys,
     /// The domain of sandboxes in the settings.
     pub(super) domain: Option<String>,
+    /// Whether interpreters that answer without a token may be created.
+    pub(super) allows_open_interpreters: bool,
     pub(super) bodies: BodyReader,
     /// The sandboxes that a signed link without a sandbox id may belong to.
     pub(super) recent_sandboxes: RecentSandboxes,

@@ -26,6 +26,9 @@ pub struct Config {
     /// `PORT-ID.DOMAIN`, the API at `api.DOMAIN`, and these names must lead to this server. Not set: what follows
     /// `api.` in the host that a client called, `localhost` for clients on this machine, else a name that does not exist.
     pub domain: Option<String>,
+    /// Whether a client of E2B may create a sandbox whose interpreter answers without a token (`secure: false`, which old
+    /// clients leave out). Whoever knows the id of such a sandbox runs code in it. Not set: only while there are no `keys`.
+    pub open_interpreters: Option<bool>,
     /// TLS on the same port.
     pub tls: TlsSettings,
     /// Connections at once. For one more, the one that has been silent longest is closed, one without a complete
@@ -92,6 +95,7 @@ impl Default for Config {
             keys: BTreeMap::new(),
             admin_key: None,
             domain: None,
+            open_interpreters: None,
             tls: TlsSettings::default(),
             max_connections: 1024,
             max_connections_per_address: 0,
@@ -108,6 +112,11 @@ impl Config {
     /// Returns the address and the port to listen on.
     pub fn listen(&self) -> SocketAddr {
         SocketAddr::new(self.address, self.port)
+    }
+
+    /// Returns whether sandboxes may be created whose interpreter answers without a token.
+    pub(crate) fn allows_open_interpreters(&self) -> bool {
+        self.open_interpreters.unwrap_or(self.keys.is_empty())
     }
 
     /// Returns the first setting that cannot be used and why, in words that begin with its name; `None` when all can.

@@ -27,8 +27,8 @@ use super::view;
 struct Version {
     /// The default time-out, in seconds.
     timeout: f64,
-    /// Whether a sandbox may be used without its token where the request does not say so. Clients of that time send no
-    /// token with cells.
+    /// Whether cells need no token where the request does not say so and the server allows that. Clients of that time send
+    /// none.
     is_open: bool,
 }
 
@@ -101,7 +101,9 @@ async fn create(
 ) -> Result<impl IntoResponse, Refusal> {
     let options: Options = read_json(state, caller, body).await?;
     let sessions = &state.sessions;
-    let options = options.into_session(version, sessions.config().max_lifetime);
+    let open_interpreter = options.is_open(version, state.allows_open_interpreters);
+    let options = open_interpreter
+        .and_then(|open_interpreter| options.into_session(version, sessions.config().max_lifetime, open_interpreter));
     let options = options.map_err(|message| bad_request(&message))?;
     let session = if debug_port.is_some() {
         // In debug mode there is one sandbox, and the options are ignored.
@@ -124,11 +126,32 @@ fn refused(state: &E2bState, error: &Error) -> Refusal {
 }
 
 impl Options {
+    /// Returns whether the interpreter answers without a token.
+    ///
+    /// # Errors
+    /// That is requested, and not allowed.
+    fn is_open(&self, version: Version, is_allowed: bool) -> Result<bool, String> {
+        match self.secure {
+            Some(false) if !is_allowed => {
+                Err("secure: false is disabled on this server, whose cells need the token of \
+                                               their sandbox (http.open_interpreters): leave it out"
+                    .to_owned())
+            }
+            Some(secure) => Ok(!secure),
+            None => Ok(version.is_open && is_allowed),
+        }
+    }
+
     /// Returns the options of the session.
     ///
     /// # Errors
     /// An option is invalid or cannot be kept.
-    fn into_session(self, version: Version, max_timeout: Duration) -> Result<CreateSession, String> {
+    fn into_session(
+        self,
+        version: Version,
+        max_timeout: Duration,
+        open_interpreter: bool,
+    ) -> Result<CreateSession, String> {
         self.check_supported()?;
         let timeout =
             parse_timeout(self.timeout.unwrap_or(version.timeout.min(max_timeout.as_secs_f64())), max_timeout)?;
@@ -157,7 +180,7 @@ impl Options {
             auto_resume,
             network,
             public_ports,
-            open_interpreter: !self.secure.unwrap_or(!version.is_open),
+            open_interpreter,
         })
     }
 
@@ -197,7 +220,7 @@ mod tests {
 
     fn session_options(body: Value) -> Result<CreateSession, String> {
         let options: Options = serde_json::from_value(body).map_err(|wrong| wrong.to_string())?;
-        options.into_session(V2, Duration::from_secs(3600))
+        options.into_session(V2, Duration::from_secs(3600), false)
     }
 
     #[test]
