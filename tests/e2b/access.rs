@@ -403,3 +403,64 @@ async fn the_operator_decides_whether_cells_may_need_no_token_and_with_keys_they
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn each_credential_adds_to_what_is_open_without_it_and_a_wrong_token_is_refused() {
+    const TOKEN: &str = "x-access-token";
+    const TRAFFIC: &str = "e2b-traffic-access-token";
+    const KEY: &str = "x-api-key";
+    let client = client_with(Config { open_interpreters: Some(true), ..Config::default() });
+    let open = |secure: bool| json!({ "secure": secure, "network": { "allowPublicTraffic": !secure } });
+    let (opened, closed) = (client.create(open(false)).await, client.create(open(true)).await);
+    // On a machine, a port answers.
+    let (public, private) = (client.create(open(false)).await, client.create(open(true)).await);
+    client.promote(&public).await;
+    client.promote(&private).await;
+    let cell = (INTERPRETER, "POST /execute", r#"{"code":"1"}"#);
+    let (contexts, page, file) = ((INTERPRETER, "GET /contexts", ""), (8080, "GET /", ""), (ENVD, "GET /envs", ""));
+    // What is shown: its header and value, where OWN is the sandbox's own token; then the statuses of a cell, the
+    // contexts, a page and the variables, each in an open sandbox and in a closed one.
+    let table: [(&[(&'static str, &str)], [[u16; 2]; 4]); 13] = [
+        (&[], [[200, 401], [200, 401], [200, 401], [401, 401]]),
+        (&[(TRAFFIC, "OWN")], [[200, 401], [200, 200], [200, 200], [401, 401]]),
+        (&[(TOKEN, "OWN")], [[200, 200], [200, 200], [200, 200], [200, 200]]),
+        (&[(KEY, ADA)], [[200, 200], [200, 200], [200, 200], [200, 200]]),
+        (&[(KEY, ADA), (TRAFFIC, "OWN")], [[200, 200], [200, 200], [200, 200], [200, 200]]),
+        // A key of another caller gives nothing more.
+        (&[(KEY, BOB)], [[200, 502], [200, 502], [200, 502], [502, 502]]),
+        (&[(KEY, BOB), (TRAFFIC, "OWN")], [[200, 502], [200, 200], [200, 200], [502, 502]]),
+        // A key or a bearer of an application.
+        (&[(KEY, "of-the-page")], [[200, 401], [200, 401], [200, 401], [401, 401]]),
+        (&[("authorization", "Bearer of-the-page")], [[200, 401], [200, 401], [200, 401], [401, 401]]),
+        (&[(TOKEN, "wrong")], [[401, 401]; 4]),
+        (&[(TRAFFIC, "wrong")], [[401, 401]; 4]),
+        (&[(TOKEN, "OWN"), (TRAFFIC, "wrong")], [[401, 401]; 4]),
+        (&[(KEY, ADA), (TOKEN, "wrong")], [[401, 401]; 4]),
+    ];
+    for (shown, expected) in table {
+        let mut statuses = Vec::new();
+        for (route, sandboxes) in [
+            (cell, [&opened, &closed]),
+            (contexts, [&opened, &closed]),
+            (page, [&public, &private]),
+            (file, [&opened, &closed]),
+        ] {
+            let mut of_route = Vec::new();
+            for sandbox in sandboxes {
+                let mut request = bare(sandbox, true, route, "");
+                for (name, value) in shown {
+                    let own = if *name == TOKEN { &sandbox.token } else { &sandbox.traffic };
+                    request = with(request, name, if *value == "OWN" { own } else { value });
+                }
+                of_route.push(client.send(request).await.status);
+            }
+            statuses.push([of_route[0], of_route[1]]);
+        }
+        assert_eq!(statuses, expected, "{shown:?}");
+    }
+    // Without configured keys each key is a caller, of no sandbox here.
+    let client = Client::new();
+    let public = client.create(open(false)).await;
+    client.promote(&public).await;
+    assert_eq!(client.send(with(bare(&public, true, page, ""), KEY, "of-the-page")).await.status, 200);
+}

@@ -20,100 +20,103 @@ const ACCESS_HEADER: &str = "x-access-token";
 /// Header with the token for the ports of a sandbox and the contexts of its interpreter.
 const TRAFFIC_HEADER: &str = "e2b-traffic-access-token";
 
-/// What a request has shown for a sandbox.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a request may use of a sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
-    /// The request came by a debug port, which needs no token.
-    Trusted,
-    Token,
-    TrafficToken,
-    /// A signed link to a file.
-    Link,
-    /// The key of this caller, who must be the sandbox's owner.
-    Key(Caller),
-    /// Nothing valid. Only ports that their owner has made public are open to it, and an interpreter that was created
-    /// without a token.
-    None,
+    /// All of it.
+    Full,
+    /// The ports of programs, and the contexts of the interpreter.
+    Ports,
+    /// What its owner has opened to everybody: public ports, and an interpreter that was created without a token.
+    Public,
 }
 
-impl Access {
-    /// Checks what a request shows for a sandbox.
+/// What a request shows for a sandbox. All of it counts: each credential adds to what is open without it, and a wrong
+/// token of a sandbox is refused wherever it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Credentials {
+    /// The sandbox's token, a signed link to the file that is requested, or a debug port, which needs neither.
+    full: bool,
+    traffic_token: bool,
+    /// The holder of the API key. Only a sandbox's owner gains by it. A key that is not of this server is none: it may be
+    /// meant for a program in the sandbox.
+    caller: Option<Caller>,
+    is_debug: bool,
+    /// Whether the request is for a cell, for which the traffic token is not valid.
+    is_cell: bool,
+}
+
+impl Credentials {
+    /// Checks what a request shows for a sandbox, whether or not that exists.
     ///
     /// # Errors
-    /// The request shows nothing that is valid for this route, or a token of an earlier start of the server, whose
-    /// sandboxes have ended.
+    /// A token or a signature is wrong, or a token is of an earlier start of the server, whose sandboxes have ended.
     pub(super) fn of(state: &E2bState, address: &Address, request: &Request) -> Result<Self, Refusal> {
         let headers = request.headers();
         let debug_port = request.extensions().get::<DebugPort>().copied();
         if debug_port.is_some() && address.id == debug::SANDBOX {
-            return Ok(Self::Trusted);
+            return Ok(Self { full: true, is_debug: true, ..Self::default() });
         }
         if address.port == Some(ENVD_PORT) && !headers.contains_key(ACCESS_HEADER) && SignedLink::is_link(request) {
-            return SignedLink::check(state, &address.id, request).map(|()| Self::Link);
+            SignedLink::check(state, &address.id, request)?;
+            return Ok(Self { full: true, ..Self::default() });
         }
-        let access = Self::from_headers(state, address, headers, debug_port)?;
-        let is_cell = request.uri().path().trim_matches('/') == "execute";
-        let is_allowed = match (&access, address.port) {
-            (Self::TrafficToken, Some(ENVD_PORT)) => false,
-            (Self::TrafficToken, Some(INTERPRETER_PORT)) => !is_cell,
-            // Whether a sandbox has an open interpreter or public ports is seen later.
-            (Self::None, Some(ENVD_PORT) | None) => false,
-            (Self::Trusted | Self::Token | Self::TrafficToken | Self::Link | Self::Key(_) | Self::None, _) => true,
-        };
-        if is_allowed { Ok(access) } else { Err(Box::new(errors::unauthorized())) }
-    }
-
-    fn from_headers(
-        state: &E2bState,
-        address: &Address,
-        headers: &HeaderMap,
-        debug_port: Option<DebugPort>,
-    ) -> Result<Self, Refusal> {
-        for (name, kind, access) in
-            [(ACCESS_HEADER, TokenKind::Access, Self::Token), (TRAFFIC_HEADER, TokenKind::Traffic, Self::TrafficToken)]
-        {
-            let Some(token) = headers.get(name) else { continue };
+        let is_shown = |name: &str, kind: TokenKind| {
+            let Some(token) = headers.get(name) else { return Ok(false) };
             match state.sessions.check_token(kind, &address.id, token.as_bytes()) {
-                TokenCheck::Valid => return Ok(access),
-                TokenCheck::Stale => return Err(Box::new(errors::sandbox_not_running(&address.id))),
-                // A wrong token is refused, even together with another valid credential.
-                TokenCheck::Invalid => return Ok(Self::None),
+                TokenCheck::Valid => Ok(true),
+                TokenCheck::Stale => Err(Box::new(errors::sandbox_not_running(&address.id))),
+                TokenCheck::Invalid => Err(Box::new(errors::unauthorized())),
             }
-        }
+        };
+        let full = is_shown(ACCESS_HEADER, TokenKind::Access)?;
+        let traffic_token = is_shown(TRAFFIC_HEADER, TokenKind::Traffic)?;
         let shows_key = headers.contains_key("x-api-key") || headers.contains_key(header::AUTHORIZATION);
         let caller = if shows_key { caller::identify(state, headers, debug_port) } else { None };
-        Ok(caller.map_or(Self::None, Self::Key))
+        let is_cell = address.port == Some(INTERPRETER_PORT) && request.uri().path().trim_matches('/') == "execute";
+        Ok(Self { full, traffic_token, caller, is_debug: false, is_cell })
     }
 
-    /// Returns whether this is valid for a port of this existing sandbox.
-    pub(super) fn allows(&self, session: &Session, port: Option<u16>) -> bool {
-        match self {
-            Self::Trusted | Self::Token | Self::TrafficToken | Self::Link => true,
-            Self::Key(caller) => caller == session.caller(),
-            Self::None => match port {
-                Some(ENVD_PORT) | None => false,
-                Some(INTERPRETER_PORT) => session.options().open_interpreter && is_running(session),
-                Some(_) => session.options().public_ports && is_running(session),
-            },
+    /// Whether the request is for the one sandbox of the debug ports.
+    pub(super) fn is_debug(&self) -> bool {
+        self.is_debug
+    }
+
+    /// Returns what the request may use of this existing sandbox; `None` if this port is closed to it.
+    pub(super) fn access(&self, session: &Session, port: Option<u16>) -> Option<Access> {
+        if self.full || self.caller.as_ref() == Some(session.caller()) {
+            return Some(Access::Full);
         }
+        if self.has_ports(port) {
+            return Some(Access::Ports);
+        }
+        let options = session.options();
+        let is_public = match port {
+            Some(ENVD_PORT) | None => false,
+            Some(INTERPRETER_PORT) => options.open_interpreter,
+            Some(_) => options.public_ports,
+        };
+        (is_public && is_running(session)).then_some(Access::Public)
+    }
+
+    /// Whether the traffic token was shown, and is valid for this route.
+    fn has_ports(&self, port: Option<u16>) -> bool {
+        self.traffic_token && port != Some(ENVD_PORT) && !self.is_cell
     }
 
     /// Removes this server's key from a request that has shown it as `Authorization`, which is forwarded to programs in
     /// the sandbox otherwise.
     pub(super) fn remove_key(&self, headers: &mut HeaderMap) {
-        if matches!(self, Self::Key(_)) && !headers.contains_key("x-api-key") {
+        if self.caller.is_some() && !headers.contains_key("x-api-key") {
             headers.remove(header::AUTHORIZATION);
         }
     }
 
-    /// Returns the answer for a sandbox that does not exist or that this is not valid for.
-    pub(super) fn refusal(&self, id: &str) -> Refusal {
-        Box::new(match self {
-            Self::None => errors::unauthorized(),
-            Self::Trusted | Self::Token | Self::TrafficToken | Self::Link | Self::Key(_) => {
-                errors::sandbox_not_running(id)
-            }
-        })
+    /// Returns the answer for a sandbox that does not exist, or whose port is closed to the request. It depends only on
+    /// what was shown.
+    pub(super) fn refusal(&self, id: &str, port: Option<u16>) -> Refusal {
+        let is_valid = self.full || self.caller.is_some() || self.has_ports(port);
+        Box::new(if is_valid { errors::sandbox_not_running(id) } else { errors::unauthorized() })
     }
 }
 

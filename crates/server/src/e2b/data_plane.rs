@@ -12,7 +12,7 @@ use switchtower_core::error::Kind;
 use switchtower_core::session::{MachineUse, SessionState};
 use switchtower_e2b_wire::errors;
 
-use super::access::Access;
+use super::access::{Access, Credentials};
 use super::address::{Address, ENVD_PORT, INTERPRETER_PORT};
 use super::envd::Watchers;
 use super::response::{self, Refusal};
@@ -34,21 +34,25 @@ pub(super) async fn handle(
     address: Address,
     mut request: Request,
 ) -> Result<Response, Refusal> {
-    let access = Access::of(state, &address, &request)?;
-    access.remove_key(request.headers_mut());
+    let credentials = Credentials::of(state, &address, &request)?;
+    credentials.remove_key(request.headers_mut());
     let Address { id, port } = address;
-    let session = if access == Access::Trusted {
-        debug::session(state).await.map_err(|error| Box::new(response::refused(&error)))?
+    let (session, access) = if credentials.is_debug() {
+        let session = debug::session(state).await.map_err(|error| Box::new(response::refused(&error)))?;
+        (session, Access::Full)
     } else {
-        let session = state.sessions.find_any(&id).filter(|session| access.allows(session, port));
-        session.ok_or_else(|| access.refusal(&id))?
+        let found = state.sessions.find_any(&id);
+        let allowed = found.and_then(|session| credentials.access(&session, port).map(|access| (session, access)));
+        allowed.ok_or_else(|| credentials.refusal(&id, port))?
     };
-    if matches!(access, Access::Token | Access::Link | Access::Key(_)) {
+    if access == Access::Full && !credentials.is_debug() {
         state.recent_sandboxes.record_use(&session);
     }
     let sandbox = SandboxHandle { state: Arc::clone(state), session };
-    if access == Access::None && port != Some(INTERPRETER_PORT) {
-        return call_public_port(&sandbox, port, request).await;
+    if let (Access::Public, Some(port)) = (access, port.filter(|port| *port != INTERPRETER_PORT)) {
+        // The machine must already be awake, and the call does not extend its life.
+        let machine = sandbox.session.awake_machine().ok_or_else(|| credentials.refusal(&id, Some(port)))?;
+        return forward_request(&sandbox, machine.as_ref(), port, request).await;
     }
     wake(&sandbox).await?;
     match port {
@@ -79,15 +83,6 @@ async fn call_port(sandbox: &SandboxHandle, port: u16, request: Request) -> Resu
     let Some(machine) = session.machine() else { return Err(Box::new(errors::port_not_open(session.id(), port))) };
     session.record_machine_use(MachineUse::StartsProcess);
     forward_request(sandbox, machine.as_ref(), port, request).await
-}
-
-/// Calls a port that the owner has made public. The request shows no credentials, so the machine must already be awake,
-/// and the call does not extend its life.
-async fn call_public_port(sandbox: &SandboxHandle, port: Option<u16>, request: Request) -> Result<Response, Refusal> {
-    match (port, sandbox.session.awake_machine()) {
-        (Some(port), Some(machine)) => forward_request(sandbox, machine.as_ref(), port, request).await,
-        (_, None) | (None, _) => Err(Access::None.refusal(sandbox.session.id())),
-    }
 }
 
 async fn forward_request(
