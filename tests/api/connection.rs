@@ -30,6 +30,9 @@ impl axum::serve::Listener for Pipes {
     }
 }
 
+/// Connections that can wait to be accepted.
+const ESTABLISHED: usize = 600;
+
 /// A server on a simulated listener.
 struct TestServer {
     harness: TestHarness,
@@ -41,7 +44,7 @@ struct TestServer {
 impl TestServer {
     fn with(config: Config) -> Self {
         let harness = TestHarness::with(config.clone());
-        let (connect, pipes) = mpsc::channel(8);
+        let (connect, pipes) = mpsc::channel(ESTABLISHED);
         let (stop, stopped) = oneshot::channel();
         let app = harness.app.clone();
         let done =
@@ -138,6 +141,47 @@ async fn at_shutdown_queued_requests_are_refused_at_once_and_running_ones_finish
         assert!(read_to_end(&mut pipe).await.contains(r#""stdout":"done\n""#));
     }
     assert_eq!(server.done.await.unwrap(), Drained::Complete);
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_shutdown_every_established_connection_is_answered_and_beyond_the_limit_by_a_refusal() {
+    for (limits, answered) in [
+        (Config::default(), ESTABLISHED),
+        (Config { max_connections: 200, ..Config::default() }, 200),
+        (Config { backlog: 400, ..Config::default() }, 400),
+    ] {
+        let backlog = limits.backlog as usize;
+        let server = TestServer::with(limits);
+        // In one turn, so that none of them is accepted before the server stops.
+        let mut pipes = tokio::task::unconstrained(async {
+            let mut pipes = Vec::new();
+            for _ in 0..ESTABLISHED {
+                let mut pipe = server.connect().await;
+                pipe.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+                pipes.push(pipe);
+            }
+            pipes
+        })
+        .await;
+        drop(server.stop);
+        let mut counts = [0_usize; 3];
+        for pipe in &mut pipes {
+            let answer = timeout(Duration::from_secs(1), read_to_end(pipe)).await.unwrap();
+            match answer.split(' ').nth(1) {
+                Some("200") => counts[0] += 1,
+                Some("503") => {
+                    assert!(answer.contains("the server is shutting down") && answer.contains("retry-after: 1\r\n"));
+                    counts[1] += 1;
+                }
+                _ => counts[2] += 1,
+            }
+        }
+        let unread = ESTABLISHED.saturating_sub(backlog);
+        // Those that the loop accepted before it saw the shutdown are not counted by the backlog.
+        assert!(counts[0].abs_diff(answered) <= 20 && counts[2].abs_diff(unread) <= 20, "{counts:?}");
+        assert_eq!(counts.iter().sum::<usize>(), ESTABLISHED);
+        assert_eq!(server.done.await.unwrap(), Drained::Complete);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -74,6 +74,15 @@ pub(super) enum NotAdmitted {
     AddressFull,
 }
 
+/// What a new connection does at a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AtLimit {
+    /// It closes another one that may be closed.
+    CloseAnother,
+    /// It is not admitted.
+    Refuse,
+}
+
 impl Connections {
     /// `max_per_address`: 0 for no limit.
     pub(super) fn new(max: usize, max_per_address: usize) -> Self {
@@ -89,11 +98,12 @@ impl Connections {
         u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Adds a connection, and closes another for it at the limit.
+    /// Adds a connection.
     ///
     /// # Errors
-    /// The limit is reached and no connection can be closed.
-    pub(super) fn admit(&self, address: Option<IpAddr>) -> Result<Connection, NotAdmitted> {
+    /// The limit is reached and no connection can be closed for it.
+    pub(super) fn admit(&self, address: Option<IpAddr>, at_limit: AtLimit) -> Result<Connection, NotAdmitted> {
+        let closes = at_limit == AtLimit::CloseAnother;
         let mut table = self.table();
         let max_per_address = self.0.max_per_address;
         if let Some(address) = address.filter(|_| max_per_address > 0)
@@ -101,12 +111,12 @@ impl Connections {
         {
             let is_same_address = |number: &u64| table.open.get(number).is_some_and(|it| it.address == Some(address));
             let closable = table.closable.iter().find(|(_, _, number)| is_same_address(number)).copied();
-            let closable = closable.ok_or(NotAdmitted::AddressFull)?;
+            let closable = closable.filter(|_| closes).ok_or(NotAdmitted::AddressFull)?;
             table.closable.remove(&closable);
             table.close(closable.2);
         }
         if table.open.len() >= self.0.max {
-            let number = table.take_closable(self.now()).ok_or(NotAdmitted::Full)?;
+            let number = if closes { table.take_closable(self.now()) } else { None }.ok_or(NotAdmitted::Full)?;
             table.close(number);
         }
         let number = table.next_number;
@@ -263,7 +273,7 @@ mod tests {
     async fn open(table: &Connections, stages: &[Stage]) -> Vec<Connection> {
         let mut all = Vec::new();
         for stage in stages {
-            let connection = table.admit(None).unwrap();
+            let connection = table.admit(None, AtLimit::CloseAnother).unwrap();
             advance(TICK).await;
             connection.set_stage(*stage);
             advance(TICK).await;
@@ -285,20 +295,21 @@ mod tests {
         let mut gone = Vec::new();
         let mut kept = Vec::new();
         for _ in 0..4 {
-            let next = table.admit(None).unwrap();
+            let next = table.admit(None, AtLimit::CloseAnother).unwrap();
             next.set_stage(Stage::Busy);
             kept.push(next);
             gone.extend(closed(&all));
         }
         assert_eq!(gone, [2, 5, 1, 4]);
         // The others are busy, or receive a body that has not stalled yet.
-        assert_eq!(table.admit(None).err(), Some(NotAdmitted::Full));
+        assert_eq!(table.admit(None, AtLimit::CloseAnother).err(), Some(NotAdmitted::Full));
+        assert_eq!(table.admit(None, AtLimit::Refuse).err(), Some(NotAdmitted::Full));
         advance(STALLED - TICK).await;
         all[3].record_progress();
         advance(STALLED - TICK).await;
-        assert_eq!(table.admit(None).err(), Some(NotAdmitted::Full));
+        assert_eq!(table.admit(None, AtLimit::CloseAnother).err(), Some(NotAdmitted::Full));
         advance(TICK).await;
-        kept.push(table.admit(None).unwrap());
+        kept.push(table.admit(None, AtLimit::CloseAnother).unwrap());
         assert_eq!(closed(&all), [3]);
     }
 
@@ -309,9 +320,9 @@ mod tests {
         // Part of a stream is flushed; then the stream is complete.
         all[0].record_flush();
         all[0].record_response_complete();
-        assert_eq!(table.admit(None).err(), Some(NotAdmitted::Full));
+        assert_eq!(table.admit(None, AtLimit::CloseAnother).err(), Some(NotAdmitted::Full));
         all[0].record_flush();
-        table.admit(None).unwrap();
+        table.admit(None, AtLimit::CloseAnother).unwrap();
         assert_eq!(closed(&all), [0]);
     }
 
@@ -319,25 +330,26 @@ mod tests {
     async fn an_address_at_its_limit_closes_its_own_connections_and_no_others() {
         let table = Connections::new(100, 2);
         let address = |text: &str| Some(text.parse().unwrap());
-        let other = table.admit(address("192.0.2.2")).unwrap();
-        let one = table.admit(address("192.0.2.1")).unwrap();
+        let other = table.admit(address("192.0.2.2"), AtLimit::CloseAnother).unwrap();
+        let one = table.admit(address("192.0.2.1"), AtLimit::CloseAnother).unwrap();
         advance(TICK).await;
-        let two = table.admit(address("192.0.2.1")).unwrap();
-        let three = table.admit(address("192.0.2.1")).unwrap();
+        let two = table.admit(address("192.0.2.1"), AtLimit::CloseAnother).unwrap();
+        let three = table.admit(address("192.0.2.1"), AtLimit::CloseAnother).unwrap();
         assert_eq!(closed(&[other, one]), [1]);
+        assert_eq!(table.admit(address("192.0.2.1"), AtLimit::Refuse).err(), Some(NotAdmitted::AddressFull));
         for connection in [&two, &three] {
             connection.set_stage(Stage::Busy);
         }
-        assert_eq!(table.admit(address("192.0.2.1")).err(), Some(NotAdmitted::AddressFull));
+        assert_eq!(table.admit(address("192.0.2.1"), AtLimit::CloseAnother).err(), Some(NotAdmitted::AddressFull));
         drop(three);
-        table.admit(address("192.0.2.1")).unwrap();
+        table.admit(address("192.0.2.1"), AtLimit::CloseAnother).unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn ended_connections_leave_nothing_in_the_table() {
         let table = Connections::new(4, 4);
         for stage in [Stage::New, Stage::Idle, Stage::Receiving, Stage::Busy].repeat(10) {
-            let connection = table.admit(Some("::1".parse().unwrap())).unwrap();
+            let connection = table.admit(Some("::1".parse().unwrap()), AtLimit::CloseAnother).unwrap();
             connection.set_stage(stage);
         }
         let table = table.table();

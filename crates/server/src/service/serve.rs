@@ -1,6 +1,7 @@
 //! Serves connections: admits them, bounds how slow they may be, and drains them at shutdown.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,14 +13,16 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use switchtower_core::error::Kind;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Sleep, sleep};
 use tower::ServiceExt as _;
 
 use super::client_stream::ClientStream;
 use super::config::Config;
-use super::connections::{Connection, Connections, NotAdmitted};
+use super::connections::{AtLimit, Connection, Connections, NotAdmitted};
 use super::peer::{Peer, PeerAddress};
 use super::problem::{Problem, ProblemKind};
 use super::request_tracking::{RequestGuard, track_request, track_response};
@@ -51,8 +54,17 @@ struct Timeouts {
     client: Duration,
 }
 
-/// Serves `app`, over TLS too if there is a certificate, until `shutdown`, then drains: accepts no more connections, closes idle ones, lets requests in progress
-/// finish within `config.drain_timeout`, and cancels the rest.
+/// What all connections of a server are served with.
+#[derive(Clone)]
+struct Server {
+    app: Router,
+    tls: Option<ServerTls>,
+    timeouts: Timeouts,
+    stopping: watch::Receiver<bool>,
+}
+
+/// Serves `app`, over TLS too if there is a certificate, until `shutdown`, then drains: accepts no more connections,
+/// closes idle ones, lets requests in progress finish within `config.drain_timeout`, and cancels the rest.
 pub async fn serve<L: Listener<Addr: Peer>>(
     mut listener: L,
     shutdown: impl Future<Output = ()>,
@@ -63,16 +75,15 @@ pub async fn serve<L: Listener<Addr: Peer>>(
     let table = Connections::new(config.max_connections, config.max_connections_per_address);
     let timeouts = Timeouts { first_head: config.head_timeout, client: config.client_timeout };
     let (stop, stopping) = watch::channel(false);
+    let server = Server { app, tls: tls.cloned(), timeouts, stopping };
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     // A connection that was accepted while all others were busy.
     let mut pending: Option<(L::Io, L::Addr)> = None;
     loop {
         if let Some((io, address)) = pending.take() {
-            match table.admit(address.ip()) {
-                Ok(connection) => {
-                    connections.spawn(serve_one(io, app.clone(), tls.cloned(), timeouts, stopping.clone(), connection));
-                }
+            match table.admit(address.ip(), AtLimit::CloseAnother) {
+                Ok(connection) => drop(connections.spawn(server.clone().serve_one(io, connection))),
                 Err(NotAdmitted::AddressFull) => {}
                 Err(NotAdmitted::Full) => pending = Some((io, address)),
             }
@@ -85,15 +96,24 @@ pub async fn serve<L: Listener<Addr: Peer>>(
             accepted = listener.accept(), if pending.is_none() => pending = Some(accepted),
         }
     }
-    // Connections that the kernel has established already hold requests: each gets its answer.
-    let mut established = pending;
-    while connections.len() < config.max_connections {
-        let Some((io, address)) = established.take().or_else(|| listener.accept().now_or_never()) else { break };
-        if let Ok(connection) = table.admit(address.ip()) {
-            connections.spawn(serve_one(io, app.clone(), tls.cloned(), timeouts, stopping.clone(), connection));
+    // Connections that the kernel has established already hold requests: each gets its answer, or a refusal beyond the
+    // limits. None is closed for another. The pause lets the runtime learn which there are.
+    tokio::task::yield_now().await;
+    let refusing = Server { app: Router::new().fallback(refuse_at_shutdown), ..server.clone() };
+    let refused = Connections::new(config.backlog as usize, 0);
+    for _ in 0..config.backlog {
+        // Without its share of a turn, which 128 connections use up: all are accepted in this one.
+        let accept = || tokio::task::unconstrained(listener.accept()).now_or_never();
+        let Some((io, address)) = pending.take().or_else(accept) else { break };
+        let (server, connection) = match table.admit(address.ip(), AtLimit::Refuse) {
+            Ok(connection) => (&server, Ok(connection)),
+            Err(_) => (&refusing, refused.admit(None, AtLimit::Refuse)),
+        };
+        if let Ok(connection) = connection {
+            connections.spawn(server.clone().serve_one(io, connection));
         }
     }
-    drop((listener, established));
+    drop((listener, pending));
     let _ = stop.send(true);
     let remaining = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(config.drain_timeout, remaining).await.is_ok() {
@@ -102,6 +122,11 @@ pub async fn serve<L: Listener<Addr: Peer>>(
     let cancelled = connections.len();
     connections.shutdown().await;
     Drained::Cancelled(cancelled)
+}
+
+/// Refuses the request of a connection beyond the limits when the server stops.
+async fn refuse_at_shutdown() -> Problem {
+    Problem::new(Kind::Overloaded, "the server is shutting down").retry_after(Duration::from_secs(1))
 }
 
 /// Refuses plain HTTP of other machines on a port with TLS.
@@ -116,102 +141,104 @@ async fn stopped_for_long(mut stopping: watch::Receiver<bool>) {
     sleep(FIRST_REQUEST_GRACE).await;
 }
 
-/// Serves one connection until it ends. Dropping this drops its requests in progress, which ends their programs.
-async fn serve_one<Io>(
-    io: Io,
-    mut app: Router,
-    tls: Option<ServerTls>,
-    timeouts: Timeouts,
-    mut stopping: watch::Receiver<bool>,
-    connection: Connection,
-) where
-    Io: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    let connection = Arc::new(connection);
-    let mut io = WriteTimeout::new(io, timeouts.client);
-    let mut head = std::pin::pin!(sleep(timeouts.first_head));
-    // A connection has no buffers before its first byte.
-    let first = tokio::select! {
+/// Performs a step of a connection before its first request; `None` if the connection must be closed meanwhile. Until
+/// that request it may be closed for another, has the time of a head, and ends soon after the server has begun to stop.
+async fn before_first_request<T>(
+    connection: &Connection,
+    stopping: &watch::Receiver<bool>,
+    head: Pin<&mut Sleep>,
+    step: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::select! {
         biased;
-        () = connection.wait_for_close() => return,
-        first = io.wait_for_first_byte() => first,
-        () = stopped_for_long(stopping.clone()) => return,
-        () = &mut head => return,
-    };
-    let Some(first) = first else { return };
-    let protocol = tls.as_ref().map_or(Protocol::Plain, |tls| tls.protocol(first, connection.address()));
-    if protocol == Protocol::Refused {
-        app = Router::new().fallback(refuse_plain_http);
+        () = connection.wait_for_close() => None,
+        done = step => Some(done),
+        () = stopped_for_long(stopping.clone()) => None,
+        () = head => None,
     }
-    let io = match tls.filter(|_| protocol == Protocol::Tls) {
-        None => ClientStream::plain(io, Arc::clone(&connection)),
-        Some(tls) => {
-            // A connection in its handshake is new: it counts, may be closed for another, and has the time of a head.
-            let accepted = tokio::select! {
-                biased;
-                () = connection.wait_for_close() => return,
-                accepted = Box::pin(tls.accept(io)) => accepted,
-                () = stopped_for_long(stopping.clone()) => return,
-                () = &mut head => return,
-            };
-            match accepted {
-                Ok(io) => ClientStream::tls(io, Arc::clone(&connection)),
-                Err(error) => {
-                    tracing::debug!(%error, "a TLS handshake failed");
-                    return;
+}
+
+impl Server {
+    /// Serves one connection until it ends. Dropping this drops its requests in progress, which ends their programs.
+    async fn serve_one<Io>(self, io: Io, connection: Connection)
+    where
+        Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { mut app, tls, timeouts, mut stopping } = self;
+        let connection = Arc::new(connection);
+        let mut io = WriteTimeout::new(io, timeouts.client);
+        let mut head = std::pin::pin!(sleep(timeouts.first_head));
+        // A connection has no buffers before its first byte.
+        let first = before_first_request(&connection, &stopping, head.as_mut(), io.wait_for_first_byte()).await;
+        let Some(first) = first.flatten() else { return };
+        let protocol = tls.as_ref().map_or(Protocol::Plain, |tls| tls.protocol(first, connection.address()));
+        if protocol == Protocol::Refused {
+            app = Router::new().fallback(refuse_plain_http);
+        }
+        let io = match tls.filter(|_| protocol == Protocol::Tls) {
+            None => ClientStream::plain(io, Arc::clone(&connection)),
+            Some(tls) => {
+                let handshake = Box::pin(tls.accept(io));
+                match before_first_request(&connection, &stopping, head.as_mut(), handshake).await {
+                    Some(Ok(io)) => ClientStream::tls(io, Arc::clone(&connection)),
+                    Some(Err(error)) => {
+                        tracing::debug!(%error, "a TLS handshake failed");
+                        return;
+                    }
+                    None => return,
                 }
             }
-        }
-    };
-    let request_connection = Arc::clone(&connection);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let guard = RequestGuard::begin(&request_connection);
-        let mut request = track_request(request, &request_connection);
-        if let Some(address) = request_connection.address() {
-            request.extensions_mut().insert(PeerAddress(address));
-        }
-        let app = app.clone();
-        async move {
-            match app.oneshot(request).await {
-                Ok(response) => Ok::<_, Infallible>(track_response(response, guard)),
-                Err(never) => match never {},
+        };
+        let request_connection = Arc::clone(&connection);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let guard = RequestGuard::begin(&request_connection);
+            let mut request = track_request(request, &request_connection);
+            if let Some(address) = request_connection.address() {
+                request.extensions_mut().insert(PeerAddress(address));
             }
+            let app = app.clone();
+            async move {
+                match app.oneshot(request).await {
+                    Ok(response) => Ok::<_, Infallible>(track_response(response, guard)),
+                    Err(never) => match never {},
+                }
+            }
+        });
+        // Boxed, so that a connection before its first byte is small.
+        let mut served = Box::pin(
+            http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(timeouts.client)
+                .max_header_size(MAX_HEAD_BYTES)
+                .max_buf_size(READ_AHEAD_BYTES)
+                .serve_connection(TokioIo::new(io), service),
+        );
+        let first_head_timed_out = async {
+            head.await;
+            // The head of the first request must be complete by now; later ones have hyper's time-out.
+            if !connection.is_new() {
+                std::future::pending::<()>().await;
+            }
+        };
+        // What has arrived of the first request is answered: hyper would close a connection that has had none.
+        let stop = async {
+            drop(stopping.wait_for(|stop| *stop).await);
+            if connection.is_new() {
+                sleep(FIRST_REQUEST_GRACE).await;
+            }
+        };
+        let ended = tokio::select! {
+            biased;
+            ended = served.as_mut() => ended,
+            () = connection.wait_for_close() => return,
+            () = first_head_timed_out => return,
+            () = stop => {
+                served.as_mut().graceful_shutdown();
+                served.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "the connection ended with an error");
         }
-    });
-    // Boxed, so that a connection before its first byte is small.
-    let mut served = Box::pin(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(timeouts.client)
-            .max_header_size(MAX_HEAD_BYTES)
-            .max_buf_size(READ_AHEAD_BYTES)
-            .serve_connection(TokioIo::new(io), service),
-    );
-    let first_head_timed_out = async {
-        head.await;
-        // The head of the first request must be complete by now; later ones have hyper's time-out.
-        if !connection.is_new() {
-            std::future::pending::<()>().await;
-        }
-    };
-    // What has arrived of the first request is answered: hyper would close a connection that has had none.
-    let stop = async {
-        drop(stopping.wait_for(|stop| *stop).await);
-        if connection.is_new() {
-            sleep(FIRST_REQUEST_GRACE).await;
-        }
-    };
-    let ended = tokio::select! {
-        biased;
-        ended = served.as_mut() => ended,
-        () = connection.wait_for_close() => return,
-        () = first_head_timed_out => return,
-        () = stop => {
-            served.as_mut().graceful_shutdown();
-            served.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "the connection ended with an error");
     }
 }
