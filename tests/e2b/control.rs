@@ -390,3 +390,39 @@ async fn a_call_of_the_control_plane_may_name_its_sandbox_in_headers_too() {
         assert_eq!(answer.status, status, "{call}: {}", answer.text);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_parameter_of_a_path_that_has_none_is_refused_by_its_name_and_nothing_is_done() {
+    let client = Client::new();
+    let sandbox = client.create(json!({})).await;
+    let create = json!({ "templateID": "t" });
+    for (call, body) in [
+        ("POST /sandboxes?timeout=1", create.clone()),
+        ("POST /v2/sandboxes?timeout=1", create),
+        ("GET /sandboxes/ID?timeout=", Value::Null),
+        ("DELETE /sandboxes/ID?timeout=1", Value::Null),
+        ("POST /sandboxes/ID/timeout?timeout=1", json!({})),
+        ("POST /sandboxes/ID/refreshes?timeout=1", json!({})),
+        ("POST /sandboxes/ID/pause?timeout=1", json!({})),
+        ("POST /sandboxes/ID/resume?timeout=1", json!({})),
+        ("POST /sandboxes/ID/connect?timeout=1", json!({})),
+        ("POST /v2/sandboxes/ID/connect?timeout=1", json!({})),
+        ("PUT /sandboxes/ID/network?timeout=1", json!({})),
+        ("GET /templates/aliases/base?timeout=1", Value::Null),
+        ("GET /templates/base/tags?timeout=1", Value::Null),
+        ("GET /sandboxes?timeout=1", Value::Null),
+        ("GET /v2/sandboxes?timeout=1", Value::Null),
+        ("GET /sandboxes/ID/metrics?timeout=1", Value::Null),
+        ("GET /sandboxes/metrics?timeout=1", Value::Null),
+        ("GET /snapshots?timeout=1", Value::Null),
+    ] {
+        let refused = client.call(&call.replace("ID", &sandbox.id), body).await;
+        assert_eq!((refused.status, refused.header("should-retry")), (400, "false"), "{call}: {}", refused.text);
+        assert!(refused.text.contains("timeout"), "{call}: {}", refused.text);
+    }
+    let listed = client.call("GET /v2/sandboxes?", Value::Null).await.json;
+    assert_eq!((listed.as_array().unwrap().len(), &listed[0]["state"]), (1, &json!("running")));
+    // A path that refuses everything says so, with a query too.
+    let logs = client.call(&format!("GET /sandboxes/{}/logs?start=1", sandbox.id), Value::Null).await;
+    assert!(logs.status == 400 && logs.text.contains("logs of a sandbox"), "{}", logs.text);
+}

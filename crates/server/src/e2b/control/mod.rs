@@ -15,7 +15,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, Uri};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post, put};
 use switchtower_core::error::Kind;
@@ -25,11 +25,13 @@ use super::caller;
 use super::debug::{self, DebugPort};
 use super::response;
 use super::state::E2bState;
+use query::{KnownQuery, RawQuery};
+use request::bad_request;
 
 pub(super) fn routes(state: &Arc<E2bState>) -> Router {
-    let mut routes = Router::new()
-        .route("/sandboxes", get(list::list_running).post(create::create_v1))
-        .route("/v2/sandboxes", get(list::list_all).post(create::create_v2))
+    let without_query = Router::new()
+        .route("/sandboxes", post(create::create_v1))
+        .route("/v2/sandboxes", post(create::create_v2))
         .route("/sandboxes/{id}", get(lifecycle::detail).delete(lifecycle::end))
         .route("/sandboxes/{id}/timeout", post(lifecycle::set_timeout))
         .route("/sandboxes/{id}/refreshes", post(lifecycle::refresh))
@@ -38,12 +40,17 @@ pub(super) fn routes(state: &Arc<E2bState>) -> Router {
         .route("/sandboxes/{id}/connect", post(lifecycle::connect))
         .route("/v2/sandboxes/{id}/connect", post(lifecycle::connect))
         .route("/sandboxes/{id}/network", put(network::update))
+        .route("/templates/aliases/{name}", get(templates::by_alias))
+        .route("/templates/{name}/tags", get(templates::tags))
+        .route_layer(from_fn(refuse_query));
+    // What they refuse is refused with every query.
+    let mut routes = Router::new()
+        .route("/sandboxes", get(list::list_running))
+        .route("/v2/sandboxes", get(list::list_all))
         .route("/sandboxes/{id}/metrics", get(metrics::of_sandbox))
         .route("/sandboxes/metrics", get(metrics::of_sandboxes))
         .route("/sandboxes/{id}/{action}", any(lifecycle::refuse_action))
         .route("/v2/sandboxes/{id}/{action}", any(lifecycle::refuse_action))
-        .route("/templates/aliases/{name}", get(templates::by_alias))
-        .route("/templates/{name}/tags", get(templates::tags))
         .route("/templates/tags", any(templates::refuse))
         .route("/templates/{name}", any(templates::refuse_known))
         .route("/snapshots", get(templates::snapshots));
@@ -58,6 +65,7 @@ pub(super) fn routes(state: &Arc<E2bState>) -> Router {
         routes = routes.route(path, any(unsupported)).route(&format!("{path}/{{*rest}}"), any(unsupported));
     }
     routes
+        .merge(without_query)
         .route_layer(from_fn_with_state(Arc::clone(state), require_key))
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Arc::clone(state))
@@ -76,6 +84,14 @@ async fn unsupported(uri: Uri) -> Response {
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Response {
     response::permanent(StatusCode::METHOD_NOT_ALLOWED, &format!("{} has no {method}", uri.path()))
+}
+
+/// Refuses the parameters of a request to a path that has none.
+async fn refuse_query(query: RawQuery, request: Request, next: Next) -> Response {
+    match KnownQuery::read(&query, &[]) {
+        Ok(_) => next.run(request).await,
+        Err(message) => *bad_request(&message),
+    }
 }
 
 /// Refuses requests without a valid key, and adds the caller to the others.
