@@ -265,7 +265,14 @@ async fn a_new_certificate_is_used_without_a_restart_and_one_that_cannot_be_used
     }
     std::fs::remove_file(&path).unwrap();
     let Some(CertificateChange::Kept(why)) = server.tls.check() else { panic!("it is gone") };
-    assert!(why.starts_with("http.tls.certificate: cannot read "), "{why}");
+    assert!(why.starts_with(&format!("http.tls.certificate: cannot read {}", path.display())), "{why}");
+    // What everybody can read has no path, and not what the system reports.
+    let public = "http.tls.certificate: cannot read the file; the log has the cause";
+    assert_eq!(server.health().await["tls"], json!({ "problem": public }));
+    std::fs::write(&path, vec![b' '; (1 << 20) + 1]).unwrap();
+    assert!(matches!(server.tls.check(), Some(CertificateChange::Kept(why)) if why.contains(path.to_str().unwrap())));
+    let public = "http.tls.certificate: the file must have at most 1048576 bytes, it has more";
+    assert_eq!(server.health().await["tls"], json!({ "problem": public }));
     assert!(server.handshake(old).await.is_ok() && server.handshake(&new).await.is_err());
 
     server.certificate.replace_certificate(&new);

@@ -74,9 +74,9 @@ struct State {
     /// What new connections use.
     in_force: Arc<ServerConfig>,
     /// The files at the last look, or why they could not be read.
-    last: Result<Files, String>,
+    last: Result<Files, Unusable>,
     /// Why the files at the last look are not in force.
-    problem: Option<String>,
+    problem: Option<Unusable>,
 }
 
 /// The contents of both files.
@@ -84,6 +84,27 @@ struct State {
 struct Files {
     certificate: blake3::Hash,
     key: blake3::Hash,
+}
+
+/// Why files cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Unusable {
+    /// For everybody: without paths, and without what the system reports.
+    public: String,
+    /// For the log.
+    detail: String,
+}
+
+impl From<String> for Unusable {
+    fn from(reason: String) -> Self {
+        Self { public: reason.clone(), detail: reason }
+    }
+}
+
+impl From<&str> for Unusable {
+    fn from(reason: &str) -> Self {
+        Self::from(reason.to_owned())
+    }
 }
 
 /// What has become of changed files.
@@ -105,8 +126,9 @@ impl ServerTls {
             return Ok(None);
         };
         let plain_http = settings.plain_http;
-        let (files, [certificates, private_key]) = read(&certificate, &key)?;
-        let in_force = server_config(&certificates, &private_key)?;
+        let loaded = read(&certificate, &key)
+            .and_then(|(files, [certificates, private_key])| Ok((files, server_config(&certificates, &private_key)?)));
+        let (files, in_force) = loaded.map_err(|why| why.detail)?;
         let state = Mutex::new(State { in_force, last: Ok(files), problem: None });
         Ok(Some(Self(Arc::new(Inner { certificate, key, plain_http, state }))))
     }
@@ -137,7 +159,7 @@ impl ServerTls {
             }
             Err(why) => {
                 state.problem = Some(why.clone());
-                Some(CertificateChange::Kept(why))
+                Some(CertificateChange::Kept(why.detail))
             }
         }
     }
@@ -159,9 +181,9 @@ impl ServerTls {
         }
     }
 
-    /// Returns why the files at the last look are not in force; `None` if they are.
+    /// Returns why the files at the last look are not in force, in words for everybody; `None` if they are.
     pub fn problem(&self) -> Option<String> {
-        self.state().problem.clone()
+        self.state().problem.as_ref().map(|why| why.public.clone())
     }
 
     /// Returns how a connection is served whose first byte this is.
@@ -195,14 +217,21 @@ pub(super) enum Protocol {
 }
 
 /// Returns the contents of both files.
-fn read(certificate: &Path, key: &Path) -> Result<(Files, [Vec<u8>; 2]), String> {
+fn read(certificate: &Path, key: &Path) -> Result<(Files, [Vec<u8>; 2]), Unusable> {
     let read = |setting: &str, path: &Path| {
         let mut bytes = Vec::new();
         let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
-        read.map_err(|error| format!("http.tls.{setting}: cannot read {}: {error}", path.display()))?;
+        let path = path.display();
+        read.map_err(|error| Unusable {
+            public: format!("http.tls.{setting}: cannot read the file; the log has the cause"),
+            detail: format!("http.tls.{setting}: cannot read {path}: {error}"),
+        })?;
         if bytes.len() as u64 > MAX_FILE_BYTES {
-            let path = path.display();
-            return Err(format!("http.tls.{setting}: {path} must have at most {MAX_FILE_BYTES} bytes, it has more"));
+            let limit = format!("must have at most {MAX_FILE_BYTES} bytes, it has more");
+            return Err(Unusable {
+                public: format!("http.tls.{setting}: the file {limit}"),
+                detail: format!("http.tls.{setting}: {path} {limit}"),
+            });
         }
         Ok(bytes)
     };
@@ -212,7 +241,7 @@ fn read(certificate: &Path, key: &Path) -> Result<(Files, [Vec<u8>; 2]), String>
 }
 
 /// Returns the settings of connections with a certificate and its key, both in PEM form.
-fn server_config(certificates: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, String> {
+fn server_config(certificates: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, Unusable> {
     let chain = CertificateDer::pem_slice_iter(certificates).collect::<Result<Vec<_>, _>>();
     let chain = chain.ok().filter(|chain| !chain.is_empty());
     let chain = chain.ok_or("http.tls.certificate holds no certificate in PEM form")?;
