@@ -61,7 +61,7 @@ pub(super) async fn send(
 ) -> Response {
     let mut request = Request::new(body);
     *request.method_mut() = parts.method;
-    *request.uri_mut() = without_signature(&parts.uri);
+    *request.uri_mut() = without_signature(port, &parts.uri);
     *request.headers_mut() = passing(&parts.headers);
     // The length is set again for this body.
     request.headers_mut().remove(header::CONTENT_LENGTH);
@@ -130,12 +130,18 @@ fn passing(headers: &HeaderMap) -> HeaderMap {
     headers.iter().filter(|(name, _)| !is_dropped(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// Returns the URI without a signature, which was made with this server's token and has been checked.
-fn without_signature(uri: &Uri) -> Uri {
+/// Returns the URI without the signature of a link to a file, which was made with this server's token and has been
+/// checked. All other parameters, and those of all other paths, are of the client.
+fn without_signature(port: u16, uri: &Uri) -> Uri {
+    if port != ENVD_PORT || uri.path() != "/files" {
+        return uri.clone();
+    }
+    let is_signature = |pair: &str| matches!(pair.split('=').next(), Some("signature" | "signature_expiration"));
     let query = uri.query().unwrap_or_default().split('&');
-    let rest: Vec<&str> = query.filter(|pair| !pair.is_empty() && !pair.starts_with("signature")).collect();
+    let rest: Vec<&str> = query.filter(|pair| !pair.is_empty() && !is_signature(pair)).collect();
     let whole = if rest.is_empty() { uri.path().to_owned() } else { format!("{}?{}", uri.path(), rest.join("&")) };
-    whole.parse().unwrap_or_else(|_| Uri::from_static("/"))
+    // A part of a valid query is one, too.
+    whole.parse().unwrap_or_else(|_| uri.clone())
 }
 
 #[cfg(test)]
@@ -176,8 +182,26 @@ mod tests {
         let mut names: Vec<&str> = passed.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["authorization", "connect-timeout-ms"]);
-        let uri: Uri = "/files?path=%2Fa%26b&signature=v1_x&signature_expiration=3&username=u".parse().unwrap();
-        assert_eq!(without_signature(&uri), "/files?path=%2Fa%26b&username=u");
-        assert_eq!(without_signature(&Uri::from_static("/files?signature=v1_x")), "/files");
+    }
+
+    #[test]
+    fn only_the_signature_of_a_link_to_a_file_is_removed() {
+        let forwarded = |port, uri: &'static str| without_signature(port, &Uri::from_static(uri)).to_string();
+        for (port, uri, expected) in [
+            (
+                ENVD_PORT,
+                "/files?path=%2Fa%26b&signature=v1_x&signature_expiration=3&username=u",
+                "/files?path=%2Fa%26b&username=u",
+            ),
+            (ENVD_PORT, "/files?signature=v1_x", "/files"),
+            (ENVD_PORT, "/files?path=a&signatures=2&signature_x", "/files?path=a&signatures=2&signature_x"),
+            (ENVD_PORT, "/filesystem.Filesystem/Stat?signature=1", "/filesystem.Filesystem/Stat?signature=1"),
+            (8080, "/files?signature=1&signature_expiration=2", "/files?signature=1&signature_expiration=2"),
+            (8080, "/?signature_version=4&&a", "/?signature_version=4&&a"),
+            (8080, "*", "*"),
+            (22, "localhost:22", "localhost:22"),
+        ] {
+            assert_eq!(forwarded(port, uri), expected);
+        }
     }
 }
