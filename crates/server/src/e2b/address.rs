@@ -3,6 +3,8 @@
 use axum::http::{HeaderMap, header};
 pub(super) use switchtower_e2b_wire::control::{ENVD_PORT, INTERPRETER_PORT};
 
+use crate::service::config::parse_port;
+
 /// A sandbox and one of its ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Address {
@@ -17,7 +19,7 @@ impl Address {
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         if let Some(id) = text("e2b-sandbox-id") {
-            let port = text("e2b-sandbox-port").and_then(|port| port.trim().parse().ok());
+            let port = text("e2b-sandbox-port").and_then(|port| parse_port(port.trim()));
             return Some(Self { id: sandbox_id(id).to_owned(), port });
         }
         let (port, id) = text(header::HOST.as_str())?.split_once('.')?.0.split_once('-')?;
@@ -25,7 +27,7 @@ impl Address {
         if !id.starts_with(|first: char| first.is_ascii_alphabetic()) {
             return None;
         }
-        Some(Self { id: sandbox_id(id).to_owned(), port: Some(port.parse().ok()?) })
+        Some(Self { id: sandbox_id(id).to_owned(), port: Some(parse_port(port)?) })
     }
 }
 
@@ -56,8 +58,19 @@ mod tests {
             of(&[host, ("e2b-sandbox-id", "idef"), ("e2b-sandbox-port", "49983")]),
             address("idef", Some(49983))
         );
-        assert_eq!(of(&[("e2b-sandbox-id", "idef"), ("e2b-sandbox-port", "x")]), address("idef", None));
-        for host in ["localhost:3001", "127.0.0.1:3001", "my-host.example", "99999-i.x", "49999-iabc", "10-0-0-1.x"] {
+        for port in ["x", "", "+49983", "-1", "0", "65536"] {
+            assert_eq!(of(&[("e2b-sandbox-id", "idef"), ("e2b-sandbox-port", port)]), address("idef", None), "{port}");
+        }
+        for host in [
+            "localhost:3001",
+            "127.0.0.1:3001",
+            "my-host.example",
+            "99999-i.x",
+            "+49999-iabc.x",
+            "0-iabc.x",
+            "49999-iabc",
+            "10-0-0-1.x",
+        ] {
             assert_eq!(of(&[("host", host)]), None, "{host}");
         }
     }

@@ -16,6 +16,7 @@ use tower::ServiceExt as _;
 
 use super::address::{ENVD_PORT, INTERPRETER_PORT};
 use super::state::E2bState;
+use crate::service::config::{parse_port, split_port};
 
 /// The ports: the control plane, envd, the code interpreter.
 pub const PORTS: [u16; 3] = [3000, ENVD_PORT, INTERPRETER_PORT];
@@ -51,15 +52,11 @@ async fn add_address(State((port, inner)): State<(u16, Router)>, mut request: Re
 /// Returns whether a request comes from a browser page of another origin, or was sent to another host name (DNS
 /// rebinding). The debug ports require no key, so such pages could run programs.
 fn is_foreign(headers: &HeaderMap) -> bool {
-    let host = |text: &str| {
-        let host = text.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(text, |(host, _)| host);
-        matches!(host, "localhost" | "127.0.0.1" | "[::1]")
+    let is_own = |text: &str| {
+        let (name, port) = split_port(text.split_once("://").map_or(text, |(_, host)| host));
+        matches!(name, "localhost" | "127.0.0.1" | "[::1]") && port.is_none_or(|port| parse_port(port).is_some())
     };
-    let is_other = |name: header::HeaderName| {
-        headers.get(name).is_some_and(|value| {
-            value.to_str().is_ok_and(|text| !host(text.split_once("://").map_or(text, |(_, host)| host)))
-        })
-    };
+    let is_other = |name: header::HeaderName| headers.get(name).is_some_and(|value| !value.to_str().is_ok_and(is_own));
     is_other(header::ORIGIN) || is_other(header::HOST)
 }
 
@@ -105,7 +102,7 @@ mod tests {
         assert!(!foreign(header::HOST, "localhost:49999") && !foreign(header::HOST, "[::1]:3000"));
         assert!(!foreign(header::ORIGIN, "http://localhost:5173"));
         assert!(foreign(header::ORIGIN, "https://evil.example") && foreign(header::ORIGIN, "null"));
-        assert!(foreign(header::HOST, "rebound.example:49999"));
+        assert!(foreign(header::HOST, "rebound.example:49999") && foreign(header::HOST, "localhost:+80"));
         assert!(!is_foreign(&HeaderMap::new()));
     }
 }

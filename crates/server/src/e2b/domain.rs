@@ -27,17 +27,14 @@ pub(super) fn of_request(configured: Option<&str>, headers: &HeaderMap) -> Strin
 /// (RFC 6761), for a host of this machine.
 fn derived(host: &str) -> Option<String> {
     let (name, port) = split_port(host);
-    let port = port.map_or_else(String::new, |port| format!(":{port}"));
-    if let Some(domain) = name.strip_prefix("api.") {
-        let domain = format!("{domain}{port}");
-        return is_domain(&domain).then_some(domain);
-    }
     let ip = name.trim_matches(['[', ']']);
     let is_loopback = name == "localhost"
         || name.ends_with(".localhost")
         || ip.parse().is_ok_and(|ip: Ipv4Addr| ip.is_loopback())
         || ip.parse().is_ok_and(|ip: Ipv6Addr| ip.is_loopback());
-    is_loopback.then(|| format!("localhost{port}"))
+    let name = name.strip_prefix("api.").or_else(|| is_loopback.then_some("localhost"))?;
+    let domain = port.map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"));
+    is_domain(&domain).then_some(domain)
 }
 
 #[cfg(test)]
@@ -70,6 +67,14 @@ mod tests {
             ("api.eu.e2b.dev", UNKNOWN),
             ("api.x y", UNKNOWN),
             ("api.", UNKNOWN),
+            // What follows the colon must be a port.
+            ("localhost:", UNKNOWN),
+            ("localhost:x", UNKNOWN),
+            ("localhost:+80", UNKNOWN),
+            ("127.0.0.1:99999", UNKNOWN),
+            ("[::1]:0", UNKNOWN),
+            ("api.boxes.example:+80", UNKNOWN),
+            ("api.boxes.example:", UNKNOWN),
             ("", UNKNOWN),
         ] {
             assert_eq!(of(None, host), expected, "{host}");

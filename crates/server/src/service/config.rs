@@ -74,8 +74,14 @@ pub(crate) fn is_domain(text: &str) -> bool {
     name.len() <= 180
         && name.split('.').all(is_label)
         && !last.bytes().all(|byte| byte.is_ascii_digit())
-        && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+        && port.is_none_or(|port| parse_port(port).is_some())
         && !E2B_DOMAINS.iter().any(is_of_e2b)
+}
+
+/// Returns the port in a text: digits only, without the sign that a number may have.
+pub(crate) fn parse_port(text: &str) -> Option<u16> {
+    let digits = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits?.parse().ok().filter(|port| *port > 0)
 }
 
 /// Splits a host into its name and its port, if it has one.
