@@ -420,7 +420,8 @@ async fn each_credential_adds_to_what_is_open_without_it_and_a_wrong_token_is_re
     let (contexts, page, file) = ((INTERPRETER, "GET /contexts", ""), (8080, "GET /", ""), (ENVD, "GET /envs", ""));
     // What is shown: its header and value, where OWN is the sandbox's own token; then the statuses of a cell, the
     // contexts, a page and the variables, each in an open sandbox and in a closed one.
-    let table: [(&[(&'static str, &str)], [[u16; 2]; 4]); 13] = [
+    type Shown = &'static [(&'static str, &'static str)];
+    let table: [(Shown, [[u16; 2]; 4]); 13] = [
         (&[], [[200, 401], [200, 401], [200, 401], [401, 401]]),
         (&[(TRAFFIC, "OWN")], [[200, 401], [200, 200], [200, 200], [401, 401]]),
         (&[(TOKEN, "OWN")], [[200, 200], [200, 200], [200, 200], [200, 200]]),

@@ -100,8 +100,10 @@ pub async fn serve<L: Listener<Addr: Peer>>(
     // limits. None is closed for another. The pause lets the runtime learn which there are.
     tokio::task::yield_now().await;
     let refusing = Server { app: Router::new().fallback(refuse_at_shutdown), ..server.clone() };
-    let refused = Connections::new(config.backlog as usize, 0);
-    for _ in 0..config.backlog {
+    // Linux holds one more than its backlog; one more is pending.
+    let established = config.backlog as usize + 2;
+    let refused = Connections::new(established, 0);
+    for _ in 0..established {
         // Without its share of a turn, which 128 connections use up: all are accepted in this one.
         let accept = || tokio::task::unconstrained(listener.accept()).now_or_never();
         let Some((io, address)) = pending.take().or_else(accept) else { break };
