@@ -152,3 +152,23 @@ async fn a_key_that_opens_a_port_is_not_passed_to_the_program_behind_it_and_othe
     assert_eq!(headers([("e2b-traffic-access-token", &sandbox.traffic), ("authorization", own)]).await, passed);
     assert_eq!(headers([("x-api-key", client.key), ("authorization", own)]).await, passed);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_for_a_port_that_is_refused_starts_no_process_which_would_keep_the_machine_awake() {
+    let client = Client::new();
+    let sandbox = client.create(json!({ "timeout": 3000 })).await;
+    client.execute(&sandbox, "import pandas").await;
+    let sleeps = async || {
+        client.harness.machines.log();
+        client.harness.run_maintenance(Duration::from_secs(900)).await;
+        client.harness.machines.log().contains(&"asleep".to_owned())
+    };
+    let upgrade = with(sandbox.to(8000, "GET /", Body::empty()), "connection", "upgrade");
+    let large = with(sandbox.to(8000, "POST /", Body::empty()), "content-length", "9999999999");
+    for (request, status) in [(with(upgrade, "upgrade", "websocket, h2c"), 501), (large, 413)] {
+        assert_eq!(client.send(request).await.status, status);
+    }
+    assert!(sleeps().await);
+    assert_eq!(client.send(sandbox.to(8000, "GET /", Body::empty())).await.status, 200);
+    assert!(!sleeps().await);
+}

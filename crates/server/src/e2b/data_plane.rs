@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::Response;
-use switchtower_contract::Machine;
 use switchtower_core::error::Kind;
-use switchtower_core::session::{MachineUse, SessionState};
+use switchtower_core::session::SessionState;
 use switchtower_e2b_wire::errors;
 
 use super::access::{Access, Credentials};
@@ -19,6 +19,7 @@ use super::response::{self, Refusal};
 use super::sandbox_handle::SandboxHandle;
 use super::state::E2bState;
 use super::{debug, envd, forward, interpreter};
+use crate::service::body::ChargedBody;
 use crate::service::body_limits::BodyKind;
 
 /// Shortest time-out of a sandbox that a request has woken.
@@ -52,7 +53,8 @@ pub(super) async fn handle(
     if let (Access::Public, Some(port)) = (access, port.filter(|port| *port != INTERPRETER_PORT)) {
         // The machine must already be awake, and the call does not extend its life.
         let machine = sandbox.session.awake_machine().ok_or_else(|| credentials.refusal(&id, Some(port)))?;
-        return forward_request(&sandbox, machine.as_ref(), port, request).await;
+        let (parts, body) = read_request(&sandbox, request).await?;
+        return Ok(forward::send(&sandbox.session, machine.as_ref(), port, parts, body.bytes).await);
     }
     wake(&sandbox).await?;
     match port {
@@ -81,25 +83,21 @@ async fn wake(sandbox: &SandboxHandle) -> Result<(), Refusal> {
 async fn call_port(sandbox: &SandboxHandle, port: u16, request: Request) -> Result<Response, Refusal> {
     let session = &sandbox.session;
     let Some(machine) = session.machine() else { return Err(Box::new(errors::port_not_open(session.id(), port))) };
-    session.record_machine_use(MachineUse::StartsProcess);
-    forward_request(sandbox, machine.as_ref(), port, request).await
+    let (parts, body) = read_request(sandbox, request).await?;
+    Ok(forward::forward(session, machine.as_ref(), port, parts, body.bytes).await)
 }
 
-async fn forward_request(
-    sandbox: &SandboxHandle,
-    machine: &dyn Machine,
-    port: u16,
-    request: Request,
-) -> Result<Response, Refusal> {
+/// Reads a request for a port. One that is refused is no use of the machine.
+async fn read_request(sandbox: &SandboxHandle, request: Request) -> Result<(Parts, ChargedBody), Refusal> {
     let (parts, stream) = request.into_parts();
     let upgrade = parts.headers.get(header::UPGRADE).and_then(|protocol| protocol.to_str().ok()).unwrap_or_default();
     // Other protocols may be ignored by the rules of HTTP.
-    if upgrade.trim().eq_ignore_ascii_case("websocket") {
+    if upgrade.split(',').any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket")) {
         let message = "WebSocket is not supported by Switchtower on the ports of a sandbox: use HTTP requests, or server-sent \
                        events for what the program sends";
         return Err(Box::new(errors::api(response::status_of(Kind::Unsupported), message)));
     }
     let body = sandbox.read(BodyKind::Port, &parts.headers, stream).await;
     let body = body.map_err(|error| Box::new(errors::api(error.status(), &error.to_string())))?;
-    Ok(forward::send(&sandbox.session, machine, port, parts, body.bytes).await)
+    Ok((parts, body))
 }
