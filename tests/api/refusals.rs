@@ -84,6 +84,8 @@ async fn a_body_that_cannot_be_read_is_refused_with_its_status() {
         ("too large", 413, post("/v1/execute", "application/json", large)),
         ("form", 415, post("/api/code/execute", "application/x-www-form-urlencoded", "code=1")),
         ("no type", 415, Request::post("/v1/execute").body(Body::from("{}")).unwrap()),
+        ("encoded", 415, encoded("/v1/execute", "gzip")),
+        ("encoded", 415, encoded("/v1/explain", "br")),
         ("elsewhere", 404, Request::get("/v2/execute").body(Body::empty()).unwrap()),
         ("method", 405, Request::get("/v1/execute").body(Body::empty()).unwrap()),
         ("method", 405, Request::delete("/health").body(Body::empty()).unwrap()),
@@ -103,17 +105,30 @@ deep: {"column":128,"detail":"recursion limit exceeded at line 1 column 128","li
 too large: {"allowed":27459584,"detail":"the body has more than 27459584 bytes","status":413,"title":"Request body too large","type":"urn:switchtower:problem:too-large"}
 form: {"allowed":"application/json","detail":"Content-Type is \"application/x-www-form-urlencoded\"","status":415,"title":"Unsupported media type","type":"urn:switchtower:problem:unsupported-media"}
 no type: {"allowed":"application/json","detail":"Content-Type is missing","status":415,"title":"Unsupported media type","type":"urn:switchtower:problem:unsupported-media"}
+encoded: {"allowed":"identity","detail":"Content-Encoding is not supported for JSON: send the body as it is","status":415,"title":"Unsupported media type","type":"urn:switchtower:problem:unsupported-media"}
+encoded: {"allowed":"identity","detail":"Content-Encoding is not supported for JSON: send the body as it is","status":415,"title":"Unsupported media type","type":"urn:switchtower:problem:unsupported-media"}
 elsewhere: {"allowed":["/v1/execute","/v1/batch","/v1/explain","/v1/sessions","/v1/sessions/{id}","/v1/sessions/{id}/execute","/v1/sessions/{id}/contexts","/v1/sessions/{id}/contexts/{context}","/v1/sessions/{id}/contexts/{context}/restart","/v1/sessions/{id}/files","/api/code/execute","/health","/ready","/metrics","/v1/metrics","/v1/openapi.json","/v1/admin/tiers","/v1/admin/pool","/v1/admin/tiers/{tier}/budget","/v1/admin/tiers/{tier}/usage","/v1/admin/tiers/{tier}/breaker/reset","/v1/admin/cache","/v1/admin/cache/bars/reset"],"detail":"there is nothing at /v2/execute","status":404,"title":"Not found","type":"urn:switchtower:problem:not-found"}
 method: {"allowed":"POST","detail":"/v1/execute has no GET","status":405,"title":"Method not allowed","type":"urn:switchtower:problem:method-not-allowed"}
 method: {"allowed":"GET, HEAD","detail":"/health has no DELETE","status":405,"title":"Method not allowed","type":"urn:switchtower:problem:method-not-allowed"}
 "#);
 }
 
+/// Returns a body that never ends.
+fn endless() -> Body {
+    Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>())
+}
+
+/// Returns a request whose encoded body never ends: it is answered only if the body is not read.
+fn encoded(path: &str, coding: &str) -> Request<Body> {
+    let mut request = post(path, "application/json", endless());
+    request.headers_mut().insert("content-encoding", coding.parse().unwrap());
+    request
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_that_never_ends_times_out() {
     let harness = TestHarness::new();
-    let body = Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>());
-    let answer = harness.send(post("/v1/execute", "application/json", body)).await;
+    let answer = harness.send(post("/v1/execute", "application/json", endless())).await;
     assert_eq!(answer.status, 408);
 }
 

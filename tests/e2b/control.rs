@@ -7,7 +7,7 @@ use switchtower_core::session;
 use switchtower_server::service::Config;
 use tokio::time::sleep;
 
-use super::harness::{Client, ENVD, Sandbox, with};
+use super::harness::{Client, ENVD, INTERPRETER, Sandbox, with};
 use crate::session::harness::{Plan, TestHarness, seconds};
 
 /// Returns a description of a sandbox without its random fields.
@@ -425,4 +425,40 @@ async fn a_parameter_of_a_path_that_has_none_is_refused_by_its_name_and_nothing_
     // A path that refuses everything says so, with a query too.
     let logs = client.call(&format!("GET /sandboxes/{}/logs?start=1", sandbox.id), Value::Null).await;
     assert!(logs.status == 400 && logs.text.contains("logs of a sandbox"), "{}", logs.text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_encoded_body_of_json_is_refused_before_it_is_read() {
+    let client = Client::new();
+    let sandbox = client.create(json!({})).await;
+    // A body that never ends is answered only if it is not read.
+    let endless = || Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    let control = |call: &str| {
+        let (method, path) = call.split_once(' ').unwrap();
+        let path = path.replace("ID", &sandbox.id);
+        Request::builder().method(method).uri(path).header("x-api-key", client.key).body(endless()).unwrap()
+    };
+    for request in [
+        control("POST /sandboxes"),
+        control("POST /v2/sandboxes"),
+        control("POST /sandboxes/ID/timeout"),
+        control("POST /sandboxes/ID/refreshes"),
+        control("POST /sandboxes/ID/pause"),
+        control("POST /sandboxes/ID/connect"),
+        control("PUT /sandboxes/ID/network"),
+        sandbox.to(INTERPRETER, "POST /execute", endless()),
+        sandbox.to(INTERPRETER, "POST /contexts", endless()),
+        sandbox.to(ENVD, "POST /filesystem.Filesystem/Stat", endless()),
+    ] {
+        let uri = request.uri().clone();
+        for coding in ["gzip", "br", "gzip, identity"] {
+            let mut again = Request::builder().method(request.method()).uri(&uri).body(endless()).unwrap();
+            *again.headers_mut() = request.headers().clone();
+            let refused = client.send(with(again, "content-encoding", coding)).await;
+            assert_eq!(refused.status, 415, "{uri}: {}", refused.text);
+            assert!(refused.text.contains("Content-Encoding"), "{uri}: {}", refused.text);
+        }
+    }
+    let plain = with(sandbox.cell(&json!({ "code": "1" })), "content-encoding", "identity");
+    assert_eq!(client.send(plain).await.status, 200);
 }

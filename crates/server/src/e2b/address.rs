@@ -31,6 +31,13 @@ impl Address {
     }
 }
 
+/// Returns what follows `/sandboxes` in a path of the control plane, with or without `/v2`. Nothing in a sandbox has such a
+/// path.
+pub(super) fn control_path(path: &str) -> Option<&str> {
+    let path = path.strip_prefix("/v2").unwrap_or(path);
+    path.strip_prefix("/sandboxes").filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// Returns the id of a sandbox without the client id that older SDKs append to it.
 pub(super) fn sandbox_id(id: &str) -> &str {
     id.split('-').next().unwrap_or(id)

@@ -14,7 +14,7 @@ use switchtower_core::session::{AtEnd, CreateSession, Session};
 use switchtower_e2b_wire::errors;
 use tower::ServiceExt as _;
 
-use super::address::{ENVD_PORT, INTERPRETER_PORT};
+use super::address::{ENVD_PORT, INTERPRETER_PORT, control_path};
 use super::state::E2bState;
 use crate::service::config::{parse_port, split_port};
 
@@ -62,8 +62,7 @@ fn is_foreign(headers: &HeaderMap) -> bool {
 
 /// Returns whether a path of the control plane is one of the debug sandbox.
 pub(super) fn is_for_sandbox(uri: &Uri) -> bool {
-    let path = uri.path().strip_prefix("/v2").unwrap_or(uri.path());
-    path.strip_prefix("/sandboxes/").is_some_and(|rest| rest.split('/').next() == Some(SANDBOX))
+    control_path(uri.path()).is_some_and(|rest| rest.split('/').nth(1) == Some(SANDBOX))
 }
 
 pub(super) fn caller() -> Caller {

@@ -33,7 +33,7 @@ use switchtower_core::request::RequestLimits;
 use switchtower_core::session::Sessions;
 use tower::ServiceExt as _;
 
-use self::address::{Address, ENVD_PORT};
+use self::address::{Address, ENVD_PORT, control_path};
 use self::envd::Watchers;
 use self::signed_link::SignedLink;
 use self::state::E2bState;
@@ -69,7 +69,7 @@ async fn dispatch(State(dispatcher): State<Dispatcher>, request: Request) -> Res
     let Dispatcher { state, watchers, by_path } = dispatcher;
     let address = match Address::of(request.headers()) {
         // Some versions of the SDK name the sandbox in the headers of calls to the control plane, too.
-        Some(address) if address.port == Some(ENVD_PORT) && control::is_path(request.uri().path()) => None,
+        Some(address) if address.port == Some(ENVD_PORT) && control_path(request.uri().path()).is_some() => None,
         Some(address) => Some(address),
         None if SignedLink::is_for_file(&request) => match SignedLink::find(&state, &request) {
             Ok(address) => Some(address),

@@ -11,6 +11,7 @@ use switchtower_core::session::{self, Sessions};
 use tokio::time::{Instant, timeout_at};
 
 use super::body_limits::{BodyKind, BodyLimits, MAX_JSON_VALUES};
+use super::coding::Coding;
 use super::config::Config;
 
 /// Maximum time for a whole body, as a multiple of the time-out for one chunk.
@@ -38,6 +39,8 @@ pub(crate) enum BodyError {
     Incomplete(String),
     #[error("the body is not valid gzip: {0}")]
     NotGzip(String),
+    #[error("Content-Encoding is not supported for JSON: send the body as it is")]
+    Encoded,
     #[error(transparent)]
     NoSpace(#[from] NoSpace),
 }
@@ -48,6 +51,7 @@ impl BodyError {
             Self::TooLarge(_) | Self::TooManyValues => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
             Self::Incomplete(_) | Self::NotGzip(_) => StatusCode::BAD_REQUEST,
+            Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NoSpace(_) => StatusCode::INSUFFICIENT_STORAGE,
         }
     }
@@ -85,7 +89,8 @@ impl BodyReader {
     /// Reads the whole body of an authenticated request.
     ///
     /// # Errors
-    /// The body is too large, too slow, or more than its caller may hold. No more of it is read then.
+    /// The body is too large, too slow, or more than its caller may hold, or it is JSON and encoded. No more of it is read
+    /// then.
     pub(crate) async fn read(
         &self,
         caller: &Caller,
@@ -93,6 +98,9 @@ impl BodyReader {
         headers: &HeaderMap,
         body: Body,
     ) -> Result<ChargedBody, BodyError> {
+        if kind.is_json() && Coding::of(headers) != Ok(Coding::Identity) {
+            return Err(BodyError::Encoded);
+        }
         let charge = self.memory.open(caller);
         let bytes = read_whole(body, headers, self.limits.bytes(kind), self.timeout, &charge).await?;
         let length = bytes.len() as u64;

@@ -3,7 +3,6 @@
 use std::io::{self, BufRead, Read};
 
 use axum::body::Bytes;
-use axum::http::{HeaderMap, header};
 use flate2::bufread::MultiGzDecoder;
 use switchtower_core::memory::Charge;
 
@@ -41,30 +40,6 @@ impl BufRead for Pieces<'_> {
     fn consume(&mut self, bytes: usize) {
         self.compressed = &self.compressed[bytes..];
         self.budget -= bytes;
-    }
-}
-
-/// How the body of a request is encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Coding {
-    Identity,
-    Gzip,
-}
-
-impl Coding {
-    /// Returns the coding that the headers of a request name.
-    ///
-    /// # Errors
-    /// It is another one, or there are several. The error is a message.
-    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, String> {
-        let mut named = headers.get_all(header::CONTENT_ENCODING).into_iter();
-        let (first, second) = (named.next(), named.next());
-        let name = first.map_or("identity", |value| value.to_str().unwrap_or_default().trim());
-        match (name, second) {
-            (name, None) if name.eq_ignore_ascii_case("identity") || name.is_empty() => Ok(Self::Identity),
-            (name, None) if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") => Ok(Self::Gzip),
-            _ => Err("the Content-Encoding of a body must be gzip or identity".to_owned()),
-        }
     }
 }
 
@@ -118,7 +93,6 @@ mod tests {
     use std::cell::Cell;
     use std::io::Write as _;
 
-    use axum::http::HeaderValue;
     use flate2::Compression;
     use flate2::write::GzEncoder;
     use switchtower_core::memory::{self, MemoryAccount};
@@ -201,17 +175,5 @@ mod tests {
             assert!(matches!(gunzip(broken, 1000, &charge).await, Err(BodyError::NotGzip(_))), "{broken:?}");
         }
         assert_eq!((account.total(), small_account.total()), (0, 0));
-    }
-
-    #[test]
-    fn only_gzip_and_identity_are_read() {
-        let of = |names: &[&'static str]| {
-            Coding::of(&names.iter().map(|name| (header::CONTENT_ENCODING, HeaderValue::from_static(name))).collect())
-        };
-        assert_eq!(
-            (of(&[]), of(&["identity"]), of(&["GZIP"])),
-            (Ok(Coding::Identity), Ok(Coding::Identity), Ok(Coding::Gzip))
-        );
-        assert!(of(&["br"]).is_err() && of(&["gzip, br"]).is_err() && of(&["gzip", "gzip"]).is_err());
     }
 }

@@ -40,6 +40,7 @@ pub(crate) fn body_problem(error: &BodyError) -> Problem {
         BodyError::TooManyValues => Problem::new(ProblemKind::TooLarge, detail).with("allowed", MAX_JSON_VALUES),
         BodyError::TimedOut => Problem::new(ProblemKind::SlowBody, detail),
         BodyError::Incomplete(_) | BodyError::NotGzip(_) => Problem::new(ProblemKind::Malformed, detail),
+        BodyError::Encoded => Problem::new(ProblemKind::UnsupportedMedia, detail).with("allowed", "identity"),
         BodyError::NoSpace(no_space) => Error::from(no_space.clone()).into(),
     }
 }

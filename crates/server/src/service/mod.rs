@@ -5,6 +5,7 @@ pub(crate) mod attempts;
 pub(crate) mod body;
 pub(crate) mod body_limits;
 mod client_stream;
+pub(crate) mod coding;
 pub(crate) mod config;
 mod connections;
 pub(crate) mod gunzip;

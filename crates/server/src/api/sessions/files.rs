@@ -24,7 +24,8 @@ use super::super::state::ApiState;
 use super::activity::SessionUse;
 use crate::service::body;
 use crate::service::body_limits::BodyKind;
-use crate::service::gunzip::{Coding, gunzip};
+use crate::service::coding::Coding;
+use crate::service::gunzip::gunzip;
 use crate::service::json_body::body_problem;
 use crate::service::problem::{Problem, ProblemKind};
 

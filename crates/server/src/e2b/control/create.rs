@@ -4,38 +4,37 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::Value;
 use switchtower_core::error::{Error, Kind};
-use switchtower_core::request::Caller;
 use switchtower_core::session::{AtEnd, CreateSession};
+use switchtower_e2b_wire::control::{LONG_TIMEOUT_SECONDS, SHORT_TIMEOUT_SECONDS};
 
 use super::super::debug::{self, DebugPort};
 use super::super::response::{self, Refusal};
 use super::super::state::E2bState;
 use super::network::NetworkOptions;
-use super::request::{Domain, bad_request, check_rest, into_response, parse_timeout, read_json, unsupported};
+use super::request::{ControlRequest, bad_request, check_rest, into_response, parse_timeout, unsupported};
 use super::view;
 
 /// What differs between the versions of the path.
 #[derive(Clone, Copy)]
 struct Version {
     /// The default time-out, in seconds.
-    timeout: f64,
+    timeout: u64,
     /// Whether cells need no token where the request does not say so and the server allows that. Clients of that time send
     /// none.
     is_open: bool,
 }
 
 /// `POST /sandboxes`.
-const V1: Version = Version { timeout: 15.0, is_open: true };
+const V1: Version = Version { timeout: SHORT_TIMEOUT_SECONDS, is_open: true };
 /// `POST /v2/sandboxes`.
-const V2: Version = Version { timeout: 300.0, is_open: false };
+const V2: Version = Version { timeout: LONG_TIMEOUT_SECONDS, is_open: false };
 
 /// The body of a request for a sandbox.
 #[derive(Deserialize)]
@@ -65,41 +64,30 @@ struct Options {
 
 pub(super) async fn create_v1(
     State(state): State<Arc<E2bState>>,
-    Extension(caller): Extension<Caller>,
     debug_port: Option<Extension<DebugPort>>,
-    domain: Domain,
-    headers: HeaderMap,
-    body: Body,
+    request: ControlRequest,
 ) -> Response {
-    if headers.contains_key("idempotency-key") {
-        return *bad_request(&unsupported("the header Idempotency-Key"));
-    }
-    into_response(create(&state, &caller, debug_port, &domain, body, V1).await)
+    into_response(create(&state, debug_port, request, V1).await)
 }
 
 pub(super) async fn create_v2(
     State(state): State<Arc<E2bState>>,
-    Extension(caller): Extension<Caller>,
     debug_port: Option<Extension<DebugPort>>,
-    domain: Domain,
-    headers: HeaderMap,
-    body: Body,
+    request: ControlRequest,
 ) -> Response {
-    if headers.contains_key("idempotency-key") {
-        return *bad_request(&unsupported("the header Idempotency-Key"));
-    }
-    into_response(create(&state, &caller, debug_port, &domain, body, V2).await)
+    into_response(create(&state, debug_port, request, V2).await)
 }
 
 async fn create(
     state: &E2bState,
-    caller: &Caller,
     debug_port: Option<Extension<DebugPort>>,
-    Domain(domain): &Domain,
-    body: Body,
+    mut request: ControlRequest,
     version: Version,
 ) -> Result<impl IntoResponse, Refusal> {
-    let options: Options = read_json(state, caller, body).await?;
+    if request.headers.contains_key("idempotency-key") {
+        return Err(bad_request(&unsupported("the header Idempotency-Key")));
+    }
+    let options: Options = request.json(state).await?;
     let sessions = &state.sessions;
     let open_interpreter = options.is_open(version, state.allows_open_interpreters);
     let options = open_interpreter
@@ -109,10 +97,10 @@ async fn create(
         // In debug mode there is one sandbox, and the options are ignored.
         debug::session(state).await.map_err(|error| Box::new(response::refused(&error)))?
     } else {
-        sessions.create(caller, options).await.map_err(|error| refused(state, &error))?
+        sessions.create(&request.caller, options).await.map_err(|error| refused(state, &error))?
     };
     state.recent_sandboxes.record_use(&session);
-    Ok((StatusCode::CREATED, Json(view::connection(&session, domain))))
+    Ok((StatusCode::CREATED, Json(view::connection(&session, &request.domain))))
 }
 
 /// Returns the answer to a failed creation. At the caller's own limit a retry does not help, so it is not offered.
@@ -133,8 +121,8 @@ impl Options {
     fn is_open(&self, version: Version, is_allowed: bool) -> Result<bool, String> {
         match self.secure {
             Some(false) if !is_allowed => {
-                Err("secure: false is disabled on this server, whose cells need the token of \
-                                               their sandbox (http.open_interpreters): leave it out"
+                Err("secure: false is disabled on this server, whose cells need the token of their sandbox \
+                     (http.open_interpreters): leave it out"
                     .to_owned())
             }
             Some(secure) => Ok(!secure),
@@ -153,8 +141,8 @@ impl Options {
         open_interpreter: bool,
     ) -> Result<CreateSession, String> {
         self.check_supported()?;
-        let timeout =
-            parse_timeout(self.timeout.unwrap_or(version.timeout.min(max_timeout.as_secs_f64())), max_timeout)?;
+        let default = Duration::from_secs(version.timeout).min(max_timeout);
+        let timeout = self.timeout.map_or(Ok(default), |seconds| parse_timeout(seconds, max_timeout))?;
         if timeout.is_zero() {
             return Err("Timeout must be a number of seconds, 1 or more".to_owned());
         }

@@ -71,12 +71,6 @@ pub(super) fn routes(state: &Arc<E2bState>) -> Router {
         .with_state(Arc::clone(state))
 }
 
-/// Returns whether a path is one of the control plane's sandboxes. Nothing in a sandbox has such a path.
-pub(super) fn is_path(path: &str) -> bool {
-    let path = path.strip_prefix("/v2").unwrap_or(path);
-    path.strip_prefix("/sandboxes").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
 /// Answers requests to a path of E2B that this server does not implement.
 async fn unsupported(uri: Uri) -> Response {
     response::permanent_of(Kind::Invalid, &format!("{} is not supported by Switchtower", uri.path()))

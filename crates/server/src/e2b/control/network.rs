@@ -4,20 +4,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Extension;
-use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use switchtower_contract::NetworkPolicy;
-use switchtower_core::request::Caller;
 use switchtower_core::session::Session;
 
 use super::super::response;
 use super::super::state::E2bState;
-use super::request::{SandboxName, bad_request, check_rest, find_sandbox, into_response, read_json, unsupported};
+use super::request::{ControlRequest, SandboxName, bad_request, check_rest, find_sandbox, into_response, unsupported};
 
 /// Maximum number of rules in one list.
 const MAX_RULES: usize = 1000;
@@ -108,12 +105,11 @@ struct UpdateBody {
 pub(super) async fn update(
     State(state): State<Arc<E2bState>>,
     SandboxName(id): SandboxName,
-    Extension(caller): Extension<Caller>,
-    body: Body,
+    mut request: ControlRequest,
 ) -> Response {
     let updated = async {
-        let session = find_sandbox(&state, &caller, &id)?;
-        let body: UpdateBody = read_json(&state, &caller, body).await?;
+        let session = find_sandbox(&state, &request.caller, &id)?;
+        let body: UpdateBody = request.json(&state).await?;
         let kept = NetworkPolicy { internet: body.allow_internet_access, ..session.network() };
         let policy = body.outgoing.into_policy("", kept).map_err(|message| bad_request(&message))?;
         session.set_network(policy).await.map_err(|error| Box::new(response::refused(&error)))?;

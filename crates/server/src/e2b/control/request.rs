@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Body;
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
@@ -54,27 +55,36 @@ impl<S: Send + Sync> FromRequestParts<S> for SandboxAction {
     }
 }
 
-/// The domain of sandboxes in the answer to a request.
-pub(super) struct Domain(pub String);
+/// A request of an authorized caller, whose body has not been read yet.
+pub(super) struct ControlRequest {
+    pub(super) caller: Caller,
+    /// The domain of sandboxes in the answer.
+    pub(super) domain: String,
+    pub(super) headers: HeaderMap,
+    body: Body,
+}
 
-impl FromRequestParts<Arc<E2bState>> for Domain {
-    type Rejection = std::convert::Infallible;
+impl FromRequest<Arc<E2bState>> for ControlRequest {
+    type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Arc<E2bState>) -> Result<Self, Self::Rejection> {
-        Ok(Self(domain::of_request(state.domain.as_deref(), &parts.headers)))
+    async fn from_request(request: Request, state: &Arc<E2bState>) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let caller = Extension::from_request_parts(&mut parts, state).await;
+        let Extension(caller) = caller.map_err(IntoResponse::into_response)?;
+        let domain = domain::of_request(state.domain.as_deref(), &parts.headers);
+        Ok(Self { caller, domain, headers: parts.headers, body })
     }
 }
 
-/// Reads a body as JSON; an empty one is an empty object.
-pub(super) async fn read_json<T: DeserializeOwned>(
-    state: &E2bState,
-    caller: &Caller,
-    body: Body,
-) -> Result<T, Refusal> {
-    let body = state.bodies.read(caller, BodyKind::Control, &HeaderMap::new(), body).await;
-    let body = body.map_err(|error| Box::new(response::permanent(error.status(), &error.to_string())))?.bytes;
-    let text = if body.trim_ascii().is_empty() { b"{}".as_slice() } else { &body };
-    serde_json::from_slice(text).map_err(|error| bad_request(&format!("Error when parsing request: {error}")))
+impl ControlRequest {
+    /// Reads the body as JSON; an empty one is an empty object.
+    pub(super) async fn json<T: DeserializeOwned>(&mut self, state: &E2bState) -> Result<T, Refusal> {
+        let body = std::mem::take(&mut self.body);
+        let body = state.bodies.read(&self.caller, BodyKind::Control, &self.headers, body).await;
+        let body = body.map_err(|error| Box::new(response::permanent(error.status(), &error.to_string())))?.bytes;
+        let text = if body.trim_ascii().is_empty() { b"{}".as_slice() } else { &body };
+        serde_json::from_slice(text).map_err(|error| bad_request(&format!("Error when parsing request: {error}")))
+    }
 }
 
 /// Refuses fields that were not read, unless they are empty: no option is ignored. `parent`: the field that has them.

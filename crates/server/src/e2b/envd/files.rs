@@ -19,7 +19,8 @@ use super::local_reply::{LocalReply, reply_for_machine_path};
 use super::user::{User, unknown_user};
 use crate::service::body::{BodyError, ChargedBody};
 use crate::service::body_limits::BodyKind;
-use crate::service::gunzip::{Coding, gunzip};
+use crate::service::coding::Coding;
+use crate::service::gunzip::gunzip;
 
 /// Prefix of the headers with the metadata of uploaded files.
 const METADATA_PREFIX: &str = "x-metadata-";
