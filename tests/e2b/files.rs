@@ -65,6 +65,8 @@ async fn a_file_that_is_not_available_is_refused_as_envd_does() {
         ("POST /files?path=/tmp/a", "", ""),
         ("POST /files?path=a&username=root", "", ""),
         ("GET /files?path=a&username=ada", "", ""),
+        ("GET /files?path=a&path=b", "", ""),
+        ("POST /files?username=root&path=a&username=user", "", ""),
         ("GET /nothing", "", ""),
     ] {
         let mut request = sandbox.to(ENVD, call, "eleven bytes");
@@ -89,6 +91,8 @@ async fn a_file_that_is_not_available_is_refused_as_envd_does() {
     POST /files?path=/tmp/a: 507 {"code":507,"message":"the files of a session may have 10 bytes together: remove some"}
     POST /files?path=a&username=root: 403 {"code":403,"message":"path \"/root/a\" is outside /home/user and /tmp, the folders of this session: use a path there, or none"}
     GET /files?path=a&username=ada: 401 {"code":401,"message":"user \"ada\" does not exist: use \"user\" or \"root\""}
+    GET /files?path=a&path=b: 400 {"code":400,"message":"the query is invalid: Failed to deserialize query string: duplicate field `path`"}
+    POST /files?username=root&path=a&username=user: 400 {"code":400,"message":"the query is invalid: Failed to deserialize query string: duplicate field `username`"}
     GET /nothing: 404 {"code":404,"message":"there is nothing at /nothing"}
     "#);
 }

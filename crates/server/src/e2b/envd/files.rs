@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::Value;
+use switchtower_core::memory::NoSpace;
 use switchtower_core::session::files::{FileError, FileMetadata, Files, PathUse};
 use switchtower_e2b_wire::errors;
 use switchtower_e2b_wire::files::written;
@@ -16,7 +17,7 @@ use switchtower_e2b_wire::multipart::read_form;
 use super::super::sandbox_handle::SandboxHandle;
 use super::file_error::file_response;
 use super::local_reply::{LocalReply, reply_for_machine_path};
-use super::user::{User, unknown_user};
+use super::user::User;
 use crate::service::body::{BodyError, ChargedBody};
 use crate::service::body_limits::BodyKind;
 use crate::service::coding::Coding;
@@ -28,38 +29,72 @@ const METADATA_PREFIX: &str = "x-metadata-";
 /// The file by which clients see whether a sandbox has booted again.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
+/// Why a call is refused.
+enum Refused {
+    Malformed(String),
+    UnknownUser(String),
+    File(FileError),
+}
+
+impl From<FileError> for Refused {
+    fn from(error: FileError) -> Self {
+        Self::File(error)
+    }
+}
+
+impl From<NoSpace> for Refused {
+    fn from(no_space: NoSpace) -> Self {
+        Self::File(no_space.into())
+    }
+}
+
+impl From<Refused> for LocalReply {
+    fn from(refused: Refused) -> Self {
+        let api = |status, message: &str| Self::Response(errors::api(status, message));
+        match refused {
+            Refused::Malformed(message) => api(StatusCode::BAD_REQUEST, &message),
+            Refused::UnknownUser(message) => api(StatusCode::UNAUTHORIZED, &message),
+            Refused::File(error @ FileError::Moved) => Self::Moved(file_response(&error)),
+            Refused::File(error) => Self::Response(file_response(&error)),
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct FileQuery {
     path: Option<String>,
+    username: Option<String>,
 }
 
 impl FileQuery {
-    fn of(parts: &Parts) -> Self {
-        Query::try_from_uri(&parts.uri).map_or(Self { path: None }, |query| query.0)
+    fn of(parts: &Parts) -> Result<Self, Refused> {
+        let query = Query::try_from_uri(&parts.uri);
+        query
+            .map(|query| query.0)
+            .map_err(|wrong| Refused::Malformed(format!("the query is invalid: {}", wrong.body_text())))
     }
-}
 
-/// Returns the reply to a call that failed.
-fn failed(error: &FileError) -> LocalReply {
-    let response = file_response(error);
-    if *error == FileError::Moved { LocalReply::Moved(response) } else { LocalReply::Response(response) }
+    fn user(&self) -> User {
+        User::named(self.username.as_deref())
+    }
 }
 
 pub(super) fn read(sandbox: &SandboxHandle, parts: &Parts) -> LocalReply {
-    let user = User::of(parts);
-    if let User::Other(name) = &user {
-        return reply_for_user(sandbox, name);
-    }
     let read = || {
-        let path = Files::absolute_from(&FileQuery::of(parts).path.unwrap_or_default(), user.home())?;
+        let query = FileQuery::of(parts)?;
+        let user = query.user();
+        if let Some(need) = user.machine_need(&sandbox.session).map_err(Refused::UnknownUser)? {
+            return Ok(LocalReply::NeedsMachine(need));
+        }
+        let path = Files::absolute_from(&query.path.unwrap_or_default(), user.home())?;
         let content = match path.as_str() {
             BOOT_ID => boot_id(sandbox.session.id()).into(),
             path if Files::is_scratch(path) => sandbox.session.files().read(path)?,
-            path => return reply_for_machine_path(sandbox, path, PathUse::Read),
+            path => return Ok(reply_for_machine_path(sandbox, path, PathUse::Read)?),
         };
         Ok(LocalReply::Response(([(header::CONTENT_TYPE, "application/octet-stream")], content).into_response()))
     };
-    read().unwrap_or_else(|error| failed(&error))
+    read().unwrap_or_else(|refused: Refused| refused.into())
 }
 
 /// Returns the boot id of a session without a machine, one line in the form of a UUID. Its memory is kept over a pause, so
@@ -71,15 +106,6 @@ fn boot_id(session: &str) -> String {
     parts.map(hex).join("-") + "\n"
 }
 
-/// Returns the reply to a call as a user that only a machine can have.
-fn reply_for_user(sandbox: &SandboxHandle, name: &str) -> LocalReply {
-    if sandbox.session.can_promote() {
-        LocalReply::NeedsMachine(format!("the user {name}"))
-    } else {
-        LocalReply::Response(errors::api(StatusCode::UNAUTHORIZED, &unknown_user(name)))
-    }
-}
-
 /// Returns the metadata in the headers of an upload.
 fn metadata(headers: &HeaderMap) -> Result<FileMetadata, FileError> {
     let named = headers.iter().filter_map(|(name, value)| Some((name.as_str().strip_prefix(METADATA_PREFIX)?, value)));
@@ -89,85 +115,72 @@ fn metadata(headers: &HeaderMap) -> Result<FileMetadata, FileError> {
 /// Writes one file from the body, or several from the parts of a form. If one of them needs a machine, all are written
 /// there.
 pub(super) async fn write(sandbox: &SandboxHandle, parts: &Parts, body: &ChargedBody) -> LocalReply {
-    let bad_request = |message: &str| LocalReply::Response(errors::api(StatusCode::BAD_REQUEST, message));
-    let path = FileQuery::of(parts).path.filter(|path| !path.is_empty());
-    let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let user = User::of(parts);
-    if let User::Other(name) = &user {
-        return reply_for_user(sandbox, name);
-    }
-    let metadata = match metadata(&parts.headers) {
-        Ok(metadata) => metadata,
-        Err(error) => return failed(&error),
-    };
-    let is_form = kind.starts_with("multipart/form-data");
     let charged = body.charge.bytes();
-    let coding = match Coding::of(&parts.headers) {
-        Ok(coding) => coding,
-        Err(message) => return bad_request(&message),
+    let reply = match try_write(sandbox, parts, body).await {
+        Ok(reply) => reply,
+        // A machine has more space.
+        Err(Refused::File(FileError::Full { .. } | FileError::TooMany { .. } | FileError::NoSpace(_)))
+            if sandbox.session.can_promote() =>
+        {
+            LocalReply::NeedsMachine("more files, or larger ones, than a session has".to_owned())
+        }
+        Err(refused) => refused.into(),
     };
+    body.charge.shrink(charged);
+    match reply {
+        LocalReply::Response(response) => LocalReply::Response(response),
+        // The body is used again, so all of it is charged again.
+        reply => match body.charge.reach(charged) {
+            Ok(()) => reply,
+            Err(no_space) => Refused::from(no_space).into(),
+        },
+    }
+}
+
+async fn try_write(sandbox: &SandboxHandle, parts: &Parts, body: &ChargedBody) -> Result<LocalReply, Refused> {
+    let query = FileQuery::of(parts)?;
+    let user = query.user();
+    if let Some(need) = user.machine_need(&sandbox.session).map_err(Refused::UnknownUser)? {
+        return Ok(LocalReply::NeedsMachine(need));
+    }
+    let metadata = metadata(&parts.headers)?;
+    let charged = body.charge.bytes();
+    let coding = Coding::of(&parts.headers).map_err(Refused::Malformed)?;
     let plain = match coding {
         Coding::Identity => body.bytes.clone(),
         // Charged beside the body, which a machine may need.
         Coding::Gzip => {
             let max = sandbox.state.bodies.limits.bytes(BodyKind::LocalUpload);
-            match gunzip(&body.bytes, max, &body.charge).await {
-                Ok(plain) => plain,
-                Err(BodyError::NoSpace(no_space)) => return reply_to_failed_write(sandbox, &no_space.into()),
-                Err(BodyError::TooLarge(_)) => {
-                    let max = sandbox.state.sessions.config().max_files_size;
-                    return reply_to_failed_write(sandbox, &FileError::Full { max });
+            gunzip(&body.bytes, max, &body.charge).await.map_err(|error| match error {
+                BodyError::NoSpace(no_space) => no_space.into(),
+                BodyError::TooLarge(_) => {
+                    FileError::Full { max: sandbox.state.sessions.config().max_files_size }.into()
                 }
-                Err(error) => return bad_request(&error.to_string()),
-            }
+                error => Refused::Malformed(error.to_string()),
+            })?
         }
     };
-    let with_plain = body.charge.bytes();
+    let path = query.path.filter(|path| !path.is_empty());
+    let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let is_form = kind.starts_with("multipart/form-data");
     let files: Vec<(String, Bytes)> = if is_form {
         // The parts are copies, charged beside the body until they are written.
-        if let Err(no_space) = body.charge.resize(with_plain + plain.len() as u64) {
-            body.charge.shrink(charged);
-            return reply_to_failed_write(sandbox, &no_space.into());
-        }
-        let parts = match read_form(kind, &plain).await {
-            Ok(parts) => parts,
-            Err(error) => return bad_request(&error.to_string()),
-        };
+        body.charge.resize(body.charge.bytes() + plain.len() as u64)?;
+        let parts = read_form(kind, &plain).await.map_err(|error| Refused::Malformed(error.to_string()))?;
         let parts = parts.into_iter().filter(|part| part.field == "file");
         parts.map(|part| (path.clone().unwrap_or(part.file_name), part.content)).collect()
     } else {
         vec![(path.unwrap_or_default(), plain)]
     };
     if files.is_empty() {
-        return bad_request("no files to upload");
+        return Err(Refused::Malformed("no files to upload".to_owned()));
     }
     if files.iter().any(|(path, _)| path.is_empty()) {
-        return bad_request("path is required");
+        return Err(Refused::Malformed("path is required".to_owned()));
     }
     // Each file charges its bytes itself. Only a form and a compressed body are kept beside them.
     body.charge.shrink(if is_form || coding == Coding::Gzip { charged } else { 0 });
-    let reply = match write_local(sandbox, files, &user, &metadata) {
-        Ok(reply) => reply,
-        Err(error) => reply_to_failed_write(sandbox, &error),
-    };
-    match reply {
-        LocalReply::Response(response) => LocalReply::Response(response),
-        // The body is used again, so it is charged again.
-        reply => match body.charge.reach(charged) {
-            Ok(()) => reply,
-            Err(no_space) => failed(&no_space.into()),
-        },
-    }
-}
-
-/// Returns the reply to an upload that failed: a machine has more space, any other error is the response.
-fn reply_to_failed_write(sandbox: &SandboxHandle, error: &FileError) -> LocalReply {
-    match error {
-        FileError::Full { .. } | FileError::TooMany { .. } | FileError::NoSpace(_) if sandbox.session.can_promote() => {
-            LocalReply::NeedsMachine("more files, or larger ones, than a session has".to_owned())
-        }
-        error => failed(error),
-    }
+    Ok(write_local(sandbox, files, &user, &metadata)?)
 }
 
 fn write_local(

@@ -10,7 +10,7 @@ use super::super::sandbox_handle::SandboxHandle;
 use super::file_error::connect_error;
 use super::local_reply::{LocalReply, reply_for_machine_path};
 use super::messages::FilesystemMessage;
-use super::user::{User, unknown_user};
+use super::user::User;
 use super::watch::{self, WatchOptions, Watchers};
 
 pub(super) fn call(
@@ -65,12 +65,10 @@ fn try_call(
         }
         _ => {}
     }
-    let user = User::of(parts);
-    if let User::Other(name) = &user {
-        if sandbox.session.can_promote() {
-            return Ok(LocalReply::NeedsMachine(format!("the user {name}")));
-        }
-        return Err(Error::new(Code::Unauthenticated, unknown_user(name)).into());
+    let user = User::of_call(parts);
+    let need = user.machine_need(&sandbox.session);
+    if let Some(need) = need.map_err(|message| Error::new(Code::Unauthenticated, message))? {
+        return Ok(LocalReply::NeedsMachine(need));
     }
     let absolute = |path: &str| Files::absolute_from(path, user.home());
     let (path, to) = match method {
