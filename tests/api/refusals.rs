@@ -133,6 +133,32 @@ async fn a_body_that_never_ends_times_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_parameter_of_a_request_that_has_none_is_refused_by_its_name() {
+    let harness = TestHarness::new();
+    for (method, path) in [
+        ("POST", "/v1/execute?timeout_ms=5"),
+        ("POST", "/v1/batch?timeout_ms=5"),
+        ("POST", "/v1/explain?timeout_ms"),
+        ("POST", "/batch?timeout_ms=5"),
+        ("POST", "/api/code/execute?timeout_ms=5"),
+        ("POST", "/v1/sessions?timeout_ms=5"),
+        ("DELETE", "/v1/sessions/none?timeout_ms=5"),
+        ("POST", "/v1/sessions/none/execute?timeout_ms=5"),
+        ("POST", "/v1/sessions/none/contexts?timeout_ms=5"),
+        ("PUT", "/v1/sessions/none/files?path=a&timeout_ms=5"),
+    ] {
+        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        let answer = harness.send(request.body(Body::from(r#"{"code": "1"}"#)).unwrap()).await;
+        assert_eq!((answer.status, &answer.json["field"]), (422, &json!("timeout_ms")), "{path}: {}", answer.json);
+    }
+    // Scrapers and checks may add their own.
+    for path in ["/health?t=1", "/metrics?t=1", "/v1/metrics?t=1"] {
+        assert_eq!(harness.send(Request::get(path).body(Body::empty()).unwrap()).await.status, 200, "{path}");
+    }
+    assert_eq!(harness.backend.counts().opened, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_unavailable_tier_is_a_503_with_retry_after() {
     let harness = TestHarness::new();
     let answer = harness.post("/v1/execute", &json!({ "code": "#: fault unavailable" })).await;

@@ -20,9 +20,9 @@ mod stream;
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{Query, Request, State};
 use axum::http::{Method, Uri};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use switchtower_core::router::Router;
@@ -85,6 +85,7 @@ pub fn app(router: Arc<Router>, config: &Config, app: AppState) -> axum::Router 
         .route("/v1/metrics", get(health::metrics))
         .route("/batch", post(batch::batch))
         .route("/metrics.json", get(health::metrics))
+        .route_layer(from_fn(refuse_query))
         .route_layer(from_fn_with_state(Arc::clone(&api), require_key));
     let public = axum::Router::new()
         .route("/health", get(health::health))
@@ -98,6 +99,7 @@ pub fn app(router: Arc<Router>, config: &Config, app: AppState) -> axum::Router 
         .route("/v1/admin/tiers/{tier}/breaker/reset", post(admin::reset_breaker))
         .route("/v1/admin/cache", get(admin::cache))
         .route("/v1/admin/cache/bars/reset", post(admin::reset_bars))
+        .route_layer(from_fn(refuse_query))
         .route_layer(from_fn_with_state(Arc::clone(&api), admin::require_admin_key));
     let all = with_key.merge(public).merge(admin);
     all.method_not_allowed_fallback(method_not_allowed).fallback(not_found).with_state(api)
@@ -111,6 +113,18 @@ async fn require_key(State(api): State<Arc<ApiState>>, mut request: Request, nex
             next.run(request).await
         }
         Err(problem) => problem.into_response(),
+    }
+}
+
+/// Refuses parameters in the query of a request that does something: their effect would be missed. Those that write files
+/// read their own.
+async fn refuse_query(Query(pairs): Query<Vec<(String, String)>>, request: Request, next: Next) -> Response {
+    match pairs.into_iter().next() {
+        Some((name, _)) if matches!(*request.method(), Method::POST | Method::DELETE) => {
+            let detail = format!("there is no parameter {name}: what a request may contain is in its body");
+            Problem::field(name, detail).into_response()
+        }
+        _ => next.run(request).await,
     }
 }
 
