@@ -257,10 +257,6 @@ impl Machine for ScriptedMachine {
                 None => (StatusCode::NOT_FOUND, Bytes::new()),
             },
             ("/files", _) => {
-                let metadata = parts.headers.iter().filter(|(name, _)| name.as_str().starts_with("x-metadata-"));
-                for (name, value) in metadata {
-                    self.backend.state.note(format!("{path} {name}: {}", value.to_str().unwrap()));
-                }
                 self.files.lock().unwrap().insert(path.to_owned(), body.to_vec());
                 (StatusCode::OK, json!([{ "path": path }]).to_string().into())
             }
@@ -288,6 +284,14 @@ impl Machine for ScriptedMachine {
         sleep(apply_time).await;
         apply(&self.files, changes);
         Ok(())
+    }
+
+    async fn write_with(&self, path: &str, content: Bytes, metadata: &BTreeMap<String, String>) -> Result<bool, Fault> {
+        for (key, value) in metadata {
+            self.backend.state.note(format!("{path} {key}: {value}"));
+        }
+        self.files.lock().unwrap().insert(path.to_owned(), content.to_vec());
+        Ok(true)
     }
 
     async fn set_network(&self, network: &NetworkPolicy) -> Result<(), Fault> {

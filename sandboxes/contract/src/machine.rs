@@ -1,5 +1,6 @@
 //! A sandbox that is more than an interpreter: a machine with files, processes and ports.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -25,6 +26,10 @@ pub trait Machine: Kernels {
 
     /// Creates, replaces and removes files by these changes, in order.
     async fn apply(&self, changes: &[Change]) -> Result<(), Fault>;
+
+    /// Writes a file with its metadata: names and values of a client's own, in printable ASCII. Returns whether the machine
+    /// keeps metadata; if not, the file is written without it.
+    async fn write_with(&self, path: &str, content: Bytes, metadata: &BTreeMap<String, String>) -> Result<bool, Fault>;
 
     /// Replaces what the machine reaches on the internet. Its ports keep their policy.
     async fn set_network(&self, network: &NetworkPolicy) -> Result<(), Fault>;

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
@@ -74,6 +74,34 @@ pub(crate) async fn write(client: &SandboxClient, files: &[(&str, &[u8])]) -> Re
         request.send_and_read(client.transport.as_ref()).await.map(drop)
     };
     client.call_limited(call).await
+}
+
+/// Writes a file with its metadata. Returns whether envd has kept it: versions before 0.6.2 do not.
+pub(crate) async fn write_with(
+    client: &SandboxClient,
+    path: &str,
+    content: &[u8],
+    metadata: &BTreeMap<String, String>,
+) -> Result<bool, CallError> {
+    #[derive(Deserialize)]
+    struct Written {
+        #[serde(default)]
+        metadata: BTreeMap<String, String>,
+    }
+    let mut headers = HeaderMap::new();
+    for (key, value) in metadata {
+        let header = HeaderName::try_from(format!("x-metadata-{key}")).ok().zip(HeaderValue::try_from(value).ok());
+        let Some((name, value)) = header else { return Err(CallError::unexpected("metadata that is no header")) };
+        headers.insert(name, value);
+    }
+    let (kind, body) = multipart(&[(path, content)]);
+    let call = async || {
+        let request = client.envd(Method::POST, "/files", FILE_TIMEOUT).headers(headers.clone());
+        request.body(&kind, body.clone()).send_and_read(client.transport.as_ref()).await.map(|(_, answer)| answer)
+    };
+    let answer = client.call_limited(call).await?;
+    let written: Vec<Written> = serde_json::from_slice(&answer).unwrap_or_default();
+    Ok(written.iter().any(|file| file.metadata == *metadata))
 }
 
 /// Lists a folder, by path. Returns nothing where there is no folder.

@@ -1,5 +1,6 @@
 //! A cloud sandbox as a machine: kernels in its contexts, calls to its ports, files through envd.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -72,6 +73,14 @@ impl Machine for CloudMachine {
     async fn apply(&self, changes: &[Change]) -> Result<(), Fault> {
         let applied = async { apply(&self.shared()?.running(MARGIN).await?, changes).await };
         applied.await.map_err(|error| error.fault())
+    }
+
+    async fn write_with(&self, path: &str, content: Bytes, metadata: &BTreeMap<String, String>) -> Result<bool, Fault> {
+        let written = async {
+            let client = self.shared()?.running(MARGIN).await?;
+            envd::write_with(&client, path, &content, metadata).await
+        };
+        written.await.map_err(|error| error.fault())
     }
 
     async fn set_network(&self, network: &NetworkPolicy) -> Result<(), Fault> {

@@ -236,9 +236,9 @@ impl Files {
         Ok(())
     }
 
-    /// Returns the paths of the files that have metadata, with it.
-    pub fn all_metadata(&self) -> Vec<(String, FileMetadata)> {
-        self.tree().all_metadata()
+    /// Returns the files that have metadata: paths, contents and metadata.
+    pub fn with_metadata(&self) -> Vec<(String, Bytes, BTreeMap<String, String>)> {
+        self.tree().with_metadata()
     }
 
     /// Returns the paths of all files and folders.

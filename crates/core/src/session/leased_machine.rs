@@ -3,21 +3,12 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::Request;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use switchtower_contract::{Change, Fault, Kernel, KernelOptions, Machine, Maintenance};
 use tokio::sync::{Mutex, MutexGuard, SetOnce};
 
-use super::files::FileMetadata;
 use crate::error::Error;
 use crate::route::TierName;
 use crate::tier::MachineLease;
-
-/// The port of a machine's daemon for files, envd.
-const ENVD_PORT: u16 = 49983;
-/// The characters of a path that are escaped in a query.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// A machine that a session has moved to.
 pub(super) struct LeasedMachine {
@@ -53,21 +44,6 @@ impl LeasedMachine {
     /// Applies changes to its files.
     pub(super) async fn apply(&self, changes: &[Change]) -> Result<(), Fault> {
         self.machine.apply(changes).await
-    }
-
-    /// Writes a file with its metadata.
-    pub(super) async fn write_with(&self, path: &str, content: Bytes, metadata: &FileMetadata) -> Result<(), Fault> {
-        let path = utf8_percent_encode(path, ESCAPED);
-        let mut upload =
-            Request::post(format!("/files?path={path}")).header("content-type", "application/octet-stream");
-        for (key, value) in metadata.pairs().into_iter().flatten() {
-            upload = upload.header(format!("x-metadata-{key}"), value);
-        }
-        let upload = upload.body(content).map_err(|error| Fault::Unavailable { reason: error.to_string() })?;
-        match self.machine.call(ENVD_PORT, upload).await?.status() {
-            status if status.is_success() => Ok(()),
-            status => Err(Fault::Unavailable { reason: format!("the upload of a file was answered with {status}") }),
-        }
     }
 
     pub(super) async fn open_kernel(&self, options: &KernelOptions) -> Result<Box<dyn Kernel>, Fault> {

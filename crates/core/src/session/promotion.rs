@@ -1,10 +1,10 @@
 //! Promotion: the move of a session to a machine of its own, with its contexts and files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchtower_contract::{Change, Content, Kernel, Machine};
+use switchtower_contract::{Change, Kernel, Machine};
 use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
@@ -159,15 +159,23 @@ async fn move_session(
 
     // From here on, nothing can change the local files.
     let (files, closed) = ClosedFiles::close(session.files());
-    let contents: BTreeMap<_, _> = files.iter().map(|file| (file.path.clone(), file.content.clone())).collect();
     let applied = machine.apply(&file_corrections(&touched, files)).await;
     applied.map_err(|fault| Error::from_fault(tier.name(), &fault))?;
-    for (path, metadata) in session.files().all_metadata() {
-        let Some(Content::File(content)) = contents.get(&path) else { continue };
-        let written = machine.write_with(&path, content.clone(), &metadata).await;
-        written.map_err(|fault| Error::from_fault(tier.name(), &fault))?;
+    let mut without_metadata = 0_usize;
+    for (path, content, metadata) in session.files().with_metadata() {
+        let is_kept = machine.machine().write_with(&path, content, &metadata).await;
+        without_metadata += usize::from(!is_kept.map_err(|fault| Error::from_fault(tier.name(), &fault))?);
     }
     closed.hand_over();
+    if without_metadata > 0 {
+        let (session, tier) = (session.id(), tier.name().as_str());
+        tracing::warn!(
+            session,
+            tier,
+            files = without_metadata,
+            "the machine keeps no metadata of files: theirs is lost"
+        );
+    }
 
     // Everything is on the machine now. Nothing is awaited from here on, so the move cannot be interrupted halfway.
     tracing::info!(session = session.id(), tier = tier.name().as_str(), reason, "a session moved to a machine");

@@ -1,5 +1,6 @@
 //! The promises for machines.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +48,11 @@ async fn files(suite: &Suite<'_>) -> Checked {
         let report = notebook.run_ok(suite.programs.file).await?;
         report.check(report.output.stdout == content)?;
     }
+    let metadata = BTreeMap::from([("author".to_owned(), "ada".to_owned())]);
+    let written = machine.write_with(&given_file("").path, "with".into(), &metadata).await;
+    written.map_err(|fault| format!("writing with metadata failed: {fault}"))?;
+    let report = notebook.run_ok(suite.programs.file).await?;
+    report.check(report.output.stdout == "with")?;
     let removed = Change { content: Content::Removed, ..given_file("") };
     // Removing a missing file is no error.
     for _ in 0..2 {

@@ -1,5 +1,6 @@
 //! A scripted machine: kernels that share files, and a service on every port that returns the request.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use super::run::apply;
 use super::{AfterInterrupt, Files, Scripted};
 use crate::backend::NetworkPolicy;
 use crate::fault::Fault;
-use crate::kernel::{Change, Kernel, KernelOptions, Kernels};
+use crate::kernel::{Change, Content, Kernel, KernelOptions, Kernels};
 use crate::machine::{Body, Machine};
 
 pub(super) struct ScriptedMachine {
@@ -52,6 +53,16 @@ impl Machine for ScriptedMachine {
         self.check_open()?;
         apply(&self.files, changes);
         Ok(())
+    }
+
+    async fn write_with(
+        &self,
+        path: &str,
+        content: Bytes,
+        _metadata: &BTreeMap<String, String>,
+    ) -> Result<bool, Fault> {
+        self.apply(&[Change { path: path.to_owned(), content: Content::File(content) }]).await?;
+        Ok(false)
     }
 
     async fn set_network(&self, _network: &NetworkPolicy) -> Result<(), Fault> {

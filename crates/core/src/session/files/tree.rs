@@ -380,10 +380,13 @@ impl Tree {
         self.update_charge();
     }
 
-    /// Returns the files that have metadata, with it.
-    pub(super) fn all_metadata(&self) -> Vec<(String, FileMetadata)> {
-        let with_metadata = self.nodes.iter().filter(|(_, node)| node.metadata.pairs().is_some());
-        with_metadata.map(|(path, node)| (path.clone(), node.metadata.clone())).collect()
+    /// Returns the files that have metadata: paths, contents and metadata.
+    pub(super) fn with_metadata(&self) -> Vec<(String, Bytes, BTreeMap<String, String>)> {
+        let with_metadata = |(path, node): (&String, &Node)| match (&node.kind, node.metadata.pairs()) {
+            (NodeKind::File(content), Some(metadata)) => Some((path.clone(), content.clone(), metadata.clone())),
+            _ => None,
+        };
+        self.nodes.iter().filter_map(with_metadata).collect()
     }
 
     pub(super) fn paths(&self) -> Vec<String> {
