@@ -3,17 +3,29 @@
 //! `/home`, `/tmp`, `/var/tmp`, `/run/e2b` and `/etc/build-tag` belong to the sandbox. All other paths are this machine's and
 //! read-only. A symbolic link with an absolute target leads to this machine's file.
 
+use std::collections::HashMap;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Once;
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::time::SystemTime;
 
 use switchtower_worker::private_folder::PrivateFolder;
 
-use super::{DiskError, Entry, FileStore, HOME, Modified};
+use super::{DiskError, Entry, FileStore, HOME, Metadata, Modified};
 
 pub(crate) struct HostFolder {
     root: PrivateFolder,
+    /// The metadata of files that have some. Held for one operation.
+    metadata: Mutex<HashMap<FileIdentity, Metadata>>,
+}
+
+/// What a file keeps when it is renamed or written, and another file at its path does not have: its inode, which may be
+/// used again, and when it was created.
+type FileIdentity = (u64, Option<SystemTime>);
+
+fn identity(data: &std::fs::Metadata) -> FileIdentity {
+    (data.ino(), data.created().ok())
 }
 
 /// The prefix of the folders' names. Folders of stand-ins that were killed are removed by the next one.
@@ -32,7 +44,7 @@ impl HostFolder {
             let _left = PrivateFolder::sweep(&temporary, NAME_PREFIX);
         });
         let root = PrivateFolder::create(&temporary, NAME_PREFIX)?;
-        let folder = Self { root };
+        let folder = Self { root, metadata: Mutex::default() };
         for path in [HOME, "/tmp", "/var/tmp", "/run/e2b", "/run/.host", "/etc/.host"] {
             std::fs::create_dir_all(folder.in_root(path))?;
         }
@@ -41,6 +53,10 @@ impl HostFolder {
         std::fs::write(folder.in_root("/run/e2b/.E2B_SANDBOX_ID"), id)?;
         std::fs::write(folder.in_root("/run/e2b/.E2B_TEMPLATE_ID"), template)?;
         Ok(folder)
+    }
+
+    fn metadata(&self) -> MutexGuard<'_, HashMap<FileIdentity, Metadata>> {
+        self.metadata.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -89,6 +105,7 @@ impl HostFolder {
             mode: data.permissions().mode() & 0o7777,
             modified: Modified::System(data.modified().map_err(failed)?),
             symlink: link,
+            metadata: self.metadata().get(&identity(&data)).cloned().unwrap_or_default(),
         })
     }
 
@@ -130,12 +147,18 @@ impl FileStore for HostFolder {
         std::fs::read(self.host_path(path)).map_err(|e| disk_error(e, path))
     }
 
-    fn write(&self, path: &str, content: &[u8]) -> Result<Entry, DiskError> {
+    fn write(&self, path: &str, content: &[u8], metadata: &Metadata) -> Result<Entry, DiskError> {
         let host_path = self.writable_path(path)?;
         if let Some(parent) = host_path.parent() {
             std::fs::create_dir_all(parent).map_err(|e| disk_error(e, path))?;
         }
         std::fs::write(&host_path, content).map_err(|e| disk_error(e, path))?;
+        let file = identity(&std::fs::metadata(&host_path).map_err(|e| disk_error(e, path))?);
+        if metadata.is_empty() {
+            self.metadata().remove(&file);
+        } else {
+            self.metadata().insert(file, metadata.clone());
+        }
         self.entry(path)
     }
 

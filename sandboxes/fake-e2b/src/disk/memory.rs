@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use super::{DiskError, Entry, FileStore, HOME, Modified, parent};
+use super::{DiskError, Entry, FileStore, HOME, Metadata, Modified, parent};
 
 pub(crate) struct MemoryDisk {
     /// By absolute path; held for one operation.
@@ -16,6 +16,7 @@ pub(crate) struct MemoryDisk {
 struct Node {
     /// `None`: a folder.
     content: Option<Vec<u8>>,
+    metadata: Metadata,
     modified: Instant,
 }
 
@@ -49,7 +50,7 @@ impl MemoryDisk {
 
 impl Node {
     fn new(content: Option<Vec<u8>>) -> Self {
-        Self { content, modified: Instant::now() }
+        Self { content, metadata: Metadata::new(), modified: Instant::now() }
     }
 
     fn entry(&self, path: &str) -> Entry {
@@ -61,6 +62,7 @@ impl Node {
             mode: if is_folder { 0o755 } else { 0o644 },
             modified: Modified::Runtime(self.modified),
             symlink: None,
+            metadata: self.metadata.clone(),
         }
     }
 }
@@ -100,14 +102,14 @@ impl FileStore for MemoryDisk {
         }
     }
 
-    fn write(&self, path: &str, content: &[u8]) -> Result<Entry, DiskError> {
+    fn write(&self, path: &str, content: &[u8], metadata: &Metadata) -> Result<Entry, DiskError> {
         let mut nodes = self.nodes();
         if nodes.get(path).is_some_and(|node| node.content.is_none()) {
             return Err(DiskError::IsFolder(path.to_owned()));
         }
         check_parents(&nodes, path)?;
         make_folders(&mut nodes, parent(path));
-        let node = Node::new(Some(content.to_vec()));
+        let node = Node { metadata: metadata.clone(), ..Node::new(Some(content.to_vec())) };
         let entry = node.entry(path);
         nodes.insert(path.to_owned(), node);
         Ok(entry)

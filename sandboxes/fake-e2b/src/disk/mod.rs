@@ -3,6 +3,7 @@
 mod folder;
 mod memory;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -15,11 +16,14 @@ pub(crate) use switchtower_contract::python::HOME;
 
 pub(crate) type Disk = Arc<dyn FileStore>;
 
+/// Names and values of a client's own, which a file has until it is uploaded again.
+pub(crate) type Metadata = BTreeMap<String, String>;
+
 /// Files by absolute path, as [`absolute`] returns them.
 pub(crate) trait FileStore: Send + Sync {
     fn read(&self, path: &str) -> Result<Vec<u8>, DiskError>;
-    /// Writes a file, and creates the folders that its path names.
-    fn write(&self, path: &str, content: &[u8]) -> Result<Entry, DiskError>;
+    /// Writes a file with this metadata and no other, and creates the folders that its path names.
+    fn write(&self, path: &str, content: &[u8], metadata: &Metadata) -> Result<Entry, DiskError>;
     fn stat(&self, path: &str) -> Result<Entry, DiskError>;
     /// Lists a folder, and its folders down to this depth.
     fn list(&self, path: &str, depth: u32) -> Result<Vec<Entry>, DiskError>;
@@ -39,6 +43,7 @@ pub(crate) struct Entry {
     pub(crate) modified: Modified,
     /// Where a symbolic link leads.
     pub(crate) symlink: Option<String>,
+    pub(crate) metadata: Metadata,
 }
 
 /// When a file was last changed, by the runtime's clock or by the system's.
@@ -108,5 +113,26 @@ mod tests {
         ] {
             assert_eq!(absolute(path, HOME), form);
         }
+    }
+
+    #[tokio::test]
+    async fn metadata_of_a_file_moves_with_it_and_lasts_until_its_next_upload() {
+        let folder = HostFolder::new("i", "base", "tag").unwrap();
+        let stores: [&dyn FileStore; 2] = [&MemoryDisk::new("tag"), &folder];
+        let author = Metadata::from([("author".to_owned(), "ada".to_owned())]);
+        for store in stores {
+            assert_eq!(store.write("/tmp/a", b"1", &author).unwrap().metadata, author);
+            assert_eq!(store.write("/tmp/b", b"1", &Metadata::new()).unwrap().metadata, Metadata::new());
+            assert_eq!(store.rename("/tmp/a", "/tmp/d/a").unwrap().metadata, author);
+            assert_eq!(store.list("/tmp/d", 1).unwrap()[0].metadata, author);
+            assert_eq!(store.write("/tmp/d/a", b"2", &Metadata::new()).unwrap().metadata, Metadata::new());
+            assert_eq!(store.stat("/tmp/d/a").unwrap().metadata, Metadata::new());
+        }
+        // A program writes the file, and later removes it.
+        folder.write("/tmp/a", b"1", &author).unwrap();
+        std::fs::write(folder.host_path("/tmp/a"), "2").unwrap();
+        assert_eq!(folder.stat("/tmp/a").unwrap().metadata, author);
+        std::fs::remove_file(folder.host_path("/tmp/a")).unwrap();
+        assert!(folder.stat("/tmp/a").is_err());
     }
 }

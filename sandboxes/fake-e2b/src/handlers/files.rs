@@ -18,10 +18,14 @@ use switchtower_e2b_wire::multipart::{Part, read_form};
 
 use super::errors::Refusal;
 use super::target;
-use crate::disk::{DiskError, HOME, absolute};
+use crate::disk::{DiskError, HOME, Metadata, absolute};
 use crate::fake::Fake;
 use crate::faults::FaultKind;
 use crate::sandbox::Sandbox;
+
+/// Maximum bytes of the metadata of a file, which E2B keeps as extended attributes with this prefix.
+const MAX_METADATA_BYTES: usize = 4096;
+const XATTR_PREFIX: &str = "user.e2b.";
 
 #[derive(Deserialize)]
 pub(super) struct FileQuery {
@@ -91,6 +95,27 @@ pub(super) async fn write(
     write_all(&fake, &sandbox, &query, &headers, body).await.map(Json)
 }
 
+/// Returns the metadata in the headers of an upload. Of several values of a name the first one counts.
+fn metadata(headers: &HeaderMap) -> Result<Metadata, String> {
+    let mut metadata = Metadata::new();
+    let mut bytes = 0;
+    for (name, value) in headers {
+        let Some(key) = name.as_str().strip_prefix("x-metadata-") else { continue };
+        let value = value.to_str().map_err(|_| format!("the value of metadata key {key:?} must be printable ASCII"))?;
+        if key.is_empty() {
+            return Err("a metadata key must not be empty".to_owned());
+        }
+        if !metadata.contains_key(key) {
+            bytes += XATTR_PREFIX.len() + key.len() + value.len();
+            metadata.insert(key.to_owned(), value.to_owned());
+        }
+    }
+    if bytes > MAX_METADATA_BYTES {
+        return Err(format!("the metadata of a file may have {MAX_METADATA_BYTES} bytes together"));
+    }
+    Ok(metadata)
+}
+
 /// Writes one file that is the body, or those of a form.
 async fn write_all(
     fake: &Fake,
@@ -109,6 +134,7 @@ async fn write_all(
     } else {
         read_form(content_type, &body).await.map_err(|error| bad(&error.to_string()))?
     };
+    let metadata = metadata(headers).map_err(|message| bad(&message))?;
     let files: Vec<_> = parts.into_iter().filter(|part| part.field == "file").collect();
     if files.is_empty() {
         return Err(bad("no files to upload"));
@@ -119,9 +145,10 @@ async fn write_all(
         if path.is_empty() {
             return Err(bad("path is required"));
         }
-        let entry = sandbox.disk.write(&absolute(path, HOME), &file.content).map_err(|error| failed(&error))?;
+        let entry = sandbox.disk.write(&absolute(path, HOME), &file.content, &metadata);
+        let entry = entry.map_err(|error| failed(&error))?;
         fake.state.sandboxes.count(|counts| counts.file_writes += 1);
-        answer.push(written(&entry.path, None));
+        answer.push(written(&entry.path, Some(&entry.metadata).filter(|metadata| !metadata.is_empty())));
     }
     Ok(answer)
 }

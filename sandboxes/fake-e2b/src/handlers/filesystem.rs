@@ -1,4 +1,4 @@
-//! envd's `filesystem.Filesystem`. Watches are not implemented.
+//! envd's `filesystem.Filesystem`. Watches are refused.
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -41,7 +41,7 @@ pub(super) async fn call(
 }
 
 fn unimplemented(method: &str) -> Error {
-    Error::new(Code::Unimplemented, format!("this stand-in does not implement {method}"))
+    Error::new(Code::Unimplemented, format!("this stand-in has no {method}"))
 }
 
 fn unary(fake: &Fake, sandbox: &Sandbox, method: &str, headers: &HeaderMap, body: &[u8]) -> Result<Value, Error> {
@@ -85,7 +85,7 @@ fn describe(fake: &Fake, entry: &disk::Entry) -> Value {
             Modified::System(time) => time,
         },
         symlink_target: entry.symlink.as_deref(),
-        metadata: None,
+        metadata: Some(&entry.metadata).filter(|metadata| !metadata.is_empty()),
     };
     described.json()
 }

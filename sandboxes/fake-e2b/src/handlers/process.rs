@@ -1,4 +1,4 @@
-//! envd's `process.Process`. Terminals are not implemented.
+//! envd's `process.Process`. Terminals are refused.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -65,7 +65,7 @@ pub(super) async fn call(
 }
 
 fn unimplemented(what: &str) -> Error {
-    Error::new(Code::Unimplemented, format!("this stand-in does not implement {what}"))
+    Error::new(Code::Unimplemented, format!("this stand-in has no {what}"))
 }
 
 fn parse<T: DeserializeOwned>(value: Value) -> Result<T, Error> {

@@ -7,8 +7,8 @@ use crate::fake::Fake;
 use crate::sandboxes::{SandboxEntry, SandboxState};
 
 /// The version of envd whose features are served: uploads as they are, standard input that can be closed, a default
-/// user.
-const ENVD_VERSION: &str = "0.5.7";
+/// user, metadata of files.
+const ENVD_VERSION: &str = "0.6.2";
 
 /// The machine that every sandbox claims to run on.
 const CLIENT: &str = "6532622b";

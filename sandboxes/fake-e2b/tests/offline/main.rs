@@ -6,5 +6,6 @@ mod client;
 mod counts;
 mod executions;
 mod faults;
+mod files;
 mod lifecycle;
 mod limits;
