@@ -18,7 +18,8 @@ pub struct Config {
     pub max_per_caller: usize,
     /// Maximum number of contexts of one session, at least 1.
     pub max_contexts: usize,
-    /// Names of the templates that clients of E2B find when they look one up; `*` at the end of one matches anything.
+    /// Names, without tags, of the templates that clients of E2B find when they look one up; `*` at the end of one matches
+    /// anything.
     /// Those of the cloud tiers are found as well. A creation may name any template: a machine has that of its tier.
     pub templates: Vec<String>,
     /// Lifetime of a session whose creation sets none. Each use through the native API restarts it.
@@ -158,6 +159,15 @@ impl Config {
         if self.max_contexts == 0 {
             return Some("max_contexts must be at least 1: with 0 no session could run a cell".to_owned());
         }
+        let can_match = |name: &String| {
+            let whole = name.strip_suffix('*').unwrap_or(name);
+            !name.is_empty() && !whole.contains(['*', ':'])
+        };
+        if let Some(name) = self.templates.iter().find(|name| !can_match(name)) {
+            return Some(format!(
+                "templates must be names without a tag, or beginnings of names with one * at the end, not {name:?}"
+            ));
+        }
         let times = [
             ("idle_timeout", self.idle_timeout),
             ("max_lifetime", self.max_lifetime),
@@ -206,6 +216,23 @@ impl Default for Config {
             max_native_kernels_per_caller: 0,
             native_kernel_idle: seconds(5 * 60),
             queue: CellQueue::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_a_template_that_can_never_match_is_refused() {
+        let problem =
+            |name: &str| Config { templates: vec!["base".to_owned(), name.to_owned()], ..Config::default() }.problem();
+        for name in ["a*b", "**", "*a", "x:tag", "x:*", ""] {
+            assert!(problem(name).unwrap().starts_with("templates must be names without a tag"), "{name}");
+        }
+        for name in ["*", "mastra-*", "team/x"] {
+            assert_eq!(problem(name), None, "{name}");
         }
     }
 }
