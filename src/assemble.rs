@@ -24,7 +24,7 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchtower_contract::{Backend, Location};
+use switchtower_contract::Backend;
 use switchtower_core::cache::ResultCache;
 use switchtower_core::clock::WallClock;
 use switchtower_core::decide::{Reloaded, SharedRules};
@@ -51,12 +51,20 @@ pub use wasm::{check_workers, run_worker};
 
 /// These settings cannot be built on this machine; the message says what is missing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct BuildError(String);
+#[error("{message}")]
+pub struct BuildError {
+    message: String,
+    /// Whether a setting is wrong. Otherwise the same settings may work later, or on another machine.
+    pub is_setting: bool,
+}
 
 impl BuildError {
     fn new(error: impl ToString) -> Self {
-        Self(error.to_string())
+        Self { message: error.to_string(), is_setting: false }
+    }
+
+    fn of_setting(error: impl ToString) -> Self {
+        Self { message: error.to_string(), is_setting: true }
     }
 }
 
@@ -149,12 +157,12 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// # Errors
 /// The rules or the guest cannot be used.
 pub fn in_process(config: &Config, report: &dyn Fn(&str)) -> Result<Assembly, BuildError> {
-    let wasm = WasmTier::for_command(config, report)?;
     let wall = WallClock::real();
     let clouds = Clouds::for_command(config, wall);
+    let plan = Plan::new(config, wall, clouds.tiers(config, false))?;
+    let wasm = WasmTier::for_command(config, report)?;
     let native = NativeTier::for_command(config);
-    let backends = backends(config, &wasm, &native, clouds.tiers(config, false));
-    assembly(config, wall, backends, wasm, native, clouds)
+    Ok(assembly(config, plan, wasm, native, clouds))
 }
 
 /// Builds everything with a WebAssembly engine inside this process and with pools in a cloud that takes any key, for
@@ -164,12 +172,11 @@ pub fn in_process(config: &Config, report: &dyn Fn(&str)) -> Result<Assembly, Bu
 /// The rules or the guest cannot be used.
 #[cfg(feature = "e2b")]
 pub fn against_stand_in(config: &Config, report: &dyn Fn(&str)) -> Result<Assembly, BuildError> {
-    let wasm = WasmTier::for_measurement(config, report)?;
     let wall = WallClock::real();
     let clouds = Clouds::against_stand_in(config, wall);
-    let native = NativeTier::default();
-    let backends = backends(config, &wasm, &native, clouds.tiers(config, true));
-    assembly(config, wall, backends, wasm, native, clouds)
+    let plan = Plan::new(config, wall, clouds.tiers(config, true))?;
+    let wasm = WasmTier::for_measurement(config, report)?;
+    Ok(assembly(config, plan, wasm, NativeTier::default(), clouds))
 }
 
 /// Most processes that keep kernels where the settings leave the number to the machine. Any number of cells runs in
@@ -195,13 +202,9 @@ pub async fn with_workers(config: &Config, report: fn(&str)) -> Result<Assembly,
 pub fn starting(config: &Config, report: fn(&str)) -> Result<Assembly, BuildError> {
     let wall = WallClock::real();
     let clouds = Clouds::for_server(config, wall);
+    let plan = Plan::new(config, wall, clouds.tiers(config, true))?;
     let (wasm, native) = (WasmTier::for_server(config, report), NativeTier::for_server(config, report));
-    let backends = backends(config, &wasm, &native, clouds.tiers(config, true));
-    assembly(config, wall, backends, wasm, native, clouds)
-}
-
-fn backends(config: &Config, wasm: &WasmTier, native: &NativeTier, clouds: Vec<NamedBackend>) -> Vec<NamedBackend> {
-    clouds.into_iter().chain(wasm.backends()).chain(native.backends(config)).collect()
+    Ok(assembly(config, plan, wasm, native, clouds))
 }
 
 /// Returns the numbers that are in force where the settings leave them to this machine or ask for more than it gives,
@@ -250,20 +253,35 @@ fn fit_queue(workers: usize, queue: &queue::Config) -> (usize, queue::Config) {
     (workers.max(slots + queue.extra_slots), queue::Config { slots, ..queue.clone() })
 }
 
-fn assembly(
-    config: &Config,
+/// What may fail, made before any tier starts: a start that is broken off would report that instead of the cause.
+struct Plan {
+    clouds: Vec<NamedBackend>,
+    rules: SharedRules,
+    recorder: Recorder,
     wall: WallClock,
-    backends: Vec<NamedBackend>,
-    wasm: WasmTier,
-    native: NativeTier,
-    clouds: Clouds,
-) -> Result<Assembly, BuildError> {
-    let router = router(config, wall, backends, &wasm, &native, &clouds)?;
+    seed: Seed,
+}
+
+impl Plan {
+    fn new(config: &Config, wall: WallClock, clouds: Vec<NamedBackend>) -> Result<Self, BuildError> {
+        if config.rules.force_remote && clouds.is_empty() {
+            return Err(BuildError::of_setting(
+                "rules.force_remote is set, but there is no remote tier: set E2B_API_KEY, or leave the setting out",
+            ));
+        }
+        let seed = Seed::from_system().map_err(|error| BuildError::new(format!("no randomness: {error}")))?;
+        let recorder = Recorder::new(&config.record, wall).map_err(BuildError::new)?;
+        Ok(Self { clouds, rules: load_rules(&config.rules)?, recorder, wall, seed })
+    }
+}
+
+fn assembly(config: &Config, plan: Plan, wasm: WasmTier, native: NativeTier, clouds: Clouds) -> Assembly {
+    let router = router(config, plan, &wasm, &native, &clouds);
     let memory = MemoryAccount::new(&config.memory);
     let known = config.sessions.templates.iter().cloned().chain(config.clouds.templates()).collect();
     let session_config = session::Config { templates: known, ..config.sessions.clone() };
     let sessions = Sessions::with_memory(Arc::clone(&router), &session_config, &config.limits, memory);
-    Ok(Assembly { router, sessions, wasm, native, clouds })
+    Assembly { router, sessions, wasm, native, clouds }
 }
 
 type NamedBackend = (TierName, TierBackend, tier::Config);
@@ -311,39 +329,27 @@ impl Drop for TierStart {
     }
 }
 
-fn router(
-    config: &Config,
-    wall: WallClock,
-    backends: Vec<NamedBackend>,
-    wasm: &WasmTier,
-    native: &NativeTier,
-    clouds: &Clouds,
-) -> Result<Arc<Router>, BuildError> {
+fn router(config: &Config, plan: Plan, wasm: &WasmTier, native: &NativeTier, clouds: &Clouds) -> Arc<Router> {
+    let Plan { clouds: backends, rules, recorder, wall, seed } = plan;
     let absent = wasm.absent.iter().chain(&clouds.absent).chain(&native.absent).cloned().collect();
-    let seed = Seed::from_system().map_err(|error| BuildError(format!("no randomness: {error}")))?;
     let of_tiers = seed.fork("tiers");
-    let tiers = backends.into_iter().map(|(name, backend, config)| match backend {
+    let backends = backends.into_iter().chain(wasm.backends()).chain(native.backends(config));
+    let tiers = backends.map(|(name, backend, config)| match backend {
         TierBackend::Started(backend) => Tier::new(name, backend, config, &of_tiers),
         TierBackend::Late(backend) => Tier::late(name, backend, config, &of_tiers),
     });
     let queues = config.queue.is_set().then(|| Queues::new(&config.queue));
     let share_limits = |tier: Tier| if let Some(queues) = &queues { tier.with_shared_limits(queues) } else { tier };
     let tiers = Tiers::new(tiers.map(|tier| share_limits(clouds.with_account_status(tier)))).with_absent(absent);
-    let has_remote = tiers.statuses().iter().any(|status| status.location == Location::Remote);
-    if config.rules.force_remote && !has_remote {
-        let message =
-            "rules.force_remote is set, but there is no remote tier: set E2B_API_KEY, or leave the setting out";
-        return Err(BuildError(message.to_owned()));
-    }
-    Ok(Arc::new(Router::new(Parts {
+    Arc::new(Router::new(Parts {
         quota: Quota::new(&config.quota),
-        rules: load_rules(&config.rules)?,
+        rules,
         cache: ResultCache::new(&config.cache),
         tiers,
-        recorder: Recorder::new(&config.record, wall).map_err(BuildError::new)?,
+        recorder,
         wall,
         seed,
-    })))
+    }))
 }
 
 /// Loads the routing rules that the settings name.
@@ -352,7 +358,7 @@ fn router(
 /// They cannot be used; the message says where.
 pub fn load_rules(config: &config::Rules) -> Result<SharedRules, BuildError> {
     match config.folder.as_deref() {
-        Some(folder) => SharedRules::load(folder).map_err(BuildError::new),
+        Some(folder) => SharedRules::load(folder).map_err(BuildError::of_setting),
         None if config.force_remote => Ok(SharedRules::force_remote()),
         None => Ok(SharedRules::builtin()),
     }

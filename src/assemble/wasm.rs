@@ -73,7 +73,12 @@ impl WasmTier {
             let started = start_workers(&settings, size, report, set_step, set_guest).await.map(Arc::new);
             let workers = started.as_ref().ok().cloned();
             let started = started.map(|workers| workers as Arc<dyn Backend>);
-            let absent = |BuildError(reason)| AbsentTier { tier: tier.clone(), reason, remedy: None, machine: false };
+            let absent = |error: BuildError| AbsentTier {
+                tier: tier.clone(),
+                reason: error.to_string(),
+                remedy: None,
+                machine: false,
+            };
             tier_start.end(started.map_err(absent));
             workers
         };

@@ -44,7 +44,8 @@ impl From<Error> for CliError {
 
 impl From<BuildError> for CliError {
     fn from(error: BuildError) -> Self {
-        Self::failed(error.to_string())
+        let code = if error.is_setting { USAGE } else { FAILED };
+        Self { code, message: error.to_string() }
     }
 }
 

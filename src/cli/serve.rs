@@ -231,7 +231,8 @@ async fn serve(mut config: Config, tls: Option<ServerTls>, e2b_debug: bool) -> R
 
 /// Prints the address, the tiers, and which of them are absent or starting.
 fn announce(address: SocketAddr, tiers: &Tiers) {
-    for absent in tiers.absent() {
+    // A start that has failed already has been reported.
+    for absent in tiers.not_created() {
         terminal::note(&absent.to_string());
     }
     let starting: Vec<&TierName> = tiers.starting().map(|(tier, _)| tier).collect();

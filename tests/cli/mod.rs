@@ -143,6 +143,18 @@ fn wrong_or_contradictory_arguments_end_with_exit_code_2() {
 }
 
 #[test]
+fn a_server_whose_settings_cannot_be_kept_says_why_in_one_line_before_a_tier_starts() {
+    for (arguments, reason) in [
+        (&["serve", "--port", "0", "--force-remote"][..], "rules.force_remote is set, but there is no remote tier"),
+        (&["serve", "--port", "0", "--rules", "there-is-no-such-folder"], "there-is-no-such-folder"),
+    ] {
+        let ended = switchtower(arguments, "");
+        assert_eq!((ended.code, ended.err.lines().count()), (2, 1), "{arguments:?}: {}", ended.err);
+        assert!(ended.err.contains(reason), "{}", ended.err);
+    }
+}
+
+#[test]
 fn output_that_cannot_be_written_ends_with_exit_code_125() {
     for arguments in [
         &["--help"][..],

@@ -393,7 +393,12 @@ impl Tiers {
     /// Returns the tiers that could not be created, those included whose start has failed.
     pub fn absent(&self) -> impl Iterator<Item = &AbsentTier> {
         let failed = self.configured.values().filter_map(|tier| tier.late.as_ref()?.absent());
-        self.absent.iter().chain(failed)
+        self.not_created().chain(failed)
+    }
+
+    /// Returns the tiers that could not be created, without those whose start has failed.
+    pub fn not_created(&self) -> impl Iterator<Item = &AbsentTier> {
+        self.absent.iter()
     }
 
     /// Returns the tiers whose backends have not started yet, each with what it waits for.
