@@ -1,5 +1,6 @@
 //! The machine of a session: kept alive, put to sleep, returned to its provider.
 
+use switchtower_contract::NetworkPolicy;
 use switchtower_core::session::{AtEnd, Config, CreateSession, ExecuteCell, MachineUse, SessionState};
 use tokio::time::sleep;
 
@@ -77,4 +78,23 @@ async fn a_paused_session_lets_its_machine_sleep_until_it_is_resumed() {
     let log = harness.machines.log();
     assert!(log[1..].iter().all(|what| what == "asleep"), "{log:?}");
     assert_eq!(harness.machines.sandboxes(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_machine_may_reach_is_charged_once_and_no_longer_than_it_is_in_force() {
+    let harness = TestHarness::new();
+    let memory = harness.sessions.memory();
+    let empty = memory.total();
+    let open = harness.open_with(options()).await;
+    let of_session = memory.total() - empty;
+    let host = "h".repeat(5000);
+    let network = NetworkPolicy { deny_out: vec![host], ..NetworkPolicy::OPEN };
+    let closed = harness.open_with(CreateSession { network: network.clone(), ..options() }).await;
+    let of_network = memory.total() - empty - 2 * of_session;
+    assert!((5000..6000).contains(&of_network), "{of_network}");
+    assert_eq!((open.network(), closed.network()), (NetworkPolicy::OPEN, network.clone()));
+    closed.set_network(NetworkPolicy::OPEN).await.unwrap();
+    assert_eq!(memory.total() - empty, 2 * of_session);
+    open.set_network(network).await.unwrap();
+    assert_eq!(memory.total() - empty, 2 * of_session + of_network);
 }

@@ -57,11 +57,11 @@ impl Session {
         options: CreateSession,
         services: Arc<Services>,
     ) -> Result<Self, NoSpace> {
-        let options = with_identity(options, &id);
+        let mut options = with_identity(options, &id);
+        let network = std::mem::replace(&mut options.network, NetworkPolicy::OPEN);
         let wall = *services.router.wall();
-        let charge = services
-            .memory
-            .charge(&caller, SESSION_BYTES + options_bytes(&options) + network_bytes(&options.network))?;
+        let charge =
+            services.memory.charge(&caller, SESSION_BYTES + options_bytes(&options) + network_bytes(&network))?;
         Ok(Self {
             access_token: services.tokens.issue(TokenKind::Access, &id),
             traffic_token: services.tokens.issue(TokenKind::Traffic, &id),
@@ -70,7 +70,7 @@ impl Session {
             files: Files::new(wall, services.config.max_files_size, services.memory.open(&caller)),
             contexts: Contexts::new(Arc::clone(&services.ids), charge.another())?,
             machine: MachineSlot::default(),
-            network: Mutex::new(options.network.clone()),
+            network: Mutex::new(network),
             caller,
             options,
             services,
@@ -107,7 +107,7 @@ impl Session {
         &self.caller
     }
 
-    /// Returns the options that it was created with.
+    /// Returns the options that it was created with, except what its machine may reach: [`network`](Self::network).
     pub fn options(&self) -> &CreateSession {
         &self.options
     }
@@ -322,10 +322,10 @@ fn network_bytes(network: &NetworkPolicy) -> u64 {
     names.map(|name| name.len() as u64 + PAIR_BYTES).sum()
 }
 
-/// Returns the bytes of the text in a session's options.
+/// Returns the bytes of the text in a session's options, without what its machine may reach.
 fn options_bytes(options: &CreateSession) -> u64 {
     let pairs = |pairs: &BTreeMap<String, String>| {
         pairs.iter().map(|(name, value)| (name.len() + value.len()) as u64 + PAIR_BYTES).sum::<u64>()
     };
-    options.template.len() as u64 + network_bytes(&options.network) + pairs(&options.metadata) + pairs(&options.env)
+    options.template.len() as u64 + pairs(&options.metadata) + pairs(&options.env)
 }
