@@ -308,13 +308,13 @@ def begin(folder: str | None) -> None:
 
 
 def run_internal(code: str) -> None:
-    """Runs code of the host's own. Raises what it raises."""
+    """Runs code of the host's own, in the context of the cells. Raises what it raises."""
     names = {"__name__": "__own__", "__builtins__": builtins}
     held = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
     streams.restore()
     try:
-        exec(compile(code, "<own>", "exec", dont_inherit=True), names)
+        _kernel.context.run(exec, compile(code, "<own>", "exec", dont_inherit=True), names)
     finally:
         streams.flush()
         sys.stdout, sys.stderr = held
@@ -324,11 +324,6 @@ def run_internal(code: str) -> None:
 def names() -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns the namespace of the cells, and what the kernel itself bound there."""
     return _kernel.names, _kernel.given
-
-
-def cells_context() -> contextvars.Context:
-    """Returns the context that the cells run in."""
-    return _kernel.context
 
 
 def shell() -> interactive_shell.InteractiveShell:

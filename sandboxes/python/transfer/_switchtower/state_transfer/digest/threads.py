@@ -14,14 +14,6 @@ from .forms import Form, Parts
 
 _LOCK, _RLOCK = type(threading.Lock()), type(threading.RLock())
 _MISSING = "a value that is not set", 0
-# The context that the cells run in, if it is another than the current one.
-_context: contextvars.Context | None = None
-
-
-def set_context(context: contextvars.Context | None) -> None:
-    """Sets the context in which context variables have the values that the cells see."""
-    global _context
-    _context = context
 
 
 def make_lock(locked: bool) -> Any:
@@ -108,7 +100,7 @@ def _parts_of_variable(value: Any) -> Parts:
         default = contextvars.Context().run(value.get)
     except LookupError:
         default = _MISSING
-    return value.name, default, value.get(_MISSING) if _context is None else _context.get(value, _MISSING)
+    return value.name, default, value.get(_MISSING)
 
 
 def make_variable(name: str, default: Any, value: Any) -> Any:

@@ -102,9 +102,6 @@ def export_state(options: str = "{}") -> str:
     given: ExportOptions = json.loads(options)
     streams = sys.stdout, sys.stderr
     main = sys.modules["__main__"]
-    kernel: Any = sys.modules.get("_switchtower.kernel")
-    if kernel is not None:
-        threads.set_context(kernel.cells_context())
     files: Mapping[str, int | None] | None = given.get("files")
     homes = (given.get("home") or HOME, "/tmp/")
     seen = View(main, CellNumbers() if files is None else files, homes, alias=_public_name, known=_known_modules)
