@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import importlib
 import io
-import itertools
 import os
 import shutil
 import types
@@ -164,20 +163,34 @@ def make_writer(file: Any, dialect: list[Any]) -> Any:
     return importlib.import_module("csv").writer(file, **dict(zip(_DIALECT, dialect)))
 
 
+class _ReadLines:
+    """The source of a reader that has read some lines: as many empty ones, and then what is left."""
+
+    def __init__(self, lines: int, source: Any) -> None:
+        self._lines, self.source = lines, source
+
+    def __iter__(self) -> Any:
+        return self
+
+    def __next__(self) -> Any:
+        if self._lines:
+            self._lines -= 1
+            return ""
+        return next(self.source)
+
+
 def _parts_of_reader(value: Any) -> Parts | None:
-    source = next((part for part in gc.get_referents(value) if hasattr(part, "__next__")), None)
-    if type(source) is itertools.chain:  # one that `make_reader` made
-        (source,) = (
-            part[-1] for each in gc.get_referents(source) for part in gc.get_referents(each) if type(part) is tuple
-        )
+    source: Any = next((part for part in gc.get_referents(value) if hasattr(part, "__next__")), None)
+    # A restore has a module of its own, and with it another class of the same name.
+    while type(source).__name__ == "_ReadLines" and type(source).__module__.endswith("digest.streams"):
+        source = source.source
     return None if source is None else (source, _dialect(value), value.line_num)
 
 
 def make_reader(source: Any, dialect: list[Any], lines: int) -> Any:
     """Returns a reader that has read some lines."""
-    made = importlib.import_module("csv").reader(
-        itertools.chain(itertools.repeat("", lines), source), **dict(zip(_DIALECT, dialect))
-    )
+    read = _ReadLines(lines, source)
+    made = importlib.import_module("csv").reader(read, **dict(zip(_DIALECT, dialect)))
     for _ in range(lines):
         next(made)
     return made
