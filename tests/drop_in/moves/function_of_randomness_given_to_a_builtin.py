@@ -3,7 +3,7 @@
 from random import random
 # %%
 # impure
-it = enumerate(sorted([1, 2, 3], key=lambda _: random()))
+it = enumerate(sorted(range(9), key=lambda _: random()))
 next(it)
 # %%
 next(it)
