@@ -5,6 +5,8 @@ import csv
 import io
 import itertools
 import pickle
+import sqlite3
+import threading
 import types
 import unittest
 
@@ -55,6 +57,102 @@ class Readers(Case):
                     next(reader)
                 made = self.moved(self.moved(reader))
                 self.assertEqual((made.line_num, list(made)), (read, list(reader)))
+
+
+class Databases(Case):
+    def database(self, *statements, **options):
+        made = sqlite3.connect(":memory:", **options)
+        made.execute("create table t (a, d date)")
+        for statement in statements:
+            made.execute(statement)
+        made.commit()
+        return made
+
+    def test_a_database_in_memory_keeps_all_that_a_program_can_see_of_it(self):
+        db = self.database("insert into t (a) values (1), (2), (3)", "delete from t where a < 3", "pragma user_version = 7",
+                           "insert into t (a) values (char(97, 0, 98)), (x'ff00'), (9e999)", "pragma foreign_keys = on",
+                           "create table n (i integer primary key autoincrement)", "insert into n values (9)",
+                           "delete from n", "update t set d = '2024-01-02' where a = 3",
+                           detect_types=sqlite3.PARSE_DECLTYPES, timeout=2, isolation_level="IMMEDIATE")  # fmt: skip
+        db.row_factory = sqlite3.Row
+        made = self.moved(self.moved(db))
+        questions = (
+            "select rowid, a, d from t", "select typeof(a) from t", "pragma user_version", "pragma foreign_keys",
+            "pragma busy_timeout", "pragma journal_mode", "select changes(), last_insert_rowid()", "select * from sqlite_master",
+            "select * from sqlite_sequence",
+        )  # fmt: skip
+        for question in questions:
+            one, other = (list(map(tuple, each.execute(question).fetchall())) for each in (db, made))
+            self.assertEqual(one, other, question)
+        self.assertEqual((made.total_changes, made.isolation_level), (db.total_changes, "IMMEDIATE"))
+        self.assertEqual(made.execute("insert into n values (null)").lastrowid, 10)
+
+    def test_what_a_database_holds_is_part_of_its_digest(self):
+        self.differ(
+            self.database("insert into t (a) values (char(97, 0, 98))"),
+            self.database("insert into t (a) values (char(97, 0, 99))"),
+        )
+        self.differ(self.database(), self.database(detect_types=sqlite3.PARSE_DECLTYPES))
+        self.differ(self.database(), self.database("pragma foreign_keys = on"))
+        self.differ(
+            self.database("insert into t (rowid) values (1)"), self.database("insert into t (rowid) values (2)")
+        )
+
+    def test_a_database_for_all_threads_stays_one(self):
+        made = self.moved(self.database("insert into t (a) values (5)", check_same_thread=False))
+        found = []
+        thread = threading.Thread(target=lambda: found.extend(made.execute("select a from t").fetchall()))
+        thread.start()
+        thread.join()
+        self.assertEqual(found, [(5,)])
+
+    def test_tables_for_full_text_move(self):
+        made = self.moved(self.database("create virtual table f using fts5(a)", "insert into f values ('hello world')"))
+        self.assertEqual(made.execute("select * from f where f match 'hello'").fetchall(), [("hello world",)])
+
+    def test_functions_of_the_program_are_not_called_and_keep_a_database_where_it_is(self):
+        ways = (
+            lambda db: db.create_function("upper", 1, len), lambda db: db.create_collation("rev", lambda a, b: 0),
+            lambda db: db.create_function("mine", 0, len), lambda db: db.execute("pragma case_sensitive_like = on"),
+            lambda db: db.execute("attach ':memory:' as other"), lambda db: db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 999),
+        )  # fmt: skip
+        for change in ways:
+            db = self.database()
+            change(db)
+            self.is_not_movable(db)
+        called = []
+        for name in ("set_trace_callback", "set_authorizer"):
+            db = self.database()
+            getattr(db, name)(lambda *rest: called.append(rest) or 0)
+            self.is_not_movable(db)
+            self.assertIn("x", encoded(db)[1].opaque)
+        self.assertEqual(called, [])
+        sqlite3.register_converter("TEXT", called.append)
+        self.moved(self.database(detect_types=3))
+        self.assertEqual(called, [])
+        del sqlite3.converters["TEXT"]
+
+    def test_a_large_database_is_not_read(self):
+        db = self.database("insert into t (a) values (zeroblob(20000000))")
+        self.is_not_movable(db)
+        self.assertIn("x", encoded(db)[1].opaque)
+
+    def test_a_cursor_moves_where_it_comes_out_the_same(self):
+        db = self.database("insert into t (a) values (1)")
+        used = db.cursor()
+        self.assertEqual(used.execute("select a from t").fetchall(), [(1,)])
+        made = self.moved(used)
+        for name in ("description", "lastrowid", "rowcount", "arraysize"):
+            self.assertEqual(getattr(made, name), getattr(used, name), name)
+        self.assertIsNone(self.moved(db.cursor()).lastrowid)
+        changing = db.cursor()
+        changing.execute("update t set a = 6")
+        db.commit()
+        self.differ(changing, used)
+        closed = db.cursor()
+        closed.close()
+        for cursor in (changing, closed, db.execute("select * from t")):
+            self.is_not_movable(cursor)
 
 
 if __name__ == "__main__":
