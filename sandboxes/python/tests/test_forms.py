@@ -2,20 +2,30 @@
 
 import base64
 import csv
+import gzip
 import io
 import itertools
+import os
+import pathlib
 import pickle
 import sqlite3
+import tarfile
+import tempfile
 import threading
 import types
 import unittest
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import package
 
-package.use("transfer")
-groups = package.module("state_transfer.digest.groups")
-pickled = package.module("state_transfer.export.pickled")
-view = package.module("state_transfer.digest.view")
+
+def setUpModule():
+    # Pickles name the package, of which other tests import other parts.
+    global forms, groups, pickled, view
+    package.use("transfer")
+    forms, groups, view = (package.module(f"state_transfer.digest.{name}") for name in ("forms", "groups", "view"))
+    pickled = package.module("state_transfer.export.pickled")
 
 
 def encoded(value):
@@ -153,6 +163,99 @@ class Databases(Case):
         closed.close()
         for cursor in (changing, closed, db.execute("select * from t")):
             self.is_not_movable(cursor)
+
+
+class Streams(Case):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = os.path.join(folder.name, "a.txt")
+        pathlib.Path(self.path).write_bytes(b"a\r\nb\n")
+
+    def test_closed_files_keep_what_can_be_seen_of_them(self):
+        ways = (
+            lambda: open(self.path), lambda: open(self.path, "rb"), lambda: open(self.path, "r+b", buffering=0),
+            lambda: open(self.path, "w", 1, errors="replace"), lambda: open(self.path + "x", "x"),
+            lambda: open(self.path, "r+", encoding="utf-16"), lambda: gzip.open(self.path + ".gz", "wt"),
+            lambda: tempfile.NamedTemporaryFile(delete=False), io.BytesIO, io.StringIO,
+        )  # fmt: skip
+        for make in ways:
+            file = make()
+            file.close()
+            made = self.moved(file)
+            for name in "name mode encoding errors newlines line_buffering closed delete".split():
+                self.assertEqual(forms._attribute(made, name), forms._attribute(file, name), (file, name))
+
+    def test_the_line_ends_that_were_met_and_attributes_that_were_set_are_kept(self):
+        with open(self.path) as file:
+            file.read()
+        file.purpose = ["mine"]
+        made = self.moved(file)
+        self.assertEqual((made.newlines, made.purpose), (("\n", "\r\n"), ["mine"]))
+        with open(self.path) as other:
+            other.read()
+        self.differ(file, other)
+
+    def test_streams_of_other_classes_are_not_taken_for_those_of_their_base(self):
+        kind = type("Wrapped", (io.TextIOWrapper,), {"__module__": "elsewhere"})
+        file = kind(io.BytesIO())
+        file.close()
+        self.is_not_movable(file)
+
+    def test_closed_archives_keep_members_and_options(self):
+        with zipfile.ZipFile(self.path + ".zip", "w", 8, compresslevel=3) as archive:
+            archive.writestr("a", "b")
+        archive.setpassword(b"secret")
+        made = self.moved(archive)
+        for name in "filename mode compression compresslevel pwd debug".split():
+            self.assertEqual(getattr(made, name), getattr(archive, name), name)
+        for mode in ("w:gz", "r"):
+            with tarfile.open(self.path + ".tar", mode) as archive:
+                if mode == "r":
+                    archive.getmembers()
+                else:
+                    archive.add(self.path, "a.txt")
+            made = self.moved(archive)
+            self.assertEqual([m.get_info() for m in made.members], [m.get_info() for m in archive.members])
+            self.assertEqual((len(made.members), made.name, made.mode), (1, archive.name, archive.mode))
+
+    def test_a_temporary_folder_stays_with_its_options(self):
+        folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self.addCleanup(folder.cleanup)
+        self.assertTrue(self.moved(folder)._ignore_cleanup_errors)
+
+
+class Threads(Case):
+    def test_a_pool_keeps_how_its_threads_begin(self):
+        made = self.moved(ThreadPoolExecutor(2, "n", print, ("begin",)))
+        self.assertEqual((made._initializer, made._initargs), (print, ("begin",)))
+
+    def test_a_thread_that_ended_keeps_what_the_program_left_on_it(self):
+        thread = threading.Thread(target=int, name="worker")
+        thread.start()
+        thread.join()
+        thread.result = [1]
+        self.assertEqual(self.moved(thread).result, [1])
+
+    def test_what_is_at_work_is_not_pickled_by_its_attributes(self):
+        pool = ThreadPoolExecutor(1)
+        self.addCleanup(pool.shutdown)
+        wait = threading.Event()
+        self.addCleanup(wait.set)
+        future = pool.submit(wait.wait)
+        self.is_not_movable(future)
+        self.is_not_movable(pool)
+
+
+class Generators(Case):
+    def test_an_ended_generator_keeps_the_name_in_its_code(self):
+        def generate():
+            yield 1
+
+        for made in (generate(), (each for each in "a")):
+            list(made)
+            moved = self.moved(made)
+            self.assertEqual((moved.gi_code.co_name, moved.__qualname__), (made.gi_code.co_name, made.__qualname__))
 
 
 if __name__ == "__main__":

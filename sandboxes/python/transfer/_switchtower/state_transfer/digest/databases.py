@@ -311,5 +311,7 @@ NAMED: dict[tuple[str, str], Form] = {
         "database", _parts_of_connection, make_connection, _seen_of_connection, _encode_open_connection
     ),
     ("sqlite3", "Row"): Form("row of a database", lambda value: (value.keys(), tuple(value)), make_row),
-    ("sqlite3", "Cursor"): Form("cursor", _parts_of_cursor, make_cursor, _seen_of_cursor),
+    ("sqlite3", "Cursor"): Form(
+        "cursor", _parts_of_cursor, make_cursor, _seen_of_cursor, public="description rowcount arraysize row_factory"
+    ),
 }

@@ -7,17 +7,19 @@ import importlib
 import io
 import os
 import shutil
+import sys
 import types
 import weakref
 from typing import Any
 
 from .encoder import Encoder
-from .forms import Form, Parts
+from .forms import Form, Parts, no_attributes, set_by_program
 from .objects import encode_object
 
 _BUFFERS = {kind.__name__: kind for kind in (io.BufferedReader, io.BufferedWriter, io.BufferedRandom)}
 _COMPRESSED = {"GzipFile": "gzip", "BZ2File": "bz2", "LZMAFile": "lzma"}
 _MEMORY = {kind.__name__: kind for kind in (io.BytesIO, io.StringIO)}
+_OPTIONS_OF_TAR = "format encoding errors dereference ignore_zeros debug errorlevel pax_headers offset".split()
 _DIALECT = "delimiter quotechar doublequote skipinitialspace lineterminator quoting escapechar strict".split()
 
 
@@ -35,21 +37,31 @@ def _layers(stream: Any) -> list[Parts] | None:
     if not stream.closed:
         return None
     kind = type(stream).__name__
-    if isinstance(stream, io.TextIOWrapper):
-        inner = _layers(stream.buffer)
-        layer: Parts = ("text", stream.encoding, stream.errors, getattr(stream, "mode", None))
+    if type(stream) is io.TextIOWrapper:
+        inner = _inner_layers(stream.buffer)
+        options = stream.encoding, stream.errors, getattr(stream, "mode", None), stream.line_buffering
+        layer: Parts = ("text", *options, stream.write_through, stream.newlines)
     elif type(stream) in _BUFFERS.values():
-        inner, layer = _layers(stream.raw), (kind,)
+        inner, layer = _inner_layers(stream.raw), (kind,)
     elif type(stream) in _MEMORY.values():
         inner, layer = [], (kind,)
     elif kind in _COMPRESSED and type(stream).__module__ == _COMPRESSED[kind]:
         # Versions spell the mode as a number or as text.
         inner, layer = [], (kind, str(getattr(stream, "name", "")), _is_written(stream))
-    elif isinstance(stream, io.RawIOBase) and hasattr(stream, "name") and hasattr(stream, "mode"):
-        inner, layer = [], ("raw", stream.name, stream.mode.replace("x", "w"))
+    elif _is_file(type(stream)):
+        inner, layer = [], ("raw", stream.name, stream.mode)
     else:
         return None
     return None if inner is None else [*inner, layer]
+
+
+def _inner_layers(stream: Any) -> list[Parts] | None:
+    return None if set_by_program(stream) else _layers(stream)
+
+
+def _is_file(kind: type) -> bool:
+    """Returns whether a class is that of plain files; the guest's files are of a class of its own."""
+    return kind.__name__ == "FileIO" and kind.__module__.partition(".")[0] in ("_io", "io", "_switchtower")
 
 
 def _is_written(stream: Any) -> bool:
@@ -75,12 +87,16 @@ def make_stream(layers: list[Parts]) -> Any:
     made: Any = None
     for kind, *rest in layers:
         if kind == "raw":
-            made = io.FileIO(os.devnull, rest[1])
-            made.name = rest[0]
+            made = _make_file(rest[0], rest[1], _line_ends(layers))
         elif kind == "text":
-            made = io.TextIOWrapper(made, encoding=rest[0], errors=rest[1])
-            if rest[2] is not None:
-                made.mode = rest[2]
+            encoding, errors, mode, line_buffering, write_through, newlines = rest
+            made = io.TextIOWrapper(
+                made, encoding, errors, line_buffering=line_buffering, write_through=write_through
+            )  # fmt: skip
+            if newlines is not None:
+                made.read()
+            if mode is not None:
+                made.mode = mode
         elif kind in _BUFFERS:
             made = _BUFFERS[kind](made)
         elif kind in _MEMORY:
@@ -88,6 +104,29 @@ def make_stream(layers: list[Parts]) -> Any:
         else:
             made = _make_compressed(kind, *rest)
     made.close()
+    return made
+
+
+def _line_ends(layers: list[Parts]) -> bytes:
+    """Returns text with all the line ends that a reader of text has met, and knows."""
+    for kind, *options in layers:
+        if kind == "text" and options[-1] is not None:
+            return "".join(options[-1]).encode(options[0])
+    return b""
+
+
+def _make_file(name: Any, mode: str, content: bytes) -> Any:
+    """Returns an open file."""
+    if not content and "x" not in mode:
+        made = io.FileIO(os.devnull, mode)
+    else:
+        path = f"/tmp/.switchtower-{os.getpid()}"
+        if content:
+            with open(path, "xb") as file:
+                file.write(content)
+        made = io.FileIO(path, mode)
+        os.unlink(path)
+    made.name = name
     return made
 
 
@@ -101,20 +140,35 @@ def _make_compressed(kind: str, name: str, written: bool) -> Any:
 
 
 def _parts_of_temporary_file(value: Any) -> Parts | None:
-    layers = _layers(value.file)
-    return None if layers is None else (layers, value.name, getattr(value, "delete", True))
+    layers = _inner_layers(value.file)
+    return None if layers is None else (layers, value.name, vars(value).get("delete"))
 
 
-def make_temporary_file(layers: list[Parts], name: str, delete: bool) -> Any:
+def _attributes_of_temporary_file(value: Any) -> dict[str, Any]:
+    # It keeps the methods of its file that were called.
+    return {name: each for name, each in set_by_program(value).items() if not hasattr(value.file, name)}
+
+
+def make_temporary_file(layers: list[Parts], name: str, delete: bool | None) -> Any:
     made = importlib.import_module("tempfile")._TemporaryFileWrapper(make_stream(layers), name, False)
-    made.delete = delete
+    if delete is not None and hasattr(made, "delete"):  # until 3.12
+        made.delete = delete
     return made
 
 
-def make_temporary_folder(name: str, alive: bool) -> Any:
+def _parts_of_temporary_folder(value: Any) -> Parts | None:
+    # One that stays is of newer versions.
+    return (
+        (value.name, value._finalizer.alive, value._ignore_cleanup_errors) if getattr(value, "_delete", True) else None
+    )
+
+
+def make_temporary_folder(name: str, alive: bool, ignores_errors: bool) -> Any:
     """Returns the object of a temporary folder that is there already, or is gone already."""
     made: Any = object.__new__(importlib.import_module("tempfile").TemporaryDirectory)
-    made.name, made._ignore_cleanup_errors, made._delete = name, False, True
+    made.name, made._ignore_cleanup_errors = name, ignores_errors
+    if sys.version_info >= (3, 12):
+        made._delete = True
     made._finalizer = weakref.finalize(made, shutil.rmtree, name, True)
     if not alive:
         made._finalizer.detach()
@@ -122,7 +176,10 @@ def make_temporary_folder(name: str, alive: bool) -> Any:
 
 
 def _parts_of_zip(value: Any) -> Parts | None:
-    return None if value.fp else (value.filename, value.mode, value.comment, value.compression, value.filelist)
+    if value.fp is not None:
+        return None
+    options = value.compression, value.compresslevel, value.pwd, value.debug
+    return value.filename, value.mode, value.comment, options, value.filelist
 
 
 def _seen_of_zip(value: Any) -> Parts | None:
@@ -133,18 +190,49 @@ def _seen_of_zip(value: Any) -> Parts | None:
     return value.filename, value.mode, value.comment, inside
 
 
-def make_zip(filename: Any, mode: str, comment: bytes, compression: int, inside: list[Any]) -> Any:
+def make_zip(filename: Any, mode: str, comment: bytes, options: Parts, inside: list[Any]) -> Any:
     made = importlib.import_module("zipfile").ZipFile(io.BytesIO(), "w")
     made.close()
-    made.filename, made.mode, made._comment, made.compression = filename, mode, comment, compression
+    made.filename, made.mode, made._comment = filename, mode, comment
+    made.compression, made.compresslevel, made.pwd, made.debug = options
     made.filelist, made.NameToInfo = inside, {each.filename: each for each in inside}
     return made
 
 
-def make_tar(name: Any, mode: str) -> Any:
-    made = importlib.import_module("tarfile").TarFile(fileobj=io.BytesIO(), mode="w")
+def _parts_of_tar(value: Any) -> Parts | None:
+    if not value.closed:
+        return None
+    inside = [{name: getattr(each, name) for name in each.__slots__ if hasattr(each, name)} for each in value.members]
+    for attributes in inside:
+        # They know the archive that they are in.
+        for name in attributes.keys() & {"tarfile", "_tarfile"}:
+            if attributes[name] not in (None, value):
+                return None
+            attributes[name] = attributes[name] is value
+    return value.name, value.mode, [getattr(value, name) for name in _OPTIONS_OF_TAR], inside
+
+
+def _seen_of_tar(value: Any) -> Parts | None:
+    if not value.closed:
+        return None
+    inside = [(each.name, each.size, each.mtime, each.mode, each.type, each.linkname) for each in value.members]
+    return value.name, value.mode, inside
+
+
+def make_tar(name: Any, mode: str, options: list[Any], inside: list[dict[str, Any]]) -> Any:
+    module = importlib.import_module("tarfile")
+    made = module.TarFile(fileobj=io.BytesIO(), mode="w")
     made.close()
     made.name, made.mode = name, mode
+    for option, value in zip(_OPTIONS_OF_TAR, options):
+        setattr(made, option, value)
+    for attributes in inside:
+        member = made.tarinfo()
+        for attribute, value in attributes.items():
+            if attribute in ("tarfile", "_tarfile"):
+                value = made if value else None
+            setattr(member, attribute, value)
+        made.members.append(member)
     return made
 
 
@@ -208,20 +296,14 @@ def _seen_of_table_reader(value: Any) -> Parts | None:
     return (value.chunksize, value._currow) if value.handles is None or value.handles.handle.closed else None
 
 
-def _plain_attributes(value: Any) -> dict[str, Any]:
-    plain = (str, int, float, bytes, bool, type(None), tuple)
-    return {name: each for name, each in vars(value).items() if isinstance(each, plain)}
-
-
 def _parts_of_picture(value: Any) -> Parts | None:
     """Returns what a picture is whose file was closed before its pixels were read."""
-    return (type(value), _plain_attributes(value)) if value._im is None and getattr(value, "fp", 0) is None else None
+    return (type(value), dict(vars(value))) if value._im is None and getattr(value, "fp", 0) is None else None
 
 
 def make_picture(kind: Any, attributes: dict[str, Any]) -> Any:
     made = kind.__new__(kind)
-    for name, each in {"info": {}, "_im": None, "fp": None, "tile": [], "palette": None, **attributes}.items():
-        vars(made)[name] = each
+    vars(made).update(attributes)
     return made
 
 
@@ -235,22 +317,31 @@ def make_pen(picture: Any, mode: str, font_mode: str, fill: Any, font: Any, ink:
     return made
 
 
-_STREAM = Form("closed file", _parts_of_stream, make_stream, _seen_of_stream, encode_open_file)
+_PUBLIC = "closed mtime line_buffering write_through newlines"
+_STREAM = Form("closed file", _parts_of_stream, make_stream, _seen_of_stream, encode_open_file, _PUBLIC)
 
-_CLOSED = Form("closed file", _parts_of_stream, make_stream, _seen_of_stream)
-_TEMPORARY_FOLDER = Form("temporary folder", lambda value: (value.name, value._finalizer.alive), make_temporary_folder)
+_CLOSED = Form("closed file", _parts_of_stream, make_stream, _seen_of_stream, public=_PUBLIC)
+_TEMPORARY_FILE = Form(
+    "temporary file", _parts_of_temporary_file, make_temporary_file, public="name delete file.newlines",
+    attributes=_attributes_of_temporary_file,
+)  # fmt: skip
+# That of a copy would remove the folder.
+_TEMPORARY_FOLDER = Form("temporary folder", _parts_of_temporary_folder, make_temporary_folder)
+_ZIP = Form(
+    "closed archive", _parts_of_zip, make_zip, _seen_of_zip,
+    public="compression compresslevel pwd debug metadata_encoding",
+)  # fmt: skip
+_TAR = Form("closed archive", _parts_of_tar, make_tar, _seen_of_tar, public=" ".join(_OPTIONS_OF_TAR))
 
 FORMS: dict[type, Form] = dict.fromkeys(_MEMORY.values(), _CLOSED)
 
 # By module and name, for classes of modules that may not be imported.
 NAMED: dict[tuple[str, str], Form] = {
     **{(module, name): _CLOSED for name, module in _COMPRESSED.items()},
-    ("tempfile", "_TemporaryFileWrapper"): Form("temporary file", _parts_of_temporary_file, make_temporary_file),
+    ("tempfile", "_TemporaryFileWrapper"): _TEMPORARY_FILE,
     ("tempfile", "TemporaryDirectory"): _TEMPORARY_FOLDER,
-    ("zipfile", "ZipFile"): Form("closed archive", _parts_of_zip, make_zip, _seen_of_zip),
-    ("tarfile", "TarFile"): Form(
-        "closed archive", lambda value: (value.name, value.mode) if value.closed else None, make_tar
-    ),
+    ("zipfile", "ZipFile"): _ZIP,
+    ("tarfile", "TarFile"): _TAR,
     ("_csv", "writer"): Form("csv writer", _parts_of_writer, make_writer),
     ("_csv", "reader"): Form("csv reader", _parts_of_reader, make_reader),
     ("PIL.ImageDraw", "ImageDraw"): Form("pen of a picture", _parts_of_pen, make_pen),
@@ -266,5 +357,5 @@ def choose(kind: type) -> Form | None:
     if package == "pandas" and "TextFileReader" in names:
         return Form("closed reader of a table", _seen_of_table_reader)
     if package == "PIL" and "ImageFile" in names:
-        return Form("closed picture", _parts_of_picture, make_picture)
+        return Form("closed picture", _parts_of_picture, make_picture, attributes=no_attributes)
     return _STREAM if issubclass(kind, (io.RawIOBase, *_BUFFERS.values(), io.TextIOWrapper)) else None

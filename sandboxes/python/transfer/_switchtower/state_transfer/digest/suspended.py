@@ -7,7 +7,6 @@ import importlib
 import io
 import itertools
 import os
-import sys
 import types
 from typing import Any
 
@@ -15,28 +14,36 @@ from .forms import Form, Parts
 from .objects import encode_suspended
 from .values import encode_iterator
 
+# What a progress bar was given, and the averages in which it counts.
+_OF_BAR = (
+    "n total leave disable unit unit_scale unit_divisor initial postfix ncols nrows bar_format colour smoothing "
+    "mininterval maxinterval delay"
+).split()
+_AVERAGES = "_ema_dn", "_ema_dt", "_ema_miniters"
+_PLAIN = (str, int, float, bool, type(None))
 # Modules whose classes compute digests of bytes.
 _HASHES = "_hashlib _blake2 _md5 _sha1 _sha2 _sha3 _sha256 _sha512 _hmac hmac".split()
 
 
 def _parts_of_suspended(value: Any) -> Parts | None:
     prefix = {"generator": "gi", "coroutine": "cr", "async_generator": "ag"}[type(value).__name__]
-    ended = getattr(value, prefix + "_frame") is None
-    return (type(value).__name__, value.__name__, value.__qualname__) if ended else None
+    if getattr(value, prefix + "_frame") is not None:
+        return None
+    return type(value).__name__, value.__name__, value.__qualname__, getattr(value, prefix + "_code").co_name
 
 
-def make_suspended(kind: str, name: str, path: str) -> Any:
-    """Returns a generator or coroutine that has ended."""
-    made: Any
+def make_suspended(kind: str, name: str, path: str, defined: str) -> Any:
+    """Returns a generator or coroutine that has ended; `defined` is the name in its code."""
+    function = {"generator": _nothing, "coroutine": _await_nothing}.get(kind, _no_items)
+    code = function.__code__.replace(co_name=defined)
+    if hasattr(code, "co_qualname"):
+        code = code.replace(co_qualname=path)
+    made = types.FunctionType(code, globals())()
     if kind == "generator":
-        nothing: tuple[Any, ...] = ()
-        made = (each for each in nothing)
         next(made, None)
     elif kind == "coroutine":
-        made = _nothing()
         made.close()
     else:
-        made = _no_items()
         try:
             made.asend(None).send(None)
         except StopAsyncIteration:
@@ -45,7 +52,11 @@ def make_suspended(kind: str, name: str, path: str) -> Any:
     return made
 
 
-async def _nothing() -> None:
+def _nothing() -> Any:
+    yield from ()
+
+
+async def _await_nothing() -> None:
     pass
 
 
@@ -75,21 +86,38 @@ def make_entry(path: Any) -> Any:
     return found
 
 
-def make_bar(kind: Any, given: dict[str, Any], shown: bool) -> Any:
+def make_bar(kind: Any, file: Any, iterable: Any, attributes: dict[str, Any], averages: list[Any]) -> Any:
     """Returns a progress bar; nothing is printed."""
-    made = kind(file=io.StringIO(), **given)
-    if not shown:
+    made = kind(iterable, file=io.StringIO())
+    if attributes["disable"]:
         made.close()
-        return made
-    made.fp = sys.stderr
-    made.sp = made.status_printer(sys.stderr)
+    vars(made).update(attributes)
+    made.fp = type(made.fp)(file, tqdm_instance=made)
+    made.sp = made.status_printer(made.fp)
+    for name, average in zip(_AVERAGES, averages):
+        vars(made)[name] = average or _no_average
     return made
 
 
-def _parts_of_bar(value: Any) -> Parts:
-    given = {name: getattr(value, name) for name in ("iterable", "total", "leave", "unit", "unit_scale")}
-    given |= {"desc": value.desc.removesuffix(": ") or None, "initial": value.n}
-    return type(value), given, not value.disable
+def _no_average() -> None:
+    """Is what a closed bar has for its rate."""
+
+
+def _parts_of_bar(value: Any) -> Parts | None:
+    file = object.__getattribute__(value.fp, "_wrapped")
+    if value.gui or value.dynamic_ncols:
+        return None
+    plain = {name: each for name, each in vars(value).items() if type(each) in _PLAIN}
+    averages = [
+        None if callable(each) and hasattr(each, "__code__") else each for each in map(vars(value).get, _AVERAGES)
+    ]
+    return type(value), file, value.iterable, plain, averages
+
+
+def _seen_of_bar(value: Any) -> Parts:
+    # How fast it was is another thing each time.
+    file = object.__getattribute__(value.fp, "_wrapped")
+    return type(value), file, value.iterable, value.desc.removesuffix(": "), *(getattr(value, name) for name in _OF_BAR)
 
 
 def make_layout(form: str) -> Any:
@@ -106,8 +134,8 @@ FORMS: dict[type, Form] = {
 
 NAMED: dict[tuple[str, str], Form] = {
     ("_struct", "Struct"): Form("layout", lambda value: (value.format,), make_layout),
-    ("tqdm.std", "tqdm"): Form("progress bar", _parts_of_bar, make_bar),
-    ("tqdm.asyncio", "tqdm_asyncio"): Form("progress bar", _parts_of_bar, make_bar),
+    ("tqdm.std", "tqdm"): Form("progress bar", _parts_of_bar, make_bar, _seen_of_bar),
+    ("tqdm.asyncio", "tqdm_asyncio"): Form("progress bar", _parts_of_bar, make_bar, _seen_of_bar),
 }
 
 _HASH = Form("digest", _seen_of_hash)

@@ -10,7 +10,7 @@ import re
 import threading
 from typing import Any
 
-from .forms import Form, Parts
+from .forms import Form, Parts, no_attributes
 
 _LOCK, _RLOCK = type(threading.Lock()), type(threading.RLock())
 _MISSING = "a value that is not set", 0
@@ -68,11 +68,11 @@ def _parts_of_pool(value: Any) -> Parts | None:
         idle = value._work_queue.empty() and value._idle_semaphore._value >= len(value._threads)
         if not (ended if value._shutdown else idle):
             return None
-        return value._max_workers, value._thread_name_prefix, value._shutdown
+        return value._max_workers, value._thread_name_prefix, value._shutdown, value._initializer, value._initargs
 
 
-def make_pool(workers: int, prefix: str, ended: bool) -> Any:
-    made = importlib.import_module("concurrent.futures").ThreadPoolExecutor(workers, prefix)
+def make_pool(workers: int, prefix: str, ended: bool, begin: Any, arguments: Parts) -> Any:
+    made = importlib.import_module("concurrent.futures").ThreadPoolExecutor(workers, prefix, begin, arguments)
     if ended:
         made.shutdown()
     return made
@@ -132,7 +132,9 @@ FORMS: dict[type, Form] = {
     _LOCK: Form("lock", lambda value: (value.locked(),), make_lock),
     _RLOCK: Form("lock", _parts_of_rlock, make_rlock),
     threading.Condition: Form("condition", _parts_of_condition, threading.Condition),
-    _thread._local: Form("values of a thread", lambda value: (dict(vars(value)),), make_local),
+    _thread._local: Form(
+        "values of a thread", lambda value: (dict(vars(value)),), make_local, attributes=no_attributes
+    ),
     threading.Thread: Form("thread that ended", _parts_of_thread, make_thread),
     contextvars.ContextVar: Form("context variable", _parts_of_variable, make_variable),
     contextvars.Context: Form("context", lambda value: None if len(value) else (), contextvars.Context),

@@ -59,8 +59,16 @@ class Pickler(pickle.Pickler):
             if public:
                 return getattr, (sys.modules[public[0]], public[1])
         elif type(thing).__module__ not in self._view.modules and (form := find_form(type(thing))) is not None:
-            return form.reduce(thing) or NotImplemented
+            return form.reduce(thing) or _as_it_says(type(thing))
         return NotImplemented
+
+
+def _as_it_says(kind: type) -> Any:
+    """Returns NotImplemented for a class that says itself how it is pickled. The attributes alone of a value that has a
+    form, but cannot be made, would be another one."""
+    if all(getattr(kind, name) is getattr(object, name) for name in ("__reduce__", "__reduce_ex__", "__getstate__")):
+        raise TypeError(f"cannot pickle {kind.__name__!r} object")
+    return NotImplemented
 
 
 def pickle_group(view: View, roots: Mapping[str, Any], max_bytes: int) -> tuple[str | None, str | None]:
