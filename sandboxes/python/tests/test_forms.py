@@ -1,5 +1,6 @@
 """What has a form comes out of a pickle as it was, or has none: the state of a session is never silently wrong."""
 
+import asyncio
 import base64
 import csv
 import gzip
@@ -245,6 +246,25 @@ class Threads(Case):
         future = pool.submit(wait.wait)
         self.is_not_movable(future)
         self.is_not_movable(pool)
+
+    def test_an_event_loop_is_the_kernels_or_another_one(self):
+        kernels, other = asyncio.new_event_loop(), asyncio.new_event_loop()
+        self.addCleanup(other.close)
+        self.addCleanup(kernels.close)
+        asyncio.set_event_loop(kernels)
+        self.addCleanup(asyncio.set_event_loop, None)
+        self.assertIs(self.moved(kernels), kernels)
+        other.set_debug(True)
+        other.set_task_factory(print)
+        made = self.moved(other)
+        self.addCleanup(made.close)
+        self.assertIsNot(made, kernels)
+        self.assertEqual((made.get_debug(), made.get_task_factory()), (True, print))
+        self.differ(kernels, other)
+        other.call_later(5, print)
+        self.is_not_movable(other)
+        other.close()
+        self.assertTrue(self.moved(other).is_closed())
 
 
 class Generators(Case):

@@ -15,6 +15,7 @@ class Loop:
     def create_task(self, work: Any, **options: Any) -> Any:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
+            self._loop.is_of_kernel = True  # for the transfer of a session
             asyncio.set_event_loop(self._loop)
         return self._loop.create_task(work, **options)
 

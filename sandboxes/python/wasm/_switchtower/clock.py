@@ -86,6 +86,9 @@ class EventLoop(asyncio.base_events.BaseEventLoop):
 class Loop(EventLoop):
     """The event loop of a kernel. It looks at the clock only where something waits for a time."""
 
+    # For the transfer of a session.
+    is_of_kernel = True
+
     def _run_once(self) -> Any:
         if self._scheduled or not self._ready:
             return super()._run_once()

@@ -8,9 +8,10 @@ import contextvars
 import importlib
 import re
 import threading
+import warnings
 from typing import Any
 
-from .forms import Form, Parts, no_attributes
+from .forms import Form, Parts, no_attributes, set_by_program
 
 _LOCK, _RLOCK = type(threading.Lock()), type(threading.RLock())
 _MISSING = "a value that is not set", 0
@@ -110,18 +111,43 @@ def make_variable(name: str, default: Any, value: Any) -> Any:
     return made
 
 
-def _parts_of_loop(value: Any) -> Parts:
+def _parts_of_loop(value: Any) -> Parts | None:
+    """Returns whether a loop is closed, whether it is the kernel's, and its settings; None if something waits in it."""
     # The loop of a replay ends with it.
-    return (value.is_closed() or hasattr(value, "is_of_replay"),)
+    if value.is_closed() or hasattr(value, "is_of_replay"):
+        return True, False, ()
+    of_kernel = hasattr(value, "is_of_kernel") or value is _loop_of_kernel()
+    if not of_kernel and (value.is_running() or value._ready or value._scheduled or value._default_executor):
+        return None
+    handlers = value.get_exception_handler(), value.get_task_factory()
+    return False, of_kernel, (value.get_debug(), value.slow_callback_duration, *handlers)
 
 
-def make_loop(is_closed: bool) -> Any:
-    """Returns the kernel's event loop, or a closed one."""
+def _loop_of_kernel() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some versions warn where there is none
+        try:
+            return asyncio.get_event_loop()
+        except RuntimeError:
+            return None
+
+
+def _attributes_of_loop(value: Any) -> dict[str, Any]:
+    parts = _parts_of_loop(value)
+    return {} if parts is None or parts[1] or hasattr(value, "is_of_replay") else set_by_program(value)
+
+
+def make_loop(is_closed: bool, of_kernel: bool, settings: Parts) -> Any:
+    """Returns the kernel's event loop, or another one."""
+    made: Any = (_loop_of_kernel() if of_kernel else None) or asyncio.new_event_loop()
     if is_closed:
-        made = asyncio.new_event_loop()
         made.close()
         return made
-    return asyncio._get_running_loop() or asyncio.get_event_loop_policy().get_event_loop()
+    debug, made.slow_callback_duration, handler, factory = settings
+    made.set_debug(debug)
+    made.set_exception_handler(handler)
+    made.set_task_factory(factory)
+    return made
 
 
 def make_queue() -> Any:
@@ -146,7 +172,7 @@ NAMED: dict[tuple[str, str], Form] = {
     ("concurrent.futures._base", "Future"): Form("future", _parts_of_future, make_future),
 }
 
-_LOOP = Form("event loop", _parts_of_loop, make_loop)
+_LOOP = Form("event loop", _parts_of_loop, make_loop, attributes=_attributes_of_loop)
 
 
 def choose(kind: type) -> Form | None:
