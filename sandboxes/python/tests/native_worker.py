@@ -685,11 +685,34 @@ class ResultData(Case):
     @needs("pandas")
     def test_a_table_has_its_columns(self):
         ran = cells("import pandas as pd\npd.DataFrame({'a': [1, 2], 2: [0.5, None], 'd': pd.to_datetime(['2024-01-02', None])})",
-                    "pd.DataFrame({'a': [complex(1, 2)]})", "pd.DataFrame({'a': range(600_000)})", "1")  # fmt: skip
+                    "pd.DataFrame({'a': [complex(1, 2)]})", "1")  # fmt: skip
         columns = json.loads(ran.shown[0][0][DATA])
         self.assertEqual(columns, {"a": [1, 2], "2": [0.5, None], "d": ["2024-01-02T00:00:00", "NaT"]})
         for data, _ in ran.shown[1:]:
             self.assertNotIn(DATA, data)
+
+    @needs("pandas")
+    def test_what_is_in_a_large_table_is_not_copied(self):
+        ran = cells(
+            "import pandas as pd\npd.DataFrame.to_dict = None",
+            "pd.DataFrame({'a': range(60_000)})", "pd.DataFrame({'a': ['short'] * 100 + ['x' * 20_000] * 250})",
+            "pd.DataFrame({'a': [[[0] * 10_000] * 10_000]})", "pd.DataFrame({'a': [range(10**12)]})",
+            "pd.DataFrame({'a': pd.Categorical(['x' * 20_000] * 250)})", "pd.DataFrame(columns=['x' * 5_000_000])",
+            "pd.DataFrame({'a': [iter('ab')]})",
+        )  # fmt: skip
+        for ending, _ in ran.ending:
+            self.assertEqual(ending, ("finished", 0), ran)
+        self.assertEqual([sorted(data) for data, _ in ran.shown], [["text/html", "text/plain"]] * 7)
+
+    @needs("e2b_charts")
+    def test_what_is_in_a_large_chart_is_not_read(self):
+        ran = cells(
+            "import matplotlib.pyplot as plt, numpy as np\nplt.plot(np.arange(60_000))\nplt.show()",
+            "plt.scatter(np.arange(60_000), np.arange(60_000))\nplt.show()",
+            "figure, axes = plt.subplots(1, 2)\nfor each in axes:\n    _ = each.plot(np.arange(30_000))\nplt.show()",
+            "plt.plot(np.arange(40_000))\nplt.show()",
+        )
+        self.assertEqual([CHART in data for data, _ in ran.shown], [False, False, False, True])
 
     @needs("matplotlib.pyplot")
     def test_captured_figures_are_kept_and_can_be_shown(self):
@@ -822,6 +845,7 @@ class StateTransfer(Case):
 
 
 def main():
+    given = sys.argv  # preparing sets others
     if site := os.environ.get("SITE"):
         sys.path.insert(0, os.path.abspath(site))
     sys.path[:] = [folder for folder in sys.path if folder != str(HERE) and ("site-packages" not in folder or not site)]
@@ -841,7 +865,7 @@ def main():
     assert len(os.listdir("/proc/self/task")) == 1, "a fork would leave threads behind"
     sys.path[:1] = [HOME]
     try:
-        unittest.main(argv=sys.argv)
+        unittest.main(argv=given)
     finally:
         shutil.rmtree(HOME)
 

@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from . import ipython, json_values, representations
 from .representations import CHART, DATA
 
-# A table with more values, or whose JSON is longer, has no data: all results of a cell share 16 MiB.
-_MAX_VALUES = 500_000
+# A table or chart with more values or points has no data, for reading them takes as long as a second; nor has one whose
+# JSON is longer: all results of a cell share 16 MiB. What is too large is told before it is copied.
+_MAX_VALUES = 50_000
 _MAX_BYTES = 4 << 20
+# Kinds of NumPy's types whose values are short.
+_SHORT = "biufcmM"
+_TEXT = (str, bytes, bytearray)
 
 _chart_of: Callable[[Any], dict[str, Any]] | None = None
 
@@ -27,6 +32,9 @@ def _data(value: Any) -> Iterator[tuple[str, str]]:
     pandas = sys.modules.get("pandas")
     frame = getattr(pandas, "DataFrame", None)
     if frame is None or not isinstance(value, frame) or not representations.notebook or value.size > _MAX_VALUES:
+        return
+    columns = (value.iloc[:, number].array for number in range(value.shape[1]))
+    if not _is_short([value.columns, *(column for column in columns if column.dtype.kind not in _SHORT)]):
         return
     with warnings.catch_warnings():
         # About columns of the same name: the last one is kept.
@@ -43,10 +51,44 @@ def _chart(value: Any) -> Iterator[tuple[str, str]]:
         return
     assert _chart_of is not None
     try:
+        if not _has_few_points(value):
+            return
         text = json_values.of_message(_chart_of(value))
     except Exception:
         text = "{}"
     yield from _short(CHART, text)
+
+
+def _has_few_points(figure: Any) -> bool:
+    points, read = 0, []
+    for axes in figure.axes:
+        for drawn in axes._children:
+            points += 1
+            if hasattr(drawn, "_xorig"):
+                points += len(drawn._xorig)
+                read += [drawn._xorig, drawn._yorig]
+            elif hasattr(drawn, "_offsets"):
+                points += len(drawn._offsets)
+    return points <= _MAX_VALUES and _is_short(read)
+
+
+def _is_short(values: list[Any]) -> bool:
+    """Returns whether the JSON of values is not longer than the most, about. Looks at no more of them than that takes."""
+    left, unread = _MAX_BYTES, list(values)
+    while unread and left >= 0:
+        inside = unread.pop()
+        if getattr(getattr(inside, "dtype", None), "kind", "O") in _SHORT:
+            left -= 8 * inside.size
+            continue
+        for value in itertools.chain(inside, inside.values()) if isinstance(inside, dict) else inside:
+            left -= len(value) if isinstance(value, _TEXT) else 4
+            if left < 0:
+                break
+            if isinstance(value, Iterator):
+                return False  # reading it would change it
+            if isinstance(value, Iterable) and not isinstance(value, _TEXT):
+                unread.append(value)
+    return left >= 0
 
 
 def _short(mime: str, text: str) -> Iterator[tuple[str, str]]:
