@@ -86,6 +86,7 @@ impl Image {
         let mut linker: Linker<Host> = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
         wasi::sleep_without_waiting(&mut linker)?;
+        wasi::write_without_waiting(&mut linker)?;
         bindings::switchtower::sandbox::host::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?;
         let pre = bindings::SandboxPre::new(linker.instantiate_pre(&component)?)?;
         let ticker = Ticker::default();

@@ -10,7 +10,10 @@ use tokio::io::{AsyncRead, AsyncWrite, empty};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
-use wasmtime_wasi::p2::{DynPollable, InputStream, OutputStream, Pollable, StreamError, StreamResult, subscribe};
+use wasmtime_wasi::p2::bindings::io::streams;
+use wasmtime_wasi::p2::{
+    DynOutputStream, DynPollable, InputStream, OutputStream, Pollable, StreamError, StreamResult, subscribe,
+};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder};
 
 use crate::host::{Host, SharedRun};
@@ -53,6 +56,29 @@ pub(crate) fn sleep_without_waiting(linker: &mut Linker<Host>) -> wasmtime::Resu
         host.sleep(Duration::from_nanos(at).saturating_sub(now))?;
         Ok((past(host)?,))
     })?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// Makes what a program writes arrive without entering an asynchronous runtime, as WASI's own functions do for every
+/// write: the streams of the run are always ready, and that takes longer than all the rest.
+pub(crate) fn write_without_waiting(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    let mut streams = linker.instance("wasi:io/streams@0.2.12")?;
+    streams.func_wrap(
+        "[method]output-stream.blocking-write-and-flush",
+        |mut store: StoreContextMut<'_, Host>, (stream, bytes): (Resource<DynOutputStream>, Vec<u8>)| {
+            store.data_mut().table().get_mut(&stream)?.write(bytes.into())?;
+            Ok((Ok::<(), streams::StreamError>(()),))
+        },
+    )?;
+    streams.func_wrap(
+        "[method]output-stream.blocking-flush",
+        |mut store: StoreContextMut<'_, Host>, (stream,): (Resource<DynOutputStream>,)| {
+            store.data_mut().table().get_mut(&stream)?.flush()?;
+            Ok((Ok::<(), streams::StreamError>(()),))
+        },
+    )?;
     linker.allow_shadowing(false);
     Ok(())
 }

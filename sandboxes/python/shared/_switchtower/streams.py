@@ -47,7 +47,8 @@ def _whole(write_some: Callable[[Any], int | None]) -> Callable[[Any], int]:
 
 
 def _out() -> io.TextIOWrapper:
-    return _text(_writer(1, "<stdout>"), "w", errors="strict", line_buffering=True, write_through=True)
+    # As in a process whose output is read by another. There is nothing to be flushed at a line's end.
+    return _text(_writer(1, "<stdout>"), "w", errors="strict", write_through=True)
 
 
 def _err() -> io.TextIOWrapper:
