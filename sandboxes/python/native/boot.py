@@ -16,7 +16,7 @@ PACKAGE = "_switchtower"
 _register_at_fork = os.register_at_fork
 
 
-class Embedded(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+class Embedded(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
     """Finds and loads what is in the executable."""
 
     def __init__(self, files: Mapping[str, str]) -> None:
