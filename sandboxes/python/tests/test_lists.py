@@ -26,9 +26,9 @@ class Lists(unittest.TestCase):
         self.assertEqual(package.module("magics").SHELL_MAGICS, set(LISTS["shell_magics"]))
 
     def test_magics_of_the_kernels(self):
-        magics = package.module("magics")
-        self.assertEqual(magics.LINE_MAGICS, set(LISTS["line_magics"]))
-        self.assertEqual(magics.CELL_MAGICS, set(LISTS["cell_magics"]))
+        functions = package.module("magic_functions")
+        self.assertEqual(functions.LINE.keys(), set(LISTS["line_magics"]))
+        self.assertEqual(functions.CELL.keys() | functions.SURROUNDING.keys(), set(LISTS["cell_magics"]))
 
     def test_representations(self):
         self.assertEqual(dict(package.module("representations").METHODS), LISTS["display_methods"])

@@ -167,11 +167,6 @@ class Cells(unittest.TestCase):
         self.assertIn("return 2 * n", self.run_cell("f??"))
         self.assertEqual(self.run_cell("nowhere?"), "Object `nowhere` not found.\n")
 
-    def test_every_magic_that_is_recognised_has_a_function(self):
-        functions, magics = package.module("magic_functions"), package.module("magics")
-        self.assertEqual(functions.LINE.keys(), magics.LINE_MAGICS)
-        self.assertEqual(functions.CELL.keys() | magics.SURROUNDING, magics.CELL_MAGICS)
-
     def test_magics_without_effect_and_rich_cells(self):
         for code in (
             "%matplotlib inline",

@@ -6,7 +6,7 @@ import package
 
 needs: list[tuple[str, str]] = []
 package.use("shared", host={"report_need": lambda what, detail: needs.append((what, detail))})
-magics = package.module("magics")
+magics, registry = package.module("magics"), package.module("magic_registry")
 
 
 def python_of(code):
@@ -57,7 +57,7 @@ class Magics(unittest.TestCase):
 
     def test_other_magics_are_a_need_for_the_shell(self):
         for code, detail in (("%prun f()", "%prun f()"), ("%%cython\n1", "%cython"), ("load a.py", "%load a.py")):
-            with self.assertRaises(magics.UsageError):
+            with self.assertRaises(registry.UsageError):
                 python_of(code)
             self.assertEqual(needs.pop(), ("LANGUAGE", detail))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import types
 from typing import Any, NoReturn
 
-from . import host, magic_functions, magics, pretty, representations
+from . import host, magic_registry, pretty, representations
 
 _MISSING: Any = object()
 
@@ -141,16 +141,16 @@ class InteractiveShell:
 
     def run_line_magic(self, magic_name: str, line: str, _stack_depth: int = 1) -> Any:
         """Runs a line magic. Returns its value."""
-        function = magic_functions.LINE.get(magic_name)
+        function = magic_registry.LINE.get(magic_name)
         if function is None:
-            magics.refuse(f"{magic_name} {line}".strip(), f"Line magic function `%{magic_name}` not found.")
+            magic_registry.refuse(f"{magic_name} {line}".strip(), f"Line magic function `%{magic_name}` not found.")
         return function(self._kernel, line)
 
     def run_cell_magic(self, magic_name: str, line: str, cell: str) -> Any:
         """Runs a cell magic. Returns its value."""
-        function = magic_functions.CELL.get(magic_name)
+        function = magic_registry.CELL.get(magic_name)
         if function is None:
-            magics.refuse(f"%{magic_name} {line}".strip(), f"Cell magic `%%{magic_name}` not found.")
+            magic_registry.refuse(f"%{magic_name} {line}".strip(), f"Cell magic `%%{magic_name}` not found.")
         return function(self._kernel, line, cell)
 
     def magic(self, arg_s: str) -> Any:
@@ -160,7 +160,7 @@ class InteractiveShell:
 
     def system(self, cmd: str) -> NoReturn:
         """Needs a machine with commands."""
-        magics.refuse("!" + cmd, None)
+        magic_registry.refuse("!" + cmd, None)
 
     getoutput = system_raw = system_piped = system
 

@@ -10,7 +10,7 @@ import types
 from typing import Any
 
 from . import host, pretty, representations, streams
-from .magics import UsageError
+from .magic_registry import UsageError
 
 VERSION = (9, 0, 0, "")
 

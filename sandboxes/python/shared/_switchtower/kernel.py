@@ -23,7 +23,7 @@ from . import (
     host,
     interactive_shell,
     ipython,
-    magic_functions,
+    magic_registry,
     magics,
     process_info,
     representations,
@@ -152,7 +152,7 @@ class Kernel:
             codes.append(compile(last, filename, "eval", flags, dont_inherit=True))
         around: Any = contextlib.nullcontext()
         if surrounding is not None:
-            around = magic_functions.wrapper(self, *surrounding)
+            around = magic_registry.SURROUNDING[surrounding[0]](self, surrounding[1])
         self._await(self._evaluate(codes, shown, around))
 
     async def _evaluate(self, codes: list[types.CodeType], shown: bool, around: Any) -> BaseException | None:
@@ -231,7 +231,7 @@ class Kernel:
             where = "/usr/local/lib/python3/site-packages/IPython/core/interactiveshell.py:3557"
             _write_error(f"{where}: UserWarning: To exit: use 'exit', 'quit', or Ctrl-D.\n"
                   "  warn(\"To exit: use 'exit', 'quit', or Ctrl-D.\", stacklevel=1)\n")  # fmt: skip
-        if isinstance(error, magics.UsageError):
+        if isinstance(error, magic_registry.UsageError):
             _write_error(f"UsageError: {error}\n")
         try:
             described = tracebacks.describe(error)

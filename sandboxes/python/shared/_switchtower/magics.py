@@ -10,38 +10,19 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Container
-from typing import NoReturn
 
-from . import host
+from .magic_functions import CELL, LINE, SURROUNDING
+from .magic_registry import SHELL_MAGICS, refuse
 
 # Indentation; the name that is assigned the result; the kind; the rest.
 _LINE = re.compile(r"^(\s*)(?:([\w\s,.\[\]'\"]+?)\s*=\s*)?(!{1,2}|%{1,2})(?!=)(.*)$")
 _QUESTION = re.compile(r"^\s*(\?{1,2}\s*%{0,2}[\w.*]+|%{0,2}[\w.*\[\]'\"]+\s*\?{1,2})\s*$")
-# Magics that kernels here run themselves.
-LINE_MAGICS = frozenset(
-    "time timeit who who_ls whos reset history hist pwd cd env set_env run precision matplotlib autoreload colors autosave "
-    "config load_ext reload_ext xmode pinfo pinfo2 pdef pdoc psource".split()
-)
-CELL_MAGICS = frozenset("time timeit capture writefile file html HTML latex markdown javascript js svg SVG".split())
-# Of these, the ones that surround the cell, which is run as every other.
-SURROUNDING = frozenset({"time", "capture"})
-# Magics that are run by another program.
-SHELL_MAGICS = frozenset(
-    "pip conda mamba micromamba uv bash sh script sx system cat cp ls ll lx mkdir mv rm rmdir man".split()
-)
 # Line magics that need no % where they are all of a cell.
 _WITHOUT_PERCENT = SHELL_MAGICS - {"bash", "sh", "script"} | frozenset(
     "cd pwd env time timeit who who_ls whos run load history hist".split()
 )
 # Of these, the ones that Python reads as a name.
 _VALID_NAMES = frozenset("cd env pwd ls ll lx who who_ls whos hist history".split())
-
-
-class UsageError(Exception):
-    """Raised for a magic that is unknown or used wrongly."""
-
-
-UsageError.__module__ = "IPython.core.error"
 
 
 def normalize(code: str) -> str:
@@ -67,7 +48,7 @@ def split_cell(code: str, names: Container[str]) -> tuple[str, tuple[str, str] |
     if code.startswith("%%"):
         head, _, body = code.partition("\n")
         name, _, line = head[2:].partition(" ")
-        if name not in CELL_MAGICS:
+        if name not in CELL and name not in SURROUNDING:
             refuse(head[2:].strip(), f"Cell magic `%%{name}` not found.")
         if name in SURROUNDING and (body.strip() or name == "capture"):
             return "\n" + body, (name, line.strip())
@@ -76,7 +57,7 @@ def split_cell(code: str, names: Container[str]) -> tuple[str, tuple[str, str] |
         return f"get_ipython().run_cell_magic({name!r}, {line.strip()!r}, {body!r})", None
     word = code.strip()
     if word in _VALID_NAMES and word not in names:
-        if word not in LINE_MAGICS:
+        if word not in LINE:
             refuse(word, f"name '{word}' is not defined")
         return _call(word, ""), None
     return code, None
@@ -93,7 +74,7 @@ def to_python(code: str, error: SyntaxError) -> str:
     if len(lines) == 1 or not any(lines[1:]):
         word, _, rest = code.strip().partition(" ")
         if word in _WITHOUT_PERCENT and rest and not rest.startswith("="):
-            if word not in LINE_MAGICS:
+            if word not in LINE:
                 refuse(code.strip(), f"Line magic function `%{word}` not found.")
             return _call(word, rest.strip())
     met = False
@@ -128,17 +109,6 @@ def _as_call(line: str) -> str:
     name, _, argument = rest.strip().partition(" ")
     if kind.startswith("!"):
         refuse("!" + rest.strip(), None)
-    if kind == "%%" or name not in LINE_MAGICS:
+    if kind == "%%" or name not in LINE:
         refuse(rest.strip(), f"Line magic function `%{name}` not found.")
     return f"{indentation}{f'{target} = ' if target else ''}{_call(name, argument.strip())}"
-
-
-def refuse(text: str, message: str | None, sign: str = "%") -> NoReturn:
-    """Reports the need of a magic or a command. Raises an error where no other tier can take the cell."""
-    words = text.split()
-    command = text.startswith("!") or bool(words) and words[0] in SHELL_MAGICS
-    shown = text.lstrip("!").strip() if command else sign + text
-    host.report_need("PROCESS" if command else "LANGUAGE", shown[:200])
-    if command:
-        raise OSError(f"no commands here: {shown}")
-    raise UsageError(message)

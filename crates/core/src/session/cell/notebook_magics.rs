@@ -1,6 +1,6 @@
 //! Notebook magics that kernels run themselves, so that they do not require a machine.
 //!
-//! `magics.py` of the kernels has the same names. What it refuses after all, because of an argument, is a need of the cell.
+//! `magic_functions` of the kernels has the same names. What it refuses after all, because of an argument, is a need of the cell.
 
 /// Magics of one line.
 const LINE_MAGICS: [&str; 27] = [

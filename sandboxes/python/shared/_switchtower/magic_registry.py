@@ -1,0 +1,74 @@
+"""The magics that kernels here run themselves, by their names, and what others are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from . import host
+
+# Functions of line magics get the kernel and the rest of the line; those of cell magics get the lines below as well.
+LINE: dict[str, Callable[[Any, str], Any]] = {}
+CELL: dict[str, Callable[[Any, str, str], Any]] = {}
+# What surrounds a cell, which is run as every other, made of the kernel and the rest of the line.
+SURROUNDING: dict[str, Callable[[Any, str], Any]] = {}
+# Magics that are run by another program.
+SHELL_MAGICS = frozenset(
+    "pip conda mamba micromamba uv bash sh script sx system cat cp ls ll lx mkdir mv rm rmdir man".split()
+)
+
+
+class UsageError(Exception):
+    """Raised for a magic that is unknown or used wrongly."""
+
+
+UsageError.__module__ = "IPython.core.error"
+
+
+def line(*names: str) -> Callable[[Callable[[Any, str], Any]], Callable[[Any, str], Any]]:
+    """Adds a function as line magics of these names."""
+
+    def add(function: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
+        LINE.update(dict.fromkeys(names, function))
+        return function
+
+    return add
+
+
+def options(line: str, flags: str, name: str) -> tuple[dict[str, str], str]:
+    """Returns the options in front of a line, and the rest. A flag followed by `:` has a value."""
+    given: dict[str, str] = {}
+    while line.startswith("-") and len(line) > 1:
+        word, _, rest = line.partition(" ")
+        letter = word[1]
+        if letter not in flags.replace(":", "") or word.startswith("--"):
+            raise UsageError(f"option {word} not recognized ( allowed: {flags!r} )")
+        if flags.partition(letter)[2].startswith(":"):
+            value = word[2:]
+            if not value:
+                value, _, rest = rest.lstrip().partition(" ")
+            if not value:
+                raise UsageError(f"option -{letter} requires argument")
+            given[letter], line = value, rest.lstrip()
+        else:
+            given.update(dict.fromkeys(word[1:], ""))
+            line = rest.lstrip()
+    return given, line
+
+
+def number_of(given: dict[str, str], letter: str, default: int) -> int:
+    text = given.get(letter, str(default))
+    if not text.isascii() or not text.isdigit():
+        raise UsageError(f"option -{letter} takes a number, not {text!r}")
+    return int(text)
+
+
+def refuse(text: str, message: str | None, sign: str = "%") -> NoReturn:
+    """Reports the need of a magic or a command. Raises an error where no other tier can take the cell."""
+    words = text.split()
+    command = text.startswith("!") or bool(words) and words[0] in SHELL_MAGICS
+    shown = text.lstrip("!").strip() if command else sign + text
+    host.report_need("PROCESS" if command else "LANGUAGE", shown[:200])
+    if command:
+        raise OSError(f"no commands here: {shown}")
+    raise UsageError(message)
